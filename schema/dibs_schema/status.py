@@ -1,0 +1,113 @@
+"""The states of a feature and the moves between them: one table that code, tests and docs share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """Where a feature is. One column holds it; there are no status booleans."""
+
+    PENDING = "pending"
+    IN_PROGRESS = "in_progress"
+    PASSING = "passing"
+    NEEDS_HUMAN = "needs_human"
+    STUCK = "stuck"
+    ARCHIVED = "archived"
+
+
+MEANING = {
+    Status.PENDING: "waiting; ready when no dependency is unmet and its back-off has passed",
+    Status.IN_PROGRESS: "claimed: has a claim token, a holder and a lease",
+    Status.PASSING: "done and verified",
+    Status.NEEDS_HUMAN: "waiting for a person's answer",
+    Status.STUCK: "quarantined after too many failures, skips or claims without outcome; a person must look",
+    Status.ARCHIVED: "taken off the board; never blocks its dependents; restoring returns it to where it was",
+}
+
+
+class Kind(StrEnum):
+    """What an event says happened: one kind for each move, and one for each change beside the moves."""
+
+    CREATE = "create"
+    CLAIM = "claim"
+    RESUME = "resume"
+    HEARTBEAT = "heartbeat"
+    RELEASE = "release"
+    EXPIRE = "expire"
+    PASS = "pass"  # noqa: S105 - a move's name
+    VERIFY = "verify"
+    FAIL = "fail"
+    REGRESS = "regress"
+    SKIP = "skip"
+    ASK = "ask"
+    ANSWER = "answer"
+    CANCEL = "cancel"
+    RETRY = "retry"
+    ARCHIVE = "archive"
+    RESTORE = "restore"
+    NOTE = "note"
+    UPDATE = "update"
+    DEPEND = "depend"
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One move: the statuses it may start from and end in, its guard, and what else it changes."""
+
+    kind: Kind
+    sources: tuple[Status, ...]
+    targets: tuple[Status, ...]
+    guard: str
+    effects: str
+
+
+_P, _I, _D, _H, _S, _A = Status
+
+MOVES: tuple[Move, ...] = (
+    Move(Kind.CREATE, (), (_P, _D), "the arguments and the graph are valid", "a number is taken; edges are counted"),
+    Move(Kind.CLAIM, (_P,), (_I,), "ready, and of the id or category asked for", "attempts + 1; new token; lease"),
+    Move(Kind.RESUME, (_I,), (_I,), "held by the same agent name", "new token; lease; the old token is lost"),
+    Move(Kind.HEARTBEAT, (_I,), (_I,), "token", "lease extended; an event only when it carries a note"),
+    Move(Kind.RELEASE, (_I,), (_P, _S), "token, or force by a planner", "claim cleared; stuck at max_attempts"),
+    Move(Kind.EXPIRE, (_I,), (_P, _S), "the lease has run out", "failures + 1; stuck at max_failures or max_attempts"),
+    Move(
+        Kind.PASS,
+        (_I,),
+        (_D,),
+        "token, and no dependency is unmet",
+        "dependents' unmet_dependencies - 1; evidence kept; attempts, failures, skips reset",
+    ),
+    Move(Kind.VERIFY, (_D,), (_D,), "status", "last_tested_at; evidence kept if given"),
+    Move(Kind.FAIL, (_I,), (_P, _S), "token; a reason", "failures + 1; back-off; reason kept"),
+    Move(Kind.REGRESS, (_D,), (_P,), "status; a reason", "dependents' unmet_dependencies + 1; holders keep their claims"),
+    Move(
+        Kind.SKIP,
+        (_P, _I),
+        (_P, _S),
+        "token if claimed; a reason",
+        "priority = greatest + 1; skips + 1; stuck at max_skips",
+    ),
+    Move(Kind.ASK, (_I,), (_H,), "token", "request kept; claim cleared"),
+    Move(Kind.ANSWER, (_H, _I), (_P, _I), "status; the answer fits the asked fields", "answer kept for the next claim"),
+    Move(Kind.CANCEL, (_H,), (_P,), "status", "request cleared"),
+    Move(Kind.RETRY, (_S,), (_P,), "status", "attempts, failures, skips and back-off reset"),
+    Move(
+        Kind.ARCHIVE,
+        (_P, _D, _H, _S),
+        (_A,),
+        "not claimed",
+        "dependents' unmet_dependencies - 1 unless it was passing; archived_from kept",
+    ),
+    Move(
+        Kind.RESTORE,
+        (_A,),
+        (_P, _D, _H, _S),
+        "status",
+        "dependents' unmet_dependencies + 1 unless it was passing; returns to archived_from",
+    ),
+)
+
+SATISFIED = (Status.PASSING, Status.ARCHIVED)
+"""A dependency in one of these states does not hold back the features that depend on it."""
