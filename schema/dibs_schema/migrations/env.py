@@ -1,0 +1,11 @@
+"""Run the migrations on the connection that the caller holds; it opened the transaction and commits it."""
+
+from alembic import context
+
+from dibs_schema.tables import metadata
+
+connection = context.config.attributes["connection"]
+context.configure(
+    connection=connection, target_metadata=metadata, transaction_per_migration=False, render_as_batch=False
+)
+context.run_migrations()

@@ -1,0 +1,270 @@
+"""The tables of a backlog: typed Core columns, constraints, and the indexes that the hot paths need.
+
+Times are seconds of the wall clock since 1970, but for `lease_ends`, which counts in the clock that
+`lease_clock` names. Long texts stand last, so that a scan of the short columns reads few pages.
+The migrations are the authority for a database that exists; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypedColumns,
+    UniqueConstraint,
+    text,
+)
+
+from dibs_schema.status import Status
+
+HEAD = "0001"
+"""The newest migration; a warm start compares this with the database and imports nothing of Alembic."""
+
+ENGINES_WITH_PARTIAL_INDEXES = ("sqlite", "postgresql")
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "fk": "%(table_name)s_%(column_0_name)s_fkey",
+        "ck": "%(table_name)s_%(constraint_name)s",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+    }
+)
+
+
+def _partial(name: str, *columns: str, where: str) -> Index:
+    """An index over the rows that `where` admits. The predicate is a literal, or it is never used."""
+    return Index(name, *columns, **{f"{engine}_where": text(where) for engine in ENGINES_WITH_PARTIAL_INDEXES})
+
+
+class _Projects(TypedColumns):
+    id = Column(Integer, primary_key=True)
+    name = Column(String(100), nullable=False, unique=True)
+    generation = Column(String(32), nullable=False)
+    next_feature_id = Column(Integer, nullable=False)
+    next_question_id = Column(Integer, nullable=False)
+    claim_order = Column(String(20), nullable=False)
+    max_claims = Column(Integer, nullable=False)
+    max_claims_per_connection = Column(Integer, nullable=False)
+    max_failures = Column(Integer, nullable=False)
+    max_attempts = Column(Integer, nullable=False)
+    max_skips = Column(Integer, nullable=False)
+    max_dependencies = Column(Integer, nullable=False)
+    back_off = Column(Integer, nullable=False)
+    created_at = Column(Double, nullable=False)
+
+
+projects = Table(
+    "projects",
+    metadata,
+    _Projects,
+    CheckConstraint("claim_order IN ('priority', 'critical_path')", name="claim_order"),
+    CheckConstraint("length(name) BETWEEN 1 AND 100", name="name"),
+)
+
+
+class _Features(TypedColumns):
+    project_id = Column(Integer, primary_key=True)
+    id = Column(Integer, primary_key=True, autoincrement=False)
+    status = Column(String(12), nullable=False)
+    archived_from = Column(String(12))
+    priority = Column(Integer, nullable=False)
+    skips = Column(Integer, nullable=False)
+    height = Column(Integer, nullable=False)
+    unmet_dependencies = Column(Integer, nullable=False)
+    attempts = Column(Integer, nullable=False)
+    failures = Column(Integer, nullable=False)
+    not_before = Column(Double)
+    claim_token = Column(String(20))
+    claimed_by = Column(String(100))
+    claim_session = Column(String(40))
+    claimed_at = Column(Double)
+    lease_clock = Column(String(64))
+    lease_ends = Column(Double)
+    lease_seconds = Column(Double)
+    lease_expires_at = Column(Double)
+    last_activity_at = Column(Double)
+    ended_token = Column(String(20))
+    ended_by = Column(String(12))
+    passed_by = Column(String(100))
+    passed_at = Column(Double)
+    testing_until = Column(Double)
+    last_tested_at = Column(Double)
+    created_by = Column(String(100), nullable=False)
+    created_at = Column(Double, nullable=False)
+    updated_at = Column(Double, nullable=False)
+    reference = Column(String(255))
+    category = Column(String(100), nullable=False)
+    name = Column(String(255), nullable=False)
+    last_failure = Column(Text)
+    evidence = Column(JSON(none_as_null=True))
+    human_request = Column(JSON(none_as_null=True))
+    human_answer = Column(JSON(none_as_null=True))
+    steps = Column(JSON, nullable=False)
+    description = Column(Text, nullable=False)
+
+
+_STATUSES = ", ".join(f"'{status}'" for status in Status)
+_CLAIM = (
+    "claim_token",
+    "claimed_by",
+    "claimed_at",
+    "lease_clock",
+    "lease_ends",
+    "lease_seconds",
+    "lease_expires_at",
+    "last_activity_at",
+)
+_CLAIMED = " AND ".join(f"{column} IS NOT NULL" for column in _CLAIM)
+_UNCLAIMED = " AND ".join(f"{column} IS NULL" for column in (*_CLAIM, "claim_session"))
+
+features = Table(
+    "features",
+    metadata,
+    _Features,
+    ForeignKeyConstraint(["project_id"], ["projects.id"]),
+    UniqueConstraint("project_id", "reference"),
+    CheckConstraint(f"status IN ({_STATUSES})", name="status"),
+    CheckConstraint(
+        f"(status = 'in_progress' AND {_CLAIMED}) OR (status <> 'in_progress' AND {_UNCLAIMED})", name="claim"
+    ),
+    CheckConstraint(
+        "(status = 'archived' AND archived_from IN ('pending', 'passing', 'needs_human', 'stuck'))"
+        " OR (status <> 'archived' AND archived_from IS NULL)",
+        name="archived_from",
+    ),
+    CheckConstraint("status <> 'needs_human' OR human_request IS NOT NULL", name="human_request"),
+    CheckConstraint("unmet_dependencies >= 0", name="unmet_dependencies"),
+    CheckConstraint("height >= 0 AND skips >= 0 AND attempts >= 0 AND failures >= 0", name="counters"),
+    CheckConstraint("id >= 1", name="id"),
+    CheckConstraint("length(category) BETWEEN 1 AND 100", name="category"),
+    CheckConstraint("length(name) BETWEEN 1 AND 255", name="name"),
+    CheckConstraint("length(description) BETWEEN 1 AND 20000", name="description"),
+    # The queue, one index for each order; the trailing columns answer a probe from the index alone.
+    _partial(
+        "features_ready_by_priority",
+        "project_id",
+        "skips",
+        "priority",
+        "id",
+        "not_before",
+        "category",
+        where="status = 'pending' AND unmet_dependencies = 0",
+    ),
+    Index(
+        "features_ready_by_critical_path",
+        "project_id",
+        "skips",
+        text("height DESC"),
+        "priority",
+        "id",
+        "not_before",
+        "category",
+        **{
+            f"{engine}_where": text("status = 'pending' AND unmet_dependencies = 0")
+            for engine in ENGINES_WITH_PARTIAL_INDEXES
+        },
+    ),
+    # The reaper's, and the count of what one agent or connection holds.
+    _partial("features_leases", "project_id", "lease_ends", where="status = 'in_progress'"),
+    _partial("features_holders", "project_id", "claimed_by", "claim_session", where="status = 'in_progress'"),
+    # The least recently tested first.
+    _partial("features_tested", "project_id", "last_tested_at", "id", where="status = 'passing'"),
+    # Counts by status from a narrow index, and never a reason to scan by status.
+    Index("features_board", "project_id", "id", "status"),
+    Index("features_priority", "project_id", "priority"),
+)
+
+
+class _Dependencies(TypedColumns):
+    project_id = Column(Integer, primary_key=True)
+    feature_id = Column(Integer, primary_key=True)
+    dependency_id = Column(Integer, primary_key=True)
+
+
+dependencies = Table(
+    "dependencies",
+    metadata,
+    _Dependencies,
+    ForeignKeyConstraint(["project_id", "feature_id"], ["features.project_id", "features.id"]),
+    ForeignKeyConstraint(
+        ["project_id", "dependency_id"],
+        ["features.project_id", "features.id"],
+        name="dependencies_dependency_id_fkey",
+    ),
+    CheckConstraint("feature_id <> dependency_id", name="itself"),
+    Index("dependencies_dependents", "project_id", "dependency_id", "feature_id"),
+)
+
+
+class _Events(TypedColumns):
+    project_id = Column(Integer, nullable=False)
+    id = Column(Integer, primary_key=True)
+    feature_id = Column(Integer)
+    at = Column(Double, nullable=False)
+    agent = Column(String(100), nullable=False)
+    kind = Column(String(12), nullable=False)
+    from_status = Column(String(12))
+    to_status = Column(String(12))
+    detail = Column(JSON(none_as_null=True))
+
+
+events = Table(
+    "events",
+    metadata,
+    _Events,
+    ForeignKeyConstraint(["project_id"], ["projects.id"]),
+    Index("events_of_feature", "project_id", "feature_id", "id"),
+)
+
+
+class _Questions(TypedColumns):
+    project_id = Column(Integer, primary_key=True)
+    id = Column(Integer, primary_key=True, autoincrement=False)
+    asked_by = Column(String(100), nullable=False)
+    asked_at = Column(Double, nullable=False)
+    answered_by = Column(String(100))
+    answered_at = Column(Double)
+    questions = Column(JSON, nullable=False)
+    answers = Column(JSON(none_as_null=True))
+
+
+questions = Table("questions", metadata, _Questions, ForeignKeyConstraint(["project_id"], ["projects.id"]))
+
+
+class _Requests(TypedColumns):
+    project_id = Column(Integer, primary_key=True)
+    scope = Column(String(100), primary_key=True)
+    request_id = Column(String(100), primary_key=True)
+    fingerprint = Column(String(64), nullable=False)
+    created_at = Column(Double, nullable=False)
+    result = Column(JSON, nullable=False)
+
+
+requests = Table(
+    "requests",
+    metadata,
+    _Requests,
+    ForeignKeyConstraint(["project_id"], ["projects.id"]),
+    Index("requests_age", "project_id", "created_at"),
+)
+
+
+class _Writers(TypedColumns):
+    project_id = Column(Integer, primary_key=True)
+    library = Column(String(40), primary_key=True)
+    process = Column(String(200), nullable=False)
+    seen_at = Column(Double, nullable=False)
+
+
+writers = Table("writers", metadata, _Writers, ForeignKeyConstraint(["project_id"], ["projects.id"]))
+"""The library versions that have written here, each with the process that did so last."""

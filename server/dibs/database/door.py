@@ -1,0 +1,56 @@
+"""The door: one writer at a time, first come, first served."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # no flock on this platform: the engine's own retries serve alone
+    fcntl = None  # type: ignore[assignment]  # the checker knows POSIX only
+
+
+class Door:
+    """An exclusive flock on a file beside the database.
+
+    SQLite lets waiting writers poll, and whoever polls luckily wins; the kernel queues those who wait
+    for a flock. The file carries no data and is never unlinked. One thread of a process uses a door,
+    since flock does not exclude threads that share a descriptor.
+    Source: flock(2); measured against a plain busy timeout in docs/decisions.md.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+
+    def enter(self) -> None:
+        """Wait in the queue, for as long as it takes. Raises OSError where the file cannot be opened."""
+        if fcntl is None:
+            return
+        while True:
+            if self._descriptor is None:
+                self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+            if self._is_the_file_at_the_path():
+                return
+            self.close()  # deleted or replaced: others queue at another file
+
+    def leave(self) -> None:
+        """Let the next one in."""
+        if fcntl is not None and self._descriptor is not None:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Give up the descriptor, and with it any place in the queue."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _is_the_file_at_the_path(self) -> bool:
+        assert self._descriptor is not None
+        try:
+            there = self._path.stat()
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(os.fstat(self._descriptor), there)

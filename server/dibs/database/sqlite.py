@@ -1,0 +1,245 @@
+"""SQLite in WAL mode: the embedded engine, and every quirk of it."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+import sqlalchemy
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from dibs.database.door import Door
+from dibs.database.filesystems import refuse_unsafe
+from dibs_schema.refusals import Busy, DatabaseDamaged, DatabaseReplaced, DiskFull, ReadOnly, Refusal
+
+BUSY_TIMEOUT = 5_000
+"""Milliseconds; only a second net behind the door, for writers that do not know it."""
+
+_BEFORE_WAL_RESET_FIX = (3, 51, 3)
+_BACKPORTED = {(3, 44, 6), (3, 50, 7)}
+
+
+def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
+    """Whether a checkpoint of this SQLite, racing a writer, can lose committed pages.
+
+    Source: https://www.sqlite.org/wal.html#walresetbug (3.7.0 to 3.51.2, but for 3.44.6 and 3.50.7).
+    """
+    return (3, 7, 0) <= version < _BEFORE_WAL_RESET_FIX and version not in _BACKPORTED
+
+
+def driver() -> ModuleType:
+    """The one SQLite library of this process: Python's own where it is sound, else pysqlite3's.
+
+    Two copies of SQLite in one process drop each other's locks, so everything asks here.
+    Source: https://www.sqlite.org/howtocorrupt.html, 2.2 and 2.2.1.
+    """
+    import _sqlite3  # the C module alone tells the version without loading the package
+
+    if has_wal_reset_bug(tuple(map(int, _sqlite3.sqlite_version.split(".")))):
+        try:
+            return importlib.import_module("pysqlite3.dbapi2")
+        except ImportError:  # no wheel for this platform; `dibs doctor` names it
+            pass
+    return importlib.import_module("sqlite3")
+
+
+class SQLite:
+    """One database file: connections to it, write transactions on it, and what its errors mean."""
+
+    def __init__(self, path: Path, synchronous: str) -> None:
+        refuse_unsafe(path)
+        self.path = path.resolve()
+        self.driver = driver()
+        self.library = f"SQLite {self.driver.sqlite_version}"
+        self.door = Door(Path(f"{self.path}.lock"))
+        self._synchronous = synchronous
+        self._identity: tuple[tuple[int, int], ...] | None = None
+        self._engine = sqlalchemy.create_engine(
+            "sqlite://", module=self.driver, creator=self._connect, poolclass=NullPool
+        )
+
+    def connect(self, *, reading: bool = False) -> Connection:
+        """A connection for one thread. One for reading can never write."""
+        with translated(self.path):
+            connection = self._engine.connect()
+            if reading:
+                connection.exec_driver_sql("PRAGMA query_only = ON")
+                connection.commit()
+            return connection
+
+    def _connect(self) -> object:
+        mode = "rwc" if self._identity is None else "rw"  # never a new file beside the one being served
+        connection = self.driver.connect(
+            f"{self.path.as_uri()}?mode={mode}",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=512,
+        )
+        for pragma in (
+            f"busy_timeout = {BUSY_TIMEOUT}",
+            f"synchronous = {self._synchronous}",
+            "foreign_keys = ON",
+            "trusted_schema = OFF",
+            "wal_autocheckpoint = 1000",
+            "journal_size_limit = 16777216",
+            "mmap_size = 0",
+            "fullfsync = ON",
+            "checkpoint_fullfsync = ON",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+        return connection
+
+    @contextmanager
+    def writing(self, connection: Connection, *, abandoned: Callable[[], bool] = lambda: False) -> Iterator[bool]:
+        """Hold the write lock: behind the door, between BEGIN IMMEDIATE and ROLLBACK.
+
+        Yields False where `abandoned` became true before the lock was had; nothing is to be done then.
+        The block commits by itself (`connection.commit()`); what it leaves open is rolled back.
+        """
+        self._enter()
+        try:
+            if not self._begin(connection, abandoned):
+                yield False
+                return
+            try:
+                with translated(self.path):
+                    yield True
+            finally:
+                connection.rollback()
+        finally:
+            self.door.leave()
+
+    def _enter(self) -> None:
+        try:
+            self.door.enter()
+        except OSError as error:
+            raise _unwritable(self.path, error.strerror or str(error)) from error
+
+    def _begin(self, connection: Connection, abandoned: Callable[[], bool]) -> bool:
+        while not abandoned():
+            try:
+                with translated(self.path):
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")
+            except Busy:
+                connection.rollback()
+                time.sleep(random.uniform(0.001, 0.010))  # a foreign writer has it, and knows no queue
+            else:
+                return True
+        return False
+
+    @contextmanager
+    def reading(self, connection: Connection) -> Iterator[None]:
+        """A snapshot: plain deferred BEGIN, which never takes the write lock."""
+        with translated(self.path):
+            connection.exec_driver_sql("BEGIN")
+            try:
+                yield
+            finally:
+                connection.rollback()
+
+    def remember_identity(self) -> None:
+        """Note which files these are, once connections hold them open."""
+        self._identity = self._files()
+
+    def check_identity(self) -> None:
+        """Raise DatabaseReplaced where the path leads to other files than those held open."""
+        if self._identity is not None and self._files() != self._identity:
+            raise DatabaseReplaced(
+                f"{self.path} was deleted or replaced while this server ran. Nothing was written, neither "
+                "to the old file nor to the new. Restart the server to serve what is there now."
+            )
+
+    def _files(self) -> tuple[tuple[int, int], ...]:
+        try:
+            stats = [os.stat(self.path), os.stat(f"{self.path}-wal")]  # noqa: PTH116 - on every write
+        except FileNotFoundError:
+            return ()
+        return tuple((stat.st_dev, stat.st_ino) for stat in stats)
+
+    def journal_mode(self, connection: Connection) -> str:
+        """The journal mode in force."""
+        with translated(self.path):
+            mode = str(connection.exec_driver_sql("PRAGMA journal_mode").scalar_one())
+            connection.rollback()
+            return mode
+
+    def enter_wal(self, connection: Connection) -> None:
+        """Switch to write-ahead logging, and trust only the mode that comes back."""
+        with translated(self.path):
+            mode = connection.exec_driver_sql("PRAGMA journal_mode = WAL").scalar_one()
+            connection.rollback()
+        if mode != "wal":
+            raise ReadOnly(f"{self.path} cannot use a write-ahead log (its journal mode stays {mode!r}).")
+
+    def data_version(self, connection: Connection) -> int:
+        """A number that changes when another connection commits. Reads no table and takes no lock."""
+        with translated(self.path):
+            version = connection.exec_driver_sql("PRAGMA data_version").scalar_one()
+            connection.rollback()
+            return int(version)
+
+    def close(self, connections: list[Connection]) -> None:
+        """Close behind the door, since the last one out checkpoints."""
+        self._enter()
+        try:
+            for connection in connections:
+                connection.close()
+        finally:
+            self.door.leave()
+            self.door.close()
+            self._engine.dispose()
+
+
+def _unwritable(path: Path, why: str) -> ReadOnly:
+    return ReadOnly(
+        f"{path} cannot be opened or written: {why}. Make the file and its folder writable for this user, "
+        "or name another database with --db or DIBS_DB.",
+    )
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn the library's errors into refusals; none of its words reach a client.
+
+    Source: https://www.sqlite.org/rescode.html (the low byte is the primary code).
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        name = getattr(error.orig, "sqlite_errorname", None) or ""
+        refuse = _MEANING.get("_".join(name.split("_")[:2]))
+        if refuse is None:
+            raise
+        raise refuse(path) from error
+
+
+def _damaged(path: Path) -> Refusal:
+    return DatabaseDamaged(
+        f"SQLite reports that {path} is damaged. Nothing was changed. Stop the agents, run `dibs doctor`, "
+        "and bring back a backup; do not delete the -wal file beside it, which holds recent commits."
+    )
+
+
+_MEANING: dict[str, Callable[[Path], Refusal]] = {
+    "SQLITE_BUSY": lambda path: Busy(f"{path} is locked by another program. The database itself is healthy."),
+    "SQLITE_LOCKED": lambda path: Busy(f"{path} is locked by another program. The database itself is healthy."),
+    "SQLITE_CORRUPT": _damaged,
+    "SQLITE_NOTADB": _damaged,
+    "SQLITE_IOERR": _damaged,
+    "SQLITE_FULL": lambda path: DiskFull(
+        f"There is no room to write {path}. Nothing was changed. Free some space and call again."
+    ),
+    "SQLITE_READONLY": lambda path: _unwritable(path, "it is read-only"),
+    "SQLITE_PERM": lambda path: _unwritable(path, "permission is denied"),
+    "SQLITE_CANTOPEN": lambda path: _unwritable(path, "it cannot be opened"),
+    "SQLITE_AUTH": lambda path: _unwritable(path, "access is denied"),
+}

@@ -1,0 +1,75 @@
+"""Threads of our own for the database, so that the event loop never waits for it."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Workers:
+    """A first-in-first-out queue that `count` daemon threads work off.
+
+    They are daemons so that one which is stuck in a lock cannot hold up the exit; whatever it might
+    still do then is forbidden by the gate (see `Gate`). A job decides by itself when it has begun:
+    it calls `future.set_running_or_notify_cancel()`, and up to then its caller can cancel it.
+    """
+
+    def __init__(self, name: str, count: int) -> None:
+        self._name = name
+        self._count = count
+        self._started = 0
+        self._idle = 0
+        self._jobs: deque[Callable[[], None]] = deque()
+        self._work = threading.Condition()
+
+    def submit(self, job: Callable[[Future[T]], None], *, urgent: bool = False) -> Future[T]:
+        """Queue `job`, which resolves the future that it is given; `urgent` goes to the front."""
+        future: Future[T] = Future()
+        with self._work:
+            (self._jobs.appendleft if urgent else self._jobs.append)(lambda: job(future))
+            if self._idle < len(self._jobs) and self._started < self._count:
+                self._started += 1
+                threading.Thread(target=self._run, name=f"{self._name}-{self._started}", daemon=True).start()
+            self._work.notify()
+        return future
+
+    def _run(self) -> None:
+        while True:
+            with self._work:
+                self._idle += 1
+                while not self._jobs:
+                    self._work.wait()
+                self._idle -= 1
+                job = self._jobs.popleft()
+            job()
+
+
+class Gate:
+    """What a commit passes through. Once it is closed, no transaction of this process commits."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def close(self) -> None:
+        """Wait for a commit that is under way, and admit no other."""
+        with self._lock:
+            self._closed = True
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed."""
+        return self._closed
+
+    def __enter__(self) -> bool:
+        """Hold the gate; True where it is open."""
+        self._lock.acquire()
+        return not self._closed
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()

@@ -1,0 +1,113 @@
+"""What a process is told, read once at the edge: flag, then environment, then default."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dibs_schema.refusals import InvalidInput
+
+PREFIX = "DIBS_"
+TEST_PREFIX = "DIBS_TEST_"
+
+Seconds = Annotated[float, Field(gt=0, le=7 * 86_400, allow_inf_nan=False)]
+
+
+class Role(StrEnum):
+    """Which tools a server offers. A role's other tools are hidden and refused."""
+
+    CODER = "coder"
+    TESTER = "tester"
+    PLANNER = "planner"
+    VIEWER = "viewer"
+    ALL = "all"
+
+
+class Settings(BaseModel):
+    """The settings of one process. Durations are in seconds; each field is also `DIBS_<NAME>`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+    db: str | None = Field(None, min_length=1, description="A path, or a postgresql:// URL.")
+    project: str = Field("default", min_length=1, max_length=100, description="The project served.")
+    agent: str | None = Field(None, min_length=1, max_length=100, description="The name that claims are made under.")
+    role: Role = Field(Role.ALL, description="Which tools are offered.")
+    lease: Seconds = Field(120, description="How long a claim outlives its server.")
+    detached_lease: Seconds = Field(1800, description="The same where no connection proves that the holder lives.")
+    hold_limit: Seconds = Field(7200, description="Renewal stops after so long without a call about the feature.")
+    patience: Annotated[float, Field(gt=0, le=45)] = Field(20, description="How long a move waits for the database.")
+    synchronous: Literal["FULL", "NORMAL"] = Field(
+        "FULL", description="NORMAL is faster, and a power cut may undo the last moments."
+    )
+    log: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("WARNING", description="What goes to standard error.")
+    isolated: bool = Field(default=False, description="Give this git worktree a backlog of its own.")
+
+    @classmethod
+    def read(cls, flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:
+        """Combine `flags` (None where not given) with the environment.
+
+        Raises InvalidInput, whose `field` names the flag or variable that is unknown or malformed.
+        """
+        values: dict[str, Any] = {}
+        origin: dict[str, str] = {}
+        for variable, text in environ.items():
+            if not variable.startswith(PREFIX) or variable.startswith(TEST_PREFIX):
+                continue
+            name = variable.removeprefix(PREFIX).lower()
+            if name not in cls.model_fields:
+                known = ", ".join(PREFIX + field.upper() for field in cls.model_fields)
+                raise InvalidInput(f"{variable} is not a setting of Dibs. Known are {known}.", field=variable)
+            if text:
+                values[name], origin[name] = text, variable
+        for name, value in flags.items():
+            if value is not None:
+                values[name], origin[name] = value, "--" + name.replace("_", "-")
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            field = origin.get(str(problem["loc"][0]), str(problem["loc"][0]))
+            raise InvalidInput(f"{field}={problem['input']!r}: {problem['msg']}.", field=field) from None
+
+    @property
+    def is_server_url(self) -> bool:
+        """Whether `db` names a database server and not a file."""
+        return self.db is not None and "://" in self.db
+
+    def database_file(self, folder: Path | None = None) -> Path:
+        """The SQLite file to serve: `db`, else `<root>/.dibs/features.db` (see `find_root`)."""
+        if self.db is not None:
+            return Path(self.db).expanduser()
+        return find_root(folder or Path.cwd(), isolated=self.isolated) / ".dibs" / "features.db"
+
+
+def find_root(folder: Path, *, isolated: bool = False) -> Path:
+    """The folder whose `.dibs/` agents that work in `folder` share.
+
+    In a git repository it is the common root, so that all worktrees share one backlog (`isolated`
+    stops at the worktree). Elsewhere it is the nearest folder upward that has a backlog already,
+    so that none is made beside it, and else `folder` itself.
+    Source: gitrepository-layout(5) for `.git` files and `commondir`.
+    """
+    lineage = [folder, *folder.parents]
+    for candidate in lineage:
+        dot_git = candidate / ".git"
+        if dot_git.is_dir():
+            return candidate
+        if dot_git.is_file():
+            return candidate if isolated else _common_root(candidate, dot_git)
+    return next((one for one in lineage if (one / ".dibs" / "features.db").exists()), folder)
+
+
+def _common_root(worktree: Path, dot_git: Path) -> Path:
+    git_dir = (worktree / dot_git.read_text(encoding="utf-8").removeprefix("gitdir:").strip()).resolve()
+    commondir = git_dir / "commondir"
+    if not commondir.is_file():  # a submodule: a repository of its own
+        return worktree
+    common = (git_dir / commondir.read_text(encoding="utf-8").strip()).resolve()
+    return common.parent

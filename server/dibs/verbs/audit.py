@@ -1,0 +1,91 @@
+"""Recount: every counter and height from the edges, every status from the events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sqlalchemy import bindparam, func, select
+
+from dibs.database.transaction import Transaction
+from dibs.verbs.guards import F, in_project, is_
+from dibs.verbs.heights import true_heights
+from dibs_schema.status import SATISFIED, Status
+from dibs_schema.tables import dependencies, events, features, writers
+
+_D, _E = dependencies.c, events.c
+_needed = features.alias("needed")
+
+_true_unmet = (
+    select(F.id, F.unmet_dependencies.label("kept"), F.height, func.count(_needed.c.id).label("counted"))
+    .outerjoin(dependencies, (_D.project_id == F.project_id) & (_D.feature_id == F.id))
+    .outerjoin(
+        _needed,
+        (_needed.c.project_id == _D.project_id)
+        & (_needed.c.id == _D.dependency_id)
+        & _needed.c.status.not_in([status.value for status in SATISFIED]),
+    )
+    .where(in_project())
+    .group_by(F.id, F.unmet_dependencies, F.height)
+)
+_last_event = (
+    select(_E.feature_id, func.max(_E.id).label("last"))
+    .where(_E.project_id == bindparam("project"), _E.to_status.is_not(None))
+    .group_by(_E.feature_id)
+    .subquery("last_event")
+)
+_strays = (
+    select(F.id, F.status, _E.to_status)
+    .outerjoin(_last_event, _last_event.c.feature_id == F.id)
+    .outerjoin(events, _E.id == _last_event.c.last)
+    .where(in_project(), func.coalesce(_E.to_status, "") != F.status)
+    .order_by(F.id)
+)
+_leases = (
+    select(F.id, F.claimed_by, F.claimed_at, F.lease_expires_at)
+    .where(in_project(), is_(Status.IN_PROGRESS))
+    .order_by(F.id)
+)
+_writers = select(writers.c.library, writers.c.process, writers.c.seen_at).where(
+    writers.c.project_id == bindparam("project")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLease:
+    """A live claim; times in seconds of the wall clock."""
+
+    feature: int
+    holder: str
+    claimed_at: float
+    expires_at: float
+
+
+@dataclass(slots=True)
+class Audit:
+    """What a recount found. `unmet` and `heights` map a feature to (kept, counted)."""
+
+    features: int = 0
+    unmet: dict[int, tuple[int, int]] = field(default_factory=dict)
+    heights: dict[int, tuple[int, int]] = field(default_factory=dict)
+    strays: dict[int, tuple[str, str | None]] = field(default_factory=dict)
+    leases: list[OpenLease] = field(default_factory=list)
+    writers: list[dict[str, object]] = field(default_factory=list)
+
+
+def audit(tx: Transaction) -> Audit:
+    """Recompute every counter from the edges and every state from the journal, and compare."""
+    kept_heights = tx.project.claim_order == "critical_path"
+    tall = true_heights(tx) if kept_heights else {}
+    found = Audit()
+    for row in tx.all(_true_unmet):
+        found.features += 1
+        if row["kept"] != row["counted"]:
+            found.unmet[row["id"]] = (row["kept"], row["counted"])
+        if kept_heights and row["height"] != tall.get(row["id"], 0):
+            found.heights[row["id"]] = (row["height"], tall.get(row["id"], 0))
+    found.strays = {row["id"]: (row["status"], row["to_status"]) for row in tx.all(_strays)}
+    found.leases = [
+        OpenLease(row["id"], row["claimed_by"], row["claimed_at"], row["lease_expires_at"]) for row in tx.all(_leases)
+    ]
+    found.writers = [dict(row) for row in tx.all(_writers)]
+    return found

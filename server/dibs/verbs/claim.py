@@ -1,0 +1,210 @@
+"""Claim: exactly one caller gets a feature."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Table,
+    Update,
+    bindparam,
+    func,
+    literal_column,
+    select,
+    update,
+)
+
+from dibs.database.transaction import Transaction
+from dibs.verbs.guards import F, in_project, is_, literal, ready, this
+from dibs.verbs.handover import work_of
+from dibs.verbs.holder import Holder, new_token
+from dibs.verbs.idle import why_idle
+from dibs.verbs.journal import record
+from dibs.verbs.refuse import find, refuse_claim
+from dibs_schema.answers import Acknowledgement, Claimed, Idle, Lease
+from dibs_schema.refusals import AlreadyHolding, InvalidInput, TooManyClaims
+from dibs_schema.status import Kind, Status
+from dibs_schema.tables import features
+
+
+def queue_order(claim_order: str, table: Table = features) -> list[ColumnElement[Any]]:
+    """The columns that the queue is sorted by, as the index of that order has them."""
+    c = table.c
+    if claim_order == "critical_path":
+        return [c.skips, c.height.desc(), c.priority, c.id]
+    return [c.skips, c.priority, c.id]
+
+
+def _held_by_holder() -> Select[tuple[int]]:
+    mine = features.alias("mine")
+    return select(func.count()).where(
+        in_project(mine),
+        is_(Status.IN_PROGRESS, mine),
+        mine.c.claimed_by == bindparam("holder"),
+        (mine.c.claim_session == bindparam("counted_session")) | bindparam("counted_session").is_(None),
+    )
+
+
+def _next(claim_order: str, *, by_category: bool) -> Select[tuple[int]]:
+    queue = features.alias("queue")
+    head = select(queue.c.id).where(in_project(queue), ready(queue))
+    if by_category:
+        head = head.where(queue.c.category == bindparam("category_"))
+    return head.order_by(*queue_order(claim_order, queue)).limit(1).with_for_update(skip_locked=True)
+
+
+_LEASED: dict[Any, Any] = {
+    F.claim_token: bindparam("fresh"),
+    F.claimed_by: bindparam("holder"),
+    F.claim_session: bindparam("session"),
+    F.claimed_at: bindparam("now"),
+    F.lease_clock: bindparam("clock"),
+    F.lease_ends: bindparam("reading") + bindparam("lease"),
+    F.lease_seconds: bindparam("lease"),
+    F.lease_expires_at: bindparam("now") + bindparam("lease"),
+    F.last_activity_at: bindparam("now"),
+    F.updated_at: bindparam("now"),
+}
+
+_claim = (
+    update(features)
+    .where(ready(), _held_by_holder().scalar_subquery() < bindparam("most"))
+    .values({F.status: literal(Status.IN_PROGRESS), F.attempts: F.attempts + 1, F.not_before: None, **_LEASED})
+    .returning(*features.c)
+)
+_claim_this = _claim.where(this())
+
+
+@cache
+def _claim_next(claim_order: str, *, by_category: bool) -> Update:
+    return _claim.where(in_project(), F.id == _next(claim_order, by_category=by_category).scalar_subquery())
+
+
+_holding = (
+    select(F.id, F.name, F.claimed_at)
+    .where(in_project(), is_(Status.IN_PROGRESS), F.claimed_by == bindparam("holder"))
+    .order_by(F.claimed_at, F.id)
+)
+
+_resume = (
+    update(features)
+    .where(this(), is_(Status.IN_PROGRESS), F.claimed_by == bindparam("holder"))
+    .values({F.ended_token: F.claim_token, F.ended_by: literal_column(f"'{Kind.RESUME}'"), **_LEASED})
+    .returning(*features.c)
+)
+
+
+def claim(
+    tx: Transaction,
+    holder: Holder,
+    feature: int | None = None,
+    *,
+    category: str | None = None,
+    resume: bool = False,
+) -> Claimed | Idle:
+    """Claim `feature`, or the next ready one (of `category`), or take back with `resume` what the name holds.
+
+    Returns the claim with all that its worker needs, or why there is nothing to claim.
+    Raises NotFound, AlreadyClaimed, AlreadyHolding, AlreadyPassing, TooManyClaims, UnmetDependencies,
+    WaitingForHuman, Stuck, Archived, NotReady, and InvalidInput for a resume without an agent name.
+    """
+    row = take(tx, holder, feature, category=category, resume=resume)
+    if row is None:
+        return why_idle(tx, category)
+    lease = Lease(token=row["claim_token"], expires_at=row["lease_expires_at"], renewed=holder.session is not None)
+    return Claimed(state="claimed", claim=lease, feature=work_of(tx, row))
+
+
+def mark_in_progress(tx: Transaction, holder: Holder, feature: int) -> Acknowledgement:
+    """Claim `feature` and answer briefly. Raises what `claim` raises."""
+    row = take(tx, holder, feature)
+    assert row is not None, "a claim by id succeeds or says why not"
+    return Acknowledgement(
+        id=feature, status=row["status"], token=row["claim_token"], expires_at=row["lease_expires_at"]
+    )
+
+
+def take(
+    tx: Transaction,
+    holder: Holder,
+    feature: int | None = None,
+    *,
+    category: str | None = None,
+    resume: bool = False,
+) -> Any:
+    """The claimed row, or None where nothing is ready. Raises what `claim` raises."""
+    if resume and (taken := _take_back(tx, holder, feature)) is not None:
+        return taken
+    most = tx.project.max_claims if holder.named else tx.project.max_claims_per_connection
+    given: dict[str, Any] = {
+        "fresh": new_token(),
+        "holder": holder.name,
+        "session": holder.session,
+        "lease": holder.lease,
+        "counted_session": None if holder.named else holder.session,
+        "most": most,
+    }
+    if feature is not None:
+        row = tx.first(_claim_this, feature=feature, **given)
+    elif category is not None:
+        row = tx.first(_claim_next(tx.project.claim_order, by_category=True), category_=category, **given)
+    else:
+        row = tx.first(_claim_next(tx.project.claim_order, by_category=False), **given)
+    if row is None:
+        _refuse(tx, holder, feature, most)
+        return None
+    record(tx, holder.name, Kind.CLAIM, row["id"], Status.PENDING, Status.IN_PROGRESS)
+    return row
+
+
+def _take_back(tx: Transaction, holder: Holder, feature: int | None) -> Any:
+    if not holder.named:
+        raise InvalidInput(
+            "resume needs an agent name: send agent, or start the server with --agent. Without one, "
+            "send claim_token of the claim you hold.",
+            field="resume",
+        )
+    mine = [row["id"] for row in tx.all(_holding, holder=holder.name)]
+    if not mine or (feature is not None and feature not in mine):
+        return None
+    chosen = feature if feature is not None else mine[0]
+    row = tx.first(
+        _resume,
+        feature=chosen,
+        fresh=new_token(),
+        holder=holder.name,
+        session=holder.session,
+        lease=holder.lease,
+    )
+    assert row is not None, "the holder's claims were read in this transaction"
+    record(tx, holder.name, Kind.RESUME, chosen, Status.IN_PROGRESS, Status.IN_PROGRESS)
+    return row
+
+
+def _refuse(tx: Transaction, holder: Holder, feature: int | None, most: int) -> None:
+    mine = tx.all(_holding, holder=holder.name)
+    own = holder.named and feature is not None and any(row["id"] == feature for row in mine)
+    if feature is not None and not own:
+        row = find(tx, feature)
+        if row["status"] != Status.PENDING or row["unmet_dependencies"] or len(mine) < most:
+            refuse_claim(tx, row)
+    if len(mine) < most and not own:
+        return
+    if not holder.named:
+        raise TooManyClaims(
+            f"This connection holds {len(mine)} claims, and one connection may hold {most}. "
+            "Finish some with feature_mark_passing, feature_mark_failing or feature_clear_in_progress.",
+            held=[row["id"] for row in mine][:most],
+        )
+    held = next((row for row in mine if row["id"] == feature), mine[0])
+    age = max(0, int(tx.now - held["claimed_at"]))
+    raise AlreadyHolding(
+        f"{holder.name} already holds feature {held['id']} ({held['name'][:80]}), for {age} s. Finish it, or call "
+        "feature_claim_and_get with resume=true to go on with it under a fresh token.",
+        id=held["id"],
+        name=held["name"],
+        age_seconds=age,
+    )

@@ -1,0 +1,196 @@
+"""Create features: one, or many at once, all or none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import bindparam, func, insert, select, update
+
+from dibs.database.transaction import Transaction
+from dibs.verbs.guards import F, in_project
+from dibs.verbs.heights import raise_heights
+from dibs.verbs.journal import record_all
+from dibs_schema.answers import Created
+from dibs_schema.inputs import NewFeature
+from dibs_schema.refusals import InvalidInput, NotFound, TooManyDependencies, WouldCycle
+from dibs_schema.status import SATISFIED, Kind, Status
+from dibs_schema.tables import dependencies, features, projects
+
+_take_numbers = (
+    update(projects)
+    .where(projects.c.id == bindparam("project"))
+    .values(next_feature_id=projects.c.next_feature_id + bindparam("wanted"))
+    .returning(projects.c.next_feature_id)
+)
+_greatest_priority = select(func.coalesce(func.max(F.priority), 0)).where(in_project())
+_statuses = select(F.id, F.status).where(in_project(), F.id.in_(bindparam("ids", expanding=True)))
+
+
+def create(tx: Transaction, by: str, feature: NewFeature) -> Created:
+    """Create one feature behind the others, or at its `priority`. Raises NotFound, TooManyDependencies."""
+    return create_bulk(tx, by, [feature])
+
+
+def create_bulk(tx: Transaction, by: str, batch: Sequence[NewFeature]) -> Created:
+    """Create all of `batch`, or nothing; the ids come back in order.
+
+    `depends_on_indices` point anywhere into the batch, `dependencies` at features that exist.
+    Raises InvalidInput with the path of the field, NotFound, TooManyDependencies, WouldCycle.
+    """
+    first = claim_numbers(tx, len(batch))
+    edges: list[tuple[int, int]] = []
+    for place, one in enumerate(batch):
+        wanted = [first + _inside(place, index, len(batch)) for index in one.depends_on_indices]
+        edges += ((first + place, dependency) for dependency in dict.fromkeys([*wanted, *one.dependencies]))
+    path = find_cycle(edges)
+    if path is not None:
+        circle = " -> ".join(f"#{number - first}" for number in path)
+        raise WouldCycle(f"The batch depends on itself: {circle} (indices). Nothing was created.", path=path[:50])
+    rows = [_row(one) for one in batch]
+    insert_features(tx, by, first, rows, edges)
+    return Created(ids=list(range(first, first + len(batch))), count=len(batch))
+
+
+def claim_numbers(tx: Transaction, count: int) -> int:
+    """Take `count` feature numbers, never to be used again; returns the first."""
+    return int(tx.value(_take_numbers, wanted=count)) - count
+
+
+def _inside(place: int, index: int, count: int) -> int:
+    if index >= count:
+        raise InvalidInput(
+            f"features[{place}].depends_on_indices: {index} is outside the batch of {count} (0 is the first).",
+            field=f"features[{place}].depends_on_indices",
+        )
+    if index == place:
+        raise WouldCycle(f"features[{place}] depends on itself.", path=[place, place])
+    return index
+
+
+def _row(one: NewFeature) -> dict[str, Any]:
+    return {
+        "category": one.category,
+        "name": one.name,
+        "description": one.description,
+        "steps": one.steps,
+        "priority": one.priority,
+    }
+
+
+def insert_features(
+    tx: Transaction, by: str, first: int, rows: list[dict[str, Any]], edges: list[tuple[int, int]]
+) -> None:
+    """Insert rows numbered from `first`, with their edges, counters and events.
+
+    A row without a priority goes behind all the others. Raises NotFound, TooManyDependencies.
+    """
+    unmet = _unmet_counts(tx, first, rows, edges)
+    priority = int(tx.value(_greatest_priority))
+    complete: list[dict[str, Any]] = []
+    for number, row in enumerate(rows, first):
+        if row.get("priority") is None:
+            priority += 1
+            row = {**row, "priority": priority}  # noqa: PLW2901 - the row, completed
+        complete.append(_BLANK | {"created_by": by, **_stamps(tx)} | row | {"id": number, "unmet_dependencies": unmet[number]})
+    tx.insert(insert(features), complete)
+    tx.insert(
+        insert(dependencies),
+        [{"project_id": tx.project.id, "feature_id": one, "dependency_id": other} for one, other in edges],
+    )
+    record_all(
+        tx, by, Kind.CREATE, [{"feature_id": row["id"], "to_status": row["status"]} for row in complete]
+    )
+    raise_heights(tx, {other for _, other in edges})
+
+
+_BLANK: dict[str, Any] = {
+    "status": Status.PENDING.value,
+    "skips": 0,
+    "height": 0,
+    "attempts": 0,
+    "failures": 0,
+    "reference": None,
+    "last_failure": None,
+    "evidence": None,
+    "human_request": None,
+    "human_answer": None,
+    "passed_by": None,
+    "passed_at": None,
+    "archived_from": None,
+}
+
+
+def _stamps(tx: Transaction) -> dict[str, Any]:
+    return {"project_id": tx.project.id, "created_at": tx.now, "updated_at": tx.now}
+
+
+def _unmet_counts(
+    tx: Transaction, first: int, rows: Sequence[dict[str, Any]], edges: Iterable[tuple[int, int]]
+) -> dict[int, int]:
+    new = {number: row.get("status", Status.PENDING) for number, row in enumerate(rows, first)}
+    known = new | known_statuses(tx, [other for _, other in edges if other not in new])
+    unmet = dict.fromkeys(new, 0)
+    degree = dict.fromkeys(new, 0)
+    for one, other in edges:
+        degree[one] += 1
+        unmet[one] += known[other] not in SATISFIED
+    for number, count in degree.items():
+        refuse_too_many(tx, number, count, place=number - first)
+    return unmet
+
+
+def known_statuses(tx: Transaction, ids: Sequence[int]) -> dict[int, str]:
+    """The statuses of features that must exist. Raises NotFound naming the first that does not."""
+    wanted = list(dict.fromkeys(ids))
+    found: dict[int, str] = {}
+    for start in range(0, len(wanted), 500):
+        found |= {row["id"]: row["status"] for row in tx.all(_statuses, ids=wanted[start : start + 500])}
+    missing = next((one for one in wanted if one not in found), None)
+    if missing is not None:
+        raise NotFound(
+            f"There is no feature {missing} to depend on. Nothing was changed. feature_search finds ids.", id=missing
+        )
+    return found
+
+
+def refuse_too_many(tx: Transaction, feature: int, count: int, place: int | None = None) -> None:
+    """Raise TooManyDependencies where `count` is more than the project allows."""
+    most = tx.project.max_dependencies
+    if count > most:
+        where = f"Feature {feature}" if place is None else f"features[{place}]"
+        raise TooManyDependencies(
+            f"{where} would depend on {count} features; {most} is the most. Depend on fewer, "
+            "or let a person raise it with `dibs settings max_dependencies`.",
+            count=count,
+            most=most,
+        )
+
+
+def find_cycle(edges: Iterable[tuple[int, int]]) -> list[int] | None:
+    """A circle among the edges, as the ids along it (the first again at the end), or None."""
+    following: dict[int, list[int]] = {}
+    for one, other in edges:
+        following.setdefault(one, []).append(other)
+    done: set[int] = set()
+    for start in following:
+        trail: list[int] = []
+        on_trail: set[int] = set()
+        stack = [(start, iter(following.get(start, ())))] if start not in done else []
+        if stack:
+            trail.append(start)
+            on_trail.add(start)
+        while stack:
+            node, rest = stack[-1]
+            step = next(rest, None)
+            if step is None:
+                stack.pop()
+                done.add(node)
+                on_trail.discard(trail.pop())
+            elif step in on_trail:
+                return [*trail[trail.index(step) :], step]
+            elif step not in done:
+                trail.append(step)
+                on_trail.add(step)
+                stack.append((step, iter(following.get(step, ()))))
+    return None

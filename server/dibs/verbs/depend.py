@@ -1,0 +1,131 @@
+"""Dependencies between features: no circle, no feature on itself, no edge twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import bindparam, delete, func, insert, select, update
+
+from dibs.database.transaction import Transaction
+from dibs.verbs.create import find_cycle, known_statuses, refuse_too_many
+from dibs.verbs.guards import this
+from dibs.verbs.heights import raise_heights
+from dibs.verbs.journal import record
+from dibs.verbs.refuse import find
+from dibs_schema.answers import Acknowledgement
+from dibs_schema.refusals import WouldCycle
+from dibs_schema.status import SATISFIED, Kind
+from dibs_schema.tables import dependencies, features
+
+_D = dependencies.c
+_edge = (
+    (_D.project_id == bindparam("project"))
+    & (_D.feature_id == bindparam("feature"))
+    & (_D.dependency_id == bindparam("needed"))
+)
+_insert = insert(dependencies).values(
+    project_id=bindparam("project"), feature_id=bindparam("feature"), dependency_id=bindparam("needed")
+)
+_delete = delete(dependencies).where(_edge)
+_needs = (
+    select(_D.dependency_id)
+    .where(_D.project_id == bindparam("project"), _D.feature_id == bindparam("feature"))
+    .order_by(_D.dependency_id)
+)
+_count_more = (
+    update(features)
+    .where(this())
+    .values(unmet_dependencies=features.c.unmet_dependencies + bindparam("more"), updated_at=bindparam("now"))
+    .returning(features.c.unmet_dependencies, features.c.status)
+)
+
+# Everything that `start` depends on, over any number of edges. UNION drops what was met before.
+_seed = select(bindparam("start").label("id")).cte("reached", recursive=True)
+_reached = _seed.union(
+    select(_D.dependency_id).join(_seed, _D.feature_id == _seed.c.id).where(_D.project_id == bindparam("project"))
+)
+_reaches = select(func.count()).select_from(_reached).where(_reached.c.id == bindparam("feature"))
+_edges_below = (
+    select(_D.feature_id, _D.dependency_id)
+    .join(_reached, _D.feature_id == _reached.c.id)
+    .where(_D.project_id == bindparam("project"))
+)
+
+SHOWN_PATH = 50
+
+
+def add_dependency(tx: Transaction, by: str, feature: int, dependency: int) -> Acknowledgement:
+    """Let `feature` wait for `dependency`; adding an edge that exists changes nothing.
+
+    Raises NotFound, WouldCycle (with the path), TooManyDependencies.
+    """
+    find(tx, feature)
+    before = _dependencies_of(tx, feature)
+    return _change(tx, by, feature, before, [*before, dependency])
+
+
+def remove_dependency(tx: Transaction, by: str, feature: int, dependency: int) -> Acknowledgement:
+    """Let `feature` no longer wait for `dependency`; removing an edge that is not there changes nothing.
+
+    Raises NotFound.
+    """
+    find(tx, feature)
+    find(tx, dependency)
+    before = _dependencies_of(tx, feature)
+    return _change(tx, by, feature, before, [one for one in before if one != dependency])
+
+
+def set_dependencies(tx: Transaction, by: str, feature: int, wanted: list[int]) -> Acknowledgement:
+    """Replace what `feature` waits for. Raises NotFound, WouldCycle, TooManyDependencies."""
+    find(tx, feature)
+    return _change(tx, by, feature, _dependencies_of(tx, feature), wanted)
+
+
+def _change(tx: Transaction, by: str, feature: int, before: list[int], wanted: Iterable[int]) -> Acknowledgement:
+    after = sorted(set(wanted))
+    added = [one for one in after if one not in before]
+    removed = [one for one in before if one not in after]
+    statuses = known_statuses(tx, [*added, *removed])
+    for one in added:
+        _refuse_cycle(tx, feature, one)
+    if added:
+        refuse_too_many(tx, feature, len(after))
+    for one in removed:
+        tx.run(_delete, feature=feature, needed=one)
+    for one in added:
+        tx.run(_insert, feature=feature, needed=one)
+    more = sum(statuses[one] not in SATISFIED for one in added)
+    less = sum(statuses[one] not in SATISFIED for one in removed)
+    row = tx.first(_count_more, feature=feature, more=more - less)
+    assert row is not None, "the feature was found in this transaction"
+    if added or removed:
+        record(tx, by, Kind.DEPEND, feature, row["status"], row["status"], added=added or None, removed=removed or None)
+        raise_heights(tx, [*added, *removed])
+    return Acknowledgement(
+        id=feature, status=row["status"], unmet_dependencies=row["unmet_dependencies"], changed=_changed(added, removed)
+    )
+
+
+def _changed(added: list[int], removed: list[int]) -> list[str]:
+    return [f"+{one}" for one in added[:10]] + [f"-{one}" for one in removed[:10]]
+
+
+def _dependencies_of(tx: Transaction, feature: int) -> list[int]:
+    return [row["dependency_id"] for row in tx.all(_needs, feature=feature)]
+
+
+def _refuse_cycle(tx: Transaction, feature: int, dependency: int) -> None:
+    if feature == dependency:
+        raise WouldCycle(f"Feature {feature} cannot depend on itself.", path=[feature, feature])
+    if not tx.value(_reaches, start=dependency, feature=feature):
+        return
+    below = [(row["feature_id"], row["dependency_id"]) for row in tx.all(_edges_below, start=dependency)]
+    path = find_cycle([(feature, dependency), *((one, other) for one, other in below if one != feature)])
+    assert path is not None, "the feature was reached"
+    shown = path if len(path) <= SHOWN_PATH else [*path[: SHOWN_PATH - 1], path[-1]]
+    raise WouldCycle(
+        f"Feature {feature} cannot depend on {dependency}, which waits for it already: "
+        f"{' -> '.join(map(str, shown[:12]))}{' …' if len(shown) > 12 else ''}. Remove one of these edges first.",
+        path=shown,
+        length=len(path) - 1,
+    )

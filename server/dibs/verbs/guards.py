@@ -1,0 +1,95 @@
+"""The conditions that stand in the WHERE of a move."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, bindparam, literal_column, or_, select
+from sqlalchemy import Table as AnyTable
+
+from dibs_schema.status import Status
+from dibs_schema.tables import dependencies, features
+
+F = features.c
+FARTHEST_BACK_OFF = 600
+"""Seconds. A `not_before` further ahead than any back-off came from a clock that was wrong, and is ignored."""
+
+NOTHING: dict[Any, Any] = dict.fromkeys(
+    [
+        F.claim_token,
+        F.claimed_by,
+        F.claim_session,
+        F.claimed_at,
+        F.lease_clock,
+        F.lease_ends,
+        F.lease_seconds,
+        F.lease_expires_at,
+        F.last_activity_at,
+    ]
+)
+"""What a row without a claim holds in the columns of one."""
+
+
+def is_(status: Status, table: AnyTable = features) -> ColumnElement[bool]:
+    """The status as a literal, so that the partial indexes serve."""
+    return table.c.status == literal_column(f"'{status}'")
+
+
+def literal(status: Status) -> ColumnElement[str]:
+    """The status as a value to set."""
+    return literal_column(f"'{status}'")
+
+
+def in_project(table: AnyTable = features) -> ColumnElement[bool]:
+    """In the transaction's project."""
+    return table.c.project_id == bindparam("project")
+
+
+def this() -> ColumnElement[bool]:
+    """The feature of the parameter `feature`."""
+    return in_project() & (F.id == bindparam("feature"))
+
+
+def held() -> ColumnElement[bool]:
+    """Claimed, with the token of the parameter `token`."""
+    return is_(Status.IN_PROGRESS) & (F.claim_token == bindparam("token"))
+
+
+def backed_off(table: AnyTable = features) -> ColumnElement[bool]:
+    """Waiting out a failure."""
+    now = bindparam("now")
+    return (table.c.not_before > now) & (table.c.not_before <= now + FARTHEST_BACK_OFF)
+
+
+def unblocked(table: AnyTable = features) -> ColumnElement[bool]:
+    """Pending, with no unmet dependency: what the queue's index holds."""
+    return is_(Status.PENDING, table) & (table.c.unmet_dependencies == literal_column("0"))
+
+
+def not_backed_off(table: AnyTable = features) -> ColumnElement[bool]:
+    """Not waiting out a failure."""
+    now = bindparam("now")
+    return or_(table.c.not_before.is_(None), table.c.not_before <= now, table.c.not_before > now + FARTHEST_BACK_OFF)
+
+
+def ready(table: AnyTable = features) -> ColumnElement[bool]:
+    """Can be claimed now."""
+    return unblocked(table) & not_backed_off(table)
+
+
+def expired() -> ColumnElement[bool]:
+    """The lease has run out: by its own clock where that is ours, else by the wall clock."""
+    ours = F.lease_clock == bindparam("clock")
+    return or_(
+        ours & (F.lease_ends < bindparam("reading")),
+        ~ours & (F.lease_expires_at < bindparam("now")),
+    )
+
+
+def depends_on_this() -> ColumnElement[bool]:
+    """The features that depend on the one of the parameter `feature`."""
+    edges = dependencies.c
+    dependents = select(edges.feature_id).where(
+        edges.project_id == bindparam("project"), edges.dependency_id == bindparam("feature")
+    )
+    return in_project() & F.id.in_(dependents)

@@ -1,0 +1,39 @@
+"""Who makes a claim."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+"""Thirty-two letters without lookalikes (Crockford's base 32): five bits each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """An agent, or a connection that gave no name.
+
+    `name` is shown to others; `named` says that it is an identity of its own. `session` is the
+    connection whose life stands for the holder's: its server renews the lease of `lease` seconds and
+    releases it at the end. It is None where no connection proves that the holder lives.
+    """
+
+    name: str
+    named: bool
+    session: str | None
+    lease: float
+
+
+def new_token() -> str:
+    """A claim's token: 65 random bits in 13 letters that are short to type."""
+    return "".join(secrets.choice(ALPHABET) for _ in range(13))
+
+
+def new_session() -> str:
+    """The id of one connection."""
+    return secrets.token_hex(10)
+
+
+def nameless(session: str) -> str:
+    """How a connection without an agent name is shown."""
+    return f"client-{session[:4]}"

@@ -1,0 +1,73 @@
+"""Why there is nothing to claim."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import Any
+
+from sqlalchemy import bindparam, func, select
+
+from dibs.database.transaction import Transaction
+from dibs.verbs.guards import F, backed_off, in_project, is_, ready, unblocked
+from dibs_schema.answers import Counts, Idle, IdleState
+from dibs_schema.status import Status
+
+LONGEST_RETRY = 60
+"""Seconds; a lease that is renewed says little about when its feature is free."""
+
+_by_status = select(F.status, func.count().label("n")).where(in_project()).group_by(F.status)
+_ready = select(func.count()).where(in_project(), ready())
+_next_lease_end = select(func.min(F.lease_expires_at)).where(in_project(), is_(Status.IN_PROGRESS))
+_next_back_off_end = select(func.min(F.not_before)).where(in_project(), unblocked(), backed_off())
+
+_MESSAGES: dict[IdleState, str] = {
+    "complete": "Every feature is passing or archived. There is nothing left to do; stop.",
+    "empty": "The backlog is empty. A planner fills it with feature_create_bulk.",
+    "waiting_for_claims": "Everything that is ready is claimed by others. Call again with wait_seconds=45.",
+    "waiting_for_back_off": "What is ready failed lately and backs off. Call again with wait_seconds=45.",
+    "waiting_for_human": "What is left waits for a person: `dibs answer` lists the questions.",
+    "stuck": "What is left is stuck after repeated failures. A planner must look: feature_get_blocked lists it.",
+    "waiting_for_dependencies": "What is left waits for features that nobody can claim; feature_get_blocked says which.",
+}
+
+
+def counts(tx: Transaction, category: str | None = None) -> Counts:
+    """How many features of each status there are (in `category`)."""
+    narrow = (lambda statement: statement) if category is None else _in_category
+    given = {} if category is None else {"category_": category}
+    by_status: dict[str, int] = {row["status"]: row["n"] for row in tx.all(narrow(_by_status), **given)}
+    return Counts(ready=tx.value(narrow(_ready), **given), **by_status)
+
+
+def _in_category(statement: Any) -> Any:
+    return statement.where(F.category == bindparam("category_"))
+
+
+def why_idle(tx: Transaction, category: str | None = None) -> Idle:
+    """The first reason that applies, with counts, and when time will help.
+
+    With `category` the answer speaks of that category alone, and never calls the project complete.
+    """
+    there = counts(tx, category)
+    lease_end, back_off_end = tx.value(_next_lease_end), tx.value(_next_back_off_end)
+    state = _state(there, is_backing_off=back_off_end is not None)
+    message = _MESSAGES[state]
+    if category is not None and state in ("complete", "empty"):
+        state = "empty"
+        message = f"Nothing is left in category {category!r}. Call feature_claim_and_get without a category."
+    ends = {"waiting_for_claims": lease_end, "waiting_for_back_off": back_off_end}.get(state)
+    retry = None if ends is None else min(LONGEST_RETRY, max(1, ceil(ends - tx.now)))
+    return Idle(state=state, counts=there, retry_after_seconds=retry, message=message)
+
+
+def _state(there: Counts, *, is_backing_off: bool) -> IdleState:
+    open_ = there.pending + there.in_progress + there.needs_human + there.stuck
+    if not open_:
+        return "complete" if there.passing else "empty"
+    reasons: list[tuple[IdleState, bool]] = [
+        ("waiting_for_claims", bool(there.in_progress)),
+        ("waiting_for_back_off", is_backing_off),
+        ("waiting_for_human", bool(there.needs_human)),
+        ("stuck", bool(there.stuck)),
+    ]
+    return next((state for state, applies in reasons if applies), "waiting_for_dependencies")

@@ -1,0 +1,64 @@
+"""The append-only journal: each move writes exactly one event, in its own transaction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import bindparam, insert, select
+
+from dibs.database.transaction import Transaction
+from dibs_schema.status import Kind, Status
+from dibs_schema.tables import events
+
+_E = events.c
+
+_record = insert(events).values(
+    project_id=bindparam("project"),
+    feature_id=bindparam("feature"),
+    at=bindparam("now"),
+    agent=bindparam("by"),
+    kind=bindparam("move"),
+    from_status=bindparam("source"),
+    to_status=bindparam("target"),
+    detail=bindparam("what", type_=events.c.detail.type),
+)
+
+_last = (
+    select(_E.at, _E.detail, _E.to_status)
+    .where(_E.project_id == bindparam("project"), _E.feature_id == bindparam("feature"), _E.kind == bindparam("move"))
+    .order_by(_E.id.desc())
+    .limit(1)
+)
+
+
+def record(
+    tx: Transaction,
+    by: str,
+    kind: Kind,
+    feature: int | None,
+    source: Status | str | None = None,
+    target: Status | str | None = None,
+    **detail: Any,
+) -> None:
+    """Write the event of one move; `detail` holds JSON values, and None in it is left out."""
+    what = {name: value for name, value in detail.items() if value is not None} or None
+    tx.run(_record, feature=feature, by=by, move=kind.value, source=source, target=target, what=what)
+
+
+def last_detail(tx: Transaction, feature: int, kind: Kind) -> dict[str, Any]:
+    """What the latest event of that kind recorded of the feature."""
+    row = tx.first(_last, feature=feature, move=kind.value)
+    return dict(row["detail"] or {}) if row is not None else {}
+
+
+def record_all(tx: Transaction, by: str, kind: Kind, rows: list[dict[str, Any]]) -> None:
+    """Write one event for each of many features: `feature_id`, `from_status`, `to_status`, `detail`."""
+    tx.insert(
+        insert(events),
+        [
+            {"project_id": tx.project.id, "at": tx.now, "agent": by, "kind": kind.value, "from_status": None}
+            | {"detail": None}
+            | row
+            for row in rows
+        ],
+    )

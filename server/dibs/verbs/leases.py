@@ -1,0 +1,213 @@
+"""Leases: kept up while the holder lives, given back at the end, reaped when they have run out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Integer, bindparam, case, func, literal_column, or_, select, update
+
+from dibs.database.transaction import Transaction
+from dibs.verbs.guards import NOTHING, F, expired, held, in_project, is_, literal, this
+from dibs.verbs.journal import record, record_all
+from dibs.verbs.refuse import refuse_move
+from dibs_schema.answers import Acknowledgement
+from dibs_schema.refusals import ClaimLost
+from dibs_schema.status import Kind, Status
+from dibs_schema.tables import features
+
+_EXTENDED: dict[Any, Any] = {
+    F.lease_clock: bindparam("clock"),
+    F.lease_ends: bindparam("reading") + F.lease_seconds,
+    F.lease_expires_at: bindparam("now") + F.lease_seconds,
+}
+
+_renew = (
+    update(features)
+    .where(in_project(), is_(Status.IN_PROGRESS), F.claim_token.in_(bindparam("tokens", expanding=True)))
+    .values(_EXTENDED)
+    .returning(F.claim_token)
+)
+
+_heartbeat = (
+    update(features)
+    .where(this(), held())
+    .values({**_EXTENDED, F.last_activity_at: bindparam("now")})
+    .returning(F.lease_expires_at, F.claimed_by)
+)
+
+_ATTEMPTS_USED_UP = F.attempts >= bindparam("max_attempts", type_=Integer)
+
+_release_session = (
+    update(features)
+    .where(in_project(), is_(Status.IN_PROGRESS), F.claim_session == bindparam("session"))
+    .values(
+        {
+            F.status: case((_ATTEMPTS_USED_UP, literal(Status.STUCK)), else_=literal(Status.PENDING)),
+            F.ended_token: F.claim_token,
+            F.ended_by: literal_column(f"'{Kind.RELEASE}'"),
+            F.updated_at: bindparam("now"),
+            **NOTHING,
+        }
+    )
+)
+
+_of_session = select(F.id, F.claimed_by).where(
+    in_project(), is_(Status.IN_PROGRESS), F.claim_session == bindparam("session")
+)
+
+_run_out = (
+    select(F.id, F.claimed_by)
+    .where(in_project(), is_(Status.IN_PROGRESS), expired())
+    .order_by(F.id)
+    .with_for_update(skip_locked=True)
+)
+
+_any_run_out = _run_out.with_only_columns(func.count()).order_by(None)
+
+EXPIRED = "the lease ran out: the holder ended or lost its connection without giving the claim back"
+
+_expire = (
+    update(features)
+    .where(
+        in_project(),
+        F.id.in_(bindparam("ids", expanding=True)),
+        is_(Status.IN_PROGRESS),
+        expired(),
+    )
+    .values(
+        {
+            F.status: case(
+                (
+                    or_(F.failures + 1 >= bindparam("max_failures", type_=Integer), _ATTEMPTS_USED_UP),
+                    literal(Status.STUCK),
+                ),
+                else_=literal(Status.PENDING),
+            ),
+            F.failures: F.failures + 1,
+            F.last_failure: EXPIRED,
+            F.ended_token: F.claim_token,
+            F.ended_by: literal_column(f"'{Kind.EXPIRE}'"),
+            F.updated_at: bindparam("now"),
+            **NOTHING,
+        }
+    )
+    .returning(F.id, F.status)
+)
+
+# A row of another boot is judged by the wall clock, which may have jumped back since:
+# it never counts for more than one lease ahead.
+_clamp = (
+    update(features)
+    .where(
+        in_project(),
+        is_(Status.IN_PROGRESS),
+        F.lease_clock != bindparam("clock"),
+        F.lease_expires_at > bindparam("now") + F.lease_seconds,
+    )
+    .values({F.lease_expires_at: bindparam("now") + F.lease_seconds})
+)
+
+_any_too_far = select(func.count()).where(
+    in_project(),
+    is_(Status.IN_PROGRESS),
+    F.lease_clock != bindparam("clock"),
+    F.lease_expires_at > bindparam("now") + F.lease_seconds,
+)
+
+
+def heartbeat(
+    tx: Transaction, by: str, feature: int, token: str | None, note: str | None = None
+) -> Acknowledgement:
+    """Extend the lease of a claim, and keep `note` for the next worker.
+
+    Raises ClaimLost, TokenRequired, NotClaimed and what else keeps the feature from being held.
+    """
+    row = tx.first(_heartbeat, feature=feature, token=token) if token is not None else None
+    if row is None:
+        refuse_move(tx, feature, token, Kind.HEARTBEAT)
+        raise AssertionError("a heartbeat ends no claim")
+    if note is not None:
+        record(tx, row["claimed_by"], Kind.HEARTBEAT, feature, Status.IN_PROGRESS, Status.IN_PROGRESS, note=note)
+    return Acknowledgement(
+        id=feature, status=Status.IN_PROGRESS.value, expires_at=row["lease_expires_at"], noted=note is not None
+    )
+
+
+def renew(tx: Transaction, tokens: Sequence[str]) -> set[str]:
+    """Extend the leases of claims whose holders live; returns the tokens that are still good."""
+    return {row["claim_token"] for row in tx.all(_renew, tokens=list(tokens))}
+
+
+def release_session(tx: Transaction, session: str) -> list[int]:
+    """Give back every claim of a connection that has ended; returns the features' ids."""
+    mine = tx.all(_of_session, session=session)
+    if not mine:
+        return []
+    tx.run(_release_session, session=session, max_attempts=tx.project.max_attempts)
+    statuses = _statuses(tx, [row["id"] for row in mine])
+    for row in mine:
+        record(
+            tx,
+            row["claimed_by"],
+            Kind.RELEASE,
+            row["id"],
+            Status.IN_PROGRESS,
+            statuses[row["id"]],
+            reason="the connection ended",
+        )
+    return [row["id"] for row in mine]
+
+
+def release_token(tx: Transaction, feature: int, token: str) -> None:
+    """Give back a claim whose answer could not be delivered; silent where it has ended already."""
+    from dibs.verbs.outcome import release
+
+    try:
+        release(tx, "dibs", feature, token)
+    except ClaimLost:
+        return
+
+
+def anything_run_out(tx: Transaction) -> bool:
+    """Whether a reaper would find work; reads a small index only."""
+    return bool(tx.value(_any_run_out) or tx.value(_any_too_far))
+
+
+def reap(tx: Transaction) -> list[int]:
+    """Take back every claim whose lease has run out; returns the features' ids.
+
+    A lease that is renewed in time is never reaped, and each expiry is recorded once.
+    """
+    tx.run(_clamp)
+    run_out = {row["id"]: row["claimed_by"] for row in tx.all(_run_out)}
+    if not run_out:
+        return []
+    reaped = tx.all(
+        _expire,
+        ids=list(run_out),
+        max_failures=tx.project.max_failures,
+        max_attempts=tx.project.max_attempts,
+    )
+    record_all(
+        tx,
+        "dibs",
+        Kind.EXPIRE,
+        [
+            {
+                "feature_id": row["id"],
+                "from_status": Status.IN_PROGRESS.value,
+                "to_status": row["status"],
+                "detail": {"reason": EXPIRED, "holder": run_out[row["id"]]},
+            }
+            for row in reaped
+        ],
+    )
+    return [row["id"] for row in reaped]
+
+
+_status_of = select(F.id, F.status).where(in_project(), F.id.in_(bindparam("ids", expanding=True)))
+
+
+def _statuses(tx: Transaction, ids: list[int]) -> dict[int, str]:
+    return {row["id"]: row["status"] for row in tx.all(_status_of, ids=ids)}

@@ -1,0 +1,239 @@
+"""How a claim ends: passed, failed, or given back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Double, Integer, bindparam, case, func, literal_column, or_, select, update
+
+from dibs.database.transaction import Transaction
+from dibs.verbs.guards import FARTHEST_BACK_OFF, NOTHING, F, depends_on_this, held, is_, literal, this, unblocked
+from dibs.verbs.handover import brief
+from dibs.verbs.journal import last_detail, record
+from dibs.verbs.refuse import find, refuse_move
+from dibs_schema.answers import Acknowledgement
+from dibs_schema.inputs import EvidenceFields
+from dibs_schema.status import Kind, Status
+from dibs_schema.tables import features
+
+SHOWN = 10
+"""How many ids an acknowledgement lists; it counts them all."""
+
+
+def ending(kind: Kind) -> dict[Any, Any]:
+    """The values that end a claim by a move of that kind, and remember by which token."""
+    return {
+        F.ended_token: F.claim_token,
+        F.ended_by: literal_column(f"'{kind}'"),
+        F.updated_at: bindparam("now"),
+        **NOTHING,
+    }
+
+
+_evidence = bindparam("proof", type_=F.evidence.type)
+
+_pass = (
+    update(features)
+    .where(this(), held(), F.unmet_dependencies == 0)
+    .values(
+        {
+            F.status: literal(Status.PASSING),
+            F.passed_by: F.claimed_by,
+            F.passed_at: bindparam("now"),
+            F.evidence: _evidence,
+            F.attempts: 0,
+            F.failures: 0,
+            F.skips: 0,
+            F.not_before: None,
+            F.last_failure: None,
+            F.testing_until: None,
+            **ending(Kind.PASS),
+        }
+    )
+    .returning(F.passed_by)
+)
+
+_verify = (
+    update(features)
+    .where(this(), is_(Status.PASSING))
+    .values(
+        {
+            F.last_tested_at: bindparam("now"),
+            F.testing_until: None,
+            F.evidence: func.coalesce(_evidence, F.evidence),
+            F.updated_at: bindparam("now"),
+        }
+    )
+)
+
+satisfied_dependents = (
+    update(features).where(depends_on_this()).values({F.unmet_dependencies: F.unmet_dependencies - 1})
+)
+unsatisfied_dependents = (
+    update(features).where(depends_on_this()).values({F.unmet_dependencies: F.unmet_dependencies + 1})
+)
+_unblocked = select(F.id).where(depends_on_this(), unblocked()).order_by(F.id)
+
+_failed_attempt: dict[Any, Any] = {
+    F.status: case(
+        (
+            or_(
+                F.failures + 1 >= bindparam("max_failures", type_=Integer),
+                F.attempts >= bindparam("max_attempts", type_=Integer),
+            ),
+            literal(Status.STUCK),
+        ),
+        else_=literal(Status.PENDING),
+    ),
+    F.failures: F.failures + 1,
+    F.last_failure: bindparam("why"),
+    F.not_before: bindparam("now") + bindparam("pause", type_=Double),
+}
+
+_fail = (
+    update(features)
+    .where(this(), held())
+    .values({**_failed_attempt, **ending(Kind.FAIL)})
+    .returning(F.status, F.failures, F.not_before)
+)
+
+_regress = (
+    update(features)
+    .where(this(), is_(Status.PASSING))
+    .values(
+        {
+            F.status: literal(Status.PENDING),
+            F.last_failure: bindparam("why"),
+            F.last_tested_at: bindparam("now"),
+            F.testing_until: None,
+            F.passed_at: None,
+            F.passed_by: None,
+            F.updated_at: bindparam("now"),
+        }
+    )
+)
+
+_release_values: dict[Any, Any] = {
+    F.status: case(
+        (F.attempts >= bindparam("max_attempts", type_=Integer), literal(Status.STUCK)),
+        else_=literal(Status.PENDING),
+    ),
+    **ending(Kind.RELEASE),
+}
+_release = update(features).where(this(), held()).values(_release_values).returning(F.status, F.attempts)
+_force_release = (
+    update(features).where(this(), is_(Status.IN_PROGRESS)).values(_release_values).returning(F.status, F.attempts)
+)
+_failures_so_far = select(F.failures).where(this())
+
+
+def mark_passing(
+    tx: Transaction, by: str, feature: int, token: str | None = None, evidence: EvidenceFields | None = None
+) -> Acknowledgement:
+    """Pass a claimed feature, or verify one that is passing.
+
+    Raises ClaimLost, TokenRequired, NotClaimed, UnmetDependencies and what else keeps it from being held.
+    """
+    proof = evidence.model_dump(exclude_defaults=True) if evidence is not None else None
+    if token is None:
+        if tx.run(_verify, feature=feature, proof=proof):
+            record(tx, by, Kind.VERIFY, feature, Status.PASSING, Status.PASSING, evidence=_gist(evidence))
+            return Acknowledgement(id=feature, status=Status.PASSING.value, evidence=evidence is not None)
+        refuse_move(tx, feature, None, Kind.PASS)
+    row = tx.first(_pass, feature=feature, token=token, proof=proof)
+    if row is None:
+        refuse_move(tx, feature, token, Kind.PASS)
+        return _passed(feature, last_detail(tx, feature, Kind.PASS))
+    tx.run(satisfied_dependents, feature=feature)
+    freed = [one["id"] for one in tx.all(_unblocked, feature=feature)]
+    detail = {"unblocked": freed[:SHOWN], "unblocked_count": len(freed), "evidence": _gist(evidence)}
+    record(tx, row["passed_by"], Kind.PASS, feature, Status.IN_PROGRESS, Status.PASSING, **detail)
+    return _passed(feature, detail)
+
+
+def _passed(feature: int, detail: dict[str, Any]) -> Acknowledgement:
+    return Acknowledgement(
+        id=feature,
+        status=Status.PASSING.value,
+        unblocked=detail["unblocked"],
+        unblocked_count=detail["unblocked_count"],
+        evidence=bool(detail.get("evidence")),
+    )
+
+
+def _gist(evidence: EvidenceFields | None) -> str | None:
+    if evidence is None:
+        return None
+    commands = [f"{run.command} -> {run.exit_code}" for run in evidence.commands]
+    return brief("; ".join(filter(None, [evidence.summary, *commands, evidence.commit])), 500)
+
+
+def mark_failing(tx: Transaction, by: str, feature: int, reason: str, token: str | None = None) -> Acknowledgement:
+    """End a claim in failure, or report that a passing feature is broken again.
+
+    A token, once sent, must be good: a late report on a lost claim is no report on what another has
+    passed since. Raises ClaimLost, TokenRequired, NotClaimed and what else keeps it from being held.
+    """
+    if token is None or _passed_it_itself(tx, feature, token):
+        if tx.run(_regress, feature=feature, why=reason):
+            tx.run(unsatisfied_dependents, feature=feature)
+            record(tx, by, Kind.REGRESS, feature, Status.PASSING, Status.PENDING, reason=reason)
+            return Acknowledgement(id=feature, status=Status.PENDING.value)
+        refuse_move(tx, feature, token, Kind.FAIL)
+    failures = tx.value(_failures_so_far, feature=feature) or 0
+    row = tx.first(
+        _fail,
+        feature=feature,
+        token=token,
+        why=reason,
+        pause=min(FARTHEST_BACK_OFF, tx.project.back_off * 2 ** min(failures, 20)),
+        max_failures=tx.project.max_failures,
+        max_attempts=tx.project.max_attempts,
+    )
+    if row is None:
+        refuse_move(tx, feature, token, Kind.FAIL)
+        return _failed(feature, last_detail(tx, feature, Kind.FAIL))
+    detail = {"reason": reason, "status": row["status"], "failures": row["failures"], "ready_at": row["not_before"]}
+    record(tx, by, Kind.FAIL, feature, Status.IN_PROGRESS, row["status"], **detail)
+    return _failed(feature, detail)
+
+
+def _passed_it_itself(tx: Transaction, feature: int, token: str) -> bool:
+    row = find(tx, feature)
+    return bool(row["status"] == Status.PASSING and row["ended_token"] == token and row["ended_by"] == Kind.PASS)
+
+
+def _failed(feature: int, detail: dict[str, Any]) -> Acknowledgement:
+    stuck = detail["status"] == Status.STUCK
+    return Acknowledgement(
+        id=feature,
+        status=detail["status"],
+        failures=detail["failures"],
+        ready_at=None if stuck else detail["ready_at"],
+    )
+
+
+def release(tx: Transaction, by: str, feature: int, token: str | None, *, force: bool = False) -> Acknowledgement:
+    """Give a claim back without an outcome; `force` (a planner's) needs no token.
+
+    Raises ClaimLost, TokenRequired, NotClaimed and what else keeps it from being held.
+    """
+    statement = _force_release if force else _release
+    given = {} if force else {"token": token}
+    row = None
+    if force or token is not None:
+        row = tx.first(statement, feature=feature, max_attempts=tx.project.max_attempts, **given)
+    if row is None:
+        refuse_move(tx, feature, token, Kind.RELEASE)
+        return _released(feature, last_detail(tx, feature, Kind.RELEASE))
+    detail = {"status": row["status"], "attempts": row["attempts"], "forced": force or None}
+    record(tx, by, Kind.RELEASE, feature, Status.IN_PROGRESS, row["status"], **detail)
+    return _released(feature, detail)
+
+
+def _released(feature: int, detail: dict[str, Any]) -> Acknowledgement:
+    return Acknowledgement(
+        id=feature, status=detail.get("status", Status.PENDING.value), attempts=detail.get("attempts", 0)
+    )
+
+

@@ -1,0 +1,185 @@
+"""Why a guard did not hold: read after the statement changed nothing, in the same transaction."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from math import ceil
+from typing import NoReturn
+
+from sqlalchemy import RowMapping, bindparam, select
+
+from dibs.database.transaction import Transaction
+from dibs.verbs.guards import FARTHEST_BACK_OFF, F, this
+from dibs_schema.refusals import (
+    AlreadyClaimed,
+    AlreadyPassing,
+    Archived,
+    ClaimLost,
+    NotClaimed,
+    NotFound,
+    NotReady,
+    Stuck,
+    TokenRequired,
+    UnmetDependencies,
+    WaitingForHuman,
+)
+from dibs_schema.status import SATISFIED, Kind, Status
+from dibs_schema.tables import dependencies, features
+
+_row = select(
+    F.id,
+    F.name,
+    F.status,
+    F.unmet_dependencies,
+    F.not_before,
+    F.claim_token,
+    F.claimed_by,
+    F.claimed_at,
+    F.ended_token,
+    F.ended_by,
+    F.last_failure,
+).where(this())
+
+_unmet = (
+    select(dependencies.c.dependency_id)
+    .join(
+        features,
+        (F.project_id == dependencies.c.project_id) & (F.id == dependencies.c.dependency_id),
+    )
+    .where(
+        dependencies.c.project_id == bindparam("project"),
+        dependencies.c.feature_id == bindparam("feature"),
+        F.status.not_in([status.value for status in SATISFIED]),
+    )
+    .order_by(dependencies.c.dependency_id)
+)
+
+
+def find(tx: Transaction, feature: int) -> RowMapping:
+    """The feature's state. Raises NotFound."""
+    row = tx.first(_row, feature=feature)
+    if row is None:
+        raise NotFound(
+            f"There is no feature {feature} in project {tx.project.name!r}. feature_search finds features by text.",
+            id=feature,
+        )
+    return row
+
+
+def iso(seconds: float | None) -> str | None:
+    """A wall-clock time as ISO 8601 in UTC, or None."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def unmet(tx: Transaction, feature: int) -> list[int]:
+    """The ids of the dependencies that hold the feature back."""
+    return [row["dependency_id"] for row in tx.all(_unmet, feature=feature)]
+
+
+def refuse_unmet(tx: Transaction, feature: int) -> NoReturn:
+    """Raise UnmetDependencies, naming what is missing."""
+    missing = unmet(tx, feature)
+    raise UnmetDependencies(
+        f"Feature {feature} depends on features that are not passing: {_few(missing)}. "
+        "They come first; feature_claim_and_get without an id gives the next ready feature.",
+        id=feature,
+        unmet=missing[:20],
+    )
+
+
+def refuse_claim(tx: Transaction, row: RowMapping) -> NoReturn:
+    """Raise why a feature that exists cannot be claimed."""
+    feature = row["id"]
+    if row["status"] == Status.IN_PROGRESS:
+        raise AlreadyClaimed(
+            f"Feature {feature} is claimed by another agent. "
+            "Call feature_claim_and_get without an id for the next ready feature.",
+            id=feature,
+        )
+    if row["status"] == Status.PASSING:
+        raise AlreadyPassing(
+            f"Feature {feature} is already passing. Call feature_claim_and_get without an id, "
+            "or feature_mark_failing with a reason if it broke.",
+            id=feature,
+        )
+    refuse_resting(row)
+    if row["unmet_dependencies"]:
+        refuse_unmet(tx, feature)
+    wait = ceil(row["not_before"] - tx.now)
+    assert 0 <= wait <= FARTHEST_BACK_OFF, "every other reason was excluded"
+    raise NotReady(
+        f"Feature {feature} failed lately and backs off for {wait} s more. "
+        "Call feature_claim_and_get without an id for another one.",
+        id=feature,
+        retry_after_seconds=wait,
+    )
+
+
+def refuse_resting(row: RowMapping) -> None:
+    """Raise where the feature waits for a person or planner, or is off the board."""
+    feature = row["id"]
+    if row["status"] == Status.NEEDS_HUMAN:
+        raise WaitingForHuman(
+            f"Feature {feature} waits for a person's answer. "
+            f"A planner gives it with feature_answer_human_input, a person with `dibs answer {feature}`.",
+            id=feature,
+        )
+    if row["status"] == Status.STUCK:
+        raise Stuck(
+            f"Feature {feature} is stuck after repeated failures; the last: {(row['last_failure'] or 'none kept')[:200]}. "
+            "A planner puts it back with feature_update retry=true.",
+            id=feature,
+        )
+    if row["status"] == Status.ARCHIVED:
+        raise Archived(
+            f"Feature {feature} is archived. A planner brings it back with feature_update archived=false.",
+            id=feature,
+        )
+
+
+def refuse_move(tx: Transaction, feature: int, token: str | None, kind: Kind) -> None:
+    """Raise why a move of a claim was not made; return where it was made before, by that very token."""
+    row = find(tx, feature)
+    if token is None:
+        _refuse_without_token(row)
+    elif row["claim_token"] == token:
+        refuse_unmet(tx, feature)  # the only other guard that a move of a live claim has
+    elif row["ended_token"] != token or row["ended_by"] != kind:
+        refuse_lost(row)
+
+
+def refuse_lost(row: RowMapping) -> NoReturn:
+    """Raise ClaimLost, saying who has the feature now and since when."""
+    feature, holder, since = row["id"], row["claimed_by"], iso(row["claimed_at"])
+    now = f"{holder} holds it since {since}" if holder else f"it is {row['status']} now"
+    raise ClaimLost(
+        f"That claim on feature {feature} has ended; {now}. Nothing was changed. "
+        "Stop work on it and call feature_claim_and_get for the next one.",
+        id=feature,
+        status=row["status"],
+        holder=holder,
+        since=since,
+    )
+
+
+def _refuse_without_token(row: RowMapping) -> NoReturn:
+    feature = row["id"]
+    if row["status"] == Status.IN_PROGRESS:
+        raise TokenRequired(
+            f"Feature {feature} is claimed, and this call does not say by which claim it comes. "
+            "Send claim_token from the claim's answer; if it is lost, feature_claim_and_get with your agent name "
+            "and resume=true gives a new one.",
+            id=feature,
+        )
+    if row["status"] == Status.PASSING:
+        raise AlreadyPassing(f"Feature {feature} is already passing; nobody holds a claim on it.", id=feature)
+    refuse_resting(row)
+    raise NotClaimed(
+        f"Feature {feature} is not claimed. Claim it first: feature_claim_and_get with feature_id={feature}.",
+        id=feature,
+    )
+
+
+def _few(ids: list[int], most: int = 10) -> str:
+    shown = ", ".join(map(str, ids[:most]))
+    return f"{shown} and {len(ids) - most} more" if len(ids) > most else shown

@@ -1,0 +1,39 @@
+"""Regression tests: the least recently tested features that pass, to one tester at a time."""
+
+from __future__ import annotations
+
+from sqlalchemy import bindparam, or_, select, update
+
+from dibs.database.transaction import Transaction
+from dibs.verbs.guards import F, in_project, is_
+from dibs.verbs.handover import work_of
+from dibs_schema.answers import Testing
+from dibs_schema.status import Status
+from dibs_schema.tables import features
+
+RESERVED = 1800
+"""Seconds for which no other tester gets the same feature."""
+
+_free = or_(F.testing_until.is_(None), F.testing_until <= bindparam("now"))
+_least_recent = (
+    select(F.id)
+    .where(in_project(), is_(Status.PASSING), _free)
+    .order_by(F.last_tested_at.asc().nulls_first(), F.id)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+_reserve = (
+    update(features)
+    .where(in_project(), is_(Status.PASSING), _free, F.id.in_(bindparam("ids", expanding=True)))
+    .values(testing_until=bindparam("now") + RESERVED)
+    .returning(*features.c)
+)
+
+
+def take_for_regression(tx: Transaction, most: int) -> Testing:
+    """Reserve up to `most` passing features for half an hour, the least recently tested first."""
+    ids = [row["id"] for row in tx.all(_least_recent, most=most)]
+    if not ids:
+        return Testing(message="Nothing to test: no feature is passing, or other testers have them all.")
+    rows = sorted(tx.all(_reserve, ids=ids), key=lambda row: ids.index(row["id"]))
+    return Testing(features=[work_of(tx, row) for row in rows], testing_until=tx.now + RESERVED)

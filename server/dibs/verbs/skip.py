@@ -1,0 +1,58 @@
+"""Skip: put a feature behind all the others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Integer, bindparam, case, func, literal_column, select, update
+
+from dibs.database.transaction import Transaction
+from dibs.verbs.guards import F, held, in_project, is_, literal, this
+from dibs.verbs.journal import last_detail, record
+from dibs.verbs.outcome import ending
+from dibs.verbs.refuse import refuse_move
+from dibs_schema.answers import Acknowledgement
+from dibs_schema.status import Kind, Status
+from dibs_schema.tables import features
+
+_all = features.alias("everything")
+_last = select(func.coalesce(func.max(_all.c.priority), literal_column("0")) + 1).where(in_project(_all))
+
+_behind: dict[Any, Any] = {
+    F.status: case(
+        (F.skips + 1 >= bindparam("max_skips", type_=Integer), literal(Status.STUCK)),
+        else_=literal(Status.PENDING),
+    ),
+    F.skips: F.skips + 1,
+    F.priority: _last.scalar_subquery(),
+    F.updated_at: bindparam("now"),
+}
+_changed = (F.status, F.skips, F.priority)
+_skip_waiting = update(features).where(this(), is_(Status.PENDING)).values(_behind).returning(*_changed)
+_skip_claimed = (
+    update(features).where(this(), held()).values({**_behind, **ending(Kind.SKIP)}).returning(*_changed)
+)
+
+
+def skip(tx: Transaction, by: str, feature: int, reason: str, token: str | None = None) -> Acknowledgement:
+    """Move a pending or claimed feature to the end of the queue; stuck at `max_skips`.
+
+    Raises ClaimLost, TokenRequired and what else keeps it from being skipped.
+    """
+    if token is None:
+        row, source = tx.first(_skip_waiting, feature=feature, max_skips=tx.project.max_skips), Status.PENDING
+    else:
+        row = tx.first(_skip_claimed, feature=feature, token=token, max_skips=tx.project.max_skips)
+        source = Status.IN_PROGRESS
+    if row is None:
+        refuse_move(tx, feature, token, Kind.SKIP)
+        return _skipped(feature, last_detail(tx, feature, Kind.SKIP))
+    detail = {"reason": reason, "status": row["status"], "skips": row["skips"], "priority": row["priority"]}
+    record(tx, by, Kind.SKIP, feature, source, row["status"], **detail)
+    return _skipped(feature, detail)
+
+
+def _skipped(feature: int, detail: dict[str, Any]) -> Acknowledgement:
+    return Acknowledgement(
+        id=feature, status=detail["status"], skips=detail["skips"], priority=detail["priority"]
+    )

@@ -1,0 +1,60 @@
+"""How far the project is."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from sqlalchemy import case, func, select
+
+from dibs.database.transaction import Transaction
+from dibs.verbs.guards import F, in_project, ready
+from dibs.verbs.idle import counts
+from dibs.verbs.question import count_open
+from dibs_schema.answers import Counts, Group, Stats
+
+GROUPS = 50
+"""How many groups an answer lists, the largest first."""
+
+_by_category = (
+    select(
+        F.category.label("name"),
+        F.status,
+        func.count().label("n"),
+        func.sum(case((ready(), 1), else_=0)).label("ready"),
+    )
+    .where(in_project())
+    .group_by(F.category, F.status)
+)
+_agent = func.coalesce(F.claimed_by, F.passed_by)
+_by_agent = (
+    select(_agent.label("name"), F.status, func.count().label("n"), func.sum(0).label("ready"))
+    .where(in_project(), _agent.is_not(None))
+    .group_by(_agent, F.status)
+)
+
+
+def get_stats(tx: Transaction, database: str, by: Literal["category", "agent"] | None = None) -> Stats:
+    """Counts by status, for the project and for each category or agent (what it holds or has passed)."""
+    there = counts(tx)
+    counted = there.model_dump(exclude={"ready"})
+    total = sum(counted.values())
+    wanted = total - there.archived
+    return Stats(
+        project=tx.project.name,
+        database=database,
+        counts=there,
+        total=total,
+        percent_passing=round(100 * there.passing / wanted, 1) if wanted else 0.0,
+        groups=_groups(tx, by) if by else [],
+        open_questions=count_open(tx),
+    )
+
+
+def _groups(tx: Transaction, by: Literal["category", "agent"]) -> list[Group]:
+    found: dict[str, dict[str, int]] = {}
+    for row in tx.all(_by_category if by == "category" else _by_agent):
+        group = found.setdefault(row["name"], {})
+        group[row["status"]] = row["n"]
+        group["ready"] = group.get("ready", 0) + row["ready"]
+    largest = sorted(found.items(), key=lambda item: (-sum(item[1].values()), item[0]))[:GROUPS]
+    return [Group(name=name[:40], counts=Counts(**numbers)) for name, numbers in largest]
