@@ -66,12 +66,32 @@ class Move:
 _P, _I, _D, _H, _S, _A = Status
 
 MOVES: tuple[Move, ...] = (
-    Move(Kind.CREATE, (), (_P, _D), "the arguments and the graph are valid", "a number is taken; edges are counted"),
-    Move(Kind.CLAIM, (_P,), (_I,), "ready, and of the id or category asked for", "attempts + 1; new token; lease"),
+    Move(
+        Kind.CREATE,
+        (),
+        (_P, _D),
+        "the arguments and the graph are valid",
+        "a number is taken; edges are counted",
+    ),
+    Move(
+        Kind.CLAIM,
+        (_P,),
+        (_I,),
+        "ready, and of the id or category asked for",
+        "attempts + 1; new token; lease",
+    ),
     Move(Kind.RESUME, (_I,), (_I,), "held by the same agent name", "new token; lease; the old token is lost"),
     Move(Kind.HEARTBEAT, (_I,), (_I,), "token", "lease extended; an event only when it carries a note"),
-    Move(Kind.RELEASE, (_I,), (_P, _S), "token, or force by a planner", "claim cleared; stuck at max_attempts"),
-    Move(Kind.EXPIRE, (_I,), (_P, _S), "the lease has run out", "failures + 1; stuck at max_failures or max_attempts"),
+    Move(
+        Kind.RELEASE, (_I,), (_P, _S), "token, or force by a planner", "claim cleared; stuck at max_attempts"
+    ),
+    Move(
+        Kind.EXPIRE,
+        (_I,),
+        (_P, _S),
+        "the lease has run out",
+        "failures + 1; stuck at max_failures or max_attempts",
+    ),
     Move(
         Kind.PASS,
         (_I,),
@@ -81,7 +101,13 @@ MOVES: tuple[Move, ...] = (
     ),
     Move(Kind.VERIFY, (_D,), (_D,), "status", "last_tested_at; evidence kept if given"),
     Move(Kind.FAIL, (_I,), (_P, _S), "token; a reason", "failures + 1; back-off; reason kept"),
-    Move(Kind.REGRESS, (_D,), (_P,), "status; a reason", "dependents' unmet_dependencies + 1; holders keep their claims"),
+    Move(
+        Kind.REGRESS,
+        (_D,),
+        (_P,),
+        "status; a reason",
+        "dependents' unmet_dependencies + 1; holders keep their claims",
+    ),
     Move(
         Kind.SKIP,
         (_P, _I),
@@ -90,7 +116,13 @@ MOVES: tuple[Move, ...] = (
         "priority = greatest + 1; skips + 1; stuck at max_skips",
     ),
     Move(Kind.ASK, (_I,), (_H,), "token", "request kept; claim cleared"),
-    Move(Kind.ANSWER, (_H, _I), (_P, _I), "status; the answer fits the asked fields", "answer kept for the next claim"),
+    Move(
+        Kind.ANSWER,
+        (_H, _I),
+        (_P, _I),
+        "status; the answer fits the asked fields",
+        "answer kept for the next claim",
+    ),
     Move(Kind.CANCEL, (_H,), (_P,), "status", "request cleared"),
     Move(Kind.RETRY, (_S,), (_P,), "status", "attempts, failures, skips and back-off reset"),
     Move(

@@ -43,7 +43,9 @@ metadata = MetaData(
 
 def _partial(name: str, *columns: str, where: str) -> Index:
     """An index over the rows that `where` admits. The predicate is a literal, or it is never used."""
-    return Index(name, *columns, **{f"{engine}_where": text(where) for engine in ENGINES_WITH_PARTIAL_INDEXES})
+    return Index(
+        name, *columns, **{f"{engine}_where": text(where) for engine in ENGINES_WITH_PARTIAL_INDEXES}
+    )
 
 
 class _Projects(TypedColumns):
