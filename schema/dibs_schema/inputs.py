@@ -37,22 +37,22 @@ CLEAN = BeforeValidator(_cleaned)
 WHOLE = BeforeValidator(_number)
 FROM_JSON = BeforeValidator(_from_json)
 
-FeatureId = Annotated[int, WHOLE, Field(ge=1, le=GREATEST_ID)]
-Index = Annotated[int, WHOLE, Field(ge=0, le=999)]
-Agent = Annotated[str, CLEAN, StringConstraints(min_length=1, max_length=100)]
-Token = Annotated[str, CLEAN, StringConstraints(min_length=1, max_length=20, to_lower=True)]
-RequestId = Annotated[str, CLEAN, StringConstraints(min_length=1, max_length=100)]
-Category = Annotated[str, CLEAN, StringConstraints(min_length=1, max_length=100)]
-Name = Annotated[str, CLEAN, StringConstraints(min_length=1, max_length=255)]
-Description = Annotated[str, CLEAN, StringConstraints(min_length=1, max_length=20_000)]
-Step = Annotated[str, CLEAN, StringConstraints(min_length=1, max_length=2_000)]
-Reason = Annotated[str, CLEAN, StringConstraints(min_length=1, max_length=2_000)]
-Note = Annotated[str, CLEAN, StringConstraints(min_length=1, max_length=2_000)]
+FeatureId = Annotated[int, Field(ge=1, le=GREATEST_ID), WHOLE]
+Index = Annotated[int, Field(ge=0, le=999), WHOLE]
+Agent = Annotated[str, StringConstraints(min_length=1, max_length=100), CLEAN]
+Token = Annotated[str, StringConstraints(min_length=1, max_length=20, to_lower=True), CLEAN]
+RequestId = Annotated[str, StringConstraints(min_length=1, max_length=100), CLEAN]
+Category = Annotated[str, StringConstraints(min_length=1, max_length=100), CLEAN]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=255), CLEAN]
+Description = Annotated[str, StringConstraints(min_length=1, max_length=20_000), CLEAN]
+Step = Annotated[str, StringConstraints(min_length=1, max_length=2_000), CLEAN]
+Reason = Annotated[str, StringConstraints(min_length=1, max_length=2_000), CLEAN]
+Note = Annotated[str, StringConstraints(min_length=1, max_length=2_000), CLEAN]
 Cursor = Annotated[str, StringConstraints(min_length=1, max_length=100)]
-Wait = Annotated[float, WHOLE, Field(ge=0, le=45)]
-Priority = Annotated[int, WHOLE, Field(ge=-1_000_000_000, le=1_000_000_000)]
-Steps = Annotated[list[Step], FROM_JSON, Field(min_length=1, max_length=100)]
-FeatureIds = Annotated[list[FeatureId], FROM_JSON, Field(max_length=100)]
+Wait = Annotated[float, Field(ge=0, le=45), WHOLE]
+Priority = Annotated[int, Field(ge=-1_000_000_000, le=1_000_000_000), WHOLE]
+Steps = Annotated[list[Step], Field(min_length=1, max_length=100), FROM_JSON]
+FeatureIds = Annotated[list[FeatureId], Field(max_length=100), FROM_JSON]
 StatusName = Literal["pending", "in_progress", "passing", "needs_human", "stuck", "archived"]
 assert set(get_args(StatusName)) == set(Status)
 
@@ -66,16 +66,16 @@ class Input(BaseModel):
 class CommandRun(Input):
     """A command that was run as proof."""
 
-    command: Annotated[str, CLEAN, StringConstraints(min_length=1, max_length=500)]
-    exit_code: Annotated[int, WHOLE, Field(ge=-(2**31), le=2**32)]
+    command: Annotated[str, StringConstraints(min_length=1, max_length=500), CLEAN]
+    exit_code: Annotated[int, Field(ge=-(2**31), le=2**32), WHOLE]
 
 
 class EvidenceFields(Input):
     """What shows that a feature works."""
 
-    summary: Annotated[str, CLEAN, StringConstraints(min_length=1, max_length=2_000)] | None = None
-    commands: Annotated[list[CommandRun], FROM_JSON, Field(max_length=20)] = []
-    commit: Annotated[str, CLEAN, StringConstraints(min_length=1, max_length=100)] | None = None
+    summary: Annotated[str, StringConstraints(min_length=1, max_length=2_000), CLEAN] | None = None
+    commands: Annotated[list[CommandRun], Field(max_length=20), FROM_JSON] = []
+    commit: Annotated[str, StringConstraints(min_length=1, max_length=100), CLEAN] | None = None
 
     @model_validator(mode="after")
     def _says_something(self) -> EvidenceFields:
@@ -99,13 +99,13 @@ def _choice(value: Any) -> Any:
 class HumanField(Input):
     """One thing that a person is asked for."""
 
-    id: Annotated[str, CLEAN, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
-    label: Annotated[str, CLEAN, StringConstraints(min_length=1, max_length=200)]
+    id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$"), CLEAN]
+    label: Annotated[str, StringConstraints(min_length=1, max_length=200), CLEAN]
     type: Literal["text", "textarea", "select", "boolean"] = "text"
     options: Annotated[
-        list[Annotated[str, CLEAN, StringConstraints(min_length=1, max_length=200)]],
-        FROM_JSON,
+        list[Annotated[str, StringConstraints(min_length=1, max_length=200), CLEAN]],
         Field(max_length=20),
+        FROM_JSON,
     ] = []
     required: bool = True
 
@@ -116,31 +116,31 @@ class HumanField(Input):
         return self
 
 
-HumanFields = Annotated[list[HumanField], FROM_JSON, Field(min_length=1, max_length=10)]
-Answers = Annotated[dict[str, str | bool | list[str]], FROM_JSON, Field(min_length=1, max_length=20)]
+HumanFields = Annotated[list[HumanField], Field(min_length=1, max_length=10), FROM_JSON]
+Answers = Annotated[dict[str, str | bool | list[str]], Field(min_length=1, max_length=20), FROM_JSON]
 
 
 class Option(Input):
     """One answer to choose."""
 
-    label: Annotated[str, CLEAN, StringConstraints(min_length=1, max_length=100)]
-    description: Annotated[str, CLEAN, StringConstraints(max_length=300)] | None = None
+    label: Annotated[str, StringConstraints(min_length=1, max_length=100), CLEAN]
+    description: Annotated[str, StringConstraints(max_length=300), CLEAN] | None = None
 
 
 class Question(Input):
     """A multiple-choice question to the user."""
 
-    question: Annotated[str, CLEAN, StringConstraints(min_length=1, max_length=500)]
-    header: Annotated[str, CLEAN, StringConstraints(min_length=1, max_length=12)]
+    question: Annotated[str, StringConstraints(min_length=1, max_length=500), CLEAN]
+    header: Annotated[str, StringConstraints(min_length=1, max_length=12), CLEAN]
     options: Annotated[
         list[Annotated[Option, BeforeValidator(_choice)]],
-        FROM_JSON,
         Field(min_length=2, max_length=4),
+        FROM_JSON,
     ]
     multiSelect: bool = False  # noqa: N815 - the name that agents' own question tools use
 
 
-Questions = Annotated[list[Question], FROM_JSON, Field(min_length=1, max_length=4)]
+Questions = Annotated[list[Question], Field(min_length=1, max_length=4), FROM_JSON]
 
 
 class NewFeature(Input):
@@ -152,7 +152,7 @@ class NewFeature(Input):
     steps: Steps
     priority: Priority | None = None
     dependencies: FeatureIds = []
-    depends_on_indices: Annotated[list[Index], FROM_JSON, Field(max_length=100)] = []
+    depends_on_indices: Annotated[list[Index], Field(max_length=100), FROM_JSON] = []
 
 
-NewFeatures = Annotated[list[NewFeature], FROM_JSON, Field(min_length=1, max_length=1_000)]
+NewFeatures = Annotated[list[NewFeature], Field(min_length=1, max_length=1_000), FROM_JSON]

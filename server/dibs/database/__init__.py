@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import threading
 import time
@@ -57,7 +58,6 @@ class Database:
         self.path = path
         self.clock = lease_clock()
         self.gate = Gate()
-        self.longest_wait = 0.0
         self._settings = settings
         self._process = os.getpid()
         self._writer = Workers("dibs-writer", 1)
@@ -68,6 +68,7 @@ class Database:
         self._local = threading.local()
         self._connections: list[Connection] = []
         self._introduced = False
+        self._held_up_at = -math.inf
 
     async def write(
         self,
@@ -75,15 +76,16 @@ class Database:
         *,
         patience: float | None = None,
         urgent: bool = False,
+        first: Callable[[Transaction], object] | None = None,
         undo: Callable[[T], Callable[[Transaction], object]] | None = None,
     ) -> T:
         """Run `verb` in one write transaction and return its result once it is committed.
 
-        `patience` is in seconds. `undo` makes the transaction that takes the result back, for a result
+        `patience` is in seconds. `first` is run just before, in a transaction of its own. `undo` makes the transaction that takes the result back, for a result
         that came too late: its caller was cancelled while it was being committed.
         Raises what the verb raises, having rolled back, and Busy and the other Unavailable refusals.
         """
-        future = self._submit_write(verb, urgent=urgent)
+        future = self._submit_write(verb, urgent=urgent, first=first)
         try:
             return await self._outcome(future, self._settings.patience if patience is None else patience)
         except asyncio.CancelledError:
@@ -117,6 +119,11 @@ class Database:
         return await asyncio.wrap_future(self._readers.submit(_job(look)))
 
     @property
+    def label(self) -> str:
+        """Which database this is, in words for users."""
+        return str(self.path)
+
+    @property
     def library(self) -> str:
         """Name and version of the database library."""
         return self._opened.library
@@ -137,39 +144,71 @@ class Database:
         except FutureTimeout:
             closing.cancel()
 
+    @property
+    def on_time(self) -> bool:
+        """Whether this process has not itself waited for the database lately.
+
+        One that has, for more than a third of a lease, must not judge others: their renewals
+        waited in the same queue, and come first.
+        """
+        return time.monotonic() - self._held_up_at > self._settings.lease / 3
+
     # -- in the workers ---------------------------------------------------------------------------
 
-    def _submit_write(self, verb: Callable[[Transaction], T], *, urgent: bool = False) -> Future[T]:
+    def _submit_write(
+        self,
+        verb: Callable[[Transaction], T],
+        *,
+        urgent: bool = False,
+        first: Callable[[Transaction], object] | None = None,
+    ) -> Future[T]:
         self._refuse_fork()
         queued = time.monotonic()
-        return self._writer.submit(lambda future: self._write(future, verb, queued), urgent=urgent)
+
+        def job(future: Future[T]) -> None:
+            self._write(future, verb, first, queued)
+
+        return self._writer.submit(job, urgent=urgent)
 
     def _submit_read(self, verb: Callable[[Transaction], T]) -> Future[T]:
         self._refuse_fork()
         return self._readers.submit(lambda future: self._read(future, verb))
 
-    def _write(self, future: Future[T], verb: Callable[[Transaction], T], queued: float) -> None:
+    def _write(
+        self,
+        future: Future[T],
+        verb: Callable[[Transaction], T],
+        first: Callable[[Transaction], object] | None,
+        queued: float,
+    ) -> None:
         if future.cancelled():
             return
-        begun = False
         try:
             connection = self._own_connection()
+            if first is not None:
+                with self._opened.writing(connection, abandoned=future.cancelled) as locked:
+                    if locked:
+                        self._commit(connection, first)
             with self._opened.writing(connection, abandoned=future.cancelled) as locked:
-                begun = locked and future.set_running_or_notify_cancel()
-                if not begun:
+                if not (locked and future.set_running_or_notify_cancel()):
                     return
-                self.longest_wait = max(self.longest_wait, time.monotonic() - queued)
-                self._opened.check_identity()
-                result = verb(self._transaction(connection, writing=True))
-                with self.gate as is_open:
-                    if not is_open:
-                        raise Busy("The server is shutting down. Nothing was changed.")
-                    connection.commit()
+                self._note_wait(queued)
+                result = self._commit(connection, verb)
         except BaseException as error:  # noqa: BLE001 - handed to the caller, who raises it
-            if begun or future.set_running_or_notify_cancel():
+            if future.running() or future.set_running_or_notify_cancel():
                 future.set_exception(error)
         else:
             future.set_result(result)
+
+    def _commit(self, connection: Connection, verb: Callable[[Transaction], T]) -> T:
+        self._opened.check_identity()
+        result = verb(self._transaction(connection, writing=True))
+        with self.gate as is_open:
+            if not is_open:
+                raise Busy("The server is shutting down. Nothing was changed.")
+            connection.commit()
+        self._introduced = True
+        return result
 
     def _read(self, future: Future[T], verb: Callable[[Transaction], T]) -> None:
         if not future.set_running_or_notify_cancel():
@@ -189,7 +228,6 @@ class Database:
         transaction = Transaction(connection, project, self.clock, time.time())
         if writing and not self._introduced:
             introduce(transaction, self._opened.library, f"{os.uname().nodename} pid {self._process}")
-            self._introduced = True
         return transaction
 
     def _own_connection(self, *, reading: bool = False) -> Connection:
@@ -217,6 +255,11 @@ class Database:
                 connection.close()
         self._connections.append(connection)
         self._engine = engine
+
+    def _note_wait(self, queued: float) -> None:
+        now = time.monotonic()
+        if now - queued > self._settings.lease / 3:
+            self._held_up_at = now
 
     @property
     def _opened(self) -> SQLite:

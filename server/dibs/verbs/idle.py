@@ -17,6 +17,8 @@ LONGEST_RETRY = 60
 
 _by_status = select(F.status, func.count().label("n")).where(in_project()).group_by(F.status)
 _ready = select(func.count()).where(in_project(), ready())
+_head = select(F.id).where(in_project(), ready()).limit(1)
+_head_of_category = _head.where(F.category == bindparam("category_"))
 _next_lease_end = select(func.min(F.lease_expires_at)).where(in_project(), is_(Status.IN_PROGRESS))
 _next_back_off_end = select(func.min(F.not_before)).where(in_project(), unblocked(), backed_off())
 
@@ -37,6 +39,13 @@ def counts(tx: Transaction, category: str | None = None) -> Counts:
     given = {} if category is None else {"category_": category}
     by_status: dict[str, int] = {row["status"]: row["n"] for row in tx.all(narrow(_by_status), **given)}
     return Counts(ready=tx.value(narrow(_ready), **given), **by_status)
+
+
+def anything_ready(tx: Transaction, category: str | None = None) -> bool:
+    """Whether a claim (in `category`) would find something. A read: it promises nothing."""
+    if category is None:
+        return tx.first(_head) is not None
+    return tx.first(_head_of_category, category_=category) is not None
 
 
 def _in_category(statement: Any) -> Any:

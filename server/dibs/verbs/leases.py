@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import Integer, bindparam, case, func, literal_column, or_, select, update
@@ -10,9 +10,9 @@ from sqlalchemy import Integer, bindparam, case, func, literal_column, or_, sele
 from dibs.database.transaction import Transaction
 from dibs.verbs.guards import NOTHING, F, expired, held, in_project, is_, literal, this
 from dibs.verbs.journal import record, record_all
+from dibs.verbs.outcome import release
 from dibs.verbs.refuse import refuse_move
-from dibs_schema.answers import Acknowledgement
-from dibs_schema.refusals import ClaimLost
+from dibs_schema.answers import Acknowledgement, Claimed, Idle
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import features
 
@@ -159,14 +159,15 @@ def release_session(tx: Transaction, session: str) -> list[int]:
     return [row["id"] for row in mine]
 
 
-def release_token(tx: Transaction, feature: int, token: str) -> None:
-    """Give back a claim whose answer could not be delivered; silent where it has ended already."""
-    from dibs.verbs.outcome import release
+def give_back(answer: Claimed | Idle | Acknowledgement) -> Callable[[Transaction], None]:
+    """The transaction that takes back a claim whose answer could not be delivered."""
+    def undo(tx: Transaction) -> None:
+        if isinstance(answer, Claimed):
+            release(tx, "dibs", answer.feature.id, answer.claim.token)
+        elif isinstance(answer, Acknowledgement):
+            release(tx, "dibs", answer.id, answer.token)
 
-    try:
-        release(tx, "dibs", feature, token)
-    except ClaimLost:
-        return
+    return undo
 
 
 def anything_run_out(tx: Transaction) -> bool:
@@ -179,7 +180,8 @@ def reap(tx: Transaction) -> list[int]:
 
     A lease that is renewed in time is never reaped, and each expiry is recorded once.
     """
-    tx.run(_clamp)
+    if tx.value(_any_too_far):
+        tx.run(_clamp)
     run_out = {row["id"]: row["claimed_by"] for row in tx.all(_run_out)}
     if not run_out:
         return []

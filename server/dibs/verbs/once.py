@@ -20,6 +20,7 @@ KEPT = 7 * 86_400
 """Seconds for which a key is remembered."""
 
 AnswerT = TypeVar("AnswerT", bound=Answer)
+OtherT = TypeVar("OtherT", bound=Answer)
 _R = requests.c
 
 _find = select(_R.fingerprint, _R.result).where(
@@ -57,20 +58,20 @@ def once(
     tx: Transaction,
     request: Request | None,
     shape: type[AnswerT],
-    work: Callable[[], AnswerT],
+    work: Callable[[], AnswerT | OtherT],
     *,
-    worth_keeping: Callable[[AnswerT], bool] = lambda _: True,
-) -> AnswerT:
-    """Do `work`, or give the answer of the first call with this key. Raises RequestReused.
+    replay: Callable[[AnswerT], AnswerT] = lambda kept: kept,
+) -> AnswerT | OtherT:
+    """Do `work`, or give the answer of the first call with this key, through `replay`. Raises RequestReused.
 
-    The answer is kept in the same transaction as the work, if it is `worth_keeping` (changed rows).
+    An answer of `shape` is kept, in the same transaction as the work; any other changed no rows.
     """
     if request is None:
         return work()
     row = tx.first(_find, within=request.scope, key=request.key)
     if row is None:
         answer = work()
-        if worth_keeping(answer):
+        if isinstance(answer, shape):
             kept = answer.model_dump(mode="json")
             tx.run(_keep, within=request.scope, key=request.key, print=request.fingerprint, answer=kept)
             tx.run(_forget)
@@ -81,7 +82,7 @@ def once(
             "Send a new request_id for a new request.",
             request_id=request.key,
         )
-    return shape.model_validate(row["result"])
+    return replay(shape.model_validate(row["result"]))
 
 
 def still_held(tx: Transaction, claimed: Claimed) -> Claimed:

@@ -1,0 +1,29 @@
+"""`dibs`, `dibs-mcp` and `python -m dibs`."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line; `serve` takes the short way, since clients wait for it."""
+    if sys.argv[1:2] == ["serve"]:
+        serve(sys.argv[2:])
+    else:
+        from dibs.cli import commands
+
+        commands()
+
+
+def serve(arguments: list[str] | None = None) -> None:
+    """Run `dibs serve`, which answers `initialize` before it loads the database's library."""
+    from dibs.tools.stdio import install_early_exit
+
+    install_early_exit()
+    from dibs.cli.serve import serve as command
+
+    command.main(sys.argv[1:] if arguments is None else arguments, prog_name="dibs serve")
+
+
+if __name__ == "__main__":
+    main()

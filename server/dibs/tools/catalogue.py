@@ -1,0 +1,126 @@
+"""Which tools there are, for whom, and what their definitions say."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, get_args, get_type_hints
+
+from mcp.server.mcpserver.tools import Tool
+from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase, FuncMetadata, func_metadata
+from mcp.types import CallToolResult, InputRequiredResult, ToolAnnotations
+
+from dibs.settings import Role
+from dibs.tools import claims, looking, people, planning
+from dibs.tools.results import result
+from dibs.tools.schemas import input_schema, output_schema
+from dibs_schema.answers import Answer
+
+C, T, P, V = Role.CODER, Role.TESTER, Role.PLANNER, Role.VIEWER
+EVERYONE = (C, T, P, V)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One tool: its function, its title, who has it, and what is true of it.
+
+    `hot` tools are loaded by clients that show only names at first.
+    """
+
+    function: Callable[..., Awaitable[Answer | InputRequiredResult]]
+    title: str
+    roles: tuple[Role, ...]
+    reads: bool = False
+    destroys: bool = False
+    repeatable: bool = False
+    hot: bool = False
+
+
+# What is repeatable has, called again with the same arguments, no further effect.
+CATALOGUE: tuple[Entry, ...] = (
+    Entry(claims.feature_claim_and_get, "Claim a feature", (C,), hot=True),
+    Entry(claims.feature_mark_in_progress, "Claim a known feature", (C,)),
+    Entry(claims.feature_heartbeat, "Keep a claim", (C,)),
+    Entry(claims.feature_clear_in_progress, "Give a claim back", (C, P), repeatable=True),
+    Entry(claims.feature_mark_passing, "Pass a feature", (C, T), repeatable=True, hot=True),
+    Entry(claims.feature_mark_failing, "Fail a feature", (C, T), hot=True),
+    Entry(claims.feature_skip, "Skip a feature", (C,)),
+    Entry(people.feature_request_human_input, "Ask a person", (C,)),
+    Entry(people.feature_answer_human_input, "Answer a request", (P,), repeatable=True),
+    Entry(people.ask_user, "Ask the user", (C, P)),
+    Entry(claims.feature_add_note, "Add a note", (C, T, P)),
+    Entry(looking.feature_get_for_regression, "Take features to test again", (T,)),
+    Entry(planning.feature_create, "Add a feature", (P, C)),
+    Entry(planning.feature_create_bulk, "Add many features", (P,)),
+    Entry(planning.feature_update, "Change a feature", (P,), destroys=True, repeatable=True),
+    Entry(planning.feature_add_dependency, "Add a dependency", (P,), repeatable=True),
+    Entry(planning.feature_remove_dependency, "Remove a dependency", (P,), destroys=True, repeatable=True),
+    Entry(planning.feature_set_dependencies, "Set dependencies", (P,), destroys=True, repeatable=True),
+    Entry(looking.feature_get_by_id, "Read a feature", EVERYONE, reads=True),
+    Entry(looking.feature_get_summary, "Summarise features", EVERYONE, reads=True),
+    Entry(looking.feature_search, "Find features", EVERYONE, reads=True),
+    Entry(looking.feature_get_ready, "What is ready", EVERYONE, reads=True),
+    Entry(looking.feature_get_blocked, "What is blocked", EVERYONE, reads=True),
+    Entry(looking.feature_get_graph, "Dependency graph", (P, V), reads=True),
+    Entry(looking.feature_get_history, "History", EVERYONE, reads=True),
+    Entry(looking.feature_get_stats, "Progress", EVERYONE, reads=True),
+)
+
+
+class StrictMetadata(FuncMetadata):
+    """Validates the arguments that were sent, and answers in both channels.
+
+    The SDK's own pre-parsing would turn the text "null" into nothing and refuse "[1,2]" as a text;
+    here an argument type that accepts JSON text says so itself.
+    """
+
+    def pre_parse_json(self, data: dict[str, Any]) -> dict[str, Any]:
+        """The arguments as they came."""
+        return data
+
+    def convert_result(self, result_: Any) -> CallToolResult | InputRequiredResult:
+        """An answer in both channels; a request for input as it is."""
+        return result_ if isinstance(result_, InputRequiredResult) else result(result_.wire())
+
+
+def build(role: Role) -> dict[str, Tool]:
+    """The tools of a role by name, in a fixed order."""
+    return {
+        entry.function.__name__: _tool(entry) for entry in CATALOGUE if role is Role.ALL or role in entry.roles
+    }
+
+
+def names() -> list[str]:
+    """Every tool's name."""
+    return [entry.function.__name__ for entry in CATALOGUE]
+
+
+def _tool(entry: Entry) -> Tool:
+    function = entry.function
+    loose = func_metadata(function, skip_names=["ctx"], structured_output=False)
+    strict = type(loose.arg_model.__name__, (loose.arg_model,), {"__module__": __name__}, extra="forbid")
+    assert issubclass(strict, ArgModelBase)
+    return Tool(
+        fn=function,
+        name=function.__name__,
+        title=entry.title,
+        description=" ".join((function.__doc__ or "").split()),
+        parameters=input_schema(strict),
+        fn_metadata=StrictMetadata(arg_model=strict, output_schema=output_schema(_answers(function))),
+        is_async=True,
+        context_kwarg="ctx",
+        annotations=_hints(entry),
+        meta={"anthropic/alwaysLoad": True} if entry.hot else None,
+    )
+
+
+def _hints(entry: Entry) -> ToolAnnotations:
+    """What is true of the tool; of one that only reads, the protocol gives the other hints no meaning."""
+    if entry.reads:
+        return ToolAnnotations(read_only_hint=True)
+    return ToolAnnotations(destructive_hint=entry.destroys, idempotent_hint=entry.repeatable or None)
+
+
+def _answers(function: Callable[..., Any]) -> list[type[Answer]]:
+    returned = get_type_hints(function)["return"]
+    return [one for one in get_args(returned) or (returned,) if issubclass(one, Answer)]

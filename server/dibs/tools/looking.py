@@ -1,0 +1,97 @@
+"""The tools that only look, and the one that hands out regression tests."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from dibs.tools.calls import Ctx, connection_of
+from dibs.verbs import graph, history, lists, look, regression, stats
+from dibs_schema.answers import Feature, Graph, History, Page, Stats, Summaries, Testing
+from dibs_schema.inputs import FROM_JSON, WHOLE, Agent, Category, Cursor, FeatureId, StatusName
+from dibs_schema.refusals import InvalidInput
+
+Ten = Annotated[int, Field(ge=1, le=10), WHOLE]
+Fifty = Annotated[int, Field(ge=1, le=50), WHOLE]
+Hundred = Annotated[int, Field(ge=1, le=100), WHOLE]
+Depth = Annotated[int, Field(ge=0, le=50), WHOLE]
+Several = Annotated[list[FeatureId], Field(min_length=1, max_length=50), FROM_JSON]
+
+
+async def feature_get_for_regression(ctx: Ctx, limit: Ten = 3) -> Testing:
+    """Get the passing features tested longest ago, reserved for you for 30 minutes.
+
+    Test each, then call feature_mark_passing or feature_mark_failing.
+    """
+    return await connection_of(ctx).database.write(lambda tx: regression.take_for_regression(tx, limit))
+
+
+async def feature_get_by_id(
+    ctx: Ctx, feature_id: FeatureId, cursor: Annotated[Cursor | None, Field(description="for the rest of a long text")] = None
+) -> Feature:
+    """Read one feature whole. To build it, claim it."""
+    here = connection_of(ctx)
+    here.touch(feature_id)
+    return await here.database.read(lambda tx: look.get_by_id(tx, feature_id, cursor))
+
+
+async def feature_get_summary(
+    ctx: Ctx, feature_id: FeatureId | None = None, feature_ids: Several | None = None
+) -> Summaries:
+    """A line each for features by id."""
+    if (feature_id is None) == (feature_ids is None):
+        raise InvalidInput("Send either feature_id or feature_ids.", field="feature_ids")
+    ids = [feature_id] if feature_id is not None else feature_ids or []
+    return await connection_of(ctx).database.read(lambda tx: look.summaries(tx, ids))
+
+
+async def feature_search(
+    ctx: Ctx,
+    text: Annotated[Category | None, Field(description="in name, category, reference")] = None,
+    status: StatusName | None = None,
+    category: Category | None = None,
+    agent: Agent | None = None,
+    limit: Hundred = 20,
+    cursor: Cursor | None = None,
+) -> Page:
+    """Find features."""
+    return await connection_of(ctx).database.read(
+        lambda tx: lists.search(
+            tx, text=text, status=status, category=category, agent=agent, limit=limit, cursor=cursor
+        )
+    )
+
+
+async def feature_get_ready(ctx: Ctx, limit: Fifty = 10, cursor: Cursor | None = None) -> Page:
+    """List what can be claimed. To get work, claim instead."""
+    return await connection_of(ctx).database.read(lambda tx: lists.get_ready(tx, limit, cursor))
+
+
+async def feature_get_blocked(ctx: Ctx, limit: Hundred = 20, cursor: Cursor | None = None) -> Page:
+    """List what cannot be claimed, and why."""
+    return await connection_of(ctx).database.read(lambda tx: lists.get_blocked(tx, limit, cursor))
+
+
+async def feature_get_graph(
+    ctx: Ctx,
+    root: Annotated[FeatureId | None, Field(description="only what this feature builds on")] = None,
+    depth: Depth | None = None,
+    limit: Hundred = 50,
+    format: Literal["json", "mermaid"] = "json",  # noqa: A002 - the contract's name
+) -> Graph:
+    """See which features depend on which."""
+    return await connection_of(ctx).database.read(
+        lambda tx: graph.get_graph(tx, root=root, depth=depth, limit=limit, form=format)
+    )
+
+
+async def feature_get_history(ctx: Ctx, feature_id: FeatureId, limit: Hundred = 20, cursor: Cursor | None = None) -> History:
+    """Events of a feature, newest first."""
+    return await connection_of(ctx).database.read(lambda tx: history.get_history(tx, feature_id, limit, cursor))
+
+
+async def feature_get_stats(ctx: Ctx, by: Literal["category", "agent"] | None = None) -> Stats:
+    """Progress of the project."""
+    here = connection_of(ctx)
+    return await here.database.read(lambda tx: stats.get_stats(tx, here.database.label, by))

@@ -1,0 +1,45 @@
+"""Answers and refusals as a client sees them: the same data as structured content and as text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from mcp.types import CallToolResult, TextContent
+from pydantic import ValidationError
+
+from dibs_schema.refusals import InvalidInput, Refusal
+
+
+def result(data: dict[str, Any], *, is_error: bool = False) -> CallToolResult:
+    """One answer in both channels: some clients show the model only the one, some only the other."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=data, is_error=is_error)
+
+
+def refused(refusal: Refusal) -> CallToolResult:
+    """A refusal, flagged as an error."""
+    return result(refusal.answer(), is_error=True)
+
+
+MEANT = {
+    "extra_forbidden": "is not a parameter of this tool",
+    "missing": "is required",
+}
+
+
+def invalid(error: ValidationError, parameters: Sequence[str]) -> InvalidInput:
+    """The first argument that does not fit, by its path; the rejected value is not repeated."""
+    problem = error.errors(include_url=False, include_input=False)[0]
+    path = _path(problem["loc"])
+    meaning = MEANT.get(problem["type"], problem["msg"].removeprefix("Value error, "))
+    known = f" It takes {', '.join(parameters)}." if problem["type"] == "extra_forbidden" else ""
+    return InvalidInput(f"{path}: {meaning[:200]}.{known} Nothing was changed.", field=path)
+
+
+def _path(places: Sequence[int | str]) -> str:
+    path = ""
+    for place in places:
+        path += f"[{place}]" if isinstance(place, int) else f".{place}" if path else str(place)[:100]
+    return path

@@ -1,0 +1,200 @@
+"""Lines over a pair of descriptors, on the event loop and without threads.
+
+O_NONBLOCK is never set: the open file description may be shared with the parent process, or with the
+shell. A read follows readability instead, and a write is as small as `poll` promises to take.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import select
+import stat
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Final
+
+import anyio
+import anyio.lowlevel
+
+LONGEST_LINE: Final = 64 << 20
+"""Bytes of the longest line that is accepted."""
+
+_READ_AT_MOST: Final = 64 << 10  # what a pipe holds
+
+
+@contextmanager
+def private_wire() -> Iterator[tuple[int, int]]:
+    """Take descriptors 0 and 1 off the wire, and yield private duplicates (input, output) of them.
+
+    Meanwhile 0 reads from the null device and 1 writes to standard error, here and in child processes.
+    """
+    wire_in = fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 3)
+    wire_out = fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, 3)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    os.dup2(2, 1)
+    try:
+        yield wire_in, wire_out
+    finally:
+        with suppress(OSError, ValueError):  # standard error may be gone, or sys.stdout closed
+            sys.stdout.flush()  # so that nothing printed is left over for the wire
+        os.dup2(wire_in, 0)
+        os.dup2(wire_out, 1)
+        os.close(wire_in)
+        os.close(wire_out)
+
+
+class LineReader:
+    """Lines from a descriptor, which is read no further while lines wait to be taken."""
+
+    def __init__(self, fd: int, longest: int = LONGEST_LINE) -> None:
+        mode = os.fstat(fd).st_mode
+        self._fd = fd
+        self._longest = longest
+        self._pollable = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(fd)
+        self._listening = False
+        self._ended = False
+        self._lines: deque[bytes | None] = deque()
+        self._unfinished: list[bytes] = []
+        self._size = 0
+        self._news = anyio.Event()
+
+    async def take(self) -> bytes | None:
+        """Return the next line that is not blank, or None in place of one that was too long.
+
+        Raises anyio.EndOfStream after the last one.
+        """
+        while not self._lines:
+            if self._ended:
+                raise anyio.EndOfStream
+            if self._pollable:
+                self._news = anyio.Event()
+                self._listen()
+                await self._news.wait()
+            else:  # a file or a device: always ready, and epoll refuses it
+                await anyio.lowlevel.checkpoint()
+                self._read()
+        return self._lines.popleft()
+
+    def close(self) -> None:
+        """Read no more, and drop what was not taken."""
+        self._lines.clear()
+        self._end()
+
+    def _end(self) -> None:
+        self._ended = True
+        self._stop_listening()
+        self._news.set()
+
+    def _listen(self) -> None:
+        if not self._listening:
+            asyncio.get_running_loop().add_reader(self._fd, self._read)
+            self._listening = True
+
+    def _stop_listening(self) -> None:
+        if self._listening:
+            asyncio.get_running_loop().remove_reader(self._fd)
+            self._listening = False
+
+    def _read(self) -> None:
+        if self._lines or self._ended:  # what is not read stays in the pipe, and in time stops the client
+            self._stop_listening()
+            return
+        try:
+            data = os.read(self._fd, _READ_AT_MOST)
+        except BlockingIOError:  # someone who shares the description made it non-blocking, and was faster
+            return
+        except OSError:  # a socket that was reset, a terminal that hung up
+            data = b""
+        first, *others = data.split(b"\n")  # each byte is looked at once, however long the line
+        self._append(first)
+        for part in others:
+            self._finish_line()
+            self._append(part)
+        if not data:
+            self._finish_line()
+            self._end()
+        elif self._lines:
+            self._news.set()
+
+    def _append(self, part: bytes) -> None:
+        self._size += len(part)
+        if self._size <= self._longest:
+            self._unfinished.append(part)
+        else:
+            self._unfinished.clear()
+
+    def _finish_line(self) -> None:
+        line = b"".join(self._unfinished) if self._size <= self._longest else None
+        if line is None or line.strip():
+            self._lines.append(line)
+        self._unfinished.clear()
+        self._size = 0
+
+
+class LineWriter:
+    """Lines to a descriptor, written at once as far as there is room, whole and in order.
+
+    `on_broken` is called once, when it turns out that nobody reads any more; `broken` is true from then on.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._poll = select.poll()
+        self._poll.register(fd, select.POLLOUT)
+        self._backlog = bytearray()
+        self._waiting = False
+        self._room = anyio.Event()
+        self.broken = False
+        self.on_broken: Callable[[], None] | None = None
+
+    def write(self, line: bytes) -> None:
+        """Write a line, its newline included; what finds no room follows as soon as there is some."""
+        if not self.broken:
+            self._backlog += line
+        if not self._waiting:
+            self._flush()
+
+    async def drained(self) -> None:
+        """Wait until everything was written, or nobody reads it any more."""
+        while self._backlog:
+            await self._room.wait()
+
+    def close(self) -> None:
+        """Write no more, and drop what was not written."""
+        self._backlog.clear()
+        self._stop_waiting()
+
+    def _flush(self) -> None:
+        try:
+            # What polls as writable takes PIPE_BUF bytes without blocking, and not always more.
+            while self._backlog and self._poll.poll(0):
+                del self._backlog[: os.write(self._fd, self._backlog[: select.PIPE_BUF])]
+        except BlockingIOError:  # someone who shares the description made it non-blocking
+            pass
+        except OSError:
+            self.broken = True
+            self._backlog.clear()
+            if self.on_broken:
+                self.on_broken()
+        if self._backlog:
+            self._wait()
+        else:
+            self._stop_waiting()
+
+    def _wait(self) -> None:
+        if not self._waiting:
+            asyncio.get_running_loop().add_writer(self._fd, self._flush)
+            self._waiting = True
+            self._room = anyio.Event()
+
+    def _stop_waiting(self) -> None:
+        if self._waiting:
+            asyncio.get_running_loop().remove_writer(self._fd)
+            self._waiting = False
+            self._room.set()

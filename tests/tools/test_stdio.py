@@ -1,0 +1,535 @@
+"""The stdio transport, proven on real processes over real pipes, sockets, files and terminals."""
+
+import json
+import os
+import pty
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+
+pytestmark = [
+    pytest.mark.timeout(60),
+    pytest.mark.skipif(sys.platform == "win32", reason="Windows is served by the SDK's own transport"),
+]
+
+ROOT = Path(__file__).parents[2]
+SERVER = [sys.executable, str(Path(__file__).with_name("echo_server.py"))]
+PROMPTLY = 2.0  # seconds; the claim is one, and the machine may be busy
+SOON = 20.0  # seconds; far from the grace of 60
+SIGNALS = [signal.SIGTERM, signal.SIGINT]
+
+Message = dict[str, Any]
+
+
+class Era:
+    """How a client of one protocol era opens a connection and asks."""
+
+    def __init__(self, name: str, opening: list[Message], meta: Message) -> None:
+        self.name = name
+        self.opening = opening
+        self.meta = meta
+
+    def request(self, request_id: int | str, method: str, **params: Any) -> Message:
+        return {"jsonrpc": "2.0", "id": request_id, "method": method, "params": params | self.meta}
+
+    def call(self, request_id: int | str, tool: str, **arguments: Any) -> Message:
+        return self.request(request_id, "tools/call", name=tool, arguments=arguments)
+
+
+CLIENT = {"name": "test", "version": "1"}
+LEGACY = Era(
+    "2025-06-18",
+    [
+        {
+            "jsonrpc": "2.0",
+            "id": "open",
+            "method": "initialize",
+            "params": {
+                "protocolVersion": "2025-06-18",
+                "capabilities": {"elicitation": {}},
+                "clientInfo": CLIENT,
+            },
+        },
+        {"jsonrpc": "2.0", "method": "notifications/initialized"},
+    ],
+    {},
+)
+MODERN = Era(
+    "2026-07-28",
+    [],
+    {
+        "_meta": {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientInfo": CLIENT,
+            "io.modelcontextprotocol/clientCapabilities": {},
+        }
+    },
+)
+both_eras = pytest.mark.parametrize("era", [LEGACY, MODERN], ids=lambda era: era.name)
+
+
+def cancelled(request_id: int | str) -> Message:
+    return {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": request_id}}
+
+
+def lines(*messages: Message | bytes) -> bytes:
+    return b"".join((m if isinstance(m, bytes) else json.dumps(m).encode()) + b"\n" for m in messages)
+
+
+def said(answer: Message) -> str:
+    """What a tool answered."""
+    text: str = answer["result"]["content"][0]["text"]
+    return text
+
+
+@contextmanager
+def spawned(
+    settings: dict[str, str] | None = None,
+    *,
+    stdin: int | IO[bytes] = subprocess.PIPE,
+    stdout: int | IO[bytes] = subprocess.PIPE,
+    stderr: int = subprocess.PIPE,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the server; what is left of it afterwards is killed."""
+    env = os.environ | {"PYTHONPATH": f"{ROOT / 'server'}:{ROOT / 'schema'}"} | (settings or {})
+    with subprocess.Popen(SERVER, env=env, stdin=stdin, stdout=stdout, stderr=stderr) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+class Client:
+    """A client that writes, reads and waits when it is told to, and not otherwise."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        self.process = process
+        self.stdin: IO[bytes] = process.stdin
+        self.stdout: IO[bytes] = process.stdout
+        self.stderr: IO[bytes] = process.stderr
+
+    def send(self, *messages: Message | bytes) -> None:
+        self.stdin.write(lines(*messages))
+        self.stdin.flush()
+
+    def receive(self) -> Message:
+        answer: Message = json.loads(self.stdout.readline())
+        return answer
+
+    def open(self, era: Era = LEGACY) -> "Client":
+        self.hear("serving")
+        if era.opening:
+            self.send(*era.opening)
+            assert self.receive()["id"] == "open"
+        return self
+
+    def hear(self, text: str) -> None:
+        """Wait until the server says so on standard error."""
+        for line in self.stderr:
+            if line.decode().strip() == text:
+                return
+        pytest.fail(f"the server ended without saying {text!r}")
+
+    def finish(self, within: float = SOON) -> tuple[list[Message], str]:
+        """End the input, and return the rest of the answers and of standard error; the status is 0."""
+        out, err = self.process.communicate(timeout=within)
+        assert self.process.returncode == 0
+        return [json.loads(line) for line in out.splitlines()], err.decode()
+
+
+@contextmanager
+def client(settings: dict[str, str] | None = None) -> Iterator[Client]:
+    with spawned(settings) as process:
+        yield Client(process)
+
+
+# --- The end of input
+
+
+@both_eras
+@pytest.mark.parametrize("kind", ["pipe", "file", "socket"])
+def test_piped_requests_are_all_answered(era: Era, kind: str, tmp_path: Path) -> None:
+    """Requests that came before the end of input are answered, whatever standard input and output are."""
+    asked = lines(*era.opening, *(era.call(n, "note", text=str(n)) for n in range(20)))
+    if kind == "pipe":
+        with spawned() as process:
+            out, _ = process.communicate(asked, timeout=SOON)
+    elif kind == "file":
+        requests, answers = tmp_path / "requests.jsonl", tmp_path / "answers.jsonl"
+        requests.write_bytes(asked)
+        with (
+            requests.open("rb") as stdin,
+            answers.open("wb") as stdout,
+            spawned(stdin=stdin, stdout=stdout) as process,
+        ):
+            process.communicate(timeout=SOON)
+        out = answers.read_bytes()
+    else:
+        ours, theirs = socket.socketpair()
+        with ours, theirs, spawned(stdin=theirs.fileno(), stdout=theirs.fileno()) as process:
+            theirs.close()
+            ours.sendall(asked)
+            ours.shutdown(socket.SHUT_WR)
+            with ours.makefile("rb") as file:
+                out = file.read()
+            process.communicate(timeout=SOON)
+    assert process.returncode == 0
+    answers_by_id = {answer["id"]: answer for answer in map(json.loads, out.splitlines())}
+    assert out.count(b"\n") == len(answers_by_id) == 20 + bool(era.opening)
+    assert [said(answers_by_id[n]) for n in range(20)] == [str(n) for n in range(20)]
+
+
+def test_an_empty_input_ends_quietly() -> None:
+    """A server whose input is the null device ends with status 0 and without a word."""
+    with spawned(stdin=subprocess.DEVNULL) as process:
+        out, _ = process.communicate(timeout=SOON)
+    assert (process.returncode, out) == (0, b"")
+
+
+def test_a_line_without_newline_at_the_end_counts() -> None:
+    """The last request is answered even if its newline is missing."""
+    with spawned() as process:
+        out, _ = process.communicate(lines(*LEGACY.opening, LEGACY.request(1, "ping")).rstrip(), timeout=SOON)
+    assert json.loads(out.splitlines()[1]) == {"jsonrpc": "2.0", "id": 1, "result": {}}
+
+
+def test_a_terminal_serves_too() -> None:
+    """A person can type requests at a terminal and end them with Control-D."""
+    ours, theirs = pty.openpty()
+    try:
+        with spawned(stdin=theirs) as process:
+            os.write(ours, lines(MODERN.call(1, "note", text="typed")) + b"\x04")
+            out, _ = process.communicate(timeout=SOON)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert said(json.loads(out.splitlines()[0])) == "typed"
+
+
+@both_eras
+def test_closing_is_set_at_the_end_of_input(era: Era) -> None:
+    """A handler that waits for `closing` ends early, and its answer still arrives."""
+    with client() as peer:
+        peer.open(era).send(era.call(1, "until_closing"))
+        answers, _ = peer.finish()
+    assert [said(answer) for answer in answers] == ["closing"]
+
+
+@both_eras
+def test_a_cancelled_request_does_not_hold_the_end(era: Era) -> None:
+    """Nobody waits at the end of input for a request that was cancelled, and it gets no answer."""
+    with client() as peer:
+        peer.open(era).send(era.call(1, "nap"))
+        peer.hear("napping")
+        peer.send(cancelled("1"))
+        answers, _ = peer.finish()
+    assert answers == []
+
+
+def test_a_subscription_does_not_hold_the_end() -> None:
+    """Nobody waits at the end of input for a subscription, which would last for ever."""
+    with client() as peer:
+        peer.open(MODERN).send(
+            MODERN.request(1, "subscriptions/listen", notifications={"toolsListChanged": True})
+        )
+        assert peer.receive()["method"] == "notifications/subscriptions/acknowledged"
+        peer.finish()
+
+
+def test_a_question_reaches_the_client_and_its_answer_the_handler() -> None:
+    """A handler can ask the client while its own request is open."""
+    with client() as peer:
+        peer.open().send(LEGACY.call(1, "ask", late=False))
+        question = peer.receive()
+        content = {"action": "accept", "content": {"text": "fine"}}
+        peer.send({"jsonrpc": "2.0", "id": question["id"], "result": content})
+        assert said(peer.receive()) == "fine"
+        assert peer.finish()[0] == []
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_question_does_not_hold_the_end(late: bool) -> None:
+    """A handler that asks the client about something fails at once when the input has ended, and finishes."""
+    with client() as peer:
+        peer.open().send(LEGACY.call(1, "ask", late=late))
+        if not late:
+            assert peer.receive()["method"] == "elicitation/create"
+        answers, _ = peer.finish()
+    assert [said(answer) for answer in answers] == ["nobody answered"]
+
+
+def test_an_id_used_twice_is_answered_twice() -> None:
+    """Two open requests with the same id are two requests, also to the end of input."""
+    with client() as peer:
+        peer.open().send(LEGACY.call(1, "until_closing"), LEGACY.call(1, "until_closing"))
+        answers, _ = peer.finish()
+    assert [answer["id"] for answer in answers] == [1, 1]
+
+
+def test_the_end_of_input_is_not_held_longer_than_the_grace() -> None:
+    """A handler that does not end is cancelled after the grace, and its request answered with an error."""
+    with client({"ECHO_GRACE": "0.1"}) as peer:
+        peer.open().send(LEGACY.call(1, "nap"), LEGACY.request(2, "ping"))
+        answers, _ = peer.finish()
+    assert {answer["id"]: "error" in answer for answer in answers} == {1: True, 2: False}
+
+
+# --- Slow and absent readers
+
+
+@both_eras
+def test_a_slow_reader_delays_nobody_and_gets_whole_messages(era: Era) -> None:
+    """While nobody reads, requests are still handled; what is read later is whole, in order and complete."""
+    with client() as peer:
+        peer.open(era)
+        peer.send(*(era.call(letter, "big", letter=letter, size=5_000_000) for letter in "abc"))
+        peer.send(era.call("d", "note", text="alive"))
+        peer.hear("alive")
+        answers = {answer["id"]: said(answer) for answer in (peer.receive() for _ in "abcd")}
+        assert answers == {letter: letter * 5_000_000 for letter in "abc"} | {"d": "alive"}
+        assert peer.finish()[0] == []
+
+
+def test_an_answer_is_complete_although_the_reader_comes_after_the_end_of_input() -> None:
+    """The end of input waits for the bytes to be read, and not just for the handlers."""
+    with client() as peer:
+        peer.open().send(LEGACY.call(1, "big", letter="x", size=5_000_000))
+        peer.stdin.close()
+        assert said(peer.receive()) == "x" * 5_000_000
+        assert peer.process.wait(SOON) == 0
+
+
+def test_a_cancelled_sender_does_not_tear_its_message() -> None:
+    """A request that is cancelled while its answer waits for a slow reader leaves no torn line behind."""
+    with client() as peer:
+        peer.open().send(LEGACY.call(1, "big", letter="x", size=5_000_000), LEGACY.call(2, "note", text="2"))
+        peer.hear("2")
+        peer.send(cancelled(1), LEGACY.call(3, "note", text="3"))
+        peer.hear("3")
+        answers, _ = peer.finish()
+    assert [answer["id"] for answer in answers] == [1, 2, 3]
+
+
+def test_large_answers_cross_a_socket_to_a_slow_reader() -> None:
+    """A socket, as Node gives its children, carries large answers to a slow reader, too."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs, spawned(stdin=theirs.fileno(), stdout=theirs.fileno()) as process:
+        theirs.close()
+        ours.sendall(lines(*LEGACY.opening, LEGACY.call(1, "big", letter="x", size=5_000_000)))
+        ours.sendall(lines(LEGACY.call(2, "note", text="alive")))
+        assert process.stderr
+        assert b"alive\n" in iter(process.stderr.readline, b"")
+        ours.shutdown(socket.SHUT_WR)
+        with ours.makefile("rb") as file:
+            answers = [json.loads(line) for line in file.read().splitlines()]
+        assert process.wait(SOON) == 0
+    assert [answer["id"] for answer in answers] == ["open", 1, 2]
+    assert said(answers[1]) == "x" * 5_000_000
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+def test_the_descriptors_keep_their_mode(blocking: bool) -> None:
+    """The transport works in blocking and non-blocking mode, and changes neither for those who share it."""
+    stdin, asking = os.pipe()
+    answering, stdout = os.pipe()
+    os.set_blocking(stdin, blocking)
+    os.set_blocking(stdout, blocking)
+    with (
+        open(asking, "wb") as requests,  # noqa: PTH123 - a descriptor
+        open(answering, "rb") as answers,  # noqa: PTH123 - a descriptor
+        spawned(stdin=stdin, stdout=stdout) as process,
+    ):
+        requests.write(lines(*LEGACY.opening, LEGACY.call(1, "big", letter="x", size=5_000_000)))
+        requests.flush()
+        answers.readline()
+        assert said(json.loads(answers.readline())) == "x" * 5_000_000
+        assert os.get_blocking(stdin) == os.get_blocking(stdout) == blocking
+        os.close(stdin)
+        os.close(stdout)
+        requests.close()
+        assert process.wait(SOON) == 0
+
+
+def test_a_client_that_closes_its_end_ends_the_server() -> None:
+    """When nobody can read the answers, the server cleans up, waits for no request and ends with status 0."""
+    with client() as peer:
+        peer.open().send(LEGACY.call(1, "nap"))
+        peer.hear("napping")
+        peer.stdout.close()
+        peer.send(LEGACY.request(2, "ping"))
+        peer.hear("cleaned")
+        assert peer.process.wait(PROMPTLY) == 0
+        assert b"Traceback" not in peer.stderr.read()
+
+
+# --- What is not a message
+
+MALFORMED: list[tuple[bytes, int, int | str | None]] = [
+    (b"not json", -32700, None),
+    (b'{"jsonrpc": "2.0", "id": 7, "method"', -32700, None),
+    (b'{"jsonrpc": "2.0", "id": 7, "method": "\xff"}', -32700, None),
+    (b"\x00", -32700, None),
+    (b"[" * 100_000, -32700, None),
+    (b"[]", -32600, None),
+    (b'[{"jsonrpc": "2.0", "id": 7, "method": "ping"}]', -32600, None),
+    (b"42", -32600, None),
+    (b"null", -32600, None),
+    (b"{}", -32600, None),
+    (b'{"jsonrpc": "1.0", "id": 7, "method": "ping"}', -32600, 7),
+    (b'{"jsonrpc": "2.0", "id": "seven", "method": 5}', -32600, "seven"),
+    (b'{"jsonrpc": "2.0", "id": 7, "method": "ping", "params": [1]}', -32600, 7),
+    (b'{"jsonrpc": "2.0", "id": null, "method": "ping"}', -32600, None),
+    (b'{"jsonrpc": "2.0", "id": 1.5, "method": "ping"}', -32600, None),
+    (b'{"jsonrpc": "2.0", "id": true, "method": "ping"}', -32600, None),
+    (b'{"jsonrpc": "2.0", "id": 7, "result": 5}', -32600, None),
+]
+
+
+@both_eras
+def test_each_malformed_line_gets_its_error_and_the_server_goes_on(era: Era) -> None:
+    """What is no JSON gets -32700, what is no message -32600, with the id where a request has one."""
+    bad = [line for line, _, _ in MALFORMED]
+    with client() as peer:
+        peer.hear("serving")
+        peer.send(*bad)  # before the first request ...
+        early = [peer.receive() for _ in bad]
+        peer.send(*era.opening, era.call("until", "until_closing"), *bad)  # ... and while one is open
+        late = [peer.receive() for _ in [*era.opening[:1], *bad]][-len(bad) :]
+        last, _ = peer.finish()
+    wanted = [(code, request_id) for _, code, request_id in MALFORMED]
+    for answers in (early, late):
+        assert [(answer["error"]["code"], answer["id"]) for answer in answers] == wanted
+    assert [said(answer) for answer in last] == ["closing"]
+
+
+def test_what_needs_no_answer_gets_none() -> None:
+    """Blank lines and answers to questions that were never asked pass without a word."""
+    unasked = {"jsonrpc": "2.0", "id": 99}
+    with client() as peer:
+        peer.open()
+        peer.send(
+            b"", b"  \t", b"\r", unasked | {"result": {}}, unasked | {"error": {"code": 1, "message": ""}}
+        )
+        peer.send(lines(LEGACY.request(1, "ping")).replace(b"\n", b"\r"))
+        answers, _ = peer.finish()
+    assert [answer["id"] for answer in answers] == [1]
+
+
+def test_a_line_of_ten_megabytes_is_a_message_and_one_of_sixty_four_is_not() -> None:
+    """Long lines are read whole, up to the limit; beyond it they are refused and the next one is served."""
+    text = "ü" * 5_000_000
+    with client() as peer:
+        peer.open().send(LEGACY.call(1, "length", text=text), json.dumps(text, ensure_ascii=False).encode())
+        assert said(peer.receive()) == "5000000"
+        assert peer.receive()["error"]["code"] == -32600
+        peer.send(b" " * (64 << 20) + b"1", LEGACY.request(2, "ping"))
+        refusal, pong = peer.receive(), peer.receive()
+    assert (refusal["id"], refusal["error"]["code"]) == (None, -32600)
+    assert "64 MiB" in refusal["error"]["message"]
+    assert pong["id"] == 2
+
+
+# --- What is printed
+
+
+def test_what_is_printed_goes_to_standard_error() -> None:
+    """Neither a handler nor its child can write to the client, or take its input, by accident."""
+    with client() as peer:
+        peer.open().send(LEGACY.call(1, "shout"), LEGACY.request(2, "ping"))
+        answers, err = peer.finish()
+    assert {answer["id"] for answer in answers} == {1, 2}
+    assert {"stray print", "stray write", "stray child 0"} <= set(err.splitlines())
+
+
+def test_a_child_that_stays_does_not_hold_the_wire_open() -> None:
+    """The client sees the end of the server's output even while a child of the server lives on."""
+    with spawned(stderr=subprocess.DEVNULL) as process:
+        asked = lines(MODERN.call(1, "leave_a_child"))
+        out, _ = process.communicate(asked, timeout=SOON)
+    os.kill(int(said(json.loads(out.splitlines()[0]))), signal.SIGKILL)
+
+
+def test_standard_output_is_itself_again_afterwards() -> None:
+    """What is printed after serving goes to standard output, behind the last answer."""
+    with spawned({"ECHO_AFTER": "goodbye"}) as process:
+        out, _ = process.communicate(lines(MODERN.call(1, "shout")), timeout=SOON)
+    answer, goodbye = out.splitlines()
+    assert (said(json.loads(answer)), goodbye) == ("shouted", b"goodbye")
+
+
+# --- Signals and failures
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("moment", ["importing", "before initialize", "idle", "napping", "unread"])
+def test_a_signal_ends_the_server_promptly_with_status_0(number: signal.Signals, moment: str) -> None:
+    """SIGTERM and SIGINT end the process in any state, with its clean-up done if it had begun to serve."""
+    with client() as peer:
+        if moment == "importing":
+            peer.hear("early")
+        elif moment == "before initialize":
+            peer.hear("serving")
+        else:
+            peer.open()
+        if moment == "unread":
+            peer.send(LEGACY.call(1, "big", letter="x", size=5_000_000))
+        if moment in {"napping", "unread"}:
+            peer.send(LEGACY.call(2, "nap"))
+            peer.hear("napping")
+        peer.process.send_signal(number)
+        assert peer.process.wait(PROMPTLY) == 0
+        err = peer.stderr.read().decode()
+    assert "Traceback" not in err
+    assert ("cleaned" in err) == (moment != "importing")
+
+
+def test_a_signal_lets_handlers_finish_that_watch_closing() -> None:
+    """After a signal, a handler that waits for `closing` still gets its answer out."""
+    with client() as peer:
+        peer.open().send(LEGACY.call(1, "until_closing"), LEGACY.call(2, "note", text="here"))
+        assert peer.receive()["id"] == 2
+        peer.process.terminate()
+        assert said(peer.receive()) == "closing"
+        assert peer.process.wait(PROMPTLY) == 0
+
+
+def test_a_second_signal_changes_nothing(tmp_path: Path) -> None:
+    """Signals that come during clean-up do not cut it short."""
+    hold = tmp_path / "hold"
+    hold.touch()
+    with client({"ECHO_HOLD": str(hold)}) as peer:
+        peer.open().process.terminate()
+        peer.hear("cleaning")
+        for number in SIGNALS:
+            peer.process.send_signal(number)
+        hold.unlink()
+        peer.hear("cleaned")
+        assert peer.process.wait(PROMPTLY) == 0
+
+
+def test_a_signal_shortens_the_grace() -> None:
+    """A signal that comes while the end of input waits for a handler ends that wait."""
+    with client() as peer:
+        peer.open().send(LEGACY.call(1, "nap"), LEGACY.call(2, "until_closing"))
+        peer.hear("napping")
+        peer.stdin.close()
+        assert peer.receive()["id"] == 2
+        peer.process.terminate()
+        assert peer.process.wait(PROMPTLY) == 0
+
+
+def test_what_the_lifespan_raises_arrives_as_it_was_raised() -> None:
+    """A refusal to start reaches the caller bare, and not in a group."""
+    with spawned({"ECHO_FAILS": "1"}) as process:
+        out, _ = process.communicate(timeout=SOON)
+    assert (process.returncode, out) == (3, b"")
