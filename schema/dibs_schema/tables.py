@@ -7,6 +7,8 @@ The migrations are the authority for a database that exists; a test compares the
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     JSON,
     CheckConstraint,
@@ -19,6 +21,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TextClause,
     TypedColumns,
     UniqueConstraint,
     text,
@@ -41,11 +44,10 @@ metadata = MetaData(
 )
 
 
-def _partial(name: str, *columns: str, where: str) -> Index:
+def _partial(name: str, *columns: str | TextClause, where: str) -> Index:
     """An index over the rows that `where` admits. The predicate is a literal, or it is never used."""
-    return Index(
-        name, *columns, **{f"{engine}_where": text(where) for engine in ENGINES_WITH_PARTIAL_INDEXES}
-    )
+    predicates: dict[str, Any] = {f"{engine}_where": text(where) for engine in ENGINES_WITH_PARTIAL_INDEXES}
+    return Index(name, *columns, **predicates)
 
 
 class _Projects(TypedColumns):
@@ -162,7 +164,7 @@ features = Table(
         "category",
         where="status = 'pending' AND unmet_dependencies = 0",
     ),
-    Index(
+    _partial(
         "features_ready_by_critical_path",
         "project_id",
         "skips",
@@ -171,10 +173,7 @@ features = Table(
         "id",
         "not_before",
         "category",
-        **{
-            f"{engine}_where": text("status = 'pending' AND unmet_dependencies = 0")
-            for engine in ENGINES_WITH_PARTIAL_INDEXES
-        },
+        where="status = 'pending' AND unmet_dependencies = 0",
     ),
     # The reaper's, and the count of what one agent or connection holds.
     _partial("features_leases", "project_id", "lease_ends", where="status = 'in_progress'"),

@@ -35,16 +35,26 @@ class Settings(BaseModel):
 
     db: str | None = Field(None, min_length=1, description="A path, or a postgresql:// URL.")
     project: str = Field("default", min_length=1, max_length=100, description="The project served.")
-    agent: str | None = Field(None, min_length=1, max_length=100, description="The name that claims are made under.")
+    agent: str | None = Field(
+        None, min_length=1, max_length=100, description="The name that claims are made under."
+    )
     role: Role = Field(Role.ALL, description="Which tools are offered.")
     lease: Seconds = Field(120, description="How long a claim outlives its server.")
-    detached_lease: Seconds = Field(1800, description="The same where no connection proves that the holder lives.")
-    hold_limit: Seconds = Field(7200, description="Renewal stops after so long without a call about the feature.")
-    patience: Annotated[float, Field(gt=0, le=45)] = Field(20, description="How long a move waits for the database.")
+    detached_lease: Seconds = Field(
+        1800, description="The same where no connection proves that the holder lives."
+    )
+    hold_limit: Seconds = Field(
+        7200, description="Renewal stops after so long without a call about the feature."
+    )
+    patience: Annotated[float, Field(gt=0, le=45)] = Field(
+        20, description="How long a move waits for the database."
+    )
     synchronous: Literal["FULL", "NORMAL"] = Field(
         "FULL", description="NORMAL is faster, and a power cut may undo the last moments."
     )
-    log: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("WARNING", description="What goes to standard error.")
+    log: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "WARNING", description="What goes to standard error."
+    )
     isolated: bool = Field(default=False, description="Give this git worktree a backlog of its own.")
 
     @classmethod

@@ -9,19 +9,30 @@ import click
 
 from dibs import __version__
 
-COMMANDS = ("serve",)
+COMMANDS = {
+    "serve": "serve:serve",
+    "demo": "demo:demo",
+    "import": "intake:import_file",
+    "status": "look:status",
+    "list": "look:list_features",
+    "show": "look:show",
+    "answer": "answer:answer",
+    "doctor": "doctor:doctor",
+    "settings": "settings:settings",
+}
+"""Each command's module and name; a module is imported when its command is run."""
 
 
 class _Lazy(click.Group):
-    """A group that imports a command when it is run."""
-
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        if cmd_name not in COMMANDS:
+        place = COMMANDS.get(cmd_name)
+        if place is None:
             return None
-        command: Any = getattr(importlib.import_module(f"dibs.cli.{cmd_name}"), cmd_name)
+        module, _, name = place.partition(":")
+        command: Any = getattr(importlib.import_module(f"dibs.cli.{module}"), name)
         assert isinstance(command, click.Command)
         return command
 

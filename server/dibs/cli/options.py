@@ -1,40 +1,52 @@
-"""Options that every command has, and what becomes of a refusal."""
+"""What every command has: the flags of the settings, `--json`, and what becomes of a refusal."""
 
 from __future__ import annotations
 
 import functools
 import json
 import sys
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dibs.settings import Role, Settings
-from dibs_schema.refusals import Refusal
+from dibs_schema.refusals import NotFound, Refusal
 
-CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+if TYPE_CHECKING:
+    from dibs.database import Database
+
+Command = Callable[..., Any]
+
+PLACE = ("db", "project", "isolated")
+"""The settings that say which backlog is meant."""
+CLOSING = 5.0
+"""Seconds that a command waits for the door at its end."""
 
 
-def settings_options(*names: str) -> Callable[[CommandT], CommandT]:
+def settings_options(*names: str) -> Callable[[Command], Command]:
     """Add the flags of the named settings, with the words of `Settings`."""
 
-    def add(command: CommandT) -> CommandT:
+    def add(command: Command) -> Command:
         for name in reversed(names):
             field = Settings.model_fields[name]
-            flag = "--" + name.replace("_", "-")
+            words = f"{field.description} [DIBS_{name.upper()}]"
             kind: Any = click.Choice([role.value for role in Role]) if name == "role" else str
-            words = f"{field.description} [{'DIBS_' + name.upper()}]"
-            if name == "isolated":
-                command = click.option(flag, is_flag=True, default=None, help=words)(command)
-            else:
-                command = click.option(flag, type=kind, default=None, help=words)(command)
+            option = {"is_flag": True} if name == "isolated" else {"type": kind}
+            command = click.option("--" + name.replace("_", "-"), default=None, help=words, **option)(command)
         return command
 
     return add
 
 
-def say_refusals(command: Callable[..., Any]) -> Callable[..., Any]:
+def looks_at_backlog(command: Command) -> Command:
+    """Add the flags that name a backlog, `--json`, and the end that a refusal makes."""
+    as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+    return settings_options(*PLACE)(as_json(say_refusals(command)))
+
+
+def say_refusals(command: Command) -> Command:
     """End with the refusal's message and a status that tells its kind, instead of a traceback."""
 
     @functools.wraps(command)
@@ -43,7 +55,7 @@ def say_refusals(command: Callable[..., Any]) -> Callable[..., Any]:
             return command(*args, **kwargs)
         except Refusal as refusal:
             if kwargs.get("as_json"):
-                click.echo(json.dumps(refusal.answer(), ensure_ascii=False))
+                print_json(refusal.answer())
             click.echo(f"dibs: {refusal.message}", err=True)
             sys.exit(exit_status(refusal))
 
@@ -51,7 +63,32 @@ def say_refusals(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def exit_status(refusal: Refusal) -> int:
-    """2 for a wrong call, 75 (EX_TEMPFAIL) for one to repeat, 1 for every other refusal."""
+    """2 for a wrong call, 75 (EX_TEMPFAIL of sysexits.h) for one to repeat, 1 for every other refusal."""
     if refusal.retryable:
         return 75
     return 2 if refusal.code == "invalid_input" else 1
+
+
+@contextmanager
+def backlog(flags: dict[str, Any], *, make: bool = False) -> Iterator[Database]:
+    """The backlog that the flags name, closed at the end; only `make` brings a new one into being.
+
+    Raises NotFound where there is none, and what keeps it from being opened.
+    """
+    from dibs.database import open_database
+
+    database = open_database(Settings.read(flags))
+    if not make and not database.path.exists():
+        raise NotFound(
+            f"There is no backlog at {database.path}. `dibs import FILE` or an agent's `dibs serve` makes one; "
+            "--db names another."
+        )
+    try:
+        yield database
+    finally:
+        database.close(CLOSING)
+
+
+def print_json(data: Any) -> None:
+    """Print JSON values as one line."""
+    click.echo(json.dumps(data, ensure_ascii=False))

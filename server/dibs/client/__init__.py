@@ -72,7 +72,9 @@ class Client:
                 pumps.start_soon(_pump_in, process, into)
                 pumps.start_soon(_pump_out, process, out)
                 info = Implementation(name=name, version="1")
-                async with ClientSession(inbox, outbox, client_info=info, elicitation_callback=elicit) as session:
+                async with ClientSession(
+                    inbox, outbox, client_info=info, elicitation_callback=elicit
+                ) as session:
                     client = cls(process, session)
                     await client._answered(session.initialize())
                     yield client
@@ -145,5 +147,3 @@ async def _pump_out(process: asyncio.subprocess.Process, out: Any) -> None:
             await process.stdin.drain()
         except ConnectionError:
             return
-
-

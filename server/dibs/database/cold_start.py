@@ -13,8 +13,8 @@ from sqlalchemy.exc import DatabaseError
 
 from dibs.database.sqlite import SQLite
 from dibs.database.transaction import Project, find_project
-from dibs_schema.refusals import Busy, ReadOnly, SchemaNewer
-from dibs_schema.tables import HEAD, projects
+from dibs_schema.refusals import Busy, InvalidInput, ReadOnly, SchemaNewer
+from dibs_schema.tables import HEAD, metadata, projects
 
 DEFAULTS = {
     "claim_order": "priority",
@@ -100,6 +100,8 @@ def schema_version(connection: Connection) -> str | None:
 
 
 def _write_what_is_missing(engine: SQLite, connection: Connection, name: str) -> None:
+    _refuse_foreign(engine, connection)
+    connection.rollback()
     if engine.journal_mode(connection) != "wal":
         os.chmod(engine.path, 0o600)  # noqa: PTH101 - the -wal and -shm files take after it
         engine.enter_wal(connection)
@@ -115,6 +117,19 @@ def _write_what_is_missing(engine: SQLite, connection: Connection, name: str) ->
         connection.rollback()
 
 
+def _refuse_foreign(engine: SQLite, connection: Connection) -> None:
+    """Leave another program's database alone."""
+    tables = {
+        row[0] for row in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'")
+    }
+    if tables and not set(metadata.tables) <= tables:
+        raise InvalidInput(
+            f"{engine.path} is a SQLite database of another program. Nothing was changed. Name a file of its own "
+            "with --db; `dibs import` reads the backlogs of other tools.",
+            field="db",
+        )
+
+
 def _new_project(name: str) -> dict[str, object]:
     identity = {"name": name, "generation": secrets.token_hex(8), "created_at": time.time()}
     return identity | DEFAULTS | {"next_feature_id": 1, "next_question_id": 1}
@@ -127,6 +142,8 @@ def _migrate(connection: Connection) -> None:
     import dibs_schema.migrations
 
     config = Config()
-    config.set_main_option("script_location", str(Path(dibs_schema.migrations.__file__).parent).replace("%", "%%"))
+    config.set_main_option(
+        "script_location", str(Path(dibs_schema.migrations.__file__).parent).replace("%", "%%")
+    )
     config.attributes["connection"] = connection
     command.upgrade(config, HEAD)

@@ -9,7 +9,9 @@ from dibs_schema.refusals import UnsafeFilesystem
 
 MOUNTS = Path("/proc/self/mountinfo")
 
-_UNSAFE = re.compile(r"nfs\d?|smb\d?|smbfs|cifs|9p|virtiofs|fuse\..+|fuseblk|drvfs|afs|ceph|glusterfs|lustre|gpfs")
+_UNSAFE = re.compile(
+    r"nfs\d?|smb\d?|smbfs|cifs|9p|virtiofs|fuse\..+|fuseblk|drvfs|afs|ceph|glusterfs|lustre|gpfs"
+)
 
 
 def file_system(path: Path, mounts: Path = MOUNTS) -> str | None:
@@ -42,5 +44,3 @@ def refuse_unsafe(path: Path, mounts: Path = MOUNTS) -> None:
             "Put the backlog on a local disk with --db, or serve it from PostgreSQL (--db postgresql://…).",
             file_system=kind,
         )
-
-

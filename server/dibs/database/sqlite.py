@@ -99,7 +99,9 @@ class SQLite:
         return connection
 
     @contextmanager
-    def writing(self, connection: Connection, *, abandoned: Callable[[], bool] = lambda: False) -> Iterator[bool]:
+    def writing(
+        self, connection: Connection, *, abandoned: Callable[[], bool] = lambda: False
+    ) -> Iterator[bool]:
         """Hold the write lock: behind the door, between BEGIN IMMEDIATE and ROLLBACK.
 
         Yields False where `abandoned` became true before the lock was had; nothing is to be done then.
@@ -231,7 +233,9 @@ def _damaged(path: Path) -> Refusal:
 
 _MEANING: dict[str, Callable[[Path], Refusal]] = {
     "SQLITE_BUSY": lambda path: Busy(f"{path} is locked by another program. The database itself is healthy."),
-    "SQLITE_LOCKED": lambda path: Busy(f"{path} is locked by another program. The database itself is healthy."),
+    "SQLITE_LOCKED": lambda path: Busy(
+        f"{path} is locked by another program. The database itself is healthy."
+    ),
     "SQLITE_CORRUPT": _damaged,
     "SQLITE_NOTADB": _damaged,
     "SQLITE_IOERR": _damaged,

@@ -7,7 +7,19 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import BindParameter, Column, Executable, MetaData, RowMapping, String, Table, bindparam, insert, select, update
+from sqlalchemy import (
+    BindParameter,
+    Column,
+    Executable,
+    MetaData,
+    RowMapping,
+    String,
+    Table,
+    bindparam,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.engine import Connection, CursorResult
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.elements import ClauseElement
@@ -17,9 +29,9 @@ from dibs_schema.refusals import DatabaseReplaced, SchemaNewer
 from dibs_schema.tables import HEAD, projects, writers
 
 _version = Table("alembic_version", MetaData(), Column("version_num", String(32)))
-_by_name = select(
-    projects, select(_version.c.version_num).scalar_subquery().label("schema_version")
-).where(projects.c.name == bindparam("name"))
+_by_name = select(projects, select(_version.c.version_num).scalar_subquery().label("schema_version")).where(
+    projects.c.name == bindparam("name")
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
+
+from dibs_schema.refusals import Busy
 
 T = TypeVar("T")
 
@@ -73,3 +77,43 @@ class Gate:
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
+
+
+def job(work: Callable[[], T]) -> Callable[[Future[T]], None]:
+    """A job that begins at once and is `work`."""
+
+    def run(future: Future[T]) -> None:
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - handed to the caller, who raises it
+            future.set_exception(error)
+
+    return run
+
+
+async def outcome(future: Future[T], patience: float) -> T:
+    """Wait `patience` seconds for a job to begin, and then for its end. Raises Busy, and what the job raises."""
+    waiter = asyncio.wrap_future(future)
+    done, _ = await asyncio.wait({waiter}, timeout=patience)
+    if not done and future.cancel():
+        raise _busy(patience)
+    return await waiter
+
+
+def wait(future: Future[T], patience: float) -> T:
+    """`outcome`, for callers without an event loop; infinite patience is allowed."""
+    try:
+        return future.result(patience if math.isfinite(patience) else None)
+    except TimeoutError:
+        if future.cancel():
+            raise _busy(patience) from None
+        return future.result()
+
+
+def _busy(patience: float) -> Busy:
+    return Busy(
+        f"Other writers held the database for {patience:g} s. It is healthy, and nothing was changed. "
+        "Call again in a moment."
+    )

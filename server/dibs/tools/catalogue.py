@@ -86,7 +86,9 @@ class StrictMetadata(FuncMetadata):
 def build(role: Role) -> dict[str, Tool]:
     """The tools of a role by name, in a fixed order."""
     return {
-        entry.function.__name__: _tool(entry) for entry in CATALOGUE if role is Role.ALL or role in entry.roles
+        entry.function.__name__: _tool(entry)
+        for entry in CATALOGUE
+        if role is Role.ALL or role in entry.roles
     }
 
 

@@ -12,6 +12,7 @@ from dibs.tools.waiting import claim_waiting
 from dibs.verbs import claim, leases, outcome, skip
 from dibs.verbs.note import add_note
 from dibs.verbs.once import Request, once, still_held
+from dibs.verbs.release import give_back, release
 from dibs_schema.answers import Acknowledgement, Claimed, Idle
 from dibs_schema.inputs import Agent, Category, Evidence, FeatureId, Note, Reason, RequestId, Token, Wait
 from dibs_schema.refusals import Forbidden
@@ -49,12 +50,14 @@ async def feature_claim_and_get(
         return answer
 
     async def attempt(patience: float) -> Claimed | Idle:
-        return await here.database.write(take, patience=patience, first=here.reaper(), undo=leases.give_back)
+        return await here.database.write(take, patience=patience, first=here.reaper(), undo=give_back)
 
     return await claim_waiting(here, attempt, category, wait_seconds, ctx)
 
 
-async def feature_mark_in_progress(ctx: Ctx, feature_id: FeatureId, agent: Agent | None = None) -> Acknowledgement:
+async def feature_mark_in_progress(
+    ctx: Ctx, feature_id: FeatureId, agent: Agent | None = None
+) -> Acknowledgement:
     """Claim a feature whose text you know; brief answer with the token."""
     here = connection_of(ctx)
     holder = here.holder(agent)
@@ -65,7 +68,7 @@ async def feature_mark_in_progress(ctx: Ctx, feature_id: FeatureId, agent: Agent
         here.remember(feature_id, answer.token, holder.name)
         return answer
 
-    return await here.database.write(take, first=here.reaper(), undo=leases.give_back)
+    return await here.database.write(take, first=here.reaper(), undo=give_back)
 
 
 async def feature_heartbeat(
@@ -76,7 +79,7 @@ async def feature_heartbeat(
         feature_id,
         claim_token,
         Kind.HEARTBEAT,
-        lambda tx, by, token: leases.heartbeat(tx, by, feature_id, token, note),
+        lambda tx, _by, token: leases.heartbeat(tx, feature_id, token, note),
     )
 
 
@@ -90,11 +93,16 @@ async def feature_clear_in_progress(
     here = connection_of(ctx)
     if force:
         if here.settings.role in ("coder", "tester", "viewer"):
-            raise Forbidden("force is a planner's. Give back your own claim without it.", tool="feature_clear_in_progress")
+            raise Forbidden(
+                "force is a planner's. Give back your own claim without it.", tool="feature_clear_in_progress"
+            )
         by = here.holder(None).name
-        return await here.database.write(lambda tx: outcome.release(tx, by, feature_id, None, force=True))
+        return await here.database.write(lambda tx: release(tx, by, feature_id, None, force=True))
     return await here.move(
-        feature_id, claim_token, Kind.RELEASE, lambda tx, by, token: outcome.release(tx, by, feature_id, token)
+        feature_id,
+        claim_token,
+        Kind.RELEASE,
+        lambda tx, by, token: release(tx, by, feature_id, token),
     )
 
 

@@ -174,7 +174,12 @@ class Connection:
 
     def _tokens_at_work(self) -> list[str]:
         since = time.monotonic() - self.settings.hold_limit
-        return [one.token for claims in self._issued.values() for one in claims if one.live and one.touched > since]
+        return [
+            one.token
+            for claims in self._issued.values()
+            for one in claims
+            if one.live and one.touched > since
+        ]
 
     async def _reap(self) -> None:
         from dibs.verbs.leases import anything_run_out, reap

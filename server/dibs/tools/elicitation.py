@@ -80,7 +80,11 @@ def _choice(question: Question) -> Schema:
     described = [f"{option.label}: {option.description}" for option in question.options if option.description]
     words = " ".join([question.question, *described])
     if question.multiSelect:
-        return {"type": "string", "title": question.header, "description": f"{words} (some of: {', '.join(labels)})"}
+        return {
+            "type": "string",
+            "title": question.header,
+            "description": f"{words} (some of: {', '.join(labels)})",
+        }
     return {"type": "string", "title": question.header, "description": words, "enum": labels}
 
 

@@ -28,7 +28,9 @@ async def feature_get_for_regression(ctx: Ctx, limit: Ten = 3) -> Testing:
 
 
 async def feature_get_by_id(
-    ctx: Ctx, feature_id: FeatureId, cursor: Annotated[Cursor | None, Field(description="for the rest of a long text")] = None
+    ctx: Ctx,
+    feature_id: FeatureId,
+    cursor: Annotated[Cursor | None, Field(description="for the rest of a long text")] = None,
 ) -> Feature:
     """Read one feature whole. To build it, claim it."""
     here = connection_of(ctx)
@@ -86,9 +88,13 @@ async def feature_get_graph(
     )
 
 
-async def feature_get_history(ctx: Ctx, feature_id: FeatureId, limit: Hundred = 20, cursor: Cursor | None = None) -> History:
+async def feature_get_history(
+    ctx: Ctx, feature_id: FeatureId, limit: Hundred = 20, cursor: Cursor | None = None
+) -> History:
     """Events of a feature, newest first."""
-    return await connection_of(ctx).database.read(lambda tx: history.get_history(tx, feature_id, limit, cursor))
+    return await connection_of(ctx).database.read(
+        lambda tx: history.get_history(tx, feature_id, limit, cursor)
+    )
 
 
 async def feature_get_stats(ctx: Ctx, by: Literal["category", "agent"] | None = None) -> Stats:

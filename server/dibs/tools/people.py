@@ -93,13 +93,17 @@ async def feature_answer_human_input(
     by = here.author()
     if feature_id is not None:
         return await here.database.write(
-            lambda tx: human.answer_feature(tx, by, feature_id, answers)
-            if answers is not None
-            else human.cancel_request(tx, by, feature_id)
+            lambda tx: (
+                human.answer_feature(tx, by, feature_id, answers)
+                if answers is not None
+                else human.cancel_request(tx, by, feature_id)
+            )
         )
     assert question_id is not None, "one of the two is given"
     return await here.database.write(
-        lambda tx: question.answer_question(tx, by, question_id, answers)
-        if answers is not None
-        else question.cancel_question(tx, by, question_id)
+        lambda tx: (
+            question.answer_question(tx, by, question_id, answers)
+            if answers is not None
+            else question.cancel_question(tx, by, question_id)
+        )
     )

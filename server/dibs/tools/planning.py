@@ -46,7 +46,9 @@ async def feature_create(
         dependencies=dependencies or [],
     )
     request = Request.of(request_id, "feature_create", feature.model_dump())
-    return await here.database.write(lambda tx: once(tx, request, Created, lambda: create.create(tx, by, feature)))
+    return await here.database.write(
+        lambda tx: once(tx, request, Created, lambda: create.create(tx, by, feature))
+    )
 
 
 async def feature_create_bulk(
@@ -58,7 +60,9 @@ async def feature_create_bulk(
     """
     here = connection_of(ctx)
     by = here.author()
-    request = Request.of(request_id, "feature_create_bulk", {"features": [one.model_dump() for one in features]})
+    request = Request.of(
+        request_id, "feature_create_bulk", {"features": [one.model_dump() for one in features]}
+    )
     return await here.database.write(
         lambda tx: once(tx, request, Created, lambda: create.create_bulk(tx, by, features))
     )
@@ -72,34 +76,48 @@ async def feature_update(
     description: Description | None = None,
     steps: Steps | None = None,
     priority: Priority | None = None,
-    archived: Annotated[bool | None, Field(description="true takes it off the board, false restores it")] = None,
+    archived: Annotated[
+        bool | None, Field(description="true takes it off the board, false restores it")
+    ] = None,
     retry: Annotated[bool, Field(description="put a stuck feature back, its counters reset")] = False,
 ) -> Acknowledgement:
     """Change a feature's texts or priority, archive or restore it, or retry a stuck one."""
     here = connection_of(ctx)
     by = here.author()
-    given = {"category": category, "name": name, "description": description, "steps": steps, "priority": priority}
+    given = {
+        "category": category,
+        "name": name,
+        "description": description,
+        "steps": steps,
+        "priority": priority,
+    }
     texts = {field: value for field, value in given.items() if value is not None}
     return await here.database.write(
         lambda tx: change.change(tx, by, feature_id, texts, archived=archived, retry=retry)
     )
 
 
-async def feature_add_dependency(ctx: Ctx, feature_id: FeatureId, dependency_id: FeatureId) -> Acknowledgement:
+async def feature_add_dependency(
+    ctx: Ctx, feature_id: FeatureId, dependency_id: FeatureId
+) -> Acknowledgement:
     """Let feature_id wait until dependency_id passes."""
     here = connection_of(ctx)
     by = here.author()
     return await here.database.write(lambda tx: depend.add_dependency(tx, by, feature_id, dependency_id))
 
 
-async def feature_remove_dependency(ctx: Ctx, feature_id: FeatureId, dependency_id: FeatureId) -> Acknowledgement:
+async def feature_remove_dependency(
+    ctx: Ctx, feature_id: FeatureId, dependency_id: FeatureId
+) -> Acknowledgement:
     """Let feature_id no longer wait for dependency_id."""
     here = connection_of(ctx)
     by = here.author()
     return await here.database.write(lambda tx: depend.remove_dependency(tx, by, feature_id, dependency_id))
 
 
-async def feature_set_dependencies(ctx: Ctx, feature_id: FeatureId, dependency_ids: FeatureIds) -> Acknowledgement:
+async def feature_set_dependencies(
+    ctx: Ctx, feature_id: FeatureId, dependency_ids: FeatureIds
+) -> Acknowledgement:
     """Replace everything that feature_id waits for; an empty list frees it."""
     here = connection_of(ctx)
     by = here.author()

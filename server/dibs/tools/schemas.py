@@ -10,7 +10,6 @@ from pydantic import BaseModel
 from dibs_schema.answers import Answer
 from dibs_schema.refusals import all_codes
 
-
 TOLD_LENGTH = 12
 TOLD_NUMBER = 1_000_000
 """Bounds above these are enforced, and not worth a model's attention."""
@@ -63,12 +62,16 @@ def _slim(schema: Any, definitions: dict[str, Any]) -> Any:
         return schema
     if "$ref" in schema:
         referred = definitions[schema["$ref"].removeprefix("#/$defs/")]
-        return _slim({**referred, **{name: value for name, value in schema.items() if name != "$ref"}}, definitions)
+        return _slim(
+            {**referred, **{name: value for name, value in schema.items() if name != "$ref"}}, definitions
+        )
     if "anyOf" in schema:
         others = [one for one in schema["anyOf"] if one != {"type": "null"}]
         if len(others) < len(schema["anyOf"]):
             rest = {name: value for name, value in schema.items() if name != "anyOf"}
-            return _slim({**others[0], **rest} if len(others) == 1 else {"anyOf": others, **rest}, definitions)
+            return _slim(
+                {**others[0], **rest} if len(others) == 1 else {"anyOf": others, **rest}, definitions
+            )
     return {
         name: {key: _slim(one, definitions) for key, one in value.items()}
         if name == "properties"
@@ -93,7 +96,7 @@ def _is_spared(schema: dict[str, Any], name: str, value: Any) -> bool:
         case "maxLength" | "maxItems":
             return int(value) > TOLD_LENGTH
         case "minimum" | "maximum" | "minItems":
-            return abs(value) > TOLD_NUMBER or value == 1
+            return bool(abs(value) > TOLD_NUMBER or value == 1)
         case _:
             return False
 

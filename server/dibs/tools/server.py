@@ -102,7 +102,9 @@ class DibsServer(MCPServer[Connection]):
             if tool is None:
                 raise _unknown(name, self._settings.role, list(tools))
             assert context is not None, "tools are called by clients"
-            answer: CallToolResult | InputRequiredResult = await tool.run(arguments, context, convert_result=True)
+            answer: CallToolResult | InputRequiredResult = await tool.run(
+                arguments, context, convert_result=True
+            )
         except Refusal as refusal:
             return refused(refusal)
         except ToolError as error:
@@ -142,8 +144,12 @@ def _unknown(name: str, role: str, tools: list[str]) -> Refusal:
     from dibs.tools.catalogue import names
 
     if name in names():
-        return Forbidden(f"{name} is not for the role {role}. This server offers {', '.join(tools)}.", tool=name)
-    return InvalidInput(f"There is no tool {name[:100]!r}. This server offers {', '.join(tools)}.", field="name")
+        return Forbidden(
+            f"{name} is not for the role {role}. This server offers {', '.join(tools)}.", tool=name
+        )
+    return InvalidInput(
+        f"There is no tool {name[:100]!r}. This server offers {', '.join(tools)}.", field="name"
+    )
 
 
 @asynccontextmanager

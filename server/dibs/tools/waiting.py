@@ -28,7 +28,11 @@ Attempt = Callable[[float], Awaitable[Claimed | Idle]]
 
 
 async def claim_waiting(
-    connection: Connection, attempt: Attempt, category: str | None, wait: float, ctx: Context[Connection, object]
+    connection: Connection,
+    attempt: Attempt,
+    category: str | None,
+    wait: float,
+    ctx: Context[Connection, object],
 ) -> Claimed | Idle:
     """Attempt a claim until one succeeds, `wait` seconds have passed, or the input has ended.
 

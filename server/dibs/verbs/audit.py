@@ -85,7 +85,8 @@ def audit(tx: Transaction) -> Audit:
             found.heights[row["id"]] = (row["height"], tall.get(row["id"], 0))
     found.strays = {row["id"]: (row["status"], row["to_status"]) for row in tx.all(_strays)}
     found.leases = [
-        OpenLease(row["id"], row["claimed_by"], row["claimed_at"], row["lease_expires_at"]) for row in tx.all(_leases)
+        OpenLease(row["id"], row["claimed_by"], row["claimed_at"], row["lease_expires_at"])
+        for row in tx.all(_leases)
     ]
     found.writers = [dict(row) for row in tx.all(_writers)]
     return found

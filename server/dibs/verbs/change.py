@@ -16,7 +16,7 @@ from dibs_schema.refusals import AlreadyClaimed, InvalidInput
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import features
 
-_stamp = {F.updated_at: bindparam("now")}
+_stamp: dict[Any, Any] = {F.updated_at: bindparam("now")}
 
 _retry = (
     update(features)
@@ -65,7 +65,9 @@ def change(
     status = find(tx, feature)["status"]
     changed: list[str] = []
     if texts:
-        tx.run(_texts(tuple(texts)), feature=feature, **{f"new_{name}": value for name, value in texts.items()})
+        tx.run(
+            _texts(tuple(texts)), feature=feature, **{f"new_{name}": value for name, value in texts.items()}
+        )
         record(tx, by, Kind.UPDATE, feature, status, status, fields=list(texts))
         changed += texts
     if retry:
@@ -84,7 +86,9 @@ def _texts(names: tuple[str, ...]) -> Any:
 
 def _put_back(tx: Transaction, by: str, feature: int, status: str) -> str:
     if not tx.run(_retry, feature=feature):
-        raise InvalidInput(f"Feature {feature} is {status}; only a stuck feature can be retried.", field="retry")
+        raise InvalidInput(
+            f"Feature {feature} is {status}; only a stuck feature can be retried.", field="retry"
+        )
     record(tx, by, Kind.RETRY, feature, Status.STUCK, Status.PENDING)
     return Status.PENDING.value
 
@@ -110,5 +114,3 @@ def _bring_back(tx: Transaction, by: str, feature: int) -> str:
         tx.run(unsatisfied_dependents, feature=feature)
     record(tx, by, Kind.RESTORE, feature, Status.ARCHIVED, row["status"])
     return str(row["status"])
-
-

@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    FromClause,
     Select,
-    Table,
     Update,
     bindparam,
     func,
@@ -30,7 +30,7 @@ from dibs_schema.status import Kind, Status
 from dibs_schema.tables import features
 
 
-def queue_order(claim_order: str, table: Table = features) -> list[ColumnElement[Any]]:
+def queue_order(claim_order: str, table: FromClause = features) -> list[ColumnElement[Any]]:
     """The columns that the queue is sorted by, as the index of that order has them."""
     c = table.c
     if claim_order == "critical_path":
@@ -38,7 +38,7 @@ def queue_order(claim_order: str, table: Table = features) -> list[ColumnElement
     return [c.skips, c.priority, c.id]
 
 
-def _held_by_holder() -> Select[tuple[int]]:
+def _held_by_holder() -> Select[int]:
     mine = features.alias("mine")
     return select(func.count()).where(
         in_project(mine),
@@ -48,7 +48,7 @@ def _held_by_holder() -> Select[tuple[int]]:
     )
 
 
-def _next(claim_order: str, *, by_category: bool) -> Select[tuple[int]]:
+def _next(claim_order: str, *, by_category: bool) -> Select[int]:
     queue = features.alias("queue")
     head = select(queue.c.id).where(in_project(queue), ready(queue))
     if by_category:
@@ -72,7 +72,9 @@ _LEASED: dict[Any, Any] = {
 _claim = (
     update(features)
     .where(ready(), _held_by_holder().scalar_subquery() < bindparam("most"))
-    .values({F.status: literal(Status.IN_PROGRESS), F.attempts: F.attempts + 1, F.not_before: None, **_LEASED})
+    .values(
+        {F.status: literal(Status.IN_PROGRESS), F.attempts: F.attempts + 1, F.not_before: None, **_LEASED}
+    )
     .returning(*features.c)
 )
 _claim_this = _claim.where(this())
@@ -114,7 +116,9 @@ def claim(
     row = take(tx, holder, feature, category=category, resume=resume)
     if row is None:
         return why_idle(tx, category)
-    lease = Lease(token=row["claim_token"], expires_at=row["lease_expires_at"], renewed=holder.session is not None)
+    lease = Lease(
+        token=row["claim_token"], expires_at=row["lease_expires_at"], renewed=holder.session is not None
+    )
     return Claimed(state="claimed", claim=lease, feature=work_of(tx, row))
 
 

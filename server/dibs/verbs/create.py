@@ -46,7 +46,9 @@ def create_bulk(tx: Transaction, by: str, batch: Sequence[NewFeature]) -> Create
     path = find_cycle(edges)
     if path is not None:
         circle = " -> ".join(f"#{number - first}" for number in path)
-        raise WouldCycle(f"The batch depends on itself: {circle} (indices). Nothing was created.", path=path[:50])
+        raise WouldCycle(
+            f"The batch depends on itself: {circle} (indices). Nothing was created.", path=path[:50]
+        )
     rows = [_row(one) for one in batch]
     insert_features(tx, by, first, rows, edges)
     return Created(ids=list(range(first, first + len(batch))), count=len(batch))
@@ -92,7 +94,12 @@ def insert_features(
         if row.get("priority") is None:
             priority += 1
             row = {**row, "priority": priority}  # noqa: PLW2901 - the row, completed
-        complete.append(_BLANK | {"created_by": by, **_stamps(tx)} | row | {"id": number, "unmet_dependencies": unmet[number]})
+        complete.append(
+            _BLANK
+            | {"created_by": by, **_stamps(tx)}
+            | row
+            | {"id": number, "unmet_dependencies": unmet[number]}
+        )
     tx.insert(insert(features), complete)
     tx.insert(
         insert(dependencies),
@@ -149,7 +156,8 @@ def known_statuses(tx: Transaction, ids: Sequence[int]) -> dict[int, str]:
     missing = next((one for one in wanted if one not in found), None)
     if missing is not None:
         raise NotFound(
-            f"There is no feature {missing} to depend on. Nothing was changed. feature_search finds ids.", id=missing
+            f"There is no feature {missing} to depend on. Nothing was changed. feature_search finds ids.",
+            id=missing,
         )
     return found
 

@@ -42,7 +42,9 @@ _count_more = (
 # Everything that `start` depends on, over any number of edges. UNION drops what was met before.
 _seed = select(bindparam("start").label("id")).cte("reached", recursive=True)
 _reached = _seed.union(
-    select(_D.dependency_id).join(_seed, _D.feature_id == _seed.c.id).where(_D.project_id == bindparam("project"))
+    select(_D.dependency_id)
+    .join(_seed, _D.feature_id == _seed.c.id)
+    .where(_D.project_id == bindparam("project"))
 )
 _reaches = select(func.count()).select_from(_reached).where(_reached.c.id == bindparam("feature"))
 _edges_below = (
@@ -81,7 +83,9 @@ def set_dependencies(tx: Transaction, by: str, feature: int, wanted: list[int]) 
     return _change(tx, by, feature, _dependencies_of(tx, feature), wanted)
 
 
-def _change(tx: Transaction, by: str, feature: int, before: list[int], wanted: Iterable[int]) -> Acknowledgement:
+def _change(
+    tx: Transaction, by: str, feature: int, before: list[int], wanted: Iterable[int]
+) -> Acknowledgement:
     after = sorted(set(wanted))
     added = [one for one in after if one not in before]
     removed = [one for one in before if one not in after]
@@ -99,10 +103,22 @@ def _change(tx: Transaction, by: str, feature: int, before: list[int], wanted: I
     row = tx.first(_count_more, feature=feature, more=more - less)
     assert row is not None, "the feature was found in this transaction"
     if added or removed:
-        record(tx, by, Kind.DEPEND, feature, row["status"], row["status"], added=added or None, removed=removed or None)
+        record(
+            tx,
+            by,
+            Kind.DEPEND,
+            feature,
+            row["status"],
+            row["status"],
+            added=added or None,
+            removed=removed or None,
+        )
         raise_heights(tx, [*added, *removed])
     return Acknowledgement(
-        id=feature, status=row["status"], unmet_dependencies=row["unmet_dependencies"], changed=_changed(added, removed)
+        id=feature,
+        status=row["status"],
+        unmet_dependencies=row["unmet_dependencies"],
+        changed=_changed(added, removed),
     )
 
 

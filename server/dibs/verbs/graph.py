@@ -11,7 +11,7 @@ from dibs.verbs.guards import F, in_project
 from dibs.verbs.handover import brief
 from dibs.verbs.refuse import find
 from dibs_schema.answers import Graph, Node
-from dibs_schema.tables import dependencies, features
+from dibs_schema.tables import dependencies
 
 _D = dependencies.c
 ROOM = 9_000
@@ -20,9 +20,9 @@ DEEPEST = 50
 """Edges followed from a root, where no depth is asked for."""
 
 # What a root depends on, nearest first; a feature that is met again at another depth is dropped above.
-_seed = select(bindparam("root", type_=Integer).label("id"), bindparam("zero", type_=Integer).label("depth")).cte(
-    "near", recursive=True
-)
+_seed = select(
+    bindparam("root", type_=Integer).label("id"), bindparam("zero", type_=Integer).label("depth")
+).cte("near", recursive=True)
 _near = _seed.union(
     select(_D.dependency_id, _seed.c.depth + 1)
     .join(_seed, _D.feature_id == _seed.c.id)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, literal_column, or_, select
-from sqlalchemy import Table as AnyTable
+from sqlalchemy import ColumnElement, Double, FromClause, bindparam, literal_column, or_, select
 
 from dibs_schema.status import Status
 from dibs_schema.tables import dependencies, features
@@ -30,7 +29,7 @@ NOTHING: dict[Any, Any] = dict.fromkeys(
 """What a row without a claim holds in the columns of one."""
 
 
-def is_(status: Status, table: AnyTable = features) -> ColumnElement[bool]:
+def is_(status: Status, table: FromClause = features) -> ColumnElement[bool]:
     """The status as a literal, so that the partial indexes serve."""
     return table.c.status == literal_column(f"'{status}'")
 
@@ -40,7 +39,7 @@ def literal(status: Status) -> ColumnElement[str]:
     return literal_column(f"'{status}'")
 
 
-def in_project(table: AnyTable = features) -> ColumnElement[bool]:
+def in_project(table: FromClause = features) -> ColumnElement[bool]:
     """In the transaction's project."""
     return table.c.project_id == bindparam("project")
 
@@ -55,24 +54,26 @@ def held() -> ColumnElement[bool]:
     return is_(Status.IN_PROGRESS) & (F.claim_token == bindparam("token"))
 
 
-def backed_off(table: AnyTable = features) -> ColumnElement[bool]:
+def backed_off(table: FromClause = features) -> ColumnElement[bool]:
     """Waiting out a failure."""
-    now = bindparam("now")
+    now = bindparam("now", type_=Double)
     return (table.c.not_before > now) & (table.c.not_before <= now + FARTHEST_BACK_OFF)
 
 
-def unblocked(table: AnyTable = features) -> ColumnElement[bool]:
+def unblocked(table: FromClause = features) -> ColumnElement[bool]:
     """Pending, with no unmet dependency: what the queue's index holds."""
     return is_(Status.PENDING, table) & (table.c.unmet_dependencies == literal_column("0"))
 
 
-def not_backed_off(table: AnyTable = features) -> ColumnElement[bool]:
+def not_backed_off(table: FromClause = features) -> ColumnElement[bool]:
     """Not waiting out a failure."""
-    now = bindparam("now")
-    return or_(table.c.not_before.is_(None), table.c.not_before <= now, table.c.not_before > now + FARTHEST_BACK_OFF)
+    now = bindparam("now", type_=Double)
+    return or_(
+        table.c.not_before.is_(None), table.c.not_before <= now, table.c.not_before > now + FARTHEST_BACK_OFF
+    )
 
 
-def ready(table: AnyTable = features) -> ColumnElement[bool]:
+def ready(table: FromClause = features) -> ColumnElement[bool]:
     """Can be claimed now."""
     return unblocked(table) & not_backed_off(table)
 

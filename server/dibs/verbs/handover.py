@@ -43,7 +43,7 @@ _learned = (
 )
 
 
-def work_of(tx: Transaction, row: Mapping[str, Any]) -> Work:
+def work_of(tx: Transaction, row: Mapping[Any, Any]) -> Work:
     """A feature's row with its hand-over: at most OWN_TEXT + 4,000 characters + 600 of the rest."""
     description, steps, cursor = cut_text(row["description"], row["steps"], None)
     learned = tx.all(_learned, feature=row["id"])
@@ -80,14 +80,21 @@ def answer_of(stored: dict[str, Any] | None) -> HumanAnswer | None:
     """What a person answered, cut to what fits a claim."""
     if stored is None:
         return None
-    answers = {name: brief(value, 400) if isinstance(value, str) else value for name, value in stored["answers"].items()}
+    answers = {
+        name: brief(value, 400) if isinstance(value, str) else value
+        for name, value in stored["answers"].items()
+    }
     return HumanAnswer(answers=answers, answered_by=stored["by"], prompt=brief(stored.get("prompt"), 200))
 
 
 def _failures(learned: Any) -> list[Failure]:
     failed = [row for row in learned if row["kind"] in _FAILED][:FAILURES]
     return [
-        Failure(reason=brief((row["detail"] or {}).get("reason"), FAILURE_TEXT) or "", agent=row["agent"], at=row["at"])
+        Failure(
+            reason=brief((row["detail"] or {}).get("reason"), FAILURE_TEXT) or "",
+            agent=row["agent"],
+            at=row["at"],
+        )
         for row in failed
     ]
 

@@ -21,7 +21,9 @@ _waiting_heights = (
     .where(_D.project_id == bindparam("project"), _D.dependency_id == bindparam("feature"))
 )
 _height_of = select(F.height).where(this())
-_needs = select(_D.dependency_id).where(_D.project_id == bindparam("project"), _D.feature_id == bindparam("feature"))
+_needs = select(_D.dependency_id).where(
+    _D.project_id == bindparam("project"), _D.feature_id == bindparam("feature")
+)
 
 ONE_BY_ONE = 50
 """Above so many touched features a rebuild in one pass is cheaper than following each chain."""

@@ -18,7 +18,9 @@ ROOM = 9_000
 """Characters of events in one answer."""
 
 _of = (_E.project_id == bindparam("project")) & (_E.feature_id == bindparam("feature"))
-_events = select(events).where(_of, _E.id < bindparam("before")).order_by(_E.id.desc()).limit(bindparam("most"))
+_events = (
+    select(events).where(_of, _E.id < bindparam("before")).order_by(_E.id.desc()).limit(bindparam("most"))
+)
 _count = select(func.count()).select_from(events).where(_of)
 
 

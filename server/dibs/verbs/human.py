@@ -66,7 +66,9 @@ _open = (
     select(F.id, F.name, F.human_request, events.c.agent, events.c.at)
     .join(
         events,
-        (events.c.project_id == F.project_id) & (events.c.feature_id == F.id) & (events.c.kind == Kind.ASK.value),
+        (events.c.project_id == F.project_id)
+        & (events.c.feature_id == F.id)
+        & (events.c.kind == Kind.ASK.value),
     )
     .where(in_project(), is_(Status.NEEDS_HUMAN))
     .order_by(F.id, events.c.id)
@@ -78,7 +80,9 @@ def new_request(prompt: str, fields: list[HumanField]) -> dict[str, Any]:
     ids = [field.id for field in fields]
     twice = next((one for one in ids if ids.count(one) > 1), None)
     if twice is not None:
-        raise InvalidInput(f"fields: the id {twice!r} is used twice. Give each field an id of its own.", field="fields")
+        raise InvalidInput(
+            f"fields: the id {twice!r} is used twice. Give each field an id of its own.", field="fields"
+        )
     return {"prompt": prompt, "fields": [field.model_dump(exclude_defaults=True) for field in fields]}
 
 

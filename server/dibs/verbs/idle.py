@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import ceil
-from typing import Any
 
 from sqlalchemy import bindparam, func, select
 
@@ -17,8 +16,10 @@ LONGEST_RETRY = 60
 
 _by_status = select(F.status, func.count().label("n")).where(in_project()).group_by(F.status)
 _ready = select(func.count()).where(in_project(), ready())
+_in_category = F.category == bindparam("category_")
+_by_status_there, _ready_there = _by_status.where(_in_category), _ready.where(_in_category)
 _head = select(F.id).where(in_project(), ready()).limit(1)
-_head_of_category = _head.where(F.category == bindparam("category_"))
+_head_of_category = _head.where(_in_category)
 _next_lease_end = select(func.min(F.lease_expires_at)).where(in_project(), is_(Status.IN_PROGRESS))
 _next_back_off_end = select(func.min(F.not_before)).where(in_project(), unblocked(), backed_off())
 
@@ -35,10 +36,9 @@ _MESSAGES: dict[IdleState, str] = {
 
 def counts(tx: Transaction, category: str | None = None) -> Counts:
     """How many features of each status there are (in `category`)."""
-    narrow = (lambda statement: statement) if category is None else _in_category
-    given = {} if category is None else {"category_": category}
-    by_status: dict[str, int] = {row["status"]: row["n"] for row in tx.all(narrow(_by_status), **given)}
-    return Counts(ready=tx.value(narrow(_ready), **given), **by_status)
+    by_status_of, ready_of = (_by_status, _ready) if category is None else (_by_status_there, _ready_there)
+    by_status: dict[str, int] = {row["status"]: row["n"] for row in tx.all(by_status_of, category_=category)}
+    return Counts(ready=tx.value(ready_of, category_=category), **by_status)
 
 
 def anything_ready(tx: Transaction, category: str | None = None) -> bool:
@@ -46,10 +46,6 @@ def anything_ready(tx: Transaction, category: str | None = None) -> bool:
     if category is None:
         return tx.first(_head) is not None
     return tx.first(_head_of_category, category_=category) is not None
-
-
-def _in_category(statement: Any) -> Any:
-    return statement.where(F.category == bindparam("category_"))
 
 
 def why_idle(tx: Transaction, category: str | None = None) -> Idle:

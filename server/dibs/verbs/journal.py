@@ -25,7 +25,11 @@ _record = insert(events).values(
 
 _last = (
     select(_E.at, _E.detail, _E.to_status)
-    .where(_E.project_id == bindparam("project"), _E.feature_id == bindparam("feature"), _E.kind == bindparam("move"))
+    .where(
+        _E.project_id == bindparam("project"),
+        _E.feature_id == bindparam("feature"),
+        _E.kind == bindparam("move"),
+    )
     .order_by(_E.id.desc())
     .limit(1)
 )

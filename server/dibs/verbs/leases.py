@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Integer, bindparam, case, func, literal_column, or_, select, update
@@ -10,9 +10,8 @@ from sqlalchemy import Integer, bindparam, case, func, literal_column, or_, sele
 from dibs.database.transaction import Transaction
 from dibs.verbs.guards import NOTHING, F, expired, held, in_project, is_, literal, this
 from dibs.verbs.journal import record, record_all
-from dibs.verbs.outcome import release
 from dibs.verbs.refuse import refuse_move
-from dibs_schema.answers import Acknowledgement, Claimed, Idle
+from dibs_schema.answers import Acknowledgement
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import features
 
@@ -116,9 +115,7 @@ _any_too_far = select(func.count()).where(
 )
 
 
-def heartbeat(
-    tx: Transaction, by: str, feature: int, token: str | None, note: str | None = None
-) -> Acknowledgement:
+def heartbeat(tx: Transaction, feature: int, token: str | None, note: str | None = None) -> Acknowledgement:
     """Extend the lease of a claim, and keep `note` for the next worker.
 
     Raises ClaimLost, TokenRequired, NotClaimed and what else keeps the feature from being held.
@@ -128,9 +125,14 @@ def heartbeat(
         refuse_move(tx, feature, token, Kind.HEARTBEAT)
         raise AssertionError("a heartbeat ends no claim")
     if note is not None:
-        record(tx, row["claimed_by"], Kind.HEARTBEAT, feature, Status.IN_PROGRESS, Status.IN_PROGRESS, note=note)
+        record(
+            tx, row["claimed_by"], Kind.HEARTBEAT, feature, Status.IN_PROGRESS, Status.IN_PROGRESS, note=note
+        )
     return Acknowledgement(
-        id=feature, status=Status.IN_PROGRESS.value, expires_at=row["lease_expires_at"], noted=note is not None
+        id=feature,
+        status=Status.IN_PROGRESS.value,
+        expires_at=row["lease_expires_at"],
+        noted=note is not None,
     )
 
 
@@ -157,17 +159,6 @@ def release_session(tx: Transaction, session: str) -> list[int]:
             reason="the connection ended",
         )
     return [row["id"] for row in mine]
-
-
-def give_back(answer: Claimed | Idle | Acknowledgement) -> Callable[[Transaction], None]:
-    """The transaction that takes back a claim whose answer could not be delivered."""
-    def undo(tx: Transaction) -> None:
-        if isinstance(answer, Claimed):
-            release(tx, "dibs", answer.feature.id, answer.claim.token)
-        elif isinstance(answer, Acknowledgement):
-            release(tx, "dibs", answer.id, answer.token)
-
-    return undo
 
 
 def anything_run_out(tx: Transaction) -> bool:

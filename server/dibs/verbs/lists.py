@@ -29,7 +29,9 @@ _D = dependencies.c
 def row_of(row: Mapping[Any, Any], now: float, blocked_by: list[int] | None = None) -> Row:
     """A list's row: at most 160 bytes beside the name."""
     until = row["not_before"]
-    backs_off = row["status"] == Status.PENDING and until is not None and now < until <= now + FARTHEST_BACK_OFF
+    backs_off = (
+        row["status"] == Status.PENDING and until is not None and now < until <= now + FARTHEST_BACK_OFF
+    )
     return Row(
         id=row["id"],
         status=row["status"],
@@ -163,5 +165,3 @@ def _number(cursor: str | None) -> int:
 
 def _bad_cursor() -> InvalidInput:
     return InvalidInput("cursor: send next_cursor as it came in the last answer.", field="cursor")
-
-

@@ -93,7 +93,9 @@ def ready_at(row: Any, now: float) -> float | None:
 
 
 def _check_cursor(cursor: str, steps: list[str]) -> None:
-    if not re.fullmatch(r"-?\d{1,4}:\d{1,6}", cursor) or not -1 <= int(cursor.split(":")[0]) < len(steps):
+    if not re.fullmatch(r"-?\d{1,4}:\d{1,6}", cursor) or not -1 <= int(
+        cursor.split(":", maxsplit=1)[0]
+    ) < len(steps):
         raise InvalidInput("cursor: send next_cursor as it came in the last answer.", field="cursor")
 
 
@@ -103,7 +105,9 @@ def _evidence(stored: dict[str, Any] | None) -> dict[str, Any] | None:
     commands = [one | {"command": brief(one["command"], 120)} for one in stored.get("commands", [])[:5]]
     return {
         name: value
-        for name, value in (stored | {"summary": brief(stored.get("summary"), 500), "commands": commands}).items()
+        for name, value in (
+            stored | {"summary": brief(stored.get("summary"), 500), "commands": commands}
+        ).items()
         if value
     }
 

@@ -34,7 +34,9 @@ _keep = insert(requests).values(
     created_at=bindparam("now"),
     result=bindparam("answer", type_=_R.result.type),
 )
-_forget = delete(requests).where(_R.project_id == bindparam("project"), _R.created_at < bindparam("now") - KEPT)
+_forget = delete(requests).where(
+    _R.project_id == bindparam("project"), _R.created_at < bindparam("now") - KEPT
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,9 @@ class Request:
         """The key of one call, or None where the caller gave none."""
         if key is None:
             return None
-        canonical = json.dumps([tool, arguments], sort_keys=True, default=lambda model: model.model_dump(mode="json"))
+        canonical = json.dumps(
+            [tool, arguments], sort_keys=True, default=lambda model: model.model_dump(mode="json")
+        )
         return cls(scope, key, hashlib.sha256(canonical.encode()).hexdigest())
 
 

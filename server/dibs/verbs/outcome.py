@@ -1,4 +1,4 @@
-"""How a claim ends: passed, failed, or given back."""
+"""How a claim ends: passed or failed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,17 @@ from typing import Any
 from sqlalchemy import Double, Integer, bindparam, case, func, literal_column, or_, select, update
 
 from dibs.database.transaction import Transaction
-from dibs.verbs.guards import FARTHEST_BACK_OFF, NOTHING, F, depends_on_this, held, is_, literal, this, unblocked
+from dibs.verbs.guards import (
+    FARTHEST_BACK_OFF,
+    NOTHING,
+    F,
+    depends_on_this,
+    held,
+    is_,
+    literal,
+    this,
+    unblocked,
+)
 from dibs.verbs.handover import brief
 from dibs.verbs.journal import last_detail, record
 from dibs.verbs.refuse import find, refuse_move
@@ -113,17 +123,6 @@ _regress = (
     )
 )
 
-_release_values: dict[Any, Any] = {
-    F.status: case(
-        (F.attempts >= bindparam("max_attempts", type_=Integer), literal(Status.STUCK)),
-        else_=literal(Status.PENDING),
-    ),
-    **ending(Kind.RELEASE),
-}
-_release = update(features).where(this(), held()).values(_release_values).returning(F.status, F.attempts)
-_force_release = (
-    update(features).where(this(), is_(Status.IN_PROGRESS)).values(_release_values).returning(F.status, F.attempts)
-)
 _failures_so_far = select(F.failures).where(this())
 
 
@@ -168,7 +167,9 @@ def _gist(evidence: EvidenceFields | None) -> str | None:
     return brief("; ".join(filter(None, [evidence.summary, *commands, evidence.commit])), 500)
 
 
-def mark_failing(tx: Transaction, by: str, feature: int, reason: str, token: str | None = None) -> Acknowledgement:
+def mark_failing(
+    tx: Transaction, by: str, feature: int, reason: str, token: str | None = None
+) -> Acknowledgement:
     """End a claim in failure, or report that a passing feature is broken again.
 
     A token, once sent, must be good: a late report on a lost claim is no report on what another has
@@ -193,14 +194,21 @@ def mark_failing(tx: Transaction, by: str, feature: int, reason: str, token: str
     if row is None:
         refuse_move(tx, feature, token, Kind.FAIL)
         return _failed(feature, last_detail(tx, feature, Kind.FAIL))
-    detail = {"reason": reason, "status": row["status"], "failures": row["failures"], "ready_at": row["not_before"]}
+    detail = {
+        "reason": reason,
+        "status": row["status"],
+        "failures": row["failures"],
+        "ready_at": row["not_before"],
+    }
     record(tx, by, Kind.FAIL, feature, Status.IN_PROGRESS, row["status"], **detail)
     return _failed(feature, detail)
 
 
 def _passed_it_itself(tx: Transaction, feature: int, token: str) -> bool:
     row = find(tx, feature)
-    return bool(row["status"] == Status.PASSING and row["ended_token"] == token and row["ended_by"] == Kind.PASS)
+    return bool(
+        row["status"] == Status.PASSING and row["ended_token"] == token and row["ended_by"] == Kind.PASS
+    )
 
 
 def _failed(feature: int, detail: dict[str, Any]) -> Acknowledgement:
@@ -211,29 +219,3 @@ def _failed(feature: int, detail: dict[str, Any]) -> Acknowledgement:
         failures=detail["failures"],
         ready_at=None if stuck else detail["ready_at"],
     )
-
-
-def release(tx: Transaction, by: str, feature: int, token: str | None, *, force: bool = False) -> Acknowledgement:
-    """Give a claim back without an outcome; `force` (a planner's) needs no token.
-
-    Raises ClaimLost, TokenRequired, NotClaimed and what else keeps it from being held.
-    """
-    statement = _force_release if force else _release
-    given = {} if force else {"token": token}
-    row = None
-    if force or token is not None:
-        row = tx.first(statement, feature=feature, max_attempts=tx.project.max_attempts, **given)
-    if row is None:
-        refuse_move(tx, feature, token, Kind.RELEASE)
-        return _released(feature, last_detail(tx, feature, Kind.RELEASE))
-    detail = {"status": row["status"], "attempts": row["attempts"], "forced": force or None}
-    record(tx, by, Kind.RELEASE, feature, Status.IN_PROGRESS, row["status"], **detail)
-    return _released(feature, detail)
-
-
-def _released(feature: int, detail: dict[str, Any]) -> Acknowledgement:
-    return Acknowledgement(
-        id=feature, status=detail.get("status", Status.PENDING.value), attempts=detail.get("attempts", 0)
-    )
-
-

@@ -35,16 +35,22 @@ _close = (
     update(questions)
     .where(_this, _Q.answered_at.is_(None))
     .values(
-        answered_by=bindparam("by"), answered_at=bindparam("now"), answers=bindparam("reply", type_=_Q.answers.type)
+        answered_by=bindparam("by"),
+        answered_at=bindparam("now"),
+        answers=bindparam("reply", type_=_Q.answers.type),
     )
 )
-_open = select(questions).where(_Q.project_id == bindparam("project"), _Q.answered_at.is_(None)).order_by(_Q.id)
+_open = (
+    select(questions).where(_Q.project_id == bindparam("project"), _Q.answered_at.is_(None)).order_by(_Q.id)
+)
 
 
 def ask_user(tx: Transaction, by: str, asked: list[Question]) -> Asked:
     """Keep questions until somebody answers them."""
     number = tx.value(_take_number) - 1
-    tx.run(_keep, number=number, by=by, asked=[question.model_dump(exclude_defaults=True) for question in asked])
+    tx.run(
+        _keep, number=number, by=by, asked=[question.model_dump(exclude_defaults=True) for question in asked]
+    )
     record(tx, by, Kind.ASK, None, question=number)
     return Asked(
         question_id=number,
@@ -89,7 +95,10 @@ def open_questions(tx: Transaction) -> list[OpenQuestion]:
     """What `ask_user` has asked and nobody answered."""
     return [
         OpenQuestion(
-            question_id=row["id"], asked_by=row["asked_by"], asked_at=row["asked_at"], questions=row["questions"]
+            question_id=row["id"],
+            asked_by=row["asked_by"],
+            asked_at=row["asked_at"],
+            questions=row["questions"],
         )
         for row in tx.all(_open)
     ]
@@ -106,13 +115,16 @@ def count_open(tx: Transaction) -> int:
 def _find(tx: Transaction, number: int) -> RowMapping:
     row = tx.first(_one, number=number)
     if row is None:
-        raise NotFound(f"There is no question {number}. ask_user with questions asks one.", question_id=number)
+        raise NotFound(
+            f"There is no question {number}. ask_user with questions asks one.", question_id=number
+        )
     return row
 
 
 def _refuse_closed(number: int) -> None:
     raise NotWaitingForHuman(
-        f"Question {number} is closed already; ask_user question_id={number} reads its answer.", question_id=number
+        f"Question {number} is closed already; ask_user question_id={number} reads its answer.",
+        question_id=number,
     )
 
 
@@ -123,7 +135,9 @@ def _fit(asked: list[dict[str, Any]], answers: dict[str, Any]) -> dict[str, Any]
         question = by_name.get(name)
         if question is None:
             known = ", ".join(one["header"] for one in asked)
-            raise InvalidInput(f"answers.{name}: no such question. Asked were: {known}.", field=f"answers.{name}")
+            raise InvalidInput(
+                f"answers.{name}: no such question. Asked were: {known}.", field=f"answers.{name}"
+            )
         if isinstance(given, bool) or (isinstance(given, list) and not question.get("multiSelect")):
             raise InvalidInput(f"answers.{name}: give one label, or a text.", field=f"answers.{name}")
         fitting[question["header"]] = given

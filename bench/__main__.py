@@ -1,0 +1,70 @@
+"""`python -m bench`: measure, print the table, and end with status 1 where a bound is missed."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.figures import Figure, table
+
+SIZE = 2_000
+SECTIONS = ("start", "calls", "verbs")
+
+
+def main() -> int:
+    """Run the sections that were asked for; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("sections", nargs="*", default=SECTIONS, help=f"of {', '.join(SECTIONS)} (default: all)")
+    parser.add_argument("--quick", action="store_true", help="fewer runs: about a fifth of the time, more noise")
+    parser.add_argument("--no-verdict", action="store_true", help="end with status 0 even where a bound is missed")
+    parser.add_argument("--folder", type=Path, help="where to put the databases (default: the temporary folder)")
+    options = parser.parse_args()
+    if unknown := set(options.sections) - set(SECTIONS):
+        parser.error(f"no such section: {', '.join(sorted(unknown))}")
+    with tempfile.TemporaryDirectory(prefix="dibs-bench-", dir=options.folder) as folder:
+        figures = list(_measured(options.sections, Path(folder), quick=options.quick))
+    print(table(figures))
+    missed = [figure.name for figure in figures if figure.missed]
+    print(f"\n{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; Python {sys.version.split()[0]}.", end=" ")
+    print(f"MISSED: {'; '.join(missed)}." if missed else "Every bound is kept.")
+    return 1 if missed and not options.no_verdict else 0
+
+
+def _measured(sections: list[str], folder: Path, *, quick: bool) -> Iterator[Figure]:
+    if "start" in sections:
+        from bench import starting
+
+        print("starting servers ...", file=sys.stderr)
+        yield from starting.measure(folder, _backlog(folder / "start.db"), runs=5 if quick else 20)
+    if "calls" in sections:
+        from bench import calls
+
+        print("calling tools ...", file=sys.stderr)
+        backlog = _backlog(folder / "calls.db")
+        yield from calls.measure(backlog, SIZE, cycles=100 if quick else 500, paced=10 if quick else 40)
+    if "verbs" in sections:
+        from bench import verbs
+
+        print("claiming without MCP ...", file=sys.stderr)
+        yield from verbs.measure(folder, batches=10 if quick else 50)
+
+
+def _backlog(path: Path) -> Path:
+    """A backlog made by a child process, so that this one shares no library pages with the servers."""
+    from bench import backlog
+
+    maker = multiprocessing.get_context("spawn").Process(target=backlog.make, args=(path, SIZE))
+    maker.start()
+    maker.join()
+    if maker.exitcode:
+        sys.exit("the backlog could not be made")
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main())

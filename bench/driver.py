@@ -1,0 +1,131 @@
+"""A plain JSON-RPC client of a server over pipes: one request at a time, and as little of its own as possible."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+NOOP = [sys.executable, str(Path(__file__).with_name("noop_server.py"))]
+
+_HELLO = {
+    "protocolVersion": "2025-06-18",
+    "capabilities": {},
+    "clientInfo": {"name": "bench", "version": "0"},
+}
+
+
+def dibs(database: Path) -> list[str]:
+    """The command that serves the backlog in `database`."""
+    return [sys.executable, "-m", "dibs", "serve", "--db", str(database)]
+
+
+class Failed(Exception):
+    """The server's answer is not the one that the benchmark needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """An answer, and the readings of `time.perf_counter` when its request was sent and when it was whole."""
+
+    answer: dict[str, Any]
+    sent: float
+    came: float
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return self.came - self.sent
+
+
+class Server:
+    """A server process; `spawned_at` is the reading of `time.perf_counter` just before it was started."""
+
+    def __init__(self, command: list[str]) -> None:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("DIBS_")}
+        self.spawned_at = time.perf_counter()
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0, env=environment
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._in, self._out = self._process.stdin.fileno(), self._process.stdout.fileno()
+        self._last_id = 0
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End its input and wait until it has gone."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait(20)
+        self._process.stdout.close()
+
+    def initialize(self) -> Timed:
+        """Greet the server; the answer is followed by the notice that it has arrived."""
+        greeted = self.request("initialize", _HELLO)
+        os.write(self._in, _line({"jsonrpc": "2.0", "method": "notifications/initialized"}))
+        return greeted
+
+    def call(self, tool: str, arguments: dict[str, Any]) -> Timed:
+        """Call a tool. Raises Failed where its result is an error."""
+        timed = self.request("tools/call", {"name": tool, "arguments": arguments})
+        if timed.answer.get("isError"):
+            raise Failed(f"{tool}: {timed.answer}")
+        return timed
+
+    def request(self, method: str, params: dict[str, Any]) -> Timed:
+        """Send one request and wait for its answer; what else comes meanwhile is dropped."""
+        self._last_id += 1
+        line = _line({"jsonrpc": "2.0", "id": self._last_id, "method": method, "params": params})
+        sent = time.perf_counter()
+        os.write(self._in, line)
+        answer = self._read_line()
+        came = time.perf_counter()
+        message: dict[str, Any] = json.loads(answer)
+        if message.get("id") != self._last_id or "result" not in message:
+            raise Failed(f"{method}: {message}")
+        return Timed(message["result"], sent, came)
+
+    def processor_seconds(self) -> float:
+        """The CPU time that all its threads have used so far, user and system, to the nanosecond.
+
+        /proc/PID/stat tells the same in ticks of 10 ms, too coarse for one call. Linux makes the clock's id
+        from the process's; source: clock_getcpuclockid(3) in glibc, MAKE_PROCESS_CPUCLOCK in the kernel.
+        """
+        return time.clock_gettime((~self.pid << 3) | 2)
+
+    def memory(self) -> tuple[int, int]:
+        """RSS and PSS in KiB. Source: proc_pid_smaps_rollup in proc(5)."""
+        rows = Path(f"/proc/{self.pid}/smaps_rollup").read_text(encoding="ascii").splitlines()[1:]
+        sizes = {row.split(":")[0]: int(row.split()[1]) for row in rows}
+        return sizes["Rss"], sizes["Pss"]
+
+    def _read_line(self) -> bytes:
+        data = os.read(self._out, 1 << 16)
+        while not data.endswith(b"\n"):
+            more = os.read(self._out, 1 << 16)
+            if not more:
+                raise Failed(f"the server ended, having said {data!r}")
+            data += more
+        return data
+
+
+def _line(message: dict[str, Any]) -> bytes:
+    return json.dumps(message, separators=(",", ":")).encode() + b"\n"

@@ -1,0 +1,270 @@
+"""Running verbs on a database: writes in order through one worker, reads beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, TypeVar
+
+from dibs.database.clock import lease_clock
+from dibs.database.workers import Gate, Workers, job, outcome, wait
+from dibs.settings import Settings
+from dibs_schema.refusals import Busy
+
+if TYPE_CHECKING:  # SQLAlchemy is loaded in a worker, after `initialize` has been answered
+    from pathlib import Path
+
+    from sqlalchemy.engine import Connection
+
+    from dibs.database.health import Finding
+    from dibs.database.sqlite import SQLite
+    from dibs.database.transaction import Project, Transaction
+
+T = TypeVar("T")
+
+READERS = 2
+ABANDONED_EXIT = 0.3
+"""Seconds that closing waits for the door before it leaves the rest to the kernel."""
+
+
+class Database:
+    """One backlog's database, shared by the threads and tasks of this process.
+
+    Writes go through one worker, in order; reads have workers of their own and never wait for a writer.
+    A call that cannot begin within its patience is refused with Busy, and whatever it leaves in
+    the queue gives the lock back without acting. Only getting the lock is retried, never a move.
+    """
+
+    def __init__(self, path: Path, settings: Settings) -> None:
+        self.path = path
+        self.clock = lease_clock()
+        self.gate = Gate()
+        self._settings = settings
+        self._process = os.getpid()
+        self._writer = Workers("dibs-writer", 1)
+        self._readers = Workers("dibs-reader", READERS)
+        self._opening = threading.Lock()
+        self._engine: SQLite | None = None
+        self._project: Project | None = None
+        self._local = threading.local()
+        self._connections: list[Connection] = []
+        self._introduced = False
+        self._held_up_at = -math.inf
+
+    async def write(
+        self,
+        verb: Callable[[Transaction], T],
+        *,
+        patience: float | None = None,
+        urgent: bool = False,
+        first: Callable[[Transaction], object] | None = None,
+        undo: Callable[[T], Callable[[Transaction], object]] | None = None,
+    ) -> T:
+        """Run `verb` in one write transaction and return its result once it is committed.
+
+        `patience` is in seconds. `first` is run just before, in a transaction of its own. `undo` makes
+        the transaction that takes back a result whose caller was cancelled while it was being committed.
+        Raises what the verb raises, having rolled back, and Busy and the other Unavailable refusals.
+        """
+        future = self._submit_write(verb, urgent=urgent, first=first)
+        try:
+            return await outcome(future, self._settings.patience if patience is None else patience)
+        except asyncio.CancelledError:
+            if not future.cancel() and undo is not None:
+                future.add_done_callback(lambda late: self._take_back(late, undo))
+            raise
+
+    async def read(self, verb: Callable[[Transaction], T]) -> T:
+        """Run `verb` on a snapshot. Never waits for a writer. Raises what the verb raises."""
+        return await outcome(self._submit_read(verb), self._settings.patience)
+
+    def write_now(self, verb: Callable[[Transaction], T], patience: float | None = None) -> T:
+        """`write`, for callers without an event loop."""
+        return wait(self._submit_write(verb), self._settings.patience if patience is None else patience)
+
+    def read_now(self, verb: Callable[[Transaction], T]) -> T:
+        """`read`, for callers without an event loop."""
+        return wait(self._submit_read(verb), self._settings.patience)
+
+    async def warm_up(self) -> None:
+        """Open the database, so that the first call finds it open. Raises why it cannot be opened."""
+        await asyncio.shield(asyncio.wrap_future(self._writer.submit(job(self._own_connection))))
+
+    async def version(self) -> int:
+        """A number that changes when any process commits; takes no lock and reads no table."""
+
+        def look() -> int:
+            connection = self._own_connection(reading=True)
+            return self._opened.data_version(connection)
+
+        return await asyncio.wrap_future(self._readers.submit(job(look)))
+
+    @property
+    def label(self) -> str:
+        """Which database this is, in words for users."""
+        return str(self.path)
+
+    @property
+    def library(self) -> str:
+        """Name and version of the database library."""
+        return self._opened.library
+
+    def examine(self) -> list[Finding]:
+        """What the engine, the file and its file system say of their health. Raises Unavailable."""
+        from dibs.database.health import examine
+
+        def look() -> list[Finding]:
+            connection = self._own_connection(reading=True)
+            return examine(self._opened, connection)
+
+        return wait(self._readers.submit(job(look)), math.inf)
+
+    def close(self, patience: float = ABANDONED_EXIT) -> None:
+        """Admit no further commit, then close the connections, within `patience` seconds.
+
+        Idempotent. Where the door is not to be had in time, the kernel closes what is left at exit.
+        """
+        if self.gate.closed:
+            return
+        self.gate.close()
+        if self._engine is None:
+            return
+        closing = self._writer.submit(job(lambda: self._opened.close(self._connections)), urgent=True)
+        try:
+            closing.result(patience)
+        except TimeoutError:
+            closing.cancel()
+
+    @property
+    def on_time(self) -> bool:
+        """Whether this process has not itself waited for the database lately.
+
+        One that has, for more than a third of a lease, must not judge others: their renewals
+        waited in the same queue, and come first.
+        """
+        return time.monotonic() - self._held_up_at > self._settings.lease / 3
+
+    # -- in the workers ---------------------------------------------------------------------------
+
+    def _submit_write(
+        self,
+        verb: Callable[[Transaction], T],
+        *,
+        urgent: bool = False,
+        first: Callable[[Transaction], object] | None = None,
+    ) -> Future[T]:
+        self._refuse_fork()
+        queued = time.monotonic()
+
+        return self._writer.submit(lambda future: self._write(future, verb, first, queued), urgent=urgent)
+
+    def _submit_read(self, verb: Callable[[Transaction], T]) -> Future[T]:
+        self._refuse_fork()
+        return self._readers.submit(lambda future: self._read(future, verb))
+
+    def _write(
+        self,
+        future: Future[T],
+        verb: Callable[[Transaction], T],
+        first: Callable[[Transaction], object] | None,
+        queued: float,
+    ) -> None:
+        if future.cancelled():
+            return
+        try:
+            connection = self._own_connection()
+            if first is not None:
+                with self._opened.writing(connection, abandoned=future.cancelled) as locked:
+                    if locked:
+                        self._commit(connection, first)
+            with self._opened.writing(connection, abandoned=future.cancelled) as locked:
+                if not (locked and future.set_running_or_notify_cancel()):
+                    return
+                self._note_wait(queued)
+                result = self._commit(connection, verb)
+        except BaseException as error:  # noqa: BLE001 - handed to the caller, who raises it
+            if future.running() or future.set_running_or_notify_cancel():
+                future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    def _commit(self, connection: Connection, verb: Callable[[Transaction], T]) -> T:
+        self._opened.check_identity()
+        result = verb(self._transaction(connection, writing=True))
+        with self.gate as is_open:
+            if not is_open:
+                raise Busy("The server is shutting down. Nothing was changed.")
+            connection.commit()
+        self._introduced = True
+        return result
+
+    def _read(self, future: Future[T], verb: Callable[[Transaction], T]) -> None:
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            connection = self._own_connection(reading=True)
+            with self._opened.reading(connection):
+                future.set_result(verb(self._transaction(connection, writing=False)))
+        except BaseException as error:  # noqa: BLE001 - handed to the caller, who raises it
+            future.set_exception(error)
+
+    def _transaction(self, connection: Connection, *, writing: bool) -> Transaction:
+        from dibs.database.transaction import Transaction, introduce, load_project
+
+        assert self._project is not None
+        project = load_project(connection, self._project.name, self._project.generation, writing=writing)
+        transaction = Transaction(connection, project, self.clock, time.time())
+        if writing and not self._introduced:
+            introduce(transaction, self._opened.library, f"{os.uname().nodename} pid {self._process}")
+        return transaction
+
+    def _own_connection(self, *, reading: bool = False) -> Connection:
+        connection: Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            with self._opening:
+                if self._project is None:
+                    self._bring_up()
+                connection = self._opened.connect(reading=reading)
+                self._connections.append(connection)
+            self._local.connection = connection
+        return connection
+
+    def _bring_up(self) -> None:
+        from dibs.database.cold_start import bring_up, prepare_folder
+        from dibs.database.sqlite import SQLite
+
+        prepare_folder(self.path)
+        engine = SQLite(self.path, self._settings.synchronous)
+        connection = engine.connect()
+        try:
+            self._project = bring_up(engine, connection, self._settings.project)
+        finally:
+            if self._project is None:
+                connection.close()
+        self._connections.append(connection)
+        self._engine = engine
+
+    def _note_wait(self, queued: float) -> None:
+        now = time.monotonic()
+        if now - queued > self._settings.lease / 3:
+            self._held_up_at = now
+
+    @property
+    def _opened(self) -> SQLite:
+        assert self._engine is not None, "the database is opened by its first transaction"
+        return self._engine
+
+    def _refuse_fork(self) -> None:
+        if os.getpid() != self._process:
+            raise RuntimeError(
+                "a database connection does not survive a fork: open the database in the child"
+            )
+
+    def _take_back(self, late: Future[T], undo: Callable[[T], Callable[[Transaction], object]]) -> None:
+        if not late.cancelled() and late.exception() is None:
+            self._submit_write(undo(late.result()), urgent=True)

@@ -1,0 +1,70 @@
+"""Release: give a claim back without an outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Integer, bindparam, case, update
+
+from dibs.database.transaction import Transaction
+from dibs.verbs.guards import F, held, is_, literal, this
+from dibs.verbs.journal import last_detail, record
+from dibs.verbs.outcome import ending
+from dibs.verbs.refuse import refuse_move
+from dibs_schema.answers import Acknowledgement, Claimed, Idle
+from dibs_schema.status import Kind, Status
+from dibs_schema.tables import features
+
+_release_values: dict[Any, Any] = {
+    F.status: case(
+        (F.attempts >= bindparam("max_attempts", type_=Integer), literal(Status.STUCK)),
+        else_=literal(Status.PENDING),
+    ),
+    **ending(Kind.RELEASE),
+}
+_release = update(features).where(this(), held()).values(_release_values).returning(F.status, F.attempts)
+_force_release = (
+    update(features)
+    .where(this(), is_(Status.IN_PROGRESS))
+    .values(_release_values)
+    .returning(F.status, F.attempts)
+)
+
+
+def release(
+    tx: Transaction, by: str, feature: int, token: str | None, *, force: bool = False
+) -> Acknowledgement:
+    """Give a claim back without an outcome; `force` (a planner's) needs no token.
+
+    Raises ClaimLost, TokenRequired, NotClaimed and what else keeps it from being held.
+    """
+    statement = _force_release if force else _release
+    given = {} if force else {"token": token}
+    row = None
+    if force or token is not None:
+        row = tx.first(statement, feature=feature, max_attempts=tx.project.max_attempts, **given)
+    if row is None:
+        refuse_move(tx, feature, token, Kind.RELEASE)
+        return _released(feature, last_detail(tx, feature, Kind.RELEASE))
+    detail = {"status": row["status"], "attempts": row["attempts"], "forced": force or None}
+    record(tx, by, Kind.RELEASE, feature, Status.IN_PROGRESS, row["status"], **detail)
+    return _released(feature, detail)
+
+
+def _released(feature: int, detail: dict[str, Any]) -> Acknowledgement:
+    return Acknowledgement(
+        id=feature, status=detail.get("status", Status.PENDING.value), attempts=detail.get("attempts", 0)
+    )
+
+
+def give_back(answer: Claimed | Idle | Acknowledgement) -> Callable[[Transaction], None]:
+    """The transaction that takes back a claim whose answer could not be delivered."""
+
+    def undo(tx: Transaction) -> None:
+        if isinstance(answer, Claimed):
+            release(tx, "dibs", answer.feature.id, answer.claim.token)
+        elif isinstance(answer, Acknowledgement):
+            release(tx, "dibs", answer.id, answer.token)
+
+    return undo

@@ -1,0 +1,139 @@
+"""The house keeps its order: floors, engines, sizes."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SERVER = ROOT / "server" / "dibs"
+SCHEMA = ROOT / "schema" / "dibs_schema"
+
+FLOORS = {
+    "dibs_schema": 0,
+    "dibs.settings": 1,
+    "dibs.formats": 1,
+    "dibs.database": 1,
+    "dibs.client": 1,
+    "dibs.verbs": 2,
+    "dibs.tools": 3,
+    "dibs.cli": 3,
+    "dibs.demo": 3,
+}
+"""Imports go down, or stay within a part; faces never import each other."""
+
+DOORWAYS = {
+    ("dibs.cli", "dibs.tools"): "dibs serve starts the server",
+    ("dibs.cli", "dibs.demo"): "dibs demo starts the demo",
+    ("dibs.database", "dibs.settings"): "the database is opened by the settings",
+}
+"""The few ways between parts of one floor, each with its reason."""
+
+MAY_NAME_ENGINES = ("dibs.database", "dibs.formats", "dibs.settings", "dibs_schema.migrations")
+"""The engines' own part; files of other tools, some of which are databases; settings; migrations."""
+
+LINES = 270
+"""No module is longer; the aim is 200."""
+
+LONG = {
+    "dibs_schema.tables": "the tables stand together, each with the reasons for its indexes",
+    "dibs_schema.answers": "one small shape after another",
+}
+"""The modules that may be longer, each with its reason."""
+
+
+def modules() -> list[Path]:
+    """Every module of the product."""
+    return sorted([*SERVER.rglob("*.py"), *SCHEMA.rglob("*.py")])
+
+
+def dotted(path: Path) -> str:
+    """A module's import name."""
+    base = SERVER.parent if path.is_relative_to(SERVER) else SCHEMA.parent
+    return ".".join(path.relative_to(base).with_suffix("").parts).removesuffix(".__init__")
+
+
+def part(name: str) -> str | None:
+    """The part of the house that a module belongs to."""
+    return next((one for one in FLOORS if name == one or name.startswith(f"{one}.")), None)
+
+
+def imports(path: Path) -> list[str]:
+    """The names that a module imports anywhere, by their dotted names."""
+    found: list[str] = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [one.name for one in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.append(node.module)
+    return found
+
+
+@pytest.mark.parametrize("path", modules(), ids=dotted)
+def test_imports_go_down_the_floors(path: Path) -> None:
+    """A module imports its own part, lower floors, and what a doorway allows."""
+    here = part(dotted(path))
+    for name in imports(path):
+        there = part(name)
+        if here is None or there is None or there == here or (here, there) in DOORWAYS:
+            continue
+        assert FLOORS[there] < FLOORS[here], f"{dotted(path)} imports {name}"
+
+
+def beside_engines() -> list[Path]:
+    """The modules that may not name an engine."""
+    return [one for one in modules() if not dotted(one).startswith(MAY_NAME_ENGINES)]
+
+
+@pytest.mark.parametrize("path", beside_engines(), ids=dotted)
+def test_engines_are_named_inside_the_database_only(path: Path) -> None:
+    """Nobody outside `database/` knows which engine is used, but for the listed places."""
+    code = _without_words(path)
+    if dotted(path) == "dibs_schema.tables":  # a partial index takes its predicate under the engine's name
+        code = code.replace("ENGINES_WITH_PARTIAL_INDEXES = ('sqlite', 'postgresql')", "")
+    assert not re.search(r"sqlite|postgres|psycopg", code, re.IGNORECASE), f"{dotted(path)} names an engine"
+
+
+def _without_words(path: Path) -> str:
+    """The code without docstrings, which may speak of engines, and comments."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [one for one in body if not _is_docstring(one)] or [ast.Pass()]  # type: ignore[attr-defined]  # nodes with a body
+    return ast.unparse(tree)
+
+
+def _is_docstring(node: ast.stmt) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+def readable() -> list[Path]:
+    """The modules that people read whole; a migration is a record."""
+    return [one for one in modules() if dotted(one) not in LONG and ".versions." not in dotted(one)]
+
+
+@pytest.mark.parametrize("path", readable(), ids=dotted)
+def test_modules_stay_readable_in_one_sitting(path: Path) -> None:
+    """No module outgrows its reader."""
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LINES
+
+
+def test_sqlalchemy_is_not_loaded_before_initialize() -> None:
+    """What `dibs serve` imports before it answers brings neither SQLAlchemy nor Alembic."""
+    import subprocess
+    import sys
+
+    code = (
+        "import dibs.cli.serve, dibs.tools.server, dibs.database, dibs.settings, sys; "
+        "print([name for name in ('sqlalchemy', 'alembic', 'rich', 'sqlite3') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
