@@ -69,9 +69,9 @@ MOVES: tuple[Move, ...] = (
     Move(
         Kind.CREATE,
         (),
-        (_P, _D),
-        "the arguments and the graph are valid",
-        "a number is taken; edges are counted",
+        (_P, _D, _H, _S, _A),
+        "the arguments and the graph are valid; pending, unless imported in another state",
+        "a number is taken; unmet dependencies are counted",
     ),
     Move(
         Kind.CLAIM,
