@@ -83,7 +83,7 @@ class _Features(TypedColumns):
     archived_from = Column(String(12))
     priority = Column(Integer, nullable=False)
     skips = Column(Integer, nullable=False)
-    height = Column(Integer, nullable=False)
+    height = Column(Integer)
     unmet_dependencies = Column(Integer, nullable=False)
     attempts = Column(Integer, nullable=False)
     failures = Column(Integer, nullable=False)
@@ -154,6 +154,7 @@ features = Table(
     CheckConstraint("length(name) BETWEEN 1 AND 255", name="name"),
     CheckConstraint("length(description) BETWEEN 1 AND 20000", name="description"),
     # The queue, one index for each order; the trailing columns answer a probe from the index alone.
+    # Heights are null unless the project sorts by them, so the other order pays nothing for this one.
     _partial(
         "features_ready_by_priority",
         "project_id",
@@ -173,16 +174,29 @@ features = Table(
         "id",
         "not_before",
         "category",
-        where="status = 'pending' AND unmet_dependencies = 0",
+        where="status = 'pending' AND unmet_dependencies = 0 AND height IS NOT NULL",
     ),
-    # The reaper's, and the count of what one agent or connection holds.
-    _partial("features_leases", "project_id", "lease_ends", where="status = 'in_progress'"),
-    _partial("features_holders", "project_id", "claimed_by", "claim_session", where="status = 'in_progress'"),
+    # The reaper's; it holds live claims only, so the count of what one holder has reads it whole.
+    _partial(
+        "features_leases",
+        "project_id",
+        "lease_ends",
+        "claimed_by",
+        "claim_session",
+        where="status = 'in_progress'",
+    ),
     # The least recently tested first.
     _partial("features_tested", "project_id", "last_tested_at", "id", where="status = 'passing'"),
-    # Counts by status from a narrow index, and never a reason to scan by status.
-    Index("features_board", "project_id", "id", "status"),
-    Index("features_priority", "project_id", "priority"),
+    # What waits for a person or a planner, and what is off the board: few, counted and listed.
+    _partial(
+        "features_resting",
+        "project_id",
+        "status",
+        "id",
+        where="status IN ('needs_human', 'stuck', 'archived')",
+    ),
+    # The greatest priority. The predicate is always true; it keeps the index out of every other plan.
+    _partial("features_priority", "project_id", "priority", where="priority IS NOT NULL"),
 )
 
 

@@ -1,7 +1,8 @@
 """A tiny server over the transport under test; the tests run it as a process and read its standard error.
 
 Environment: ECHO_GRACE (seconds), ECHO_HOLD (a file; clean-up lasts until it is gone), ECHO_FAILS (the
-lifespan raises), ECHO_AFTER (what to print in the end), ECHO_STOCK (serve on the SDK's own transport).
+lifespan raises), ECHO_AFTER (what to print in the end), ECHO_LINGERS (does not end after serving),
+ECHO_STOCK (serves on the SDK's own transport, to compare).
 """
 
 # ruff: noqa: E402 - the early exit comes first, as in the real command
@@ -12,6 +13,7 @@ install_early_exit()
 import os
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -58,6 +60,7 @@ async def lifespan(_server: MCPServer[None]) -> AsyncIterator[None]:
 
 
 closing = anyio.Event()
+progress = [0]
 server = EchoServer("echo", lifespan=lifespan, log_level="ERROR")
 
 
@@ -90,9 +93,25 @@ async def nap() -> str:
 
 
 @server.tool(structured_output=False)
-async def until_closing() -> str:
+async def until_closing(linger: float = 0) -> str:
     await closing.wait()
+    await anyio.sleep(linger)
     return "closing"
+
+
+@server.tool(structured_output=False)
+async def flood(ctx: Context[None], steps: int) -> str:
+    """Report so many steps of progress, a kilobyte each, as fast as the client takes them."""
+    for step in range(steps):
+        await ctx.report_progress(step, message="." * 1000)
+        progress[0] = step + 1
+    return "flooded"
+
+
+@server.tool(structured_output=False)
+async def tell_progress() -> str:
+    tell(f"after {progress[0]} steps")
+    return ""
 
 
 class Answer(BaseModel):
@@ -133,3 +152,6 @@ if __name__ == "__main__":
     except NoDatabaseError:
         sys.exit(3)
     print(os.environ.get("ECHO_AFTER", ""), end="")
+    tell("over")
+    if "ECHO_LINGERS" in os.environ:
+        time.sleep(3600)

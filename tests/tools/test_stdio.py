@@ -7,12 +7,20 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+import anyio
 import pytest
+from mcp.shared.message import SessionMessage
+from mcp_types import JSONRPCResponse
+
+from dibs.tools.messages import MessageWriter, OpenRequests
+from dibs.tools.stdio import HURRY
+from dibs.tools.wire import LineReader, LineWriter
 
 pytestmark = [
     pytest.mark.timeout(60),
@@ -99,6 +107,7 @@ def spawned(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run the server; what is left of it afterwards is killed."""
     env = os.environ | {"PYTHONPATH": f"{ROOT / 'server'}:{ROOT / 'schema'}"} | (settings or {})
+    env.pop("PYTHONUNBUFFERED", None)  # what a handler prints must be safe in its buffer, too
     with subprocess.Popen(SERVER, env=env, stdin=stdin, stdout=stdout, stderr=stderr) as process:
         try:
             yield process
@@ -271,9 +280,9 @@ def test_a_question_does_not_hold_the_end(late: bool) -> None:
 def test_an_id_used_twice_is_answered_twice() -> None:
     """Two open requests with the same id are two requests, also to the end of input."""
     with client() as peer:
-        peer.open().send(LEGACY.call(1, "until_closing"), LEGACY.call(1, "until_closing"))
+        peer.open().send(*(LEGACY.call(1, "until_closing", linger=linger) for linger in (0, 0.1)))
         answers, _ = peer.finish()
-    assert [answer["id"] for answer in answers] == [1, 1]
+    assert [(answer["id"], said(answer)) for answer in answers] == [(1, "closing")] * 2
 
 
 def test_the_end_of_input_is_not_held_longer_than_the_grace() -> None:
@@ -305,8 +314,23 @@ def test_an_answer_is_complete_although_the_reader_comes_after_the_end_of_input(
     with client() as peer:
         peer.open().send(LEGACY.call(1, "big", letter="x", size=5_000_000))
         peer.stdin.close()
+        time.sleep(2 * HURRY)  # such a reader is slow by nature
         assert said(peer.receive()) == "x" * 5_000_000
         assert peer.process.wait(SOON) == 0
+
+
+def test_a_handler_cannot_run_ahead_of_a_slow_reader() -> None:
+    """A handler that reports more than the pipe holds waits until somebody reads it."""
+    with client() as peer:
+        flood = LEGACY.call(1, "flood", steps=1000)
+        flood["params"]["_meta"] = {"progressToken": 1}
+        peer.open().send(flood, LEGACY.call(2, "tell_progress"))
+        while not (told := peer.stderr.readline().decode()).startswith("after"):
+            assert told
+        assert int(told.split()[1]) < 1000
+        answers, _ = peer.finish()
+    assert [answer["id"] for answer in answers if "id" in answer] == [2, 1]
+    assert len(answers) == 1002
 
 
 def test_a_cancelled_sender_does_not_tear_its_message() -> None:
@@ -445,9 +469,10 @@ def test_a_line_of_ten_megabytes_is_a_message_and_one_of_sixty_four_is_not() -> 
 def test_what_is_printed_goes_to_standard_error() -> None:
     """Neither a handler nor its child can write to the client, or take its input, by accident."""
     with client() as peer:
-        peer.open().send(LEGACY.call(1, "shout"), LEGACY.request(2, "ping"))
+        peer.open().send(LEGACY.call(1, "shout"))
+        assert said(peer.receive()) == "shouted"
         answers, err = peer.finish()
-    assert {answer["id"] for answer in answers} == {1, 2}
+    assert answers == []
     assert {"stray print", "stray write", "stray child 0"} <= set(err.splitlines())
 
 
@@ -503,6 +528,49 @@ def test_a_signal_lets_handlers_finish_that_watch_closing() -> None:
         assert peer.process.wait(PROMPTLY) == 0
 
 
+@pytest.mark.parametrize("kind", ["socket", "terminal"])
+def test_waiting_for_input_does_not_block_the_loop(kind: str) -> None:
+    """Whatever the input comes from, a signal ends the wait for it."""
+    if kind == "socket":
+        ours, theirs = (end.detach() for end in socket.socketpair())
+    else:
+        ours, theirs = pty.openpty()
+    try:
+        with spawned(stdin=theirs) as process:
+            os.write(ours, lines(MODERN.call(1, "note", text="here")))
+            assert process.stdout
+            assert said(json.loads(process.stdout.readline())) == "here"
+            process.terminate()
+            assert process.wait(PROMPTLY) == 0
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_what_was_sent_before_a_signal_arrives_whole(tmp_path: Path) -> None:
+    """After a signal, too, a client that reads at last gets whole messages, with the errors of open requests."""
+    hold = tmp_path / "hold"
+    hold.touch()
+    with client({"ECHO_HOLD": str(hold)}) as peer:
+        peer.open().send(LEGACY.call(1, "big", letter="x", size=500_000), LEGACY.call(2, "nap"))
+        peer.hear("napping")
+        peer.process.terminate()
+        peer.hear("cleaning")
+        hold.unlink()
+        assert said(peer.receive()) == "x" * 500_000
+        assert "error" in peer.receive()
+        assert peer.process.wait(PROMPTLY) == 0
+
+
+def test_a_signal_after_serving_ends_the_process_with_status_0() -> None:
+    """When serving is over, signals mean again what they meant before."""
+    with client({"ECHO_LINGERS": "1"}) as peer:
+        peer.open().stdin.close()
+        peer.hear("over")
+        peer.process.terminate()
+        assert peer.process.wait(PROMPTLY) == 0
+
+
 def test_a_second_signal_changes_nothing(tmp_path: Path) -> None:
     """Signals that come during clean-up do not cut it short."""
     hold = tmp_path / "hold"
@@ -533,3 +601,73 @@ def test_what_the_lifespan_raises_arrives_as_it_was_raised() -> None:
     with spawned({"ECHO_FAILS": "1"}) as process:
         out, _ = process.communicate(timeout=SOON)
     assert (process.returncode, out) == (3, b"")
+
+
+# --- The parts, where a process cannot show it
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    ends = os.pipe()
+    yield ends
+    for end in ends:
+        with suppress(OSError):
+            os.close(end)
+
+
+def test_a_reader_leaves_in_the_pipe_what_nobody_takes(pipe: tuple[int, int]) -> None:
+    """A client that sends faster than its messages are taken is held up by the pipe; memory does not grow."""
+    source, sink = pipe
+    os.set_blocking(sink, False)
+
+    def fill() -> None:
+        with suppress(BlockingIOError):
+            while True:
+                os.write(sink, b"x\n" * 2048)
+
+    async def take_one_and_fill_again() -> None:
+        with closing(LineReader(source)) as reader:
+            fill()
+            assert await reader.take() == b"x"
+            fill()
+            for _ in range(10):
+                await anyio.lowlevel.checkpoint()
+            with pytest.raises(BlockingIOError):
+                os.write(sink, b"x\n" * 2048)
+
+    anyio.run(take_one_and_fill_again)
+
+
+def test_a_closed_reader_gives_no_more_lines(tmp_path: Path) -> None:
+    """A file that is closed while its next line is awaited ends there."""
+    path = tmp_path / "requests.jsonl"
+    path.write_bytes(b"1\n")
+
+    async def close_while_taking(source: int) -> None:
+        reader = LineReader(source)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(take_nothing, reader)
+            await anyio.lowlevel.checkpoint()
+            reader.close()
+
+    async def take_nothing(reader: LineReader) -> None:
+        with pytest.raises(anyio.EndOfStream):
+            await reader.take()
+
+    with path.open("rb") as file:
+        anyio.run(close_while_taking, file.fileno())
+
+
+def test_sending_to_a_client_that_has_gone_raises(pipe: tuple[int, int]) -> None:
+    """A sender learns that nobody reads, and again when it tries once more."""
+    source, sink = pipe
+    os.close(source)
+    pong = SessionMessage(JSONRPCResponse(jsonrpc="2.0", id=1, result={}))
+
+    async def send_twice() -> None:
+        writer = MessageWriter(LineWriter(sink), OpenRequests(), anyio.Event())
+        for _ in range(2):
+            with pytest.raises(anyio.BrokenResourceError):
+                await writer.send(pong)
+
+    anyio.run(send_twice)

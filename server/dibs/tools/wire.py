@@ -157,7 +157,6 @@ class LineWriter:
         """Write a line, its newline included; what finds no room follows as soon as there is some."""
         if not self.broken:
             self._backlog += line
-        if not self._waiting:
             self._flush()
 
     async def drained(self) -> None:

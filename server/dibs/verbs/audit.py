@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from sqlalchemy import bindparam, func, select
 
 from dibs.database.transaction import Transaction
-from dibs.verbs.guards import F, in_project, is_
+from dibs.verbs.guards import F, in_project, leased
 from dibs.verbs.heights import true_heights
-from dibs_schema.status import SATISFIED, Status
+from dibs_schema.status import SATISFIED
 from dibs_schema.tables import dependencies, events, features, writers
 
 _D, _E = dependencies.c, events.c
@@ -41,9 +41,7 @@ _strays = (
     .order_by(F.id)
 )
 _leases = (
-    select(F.id, F.claimed_by, F.claimed_at, F.lease_expires_at)
-    .where(in_project(), is_(Status.IN_PROGRESS))
-    .order_by(F.id)
+    select(F.id, F.claimed_by, F.claimed_at, F.lease_expires_at).where(in_project(), leased()).order_by(F.id)
 )
 _writers = select(writers.c.library, writers.c.process, writers.c.seen_at).where(
     writers.c.project_id == bindparam("project")

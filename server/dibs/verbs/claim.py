@@ -18,8 +18,8 @@ from sqlalchemy import (
 )
 
 from dibs.database.transaction import Transaction
-from dibs.verbs.guards import F, in_project, is_, literal, ready, this
-from dibs.verbs.handover import work_of
+from dibs.verbs.guards import F, in_project, is_, leased, literal, ready, this
+from dibs.verbs.handover import has_dependencies, has_lessons, work_of
 from dibs.verbs.holder import Holder, new_token
 from dibs.verbs.idle import why_idle
 from dibs.verbs.journal import record
@@ -43,6 +43,7 @@ def _held_by_holder() -> Select[int]:
     return select(func.count()).where(
         in_project(mine),
         is_(Status.IN_PROGRESS, mine),
+        mine.c.lease_ends > literal_column("0"),
         mine.c.claimed_by == bindparam("holder"),
         (mine.c.claim_session == bindparam("counted_session")) | bindparam("counted_session").is_(None),
     )
@@ -51,6 +52,8 @@ def _held_by_holder() -> Select[int]:
 def _next(claim_order: str, *, by_category: bool) -> Select[int]:
     queue = features.alias("queue")
     head = select(queue.c.id).where(in_project(queue), ready(queue))
+    if claim_order == "critical_path":
+        head = head.where(queue.c.height.is_not(None))
     if by_category:
         head = head.where(queue.c.category == bindparam("category_"))
     return head.order_by(*queue_order(claim_order, queue)).limit(1).with_for_update(skip_locked=True)
@@ -75,7 +78,7 @@ _claim = (
     .values(
         {F.status: literal(Status.IN_PROGRESS), F.attempts: F.attempts + 1, F.not_before: None, **_LEASED}
     )
-    .returning(*features.c)
+    .returning(*features.c, has_dependencies, has_lessons)
 )
 _claim_this = _claim.where(this())
 
@@ -87,7 +90,7 @@ def _claim_next(claim_order: str, *, by_category: bool) -> Update:
 
 _holding = (
     select(F.id, F.name, F.claimed_at)
-    .where(in_project(), is_(Status.IN_PROGRESS), F.claimed_by == bindparam("holder"))
+    .where(in_project(), leased(), F.claimed_by == bindparam("holder"))
     .order_by(F.claimed_at, F.id)
 )
 
@@ -95,7 +98,7 @@ _resume = (
     update(features)
     .where(this(), is_(Status.IN_PROGRESS), F.claimed_by == bindparam("holder"))
     .values({F.ended_token: F.claim_token, F.ended_by: literal_column(f"'{Kind.RESUME}'"), **_LEASED})
-    .returning(*features.c)
+    .returning(*features.c, has_dependencies, has_lessons)
 )
 
 

@@ -23,7 +23,9 @@ _take_numbers = (
     .values(next_feature_id=projects.c.next_feature_id + bindparam("wanted"))
     .returning(projects.c.next_feature_id)
 )
-_greatest_priority = select(func.coalesce(func.max(F.priority), 0)).where(in_project())
+_greatest_priority = select(func.coalesce(func.max(F.priority), 0)).where(
+    in_project(), F.priority.is_not(None)
+)
 _statuses = select(F.id, F.status).where(in_project(), F.id.in_(bindparam("ids", expanding=True)))
 
 
@@ -114,7 +116,6 @@ def insert_features(
 _BLANK: dict[str, Any] = {
     "status": Status.PENDING.value,
     "skips": 0,
-    "height": 0,
     "attempts": 0,
     "failures": 0,
     "reference": None,
@@ -129,7 +130,8 @@ _BLANK: dict[str, Any] = {
 
 
 def _stamps(tx: Transaction) -> dict[str, Any]:
-    return {"project_id": tx.project.id, "created_at": tx.now, "updated_at": tx.now}
+    height = 0 if tx.project.claim_order == "critical_path" else None
+    return {"project_id": tx.project.id, "created_at": tx.now, "updated_at": tx.now, "height": height}
 
 
 def _unmet_counts(

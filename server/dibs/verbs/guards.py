@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import ColumnElement, Double, FromClause, bindparam, literal_column, or_, select
@@ -58,6 +59,16 @@ def backed_off(table: FromClause = features) -> ColumnElement[bool]:
     """Waiting out a failure."""
     now = bindparam("now", type_=Double)
     return (table.c.not_before > now) & (table.c.not_before <= now + FARTHEST_BACK_OFF)
+
+
+def leased() -> ColumnElement[bool]:
+    """Claimed: a range over the whole index of leases, since planners prefer a range to a mere match."""
+    return is_(Status.IN_PROGRESS) & (F.lease_ends > literal_column("0"))
+
+
+def among(column: ColumnElement[str], values: Iterable[str]) -> ColumnElement[bool]:
+    """One of a few literals, rendered once and not at each execution."""
+    return column.in_([literal_column(f"'{value}'") for value in values])
 
 
 def unblocked(table: FromClause = features) -> ColumnElement[bool]:

@@ -6,9 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, exists, select
 
 from dibs.database.transaction import Transaction
+from dibs.verbs.guards import among
 from dibs_schema.answers import Dependency, Failure, HumanAnswer, NoteEntry, Work
 from dibs_schema.status import Kind
 from dibs_schema.tables import dependencies, events, features
@@ -28,7 +29,21 @@ _builds_on = (
     select(_F.id, _F.name, _F.status, _F.evidence)
     .join(dependencies, (_D.project_id == _F.project_id) & (_D.dependency_id == _F.id))
     .where(_D.project_id == bindparam("project"), _D.feature_id == bindparam("feature"))
-    .order_by(_F.id)
+    .order_by(_D.dependency_id)
+)
+
+# Both answered inside the claim's own statement, so that a fresh feature costs no further query.
+has_dependencies = (
+    exists()
+    .where(_D.project_id == _F.project_id, _D.feature_id == _F.id)
+    .correlate(features)
+    .label("has_dependencies")
+)
+has_lessons = (
+    exists()
+    .where(_E.project_id == _F.project_id, _E.feature_id == _F.id, among(_E.kind, (*_FAILED, *_NOTED)))
+    .correlate(features)
+    .label("has_lessons")
 )
 
 _learned = (
@@ -36,7 +51,7 @@ _learned = (
     .where(
         _E.project_id == bindparam("project"),
         _E.feature_id == bindparam("feature"),
-        _E.kind.in_([kind.value for kind in (*_FAILED, *_NOTED)]),
+        among(_E.kind, (*_FAILED, *_NOTED)),
     )
     .order_by(_E.id.desc())
     .limit(50)
@@ -44,9 +59,12 @@ _learned = (
 
 
 def work_of(tx: Transaction, row: Mapping[Any, Any]) -> Work:
-    """A feature's row with its hand-over: at most OWN_TEXT + 4,000 characters + 600 of the rest."""
+    """A feature's row with its hand-over: at most OWN_TEXT + 4,000 characters + 600 of the rest.
+
+    The row has the columns of `features`, `has_dependencies` and `has_lessons`.
+    """
     description, steps, cursor = cut_text(row["description"], row["steps"], None)
-    learned = tx.all(_learned, feature=row["id"])
+    learned = tx.all(_learned, feature=row["id"]) if row["has_lessons"] else ()
     return Work(
         id=row["id"],
         name=row["name"],
@@ -56,7 +74,7 @@ def work_of(tx: Transaction, row: Mapping[Any, Any]) -> Work:
         next_cursor=cursor,
         reference=row["reference"],
         attempts=row["attempts"] if row["attempts"] > 1 else 0,
-        dependencies=builds_on(tx, row["id"]),
+        dependencies=builds_on(tx, row["id"]) if row["has_dependencies"] else [],
         failures=_failures(learned),
         notes=_notes(learned, tx.now),
         human_answer=answer_of(row["human_answer"]),

@@ -15,6 +15,7 @@ _D = dependencies.c
 _edges = select(_D.feature_id, _D.dependency_id).where(_D.project_id == bindparam("project"))
 _heights = select(F.id, F.height).where(in_project())
 _set_height = update(features).where(this()).values(height=bindparam("tall"))
+_forget = update(features).where(in_project(), F.height.is_not(None)).values(height=None)
 _waiting_heights = (
     select(F.height)
     .join(dependencies, (_D.project_id == F.project_id) & (_D.feature_id == F.id))
@@ -45,8 +46,13 @@ def raise_heights(tx: Transaction, touched: Iterable[int]) -> None:
             todo.extend(row["dependency_id"] for row in tx.all(_needs, feature=feature))
 
 
+def forget_heights(tx: Transaction) -> None:
+    """Drop every height, as when the project no longer sorts by them."""
+    tx.run(_forget)
+
+
 def rebuild_heights(tx: Transaction) -> None:
-    """Recompute every height in one pass, as when the project's order changes."""
+    """Recompute every height in one pass, as when the project begins to sort by them."""
     tall = true_heights(tx)
     for row in tx.all(_heights):
         height = tall.get(row["id"], 0)

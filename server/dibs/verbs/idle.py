@@ -7,20 +7,37 @@ from math import ceil
 from sqlalchemy import bindparam, func, select
 
 from dibs.database.transaction import Transaction
-from dibs.verbs.guards import F, backed_off, in_project, is_, ready, unblocked
+from dibs.verbs.guards import F, among, backed_off, in_project, is_, leased, ready, unblocked
 from dibs_schema.answers import Counts, Idle, IdleState
 from dibs_schema.status import Status
+from dibs_schema.tables import projects
 
+RESTING = (Status.NEEDS_HUMAN, Status.STUCK, Status.ARCHIVED)
 LONGEST_RETRY = 60
 """Seconds; a lease that is renewed says little about when its feature is free."""
 
-_by_status = select(F.status, func.count().label("n")).where(in_project()).group_by(F.status)
-_ready = select(func.count()).where(in_project(), ready())
+# Each count reads one narrow index; what is pending is the rest, since no feature is ever deleted.
+_counted = {
+    "ready": select(func.count()).where(in_project(), ready()),
+    "in_progress": select(func.count()).where(in_project(), leased()),
+    "passing": select(func.count()).where(in_project(), is_(Status.PASSING)),
+}
+_resting = (
+    select(F.status, func.count().label("n"))
+    .where(in_project(), among(F.status, RESTING), F.id > 0)
+    .group_by(F.status)
+)
+_all = select(projects.c.next_feature_id - 1).where(projects.c.id == bindparam("project"))
+_by_status_there = (
+    select(F.status, func.count().label("n"))
+    .where(in_project(), F.category == bindparam("category_"))
+    .group_by(F.status)
+)
 _in_category = F.category == bindparam("category_")
-_by_status_there, _ready_there = _by_status.where(_in_category), _ready.where(_in_category)
+_ready_there = _counted["ready"].where(_in_category)
 _head = select(F.id).where(in_project(), ready()).limit(1)
 _head_of_category = _head.where(_in_category)
-_next_lease_end = select(func.min(F.lease_expires_at)).where(in_project(), is_(Status.IN_PROGRESS))
+_next_lease_end = select(func.min(F.lease_expires_at)).where(in_project(), leased())
 _next_back_off_end = select(func.min(F.not_before)).where(in_project(), unblocked(), backed_off())
 
 _MESSAGES: dict[IdleState, str] = {
@@ -36,9 +53,13 @@ _MESSAGES: dict[IdleState, str] = {
 
 def counts(tx: Transaction, category: str | None = None) -> Counts:
     """How many features of each status there are (in `category`)."""
-    by_status_of, ready_of = (_by_status, _ready) if category is None else (_by_status_there, _ready_there)
-    by_status: dict[str, int] = {row["status"]: row["n"] for row in tx.all(by_status_of, category_=category)}
-    return Counts(ready=tx.value(ready_of, category_=category), **by_status)
+    if category is not None:
+        there = {row["status"]: row["n"] for row in tx.all(_by_status_there, category_=category)}
+        return Counts(ready=tx.value(_ready_there, category_=category), **there)
+    found = {name: tx.value(statement) for name, statement in _counted.items()}
+    resting = {row["status"]: row["n"] for row in tx.all(_resting)}
+    pending = tx.value(_all) - found["in_progress"] - found["passing"] - sum(resting.values())
+    return Counts(pending=pending, **found, **resting)
 
 
 def anything_ready(tx: Transaction, category: str | None = None) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Integer, bindparam, case, func, literal_column, or_, select, update
 
 from dibs.database.transaction import Transaction
-from dibs.verbs.guards import NOTHING, F, expired, held, in_project, is_, literal, this
+from dibs.verbs.guards import NOTHING, F, expired, held, in_project, is_, leased, literal, this
 from dibs.verbs.journal import record, record_all
 from dibs.verbs.refuse import refuse_move
 from dibs_schema.answers import Acknowledgement
@@ -23,7 +23,7 @@ _EXTENDED: dict[Any, Any] = {
 
 _renew = (
     update(features)
-    .where(in_project(), is_(Status.IN_PROGRESS), F.claim_token.in_(bindparam("tokens", expanding=True)))
+    .where(in_project(), leased(), F.claim_token.in_(bindparam("tokens", expanding=True)))
     .values(_EXTENDED)
     .returning(F.claim_token)
 )
@@ -39,7 +39,7 @@ _ATTEMPTS_USED_UP = F.attempts >= bindparam("max_attempts", type_=Integer)
 
 _release_session = (
     update(features)
-    .where(in_project(), is_(Status.IN_PROGRESS), F.claim_session == bindparam("session"))
+    .where(in_project(), leased(), F.claim_session == bindparam("session"))
     .values(
         {
             F.status: case((_ATTEMPTS_USED_UP, literal(Status.STUCK)), else_=literal(Status.PENDING)),
@@ -52,12 +52,12 @@ _release_session = (
 )
 
 _of_session = select(F.id, F.claimed_by).where(
-    in_project(), is_(Status.IN_PROGRESS), F.claim_session == bindparam("session")
+    in_project(), leased(), F.claim_session == bindparam("session")
 )
 
 _run_out = (
     select(F.id, F.claimed_by)
-    .where(in_project(), is_(Status.IN_PROGRESS), expired())
+    .where(in_project(), leased(), expired())
     .order_by(F.id)
     .with_for_update(skip_locked=True)
 )
@@ -100,7 +100,7 @@ _clamp = (
     update(features)
     .where(
         in_project(),
-        is_(Status.IN_PROGRESS),
+        leased(),
         F.lease_clock != bindparam("clock"),
         F.lease_expires_at > bindparam("now") + F.lease_seconds,
     )

@@ -87,7 +87,7 @@ def get_ready(tx: Transaction, limit: int = 10, cursor: str | None = None) -> Pa
 
 
 def _queue_place(row: Mapping[Any, Any]) -> str:
-    return ".".join(str(row[name]) for name in ("skips", "height", "priority", "id"))
+    return ".".join(str(row[name] or 0) for name in ("skips", "height", "priority", "id"))
 
 
 def _after_in_queue(claim_order: str, cursor: str) -> ColumnElement[bool]:

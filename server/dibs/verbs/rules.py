@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import bindparam, update
 
 from dibs.database.transaction import Transaction
-from dibs.verbs.heights import rebuild_heights
+from dibs.verbs.heights import forget_heights, rebuild_heights
 from dibs.verbs.journal import record
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.status import Kind
@@ -39,7 +39,7 @@ def get_rules(tx: Transaction) -> Rules:
 
 
 def change_rule(tx: Transaction, by: str, name: str, value: Any) -> Rules:
-    """Set one rule. Changing the order rebuilds the heights in one pass. Raises InvalidInput."""
+    """Set one rule. Changing the order rebuilds the heights in one pass, or drops them. Raises InvalidInput."""
     try:
         changed = Rules.model_validate(get_rules(tx).model_dump() | {name: value})
     except ValidationError as error:
@@ -51,5 +51,5 @@ def change_rule(tx: Transaction, by: str, name: str, value: Any) -> Rules:
     tx.run(statement.values({column: getattr(changed, name)}))
     record(tx, by, Kind.UPDATE, None, setting=name, value=getattr(changed, name))
     if name == "order":
-        rebuild_heights(tx)
+        (rebuild_heights if changed.order == "critical_path" else forget_heights)(tx)
     return changed

@@ -16,7 +16,9 @@ from dibs_schema.status import Kind, Status
 from dibs_schema.tables import features
 
 _all = features.alias("everything")
-_last = select(func.coalesce(func.max(_all.c.priority), literal_column("0")) + 1).where(in_project(_all))
+_last = select(func.coalesce(func.max(_all.c.priority), literal_column("0")) + 1).where(
+    in_project(_all), _all.c.priority.is_not(None)
+)
 
 _behind: dict[Any, Any] = {
     F.status: case(

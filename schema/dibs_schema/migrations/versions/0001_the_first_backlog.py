@@ -55,7 +55,7 @@ def upgrade() -> None:
         sa.Column("archived_from", sa.String(length=12), nullable=True),
         sa.Column("priority", sa.Integer(), nullable=False),
         sa.Column("skips", sa.Integer(), nullable=False),
-        sa.Column("height", sa.Integer(), nullable=False),
+        sa.Column("height", sa.Integer(), nullable=True),
         sa.Column("unmet_dependencies", sa.Integer(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("failures", sa.Integer(), nullable=False),
@@ -114,24 +114,22 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("project_id", "id", name=op.f("features_pkey")),
         sa.UniqueConstraint("project_id", "reference", name=op.f("features_project_id_reference_key")),
     )
-    op.create_index("features_board", "features", ["project_id", "id", "status"], unique=False)
-    op.create_index(
-        "features_holders",
-        "features",
-        ["project_id", "claimed_by", "claim_session"],
-        unique=False,
-        sqlite_where=sa.text("status = 'in_progress'"),
-        postgresql_where=sa.text("status = 'in_progress'"),
-    )
     op.create_index(
         "features_leases",
         "features",
-        ["project_id", "lease_ends"],
+        ["project_id", "lease_ends", "claimed_by", "claim_session"],
         unique=False,
         sqlite_where=sa.text("status = 'in_progress'"),
         postgresql_where=sa.text("status = 'in_progress'"),
     )
-    op.create_index("features_priority", "features", ["project_id", "priority"], unique=False)
+    op.create_index(
+        "features_priority",
+        "features",
+        ["project_id", "priority"],
+        unique=False,
+        sqlite_where=sa.text("priority IS NOT NULL"),
+        postgresql_where=sa.text("priority IS NOT NULL"),
+    )
     op.create_index(
         "features_ready_by_priority",
         "features",
@@ -141,12 +139,20 @@ def upgrade() -> None:
         postgresql_where=sa.text("status = 'pending' AND unmet_dependencies = 0"),
     )
     op.create_index(
+        "features_resting",
+        "features",
+        ["project_id", "status", "id"],
+        unique=False,
+        sqlite_where=sa.text("status IN ('needs_human', 'stuck', 'archived')"),
+        postgresql_where=sa.text("status IN ('needs_human', 'stuck', 'archived')"),
+    )
+    op.create_index(
         "features_ready_by_critical_path",
         "features",
         ["project_id", "skips", sa.text("height DESC"), "priority", "id", "not_before", "category"],
         unique=False,
-        sqlite_where=sa.text("status = 'pending' AND unmet_dependencies = 0"),
-        postgresql_where=sa.text("status = 'pending' AND unmet_dependencies = 0"),
+        sqlite_where=sa.text("status = 'pending' AND unmet_dependencies = 0 AND height IS NOT NULL"),
+        postgresql_where=sa.text("status = 'pending' AND unmet_dependencies = 0 AND height IS NOT NULL"),
     )
     op.create_index(
         "features_tested",
