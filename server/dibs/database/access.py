@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, TypeVar
 
 from dibs.database.clock import lease_clock
+from dibs.database.connections import Connections
 from dibs.database.workers import Gate, Workers, job, outcome, wait
 from dibs.settings import Settings
 from dibs_schema.refusals import Busy
@@ -22,8 +22,7 @@ if TYPE_CHECKING:  # SQLAlchemy is loaded in a worker, after `initialize` has be
     from sqlalchemy.engine import Connection
 
     from dibs.database.health import Finding
-    from dibs.database.sqlite import SQLite
-    from dibs.database.transaction import Project, Transaction
+    from dibs.database.transaction import Transaction
 
 T = TypeVar("T")
 
@@ -48,11 +47,7 @@ class Database:
         self._process = os.getpid()
         self._writer = Workers("dibs-writer", 1)
         self._readers = Workers("dibs-reader", READERS)
-        self._opening = threading.Lock()
-        self._engine: SQLite | None = None
-        self._project: Project | None = None
-        self._local = threading.local()
-        self._connections: list[Connection] = []
+        self._connections = Connections(path, settings)
         self._introduced = False
         self._held_up_at = -math.inf
 
@@ -93,14 +88,19 @@ class Database:
 
     async def warm_up(self) -> None:
         """Open the database, so that the first call finds it open. Raises why it cannot be opened."""
-        await asyncio.shield(asyncio.wrap_future(self._writer.submit(job(self._own_connection))))
+
+        def open_it() -> None:
+            with self._connections.use():
+                pass
+
+        await asyncio.shield(asyncio.wrap_future(self._writer.submit(job(open_it))))
 
     async def version(self) -> int:
         """A number that changes when any process commits; takes no lock and reads no table."""
 
         def look() -> int:
-            connection = self._own_connection(reading=True)
-            return self._opened.data_version(connection)
+            with self._connections.use(reading=True) as connection:
+                return self._connections.engine.data_version(connection)
 
         return await asyncio.wrap_future(self._readers.submit(job(look)))
 
@@ -112,15 +112,15 @@ class Database:
     @property
     def library(self) -> str:
         """Name and version of the database library."""
-        return self._opened.library
+        return self._connections.engine.library
 
     def examine(self) -> list[Finding]:
         """What the engine, the file and its file system say of their health. Raises Unavailable."""
         from dibs.database.health import examine
 
         def look() -> list[Finding]:
-            connection = self._own_connection(reading=True)
-            return examine(self._opened, connection)
+            with self._connections.use(reading=True) as connection:
+                return examine(self._connections.engine, connection)
 
         return wait(self._readers.submit(job(look)), math.inf)
 
@@ -132,9 +132,9 @@ class Database:
         if self.gate.closed:
             return
         self.gate.close()
-        if self._engine is None:
+        if not self._connections.is_open:
             return
-        closing = self._writer.submit(job(lambda: self._opened.close(self._connections)), urgent=True)
+        closing = self._writer.submit(job(lambda: self._connections.close(patience / 2)), urgent=True)
         try:
             closing.result(patience)
         except TimeoutError:
@@ -160,7 +160,6 @@ class Database:
     ) -> Future[T]:
         self._refuse_fork()
         queued = time.monotonic()
-
         return self._writer.submit(lambda future: self._write(future, verb, first, queued), urgent=urgent)
 
     def _submit_read(self, verb: Callable[[Transaction], T]) -> Future[T]:
@@ -177,16 +176,17 @@ class Database:
         if future.cancelled():
             return
         try:
-            connection = self._own_connection()
-            if first is not None:
-                with self._opened.writing(connection, abandoned=future.cancelled) as locked:
-                    if locked:
-                        self._commit(connection, first)
-            with self._opened.writing(connection, abandoned=future.cancelled) as locked:
-                if not (locked and future.set_running_or_notify_cancel()):
-                    return
-                self._note_wait(queued)
-                result = self._commit(connection, verb)
+            with self._connections.use() as connection:
+                engine = self._connections.engine
+                if first is not None:
+                    with engine.writing(connection, abandoned=future.cancelled) as locked:
+                        if locked:
+                            self._commit(connection, first)
+                with engine.writing(connection, abandoned=future.cancelled) as locked:
+                    if not (locked and future.set_running_or_notify_cancel()):
+                        return
+                    self._note_wait(queued)
+                    result = self._commit(connection, verb)
         except BaseException as error:  # noqa: BLE001 - handed to the caller, who raises it
             if future.running() or future.set_running_or_notify_cancel():
                 future.set_exception(error)
@@ -194,12 +194,13 @@ class Database:
             future.set_result(result)
 
     def _commit(self, connection: Connection, verb: Callable[[Transaction], T]) -> T:
-        self._opened.check_identity()
+        engine = self._connections.engine
+        engine.check_identity()
         result = verb(self._transaction(connection, writing=True))
         with self.gate as is_open:
             if not is_open:
                 raise Busy("The server is shutting down. Nothing was changed.")
-            connection.commit()
+            engine.commit(connection)
         self._introduced = True
         return result
 
@@ -207,57 +208,27 @@ class Database:
         if not future.set_running_or_notify_cancel():
             return
         try:
-            connection = self._own_connection(reading=True)
-            with self._opened.reading(connection):
-                future.set_result(verb(self._transaction(connection, writing=False)))
+            with self._connections.use(reading=True) as connection, self._connections.engine.reading(connection):
+                result = verb(self._transaction(connection, writing=False))
         except BaseException as error:  # noqa: BLE001 - handed to the caller, who raises it
             future.set_exception(error)
+        else:
+            future.set_result(result)
 
     def _transaction(self, connection: Connection, *, writing: bool) -> Transaction:
         from dibs.database.transaction import Transaction, introduce, load_project
 
-        assert self._project is not None
-        project = load_project(connection, self._project.name, self._project.generation, writing=writing)
+        opened = self._connections.project
+        project = load_project(connection, opened.name, opened.generation, writing=writing)
         transaction = Transaction(connection, project, self.clock, time.time())
         if writing and not self._introduced:
-            introduce(transaction, self._opened.library, f"{os.uname().nodename} pid {self._process}")
+            introduce(transaction, self.library, f"{os.uname().nodename} pid {self._process}")
         return transaction
-
-    def _own_connection(self, *, reading: bool = False) -> Connection:
-        connection: Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            with self._opening:
-                if self._project is None:
-                    self._bring_up()
-                connection = self._opened.connect(reading=reading)
-                self._connections.append(connection)
-            self._local.connection = connection
-        return connection
-
-    def _bring_up(self) -> None:
-        from dibs.database.cold_start import bring_up, prepare_folder
-        from dibs.database.sqlite import SQLite
-
-        prepare_folder(self.path)
-        engine = SQLite(self.path, self._settings.synchronous)
-        connection = engine.connect()
-        try:
-            self._project = bring_up(engine, connection, self._settings.project)
-        finally:
-            if self._project is None:
-                connection.close()
-        self._connections.append(connection)
-        self._engine = engine
 
     def _note_wait(self, queued: float) -> None:
         now = time.monotonic()
         if now - queued > self._settings.lease / 3:
             self._held_up_at = now
-
-    @property
-    def _opened(self) -> SQLite:
-        assert self._engine is not None, "the database is opened by its first transaction"
-        return self._engine
 
     def _refuse_fork(self) -> None:
         if os.getpid() != self._process:

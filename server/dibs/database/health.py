@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from dibs.database.cold_start import schema_version
 from dibs.database.filesystems import file_system
-from dibs.database.sqlite import SQLite, has_wal_reset_bug, translated
+from dibs.database.sqlite import SQLite, has_wal_reset_bug
 from dibs_schema.tables import HEAD
 
 LARGE_WAL = 64 * 1024 * 1024
@@ -33,7 +33,7 @@ def examine(engine: SQLite, connection: Connection) -> list[Finding]:
 
     Raises DatabaseDamaged where the file cannot be read at all.
     """
-    with translated(engine.path):
+    with engine.translated():
         try:
             return [
                 _file(engine.path),

@@ -12,7 +12,6 @@ from sqlalchemy import (
     Column,
     Executable,
     MetaData,
-    RowMapping,
     String,
     Table,
     bindparam,
@@ -25,13 +24,20 @@ from sqlalchemy.sql import visitors
 from sqlalchemy.sql.elements import ClauseElement
 
 from dibs.database.clock import LeaseClock
+from dibs.database.prepared import hot, is_hot, prepared
 from dibs_schema.refusals import DatabaseReplaced, SchemaNewer
 from dibs_schema.tables import HEAD, projects, writers
 
 _version = Table("alembic_version", MetaData(), Column("version_num", String(32)))
-_by_name = select(projects, select(_version.c.version_num).scalar_subquery().label("schema_version")).where(
-    projects.c.name == bindparam("name")
+_by_name = hot(
+    select(projects, select(_version.c.version_num).scalar_subquery().label("schema_version")).where(
+        projects.c.name == bindparam("name")
+    )
 )
+
+
+Row = Mapping[Any, Any]
+"""A row by the names of its columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +74,15 @@ class Transaction:
         self.now = now
         self._given = {"project": project.id, "now": now, "clock": self.clock, "reading": self.reading}
 
-    def all(self, statement: Executable, **parameters: Any) -> Sequence[RowMapping]:
+    def all(self, statement: Executable, **parameters: Any) -> Sequence[Row]:
         """Every row, fetched to the end."""
+        if is_hot(statement):
+            return prepared(statement, self.connection.dialect).run(
+                self.connection, self._given | parameters
+            )[0]
         return self._execute(statement, parameters).mappings().all()
 
-    def first(self, statement: Executable, **parameters: Any) -> RowMapping | None:
+    def first(self, statement: Executable, **parameters: Any) -> Row | None:
         """The first row, or None; the rest is fetched and dropped."""
         rows = self.all(statement, **parameters)
         return rows[0] if rows else None
@@ -84,6 +94,10 @@ class Transaction:
 
     def run(self, statement: Executable, **parameters: Any) -> int:
         """How many rows the statement changed."""
+        if is_hot(statement):
+            return prepared(statement, self.connection.dialect).run(
+                self.connection, self._given | parameters
+            )[1]
         return self._execute(statement, parameters).rowcount
 
     def insert(self, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -108,9 +122,10 @@ GIVEN = frozenset({"project", "now", "clock", "reading"})
 
 def find_project(connection: Connection, name: str) -> tuple[Project, str] | None:
     """The project of that name and the schema's version, or None where there is no such project."""
-    row = connection.execute(_by_name, {"name": name}).mappings().first()
-    if row is None:
+    rows, _ = prepared(_by_name, connection.dialect).run(connection, {"name": name})
+    if not rows:
         return None
+    row = rows[0]
     return Project(**{field: row[field] for field in Project.__dataclass_fields__}), row["schema_version"]
 
 

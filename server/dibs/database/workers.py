@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from queue import SimpleQueue
 from typing import TypeVar
 
 from dibs_schema.refusals import Busy
@@ -27,30 +29,29 @@ class Workers:
         self._name = name
         self._count = count
         self._started = 0
-        self._idle = 0
+        self._starting = threading.Lock()
         self._jobs: deque[Callable[[], None]] = deque()
-        self._work = threading.Condition()
+        self._tickets: SimpleQueue[None] = SimpleQueue()
 
     def submit(self, job: Callable[[Future[T]], None], *, urgent: bool = False) -> Future[T]:
         """Queue `job`, which resolves the future that it is given; `urgent` goes to the front."""
         future: Future[T] = Future()
-        with self._work:
-            (self._jobs.appendleft if urgent else self._jobs.append)(lambda: job(future))
-            if self._idle < len(self._jobs) and self._started < self._count:
+        (self._jobs.appendleft if urgent else self._jobs.append)(lambda: job(future))
+        self._tickets.put(None)  # one for each job; whoever takes it works off the job in front
+        if self._started < self._count:
+            self._start_another()
+        return future
+
+    def _start_another(self) -> None:
+        with self._starting:
+            if self._started < self._count:
                 self._started += 1
                 threading.Thread(target=self._run, name=f"{self._name}-{self._started}", daemon=True).start()
-            self._work.notify()
-        return future
 
     def _run(self) -> None:
         while True:
-            with self._work:
-                self._idle += 1
-                while not self._jobs:
-                    self._work.wait()
-                self._idle -= 1
-                job = self._jobs.popleft()
-            job()
+            self._tickets.get()
+            self._jobs.popleft()()
 
 
 class Gate:
@@ -95,11 +96,26 @@ def job(work: Callable[[], T]) -> Callable[[Future[T]], None]:
 
 async def outcome(future: Future[T], patience: float) -> T:
     """Wait `patience` seconds for a job to begin, and then for its end. Raises Busy, and what the job raises."""
-    waiter = asyncio.wrap_future(future)
-    done, _ = await asyncio.wait({waiter}, timeout=patience)
-    if not done and future.cancel():
-        raise _busy(patience)
-    return await waiter
+    loop = asyncio.get_running_loop()
+    done = asyncio.Event()
+
+    def tell(_: Future[T]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits
+            loop.call_soon_threadsafe(done.set)
+
+    future.add_done_callback(tell)
+    deadline = loop.call_later(patience, done.set)
+    try:
+        await done.wait()
+    finally:
+        deadline.cancel()
+    if not future.done():
+        if future.cancel():
+            raise _busy(patience)
+        done.clear()
+        if not future.done():  # begun: it ends by itself
+            await done.wait()
+    return future.result()
 
 
 def wait(future: Future[T], patience: float) -> T:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import bindparam, func, select
 
 from dibs.database.transaction import Transaction
-from dibs.verbs.guards import F, in_project, leased
+from dibs.verbs.guards import F, among, in_project, leased
 from dibs.verbs.heights import true_heights
 from dibs_schema.status import SATISFIED
 from dibs_schema.tables import dependencies, events, features, writers
@@ -22,7 +22,7 @@ _true_unmet = (
         _needed,
         (_needed.c.project_id == _D.project_id)
         & (_needed.c.id == _D.dependency_id)
-        & _needed.c.status.not_in([status.value for status in SATISFIED]),
+        & ~among(_needed.c.status, SATISFIED),
     )
     .where(in_project())
     .group_by(F.id, F.unmet_dependencies, F.height)

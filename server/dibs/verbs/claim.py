@@ -17,6 +17,7 @@ from sqlalchemy import (
     update,
 )
 
+from dibs.database.prepared import hot
 from dibs.database.transaction import Transaction
 from dibs.verbs.guards import F, in_project, is_, leased, literal, ready, this
 from dibs.verbs.handover import has_dependencies, has_lessons, work_of
@@ -72,7 +73,7 @@ _LEASED: dict[Any, Any] = {
     F.updated_at: bindparam("now"),
 }
 
-_claim = (
+_claim = hot(
     update(features)
     .where(ready(), _held_by_holder().scalar_subquery() < bindparam("most"))
     .values(
@@ -88,7 +89,7 @@ def _claim_next(claim_order: str, *, by_category: bool) -> Update:
     return _claim.where(in_project(), F.id == _next(claim_order, by_category=by_category).scalar_subquery())
 
 
-_holding = (
+_holding = hot(
     select(F.id, F.name, F.claimed_at)
     .where(in_project(), leased(), F.claimed_by == bindparam("holder"))
     .order_by(F.claimed_at, F.id)

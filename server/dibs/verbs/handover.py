@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, exists, select
 
+from dibs.database.prepared import hot
 from dibs.database.transaction import Transaction
 from dibs.verbs.guards import among
 from dibs_schema.answers import Dependency, Failure, HumanAnswer, NoteEntry, Work
@@ -25,7 +26,7 @@ _NOTED = (Kind.NOTE, Kind.HEARTBEAT)
 
 _D, _F, _E = dependencies.c, features.c, events.c
 
-_builds_on = (
+_builds_on = hot(
     select(_F.id, _F.name, _F.status, _F.evidence)
     .join(dependencies, (_D.project_id == _F.project_id) & (_D.dependency_id == _F.id))
     .where(_D.project_id == bindparam("project"), _D.feature_id == bindparam("feature"))
@@ -46,7 +47,7 @@ has_lessons = (
     .label("has_lessons")
 )
 
-_learned = (
+_learned = hot(
     select(_E.at, _E.agent, _E.kind, _E.detail)
     .where(
         _E.project_id == bindparam("project"),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import RowMapping, bindparam, select, update
+from sqlalchemy import bindparam, select, update
 
-from dibs.database.transaction import Transaction
+from dibs.database.transaction import Row, Transaction
 from dibs.verbs.guards import F, held, in_project, is_, literal, this
 from dibs.verbs.journal import record
 from dibs.verbs.outcome import ending
@@ -162,7 +162,7 @@ def open_requests(tx: Transaction) -> list[OpenQuestion]:
     ]
 
 
-def _waiting(tx: Transaction, feature: int) -> RowMapping:
+def _waiting(tx: Transaction, feature: int) -> Row:
     row = tx.first(_request_of, feature=feature)
     if row is None:
         status = find(tx, feature)["status"]

@@ -6,6 +6,7 @@ from math import ceil
 
 from sqlalchemy import bindparam, func, select
 
+from dibs.database.prepared import hot
 from dibs.database.transaction import Transaction
 from dibs.verbs.guards import F, among, backed_off, in_project, is_, leased, ready, unblocked
 from dibs_schema.answers import Counts, Idle, IdleState
@@ -35,10 +36,10 @@ _by_status_there = (
 )
 _in_category = F.category == bindparam("category_")
 _ready_there = _counted["ready"].where(_in_category)
-_head = select(F.id).where(in_project(), ready()).limit(1)
+_head = hot(select(F.id).where(in_project(), ready()).limit(1))
 _head_of_category = _head.where(_in_category)
-_next_lease_end = select(func.min(F.lease_expires_at)).where(in_project(), leased())
-_next_back_off_end = select(func.min(F.not_before)).where(in_project(), unblocked(), backed_off())
+_next_lease_end = hot(select(func.min(F.lease_expires_at)).where(in_project(), leased()))
+_next_back_off_end = hot(select(func.min(F.not_before)).where(in_project(), unblocked(), backed_off()))
 
 _MESSAGES: dict[IdleState, str] = {
     "complete": "Every feature is passing or archived. There is nothing left to do; stop.",

@@ -6,24 +6,27 @@ from typing import Any
 
 from sqlalchemy import bindparam, insert, select
 
+from dibs.database.prepared import hot
 from dibs.database.transaction import Transaction
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import events
 
 _E = events.c
 
-_record = insert(events).values(
-    project_id=bindparam("project"),
-    feature_id=bindparam("feature"),
-    at=bindparam("now"),
-    agent=bindparam("by"),
-    kind=bindparam("move"),
-    from_status=bindparam("source"),
-    to_status=bindparam("target"),
-    detail=bindparam("what", type_=events.c.detail.type),
+_record = hot(
+    insert(events).values(
+        project_id=bindparam("project"),
+        feature_id=bindparam("feature"),
+        at=bindparam("now"),
+        agent=bindparam("by"),
+        kind=bindparam("move"),
+        from_status=bindparam("source"),
+        to_status=bindparam("target"),
+        detail=bindparam("what", type_=events.c.detail.type),
+    )
 )
 
-_last = (
+_last = hot(
     select(_E.at, _E.detail, _E.to_status)
     .where(
         _E.project_id == bindparam("project"),

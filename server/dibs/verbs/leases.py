@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Integer, bindparam, case, func, literal_column, or_, select, update
 
+from dibs.database.prepared import hot
 from dibs.database.transaction import Transaction
 from dibs.verbs.guards import NOTHING, F, expired, held, in_project, is_, leased, literal, this
 from dibs.verbs.journal import record, record_all
@@ -28,7 +29,7 @@ _renew = (
     .returning(F.claim_token)
 )
 
-_heartbeat = (
+_heartbeat = hot(
     update(features)
     .where(this(), held())
     .values({**_EXTENDED, F.last_activity_at: bindparam("now")})

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, and_, bindparam, func, literal, or_, selec
 
 from dibs.database.transaction import Transaction
 from dibs.verbs.claim import queue_order
-from dibs.verbs.guards import FARTHEST_BACK_OFF, F, in_project, is_, ready
+from dibs.verbs.guards import FARTHEST_BACK_OFF, F, among, in_project, is_, ready
 from dibs.verbs.handover import brief
 from dibs_schema.answers import Page, Row
 from dibs_schema.refusals import InvalidInput
@@ -121,7 +121,7 @@ _unmet_edges = (
     .where(
         _D.project_id == bindparam("project"),
         _D.feature_id.in_(bindparam("ids", expanding=True)),
-        F.status.not_in([status.value for status in SATISFIED]),
+        ~among(F.status, SATISFIED),
     )
     .order_by(_D.feature_id, _D.dependency_id)
 )

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import bindparam, delete, insert, select
 
+from dibs.database.prepared import hot
 from dibs.database.transaction import Transaction
 from dibs.verbs.refuse import find, refuse_lost
 from dibs_schema.answers import Answer, Claimed
@@ -23,19 +24,25 @@ AnswerT = TypeVar("AnswerT", bound=Answer)
 OtherT = TypeVar("OtherT", bound=Answer)
 _R = requests.c
 
-_find = select(_R.fingerprint, _R.result).where(
-    _R.project_id == bindparam("project"), _R.scope == bindparam("within"), _R.request_id == bindparam("key")
+_find = hot(
+    select(_R.fingerprint, _R.result).where(
+        _R.project_id == bindparam("project"),
+        _R.scope == bindparam("within"),
+        _R.request_id == bindparam("key"),
+    )
 )
-_keep = insert(requests).values(
-    project_id=bindparam("project"),
-    scope=bindparam("within"),
-    request_id=bindparam("key"),
-    fingerprint=bindparam("print"),
-    created_at=bindparam("now"),
-    result=bindparam("answer", type_=_R.result.type),
+_keep = hot(
+    insert(requests).values(
+        project_id=bindparam("project"),
+        scope=bindparam("within"),
+        request_id=bindparam("key"),
+        fingerprint=bindparam("print"),
+        created_at=bindparam("now"),
+        result=bindparam("answer", type_=_R.result.type),
+    )
 )
-_forget = delete(requests).where(
-    _R.project_id == bindparam("project"), _R.created_at < bindparam("now") - KEPT
+_forget = hot(
+    delete(requests).where(_R.project_id == bindparam("project"), _R.created_at < bindparam("now") - KEPT)
 )
 
 

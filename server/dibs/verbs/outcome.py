@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Double, Integer, bindparam, case, func, literal_column, or_, select, update
 
+from dibs.database.prepared import hot
 from dibs.database.transaction import Transaction
 from dibs.verbs.guards import (
     FARTHEST_BACK_OFF,
@@ -42,7 +43,7 @@ def ending(kind: Kind) -> dict[Any, Any]:
 
 _evidence = bindparam("proof", type_=F.evidence.type)
 
-_pass = (
+_pass = hot(
     update(features)
     .where(this(), held(), F.unmet_dependencies == 0)
     .values(
@@ -63,7 +64,7 @@ _pass = (
     .returning(F.passed_by)
 )
 
-_verify = (
+_verify = hot(
     update(features)
     .where(this(), is_(Status.PASSING))
     .values(
@@ -76,13 +77,13 @@ _verify = (
     )
 )
 
-satisfied_dependents = (
+satisfied_dependents = hot(
     update(features).where(depends_on_this()).values({F.unmet_dependencies: F.unmet_dependencies - 1})
 )
 unsatisfied_dependents = (
     update(features).where(depends_on_this()).values({F.unmet_dependencies: F.unmet_dependencies + 1})
 )
-_unblocked = select(F.id).where(depends_on_this(), unblocked()).order_by(F.id)
+_unblocked = hot(select(F.id).where(depends_on_this(), unblocked()).order_by(F.id))
 
 _failed_attempt: dict[Any, Any] = {
     F.status: case(
@@ -100,7 +101,7 @@ _failed_attempt: dict[Any, Any] = {
     F.not_before: bindparam("now") + bindparam("pause", type_=Double),
 }
 
-_fail = (
+_fail = hot(
     update(features)
     .where(this(), held())
     .values({**_failed_attempt, **ending(Kind.FAIL)})
@@ -123,7 +124,7 @@ _regress = (
     )
 )
 
-_failures_so_far = select(F.failures).where(this())
+_failures_so_far = hot(select(F.failures).where(this()))
 
 
 def mark_passing(

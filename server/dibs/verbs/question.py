@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import RowMapping, bindparam, func, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 
-from dibs.database.transaction import Transaction
+from dibs.database.transaction import Row, Transaction
 from dibs.verbs.journal import record
 from dibs_schema.answers import Asked, OpenQuestion
 from dibs_schema.inputs import Question
@@ -112,7 +112,7 @@ def count_open(tx: Transaction) -> int:
     return int(tx.value(_count_open))
 
 
-def _find(tx: Transaction, number: int) -> RowMapping:
+def _find(tx: Transaction, number: int) -> Row:
     row = tx.first(_one, number=number)
     if row is None:
         raise NotFound(

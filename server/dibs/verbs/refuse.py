@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from math import ceil
 from typing import NoReturn
 
-from sqlalchemy import RowMapping, bindparam, select
+from sqlalchemy import bindparam, select
 
-from dibs.database.transaction import Transaction
-from dibs.verbs.guards import FARTHEST_BACK_OFF, F, this
+from dibs.database.prepared import hot
+from dibs.database.transaction import Row, Transaction
+from dibs.verbs.guards import FARTHEST_BACK_OFF, F, among, this
 from dibs_schema.refusals import (
     AlreadyClaimed,
     AlreadyPassing,
@@ -26,21 +27,23 @@ from dibs_schema.refusals import (
 from dibs_schema.status import SATISFIED, Kind, Status
 from dibs_schema.tables import dependencies, features
 
-_row = select(
-    F.id,
-    F.name,
-    F.status,
-    F.unmet_dependencies,
-    F.not_before,
-    F.claim_token,
-    F.claimed_by,
-    F.claimed_at,
-    F.ended_token,
-    F.ended_by,
-    F.last_failure,
-).where(this())
+_row = hot(
+    select(
+        F.id,
+        F.name,
+        F.status,
+        F.unmet_dependencies,
+        F.not_before,
+        F.claim_token,
+        F.claimed_by,
+        F.claimed_at,
+        F.ended_token,
+        F.ended_by,
+        F.last_failure,
+    ).where(this())
+)
 
-_unmet = (
+_unmet = hot(
     select(dependencies.c.dependency_id)
     .join(
         features,
@@ -49,13 +52,13 @@ _unmet = (
     .where(
         dependencies.c.project_id == bindparam("project"),
         dependencies.c.feature_id == bindparam("feature"),
-        F.status.not_in([status.value for status in SATISFIED]),
+        ~among(F.status, SATISFIED),
     )
     .order_by(dependencies.c.dependency_id)
 )
 
 
-def find(tx: Transaction, feature: int) -> RowMapping:
+def find(tx: Transaction, feature: int) -> Row:
     """The feature's state. Raises NotFound."""
     row = tx.first(_row, feature=feature)
     if row is None:
@@ -87,7 +90,7 @@ def refuse_unmet(tx: Transaction, feature: int) -> NoReturn:
     )
 
 
-def refuse_claim(tx: Transaction, row: RowMapping) -> NoReturn:
+def refuse_claim(tx: Transaction, row: Row) -> NoReturn:
     """Raise why a feature that exists cannot be claimed."""
     feature = row["id"]
     if row["status"] == Status.IN_PROGRESS:
@@ -115,7 +118,7 @@ def refuse_claim(tx: Transaction, row: RowMapping) -> NoReturn:
     )
 
 
-def refuse_resting(row: RowMapping) -> None:
+def refuse_resting(row: Row) -> None:
     """Raise where the feature waits for a person or planner, or is off the board."""
     feature = row["id"]
     if row["status"] == Status.NEEDS_HUMAN:
@@ -148,7 +151,7 @@ def refuse_move(tx: Transaction, feature: int, token: str | None, kind: Kind) ->
         refuse_lost(row)
 
 
-def refuse_lost(row: RowMapping) -> NoReturn:
+def refuse_lost(row: Row) -> NoReturn:
     """Raise ClaimLost, saying who has the feature now and since when."""
     feature, holder, since = row["id"], row["claimed_by"], iso(row["claimed_at"])
     now = f"{holder} holds it since {since}" if holder else f"it is {row['status']} now"
@@ -162,7 +165,7 @@ def refuse_lost(row: RowMapping) -> NoReturn:
     )
 
 
-def _refuse_without_token(row: RowMapping) -> NoReturn:
+def _refuse_without_token(row: Row) -> NoReturn:
     feature = row["id"]
     if row["status"] == Status.IN_PROGRESS:
         raise TokenRequired(

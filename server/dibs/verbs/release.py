@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Integer, bindparam, case, update
 
+from dibs.database.prepared import hot
 from dibs.database.transaction import Transaction
 from dibs.verbs.guards import F, held, is_, literal, this
 from dibs.verbs.journal import last_detail, record
@@ -23,7 +24,7 @@ _release_values: dict[Any, Any] = {
     ),
     **ending(Kind.RELEASE),
 }
-_release = update(features).where(this(), held()).values(_release_values).returning(F.status, F.attempts)
+_release = hot(update(features).where(this(), held()).values(_release_values).returning(F.status, F.attempts))
 _force_release = (
     update(features)
     .where(this(), is_(Status.IN_PROGRESS))

@@ -1,0 +1,81 @@
+"""Statements of the hot paths, compiled once and handed to the driver directly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from sqlalchemy import Executable
+from sqlalchemy.engine import Connection, Dialect
+
+Processor = Callable[[Any], Any]
+
+
+StatementT = TypeVar("StatementT", bound=Executable)
+
+
+def hot(statement: StatementT) -> StatementT:
+    """Mark a statement that is built once and run often; it must not contain an expanding parameter.
+
+    It stays an expression like any other. What is saved is the library's work at each execution, which
+    is several times the engine's own (measured in docs/decisions.md).
+    """
+    marked: StatementT = statement.execution_options(hot=True)
+    return marked
+
+
+def is_hot(statement: Executable) -> bool:
+    """Whether the statement was marked."""
+    return bool(statement.get_execution_options().get("hot"))
+
+
+class Prepared:
+    """A statement's text, the order of its parameters, and what turns values into columns and back."""
+
+    __slots__ = ("_constants", "_keys", "_names", "_readers", "_writers", "text")
+
+    def __init__(self, statement: Any, dialect: Dialect) -> None:
+        compiled = statement.compile(dialect=dialect)
+        self.text = str(compiled)
+        self._names: tuple[str, ...] = tuple(compiled.positiontup or ())
+        self._constants: dict[str, Any] = dict(compiled.params)
+        self._writers: dict[str, Processor] = {}
+        for parameter, name in compiled.bind_names.items():
+            processor = parameter.type.dialect_impl(dialect).bind_processor(dialect)
+            if processor is not None:
+                self._writers[name] = processor
+        columns = list(statement.exported_columns) if compiled.returning or statement.is_select else []
+        self._keys = tuple(column.key for column in columns)
+        self._readers: list[tuple[str, Processor]] = []
+        for column in columns:
+            processor = column.type.dialect_impl(dialect).result_processor(dialect, None)
+            if processor is not None:
+                self._readers.append((column.key, processor))
+
+    def run(self, connection: Connection, given: dict[str, Any]) -> tuple[list[dict[str, Any]], int]:
+        """Execute, and return all rows and how many were changed."""
+        values = self._constants | given
+        for name, write in self._writers.items():
+            values[name] = write(values[name])
+        driver = connection.connection.dbapi_connection
+        assert driver is not None, "a transaction holds its connection"
+        cursor = driver.cursor()
+        try:
+            cursor.execute(self.text, [values[name] for name in self._names])
+            rows = (
+                [dict(zip(self._keys, row, strict=True)) for row in cursor.fetchall()] if self._keys else []
+            )
+            changed = cursor.rowcount
+        finally:
+            cursor.close()
+        for row in rows:
+            for key, read in self._readers:
+                row[key] = read(row[key])
+        return rows, changed
+
+
+@lru_cache(maxsize=512)
+def prepared(statement: Any, dialect: Dialect) -> Prepared:
+    """The statement in the form that the driver takes; made at its first execution."""
+    return Prepared(statement, dialect)
