@@ -176,15 +176,9 @@ features = Table(
         "category",
         where="status = 'pending' AND unmet_dependencies = 0 AND height IS NOT NULL",
     ),
-    # The reaper's; it holds live claims only, so the count of what one holder has reads it whole.
-    _partial(
-        "features_leases",
-        "project_id",
-        "lease_ends",
-        "claimed_by",
-        "claim_session",
-        where="status = 'in_progress'",
-    ),
+    # The reaper's, by clock and end, and the count of what one agent or connection holds.
+    _partial("features_leases", "project_id", "lease_clock", "lease_ends", where="status = 'in_progress'"),
+    _partial("features_holders", "project_id", "claimed_by", "claim_session", where="status = 'in_progress'"),
     # The least recently tested first.
     _partial("features_tested", "project_id", "last_tested_at", "id", where="status = 'passing'"),
     # What waits for a person or a planner, and what is off the board: few, counted and listed.

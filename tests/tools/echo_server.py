@@ -1,12 +1,12 @@
 """A tiny server over the transport under test; the tests run it as a process and read its standard error.
 
-Environment: ECHO_GRACE (seconds), ECHO_HOLD (a file; clean-up lasts until it is gone), ECHO_FAILS (the
-lifespan raises), ECHO_AFTER (what to print in the end), ECHO_LINGERS (does not end after serving),
-ECHO_STOCK (serves on the SDK's own transport, to compare).
+Environment: ECHO_GRACE and ECHO_HURRY (seconds), ECHO_HOLD (a file; clean-up lasts until it is gone),
+ECHO_FAILS (the lifespan raises), ECHO_AFTER (what to print in the end), ECHO_LINGERS (does not end after
+serving), ECHO_STOCK (serves on the SDK's own transport, to compare).
 """
 
 # ruff: noqa: E402 - the early exit comes first, as in the real command
-from dibs.tools.stdio import install_early_exit, serve_stdio
+from dibs.tools.stdio import GRACE, HURRY, install_early_exit, serve_stdio
 
 install_early_exit()
 
@@ -42,8 +42,9 @@ class EchoServer(MCPServer[None]):
         if "ECHO_STOCK" in os.environ:
             await super().run_stdio_async()
         else:
-            grace = float(os.environ.get("ECHO_GRACE", "60"))
-            await serve_stdio(self._lowlevel_server, closing=closing, grace=grace)
+            grace = float(os.environ.get("ECHO_GRACE", GRACE))
+            hurry = float(os.environ.get("ECHO_HURRY", HURRY))
+            await serve_stdio(self._lowlevel_server, closing=closing, grace=grace, hurry=hurry)
 
 
 @asynccontextmanager
@@ -61,7 +62,7 @@ async def lifespan(_server: MCPServer[None]) -> AsyncIterator[None]:
 
 closing = anyio.Event()
 progress = [0]
-server = EchoServer("echo", lifespan=lifespan, log_level="ERROR")
+server = EchoServer("echo", lifespan=lifespan, log_level="WARNING")
 
 
 @server.tool(structured_output=False)

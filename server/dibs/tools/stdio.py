@@ -22,7 +22,7 @@ GRACE: Final = 60.0
 """Seconds that open requests get after the end of input; clients give up on a call after as long."""
 
 HURRY: Final = 0.2
-"""Seconds that open requests get after a signal, and that the last bytes get to leave."""
+"""Seconds that open requests get after a signal, and that a slow client gets to read the last bytes."""
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -40,12 +40,14 @@ def _exit_at_once(_number: int, _frame: FrameType | None) -> None:
     os._exit(0)  # nothing has begun that would want to be cleaned up
 
 
-async def serve_stdio(server: Server[Any], *, closing: anyio.Event, grace: float = GRACE) -> None:
+async def serve_stdio(
+    server: Server[Any], *, closing: anyio.Event, grace: float = GRACE, hurry: float = HURRY
+) -> None:
     """Serve one client on standard input and output until its input ends, it goes away, or a signal comes.
 
     Every request that was read is answered before the end: `closing` is set as soon as the end is
     known, so that a handler that waits can finish early, and what is still open after `grace` seconds
-    is cancelled. SIGTERM and SIGINT leave it `HURRY` seconds instead; a client that no longer reads,
+    is cancelled. SIGTERM and SIGINT leave it `hurry` seconds instead; a client that no longer reads,
     none. Whatever is printed meanwhile goes to standard error.
 
     Raises what the server's lifespan raises. Runs on asyncio, in the main thread.
@@ -71,9 +73,9 @@ async def serve_stdio(server: Server[Any], *, closing: anyio.Event, grace: float
         requests = OpenRequests()
         reader = MessageReader(lines_in, lines_out, requests, closing, grace)
         writer = MessageWriter(lines_out, requests, closing)
-        with _signals_call(partial(reader.end, within=HURRY)):
+        with _signals_call(partial(reader.end, within=hurry)):
             await server.run(reader, writer, server.create_initialization_options())
-            with anyio.move_on_after(HURRY):
+            with anyio.move_on_after(hurry):
                 await lines_out.drained()
 
 

@@ -20,7 +20,7 @@ from sqlalchemy import (
 from dibs.database.prepared import hot
 from dibs.database.transaction import Transaction
 from dibs.verbs.guards import F, in_project, is_, leased, literal, ready, this
-from dibs.verbs.handover import has_dependencies, has_lessons, work_of
+from dibs.verbs.handover import work_of
 from dibs.verbs.holder import Holder, new_token
 from dibs.verbs.idle import why_idle
 from dibs.verbs.journal import record
@@ -44,7 +44,6 @@ def _held_by_holder() -> Select[int]:
     return select(func.count()).where(
         in_project(mine),
         is_(Status.IN_PROGRESS, mine),
-        mine.c.lease_ends > literal_column("0"),
         mine.c.claimed_by == bindparam("holder"),
         (mine.c.claim_session == bindparam("counted_session")) | bindparam("counted_session").is_(None),
     )
@@ -79,7 +78,7 @@ _claim = hot(
     .values(
         {F.status: literal(Status.IN_PROGRESS), F.attempts: F.attempts + 1, F.not_before: None, **_LEASED}
     )
-    .returning(*features.c, has_dependencies, has_lessons)
+    .returning(*features.c)
 )
 _claim_this = _claim.where(this())
 
@@ -99,7 +98,7 @@ _resume = (
     update(features)
     .where(this(), is_(Status.IN_PROGRESS), F.claimed_by == bindparam("holder"))
     .values({F.ended_token: F.claim_token, F.ended_by: literal_column(f"'{Kind.RESUME}'"), **_LEASED})
-    .returning(*features.c, has_dependencies, has_lessons)
+    .returning(*features.c)
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Double, FromClause, bindparam, literal_column, or_, select
+from sqlalchemy import ColumnElement, Double, FromClause, String, bindparam, literal_column, or_, select
 
 from dibs_schema.status import Status
 from dibs_schema.tables import dependencies, features
@@ -63,7 +63,7 @@ def backed_off(table: FromClause = features) -> ColumnElement[bool]:
 
 def leased() -> ColumnElement[bool]:
     """Claimed: a range over the whole index of leases, since planners prefer a range to a mere match."""
-    return is_(Status.IN_PROGRESS) & (F.lease_ends > literal_column("0"))
+    return is_(Status.IN_PROGRESS) & (F.lease_clock > literal_column("''"))
 
 
 def among(column: ColumnElement[str], values: Iterable[str]) -> ColumnElement[bool]:
@@ -91,11 +91,16 @@ def ready(table: FromClause = features) -> ColumnElement[bool]:
 
 def expired() -> ColumnElement[bool]:
     """The lease has run out: by its own clock where that is ours, else by the wall clock."""
-    ours = F.lease_clock == bindparam("clock")
     return or_(
-        ours & (F.lease_ends < bindparam("reading")),
-        ~ours & (F.lease_expires_at < bindparam("now")),
+        (F.lease_clock == bindparam("clock")) & (F.lease_ends < bindparam("reading")),
+        of_another_clock() & (F.lease_expires_at < bindparam("now")),
     )
+
+
+def of_another_clock() -> ColumnElement[bool]:
+    """Leased on another boot or machine; two ranges, since an index serves no inequality."""
+    clock = bindparam("clock", type_=String)
+    return or_(F.lease_clock < clock, F.lease_clock > clock)
 
 
 def depends_on_this() -> ColumnElement[bool]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import bindparam, exists, select
+from sqlalchemy import bindparam, select
 
 from dibs.database.prepared import hot
 from dibs.database.transaction import Transaction
@@ -33,20 +33,6 @@ _builds_on = hot(
     .order_by(_D.dependency_id)
 )
 
-# Both answered inside the claim's own statement, so that a fresh feature costs no further query.
-has_dependencies = (
-    exists()
-    .where(_D.project_id == _F.project_id, _D.feature_id == _F.id)
-    .correlate(features)
-    .label("has_dependencies")
-)
-has_lessons = (
-    exists()
-    .where(_E.project_id == _F.project_id, _E.feature_id == _F.id, among(_E.kind, (*_FAILED, *_NOTED)))
-    .correlate(features)
-    .label("has_lessons")
-)
-
 _learned = hot(
     select(_E.at, _E.agent, _E.kind, _E.detail)
     .where(
@@ -60,12 +46,9 @@ _learned = hot(
 
 
 def work_of(tx: Transaction, row: Mapping[Any, Any]) -> Work:
-    """A feature's row with its hand-over: at most OWN_TEXT + 4,000 characters + 600 of the rest.
-
-    The row has the columns of `features`, `has_dependencies` and `has_lessons`.
-    """
+    """A feature's row with its hand-over: at most OWN_TEXT + 4,000 characters + 600 of the rest."""
     description, steps, cursor = cut_text(row["description"], row["steps"], None)
-    learned = tx.all(_learned, feature=row["id"]) if row["has_lessons"] else ()
+    learned = tx.all(_learned, feature=row["id"])
     return Work(
         id=row["id"],
         name=row["name"],
@@ -75,7 +58,7 @@ def work_of(tx: Transaction, row: Mapping[Any, Any]) -> Work:
         next_cursor=cursor,
         reference=row["reference"],
         attempts=row["attempts"] if row["attempts"] > 1 else 0,
-        dependencies=builds_on(tx, row["id"]) if row["has_dependencies"] else [],
+        dependencies=builds_on(tx, row["id"]),
         failures=_failures(learned),
         notes=_notes(learned, tx.now),
         human_answer=answer_of(row["human_answer"]),

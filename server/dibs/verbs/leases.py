@@ -9,7 +9,18 @@ from sqlalchemy import Integer, bindparam, case, func, literal_column, or_, sele
 
 from dibs.database.prepared import hot
 from dibs.database.transaction import Transaction
-from dibs.verbs.guards import NOTHING, F, expired, held, in_project, is_, leased, literal, this
+from dibs.verbs.guards import (
+    NOTHING,
+    F,
+    expired,
+    held,
+    in_project,
+    is_,
+    leased,
+    literal,
+    of_another_clock,
+    this,
+)
 from dibs.verbs.journal import record, record_all
 from dibs.verbs.refuse import refuse_move
 from dibs_schema.answers import Acknowledgement
@@ -63,7 +74,7 @@ _run_out = (
     .with_for_update(skip_locked=True)
 )
 
-_any_run_out = _run_out.with_only_columns(func.count()).order_by(None)
+_any_run_out = hot(_run_out.with_only_columns(func.count()).order_by(None))
 
 EXPIRED = "the lease ran out: the holder ended or lost its connection without giving the claim back"
 
@@ -97,23 +108,11 @@ _expire = (
 
 # A row of another boot is judged by the wall clock, which may have jumped back since:
 # it never counts for more than one lease ahead.
-_clamp = (
-    update(features)
-    .where(
-        in_project(),
-        leased(),
-        F.lease_clock != bindparam("clock"),
-        F.lease_expires_at > bindparam("now") + F.lease_seconds,
-    )
-    .values({F.lease_expires_at: bindparam("now") + F.lease_seconds})
+_too_far = (
+    in_project() & leased() & of_another_clock() & (F.lease_expires_at > bindparam("now") + F.lease_seconds)
 )
-
-_any_too_far = select(func.count()).where(
-    in_project(),
-    is_(Status.IN_PROGRESS),
-    F.lease_clock != bindparam("clock"),
-    F.lease_expires_at > bindparam("now") + F.lease_seconds,
-)
+_clamp = update(features).where(_too_far).values({F.lease_expires_at: bindparam("now") + F.lease_seconds})
+_any_too_far = hot(select(func.count()).where(_too_far))
 
 
 def heartbeat(tx: Transaction, feature: int, token: str | None, note: str | None = None) -> Acknowledgement:

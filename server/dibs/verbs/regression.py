@@ -6,7 +6,7 @@ from sqlalchemy import bindparam, or_, select, update
 
 from dibs.database.transaction import Transaction
 from dibs.verbs.guards import F, in_project, is_
-from dibs.verbs.handover import has_dependencies, has_lessons, work_of
+from dibs.verbs.handover import work_of
 from dibs_schema.answers import Testing
 from dibs_schema.status import Status
 from dibs_schema.tables import features
@@ -26,7 +26,7 @@ _reserve = (
     update(features)
     .where(in_project(), is_(Status.PASSING), _free, F.id.in_(bindparam("ids", expanding=True)))
     .values(testing_until=bindparam("now") + RESERVED)
-    .returning(*features.c, has_dependencies, has_lessons)
+    .returning(*features.c)
 )
 
 

@@ -115,9 +115,17 @@ def upgrade() -> None:
         sa.UniqueConstraint("project_id", "reference", name=op.f("features_project_id_reference_key")),
     )
     op.create_index(
+        "features_holders",
+        "features",
+        ["project_id", "claimed_by", "claim_session"],
+        unique=False,
+        sqlite_where=sa.text("status = 'in_progress'"),
+        postgresql_where=sa.text("status = 'in_progress'"),
+    )
+    op.create_index(
         "features_leases",
         "features",
-        ["project_id", "lease_ends", "claimed_by", "claim_session"],
+        ["project_id", "lease_clock", "lease_ends"],
         unique=False,
         sqlite_where=sa.text("status = 'in_progress'"),
         postgresql_where=sa.text("status = 'in_progress'"),
