@@ -208,7 +208,10 @@ class Database:
         if not future.set_running_or_notify_cancel():
             return
         try:
-            with self._connections.use(reading=True) as connection, self._connections.engine.reading(connection):
+            with (
+                self._connections.use(reading=True) as connection,
+                self._connections.engine.reading(connection),
+            ):
                 result = verb(self._transaction(connection, writing=False))
         except BaseException as error:  # noqa: BLE001 - handed to the caller, who raises it
             future.set_exception(error)

@@ -66,7 +66,9 @@ class DibsServer(MCPServer[Connection]):
             log_level=settings.log,
         )
         # Nothing exports spans here, and making one for each message is a tenth of the SDK's own work.
-        self.middleware[:] = [one for one in self.middleware if type(one).__name__ != "OpenTelemetryMiddleware"]
+        self.middleware[:] = [
+            one for one in self.middleware if type(one).__name__ != "OpenTelemetryMiddleware"
+        ]
 
     @property
     def connection(self) -> Connection:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil
+from math import ceil, inf
 
 from sqlalchemy import bindparam, func, select
 
@@ -19,16 +19,16 @@ LONGEST_RETRY = 60
 
 # Each count reads one narrow index; what is pending is the rest, since no feature is ever deleted.
 _counted = {
-    "ready": select(func.count()).where(in_project(), ready()),
-    "in_progress": select(func.count()).where(in_project(), leased()),
-    "passing": select(func.count()).where(in_project(), is_(Status.PASSING)),
+    "ready": hot(select(func.count()).where(in_project(), ready())),
+    "in_progress": hot(select(func.count()).where(in_project(), leased())),
+    "passing": hot(select(func.count()).where(in_project(), is_(Status.PASSING))),
 }
-_resting = (
+_resting = hot(
     select(F.status, func.count().label("n"))
     .where(in_project(), among(F.status, RESTING), F.id > 0)
     .group_by(F.status)
 )
-_all = select(projects.c.next_feature_id - 1).where(projects.c.id == bindparam("project"))
+_all = hot(select(projects.c.next_feature_id - 1).where(projects.c.id == bindparam("project")))
 _by_status_there = (
     select(F.status, func.count().label("n"))
     .where(in_project(), F.category == bindparam("category_"))
@@ -36,8 +36,6 @@ _by_status_there = (
 )
 _in_category = F.category == bindparam("category_")
 _ready_there = _counted["ready"].where(_in_category)
-_head = hot(select(F.id).where(in_project(), ready()).limit(1))
-_head_of_category = _head.where(_in_category)
 _next_lease_end = hot(select(func.min(F.lease_expires_at)).where(in_project(), leased()))
 _next_back_off_end = hot(select(func.min(F.not_before)).where(in_project(), unblocked(), backed_off()))
 
@@ -63,13 +61,6 @@ def counts(tx: Transaction, category: str | None = None) -> Counts:
     return Counts(pending=pending, **found, **resting)
 
 
-def anything_ready(tx: Transaction, category: str | None = None) -> bool:
-    """Whether a claim (in `category`) would find something. A read: it promises nothing."""
-    if category is None:
-        return tx.first(_head) is not None
-    return tx.first(_head_of_category, category_=category) is not None
-
-
 def why_idle(tx: Transaction, category: str | None = None) -> Idle:
     """The first reason that applies, with counts, and when time will help.
 
@@ -85,6 +76,17 @@ def why_idle(tx: Transaction, category: str | None = None) -> Idle:
     ends = {"waiting_for_claims": lease_end, "waiting_for_back_off": back_off_end}.get(state)
     retry = None if ends is None else min(LONGEST_RETRY, max(1, ceil(ends - tx.now)))
     return Idle(state=state, counts=there, retry_after_seconds=retry, message=message)
+
+
+def glance(tx: Transaction, category: str | None = None) -> tuple[Idle, float]:
+    """How things stand, and in how many seconds a lease or back-off ends (infinite where none does).
+
+    A read: it promises nothing.
+    """
+    ends = [tx.value(_next_lease_end), tx.value(_next_back_off_end)]
+    return why_idle(tx, category), min(
+        (max(0.0, end - tx.now) for end in ends if end is not None), default=inf
+    )
 
 
 def _state(there: Counts, *, is_backing_off: bool) -> IdleState:

@@ -116,8 +116,16 @@ def _request(row: Any) -> dict[str, Any] | None:
     if row["status"] != Status.NEEDS_HUMAN:
         return None
     request = row["human_request"]
-    fields = [{"id": field["id"], "label": brief(field["label"], 100)} for field in request["fields"]]
-    return {"prompt": brief(request["prompt"], 500), "fields": fields}
+    fields = [
+        {
+            **field,
+            "label": brief(field["label"], 80),
+            "options": [brief(one, 40) for one in field.get("options", [])],
+        }
+        for field in request["fields"]
+    ]
+    told = [{name: value for name, value in field.items() if value not in ([], None)} for field in fields]
+    return {"prompt": brief(request["prompt"], 500), "fields": told}
 
 
 def summaries(tx: Transaction, ids: Sequence[int]) -> Summaries:

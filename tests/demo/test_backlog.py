@@ -1,0 +1,40 @@
+"""The example is found, and any importable file becomes a fresh database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from demo.theatre import small_backlog
+from dibs.database import Database
+from dibs.demo.backlog import BACK_OFF, example, fill
+from dibs.verbs.rules import get_rules
+from dibs_schema.refusals import InvalidInput
+
+
+def test_the_example_has_sixty_four_features_to_build(database: Database) -> None:
+    """Wherever the package is installed, `dibs demo` has a backlog of its own."""
+    assert len(fill(database, example()).open) == 64
+
+
+def test_a_backlog_is_filled_as_it_was(database: Database, tmp_path: Path) -> None:
+    """What was passing or archived is not open, and failed features rest shortly."""
+    start = fill(database, small_backlog(tmp_path))
+    assert (len(start.statuses), len(start.open)) == (16, 14)
+    assert database.read_now(get_rules).back_off == BACK_OFF
+
+
+def test_an_existing_database_is_refused(database: Database, tmp_path: Path) -> None:
+    """The demo never writes into a backlog that somebody has."""
+    fill(database, small_backlog(tmp_path))
+    with pytest.raises(InvalidInput, match="exists already"):
+        fill(database, small_backlog(tmp_path))
+
+
+def test_a_file_without_features_is_refused(database: Database, tmp_path: Path) -> None:
+    """An empty list is no backlog."""
+    file = tmp_path / "empty.json"
+    file.write_text("[]", encoding="utf-8")
+    with pytest.raises(InvalidInput):
+        fill(database, file)
