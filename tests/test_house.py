@@ -137,3 +137,18 @@ def test_sqlalchemy_is_not_loaded_before_initialize() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_process_loads_one_sqlite_library() -> None:
+    """After the database was opened and used, only one copy of SQLite is in the process."""
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, tempfile; from dibs.database import open_database; from dibs.settings import Settings; "
+        "database = open_database(Settings(db=tempfile.mkdtemp() + '/f.db')); "
+        "database.write_now(lambda tx: tx.project); database.close(5); "
+        "print(sum(name in sys.modules for name in ('_sqlite3', 'pysqlite3._sqlite3')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "1"

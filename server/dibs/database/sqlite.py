@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import random
 import time
@@ -37,18 +38,16 @@ def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
 
 
 def driver() -> ModuleType:
-    """The one SQLite library of this process: Python's own where it is sound, else pysqlite3's.
+    """The one SQLite library of this process: pysqlite3's where it is installed and sound, else Python's own.
 
-    Two copies of SQLite in one process drop each other's locks, so everything asks here.
+    Two copies of SQLite in one process drop each other's locks, so everything asks here, and Python's
+    module is not even loaded to learn its version.
     Source: https://www.sqlite.org/howtocorrupt.html, 2.2 and 2.2.1.
     """
-    import _sqlite3  # the C module alone tells the version without loading the package
-
-    if has_wal_reset_bug(tuple(map(int, _sqlite3.sqlite_version.split(".")))):
-        try:
-            return importlib.import_module("pysqlite3.dbapi2")
-        except ImportError:  # no wheel for this platform; `dibs doctor` names it
-            pass
+    if importlib.util.find_spec("pysqlite3") is not None:
+        bundled = importlib.import_module("pysqlite3.dbapi2")
+        if not has_wal_reset_bug(bundled.sqlite_version_info):
+            return bundled
     return importlib.import_module("sqlite3")
 
 
