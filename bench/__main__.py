@@ -13,16 +13,24 @@ from pathlib import Path
 from bench.figures import Figure, table
 
 SIZE = 2_000
-SECTIONS = ("start", "calls", "verbs")
+SECTIONS = ("start", "calls", "verbs", "growth")
 
 
 def main() -> int:
     """Run the sections that were asked for; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("sections", nargs="*", default=SECTIONS, help=f"of {', '.join(SECTIONS)} (default: all)")
-    parser.add_argument("--quick", action="store_true", help="fewer runs: about a fifth of the time, more noise")
-    parser.add_argument("--no-verdict", action="store_true", help="end with status 0 even where a bound is missed")
-    parser.add_argument("--folder", type=Path, help="where to put the databases (default: the temporary folder)")
+    parser.add_argument(
+        "sections", nargs="*", default=SECTIONS, help=f"of {', '.join(SECTIONS)} (default: all)"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer runs: about a fifth of the time, more noise"
+    )
+    parser.add_argument(
+        "--no-verdict", action="store_true", help="end with status 0 even where a bound is missed"
+    )
+    parser.add_argument(
+        "--folder", type=Path, help="where to put the databases (default: the temporary folder)"
+    )
     options = parser.parse_args()
     if unknown := set(options.sections) - set(SECTIONS):
         parser.error(f"no such section: {', '.join(sorted(unknown))}")
@@ -30,7 +38,9 @@ def main() -> int:
         figures = list(_measured(options.sections, Path(folder), quick=options.quick))
     print(table(figures))
     missed = [figure.name for figure in figures if figure.missed]
-    print(f"\n{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; Python {sys.version.split()[0]}.", end=" ")
+    print(
+        f"\n{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; Python {sys.version.split()[0]}.", end=" "
+    )
     print(f"MISSED: {'; '.join(missed)}." if missed else "Every bound is kept.")
     return 1 if missed and not options.no_verdict else 0
 
@@ -45,13 +55,18 @@ def _measured(sections: list[str], folder: Path, *, quick: bool) -> Iterator[Fig
         from bench import calls
 
         print("calling tools ...", file=sys.stderr)
-        backlog = _backlog(folder / "calls.db")
-        yield from calls.measure(backlog, SIZE, cycles=100 if quick else 500, paced=10 if quick else 40)
+        backlogs = _backlog(folder / "calls.db"), _backlog(folder / "unsynced.db")
+        yield from calls.measure(*backlogs, SIZE, cycles=100 if quick else 500, paced=10 if quick else 40)
     if "verbs" in sections:
         from bench import verbs
 
         print("claiming without MCP ...", file=sys.stderr)
         yield from verbs.measure(folder, batches=10 if quick else 50)
+    if "growth" in sections:
+        from bench import growth
+
+        print("claiming from a large backlog ...", file=sys.stderr)
+        yield from growth.measure(folder)
 
 
 def _backlog(path: Path) -> Path:

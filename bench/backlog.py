@@ -12,9 +12,9 @@ from dibs_schema.inputs import NewFeature
 BATCH = 500
 
 
-def opened(path: Path) -> Database:
+def opened(path: Path, synchronous: str = "FULL") -> Database:
     """The backlog in `path`, opened in this process; to be closed by the caller."""
-    return open_database(Settings.read({"db": str(path)}, environ={}))
+    return open_database(Settings.read({"db": str(path), "synchronous": synchronous}, environ={}))
 
 
 def make(path: Path, size: int) -> Path:
@@ -22,7 +22,7 @@ def make(path: Path, size: int) -> Path:
     database = opened(path)
     for start in range(0, size, BATCH):
         batch = [_feature(number) for number in range(start, min(start + BATCH, size))]
-        database.write_now(lambda tx, batch=batch: create_bulk(tx, "planner", batch))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+        database.write_now(lambda tx, batch=batch: create_bulk(tx, "planner", batch))  # type: ignore[misc]
     database.close(5)
     return path
 
@@ -32,5 +32,7 @@ def _feature(number: int) -> NewFeature:
         category=f"area {number % 12}",
         name=f"Feature {number} does one thing that users asked for",
         description="As a user I want this to work, so that I can go on with what I came for. " * 6,
-        steps=[f"Step {step}: open the page, act as described, and check what is shown" for step in range(1, 6)],
+        steps=[
+            f"Step {step}: open the page, act as described, and check what is shown" for step in range(1, 6)
+        ],
     )

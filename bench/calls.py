@@ -15,7 +15,6 @@ BOUND = 1.0
 CLAIM = "feature_claim_and_get"
 BRIEF = "feature_mark_in_progress"
 TOOLS = (CLAIM, BRIEF, "feature_mark_passing", "feature_heartbeat", "feature_get_stats", "feature_search")
-
 SETTLE = 0.0005
 """Seconds after each answer, in which a server ends what it still does for that call."""
 PAUSE = 0.3
@@ -42,21 +41,34 @@ class Costs:
         return answer
 
 
-def measure(backlog: Path, size: int, cycles: int, paced: int) -> list[Figure]:
-    """Alternate calls to both servers: so many cycles over all tools, then so many claims with pauses."""
-    with Server(dibs(backlog)) as server, Server(NOOP) as stock:
-        server.initialize()
-        stock.initialize()
-        for costs, yardstick, rounds in ((Costs(server), Costs(stock), WARM_UP), (Costs(server), Costs(stock), cycles)):
-            for last in range(size, size - rounds, -1):
-                for _ in _cycle(costs, last):
-                    yardstick.call("noop", {})
-            size -= rounds
+def measure(backlog: Path, unsynced: Path, size: int, cycles: int, paced: int) -> list[Figure]:
+    """Alternate calls to the servers: so many cycles over all tools, then so many claims with pauses.
+
+    The backlog `unsynced` is served with synchronous=NORMAL: what a claim costs without the disk's part.
+    """
+    with (
+        Server(dibs(backlog)) as server,
+        Server([*dibs(unsynced), "--synchronous", "NORMAL"]) as hasty,
+        Server(NOOP) as stock,
+    ):
+        for one in (server, hasty, stock):
+            one.initialize()
+        for last in range(size, size - WARM_UP - cycles, -1):
+            if last in (size, size - WARM_UP):  # what came before was to warm up
+                ours, theirs = Costs(server), Costs(stock)
+            for _ in _cycle(ours, last):
+                theirs.call("noop", {})
+        hurried = Costs(hasty)
+        for _ in range(cycles):  # a loop of its own, so that both servers are called equally often
+            _claim_and_pass(hurried, CLAIM, theirs, "beside unsynced")
         for _ in range(paced):
-            _claim_with_pause(costs, yardstick)
-    return [figure for tool in TOOLS for figure in _figures(costs, yardstick, tool, "noop")] + _figures(
-        costs, yardstick, "paced", "paced", f"{CLAIM} every {PAUSE:g} s"
-    )
+            time.sleep(PAUSE)
+            _claim_and_pass(ours, "paced", theirs, "paced")
+    return [
+        *(figure for tool in TOOLS for figure in _compared(ours, theirs, tool)),
+        *_compared(ours, theirs, "paced", f"{CLAIM} every {PAUSE:g} s", "paced"),
+        *_compared(hurried, theirs, CLAIM, f"{CLAIM}, not synced", "beside unsynced"),
+    ]
 
 
 def _cycle(costs: Costs, last: int) -> Iterator[None]:
@@ -78,17 +90,20 @@ def _cycle(costs: Costs, last: int) -> Iterator[None]:
     yield
 
 
-def _claim_with_pause(costs: Costs, yardstick: Costs) -> None:
-    time.sleep(PAUSE)
-    yardstick.call("noop", {}, "paced")
-    claimed = costs.call(CLAIM, {}, "paced")
+def _claim_and_pass(costs: Costs, label: str, theirs: Costs, yardstick: str) -> None:
+    theirs.call("noop", {}, yardstick)
+    claimed = costs.call(CLAIM, {}, label)
+    theirs.call("noop", {}, "between")
     done = {"feature_id": claimed["feature"]["id"], "claim_token": claimed["claim"]["token"]}
-    costs.call("feature_mark_passing", done)
+    costs.call("feature_mark_passing", done, "between")
 
 
-def _figures(costs: Costs, yardstick: Costs, ours: str, theirs: str, name: str | None = None) -> list[Figure]:
-    bound = BOUND if ours in (CLAIM, BRIEF) else None
+def _compared(
+    ours: Costs, theirs: Costs, label: str, name: str | None = None, yardstick: str = "noop"
+) -> list[Figure]:
+    bound = BOUND if name is None and label in (CLAIM, BRIEF) else None
+    title = name or label
     return [
-        Figure(f"{name or ours}, latency", costs.latency[ours], yardstick.latency[theirs], "us", bound),
-        Figure(f"{name or ours}, CPU", costs.processor[ours], yardstick.processor[theirs], "us", bound),
+        Figure(f"{title}, latency", ours.latency[label], theirs.latency[yardstick], "us", bound),
+        Figure(f"{title}, CPU", ours.processor[label], theirs.processor[yardstick], "us", bound),
     ]

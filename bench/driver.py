@@ -26,7 +26,7 @@ def dibs(database: Path) -> list[str]:
     return [sys.executable, "-m", "dibs", "serve", "--db", str(database)]
 
 
-class Failed(Exception):
+class Failed(Exception):  # noqa: N818 - it says what the call did
     """The server's answer is not the one that the benchmark needs."""
 
 
@@ -51,7 +51,12 @@ class Server:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("DIBS_")}
         self.spawned_at = time.perf_counter()
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0, env=environment
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
+            env=environment,
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -66,7 +71,9 @@ class Server:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:

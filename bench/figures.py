@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-SCALES = {"ms": 1e3, "us": 1e6, "MiB": 1 / 1024, "/s": 1.0}
+Unit = Literal["ms", "us", "MiB", "/s"]
+
+SCALES: dict[Unit, float] = {"ms": 1e3, "us": 1e6, "MiB": 1 / 1024, "/s": 1.0}
 """From seconds, KiB and numbers a second to what is printed."""
 
 
@@ -22,7 +24,7 @@ class Figure:
     name: str
     ours: Sequence[float]
     theirs: Sequence[float]
-    unit: Literal["ms", "us", "MiB", "/s"]
+    unit: Unit
     bound: float | None = None
 
     @property

@@ -9,7 +9,15 @@ from typing import Any
 
 from dibs.database.sqlite import driver
 
-PRAGMAS = ("busy_timeout = 5000", "synchronous = FULL", "foreign_keys = ON", "trusted_schema = OFF", "mmap_size = 0")
+PRAGMAS = (
+    "busy_timeout = 5000",
+    "synchronous = FULL",
+    "foreign_keys = ON",
+    "trusted_schema = OFF",
+    "mmap_size = 0",
+    "wal_autocheckpoint = 1000",
+    "journal_size_limit = 16777216",
+)
 
 CLAIM = """
 UPDATE features SET status = 'in_progress', attempts = attempts + 1, not_before = NULL, claim_token = :token,
@@ -24,7 +32,7 @@ WHERE status = 'pending' AND unmet_dependencies = 0
               AND queue.unmet_dependencies = 0
               AND (queue.not_before IS NULL OR queue.not_before <= :now OR queue.not_before > :now + 600)
               ORDER BY queue.skips, queue.priority, queue.id LIMIT 1)
-RETURNING *
+RETURNING id, category, name, description, steps, claim_token, lease_expires_at
 """
 
 EVENT = """
@@ -48,7 +56,7 @@ class RawClaims:
         now = time.time()
         given = {"token": secrets.token_hex(6), "holder": holder, "now": now, "reading": time.monotonic()}
         rows: list[tuple[Any, ...]] = execute(CLAIM, given).fetchall()
-        execute(EVENT, (rows[0][1], now, holder))
+        execute(EVENT, (rows[0][0], now, holder))
         execute("COMMIT")
         return rows[0]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.driver import NOOP, Server, dibs
-from bench.figures import Figure
+from bench.figures import Figure, Unit
 
 START_BOUND = 1.05
 MEMORY_BOUND = 1.4
@@ -34,14 +34,18 @@ def measure(folder: Path, warm: Path, runs: int) -> list[Figure]:
         cold.append(_start(dibs(folder / f"cold{run}.db"), "feature_claim_and_get"))
     for starts in (noop, ours, cold):
         del starts[0]  # it filled the page cache
+
+    def compared(name: str, what: str, starts: list[Start], unit: Unit, bound: float | None = None) -> Figure:
+        return Figure(name, _each(what, starts), _each(what, noop), unit, bound)
+
     return [
-        Figure("spawn to initialize, warm", _each("greeted", ours), _each("greeted", noop), "ms", START_BOUND),
-        Figure("spawn to initialize, no database yet", _each("greeted", cold), _each("greeted", noop), "ms"),
-        Figure("spawn to tools/list, warm", _each("listed", ours), _each("listed", noop), "ms"),
-        Figure("spawn to the first claim, warm", _each("called", ours), _each("called", noop), "ms"),
-        Figure("spawn to the first claim, no database yet", _each("called", cold), _each("called", noop), "ms"),
-        Figure("RSS after the first claim", _each("resident", ours), _each("resident", noop), "MiB", MEMORY_BOUND),
-        Figure("PSS after the first claim", _each("proportional", ours), _each("proportional", noop), "MiB", MEMORY_BOUND),
+        compared("spawn to initialize, warm", "greeted", ours, "ms", START_BOUND),
+        compared("spawn to initialize, no database yet", "greeted", cold, "ms"),
+        compared("spawn to tools/list, warm", "listed", ours, "ms"),
+        compared("spawn to the first claim, warm", "called", ours, "ms"),
+        compared("spawn to the first claim, no database yet", "called", cold, "ms"),
+        compared("RSS after the first claim", "resident", ours, "MiB", MEMORY_BOUND),
+        compared("PSS after the first claim", "proportional", ours, "MiB", MEMORY_BOUND),
     ]
 
 

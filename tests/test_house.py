@@ -92,8 +92,6 @@ def beside_engines() -> list[Path]:
 def test_engines_are_named_inside_the_database_only(path: Path) -> None:
     """Nobody outside `database/` knows which engine is used, but for the listed places."""
     code = _without_words(path)
-    if dotted(path) == "dibs_schema.tables":  # a partial index takes its predicate under the engine's name
-        code = code.replace("ENGINES_WITH_PARTIAL_INDEXES = ('sqlite', 'postgresql')", "")
     assert not re.search(r"sqlite|postgres|psycopg", code, re.IGNORECASE), f"{dotted(path)} names an engine"
 
 

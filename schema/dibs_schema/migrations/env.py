@@ -2,10 +2,13 @@
 
 from alembic import context
 
-from dibs_schema.tables import metadata
+from dibs_schema.migrations.predicates import metadata_for
 
 connection = context.config.attributes["connection"]
 context.configure(
-    connection=connection, target_metadata=metadata, transaction_per_migration=False, render_as_batch=False
+    connection=connection,
+    target_metadata=metadata_for(connection.dialect.name),
+    transaction_per_migration=False,
+    render_as_batch=False,
 )
 context.run_migrations()

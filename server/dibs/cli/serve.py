@@ -25,8 +25,8 @@ from dibs.cli.options import say_refusals, settings_options
 )
 @say_refusals
 def serve(**flags: Any) -> None:
-    """Serve the backlog to one MCP client over stdio, until its input ends."""
-    gc.disable()  # what is loaded now lives to the end; collecting while loading only costs time
+    """Serve the backlog to an MCP client over stdio."""
+    gc.disable()  # collecting while loading only costs time; the server enables it when it is warm
     from dibs.database import open_database
     from dibs.settings import Settings
     from dibs.tools.server import DibsServer
@@ -34,6 +34,4 @@ def serve(**flags: Any) -> None:
 
     settings = Settings.read(flags)
     server = DibsServer(open_database(settings), settings, new_session())
-    gc.enable()
-    gc.freeze()
     server.run("stdio")

@@ -57,6 +57,7 @@ class Connection:
         self.session = session
         self.closing = anyio.Event()
         self._issued: dict[int, list[Issued]] = defaultdict(list)
+        self._by_token: dict[str, Issued] = {}
         self._reaped_at = 0.0
 
     # -- who calls --------------------------------------------------------------------------------
@@ -87,7 +88,8 @@ class Connection:
     def remember(self, feature: int, token: str, name: str) -> None:
         """Remember a token, so that the holder may leave it out where that is unambiguous."""
         if all(one.token != token for one in self._issued[feature]):
-            self._issued[feature].append(Issued(token, name, time.monotonic()))
+            issued = self._by_token[token] = Issued(token, name, time.monotonic())
+            self._issued[feature].append(issued)
 
     def token(self, feature: int, given: str | None, move: Kind) -> str | None:
         """The token that a call on `feature` carries: the one sent, or the only one it can mean.
@@ -137,11 +139,10 @@ class Connection:
         return answer
 
     def _mark(self, token: str | None, *, lost: bool = False, ended_by: Kind | None = None) -> None:
-        for claims in self._issued.values():
-            for one in claims:
-                if one.token == token:
-                    one.lost |= lost
-                    one.ended_by = one.ended_by or ended_by
+        one = self._by_token.get(token) if token is not None else None
+        if one is not None:
+            one.lost |= lost
+            one.ended_by = one.ended_by or ended_by
 
     # -- leases -----------------------------------------------------------------------------------
 
@@ -202,7 +203,7 @@ class Connection:
 
     async def end(self) -> None:
         """Give every claim back and close the database, in about half a second or not at all."""
-        if any(one.live for claims in self._issued.values() for one in claims):
+        if any(one.live for one in self._by_token.values()):
             from dibs.verbs.leases import release_session
 
             try:

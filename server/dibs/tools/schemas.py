@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core.core_schema import WithDefaultSchema
 
 from dibs_schema.answers import Answer
 from dibs_schema.refusals import all_codes
+
+
+class _WithoutDefaults(GenerateJsonSchema):
+    """Spares the work of writing down defaults, which `_slim` would drop."""
+
+    def default_schema(self, schema: WithDefaultSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
 
 TOLD_LENGTH = 12
 TOLD_NUMBER = 1_000_000
@@ -17,7 +28,7 @@ TOLD_NUMBER = 1_000_000
 
 def input_schema(arguments: type[BaseModel]) -> dict[str, Any]:
     """A tool's parameters: no titles, no null alternatives, definitions in their place."""
-    schema = arguments.model_json_schema(by_alias=True)
+    schema = arguments.model_json_schema(by_alias=True, schema_generator=_WithoutDefaults)
     definitions = schema.pop("$defs", {})
     slim = _slim(schema, definitions)
     assert isinstance(slim, dict)
@@ -47,8 +58,9 @@ def output_schema(answers: Sequence[type[Answer]]) -> dict[str, Any]:
     return {"type": "object", "anyOf": [*(_answer_schema(one) for one in answers), refusal]}
 
 
+@cache
 def _answer_schema(answer: type[Answer]) -> dict[str, Any]:
-    schema = answer.model_json_schema(mode="serialization")
+    schema = answer.model_json_schema(mode="serialization", schema_generator=_WithoutDefaults)
     definitions = schema.pop("$defs", {})
     slim = _slim(schema, definitions)
     assert isinstance(slim, dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -124,7 +125,8 @@ class DibsServer(MCPServer[Connection]):
     async def warm_up(self) -> None:
         """Build the tools and open the database, so that the first call finds both ready.
 
-        What keeps the database from opening is told by the calls that need it.
+        What keeps the database from opening is told by the calls that need it. What was loaded by then
+        lives to the end, so the garbage collector need never look at it.
         """
         self._tools = await anyio.to_thread.run_sync(_build, self._settings)
         self._built.set()
@@ -132,6 +134,8 @@ class DibsServer(MCPServer[Connection]):
             await self._connection.database.warm_up()
         except Refusal as refusal:
             logger.error("%s", refusal)  # noqa: TRY400 - its words are meant for a person
+        gc.freeze()
+        gc.enable()
 
     async def _catalogue(self) -> dict[str, Tool]:
         await self._built.wait()

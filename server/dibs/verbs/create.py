@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import bindparam, func, insert, literal_column, select, update
 
 from dibs.database.transaction import Transaction
 from dibs.verbs.guards import F, in_project
@@ -15,7 +15,7 @@ from dibs_schema.answers import Created
 from dibs_schema.inputs import NewFeature
 from dibs_schema.refusals import InvalidInput, NotFound, TooManyDependencies, WouldCycle
 from dibs_schema.status import SATISFIED, Kind, Status
-from dibs_schema.tables import dependencies, features, projects
+from dibs_schema.tables import BELOW_EVERY_PRIORITY, dependencies, features, projects
 
 _take_numbers = (
     update(projects)
@@ -24,7 +24,7 @@ _take_numbers = (
     .returning(projects.c.next_feature_id)
 )
 _greatest_priority = select(func.coalesce(func.max(F.priority), 0)).where(
-    in_project(), F.priority.is_not(None)
+    in_project(), F.priority > literal_column(str(BELOW_EVERY_PRIORITY))
 )
 _statuses = select(F.id, F.status).where(in_project(), F.id.in_(bindparam("ids", expanding=True)))
 

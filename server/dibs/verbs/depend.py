@@ -40,17 +40,17 @@ _count_more = (
 )
 
 # Everything that `start` depends on, over any number of edges. UNION drops what was met before.
-_seed = select(bindparam("start").label("id")).cte("reached", recursive=True)
+_seed = select(bindparam("project").label("project_id"), bindparam("start").label("id")).cte(
+    "reached", recursive=True
+)
 _reached = _seed.union(
-    select(_D.dependency_id)
-    .join(_seed, _D.feature_id == _seed.c.id)
-    .where(_D.project_id == bindparam("project"))
+    select(_D.project_id, _D.dependency_id).join(
+        _seed, (_D.project_id == _seed.c.project_id) & (_D.feature_id == _seed.c.id)
+    )
 )
 _reaches = select(func.count()).select_from(_reached).where(_reached.c.id == bindparam("feature"))
-_edges_below = (
-    select(_D.feature_id, _D.dependency_id)
-    .join(_reached, _D.feature_id == _reached.c.id)
-    .where(_D.project_id == bindparam("project"))
+_edges_below = select(_D.feature_id, _D.dependency_id).join(
+    _reached, (_D.project_id == _reached.c.project_id) & (_D.feature_id == _reached.c.id)
 )
 
 SHOWN_PATH = 50

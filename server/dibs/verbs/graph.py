@@ -21,12 +21,14 @@ DEEPEST = 50
 
 # What a root depends on, nearest first; a feature that is met again at another depth is dropped above.
 _seed = select(
-    bindparam("root", type_=Integer).label("id"), bindparam("zero", type_=Integer).label("depth")
+    bindparam("project", type_=Integer).label("project_id"),
+    bindparam("root", type_=Integer).label("id"),
+    bindparam("zero", type_=Integer).label("depth"),
 ).cte("near", recursive=True)
 _near = _seed.union(
-    select(_D.dependency_id, _seed.c.depth + 1)
-    .join(_seed, _D.feature_id == _seed.c.id)
-    .where(_D.project_id == bindparam("project"), _seed.c.depth < bindparam("deepest"))
+    select(_D.project_id, _D.dependency_id, _seed.c.depth + 1)
+    .join(_seed, (_D.project_id == _seed.c.project_id) & (_D.feature_id == _seed.c.id))
+    .where(_seed.c.depth < bindparam("deepest"))
 )
 _reached = select(_near.c.id, func.min(_near.c.depth).label("depth")).group_by(_near.c.id).subquery("reached")
 _below = (

@@ -13,11 +13,11 @@ from dibs.verbs.outcome import ending
 from dibs.verbs.refuse import refuse_move
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.status import Kind, Status
-from dibs_schema.tables import features
+from dibs_schema.tables import BELOW_EVERY_PRIORITY, features
 
 _all = features.alias("everything")
 _last = select(func.coalesce(func.max(_all.c.priority), literal_column("0")) + 1).where(
-    in_project(_all), _all.c.priority.is_not(None)
+    in_project(_all), _all.c.priority > literal_column(str(BELOW_EVERY_PRIORITY))
 )
 
 _behind: dict[Any, Any] = {

@@ -135,8 +135,7 @@ def upgrade() -> None:
         "features",
         ["project_id", "priority"],
         unique=False,
-        sqlite_where=sa.text("priority IS NOT NULL"),
-        postgresql_where=sa.text("priority IS NOT NULL"),
+        sqlite_where=sa.text("priority > -1000000000000"),
     )
     op.create_index(
         "features_ready_by_priority",
