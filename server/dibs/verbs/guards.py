@@ -71,6 +71,11 @@ def among(column: ColumnElement[str], values: Iterable[str]) -> ColumnElement[bo
     return column.in_([literal_column(f"'{value}'") for value in values])
 
 
+def resting() -> ColumnElement[bool]:
+    """Waiting for a person or a planner, or off the board: what the index of those holds."""
+    return among(F.status, (Status.NEEDS_HUMAN, Status.STUCK, Status.ARCHIVED))
+
+
 def unblocked(table: FromClause = features) -> ColumnElement[bool]:
     """Pending, with no unmet dependency: what the queue's index holds."""
     return is_(Status.PENDING, table) & (table.c.unmet_dependencies == literal_column("0"))

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import bindparam, select, update
 
 from dibs.database.transaction import Row, Transaction
-from dibs.verbs.guards import F, held, in_project, is_, literal, this
+from dibs.verbs.guards import F, held, in_project, is_, literal, resting, this
 from dibs.verbs.journal import record
 from dibs.verbs.outcome import ending
 from dibs.verbs.refuse import find, refuse_move
@@ -70,7 +70,7 @@ _open = (
         & (events.c.feature_id == F.id)
         & (events.c.kind == Kind.ASK.value),
     )
-    .where(in_project(), is_(Status.NEEDS_HUMAN))
+    .where(in_project(), resting(), is_(Status.NEEDS_HUMAN))
     .order_by(F.id, events.c.id)
 )
 

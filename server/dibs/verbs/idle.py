@@ -8,12 +8,11 @@ from sqlalchemy import bindparam, func, select
 
 from dibs.database.prepared import hot
 from dibs.database.transaction import Transaction
-from dibs.verbs.guards import F, among, backed_off, in_project, is_, leased, ready, unblocked
+from dibs.verbs.guards import F, backed_off, in_project, is_, leased, ready, resting, unblocked
 from dibs_schema.answers import Counts, Idle, IdleState
 from dibs_schema.status import Status
 from dibs_schema.tables import projects
 
-RESTING = (Status.NEEDS_HUMAN, Status.STUCK, Status.ARCHIVED)
 LONGEST_RETRY = 60
 """Seconds; a lease that is renewed says little about when its feature is free."""
 
@@ -24,9 +23,7 @@ _counted = {
     "passing": hot(select(func.count()).where(in_project(), is_(Status.PASSING))),
 }
 _resting = hot(
-    select(F.status, func.count().label("n"))
-    .where(in_project(), among(F.status, RESTING), F.id > 0)
-    .group_by(F.status)
+    select(F.status, func.count().label("n")).where(in_project(), resting(), F.id > 0).group_by(F.status)
 )
 _all = hot(select(projects.c.next_feature_id - 1).where(projects.c.id == bindparam("project")))
 _by_status_there = (

@@ -136,6 +136,7 @@ def upgrade() -> None:
         ["project_id", "priority"],
         unique=False,
         sqlite_where=sa.text("priority > -1000000000000"),
+        postgresql_where=sa.text("priority > -1000000000000"),
     )
     op.create_index(
         "features_ready_by_priority",
