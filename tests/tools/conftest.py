@@ -1,0 +1,52 @@
+"""One server for each module of tests, with a look of the test's own at its database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from mcp.types import CallToolResult, TextContent
+
+from dibs.client import Client, server_command
+from dibs.database import Database, open_database
+from dibs.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    """The event loop that the server runs on."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+def shared_db(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The file that the module's server serves."""
+    return str(tmp_path_factory.mktemp("tools") / "features.db")
+
+
+@pytest.fixture(scope="module")
+async def server(shared_db: str, anyio_backend: str) -> AsyncIterator[Client]:
+    """A client of a server with every tool, shared by the tests of one module."""
+    async with Client.start(server_command("--db", shared_db)) as client:
+        await client.call("feature_get_stats")  # the database is there
+        yield client
+
+
+@pytest.fixture(scope="module")
+def backlog(shared_db: str, server: Client) -> Iterator[Database]:
+    """The shared server's database, opened by the test to set the stage and to see what is in it."""
+    opened = open_database(Settings(db=shared_db))
+    yield opened
+    opened.close(patience=5)
+
+
+def both_channels(result: CallToolResult) -> dict[str, Any]:
+    """An answer's data, after checking that structured content and text carry the same."""
+    (content,) = result.content
+    assert isinstance(content, TextContent)
+    data: dict[str, Any] | None = result.structured_content
+    assert data is not None
+    assert content.text == json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return data

@@ -1,0 +1,360 @@
+"""Answers stay within their budgets in the worst case, and cursors lead over everything exactly once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from itertools import cycle, islice
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from dibs.client import Client
+from dibs.database import Database
+from dibs.verbs import human, leases, note, outcome
+from dibs.verbs.create import create_bulk
+from dibs.verbs.intake import import_features
+from dibs.verbs.regression import take_for_regression
+from dibs_schema.inputs import EvidenceFields, HumanField
+from dibs_schema.status import Status
+from dibs_schema.tables import projects
+from tools.conftest import both_channels
+from verbs.stage import Placed, add, alter, board, imported, journal, named, new, place, rule, take
+
+pytestmark = pytest.mark.anyio
+
+ACKNOWLEDGEMENT = 250
+ROW_BESIDE_NAME = 160
+HAND_OVER = 4_000
+REST_OF_A_CLAIM = 600
+ANSWER = 10_000
+
+ALPHABETS = ["x", '"', "\\", "é", "😀", "a\n", "<b>&'"]
+"""What texts are made of: some take more room as JSON, some as bytes."""
+
+EACH = pytest.mark.parametrize(
+    "letters", ALPHABETS, ids=["plain", "quotes", "backslashes", "accents", "emoji", "lines", "markup"]
+)
+
+
+def words(letters: str, length: int) -> str:
+    """A text of so many characters, which begins and ends visibly."""
+    return "a" + "".join(islice(cycle(letters), length - 2)) + "z"
+
+
+def octets(data: Any) -> int:
+    """How many bytes the data takes as compact JSON."""
+    return len(json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode())
+
+
+async def ask(server: Client, tool: str, **arguments: Any) -> dict[str, Any]:
+    """An answer, which must not be a refusal nor longer than any answer may be."""
+    result = await server.call_raw(tool, arguments)
+    data = both_channels(result)
+    assert not result.is_error, data
+    characters = len(json.dumps(data, ensure_ascii=False, separators=(",", ":")))
+    assert characters <= ANSWER, f"{tool} answered {characters} characters"
+    return data
+
+
+@pytest.fixture(scope="module", autouse=True)
+def a_large_project(backlog: Database) -> None:
+    """Ids of seven digits, and rules that let a feature fail often."""
+    statement = update(projects).values(next_feature_id=1_000_001)
+    backlog.write_now(lambda tx: tx.run(statement.where(projects.c.id == tx.project.id)))
+    rule(backlog, max_failures=1_000, max_attempts=1_000, max_skips=1_000)
+
+
+# -- acknowledgements ---------------------------------------------------------------------------------
+
+
+def _held(backlog: Database) -> dict[str, Any]:
+    on = place(backlog, Status.IN_PROGRESS, priority=-(10**9))
+    return {"feature_id": on.id, "claim_token": on.token}
+
+
+def _held_by_many(backlog: Database) -> dict[str, Any]:
+    held = _held(backlog)
+    add(backlog, 15, dependencies=[held["feature_id"]])
+    return held
+
+
+def _skipped_often(backlog: Database) -> dict[str, Any]:
+    held = _held(backlog)
+    (last,) = add(backlog, priority=10**9 - 1)
+    alter(backlog, held["feature_id"], skips=900, failures=900, attempts=900)
+    assert last
+    return held
+
+
+def _twenty_others(backlog: Database) -> dict[str, Any]:
+    feature = add(backlog, dependencies=add(backlog, 20))[0]
+    return {"feature_id": feature, "dependency_ids": add(backlog, 20)}
+
+
+def _stuck(backlog: Database) -> dict[str, Any]:
+    (feature,) = add(backlog)
+    alter(backlog, feature, status="stuck")
+    return {"feature_id": feature}
+
+
+PROOF = {
+    "summary": words("x", 2_000),
+    "commands": [{"command": "pytest", "exit_code": 0}] * 20,
+    "commit": "c" * 100,
+}
+TEXTS = {"category": "c", "name": "n", "description": "d", "steps": ["s"], "priority": 10**9}
+FIELDS = [{"id": f"field-{n}", "label": words("x", 200)} for n in range(10)]
+
+ACKNOWLEDGED: list[tuple[str, Callable[[Database], dict[str, Any]], dict[str, Any]]] = [
+    ("feature_mark_in_progress", lambda backlog: {"feature_id": add(backlog)[0]}, {"agent": words("x", 100)}),
+    ("feature_heartbeat", _held, {"note": words("x", 2_000)}),
+    ("feature_clear_in_progress", _skipped_often, {}),
+    ("feature_mark_passing", _held_by_many, {"evidence": PROOF}),
+    ("feature_mark_failing", _skipped_often, {"reason": words("x", 2_000)}),
+    ("feature_skip", _skipped_often, {"reason": words("x", 2_000)}),
+    ("feature_request_human_input", _held, {"prompt": words("x", 2_000), "fields": FIELDS}),
+    (
+        "feature_answer_human_input",
+        lambda backlog: {"feature_id": place(backlog, Status.NEEDS_HUMAN).id},
+        {"answers": {"colour": "red"}},
+    ),
+    ("feature_add_note", lambda backlog: {"feature_id": add(backlog)[0]}, {"text": words("x", 2_000)}),
+    ("feature_update", _stuck, TEXTS | {"retry": True, "archived": True}),
+    ("feature_set_dependencies", _twenty_others, {}),
+]
+
+
+@pytest.mark.parametrize(
+    ("tool", "arrange", "arguments"), ACKNOWLEDGED, ids=[case[0] for case in ACKNOWLEDGED]
+)
+async def test_an_acknowledgement_is_short(
+    server: Client,
+    backlog: Database,
+    tool: str,
+    arrange: Callable[[Database], dict[str, Any]],
+    arguments: dict[str, Any],
+) -> None:
+    """What a move answers takes at most 250 bytes, however much it changed or was told."""
+    answer = await ask(server, tool, **arrange(backlog), **arguments)
+    assert octets(answer) <= ACKNOWLEDGEMENT, answer
+
+
+async def test_what_was_created_is_told_in_ids(server: Client) -> None:
+    """A thousand new features are acknowledged by their ids alone."""
+    feature = {"category": "c", "name": "n", "description": "d", "steps": ["s"]}
+    answer = await ask(server, "feature_create_bulk", features=[feature] * 1_000)
+    assert answer["count"] == len(answer["ids"]) == 1_000
+
+
+# -- rows ---------------------------------------------------------------------------------------------
+
+
+def _rows(backlog: Database, letters: str) -> list[int]:
+    """Features whose rows are as long as can be: held, backing off, waiting for many, and asking."""
+    texts: dict[str, Any] = {
+        "name": words(letters, 255),
+        "category": words(letters, 100),
+        "priority": -(10**9),
+    }
+    needed = add(backlog, 8, **texts)
+    waiting = add(backlog, dependencies=needed, **texts)
+    (held,) = add(backlog, **texts)
+    take(backlog, named(words(letters, 90) + str(held)), held)
+    now = backlog.write_now(lambda tx: tx.now)
+    alter(backlog, needed[0], not_before=now + 500)
+    asking = place(backlog, Status.NEEDS_HUMAN, **texts).id
+    return [*needed, *waiting, held, asking]
+
+
+@EACH
+async def test_a_row_is_short_beside_its_name(server: Client, backlog: Database, letters: str) -> None:
+    """A row of any list takes at most 160 bytes and its name."""
+    ids = _rows(backlog, letters)
+    listed = [
+        (await ask(server, "feature_get_summary", feature_ids=ids[-6:]))["features"],
+        (await ask(server, "feature_search", category=words(letters, 100), limit=20))["features"],
+        (await ask(server, "feature_get_blocked", limit=100))["features"],
+        (await ask(server, "feature_get_ready", limit=50))["features"],
+    ]
+    for row in [row for rows in listed for row in rows]:
+        assert octets(row) - octets(row["name"]) <= ROW_BESIDE_NAME, row
+
+
+# -- claims -------------------------------------------------------------------------------------------
+
+
+def _worst(backlog: Database, letters: str) -> int:
+    """A feature with the longest text and hand-over that the bounds allow, ready to be claimed."""
+    said = partial(words, letters)
+    proof = EvidenceFields.model_validate({"summary": said(2_000), "commit": said(100)})
+    base = [new(said(255), category=said(100)) for _ in range(20)]
+    needed = backlog.write_now(partial(create_bulk, by=said(100), batch=base)).ids
+    for one in needed:
+        token = take(backlog, named(f"{said(80)}{one}"), one).claim.token
+        backlog.write_now(partial(outcome.mark_passing, by="a", feature=one, token=token, evidence=proof))
+    texts: dict[str, Any] = {"category": said(100), "description": said(20_000), "steps": [said(2_000)] * 100}
+    (feature,) = add(backlog, name=said(255), dependencies=needed, **texts)
+    alter(backlog, feature, reference=f"{said(240)}{feature}")
+    agent = named(f"{said(80)}{feature}")
+    for _ in range(4):
+        alter(backlog, feature, not_before=None)
+        token = take(backlog, agent, feature).claim.token
+        for _ in range(3):
+            backlog.write_now(partial(leases.heartbeat, feature=feature, token=token, note=said(2_000)))
+        backlog.write_now(
+            partial(outcome.mark_failing, by=agent.name, feature=feature, reason=said(2_000), token=token)
+        )
+    backlog.write_now(partial(note.add_note, by=agent.name, feature=feature, note=said(2_000)))
+    alter(backlog, feature, not_before=None)
+    token = take(backlog, agent, feature).claim.token
+    fields = [HumanField(id="f" * 60 + str(n), label=said(200)) for n in range(10)]
+    request = human.new_request(said(2_000), fields)
+    backlog.write_now(
+        partial(human.request_human_input, by=agent.name, feature=feature, token=token, request=request)
+    )
+    answers = {field.id: said(5_000) for field in fields}
+    backlog.write_now(partial(human.answer_feature, by=said(100), feature=feature, answers=answers))
+    return feature
+
+
+OWN = ("name", "description", "steps")
+
+
+@EACH
+async def test_a_claim_is_its_text_and_a_short_hand_over(
+    server: Client, backlog: Database, letters: str
+) -> None:
+    """A claim brings the feature's own text, 4,000 bytes of what others left, and 600 of the rest."""
+    feature = _worst(backlog, letters)
+    answer = await ask(
+        server, "feature_claim_and_get", feature_id=feature, agent=words(letters, 90) + str(feature)
+    )
+    work = answer["feature"]
+    assert (
+        len(json.dumps([work["description"], *work["steps"]], ensure_ascii=False))
+        <= 5_000 + 2 * len(work["steps"]) + 10
+    )
+    own = sum(octets(work[name]) for name in OWN)
+    assert octets(answer) - own <= HAND_OVER + REST_OF_A_CLAIM
+    assert len(work["dependencies"]) == 20
+    assert {"failures", "notes", "human_answer", "next_cursor"} <= work.keys()
+
+
+@EACH
+async def test_a_look_at_the_worst_feature_fits_an_answer(
+    server: Client, backlog: Database, letters: str
+) -> None:
+    """Reading a feature with everything that the bounds allow stays within one answer, as each page does."""
+    feature = _worst(backlog, letters)
+    page = await ask(server, "feature_get_by_id", feature_id=feature)
+    parts = [page["description"], *page.get("steps", [])]
+    while "next_cursor" in page:
+        cursor = page["next_cursor"]
+        page = await ask(server, "feature_get_by_id", feature_id=feature, cursor=cursor)
+        pieces = ([page["description"]] if "description" in page else []) + page.get("steps", [])
+        if not cursor.endswith(":0"):
+            parts[-1] += pieces.pop(0)
+        parts += pieces
+    assert parts == [words(letters, 20_000)] + [words(letters, 2_000)] * 100
+
+
+@EACH
+async def test_a_history_fits_its_answers(server: Client, backlog: Database, letters: str) -> None:
+    """The events of the worst feature come in pages that fit, each event once, the newest first."""
+    feature = _worst(backlog, letters)
+    kinds: list[str] = []
+    cursor: dict[str, str] = {}
+    while True:
+        page = await ask(server, "feature_get_history", feature_id=feature, limit=100, **cursor)
+        kinds += [event["kind"] for event in page["events"]]
+        if "next_cursor" not in page:
+            break
+        cursor = {"cursor": page["next_cursor"]}
+    assert kinds == [event["kind"] for event in reversed(journal(backlog, feature))]
+    assert len(kinds) == page["total"]
+
+
+@EACH
+async def test_regression_tests_fit_an_answer(server: Client, backlog: Database, letters: str) -> None:
+    """Ten passing features with long texts are handed out in one answer that fits, or fewer."""
+    texts: dict[str, Any] = {"description": words(letters, 20_000), "steps": [words(letters, 2_000)] * 5}
+    batch = [imported(f"{letters}-{n}", status=Status.PASSING, **texts) for n in range(10)]
+    backlog.write_now(lambda tx: take_for_regression(tx, 1_000))
+    ids = backlog.write_now(lambda tx: import_features(tx, batch))
+    answer = await ask(server, "feature_get_for_regression", limit=10)
+    assert answer["features"][0]["id"] == ids.first_id
+    reserved = [
+        row["id"]
+        for row in board(backlog)["features"]
+        if row["testing_until"] and row["id"] >= (ids.first_id or 0)
+    ]
+    assert [one["id"] for one in answer["features"]] == reserved
+
+
+# -- lists --------------------------------------------------------------------------------------------
+
+
+async def _every(server: Client, tool: str, **asked: Any) -> list[int]:
+    """The ids on all pages of a list, each page within its budget and telling the same total."""
+    page = await ask(server, tool, **asked)
+    ids = [row["id"] for row in page["features"]]
+    while "next_cursor" in page:
+        following = await ask(server, tool, cursor=page["next_cursor"], **asked)
+        assert following["total"] == page["total"]
+        page = following
+        ids += [row["id"] for row in page["features"]]
+    assert len(ids) == page["total"]
+    return ids
+
+
+@EACH
+async def test_lists_page_through_everything_once(server: Client, backlog: Database, letters: str) -> None:
+    """Pages of the longest rows fit, and following their cursors meets each row once, in order."""
+    category = f"paged {letters}"
+    texts: dict[str, Any] = {"category": category, "name": words(letters, 255)}
+    ids = add(backlog, 110, **texts)
+    blocked = add(backlog, 60, dependencies=ids[:6], **texts)
+    assert await _every(server, "feature_search", category=category, limit=100) == [*ids, *blocked]
+    everything = board(backlog)["features"]
+    ready = await _every(server, "feature_get_ready", limit=50)
+    assert len(set(ready)) == len(ready)
+    assert set(ids) <= set(ready) <= {row["id"] for row in everything if row["status"] == "pending"}
+    resting = await _every(server, "feature_get_blocked", limit=100)
+    assert resting == sorted(set(resting))
+    assert set(blocked) <= set(resting)
+
+
+@EACH
+async def test_fifty_summaries_fit_an_answer(server: Client, backlog: Database, letters: str) -> None:
+    """Fifty features with the longest names are told, with a cursor or in a form that fits."""
+    ids = add(backlog, 50, name=words(letters, 255), category=words(letters, 100))
+    answer = await ask(server, "feature_get_summary", feature_ids=ids)
+    assert [row["id"] for row in answer["features"]] == ids[: len(answer["features"])]
+
+
+@EACH
+@pytest.mark.parametrize("form", ["json", "mermaid"])
+async def test_the_graph_fits_an_answer(server: Client, backlog: Database, letters: str, form: str) -> None:
+    """A hundred nodes with long names, with and without edges, are cut to what fits, and the cut is told."""
+    needed = add(backlog, 20, name=words(letters, 255))
+    layers = [add(backlog, 100, name=words(letters, 255), dependencies=below) for below in ([], needed)]
+    rule(backlog, max_dependencies=100)
+    roots = [add(backlog, name=words(letters, 255), dependencies=layer)[0] for layer in layers]
+    rule(backlog, max_dependencies=20)
+    for root, total in zip(roots, (101, 121), strict=True):
+        answer = await ask(server, "feature_get_graph", root=root, limit=100, format=form)
+        assert (answer["total"], answer["cut"]) == (total, True)
+
+
+@EACH
+@pytest.mark.parametrize("by", ["category", "agent"])
+async def test_statistics_fit_an_answer(server: Client, backlog: Database, letters: str, by: str) -> None:
+    """However many categories or agents there are, and however long their names, the answer fits."""
+    for number in range(60):
+        on: Placed = place(backlog, Status.IN_PROGRESS, category=f"{number}{words(letters, 90)}")
+        alter(backlog, on.id, claimed_by=f"{number}{words(letters, 90)}")
+    answer = await ask(server, "feature_get_stats", by=by)
+    assert len(answer["groups"]) == 50

@@ -1,0 +1,298 @@
+"""What clients are told of the tools: kept as snapshots, small, in a fixed order, true, and by role."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it comes without types
+from mcp.types import Tool
+
+from dibs.client import Client, server_command
+from dibs.database import Database
+from dibs_schema.refusals import all_codes
+from dibs_schema.status import Status
+from tools.conftest import both_channels
+from verbs.stage import add, board, place
+
+pytestmark = pytest.mark.anyio
+
+SNAPSHOTS = Path(__file__).with_name("definitions")
+RENEW = "DIBS_TEST_RENEW"
+
+# Section 4 of the contract: each tool with its roles (c, t, p, v), in the order of the table.
+CONTRACT = {
+    "feature_claim_and_get": "c",
+    "feature_mark_in_progress": "c",
+    "feature_heartbeat": "c",
+    "feature_clear_in_progress": "cp",
+    "feature_mark_passing": "ct",
+    "feature_mark_failing": "ct",
+    "feature_skip": "c",
+    "feature_request_human_input": "c",
+    "feature_answer_human_input": "p",
+    "ask_user": "cp",
+    "feature_add_note": "ctp",
+    "feature_get_for_regression": "t",
+    "feature_create": "pc",
+    "feature_create_bulk": "p",
+    "feature_update": "p",
+    "feature_add_dependency": "p",
+    "feature_remove_dependency": "p",
+    "feature_set_dependencies": "p",
+    "feature_get_by_id": "ctpv",
+    "feature_get_summary": "ctpv",
+    "feature_search": "ctpv",
+    "feature_get_ready": "ctpv",
+    "feature_get_blocked": "ctpv",
+    "feature_get_graph": "pv",
+    "feature_get_history": "ctpv",
+    "feature_get_stats": "ctpv",
+}
+ROLES = {"coder": "c", "tester": "t", "planner": "p", "viewer": "v", "all": "ctpv"}
+
+
+@pytest.fixture(scope="module")
+async def tools(server: Client) -> dict[str, Tool]:
+    """Every definition as a client gets it, by name."""
+    return {tool.name: tool for tool in (await server.session.list_tools()).tools}
+
+
+def wire(tool: Tool) -> dict[str, Any]:
+    """A definition as it goes over the wire."""
+    return tool.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def size(tools: list[Tool]) -> int:
+    """Bytes of the definitions as a model gets them: without output schemas, which clients keep for themselves."""
+    shown = [{key: value for key, value in wire(tool).items() if key != "outputSchema"} for tool in tools]
+    return len(json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode())
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+async def test_a_definition_is_as_it_was(tools: dict[str, Tool], name: str) -> None:
+    """A change of a definition is a change of every client's prompt, so it is made on purpose."""
+    file = SNAPSHOTS / f"{name}.json"
+    now = wire(tools[name])
+    if os.environ.get(RENEW):
+        SNAPSHOTS.mkdir(exist_ok=True)
+        file.write_text(json.dumps(now, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    kept = json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+    assert now == kept, (
+        f"{name} has changed. If that is meant, renew {file.name}: run this file with {RENEW}=1."
+    )
+
+
+def test_no_snapshot_is_left_over() -> None:
+    """Each kept definition belongs to a tool."""
+    assert {file.stem for file in SNAPSHOTS.glob("*.json")} == CONTRACT.keys()
+
+
+async def test_the_order_is_that_of_the_contract(server: Client, tools: dict[str, Tool]) -> None:
+    """Tools are listed in one order, always, so that prompts can be cached."""
+    assert list(tools) == list(CONTRACT)
+    again = (await server.session.list_tools()).tools
+    assert [wire(tool) for tool in again] == [wire(tool) for tool in tools.values()]
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_a_role_has_its_tools_and_no_others(db: str, role: str) -> None:
+    """The tools of other roles are neither listed nor callable, and the definitions stay within their budget."""
+    mine = [name for name, roles in CONTRACT.items() if set(roles) & set(ROLES[role])]
+    async with Client.start(server_command("--db", db, "--role", role)) as client:
+        listed = (await client.session.list_tools()).tools
+        assert [tool.name for tool in listed] == mine
+        for name in CONTRACT.keys() - set(mine):
+            result = await client.call_raw(name, {})
+            error = both_channels(result)["error"]
+            assert (result.is_error, error["code"], error["tool"]) == (True, "forbidden", name)
+        assert size(listed) <= (7_500 if role == "coder" else 20_000)
+
+
+async def test_words_are_few(server: Client, tools: dict[str, Tool], shared_db: str) -> None:
+    """Descriptions and instructions stay below what clients cut, and the instructions name the database."""
+    instructions = server.session.instructions
+    assert instructions is not None
+    assert len(instructions) < 2_000
+    assert shared_db in instructions
+    assert "project default" in instructions
+    for tool in tools.values():
+        assert tool.description
+        assert len(tool.description) <= 4_096
+
+
+async def test_every_tool_has_a_title(tools: dict[str, Tool]) -> None:
+    """Titles are what people see; no two are the same."""
+    titles = [tool.title for tool in tools.values()]
+    assert all(titles)
+    assert len(set(titles)) == len(titles)
+
+
+async def test_the_hot_tools_are_loaded_at_once(tools: dict[str, Tool]) -> None:
+    """Three to five tools carry the mark by which clients load them without being asked."""
+    hot = [name for name, tool in tools.items() if (tool.meta or {}).get("anthropic/alwaysLoad") is True]
+    assert 3 <= len(hot) <= 5
+    assert {"feature_claim_and_get", "feature_mark_passing", "feature_mark_failing"} <= set(hot)
+
+
+async def test_every_output_schema_allows_a_refusal(tools: dict[str, Tool]) -> None:
+    """An answer is an object of one of several shapes, the last of which is a refusal with a known code."""
+    for name, tool in tools.items():
+        schema = tool.output_schema
+        assert schema is not None, name
+        Draft202012Validator.check_schema(schema)
+        assert schema.keys() == {"type", "anyOf"}, name
+        assert schema["type"] == "object"
+        error = schema["anyOf"][-1]["properties"]["error"]
+        assert set(error["properties"]["code"]["enum"]) == all_codes().keys()
+        assert set(error["required"]) == {"code", "message", "retryable"}
+
+
+async def test_the_parameters_are_closed_and_typed(tools: dict[str, Tool]) -> None:
+    """Every parameter has one type that all clients know, without references."""
+    for name, tool in tools.items():
+        Draft202012Validator.check_schema(tool.input_schema)
+        assert "$ref" not in json.dumps(tool.input_schema)
+        for parameter, schema in tool.input_schema["properties"].items():
+            assert "type" in schema, f"{name}.{parameter}"
+
+
+QUESTION = {"question": "Which?", "header": "Which", "options": ["one", "two"]}
+FEATURE = {"category": "core", "name": "a name", "description": "words", "steps": ["look"]}
+
+
+async def calls(server: Client, backlog: Database) -> dict[str, list[dict[str, Any]]]:
+    """For each tool, good arguments for every shape of its answer."""
+    held = [place(backlog, Status.IN_PROGRESS) for _ in range(7)]
+    tokens = [{"feature_id": on.id, "claim_token": on.token} for on in held]
+    waiting, stuck, asking = (
+        place(backlog, status).id for status in (Status.PENDING, Status.STUCK, Status.NEEDS_HUMAN)
+    )
+    passing, broken = place(backlog, Status.PASSING).id, place(backlog, Status.PASSING).id
+    one, two = add(backlog, 2)
+    asked = (await server.call("ask_user", questions=[QUESTION]))["question_id"]
+    fields = [{"id": "colour", "label": "Which colour?", "type": "select", "options": ["red", "blue"]}]
+    proof = {"summary": "seen", "commands": [{"command": "true", "exit_code": 0}], "commit": "abc"}
+    return {
+        "feature_claim_and_get": [{"feature_id": waiting}, {"category": "nothing of the kind"}],
+        "feature_mark_in_progress": [{"feature_id": one}],
+        "feature_heartbeat": [tokens[0] | {"note": "half done"}, tokens[0]],
+        "feature_clear_in_progress": [tokens[1], {"feature_id": held[6].id, "force": True}],
+        "feature_mark_passing": [tokens[2] | {"evidence": proof}, {"feature_id": passing}],
+        "feature_mark_failing": [
+            tokens[3] | {"reason": "broken"},
+            {"feature_id": broken, "reason": "broke"},
+        ],
+        "feature_skip": [tokens[4] | {"reason": "later"}],
+        "feature_request_human_input": [tokens[5] | {"prompt": "Which?", "fields": fields}],
+        "feature_answer_human_input": [
+            {"feature_id": asking, "answers": {"colour": "red"}},
+            {"question_id": asked, "answers": {"Which": "one"}},
+        ],
+        "ask_user": [{"questions": [QUESTION]}, {"question_id": asked}],
+        "feature_add_note": [{"feature_id": two, "text": "a note"}],
+        "feature_get_for_regression": [{"limit": 10}, {"limit": 10}],
+        "feature_create": [FEATURE],
+        "feature_create_bulk": [{"features": [FEATURE, FEATURE]}],
+        "feature_update": [{"feature_id": stuck, "retry": True}, {"feature_id": two, "name": "another"}],
+        "feature_add_dependency": [{"feature_id": stuck, "dependency_id": two}],
+        "feature_remove_dependency": [{"feature_id": stuck, "dependency_id": two}],
+        "feature_set_dependencies": [{"feature_id": stuck, "dependency_ids": [one, two]}],
+        "feature_get_by_id": [{"feature_id": on.id} for on in held] + [{"feature_id": stuck}],
+        "feature_get_summary": [{"feature_ids": [one, two, 999_999]}, {"feature_id": one}],
+        "feature_search": [{}, {"text": "no such text"}],
+        "feature_get_ready": [{}],
+        "feature_get_blocked": [{}],
+        "feature_get_graph": [{}, {"root": stuck, "format": "mermaid"}],
+        "feature_get_history": [{"feature_id": on.id} for on in held],
+        "feature_get_stats": [{}, {"by": "category"}, {"by": "agent"}],
+    }
+
+
+async def test_real_answers_and_refusals_fit_their_schemas(
+    server: Client, backlog: Database, tools: dict[str, Tool]
+) -> None:
+    """What each tool answers, and what it refuses with, validates against its own output schema."""
+    for name, wanted in (await calls(server, backlog)).items():
+        validator = Draft202012Validator(tools[name].output_schema or {})
+        for arguments in wanted:
+            result = await server.call_raw(name, arguments)
+            data = both_channels(result)
+            assert not result.is_error, f"{name} {arguments}: {data}"
+            validator.validate(data)
+            assert _nothings(data) == [], f"{name}: {data}"
+        refused = await server.call_raw(name, {"colour": "red"})
+        assert refused.is_error
+        validator.validate(both_channels(refused))
+
+
+MAY_BE_EMPTY = ("features", "counts")
+"""An empty list of features is news; a backlog without features has no counts."""
+
+
+def _nothings(data: Any, path: str = "") -> list[str]:
+    """Where an answer carries a null or an empty list, which should have been left out."""
+    if data is None or (data == [] and path.rpartition(".")[2] not in MAY_BE_EMPTY):
+        return [path]
+    if isinstance(data, dict):
+        return [found for key, value in data.items() for found in _nothings(value, f"{path}.{key}")]
+    if isinstance(data, list):
+        return [found for value in data for found in _nothings(value, f"{path}[]")]
+    return []
+
+
+async def test_what_says_that_it_only_reads_writes_nothing(
+    server: Client, backlog: Database, tools: dict[str, Tool]
+) -> None:
+    """A read-only tool leaves every row, and every tool that writes does not say that it only reads."""
+    good = await calls(server, backlog)
+    reading = [name for name, tool in tools.items() if tool.annotations and tool.annotations.read_only_hint]
+    for name in reading:
+        for arguments in good[name]:
+            before = board(backlog)
+            await server.call(name, **arguments)
+            assert board(backlog) == before, name
+    for name in CONTRACT.keys() - set(reading):
+        before = board(backlog)
+        for arguments in good[name]:
+            await server.call(name, **arguments)
+        assert board(backlog) != before, f"{name} could say that it only reads"
+
+
+TIMES = ("updated_at", "last_tested_at", "last_activity_at")
+
+
+async def test_what_says_that_it_is_repeatable_has_one_effect(
+    server: Client, backlog: Database, tools: dict[str, Tool]
+) -> None:
+    """Called again with the same arguments, an idempotent tool changes no row but for times, whatever it answers."""
+    good = await calls(server, backlog)
+    repeatable = [
+        name for name, tool in tools.items() if tool.annotations and tool.annotations.idempotent_hint
+    ]
+    assert repeatable
+    for name in repeatable:
+        for arguments in good[name]:
+            await server.call(name, **arguments)
+            first = _state(backlog)
+            await server.call_raw(name, arguments)
+            assert _state(backlog) == first, f"{name} {arguments}"
+
+
+def _state(backlog: Database) -> list[dict[str, Any]]:
+    rows = board(backlog)["features"]
+    return [{key: value for key, value in row.items() if key not in TIMES} for row in rows]
+
+
+async def test_what_takes_something_away_says_so(tools: dict[str, Tool]) -> None:
+    """Exactly the tools that overwrite or remove what others wrote are called destructive."""
+    destructive = {
+        name for name, tool in tools.items() if tool.annotations and tool.annotations.destructive_hint
+    }
+    assert destructive == {"feature_update", "feature_remove_dependency", "feature_set_dependencies"}
+    for tool in tools.values():
+        assert tool.annotations is not None
+        assert tool.annotations.read_only_hint or tool.annotations.destructive_hint is not None

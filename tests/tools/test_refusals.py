@@ -1,0 +1,383 @@
+"""Every refusal reaches the client with its code, in words for an agent, and changes nothing."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from dibs.client import Client, server_command
+from dibs.database import Database, file_driver, open_database
+from dibs.settings import Settings
+from dibs.verbs.leases import reap
+from dibs_schema.refusals import all_codes
+from dibs_schema.status import Status
+from tools.conftest import both_channels
+from verbs.stage import add, alter, board, depend, expire, named, place, rule, take, token_of
+
+pytestmark = pytest.mark.anyio
+
+Arguments = dict[str, Any]
+Arrange = Callable[[Client, Database], Awaitable[Arguments]]
+
+ELSEWHERE = {
+    "outcome_unknown": "PostgreSQL alone can leave a commit in doubt",
+    "disk_full": "tests/faults fills a real disk",
+    "unsafe_filesystem": "tests/faults reads mount tables",
+}
+"""The codes that are not reached here, and why."""
+
+LIBRARY = re.compile(
+    r"sqlite3|sqlalchemy|pydantic|alembic|traceback|errno|https?://|\.py\b|\bexception\b|\b0x[0-9a-f]{6}|validation error",
+    re.IGNORECASE,
+)
+"""Words that only a library would use."""
+
+CLAIM, PASS = "feature_claim_and_get", "feature_mark_passing"
+
+
+def refusal_in(result: Any, code: str, then: str) -> dict[str, Any]:
+    """The error in an answer, after checking everything that is promised of each."""
+    assert result.is_error
+    error = both_channels(result)["error"]
+    assert isinstance(error, dict)
+    assert error["code"] == code, error
+    assert error["retryable"] is all_codes()[code].retryable
+    assert then in error["message"], f"the next call is not named: {error['message']}"
+    assert len(str(error)) <= 2_000
+    assert not LIBRARY.search(str(error)), error
+    assert None not in error.values()
+    return error
+
+
+def at(status: Status) -> Arrange:
+    """A feature in a status, by its id."""
+
+    async def arrange(_: Client, backlog: Database) -> Arguments:
+        return {"feature_id": place(backlog, status).id}
+
+    return arrange
+
+
+async def nothing(_: Client, __: Database) -> Arguments:
+    """A feature that never was."""
+    return {"feature_id": 2_000_000_000}
+
+
+async def held_by_ada(_: Client, backlog: Database) -> Arguments:
+    (held,) = add(backlog)
+    take(backlog, named("ada the busy"), held)
+    (other,) = add(backlog)
+    return {"feature_id": other, "agent": "ada the busy"}
+
+
+async def backing_off(_: Client, backlog: Database) -> Arguments:
+    (feature,) = add(backlog)
+    alter(backlog, feature, not_before=backlog.write_now(lambda tx: tx.now) + 300)
+    return {"feature_id": feature}
+
+
+async def claimed_elsewhere(_: Client, backlog: Database) -> Arguments:
+    return {"feature_id": place(backlog, Status.IN_PROGRESS).id}
+
+
+async def lost_to_another(server: Client, backlog: Database) -> Arguments:
+    (feature,) = add(backlog)
+    mine = await server.call(CLAIM, feature_id=feature)
+    expire(backlog, feature)
+    backlog.write_now(reap)
+    token_of(backlog, feature, "grace")
+    return {"feature_id": feature, "claim_token": mine["claim"]["token"]}
+
+
+async def blocked(_: Client, backlog: Database) -> Arguments:
+    needed, waiting = add(backlog, 2)
+    depend(backlog, waiting, needed)
+    return {"feature_id": waiting}
+
+
+async def blocked_while_held(server: Client, backlog: Database) -> Arguments:
+    needed, waiting = add(backlog, 2)
+    token = (await server.call(CLAIM, feature_id=waiting))["claim"]["token"]
+    depend(backlog, waiting, needed)
+    return {"feature_id": waiting, "claim_token": token}
+
+
+async def around(_: Client, backlog: Database) -> Arguments:
+    needed, waiting = add(backlog, 2)
+    depend(backlog, waiting, needed)
+    return {"feature_id": needed, "dependency_id": waiting}
+
+
+async def to_itself(_: Client, backlog: Database) -> Arguments:
+    (feature,) = add(backlog)
+    return {"feature_id": feature, "dependency_id": feature}
+
+
+FEATURE = {"category": "core", "name": "a name", "description": "words", "steps": ["look"]}
+
+
+async def batch_around(_: Client, __: Database) -> Arguments:
+    return {"features": [FEATURE | {"depends_on_indices": [1]}, FEATURE | {"depends_on_indices": [0]}]}
+
+
+async def twenty_one(_: Client, backlog: Database) -> Arguments:
+    return {"feature_id": add(backlog)[0], "dependency_ids": add(backlog, 21)}
+
+
+async def used_key(server: Client, _: Database) -> Arguments:
+    await server.call("feature_create", **FEATURE, request_id="used before")
+    return FEATURE | {"name": "another", "request_id": "used before"}
+
+
+async def answered(server: Client, _: Database) -> Arguments:
+    options = ["one", "two"]
+    asked = await server.call("ask_user", questions=[{"question": "?", "header": "H", "options": options}])
+    await server.call("feature_answer_human_input", question_id=asked["question_id"], answers={"H": "one"})
+    return {"question_id": asked["question_id"], "cancel": True}
+
+
+async def nothing_asked(_: Client, backlog: Database) -> Arguments:
+    return {"feature_id": add(backlog)[0], "answers": {"colour": "red"}}
+
+
+def given(**arguments: Any) -> Arrange:
+    """Fixed arguments."""
+
+    async def arrange(_: Client, __: Database) -> Arguments:
+        return arguments
+
+    return arrange
+
+
+def also(arrange: Arrange, **arguments: Any) -> Arrange:
+    """The same with more arguments."""
+
+    async def more(server: Client, backlog: Database) -> Arguments:
+        return await arrange(server, backlog) | arguments
+
+    return more
+
+
+# The code, how to get there, the tool that refuses, and what its message names as the way on.
+CASES: list[tuple[str, Arrange, str, str]] = [
+    ("not_found", nothing, CLAIM, "feature_search"),
+    ("not_found", nothing, "feature_get_by_id", "feature_search"),
+    ("not_found", also(nothing, text="a note"), "feature_add_note", "feature_search"),
+    ("not_found", given(**FEATURE, dependencies=[2_000_000_000]), "feature_create", "feature_search"),
+    ("not_found", given(question_id=999), "ask_user", "ask_user"),
+    ("already_claimed", claimed_elsewhere, CLAIM, CLAIM),
+    ("already_claimed", claimed_elsewhere, "feature_mark_in_progress", CLAIM),
+    (
+        "already_claimed",
+        also(claimed_elsewhere, archived=True),
+        "feature_update",
+        "feature_clear_in_progress",
+    ),
+    ("already_holding", held_by_ada, CLAIM, "resume=true"),
+    ("already_passing", at(Status.PASSING), CLAIM, CLAIM),
+    ("already_passing", at(Status.PASSING), "feature_heartbeat", CLAIM),
+    ("not_claimed", at(Status.PENDING), PASS, CLAIM),
+    ("not_claimed", at(Status.PENDING), "feature_heartbeat", CLAIM),
+    ("not_claimed", also(at(Status.PENDING), force=True), "feature_clear_in_progress", CLAIM),
+    ("not_ready", backing_off, CLAIM, CLAIM),
+    ("claim_lost", lost_to_another, PASS, CLAIM),
+    ("claim_lost", lost_to_another, "feature_heartbeat", CLAIM),
+    ("claim_lost", also(lost_to_another, reason="broken"), "feature_mark_failing", CLAIM),
+    ("claim_lost", also(lost_to_another, reason="later"), "feature_skip", CLAIM),
+    ("claim_lost", lost_to_another, "feature_clear_in_progress", CLAIM),
+    ("token_required", claimed_elsewhere, PASS, "claim_token"),
+    ("token_required", also(claimed_elsewhere, reason="later"), "feature_skip", "resume=true"),
+    ("unmet_dependencies", blocked, CLAIM, CLAIM),
+    ("unmet_dependencies", blocked_while_held, PASS, CLAIM),
+    ("waiting_for_human", at(Status.NEEDS_HUMAN), CLAIM, "feature_answer_human_input"),
+    ("waiting_for_human", at(Status.NEEDS_HUMAN), PASS, "dibs answer"),
+    ("not_waiting_for_human", nothing_asked, "feature_answer_human_input", "dibs answer"),
+    ("not_waiting_for_human", answered, "feature_answer_human_input", "ask_user"),
+    ("stuck", at(Status.STUCK), CLAIM, "feature_update retry=true"),
+    ("stuck", at(Status.STUCK), PASS, "feature_update retry=true"),
+    ("archived", at(Status.ARCHIVED), CLAIM, "feature_update archived=false"),
+    ("archived", also(at(Status.ARCHIVED), reason="later"), "feature_skip", "feature_update archived=false"),
+    ("would_cycle", around, "feature_add_dependency", "feature_"),
+    ("would_cycle", to_itself, "feature_add_dependency", "feature_"),
+    ("would_cycle", batch_around, "feature_create_bulk", "feature_create_bulk"),
+    ("too_many_dependencies", twenty_one, "feature_set_dependencies", "dibs settings"),
+    ("invalid_input", given(feature_id="one"), CLAIM, "feature_id: "),
+    ("invalid_input", given(colour="red"), CLAIM, "It takes feature_id, category"),
+    (
+        "invalid_input",
+        given(features=[FEATURE, FEATURE | {"steps": ["a", 5]}]),
+        "feature_create_bulk",
+        "features[1].steps[1]: ",
+    ),
+    ("invalid_input", given(resume=True), CLAIM, "send agent"),
+    ("invalid_input", also(at(Status.PENDING), retry=True), "feature_update", "only a stuck feature"),
+    ("request_reused", used_key, "feature_create", "new request_id"),
+]
+
+
+@pytest.mark.parametrize(
+    ("code", "arrange", "tool", "then"), CASES, ids=[f"{case[0]} by {case[2]}" for case in CASES]
+)
+async def test_a_refusal_says_what_is_true_and_changes_nothing(
+    server: Client, backlog: Database, code: str, arrange: Arrange, tool: str, then: str
+) -> None:
+    """A refused call answers its code in both channels, names the way on, and leaves every row as it was."""
+    arguments = await arrange(server, backlog)
+    before = board(backlog)
+    error = refusal_in(await server.call_raw(tool, arguments), code, then)
+    assert board(backlog) == before
+    if code == "invalid_input":
+        assert error["field"]
+
+
+async def test_too_many_claims(db: str) -> None:
+    """A connection without a name is refused the seventeenth claim, with what it holds."""
+    async with Client.start(server_command("--db", db)) as client:
+        await client.call("feature_create_bulk", features=[FEATURE] * 17)
+        held = [(await client.call(CLAIM))["feature"]["id"] for _ in range(16)]
+        error = refusal_in(await client.call_raw(CLAIM, {}), "too_many_claims", "feature_clear_in_progress")
+        assert error["held"] == held
+        assert (await client.call("feature_get_stats"))["counts"]["in_progress"] == 16
+
+
+FORBIDDEN = [
+    ("coder", "feature_update", {"feature_id": 1, "archived": True}),
+    ("tester", CLAIM, {}),
+    ("planner", PASS, {"feature_id": 1}),
+    ("viewer", "feature_create", FEATURE),
+    ("coder", "feature_clear_in_progress", {"feature_id": 1, "force": True}),
+]
+
+
+@pytest.mark.parametrize(("role", "tool", "arguments"), FORBIDDEN)
+async def test_forbidden(db: str, role: str, tool: str, arguments: Arguments) -> None:
+    """What is not a role's is refused, though its arguments are good."""
+    mine = open_database(Settings(db=db))
+    try:
+        place(mine, Status.IN_PROGRESS)
+        async with Client.start(server_command("--db", db, "--role", role)) as client:
+            before = board(mine)
+            then = "without it" if "force" in arguments else "feature_get_by_id"
+            error = refusal_in(await client.call_raw(tool, arguments), "forbidden", then)
+            assert error["tool"] == tool
+            assert board(mine) == before
+    finally:
+        mine.close(patience=5)
+
+
+async def test_busy(db: str) -> None:
+    """While another program holds the lock a move is refused in time, and reads are answered."""
+    async with Client.start(server_command("--db", db, "--patience", "0.3")) as client:
+        await client.call("feature_create", **FEATURE)
+        foreign = file_driver().connect(db, isolation_level=None)
+        foreign.execute("BEGIN IMMEDIATE")
+        try:
+            refusal_in(await client.call_raw(CLAIM, {}), "busy", "Call again")
+            assert (await client.call("feature_get_stats"))["counts"] == {"ready": 1, "pending": 1}
+        finally:
+            foreign.execute("ROLLBACK")
+            foreign.close()
+        assert (await client.call(CLAIM))["state"] == "claimed"
+
+
+@asynccontextmanager
+async def serving(db: str | Path) -> AsyncIterator[Client]:
+    """A server whose log is not shown, since it tells what is wrong."""
+    async with Client.start(server_command("--db", str(db)), stderr=subprocess.DEVNULL) as client:
+        yield client
+
+
+@pytest.mark.parametrize("how", ["deleted", "replaced"])
+async def test_database_replaced(db: str, tmp_path: Path, how: str) -> None:
+    """A file that was deleted or replaced is not written, and neither is what stands in its place."""
+    async with serving(db) as client:
+        await client.call("feature_create", **FEATURE)
+        for name in ("", "-wal", "-shm"):
+            shutil.move(f"{db}{name}", tmp_path / f"moved{name}")
+        if how == "replaced":
+            async with serving(db) as other:
+                await other.call("feature_create", **FEATURE)
+        refusal_in(await client.call_raw(CLAIM, {}), "database_replaced", "Restart the server")
+        assert await anyio.Path(db).exists() == (how == "replaced")
+
+
+async def test_database_damaged(db: str) -> None:
+    """A file that is no database is refused as damaged by every call, and left as it is."""
+    await anyio.Path(db).write_bytes(b"this is not a database at all, " * 200)
+    async with serving(db) as client:
+        for tool in (CLAIM, "feature_get_stats"):
+            refusal_in(await client.call_raw(tool, {}), "database_damaged", "dibs doctor")
+    assert await anyio.Path(db).read_bytes() == b"this is not a database at all, " * 200
+
+
+async def test_schema_newer(db: str) -> None:
+    """When a newer Dibs has migrated the database, a running server and a new one refuse to write."""
+    async with serving(db) as client:
+        await client.call("feature_create", **FEATURE)
+        newer = file_driver().connect(db)
+        newer.execute("UPDATE alembic_version SET version_num = '9999'")
+        newer.commit()
+        newer.close()
+        error = refusal_in(await client.call_raw(CLAIM, {}), "schema_newer", "Update Dibs")
+        assert error["schema"] == "9999"
+        assert (await client.call("feature_get_stats"))["total"] == 1
+        async with serving(db) as late:
+            refusal_in(await late.call_raw(CLAIM, {}), "schema_newer", "Update Dibs")
+
+
+async def test_read_only(tmp_path: Path) -> None:
+    """A folder in the place of the file, or a file in the place of its folder, cannot be written."""
+    (tmp_path / "a file").write_text("in the way")
+    for place_ in (tmp_path, tmp_path / "a file" / "features.db"):
+        async with serving(place_) as client:
+            refusal_in(
+                await client.call_raw(CLAIM, {}), "read_only", "--db" if place_ != tmp_path else "Name a file"
+            )
+
+
+ON_THEIR_OWN = {
+    "too_many_claims": test_too_many_claims,
+    "forbidden": test_forbidden,
+    "busy": test_busy,
+    "database_replaced": test_database_replaced,
+    "database_damaged": test_database_damaged,
+    "schema_newer": test_schema_newer,
+    "read_only": test_read_only,
+}
+"""The codes that need a server of their own."""
+
+
+def test_every_code_is_reached() -> None:
+    """No refusal is without a test: here, or elsewhere for a stated reason."""
+    reached = {case[0] for case in CASES} | ON_THEIR_OWN.keys() | ELSEWHERE.keys()
+    assert reached == all_codes().keys()
+
+
+async def test_an_unknown_tool_is_refused_like_a_wrong_argument(server: Client) -> None:
+    """A tool that does not exist is answered as a refusal which lists those that do."""
+    refusal_in(await server.call_raw("feature_delete_everything", {}), "invalid_input", CLAIM)
+    refusal_in(await server.call_raw("x" * 100_000, {}), "invalid_input", CLAIM)
+
+
+async def test_rules_are_obeyed_at_once(server: Client, backlog: Database) -> None:
+    """A rule that another process changes holds from the next call on."""
+    one, two = add(backlog, 2)
+    await server.call(CLAIM, feature_id=one, agent="the ruled")
+    refusal_in(
+        await server.call_raw(CLAIM, {"feature_id": two, "agent": "the ruled"}),
+        "already_holding",
+        "resume=true",
+    )
+    rule(backlog, max_claims=2)
+    try:
+        await server.call(CLAIM, feature_id=two, agent="the ruled")
+    finally:
+        rule(backlog, max_claims=1)

@@ -1,0 +1,182 @@
+"""A lease holds while its holder lives, and gives the feature back when it has run out."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from dibs.database import Database
+from dibs.verbs import claim, leases
+from dibs.verbs.release import give_back
+from dibs_schema.answers import Idle
+from dibs_schema.refusals import ClaimLost
+from dibs_schema.status import Kind, Status
+from verbs.stage import (
+    add,
+    alter,
+    board,
+    expire,
+    is_sound,
+    journal,
+    named,
+    nameless,
+    place,
+    refused,
+    row,
+    rule,
+    take,
+)
+
+
+def test_a_claim_has_a_lease_in_both_clocks(database: Database) -> None:
+    """A lease ends so many seconds after the claim, by the lease clock and by the wall clock."""
+    (feature,) = add(database)
+    answer = take(database, named("ada", session="here", lease=300), feature)
+    kept = row(database, feature)
+    assert kept["lease_clock"] == database.clock.domain
+    assert 299 < kept["lease_ends"] - database.clock.read() <= 300
+    assert kept["lease_expires_at"] == kept["claimed_at"] + 300 == answer.claim.expires_at
+    assert answer.claim.renewed
+
+
+def test_without_a_connection_nobody_renews(database: Database) -> None:
+    """A claim without a session says that its lease is not renewed."""
+    add(database)
+    assert not take(database, named("ada", session=None)).claim.renewed
+
+
+def test_renewing_extends_and_records_nothing(database: Database) -> None:
+    """A renewal moves the ends of the given tokens' leases, and returns those that are still good."""
+    one, two = place(database, Status.IN_PROGRESS), place(database, Status.IN_PROGRESS)
+    for on in (one, two):
+        alter(database, on.id, lease_ends=1.0, lease_expires_at=1.0)
+    before = len(journal(database))
+    assert database.write_now(lambda tx: leases.renew(tx, [one.token or "", "gone"])) == {one.token}
+    assert row(database, one.id)["lease_ends"] > database.clock.read()
+    assert row(database, two.id)["lease_ends"] == 1.0
+    assert len(journal(database)) == before
+
+
+def test_a_heartbeat_is_recorded_only_with_a_note(database: Database) -> None:
+    """A plain heartbeat extends the lease and leaves no event; a note leaves one."""
+    on = place(database, Status.IN_PROGRESS)
+    alter(database, on.id, lease_ends=1.0, last_activity_at=1.0)
+    before = len(journal(database))
+    plain = database.write_now(lambda tx: leases.heartbeat(tx, on.id, on.token))
+    assert plain.expires_at == row(database, on.id)["lease_expires_at"]
+    assert row(database, on.id)["last_activity_at"] > 1.0
+    assert len(journal(database)) == before
+    assert database.write_now(lambda tx: leases.heartbeat(tx, on.id, on.token, "half done")).noted
+    assert journal(database, on.id)[-1]["detail"] == {"note": "half done"}
+
+
+def test_the_reaper_takes_what_has_run_out_once(database: Database) -> None:
+    """An expired claim is taken back with one failure and one event; a live one is left alone."""
+    gone, live = place(database, Status.IN_PROGRESS), place(database, Status.IN_PROGRESS)
+    expire(database, gone.id)
+    assert database.read_now(leases.anything_run_out)
+    assert database.write_now(leases.reap) == [gone.id]
+    assert database.write_now(leases.reap) == []
+    assert not database.read_now(leases.anything_run_out)
+    kept = row(database, gone.id)
+    assert (kept["status"], kept["failures"], kept["ended_token"]) == ("pending", 1, gone.token)
+    assert row(database, live.id)["status"] == "in_progress"
+    (event,) = [event for event in journal(database, gone.id) if event["kind"] == Kind.EXPIRE]
+    assert (event["agent"], event["detail"]["holder"]) == ("dibs", gone.holder.name)
+    refused(database, ClaimLost, lambda tx: leases.heartbeat(tx, gone.id, gone.token))
+    assert is_sound(database)
+
+
+def test_a_renewed_lease_is_not_reaped(database: Database) -> None:
+    """A lease that had run out and was renewed before the reaper came still belongs to its holder."""
+    on = place(database, Status.IN_PROGRESS)
+    expire(database, on.id)
+    database.write_now(lambda tx: leases.renew(tx, [on.token or ""]))
+    assert database.write_now(leases.reap) == []
+
+
+HOUR = 3_600.0
+CLOCKS: list[tuple[str, dict[str, Any], bool]] = [
+    ("this boot's clock decides, whatever the wall says", {"lease_expires_at": 0.0}, False),
+    (
+        "this boot's clock decides, even with the wall ahead",
+        {"lease_ends": 0.0, "lease_expires_at": 4e9},
+        True,
+    ),
+    ("another boot is judged by the wall", {"lease_clock": "another", "lease_expires_at": 0.0}, True),
+    ("another boot's reading means nothing here", {"lease_clock": "another", "lease_ends": 0.0}, False),
+]
+
+
+@pytest.mark.parametrize(
+    ("columns", "runs_out"), [case[1:] for case in CLOCKS], ids=[case[0] for case in CLOCKS]
+)
+def test_a_lease_is_judged_by_its_own_clock(
+    database: Database, columns: dict[str, Any], runs_out: bool
+) -> None:
+    """A lease of this boot is judged by the lease clock, any other by the wall clock."""
+    on = place(database, Status.IN_PROGRESS)
+    alter(database, on.id, **columns)
+    assert database.write_now(leases.reap) == ([on.id] if runs_out else [])
+
+
+def test_another_boots_lease_never_counts_for_more_than_one_lease(database: Database) -> None:
+    """A wall-clock end further ahead than one lease came from a clock that has jumped, and is brought near."""
+    on = place(database, Status.IN_PROGRESS)
+    now = time.time()
+    alter(database, on.id, lease_clock="another", lease_expires_at=now + HOUR)
+    assert database.read_now(leases.anything_run_out)
+    assert database.write_now(leases.reap) == []
+    assert row(database, on.id)["lease_expires_at"] <= time.time() + 120
+    assert not database.read_now(leases.anything_run_out)
+
+
+def test_the_end_of_a_connection_gives_its_claims_back(database: Database) -> None:
+    """All claims of a session are released, and none of another; each leaves one event in its holder's name."""
+    add(database, 3)
+    here, there = nameless("aaaa-here"), nameless("bbbb-there")
+    mine = [take(database, here).feature.id, take(database, here).feature.id]
+    theirs = take(database, there).feature.id
+    assert database.write_now(lambda tx: leases.release_session(tx, here.session or "")) == mine
+    assert [row(database, one)["status"] for one in (*mine, theirs)] == ["pending", "pending", "in_progress"]
+    for one in mine:
+        event = journal(database, one)[-1]
+        assert (event["kind"], event["agent"], event["to_status"]) == (Kind.RELEASE, here.name, "pending")
+    assert database.write_now(lambda tx: leases.release_session(tx, here.session or "")) == []
+    assert is_sound(database)
+
+
+def test_the_end_of_a_connection_counts_attempts_too(database: Database) -> None:
+    """A claim that a connection's end gives back is quarantined like any other at `max_attempts`."""
+    rule(database, max_attempts=1)
+    on = place(database, Status.IN_PROGRESS)
+    database.write_now(lambda tx: leases.release_session(tx, on.holder.session or ""))
+    assert row(database, on.id)["status"] == "stuck"
+    assert journal(database, on.id)[-1]["to_status"] == "stuck"
+
+
+def test_a_resumed_claim_survives_the_first_connection(database: Database) -> None:
+    """What was taken over by another connection is not given back with the old one."""
+    (feature,) = add(database)
+    take(database, named("ada", session="first"), feature)
+    take(database, named("ada", session="second"), resume=True)
+    assert database.write_now(lambda tx: leases.release_session(tx, "first")) == []
+    assert row(database, feature)["claim_session"] == "second"
+
+
+def test_an_undelivered_claim_is_taken_back(database: Database) -> None:
+    """What gives an answer back releases the claim in either form, and does nothing for an idle answer."""
+    (feature,) = add(database)
+    claimed = take(database, named("ada"), feature)
+    database.write_now(give_back(claimed))
+    assert row(database, feature)["status"] == "pending"
+    brief = database.write_now(lambda tx: claim.mark_in_progress(tx, named("ada"), feature))
+    idle = database.write_now(lambda tx: claim.claim(tx, named("grace")))
+    assert isinstance(idle, Idle)
+    before = board(database)
+    database.write_now(give_back(idle))
+    assert board(database) == before
+    database.write_now(give_back(brief))
+    assert row(database, feature)["status"] == "pending"

@@ -1,0 +1,338 @@
+"""Looking: lists page through everything once, and the graph, history and statistics tell what is."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import Any
+
+import pytest
+
+from dibs.database import Database
+from dibs.verbs import graph, history, lists, look, note, outcome, question, stats
+from dibs.verbs.intake import import_features
+from dibs_schema.answers import Counts, Feature, Page, Work
+from dibs_schema.refusals import InvalidInput, NotFound
+from dibs_schema.status import Kind, Status
+from verbs.stage import (
+    REQUEST,
+    add,
+    alter,
+    depend,
+    finish,
+    imported,
+    journal,
+    named,
+    place,
+    readings,
+    row,
+    rule,
+    take,
+)
+
+
+def _search(database: Database, **asked: Any) -> list[int]:
+    return readings(database.read_now(partial(lists.search, **asked)).features)
+
+
+def _every_page(database: Database, verb: Any, **asked: Any) -> list[int]:
+    """The ids on all pages, in their order; every page tells the same total."""
+    page: Page = database.read_now(partial(verb, **asked))
+    ids = readings(page.features)
+    while page.next_cursor is not None:
+        assert len(page.features) == asked["limit"]
+        following = database.read_now(partial(verb, cursor=page.next_cursor, **asked))
+        assert following.total == page.total
+        page = following
+        ids += readings(page.features)
+    assert len(ids) == page.total
+    return ids
+
+
+def test_search_looks_into_name_category_and_reference(database: Database) -> None:
+    """A text is found in any of the three, in any case, and nowhere else."""
+    one, two, three = (
+        *add(database, name="Log in"),
+        *add(database, category="LOGIN page"),
+        *add(database, description="login"),
+    )
+    database.write_now(lambda tx: import_features(tx, [imported("F-login-1", name="other")]))
+    assert _search(database, text="log") == [one, two, 4]
+    assert _search(database, text="LOGIN") == [two, 4]
+    assert _search(database, text="nothing") == []
+    assert three not in _search(database, text="log")
+
+
+@pytest.mark.parametrize("text", ["100%", "a_b", "back\\slash", "it's", '"quoted"', "ünïcode", "/"])
+def test_search_takes_a_text_literally(database: Database, text: str) -> None:
+    """Wildcards, quotes and backslashes stand for themselves."""
+    (wanted,) = add(database, name=f"before {text} after")
+    add(database, name="1000 axb backXslash its quoted unicode")
+    assert _search(database, text=text) == [wanted]
+
+
+def test_search_narrows_by_status_category_and_agent(database: Database) -> None:
+    """Filters combine; an agent's features are those that it holds or has passed."""
+    held, passed = place(database, Status.IN_PROGRESS, category="ui"), place(database, Status.PASSING)
+    add(database, category="ui")
+    assert _search(database, status="in_progress") == [held.id]
+    assert _search(database, category="ui") == [held.id, 3]
+    assert _search(database, category="ui", status="pending") == [3]
+    assert _search(database, agent=held.holder.name) == [held.id]
+    assert _search(database, agent=passed.holder.name) == [passed.id]
+
+
+@pytest.mark.parametrize("limit", [1, 4, 7])
+@pytest.mark.parametrize("order", ["priority", "critical_path"])
+def test_every_list_pages_through_everything_once(database: Database, order: str, limit: int) -> None:
+    """Cursors lead over all rows, each once, in the order of the list."""
+    rule(database, order=order)
+    ids = add(database, 9)
+    for feature, skips, priority in zip(
+        ids, (0, 2, 0, 1, 0, 0, 1, 0, 0), (5, 1, 5, 3, -2, 5, 3, 9, 5), strict=True
+    ):
+        alter(database, feature, skips=skips, priority=priority)
+    blocked = add(database, 5, dependencies=ids[7:])
+    assert _every_page(database, lists.search, limit=limit) == [*ids, *blocked]
+    assert _every_page(database, lists.get_blocked, limit=limit) == blocked
+    ready = _every_page(database, lists.get_ready, limit=limit)
+    assert sorted(ready) == ids
+    claimed = [take(database, named(f"agent-{n}")).feature.id for n in range(9)]
+    assert ready == claimed
+
+
+CURSORS = [
+    "x",
+    "",
+    "-1",
+    "1.5",
+    "1:2:3",
+    "9" * 11,
+    "0x10",
+    " 1",
+    "1.1.1.1.1",
+    "1.1.1.x",
+    "1.1.1." + "9" * 40,
+    "²",
+]
+
+
+@pytest.mark.parametrize("cursor", CURSORS)
+def test_a_cursor_that_is_none_is_refused(database: Database, cursor: str) -> None:
+    """Whatever was not handed out as a cursor is refused by the name of the argument."""
+    (feature,) = add(database)
+    for verb in (
+        partial(lists.search, cursor=cursor),
+        partial(lists.get_ready, cursor=cursor),
+        partial(lists.get_blocked, cursor=cursor),
+        partial(history.get_history, feature=feature, cursor=cursor),
+        partial(look.get_by_id, feature=feature, cursor=cursor),
+    ):
+        if verb.func is history.get_history and cursor == "9" * 11:
+            continue  # an event may have such a number
+        with pytest.raises(InvalidInput) as caught:
+            database.read_now(verb)
+        assert caught.value.details["field"] == "cursor"
+
+
+def test_blocked_says_by_what(database: Database) -> None:
+    """Each row names up to five unmet dependencies, when a back-off ends, or the status that holds it back."""
+    needed = add(database, 7)
+    finish(database, needed[0])
+    (waiting,) = add(database, dependencies=needed)
+    asking, stuck = place(database, Status.NEEDS_HUMAN).id, place(database, Status.STUCK).id
+    now = database.write_now(lambda tx: tx.now)
+    alter(database, needed[1], not_before=now + 100)
+    page = database.read_now(partial(lists.get_blocked, limit=100))
+    rows = {one.id: one for one in page.features}
+    assert list(rows) == [needed[1], waiting, asking, stuck]
+    assert rows[waiting].blocked_by == needed[1:6]
+    assert rows[needed[1]].ready_at == now + 100
+    assert (rows[asking].status, rows[stuck].status) == ("needs_human", "stuck")
+
+
+def test_ready_and_blocked_and_claimed_are_the_open_board(database: Database) -> None:
+    """Every open feature is in exactly one of the three."""
+    for status in Status:
+        place(database, status)
+    (needed,) = add(database)
+    add(database, dependencies=[needed])
+    ready = _every_page(database, lists.get_ready, limit=10)
+    blocked = _every_page(database, lists.get_blocked, limit=10)
+    held = _search(database, status="in_progress")
+    closed = _search(database, status="passing") + _search(database, status="archived")
+    assert sorted(ready + blocked + held + closed) == _search(database, limit=100)
+
+
+def test_history_tells_every_event_newest_first(database: Database) -> None:
+    """Paging through a history gives each event once, with who, when, what and the moved status."""
+    on = place(database, Status.IN_PROGRESS)
+    for number in range(5):
+        database.write_now(partial(note.add_note, by="ada", feature=on.id, note=f"note {number}"))
+    database.write_now(lambda tx: outcome.mark_failing(tx, on.holder.name, on.id, "broke", on.token))
+    told: list[Any] = []
+    cursor = None
+    while True:
+        page = database.read_now(partial(history.get_history, feature=on.id, limit=3, cursor=cursor))
+        assert page.total == 8
+        told += page.events
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    assert [one.kind for one in told] == [event["kind"] for event in reversed(journal(database, on.id))]
+    assert (told[0].kind, told[0].from_status, told[0].to_status) == (Kind.FAIL, "in_progress", "pending")
+    assert (told[1].detail, told[1].to_status) == ({"note": "note 4"}, None)
+    with pytest.raises(NotFound):
+        database.read_now(partial(history.get_history, feature=99))
+
+
+def test_a_look_by_id_tells_all(database: Database) -> None:
+    """Dependencies both ways, counters, the holder and the text of one feature."""
+    (needed,) = add(database, name="the base")
+    on = place(database, Status.PENDING, name="the middle", dependencies=[needed])
+    above = add(database, 25, dependencies=[on.id])
+    seen = database.read_now(lambda tx: look.get_by_id(tx, on.id))
+    assert [(one.id, one.name, one.status) for one in seen.dependencies] == [(needed, "the base", "pending")]
+    assert (seen.dependents, seen.dependents_count, seen.unmet_dependencies) == (above[:20], 25, 1)
+    assert (seen.description, seen.steps, seen.next_cursor) == ("what it does", ["look at it"], None)
+    with pytest.raises(NotFound):
+        database.read_now(lambda tx: look.get_by_id(tx, 999))
+
+
+TEXTS: list[tuple[str, list[str]]] = [
+    ("short", []),
+    ("x" * 20_000, ["y" * 2_000] * 100),
+    ('"\n\\' * 6_666, ['"' * 2_000, "\n" * 2_000, "é" * 2_000]),
+    ("😀" * 20_000, ["a"] * 100),
+    ("d" * 3_990, ["s" * 10, "t" * 10]),
+    ("d" * 3_998, ["s"]),
+]
+
+
+def _put_together(database: Database, beginning: Work | Feature) -> list[str]:
+    """The description and the steps of feature 1, from the first answer over all pages."""
+    parts = [beginning.description or "", *beginning.steps]
+    cursor = beginning.next_cursor
+    while cursor is not None:
+        page = database.read_now(partial(look.get_by_id, feature=1, cursor=cursor))
+        pieces = ([page.description] if page.description is not None else []) + page.steps
+        if not cursor.endswith(":0"):  # the first piece goes on with what was cut
+            parts[-1] += pieces.pop(0)
+        parts += pieces
+        cursor = page.next_cursor
+    return parts
+
+
+@pytest.mark.parametrize("number", range(len(TEXTS)))
+def test_the_pages_of_a_text_put_together_are_the_text(database: Database, number: int) -> None:
+    """Following the cursors of a long feature gives its description and steps, whole and in order."""
+    description, steps = TEXTS[number]
+    one = imported("one", description=description, steps=steps)
+    database.write_now(lambda tx: import_features(tx, [one]))
+    work = take(database, named("ada"), 1).feature
+    assert _put_together(database, work) == [description, *steps]
+    seen = database.read_now(lambda tx: look.get_by_id(tx, 1))
+    assert _put_together(database, seen) == [description, *steps]
+
+
+def test_summaries_tell_what_is_missing(database: Database) -> None:
+    """Rows come in the order of their ids, each once, and ids that do not exist are listed."""
+    one, two = add(database, 2)
+    found = database.read_now(lambda tx: look.summaries(tx, [two, 99, one, two, 99]))
+    assert (readings(found.features), found.missing) == ([one, two], [99])
+
+
+def test_the_graph_has_every_node_and_edge(database: Database) -> None:
+    """Without a root all features come with what they depend on; `cut` tells what did not fit."""
+    one, two, three = add(database, 3)
+    depend(database, three, one, two)
+    whole = database.read_now(graph.get_graph)
+    assert [(node.id, node.depends_on) for node in whole.nodes] == [(one, []), (two, []), (three, [one, two])]
+    assert (whole.total, whole.cut) == (3, False)
+    part = database.read_now(partial(graph.get_graph, limit=2))
+    assert ([node.id for node in part.nodes], part.total, part.cut) == ([one, two], 3, True)
+
+
+def test_a_root_narrows_the_graph_to_what_it_builds_on(database: Database) -> None:
+    """Only what the root depends on, up to the depth, nearest first; a feature is met once."""
+    base, left, right, top, _ = add(database, 5)
+    depend(database, left, base)
+    depend(database, right, base)
+    depend(database, top, left, right, base)
+    below = database.read_now(partial(graph.get_graph, root=top))
+    assert [node.id for node in below.nodes] == [top, base, left, right]
+    near = database.read_now(partial(graph.get_graph, root=top, depth=0))
+    assert ([node.id for node in near.nodes], near.total) == ([top], 1)
+    with pytest.raises(NotFound):
+        database.read_now(partial(graph.get_graph, root=99))
+
+
+NAMES = [
+    'say "hi"',
+    "a]b[c",
+    "semi;colon",
+    "#hash#quot;",
+    "new\nline",
+    "</script>",
+    "back`tick",
+    "pipe|",
+    "{curly}",
+]
+
+
+def test_mermaid_cannot_be_broken_by_a_name(database: Database) -> None:
+    """Whatever a name holds, each node is one line with one pair of quotes, and each edge one arrow."""
+    ids = [add(database, name=name)[0] for name in NAMES]
+    (top,) = add(database, dependencies=ids)
+    chart = database.read_now(partial(graph.get_graph, form="mermaid")).mermaid
+    assert chart is not None
+    head, *lines = chart.split("\n")
+    assert head == "flowchart TD"
+    boxes = [line for line in lines if "-->" not in line]
+    assert len(boxes) == len(ids) + 1
+    for line in boxes:
+        assert re.fullmatch(r'  f\d+\["[^"\n]*"\]', line), line
+    assert sorted(line for line in lines if "-->" in line) == sorted(f"  f{one} --> f{top}" for one in ids)
+
+
+def test_statistics_count_the_project_and_its_groups(database: Database) -> None:
+    """Counts and percentage leave archived features out of the whole; groups are by category or agent."""
+    passed = place(database, Status.PASSING, category="ui")
+    held = place(database, Status.IN_PROGRESS, category="ui")
+    place(database, Status.ARCHIVED)
+    add(database, 2)
+    asked = database.write_now(lambda tx: question.ask_user(tx, "ada", []))
+    told = database.read_now(lambda tx: stats.get_stats(tx, "the label", "category"))
+    assert told.counts == Counts(ready=2, pending=2, in_progress=1, passing=1, archived=1)
+    assert (told.total, told.percent_passing, told.database, told.open_questions) == (
+        5,
+        25.0,
+        "the label",
+        asked.question_id,
+    )
+    assert {group.name: group.counts for group in told.groups} == {
+        "core": Counts(ready=2, pending=2, archived=1),
+        "ui": Counts(in_progress=1, passing=1),
+    }
+    agents = database.read_now(lambda tx: stats.get_stats(tx, "the label", "agent")).groups
+    assert {group.name: group.counts for group in agents} == {
+        held.holder.name: Counts(in_progress=1),
+        passed.holder.name: Counts(passing=1),
+    }
+
+
+def test_statistics_of_nothing(database: Database) -> None:
+    """An empty project is zero per cent done, and not broken."""
+    told = database.read_now(lambda tx: stats.get_stats(tx, "label"))
+    assert (told.total, told.percent_passing, told.groups) == (0, 0.0, [])
+
+
+def test_looking_shows_a_request_only_while_it_is_open(database: Database) -> None:
+    """The prompt and the fields are shown while a person is asked."""
+    on = place(database, Status.NEEDS_HUMAN)
+    seen = database.read_now(lambda tx: look.get_by_id(tx, on.id))
+    assert seen.human_request == {
+        "prompt": REQUEST["prompt"],
+        "fields": [{"id": "colour", "label": "Which colour?"}],
+    }
+    assert row(database, on.id)["human_request"] == REQUEST

@@ -1,0 +1,244 @@
+"""Every move of the table in `dibs_schema.status` goes where the table says, and from nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from dibs.database import Database
+from dibs.database.transaction import Transaction
+from dibs.verbs import change, claim, create, human, intake, leases, note, outcome, skip
+from dibs.verbs.depend import add_dependency
+from dibs.verbs.release import release
+from dibs_schema.refusals import Refusal
+from dibs_schema.status import MOVES, Kind, Status
+from verbs.stage import (
+    NEVER_ISSUED,
+    REPLY,
+    REQUEST,
+    Placed,
+    add,
+    alter,
+    board,
+    expire,
+    imported,
+    is_sound,
+    journal,
+    named,
+    new,
+    place,
+    row,
+    rule,
+)
+
+Attempt = Callable[[Transaction, Placed], Any]
+
+P, I, D, H, S, A = Status  # noqa: E741 - as in the table itself
+TABLE = {move.kind: move for move in MOVES}
+
+
+def _answer(tx: Transaction, on: Placed) -> Any:
+    if on.token is not None:
+        return human.answer_claimed(tx, "user", on.id, on.token, REQUEST, REPLY)
+    return human.answer_feature(tx, "user", on.id, REPLY)
+
+
+def _archive(tx: Transaction, on: Placed) -> Any:
+    return change.change(tx, "planner", on.id, {}, archived=True).changed
+
+
+def _restore(tx: Transaction, on: Placed) -> Any:
+    return change.change(tx, "planner", on.id, {}, archived=False).changed
+
+
+def _token(on: Placed) -> str:
+    return on.token or NEVER_ISSUED
+
+
+ATTEMPTS: dict[Kind, Attempt] = {
+    Kind.CLAIM: lambda tx, on: claim.claim(tx, named("grace"), on.id),
+    Kind.RESUME: lambda tx, on: claim.claim(tx, on.holder, on.id, resume=True),
+    Kind.HEARTBEAT: lambda tx, on: leases.heartbeat(tx, on.id, _token(on), "half done"),
+    Kind.RELEASE: lambda tx, on: release(tx, "ada", on.id, _token(on)),
+    Kind.EXPIRE: lambda tx, on: leases.reap(tx),
+    Kind.PASS: lambda tx, on: outcome.mark_passing(tx, "ada", on.id, _token(on)),
+    Kind.VERIFY: lambda tx, on: outcome.mark_passing(tx, "ada", on.id),
+    Kind.FAIL: lambda tx, on: outcome.mark_failing(tx, "ada", on.id, "broken", _token(on)),
+    Kind.REGRESS: lambda tx, on: outcome.mark_failing(tx, "ada", on.id, "broken"),
+    Kind.SKIP: lambda tx, on: skip.skip(tx, "ada", on.id, "later", on.token),
+    Kind.ASK: lambda tx, on: human.request_human_input(tx, "ada", on.id, _token(on), REQUEST),
+    Kind.ANSWER: _answer,
+    Kind.CANCEL: lambda tx, on: human.cancel_request(tx, "user", on.id),
+    Kind.RETRY: lambda tx, on: change.change(tx, "planner", on.id, {}, retry=True),
+    Kind.ARCHIVE: _archive,
+    Kind.RESTORE: _restore,
+}
+"""Each move, made with whatever claim the feature has; what changes nothing gives something empty or a refusal."""
+
+# Where each move leads, from where, and under which rules of the project.
+TRANSITIONS: list[tuple[Kind, Status, Status, dict[str, int]]] = [
+    (Kind.CLAIM, P, I, {}),
+    (Kind.RESUME, I, I, {}),
+    (Kind.HEARTBEAT, I, I, {}),
+    (Kind.RELEASE, I, P, {}),
+    (Kind.RELEASE, I, S, {"max_attempts": 1}),
+    (Kind.EXPIRE, I, P, {}),
+    (Kind.EXPIRE, I, S, {"max_failures": 1}),
+    (Kind.EXPIRE, I, S, {"max_attempts": 1}),
+    (Kind.PASS, I, D, {}),
+    (Kind.VERIFY, D, D, {}),
+    (Kind.FAIL, I, P, {}),
+    (Kind.FAIL, I, S, {"max_failures": 1}),
+    (Kind.FAIL, I, S, {"max_attempts": 1}),
+    (Kind.REGRESS, D, P, {}),
+    (Kind.SKIP, P, P, {}),
+    (Kind.SKIP, P, S, {"max_skips": 1}),
+    (Kind.SKIP, I, P, {}),
+    (Kind.SKIP, I, S, {"max_skips": 1}),
+    (Kind.ASK, I, H, {}),
+    (Kind.ANSWER, H, P, {}),
+    (Kind.ANSWER, I, I, {}),
+    (Kind.CANCEL, H, P, {}),
+    (Kind.RETRY, S, P, {}),
+    (Kind.ARCHIVE, P, A, {}),
+    (Kind.ARCHIVE, D, A, {}),
+    (Kind.ARCHIVE, H, A, {}),
+    (Kind.ARCHIVE, S, A, {}),
+]
+
+
+def _prepare(database: Database, kind: Kind, on: Placed) -> None:
+    if kind is Kind.EXPIRE and on.status is I:
+        expire(database, on.id)
+
+
+@pytest.mark.parametrize(("kind", "source", "target", "rules"), TRANSITIONS)
+def test_a_move_leads_where_the_table_says(
+    database: Database, kind: Kind, source: Status, target: Status, rules: dict[str, int]
+) -> None:
+    """A move from its source ends in its target and writes exactly one event, which says so."""
+    on = place(database, source)
+    rule(database, **rules)
+    _prepare(database, kind, on)
+    before = len(journal(database))
+    assert database.write_now(lambda tx: ATTEMPTS[kind](tx, on))
+    (event,) = journal(database)[before:]
+    assert row(database, on.id)["status"] == target
+    assert (event["feature_id"], event["kind"]) == (on.id, kind)
+    assert (event["from_status"], event["to_status"]) == (source, target)
+    assert is_sound(database)
+
+
+@pytest.mark.parametrize("target", TABLE[Kind.RESTORE].targets)
+def test_restoring_leads_back(database: Database, target: Status) -> None:
+    """An archived feature returns to the state that it was archived from."""
+    on = place(database, target)
+    database.write_now(lambda tx: _archive(tx, on))
+    assert row(database, on.id)["archived_from"] == target
+    database.write_now(lambda tx: _restore(tx, on))
+    event = journal(database, on.id)[-1]
+    assert (event["kind"], event["from_status"], event["to_status"]) == (Kind.RESTORE, A, target)
+    assert (row(database, on.id)["status"], row(database, on.id)["archived_from"]) == (target, None)
+
+
+def test_the_transitions_are_the_whole_table() -> None:
+    """Every source and every target of every move but CREATE and RESTORE is tried here, and no other."""
+    for kind in ATTEMPTS.keys() - {Kind.RESTORE}:
+        tried = [(source, target) for one, source, target, _ in TRANSITIONS if one is kind]
+        assert {source for source, _ in tried} == set(TABLE[kind].sources), kind
+        assert {target for _, target in tried} == set(TABLE[kind].targets), kind
+    assert ATTEMPTS.keys() | {Kind.CREATE} == TABLE.keys()
+
+
+ELSEWHERE = [
+    (kind, status)
+    for kind in ATTEMPTS
+    for status in Status
+    if status not in TABLE[kind].sources and (kind, status) != (Kind.RESUME, P)
+]
+NOTHING_TO_DO = {Kind.EXPIRE: set(Status), Kind.ARCHIVE: {A}, Kind.RESTORE: set(Status) - {A}}
+"""What finds nothing to change, and is no reason to refuse: the reaper, and asking for what is so already."""
+
+
+@pytest.mark.parametrize(("kind", "status"), ELSEWHERE)
+def test_a_move_from_elsewhere_changes_nothing(database: Database, kind: Kind, status: Status) -> None:
+    """From a status that is not its source a move is refused, and every row stays as it was."""
+    on = place(database, status)
+    before = board(database)
+    if status in NOTHING_TO_DO.get(kind, ()):
+        assert not database.write_now(lambda tx: ATTEMPTS[kind](tx, on))
+    else:
+        with pytest.raises(Refusal) as caught:
+            database.write_now(lambda tx: ATTEMPTS[kind](tx, on))
+        assert caught.value.message
+    assert board(database) == before
+
+
+def test_resuming_what_nobody_holds_claims_it(database: Database) -> None:
+    """A resume that finds nothing of its name to take back is an ordinary claim."""
+    on = place(database, P)
+    database.write_now(lambda tx: ATTEMPTS[Kind.RESUME](tx, on))
+    assert [event["kind"] for event in journal(database, on.id)] == [Kind.CREATE, Kind.CLAIM]
+
+
+@pytest.mark.parametrize("status", [status for status in Status if status is not I])
+def test_a_claim_leaves_nothing_behind(database: Database, status: Status) -> None:
+    """Outside in_progress no column of a claim holds anything."""
+    kept = row(database, place(database, status).id)
+    claim_columns = [name for name in kept if name.startswith(("claim", "lease"))] + ["last_activity_at"]
+    assert {name: kept[name] for name in claim_columns} == dict.fromkeys(claim_columns)
+
+
+@pytest.mark.parametrize("status", Status)
+def test_changes_beside_the_moves_keep_the_status(database: Database, status: Status) -> None:
+    """A note, a new text and a new dependency write one event each, from the status to itself."""
+    on = place(database, status)
+    (other,) = add(database)
+    changes: dict[Kind, Callable[[Transaction], object]] = {
+        Kind.NOTE: lambda tx: note.add_note(tx, "ada", on.id, "mind the gap"),
+        Kind.UPDATE: lambda tx: change.change(tx, "planner", on.id, {"name": "another"}),
+        Kind.DEPEND: lambda tx: add_dependency(tx, "planner", on.id, other),
+    }
+    for kind, verb in changes.items():
+        database.write_now(verb)
+        event = journal(database, on.id)[-1]
+        assert (event["kind"], event["from_status"], event["to_status"]) == (kind, status, status)
+    assert row(database, on.id)["status"] == status
+    assert is_sound(database)
+
+
+def test_creating_starts_a_feature(database: Database) -> None:
+    """A created feature is pending, and its first event comes from nowhere."""
+    made = database.write_now(lambda tx: create.create(tx, "planner", new()))
+    (event,) = journal(database, made.ids[0])
+    assert (event["kind"], event["from_status"], event["to_status"]) == (Kind.CREATE, None, P)
+
+
+@pytest.mark.parametrize("status", [P, D, H, S, A])
+def test_importing_starts_a_feature_where_the_table_says(database: Database, status: Status) -> None:
+    """An imported feature starts in a state that the table of moves lists for CREATE."""
+    one = imported("one", status=status)
+    made = database.write_now(lambda tx: intake.import_features(tx, [one]))
+    (event,) = journal(database, made.first_id)
+    assert (event["kind"], event["from_status"], event["to_status"]) == (Kind.CREATE, None, status)
+    assert status in TABLE[Kind.CREATE].targets
+    assert is_sound(database)
+
+
+@pytest.mark.parametrize("kind", [Kind.HEARTBEAT, Kind.PASS, Kind.FAIL, Kind.SKIP, Kind.RELEASE, Kind.ASK])
+def test_a_lease_that_has_run_out_still_belongs_to_its_holder(database: Database, kind: Kind) -> None:
+    """Until it is reaped, the token of an expired lease makes every move of its claim."""
+    on = place(database, I)
+    expire(database, on.id)
+    database.write_now(lambda tx: ATTEMPTS[kind](tx, on))
+    assert journal(database, on.id)[-1]["kind"] == kind
+
+
+def test_a_back_off_from_a_wrong_clock_does_not_hold(database: Database) -> None:
+    """A feature whose back-off ends further ahead than any back-off lasts can be claimed."""
+    on = place(database, P)
+    alter(database, on.id, not_before=4e9)
+    database.write_now(lambda tx: ATTEMPTS[Kind.CLAIM](tx, on))
+    assert row(database, on.id)["status"] == I

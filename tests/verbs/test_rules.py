@@ -1,0 +1,65 @@
+"""The rules of a project: one at a time, checked, obeyed from the next transaction on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dibs.database import Database
+from dibs.verbs.rules import Rules, change_rule, get_rules
+from dibs_schema.refusals import InvalidInput
+from dibs_schema.status import Kind
+from verbs.stage import journal, refused, rule
+
+DEFAULTS = {
+    "order": "priority",
+    "max_claims": 1,
+    "max_claims_per_connection": 16,
+    "max_failures": 3,
+    "max_attempts": 10,
+    "max_skips": 3,
+    "max_dependencies": 20,
+    "back_off": 30,
+}
+
+
+def test_a_new_project_has_the_contracts_rules(database: Database) -> None:
+    """The defaults are those of the contract."""
+    assert database.read_now(get_rules).model_dump() == DEFAULTS
+    assert Rules.model_fields.keys() == DEFAULTS.keys()
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_each_rule_changes_alone(database: Database, name: str) -> None:
+    """One rule changes, the others stay, and one event tells which."""
+    value = "critical_path" if name == "order" else 7
+    rule(database, **{name: value})
+    assert database.read_now(get_rules).model_dump() == DEFAULTS | {name: value}
+    (event,) = journal(database)
+    assert (event["kind"], event["feature_id"], event["detail"]) == (
+        Kind.UPDATE,
+        None,
+        {"setting": name, "value": value},
+    )
+
+
+MISFITS: list[tuple[str, Any]] = [
+    ("order", "random"),
+    ("max_claims", 0),
+    ("max_failures", -1),
+    ("max_attempts", "many"),
+    ("max_skips", 1.5),
+    ("max_dependencies", 101),
+    ("back_off", 601),
+    ("back_off", None),
+    ("colour", 1),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), MISFITS)
+def test_a_rule_that_does_not_fit_is_refused(database: Database, name: str, value: Any) -> None:
+    """An unknown rule or a value out of bounds is refused by name, and the message lists the rules."""
+    refusal = refused(database, InvalidInput, lambda tx: change_rule(tx, "planner", name, value))
+    assert refusal.details["field"] == name
+    assert "max_claims_per_connection" in refusal.message
