@@ -234,10 +234,10 @@ async def test_a_claim_is_its_text_and_a_short_hand_over(
     )
     work = answer["feature"]
     assert (
-        len(json.dumps([work["description"], *work["steps"]], ensure_ascii=False))
-        <= 5_000 + 2 * len(work["steps"]) + 10
+        len(json.dumps([work["description"], *work.get("steps", [])], ensure_ascii=False))
+        <= 5_000 + 2 * len(work.get("steps", [])) + 10
     )
-    own = sum(octets(work[name]) for name in OWN)
+    own = sum(octets(work[name]) for name in OWN if name in work)
     assert octets(answer) - own <= HAND_OVER + REST_OF_A_CLAIM
     assert len(work["dependencies"]) == 20
     assert {"failures", "notes", "human_answer", "next_cursor"} <= work.keys()

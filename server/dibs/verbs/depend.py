@@ -123,7 +123,7 @@ def _change(
 
 
 def _changed(added: list[int], removed: list[int]) -> list[str]:
-    return [f"+{one}" for one in added[:10]] + [f"-{one}" for one in removed[:10]]
+    return [f"+{one}" for one in added[:5]] + [f"-{one}" for one in removed[:5]]
 
 
 def _dependencies_of(tx: Transaction, feature: int) -> list[int]:

@@ -7,8 +7,8 @@ from typing import Any, Literal
 from sqlalchemy import Integer, bindparam, func, select
 
 from dibs.database.transaction import Transaction
+from dibs.verbs.fitting import brief, size
 from dibs.verbs.guards import F, in_project
-from dibs.verbs.handover import brief
 from dibs.verbs.refuse import find
 from dibs_schema.answers import Graph, Node
 from dibs_schema.tables import dependencies
@@ -82,7 +82,8 @@ def _nodes(tx: Transaction, rows: Any) -> list[Node]:
     for row in rows:
         name = brief(row["name"], 60) or ""
         node = Node(id=row["id"], name=name, status=row["status"], depends_on=needs.get(row["id"], []))
-        room -= len(node.model_dump_json(exclude_defaults=True)) + 30 * len(node.depends_on)
+        # As a flowchart each edge and quotation mark takes more room than as data.
+        room -= size(node.wire()) + size(_label(name)) - size(name) + 20 * len(node.depends_on)
         if room < 0:
             break
         nodes.append(node)

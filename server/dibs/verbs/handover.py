@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, select
 
 from dibs.database.prepared import hot
 from dibs.database.transaction import Transaction
+from dibs.verbs.fitting import brief, cut_text, line, shrunk, size
 from dibs.verbs.guards import among
-from dibs_schema.answers import Dependency, Failure, HumanAnswer, NoteEntry, Work
+from dibs_schema.answers import Answer, Dependency, Failure, HumanAnswer, NoteEntry, Work
 from dibs_schema.status import Kind
 from dibs_schema.tables import dependencies, events, features
 
 OWN_TEXT = 5_000
 """Characters of description and steps in one answer; the rest comes by cursor."""
-FAILURES, FAILURE_TEXT = 3, 300
-NOTES, NOTES_TEXT = 10, 1_600
-DEPENDENCY_NAME, DEPENDENCY_EVIDENCE = 60, 60
+HAND_OVER = 3_900
+"""Bytes of what others left; what is not used by one part is the next one's."""
+FAILURES, FAILURE_ROOM = 3, 600
+NOTES, NOTES_ROOM = 10, 900
+ANSWER_ROOM = 1_100
+NAME_ROOM, REFERENCE_ROOM, AGENT_ROOM = 1_100, 80, 30
+DEPENDENCY_FRAME = 62
+"""Bytes of a dependency's id, status and the names of its members."""
 
 _FAILED = (Kind.FAIL, Kind.REGRESS, Kind.EXPIRE, Kind.SKIP)
 _NOTED = (Kind.NOTE, Kind.HEARTBEAT)
@@ -45,117 +50,90 @@ _learned = hot(
 )
 
 
-def work_of(tx: Transaction, row: Mapping[Any, Any]) -> Work:
-    """A feature's row with its hand-over: at most OWN_TEXT + 4,000 characters + 600 of the rest."""
-    description, steps, cursor = cut_text(row["description"], row["steps"], None)
+def work_of(
+    tx: Transaction,
+    row: Mapping[Any, Any],
+    *,
+    text: int = OWN_TEXT,
+    room: int = HAND_OVER,
+    name: int = NAME_ROOM,
+) -> Work:
+    """A feature's row with its hand-over: `text` characters of its own, `room` bytes of others'."""
+    description, steps, cursor = cut_text(row["description"], row["steps"], None, text)
     learned = tx.all(_learned, feature=row["id"])
+    answer = answer_of(row["human_answer"], min(ANSWER_ROOM, room // 3))
+    room -= size(answer.wire()) if answer else 0
+    failures = _failures(learned, min(FAILURE_ROOM, room // 3))
+    room -= _taken(failures)
+    notes = _notes(learned, tx.now, min(NOTES_ROOM, room // 2))
+    room -= _taken(notes)
     return Work(
         id=row["id"],
-        name=row["name"],
-        category=row["category"],
+        name=brief(row["name"], name) or "",
+        category=brief(row["category"], 100) or "",
         description=description or "",
         steps=steps,
         next_cursor=cursor,
-        reference=row["reference"],
+        reference=brief(row["reference"], REFERENCE_ROOM),
         attempts=row["attempts"] if row["attempts"] > 1 else 0,
-        dependencies=builds_on(tx, row["id"]),
-        failures=_failures(learned),
-        notes=_notes(learned, tx.now),
-        human_answer=answer_of(row["human_answer"]),
+        dependencies=builds_on(tx, row["id"], room),
+        failures=failures,
+        notes=notes,
+        human_answer=answer,
     )
 
 
-def builds_on(tx: Transaction, feature: int) -> list[Dependency]:
-    """The dependencies, each with one line of its evidence."""
-    return [
-        Dependency(
-            id=row["id"],
-            name=brief(row["name"], DEPENDENCY_NAME),
-            status=row["status"],
-            evidence=brief((row["evidence"] or {}).get("summary"), DEPENDENCY_EVIDENCE),
-        )
-        for row in tx.all(_builds_on, feature=feature)
-    ]
+def _taken(parts: Sequence[Answer]) -> int:
+    return sum(size(part.wire()) + 1 for part in parts)
 
 
-def answer_of(stored: dict[str, Any] | None) -> HumanAnswer | None:
-    """What a person answered, cut to what fits a claim."""
+def builds_on(tx: Transaction, feature: int, room: int) -> list[Dependency]:
+    """The dependencies, each with one line of its evidence, in at most `room` bytes."""
+    rows = tx.all(_builds_on, feature=feature)
+    each = room // max(1, len(rows)) - DEPENDENCY_FRAME
+    found: list[Dependency] = []
+    for row in rows:
+        name = brief(row["name"], max(8, min(80, each * 2 // 3))) or ""
+        rest = each - size(name)
+        summary = (row["evidence"] or {}).get("summary")
+        evidence = line(summary, min(100, rest)) if rest >= 12 else None
+        found.append(Dependency(id=row["id"], name=name, status=row["status"], evidence=evidence))
+    return found
+
+
+def answer_of(stored: dict[str, Any] | None, room: int) -> HumanAnswer | None:
+    """What a person answered, in at most about `room` bytes."""
     if stored is None:
         return None
-    answers = {
-        name: brief(value, 400) if isinstance(value, str) else value
-        for name, value in stored["answers"].items()
-    }
-    return HumanAnswer(answers=answers, answered_by=stored["by"], prompt=brief(stored.get("prompt"), 200))
+    prompt = brief(stored.get("prompt"), room // 6)
+    answers = shrunk(stored["answers"], room - 120 - size(prompt))
+    return HumanAnswer(answers=answers, answered_by=brief(stored["by"], AGENT_ROOM) or "", prompt=prompt)
 
 
-def _failures(learned: Any) -> list[Failure]:
+def _failures(learned: Any, room: int) -> list[Failure]:
     failed = [row for row in learned if row["kind"] in _FAILED][:FAILURES]
+    each = room // max(1, len(failed)) - 100
     return [
         Failure(
-            reason=brief((row["detail"] or {}).get("reason"), FAILURE_TEXT) or "",
-            agent=row["agent"],
+            reason=brief((row["detail"] or {}).get("reason"), max(each, 20)) or "",
+            agent=brief(row["agent"], AGENT_ROOM) or "",
             at=row["at"],
         )
         for row in failed
     ]
 
 
-def _notes(learned: Any, now: float) -> list[NoteEntry]:
+def _notes(learned: Any, now: float, room: int) -> list[NoteEntry]:
     """The newest notes, oldest first, as many as fit."""
     notes: list[NoteEntry] = []
-    room = NOTES_TEXT
     for row in [row for row in learned if row["kind"] in _NOTED][:NOTES]:
-        words = brief((row["detail"] or {}).get("note"), max(room, 40)) or ""
-        room -= len(words)
-        notes.append(NoteEntry(text=words, agent=row["agent"], age_seconds=max(0, int(now - row["at"]))))
-        if room <= 0:
+        if room < 100:
             break
+        note = NoteEntry(
+            text=brief((row["detail"] or {}).get("note"), min(400, room - 90)) or "",
+            agent=brief(row["agent"], AGENT_ROOM) or "",
+            age_seconds=max(0, int(now - row["at"])),
+        )
+        room -= size(note.wire()) + 1
+        notes.append(note)
     return notes[::-1]
-
-
-def brief(words: str | None, most: int) -> str | None:
-    """The first line of a text, cut at `most` characters, or None."""
-    if not words:
-        return None
-    line = words if len(words) <= most else words[: most - 1] + "…"
-    return line if most > DEPENDENCY_NAME else line.partition("\n")[0]
-
-
-def cut_text(
-    description: str, steps: list[str], cursor: str | None, room: int = OWN_TEXT
-) -> tuple[str | None, list[str], str | None]:
-    """A part of a feature's own text that takes at most `room` characters as JSON, and where the rest begins.
-
-    A cursor is `step:offset`, with step -1 for the description.
-    """
-    parts = [description, *steps]
-    at, offset = (int(number) for number in cursor.split(":")) if cursor else (-1, 0)
-    shown: list[str] = []
-    index = at + 1
-    while index < len(parts):
-        piece = _fitting(parts[index][offset:], room)
-        shown.append(piece)
-        room -= _length(piece)
-        offset += len(piece)
-        if offset < len(parts[index]):
-            break
-        index, offset = index + 1, 0
-        if room <= 0:
-            break
-    following = f"{index - 1}:{offset}" if index < len(parts) else None
-    if at == -1:
-        return shown[0], shown[1:], following
-    return None, shown, following
-
-
-def _fitting(words: str, room: int) -> str:
-    most = max(room, 1)
-    piece = words[:most]
-    while len(piece) > 1 and _length(piece) > most:
-        piece = piece[: max(1, len(piece) * most // _length(piece) - 1)]
-    return piece
-
-
-def _length(words: str) -> int:
-    return len(json.dumps(words, ensure_ascii=False))

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import bindparam, func, select
 
 from dibs.database.transaction import Transaction
-from dibs.verbs.handover import brief
+from dibs.verbs.fitting import brief, shrunk, size
 from dibs.verbs.refuse import find
 from dibs_schema.answers import History, HistoryEvent
 from dibs_schema.refusals import InvalidInput
@@ -36,13 +36,13 @@ def get_history(tx: Transaction, feature: int, limit: int = 20, cursor: str | No
     for row in rows[:limit]:
         one = HistoryEvent(
             at=row["at"],
-            agent=row["agent"],
+            agent=brief(row["agent"], 100) or "",
             kind=row["kind"],
             from_status=row["from_status"],
             to_status=row["to_status"] if row["to_status"] != row["from_status"] else None,
             detail=_cut(row["detail"]),
         )
-        room -= len(one.model_dump_json(exclude_defaults=True)) + 1
+        room -= size(one.wire()) + 1
         if room < 0 and shown:
             break
         shown.append(one)
@@ -51,6 +51,4 @@ def get_history(tx: Transaction, feature: int, limit: int = 20, cursor: str | No
 
 
 def _cut(detail: dict[str, Any] | None) -> dict[str, Any] | None:
-    if detail is None:
-        return None
-    return {name: brief(value, 300) if isinstance(value, str) else value for name, value in detail.items()}
+    return None if detail is None else shrunk(detail, 500)

@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, and_, bindparam, func, literal, or_, selec
 
 from dibs.database.transaction import Transaction
 from dibs.verbs.claim import queue_order
+from dibs.verbs.fitting import brief, size
 from dibs.verbs.guards import FARTHEST_BACK_OFF, F, among, in_project, is_, ready
-from dibs.verbs.handover import brief
 from dibs_schema.answers import Page, Row
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.status import SATISFIED, Status
@@ -19,15 +19,15 @@ from dibs_schema.tables import dependencies, features
 COLUMNS = (F.id, F.status, F.category, F.name, F.priority, F.claimed_by, F.not_before, F.skips, F.height)
 """What a row of a list needs: the short columns only."""
 
-SHOWN_CATEGORY, SHOWN_AGENT, SHOWN_BLOCKERS = 30, 20, 5
+SHOWN_CATEGORY, SHOWN_AGENT, SHOWN_BLOCKERS = 24, 20, 4
 ROOM = 9_000
-"""Characters of rows in one answer."""
+"""Bytes of rows in one answer."""
 
 _D = dependencies.c
 
 
-def row_of(row: Mapping[Any, Any], now: float, blocked_by: list[int] | None = None) -> Row:
-    """A list's row: at most 160 bytes beside the name."""
+def row_of(row: Mapping[Any, Any], now: float, blocked_by: list[int] | None = None, name: int = 2_000) -> Row:
+    """A list's row: at most 160 bytes beside the name, which takes `name`."""
     until = row["not_before"]
     backs_off = (
         row["status"] == Status.PENDING and until is not None and now < until <= now + FARTHEST_BACK_OFF
@@ -36,10 +36,10 @@ def row_of(row: Mapping[Any, Any], now: float, blocked_by: list[int] | None = No
         id=row["id"],
         status=row["status"],
         category=brief(row["category"], SHOWN_CATEGORY) or "",
-        name=row["name"],
+        name=brief(row["name"], name) or "",
         priority=row["priority"],
         agent=brief(row["claimed_by"], SHOWN_AGENT),
-        ready_at=until if backs_off else None,
+        ready_at=until if backs_off and not blocked_by else None,
         blocked_by=(blocked_by or [])[:SHOWN_BLOCKERS],
     )
 
@@ -147,7 +147,7 @@ def _page(
     room = ROOM
     for row in rows[:limit]:
         one = row_of(row, tx.now, (blockers or {}).get(row["id"]))
-        room -= len(one.model_dump_json(exclude_defaults=True)) + 1
+        room -= size(one.wire()) + 1
         if room < 0 and shown:
             break
         shown.append(one)

@@ -9,8 +9,9 @@ from typing import Any
 from sqlalchemy import bindparam, func, select
 
 from dibs.database.transaction import Transaction
+from dibs.verbs.fitting import brief, cut_text, shrunk
 from dibs.verbs.guards import FARTHEST_BACK_OFF, F, in_project, this
-from dibs.verbs.handover import answer_of, brief, builds_on, cut_text
+from dibs.verbs.handover import answer_of, builds_on
 from dibs.verbs.lists import COLUMNS, row_of
 from dibs.verbs.refuse import find
 from dibs_schema.answers import Feature, Summaries
@@ -20,8 +21,11 @@ from dibs_schema.tables import dependencies, features
 
 _D = dependencies.c
 DEPENDENTS = 20
-TEXT_PAGE = 7_000
-"""Characters of a feature's own text in an answer that brings nothing else."""
+FIRST_PAGE, TEXT_PAGE = 2_500, 7_000
+"""Characters of a feature's own text beside everything else, and in an answer that brings nothing else."""
+
+LISTED = 9_500
+"""Bytes of all the lines of `summaries`; names are cut where they are many."""
 
 _whole = select(features).where(this())
 _dependents = (
@@ -41,29 +45,34 @@ def get_by_id(tx: Transaction, feature: int, cursor: str | None = None) -> Featu
     find(tx, feature)
     row = tx.first(_whole, feature=feature)
     assert row is not None, "it was found in this transaction"
-    here = {"id": feature, "status": row["status"], "name": row["name"], "category": row["category"]}
+    here: dict[str, Any] = {
+        "id": feature,
+        "status": row["status"],
+        "name": row["name"],
+        "category": row["category"],
+    }
     if cursor is not None:
         _check_cursor(cursor, row["steps"])
         description, steps, following = cut_text(row["description"], row["steps"], cursor, TEXT_PAGE)
         return Feature(
             **here, priority=row["priority"], description=description, steps=steps, next_cursor=following
         )
-    description, steps, following = cut_text(row["description"], row["steps"], None, 4_000)
+    description, steps, following = cut_text(row["description"], row["steps"], None, FIRST_PAGE)
     return Feature(
         **here,
-        **{name: row[name] for name in _PLAIN},
+        **{name: brief(row[name], 250) if isinstance(row[name], str) else row[name] for name in _PLAIN},
         description=description,
         steps=steps,
         next_cursor=following,
-        dependencies=builds_on(tx, feature),
+        dependencies=builds_on(tx, feature, 2_000),
         dependents=[one["feature_id"] for one in tx.all(_dependents, feature=feature)],
         dependents_count=tx.value(_dependents_count, feature=feature),
         ready_at=ready_at(row, tx.now),
         expires_at=row["lease_expires_at"],
-        last_failure=brief(row["last_failure"], 500),
+        last_failure=brief(row["last_failure"], 300),
         evidence=_evidence(row["evidence"]),
         human_request=_request(row),
-        human_answer=answer_of(row["human_answer"]),
+        human_answer=answer_of(row["human_answer"], 800),
     )
 
 
@@ -100,36 +109,17 @@ def _check_cursor(cursor: str, steps: list[str]) -> None:
 
 
 def _evidence(stored: dict[str, Any] | None) -> dict[str, Any] | None:
-    if stored is None:
-        return None
-    commands = [one | {"command": brief(one["command"], 120)} for one in stored.get("commands", [])[:5]]
-    return {
-        name: value
-        for name, value in (
-            stored | {"summary": brief(stored.get("summary"), 500), "commands": commands}
-        ).items()
-        if value
-    }
+    return None if stored is None else shrunk(stored, 700)
 
 
 def _request(row: Any) -> dict[str, Any] | None:
-    if row["status"] != Status.NEEDS_HUMAN:
-        return None
-    request = row["human_request"]
-    fields = [
-        {
-            **field,
-            "label": brief(field["label"], 80),
-            "options": [brief(one, 40) for one in field.get("options", [])],
-        }
-        for field in request["fields"]
-    ]
-    told = [{name: value for name, value in field.items() if value not in ([], None)} for field in fields]
-    return {"prompt": brief(request["prompt"], 500), "fields": told}
+    return shrunk(row["human_request"], 900) if row["status"] == Status.NEEDS_HUMAN else None
 
 
 def summaries(tx: Transaction, ids: Sequence[int]) -> Summaries:
     """One line for each of the features; ids that do not exist are listed as missing."""
-    rows = [row_of(row, tx.now) for row in tx.all(_some, ids=list(ids))]
+    found_rows = tx.all(_some, ids=list(ids))
+    name = LISTED // max(1, len(found_rows)) - 165
+    rows = [row_of(row, tx.now, name=name) for row in found_rows]
     found = {row.id for row in rows}
     return Summaries(features=rows, missing=[one for one in dict.fromkeys(ids) if one not in found])

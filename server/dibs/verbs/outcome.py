@@ -8,6 +8,7 @@ from sqlalchemy import Double, Integer, bindparam, case, func, literal_column, o
 
 from dibs.database.prepared import hot
 from dibs.database.transaction import Transaction
+from dibs.verbs.fitting import brief
 from dibs.verbs.guards import (
     FARTHEST_BACK_OFF,
     NOTHING,
@@ -19,7 +20,6 @@ from dibs.verbs.guards import (
     this,
     unblocked,
 )
-from dibs.verbs.handover import brief
 from dibs.verbs.journal import last_detail, record
 from dibs.verbs.refuse import find, refuse_move
 from dibs_schema.answers import Acknowledgement

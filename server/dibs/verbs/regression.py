@@ -14,6 +14,9 @@ from dibs_schema.tables import features
 RESERVED = 1800
 """Seconds for which no other tester gets the same feature."""
 
+WHOLE = 9_000
+"""Bytes of all the features in one answer."""
+
 _free = or_(F.testing_until.is_(None), F.testing_until <= bindparam("now"))
 _least_recent = (
     select(F.id)
@@ -36,4 +39,8 @@ def take_for_regression(tx: Transaction, most: int) -> Testing:
     if not ids:
         return Testing(message="Nothing to test: no feature is passing, or other testers have them all.")
     rows = sorted(tx.all(_reserve, ids=ids), key=lambda row: ids.index(row["id"]))
-    return Testing(features=[work_of(tx, row) for row in rows], testing_until=tx.now + RESERVED)
+    each = WHOLE // len(rows)  # bytes; half of what is left beside the frame is the feature's own text
+    return Testing(
+        features=[work_of(tx, row, text=each // 3, room=each // 4, name=each // 6) for row in rows],
+        testing_until=tx.now + RESERVED,
+    )

@@ -1,0 +1,82 @@
+"""Texts cut to what an answer has room for. Room is counted in bytes of JSON, as clients receive it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+
+def size(value: Any) -> int:
+    """Bytes that a JSON value takes, compact and in UTF-8."""
+    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+
+
+def brief(words: str | None, room: int) -> str | None:
+    """The text's beginning in at most `room` bytes, with … where it was cut; None for no text."""
+    if not words:
+        return None
+    if len(words) <= room and size(words) - 2 <= room:
+        return words
+    low, high = 0, min(len(words), room)
+    while low < high:  # the longest beginning that fits beside the three bytes of …
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if size(words[:middle]) - 2 <= room - 3 else (low, middle - 1)
+    return words[:low] + "…"
+
+
+def line(words: str | None, room: int) -> str | None:
+    """The text's first line, cut to `room`."""
+    return brief(words.partition("\n")[0], room) if words else None
+
+
+def shrunk(value: Any, room: int) -> Any:
+    """A JSON value whose texts are cut so that it takes about `room` bytes at most."""
+    if isinstance(value, str):
+        return brief(value, max(room, 8)) or ""
+    if isinstance(value, list):
+        kept = value[: max(1, room // 16)]
+        return [shrunk(one, room // max(1, len(kept)) - 4) for one in kept]
+    if isinstance(value, dict):
+        names = list(value)[: max(1, room // 24)]
+        each = (room - sum(size(name) + 2 for name in names)) // max(1, len(names))
+        return {name: shrunk(value[name], each) for name in names}
+    return value
+
+
+def cut_text(
+    description: str, steps: list[str], cursor: str | None, room: int
+) -> tuple[str | None, list[str], str | None]:
+    """A part of a feature's own text that takes at most `room` characters as JSON, and where the rest begins.
+
+    A cursor is `step:offset`, with step -1 for the description.
+    """
+    parts = [description, *steps]
+    at, offset = (int(number) for number in cursor.split(":")) if cursor else (-1, 0)
+    shown: list[str] = []
+    index = at + 1
+    while index < len(parts):
+        piece = _fitting(parts[index][offset:], room)
+        shown.append(piece)
+        room -= _length(piece)
+        offset += len(piece)
+        if offset < len(parts[index]):
+            break
+        index, offset = index + 1, 0
+        if room <= 0:
+            break
+    following = f"{index - 1}:{offset}" if index < len(parts) else None
+    if at == -1:
+        return shown[0], shown[1:], following
+    return None, shown, following
+
+
+def _fitting(words: str, room: int) -> str:
+    most = max(room, 1)
+    piece = words[:most]
+    while len(piece) > 1 and _length(piece) > most:
+        piece = piece[: max(1, len(piece) * most // _length(piece) - 1)]
+    return piece
+
+
+def _length(words: str) -> int:
+    return len(json.dumps(words, ensure_ascii=False))
