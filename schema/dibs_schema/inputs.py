@@ -5,8 +5,17 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
 
+from dibs_schema.refusals import InvalidInput
 from dibs_schema.status import Status
 from dibs_schema.text import clean
 
@@ -85,8 +94,8 @@ class EvidenceFields(Input):
 
 
 def _evidence(value: Any) -> Any:
-    value = _from_json(value)
-    return {"summary": value} if isinstance(value, str) else value
+    given = _from_json(value)
+    return {"summary": value} if isinstance(value, str) and not isinstance(given, dict) else given
 
 
 Evidence = Annotated[EvidenceFields, BeforeValidator(_evidence)]
@@ -117,7 +126,41 @@ class HumanField(Input):
 
 
 HumanFields = Annotated[list[HumanField], Field(min_length=1, max_length=10), FROM_JSON]
-Answers = Annotated[dict[str, str | bool | list[str]], Field(min_length=1, max_length=20), FROM_JSON]
+LONGEST_ANSWER = 5_000
+MOST_CHOICES = 20
+
+
+def _reply(value: Any) -> Any:
+    """A text, a truth, or several texts; one type for each would put its name into the path of a refusal."""
+    texts = value if isinstance(value, list) else [value]
+    if isinstance(value, bool):
+        return value
+    if len(texts) > MOST_CHOICES or not all(isinstance(one, str) for one in texts):
+        raise ValueError("answer with a text, true or false, or a list of at most 20 texts")
+    if any(len(one) > LONGEST_ANSWER for one in texts):
+        raise ValueError(f"at most {LONGEST_ANSWER:,} characters")
+    return [_cleaned(one) for one in texts] if isinstance(value, list) else _cleaned(value)
+
+
+_REPLY_SCHEMA = {
+    "anyOf": [{"type": "string"}, {"type": "boolean"}, {"type": "array", "items": {"type": "string"}}]
+}
+Reply = Annotated[Any, BeforeValidator(_reply), WithJsonSchema(_REPLY_SCHEMA)]
+Answers = Annotated[dict[Annotated[str, StringConstraints(max_length=100)], Reply], Field(min_length=1, max_length=20), FROM_JSON]
+
+
+def checked_answers(given: dict[str, Any]) -> dict[str, Any]:
+    """Answers that came by another way than a tool's arguments, cleaned and within the same bounds.
+
+    Raises InvalidInput naming the answer.
+    """
+    checked: dict[str, Any] = {}
+    for name, value in given.items():
+        try:
+            checked[name] = _reply(value)
+        except ValueError as error:
+            raise InvalidInput(f"answers.{name[:60]}: {error}.", field=f"answers.{name[:60]}") from None
+    return checked
 
 
 class Option(Input):

@@ -8,14 +8,18 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from dibs_schema.refusals import InvalidInput
+from dibs_schema.text import clean
 
 PREFIX = "DIBS_"
 TEST_PREFIX = "DIBS_TEST_"
 
 Seconds = Annotated[float, Field(gt=0, le=7 * 86_400, allow_inf_nan=False)]
+
+
+Clean = Annotated[str, BeforeValidator(lambda value: clean(value) if isinstance(value, str) else value)]
 
 
 class Role(StrEnum):
@@ -34,8 +38,8 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
     db: str | None = Field(None, min_length=1, description="A path, or a postgresql:// URL.")
-    project: str = Field("default", min_length=1, max_length=100, description="The project served.")
-    agent: str | None = Field(
+    project: Clean = Field("default", min_length=1, max_length=100, description="The project served.")
+    agent: Clean | None = Field(
         None, min_length=1, max_length=100, description="The name that claims are made under."
     )
     role: Role = Field(Role.ALL, description="Which tools are offered.")
@@ -120,4 +124,4 @@ def _common_root(worktree: Path, dot_git: Path) -> Path:
     if not commondir.is_file():  # a submodule: a repository of its own
         return worktree
     common = (git_dir / commondir.read_text(encoding="utf-8").strip()).resolve()
-    return common.parent
+    return common.parent if common.name == ".git" else common  # a bare repository has no work tree of its own

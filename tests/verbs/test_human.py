@@ -73,7 +73,8 @@ def test_asking_puts_the_feature_aside(database: Database) -> None:
     assert (kept["status"], kept["claim_token"]) == ("needs_human", None)
     assert journal(database, feature)[-1]["detail"] == {"prompt": "What shall it be?"}
     (open_one,) = database.read_now(human.open_requests)
-    assert (open_one.feature_id, open_one.asked_by, open_one.prompt) == (feature, "ada", "What shall it be?")
+    assert (open_one.feature_id, open_one.prompt) == (feature, "What shall it be?")
+    assert open_one.asked_by == f"ada-{feature}"
     assert [field["id"] for field in open_one.fields] == ["name", "why", "colour", "sure"]
 
 

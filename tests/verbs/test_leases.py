@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from dibs.database import Database
-from dibs.verbs import claim, leases
-from dibs.verbs.release import give_back
-from dibs_schema.answers import Idle
+from dibs.verbs import leases
+from dibs.verbs.release import undeliver
 from dibs_schema.refusals import ClaimLost
 from dibs_schema.status import Kind, Status
 from verbs.stage import (
@@ -167,16 +166,12 @@ def test_a_resumed_claim_survives_the_first_connection(database: Database) -> No
 
 
 def test_an_undelivered_claim_is_taken_back(database: Database) -> None:
-    """What gives an answer back releases the claim in either form, and does nothing for an idle answer."""
+    """What could not be delivered is released, counts as no attempt, and a second time changes nothing."""
     (feature,) = add(database)
-    claimed = take(database, named("ada"), feature)
-    database.write_now(give_back(claimed))
-    assert row(database, feature)["status"] == "pending"
-    brief = database.write_now(lambda tx: claim.mark_in_progress(tx, named("ada"), feature))
-    idle = database.write_now(lambda tx: claim.claim(tx, named("grace")))
-    assert isinstance(idle, Idle)
+    token = take(database, named("ada"), feature).claim.token
+    database.write_now(lambda tx: undeliver(tx, "ada", feature, token))
+    after = row(database, feature)
+    assert (after["status"], after["attempts"]) == ("pending", 0)
     before = board(database)
-    database.write_now(give_back(idle))
+    database.write_now(lambda tx: undeliver(tx, "ada", feature, token))
     assert board(database) == before
-    database.write_now(give_back(brief))
-    assert row(database, feature)["status"] == "pending"

@@ -136,7 +136,7 @@ def test_a_cursor_that_is_none_is_refused(database: Database, cursor: str) -> No
 
 
 def test_blocked_says_by_what(database: Database) -> None:
-    """Each row names up to five unmet dependencies, when a back-off ends, or the status that holds it back."""
+    """Each row names the first unmet dependencies, when a back-off ends, or the status that holds it back."""
     needed = add(database, 7)
     finish(database, needed[0])
     (waiting,) = add(database, dependencies=needed)
@@ -146,7 +146,7 @@ def test_blocked_says_by_what(database: Database) -> None:
     page = database.read_now(partial(lists.get_blocked, limit=100))
     rows = {one.id: one for one in page.features}
     assert list(rows) == [needed[1], waiting, asking, stuck]
-    assert rows[waiting].blocked_by == needed[1:6]
+    assert rows[waiting].blocked_by == needed[1 : 1 + lists.SHOWN_BLOCKERS]
     assert rows[needed[1]].ready_at == now + 100
     assert (rows[asking].status, rows[stuck].status) == ("needs_human", "stuck")
 

@@ -14,7 +14,7 @@ from dibs.database.transaction import Transaction
 from dibs.settings import Settings
 from dibs.verbs import claim, outcome
 from dibs.verbs.create import create
-from dibs.verbs.once import KEPT, Request, once, still_held
+from dibs.verbs.once import KEPT, Request, once
 from dibs_schema.answers import Claimed, Created, Idle
 from dibs_schema.refusals import ClaimLost, NotFound, RequestReused
 from dibs_schema.tables import requests
@@ -152,7 +152,11 @@ def _claim(tx: Transaction, name: str = "ada") -> Claimed | Idle:
     holder = named(name)
     request = Request.of("key", "feature_claim_and_get", {}, name)
     return once(
-        tx, request, Claimed, lambda: claim.claim(tx, holder), replay=lambda kept: still_held(tx, kept)
+        tx,
+        request,
+        Claimed,
+        lambda: claim.claim(tx, holder),
+        replay=lambda kept: claim.hold_again(tx, holder, kept),
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dibs.cli.options import backlog, looks_at_backlog, print_json
-from dibs_schema.inputs import HumanField
+from dibs_schema.inputs import GREATEST_ID, HumanField
 from dibs_schema.refusals import InvalidInput
 
 if TYPE_CHECKING:
@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("feature_id", type=click.IntRange(1), required=False)
+@click.argument("feature_id", type=click.IntRange(1, GREATEST_ID), required=False)
 @click.option(
-    "--question", type=click.IntRange(1), help="Answer this question to the user instead of a feature's."
+    "--question",
+    type=click.IntRange(1, GREATEST_ID),
+    help="Answer this question to the user instead of a feature's.",
 )
 @click.option("--set", "given", multiple=True, metavar="FIELD=VALUE", help="An answer; may be repeated.")
 @click.option("--cancel", is_flag=True, help="Withdraw the question.")

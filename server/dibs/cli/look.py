@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dibs.cli.options import backlog, looks_at_backlog, print_json
+from dibs_schema.inputs import GREATEST_ID
 from dibs_schema.status import Status
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def _print_page(page: Page) -> None:
 
 
 @click.command()
-@click.argument("feature_id", type=click.IntRange(1))
+@click.argument("feature_id", type=click.IntRange(1, GREATEST_ID))
 @looks_at_backlog
 def show(feature_id: int, *, as_json: bool, **flags: Any) -> None:
     """Show everything that is known of a feature, and its history."""

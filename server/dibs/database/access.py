@@ -58,15 +58,17 @@ class Database:
         patience: float | None = None,
         urgent: bool = False,
         first: Callable[[Transaction], object] | None = None,
+        committed: Callable[[T], object] | None = None,
         undo: Callable[[T], Callable[[Transaction], object]] | None = None,
     ) -> T:
         """Run `verb` in one write transaction and return its result once it is committed.
 
-        `patience` is in seconds. `first` is run just before, in a transaction of its own. `undo` makes
+        `patience` is in seconds. `first` is run just before, in a transaction of its own, unless this process
+        is not `on_time`. `committed` is told the result in the worker, before the next job. `undo` makes
         the transaction that takes back a result whose caller was cancelled while it was being committed.
         Raises what the verb raises, having rolled back, and Busy and the other Unavailable refusals.
         """
-        future = self._submit_write(verb, urgent=urgent, first=first)
+        future = self._submit_write(verb, urgent=urgent, first=first, committed=committed)
         try:
             return await outcome(future, self._settings.patience if patience is None else patience)
         except asyncio.CancelledError:
@@ -157,10 +159,13 @@ class Database:
         *,
         urgent: bool = False,
         first: Callable[[Transaction], object] | None = None,
+        committed: Callable[[T], object] | None = None,
     ) -> Future[T]:
         self._refuse_fork()
         queued = time.monotonic()
-        return self._writer.submit(lambda future: self._write(future, verb, first, queued), urgent=urgent)
+        return self._writer.submit(
+            lambda future: self._write(future, verb, first, committed, queued), urgent=urgent
+        )
 
     def _submit_read(self, verb: Callable[[Transaction], T]) -> Future[T]:
         self._refuse_fork()
@@ -171,6 +176,7 @@ class Database:
         future: Future[T],
         verb: Callable[[Transaction], T],
         first: Callable[[Transaction], object] | None,
+        committed: Callable[[T], object] | None,
         queued: float,
     ) -> None:
         if future.cancelled():
@@ -180,13 +186,16 @@ class Database:
                 engine = self._connections.engine
                 if first is not None:
                     with engine.writing(connection, abandoned=future.cancelled) as locked:
-                        if locked:
+                        self._note_wait(queued)
+                        if locked and self.on_time:
                             self._commit(connection, first)
                 with engine.writing(connection, abandoned=future.cancelled) as locked:
                     if not (locked and future.set_running_or_notify_cancel()):
                         return
                     self._note_wait(queued)
                     result = self._commit(connection, verb)
+                if committed is not None:
+                    committed(result)
         except BaseException as error:  # noqa: BLE001 - handed to the caller, who raises it
             if future.running() or future.set_running_or_notify_cancel():
                 future.set_exception(error)

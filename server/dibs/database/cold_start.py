@@ -41,9 +41,13 @@ def prepare_folder(path: Path) -> None:
         ignore = path.parent / ".gitignore"
         if path.parent.name == ".dibs" and not ignore.exists():
             ignore.write_text("*\n", encoding="utf-8")
+    except FileExistsError as error:
+        raise ReadOnly(
+            f"{path.parent} is a file, not a folder. Name another database with --db or DIBS_DB."
+        ) from error
     except OSError as error:
         raise ReadOnly(
-            f"{path.parent} cannot be made: {error.strerror}. Make it writable for this user, "
+            f"{path.parent} cannot be made or written: {error.strerror}. Make it writable for this user, "
             "or name another database with --db or DIBS_DB."
         ) from error
 
@@ -57,7 +61,7 @@ def bring_up(engine: SQLite, connection: Connection, name: str) -> Project:
     """
     found = _look(engine, connection, name)
     if found is None:
-        engine.door.enter()
+        engine.enter_door()
         try:
             _write_what_is_missing(engine, connection, name)
         finally:

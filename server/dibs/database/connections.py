@@ -91,10 +91,12 @@ class Connections:
         engine = SQLite(self._path, self._settings.synchronous)
         connection = engine.connect()
         try:
-            self._project = bring_up(engine, connection, self._settings.project)
+            with engine.translated():
+                self._project = bring_up(engine, connection, self._settings.project)
         finally:
             if self._project is None:
-                connection.close()
+                with engine.leaving():
+                    connection.close()
         self._engine = engine
         return connection
 

@@ -20,7 +20,8 @@ from sqlalchemy.pool import NullPool
 
 from dibs.database.door import Door
 from dibs.database.filesystems import refuse_unsafe
-from dibs_schema.refusals import Busy, DatabaseDamaged, DatabaseReplaced, DiskFull, ReadOnly, Refusal
+from dibs.database.sqlite_errors import meaning, unwritable
+from dibs_schema.refusals import Busy, DatabaseReplaced, ReadOnly
 
 BUSY_TIMEOUT = 5_000
 """Milliseconds; only a second net behind the door, for writers that do not know it."""
@@ -107,7 +108,7 @@ class SQLite:
         Yields False where `abandoned` became true before the lock was had; nothing is to be done then.
         The block commits by itself (`commit`); what it leaves open is rolled back.
         """
-        self._enter()
+        self.enter_door()
         try:
             if not self._begin(connection, abandoned):
                 yield False
@@ -120,11 +121,12 @@ class SQLite:
         finally:
             self.door.leave()
 
-    def _enter(self) -> None:
+    def enter_door(self) -> None:
+        """Wait at the door. Raises ReadOnly where it cannot be opened."""
         try:
             self.door.enter()
         except OSError as error:
-            raise _unwritable(self.path, error.strerror or str(error)) from error
+            raise unwritable(self.path, error.strerror or str(error)) from error
 
     def _begin(self, connection: Connection, abandoned: Callable[[], bool]) -> bool:
         while not abandoned():
@@ -201,24 +203,20 @@ class SQLite:
 
     @contextmanager
     def translated(self) -> Iterator[None]:
-        """Turn the library's errors into refusals; none of its words reach a client.
-
-        Source: https://www.sqlite.org/rescode.html (the low byte is the primary code).
-        """
+        """Turn the library's errors into refusals; none of its words reach a client."""
         try:
             yield
         except (DBAPIError, self.driver.Error) as error:
-            original = error.orig if isinstance(error, DBAPIError) else error
-            name = getattr(original, "sqlite_errorname", None) or ""
-            refuse = _MEANING.get("_".join(name.split("_")[:2]))
-            if refuse is None:
+            self.check_identity()  # whatever went wrong, other files at the path are the reason
+            refusal = meaning(self.path, (error.orig or error) if isinstance(error, DBAPIError) else error)
+            if refusal is None:
                 raise
-            raise refuse(self.path) from error
+            raise refusal from error
 
     @contextmanager
     def leaving(self) -> Iterator[None]:
         """Close connections behind the door: the last one out checkpoints. Nothing is opened afterwards."""
-        self._enter()
+        self.enter_door()
         try:
             yield
         finally:
@@ -230,35 +228,3 @@ class SQLite:
 def _driver_connection(connection: Connection) -> Any:
     """The driver's own connection: transactions begin and end on it, at a tenth of the cost."""
     return connection.connection.dbapi_connection
-
-
-def _unwritable(path: Path, why: str) -> ReadOnly:
-    return ReadOnly(
-        f"{path} cannot be opened or written: {why}. Make the file and its folder writable for this user, "
-        "or name another database with --db or DIBS_DB.",
-    )
-
-
-def _damaged(path: Path) -> Refusal:
-    return DatabaseDamaged(
-        f"SQLite reports that {path} is damaged. Nothing was changed. Stop the agents, run `dibs doctor`, "
-        "and bring back a backup; do not delete the -wal file beside it, which holds recent commits."
-    )
-
-
-_MEANING: dict[str, Callable[[Path], Refusal]] = {
-    "SQLITE_BUSY": lambda path: Busy(f"{path} is locked by another program. The database itself is healthy."),
-    "SQLITE_LOCKED": lambda path: Busy(
-        f"{path} is locked by another program. The database itself is healthy."
-    ),
-    "SQLITE_CORRUPT": _damaged,
-    "SQLITE_NOTADB": _damaged,
-    "SQLITE_IOERR": _damaged,
-    "SQLITE_FULL": lambda path: DiskFull(
-        f"There is no room to write {path}. Nothing was changed. Free some space and call again."
-    ),
-    "SQLITE_READONLY": lambda path: _unwritable(path, "it is read-only"),
-    "SQLITE_PERM": lambda path: _unwritable(path, "permission is denied"),
-    "SQLITE_CANTOPEN": lambda path: _unwritable(path, "it cannot be opened"),
-    "SQLITE_AUTH": lambda path: _unwritable(path, "access is denied"),
-}

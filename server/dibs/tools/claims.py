@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 from pydantic import Field
@@ -11,8 +12,8 @@ from dibs.tools.calls import Ctx, connection_of
 from dibs.tools.waiting import claim_waiting
 from dibs.verbs import claim, leases, outcome, skip
 from dibs.verbs.note import add_note
-from dibs.verbs.once import Request, once, still_held
-from dibs.verbs.release import give_back, release
+from dibs.verbs.once import Request, forget, once
+from dibs.verbs.release import release, undeliver
 from dibs_schema.answers import Acknowledgement, Claimed, Idle
 from dibs_schema.inputs import Agent, Category, Evidence, FeatureId, Note, Reason, RequestId, Token, Wait
 from dibs_schema.refusals import Forbidden
@@ -36,21 +37,33 @@ async def feature_claim_and_get(
     holder = here.holder(agent)
     asked = {"feature_id": feature_id, "category": category, "resume": resume}
     request = Request.of(request_id, "feature_claim_and_get", asked, here.claim_scope(agent))
+    made: list[str] = []  # the token, if this very call claims; what it replays is not its to take back
 
     def take(tx: Transaction) -> Claimed | Idle:
-        answer = once(
-            tx,
-            request,
-            Claimed,
-            lambda: claim.claim(tx, holder, feature_id, category=category, resume=resume),
-            replay=lambda kept: still_held(tx, kept),
-        )
+        def fresh() -> Claimed | Idle:
+            answer = claim.claim(tx, holder, feature_id, category=category, resume=resume)
+            made[:] = [answer.claim.token] if isinstance(answer, Claimed) else []
+            return answer
+
+        return once(tx, request, Claimed, fresh, replay=lambda kept: claim.hold_again(tx, holder, kept))
+
+    def issue(answer: Claimed | Idle) -> None:
         if isinstance(answer, Claimed):
-            here.remember(answer.feature.id, answer.claim.token, holder.name)
-        return answer
+            here.tokens.remember(answer.feature.id, answer.claim.token, holder.name)
+
+    def take_back(answer: Claimed | Idle) -> Callable[[Transaction], None]:
+        def undo(tx: Transaction) -> None:
+            if isinstance(answer, Claimed) and made:
+                here.tokens.undo(answer.claim.token)
+                undeliver(tx, holder.name, answer.feature.id, answer.claim.token)
+                forget(tx, request)
+
+        return undo
 
     async def attempt(patience: float) -> Claimed | Idle:
-        return await here.database.write(take, patience=patience, first=here.reaper(), undo=give_back)
+        return await here.database.write(
+            take, patience=patience, first=here.reaper(), committed=issue, undo=take_back
+        )
 
     return await claim_waiting(here, attempt, category, wait_seconds, ctx)
 
@@ -62,13 +75,16 @@ async def feature_mark_in_progress(
     here = connection_of(ctx)
     holder = here.holder(agent)
 
-    def take(tx: Transaction) -> Acknowledgement:
-        answer = claim.mark_in_progress(tx, holder, feature_id)
-        assert answer.token is not None, "a claim has a token"
-        here.remember(feature_id, answer.token, holder.name)
-        return answer
+    def take_back(answer: Acknowledgement) -> Callable[[Transaction], None]:
+        here.tokens.undo(str(answer.token))
+        return lambda tx: undeliver(tx, holder.name, feature_id, str(answer.token))
 
-    return await here.database.write(take, first=here.reaper(), undo=give_back)
+    return await here.database.write(
+        lambda tx: claim.mark_in_progress(tx, holder, feature_id),
+        first=here.reaper(),
+        committed=lambda answer: here.tokens.remember(feature_id, str(answer.token), holder.name),
+        undo=take_back,
+    )
 
 
 async def feature_heartbeat(
@@ -97,7 +113,9 @@ async def feature_clear_in_progress(
                 "force is a planner's. Give back your own claim without it.", tool="feature_clear_in_progress"
             )
         by = here.holder(None).name
-        return await here.database.write(lambda tx: release(tx, by, feature_id, None, force=True))
+        freed = await here.database.write(lambda tx: release(tx, by, feature_id, None, force=True))
+        here.tokens.end_on(feature_id, Kind.RELEASE)
+        return freed
     return await here.move(
         feature_id,
         claim_token,
@@ -142,6 +160,6 @@ async def feature_skip(
 async def feature_add_note(ctx: Ctx, feature_id: FeatureId, text: Note) -> Acknowledgement:
     """Tell the next worker on a feature what you learned."""
     here = connection_of(ctx)
-    here.touch(feature_id)
+    here.tokens.touch(feature_id)
     by = here.author(feature_id)
     return await here.database.write(lambda tx: add_note(tx, by, feature_id, text))

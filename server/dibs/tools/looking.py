@@ -24,7 +24,10 @@ async def feature_get_for_regression(ctx: Ctx, limit: Ten = 3) -> Testing:
 
     Test each, then call feature_mark_passing or feature_mark_failing.
     """
-    return await connection_of(ctx).database.write(lambda tx: regression.take_for_regression(tx, limit))
+    here = connection_of(ctx)
+    taken = await here.database.write(lambda tx: regression.take_for_regression(tx, limit))
+    here.tokens.forget(feature.id for feature in taken.features)  # a report on them is about no earlier claim
+    return taken
 
 
 async def feature_get_by_id(
@@ -34,7 +37,7 @@ async def feature_get_by_id(
 ) -> Feature:
     """Read one feature whole. To build it, claim it."""
     here = connection_of(ctx)
-    here.touch(feature_id)
+    here.tokens.touch(feature_id)
     return await here.database.read(lambda tx: look.get_by_id(tx, feature_id, cursor))
 
 

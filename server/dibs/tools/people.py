@@ -24,7 +24,7 @@ async def feature_request_human_input(
     """Ask a person what a claimed feature cannot be built without; ends the claim, unless they answer at once."""
     here = connection_of(ctx)
     request = human.new_request(prompt, fields)
-    token = here.token(feature_id, claim_token, Kind.ASK)
+    token = here.tokens.meant(feature_id, claim_token, Kind.ASK)
     if token is not None:
         await here.database.read(lambda tx: human.check_claim(tx, feature_id, token))
         reply = await elicit(ctx, prompt, field_schema(fields))

@@ -26,7 +26,7 @@ def refused(refusal: Refusal) -> CallToolResult:
 
 
 MEANT = {
-    "extra_forbidden": "is not a parameter of this tool",
+    "extra_forbidden": "is not known here",
     "missing": "is required",
 }
 
@@ -36,12 +36,14 @@ def invalid(error: ValidationError, parameters: Sequence[str]) -> InvalidInput:
     problem = error.errors(include_url=False, include_input=False)[0]
     path = _path(problem["loc"])
     meaning = MEANT.get(problem["type"], problem["msg"].removeprefix("Value error, "))
-    known = f" It takes {', '.join(parameters)}." if problem["type"] == "extra_forbidden" else ""
+    at_top = problem["type"] == "extra_forbidden" and len(problem["loc"]) == 1
+    known = f" It takes {', '.join(parameters)}." if at_top else ""
     return InvalidInput(f"{path}: {meaning[:200]}.{known} Nothing was changed.", field=path)
 
 
 def _path(places: Sequence[int | str]) -> str:
     path = ""
     for place in places:
-        path += f"[{place}]" if isinstance(place, int) else f".{place}" if path else str(place)[:100]
-    return path
+        shown = f"[{place}]" if isinstance(place, int) else str(place)[:60]
+        path += f".{shown}" if path and not isinstance(place, int) else shown
+    return path[:200]

@@ -19,12 +19,12 @@ from sqlalchemy import (
 
 from dibs.database.prepared import hot
 from dibs.database.transaction import Transaction
-from dibs.verbs.guards import F, in_project, is_, leased, literal, ready, this
+from dibs.verbs.guards import F, held, in_project, is_, leased, literal, ready, this
 from dibs.verbs.handover import work_of
 from dibs.verbs.holder import Holder, new_token
 from dibs.verbs.idle import why_idle
 from dibs.verbs.journal import record
-from dibs.verbs.refuse import find, refuse_claim
+from dibs.verbs.refuse import find, refuse_claim, refuse_lost
 from dibs_schema.answers import Acknowledgement, Claimed, Idle, Lease
 from dibs_schema.refusals import AlreadyHolding, InvalidInput, TooManyClaims
 from dibs_schema.status import Kind, Status
@@ -59,17 +59,20 @@ def _next(claim_order: str, *, by_category: bool) -> Select[int]:
     return head.order_by(*queue_order(claim_order, queue)).limit(1).with_for_update(skip_locked=True)
 
 
-_LEASED: dict[Any, Any] = {
-    F.claim_token: bindparam("fresh"),
-    F.claimed_by: bindparam("holder"),
+_KEPT_UP: dict[Any, Any] = {
     F.claim_session: bindparam("session"),
-    F.claimed_at: bindparam("now"),
     F.lease_clock: bindparam("clock"),
     F.lease_ends: bindparam("reading") + bindparam("lease"),
     F.lease_seconds: bindparam("lease"),
     F.lease_expires_at: bindparam("now") + bindparam("lease"),
     F.last_activity_at: bindparam("now"),
     F.updated_at: bindparam("now"),
+}
+_LEASED: dict[Any, Any] = {
+    F.claim_token: bindparam("fresh"),
+    F.claimed_by: bindparam("holder"),
+    F.claimed_at: bindparam("now"),
+    **_KEPT_UP,
 }
 
 _claim = hot(
@@ -90,7 +93,12 @@ def _claim_next(claim_order: str, *, by_category: bool) -> Update:
 
 _holding = hot(
     select(F.id, F.name, F.claimed_at)
-    .where(in_project(), leased(), F.claimed_by == bindparam("holder"))
+    .where(
+        in_project(),
+        leased(),
+        F.claimed_by == bindparam("holder"),
+        (F.claim_session == bindparam("counted_session")) | bindparam("counted_session").is_(None),
+    )
     .order_by(F.claimed_at, F.id)
 )
 
@@ -100,6 +108,8 @@ _resume = (
     .values({F.ended_token: F.claim_token, F.ended_by: literal_column(f"'{Kind.RESUME}'"), **_LEASED})
     .returning(*features.c)
 )
+
+_hold_again = update(features).where(this(), held()).values(_KEPT_UP).returning(F.lease_expires_at)
 
 
 def claim(
@@ -123,6 +133,17 @@ def claim(
         token=row["claim_token"], expires_at=row["lease_expires_at"], renewed=holder.session is not None
     )
     return Claimed(state="claimed", claim=lease, feature=work_of(tx, row))
+
+
+def hold_again(tx: Transaction, holder: Holder, claimed: Claimed) -> Claimed:
+    """A replayed claim, now kept up by the connection that asks; its token must be good. Raises ClaimLost."""
+    feature, token = claimed.feature.id, claimed.claim.token
+    row = tx.first(_hold_again, feature=feature, token=token, session=holder.session, lease=holder.lease)
+    if row is None:
+        refuse_lost(find(tx, feature))
+    return claimed.model_copy(
+        update={"claim": claimed.claim.model_copy(update={"expires_at": row["lease_expires_at"]})}
+    )
 
 
 def mark_in_progress(tx: Transaction, holder: Holder, feature: int) -> Acknowledgement:
@@ -174,7 +195,7 @@ def _take_back(tx: Transaction, holder: Holder, feature: int | None) -> Any:
             "send claim_token of the claim you hold.",
             field="resume",
         )
-    mine = [row["id"] for row in tx.all(_holding, holder=holder.name)]
+    mine = [row["id"] for row in tx.all(_holding, holder=holder.name, counted_session=None)]
     if not mine or (feature is not None and feature not in mine):
         return None
     chosen = feature if feature is not None else mine[0]
@@ -192,7 +213,7 @@ def _take_back(tx: Transaction, holder: Holder, feature: int | None) -> Any:
 
 
 def _refuse(tx: Transaction, holder: Holder, feature: int | None, most: int) -> None:
-    mine = tx.all(_holding, holder=holder.name)
+    mine = tx.all(_holding, holder=holder.name, counted_session=None if holder.named else holder.session)
     own = holder.named and feature is not None and any(row["id"] == feature for row in mine)
     if feature is not None and not own:
         row = find(tx, feature)

@@ -44,12 +44,17 @@ def create_bulk(tx: Transaction, by: str, batch: Sequence[NewFeature]) -> Create
     edges: list[tuple[int, int]] = []
     for place, one in enumerate(batch):
         wanted = [first + _inside(place, index, len(batch)) for index in one.depends_on_indices]
+        known_statuses(tx, [one for one in one.dependencies if one >= first])  # what does not exist yet
         edges += ((first + place, dependency) for dependency in dict.fromkeys([*wanted, *one.dependencies]))
     path = find_cycle(edges)
     if path is not None:
-        circle = " -> ".join(f"#{number - first}" for number in path)
+        indices = [number - first for number in path]
+        shown = " -> ".join(f"#{index}" for index in indices[:12]) + (" -> …" if len(indices) > 12 else "")
         raise WouldCycle(
-            f"The batch depends on itself: {circle} (indices). Nothing was created.", path=path[:50]
+            f"The batch depends on itself: {shown} (indices). Nothing was created. "
+            "Correct depends_on_indices and call feature_create_bulk again.",
+            path=indices[:50],
+            length=len(indices) - 1,
         )
     rows = [_row(one) for one in batch]
     insert_features(tx, by, first, rows, edges)
@@ -68,7 +73,11 @@ def _inside(place: int, index: int, count: int) -> int:
             field=f"features[{place}].depends_on_indices",
         )
     if index == place:
-        raise WouldCycle(f"features[{place}] depends on itself.", path=[place, place])
+        raise WouldCycle(
+            f"features[{place}] depends on itself: #{place} -> #{place}. Nothing was created. "
+            "Correct depends_on_indices and call feature_create_bulk again.",
+            path=[place, place],
+        )
     return index
 
 

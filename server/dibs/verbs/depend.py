@@ -132,16 +132,20 @@ def _dependencies_of(tx: Transaction, feature: int) -> list[int]:
 
 def _refuse_cycle(tx: Transaction, feature: int, dependency: int) -> None:
     if feature == dependency:
-        raise WouldCycle(f"Feature {feature} cannot depend on itself.", path=[feature, feature])
+        raise WouldCycle(
+            f"Feature {feature} cannot depend on itself. Name another in feature_add_dependency.",
+            path=[feature, feature],
+        )
     if not tx.value(_reaches, start=dependency, feature=feature):
         return
     below = [(row["feature_id"], row["dependency_id"]) for row in tx.all(_edges_below, start=dependency)]
     path = find_cycle([(feature, dependency), *((one, other) for one, other in below if one != feature)])
     assert path is not None, "the feature was reached"
     shown = path if len(path) <= SHOWN_PATH else [*path[: SHOWN_PATH - 1], path[-1]]
+    way = " -> ".join(map(str, shown[:12])) + (" -> …" if len(shown) > 12 else "")
     raise WouldCycle(
-        f"Feature {feature} cannot depend on {dependency}, which waits for it already: "
-        f"{' -> '.join(map(str, shown[:12]))}{' …' if len(shown) > 12 else ''}. Remove one of these edges first.",
+        f"Feature {feature} cannot depend on {dependency}, which waits for it already: {way}. "
+        "Remove one of these edges first with feature_remove_dependency.",
         path=shown,
         length=len(path) - 1,
     )

@@ -7,15 +7,19 @@ from typing import Any
 from sqlalchemy import bindparam, select, update
 
 from dibs.database.transaction import Row, Transaction
+from dibs.verbs.fitting import shrunk
 from dibs.verbs.guards import F, held, in_project, is_, literal, resting, this
 from dibs.verbs.journal import record
 from dibs.verbs.outcome import ending
-from dibs.verbs.refuse import find, refuse_move
+from dibs.verbs.refuse import find, holder_of, refuse_move
 from dibs_schema.answers import Acknowledgement, OpenQuestion
-from dibs_schema.inputs import HumanField
+from dibs_schema.inputs import HumanField, checked_answers
 from dibs_schema.refusals import InvalidInput, NotWaitingForHuman
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import events, features
+
+ACKNOWLEDGED = 4_000
+"""Bytes of an answer that is told at once; all of it is kept."""
 
 _request = bindparam("request", type_=F.human_request.type)
 _answer = bindparam("reply", type_=F.human_answer.type)
@@ -93,6 +97,7 @@ def request_human_input(
 
     Raises ClaimLost, TokenRequired, NotClaimed and what else keeps it from being held.
     """
+    by = holder_of(tx, feature, token) or by
     if token is None or not tx.run(_ask, feature=feature, token=token, request=request):
         refuse_move(tx, feature, token, Kind.ASK)
     else:
@@ -123,7 +128,7 @@ def answer_claimed(
     if not tx.run(_answer_claimed, feature=feature, token=token, request=request, reply=reply):
         refuse_move(tx, feature, token, Kind.ANSWER)
     record(tx, by, Kind.ANSWER, feature, Status.IN_PROGRESS, Status.IN_PROGRESS, answers=fitting)
-    return Acknowledgement(id=feature, status=Status.IN_PROGRESS.value, answer=fitting)
+    return Acknowledgement(id=feature, status=Status.IN_PROGRESS.value, answer=shrunk(fitting, ACKNOWLEDGED))
 
 
 def answer_feature(tx: Transaction, by: str, feature: int, answers: dict[str, Any]) -> Acknowledgement:
@@ -176,6 +181,7 @@ def _waiting(tx: Transaction, feature: int) -> Row:
 
 def fit(request: dict[str, Any], answers: dict[str, Any]) -> dict[str, Any]:
     """The answers, checked against the asked fields. Raises InvalidInput naming the field."""
+    answers = checked_answers(answers)
     fields = {field["id"]: HumanField.model_validate(field) for field in request["fields"]}
     for name in answers:
         if name not in fields:
@@ -199,4 +205,4 @@ def _misfit(field: HumanField, given: Any) -> str | None:
         return "answer with a text"
     if field.type == "select" and given not in field.options:
         return f"choose one of {', '.join(field.options)}"
-    return "at most 5,000 characters" if len(given) > 5_000 else None
+    return None

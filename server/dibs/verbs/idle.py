@@ -36,6 +36,9 @@ _ready_there = _counted["ready"].where(_in_category)
 _next_lease_end = hot(select(func.min(F.lease_expires_at)).where(in_project(), leased()))
 _next_back_off_end = hot(select(func.min(F.not_before)).where(in_project(), unblocked(), backed_off()))
 
+_lease_end_there = hot(_next_lease_end.where(_in_category))
+_back_off_end_there = hot(_next_back_off_end.where(_in_category))
+
 _MESSAGES: dict[IdleState, str] = {
     "complete": "Every feature is passing or archived. There is nothing left to do; stop.",
     "empty": "The backlog is empty. A planner fills it with feature_create_bulk.",
@@ -63,15 +66,32 @@ def why_idle(tx: Transaction, category: str | None = None) -> Idle:
 
     With `category` the answer speaks of that category alone, and never calls the project complete.
     """
-    there = counts(tx, category)
-    lease_end, back_off_end = tx.value(_next_lease_end), tx.value(_next_back_off_end)
-    state = _state(there, is_backing_off=back_off_end is not None)
+    return _why(counts(tx, category), _ends(tx, category), tx.now, category)
+
+
+Ends = tuple[float | None, float | None]
+"""When the next lease and the next back-off end, in seconds of the wall clock."""
+
+
+def _ends(tx: Transaction, category: str | None) -> Ends:
+    if category is None:
+        return tx.value(_next_lease_end), tx.value(_next_back_off_end)
+    given = {"category_": category}
+    return tx.value(_lease_end_there, **given), tx.value(_back_off_end_there, **given)
+
+
+def _why(there: Counts, ends: Ends, now: float, category: str | None) -> Idle:
+    state = _state(there, is_backing_off=ends[1] is not None)
     message = _MESSAGES[state]
     if category is not None and state in ("complete", "empty"):
         state = "empty"
         message = f"Nothing is left in category {category!r}. Call feature_claim_and_get without a category."
-    ends = {"waiting_for_claims": lease_end, "waiting_for_back_off": back_off_end}.get(state)
-    retry = None if ends is None else min(LONGEST_RETRY, max(1, ceil(ends - tx.now)))
+    elif category is not None and state == "waiting_for_dependencies":
+        message = (
+            "What is left there waits for other features. Call feature_claim_and_get without a category."
+        )
+    end = {"waiting_for_claims": ends[0], "waiting_for_back_off": ends[1]}.get(state)
+    retry = None if end is None else min(LONGEST_RETRY, max(1, ceil(end - now)))
     return Idle(state=state, counts=there, retry_after_seconds=retry, message=message)
 
 

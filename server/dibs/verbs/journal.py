@@ -47,8 +47,8 @@ def record(
     target: Status | str | None = None,
     **detail: Any,
 ) -> None:
-    """Write the event of one move; `detail` holds JSON values, and None in it is left out."""
-    what = {name: value for name, value in detail.items() if value is not None} or None
+    """Write the event of one move; `detail` holds JSON values, and nothing (None, no items) is left out."""
+    what = {name: value for name, value in detail.items() if value is not None and value != []} or None
     tx.run(_record, feature=feature, by=by, move=kind.value, source=source, target=target, what=what)
 
 

@@ -63,7 +63,7 @@ _release_session = (
     )
 )
 
-_of_session = select(F.id, F.claimed_by).where(
+_of_session = select(F.id, F.claimed_by, F.attempts).where(
     in_project(), leased(), F.claim_session == bindparam("session")
 )
 
@@ -157,6 +157,8 @@ def release_session(tx: Transaction, session: str) -> list[int]:
             Status.IN_PROGRESS,
             statuses[row["id"]],
             reason="the connection ended",
+            status=statuses[row["id"]],
+            attempts=row["attempts"],
         )
     return [row["id"] for row in mine]
 

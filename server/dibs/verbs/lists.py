@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -91,10 +92,9 @@ def _queue_place(row: Mapping[Any, Any]) -> str:
 
 
 def _after_in_queue(claim_order: str, cursor: str) -> ColumnElement[bool]:
-    try:
-        skips, height, priority, id_ = map(int, cursor.split("."))
-    except ValueError:
-        raise _bad_cursor() from None
+    if not re.fullmatch(r"\d{1,9}\.\d{1,9}\.-?\d{1,10}\.\d{1,10}", cursor):
+        raise _bad_cursor()
+    skips, height, priority, id_ = map(int, cursor.split("."))
     behind = tuple_(F.priority, F.id) > tuple_(literal(priority), literal(id_))
     if claim_order == "critical_path":
         behind = or_(F.height < height, and_(F.height == height, behind))

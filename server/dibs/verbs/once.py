@@ -12,8 +12,7 @@ from sqlalchemy import bindparam, delete, insert, select
 
 from dibs.database.prepared import hot
 from dibs.database.transaction import Transaction
-from dibs.verbs.refuse import find, refuse_lost
-from dibs_schema.answers import Answer, Claimed
+from dibs_schema.answers import Answer
 from dibs_schema.refusals import RequestReused
 from dibs_schema.tables import requests
 
@@ -40,6 +39,9 @@ _keep = hot(
         created_at=bindparam("now"),
         result=bindparam("answer", type_=_R.result.type),
     )
+)
+_forget_one = delete(requests).where(
+    _R.project_id == bindparam("project"), _R.scope == bindparam("within"), _R.request_id == bindparam("key")
 )
 _forget = hot(
     delete(requests).where(_R.project_id == bindparam("project"), _R.created_at < bindparam("now") - KEPT)
@@ -79,13 +81,13 @@ def once(
     """
     if request is None:
         return work()
+    tx.run(_forget)
     row = tx.first(_find, within=request.scope, key=request.key)
     if row is None:
         answer = work()
         if isinstance(answer, shape):
             kept = answer.model_dump(mode="json")
             tx.run(_keep, within=request.scope, key=request.key, print=request.fingerprint, answer=kept)
-            tx.run(_forget)
         return answer
     if row["fingerprint"] != request.fingerprint:
         raise RequestReused(
@@ -96,9 +98,7 @@ def once(
     return replay(shape.model_validate(row["result"]))
 
 
-def still_held(tx: Transaction, claimed: Claimed) -> Claimed:
-    """A replayed claim, if its token is still good. Raises ClaimLost."""
-    row = find(tx, claimed.feature.id)
-    if row["claim_token"] != claimed.claim.token:
-        refuse_lost(row)
-    return claimed
+def forget(tx: Transaction, request: Request | None) -> None:
+    """Drop a key whose work was taken back, so that the same call can be made again."""
+    if request is not None:
+        tx.run(_forget_one, within=request.scope, key=request.key)

@@ -21,7 +21,7 @@ from dibs.verbs.guards import (
     unblocked,
 )
 from dibs.verbs.journal import last_detail, record
-from dibs.verbs.refuse import find, refuse_move
+from dibs.verbs.refuse import find, holder_of, refuse_move
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.inputs import EvidenceFields
 from dibs_schema.status import Kind, Status
@@ -119,6 +119,8 @@ _regress = (
             F.testing_until: None,
             F.passed_at: None,
             F.passed_by: None,
+            F.ended_token: None,  # that pass is undone, and repeating it acknowledges nothing
+            F.ended_by: None,
             F.updated_at: bindparam("now"),
         }
     )
@@ -155,7 +157,7 @@ def _passed(feature: int, detail: dict[str, Any]) -> Acknowledgement:
     return Acknowledgement(
         id=feature,
         status=Status.PASSING.value,
-        unblocked=detail["unblocked"],
+        unblocked=detail.get("unblocked", []),
         unblocked_count=detail["unblocked_count"],
         evidence=bool(detail.get("evidence")),
     )
@@ -182,6 +184,7 @@ def mark_failing(
             record(tx, by, Kind.REGRESS, feature, Status.PASSING, Status.PENDING, reason=reason)
             return Acknowledgement(id=feature, status=Status.PENDING.value)
         refuse_move(tx, feature, token, Kind.FAIL)
+    by = holder_of(tx, feature, token) or by
     failures = tx.value(_failures_so_far, feature=feature) or 0
     row = tx.first(
         _fail,

@@ -7,14 +7,17 @@ from typing import Any
 from sqlalchemy import bindparam, func, insert, select, update
 
 from dibs.database.transaction import Row, Transaction
+from dibs.verbs.fitting import shrunk
 from dibs.verbs.journal import record
 from dibs_schema.answers import Asked, OpenQuestion
-from dibs_schema.inputs import Question
+from dibs_schema.inputs import Question, checked_answers
 from dibs_schema.refusals import InvalidInput, NotFound, NotWaitingForHuman
 from dibs_schema.status import Kind
 from dibs_schema.tables import projects, questions
 
 _Q = questions.c
+TOLD = 8_000
+"""Bytes of the answers in one answer; all of them are kept."""
 
 _take_number = (
     update(projects)
@@ -46,7 +49,14 @@ _open = (
 
 
 def ask_user(tx: Transaction, by: str, asked: list[Question]) -> Asked:
-    """Keep questions until somebody answers them."""
+    """Keep questions until somebody answers them. Raises InvalidInput where two have one header."""
+    headers = [question.header for question in asked]
+    twice = next((header for header in headers if headers.count(header) > 1), None)
+    if twice is not None:
+        raise InvalidInput(
+            f"questions: the header {twice!r} is used twice. Give each a header of its own.",
+            field="questions",
+        )
     number = tx.value(_take_number) - 1
     tx.run(
         _keep, number=number, by=by, asked=[question.model_dump(exclude_defaults=True) for question in asked]
@@ -66,7 +76,12 @@ def read_question(tx: Transaction, number: int) -> Asked:
         return Asked(question_id=number, state="open", message="Nobody has answered yet. Ask again later.")
     if row["answers"] is None:
         return Asked(question_id=number, state="cancelled", answered_by=row["answered_by"])
-    return Asked(question_id=number, state="answered", answers=row["answers"], answered_by=row["answered_by"])
+    return Asked(
+        question_id=number,
+        state="answered",
+        answers=shrunk(row["answers"], TOLD),
+        answered_by=row["answered_by"],
+    )
 
 
 def answer_question(tx: Transaction, by: str, number: int, answers: dict[str, Any]) -> Asked:
@@ -79,7 +94,7 @@ def answer_question(tx: Transaction, by: str, number: int, answers: dict[str, An
     if not tx.run(_close, number=number, by=by, reply=fitting):
         _refuse_closed(number)
     record(tx, by, Kind.ANSWER, None, question=number, answers=fitting)
-    return Asked(question_id=number, state="answered", answers=fitting, answered_by=by)
+    return Asked(question_id=number, state="answered", answers=shrunk(fitting, TOLD), answered_by=by)
 
 
 def cancel_question(tx: Transaction, by: str, number: int) -> Asked:
@@ -129,6 +144,7 @@ def _refuse_closed(number: int) -> None:
 
 
 def _fit(asked: list[dict[str, Any]], answers: dict[str, Any]) -> dict[str, Any]:
+    answers = checked_answers(answers)
     by_name = {str(place): one for place, one in enumerate(asked, 1)} | {one["header"]: one for one in asked}
     fitting: dict[str, Any] = {}
     for name, given in answers.items():

@@ -43,6 +43,8 @@ _row = hot(
     ).where(this())
 )
 
+_holder = hot(select(F.claimed_by).where(this(), F.claim_token == bindparam("token")))
+
 _unmet = hot(
     select(dependencies.c.dependency_id)
     .join(
@@ -67,6 +69,12 @@ def find(tx: Transaction, feature: int) -> Row:
             id=feature,
         )
     return row
+
+
+def holder_of(tx: Transaction, feature: int, token: str | None) -> str | None:
+    """Who holds the feature by that token, and so is the author of a move with it; None where nobody does."""
+    holder: str | None = tx.value(_holder, feature=feature, token=token) if token is not None else None
+    return holder
 
 
 def iso(seconds: float | None) -> str | None:
@@ -175,7 +183,10 @@ def _refuse_without_token(row: Row) -> NoReturn:
             id=feature,
         )
     if row["status"] == Status.PASSING:
-        raise AlreadyPassing(f"Feature {feature} is already passing; nobody holds a claim on it.", id=feature)
+        raise AlreadyPassing(
+            f"Feature {feature} is already passing; nobody holds a claim on it. feature_claim_and_get gives the next one.",
+            id=feature,
+        )
     refuse_resting(row)
     raise NotClaimed(
         f"Feature {feature} is not claimed. Claim it first: feature_claim_and_get with feature_id={feature}.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Integer, bindparam, case, update
@@ -12,8 +11,8 @@ from dibs.database.transaction import Transaction
 from dibs.verbs.guards import F, held, is_, literal, this
 from dibs.verbs.journal import last_detail, record
 from dibs.verbs.outcome import ending
-from dibs.verbs.refuse import refuse_move
-from dibs_schema.answers import Acknowledgement, Claimed, Idle
+from dibs.verbs.refuse import holder_of, refuse_move
+from dibs_schema.answers import Acknowledgement
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import features
 
@@ -24,6 +23,11 @@ _release_values: dict[Any, Any] = {
     ),
     **ending(Kind.RELEASE),
 }
+_undeliver = (
+    update(features)
+    .where(this(), held())
+    .values({F.status: literal(Status.PENDING), F.attempts: F.attempts - 1, **ending(Kind.RELEASE)})
+)
 _release = hot(update(features).where(this(), held()).values(_release_values).returning(F.status, F.attempts))
 _force_release = (
     update(features)
@@ -40,6 +44,7 @@ def release(
 
     Raises ClaimLost, TokenRequired, NotClaimed and what else keeps it from being held.
     """
+    by = holder_of(tx, feature, token) or by
     statement = _force_release if force else _release
     given = {} if force else {"token": token}
     row = None
@@ -59,13 +64,15 @@ def _released(feature: int, detail: dict[str, Any]) -> Acknowledgement:
     )
 
 
-def give_back(answer: Claimed | Idle | Acknowledgement) -> Callable[[Transaction], None]:
-    """The transaction that takes back a claim whose answer could not be delivered."""
-
-    def undo(tx: Transaction) -> None:
-        if isinstance(answer, Claimed):
-            release(tx, "dibs", answer.feature.id, answer.claim.token)
-        elif isinstance(answer, Acknowledgement):
-            release(tx, "dibs", answer.id, answer.token)
-
-    return undo
+def undeliver(tx: Transaction, by: str, feature: int, token: str) -> None:
+    """Take back a claim whose answer could not be delivered: it counts as no attempt. Silent where it has ended."""
+    if tx.run(_undeliver, feature=feature, token=token):
+        record(
+            tx,
+            by,
+            Kind.RELEASE,
+            feature,
+            Status.IN_PROGRESS,
+            Status.PENDING,
+            reason="the answer was not delivered",
+        )

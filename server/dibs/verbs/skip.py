@@ -10,7 +10,7 @@ from dibs.database.transaction import Transaction
 from dibs.verbs.guards import F, held, in_project, is_, literal, this
 from dibs.verbs.journal import last_detail, record
 from dibs.verbs.outcome import ending
-from dibs.verbs.refuse import refuse_move
+from dibs.verbs.refuse import holder_of, refuse_move
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import BELOW_EVERY_PRIORITY, features
@@ -41,6 +41,7 @@ def skip(tx: Transaction, by: str, feature: int, reason: str, token: str | None 
 
     Raises ClaimLost, TokenRequired and what else keeps it from being skipped.
     """
+    by = holder_of(tx, feature, token) or by
     if token is None:
         row, source = tx.first(_skip_waiting, feature=feature, max_skips=tx.project.max_skips), Status.PENDING
     else:
