@@ -64,6 +64,7 @@ class Client:
             stderr=stderr,
             env={**os.environ, **(environment or {})},
             limit=LONGEST_LINE,
+            start_new_session=True,  # an interrupt at the terminal is this process's to pass on
         )
         into, inbox = anyio.create_memory_object_stream[SessionMessage | Exception](64)
         outbox, out = anyio.create_memory_object_stream[SessionMessage](64)

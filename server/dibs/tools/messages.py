@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from functools import partial
 
@@ -49,11 +50,20 @@ def decode(line: bytes | None) -> JSONRPCMessage:
     try:
         message = jsonrpc_message_adapter.validate_json(line, by_name=False)
     except ValidationError:
-        raise _diagnosis(line) from None
+        message = _mended(line)
     # The SDK takes a request whose id is null or a fraction for a notification, and would never answer it.
     if isinstance(message, JSONRPCNotification) and b'"id"' in line and "id" in from_json(line):
         raise Malformed(INVALID_REQUEST, "A request's id must be a string or an integer.")
     return message
+
+
+def _mended(line: bytes) -> JSONRPCMessage:
+    """Return the message in a line whose texts hold halves of surrogate pairs, as JavaScript writes them."""
+    try:
+        whole = json.dumps(json.loads(line), ensure_ascii=False).encode(errors="replace")
+        return jsonrpc_message_adapter.validate_json(whole, by_name=False)
+    except (ValueError, RecursionError):
+        raise _diagnosis(line) from None
 
 
 def _diagnosis(line: bytes) -> Malformed:
