@@ -146,7 +146,11 @@ _REPLY_SCHEMA = {
     "anyOf": [{"type": "string"}, {"type": "boolean"}, {"type": "array", "items": {"type": "string"}}]
 }
 Reply = Annotated[Any, BeforeValidator(_reply), WithJsonSchema(_REPLY_SCHEMA)]
-Answers = Annotated[dict[Annotated[str, StringConstraints(max_length=100)], Reply], Field(min_length=1, max_length=20), FROM_JSON]
+Answers = Annotated[
+    dict[Annotated[str, StringConstraints(max_length=100)], Reply],
+    Field(min_length=1, max_length=20),
+    FROM_JSON,
+]
 
 
 def checked_answers(given: dict[str, Any]) -> dict[str, Any]:

@@ -143,7 +143,8 @@ features = Table(
         f"(status = 'in_progress' AND {_CLAIMED}) OR (status <> 'in_progress' AND {_UNCLAIMED})", name="claim"
     ),
     CheckConstraint(
-        "(status = 'archived' AND archived_from IN ('pending', 'passing', 'needs_human', 'stuck'))"
+        "(status = 'archived' AND archived_from IS NOT NULL"
+        " AND archived_from IN ('pending', 'passing', 'needs_human', 'stuck'))"
         " OR (status <> 'archived' AND archived_from IS NULL)",
         name="archived_from",
     ),

@@ -47,6 +47,7 @@ class Database:
         self._process = os.getpid()
         self._writer = Workers("dibs-writer", 1)
         self._readers = Workers("dibs-reader", READERS)
+        self._watcher = Workers("dibs-watcher", 1)
         self._connections = Connections(path, settings)
         self._introduced = False
         self._held_up_at = -math.inf
@@ -98,13 +99,16 @@ class Database:
         await asyncio.shield(asyncio.wrap_future(self._writer.submit(job(open_it))))
 
     async def version(self) -> int:
-        """A number that changes when any process commits; takes no lock and reads no table."""
+        """A number that changes when any process commits; takes no lock and reads no table.
+
+        It belongs to one connection, so one worker of its own reads it.
+        """
 
         def look() -> int:
             with self._connections.use(reading=True) as connection:
                 return self._connections.engine.data_version(connection)
 
-        return await asyncio.wrap_future(self._readers.submit(job(look)))
+        return await asyncio.wrap_future(self._watcher.submit(job(look)))
 
     @property
     def label(self) -> str:

@@ -5,10 +5,14 @@ Source: https://www.sqlite.org/rescode.html (the low byte of a result code is th
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from dibs_schema.refusals import Busy, DatabaseDamaged, DatabaseReplaced, DiskFull, ReadOnly, Refusal
+
+NEARLY_FULL = 1024 * 1024
+"""Bytes; with less than that a failed write is for want of room."""
 
 
 def meaning(path: Path, error: BaseException) -> Refusal | None:
@@ -42,6 +46,15 @@ def _no_database(path: Path) -> Refusal:
     )
 
 
+def _input_or_output(path: Path) -> Refusal:
+    """A failed read or write; where the disk is full, the shared memory beside the log cannot grow either."""
+    return _full(path) if shutil.disk_usage(path.parent).free < NEARLY_FULL else _damaged(path)
+
+
+def _full(path: Path) -> Refusal:
+    return DiskFull(f"There is no room to write {path}. Nothing was changed. Free some space and call again.")
+
+
 def _damaged(path: Path) -> Refusal:
     return DatabaseDamaged(
         f"SQLite reports that {path} is damaged. Nothing was changed. Stop the agents, run `dibs doctor`, "
@@ -56,10 +69,8 @@ _MEANING: dict[str, Callable[[Path], Refusal]] = {
     ),
     "SQLITE_CORRUPT": _damaged,
     "SQLITE_NOTADB": _no_database,
-    "SQLITE_IOERR": _damaged,
-    "SQLITE_FULL": lambda path: DiskFull(
-        f"There is no room to write {path}. Nothing was changed. Free some space and call again."
-    ),
+    "SQLITE_IOERR": _input_or_output,
+    "SQLITE_FULL": _full,
     "SQLITE_READONLY": lambda path: unwritable(path, "it is read-only"),
     "SQLITE_PERM": lambda path: unwritable(path, "permission is denied"),
     "SQLITE_CANTOPEN": lambda path: unwritable(path, "it cannot be opened"),

@@ -99,7 +99,7 @@ def _is_spared(schema: dict[str, Any], name: str, value: Any) -> bool:
     Everything spared is enforced all the same, and the refusal tells what a sensible call never meets.
     """
     match name:
-        case "title" | "pattern" | "minLength" | "default":
+        case "title" | "pattern" | "minLength" | "default" | "propertyNames":
             return True
         case "additionalProperties":
             return value is False

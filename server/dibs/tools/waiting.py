@@ -38,36 +38,41 @@ async def claim_waiting(
     patience = connection.settings.patience
     answer = await attempt(patience)
     while isinstance(answer, Idle) and answer.state != "complete" and wait > 0:
-        if not await _until_worth_trying(connection, category, began, wait, ctx):
-            return _closed(answer, f"Waited {wait:g} s.")
+        worth_trying, latest = await _until_worth_trying(connection, category, began, wait, ctx)
         if connection.closing.is_set():
-            return _closed(answer, "The input ended while this call waited.")
+            return _closed(latest or answer, "The input ended while this call waited.")
+        if not worth_trying:
+            return _closed(latest or answer, f"Waited {wait:g} s.")
         answer = await attempt(min(patience, LONGEST - (time.monotonic() - began)))
     return answer
 
 
 async def _until_worth_trying(
     connection: Connection, category: str | None, began: float, wait: float, ctx: Context[Any, Any]
-) -> bool:
-    """Whether an attempt makes sense before the wait is over; looks again after each commit."""
+) -> tuple[bool, Idle | None]:
+    """Whether an attempt makes sense before the wait is over, and how things stood at the last look.
+
+    Looks again after each commit of anybody.
+    """
     database = connection.database
     seen: int | None = None
+    idle: Idle | None = None
     wakes = told = time.monotonic()
     while (now := time.monotonic()) < began + wait and not connection.closing.is_set():
         version = await database.version()
         if version != seen:
-            seen, (idle, ends_in) = version, await database.read(lambda tx: glance(tx, category))
-            if idle.counts.ready or idle.state == "complete":
-                return True
-            wakes = now + ends_in
-        elif now >= wakes:
-            return True
+            seen, (look, ends_in) = version, await database.read(lambda tx: glance(tx, category))
+            if look.counts.ready or look.state == "complete":
+                return True, look
+            idle, wakes = look, now + ends_in
+        if now >= wakes:
+            return True, idle
         if now - told >= PROGRESS:
             told = now
             await ctx.report_progress(now - began, wait, "waiting for a feature to become ready")
         with anyio.move_on_after(min(random.uniform(*POLL), max(POLL[0], wakes - now), began + wait - now)):
             await connection.closing.wait()
-    return connection.closing.is_set()
+    return False, idle
 
 
 def _closed(answer: Idle, why: str) -> Idle:

@@ -74,7 +74,7 @@ _open = (
         & (events.c.feature_id == F.id)
         & (events.c.kind == Kind.ASK.value),
     )
-    .where(in_project(), resting(), is_(Status.NEEDS_HUMAN))
+    .where(in_project(), resting(), is_(Status.NEEDS_HUMAN), F.id > 0)
     .order_by(F.id, events.c.id)
 )
 

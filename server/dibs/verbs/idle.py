@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import ceil, inf
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import bindparam, case, func, select
 
 from dibs.database.prepared import hot
 from dibs.database.transaction import Transaction
@@ -33,8 +33,15 @@ _by_status_there = (
 )
 _in_category = F.category == bindparam("category_")
 _ready_there = _counted["ready"].where(_in_category)
-_next_lease_end = hot(select(func.min(F.lease_expires_at)).where(in_project(), leased()))
-_next_back_off_end = hot(select(func.min(F.not_before)).where(in_project(), unblocked(), backed_off()))
+# In seconds from now, each lease by its own clock where that is ours: the wall clock may jump.
+_left = case(
+    (F.lease_clock == bindparam("clock"), F.lease_ends - bindparam("reading")),
+    else_=F.lease_expires_at - bindparam("now"),
+)
+_next_lease_end = hot(select(func.min(_left)).where(in_project(), leased()))
+_next_back_off_end = hot(
+    select(func.min(F.not_before - bindparam("now"))).where(in_project(), unblocked(), backed_off())
+)
 
 _lease_end_there = hot(_next_lease_end.where(_in_category))
 _back_off_end_there = hot(_next_back_off_end.where(_in_category))
@@ -66,11 +73,11 @@ def why_idle(tx: Transaction, category: str | None = None) -> Idle:
 
     With `category` the answer speaks of that category alone, and never calls the project complete.
     """
-    return _why(counts(tx, category), _ends(tx, category), tx.now, category)
+    return _why(counts(tx, category), _ends(tx, category), category)
 
 
 Ends = tuple[float | None, float | None]
-"""When the next lease and the next back-off end, in seconds of the wall clock."""
+"""In how many seconds the next lease and the next back-off end."""
 
 
 def _ends(tx: Transaction, category: str | None) -> Ends:
@@ -80,7 +87,7 @@ def _ends(tx: Transaction, category: str | None) -> Ends:
     return tx.value(_lease_end_there, **given), tx.value(_back_off_end_there, **given)
 
 
-def _why(there: Counts, ends: Ends, now: float, category: str | None) -> Idle:
+def _why(there: Counts, ends: Ends, category: str | None) -> Idle:
     state = _state(there, is_backing_off=ends[1] is not None)
     message = _MESSAGES[state]
     if category is not None and state in ("complete", "empty"):
@@ -91,7 +98,7 @@ def _why(there: Counts, ends: Ends, now: float, category: str | None) -> Idle:
             "What is left there waits for other features. Call feature_claim_and_get without a category."
         )
     end = {"waiting_for_claims": ends[0], "waiting_for_back_off": ends[1]}.get(state)
-    retry = None if end is None else min(LONGEST_RETRY, max(1, ceil(end - now)))
+    retry = None if end is None else min(LONGEST_RETRY, max(1, ceil(end)))
     return Idle(state=state, counts=there, retry_after_seconds=retry, message=message)
 
 

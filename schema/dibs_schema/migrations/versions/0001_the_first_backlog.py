@@ -88,7 +88,7 @@ def upgrade() -> None:
         sa.Column("steps", sa.JSON(), nullable=False),
         sa.Column("description", sa.Text(), nullable=False),
         sa.CheckConstraint(
-            "(status = 'archived' AND archived_from IN ('pending', 'passing', 'needs_human', 'stuck')) OR (status <> 'archived' AND archived_from IS NULL)",
+            "(status = 'archived' AND archived_from IS NOT NULL AND archived_from IN ('pending', 'passing', 'needs_human', 'stuck')) OR (status <> 'archived' AND archived_from IS NULL)",
             name=op.f("features_archived_from"),
         ),
         sa.CheckConstraint(

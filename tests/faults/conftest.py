@@ -1,0 +1,16 @@
+"""What the faults share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from races.wire import Start, wires
+
+
+@pytest.fixture
+def start(db: str) -> Iterator[Start]:
+    """Start servers on the test's database: `start("--lease", "2")`. They are killed at the end."""
+    with wires(db) as starter:
+        yield starter

@@ -1,0 +1,129 @@
+"""A file that is no sound backlog is refused for what it is, and left as it is."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dibs.database import file_driver, open_database
+from dibs.settings import Settings
+from dibs_schema.refusals import DatabaseDamaged, InvalidInput
+from races.backlog import fill
+from races.wire import Start, Wire
+
+CALLS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("feature_claim_and_get", {}),
+    ("feature_mark_in_progress", {"feature_id": 150}),
+    ("feature_get_by_id", {"feature_id": 150}),
+    ("feature_search", {"text": "name"}),
+    ("feature_get_history", {"feature_id": 150}),
+)
+
+
+def make(db: str) -> Path:
+    """A database of many pages that no process has open."""
+    database = open_database(Settings(db=db))
+    fill(database, 300)
+    database.close(patience=5)
+    return Path(db)
+
+
+def overwrite_the_middle(db: Path) -> None:
+    """Noise over everything but the first pages and the last."""
+    size = db.stat().st_size
+    with db.open("r+b") as file:
+        file.seek(6 * 4096)
+        file.write(random.Random(5).randbytes(size - 7 * 4096))
+
+
+def overwrite_the_schema(db: Path) -> None:
+    """Noise over the first page, behind the header."""
+    with db.open("r+b") as file:
+        file.seek(100)
+        file.write(random.Random(5).randbytes(3996))
+
+
+def cut_off(db: Path) -> None:
+    """A copy that ended too early."""
+    os.truncate(db, db.stat().st_size // 2 // 4096 * 4096)
+
+
+def write_something_else(db: Path) -> None:
+    """A file of another kind."""
+    db.write_bytes(b"# Notes\n\nThis is no database.\n" * 400)
+
+
+@pytest.mark.parametrize(
+    "damage", [overwrite_the_middle, overwrite_the_schema, cut_off, write_something_else]
+)
+def test_damage_is_called_damage_and_nothing_is_repaired(
+    db: str, start: Start, damage: Callable[[Path], None]
+) -> None:
+    """Every call that meets the damage says `database_damaged`, never busy, and the file stays as it is."""
+    file = make(db)
+    damage(file)
+    before = sha256(file.read_bytes()).hexdigest()
+    server = start()
+    found = [server.refusal(tool, **arguments) for tool, arguments in CALLS]
+    assert {type(one) for one in found} - {type(None)} == {DatabaseDamaged}, found
+    assert isinstance(found[1], DatabaseDamaged)
+    assert isinstance(found[2], DatabaseDamaged)
+    for one in found:
+        assert one is None or not one.retryable
+    assert_alive(server)
+    assert server.finish() == 0
+    assert sha256(file.read_bytes()).hexdigest() == before
+
+
+def assert_alive(server: Wire) -> None:
+    """The server still talks, so that the agent hears what is wrong."""
+    assert "result" in server.message(server.ask("ping"))
+    assert "result" in server.message(server.ask("tools/list"))
+
+
+def test_damage_under_a_running_server_is_called_damage(db: str, start: Start) -> None:
+    """A page that goes bad while a server runs is reported when it is read, and the server lives on."""
+    file = make(db)
+    server = start()
+    server.call("feature_get_stats")
+    overwrite_the_middle(file)
+    assert isinstance(server.refusal("feature_get_by_id", feature_id=150), DatabaseDamaged)
+    assert isinstance(server.refusal("feature_mark_in_progress", feature_id=150), DatabaseDamaged)
+    assert_alive(server)
+
+
+def test_the_database_of_another_program_is_left_alone(db: str, start: Start) -> None:
+    """A SQLite file that is no backlog is refused and not migrated."""
+    connection = file_driver().connect(db)
+    connection.execute("CREATE TABLE features (id INTEGER PRIMARY KEY, name TEXT)")
+    connection.execute("INSERT INTO features VALUES (1, 'theirs')")
+    connection.commit()
+    connection.close()
+    server = start()
+    assert isinstance(server.refusal("feature_claim_and_get"), InvalidInput)
+    assert_alive(server)
+    assert server.finish() == 0
+    connection = file_driver().connect(db)
+    assert connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall() == [
+        ("features",)
+    ]
+    assert connection.execute("SELECT * FROM features").fetchall() == [(1, "theirs")]
+    connection.close()
+
+
+def test_a_server_serves_the_backup_that_is_put_in_the_place_of_a_damaged_file(db: str, start: Start) -> None:
+    """What could not be opened is tried again with each call."""
+    file = make(db)
+    sound = file.read_bytes()
+    write_something_else(file)
+    server = start()
+    assert isinstance(server.refusal("feature_get_stats"), DatabaseDamaged)
+    file.write_bytes(sound)
+    assert server.call("feature_get_stats")["total"] == 300
+    assert server.call("feature_claim_and_get")["state"] == "claimed"

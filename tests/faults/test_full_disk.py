@@ -1,0 +1,133 @@
+"""There is no room: a write says so, and nothing that was acknowledged is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dibs.database import file_driver
+from dibs_schema.refusals import DatabaseDamaged, DiskFull, Refusal
+from faults.volumes import fill_up, volume
+from races.wire import Start, Wire, up, wires
+
+TEXT = {"category": "c", "description": "d" * 20_000, "steps": ["s"]}
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of four megabytes."""
+    with volume(tmp_path / "disk", "4m") as place:
+        yield place
+
+
+@pytest.fixture
+def small(disk: Path) -> Iterator[Start]:
+    """Start servers on a database on the small disk."""
+    with wires(disk / "features.db") as starter:
+        yield starter
+
+
+def create_until_full(server: Wire) -> tuple[list[int], Refusal]:
+    """Create features until one is refused; the ids that were acknowledged, and the refusal."""
+    acknowledged: list[int] = []
+    while True:
+        try:
+            acknowledged += server.call("feature_create", name=f"n{len(acknowledged)}", **TEXT)["ids"]
+        except Refusal as refusal:
+            return acknowledged, refusal
+
+
+def assert_there(server: Wire, ids: list[int]) -> None:
+    """Each of the features is found, in full."""
+    for number in ids:
+        assert server.call("feature_get_by_id", feature_id=number)["name"] == f"n{number - 1}"
+
+
+def test_what_was_acknowledged_before_the_disk_was_full_is_kept(disk: Path, small: Start) -> None:
+    """The write that finds no room gets `disk_full`; all before it stand, for every process."""
+    server, other = up(small(), small())
+    acknowledged, refusal = create_until_full(server)
+    assert isinstance(refusal, DiskFull), refusal
+    assert len(acknowledged) > 20
+    assert other.call("feature_get_stats")["total"] == len(acknowledged)
+    assert_there(other, acknowledged)
+    server.kill()
+    assert_there(small(), acknowledged)
+    check = file_driver().connect(f"{disk}/features.db")
+    assert check.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    check.close()
+
+
+def test_a_server_works_on_when_there_is_room_again(disk: Path, small: Start) -> None:
+    """A full disk ends no server, and what was refused for it was not done."""
+    server = small()
+    acknowledged = server.call("feature_create", name="n0", **TEXT)["ids"]
+    filler = fill_up(disk)
+    more, refusal = create_until_full(server)
+    assert isinstance(refusal, DiskFull), refusal
+    assert isinstance(server.refusal("feature_mark_in_progress", feature_id=1), DiskFull)
+    assert server.call("feature_get_by_id", feature_id=1)["status"] == "pending"
+    assert_there(server, [1, *more])
+    filler.unlink()
+    assert server.call("feature_create", name="again", **TEXT)["count"] == 1
+    token = server.call("feature_mark_in_progress", feature_id=1)["token"]
+    assert server.call("feature_mark_passing", feature_id=1, claim_token=token)["status"] == "passing"
+    assert acknowledged == [1]
+
+
+def test_a_claim_that_could_not_be_written_was_never_issued(disk: Path, small: Start) -> None:
+    """After a claim that failed for want of room, the one that is made is the only one, and needs no token."""
+    server = small()
+    server.call("feature_create", name="n0", **TEXT)
+    filler = fill_up(disk)
+    create_until_full(server)
+    assert isinstance(server.refusal("feature_mark_in_progress", feature_id=1), DiskFull)
+    filler.unlink()
+    server.call("feature_mark_in_progress", feature_id=1)
+    assert server.call("feature_mark_passing", feature_id=1)["status"] == "passing"
+
+
+def test_a_server_that_starts_on_a_full_disk_says_so_and_serves_when_there_is_room(
+    disk: Path, small: Start
+) -> None:
+    """No database can be made without room; it is made by the first call after there is some."""
+    filler = fill_up(disk)
+    server = small()
+    for _ in range(2):
+        refusal = server.refusal("feature_get_stats")
+        assert isinstance(refusal, DiskFull), refusal
+    assert "result" in server.message(server.ask("ping"))
+    filler.unlink()
+    assert server.call("feature_create", name="n0", **TEXT)["ids"] == [1]
+
+
+@pytest.mark.parametrize("room", [8, 40, 100, 160])
+def test_a_database_that_is_made_with_too_little_room_is_made_later(
+    disk: Path, small: Start, room: int
+) -> None:
+    """Wherever the making of a database ends for want of room, what is left of it is completed later."""
+    filler = fill_up(disk)
+    with filler.open("r+b") as file:
+        file.truncate(filler.stat().st_size - room * 1024)
+    server = small()
+    refusal = server.refusal("feature_create", name="n0", **TEXT)
+    assert refusal is None or isinstance(refusal, DiskFull), refusal
+    filler.unlink()
+    again = server.call("feature_create", name="n1", **TEXT)
+    assert again["ids"] == [1 if refusal else 2]
+    assert small().call("feature_get_stats")["total"] == again["ids"][0]
+
+
+def test_a_limit_on_the_size_of_files_loses_nothing_either(db: str, start: Start) -> None:
+    """A write that the system refuses for another reason than a full disk is refused, and all before it stand."""
+    server = start(prefix=["prlimit", "--fsize=600000"])
+    acknowledged, refusal = create_until_full(server)
+    assert isinstance(refusal, DiskFull | DatabaseDamaged), refusal
+    assert len(acknowledged) > 5
+    assert_there(server, acknowledged)
+    server.kill()
+    unlimited = start()
+    assert_there(unlimited, acknowledged)
+    assert unlimited.call("feature_create", name="more", **TEXT)["ids"] == [len(acknowledged) + 1]

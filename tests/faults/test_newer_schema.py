@@ -1,0 +1,81 @@
+"""A newer Dibs has been here: older processes look, and write nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from dibs.database import file_driver, open_database
+from dibs.settings import Settings
+from dibs_schema.refusals import SchemaNewer
+from dibs_schema.tables import HEAD
+from races.backlog import fill
+from races.wire import Start, Wire
+
+NEWER = "9999"
+WRITES: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("feature_mark_in_progress", {"feature_id": 2}),
+    ("feature_claim_and_get", {}),
+    ("feature_mark_passing", {"feature_id": 1}),
+    ("feature_create", {"category": "c", "name": "n", "description": "d", "steps": ["s"]}),
+)
+
+
+def migrate(db: str, version: str) -> None:
+    """Change what the database says of its schema, as a newer program does."""
+    connection = file_driver().connect(db)
+    connection.execute("UPDATE alembic_version SET version_num = ?", [version])
+    connection.commit()
+    connection.close()
+
+
+def content(db: str) -> list[object]:
+    """Every feature and event."""
+    connection = file_driver().connect(f"{Path(db).as_uri()}?mode=ro", uri=True)
+    rows = connection.execute("SELECT * FROM features").fetchall()
+    rows += connection.execute("SELECT * FROM events").fetchall()
+    connection.close()
+    return list(rows)
+
+
+def filled(db: str) -> None:
+    """Two features."""
+    database = open_database(Settings(db=db))
+    fill(database, 2)
+    database.close(patience=5)
+
+
+def assert_writes_nothing(server: Wire, db: str) -> None:
+    """Every write is refused, and names the version."""
+    before = content(db)
+    for tool, arguments in WRITES:
+        refusal = server.refusal(tool, **arguments)
+        assert isinstance(refusal, SchemaNewer), (tool, refusal)
+        assert refusal.details["schema"] == NEWER
+        assert not refusal.retryable
+    assert content(db) == before
+
+
+def test_a_running_server_stops_writing_when_a_newer_one_migrates(db: str, start: Start) -> None:
+    """Writes get `schema_newer`, reads go on, and the end of the server writes nothing either."""
+    filled(db)
+    server = start("--lease", "1").ready()
+    server.call("feature_mark_in_progress", feature_id=1)
+    migrate(db, NEWER)
+    assert_writes_nothing(server, db)
+    assert server.call("feature_get_by_id", feature_id=1)["status"] == "in_progress"
+    assert server.call("feature_get_stats")["total"] == 2
+    before = content(db)
+    assert server.finish() == 0
+    assert content(db) == before
+
+
+def test_a_server_that_starts_on_a_newer_schema_writes_nothing(db: str, start: Start) -> None:
+    """It is refused at the start as it is while running, and served once the schema is known again."""
+    filled(db)
+    migrate(db, NEWER)
+    server = start()
+    assert_writes_nothing(server, db)
+    assert "result" in server.message(server.ask("ping"))
+    migrate(db, HEAD)
+    assert server.call("feature_mark_in_progress", feature_id=1)["status"] == "in_progress"

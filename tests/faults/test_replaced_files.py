@@ -1,0 +1,178 @@
+"""Somebody deletes or replaces files under running servers: nothing is written where it does not belong."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from dibs.database import Database, file_driver, open_database
+from dibs.settings import Settings
+from dibs_schema.refusals import DatabaseReplaced, ReadOnly, Refusal
+from races.backlog import assert_sound, fill, kinds, rule
+from races.wire import Start, Wire, up
+
+WRITES = (
+    ("feature_mark_in_progress", {"feature_id": 2}),
+    ("feature_mark_passing", {"feature_id": 1}),
+    ("feature_add_note", {"feature_id": 1, "text": "a note"}),
+    ("feature_create", {"category": "c", "name": "n", "description": "d", "steps": ["s"]}),
+    ("feature_claim_and_get", {"wait_seconds": 1}),
+)
+
+
+def filled(db: str, count: int) -> str:
+    """A database with so many features, which no process has open."""
+    database = open_database(Settings(db=db))
+    fill(database, count)
+    database.close(patience=5)
+    return db
+
+
+def digests(*files: object) -> list[str]:
+    """What is in the files. Only for those that this process has not open with SQLite."""
+    return [sha256(Path(str(file)).read_bytes()).hexdigest() for file in files]
+
+
+def assert_replaced(server: Wire) -> None:
+    """Every write is refused, as often as it is tried."""
+    for tool, arguments in WRITES:
+        refusal = server.refusal(tool, **arguments)
+        assert isinstance(refusal, DatabaseReplaced), (tool, refusal)
+        assert not refusal.retryable
+
+
+def delete(db: Path) -> list[Path]:
+    """Delete the database as `rm -r .dibs` does."""
+    for name in (db, f"{db}-wal", f"{db}-shm"):
+        Path(name).unlink()
+    return []
+
+
+def delete_log(db: Path) -> list[Path]:
+    """Delete the write-ahead log alone."""
+    Path(f"{db}-wal").unlink()
+    return [db]
+
+
+def replace_by_another(db: Path) -> list[Path]:
+    """Put another backlog in its place, as `git checkout` or a copy of a folder does."""
+    other = filled(f"{db}.other", 5)
+    delete(db)
+    Path(other).replace(db)
+    return [db]
+
+
+def replace_by_backup(db: Path) -> list[Path]:
+    """Put a backup of the very same backlog in its place."""
+    connection = file_driver().connect(f"{db}")
+    connection.execute("VACUUM INTO ?", [f"{db}.backup"])
+    connection.close()
+    delete(db)
+    Path(f"{db}.backup").replace(db)
+    return [db]
+
+
+@pytest.mark.parametrize("fault", [delete, replace_by_another, replace_by_backup])
+def test_nothing_is_written_once_the_database_was_deleted_or_replaced(
+    db: str, start: Start, fault: Callable[[Path], list[Path]]
+) -> None:
+    """Writes get `database_replaced`; the orphan and the new file stay as they are, also when servers end."""
+    filled(db, 5)
+    servers = up(start("--lease", "1"), start("--lease", "1"))
+    servers[0].call("feature_mark_in_progress", feature_id=1)
+    os.link(db, f"{db}.orphan")
+    os.link(f"{db}-wal", f"{db}.orphan-wal")
+    new = fault(Path(db))
+    kept = digests(f"{db}.orphan", f"{db}.orphan-wal", *new)
+    for server in servers:
+        assert_replaced(server)
+    time.sleep(0.7)  # two renewals
+    assert [server.finish() for server in servers] == [0, 0]
+    assert digests(f"{db}.orphan", f"{db}.orphan-wal", *new) == kept
+    assert Path(db).exists() == bool(new)
+    if new:
+        assert start().call("feature_get_stats")["counts"]["pending"] in (4, 5)
+
+
+def test_nothing_is_written_once_the_log_was_deleted(db: str, start: Start) -> None:
+    """Without its log beside it the database takes no more writes, and what was acknowledged is not lost."""
+    filled(db, 5)
+    server = start().ready()
+    server.call("feature_mark_in_progress", feature_id=1)
+    server.call("feature_mark_passing", feature_id=1)
+    delete_log(Path(db))
+    for tool, arguments in WRITES:
+        refusal = server.refusal(tool, **arguments)
+        assert isinstance(refusal, DatabaseReplaced), (tool, refusal)
+    assert not Path(f"{db}-wal").exists()
+    assert server.finish() == 0
+    assert start().call("feature_get_by_id", feature_id=1)["status"] == "passing"
+
+
+def test_a_database_that_was_deleted_before_the_first_call_is_not_made_again(db: str, start: Start) -> None:
+    """A server that has opened its database never makes a second one in its place."""
+    filled(db, 3)
+    server = start().ready()
+    delete(Path(db))
+    refusal = server.refusal("feature_mark_in_progress", feature_id=1)
+    assert isinstance(refusal, DatabaseReplaced | ReadOnly), refusal
+    assert not Path(db).exists()
+    assert server.finish() == 0
+    assert not Path(db).exists()
+
+
+@pytest.mark.parametrize("replacement", ["nothing", "a new file"])
+def test_each_feature_has_one_winner_while_the_lock_file_comes_and_goes(
+    database: Database, db: str, start: Start, replacement: str
+) -> None:
+    """The queue at the door is for fairness; without it claims are still exclusive."""
+    count = 120
+    fill(database, count)
+    rule(database, "max_claims_per_connection", count)
+    servers = up(*[start() for _ in range(3)])
+    over = threading.Event()
+
+    def harass() -> None:
+        door = Path(f"{db}.lock")
+        while not over.is_set():
+            door.unlink(missing_ok=True)
+            if replacement == "a new file":
+                door.with_suffix(".new").touch()
+                door.with_suffix(".new").replace(door)
+            time.sleep(0.001)
+
+    def claim_all(server: Wire) -> list[int]:
+        refusals = {n: server.refusal("feature_mark_in_progress", feature_id=n) for n in range(1, count + 1)}
+        assert {refusal.code for refusal in refusals.values() if refusal} <= {"already_claimed"}
+        return [n for n, refusal in refusals.items() if refusal is None]
+
+    with ThreadPoolExecutor(4) as pool:
+        harassing = pool.submit(harass)
+        try:
+            won = [n for wins in pool.map(claim_all, servers) for n in wins]
+        finally:
+            over.set()
+        harassing.result()
+    assert Counter(won) == Counter(range(1, count + 1))
+    assert all(kinds(database, n) == ["create", "claim"] for n in range(1, count + 1))
+    assert_sound(database)
+
+
+def test_a_lock_file_that_cannot_be_opened_is_named(db: str, start: Start) -> None:
+    """A folder where the lock file should be is refused as `read_only`, and reads go on."""
+    filled(db, 1)
+    Path(f"{db}.lock").unlink()
+    Path(f"{db}.lock").mkdir()
+    server = start()
+    assert server.call("feature_get_stats")["total"] == 1
+    assert isinstance(server.refusal("feature_mark_in_progress", feature_id=1), Refusal)
+    Path(f"{db}.lock").rmdir()
+    assert server.call("feature_mark_in_progress", feature_id=1)["status"] == "in_progress"

@@ -1,0 +1,159 @@
+"""Every statement that is built once finds its rows by an index, and the queue's by the index made for it."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import ClauseElement, Delete, Executable, Select, Update
+
+import dibs.verbs
+from dibs.database import Database, open_database
+from dibs.database.transaction import Transaction
+from dibs.settings import Settings
+from dibs.verbs import claim, leases, regression
+
+READS_ALL = {
+    "audit": "a recount looks at every row",
+    "stats": "groups are counted over every row",
+    "heights._edges": "a rebuild follows every edge",
+    "heights._heights": "a rebuild sets every height",
+    "heights._forget": "heights are dropped when the order changes",
+    "graph._every": "the first page of a graph without a root",
+    "graph._count": "the total of a graph without a root",
+    "idle._by_status_there": "a category has no index of its own",
+}
+"""Statements that may read all of a project, and why; a module's name stands for all of its."""
+
+LARGE = ("features", "dependencies", "events", "requests")
+"""The tables that grow."""
+
+NARROW = (
+    "features_ready_by_priority",
+    "features_ready_by_critical_path",
+    "features_leases",
+    "features_holders",
+    "features_tested",
+    "features_resting",
+    "features_priority",
+)
+"""Partial indexes: a range over one of them reads only the rows that it is about."""
+
+
+def statements() -> dict[str, Executable]:
+    """Every statement that a verb's module builds at import, and those that it builds on demand."""
+    found: dict[str, Executable] = {}
+    for module in pkgutil.iter_modules(dibs.verbs.__path__):
+        for name, value in vars(importlib.import_module(f"dibs.verbs.{module.name}")).items():
+            if isinstance(value, Select | Update | Delete):
+                found.setdefault(f"{module.name}.{name}", value)
+    for order in ("priority", "critical_path"):
+        for by_category in (False, True):
+            found[f"claim._claim_next({order}, {by_category})"] = claim._claim_next(
+                order, by_category=by_category
+            )
+    return found
+
+
+STATEMENTS = statements()
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """A migrated database; without statistics its plans do not depend on what is in it."""
+    opened = open_database(Settings(db=str(tmp_path_factory.mktemp("plans") / "features.db")))
+    yield opened
+    opened.close(patience=5)
+
+
+def plan(database: Database, statement: Executable) -> list[str]:
+    """The lines of a statement's query plan, with its parameters left open as at run time."""
+    assert isinstance(statement, ClauseElement)
+
+    def explain(tx: Transaction) -> list[str]:
+        compiled: Any = statement.compile(dialect=tx.connection.dialect)
+        lists = {name for one, name in compiled.bind_names.items() if one.expanding}
+        given = {name: [1, 2] if name in lists else 1 for name in compiled.bind_names.values()}
+        whole = compiled.construct_expanded_state(compiled.params | given)
+        values = tuple(1 for _ in whole.positiontup or ())
+        rows = tx.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {whole.statement}", values)
+        return [row[3] for row in rows]
+
+    return database.read_now(explain)
+
+
+def reads_much(line: str, aliases: dict[str, str]) -> bool:
+    """Whether a line of a plan goes over a large table, or over all rows of one project in it."""
+    match = re.match(r"(SCAN|SEARCH) (\w+)(?: USING (?:COVERING )?INDEX (\w+)(?: \((.*)\))?)?", line)
+    if match is None:
+        return False
+    how, table, index, terms = match.groups()
+    if aliases.get(table, table) not in LARGE:
+        return False
+    if index in NARROW:
+        return False
+    return how == "SCAN" or terms is None or terms == "project_id=?"
+
+
+ALIASES = {"queue": "features", "mine": "features", "needed": "features", "everything": "features"}
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_a_statement_finds_its_rows_by_an_index(database: Database, name: str) -> None:
+    """No statement goes over all features, edges, events or requests, but those that must."""
+    lines = plan(database, STATEMENTS[name])
+    if name in READS_ALL or name.split(".", maxsplit=1)[0] in READS_ALL:
+        return
+    assert not [line for line in lines if reads_much(line, ALIASES)], "\n".join(lines)
+
+
+def test_what_may_read_all_exists() -> None:
+    """Each listed exception is still a statement or a module."""
+    known = STATEMENTS.keys() | {name.split(".")[0] for name in STATEMENTS}
+    assert READS_ALL.keys() <= known
+
+
+INDEXES = [
+    ("the queue by priority", claim._claim_next("priority", by_category=False), "features_ready_by_priority"),
+    ("a category by priority", claim._claim_next("priority", by_category=True), "features_ready_by_priority"),
+    (
+        "the queue by critical path",
+        claim._claim_next("critical_path", by_category=False),
+        "features_ready_by_critical_path",
+    ),
+    (
+        "a category by critical path",
+        claim._claim_next("critical_path", by_category=True),
+        "features_ready_by_critical_path",
+    ),
+    ("the reaper", leases._run_out, "features_leases"),
+    ("the reaper's look", leases._any_run_out, "features_leases"),
+    ("the count of what one name holds", claim._claim_this, "features_holders"),
+    ("the least recently tested", regression._least_recent, "features_tested"),
+]
+
+
+@pytest.mark.parametrize(
+    ("statement", "index"), [case[1:] for case in INDEXES], ids=[case[0] for case in INDEXES]
+)
+def test_a_hot_path_uses_the_index_made_for_it(database: Database, statement: Executable, index: str) -> None:
+    """The queue, the reaper and the count of what one holds each have an index, and it is used."""
+    lines = plan(database, statement)
+    assert any(f"INDEX {index}" in line for line in lines), "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    "statement", [case[1] for case in INDEXES[:4]], ids=[case[0] for case in INDEXES[:4]]
+)
+def test_the_queue_is_read_in_its_order(database: Database, statement: Executable) -> None:
+    """The next feature is the first entry of its index: nothing is sorted."""
+    assert not [line for line in plan(database, statement) if "TEMP B-TREE" in line]
+
+
+def test_the_list_of_statements_is_not_empty_by_accident() -> None:
+    """The statements are found where the verbs build them."""
+    assert len(STATEMENTS) > 50

@@ -1,0 +1,277 @@
+"""Random moves on a real backlog agree with the model, and leave every counter and state right."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from dibs.database import Database, open_database
+from dibs.database.transaction import Transaction
+from dibs.settings import Settings
+from dibs.verbs import change, claim, create, human, leases, outcome, skip
+from dibs.verbs.audit import audit
+from dibs.verbs.depend import set_dependencies
+from dibs.verbs.release import release
+from dibs_schema.answers import Claimed, Idle
+from dibs_schema.refusals import Refusal
+from dibs_schema.status import MOVES, Kind, Status
+from properties.model import MOST_ATTEMPTS, MOST_FAILURES, MOST_SKIPS, Model, No
+from verbs import stage
+
+AGENTS = st.sampled_from(["ada", "grace", "alan"])
+FEATURES = st.integers(1, 5)
+"""Few agents and few features, so that they get in each other's way."""
+
+TOKENS = st.sampled_from(["live", "live", "live", "ended", "none", "foreign"])
+"""Which token a call carries."""
+
+Move = Callable[[Transaction, int, str | None], Any]
+
+BY_TOKEN: dict[Kind, Move] = {
+    Kind.HEARTBEAT: lambda tx, feature, token: leases.heartbeat(tx, feature, token, "half done"),
+    Kind.PASS: lambda tx, feature, token: outcome.mark_passing(tx, "ada", feature, token),
+    Kind.FAIL: lambda tx, feature, token: outcome.mark_failing(tx, "ada", feature, "broken", token),
+    Kind.SKIP: lambda tx, feature, token: skip.skip(tx, "ada", feature, "later", token),
+    Kind.RELEASE: lambda tx, feature, token: release(tx, "ada", feature, token),
+    Kind.ASK: lambda tx, feature, token: human.request_human_input(tx, "ada", feature, token, stage.REQUEST),
+}
+ALLOWED = {move.kind: move for move in MOVES}
+
+
+class Backlog(RuleBasedStateMachine):
+    """A backlog and its model, moved side by side."""
+
+    file: ClassVar[Path]
+    projects: ClassVar[Iterator[int]]
+
+    database: Database
+    model: Model
+
+    @initialize(order=st.sampled_from(["priority", "critical_path"]), count=st.integers(2, 4))
+    def begin(self, order: str, count: int) -> None:
+        """A project of its own for each run, with rules that are soon reached."""
+        self.database = open_database(Settings(db=str(self.file), project=f"run {next(self.projects)}"))
+        limits = {"max_failures": MOST_FAILURES, "max_attempts": MOST_ATTEMPTS, "max_skips": MOST_SKIPS}
+        stage.rule(self.database, order=order, **limits)
+        self.model = Model(order)
+        for _ in range(count):
+            self.create(needs=set())
+        self.told = len(stage.journal(self.database)) - self.model.events
+
+    def teardown(self) -> None:
+        if hasattr(self, "database"):
+            self.database.close(patience=5)
+
+    def both(self, expected: Callable[[], Any], verb: Callable[[Transaction], Any]) -> tuple[Any, Any]:
+        """Make a move in the model and in the backlog: both make it, or both refuse it for the same reason."""
+        try:
+            answer = self.database.write_now(verb)
+        except Refusal as refusal:
+            with pytest.raises(No, match=f"^{refusal.code}$"):
+                expected()
+            return None, None
+        return expected(), answer
+
+    def there(self, feature: int, *preferred: Status) -> int:
+        """A feature that exists, picked by a number, in a preferred status if there is one."""
+        ids = [one.id for one in self.model.features.values() if one.status in preferred]
+        return (ids or list(self.model.features))[(feature - 1) % len(ids or self.model.features)]
+
+    def token(self, feature: int, which: str) -> str | None:
+        one = self.model[feature]
+        return {"live": one.token, "ended": one.ended[0], "none": None, "foreign": stage.NEVER_ISSUED}[which]
+
+    # -- moves ----------------------------------------------------------------------------------------
+
+    @precondition(lambda self: len(self.model.features) < 5)
+    @rule(needs=st.sets(FEATURES, max_size=3))
+    def create(self, needs: set[int]) -> None:
+        chosen = {self.there(one) for one in needs} if self.model.features else set()
+        new = stage.new(dependencies=sorted(chosen))
+        self.both(lambda: self.model.create(chosen), lambda tx: create.create(tx, "planner", new))
+
+    @rule(agent=AGENTS, feature=st.none() | FEATURES, resume=st.booleans())
+    def claim(self, agent: str, feature: int | None, resume: bool) -> None:
+        asked = None if feature is None or resume else self.there(feature)
+        holder = stage.named(agent, session=f"session of {agent}")
+        given: list[str | None] = []
+
+        def take(tx: Transaction) -> Claimed | Idle:
+            answer = claim.claim(tx, holder, asked, resume=resume)
+            given.append(answer.claim.token if isinstance(answer, Claimed) else None)
+            return answer
+
+        def expected() -> int | None:
+            token = given[0] if given else None
+            return self.model.resume(agent, token) if resume else self.model.claim(agent, asked, token)
+
+        state = self.model.idle_state()
+        feature_, answer = self.both(expected, take)
+        if isinstance(answer, Claimed):
+            assert answer.feature.id == feature_
+        elif isinstance(answer, Idle):
+            assert (feature_, answer.state) == (None, state)
+
+    @rule(feature=FEATURES, which=TOKENS, kind=st.sampled_from(list(BY_TOKEN)), held=st.booleans())
+    def move(self, feature: int, which: str, kind: Kind, held: bool) -> None:
+        feature = self.there(feature, *([Status.IN_PROGRESS] if held else []))
+        token = self.token(feature, which)
+        self.both(
+            lambda: self.model.move(feature, token, kind), lambda tx: BY_TOKEN[kind](tx, feature, token)
+        )
+
+    @rule(agent=AGENTS)
+    def work(self, agent: str) -> None:
+        """Claim the next feature, or go on with the one that is held, and pass it."""
+        self.claim(agent, None, resume=True)
+        for feature in self.model.held_by(agent):
+            self.move(feature, "live", Kind.PASS, held=False)
+
+    @rule(feature=FEATURES, which=st.sampled_from(["ended", "none"]))
+    def again(self, feature: int, which: str) -> None:
+        """Repeat the move that ended the last claim of a feature, or the like of it without a token."""
+        feature = self.there(feature)
+        kind = self.model[feature].ended[1]
+        if kind in BY_TOKEN:
+            self.move(feature, which, kind, held=False)
+
+    @rule(feature=FEATURES)
+    def force(self, feature: int) -> None:
+        feature = self.there(feature)
+        self.both(
+            lambda: self.model.force(feature), lambda tx: release(tx, "planner", feature, None, force=True)
+        )
+
+    @rule(feature=FEATURES)
+    def lease_runs_out(self, feature: int) -> None:
+        feature = self.there(feature, Status.IN_PROGRESS)
+        if self.model[feature].status is Status.IN_PROGRESS:
+            stage.expire(self.database, feature)
+        self.both(lambda: self.model.expire(feature), leases.reap)
+
+    @rule()
+    def connections_end(self) -> None:
+        for agent in ("ada", "grace", "alan"):
+            ended = self.database.write_now(partial(leases.release_session, session=f"session of {agent}"))
+            assert ended == self.model.held_by(agent)
+            for feature in ended:
+                self.model.force(feature)
+
+    @rule(feature=FEATURES)
+    def back_off_ends(self, feature: int) -> None:
+        feature = self.there(feature)
+        stage.alter(self.database, feature, not_before=None)
+        self.model[feature].backs_off = False
+
+    @rule(feature=FEATURES, cancel=st.booleans())
+    def answer(self, feature: int, cancel: bool) -> None:
+        feature = self.there(feature, Status.NEEDS_HUMAN)
+        self.both(
+            lambda: self.model.answer(feature),
+            lambda tx: (
+                human.cancel_request(tx, "user", feature)
+                if cancel
+                else human.answer_feature(tx, "user", feature, stage.REPLY)
+            ),
+        )
+
+    @rule(feature=FEATURES)
+    def retry(self, feature: int) -> None:
+        feature = self.there(feature, Status.STUCK)
+        self.both(
+            lambda: self.model.retry(feature), lambda tx: change.change(tx, "p", feature, {}, retry=True)
+        )
+
+    @rule(feature=FEATURES, archived=st.booleans())
+    def archive(self, feature: int, archived: bool) -> None:
+        feature = self.there(feature, *([] if archived else [Status.ARCHIVED]))
+        self.both(
+            lambda: self.model.archive(feature, archived=archived),
+            lambda tx: change.change(tx, "p", feature, {}, archived=archived),
+        )
+
+    @rule(feature=FEATURES, needs=st.sets(FEATURES, max_size=3))
+    def depend(self, feature: int, needs: set[int]) -> None:
+        feature = self.there(feature)
+        chosen = {self.there(one) for one in needs}
+        self.both(
+            lambda: self.model.depend(feature, chosen),
+            lambda tx: set_dependencies(tx, "p", feature, sorted(chosen)),
+        )
+
+    # -- what always holds ----------------------------------------------------------------------------
+
+    @invariant()
+    def the_rows_are_the_models(self) -> None:
+        """Every column that the model has is as the model has it."""
+        if not hasattr(self, "told"):
+            return
+        rows = stage.board(self.database)["features"]
+        assert len(rows) == len(self.model.features)
+        for row in rows:
+            one = self.model[row["id"]]
+            assert (row["status"], row["archived_from"]) == (one.status, one.archived_from), row["id"]
+            assert (row["attempts"], row["failures"], row["skips"]) == (one.attempts, one.failures, one.skips)
+            assert (row["claim_token"], row["claimed_by"]) == (one.token, one.holder)
+            assert (row["ended_token"], row["ended_by"]) == one.ended
+            assert (row["priority"], row["unmet_dependencies"]) == (one.priority, self.model.unmet(one.id))
+
+    @invariant()
+    def a_recount_finds_nothing(self) -> None:
+        """Counters and heights equal a recount, and the last event of each feature is its state."""
+        if not hasattr(self, "told"):
+            return
+        found = self.database.read_now(audit)
+        assert (found.unmet, found.heights, found.strays) == ({}, {}, {})
+
+    @invariant()
+    def the_events_replay(self) -> None:
+        """Each move wrote one event; each begins where the one before ended, and goes where the table says."""
+        if not hasattr(self, "told"):
+            return
+        events = stage.journal(self.database)
+        assert len(events) == self.model.events + self.told
+        at: dict[int, str | None] = {}
+        for event in events:
+            feature, kind = event["feature_id"], event["kind"]
+            if feature is None:
+                continue
+            assert event["from_status"] == at.get(feature), event
+            at[feature] = event["to_status"]
+            if kind in ALLOWED and kind != Kind.CREATE:
+                assert event["from_status"] in ALLOWED[Kind(kind)].sources, event
+                assert event["to_status"] in ALLOWED[Kind(kind)].targets, event
+        assert at == {one.id: one.status for one in self.model.features.values()}
+
+
+@pytest.mark.timeout(600)  # a failure takes minutes to be shrunk to what can be read
+def test_random_moves_agree_with_the_model(tmp_path: Path) -> None:
+    """Whatever is called in whatever order, the backlog does what the model does, and stays sound."""
+    Backlog.file = tmp_path / "features.db"
+    Backlog.projects = iter(range(1_000_000))
+    run_state_machine_as_test(
+        Backlog,
+        settings=settings(
+            max_examples=60,
+            stateful_step_count=70,
+            deadline=None,
+            report_multiple_bugs=False,
+            derandomize="CI" in os.environ,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+        ),
+    )

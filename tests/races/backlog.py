@@ -1,0 +1,79 @@
+"""What the tests put into a backlog, and what they read back, in the tests' own process."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import select
+
+from dibs.database import Database
+from dibs.verbs.audit import audit
+from dibs.verbs.create import create_bulk
+from dibs.verbs.rules import change_rule
+from dibs_schema.inputs import NewFeature
+from dibs_schema.tables import events, features
+
+Row = Mapping[Any, Any]
+LONG = os.environ.get("DIBS_TEST_LONG") == "1"
+"""Whether every repetition is wanted (DIBS_TEST_LONG=1), or as many as a run before each commit can bear."""
+
+
+def times(short: int, full: int) -> int:
+    """How often to repeat something: `full` times in a long run."""
+    return full if LONG else short
+
+
+def fill(database: Database, count: int, needs: Sequence[Sequence[int]] = ()) -> None:
+    """Create features 1..count; `needs[n]` are the indices that the n-th depends on."""
+    batch = [
+        NewFeature(
+            category="races",
+            name=f"secret name {number}",
+            description="work",
+            steps=["check it"],
+            depends_on_indices=list(needs[number]) if needs else [],
+        )
+        for number in range(count)
+    ]
+    database.write_now(lambda tx: create_bulk(tx, "test", batch))
+
+
+def rule(database: Database, name: str, value: int) -> None:
+    """Set a rule of the project."""
+    database.write_now(lambda tx: change_rule(tx, "test", name, value))
+
+
+def row(database: Database, feature: int) -> Row:
+    """A feature as it is on disk."""
+    return database.read_now(lambda tx: tx.all(select(features).where(features.c.id == feature))[0])
+
+
+def journal(database: Database, feature: int | None = None) -> Sequence[Row]:
+    """The events (of a feature), oldest first."""
+    wanted = select(events).order_by(events.c.id)
+    if feature is not None:
+        wanted = wanted.where(events.c.feature_id == feature)
+    return database.read_now(lambda tx: tx.all(wanted))
+
+
+def kinds(database: Database, feature: int) -> list[str]:
+    """What happened to a feature, oldest first."""
+    return [event["kind"] for event in journal(database, feature)]
+
+
+def assert_sound(database: Database) -> None:
+    """Every counter equals a recount from the edges, and every state is where its events lead."""
+    found = database.read_now(audit)
+    assert (found.unmet, found.heights, found.strays) == ({}, {}, {})
+
+
+def eventually(true: Callable[[], Any], within: float = 10.0) -> float:
+    """Wait until `true()` holds, and return how many seconds it took. Fails when it takes longer."""
+    began = time.monotonic()
+    while not true():
+        assert time.monotonic() - began < within, "it did not happen in time"
+        time.sleep(0.01)
+    return time.monotonic() - began

@@ -1,0 +1,38 @@
+"""Many processes that open one database at the same moment: forked when everything is imported, then let go."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import dibs.database.cold_start  # noqa: F401 - what it brings is loaded before anyone opens
+from dibs.database import open_database
+from dibs.settings import Settings
+
+
+def open_at_once(path: str, processes: int, projects: int) -> int:
+    """Print one line for each process: its project's number and generation. Returns how many failed."""
+    ready, go = os.pipe()
+    children = []
+    for number in range(processes):
+        child = os.fork()  # no database is open yet: no connection crosses
+        if child == 0:
+            os.close(go)
+            os.read(ready, 1)  # returns when the parent closes its end
+            os._exit(_open(path, f"project {number % projects}"))
+        children.append(child)
+    os.close(go)
+    return sum(os.waitpid(child, 0)[1] != 0 for child in children)
+
+
+def _open(path: str, project: str) -> int:
+    database = open_database(Settings(db=path, project=project))
+    number = database.write_now(lambda tx: tx.project.id)
+    generation = database.read_now(lambda tx: tx.project.generation)
+    database.close(patience=5)
+    os.write(1, f"{number} {generation}\n".encode())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(open_at_once(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))

@@ -1,0 +1,222 @@
+"""A program that knows nothing of the queue holds the lock: reads do not notice, and writes wait politely."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from dibs.database import Database
+from dibs_schema.refusals import Busy
+from races.backlog import eventually, fill, kinds, row
+from races.locks import LOCKS, held, let_go
+from races.wire import Start, Wire, up
+
+PROMISED = 0.05
+"""Seconds for a ping and for every read, whoever holds the lock."""
+NOISE = 0.45
+"""Seconds by which a single answer may be later on a loaded machine; half of the answers may not."""
+LONGER = {"begin immediate": 5.5, "flock": 1.5}
+"""Seconds that a lock is held: the database's own for longer than its busy timeout."""
+
+READS: list[tuple[str, dict[str, Any]]] = [
+    ("feature_get_by_id", {"feature_id": 1}),
+    ("feature_get_summary", {"feature_ids": [1, 2]}),
+    ("feature_search", {"text": "name"}),
+    ("feature_get_ready", {}),
+    ("feature_get_blocked", {}),
+    ("feature_get_graph", {}),
+    ("feature_get_history", {"feature_id": 1}),
+    ("feature_get_stats", {"by": "agent"}),
+    ("ask_user", {"question_id": 1}),
+]
+QUESTION = {"question": "Which?", "header": "which", "options": ["a", "b"]}
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_pings_and_reads_are_answered_while_a_write_waits(
+    database: Database, start: Start, db: str, lock: str
+) -> None:
+    """Nothing that only looks waits for a lock, and the write that does is made when it is free."""
+    fill(database, 60)
+    server = start().ready()
+    server.call("ask_user", questions=[QUESTION])
+    for tool, arguments in READS:
+        server.call(tool, **arguments)
+    with held(lock, db) as foreign:
+        began = time.monotonic()
+        waiting = server.send("feature_mark_in_progress", feature_id=1)
+        while time.monotonic() - began < LONGER[lock]:
+            assert_prompt(server)
+        assert not server.has_answered(waiting)
+        assert row(database, 1)["status"] == "pending"
+        let_go(foreign)
+        freed = time.monotonic()
+    assert server.answer(waiting)["status"] == "in_progress"
+    assert server.arrival(waiting) - freed < 1
+    assert kinds(database, 1) == ["create", "claim"]
+
+
+def assert_prompt(server: Wire) -> None:
+    """A ping and every tool that reads answer within the time that is promised."""
+    pings = [server.timed("ping") for _ in range(7)]
+    assert statistics.median(pings) < PROMISED, pings
+    assert max(pings) < PROMISED + NOISE, pings
+    for tool, arguments in READS:
+        looks = [server.timed("tools/call", name=tool, arguments=arguments) for _ in range(5)]
+        assert statistics.median(looks) < PROMISED, (tool, looks)
+        assert max(looks) < PROMISED + NOISE, (tool, looks)
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_server_that_starts_under_a_foreign_lock_serves_reads(
+    database: Database, start: Start, db: str, lock: str
+) -> None:
+    """A warm start writes nothing, so that it needs no lock either."""
+    fill(database, 3)
+    with held(lock, db):
+        server = start()
+        assert server.answer(server.send("feature_get_stats"), within=10)["counts"] == {
+            "ready": 3,
+            "pending": 3,
+        }
+        assert_prompt(server)
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_write_that_runs_out_of_patience_is_busy_and_never_acts(
+    database: Database, start: Start, db: str, lock: str
+) -> None:
+    """At its deadline a call is told to try again, and what it leaves behind gives the lock back unused."""
+    fill(database, 3)
+    server = start("--patience", "1").ready()
+    with held(lock, db) as foreign:
+        began = time.monotonic()
+        asked = [
+            server.send("feature_mark_in_progress", feature_id=1),
+            server.send("feature_claim_and_get"),
+            server.send("feature_create", category="c", name="n", description="d", steps=["s"]),
+        ]
+        for request in asked:
+            with pytest.raises(Busy) as busy:
+                server.answer(request)
+            assert busy.value.retryable
+            assert 0.9 < server.arrival(request) - began < 2
+        let_go(foreign)
+    assert (
+        server.call("feature_mark_in_progress", feature_id=3)["status"] == "in_progress"
+    )  # in order behind them
+    assert kinds(database, 1) == kinds(database, 2) == ["create"]
+    assert row(database, 1)["status"] == "pending"
+    assert server.call("feature_get_stats")["total"] == 3
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_waiting_and_patience_together_stay_within_the_wait(
+    database: Database, start: Start, db: str, lock: str
+) -> None:
+    """A claim that waits for work is not held up by a lock that it does not need."""
+    fill(database, 1)
+    start().call("feature_mark_in_progress", feature_id=1)
+    server = start("--patience", "1").ready()
+    waiting = server.send("feature_claim_and_get", wait_seconds=2)
+    time.sleep(0.5)
+    with held(lock, db):
+        began = time.monotonic()
+        with suppress(Busy):  # its last attempt may find the lock taken
+            assert server.answer(waiting)["state"] == "waiting_for_claims"
+        assert server.arrival(waiting) - began < 4
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_cancelled_claim_behind_a_lock_is_never_made(
+    database: Database, start: Start, db: str, lock: str
+) -> None:
+    """A call that its client took back while it waited for the lock does nothing when the lock is free."""
+    fill(database, 3)
+    server = start().ready()
+    with held(lock, db) as foreign:
+        taken_back = [
+            server.send("feature_mark_in_progress", feature_id=1),
+            server.send("feature_claim_and_get", feature_id=2),
+        ]
+        time.sleep(0.3)  # one waits for the lock, the other behind it
+        for request in taken_back:
+            server.cancel(request)
+        server.message(server.ask("ping"))  # the notices were read
+        let_go(foreign)
+    server.call("feature_mark_in_progress", feature_id=3)
+    assert kinds(database, 1) == kinds(database, 2) == ["create"]
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_claim_whose_client_has_gone_is_given_back(
+    database: Database, start: Start, db: str, lock: str
+) -> None:
+    """A claim that nobody can be told of does not stand, whether it was made or not."""
+    fill(database, 1)
+    server = start().ready()
+    with held(lock, db) as foreign:
+        server.send("feature_mark_in_progress", feature_id=1)
+        time.sleep(0.2)
+        server.go()
+        let_go(foreign)
+        assert server.status() == 0
+    assert row(database, 1)["status"] == "pending"
+    assert kinds(database, 1) in (["create"], ["create", "claim", "release"])
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_what_was_asked_before_the_end_of_input_is_answered_and_then_given_back(
+    database: Database, start: Start, db: str, lock: str
+) -> None:
+    """A call that waits for the lock when the input ends is still made, answered, and its claim released."""
+    fill(database, 1)
+    server = start().ready()
+    with held(lock, db) as foreign:
+        waiting = server.send("feature_mark_in_progress", feature_id=1)
+        server.hang_up()
+        time.sleep(0.3)
+        let_go(foreign)
+    assert server.answer(waiting)["status"] == "in_progress"
+    assert server.status() == 0
+    assert kinds(database, 1) == ["create", "claim", "release"]
+
+
+def test_a_claim_that_is_cancelled_at_any_moment_is_held_by_nobody_who_does_not_know(
+    database: Database, start: Start
+) -> None:
+    """Either the client reads the answer, or the claim is given back; there is no third outcome."""
+    rounds = 200
+    fill(database, rounds)
+    server, other = up(start("--lease", "60"), start())
+    usual = statistics.median(
+        server.timed("tools/call", name="feature_mark_in_progress", arguments={"feature_id": feature})
+        for feature in range(1, 12)
+    )
+    for feature in range(1, 12):
+        server.call("feature_clear_in_progress", feature_id=feature)
+        other.call("feature_mark_in_progress", feature_id=feature)
+        other.call("feature_mark_passing", feature_id=feature)
+    outcomes = {True: 0, False: 0}
+    for feature in range(12, rounds + 1):
+        claim = server.send("feature_mark_in_progress", feature_id=feature)
+        time.sleep(usual * (feature % 20) / 20)
+        server.cancel(claim)
+        server.call("feature_add_note", feature_id=feature, text="a write that comes after the claim, if any")
+        message = server.message(claim) if server.has_answered(claim) else {}
+        knows = "result" in message and not message["result"].get("isError")
+        outcomes[knows] += 1
+        if knows:
+            assert row(database, feature)["claim_token"] == message["result"]["structuredContent"]["token"]
+            server.call("feature_mark_passing", feature_id=feature)
+        else:
+            eventually(lambda: row(database, feature)["status"] == "pending", within=1)  # noqa: B023 - at once
+            other.call("feature_mark_in_progress", feature_id=feature)
+            other.call("feature_mark_passing", feature_id=feature)
+    print(f"{outcomes[True]} answered, {outcomes[False]} cancelled in time")
+    assert outcomes[True], "no claim was answered: the test cancels too early to say anything"
+    assert outcomes[False], "no claim was cancelled: the test cancels too late to say anything"

@@ -1,0 +1,213 @@
+"""A claim lives as long as its holder: kept up, given back, or taken from the dead."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+from dibs.database import Database
+from dibs_schema.refusals import AlreadyClaimed, Busy, ClaimLost
+from races.backlog import assert_sound, eventually, fill, journal, kinds, row
+from races.locks import LOCKS, held, let_go
+from races.wire import Start, Wire, up
+
+LEASE = 2.0
+NOISE = 1.0
+"""Seconds that a loaded machine may take for what should take none."""
+
+
+def claim(server: Wire, feature: int = 1) -> str:
+    """Claim a feature, and return the token."""
+    return str(server.call("feature_mark_in_progress", feature_id=feature)["token"])
+
+
+def assert_lost(database: Database, server: Wire, token: str) -> None:
+    """The token is refused by every move, and changes nothing."""
+    before = row(database, 1)
+    for tool, more in (
+        ("feature_mark_passing", {}),
+        ("feature_mark_failing", {"reason": "late"}),
+        ("feature_skip", {"reason": "late"}),
+        ("feature_heartbeat", {"note": "late"}),
+        ("feature_clear_in_progress", {}),
+    ):
+        refusal = server.refusal(tool, feature_id=1, claim_token=token, **more)
+        assert isinstance(refusal, ClaimLost), (tool, refusal)
+        assert refusal.details["holder"] == before["claimed_by"]
+    assert row(database, 1) == before
+
+
+def test_the_feature_of_a_killed_holder_is_free_within_a_lease_and_a_second(
+    database: Database, start: Start
+) -> None:
+    """The claim of a dead process runs out once, and its token is worth nothing afterwards."""
+    fill(database, 1)
+    dead, heir = up(start("--lease", f"{LEASE}"), start("--lease", f"{LEASE}"))
+    token = claim(dead)
+    waiting = heir.send("feature_claim_and_get", wait_seconds=20)
+    dead.kill()
+    killed = time.monotonic()
+    assert heir.answer(waiting)["feature"]["id"] == 1
+    assert heir.arrival(waiting) - killed < LEASE + 1 + NOISE
+    assert_lost(database, heir, token)
+    assert kinds(database, 1) == ["create", "claim", "expire", "claim"]
+    assert row(database, 1)["failures"] == 1
+    assert_sound(database)
+
+
+def test_many_reapers_take_a_dead_claim_once(database: Database, start: Start) -> None:
+    """Each claim that ran out has one expiry, however many processes look for it at the same time."""
+    fill(database, 12)
+    dead = start("--lease", "1")
+    heirs = up(*[start("--lease", "120") for _ in range(4)])
+    for feature in range(1, 13):
+        claim(dead, feature)
+    waiting = [
+        (heir, heir.send("feature_claim_and_get", wait_seconds=20)) for heir in heirs for _ in range(3)
+    ]
+    dead.kill()
+    taken = [heir.answer(request)["feature"]["id"] for heir, request in waiting]
+    assert sorted(taken) == list(range(1, 13))
+    assert sum(event["kind"] == "expire" for event in journal(database)) == 12
+    assert_sound(database)
+
+
+def test_a_holder_that_was_stopped_for_longer_than_its_lease_has_lost(
+    database: Database, start: Start
+) -> None:
+    """A process that wakes up too late neither renews nor releases nor ends what is now another's."""
+    fill(database, 1)
+    sleeper, heir = up(start("--lease", f"{LEASE}"), start("--lease", "30"))
+    token = claim(sleeper)
+    stop_between_writes(database, sleeper)
+    new = heir.call("feature_claim_and_get", wait_seconds=20)["claim"]["token"]
+    sleeper.kill(signal.SIGCONT)
+    assert_lost(database, sleeper, token)
+    lease = row(database, 1)["lease_ends"]
+    time.sleep(LEASE)  # three renewals of the sleeper's
+    assert sleeper.finish() == 0
+    there = row(database, 1)
+    assert (there["claim_token"], there["lease_ends"]) == (new, lease)
+    assert kinds(database, 1) == ["create", "claim", "expire", "claim"]
+
+
+def stop_between_writes(database: Database, server: Wire) -> None:
+    """SIGSTOP a server just after a renewal, so that it holds no lock while it sleeps."""
+    lease = row(database, 1)["lease_ends"]
+    eventually(lambda: row(database, 1)["lease_ends"] != lease)
+    time.sleep(0.1)
+    server.kill(signal.SIGSTOP)
+
+
+def test_a_lease_is_renewed_for_as_long_as_the_connection_is_open(database: Database, start: Start) -> None:
+    """Nobody else gets a feature whose holder says nothing for several leases."""
+    fill(database, 1)
+    holder, other = up(start("--lease", "1.5"), start("--lease", "1.5"))
+    claim(holder)
+    assert other.call("feature_claim_and_get", wait_seconds=5)["state"] == "waiting_for_claims"
+    assert isinstance(other.refusal("feature_claim_and_get", feature_id=1), AlreadyClaimed)
+    assert kinds(database, 1) == ["create", "claim"]
+    assert holder.call("feature_mark_passing", feature_id=1)["status"] == "passing"
+
+
+def test_renewal_stops_when_no_call_is_about_the_feature_any_more(database: Database, start: Start) -> None:
+    """An agent that has moved on holds nothing for ever, and each call about a feature keeps it."""
+    fill(database, 2)
+    holder, heir = up(start("--lease", "1", "--hold-limit", "2"), start("--lease", "1"))
+    forgotten = claim(holder, 1)
+    claim(holder, 2)
+    waiting = heir.send("feature_claim_and_get", wait_seconds=20)
+    while not heir.has_answered(waiting):
+        holder.call("feature_heartbeat", feature_id=2)
+        time.sleep(0.2)
+    assert heir.answer(waiting)["feature"]["id"] == 1
+    assert kinds(database, 1) == ["create", "claim", "expire", "claim"]
+    assert kinds(database, 2) == ["create", "claim"]
+    assert_lost(database, holder, forgotten)
+    assert holder.call("feature_mark_passing", feature_id=2)["status"] == "passing"
+
+
+def test_the_end_of_input_gives_every_claim_back(database: Database, start: Start) -> None:
+    """A client that goes releases what it held, and nothing else."""
+    fill(database, 3)
+    leaver, stayer = start(), start()
+    claim(leaver, 1)
+    claim(leaver, 2)
+    token = claim(stayer, 3)
+    assert leaver.finish() == 0
+    assert kinds(database, 1) == kinds(database, 2) == ["create", "claim", "release"]
+    assert row(database, 1)["status"] == row(database, 2)["status"] == "pending"
+    assert row(database, 3)["claim_token"] == token
+    assert_sound(database)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def test_a_signal_gives_every_claim_back_within_a_second(
+    database: Database, start: Start, number: signal.Signals
+) -> None:
+    """A server that is told to end releases what it issued and exits with status 0."""
+    fill(database, 1)
+    server = start()
+    claim(server)
+    began = time.monotonic()
+    server.kill(number)
+    assert server.status() == 0
+    assert time.monotonic() - began < 1 + NOISE
+    assert kinds(database, 1) == ["create", "claim", "release"]
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def test_a_signal_ends_a_server_whose_call_waits_for_the_lock(
+    database: Database, start: Start, db: str, number: signal.Signals, lock: str
+) -> None:
+    """The server exits within a second with status 0, and the call that it abandons never acts."""
+    fill(database, 2)
+    server = start()
+    claim(server)
+    with held(lock, db):
+        server.send("feature_mark_in_progress", feature_id=2)
+        server.send("feature_mark_passing", feature_id=1)
+        time.sleep(0.3)  # both are waiting by now
+        began = time.monotonic()
+        server.kill(number)
+        assert server.status() == 0
+        assert time.monotonic() - began < 1 + NOISE
+    assert kinds(database, 1) == ["create", "claim"]
+    assert kinds(database, 2) == ["create"]
+    assert row(database, 2)["status"] == "pending"
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lease_that_could_not_be_renewed_for_a_foreign_lock_is_not_reaped_by_who_waited_too(
+    database: Database, start: Start, db: str, lock: str
+) -> None:
+    """When a lock that outlasted a lease is free again, its live holder renews before anyone judges it."""
+    fill(database, 2)
+    holder, other = up(start("--lease", "3.6"), start("--lease", "3.6"))
+    token = claim(holder)
+    with held(lock, db) as foreign:
+        waiting = other.send("feature_claim_and_get")
+        time.sleep(4.5)
+        assert row(database, 1)["lease_ends"] < time.monotonic()
+        let_go(foreign)
+        assert other.answer(waiting)["feature"]["id"] == 2
+    assert other.call("feature_claim_and_get", wait_seconds=3)["state"] == "waiting_for_claims"
+    assert kinds(database, 1) == ["create", "claim"]
+    assert holder.call("feature_mark_passing", feature_id=1, claim_token=token)["status"] == "passing"
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_busy_database_loses_no_renewal(database: Database, start: Start, db: str, lock: str) -> None:
+    """A renewal that finds the database locked is tried again until it is made."""
+    fill(database, 1)
+    holder = start("--lease", "3")
+    claim(holder)
+    with held(lock, db):
+        assert isinstance(start("--patience", "1").refusal("feature_mark_in_progress", feature_id=1), Busy)
+        time.sleep(0.6)  # the first renewal was due at one second
+        ends = row(database, 1)["lease_ends"]
+    eventually(lambda: row(database, 1)["lease_ends"] > ends, within=2)
+    assert row(database, 1)["lease_ends"] > time.monotonic()

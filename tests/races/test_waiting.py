@@ -1,0 +1,180 @@
+"""A claim that waits is answered as soon as there is something to claim, or nothing more to wait for."""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+from dibs.database import Database
+from races.backlog import fill, journal, kinds, row, rule
+from races.wire import Start, Wire, up
+
+PROMISED = 0.25
+"""Seconds from a commit in any process to the answer of a claim that waits for it."""
+NOISE = 0.75
+"""Seconds by which a single answer may be later on a loaded machine; half of the answers may not."""
+
+
+def assert_prompt(delays: list[float]) -> None:
+    """Half of the answers came as promised, and none much later."""
+    print("seconds after the event:", ", ".join(f"{delay:.3f}" for delay in delays))
+    assert statistics.median(delays) < PROMISED, delays
+    assert max(delays) < PROMISED + NOISE, delays
+
+
+def wait_for_work(server: Wire, seconds: float = 30) -> int:
+    """Send a claim that waits, and return once it does."""
+    request = server.send("feature_claim_and_get", wait_seconds=seconds)
+    time.sleep(0.4)
+    assert not server.has_answered(request)
+    return request
+
+
+def test_a_waiting_claim_gets_what_another_process_creates(start: Start) -> None:
+    """A feature that is created wakes the claim that waits for one."""
+    waiter, planner = up(start(), start())
+    delays = []
+    for number in range(1, 7):
+        waiting = wait_for_work(waiter)
+        created = planner.send("feature_create", category="c", name="n", description="d", steps=["s"])
+        planner.answer(created)
+        assert waiter.answer(waiting)["feature"]["id"] == number
+        delays.append(waiter.arrival(waiting) - planner.arrival(created))
+    assert_prompt(delays)
+
+
+def test_a_waiting_claim_gets_what_another_process_unblocks(database: Database, start: Start) -> None:
+    """The pass of the last dependency wakes the claim that waits for the dependent."""
+    fill(database, 7, [[], [0], [1], [2], [3], [4], [5]])
+    waiter, worker = up(start(), start())
+    worker.call("feature_mark_in_progress", feature_id=1)
+    delays = []
+    for number in range(1, 7):
+        waiting = wait_for_work(waiter)
+        other = waiter if number > 1 else worker
+        passed = other.send("feature_mark_passing", feature_id=number)
+        other.answer(passed)
+        assert waiter.answer(waiting)["feature"]["id"] == number + 1
+        delays.append(waiter.arrival(waiting) - other.arrival(passed))
+    assert_prompt(delays)
+
+
+def test_a_waiting_claim_wakes_when_a_lease_runs_out(database: Database, start: Start) -> None:
+    """What a dead process held is handed on when its lease ends, and not at some later look."""
+    fill(database, 4)
+    waiter = start().ready()
+    dead = up(*[start("--lease", f"{lease}") for lease in (1.2, 2.1, 3.4, 4.7)])
+    for number, server in enumerate(dead, 1):
+        server.call("feature_mark_in_progress", feature_id=number)
+    for server in dead:
+        server.kill()
+    ends = [row(database, number)["lease_ends"] for number in range(1, 5)]
+    delays = []
+    for number in range(1, 5):
+        sent = time.monotonic()
+        waiting = waiter.send("feature_claim_and_get", wait_seconds=30)
+        assert waiter.answer(waiting)["feature"]["id"] == number
+        delays.append(waiter.arrival(waiting) - max(ends[number - 1], sent))
+    assert min(delays) > 0
+    assert_prompt(delays)
+
+
+def test_a_waiting_claim_wakes_when_a_lease_runs_out_amid_the_commits_of_others(
+    database: Database, start: Start
+) -> None:
+    """However often others commit, the end of a lease is not overlooked."""
+    fill(database, 2)
+    waiter, dead, writer = up(start(), start("--lease", "1.2"), start())
+    dead.call("feature_mark_in_progress", feature_id=1)
+    writer.call("feature_mark_in_progress", feature_id=2)
+    dead.kill()
+    ends = row(database, 1)["lease_ends"]
+    waiting = waiter.send("feature_claim_and_get", wait_seconds=15)
+    while not waiter.has_answered(waiting):
+        writer.call("feature_add_note", feature_id=2, text="a commit")
+        time.sleep(0.02)
+    assert waiter.answer(waiting)["state"] == "claimed"
+    assert waiter.arrival(waiting) - ends < PROMISED + NOISE
+
+
+def test_a_waiting_claim_wakes_when_a_back_off_ends(database: Database, start: Start) -> None:
+    """A feature that failed is handed on when its back-off is over, and not at some later look."""
+    fill(database, 1)
+    rule(database, "back_off", 1)
+    rule(database, "max_failures", 99)
+    server = start().ready()
+    assert_prompt(
+        [_seconds_after_back_off(database, server, head_start) for head_start in (0.2, 0.4, 0.6, 0.8)]
+    )
+
+
+def test_a_waiting_claim_wakes_when_a_back_off_ends_while_others_hold_claims(
+    database: Database, start: Start
+) -> None:
+    """Of the lease that may end and the back-off that will, the earlier one is waited for."""
+    fill(database, 2)
+    rule(database, "back_off", 1)
+    rule(database, "max_failures", 99)
+    holder, server = up(start("--lease", "120"), start())
+    holder.call("feature_mark_in_progress", feature_id=2)
+    assert_prompt([_seconds_after_back_off(database, server, head_start) for head_start in (0.3, 0.6)])
+
+
+def _seconds_after_back_off(database: Database, server: Wire, head_start: float) -> float:
+    """Fail feature 1 for its first time, and measure how late after its back-off it is claimed."""
+    token = server.call("feature_mark_in_progress", feature_id=1)["token"]
+    server.call("feature_mark_failing", feature_id=1, claim_token=token, reason="it did not work")
+    ready_at = row(database, 1)["not_before"]
+    time.sleep(head_start)
+    assert time.time() < ready_at
+    waiting = server.send("feature_claim_and_get", wait_seconds=8)
+    answer = server.answer(waiting)
+    late: float = time.time() - ready_at
+    assert answer["state"] == "claimed", answer
+    server.call("feature_mark_passing", feature_id=1, claim_token=answer["claim"]["token"])
+    server.call("feature_mark_failing", feature_id=1, reason="put it back for the next round")
+    assert late > 0
+    return late
+
+
+def test_of_many_waiting_claims_one_gets_the_one_new_feature(database: Database, start: Start) -> None:
+    """One feature wakes many, and exactly one of them has it."""
+    waiters = up(*[start() for _ in range(3)])
+    waiting = [
+        (server, server.send("feature_claim_and_get", wait_seconds=3)) for server in waiters for _ in "ab"
+    ]
+    time.sleep(0.4)
+    fill(database, 1)
+    answers = [server.answer(request) for server, request in waiting]
+    assert sorted(answer["state"] for answer in answers) == ["claimed"] + 5 * ["waiting_for_claims"]
+    assert all("feature" not in answer for answer in answers if answer["state"] != "claimed")
+    assert kinds(database, 1) == ["create", "claim"]
+
+
+def test_a_waiting_claim_ends_with_the_input_and_an_answer(database: Database, start: Start) -> None:
+    """The client that ends its input still reads why it got nothing, at once."""
+    server = start().ready()
+    waiting = wait_for_work(server, 45)
+    began = time.monotonic()
+    server.hang_up()
+    answer = server.answer(waiting)
+    assert answer["state"] == "empty"
+    assert "input ended" in answer["message"]
+    assert server.status() == 0
+    assert time.monotonic() - began < PROMISED + NOISE
+    assert journal(database) == []
+
+
+def test_a_waiting_claim_takes_no_write_lock(database: Database, start: Start) -> None:
+    """Waiting writes nothing and holds up nobody."""
+    fill(database, 1)
+    holder = start()
+    holder.call("feature_mark_in_progress", feature_id=1)
+    waiters = [start() for _ in range(2)]
+    waiting = [(server, server.send("feature_claim_and_get", wait_seconds=3)) for server in waiters]
+    time.sleep(1.5)  # every server is up, and every claim has been tried once
+    began = time.monotonic()
+    for _ in range(50):
+        database.write_now(lambda _: None)
+    assert time.monotonic() - began < 1
+    assert {server.answer(request)["state"] for server, request in waiting} == {"waiting_for_claims"}
