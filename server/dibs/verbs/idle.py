@@ -108,9 +108,7 @@ def glance(tx: Transaction, category: str | None = None) -> tuple[Idle, float]:
     A read: it promises nothing.
     """
     ends = [tx.value(_next_lease_end), tx.value(_next_back_off_end)]
-    return why_idle(tx, category), min(
-        (max(0.0, end - tx.now) for end in ends if end is not None), default=inf
-    )
+    return why_idle(tx, category), min((max(0.0, end) for end in ends if end is not None), default=inf)
 
 
 def _state(there: Counts, *, is_backing_off: bool) -> IdleState:
