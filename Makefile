@@ -31,8 +31,8 @@ format: $(READY) ## Put the code in its form.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY) ## Measure against a no-op server and raw SQLite, in one run.
-	$(BIN)/python -m bench
+bench: $(READY) ## Measure against a no-op server and raw SQLite, in one run (BENCH=--quick is shorter).
+	$(BIN)/python -m bench $(BENCH)
 
 clean: ## Remove what the other targets made.
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

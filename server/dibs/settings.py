@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from dibs_schema.misfits import misfit
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.text import clean
 
@@ -84,9 +85,10 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            problem = error.errors()[0]
-            field = origin.get(str(problem["loc"][0]), str(problem["loc"][0]))
-            raise InvalidInput(f"{field}={problem['input']!r}: {problem['msg']}.", field=field) from None
+            place, _, words = misfit(error)
+            name = str(place[0])
+            field = origin.get(name, name)
+            raise InvalidInput(f"{field}={values.get(name)!r}: {words}.", field=field) from None
 
     @property
     def is_server_url(self) -> bool:

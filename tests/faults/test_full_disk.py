@@ -103,7 +103,7 @@ def test_a_server_that_starts_on_a_full_disk_says_so_and_serves_when_there_is_ro
     assert server.call("feature_create", name="n0", **TEXT)["ids"] == [1]
 
 
-@pytest.mark.parametrize("room", [8, 40, 100, 160])
+@pytest.mark.parametrize("room", [8, 40, 100])
 def test_a_database_that_is_made_with_too_little_room_is_made_later(
     disk: Path, small: Start, room: int
 ) -> None:

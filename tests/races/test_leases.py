@@ -158,8 +158,9 @@ def test_a_signal_gives_every_claim_back_within_a_second(
     assert kinds(database, 1) == ["create", "claim", "release"]
 
 
-@pytest.mark.parametrize("lock", LOCKS)
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    ("number", "lock"), [(signal.SIGTERM, LOCKS[0]), (signal.SIGTERM, LOCKS[1]), (signal.SIGINT, LOCKS[0])]
+)
 def test_a_signal_ends_a_server_whose_call_waits_for_the_lock(
     database: Database, start: Start, db: str, number: signal.Signals, lock: str
 ) -> None:

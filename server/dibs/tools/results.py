@@ -9,6 +9,7 @@ from typing import Any
 from mcp.types import CallToolResult, TextContent
 from pydantic import ValidationError
 
+from dibs_schema.misfits import misfit
 from dibs_schema.refusals import InvalidInput, Refusal
 
 
@@ -25,20 +26,12 @@ def refused(refusal: Refusal) -> CallToolResult:
     return result(refusal.answer(), is_error=True)
 
 
-MEANT = {
-    "extra_forbidden": "is not known here",
-    "missing": "is required",
-}
-
-
 def invalid(error: ValidationError, parameters: Sequence[str]) -> InvalidInput:
     """The first argument that does not fit, by its path; the rejected value is not repeated."""
-    problem = error.errors(include_url=False, include_input=False)[0]
-    path = _path(problem["loc"])
-    meaning = MEANT.get(problem["type"], problem["msg"].removeprefix("Value error, "))
-    at_top = problem["type"] == "extra_forbidden" and len(problem["loc"]) == 1
-    known = f" It takes {', '.join(parameters)}." if at_top else ""
-    return InvalidInput(f"{path}: {meaning[:200]}.{known} Nothing was changed.", field=path)
+    place, kind, words = misfit(error)
+    path = _path(place)
+    known = f" It takes {', '.join(parameters)}." if kind == "extra_forbidden" and len(place) == 1 else ""
+    return InvalidInput(f"{path}: {words}.{known} Nothing was changed.", field=path)
 
 
 def _path(places: Sequence[int | str]) -> str:

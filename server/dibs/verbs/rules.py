@@ -10,6 +10,7 @@ from sqlalchemy import bindparam, update
 from dibs.database.transaction import Transaction
 from dibs.verbs.heights import forget_heights, rebuild_heights
 from dibs.verbs.journal import record
+from dibs_schema.misfits import misfit
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.status import Kind
 from dibs_schema.tables import projects
@@ -43,9 +44,8 @@ def change_rule(tx: Transaction, by: str, name: str, value: Any) -> Rules:
     try:
         changed = Rules.model_validate(get_rules(tx).model_dump() | {name: value})
     except ValidationError as error:
-        problem = error.errors()[0]
         known = ", ".join(Rules.model_fields)
-        raise InvalidInput(f"{name}: {problem['msg']}. The settings are {known}.", field=name) from None
+        raise InvalidInput(f"{name} {misfit(error)[2]}. The settings are {known}.", field=name) from None
     column = "claim_order" if name == "order" else name
     statement = update(projects).where(projects.c.id == bindparam("project"))
     tx.run(statement.values({column: getattr(changed, name)}))

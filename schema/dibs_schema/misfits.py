@@ -1,0 +1,49 @@
+"""Why an input does not fit, in our own words: by its path, without repeating what was sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+_WORDS = {
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "dict_type": "must be an object",
+    "enum": "must be one of {expected}",
+    "extra_forbidden": "is not known here",
+    "finite_number": "must be a finite number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "int_from_float": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "is too large a number",
+    "int_type": "must be a whole number",
+    "less_than_equal": "must be at most {le}",
+    "list_type": "must be a list",
+    "literal_error": "must be one of {expected}",
+    "missing": "is required",
+    "model_attributes_type": "must be an object",
+    "model_type": "must be an object",
+    "string_pattern_mismatch": "has a character that is not allowed there",
+    "string_too_long": "has more than {max_length} characters",
+    "string_too_short": "must not be empty",
+    "string_type": "must be a text",
+    "too_long": "has more than {max_length} entries",
+    "too_short": "needs at least {min_length} entries",
+}
+"""By pydantic's type of error (https://docs.pydantic.dev/latest/errors/validation_errors/)."""
+
+
+def misfit(error: ValidationError) -> tuple[Sequence[int | str], str, str]:
+    """The first place that does not fit, pydantic's name for what is wrong there, and words for it."""
+    problem: Any = error.errors(include_url=False, include_input=False)[0]
+    kind = problem["type"]
+    if kind == "value_error":  # raised by a validator of ours, in its own words
+        words = str(problem["ctx"]["error"])
+    else:
+        words = _WORDS.get(kind, "does not fit").format_map(problem.get("ctx", {}))
+    return problem["loc"], kind, words[:200]
