@@ -26,7 +26,7 @@ def test_an_acknowledged_move_survives_sigkill_an_instant_later(database: Databa
     fill(database, KILLS)
 
     def acknowledged(feature: int) -> tuple[int, str, str]:
-        server = start()
+        server = start("--lease", "3600")  # or the first would have run out when the last is looked at
         claim = server.send("feature_mark_in_progress", feature_id=feature)
         token = server.answer(claim)["token"]
         if feature % 2:
