@@ -1,0 +1,58 @@
+"""Who was held up itself judges nobody, and who replays a claim keeps it up."""
+
+from __future__ import annotations
+
+import fcntl
+from pathlib import Path
+
+import anyio
+import pytest
+
+from dibs.client import Client, server_command
+from dibs.database import Database
+from dibs_schema.refusals import ClaimLost
+from races.backlog import fill, kinds, row
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_process_that_waited_for_the_door_reaps_nobody(database: Database, db: str) -> None:
+    """A lease that ran out while all writers stood at the door is renewed by its holder, and not reaped."""
+    fill(database, 1)
+    command = server_command("--db", db, "--lease", "3")
+    async with Client.start(command) as holder, Client.start(command) as other:
+        token = (await holder.call("feature_claim_and_get"))["claim"]["token"]
+        with Path(f"{db}.lock").open("rb+") as door:  # noqa: ASYNC230 - nothing else runs here
+            fcntl.flock(door, fcntl.LOCK_EX)
+            async with anyio.create_task_group() as calls:
+                calls.start_soon(other.call, "feature_claim_and_get")
+                await anyio.sleep(4)  # longer than the lease
+                fcntl.flock(door, fcntl.LOCK_UN)
+        done = await holder.call("feature_mark_passing", feature_id=1, claim_token=token)
+        assert done["status"] == "passing"
+    assert kinds(database, 1) == ["create", "claim", "pass"]
+
+
+async def test_a_replayed_claim_is_released_by_who_replayed_it(database: Database, db: str) -> None:
+    """The server that made a claim is killed; the one that replays it gives it back at its own end."""
+    fill(database, 1)
+    command = server_command("--db", db, "--agent", "bo")
+    async with Client.start(command) as first:
+        claimed = await first.call("feature_claim_and_get", request_id="once")
+        first.kill()
+    async with Client.start(command) as second:
+        again = await second.call("feature_claim_and_get", request_id="once")
+        assert again["claim"]["token"] == claimed["claim"]["token"]
+    assert row(database, 1)["status"] == "pending"
+
+
+async def test_repeating_a_pass_after_a_regression_acknowledges_nothing(database: Database, db: str) -> None:
+    """A pass that a regression has undone is not acknowledged again."""
+    fill(database, 1)
+    command = server_command("--db", db)
+    async with Client.start(command) as one, Client.start(command) as other:
+        token = (await one.call("feature_claim_and_get"))["claim"]["token"]
+        await one.call("feature_mark_passing", feature_id=1, claim_token=token)
+        await other.call("feature_mark_failing", feature_id=1, reason="it broke")
+        with pytest.raises(ClaimLost):
+            await one.call("feature_mark_passing", feature_id=1, claim_token=token)
