@@ -19,7 +19,7 @@ OPENERS = Path(__file__).with_name("openers.py")
 @pytest.mark.parametrize("projects", [1, 4])
 def test_thirty_two_processes_open_a_new_database_at_once(tmp_path: Path, projects: int) -> None:
     """All of them succeed, with one schema and one row for each project (20 times with DIBS_TEST_LONG=1)."""
-    for attempt in range(times(3, 20)):
+    for attempt in range(times(3 if projects == 1 else 1, 20)):
         db = str(tmp_path / f"new-{attempt}" / "features.db")
         command = [sys.executable, str(OPENERS), db, f"{PROCESSES}", f"{projects}"]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
