@@ -10,6 +10,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, TypeVar
 
+import anyio.lowlevel
+
 from dibs.database.clock import lease_clock
 from dibs.database.connections import Connections
 from dibs.database.workers import Gate, Workers, job, outcome, wait
@@ -71,11 +73,15 @@ class Database:
         """
         future = self._submit_write(verb, urgent=urgent, first=first, committed=committed)
         try:
-            return await outcome(future, self._settings.patience if patience is None else patience)
+            result = await outcome(future, self._settings.patience if patience is None else patience)
+            # A cancellation that came while the result was on its way is told to who waits next, and
+            # that must be here: nobody will read the answer.
+            await anyio.lowlevel.checkpoint_if_cancelled()
         except asyncio.CancelledError:
             if not future.cancel() and undo is not None:
                 future.add_done_callback(lambda late: self._take_back(late, undo))
             raise
+        return result
 
     async def read(self, verb: Callable[[Transaction], T]) -> T:
         """Run `verb` on a snapshot. Never waits for a writer. Raises what the verb raises."""
