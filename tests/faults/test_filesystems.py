@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dibs.database.filesystems import MOUNTS, file_system, refuse_unsafe
+from dibs.database.sqlite.filesystems import MOUNTS, file_system, refuse_unsafe
 from dibs_schema.refusals import UnsafeFilesystem
 from races.wire import wires
 

@@ -218,7 +218,7 @@ def test_the_database_is_private(database: Database) -> None:
     """The file, its log and its door can be read and written by their owner alone."""
     add(database)
     for name in ("", "-wal", "-shm", ".lock"):
-        assert Path(f"{database.path}{name}").stat().st_mode & 0o777 == 0o600, name
+        assert Path(f"{database.label}{name}").stat().st_mode & 0o777 == 0o600, name
 
 
 def test_the_folder_ignores_itself_in_git(tmp_path: Path) -> None:
@@ -276,7 +276,7 @@ def test_a_constraint_holds_against_any_writer(database: Database, status: Statu
     """What must never be true of a row cannot be written, not even by hand."""
     on = place(database, status)
     before = row(database, on.id)
-    foreign = file_driver().connect(str(database.path), isolation_level=None)
+    foreign = file_driver().connect(database.label, isolation_level=None)
     foreign.execute("PRAGMA foreign_keys = ON")
     with pytest.raises(file_driver().IntegrityError):
         foreign.execute(statement)
@@ -287,7 +287,7 @@ def test_a_constraint_holds_against_any_writer(database: Database, status: Statu
 def test_a_reference_is_used_once_in_a_project(database: Database) -> None:
     """Two imported features of one project never share their own id."""
     one, two = add(database, 2)
-    foreign = file_driver().connect(str(database.path), isolation_level=None)
+    foreign = file_driver().connect(database.label, isolation_level=None)
     foreign.execute("UPDATE features SET reference = 'F-1' WHERE id = ?", (one,))
     with pytest.raises(file_driver().IntegrityError):
         foreign.execute("UPDATE features SET reference = 'F-1' WHERE id = ?", (two,))
@@ -296,7 +296,7 @@ def test_a_reference_is_used_once_in_a_project(database: Database) -> None:
 
 def test_projects_of_one_database_do_not_meet(database: Database) -> None:
     """Two projects in one file have numbers, queues and rules of their own."""
-    other = open_database(Settings(db=str(database.path), project="the other"))
+    other = open_database(Settings(db=database.label, project="the other"))
     try:
         assert add(database, 2) == add(other, 2) == [1, 2]
         place(other, Status.PASSING)

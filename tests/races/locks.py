@@ -39,7 +39,7 @@ def _hold(lock: str, db: str) -> None:
             fcntl.flock(door, fcntl.LOCK_EX)
             _until_told()
     else:
-        from dibs.database.sqlite import driver
+        from dibs.database.sqlite.engine import driver
 
         connection = driver().connect(db, isolation_level=None)
         connection.execute("BEGIN IMMEDIATE")

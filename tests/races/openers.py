@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-import dibs.database.cold_start  # noqa: F401 - what it brings is loaded before anyone opens
+import dibs.database.sqlite.cold_start  # noqa: F401 - what it brings is loaded before anyone opens
 from dibs.database import open_database
 from dibs.settings import Settings
 

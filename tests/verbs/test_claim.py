@@ -152,7 +152,7 @@ def test_two_callers_never_get_the_same_feature(database: Database) -> None:
     got: list[int] = []
 
     def drain(number: int) -> None:
-        mine = open_database(Settings(db=str(database.path), project=name))
+        mine = open_database(Settings(db=database.label, project=name))
         try:
             for turn in range(8):
                 agent = named(f"agent-{number}-{turn}")

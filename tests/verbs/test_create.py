@@ -25,7 +25,7 @@ def test_ids_count_from_one_in_each_project(database: Database) -> None:
     """Numbers are small, in the order of the calls, and each project has its own."""
     assert add(database, 3) == [1, 2, 3]
     assert add(database) == [4]
-    other = open_database(Settings(db=str(database.path), project=f"beside {id(database)}"))
+    other = open_database(Settings(db=database.label, project=f"beside {id(database)}"))
     try:
         assert add(other) == [1]
         assert len(board(other)["features"]) == 1
@@ -158,7 +158,7 @@ def test_creators_at_once_never_share_a_number(database: Database) -> None:
     got: list[list[int]] = []
 
     def make() -> None:
-        mine = open_database(Settings(db=str(database.path), project=project))
+        mine = open_database(Settings(db=database.label, project=project))
         try:
             got.extend(
                 mine.write_now(partial(create_bulk, by="planner", batch=[new()] * 5)).ids for _ in range(5)

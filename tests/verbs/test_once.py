@@ -77,7 +77,7 @@ def test_keys_of_other_scopes_are_other_keys(database: Database) -> None:
     for request in (_request(scope="ada"), _request(scope="grace"), _request()):
         database.write_now(partial(_create, request=request))
     assert _features(database) == 3
-    beside = open_database(Settings(db=str(database.path), project=f"beside {id(database)}"))
+    beside = open_database(Settings(db=database.label, project=f"beside {id(database)}"))
     try:
         beside.write_now(partial(_create, request=_request()))
         assert _features(beside) == 1
@@ -133,7 +133,7 @@ def test_processes_that_repeat_a_request_at_once_have_one_effect(database: Datab
     got: list[list[int]] = []
 
     def ask() -> None:
-        mine = open_database(Settings(db=str(database.path), project=project))
+        mine = open_database(Settings(db=database.label, project=project))
         try:
             got.append(mine.write_now(partial(_create, request=_request())).ids)
         finally:

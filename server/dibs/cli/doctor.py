@@ -86,12 +86,10 @@ def _leases(found: Audit) -> Finding:
 def _peers(found: Audit) -> list[Finding]:
     from dibs.database.health import library_finding
 
-    findings = []
-    for writer in found.writers:
-        name = str(writer["library"])
-        version = tuple(int(part) for part in name.rsplit(maxsplit=1)[-1].split(".") if part.isdecimal())
-        findings.append(library_finding("writers", f"{name}, last in {writer['process']}", version))
-    return findings
+    return [
+        library_finding("writers", str(writer["library"]), f", last in {writer['process']}")
+        for writer in found.writers
+    ]
 
 
 def _print(findings: list[Finding]) -> None:

@@ -24,7 +24,7 @@ def import_file(file: Path, *, as_json: bool, **flags: Any) -> None:
     from dibs.verbs.intake import import_features
 
     with backlog(flags, make=True) as database:
-        if file.exists() and database.path.exists() and file.samefile(database.path):
+        if file.exists() and database.file and database.file.exists() and file.samefile(database.file):
             raise InvalidInput(f"{file} is the backlog itself. Name the file to import from.", field="file")
         found = read_backlog(file, file_driver())
         done = database.write_now(lambda tx: import_features(tx, found.features))

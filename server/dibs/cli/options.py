@@ -78,9 +78,9 @@ def backlog(flags: dict[str, Any], *, make: bool = False) -> Iterator[Database]:
     from dibs.database import open_database
 
     database = open_database(Settings.read(flags))
-    if not make and not database.path.exists():
+    if not make and not database.exists():
         raise NotFound(
-            f"There is no backlog at {database.path}. `dibs import FILE` or an agent's `dibs serve` makes one; "
+            f"There is no backlog at {database.label}. `dibs import FILE` or an agent's `dibs serve` makes one; "
             "--db names another."
         )
     try:

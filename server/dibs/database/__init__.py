@@ -21,11 +21,13 @@ def open_database(settings: Settings) -> Database:
             "This version serves SQLite files; PostgreSQL comes next. Name a path with --db or DIBS_DB.",
             field="db",
         )
-    return Database(settings.database_file(), settings)
+    from dibs.database.sqlite import place
+
+    return Database(place(settings), settings)
 
 
 def file_driver() -> ModuleType:
     """The library that this process opens database files with; it must use no other beside it."""
-    from dibs.database.sqlite import driver
+    from dibs.database.sqlite.engine import driver
 
     return driver()

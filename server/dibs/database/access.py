@@ -8,27 +8,24 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio.lowlevel
 
-from dibs.database.clock import lease_clock
-from dibs.database.connections import Connections
-from dibs.database.workers import Gate, Workers, job, outcome, wait
+from dibs.database.engine import Place
+from dibs.database.jobs import Jobs
+from dibs.database.workers import Workers, job, outcome, wait
 from dibs.settings import Settings
-from dibs_schema.refusals import Busy
 
 if TYPE_CHECKING:  # SQLAlchemy is loaded in a worker, after `initialize` has been answered
     from pathlib import Path
-
-    from sqlalchemy.engine import Connection
 
     from dibs.database.health import Finding
     from dibs.database.transaction import Transaction
 
 T = TypeVar("T")
 
-READERS = 2
 ABANDONED_EXIT = 0.3
 """Seconds that closing waits for the door before it leaves the rest to the kernel."""
 
@@ -41,18 +38,15 @@ class Database:
     the queue gives the lock back without acting. Only getting the lock is retried, never a move.
     """
 
-    def __init__(self, path: Path, settings: Settings) -> None:
-        self.path = path
-        self.clock = lease_clock()
-        self.gate = Gate()
+    def __init__(self, place: Place, settings: Settings) -> None:
+        self._place = place
         self._settings = settings
         self._process = os.getpid()
         self._writer = Workers("dibs-writer", 1)
-        self._readers = Workers("dibs-reader", READERS)
+        self._readers = Workers("dibs-reader", place.readers)
         self._watcher = Workers("dibs-watcher", 1)
-        self._connections = Connections(path, settings)
-        self._introduced = False
-        self._held_up_at = -math.inf
+        self._jobs = Jobs(place, settings)
+        self._connections = self._jobs.connections
 
     async def write(
         self,
@@ -71,7 +65,7 @@ class Database:
         the transaction that takes back a result whose caller was cancelled while it was being committed.
         Raises what the verb raises, having rolled back, and Busy and the other Unavailable refusals.
         """
-        future = self._submit_write(verb, urgent=urgent, first=first, committed=committed)
+        future = self._submit_write(verb, patience=patience, urgent=urgent, first=first, committed=committed)
         try:
             result = await outcome(future, self._settings.patience if patience is None else patience)
             # A cancellation that came while the result was on its way is told to who waits next, and
@@ -89,7 +83,10 @@ class Database:
 
     def write_now(self, verb: Callable[[Transaction], T], patience: float | None = None) -> T:
         """`write`, for callers without an event loop."""
-        return wait(self._submit_write(verb), self._settings.patience if patience is None else patience)
+        return wait(
+            self._submit_write(verb, patience=patience),
+            self._settings.patience if patience is None else patience,
+        )
 
     def read_now(self, verb: Callable[[Transaction], T]) -> T:
         """`read`, for callers without an event loop."""
@@ -112,14 +109,23 @@ class Database:
 
         def look() -> int:
             with self._connections.use(reading=True) as connection:
-                return self._connections.engine.data_version(connection)
+                return self._connections.engine.version(connection)
 
         return await asyncio.wrap_future(self._watcher.submit(job(look)))
 
     @property
     def label(self) -> str:
         """Which database this is, in words for users."""
-        return str(self.path)
+        return self._place.label
+
+    @property
+    def file(self) -> Path | None:
+        """The file that it is in, if it is one."""
+        return self._place.file
+
+    def exists(self) -> bool:
+        """Whether there is a backlog already, or opening it would make one."""
+        return self._place.exists()
 
     @property
     def library(self) -> str:
@@ -128,11 +134,10 @@ class Database:
 
     def examine(self) -> list[Finding]:
         """What the engine, the file and its file system say of their health. Raises Unavailable."""
-        from dibs.database.health import examine
 
         def look() -> list[Finding]:
             with self._connections.use(reading=True) as connection:
-                return examine(self._connections.engine, connection)
+                return self._connections.engine.examine(connection)
 
         return wait(self._readers.submit(job(look)), math.inf)
 
@@ -141,9 +146,9 @@ class Database:
 
         Idempotent. Where the door is not to be had in time, the kernel closes what is left at exit.
         """
-        if self.gate.closed:
+        if self._jobs.gate.closed:
             return
-        self.gate.close()
+        self._jobs.gate.close()
         if not self._connections.is_open:
             return
         closing = self._writer.submit(job(lambda: self._connections.close(patience / 2)), urgent=True)
@@ -154,12 +159,8 @@ class Database:
 
     @property
     def on_time(self) -> bool:
-        """Whether this process has not itself waited for the database lately.
-
-        One that has, for more than a third of a lease, must not judge others: their renewals
-        waited in the same queue, and come first.
-        """
-        return time.monotonic() - self._held_up_at > self._settings.lease / 3
+        """Whether this process has not itself waited for the database lately, and so may judge others."""
+        return self._jobs.on_time
 
     # -- in the workers ---------------------------------------------------------------------------
 
@@ -167,90 +168,25 @@ class Database:
         self,
         verb: Callable[[Transaction], T],
         *,
+        patience: float | None = None,
         urgent: bool = False,
         first: Callable[[Transaction], object] | None = None,
         committed: Callable[[T], object] | None = None,
     ) -> Future[T]:
         self._refuse_fork()
-        queued = time.monotonic()
-        return self._writer.submit(
-            lambda future: self._write(future, verb, first, committed, queued), urgent=urgent
+        run = partial(
+            self._jobs.write,
+            verb=verb,
+            first=first,
+            committed=committed,
+            queued=time.monotonic(),
+            patience=self._settings.patience if patience is None else patience,
         )
+        return self._writer.submit(run, urgent=urgent)
 
     def _submit_read(self, verb: Callable[[Transaction], T]) -> Future[T]:
         self._refuse_fork()
-        return self._readers.submit(lambda future: self._read(future, verb))
-
-    def _write(
-        self,
-        future: Future[T],
-        verb: Callable[[Transaction], T],
-        first: Callable[[Transaction], object] | None,
-        committed: Callable[[T], object] | None,
-        queued: float,
-    ) -> None:
-        if future.cancelled():
-            return
-        try:
-            with self._connections.use() as connection:
-                engine = self._connections.engine
-                if first is not None:
-                    with engine.writing(connection, abandoned=future.cancelled) as locked:
-                        self._note_wait(queued)
-                        if locked and self.on_time:
-                            self._commit(connection, first)
-                with engine.writing(connection, abandoned=future.cancelled) as locked:
-                    if not (locked and future.set_running_or_notify_cancel()):
-                        return
-                    self._note_wait(queued)
-                    result = self._commit(connection, verb)
-                if committed is not None:
-                    committed(result)
-        except BaseException as error:  # noqa: BLE001 - handed to the caller, who raises it
-            if future.running() or future.set_running_or_notify_cancel():
-                future.set_exception(error)
-        else:
-            future.set_result(result)
-
-    def _commit(self, connection: Connection, verb: Callable[[Transaction], T]) -> T:
-        engine = self._connections.engine
-        engine.check_identity()
-        result = verb(self._transaction(connection, writing=True))
-        with self.gate as is_open:
-            if not is_open:
-                raise Busy("The server is shutting down. Nothing was changed.")
-            engine.commit(connection)
-        self._introduced = True
-        return result
-
-    def _read(self, future: Future[T], verb: Callable[[Transaction], T]) -> None:
-        if not future.set_running_or_notify_cancel():
-            return
-        try:
-            with (
-                self._connections.use(reading=True) as connection,
-                self._connections.engine.reading(connection),
-            ):
-                result = verb(self._transaction(connection, writing=False))
-        except BaseException as error:  # noqa: BLE001 - handed to the caller, who raises it
-            future.set_exception(error)
-        else:
-            future.set_result(result)
-
-    def _transaction(self, connection: Connection, *, writing: bool) -> Transaction:
-        from dibs.database.transaction import Transaction, introduce, load_project
-
-        opened = self._connections.project
-        project = load_project(connection, opened.name, opened.generation, writing=writing)
-        transaction = Transaction(connection, project, self.clock, time.time())
-        if writing and not self._introduced:
-            introduce(transaction, self.library, f"{os.uname().nodename} pid {self._process}")
-        return transaction
-
-    def _note_wait(self, queued: float) -> None:
-        now = time.monotonic()
-        if now - queued > self._settings.lease / 3:
-            self._held_up_at = now
+        return self._readers.submit(partial(self._jobs.read, verb=verb, queued=time.monotonic()))
 
     def _refuse_fork(self) -> None:
         if os.getpid() != self._process:

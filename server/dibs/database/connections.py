@@ -8,16 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dibs.settings import Settings
+from dibs.database.engine import Engine, Place
 from dibs_schema.refusals import Busy
 
 if TYPE_CHECKING:  # SQLAlchemy is loaded in a worker, after `initialize` has been answered
-    from pathlib import Path
-
     from sqlalchemy.engine import Connection
 
-    from dibs.database.sqlite import SQLite
-    from dibs.database.transaction import Project
+    from dibs.database.projects import Project
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,20 +26,23 @@ class _Own:
 
 
 class Connections:
-    """Opens the database when the first worker needs it; a failure to do so is that worker's, and tried again."""
+    """Opens the database when the first worker needs it; a failure to do so is that worker's, and tried again.
 
-    def __init__(self, path: Path, settings: Settings) -> None:
-        self._path = path
-        self._settings = settings
+    A connection that was lost is replaced when its thread needs one again.
+    """
+
+    def __init__(self, place: Place, project: str) -> None:
+        self._place = place
+        self._name = project
         self._opening = threading.Lock()
-        self._all: list[_Own] = []
+        self._all: set[_Own] = set()
         self._local = threading.local()
-        self._engine: SQLite | None = None
+        self._engine: Engine | None = None
         self._project: Project | None = None
         self._closed = False
 
     @property
-    def engine(self) -> SQLite:
+    def engine(self) -> Engine:
         """The engine, once the database is open."""
         assert self._engine is not None, "the database is opened by the first that uses a connection"
         return self._engine
@@ -65,7 +65,13 @@ class Connections:
         Raises why the database cannot be opened, and Busy where it is being closed.
         """
         own: _Own | None = getattr(self._local, "own", None)
+        if own is not None and not self._closed and not self.engine.is_sound(own.connection):
+            self._all.discard(own)
+            own.connection.invalidate()
+            own.connection.close()
+            own = None
         if own is None:
+            self._local.own = None
             own = self._local.own = self._open_one(reading=reading)
         with own.in_use:
             if self._closed:
@@ -75,30 +81,16 @@ class Connections:
     def _open_one(self, *, reading: bool) -> _Own:
         with self._opening:
             if self._engine is None:
-                own = _Own(self._bring_up())
-                self._all.append(own)
+                engine = self._place.make_engine()
+                connection, self._project = engine.bring_up(self._name)
+                self._engine = engine
+                own = _Own(connection)
+                self._all.add(own)
                 if not reading:
                     return own
-            own = _Own(self.engine.connect(reading=reading))
-            self._all.append(own)
+            own = _Own(self._engine.connect(reading=reading))
+            self._all.add(own)
             return own
-
-    def _bring_up(self) -> Connection:
-        from dibs.database.cold_start import bring_up, prepare_folder
-        from dibs.database.sqlite import SQLite
-
-        prepare_folder(self._path)
-        engine = SQLite(self._path, self._settings.synchronous)
-        connection = engine.connect()
-        try:
-            with engine.translated():
-                self._project = bring_up(engine, connection, self._settings.project)
-        finally:
-            if self._project is None:
-                with engine.leaving():
-                    connection.close()
-        self._engine = engine
-        return connection
 
     def close(self, patience: float) -> None:
         """Close behind the door those that are free within `patience` seconds; the exit closes the rest."""

@@ -1,20 +1,14 @@
-"""What an engine can say of its own health."""
+"""What was found of a database's health."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from sqlalchemy.engine import Connection
 
-from dibs.database.cold_start import schema_version
-from dibs.database.filesystems import file_system
-from dibs.database.sqlite import SQLite, has_wal_reset_bug
+from dibs.database.schema import schema_version
 from dibs_schema.tables import HEAD
-
-LARGE_WAL = 64 * 1024 * 1024
-"""Bytes; a healthy log stays under its limit of 16 MiB but for a long reader."""
 
 Level = Literal["ok", "warning", "error"]
 
@@ -28,63 +22,8 @@ class Finding:
     says: str
 
 
-def examine(engine: SQLite, connection: Connection) -> list[Finding]:
-    """Check the file, its file system, the library, the log and every page. Writes nothing.
-
-    Raises DatabaseDamaged where the file cannot be read at all.
-    """
-    with engine.translated():
-        try:
-            return [
-                _file(engine.path),
-                _mount(engine.path),
-                _library(engine),
-                _schema(connection),
-                _log(engine.path),
-                _pages(connection),
-                _references(connection),
-            ]
-        finally:
-            connection.rollback()
-
-
-def _file(path: Path) -> Finding:
-    stat = path.stat()
-    size, mode = f"{stat.st_size / 1_048_576:.1f} MiB", stat.st_mode & 0o777
-    if mode & 0o077:
-        return Finding(
-            "file",
-            "warning",
-            f"{path}, {size}, others may read it (mode {mode:o}); chmod 600 keeps it private.",
-        )
-    return Finding("file", "ok", f"{path}, {size}, private")
-
-
-def _mount(path: Path) -> Finding:
-    kind = file_system(path)
-    return Finding(
-        "file system", "ok", f"{kind}, which can share a write-ahead log" if kind else "unknown here"
-    )
-
-
-def _library(engine: SQLite) -> Finding:
-    version: tuple[int, ...] = tuple(map(int, engine.driver.sqlite_version.split(".")))
-    return library_finding("library", engine.library, version)
-
-
-def library_finding(check: str, name: str, version: tuple[int, ...]) -> Finding:
-    """Whether a version of the library is sound."""
-    if has_wal_reset_bug(version):
-        return Finding(
-            check,
-            "warning",
-            f"{name} has the WAL-reset bug, by which a checkpoint can lose commits. "
-            "Install the package pysqlite3, or a Python with SQLite 3.51.3 or newer.",
-        )
-    return Finding(check, "ok", name)
-
-
-def _schema(connection: Connection) -> Finding:
+def schema_finding(connection: Connection) -> Finding:
+    """Whether the schema is the one that this Dibs knows."""
     version = schema_version(connection)
     if version == HEAD:
         return Finding("schema", "ok", f"version {version}")
@@ -93,25 +32,16 @@ def _schema(connection: Connection) -> Finding:
     )
 
 
-def _log(path: Path) -> Finding:
-    log = Path(f"{path}-wal")
-    size = log.stat().st_size if log.exists() else 0
-    if size > LARGE_WAL:
-        says = f"{size / 1_048_576:.0f} MiB: some program reads for a very long time and keeps it from shrinking."
-        return Finding("write-ahead log", "warning", says)
-    return Finding("write-ahead log", "ok", f"{size / 1_048_576:.1f} MiB")
+def library_finding(check: str, library: str, seen: str = "") -> Finding:
+    """Whether a library that writes or has written is sound: its name and version, and where it was seen."""
+    from dibs.database.sqlite.engine import NAME, has_wal_reset_bug
 
-
-def _pages(connection: Connection) -> Finding:
-    lines = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check(10)")]
-    if lines == ["ok"]:
-        return Finding("integrity", "ok", "every page and index is sound")
-    says = f"damaged: {'; '.join(lines[:3])}. Stop the agents and bring back a backup; delete nothing."
-    return Finding("integrity", "error", says)
-
-
-def _references(connection: Connection) -> Finding:
-    broken = len(connection.exec_driver_sql("PRAGMA foreign_key_check").all())
-    if broken:
-        return Finding("references", "error", f"{broken} rows point at rows that do not exist.")
-    return Finding("references", "ok", "every row that is pointed at exists")
+    name, _, version = library.partition(" ")
+    if name == NAME and has_wal_reset_bug(tuple(map(int, version.split(".")))):
+        return Finding(
+            check,
+            "warning",
+            f"{library}{seen} has the WAL-reset bug, by which a checkpoint can lose commits. "
+            "Install the package pysqlite3, or a Python with SQLite 3.51.3 or newer.",
+        )
+    return Finding(check, "ok", f"{library}{seen}")

@@ -52,9 +52,9 @@ def fill(database: Database, file: Path) -> Start:
     from dibs.verbs.intake import import_features
     from dibs.verbs.rules import change_rule
 
-    if database.path.exists():
+    if database.exists():
         raise InvalidInput(
-            f"{database.path} exists already, and the demo begins with a fresh database.", field="db"
+            f"{database.label} exists already, and the demo begins with a fresh database.", field="db"
         )
     found = read_backlog(file, file_driver())
     done = database.write_now(lambda tx: import_features(tx, found.features))

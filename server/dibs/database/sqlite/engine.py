@@ -18,10 +18,18 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from dibs.database.door import Door
-from dibs.database.filesystems import refuse_unsafe
-from dibs.database.sqlite_errors import meaning, unwritable
+from dibs.database.clock import lease_clock
+from dibs.database.engine import Engine, Start
+from dibs.database.health import Finding
+from dibs.database.projects import Project, find_project
+from dibs.database.sqlite.cold_start import bring_up
+from dibs.database.sqlite.door import Door
+from dibs.database.sqlite.errors import meaning, unwritable
+from dibs.database.sqlite.filesystems import refuse_unsafe
+from dibs.database.sqlite.health import examine
 from dibs_schema.refusals import Busy, DatabaseReplaced, ReadOnly
+
+NAME = "SQLite"
 
 BUSY_TIMEOUT = 5_000
 """Milliseconds; only a second net behind the door, for writers that do not know it."""
@@ -52,20 +60,39 @@ def driver() -> ModuleType:
     return importlib.import_module("sqlite3")
 
 
-class SQLite:
+class SQLite(Engine):
     """One database file: connections to it, write transactions on it, and what its errors mean."""
 
     def __init__(self, path: Path, synchronous: str) -> None:
         refuse_unsafe(path)
         self.path = path.resolve()
         self.driver = driver()
-        self.library = f"SQLite {self.driver.sqlite_version}"
+        self.library = f"{NAME} {self.driver.sqlite_version}"
+        self._clock = lease_clock()
+        self.clock = self._clock.domain
         self.door = Door(Path(f"{self.path}.lock"))
         self._synchronous = synchronous
         self._identity: tuple[tuple[int, int], ...] | None = None
         self._engine = sqlalchemy.create_engine(
             "sqlite://", module=self.driver, creator=self._connect, poolclass=NullPool
         )
+
+    def bring_up(self, name: str) -> tuple[Connection, Project]:
+        """A connection to the file, which is made ready to serve the project of that name."""
+        connection = self.connect()
+        project = None
+        try:
+            with self.translated():
+                project = bring_up(self, connection, name)
+        finally:
+            if project is None:
+                with self.leaving():
+                    connection.close()
+        return connection, project
+
+    def is_sound(self, connection: Connection) -> bool:
+        """Always: a connection to a file is not lost."""
+        return not connection.closed
 
     def connect(self, *, reading: bool = False) -> Connection:
         """A connection for one thread. One for reading can never write."""
@@ -101,25 +128,30 @@ class SQLite:
 
     @contextmanager
     def writing(
-        self, connection: Connection, *, abandoned: Callable[[], bool] = lambda: False
-    ) -> Iterator[bool]:
-        """Hold the write lock: behind the door, between BEGIN IMMEDIATE and ROLLBACK.
-
-        Yields False where `abandoned` became true before the lock was had; nothing is to be done then.
-        The block commits by itself (`commit`); what it leaves open is rolled back.
-        """
+        self,
+        connection: Connection,
+        name: str,
+        *,
+        door: bool = True,  # noqa: ARG002 - there is one writer at a time, whatever it does
+        abandoned: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Start | None]:
+        """Hold the write lock: behind the door, between BEGIN IMMEDIATE and ROLLBACK."""
         self.enter_door()
         try:
             if not self._begin(connection, abandoned):
-                yield False
+                yield None
                 return
             try:
                 with self.translated():
-                    yield True
+                    self.check_identity()
+                    yield self._start(connection, name)
             finally:
                 self._end(connection)
         finally:
             self.door.leave()
+
+    def _start(self, connection: Connection, name: str) -> Start:
+        return Start(*find_project(connection, name), now=time.time(), reading=self._clock.read())
 
     def enter_door(self) -> None:
         """Wait at the door. Raises ReadOnly where it cannot be opened."""
@@ -140,16 +172,16 @@ class SQLite:
         return False
 
     @contextmanager
-    def reading(self, connection: Connection) -> Iterator[None]:
+    def reading(self, connection: Connection, name: str) -> Iterator[Start]:
         """A snapshot: plain deferred BEGIN, which never takes the write lock."""
         with self.translated():
             _driver_connection(connection).execute("BEGIN")
             try:
-                yield
+                yield self._start(connection, name)
             finally:
                 self._end(connection)
 
-    def commit(self, connection: Connection) -> None:
+    def commit(self, connection: Connection, *, wake: bool) -> None:  # noqa: ARG002 - every commit wakes
         """Commit; when this returns, the transaction is on disk as far as `synchronous` promises."""
         _driver_connection(connection).commit()
 
@@ -194,12 +226,16 @@ class SQLite:
         if mode != "wal":
             raise ReadOnly(f"{self.path} cannot use a write-ahead log (its journal mode stays {mode!r}).")
 
-    def data_version(self, connection: Connection) -> int:
+    def version(self, connection: Connection) -> int:
         """A number that changes when another connection commits. Reads no table and takes no lock."""
         with self.translated():
             version = connection.exec_driver_sql("PRAGMA data_version").scalar_one()
             connection.rollback()
             return int(version)
+
+    def examine(self, connection: Connection) -> list[Finding]:
+        """Check the file, its file system, the library, the log and every page."""
+        return examine(self, connection)
 
     @contextmanager
     def translated(self) -> Iterator[None]:

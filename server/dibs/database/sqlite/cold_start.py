@@ -1,32 +1,21 @@
-"""Bringing a database up: the write-ahead log, the schema, the project's row. A warm start writes nothing."""
+"""Bringing a database file up: the write-ahead log, the schema, the project's row. A warm start writes nothing."""
 
 from __future__ import annotations
 
 import os
-import secrets
-import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import insert
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DatabaseError
 
-from dibs.database.sqlite import SQLite
-from dibs.database.transaction import Project, find_project
-from dibs_schema.refusals import Busy, InvalidInput, ReadOnly, SchemaNewer
+from dibs.database.projects import Project, find_project, new_project, newer
+from dibs.database.schema import migrate, schema_version
+from dibs_schema.refusals import Busy, InvalidInput, ReadOnly
 from dibs_schema.tables import HEAD, metadata, projects
 
-DEFAULTS = {
-    "claim_order": "priority",
-    "max_claims": 1,
-    "max_claims_per_connection": 16,
-    "max_failures": 3,
-    "max_attempts": 10,
-    "max_skips": 3,
-    "max_dependencies": 20,
-    "back_off": 30,
-}
-"""A new project's settings; `back_off` in seconds, doubling with each failure up to 600."""
+if TYPE_CHECKING:
+    from dibs.database.sqlite.engine import SQLite
 
 
 def prepare_folder(path: Path) -> None:
@@ -82,25 +71,12 @@ def _look(engine: SQLite, connection: Connection, name: str) -> Project | None:
         return None
     finally:
         connection.rollback()
-    if found is None:
-        return None
     project, version = found
+    if project is None or version is None:
+        return None
     if version > HEAD:
-        raise SchemaNewer(
-            f"{engine.path} has schema {version}, this Dibs knows up to {HEAD}. Update Dibs on this machine.",
-            schema=version,
-        )
+        raise newer(str(engine.path), version)
     return project if version == HEAD else None
-
-
-def schema_version(connection: Connection) -> str | None:
-    """The newest migration that the database has, or None where it is not a backlog yet."""
-    try:
-        return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
-    except DatabaseError as error:
-        if "no such table" in str(error.orig):
-            return None
-        raise
 
 
 def _write_what_is_missing(engine: SQLite, connection: Connection, name: str) -> None:
@@ -113,9 +89,9 @@ def _write_what_is_missing(engine: SQLite, connection: Connection, name: str) ->
     try:
         version = schema_version(connection)
         if version is None or version < HEAD:
-            _migrate(connection)
-        if find_project(connection, name) is None:
-            connection.execute(insert(projects).values(_new_project(name)))
+            migrate(connection)
+        if find_project(connection, name)[0] is None:
+            connection.execute(insert(projects).values(new_project(name)))
         connection.commit()
     finally:
         connection.rollback()
@@ -132,22 +108,3 @@ def _refuse_foreign(engine: SQLite, connection: Connection) -> None:
             "with --db; `dibs import` reads the backlogs of other tools.",
             field="db",
         )
-
-
-def _new_project(name: str) -> dict[str, object]:
-    identity = {"name": name, "generation": secrets.token_hex(8), "created_at": time.time()}
-    return identity | DEFAULTS | {"next_feature_id": 1, "next_question_id": 1}
-
-
-def _migrate(connection: Connection) -> None:
-    from alembic import command
-    from alembic.config import Config
-
-    import dibs_schema.migrations
-
-    config = Config()
-    config.set_main_option(
-        "script_location", str(Path(dibs_schema.migrations.__file__).parent).replace("%", "%%")
-    )
-    config.attributes["connection"] = connection
-    command.upgrade(config, HEAD)

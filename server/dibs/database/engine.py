@@ -1,0 +1,102 @@
+"""What the rest asks of a database engine. Each method's contract is one sentence; the quirks are the engine's own."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from dibs_schema.refusals import Busy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sqlalchemy.engine import Connection
+
+    from dibs.database.health import Finding
+    from dibs.database.projects import Project
+
+
+class Start(NamedTuple):
+    """What a transaction begins with: the project as it is inside it, the schema's version, and the time.
+
+    `now` is the wall clock in seconds, `reading` the lease clock's, both read once the lock was had.
+    """
+
+    project: Project | None
+    schema: str | None
+    now: float
+    reading: float
+
+
+class NotApplied(Busy):
+    """The transaction left no trace, through no fault of its own, and may be tried again.
+
+    A lost connection before COMMIT was sent, a server that is not there, a deadlock.
+    """
+
+
+class Engine(ABC):
+    """One database: connections to it, transactions on it, and what its errors mean."""
+
+    library: str
+    """Name and version of the library or server that does the work."""
+    clock: str
+    """The domain of the lease clock: readings of one domain compare, those of two do not."""
+
+    @abstractmethod
+    def bring_up(self, name: str) -> tuple[Connection, Project]:
+        """Make the database ready to serve the project of that name; a warm start writes nothing."""
+
+    @abstractmethod
+    def connect(self, *, reading: bool = False) -> Connection:
+        """A connection for one thread; one for reading can never write."""
+
+    @abstractmethod
+    def is_sound(self, connection: Connection) -> bool:
+        """Whether the connection can be used again, as far as can be told without asking the other end."""
+
+    @abstractmethod
+    def writing(
+        self, connection: Connection, name: str, *, door: bool, abandoned: Callable[[], bool]
+    ) -> AbstractContextManager[Start | None]:
+        """Hold a write transaction, rolled back at the end where it was not committed; None if abandoned first.
+
+        With `door` it has the project to itself, as a move that touches several rows needs.
+        """
+
+    @abstractmethod
+    def reading(self, connection: Connection, name: str) -> AbstractContextManager[Start]:
+        """Hold a snapshot, which never waits for a writer."""
+
+    @abstractmethod
+    def commit(self, connection: Connection, *, wake: bool) -> None:
+        """Commit, and `wake` who waits for work; when this returns, the transaction is on disk."""
+
+    @abstractmethod
+    def version(self, connection: Connection) -> int:
+        """A number that changes when anybody's commit may have made work ready; takes no lock."""
+
+    @abstractmethod
+    def leaving(self) -> AbstractContextManager[None]:
+        """Hold what must be held while connections are closed; nothing is opened afterwards."""
+
+    @abstractmethod
+    def examine(self, connection: Connection) -> list[Finding]:
+        """Say how healthy the database is, in words; raises Unavailable where it cannot be read at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a database is: what users read of it, its file if it is one, and how it is opened.
+
+    It is light to make, since `initialize` is answered before any database library is loaded.
+    """
+
+    label: str
+    file: Path | None
+    readers: int
+    make_engine: Callable[[], Engine]
+    exists: Callable[[], bool]

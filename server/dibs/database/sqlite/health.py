@@ -1,0 +1,80 @@
+"""What can be said of a database file's health."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy.engine import Connection
+
+from dibs.database.health import Finding, library_finding, schema_finding
+from dibs.database.sqlite.filesystems import file_system
+
+if TYPE_CHECKING:
+    from dibs.database.sqlite.engine import SQLite
+
+LARGE_WAL = 64 * 1024 * 1024
+"""Bytes; a healthy log stays under its limit of 16 MiB but for a long reader."""
+
+
+def examine(engine: SQLite, connection: Connection) -> list[Finding]:
+    """Check the file, its file system, the library, the log and every page. Writes nothing.
+
+    Raises DatabaseDamaged where the file cannot be read at all.
+    """
+    with engine.translated():
+        try:
+            return [
+                _file(engine.path),
+                _mount(engine.path),
+                library_finding("library", engine.library),
+                schema_finding(connection),
+                _log(engine.path),
+                _pages(connection),
+                _references(connection),
+            ]
+        finally:
+            connection.rollback()
+
+
+def _file(path: Path) -> Finding:
+    stat = path.stat()
+    size, mode = f"{stat.st_size / 1_048_576:.1f} MiB", stat.st_mode & 0o777
+    if mode & 0o077:
+        return Finding(
+            "file",
+            "warning",
+            f"{path}, {size}, others may read it (mode {mode:o}); chmod 600 keeps it private.",
+        )
+    return Finding("file", "ok", f"{path}, {size}, private")
+
+
+def _mount(path: Path) -> Finding:
+    kind = file_system(path)
+    return Finding(
+        "file system", "ok", f"{kind}, which can share a write-ahead log" if kind else "unknown here"
+    )
+
+
+def _log(path: Path) -> Finding:
+    log = Path(f"{path}-wal")
+    size = log.stat().st_size if log.exists() else 0
+    if size > LARGE_WAL:
+        says = f"{size / 1_048_576:.0f} MiB: some program reads for a very long time and keeps it from shrinking."
+        return Finding("write-ahead log", "warning", says)
+    return Finding("write-ahead log", "ok", f"{size / 1_048_576:.1f} MiB")
+
+
+def _pages(connection: Connection) -> Finding:
+    lines = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check(10)")]
+    if lines == ["ok"]:
+        return Finding("integrity", "ok", "every page and index is sound")
+    says = f"damaged: {'; '.join(lines[:3])}. Stop the agents and bring back a backup; delete nothing."
+    return Finding("integrity", "error", says)
+
+
+def _references(connection: Connection) -> Finding:
+    broken = len(connection.exec_driver_sql("PRAGMA foreign_key_check").all())
+    if broken:
+        return Finding("references", "error", f"{broken} rows point at rows that do not exist.")
+    return Finding("references", "ok", "every row that is pointed at exists")
