@@ -1,4 +1,4 @@
-"""`python -m bench`: measure, print the table, and end with status 1 where a bound is missed."""
+"""`python -m bench`: measure, print the tables, and end with status 1 where a bound is missed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.figures import Figure, table
+from bench.figures import Figure, Promise, table
 
 SIZE = 2_000
-SECTIONS = ("start", "calls", "verbs", "growth")
+SECTIONS = ("start", "calls", "verbs", "growth", "waits")
 
 
 def main() -> int:
@@ -36,7 +36,9 @@ def main() -> int:
         parser.error(f"no such section: {', '.join(sorted(unknown))}")
     with tempfile.TemporaryDirectory(prefix="dibs-bench-", dir=options.folder) as folder:
         figures = list(_measured(options.sections, Path(folder), quick=options.quick))
-    print(table(figures))
+    ratios = [figure for figure in figures if isinstance(figure, Figure)]
+    promises = [figure for figure in figures if isinstance(figure, Promise)]
+    print("\n\n".join(table(some) for some in (ratios, promises) if some))
     missed = [figure.name for figure in figures if figure.missed]
     print(
         f"\n{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; Python {sys.version.split()[0]}.", end=" "
@@ -45,7 +47,7 @@ def main() -> int:
     return 1 if missed and not options.no_verdict else 0
 
 
-def _measured(sections: list[str], folder: Path, *, quick: bool) -> Iterator[Figure]:
+def _measured(sections: list[str], folder: Path, *, quick: bool) -> Iterator[Figure | Promise]:
     if "start" in sections:
         from bench import starting
 
@@ -67,6 +69,11 @@ def _measured(sections: list[str], folder: Path, *, quick: bool) -> Iterator[Fig
 
         print("claiming from a large backlog ...", file=sys.stderr)
         yield from growth.measure(folder)
+    if "waits" in sections:
+        from bench import waits
+
+        print("waiting for locks, leases, commits and exits ...", file=sys.stderr)
+        yield from waits.measure(folder, waits.QUICK if quick else waits.FULL)
 
 
 def _backlog(path: Path) -> Path:

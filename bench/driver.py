@@ -1,9 +1,11 @@
-"""A plain JSON-RPC client of a server over pipes: one request at a time, and as little of its own as possible."""
+"""A plain JSON-RPC client of a server over pipes, with as little of its own as possible."""
 
 from __future__ import annotations
 
 import json
 import os
+import select
+import signal
 import subprocess
 import sys
 import time
@@ -28,6 +30,15 @@ def dibs(database: Path) -> list[str]:
 
 class Failed(Exception):  # noqa: N818 - it says what the call did
     """The server's answer is not the one that the benchmark needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A request that waits for its answer, and the reading of `time.perf_counter` when it was sent."""
+
+    id: int
+    line: bytes
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +73,7 @@ class Server:
         assert self._process.stdout is not None
         self._in, self._out = self._process.stdin.fileno(), self._process.stdout.fileno()
         self._last_id = 0
+        self._arrived: dict[int, tuple[dict[str, Any], float]] = {}
 
     @property
     def pid(self) -> int:
@@ -90,25 +102,58 @@ class Server:
         os.write(self._in, _line({"jsonrpc": "2.0", "method": "notifications/initialized"}))
         return greeted
 
+    def end(self, number: signal.Signals, within: float = 20) -> float:
+        """Send the signal; returns the seconds until the process has gone.
+
+        Raises Failed where that takes more than `within` seconds, or the status is not 0 (SIGKILL aside).
+        Source: pidfd_open(2); `Popen.wait` with a timeout would look every 50 ms.
+        """
+        gone = os.pidfd_open(self.pid)
+        try:
+            began = time.perf_counter()
+            self._process.send_signal(number)
+            if not select.select([gone], [], [], within)[0]:
+                raise Failed(f"{number.name}: it still runs after {within:g} s")
+            seconds = time.perf_counter() - began
+        finally:
+            os.close(gone)
+        status = self._process.wait()
+        if status != (-number if number is signal.SIGKILL else 0):
+            raise Failed(f"{number.name}: it ended with status {status}")
+        return seconds
+
     def call(self, tool: str, arguments: dict[str, Any]) -> Timed:
-        """Call a tool. Raises Failed where its result is an error."""
-        timed = self.request("tools/call", {"name": tool, "arguments": arguments})
-        if timed.answer.get("isError"):
-            raise Failed(f"{tool}: {timed.answer}")
-        return timed
+        """Call a tool, and wait for its answer. Raises Failed where its result is an error."""
+        return self.receive(self.ask(tool, arguments))
+
+    def ask(self, tool: str, arguments: dict[str, Any]) -> Sent:
+        """Call a tool whose answer is received later."""
+        return self.send("tools/call", {"name": tool, "arguments": arguments})
 
     def request(self, method: str, params: dict[str, Any]) -> Timed:
-        """Send one request and wait for its answer; what else comes meanwhile is dropped."""
+        """Send one request and wait for its answer. Raises Failed where that is an error."""
+        return self.receive(self.send(method, params))
+
+    def send(self, method: str, params: dict[str, Any]) -> Sent:
+        """Send one request whose answer is received later."""
         self._last_id += 1
         line = _line({"jsonrpc": "2.0", "id": self._last_id, "method": method, "params": params})
-        sent = time.perf_counter()
+        sent = Sent(self._last_id, line, time.perf_counter())
         os.write(self._in, line)
-        answer = self._read_line()
-        came = time.perf_counter()
-        message: dict[str, Any] = json.loads(answer)
-        if message.get("id") != self._last_id or "result" not in message:
-            raise Failed(f"{method}: {message}")
-        return Timed(message["result"], sent, came)
+        return sent
+
+    def receive(self, sent: Sent) -> Timed:
+        """Wait for an answer; other requests' are kept, and what else comes is dropped. Raises Failed."""
+        while sent.id not in self._arrived:
+            data = self._read_lines()
+            came = time.perf_counter()
+            for line in data.splitlines():
+                message: dict[str, Any] = json.loads(line)
+                self._arrived[message.get("id", 0)] = message, came
+        message, came = self._arrived.pop(sent.id)
+        if "result" not in message or message["result"].get("isError"):
+            raise Failed(f"{sent.line!r}: {message}")
+        return Timed(message["result"], sent.at, came)
 
     def processor_seconds(self) -> float:
         """The CPU time that all its threads have used so far, user and system, to the nanosecond.
@@ -124,7 +169,7 @@ class Server:
         sizes = {row.split(":")[0]: int(row.split()[1]) for row in rows}
         return sizes["Rss"], sizes["Pss"]
 
-    def _read_line(self) -> bytes:
+    def _read_lines(self) -> bytes:
         data = os.read(self._out, 1 << 16)
         while not data.endswith(b"\n"):
             more = os.read(self._out, 1 << 16)

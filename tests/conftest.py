@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
-from pathlib import Path
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 
 import pytest
 
+from clusters.shared import Server, fresh_database, run_folder, shared_server
 from dibs.client import Client, server_command
 from dibs.database import Database, open_database
 from dibs.settings import Settings
@@ -23,10 +23,45 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest) -> str:
+    """The engine that a test runs on: each test on every one, unless its folder says otherwise."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A real PostgreSQL, started once for the whole run, or the one that DIBS_TEST_POSTGRES names."""
+    with shared_server(run_folder(tmp_path_factory)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def migrated(postgres: Server) -> Iterator[str]:
+    """A database with the schema and nothing in it, which others are copied from."""
+    with fresh_database(postgres) as url:
+        opened = open_database(Settings(db=url))
+        opened.read_now(lambda _: None)
+        opened.close(patience=5)
+        yield url
+
+
+@pytest.fixture(scope="session")
+def new_db(
+    engine: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[], AbstractContextManager[str]]:
+    """Makes the name of a database for as long as it is needed, as `--db` takes it."""
+    if engine == "sqlite":
+        return lambda: nullcontext(str(tmp_path_factory.mktemp("backlog") / "features.db"))
+    server, template = request.getfixturevalue("postgres"), request.getfixturevalue("migrated")
+    return lambda: fresh_database(server, template)
+
+
 @pytest.fixture
-def db(tmp_path: Path) -> str:
-    """The name of a database that does not exist yet, as `--db` takes it."""
-    return str(tmp_path / "features.db")
+def db(new_db: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
+    """The name of a fresh database, as `--db` takes it."""
+    with new_db() as name:
+        yield name
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     CheckConstraint,
     Column,
     Double,
@@ -27,7 +28,7 @@ from sqlalchemy import (
 
 from dibs_schema.status import Status
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration; a warm start compares this with the database and imports nothing of Alembic."""
 
 BELOW_EVERY_PRIORITY = -1_000_000_000_000
@@ -227,6 +228,7 @@ class _Events(TypedColumns):
     from_status = Column(String(12))
     to_status = Column(String(12))
     detail = Column(JSON(none_as_null=True))
+    xact = Column(BigInteger, nullable=False, server_default=text("0"))
 
 
 events = Table(
@@ -235,6 +237,9 @@ events = Table(
     _Events,
     ForeignKeyConstraint(["project_id"], ["projects.id"]),
     Index("events_of_feature", "project_id", "feature_id", "id"),
+    # For followers. `xact` numbers the transaction where transactions commit out of the order in which
+    # they number their rows, and is 0 where there is one writer at a time.
+    Index("events_in_order", "project_id", "xact", "id"),
 )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
@@ -21,9 +22,10 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="module")
-def shared_db(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The file that the module's server serves."""
-    return str(tmp_path_factory.mktemp("tools") / "features.db")
+def shared_db(new_db: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
+    """The database that the module's server serves."""
+    with new_db() as name:
+        yield name
 
 
 @pytest.fixture(scope="module")

@@ -145,14 +145,14 @@ def test_changing_the_order_rebuilds_the_heights(database: Database) -> None:
         assert [row(database, one)["height"] for one in (low, high)] == heights
 
 
-def test_two_callers_never_get_the_same_feature(database: Database) -> None:
+def test_two_callers_never_get_the_same_feature(database: Database, shared_db: str) -> None:
     """Claims that many threads and connections make at once hand out each feature exactly once."""
     add(database, 24)
     name = database.write_now(lambda tx: tx.project.name)
     got: list[int] = []
 
     def drain(number: int) -> None:
-        mine = open_database(Settings(db=database.label, project=name))
+        mine = open_database(Settings(db=shared_db, project=name))
         try:
             for turn in range(8):
                 agent = named(f"agent-{number}-{turn}")

@@ -21,11 +21,11 @@ def _edges(database: Database) -> set[tuple[int, int]]:
     return {(edge["feature_id"], edge["dependency_id"]) for edge in board(database)[dependencies.name]}
 
 
-def test_ids_count_from_one_in_each_project(database: Database) -> None:
+def test_ids_count_from_one_in_each_project(database: Database, shared_db: str) -> None:
     """Numbers are small, in the order of the calls, and each project has its own."""
     assert add(database, 3) == [1, 2, 3]
     assert add(database) == [4]
-    other = open_database(Settings(db=database.label, project=f"beside {id(database)}"))
+    other = open_database(Settings(db=shared_db, project=f"beside {id(database)}"))
     try:
         assert add(other) == [1]
         assert len(board(other)["features"]) == 1
@@ -152,13 +152,13 @@ def test_the_most_dependencies_is_a_rule(database: Database) -> None:
     database.write_now(lambda tx: create(tx, "planner", new(dependencies=ids[:2])))
 
 
-def test_creators_at_once_never_share_a_number(database: Database) -> None:
+def test_creators_at_once_never_share_a_number(database: Database, shared_db: str) -> None:
     """Batches that are created at the same moment get numbers of their own, without gaps inside a batch."""
     project = database.write_now(lambda tx: tx.project.name)
     got: list[list[int]] = []
 
     def make() -> None:
-        mine = open_database(Settings(db=database.label, project=project))
+        mine = open_database(Settings(db=shared_db, project=project))
         try:
             got.extend(
                 mine.write_now(partial(create_bulk, by="planner", batch=[new()] * 5)).ids for _ in range(5)

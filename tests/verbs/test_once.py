@@ -72,12 +72,12 @@ def test_a_key_with_other_arguments_is_refused(database: Database) -> None:
         assert refusal.details["request_id"] == "key"
 
 
-def test_keys_of_other_scopes_are_other_keys(database: Database) -> None:
+def test_keys_of_other_scopes_are_other_keys(database: Database, shared_db: str) -> None:
     """The same key under another name, or in another project, is another request."""
     for request in (_request(scope="ada"), _request(scope="grace"), _request()):
         database.write_now(partial(_create, request=request))
     assert _features(database) == 3
-    beside = open_database(Settings(db=database.label, project=f"beside {id(database)}"))
+    beside = open_database(Settings(db=shared_db, project=f"beside {id(database)}"))
     try:
         beside.write_now(partial(_create, request=_request()))
         assert _features(beside) == 1
@@ -127,13 +127,13 @@ def test_old_keys_are_swept_away(database: Database) -> None:
     assert kept == 1
 
 
-def test_processes_that_repeat_a_request_at_once_have_one_effect(database: Database) -> None:
+def test_processes_that_repeat_a_request_at_once_have_one_effect(database: Database, shared_db: str) -> None:
     """The same key from many connections at the same moment creates one feature, and all get its id."""
     project = database.write_now(lambda tx: tx.project.name)
     got: list[list[int]] = []
 
     def ask() -> None:
-        mine = open_database(Settings(db=database.label, project=project))
+        mine = open_database(Settings(db=shared_db, project=project))
         try:
             got.append(mine.write_now(partial(_create, request=_request())).ids)
         finally:

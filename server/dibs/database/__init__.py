@@ -6,7 +6,6 @@ from types import ModuleType
 
 from dibs.database.access import Database
 from dibs.settings import Settings
-from dibs_schema.refusals import InvalidInput
 
 __all__ = ["Database", "file_driver", "open_database"]
 
@@ -17,11 +16,9 @@ def open_database(settings: Settings) -> Database:
     Raises InvalidInput where the settings name no engine that this version serves.
     """
     if settings.is_server_url:
-        raise InvalidInput(
-            "This version serves SQLite files; PostgreSQL comes next. Name a path with --db or DIBS_DB.",
-            field="db",
-        )
-    from dibs.database.sqlite import place
+        from dibs.database.postgres import place
+    else:
+        from dibs.database.sqlite import place
 
     return Database(place(settings), settings)
 

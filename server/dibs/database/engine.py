@@ -19,16 +19,22 @@ if TYPE_CHECKING:
     from dibs.database.projects import Project
 
 
+EVERYTHING = 1 << 62
+"""A horizon where transactions are numbered in the order of their commits."""
+
+
 class Start(NamedTuple):
     """What a transaction begins with: the project as it is inside it, the schema's version, and the time.
 
     `now` is the wall clock in seconds, `reading` the lease clock's, both read once the lock was had.
+    Events of transactions below `horizon` are complete: none of them can still be committed.
     """
 
     project: Project | None
     schema: str | None
     now: float
     reading: float
+    horizon: int = EVERYTHING
 
 
 class NotApplied(Busy):

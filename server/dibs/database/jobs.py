@@ -118,7 +118,7 @@ class Jobs:
         with self.gate as is_open:
             if not is_open:
                 raise Busy("The server is shutting down. Nothing was changed.")
-            self.connections.engine.commit(connection, wake=True)
+            self.connections.engine.commit(connection, wake=transaction.wakes)
         self._introduced = True
         return result
 
@@ -128,7 +128,7 @@ class Jobs:
 
         engine = self.connections.engine
         project = admit(start, self.connections.project, self._place.label, writing=writing)
-        transaction = Transaction(connection, project, engine.clock, start.now, start.reading)
+        transaction = Transaction(connection, project, engine.clock, start)
         if writing and not self._introduced:
             introduce(transaction, engine.library, f"{os.uname().nodename} pid {os.getpid()}")
         return transaction

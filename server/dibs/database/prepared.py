@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -33,12 +33,12 @@ def is_hot(statement: Executable) -> bool:
 class Prepared:
     """A statement's text, the order of its parameters, and what turns values into columns and back."""
 
-    __slots__ = ("_constants", "_keys", "_names", "_readers", "_writers", "text")
+    __slots__ = ("_constants", "_dialect", "_keys", "_names", "_readers", "_types", "_writers", "text")
 
     def __init__(self, statement: Any, dialect: Dialect) -> None:
         compiled = statement.compile(dialect=dialect)
         self.text = str(compiled)
-        self._names: tuple[str, ...] = tuple(compiled.positiontup or ())
+        self._names: tuple[str, ...] | None = tuple(compiled.positiontup) if compiled.positional else None
         self._constants: dict[str, Any] = dict(compiled.params)
         self._writers: dict[str, Processor] = {}
         for parameter, name in compiled.bind_names.items():
@@ -47,11 +47,9 @@ class Prepared:
                 self._writers[name] = processor
         columns = list(statement.exported_columns) if compiled.returning or statement.is_select else []
         self._keys = tuple(column.key for column in columns)
-        self._readers: list[tuple[str, Processor]] = []
-        for column in columns:
-            processor = column.type.dialect_impl(dialect).result_processor(dialect, None)
-            if processor is not None:
-                self._readers.append((column.key, processor))
+        self._types = [column.type.dialect_impl(dialect) for column in columns]
+        self._readers: list[tuple[str, Processor]] | None = None if columns else []
+        self._dialect = dialect
 
     def run(self, connection: Connection, given: dict[str, Any]) -> tuple[list[dict[str, Any]], int]:
         """Execute, and return all rows and how many were changed."""
@@ -62,17 +60,26 @@ class Prepared:
         assert driver is not None, "a transaction holds its connection"
         cursor = driver.cursor()
         try:
-            cursor.execute(self.text, [values[name] for name in self._names])
+            cursor.execute(self.text, values if self._names is None else [values[one] for one in self._names])
             rows = (
                 [dict(zip(self._keys, row, strict=True)) for row in cursor.fetchall()] if self._keys else []
             )
             changed = cursor.rowcount
+            if self._readers is None:
+                self._readers = self._readers_of([column[1] for column in cursor.description or ()])
         finally:
             cursor.close()
         for row in rows:
             for key, read in self._readers:
                 row[key] = read(row[key])
         return rows, changed
+
+    def _readers_of(self, codes: Sequence[Any]) -> list[tuple[str, Processor]]:
+        """What turns columns into values, known once the driver has told the columns' types."""
+        processors = (
+            one.result_processor(self._dialect, code) for one, code in zip(self._types, codes, strict=True)
+        )
+        return [(key, one) for key, one in zip(self._keys, processors, strict=True) if one is not None]
 
 
 @lru_cache(maxsize=512)

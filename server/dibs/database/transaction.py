@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection, CursorResult
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.elements import ClauseElement
 
+from dibs.database.engine import Start
 from dibs.database.prepared import is_hot, prepared
 from dibs.database.projects import Project
 from dibs_schema.tables import writers
@@ -23,20 +24,26 @@ class Transaction:
     """A connection inside a transaction, the project it is about, and the time at which it began.
 
     `now` is the wall clock in seconds and `reading` the lease clock of the domain `clock`, both read after BEGIN.
-    Every statement gets `project`, `now`, `clock` and `reading` as parameters, if it names them.
+    Every statement gets `project`, `now`, `clock`, `reading` and `horizon` as parameters, if it names them.
+    A verb sets `wakes` where who waits for work should look again.
     """
 
-    __slots__ = ("_given", "clock", "connection", "now", "project", "reading")
+    __slots__ = ("_given", "clock", "connection", "now", "project", "reading", "wakes")
 
-    def __init__(
-        self, connection: Connection, project: Project, clock: str, now: float, reading: float
-    ) -> None:
+    def __init__(self, connection: Connection, project: Project, clock: str, start: Start) -> None:
         self.connection = connection
         self.project = project
         self.clock = clock
-        self.reading = reading
-        self.now = now
-        self._given = {"project": project.id, "now": now, "clock": self.clock, "reading": self.reading}
+        self.reading = start.reading
+        self.now = start.now
+        self.wakes = False
+        self._given = {
+            "project": project.id,
+            "now": self.now,
+            "clock": self.clock,
+            "reading": self.reading,
+            "horizon": start.horizon,
+        }
 
     def all(self, statement: Executable, **parameters: Any) -> Sequence[Row]:
         """Every row, fetched to the end."""
@@ -81,7 +88,7 @@ def _given_to(statement: ClauseElement) -> frozenset[str]:
     return GIVEN & named
 
 
-GIVEN = frozenset({"project", "now", "clock", "reading"})
+GIVEN = frozenset({"project", "now", "clock", "reading", "horizon"})
 
 
 def introduce(transaction: Transaction, library: str, process: str) -> None:

@@ -150,4 +150,5 @@ class Connection:
                 )
             except Refusal as refusal:
                 logger.warning("claims were not released and run out by themselves: %s", refusal)
+                self.database.close(patience=0)  # whatever kept the writer then, keeps it still
         self.database.close()

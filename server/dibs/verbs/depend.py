@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import Integer, bindparam, delete, func, insert, select, update
 
 from dibs.database.transaction import Transaction
 from dibs.verbs.create import find_cycle, known_statuses, refuse_too_many
@@ -40,9 +40,9 @@ _count_more = (
 )
 
 # Everything that `start` depends on, over any number of edges. UNION drops what was met before.
-_seed = select(bindparam("project").label("project_id"), bindparam("start").label("id")).cte(
-    "reached", recursive=True
-)
+_seed = select(
+    bindparam("project", type_=Integer).label("project_id"), bindparam("start", type_=Integer).label("id")
+).cte("reached", recursive=True)
 _reached = _seed.union(
     select(_D.project_id, _D.dependency_id).join(
         _seed, (_D.project_id == _seed.c.project_id) & (_D.feature_id == _seed.c.id)

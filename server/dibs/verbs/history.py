@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import BigInteger, bindparam, func, select
 
 from dibs.database.transaction import Transaction
 from dibs.verbs.fitting import brief, shrunk, size
@@ -19,7 +19,7 @@ ROOM = 9_000
 
 _of = (_E.project_id == bindparam("project")) & (_E.feature_id == bindparam("feature"))
 _events = (
-    select(events).where(_of, _E.id < bindparam("before")).order_by(_E.id.desc()).limit(bindparam("most"))
+    select(events).where(_of, _E.id < bindparam("before", type_=BigInteger)).order_by(_E.id.desc()).limit(bindparam("most"))
 )
 _count = select(func.count()).select_from(events).where(_of)
 

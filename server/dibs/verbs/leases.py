@@ -67,14 +67,9 @@ _of_session = select(F.id, F.claimed_by, F.attempts).where(
     in_project(), leased(), F.claim_session == bindparam("session")
 )
 
-_run_out = (
-    select(F.id, F.claimed_by)
-    .where(in_project(), leased(), expired())
-    .order_by(F.id)
-    .with_for_update(skip_locked=True)
-)
-
-_any_run_out = hot(_run_out.with_only_columns(func.count()).order_by(None))
+_ran_out = in_project() & leased() & expired()
+_run_out = select(F.id, F.claimed_by).where(_ran_out).order_by(F.id).with_for_update(skip_locked=True)
+_any_run_out = hot(select(func.count()).where(_ran_out))
 
 EXPIRED = "the lease ran out: the holder ended or lost its connection without giving the claim back"
 

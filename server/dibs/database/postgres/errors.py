@@ -1,0 +1,127 @@
+"""What PostgreSQL's errors mean for a caller, in our own words.
+
+Source: https://www.postgresql.org/docs/current/errcodes-appendix.html (class and code of SQLSTATE).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import psycopg
+
+from dibs.database.engine import NotApplied
+from dibs_schema.refusals import (
+    DatabaseDamaged,
+    DatabaseReplaced,
+    DiskFull,
+    InvalidInput,
+    ReadOnly,
+    Refusal,
+)
+
+
+class Unprepared(NotApplied):
+    """A pooler between us and the server has mixed up the prepared statements."""
+
+
+def meaning(label: str, error: BaseException) -> Refusal | None:
+    """The refusal that a driver's error stands for, or None where it is a mistake of ours.
+
+    The error is one of a statement that was not COMMIT: the transaction has left no trace.
+    """
+    code = getattr(error, "sqlstate", None)
+    if code is None:
+        return _gone(label) if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) else None
+    refuse = _BY_CODE.get(code) or _BY_CLASS.get(code[:2])
+    return refuse(label) if refuse is not None else None
+
+
+def is_lost(error: psycopg.Error) -> bool:
+    """Whether the connection went down with the error, so that the server's answer is not known."""
+    code = error.sqlstate
+    return code is None or code[:2] in ("08", "57")
+
+
+def _gone(label: str) -> Refusal:
+    return NotApplied(
+        f"{label} is not to be reached now: the server is down, restarts, or changes hands. Nothing was changed. "
+        "Call again in a moment."
+    )
+
+
+def _contended(label: str) -> Refusal:
+    return NotApplied(
+        f"Other writers were in the way at {label}. Nothing was changed, and the database is healthy. "
+        "Call again in a moment."
+    )
+
+
+def _crowded(label: str) -> Refusal:
+    return NotApplied(
+        f"{label} has no connection left. Nothing was changed. Call again in a moment; if it lasts, raise "
+        "max_connections or put a pooler before it (docs/postgresql.md)."
+    )
+
+
+def _unprepared(_: str) -> Refusal:
+    return Unprepared("A connection pooler mixed up prepared statements. Nothing was changed. Call again.")
+
+
+def _refused(label: str) -> Refusal:
+    return InvalidInput(
+        f"{label} does not let this user in, or there is no such database. "
+        "Check user, password and database in DIBS_DB.",
+        field="db",
+    )
+
+
+def _forbidden(label: str) -> Refusal:
+    return ReadOnly(
+        f"This user may not do that at {label}. Nothing was changed. docs/postgresql.md lists the grants it needs."
+    )
+
+
+def _emptied(label: str) -> Refusal:
+    return DatabaseReplaced(
+        f"{label} no longer holds the backlog's tables: it was emptied or replaced. Nothing was written. "
+        "Restart the server to serve what is there now."
+    )
+
+
+def _full(label: str) -> Refusal:
+    return DiskFull(
+        f"There is no room to write at {label}. Nothing was changed. Free some space and call again."
+    )
+
+
+def _damaged(label: str) -> Refusal:
+    return DatabaseDamaged(
+        f"PostgreSQL reports that {label} is damaged. Nothing was changed. Stop the agents and bring back a backup."
+    )
+
+
+_BY_CODE: dict[str, Callable[[str], Refusal]] = {
+    "25006": _gone,  # read-only: a standby, or a primary that was demoted; the next connection finds the new one
+    "26000": _unprepared,
+    "42P05": _unprepared,
+    "08P01": _unprepared,
+    "40001": _contended,
+    "40P01": _contended,
+    "55P03": _contended,
+    "57014": _contended,
+    "53300": _crowded,
+    "53100": _full,
+    "3D000": _refused,
+    "42501": _forbidden,
+    "42P01": _emptied,
+    "42703": _emptied,
+    "3F000": _emptied,
+    "XX001": _damaged,
+    "XX002": _damaged,
+}
+_BY_CLASS: dict[str, Callable[[str], Refusal]] = {
+    "08": _gone,
+    "57": _gone,
+    "28": _refused,
+    "53": _crowded,
+}

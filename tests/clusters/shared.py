@@ -1,0 +1,129 @@
+"""One real PostgreSQL for a whole test run, and fresh databases on it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TextIO
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from clusters.urls import moved
+
+GIVEN = "DIBS_TEST_POSTGRES"
+
+
+class Serves(Protocol):
+    """A server, shared or a test's own; its default database is where others are created from."""
+
+    def url(self) -> str:
+        """Where its default database is found, by a role that may create others."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """The server of the test run: the URL of its default database."""
+
+    at: str
+
+    def url(self) -> str:
+        """Where its default database is found."""
+        return self.at
+
+
+def run_folder(factory: pytest.TempPathFactory) -> Path:
+    """The folder that all processes of a test run have in common, with pytest-xdist and without."""
+    own = factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@contextmanager
+def shared_server(common: Path) -> Iterator[Server]:
+    """The server of all processes that name the same folder: started by the first, stopped after the last.
+
+    It is stopped too if they are killed. DIBS_TEST_POSTGRES=<url> names another instead, which is neither
+    started nor stopped; its role must be allowed to create databases.
+
+    Raises:
+        RuntimeError: It did not start; the message is its log.
+    """
+    if given := os.environ.get(GIVEN):
+        yield Server(given)
+        return
+    with (common / "postgres.door").open("a") as door:
+        fcntl.flock(door, fcntl.LOCK_EX)  # one looks and starts at a time
+        place = common / "postgres"  # says which folder is its own
+        users = _join(Path(place.read_text())) if place.exists() else None
+        if users is None:
+            folder = Path(tempfile.mkdtemp(prefix="dibs-", dir=_quick()))
+            users = _begin(folder)
+            place.write_text(f"{folder}")
+    with users:
+        yield Server((Path(users.name).parent / "url").read_text())
+
+
+@contextmanager
+def fresh_database(server: Serves, template: str | None = None) -> Iterator[str]:
+    """The URL of a new database, which is dropped afterwards, whoever is still connected.
+
+    Args:
+        server: Where to make it.
+        template: The URL of a database to copy, which nobody may be connected to at that moment.
+    """
+    name = f"dibs_{uuid4().hex[:16]}"
+    source = "template0" if template is None else urlsplit(template).path[1:]
+    create = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(source))
+    drop = sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        connection.execute(create)
+    try:
+        yield moved(server.url(), {}, name)
+    finally:
+        with psycopg.connect(server.url(), autocommit=True) as connection:
+            connection.execute(drop)
+
+
+def _quick() -> Path:
+    """Memory, if it has room: CREATE DATABASE makes 300 files, for which a busy disk took 290 ms, and memory 9."""
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 1 << 30
+    return memory if roomy else Path(tempfile.gettempdir())
+
+
+def _join(folder: Path) -> TextIO | None:
+    """Share the lock of the server in this folder; None if it has been stopped."""
+    try:
+        users = (folder / "users").open()
+    except FileNotFoundError:
+        return None
+    fcntl.flock(users, fcntl.LOCK_SH)  # waits for a guardian who is about to stop it
+    if (folder / "url").exists():
+        return users
+    users.close()
+    return None
+
+
+def _begin(folder: Path) -> TextIO:
+    """Start a server in this folder, under a guardian, and share its lock from the beginning."""
+    users = (folder / "users").open("a")
+    fcntl.flock(users, fcntl.LOCK_SH)
+    guardian = [sys.executable, "-m", "clusters.guardian", f"{folder}"]
+    done = subprocess.run(guardian, cwd=Path(__file__).parent.parent, check=False)
+    if done.returncode != 0:
+        users.close()
+        said = (folder / "log").read_text()
+        shutil.rmtree(folder)
+        raise RuntimeError(said)
+    return users

@@ -1,0 +1,217 @@
+"""A proxy before PostgreSQL that loses the connection at the worst moment.
+
+It reads the protocol (https://www.postgresql.org/docs/18/protocol-message-formats.html) as far as it must: which
+statement a message runs, and which answer belongs to it. Every 'Q' (simple query), 'S' (sync) and the start are
+answered by exactly one 'Z' (ready for query), in order. TLS it declines; COPY FROM STDIN it does not count right.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import IO, Self
+from urllib.parse import urlsplit
+
+from clusters.urls import free_port, moved
+
+_UNENCRYPTED = {80877103, 80877104}  # SSLRequest and GSSENCRequest, which 'N' declines
+_CANCEL = 80877102
+
+
+@dataclass
+class Cut:
+    """A connection to be lost, once, at the first statement with this text."""
+
+    text: bytes
+    after: bool  # the server did it, and said so to the proxy; else it never heard of it
+    happened: threading.Event = field(default_factory=threading.Event)
+
+    def wait(self, within: float = 10) -> None:
+        """Return when it happened; an AssertionError if it did not in so many seconds."""
+        assert self.happened.wait(within), f"no {self.text!r} came by"
+
+
+class CuttingProxy:
+    """Forwards connections to the server of a URL until told otherwise. As a context it is closed at the end."""
+
+    def __init__(self, server: str) -> None:
+        self.lead_to(server)
+        self.port = free_port()
+        self._lock = threading.Lock()
+        self._armed: Cut | None = None
+        self._lines: list[_Line] = []
+        self._threads: list[threading.Thread] = []
+        self._accepting = threading.Event()
+        self.accept()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def url(self, url: str) -> str:
+        """The same database, by way of this proxy."""
+        return moved(url, {"sslmode": "disable", "gssencmode": "disable"}, port=self.port)
+
+    def lead_to(self, server: str) -> None:
+        """Send new connections to the server of this URL: one that was promoted, say."""
+        parts = urlsplit(server)
+        self.server = (parts.hostname or "127.0.0.1", parts.port or 5432)
+
+    def cut_before(self, text: bytes) -> Cut:
+        """Lose the connection on which the next statement with this text comes by, and the statement with it."""
+        return self._arm(Cut(text, after=False))
+
+    def cut_after(self, text: bytes) -> Cut:
+        """Let the server run the next statement with this text, then lose its answer and the connection."""
+        return self._arm(Cut(text, after=True))
+
+    def cut_all(self) -> None:
+        """Lose every connection now, whatever it is doing."""
+        with self._lock:
+            lines, self._lines = self._lines, []
+        for line in lines:
+            line.cut()
+
+    def stop_accepting(self) -> None:
+        """Refuse new connections, as a server that is down does. Those that are open stay open."""
+        self._accepting.clear()
+        self._taker.join()
+
+    def accept(self) -> None:
+        """Take new connections, on the same port as before."""
+        assert not self._accepting.is_set(), "it accepts already"
+        self._accepting.set()
+        listener = socket.create_server(("127.0.0.1", self.port))
+        self._taker = threading.Thread(target=self._take, args=(listener,), name="proxy", daemon=True)
+        self._taker.start()
+
+    def close(self) -> None:
+        """Refuse and lose all connections."""
+        self.stop_accepting()
+        self.cut_all()
+        for thread in self._threads:
+            thread.join()
+
+    def armed_for(self, statement: bytes) -> Cut | None:
+        """The cut that this statement calls for. It is given out once."""
+        with self._lock:
+            cut = self._armed
+            if cut is None or cut.text not in statement:
+                return None
+            self._armed = None
+            return cut
+
+    def _arm(self, cut: Cut) -> Cut:
+        with self._lock:
+            assert self._armed is None, "one cut at a time"
+            self._armed = cut
+        return cut
+
+    def _take(self, listener: socket.socket) -> None:
+        listener.settimeout(0.02)  # to notice the end; closing a socket that is waited on wakes nobody
+        with listener:
+            while self._accepting.is_set():
+                with suppress(OSError):  # nobody came, or the server is down
+                    self._join(listener.accept()[0])
+
+    def _join(self, client: socket.socket) -> None:
+        try:
+            line = _Line(self, client, socket.create_connection(self.server))
+        except OSError:
+            client.close()
+            raise
+        with self._lock:
+            self._lines.append(line)
+        for way in (line.ask, line.answer):
+            thread = threading.Thread(target=way, name="proxy", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+
+class _Line:
+    """One client's connection. A thread carries its questions up, another the answers down."""
+
+    def __init__(self, proxy: CuttingProxy, client: socket.socket, server: socket.socket) -> None:
+        for end in (client, server):
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._proxy, self._client, self._server = proxy, client, server
+        self._statements: dict[bytes, bytes] = {}  # prepared ones, by name
+        self._portals: dict[bytes, bytes] = {}  # those that are bound, by portal
+        self._asked = 1  # how many 'Z' the server will have sent; the first ends the start
+        self._due: tuple[Cut, int] | None = None  # and how many 'Z' come before the answer to be lost
+
+    def cut(self) -> None:
+        """Lose the connection."""
+        for end in (self._client, self._server):
+            with suppress(OSError):  # it was lost already
+                end.shutdown(socket.SHUT_RDWR)
+
+    def ask(self) -> None:
+        """Carry the client's messages to the server."""
+        with self._client.makefile("rb") as messages, suppress(OSError):
+            if self._start(messages):
+                for kind, raw in _typed(messages):
+                    text = self._runs(kind, raw[5:])
+                    cut = self._proxy.armed_for(text) if text else None
+                    if cut is not None and not cut.after:
+                        self.cut()
+                        cut.happened.set()
+                        break
+                    if cut is not None:
+                        self._due = cut, self._asked
+                    self._asked += kind in b"QSF"
+                    self._server.sendall(raw)
+        self.cut()
+
+    def answer(self) -> None:
+        """Carry the server's messages to the client."""
+        answered = 0
+        with self._server.makefile("rb") as messages, suppress(OSError):
+            for kind, raw in _typed(messages):
+                if self._due is None or answered < self._due[1]:
+                    self._client.sendall(raw)
+                elif kind == b"Z":
+                    self.cut()
+                    self._due[0].happened.set()
+                    break
+                answered += kind == b"Z"
+        self.cut()
+        self._server.close()
+        self._client.close()
+
+    def _start(self, messages: IO[bytes]) -> bool:
+        """Carry the messages before the first typed one; whether any will follow."""
+        while head := messages.read(8):
+            length, code = struct.unpack("!II", head)
+            if code in _UNENCRYPTED:
+                self._client.sendall(b"N")
+                continue
+            self._server.sendall(head + messages.read(length - 8))
+            return bool(code != _CANCEL)
+        return False
+
+    def _runs(self, kind: bytes, body: bytes) -> bytes | None:
+        """The statement that a message runs, None if it runs none."""
+        if kind == b"Q":
+            return body[:-1]
+        first, _, rest = body.partition(b"\0")
+        second = rest.partition(b"\0")[0]
+        if kind == b"P":
+            self._statements[first] = second
+        elif kind == b"B":
+            self._portals[first] = self._statements.get(second, b"")
+        elif kind == b"E":
+            return self._portals.get(first)
+        return None
+
+
+def _typed(messages: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """Each message's kind, and the whole of it."""
+    while len(head := messages.read(5)) == 5:
+        yield head[:1], head + messages.read(struct.unpack("!I", head[1:])[0] - 4)
