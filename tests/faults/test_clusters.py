@@ -6,12 +6,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Literal
 
 import psycopg
 import pytest
+from psycopg.pq import ExecStatus
 
 from clusters.cluster import Cluster
 from clusters.shared import GIVEN, Server, fresh_database, run_folder, shared_server
@@ -197,6 +198,17 @@ def test_what_was_acknowledged_survives_sigkill(cluster: Cluster) -> None:
     assert notes(cluster.url()) == ["kept"]
 
 
+def test_a_kill_takes_a_backend_at_work(cluster: Cluster) -> None:
+    """A busy backend would not notice that its server has gone; it ends at once all the same."""
+    with closing(psycopg.connect(cluster.url())) as connection:
+        busy = connection.info.backend_pid
+        connection.pgconn.send_query(b"DO $$ BEGIN LOOP END LOOP; END $$")
+        at_work = "SELECT state FROM pg_stat_activity WHERE pid = %s AND query LIKE 'DO%%'"
+        eventually(lambda: cluster.sql(at_work, (busy,)) == [("active",)])
+        cluster.kill()
+    cluster.start()
+
+
 @pytest.mark.parametrize("mode", ["smart", "fast", "immediate"])
 def test_a_cluster_stops_and_restarts_in_every_mode(
     cluster: Cluster, mode: Literal["smart", "fast", "immediate"]
@@ -320,6 +332,22 @@ def test_a_prepared_statement_is_known_by_its_text(url: str, proxy: CuttingProxy
         cut.wait()
     eventually(lambda: idle(url))
     assert notes(url) == (["first", "it"] if after else ["first"])
+
+
+def test_what_was_answered_before_the_cut_arrives(url: str, proxy: CuttingProxy) -> None:
+    """Of several statements on their way at once, only the answer to the wanted one is lost."""
+    with closing(psycopg.connect(proxy.url(url))) as connection:
+        proxy.cut_after(b"INSERT INTO notes")
+        wire = connection.pgconn
+        wire.nonblocking = 0
+        wire.enter_pipeline_mode()
+        for statement in (b"SELECT 'first' FROM pg_sleep(0.2)", b"INSERT INTO notes VALUES ('it')"):
+            wire.send_query_params(statement, [])
+            wire.pipeline_sync()
+        results = [wire.get_result() for _ in range(4)]  # None ends a statement's
+    kinds = [result and ExecStatus(result.status).name for result in results]
+    assert kinds == ["TUPLES_OK", None, "PIPELINE_SYNC", "FATAL_ERROR"]
+    assert notes(url) == ["it"]
 
 
 def test_a_cut_comes_once_and_only_at_its_text(url: str, proxy: CuttingProxy) -> None:

@@ -53,7 +53,7 @@ def statements() -> dict[str, Executable]:
                 found.setdefault(f"{module.name}.{name}", value)
     for order in ("priority", "critical_path"):
         for by_category in (False, True):
-            found[f"claim._claim_next({order}, {by_category})"] = claim._claim_next(
+            found[f"claim.next_claim({order}, {by_category})"] = claim.next_claim(
                 order, by_category=by_category
             )
     return found
@@ -118,16 +118,16 @@ def test_what_may_read_all_exists() -> None:
 
 
 INDEXES = [
-    ("the queue by priority", claim._claim_next("priority", by_category=False), "features_ready_by_priority"),
-    ("a category by priority", claim._claim_next("priority", by_category=True), "features_ready_by_priority"),
+    ("the queue by priority", claim.next_claim("priority", by_category=False), "features_ready_by_priority"),
+    ("a category by priority", claim.next_claim("priority", by_category=True), "features_ready_by_priority"),
     (
         "the queue by critical path",
-        claim._claim_next("critical_path", by_category=False),
+        claim.next_claim("critical_path", by_category=False),
         "features_ready_by_critical_path",
     ),
     (
         "a category by critical path",
-        claim._claim_next("critical_path", by_category=True),
+        claim.next_claim("critical_path", by_category=True),
         "features_ready_by_critical_path",
     ),
     ("the reaper", leases._run_out, "features_leases"),

@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio.lowlevel
 
 from dibs.database.engine import Place
-from dibs.database.jobs import Jobs
+from dibs.database.jobs import Jobs, Write
 from dibs.database.workers import Workers, job, outcome, wait
 from dibs.settings import Settings
 
@@ -54,20 +54,26 @@ class Database:
         *,
         patience: float | None = None,
         urgent: bool = False,
+        door: bool = True,
         first: Callable[[Transaction], object] | None = None,
+        alone: Callable[[Transaction], T | None] | None = None,
         committed: Callable[[T], object] | None = None,
         undo: Callable[[T], Callable[[Transaction], object]] | None = None,
     ) -> T:
         """Run `verb` in one write transaction and return its result once it is committed.
 
-        `patience` is in seconds. `first` is run just before, in a transaction of its own, unless this process
-        is not `on_time`. `committed` is told the result in the worker, before the next job. `undo` makes
+        `patience` is in seconds. Without `door` others may write to the project meanwhile, where the engine
+        lets them. `first` is run just before, in a transaction of its own, unless this process is not `on_time`.
+        `alone` is tried before the verb where single statements can commit by themselves; where it returns
+        None, the verb is run. `committed` is told the result in the worker, before the next job. `undo` makes
         the transaction that takes back a result whose caller was cancelled while it was being committed.
         Raises what the verb raises, having rolled back, and Busy and the other Unavailable refusals.
         """
-        future = self._submit_write(verb, patience=patience, urgent=urgent, first=first, committed=committed)
+        patience = self._settings.patience if patience is None else patience
+        work = _due(verb, patience, door=door, first=first, alone=alone, committed=committed)
+        future = self._submit_write(work, urgent=urgent)
         try:
-            result = await outcome(future, self._settings.patience if patience is None else patience)
+            result = await outcome(future, patience)
             # A cancellation that came while the result was on its way is told to who waits next, and
             # that must be here: nobody will read the answer.
             await anyio.lowlevel.checkpoint_if_cancelled()
@@ -81,12 +87,16 @@ class Database:
         """Run `verb` on a snapshot. Never waits for a writer. Raises what the verb raises."""
         return await outcome(self._submit_read(verb), self._settings.patience)
 
-    def write_now(self, verb: Callable[[Transaction], T], patience: float | None = None) -> T:
+    def write_now(
+        self,
+        verb: Callable[[Transaction], T],
+        patience: float | None = None,
+        *,
+        alone: Callable[[Transaction], T | None] | None = None,
+    ) -> T:
         """`write`, for callers without an event loop."""
-        return wait(
-            self._submit_write(verb, patience=patience),
-            self._settings.patience if patience is None else patience,
-        )
+        patience = self._settings.patience if patience is None else patience
+        return wait(self._submit_write(_due(verb, patience, alone=alone)), patience)
 
     def read_now(self, verb: Callable[[Transaction], T]) -> T:
         """`read`, for callers without an event loop."""
@@ -156,6 +166,7 @@ class Database:
             closing.result(patience)
         except TimeoutError:
             closing.cancel()
+            self._connections.interrupt()
 
     @property
     def on_time(self) -> bool:
@@ -164,29 +175,14 @@ class Database:
 
     # -- in the workers ---------------------------------------------------------------------------
 
-    def _submit_write(
-        self,
-        verb: Callable[[Transaction], T],
-        *,
-        patience: float | None = None,
-        urgent: bool = False,
-        first: Callable[[Transaction], object] | None = None,
-        committed: Callable[[T], object] | None = None,
-    ) -> Future[T]:
+    def _submit_write(self, work: Write[T], *, urgent: bool = False) -> Future[T]:
         self._refuse_fork()
-        run = partial(
-            self._jobs.write,
-            verb=verb,
-            first=first,
-            committed=committed,
-            queued=time.monotonic(),
-            patience=self._settings.patience if patience is None else patience,
-        )
-        return self._writer.submit(run, urgent=urgent)
+        return self._writer.submit(partial(self._jobs.write, work=work), urgent=urgent)
 
     def _submit_read(self, verb: Callable[[Transaction], T]) -> Future[T]:
         self._refuse_fork()
-        return self._readers.submit(partial(self._jobs.read, verb=verb, queued=time.monotonic()))
+        deadline = time.monotonic() + self._settings.patience
+        return self._readers.submit(partial(self._jobs.read, verb=verb, deadline=deadline))
 
     def _refuse_fork(self) -> None:
         if os.getpid() != self._process:
@@ -196,4 +192,9 @@ class Database:
 
     def _take_back(self, late: Future[T], undo: Callable[[T], Callable[[Transaction], object]]) -> None:
         if not late.cancelled() and late.exception() is None:
-            self._submit_write(undo(late.result()), urgent=True)
+            self._submit_write(_due(undo(late.result()), self._settings.patience), urgent=True)
+
+
+def _due(verb: Callable[[Transaction], T], patience: float, **more: Any) -> Write[T]:
+    now = time.monotonic()
+    return Write(verb, now, now + patience, **more)

@@ -92,6 +92,12 @@ class Connections:
             self._all.add(own)
             return own
 
+    def interrupt(self) -> None:
+        """Let what still waits at the other end never act; for the end of the process."""
+        for own in self._all:
+            if own.in_use.locked():
+                self.engine.interrupt(own.connection)
+
     def close(self, patience: float) -> None:
         """Close behind the door those that are free within `patience` seconds; the exit closes the rest."""
         self._closed = True

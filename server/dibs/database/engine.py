@@ -73,6 +73,13 @@ class Engine(ABC):
         With `door` it has the project to itself, as a move that touches several rows needs.
         """
 
+    def alone(self, connection: Connection, opened: Project) -> AbstractContextManager[Start] | None:  # noqa: ARG002
+        """Where several write beside each other: let single statements commit by themselves; else None.
+
+        The project is as it was when the database was opened, and each statement must guard against change.
+        """
+        return None
+
     @abstractmethod
     def reading(self, connection: Connection, name: str) -> AbstractContextManager[Start]:
         """Hold a snapshot, which never waits for a writer."""
@@ -80,6 +87,9 @@ class Engine(ABC):
     @abstractmethod
     def commit(self, connection: Connection, *, wake: bool) -> None:
         """Commit, and `wake` who waits for work; when this returns, the transaction is on disk."""
+
+    def interrupt(self, connection: Connection) -> None:  # noqa: B027 - nothing to do where the work is done here
+        """From another thread, end what a connection does or waits for at the other end."""
 
     @abstractmethod
     def version(self, connection: Connection) -> int:

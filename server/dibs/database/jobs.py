@@ -6,10 +6,11 @@ import math
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from dibs.database.connections import Connections
 from dibs.database.engine import NotApplied, Place, Start
@@ -26,6 +27,22 @@ T = TypeVar("T")
 
 PAUSE = (0.02, 0.25)
 """Seconds between two tries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Write(Generic[T]):
+    """A verb to be run in one write transaction, and what goes with it (see `Database.write`).
+
+    `queued` and `deadline` are readings of time.monotonic.
+    """
+
+    verb: Callable[[Transaction], T]
+    queued: float
+    deadline: float
+    door: bool = True
+    first: Callable[[Transaction], object] | None = None
+    alone: Callable[[Transaction], T | None] | None = None
+    committed: Callable[[T], object] | None = None
 
 
 class Jobs:
@@ -48,44 +65,18 @@ class Jobs:
         """
         return time.monotonic() - self._held_up_at > self._settings.lease / 3
 
-    def write(
-        self,
-        future: Future[T],
-        verb: Callable[[Transaction], T],
-        *,
-        first: Callable[[Transaction], object] | None,
-        committed: Callable[[T], object] | None,
-        queued: float,
-        patience: float,
-    ) -> None:
-        """Resolve `future` with what `verb` returns or raises; not at all where it was cancelled before it began."""
+    def write(self, future: Future[T], work: Write[T]) -> None:
+        """Resolve `future` with what the verb returns or raises; not at all where it was cancelled before it began."""
 
-        def attempt() -> T:
-            with self.connections.use() as connection:
-                if first is not None:
-                    with self._writing(connection, future) as start:
-                        self._note_wait(queued)
-                        if start is not None and self.on_time:
-                            self._commit(connection, start, first)
-                with self._writing(connection, future) as start:
-                    if start is None or not _begun(future):
-                        raise CancelledError
-                    self._note_wait(queued)
-                    return self._commit(connection, start, verb)
+        def done() -> T:
+            result = _persist(lambda: self._attempt(future, work), future, work.deadline)
+            if work.committed is not None:
+                work.committed(result)
+            return result
 
-        try:
-            result = _persist(attempt, future, queued + patience)
-            if committed is not None:
-                committed(result)
-        except CancelledError:
-            pass
-        except BaseException as error:  # noqa: BLE001 - handed to the caller, who raises it
-            if _begun(future):
-                future.set_exception(error)
-        else:
-            future.set_result(result)
+        _resolve(future, done)
 
-    def read(self, future: Future[T], verb: Callable[[Transaction], T], *, queued: float) -> None:
+    def read(self, future: Future[T], verb: Callable[[Transaction], T], deadline: float) -> None:
         """Resolve `future` with what `verb` returns or raises on a snapshot."""
 
         def attempt() -> T:
@@ -93,24 +84,51 @@ class Jobs:
                 self.connections.use(reading=True) as connection,
                 self.connections.engine.reading(connection, self._settings.project) as start,
             ):
-                if not _begun(future):
-                    raise CancelledError
+                _begin(future)
                 return verb(self._transaction(connection, start, writing=False))
 
-        try:
-            result = _persist(attempt, future, queued + self._settings.patience)
-        except CancelledError:
-            pass
-        except BaseException as error:  # noqa: BLE001 - handed to the caller, who raises it
-            if _begun(future):
-                future.set_exception(error)
-        else:
-            future.set_result(result)
+        _resolve(future, lambda: _persist(attempt, future, deadline))
 
-    def _writing(self, connection: Connection, future: Future[T]) -> AbstractContextManager[Start | None]:
-        return self.connections.engine.writing(
-            connection, self._settings.project, door=True, abandoned=future.cancelled
-        )
+    def _attempt(self, future: Future[T], work: Write[T]) -> T:
+        with self.connections.use() as connection:
+            if work.first is not None:
+                with self._writing(connection, future, work) as start:
+                    if start is not None and self.on_time:
+                        self._commit(connection, start, work.first)
+            if work.alone is not None:
+                result = self._alone(connection, future, work.alone)
+                if result is not None:
+                    return result
+            with self._writing(connection, future, work) as start:
+                if start is None:
+                    raise CancelledError
+                _begin(future)
+                return self._commit(connection, start, work.verb)
+
+    def _alone(
+        self, connection: Connection, future: Future[T], verb: Callable[[Transaction], T | None]
+    ) -> T | None:
+        from dibs.database.transaction import Transaction
+
+        project = self.connections.project
+        committing = self.connections.engine.alone(connection, project)
+        if committing is None or not self._introduced:
+            return None
+        with self.gate as is_open, committing as start:
+            if not is_open:
+                return None
+            _begin(future)
+            return verb(Transaction(connection, project, self.connections.engine.clock, start))
+
+    @contextmanager
+    def _writing(self, connection: Connection, future: Future[T], work: Write[T]) -> Iterator[Start | None]:
+        engine = self.connections.engine
+        with engine.writing(
+            connection, self._settings.project, door=work.door, abandoned=future.cancelled
+        ) as start:
+            if time.monotonic() - work.queued > self._settings.lease / 3:
+                self._held_up_at = time.monotonic()
+            yield start
 
     def _commit(self, connection: Connection, start: Start, verb: Callable[[Transaction], T]) -> T:
         transaction = self._transaction(connection, start, writing=True)
@@ -133,15 +151,23 @@ class Jobs:
             introduce(transaction, engine.library, f"{os.uname().nodename} pid {os.getpid()}")
         return transaction
 
-    def _note_wait(self, queued: float) -> None:
-        now = time.monotonic()
-        if now - queued > self._settings.lease / 3:
-            self._held_up_at = now
+
+def _begin(future: Future[T]) -> None:
+    """Begin the job, unless it was begun before; raises CancelledError where its caller has given it up."""
+    if not (future.running() or future.set_running_or_notify_cancel()):
+        raise CancelledError
 
 
-def _begun(future: Future[T]) -> bool:
-    """Whether the job has begun, or begins now; False where its caller has given it up before that."""
-    return future.running() or future.set_running_or_notify_cancel()
+def _resolve(future: Future[T], work: Callable[[], T]) -> None:
+    try:
+        result = work()
+    except CancelledError:
+        pass
+    except BaseException as error:  # noqa: BLE001 - handed to the caller, who raises it
+        if future.running() or future.set_running_or_notify_cancel():
+            future.set_exception(error)
+    else:
+        future.set_result(result)
 
 
 def _persist(attempt: Callable[[], T], future: Future[T], deadline: float) -> T:

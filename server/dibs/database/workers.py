@@ -16,6 +16,9 @@ from dibs_schema.refusals import Busy
 
 T = TypeVar("T")
 
+LAST_COMMIT = 0.3
+"""Seconds; a commit that takes longer waits for a server that does not answer."""
+
 
 class Workers:
     """A first-in-first-out queue that `count` daemon threads work off.
@@ -62,9 +65,11 @@ class Gate:
         self._closed = False
 
     def close(self) -> None:
-        """Wait for a commit that is under way, and admit no other."""
-        with self._lock:
-            self._closed = True
+        """Wait a moment for a commit that is under way, and admit no other."""
+        waited = self._lock.acquire(timeout=LAST_COMMIT)
+        self._closed = True
+        if waited:
+            self._lock.release()
 
     @property
     def closed(self) -> bool:

@@ -11,6 +11,7 @@ from dibs.database.transaction import Transaction
 from dibs.tools.calls import Ctx, connection_of
 from dibs.tools.waiting import claim_waiting
 from dibs.verbs import claim, leases, outcome, skip
+from dibs.verbs.claim_alone import claim_alone
 from dibs.verbs.note import add_note
 from dibs.verbs.once import Request, forget, once
 from dibs.verbs.release import release, undeliver
@@ -42,7 +43,7 @@ async def feature_claim_and_get(
     def take(tx: Transaction) -> Claimed | Idle:
         def fresh() -> Claimed | Idle:
             answer = claim.claim(tx, holder, feature_id, category=category, resume=resume)
-            made[:] = [answer.claim.token] if isinstance(answer, Claimed) else []
+            made[:] = _token(answer)
             return answer
 
         return once(tx, request, Claimed, fresh, replay=lambda kept: claim.hold_again(tx, holder, kept))
@@ -60,12 +61,23 @@ async def feature_claim_and_get(
 
         return undo
 
+    def take_alone(tx: Transaction) -> Claimed | Idle | None:
+        answer = claim_alone(tx, holder, category)
+        made[:] = _token(answer)
+        return answer
+
+    of_the_next = None if request or feature_id is not None or resume else take_alone
+
     async def attempt(patience: float) -> Claimed | Idle:
         return await here.database.write(
-            take, patience=patience, first=here.reaper(), committed=issue, undo=take_back
+            take, patience=patience, first=here.reaper(), alone=of_the_next, committed=issue, undo=take_back
         )
 
     return await claim_waiting(here, attempt, category, wait_seconds, ctx)
+
+
+def _token(answer: Claimed | Idle | None) -> list[str]:
+    return [answer.claim.token] if isinstance(answer, Claimed) else []
 
 
 async def feature_mark_in_progress(

@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 
 from dibs.database.prepared import hot
-from dibs.database.transaction import Transaction
+from dibs.database.transaction import Row, Transaction
 from dibs.verbs.guards import F, held, in_project, is_, leased, literal, ready, this
 from dibs.verbs.handover import work_of
 from dibs.verbs.holder import Holder, new_token
@@ -87,7 +87,8 @@ _claim_this = _claim.where(this())
 
 
 @cache
-def _claim_next(claim_order: str, *, by_category: bool) -> Update:
+def next_claim(claim_order: str, *, by_category: bool) -> Update:
+    """The claim of the head of the queue, of whichever category or of the parameter `category_`."""
     return _claim.where(in_project(), F.id == _next(claim_order, by_category=by_category).scalar_subquery())
 
 
@@ -129,6 +130,11 @@ def claim(
     row = take(tx, holder, feature, category=category, resume=resume)
     if row is None:
         return why_idle(tx, category)
+    return claimed(tx, holder, row)
+
+
+def claimed(tx: Transaction, holder: Holder, row: Row) -> Claimed:
+    """The answer of a claim: the token, the lease, and all that the worker needs."""
     lease = Lease(
         token=row["claim_token"], expires_at=row["lease_expires_at"], renewed=holder.session is not None
     )
@@ -166,26 +172,30 @@ def take(
     """The claimed row, or None where nothing is ready. Raises what `claim` raises."""
     if resume and (taken := _take_back(tx, holder, feature)) is not None:
         return taken
-    most = tx.project.max_claims if holder.named else tx.project.max_claims_per_connection
-    given: dict[str, Any] = {
+    given = given_to_claim(tx, holder)
+    if feature is not None:
+        row = tx.first(_claim_this, feature=feature, **given)
+    elif category is not None:
+        row = tx.first(next_claim(tx.project.claim_order, by_category=True), category_=category, **given)
+    else:
+        row = tx.first(next_claim(tx.project.claim_order, by_category=False), **given)
+    if row is None:
+        _refuse(tx, holder, feature, given["most"])
+        return None
+    record(tx, holder.name, Kind.CLAIM, row["id"], Status.PENDING, Status.IN_PROGRESS)
+    return row
+
+
+def given_to_claim(tx: Transaction, holder: Holder) -> dict[str, Any]:
+    """What a claim's statement asks for: a fresh token, who claims, and how many claims that one may hold."""
+    return {
         "fresh": new_token(),
         "holder": holder.name,
         "session": holder.session,
         "lease": holder.lease,
         "counted_session": None if holder.named else holder.session,
-        "most": most,
+        "most": tx.project.max_claims if holder.named else tx.project.max_claims_per_connection,
     }
-    if feature is not None:
-        row = tx.first(_claim_this, feature=feature, **given)
-    elif category is not None:
-        row = tx.first(_claim_next(tx.project.claim_order, by_category=True), category_=category, **given)
-    else:
-        row = tx.first(_claim_next(tx.project.claim_order, by_category=False), **given)
-    if row is None:
-        _refuse(tx, holder, feature, most)
-        return None
-    record(tx, holder.name, Kind.CLAIM, row["id"], Status.PENDING, Status.IN_PROGRESS)
-    return row
 
 
 def _take_back(tx: Transaction, holder: Holder, feature: int | None) -> Any:

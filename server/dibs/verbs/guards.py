@@ -40,6 +40,11 @@ def literal(status: Status) -> ColumnElement[str]:
     return literal_column(f"'{status}'")
 
 
+def literal_text(text: str) -> ColumnElement[str]:
+    """A text of ours, rendered into the statement."""
+    return literal_column(f"'{text}'")
+
+
 def in_project(table: FromClause = features) -> ColumnElement[bool]:
     """In the transaction's project."""
     return table.c.project_id == bindparam("project")

@@ -19,7 +19,10 @@ ROOM = 9_000
 
 _of = (_E.project_id == bindparam("project")) & (_E.feature_id == bindparam("feature"))
 _events = (
-    select(events).where(_of, _E.id < bindparam("before", type_=BigInteger)).order_by(_E.id.desc()).limit(bindparam("most"))
+    select(events)
+    .where(_of, _E.id < bindparam("before", type_=BigInteger))
+    .order_by(_E.id.desc())
+    .limit(bindparam("most"))
 )
 _count = select(func.count()).select_from(events).where(_of)
 

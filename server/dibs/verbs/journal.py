@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import Select, Update, bindparam, insert, literal_column, select
 
 from dibs.database.prepared import hot
 from dibs.database.transaction import Transaction
@@ -48,8 +48,35 @@ def record(
     **detail: Any,
 ) -> None:
     """Write the event of one move; `detail` holds JSON values, and nothing (None, no items) is left out."""
+    tx.wakes = tx.wakes or _may_end_a_wait(kind, target)
     what = {name: value for name, value in detail.items() if value is not None and value != []} or None
     tx.run(_record, feature=feature, by=by, move=kind.value, source=source, target=target, what=what)
+
+
+def recorded(move: Update, kind: Kind, source: Status, target: Status) -> Select[Any]:
+    """A guarded move and its event as one statement, which gives the moved row; for `Engine.alone`."""
+    moved = move.cte("moved")
+    columns = ("project_id", "feature_id", "at", "agent", "kind", "from_status", "to_status")
+    event = insert(events).from_select(
+        columns,
+        select(
+            moved.c.project_id,
+            moved.c.id,
+            bindparam("now", type_=_E.at.type),
+            bindparam("by", type_=_E.agent.type),
+            *(literal_column(f"'{one}'") for one in (kind, source, target)),
+        ),
+    )
+    return select(moved).add_cte(event.cte("recorded"))
+
+
+def _may_end_a_wait(kind: Kind, target: Status | str | None) -> bool:
+    """Whether who waits for work should look again: something may be ready now, or nothing be left to do.
+
+    A pass decides by itself.
+    """
+    became_pending = target == Status.PENDING and kind not in (Kind.UPDATE, Kind.NOTE)
+    return became_pending or kind in (Kind.ARCHIVE, Kind.DEPEND)
 
 
 def last_detail(tx: Transaction, feature: int, kind: Kind) -> dict[str, Any]:
@@ -60,6 +87,7 @@ def last_detail(tx: Transaction, feature: int, kind: Kind) -> dict[str, Any]:
 
 def record_all(tx: Transaction, by: str, kind: Kind, rows: list[dict[str, Any]]) -> None:
     """Write one event for each of many features: `feature_id`, `from_status`, `to_status`, `detail`."""
+    tx.wakes = tx.wakes or any(_may_end_a_wait(kind, row.get("to_status")) for row in rows)
     tx.insert(
         insert(events),
         [

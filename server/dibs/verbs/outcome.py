@@ -15,7 +15,9 @@ from dibs.verbs.guards import (
     F,
     depends_on_this,
     held,
+    in_project,
     is_,
+    leased,
     literal,
     this,
     unblocked,
@@ -126,6 +128,7 @@ _regress = (
     )
 )
 
+_anything_claimed = hot(select(F.id).where(in_project(), leased()).limit(1))
 _failures_so_far = hot(select(F.failures).where(this()))
 
 
@@ -148,6 +151,7 @@ def mark_passing(
         return _passed(feature, last_detail(tx, feature, Kind.PASS))
     tx.run(satisfied_dependents, feature=feature)
     freed = [one["id"] for one in tx.all(_unblocked, feature=feature)]
+    tx.wakes = bool(freed) or not tx.value(_anything_claimed)  # work for others, or perhaps none for anybody
     detail = {"unblocked": freed[:SHOWN], "unblocked_count": len(freed), "evidence": _gist(evidence)}
     record(tx, row["passed_by"], Kind.PASS, feature, Status.IN_PROGRESS, Status.PASSING, **detail)
     return _passed(feature, detail)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Final
 
 import psycopg
@@ -17,6 +19,7 @@ from sqlalchemy.pool import NullPool
 from dibs.database.engine import Engine, Start
 from dibs.database.health import Finding
 from dibs.database.postgres.errors import Unprepared, is_lost, meaning
+from dibs.database.postgres.session import connect, set_up
 from dibs.database.projects import Project, by_name, project_of
 from dibs.settings import Settings
 from dibs_schema.refusals import OutcomeUnknown
@@ -24,29 +27,14 @@ from dibs_schema.refusals import OutcomeUnknown
 CLOCK: Final = "server"
 """The domain of the lease clock: one server's wall clock, whichever machine asks."""
 
-STATEMENT_TIMEOUT: Final = 30_000
-IDLE_TIMEOUT: Final = 30_000
-"""Milliseconds: for one statement, and for a transaction whose process says nothing."""
+INTERRUPT: Final = 0.2
+"""Seconds for telling the server to cancel a statement."""
 
-_DEFAULTS: Final[Mapping[str, Any]] = {
-    "application_name": "dibs",
-    "connect_timeout": 5,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 20_000,
-}
-"""So that a server that vanished without a word is noticed in seconds; the URL has the last word."""
+CLOCK_KEPT: Final = 10.0
+"""Seconds for which the server's clock is reckoned on from the last look at it."""
 
-_SESSION: Final = """
-SELECT set_config('lock_timeout', %(lock)s, false), set_config('statement_timeout', %(statement)s, false),
-    set_config('idle_in_transaction_session_timeout', %(idle)s, false),
-    set_config('default_transaction_isolation', 'read committed', false),
-    set_config('default_transaction_read_only', %(reading)s, false),
-    set_config('synchronous_commit', CASE WHEN %(relaxed)s THEN 'off'
-        WHEN current_setting('synchronous_commit') = 'off' THEN 'on'
-        ELSE current_setting('synchronous_commit') END, false)
-"""
+LOOK_ANYWAY: Final = 5.0
+"""Seconds without a notice after which who waits looks again: some poolers let none through."""
 
 _TIMED: Final = """
 SELECT opened.*, extract(epoch FROM clock_timestamp())::float8 AS now,
@@ -65,11 +53,12 @@ class Postgres(Engine):
         self.label = label
         self.library = "PostgreSQL"
         self._url = url
-        self._patience = settings.patience
-        self._relaxed = settings.synchronous == "NORMAL"
+        self._settings = settings
         self._prepares = True
         self._channel = ""
         self._heard = 0
+        self._looked = -math.inf
+        self._clock_seen = (-math.inf, 0.0)
         self._engine = sqlalchemy.create_engine(
             "postgresql+psycopg://", creator=self._connect, poolclass=NullPool, use_native_hstore=False
         )
@@ -100,23 +89,11 @@ class Postgres(Engine):
         """A connection for one thread. One for reading can never write."""
         with self.translated():
             connection = self._engine.connect()
-            _driver(connection).execute(
-                _SESSION,
-                {
-                    "lock": f"{int(self._patience * 1000)}ms",
-                    "statement": f"{STATEMENT_TIMEOUT}ms",
-                    "idle": f"{IDLE_TIMEOUT}ms",
-                    "reading": "on" if reading else "off",
-                    "relaxed": self._relaxed,
-                },
-            )
+            set_up(_driver(connection), self._settings, reading=reading)
             return connection
 
     def _connect(self) -> psycopg.Connection[Any]:
-        given = psycopg.conninfo.conninfo_to_dict(self._url)
-        return psycopg.connect(
-            autocommit=True, prepare_threshold=5 if self._prepares else None, **{**_DEFAULTS, **given}
-        )
+        return connect(self._url, prepares=self._prepares)
 
     def is_sound(self, connection: Connection) -> bool:
         """Whether the connection is open and outside any transaction."""
@@ -124,6 +101,11 @@ class Postgres(Engine):
             return False
         driver = _driver(connection)
         return not driver.closed and driver.info.transaction_status is TransactionStatus.IDLE
+
+    def interrupt(self, connection: Connection) -> None:
+        """Cancel the statement that runs: a server notices only at its end that its client has gone."""
+        with suppress(psycopg.Error):
+            _driver(connection).cancel_safe(timeout=INTERRUPT)
 
     @contextmanager
     def leaving(self) -> Iterator[None]:
@@ -159,6 +141,31 @@ class Postgres(Engine):
         with self._transaction(connection, begin, self._plain, name) as start:
             yield start
 
+    def alone(self, connection: Connection, opened: Project) -> AbstractContextManager[Start] | None:
+        """Autocommit: what a statement does is on disk when it returns.
+
+        None where the server's clock was not looked at lately. OutcomeUnknown where the connection is lost.
+        """
+        seen, now = self._clock_seen
+        passed = time.monotonic() - seen
+        return (
+            self._by_itself(connection, Start(opened, None, now + passed, now + passed))
+            if passed < CLOCK_KEPT
+            else None
+        )
+
+    @contextmanager
+    def _by_itself(self, connection: Connection, start: Start) -> Iterator[Start]:
+        with self.translated():
+            try:
+                yield start
+            except (DBAPIError, psycopg.Error) as error:
+                if is_lost(_original(error)):
+                    raise self._unknown() from error
+                raise
+            finally:
+                self._end(connection)
+
     @contextmanager
     def _transaction(self, connection: Connection, begin: str, load: str, name: str) -> Iterator[Start]:
         driver = _driver(connection)
@@ -167,6 +174,8 @@ class Postgres(Engine):
                 with driver.pipeline(), driver.cursor(row_factory=dict_row) as cursor:
                     driver.execute(begin)
                     row = cursor.execute(load, {"name": name}).fetchone()
+                if row is not None:
+                    self._clock_seen = (time.monotonic(), row["now"])
                 yield _start(row)
             finally:
                 self._end(connection)
@@ -181,11 +190,14 @@ class Postgres(Engine):
                 driver.execute("COMMIT")
         except psycopg.Error as error:
             if is_lost(error):
-                raise OutcomeUnknown(
-                    f"The connection to {self.label} broke while the change was being committed: it may be there or not. "
-                    "Call again with the same request_id or claim_token to find out."
-                ) from error
+                raise self._unknown() from error
             raise
+
+    def _unknown(self) -> OutcomeUnknown:
+        return OutcomeUnknown(
+            f"The connection to {self.label} broke while the change was being committed: it may be there or not. "
+            "Call again with the same request_id or claim_token to find out."
+        )
 
     def _end(self, connection: Connection) -> None:
         driver = _driver(connection)
@@ -207,6 +219,9 @@ class Postgres(Engine):
                 connection.info["listens"] = driver
                 self._heard += 1  # what came before is not known
             self._heard += sum(1 for _ in driver.notifies(timeout=0))
+        if time.monotonic() - self._looked > LOOK_ANYWAY:
+            self._looked = time.monotonic()
+            self._heard += 1
         return self._heard
 
     def examine(self, connection: Connection) -> list[Finding]:
@@ -222,13 +237,17 @@ class Postgres(Engine):
         try:
             yield
         except (DBAPIError, psycopg.Error) as error:
-            original = error.orig if isinstance(error, DBAPIError) and error.orig else error
-            refusal = meaning(self.label, original)
+            refusal = meaning(self.label, _original(error))
             if refusal is None:
                 raise
             if isinstance(refusal, Unprepared):
                 self._prepares = False
             raise refusal from error
+
+
+def _original(error: DBAPIError | psycopg.Error) -> BaseException:
+    """The driver's error, also where SQLAlchemy has wrapped it."""
+    return error.orig if isinstance(error, DBAPIError) and error.orig else error
 
 
 def _start(row: dict[str, Any] | None) -> Start:

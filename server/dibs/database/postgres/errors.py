@@ -36,10 +36,15 @@ def meaning(label: str, error: BaseException) -> Refusal | None:
     return refuse(label) if refuse is not None else None
 
 
-def is_lost(error: psycopg.Error) -> bool:
+def is_lost(error: BaseException) -> bool:
     """Whether the connection went down with the error, so that the server's answer is not known."""
+    if not isinstance(error, psycopg.Error):
+        return False
     code = error.sqlstate
-    return code is None or code[:2] in ("08", "57")
+    return (code is None and isinstance(error, psycopg.OperationalError)) or code in _ENDED
+
+
+_ENDED = ("57P01", "57P02", "57P03", "57P05", "08000", "08003", "08006", "08P01")
 
 
 def _gone(label: str) -> Refusal:

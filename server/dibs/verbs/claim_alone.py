@@ -1,0 +1,60 @@
+"""The claim of the next feature as one statement, for engines on which others work beside it."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Select, bindparam, select
+
+from dibs.database.prepared import hot
+from dibs.database.projects import schema_versions
+from dibs.database.transaction import Transaction
+from dibs.verbs.claim import claimed, given_to_claim, next_claim
+from dibs.verbs.guards import literal_text
+from dibs.verbs.holder import Holder
+from dibs.verbs.journal import recorded
+from dibs_schema.answers import Claimed
+from dibs_schema.status import Kind, Status
+from dibs_schema.tables import HEAD, projects
+
+_P = projects.c
+
+_as_known = (
+    select(_P.id)
+    .where(
+        _P.id == bindparam("project"),
+        _P.generation == bindparam("generation"),
+        _P.claim_order == bindparam("order"),
+        _P.max_claims_per_connection == bindparam("most"),
+        select(schema_versions.c.version_num).scalar_subquery() == literal_text(HEAD),
+    )
+    .exists()
+)
+"""The project is what the process takes it for: what every transaction makes sure of first."""
+
+
+@cache
+def _claim(claim_order: str, *, by_category: bool) -> Select[Any]:
+    move = next_claim(claim_order, by_category=by_category).where(_as_known)
+    return hot(recorded(move, Kind.CLAIM, Status.PENDING, Status.IN_PROGRESS))
+
+
+def claim_alone(tx: Transaction, holder: Holder, category: str | None = None) -> Claimed | None:
+    """Claim the next ready feature (of `category`) for a connection that gave no name.
+
+    None where nothing was claimed for whatever reason: `claim` then does it, or says why not. A name may
+    hold so many claims in all its connections, and counting those takes a lock first; also left to `claim`.
+    """
+    if holder.named:
+        return None
+    category_: dict[str, Any] = {} if category is None else {"category_": category}
+    row = tx.first(
+        _claim(tx.project.claim_order, by_category=category is not None),
+        by=holder.name,
+        generation=tx.project.generation,
+        order=tx.project.claim_order,
+        **category_,
+        **given_to_claim(tx, holder),
+    )
+    return None if row is None else claimed(tx, holder, row)
