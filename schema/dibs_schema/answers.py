@@ -304,6 +304,12 @@ class HistoryEvent(Answer):
     detail: dict[str, Any] | None = None
 
 
+class FollowedEvent(HistoryEvent):
+    """An event in the project's journal; `feature` is missing where it is about the project."""
+
+    feature: int | None = None
+
+
 class History(Answer):
     """A feature's moves, newest first."""
 

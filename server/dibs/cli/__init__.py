@@ -16,6 +16,7 @@ COMMANDS = {
     "status": "look:status",
     "list": "look:list_features",
     "show": "look:show",
+    "follow": "follow:follow",
     "answer": "answer:answer",
     "doctor": "doctor:doctor",
     "settings": "settings:settings",

@@ -92,14 +92,14 @@ class Jobs:
     def _attempt(self, future: Future[T], work: Write[T]) -> T:
         with self.connections.use() as connection:
             if work.first is not None:
-                with self._writing(connection, future, work) as start:
+                with self._writing(connection, future, work, door=False) as start:
                     if start is not None and self.on_time:
                         self._commit(connection, start, work.first)
             if work.alone is not None:
                 result = self._alone(connection, future, work.alone)
                 if result is not None:
                     return result
-            with self._writing(connection, future, work) as start:
+            with self._writing(connection, future, work, door=work.door) as start:
                 if start is None:
                     raise CancelledError
                 _begin(future)
@@ -121,10 +121,12 @@ class Jobs:
             return verb(Transaction(connection, project, self.connections.engine.clock, start))
 
     @contextmanager
-    def _writing(self, connection: Connection, future: Future[T], work: Write[T]) -> Iterator[Start | None]:
+    def _writing(
+        self, connection: Connection, future: Future[T], work: Write[T], *, door: bool
+    ) -> Iterator[Start | None]:
         engine = self.connections.engine
         with engine.writing(
-            connection, self._settings.project, door=work.door, abandoned=future.cancelled
+            connection, self._settings.project, door=door, abandoned=future.cancelled
         ) as start:
             if time.monotonic() - work.queued > self._settings.lease / 3:
                 self._held_up_at = time.monotonic()

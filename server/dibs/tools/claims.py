@@ -174,4 +174,4 @@ async def feature_add_note(ctx: Ctx, feature_id: FeatureId, text: Note) -> Ackno
     here = connection_of(ctx)
     here.tokens.touch(feature_id)
     by = here.author(feature_id)
-    return await here.database.write(lambda tx: add_note(tx, by, feature_id, text))
+    return await here.database.write(lambda tx: add_note(tx, by, feature_id, text), door=False)

@@ -84,7 +84,7 @@ class Connection:
                 raise
 
         try:
-            answer = await self.database.write(run)
+            answer = await self.database.write(run, door=kind is not Kind.HEARTBEAT)
         except ClaimLost:
             self.tokens.lose(meant)
             raise
@@ -110,6 +110,7 @@ class Connection:
                     lambda tx, tokens=tokens: renew(tx, tokens),  # type: ignore[misc]
                     patience=RENEWAL_PATIENCE,
                     urgent=True,
+                    door=False,
                 )
             except Busy:
                 await anyio.sleep(RENEWAL_RETRY)

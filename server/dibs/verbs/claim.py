@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import cache
 from typing import Any
 
@@ -29,6 +30,9 @@ from dibs_schema.answers import Acknowledgement, Claimed, Idle, Lease
 from dibs_schema.refusals import AlreadyHolding, InvalidInput, TooManyClaims
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import features
+
+LOOKS, PAUSE = 20, 0.005
+"""How often a claim looks at a queue whose ready features all are being claimed, and the seconds between."""
 
 
 def queue_order(claim_order: str, table: FromClause = features) -> list[ColumnElement[Any]]:
@@ -127,10 +131,15 @@ def claim(
     Raises NotFound, AlreadyClaimed, AlreadyHolding, AlreadyPassing, TooManyClaims, UnmetDependencies,
     WaitingForHuman, Stuck, Archived, NotReady, and InvalidInput for a resume without an agent name.
     """
-    row = take(tx, holder, feature, category=category, resume=resume)
-    if row is None:
-        return why_idle(tx, category)
-    return claimed(tx, holder, row)
+    for _ in range(LOOKS):
+        row = take(tx, holder, feature, category=category, resume=resume)
+        if row is not None:
+            return claimed(tx, holder, row)
+        idle = why_idle(tx, category)
+        if not idle.counts.ready:
+            break
+        time.sleep(PAUSE)  # what is ready is locked by another's claim: it is gone in a moment, or free again
+    return idle
 
 
 def claimed(tx: Transaction, holder: Holder, row: Row) -> Claimed:

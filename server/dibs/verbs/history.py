@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, bindparam, func, select
 
-from dibs.database.transaction import Transaction
+from dibs.database.transaction import Row, Transaction
 from dibs.verbs.fitting import brief, shrunk, size
 from dibs.verbs.refuse import find
 from dibs_schema.answers import History, HistoryEvent
@@ -37,20 +37,25 @@ def get_history(tx: Transaction, feature: int, limit: int = 20, cursor: str | No
     shown: list[HistoryEvent] = []
     room = ROOM
     for row in rows[:limit]:
-        one = HistoryEvent(
-            at=row["at"],
-            agent=brief(row["agent"], 100) or "",
-            kind=row["kind"],
-            from_status=row["from_status"],
-            to_status=row["to_status"] if row["to_status"] != row["from_status"] else None,
-            detail=_cut(row["detail"]),
-        )
+        one = event_of(row)
         room -= size(one.wire()) + 1
         if room < 0 and shown:
             break
         shown.append(one)
     following = str(rows[len(shown) - 1]["id"]) if len(rows) > len(shown) else None
     return History(events=shown, total=tx.value(_count, feature=feature), next_cursor=following)
+
+
+def event_of(row: Row) -> HistoryEvent:
+    """An event as it is shown; a status that it did not change is said once."""
+    return HistoryEvent(
+        at=row["at"],
+        agent=brief(row["agent"], 100) or "",
+        kind=row["kind"],
+        from_status=row["from_status"],
+        to_status=row["to_status"] if row["to_status"] != row["from_status"] else None,
+        detail=_cut(row["detail"]),
+    )
 
 
 def _cut(detail: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -33,9 +33,17 @@ _EXTENDED: dict[Any, Any] = {
     F.lease_expires_at: bindparam("now") + F.lease_seconds,
 }
 
+_TOKENS = bindparam("tokens", expanding=True)
+# Locked in the order of their ids, so that two that renew and expire never wait for each other in a circle.
+_of_tokens = (
+    select(F.id)
+    .where(in_project(), leased(), F.claim_token.in_(_TOKENS))
+    .order_by(F.id)
+    .with_for_update(key_share=True)
+)
 _renew = (
     update(features)
-    .where(in_project(), leased(), F.claim_token.in_(bindparam("tokens", expanding=True)))
+    .where(in_project(), leased(), F.id.in_(_of_tokens), F.claim_token.in_(_TOKENS))
     .values(_EXTENDED)
     .returning(F.claim_token)
 )

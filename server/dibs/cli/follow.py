@@ -1,0 +1,64 @@
+"""`dibs follow`: watch what the agents do."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import click
+
+from dibs.cli.options import backlog, looks_at_backlog, print_json
+
+if TYPE_CHECKING:
+    from dibs.database import Database
+    from dibs_schema.answers import FollowedEvent
+
+POLL, LOOK_ANYWAY = 0.1, 1.0
+"""Seconds between two questions whether anything changed, and after which events are read all the same."""
+
+
+@click.command()
+@click.option("--after", "cursor", help="Begin after this cursor; 0-0 is the beginning of the journal.")
+@click.option("--until-complete", is_flag=True, help="End when nothing is left to do.")
+@looks_at_backlog
+def follow(*, cursor: str | None, until_complete: bool, as_json: bool, **flags: Any) -> None:
+    """Print what happens as it happens, until Ctrl-C; --json prints one event a line, with its cursor."""
+    with backlog(flags) as database:
+        try:
+            anyio.run(_follow, database, cursor, until_complete, as_json)
+        except KeyboardInterrupt:
+            pass
+
+
+async def _follow(database: Database, cursor: str | None, until_complete: bool, as_json: bool) -> None:
+    from dibs.verbs.follow import follow as after
+    from dibs.verbs.follow import newest
+    from dibs.verbs.idle import why_idle
+
+    cursor = cursor or await database.read(newest)
+    seen, looked = -1, 0.0
+    while True:
+        version = await database.version()
+        if version != seen or time.monotonic() - looked > LOOK_ANYWAY:
+            seen, looked = version, time.monotonic()
+            found = await database.read(lambda tx: after(tx, cursor))
+            cursor = found.cursor
+            for event in found.events:
+                _print(event, cursor, as_json=as_json)
+            if found.events:
+                continue  # there may be more
+            if until_complete and (await database.read(why_idle)).state == "complete":
+                return
+        await anyio.sleep(POLL)
+
+
+def _print(event: FollowedEvent, cursor: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json(event.wire() | {"cursor": cursor})
+        return
+    what = (event.detail or {}).get("reason") or (event.detail or {}).get("note") or ""
+    moved = f"{event.from_status or ''} -> {event.to_status}" if event.to_status else ""
+    at = time.strftime("%H:%M:%S", time.localtime(event.at))
+    place = "" if event.feature is None else f"#{event.feature}"
+    click.echo(f"{at}  {place:>6}  {event.kind:<10} {event.agent:<20} {moved:<26} {str(what)[:100]}".rstrip())

@@ -1,0 +1,67 @@
+"""Follow the journal: every event once, in an order that all followers share."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from sqlalchemy import BigInteger, bindparam, select, tuple_
+
+from dibs.database.transaction import Transaction
+from dibs.verbs.history import event_of
+from dibs_schema.answers import FollowedEvent
+from dibs_schema.refusals import InvalidInput
+from dibs_schema.tables import events
+
+_E = events.c
+_CURSOR = re.compile(r"(\d{1,19})-(\d{1,19})")
+
+BEGINNING = "0-0"
+"""The cursor before the first event."""
+
+# A transaction that is still open may yet commit events with smaller numbers than those that are
+# there: only what lies below the horizon is complete.
+_complete = (_E.project_id == bindparam("project")) & (_E.xact < bindparam("horizon", type_=BigInteger))
+_place = tuple_(_E.xact, _E.id)
+_after = (
+    select(events)
+    .where(
+        _complete,
+        _place > tuple_(bindparam("xact", type_=BigInteger), bindparam("last", type_=BigInteger)),
+    )
+    .order_by(_E.xact, _E.id)
+    .limit(bindparam("most"))
+)
+_newest = select(_E.xact, _E.id).where(_complete).order_by(_E.xact.desc(), _E.id.desc()).limit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """Some events in order, and the cursor that goes on after them."""
+
+    events: list[FollowedEvent]
+    cursor: str
+
+
+def follow(tx: Transaction, cursor: str, limit: int = 100) -> Followed:
+    """The next events after `cursor` (at most `limit`), which is opaque: `BEGINNING`, or one given before.
+
+    None is ever missed, although transactions may commit in another order than they number their rows;
+    one appears as soon as no older transaction is open. A copy of the project makes cursors worthless.
+    Raises InvalidInput for a cursor that is none.
+    """
+    match = _CURSOR.fullmatch(cursor)
+    if match is None:
+        raise InvalidInput("cursor: send the cursor as it came in the last answer.", field="cursor")
+    xact, last = (min(int(part), 2**63 - 1) for part in match.groups())
+    rows = tx.all(_after, xact=xact, last=last, most=limit)
+    following = f"{rows[-1]['xact']}-{rows[-1]['id']}" if rows else cursor
+    return Followed(
+        [FollowedEvent(feature=row["feature_id"], **dict(event_of(row))) for row in rows], following
+    )
+
+
+def newest(tx: Transaction) -> str:
+    """The cursor after everything that is there now."""
+    row = tx.first(_newest)
+    return BEGINNING if row is None else f"{row['xact']}-{row['id']}"

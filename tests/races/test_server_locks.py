@@ -1,0 +1,300 @@
+"""The locks of the engine for several machines: each test says which, and fails without it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from dibs.database import Database, open_database
+from dibs.database.postgres.engine import Postgres
+from dibs.database.transaction import Transaction
+from dibs.settings import Settings
+from dibs.verbs import claim, depend, leases, outcome, skip
+from dibs.verbs.claim_alone import claim_alone
+from dibs.verbs.holder import Holder
+from dibs_schema.answers import Claimed, Idle
+from dibs_schema.refusals import AlreadyClaimed, Refusal, WouldCycle
+from races.backlog import fill, journal, row
+
+pytestmark = pytest.mark.timeout(60)
+
+
+@pytest.fixture(scope="session")
+def engine() -> str:
+    """These locks are those of the one engine."""
+    return "postgresql"
+
+
+@pytest.fixture
+def two(db: str) -> Iterator[tuple[Database, Database]]:
+    """Two processes' worth of connections to one backlog."""
+    ours = open_database(Settings(db=db)), open_database(Settings(db=db))
+    yield ours
+    for one in ours:
+        one.close(patience=5)
+
+
+class Held:
+    """A verb that was run in a transaction which stays open until `finish`; `result` is what came of it."""
+
+    def __init__(self, database: Database, verb: Callable[[Transaction], Any]) -> None:
+        self._verb = verb
+        self._done, self._finish = threading.Event(), threading.Event()
+        self.result: Any = None
+        self._thread = threading.Thread(target=self._run, args=(database,))
+        self._thread.start()
+
+    def _run(self, database: Database) -> None:
+        def run(tx: Transaction) -> Any:
+            answer = self._verb(tx)
+            self._done.set()
+            self._finish.wait(20)
+            return answer
+
+        try:
+            self.result = database.write_now(run)
+        except Refusal as refusal:
+            self.result = refusal
+        finally:
+            self._done.set()
+
+    def has_run(self, within: float = 1.0) -> bool:
+        """Whether the verb has been run, and has not to wait for somebody."""
+        return self._done.wait(within)
+
+    def finish(self) -> Any:
+        """Let the transaction commit, and return what came of it."""
+        self._finish.set()
+        self._thread.join()
+        return self.result
+
+
+def after_each_other(
+    two: tuple[Database, Database], one: Callable[[Transaction], Any], other: Callable[[Transaction], Any]
+) -> tuple[Any, Any]:
+    """Run two verbs whose transactions are open at the same time, as far as the locks let them."""
+    first = Held(two[0], one)
+    assert first.has_run(5)
+    second = Held(two[1], other)
+    second.has_run(0.5)
+    return first.finish(), second.finish()
+
+
+@contextmanager
+def without_door() -> Iterator[None]:
+    """What the moves would be without the lock of the project's row."""
+    whole = Postgres.writing
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            Postgres,
+            "writing",
+            lambda self, connection, name, *, door, abandoned: whole(
+                self, connection, name, door=False, abandoned=abandoned
+            ),
+        )
+        yield
+
+
+def add_edges(two: tuple[Database, Database]) -> list[Any]:
+    """Let 1 wait for 2 and 2 for 1, at the same time."""
+    return list(
+        after_each_other(
+            two,
+            lambda tx: depend.add_dependency(tx, "one", 1, 2),
+            lambda tx: depend.add_dependency(tx, "other", 2, 1),
+        )
+    )
+
+
+def test_two_edges_never_close_a_circle_between_them(two: tuple[Database, Database]) -> None:
+    """Of two edges that together make a circle, the second is refused: it looks after the first has committed."""
+    fill(two[0], 2)
+    assert isinstance(add_edges(two)[1], WouldCycle)
+
+
+def test_without_the_door_they_would(two: tuple[Database, Database]) -> None:
+    """The test above sees the fault that the door prevents."""
+    fill(two[0], 2)
+    with without_door():
+        assert not any(isinstance(one, WouldCycle) for one in add_edges(two))
+
+
+def skip_both(two: tuple[Database, Database]) -> list[int]:
+    """Skip 1 and 2 at the same time; their priorities."""
+    after_each_other(
+        two,
+        lambda tx: skip.skip(tx, "one", 1, "later"),
+        lambda tx: skip.skip(tx, "other", 2, "later"),
+    )
+    return [row(two[0], feature)["priority"] for feature in (1, 2)]
+
+
+def test_two_skips_never_end_at_the_same_place(two: tuple[Database, Database]) -> None:
+    """A skip puts its feature behind all others, those that are skipped at the same moment included."""
+    fill(two[0], 3)
+    assert skip_both(two) == [4, 5]
+
+
+def test_without_the_door_they_would_share_a_place(two: tuple[Database, Database]) -> None:
+    """The test above sees the fault that the door prevents."""
+    fill(two[0], 3)
+    with without_door():
+        assert skip_both(two) == [4, 4]
+
+
+def holder(name: str, *, named: bool = True) -> Holder:
+    """Somebody who claims."""
+    return Holder(name, named=named, session=f"session of {name}", lease=120)
+
+
+def claimed(database: Database, who: Holder, feature: int) -> str:
+    """The token of a claim."""
+    return str(database.write_now(lambda tx: claim.mark_in_progress(tx, who, feature)).token)
+
+
+def test_two_passes_that_share_dependents_free_each_of_them_once(two: tuple[Database, Database]) -> None:
+    """The last of the dependencies to pass says that the dependents are free, and the counters are right."""
+    fill(two[0], 4, needs=[(), (), (0, 1), (0, 1)])
+    tokens = [claimed(two[0], holder(f"agent {feature}"), feature) for feature in (1, 2)]
+    first, second = after_each_other(
+        two,
+        lambda tx: outcome.mark_passing(tx, "one", 1, tokens[0]),
+        lambda tx: outcome.mark_passing(tx, "other", 2, tokens[1]),
+    )
+    assert (first.unblocked, second.unblocked) == ([], [3, 4])
+    assert [row(two[0], feature)["unmet_dependencies"] for feature in (3, 4)] == [0, 0]
+
+
+def edge_while_passing(two: tuple[Database, Database]) -> int:
+    """Let 2 wait for 1, which passes at the same time; how many unmet dependencies 2 then has."""
+    token = claimed(two[0], holder("ada"), 1)
+    after_each_other(
+        two,
+        lambda tx: outcome.mark_passing(tx, "one", 1, token),
+        lambda tx: depend.add_dependency(tx, "other", 2, 1),
+    )
+    return int(row(two[0], 2)["unmet_dependencies"])
+
+
+def test_an_edge_to_what_passes_meanwhile_holds_nothing_back(two: tuple[Database, Database]) -> None:
+    """The status that an edge counts by is read after the pass has committed."""
+    fill(two[0], 2)
+    assert edge_while_passing(two) == 0
+
+
+def test_without_the_door_it_would_for_ever(two: tuple[Database, Database]) -> None:
+    """The test above sees the fault that the door prevents."""
+    fill(two[0], 2)
+    with without_door():
+        assert edge_while_passing(two) == 1
+
+
+@pytest.mark.parametrize("stronger", [False, True], ids=["no key update", "update"])
+def test_a_move_under_way_does_not_hold_up_the_claims_of_others(
+    two: tuple[Database, Database], monkeypatch: pytest.MonkeyPatch, *, stronger: bool
+) -> None:
+    """The project's lock leaves the foreign key of an event alone; plain FOR UPDATE would not."""
+    fill(two[0], 3)
+    two[1].write_now(lambda _: None)
+    if stronger:
+        engine = two[0]._connections.engine
+        assert isinstance(engine, Postgres)
+        monkeypatch.setattr(engine, "_locked", engine._locked.replace("FOR NO KEY UPDATE", "FOR UPDATE"))
+    move = Held(two[0], lambda tx: skip.skip(tx, "one", 1, "later"))
+    assert move.has_run(5)
+    who = holder("nameless", named=False)
+    claims: list[Any] = []
+    other = threading.Thread(
+        target=lambda: claims.append(
+            two[1].write_now(lambda tx: claim.claim(tx, who), alone=lambda tx: claim_alone(tx, who))
+        )
+    )
+    other.start()
+    other.join(1)
+    assert bool(claims) is not stronger
+    move.finish()
+    other.join()
+    assert claims[0].feature.id == 2
+
+
+def test_a_claim_by_id_and_a_claim_of_the_next_never_get_the_same(two: tuple[Database, Database]) -> None:
+    """Whichever comes second is refused, or takes another; the one by id waits for the other's end."""
+    fill(two[0], 2)
+    first, second = after_each_other(
+        two,
+        lambda tx: claim.take(tx, holder("by id"), 1),
+        lambda tx: claim_alone(tx, holder("of the next", named=False)),
+    )
+    assert first["id"] == 1
+    assert second is not None
+    assert second.feature.id == 2
+
+
+def test_a_claim_by_id_of_what_is_just_being_claimed_is_refused(two: tuple[Database, Database]) -> None:
+    """A claim by id never skips a locked row: it waits, and then says who was first."""
+    fill(two[0], 1)
+    with without_door():
+        first, second = after_each_other(
+            two,
+            lambda tx: claim.claim(tx, holder("of the next")),
+            lambda tx: claim.mark_in_progress(tx, holder("by id"), 1),
+        )
+    assert isinstance(first, Claimed)
+    assert isinstance(second, AlreadyClaimed)
+
+
+def test_what_is_just_being_claimed_is_never_called_complete(two: tuple[Database, Database]) -> None:
+    """A claim that finds every ready row locked looks again, and in the end says what is true."""
+    fill(two[0], 1)
+    under_way = Held(two[0], lambda tx: claim.claim(tx, holder("of the next")))
+    assert under_way.has_run(5)
+    with without_door():
+        idle = two[1].write_now(lambda tx: claim.claim(tx, holder("late")))
+    assert isinstance(idle, Idle)
+    assert idle.state != "complete"
+    assert idle.counts.pending == 1
+    under_way.finish()
+
+
+def test_the_reaper_leaves_alone_what_is_being_renewed(two: tuple[Database, Database]) -> None:
+    """A lease that ran out and is renewed at this moment is neither reaped nor waited for."""
+    fill(two[0], 2)
+    tokens = [claimed(two[0], Holder("ada", named=False, session="s", lease=0.01), one) for one in (1, 2)]
+    renewal = Held(two[0], lambda tx: leases.renew(tx, [tokens[0]]))
+    assert renewal.has_run(5)
+    with without_door():
+        reaper = Held(two[1], leases.reap)
+        assert reaper.has_run(2), "it waits for the renewal"
+        assert reaper.finish() == [2]
+    assert renewal.finish() == {tokens[0]}
+    assert row(two[0], 1)["claim_token"] == tokens[0]
+    assert [event["kind"] for event in journal(two[0], 2)] == ["create", "claim", "expire"]
+
+
+def test_two_renewals_of_the_same_claims_never_deadlock(two: tuple[Database, Database]) -> None:
+    """Rows are locked in the order of their ids, whatever the order of the tokens."""
+    fill(two[0], 40)
+    tokens = [claimed(two[0], holder(f"agent {one}"), one) for one in range(1, 41)]
+    deadlocks = []
+
+    def renew(database: Database, mine: list[str]) -> None:
+        for _ in range(60):
+            try:
+                assert database.write_now(lambda tx: leases.renew(tx, mine)) == set(mine)
+            except Refusal as refusal:
+                deadlocks.append(refusal)
+
+    with without_door():
+        threads = [
+            threading.Thread(target=renew, args=args)
+            for args in ((two[0], tokens), (two[1], list(reversed(tokens))))
+        ]
+        for one in threads:
+            one.start()
+        for one in threads:
+            one.join()
+    assert not deadlocks

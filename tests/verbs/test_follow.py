@@ -1,0 +1,111 @@
+"""Followers read every event once."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from dibs.database import Database, open_database
+from dibs.database.transaction import Transaction
+from dibs.settings import Settings
+from dibs.verbs.follow import BEGINNING, Followed, follow, newest
+from dibs.verbs.note import add_note
+from dibs_schema.refusals import InvalidInput
+from verbs.stage import add
+
+
+def read(database: Database, cursor: str, limit: int = 100) -> Followed:
+    """What follows after a cursor."""
+    return database.read_now(lambda tx: follow(tx, cursor, limit))
+
+
+def test_pages_of_any_size_tell_every_event_in_one_order(database: Database) -> None:
+    """However a follower pages, it reads the same events in the same order, each once."""
+    add(database, 7)
+    whole = read(database, BEGINNING)
+    assert [event.feature for event in whole.events] == [1, 2, 3, 4, 5, 6, 7]
+    cursor, paged = BEGINNING, []
+    while (page := read(database, cursor, 2)).events:
+        assert len(page.events) <= 2
+        cursor, paged = page.cursor, paged + page.events
+    assert paged == whole.events
+    assert cursor == whole.cursor == database.read_now(newest)
+    assert read(database, cursor) == Followed([], cursor)
+
+
+def test_a_follower_that_begins_now_is_told_what_comes(database: Database) -> None:
+    """After the newest cursor only later events are told."""
+    (feature,) = add(database)
+    now = database.read_now(newest)
+    database.write_now(lambda tx: add_note(tx, "ada", feature, "seen"))
+    assert [event.kind for event in read(database, now).events] == ["note"]
+
+
+def test_projects_are_followed_apart(database: Database, shared_db: str) -> None:
+    """The journal of a project holds nothing of another one's."""
+    add(database)
+    beside = open_database(Settings(db=shared_db, project=f"beside {id(database)}"))
+    try:
+        add(beside, 3)
+        assert len(read(beside, BEGINNING).events) == 3
+        assert len(read(database, BEGINNING).events) == 1
+    finally:
+        beside.close(patience=5)
+
+
+@pytest.mark.parametrize(
+    "cursor", ["", "1", "1-", "-1-1", "a-b", "1-1 ", "9" * 20 + "-1", "0-0; DROP TABLE events"]
+)
+def test_what_is_no_cursor_is_refused(database: Database, cursor: str) -> None:
+    """A cursor that was not given by an answer is refused by name."""
+    with pytest.raises(InvalidInput, match="cursor"):
+        read(database, cursor)
+
+
+def test_a_cursor_beyond_everything_is_at_the_end(database: Database) -> None:
+    """Numbers as large as a cursor can hold are no error."""
+    add(database)
+    assert read(database, f"{'9' * 19}-{'9' * 19}").events == []
+
+
+def test_a_transaction_that_commits_late_is_not_missed(database: Database, shared_db: str) -> None:
+    """What a transaction wrote that was open between two others is told, though the later one committed first."""
+    features = add(database, 3)
+    project = database.read_now(lambda tx: tx.project.name)
+    cursor = database.read_now(newest)
+    others = [open_database(Settings(db=shared_db, project=project)) for _ in range(2)]
+    written, finish = threading.Event(), threading.Event()
+
+    def slowly(tx: Transaction) -> None:
+        add_note(tx, "slow", features[1], "written second, committed last")
+        written.set()
+        finish.wait(10)
+
+    try:
+        database.write_now(lambda tx: add_note(tx, "first", features[0], "first"))
+        late = threading.Thread(target=lambda: write_without_door(others[0], slowly))
+        late.start()
+        assert written.wait(10)
+        last = threading.Thread(
+            target=lambda: write_without_door(others[1], lambda tx: add_note(tx, "last", features[2], "last"))
+        )
+        last.start()
+        last.join(0.5)  # on an engine with one writer it waits for the other
+        told, seen = [], read(database, cursor)
+        told += seen.events
+        finish.set()
+        late.join()
+        last.join()
+        told += read(database, seen.cursor).events
+        assert sorted(event.agent for event in told) == ["first", "last", "slow"]
+    finally:
+        for one in others:
+            one.close(patience=5)
+
+
+def write_without_door(database: Database, verb: Callable[[Transaction], object]) -> None:
+    """A write beside others, where the engine lets it."""
+    asyncio.run(database.write(verb, door=False))
