@@ -13,6 +13,7 @@ from dibs.database.transaction import Transaction
 from dibs.settings import Settings
 from dibs.verbs.follow import BEGINNING, Followed, follow, newest
 from dibs.verbs.note import add_note
+from dibs_schema.answers import FollowedEvent
 from dibs_schema.refusals import InvalidInput
 from verbs.stage import add
 
@@ -27,7 +28,7 @@ def test_pages_of_any_size_tell_every_event_in_one_order(database: Database) -> 
     add(database, 7)
     whole = read(database, BEGINNING)
     assert [event.feature for event in whole.events] == [1, 2, 3, 4, 5, 6, 7]
-    cursor, paged = BEGINNING, []
+    cursor, paged = BEGINNING, list[FollowedEvent]()
     while (page := read(database, cursor, 2)).events:
         assert len(page.events) <= 2
         cursor, paged = page.cursor, paged + page.events

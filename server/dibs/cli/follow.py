@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -25,27 +27,26 @@ POLL, LOOK_ANYWAY = 0.1, 1.0
 def follow(*, cursor: str | None, until_complete: bool, as_json: bool, **flags: Any) -> None:
     """Print what happens as it happens, until Ctrl-C; --json prints one event a line, with its cursor."""
     with backlog(flags) as database:
-        try:
-            anyio.run(_follow, database, cursor, until_complete, as_json)
-        except KeyboardInterrupt:
-            pass
+        watching = partial(_follow, database, cursor, until_complete=until_complete, as_json=as_json)
+        with suppress(KeyboardInterrupt):
+            anyio.run(watching)
 
 
-async def _follow(database: Database, cursor: str | None, until_complete: bool, as_json: bool) -> None:
+async def _follow(database: Database, cursor: str | None, *, until_complete: bool, as_json: bool) -> None:
     from dibs.verbs.follow import follow as after
     from dibs.verbs.follow import newest
     from dibs.verbs.idle import why_idle
 
-    cursor = cursor or await database.read(newest)
+    place = cursor or await database.read(newest)
     seen, looked = -1, 0.0
     while True:
         version = await database.version()
         if version != seen or time.monotonic() - looked > LOOK_ANYWAY:
             seen, looked = version, time.monotonic()
-            found = await database.read(lambda tx: after(tx, cursor))
-            cursor = found.cursor
+            found = await database.read(partial(after, cursor=place))
+            place = found.cursor
             for event in found.events:
-                _print(event, cursor, as_json=as_json)
+                _print(event, place, as_json=as_json)
             if found.events:
                 continue  # there may be more
             if until_complete and (await database.read(why_idle)).state == "complete":

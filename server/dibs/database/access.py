@@ -63,7 +63,8 @@ class Database:
         """Run `verb` in one write transaction and return its result once it is committed.
 
         `patience` is in seconds. Without `door` others may write to the project meanwhile, where the engine
-        lets them. `first` is run just before, in a transaction of its own and without the door, unless this process is not `on_time`.
+        lets them. `first` is run just before, without the door and in a transaction of its own, unless this
+        process is not `on_time`.
         `alone` is tried before the verb where single statements can commit by themselves; where it returns
         None, the verb is run. `committed` is told the result in the worker, before the next job. `undo` makes
         the transaction that takes back a result whose caller was cancelled while it was being committed.

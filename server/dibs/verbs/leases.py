@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Integer, bindparam, case, func, literal_column, or_, select, update
+from sqlalchemy import BindParameter, Integer, bindparam, case, func, literal_column, or_, select, update
 
 from dibs.database.prepared import hot
 from dibs.database.transaction import Transaction
@@ -33,7 +33,7 @@ _EXTENDED: dict[Any, Any] = {
     F.lease_expires_at: bindparam("now") + F.lease_seconds,
 }
 
-_TOKENS = bindparam("tokens", expanding=True)
+_TOKENS: BindParameter[Sequence[str]] = bindparam("tokens", expanding=True)
 # Locked in the order of their ids, so that two that renew and expire never wait for each other in a circle.
 _of_tokens = (
     select(F.id)
