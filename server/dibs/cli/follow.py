@@ -37,7 +37,7 @@ async def _follow(database: Database, cursor: str | None, *, until_complete: boo
     from dibs.verbs.follow import newest
     from dibs.verbs.idle import why_idle
 
-    place = cursor or await database.read(newest)
+    place = cursor if cursor is not None else await database.read(newest)
     seen, looked = -1, 0.0
     while True:
         version = await database.version()

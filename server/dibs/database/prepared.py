@@ -51,11 +51,16 @@ class Prepared:
         self._readers: list[tuple[str, Processor]] | None = None if columns else []
         self._dialect = dialect
 
-    def run(self, connection: Connection, given: dict[str, Any]) -> tuple[list[dict[str, Any]], int]:
-        """Execute, and return all rows and how many were changed."""
+    def values(self, given: dict[str, Any]) -> dict[str, Any]:
+        """The parameters as the driver takes them."""
         values = self._constants | given
         for name, write in self._writers.items():
             values[name] = write(values[name])
+        return values
+
+    def run(self, connection: Connection, given: dict[str, Any]) -> tuple[list[dict[str, Any]], int]:
+        """Execute, and return all rows and how many were changed."""
+        values = self.values(given)
         driver = connection.connection.dbapi_connection
         assert driver is not None, "a transaction holds its connection"
         cursor = driver.cursor()

@@ -28,7 +28,7 @@ class Transaction:
     A verb sets `wakes` where who waits for work should look again.
     """
 
-    __slots__ = ("_given", "clock", "connection", "now", "project", "reading", "wakes")
+    __slots__ = ("clock", "connection", "given", "now", "project", "reading", "wakes")
 
     def __init__(self, connection: Connection, project: Project, clock: str, start: Start) -> None:
         self.connection = connection
@@ -37,7 +37,7 @@ class Transaction:
         self.reading = start.reading
         self.now = start.now
         self.wakes = False
-        self._given = {
+        self.given = {
             "project": project.id,
             "now": self.now,
             "clock": self.clock,
@@ -48,9 +48,9 @@ class Transaction:
     def all(self, statement: Executable, **parameters: Any) -> Sequence[Row]:
         """Every row, fetched to the end."""
         if is_hot(statement):
-            return prepared(statement, self.connection.dialect).run(
-                self.connection, self._given | parameters
-            )[0]
+            return prepared(statement, self.connection.dialect).run(self.connection, self.given | parameters)[
+                0
+            ]
         return self._execute(statement, parameters).mappings().all()
 
     def first(self, statement: Executable, **parameters: Any) -> Row | None:
@@ -66,9 +66,9 @@ class Transaction:
     def run(self, statement: Executable, **parameters: Any) -> int:
         """How many rows the statement changed."""
         if is_hot(statement):
-            return prepared(statement, self.connection.dialect).run(
-                self.connection, self._given | parameters
-            )[1]
+            return prepared(statement, self.connection.dialect).run(self.connection, self.given | parameters)[
+                1
+            ]
         return self._execute(statement, parameters).rowcount
 
     def insert(self, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -77,7 +77,7 @@ class Transaction:
             self.connection.execute(statement, rows)
 
     def _execute(self, statement: Executable, parameters: dict[str, Any]) -> CursorResult[Any]:
-        given = {name: self._given[name] for name in _given_to(statement)}
+        given = {name: self.given[name] for name in _given_to(statement)}
         return self.connection.execute(statement, given | parameters)
 
 

@@ -35,7 +35,8 @@ _as_known = (
 
 
 @cache
-def _claim(claim_order: str, *, by_category: bool) -> Select[Any]:
+def one_statement(claim_order: str, *, by_category: bool) -> Select[Any]:
+    """The guarded UPDATE, its event, and what guards them against a project that has changed."""
     move = next_claim(claim_order, by_category=by_category).where(_as_known)
     return hot(recorded(move, Kind.CLAIM, Status.PENDING, Status.IN_PROGRESS))
 
@@ -50,7 +51,7 @@ def claim_alone(tx: Transaction, holder: Holder, category: str | None = None) ->
         return None
     category_: dict[str, Any] = {} if category is None else {"category_": category}
     row = tx.first(
-        _claim(tx.project.claim_order, by_category=category is not None),
+        one_statement(tx.project.claim_order, by_category=category is not None),
         by=holder.name,
         generation=tx.project.generation,
         order=tx.project.claim_order,
