@@ -14,13 +14,18 @@ from bench.figures import Figure, Promise, table
 
 SIZE = 2_000
 SECTIONS = ("start", "calls", "verbs", "growth", "waits")
+EXTRA = ("postgres",)
+"""Measured only where it is asked for: it needs the packages of the extra `test`, and PYTHONPATH=tests."""
 
 
 def main() -> int:
     """Run the sections that were asked for; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
-        "sections", nargs="*", default=SECTIONS, help=f"of {', '.join(SECTIONS)} (default: all)"
+        "sections",
+        nargs="*",
+        default=SECTIONS,
+        help=f"of {', '.join(SECTIONS)} (default: all of these), {EXTRA[0]}",
     )
     parser.add_argument(
         "--quick", action="store_true", help="fewer runs: about a fifth of the time, more noise"
@@ -32,7 +37,7 @@ def main() -> int:
         "--folder", type=Path, help="where to put the databases (default: the temporary folder)"
     )
     options = parser.parse_args()
-    if unknown := set(options.sections) - set(SECTIONS):
+    if unknown := set(options.sections) - {*SECTIONS, *EXTRA}:
         parser.error(f"no such section: {', '.join(sorted(unknown))}")
     with tempfile.TemporaryDirectory(prefix="dibs-bench-", dir=options.folder) as folder:
         figures = list(_measured(options.sections, Path(folder), quick=options.quick))
@@ -74,6 +79,11 @@ def _measured(sections: list[str], folder: Path, *, quick: bool) -> Iterator[Fig
 
         print("waiting for locks, leases, commits and exits ...", file=sys.stderr)
         yield from waits.measure(folder, waits.QUICK if quick else waits.FULL)
+    if "postgres" in sections:
+        from bench import server
+
+        print("claiming on PostgreSQL ...", file=sys.stderr)
+        yield from server.measure(folder, rounds=3 if quick else 9, claims=320 if quick else 960)
 
 
 def _backlog(path: Path) -> Path:

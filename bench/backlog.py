@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from dibs.database import Database, open_database
 from dibs.settings import Settings
@@ -11,18 +13,21 @@ from dibs_schema.inputs import NewFeature
 
 BATCH = 500
 
-
-def opened(path: Path, synchronous: str = "FULL") -> Database:
-    """The backlog in `path`, opened in this process; to be closed by the caller."""
-    return open_database(Settings.read({"db": str(path), "synchronous": synchronous}, environ={}))
+Db = TypeVar("Db", Path, str)
 
 
-def make(path: Path, size: int) -> Path:
+def opened(db: Path | str, synchronous: str = "FULL", project: str | None = None) -> Database:
+    """The backlog in `db`, a path or a URL, opened in this process; to be closed by the caller."""
+    flags = {"db": str(db), "synchronous": synchronous, "project": project}
+    return open_database(Settings.read(flags, environ={}))
+
+
+def make(path: Db, size: int, project: str | None = None) -> Db:
     """A backlog of so many ready features, with texts as long as planners write them."""
-    database = opened(path)
+    database = opened(path, project=project)
     for start in range(0, size, BATCH):
         batch = [_feature(number) for number in range(start, min(start + BATCH, size))]
-        database.write_now(lambda tx, batch=batch: create_bulk(tx, "planner", batch))  # type: ignore[misc]
+        database.write_now(partial(create_bulk, by="planner", batch=batch))
     database.close(5)
     return path
 

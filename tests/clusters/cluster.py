@@ -144,7 +144,7 @@ class Cluster:
         hand_over(copy.place)
         source = f"host={self.sockets} port={self.port} user=postgres application_name={copy.place.name}"
         slot = ["--create-slot", f"--slot={copy.place.name}"]  # or the log that it needs may be recycled
-        run("pg_basebackup", "-d", source, "-D", f"{copy.data}", "-R", "-X", "stream", "-c", "fast", *slot)
+        run("pg_basebackup", "-d", source, "-D", f"{copy.data}", "-R", "--no-sync", "-c", "fast", *slot)
         with (copy.data / "postgresql.auto.conf").open("a") as settings:
             settings.write("synchronous_standby_names = ''\n")  # or, promoted, it waits for its own followers
         copy.start()

@@ -15,8 +15,7 @@ from dibs.database import Database, open_database
 from dibs.database.prepared import prepared
 from dibs.database.transaction import Transaction
 from dibs.settings import Settings
-from dibs.verbs.claim import given_to_claim
-from dibs.verbs.claim_alone import one_statement
+from dibs.verbs.claim_alone import given_to_one_statement, one_statement
 from dibs.verbs.holder import Holder
 
 FEATURES, BLOCKED = 300_000, 10_000
@@ -58,8 +57,7 @@ def explained(database: Database, order: str, category: str | None) -> dict[str,
     def explain(tx: Transaction) -> dict[str, Any]:
         statement = prepared(one_statement(order, by_category=category is not None), tx.connection.dialect)
         who = Holder("client-0", named=False, session="here", lease=120)
-        given = {"by": who.name, "generation": tx.project.generation, "order": order, "category_": category}
-        values = statement.values(tx.given | given | given_to_claim(tx, who))
+        values = statement.values(tx.given | given_to_one_statement(tx, who, category))
         driver: Any = tx.connection.connection.dbapi_connection
         with ClientCursor(driver) as cursor:
             cursor.execute("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + statement.text, values)

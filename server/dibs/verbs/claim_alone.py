@@ -9,7 +9,7 @@ from sqlalchemy import Select, bindparam, select
 
 from dibs.database.prepared import hot
 from dibs.database.projects import schema_versions
-from dibs.database.transaction import Transaction
+from dibs.database.transaction import Row, Transaction
 from dibs.verbs.claim import claimed, given_to_claim, next_claim
 from dibs.verbs.guards import literal_text
 from dibs.verbs.holder import Holder
@@ -44,18 +44,25 @@ def one_statement(claim_order: str, *, by_category: bool) -> Select[Any]:
 def claim_alone(tx: Transaction, holder: Holder, category: str | None = None) -> Claimed | None:
     """Claim the next ready feature (of `category`) for a connection that gave no name.
 
-    None where nothing was claimed for whatever reason: `claim` then does it, or says why not. A name may
-    hold so many claims in all its connections, and counting those takes a lock first; also left to `claim`.
+    None where nothing was claimed for whatever reason: `claim` then does it, or says why not.
+    """
+    row = take_alone(tx, holder, category)
+    return None if row is None else claimed(tx, holder, row)
+
+
+def take_alone(tx: Transaction, holder: Holder, category: str | None = None) -> Row | None:
+    """The claimed row, or None.
+
+    A name may hold so many claims in all its connections, and counting those needs the door: left to `take`.
     """
     if holder.named:
         return None
-    category_: dict[str, Any] = {} if category is None else {"category_": category}
-    row = tx.first(
-        one_statement(tx.project.claim_order, by_category=category is not None),
-        by=holder.name,
-        generation=tx.project.generation,
-        order=tx.project.claim_order,
-        **category_,
-        **given_to_claim(tx, holder),
-    )
-    return None if row is None else claimed(tx, holder, row)
+    statement = one_statement(tx.project.claim_order, by_category=category is not None)
+    return tx.first(statement, **given_to_one_statement(tx, holder, category))
+
+
+def given_to_one_statement(tx: Transaction, holder: Holder, category: str | None = None) -> dict[str, Any]:
+    """What the statement asks for: what a claim does, and the project as the process knows it."""
+    known = {"generation": tx.project.generation, "order": tx.project.claim_order}
+    wanted = {} if category is None else {"category_": category}
+    return {"by": holder.name, **known, **wanted, **given_to_claim(tx, holder)}

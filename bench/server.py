@@ -1,0 +1,109 @@
+"""Claims of many processes on one PostgreSQL: the verb, against a bare psycopg loop with the same statement."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from bench import backlog
+from bench.figures import Figure
+from clusters.cluster import Cluster
+from dibs.database import Database
+from dibs.database.prepared import prepared
+from dibs.verbs.claim import claim, take
+from dibs.verbs.claim_alone import claim_alone, given_to_one_statement, one_statement, take_alone
+from dibs.verbs.holder import Holder, new_session, new_token
+
+BOUND = 0.6
+PROCESSES = (8, 32)
+WARM_UP = 5
+"""Claims of each process before the clock runs: statements are prepared after five."""
+
+Claim = Callable[[int], object]
+"""One claim, by its number; what it returns is true where a feature was claimed."""
+
+
+def measure(folder: Path, rounds: int, claims: int) -> Iterator[Figure]:
+    """Claims per second of 8 and of 32 processes, in alternating rounds of so many claims in all.
+
+    The server is the wheel's, with fsync on; each round drains a project of its own.
+    """
+    with Cluster(folder / "cluster", max_connections=200, shared_buffers="128MB") as cluster:
+        for processes in PROCESSES:
+            each = max(10, claims // processes)
+            rates: dict[str, list[float]] = {"bare": [], "take": [], "claim": []}
+            for _ in range(rounds):
+                for kind, found in rates.items():
+                    found.append(_drain(cluster.url(), kind, processes, each))
+            yield Figure(f"claims, {processes} processes", rates["take"], rates["bare"], "/s", BOUND)
+            yield Figure(f"claims with hand-over, {processes} processes", rates["claim"], rates["bare"], "/s")
+
+
+def _drain(url: str, kind: str, processes: int, each: int) -> float:
+    """Claims per second of so many processes that claim so many features each, all at once."""
+    project = new_session()
+    backlog.make(url, processes * (each + WARM_UP), project)
+    spawn = multiprocessing.get_context("spawn")
+    begin, times = spawn.Barrier(processes), spawn.SimpleQueue()
+    workers = [
+        spawn.Process(target=_work, args=(url, project, kind, each, begin, times)) for _ in range(processes)
+    ]
+    for worker in workers:
+        worker.start()
+    spans = [times.get() for _ in workers]
+    for worker in workers:
+        worker.join()
+    span: float = max(end for _, end in spans) - min(start for start, _ in spans)
+    return processes * each / span
+
+
+def _work(url: str, project: str, kind: str, each: int, begin: Any, times: Any) -> None:
+    database = backlog.opened(url, project=project)
+    database.write_now(lambda _: None)
+    one = bare(database, url) if kind == "bare" else verb(database, kind)
+    for number in range(WARM_UP):
+        one(number)
+    begin.wait()
+    start = time.monotonic()
+    for number in range(each):
+        assert one(number), "there are as many features as claims"
+    times.put((start, time.monotonic()))
+    database.close(5)
+
+
+def verb(database: Database, kind: str) -> Claim:
+    """A claim as the tools make it; each from a connection of its own, since one may hold but a few."""
+    alone, ordinary = (take_alone, take) if kind == "take" else (claim_alone, claim)
+
+    def make(_: int) -> object:
+        who = Holder("client-bench", named=False, session=new_session(), lease=120)
+        return database.write_now(lambda tx: ordinary(tx, who), alone=lambda tx: alone(tx, who))
+
+    return make
+
+
+def bare(database: Database, url: str) -> Claim:
+    """The same statement by hand, in autocommit."""
+    who = Holder("client-bench", named=False, session="", lease=120)
+    text, given = database.read_now(
+        lambda tx: (
+            (statement := prepared(one_statement("priority", by_category=False), tx.connection.dialect)).text,
+            statement.values(tx.given | given_to_one_statement(tx, who)),
+        )
+    )
+    connection = psycopg.connect(url, autocommit=True)
+    numbers = count()
+
+    def make(_: int) -> object:
+        fresh = {"fresh": new_token(), "session": f"{id(connection)}-{next(numbers)}"}
+        now = time.time()
+        fresh |= {"counted_session": fresh["session"]}
+        return connection.execute(text, given | fresh | {"now": now, "reading": now}).fetchall()
+
+    return make
