@@ -1,0 +1,54 @@
+"""Many servers drain one backlog on the engine for several machines."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from dibs.database import Database
+from races.backlog import LONG, assert_sound, fill, journal
+from races.wire import Start, Wire
+
+PROCESSES = 32
+FEATURES = 2_000 if LONG else 320
+
+
+@pytest.fixture(scope="session")
+def engine() -> str:
+    """The engine on which so many processes write beside each other."""
+    return "postgresql"
+
+
+@pytest.mark.timeout(400)
+def test_thirty_two_processes_claim_each_feature_once(database: Database, start: Start) -> None:
+    """Nothing is claimed twice, and no lock, deadlock or serialization of the server's reaches a client.
+
+    2,000 features with DIBS_TEST_LONG=1, else 320; a third of them wait for others.
+    """
+    fill(database, FEATURES, [[n - 1] if n % 3 == 2 else [] for n in range(FEATURES)])
+
+    def work(server: Wire) -> tuple[float, float]:
+        began = time.monotonic()
+        while (answer := server.call("feature_claim_and_get", wait_seconds=20))["state"] != "complete":
+            if answer["state"] == "claimed":
+                done = {"feature_id": answer["feature"]["id"], "claim_token": answer["claim"]["token"]}
+                assert server.call("feature_mark_passing", **done)["status"] == "passing"
+        return began, time.monotonic()
+
+    servers = [start() for _ in range(PROCESSES)]
+    for server in servers:  # all at once on a few cores: the last one is a while in coming
+        server.answer(server.send("feature_get_stats"), within=240)
+    with ThreadPoolExecutor(PROCESSES) as pool:
+        spans = list(pool.map(work, servers))  # a refusal of any kind would be raised here
+    print(f"{FEATURES} features in {max(end for _, end in spans) - min(begin for begin, _ in spans):.1f} s")
+    events = journal(database)
+    assert Counter(event["feature_id"] for event in events if event["kind"] == "claim") == Counter(
+        range(1, FEATURES + 1)
+    )
+    assert {event["kind"] for event in events} == {"create", "claim", "pass"}
+    workers = {event["agent"] for event in events if event["kind"] == "claim"}
+    assert len(workers) > PROCESSES / 2, "most of them had a part in it"
+    assert_sound(database)
