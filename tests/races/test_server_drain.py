@@ -14,6 +14,7 @@ from races.wire import Start, Wire
 
 PROCESSES = 32
 FEATURES = 2_000 if LONG else 320
+BATCH = 999
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +29,9 @@ def test_thirty_two_processes_claim_each_feature_once(database: Database, start:
 
     2,000 features with DIBS_TEST_LONG=1, else 320; a third of them wait for others.
     """
-    fill(database, FEATURES, [[n - 1] if n % 3 == 2 else [] for n in range(FEATURES)])
+    for first in range(0, FEATURES, BATCH):
+        count = min(BATCH, FEATURES - first)
+        fill(database, count, [[n - 1] if n % 3 == 2 else [] for n in range(count)])
 
     def work(server: Wire) -> tuple[float, float]:
         began = time.monotonic()
