@@ -10,7 +10,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 from dibs_schema.inputs import StatusName
 
 
-def _iso(seconds: float) -> str:
+def iso(seconds: float) -> str:
+    """A wall-clock time as ISO 8601 in UTC, to the second."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -18,7 +19,7 @@ def _seconds(value: Any) -> Any:
     return datetime.fromisoformat(value).timestamp() if isinstance(value, str) else value
 
 
-Time = Annotated[float, BeforeValidator(_seconds), PlainSerializer(_iso, return_type=str)]
+Time = Annotated[float, BeforeValidator(_seconds), PlainSerializer(iso, return_type=str)]
 """Seconds of the wall clock since 1970; sent as ISO 8601 in UTC."""
 
 

@@ -11,7 +11,7 @@ from dibs.verbs.fitting import shrunk
 from dibs.verbs.guards import F, held, in_project, is_, literal, resting, this
 from dibs.verbs.journal import record
 from dibs.verbs.outcome import ending
-from dibs.verbs.refuse import find, holder_of, refuse_move
+from dibs.verbs.refuse import find, holder_of, refuse_move, repeated
 from dibs_schema.answers import Acknowledgement, OpenQuestion
 from dibs_schema.inputs import HumanField, checked_answers
 from dibs_schema.refusals import InvalidInput, NotWaitingForHuman
@@ -99,7 +99,7 @@ def request_human_input(
     """
     by = holder_of(tx, feature, token) or by
     if token is None or not tx.run(_ask, feature=feature, token=token, request=request):
-        refuse_move(tx, feature, token, Kind.ASK)
+        repeated(tx, feature, token, Kind.ASK)
     else:
         record(tx, by, Kind.ASK, feature, Status.IN_PROGRESS, Status.NEEDS_HUMAN, prompt=request["prompt"])
     return Acknowledgement(
@@ -113,7 +113,7 @@ def check_claim(tx: Transaction, feature: int, token: str | None) -> None:
     """Raise what a move of this claim would be refused with. A read: it permits nothing."""
     row = find(tx, feature)
     if token is None or row["claim_token"] != token:
-        refuse_move(tx, feature, token, Kind.ASK)
+        repeated(tx, feature, token, Kind.ASK)
 
 
 def answer_claimed(
@@ -126,7 +126,7 @@ def answer_claimed(
     fitting = fit(request, answers)
     reply = {"answers": fitting, "by": by, "prompt": request["prompt"]}
     if not tx.run(_answer_claimed, feature=feature, token=token, request=request, reply=reply):
-        refuse_move(tx, feature, token, Kind.ANSWER)
+        refuse_move(tx, feature, token)
     record(tx, by, Kind.ANSWER, feature, Status.IN_PROGRESS, Status.IN_PROGRESS, answers=fitting)
     return Acknowledgement(id=feature, status=Status.IN_PROGRESS.value, answer=shrunk(fitting, ACKNOWLEDGED))
 

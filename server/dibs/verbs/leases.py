@@ -69,6 +69,7 @@ _release_session = (
             **NOTHING,
         }
     )
+    .returning(F.id, F.status)
 )
 
 _of_session = select(F.id, F.claimed_by, F.attempts).where(
@@ -125,8 +126,7 @@ def heartbeat(tx: Transaction, feature: int, token: str | None, note: str | None
     """
     row = tx.first(_heartbeat, feature=feature, token=token) if token is not None else None
     if row is None:
-        refuse_move(tx, feature, token, Kind.HEARTBEAT)
-        raise AssertionError("a heartbeat ends no claim")
+        refuse_move(tx, feature, token)
     if note is not None:
         record(
             tx, row["claimed_by"], Kind.HEARTBEAT, feature, Status.IN_PROGRESS, Status.IN_PROGRESS, note=note
@@ -149,8 +149,8 @@ def release_session(tx: Transaction, session: str) -> list[int]:
     mine = tx.all(_of_session, session=session)
     if not mine:
         return []
-    tx.run(_release_session, session=session, max_attempts=tx.project.max_attempts)
-    statuses = _statuses(tx, [row["id"] for row in mine])
+    released = tx.all(_release_session, session=session, max_attempts=tx.project.max_attempts)
+    statuses = {row["id"]: row["status"] for row in released}
     for row in mine:
         record(
             tx,
@@ -202,10 +202,3 @@ def reap(tx: Transaction) -> list[int]:
         ],
     )
     return [row["id"] for row in reaped]
-
-
-_status_of = select(F.id, F.status).where(in_project(), F.id.in_(bindparam("ids", expanding=True)))
-
-
-def _statuses(tx: Transaction, ids: list[int]) -> dict[int, str]:
-    return {row["id"]: row["status"] for row in tx.all(_status_of, ids=ids)}

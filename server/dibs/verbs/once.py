@@ -23,13 +23,12 @@ AnswerT = TypeVar("AnswerT", bound=Answer)
 OtherT = TypeVar("OtherT", bound=Answer)
 _R = requests.c
 
-_find = hot(
-    select(_R.fingerprint, _R.result).where(
-        _R.project_id == bindparam("project"),
-        _R.scope == bindparam("within"),
-        _R.request_id == bindparam("key"),
-    )
+_this = (
+    (_R.project_id == bindparam("project"))
+    & (_R.scope == bindparam("within"))
+    & (_R.request_id == bindparam("key"))
 )
+_find = hot(select(_R.fingerprint, _R.result).where(_this))
 _keep = hot(
     insert(requests).values(
         project_id=bindparam("project"),
@@ -40,9 +39,7 @@ _keep = hot(
         result=bindparam("answer", type_=_R.result.type),
     )
 )
-_forget_one = delete(requests).where(
-    _R.project_id == bindparam("project"), _R.scope == bindparam("within"), _R.request_id == bindparam("key")
-)
+_forget_one = delete(requests).where(_this)
 _forget = hot(
     delete(requests).where(_R.project_id == bindparam("project"), _R.created_at < bindparam("now") - KEPT)
 )

@@ -22,8 +22,8 @@ from dibs.verbs.guards import (
     this,
     unblocked,
 )
-from dibs.verbs.journal import last_detail, record
-from dibs.verbs.refuse import find, holder_of, refuse_move
+from dibs.verbs.journal import record
+from dibs.verbs.refuse import find, holder_of, refuse_move, repeated
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.inputs import EvidenceFields
 from dibs_schema.status import Kind, Status
@@ -144,11 +144,10 @@ def mark_passing(
         if tx.run(_verify, feature=feature, proof=proof):
             record(tx, by, Kind.VERIFY, feature, Status.PASSING, Status.PASSING, evidence=_gist(evidence))
             return Acknowledgement(id=feature, status=Status.PASSING.value, evidence=evidence is not None)
-        refuse_move(tx, feature, None, Kind.PASS)
+        refuse_move(tx, feature, None)
     row = tx.first(_pass, feature=feature, token=token, proof=proof)
     if row is None:
-        refuse_move(tx, feature, token, Kind.PASS)
-        return _passed(feature, last_detail(tx, feature, Kind.PASS))
+        return _passed(feature, repeated(tx, feature, token, Kind.PASS))
     tx.run(satisfied_dependents, feature=feature)
     freed = [one["id"] for one in tx.all(_unblocked, feature=feature)]
     tx.wakes = bool(freed) or not tx.value(_anything_claimed)  # work for others, or perhaps none for anybody
@@ -187,7 +186,7 @@ def mark_failing(
             tx.run(unsatisfied_dependents, feature=feature)
             record(tx, by, Kind.REGRESS, feature, Status.PASSING, Status.PENDING, reason=reason)
             return Acknowledgement(id=feature, status=Status.PENDING.value)
-        refuse_move(tx, feature, token, Kind.FAIL)
+        refuse_move(tx, feature, token)
     by = holder_of(tx, feature, token) or by
     failures = tx.value(_failures_so_far, feature=feature) or 0
     row = tx.first(
@@ -200,8 +199,7 @@ def mark_failing(
         max_attempts=tx.project.max_attempts,
     )
     if row is None:
-        refuse_move(tx, feature, token, Kind.FAIL)
-        return _failed(feature, last_detail(tx, feature, Kind.FAIL))
+        return _failed(feature, repeated(tx, feature, token, Kind.FAIL))
     detail = {
         "reason": reason,
         "status": row["status"],

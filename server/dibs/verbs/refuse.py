@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from math import ceil
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from sqlalchemy import bindparam, select
 
 from dibs.database.prepared import hot
 from dibs.database.transaction import Row, Transaction
 from dibs.verbs.guards import FARTHEST_BACK_OFF, F, among, this
+from dibs.verbs.journal import last_detail
+from dibs_schema.answers import iso
 from dibs_schema.refusals import (
     AlreadyClaimed,
     AlreadyPassing,
@@ -75,11 +76,6 @@ def holder_of(tx: Transaction, feature: int, token: str | None) -> str | None:
     """Who holds the feature by that token, and so is the author of a move with it; None where nobody does."""
     holder: str | None = tx.value(_holder, feature=feature, token=token) if token is not None else None
     return holder
-
-
-def iso(seconds: float | None) -> str | None:
-    """A wall-clock time as ISO 8601 in UTC, or None."""
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def unmet(tx: Transaction, feature: int) -> list[int]:
@@ -148,20 +144,28 @@ def refuse_resting(row: Row) -> None:
         )
 
 
-def refuse_move(tx: Transaction, feature: int, token: str | None, kind: Kind) -> None:
-    """Raise why a move of a claim was not made; return where it was made before, by that very token."""
+def repeated(tx: Transaction, feature: int, token: str | None, kind: Kind) -> dict[str, Any]:
+    """What the event of this very move says, where that token made it before; else raises why it was not made."""
+    row = find(tx, feature)
+    if token is None or row["ended_token"] != token or row["ended_by"] != kind:
+        refuse_move(tx, feature, token)
+    return last_detail(tx, feature, kind)
+
+
+def refuse_move(tx: Transaction, feature: int, token: str | None) -> NoReturn:
+    """Raise why a move of a claim was not made."""
     row = find(tx, feature)
     if token is None:
         _refuse_without_token(row)
-    elif row["claim_token"] == token:
+    if row["claim_token"] == token:
         refuse_unmet(tx, feature)  # the only other guard that a move of a live claim has
-    elif row["ended_token"] != token or row["ended_by"] != kind:
-        refuse_lost(row)
+    refuse_lost(row)
 
 
 def refuse_lost(row: Row) -> NoReturn:
     """Raise ClaimLost, saying who has the feature now and since when."""
-    feature, holder, since = row["id"], row["claimed_by"], iso(row["claimed_at"])
+    feature, holder = row["id"], row["claimed_by"]
+    since = iso(row["claimed_at"]) if holder else None
     now = f"{holder} holds it since {since}" if holder else f"it is {row['status']} now"
     raise ClaimLost(
         f"That claim on feature {feature} has ended; {now}. Nothing was changed. "

@@ -9,9 +9,9 @@ from sqlalchemy import Integer, bindparam, case, update
 from dibs.database.prepared import hot
 from dibs.database.transaction import Transaction
 from dibs.verbs.guards import F, held, is_, literal, this
-from dibs.verbs.journal import last_detail, record
+from dibs.verbs.journal import record
 from dibs.verbs.outcome import ending
-from dibs.verbs.refuse import holder_of, refuse_move
+from dibs.verbs.refuse import holder_of, repeated
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import features
@@ -51,8 +51,7 @@ def release(
     if force or token is not None:
         row = tx.first(statement, feature=feature, max_attempts=tx.project.max_attempts, **given)
     if row is None:
-        refuse_move(tx, feature, token, Kind.RELEASE)
-        return _released(feature, last_detail(tx, feature, Kind.RELEASE))
+        return _released(feature, repeated(tx, feature, token, Kind.RELEASE))
     detail = {"status": row["status"], "attempts": row["attempts"], "forced": force or None}
     record(tx, by, Kind.RELEASE, feature, Status.IN_PROGRESS, row["status"], **detail)
     return _released(feature, detail)

@@ -8,9 +8,9 @@ from sqlalchemy import Integer, bindparam, case, func, literal_column, select, u
 
 from dibs.database.transaction import Transaction
 from dibs.verbs.guards import F, held, in_project, is_, literal, this
-from dibs.verbs.journal import last_detail, record
+from dibs.verbs.journal import record
 from dibs.verbs.outcome import ending
-from dibs.verbs.refuse import holder_of, refuse_move
+from dibs.verbs.refuse import holder_of, repeated
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import BELOW_EVERY_PRIORITY, features
@@ -48,8 +48,7 @@ def skip(tx: Transaction, by: str, feature: int, reason: str, token: str | None 
         row = tx.first(_skip_claimed, feature=feature, token=token, max_skips=tx.project.max_skips)
         source = Status.IN_PROGRESS
     if row is None:
-        refuse_move(tx, feature, token, Kind.SKIP)
-        return _skipped(feature, last_detail(tx, feature, Kind.SKIP))
+        return _skipped(feature, repeated(tx, feature, token, Kind.SKIP))
     detail = {"reason": reason, "status": row["status"], "skips": row["skips"], "priority": row["priority"]}
     record(tx, by, Kind.SKIP, feature, source, row["status"], **detail)
     return _skipped(feature, detail)
