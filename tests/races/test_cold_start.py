@@ -7,8 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
-from dibs.database import file_driver
+from dibs.database import Database, file_driver, open_database
+from dibs.database.projects import schema_versions
+from dibs.settings import Settings
 from races.backlog import times
 
 PROCESSES = 32
@@ -34,3 +37,9 @@ def test_thirty_two_processes_open_a_new_database_at_once(tmp_path: Path, projec
         assert connection.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         connection.close()
+
+
+def test_a_backlog_of_an_older_schema_is_there(database: Database, db: str) -> None:
+    """Whoever asks for a backlog before the first migration of an update is not told that there is none."""
+    database.write_now(lambda tx: tx.run(update(schema_versions).values(version_num="0001")))
+    assert open_database(Settings(db=db)).exists()

@@ -35,25 +35,31 @@ def bring_up(engine: Postgres, connection: Connection, name: str) -> Project:
 
 
 def is_there(engine: Postgres, name: str) -> bool:
-    """Whether the database holds a project of that name. Writes nothing."""
+    """Whether the database holds a project of that name, in any version of the schema. Writes nothing."""
     connection = engine.connect(reading=True)
     try:
         with engine.translated():
-            return look(engine, connection, name) is not None
+            return _found(connection, name)[0] is not None
     finally:
         connection.close()
 
 
 def look(engine: Postgres, connection: Connection, name: str) -> Project | None:
     """The project, or None where anything at all is missing. Writes nothing. Raises SchemaNewer."""
-    has_schema = connection.exec_driver_sql("SELECT to_regclass('alembic_version') IS NOT NULL").scalar_one()
-    project, version = find_project(connection, name) if has_schema else (None, None)
-    connection.rollback()
+    project, version = _found(connection, name)
     if project is None or version is None:
         return None
     if version > HEAD:
         raise newer(engine.label, version)
     return project if version == HEAD else None
+
+
+def _found(connection: Connection, name: str) -> tuple[Project | None, str | None]:
+    """The project and the schema's version, whichever that is."""
+    has_schema = connection.exec_driver_sql("SELECT to_regclass('alembic_version') IS NOT NULL").scalar_one()
+    found = find_project(connection, name) if has_schema else (None, None)
+    connection.rollback()
+    return found
 
 
 def _write_what_is_missing(connection: Connection, name: str) -> None:

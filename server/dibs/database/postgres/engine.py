@@ -18,8 +18,8 @@ from sqlalchemy.pool import NullPool
 
 from dibs.database.engine import Engine, Start
 from dibs.database.health import Finding
-from dibs.database.postgres.errors import Unprepared, is_lost, meaning
-from dibs.database.postgres.session import connect, set_up
+from dibs.database.postgres.errors import is_lost, meaning
+from dibs.database.postgres.session import READING, WRITING, connect, set_up, set_up_transaction
 from dibs.database.projects import Project, by_name, project_of
 from dibs.settings import Settings
 from dibs_schema.refusals import OutcomeUnknown
@@ -34,7 +34,8 @@ CLOCK_KEPT: Final = 10.0
 """Seconds for which the server's clock is reckoned on from the last look at it."""
 
 LOOK_ANYWAY: Final = 5.0
-"""Seconds without a notice after which who waits looks again: some poolers let none through."""
+LOOK_POOLED: Final = 1.0
+"""Seconds after which who waits looks again anyway: behind a pooler, which passes no notices on, more often."""
 
 _TIMED: Final = """
 SELECT opened.*, extract(epoch FROM clock_timestamp())::float8 AS now,
@@ -54,7 +55,6 @@ class Postgres(Engine):
         self.library = "PostgreSQL"
         self._url = url
         self._settings = settings
-        self._prepares = True
         self._channel = ""
         self._heard = 0
         self._looked = -math.inf
@@ -89,11 +89,11 @@ class Postgres(Engine):
         """A connection for one thread. One for reading can never write."""
         with self.translated():
             connection = self._engine.connect()
-            set_up(_driver(connection), self._settings, reading=reading)
+            connection.info["own"] = set_up(_driver(connection), self._settings, reading=reading)
             return connection
 
     def _connect(self) -> psycopg.Connection[Any]:
-        return connect(self._url, prepares=self._prepares)
+        return connect(self._url)
 
     def is_sound(self, connection: Connection) -> bool:
         """Whether the connection is open and outside any transaction."""
@@ -131,26 +131,26 @@ class Postgres(Engine):
         The lock is FOR NO KEY UPDATE, in a statement of its own: what is read after it, is read under
         it, and the foreign key of an event, which locks the same row FOR KEY SHARE, is not in its way.
         """
-        with self._transaction(connection, "BEGIN", self._locked if door else self._plain, name) as start:
+        with self._transaction(connection, WRITING, self._locked if door else self._plain, name) as start:
             yield None if abandoned() else start
 
     @contextmanager
     def reading(self, connection: Connection, name: str) -> Iterator[Start]:
         """One snapshot for all statements, which waits for nobody."""
-        begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-        with self._transaction(connection, begin, self._plain, name) as start:
+        with self._transaction(connection, READING, self._plain, name) as start:
             yield start
 
     def alone(self, connection: Connection, opened: Project) -> AbstractContextManager[Start] | None:
         """Autocommit: what a statement does is on disk when it returns.
 
-        None where the server's clock was not looked at lately. OutcomeUnknown where the connection is lost.
+        None where the server's clock was not looked at lately, and where the session's settings are not its own.
+        Raises OutcomeUnknown where the connection is lost.
         """
         seen, now = self._clock_seen
         passed = time.monotonic() - seen
         return (
             self._by_itself(connection, Start(opened, None, now + passed, now + passed))
-            if passed < CLOCK_KEPT
+            if passed < CLOCK_KEPT and connection.info["own"]
             else None
         )
 
@@ -173,6 +173,8 @@ class Postgres(Engine):
             try:
                 with driver.pipeline(), driver.cursor(row_factory=dict_row) as cursor:
                     driver.execute(begin)
+                    if not connection.info["own"]:
+                        set_up_transaction(driver, self._settings)
                     row = cursor.execute(load, {"name": name}).fetchone()
                 if row is not None:
                     self._clock_seen = (time.monotonic(), row["now"])
@@ -212,6 +214,8 @@ class Postgres(Engine):
 
     def version(self, connection: Connection) -> int:
         """How many notices of ready work have come; asks the server nothing once it listens."""
+        if not connection.info["own"]:  # its LISTEN would outlive the transaction, for strangers
+            return int(time.monotonic() / LOOK_POOLED)
         driver = _driver(connection)
         with self.translated():
             if connection.info.get("listens") is not driver:
@@ -240,8 +244,6 @@ class Postgres(Engine):
             refusal = meaning(self.label, _original(error))
             if refusal is None:
                 raise
-            if isinstance(refusal, Unprepared):
-                self._prepares = False
             raise refusal from error
 
 

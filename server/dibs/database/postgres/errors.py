@@ -20,10 +20,6 @@ from dibs_schema.refusals import (
 )
 
 
-class Unprepared(NotApplied):
-    """A pooler between us and the server has mixed up the prepared statements."""
-
-
 def meaning(label: str, error: BaseException) -> Refusal | None:
     """The refusal that a driver's error stands for, or None where it is a mistake of ours.
 
@@ -69,7 +65,10 @@ def _crowded(label: str) -> Refusal:
 
 
 def _unprepared(_: str) -> Refusal:
-    return Unprepared("A connection pooler mixed up prepared statements. Nothing was changed. Call again.")
+    return NotApplied(
+        "A connection pooler mixed up prepared statements. Nothing was changed. Give Dibs a pool in session mode, "
+        "or the server's own address."
+    )
 
 
 def _refused(label: str) -> Refusal:

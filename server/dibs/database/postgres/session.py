@@ -23,37 +23,56 @@ DEFAULTS: Final[Mapping[str, Any]] = {
 }
 """So that a server that vanished without a word is noticed in seconds; the URL has the last word."""
 
-_SESSION: Final = """
-SELECT set_config('lock_timeout', %(lock)s, false), set_config('statement_timeout', %(statement)s, false),
-    set_config('idle_in_transaction_session_timeout', %(idle)s, false),
-    set_config('default_transaction_isolation', 'read committed', false),
-    set_config('default_transaction_read_only', %(reading)s, false),
+_SET: Final = """
+SELECT set_config('lock_timeout', %(lock)s, {local}), set_config('statement_timeout', %(statement)s, {local}),
+    set_config('idle_in_transaction_session_timeout', %(idle)s, {local}),
     set_config('synchronous_commit', CASE WHEN %(relaxed)s THEN 'off'
         WHEN current_setting('synchronous_commit') = 'off' THEN 'on'
-        ELSE current_setting('synchronous_commit') END, false)
+        ELSE current_setting('synchronous_commit') END, {local})
 """
+_FOR_GOOD: Final = (
+    _SET.format(local="false") + ", set_config('default_transaction_isolation', 'read committed', false)"
+    ", set_config('default_transaction_read_only', %(reading)s, false) WHERE pg_backend_pid() = %(backend)s"
+)
+_FOR_ONE_TRANSACTION: Final = _SET.format(local="true")
+
+WRITING: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
+READING: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 PREPARE_AFTER: Final = 5
 """Executions after which a statement is prepared at the server; psycopg's own default."""
 
 
-def connect(url: str, *, prepares: bool) -> psycopg.Connection[Any]:
+def connect(url: str) -> psycopg.Connection[Any]:
     """A new connection in autocommit: transactions begin and end by statements. Raises psycopg.Error."""
     given = psycopg.conninfo.conninfo_to_dict(url)
-    return psycopg.connect(
-        autocommit=True, prepare_threshold=PREPARE_AFTER if prepares else None, **{**DEFAULTS, **given}
-    )
+    return psycopg.connect(autocommit=True, prepare_threshold=PREPARE_AFTER, **{**DEFAULTS, **given})
 
 
-def set_up(driver: psycopg.Connection[Any], settings: Settings, *, reading: bool) -> None:
-    """Set what holds for the whole session; with `reading` it can never write."""
-    driver.execute(
-        _SESSION,
-        {
-            "lock": f"{int(settings.patience * 1000)}ms",
-            "statement": f"{STATEMENT_TIMEOUT}ms",
-            "idle": f"{IDLE_TIMEOUT}ms",
-            "reading": "on" if reading else "off",
-            "relaxed": settings.synchronous == "NORMAL",
-        },
-    )
+def set_up(driver: psycopg.Connection[Any], settings: Settings, *, reading: bool) -> bool:
+    """Set what holds for the whole session; with `reading` it can never write.
+
+    False where a pooler stands before the server: nothing was set, nothing will be prepared. A pooler that lends
+    a session for one transaction passes its settings, its LISTEN and its prepared statements on to strangers,
+    and a statement that is mixed up with another's may run without an error. It is told from a server
+    by the process number of its greeting, which it makes up.
+    """
+    given = {"reading": "on" if reading else "off", "backend": driver.info.backend_pid}
+    own = driver.execute(_FOR_GOOD, _values(settings) | given).fetchone() is not None
+    if not own:
+        driver.prepare_threshold = None
+    return own
+
+
+def set_up_transaction(driver: psycopg.Connection[Any], settings: Settings) -> None:
+    """Set the same for the transaction that has begun, on a session that is not one's own."""
+    driver.execute(_FOR_ONE_TRANSACTION, _values(settings))
+
+
+def _values(settings: Settings) -> dict[str, object]:
+    return {
+        "lock": f"{int(settings.patience * 1000)}ms",
+        "statement": f"{STATEMENT_TIMEOUT}ms",
+        "idle": f"{IDLE_TIMEOUT}ms",
+        "relaxed": settings.synchronous == "NORMAL",
+    }

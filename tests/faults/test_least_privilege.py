@@ -1,0 +1,246 @@
+"""A role that owns nothing serves a backlog with the grants that docs/postgresql.md lists, and with none less."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from clusters.cluster import PASSWORD, Cluster
+from clusters.urls import moved
+from dibs.database import Database, open_database
+from dibs.database.transaction import Transaction
+from dibs.settings import Settings
+from dibs.tools.catalogue import names
+from dibs.verbs import change, claim, human, leases, note, once, outcome, question, regression, release, skip
+from dibs.verbs.audit import audit
+from dibs.verbs.create import create_bulk
+from dibs.verbs.depend import add_dependency, remove_dependency
+from dibs.verbs.graph import get_graph
+from dibs.verbs.history import get_history
+from dibs.verbs.lists import search
+from dibs.verbs.rules import change_rule
+from dibs.verbs.stats import get_stats
+from dibs_schema.answers import Created
+from dibs_schema.inputs import Option, Question
+from dibs_schema.refusals import ReadOnly, Refusal
+from races.wire import wires
+from verbs import stage
+
+PAGE = (Path(__file__).parent.parent.parent / "docs" / "postgresql.md").read_text(encoding="utf-8")
+ROLE = "agents"
+ASKED = Question(
+    question="Which?", header="Which", options=[Option(label="a"), Option(label="b")], multiSelect=False
+)
+
+
+def grants() -> list[str]:
+    """The statements of the page's block that begins with the role."""
+    found = re.search(rf"^```sql\n(CREATE ROLE {ROLE} .*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    assert found, "the page lists no grants"
+    return [line for line in found[1].splitlines() if line.startswith("GRANT ")]
+
+
+def single_grants() -> list[str]:
+    """The same, each with one privilege on one column."""
+    singles = []
+    for line in grants():
+        given, where = line.removeprefix("GRANT ").split(" ON ", 1)
+        for privilege, columns in re.findall(r"([A-Z]+)(?: \(([^)]*)\))?", given):
+            singles += [
+                f"GRANT {privilege}{f' ({one.strip()})' if one else ''} ON {where}"
+                for one in columns.split(",")
+            ]
+    return singles
+
+
+@dataclass
+class Backlogs:
+    """A database whose owner brings up projects, for a role that owns nothing."""
+
+    cluster: Cluster
+
+    def __post_init__(self) -> None:
+        self._numbers = count(1)
+
+    def sql(self, statement: str) -> None:
+        """Run a statement as the database's owner."""
+        with psycopg.connect(self.cluster.url(), autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+    def url(self) -> str:
+        """Where the role finds the database."""
+        return moved(self.cluster.url().replace("//dibs:", f"//{ROLE}:"), {})
+
+    def project(self) -> str:
+        """The name of a new project, which the owner has brought up."""
+        name = f"project {next(self._numbers)}"
+        with closing_database(self.cluster.url(), name) as owned:
+            owned.read_now(lambda tx: tx.project)
+        return name
+
+
+def closing_database(url: str, project: str) -> Any:
+    """An open database, closed at the end of the block."""
+    return closing(open_database(Settings(db=url, project=project, patience=0.5)))
+
+
+@pytest.fixture(scope="module")
+def backlogs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backlogs]:
+    """A server of the tests' own, on which PUBLIC may nothing, so that each grant must be the page's."""
+    with Cluster(tmp_path_factory.mktemp("privilege") / "primary", fsync="off") as cluster:
+        backlogs = Backlogs(cluster)
+        cluster.sql(f"CREATE ROLE {ROLE} LOGIN PASSWORD '{PASSWORD}'")
+        backlogs.project()
+        backlogs.sql("REVOKE ALL ON DATABASE dibs FROM PUBLIC")
+        run_as_superuser(cluster, "REVOKE ALL ON SCHEMA public FROM PUBLIC")
+        run_as_superuser(cluster, "GRANT ALL ON SCHEMA public TO dibs")
+        for grant in grants():
+            run_as_superuser(cluster, grant)
+        yield backlogs
+
+
+def run_as_superuser(cluster: Cluster, statement: str) -> None:
+    """Run a statement in the backlog's database as the superuser: the schema `public` is not its owner's."""
+    inside = f"host={cluster.sockets} port={cluster.port} user=postgres dbname=dibs"
+    with psycopg.connect(inside, autocommit=True) as connection:
+        connection.execute(statement.encode())
+
+
+def _create(tx: Transaction, number: int, request: once.Request | None) -> Created:
+    batch = [stage.new(f"feature {number}")]
+    return once.once(tx, request, Created, lambda: create_bulk(tx, "planner", batch))
+
+
+def tour(database: Database) -> None:
+    """Every verb once, in one project."""
+    for number in range(5):
+        once_only = once.Request.of(f"request {number}", "create", {})
+        database.write_now(partial(_create, number=number, request=once_only))
+    first, second, third, fourth, fifth = range(1, 6)
+    database.write_now(lambda tx: add_dependency(tx, "planner", second, first))
+    database.write_now(lambda tx: remove_dependency(tx, "planner", second, first))
+    stage.depend(database, second, first)
+    token = stage.take(database, stage.named("ada")).claim.token
+    database.write_now(lambda tx: leases.heartbeat(tx, first, token, "half of it"))
+    database.write_now(lambda tx: leases.renew(tx, [token]))
+    database.write_now(lambda tx: note.add_note(tx, "ada", first, "mind the gap"))
+    database.write_now(lambda tx: outcome.mark_passing(tx, "ada", first, token))
+    database.write_now(lambda tx: regression.take_for_regression(tx, 3))
+    database.write_now(lambda tx: outcome.mark_failing(tx, "tess", first, "broken again"))
+    failed = stage.token_of(database, third)
+    database.write_now(lambda tx: outcome.mark_failing(tx, "ada", third, "no", failed))
+    database.write_now(lambda tx: skip.skip(tx, "ada", fourth, "later"))
+    given_back = stage.token_of(database, fifth)
+    database.write_now(lambda tx: release.release(tx, "ada", fifth, given_back))
+    stage.token_of(database, fifth, "bob")
+    stage.expire(database, fifth)
+    assert database.write_now(leases.reap) == [fifth]
+    asking = stage.token_of(database, fourth)
+    database.write_now(lambda tx: human.request_human_input(tx, "ada", fourth, asking, stage.REQUEST))
+    database.write_now(lambda tx: human.answer_feature(tx, "pat", fourth, stage.REPLY))
+    asked = database.write_now(lambda tx: question.ask_user(tx, "ada", [ASKED])).question_id
+    database.write_now(lambda tx: question.answer_question(tx, "pat", asked, {"Which": "a"}))
+    database.write_now(lambda tx: change.change(tx, "planner", fifth, {"name": "renamed"}, archived=True))
+    stage.take(database, stage.nameless("session"))
+    database.write_now(lambda tx: leases.release_session(tx, "session"))
+    database.write_now(lambda tx: claim.claim(tx, stage.named("eve"), None, category="none"))
+    assert database.read_now(search).total == 5
+    database.read_now(lambda tx: get_history(tx, first))
+    database.read_now(lambda tx: get_stats(tx, "here"))
+    database.read_now(get_graph)
+    found = database.read_now(audit)
+    assert (found.unmet, found.strays) == ({}, {})
+
+
+def test_the_grants_suffice_for_every_verb(backlogs: Backlogs) -> None:
+    """A role that owns nothing makes every move and every look."""
+    with closing_database(backlogs.url(), backlogs.project()) as database:
+        tour(database)
+
+
+@pytest.mark.parametrize("grant", single_grants())
+def test_without_any_one_of_the_grants_something_is_refused(backlogs: Backlogs, grant: str) -> None:
+    """Not one privilege is listed that is not needed; what lacks one is refused and not broken."""
+    project = backlogs.project()
+    whole = next(one for one in grants() if one.endswith(grant.split(" ON ")[1]))
+    run_as_superuser(backlogs.cluster, grant.replace("GRANT", "REVOKE").replace(" TO ", " FROM "))
+    try:
+        with pytest.raises(Refusal), closing_database(backlogs.url(), project) as database:
+            tour(database)
+    finally:
+        run_as_superuser(backlogs.cluster, whole)
+
+
+def test_a_real_server_serves_all_its_tools_with_these_grants(backlogs: Backlogs) -> None:
+    """Under the role, no tool is refused for want of a right, and one server's work wakes another."""
+    flags = ("--project", backlogs.project())
+    texts = {"category": "c", "name": "n", "description": "d", "steps": ["s"]}
+    field = {"id": "colour", "label": "Which colour?"}
+    options = [{"label": "a", "description": "a"}, {"label": "b", "description": "b"}]
+    called: dict[str, list[dict[str, Any]]] = {
+        "feature_create_bulk": [{"features": [texts] * 6, "request_id": "bulk"}],
+        "feature_create": [texts],
+        "feature_add_dependency": [{"feature_id": 7, "dependency_id": 1}],
+        "feature_remove_dependency": [{"feature_id": 7, "dependency_id": 1}],
+        "feature_set_dependencies": [{"feature_id": 7, "dependency_ids": [1]}],
+        "feature_claim_and_get": [{"request_id": "claim"}],
+        "feature_heartbeat": [{"feature_id": 1, "note": "half of it"}],
+        "feature_add_note": [{"feature_id": 1, "text": "mind the gap"}],
+        "feature_mark_passing": [{"feature_id": 1, "evidence": {"summary": "seen"}}],
+        "feature_get_for_regression": [{}],
+        "feature_mark_in_progress": [{"feature_id": number} for number in (2, 3, 4, 5)],
+        "feature_mark_failing": [{"feature_id": 2, "reason": "no"}],
+        "feature_skip": [{"feature_id": 3, "reason": "later"}],
+        "feature_clear_in_progress": [{"feature_id": 4}],
+        "feature_request_human_input": [{"feature_id": 5, "prompt": "Which?", "fields": [field]}],
+        "feature_answer_human_input": [{"feature_id": 5, "answers": {"colour": "blue"}}],
+        "ask_user": [
+            {"questions": [{"question": "Q?", "header": "Q", "options": options, "multiSelect": False}]}
+        ],
+        "feature_update": [{"feature_id": 6, "archived": True}],
+        "feature_get_by_id": [{"feature_id": 1}],
+        "feature_get_summary": [{"feature_id": 1}],
+        "feature_search": [{}],
+        "feature_get_ready": [{}],
+        "feature_get_blocked": [{}],
+        "feature_get_graph": [{}],
+        "feature_get_history": [{"feature_id": 1}],
+        "feature_get_stats": [{}],
+    }
+    assert sorted(called) == sorted(names())
+    with wires(backlogs.url()) as start:
+        server = start(*flags)
+        for tool, calls in called.items():
+            for arguments in calls:
+                server.call(tool, **arguments)
+        assert server.finish() == 0
+
+
+def test_the_role_cannot_change_rules_schema_or_the_journal(backlogs: Backlogs) -> None:
+    """What only the owner needs is refused to the role, in the words of a refusal."""
+    project = backlogs.project()
+    with closing_database(backlogs.url(), project) as database, pytest.raises(ReadOnly):
+        database.write_now(lambda tx: change_rule(tx, "ada", "max_claims", 5))
+    with closing_database(backlogs.url(), "a project that is not there") as database, pytest.raises(ReadOnly):
+        database.read_now(lambda tx: tx.project)
+    for statement in ("DELETE FROM events", "UPDATE events SET agent = 'x'", "DROP TABLE features"):
+        with (
+            psycopg.connect(backlogs.url()) as connection,
+            pytest.raises(psycopg.errors.InsufficientPrivilege),
+        ):
+            connection.execute(statement.encode())
+
+
+@pytest.mark.parametrize("query", re.findall(r"^```sql\n(SELECT .*?)^```", PAGE, re.MULTILINE | re.DOTALL))
+def test_the_page_s_queries_run(backlogs: Backlogs, query: str) -> None:
+    """What the page tells to watch can be asked as it stands."""
+    backlogs.sql(query)
