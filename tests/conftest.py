@@ -15,6 +15,7 @@ from dibs.settings import Settings
 
 for _name in [name for name in os.environ if name.startswith("DIBS_") and not name.startswith("DIBS_TEST_")]:
     del os.environ[_name]  # the developer's own settings stay outside
+os.environ["DIBS_PROJECT"] = "default"  # also on a server, where else it is the folder's name
 
 
 @pytest.fixture

@@ -39,7 +39,12 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
     db: str | None = Field(None, min_length=1, description="A path, or a postgresql:// URL.")
-    project: Clean = Field("default", min_length=1, max_length=100, description="The project served.")
+    project: Clean = Field(
+        "default",
+        min_length=1,
+        max_length=100,
+        description="The project served; on a server, if none is named, the root folder's name.",
+    )
     agent: Clean | None = Field(
         None, min_length=1, max_length=100, description="The name that claims are made under."
     )
@@ -82,6 +87,9 @@ class Settings(BaseModel):
         for name, value in flags.items():
             if value is not None:
                 values[name], origin[name] = value, "--" + name.replace("_", "-")
+        if "project" not in values and "://" in str(values.get("db", "")):
+            root = find_root(Path.cwd(), isolated=values.get("isolated") in (True, "1", "true"))
+            values["project"] = clean(root.name)[:100] or cls.model_fields["project"].default
         try:
             return cls.model_validate(values)
         except ValidationError as error:

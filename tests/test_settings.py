@@ -1,0 +1,54 @@
+"""What a process is told is read once, and a mistake in it is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dibs.settings import Settings
+from dibs_schema.refusals import InvalidInput
+
+URL = "postgresql://db.example.com/dibs"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder: one below the root of a repository."""
+    below = tmp_path / "shop" / "src"
+    below.mkdir(parents=True)
+    (tmp_path / "shop" / ".git").mkdir()
+    monkeypatch.chdir(below)
+    return below
+
+
+@pytest.mark.usefixtures("checkout")
+def test_on_a_server_a_project_is_named_after_the_repository() -> None:
+    """A server holds many backlogs: without a name each repository has its own; a file holds one, `default`."""
+    assert Settings.read({"db": URL}, {}).project == "shop"
+    assert Settings.read({}, {"DIBS_DB": URL}).project == "shop"
+    assert Settings.read({"db": "a.db"}, {}).project == "default"
+
+
+@pytest.mark.usefixtures("checkout")
+def test_a_project_that_is_named_is_served() -> None:
+    """Flag, then environment, then default."""
+    assert Settings.read({"db": URL, "project": "till"}, {"DIBS_PROJECT": "bar"}).project == "till"
+    assert Settings.read({"db": URL}, {"DIBS_PROJECT": "bar"}).project == "bar"
+
+
+@pytest.mark.parametrize(
+    ("environment", "named"),
+    [
+        ({"DIBS_LEES": "3"}, "DIBS_LEES"),
+        ({"DIBS_LEASE": "soon"}, "DIBS_LEASE"),
+        ({"DIBS_LEASE": "-1"}, "DIBS_LEASE"),
+        ({"DIBS_ROLE": "king"}, "DIBS_ROLE"),
+    ],
+)
+def test_a_mistake_is_named(environment: dict[str, str], named: str) -> None:
+    """An unknown variable and a value that does not fit are errors that name the variable."""
+    with pytest.raises(InvalidInput) as refused:
+        Settings.read({}, environment)
+    assert refused.value.details["field"] == named
+    assert named in refused.value.message
