@@ -67,6 +67,7 @@ class _Projects(TypedColumns):
     max_dependencies = Column(Integer, nullable=False)
     back_off = Column(Integer, nullable=False)
     created_at = Column(Double, nullable=False)
+    moved_to = Column(String(500))
 
 
 projects = Table(

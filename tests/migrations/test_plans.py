@@ -25,6 +25,7 @@ READS_ALL = {
     "heights._forget": "heights are dropped when the order changes",
     "graph._every": "the first page of a graph without a root",
     "graph._count": "the total of a graph without a root",
+    "rows": "a copy reads the whole project",
     "idle._by_status_there": "a category has no index of its own",
 }
 """Statements that may read all of a project, and why; a module's name stands for all of its."""

@@ -78,7 +78,10 @@ def definitions(connection: Connection) -> dict[str, list[str]]:
     )
     found: dict[str, list[str]] = {}
     for name, sql in rows:
-        lines = [re.sub(r"\s+", " ", line).strip().rstrip(",") for line in sql.splitlines()]
+        parts = re.split(
+            r"\n|, (?=\w+ [A-Z])", sql
+        )  # a column that was added stands in the line of the one before
+        lines = [re.sub(r"\s+", " ", line).strip().rstrip(",") for line in parts]
         found[name] = sorted(line for line in lines if line)
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -23,9 +24,18 @@ def read(database: Database, cursor: str, limit: int = 100) -> Followed:
     return database.read_now(lambda tx: follow(tx, cursor, limit))
 
 
+def soon(database: Database, cursor: str, count: int) -> list[FollowedEvent]:
+    """The next events, once so many are complete: any older transaction on the server holds them back."""
+    deadline = time.monotonic() + 20
+    while len(found := read(database, cursor).events) < count and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return found
+
+
 def test_pages_of_any_size_tell_every_event_in_one_order(database: Database) -> None:
     """However a follower pages, it reads the same events in the same order, each once."""
     add(database, 7)
+    soon(database, BEGINNING, 7)
     whole = read(database, BEGINNING)
     assert [event.feature for event in whole.events] == [1, 2, 3, 4, 5, 6, 7]
     cursor, paged = BEGINNING, list[FollowedEvent]()
@@ -40,9 +50,10 @@ def test_pages_of_any_size_tell_every_event_in_one_order(database: Database) -> 
 def test_a_follower_that_begins_now_is_told_what_comes(database: Database) -> None:
     """After the newest cursor only later events are told."""
     (feature,) = add(database)
+    soon(database, BEGINNING, 1)
     now = database.read_now(newest)
     database.write_now(lambda tx: add_note(tx, "ada", feature, "seen"))
-    assert [event.kind for event in read(database, now).events] == ["note"]
+    assert [event.kind for event in soon(database, now, 1)] == ["note"]
 
 
 def test_projects_are_followed_apart(database: Database, shared_db: str) -> None:
@@ -51,8 +62,8 @@ def test_projects_are_followed_apart(database: Database, shared_db: str) -> None
     beside = open_database(Settings(db=shared_db, project=f"beside {id(database)}"))
     try:
         add(beside, 3)
-        assert len(read(beside, BEGINNING).events) == 3
-        assert len(read(database, BEGINNING).events) == 1
+        assert len(soon(beside, BEGINNING, 3)) == 3
+        assert len(soon(database, BEGINNING, 1)) == 1
     finally:
         beside.close(patience=5)
 
@@ -76,6 +87,7 @@ def test_a_transaction_that_commits_late_is_not_missed(database: Database, share
     """What a transaction wrote that was open between two others is told, though the later one committed first."""
     features = add(database, 3)
     project = database.read_now(lambda tx: tx.project.name)
+    soon(database, BEGINNING, 3)
     cursor = database.read_now(newest)
     others = [open_database(Settings(db=shared_db, project=project)) for _ in range(2)]
     written, finish = threading.Event(), threading.Event()
@@ -100,7 +112,7 @@ def test_a_transaction_that_commits_late_is_not_missed(database: Database, share
         finish.set()
         late.join()
         last.join()
-        told += read(database, seen.cursor).events
+        told += soon(database, seen.cursor, 3 - len(told))
         assert sorted(event.agent for event in told) == ["first", "last", "slow"]
     finally:
         for one in others:

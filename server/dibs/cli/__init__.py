@@ -20,6 +20,7 @@ COMMANDS = {
     "answer": "answer:answer",
     "doctor": "doctor:doctor",
     "settings": "settings:settings",
+    "copy": "copying:copy",
 }
 """Each command's module and name; a module is imported when its command is run."""
 

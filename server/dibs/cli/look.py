@@ -28,18 +28,22 @@ STYLES = {
 @looks_at_backlog
 def status(*, as_json: bool, **flags: Any) -> None:
     """Say how far the project is."""
+    from dibs.database.moves import new_place
     from dibs.verbs.stats import get_stats
 
     with backlog(flags) as database:
-        stats = database.read_now(lambda tx: get_stats(tx, database.label))
+        stats, moved_to = database.read_now(
+            lambda tx: (get_stats(tx, database.label), new_place(tx.project.moved_to))
+        )
     if as_json:
-        print_json(stats.wire())
+        print_json(stats.wire() | ({"moved_to": moved_to} if moved_to else {}))
     else:
-        _print_stats(stats)
+        _print_stats(stats, moved_to)
 
 
-def _print_stats(stats: Stats) -> None:
+def _print_stats(stats: Stats, moved_to: str | None) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress_bar import ProgressBar
     from rich.table import Table
 
@@ -58,6 +62,10 @@ def _print_stats(stats: Stats) -> None:
     console.print(table)
     if stats.open_questions:
         console.print(f"{stats.open_questions} open questions to the user: `dibs answer` lists them.")
+    if moved_to:
+        console.print(
+            f"[yellow]This is as it was when the project moved to {escape(moved_to)}.[/]", soft_wrap=True
+        )
     console.print(f"[dim]{stats.database}[/]", highlight=False, soft_wrap=True)
 
 

@@ -91,9 +91,19 @@ class Engine(ABC):
     def interrupt(self, connection: Connection) -> None:  # noqa: B027 - nothing to do where the work is done here
         """From another thread, end what a connection does or waits for at the other end."""
 
+    def unhurried(self, connection: Connection, *, exclusive: bool) -> None:  # noqa: B027 - most need nothing
+        """Let the transaction take its time; `exclusive` keeps out those writers too that take no door."""
+
+    def settle(self, connection: Connection, last_event: int) -> None:  # noqa: B027 - most need nothing
+        """Go on after many rows were brought in with their ids: number events from `last_event` on."""
+
     @abstractmethod
     def version(self, connection: Connection) -> int:
         """A number that changes when anybody's commit may have made work ready; takes no lock."""
+
+    @abstractmethod
+    def translated(self) -> AbstractContextManager[None]:
+        """Turn the driver's errors into refusals; none of their words reach a client."""
 
     @abstractmethod
     def leaving(self) -> AbstractContextManager[None]:

@@ -10,6 +10,7 @@ from sqlalchemy import Column, MetaData, String, Table, bindparam, select
 from sqlalchemy.engine import Connection
 
 from dibs.database.engine import Start
+from dibs.database.moves import Mark, moved
 from dibs.database.prepared import hot, prepared
 from dibs_schema.refusals import DatabaseReplaced, SchemaNewer
 from dibs_schema.tables import HEAD, projects
@@ -50,6 +51,7 @@ class Project:
     max_skips: int
     max_dependencies: int
     back_off: int
+    moved_to: str | None
 
 
 def project_of(row: dict[str, object]) -> Project:
@@ -82,8 +84,11 @@ def admit(start: Start, opened: Project, label: str, *, writing: bool) -> Projec
     """The project as it is inside a transaction.
 
     Raises DatabaseReplaced where it is not the one that the process opened, and SchemaNewer where
-    a newer Dibs has migrated it meanwhile and the transaction would write.
+    a newer Dibs has migrated it meanwhile and the transaction would write. A project that has moved
+    to another database can still be read.
     """
+    if writing and start.project is not None and start.project.moved_to is not None:
+        raise moved(opened.name, Mark.read(start.project.moved_to))
     if start.project is None or start.project.generation != opened.generation:
         raise DatabaseReplaced(
             f"The project {opened.name!r} is no longer the one this server opened: the database was replaced. "

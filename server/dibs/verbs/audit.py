@@ -36,7 +36,7 @@ _last_event = (
 _strays = (
     select(F.id, F.status, _E.to_status)
     .outerjoin(_last_event, _last_event.c.feature_id == F.id)
-    .outerjoin(events, _E.id == _last_event.c.last)
+    .outerjoin(events, (_E.project_id == F.project_id) & (_E.id == _last_event.c.last))
     .where(in_project(), func.coalesce(_E.to_status, "") != F.status)
     .order_by(F.id)
 )

@@ -25,6 +25,7 @@ _as_known = (
     .where(
         _P.id == bindparam("project"),
         _P.generation == bindparam("generation"),
+        _P.moved_to.is_(None),
         _P.claim_order == bindparam("order"),
         _P.max_claims_per_connection == bindparam("most"),
         select(schema_versions.c.version_num).scalar_subquery() == literal_text(HEAD),

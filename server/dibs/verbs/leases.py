@@ -27,11 +27,12 @@ from dibs_schema.answers import Acknowledgement
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import features
 
-_EXTENDED: dict[Any, Any] = {
+EXTENDED: dict[Any, Any] = {
     F.lease_clock: bindparam("clock"),
     F.lease_ends: bindparam("reading") + F.lease_seconds,
     F.lease_expires_at: bindparam("now") + F.lease_seconds,
 }
+"""A lease that begins anew, by the clock of the transaction."""
 
 _TOKENS: BindParameter[Sequence[str]] = bindparam("tokens", expanding=True)
 # Locked in the order of their ids, so that two that renew and expire never wait for each other in a circle.
@@ -44,14 +45,14 @@ _of_tokens = (
 _renew = (
     update(features)
     .where(in_project(), leased(), F.id.in_(_of_tokens), F.claim_token.in_(_TOKENS))
-    .values(_EXTENDED)
+    .values(EXTENDED)
     .returning(F.claim_token)
 )
 
 _heartbeat = hot(
     update(features)
     .where(this(), held())
-    .values({**_EXTENDED, F.last_activity_at: bindparam("now")})
+    .values({**EXTENDED, F.last_activity_at: bindparam("now")})
     .returning(F.lease_expires_at, F.claimed_by)
 )
 

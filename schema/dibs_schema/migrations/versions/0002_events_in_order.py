@@ -1,4 +1,4 @@
-"""Events in the order in which followers read them, and what PostgreSQL needs for tables that change all the time."""
+"""Events in the order of followers, projects that have moved, and what PostgreSQL needs for tables that change all the time."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,11 +10,12 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Number the transaction of each event; on PostgreSQL also widen, key by project, and vacuum eagerly."""
+    """Number the transaction of each event and say where a project is; on PostgreSQL also widen, key by project, vacuum."""
     on_postgres = op.get_bind().dialect.name == "postgresql"
     numbered = sa.text("((pg_current_xact_id()::text)::bigint)") if on_postgres else sa.text("0")
     op.add_column("events", sa.Column("xact", sa.BigInteger(), nullable=False, server_default=numbered))
     op.create_index("events_in_order", "events", ["project_id", "xact", "id"])
+    op.add_column("projects", sa.Column("moved_to", sa.String(length=500)))
     if on_postgres:
         _suit_postgres()
 

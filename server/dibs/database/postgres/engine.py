@@ -16,8 +16,9 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from dibs.database.engine import Engine, Start
+from dibs.database.engine import Start
 from dibs.database.health import Finding
+from dibs.database.postgres.copying import Copying
 from dibs.database.postgres.errors import is_lost, meaning
 from dibs.database.postgres.session import READING, WRITING, connect, set_up, set_up_transaction
 from dibs.database.projects import Project, by_name, project_of
@@ -45,7 +46,7 @@ FROM ({}) opened
 """Outside the subquery, so that the clock is read once the row's lock was had."""
 
 
-class Postgres(Engine):
+class Postgres(Copying):
     """One database of a PostgreSQL server."""
 
     clock = CLOCK

@@ -1,0 +1,35 @@
+"""What these tests share: two places, on every pair of engines, and a backlog worth moving."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from clusters.shared import Server, fresh_database
+
+PAIRS = [(one, other) for one in ("sqlite", "postgresql") for other in ("sqlite", "postgresql")]
+
+
+@pytest.fixture
+def new_place(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], str]]:
+    """Names a database of the given engine that is not there yet, or is empty."""
+    with ExitStack() as opened:
+
+        def make(engine: str) -> str:
+            if engine == "sqlite":
+                return str(tmp_path_factory.mktemp("place") / "features.db")
+            server: Server = request.getfixturevalue("postgres")
+            return opened.enter_context(fresh_database(server))
+
+        yield make
+
+
+@pytest.fixture(params=PAIRS, ids=[f"{one} to {other}" for one, other in PAIRS])
+def pair(request: pytest.FixtureRequest, new_place: Callable[[str], str]) -> tuple[str, str]:
+    """Where a project is copied from, and where to, on every pair of engines; both are cold."""
+    source, target = request.param
+    return new_place(source), new_place(target)

@@ -1,0 +1,47 @@
+"""Copies a project, and dies by SIGKILL at a chosen moment: python -m moving.dying SOURCE TARGET MOMENT."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from itertools import count
+
+from dibs.database.site import Site, Sole
+from dibs.settings import Settings
+from dibs.verbs.moving import copy_project
+
+STEPS = ("the copy is written", "the source is marked", "the copy is live")
+MOMENTS = (
+    "while copying",
+    "while comparing",
+    *(f"{when} {step}" for step in STEPS for when in ("before", "after")),
+)
+"""The three commits of a copy, and what lies before them."""
+
+
+def main(source: str, target: str, moment: str) -> None:
+    """Copy, and die at the moment."""
+    commit, number = Sole.commit, count()
+
+    def dying_commit(tx: Sole) -> None:
+        step = STEPS[next(number)]
+        die(f"before {step}")
+        commit(tx)
+        die(f"after {step}")
+
+    def die(now: str) -> None:
+        if now == moment:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    Sole.commit = dying_commit  # type: ignore[assignment, method-assign]  # the real one, with a death before or after
+    copy_project(
+        Site(Settings(db=source)),
+        Site(Settings(db=target)),
+        with_claims=True,
+        watch=lambda what, *_: die(f"while {what}"),
+    )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
