@@ -163,9 +163,12 @@ def _claim(tx: Transaction, name: str = "ada") -> Claimed | Idle:
 def test_a_lost_claim_is_given_again(database: Database) -> None:
     """A claim that is asked for again with its key brings the same token and the same text."""
     add(database)
-    first = database.write_now(_claim)
+    first, again = database.write_now(_claim), database.write_now(_claim)
     assert isinstance(first, Claimed)
-    assert database.write_now(_claim).wire() == first.wire()
+    assert isinstance(again, Claimed)
+    assert again.feature.wire() == first.feature.wire()
+    assert again.claim.token == first.claim.token
+    assert again.claim.expires_at >= first.claim.expires_at, "the lease begins anew"
 
 
 def test_a_replayed_claim_that_has_ended_is_lost(database: Database) -> None:

@@ -20,6 +20,7 @@ from dibs.database.engine import Start
 from dibs.database.health import Finding
 from dibs.database.postgres.copying import Copying
 from dibs.database.postgres.errors import is_lost, meaning
+from dibs.database.postgres.notices import Notices
 from dibs.database.postgres.session import READING, WRITING, connect, set_up, set_up_transaction
 from dibs.database.projects import Project, by_name, project_of
 from dibs.settings import Settings
@@ -33,10 +34,6 @@ INTERRUPT: Final = 0.2
 
 CLOCK_KEPT: Final = 10.0
 """Seconds for which the server's clock is reckoned on from the last look at it."""
-
-LOOK_ANYWAY: Final = 5.0
-LOOK_POOLED: Final = 1.0
-"""Seconds after which who waits looks again anyway: behind a pooler, which passes no notices on, more often."""
 
 _TIMED: Final = """
 SELECT opened.*, extract(epoch FROM clock_timestamp())::float8 AS now,
@@ -56,9 +53,7 @@ class Postgres(Copying):
         self.library = "PostgreSQL"
         self._url = url
         self._settings = settings
-        self._channel = ""
-        self._heard = 0
-        self._looked = -math.inf
+        self._notices = Notices()
         self._clock_seen = (-math.inf, 0.0)
         self._engine = sqlalchemy.create_engine(
             "postgresql+psycopg://", creator=self._connect, poolclass=NullPool, use_native_hstore=False
@@ -83,7 +78,7 @@ class Postgres(Copying):
             connection.close()
             raise
         self.library = f"PostgreSQL {_driver(connection).info.server_version // 10_000}"
-        self._channel = f"dibs_{project.id}"
+        self._notices.channel = f"dibs_{project.id}"
         return connection, project
 
     def connect(self, *, reading: bool = False) -> Connection:
@@ -189,7 +184,7 @@ class Postgres(Copying):
         try:
             with driver.pipeline():
                 if wake:
-                    driver.execute("SELECT pg_notify(%s, '')", [self._channel])
+                    driver.execute("SELECT pg_notify(%s, '')", [self._notices.channel])
                 driver.execute("COMMIT")
         except psycopg.Error as error:
             if is_lost(error):
@@ -215,19 +210,8 @@ class Postgres(Copying):
 
     def version(self, connection: Connection) -> int:
         """How many notices of ready work have come; asks the server nothing once it listens."""
-        if not connection.info["own"]:  # its LISTEN would outlive the transaction, for strangers
-            return int(time.monotonic() / LOOK_POOLED)
-        driver = _driver(connection)
         with self.translated():
-            if connection.info.get("listens") is not driver:
-                driver.execute(f"LISTEN {self._channel}")
-                connection.info["listens"] = driver
-                self._heard += 1  # what came before is not known
-            self._heard += sum(1 for _ in driver.notifies(timeout=0))
-        if time.monotonic() - self._looked > LOOK_ANYWAY:
-            self._looked = time.monotonic()
-            self._heard += 1
-        return self._heard
+            return self._notices.heard(_driver(connection), own=connection.info["own"])
 
     def examine(self, connection: Connection) -> list[Finding]:
         """Check the server, the schema and the settings that durability rests on."""

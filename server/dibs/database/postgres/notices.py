@@ -1,0 +1,37 @@
+"""Notices that there may be work: sent with a commit, heard by whoever waits."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any, Final
+
+import psycopg
+
+LOOK_ANYWAY: Final = 5.0
+LOOK_POOLED: Final = 1.0
+"""Seconds after which who waits looks again anyway: behind a pooler, which passes no notices on, more often."""
+
+
+class Notices:
+    """How many have come on `channel`, by one connection that listens; a new one listens anew."""
+
+    def __init__(self) -> None:
+        self.channel = ""
+        self._listens: psycopg.Connection[Any] | None = None
+        self._count = 0
+        self._looked = -math.inf
+
+    def heard(self, driver: psycopg.Connection[Any], *, own: bool) -> int:
+        """A number that has changed where there may be work; asks the server nothing once it listens."""
+        if not own:  # a LISTEN would outlive the transaction, for strangers
+            return int(time.monotonic() / LOOK_POOLED)
+        if self._listens is not driver:
+            driver.execute(f"LISTEN {self.channel}")
+            self._listens = driver
+            self._count += 1  # what came before is not known
+        self._count += sum(1 for _ in driver.notifies(timeout=0))
+        if time.monotonic() - self._looked > LOOK_ANYWAY:
+            self._looked = time.monotonic()
+            self._count += 1
+        return self._count
