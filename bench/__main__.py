@@ -83,7 +83,7 @@ def _measured(sections: list[str], folder: Path, *, quick: bool) -> Iterator[Fig
         from bench import server
 
         print("claiming on PostgreSQL ...", file=sys.stderr)
-        yield from server.measure(folder, rounds=3 if quick else 9, claims=320 if quick else 960)
+        yield from server.measure(folder, rounds=3 if quick else 5, claims=320 if quick else 640)
 
 
 def _backlog(path: Path) -> Path:
