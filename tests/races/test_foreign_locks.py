@@ -19,8 +19,8 @@ PROMISED = 0.05
 """Seconds for a ping and for every read, whoever holds the lock."""
 NOISE = 0.45
 """Seconds by which a single answer may be later on a loaded machine; half of the answers may not."""
-LONGER = {"begin immediate": 5.5, "flock": 1.5}
-"""Seconds that a lock is held: the database's own for longer than its busy timeout."""
+LONGER = {"engine": 5.5, "queue": 1.5}
+"""Seconds that a lock is held: the engine's own for longer than its busy timeout."""
 
 READS: list[tuple[str, dict[str, Any]]] = [
     ("feature_get_by_id", {"feature_id": 1}),

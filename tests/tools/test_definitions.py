@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it comes without types
@@ -112,13 +113,17 @@ async def test_a_role_has_its_tools_and_no_others(db: str, role: str) -> None:
         assert size(listed) <= (7_500 if role == "coder" else 20_000)
 
 
-async def test_words_are_few(server: Client, tools: dict[str, Tool], shared_db: str) -> None:
-    """Descriptions and instructions stay below what clients cut, and the instructions name the database."""
+async def test_words_are_few(
+    server: Client, tools: dict[str, Tool], shared_db: str, backlog: Database
+) -> None:
+    """Descriptions and instructions stay below what clients cut; these name the database, but not its password."""
     instructions = server.session.instructions
     assert instructions is not None
     assert len(instructions) < 2_000
-    assert shared_db in instructions
+    assert backlog.label in instructions
     assert "project default" in instructions
+    password = urlsplit(shared_db).password
+    assert password is None or password not in instructions
     for tool in tools.values():
         assert tool.description
         assert len(tool.description) <= 4_096
