@@ -30,6 +30,7 @@ from dibs_schema.answers import Claimed, Idle
 from dibs_schema.refusals import Refusal
 from dibs_schema.status import MOVES, Kind, Status
 from properties.model import MOST_ATTEMPTS, MOST_FAILURES, MOST_SKIPS, Model, No
+from races.backlog import times
 from verbs import stage
 
 AGENTS = st.sampled_from(["ada", "grace", "alan"])
@@ -266,7 +267,7 @@ def test_random_moves_agree_with_the_model(db: str) -> None:
     run_state_machine_as_test(
         Backlog,
         settings=settings(
-            max_examples=60,
+            max_examples=times(30, 200),
             stateful_step_count=70,
             deadline=None,
             report_multiple_bugs=False,
