@@ -78,7 +78,8 @@ class Shell:
 @pytest.fixture
 def empty(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> Shell:
     """A folder without a backlog: one of its own, or on a server that DIBS_DB names."""
-    settings = {} if engine == "sqlite" else {"DIBS_DB": request.getfixturevalue("empty_db")}
+    named = {"DIBS_PROJECT": "default"}  # and not the folder, which a server would name it by
+    settings = {} if engine == "sqlite" else named | {"DIBS_DB": request.getfixturevalue("empty_db")}
     folder = tmp_path / "folder"
     folder.mkdir()
     return Shell(folder, settings)
