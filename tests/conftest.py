@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from itertools import count
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,9 +16,30 @@ from dibs.client import Client, server_command
 from dibs.database import Database, open_database
 from dibs.settings import Settings
 
+ENGINES = ("sqlite", "postgresql")
+
 for _name in [name for name in os.environ if name.startswith("DIBS_") and not name.startswith("DIBS_TEST_")]:
     del os.environ[_name]  # the developer's own settings stay outside
 os.environ["DIBS_PROJECT"] = "default"  # also on a server, where else it is the folder's name
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what a test that is marked `only_on` one engine would be on another."""
+    elsewhere = [item for item in items if _is_elsewhere(item)]
+    if elsewhere:
+        config.hook.pytest_deselected(items=elsewhere)
+        items[:] = [item for item in items if not _is_elsewhere(item)]
+
+
+def _is_elsewhere(item: pytest.Item) -> bool:
+    mark = item.get_closest_marker("only_on")
+    if mark is None:
+        return False
+    (only,), reason = mark.args, mark.kwargs.get("reason")
+    assert only in ENGINES, f"{item.nodeid}: {only} is no engine"
+    assert reason, f"{item.nodeid}: why is it only on {only}?"
+    call: Any = getattr(item, "callspec", None)  # pytest does not export its type
+    return call is not None and call.params.get("engine", only) != only
 
 
 @pytest.fixture
@@ -24,9 +48,9 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="session", params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> str:
-    """The engine that a test runs on: each test on every one, unless its folder says otherwise."""
+    """The engine that a test runs on: each test on every one, unless it is marked `only_on` one of them."""
     return str(request.param)
 
 
@@ -62,6 +86,25 @@ def new_db(
 def db(new_db: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
     """The name of a fresh database, as `--db` takes it."""
     with new_db() as name:
+        yield name
+
+
+@pytest.fixture
+def new_empty_db(
+    engine: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> Callable[[], AbstractContextManager[str]]:
+    """Makes the name of a database that nobody has opened: of no file, or of a database without tables."""
+    if engine == "sqlite":
+        numbers = count(1)
+        return lambda: nullcontext(str(tmp_path / f"new-{next(numbers)}" / "features.db"))
+    server = request.getfixturevalue("postgres")
+    return lambda: fresh_database(server)
+
+
+@pytest.fixture
+def empty_db(new_empty_db: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
+    """The name of a database that nobody has opened."""
+    with new_empty_db() as name:
         yield name
 
 

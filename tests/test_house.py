@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -124,29 +126,41 @@ def test_modules_stay_readable_in_one_sitting(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= LINES
 
 
-def test_sqlalchemy_is_not_loaded_before_initialize() -> None:
-    """What `dibs serve` imports before it answers brings neither SQLAlchemy nor Alembic."""
-    import subprocess
-    import sys
-
+def test_no_database_library_is_loaded_before_initialize() -> None:
+    """What `dibs serve` imports before it answers brings neither SQLAlchemy nor Alembic nor any engine's library."""
     code = (
-        "import dibs.cli.serve, dibs.tools.server, dibs.database, dibs.settings, sys; "
-        "print([name for name in ('sqlalchemy', 'alembic', 'rich', 'sqlite3') if name in sys.modules])"
+        "import dibs.cli.serve, dibs.tools.server, dibs.database.postgres, dibs.database.sqlite, dibs.settings, sys; "
+        "from dibs.database import open_database; from dibs.settings import Settings; "
+        "open_database(Settings(db='postgresql://localhost/there')); open_database(Settings(db='there')); "
+        "libraries = ('sqlalchemy', 'alembic', 'rich', 'sqlite3', 'pysqlite3', 'psycopg', 'psycopg_binary'); "
+        "print([name for name in libraries if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert printed(code) == "[]"
 
 
-def test_a_process_loads_one_sqlite_library() -> None:
-    """After the database was opened and used, only one copy of SQLite is in the process."""
-    import subprocess
-    import sys
+USE = (
+    "import sys; from dibs.database import open_database; from dibs.settings import Settings; "
+    "database = open_database(Settings(db=sys.argv[1])); "
+    "database.write_now(lambda tx: tx.project); database.read_now(lambda tx: tx.project); database.close(5); "
+)
 
-    code = (
-        "import sys, tempfile; from dibs.database import open_database; from dibs.settings import Settings; "
-        "database = open_database(Settings(db=tempfile.mkdtemp() + '/f.db')); "
-        "database.write_now(lambda tx: tx.project); database.close(5); "
-        "print(sum(name in sys.modules for name in ('_sqlite3', 'pysqlite3._sqlite3')))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "1"
+
+@pytest.mark.only_on("sqlite", reason="it is about the library for files")
+def test_a_process_on_a_file_loads_one_library_for_it_and_none_for_servers(db: str) -> None:
+    """After the database was opened and used, only one copy of SQLite is in the process, and nothing of psycopg."""
+    copies = "sum(name in sys.modules for name in ('_sqlite3', 'pysqlite3._sqlite3'))"
+    others = "[name for name in sys.modules if name.startswith('psycopg')]"
+    assert printed(f"{USE} print({copies}, {others})", db) == "1 []"
+
+
+@pytest.mark.only_on("postgresql", reason="it is about the library for servers")
+def test_a_process_on_a_server_loads_no_library_for_files(db: str) -> None:
+    """After the database was opened and used, no copy of SQLite is in the process."""
+    found = "[name for name in ('_sqlite3', 'pysqlite3._sqlite3', 'alembic') if name in sys.modules]"
+    assert printed(f"{USE} print({found})", db) == "[]"
+
+
+def printed(code: str, *arguments: str) -> str:
+    """What a program prints in a process of its own."""
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

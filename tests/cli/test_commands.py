@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
+from clusters.urls import moved
 from dibs.database import open_database
 from dibs.settings import Settings
 from dibs.verbs.claim import claim
@@ -20,6 +25,7 @@ from dibs.verbs.human import new_request, request_human_input
 from dibs.verbs.question import ask_user
 from dibs_schema.answers import Claimed
 from dibs_schema.inputs import HumanField, Question
+from foreign import by_hand
 
 FEATURES = [
     {
@@ -34,112 +40,209 @@ FEATURES = [
 ]
 
 
-def dibs(*arguments: str, cwd: Path, typed: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run `dibs` in `cwd`, with no settings of the developer's."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("DIBS_")}
-    return subprocess.run(
-        [sys.executable, "-m", "dibs", *arguments],
-        cwd=cwd,
-        env=clean | environment,
-        input=typed,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+@dataclass(frozen=True)
+class Shell:
+    """A folder in which a person runs `dibs`, with the settings that are there, and none of the developer's."""
 
+    folder: Path
+    settings: Mapping[str, str]
 
-def answered(*arguments: str, cwd: Path) -> Any:
-    """What `dibs … --json` prints."""
-    done = dibs(*arguments, "--json", cwd=cwd)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    def dibs(
+        self, *arguments: str, typed: str = "", cwd: Path | None = None, **settings: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `dibs`."""
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("DIBS_")}
+        return subprocess.run(
+            [sys.executable, "-m", "dibs", *arguments],
+            cwd=cwd or self.folder,
+            env={**clean, **self.settings, **settings},
+            input=typed,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    def answered(self, *arguments: str, cwd: Path | None = None) -> Any:
+        """What `dibs … --json` prints."""
+        done = self.dibs(*arguments, "--json", cwd=cwd)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    @property
+    def db(self) -> str:
+        """The name of the backlog."""
+        return self.settings.get("DIBS_DB", str(self.folder / ".dibs" / "features.db"))
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def empty(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> Shell:
+    """A folder without a backlog: one of its own, or on a server that DIBS_DB names."""
+    named = {"DIBS_PROJECT": "default"}  # and not the folder, which a server would name it by
+    settings = {} if engine == "sqlite" else named | {"DIBS_DB": request.getfixturevalue("empty_db")}
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    return Shell(folder, settings)
+
+
+@pytest.fixture
+def shell(empty: Shell) -> Shell:
     """A folder whose backlog holds FEATURES."""
-    (tmp_path / "list.json").write_text(json.dumps(FEATURES), encoding="utf-8")
-    assert dibs("import", "list.json", cwd=tmp_path).returncode == 0
-    return tmp_path
+    (empty.folder / "list.json").write_text(json.dumps(FEATURES), encoding="utf-8")
+    done = empty.dibs("import", "list.json")
+    assert done.returncode == 0, done.stderr
+    return empty
 
 
-def test_an_import_makes_a_private_backlog_that_git_ignores(folder: Path) -> None:
+A_FILE = pytest.mark.only_on("sqlite", reason="it is about a file")
+A_SERVER = pytest.mark.only_on("postgresql", reason="it is about a server")
+
+UNSYNCED = "durability"
+"""What the doctor rightly finds wrong with the tests' own server, which is told not to wait for the disk."""
+
+
+@A_FILE
+def test_an_import_makes_a_private_backlog_that_git_ignores(shell: Shell) -> None:
     """`dibs import` makes `.dibs/` with a file of mode 600 and a .gitignore of its own."""
-    assert (folder / ".dibs" / "features.db").stat().st_mode & 0o777 == 0o600
-    assert (folder / ".dibs" / ".gitignore").read_text(encoding="utf-8") == "*\n"
+    assert (shell.folder / ".dibs" / "features.db").stat().st_mode & 0o777 == 0o600
+    assert (shell.folder / ".dibs" / ".gitignore").read_text(encoding="utf-8") == "*\n"
 
 
-def test_importing_twice_adds_nothing(folder: Path) -> None:
+def test_importing_twice_adds_nothing(shell: Shell) -> None:
     """A second import finds every reference present."""
-    again = answered("import", "list.json", cwd=folder)
+    again = shell.answered("import", "list.json")
     assert (again["added"], again["present"]) == (0, 2)
-    assert answered("status", cwd=folder)["total"] == 2
+    assert shell.answered("status")["total"] == 2
 
 
-def test_a_refused_import_adds_nothing(folder: Path) -> None:
+def test_a_refused_import_adds_nothing(shell: Shell) -> None:
     """A file with one bad feature is refused whole, naming the place."""
-    (folder / "bad.json").write_text(
+    (shell.folder / "bad.json").write_text(
         json.dumps([{"id": 1, "name": "x"}, {"id": 1, "name": "y"}]), encoding="utf-8"
     )
-    done = dibs("import", "bad.json", cwd=folder)
+    done = shell.dibs("import", "bad.json")
     assert done.returncode == 2
     assert "Nothing was imported" in done.stderr
-    assert answered("status", cwd=folder)["total"] == 2
+    assert shell.answered("status")["total"] == 2
 
 
-def test_the_backlog_itself_is_not_imported(folder: Path) -> None:
+@A_FILE
+def test_the_backlog_itself_is_not_imported(shell: Shell) -> None:
     """`dibs import` refuses its own database."""
-    done = dibs("import", ".dibs/features.db", cwd=folder)
+    done = shell.dibs("import", ".dibs/features.db")
     assert done.returncode == 2
     assert "backlog itself" in done.stderr
 
 
-def test_status_list_and_show_tell_what_is_there(folder: Path) -> None:
+def test_status_list_and_show_tell_what_is_there(shell: Shell) -> None:
     """The three views agree with the imported file."""
-    assert answered("status", cwd=folder)["counts"] == {"ready": 1, "pending": 2}
-    assert [row["name"] for row in answered("list", cwd=folder)["features"]] == ["First", "Second"]
-    assert [row["id"] for row in answered("list", "--text", "B", cwd=folder)["features"]] == [2]
-    shown = answered("show", "2", cwd=folder)
+    assert shell.answered("status")["counts"] == {"ready": 1, "pending": 2}
+    assert [row["name"] for row in shell.answered("list")["features"]] == ["First", "Second"]
+    assert [row["id"] for row in shell.answered("list", "--text", "B")["features"]] == [2]
+    shown = shell.answered("show", "2")
     assert (shown["reference"], shown["dependencies"][0]["id"]) == ("B", 1)
     assert shown["history"][0]["kind"] == "create"
 
 
-@pytest.mark.parametrize(
-    "command", [["status"], ["list"], ["show", "1"], ["answer"], ["doctor"], ["settings"]]
-)
-def test_people_get_words(folder: Path, command: list[str]) -> None:
+@pytest.mark.parametrize("command", [["status"], ["list"], ["show", "1"], ["answer"], ["settings"]])
+def test_people_get_words(shell: Shell, command: list[str]) -> None:
     """Without --json every command prints something readable and ends well."""
-    done = dibs(*command, cwd=folder)
+    done = shell.dibs(*command)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
     assert "Traceback" not in done.stderr
 
 
-def test_looking_makes_no_backlog(tmp_path: Path) -> None:
+def test_looking_makes_no_backlog(empty: Shell) -> None:
     """A command that only looks refuses to bring an empty backlog into being."""
-    done = dibs("status", cwd=tmp_path)
+    done = empty.dibs("status")
     assert done.returncode == 1
     assert "There is no backlog at" in done.stderr
-    assert list(tmp_path.iterdir()) == []
+    assert list(empty.folder.iterdir()) == []
+    if "DIBS_DB" in empty.settings:
+        assert (
+            by_hand(empty.db, "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace")
+            == []
+        )
 
 
-def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
+@A_FILE
+def test_another_programs_database_is_left_alone(empty: Shell) -> None:
     """A SQLite file with other tables is refused and not changed by a byte."""
-    other = tmp_path / "other.db"
+    other = empty.folder / "other.db"
     with sqlite3.connect(other) as connection:
         connection.execute("CREATE TABLE customers (name TEXT)")
     connection.close()
     before = other.read_bytes()
-    done = dibs("status", "--db", str(other), cwd=tmp_path)
+    done = empty.dibs("status", "--db", str(other))
     assert done.returncode == 2
     assert "another program" in done.stderr
     assert other.read_bytes() == before
 
 
-def ask(folder: Path) -> None:
+@A_SERVER
+@pytest.mark.parametrize("table", ["projects", "alembic_version"])
+def test_another_programs_tables_are_left_alone(empty: Shell, table: str) -> None:
+    """A schema in which another program has a table of our name is refused, and gets no table of ours."""
+    by_hand(empty.db, f"CREATE TABLE {table} (version_num text)", f"INSERT INTO {table} VALUES ('theirs')")
+    (empty.folder / "list.json").write_text(json.dumps(FEATURES), encoding="utf-8")
+    done = empty.dibs("import", "list.json")
+    assert done.returncode == 2
+    assert "another program" in done.stderr
+    assert by_hand(empty.db, f"SELECT * FROM {table}") == [("theirs",)]
+    assert by_hand(empty.db, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'") == [(table,)]
+
+
+@A_SERVER
+def test_other_tables_beside_ours_do_no_harm(empty: Shell) -> None:
+    """A schema in which another program has tables of other names is shared with it."""
+    by_hand(empty.db, "CREATE TABLE customers (name text)", "INSERT INTO customers VALUES ('theirs')")
+    (empty.folder / "list.json").write_text(json.dumps(FEATURES), encoding="utf-8")
+    assert empty.answered("import", "list.json")["added"] == 2
+    assert by_hand(empty.db, "SELECT * FROM customers") == [("theirs",)]
+
+
+def signed(url: str, user: str | None = None, password: str | None = None) -> str:
+    """The same URL for another user, or with another password."""
+    parts = urlsplit(url)
+    at = f"{user or parts.username}:{password or parts.password}@{parts.netloc.rpartition('@')[2]}"
+    return urlunsplit(parts._replace(netloc=at))
+
+
+WRONG: dict[str, tuple[Callable[[str], str], int, str]] = {
+    "password": (lambda url: signed(url, password="a-wrong-guess"), 2, "DIBS_DB"),
+    "user": (lambda url: signed(url, user="nobody-here"), 2, "DIBS_DB"),
+    "database": (lambda url: moved(url, {}, "nowhere"), 2, "DIBS_DB"),
+    "certificate": (
+        lambda url: moved(url, {"sslmode": "verify-full", "sslrootcert": "/nowhere"}),
+        2,
+        "DIBS_DB",
+    ),
+    "parameter": (lambda url: moved(url, {"colour": "red"}), 2, "DIBS_DB"),
+    "password with a slash": (lambda url: signed(url, password="one/half-of-it"), 75, "not to be reached"),
+    "password with a mark": (lambda url: signed(url, password="one?half-of-it"), 2, "DIBS_DB"),
+    "port": (lambda url: moved(url, {}, port=1), 75, "not to be reached"),
+    "host": (lambda url: moved(url, {"host": "nowhere.invalid"}), 75, "not to be reached"),
+}
+
+
+@A_SERVER
+@pytest.mark.parametrize(("change", "status", "says"), WRONG.values(), ids=WRONG)
+def test_a_server_that_cannot_be_used_is_named_without_the_password(
+    empty: Shell, change: Callable[[str], str], status: int, says: str
+) -> None:
+    """What is wrong with the URL is said with what to do, at once, and no password nor library word with it."""
+    url = change(empty.db)
+    done = empty.dibs("status", DIBS_DB=url, DIBS_PATIENCE="1")
+    assert (done.returncode, done.stdout) == (status, "")
+    assert says in done.stderr
+    assert not re.search(r"not-to-be-told|a-wrong-guess|half-of-it", done.stderr)
+    assert not re.search(r"psycopg|sqlalche|libpq|Traceback", done.stderr)
+
+
+def ask(shell: Shell) -> None:
     """Let an agent ask a question about feature 1, and one to the user."""
-    database = open_database(Settings(db=str(folder / ".dibs" / "features.db")))
+    database = open_database(Settings(db=shell.db))
     holder = Holder("w", named=True, session=None, lease=60)
     fields = [
         HumanField(id="colour", label="Which?", type="select", options=["red", "blue"]),
@@ -154,69 +257,79 @@ def ask(folder: Path) -> None:
     database.close(5)
 
 
-def test_answers_are_listed_checked_and_kept(folder: Path) -> None:
+def test_answers_are_listed_checked_and_kept(shell: Shell) -> None:
     """`dibs answer` lists what is asked, refuses what does not fit, and takes what does."""
-    ask(folder)
-    assert [one.get("feature_id") for one in answered("answer", cwd=folder)] == [1, None]
-    wrong = dibs("answer", "1", "--set", "colour=green", "--set", "sure=yes", cwd=folder)
+    ask(shell)
+    assert [one.get("feature_id") for one in shell.answered("answer")] == [1, None]
+    wrong = shell.dibs("answer", "1", "--set", "colour=green", "--set", "sure=yes")
     assert wrong.returncode == 2
     assert "choose one of red, blue" in wrong.stderr
-    right = dibs("answer", "1", "--set", "colour=blue", "--set", "sure=yes", cwd=folder)
+    right = shell.dibs("answer", "1", "--set", "colour=blue", "--set", "sure=yes")
     assert right.returncode == 0, right.stderr
-    assert answered("show", "1", cwd=folder)["human_answer"]["answers"] == {"colour": "blue", "sure": True}
-    assert dibs("answer", "--question", "1", "--cancel", cwd=folder).returncode == 0
-    assert answered("answer", cwd=folder) == []
-    assert dibs("answer", "1", "--cancel", cwd=folder).returncode == 1
+    assert shell.answered("show", "1")["human_answer"]["answers"] == {"colour": "blue", "sure": True}
+    assert shell.dibs("answer", "--question", "1", "--cancel").returncode == 0
+    assert shell.answered("answer") == []
+    assert shell.dibs("answer", "1", "--cancel").returncode == 1
 
 
-def test_answers_are_asked_for_at_the_terminal(folder: Path) -> None:
+def test_answers_are_asked_for_at_the_terminal(shell: Shell) -> None:
     """Without --set each field is asked for."""
-    ask(folder)
-    done = dibs("answer", "1", cwd=folder, typed="red\nno\n")
+    ask(shell)
+    done = shell.dibs("answer", "1", typed="red\nno\n")
     assert done.returncode == 0, done.stderr
-    assert answered("show", "1", cwd=folder)["human_answer"]["answers"] == {"colour": "red", "sure": False}
+    assert shell.answered("show", "1")["human_answer"]["answers"] == {"colour": "red", "sure": False}
 
 
-def test_settings_are_shown_changed_and_checked(folder: Path) -> None:
+def test_settings_are_shown_changed_and_checked(shell: Shell) -> None:
     """`dibs settings` reads and writes one rule, and names a wrong one."""
-    assert answered("settings", cwd=folder)["max_claims"] == 1
-    assert answered("settings", "max_claims", "3", cwd=folder) == {"max_claims": 3}
-    assert answered("settings", "max_claims", cwd=folder) == {"max_claims": 3}
-    assert dibs("settings", "max_claims", "0", cwd=folder).returncode == 2
-    assert dibs("settings", "colour", "red", cwd=folder).returncode == 2
+    assert shell.answered("settings")["max_claims"] == 1
+    assert shell.answered("settings", "max_claims", "3") == {"max_claims": 3}
+    assert shell.answered("settings", "max_claims") == {"max_claims": 3}
+    assert shell.dibs("settings", "max_claims", "0").returncode == 2
+    assert shell.dibs("settings", "colour", "red").returncode == 2
 
 
-def test_the_doctor_finds_a_wrong_counter(folder: Path) -> None:
+def test_the_doctor_says_how_bad_it_is(shell: Shell) -> None:
+    """The exit status is that of the worst finding, and of a new backlog nothing is wrong."""
+    found = shell.dibs("doctor", "--json")
+    findings = json.loads(found.stdout)["findings"]
+    assert found.returncode == max(["ok", "warning", "error"].index(one["level"]) for one in findings)
+    assert {one["check"] for one in findings if one["level"] == "error"} <= {UNSYNCED}
+    words = shell.dibs("doctor")
+    assert words.returncode == found.returncode
+    assert all(one["check"] in words.stdout for one in findings)
+
+
+def test_the_doctor_finds_a_wrong_counter(shell: Shell) -> None:
     """A counter that a foreign hand changed is named, with exit status 2."""
-    from dibs.database import file_driver
-
-    with file_driver().connect(folder / ".dibs" / "features.db") as connection:
-        connection.execute("UPDATE features SET unmet_dependencies = 5 WHERE id = 2")
-    connection.close()
-    done = dibs("doctor", "--json", cwd=folder)
+    by_hand(shell.db, "UPDATE features SET unmet_dependencies = 5 WHERE id = 2")
+    done = shell.dibs("doctor", "--json")
     assert done.returncode == 2
-    wrong = [one for one in json.loads(done.stdout)["findings"] if one["level"] == "error"]
-    assert [one["check"] for one in wrong] == ["counters"]
-    assert "2: 5, counted 1" in wrong[0]["says"]
+    wrong = {
+        one["check"]: one["says"] for one in json.loads(done.stdout)["findings"] if one["level"] == "error"
+    }
+    assert wrong.keys() - {UNSYNCED} == {"counters"}
+    assert "2: 5, counted 1" in wrong["counters"]
 
 
-def test_an_unknown_setting_in_the_environment_is_named(tmp_path: Path) -> None:
+def test_an_unknown_setting_in_the_environment_is_named(empty: Shell) -> None:
     """A misspelt DIBS_ variable is an error and not silence."""
-    done = dibs("status", cwd=tmp_path, DIBS_LEESE="3")
+    done = empty.dibs("status", DIBS_LEESE="3")
     assert done.returncode == 2
     assert "DIBS_LEESE" in done.stderr
 
 
-def test_worktrees_share_the_backlog_of_their_repository(tmp_path: Path) -> None:
+@A_FILE
+def test_worktrees_share_the_backlog_of_their_repository(empty: Shell) -> None:
     """A worktree finds the common root; --isolated gives it its own."""
-    main = tmp_path / "main"
+    main, tree = empty.folder / "main", empty.folder / "tree"
     subprocess.run(["git", "init", "-q", str(main)], check=True)
     identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
     subprocess.run(
         ["git", "-C", str(main), *identity, "commit", "-q", "--allow-empty", "-m", "x"], check=True
     )
-    subprocess.run(["git", "-C", str(main), "worktree", "add", "-q", str(tmp_path / "tree")], check=True)
+    subprocess.run(["git", "-C", str(main), "worktree", "add", "-q", str(tree)], check=True)
     (main / "list.json").write_text(json.dumps(FEATURES), encoding="utf-8")
-    assert dibs("import", "list.json", cwd=main).returncode == 0
-    assert answered("status", cwd=tmp_path / "tree")["database"] == str(main / ".dibs" / "features.db")
-    assert dibs("status", "--isolated", cwd=tmp_path / "tree").returncode == 1
+    assert empty.dibs("import", "list.json", cwd=main).returncode == 0
+    assert empty.answered("status", cwd=tree)["database"] == str(main / ".dibs" / "features.db")
+    assert empty.dibs("status", "--isolated", cwd=tree).returncode == 1

@@ -12,6 +12,8 @@ from dibs.demo.backlog import BACK_OFF, example, fill
 from dibs.verbs.rules import get_rules
 from dibs_schema.refusals import InvalidInput
 
+pytestmark = pytest.mark.only_on("sqlite", reason="the demo makes a file of its own")
+
 
 def test_the_example_has_sixty_four_features_to_build(database: Database) -> None:
     """Wherever the package is installed, `dibs demo` has a backlog of its own."""

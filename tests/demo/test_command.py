@@ -16,6 +16,8 @@ import pytest
 
 from demo.theatre import small_backlog
 
+pytestmark = pytest.mark.only_on("sqlite", reason="the demo makes a file of its own")
+
 COMMAND = [sys.executable, "-m", "dibs", "demo"]
 
 

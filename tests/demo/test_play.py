@@ -15,6 +15,8 @@ from dibs.demo.stage import PROJECT
 from dibs.demo.verdict import Verdict, judge
 from dibs.settings import Settings
 
+pytestmark = pytest.mark.only_on("sqlite", reason="the demo makes a file of its own")
+
 A_CLAIM_TOO_MANY = """
     INSERT INTO events (project_id, feature_id, at, agent, kind, from_status, to_status)
     SELECT project_id, feature_id, at, 'thief', 'claim', 'pending', 'in_progress' FROM events

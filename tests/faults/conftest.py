@@ -14,9 +14,3 @@ def start(db: str) -> Iterator[Start]:
     """Start servers on the test's database: `start("--lease", "2")`. They are killed at the end."""
     with wires(db) as starter:
         yield starter
-
-
-@pytest.fixture(scope="session")
-def engine() -> str:
-    """The embedded engine: these faults are those of its file. The server's have tests of their own."""
-    return "sqlite"

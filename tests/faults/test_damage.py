@@ -17,6 +17,10 @@ from dibs_schema.refusals import DatabaseDamaged, InvalidInput
 from races.backlog import fill
 from races.wire import Start, Wire
 
+pytestmark = pytest.mark.only_on(
+    "sqlite", reason="these faults are those of a file; a server has tests of its own"
+)
+
 CALLS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("feature_claim_and_get", {}),
     ("feature_mark_in_progress", {"feature_id": 150}),

@@ -12,6 +12,10 @@ from dibs_schema.refusals import DatabaseDamaged, DiskFull, Refusal
 from faults.volumes import fill_up, volume
 from races.wire import Start, Wire, up, wires
 
+pytestmark = pytest.mark.only_on(
+    "sqlite", reason="these faults are those of a file; a server has tests of its own"
+)
+
 TEXT = {"category": "c", "description": "d" * 20_000, "steps": ["s"]}
 
 

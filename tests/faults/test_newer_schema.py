@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from dibs.database import file_driver, open_database
+from dibs.database import open_database
 from dibs.settings import Settings
 from dibs_schema.refusals import SchemaNewer
 from dibs_schema.tables import HEAD
+from foreign import by_hand
 from races.backlog import fill
 from races.wire import Start, Wire
 
@@ -23,19 +23,12 @@ WRITES: tuple[tuple[str, dict[str, Any]], ...] = (
 
 def migrate(db: str, version: str) -> None:
     """Change what the database says of its schema, as a newer program does."""
-    connection = file_driver().connect(db)
-    connection.execute("UPDATE alembic_version SET version_num = ?", [version])
-    connection.commit()
-    connection.close()
+    by_hand(db, f"UPDATE alembic_version SET version_num = '{version}'")
 
 
 def content(db: str) -> list[object]:
     """Every feature and event."""
-    connection = file_driver().connect(f"{Path(db).as_uri()}?mode=ro", uri=True)
-    rows = connection.execute("SELECT * FROM features").fetchall()
-    rows += connection.execute("SELECT * FROM events").fetchall()
-    connection.close()
-    return list(rows)
+    return [by_hand(db, f"SELECT * FROM {table} ORDER BY id") for table in ("features", "events")]
 
 
 def filled(db: str) -> None:

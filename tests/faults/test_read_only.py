@@ -16,6 +16,10 @@ from faults.volumes import mount, volume
 from races.backlog import fill
 from races.wire import Wire, wires
 
+pytestmark = pytest.mark.only_on(
+    "sqlite", reason="these faults are those of a file; a server has tests of its own"
+)
+
 
 def a_folder(tmp_path: Path) -> Path:
     """A path that is a folder."""

@@ -19,6 +19,10 @@ from dibs_schema.refusals import DatabaseReplaced, ReadOnly, Refusal
 from races.backlog import assert_sound, fill, kinds, rule
 from races.wire import Start, Wire, up
 
+pytestmark = pytest.mark.only_on(
+    "sqlite", reason="these faults are those of a file; a server has tests of its own"
+)
+
 WRITES = (
     ("feature_mark_in_progress", {"feature_id": 2}),
     ("feature_mark_passing", {"feature_id": 1}),

@@ -9,6 +9,10 @@ import pytest
 from dibs_schema.refusals import NotFound
 from races.wire import Start, Wire
 
+pytestmark = pytest.mark.only_on(
+    "sqlite", reason="these faults are those of a file; a server has tests of its own"
+)
+
 FEATURE = {"category": "c", "description": "d", "steps": ["s"]}
 
 

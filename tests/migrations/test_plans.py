@@ -17,6 +17,8 @@ from dibs.database.transaction import Transaction
 from dibs.settings import Settings
 from dibs.verbs import claim, leases, regression
 
+pytestmark = pytest.mark.only_on("sqlite", reason="it reads how this engine explains its plans")
+
 READS_ALL = {
     "audit": "a recount looks at every row",
     "stats": "groups are counted over every row",

@@ -6,16 +6,18 @@ import hashlib
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, create_engine
 
 import dibs_schema.migrations
 from dibs.database import Database, file_driver, open_database
@@ -24,7 +26,8 @@ from dibs.verbs.rules import get_rules
 from dibs_schema.migrations.predicates import metadata_for
 from dibs_schema.refusals import InvalidInput, SchemaNewer
 from dibs_schema.status import Status
-from dibs_schema.tables import HEAD
+from dibs_schema.tables import HEAD, metadata
+from foreign import by_hand
 from verbs.stage import add, board, place, row
 
 
@@ -35,28 +38,37 @@ def scripts() -> ScriptDirectory:
     return ScriptDirectory.from_config(config)
 
 
+A_FILE = pytest.mark.only_on("sqlite", reason="it is about a file")
+A_SERVER = pytest.mark.only_on("postgresql", reason="it is about a server")
+
+
 @pytest.fixture(scope="module")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database that the migrations made."""
-    path = tmp_path_factory.mktemp("migrated") / "features.db"
-    opened = open_database(Settings(db=str(path)))
-    add(opened)
-    opened.close(patience=5)
-    return path
+def made(new_db: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
+    """The name of a database that the migrations made, with one feature."""
+    with new_db() as name:
+        opened = open_database(Settings(db=name))
+        add(opened)
+        opened.close(patience=5)
+        yield name
 
 
-def engine_of(path: Path | str) -> Engine:
-    """SQLAlchemy on a file, with the library of this process."""
-    return create_engine(f"sqlite:///{path}", module=file_driver())
-
-
-@pytest.fixture
-def connection(migrated: Path) -> Iterator[Connection]:
-    """A connection to the migrated database."""
-    engine = engine_of(migrated)
+@contextmanager
+def connected(db: str) -> Iterator[Connection]:
+    """A connection of SQLAlchemy's, with the libraries of this process."""
+    if "://" in db:
+        engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(db))
+    else:
+        engine = create_engine(f"sqlite:///{db}", module=file_driver())
     with engine.connect() as opened:
         yield opened
     engine.dispose()
+
+
+@pytest.fixture
+def connection(made: str) -> Iterator[Connection]:
+    """A connection to the database that the migrations made."""
+    with connected(made) as opened:
+        yield opened
 
 
 def not_an_index(_object: Any, _name: str | None, kind: str, _reflected: bool, _other: Any) -> bool:
@@ -71,28 +83,44 @@ def test_the_tables_are_what_the_migrations_make(connection: Connection) -> None
     assert compare_metadata(context, metadata_for(connection.dialect.name)) == []
 
 
+PARTS = {
+    "sqlite": "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'alembic%'",
+    "postgresql": """
+        SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'alembic_version'
+        UNION ALL SELECT conrelid::regclass || ' ' || conname, pg_get_constraintdef(oid) FROM pg_constraint
+        WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text <> 'alembic_version'
+    """,
+}
+"""How to ask an engine for its tables, indexes and constraints, as their SQL."""
+
+
 def definitions(connection: Connection) -> dict[str, list[str]]:
-    """Each table and index of a database as its SQL, in parts whose order does not matter."""
-    rows = connection.exec_driver_sql(
-        "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'alembic%'"
-    )
-    found: dict[str, list[str]] = {}
-    for name, sql in rows:
-        parts = re.split(
-            r"\n|, (?=\w+ [A-Z])", sql
-        )  # a column that was added stands in the line of the one before
-        lines = [re.sub(r"\s+", " ", line).strip().rstrip(",") for line in parts]
-        found[name] = sorted(line for line in lines if line)
-    return found
+    """Each table, index and constraint of a database as its SQL, in parts whose order does not matter."""
+    rows = connection.exec_driver_sql(PARTS[connection.dialect.name])
+    return {name: sorted(parts_of(sql)) for name, sql in rows}
 
 
-def test_every_index_and_constraint_is_the_same(connection: Connection, tmp_path: Path) -> None:
+def parts_of(sql: str) -> list[str]:
+    """What stands between commas in the outermost brackets, and before and behind; in any layout."""
+    parts, depth = [""], 0
+    for sign in re.sub(r"\s+", " ", sql):
+        depth += (sign == "(") - (sign == ")")
+        if sign in "(,)" and depth + (sign == ")") <= 1:
+            parts.append("")
+        else:
+            parts[-1] += sign
+    return [part.strip() for part in parts if part.strip()]
+
+
+def test_every_index_and_constraint_is_the_same(connection: Connection, empty_db: str) -> None:
     """Predicates, expressions, directions and checks, which Alembic does not compare, are equal word for word."""
-    engine = engine_of(tmp_path / "made.db")
-    metadata_for(engine.dialect.name).create_all(engine)
-    with engine.connect() as made:
-        assert definitions(connection) == definitions(made)
-    engine.dispose()
+    if "://" not in empty_db:
+        Path(empty_db).parent.mkdir()
+    with connected(empty_db) as made:
+        metadata_for(made.dialect.name).create_all(made)
+        expected = definitions(made)
+        assert len(expected) > len(metadata.tables)
+        assert definitions(connection) == expected
 
 
 def test_the_code_knows_the_newest_migration() -> None:
@@ -119,49 +147,65 @@ print(sorted(name for name in sys.modules if name.split(".")[0] in ("alembic", "
 """
 
 
-def warm_start(path: Path, *flags: str) -> str:
+def warm_start(db: str, *flags: str) -> str:
     """Open, read (and write) and close a database in a process of its own; what it loaded of Alembic."""
-    command = [sys.executable, "-c", WARM, str(path), *flags]
+    command = [sys.executable, "-c", WARM, db, *flags]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 @pytest.mark.parametrize("flags", [(), ("write",)], ids=["reading", "writing"])
-def test_a_warm_start_loads_nothing_of_alembic(migrated: Path, flags: tuple[str, ...]) -> None:
+def test_a_warm_start_loads_nothing_of_alembic(made: str, flags: tuple[str, ...]) -> None:
     """Who finds the database as it should be does not even import what would migrate it."""
-    assert warm_start(migrated, *flags) == "[]"
+    assert warm_start(made, *flags) == "[]"
 
 
-def test_a_warm_start_writes_nothing(migrated: Path) -> None:
+@A_FILE
+def test_a_warm_start_writes_nothing(made: str) -> None:
     """Opening, reading and closing leaves the file byte for byte, with its times, and no log beside it."""
-    before = (
-        hashlib.sha256(migrated.read_bytes()).digest(),
-        migrated.stat().st_mtime_ns,
-        migrated.stat().st_ino,
-    )
-    warm_start(migrated)
-    after = (
-        hashlib.sha256(migrated.read_bytes()).digest(),
-        migrated.stat().st_mtime_ns,
-        migrated.stat().st_ino,
-    )
-    assert after == before
-    assert not Path(f"{migrated}-wal").exists()
+
+    def state() -> tuple[bytes, int, int]:
+        file = Path(made)
+        return hashlib.sha256(file.read_bytes()).digest(), file.stat().st_mtime_ns, file.stat().st_ino
+
+    before = state()
+    warm_start(made)
+    assert state() == before
+    assert not Path(f"{made}-wal").exists()
 
 
-def test_others_see_no_commit_of_a_warm_start(migrated: Path) -> None:
+@A_SERVER
+def test_a_warm_start_writes_no_row(made: str) -> None:
+    """Opening, reading and closing leaves every row where it was, written by whom it was."""
+
+    def state() -> list[object]:
+        return [
+            by_hand(made, f"SELECT ctid, xmin FROM {table}")
+            for table in (*metadata.tables, "alembic_version")
+        ]
+
+    before = state()
+    warm_start(made)
+    assert state() == before
+    warm_start(made, "write")
+    assert state() != before
+
+
+@A_FILE
+def test_others_see_no_commit_of_a_warm_start(made: str) -> None:
     """A process that has the database open sees no change when another one opens, reads and closes it."""
-    watcher = file_driver().connect(str(migrated))
+    watcher = file_driver().connect(made)
     try:
         before = watcher.execute("PRAGMA data_version").fetchall()
         watcher.execute("SELECT count(*) FROM features").fetchall()
-        warm_start(migrated)
+        warm_start(made)
         assert watcher.execute("PRAGMA data_version").fetchall() == before
-        warm_start(migrated, "write")
+        warm_start(made, "write")
         assert watcher.execute("PRAGMA data_version").fetchall() != before
     finally:
         watcher.close()
 
 
+@A_FILE
 def test_an_interrupted_migration_leaves_nothing(tmp_path: Path) -> None:
     """The schema and the project's row come in one transaction: a file without them is brought up anew."""
     path = tmp_path / "features.db"
@@ -175,24 +219,20 @@ def test_an_interrupted_migration_leaves_nothing(tmp_path: Path) -> None:
         opened.close(patience=5)
 
 
-def test_a_newer_schema_is_not_touched(tmp_path: Path) -> None:
+def test_a_newer_schema_is_not_touched(db: str) -> None:
     """A database that a newer version has migrated is refused, and stays at its version."""
-    path = tmp_path / "features.db"
-    opened = open_database(Settings(db=str(path)))
+    opened = open_database(Settings(db=db))
     add(opened)
     opened.close(patience=5)
-    newer = file_driver().connect(str(path), isolation_level=None)
-    newer.execute("UPDATE alembic_version SET version_num = '9999'")
-    newer.close()
-    late = open_database(Settings(db=str(path)))
+    by_hand(db, "UPDATE alembic_version SET version_num = '9999'")
+    late = open_database(Settings(db=db))
     with pytest.raises(SchemaNewer):
         late.read_now(get_rules)
     late.close(patience=5)
-    seen = file_driver().connect(str(path))
-    assert seen.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
-    seen.close()
+    assert by_hand(db, "SELECT version_num FROM alembic_version") == [("9999",)]
 
 
+@A_FILE
 def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
     """A SQLite file with other tables is refused, and not a byte of it changes."""
     path = tmp_path / "places.sqlite"
@@ -209,14 +249,7 @@ def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
     assert (path.read_bytes(), path.stat().st_mtime_ns, path.stat().st_mode) == before
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    """A fresh database."""
-    opened = open_database(Settings(db=str(tmp_path / "features.db")))
-    yield opened
-    opened.close(patience=5)
-
-
+@A_FILE
 def test_the_database_is_private(database: Database) -> None:
     """The file, its log and its door can be read and written by their owner alone."""
     add(database)
@@ -224,6 +257,7 @@ def test_the_database_is_private(database: Database) -> None:
         assert Path(f"{database.label}{name}").stat().st_mode & 0o777 == 0o600, name
 
 
+@A_FILE
 def test_the_folder_ignores_itself_in_git(tmp_path: Path) -> None:
     """A `.dibs` folder brings its own `.gitignore`, and an existing one is not overwritten."""
     path = tmp_path / ".dibs" / "features.db"
@@ -272,34 +306,35 @@ FORBIDDEN: list[tuple[str, Status, str]] = [
 ]
 
 
+REFUSED = (file_driver().IntegrityError, psycopg.IntegrityError, psycopg.errors.StringDataRightTruncation)
+"""How engines say that a constraint does not hold."""
+
+
 @pytest.mark.parametrize(
     ("status", "statement"), [case[1:] for case in FORBIDDEN], ids=[case[0] for case in FORBIDDEN]
 )
-def test_a_constraint_holds_against_any_writer(database: Database, status: Status, statement: str) -> None:
+def test_a_constraint_holds_against_any_writer(
+    database: Database, db: str, status: Status, statement: str
+) -> None:
     """What must never be true of a row cannot be written, not even by hand."""
     on = place(database, status)
     before = row(database, on.id)
-    foreign = file_driver().connect(database.label, isolation_level=None)
-    foreign.execute("PRAGMA foreign_keys = ON")
-    with pytest.raises(file_driver().IntegrityError):
-        foreign.execute(statement)
-    foreign.close()
+    with pytest.raises(REFUSED):
+        by_hand(db, statement)
     assert row(database, on.id) == before
 
 
-def test_a_reference_is_used_once_in_a_project(database: Database) -> None:
+def test_a_reference_is_used_once_in_a_project(database: Database, db: str) -> None:
     """Two imported features of one project never share their own id."""
     one, two = add(database, 2)
-    foreign = file_driver().connect(database.label, isolation_level=None)
-    foreign.execute("UPDATE features SET reference = 'F-1' WHERE id = ?", (one,))
-    with pytest.raises(file_driver().IntegrityError):
-        foreign.execute("UPDATE features SET reference = 'F-1' WHERE id = ?", (two,))
-    foreign.close()
+    by_hand(db, f"UPDATE features SET reference = 'F-1' WHERE id = {one}")
+    with pytest.raises(REFUSED):
+        by_hand(db, f"UPDATE features SET reference = 'F-1' WHERE id = {two}")
 
 
-def test_projects_of_one_database_do_not_meet(database: Database) -> None:
-    """Two projects in one file have numbers, queues and rules of their own."""
-    other = open_database(Settings(db=database.label, project="the other"))
+def test_projects_of_one_database_do_not_meet(database: Database, db: str) -> None:
+    """Two projects in one database have numbers, queues and rules of their own."""
+    other = open_database(Settings(db=db, project="the other"))
     try:
         assert add(database, 2) == add(other, 2) == [1, 2]
         place(other, Status.PASSING)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -31,6 +30,7 @@ from dibs_schema.answers import Claimed, Idle
 from dibs_schema.refusals import Refusal
 from dibs_schema.status import MOVES, Kind, Status
 from properties.model import MOST_ATTEMPTS, MOST_FAILURES, MOST_SKIPS, Model, No
+from races.backlog import times
 from verbs import stage
 
 AGENTS = st.sampled_from(["ada", "grace", "alan"])
@@ -56,7 +56,7 @@ ALLOWED = {move.kind: move for move in MOVES}
 class Backlog(RuleBasedStateMachine):
     """A backlog and its model, moved side by side."""
 
-    file: ClassVar[Path]
+    db: ClassVar[str]
     projects: ClassVar[Iterator[int]]
 
     database: Database
@@ -65,7 +65,7 @@ class Backlog(RuleBasedStateMachine):
     @initialize(order=st.sampled_from(["priority", "critical_path"]), count=st.integers(2, 4))
     def begin(self, order: str, count: int) -> None:
         """A project of its own for each run, with rules that are soon reached."""
-        self.database = open_database(Settings(db=str(self.file), project=f"run {next(self.projects)}"))
+        self.database = open_database(Settings(db=self.db, project=f"run {next(self.projects)}"))
         limits = {"max_failures": MOST_FAILURES, "max_attempts": MOST_ATTEMPTS, "max_skips": MOST_SKIPS}
         stage.rule(self.database, order=order, **limits)
         self.model = Model(order)
@@ -260,14 +260,14 @@ class Backlog(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(600)  # a failure takes minutes to be shrunk to what can be read
-def test_random_moves_agree_with_the_model(tmp_path: Path) -> None:
+def test_random_moves_agree_with_the_model(db: str) -> None:
     """Whatever is called in whatever order, the backlog does what the model does, and stays sound."""
-    Backlog.file = tmp_path / "features.db"
+    Backlog.db = db
     Backlog.projects = iter(range(1_000_000))
     run_state_machine_as_test(
         Backlog,
         settings=settings(
-            max_examples=60,
+            max_examples=times(30, 200),
             stateful_step_count=70,
             deadline=None,
             report_multiple_bugs=False,

@@ -59,6 +59,16 @@ def journal(database: Database, feature: int | None = None) -> Sequence[Row]:
     return database.read_now(lambda tx: tx.all(wanted))
 
 
+def reading(database: Database) -> float:
+    """What the clock says that leases are counted in."""
+    return database.read_now(lambda tx: tx.reading)
+
+
+def on_this_clock(database: Database, reading_: float) -> float:
+    """When the lease clock reads so, on the monotonic clock of the tests."""
+    return time.monotonic() + reading_ - reading(database)
+
+
 def kinds(database: Database, feature: int) -> list[str]:
     """What happened to a feature, oldest first."""
     return [event["kind"] for event in journal(database, feature)]

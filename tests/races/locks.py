@@ -9,14 +9,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-LOCKS = ("begin immediate", "flock")
+from foreign import connected
+
+LOCKS = ("engine", "queue")
+"""The engine's own lock that keeps every writer out, and the one at which writers of Dibs queue."""
+
+HELD = {
+    ("engine", "file"): ["BEGIN IMMEDIATE"],
+    ("engine", "server"): ["BEGIN", "LOCK TABLE projects, features IN EXCLUSIVE MODE"],
+    ("queue", "server"): ["BEGIN", "SELECT id FROM projects FOR UPDATE"],
+}
+"""What is said to hold a lock, but for the queue before a file, which is a file itself."""
 
 
 @contextmanager
 def held(lock: str, db: str) -> Iterator[subprocess.Popen[bytes]]:
     """Hold `lock` on the database in a process of its own; `let_go` or the block's end releases it."""
+    command = [sys.executable, "-m", "races.locks", lock, db]
     with subprocess.Popen(
-        [sys.executable, __file__, lock, db], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        command, cwd=Path(__file__).parent.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
@@ -34,18 +45,17 @@ def let_go(holder: subprocess.Popen[bytes]) -> None:
 
 
 def _hold(lock: str, db: str) -> None:
-    if lock == "flock":
+    said = HELD.get((lock, "server" if "://" in db else "file"))
+    if said is None:
         with Path(f"{db}.lock").open("a") as door:
             fcntl.flock(door, fcntl.LOCK_EX)
             _until_told()
     else:
-        from dibs.database.sqlite.engine import driver
-
-        connection = driver().connect(db, isolation_level=None)
-        connection.execute("BEGIN IMMEDIATE")
-        _until_told()
-        connection.rollback()
-        connection.close()
+        with connected(db) as connection:
+            for statement in said:
+                connection.execute(statement)
+            _until_told()
+            connection.execute("ROLLBACK")
 
 
 def _until_told() -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 
-import dibs.database.sqlite.cold_start  # noqa: F401 - what it brings is loaded before anyone opens
 from dibs.database import open_database
 from dibs.settings import Settings
 
 
-def open_at_once(path: str, processes: int, projects: int) -> int:
+def open_at_once(db: str, processes: int, projects: int) -> int:
     """Print one line for each process: its project's number and generation. Returns how many failed."""
+    engine = "postgres" if "://" in db else "sqlite"
+    for module in ("engine", "cold_start"):  # what they bring is loaded before anyone opens
+        importlib.import_module(f"dibs.database.{engine}.{module}")
     ready, go = os.pipe()
     children = []
     for number in range(processes):
@@ -19,14 +22,14 @@ def open_at_once(path: str, processes: int, projects: int) -> int:
         if child == 0:
             os.close(go)
             os.read(ready, 1)  # returns when the parent closes its end
-            os._exit(_open(path, f"project {number % projects}"))
+            os._exit(_open(db, f"project {number % projects}"))
         children.append(child)
     os.close(go)
     return sum(os.waitpid(child, 0)[1] != 0 for child in children)
 
 
-def _open(path: str, project: str) -> int:
-    database = open_database(Settings(db=path, project=project))
+def _open(db: str, project: str) -> int:
+    database = open_database(Settings(db=db, project=project))
     number = database.write_now(lambda tx: tx.project.id)
     generation = database.read_now(lambda tx: tx.project.generation)
     database.close(patience=5)

@@ -12,11 +12,11 @@ import pytest
 
 from dibs.database import Database
 from dibs_schema.refusals import ClaimLost, RequestReused
-from races.backlog import assert_sound, fill, journal, kinds, row, rule
+from races.backlog import assert_sound, fill, journal, kinds, row, rule, times
 from races.wire import Start, Wire, up
 
 PROCESSES = 8
-FEATURES = 400
+FEATURES = times(200, 400)
 
 
 def test_each_feature_that_eight_processes_claim_by_id_has_exactly_one_winner(

@@ -4,42 +4,63 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
 
-from dibs.database import Database, file_driver, open_database
-from dibs.database.projects import schema_versions
+from dibs.database import Database, open_database
 from dibs.settings import Settings
+from foreign import by_hand
 from races.backlog import times
+from races.wire import Start
 
 PROCESSES = 32
+SERVERS = 16
 OPENERS = Path(__file__).with_name("openers.py")
 
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("projects", [1, 4])
-def test_thirty_two_processes_open_a_new_database_at_once(tmp_path: Path, projects: int) -> None:
+def test_thirty_two_processes_open_a_new_database_at_once(
+    new_empty_db: Callable[[], AbstractContextManager[str]], projects: int
+) -> None:
     """All of them succeed, with one schema and one row for each project (20 times with DIBS_TEST_LONG=1)."""
-    for attempt in range(times(3 if projects == 1 else 1, 20)):
-        db = str(tmp_path / f"new-{attempt}" / "features.db")
-        command = [sys.executable, str(OPENERS), db, f"{PROCESSES}", f"{projects}"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-        assert (done.returncode, done.stderr) == (0, "")
-        seen = done.stdout.splitlines()
-        assert len(seen) == PROCESSES
-        assert len(set(seen)) == projects
-        connection = file_driver().connect(db)
-        names = connection.execute("SELECT count(*), count(DISTINCT name) FROM projects").fetchall()
-        assert names == [(projects, projects)]
-        assert len(connection.execute("SELECT version_num FROM alembic_version").fetchall()) == 1
-        assert connection.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
-        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        connection.close()
+    for _ in range(times(2 if projects == 1 else 1, 20)):
+        with new_empty_db() as db:
+            command = [sys.executable, str(OPENERS), db, f"{PROCESSES}", f"{projects}"]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+            assert (done.returncode, done.stderr) == (0, "")
+            seen = done.stdout.splitlines()
+            assert len(seen) == PROCESSES
+            assert len(set(seen)) == projects
+            assert_made_once(db, projects)
+
+
+def test_sixteen_servers_start_at_once_on_a_new_database(empty_db: str, start: Start) -> None:
+    """Whichever of them makes it, each writes its first feature into the one backlog, and none says a word."""
+    servers = [start(on=empty_db) for _ in range(SERVERS)]
+    feature = {"category": "c", "name": "n", "description": "d", "steps": ["s"]}
+    asked = [(server, server.send("feature_create", **feature)) for server in servers]
+    made = [server.answer(request)["ids"][0] for server, request in asked]
+    assert sorted(made) == list(range(1, SERVERS + 1))
+    assert [(server.finish(), server.said()) for server in servers] == [(0, "")] * SERVERS
+    assert_made_once(empty_db, 1)
+
+
+def assert_made_once(db: str, projects: int) -> None:
+    """There are so many projects, one schema, and, in a file, the journal that it should have."""
+    names = by_hand(db, "SELECT count(*), count(DISTINCT name) FROM projects")
+    assert names == [(projects, projects)]
+    assert len(by_hand(db, "SELECT version_num FROM alembic_version")) == 1
+    if "://" not in db:
+        assert by_hand(db, "PRAGMA journal_mode") == [("wal",)]
+        assert by_hand(db, "PRAGMA integrity_check") == [("ok",)]
 
 
 def test_a_backlog_of_an_older_schema_is_there(database: Database, db: str) -> None:
     """Whoever asks for a backlog before the first migration of an update is not told that there is none."""
-    database.write_now(lambda tx: tx.run(update(schema_versions).values(version_num="0001")))
+    database.read_now(lambda _: None)
+    by_hand(db, "UPDATE alembic_version SET version_num = '0001'")
     assert open_database(Settings(db=db)).exists()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-from pathlib import Path
-
 import anyio
 import pytest
 
@@ -12,22 +9,21 @@ from dibs.client import Client, server_command
 from dibs.database import Database
 from dibs_schema.refusals import ClaimLost
 from races.backlog import fill, kinds, row
+from races.locks import held
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_process_that_waited_for_the_door_reaps_nobody(database: Database, db: str) -> None:
-    """A lease that ran out while all writers stood at the door is renewed by its holder, and not reaped."""
+async def test_a_process_that_waited_in_the_queue_reaps_nobody(database: Database, db: str) -> None:
+    """A lease that ran out while all writers stood in the queue is renewed by its holder, and not reaped."""
     fill(database, 1)
     command = server_command("--db", db, "--lease", "3")
     async with Client.start(command) as holder, Client.start(command) as other:
         token = (await holder.call("feature_claim_and_get"))["claim"]["token"]
-        with Path(f"{db}.lock").open("rb+") as door:  # noqa: ASYNC230 - nothing else runs here
-            fcntl.flock(door, fcntl.LOCK_EX)
-            async with anyio.create_task_group() as calls:
+        async with anyio.create_task_group() as calls:
+            with held("queue", db):
                 calls.start_soon(other.call, "feature_claim_and_get")
                 await anyio.sleep(4)  # longer than the lease
-                fcntl.flock(door, fcntl.LOCK_UN)
         done = await holder.call("feature_mark_passing", feature_id=1, claim_token=token)
         assert done["status"] == "passing"
     assert kinds(database, 1) == ["create", "claim", "pass"]

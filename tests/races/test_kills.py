@@ -15,14 +15,14 @@ from dibs_schema.refusals import Refusal
 from races.backlog import assert_sound, fill, journal, row, times
 from races.wire import Missing, Start
 
-KILLS = times(40, 200)
+KILLS = times(24, 200)
 AHEAD = 4
 """Servers that start while others are killed."""
 
 
 @pytest.mark.timeout(600)
 def test_an_acknowledged_move_survives_sigkill_an_instant_later(database: Database, start: Start) -> None:
-    """Whatever a client has read as done is done, each time (40 kills; 200 with DIBS_TEST_LONG=1)."""
+    """Whatever a client has read as done is done, each time (24 kills; 200 with DIBS_TEST_LONG=1)."""
     fill(database, KILLS)
 
     def acknowledged(feature: int) -> tuple[int, str, str]:

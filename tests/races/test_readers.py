@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -11,19 +12,19 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from dibs.database import Database, open_database
+from dibs.database.postgres.notices import LOOK_ANYWAY
 from dibs.settings import Settings
-from races.backlog import fill, row, rule
+from races.backlog import eventually, fill, row, rule
 
 
+@pytest.mark.only_on("sqlite", reason="a server tells of the commits that may have made work ready")
 @pytest.mark.parametrize("looks_between", [0, 1, 2, 3])
 def test_the_version_changes_with_every_commit_of_another_process(
     db: str, database: Database, looks_between: int
 ) -> None:
     """Whoever polls for commits sees each of them, however many other reads this process makes meanwhile."""
     fill(database, 1)
-    follower = open_database(Settings(db=db))
-    try:
-        use_every_reader(follower)
+    with a_follower(db) as follower:
         missed = 0
         for _ in range(40):
             before = asyncio.run(follower.version())
@@ -32,6 +33,43 @@ def test_the_version_changes_with_every_commit_of_another_process(
                 row(follower, 1)
             missed += asyncio.run(follower.version()) == before
         assert missed == 0
+
+
+@pytest.mark.parametrize("looks_between", [0, 3])
+def test_the_version_changes_whenever_another_process_makes_work_ready(
+    db: str, database: Database, looks_between: int
+) -> None:
+    """Whoever waits for work hears of all that comes, soon after it was committed."""
+    fill(database, 1)
+    with a_follower(db) as follower:
+        for _ in range(20):
+            before = asyncio.run(follower.version())
+            fill(database, 1)
+            for _ in range(looks_between):
+                row(follower, 1)
+            eventually(lambda: asyncio.run(follower.version()) != before, within=1)  # noqa: B023 - used at once
+
+
+@pytest.mark.only_on("postgresql", reason="a file tells of every commit")
+def test_the_version_stays_when_a_commit_makes_nothing_ready(db: str, database: Database) -> None:
+    """Who waits is not woken by what does not concern it, but for a look now and then."""
+    fill(database, 1)
+    with a_follower(db) as follower:
+        began, before = time.monotonic(), asyncio.run(follower.version())
+        for _ in range(20):
+            rule(database, "max_claims", 3)
+        time.sleep(0.2)  # a notice would be here by now
+        looks_anyway = (time.monotonic() - began) // LOOK_ANYWAY + 1
+        assert asyncio.run(follower.version()) - before <= looks_anyway
+
+
+@contextmanager
+def a_follower(db: str) -> Iterator[Database]:
+    """Another look at the database, each of whose threads for reading has its connection."""
+    follower = open_database(Settings(db=db))
+    try:
+        use_every_reader(follower)
+        yield follower
     finally:
         follower.close(patience=5)
 

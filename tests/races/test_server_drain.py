@@ -12,15 +12,11 @@ from dibs.database import Database
 from races.backlog import LONG, assert_sound, fill, journal
 from races.wire import Start, Wire
 
+pytestmark = pytest.mark.only_on("postgresql", reason="only there do so many write beside each other")
+
 PROCESSES = 32
 FEATURES = 2_000 if LONG else 320
 BATCH = 999
-
-
-@pytest.fixture(scope="session")
-def engine() -> str:
-    """The engine on which so many processes write beside each other."""
-    return "postgresql"
 
 
 @pytest.mark.timeout(400)

@@ -20,13 +20,10 @@ from dibs_schema.answers import Claimed, Idle
 from dibs_schema.refusals import AlreadyClaimed, Refusal, WouldCycle
 from races.backlog import fill, journal, row
 
-pytestmark = pytest.mark.timeout(60)
-
-
-@pytest.fixture(scope="session")
-def engine() -> str:
-    """These locks are those of the one engine."""
-    return "postgresql"
+pytestmark = [
+    pytest.mark.only_on("postgresql", reason="these locks are those of the one engine"),
+    pytest.mark.timeout(60),
+]
 
 
 @pytest.fixture

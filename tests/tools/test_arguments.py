@@ -19,6 +19,10 @@ from verbs.stage import add, alter, board, journal, place, row
 
 pytestmark = pytest.mark.anyio
 
+BEFORE_ANY_ENGINE = pytest.mark.only_on(
+    "sqlite", reason="arguments are refused before the engine plays a part"
+)
+
 SCHEMAS: dict[str, dict[str, Any]] = {name: tool.parameters for name, tool in build(Role.ALL).items()}
 """Each tool's parameters, as clients see them."""
 
@@ -150,6 +154,7 @@ def two_features(backlog: Database) -> None:
     add(backlog, 2)
 
 
+@BEFORE_ANY_ENGINE
 @EACH
 async def test_a_malformed_value_is_refused_by_name(
     server: Client, backlog: Database, tool: str, name: str, schema: dict[str, Any]
@@ -165,6 +170,7 @@ async def test_a_malformed_value_is_refused_by_name(
     assert board(backlog) == before
 
 
+@BEFORE_ANY_ENGINE
 @pytest.mark.parametrize("tool", SCHEMAS)
 async def test_what_is_required_is_missed_by_name(server: Client, backlog: Database, tool: str) -> None:
     """Each required argument is asked for by its name."""
@@ -176,6 +182,7 @@ async def test_what_is_required_is_missed_by_name(server: Client, backlog: Datab
     assert board(backlog) == before
 
 
+@BEFORE_ANY_ENGINE
 @pytest.mark.parametrize("tool", SCHEMAS)
 async def test_unknown_arguments_are_refused_by_name(server: Client, backlog: Database, tool: str) -> None:
     """An argument that the tool does not have is never dropped silently, and those that it has are listed."""
@@ -195,6 +202,7 @@ TEXTS = [
 ]
 
 
+@BEFORE_ANY_ENGINE
 @pytest.mark.parametrize(("tool", "name"), TEXTS, ids=[f"{tool}.{name}" for tool, name in TEXTS])
 async def test_ten_megabytes_are_refused_shortly(
     server: Client, backlog: Database, tool: str, name: str
@@ -225,6 +233,7 @@ MONSTERS: list[tuple[str, str, Any]] = [
 ]
 
 
+@BEFORE_ANY_ENGINE
 @pytest.mark.parametrize(
     ("tool", "name", "value"), MONSTERS, ids=[f"{case[0]}.{case[1]}-{n}" for n, case in enumerate(MONSTERS)]
 )
@@ -239,6 +248,7 @@ async def test_monsters_inside_arguments_are_refused_shortly(
     assert board(backlog) == before
 
 
+@BEFORE_ANY_ENGINE
 async def test_a_monster_of_a_name_is_refused_shortly(server: Client) -> None:
     """An unknown argument with a name of ten million characters is refused in a few words."""
     await refused(server, "feature_get_stats", {TEN_MEGABYTES: 1})
@@ -325,6 +335,7 @@ NESTED: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
+@BEFORE_ANY_ENGINE
 @pytest.mark.parametrize(
     ("tool", "arguments", "path"), NESTED, ids=[f"{case[0]}-{n}" for n, case in enumerate(NESTED)]
 )

@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it comes without types
@@ -19,6 +20,8 @@ from tools.conftest import both_channels
 from verbs.stage import add, board, place
 
 pytestmark = pytest.mark.anyio
+
+BEFORE_ANY_ENGINE = pytest.mark.only_on("sqlite", reason="tools are defined before the engine plays a part")
 
 SNAPSHOTS = Path(__file__).with_name("definitions")
 RENEW = "DIBS_TEST_RENEW"
@@ -72,6 +75,7 @@ def size(tools: list[Tool]) -> int:
     return len(json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode())
 
 
+@BEFORE_ANY_ENGINE
 @pytest.mark.parametrize("name", CONTRACT)
 async def test_a_definition_is_as_it_was(tools: dict[str, Tool], name: str) -> None:
     """A change of a definition is a change of every client's prompt, so it is made on purpose."""
@@ -91,6 +95,7 @@ def test_no_snapshot_is_left_over() -> None:
     assert {file.stem for file in SNAPSHOTS.glob("*.json")} == CONTRACT.keys()
 
 
+@BEFORE_ANY_ENGINE
 async def test_the_order_is_that_of_the_contract(server: Client, tools: dict[str, Tool]) -> None:
     """Tools are listed in one order, always, so that prompts can be cached."""
     assert list(tools) == list(CONTRACT)
@@ -98,6 +103,7 @@ async def test_the_order_is_that_of_the_contract(server: Client, tools: dict[str
     assert [wire(tool) for tool in again] == [wire(tool) for tool in tools.values()]
 
 
+@BEFORE_ANY_ENGINE
 @pytest.mark.parametrize("role", ROLES)
 async def test_a_role_has_its_tools_and_no_others(db: str, role: str) -> None:
     """The tools of other roles are neither listed nor callable, and the definitions stay within their budget."""
@@ -112,18 +118,23 @@ async def test_a_role_has_its_tools_and_no_others(db: str, role: str) -> None:
         assert size(listed) <= (7_500 if role == "coder" else 20_000)
 
 
-async def test_words_are_few(server: Client, tools: dict[str, Tool], shared_db: str) -> None:
-    """Descriptions and instructions stay below what clients cut, and the instructions name the database."""
+async def test_words_are_few(
+    server: Client, tools: dict[str, Tool], shared_db: str, backlog: Database
+) -> None:
+    """Descriptions and instructions stay below what clients cut; these name the database, but not its password."""
     instructions = server.session.instructions
     assert instructions is not None
     assert len(instructions) < 2_000
-    assert shared_db in instructions
+    assert backlog.label in instructions
     assert "project default" in instructions
+    password = urlsplit(shared_db).password
+    assert password is None or password not in instructions
     for tool in tools.values():
         assert tool.description
         assert len(tool.description) <= 4_096
 
 
+@BEFORE_ANY_ENGINE
 async def test_every_tool_has_a_title(tools: dict[str, Tool]) -> None:
     """Titles are what people see; no two are the same."""
     titles = [tool.title for tool in tools.values()]
@@ -131,6 +142,7 @@ async def test_every_tool_has_a_title(tools: dict[str, Tool]) -> None:
     assert len(set(titles)) == len(titles)
 
 
+@BEFORE_ANY_ENGINE
 async def test_the_hot_tools_are_loaded_at_once(tools: dict[str, Tool]) -> None:
     """Three to five tools carry the mark by which clients load them without being asked."""
     hot = [name for name, tool in tools.items() if (tool.meta or {}).get("anthropic/alwaysLoad") is True]
@@ -138,6 +150,7 @@ async def test_the_hot_tools_are_loaded_at_once(tools: dict[str, Tool]) -> None:
     assert {"feature_claim_and_get", "feature_mark_passing", "feature_mark_failing"} <= set(hot)
 
 
+@BEFORE_ANY_ENGINE
 async def test_every_output_schema_allows_a_refusal(tools: dict[str, Tool]) -> None:
     """An answer is an object of one of several shapes, the last of which is a refusal with a known code."""
     for name, tool in tools.items():
@@ -151,6 +164,7 @@ async def test_every_output_schema_allows_a_refusal(tools: dict[str, Tool]) -> N
         assert set(error["required"]) == {"code", "message", "retryable"}
 
 
+@BEFORE_ANY_ENGINE
 async def test_the_parameters_are_closed_and_typed(tools: dict[str, Tool]) -> None:
     """Every parameter has one type that all clients know, without references."""
     for name, tool in tools.items():
@@ -287,6 +301,7 @@ def _state(backlog: Database) -> list[dict[str, Any]]:
     return [{key: value for key, value in row.items() if key not in TIMES} for row in rows]
 
 
+@BEFORE_ANY_ENGINE
 async def test_what_takes_something_away_says_so(tools: dict[str, Tool]) -> None:
     """Exactly the tools that overwrite or remove what others wrote are called destructive."""
     destructive = {

@@ -15,11 +15,14 @@ import anyio
 import pytest
 
 from dibs.client import Client, server_command
-from dibs.database import Database, file_driver, open_database
+from dibs.database import Database, open_database
 from dibs.settings import Settings
 from dibs.verbs.leases import reap
 from dibs_schema.refusals import Busy, all_codes
 from dibs_schema.status import Status
+from dibs_schema.tables import metadata
+from foreign import by_hand
+from races.locks import held
 from tools.conftest import both_channels
 from verbs.stage import add, alter, board, depend, expire, named, place, rule, take, token_of
 
@@ -35,8 +38,12 @@ ELSEWHERE = {
 }
 """The codes that are not reached here, and why."""
 
+A_FILE = pytest.mark.only_on("sqlite", reason="this happens to files")
+A_SERVER = pytest.mark.only_on("postgresql", reason="this happens on servers")
+
 LIBRARY = re.compile(
-    r"sqlite3|sqlalchemy|pydantic|alembic|traceback|errno|https?://|\.py\b|\bexception\b|\b0x[0-9a-f]{6}|validation error",
+    r"sqlite3|psycopg|libpq|sqlstate|sqlalchemy|pydantic|alembic|traceback|errno|https?://|\.py\b|\bexception\b"
+    r"|\b0x[0-9a-f]{6}|validation error",
     re.IGNORECASE,
 )
 """Words that only a library would use."""
@@ -280,14 +287,9 @@ async def test_busy(db: str) -> None:
         with contextlib.suppress(Busy):  # a third of a second may be too short for a server that still starts
             await client.call("feature_get_stats")
         await client.call("feature_create", **FEATURE)
-        foreign = file_driver().connect(db, isolation_level=None)
-        foreign.execute("BEGIN IMMEDIATE")
-        try:
+        with held("engine", db):
             refusal_in(await client.call_raw(CLAIM, {}), "busy", "Call again")
             assert (await client.call("feature_get_stats"))["counts"] == {"ready": 1, "pending": 1}
-        finally:
-            foreign.execute("ROLLBACK")
-            foreign.close()
         assert (await client.call(CLAIM))["state"] == "claimed"
 
 
@@ -298,6 +300,7 @@ async def serving(db: str | Path) -> AsyncIterator[Client]:
         yield client
 
 
+@A_FILE
 @pytest.mark.parametrize("how", ["deleted", "replaced"])
 async def test_database_replaced(db: str, tmp_path: Path, how: str) -> None:
     """A file that was deleted or replaced is not written, and neither is what stands in its place."""
@@ -312,6 +315,21 @@ async def test_database_replaced(db: str, tmp_path: Path, how: str) -> None:
         assert await anyio.Path(db).exists() == (how == "replaced")
 
 
+@A_SERVER
+@pytest.mark.parametrize("how", ["emptied", "replaced"])
+async def test_database_replaced_on_a_server(db: str, how: str) -> None:
+    """A database whose tables are gone, or another backlog's, is not written."""
+    tables = ", ".join(metadata.tables)
+    replace = f"DROP TABLE {tables}" if how == "emptied" else "UPDATE projects SET generation = 'another'"
+    async with serving(db) as client:
+        await client.call("feature_create", **FEATURE)
+        by_hand(db, replace)
+        refusal_in(await client.call_raw(CLAIM, {}), "database_replaced", "Restart the server")
+    if how == "replaced":
+        assert by_hand(db, "SELECT status FROM features") == [("pending",)]
+
+
+@A_FILE
 async def test_database_damaged(db: str) -> None:
     """A file that is no database is refused as damaged by every call, and left as it is."""
     await anyio.Path(db).write_bytes(b"this is not a database at all, " * 200)
@@ -325,15 +343,22 @@ async def test_schema_newer(db: str) -> None:
     """When a newer Dibs has migrated the database, a running server and a new one refuse to write."""
     async with serving(db) as client:
         await client.call("feature_create", **FEATURE)
-        newer = file_driver().connect(db)
-        newer.execute("UPDATE alembic_version SET version_num = '9999'")
-        newer.commit()
-        newer.close()
+        by_hand(db, "UPDATE alembic_version SET version_num = '9999'")
         error = refusal_in(await client.call_raw(CLAIM, {}), "schema_newer", "Update Dibs")
         assert error["schema"] == "9999"
         assert (await client.call("feature_get_stats"))["total"] == 1
         async with serving(db) as late:
             refusal_in(await late.call_raw(CLAIM, {}), "schema_newer", "Update Dibs")
+
+
+@A_SERVER
+async def test_read_only_on_a_server(db: str) -> None:
+    """A user without the right to write is told so, and may read."""
+    async with serving(db) as client:
+        await client.call("feature_create", **FEATURE)
+        by_hand(db, f"REVOKE INSERT, UPDATE, DELETE ON {', '.join(metadata.tables)} FROM CURRENT_USER")
+        refusal_in(await client.call_raw(CLAIM, {}), "read_only", "grants")
+        assert (await client.call("feature_get_stats"))["total"] == 1
 
 
 async def test_read_only(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The tables as one engine is to have them: what `tables.py` says of all, in that engine's own words."""
 
-from sqlalchemy import MetaData, text
+from sqlalchemy import BigInteger, DefaultClause, MetaData, PrimaryKeyConstraint, Table, text
 
 from dibs_schema.tables import metadata
 
@@ -13,4 +13,14 @@ def metadata_for(engine: str) -> MetaData:
         for index in table.to_metadata(copied).indexes:
             if index.name in predicates:
                 index.dialect_kwargs[f"{engine}_where"] = text(predicates[index.name])
+    if engine == "postgresql":
+        _number_transactions(copied.tables["events"])
     return copied
+
+
+def _number_transactions(events: Table) -> None:
+    """Where transactions commit out of order, an event knows its own, and is numbered without an end."""
+    events.c.id.type, events.c.id.autoincrement = BigInteger(), True
+    events.c.project_id.primary_key = True
+    events.append_constraint(PrimaryKeyConstraint("project_id", "id", name="events_pkey"))
+    events.c.xact.server_default = DefaultClause(text("((pg_current_xact_id()::text)::bigint)"))

@@ -94,7 +94,7 @@ class Connections:
 
     def interrupt(self) -> None:
         """Let what still waits at the other end never act; for the end of the process."""
-        for own in self._all:
+        for own in tuple(self._all):  # a thread may be adding its own
             if own.in_use.locked():
                 self.engine.interrupt(own.connection)
 
@@ -102,7 +102,7 @@ class Connections:
         """Close behind the door those that are free within `patience` seconds; the exit closes the rest."""
         self._closed = True
         with self.engine.leaving():
-            for own in self._all:
+            for own in tuple(self._all):  # a thread may be adding its own
                 if own.in_use.acquire(timeout=patience):
                     own.connection.close()
                     own.in_use.release()

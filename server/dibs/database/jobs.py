@@ -173,11 +173,15 @@ def _resolve(future: Future[T], work: Callable[[], T]) -> None:
 
 
 def _persist(attempt: Callable[[], T], future: Future[T], deadline: float) -> T:
-    """Attempt again what was not applied, until its caller gives up or `deadline` (time.monotonic) has passed."""
+    """Attempt again what was not applied, until its caller gives up or `deadline` (time.monotonic) would have passed.
+
+    The caller is waiting then, and is told why, instead of that its time is over.
+    """
     while True:
         try:
             return attempt()
         except NotApplied:
-            if future.cancelled() or time.monotonic() > deadline:
+            pause = random.uniform(*PAUSE)
+            if future.cancelled() or time.monotonic() + pause > deadline:
                 raise
-            time.sleep(random.uniform(*PAUSE))
+            time.sleep(pause)

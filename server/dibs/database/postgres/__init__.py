@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from dibs.database.engine import Place
 from dibs.settings import Settings
@@ -44,6 +43,6 @@ def place(settings: Settings) -> Place:
 
 
 def label_of(url: str) -> str:
-    """The URL as users may see it: without user, password and parameters."""
-    parts = urlsplit(url)
-    return f"postgresql://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    """The URL as users may see it: without user, password and parameters, also where these are not escaped."""
+    place, _, parameters = url.partition("://")[2].partition("?")
+    return "a PostgreSQL server" if "@" in parameters else f"postgresql://{place.rpartition('@')[2]}"

@@ -10,13 +10,27 @@ from sqlalchemy.engine import Connection
 from dibs.database.projects import Project, find_project, new_project, newer
 from dibs.database.schema import migrate
 from dibs_schema.refusals import InvalidInput
-from dibs_schema.tables import HEAD, metadata, projects
+from dibs_schema.tables import HEAD, projects
 
 if TYPE_CHECKING:
     from dibs.database.postgres.engine import Postgres
 
 MIGRATION_LOCK = 0x64696273
 """The advisory lock under which one process migrates ("dibs")."""
+
+OURS = [
+    "alembic_version",
+    "projects",
+    "features",
+    "dependencies",
+    "events",
+    "questions",
+    "requests",
+    "writers",
+]
+"""The tables that each version since the first has. Where some of them stand alone, they are another program's."""
+
+_HAS_SCHEMA = "SELECT every(to_regclass(name) IS NOT NULL) FROM unnest(%s::text[]) name"
 
 
 def bring_up(engine: Postgres, connection: Connection, name: str) -> Project:
@@ -56,7 +70,7 @@ def look(engine: Postgres, connection: Connection, name: str) -> Project | None:
 
 def _found(connection: Connection, name: str) -> tuple[Project | None, str | None]:
     """The project and the schema's version, whichever that is."""
-    has_schema = connection.exec_driver_sql("SELECT to_regclass('alembic_version') IS NOT NULL").scalar_one()
+    has_schema = connection.exec_driver_sql(_HAS_SCHEMA, (OURS,)).scalar_one()
     found = find_project(connection, name) if has_schema else (None, None)
     connection.rollback()
     return found
@@ -87,7 +101,7 @@ def _version(connection: Connection) -> str | None:
 def _refuse_foreign(connection: Connection) -> None:
     """Leave another program's tables alone."""
     tables = set(inspect(connection).get_table_names())
-    if tables & set(metadata.tables) and not set(metadata.tables) <= tables:
+    if tables & set(OURS) and not tables >= set(OURS):
         raise InvalidInput(
             "The schema of this database holds tables of another program by the same names. Nothing was changed. "
             "Give Dibs a database or a schema of its own (search_path in the URL's options).",

@@ -5,6 +5,7 @@ Source: https://www.postgresql.org/docs/current/errcodes-appendix.html (class an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import psycopg
@@ -27,7 +28,8 @@ def meaning(label: str, error: BaseException) -> Refusal | None:
     """
     code = getattr(error, "sqlstate", None)
     if code is None:
-        return _gone(label) if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) else None
+        lost = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+        return _unconnected(label, str(error)) if lost else None
     refuse = _BY_CODE.get(code) or _BY_CLASS.get(code[:2])
     return refuse(label) if refuse is not None else None
 
@@ -48,6 +50,15 @@ def _gone(label: str) -> Refusal:
         f"{label} is not to be reached now: the server is down, restarts, or changes hands. Nothing was changed. "
         "Call again in a moment."
     )
+
+
+def _unconnected(label: str, said: str) -> Refusal:
+    """What a lost connection means, or one that was not made: libpq has no code for that, only words.
+
+    Words that are not known, or in another language, mean that it may be tried again.
+    """
+    known = (refuse for words, refuse in _BY_WORDS.items() if words.search(said))
+    return next(known, _gone)(label)
 
 
 def _contended(label: str) -> Refusal:
@@ -74,7 +85,7 @@ def _unprepared(_: str) -> Refusal:
 def _refused(label: str) -> Refusal:
     return InvalidInput(
         f"{label} does not let this user in, or there is no such database. "
-        "Check user, password and database in DIBS_DB.",
+        "Check user, password, database and sslmode in DIBS_DB.",
         field="db",
     )
 
@@ -129,3 +140,11 @@ _BY_CLASS: dict[str, Callable[[str], Refusal]] = {
     "28": _refused,
     "53": _crowded,
 }
+_BY_WORDS: dict[re.Pattern[str], Callable[[str], Refusal]] = {
+    re.compile("too many (clients|connections)|connection slots"): _crowded,
+    re.compile(
+        "authentication failed|no password supplied|does not exist|no such (user|database)|no pg_hba.conf entry"
+        "|permission denied|not permitted|SSL was required|certificate"
+    ): _refused,
+}
+"""What PostgreSQL and PgBouncer say to who may not connect."""

@@ -8,6 +8,7 @@ from typing import Any, Final
 import psycopg
 
 from dibs.settings import Settings
+from dibs_schema.refusals import InvalidInput
 
 STATEMENT_TIMEOUT: Final = 30_000
 IDLE_TIMEOUT: Final = 30_000
@@ -44,8 +45,18 @@ PREPARE_AFTER: Final = 5
 
 
 def connect(url: str) -> psycopg.Connection[Any]:
-    """A new connection in autocommit: transactions begin and end by statements. Raises psycopg.Error."""
-    given = psycopg.conninfo.conninfo_to_dict(url)
+    """A new connection in autocommit: transactions begin and end by statements.
+
+    Raises psycopg.Error, and InvalidInput where the URL is none; the library's own words may quote the password.
+    """
+    try:
+        given = psycopg.conninfo.conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        raise InvalidInput(
+            "The URL in DIBS_DB cannot be read. It is postgresql://USER:PASSWORD@HOST:PORT/DATABASE?PARAMETERS, "
+            "with what is special in a URL written as %XX; docs/postgresql.md has examples.",
+            field="db",
+        ) from None
     return psycopg.connect(autocommit=True, prepare_threshold=PREPARE_AFTER, **{**DEFAULTS, **given})
 
 
