@@ -190,7 +190,7 @@ def test_a_signal_ends_a_server_whose_call_waits_for_the_lock(
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_a_lease_that_could_not_be_renewed_for_a_foreign_lock_is_not_reaped_by_who_waited_too(
-    database: Database, start: Start, db: str, lock: str
+    engine: str, database: Database, start: Start, db: str, lock: str
 ) -> None:
     """When a lock that outlasted a lease is free again, its live holder renews before anyone judges it."""
     fill(database, 2)
@@ -199,7 +199,8 @@ def test_a_lease_that_could_not_be_renewed_for_a_foreign_lock_is_not_reaped_by_w
     with held(lock, db) as foreign:
         waiting = other.send("feature_claim_and_get")
         time.sleep(4.5)
-        assert row(database, 1)["lease_ends"] < reading(database)
+        if (engine, lock) != ("postgresql", "queue"):  # there a renewal needs no place in the queue
+            assert row(database, 1)["lease_ends"] < reading(database)
         let_go(foreign)
         assert other.answer(waiting)["feature"]["id"] == 2
     assert other.call("feature_claim_and_get", wait_seconds=3)["state"] == "waiting_for_claims"

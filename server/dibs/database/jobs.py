@@ -69,7 +69,10 @@ class Jobs:
         """Resolve `future` with what the verb returns or raises; not at all where it was cancelled before it began."""
 
         def done() -> T:
-            result = _persist(lambda: self._attempt(future, work), future, work.deadline)
+            try:
+                result = _persist(lambda: self._attempt(future, work), future, work.deadline)
+            finally:
+                self._note_delay(work)  # where others may write beside, what waits is a statement
             if work.committed is not None:
                 work.committed(result)
             return result
@@ -94,7 +97,7 @@ class Jobs:
             if work.first is not None:
                 with self._writing(connection, future, work, door=False) as start:
                     if start is not None and self.on_time:
-                        self._commit(connection, start, work.first)
+                        self._commit(connection, start, work.first, door=False)
             if work.alone is not None:
                 result = self._alone(connection, future, work.alone)
                 if result is not None:
@@ -103,7 +106,7 @@ class Jobs:
                 if start is None:
                     raise CancelledError
                 _begin(future)
-                return self._commit(connection, start, work.verb)
+                return self._commit(connection, start, work.verb, door=work.door)
 
     def _alone(
         self, connection: Connection, future: Future[T], verb: Callable[[Transaction], T | None]
@@ -128,30 +131,39 @@ class Jobs:
         with engine.writing(
             connection, self._settings.project, door=door, abandoned=future.cancelled
         ) as start:
-            if time.monotonic() - work.queued > self._settings.lease / 3:
-                self._held_up_at = time.monotonic()
+            self._note_delay(work)
             yield start
 
-    def _commit(self, connection: Connection, start: Start, verb: Callable[[Transaction], T]) -> T:
+    def _note_delay(self, work: Write[T]) -> None:
+        if time.monotonic() - work.queued > self._settings.lease / 3:
+            self._held_up_at = time.monotonic()
+
+    def _commit(
+        self, connection: Connection, start: Start, verb: Callable[[Transaction], T], *, door: bool
+    ) -> T:
         transaction = self._transaction(connection, start, writing=True)
+        if door and not self._introduced:  # without, two that come at once would both be the first
+            self._introduce(transaction)
         result = verb(transaction)
         with self.gate as is_open:
             if not is_open:
                 raise Busy("The server is shutting down. Nothing was changed.")
             self.connections.engine.commit(connection, wake=transaction.wakes)
-        self._introduced = True
+        self._introduced |= door
         return result
 
     def _transaction(self, connection: Connection, start: Start, *, writing: bool) -> Transaction:
         from dibs.database.projects import admit
-        from dibs.database.transaction import Transaction, introduce
+        from dibs.database.transaction import Transaction
 
         engine = self.connections.engine
         project = admit(start, self.connections.project, self._place.label, writing=writing)
-        transaction = Transaction(connection, project, engine.clock, start)
-        if writing and not self._introduced:
-            introduce(transaction, engine.library, f"{os.uname().nodename} pid {os.getpid()}")
-        return transaction
+        return Transaction(connection, project, engine.clock, start)
+
+    def _introduce(self, transaction: Transaction) -> None:
+        from dibs.database.transaction import introduce
+
+        introduce(transaction, self.connections.engine.library, f"{os.uname().nodename} pid {os.getpid()}")
 
 
 def _begin(future: Future[T]) -> None:

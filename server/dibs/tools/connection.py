@@ -105,6 +105,7 @@ class Connection:
         from dibs.verbs.leases import renew
 
         while tokens := self.tokens.at_work(self.settings.hold_limit):
+            began = time.monotonic()
             try:
                 good = await self.database.write(
                     lambda tx, tokens=tokens: renew(tx, tokens),  # type: ignore[misc]
@@ -119,7 +120,10 @@ class Connection:
                 return
             else:
                 self.tokens.lose(set(tokens) - good)
-                return
+                if (
+                    time.monotonic() - began < self.settings.lease / 3
+                ):  # else it counts from before a long wait
+                    return
 
     async def _reap(self) -> None:
         from dibs.verbs.leases import anything_run_out, reap
