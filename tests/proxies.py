@@ -28,6 +28,7 @@ class Cut:
 
     text: bytes
     after: bool  # the server did it, and said so to the proxy; else it never heard of it
+    since: bytes = b""  # not before a statement with this text came by
     happened: threading.Event = field(default_factory=threading.Event)
 
     def wait(self, within: float = 10) -> None:
@@ -63,13 +64,16 @@ class CuttingProxy:
         parts = urlsplit(server)
         self.server = (parts.hostname or "127.0.0.1", parts.port or 5432)
 
-    def cut_before(self, text: bytes) -> Cut:
-        """Lose the connection on which the next statement with this text comes by, and the statement with it."""
-        return self._arm(Cut(text, after=False))
+    def cut_before(self, text: bytes, since: bytes = b"") -> Cut:
+        """Lose the connection on which the next statement with this text comes by, and the statement with it.
 
-    def cut_after(self, text: bytes) -> Cut:
+        With `since` it is the next one after a statement with that text.
+        """
+        return self._arm(Cut(text, after=False, since=since))
+
+    def cut_after(self, text: bytes, since: bytes = b"") -> Cut:
         """Let the server run the next statement with this text, then lose its answer and the connection."""
-        return self._arm(Cut(text, after=True))
+        return self._arm(Cut(text, after=True, since=since))
 
     def cut_all(self) -> None:
         """Lose every connection now, whatever it is doing."""
@@ -102,7 +106,9 @@ class CuttingProxy:
         """The cut that this statement calls for. It is given out once."""
         with self._lock:
             cut = self._armed
-            if cut is None or cut.text not in statement:
+            if cut is not None and cut.since and cut.since in statement:
+                cut.since = b""
+            if cut is None or cut.since or cut.text not in statement:
                 return None
             self._armed = None
             return cut

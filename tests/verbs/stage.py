@@ -137,7 +137,7 @@ def alter(database: Database, feature: int, **columns: Any) -> None:
 
 def expire(database: Database, feature: int) -> None:
     """Let the lease of a claimed feature have run out."""
-    alter(database, feature, lease_ends=0.0, lease_expires_at=0.0)
+    alter(database, feature, lease_ends=0.0, lease_expires_at=0.0, lease_seconds=0.001)
 
 
 def row(database: Database, feature: int) -> dict[str, Any]:

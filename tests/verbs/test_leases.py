@@ -91,7 +91,7 @@ def test_the_reaper_takes_what_has_run_out_once(database: Database) -> None:
 def test_a_renewed_lease_is_not_reaped(database: Database) -> None:
     """A lease that had run out and was renewed before the reaper came still belongs to its holder."""
     on = place(database, Status.IN_PROGRESS)
-    expire(database, on.id)
+    alter(database, on.id, lease_ends=0.0, lease_expires_at=0.0)
     database.write_now(lambda tx: leases.renew(tx, [on.token or ""]))
     assert database.write_now(leases.reap) == []
 
@@ -101,7 +101,7 @@ CLOCKS: list[tuple[str, dict[str, Any], bool]] = [
     ("this boot's clock decides, whatever the wall says", {"lease_expires_at": 0.0}, False),
     (
         "this boot's clock decides, even with the wall ahead",
-        {"lease_ends": 0.0, "lease_expires_at": 4e9},
+        {"lease_ends": 0.0, "lease_seconds": 0.001, "lease_expires_at": 4e9},
         True,
     ),
     ("another boot is judged by the wall", {"lease_clock": "another", "lease_expires_at": 0.0}, True),
@@ -169,9 +169,9 @@ def test_an_undelivered_claim_is_taken_back(database: Database) -> None:
     """What could not be delivered is released, counts as no attempt, and a second time changes nothing."""
     (feature,) = add(database)
     token = take(database, named("ada"), feature).claim.token
-    database.write_now(lambda tx: undeliver(tx, "ada", feature, token))
+    database.write_now(lambda tx: undeliver(tx, "ada", token))
     after = row(database, feature)
     assert (after["status"], after["attempts"]) == ("pending", 0)
     before = board(database)
-    database.write_now(lambda tx: undeliver(tx, "ada", feature, token))
+    database.write_now(lambda tx: undeliver(tx, "ada", token))
     assert board(database) == before

@@ -17,6 +17,7 @@ from dibs.database.engine import Place
 from dibs.database.jobs import Jobs, Write
 from dibs.database.workers import Workers, job, outcome, wait
 from dibs.settings import Settings
+from dibs_schema.refusals import OutcomeUnknown
 
 if TYPE_CHECKING:  # SQLAlchemy is loaded in a worker, after `initialize` has been answered
     from pathlib import Path
@@ -59,6 +60,7 @@ class Database:
         alone: Callable[[Transaction], T | None] | None = None,
         committed: Callable[[T], object] | None = None,
         undo: Callable[[T], Callable[[Transaction], object]] | None = None,
+        in_doubt: Callable[[Transaction], object] | None = None,
     ) -> T:
         """Run `verb` in one write transaction and return its result once it is committed.
 
@@ -67,14 +69,17 @@ class Database:
         process is not `on_time`.
         `alone` is tried before the verb where single statements can commit by themselves; where it returns
         None, the verb is run. `committed` is told the result in the worker, before the next job. `undo` makes
-        the transaction that takes back a result whose caller was cancelled while it was being committed.
+        the transaction that takes back a result whose caller was cancelled while it was being committed;
+        `in_doubt` is run where it stays unknown whether there is one, for as long as a lease.
         Raises what the verb raises, having rolled back, and Busy and the other Unavailable refusals.
         """
         patience = self._settings.patience if patience is None else patience
         work = _due(verb, patience, door=door, first=first, alone=alone, committed=committed)
         future = self._submit_write(work, urgent=urgent)
+        if in_doubt is not None:
+            future.add_done_callback(lambda done: self._settle(done, in_doubt))
         try:
-            result = await outcome(future, patience)
+            result = await outcome(future, patience, self._jobs.busy, self._interrupt)
             # A cancellation that came while the result was on its way is told to who waits next, and
             # that must be here: nobody will read the answer.
             await anyio.lowlevel.checkpoint_if_cancelled()
@@ -84,9 +89,10 @@ class Database:
             raise
         return result
 
-    async def read(self, verb: Callable[[Transaction], T]) -> T:
-        """Run `verb` on a snapshot. Never waits for a writer. Raises what the verb raises."""
-        return await outcome(self._submit_read(verb), self._settings.patience)
+    async def read(self, verb: Callable[[Transaction], T], *, patience: float | None = None) -> T:
+        """Run `verb` on a snapshot. Never waits for a writer. Raises what the verb raises, and Busy."""
+        patience = self._settings.patience if patience is None else patience
+        return await outcome(self._submit_read(verb, patience), patience, self._jobs.busy, self._interrupt)
 
     def write_now(
         self,
@@ -97,11 +103,14 @@ class Database:
     ) -> T:
         """`write`, for callers without an event loop."""
         patience = self._settings.patience if patience is None else patience
-        return wait(self._submit_write(_due(verb, patience, alone=alone)), patience)
+        return wait(
+            self._submit_write(_due(verb, patience, alone=alone)), patience, self._jobs.busy, self._interrupt
+        )
 
     def read_now(self, verb: Callable[[Transaction], T]) -> T:
         """`read`, for callers without an event loop."""
-        return wait(self._submit_read(verb), self._settings.patience)
+        patience = self._settings.patience
+        return wait(self._submit_read(verb, patience), patience, self._jobs.busy, self._interrupt)
 
     async def warm_up(self) -> None:
         """Open the database, so that the first call finds it open. Raises why it cannot be opened."""
@@ -150,7 +159,7 @@ class Database:
             with self._connections.use(reading=True) as connection:
                 return self._connections.engine.examine(connection)
 
-        return wait(self._readers.submit(job(look)), math.inf)
+        return wait(self._readers.submit(job(look)), math.inf, self._jobs.busy, self._interrupt)
 
     def close(self, patience: float = ABANDONED_EXIT) -> None:
         """Admit no further commit, then close the connections, within `patience` seconds.
@@ -174,15 +183,19 @@ class Database:
         """Whether this process has not itself waited for the database lately, and so may judge others."""
         return self._jobs.on_time
 
+    def _interrupt(self) -> None:
+        """Let the server end what it waits for: a commit has no time limit there while its standby is away."""
+        self._watcher.submit(job(self._connections.interrupt))
+
     # -- in the workers ---------------------------------------------------------------------------
 
     def _submit_write(self, work: Write[T], *, urgent: bool = False) -> Future[T]:
         self._refuse_fork()
         return self._writer.submit(partial(self._jobs.write, work=work), urgent=urgent)
 
-    def _submit_read(self, verb: Callable[[Transaction], T]) -> Future[T]:
+    def _submit_read(self, verb: Callable[[Transaction], T], patience: float) -> Future[T]:
         self._refuse_fork()
-        deadline = time.monotonic() + self._settings.patience
+        deadline = time.monotonic() + patience
         return self._readers.submit(partial(self._jobs.read, verb=verb, deadline=deadline))
 
     def _refuse_fork(self) -> None:
@@ -194,6 +207,10 @@ class Database:
     def _take_back(self, late: Future[T], undo: Callable[[T], Callable[[Transaction], object]]) -> None:
         if not late.cancelled() and late.exception() is None:
             self._submit_write(_due(undo(late.result()), self._settings.patience), urgent=True)
+
+    def _settle(self, done: Future[T], in_doubt: Callable[[Transaction], object]) -> None:
+        if not done.cancelled() and isinstance(done.exception(), OutcomeUnknown):
+            self._submit_write(_due(in_doubt, self._settings.lease), urgent=True)
 
 
 def _due(verb: Callable[[Transaction], T], patience: float, **more: Any) -> Write[T]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dibs.database.engine import Engine, Place
+from dibs.database.engine import Engine, Place, Unreachable
 from dibs_schema.refusals import Busy
 
 if TYPE_CHECKING:  # SQLAlchemy is loaded in a worker, after `initialize` has been answered
@@ -40,6 +42,7 @@ class Connections:
         self._engine: Engine | None = None
         self._project: Project | None = None
         self._closed = False
+        self._lost_at = -math.inf
 
     @property
     def engine(self) -> Engine:
@@ -58,6 +61,16 @@ class Connections:
         """Whether the database was opened."""
         return self._engine is not None
 
+    @property
+    def is_opening(self) -> bool:
+        """Whether a worker waits for a connection right now."""
+        return self._opening.locked()
+
+    @property
+    def lost_at(self) -> float:
+        """When a connection was last found lost or not to be had, as a reading of time.monotonic."""
+        return self._lost_at
+
     @contextmanager
     def use(self, *, reading: bool = False) -> Iterator[Connection]:
         """This thread's connection, which cannot be closed meanwhile.
@@ -66,13 +79,18 @@ class Connections:
         """
         own: _Own | None = getattr(self._local, "own", None)
         if own is not None and not self._closed and not self.engine.is_sound(own.connection):
+            self._lost_at = time.monotonic()
             self._all.discard(own)
             own.connection.invalidate()
             own.connection.close()
             own = None
         if own is None:
             self._local.own = None
-            own = self._local.own = self._open_one(reading=reading)
+            try:
+                own = self._local.own = self._open_one(reading=reading)
+            except Unreachable:
+                self._lost_at = time.monotonic()
+                raise
         with own.in_use:
             if self._closed:
                 raise Busy("The server is shutting down. Nothing was changed.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -28,6 +29,7 @@ class Start(NamedTuple):
 
     `now` is the wall clock in seconds, `reading` the lease clock's, both read once the lock was had.
     Events of transactions below `horizon` are complete: none of them can still be committed.
+    For `up` seconds the database could be reached without a break, as far as it knows itself.
     """
 
     project: Project | None
@@ -35,6 +37,7 @@ class Start(NamedTuple):
     now: float
     reading: float
     horizon: int = EVERYTHING
+    up: float = math.inf
 
 
 class NotApplied(Busy):
@@ -42,6 +45,10 @@ class NotApplied(Busy):
 
     A lost connection before COMMIT was sent, a server that is not there, a deadlock.
     """
+
+
+class Unreachable(NotApplied):
+    """The database was not reached, or what was reached takes no writes: others may not have reached it either."""
 
 
 class Engine(ABC):

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from dibs.database.connections import Connections
-from dibs.database.engine import NotApplied, Place, Start
+from dibs.database.engine import NotApplied, Place, Start, Unreachable
 from dibs.database.workers import Gate
 from dibs.settings import Settings
-from dibs_schema.refusals import Busy
+from dibs_schema.refusals import Busy, OutcomeUnknown
 
 if TYPE_CHECKING:  # SQLAlchemy is loaded in a worker, after `initialize` has been answered
     from sqlalchemy.engine import Connection
@@ -55,22 +55,37 @@ class Jobs:
         self._settings = settings
         self._introduced = False
         self._held_up_at = -math.inf
+        self._trouble: Unreachable | None = None
 
     @property
     def on_time(self) -> bool:
-        """Whether this process has not itself waited for the database lately.
+        """Whether this process has not itself waited for the database or lost it lately.
 
         One that has, for more than a third of a lease, must not judge others: their renewals
         waited in the same queue, and come first.
         """
-        return time.monotonic() - self._held_up_at > self._settings.lease / 3
+        held_up_at = max(self._held_up_at, self.connections.lost_at)
+        return time.monotonic() - held_up_at > self._settings.lease / 3
+
+    def busy(self, patience: float) -> Busy:
+        """Why a job did not begin within so many seconds."""
+        if self._trouble is not None:
+            return Busy(self._trouble.message)
+        if self.connections.is_opening:
+            return Busy(
+                f"{self._place.label} did not answer within {patience:g} s. Nothing was changed. Call again in a moment."
+            )
+        return Busy(
+            f"Other writers held the database for {patience:g} s. It is healthy, and nothing was changed. "
+            "Call again in a moment."
+        )
 
     def write(self, future: Future[T], work: Write[T]) -> None:
         """Resolve `future` with what the verb returns or raises; not at all where it was cancelled before it began."""
 
         def done() -> T:
             try:
-                result = _persist(lambda: self._attempt(future, work), future, work.deadline)
+                result = self._persist(lambda: self._attempt(future, work), future, work.deadline)
             finally:
                 self._note_delay(work)  # where others may write beside, what waits is a statement
             if work.committed is not None:
@@ -90,14 +105,33 @@ class Jobs:
                 _begin(future)
                 return verb(self._transaction(connection, start, writing=False))
 
-        _resolve(future, lambda: _persist(attempt, future, deadline))
+        _resolve(future, lambda: self._persist(attempt, future, deadline))
+
+    def _persist(self, attempt: Callable[[], T], future: Future[T], deadline: float) -> T:
+        """Attempt again what was not applied, until its caller gives up or `deadline` (time.monotonic) would have passed.
+
+        The caller is waiting then, and is told why, instead of that its time is over.
+        """
+        while not future.cancelled():
+            trouble: NotApplied | None = None
+            pause = random.uniform(*PAUSE)
+            try:
+                return attempt()
+            except NotApplied as error:
+                trouble = error
+                if time.monotonic() + pause > deadline:
+                    raise
+            finally:
+                self._trouble = trouble if isinstance(trouble, Unreachable) else None
+            time.sleep(pause)
+        raise CancelledError
 
     def _attempt(self, future: Future[T], work: Write[T]) -> T:
         with self.connections.use() as connection:
             if work.first is not None:
                 with self._writing(connection, future, work, door=False) as start:
                     if start is not None and self.on_time:
-                        self._commit(connection, start, work.first, door=False)
+                        self._commit_first(connection, start, work.first)
             if work.alone is not None:
                 result = self._alone(connection, future, work.alone)
                 if result is not None:
@@ -107,6 +141,16 @@ class Jobs:
                     raise CancelledError
                 _begin(future)
                 return self._commit(connection, start, work.verb, door=work.door)
+
+    def _commit_first(
+        self, connection: Connection, start: Start, verb: Callable[[Transaction], object]
+    ) -> None:
+        try:
+            self._commit(connection, start, verb, door=False)
+        except OutcomeUnknown as doubt:  # but not about the verb that comes next; `first` may be repeated
+            raise Unreachable(
+                f"The connection to {self._place.label} broke. Nothing was changed. Call again in a moment."
+            ) from doubt
 
     def _alone(
         self, connection: Connection, future: Future[T], verb: Callable[[Transaction], T | None]
@@ -182,18 +226,3 @@ def _resolve(future: Future[T], work: Callable[[], T]) -> None:
             future.set_exception(error)
     else:
         future.set_result(result)
-
-
-def _persist(attempt: Callable[[], T], future: Future[T], deadline: float) -> T:
-    """Attempt again what was not applied, until its caller gives up or `deadline` (time.monotonic) would have passed.
-
-    The caller is waiting then, and is told why, instead of that its time is over.
-    """
-    while True:
-        try:
-            return attempt()
-        except NotApplied:
-            pause = random.uniform(*PAUSE)
-            if future.cancelled() or time.monotonic() + pause > deadline:
-                raise
-            time.sleep(pause)

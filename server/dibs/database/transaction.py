@@ -24,7 +24,7 @@ class Transaction:
     """A connection inside a transaction, the project it is about, and the time at which it began.
 
     `now` is the wall clock in seconds and `reading` the lease clock of the domain `clock`, both read after BEGIN.
-    Every statement gets `project`, `now`, `clock`, `reading` and `horizon` as parameters, if it names them.
+    Every statement gets `project`, `now`, `clock`, `reading`, `horizon` and `up` as parameters, if it names them.
     A verb sets `wakes` where who waits for work should look again.
     """
 
@@ -43,6 +43,7 @@ class Transaction:
             "clock": self.clock,
             "reading": self.reading,
             "horizon": start.horizon,
+            "up": start.up,
         }
 
     def all(self, statement: Executable, **parameters: Any) -> Sequence[Row]:
@@ -88,7 +89,7 @@ def _given_to(statement: ClauseElement) -> frozenset[str]:
     return GIVEN & named
 
 
-GIVEN = frozenset({"project", "now", "clock", "reading", "horizon"})
+GIVEN = frozenset({"project", "now", "clock", "reading", "horizon", "up"})
 
 
 def introduce(transaction: Transaction, library: str, process: str) -> None:

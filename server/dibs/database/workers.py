@@ -16,6 +16,8 @@ from dibs_schema.refusals import Busy
 
 T = TypeVar("T")
 
+OVERDUE = 10.0
+"""Seconds after its patience in which a job that has begun must end by itself, before it is interrupted."""
 LAST_COMMIT = 0.3
 """Seconds; a commit that takes longer waits for a server that does not answer."""
 
@@ -99,8 +101,13 @@ def job(work: Callable[[], T]) -> Callable[[Future[T]], None]:
     return run
 
 
-async def outcome(future: Future[T], patience: float) -> T:
-    """Wait `patience` seconds for a job to begin, and then for its end. Raises Busy, and what the job raises."""
+async def outcome(
+    future: Future[T], patience: float, busy: Callable[[float], Busy], interrupt: Callable[[], object]
+) -> T:
+    """Wait `patience` seconds for a job to begin, and then for its end, with an `interrupt` where that is overdue.
+
+    Raises `busy`, and what the job raises.
+    """
     loop = asyncio.get_running_loop()
     done = asyncio.Event()
 
@@ -116,25 +123,28 @@ async def outcome(future: Future[T], patience: float) -> T:
         deadline.cancel()
     if not future.done():
         if future.cancel():
-            raise _busy(patience)
+            raise busy(patience)
         done.clear()
         if not future.done():  # begun: it ends by itself
-            await done.wait()
+            overdue = loop.call_later(OVERDUE, interrupt)
+            try:
+                await done.wait()
+            finally:
+                overdue.cancel()
     return future.result()
 
 
-def wait(future: Future[T], patience: float) -> T:
+def wait(
+    future: Future[T], patience: float, busy: Callable[[float], Busy], interrupt: Callable[[], object]
+) -> T:
     """`outcome`, for callers without an event loop; infinite patience is allowed."""
     try:
         return future.result(patience if math.isfinite(patience) else None)
     except TimeoutError:
         if future.cancel():
-            raise _busy(patience) from None
+            raise busy(patience) from None
+    try:
+        return future.result(OVERDUE)
+    except TimeoutError:
+        interrupt()
         return future.result()
-
-
-def _busy(patience: float) -> Busy:
-    return Busy(
-        f"Other writers held the database for {patience:g} s. It is healthy, and nothing was changed. "
-        "Call again in a moment."
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 from pydantic import Field
@@ -35,16 +36,13 @@ async def feature_claim_and_get(
     Call it first and after each outcome. If nothing is free, state says why.
     """
     here = connection_of(ctx)
-    holder = here.holder(agent)
+    holder, token = here.claimant(agent)
     asked = {"feature_id": feature_id, "category": category, "resume": resume}
     request = Request.of(request_id, "feature_claim_and_get", asked, here.claim_scope(agent))
-    made: list[str] = []  # the token, if this very call claims; what it replays is not its to take back
 
     def take(tx: Transaction) -> Claimed | Idle:
         def fresh() -> Claimed | Idle:
-            answer = claim.claim(tx, holder, feature_id, category=category, resume=resume)
-            made[:] = _token(answer)
-            return answer
+            return claim.claim(tx, holder, feature_id, category=category, resume=resume)
 
         return once(tx, request, Claimed, fresh, replay=lambda kept: claim.hold_again(tx, holder, kept))
 
@@ -54,30 +52,29 @@ async def feature_claim_and_get(
 
     def take_back(answer: Claimed | Idle) -> Callable[[Transaction], None]:
         def undo(tx: Transaction) -> None:
-            if isinstance(answer, Claimed) and made:
-                here.tokens.undo(answer.claim.token)
-                undeliver(tx, holder.name, answer.feature.id, answer.claim.token)
+            # What was replayed was made by another call, and is not this one's to take back.
+            if isinstance(answer, Claimed) and answer.claim.token == token:
+                here.tokens.undo(token)
+                give_back(tx)
                 forget(tx, request)
 
         return undo
 
-    def take_alone(tx: Transaction) -> Claimed | Idle | None:
-        answer = claim_alone(tx, holder, category)
-        made[:] = _token(answer)
-        return answer
-
-    of_the_next = None if request or feature_id is not None or resume else take_alone
+    give_back = partial(undeliver, by=holder.name, token=token)
+    of_the_next = request is None and feature_id is None and not resume
 
     async def attempt(patience: float) -> Claimed | Idle:
         return await here.database.write(
-            take, patience=patience, first=here.reaper(), alone=of_the_next, committed=issue, undo=take_back
+            take,
+            patience=patience,
+            first=here.reaper(),
+            alone=partial(claim_alone, holder=holder, category=category) if of_the_next else None,
+            committed=issue,
+            undo=take_back,
+            in_doubt=None if request or resume else give_back,  # else the same call again finds out
         )
 
     return await claim_waiting(here, attempt, category, wait_seconds, ctx)
-
-
-def _token(answer: Claimed | Idle | None) -> list[str]:
-    return [answer.claim.token] if isinstance(answer, Claimed) else []
 
 
 async def feature_mark_in_progress(
@@ -85,17 +82,20 @@ async def feature_mark_in_progress(
 ) -> Acknowledgement:
     """Claim a feature whose text you know; brief answer with the token."""
     here = connection_of(ctx)
-    holder = here.holder(agent)
+    holder, token = here.claimant(agent)
 
-    def take_back(answer: Acknowledgement) -> Callable[[Transaction], None]:
-        here.tokens.undo(str(answer.token))
-        return lambda tx: undeliver(tx, holder.name, feature_id, str(answer.token))
+    def take_back(_: Acknowledgement) -> Callable[[Transaction], None]:
+        here.tokens.undo(token)
+        return give_back
+
+    give_back = partial(undeliver, by=holder.name, token=token)
 
     return await here.database.write(
         lambda tx: claim.mark_in_progress(tx, holder, feature_id),
         first=here.reaper(),
-        committed=lambda answer: here.tokens.remember(feature_id, str(answer.token), holder.name),
+        committed=lambda _: here.tokens.remember(feature_id, token, holder.name),
         undo=take_back,
+        in_doubt=give_back,
     )
 
 

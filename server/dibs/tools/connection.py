@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
@@ -12,7 +13,7 @@ import anyio
 from dibs.database import Database
 from dibs.settings import Settings
 from dibs.tools.tokens import Tokens
-from dibs_schema.refusals import Busy, ClaimLost, Refusal
+from dibs_schema.refusals import Busy, ClaimLost, OutcomeUnknown, Refusal
 from dibs_schema.status import Kind
 
 if TYPE_CHECKING:  # the verbs bring SQLAlchemy, which is loaded after `initialize` has been answered
@@ -55,6 +56,13 @@ class Connection:
             session=self.session,
             lease=self.settings.lease,
         )
+
+    def claimant(self, agent: str | None) -> tuple[Holder, str]:
+        """Who claims by this very call, and the token that the claim will have."""
+        from dibs.verbs.holder import new_token
+
+        token = new_token()
+        return replace(self.holder(agent), fresh=token), token
 
     def author(self, feature: int | None = None) -> str:
         """Who acts: the name under which this server issued the claim on `feature`, else the connection's."""
@@ -113,7 +121,7 @@ class Connection:
                     urgent=True,
                     door=False,
                 )
-            except Busy:
+            except (Busy, OutcomeUnknown):
                 await anyio.sleep(RENEWAL_RETRY)
             except Refusal as refusal:
                 logger.warning("leases were not renewed: %s", refusal)

@@ -198,7 +198,7 @@ def take(
 def given_to_claim(tx: Transaction, holder: Holder) -> dict[str, Any]:
     """What a claim's statement asks for: a fresh token, who claims, and how many claims that one may hold."""
     return {
-        "fresh": new_token(),
+        "fresh": holder.fresh or new_token(),
         "holder": holder.name,
         "session": holder.session,
         "lease": holder.lease,
@@ -221,7 +221,7 @@ def _take_back(tx: Transaction, holder: Holder, feature: int | None) -> Any:
     row = tx.first(
         _resume,
         feature=chosen,
-        fresh=new_token(),
+        fresh=holder.fresh or new_token(),
         holder=holder.name,
         session=holder.session,
         lease=holder.lease,

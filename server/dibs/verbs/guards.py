@@ -100,9 +100,14 @@ def ready(table: FromClause = features) -> ColumnElement[bool]:
 
 
 def expired() -> ColumnElement[bool]:
-    """The lease has run out: by its own clock where that is ours, else by the wall clock."""
+    """The lease has run out: by its own clock where that is ours, else by the wall clock.
+
+    While the database was away nobody could renew, so that a lease counts whole from its return.
+    """
     return or_(
-        (F.lease_clock == bindparam("clock")) & (F.lease_ends < bindparam("reading")),
+        (F.lease_clock == bindparam("clock"))
+        & (F.lease_ends < bindparam("reading"))
+        & (F.lease_seconds < bindparam("up", type_=Double)),
         of_another_clock() & (F.lease_expires_at < bindparam("now")),
     )
 

@@ -18,13 +18,15 @@ class Holder:
 
     `name` is shown to others; `named` says that it is an identity of its own. `session` is the
     connection whose life stands for the holder's: its server renews the lease of `lease` seconds and
-    releases it at the end. It is None where no connection proves that the holder lives.
+    releases it at the end. It is None where no connection proves that the holder lives. `fresh` is the
+    token of the next claim, where that must be known before it is made.
     """
 
     name: str
     named: bool
     session: str | None
     lease: float
+    fresh: str | None = None
 
 
 def new_token() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import ceil, inf
 
-from sqlalchemy import bindparam, case, func, select
+from sqlalchemy import Double, bindparam, case, func, select
 
 from dibs.database.prepared import hot
 from dibs.database.transaction import Transaction
@@ -34,8 +34,12 @@ _by_status_there = (
 _in_category = F.category == bindparam("category_")
 _ready_there = _counted["ready"].where(_in_category)
 # In seconds from now, each lease by its own clock where that is ours: the wall clock may jump.
+_by_own_clock = F.lease_ends - bindparam("reading")
+_since_return = F.lease_seconds - bindparam("up", type_=Double)  # of the database: see `expired`
+_of_own_clock = F.lease_clock == bindparam("clock")
 _left = case(
-    (F.lease_clock == bindparam("clock"), F.lease_ends - bindparam("reading")),
+    (_of_own_clock & (_since_return > _by_own_clock), _since_return),
+    (_of_own_clock, _by_own_clock),
     else_=F.lease_expires_at - bindparam("now"),
 )
 _next_lease_end = hot(select(func.min(_left)).where(in_project(), leased()))

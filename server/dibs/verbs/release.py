@@ -8,7 +8,7 @@ from sqlalchemy import Integer, bindparam, case, update
 
 from dibs.database.prepared import hot
 from dibs.database.transaction import Transaction
-from dibs.verbs.guards import F, held, is_, literal, this
+from dibs.verbs.guards import F, held, in_project, is_, leased, literal, this
 from dibs.verbs.journal import record
 from dibs.verbs.outcome import ending
 from dibs.verbs.refuse import holder_of, repeated
@@ -25,8 +25,9 @@ _release_values: dict[Any, Any] = {
 }
 _undeliver = (
     update(features)
-    .where(this(), held())
+    .where(in_project(), leased(), held())
     .values({F.status: literal(Status.PENDING), F.attempts: F.attempts - 1, **ending(Kind.RELEASE)})
+    .returning(F.id)
 )
 _release = hot(update(features).where(this(), held()).values(_release_values).returning(F.status, F.attempts))
 _force_release = (
@@ -63,14 +64,15 @@ def _released(feature: int, detail: dict[str, Any]) -> Acknowledgement:
     )
 
 
-def undeliver(tx: Transaction, by: str, feature: int, token: str) -> None:
-    """Take back a claim whose answer could not be delivered: it counts as no attempt. Silent where it has ended."""
-    if tx.run(_undeliver, feature=feature, token=token):
+def undeliver(tx: Transaction, by: str, token: str) -> None:
+    """Take back a claim whose answer could not be delivered: it counts as no attempt. Silent where there is none."""
+    row = tx.first(_undeliver, token=token)
+    if row is not None:
         record(
             tx,
             by,
             Kind.RELEASE,
-            feature,
+            row["id"],
             Status.IN_PROGRESS,
             Status.PENDING,
             reason="the answer was not delivered",

@@ -16,15 +16,15 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from dibs.database.engine import Start
+from dibs.database.engine import Start, Unreachable
 from dibs.database.health import Finding
 from dibs.database.postgres.copying import Copying
-from dibs.database.postgres.errors import is_lost, meaning
+from dibs.database.postgres.doubt import committing
+from dibs.database.postgres.errors import meaning, original
 from dibs.database.postgres.notices import Notices
-from dibs.database.postgres.session import READING, WRITING, connect, set_up, set_up_transaction
+from dibs.database.postgres.session import READING, WRITING, connect, is_silent, set_up, set_up_transaction
 from dibs.database.projects import Project, by_name, project_of
 from dibs.settings import Settings
-from dibs_schema.refusals import OutcomeUnknown
 
 CLOCK: Final = "server"
 """The domain of the lease clock: one server's wall clock, whichever machine asks."""
@@ -37,10 +37,16 @@ CLOCK_KEPT: Final = 10.0
 
 _TIMED: Final = """
 SELECT opened.*, extract(epoch FROM clock_timestamp())::float8 AS now,
-    pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS horizon
+    pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS horizon,
+    extract(epoch FROM clock_timestamp()
+        - greatest(pg_postmaster_start_time(), pg_last_xact_replay_timestamp()))::float8 AS up
 FROM ({}) opened
 """
-"""Outside the subquery, so that the clock is read once the row's lock was had."""
+"""Outside the subquery, so that the clock is read once the row's lock was had.
+
+A standby that was promoted has been up for longer than it serves: the last commit that it replayed is a
+sign of when that began.
+"""
 
 
 class Postgres(Copying):
@@ -85,18 +91,27 @@ class Postgres(Copying):
         """A connection for one thread. One for reading can never write."""
         with self.translated():
             connection = self._engine.connect()
-            connection.info["own"] = set_up(_driver(connection), self._settings, reading=reading)
+            try:
+                connection.info["own"] = set_up(_driver(connection), self._settings, reading=reading)
+            except BaseException:
+                connection.close()
+                raise
             return connection
 
     def _connect(self) -> psycopg.Connection[Any]:
         return connect(self._url)
 
     def is_sound(self, connection: Connection) -> bool:
-        """Whether the connection is open and outside any transaction."""
+        """Whether the connection is open, outside any transaction, and as far as is known not at its end.
+
+        What comes unasked is a server's last word, unless notices were asked for.
+        """
         if connection.closed or connection.invalidated:
             return False
         driver = _driver(connection)
-        return not driver.closed and driver.info.transaction_status is TransactionStatus.IDLE
+        if driver.closed or driver.info.transaction_status is not TransactionStatus.IDLE:
+            return False
+        return driver is self._notices.listens or is_silent(driver)
 
     def interrupt(self, connection: Connection) -> None:
         """Cancel the statement that runs: a server notices only at its end that its client has gone."""
@@ -152,20 +167,18 @@ class Postgres(Copying):
 
     @contextmanager
     def _by_itself(self, connection: Connection, start: Start) -> Iterator[Start]:
-        with self.translated():
+        driver = _driver(connection)
+        with self.translated(driver):
             try:
-                yield start
-            except (DBAPIError, psycopg.Error) as error:
-                if is_lost(_original(error)):
-                    raise self._unknown() from error
-                raise
+                with committing(driver, self.label):
+                    yield start
             finally:
-                self._end(connection)
+                _end(connection, driver)
 
     @contextmanager
     def _transaction(self, connection: Connection, begin: str, load: str, name: str) -> Iterator[Start]:
         driver = _driver(connection)
-        with self.translated():
+        with self.translated(driver):
             try:
                 with driver.pipeline(), driver.cursor(row_factory=dict_row) as cursor:
                     driver.execute(begin)
@@ -176,42 +189,23 @@ class Postgres(Copying):
                     self._clock_seen = (time.monotonic(), row["now"])
                 yield _start(row)
             finally:
-                self._end(connection)
+                _end(connection, driver)
 
     def commit(self, connection: Connection, *, wake: bool) -> None:
         """Commit; raises OutcomeUnknown where the connection was lost before the answer came."""
         driver = _driver(connection)
-        try:
-            with driver.pipeline():
-                if wake:
-                    driver.execute("SELECT pg_notify(%s, '')", [self._notices.channel])
-                driver.execute("COMMIT")
-        except psycopg.Error as error:
-            if is_lost(error):
-                raise self._unknown() from error
-            raise
-
-    def _unknown(self) -> OutcomeUnknown:
-        return OutcomeUnknown(
-            f"The connection to {self.label} broke while the change was being committed: it may be there or not. "
-            "Call again with the same request_id or claim_token to find out."
-        )
-
-    def _end(self, connection: Connection) -> None:
-        driver = _driver(connection)
-        with suppress(psycopg.Error):  # a connection that is lost has ended its transaction
-            if not driver.closed:
-                driver.rollback()
-        if connection.in_transaction():  # what SQLAlchemy keeps of it, where it ran a statement
-            with suppress(DBAPIError, psycopg.Error):
-                connection.rollback()
+        with committing(driver, self.label), driver.pipeline():
+            if wake:
+                driver.execute("SELECT pg_notify(%s, '')", [self._notices.channel])
+            driver.execute("COMMIT")
 
     # -- waking, health, errors -------------------------------------------------------------------
 
     def version(self, connection: Connection) -> int:
         """How many notices of ready work have come; asks the server nothing once it listens."""
-        with self.translated():
-            return self._notices.heard(_driver(connection), own=connection.info["own"])
+        driver = _driver(connection)
+        with self.translated(driver):
+            return self._notices.heard(driver, own=connection.info["own"])
 
     def examine(self, connection: Connection) -> list[Finding]:
         """Check the server, the schema and the settings that durability rests on."""
@@ -221,26 +215,35 @@ class Postgres(Copying):
             return examine(self, connection)
 
     @contextmanager
-    def translated(self) -> Iterator[None]:
-        """Turn the driver's errors into refusals; none of their words reach a client."""
+    def translated(self, driver: psycopg.Connection[Any] | None = None) -> Iterator[None]:
+        """Turn the driver's errors into refusals; none of their words reach a client.
+
+        A connection to a server that takes no writes is closed: the next one may find another server.
+        """
         try:
             yield
         except (DBAPIError, psycopg.Error) as error:
-            refusal = meaning(self.label, _original(error))
+            refusal = meaning(self.label, original(error))
             if refusal is None:
                 raise
+            if isinstance(refusal, Unreachable) and driver is not None:
+                driver.close()
             raise refusal from error
-
-
-def _original(error: DBAPIError | psycopg.Error) -> BaseException:
-    """The driver's error, also where SQLAlchemy has wrapped it."""
-    return error.orig if isinstance(error, DBAPIError) and error.orig else error
 
 
 def _start(row: dict[str, Any] | None) -> Start:
     if row is None:
         return Start(None, None, 0.0, 0.0)
-    return Start(project_of(row), row["schema_version"], row["now"], row["now"], row["horizon"])
+    return Start(project_of(row), row["schema_version"], row["now"], row["now"], row["horizon"], row["up"])
+
+
+def _end(connection: Connection, driver: psycopg.Connection[Any]) -> None:
+    with suppress(psycopg.Error):  # a connection that is lost has ended its transaction
+        if not driver.closed:
+            driver.rollback()
+    if connection.in_transaction():  # what SQLAlchemy keeps of it, where it ran a statement
+        with suppress(DBAPIError, psycopg.Error):
+            connection.rollback()
 
 
 def _projects() -> sqlalchemy.Table:

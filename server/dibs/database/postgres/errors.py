@@ -9,8 +9,9 @@ import re
 from collections.abc import Callable
 
 import psycopg
+from sqlalchemy.exc import DBAPIError
 
-from dibs.database.engine import NotApplied
+from dibs.database.engine import NotApplied, Unreachable
 from dibs_schema.refusals import (
     DatabaseDamaged,
     DatabaseReplaced,
@@ -34,6 +35,11 @@ def meaning(label: str, error: BaseException) -> Refusal | None:
     return refuse(label) if refuse is not None else None
 
 
+def original(error: DBAPIError | psycopg.Error) -> BaseException:
+    """The driver's error, also where SQLAlchemy has wrapped it."""
+    return error.orig if isinstance(error, DBAPIError) and error.orig else error
+
+
 def is_lost(error: BaseException) -> bool:
     """Whether the connection went down with the error, so that the server's answer is not known."""
     if not isinstance(error, psycopg.Error):
@@ -46,9 +52,22 @@ _ENDED = ("57P01", "57P02", "57P03", "57P05", "08000", "08003", "08006", "08P01"
 
 
 def _gone(label: str) -> Refusal:
-    return NotApplied(
+    return Unreachable(
         f"{label} is not to be reached now: the server is down, restarts, or changes hands. Nothing was changed. "
         "Call again in a moment."
+    )
+
+
+def _on_standby(label: str) -> Refusal:
+    return Unreachable(
+        f"{label} takes no writes: it is a standby, or was made one. Nothing was changed. Call again in a moment; "
+        "if it lasts, name the server that takes writes in DIBS_DB too: postgresql://user@host1,host2/database."
+    )
+
+
+def _too_slow(label: str) -> Refusal:
+    return NotApplied(
+        f"{label} ended a transaction in which this process had stood still. Nothing was changed. Call again."
     )
 
 
@@ -116,7 +135,9 @@ def _damaged(label: str) -> Refusal:
 
 
 _BY_CODE: dict[str, Callable[[str], Refusal]] = {
-    "25006": _gone,  # read-only: a standby, or a primary that was demoted; the next connection finds the new one
+    "25006": _on_standby,
+    "25P03": _too_slow,
+    "25P04": _too_slow,
     "26000": _unprepared,
     "42P05": _unprepared,
     "08P01": _unprepared,

@@ -14,11 +14,11 @@ LOOK_POOLED: Final = 1.0
 
 
 class Notices:
-    """How many have come on `channel`, by one connection that listens; a new one listens anew."""
+    """How many have come on `channel`, by one connection that `listens`; a new one listens anew."""
 
     def __init__(self) -> None:
         self.channel = ""
-        self._listens: psycopg.Connection[Any] | None = None
+        self.listens: psycopg.Connection[Any] | None = None
         self._count = 0
         self._looked = -math.inf
 
@@ -26,9 +26,9 @@ class Notices:
         """A number that has changed where there may be work; asks the server nothing once it listens."""
         if not own:  # a LISTEN would outlive the transaction, for strangers
             return int(time.monotonic() / LOOK_POOLED)
-        if self._listens is not driver:
+        if self.listens is not driver:
             driver.execute(f"LISTEN {self.channel}")
-            self._listens = driver
+            self.listens = driver
             self._count += 1  # what came before is not known
         self._count += sum(1 for _ in driver.notifies(timeout=0))
         if time.monotonic() - self._looked > LOOK_ANYWAY:

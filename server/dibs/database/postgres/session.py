@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -10,9 +11,12 @@ import psycopg
 from dibs.settings import Settings
 from dibs_schema.refusals import InvalidInput
 
-STATEMENT_TIMEOUT: Final = 30_000
-IDLE_TIMEOUT: Final = 30_000
-"""Milliseconds: for one statement, and for a transaction whose process says nothing."""
+STATEMENT_TIMEOUT: Final = "30s"
+IDLE_TIMEOUT: Final = "15s"
+"""For one statement, and for a transaction whose process says nothing: less than others wait for its locks.
+
+A shorter one that the URL, the role or the server sets stands.
+"""
 
 DEFAULTS: Final[Mapping[str, Any]] = {
     "application_name": "dibs",
@@ -24,12 +28,16 @@ DEFAULTS: Final[Mapping[str, Any]] = {
 }
 """So that a server that vanished without a word is noticed in seconds; the URL has the last word."""
 
-_SET: Final = """
-SELECT set_config('lock_timeout', %(lock)s, {local}), set_config('statement_timeout', %(statement)s, {local}),
-    set_config('idle_in_transaction_session_timeout', %(idle)s, {local}),
+_SHORTER: Final = """set_config('{0}', CASE
+    WHEN current_setting('{0}')::interval BETWEEN '1ms' AND '{1}' THEN current_setting('{0}') ELSE '{1}' END, {{local}})"""
+
+_SET: Final = f"""
+SELECT set_config('lock_timeout', %(lock)s, {{local}}),
+    {_SHORTER.format("statement_timeout", STATEMENT_TIMEOUT)},
+    {_SHORTER.format("idle_in_transaction_session_timeout", IDLE_TIMEOUT)},
     set_config('synchronous_commit', CASE WHEN %(relaxed)s THEN 'off'
         WHEN current_setting('synchronous_commit') = 'off' THEN 'on'
-        ELSE current_setting('synchronous_commit') END, {local})
+        ELSE current_setting('synchronous_commit') END, {{local}})
 """
 _FOR_GOOD: Final = (
     _SET.format(local="false") + ", set_config('default_transaction_isolation', 'read committed', false)"
@@ -57,6 +65,8 @@ def connect(url: str) -> psycopg.Connection[Any]:
             "with what is special in a URL written as %XX; docs/postgresql.md has examples.",
             field="db",
         ) from None
+    if "," in str(given.get("host", "")):  # of several servers, the one that takes writes is meant
+        given.setdefault("target_session_attrs", "read-write")
     return psycopg.connect(autocommit=True, prepare_threshold=PREPARE_AFTER, **{**DEFAULTS, **given})
 
 
@@ -83,7 +93,12 @@ def set_up_transaction(driver: psycopg.Connection[Any], settings: Settings) -> N
 def _values(settings: Settings) -> dict[str, object]:
     return {
         "lock": f"{int(settings.patience * 1000)}ms",
-        "statement": f"{STATEMENT_TIMEOUT}ms",
-        "idle": f"{IDLE_TIMEOUT}ms",
         "relaxed": settings.synchronous == "NORMAL",
     }
+
+
+def is_silent(driver: psycopg.Connection[Any]) -> bool:
+    """Whether nothing has come unasked: no last words of the server's, and no end of the line."""
+    unasked = select.poll()
+    unasked.register(driver.fileno(), select.POLLIN)
+    return not unasked.poll(0)

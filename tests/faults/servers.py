@@ -1,0 +1,57 @@
+"""What the tests on PostgreSQL's faults share: a backlog on a server that may go away, and what calls get then."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+
+from clusters.cluster import PASSWORD
+from clusters.urls import moved
+from dibs.database import Database, open_database
+from dibs.settings import Settings
+from dibs_schema.refusals import Busy
+from races.backlog import eventually
+from races.wire import Wire
+
+NEW = {"category": "c", "name": "n", "description": "d", "steps": ["s"]}
+AWAY = "not to be reached"
+"""What a call is told while the server is away."""
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Database]:
+    """The backlog there, in this process."""
+    database = open_database(Settings(db=url))
+    try:
+        yield database
+    finally:
+        database.close(patience=5)
+
+
+def refused_as_away(server: Wire, request: int) -> float:
+    """Seconds that the call took to be told that the database is not to be reached, and to call again."""
+    began = time.monotonic()
+    result = server.message(request)["result"]
+    error = result["structuredContent"]["error"]
+    assert result["isError"], result
+    assert (error["code"], error["retryable"]) == (Busy.code, True), error
+    assert AWAY in error["message"], error
+    assert PASSWORD not in str(result)
+    return server.arrival(request) - began
+
+
+def sessions(url: str, condition: str = "true") -> list[tuple[Any, ...]]:
+    """The ids of the server's processes that serve Dibs on this database, and of which the condition is true."""
+    ours = "datname = current_database() AND application_name = 'dibs'"
+    query = f"SELECT pid FROM pg_stat_activity WHERE {ours} AND {condition}"
+    with psycopg.connect(moved(url, {"application_name": "tests"}), autocommit=True) as connection:
+        return connection.execute(query.encode()).fetchall()
+
+
+def until_one_waits(url: str) -> None:
+    """Return when a session of Dibs waits for a lock that a foreign one holds."""
+    eventually(lambda: sessions(url, "wait_event_type = 'Lock'"), within=20)

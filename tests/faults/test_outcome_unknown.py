@@ -1,0 +1,299 @@
+"""The connection breaks around a commit: the call says what it does not know, and its repetition finds out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clusters.cluster import PASSWORD, Cluster
+from clusters.shared import Server, fresh_database
+from dibs.database import Database
+from dibs_schema.refusals import OutcomeUnknown
+from faults.servers import NEW, opened
+from proxies import CuttingProxy
+from races.backlog import assert_sound, eventually, fill, journal, kinds, row
+from races.wire import Start, Wire, wires
+
+COMMIT, CLAIM = b"COMMIT", b"UPDATE features"
+BATCH = {"features": [{**NEW, "name": name} for name in ("one", "two")]}
+
+
+@pytest.fixture
+def db(postgres: Server, migrated: str) -> Iterator[str]:
+    """A fresh database on the shared server."""
+    with fresh_database(postgres, migrated) as url:
+        yield url
+
+
+@pytest.fixture
+def proxy(db: str) -> Iterator[CuttingProxy]:
+    """What the servers reach the database through; the tests themselves go straight to it."""
+    with CuttingProxy(db) as started:
+        yield started
+
+
+@pytest.fixture
+def start(db: str, proxy: CuttingProxy) -> Iterator[Start]:
+    """Start servers that reach the database through the proxy."""
+    with wires(proxy.url(db)) as starter:
+        yield starter
+
+
+def doubtful(server: Wire, tool: str, **arguments: Any) -> OutcomeUnknown:
+    """The refusal of a call whose connection breaks in its commit: it says what to do, and no secret."""
+    result = server.message(server.send(tool, **arguments))["result"]
+    error = result["structuredContent"]["error"]
+    assert result["isError"], result
+    assert error["code"] == "outcome_unknown", error
+    assert error["retryable"]
+    assert "request_id or claim_token" in error["message"]
+    assert PASSWORD not in str(result)
+    return OutcomeUnknown(error["message"])
+
+
+@pytest.mark.parametrize("committed", [True, False], ids=["after", "before"])
+def test_a_pass_in_doubt_is_settled_by_its_token(
+    database: Database, proxy: CuttingProxy, start: Start, *, committed: bool
+) -> None:
+    """Whether the server heard of the COMMIT or not: the same call again acknowledges one pass."""
+    fill(database, 2, [[], [0]])
+    server = start().ready()
+    token = server.call("feature_claim_and_get")["claim"]["token"]
+    cut = (proxy.cut_after if committed else proxy.cut_before)(COMMIT)
+    doubtful(server, "feature_mark_passing", feature_id=1, claim_token=token)
+    cut.wait()
+    assert row(database, 1)["status"] == ("passing" if committed else "in_progress")
+    for _ in range(2):
+        done = server.call("feature_mark_passing", feature_id=1, claim_token=token)
+        assert (done["status"], done["unblocked"]) == ("passing", [2])
+    assert kinds(database, 1) == ["create", "claim", "pass"]
+    assert_sound(database)
+
+
+@pytest.mark.parametrize(
+    ("tool", "more", "kind"),
+    [
+        ("feature_mark_failing", {"reason": "broken"}, "fail"),
+        ("feature_skip", {"reason": "later"}, "skip"),
+        ("feature_clear_in_progress", {}, "release"),
+    ],
+)
+def test_every_move_in_doubt_is_settled_by_its_token(
+    database: Database, proxy: CuttingProxy, start: Start, tool: str, more: dict[str, Any], kind: str
+) -> None:
+    """Also where the token was left out, since the server remembers it."""
+    fill(database, 1)
+    server = start().ready()
+    server.call("feature_claim_and_get")
+    proxy.cut_after(COMMIT)
+    doubtful(server, tool, feature_id=1, **more)
+    first = server.call(tool, feature_id=1, **more)
+    assert first == server.call(tool, feature_id=1, **more)
+    assert kinds(database, 1) == ["create", "claim", kind]
+    assert_sound(database)
+
+
+@pytest.mark.parametrize(
+    ("text", "answered"),
+    [
+        (b"BEGIN", False),
+        (b"UPDATE features", False),
+        (b"UPDATE features", True),
+        (b"INSERT INTO events", True),
+    ],
+)
+def test_what_breaks_before_the_commit_is_repeated_in_silence(
+    database: Database, proxy: CuttingProxy, start: Start, text: bytes, *, answered: bool
+) -> None:
+    """Nothing was applied then, so the client learns nothing of it, and the move is made once."""
+    fill(database, 1)
+    server = start().ready()
+    server.call("feature_claim_and_get")
+    cut = (proxy.cut_after if answered else proxy.cut_before)(text)
+    assert server.call("feature_mark_passing", feature_id=1)["status"] == "passing"
+    cut.wait()
+    assert kinds(database, 1) == ["create", "claim", "pass"]
+    assert_sound(database)
+
+
+@pytest.mark.parametrize("committed", [True, False], ids=["after", "before"])
+@pytest.mark.parametrize(
+    ("tool", "arguments", "count"), [("feature_create", NEW, 1), ("feature_create_bulk", BATCH, 2)]
+)
+def test_a_creation_in_doubt_is_settled_by_its_request_id(
+    database: Database,
+    proxy: CuttingProxy,
+    start: Start,
+    tool: str,
+    arguments: dict[str, Any],
+    count: int,
+    *,
+    committed: bool,
+) -> None:
+    """The same request again, also from another server, gives the same ids, and there is nothing twice."""
+    server, other = start().ready(), start().ready()
+    cut = (proxy.cut_after if committed else proxy.cut_before)(COMMIT)
+    doubtful(server, tool, **arguments, request_id="once")
+    cut.wait()
+    assert len(journal(database)) == (count if committed else 0)
+    for one in (server, other, server):
+        assert one.call(tool, **arguments, request_id="once")["ids"] == list(range(1, count + 1))
+    assert [event["kind"] for event in journal(database)] == ["create"] * count
+
+
+@pytest.mark.parametrize("committed", [True, False], ids=["after", "before"])
+@pytest.mark.parametrize("who", [{"agent": "ada"}, {}], ids=["named", "nameless"])
+def test_a_claim_in_doubt_is_settled_by_its_request_id(
+    database: Database, proxy: CuttingProxy, start: Start, who: dict[str, str], *, committed: bool
+) -> None:
+    """The same request again brings the claim that was made, and its lease is kept up from then on."""
+    fill(database, 2)
+    server = start("--lease", "3").ready()
+    asked = {**who, "request_id": "once"}
+    cut = (proxy.cut_after if committed else proxy.cut_before)(COMMIT, since=CLAIM)
+    doubtful(server, "feature_claim_and_get", **asked)
+    cut.wait()
+    made = row(database, 1)["claim_token"]
+    assert (made is not None) is committed
+    answers = [server.call("feature_claim_and_get", **asked) for _ in range(2)]
+    (token,) = {answer["claim"]["token"] for answer in answers}
+    assert made in (None, token)
+    ends = row(database, 1)["lease_ends"]
+    eventually(lambda: row(database, 1)["lease_ends"] > ends)
+    assert kinds(database, 1) == ["create", "claim"]
+    assert kinds(database, 2) == ["create"]
+
+
+def test_a_claim_in_doubt_of_a_name_is_taken_over_by_resume(
+    database: Database, proxy: CuttingProxy, start: Start
+) -> None:
+    """A takeover that is in doubt is repeated, and not given back."""
+    fill(database, 2)
+    server = start("--agent", "ada").ready()
+    server.call("feature_claim_and_get")
+    proxy.cut_after(COMMIT, since=CLAIM)
+    doubtful(server, "feature_claim_and_get", resume=True)
+    token = server.call("feature_claim_and_get", resume=True)["claim"]["token"]
+    assert row(database, 1)["claim_token"] == token
+    assert kinds(database, 1) == ["create", "claim", "resume", "resume"]
+    assert kinds(database, 2) == ["create"]
+
+
+def given_back(database: Database, feature: int) -> bool:
+    """Whether the feature is free again, and the claim that nobody heard of counts as no attempt."""
+    there = row(database, feature)
+    return (there["status"], there["attempts"], there["failures"]) == ("pending", 0, 0)
+
+
+@pytest.mark.parametrize("committed", [True, False], ids=["after", "before"])
+def test_a_claim_of_the_next_in_doubt_is_given_back(
+    database: Database, proxy: CuttingProxy, start: Start, *, committed: bool
+) -> None:
+    """A claim by one statement, without a request_id, that nobody knows of is free again at once."""
+    fill(database, 3)
+    server = start().ready()
+    server.call("feature_claim_and_get")  # from now on one statement does it
+    cut = (proxy.cut_after if committed else proxy.cut_before)(CLAIM)
+    doubtful(server, "feature_claim_and_get")
+    cut.wait()
+    again = server.call("feature_claim_and_get")
+    assert again["feature"]["id"] == 2
+    assert server.call("feature_claim_and_get")["feature"]["id"] == 3
+    assert kinds(database, 2) == ["create", *["claim", "release"] * committed, "claim"]
+    assert row(database, 2)["attempts"] == 1
+    assert_sound(database)
+
+
+@pytest.mark.parametrize(
+    ("flags", "tool", "arguments"),
+    [
+        (["--agent", "ada"], "feature_claim_and_get", {}),
+        ([], "feature_claim_and_get", {"feature_id": 1}),
+        ([], "feature_mark_in_progress", {"feature_id": 1}),
+    ],
+    ids=["named", "by id", "brief"],
+)
+def test_every_claim_in_doubt_is_given_back(
+    database: Database,
+    proxy: CuttingProxy,
+    start: Start,
+    flags: list[str],
+    tool: str,
+    arguments: dict[str, Any],
+) -> None:
+    """Then the same call again makes a new claim, which is renewed as any other."""
+    fill(database, 1)
+    server = start(*flags).ready()
+    cut = proxy.cut_after(COMMIT, since=CLAIM)
+    doubtful(server, tool, **arguments)
+    cut.wait()
+    eventually(lambda: given_back(database, 1))
+    server.call(tool, **arguments)
+    assert kinds(database, 1) == ["create", "claim", "release", "claim"]
+    assert_sound(database)
+
+
+def test_a_claim_in_doubt_is_given_back_after_an_outage(
+    database: Database, proxy: CuttingProxy, start: Start
+) -> None:
+    """Nothing is forgotten while the database cannot be reached."""
+    fill(database, 2)
+    server = start("--patience", "1").ready()
+    server.call("feature_claim_and_get")
+    cut = proxy.cut_after(CLAIM)
+    proxy.stop_accepting()
+    doubtful(server, "feature_claim_and_get")
+    cut.wait()
+    assert server.refusal("feature_create", **NEW) is not None
+    assert row(database, 2)["status"] == "in_progress"
+    proxy.accept()
+    eventually(lambda: given_back(database, 2))
+
+
+def test_a_claim_in_doubt_whose_server_died_runs_out(
+    database: Database, proxy: CuttingProxy, start: Start
+) -> None:
+    """Nobody renews it, so that it is free after its lease at the latest."""
+    fill(database, 2)
+    server, other = start("--lease", "2").ready(), start().ready()
+    server.call("feature_claim_and_get")
+    proxy.cut_after(CLAIM)
+    proxy.stop_accepting()
+    doubtful(server, "feature_claim_and_get")
+    proxy.accept()
+    server.kill()
+    assert {other.call("feature_claim_and_get", wait_seconds=20)["feature"]["id"] for _ in range(2)} == {1, 2}
+
+
+@pytest.mark.parametrize("committed", [True, False], ids=["after", "before"])
+def test_a_reaper_in_doubt_keeps_nobody_from_claiming(
+    database: Database, proxy: CuttingProxy, start: Start, *, committed: bool
+) -> None:
+    """What is reaped before a claim may be reaped again: the claim hears nothing of a break in that."""
+    fill(database, 1)
+    server = start().ready()
+    cut = (proxy.cut_after if committed else proxy.cut_before)(COMMIT)
+    assert server.call("feature_claim_and_get")["feature"]["id"] == 1
+    cut.wait()
+    assert kinds(database, 1) == ["create", "claim"]
+
+
+def test_a_commit_that_no_standby_confirms_is_in_doubt(tmp_path: Path) -> None:
+    """A server that gives up waiting for its standby says that it has committed: that is not said to be safe."""
+    with Cluster(tmp_path / "primary") as primary:
+        standby = primary.standby()
+        with opened(primary.url()) as database, wires(primary.url()) as start:
+            fill(database, 1)
+            server = start("--patience", "1").ready()
+            token = server.call("feature_claim_and_get")["claim"]["token"]
+            standby.kill()
+            asked = {"feature_id": 1, "claim_token": token}
+            assert "No standby" in doubtful(server, "feature_mark_passing", **asked).message
+            assert "No standby" in doubtful(server, "feature_mark_passing", **asked).message
+            standby.start()
+            primary.wait_in_sync()
+            assert server.call("feature_mark_passing", **asked)["status"] == "passing"
+            assert kinds(database, 1) == ["create", "claim", "pass"]
