@@ -261,9 +261,9 @@ def test_the_reaper_leaves_alone_what_is_being_renewed(two: tuple[Database, Data
     """A lease that ran out and is renewed at this moment is neither reaped nor waited for."""
     fill(two[0], 2)
     tokens = [claimed(two[0], Holder("ada", named=False, session="s", lease=0.01), one) for one in (1, 2)]
-    renewal = Held(two[0], lambda tx: leases.renew(tx, [tokens[0]]))
-    assert renewal.has_run(5)
     with without_door():
+        renewal = Held(two[0], lambda tx: leases.renew(tx, [tokens[0]]))
+        assert renewal.has_run(5)
         reaper = Held(two[1], leases.reap)
         assert reaper.has_run(2), "it waits for the renewal"
         assert reaper.finish() == [2]

@@ -56,6 +56,10 @@ class Connections:
         assert self._project is not None, "the database is opened by the first that uses a connection"
         return self._project
 
+    @project.setter
+    def project(self, seen: Project) -> None:
+        self._project = seen
+
     @property
     def is_open(self) -> bool:
         """Whether the database was opened."""

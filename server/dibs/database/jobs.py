@@ -161,11 +161,20 @@ class Jobs:
         committing = self.connections.engine.alone(connection, project)
         if committing is None or not self._introduced:
             return None
-        with self.gate as is_open, committing as start:
-            if not is_open:
-                return None
-            _begin(future)
-            return verb(Transaction(connection, project, self.connections.engine.clock, start))
+        transaction = None
+        try:
+            with self.gate as is_open, committing as start:
+                if not is_open:
+                    return None
+                _begin(future)
+                transaction = Transaction(connection, project, self.connections.engine.clock, start)
+                return verb(transaction)
+        except NotApplied as error:
+            if transaction is None or not transaction.applied:
+                raise
+            raise OutcomeUnknown(  # only what is told of it failed: never again from the beginning
+                "The claim was made, but what belongs to its answer could not be read. It is given back: just claim again."
+            ) from error
 
     @contextmanager
     def _writing(
@@ -202,6 +211,7 @@ class Jobs:
 
         engine = self.connections.engine
         project = admit(start, self.connections.project, self._place.label, writing=writing)
+        self.connections.project = project
         return Transaction(connection, project, engine.clock, start)
 
     def _introduce(self, transaction: Transaction) -> None:

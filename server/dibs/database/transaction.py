@@ -28,7 +28,7 @@ class Transaction:
     A verb sets `wakes` where who waits for work should look again.
     """
 
-    __slots__ = ("clock", "connection", "given", "now", "project", "reading", "wakes")
+    __slots__ = ("applied", "clock", "connection", "given", "now", "project", "reading", "wakes")
 
     def __init__(self, connection: Connection, project: Project, clock: str, start: Start) -> None:
         self.connection = connection
@@ -37,6 +37,7 @@ class Transaction:
         self.reading = start.reading
         self.now = start.now
         self.wakes = False
+        self.applied = False
         self.given = {
             "project": project.id,
             "now": self.now,

@@ -108,6 +108,7 @@ async def feature_heartbeat(
         claim_token,
         Kind.HEARTBEAT,
         lambda tx, _by, token: leases.heartbeat(tx, feature_id, token, note),
+        door=note is not None,  # a note is told as kept, so it must not be written beside a copy
     )
 
 
@@ -174,4 +175,4 @@ async def feature_add_note(ctx: Ctx, feature_id: FeatureId, text: Note) -> Ackno
     here = connection_of(ctx)
     here.tokens.touch(feature_id)
     by = here.author(feature_id)
-    return await here.database.write(lambda tx: add_note(tx, by, feature_id, text), door=False)
+    return await here.database.write(lambda tx: add_note(tx, by, feature_id, text))

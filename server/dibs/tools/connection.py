@@ -74,7 +74,13 @@ class Connection:
         return agent or self.settings.agent or self.session
 
     async def move(
-        self, feature: int, given: str | None, kind: Kind, verb: Callable[[Transaction, str, str | None], T]
+        self,
+        feature: int,
+        given: str | None,
+        kind: Kind,
+        verb: Callable[[Transaction, str, str | None], T],
+        *,
+        door: bool = True,
     ) -> T:
         """Run a move of a claim with its author and token, and note how the claim ended."""
         meant: list[str | None] = [None]
@@ -92,7 +98,7 @@ class Connection:
                 raise
 
         try:
-            answer = await self.database.write(run, door=kind is not Kind.HEARTBEAT)
+            answer = await self.database.write(run, door=door)
         except ClaimLost:
             self.tokens.lose(meant)
             raise

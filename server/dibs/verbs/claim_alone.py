@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, bindparam, select
+from sqlalchemy import Double, Select, bindparam, extract, func, select
 
 from dibs.database.prepared import hot
 from dibs.database.projects import schema_versions
@@ -20,6 +20,9 @@ from dibs_schema.tables import HEAD, projects
 
 _P = projects.c
 
+CLOCK_OFF = 2
+"""Seconds; a clock reckoned on through a sleep of the machine would make a lease that has run out at birth."""
+
 _as_known = (
     select(_P.id)
     .where(
@@ -28,6 +31,7 @@ _as_known = (
         _P.moved_to.is_(None),
         _P.claim_order == bindparam("order"),
         _P.max_claims_per_connection == bindparam("most"),
+        func.abs(extract("epoch", func.clock_timestamp()) - bindparam("now", type_=Double)) < CLOCK_OFF,
         select(schema_versions.c.version_num).scalar_subquery() == literal_text(HEAD),
     )
     .exists()
@@ -48,6 +52,7 @@ def claim_alone(tx: Transaction, holder: Holder, category: str | None = None) ->
     None where nothing was claimed for whatever reason: `claim` then does it, or says why not.
     """
     row = take_alone(tx, holder, category)
+    tx.applied = row is not None
     return None if row is None else claimed(tx, holder, row)
 
 

@@ -25,7 +25,7 @@ from dibs.verbs.journal import record, record_all
 from dibs.verbs.refuse import refuse_move
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.status import Kind, Status
-from dibs_schema.tables import features
+from dibs_schema.tables import features, projects
 
 EXTENDED: dict[Any, Any] = {
     F.lease_clock: bindparam("clock"),
@@ -80,6 +80,13 @@ _of_session = select(F.id, F.claimed_by, F.attempts).where(
 _ran_out = in_project() & leased() & expired()
 _run_out = select(F.id, F.claimed_by).where(_ran_out).order_by(F.id).with_for_update(skip_locked=True)
 _any_run_out = hot(select(func.count()).where(_ran_out))
+
+# Who has the door may rest on what it read of a claim, also where others write beside it.
+_door = (
+    select(projects.c.id)
+    .where(projects.c.id == bindparam("project"), projects.c.moved_to.is_(None))
+    .with_for_update(key_share=True)
+)
 
 EXPIRED = "the lease ran out: the holder ended or lost its connection without giving the claim back"
 
@@ -177,8 +184,9 @@ def reap(tx: Transaction) -> list[int]:
 
     A lease that is renewed in time is never reaped, and each expiry is recorded once.
     """
-    if tx.value(_any_too_far):
-        tx.run(_clamp)
+    if not anything_run_out(tx) or tx.first(_door) is None:
+        return []
+    tx.run(_clamp)
     run_out = {row["id"]: row["claimed_by"] for row in tx.all(_run_out)}
     if not run_out:
         return []

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import insert, inspect
+from sqlalchemy import insert, inspect, select
 from sqlalchemy.engine import Connection
 
 from dibs.database.projects import Project, find_project, new_project, newer
-from dibs.database.schema import migrate
+from dibs.database.schema import migrate, schema_version
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.tables import HEAD, projects
 
@@ -30,7 +30,7 @@ OURS = [
 ]
 """The tables that each version since the first has. Where some of them stand alone, they are another program's."""
 
-_HAS_SCHEMA = "SELECT every(to_regclass(name) IS NOT NULL) FROM unnest(%s::text[]) name"
+_TABLES_ARE_THERE = "SELECT every(to_regclass(name) IS NOT NULL) FROM unnest(%s::text[]) name"
 
 
 def bring_up(engine: Postgres, connection: Connection, name: str) -> Project:
@@ -53,7 +53,8 @@ def is_there(engine: Postgres, name: str) -> bool:
     connection = engine.connect(reading=True)
     try:
         with engine.translated():
-            return _found(connection, name)[0] is not None
+            here = select(projects.c.id).where(projects.c.name == name)
+            return _has_schema(connection) and connection.execute(here).first() is not None
     finally:
         connection.close()
 
@@ -69,15 +70,19 @@ def look(engine: Postgres, connection: Connection, name: str) -> Project | None:
 
 
 def _found(connection: Connection, name: str) -> tuple[Project | None, str | None]:
-    """The project and the schema's version, whichever that is."""
-    has_schema = connection.exec_driver_sql(_HAS_SCHEMA, (OURS,)).scalar_one()
-    found = find_project(connection, name) if has_schema else (None, None)
+    """The project and the schema's version; nothing where that is older, and lacks columns."""
+    there = _has_schema(connection) and (schema_version(connection) or "") >= HEAD
+    found = find_project(connection, name) if there else (None, None)
     connection.rollback()
     return found
 
 
+def _has_schema(connection: Connection) -> bool:
+    return bool(connection.exec_driver_sql(_TABLES_ARE_THERE, (OURS,)).scalar_one())
+
+
 def _write_what_is_missing(connection: Connection, name: str) -> None:
-    connection.exec_driver_sql("BEGIN")
+    connection.exec_driver_sql("BEGIN ISOLATION LEVEL READ COMMITTED")
     try:
         connection.exec_driver_sql("SET LOCAL lock_timeout = '60s'")
         connection.exec_driver_sql("SET LOCAL statement_timeout = '60s'")

@@ -64,8 +64,8 @@ def bring_up(engine: SQLite, connection: Connection, name: str) -> Project:
 def _look(engine: SQLite, connection: Connection, name: str) -> Project | None:
     """The project, or None where anything at all is missing. Writes nothing."""
     try:
-        if engine.journal_mode(connection) != "wal" or schema_version(connection) is None:
-            return None
+        if engine.journal_mode(connection) != "wal" or (schema_version(connection) or "") < HEAD:
+            return None  # an older one lacks columns that `find_project` names
         found = find_project(connection, name)
     except Busy:  # someone else is bringing it up
         return None

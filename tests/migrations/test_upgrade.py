@@ -1,0 +1,76 @@
+"""A backlog of an older version is brought up by whoever opens it first, with all that is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+from alembic import command
+from alembic.config import Config
+
+import dibs_schema.migrations
+from dibs.database import file_driver, open_database
+from dibs.settings import Settings
+from dibs.verbs.claim import claim
+from dibs.verbs.follow import BEGINNING, follow
+from dibs.verbs.holder import Holder
+from dibs_schema.answers import Claimed
+from dibs_schema.tables import HEAD
+from foreign import by_hand
+
+FIRST = "0001"
+PROJECT = (
+    "INSERT INTO projects (name, generation, next_feature_id, next_question_id, claim_order, max_claims, "
+    "max_claims_per_connection, max_failures, max_attempts, max_skips, max_dependencies, back_off, created_at) "
+    "VALUES ('default', 'the first', 2, 1, 'priority', 1, 16, 3, 10, 3, 20, 30, 0)"
+)
+FEATURE = (
+    "INSERT INTO features (project_id, id, status, priority, skips, unmet_dependencies, attempts, failures, created_by, "
+    "created_at, updated_at, category, name, steps, description) "
+    "VALUES (1, 1, 'pending', 1, 0, 0, 0, 0, 'planner', 0, 0, 'old', 'an old feature', '[]', 'text')"
+)
+EVENT = (
+    "INSERT INTO events (project_id, feature_id, at, agent, kind, to_status) "
+    "VALUES (1, 1, 0, 'planner', 'create', 'pending')"
+)
+
+
+@pytest.fixture
+def old(new_empty_db: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
+    """A backlog as the first version left it."""
+    with new_empty_db() as name:
+        if "://" in name:
+            engine = sqlalchemy.create_engine(name.replace("postgresql://", "postgresql+psycopg://"))
+        else:
+            Path(name).parent.mkdir(parents=True, exist_ok=True)
+            engine = sqlalchemy.create_engine(f"sqlite:///{name}", module=file_driver())
+        with engine.begin() as connection:
+            config = Config()
+            config.set_main_option("script_location", str(Path(dibs_schema.migrations.__file__).parent))
+            config.attributes["connection"] = connection
+            command.upgrade(config, FIRST)
+        engine.dispose()
+        if "://" not in name:
+            assert by_hand(name, "PRAGMA journal_mode = WAL") == [("wal",)]
+        by_hand(name, PROJECT, FEATURE, EVENT)
+        yield name
+
+
+@pytest.mark.parametrize("writes_first", [True, False], ids=["written", "read"])
+def test_the_first_version_is_brought_up(old: str, *, writes_first: bool) -> None:
+    """Whether it is first read or first written: the schema is the newest, and nothing is lost."""
+    database = open_database(Settings(db=old))
+    try:
+        assert database.exists()
+        if not writes_first:
+            assert len(database.read_now(lambda tx: follow(tx, BEGINNING)).events) == 1
+        answer = database.write_now(lambda tx: claim(tx, Holder("ada", named=True, session="s", lease=60)))
+    finally:
+        database.close(patience=5)
+    assert isinstance(answer, Claimed)
+    assert answer.feature.name == "an old feature"
+    assert by_hand(old, "SELECT version_num FROM alembic_version") == [(HEAD,)]
+    assert by_hand(old, "SELECT generation FROM projects") == [("the first",)]
