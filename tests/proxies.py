@@ -106,9 +106,9 @@ class CuttingProxy:
         """The cut that this statement calls for. It is given out once."""
         with self._lock:
             cut = self._armed
-            if cut is not None and cut.since and cut.since in statement:
-                cut.since = b""
             if cut is None or cut.since or cut.text not in statement:
+                if cut is not None and cut.since in statement:
+                    cut.since = b""
                 return None
             self._armed = None
             return cut

@@ -17,7 +17,7 @@ from proxies import CuttingProxy
 from races.backlog import assert_sound, eventually, fill, journal, kinds, row
 from races.wire import Start, Wire, wires
 
-COMMIT, CLAIM = b"COMMIT", b"UPDATE features"
+BEGIN, CLAIM, COMMIT = b"BEGIN", b"UPDATE features", b"COMMIT"
 BATCH = {"features": [{**NEW, "name": name} for name in ("one", "two")]}
 
 
@@ -62,7 +62,7 @@ def test_a_pass_in_doubt_is_settled_by_its_token(
     fill(database, 2, [[], [0]])
     server = start().ready()
     token = server.call("feature_claim_and_get")["claim"]["token"]
-    cut = (proxy.cut_after if committed else proxy.cut_before)(COMMIT)
+    cut = (proxy.cut_after if committed else proxy.cut_before)(COMMIT, since=BEGIN)
     doubtful(server, "feature_mark_passing", feature_id=1, claim_token=token)
     cut.wait()
     assert row(database, 1)["status"] == ("passing" if committed else "in_progress")
@@ -88,7 +88,7 @@ def test_every_move_in_doubt_is_settled_by_its_token(
     fill(database, 1)
     server = start().ready()
     server.call("feature_claim_and_get")
-    proxy.cut_after(COMMIT)
+    proxy.cut_after(COMMIT, since=BEGIN)
     doubtful(server, tool, feature_id=1, **more)
     first = server.call(tool, feature_id=1, **more)
     assert first == server.call(tool, feature_id=1, **more)
@@ -135,7 +135,7 @@ def test_a_creation_in_doubt_is_settled_by_its_request_id(
 ) -> None:
     """The same request again, also from another server, gives the same ids, and there is nothing twice."""
     server, other = start().ready(), start().ready()
-    cut = (proxy.cut_after if committed else proxy.cut_before)(COMMIT)
+    cut = (proxy.cut_after if committed else proxy.cut_before)(COMMIT, since=BEGIN)
     doubtful(server, tool, **arguments, request_id="once")
     cut.wait()
     assert len(journal(database)) == (count if committed else 0)
@@ -275,7 +275,7 @@ def test_a_reaper_in_doubt_keeps_nobody_from_claiming(
     """What is reaped before a claim may be reaped again: the claim hears nothing of a break in that."""
     fill(database, 1)
     server = start().ready()
-    cut = (proxy.cut_after if committed else proxy.cut_before)(COMMIT)
+    cut = (proxy.cut_after if committed else proxy.cut_before)(COMMIT, since=BEGIN)
     assert server.call("feature_claim_and_get")["feature"]["id"] == 1
     cut.wait()
     assert kinds(database, 1) == ["create", "claim"]

@@ -284,7 +284,7 @@ def test_the_process_itself_reconnects(cluster: Cluster, database: Database) -> 
 
 
 def test_an_idle_server_notices_the_loss_before_it_sends_anything(
-    cluster: Cluster, database: Database, start: Start
+    cluster: Cluster, url: str, database: Database, start: Start
 ) -> None:
     """A claim that would commit by itself is not sent down a dead line, and so is never in doubt."""
     fill(database, 9)
@@ -292,5 +292,7 @@ def test_an_idle_server_notices_the_loss_before_it_sends_anything(
     for number in range(1, 5):
         server.call("feature_claim_and_get")
         cluster.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dibs'")
+        eventually(lambda: not sessions(url))
+        time.sleep(0.3)  # for their last words to arrive
         assert server.call("feature_claim_and_get")["feature"]["id"] == 2 * number
     assert len(journal(database)) == 9 + 8
