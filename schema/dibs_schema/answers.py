@@ -306,8 +306,12 @@ class HistoryEvent(Answer):
 
 
 class FollowedEvent(HistoryEvent):
-    """An event in the project's journal; `feature` is missing where it is about the project."""
+    """An event in the project's journal; `feature` is missing where it is about the project.
 
+    Events of one feature are in the order of `id`; the order in which a follower reads them is only complete.
+    """
+
+    id: int
     feature: int | None = None
 
 

@@ -36,7 +36,7 @@ class Database:
 
     Writes go through one worker, in order; reads have workers of their own and never wait for a writer.
     A call that cannot begin within its patience is refused with Busy, and whatever it leaves in
-    the queue gives the lock back without acting. Only getting the lock is retried, never a move.
+    the queue gives the lock back without acting. A move is tried again only where nothing of it was applied.
     """
 
     def __init__(self, place: Place, settings: Settings) -> None:
@@ -122,7 +122,7 @@ class Database:
         await asyncio.shield(asyncio.wrap_future(self._writer.submit(job(open_it))))
 
     async def version(self) -> int:
-        """A number that changes when any process commits; takes no lock and reads no table.
+        """A number that changes when a commit of any process may have made work ready; takes no lock, reads no table.
 
         It belongs to one connection, so one worker of its own reads it.
         """

@@ -27,7 +27,8 @@ EVERYTHING = 1 << 62
 class Start(NamedTuple):
     """What a transaction begins with: the project as it is inside it, the schema's version, and the time.
 
-    `now` is the wall clock in seconds, `reading` the lease clock's, both read once the lock was had.
+    `now` is the wall clock in seconds, `reading` the lease clock's, both read once the lock was had (by
+    `alone`, reckoned on from the last transaction).
     Events of transactions below `horizon` are complete: none of them can still be committed.
     For `up` seconds the database could be reached without a break, as far as it knows itself.
     """
@@ -77,7 +78,7 @@ class Engine(ABC):
     ) -> AbstractContextManager[Start | None]:
         """Hold a write transaction, rolled back at the end where it was not committed; None if abandoned first.
 
-        With `door` it has the project to itself, as a move that touches several rows needs.
+        With `door` no other that has it is under way in the project, as a move that touches several rows needs.
         """
 
     def alone(self, connection: Connection, opened: Project) -> AbstractContextManager[Start] | None:  # noqa: ARG002

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import cache
 from typing import Any
 
@@ -18,6 +17,7 @@ from sqlalchemy import (
     update,
 )
 
+from dibs.database.engine import NotApplied
 from dibs.database.prepared import hot
 from dibs.database.transaction import Row, Transaction
 from dibs.verbs.guards import F, held, in_project, is_, leased, literal, ready, this
@@ -30,9 +30,6 @@ from dibs_schema.answers import Acknowledgement, Claimed, Idle, Lease
 from dibs_schema.refusals import AlreadyHolding, InvalidInput, TooManyClaims
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import features
-
-LOOKS, PAUSE = 20, 0.005
-"""How often a claim looks at a queue whose ready features all are being claimed, and the seconds between."""
 
 
 def queue_order(claim_order: str, table: FromClause = features) -> list[ColumnElement[Any]]:
@@ -129,16 +126,15 @@ def claim(
 
     Returns the claim with all that its worker needs, or why there is nothing to claim.
     Raises NotFound, AlreadyClaimed, AlreadyHolding, AlreadyPassing, TooManyClaims, UnmetDependencies,
-    WaitingForHuman, Stuck, Archived, NotReady, and InvalidInput for a resume without an agent name.
+    WaitingForHuman, Stuck, Archived, NotReady, InvalidInput for a resume without an agent name, and NotApplied
+    where others are claiming all that is ready.
     """
-    for _ in range(LOOKS):
-        row = take(tx, holder, feature, category=category, resume=resume)
-        if row is not None:
-            return claimed(tx, holder, row)
-        idle = why_idle(tx, category)
-        if not idle.counts.ready:
-            break
-        time.sleep(PAUSE)  # what is ready is locked by another's claim: it is gone in a moment, or free again
+    row = take(tx, holder, feature, category=category, resume=resume)
+    if row is not None:
+        return claimed(tx, holder, row)
+    idle = why_idle(tx, category)
+    if idle.counts.ready:  # and locked by another's claim: gone in a moment, or free again
+        raise NotApplied("All that is ready is being claimed by others at this moment. Call again.")
     return idle
 
 

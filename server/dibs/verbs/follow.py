@@ -47,7 +47,8 @@ def follow(tx: Transaction, cursor: str, limit: int = 100) -> Followed:
     """The next events after `cursor` (at most `limit`), which is opaque: `BEGINNING`, or one given before.
 
     None is ever missed, although transactions may commit in another order than they number their rows;
-    one appears as soon as no older transaction is open. A copy of the project makes cursors worthless.
+    one appears as soon as no older transaction is open. Two of one feature may come in either order where
+    a claim and a move met: their ids tell. A copy of the project makes cursors worthless.
     Raises InvalidInput for a cursor that is none.
     """
     match = _CURSOR.fullmatch(cursor)
@@ -57,7 +58,8 @@ def follow(tx: Transaction, cursor: str, limit: int = 100) -> Followed:
     rows = tx.all(_after, xact=xact, last=last, most=limit)
     following = f"{rows[-1]['xact']}-{rows[-1]['id']}" if rows else cursor
     return Followed(
-        [FollowedEvent(feature=row["feature_id"], **dict(event_of(row))) for row in rows], following
+        [FollowedEvent(id=row["id"], feature=row["feature_id"], **dict(event_of(row))) for row in rows],
+        following,
     )
 
 
