@@ -83,14 +83,14 @@ class Backlogs:
     def project(self) -> str:
         """The name of a new project, which the owner has brought up."""
         name = f"project {next(self._numbers)}"
-        with closing_database(self.cluster.url(), name) as owned:
+        with closing_database(self.cluster.url(), name, patience=20) as owned:
             owned.read_now(lambda tx: tx.project)
         return name
 
 
-def closing_database(url: str, project: str) -> Any:
+def closing_database(url: str, project: str, patience: float = 0.5) -> Any:
     """An open database, closed at the end of the block."""
-    return closing(open_database(Settings(db=url, project=project, patience=0.5)))
+    return closing(open_database(Settings(db=url, project=project, patience=patience)))
 
 
 @pytest.fixture(scope="module")
