@@ -64,7 +64,9 @@ class Agent:
         while holding or (holding := await self._next(caller)):
             seat.claims += 1
             seat.is_at(Doing.WORKING, holding)
-            if stage.accident.is_due(len(stage.records.holdings), stage.records.attempts[holding.feature]):
+            has_a_fate = holding.feature in stage.fates  # which would not come about
+            claims, attempt = len(stage.records.holdings), stage.records.attempts[holding.feature]
+            if not has_a_fate and stage.accident.is_due(claims, attempt):
                 await killing.kill(stage, seat, caller, holding)
                 return holding
             try:
