@@ -20,7 +20,7 @@ demo: $(READY) ## Watch eight real servers drain a backlog, one of them killed o
 	$(BIN)/dibs demo
 
 test: check ## Lint, type-check and run every test.
-	$(BIN)/python -m pytest -n 3 --dist worksteal --durations 15
+	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 15
 
 check: $(READY) ## Lint and type-check.
 	$(BIN)/ruff check .

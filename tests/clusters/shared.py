@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +93,19 @@ def fresh_database(server: Serves, template: str | None = None) -> Iterator[str]
         yield moved(server.url(), {}, name)
     finally:
         with psycopg.connect(server.url(), autocommit=True) as connection:
-            connection.execute(drop)
+            _persist(lambda: connection.execute(drop))
+
+
+def _persist(drop: Callable[[], object]) -> None:
+    """Drop a database, again where the server's own vacuum is in it: only a superuser may end that."""
+    for _ in range(50):
+        try:
+            drop()
+        except psycopg.errors.InsufficientPrivilege:
+            time.sleep(0.1)
+        else:
+            return
+    drop()
 
 
 def _quick() -> Path:

@@ -1,4 +1,4 @@
-"""What these tests share: two places, on every pair of engines, and a backlog worth moving."""
+"""What these tests share: two places on two engines, and a backlog worth moving."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from contextlib import ExitStack
 import pytest
 
 from clusters.shared import Server, fresh_database
+from races.backlog import LONG
 
-PAIRS = [(one, other) for one in ("sqlite", "postgresql") for other in ("sqlite", "postgresql")]
+ENGINES = ("sqlite", "postgresql")
+PAIRS = [(one, other) for one in ENGINES for other in ENGINES if LONG or one != other]
+"""From one engine to the other; with DIBS_TEST_LONG=1 also from one to another of its kind."""
 
 
 @pytest.fixture
@@ -30,6 +33,6 @@ def new_place(
 
 @pytest.fixture(params=PAIRS, ids=[f"{one} to {other}" for one, other in PAIRS])
 def pair(request: pytest.FixtureRequest, new_place: Callable[[str], str]) -> tuple[str, str]:
-    """Where a project is copied from, and where to, on every pair of engines; both are cold."""
+    """Where a project is copied from, and where to; both are cold."""
     source, target = request.param
     return new_place(source), new_place(target)

@@ -267,7 +267,7 @@ def test_random_moves_agree_with_the_model(db: str) -> None:
     run_state_machine_as_test(
         Backlog,
         settings=settings(
-            max_examples=times(30, 200),
+            max_examples=times(20, 200),
             stateful_step_count=70,
             deadline=None,
             report_multiple_bugs=False,

@@ -15,7 +15,7 @@ from dibs_schema.refusals import Refusal
 from races.backlog import assert_sound, fill, journal, row, times
 from races.wire import Missing, Start
 
-KILLS = times(24, 200)
+KILLS = times(16, 200)
 AHEAD = 4
 """Servers that start while others are killed."""
 
