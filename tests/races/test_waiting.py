@@ -12,14 +12,13 @@ from races.wire import Start, Wire, up
 PROMISED = 0.25
 """Seconds from a commit in any process to the answer of a claim that waits for it."""
 NOISE = 0.75
-"""Seconds by which a single answer may be later on a loaded machine; half of the answers by half of it."""
+"""Seconds by which a single answer may be later on a loaded machine; half of the answers may not."""
 
 
 def assert_prompt(delays: list[float]) -> None:
-    """The best came as promised, and none much later; `python -m bench waits` measures the promise bare."""
+    """Half of the answers came as promised, and none much later."""
     print("seconds after the event:", ", ".join(f"{delay:.3f}" for delay in delays))
-    assert min(delays) < PROMISED, delays
-    assert statistics.median(delays) < PROMISED + NOISE / 2, delays
+    assert statistics.median(delays) < PROMISED, delays
     assert max(delays) < PROMISED + NOISE, delays
 
 
