@@ -309,9 +309,11 @@ class FollowedEvent(HistoryEvent):
     """An event in the project's journal; `feature` is missing where it is about the project.
 
     Events of one feature are in the order of `id`; the order in which a follower reads them is only complete.
+    `cursor` goes on after this event.
     """
 
     id: int
+    cursor: str
     feature: int | None = None
 
 

@@ -8,6 +8,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from dibs_schema.answers import Claimed
 from dibs_schema.inputs import HumanField, Question
 from foreign import by_hand
 
-FEATURES = [
+FEATURES: list[dict[str, Any]] = [
     {
         "id": "A",
         "category": "core",
@@ -333,3 +334,28 @@ def test_worktrees_share_the_backlog_of_their_repository(empty: Shell) -> None:
     assert empty.dibs("import", "list.json", cwd=main).returncode == 0
     assert empty.answered("status", cwd=tree)["database"] == str(main / ".dibs" / "features.db")
     assert empty.dibs("status", "--isolated", cwd=tree).returncode == 1
+
+
+def test_a_follower_reads_every_event_once_and_page_after_page(empty: Shell) -> None:
+    """`dibs follow` prints a long journal without a pause between its pages, and can go on after any cursor."""
+    many = [
+        {**FEATURES[0], "id": str(number), "name": f"Feature {number}", "passes": True}
+        for number in range(450)
+    ]
+    (empty.folder / "many.json").write_text(json.dumps(many), encoding="utf-8")
+    assert empty.dibs("import", "many.json").returncode == 0
+    to_the_end = ("follow", "--until-complete", "--json", "--after")
+
+    def followed(cursor: str) -> tuple[list[dict[str, Any]], float]:
+        began = time.monotonic()
+        done = empty.dibs(*to_the_end, cursor)
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()], time.monotonic() - began
+
+    whole, long = followed("0-0")
+    assert {event["feature"] for event in whole} == set(range(1, 451))
+    assert len({event["id"] for event in whole}) == len(whole)
+    assert followed(whole[149]["cursor"])[0] == whole[150:]
+    rest, short = followed(whole[-1]["cursor"])
+    assert rest == []
+    assert long - short < 2, "five pages, with a second between each two"

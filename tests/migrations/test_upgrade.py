@@ -66,7 +66,7 @@ def test_the_first_version_is_brought_up(old: str, *, writes_first: bool) -> Non
     try:
         assert database.exists()
         if not writes_first:
-            assert len(database.read_now(lambda tx: follow(tx, BEGINNING)).events) == 1
+            assert len(database.read_now(lambda tx: follow(tx, BEGINNING))) == 1
         answer = database.write_now(lambda tx: claim(tx, Holder("ada", named=True, session="s", lease=60)))
     finally:
         database.close(patience=5)

@@ -12,14 +12,14 @@ import pytest
 from dibs.database import Database, open_database
 from dibs.database.transaction import Transaction
 from dibs.settings import Settings
-from dibs.verbs.follow import BEGINNING, Followed, follow, newest
+from dibs.verbs.follow import BEGINNING, follow, newest
 from dibs.verbs.note import add_note
 from dibs_schema.answers import FollowedEvent
 from dibs_schema.refusals import InvalidInput
 from verbs.stage import add
 
 
-def read(database: Database, cursor: str, limit: int = 100) -> Followed:
+def read(database: Database, cursor: str, limit: int = 100) -> list[FollowedEvent]:
     """What follows after a cursor."""
     return database.read_now(lambda tx: follow(tx, cursor, limit))
 
@@ -27,7 +27,7 @@ def read(database: Database, cursor: str, limit: int = 100) -> Followed:
 def soon(database: Database, cursor: str, count: int) -> list[FollowedEvent]:
     """The next events, once so many are complete: any older transaction on the server holds them back."""
     deadline = time.monotonic() + 20
-    while len(found := read(database, cursor).events) < count and time.monotonic() < deadline:
+    while len(found := read(database, cursor)) < count and time.monotonic() < deadline:
         time.sleep(0.02)
     return found
 
@@ -37,14 +37,22 @@ def test_pages_of_any_size_tell_every_event_in_one_order(database: Database) -> 
     add(database, 7)
     soon(database, BEGINNING, 7)
     whole = read(database, BEGINNING)
-    assert [event.feature for event in whole.events] == [1, 2, 3, 4, 5, 6, 7]
+    assert [event.feature for event in whole] == [1, 2, 3, 4, 5, 6, 7]
     cursor, paged = BEGINNING, list[FollowedEvent]()
-    while (page := read(database, cursor, 2)).events:
-        assert len(page.events) <= 2
-        cursor, paged = page.cursor, paged + page.events
-    assert paged == whole.events
-    assert cursor == whole.cursor == database.read_now(newest)
-    assert read(database, cursor) == Followed([], cursor)
+    while page := read(database, cursor, 2):
+        assert len(page) <= 2
+        cursor, paged = page[-1].cursor, paged + page
+    assert paged == whole
+    assert cursor == database.read_now(newest)
+    assert read(database, cursor) == []
+
+
+def test_a_follower_goes_on_after_any_event(database: Database) -> None:
+    """Each event has a cursor of its own, so who stops in the middle of a page misses nothing."""
+    add(database, 4)
+    whole = soon(database, BEGINNING, 4)
+    for number, event in enumerate(whole, 1):
+        assert read(database, event.cursor) == whole[number:]
 
 
 def test_a_follower_that_begins_now_is_told_what_comes(database: Database) -> None:
@@ -80,7 +88,7 @@ def test_what_is_no_cursor_is_refused(database: Database, cursor: str) -> None:
 def test_a_cursor_beyond_everything_is_at_the_end(database: Database) -> None:
     """Numbers as large as a cursor can hold are no error."""
     add(database)
-    assert read(database, f"{'9' * 19}-{'9' * 19}").events == []
+    assert read(database, f"{'9' * 19}-{'9' * 19}") == []
 
 
 def test_a_transaction_that_commits_late_is_not_missed(database: Database, shared_db: str) -> None:
@@ -107,12 +115,11 @@ def test_a_transaction_that_commits_late_is_not_missed(database: Database, share
         )
         last.start()
         last.join(0.5)  # on an engine with one writer it waits for the other
-        told, seen = [], read(database, cursor)
-        told += seen.events
+        told = read(database, cursor)
         finish.set()
         late.join()
         last.join()
-        told += soon(database, seen.cursor, 3 - len(told))
+        told += soon(database, told[-1].cursor if told else cursor, 3 - len(told))
         assert sorted(event.agent for event in told) == ["first", "last", "slow"]
     finally:
         for one in others:

@@ -43,20 +43,18 @@ async def _follow(database: Database, cursor: str | None, *, until_complete: boo
         version = await database.version()
         if version != seen or time.monotonic() - looked > LOOK_ANYWAY:
             seen, looked = version, time.monotonic()
-            found = await database.read(partial(after, cursor=place))
-            place = found.cursor
-            for event in found.events:
-                _print(event, place, as_json=as_json)
-            if found.events:
-                continue  # there may be more
+            while events := await database.read(partial(after, cursor=place)):
+                place = events[-1].cursor
+                for event in events:
+                    _print(event, as_json=as_json)
             if until_complete and (await database.read(why_idle)).state == "complete":
                 return
         await anyio.sleep(POLL)
 
 
-def _print(event: FollowedEvent, cursor: str, *, as_json: bool) -> None:
+def _print(event: FollowedEvent, *, as_json: bool) -> None:
     if as_json:
-        print_json(event.wire() | {"cursor": cursor})
+        print_json(event.wire())
         return
     what = (event.detail or {}).get("reason") or (event.detail or {}).get("note") or ""
     moved = f"{event.from_status or ''} -> {event.to_status}" if event.to_status else ""

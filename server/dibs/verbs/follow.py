@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from sqlalchemy import BigInteger, bindparam, select, tuple_
 
-from dibs.database.transaction import Transaction
+from dibs.database.transaction import Row, Transaction
 from dibs.verbs.history import event_of
 from dibs_schema.answers import FollowedEvent
 from dibs_schema.refusals import InvalidInput
@@ -35,16 +34,8 @@ _after = (
 _newest = select(_E.xact, _E.id).where(_complete).order_by(_E.xact.desc(), _E.id.desc()).limit(1)
 
 
-@dataclass(frozen=True, slots=True)
-class Followed:
-    """Some events in order, and the cursor that goes on after them."""
-
-    events: list[FollowedEvent]
-    cursor: str
-
-
-def follow(tx: Transaction, cursor: str, limit: int = 100) -> Followed:
-    """The next events after `cursor` (at most `limit`), which is opaque: `BEGINNING`, or one given before.
+def follow(tx: Transaction, cursor: str, limit: int = 100) -> list[FollowedEvent]:
+    """The next events after `cursor` (at most `limit`), which is opaque: `BEGINNING`, or that of an event.
 
     None is ever missed, although transactions may commit in another order than they number their rows;
     one appears as soon as no older transaction is open. Two of one feature may come in either order where
@@ -55,15 +46,17 @@ def follow(tx: Transaction, cursor: str, limit: int = 100) -> Followed:
     if match is None:
         raise InvalidInput("cursor: send the cursor as it came in the last answer.", field="cursor")
     xact, last = (min(int(part), 2**63 - 1) for part in match.groups())
-    rows = tx.all(_after, xact=xact, last=last, most=limit)
-    following = f"{rows[-1]['xact']}-{rows[-1]['id']}" if rows else cursor
-    return Followed(
-        [FollowedEvent(id=row["id"], feature=row["feature_id"], **dict(event_of(row))) for row in rows],
-        following,
-    )
+    return [
+        FollowedEvent(id=row["id"], cursor=_place_of(row), feature=row["feature_id"], **dict(event_of(row)))
+        for row in tx.all(_after, xact=xact, last=last, most=limit)
+    ]
 
 
 def newest(tx: Transaction) -> str:
     """The cursor after everything that is there now."""
     row = tx.first(_newest)
-    return BEGINNING if row is None else f"{row['xact']}-{row['id']}"
+    return BEGINNING if row is None else _place_of(row)
+
+
+def _place_of(row: Row) -> str:
+    return f"{row['xact']}-{row['id']}"
