@@ -52,7 +52,7 @@ class Connections:
 
     @property
     def project(self) -> Project:
-        """The project as it was when the database was opened."""
+        """The project as it was last seen."""
         assert self._project is not None, "the database is opened by the first that uses a connection"
         return self._project
 

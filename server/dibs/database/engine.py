@@ -81,10 +81,10 @@ class Engine(ABC):
         With `door` no other that has it is under way in the project, as a move that touches several rows needs.
         """
 
-    def alone(self, connection: Connection, opened: Project) -> AbstractContextManager[Start] | None:  # noqa: ARG002
+    def alone(self, connection: Connection, project: Project) -> AbstractContextManager[Start] | None:  # noqa: ARG002
         """Where several write beside each other: let single statements commit by themselves; else None.
 
-        The project is as it was when the database was opened, and each statement must guard against change.
+        The project is as it was last seen, and each statement must guard against change.
         """
         return None
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from dibs.database.connections import Connections
 from dibs.database.engine import NotApplied, Place, Start, Unreachable
-from dibs.database.workers import Gate
+from dibs.database.workers import Gate, begin, resolve
 from dibs.settings import Settings
 from dibs_schema.refusals import Busy, OutcomeUnknown
 
@@ -92,7 +92,7 @@ class Jobs:
                 work.committed(result)
             return result
 
-        _resolve(future, done)
+        resolve(future, done)
 
     def read(self, future: Future[T], verb: Callable[[Transaction], T], deadline: float) -> None:
         """Resolve `future` with what `verb` returns or raises on a snapshot."""
@@ -102,10 +102,10 @@ class Jobs:
                 self.connections.use(reading=True) as connection,
                 self.connections.engine.reading(connection, self._settings.project) as start,
             ):
-                _begin(future)
+                begin(future)
                 return verb(self._transaction(connection, start, writing=False))
 
-        _resolve(future, lambda: self._persist(attempt, future, deadline))
+        resolve(future, lambda: self._persist(attempt, future, deadline))
 
     def _persist(self, attempt: Callable[[], T], future: Future[T], deadline: float) -> T:
         """Attempt again what was not applied, until its caller gives up or `deadline` (time.monotonic) would have passed.
@@ -114,11 +114,10 @@ class Jobs:
         """
         while not future.cancelled():
             trouble: NotApplied | None = None
-            pause = random.uniform(*PAUSE)
             try:
                 return attempt()
             except NotApplied as error:
-                trouble = error
+                trouble, pause = error, random.uniform(*PAUSE)
                 if time.monotonic() + pause > deadline:
                     raise
             finally:
@@ -139,7 +138,7 @@ class Jobs:
             with self._writing(connection, future, work, door=work.door) as start:
                 if start is None:
                     raise CancelledError
-                _begin(future)
+                begin(future)
                 return self._commit(connection, start, work.verb, door=work.door)
 
     def _commit_first(
@@ -166,7 +165,7 @@ class Jobs:
             with self.gate as is_open, committing as start:
                 if not is_open:
                     return None
-                _begin(future)
+                begin(future)
                 transaction = Transaction(connection, project, self.connections.engine.clock, start)
                 return verb(transaction)
         except NotApplied as error:
@@ -218,21 +217,3 @@ class Jobs:
         from dibs.database.transaction import introduce
 
         introduce(transaction, self.connections.engine.library, f"{os.uname().nodename} pid {os.getpid()}")
-
-
-def _begin(future: Future[T]) -> None:
-    """Begin the job, unless it was begun before; raises CancelledError where its caller has given it up."""
-    if not (future.running() or future.set_running_or_notify_cancel()):
-        raise CancelledError
-
-
-def _resolve(future: Future[T], work: Callable[[], T]) -> None:
-    try:
-        result = work()
-    except CancelledError:
-        pass
-    except BaseException as error:  # noqa: BLE001 - handed to the caller, who raises it
-        if future.running() or future.set_running_or_notify_cancel():
-            future.set_exception(error)
-    else:
-        future.set_result(result)

@@ -25,7 +25,8 @@ class Transaction:
 
     `now` is the wall clock in seconds and `reading` the lease clock of the domain `clock`, both read after BEGIN.
     Every statement gets `project`, `now`, `clock`, `reading`, `horizon` and `up` as parameters, if it names them.
-    A verb sets `wakes` where who waits for work should look again.
+    A verb sets `wakes` where who waits for work should look again, and `applied` where a statement that commits
+    by itself has done its work, so that what fails after it must not begin anew.
     """
 
     __slots__ = ("applied", "clock", "connection", "given", "now", "project", "reading", "wakes")
@@ -50,9 +51,7 @@ class Transaction:
     def all(self, statement: Executable, **parameters: Any) -> Sequence[Row]:
         """Every row, fetched to the end."""
         if is_hot(statement):
-            return prepared(statement, self.connection.dialect).run(self.connection, self.given | parameters)[
-                0
-            ]
+            return self._run_hot(statement, parameters)[0]
         return self._execute(statement, parameters).mappings().all()
 
     def first(self, statement: Executable, **parameters: Any) -> Row | None:
@@ -68,15 +67,16 @@ class Transaction:
     def run(self, statement: Executable, **parameters: Any) -> int:
         """How many rows the statement changed."""
         if is_hot(statement):
-            return prepared(statement, self.connection.dialect).run(self.connection, self.given | parameters)[
-                1
-            ]
+            return self._run_hot(statement, parameters)[1]
         return self._execute(statement, parameters).rowcount
 
     def insert(self, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert many rows at once."""
         if rows:
             self.connection.execute(statement, rows)
+
+    def _run_hot(self, statement: Executable, parameters: dict[str, Any]) -> tuple[Sequence[Row], int]:
+        return prepared(statement, self.connection.dialect).run(self.connection, self.given | parameters)
 
     def _execute(self, statement: Executable, parameters: dict[str, Any]) -> CursorResult[Any]:
         given = {name: self.given[name] for name in _given_to(statement)}

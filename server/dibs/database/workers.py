@@ -8,7 +8,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from queue import SimpleQueue
 from typing import TypeVar
 
@@ -91,14 +91,32 @@ def job(work: Callable[[], T]) -> Callable[[Future[T]], None]:
     """A job that begins at once and is `work`."""
 
     def run(future: Future[T]) -> None:
-        if not future.set_running_or_notify_cancel():
-            return
-        try:
-            future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - handed to the caller, who raises it
-            future.set_exception(error)
+        def begun() -> T:
+            begin(future)
+            return work()
+
+        resolve(future, begun)
 
     return run
+
+
+def begin(future: Future[T]) -> None:
+    """Begin a job, unless it was begun before; raises CancelledError where its caller has given it up."""
+    if not (future.running() or future.set_running_or_notify_cancel()):
+        raise CancelledError
+
+
+def resolve(future: Future[T], work: Callable[[], T]) -> None:
+    """Give the caller what `work` returns or raises; nothing where it raises CancelledError."""
+    try:
+        result = work()
+    except CancelledError:
+        pass
+    except BaseException as error:  # noqa: BLE001 - handed to the caller, who raises it
+        if future.running() or future.set_running_or_notify_cancel():
+            future.set_exception(error)
+    else:
+        future.set_result(result)
 
 
 async def outcome(

@@ -134,10 +134,8 @@ class Connection:
                 return
             else:
                 self.tokens.lose(set(tokens) - good)
-                if (
-                    time.monotonic() - began < self.settings.lease / 3
-                ):  # else it counts from before a long wait
-                    return
+                if time.monotonic() - began < self.settings.lease / 3:
+                    return  # else the leases count from before a long wait, and are due again
 
     async def _reap(self) -> None:
         from dibs.verbs.leases import anything_run_out, reap

@@ -20,7 +20,7 @@ READERS = 1
 def place(settings: Settings) -> Place:
     """The database that the settings' URL names. Raises InvalidInput for a URL of another kind."""
     url = settings.db or ""
-    scheme, _, rest = url.partition("://")
+    scheme = url.partition("://")[0]
     if scheme not in SCHEMES:
         raise InvalidInput(
             f"{scheme}:// is no database that Dibs serves. Name a file, or a postgresql:// URL.", field="db"
@@ -38,7 +38,6 @@ def place(settings: Settings) -> Place:
 
         return is_there(make_engine(), settings.project)
 
-    assert rest is not None
     return Place(label=label_of(url), file=None, readers=READERS, make_engine=make_engine, exists=exists)
 
 

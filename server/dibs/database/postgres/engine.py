@@ -25,6 +25,7 @@ from dibs.database.postgres.notices import Notices
 from dibs.database.postgres.session import READING, WRITING, connect, is_silent, set_up, set_up_transaction
 from dibs.database.projects import Project, by_name, project_of
 from dibs.settings import Settings
+from dibs_schema.tables import projects
 
 CLOCK: Final = "server"
 """The domain of the lease clock: one server's wall clock, whichever machine asks."""
@@ -67,7 +68,7 @@ class Postgres(Copying):
         dialect = self._engine.dialect
         self._plain = _TIMED.format(by_name.compile(dialect=dialect))
         self._locked = _TIMED.format(
-            by_name.with_for_update(key_share=True, of=_projects()).compile(dialect=dialect)
+            by_name.with_for_update(key_share=True, of=projects).compile(dialect=dialect)
         )
 
     # -- connections ------------------------------------------------------------------------------
@@ -151,7 +152,7 @@ class Postgres(Copying):
         with self._transaction(connection, READING, self._plain, name) as start:
             yield start
 
-    def alone(self, connection: Connection, opened: Project) -> AbstractContextManager[Start] | None:
+    def alone(self, connection: Connection, project: Project) -> AbstractContextManager[Start] | None:
         """Autocommit: what a statement does is on disk when it returns.
 
         None where the server's clock was not looked at lately, and where the session's settings are not its own.
@@ -160,7 +161,7 @@ class Postgres(Copying):
         seen, now = self._clock_seen
         passed = time.monotonic() - seen
         return (
-            self._by_itself(connection, Start(opened, None, now + passed, now + passed))
+            self._by_itself(connection, Start(project, None, now + passed, now + passed))
             if passed < CLOCK_KEPT and connection.info["own"]
             else None
         )
@@ -244,12 +245,6 @@ def _end(connection: Connection, driver: psycopg.Connection[Any]) -> None:
     if connection.in_transaction():  # what SQLAlchemy keeps of it, where it ran a statement
         with suppress(DBAPIError, psycopg.Error):
             connection.rollback()
-
-
-def _projects() -> sqlalchemy.Table:
-    from dibs_schema.tables import projects
-
-    return projects
 
 
 def _driver(connection: Connection) -> psycopg.Connection[Any]:
