@@ -240,7 +240,7 @@ def _start(row: dict[str, Any] | None) -> Start:
 
 def _end(connection: Connection, driver: psycopg.Connection[Any]) -> None:
     with suppress(psycopg.Error):  # a connection that is lost has ended its transaction
-        if not driver.closed:
+        if driver.info.transaction_status is not TransactionStatus.IDLE and not driver.closed:
             driver.rollback()
     if connection.in_transaction():  # what SQLAlchemy keeps of it, where it ran a statement
         with suppress(DBAPIError, psycopg.Error):

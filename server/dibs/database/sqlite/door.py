@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from dibs.database.sqlite.inodes import File, file_at, file_of
+
 try:
     import fcntl
 except ImportError:  # no flock on this platform: the engine's own retries serve alone
@@ -21,8 +23,9 @@ class Door:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path = os.fsencode(path)
         self._descriptor: int | None = None
+        self._file: File | None = None
 
     def enter(self) -> None:
         """Wait in the queue, for as long as it takes. Raises OSError where the file cannot be opened."""
@@ -31,6 +34,7 @@ class Door:
         while True:
             if self._descriptor is None:
                 self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                self._file = file_of(os.fstat(self._descriptor))
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
             if self._is_the_file_at_the_path():
                 return
@@ -48,9 +52,7 @@ class Door:
             self._descriptor = None
 
     def _is_the_file_at_the_path(self) -> bool:
-        assert self._descriptor is not None
         try:
-            there = self._path.stat()
+            return file_at(self._path) == self._file
         except FileNotFoundError:
             return False
-        return os.path.samestat(os.fstat(self._descriptor), there)

@@ -27,6 +27,7 @@ from dibs.database.sqlite.door import Door
 from dibs.database.sqlite.errors import meaning, unwritable
 from dibs.database.sqlite.filesystems import refuse_unsafe
 from dibs.database.sqlite.health import examine
+from dibs.database.sqlite.inodes import File, file_at
 from dibs_schema.refusals import Busy, DatabaseReplaced, ReadOnly
 
 NAME = "SQLite"
@@ -72,7 +73,8 @@ class SQLite(Engine):
         self.clock = self._clock.domain
         self.door = Door(Path(f"{self.path}.lock"))
         self._synchronous = synchronous
-        self._identity: tuple[tuple[int, int], ...] | None = None
+        self._paths = (os.fsencode(self.path), os.fsencode(f"{self.path}-wal"))
+        self._identity: tuple[File, ...] | None = None
         self._engine = sqlalchemy.create_engine(
             "sqlite://", module=self.driver, creator=self._connect, poolclass=NullPool
         )
@@ -204,12 +206,11 @@ class SQLite(Engine):
                 "to the old file nor to the new. Restart the server to serve what is there now."
             )
 
-    def _files(self) -> tuple[tuple[int, int], ...]:
+    def _files(self) -> tuple[File, ...]:
         try:
-            stats = [os.stat(self.path), os.stat(f"{self.path}-wal")]  # noqa: PTH116 - on every write
+            return tuple(map(file_at, self._paths))
         except FileNotFoundError:
             return ()
-        return tuple((stat.st_dev, stat.st_ino) for stat in stats)
 
     def journal_mode(self, connection: Connection) -> str:
         """The journal mode in force."""

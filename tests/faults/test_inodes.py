@@ -1,0 +1,34 @@
+"""Which file is at a path: the same answer with and without the system call that does not look at its times."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from dibs.database.sqlite import inodes
+
+pytestmark = pytest.mark.only_on("sqlite", reason="a server's files are its own concern")
+
+WAYS = [inodes._by_stat]
+if inodes._statx is not None:
+    WAYS.append(inodes._by_statx)
+
+
+@pytest.mark.parametrize("file_at", WAYS)
+def test_a_file_is_known_by_its_device_and_number(tmp_path: Path, file_at: object) -> None:
+    """Links lead to it, a copy in its place is another, and whatever is missing raises."""
+    assert callable(file_at)
+    path, link = tmp_path / "ä file", tmp_path / "link"
+    path.write_text("one")
+    link.symlink_to(path)
+    first = file_at(os.fsencode(path))
+    assert first == file_at(os.fsencode(link)) == inodes.file_of(path.stat())
+    (tmp_path / "other").write_text("one")
+    (tmp_path / "other").replace(path)
+    assert file_at(os.fsencode(path)) != first
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        file_at(os.fsencode(link))
+    assert file_at(b"/dev/null") == inodes.file_of(Path("/dev/null").stat())
