@@ -21,9 +21,10 @@ FLOORS = {
     "dibs.database": 1,
     "dibs.client": 1,
     "dibs.verbs": 2,
-    "dibs.tools": 3,
-    "dibs.cli": 3,
-    "dibs.demo": 3,
+    "dibs.proof": 3,
+    "dibs.tools": 4,
+    "dibs.cli": 4,
+    "dibs.demo": 4,
 }
 """Imports go down, or stay within a part; faces never import each other."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dibs.demo.figures import busiest, quantile, take_overs
-from dibs.demo.journal import Event
+from dibs.proof.journal import Event
 
 
 @pytest.mark.parametrize(("share", "value"), [(0.5, 50), (0.99, 99), (1.0, 100), (0.001, 1)])

@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from dibs.demo.picture import picture, progress
-from dibs.demo.records import Holding
 from dibs.demo.scene import Doing, Scene, Seat
+from dibs.proof.told import Holding
 
 
 def scene(agents: int) -> Scene:

@@ -6,7 +6,8 @@ import time
 
 import anyio
 
-from dibs.demo.records import Holding, LateCall
+from dibs.demo.records import LateCall
+from dibs.proof.told import Holding
 
 
 class Accident:

@@ -10,9 +10,9 @@ from dibs.demo import killing
 from dibs.demo.caller import Caller
 from dibs.demo.outcome import report
 from dibs.demo.plan import Fate, work_time
-from dibs.demo.records import Holding
 from dibs.demo.scene import Doing, Seat, Tone
 from dibs.demo.stage import Stage
+from dibs.proof.told import Holding
 from dibs_schema.refusals import ClaimLost, Refusal
 from dibs_schema.status import Kind
 

@@ -8,7 +8,8 @@ from typing import Any
 import anyio
 
 from dibs.client import Client
-from dibs.demo.records import Holding, Records
+from dibs.demo.records import Records
+from dibs.proof.told import Holding
 from dibs_schema.refusals import Busy, ClaimLost, Refusal
 from dibs_schema.status import Kind
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from dibs.demo.journal import Event
 from dibs.demo.play import Performance
+from dibs.proof.journal import Event
 from dibs_schema.status import Kind
 
 

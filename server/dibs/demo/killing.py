@@ -7,11 +7,12 @@ from typing import Any
 import anyio
 
 from dibs.demo.caller import Caller
-from dibs.demo.journal import read_row
 from dibs.demo.outcome import EVIDENCE
-from dibs.demo.records import Holding, LateCall
+from dibs.demo.records import LateCall
 from dibs.demo.scene import Doing, Seat, Tone
 from dibs.demo.stage import Stage
+from dibs.proof.journal import read_row
+from dibs.proof.told import Holding
 
 PATIENCE = 30.0
 """Seconds for which whoever took over waits to see the dead agent refused."""

@@ -6,9 +6,9 @@ from typing import Any
 
 from dibs.demo.caller import Caller
 from dibs.demo.plan import Fate
-from dibs.demo.records import Holding
 from dibs.demo.scene import Seat
 from dibs.demo.stage import Stage
+from dibs.proof.told import Holding
 from dibs_schema.status import Kind, Status
 
 EVIDENCE = {

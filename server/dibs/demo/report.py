@@ -8,9 +8,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from dibs.demo.checks import Finding
 from dibs.demo.figures import Figures
 from dibs.demo.verdict import Verdict
+from dibs.proof.findings import Finding
 
 SHOWN = 5
 """How many broken cases of one kind are printed; `--json` has them all."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from dibs.demo.records import Holding
+from dibs.proof.told import Holding
 
 PERSON = "person"
 """The name under which the person acts, on a connection of her own."""

@@ -9,11 +9,12 @@ from dibs.database import Database
 from dibs.database.transaction import Transaction
 from dibs.demo import checks
 from dibs.demo.backlog import Start
-from dibs.demo.checks import Finding
 from dibs.demo.figures import Figures, figures
-from dibs.demo.journal import read_edges, read_journal, read_statuses
 from dibs.demo.killing import LATE_CALLS
 from dibs.demo.play import Performance
+from dibs.proof import findings as general
+from dibs.proof.findings import Finding
+from dibs.proof.journal import read_edges, read_journal, read_statuses
 from dibs.verbs.audit import audit
 
 
@@ -48,17 +49,17 @@ def judge(database: Database, start: Start, seen: Performance) -> Verdict:
 def _judge(tx: Transaction, start: Start, seen: Performance) -> Verdict:
     journal = read_journal(tx)
     records, accident = seen.records, seen.accident
-    one_holder = checks.one_holder_in_the_journal(journal)
-    one_owner = checks.one_holder_among_the_clients(records.holdings)
-    lost = checks.nothing_lost(records.acknowledged, journal)
+    one_holder = general.one_holder_in_the_journal(journal)
+    one_owner = general.one_holder_among_the_clients(records.holdings)
+    lost = general.nothing_lost(records.acknowledged, journal)
     findings = [
         one_holder,
         one_owner,
         lost,
         checks.all_done(start.statuses, read_statuses(tx)),
-        checks.dependencies_respected(journal, read_edges(tx)),
-        checks.journal_is_unbroken(journal),
-        checks.counters_agree(audit(tx)),
+        general.dependencies_respected(journal, read_edges(tx)),
+        general.journal_is_unbroken(journal),
+        general.counters_agree(audit(tx)),
         checks.taken_over_in_time(accident.victim, accident.taker, seen.lease),
         checks.dead_token_refused(accident.late, expected=len(LATE_CALLS) if accident.victim else 0),
     ]
