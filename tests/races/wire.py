@@ -13,9 +13,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import IO, Any
 
 from dibs_schema.refusals import Refusal, all_codes
+from races.nursery import Born, is_plain
 
 Message = dict[str, Any]
 Start = Callable[..., "Wire"]
@@ -49,13 +50,7 @@ class Wire:
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
-        self.process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.errors,
-            env={**os.environ, **(environment or {})},
-        )
+        self.process = _start(command, environment or {}, self.errors)
         self._answers: dict[int, tuple[Message, float]] = {}
         self._news = threading.Condition()
         self._ended = False
@@ -205,6 +200,15 @@ class Wire:
                 if "id" in message and "method" not in message:
                     self._answers[message["id"]] = (message, now)
             self._news.notify_all()
+
+
+def _start(
+    command: Sequence[str], environment: Mapping[str, str], errors: IO[bytes]
+) -> subprocess.Popen[bytes] | Born:
+    whole = {**os.environ, **environment}
+    if is_plain(command, environment):
+        return Born(command, whole, errors)
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=whole)
 
 
 def up(*servers: Wire) -> list[Wire]:
