@@ -25,6 +25,7 @@ FLOORS = {
     "dibs.tools": 4,
     "dibs.cli": 4,
     "dibs.demo": 4,
+    "dibs.storm": 4,
 }
 """Imports go down, or stay within a part; faces never import each other."""
 

@@ -22,6 +22,7 @@ from hypothesis.stateful import (
 from dibs.database import Database, open_database
 from dibs.database.transaction import Transaction
 from dibs.settings import Settings
+from dibs.storm.model import No
 from dibs.verbs import change, claim, create, human, leases, outcome, skip
 from dibs.verbs.audit import audit
 from dibs.verbs.depend import set_dependencies
@@ -29,7 +30,7 @@ from dibs.verbs.release import release
 from dibs_schema.answers import Claimed, Idle
 from dibs_schema.refusals import Refusal
 from dibs_schema.status import MOVES, Kind, Status
-from properties.model import MOST_ATTEMPTS, MOST_FAILURES, MOST_SKIPS, Model, No
+from properties.model import MOST_ATTEMPTS, MOST_FAILURES, MOST_SKIPS, Model
 from races.backlog import times
 from verbs import stage
 
@@ -89,7 +90,7 @@ class Backlog(RuleBasedStateMachine):
 
     def there(self, feature: int, *preferred: Status) -> int:
         """A feature that exists, picked by a number, in a preferred status if there is one."""
-        ids = [one.id for one in self.model.features.values() if one.status in preferred]
+        ids = [number for number, one in self.model.features.items() if one.status in preferred]
         return (ids or list(self.model.features))[(feature - 1) % len(ids or self.model.features)]
 
     def token(self, feature: int, which: str) -> str | None:
@@ -176,7 +177,7 @@ class Backlog(RuleBasedStateMachine):
     def back_off_ends(self, feature: int) -> None:
         feature = self.there(feature)
         stage.alter(self.database, feature, not_before=None)
-        self.model[feature].backs_off = False
+        self.model.back_off_ends(feature)
 
     @rule(feature=FEATURES, cancel=st.booleans())
     def answer(self, feature: int, cancel: bool) -> None:
@@ -229,7 +230,8 @@ class Backlog(RuleBasedStateMachine):
             assert (row["attempts"], row["failures"], row["skips"]) == (one.attempts, one.failures, one.skips)
             assert (row["claim_token"], row["claimed_by"]) == (one.token, one.holder)
             assert (row["ended_token"], row["ended_by"]) == one.ended
-            assert (row["priority"], row["unmet_dependencies"]) == (one.priority, self.model.unmet(one.id))
+            places = (self.model.priority[row["id"]], self.model.unmet(row["id"]))
+            assert (row["priority"], row["unmet_dependencies"]) == places
 
     @invariant()
     def a_recount_finds_nothing(self) -> None:
@@ -256,7 +258,7 @@ class Backlog(RuleBasedStateMachine):
             if kind in ALLOWED and kind != Kind.CREATE:
                 assert event["from_status"] in ALLOWED[Kind(kind)].sources, event
                 assert event["to_status"] in ALLOWED[Kind(kind)].targets, event
-        assert at == {one.id: one.status for one in self.model.features.values()}
+        assert at == {number: one.status for number, one in self.model.features.items()}
 
 
 @pytest.mark.timeout(600)  # a failure takes minutes to be shrunk to what can be read

@@ -1,0 +1,90 @@
+"""Checking a history: whether it can be true, if each call took effect at one moment while it was open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dibs.storm import spans
+from dibs.storm.graph import Graph
+from dibs.storm.history import Call, History
+from dibs.storm.ledger import Ledger, ledgers
+from dibs.storm.linear import Contradiction, Undecided, contradiction
+from dibs.storm.model import Limits, Sketch
+from dibs.storm.reading import Reading
+from dibs.storm.violations import Violation, state
+from dibs_schema.status import Status
+
+
+def check(history: History) -> list[Violation]:
+    """Every way in which the history cannot be true; none where it can.
+
+    Each feature by itself must have an order of its calls that fits, and so must what spans features.
+    """
+    reading = Reading(history)
+    graph = Graph(history, reading)
+    found = list(spans.check(history, reading, graph))
+    for ledger in ledgers(history, reading, graph).values():
+        found += _in_order(ledger, history.limits)
+    return found
+
+
+def _in_order(ledger: Ledger, limits: Limits) -> Iterator[Violation]:
+    try:
+        found = contradiction(ledger, limits)
+    except Undecided:
+        yield Violation(
+            "undecided", ledger.feature, f"feature {ledger.feature}: too many calls are without an answer"
+        )
+        return
+    if found is not None:
+        yield _explained(ledger, found)
+
+
+def _explained(ledger: Ledger, found: Contradiction) -> Violation:
+    act, one = found.act, found.places[0]
+    where = " or ".join(dict.fromkeys(map(state, found.places[:3])))
+    wanted = ", ".join(dict.fromkeys(_words(said) for place in found.places for said in act.expected(place)))
+    message = (
+        f"feature {ledger.feature} was {where}, so that the last of these calls should have been "
+        f"answered with {wanted or 'something else'}; no order of the calls gives what was answered"
+    )
+    return Violation(_kind(found), ledger.feature, message, tuple(_story(ledger, found, one)))
+
+
+def _words(said: dict[str, object] | None) -> str:
+    if said is None:
+        return "what was said before"
+    return str(said.get("code", said.get("status")))
+
+
+def _kind(found: Contradiction) -> str:
+    """What the contradiction amounts to, as far as one can tell."""
+    told = found.act.told or {}
+    codes = {said.get("code") for one in found.places for said in found.act.expected(one) if said is not None}
+    if "code" not in told:
+        if "claim_lost" in codes:
+            return "late_token"
+        if codes == {"already_claimed"}:
+            return "two_holders"
+        return "change_lost" if codes & {"already_passing", "waiting_for_human", "archived"} else "no_order"
+    held = all(one is not None and one.status is Status.IN_PROGRESS for one in found.places)
+    return "live_claim_lost" if told["code"] == "claim_lost" and held else "no_order"
+
+
+def _story(ledger: Ledger, found: Contradiction, one: Sketch | None) -> Iterator[Call]:
+    """The calls that led to where the feature was, what was open beside, and the call that does not fit."""
+    tokens = [one.token, one.ended[0]] if one is not None else []
+    for token in tokens:
+        if token in ledger.issued:
+            yield ledger.issued[token]
+    before = [act for act in ledger.acts if act.ended <= found.act.ended and act is not found.act]
+    ends = [
+        act.call
+        for act in before
+        if one is not None
+        and act.call.arguments.get("claim_token") == one.ended[0]
+        and "code" not in (act.told or {})
+    ]
+    yield from ends[-1:]
+    yield from [act.call for act in found.beside]
+    yield found.act.call

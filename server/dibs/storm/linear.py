@@ -1,0 +1,170 @@
+"""Whether there is an order of the calls on one feature in which the model says what was said.
+
+The calls are followed in time. At each moment there is a set of places where the feature may be; when a
+call ends without having been placed, each place is led on through calls that are still open, lost calls and
+ends of claims, until the call fits. Where no place is left, no order exists. A call that fits and changes
+nothing is placed at once, since whatever could come before it can come after it as well.
+Source: G. Lowe, "Testing for linearizability" (2017), the just-in-time search, which comes from
+J. Wing and C. Gong, "Testing and verifying concurrent objects" (1993).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from dibs.storm import model
+from dibs.storm.acts import UNKNOWN, Act
+from dibs.storm.ledger import Ledger
+from dibs.storm.model import Limits, No, Sketch
+from dibs_schema.status import Kind, Status
+
+MOST_PLACES = 200_000
+"""Places that are looked at for one feature before it is given up as undecided."""
+
+
+class Undecided(Exception):  # noqa: N818 - it is what happened
+    """There were too many possibilities."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the feature may be, which open and lost calls have happened by then, and how many unknown claims."""
+
+    one: Sketch | None
+    placed: frozenset[int] = frozenset()
+    unknown: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Contradiction:
+    """A call that fits nowhere: where the feature may have been before it, and the calls open beside it."""
+
+    act: Act
+    places: list[Sketch | None]
+    beside: list[Act]
+
+
+Places = dict[Place, float]
+"""Each place, with the earliest moment at which the feature may have been there."""
+
+
+def contradiction(ledger: Ledger, limits: Limits) -> Contradiction | None:
+    """The first call that fits into no order, or None where there is one. Raises Undecided.
+
+    Claims whose answers were lost are only made use of where it does not go without.
+    """
+    allowed = 0
+    while True:
+        found = _Search(ledger, limits, allowed).run()
+        if found is None or allowed >= len(ledger.nobodys):
+            return found
+        allowed = min(len(ledger.nobodys), max(1, allowed * 2))
+
+
+class _Search:
+    def __init__(self, ledger: Ledger, limits: Limits, allowed: int) -> None:
+        self._ledger = ledger
+        self._limits = limits
+        self._nobodys = ledger.nobodys[:allowed]
+        self._acts = ledger.acts
+        self._open: set[int] = set()
+        self._lost: set[int] = set()
+        self._looked = 0
+
+    def run(self) -> Contradiction | None:
+        """Follow the calls in time."""
+        places: Places = {Place(self._ledger.first): -math.inf}
+        for now, ends, number in self._moments():
+            if not ends:
+                (self._lost if self._acts[number].lost else self._open).add(number)
+                places = self._settled(places)
+                continue
+            after: Places = {}
+            for place, low in places.items():
+                if number in place.placed:
+                    _add(after, replace(place, placed=place.placed - {number}), low)
+                else:
+                    self._lead(place, low, number, now, after)
+            self._open.discard(number)
+            if not after:
+                return self._contradiction(number, places)
+            places = self._settled(after)
+        return None
+
+    def _moments(self) -> list[tuple[float, bool, int]]:
+        begins = [(act.begun, False, number) for number, act in enumerate(self._acts)]
+        ends = [(act.ended, True, number) for number, act in enumerate(self._acts) if not act.lost]
+        return sorted(begins + ends)
+
+    def _contradiction(self, number: int, places: Places) -> Contradiction:
+        beside = [self._acts[other] for other in sorted(self._open) if other != number]
+        sketches = list(dict.fromkeys(place.one for place in places))
+        return Contradiction(self._acts[number], sketches, beside)
+
+    def _settled(self, places: Places) -> Places:
+        """The places, with every open call placed that fits and can change nothing."""
+        settled: Places = {}
+        for place, low in places.items():
+            idle = {
+                number
+                for number in self._open - place.placed
+                if self._acts[number].after(place.one) == [place.one]
+            }
+            _add(settled, replace(place, placed=place.placed | idle) if idle else place, low)
+        return settled
+
+    def _lead(self, place: Place, low: float, number: int, now: float, after: Places) -> None:
+        """Add to `after` where the feature may be once the call has been placed, which ends now."""
+        act = self._acts[number]
+        seen: Places = {place: low}
+        todo = [(place, low)]
+        while todo:
+            place, low = todo.pop()
+            self._looked += 1
+            if self._looked > MOST_PLACES:
+                raise Undecided
+            fits = act.after(place.one)
+            for one in fits:
+                _add(after, replace(place, one=one), low if one == place.one else max(low, act.begun))
+            if fits == [place.one]:
+                continue
+            for step, since in self._steps(place, low, number, now):
+                if since < seen.get(step, math.inf):
+                    seen[step] = since
+                    todo.append((step, since))
+
+    def _steps(self, place: Place, low: float, number: int, now: float) -> Iterator[tuple[Place, float]]:
+        for other in (self._open | self._lost) - place.placed - {number}:
+            act = self._acts[other]
+            for one in act.after(place.one):
+                if one != place.one or not act.lost:
+                    yield replace(place, one=one, placed=place.placed | {other}), max(low, act.begun)
+        if place.one is None:
+            return
+        if place.one.status is Status.IN_PROGRESS:
+            for one, since in self._ended(place.one, low, now):
+                yield replace(place, one=one), since
+        elif place.unknown < len(self._nobodys) and self._nobodys[place.unknown] <= now:
+            try:
+                free = replace(place.one, backs_off=False)
+                one = model.claim(free, UNKNOWN, UNKNOWN, unmet=False)
+            except No:
+                return
+            yield replace(place, one=one, unknown=place.unknown + 1), max(low, self._nobodys[place.unknown])
+
+    def _ended(self, one: Sketch, low: float, now: float) -> Iterator[tuple[Sketch, float]]:
+        """How the claim may have ended without a call."""
+        if one.token == UNKNOWN:
+            yield model.undeliver(one), low
+            yield model.end(one, Kind.RELEASE, self._limits), low
+            yield model.end(one, Kind.EXPIRE, self._limits), low
+            return
+        for kind, earliest, latest in self._ledger.endings.get(one.token or "", ()):
+            if earliest <= now and low <= latest:
+                yield model.end(one, kind, self._limits), max(low, earliest)
+
+
+def _add(places: Places, place: Place, low: float) -> None:
+    places[place] = min(low, places.get(place, math.inf))

@@ -1,0 +1,114 @@
+"""A real server with one mistake in it: `python planted.py MISTAKE serve …`. What checks histories must find each."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+
+
+def no_token_check() -> None:
+    """Any token moves a claim."""
+    from sqlalchemy import String, bindparam
+
+    from dibs.verbs import guards
+    from dibs_schema.status import Status
+
+    token = bindparam("token", type_=String)
+    guards.held = lambda: guards.is_(Status.IN_PROGRESS) & (token == token)  # noqa: PLR0124 - true of any
+
+
+def no_dependency_guard() -> None:
+    """A claim does not ask for dependencies."""
+    from dibs.verbs import guards
+    from dibs_schema.status import Status
+    from dibs_schema.tables import features
+
+    guards.unblocked = lambda table=features: guards.is_(Status.PENDING, table)
+
+
+def answer_before_commit() -> None:
+    """A pass is acknowledged without having been committed."""
+    from dibs.database.jobs import Jobs
+
+    commit = Jobs._commit
+
+    def answer(self: Jobs, connection: Any, start: Any, verb: Callable[..., Any], *, door: bool) -> Any:
+        said: list[Any] = []
+
+        def note(tx: Any) -> Any:
+            said.append(verb(tx))
+            if getattr(said[0], "status", None) == "passing":
+                raise EarlyAnswer
+            return said[0]
+
+        try:
+            return commit(self, connection, start, note, door=door)
+        except EarlyAnswer:
+            return said[0]
+
+    Jobs._commit = answer  # type: ignore[method-assign]  # it is the mistake
+
+
+class EarlyAnswer(Exception):  # noqa: N818 - it is what happens
+    """Nothing is committed after it."""
+
+
+def reaper_without_lease_guard() -> None:
+    """Every claim counts as run out when somebody else claims."""
+    from sqlalchemy import literal_column
+
+    from dibs.verbs import guards
+
+    guards.expired = lambda: literal_column("1") == literal_column("1")
+
+
+def skip_reads_before_its_update() -> None:
+    """The last place in the queue is read first, and taken later."""
+    from sqlalchemy import Integer, bindparam, update
+
+    from dibs.tools import claims
+    from dibs.tools.calls import Ctx, connection_of
+    from dibs.verbs import skip
+    from dibs.verbs.guards import this
+    from dibs_schema.answers import Acknowledgement
+    from dibs_schema.tables import features
+
+    tool, verb = claims.feature_skip, skip.skip
+    place = update(features).where(this()).values(priority=bindparam("place", type_=Integer))
+    places: dict[int, int] = {}
+
+    @functools.wraps(tool)
+    async def feature_skip(ctx: Ctx, feature_id: int, reason: str, claim_token: str | None = None) -> Any:
+        places[feature_id] = await connection_of(ctx).database.read(lambda tx: tx.value(skip._last))
+        await anyio.sleep(0.2)
+        return await tool(ctx, feature_id, reason, claim_token)
+
+    def late(tx: Any, by: str, feature: int, reason: str, token: str | None = None) -> Acknowledgement:
+        skipped = verb(tx, by, feature, reason, token)
+        tx.run(place, feature=feature, place=places[feature])
+        return skipped.model_copy(update={"priority": places[feature]})
+
+    skip.skip = late
+    claims.feature_skip = feature_skip
+
+
+MISTAKES = {
+    one.__name__: one
+    for one in (
+        no_token_check,
+        no_dependency_guard,
+        answer_before_commit,
+        reaper_without_lease_guard,
+        skip_reads_before_its_update,
+    )
+}
+
+if __name__ == "__main__":
+    from dibs.__main__ import serve
+
+    MISTAKES[sys.argv[1]]()
+    serve(sys.argv[2:])

@@ -1,0 +1,107 @@
+"""The history checker finds mistakes that are planted into a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from dibs.database import Database
+from dibs.storm.beginning import beginning
+from dibs.storm.check import check
+from dibs.storm.history import History
+from dibs.storm.recorder import Recorder
+from races.backlog import fill
+from races.planted import MISTAKES
+
+PLANTED = Path(__file__).with_name("planted.py")
+Scene = Callable[..., Awaitable[None]]
+"""What clients do, each with a server of its own."""
+
+
+async def late_pass(one: Recorder) -> None:
+    """A token is used after its claim has ended and another has begun."""
+    old = (await one.call("feature_mark_in_progress", feature_id=1))["token"]
+    await one.call("feature_clear_in_progress", feature_id=1, claim_token=old)
+    await one.call("feature_mark_in_progress", feature_id=1)
+    await one.ask("feature_mark_passing", feature_id=1, claim_token=old)
+
+
+async def early_claim(one: Recorder) -> None:
+    """A feature is claimed that waits for another."""
+    await one.ask("feature_mark_in_progress", feature_id=2)
+
+
+async def pass_and_clear(one: Recorder) -> None:
+    """What has been passed is freed as if it were claimed."""
+    token = (await one.call("feature_mark_in_progress", feature_id=1))["token"]
+    await one.call("feature_mark_passing", feature_id=1, claim_token=token)
+    await one.ask("feature_clear_in_progress", feature_id=1, force=True)
+
+
+async def claim_beside(one: Recorder, other: Recorder) -> None:
+    """Somebody claims a feature while another is at work on his."""
+    token = (await one.call("feature_mark_in_progress", feature_id=1))["token"]
+    await other.call("feature_mark_in_progress", feature_id=3)
+    await one.ask("feature_mark_passing", feature_id=1, claim_token=token)
+
+
+async def claim_the_same(one: Recorder, other: Recorder) -> None:
+    """Two ask for the next feature."""
+    await one.call("feature_claim_and_get")
+    await other.call("feature_claim_and_get")
+
+
+async def skip_two(one: Recorder, other: Recorder) -> None:
+    """Two features are skipped at the same time."""
+    await asyncio.gather(
+        one.call("feature_skip", feature_id=1, reason="later"),
+        other.call("feature_skip", feature_id=3, reason="later"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("mistake", "scene", "kind", "feature"),
+    [
+        ("no_token_check", late_pass, "late_token", 1),
+        ("no_dependency_guard", early_claim, "dependency", 2),
+        ("answer_before_commit", pass_and_clear, "change_lost", 1),
+        ("reaper_without_lease_guard", claim_beside, "live_claim_lost", 1),
+        ("reaper_without_lease_guard", claim_the_same, "two_holders", 1),
+        ("skip_reads_before_its_update", skip_two, "skip_order", 3),
+    ],
+)
+def test_a_planted_mistake_is_found(
+    database: Database, db: str, tmp_path: Path, mistake: str, scene: Scene, kind: str, feature: int
+) -> None:
+    """From what clients of a server with that mistake are told, the checker names what was broken."""
+    fill(database, 3, [[], [0], []])
+    history = asyncio.run(played(database, db, tmp_path, mistake, scene))
+    found = check(history)
+    print(*found, sep="\n")
+    assert [one.kind for one in found] == [kind]
+    assert found[0].feature in (feature, 1)
+    assert 1 <= len(found[0].calls) <= 4
+
+
+async def played(database: Database, db: str, folder: Path, mistake: str, scene: Scene) -> History:
+    """Let clients of servers with that mistake play a scene, and read what they were told."""
+    database.read_now(beginning).write(folder / "beginning.jsonl")
+    command = [sys.executable, str(PLANTED), mistake, "--db", db]
+    path = folder / "calls.jsonl"
+    async with AsyncExitStack() as stack:
+        clients = scene.__code__.co_argcount
+        starts = [Recorder.start(command, path, f"client-{number}") for number in range(clients)]
+        recorders = [await stack.enter_async_context(start) for start in starts]
+        await scene(*recorders)
+    return History.read([folder / "beginning.jsonl", path])
+
+
+def test_every_mistake_is_played() -> None:
+    """No planted mistake is left without a scene."""
+    marks = test_a_planted_mistake_is_found.pytestmark  # type: ignore[attr-defined]  # set by pytest
+    assert {case[0] for case in marks[0].args[1]} == set(MISTAKES)
