@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dibs.storm import spans
+from dibs.storm.acts import Act, Said
 from dibs.storm.graph import Graph
 from dibs.storm.history import Call, History
 from dibs.storm.ledger import Ledger, ledgers
@@ -43,30 +44,36 @@ def _in_order(ledger: Ledger, limits: Limits) -> Iterator[Violation]:
 def _explained(ledger: Ledger, found: Contradiction) -> Violation:
     act, one = found.act, found.places[0]
     where = " or ".join(dict.fromkeys(map(state, found.places[:3])))
-    wanted = ", ".join(dict.fromkeys(_words(said) for place in found.places for said in act.expected(place)))
+    wanted = dict.fromkeys(_words(act, said) for one in found.reached[:20] for said in act.expected(one))
     message = (
         f"feature {ledger.feature} was {where}, so that the last of these calls should have been "
-        f"answered with {wanted or 'something else'}; no order of the calls gives what was answered"
+        f"answered with {' or '.join(wanted) or 'something else'}; no order of the calls gives what was answered"
     )
     return Violation(_kind(found), ledger.feature, message, tuple(_story(ledger, found, one)))
 
 
-def _words(said: dict[str, object] | None) -> str:
-    if said is None:
-        return "what was said before"
-    return str(said.get("code", said.get("status")))
+def _words(act: Act, said: Said) -> str:
+    if said is None or "code" in said:
+        return str(said["code"]) if said else "what was said before"
+    told = act.told or {}
+    counted = [f"{name} {value}" for name, value in said.items() if name != "status" and name in told]
+    return ", ".join([str(said["status"]), *counted])
 
 
 def _kind(found: Contradiction) -> str:
     """What the contradiction amounts to, as far as one can tell."""
     told = found.act.told or {}
-    codes = {said.get("code") for one in found.places for said in found.act.expected(one) if said is not None}
+    wanted = [said for one in found.reached for said in found.act.expected(one)]
+    codes = {said.get("code") if said is not None else None for said in wanted}
     if "code" not in told:
+        if codes <= {
+            None,
+            "not_found",
+        }:  # it should have been acknowledged, with other words, or is of nothing
+            return "no_order"
         if "claim_lost" in codes:
             return "late_token"
-        if codes == {"already_claimed"}:
-            return "two_holders"
-        return "change_lost" if codes & {"already_passing", "waiting_for_human", "archived"} else "no_order"
+        return "two_holders" if codes == {"already_claimed"} else "change_lost"
     held = all(one is not None and one.status is Status.IN_PROGRESS for one in found.places)
     return "live_claim_lost" if told["code"] == "claim_lost" and held else "no_order"
 

@@ -39,10 +39,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Contradiction:
-    """A call that fits nowhere: where the feature may have been before it, and the calls open beside it."""
+    """A call that fits nowhere: where the feature may have been before it, and the calls open beside it.
+
+    `reached` is also where open calls and ends of claims could have led it.
+    """
 
     act: Act
     places: list[Sketch | None]
+    reached: list[Sketch | None]
     beside: list[Act]
 
 
@@ -72,6 +76,7 @@ class _Search:
         self._open: set[int] = set()
         self._lost: set[int] = set()
         self._looked = 0
+        self._reached: dict[Sketch | None, None] = {}
 
     def run(self) -> Contradiction | None:
         """Follow the calls in time."""
@@ -82,6 +87,7 @@ class _Search:
                 places = self._settled(places)
                 continue
             after: Places = {}
+            self._reached.clear()
             for place, low in places.items():
                 if number in place.placed:
                     _add(after, replace(place, placed=place.placed - {number}), low)
@@ -101,7 +107,7 @@ class _Search:
     def _contradiction(self, number: int, places: Places) -> Contradiction:
         beside = [self._acts[other] for other in sorted(self._open) if other != number]
         sketches = list(dict.fromkeys(place.one for place in places))
-        return Contradiction(self._acts[number], sketches, beside)
+        return Contradiction(self._acts[number], sketches, list(self._reached), beside)
 
     def _settled(self, places: Places) -> Places:
         """The places, with every open call placed that fits and can change nothing."""
@@ -130,6 +136,7 @@ class _Search:
                 _add(after, replace(place, one=one), low if one == place.one else max(low, act.begun))
             if fits == [place.one]:
                 continue
+            self._reached[place.one] = None
             for step, since in self._steps(place, low, number, now):
                 if since < seen.get(step, math.inf):
                     seen[step] = since

@@ -1,0 +1,371 @@
+"""The checker of histories finds what cannot be true, and nothing else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dibs.storm.check import check
+from dibs.storm.history import Call, Connection, History, Interruption, Start
+from dibs.storm.model import Limits, Sketch
+from dibs.storm.violations import Violation
+from dibs_schema.status import Status
+from races.backlog import times
+from storm.simulation import Simulation
+
+P, I, D, H, S, A = Status  # noqa: E741 - as in the table of moves
+CLAIM, CLAIM_THIS = "feature_claim_and_get", "feature_mark_in_progress"
+PASS, FAIL, SKIP = "feature_mark_passing", "feature_mark_failing", "feature_skip"
+RELEASE, SHOW = "feature_clear_in_progress", "feature_get_by_id"
+LEASE = 2.0
+
+
+class Tale:
+    """A history, written by hand. Feature 2 waits for feature 1; times in seconds."""
+
+    def __init__(self) -> None:
+        needs: dict[int, set[int]] = {1: set(), 2: {1}, 3: set()}
+        self.history = History(
+            Limits(), 30, {number: Start(Sketch(), frozenset(needs[number])) for number in needs}
+        )
+
+    def call(
+        self, who: str, begun: float, ended: float | None, tool: str, said: Any, **arguments: Any
+    ) -> Tale:
+        """A call; `said` is the answer, a refusal's code, or None where it was lost."""
+        self.history.connections.setdefault(who, Connection(who, lease=LEASE))
+        answer = {"code": said} if isinstance(said, str) else said
+        number = len(self.history.calls) + 1
+        call = Call(who, number, tool, arguments, begun, ended, answer, isinstance(said, str))
+        self.history.calls.append(call)
+        return self
+
+    def claim(
+        self, who: str, begun: float, ended: float | None, feature: int, token: str, attempts: int = 1
+    ) -> Tale:
+        """A claim of the next feature, which is this one."""
+        return self.call(who, begun, ended, CLAIM, claimed(feature, token, attempts))
+
+    def move(
+        self, who: str, begun: float, ended: float | None, tool: str, feature: int, token: str, said: Any
+    ) -> Tale:
+        """A move with a token."""
+        said = {"id": feature, "status": said} if said in set(Status) else said
+        return self.call(who, begun, ended, tool, said, feature_id=feature, claim_token=token)
+
+    def happens(self, who: str, change: Any, at: float) -> Tale:
+        """Something that happens to a client's server."""
+        self.history.connections.setdefault(who, Connection(who, lease=LEASE))
+        self.history.connections[who].interruptions.append(Interruption(who, change, at))
+        return self
+
+    def found(self) -> list[Violation]:
+        """What the checker finds."""
+        return check(self.history)
+
+
+def ada_passes_one() -> Tale:
+    """Ada has claimed feature 1 and passed it, by second 2."""
+    return Tale().claim("ada", 0, 1, 1, "t1").move("ada", 1.1, 2, PASS, 1, "t1", "passing")
+
+
+TRUE: dict[str, Callable[[], Tale]] = {
+    "a claim and a pass": ada_passes_one,
+    "a claim of what waits, after the pass": lambda: ada_passes_one().claim("bob", 3, 4, 2, "t2"),
+    "a claim of what waits, during the pass": lambda: ada_passes_one().claim("bob", 1.5, 4, 2, "t2"),
+    "a repeated pass": lambda: ada_passes_one().move("ada", 3, 4, PASS, 1, "t1", "passing"),
+    "a release beside the next claim": lambda: (
+        Tale()
+        .claim("ada", 0, 1, 1, "t1")
+        .claim("bob", 2, 5, 1, "t2", 2)
+        .call("ada", 3, 4, RELEASE, {"status": "pending", "attempts": 1}, feature_id=1, claim_token="t1")
+    ),
+    "a lost pass that happened": lambda: (
+        Tale()
+        .claim("ada", 0, 1, 1, "t1")
+        .move("ada", 1, None, PASS, 1, "t1", None)
+        .claim("bob", 3, 4, 2, "t2")
+    ),
+    "a lost pass that did not happen": lambda: (
+        Tale()
+        .claim("ada", 0, 1, 1, "t1")
+        .move("ada", 1, None, PASS, 1, "t1", None)
+        .call("bob", 3, 4, CLAIM_THIS, "already_claimed", feature_id=1)
+    ),
+    "a lost pass that happened late": lambda: (
+        Tale()
+        .claim("ada", 0, 1, 1, "t1")
+        .move("ada", 1, None, PASS, 1, "t1", None)
+        .call("bob", 3, 4, CLAIM_THIS, "already_claimed", feature_id=1)
+        .call("bob", 5, 6, CLAIM_THIS, "already_passing", feature_id=1)
+    ),
+    "a lost claim that happened": lambda: (
+        Tale()
+        .call("ada", 0, None, CLAIM, None)
+        .happens("ada", "killed", 0.5)
+        .call("bob", 1, 2, CLAIM_THIS, "already_claimed", feature_id=1)
+        .claim("bob", 4, 5, 1, "t2")
+    ),
+    "a lost claim, counted as an attempt": lambda: (
+        Tale()
+        .call("ada", 0, None, CLAIM, None)
+        .happens("ada", "killed", 0.5)
+        .call("bob", 4, 5, CLAIM, claimed(1, "t2", attempts=2))
+    ),
+    "a lost claim, taken back": lambda: (
+        Tale()
+        .call("ada", 0, None, CLAIM, None)
+        .call("bob", 1, 2, CLAIM_THIS, "already_claimed", feature_id=1)
+        .call("bob", 2, 3, CLAIM, claimed(1, "t2", attempts=1))
+    ),
+    "a dead holder's claim, a lease later": lambda: (
+        Tale().claim("ada", 0, 1, 1, "t1").happens("ada", "killed", 1.5).claim("bob", 2.5, 4, 1, "t2", 2)
+    ),
+    "a claim after its holder hung up": lambda: (
+        Tale().claim("ada", 0, 1, 1, "t1").happens("ada", "closed", 1.2).claim("bob", 1.1, 1.5, 1, "t2", 2)
+    ),
+    "a claim that ran out while its holder stood still": lambda: (
+        Tale()
+        .claim("ada", 0, 1, 1, "t1")
+        .happens("ada", "stopped", 1)
+        .happens("ada", "continued", 5)
+        .claim("bob", 4, 5, 1, "t2", 2)
+        .move("ada", 6, 7, PASS, 1, "t1", "claim_lost")
+    ),
+    "skips in turn": lambda: (
+        Tale()
+        .call("ada", 0, 1, SKIP, {"status": "pending", "skips": 1, "priority": 4}, feature_id=1)
+        .call("ada", 2, 3, SKIP, {"status": "pending", "skips": 1, "priority": 5}, feature_id=3)
+    ),
+    "skips beside each other": lambda: (
+        Tale()
+        .call("ada", 0, 3, SKIP, {"status": "pending", "skips": 1, "priority": 5}, feature_id=1)
+        .call("bob", 1, 2, SKIP, {"status": "pending", "skips": 1, "priority": 4}, feature_id=3)
+    ),
+    "the same request_id, twice": lambda: (
+        Tale()
+        .call("ada", 0, 1, CLAIM, claimed(1, "t1"), request_id="r")
+        .call("ada", 2, 3, CLAIM, claimed(1, "t1"), request_id="r")
+    ),
+    "the same request_id, its first answer lost": lambda: (
+        Tale()
+        .call("ada", 0, None, CLAIM, None, request_id="r", agent="ada")
+        .call("bob", 1, 2, CLAIM_THIS, "already_claimed", feature_id=1)
+        .call("eve", 3, 4, CLAIM, claimed(1, "t1"), request_id="r", agent="ada")
+    ),
+    "a regression, and what waits is refused": lambda: refused_for_one(
+        ada_passes_one().call("bob", 3, 4, FAIL, {"status": "pending"}, feature_id=1), 5
+    ),
+    "complete, when all is passing": lambda: (
+        ada_passes_one()
+        .call("eve", 1.5, 2.5, "feature_update", {"status": "archived"}, feature_id=2, archived=True)
+        .call("eve", 2.5, 3, "feature_update", {"status": "archived"}, feature_id=3, archived=True)
+        .call("bob", 2.7, 4, CLAIM, {"state": "complete"})
+    ),
+    "a claim taken over by its agent": lambda: (
+        Tale()
+        .call("ada", 0, 1, CLAIM, claimed(1, "t1"), agent="ada")
+        .call("bob", 2, 3, CLAIM, claimed(1, "t2"), agent="ada", resume=True)
+        .move("ada", 4, 5, PASS, 1, "t1", "claim_lost")
+        .move("bob", 4, 5, PASS, 1, "t2", "passing")
+    ),
+    "a token left out": lambda: (
+        Tale().claim("ada", 0, 1, 1, "t1").call("ada", 1, 2, PASS, {"status": "passing"}, feature_id=1)
+    ),
+    "a failure, and a rest": lambda: (
+        Tale()
+        .claim("ada", 0, 1, 1, "t1")
+        .call("ada", 1, 2, FAIL, {"status": "pending", "failures": 1}, feature_id=1, claim_token="t1")
+        .call("bob", 3, 4, CLAIM_THIS, "not_ready", feature_id=1)
+        .call("bob", 31.5, 32, CLAIM, claimed(1, "t2", attempts=2))
+    ),
+}
+
+
+def claimed(feature: int, token: str, attempts: int = 1) -> dict[str, Any]:
+    """A claim's answer."""
+    more = {"attempts": attempts} if attempts > 1 else {}
+    return {"state": "claimed", "claim": {"token": token}, "feature": {"id": feature, **more}}
+
+
+@pytest.mark.parametrize("tale", TRUE.values(), ids=TRUE)
+def test_what_can_be_true_is_found_true(tale: Callable[[], Tale]) -> None:
+    """A history for which there is an order, with lost answers and dead holders, breaks nothing."""
+    assert "\n".join(map(str, tale().found())) == ""
+
+
+FALSE: dict[str, tuple[str, Callable[[], Tale]]] = {
+    "two hold one feature": (
+        "two_holders",
+        lambda: Tale().claim("ada", 0, 1, 1, "t1").claim("bob", 2, 3, 1, "t2"),
+    ),
+    "two hold one feature, at the same moment": (
+        "two_holders",
+        lambda: Tale().claim("ada", 0, 2, 1, "t1").claim("bob", 1, 3, 1, "t2"),
+    ),
+    "a lost claim explains no second holder": (
+        "two_holders",
+        lambda: (
+            Tale().call("eve", 0, None, CLAIM, None).claim("ada", 1, 2, 1, "t1").claim("bob", 3, 4, 1, "t2")
+        ),
+    ),
+    "a dead holder's claim is given away before its lease is over": (
+        "two_holders",
+        lambda: (
+            Tale().claim("ada", 0, 1, 1, "t1").happens("ada", "killed", 1).claim("bob", 1.2, 1.8, 1, "t2")
+        ),
+    ),
+    "a holder who stood still for a moment only loses its claim": (
+        "two_holders",
+        lambda: (
+            Tale()
+            .claim("ada", 0, 1, 1, "t1")
+            .happens("ada", "stopped", 2)
+            .happens("ada", "continued", 2.2)
+            .claim("bob", 4, 5, 1, "t2")
+        ),
+    ),
+    "a late token passes what another has claimed": (
+        "late_token",
+        lambda: (
+            Tale()
+            .claim("ada", 0, 1, 1, "t1")
+            .happens("ada", "stopped", 1)
+            .claim("bob", 4, 5, 1, "t2", 2)
+            .move("ada", 6, 7, PASS, 1, "t1", "passing")
+        ),
+    ),
+    "a live claim is lost": (
+        "live_claim_lost",
+        lambda: Tale().claim("ada", 0, 1, 1, "t1").move("ada", 5, 6, PASS, 1, "t1", "claim_lost"),
+    ),
+    "an acknowledged pass is gone": ("change_lost", lambda: ada_passes_one().claim("bob", 3, 4, 1, "t2")),
+    "an acknowledged pass is not to be seen": (
+        "no_order",
+        lambda: ada_passes_one().call(
+            "bob", 3, 4, SHOW, {"status": "in_progress", "attempts": 1}, feature_id=1
+        ),
+    ),
+    "an acknowledged claim is gone": (
+        "no_order",
+        lambda: (
+            Tale().claim("ada", 0, 1, 1, "t1").call("bob", 2, 3, SHOW, {"status": "pending"}, feature_id=1)
+        ),
+    ),
+    "a claim of what waits": ("dependency", lambda: Tale().claim("bob", 0, 1, 2, "t2")),
+    "a claim of what waits, before the pass": (
+        "dependency",
+        lambda: ada_passes_one().claim("bob", 0.2, 0.9, 2, "t2"),
+    ),
+    "a claim of what waits, after the regression": (
+        "dependency",
+        lambda: (
+            ada_passes_one()
+            .call("eve", 3, 4, FAIL, {"status": "pending"}, feature_id=1)
+            .claim("bob", 5, 6, 2, "t2")
+        ),
+    ),
+    "a refusal for a dependency that is met": (
+        "dependency",
+        lambda: refused_for_one(ada_passes_one(), 3),
+    ),
+    "one token for two claims": (
+        "token_twice",
+        lambda: Tale().claim("ada", 0, 1, 1, "t1").claim("bob", 2, 3, 3, "t1"),
+    ),
+    "complete, while something is open": (
+        "complete",
+        lambda: ada_passes_one().call("bob", 3, 4, CLAIM, {"state": "complete"}),
+    ),
+    "two skips to one place": (
+        "skip_order",
+        lambda: (
+            Tale()
+            .call("ada", 0, 3, SKIP, {"status": "pending", "skips": 1, "priority": 4}, feature_id=1)
+            .call("bob", 1, 2, SKIP, {"status": "pending", "skips": 1, "priority": 4}, feature_id=3)
+        ),
+    ),
+    "a skip to a place before an earlier one": (
+        "skip_order",
+        lambda: (
+            Tale()
+            .call("ada", 0, 1, SKIP, {"status": "pending", "skips": 1, "priority": 5}, feature_id=1)
+            .call("bob", 2, 3, SKIP, {"status": "pending", "skips": 1, "priority": 4}, feature_id=3)
+        ),
+    ),
+    "a claim during the back-off": (
+        "back_off",
+        lambda: (
+            Tale()
+            .claim("ada", 0, 1, 1, "t1")
+            .call("ada", 1, 2, FAIL, {"status": "pending", "failures": 1}, feature_id=1, claim_token="t1")
+            .call("bob", 5, 6, CLAIM, claimed(1, "t2", attempts=2))
+        ),
+    ),
+    "an attempt that was not counted": (
+        "no_order",
+        lambda: (
+            Tale()
+            .claim("ada", 0, 1, 1, "t1")
+            .call("ada", 1, 2, RELEASE, {"status": "pending", "attempts": 1}, feature_id=1, claim_token="t1")
+            .claim("bob", 3, 4, 1, "t2")
+        ),
+    ),
+    "a feature that nobody has created": (
+        "no_order",
+        lambda: Tale().call("ada", 0, 1, SHOW, {"status": "pending"}, feature_id=9),
+    ),
+}
+
+
+def refused_for_one(tale: Tale, at: float) -> Tale:
+    """Somebody asks for feature 2, and is told that feature 1 comes first."""
+    tale.call("bob", at, at + 1, CLAIM_THIS, "unmet_dependencies", feature_id=2)
+    last = tale.history.calls[-1]
+    tale.history.calls[-1] = replace(last, answer={"code": "unmet_dependencies", "unmet": [1]})
+    return tale
+
+
+@pytest.mark.parametrize(("kind", "tale"), FALSE.values(), ids=FALSE)
+def test_what_cannot_be_true_is_found(kind: str, tale: Callable[[], Tale]) -> None:
+    """A history for which there is no order breaks one promise, which is named, with the calls that show it."""
+    found = tale().found()
+    print(*found, sep="\n")
+    assert [one.kind for one in found] == [kind]
+    assert found[0].calls
+
+
+def test_a_history_that_was_kept_is_judged_the_same(tmp_path: Path) -> None:
+    """A history says after writing and reading what it said before."""
+    history = Simulation(1, features=6, clients=4, lost=0.1).run(200)
+    history.start[7] = Start(Sketch(A, archived_from=P), frozenset({1, 2}))
+    history.write(tmp_path / "history.jsonl")
+    again = History.read([tmp_path / "history.jsonl"])
+    assert sorted(again.calls, key=lambda call: call.number) == sorted(
+        history.calls, key=lambda call: call.number
+    )
+    history.calls = again.calls
+    assert again == history
+
+
+@pytest.mark.parametrize("seed", range(times(20, 400)))
+def test_histories_that_are_true_by_construction_are_found_true(seed: int) -> None:
+    """Whatever random clients do, and whoever of them dies, what they were told breaks nothing."""
+    history = Simulation(seed, features=5 + seed % 4, clients=6, lost=0.04).run(300)
+    assert "\n".join(map(str, check(history))) == ""
+
+
+def test_ten_thousand_calls_are_judged_in_seconds() -> None:
+    """10,000 calls of 32 clients on 300 features, some hundred of them lost, take no more than 10 s."""
+    history = Simulation(7, features=300, clients=32, lost=0.02).run(10_000)
+    began = time.process_time()
+    assert "\n".join(map(str, check(history))) == ""
+    took = time.process_time() - began
+    lost = sum(call.lost for call in history.calls)
+    print(f"{len(history.calls)} calls, {lost} of them lost, in {took:.2f} s")
+    assert took < 10
