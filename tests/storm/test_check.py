@@ -21,7 +21,7 @@ from storm.simulation import Simulation
 P, I, D, H, S, A = Status  # noqa: E741 - as in the table of moves
 CLAIM, CLAIM_THIS = "feature_claim_and_get", "feature_mark_in_progress"
 PASS, FAIL, SKIP = "feature_mark_passing", "feature_mark_failing", "feature_skip"
-RELEASE, SHOW = "feature_clear_in_progress", "feature_get_by_id"
+RELEASE, SHOW, UPDATE = "feature_clear_in_progress", "feature_get_by_id", "feature_update"
 LEASE = 2.0
 
 
@@ -57,6 +57,11 @@ class Tale:
         """A move with a token."""
         said = {"id": feature, "status": said} if said in set(Status) else said
         return self.call(who, begun, ended, tool, said, feature_id=feature, claim_token=token)
+
+    def begin(self, feature: int, one: Sketch) -> Tale:
+        """A feature that is somewhere from the beginning."""
+        self.history.start[feature] = Start(one)
+        return self
 
     def happens(self, who: str, change: Any, at: float) -> Tale:
         """Something that happens to a client's server."""
@@ -177,6 +182,56 @@ TRUE: dict[str, Callable[[], Tale]] = {
     "a token left out": lambda: (
         Tale().claim("ada", 0, 1, 1, "t1").call("ada", 1, 2, PASS, {"status": "passing"}, feature_id=1)
     ),
+    "a pass in which an archiving and a restoring overlap": lambda: (
+        Tale()
+        .call("eve", 2, 6, UPDATE, {"status": "archived"}, feature_id=1, archived=True)
+        .call("bob", 3, 4, UPDATE, {"status": "pending"}, feature_id=1, archived=False)
+        .claim("ada", 7, 8, 2, "t2")
+    ),
+    "a dependency that was taken away": lambda: (
+        Tale()
+        .call("eve", 0, 1, "feature_remove_dependency", {"status": "pending"}, feature_id=2, dependency_id=1)
+        .claim("ada", 2, 3, 2, "t2")
+    ),
+    "a restoring whose answer was lost, and what waits is refused": lambda: refused_for_one(
+        Tale()
+        .call("eve", 0, 1, UPDATE, {"status": "archived"}, feature_id=1, archived=True)
+        .call("bob", 2, None, UPDATE, None, feature_id=1, archived=False),
+        3,
+    ),
+    "a repeated failure of what has been archived since": lambda: (
+        Tale()
+        .claim("ada", 0, 1, 1, "t1")
+        .call("ada", 1.1, 2, FAIL, {"status": "pending", "failures": 1}, feature_id=1, claim_token="t1")
+        .call("eve", 3, 4, UPDATE, {"status": "archived"}, feature_id=1, archived=True)
+        .call("ada", 5, 6, FAIL, {"status": "pending", "failures": 1}, feature_id=1, claim_token="t1")
+        .claim("bob", 7, 8, 2, "t2")
+    ),
+    "a repeated pass of what waits for another since": lambda: (
+        Tale()
+        .claim("ada", 0, 1, 3, "t3")
+        .call("ada", 1.1, 2, PASS, {"status": "passing"}, feature_id=3)
+        .call("eve", 3, 4, "feature_add_dependency", {"status": "passing"}, feature_id=3, dependency_id=2)
+        .move("ada", 5, 6, PASS, 3, "t3", "passing")
+    ),
+    "a repeated skip": lambda: (
+        Tale()
+        .claim("ada", 0, 1, 1, "t1")
+        .call("ada", 1.1, None, SKIP, None, feature_id=1, claim_token="t1")
+        .call("bob", 3, 4, SKIP, {"status": "pending", "skips": 1, "priority": 5}, feature_id=3)
+        .call(
+            "ada",
+            5,
+            6,
+            SKIP,
+            {"status": "pending", "skips": 1, "priority": 4},
+            feature_id=1,
+            claim_token="t1",
+        )
+    ),
+    "a regression of what had failed before": lambda: (
+        Tale().begin(3, Sketch(D, failures=2)).call("ada", 0, 1, FAIL, {"status": "pending"}, feature_id=3)
+    ),
     "a failure, and a rest": lambda: (
         Tale()
         .claim("ada", 0, 1, 1, "t1")
@@ -273,6 +328,75 @@ FALSE: dict[str, tuple[str, Callable[[], Tale]]] = {
     "a refusal for a dependency that is met": (
         "dependency",
         lambda: refused_for_one(ada_passes_one(), 3),
+    ),
+    "a claim of what waits since somebody said so": (
+        "dependency",
+        lambda: (
+            Tale()
+            .call(
+                "eve",
+                0,
+                1,
+                "feature_set_dependencies",
+                {"status": "pending"},
+                feature_id=3,
+                dependency_ids=[1],
+            )
+            .claim("ada", 2, 3, 3, "t3")
+        ),
+    ),
+    "a claim of what waits, seen before the pass": (
+        "no_order",
+        lambda: (
+            ada_passes_one()
+            .claim("bob", 0.1, 5, 2, "t2")
+            .call("eve", 0.2, 0.8, SHOW, {"status": "in_progress", "attempts": 1}, feature_id=2)
+        ),
+    ),
+    "a claim is given away while its holder lives, who dies later": (
+        "two_holders",
+        lambda: (
+            Tale().claim("ada", 0, 1, 1, "t1").claim("bob", 5, 6, 1, "t2", 2).happens("ada", "killed", 10)
+        ),
+    ),
+    "a claim is given away long after its holder stood still": (
+        "two_holders",
+        lambda: (
+            Tale()
+            .claim("ada", 0, 1, 1, "t1")
+            .happens("ada", "stopped", 2)
+            .happens("ada", "continued", 5)
+            .call("eve", 8, 9, SHOW, {"status": "in_progress", "attempts": 1}, feature_id=1)
+            .claim("bob", 10, 11, 1, "t2", 2)
+        ),
+    ),
+    "a lost claim explains nothing before it": (
+        "no_order",
+        lambda: (
+            Tale()
+            .call("bob", 0, 1, CLAIM_THIS, "already_claimed", feature_id=1)
+            .call("ada", 2, None, CLAIM, None)
+        ),
+    ),
+    "a lost claim that was answered when it was repeated explains no other": (
+        "no_order",
+        lambda: (
+            Tale()
+            .call("ada", 0, None, CLAIM, None, request_id="r", agent="ada")
+            .call("ada", 1, 2, CLAIM, claimed(1, "t1"), request_id="r", agent="ada")
+            .call("bob", 3, 4, CLAIM_THIS, "already_claimed", feature_id=3)
+        ),
+    ),
+    "one token for two claims of one feature": (
+        "token_twice",
+        lambda: (
+            Tale()
+            .claim("ada", 0, 1, 1, "t1")
+            .call(
+                "ada", 1.1, 2, RELEASE, {"status": "pending", "attempts": 1}, feature_id=1, claim_token="t1"
+            )
+            .claim("bob", 3, 4, 1, "t1", 2)
+        ),
     ),
     "one token for two claims": (
         "token_twice",

@@ -66,10 +66,10 @@ def _kind(found: Contradiction) -> str:
     wanted = [said for one in found.reached for said in found.act.expected(one)]
     codes = {said.get("code") if said is not None else None for said in wanted}
     if "code" not in told:
-        if codes <= {
+        if codes & {
             None,
             "not_found",
-        }:  # it should have been acknowledged, with other words, or is of nothing
+        }:  # it should have been acknowledged with other words, or is about nothing
             return "no_order"
         if "claim_lost" in codes:
             return "late_token"

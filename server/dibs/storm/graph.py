@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import defaultdict
 from collections.abc import Iterable
 
@@ -92,8 +91,6 @@ class Graph:
             self._depend(call, int(feature))
         elif feature is not None and (value := satisfies(call)) is not None:
             self._satisfied(feature).write(call.begun, call.until, value=value)
-            if call.lost and call.tool == "feature_update":  # a restore: to passing, or not
-                self._satisfied(feature).write(call.begun, math.inf, value=not value)
         if call.answer is not None and "request_id" not in call.arguments:
             for number, told in looks(call.answer, call.tool):
                 self._satisfied(number).write(call.begun, call.until, value=told["status"] in SATISFIED)

@@ -3,7 +3,8 @@
 The calls are followed in time. At each moment there is a set of places where the feature may be; when a
 call ends without having been placed, each place is led on through calls that are still open, lost calls and
 ends of claims, until the call fits. Where no place is left, no order exists. A call that fits and changes
-nothing is placed at once, since whatever could come before it can come after it as well.
+nothing is placed at once, since whatever could come before it can come after it as well; but not while a
+claim may run out that later it could not.
 Source: G. Lowe, "Testing for linearizability" (2017), the just-in-time search, which comes from
 J. Wing and C. Gong, "Testing and verifying concurrent objects" (1993).
 """
@@ -113,13 +114,19 @@ class _Search:
         """The places, with every open call placed that fits and can change nothing."""
         settled: Places = {}
         for place, low in places.items():
-            idle = {
-                number
-                for number in self._open - place.placed
-                if self._acts[number].after(place.one) == [place.one]
-            }
+            idle: set[int] = set()
+            if not self._may_run_out_in_time(place.one, low):
+                idle = {one for one in self._open - place.placed if self._changes_nothing(one, place)}
             _add(settled, replace(place, placed=place.placed | idle) if idle else place, low)
         return settled
+
+    def _changes_nothing(self, number: int, place: Place) -> bool:
+        return self._acts[number].after(place.one) == [place.one]
+
+    def _may_run_out_in_time(self, one: Sketch | None, low: float) -> bool:
+        """Whether the claim may have been ended at some moment, but not at any later one."""
+        endings = self._ledger.endings.get(one.token, ()) if one is not None and one.token else ()
+        return any(low <= ending.latest < math.inf for ending in endings)
 
     def _lead(self, place: Place, low: float, number: int, now: float, after: Places) -> None:
         """Add to `after` where the feature may be once the call has been placed, which ends now."""
@@ -132,10 +139,11 @@ class _Search:
             if self._looked > MOST_PLACES:
                 raise Undecided
             fits = act.after(place.one)
-            for one in fits:
-                _add(after, replace(place, one=one), low if one == place.one else max(low, act.begun))
-            if fits == [place.one]:
+            if fits == [place.one] and not self._may_run_out_in_time(place.one, low):
+                _add(after, place, low)
                 continue
+            for one in fits:
+                _add(after, replace(place, one=one), max(low, act.begun))
             self._reached[place.one] = None
             for step, since in self._steps(place, low, number, now):
                 if since < seen.get(step, math.inf):

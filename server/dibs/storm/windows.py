@@ -42,10 +42,7 @@ class Fact:
         return self._known[value]
 
     def _spans(self, value: bool) -> list[Span]:
-        against = sorted(
-            (one for one in self.writes if one.value is not value and one.ended < math.inf),
-            key=lambda one: one.begun,
-        )
+        against = sorted((one for one in self.writes if one.value is not value), key=lambda one: one.begun)
         # The least end of all that began at or after each place.
         ends = [math.inf] * (len(against) + 1)
         for place in range(len(against) - 1, -1, -1):
