@@ -21,11 +21,11 @@ FLOORS = {
     "dibs.database": 1,
     "dibs.client": 1,
     "dibs.verbs": 2,
+    "dibs.histories": 3,
     "dibs.proof": 3,
     "dibs.tools": 4,
     "dibs.cli": 4,
     "dibs.demo": 4,
-    "dibs.storm": 4,
 }
 """Imports go down, or stay within a part; faces never import each other."""
 

@@ -1,11 +1,11 @@
-"""A small model of a backlog in plain Python: the features of `dibs.storm.model`, and what stands between them."""
+"""A small model of a backlog in plain Python: the features of `dibs.histories.model`, and what stands between them."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from dibs.storm import model
-from dibs.storm.model import D, H, I, Limits, Made, No, P, S, Sketch
+from dibs.histories import model
+from dibs.histories.model import D, H, I, Limits, Made, No, P, S, Sketch
 from dibs_schema.status import SATISFIED, Kind
 
 MOST_FAILURES, MOST_ATTEMPTS, MOST_SKIPS = 2, 4, 2

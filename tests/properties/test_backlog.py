@@ -21,8 +21,8 @@ from hypothesis.stateful import (
 
 from dibs.database import Database, open_database
 from dibs.database.transaction import Transaction
+from dibs.histories.model import No
 from dibs.settings import Settings
-from dibs.storm.model import No
 from dibs.verbs import change, claim, create, human, leases, outcome, skip
 from dibs.verbs.audit import audit
 from dibs.verbs.depend import set_dependencies

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dibs.client import ServerGone, server_command
-from dibs.storm.recorder import Recorder
+from dibs.histories.recorder import Recorder
 
 NEW = {"category": "c", "name": "made meanwhile", "description": "d", "steps": ["s"]}
 FEATURES = 8

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from dibs.database import Database
-from dibs.storm.beginning import beginning
-from dibs.storm.check import check
-from dibs.storm.history import History
+from dibs.histories.beginning import beginning
+from dibs.histories.check import check
+from dibs.histories.history import History
 from races.backlog import assert_sound, fill, rule, times
 from races.player import FEATURES
 

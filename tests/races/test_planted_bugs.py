@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from dibs.database import Database
-from dibs.storm.beginning import beginning
-from dibs.storm.check import check
-from dibs.storm.history import History
-from dibs.storm.recorder import Recorder
+from dibs.histories.beginning import beginning
+from dibs.histories.check import check
+from dibs.histories.history import History
+from dibs.histories.recorder import Recorder
 from races.backlog import fill
 from races.planted import MISTAKES
 

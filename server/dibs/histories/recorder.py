@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from dibs.client import Client, ServerGone
-from dibs.storm.history import Call, Change, answered, put, sent
+from dibs.histories.history import Call, Change, answered, put, sent
 from dibs_schema.refusals import Refusal
 
 

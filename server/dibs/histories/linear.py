@@ -15,10 +15,10 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from dibs.storm import model
-from dibs.storm.acts import UNKNOWN, Act
-from dibs.storm.ledger import Ledger
-from dibs.storm.model import Limits, No, Sketch
+from dibs.histories import model
+from dibs.histories.acts import UNKNOWN, Act
+from dibs.histories.ledger import Ledger
+from dibs.histories.model import Limits, No, Sketch
 from dibs_schema.status import Kind, Status
 
 MOST_PLACES = 200_000

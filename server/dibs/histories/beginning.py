@@ -7,8 +7,8 @@ from collections import defaultdict
 from sqlalchemy import bindparam, select
 
 from dibs.database.transaction import Row, Transaction
-from dibs.storm.history import History, Start
-from dibs.storm.model import Limits, Sketch
+from dibs.histories.history import History, Start
+from dibs.histories.model import Limits, Sketch
 from dibs.verbs.guards import in_project
 from dibs.verbs.rules import get_rules
 from dibs_schema.status import Kind, Status

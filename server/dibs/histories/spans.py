@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from dibs.storm.graph import Graph
-from dibs.storm.history import Call, History
-from dibs.storm.reading import Reading, claimed_by
-from dibs.storm.violations import Violation
+from dibs.histories.graph import Graph
+from dibs.histories.history import Call, History
+from dibs.histories.reading import Reading, claimed_by
+from dibs.histories.violations import Violation
 
 LONGEST_BACK_OFF = 600.0
 ROUNDING = 1.0

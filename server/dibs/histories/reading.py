@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from dibs.storm import acts, model
-from dibs.storm.acts import UNKNOWN, Act, Said, Would
-from dibs.storm.history import Call, History
+from dibs.histories import acts, model
+from dibs.histories.acts import UNKNOWN, Act, Said, Would
+from dibs.histories.history import Call, History
 from dibs_schema.status import Kind, Status
 
 CLAIMS = ("feature_claim_and_get", "feature_mark_in_progress")

@@ -6,9 +6,9 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable
 
-from dibs.storm.history import Call, History
-from dibs.storm.reading import CREATES, DEPENDS, MOVES, Reading, claimed_by, looks, told_of
-from dibs.storm.windows import Fact, Span, both, union
+from dibs.histories.history import Call, History
+from dibs.histories.reading import CREATES, DEPENDS, MOVES, Reading, claimed_by, looks, told_of
+from dibs.histories.windows import Fact, Span, both, union
 from dibs_schema.status import SATISFIED, Kind
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
-from dibs.storm.model import Limits, Sketch
+from dibs.histories.model import Limits, Sketch
 from dibs_schema.status import Kind, Status
 
 UNSURE = ("outcome_unknown",)

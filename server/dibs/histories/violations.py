@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from dibs.storm.history import Call
-from dibs.storm.model import Sketch
+from dibs.histories.history import Call
+from dibs.histories.model import Sketch
 from dibs_schema.status import Status
 
 LONGEST = 200

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from dibs.storm import model
-from dibs.storm.history import Call, Connection, History, Interruption, Start
-from dibs.storm.model import Made, No, Sketch
+from dibs.histories import model
+from dibs.histories.history import Call, Connection, History, Interruption, Start
+from dibs.histories.model import Made, No, Sketch
 from dibs_schema.status import SATISFIED, Kind, Status
 
 LEASE = 1.0

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from dibs.storm.check import check
-from dibs.storm.history import Call, Connection, History, Interruption, Start
-from dibs.storm.model import Limits, Sketch
-from dibs.storm.violations import Violation
+from dibs.histories.check import check
+from dibs.histories.history import Call, Connection, History, Interruption, Start
+from dibs.histories.model import Limits, Sketch
+from dibs.histories.violations import Violation
 from dibs_schema.status import Status
+from histories.simulation import Simulation
 from races.backlog import times
-from storm.simulation import Simulation
 
 P, I, D, H, S, A = Status  # noqa: E741 - as in the table of moves
 CLAIM, CLAIM_THIS = "feature_claim_and_get", "feature_mark_in_progress"

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from dibs.storm import acts
-from dibs.storm.acts import UNKNOWN, Act
-from dibs.storm.graph import Graph
-from dibs.storm.history import Call, Connection, History
-from dibs.storm.model import Sketch
-from dibs.storm.reading import Reading, claimed_by, holder_of
+from dibs.histories import acts
+from dibs.histories.acts import UNKNOWN, Act
+from dibs.histories.graph import Graph
+from dibs.histories.history import Call, Connection, History
+from dibs.histories.model import Sketch
+from dibs.histories.reading import Reading, claimed_by, holder_of
 from dibs_schema.status import Kind
 
 SLACK = 0.1

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dibs.storm import model
-from dibs.storm.history import Call
-from dibs.storm.model import Limits, Made, No, Sketch
+from dibs.histories import model
+from dibs.histories.history import Call
+from dibs.histories.model import Limits, Made, No, Sketch
 from dibs_schema.status import Kind, Status
 
 UNKNOWN = "?"

@@ -1,0 +1,1 @@
+"""What clients asked and were told, and whether it can be true."""
