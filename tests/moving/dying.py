@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 from itertools import count
 
 from dibs.database.site import Site, Sole
 from dibs.settings import Settings
 from dibs.verbs.moving import copy_project
+from faults.points import Death
 
 STEPS = ("the copy is written", "the source is marked", "the copy is live")
 MOMENTS = (
@@ -22,24 +21,20 @@ MOMENTS = (
 
 def main(source: str, target: str, moment: str) -> None:
     """Copy, and die at the moment."""
-    commit, number = Sole.commit, count()
+    commit, number, death = Sole.commit, count(), Death(moment)
 
     def dying_commit(tx: Sole) -> None:
         step = STEPS[next(number)]
-        die(f"before {step}")
+        death.come(f"before {step}")
         commit(tx)
-        die(f"after {step}")
-
-    def die(now: str) -> None:
-        if now == moment:
-            os.kill(os.getpid(), signal.SIGKILL)
+        death.come(f"after {step}")
 
     Sole.commit = dying_commit  # type: ignore[assignment, method-assign]  # the real one, with a death before or after
     copy_project(
         Site(Settings(db=source)),
         Site(Settings(db=target)),
         with_claims=True,
-        watch=lambda what, *_: die(f"while {what}"),
+        watch=lambda what, *_: death.come(f"while {what}"),
     )
 
 

@@ -1,0 +1,223 @@
+"""Every way to write: each move as a client, a command or the server makes it, on the staged backlog."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from faults.staging import LONG_LEASE, QUESTION, Staged, in_two, let_expire, never_committed
+
+if TYPE_CHECKING:  # what dies is forked from a process that has opened no database
+    from dibs.database import Database
+    from dibs.database.transaction import Transaction
+
+SESSION = "5e5510n-of-the-dying"
+KEY = "once-only"
+FEATURE = {"category": "core", "name": "new", "description": "what it does", "steps": ["look"]}
+FIELDS = [{"id": "colour", "label": "Which colour?"}]
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One way to write: calls of tools over stdio, or something that is done in the process itself.
+
+    Arguments name what was staged as `$claimed`. A move `to_the_end` goes on until the input has ended. It
+    makes `commits` that change something. `prepare` is done to the staged backlog before it. It is tried under
+    both claim orders, in a short run only under `order`.
+    """
+
+    tools: Sequence[tuple[str, dict[str, Any]]] = ()
+    itself: Callable[[Database, Staged], None] | None = None
+    command: Sequence[str] = ()
+    to_the_end: bool = False
+    commits: int = 1
+    prepare: Callable[[Database, Staged], None] | None = None
+    order: str = "priority"
+
+    def calls(self, staged: Staged) -> list[dict[str, Any]]:
+        """The requests that a client sends."""
+        return [
+            {
+                "jsonrpc": "2.0",
+                "id": number,
+                "method": "tools/call",
+                "params": {"name": tool, "arguments": _filled(arguments, staged)},
+            }
+            for number, (tool, arguments) in enumerate(self.tools, 1)
+        ]
+
+    def told(self, answers: int) -> int:
+        """How many of its commits must have been made when so many answers were given."""
+        return self.commits - self.to_the_end - (max(1, len(self.tools)) - answers) if answers else 0
+
+    def make(self, db: str, staged: Staged) -> None:
+        """Be the process that makes it: a server, a command, or what a server does unasked."""
+        from dibs.database import open_database
+        from dibs.settings import Settings
+
+        settings = Settings(db=db, lease=LONG_LEASE, project="default")
+        if self.tools:
+            from dibs.tools.server import DibsServer
+
+            DibsServer(open_database(settings), settings, SESSION).run("stdio")
+            return
+        if self.command:
+            from dibs.cli import commands
+
+            commands.main([*self.command, "--db", db], standalone_mode=False)
+        else:
+            assert self.itself is not None
+            self.itself(open_database(settings), staged)
+        os.write(1, b'{"id": 1}\n')
+
+
+def _filled(given: Any, staged: Staged) -> Any:
+    if isinstance(given, dict):
+        return {name: _filled(value, staged) for name, value in given.items()}
+    if isinstance(given, list):
+        return [_filled(value, staged) for value in given]
+    return staged[given[1:]] if isinstance(given, str) and given.startswith("$") else given
+
+
+def _in_connection(what: str) -> Callable[[Database, Staged], None]:
+    """What a server does unasked, by the clock."""
+
+    def do(database: Database, staged: Staged) -> None:
+        import anyio
+
+        from dibs.settings import Settings
+        from dibs.tools.connection import Connection
+
+        async def run() -> None:
+            here = Connection(database, Settings(lease=LONG_LEASE), SESSION)
+            here.tokens.remember(staged["claimed"], staged["token"], "ada")
+            await getattr(here, what)()
+
+        anyio.run(run)
+
+    return do
+
+
+def _verb(verb: Callable[[Transaction, Staged], object]) -> Callable[[Database, Staged], None]:
+    def do(database: Database, staged: Staged) -> None:
+        database.write_now(lambda tx: verb(tx, staged))
+
+    return do
+
+
+def _undeliver(tx: Transaction, staged: Staged) -> None:
+    from dibs.verbs.release import undeliver
+
+    undeliver(tx, by="ada", token=staged["token"])
+
+
+def _answer_claimed(tx: Transaction, staged: Staged) -> object:
+    from dibs.verbs.human import answer_claimed
+    from verbs.stage import REPLY, REQUEST
+
+    return answer_claimed(tx, "user", staged["claimed"], staged["token"], REQUEST, REPLY)
+
+
+def _import(tx: Transaction, staged: Staged) -> object:
+    from dibs.verbs.intake import import_features
+    from verbs.stage import imported
+
+    del staged
+    return import_features(tx, [imported("one"), imported("two", dependencies=["one"])])
+
+
+def _tool(tool: str, /, **arguments: Any) -> Move:
+    return Move(tools=[(tool, arguments)])
+
+
+def _tall(tool: str, /, **arguments: Any) -> Move:
+    """A tool that heights depend on."""
+    return Move(tools=[(tool, arguments)], order="critical_path")
+
+
+def _on_claim(tool: str, /, **arguments: Any) -> Move:
+    return _tool(tool, feature_id="$claimed", claim_token="$token", **arguments)
+
+
+MOVES: dict[str, Move] = {
+    "claim the next": _tool("feature_claim_and_get"),
+    "claim the next, by key": _tool("feature_claim_and_get", request_id=KEY),
+    "claim the next, under a name": _tall("feature_claim_and_get", agent="bob", category="core"),
+    "claim by id": _tool("feature_claim_and_get", feature_id="$ready"),
+    "claim by id, by key": _tool("feature_claim_and_get", feature_id="$ready", request_id=KEY),
+    "claim again what the name holds": _tool("feature_claim_and_get", agent="ada", resume=True),
+    "claim in one statement": Move(
+        tools=[
+            ("feature_add_note", {"feature_id": "$stuck", "text": "first"}),
+            ("feature_claim_and_get", {}),
+        ],
+        commits=2,
+    ),
+    "claim when a lease has run out": Move(
+        tools=[("feature_claim_and_get", {"feature_id": "$ready"})], commits=2, prepare=let_expire
+    ),
+    "mark in progress": _tool("feature_mark_in_progress", feature_id="$ready"),
+    "heartbeat": _on_claim("feature_heartbeat"),
+    "heartbeat with a note": _on_claim("feature_heartbeat", note="learned"),
+    "clear": _on_claim("feature_clear_in_progress"),
+    "clear by force": _tool("feature_clear_in_progress", feature_id="$claimed", force=True),
+    "pass": _on_claim("feature_mark_passing", evidence={"summary": "it works"}),
+    "verify": _tool("feature_mark_passing", feature_id="$passing"),
+    "fail an attempt": _on_claim("feature_mark_failing", reason="it broke"),
+    "fail a regression": _tool("feature_mark_failing", feature_id="$passing", reason="it broke"),
+    "skip a claim": _on_claim("feature_skip", reason="not now"),
+    "skip what waits": _tool("feature_skip", feature_id="$ready", reason="not now"),
+    "ask": _on_claim("feature_request_human_input", prompt="Please decide.", fields=FIELDS),
+    "answer": _tool("feature_answer_human_input", feature_id="$waiting", answers={"colour": "blue"}),
+    "cancel": _tool("feature_answer_human_input", feature_id="$waiting", cancel=True),
+    "answer a question": _tool(
+        "feature_answer_human_input", question_id="$question", answers={"Colour": "a"}
+    ),
+    "cancel a question": _tool("feature_answer_human_input", question_id="$question", cancel=True),
+    "ask the user": _tool("ask_user", questions=[QUESTION]),
+    "add a note": _tool("feature_add_note", feature_id="$ready", text="learned"),
+    "take for regression": _tool("feature_get_for_regression"),
+    "create": _tall("feature_create", **FEATURE, dependencies=["$ready", "$passing"]),
+    "create, by key": _tall("feature_create", **FEATURE, request_id=KEY),
+    "create many": _tall(
+        "feature_create_bulk",
+        features=[FEATURE, FEATURE | {"depends_on_indices": [0], "dependencies": ["$ready"]}],
+    ),
+    "create many, by key": _tall("feature_create_bulk", features=[FEATURE, FEATURE], request_id=KEY),
+    "change texts": _tool("feature_update", feature_id="$ready", name="other", priority=3),
+    "archive": _tool("feature_update", feature_id="$ready", archived=True),
+    "restore": _tool("feature_update", feature_id="$archived", archived=False),
+    "retry": _tool("feature_update", feature_id="$stuck", name="other", retry=True),
+    "add a dependency": _tall("feature_add_dependency", feature_id="$stuck", dependency_id="$after_ready"),
+    "remove a dependency": _tall(
+        "feature_remove_dependency", feature_id="$after_both", dependency_id="$after_ready"
+    ),
+    "set dependencies": _tall(
+        "feature_set_dependencies", feature_id="$after_both", dependency_ids=["$ready", "$stuck"]
+    ),
+    "change a setting": Move(command=["settings", "max_claims", "7"]),
+    "keep heights": Move(command=["settings", "order", "critical_path"]),
+    "drop heights": Move(command=["settings", "order", "priority"], order="critical_path"),
+    "renew": Move(itself=_in_connection("_renew")),
+    "expire": Move(itself=_in_connection("_reap"), prepare=let_expire, commits=2),
+    "give back what was not delivered": Move(itself=_verb(_undeliver)),
+    "answer at once": Move(itself=_verb(_answer_claimed)),
+    "import": Move(itself=_verb(_import), order="critical_path"),
+    "release at the end of input": Move(
+        tools=[("feature_claim_and_get", {"feature_id": "$ready"})], to_the_end=True, commits=2
+    ),
+}
+
+OPENING = Move(itself=lambda database, _: database.read_now(lambda _: None))
+"""The first look at a database that is not there yet."""
+
+
+PLANTED: dict[str, Move] = {
+    "a move in two transactions": Move(itself=in_two),
+    "a move that is answered and not committed": Move(itself=never_committed),
+}
+"""Mistakes that must be found."""
+
+ALL = {**MOVES, **PLANTED, "opening": OPENING}

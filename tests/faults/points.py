@@ -1,0 +1,105 @@
+"""The moments at which a process can be made to die: chosen ones, and those around every statement it sends."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+Pass = Callable[[str, str], None]
+"""Is told of every point that the process comes to: "before" or "after", and which statement."""
+
+PIPELINE = "the end of the pipeline"
+"""Where statements that were only queued are sent, and their answers awaited."""
+
+
+class Death:
+    """The end of this process by SIGKILL, when its moment comes."""
+
+    def __init__(self, moment: str) -> None:
+        self._moment = moment
+
+    def come(self, now: str) -> None:
+        """Die, if this is the moment."""
+        if now == self._moment:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def watch_file_driver(point: Pass) -> None:
+    """From now on, pass the points around every statement that this process sends to a database file."""
+    from dibs.database import file_driver
+
+    driver: Any = file_driver()
+    around, connect = _around(point), driver.connect
+
+    class Cursor(driver.Cursor):  # type: ignore[misc]  # whichever library it is
+        def execute(self, statement: str, *values: Any) -> Any:
+            with around(statement):
+                return super().execute(statement, *values)
+
+        def executemany(self, statement: str, *values: Any) -> Any:
+            with around(statement):
+                return super().executemany(statement, *values)
+
+    class Connection(driver.Connection):  # type: ignore[misc]  # as above
+        def cursor(self, factory: Any = Cursor) -> Any:
+            return super().cursor(factory)
+
+        def commit(self) -> None:
+            if self.in_transaction:
+                with around("COMMIT"):
+                    super().commit()
+
+        def rollback(self) -> None:
+            if self.in_transaction:
+                with around("ROLLBACK"):
+                    super().rollback()
+
+    driver.connect = lambda *place, **how: connect(*place, **{"factory": Connection} | how)
+
+
+def watch_server_driver(point: Pass) -> None:
+    """From now on, pass the points around every statement that this process sends to a database server."""
+    import psycopg
+
+    driver: Any = psycopg
+    around = _around(point)
+
+    class Cursor(driver.Cursor):  # type: ignore[misc]  # as above
+        def execute(self, statement: Any, *values: Any, **how: Any) -> Any:
+            with around(str(statement)):
+                return super().execute(statement, *values, **how)
+
+        def executemany(self, statement: Any, *values: Any, **how: Any) -> Any:
+            with around(str(statement)):
+                return super().executemany(statement, *values, **how)
+
+    class Connection(driver.Connection):  # type: ignore[misc]  # as above
+        def __init__(self, *given: Any, **how: Any) -> None:
+            super().__init__(*given, **how)
+            self.cursor_factory = Cursor
+
+        def rollback(self) -> None:
+            with around("ROLLBACK"):
+                super().rollback()
+
+        @contextmanager
+        def pipeline(self) -> Iterator[Any]:
+            with super().pipeline() as pipeline:
+                yield pipeline
+                point("before", PIPELINE)
+            point("after", PIPELINE)
+
+    driver.connect = Connection.connect
+
+
+def _around(point: Pass) -> Callable[[str], Any]:
+    @contextmanager
+    def around(statement: str) -> Iterator[None]:
+        point("before", statement)
+        yield
+        point("after", statement)
+
+    return around

@@ -1,0 +1,158 @@
+"""A process that is killed before or after any statement leaves its move done whole, or not at all."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from inspect import signature
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from clusters.shared import fresh_database, quick_folder
+from dibs.database import file_driver
+from dibs.tools.catalogue import CATALOGUE
+from faults.crashing import SEED, Copies, Crash, windows
+from faults.dying import Job, Zygote
+from faults.moves import MOVES, PLANTED, Move
+from faults.staging import Staged, stage
+from faults.states import state_of
+from moving.ground import opened
+from races.backlog import LONG
+
+
+@pytest.fixture(scope="module")
+def zygote() -> Iterator[Zygote]:
+    """Where the processes come from that die."""
+    mother = Zygote()
+    yield mother
+    mother.close()
+
+
+@pytest.fixture(scope="module")
+def tried(engine: str) -> Iterator[list[int]]:
+    """Counts the points that were tried, and all there are."""
+    count = [0, 0]
+    yield count
+    print(f"\n{count[0]} of {count[1]} crash points on {engine}, seed {SEED}")
+
+
+@pytest.fixture(scope="module")
+def copies(engine: str, request: pytest.FixtureRequest) -> Copies:
+    """Makes a copy of a database that nobody has open; of a file in memory, since no disk is to be tried."""
+
+    @contextmanager
+    def copy_file(db: str) -> Iterator[str]:
+        with tempfile.TemporaryDirectory(dir=quick_folder()) as folder:
+            yield str(shutil.copy(db, Path(folder) / "features.db"))
+
+    if engine == "sqlite":
+        return copy_file
+    server = request.getfixturevalue("postgres")
+    return lambda db: fresh_database(server, db)
+
+
+@pytest.fixture(scope="module")
+def staged(new_db: Callable[[], AbstractContextManager[str]]) -> Iterator[dict[str, tuple[str, Staged]]]:
+    """For each claim order a database on which every move can be made."""
+    with new_db() as one, new_db() as other:
+        found: dict[str, tuple[str, Staged]] = {}
+        for order, db in (("priority", one), ("critical_path", other)):
+            with opened(db) as database:
+                found[order] = db, stage(database, order)
+        yield found
+
+
+@contextmanager
+def prepared(move: Move, copies: Copies, db: str, staged: Staged) -> Iterator[str]:
+    """The staged database as the move needs it."""
+    if move.prepare is None:
+        yield db
+        return
+    with copies(db) as other:
+        with opened(other) as database:
+            move.prepare(database, staged)
+        yield other
+
+
+def orders() -> list[tuple[str, str]]:
+    """Each move under the claim orders of a short or a long run."""
+    return [
+        (name, order)
+        for name, move in MOVES.items()
+        for order in ("priority", "critical_path")
+        if LONG or order == move.order
+    ]
+
+
+@pytest.mark.parametrize(("name", "order"), orders(), ids=[", ".join(one) for one in orders()])
+def test_a_killed_process_leaves_its_move_whole_or_not_at_all(
+    name: str,
+    order: str,
+    zygote: Zygote,
+    copies: Copies,
+    staged: dict[str, tuple[str, Staged]],
+    tried: list[int],
+) -> None:
+    """Killed before COMMIT nothing of it is there, after COMMIT all of it, and a recount finds all sound."""
+    db, parts = staged[order]
+    with prepared(MOVES[name], copies, db, parts) as ready:
+        crash = Crash(zygote, copies, name, ready, parts)
+        points = crash.chosen()
+        crash.try_all(MOVES[name], points)
+    tried[0] += len(points)
+    tried[1] += len(crash.whole.points)
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_planted_mistake_is_found(
+    name: str, zygote: Zygote, copies: Copies, staged: dict[str, tuple[str, Staged]]
+) -> None:
+    """A move in two transactions, and one that is answered without COMMIT, do not get through."""
+    crash = Crash(zygote, copies, name, *staged["priority"])
+    with pytest.raises(AssertionError, match=r"is kept is not|not as many"):
+        crash.try_all(PLANTED[name], crash.chosen())
+
+
+def tables(db: str) -> int:
+    """How many there are."""
+    if "://" in db:
+        with psycopg.connect(db) as server:
+            return len(server.execute("SELECT FROM pg_tables WHERE schemaname = 'public'").fetchall())
+    with closing(file_driver().connect(db)) as file:
+        return len(file.execute("SELECT 1 FROM sqlite_master WHERE type = 'table'").fetchall())
+
+
+def test_a_killed_first_opening_leaves_all_tables_or_none(
+    zygote: Zygote, new_empty_db: Callable[[], AbstractContextManager[str]], tried: list[int]
+) -> None:
+    """The next that opens the database finds it ready, or makes it so."""
+    with new_empty_db() as db:
+        whole = zygote.run(Job("opening", db, {}))
+        assert len(whole.answers) == 1, whole.said
+        all_tables = tables(db)
+    commit = next(place for place, one in enumerate(whole.points) if one == ("before", "COMMIT"))
+    drawn = range(len(whole.points)) if LONG else random.Random(SEED).sample(range(commit), 1)
+    for point in sorted({*drawn, commit, windows(whole.points[commit:])[0][1] + commit}):
+        with new_empty_db() as db:
+            report = zygote.run(Job("opening", db, {}, point))
+            assert report.signal == signal.SIGKILL, report.said
+            assert tables(db) in (0, all_tables) if point > commit else tables(db) == 0
+            assert state_of(db)["features"] == {}
+        tried[0] += 1
+    tried[1] += len(whole.points)
+
+
+def test_every_tool_that_writes_has_crash_points() -> None:
+    """A new tool, or a new key of one, must be given its moves here."""
+    writing = {entry.function.__name__: entry.function for entry in CATALOGUE if not entry.reads}
+    by_key = {name for name, function in writing.items() if "request_id" in signature(function).parameters}
+    calls = [call for move in MOVES.values() for call in move.tools]
+    assert {name for name, _ in calls} == set(writing)
+    assert {name for name, arguments in calls if "request_id" in arguments} == by_key
+    assert {name for name, arguments in calls if "request_id" not in arguments} == set(writing)
