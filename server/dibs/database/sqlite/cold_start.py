@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,8 @@ def prepare_folder(path: Path) -> None:
     if path.is_dir():
         raise ReadOnly(f"{path} is a folder. Name a file, for example {path / 'features.db'}.")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            _make_folder(path.parent)
         ignore = path.parent / ".gitignore"
         if path.parent.name == ".dibs" and not ignore.exists():
             ignore.write_text("*\n", encoding="utf-8")
@@ -39,6 +41,23 @@ def prepare_folder(path: Path) -> None:
             f"{path.parent} cannot be made or written: {error.strerror}. Make it writable for this user, "
             "or name another database with --db or DIBS_DB."
         ) from error
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the folder, and bring its name to the disk: SQLite syncs what is in it, and no further up.
+
+    Also where it is there already: who has just made it may not have come to that yet.
+    Source: fsync(2), on the directory that contains a file; SQLite's unixSync, which ignores the same errors.
+    """
+    new = [one for one in folder.parents if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for parent in {folder.parent, *(one.parent for one in new)}:
+        with suppress(OSError):  # a folder that may be entered but not read, or that knows no sync
+            descriptor = os.open(parent, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
 
 def bring_up(engine: SQLite, connection: Connection, name: str) -> Project:
