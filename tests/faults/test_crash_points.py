@@ -23,7 +23,9 @@ from faults.moves import MOVES, PLANTED, Move
 from faults.staging import Staged, stage
 from faults.states import state_of
 from moving.ground import opened
-from races.backlog import LONG
+from races.backlog import LONG, times
+
+pytestmark = pytest.mark.timeout(times(120, 900))
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,34 @@
+"""A server whose database is opened with other pragmas than Dibs sets: python -m faults.recorded PRAGMAS --db FILE.
+
+PRAGMAS is JSON, as {"synchronous": "OFF"}. Everything else is as `dibs serve` does it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from typing import Any
+
+from dibs.__main__ import serve
+from dibs.database import file_driver
+
+
+def set_otherwise(pragmas: dict[str, Any]) -> None:
+    """From now on, let each connection set these pragmas to these values instead of its own."""
+    driver: Any = file_driver()
+    connect = driver.connect
+
+    class Connection(driver.Connection):  # type: ignore[misc]  # whichever library it is
+        def execute(self, statement: str, *values: Any) -> Any:
+            setting = re.fullmatch(r"PRAGMA (\w+) = .*", statement)
+            if setting and setting[1] in pragmas:
+                statement = f"PRAGMA {setting[1]} = {pragmas[setting[1]]}"
+            return super().execute(statement, *values)
+
+    driver.connect = lambda *place, **how: connect(*place, **{"factory": Connection} | how)
+
+
+if __name__ == "__main__":
+    set_otherwise(json.loads(sys.argv[1]))
+    serve(sys.argv[2:])

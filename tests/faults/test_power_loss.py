@@ -1,0 +1,71 @@
+"""When the power is cut, no database is damaged; under FULL nothing that was acknowledged is lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from faults.power import Recording, record
+from faults.recording import Event, Made, Removed, Written, why_not
+from races.backlog import times
+
+pytestmark = pytest.mark.timeout(times(120, 1800))
+ROUNDS = times(1, 8)
+"""How often each moment is tried with another choice of what is lost."""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Where servers are recorded."""
+    if reason := why_not():
+        pytest.skip(reason)
+    return tmp_path
+
+
+def recording(root: Path, synchronous: str, *ends: str) -> Recording:
+    """Servers at work, whose power will be cut."""
+    found = Recording(record(root, {"synchronous": synchronous}, ends), root / "home")
+    found.learn()
+    return found
+
+
+def assert_all_happened(events: list[Event], ends: int) -> None:
+    """The recording holds a cold start, checkpoints, logs begun anew after one, and logs removed at a good end."""
+    begun = [event for event in events if isinstance(event, Written) and event.offset == 0]
+    assert sum(isinstance(event, Made) and event.path.endswith("-journal") for event in events) == 1
+    assert sum(event.path.endswith("-wal") for event in begun) > ends + 1
+    assert sum(event.path.endswith(".db") for event in begun) > 2
+    assert sum(isinstance(event, Removed) and event.path.endswith("-wal") for event in events) == ends
+
+
+def tell(one: Recording, synchronous: str) -> None:
+    """Print how many states were opened."""
+    print(f"\n{synchronous}: {one.opened} states opened of {len(one.events)} events: {dict(one.ways)}")
+
+
+def test_under_full_no_power_cut_takes_what_was_acknowledged(root: Path) -> None:
+    """Whatever was not synced is lost, torn or kept: each move is whole or not there, and there once it was answered."""
+    one = recording(root, "FULL", "well", "killed", "well")
+    found = list(one.cut_everywhere(ROUNDS))
+    tell(one, "FULL")
+    assert_all_happened(one.events, 2)
+    assert [state for state in found if state.wrong or state.lost] == []
+    assert one.opened > times(190, 1_500)
+
+
+def test_under_normal_a_power_cut_takes_only_the_last_moves(root: Path) -> None:
+    """What is left is what was there after some answer, so moves are lost from the end only; and some are."""
+    one = recording(root, "NORMAL", "killed", "well")
+    found = list(one.cut_everywhere(ROUNDS))
+    tell(one, "NORMAL")
+    assert_all_happened(one.events, 1)
+    assert [state for state in found if state.wrong] == []
+    assert any(state.lost for state in found), "then NORMAL would promise as much as FULL"
+    assert one.opened > times(110, 900)
+
+
+def test_without_syncs_a_lost_acknowledgement_is_found(root: Path) -> None:
+    """The same trial of a server whose synchronous is OFF finds that moves are lost that were acknowledged."""
+    one = recording(root, "OFF", "killed")
+    assert any(state.lost for state in one.cut_everywhere(1))
