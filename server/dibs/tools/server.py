@@ -12,7 +12,7 @@ import anyio
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.shared.exceptions import MCPError
-from mcp.types import INTERNAL_ERROR, CallToolResult, InputRequiredResult
+from mcp.types import INTERNAL_ERROR, INVALID_PARAMS, CallToolResult, GetPromptResult, InputRequiredResult
 from mcp.types import Tool as ToolDefinition
 from pydantic import ValidationError
 
@@ -121,6 +121,21 @@ class DibsServer(MCPServer[Connection]):
             logger.exception("%s failed", name)
             raise MCPError(code=INTERNAL_ERROR, message="Dibs made an error; its log says which.") from error
         return answer
+
+    async def get_prompt(
+        self,
+        name: str,
+        arguments: dict[str, Any] | None = None,
+        context: Context[Connection, Any] | None = None,
+    ) -> GetPromptResult | InputRequiredResult:
+        """The prompt of that name.
+
+        Raises MCPError where there is none: the SDK answers it with a code that JSON-RPC does not know, and
+        logs a traceback.
+        """
+        if name not in {prompt.name for prompt in await self.list_prompts()}:
+            raise MCPError(code=INVALID_PARAMS, message="There is no such prompt.")
+        return await super().get_prompt(name, arguments, context)
 
     async def warm_up(self) -> None:
         """Build the tools and open the database, so that the first call finds both ready.

@@ -1,0 +1,234 @@
+"""Calls for every tool, made from the tool's own schema: some fit it, most are twisted in one place.
+
+hypothesis-jsonschema was weighed: it knows no ids that exist, and of two strings that a schema allows it has
+no reason to choose the one that has half a letter in it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from dibs.settings import Role
+from dibs.tools.catalogue import build
+
+Schema = dict[str, Any]
+Call = tuple[str, dict[str, Any]]
+
+SCHEMAS: dict[str, Schema] = {
+    name: tool.fn_metadata.arg_model.model_json_schema(by_alias=True)
+    for name, tool in build(Role.ALL).items()
+}
+"""Each tool's parameters with all their bounds, of which clients are told the useful ones only."""
+
+STAGED = 40
+"""Ids up to here are asked for most; the stage has at least as many features."""
+LONGEST_WAIT = 0.02
+"""Seconds that a call may wait for work, and keep the next one waiting."""
+
+WORDS = ["core", "a name", "Größe", "x", "0", "null", "[1, 2]", "true", "colour", "red"]
+ODD = [
+    "\ud800",
+    "cut \ud83d off",
+    "a\x00b",
+    "\x00",
+    "\u202eyes\u202c",
+    "\u200b",
+    "\ufeff",
+    "\x1b[31mred\x1b[0m",
+    "👩‍👩‍👧 🏴 1️⃣",
+    "e\u0301\u0302\u0303",
+    "\u2028\u2029\x85",
+    "\uffff\ufffe",
+    "\U0010ffff",
+    "%s %n {0} ${x} $(x) `x`",
+    "'; DROP TABLE features; --",
+    '"\\"',
+    "\\u0000",
+    "../../x",
+    "{}",
+    "{",
+    '{"a": 1}',
+    "NaN",
+    "1e999",
+    "-0",
+    "٣",
+    " \n\t",
+    "",
+]
+FAR = [0, -1, 1.5, -0.0, 2**31 - 1, 2**31, 2**53 + 1, 2**63 - 1, 2**63, -(2**63) - 1, 10**40, 1e308, 5e-324]
+
+
+def _wrapped(depth: int, inner: Any, key: str | None) -> Any:
+    for _ in range(depth):
+        inner = [inner] if key is None else {key: inner}
+    return inner
+
+
+_texts = st.one_of(
+    st.sampled_from(WORDS),
+    st.sampled_from(ODD),
+    st.text(max_size=12),
+    st.builds(
+        lambda one, times: one * times, st.sampled_from(["x", "ü", "😀", "\u200b"]), st.integers(1, 400)
+    ),
+)
+
+
+@st.composite
+def _mostly(draw: st.DrawFn, usual: SearchStrategy[Any], odd: SearchStrategy[Any]) -> Any:
+    """The usual, and one time in a dozen the odd: what has many parts shall fit as a whole now and then."""
+    return draw(odd if draw(st.integers(0, 12)) == 7 else usual)
+
+
+_huge = st.builds(lambda one, times: one * times, st.sampled_from(["x", "ü", " ", "\x00"]), st.just(70_000))
+_scalars = st.one_of(
+    st.none(), st.booleans(), st.sampled_from(FAR), st.floats(), st.integers(), _texts, st.sampled_from(ODD)
+)
+_nested = st.builds(
+    _wrapped,
+    st.integers(1, 60),
+    _scalars,
+    st.sampled_from([None, "a", "id"]),
+)
+junk: SearchStrategy[Any] = st.one_of(
+    _scalars,
+    st.lists(_scalars, max_size=4),
+    st.dictionaries(_texts, _scalars, max_size=3),
+    _nested,
+    _huge,
+    st.just([1] * 2_000),
+)
+"""Any JSON value, and not only small ones."""
+
+
+def fitting(name: str, schema: Schema, root: Schema) -> SearchStrategy[Any]:
+    """Values that fit a schema, or nearly; `root` has its definitions."""
+    match schema:
+        case {"$ref": place}:
+            found = fitting(name, root["$defs"][place.removeprefix("#/$defs/")], root)
+        case {"anyOf": others}:
+            found = st.one_of([fitting(name, one, root) for one in others])
+        case {"enum": words}:
+            found = st.sampled_from(words)
+        case {"type": "null"}:
+            found = st.none()
+        case {"type": "boolean"}:
+            found = st.booleans()
+        case {"type": "integer" | "number"}:
+            found = _numbers(name, schema)
+        case {"type": "string"}:
+            found = _strings(name, schema)
+        case {"type": "array", "items": item}:
+            items, least = fitting(name, item, root), schema.get("minItems", 0)
+            found = st.lists(items, min_size=least, max_size=max(least, 3))
+        case _:
+            found = _objects(schema, root)
+    return found
+
+
+def _numbers(name: str, schema: Schema) -> SearchStrategy[Any]:
+    if name == "wait_seconds":
+        return st.sampled_from([0, 0.0, LONGEST_WAIT, "0", None])
+    least, greatest = schema.get("minimum", 0), schema.get("maximum", 100)
+    usual = st.integers(max(least, 1), min(greatest, STAGED))
+    return _mostly(
+        usual, st.one_of(usual.map(str), st.sampled_from([least, greatest, least + 1, greatest - 1]))
+    )
+
+
+def _strings(name: str, schema: Schema) -> SearchStrategy[Any]:
+    longest = schema.get("maxLength", 100)
+    at_the_limit = st.builds(
+        lambda one, more: one * (longest + more),
+        st.sampled_from(["x", "ü", "😀"]),
+        st.sampled_from([0, 0, 1]),
+    )
+    odd = st.one_of(at_the_limit, st.sampled_from(ODD), _texts)
+    if name in ("agent", "request_id", "category", "id"):  # such as meet again
+        return _mostly(st.sampled_from(["ada", "bo", "cy", "colour"]), odd)
+    if name == "cursor":
+        return _mostly(st.sampled_from(["0", "1", "20", "-1:0", "0:1", "9" * 18, "9" * 19]), odd)
+    return _mostly(st.sampled_from(WORDS).map(lambda one: one[:longest]), odd)
+
+
+def _objects(schema: Schema, root: Schema) -> SearchStrategy[Any]:
+    if "properties" not in schema:
+        keys = st.sampled_from(["colour", "size", "", "x" * 101])
+        return st.dictionaries(keys, fitting("", schema["additionalProperties"], root), max_size=3)
+    known = {name: fitting(name, one, root) for name, one in schema["properties"].items()}
+    required = schema.get("required", [])
+    return st.fixed_dictionaries(
+        {name: known[name] for name in required},
+        optional={name: known[name] for name in known if name not in required},
+    )
+
+
+EITHER = {
+    "feature_answer_human_input": [("feature_id", "question_id"), ("answers", "cancel")],
+    "ask_user": [("questions", "question_id")],
+    "feature_get_summary": [("feature_id", "feature_ids")],
+}
+"""Arguments of which a sensible call has one."""
+TWISTS = [None] * 12 + ["less", "more", "junk", "junk", "inside", "inside", "text"]
+
+
+@st.composite
+def calls(draw: st.DrawFn) -> Call:
+    """A tool and its arguments."""
+    tool = draw(st.sampled_from(sorted(SCHEMAS)))
+    schema = SCHEMAS[tool]
+    arguments = draw(_objects(schema, schema))
+    for pair in EITHER.get(tool, []):
+        if draw(st.integers(0, 2)) > 0:
+            arguments.pop(draw(st.sampled_from(pair)), None)
+    twist = draw(st.sampled_from(TWISTS))
+    if twist == "more":
+        arguments[draw(_texts)] = draw(_scalars)
+    elif twist == "less" and arguments:
+        del arguments[draw(st.sampled_from(sorted(arguments)))]
+    elif twist == "junk" and schema["properties"]:
+        arguments[draw(st.sampled_from(sorted(schema["properties"])))] = draw(junk)
+    elif twist == "inside":
+        _twist_inside(draw, arguments)
+    elif twist == "text":
+        _into_text(draw, arguments)
+    return tool, _impatient(arguments)
+
+
+def _twist_inside(draw: st.DrawFn, value: Any) -> None:
+    """Put junk somewhere below the first level, if there is such a place."""
+    places: list[Any] = sorted(value) if isinstance(value, dict) else list(range(len(value)))
+    if not places:
+        return
+    deep = [place for place in places if _holds(value[place]) and value[place]]
+    deeper: bool = draw(st.booleans())
+    if deep and deeper:
+        _twist_inside(draw, value[draw(st.sampled_from(deep))])
+    else:
+        value[draw(st.sampled_from(places))] = draw(junk)
+
+
+def _into_text(draw: st.DrawFn, arguments: dict[str, Any]) -> None:
+    """Send an array or object as JSON text, whole or cut."""
+    for name in sorted(name for name, value in arguments.items() if _holds(value)):
+        text = json.dumps(arguments[name])
+        arguments[name] = text[: draw(st.sampled_from([len(text), len(text), len(text) // 2]))]
+
+
+def _holds(value: Any) -> bool:
+    return isinstance(value, dict | list)
+
+
+def _impatient(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Never wait longer for work than a fuzzer has time."""
+    wait = arguments.get("wait_seconds")
+    try:
+        if not isinstance(wait, bool | None) and LONGEST_WAIT < float(wait) <= 45:
+            arguments["wait_seconds"] = LONGEST_WAIT
+    except (TypeError, ValueError, OverflowError):
+        pass
+    return arguments

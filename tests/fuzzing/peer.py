@@ -1,0 +1,80 @@
+"""A client that keeps every line it hears, and minds each that is no JSON-RPC."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from races.wire import Message, Wire, command_on
+
+
+class Peer(Wire):
+    """One server process; what it says is kept whole."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self.strange: list[bytes] = []
+        self.heard: Counter[Any] = Counter()
+        self.messages: list[Message] = []
+        super().__init__(command)
+
+    def write_raw(self, data: bytes) -> None:
+        """Send bytes as they are."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(data)
+        self.process.stdin.flush()
+
+    def _take(self, lines: Sequence[bytes], now: float) -> None:
+        with self._news:
+            for line in lines:
+                message = _understood(line)
+                if message is None:
+                    self.strange.append(line)
+                elif "method" not in message:
+                    self.heard[message["id"]] += 1
+                    self._answers[message["id"]] = (message, now)
+                    self.messages.append(message)
+            self._news.notify_all()
+
+    def wait_for_total(self, count: int, within: float) -> bool:
+        """Whether so many answers in all came in time."""
+        with self._news:
+            return self._news.wait_for(lambda: self.heard.total() >= count, within)
+
+    def logged(self) -> str:
+        """All that the server wrote to standard error."""
+        self.errors.seek(0)
+        return self.errors.read().decode(errors="replace")
+
+
+def _understood(line: bytes) -> Message | None:
+    """The JSON-RPC message in a line, or None where it is none."""
+    try:
+        message = json.loads(line.decode("utf-8"))
+    except ValueError:
+        return None
+    if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
+        return None
+    if "method" in message:
+        return message if isinstance(message["method"], str) else None
+    return message if "id" in message and ("result" in message) != ("error" in message) else None
+
+
+@contextmanager
+def peer_on(db: str, *flags: str) -> Iterator[Peer]:
+    """A server on the database; it must live to its end, say JSON-RPC alone, and log no fault of its own."""
+    peer = Peer(command_on(db, *flags))
+    try:
+        peer.ready()
+        yield peer
+        assert peer.process.poll() is None, f"the server ended\n{peer.said()}"
+        peer.hang_up()
+        assert peer.status() == 0
+        assert peer.strange == [], "standard output carries JSON-RPC alone"
+        found = re.search(r"Traceback[^\0]*", peer.logged())
+        assert found is None, found and found[0][-3_000:]
+    finally:
+        peer.close()

@@ -1,0 +1,94 @@
+"""Generated calls of every tool: each is answered as documented, and what is refused has written nothing."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+from dibs.database import Database, open_database
+from dibs.settings import Settings
+from dibs.tools.catalogue import names
+from dibs_schema.status import Status
+from fuzzing.arguments import STAGED, Call, calls
+from fuzzing.peer import peer_on
+from fuzzing.verdict import Tally
+from fuzzing.watching import writes
+from races.backlog import LONG, assert_sound, times
+from verbs.stage import add, depend, place, rule
+
+CALLS = times(600, 20_000)
+ROUNDS = times(1, 10)
+"""Fresh stages, since the calls leave little to claim behind them."""
+SEED = int(os.environ.get("DIBS_TEST_SEED", "20_261_120"))
+BATCH = 20
+"""Calls that one example holds, so that a search for new ones sees what follows on what."""
+PROMPT = 20.0
+"""Seconds after which a call hangs."""
+
+
+def set_the_stage(database: Database) -> None:
+    """Features in every status, and edges between some."""
+    rule(database, max_claims=5, max_claims_per_connection=10)
+    for status in Status:
+        for number in range(4):
+            place(database, status, category=["core", "ada"][number % 2], name=f"{status} {number}")
+    ids = add(database, STAGED - 4 * len(Status))
+    depend(database, ids[0], *ids[1:4])
+    depend(database, ids[5], ids[0])
+
+
+def fuzz(db: str, seeded: int, tally: Tally, faults: list[str]) -> None:
+    """Call the tools of a server on a fresh stage, one call after another."""
+    database = open_database(Settings(db=db))
+    set_the_stage(database)
+    with writes(db) as written, peer_on(db, "--lease", "86400") as peer:
+
+        def answer(tool: str, arguments: dict[str, object]) -> None:
+            before = written()
+            message = peer.message(peer.send(tool, **arguments), PROMPT)
+            try:
+                served = tally.take(tool, message, database.label)
+                assert served or written() == before, "a refused call has written"
+            except AssertionError as error:
+                # All are told, and at the end: the same call would not meet the same backlog again.
+                faults.append(f"{error}\n{tool} {str(arguments)[:1_000]}\n{str(message)[:2_000]}")
+
+        @seed(seeded)
+        @settings(
+            max_examples=CALLS // ROUNDS // BATCH,
+            phases=[Phase.generate],
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(st.lists(calls(), min_size=BATCH, max_size=BATCH))
+        def each_is_answered(batch: list[Call]) -> None:
+            for tool, arguments in batch:
+                answer(tool, arguments)
+
+        each_is_answered()
+    assert_sound(database)
+    database.close(patience=5)
+
+
+@pytest.mark.timeout(3_600 if LONG else 120)
+def test_every_call_is_answered_as_documented_and_a_refused_one_writes_nothing(
+    new_db: Callable[[], AbstractContextManager[str]], engine: str
+) -> None:
+    """Answers fit what is declared, and a refusal leaves all as it was (600 calls; 20,000 with DIBS_TEST_LONG=1)."""
+    tally, faults = Tally(), list[str]()
+    began = time.monotonic()
+    for number in range(ROUNDS):
+        with new_db() as db:
+            fuzz(db, SEED + number, tally, faults)
+    print(f"\n{engine}, seed {SEED}: {tally}\n  {time.monotonic() - began:.0f} s")
+    assert not faults, f"{len(faults)} faults:\n" + "\n\n".join(faults[:12])
+    assert tally.calls >= CALLS
+    assert not tally.errors, "arguments of a tool are its own to refuse"
+    assert set(tally.results) == set(names()) or not LONG

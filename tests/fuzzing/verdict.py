@@ -1,0 +1,131 @@
+"""What an answer must be: a result, a documented refusal or a protocol error, and nothing of a library in it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it comes without types
+
+from dibs.settings import Role
+from dibs.tools.catalogue import build
+from dibs_schema.refusals import Unavailable, all_codes
+
+Message = dict[str, Any]
+
+REFUSALS = all_codes()
+HEALTHY = {code for code, kind in REFUSALS.items() if not issubclass(kind, Unavailable)}
+"""What may be answered while nothing is wrong with the database."""
+
+PROTOCOL = {
+    -32700: "parse error",
+    -32600: "invalid request",
+    -32601: "no such method",
+    -32602: "invalid params",
+}
+"""JSON-RPC's own errors, but for -32603: that is a mistake of the server's."""
+
+BUDGET = 10_000
+"""Characters of any answer (design, section 5)."""
+
+FOREIGN = re.compile(
+    r"Traceback|File \"|\.py\b|site-packages|sqlalchemy|sqlite3|sqlite_|psycopg|pydantic|asyncio|anyio"
+    r"|\bselect\b.+\bfrom\b|\bINSERT INTO\b|\bUPDATE \w+ SET\b|\bDELETE FROM\b|PRAGMA|UNIQUE constraint|CHECK constraint"
+    r"|\w://|/root\b|/tmp\b|/home\b|/usr\b|0x[0-9a-f]{6}|\b\w+Error\b|_type=|input_value",
+    re.IGNORECASE,
+)
+"""Words of libraries, statements, paths and addresses. What the calls say themselves has none of them."""
+
+_OUTPUTS = {name: Draft202012Validator(tool.output_schema) for name, tool in build(Role.ALL).items()}
+
+
+class Tally:
+    """How many answers there were of each kind."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.results: Counter[str] = Counter()
+        self.refusals: Counter[str] = Counter()
+        self.errors: Counter[str] = Counter()
+
+    def __str__(self) -> str:
+        refused, wrong = sum(self.refusals.values()), sum(self.errors.values())
+        return (
+            f"{self.calls} calls: {sum(self.results.values())} results, {refused} refusals, {wrong} protocol errors\n"
+            f"  refusals: {_listed(self.refusals)}\n"
+            f"  results: {_listed(self.results)}"
+            + (f"\n  protocol errors: {_listed(self.errors)}" if wrong else "")
+        )
+
+    def take(self, tool: str, message: Message, db: str) -> bool:
+        """Judge the answer to a call of `tool`; returns whether the call was served. Raises AssertionError."""
+        self.calls += 1
+        assert_no_foreign_word(message, db if tool == "feature_get_stats" else None)
+        if "error" in message:
+            self.errors[protocol_error(message)] += 1
+            return False
+        content = _content(message["result"])
+        misfit = next(_OUTPUTS[tool].iter_errors(content), None)
+        assert misfit is None, f"not what is declared: {misfit.message[:500]}"
+        if message["result"].get("isError", False):
+            self.refusals[_refusal(content)] += 1
+            return False
+        self.results[tool] += 1
+        return True
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+
+
+def _content(result: Message) -> Message:
+    """The structured content, which the text repeats."""
+    assert result.keys() <= {"content", "structuredContent", "isError", "resultType"}, result.keys()
+    (block,) = result["content"]
+    content: Message = result["structuredContent"]
+    assert block["type"] == "text"
+    assert block["text"] == json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    assert len(block["text"]) <= BUDGET, f"{len(block['text'])} characters"
+    assert not list(_empty(content)), f"nulls or empty lists: {content}"
+    return content
+
+
+def _empty(value: Any) -> Iterator[Any]:
+    """Nulls, which the contract leaves out."""
+    if value is None:
+        yield value
+    elif isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _empty(one)
+
+
+def _refusal(content: Message) -> str:
+    assert content.keys() == {"error"}
+    error = content["error"]
+    code = error["code"]
+    assert code in HEALTHY, f"{code}: nothing is wrong with the database. {error}"
+    assert error["retryable"] is REFUSALS[code].retryable
+    assert isinstance(error["message"], str)
+    assert error["message"].strip()
+    assert len(error["message"]) <= 1_000
+    return str(code)
+
+
+def protocol_error(message: Message) -> str:
+    """The name of a JSON-RPC error, after checking its shape."""
+    assert message.keys() == {"jsonrpc", "id", "error"}, message
+    error = message["error"]
+    assert error["code"] in PROTOCOL, message
+    assert isinstance(error["message"], str)
+    return PROTOCOL[error["code"]]
+
+
+def assert_no_foreign_word(message: Message, but: str | None = None) -> None:
+    """Nothing of a library, a statement or a path is in the message, but for the words it may say."""
+    result = message.get("result", {})
+    said = json.dumps(result.get("structuredContent", message), ensure_ascii=False)
+    found = FOREIGN.search(said.replace(but, "") if but else said)
+    assert found is None, f"{found[0]!r} in {said[max(0, found.start() - 200) : found.end() + 200]}"
