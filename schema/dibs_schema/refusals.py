@@ -175,7 +175,7 @@ class Busy(Unavailable):
 
 
 class OutcomeUnknown(Unavailable):
-    """The connection broke between COMMIT and its answer (several machines only)."""
+    """The connection broke between COMMIT and its answer, or the disk failed to say that it is there."""
 
     code = "outcome_unknown"
     retryable = True
@@ -188,7 +188,7 @@ class DatabaseReplaced(Unavailable):
 
 
 class DatabaseDamaged(Unavailable):
-    """The database engine reports damage; nothing is repaired in place."""
+    """The database engine reports damage, or the disk fails; nothing is repaired in place."""
 
     code = "database_damaged"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,3 +40,29 @@ def fill_up(place: Path) -> Path:
             except OSError:
                 continue
     return filler
+
+
+@contextmanager
+def journalled(place: Path) -> Iterator[Path]:
+    """A file system of ext4 in a file, which goes read-only when it meets an error; skipped where there can be none."""
+    if shutil.which("mkfs.ext4") is None:
+        pytest.skip("needs mkfs.ext4")
+    place.mkdir()
+    image = place.with_suffix(".img")
+    with image.open("wb") as file:
+        file.truncate(32 << 20)
+    subprocess.run(["mkfs.ext4", "-q", image], check=True)
+    mount("-o", "loop,errors=remount-ro", f"{image}", f"{place}")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", f"{place}"], check=True)
+
+
+def break_file_system(place: Path) -> None:
+    """Have the kernel find an error in it, and take no change any more; skipped where it cannot be told to."""
+    source = subprocess.run(["findmnt", "-no", "SOURCE", place], capture_output=True, text=True, check=True)
+    told = Path("/sys/fs/ext4") / Path(source.stdout.strip()).name / "trigger_fs_error"
+    if not told.exists():
+        pytest.skip(f"needs {told}")
+    told.write_text("a test")

@@ -148,7 +148,7 @@ class Jobs:
             self._commit(connection, start, verb, door=False)
         except OutcomeUnknown as doubt:  # but not about the verb that comes next; `first` may be repeated
             raise Unreachable(
-                f"The connection to {self._place.label} broke. Nothing was changed. Call again in a moment."
+                f"{self._place.label} failed before this call was begun. Nothing was changed. Call again in a moment."
             ) from doubt
 
     def _alone(

@@ -24,9 +24,9 @@ def prepare_folder(path: Path) -> None:
 
     Raises ReadOnly where it cannot be made, or where `path` is a folder.
     """
-    if path.is_dir():
-        raise ReadOnly(f"{path} is a folder. Name a file, for example {path / 'features.db'}.")
     try:
+        if path.is_dir():
+            raise ReadOnly(f"{path} is a folder. Name a file, for example {path / 'features.db'}.")
         if not path.exists():
             _make_folder(path.parent)
         ignore = path.parent / ".gitignore"
@@ -38,7 +38,7 @@ def prepare_folder(path: Path) -> None:
         ) from error
     except OSError as error:
         raise ReadOnly(
-            f"{path.parent} cannot be made or written: {error.strerror}. Make it writable for this user, "
+            f"{path.parent} cannot be entered, made or written: {error.strerror}. Make it writable for this user, "
             "or name another database with --db or DIBS_DB."
         ) from error
 

@@ -24,7 +24,7 @@ from dibs.database.health import Finding
 from dibs.database.projects import Project, find_project
 from dibs.database.sqlite.cold_start import bring_up
 from dibs.database.sqlite.door import Door
-from dibs.database.sqlite.errors import meaning, unwritable
+from dibs.database.sqlite.errors import committing, meaning, unwritable
 from dibs.database.sqlite.filesystems import refuse_unsafe
 from dibs.database.sqlite.health import examine
 from dibs.database.sqlite.inodes import File, file_at
@@ -184,8 +184,9 @@ class SQLite(Engine):
                 self._end(connection)
 
     def commit(self, connection: Connection, *, wake: bool) -> None:  # noqa: ARG002 - every commit wakes
-        """Commit; when this returns, the transaction is on disk as far as `synchronous` promises."""
-        _driver_connection(connection).commit()
+        """Commit, on disk as far as `synchronous` promises. Raises OutcomeUnknown where the disk failed at it."""
+        with committing(self.path, self.driver.Error):
+            _driver_connection(connection).commit()
 
     def _end(self, connection: Connection) -> None:
         driver = _driver_connection(connection)

@@ -5,14 +5,27 @@ Source: https://www.sqlite.org/rescode.html (the low byte of a result code is th
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from dibs_schema.refusals import Busy, DatabaseDamaged, DatabaseReplaced, DiskFull, ReadOnly, Refusal
+from dibs_schema.refusals import (
+    Busy,
+    DatabaseDamaged,
+    DatabaseReplaced,
+    DiskFull,
+    OutcomeUnknown,
+    ReadOnly,
+    Refusal,
+)
 
 NEARLY_FULL = 1024 * 1024
 """Bytes; with less than that a failed write is for want of room."""
+
+_SYNC_FAILED = ("SQLITE_IOERR", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_DIR_FSYNC")
 
 
 def meaning(path: Path, error: BaseException) -> Refusal | None:
@@ -22,6 +35,29 @@ def meaning(path: Path, error: BaseException) -> Refusal | None:
     if refuse is None and str(error).startswith(("no such table", "no such column")):
         refuse = _emptied
     return refuse(path) if refuse is not None else None
+
+
+@contextmanager
+def committing(path: Path, failure: type[Exception]) -> Iterator[None]:
+    """Say OutcomeUnknown of a commit whose sync failed: its record stands in the log, whole, and nobody goes by it.
+
+    The next commit takes its place. If there is none before every process has ended by a crash, the one that
+    comes next finds the record, and takes it for committed. A driver that tells no more than that input or
+    output failed leaves open whether it was the sync.
+    Source: https://www.sqlite.org/walformat.html, "Recovery".
+    """
+    try:
+        yield
+    except failure as error:
+        name = getattr(error, "sqlite_errorname", None) or ""
+        if name not in _SYNC_FAILED or not isinstance(_input_or_output(path), DatabaseDamaged):
+            raise
+        raise OutcomeUnknown(
+            f"The disk of {path} failed while the change was being committed: it is not there now, but a crash of "
+            "all servers could bring it back. Call again with the same request_id or claim_token. A claim without "
+            "either is given back: just claim again. Look before you repeat anything else. A person must look at "
+            "the disk."
+        ) from error
 
 
 def unwritable(path: Path, why: str) -> ReadOnly:
@@ -47,8 +83,32 @@ def _no_database(path: Path) -> Refusal:
 
 
 def _input_or_output(path: Path) -> Refusal:
-    """A failed read or write; where the disk is full, the shared memory beside the log cannot grow either."""
-    return _full(path) if shutil.disk_usage(path.parent).free < NEARLY_FULL else _damaged(path)
+    """A failed read or write: for want of room, on a file system that went read-only, or of a bad disk.
+
+    Where the disk is full, the shared memory beside the log cannot grow either.
+    """
+    if shutil.disk_usage(path.parent).free < NEARLY_FULL:
+        return _full(path)
+    return unwritable(path, "its file system is read-only") if _is_read_only(path) else _unreadable(path)
+
+
+def _is_read_only(path: Path) -> bool:
+    """Whether the kernel takes no change at all: it says so of the lock file, which the database is not in.
+
+    After an error of its own ext4 takes none although it is mounted for writing, so the mount does not tell.
+    """
+    try:
+        os.utime(f"{path}.lock")
+    except OSError as error:
+        return error.errno == errno.EROFS
+    return False
+
+
+def _unreadable(path: Path) -> Refusal:
+    return DatabaseDamaged(
+        f"The disk or file system of {path} failed to read or write. Nothing was changed. Stop the agents, look at "
+        "the system's log, run `dibs doctor`; do not delete the -wal file beside it, which holds recent commits."
+    )
 
 
 def _full(path: Path) -> Refusal:

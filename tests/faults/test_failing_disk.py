@@ -1,0 +1,209 @@
+"""A disk that fails at any call of a move: the move is refused for what it is, and nothing acknowledged is lost."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from dibs.database import Database, file_driver
+from dibs_schema.refusals import DatabaseDamaged, DiskFull, OutcomeUnknown, ReadOnly, Refusal
+from dibs_schema.tables import features
+from faults.failing_disk import READ, SYNC, TRUNCATE, WRITE, Disk, built
+from fuzzing.watching import writes
+from races.backlog import LONG, assert_sound, fill, journal, kinds, row
+from races.wire import Start, Wire, wires
+
+pytestmark = pytest.mark.only_on(
+    "sqlite", reason="these faults are those of a file; a server has tests of its own"
+)
+
+NEW = {"category": "c", "name": "n", "description": "d", "steps": ["s"]}
+BULK = {"features": [NEW | {"description": "d" * 20_000}] * (60 if LONG else 30)}
+
+
+_IDS = select(features.c.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Which calls fail and how, and how a move is refused for it."""
+
+    name: str
+    calls: int
+    error: int
+    refusal: tuple[type[Refusal], ...]
+
+
+FAULTS = [
+    Fault("no-room", WRITE | TRUNCATE, errno.ENOSPC, (DiskFull,)),
+    Fault("no-write", WRITE, errno.EIO, (DatabaseDamaged, OutcomeUnknown)),
+    Fault("no-sync", SYNC, errno.EIO, (OutcomeUnknown,)),
+]
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The library that makes calls fail."""
+    return built(tmp_path_factory.mktemp("disk"))
+
+
+@pytest.fixture
+def disk(library: Path, db: str, tmp_path: Path) -> Disk:
+    """The disk that the test's database is on."""
+    return Disk(library, Path(db).resolve(), tmp_path / "plan")
+
+
+@pytest.fixture
+def server(start: Start, disk: Disk, database: Database) -> Wire:
+    """A server whose disk can fail, on a backlog with three features."""
+    fill(database, 3)
+    return start("--lease", "600", **disk.environment).ready()
+
+
+MOVES: list[tuple[str, dict[str, Any]]] = [
+    ("feature_create", NEW),
+    ("feature_mark_in_progress", {"feature_id": 1}),
+    ("feature_heartbeat", {"feature_id": 1, "note": "half"}),
+    ("feature_add_note", {"feature_id": 1, "text": "a note"}),
+    ("feature_mark_passing", {"feature_id": 1, "evidence": "it works"}),
+    ("feature_claim_and_get", {}),
+    ("feature_mark_failing", {"feature_id": 2, "reason": "it does not"}),
+    ("feature_skip", {"feature_id": 3, "reason": "later"}),
+    ("feature_add_dependency", {"feature_id": 4, "dependency_id": 3}),
+    ("feature_update", {"feature_id": 4, "archived": True}),
+]
+"""One after the other, each can be made."""
+
+
+def refused_until_whole(
+    server: Wire, disk: Disk, fault: Fault, written: Callable[[], int], tool: str, arguments: dict[str, Any]
+) -> int:
+    """Let the disk fail after one call more each time, until the move is made; the number of refusals."""
+    after = 0
+    while True:
+        before = written()
+        with disk.failing(fault.calls, fault.error, after):
+            refusal = server.refusal(tool, **arguments)
+        if refusal is None:
+            return after
+        assert isinstance(refusal, fault.refusal), (tool, after, refusal)
+        assert disk.failed
+        assert written() == before, f"{tool} was refused after {after} calls, and has written"
+        after += 1
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_a_disk_that_fails_at_any_call_of_a_move_undoes_that_move_alone(
+    database: Database, db: str, start: Start, disk: Disk, server: Wire, fault: Fault
+) -> None:
+    """Whichever call of a move fails, it is refused and not made; made later, it survives the server's death."""
+    with writes(db) as written:
+        tried = [refused_until_whole(server, disk, fault, written, *move) for move in MOVES]
+    assert min(tried) >= (1 if fault.calls == SYNC else 4)
+    server.kill()
+    after = start()
+    assert after.call("feature_get_by_id", feature_id=1)["status"] == "passing"
+    assert kinds(database, 1) == ["create", "claim", "heartbeat", "note", "pass"]
+    assert [kinds(database, feature) for feature in (2, 3)] == [
+        ["create", "claim", "fail"],
+        ["create", "skip"],
+    ]
+    assert row(database, 4)["status"] == "archived"
+    assert_sound(database)
+    assert_whole(db)
+
+
+def assert_whole(db: str) -> None:
+    """Every page is sound."""
+    check = file_driver().connect(db)
+    assert check.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    check.close()
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_a_disk_that_fails_anywhere_in_long_writes_and_in_moving_the_log_loses_nothing(
+    database: Database, db: str, start: Start, disk: Disk, server: Wire, fault: Fault
+) -> None:
+    """Commits of hundreds of pages, and the copying of the log into the file, fail at many places; none is lost."""
+    acknowledged, after, copied = 3, 0, False
+    while True:
+        with disk.failing(fault.calls, fault.error, after):
+            refusal = server.refusal("feature_create_bulk", **BULK)
+        copied |= refusal is None and disk.failed > 0  # the commit was made, and the log could not be copied
+        acknowledged += len(BULK["features"]) if refusal is None else 0
+        assert refusal is None or isinstance(refusal, fault.refusal), (after, refusal)
+        assert len(database.read_now(lambda tx: tx.all(_IDS))) == acknowledged
+        if not disk.failed and after > 1:
+            break
+        after += 1 if fault.calls == SYNC else 17 if LONG else 67
+    assert copied or fault.calls != SYNC or not LONG
+    server.kill()
+    assert start().call("feature_get_stats")["total"] == acknowledged
+    assert_sound(database)
+    assert_whole(db)
+
+
+def test_a_commit_whose_sync_failed_says_that_it_may_be_there(
+    database: Database, db: str, start: Start, disk: Disk, server: Wire
+) -> None:
+    """It is not there; a crash of all servers may bring it back; the same request_id makes it once either way."""
+    once = NEW | {"request_id": "once"}
+    with disk.failing(SYNC, errno.EIO):
+        refusal = server.refusal("feature_create", **once)
+    assert isinstance(refusal, OutcomeUnknown), refusal
+    assert [event["kind"] for event in journal(database)] == ["create"] * 3
+    database.close(patience=5)  # or this process would remember for all where the log ends
+    server.kill()
+    server.process.wait()
+    after = start()
+    there = after.call("feature_get_stats")["total"]
+    assert there in (3, 4)
+    assert after.call("feature_create", **once)["ids"] == [4]
+    assert after.call("feature_get_stats")["total"] == 4
+
+
+def test_a_read_that_fails_is_refused_and_the_next_one_is_served(
+    database: Database, start: Start, disk: Disk
+) -> None:
+    """What the disk does not give is `database_damaged`, and no end of the server."""
+    fill(database, 300)
+    database.close(patience=5)
+    server = start(**disk.environment).ready()
+    with disk.failing(READ, errno.EIO):
+        refusal = server.refusal("feature_search", text="secret name 25", limit=50)
+        move = server.refusal("feature_mark_in_progress", feature_id=250)
+    assert isinstance(refusal, DatabaseDamaged), refusal
+    assert isinstance(move, DatabaseDamaged), move
+    assert "name 25" in str(server.call("feature_search", text="secret name 25", limit=50))
+    assert server.call("feature_mark_in_progress", feature_id=250)["status"] == "in_progress"
+
+
+MAKING = (
+    [(fault, after) for fault in FAULTS for after in range(100)] if LONG else [(FAULTS[1], 3), (FAULTS[2], 1)]
+)
+
+
+@pytest.mark.parametrize(("fault", "after"), MAKING, ids=lambda value: getattr(value, "name", value))
+def test_a_database_whose_making_fails_anywhere_is_made_later(
+    library: Path, tmp_path: Path, fault: Fault, after: int
+) -> None:
+    """Wherever the disk fails while a database is made, the same server makes it when the disk works again."""
+    new = tmp_path / "new.db"
+    disk = Disk(library, new, tmp_path / "plan")
+    with wires(new) as start, disk.failing(fault.calls, fault.error, after):
+        server = start(**disk.environment)
+        first = server.refusal("feature_create", **NEW)
+        assert first is None or isinstance(first, DiskFull | DatabaseDamaged | OutcomeUnknown | ReadOnly), (
+            first
+        )
+        assert "result" in server.message(server.ask("ping"))
+        disk.mend()
+        again = server.call("feature_create", **NEW)
+        assert again["ids"] == [1 if first else 2]
+        assert start().call("feature_get_stats")["total"] == again["ids"][0]

@@ -1,0 +1,122 @@
+"""What running servers could write, they may not write any more: they say so, live on, and lose nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dibs.database import open_database
+from dibs.settings import Settings
+from dibs_schema.refusals import ReadOnly
+from faults.volumes import break_file_system, journalled, mount
+from races.backlog import assert_sound, fill, kinds
+from races.wire import up, wires
+
+pytestmark = pytest.mark.only_on(
+    "sqlite", reason="these faults are those of a file; a server has tests of its own"
+)
+
+WRITES = (
+    ("feature_mark_passing", {"feature_id": 1}),
+    ("feature_mark_in_progress", {"feature_id": 2}),
+    ("feature_add_note", {"feature_id": 3, "text": "a note"}),
+    ("feature_create", {"category": "c", "name": "n", "description": "d", "steps": ["s"]}),
+)
+
+
+def made(db: Path) -> None:
+    """A backlog of three features that nobody has open."""
+    database = open_database(Settings(db=str(db)))
+    fill(database, 3)
+    database.close(patience=5)
+
+
+def assert_whole(db: Path) -> None:
+    """Counters, states and journal agree, and feature 1 was claimed and passed."""
+    database = open_database(Settings(db=str(db)))
+    assert_sound(database)
+    assert kinds(database, 1) == ["create", "claim", "pass"]
+    database.close(patience=5)
+
+
+def test_a_file_system_that_goes_read_only_under_servers_is_named_and_costs_nothing(tmp_path: Path) -> None:
+    """After an error the kernel takes no change: writes get `read_only`, reads go on, and no claim is lost."""
+    with journalled(tmp_path / "disk") as disk:
+        db = disk / "features.db"
+        made(db)
+        with wires(db) as start:
+            busy, idle = up(start(), start())
+            busy.call("feature_mark_in_progress", feature_id=1)
+            break_file_system(disk)
+            for server in (busy, idle):
+                for tool, arguments in WRITES:
+                    refusal = server.refusal(tool, **arguments)
+                    assert isinstance(refusal, ReadOnly), (tool, refusal)
+                assert server.call("feature_get_by_id", feature_id=1)["status"] == "in_progress"
+        remount(disk)
+        with wires(db) as start:
+            assert start().call("feature_get_by_id", feature_id=1)["status"] == "in_progress"
+
+
+def remount(disk: Path) -> None:
+    """What an administrator does: take the file system out and put it in again, which mends it."""
+    import subprocess
+
+    subprocess.run(["umount", disk], check=True)
+    mount("-o", "loop", f"{disk.with_suffix('.img')}", f"{disk}")
+
+
+def without_power_over_files() -> list[str]:
+    """What starts a server for whom permissions count, also where the tests run as root."""
+    if os.geteuid() != 0:
+        return []
+    if shutil.which("setpriv") is None:
+        pytest.skip("needs setpriv: root may write everywhere")
+    powers = "-dac_override,-dac_read_search"
+    return ["setpriv", f"--bounding-set={powers}", f"--inh-caps={powers}", "--"]
+
+
+def of_the_files(db: Path, allowed: bool) -> None:
+    """Permissions of the files of the database."""
+    for file in db.parent.glob("features.db*"):
+        file.chmod(0o600 if allowed else 0o000)
+
+
+def of_the_folder(db: Path, allowed: bool) -> None:
+    """Permissions of the folder alone."""
+    db.parent.chmod(0o700 if allowed else 0o000)
+
+
+@pytest.mark.parametrize("permissions", [of_the_files, of_the_folder])
+def test_permissions_that_are_taken_away_under_servers_cost_nothing(
+    tmp_path: Path, permissions: Callable[[Path, bool], None]
+) -> None:
+    """Servers go on with what they hold open or say `read_only`; a new one says it; given back, all go on."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    db = folder / "features.db"
+    made(db)
+    prefix = without_power_over_files()
+    with wires(db) as start:
+        busy, idle = up(start(prefix=prefix), start(prefix=prefix))
+        busy.call("feature_mark_in_progress", feature_id=1)
+        permissions(db, False)
+        try:
+            for server in (busy, idle):
+                refusal = server.refusal("feature_add_note", feature_id=3, text="a note")
+                assert refusal is None or isinstance(refusal, ReadOnly), refusal
+                assert "result" in server.message(server.ask("ping"))
+            late = start(prefix=prefix)
+            for tool in ("feature_get_stats", "feature_claim_and_get"):
+                refusal = late.refusal(tool)
+                assert isinstance(refusal, ReadOnly), refusal
+        finally:
+            permissions(db, True)
+        assert busy.call("feature_mark_passing", feature_id=1)["status"] == "passing"
+        assert idle.call("feature_claim_and_get")["feature"]["id"] == 2
+        assert late.call("feature_get_stats")["total"] == 3
+    assert_whole(db)
