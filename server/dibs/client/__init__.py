@@ -40,6 +40,7 @@ class Client:
         self.process = process
         self.session = session
         self._refusals = all_codes()
+        self._owner = os.getpid()
 
     @classmethod
     @asynccontextmanager
@@ -106,7 +107,8 @@ class Client:
         raise kind(error.pop("message"), **error)
 
     async def call_raw(self, tool: str, arguments: dict[str, Any]) -> CallToolResult:
-        """Call a tool and return what came over the wire. Raises ServerGone."""
+        """Call a tool and return what came over the wire. Raises ServerGone, and RuntimeError in a fork."""
+        self._refuse_fork()
         result: CallToolResult = await self._answered(self.session.call_tool(tool, arguments))
         return result
 
@@ -122,14 +124,21 @@ class Client:
             raise ServerGone(f"the server (pid {self.process.pid}) ended before it answered") from error
 
     def kill(self, number: int = signal.SIGKILL) -> None:
-        """Send a signal to the server; SIGKILL leaves it no time for anything."""
+        """Send a signal to the server; SIGKILL leaves it no time for anything. Raises RuntimeError in a fork."""
+        self._refuse_fork()
         if self.process.returncode is None:
             self.process.send_signal(number)
 
     def close_input(self) -> None:
-        """End the server's input, as a client that has finished does."""
+        """End the server's input, as a client that has finished does. Raises RuntimeError in a fork."""
+        self._refuse_fork()
         assert self.process.stdin is not None
         self.process.stdin.close()
+
+    def _refuse_fork(self) -> None:
+        """The server is its parent's: a child would mix its words into those of the parent, or end its server."""
+        if os.getpid() != self._owner:
+            raise RuntimeError("a client does not survive a fork: start one in the child")
 
 
 async def _pump_in(process: asyncio.subprocess.Process, into: Any) -> None:

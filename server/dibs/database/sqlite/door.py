@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from pathlib import Path
 
 from dibs.database.sqlite.inodes import File, file_at, file_of
@@ -26,6 +27,7 @@ class Door:
         self._path = os.fsencode(path)
         self._descriptor: int | None = None
         self._file: File | None = None
+        _leave_to_the_parent(self)
 
     def enter(self) -> None:
         """Wait in the queue, for as long as it takes. Raises OSError where the file cannot be opened."""
@@ -56,3 +58,16 @@ class Door:
             return file_at(self._path) == self._file
         except FileNotFoundError:
             return False
+
+
+def _leave_to_the_parent(door: Door) -> None:
+    """Have a fork give up its descriptor: a child that lived on would hold the place of a parent killed in a write."""
+    there = weakref.ref(door)
+
+    def close() -> None:
+        inherited = there()
+        if inherited is not None:
+            inherited.close()
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=close)
