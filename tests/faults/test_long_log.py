@@ -1,0 +1,106 @@
+"""A reader that never ends lets the write-ahead log grow: calls stay quick, and the log shrinks when it has gone."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dibs.database import Database, file_driver
+from races.backlog import LONG, assert_sound, eventually, fill, rule
+from races.wire import Start, Wire
+
+pytestmark = pytest.mark.only_on(
+    "sqlite", reason="these faults are those of a file; a server has tests of its own"
+)
+
+MEBI = 1 << 20
+GROWN = 1024 * MEBI if LONG else 100 * MEBI
+LIMIT = 16 * MEBI
+"""What the log shrinks to (journal_size_limit)."""
+ROUNDS = 40
+SLOWER = 4.0
+"""How much slower a call may be than before; it is nearer to 1, but the machine is not idle."""
+
+
+@contextmanager
+def stuck_reader(db: str) -> Iterator[None]:
+    """A program that looked at the database once, and forgot to end its transaction."""
+    with closing(file_driver().connect(db, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM features").fetchone()
+        yield
+
+
+def grow(db: str) -> None:
+    """Write so much to the database, in pages that are all different ones and in transactions of a mebibyte."""
+    with closing(file_driver().connect(db, isolation_level=None, timeout=30)) as writer:
+        writer.execute("PRAGMA synchronous = OFF")
+        writer.execute("CREATE TABLE IF NOT EXISTS ballast (load BLOB)")
+        while log(db).stat().st_size < GROWN:
+            writer.execute(f"INSERT INTO ballast VALUES (randomblob({MEBI}))")
+
+
+def log(db: str) -> Path:
+    """The write-ahead log."""
+    return Path(f"{db}-wal")
+
+
+def seconds_of_a_claim(server: Wire) -> list[float]:
+    """How long claims took, each given back again."""
+    taken = []
+    for _ in range(ROUNDS):
+        began = time.monotonic()
+        claimed = server.call("feature_claim_and_get")
+        taken.append(time.monotonic() - began)
+        feature, token = claimed["feature"]["id"], claimed["claim"]["token"]
+        server.call("feature_clear_in_progress", feature_id=feature, claim_token=token)
+    return taken
+
+
+def doctor(db: str) -> dict[str, Any]:
+    """What the doctor finds of the log."""
+    command = [sys.executable, "-m", "dibs", "doctor", "--db", db, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+    findings = json.loads(done.stdout)["findings"]
+    return next(one for one in findings if one["check"] == "write-ahead log")
+
+
+@pytest.mark.timeout(600)
+def test_a_log_that_grew_behind_a_stuck_reader_slows_nobody_and_shrinks_when_it_has_gone(
+    database: Database, db: str, start: Start
+) -> None:
+    """Claims stay quick, doctor names the log, and afterwards it is small (100 MiB; 1 GiB with DIBS_TEST_LONG=1)."""
+    fill(database, 200)
+    rule(database, "max_attempts", 1_000)
+    server = start().ready()
+    before = seconds_of_a_claim(server)
+    with stuck_reader(db):
+        grow(db)
+        grown = log(db).stat().st_size
+        during = seconds_of_a_claim(server)
+        assert doctor(db)["level"] == "warning"
+        assert log(db).stat().st_size >= GROWN  # nothing could shrink it
+    began = time.monotonic()
+    first = seconds_of_a_claim(server)
+    eventually(lambda: seconds_of_a_claim(server) and log(db).stat().st_size <= LIMIT, within=30)
+    print(
+        f"\nlog of {grown / MEBI:.0f} MiB: claim {_told(before)} before, {_told(during)} behind the reader, "
+        f"{_told(first)} when it had gone; small again after {time.monotonic() - began:.1f} s"
+    )
+    assert statistics.median(during) < SLOWER * statistics.median(before)
+    assert max(first) < 20  # one of them copies the log into the file
+    assert doctor(db)["level"] == "ok"
+    assert_sound(database)
+
+
+def _told(taken: list[float]) -> str:
+    return f"{statistics.median(taken) * 1e3:.1f} ms (longest {max(taken) * 1e3:.0f})"
