@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench bench-postgres clean
+.PHONY: help demo test check format storm bench bench-postgres clean
 
 help: ## List the targets.
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ check: $(READY) ## Lint and type-check.
 format: $(READY) ## Put the code in its form.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+storm: $(READY) ## Kill and disturb real servers for a minute, and check what they said (STORM='--minutes 30' is longer).
+	$(BIN)/dibs storm $(STORM)
 
 bench: $(READY) ## Measure against a no-op server and raw SQLite, in one run (BENCH=--quick is shorter).
 	$(BIN)/python -m bench $(BENCH)

@@ -26,12 +26,15 @@ FLOORS = {
     "dibs.tools": 4,
     "dibs.cli": 4,
     "dibs.demo": 4,
+    "dibs.storm": 4,
 }
 """Imports go down, or stay within a part; faces never import each other."""
 
 DOORWAYS = {
     ("dibs.cli", "dibs.tools"): "dibs serve starts the server",
     ("dibs.cli", "dibs.demo"): "dibs demo starts the demo",
+    ("dibs.cli", "dibs.storm"): "dibs storm starts the storm",
+    ("dibs.proof", "dibs.histories"): "what clients were told is read from their histories",
     ("dibs.database", "dibs.settings"): "the database is opened by the settings",
 }
 """The few ways between parts of one floor, each with its reason."""

@@ -21,6 +21,7 @@ COMMANDS = {
     "doctor": "doctor:doctor",
     "settings": "settings:settings",
     "copy": "copying:copy",
+    "storm": "storm:storm",
 }
 """Each command's module and name; a module is imported when its command is run."""
 

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio
@@ -85,8 +85,7 @@ class Client:
                         await process.wait()
                 pumps.cancel_scope.cancel()
         finally:
-            if process.returncode is None:
-                process.kill()
+            _signal(process, signal.SIGKILL)
             with anyio.CancelScope(shield=True):
                 await process.wait()
             for stream in (into, inbox, outbox, out):
@@ -126,8 +125,13 @@ class Client:
     def kill(self, number: int = signal.SIGKILL) -> None:
         """Send a signal to the server; SIGKILL leaves it no time for anything. Raises RuntimeError in a fork."""
         self._refuse_fork()
-        if self.process.returncode is None:
-            self.process.send_signal(number)
+        _signal(self.process, number)
+
+    def turn_deaf(self) -> None:
+        """Read no answer any more, as a client does that has crashed: the server's next write fails."""
+        self._refuse_fork()
+        transport = self.process._transport  # type: ignore[attr-defined]  # noqa: SLF001 - asyncio offers no other way
+        transport.get_pipe_transport(1).close()
 
     def close_input(self) -> None:
         """End the server's input, as a client that has finished does. Raises RuntimeError in a fork."""
@@ -139,6 +143,13 @@ class Client:
         """The server is its parent's: a child would mix its words into those of the parent, or end its server."""
         if os.getpid() != self._owner:
             raise RuntimeError("a client does not survive a fork: start one in the child")
+
+
+def _signal(process: asyncio.subprocess.Process, number: int) -> None:
+    """Send a signal past asyncio, whose own way may reap the process, and lose its exit status."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, number)
 
 
 async def _pump_in(process: asyncio.subprocess.Process, into: Any) -> None:

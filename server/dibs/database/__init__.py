@@ -31,6 +31,6 @@ def find_place(settings: Settings) -> Place:
 
 def file_driver() -> ModuleType:
     """The library that this process opens database files with; it must use no other beside it."""
-    from dibs.database.sqlite.engine import driver
+    from dibs.database.sqlite.library import driver
 
     return driver()

@@ -4,32 +4,22 @@ from __future__ import annotations
 
 from rich import box
 from rich.console import Console
-from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from dibs.demo.figures import Figures
 from dibs.demo.verdict import Verdict
-from dibs.proof.findings import Finding
-
-SHOWN = 5
-"""How many broken cases of one kind are printed; `--json` has them all."""
+from dibs.proof.printed import print_findings, print_verdict
 
 
 def print_report(console: Console, verdict: Verdict) -> None:
     """Print everything that was found, the verdict last."""
     console.print()
     console.print(_figures(verdict.figures))
-    console.print(_findings(verdict.findings))
-    for finding in verdict.findings:
-        for line in finding.broken[:SHOWN]:
-            console.print(Text(f"  ✗ {line}", style="red"))
-        if len(finding.broken) > SHOWN:
-            console.print(Text(f"  ✗ and {len(finding.broken) - SHOWN} more of this kind", style="red"))
+    print_findings(console, verdict.findings)
     if verdict.log:
         console.print(Text(f"The servers' log ends with:\n{verdict.log}", style="dim"))
-    words, style = _verdict(verdict)
-    console.print(Panel(Text(words), border_style=style, style=style, box=box.HEAVY))
+    print_verdict(console, *_verdict(verdict))
 
 
 def _figures(of: Figures) -> Table:
@@ -59,14 +49,6 @@ def _figures(of: Figures) -> Table:
 
 def _ms(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f} ms"
-
-
-def _findings(findings: list[Finding]) -> Table:
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    for one in findings:
-        mark = Text("✗", style="bold red") if one.broken else Text("✓" if one.checked else "-", style="green")
-        table.add_row(mark, one.claim, Text(f"{one.checked} {one.unit}", style="dim"))
-    return table
 
 
 def _verdict(verdict: Verdict) -> tuple[str, str]:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import os
 import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import sqlalchemy
@@ -28,37 +25,11 @@ from dibs.database.sqlite.errors import committing, meaning, unwritable
 from dibs.database.sqlite.filesystems import refuse_unsafe
 from dibs.database.sqlite.health import examine
 from dibs.database.sqlite.inodes import File, file_at
+from dibs.database.sqlite.library import NAME, driver
 from dibs_schema.refusals import Busy, DatabaseReplaced, ReadOnly
-
-NAME = "SQLite"
 
 BUSY_TIMEOUT = 5_000
 """Milliseconds; only a second net behind the door, for writers that do not know it."""
-
-_BEFORE_WAL_RESET_FIX = (3, 51, 3)
-_BACKPORTED = {(3, 44, 6), (3, 50, 7)}
-
-
-def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
-    """Whether a checkpoint of this SQLite, racing a writer, can lose committed pages.
-
-    Source: https://www.sqlite.org/wal.html#walresetbug (3.7.0 to 3.51.2, but for 3.44.6 and 3.50.7).
-    """
-    return (3, 7, 0) <= version < _BEFORE_WAL_RESET_FIX and version not in _BACKPORTED
-
-
-def driver() -> ModuleType:
-    """The one SQLite library of this process: pysqlite3's where it is installed and sound, else Python's own.
-
-    Two copies of SQLite in one process drop each other's locks, so everything asks here, and Python's
-    module is not even loaded to learn its version.
-    Source: https://www.sqlite.org/howtocorrupt.html, 2.2 and 2.2.1.
-    """
-    if importlib.util.find_spec("pysqlite3") is not None:
-        bundled = importlib.import_module("pysqlite3.dbapi2")
-        if not has_wal_reset_bug(bundled.sqlite_version_info):
-            return bundled
-    return importlib.import_module("sqlite3")
 
 
 class SQLite(Engine):
@@ -182,6 +153,15 @@ class SQLite(Engine):
                 yield self._start(connection, name)
             finally:
                 self._end(connection)
+
+    @contextmanager
+    def intruding(self, connection: Connection) -> Iterator[None]:
+        """The write lock, past the door."""
+        _driver_connection(connection).execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        finally:
+            self._end(connection)
 
     def commit(self, connection: Connection, *, wake: bool) -> None:  # noqa: ARG002 - every commit wakes
         """Commit, on disk as far as `synchronous` promises. Raises OutcomeUnknown where the disk failed at it."""

@@ -1,0 +1,34 @@
+"""The one SQLite library of this process, and whether it is sound."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from types import ModuleType
+
+NAME = "SQLite"
+
+_BEFORE_WAL_RESET_FIX = (3, 51, 3)
+_BACKPORTED = {(3, 44, 6), (3, 50, 7)}
+
+
+def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
+    """Whether a checkpoint of this SQLite, racing a writer, can lose committed pages.
+
+    Source: https://www.sqlite.org/wal.html#walresetbug (3.7.0 to 3.51.2, but for 3.44.6 and 3.50.7).
+    """
+    return (3, 7, 0) <= version < _BEFORE_WAL_RESET_FIX and version not in _BACKPORTED
+
+
+def driver() -> ModuleType:
+    """The one SQLite library of this process: pysqlite3's where it is installed and sound, else Python's own.
+
+    Two copies of SQLite in one process drop each other's locks, so everything asks here, and Python's
+    module is not even loaded to learn its version.
+    Source: https://www.sqlite.org/howtocorrupt.html, 2.2 and 2.2.1.
+    """
+    if importlib.util.find_spec("pysqlite3") is not None:
+        bundled = importlib.import_module("pysqlite3.dbapi2")
+        if not has_wal_reset_bug(bundled.sqlite_version_info):
+            return bundled
+    return importlib.import_module("sqlite3")

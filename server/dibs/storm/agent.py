@@ -1,0 +1,128 @@
+"""An agent in the storm: one server after another, each used until it meets its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+
+import anyio
+from mcp.shared.exceptions import MCPError
+
+from dibs.client import ServerGone, server_command
+from dibs.histories.recorder import Recorder
+from dibs.storm.calls import Mind, draw
+from dibs.storm.ends import End, choose, end
+from dibs.storm.plan import FEATURES
+from dibs.storm.sky import Sky
+from dibs_schema.refusals import Refusal
+
+NAMED = 0.5
+"""How many lives have a name, under which claims are counted over all connections."""
+OTHER_CLOCK = 0.3
+"""How many go by the wall clock that jumps."""
+MOST_CALLS = 60
+LONGEST_FUSE = 0.3
+"""Seconds after its last quiet call at which a server is struck, whatever it does then."""
+
+
+class Agent:
+    """Lives one life after another until the storm is over."""
+
+    def __init__(self, number: int, sky: Sky) -> None:
+        self._name = f"agent-{number}"
+        self._sky = sky
+        self._chance = sky.plan.chance(self._name)
+        self._mind = Mind(self._chance, FEATURES)
+        self._lives = 0
+
+    async def run(self) -> None:
+        """Live on and on."""
+        while not self._sky.over.is_set():
+            self._lives += 1
+            how = choose(self._chance)
+            named = self._chance.random() < NAMED
+            clock = self._sky.clock.environment if self._chance.random() < OTHER_CLOCK else {}
+            try:
+                await self._live(how, clock, named=named)
+            except ServerGone:
+                self._sky.wrong.append(f"a server of {self._name} ended that nobody had touched")
+            self._mind.lose_all()
+
+    async def _live(self, how: End, clock: Mapping[str, str], *, named: bool) -> None:
+        sky = self._sky
+        agent = self._name if named else None
+        command = server_command(*sky.plan.flags(), *(["--agent", agent] if agent else []))
+        async with Recorder.start(
+            command,
+            sky.histories / f"{self._name}.jsonl",
+            f"{self._name}.{self._lives}",
+            clock,
+            lease=sky.plan.lease,
+            agent=agent,
+            stderr=sky.log.fileno(),
+        ) as recorder:
+            for _ in range(self._chance.randrange(MOST_CALLS)):
+                if sky.over.is_set():
+                    break
+                await self._call(recorder)
+            await self._meet(how, recorder)
+            sky.ends[how] += 1
+
+    async def _call(self, recorder: Recorder) -> None:
+        tool, arguments = draw(self._mind)
+        try:
+            answer = await recorder.call(tool, **arguments)
+        except Refusal as refusal:
+            self._sky.refusals[refusal.code] += 1
+            if refusal.code == "claim_lost":
+                self._mind.let_go(arguments["feature_id"])
+        except MCPError as error:
+            self._sky.wrong.append(f"{tool} was answered outside the tools' answers: {error}")
+        else:
+            self._sky.answered()
+            self._mind.learn(answer)
+
+    async def _meet(self, how: End, recorder: Recorder) -> None:
+        if how is End.STRUCK:
+            await self._strike(recorder)
+        elif how is End.STOPPED:
+            await self._stop(recorder)
+        elif how is End.DEAF:
+            await self._turn_deaf(recorder)
+        wrong = await end(recorder, how)
+        if wrong is not None:
+            self._sky.wrong.append(wrong)
+
+    async def _strike(self, recorder: Recorder) -> None:
+        """Kill it while it is called on and on."""
+        fuse = self._chance.uniform(0, LONGEST_FUSE)
+
+        async def kill() -> None:
+            await anyio.sleep(fuse)
+            recorder.kill()
+
+        async with anyio.create_task_group() as both:
+            both.start_soon(kill)
+            with suppress(ServerGone):
+                while True:
+                    await self._call(recorder)
+
+    async def _stop(self, recorder: Recorder) -> None:
+        """Stop it until others may have what it holds, then let it go on as if nothing had been."""
+        recorder.stop()
+        await anyio.sleep(self._sky.plan.lease * self._chance.uniform(1, 2))
+        recorder.go_on()
+        for _ in range(10):
+            await self._call(recorder)
+
+    async def _turn_deaf(self, recorder: Recorder) -> None:
+        """Ask once more, and do not wait for the answer."""
+        async with anyio.create_task_group() as both:
+            both.start_soon(self._last_call, recorder)
+            await anyio.sleep(self._chance.uniform(0, 0.05))
+            recorder.note("closed")
+            recorder.client.turn_deaf()
+
+    async def _last_call(self, recorder: Recorder) -> None:
+        with suppress(ServerGone):
+            await self._call(recorder)

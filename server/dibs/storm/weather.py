@@ -1,0 +1,67 @@
+"""What comes from outside: strangers that hold the database's locks, and wall clocks that jump."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import anyio
+
+from dibs.storm.plan import Plan
+
+LONGEST_HOLD = 1.5
+"""Seconds for which a stranger keeps every writer out."""
+HOUR = 3600
+FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+"""The library that gives a process a wall clock of its own, where it is installed."""
+
+
+class Strangers:
+    """Programs that know nothing of Dibs, and hold what every writer needs."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._chance = plan.chance("strangers")
+        self.came = 0
+
+    async def come_and_go(self, until: anyio.Event) -> None:
+        """Hold the locks now and then, each time from a process of its own, until the storm is over."""
+        while not until.is_set():
+            await anyio.sleep(self._chance.uniform(0.5, 4))
+            seconds = self._chance.uniform(0.05, LONGEST_HOLD)
+            command = [sys.executable, "-m", "dibs.storm.stranger", self._plan.db, f"{seconds:.2f}"]
+            await anyio.run_process(command)
+            self.came += 1
+
+
+class WallClock:
+    """The wall clock of the servers that are started with it; None of this where the library is missing."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "wall-clock"
+        self._file.write_text("+0\n")
+        self.jumps = 0
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What makes a server go by this clock."""
+        if not FAKETIME:
+            return {}
+        return {
+            "LD_PRELOAD": str(FAKETIME[0]),
+            "FAKETIME_TIMESTAMP_FILE": str(self._file),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # or threads would wait for each other far too long
+            "NO_FAKE_STAT": "1",
+        }
+
+    async def jump_about(self, plan: Plan, until: anyio.Event) -> None:
+        """Set it up to an hour off, every few seconds, for all its servers at once."""
+        chance = plan.chance("wall clock")
+        while FAKETIME and not until.is_set():
+            await anyio.sleep(chance.uniform(1, 5))
+            new = self._file.with_suffix(".new")
+            new.write_text(f"{chance.choice((-HOUR, 0, HOUR)):+d}\n")
+            new.replace(self._file)
+            self.jumps += 1
