@@ -67,7 +67,7 @@ def reaper_without_lease_guard() -> None:
 
 
 def skip_reads_before_its_update() -> None:
-    """The last place in the queue is read first, and taken later."""
+    """The last place in the queue is read first, and taken later: when two have read it."""
     from sqlalchemy import Integer, bindparam, update
 
     from dibs.tools import claims
@@ -80,11 +80,14 @@ def skip_reads_before_its_update() -> None:
     tool, verb = claims.feature_skip, skip.skip
     place = update(features).where(this()).values(priority=bindparam("place", type_=Integer))
     places: dict[int, int] = {}
+    both_have_read = anyio.Event()
 
     @functools.wraps(tool)
     async def feature_skip(ctx: Ctx, feature_id: int, reason: str, claim_token: str | None = None) -> Any:
         places[feature_id] = await connection_of(ctx).database.read(lambda tx: tx.value(skip._last))
-        await anyio.sleep(0.2)
+        if len(places) == 2:
+            both_have_read.set()
+        await both_have_read.wait()
         return await tool(ctx, feature_id, reason, claim_token)
 
     def late(tx: Any, by: str, feature: int, reason: str, token: str | None = None) -> Acknowledgement:
