@@ -35,7 +35,11 @@ class Simulation:
             n: frozenset(chance.sample(range(1, n), min(n - 1, chance.randrange(3))))
             for n in range(1, features + 1)
         }
-        self.history = History(back_off=None, start={n: Start(Sketch(), needs[n]) for n in needs})
+        self.history = History(
+            back_off=None,
+            max_claims_per_connection=features,
+            start={n: Start(Sketch(), needs[n]) for n in needs},
+        )
         self._needs = needs
         self._now: dict[int, Sketch] = {n: Sketch() for n in needs}
         self._agenda: list[tuple[float, int, Callable[[float], None]]] = []

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from dibs.histories.check import check
-from dibs.histories.history import Call, Connection, History, Interruption, Start
-from dibs.histories.model import Limits, Sketch
-from dibs.histories.violations import Violation
+from dibs.storm.check import check
+from dibs.storm.history import Call, Connection, History, Interruption, Start
+from dibs.storm.model import Sketch
+from dibs.storm.violations import Violation
 from dibs_schema.status import Status
 from histories.simulation import Simulation
 from races.backlog import times
@@ -30,9 +30,7 @@ class Tale:
 
     def __init__(self) -> None:
         needs: dict[int, set[int]] = {1: set(), 2: {1}, 3: set()}
-        self.history = History(
-            Limits(), 30, {number: Start(Sketch(), frozenset(needs[number])) for number in needs}
-        )
+        self.history = History(start={number: Start(Sketch(), frozenset(needs[number])) for number in needs})
 
     def call(
         self, who: str, begun: float, ended: float | None, tool: str, said: Any, **arguments: Any
@@ -178,6 +176,15 @@ TRUE: dict[str, Callable[[], Tale]] = {
         .call("bob", 2, 3, CLAIM, claimed(1, "t2"), agent="ada", resume=True)
         .move("ada", 4, 5, PASS, 1, "t1", "claim_lost")
         .move("bob", 4, 5, PASS, 1, "t2", "passing")
+    ),
+    "two claims of one name, one after the other": lambda: (
+        Tale()
+        .call("ada", 0, 1, CLAIM, claimed(1, "t1"), agent="ada")
+        .call("bob", 2, 5, CLAIM, claimed(3, "t3"), agent="ada")
+        .move("ada", 3, 4, PASS, 1, "t1", "passing")
+    ),
+    "two claims of a connection without a name": lambda: (
+        Tale().claim("ada", 0, 1, 1, "t1").claim("ada", 2, 3, 3, "t3")
     ),
     "a token left out": lambda: (
         Tale().claim("ada", 0, 1, 1, "t1").call("ada", 1, 2, PASS, {"status": "passing"}, feature_id=1)
@@ -438,6 +445,14 @@ FALSE: dict[str, tuple[str, Callable[[], Tale]]] = {
             .claim("ada", 0, 1, 1, "t1")
             .call("ada", 1, 2, RELEASE, {"status": "pending", "attempts": 1}, feature_id=1, claim_token="t1")
             .claim("bob", 3, 4, 1, "t2")
+        ),
+    ),
+    "two claims of one name": (
+        "too_many",
+        lambda: (
+            Tale()
+            .call("ada", 0, 1, CLAIM, claimed(1, "t1"), agent="ada")
+            .call("bob", 2, 3, CLAIM, claimed(3, "t3"), agent="ada")
         ),
     ),
     "a feature that nobody has created": (

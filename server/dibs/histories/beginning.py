@@ -26,7 +26,13 @@ def beginning(tx: Transaction) -> History:
     for row in tx.all(_edges):
         needs[row["feature_id"]].add(row["dependency_id"])
     start = {row["id"]: Start(_sketch(row, tx.now), frozenset(needs[row["id"]])) for row in tx.all(_rows)}
-    return History(Limits(rules.max_failures, rules.max_attempts, rules.max_skips), rules.back_off, start)
+    return History(
+        Limits(rules.max_failures, rules.max_attempts, rules.max_skips),
+        rules.back_off,
+        rules.max_claims,
+        rules.max_claims_per_connection,
+        start,
+    )
 
 
 def _sketch(row: Row, now: float) -> Sketch:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dibs.histories import spans
-from dibs.histories.acts import Act, Said
-from dibs.histories.graph import Graph
-from dibs.histories.history import Call, History
-from dibs.histories.ledger import Ledger, ledgers
-from dibs.histories.linear import Contradiction, Undecided, contradiction
-from dibs.histories.model import Limits, Sketch
-from dibs.histories.reading import Reading
-from dibs.histories.violations import Violation, state
+from dibs.storm import spans
+from dibs.storm.acts import Act, Said
+from dibs.storm.graph import Graph
+from dibs.storm.history import Call, History
+from dibs.storm.holding import nobody_holds_too_many
+from dibs.storm.ledger import Ledger, ledgers
+from dibs.storm.linear import Contradiction, Undecided, contradiction
+from dibs.storm.model import Limits, Sketch
+from dibs.storm.reading import Reading
+from dibs.storm.violations import Violation, state
 from dibs_schema.status import Status
 
 
@@ -23,7 +24,7 @@ def check(history: History) -> list[Violation]:
     """
     reading = Reading(history)
     graph = Graph(history, reading)
-    found = list(spans.check(history, reading, graph))
+    found = [*spans.check(history, reading, graph), *nobody_holds_too_many(history, reading)]
     for ledger in ledgers(history, reading, graph).values():
         found += _in_order(ledger, history.limits)
     return found

@@ -91,6 +91,8 @@ class History:
 
     limits: Limits = field(default_factory=Limits)
     back_off: float | None = 30.0
+    max_claims: int = 1
+    max_claims_per_connection: int = 16
     start: dict[int, Start] = field(default_factory=dict)
     connections: dict[str, Connection] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
@@ -102,7 +104,8 @@ class History:
                 put(file, line)
 
     def _lines(self) -> Iterator[dict[str, Any]]:
-        yield {"limits": asdict(self.limits), "back_off": self.back_off}
+        rules = {"max_claims": self.max_claims, "max_claims_per_connection": self.max_claims_per_connection}
+        yield {"limits": asdict(self.limits), "back_off": self.back_off, **rules}
         for number, start in self.start.items():
             yield {"feature": number, "one": asdict(start.one), "needs": sorted(start.needs)}
         for one in self.connections.values():
@@ -132,6 +135,8 @@ class History:
         match line:
             case {"limits": limits}:
                 self.limits, self.back_off = Limits(**limits), line["back_off"]
+                self.max_claims = line["max_claims"]
+                self.max_claims_per_connection = line["max_claims_per_connection"]
             case {"feature": number}:
                 self.start[number] = Start(_sketch(line["one"]), frozenset(line["needs"]))
             case {"connection": client}:

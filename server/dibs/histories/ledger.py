@@ -57,7 +57,7 @@ def ledgers(history: History, reading: Reading, graph: Graph) -> dict[int, Ledge
         number = claimed_by(calls[0])
         assert number is not None
         found[number].issued[token] = calls[0]
-        found[number].endings[token] = list(_endings(history, calls))
+        found[number].endings[token] = list(endings(history, calls))
     for ledger in found.values():
         _add_lost_claims(history, reading, ledger)
     return found
@@ -82,7 +82,7 @@ def _first(history: History, number: int, acts_: list[Act]) -> Sketch | None:
     return Sketch() if lost and not created else None
 
 
-def _endings(history: History, calls: list[Call]) -> Iterator[Ending]:
+def endings(history: History, calls: list[Call]) -> Iterator[Ending]:
     """How a claim may have ended by itself: with the connection of anybody who was given its token."""
     for call in calls:
         connection = history.connection(call.client)

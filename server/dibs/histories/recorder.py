@@ -68,8 +68,8 @@ class Recorder:
             self._answered(call, refusal.answer()["error"], refused=True)
             raise
         except ServerGone:
-            if not self._over:  # it ended by itself, at some time since it was last heard of
-                self.note("killed", self._heard)
+            if not self._over:  # it ended by itself, in whatever way, since it was last heard of
+                self.note("closed", self._heard)
             raise
         self._answered(call, answer, refused=False)
         return answer
