@@ -77,6 +77,8 @@ class Simulation:
         if self._chance.random() < self._lost:
             if self._chance.random() < 0.5:
                 effect()
+            if tool == "feature_mark_in_progress" and self._chance.random() < 0.5:
+                tool, arguments = "feature_claim_and_get", {}  # so that nobody knows what it has claimed
             self.history.calls.append(Call(client, number, tool, arguments, begun))
             self._die(client, at)
             return

@@ -110,6 +110,12 @@ MISTAKES = {
     )
 }
 
+
+def planted_command(mistake: str, *flags: str) -> list[str]:
+    """The command line of a server with that mistake, as `dibs serve FLAGS`."""
+    return [sys.executable, __file__, mistake, *flags]
+
+
 if __name__ == "__main__":
     from dibs.__main__ import serve
 

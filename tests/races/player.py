@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import sys
 import time
@@ -11,6 +12,9 @@ from typing import Any
 
 from dibs.client import ServerGone, server_command
 from dibs.histories.recorder import Recorder
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from races.planted import planted_command
 
 NEW = {"category": "c", "name": "made meanwhile", "description": "d", "steps": ["s"]}
 FEATURES = 8
@@ -124,6 +128,8 @@ async def lives(db: str, path: Path, name: str, rounds: int, lease: float, *live
     for number, life in enumerate(lives * rounds):
         accident, seconds = life.split(":")
         command = server_command("--db", db, "--lease", f"{lease}")
+        if "DIBS_TEST_MISTAKE" in os.environ:
+            command = planted_command(os.environ["DIBS_TEST_MISTAKE"], *command[command.index("--db") :])
         try:
             async with Recorder.start(command, path, f"{name}.{number}", lease=lease) as recorder:
                 await recorder.ask("feature_get_stats")

@@ -29,11 +29,8 @@ def test_what_clients_are_told_fits_into_one_order(database: Database, db: str, 
 
     Over a few seconds; over about a minute with DIBS_TEST_LONG=1.
     """
-    chance = random.Random(3)
-    fill(database, FEATURES, [chance.sample(range(n), min(n, chance.randrange(3))) for n in range(FEATURES)])
-    for name, value in {"back_off": 1, "max_failures": 4, "max_skips": 4}.items():
-        rule(database, name, value)
-    history = play(database, db, tmp_path)
+    prepare(database)
+    history = play(database, db, tmp_path, rounds=times(1, 12))
     told = Counter(call.code or ("lost" if call.lost else call.tool) for call in history.calls)
     print(f"{len(history.calls)} calls: {dict(told.most_common())}")
     assert len(told) > 20, "the calls met with much"
@@ -42,13 +39,21 @@ def test_what_clients_are_told_fits_into_one_order(database: Database, db: str, 
     assert_sound(database)
 
 
-def play(database: Database, db: str, folder: Path) -> History:
+def prepare(database: Database) -> None:
+    """A few features, some of which wait for others, and rules that are soon reached."""
+    chance = random.Random(3)
+    fill(database, FEATURES, [chance.sample(range(n), min(n, chance.randrange(3))) for n in range(FEATURES)])
+    for name, value in {"back_off": 1, "max_failures": 4, "max_skips": 4}.items():
+        rule(database, name, value)
+
+
+def play(database: Database, db: str, folder: Path, rounds: int) -> History:
     """Let several client processes play at once, and read what they were told."""
     database.read_now(beginning).write(folder / "beginning.jsonl")
     paths = [folder / f"player-{number}.jsonl" for number in range(len(LIVES))]
     players = [
         subprocess.Popen(
-            [sys.executable, str(PLAYER), db, str(path), path.stem, f"{times(1, 12)}", f"{LEASE}", *lives]
+            [sys.executable, str(PLAYER), db, str(path), path.stem, f"{rounds}", f"{LEASE}", *lives]
         )
         for path, lives in zip(paths, LIVES, strict=True)
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -11,14 +10,15 @@ from pathlib import Path
 import pytest
 
 from dibs.database import Database
-from dibs.histories.beginning import beginning
-from dibs.histories.check import check
-from dibs.histories.history import History
-from dibs.histories.recorder import Recorder
-from races.backlog import fill
-from races.planted import MISTAKES
+from dibs.storm.beginning import beginning
+from dibs.storm.check import check
+from dibs.storm.history import History
+from dibs.storm.recorder import Recorder
+from dibs.storm.violations import Violation
+from races.backlog import LONG, fill
+from races.planted import MISTAKES, planted_command
+from races.test_history import play, prepare
 
-PLANTED = Path(__file__).with_name("planted.py")
 Scene = Callable[..., Awaitable[None]]
 """What clients do, each with a server of its own."""
 
@@ -91,7 +91,7 @@ def test_a_planted_mistake_is_found(
 async def played(database: Database, db: str, folder: Path, mistake: str, scene: Scene) -> History:
     """Let clients of servers with that mistake play a scene, and read what they were told."""
     database.read_now(beginning).write(folder / "beginning.jsonl")
-    command = [sys.executable, str(PLANTED), mistake, "--db", db]
+    command = planted_command(mistake, "--db", db)
     path = folder / "calls.jsonl"
     async with AsyncExitStack() as stack:
         clients = scene.__code__.co_argcount
@@ -99,6 +99,26 @@ async def played(database: Database, db: str, folder: Path, mistake: str, scene:
         recorders = [await stack.enter_async_context(start) for start in starts]
         await scene(*recorders)
     return History.read([folder / "beginning.jsonl", path])
+
+
+@pytest.mark.skipif(not LONG, reason="the scenes above are played instead; with DIBS_TEST_LONG=1 this is too")
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("mistake", [one for one in MISTAKES if "skip" not in one])
+def test_a_planted_mistake_is_found_by_chance(
+    database: Database, db: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mistake: str
+) -> None:
+    """A few random runs of some seconds are enough to find a mistake that does not need two calls at one instant."""
+    monkeypatch.setenv("DIBS_TEST_MISTAKE", mistake)
+    prepare(database)
+    found: list[Violation] = []
+    for number in range(8):
+        folder = tmp_path / f"run {number}"
+        folder.mkdir()
+        found += check(play(database, db, folder, rounds=1))
+        if found:
+            break
+    print(f"found in run {number + 1}", *found, sep="\n")
+    assert found
 
 
 def test_every_mistake_is_played() -> None:

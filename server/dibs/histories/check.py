@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from dibs.storm import spans
 from dibs.storm.acts import Act, Said
@@ -22,6 +23,7 @@ def check(history: History) -> list[Violation]:
 
     Each feature by itself must have an order of its calls that fits, and so must what spans features.
     """
+    history = replace(history, calls=sorted(history.calls, key=lambda call: call.begun))
     reading = Reading(history)
     graph = Graph(history, reading)
     found = [*spans.check(history, reading, graph), *nobody_holds_too_many(history, reading)]

@@ -127,8 +127,6 @@ class History:
                 history._take(json.loads(text), open_)
         calls = (Call(**fields) for fields in open_.values())
         history.calls = sorted(calls, key=lambda call: call.begun)
-        for one in history.connections.values():
-            one.interruptions.sort(key=lambda change: change.at)
         return history
 
     def _take(self, line: dict[str, Any], calls: dict[tuple[str, int], dict[str, Any]]) -> None:

@@ -99,7 +99,7 @@ def endings(history: History, calls: list[Call]) -> Iterator[Ending]:
 
 def _pauses(connection: Connection) -> Iterator[tuple[float, float]]:
     begun: float | None = None
-    for change in connection.interruptions:
+    for change in sorted(connection.interruptions, key=lambda change: change.at):
         if change.change == "stopped" and begun is None:
             begun = change.at
         elif change.change == "continued" and begun is not None:

@@ -12,8 +12,10 @@ J. Wing and C. Gong, "Testing and verifying concurrent objects" (1993).
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from dibs.histories import model
 from dibs.histories.acts import UNKNOWN, Act
@@ -31,11 +33,21 @@ class Undecided(Exception):  # noqa: N818 - it is what happened
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the feature may be, which open and lost calls have happened by then, and how many unknown claims."""
+    """Where the feature may be, and which open and lost calls have happened by then."""
 
     one: Sketch | None
     placed: frozenset[int] = frozenset()
-    unknown: int = 0
+
+
+class Way(NamedTuple):
+    """What it took to get to a place: so many claims that nobody knows of, and `low`, the earliest moment for it."""
+
+    unknown: int
+    low: float
+
+    def beats(self, other: Way) -> bool:
+        """Whether what can come after the other can come after this one."""
+        return self.unknown <= other.unknown and self.low <= other.low
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +63,8 @@ class Contradiction:
     beside: list[Act]
 
 
-Places = dict[Place, float]
-"""Each place, with the earliest moment at which the feature may have been there."""
+Places = dict[Place, list[Way]]
+"""Each place, with the ways there of which none beats another."""
 
 
 def contradiction(ledger: Ledger, limits: Limits) -> Contradiction | None:
@@ -81,7 +93,7 @@ class _Search:
 
     def run(self) -> Contradiction | None:
         """Follow the calls in time."""
-        places: Places = {Place(self._ledger.first): -math.inf}
+        places: Places = {Place(self._ledger.first): [Way(0, -math.inf)]}
         for now, ends, number in self._moments():
             if not ends:
                 (self._lost if self._acts[number].lost else self._open).add(number)
@@ -89,11 +101,11 @@ class _Search:
                 continue
             after: Places = {}
             self._reached.clear()
-            for place, low in places.items():
+            for place, way in _each(places):
                 if number in place.placed:
-                    _add(after, replace(place, placed=place.placed - {number}), low)
+                    _add(after, replace(place, placed=place.placed - {number}), way)
                 else:
-                    self._lead(place, low, number, now, after)
+                    self._lead(place, way, number, now, after)
             self._open.discard(number)
             if not after:
                 return self._contradiction(number, places)
@@ -113,65 +125,63 @@ class _Search:
     def _settled(self, places: Places) -> Places:
         """The places, with every open call placed that fits and can change nothing."""
         settled: Places = {}
-        for place, low in places.items():
+        for place, way in _each(places):
             idle: set[int] = set()
-            if not self._may_run_out_in_time(place.one, low):
+            if not self._may_run_out_in_time(place.one, way):
                 idle = {one for one in self._open - place.placed if self._changes_nothing(one, place)}
-            _add(settled, replace(place, placed=place.placed | idle) if idle else place, low)
+            _add(settled, replace(place, placed=place.placed | idle) if idle else place, way)
         return settled
 
     def _changes_nothing(self, number: int, place: Place) -> bool:
         return self._acts[number].after(place.one) == [place.one]
 
-    def _may_run_out_in_time(self, one: Sketch | None, low: float) -> bool:
+    def _may_run_out_in_time(self, one: Sketch | None, way: Way) -> bool:
         """Whether the claim may have been ended at some moment, but not at any later one."""
         endings = self._ledger.endings.get(one.token, ()) if one is not None and one.token else ()
-        return any(low <= ending.latest < math.inf for ending in endings)
+        return any(way.low <= ending.latest < math.inf for ending in endings)
 
-    def _lead(self, place: Place, low: float, number: int, now: float, after: Places) -> None:
+    def _lead(self, place: Place, way: Way, number: int, now: float, after: Places) -> None:
         """Add to `after` where the feature may be once the call has been placed, which ends now."""
         act = self._acts[number]
-        seen: Places = {place: low}
-        todo = [(place, low)]
+        seen: Places = {place: [way]}
+        todo = deque([(place, way)])
         while todo:
-            place, low = todo.pop()
+            place, way = todo.popleft()
             self._looked += 1
             if self._looked > MOST_PLACES:
                 raise Undecided
             fits = act.after(place.one)
-            if fits == [place.one] and not self._may_run_out_in_time(place.one, low):
-                _add(after, place, low)
+            if fits == [place.one] and not self._may_run_out_in_time(place.one, way):
+                _add(after, place, way)
                 continue
             for one in fits:
-                _add(after, replace(place, one=one), max(low, act.begun))
+                _add(after, replace(place, one=one), way._replace(low=max(way.low, act.begun)))
             self._reached[place.one] = None
-            for step, since in self._steps(place, low, number, now):
-                if since < seen.get(step, math.inf):
-                    seen[step] = since
-                    todo.append((step, since))
+            todo.extend(step for step in self._steps(place, way, number, now) if _add(seen, *step))
 
-    def _steps(self, place: Place, low: float, number: int, now: float) -> Iterator[tuple[Place, float]]:
+    def _steps(self, place: Place, way: Way, number: int, now: float) -> Iterator[tuple[Place, Way]]:
         for other in (self._open | self._lost) - place.placed - {number}:
             act = self._acts[other]
             for one in act.after(place.one):
                 if one != place.one or not act.lost:
-                    yield replace(place, one=one, placed=place.placed | {other}), max(low, act.begun)
+                    step = replace(place, one=one, placed=place.placed | {other})
+                    yield step, way._replace(low=max(way.low, act.begun))
         if place.one is None:
             return
         if place.one.status is Status.IN_PROGRESS:
-            for one, since in self._ended(place.one, low, now):
-                yield replace(place, one=one), since
-        elif place.unknown < len(self._nobodys) and self._nobodys[place.unknown] <= now:
+            for one, low in self._ended(place.one, way.low, now):
+                yield replace(place, one=one), way._replace(low=low)
+        elif way.unknown < len(self._nobodys) and self._nobodys[way.unknown] <= now:
             try:
                 free = replace(place.one, backs_off=False)
                 one = model.claim(free, UNKNOWN, UNKNOWN, unmet=False)
             except No:
                 return
-            yield replace(place, one=one, unknown=place.unknown + 1), max(low, self._nobodys[place.unknown])
+            yield replace(place, one=one), Way(way.unknown + 1, max(way.low, self._nobodys[way.unknown]))
 
     def _ended(self, one: Sketch, low: float, now: float) -> Iterator[tuple[Sketch, float]]:
         """How the claim may have ended without a call."""
-        if one.token == UNKNOWN:
+        if one.token not in self._ledger.endings:  # unknown, or from before the first call
             yield model.undeliver(one), low
             yield model.end(one, Kind.RELEASE, self._limits), low
             yield model.end(one, Kind.EXPIRE, self._limits), low
@@ -181,5 +191,15 @@ class _Search:
                 yield model.end(one, kind, self._limits), max(low, earliest)
 
 
-def _add(places: Places, place: Place, low: float) -> None:
-    places[place] = min(low, places.get(place, math.inf))
+def _each(places: Places) -> Iterator[tuple[Place, Way]]:
+    return ((place, way) for place, ways in places.items() for way in ways)
+
+
+def _add(places: Places, place: Place, way: Way) -> bool:
+    """Note a way to a place; whether it was not beaten by one that is known."""
+    known = places.setdefault(place, [])
+    if any(one.beats(way) for one in known):
+        return False
+    known[:] = [one for one in known if not way.beats(one)]
+    known.append(way)
+    return True
