@@ -505,6 +505,17 @@ def test_a_history_that_was_kept_is_judged_the_same(tmp_path: Path) -> None:
     assert again == history
 
 
+@pytest.mark.parametrize("cut", [1, 40, 10_000])
+def test_a_line_that_was_cut_off_is_a_call_whose_answer_was_lost(tmp_path: Path, cut: int) -> None:
+    """Where the writer of a history was killed in the middle of a line, all before that line is read."""
+    path = tmp_path / "history.jsonl"
+    answer = {"id": 1, "status": "pending", "name": "ä" * 6_000}
+    Tale().call("ada", 0, 1, SHOW, answer, feature_id=1).history.write(path)
+    path.write_bytes(path.read_bytes()[:-cut])
+    (call,) = History.read([path]).calls
+    assert (call.tool, call.ended, call.answer, call.lost) == (SHOW, None, None, True)
+
+
 @pytest.mark.parametrize("seed", range(times(20, 400)))
 def test_histories_that_are_true_by_construction_are_found_true(seed: int) -> None:
     """Whatever random clients do, and whoever of them dies, what they were told breaks nothing."""

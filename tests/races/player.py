@@ -6,7 +6,6 @@ import asyncio
 import os
 import random
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +30,13 @@ class Player:
         self._features = FEATURES
         self._claims: list[tuple[int, str]] = []
 
-    async def play(self, until: float) -> None:
-        """Call until that moment. Raises ServerGone."""
-        while time.monotonic() < until:
+    async def play(self, calls: int | None = None) -> None:
+        """Make so many turns, or go on for ever. Raises ServerGone."""
+        while calls is None or calls > 0:
             turn = self._chance.choices((self._claim, self._end, self._plan, self._look), (4, 5, 2, 1))[0]
             await turn()
             await asyncio.sleep(self._chance.uniform(0, 0.01))
+            calls = None if calls is None else calls - 1
 
     def _feature(self) -> int:
         return self._chance.randint(1, self._features)
@@ -106,34 +106,34 @@ class Player:
         await self._recorder.ask(tool, **more)
 
 
-async def one_life(recorder: Recorder, player: Player, accident: str, seconds: float, lease: float) -> None:
+async def one_life(recorder: Recorder, player: Player, accident: str, calls: int, lease: float) -> None:
     """Play until the server meets with its accident, and on while it lives. Raises ServerGone."""
-    until = time.monotonic() + seconds
+    await player.play(calls)
     if accident == "stop":
-        until += lease * 1.2
-    playing = asyncio.create_task(player.play(until))
-    await asyncio.sleep(seconds / 2)
-    if accident == "stop":
+        playing = asyncio.create_task(player.play(calls))
         recorder.stop()
         await asyncio.sleep(lease * 1.2)
         recorder.go_on()
+        await playing
     elif accident != "none":
+        playing = asyncio.create_task(player.play())
+        await asyncio.sleep(0)  # so that a call is open
         {"kill": recorder.kill, "terminate": recorder.terminate, "hang up": recorder.hang_up}[accident]()
-    await playing
+        await playing
 
 
 async def lives(db: str, path: Path, name: str, rounds: int, lease: float, *lives: str) -> None:
-    """One connection after another, each with its accident and how many seconds it plays, as `kill:1.5`."""
+    """One connection after another, each with its accident and after how many turns, as `kill:40`."""
     chance = random.Random(name)
     for number, life in enumerate(lives * rounds):
-        accident, seconds = life.split(":")
+        accident, calls = life.split(":")
         command = server_command("--db", db, "--lease", f"{lease}")
         if "DIBS_TEST_MISTAKE" in os.environ:
             command = planted_command(os.environ["DIBS_TEST_MISTAKE"], *command[command.index("--db") :])
         try:
             async with Recorder.start(command, path, f"{name}.{number}", lease=lease) as recorder:
                 await recorder.ask("feature_get_stats")
-                await one_life(recorder, Player(recorder, chance), accident, float(seconds), lease)
+                await one_life(recorder, Player(recorder, chance), accident, int(calls), lease)
         except* ServerGone:
             pass
 

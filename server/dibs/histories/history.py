@@ -119,12 +119,16 @@ class History:
 
     @classmethod
     def read(cls, paths: Iterable[Path]) -> History:
-        """The history that files tell together; each process may write one of its own."""
+        """The history that files tell together; each process may write one of its own.
+
+        A last line that was cut off, since its writer was killed, counts as not written.
+        """
         history = cls()
         open_: dict[tuple[str, int], dict[str, Any]] = {}
         for path in paths:
-            for text in path.read_text(encoding="utf-8").splitlines():
-                history._take(json.loads(text), open_)
+            *lines, _ = path.read_bytes().split(b"\n")
+            for line in lines:
+                history._take(json.loads(line), open_)
         calls = (Call(**fields) for fields in open_.values())
         history.calls = sorted(calls, key=lambda call: call.begun)
         return history
@@ -174,7 +178,7 @@ def answered(call: Call) -> dict[str, Any]:
 
 
 def put(file: TextIO, line: dict[str, Any]) -> None:
-    """Write one line whole, so that what was written before a kill can be read."""
+    """Write one line."""
     file.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
