@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from dibs.storm.check import check
-from dibs.storm.history import Call, Connection, History, Interruption, Start
-from dibs.storm.model import Sketch
-from dibs.storm.violations import Violation
+from dibs.histories.check import check
+from dibs.histories.history import Call, Connection, History, Interruption, Start
+from dibs.histories.model import Sketch
+from dibs.histories.violations import Violation
 from dibs_schema.status import Status
 from histories.simulation import Simulation
 from races.backlog import times

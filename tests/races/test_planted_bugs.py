@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from dibs.database import Database
-from dibs.storm.beginning import beginning
-from dibs.storm.check import check
-from dibs.storm.history import History
-from dibs.storm.recorder import Recorder
-from dibs.storm.violations import Violation
+from dibs.histories.beginning import beginning
+from dibs.histories.check import check
+from dibs.histories.history import History
+from dibs.histories.recorder import Recorder
+from dibs.histories.violations import Violation
 from races.backlog import LONG, fill
 from races.planted import MISTAKES, planted_command
 from races.test_history import play, prepare

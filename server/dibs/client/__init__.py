@@ -21,8 +21,6 @@ __all__ = ["Client", "ServerGone", "server_command"]
 
 STOPPING = 5.0
 """Seconds that a server gets to end after its input has."""
-A_MOMENT = 0.1
-"""Seconds until the end of a server that was killed is known."""
 LONGEST_LINE = 64 * 1024 * 1024
 
 
@@ -87,11 +85,8 @@ class Client:
                         await process.wait()
                 pumps.cancel_scope.cancel()
         finally:
+            _signal(process, signal.SIGKILL)
             with anyio.CancelScope(shield=True):
-                with anyio.move_on_after(A_MOMENT):  # killing what has just ended would lose its exit status
-                    await process.wait()
-                if process.returncode is None:
-                    process.kill()
                 await process.wait()
             for stream in (into, inbox, outbox, out):
                 stream.close()

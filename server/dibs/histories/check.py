@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from dibs.storm import spans
-from dibs.storm.acts import Act, Said
-from dibs.storm.graph import Graph
-from dibs.storm.history import Call, History
-from dibs.storm.holding import nobody_holds_too_many
-from dibs.storm.ledger import Ledger, ledgers
-from dibs.storm.linear import Contradiction, Undecided, contradiction
-from dibs.storm.model import Limits, Sketch
-from dibs.storm.reading import Reading
-from dibs.storm.violations import Violation, state
+from dibs.histories import spans
+from dibs.histories.acts import Act, Said
+from dibs.histories.graph import Graph
+from dibs.histories.history import Call, History
+from dibs.histories.holding import nobody_holds_too_many
+from dibs.histories.ledger import Ledger, ledgers
+from dibs.histories.linear import Contradiction, Undecided, contradiction
+from dibs.histories.model import Limits, Sketch
+from dibs.histories.reading import Reading
+from dibs.histories.violations import Violation, state
 from dibs_schema.status import Status
 
 

@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dibs.storm.history import Call, History
-from dibs.storm.ledger import endings
-from dibs.storm.reading import CLAIMS, MOVES, Reading, claimed_by, holder_of
-from dibs.storm.violations import Violation
+from dibs.histories.history import Call, History
+from dibs.histories.ledger import endings
+from dibs.histories.reading import CLAIMS, MOVES, Reading, claimed_by, holder_of
+from dibs.histories.violations import Violation
 from dibs_schema.status import Kind
 
 
