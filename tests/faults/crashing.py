@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import signal
@@ -31,7 +32,7 @@ class Crash:
 
     def __init__(self, zygote: Zygote, copies: Copies, name: str, db: str, staged: Staged) -> None:
         self._zygote, self._copies, self._name, self._db, self._staged = zygote, copies, name, db, staged
-        self._before = state_of(db)
+        self._before = _untouched(db)
         self.whole, self.after = self._once(None)
         said = [answer.get("result", {}).get("isError", False) for answer in self.whole.answers]
         assert len(said) == max(1, len(ALL[name].tools)), self.whole.said
@@ -82,6 +83,9 @@ class Crash:
         with self._copies(self._db) as db:
             report = self._zygote.run(Job(self._name, db, self._staged, point))
             return report, changed(self._before, state_of(db))
+
+
+_untouched = functools.cache(state_of)  # what is staged is copied, and never written to again
 
 
 def windows(points: list[tuple[str, str]]) -> list[Window]:

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import psutil  # type: ignore[import-untyped]  # has no types; the wheel requires it
 
@@ -53,10 +52,10 @@ def work(server: Wire, name: str) -> None:
     server.call("feature_create", **new | {"description": name * 1500, "dependencies": ids[:2]})
 
 
-def record(root: Path, pragmas: dict[str, Any], ends: Sequence[str]) -> list[Event]:
-    """What servers do, one after another, on a database that is not there at first.
+def record(root: Path, ends: Sequence[str], *flags: str, **pragmas: str) -> list[Event]:
+    """What servers with these flags do, one after another, on a database that is not there at first.
 
-    Each ends as told: "well", when its input ends, or "killed".
+    Each ends as told: "well", when its input ends, or "killed". The pragmas are forced on them.
     """
     events: list[Event] = []
     told = json.dumps({"wal_autocheckpoint": AUTOCHECKPOINT} | pragmas)
@@ -64,7 +63,16 @@ def record(root: Path, pragmas: dict[str, Any], ends: Sequence[str]) -> list[Eve
     home.mkdir()
     for number, end in enumerate(ends):
         into = root / f"recorded-{number}"
-        started = [*command(into), sys.executable, "-m", "faults.recorded", told, "--db", f"{home / FILE}"]
+        started = [
+            *command(into),
+            sys.executable,
+            "-m",
+            "faults.recorded",
+            told,
+            "--db",
+            f"{home / FILE}",
+            *flags,
+        ]
         server = Wire(started, {"PYTHONPATH": os.pathsep.join(sys.path)})
         try:
             work(server, f"round {number} ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -23,9 +24,9 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def recording(root: Path, synchronous: str, *ends: str) -> Recording:
+def recording(root: Path, ends: Sequence[str], *flags: str, **pragmas: str) -> Recording:
     """Servers at work, whose power will be cut."""
-    found = Recording(record(root, {"synchronous": synchronous}, ends), root / "home")
+    found = Recording(record(root, ends, *flags, **pragmas), root / "home")
     found.learn()
     return found
 
@@ -46,7 +47,7 @@ def tell(one: Recording, synchronous: str) -> None:
 
 def test_under_full_no_power_cut_takes_what_was_acknowledged(root: Path) -> None:
     """Whatever was not synced is lost, torn or kept: each move is whole or not there, and there once it was answered."""
-    one = recording(root, "FULL", "well", "killed", "well")
+    one = recording(root, ["well", "killed", "well"])
     found = list(one.cut_everywhere(ROUNDS))
     tell(one, "FULL")
     assert_all_happened(one.events, 2)
@@ -56,7 +57,7 @@ def test_under_full_no_power_cut_takes_what_was_acknowledged(root: Path) -> None
 
 def test_under_normal_a_power_cut_takes_only_the_last_moves(root: Path) -> None:
     """What is left is what was there after some answer, so moves are lost from the end only; and some are."""
-    one = recording(root, "NORMAL", "killed", "well")
+    one = recording(root, ["killed", "well"], "--synchronous", "NORMAL")
     found = list(one.cut_everywhere(ROUNDS))
     tell(one, "NORMAL")
     assert_all_happened(one.events, 1)
@@ -67,5 +68,5 @@ def test_under_normal_a_power_cut_takes_only_the_last_moves(root: Path) -> None:
 
 def test_without_syncs_a_lost_acknowledgement_is_found(root: Path) -> None:
     """The same trial of a server whose synchronous is OFF finds that moves are lost that were acknowledged."""
-    one = recording(root, "OFF", "killed")
+    one = recording(root, ["killed"], synchronous="OFF")
     assert any(state.lost for state in one.cut_everywhere(1))
