@@ -16,7 +16,7 @@ from dibs_schema.refusals import DatabaseDamaged, DiskFull, OutcomeUnknown, Read
 from dibs_schema.tables import features
 from faults.failing_disk import READ, SYNC, TRUNCATE, WRITE, Disk, built
 from fuzzing.watching import writes
-from races.backlog import LONG, assert_sound, fill, journal, kinds, row
+from races.backlog import LONG, assert_sound, fill, journal, kinds, long_form, row
 from races.wire import Start, Wire, wires
 
 pytestmark = pytest.mark.only_on(
@@ -45,6 +45,14 @@ FAULTS = [
     Fault("no-write", WRITE, errno.EIO, (DatabaseDamaged, OutcomeUnknown)),
     Fault("no-sync", SYNC, errno.EIO, (OutcomeUnknown,)),
 ]
+
+
+def some_in_short(*faults: Fault) -> pytest.MarkDecorator:
+    """These faults, and the others where there is time."""
+    marks = {True: (), False: (long_form,)}
+    return pytest.mark.parametrize(
+        "fault", [pytest.param(fault, id=fault.name, marks=marks[fault in faults]) for fault in FAULTS]
+    )
 
 
 @pytest.fixture(scope="session")
@@ -98,7 +106,7 @@ def refused_until_whole(
         after += 1
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+@some_in_short(FAULTS[0], FAULTS[2])
 def test_a_disk_that_fails_at_any_call_of_a_move_undoes_that_move_alone(
     database: Database, db: str, start: Start, disk: Disk, server: Wire, fault: Fault
 ) -> None:
@@ -126,7 +134,7 @@ def assert_whole(db: str) -> None:
     check.close()
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+@some_in_short(FAULTS[1])
 def test_a_disk_that_fails_anywhere_in_long_writes_and_in_moving_the_log_loses_nothing(
     database: Database, db: str, start: Start, disk: Disk, server: Wire, fault: Fault
 ) -> None:
@@ -184,9 +192,7 @@ def test_a_read_that_fails_is_refused_and_the_next_one_is_served(
     assert server.call("feature_mark_in_progress", feature_id=250)["status"] == "in_progress"
 
 
-MAKING = (
-    [(fault, after) for fault in FAULTS for after in range(100)] if LONG else [(FAULTS[1], 3), (FAULTS[2], 1)]
-)
+MAKING = [(fault, after) for fault in FAULTS for after in range(100)] if LONG else [(FAULTS[1], 3)]
 
 
 @pytest.mark.parametrize(("fault", "after"), MAKING, ids=lambda value: getattr(value, "name", value))

@@ -13,7 +13,7 @@ from dibs.database import open_database
 from dibs.settings import Settings
 from dibs_schema.refusals import ReadOnly
 from faults.volumes import break_file_system, journalled, mount
-from races.backlog import assert_sound, fill, kinds
+from races.backlog import assert_sound, fill, kinds, long_form
 from races.wire import up, wires
 
 pytestmark = pytest.mark.only_on(
@@ -91,7 +91,7 @@ def of_the_folder(db: Path, allowed: bool) -> None:
     db.parent.chmod(0o700 if allowed else 0o000)
 
 
-@pytest.mark.parametrize("permissions", [of_the_files, of_the_folder])
+@pytest.mark.parametrize("permissions", [pytest.param(of_the_files, marks=long_form), of_the_folder])
 def test_permissions_that_are_taken_away_under_servers_cost_nothing(
     tmp_path: Path, permissions: Callable[[Path, bool], None]
 ) -> None:

@@ -9,56 +9,35 @@ from pathlib import Path
 import pytest
 
 from dibs.database import Database
+from dibs.storm.weather import WallClock
+from faults.clocks import settable
 from races.backlog import fill, kinds, row, rule
 from races.wire import Start, Wire, up
 
 LEASE = 3.0  # long enough that a loaded machine renews the living in time
 NOISE = 1.0
 HOUR = 3600
-LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 
 pytestmark = [
     pytest.mark.only_on("sqlite", reason="these faults are those of a file; a server has tests of its own"),
-    pytest.mark.skipif(not LIBRARIES, reason="needs libfaketime (apt install faketime)"),
+    settable,
 ]
 
 
-class Clock:
-    """The wall clock of the servers that are started with it."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self._file.write_text("+0\n")
-        self.environment = {
-            "LD_PRELOAD": str(LIBRARIES[0]),
-            "FAKETIME_TIMESTAMP_FILE": str(file),
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # or threads would wait for each other far too long
-            "NO_FAKE_STAT": "1",
-        }
-
-    def jump(self, seconds: int) -> None:
-        """Set it so many seconds off the true time, for all servers at once."""
-        new = self._file.with_suffix(".new")
-        new.write_text(f"{seconds:+d}\n")
-        new.replace(self._file)
-
-
 @pytest.fixture
-def clock(tmp_path: Path) -> Clock:
+def clock(tmp_path: Path) -> WallClock:
     """A wall clock that can be set."""
-    return Clock(tmp_path / "clock")
+    return WallClock(tmp_path)
 
 
 @pytest.fixture
-def begin(start: Start, clock: Clock) -> Callable[..., Wire]:
+def begin(start: Start, clock: WallClock) -> Callable[..., Wire]:
     """Start servers that go by that clock."""
     return lambda *flags: start(*flags, **clock.environment)
 
 
 def test_a_jump_of_the_wall_clock_ends_no_lease_and_prolongs_none(
-    database: Database, begin: Callable[..., Wire], clock: Clock
+    database: Database, begin: Callable[..., Wire], clock: WallClock
 ) -> None:
     """Through an hour forward and two back the living keep their claims, and the dead lose theirs in time."""
     fill(database, 3)
@@ -81,7 +60,7 @@ def test_a_jump_of_the_wall_clock_ends_no_lease_and_prolongs_none(
 
 
 def test_a_back_off_does_not_outlast_the_longest_because_the_clock_was_set(
-    database: Database, begin: Callable[..., Wire], clock: Clock
+    database: Database, begin: Callable[..., Wire], clock: WallClock
 ) -> None:
     """A back-off that lies an hour ahead came from another clock, and is ignored."""
     fill(database, 1)

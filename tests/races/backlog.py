@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import pytest
 from sqlalchemy import select
 
 from dibs.database import Database
@@ -19,6 +20,9 @@ from dibs_schema.tables import events, features
 Row = Mapping[Any, Any]
 LONG = os.environ.get("DIBS_TEST_LONG") == "1"
 """Whether every repetition is wanted (DIBS_TEST_LONG=1), or as many as a run before each commit can bear."""
+
+
+long_form = pytest.mark.skipif(not LONG, reason="one of many like it: DIBS_TEST_LONG=1 runs them all")
 
 
 def times(short: int, full: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 WALL = "wall"
+JUMP = 1.0
+"""Seconds; less between two looks is a clock that is being set right slowly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,25 @@ class LeaseClock:
     def read(self) -> float:
         """Seconds since an origin that is the same for every process of the domain."""
         return time.time() if self.domain == WALL else time.monotonic()
+
+
+class WallClock:
+    """The wall clock, and for how long it has run evenly as far as this process has looked.
+
+    It jumps where somebody sets it, and where the machine slept: the clock that it is held against stands still then.
+    """
+
+    def __init__(self) -> None:
+        self._ahead = time.time() - time.monotonic()
+        self._jumped_at = -math.inf
+
+    def read(self) -> tuple[float, float]:
+        """Seconds since the epoch, and seconds since the last jump."""
+        now, steady = time.time(), time.monotonic()
+        if abs(now - steady - self._ahead) > JUMP:
+            self._jumped_at = steady
+        self._ahead = now - steady
+        return now, steady - self._jumped_at
 
 
 def lease_clock() -> LeaseClock:

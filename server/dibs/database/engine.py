@@ -30,7 +30,8 @@ class Start(NamedTuple):
     `now` is the wall clock in seconds, `reading` the lease clock's, both read once the lock was had (by
     `alone`, reckoned on from the last transaction).
     Events of transactions below `horizon` are complete: none of them can still be committed.
-    For `up` seconds the database could be reached without a break, as far as it knows itself.
+    For `up` seconds the database could be reached without a break, as far as it knows itself, and for `even`
+    seconds the wall clock did not jump.
     """
 
     project: Project | None
@@ -39,6 +40,7 @@ class Start(NamedTuple):
     reading: float
     horizon: int = EVERYTHING
     up: float = math.inf
+    even: float = math.inf
 
 
 class NotApplied(Busy):

@@ -24,7 +24,7 @@ class Transaction:
     """A connection inside a transaction, the project it is about, and the time at which it began.
 
     `now` is the wall clock in seconds and `reading` the lease clock of the domain `clock`, both read after BEGIN.
-    Every statement gets `project`, `now`, `clock`, `reading`, `horizon` and `up` as parameters, if it names them.
+    Every statement gets `project`, `now`, `clock`, `reading`, `horizon`, `up` and `even`, if it names them.
     A verb sets `wakes` where who waits for work should look again, and `applied` where a statement that commits
     by itself has done its work, so that what fails after it must not begin anew.
     """
@@ -46,6 +46,7 @@ class Transaction:
             "reading": self.reading,
             "horizon": start.horizon,
             "up": start.up,
+            "even": start.even,
         }
 
     def all(self, statement: Executable, **parameters: Any) -> Sequence[Row]:
@@ -90,7 +91,7 @@ def _given_to(statement: ClauseElement) -> frozenset[str]:
     return GIVEN & named
 
 
-GIVEN = frozenset({"project", "now", "clock", "reading", "horizon", "up"})
+GIVEN = frozenset({"project", "now", "clock", "reading", "horizon", "up", "even"})
 
 
 def introduce(transaction: Transaction, library: str, process: str) -> None:

@@ -56,12 +56,16 @@ class WallClock:
             "NO_FAKE_STAT": "1",
         }
 
+    def jump(self, seconds: int) -> None:
+        """Set it so many seconds off the true time, for all its servers at once."""
+        new = self._file.with_suffix(".new")
+        new.write_text(f"{seconds:+d}\n")
+        new.replace(self._file)
+
     async def jump_about(self, plan: Plan, until: anyio.Event) -> None:
         """Set it up to an hour off, every few seconds, for all its servers at once."""
         chance = plan.chance("wall clock")
         while FAKETIME and not until.is_set():
             await anyio.sleep(chance.uniform(1, 5))
-            new = self._file.with_suffix(".new")
-            new.write_text(f"{chance.choice((-HOUR, 0, HOUR)):+d}\n")
-            new.replace(self._file)
+            self.jump(chance.choice((-HOUR, 0, HOUR)))
             self.jumps += 1

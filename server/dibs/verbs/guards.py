@@ -102,13 +102,16 @@ def ready(table: FromClause = features) -> ColumnElement[bool]:
 def expired() -> ColumnElement[bool]:
     """The lease has run out: by its own clock where that is ours, else by the wall clock.
 
-    While the database was away nobody could renew, so that a lease counts whole from its return.
+    While the database was away nobody could renew, so that a lease counts whole from its return; and one that
+    goes by the wall clock, from that clock's last jump: whoever lives has renewed it by then.
     """
     return or_(
         (F.lease_clock == bindparam("clock"))
         & (F.lease_ends < bindparam("reading"))
         & (F.lease_seconds < bindparam("up", type_=Double)),
-        of_another_clock() & (F.lease_expires_at < bindparam("now")),
+        of_another_clock()
+        & (F.lease_expires_at < bindparam("now"))
+        & (F.lease_seconds < bindparam("even", type_=Double)),
     )
 
 

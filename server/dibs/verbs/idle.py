@@ -36,11 +36,14 @@ _ready_there = _counted["ready"].where(_in_category)
 # In seconds from now, each lease by its own clock where that is ours: the wall clock may jump.
 _by_own_clock = F.lease_ends - bindparam("reading")
 _since_return = F.lease_seconds - bindparam("up", type_=Double)  # of the database: see `expired`
+_by_wall_clock = F.lease_expires_at - bindparam("now")
+_since_jump = F.lease_seconds - bindparam("even", type_=Double)  # of the wall clock
 _of_own_clock = F.lease_clock == bindparam("clock")
 _left = case(
     (_of_own_clock & (_since_return > _by_own_clock), _since_return),
     (_of_own_clock, _by_own_clock),
-    else_=F.lease_expires_at - bindparam("now"),
+    (_since_jump > _by_wall_clock, _since_jump),
+    else_=_by_wall_clock,
 )
 _next_lease_end = hot(select(func.min(_left)).where(in_project(), leased()))
 _next_back_off_end = hot(

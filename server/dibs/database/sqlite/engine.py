@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from dibs.database.clock import lease_clock
+from dibs.database.clock import WallClock, lease_clock
 from dibs.database.engine import Engine, Start
 from dibs.database.health import Finding
 from dibs.database.projects import Project, find_project
@@ -40,7 +40,7 @@ class SQLite(Engine):
         self.path = path.resolve()
         self.driver = driver()
         self.library = f"{NAME} {self.driver.sqlite_version}"
-        self._clock = lease_clock()
+        self._clock, self._wall = lease_clock(), WallClock()
         self.clock = self._clock.domain
         self.door = Door(Path(f"{self.path}.lock"))
         self._synchronous = synchronous
@@ -124,7 +124,8 @@ class SQLite(Engine):
             self.door.leave()
 
     def _start(self, connection: Connection, name: str) -> Start:
-        return Start(*find_project(connection, name), now=time.time(), reading=self._clock.read())
+        found, (now, even) = find_project(connection, name), self._wall.read()
+        return Start(*found, now=now, reading=self._clock.read(), even=even)
 
     def enter_door(self) -> None:
         """Wait at the door. Raises ReadOnly where it cannot be opened."""

@@ -1,0 +1,38 @@
+"""Clocks of a server's own: a wall clock that can be set, another boot, another time namespace."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from dibs.storm.weather import FAKETIME
+
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
+settable = pytest.mark.skipif(not FAKETIME, reason="needs libfaketime (apt install faketime)")
+
+
+def another_boot(tmp_path: Path) -> list[str]:
+    """What starts a server that sees another boot, as on another machine, or after this one was started anew."""
+    file = tmp_path / f"boot-{uuid4()}"
+    file.write_text(f"{uuid4()}\n")
+    return _tried(["unshare", "-m", "sh", "-c", f'mount --bind {file} {BOOT_ID} && exec "$@"', "sh"])
+
+
+def another_time(tmp_path: Path) -> list[str]:
+    """What starts a server in a time namespace whose monotonic clock is a day ahead, as containers may have."""
+    return _tried(["unshare", "--time", "--monotonic", "86400", "--fork", "--kill-child"])
+
+
+def _tried(prefix: list[str]) -> list[str]:
+    """The prefix; the test is skipped where the system does not allow it."""
+    if shutil.which(prefix[0]) is None:
+        pytest.skip(f"needs {prefix[0]}")
+    done = subprocess.run([*prefix, "true"], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"needs namespaces of its own: {done.stderr.strip()}")
+    return prefix
