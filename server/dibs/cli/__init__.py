@@ -22,6 +22,8 @@ COMMANDS = {
     "settings": "settings:settings",
     "copy": "copying:copy",
     "storm": "storm:storm",
+    "backup": "backups:backup",
+    "restore": "backups:restore",
 }
 """Each command's module and name; a module is imported when its command is run."""
 

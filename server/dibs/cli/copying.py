@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
 from dibs.cli.options import print_json, say_refusals
+from dibs.cli.progress import progress
 from dibs.settings import Settings
 
 if TYPE_CHECKING:
-    from dibs.verbs.moving import Copied, Watch
+    from dibs.verbs.moving import Copied
 
 PLACE = Settings.model_fields["db"].description
 
@@ -40,7 +39,7 @@ def copy(
     goal = Settings.read({"db": target, "project": to_project or origin.project})
     here, there = Site(origin), Site(goal)
     try:
-        with _progress() as watch:
+        with progress("waiting for both") as watch:
             done = copy_project(here, there, with_claims=with_claims, watch=watch)
     finally:
         here.close()
@@ -49,19 +48,6 @@ def copy(
         print_json(done.wire())
     else:
         _print(done)
-
-
-@contextmanager
-def _progress() -> Iterator[Watch]:
-    """A bar on standard error, where that is a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("waiting for both", total=None)
-        yield lambda what, rows, total: bar.update(task, description=what, completed=rows, total=total)
 
 
 def _print(done: Copied) -> None:

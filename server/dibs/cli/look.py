@@ -28,20 +28,19 @@ STYLES = {
 @looks_at_backlog
 def status(*, as_json: bool, **flags: Any) -> None:
     """Say how far the project is."""
-    from dibs.database.moves import new_place
+    from dibs.database.moves import backup_of, new_place
     from dibs.verbs.stats import get_stats
 
     with backlog(flags) as database:
-        stats, moved_to = database.read_now(
-            lambda tx: (get_stats(tx, database.label), new_place(tx.project.moved_to))
-        )
+        stats, mark = database.read_now(lambda tx: (get_stats(tx, database.label), tx.project.moved_to))
+    told = {"moved_to": new_place(mark), "backup_of": backup_of(mark)}
     if as_json:
-        print_json(stats.wire() | ({"moved_to": moved_to} if moved_to else {}))
+        print_json(stats.wire() | {name: words for name, words in told.items() if words})
     else:
-        _print_stats(stats, moved_to)
+        _print_stats(stats, **told)
 
 
-def _print_stats(stats: Stats, moved_to: str | None) -> None:
+def _print_stats(stats: Stats, moved_to: str | None, backup_of: str | None) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.progress_bar import ProgressBar
@@ -66,6 +65,8 @@ def _print_stats(stats: Stats, moved_to: str | None) -> None:
         console.print(
             f"[yellow]This is as it was when the project moved to {escape(moved_to)}.[/]", soft_wrap=True
         )
+    if backup_of:
+        console.print(f"[yellow]This is a backup of {escape(backup_of)}.[/]", soft_wrap=True)
     console.print(f"[dim]{stats.database}[/]", highlight=False, soft_wrap=True)
 
 

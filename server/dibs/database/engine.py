@@ -105,8 +105,11 @@ class Engine(ABC):
     def interrupt(self, connection: Connection) -> None:  # noqa: B027 - nothing to do where the work is done here
         """From another thread, end what a connection does or waits for at the other end."""
 
-    def unhurried(self, connection: Connection, *, exclusive: bool) -> None:  # noqa: B027 - most need nothing
-        """Let the transaction take its time; `exclusive` keeps out those writers too that take no door."""
+    def unhurried(self, connection: Connection, *, exclusive: bool = False, reading: bool = False) -> None:  # noqa: B027 - most need nothing
+        """Let the transaction take its time; `exclusive` keeps out those writers too that take no door.
+
+        With `reading` it is a snapshot, which is in nobody's way.
+        """
 
     def settle(self, connection: Connection, last_event: int) -> None:  # noqa: B027 - most need nothing
         """Go on after many rows were brought in with their ids: number events from `last_event` on."""

@@ -1,4 +1,4 @@
-"""A database that a whole project is copied from or to: held by one thread, beside all queues of workers."""
+"""A database that a whole project is read from or written to: held by one thread, beside all queues of workers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Executable, Select, select
@@ -14,6 +15,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 
 from dibs.database import find_place
 from dibs.database.engine import Engine, Start
+from dibs.database.health import Finding
 from dibs.database.projects import Project, newer
 from dibs.database.schema import schema_version
 from dibs.database.transaction import Row, Transaction, introduce
@@ -26,7 +28,7 @@ BATCH = 1_000
 
 
 class Sole(Transaction):
-    """A write transaction that has its project to itself, for as long as it takes."""
+    """A transaction that takes as long as it takes: one that has its project to itself, or a snapshot."""
 
     __slots__ = ("_engine",)
 
@@ -75,7 +77,7 @@ class Sole(Transaction):
 
 
 class Site:
-    """Where a project is copied from or to. Nothing is opened, or made, before it is asked for."""
+    """Where a project is read or written whole. Nothing is opened, or made, before it is asked for."""
 
     def __init__(self, settings: Settings) -> None:
         # A commit must not be undone by a power cut once the other side has built on it.
@@ -93,6 +95,11 @@ class Site:
     def label(self) -> str:
         """Where the database is, for users on any machine: an absolute path, or a URL without credentials."""
         return str(self._place.file.resolve()) if self._place.file else self._place.label
+
+    @property
+    def file(self) -> Path | None:
+        """The file that the database is in, if it is one."""
+        return self._place.file.resolve() if self._place.file else None
 
     def projects(self) -> dict[str, str]:
         """The generation of each project by its name, none where there is no backlog yet. Makes nothing."""
@@ -121,18 +128,39 @@ class Site:
 
         Raises Busy where it cannot begin within the settings' patience, and SchemaNewer.
         """
-        engine, connection = self._engine, self._connection
-        assert engine is not None, "it was opened"
-        assert connection is not None, "it was opened"
+        engine, connection = self._opened()
         with engine.writing(connection, self.name, door=True, abandoned=self._patience()) as start:
             if start is None:
                 raise Busy(f"{self.label} was held by another program. Nothing was changed. Try again.")
-            if start.project is None:
-                raise DatabaseReplaced(f"{self.label} was replaced just now. Nothing was changed. Try again.")
-            if start.schema != HEAD:
-                raise newer(self.label, start.schema)
+            project = self._admitted(start)
             engine.unhurried(connection, exclusive=exclusive)
-            yield Sole(engine, connection, start.project, start)
+            yield Sole(engine, connection, project, start)
+
+    @contextmanager
+    def reading(self) -> Iterator[Sole]:
+        """A snapshot of everything, which is in nobody's way. Raises SchemaNewer."""
+        engine, connection = self._opened()
+        with engine.reading(connection, self.name) as start:
+            project = self._admitted(start)
+            engine.unhurried(connection, reading=True)
+            yield Sole(engine, connection, project, start)
+
+    def examine(self) -> list[Finding]:
+        """What the engine says of the database's health. Raises Unavailable."""
+        engine, connection = self._opened()
+        return engine.examine(connection)
+
+    def _opened(self) -> tuple[Engine, Connection]:
+        assert self._engine is not None, "it was opened"
+        assert self._connection is not None, "it was opened"
+        return self._engine, self._connection
+
+    def _admitted(self, start: Start) -> Project:
+        if start.project is None:
+            raise DatabaseReplaced(f"{self.label} was replaced just now. Nothing was changed. Try again.")
+        if start.schema != HEAD:
+            raise newer(self.label, start.schema)
+        return start.project
 
     def _patience(self) -> Callable[[], bool]:
         deadline = time.monotonic() + self._settings.patience

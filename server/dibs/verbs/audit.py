@@ -69,6 +69,12 @@ class Audit:
     leases: list[OpenLease] = field(default_factory=list)
     writers: list[dict[str, object]] = field(default_factory=list)
 
+    @property
+    def unsound(self) -> list[str]:
+        """The checks that failed, by the names that `dibs doctor` has for them."""
+        checks = {"counters": self.unmet, "heights": self.heights, "journal": self.strays}
+        return [name for name, differing in checks.items() if differing]
+
 
 def audit(tx: Transaction) -> Audit:
     """Recompute every counter from the edges and every state from the journal, and compare."""

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, Integer, bindparam, case, func, literal_column, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Executable,
+    Integer,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
 from dibs.database.prepared import hot
 from dibs.database.transaction import Transaction
@@ -58,24 +70,32 @@ _heartbeat = hot(
 
 _ATTEMPTS_USED_UP = F.attempts >= bindparam("max_attempts", type_=Integer)
 
-_release_session = (
-    update(features)
-    .where(in_project(), leased(), F.claim_session == bindparam("session"))
-    .values(
-        {
-            F.status: case((_ATTEMPTS_USED_UP, literal(Status.STUCK)), else_=literal(Status.PENDING)),
-            F.ended_token: F.claim_token,
-            F.ended_by: literal_column(f"'{Kind.RELEASE}'"),
-            F.updated_at: bindparam("now"),
-            **NOTHING,
-        }
-    )
-    .returning(F.id, F.status)
-)
+_of_session = in_project() & leased() & (F.claim_session == bindparam("session"))
+_all_claims = in_project() & leased()
 
-_of_session = select(F.id, F.claimed_by, F.attempts).where(
-    in_project(), leased(), F.claim_session == bindparam("session")
-)
+
+def _release_where(these: ColumnElement[bool]) -> tuple[Executable, Executable]:
+    """Who holds these claims, and the statement that gives them back."""
+    found = select(F.id, F.claimed_by, F.attempts).where(these)
+    release = (
+        update(features)
+        .where(these)
+        .values(
+            {
+                F.status: case((_ATTEMPTS_USED_UP, literal(Status.STUCK)), else_=literal(Status.PENDING)),
+                F.ended_token: F.claim_token,
+                F.ended_by: literal_column(f"'{Kind.RELEASE}'"),
+                F.updated_at: bindparam("now"),
+                **NOTHING,
+            }
+        )
+        .returning(F.id, F.status)
+    )
+    return found, release
+
+
+_RELEASE_SESSION = _release_where(_of_session)
+_RELEASE_ALL = _release_where(_all_claims)
 
 _ran_out = in_project() & leased() & expired()
 _run_out = select(F.id, F.claimed_by).where(_ran_out).order_by(F.id).with_for_update(skip_locked=True)
@@ -154,12 +174,24 @@ def renew(tx: Transaction, tokens: Sequence[str]) -> set[str]:
 
 def release_session(tx: Transaction, session: str) -> list[int]:
     """Give back every claim of a connection that has ended; returns the features' ids."""
-    mine = tx.all(_of_session, session=session)
-    if not mine:
+    return _give_back(tx, _RELEASE_SESSION, "the connection ended", session=session)
+
+
+def release_all(tx: Transaction, reason: str) -> list[int]:
+    """Give back every claim, as where no holder can have lived on; returns the features' ids."""
+    return _give_back(tx, _RELEASE_ALL, reason)
+
+
+def _give_back(
+    tx: Transaction, statements: tuple[Executable, Executable], reason: str, **these: Any
+) -> list[int]:
+    found, release = statements
+    held = tx.all(found, **these)
+    if not held:
         return []
-    released = tx.all(_release_session, session=session, max_attempts=tx.project.max_attempts)
+    released = tx.all(release, max_attempts=tx.project.max_attempts, **these)
     statuses = {row["id"]: row["status"] for row in released}
-    for row in mine:
+    for row in held:
         record(
             tx,
             row["claimed_by"],
@@ -167,11 +199,11 @@ def release_session(tx: Transaction, session: str) -> list[int]:
             row["id"],
             Status.IN_PROGRESS,
             statuses[row["id"]],
-            reason="the connection ended",
+            reason=reason,
             status=statuses[row["id"]],
             attempts=row["attempts"],
         )
-    return [row["id"] for row in mine]
+    return [row["id"] for row in held]
 
 
 def anything_run_out(tx: Transaction) -> bool:

@@ -12,9 +12,7 @@ a crash finds the marks: before 2 it begins anew, after 2 there is only 3 left t
 
 from __future__ import annotations
 
-import secrets
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -23,37 +21,23 @@ from sqlalchemy import bindparam, func, select, update
 
 from dibs.database.moves import Mark, moved
 from dibs.database.site import Site, Sole
+from dibs.verbs.copies import Watch, is_used, look_for, write_copy
 from dibs.verbs.guards import F, expired, in_project, leased
 from dibs.verbs.leases import EXTENDED
-from dibs.verbs.rows import (
-    ON_ITS_WAY,
-    bring_rows,
-    bring_settings,
-    clear,
-    count_rows,
-    digests,
-    events_shift,
-    last_event,
-)
-from dibs_schema.refusals import AlreadyClaimed, DatabaseDamaged, InvalidInput, NotFound
-from dibs_schema.tables import events, features, projects, questions, requests
+from dibs.verbs.rows import ON_ITS_WAY
+from dibs_schema.refusals import AlreadyClaimed, InvalidInput
+from dibs_schema.tables import features, projects
 
-Watch = Callable[[str, int, int], object]
-"""Told what is being done, how many rows are through, and how many there are."""
+IS_WHAT = {"moved": "has moved to", "copied": "is an unfinished copy of", "backup": "is a backup of"}
+"""What the mark of a project says of it."""
 
 _P = projects.c
 _live_claims = select(F.id, F.claimed_by).where(in_project(), leased(), ~expired()).order_by(F.id)
 _claims = select(func.count()).where(in_project(), leased())
-_numbers = select(_P.next_feature_id, _P.next_question_id).where(_P.id == bindparam("project"))
 _set_mark = (
     update(projects)
     .where(_P.id == bindparam("project"), _P.moved_to.is_(None))
     .values(moved_to=bindparam("mark"))
-)
-_begin_copy = (
-    update(projects)
-    .where(_P.id == bindparam("project"))
-    .values(generation=bindparam("new_generation"), moved_to=bindparam("mark"))
 )
 _go_live = (
     update(projects)
@@ -120,33 +104,12 @@ def copy_project(source: Site, target: Site, *, with_claims: bool, watch: Watch)
 
 def _copy(here: Sole, there: Sole, done: Copied, watch: Watch) -> str:
     """Write the copy, compare and commit it under its mark, which is returned; mark the source."""
-    generation = secrets.token_hex(8)
     mark = Mark("copied", here.project.generation, here.project.name, done.source)
-    total, through = count_rows(here) * 2, 0
-
-    def told(what: str) -> Callable[[int], None]:
-        def advance(rows: int) -> None:
-            nonlocal through
-            through += rows
-            watch(what, through, total)
-
-        return advance
-
-    clear(there)
-    there.run(_begin_copy, new_generation=generation, mark=str(mark))
-    bring_settings(here, there)
-    shift = done.events_renumbered_by = events_shift(here, there)
-    read = bring_rows(here, there, shift, told("copying"))
-    if digests(there, shift, told("comparing")) != read:
-        raise DatabaseDamaged(
-            f"What {done.target} holds after copying is not what was read from {done.source}. The copy was taken back, "
-            "and the project stays where it is. Run `dibs doctor` on both."
-        )
-    there.settle(last_event(there))
+    written = write_copy(here, there, mark, done.target, watch)
     there.commit()
-    done.rows = {name: digest.rows for name, digest in read.items()}
-    done.digest = f"{sum(digest.total for digest in read.values()) % (1 << 128):032x}"
-    here.run(_set_mark, mark=str(Mark("moved", generation, there.project.name, done.target)))
+    done.events_renumbered_by = written.shift
+    done.rows, done.digest = written.rows, written.digest
+    here.run(_set_mark, mark=str(Mark("moved", written.generation, there.project.name, done.target)))
     return str(mark)
 
 
@@ -154,10 +117,7 @@ def _refuse_apart(source: Site, target: Site) -> None:
     """Refuse, before anything is opened for writing, what cannot be copied at all."""
     if source.label == target.label:
         raise InvalidInput("Both are the same database. Name another one with --to.", field="to")
-    generations = source.projects()
-    if source.name not in generations:
-        there = f"It holds {', '.join(sorted(generations))}: choose with --project." if generations else ""
-        raise NotFound(f"There is no project {source.name!r} at {source.label}. {there}".rstrip())
+    generations = look_for(source)
     if generations[source.name] in target.projects().values():
         raise InvalidInput(
             f"{target.label} is the same database as {source.label}, or its copy by other means. Name another one.",
@@ -193,20 +153,15 @@ def _refuse_occupied(here: Sole, there: Sole, label: str) -> None:
     """Refuse to write over a project, but for an empty one, a copy of this that was cut off, and its old place."""
     if there.project.moved_to is not None:
         mark = Mark.read(there.project.moved_to)
-        if mark.generation == here.project.generation:
+        if mark.generation == here.project.generation and mark.state != "backup":
             return
-        is_what = "is an unfinished copy of" if mark.state == "copied" else "has moved to"
+        is_what = IS_WHAT[mark.state]
         raise InvalidInput(
             f"{label} has a project {there.project.name!r} already, which {is_what} {mark.project!r} at {mark.label}. "
             "Nothing was copied. Name another one with --to-project, or another database.",
             field="to",
         )
-    numbers = there.all(_numbers)[0].values()
-    used = any(
-        there.value(select(func.count()).select_from(table).where(in_project(table)))
-        for table in (features, events, questions, requests)
-    )
-    if used or set(numbers) != {1}:
+    if is_used(there):
         raise InvalidInput(
             f"{label} has a project {there.project.name!r} already. Nothing was copied. "
             "Name another one with --to-project, or another database.",

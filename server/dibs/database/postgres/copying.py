@@ -24,7 +24,7 @@ FROM numbers, generate_series(coalesce(pg_sequence_last_value(name), 0) + 1, %s)
 class Copying(Engine):
     """The part of the engine that is asked when a project is copied."""
 
-    def unhurried(self, connection: Connection, *, exclusive: bool) -> None:
+    def unhurried(self, connection: Connection, *, exclusive: bool = False, reading: bool = False) -> None:
         """Let the transaction take its time; `exclusive` also waits for claims of one statement, and keeps them out.
 
         Those lock no project, but they need the table. A statement that has waited for a table's lock looks at
@@ -32,7 +32,8 @@ class Copying(Engine):
         Source: https://www.postgresql.org/docs/current/explicit-locking.html (ROW EXCLUSIVE conflicts with it).
         """
         with self.translated():
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({COPY_LOCK})")
+            if not reading:
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({COPY_LOCK})")
             connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{TIMEOUT}'")
             connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = '{TIMEOUT}'")
             if exclusive:

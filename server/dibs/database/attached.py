@@ -1,0 +1,101 @@
+"""Who has a database file open, or waits for it: asked of the kernel, without a look at what is in the file."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from dibs_schema.refusals import Busy
+
+LOCKS = Path("/proc/locks")
+
+_SHARED_FIRST, _SHARED_SIZE = 0x40000002, 510
+"""The bytes that every connection to a database with a write-ahead log holds for reading, for as long as it lasts.
+
+Source: https://www.sqlite.org/fileformat2.html#the_lock_byte_page, and `unixLock` in SQLite's os_unix.c.
+"""
+
+
+class Lock(NamedTuple):
+    """One process that holds a lock on a file, or waits for it; `kind` is FLOCK, POSIX or OFDLCK."""
+
+    pid: int
+    kind: str
+    writing: bool
+    waiting: bool
+
+    def __str__(self) -> str:
+        return named(self.pid)
+
+
+def named(pid: int) -> str:
+    """A process as users know it. Not its arguments, which may hold a password."""
+    try:
+        name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return f"pid {pid}"
+    return f"pid {pid} ({name})"
+
+
+def locks_on(path: Path) -> list[Lock]:
+    """Who holds a lock on a file or waits for one, those who wait in their order; nobody where the kernel does not say.
+
+    Processes of other containers have no number here, and are left out.
+    Source: proc_locks(5).
+    """
+    try:
+        stat, lines = path.stat(), LOCKS.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        words = line.split()
+        waiting = words[1] == "->"
+        if waiting:
+            del words[1]
+        _, kind, _, mode, pid, place, *_ = words
+        major, minor, number = place.split(":")
+        if int(number) != stat.st_ino or int(pid) <= 0:
+            continue
+        device = os.makedev(int(major, 16), int(minor, 16))
+        if device == stat.st_dev or _has_open(int(pid), path):
+            found.append(Lock(int(pid), kind, mode == "WRITE", waiting))
+    return found
+
+
+def _has_open(pid: int, path: Path) -> bool:
+    """Whether the process has the path open: some file systems tell the locks' table another device than stat."""
+    try:
+        return any(
+            os.readlink(one) == str(path)  # noqa: PTH115 - a magic link, not a path
+            for one in Path(f"/proc/{pid}/fd").iterdir()
+        )
+    except OSError:
+        return False
+
+
+def attached(path: Path) -> list[str]:
+    """The other processes that have the database open, as far as the kernel names them."""
+    pids = {lock.pid for lock in locks_on(path) if lock.kind == "POSIX"} - {os.getpid()}
+    return [named(pid) for pid in sorted(pids)]
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Keep everyone out of a database file that no process has open. This process must not either.
+
+    Raises Busy where one has, naming who, as far as the kernel does.
+    """
+    with path.open("r+b") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, _SHARED_SIZE, _SHARED_FIRST)
+        except (BlockingIOError, PermissionError) as error:
+            who = ", ".join(attached(path)) or "another process"
+            raise Busy(
+                f"{path} is open: {who}. Nothing was changed. Stop the servers that use it, then call again."
+            ) from error
+        yield

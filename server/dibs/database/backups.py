@@ -1,0 +1,181 @@
+"""The file of a backup, or of what is restored from one: made apart, and then put in place whole, or not at all."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from dibs.database.sqlite.cold_start import prepare_folder
+from dibs_schema.refusals import DiskFull, InvalidInput, ReadOnly
+
+PREFIX, SUFFIX = ".dibs-", ".partial"
+"""What a folder is called in which a file is made."""
+
+LOGS = ("-wal", "-journal")
+"""What may stand beside a database and hold commits of it."""
+
+_STAMP = "%Y%m%dT%H%M%S"
+
+
+@contextmanager
+def workshop(folder: Path) -> Iterator[Path]:
+    """A private folder in `folder`, on the same file system, which is gone at the end.
+
+    What runs left that were killed is removed: nobody has the lock of theirs any more.
+    """
+    for left in folder.glob(f"{PREFIX}*{SUFFIX}"):
+        with suppress(OSError), _locked(left):
+            shutil.rmtree(left, ignore_errors=True)
+    while True:
+        made = Path(tempfile.mkdtemp(prefix=PREFIX, suffix=SUFFIX, dir=folder))
+        try:
+            with _locked(made):
+                if not made.exists():  # another took it for what a killed run had left
+                    continue
+                try:
+                    yield made
+                finally:
+                    shutil.rmtree(made, ignore_errors=True)
+        except BlockingIOError:
+            continue
+        return
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def said_of(target: Path) -> Iterator[None]:
+    """Say of `target` what goes wrong with what is made for it elsewhere. Raises DiskFull, ReadOnly."""
+    try:
+        prepare_folder(target)
+        yield
+    except DiskFull as refusal:
+        raise _no_room(target) from refusal
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise _no_room(target) from error
+        raise ReadOnly(
+            f"{target} cannot be written: {error.strerror}. Nothing was changed. Make its folder writable for this "
+            "user, or name another place."
+        ) from error
+
+
+def _no_room(target: Path) -> DiskFull:
+    return DiskFull(
+        f"There is no room to write {target}. Nothing was changed, and nothing was left behind. Free some space, or "
+        "name another place."
+    )
+
+
+def refuse_unfinished(made: Path) -> None:
+    """Raise DiskFull where a file that was closed has still a log: it could not take in what was committed."""
+    if any(Path(f"{made}{log}").exists() for log in LOGS):
+        raise _no_room(made)
+
+
+def put_in_place(made: Path, target: Path, *, replace: bool = False) -> None:
+    """Give a file that nobody has open its name, once it is on the disk; what has that name stays, unless `replace`.
+
+    Raises InvalidInput where the name is taken.
+    """
+    _sync(made)
+    if replace:
+        made.replace(target)
+    else:
+        _name_once(made, target)
+    _sync(target.parent)
+
+
+def _name_once(made: Path, target: Path) -> None:
+    taken = InvalidInput(
+        f"{target} exists already, and is left as it is. Name another file, or replace it with --force.",
+        field="target",
+    )
+    try:
+        target.hardlink_to(made)
+    except FileExistsError as error:
+        raise taken from error
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK):
+            raise
+        if target.exists():  # a file system without hard links cannot look and name in one step
+            raise taken from error
+        made.rename(target)
+
+
+def set_logs_aside(target: Path) -> Path | None:
+    """Take the log of a database that is gone out of the way of a new one, which would take it for its own."""
+    aside = beside(target)
+    left = [log for log in LOGS if Path(f"{target}{log}").exists()]
+    for log in left:
+        Path(f"{target}{log}").rename(f"{aside}{log}")
+    Path(f"{target}-shm").unlink(missing_ok=True)
+    return aside if left else None
+
+
+def exchange(made: Path, target: Path) -> Path:
+    """Put `made` where `target` is, which gets another name, together with its log; returns that name.
+
+    The caller keeps everyone out meanwhile. There is no moment without a database at the path.
+    """
+    aside = beside(target)
+    _sync(made)
+    aside.hardlink_to(target)
+    for log in LOGS:
+        if Path(f"{target}{log}").exists():
+            Path(f"{aside}{log}").hardlink_to(f"{target}{log}")
+    _sync(target.parent)
+    for log in (*LOGS, "-shm"):  # before the new one comes: it would take them for its own
+        Path(f"{target}{log}").unlink(missing_ok=True)
+    made.replace(target)
+    _sync(target.parent)
+    return aside
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def stamp() -> str:
+    """The time as it stands in the names of files: in their order, to the millisecond."""
+    now = time.time()
+    return f"{time.strftime(_STAMP, time.gmtime(now))}.{int(now * 1000) % 1000:03d}Z"
+
+
+def beside(target: Path) -> Path:
+    """A name beside `target` for what was there until now."""
+    return target.with_name(f"{target.name}.{stamp()}.aside")
+
+
+def backup_name(of: str) -> str:
+    """The name of a backup that is made now, of a file or a project of that name."""
+    return f"{_plain(of)}.{stamp()}.backup"
+
+
+def is_backup_name(name: str, of: str) -> bool:
+    """Whether `backup_name` has made the name."""
+    return re.fullmatch(rf"{re.escape(_plain(of))}\.\d{{8}}T\d{{6}}\.\d{{3}}Z\.backup", name) is not None
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", name)

@@ -1,0 +1,76 @@
+"""What is in a database file that nobody shall write to: a backup, wherever it lies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dibs.database.moves import Mark
+from dibs.database.sqlite.engine import driver
+from dibs.database.sqlite.errors import meaning
+from dibs_schema.refusals import DatabaseDamaged, InvalidInput, NotFound
+
+
+def marks_in(file: Path) -> dict[str, Mark | None]:
+    """The projects of a file by their names, each with its mark, or None where it is live.
+
+    Raises NotFound, DatabaseDamaged, and InvalidInput where the file is another program's.
+    """
+    with _opened(file) as connection:
+        try:
+            rows = connection.execute("SELECT name, moved_to FROM projects").fetchall()
+        except driver().OperationalError as error:
+            if "no such" not in str(error):
+                raise
+            raise InvalidInput(f"{file} is a database, but no backlog.", field="source") from error
+    return {name: Mark.read(text) if text is not None else None for name, text in rows}
+
+
+def schema_in(file: Path) -> str:
+    """The version of the schema of a backlog's file."""
+    with _opened(file) as connection:
+        return str(connection.execute("SELECT version_num FROM alembic_version").fetchone()[0])
+
+
+def read_out(file: Path, into: Path) -> None:
+    """Copy a database file whose every page is sound; nothing is made beside it, and it may be read-only.
+
+    Raises NotFound, DatabaseDamaged, and DiskFull where there is no room for the copy.
+    """
+    with _opened(file) as connection:
+        lines = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(3)")]
+        if lines != ["ok"] or connection.execute("PRAGMA foreign_key_check").fetchone() is not None:
+            raise DatabaseDamaged(
+                f"{file} is damaged: {'; '.join(lines[:3])}. Nothing was restored. Try an older backup."
+            )
+        with _translated(into):
+            connection.execute("VACUUM INTO ?", [str(into)])
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[Any]:
+    if not file.is_file():
+        raise NotFound(f"There is no file {file}.")
+    log = Path(f"{file}-wal")
+    still = (
+        "" if log.exists() and log.stat().st_size else "&immutable=1"
+    )  # else a log would be made beside it
+    with _translated(file):
+        connection = driver().connect(f"{file.resolve().as_uri()}?mode=ro{still}", uri=True)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except driver().Error as error:
+        refusal = meaning(path, error)
+        if refusal is None:
+            raise
+        raise refusal from error

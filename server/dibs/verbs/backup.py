@@ -1,0 +1,159 @@
+"""Backup: a project as it is at one moment, in a file of its own, while agents go on writing."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import bindparam, func, select, update
+
+from dibs.database.backups import is_backup_name, put_in_place, refuse_unfinished, said_of, workshop
+from dibs.database.moves import Mark, moved
+from dibs.database.reading_out import marks_in
+from dibs.database.site import Site
+from dibs.settings import Settings
+from dibs.verbs.audit import audit
+from dibs.verbs.copies import Watch, Written, look_for, write_copy
+from dibs.verbs.guards import in_project, leased
+from dibs.verbs.rows import count_rows
+from dibs_schema.refusals import DatabaseDamaged, InvalidInput, Refusal
+from dibs_schema.tables import features, projects
+
+_claims = select(func.count()).select_from(features).where(in_project(), leased())
+_seal = update(projects).where(projects.c.id == bindparam("project")).values(moved_to=bindparam("mark"))
+
+
+@dataclass(slots=True)
+class BackedUp:
+    """What was backed up, and where to; `unsound` names checks of `dibs doctor` that fail on it, as on its source."""
+
+    source: str
+    project: str
+    file: str
+    rows: dict[str, int] = field(default_factory=dict)
+    claims: int = 0
+    digest: str = ""
+    bytes: int = 0
+    seconds: float = 0.0
+    unsound: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+
+    def wire(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self) | {"seconds": round(self.seconds, 2)}
+
+
+def back_up(source: Site, target: Path, *, force: bool, watch: Watch) -> BackedUp:
+    """Write the project as one snapshot has it into a file of its own, compare it, check it, and name it `target`.
+
+    Nobody is held up: what is read is a snapshot. The file appears whole or not at all; one that is there stays,
+    unless `force` says otherwise, and a backlog that is live stays in any case.
+    Raises NotFound, InvalidInput, DatabaseReplaced where the project is not live, DatabaseDamaged, DiskFull, ReadOnly.
+    """
+    began = time.monotonic()
+    look_for(source)
+    target = target.absolute()
+    _refuse_taken(source, target, force=force)
+    done = BackedUp(source.label, source.name, str(target))
+    source.open()
+    with said_of(target), workshop(target.parent) as folder:
+        made = folder / "backup"
+        there = Site(Settings(db=str(made), project=source.name))
+        try:
+            there.open()
+            written = _write(source, there, done, watch)
+        finally:
+            there.close()
+        refuse_unfinished(made)
+        done.unsound = check(made, source.name, written)
+        put_in_place(made, target, replace=force)
+    done.bytes = target.stat().st_size
+    done.seconds = time.monotonic() - began
+    return done
+
+
+def _write(source: Site, target: Site, done: BackedUp, watch: Watch) -> Written:
+    with source.reading() as here, target.writing() as there:
+        if here.project.moved_to is not None:
+            raise moved(here.project.name, Mark.read(here.project.moved_to))
+        mark = Mark("backup", here.project.generation, here.project.name, source.label, here.now)
+        written = write_copy(here, there, mark, "the backup", watch)
+        sealed = Mark(mark.state, mark.generation, mark.project, mark.label, mark.at, written.seal)
+        there.run(_seal, mark=str(sealed))
+        done.claims = int(there.value(_claims))
+        there.commit()
+    done.rows, done.digest = written.rows, written.digest
+    return written
+
+
+def check(file: Path, project: str, written: Written) -> list[str]:
+    """Look at a file that was written and closed, as who opens it will find it; returns what is unsound in its rows.
+
+    Raises DatabaseDamaged where it is not what was written, or not sound as a file.
+    """
+    site = Site(Settings(db=str(file), project=project))
+    site.open()
+    try:
+        bad = [one.says for one in site.examine() if one.level == "error"]
+        with site.reading() as tx:
+            missing = sum(written.rows.values()) - 1 - count_rows(tx)  # the project's own row is not counted
+            found = audit(tx)
+    finally:
+        site.close()
+    refuse_unfinished(file)
+    if bad or missing > 0:
+        raise DatabaseDamaged(
+            f"What was written is not what can be read again: {'; '.join(bad) or f'{missing} rows are missing'}. "
+            "It was taken back. Check the disk, or name another place."
+        )
+    return found.unsound
+
+
+def _refuse_taken(source: Site, target: Path, *, force: bool) -> None:
+    """Refuse to write over anything but, with `force`, another backup or what is no backlog at all."""
+    if source.file is not None and target.resolve() in own_files(source.file):
+        raise InvalidInput(f"{target} is the backlog itself. Name another file.", field="target")
+    if not target.exists():
+        return
+    if not target.is_file():
+        raise InvalidInput(f"{target} is no file. Name another one.", field="target")
+    if not force:
+        raise InvalidInput(
+            f"{target} exists already, and is left as it is. Name another file, or replace it with --force.",
+            field="target",
+        )
+    try:
+        live = [name for name, mark in marks_in(target).items() if mark is None]
+    except Refusal:  # damaged, or no backlog: whoever says --force may replace it
+        return
+    if live:
+        raise InvalidInput(
+            f"{target} is a live backlog, which no backup replaces. Name another file.", field="target"
+        )
+
+
+def own_files(database: Path) -> set[Path]:
+    """A database's file and those that belong to it."""
+    return {Path(f"{database}{more}") for more in ("", "-wal", "-shm", "-journal", ".lock")}
+
+
+def rotate(folder: Path, name: str, done: BackedUp, keep: int) -> None:
+    """Remove all but the newest `keep` backups of the same project that were named by `backup_name`; notes which.
+
+    What another database was backed up to, or somebody else put there, is left alone.
+    """
+    mine = sorted(one for one in folder.iterdir() if is_backup_name(one.name, name))
+    mine = [one for one in mine if _is_of(one, done)]
+    for old in mine[:-keep]:
+        old.unlink(missing_ok=True)
+        done.removed.append(str(old))
+
+
+def _is_of(file: Path, done: BackedUp) -> bool:
+    try:
+        mark = marks_in(file).get(done.project)
+    except Refusal:
+        return False
+    return mark is not None and (mark.state, mark.label) == ("backup", done.source)
