@@ -6,8 +6,8 @@ import errno
 import fcntl
 import os
 import re
+import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -34,19 +34,16 @@ def workshop(folder: Path) -> Iterator[Path]:
     for left in folder.glob(f"{PREFIX}*{SUFFIX}"):
         with suppress(OSError), _locked(left):
             shutil.rmtree(left, ignore_errors=True)
-    while True:
-        made = Path(tempfile.mkdtemp(prefix=PREFIX, suffix=SUFFIX, dir=folder))
-        try:
-            with _locked(made):
-                if not made.exists():  # another took it for what a killed run had left
-                    continue
-                try:
-                    yield made
-                finally:
-                    shutil.rmtree(made, ignore_errors=True)
-        except BlockingIOError:
-            continue
-        return
+    made = folder / f"{PREFIX}{secrets.token_hex(6)}{SUFFIX}"
+    new = made.with_suffix(".new")
+    try:  # from before it is there, for a signal may come at any moment
+        new.mkdir(mode=0o700)
+        with _locked(new):
+            new.rename(made)  # whoever finds it by its name finds it locked
+            yield made
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(made, ignore_errors=True)
 
 
 @contextmanager

@@ -69,10 +69,11 @@ class Sole(Transaction):
         """Make the database go on well after rows that were brought in."""
         self._engine.settle(self.connection, last_event)
 
-    def commit(self) -> None:
-        """Commit, having noted which library has written; the transaction is over."""
+    def commit(self, *, introduced: bool = True) -> None:
+        """Commit, having noted which library has written, unless it shall leave no trace; the transaction is over."""
         with self._engine.translated():
-            introduce(self, self._engine.library, f"{os.uname().nodename} pid {os.getpid()}")
+            if introduced:
+                introduce(self, self._engine.library, f"{os.uname().nodename} pid {os.getpid()}")
             self._engine.commit(self.connection, wake=True)
 
 

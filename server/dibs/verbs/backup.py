@@ -83,7 +83,7 @@ def _write(source: Site, target: Site, done: BackedUp, watch: Watch) -> Written:
         sealed = Mark(mark.state, mark.generation, mark.project, mark.label, mark.at, written.seal)
         there.run(_seal, mark=str(sealed))
         done.claims = int(there.value(_claims))
-        there.commit()
+        there.commit(introduced=False)
     done.rows, done.digest = written.rows, written.digest
     return written
 

@@ -1,0 +1,46 @@
+"""Backs up and restores in this process or as a person does it, and looks at what came out."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from dibs.database.site import Site
+from dibs.settings import Settings
+from dibs.verbs.backup import BackedUp, back_up
+from dibs.verbs.restore import Restored, restore_project
+
+
+def dibs(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run `dibs`."""
+    command = [sys.executable, "-m", "dibs", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def answered(*arguments: object) -> Any:
+    """What `dibs … --json` prints."""
+    done = dibs(*arguments, "--json")
+    assert done.returncode == 0, done.stderr + done.stdout
+    return json.loads(done.stdout)
+
+
+def backed_up(db: str, target: Path, *, project: str = "default", force: bool = False) -> BackedUp:
+    """Back up in this process."""
+    source = Site(Settings(db=db, project=project))
+    try:
+        return back_up(source, target, force=force, watch=lambda *_: None)
+    finally:
+        source.close()
+
+
+def restored(backup: Path, db: str, *, project: str = "default", force: bool = False) -> Restored:
+    """Restore in this process."""
+    return restore_project(backup, Settings(db=db, project=project), force=force, watch=lambda *_: None)
+
+
+def left_in(folder: Path) -> set[str]:
+    """What is in a folder."""
+    return {one.name for one in folder.iterdir()}
