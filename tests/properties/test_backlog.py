@@ -239,7 +239,7 @@ class Backlog(RuleBasedStateMachine):
         if not hasattr(self, "told"):
             return
         found = self.database.read_now(audit)
-        assert (found.unmet, found.heights, found.strays) == ({}, {}, {})
+        assert (found.unmet, found.heights, found.strays, found.gaps) == ({}, {}, {}, {})
 
     @invariant()
     def the_events_replay(self) -> None:

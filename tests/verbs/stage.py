@@ -167,7 +167,7 @@ def board(database: Database) -> dict[str, Any]:
 def is_sound(database: Database) -> bool:
     """Whether a recount finds every counter and state as it is kept."""
     found = database.read_now(audit)
-    return not (found.unmet or found.heights or found.strays)
+    return not (found.unmet or found.heights or found.strays or found.gaps)
 
 
 def refused(database: Database, kind: type[RefusalT], verb: Callable[[Transaction], object]) -> RefusalT:

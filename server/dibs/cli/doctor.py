@@ -2,103 +2,144 @@
 
 from __future__ import annotations
 
+import getpass
 import sys
-import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from dibs.cli.options import backlog, looks_at_backlog, print_json
-from dibs_schema.refusals import DatabaseDamaged
+from dibs.settings import Settings
+from dibs_schema.refusals import (
+    Busy,
+    DatabaseDamaged,
+    DatabaseReplaced,
+    NotFound,
+    OutcomeUnknown,
+    ReadOnly,
+    SchemaNewer,
+    Unavailable,
+    UnsafeFilesystem,
+)
 
 if TYPE_CHECKING:
     from dibs.database import Database
     from dibs.database.health import Finding
-    from dibs.verbs.audit import Audit
+    from dibs.verbs.repair import Repaired
 
 STATUS = {"ok": 0, "warning": 1, "error": 2}
 
+CHECK: dict[type[Unavailable], str] = {
+    DatabaseDamaged: "integrity",
+    SchemaNewer: "schema",
+    UnsafeFilesystem: "file system",
+    ReadOnly: "file",
+    DatabaseReplaced: "identity",
+}
+"""What failed where a database cannot even be opened."""
+
 
 @click.command()
+@click.option(
+    "--repair-counters",
+    is_flag=True,
+    help="Set counters and heights to what a recount gives; the rest stays.",
+)
 @looks_at_backlog
-def doctor(*, as_json: bool, **flags: Any) -> None:
-    """Check integrity, counters against a recount, states against the journal, leases, library, file system.
+def doctor(*, repair_counters: bool, as_json: bool, **flags: Any) -> None:
+    """Check integrity, counters against a recount, states against the journal, leases, locks, library, file system.
 
-    Writes nothing. The exit status is 0 where all is well, 1 with warnings, 2 with errors.
+    Writes nothing, unless --repair-counters is given. The exit status is 0 where all is well, 1 with warnings, 2
+    with errors; of a repair, what it is afterwards.
     """
-    with backlog(flags) as database:
-        findings = _examine(database)
+    from dibs.database.health import Finding
+
+    repaired = None
+    try:
+        findings = _refuse_to_change(flags)
+        if findings is None:
+            with backlog(flags) as database:
+                if repair_counters:
+                    repaired = _repair(database)
+                findings = _examine(database, Settings.read(flags))
+    except (Busy, OutcomeUnknown):
+        raise
+    except Unavailable as refusal:
+        findings = [Finding(CHECK.get(type(refusal), refusal.code), "error", refusal.message)]
     worst = max(STATUS[one.level] for one in findings)
     if as_json:
-        print_json({"status": worst, "findings": [asdict(one) for one in findings]})
+        told = {"repaired": repaired.wire()} if repaired is not None else {}
+        print_json({"status": worst, "findings": [asdict(one) for one in findings]} | told)
     else:
-        _print(findings)
+        _print(findings, repaired)
     sys.exit(worst)
 
 
-def _examine(database: Database) -> list[Finding]:
+def _refuse_to_change(flags: dict[str, Any]) -> list[Finding] | None:
+    """What there is to say of a database that opening would change, or None. Raises NotFound."""
     from dibs.database.health import Finding
+    from dibs.database.peeking import peek
+    from dibs_schema.tables import HEAD
+
+    settings = Settings.read(flags)
+    found = peek(settings)
+    if found.version is None or settings.project not in found.projects:
+        there = (
+            f"It holds {', '.join(sorted(found.projects))}: choose with --project." if found.projects else ""
+        )
+        raise NotFound(f"There is no project {settings.project!r} in that database. {there}".rstrip())
+    if found.version >= HEAD:
+        return None
+    return [
+        Finding(
+            "schema",
+            "warning",
+            f"version {found.version}, this Dibs knows {HEAD}. The next server or command that opens it migrates it, and "
+            "older servers must be restarted then. Until then nothing else can be checked.",
+        )
+    ]
+
+
+def _examine(database: Database, settings: Settings) -> list[Finding]:
+    from dibs.cli.recounting import recounted
+    from dibs.database.attached import LOCKS, attached
     from dibs.verbs.audit import audit
 
-    try:
-        findings = database.examine()
-        return findings + _recount(database.read_now(audit))
-    except DatabaseDamaged as refusal:
-        return [Finding("integrity", "error", refusal.message)]
+    findings = database.examine()
+    told = database.file is not None and LOCKS.exists()
+    nobody = told and database.file is not None and not attached(database.file.resolve())
+    return findings + recounted(database.read_now(audit), settings.hold_limit, nobody_there=nobody)
 
 
-def _recount(found: Audit) -> list[Finding]:
-    return [
-        _compared("counters", "unmet dependencies", found.unmet, found.features),
-        _compared("heights", "heights", found.heights, found.features),
-        _compared("journal", "states", found.strays, found.features),
-        _leases(found),
-        *_peers(found),
-    ]
+def _repair(database: Database) -> Repaired:
+    """Set counters and heights right, where the database itself is sound. Raises DatabaseDamaged."""
+    from dibs.verbs.repair import repair_counters
+
+    for one in database.examine():
+        if one.check in ("integrity", "references") and one.level == "error":
+            raise DatabaseDamaged(f"Nothing was repaired: {one.says}")
+    return database.write_now(lambda tx: repair_counters(tx, getpass.getuser()))
 
 
-def _compared(check: str, what: str, differing: dict[int, Any], total: int) -> Finding:
-    from dibs.database.health import Finding
-
-    if not differing:
-        return Finding(check, "ok", f"the {what} of {total} features agree with a recount")
-    shown = ", ".join(
-        f"{feature}: {kept!s}, counted {counted!s}"
-        for feature, (kept, counted) in list(differing.items())[:5]
-    )
-    return Finding(
-        check, "error", f"{len(differing)} features keep other {what} than a recount gives ({shown})."
-    )
-
-
-def _leases(found: Audit) -> Finding:
-    from dibs.database.health import Finding
-
-    now = time.time()
-    late = [lease for lease in found.leases if lease.expires_at < now]
-    says = f"{len(found.leases)} claims are held"
-    if late:
-        says += f", {len(late)} of them past their lease; the next claim or idle server takes them back"
-    return Finding("leases", "ok", says)
-
-
-def _peers(found: Audit) -> list[Finding]:
-    from dibs.database.health import library_finding
-
-    return [
-        library_finding("writers", str(writer["library"]), f", last in {writer['process']}")
-        for writer in found.writers
-    ]
-
-
-def _print(findings: list[Finding]) -> None:
+def _print(findings: list[Finding], repaired: Repaired | None) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     marks = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "error": "[red]error[/]"}
     table = Table.grid(padding=(0, 2))
+    if repaired is not None:
+        table.add_row("[green]repaired[/]", "", escape(_told(repaired)))
     for one in findings:
         table.add_row(marks[one.level], one.check, escape(one.says))
     Console(highlight=False).print(table)
+
+
+def _told(repaired: Repaired) -> str:
+    parts = [
+        f"{len(changed)} {what} ({', '.join(f'{one}: {kept} is {now} now' for one, (kept, now) in changed.items())})"
+        for what, changed in (("counters", repaired.counters), ("heights", repaired.heights))
+        if changed
+    ]
+    return "; ".join(parts) or "nothing, for nothing was wrong"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -20,16 +22,29 @@ Source: https://www.sqlite.org/fileformat2.html#the_lock_byte_page, and `unixLoc
 """
 
 
+_WRITING, _READING = range(120, 121), range(123, 128)
+"""The bytes of the shared memory that are locked by who writes, and by who reads a snapshot.
+
+Source: https://www.sqlite.org/walformat.html#how_the_various_locks_are_used.
+"""
+
+PAUSE = 0.15
+"""Seconds between two looks; who has a lock in all of them does not just pass by."""
+
+
 class Lock(NamedTuple):
-    """One process that holds a lock on a file, or waits for it; `kind` is FLOCK, POSIX or OFDLCK."""
+    """One process that holds a lock on bytes of a file, or waits for it; `kind` is FLOCK, POSIX or OFDLCK."""
 
     pid: int
     kind: str
     writing: bool
     waiting: bool
+    first: int
+    last: float
 
-    def __str__(self) -> str:
-        return named(self.pid)
+    def covers(self, bytes_: range) -> bool:
+        """Whether any of the bytes are locked."""
+        return self.first < bytes_.stop and self.last >= bytes_.start
 
 
 def named(pid: int) -> str:
@@ -57,13 +72,14 @@ def locks_on(path: Path) -> list[Lock]:
         waiting = words[1] == "->"
         if waiting:
             del words[1]
-        _, kind, _, mode, pid, place, *_ = words
+        _, kind, _, mode, pid, place, first, last = words
         major, minor, number = place.split(":")
         if int(number) != stat.st_ino or int(pid) <= 0:
             continue
         device = os.makedev(int(major, 16), int(minor, 16))
         if device == stat.st_dev or _has_open(int(pid), path):
-            found.append(Lock(int(pid), kind, mode == "WRITE", waiting))
+            end = math.inf if last == "EOF" else int(last)
+            found.append(Lock(int(pid), kind, mode == "WRITE", waiting, int(first), end))
     return found
 
 
@@ -82,6 +98,28 @@ def attached(path: Path) -> list[str]:
     """The other processes that have the database open, as far as the kernel names them."""
     pids = {lock.pid for lock in locks_on(path) if lock.kind == "POSIX"} - {os.getpid()}
     return [named(pid) for pid in sorted(pids)]
+
+
+def writers_of(path: Path) -> set[int]:
+    """The process that holds the database's write lock, if any."""
+    return {one.pid for one in locks_on(Path(f"{path}-shm")) if one.writing and one.covers(_WRITING)}
+
+
+def readers_of(path: Path) -> set[int]:
+    """The other processes that hold a snapshot of the database."""
+    held = (one for one in locks_on(Path(f"{path}-shm")) if one.covers(_READING) and not one.writing)
+    return {one.pid for one in held} - {os.getpid()}
+
+
+def lasting(look: Callable[[], set[int]], times: int = 4) -> set[int]:
+    """Those whom each of a few looks finds."""
+    found = look()
+    for _ in range(times - 1):
+        if not found:
+            break
+        time.sleep(PAUSE)
+        found &= look()
+    return found
 
 
 @contextmanager

@@ -22,9 +22,12 @@ def marks_in(file: Path) -> dict[str, Mark | None]:
         try:
             rows = connection.execute("SELECT name, moved_to FROM projects").fetchall()
         except driver().OperationalError as error:
-            if "no such" not in str(error):
+            if "no such column" in str(error):  # of the first version, in which nothing moved
+                rows = connection.execute("SELECT name, NULL FROM projects").fetchall()
+            elif "no such table" in str(error):
+                raise InvalidInput(f"{file} is a database, but no backlog.", field="source") from error
+            else:
                 raise
-            raise InvalidInput(f"{file} is a database, but no backlog.", field="source") from error
     return {name: Mark.read(text) if text is not None else None for name, text in rows}
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import bindparam, func, select
 
-from dibs.database.transaction import Transaction
-from dibs.verbs.guards import F, among, in_project, leased
+from dibs.database.transaction import Row, Transaction
+from dibs.verbs.guards import F, among, expired, in_project, leased, of_another_clock
 from dibs.verbs.heights import true_heights
 from dibs_schema.status import SATISFIED
 from dibs_schema.tables import dependencies, events, features, writers
@@ -40,8 +40,36 @@ _strays = (
     .where(in_project(), func.coalesce(_E.to_status, "") != F.status)
     .order_by(F.id)
 )
+_replayed = (
+    select(
+        _E.feature_id,
+        _E.id,
+        _E.kind,
+        _E.from_status,
+        func.lag(_E.to_status).over(partition_by=_E.feature_id, order_by=_E.id).label("left_in"),
+    )
+    .where(_E.project_id == bindparam("project"), _E.to_status.is_not(None))
+    .subquery("replayed")
+)
+_gaps = (
+    select(_replayed.c.feature_id, _replayed.c.kind, _replayed.c.from_status, _replayed.c.left_in)
+    .where(func.coalesce(_replayed.c.from_status, "") != func.coalesce(_replayed.c.left_in, ""))
+    .order_by(_replayed.c.id.desc())
+)
 _leases = (
-    select(F.id, F.claimed_by, F.claimed_at, F.lease_expires_at).where(in_project(), leased()).order_by(F.id)
+    select(
+        F.id,
+        F.claimed_by,
+        F.claim_session,
+        F.claimed_at,
+        F.last_activity_at,
+        F.lease_expires_at,
+        F.lease_seconds,
+        expired().label("run_out"),
+        of_another_clock().label("elsewhere"),
+    )
+    .where(in_project(), leased())
+    .order_by(F.id)
 )
 _writers = select(writers.c.library, writers.c.process, writers.c.seen_at).where(
     writers.c.project_id == bindparam("project")
@@ -50,29 +78,42 @@ _writers = select(writers.c.library, writers.c.process, writers.c.seen_at).where
 
 @dataclass(frozen=True, slots=True)
 class OpenLease:
-    """A live claim; times in seconds of the wall clock."""
+    """A claim; times in seconds of the wall clock.
+
+    `connected` where a server renews it while its client lives; `elsewhere` where another machine counts it, or
+    this one before it was started anew.
+    """
 
     feature: int
     holder: str
     claimed_at: float
+    active_at: float
     expires_at: float
+    seconds: float
+    connected: bool
+    run_out: bool
+    elsewhere: bool
 
 
 @dataclass(slots=True)
 class Audit:
-    """What a recount found. `unmet` and `heights` map a feature to (kept, counted)."""
+    """What a recount found. `unmet` and `heights` map a feature to (kept, counted), `strays` to (kept, replayed).
+
+    `gaps` map a feature to the first move that does not start where the one before it ended: (kind, from, ended in).
+    """
 
     features: int = 0
     unmet: dict[int, tuple[int, int]] = field(default_factory=dict)
     heights: dict[int, tuple[int, int]] = field(default_factory=dict)
     strays: dict[int, tuple[str, str | None]] = field(default_factory=dict)
+    gaps: dict[int, tuple[str, str, str | None]] = field(default_factory=dict)
     leases: list[OpenLease] = field(default_factory=list)
     writers: list[dict[str, object]] = field(default_factory=list)
 
     @property
     def unsound(self) -> list[str]:
         """The checks that failed, by the names that `dibs doctor` has for them."""
-        checks = {"counters": self.unmet, "heights": self.heights, "journal": self.strays}
+        checks = {"counters": self.unmet, "heights": self.heights, "journal": self.strays or self.gaps}
         return [name for name, differing in checks.items() if differing]
 
 
@@ -88,9 +129,23 @@ def audit(tx: Transaction) -> Audit:
         if kept_heights and row["height"] != tall.get(row["id"], 0):
             found.heights[row["id"]] = (row["height"], tall.get(row["id"], 0))
     found.strays = {row["id"]: (row["status"], row["to_status"]) for row in tx.all(_strays)}
-    found.leases = [
-        OpenLease(row["id"], row["claimed_by"], row["claimed_at"], row["lease_expires_at"])
-        for row in tx.all(_leases)
-    ]
+    found.gaps = {
+        row["feature_id"]: (row["kind"], row["from_status"], row["left_in"]) for row in tx.all(_gaps)
+    }
+    found.leases = [_open_lease(row) for row in tx.all(_leases)]
     found.writers = [dict(row) for row in tx.all(_writers)]
     return found
+
+
+def _open_lease(row: Row) -> OpenLease:
+    return OpenLease(
+        feature=row["id"],
+        holder=row["claimed_by"],
+        claimed_at=row["claimed_at"],
+        active_at=row["last_activity_at"],
+        expires_at=row["lease_expires_at"],
+        seconds=row["lease_seconds"],
+        connected=row["claim_session"] is not None,
+        run_out=bool(row["run_out"]),
+        elsewhere=bool(row["elsewhere"]),
+    )

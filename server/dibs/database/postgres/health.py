@@ -14,6 +14,27 @@ if TYPE_CHECKING:
 CROWDED = 0.8
 """The part of the server's connections in use from which on it is worth a word."""
 
+OLD = 300
+"""Seconds after which a transaction is worth a word."""
+
+_WAITING = """
+SELECT blocker.pid, blocker.usename, blocker.application_name,
+    extract(epoch FROM clock_timestamp() - blocker.xact_start)::float8, count(*)
+FROM pg_stat_activity waiter, unnest(pg_blocking_pids(waiter.pid)) AS blocking(pid)
+    LEFT JOIN pg_stat_activity blocker ON blocker.pid = blocking.pid
+WHERE waiter.datname = current_database()
+GROUP BY 1, 2, 3, 4 ORDER BY 4 DESC NULLS LAST LIMIT 5
+"""
+"""Who keeps others waiting. A role that may not see a session's times gets none."""
+
+_OLDEST = """
+SELECT pid, usename, application_name, extract(epoch FROM clock_timestamp() - xact_start)::float8
+FROM pg_stat_activity
+WHERE datname = current_database() AND xact_start IS NOT NULL AND pid <> pg_backend_pid()
+    AND backend_type = 'client backend'
+ORDER BY xact_start LIMIT 1
+"""
+
 
 def examine(engine: Postgres, connection: Connection) -> list[Finding]:
     """Check the server, the schema, and what durability rests on. Writes nothing."""
@@ -22,6 +43,8 @@ def examine(engine: Postgres, connection: Connection) -> list[Finding]:
         return connection.exec_driver_sql(sql).scalar_one()
 
     try:
+        waiting = connection.exec_driver_sql(_WAITING).all()
+        oldest = connection.exec_driver_sql(_OLDEST).first()
         return [
             Finding("server", "ok", f"{engine.label}, {str(ask('SELECT version()')).split(' on ')[0]}"),
             schema_finding(connection),
@@ -32,6 +55,8 @@ def examine(engine: Postgres, connection: Connection) -> list[Finding]:
                 ask("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"),
                 int(ask("SHOW max_connections")),
             ),
+            _lock([tuple(row) for row in waiting]),
+            _old(tuple(oldest) if oldest is not None else None),
         ]
     finally:
         connection.rollback()
@@ -65,3 +90,33 @@ def _room(used: int, most: int) -> Finding:
     if used > most * CROWDED:
         return Finding("connections", "warning", f"{says}. Raise max_connections, or use a pooler.")
     return Finding("connections", "ok", says)
+
+
+def _lock(waiting: list[tuple[Any, ...]]) -> Finding:
+    if not waiting:
+        return Finding("lock", "ok", "nobody waits for another")
+    says = "; ".join(
+        f"{_session(*who)} keeps {count} waiting" + (f", since {age:.0f} s" if age is not None else "")
+        for *who, age, count in waiting
+    )
+    return Finding(
+        "lock", "warning", f"{says}. If that lasts, end it: SELECT pg_terminate_backend({waiting[0][0]})."
+    )
+
+
+def _old(oldest: tuple[Any, ...] | None) -> Finding:
+    if oldest is None or oldest[3] < OLD:
+        return Finding("transactions", "ok", f"none is older than {OLD // 60} minutes")
+    *who, age = oldest
+    says = f"{_session(*who)} has had one open for {age / 60:.0f} minutes"
+    return Finding(
+        "transactions",
+        "warning",
+        f"{says}: it delays followers, and keeps dead rows in the tables. End it if it is forgotten: "
+        f"SELECT pg_terminate_backend({who[0]}).",
+    )
+
+
+def _session(pid: int | None, user: str | None, program: str | None) -> str:
+    told = ", ".join(one for one in (user, program) if one)
+    return f"pid {pid}" + (f" ({told})" if told else "")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy.engine import Connection
 
+from dibs.database.attached import LOCKS, attached, lasting, locks_on, named, readers_of, writers_of
 from dibs.database.health import Finding, library_finding, schema_finding
 from dibs.database.sqlite.filesystems import file_system
 
@@ -30,6 +32,8 @@ def examine(engine: SQLite, connection: Connection) -> list[Finding]:
                 library_finding("library", engine.library),
                 schema_finding(connection),
                 _log(engine.path),
+                _lock(engine.path),
+                _servers(engine.path),
                 _pages(connection),
                 _references(connection),
             ]
@@ -59,10 +63,44 @@ def _mount(path: Path) -> Finding:
 def _log(path: Path) -> Finding:
     log = Path(f"{path}-wal")
     size = log.stat().st_size if log.exists() else 0
-    if size > LARGE_WAL:
-        says = f"{size / 1_048_576:.0f} MiB: some program reads for a very long time and keeps it from shrinking."
-        return Finding("write-ahead log", "warning", says)
-    return Finding("write-ahead log", "ok", f"{size / 1_048_576:.1f} MiB")
+    if size <= LARGE_WAL:
+        return Finding("write-ahead log", "ok", f"{size / 1_048_576:.1f} MiB")
+    says = f"{size / 1_048_576:.0f} MiB: it cannot begin anew while somebody reads what is old in it. "
+    if readers := lasting(lambda: readers_of(path)):
+        says += f"{_names(readers)} reads on and on: end that program, and the next commits shrink the log."
+    else:
+        says += "Nobody reads just now: the next commits shrink it."
+    return Finding("write-ahead log", "warning", says)
+
+
+def _lock(path: Path) -> Finding:
+    if not LOCKS.exists():
+        return Finding("lock", "ok", "who holds it is not known here")
+    door = Path(f"{path}.lock")
+    queue = lasting(lambda: {one.pid for one in locks_on(door) if not one.waiting})
+    waiting = [one.pid for one in locks_on(door) if one.waiting]
+    writing = lasting(lambda: writers_of(path)) - queue
+    if not queue and not writing:
+        return Finding("lock", "ok", "nobody holds it for long")
+    says = []
+    if queue:
+        says.append(f"{_names(queue)} stays at the head of the queue of writers")
+    if writing:
+        says.append(f"{_names(writing)} keeps the write lock of SQLite")
+    if waiting:
+        says.append(f"{_names(waiting)} waits")
+    advice = "If that lasts, the first is stopped or stuck: let it go on (kill -CONT), or end it."
+    return Finding("lock", "warning", f"{'; '.join(says)}. {advice}")
+
+
+def _servers(path: Path) -> Finding:
+    if not LOCKS.exists():
+        return Finding("servers", "ok", "who has it open is not known here")
+    return Finding("servers", "ok", f"open in {', '.join(attached(path)) or 'no other process'}")
+
+
+def _names(pids: Iterable[int]) -> str:
+    return ", ".join(map(named, sorted(pids)))
 
 
 def _pages(connection: Connection) -> Finding:

@@ -1,0 +1,253 @@
+"""`dibs doctor` names what is wrong, each thing made real, and changes nothing but what it is told to."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from dibs.cli import commands
+from dibs.cli.recounting import recounted
+from dibs.database import Database
+from dibs.database.health import Finding
+from dibs.database.postgres import health as server_health
+from dibs.database.sqlite import health as file_health
+from dibs.verbs.audit import audit
+from foreign import by_hand, connected
+from races.backlog import eventually
+from races.locks import held
+from races.wire import wires
+from verbs.stage import add, alter, board, depend, expire, is_sound, journal, named, row, rule, take
+
+A_FILE = pytest.mark.only_on("sqlite", reason="it is about a file")
+A_SERVER = pytest.mark.only_on("postgresql", reason="it is about a server")
+
+UNSYNCED = "durability"
+"""What is rightly found wrong with the tests' own server, which is told not to wait for the disk."""
+
+
+def doctor(db: str, *flags: str) -> tuple[int, dict[str, Finding], Any]:
+    """Run it in this process: its exit status, what it finds that is not all right, and the whole answer."""
+    done = CliRunner().invoke(commands, ["doctor", "--db", db, "--json", *flags])
+    answer = json.loads(done.stdout)
+    if "findings" not in answer:
+        return done.exit_code, {}, answer
+    findings = [Finding(**one) for one in answer["findings"] if one["check"] != UNSYNCED]
+    return done.exit_code, {one.check: one for one in findings if one.level != "ok"}, answer
+
+
+def examined(database: Database, check: str) -> Finding:
+    """What is found in this process."""
+    return next(one for one in database.examine() if one.check == check)
+
+
+def leases(database: Database, *, nobody_there: bool = False) -> list[Finding]:
+    """What is said of claims in this process."""
+    found = recounted(database.read_now(audit), 7200.0, nobody_there=nobody_there)
+    return [one for one in found if one.check == "leases"]
+
+
+def test_counters_and_heights_are_repaired_when_asked(database: Database, db: str) -> None:
+    """Without the flag nothing is written; with it they agree with a recount, and an event for each says what it was."""
+    rule(database, order="critical_path")
+    one, two, three = add(database, 3)
+    depend(database, two, one)
+    alter(database, two, unmet_dependencies=0)
+    alter(database, three, unmet_dependencies=4, height=9)
+    before = board(database)
+    status, found, _ = doctor(db)
+    assert (status, set(found)) == (2, {"counters", "heights"})
+    assert "--repair-counters" in found["counters"].says
+    assert f"{two}: 0, counted 1" in found["counters"].says
+    assert board(database) == before
+    _, found, answer = doctor(db, "--repair-counters")
+    assert found == {}
+    assert answer["repaired"] == {
+        "counters": {str(two): [0, 1], str(three): [4, 0]},
+        "heights": {str(three): [9, 0]},
+    }
+    assert is_sound(database)
+    assert (row(database, two)["unmet_dependencies"], row(database, three)["height"]) == (1, 0)
+    last = journal(database, two)[-1]
+    assert (last["kind"], last["to_status"]) == ("update", None)
+    assert last["detail"] == {"repaired": "unmet_dependencies", "kept": 0, "counted": 1}
+    assert len(journal(database)) == before["events"] + 3
+
+
+def test_a_journal_with_a_move_missing_is_found(database: Database, db: str) -> None:
+    """The state agrees with the last event, but the moves before it do not lead there."""
+    (one,) = add(database)
+    take(database, named("ada"), one)
+    alter(database, one, priority=7)
+    database.write_now(lambda tx: None)
+    by_hand(db, "UPDATE events SET from_status = 'stuck' WHERE kind = 'claim'")
+    found = {each.check: each for each in recounted(database.read_now(audit), 7200.0, nobody_there=False)}
+    assert found["journal"].level == "ok"
+    assert found["replay"].level == "error"
+    assert f"{one}: claim from stuck, but it was pending" in found["replay"].says
+
+
+def test_claims_that_nobody_keeps_up_are_named(database: Database) -> None:
+    """Run out for long; held without a call for longer than the limit; and one that is all right."""
+    one, two, three = add(database, 3)
+    for each in (one, two, three):
+        take(database, named(f"ada-{each}", session="s"), each)
+    assert [found.level for found in leases(database)] == ["ok"]
+    expire(database, one)
+    alter(database, one, lease_expires_at=time.time() - 1200)
+    alter(database, two, last_activity_at=time.time() - 3 * 3600)
+    late, idle = leases(database)
+    assert (late.level, idle.level) == ("warning", "warning")
+    assert f"{one} by ada-{one}: is past the lease, for up to 20 min" in late.says
+    assert f"{two} by ada-{two}: is held without a call about it for longer than 2 h" in idle.says
+
+
+@A_FILE
+def test_a_claim_of_a_killed_server_is_named(db: str) -> None:
+    """While its server runs it is held, and the server named; once that is killed, the claim has no holder."""
+    with wires(db) as start:
+        server = start().ready()
+        server.call("feature_create", category="c", name="n", description="d", steps=["s"])
+        server.call("feature_mark_in_progress", feature_id=1)
+        status, found, answer = doctor(db)
+        assert (status, found) == (0, {})
+        (servers,) = [one["says"] for one in answer["findings"] if one["check"] == "servers"]
+        assert f"pid {server.process.pid} " in servers
+        server.kill()
+        server.status()
+        status, found, _ = doctor(db)
+    assert (status, set(found)) == (1, {"leases"})
+    assert "no server has the database open" in found["leases"].says
+
+
+def test_who_holds_the_lock_and_who_waits_is_named(database: Database, db: str) -> None:
+    """A program that sits on the lock at which writers queue, and one that waits for it."""
+    add(database)
+    assert examined(database, "lock").level == "ok"
+    with wires(db) as start, held("queue", db) as holder:
+        server = start().ready()
+        waiting = server.send("feature_mark_in_progress", feature_id=1)
+        eventually(lambda: examined(database, "lock").level == "warning")
+        says = examined(database, "lock").says
+        if "://" in db:
+            assert "keeps 1 waiting" in says
+        else:
+            eventually(lambda: "waits" in examined(database, "lock").says)
+            says = examined(database, "lock").says
+            assert f"pid {holder.pid} " in says
+            assert f"pid {server.process.pid} (python" in says
+        assert not server.has_answered(waiting)
+
+
+@A_FILE
+def test_who_holds_the_engines_own_lock_is_named(database: Database, db: str) -> None:
+    """A program that knows no queue."""
+    add(database)
+    with held("engine", db) as holder:
+        found = examined(database, "lock")
+    assert found.level == "warning"
+    assert f"pid {holder.pid} (python" in found.says
+    assert "write lock" in found.says
+    assert examined(database, "lock").level == "ok"
+
+
+READER = """
+import sys
+from foreign import connected
+with connected(sys.argv[1]) as connection:
+    connection.execute("BEGIN")
+    connection.execute("SELECT count(*) FROM features").fetchall()
+    print("reading", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def reader(db: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A program that holds one snapshot until the end of the block."""
+    command = [sys.executable, "-c", READER, db]
+    with subprocess.Popen(
+        command, cwd=Path(__file__).parent.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout.readline() == b"reading\n"
+        yield process
+        process.stdin.close()
+
+
+@A_FILE
+def test_who_keeps_the_log_from_shrinking_is_named(
+    database: Database, db: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A log that has grown behind a program that reads on and on (here: past four megabytes, to be quick)."""
+    monkeypatch.setattr(file_health, "LARGE_WAL", 4 << 20)
+    (one,) = add(database)
+    with reader(db) as process, connected(db) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
+        for number in range(300):
+            connection.execute(
+                "UPDATE features SET description = ? WHERE id = ?", [f"{number:05}" * 4_000, one]
+            )
+        found = examined(database, "write-ahead log")
+    assert found.level == "warning"
+    assert f"pid {process.pid} (python" in found.says
+
+
+@A_SERVER
+def test_a_forgotten_transaction_is_named(
+    database: Database, db: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that has been open for a while (here: a tenth of a second) delays followers."""
+    monkeypatch.setattr(server_health, "OLD", 0.1)
+    add(database)
+    with connected(db) as connection:
+        connection.execute("BEGIN")
+        connection.execute("SELECT 1 FROM projects")
+        time.sleep(0.15)
+        pid = connection.info.backend_pid
+        found = examined(database, "transactions")
+    assert found.level == "warning"
+    assert f"pid {pid} " in found.says
+
+
+def test_it_makes_and_migrates_nothing(database: Database, db: str) -> None:
+    """A project that is not there is not made; another schema is named, the database left as it is."""
+    add(database)
+    database.close(patience=5)
+    status, _, answer = doctor(db, "--project", "nobody")
+    assert (status, answer["error"]["code"]) == (1, "not_found")
+    assert by_hand(db, "SELECT name FROM projects") == [("default",)]
+    for version, level, word in (("0001", "warning", "migrates"), ("9999", "error", "Update Dibs")):
+        by_hand(db, f"UPDATE alembic_version SET version_num = '{version}'")
+        status, found, _ = doctor(db)
+        assert set(found) == {"schema"}
+        assert (status, found["schema"].level) == (1 if level == "warning" else 2, level)
+        assert word in found["schema"].says
+        assert by_hand(db, "SELECT version_num FROM alembic_version") == [(version,)]
+
+
+@A_FILE
+def test_a_damaged_database_is_not_repaired(database: Database, db: str) -> None:
+    """Where an index does not agree with its table, counting again would build on sand."""
+    one, _ = add(database, 2)
+    alter(database, one, unmet_dependencies=3)
+    database.close(patience=5)
+    with connected(db) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute(
+            "DELETE FROM sqlite_master WHERE name = 'features_priority'"
+        )  # its pages belong to nothing now
+    status, found, answer = doctor(db, "--repair-counters")
+    assert (status, set(found)) == (2, {"integrity"})
+    assert "Nothing was repaired" in found["integrity"].says
+    assert "repaired" not in answer
+    assert by_hand(db, "SELECT unmet_dependencies FROM features WHERE id = 1") == [(3,)]
