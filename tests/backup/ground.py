@@ -29,11 +29,7 @@ def answered(*arguments: object) -> Any:
 
 def backed_up(db: str, target: Path, *, project: str = "default", force: bool = False) -> BackedUp:
     """Back up in this process."""
-    source = Site(Settings(db=db, project=project))
-    try:
-        return back_up(source, target, force=force, watch=lambda *_: None)
-    finally:
-        source.close()
+    return back_up(Site(Settings(db=db, project=project)), target, force=force, watch=lambda *_: None)
 
 
 def restored(backup: Path, db: str, *, project: str = "default", force: bool = False) -> Restored:

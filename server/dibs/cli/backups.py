@@ -50,11 +50,8 @@ def backup(target: Path | None, *, keep: int | None, force: bool, as_json: bool,
         raise InvalidInput(
             "--keep counts backups that Dibs has named: name a folder, not a file.", field="keep"
         )
-    try:
-        with progress("opening") as watch:
-            done = back_up(source, target / backup_name(name) if own else target, force=force, watch=watch)
-    finally:
-        source.close()
+    with progress("opening") as watch:
+        done = back_up(source, target / backup_name(name) if own else target, force=force, watch=watch)
     if keep is not None:
         rotate(target, name, done, keep)
     if as_json:

@@ -1,4 +1,4 @@
-"""What is in a database file that nobody shall write to: a backup, wherever it lies."""
+"""What is in a database file, read without writing to it or making anything beside it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from dibs.database.moves import Mark
+from dibs.database.projects import newer
 from dibs.database.sqlite.engine import driver
 from dibs.database.sqlite.errors import meaning
 from dibs_schema.refusals import DatabaseDamaged, InvalidInput, NotFound
+from dibs_schema.tables import HEAD
 
 
 def marks_in(file: Path) -> dict[str, Mark | None]:
@@ -37,6 +39,29 @@ def schema_in(file: Path) -> str:
         return str(connection.execute("SELECT version_num FROM alembic_version").fetchone()[0])
 
 
+def refuse_newer(file: Path) -> None:
+    """Raise SchemaNewer where a newer Dibs has written a backlog's file."""
+    version = schema_in(file)
+    if version > HEAD:
+        raise newer(str(file), version)
+
+
+def copy_pages(file: Path, into: Path) -> None:
+    """Copy one snapshot of a database, which others may write to meanwhile, into a file that is not there.
+
+    Raises DatabaseDamaged where it cannot be read, and DiskFull where there is no room for the copy.
+    Source: https://www.sqlite.org/lang_vacuum.html#vacuum_with_an_into_clause.
+    """
+    with _opened(file) as connection:
+        _copy(connection, into)
+
+
+def _copy(connection: Any, into: Path) -> None:
+    into.touch(mode=0o600)  # an empty file is as good as none to it, and keeps its mode
+    with _translated(into):
+        connection.execute("VACUUM INTO ?", [str(into)])
+
+
 def read_out(file: Path, into: Path) -> None:
     """Copy a database file whose every page is sound; nothing is made beside it, and it may be read-only.
 
@@ -48,8 +73,7 @@ def read_out(file: Path, into: Path) -> None:
             raise DatabaseDamaged(
                 f"{file} is damaged: {'; '.join(lines[:3])}. Nothing was restored. Try an older backup."
             )
-        with _translated(into):
-            connection.execute("VACUUM INTO ?", [str(into)])
+        _copy(connection, into)
 
 
 @contextmanager

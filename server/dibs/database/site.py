@@ -167,6 +167,15 @@ class Site:
         deadline = time.monotonic() + self._settings.patience
         return lambda: time.monotonic() > deadline
 
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Open it for as long as the block lasts."""
+        try:
+            self.open()
+            yield
+        finally:
+            self.close()
+
     def close(self) -> None:
         """Close what was opened."""
         if self._engine is not None and self._connection is not None:

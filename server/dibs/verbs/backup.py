@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import func, select
 
 from dibs.database.backups import is_backup_name, put_in_place, refuse_unfinished, said_of, workshop
 from dibs.database.moves import Mark, moved
-from dibs.database.reading_out import marks_in
-from dibs.database.site import Site
+from dibs.database.reading_out import copy_pages, marks_in, refuse_newer
+from dibs.database.site import Site, Sole
 from dibs.settings import Settings
 from dibs.verbs.audit import audit
-from dibs.verbs.copies import Watch, Written, look_for, write_copy
+from dibs.verbs.copies import Watch, Written, counted, look_for, mark_as, refuse_unknown, write_copy
 from dibs.verbs.guards import in_project, leased
-from dibs.verbs.rows import count_rows
+from dibs.verbs.rows import count_rows, remove_others
 from dibs_schema.refusals import DatabaseDamaged, InvalidInput, Refusal
-from dibs_schema.tables import features, projects
+from dibs_schema.tables import features
 
 _claims = select(func.count()).select_from(features).where(in_project(), leased())
-_seal = update(projects).where(projects.c.id == bindparam("project")).values(moved_to=bindparam("mark"))
 
 
 @dataclass(slots=True)
@@ -46,27 +45,24 @@ class BackedUp:
 
 
 def back_up(source: Site, target: Path, *, force: bool, watch: Watch) -> BackedUp:
-    """Write the project as one snapshot has it into a file of its own, compare it, check it, and name it `target`.
+    """Write the project as one snapshot has it into a file of its own, check it, and name it `target`.
 
-    Nobody is held up: what is read is a snapshot. The file appears whole or not at all; one that is there stays,
-    unless `force` says otherwise, and a backlog that is live stays in any case.
+    Nobody is held up: what is read is a snapshot, and of a file it is copied page by page in one go. The backup appears
+    whole or not at all; a file that is there stays, unless `force` says otherwise, and a live backlog in any case.
     Raises NotFound, InvalidInput, DatabaseReplaced where the project is not live, DatabaseDamaged, DiskFull, ReadOnly.
     """
     began = time.monotonic()
-    look_for(source)
     target = target.absolute()
     _refuse_taken(source, target, force=force)
     done = BackedUp(source.label, source.name, str(target))
-    source.open()
     with said_of(target), workshop(target.parent) as folder:
         made = folder / "backup"
-        there = Site(Settings(db=str(made), project=source.name))
-        try:
-            there.open()
-            written = _write(source, there, done, watch)
-        finally:
-            there.close()
-        refuse_unfinished(made)
+        if source.file is not None:
+            written = _from_file(source, source.file, made, done, watch)
+        else:
+            written = _from_server(source, made, done, watch)
+        done.rows, done.digest = written.rows, written.digest
+        watch("checking", 0, 0)
         done.unsound = check(made, source.name, written)
         put_in_place(made, target, replace=force)
     done.bytes = target.stat().st_size
@@ -74,18 +70,50 @@ def back_up(source: Site, target: Path, *, force: bool, watch: Watch) -> BackedU
     return done
 
 
-def _write(source: Site, target: Site, done: BackedUp, watch: Watch) -> Written:
-    with source.reading() as here, target.writing() as there:
-        if here.project.moved_to is not None:
-            raise moved(here.project.name, Mark.read(here.project.moved_to))
-        mark = Mark("backup", here.project.generation, here.project.name, source.label, here.now)
-        written = write_copy(here, there, mark, "the backup", watch)
-        sealed = Mark(mark.state, mark.generation, mark.project, mark.label, mark.at, written.seal)
-        there.run(_seal, mark=str(sealed))
-        done.claims = int(there.value(_claims))
-        there.commit(introduced=False)
-    done.rows, done.digest = written.rows, written.digest
+def _from_file(source: Site, file: Path, made: Path, done: BackedUp, watch: Watch) -> Written:
+    """Copy the file, and make a backup of the copy: agents at the file notice nothing of what takes its time."""
+    refuse_unknown(source, marks_in(file) if file.exists() else ())
+    refuse_newer(file)
+    at = time.time()
+    watch("copying", 0, 1)
+    copy_pages(file, made)
+    there = Site(Settings(db=str(made), project=source.name))
+    with there.opened(), there.writing() as tx:
+        mark = _mark(tx, source, at)
+        shared = remove_others(tx)
+        written = counted(tx, watch)
+        _finish(tx, mark, written, done)
+    refuse_unfinished(made)
+    if shared:  # what was removed still stands in free pages
+        copy_pages(made, made.with_name("alone"))
+        made.with_name("alone").replace(made)
     return written
+
+
+def _from_server(source: Site, made: Path, done: BackedUp, watch: Watch) -> Written:
+    """Read one snapshot row by row into a file, and compare."""
+    look_for(source)
+    there = Site(Settings(db=str(made), project=source.name))
+    with source.opened(), there.opened(), source.reading() as here, there.writing() as tx:
+        mark = _mark(here, source, here.now)
+        written = write_copy(here, tx, mark, "the backup", watch)
+        _finish(tx, mark, written, done)
+    refuse_unfinished(made)
+    return written
+
+
+def _mark(here: Sole, source: Site, at: float) -> Mark:
+    """What the backup will say of itself. Raises DatabaseReplaced where the project is not live."""
+    if here.project.moved_to is not None:
+        raise moved(here.project.name, Mark.read(here.project.moved_to))
+    return Mark("backup", here.project.generation, here.project.name, source.label, at)
+
+
+def _finish(tx: Sole, mark: Mark, written: Written, done: BackedUp) -> None:
+    """Let the rows say that they are a backup, and of what; no trace is left of who wrote it."""
+    mark_as(tx, written.generation, replace(mark, seal=written.seal))
+    done.claims = int(tx.value(_claims))
+    tx.commit(introduced=False)
 
 
 def check(file: Path, project: str, written: Written) -> list[str]:
@@ -94,14 +122,11 @@ def check(file: Path, project: str, written: Written) -> list[str]:
     Raises DatabaseDamaged where it is not what was written, or not sound as a file.
     """
     site = Site(Settings(db=str(file), project=project))
-    site.open()
-    try:
+    with site.opened():
         bad = [one.says for one in site.examine() if one.level == "error"]
         with site.reading() as tx:
             missing = sum(written.rows.values()) - 1 - count_rows(tx)  # the project's own row is not counted
             found = audit(tx)
-    finally:
-        site.close()
     refuse_unfinished(file)
     if bad or missing > 0:
         raise DatabaseDamaged(

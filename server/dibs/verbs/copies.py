@@ -28,7 +28,7 @@ Watch = Callable[[str, int, int], object]
 """Told what is being done, how many rows are through, and how many there are."""
 
 _P = projects.c
-_begin_copy = (
+_mark = (
     update(projects)
     .where(_P.id == bindparam("project"))
     .values(generation=bindparam("new_generation"), moved_to=bindparam("mark"))
@@ -70,18 +70,9 @@ def write_copy(here: Sole, there: Sole, mark: Mark, label: str, watch: Watch) ->
     Raises DatabaseDamaged where what is there is not what was read; `label` names it.
     """
     generation = secrets.token_hex(8)
-    total, through = count_rows(here) * 2, 0
-
-    def told(what: str) -> Callable[[int], None]:
-        def advance(rows: int) -> None:
-            nonlocal through
-            through += rows
-            watch(what, through, total)
-
-        return advance
-
+    told = _teller(watch, count_rows(here) * 2)
     clear(there)
-    there.run(_begin_copy, new_generation=generation, mark=str(mark))
+    mark_as(there, generation, mark)
     bring_settings(here, there)
     shift = events_shift(here, there)
     read = bring_rows(here, there, shift, told("copying"))
@@ -94,13 +85,44 @@ def write_copy(here: Sole, there: Sole, mark: Mark, label: str, watch: Watch) ->
     return Written(generation, read, shift)
 
 
+def counted(there: Sole, watch: Watch) -> Written:
+    """What a project that stands where it shall stand consists of, as `write_copy` says it of one that it wrote."""
+    told = _teller(watch, count_rows(there))
+    return Written(secrets.token_hex(8), digests(there, 0, told("reading")), 0)
+
+
+def mark_as(there: Sole, generation: str, mark: Mark | None) -> None:
+    """Give the project that generation, and that mark, or none where it is to be live."""
+    there.run(_mark, new_generation=generation, mark=str(mark) if mark is not None else None)
+
+
+def _teller(watch: Watch, total: int) -> Callable[[str], Callable[[int], None]]:
+    through = 0
+
+    def told(what: str) -> Callable[[int], None]:
+        def advance(rows: int) -> None:
+            nonlocal through
+            through += rows
+            watch(what, through, total)
+
+        return advance
+
+    return told
+
+
 def look_for(source: Site) -> dict[str, str]:
     """The generations of the projects where one is to be read. Raises NotFound where that one is not."""
     generations = source.projects()
-    if source.name not in generations:
-        there = f"It holds {', '.join(sorted(generations))}: choose with --project." if generations else ""
-        raise NotFound(f"There is no project {source.name!r} at {source.label}. {there}".rstrip())
+    refuse_unknown(source, generations)
     return generations
+
+
+def refuse_unknown(source: Site, there_are: Iterable[str]) -> None:
+    """Raise NotFound, naming the projects that are there, where the site's is not one of them."""
+    names = sorted(there_are)
+    if source.name not in names:
+        there = f"It holds {', '.join(names)}: choose with --project." if names else ""
+        raise NotFound(f"There is no project {source.name!r} at {source.label}. {there}".rstrip())
 
 
 def is_used(there: Sole) -> bool:

@@ -32,7 +32,7 @@ IS_WHAT = {"moved": "has moved to", "copied": "is an unfinished copy of", "backu
 """What the mark of a project says of it."""
 
 _P = projects.c
-_live_claims = select(F.id, F.claimed_by).where(in_project(), leased(), ~expired()).order_by(F.id)
+live_claims = select(F.id, F.claimed_by).where(in_project(), leased(), ~expired()).order_by(F.id)
 _claims = select(func.count()).where(in_project(), leased())
 _set_mark = (
     update(projects)
@@ -138,7 +138,7 @@ def _is_left_to_finish(here: Sole, there: Sole) -> bool:
 
 
 def _refuse_live_claims(here: Sole, *, with_claims: bool) -> None:
-    live = here.all(_live_claims)
+    live = here.all(live_claims)
     if live and not with_claims:
         some = ", ".join(f"{row['id']} by {row['claimed_by']}" for row in live[:5])
         more = f" and {len(live) - 5} more" if len(live) > 5 else ""

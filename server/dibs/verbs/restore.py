@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, update
 
 from dibs.database.attached import alone, attached
 from dibs.database.backups import (
@@ -21,28 +21,25 @@ from dibs.database.backups import (
     workshop,
 )
 from dibs.database.moves import Mark, when
-from dibs.database.projects import newer
-from dibs.database.reading_out import marks_in, read_out, schema_in
+from dibs.database.reading_out import marks_in, read_out, refuse_newer
 from dibs.database.site import Site, Sole
 from dibs.settings import Settings
 from dibs.verbs.backup import check, own_files
-from dibs.verbs.copies import Watch, Written, is_used, write_copy
-from dibs.verbs.guards import F, expired, in_project, leased
+from dibs.verbs.copies import Watch, Written, counted, is_used, mark_as, write_copy
 from dibs.verbs.leases import release_all
+from dibs.verbs.moving import live_claims
 from dibs_schema.refusals import AlreadyClaimed, Busy, DatabaseDamaged, InvalidInput, Refusal
 from dibs_schema.tables import HEAD, projects
 
 RESTORED = "the backlog was restored from a backup, and the holder's claim with it"
 
 _P = projects.c
-_go_live = update(projects).where(_P.id == bindparam("project")).values(moved_to=None)
 _retire = (
     update(projects)
     .where(_P.name == bindparam("named"))
     .values(name=bindparam("retired"), moved_to=bindparam("mark"))
 )
 _rename = update(projects).where(_P.id == bindparam("project")).values(name=bindparam("named"))
-_live_claims = select(F.id, F.claimed_by).where(in_project(), leased(), ~expired()).order_by(F.id)
 
 
 @dataclass(slots=True)
@@ -93,40 +90,18 @@ def restore_project(backup: Path, goal: Settings, *, force: bool, watch: Watch) 
             held.enter_context(said_of(target.file))
         beside = target.file.parent if target.file is not None else Path(tempfile.gettempdir())
         folder = held.enter_context(workshop(beside))
-        source = held.enter_context(_Open(_copy_of(backup, folder, mark)))
-        if target.file is None:
-            _onto_server(source, target, goal, mark, done, force=force, watch=watch)
-        elif target.file.exists() and not force:
-            with _Open(target):
-                _bring(source, target, mark, done, watch)
+        copy = folder / "copy"
+        refuse_newer(backup)
+        read_out(backup, copy)  # opening a database may write to it, and an older one is migrated
+        source = Site(Settings(db=str(copy), project=mark.project))
+        if target.file is not None and (force or not target.file.exists()):
+            _as_file(source, copy, target.file, mark, done, watch)
+        elif target.file is not None or not force or goal.project not in target.projects():
+            _beside_others(source, target, mark, done, watch)
         else:
-            _as_file(source, goal, folder, mark, done, watch)
+            _instead(source, goal, mark, done, watch)
     done.seconds = time.monotonic() - began
     return done
-
-
-class _Open:
-    """A site that is open for as long as the block lasts."""
-
-    def __init__(self, site: Site) -> None:
-        self._site = site
-
-    def __enter__(self) -> Site:
-        self._site.open()
-        return self._site
-
-    def __exit__(self, *_: object) -> None:
-        self._site.close()
-
-
-def _copy_of(backup: Path, folder: Path, mark: Mark) -> Site:
-    """A copy to read from: opening a database may write to it, and an older one is migrated."""
-    version = schema_in(backup)
-    if version > HEAD:
-        raise newer(str(backup), version)
-    copy = folder / "copy"
-    read_out(backup, copy)
-    return Site(Settings(db=str(copy), project=mark.project))
 
 
 def _bring(
@@ -139,7 +114,7 @@ def _bring(
         written = write_copy(here, there, Mark("copied", "", mark.project, done.source), done.target, watch)
         _refuse_unsealed(mark, written, done.source)
         done.released = release_all(there, RESTORED)
-        there.run(_go_live)
+        mark_as(there, written.generation, None)
         if replacing is not None:
             done.aside = _take_the_name(there, replacing, written, done)
         there.commit()
@@ -194,45 +169,51 @@ def _refuse_in_use(target: Site, backup: Path, *, force: bool) -> None:
         )
 
 
-def _as_file(source: Site, goal: Settings, folder: Path, mark: Mark, done: Restored, watch: Watch) -> None:
-    """Make a file of its own, check it, and put it in its place, whatever is there set aside."""
-    made, file = folder / "restored", Path(done.target)
-    with _Open(Site(goal.model_copy(update={"db": str(made)}))) as site:
-        written = _bring(source, site, mark, done, watch)
-    refuse_unfinished(made)
-    done.unsound = check(made, goal.project, written)
+def _as_file(source: Site, copy: Path, file: Path, mark: Mark, done: Restored, watch: Watch) -> None:
+    """Make the copy of the backup a live backlog, check it, and put it in its place, whatever is there set aside."""
+    with source.opened(), source.writing() as tx:
+        written = counted(tx, watch)
+        _refuse_unsealed(mark, written, done.source)
+        tx.run(_rename, named=done.project)
+        mark_as(tx, written.generation, None)
+        done.released = release_all(tx, RESTORED)
+        tx.commit()
+    refuse_unfinished(copy)
+    done.rows = written.rows
+    watch("checking", 0, 1)
+    done.unsound = check(copy, done.project, written)
     if file.exists():
         with alone(file):
-            done.aside = str(exchange(made, file))
+            done.aside = str(exchange(copy, file))
     else:
         left = set_logs_aside(file)
         done.aside = str(left) if left is not None else None
-        put_in_place(made, file)
+        put_in_place(copy, file)
 
 
-# -- a server ---------------------------------------------------------------------------------------
+# -- a database with other projects -----------------------------------------------------------------
 
 
-def _onto_server(
-    source: Site, target: Site, goal: Settings, mark: Mark, done: Restored, *, force: bool, watch: Watch
-) -> None:
-    """Make the project beside those that are there, and give it its name in the last moment."""
-    if not force or goal.project not in target.projects():
-        with _Open(target):
-            _bring(source, target, mark, done, watch)
-        return
-    with _Open(target), target.reading() as old:
-        held = old.all(_live_claims)
+def _beside_others(source: Site, target: Site, mark: Mark, done: Restored, watch: Watch) -> None:
+    with source.opened(), target.opened():
+        _bring(source, target, mark, done, watch)
+
+
+def _instead(source: Site, goal: Settings, mark: Mark, done: Restored, watch: Watch) -> None:
+    """Make the project beside the old one, and give it its name in the last moment."""
+    old = Site(goal)
+    with old.opened(), old.reading() as tx:
+        held = tx.all(live_claims)
     if held:
         some = ", ".join(f"{row['id']} by {row['claimed_by']}" for row in held[:5])
         raise AlreadyClaimed(
-            f"Agents are at work on {goal.project!r} at {target.label}: {some}. Nothing was changed. Stop their servers "
+            f"Agents are at work on {goal.project!r} at {old.label}: {some}. Nothing was changed. Stop their servers "
             "and let them end, or restore under another name with --project.",
             ids=[row["id"] for row in held[:5]],
         )
-    beside = Site(goal.model_copy(update={"project": f"{goal.project[:80]} (being restored)"}))
-    with _Open(beside):
-        _bring(source, beside, mark, done, watch, replacing=goal.project)
+    new = Site(goal.model_copy(update={"project": f"{goal.project[:80]} (being restored)"}))
+    with source.opened(), new.opened():
+        _bring(source, new, mark, done, watch, replacing=goal.project)
 
 
 def _take_the_name(there: Sole, name: str, written: Written, done: Restored) -> str:

@@ -63,6 +63,13 @@ def clear(tx: Sole) -> None:
         tx.run(delete(table).where(in_project(table)))
 
 
+def remove_others(tx: Sole) -> bool:
+    """Remove every other project; whether there was one."""
+    for table in reversed(TABLES):
+        tx.run(delete(table).where(table.c.project_id != bindparam("project")))
+    return tx.run(delete(projects).where(projects.c.id != bindparam("project"))) > 0
+
+
 def bring_settings(source: Sole, target: Sole) -> None:
     """Give the target's project the settings and counters of the source's."""
     statement = update(projects).where(projects.c.id == bindparam("project"))
