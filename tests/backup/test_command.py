@@ -24,7 +24,7 @@ def test_they_say_what_was_done_and_where(db: str, tmp_path: Path) -> None:
     backup = dibs("backup", tmp_path, "--db", db, "--project", "web")
     assert (backup.returncode, backup.stderr) == (0, "")
     (made,) = tmp_path.glob("web.*.backup")
-    for words in ("10 features", "events", str(made), "compared", "1 claims"):
+    for words in ("10 features", "events", str(made), "one snapshot", "1 claims"):
         assert words in backup.stdout
     assert made.stat().st_mode & 0o777 == 0o600
     restore = dibs("restore", made, "--to", tmp_path / "new.db", "--project", "web")

@@ -59,7 +59,7 @@ def test_a_killed_backup_leaves_a_whole_file_or_none(large: str, tmp_path: Path)
     for number in range(times(6, 100)):
         target = folder / f"{number}.backup"
         process = begin(large, target)
-        eventually(lambda: partial(folder) or process.poll() is not None)  # noqa: B023 - called here
+        eventually(lambda: partial(folder) or process.poll() is not None, within=60)  # noqa: B023 - called here
         time.sleep(chance.uniform(0, 0.9))
         process.kill()
         process.wait()
@@ -73,24 +73,24 @@ def test_a_killed_backup_leaves_a_whole_file_or_none(large: str, tmp_path: Path)
     assert is_live(large)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT][: times(1, 2)])
 def test_a_backup_that_is_told_to_end_leaves_nothing(large: str, tmp_path: Path, number: int) -> None:
-    """A signal that can be heard removes what was half made."""
+    """A signal that can be heard removes what was half made, and the exit status names it."""
     folder = tmp_path / "folder"
     folder.mkdir()
     process = begin(large, folder / "it.backup")
-    eventually(lambda: partial(folder))
+    eventually(lambda: partial(folder), within=60)
     process.send_signal(number)
-    assert process.wait(30) != 0
+    assert process.wait(60) == 128 + number
     assert left_in(folder) == set()
 
 
 def test_a_full_disk_leaves_nothing(large: str, tmp_path: Path) -> None:
     """Wherever the room ends, the answer is `disk_full`, and the disk is as it was."""
     with volume(tmp_path / "disk", "4m") as disk:
-        size = Path(large).stat().st_size
+        size = backed_up(large, tmp_path / "elsewhere").bytes
         filler = fill_up(disk)
-        for room in (0, size // 8, size // 2, size, size * 3 // 2):
+        for room in (0, size // 8, size // 2, size, size + 20_000):
             with filler.open("r+b") as file:
                 file.truncate((4 << 20) - room)
             with pytest.raises(DiskFull, match=r"room to write .*/disk/it\.backup"):

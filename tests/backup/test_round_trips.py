@@ -115,14 +115,17 @@ def db_label(db: str) -> str:
 def test_a_project_comes_back_beside_others_and_under_another_name(
     pair: tuple[str, str], tmp_path: Path
 ) -> None:
-    """A database that holds other projects takes it in; ids that are taken there are no obstacle."""
+    """A database with other projects takes it in, though ids are taken there; of others nothing is in the backup."""
     source, target = pair
     with opened(source, "web") as old:
         add(old, 3)
         before = contents(old)
     with opened(target, "api") as other:
         add(other, 5)
+    with opened(source, "secret") as another:
+        add(another, 2, name="a secret of another project")
     backed_up(source, tmp_path / "it", project="web")
+    assert b"secret" not in (tmp_path / "it").read_bytes()
     restored(tmp_path / "it", target, project="web again")
     with opened(target, "web again") as new:
         found = contents(new)

@@ -12,6 +12,7 @@ from alembic import command
 from alembic.config import Config
 
 import dibs_schema.migrations
+from backup.ground import backed_up, restored
 from dibs.database import file_driver, open_database
 from dibs.settings import Settings
 from dibs.verbs.claim import claim
@@ -74,3 +75,14 @@ def test_the_first_version_is_brought_up(old: str, *, writes_first: bool) -> Non
     assert answer.feature.name == "an old feature"
     assert by_hand(old, "SELECT version_num FROM alembic_version") == [(HEAD,)]
     assert by_hand(old, "SELECT generation FROM projects") == [("the first",)]
+
+
+@pytest.mark.only_on("sqlite", reason="a server's project is read by its rows, which the newest schema names")
+def test_the_first_version_is_backed_up_as_it_is(old: str, tmp_path: Path) -> None:
+    """A backup before an update does not bring the update: only the copy is migrated."""
+    backed_up(old, tmp_path / "it")
+    assert by_hand(old, "SELECT version_num FROM alembic_version") == [(FIRST,)]
+    new = str(tmp_path / "new.db")
+    restored(tmp_path / "it", new)
+    assert by_hand(new, "SELECT version_num FROM alembic_version") == [(HEAD,)]
+    assert by_hand(new, "SELECT name FROM features") == [("an old feature",)]

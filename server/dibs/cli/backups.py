@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,14 +34,13 @@ if TYPE_CHECKING:
 def backup(target: Path | None, *, keep: int | None, force: bool, as_json: bool, **flags: Any) -> None:
     """Back the project up while agents work: into TARGET, a file or a folder, or beside the database.
 
-    The file is one snapshot, compared and checked before it gets its name. Nobody can work in it by accident:
+    The file is one snapshot, and checked before it gets its name. Nobody can work in it by accident:
     `dibs restore` makes a backlog of it again, in a file or on a server.
     """
     from dibs.database.backups import backup_name
     from dibs.database.site import Site
     from dibs.verbs.backup import back_up, rotate
 
-    _clean_up_when_ended()
     settings = Settings.read(flags)
     source = Site(settings)
     own = target is None or target.is_dir()
@@ -50,7 +51,7 @@ def backup(target: Path | None, *, keep: int | None, force: bool, as_json: bool,
         raise InvalidInput(
             "--keep counts backups that Dibs has named: name a folder, not a file.", field="keep"
         )
-    with progress("opening") as watch:
+    with _ended_by_signals(), progress("opening") as watch:
         done = back_up(source, target / backup_name(name) if own else target, force=force, watch=watch)
     if keep is not None:
         rotate(target, name, done, keep)
@@ -64,7 +65,7 @@ def _print_backup(done: BackedUp) -> None:
     rows = done.rows
     click.echo(
         f"{rows['features']} features and {rows['events']} events of {done.project!r} are in {done.file} "
-        f"({done.bytes / 1_048_576:.1f} MiB), compared row by row and checked ({done.seconds:.1f} s)."
+        f"({done.bytes / 1_048_576:.1f} MiB), as one snapshot, and checked ({done.seconds:.1f} s)."
     )
     if done.claims:
         click.echo(f"{done.claims} claims are in it; restoring gives them back.")
@@ -87,10 +88,9 @@ def restore(source: Path, *, to: str | None, force: bool, as_json: bool, **flags
     """
     from dibs.verbs.restore import mark_of, restore_project
 
-    _clean_up_when_ended()
     flags["db"] = to or flags["db"]
     flags["project"] = flags["project"] or os.environ.get("DIBS_PROJECT") or mark_of(source).project
-    with progress("reading the backup") as watch:
+    with _ended_by_signals(), progress("reading the backup") as watch:
         done = restore_project(source, Settings.read(flags), force=force, watch=watch)
     if as_json:
         print_json(done.wire())
@@ -102,7 +102,7 @@ def _print_restored(done: Restored) -> None:
     rows = done.rows
     click.echo(
         f"{rows['features']} features and {rows['events']} events, as {done.origin} had them at {done.made}, are live at "
-        f"{done.target} now, compared row by row ({done.seconds:.1f} s)."
+        f"{done.target} now, and checked ({done.seconds:.1f} s)."
     )
     if done.released:
         click.echo(f"{len(done.released)} claims of then were given back.")
@@ -122,7 +122,22 @@ def _warn(unsound: list[str], whose: str, what: str) -> None:
         click.echo(f"dibs: {whose} {' and '.join(unsound)} do not agree with a recount; {what}", err=True)
 
 
-def _clean_up_when_ended() -> None:
-    """Let a signal end the command as an exception does: what was half made is removed on the way out."""
-    for one in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(one, lambda number, _: sys.exit(128 + number))
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let a signal end the command as an exception does: what was half made is removed on the way out.
+
+    It may come in the middle of a library's work, which then complains of what it finds on that way.
+    """
+    came: list[int] = []
+
+    def end(number: int, _: object) -> None:
+        came.append(number)
+        sys.exit(128 + number)
+
+    for one in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(one, end)
+    try:
+        yield
+    finally:
+        if came:
+            sys.exit(128 + came[0])
