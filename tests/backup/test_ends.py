@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -11,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from backup.ground import backed_up, left_in
-from dibs_schema.refusals import DiskFull, ReadOnly
+from backup.ground import backed_up, left_in, restored
+from dibs.database.sqlite import filesystems
+from dibs_schema.refusals import DiskFull, ReadOnly, UnsafeFilesystem
 from faults.volumes import fill_up, volume
 from foreign import by_hand
 from moving.ground import is_live, opened
@@ -108,3 +110,22 @@ def test_a_folder_that_takes_no_files_is_named(large: str, tmp_path: Path) -> No
         backed_up(large, tmp_path / "file" / "it.backup")
     with pytest.raises(ReadOnly, match="/proc/it"):
         backed_up(large, Path("/proc/it.backup"))
+
+
+def test_a_backup_goes_to_a_disk_on_which_no_database_works(
+    db: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is made on the machine's own disk and brought over (here: to a file system that is taken for a network's)."""
+    with opened(db) as database:
+        fill(database, 3)
+    with volume(tmp_path / "disk", "4m") as disk:
+        monkeypatch.setattr(filesystems, "_UNSAFE", re.compile("tmpfs"))
+        with pytest.raises(UnsafeFilesystem, match=r"live\.db is on tmpfs"):
+            restored(Path(backed_up(db, disk / "it.backup").file), str(disk / "live.db"))
+        assert left_in(disk) == {"it.backup"}
+        assert (disk / "it.backup").stat().st_mode & 0o777 == 0o600
+        assert restored(disk / "it.backup", str(tmp_path / "live.db")).rows["features"] == 3
+        fill_up(disk)
+        with pytest.raises(DiskFull):
+            backed_up(db, disk / "another.backup")
+        assert left_in(disk) == {"it.backup", "filler"}

@@ -8,12 +8,14 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dibs.database.sqlite.cold_start import prepare_folder
+from dibs.database.sqlite.filesystems import file_system, is_unsafe, refuse_unsafe
 from dibs_schema.refusals import DiskFull, InvalidInput, ReadOnly
 
 PREFIX, SUFFIX = ".dibs-", ".partial"
@@ -38,7 +40,7 @@ def workshop(folder: Path) -> Iterator[Path]:
     new = made.with_suffix(".new")
     try:  # from before it is there, for a signal may come at any moment
         new.mkdir(mode=0o700)
-        with _locked(new):
+        with _locked(new, if_it_can=True):
             new.rename(made)  # whoever finds it by its name finds it locked
             yield made
     finally:
@@ -46,11 +48,33 @@ def workshop(folder: Path) -> Iterator[Path]:
         shutil.rmtree(made, ignore_errors=True)
 
 
+def place_to_make(folder: Path) -> Path:
+    """Where a file for `folder` can be made: there, or, if databases do not work there, on this machine's own disk."""
+    return Path(tempfile.gettempdir()) if is_unsafe(file_system(folder)) else folder
+
+
+def refuse_place(file: Path) -> None:
+    """Raise UnsafeFilesystem where no database can be served from."""
+    refuse_unsafe(file)
+
+
+def bring_over(made: Path, folder: Path) -> Path:
+    """The same file on the file system of `folder`; one that is there already stays where it is."""
+    if made.parent == folder:
+        return made
+    there = folder / made.name
+    shutil.copyfile(made, there)
+    there.chmod(0o600)
+    return there
+
+
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _locked(folder: Path, *, if_it_can: bool = False) -> Iterator[None]:
+    """Hold a folder's lock, which some file systems do not have: then nobody sweeps there. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with suppress(*((OSError,) if if_it_can else ())):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     finally:
         os.close(descriptor)
@@ -109,7 +133,7 @@ def _name_once(made: Path, target: Path) -> None:
     except FileExistsError as error:
         raise taken from error
     except OSError as error:
-        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK):
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
             raise
         if target.exists():  # a file system without hard links cannot look and name in one step
             raise taken from error

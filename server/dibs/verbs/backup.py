@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import func, select
 
-from dibs.database.backups import is_backup_name, put_in_place, refuse_unfinished, said_of, workshop
+from dibs.database.backups import (
+    bring_over,
+    is_backup_name,
+    place_to_make,
+    put_in_place,
+    refuse_unfinished,
+    said_of,
+    workshop,
+)
 from dibs.database.moves import Mark, moved
 from dibs.database.reading_out import copy_pages, marks_in, refuse_newer
 from dibs.database.site import Site, Sole
@@ -55,8 +64,11 @@ def back_up(source: Site, target: Path, *, force: bool, watch: Watch) -> BackedU
     target = target.absolute()
     _refuse_taken(source, target, force=force)
     done = BackedUp(source.label, source.name, str(target))
-    with said_of(target), workshop(target.parent) as folder:
-        made = folder / "backup"
+    with ExitStack() as held:
+        held.enter_context(said_of(target))
+        folder = held.enter_context(workshop(target.parent))
+        here = place_to_make(target.parent)
+        made = (folder if here == target.parent else held.enter_context(workshop(here))) / "backup"
         if source.file is not None:
             written = _from_file(source, source.file, made, done, watch)
         else:
@@ -64,7 +76,7 @@ def back_up(source: Site, target: Path, *, force: bool, watch: Watch) -> BackedU
         done.rows, done.digest = written.rows, written.digest
         watch("checking", 0, 0)
         done.unsound = check(made, source.name, written)
-        put_in_place(made, target, replace=force)
+        put_in_place(bring_over(made, folder), target, replace=force)
     done.bytes = target.stat().st_size
     done.seconds = time.monotonic() - began
     return done

@@ -15,6 +15,7 @@ from dibs.database.attached import alone, attached
 from dibs.database.backups import (
     exchange,
     put_in_place,
+    refuse_place,
     refuse_unfinished,
     said_of,
     set_logs_aside,
@@ -86,8 +87,9 @@ def restore_project(backup: Path, goal: Settings, *, force: bool, watch: Watch) 
     done = Restored(str(backup), when(mark.at), mark.label, target.label, goal.project)
     with ExitStack() as held:
         if target.file is not None:
-            _refuse_in_use(target, backup, force=force)
+            refuse_place(target.file)
             held.enter_context(said_of(target.file))
+            _refuse_in_use(target, backup, force=force)
         beside = target.file.parent if target.file is not None else Path(tempfile.gettempdir())
         folder = held.enter_context(workshop(beside))
         copy = folder / "copy"

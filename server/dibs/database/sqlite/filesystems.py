@@ -32,13 +32,18 @@ def file_system(path: Path, mounts: Path = MOUNTS) -> str | None:
     return best[1] if best else None
 
 
-def refuse_unsafe(path: Path, mounts: Path = MOUNTS) -> None:
-    """Raise UnsafeFilesystem where shared memory or locks do not reach all processes.
+def is_unsafe(kind: str | None) -> bool:
+    """Whether shared memory or locks do not reach all processes on a file system of that type.
 
     Source: https://www.sqlite.org/wal.html, "All processes using a database must be on the same host".
     """
+    return kind is not None and _UNSAFE.fullmatch(kind) is not None
+
+
+def refuse_unsafe(path: Path, mounts: Path = MOUNTS) -> None:
+    """Raise UnsafeFilesystem where processes cannot share a write-ahead log."""
     kind = file_system(path, mounts)
-    if kind is not None and _UNSAFE.fullmatch(kind):
+    if is_unsafe(kind):
         raise UnsafeFilesystem(
             f"{path} is on {kind}, where processes cannot safely share a SQLite write-ahead log. "
             "Put the backlog on a local disk with --db, or serve it from PostgreSQL (--db postgresql://…).",
