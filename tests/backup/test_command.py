@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from backup.ground import answered, backed_up, dibs, left_in
+from backup.ground import answered, backed_up, dibs, invoked, left_in
 from dibs.database.backups import backup_name
 from dibs.verbs.backup import rotate
 from moving.ground import is_live, opened, stage
@@ -58,14 +58,13 @@ def test_a_backup_stands_beside_its_database(db: str) -> None:
     """Without a target it gets the database's name and the time."""
     with opened(db) as old:
         add(old)
-    first = answered("backup", "--db", db)
-    made = answered("backup", "--db", db, "--keep", "1")
+    first, made = answered("backup", "--db", db), answered("backup", "--db", db, "--keep", "1")
     assert made["removed"] == [first["file"]]
     assert Path(made["file"]).parent == Path(db).parent
     assert re.fullmatch(r"features\.\d{8}T\d{6}\.\d{3}Z\.backup", Path(made["file"]).name)
     assert (made["rows"]["features"], made["unsound"]) == (1, [])
-    refused = dibs("restore", made["file"], "--db", db, "--json")
-    assert refused.returncode == 2
+    refused = invoked("restore", made["file"], "--db", db, "--json")
+    assert refused.exit_code == 2
     assert json.loads(refused.stdout)["error"]["code"] == "invalid_input"
-    assert dibs("backup", f"{db}.named", "--db", db, "--keep", "2").returncode == 2
+    assert invoked("backup", f"{db}.named", "--db", db, "--keep", "2").exit_code == 2
     assert answered("restore", made["file"], "--db", db, "--force")["aside"].endswith(".aside")

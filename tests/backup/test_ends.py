@@ -58,7 +58,7 @@ def test_a_killed_backup_leaves_a_whole_file_or_none(large: str, tmp_path: Path)
     folder = tmp_path / "folder"
     folder.mkdir()
     outcomes = set()
-    for number in range(times(6, 100)):
+    for number in range(times(4, 100)):
         target = folder / f"{number}.backup"
         process = begin(large, target)
         eventually(lambda: partial(folder) or process.poll() is not None, within=60)  # noqa: B023 - called here

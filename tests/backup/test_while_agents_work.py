@@ -7,7 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from backup.ground import answered
+from backup.ground import dibs
 from dibs.database import Database
 from moving.ground import contents, opened
 from races.backlog import fill, rule, times
@@ -45,11 +45,12 @@ def test_a_backup_beside_eight_writers_has_all_that_was_acknowledged_before_it(
             time.sleep(0.01)
         began = time.monotonic()
         before = set(told)
-        answered("backup", tmp_path / "it", "--db", db)
+        done = dibs("backup", tmp_path / "it", "--db", db)
         ended = time.monotonic()
         over.set()
         for one in working:
             one.result()
+    assert done.returncode == 0, done.stderr
     assert len([at for at in told.values() if began < at < ended]) > 20, "they worked on meanwhile"
     with opened(str(tmp_path / "it")) as copy:
         assert before <= passing(copy)

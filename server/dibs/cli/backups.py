@@ -134,10 +134,11 @@ def _ended_by_signals() -> Iterator[None]:
         came.append(number)
         sys.exit(128 + number)
 
-    for one in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-        signal.signal(one, end)
+    before = {one: signal.signal(one, end) for one in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
     try:
         yield
     finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
         if came:
             sys.exit(128 + came[0])
