@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format storm bench bench-postgres clean
+.PHONY: help demo test check format storm bench bench-plots bench-postgres clean
 
 help: ## List the targets.
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,10 @@ storm: $(READY) ## Kill and disturb real servers for a minute, and check what th
 
 bench: $(READY) ## Measure against a no-op server and raw SQLite, in one run (BENCH=--quick is shorter).
 	$(BIN)/python -m bench $(BENCH)
+
+bench-plots: $(READY) ## Measure all of it anew, for docs/benchmarks.md and its pictures (BENCH=none draws what is kept).
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
+	$(BIN)/python -m bench $(BENCH) --json build/bench.json --markdown docs/benchmarks.md --plots docs
 
 bench-postgres: $(READY) ## Measure claims of 8 and 32 processes on a PostgreSQL of its own.
 	PYTHONPATH=tests $(BIN)/python -m bench postgres $(BENCH)

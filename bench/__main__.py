@@ -7,83 +7,175 @@ import multiprocessing
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from bench.figures import Figure, Promise, table
+from bench.figures import Measured, tables
+from bench.report import Report
 
 SIZE = 2_000
-SECTIONS = ("start", "calls", "verbs", "growth", "waits")
-EXTRA = ("postgres",)
-"""Measured only where it is asked for: it needs the packages of the extra `test`, and PYTHONPATH=tests."""
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the sections that were asked for; returns the exit status."""
+    options = _options(arguments)
+    report = Report.read(options.json) if options.json and options.json.exists() else Report()
+    measured: list[Measured] = []
+    with tempfile.TemporaryDirectory(prefix="dibs-bench-", dir=options.folder) as folder:
+        for name in options.sections:
+            words, measure = {**SECTIONS, **EXTRA}[name]
+            print(f"{words} ...", file=sys.stderr)
+            (own := Path(folder) / name).mkdir()
+            figures = list(measure(own, options))
+            measured += figures
+            report.keep(name, figures, options.quick)
+            if options.json:
+                report.write(options.json)
+    print(tables(measured))
+    missed = [figure.name for figure in measured if figure.missed]
+    print(
+        f"\n{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; Python {sys.version.split()[0]}.", end=" "
+    )
+    print(f"MISSED: {'; '.join(missed)}." if missed else "Every bound is kept.")
+    if options.markdown:
+        report.write_markdown(options.markdown)
+    if options.plots:
+        from bench import plots
+
+        plots.draw(report, options.plots)
+    return 1 if missed and not options.no_verdict else 0
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
         "sections",
         nargs="*",
-        default=SECTIONS,
-        help=f"of {', '.join(SECTIONS)} (default: all of these), {EXTRA[0]}",
+        default=list(SECTIONS),
+        help=f"of {', '.join(SECTIONS)} (default: all of these), {', '.join(EXTRA)}; `none` measures nothing",
     )
-    parser.add_argument(
-        "--quick", action="store_true", help="fewer runs: about a fifth of the time, more noise"
-    )
+    parser.add_argument("--quick", action="store_true", help="fewer runs and smaller backlogs: more noise")
     parser.add_argument(
         "--no-verdict", action="store_true", help="end with status 0 even where a bound is missed"
     )
     parser.add_argument(
         "--folder", type=Path, help="where to put the databases (default: the temporary folder)"
     )
-    options = parser.parse_args()
+    parser.add_argument(
+        "--json",
+        type=Path,
+        help="keep the samples in this file; sections that are in it already are replaced",
+    )
+    parser.add_argument(
+        "--markdown", type=Path, help="write the tables of all sections that are kept into this page"
+    )
+    parser.add_argument("--plots", type=Path, help="draw them into this folder (needs the extra `bench`)")
+    parser.add_argument(
+        "--command", help="the peer's server; {folder} becomes an empty folder for its backlog"
+    )
+    parser.add_argument("--adapter", help="how it is talked to: a module in bench/adapters/")
+    options = parser.parse_args(arguments)
+    if options.sections == ["none"]:
+        options.sections = []
     if unknown := set(options.sections) - {*SECTIONS, *EXTRA}:
         parser.error(f"no such section: {', '.join(sorted(unknown))}")
-    with tempfile.TemporaryDirectory(prefix="dibs-bench-", dir=options.folder) as folder:
-        figures = list(_measured(options.sections, Path(folder), quick=options.quick))
-    ratios = [figure for figure in figures if isinstance(figure, Figure)]
-    promises = [figure for figure in figures if isinstance(figure, Promise)]
-    print("\n\n".join(table(some) for some in (ratios, promises) if some))
-    missed = [figure.name for figure in figures if figure.missed]
-    print(
-        f"\n{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; Python {sys.version.split()[0]}.", end=" "
-    )
-    print(f"MISSED: {'; '.join(missed)}." if missed else "Every bound is kept.")
-    return 1 if missed and not options.no_verdict else 0
+    if "peer" in options.sections:
+        from bench.adapters import names
+
+        if not options.command or options.adapter not in names():
+            parser.error(f"peer needs --command, and --adapter of {', '.join(names())}")
+    return options
 
 
-def _measured(sections: list[str], folder: Path, *, quick: bool) -> Iterator[Figure | Promise]:
-    if "start" in sections:
-        from bench import starting
+def _start(folder: Path, options: argparse.Namespace) -> Iterable[Measured]:
+    from bench import starting
 
-        print("starting servers ...", file=sys.stderr)
-        yield from starting.measure(folder, _backlog(folder / "start.db"), runs=5 if quick else 20)
-    if "calls" in sections:
-        from bench import calls
+    return starting.measure(folder, _backlog(folder / "start.db"), runs=5 if options.quick else 20)
 
-        print("calling tools ...", file=sys.stderr)
-        backlogs = _backlog(folder / "calls.db"), _backlog(folder / "unsynced.db")
-        yield from calls.measure(*backlogs, SIZE, cycles=100 if quick else 500, paced=10 if quick else 40)
-    if "verbs" in sections:
-        from bench import verbs
 
-        print("claiming without MCP ...", file=sys.stderr)
-        yield from verbs.measure(folder, batches=10 if quick else 50)
-    if "growth" in sections:
-        from bench import growth
+def _calls(folder: Path, options: argparse.Namespace) -> Iterable[Measured]:
+    from bench import calls
 
-        print("claiming from a large backlog ...", file=sys.stderr)
-        yield from growth.measure(folder)
-    if "waits" in sections:
-        from bench import waits
+    backlogs = _backlog(folder / "calls.db"), _backlog(folder / "unsynced.db")
+    cycles, paced = (100, 10) if options.quick else (500, 40)
+    return calls.measure(*backlogs, SIZE, cycles=cycles, paced=paced)
 
-        print("waiting for locks, leases, commits and exits ...", file=sys.stderr)
-        yield from waits.measure(folder, waits.QUICK if quick else waits.FULL)
-    if "postgres" in sections:
-        from bench import server
 
-        print("claiming on PostgreSQL ...", file=sys.stderr)
-        yield from server.measure(folder, rounds=3 if quick else 5, claims=320 if quick else 640)
+def _race(folder: Path, options: argparse.Namespace) -> Iterable[Measured]:
+    from bench import race
+
+    return race.measure(folder, blocks=5 if options.quick else 20, rounds=25 if options.quick else 100)
+
+
+def _verbs(folder: Path, options: argparse.Namespace) -> Iterable[Measured]:
+    from bench import crowded, verbs
+
+    yield from verbs.measure(folder, batches=10 if options.quick else 50)
+    yield from crowded.measure(folder, rounds=2 if options.quick else 10)
+
+
+def _growth(folder: Path, _: argparse.Namespace) -> Iterable[Measured]:
+    from bench import growth
+
+    return growth.measure(folder)
+
+
+def _scale(folder: Path, options: argparse.Namespace) -> Iterable[Measured]:
+    from bench import scale
+
+    return scale.measure(folder, scale.QUICK if options.quick else scale.FULL)
+
+
+def _waits(folder: Path, options: argparse.Namespace) -> Iterable[Measured]:
+    from bench import waits
+
+    return waits.measure(folder, waits.QUICK if options.quick else waits.FULL)
+
+
+def _fairness(folder: Path, options: argparse.Namespace) -> Iterable[Measured]:
+    from bench import fairness
+
+    return fairness.measure(folder, fairness.QUICK if options.quick else fairness.FULL)
+
+
+def _agents(folder: Path, options: argparse.Namespace) -> Iterable[Measured]:
+    from bench import agents
+
+    return agents.measure(folder, agents.QUICK if options.quick else agents.FULL)
+
+
+def _postgres(folder: Path, options: argparse.Namespace) -> Iterable[Measured]:
+    from bench import server
+
+    rounds, claims = (3, 320) if options.quick else (5, 640)
+    return server.measure(folder, rounds=rounds, claims=claims)
+
+
+def _peer(folder: Path, options: argparse.Namespace) -> Iterable[Measured]:
+    from bench import peer
+
+    effort = {"blocks": 3, "rounds": 10, "size": 250} if options.quick else peer.FULL
+    return peer.measure(folder, options.command, options.adapter, **effort)
+
+
+Section = tuple[str, Callable[[Path, argparse.Namespace], Iterable[Measured]]]
+
+SECTIONS: dict[str, Section] = {
+    "start": ("starting servers", _start),
+    "calls": ("calling tools", _calls),
+    "race": ("racing for the same features", _race),
+    "verbs": ("claiming without MCP", _verbs),
+    "growth": ("claiming from a large backlog", _growth),
+    "scale": ("claiming, passing and searching in huge backlogs", _scale),
+    "waits": ("waiting for locks, leases, commits and exits", _waits),
+    "fairness": ("writing all at once", _fairness),
+    "agents": ("letting many agents think", _agents),
+}
+EXTRA: dict[str, Section] = {
+    "postgres": ("claiming on PostgreSQL", _postgres),
+    "peer": ("racing and draining beside a peer", _peer),
+}
+"""Measured only where it is asked for: `postgres` needs the extra `test` and PYTHONPATH=tests, `peer` its server."""
 
 
 def _backlog(path: Path) -> Path:

@@ -75,6 +75,10 @@ class Server:
         self._last_id = 0
         self._arrived: dict[int, tuple[dict[str, Any], float]] = {}
 
+    def fileno(self) -> int:
+        """Where its answers are read from, so that a selector can wait for several servers."""
+        return self._out
+
     @property
     def pid(self) -> int:
         """The process's id."""
@@ -142,8 +146,11 @@ class Server:
         os.write(self._in, line)
         return sent
 
-    def receive(self, sent: Sent) -> Timed:
-        """Wait for an answer; other requests' are kept, and what else comes is dropped. Raises Failed."""
+    def receive(self, sent: Sent, *, refusals: bool = False) -> Timed:
+        """Wait for an answer; other requests' are kept, and what else comes is dropped.
+
+        Raises Failed where it is an error; with `refusals` a tool may answer one.
+        """
         while sent.id not in self._arrived:
             data = self._read_lines()
             came = time.perf_counter()
@@ -151,7 +158,7 @@ class Server:
                 message: dict[str, Any] = json.loads(line)
                 self._arrived[message.get("id", 0)] = message, came
         message, came = self._arrived.pop(sent.id)
-        if "result" not in message or message["result"].get("isError"):
+        if "result" not in message or (message["result"].get("isError") and not refusals):
             raise Failed(f"{sent.line!r}: {message}")
         return Timed(message["result"], sent.at, came)
 

@@ -1,0 +1,32 @@
+"""How long the door is held, and so the write lock behind it, by whatever this process writes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest.mock import patch
+
+from dibs.database.sqlite.door import Door
+
+
+@contextmanager
+def held_times() -> Iterator[list[float]]:
+    """The seconds from getting in to letting the next one in, of each time; the door itself is the real one.
+
+    It is closed around the write lock, so the lock is held for a little less.
+    """
+    times: list[float] = []
+    entered: list[float] = []
+    enter, leave = Door.enter, Door.leave
+
+    def timed_enter(door: Door) -> None:
+        enter(door)
+        entered.append(time.perf_counter())
+
+    def timed_leave(door: Door) -> None:
+        leave(door)
+        times.append(time.perf_counter() - entered.pop())
+
+    with patch.object(Door, "enter", timed_enter), patch.object(Door, "leave", timed_leave):
+        yield times

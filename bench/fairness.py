@@ -1,0 +1,190 @@
+"""Who writes waits its turn: how evenly saturating writers get through, and what long reads do to them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from threading import Event, Thread
+
+from bench import backlog, bulk
+from bench.crowd import Barrier, together
+from bench.door import held_times
+from bench.figures import Figure, Measured, Promise
+from dibs.database import Database
+from dibs.database.transaction import Transaction
+from dibs.verbs.audit import audit
+from dibs.verbs.claim import claim
+from dibs.verbs.create import create
+from dibs.verbs.holder import Holder
+from dibs.verbs.lists import search
+from dibs.verbs.outcome import mark_passing
+from dibs_schema.answers import Claimed
+from dibs_schema.inputs import NewFeature
+
+TURNS_BOUND = 5.0
+JAIN_BOUND = 0.95
+HELD_UP_BOUND = 1.0
+LOG_BOUND = 20 * 1024
+"""KiB that the write-ahead log may grow to beside long reads."""
+LOCK_BOUND = 0.01
+
+WRITERS = 32
+FEWER = 7
+"""Writers beside the readers."""
+LONG_READS: tuple[Callable[[Transaction], object], ...] = (audit, partial(search, text="no such words"))
+"""The longest that the product does: `dibs doctor`'s recount, and a search that must look at every feature."""
+LONG_TEXT = "x" * 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """For how many seconds they write, and how many features there are."""
+
+    seconds: float
+    features: int
+
+
+FULL = Effort(seconds=20, features=100_000)
+QUICK = Effort(seconds=4, features=20_000)
+
+
+def measure(folder: Path, effort: Effort) -> Iterator[Measured]:
+    """Writers alone, writers beside long readers, and writers of long texts."""
+    path = bulk.make(folder / "writers.db", effort.features)
+    yield from _turns(together(_write, [(path, effort.seconds)] * WRITERS), effort.seconds)
+    yield from _beside_readers(bulk.make(folder / "readers.db", effort.features), effort.seconds)
+    path = backlog.make(folder / "long.db", 0)
+    held = together(_write_long_texts, [(path, effort.seconds / 2)] * FEWER)
+    every = [seconds for times in held for seconds in times]
+    yield Promise(f"lock held, {FEWER} writers of texts of {len(LONG_TEXT):,} characters", every, LOCK_BOUND)
+
+
+def jain(counts: list[int]) -> float:
+    """Jain's index of fairness: 1 where all got the same, 1/n where one got all."""
+    return sum(counts) ** 2 / (len(counts) * sum(count**2 for count in counts))
+
+
+def _turns(waits: list[list[float]], seconds: float) -> Iterator[Measured]:
+    counts = [len(times) for times in waits]
+    every = [wait for times in waits for wait in times]
+    turns = len(waits) * seconds / sum(counts)
+    who = f"{len(waits)} saturating writers"
+    yield Promise(f"a write among {who}", every)
+    yield Figure(
+        f"longest wait of {who}, in rounds of a mean commit each", [max(every)], [turns], "ms", TURNS_BOUND
+    )
+    yield Figure(f"writes of {who}, Jain's index", [jain(counts)], [1.0], "of 1", JAIN_BOUND)
+
+
+def _beside_readers(path: Path, seconds: float) -> Iterator[Measured]:
+    with _watched(Path(f"{path}-wal")) as sizes:
+        found = together(_work_beside, [(path, seconds, number) for number in range(FEWER + len(LONG_READS))])
+    writes = [wait for times in found[:FEWER] for wait in times]
+    reads = [took for times in found[FEWER:] for took in times]
+    yield Promise(f"a read while {FEWER} processes write", reads)
+    yield Promise(f"a write of {FEWER} writers beside long reads", writes, HELD_UP_BOUND, every=True)
+    yield Figure(
+        "write-ahead log beside long reads, against its limit", [max(sizes)], [LOG_BOUND], "MiB", 1.0
+    )
+
+
+class _watched:  # noqa: N801 - a context, as a function would be
+    """The sizes of a file in KiB, looked at twenty times a second."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._over = Event()
+        self._sizes: list[float] = [0.0]
+        self._watcher = Thread(target=self._watch)
+
+    def __enter__(self) -> list[float]:
+        self._watcher.start()
+        return self._sizes
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._watcher.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.05):
+            if self._path.exists():
+                self._sizes.append(self._path.stat().st_size / 1024)
+
+
+def _work_beside(number: int, begin: Barrier, path: Path, seconds: float, place: int) -> list[float]:
+    if place < FEWER:
+        return _write(number, begin, path, seconds)
+    database = backlog.opened(path)
+    look = LONG_READS[place - FEWER]
+    database.read_now(look)
+    begin.wait()
+    took = _for_as_long(seconds, lambda: database.read_now(look))
+    database.close(5)
+    return took
+
+
+def _write(number: int, begin: Barrier, path: Path, seconds: float) -> list[float]:
+    """Claim and pass without a pause; how long each of these took."""
+    database = backlog.opened(path)
+    one = Writer(database, f"agent {number}")
+    for _ in range(10):
+        one.write()
+    begin.wait()
+    took = _for_as_long(seconds, one.write)
+    database.close(5)
+    return took
+
+
+class Writer:
+    """One agent that claims and passes in turn."""
+
+    def __init__(self, database: Database, name: str) -> None:
+        self._database = database
+        self._holder = Holder(name, named=True, session="bench", lease=120)
+        self._held: Claimed | None = None
+
+    def write(self) -> None:
+        """Claim the next feature, or pass the one that is held."""
+        held = self._held
+        if held is None:
+            claimed = self._database.write_now(lambda tx: claim(tx, self._holder))
+            assert isinstance(claimed, Claimed), "the backlog is long enough"
+            self._held = claimed
+            return
+        self._database.write_now(
+            lambda tx: mark_passing(tx, self._holder.name, held.feature.id, held.claim.token)
+        )
+        self._held = None
+
+
+def _write_long_texts(number: int, begin: Barrier, path: Path, seconds: float) -> list[float]:
+    """Create, claim and pass features of the longest description; how long the lock was held for each."""
+    database = backlog.opened(path)
+    feature = NewFeature(category="long", name="A long one", description=LONG_TEXT, steps=["Do it"])
+    one = Writer(database, f"agent {number}")
+
+    def work() -> None:
+        database.write_now(lambda tx: create(tx, "planner", feature))
+        one.write()
+        one.write()
+
+    work()
+    begin.wait()
+    with held_times() as held:
+        _for_as_long(seconds, work)
+    database.close(5)
+    return held
+
+
+def _for_as_long(seconds: float, act: Callable[[], object]) -> list[float]:
+    """Do it again and again; how long each time took."""
+    took = []
+    began = now = time.perf_counter()
+    while now < began + seconds:
+        act()
+        before, now = now, time.perf_counter()
+        took.append(now - before)
+    return took

@@ -1,0 +1,115 @@
+"""What was measured when and on which machine, kept as JSON, and the tables of a page that are made from it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+from bench.figures import Measured, kept, read, tables
+
+BEGIN, END = "<!-- python -m bench -->\n", "<!-- end -->\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """The figures of one section, all of one run."""
+
+    figures: Sequence[Measured]
+    measured: str
+    machine: str
+    versions: str
+    load: float
+    quick: bool
+
+    @property
+    def caption(self) -> str:
+        """When it was measured, on what, and how busy that was."""
+        short = ", the quick form" if self.quick else ""
+        return f"{self.measured}, load {self.load:.1f} at the end{short}. {self.machine}. {self.versions}."
+
+
+@dataclass(slots=True)
+class Report:
+    """Sections by their names, each as it was measured last."""
+
+    sections: dict[str, Section] = field(default_factory=dict)
+
+    def keep(self, name: str, figures: Sequence[Measured], quick: bool) -> None:
+        """Note what was measured just now."""
+        now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+        self.sections[name] = Section(figures, now, machine(), versions(), os.getloadavg()[0], quick)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The report that was written to `path`."""
+        found: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+        return cls(
+            {
+                name: Section(**{**one, "figures": [read(figure) for figure in one["figures"]]})
+                for name, one in found.items()
+            }
+        )
+
+    def write(self, path: Path) -> None:
+        """Keep it in `path`."""
+        found = {
+            name: {**asdict(one), "figures": [kept(figure) for figure in one.figures]}
+            for name, one in self.sections.items()
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(found), encoding="utf-8")
+
+    def write_markdown(self, path: Path) -> None:
+        """Put the tables between the marks of a page."""
+        before, begin, rest = path.read_text(encoding="utf-8").partition(BEGIN)
+        _, end, after = rest.partition(END)
+        path.write_text(f"{before}{begin}\n{self.markdown()}\n{end}{after}", encoding="utf-8")
+
+    def markdown(self) -> str:
+        """A heading, a caption and tables for each section."""
+        return "".join(
+            f"### {name}\n\n{one.caption}\n\n{tables(one.figures, markdown=True)}\n\n"
+            for name, one in self.sections.items()
+        )
+
+    def figures(self) -> list[Measured]:
+        """The figures of all sections."""
+        return [figure for one in self.sections.values() for figure in one.figures]
+
+
+def machine() -> str:
+    """Processor, cores, memory and system."""
+    model = next(
+        (line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")),
+        platform.machine(),
+    )
+    kibibytes = next(
+        (int(line.split()[1]) for line in _lines("/proc/meminfo") if line.startswith("MemTotal")), 0
+    )
+    memory = f", {kibibytes / (1 << 20):.0f} GiB" if kibibytes else ""
+    return f"{model}, {os.cpu_count()} cores{memory}, {platform.system()} {platform.release().split('-')[0]}"
+
+
+def versions() -> str:
+    """Dibs, Python, the SDK and the database's library."""
+    from importlib.metadata import version
+
+    from dibs import __version__
+    from dibs.database.sqlite.engine import driver
+
+    sqlite = driver().sqlite_version
+    return f"Dibs {__version__}, Python {sys.version.split()[0]}, mcp {version('mcp')}, SQLite {sqlite}"
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []

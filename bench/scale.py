@@ -1,0 +1,163 @@
+"""Backlogs far larger than people have: what a claim, a pass, a batch and a search cost in them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bench import backlog, bulk
+from bench.door import held_times
+from bench.driver import Server, dibs
+from bench.figures import Figure, Measured, Promise
+from dibs.database import Database
+from dibs.verbs.claim import claim
+from dibs.verbs.create import create_bulk
+from dibs.verbs.holder import Holder
+from dibs.verbs.lists import search
+from dibs.verbs.outcome import mark_passing
+from dibs_schema.answers import Claimed
+from dibs_schema.inputs import NewFeature
+
+CLAIM_BOUND = 2.0
+UNBLOCK_BOUND = 0.05
+BATCH_BOUND = 0.3
+BATCH_LOCK_BOUND = 0.06
+SEARCH_BOUND = 0.1
+
+SMALL = 1_000
+WARM_UP = 5
+DEPENDENTS = 1_000
+BATCH = 1_000
+NEEDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """The sizes that are measured beside the small one, and how often each thing is done."""
+
+    sizes: tuple[int, ...]
+    blocked: int
+    searched: int
+    claims: int
+    runs: int
+
+
+FULL = Effort(sizes=(10_000, 100_000, 1_000_000), blocked=100_000, searched=100_000, claims=90, runs=20)
+QUICK = Effort(sizes=(100_000,), blocked=20_000, searched=100_000, claims=50, runs=5)
+
+
+def measure(folder: Path, effort: Effort) -> Iterator[Measured]:
+    """Seed each backlog, measure in it, and remove it."""
+    yield from _claims(folder, effort)
+    yield from _unblocking(folder / "hubs.db", effort.runs)
+    yield from _batches(folder / "batches.db", effort.runs)
+    yield from _searches(
+        bulk.make(folder / "search.db", effort.searched, passing=effort.searched // 2), effort.runs
+    )
+
+
+def name_of(size: int) -> str:
+    """The name of the figure that compares the claim in a backlog of so many features with the small one's."""
+    return f"claim, {size:,} features of which 99 % pass, against {SMALL:,}"
+
+
+def _claims(folder: Path, effort: Effort) -> Iterator[Figure]:
+    # The disk's time is the same for all, and would hide the rest.
+    small = backlog.opened(bulk.make(folder / "small.db", SMALL), "NORMAL")
+    larger = {name_of(size): (size, size * 99 // 100, 0) for size in effort.sizes}
+    ahead = f"claim, {effort.blocked:,} blocked features ahead, against none"
+    larger[ahead] = (effort.blocked + SMALL, 0, effort.blocked)
+    for number, (name, (size, passing, blocked)) in enumerate(larger.items()):
+        path = bulk.make(folder / f"large{number}.db", size, passing=passing, blocked=blocked)
+        large = backlog.opened(path, "NORMAL")
+        took: dict[Database, list[float]] = {small: [], large: []}
+        for run in range(-WARM_UP, effort.claims):
+            for database, samples in took.items():
+                seconds = _claim(database, f"agent {number}.{run}")
+                if run >= 0:
+                    samples.append(seconds)
+        yield Figure(name, took[large], took[small], "us", CLAIM_BOUND)
+        large.close(5)
+        path.unlink()
+    small.close(5)
+
+
+def _claim(database: Database, agent: str) -> float:
+    """How long a claim of the next feature takes, with all that its worker needs."""
+    holder = Holder(agent, named=True, session="bench", lease=120)
+    began = time.perf_counter()
+    claimed = database.write_now(lambda tx: claim(tx, holder))
+    seconds = time.perf_counter() - began
+    assert isinstance(claimed, Claimed), "the backlog is long enough"
+    return seconds
+
+
+def _unblocking(path: Path, runs: int) -> Iterator[Promise]:
+    database = backlog.opened(bulk.make(path, runs, dependents=DEPENDENTS))
+    took = []
+    for run in range(runs):
+        holder = Holder(f"agent {run}", named=True, session="bench", lease=120)
+        claimed = database.write_now(lambda tx, holder=holder: claim(tx, holder, run + 1))  # type: ignore[misc]  # noqa: B023 - used at once
+        assert isinstance(claimed, Claimed), "it is ready"
+        passing = partial(mark_passing, by=holder.name, feature=run + 1, token=claimed.claim.token)
+        began = time.perf_counter()
+        answer = database.write_now(passing)
+        took.append(time.perf_counter() - began)
+        assert answer.unblocked_count == DEPENDENTS, "it was all that they waited for"
+    database.close(5)
+    yield Promise(f"a pass that unblocks {DEPENDENTS:,} dependents", took, UNBLOCK_BOUND)
+
+
+def _batches(path: Path, runs: int) -> Iterator[Promise]:
+    """The same batches by a call over stdio, and by the verb, for how long it holds the lock."""
+    with Server(dibs(path)) as server:
+        server.initialize()
+        server.call("feature_get_stats", {})
+        took = [server.call("feature_create_bulk", {"features": _batch()}).seconds for _ in range(runs)]
+    yield Promise(
+        f"feature_create_bulk, {BATCH:,} features with {NEEDS} dependencies each", took, BATCH_BOUND
+    )
+    database = backlog.opened(path)
+    batch = [NewFeature(**one) for one in _batch()]
+    database.write_now(lambda _: None)
+    with held_times() as held:
+        for _ in range(runs):
+            database.write_now(partial(create_bulk, by="planner", batch=batch))
+    database.close(5)
+    yield Promise("the same, lock held", held[:runs], BATCH_LOCK_BOUND)
+
+
+def _batch() -> list[dict[str, Any]]:
+    return [
+        {
+            "category": f"area {number % 12}",
+            "name": f"Feature {number} does one thing that users asked for",
+            "description": "As a user I want this to work, so that I can go on with what I came for. " * 6,
+            "steps": [f"Step {step}: open the page, act, and check what is shown" for step in range(1, 6)],
+            "depends_on_indices": list(range(max(0, number - NEEDS), number)),
+        }
+        for number in range(BATCH)
+    ]
+
+
+def _searches(path: Path, runs: int) -> Iterator[Promise]:
+    database = backlog.opened(path)
+    for what, wanted in {
+        "text that 1 in 1,000 has": {"text": "REF-0999"},
+        "text that all have": {"text": "users asked"},
+        "text that none has": {"text": "no such words"},
+        "text among pending ones": {"text": "users asked", "status": "pending"},
+    }.items():
+        took = [_seconds(lambda: database.read_now(partial(search, **wanted))) for _ in range(runs + 1)]  # type: ignore[arg-type]  # noqa: B023 - used at once
+        yield Promise(f"search of 100,000 features, {what}", took[1:], SEARCH_BOUND)
+    database.close(5)
+
+
+def _seconds(act: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    act()
+    return time.perf_counter() - began
