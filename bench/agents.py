@@ -22,6 +22,8 @@ WARM_UP = 2.0
 """Seconds in which the agents fall out of step."""
 ENOUGH = 20_000
 """Features: more than are claimed."""
+EACH = 100 * 1024
+"""KiB that a server may take; where there is not enough for all of them, there are fewer agents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +41,15 @@ QUICK = Effort(agents=20, seconds=6)
 def measure(folder: Path, effort: Effort) -> Iterator[Measured]:
     """First so many servers with agents that claim and pass, then as many stock servers; never both."""
     path = bulk.make(folder / "agents.db", ENOUGH)
-    who = f"{effort.agents} agents that think for {THINKING * 1e3:g} ms"
-    claims = [_Times() for _ in range(effort.agents)]
-    with Fleet(dibs(path), effort.agents) as fleet:
+    agents = min(effort.agents, max(2, _available() // EACH))
+    who = f"{agents} agents that think for {THINKING * 1e3:g} ms"
+    claims = [_Times() for _ in range(agents)]
+    with Fleet(dibs(path), agents) as fleet:
         fleet.at_once(Call("feature_get_stats"))  # each has opened its database
         end = time.perf_counter() + WARM_UP + effort.seconds
         fleet.work([_claim_and_pass(times, end) for times in claims])
-    noops = [_Times() for _ in range(effort.agents)]
-    with Fleet(NOOP, effort.agents) as fleet:
+    noops = [_Times() for _ in range(agents)]
+    with Fleet(NOOP, agents) as fleet:
         fleet.at_once(Call("noop"))
         end = time.perf_counter() + WARM_UP + effort.seconds
         fleet.work([_do_nothing(times, end) for times in noops])
@@ -55,6 +58,12 @@ def measure(folder: Path, effort: Effort) -> Iterator[Measured]:
     yield Promise(f"a no-op call among {who}", [seconds for window in theirs for seconds in window])
     above = [rank(claim, 0.99) - rank(noop, 0.99) for claim, noop in zip(ours, theirs, strict=True)]
     yield Promise(f"p99 of a claim among {who}, above the no-op's", above, ABOVE_BOUND)
+
+
+def _available() -> int:
+    """The memory in KiB that new processes can have. Source: MemAvailable in proc_meminfo(5)."""
+    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
 
 
 class _Times(list[tuple[float, float]]):

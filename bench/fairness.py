@@ -54,7 +54,7 @@ QUICK = Effort(seconds=4, features=20_000)
 def measure(folder: Path, effort: Effort) -> Iterator[Measured]:
     """Writers alone, writers beside long readers, and writers of long texts."""
     path = bulk.make(folder / "writers.db", effort.features)
-    yield from _turns(together(_write, [(path, effort.seconds)] * WRITERS), effort.seconds)
+    yield from _turns(together(write_for, [(path, effort.seconds)] * WRITERS), effort.seconds)
     yield from _beside_readers(bulk.make(folder / "readers.db", effort.features), effort.seconds)
     path = backlog.make(folder / "long.db", 0)
     held = together(_write_long_texts, [(path, effort.seconds / 2)] * FEWER)
@@ -116,7 +116,7 @@ class _watched:  # noqa: N801 - a context, as a function would be
 
 def _work_beside(number: int, begin: Barrier, path: Path, seconds: float, place: int) -> list[float]:
     if place < FEWER:
-        return _write(number, begin, path, seconds)
+        return write_for(number, begin, path, seconds)
     database = backlog.opened(path)
     look = LONG_READS[place - FEWER]
     database.read_now(look)
@@ -126,7 +126,7 @@ def _work_beside(number: int, begin: Barrier, path: Path, seconds: float, place:
     return took
 
 
-def _write(number: int, begin: Barrier, path: Path, seconds: float) -> list[float]:
+def write_for(number: int, begin: Barrier, path: Path, seconds: float) -> list[float]:
     """Claim and pass without a pause; how long each of these took."""
     database = backlog.opened(path)
     one = Writer(database, f"agent {number}")

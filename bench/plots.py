@@ -75,7 +75,9 @@ def _bounds(report: Report) -> tuple[Picture, float]:
     picture, axes = _canvas(height)
     used = [max(LEAST_USED, figure.of_bound()) for figure in bounded]
     places = range(len(bounded))
-    axes.hlines(places, [LEAST_USED] * len(used), used, color=[BAD if one > 1 else OURS for one in used], lw=2)
+    axes.hlines(
+        places, [LEAST_USED] * len(used), used, color=[BAD if one > 1 else OURS for one in used], lw=2
+    )
     axes.plot(used, places, "o", color=OURS, ms=5)
     for place, one in enumerate(used):
         if one > 1:

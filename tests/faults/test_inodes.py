@@ -32,3 +32,15 @@ def test_a_file_is_known_by_its_device_and_number(tmp_path: Path, file_at: objec
     with pytest.raises(FileNotFoundError):
         file_at(os.fsencode(link))
     assert file_at(b"/dev/null") == inodes.file_of(Path("/dev/null").stat())
+
+
+def test_a_size_is_asked_without_times_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The size is what the file system says, with and without that system call."""
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * 12_345)
+    sizes = [inodes.size_at(os.fsencode(path))]
+    monkeypatch.setattr(inodes, "_statx", None)
+    sizes.append(inodes.size_at(os.fsencode(path)))
+    assert sizes == [12_345, 12_345]
+    with pytest.raises(FileNotFoundError):
+        inodes.size_at(os.fsencode(tmp_path / "missing"))

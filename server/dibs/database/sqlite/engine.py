@@ -26,6 +26,7 @@ from dibs.database.sqlite.filesystems import refuse_unsafe
 from dibs.database.sqlite.health import examine
 from dibs.database.sqlite.inodes import File, file_at
 from dibs.database.sqlite.library import NAME, driver
+from dibs.database.sqlite.log import LIMIT, Log
 from dibs_schema.refusals import Busy, DatabaseReplaced, ReadOnly
 
 BUSY_TIMEOUT = 5_000
@@ -45,6 +46,7 @@ class SQLite(Engine):
         self.door = Door(Path(f"{self.path}.lock"))
         self._synchronous = synchronous
         self._paths = (os.fsencode(self.path), os.fsencode(f"{self.path}-wal"))
+        self._log = Log(self._paths[1], self.driver, BUSY_TIMEOUT)
         self._identity: tuple[File, ...] | None = None
         self._engine = sqlalchemy.create_engine(
             "sqlite://", module=self.driver, creator=self._connect, poolclass=NullPool
@@ -91,7 +93,7 @@ class SQLite(Engine):
             "foreign_keys = ON",
             "trusted_schema = OFF",
             "wal_autocheckpoint = 1000",
-            "journal_size_limit = 16777216",
+            f"journal_size_limit = {LIMIT}",
             "mmap_size = 0",
             "fullfsync = ON",
             "checkpoint_fullfsync = ON",
@@ -120,6 +122,7 @@ class SQLite(Engine):
                     yield self._start(connection, name)
             finally:
                 self._end(connection)
+            self._log.keep_short(_driver_connection(connection))
         finally:
             self.door.leave()
 

@@ -1,4 +1,4 @@
-"""Which file is at a path, asked without its times."""
+"""Which file is at a path, and how large it is, asked without its times."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ File = tuple[int, int]
 """A file's device and its number there."""
 
 _HERE = -100  # AT_FDCWD
-_NUMBER = 0x100  # STATX_INO
+_NUMBER, _LENGTH = 0x100, 0x200  # STATX_INO, STATX_SIZE
 _SIZE = 256
-_NUMBER_AT, _DEVICE_AT = 32, 136
+_NUMBER_AT, _LENGTH_AT, _DEVICE_AT = 32, 40, 136
 
 
 def file_of(stat: os.stat_result) -> File:
@@ -32,6 +32,15 @@ def _by_statx(path: bytes) -> File:
         return _by_stat(path)  # an older kernel, or a file that is not there; this one says what
     major, minor = struct.unpack_from("=II", found, _DEVICE_AT)
     return os.makedev(major, minor), struct.unpack_from("=Q", found, _NUMBER_AT)[0]
+
+
+def size_at(path: bytes) -> int:
+    """The size of the file at an encoded path in bytes, asked without its times. Raises OSError."""
+    found = ctypes.create_string_buffer(_SIZE)
+    if _statx is None or _statx(_HERE, path, 0, _LENGTH, found) != 0:
+        return os.stat(path).st_size  # noqa: PTH116 - often
+    size: int = struct.unpack_from("=Q", found, _LENGTH_AT)[0]
+    return size
 
 
 _statx: Any = getattr(ctypes.CDLL(None), "statx", None)

@@ -1,0 +1,103 @@
+"""Many who write, and long reads beside them: everybody gets a turn, and the log does not grow for ever."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from bench import bulk
+from bench.crowd import together
+from bench.fairness import jain, write_for
+
+from dibs.database import Database, open_database
+from dibs.settings import Settings
+from dibs.verbs.create import create
+from dibs_schema.inputs import NewFeature
+from races.backlog import times
+
+pytestmark = pytest.mark.only_on(
+    "sqlite", reason="a server lets writers work beside each other, and keeps its own log"
+)
+
+MIB = 1024 * 1024
+LONG = NewFeature(category="long", name="A long one", description="x" * 20_000, steps=["y" * 2_000] * 20)
+"""About 64 KiB in the log."""
+
+
+def test_every_saturating_writer_gets_its_turn(db: str) -> None:
+    """Of processes that write without a pause each gets about as much done as any other, and none waits for many rounds."""
+    writers, seconds = times(6, 32), times(2, 10)
+    backlog = bulk.make(Path(db), times(5_000, 50_000))
+    waits = together(write_for, [(backlog, float(seconds))] * writers)
+    counts = [len(took) for took in waits]
+    assert jain(counts) > 0.8  # 0.99 where nothing else runs on the machine
+    mean = writers * seconds / sum(counts)  # of a round in which each has its turn
+    assert max(wait for took in waits for wait in took) < max(20 * mean, 0.5)
+
+
+def test_reads_without_a_gap_do_not_let_the_log_grow_for_ever(db: str, database: Database) -> None:
+    """While somebody reads at every moment, the log is begun anew all the same once it has outgrown its limit."""
+    log = Path(f"{db}-wal")
+    largest = 0
+    with readers_without_a_gap(db):
+        for _ in range(times(700, 3_000)):
+            database.write_now(lambda tx: create(tx, "test", LONG))
+            largest = max(largest, log.stat().st_size)
+    assert largest < 30 * MIB  # of 44 or more that were written
+
+
+def test_a_read_that_does_not_end_holds_no_writer_up(db: str, database: Database) -> None:
+    """Beside a snapshot that is held on and on the log grows, and each write still takes less than a second."""
+    longest = 0.0
+    with a_snapshot(db):
+        for _ in range(250):
+            began = time.monotonic()
+            database.write_now(lambda tx: create(tx, "test", LONG))
+            longest = max(longest, time.monotonic() - began)
+    assert Path(f"{db}-wal").stat().st_size > 10 * MIB
+    assert longest < 1
+
+
+@contextmanager
+def readers_without_a_gap(db: str) -> Iterator[None]:
+    """Two take turns so that there is always a snapshot, none older than a few hundredths of a second."""
+    over = threading.Event()
+    with reading(db, lambda: time.sleep(0.02), over), reading(db, lambda: time.sleep(0.03), over):
+        yield
+
+
+@contextmanager
+def a_snapshot(db: str) -> Iterator[None]:
+    """One snapshot for as long as the block lasts."""
+    over = threading.Event()
+    with reading(db, lambda: over.wait(60), over):
+        yield
+
+
+@contextmanager
+def reading(db: str, dwell: Callable[[], object], over: threading.Event) -> Iterator[None]:
+    """Snapshots one after the other, each held for as long as `dwell` takes."""
+    other = open_database(Settings(db=db))
+    held = threading.Event()
+
+    def stay(tx: object) -> None:
+        held.set()
+        dwell()
+
+    def read_on() -> None:
+        while not over.is_set():
+            other.read_now(stay)
+
+    reader = threading.Thread(target=read_on)
+    reader.start()
+    try:
+        assert held.wait(10)
+        yield
+    finally:
+        over.set()
+        reader.join(10)
+        other.close(5)
