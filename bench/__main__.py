@@ -37,12 +37,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"\n{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; Python {sys.version.split()[0]}.", end=" "
     )
     print(f"MISSED: {'; '.join(missed)}." if missed else "Every bound is kept.")
-    if options.markdown:
-        report.write_markdown(options.markdown)
+    pictures: dict[str, Path] = {}
     if options.plots:
         from bench import plots
 
-        plots.draw(report, options.plots)
+        pictures = plots.draw(report, options.plots)
+    if options.markdown:
+        report.write_markdown(options.markdown, pictures)
     return 1 if missed and not options.no_verdict else 0
 
 

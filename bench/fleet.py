@@ -73,6 +73,10 @@ class Fleet:
                 missing -= 1
         return [one for one in timed if one is not None]
 
+    def processor_seconds(self) -> float:
+        """The CPU time that all servers have used so far."""
+        return sum(server.processor_seconds() for server in self.servers)
+
     def work(self, agents: Sequence[Agent]) -> list[int]:
         """Let each agent work on a server of its own until it returns; what they return."""
         return _Shift(self.servers, agents).work()

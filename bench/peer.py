@@ -19,7 +19,7 @@ from bench.adapters import Adapter, Planned, adapter
 from bench.driver import NOOP, Failed, dibs
 from bench.figures import Figure
 from bench.fleet import Fleet
-from bench.race import RACERS, Claims, Noops, Pace, compared, run_block
+from bench.race import NOTHING, RACERS, Claims, Pace, Rounds, compared
 
 DRAIN_BOUND = 15.0
 FULL = {"blocks": 5, "rounds": 50, "size": 2_000}
@@ -53,7 +53,7 @@ def measure(
         rates["dibs"],
         rates[name],
         "/s",
-        DRAIN_BOUND,
+        DRAIN_BOUND if size >= FULL["size"] else None,  # it is told of backlogs of that size
     )
 
 
@@ -66,16 +66,14 @@ def _race(
 ) -> Iterator[Figure]:
     paces = {"dibs": Pace(), name: Pace(), "no-op": Pace()}
     with ExitStack() as opened:
-        racing = []
+        racing: list[Rounds] = []
         for opener, tools, there in ((_open_ours, adapter("dibs"), "dibs"), (open_theirs, theirs, name)):
             _fill(folder / f"{there}-race", opener, tools, (blocks + 1) * rounds, needs=0)
-            racing.append(Claims(opened.enter_context(opener(folder / f"{there}-race", RACERS)), tools).round)
-        racing.append(Noops(opened.enter_context(Fleet(NOOP, RACERS))).round)
+            racing.append(Claims(opened.enter_context(opener(folder / f"{there}-race", RACERS)), tools))
+        racing.append(Rounds(opened.enter_context(Fleet(NOOP, RACERS)), NOTHING))
         for block in range(blocks + 1):
             for pace, one in zip(paces.values(), racing, strict=True):
-                spans_and_calls = run_block(one, rounds)
-                if block:  # the first warmed up
-                    pace.keep(*spans_and_calls)
+                pace.run(one, rounds, warming_up=not block)
     race = f"{RACERS} servers claim the same feature"
     yield from compared(f"{race}, beside {name}", paces["dibs"], paces["no-op"])
     yield Figure(f"{name}: {race}, calls", paces[name].rates, paces["no-op"].rates, "/s")

@@ -35,15 +35,17 @@ mpl.rcParams.update(
 )
 
 
-def draw(report: Report, folder: Path) -> None:
-    """Draw every picture whose sections were measured."""
+def draw(report: Report, folder: Path) -> dict[str, Path]:
+    """Draw every picture whose sections were measured; returns the PNG of each by what it shows."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, (needed, one) in PICTURES.items():
+    drawn: dict[str, Path] = {}
+    for name, (words, needed, one) in PICTURES.items():
         if all(section in report.sections for section in needed):
             picture, height = one(report)
-            _write(
-                picture, folder / f"bench-{name}", [report.sections[section] for section in needed], height
-            )
+            path = folder / f"bench-{name}"
+            _write(picture, path, [report.sections[section] for section in needed], height)
+            drawn[words] = path.with_suffix(".png")
+    return drawn
 
 
 def _write(picture: Picture, path: Path, sections: list[Section], height: float) -> None:
@@ -197,10 +199,10 @@ def _starting(report: Report, section: str, words: str) -> Promise:
     )
 
 
-PICTURES: dict[str, tuple[tuple[str, ...], Callable[[Report], tuple[Picture, float]]]] = {
-    "bounds": (("race", "scale", "fairness", "agents"), _bounds),
-    "sizes": (("scale",), _sizes),
-    "waits": (("fairness", "agents"), _waits),
-    "peer": (("peer",), _beside),
+PICTURES: dict[str, tuple[str, tuple[str, ...], Callable[[Report], tuple[Picture, float]]]] = {
+    "bounds": ("Every bound, and how much of it is used", ("race", "scale", "fairness", "agents"), _bounds),
+    "peer": ("Dibs beside another server and a no-op tool", ("peer",), _beside),
+    "sizes": ("A claim in backlogs of growing size", ("scale",), _sizes),
+    "waits": ("Latencies of 32 writers, and of many agents", ("fairness", "agents"), _waits),
 }
-"""Each picture with the sections that it needs."""
+"""What each picture shows, and the sections that it needs."""

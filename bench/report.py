@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,11 +66,12 @@ class Report:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(found), encoding="utf-8")
 
-    def write_markdown(self, path: Path) -> None:
-        """Put the tables between the marks of a page."""
+    def write_markdown(self, path: Path, pictures: Mapping[str, Path] | None = None) -> None:
+        """Put the pictures and the tables between the marks of a page."""
         before, begin, rest = path.read_text(encoding="utf-8").partition(BEGIN)
         _, end, after = rest.partition(END)
-        path.write_text(f"{before}{begin}\n{self.markdown()}\n{end}{after}", encoding="utf-8")
+        shown = "".join(f"![{words}]({_from(path, one)})\n\n" for words, one in (pictures or {}).items())
+        path.write_text(f"{before}{begin}\n{shown}{self.markdown()}\n{end}{after}", encoding="utf-8")
 
     def markdown(self) -> str:
         """A heading, a caption and tables for each section."""
@@ -106,6 +107,10 @@ def versions() -> str:
 
     sqlite = driver().sqlite_version
     return f"Dibs {__version__}, Python {sys.version.split()[0]}, mcp {version('mcp')}, SQLite {sqlite}"
+
+
+def _from(page: Path, picture: Path) -> str:
+    return Path(os.path.relpath(picture, page.parent)).as_posix()
 
 
 def _lines(path: str) -> list[str]:
