@@ -27,15 +27,20 @@ from dibs_schema.inputs import NewFeature
 TURNS_BOUND = 5.0
 JAIN_BOUND = 0.95
 HELD_UP_BOUND = 1.0
-LOG_BOUND = 20 * 1024
-"""KiB that the write-ahead log may grow to beside long reads."""
+LOG_LIMIT = 20e6 / (1 << 20)
+"""MiB, 20 MB, that the write-ahead log may grow to beside searches."""
+LOG_BOUND = 1.0
 LOCK_BOUND = 0.01
 
 WRITERS = 32
 FEWER = 7
 """Writers beside the readers."""
-LONG_READS: tuple[Callable[[Transaction], object], ...] = (audit, partial(search, text="no such words"))
-"""The longest that the product does: `dibs doctor`'s recount, and a search that must look at every feature."""
+Look = Callable[[Transaction], object]
+
+SEARCHES: tuple[Look, ...] = (partial(search, text="no such words"),) * 2
+"""The longest reads of any tool: each must look at every feature."""
+RECOUNT: tuple[Look, ...] = (audit,)
+"""The longest read of all, that of `dibs doctor`; for information."""
 LONG_TEXT = "x" * 20_000
 
 
@@ -55,7 +60,10 @@ def measure(folder: Path, effort: Effort) -> Iterator[Measured]:
     """Writers alone, writers beside long readers, and writers of long texts."""
     path = bulk.make(folder / "writers.db", effort.features)
     yield from _turns(together(write_for, [(path, effort.seconds)] * WRITERS), effort.seconds)
-    yield from _beside_readers(bulk.make(folder / "readers.db", effort.features), effort.seconds)
+    path = bulk.make(folder / "searched.db", effort.features)
+    yield from _beside_readers(path, effort.seconds, "searches", SEARCHES, HELD_UP_BOUND, LOG_BOUND)
+    path = bulk.make(folder / "recounted.db", effort.features)
+    yield from _beside_readers(path, effort.seconds, "recounts", RECOUNT)
     path = backlog.make(folder / "long.db", 0)
     held = together(_write_long_texts, [(path, effort.seconds / 2)] * FEWER)
     every = [seconds for times in held for seconds in times]
@@ -79,15 +87,27 @@ def _turns(waits: list[list[float]], seconds: float) -> Iterator[Measured]:
     yield Figure(f"writes of {who}, Jain's index", [jain(counts)], [1.0], "of 1", JAIN_BOUND)
 
 
-def _beside_readers(path: Path, seconds: float) -> Iterator[Measured]:
+def _beside_readers(
+    path: Path,
+    seconds: float,
+    what: str,
+    looks: tuple[Look, ...],
+    held_up: float | None = None,
+    log: float | None = None,
+) -> Iterator[Measured]:
+    readers = [(path, seconds, look) for look in looks]
     with _watched(Path(f"{path}-wal")) as sizes:
-        found = together(_work_beside, [(path, seconds, number) for number in range(FEWER + len(LONG_READS))])
+        found = together(_work_beside, [(path, seconds, None)] * FEWER + readers)
     writes = [wait for times in found[:FEWER] for wait in times]
     reads = [took for times in found[FEWER:] for took in times]
-    yield Promise(f"a read while {FEWER} processes write", reads)
-    yield Promise(f"a write of {FEWER} writers beside long reads", writes, HELD_UP_BOUND, every=True)
+    yield Promise(f"one of the {what} without a pause, beside {FEWER} writers", reads)
+    yield Promise(f"a write of {FEWER} writers beside {what}", writes, held_up, every=True)
     yield Figure(
-        "write-ahead log beside long reads, against its limit", [max(sizes)], [LOG_BOUND], "MiB", 1.0
+        f"write-ahead log beside {what}, against {LOG_LIMIT:.3g} MiB",
+        [max(sizes)],
+        [LOG_LIMIT * 1024],
+        "MiB",
+        log,
     )
 
 
@@ -114,11 +134,10 @@ class _watched:  # noqa: N801 - a context, as a function would be
                 self._sizes.append(self._path.stat().st_size / 1024)
 
 
-def _work_beside(number: int, begin: Barrier, path: Path, seconds: float, place: int) -> list[float]:
-    if place < FEWER:
+def _work_beside(number: int, begin: Barrier, path: Path, seconds: float, look: Look | None) -> list[float]:
+    if look is None:
         return write_for(number, begin, path, seconds)
     database = backlog.opened(path)
-    look = LONG_READS[place - FEWER]
     database.read_now(look)
     begin.wait()
     took = _for_as_long(seconds, lambda: database.read_now(look))

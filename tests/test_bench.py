@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+from bench.__main__ import EXTRA, SECTIONS
 from bench.adapters import adapter, names
 from bench.figures import Figure, Measured, Promise, tables
 from bench.report import BEGIN, END, Report
@@ -64,3 +66,9 @@ def test_every_adapter_speaks_the_whole_protocol() -> None:
     for name in names():
         found = adapter(name)
         assert all(callable(getattr(found, one)) for one in ("fill", "claim", "won", "finish", "agent")), name
+
+
+def test_every_section_is_documented() -> None:
+    """docs/benchmarks.md says what each section does, in the order in which they are measured."""
+    page = (Path(__file__).parent.parent / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(\w+)`", page, re.MULTILINE) == [*SECTIONS, *EXTRA]
