@@ -9,8 +9,8 @@ from typing import Any
 
 from dibs.database.moves import Mark
 from dibs.database.projects import newer
-from dibs.database.sqlite.engine import driver
 from dibs.database.sqlite.errors import meaning
+from dibs.database.sqlite.library import driver
 from dibs_schema.refusals import DatabaseDamaged, InvalidInput, NotFound
 from dibs_schema.tables import HEAD
 
