@@ -34,6 +34,8 @@ def test_a_backup_beside_eight_writers_has_all_that_was_acknowledged_before_it(
         while not over.is_set():
             began = time.monotonic()
             claimed = server.call("feature_claim_and_get")
+            if claimed["state"] != "claimed":  # all is done, so slow was the backup's start on a busy machine
+                return
             server.call("feature_mark_passing", feature_id=claimed["feature"]["id"])
             told[claimed["feature"]["id"]] = time.monotonic()
             longest.append(told[claimed["feature"]["id"]] - began)
