@@ -52,7 +52,7 @@ def copy_pages(file: Path, into: Path) -> None:
     Raises DatabaseDamaged where it cannot be read, and DiskFull where there is no room for the copy.
     Source: https://www.sqlite.org/lang_vacuum.html#vacuum_with_an_into_clause.
     """
-    with _opened(file) as connection:
+    with _opened(file, live=True) as connection:
         _copy(connection, into)
 
 
@@ -77,13 +77,12 @@ def read_out(file: Path, into: Path) -> None:
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[Any]:
+def _opened(file: Path, *, live: bool = False) -> Iterator[Any]:
+    """A connection that writes nothing; where the file may be `live` it takes locks, and makes a log if there is none."""
     if not file.is_file():
         raise NotFound(f"There is no file {file}.")
     log = Path(f"{file}-wal")
-    still = (
-        "" if log.exists() and log.stat().st_size else "&immutable=1"
-    )  # else a log would be made beside it
+    still = "" if live or (log.exists() and log.stat().st_size) else "&immutable=1"
     with _translated(file):
         connection = driver().connect(f"{file.resolve().as_uri()}?mode=ro{still}", uri=True)
         try:

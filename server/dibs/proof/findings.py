@@ -135,6 +135,10 @@ def counters_agree(audit: Audit) -> Finding:
         f"feature {one}: height {kept} kept, {true} counted" for one, (kept, true) in audit.heights.items()
     ]
     found.broken += [
+        f"feature {one}: {kind} from {source}, but it was left in {left}"
+        for one, (kind, source, left) in audit.gaps.items()
+    ]
+    found.broken += [
         f"feature {one} is {kept}, its journal says {told}" for one, (kept, told) in audit.strays.items()
     ]
     return found
