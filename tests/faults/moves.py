@@ -88,7 +88,10 @@ def _in_connection(what: str) -> Callable[[Database, Staged], None]:
         import anyio
 
         from dibs.settings import Settings
+        from dibs.tools import connection
         from dibs.tools.connection import Connection
+
+        connection.RENEWAL_PATIENCE = 20.0  # a second try would be another way
 
         async def run() -> None:
             here = Connection(database, Settings(lease=LONG_LEASE), SESSION)
