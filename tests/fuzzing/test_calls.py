@@ -28,7 +28,7 @@ ROUNDS = times(1, 10)
 SEED = int(os.environ.get("DIBS_TEST_SEED", "20_261_120"))
 BATCH = 20
 """Calls that one example holds, so that a search for new ones sees what follows on what."""
-PROMPT = 20.0
+PROMPT = 60.0
 """Seconds after which a call hangs."""
 
 
@@ -47,7 +47,7 @@ def fuzz(db: str, seeded: int, tally: Tally, faults: list[str]) -> None:
     """Call the tools of a server on a fresh stage, one call after another."""
     database = open_database(Settings(db=db))
     set_the_stage(database)
-    with writes(db) as written, peer_on(db, "--lease", "86400") as peer:
+    with writes(db) as written, peer_on(db, "--lease", "86400", "--patience", "45") as peer:
 
         def answer(tool: str, arguments: dict[str, object]) -> None:
             before = written()
@@ -77,7 +77,7 @@ def fuzz(db: str, seeded: int, tally: Tally, faults: list[str]) -> None:
     database.close(patience=5)
 
 
-@pytest.mark.timeout(3_600 if LONG else 120)
+@pytest.mark.timeout(3_600 if LONG else 300)
 def test_every_call_is_answered_as_documented_and_a_refused_one_writes_nothing(
     new_db: Callable[[], AbstractContextManager[str]], engine: str
 ) -> None:

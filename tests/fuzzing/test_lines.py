@@ -20,7 +20,7 @@ from races.backlog import LONG, times
 LINES = times(200, 2_000)
 BATCH = 20
 SEED = int(os.environ.get("DIBS_TEST_SEED", "20_261_120"))
-PROMPT = 20.0
+PROMPT = 60.0
 """Seconds after which an answer is missing."""
 
 
@@ -62,7 +62,7 @@ class Ledger:
 
 
 @pytest.mark.filterwarnings("ignore:Generating overly large repr")  # where it fails on a huge line
-@pytest.mark.timeout(1_200 if LONG else 120)
+@pytest.mark.timeout(1_200 if LONG else 300)
 def test_every_line_gets_the_answers_that_it_is_owed_and_the_server_goes_on(
     database: Database, db: str, engine: str
 ) -> None:
