@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the sections that were asked for; returns the exit status."""
     options = _options(arguments)
     report = Report.read(options.json) if options.json and options.json.exists() else Report()
-    measured: list[Measured] = []
+    measured = [] if options.sections else report.figures()
     with tempfile.TemporaryDirectory(prefix="dibs-bench-", dir=options.folder) as folder:
         for name in options.sections:
             words, measure = {**SECTIONS, **EXTRA}[name]
@@ -53,7 +53,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "sections",
         nargs="*",
         default=list(SECTIONS),
-        help=f"of {', '.join(SECTIONS)} (default: all of these), {', '.join(EXTRA)}; `none` measures nothing",
+        help=f"of {', '.join(SECTIONS)} (default: all of these), {', '.join(EXTRA)}; `none` shows what is kept",
     )
     parser.add_argument("--quick", action="store_true", help="fewer runs and smaller backlogs: more noise")
     parser.add_argument(
