@@ -84,6 +84,7 @@ def _drain(there: Path, opener: Opened, tools: Adapter, size: int) -> float:
     """Features a second, from the first claim to the last answer. Raises Failed where one is not passed, or twice."""
     _fill(there, opener, tools, size, NEEDS)
     with opener(there, RACERS) as fleet:
+        fleet.at_once(tools.look())  # some greet before they have opened anything
         began = time.perf_counter()
         passed = fleet.work([tools.agent(number) for number in range(RACERS)])
         span = time.perf_counter() - began

@@ -65,7 +65,9 @@ def test_every_adapter_speaks_the_whole_protocol() -> None:
     """Each module in bench/adapters/ has what the comparison asks of it."""
     for name in names():
         found = adapter(name)
-        assert all(callable(getattr(found, one)) for one in ("fill", "claim", "won", "finish", "agent")), name
+        assert all(
+            callable(getattr(found, one)) for one in ("fill", "look", "claim", "won", "finish", "agent")
+        ), name
 
 
 def test_every_section_is_documented() -> None:

@@ -32,6 +32,9 @@ class Adapter(Protocol):
     def fill(self, batch: Sequence[Planned]) -> Iterator[Call]:
         """The calls that create these features behind those that exist, numbered on from 1."""
 
+    def look(self) -> Call:
+        """A call that only reads: who answers it has opened its database."""
+
     def claim(self, feature: int) -> Call:
         """The call by which many ask for the same feature."""
 

@@ -30,6 +30,10 @@ def fill(batch: Sequence[Planned]) -> Iterator[Call]:
     )
 
 
+def look() -> Call:
+    return Call("feature_get_stats")
+
+
 def claim(feature: int) -> Call:
     return Call("feature_claim_and_get", {"feature_id": feature})
 

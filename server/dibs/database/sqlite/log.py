@@ -14,7 +14,7 @@ LIMIT = 8 * 1024 * 1024
 OUTGROWN = LIMIT + LIMIT // 8
 LOOK_EVERY = 4
 """Transactions of this process between two looks at the log's size."""
-WAIT = 60
+WAIT = 100
 """Milliseconds that one try waits for reads to end, with all writers behind the door."""
 PAUSE = 1.0
 """Seconds of this process between two tries."""
