@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-LISTS = Path(os.environ.get("DIBS_TEST_FEATURE_LISTS", "/work/shared/data/feature_lists"))
+BESIDE = Path(__file__).parents[3] / "shared" / "data" / "feature_lists"
+LISTS = Path(os.environ.get("DIBS_TEST_FEATURE_LISTS", BESIDE))
 
 
 @pytest.mark.slow

@@ -41,7 +41,8 @@ class Agent:
             self._lives += 1
             how = choose(self._chance)
             named = self._chance.random() < NAMED
-            clock = self._sky.clock.environment if self._chance.random() < OTHER_CLOCK else {}
+            elsewhen = self._chance.random() < OTHER_CLOCK and not self._sky.plan.has_own_clock
+            clock = self._sky.clock.environment if elsewhen else {}
             try:
                 await self._live(how, clock, named=named)
             except ServerGone:

@@ -27,6 +27,11 @@ class Plan:
         """The chance of one of those who take part."""
         return Random(f"{self.seed}:{who}")
 
+    @property
+    def has_own_clock(self) -> bool:
+        """Whether leases go by the database server's clock, whatever a process takes the time to be."""
+        return "://" in self.db
+
     def flags(self) -> list[str]:
         """What every server is started with."""
         return ["--db", self.db, "--project", self.project, "--lease", f"{self.lease:g}"]

@@ -41,7 +41,7 @@ def _figures(verdict: Verdict) -> Table:
         (
             "jumps of the wall clock",
             of["clock_jumps"],
-            "" if of["clock_jumps"] else "libfaketime is not installed",
+            "" if of["clock_jumps"] else "a server's clock counts, or libfaketime is not installed",
         ),
         ("a call, median", f"{of['call_p50_ms']} ms", ""),
         ("a call, p99", f"{of['call_p99_ms']} ms", ""),
