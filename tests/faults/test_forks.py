@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,8 @@ from dibs.database import Database, open_database
 from dibs.settings import Settings
 from dibs_schema.refusals import Busy
 from races.backlog import assert_sound, fill, kinds, rule
+
+TESTS = Path(__file__).parent.parent
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
 
@@ -100,7 +103,7 @@ def test_a_fork_that_outlives_its_parent_holds_nobody_up(db: str, database: Data
     """The place at the door of a harness that was killed in a write is free, though a child of it lives on."""
     fill(database, 1)
     command = [sys.executable, "-m", "faults.forking", db]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as harness:
+    with subprocess.Popen(command, cwd=TESTS, stdout=subprocess.PIPE) as harness:
         assert harness.stdout is not None
         child = int(harness.stdout.readline())
         harness.kill()

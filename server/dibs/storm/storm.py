@@ -49,7 +49,7 @@ def run_storm(plan: Plan, folder: Path, watch: Watch) -> Verdict:
         before = replace(database.read_now(beginning), back_off=None)  # wall clocks will jump
         before.write(histories / "0.jsonl")
         with (folder / "servers.log").open("wb") as log:
-            sky, began = Sky(plan, log, WallClock(folder), Strangers(plan), histories), time.monotonic()
+            sky, began = Sky(plan, log, WallClock(folder), Strangers(plan, log), histories), time.monotonic()
             anyio.run(_rage, sky, watch)
         history = History.read(sorted(histories.iterdir()))
         return judge(database, sky, history, time.monotonic() - began)

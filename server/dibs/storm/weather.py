@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import IO
 
 import anyio
 
@@ -19,8 +20,9 @@ FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 class Strangers:
     """Programs that know nothing of Dibs, and hold what every writer needs."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, log: IO[bytes]) -> None:
         self._plan = plan
+        self._log = log
         self._chance = plan.chance("strangers")
         self.came = 0
 
@@ -30,7 +32,7 @@ class Strangers:
             await anyio.sleep(self._chance.uniform(0.5, 4))
             seconds = self._chance.uniform(0.05, LONGEST_HOLD)
             command = [sys.executable, "-m", "dibs.storm.stranger", self._plan.db, f"{seconds:.2f}"]
-            await anyio.run_process(command)
+            await anyio.run_process(command, stderr=self._log, check=False)
             self.came += 1
 
 
