@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from dibs.histories.history import Call
-from dibs.histories.reading import claimed_by
+from dibs.histories.reading import claimed_by, token_of
 from dibs.proof.told import Acknowledged
 from dibs_schema.status import Kind, Status
 
@@ -31,15 +31,19 @@ def acknowledged(history: Iterable[Call]) -> Iterator[Acknowledged]:
     By whom is left out, since a client without a name is not told what it is called. A repeated move, which is
     acknowledged again, counts once.
     """
-    live: set[tuple[str, int]] = set()
+    given: dict[tuple[str, int], str] = {}
+    live: set[str] = set()
     for call in sorted(history, key=lambda one: one.begun):
-        feature = claimed_by(call)
-        if feature is not None:
-            live.add((call.client, feature))
+        feature, token = claimed_by(call), token_of(call)
+        if feature is not None and token is not None:
+            given[call.client, feature] = token
+            live.add(token)
             yield Acknowledged(Kind.CLAIM, feature, "", Status.IN_PROGRESS)
-        elif call.tool in ENDING and not call.refused and (call.client, call.arguments["feature_id"]) in live:
-            live.remove((call.client, call.arguments["feature_id"]))
-            if call.answer is not None:
+        elif call.tool in ENDING and not call.refused:
+            known = given.get((call.client, call.arguments["feature_id"]), "")
+            token = call.arguments.get("claim_token", known)
+            if token in live and call.answer is not None:
                 yield Acknowledged(ENDING[call.tool], call.answer["id"], "", call.answer["status"])
+            live.discard(token)
         elif call.tool in NOTING and _leaves_a_note(call) and call.answer is not None and not call.refused:
             yield Acknowledged(NOTING[call.tool], call.answer["id"], "", call.answer["status"])
