@@ -14,7 +14,8 @@ from dibs.database.sqlite.door import Door
 def held_times() -> Iterator[list[float]]:
     """The seconds from getting in to letting the next one in, of each time; the door itself is the real one.
 
-    It is closed around the write lock, so the lock is held for a little less.
+    It is closed around the write lock, so the lock is held for a little less. Read before the next one is let in,
+    who may take this processor at once.
     """
     times: list[float] = []
     entered: list[float] = []
@@ -25,8 +26,8 @@ def held_times() -> Iterator[list[float]]:
         entered.append(time.perf_counter())
 
     def timed_leave(door: Door) -> None:
-        leave(door)
         times.append(time.perf_counter() - entered.pop())
+        leave(door)
 
     with patch.object(Door, "enter", timed_enter), patch.object(Door, "leave", timed_leave):
         yield times

@@ -35,7 +35,7 @@ def measure(folder: Path, batches: int) -> list[Figure]:
     for samples in rates.values():
         del samples[0]  # statements were prepared
     return [
-        Figure("claims by write_now, FULL", rates["bare"], rates["raw"], "/s"),
+        Figure("claims by write_now, FULL", rates["bare"], rates["raw"], "/s", TARGET),
         Figure("claims with hand-over by write_now, FULL", rates["whole"], rates["raw"], "/s"),
     ]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,3 +46,10 @@ def test_a_size_is_asked_without_times_too(tmp_path: Path, monkeypatch: pytest.M
     assert sizes == [12_345, 12_345]
     with pytest.raises(FileNotFoundError):
         inodes.size_at(os.fsencode(tmp_path / "missing"))
+
+
+def test_the_engine_is_there_without_file_locks() -> None:
+    """Where the platform has no fcntl, and so no door, the engine can be imported all the same."""
+    program = "import sys; sys.modules['fcntl'] = None; import dibs.database.sqlite.engine"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (0, "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import math
 import os
 import time
@@ -128,6 +127,8 @@ def alone(path: Path) -> Iterator[None]:
 
     Raises Busy where one has, naming who, as far as the kernel does.
     """
+    import fcntl  # which some platforms lack, and servers run there all the same
+
     with path.open("r+b") as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, _SHARED_SIZE, _SHARED_FIRST)

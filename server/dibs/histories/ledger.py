@@ -13,7 +13,7 @@ from dibs.histories.acts import UNKNOWN, Act
 from dibs.histories.graph import Graph
 from dibs.histories.history import Call, Connection, History
 from dibs.histories.model import Sketch
-from dibs.histories.reading import Reading, claimed_by, holder_of
+from dibs.histories.reading import CREATES, Reading, claimed_by, holder_of
 from dibs_schema.status import Kind
 
 SLACK = 0.1
@@ -78,7 +78,7 @@ def _first(history: History, number: int, acts_: list[Act]) -> Sketch | None:
     if known is not None:
         return known.one
     created = any(act.creates for act in acts_)
-    lost = any(call.lost and call.tool.startswith("feature_create") for call in history.calls)
+    lost = any(call.lost and call.tool in CREATES for call in history.calls)
     return Sketch() if lost and not created else None
 
 

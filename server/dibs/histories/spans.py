@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from dibs.histories.graph import Graph
 from dibs.histories.history import Call, History
-from dibs.histories.reading import Reading, claimed_by
+from dibs.histories.reading import CREATES, Reading, claimed_by
 from dibs.histories.violations import Violation
 
 LONGEST_BACK_OFF = 600.0
@@ -86,7 +86,7 @@ def complete_means_complete(history: History, graph: Graph) -> Iterator[Violatio
 
 
 def _created(call: Call) -> list[int]:
-    if not call.tool.startswith("feature_create") or call.refused or call.answer is None:
+    if call.tool not in CREATES or call.refused or call.answer is None:
         return []
     return list(call.answer.get("ids", []))
 

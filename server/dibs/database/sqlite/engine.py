@@ -21,7 +21,7 @@ from dibs.database.health import Finding
 from dibs.database.projects import Project, find_project
 from dibs.database.sqlite.cold_start import bring_up
 from dibs.database.sqlite.door import Door
-from dibs.database.sqlite.errors import committing, meaning, unwritable
+from dibs.database.sqlite.errors import doubt, meaning, unwritable
 from dibs.database.sqlite.filesystems import refuse_unsafe
 from dibs.database.sqlite.health import examine
 from dibs.database.sqlite.inodes import File, file_at
@@ -169,8 +169,13 @@ class SQLite(Engine):
 
     def commit(self, connection: Connection, *, wake: bool) -> None:  # noqa: ARG002 - every commit wakes
         """Commit, on disk as far as `synchronous` promises. Raises OutcomeUnknown where the disk failed at it."""
-        with committing(self.path, self.driver.Error):
+        try:
             _driver_connection(connection).commit()
+        except self.driver.Error as error:
+            unknown = doubt(self.path, error)
+            if unknown is None:
+                raise
+            raise unknown from error
 
     def _end(self, connection: Connection) -> None:
         driver = _driver_connection(connection)

@@ -8,8 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from dibs_schema.refusals import (
@@ -37,27 +36,23 @@ def meaning(path: Path, error: BaseException) -> Refusal | None:
     return refuse(path) if refuse is not None else None
 
 
-@contextmanager
-def committing(path: Path, failure: type[Exception]) -> Iterator[None]:
-    """Say OutcomeUnknown of a commit whose sync failed: its record stands in the log, whole, and nobody goes by it.
+def doubt(path: Path, error: BaseException) -> OutcomeUnknown | None:
+    """What to say of a commit whose sync failed: its record stands in the log, whole, and nobody goes by it.
 
     The next commit takes its place. If there is none before every process has ended by a crash, the one that
     comes next finds the record, and takes it for committed. A driver that tells no more than that input or
-    output failed leaves open whether it was the sync.
+    output failed leaves open whether it was the sync. None where the commit failed otherwise.
     Source: https://www.sqlite.org/walformat.html, "Recovery".
     """
-    try:
-        yield
-    except failure as error:
-        name = getattr(error, "sqlite_errorname", None) or ""
-        if name not in _SYNC_FAILED or not isinstance(_input_or_output(path), DatabaseDamaged):
-            raise
-        raise OutcomeUnknown(
-            f"The disk of {path} failed while the change was being committed: it is not there now, but a crash of "
-            "all servers could bring it back. Call again with the same request_id or claim_token. A claim without "
-            "either is given back: just claim again. Look before you repeat anything else. A person must look at "
-            "the disk."
-        ) from error
+    name = getattr(error, "sqlite_errorname", None) or ""
+    if name not in _SYNC_FAILED or not isinstance(_input_or_output(path), DatabaseDamaged):
+        return None
+    return OutcomeUnknown(
+        f"The disk of {path} failed while the change was being committed: it is not there now, but a crash of "
+        "all servers could bring it back. Call again with the same request_id or claim_token. A claim without "
+        "either is given back: just claim again. Look before you repeat anything else. A person must look at "
+        "the disk."
+    )
 
 
 def unwritable(path: Path, why: str) -> ReadOnly:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -43,7 +44,7 @@ def size_at(path: bytes) -> int:
     return size
 
 
-_statx: Any = getattr(ctypes.CDLL(None), "statx", None)
+_statx: Any = getattr(ctypes.CDLL(None), "statx", None) if sys.platform == "linux" else None
 
 file_at: Callable[[bytes], File] = _by_statx if _statx is not None else _by_stat
 """The file at an encoded path, symbolic links followed. Raises OSError.
