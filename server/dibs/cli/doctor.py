@@ -15,7 +15,6 @@ from dibs_schema.refusals import (
     Busy,
     DatabaseDamaged,
     DatabaseReplaced,
-    NotFound,
     OutcomeUnknown,
     ReadOnly,
     SchemaNewer,
@@ -57,7 +56,7 @@ def doctor(*, repair_counters: bool, as_json: bool, **flags: Any) -> None:
 
     repaired = None
     try:
-        findings = _refuse_to_change(flags)
+        findings = _unopened(flags)
         if findings is None:
             with backlog(flags) as database:
                 if repair_counters:
@@ -76,19 +75,18 @@ def doctor(*, repair_counters: bool, as_json: bool, **flags: Any) -> None:
     sys.exit(worst)
 
 
-def _refuse_to_change(flags: dict[str, Any]) -> list[Finding] | None:
+def _unopened(flags: dict[str, Any]) -> list[Finding] | None:
     """What there is to say of a database that opening would change, or None. Raises NotFound."""
     from dibs.database.health import Finding
     from dibs.database.peeking import peek
+    from dibs.database.site import Site
+    from dibs.verbs.copies import refuse_unknown
     from dibs_schema.tables import HEAD
 
     settings = Settings.read(flags)
     found = peek(settings)
-    if found.version is None or settings.project not in found.projects:
-        there = (
-            f"It holds {', '.join(sorted(found.projects))}: choose with --project." if found.projects else ""
-        )
-        raise NotFound(f"There is no project {settings.project!r} in that database. {there}".rstrip())
+    refuse_unknown(Site(settings), found.projects)
+    assert found.version is not None, "it holds projects"
     if found.version >= HEAD:
         return None
     return [
@@ -103,7 +101,7 @@ def _refuse_to_change(flags: dict[str, Any]) -> list[Finding] | None:
 
 def _examine(database: Database, settings: Settings) -> list[Finding]:
     from dibs.cli.recounting import recounted
-    from dibs.database.attached import LOCKS, attached
+    from dibs.database.files import LOCKS, attached
     from dibs.verbs.audit import audit
 
     findings = database.examine()

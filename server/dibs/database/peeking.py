@@ -21,7 +21,7 @@ def peek(settings: Settings) -> Peek:
 
 
 def _peek_at_file(settings: Settings) -> Peek:
-    from dibs.database.reading_out import marks_in, schema_in
+    from dibs.database.files import marks_in, schema_in
     from dibs.database.sqlite.filesystems import refuse_unsafe
 
     path = settings.database_file()

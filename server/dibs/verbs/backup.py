@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select
-
 from dibs.database.backups import (
     bring_over,
     is_backup_name,
@@ -19,18 +17,23 @@ from dibs.database.backups import (
     said_of,
     workshop,
 )
+from dibs.database.files import copy_pages, marks_in, refuse_newer
 from dibs.database.moves import Mark, moved
-from dibs.database.reading_out import copy_pages, marks_in, refuse_newer
 from dibs.database.site import Site, Sole
 from dibs.settings import Settings
 from dibs.verbs.audit import audit
-from dibs.verbs.copies import Watch, Written, counted, look_for, mark_as, refuse_unknown, write_copy
-from dibs.verbs.guards import in_project, leased
+from dibs.verbs.copies import (
+    Watch,
+    Written,
+    claims_kept,
+    counted,
+    look_for,
+    mark_as,
+    refuse_unknown,
+    write_copy,
+)
 from dibs.verbs.rows import count_rows, remove_others
 from dibs_schema.refusals import DatabaseDamaged, InvalidInput, Refusal
-from dibs_schema.tables import features
-
-_claims = select(func.count()).select_from(features).where(in_project(), leased())
 
 
 @dataclass(slots=True)
@@ -124,7 +127,7 @@ def _mark(here: Sole, source: Site, at: float) -> Mark:
 def _finish(tx: Sole, mark: Mark, written: Written, done: BackedUp) -> None:
     """Let the rows say that they are a backup, and of what; no trace is left of who wrote it."""
     mark_as(tx, written.generation, replace(mark, seal=written.seal))
-    done.claims = int(tx.value(_claims))
+    done.claims = int(tx.value(claims_kept))
     tx.commit(introduced=False)
 
 

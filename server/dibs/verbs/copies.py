@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, func, select, update
 
 from dibs.database.moves import Mark
 from dibs.database.site import Site, Sole
-from dibs.verbs.guards import in_project
+from dibs.verbs.guards import in_project, leased
 from dibs.verbs.rows import (
     Digest,
     bring_rows,
@@ -33,6 +33,7 @@ _mark = (
     .where(_P.id == bindparam("project"))
     .values(generation=bindparam("new_generation"), moved_to=bindparam("mark"))
 )
+claims_kept = select(func.count()).select_from(features).where(in_project(), leased())
 _numbers = select(_P.next_feature_id, _P.next_question_id).where(_P.id == bindparam("project"))
 
 

@@ -17,11 +17,11 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import bindparam, select, update
 
 from dibs.database.moves import Mark, moved
 from dibs.database.site import Site, Sole
-from dibs.verbs.copies import Watch, is_used, look_for, write_copy
+from dibs.verbs.copies import Watch, claims_kept, is_used, look_for, write_copy
 from dibs.verbs.guards import F, expired, in_project, leased
 from dibs.verbs.leases import EXTENDED
 from dibs.verbs.rows import ON_ITS_WAY
@@ -33,7 +33,6 @@ IS_WHAT = {"moved": "has moved to", "copied": "is an unfinished copy of", "backu
 
 _P = projects.c
 live_claims = select(F.id, F.claimed_by).where(in_project(), leased(), ~expired()).order_by(F.id)
-_claims = select(func.count()).where(in_project(), leased())
 _set_mark = (
     update(projects)
     .where(_P.id == bindparam("project"), _P.moved_to.is_(None))
@@ -96,7 +95,7 @@ def copy_project(source: Site, target: Site, *, with_claims: bool, watch: Watch)
     with target.writing() as there:
         there.run(_begin_leases)
         there.run(_go_live, mark=mark)
-        done.claims = int(there.value(_claims))
+        done.claims = int(there.value(claims_kept))
         there.commit()
     done.seconds = time.monotonic() - began
     return done

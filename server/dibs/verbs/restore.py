@@ -11,7 +11,6 @@ from typing import Any
 
 from sqlalchemy import bindparam, update
 
-from dibs.database.attached import alone, attached
 from dibs.database.backups import (
     exchange,
     put_in_place,
@@ -21,8 +20,8 @@ from dibs.database.backups import (
     set_logs_aside,
     workshop,
 )
+from dibs.database.files import alone, attached, marks_in, read_out, refuse_newer
 from dibs.database.moves import Mark, when
-from dibs.database.reading_out import marks_in, read_out, refuse_newer
 from dibs.database.site import Site, Sole
 from dibs.settings import Settings
 from dibs.verbs.backup import check, own_files

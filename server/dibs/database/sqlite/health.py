@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.engine import Connection
 
-from dibs.database.attached import LOCKS, attached, lasting, locks_on, named, readers_of, writers_of
 from dibs.database.health import Finding, library_finding, schema_finding
+from dibs.database.sqlite.attached import LOCKS, attached, lasting, locks_on, named, readers_of, writers_of
 from dibs.database.sqlite.filesystems import file_system
 
 if TYPE_CHECKING:

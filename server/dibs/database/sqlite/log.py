@@ -14,10 +14,11 @@ LIMIT = 8 * 1024 * 1024
 OUTGROWN = LIMIT + LIMIT // 8
 LOOK_EVERY = 4
 """Transactions of this process between two looks at the log's size."""
-WAIT = 100
-"""Milliseconds that one try waits for reads to end, with all writers behind the door."""
-PAUSE = 1.0
-"""Seconds of this process between two tries."""
+FAR_OUTGROWN = LIMIT + LIMIT * 3 // 4
+WAIT, LONGER_WAIT = 100, 300
+"""Milliseconds that one try waits for reads to end, with all writers behind the door; the longer for a log beyond that."""
+PAUSE, LONGEST_PAUSE = 1.0, 32.0
+"""Seconds of this process between two tries; doubled after each that found readers who stay."""
 
 
 class Log:
@@ -36,6 +37,7 @@ class Log:
         self._busy_timeout = busy_timeout
         self._until_look = LOOK_EVERY
         self._not_before = 0.0
+        self._pause = PAUSE
 
     def keep_short(self, connection: Any) -> None:
         """Begin the log anew, if it has outgrown its limit and its readers end in time.
@@ -50,11 +52,17 @@ class Log:
         if time.monotonic() < self._not_before:
             return
         with suppress(self._driver.Error, OSError):
-            if size_at(self._path) <= OUTGROWN:
-                return
-            self._not_before = time.monotonic() + PAUSE
-            connection.execute(f"PRAGMA busy_timeout = {WAIT}")
-            try:
-                connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
-            finally:
-                connection.execute(f"PRAGMA busy_timeout = {self._busy_timeout}")
+            size = size_at(self._path)
+            if size > OUTGROWN:
+                self._begin_anew(connection, LONGER_WAIT if size > FAR_OUTGROWN else WAIT)
+
+    def _begin_anew(self, connection: Any, wait: int) -> None:
+        self._not_before = time.monotonic() + self._pause
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        connection.execute(f"PRAGMA busy_timeout = {wait}")
+        try:
+            ((given_up, _, _),) = connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {self._busy_timeout}")
+        if not given_up:
+            self._pause = PAUSE
