@@ -47,6 +47,15 @@ class Door:
         if fcntl is not None and self._descriptor is not None:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
+    def mark(self) -> None:
+        """Let all processes see that just now one of them was behind the door for longer. Raises OSError."""
+        if self._descriptor is not None:
+            os.utime(self._descriptor)
+
+    def marked_at(self) -> float:
+        """When the door was last marked, by the wall clock; long ago if it never was. Raises OSError."""
+        return os.fstat(self._descriptor).st_mtime if self._descriptor is not None else 0.0
+
     def close(self) -> None:
         """Give up the descriptor, and with it any place in the queue."""
         if self._descriptor is not None:

@@ -46,7 +46,7 @@ class SQLite(Engine):
         self.door = Door(Path(f"{self.path}.lock"))
         self._synchronous = synchronous
         self._paths = (os.fsencode(self.path), os.fsencode(f"{self.path}-wal"))
-        self._log = Log(self._paths[1], self.driver, BUSY_TIMEOUT)
+        self._log = Log(self._paths[1], self.door, self.driver, BUSY_TIMEOUT)
         self._identity: tuple[File, ...] | None = None
         self._engine = sqlalchemy.create_engine(
             "sqlite://", module=self.driver, creator=self._connect, poolclass=NullPool

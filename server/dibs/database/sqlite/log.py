@@ -7,18 +7,20 @@ from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
+from dibs.database.sqlite.door import Door
 from dibs.database.sqlite.inodes import size_at
 
-LIMIT = 8 * 1024 * 1024
+LIMIT = 6 * 1024 * 1024
 """Bytes; what a log that was begun anew is cut to."""
 OUTGROWN = LIMIT + LIMIT // 8
 LOOK_EVERY = 4
 """Transactions of this process between two looks at the log's size."""
-FAR_OUTGROWN = LIMIT + LIMIT * 3 // 4
-WAIT, LONGER_WAIT = 100, 300
-"""Milliseconds that one try waits for reads to end, with all writers behind the door; the longer for a log beyond that."""
-PAUSE, LONGEST_PAUSE = 1.0, 32.0
-"""Seconds of this process between two tries; doubled after each that found readers who stay."""
+WAIT = 0.4
+"""Seconds that one try waits for reads to end, with all writers behind the door."""
+POLL = 0.005
+"""Seconds between two looks whether they have; SQLite's own waiting sleeps for up to 100 ms."""
+PAUSE, LONGEST_PAUSE = 0.5, 32.0
+"""Seconds after any process's try in which this one does not; doubled where its own found readers who stay."""
 
 
 class Log:
@@ -31,12 +33,12 @@ class Log:
     Source: https://www.sqlite.org/wal.html#avoiding_excessively_large_wal_files, SQLITE_CHECKPOINT_RESTART.
     """
 
-    def __init__(self, path: bytes, driver: ModuleType, busy_timeout: int) -> None:
+    def __init__(self, path: bytes, door: Door, driver: ModuleType, busy_timeout: int) -> None:
         self._path = path
+        self._door = door
         self._driver = driver
         self._busy_timeout = busy_timeout
         self._until_look = LOOK_EVERY
-        self._not_before = 0.0
         self._pause = PAUSE
 
     def keep_short(self, connection: Any) -> None:
@@ -49,20 +51,24 @@ class Log:
         if self._until_look:
             return
         self._until_look = LOOK_EVERY
-        if time.monotonic() < self._not_before:
-            return
         with suppress(self._driver.Error, OSError):
-            size = size_at(self._path)
-            if size > OUTGROWN:
-                self._begin_anew(connection, LONGER_WAIT if size > FAR_OUTGROWN else WAIT)
+            if size_at(self._path) <= OUTGROWN:
+                self._pause = PAUSE
+            elif not 0 <= time.time() - self._door.marked_at() < self._pause:
+                self._begin_anew(connection)
 
-    def _begin_anew(self, connection: Any, wait: int) -> None:
-        self._not_before = time.monotonic() + self._pause
-        self._pause = min(2 * self._pause, LONGEST_PAUSE)
-        connection.execute(f"PRAGMA busy_timeout = {wait}")
+    def _begin_anew(self, connection: Any) -> None:
+        until = time.monotonic() + WAIT
+        connection.execute("PRAGMA busy_timeout = 0")
         try:
-            ((given_up, _, _),) = connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+            while _is_held_up(connection) and time.monotonic() < until:
+                time.sleep(POLL)
         finally:
             connection.execute(f"PRAGMA busy_timeout = {self._busy_timeout}")
-        if not given_up:
-            self._pause = PAUSE
+            self._door.mark()
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)  # if it has helped, the next look sees it
+
+
+def _is_held_up(connection: Any) -> bool:
+    ((busy, _, _),) = connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+    return bool(busy)
