@@ -58,7 +58,7 @@ def doctor(*, repair_counters: bool, as_json: bool, **flags: Any) -> None:
     try:
         findings = _unopened(flags)
         if findings is None:
-            with backlog(flags) as database:
+            with backlog(flags, looking=not repair_counters) as database:
                 if repair_counters:
                     repaired = _repair(database)
                 findings = _examine(database, Settings.read(flags))

@@ -36,8 +36,9 @@ BUSY_TIMEOUT = 5_000
 class SQLite(Engine):
     """One database file: connections to it, write transactions on it, and what its errors mean."""
 
-    def __init__(self, path: Path, synchronous: str) -> None:
+    def __init__(self, path: Path, synchronous: str, *, looking: bool = False) -> None:
         refuse_unsafe(path)
+        self.looking = looking
         self.path = path.resolve()
         self.driver = driver()
         self.library = f"{NAME} {self.driver.sqlite_version}"
@@ -80,6 +81,8 @@ class SQLite(Engine):
 
     def _connect(self) -> object:
         mode = "rwc" if self._identity is None else "rw"  # never a new file beside the one being served
+        if self.looking:  # closing it takes no log into the file, however damaged either is
+            mode = "ro&immutable=1" if self._stands_still() else "ro"
         connection = self.driver.connect(
             f"{self.path.as_uri()}?mode={mode}",
             uri=True,
@@ -100,6 +103,10 @@ class SQLite(Engine):
         ):
             connection.execute(f"PRAGMA {pragma}")
         return connection
+
+    def _stands_still(self) -> bool:
+        """Whether nobody can write to it: on a medium that cannot be written, and without a log."""
+        return not os.access(self.path.parent, os.W_OK) and not Path(f"{self.path}-wal").exists()
 
     @contextmanager
     def writing(
@@ -243,7 +250,8 @@ class SQLite(Engine):
     @contextmanager
     def leaving(self) -> Iterator[None]:
         """Close connections behind the door: the last one out checkpoints. Nothing is opened afterwards."""
-        self.enter_door()
+        if not self.looking:
+            self.enter_door()
         try:
             yield
         finally:
