@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
@@ -240,7 +241,7 @@ class SQLite(Engine):
         """Turn the library's errors into refusals; none of its words reach a client."""
         try:
             yield
-        except (DBAPIError, self.driver.Error) as error:
+        except (DBAPIError, self.driver.Error, UnicodeDecodeError, JSONDecodeError) as error:
             self.check_identity()  # whatever went wrong, other files at the path are the reason
             refusal = meaning(self.path, (error.orig or error) if isinstance(error, DBAPIError) else error)
             if refusal is None:
