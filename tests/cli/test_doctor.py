@@ -223,8 +223,9 @@ def test_it_makes_and_migrates_nothing(database: Database, db: str) -> None:
     """A project that is not there is not made; another schema is named, the database left as it is."""
     add(database)
     database.close(patience=5)
-    status, _, answer = doctor(db, "--project", "nobody")
-    assert (status, answer["error"]["code"]) == (1, "not_found")
+    status, found, answer = doctor(db, "--project", "nobody")
+    assert (status, answer["status"], found["database"].level) == (2, 2, "error")
+    assert "no project 'nobody'" in found["database"].says
     assert by_hand(db, "SELECT name FROM projects") == [("default",)]
     for version, level, word in (("0001", "warning", "migrates"), ("9999", "error", "Update Dibs")):
         by_hand(db, f"UPDATE alembic_version SET version_num = '{version}'")
