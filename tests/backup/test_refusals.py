@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import random
+import re
 from pathlib import Path
 
 import pytest
 
 from backup.ground import backed_up, left_in, restored
+from dibs.database.files import is_open_nowhere
 from dibs_schema.refusals import (
     AlreadyClaimed,
     Busy,
@@ -222,3 +224,31 @@ def test_an_unsound_backlog_is_backed_up_and_says_so(db: str, tmp_path: Path) ->
     by_hand(db, "UPDATE features SET unmet_dependencies = 3 WHERE id = 2")
     assert backed_up(db, tmp_path / "it").unsound == ["counters"]
     assert restored(tmp_path / "it", str(tmp_path / "new.db")).unsound == ["counters"]
+
+
+@A_FILE
+def test_what_is_damaged_is_named(db: str, tmp_path: Path) -> None:
+    """What is read and damaged is named, not the file that is made of it; what was cut off leads to an older backup."""
+    with opened(db) as database:
+        add(database, 300)
+    whole = Path(backed_up(db, tmp_path / "it.backup").file).read_bytes()
+    with pytest.raises(InvalidInput, match="is no file"):
+        restored(tmp_path / "it.backup", "/dev/null")
+    (tmp_path / "it.backup").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DatabaseDamaged, match=r"it\.backup .*older backup"):
+        restored(tmp_path / "it.backup", str(tmp_path / "live.db"))
+    content = Path(db).read_bytes()
+    Path(db).write_bytes(content[: 6 * 4096] + bytes(len(content) - 6 * 4096))
+    with pytest.raises(DatabaseDamaged, match=re.escape(db)):
+        backed_up(db, tmp_path / "another.backup")
+
+
+@A_FILE
+def test_who_has_it_open_is_seen_by_the_lock_alone(db: str) -> None:
+    """Whether anybody has a database open is known also of processes that have no number here."""
+    with opened(db) as database:
+        add(database)
+    assert is_open_nowhere(Path(db))
+    with wires(db) as start:
+        start().ready()
+        assert is_open_nowhere(Path(db)) is False

@@ -107,12 +107,12 @@ def _unopened(settings: Settings, *, repairing: bool) -> list[Finding] | None:
 
 def _examine(database: Database, settings: Settings) -> list[Finding]:
     from dibs.cli.recounting import recounted
-    from dibs.database.files import LOCKS, attached
+    from dibs.database.files import is_open_nowhere
     from dibs.verbs.audit import audit
 
+    # Before the database is opened here: who is in another container is seen by the lock alone.
+    nobody = database.file is not None and is_open_nowhere(database.file.resolve()) is True
     findings = database.examine()
-    told = database.file is not None and LOCKS.exists()
-    nobody = told and database.file is not None and not attached(database.file.resolve())
     return findings + recounted(database.read_now(audit), settings.hold_limit, nobody_there=nobody)
 
 

@@ -1,6 +1,6 @@
 """A database's file seen from outside: who has it open, and what is in it, without serving it."""
 
-from dibs.database.sqlite.attached import LOCKS, alone, attached
+from dibs.database.sqlite.attached import alone, attached, is_open_nowhere
 from dibs.database.sqlite.reading_out import (
     copy_pages,
     marks_in,
@@ -11,10 +11,10 @@ from dibs.database.sqlite.reading_out import (
 )
 
 __all__ = [
-    "LOCKS",
     "alone",
     "attached",
     "copy_pages",
+    "is_open_nowhere",
     "marks_in",
     "read_out",
     "refuse_newer",

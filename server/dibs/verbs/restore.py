@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import time
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,8 @@ class Restored:
 
 def mark_of(backup: Path) -> Mark:
     """What a backup says of itself. Raises NotFound, DatabaseDamaged, and InvalidInput where the file is none."""
-    marks = list(marks_in(backup).values())
+    with _told_of(backup):
+        marks = list(marks_in(backup).values())
     if len(marks) != 1 or marks[0] is None or marks[0].state != "backup":
         raise InvalidInput(
             f"{backup} is no backup, but a backlog of its own: name it with --db to use it. `dibs copy` moves it to "
@@ -72,6 +74,16 @@ def mark_of(backup: Path) -> Mark:
             field="source",
         )
     return marks[0]
+
+
+@contextmanager
+def _told_of(backup: Path) -> Iterator[None]:
+    """Say of a damaged backup what to do about a backup."""
+    try:
+        yield
+    except DatabaseDamaged as refusal:
+        says = f"{backup} is damaged, or was cut off. Nothing was restored. Try an older backup."
+        raise DatabaseDamaged(says) from refusal
 
 
 def restore_project(backup: Path, goal: Settings, *, force: bool, watch: Watch) -> Restored:
@@ -93,7 +105,8 @@ def restore_project(backup: Path, goal: Settings, *, force: bool, watch: Watch) 
         folder = held.enter_context(workshop(beside))
         copy = folder / "copy"
         refuse_newer(backup)
-        read_out(backup, copy)  # opening a database may write to it, and an older one is migrated
+        with _told_of(backup):
+            read_out(backup, copy)  # opening a database may write to it, and an older one is migrated
         source = Site(Settings(db=str(copy), project=mark.project))
         if target.file is not None and (force or not target.file.exists()):
             _as_file(source, copy, target.file, mark, done, watch)
@@ -146,6 +159,8 @@ def _refuse_in_use(target: Site, backup: Path, *, force: bool) -> None:
     """Refuse early what would be refused at the end: before a large backup is read."""
     file = target.file
     assert file is not None, "it is a file"
+    if file.exists() and not file.is_file():
+        raise InvalidInput(f"{file} is no file. Name another place with --db.", field="db")
     if backup.resolve() in own_files(file):
         raise InvalidInput(f"{backup} is the backlog itself. Name the place with --db.", field="db")
     if not file.exists():

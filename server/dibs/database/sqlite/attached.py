@@ -121,6 +121,20 @@ def lasting(look: Callable[[], set[int]], times: int = 4) -> set[int]:
     return found
 
 
+def is_open_nowhere(path: Path) -> bool | None:
+    """Whether no process has the database open, also of those that have no number here; None where that cannot be told.
+
+    To be asked before this process opens it.
+    """
+    try:
+        with alone(path):
+            return True
+    except Busy:
+        return False
+    except (ImportError, OSError):
+        return None
+
+
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
     """Keep everyone out of a database file that no process has open. This process must not either.

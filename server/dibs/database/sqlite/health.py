@@ -98,7 +98,9 @@ def _lock(path: Path) -> Finding:
 def _servers(path: Path) -> Finding:
     if not LOCKS.exists():
         return Finding("servers", "ok", "who has it open is not known here")
-    return Finding("servers", "ok", f"open in {', '.join(attached(path)) or 'no other process'}")
+    return Finding(
+        "servers", "ok", f"open in {', '.join(attached(path)) or 'no other process that is seen from here'}"
+    )
 
 
 def _names(pids: Iterable[int]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,8 +59,13 @@ def copy_pages(file: Path, into: Path) -> None:
 
 def _copy(connection: Any, into: Path) -> None:
     into.touch(mode=0o600)  # an empty file is as good as none to it, and keeps its mode
-    with _translated(into):
+    try:
         connection.execute("VACUUM INTO ?", [str(into)])
+    except driver().Error as error:
+        refusal = meaning(into, error)
+        if refusal is None or isinstance(refusal, DatabaseDamaged):
+            raise  # it is what is read that is damaged
+        raise refusal from error
 
 
 def read_out(file: Path, into: Path) -> None:
@@ -117,9 +123,10 @@ def _is_sound(file: Path) -> bool:
 def _opened(file: Path, *, live: bool = False) -> Iterator[Any]:
     """A connection that writes nothing; where the file may be `live` it takes locks, and makes a log if there is none."""
     if not file.is_file():
-        raise NotFound(f"There is no file {file}.")
+        raise NotFound(f"{file} is no file." if file.exists() else f"There is no file {file}.")
     log = Path(f"{file}-wal")
-    still = "" if live or (log.exists() and log.stat().st_size) else "&immutable=1"
+    can_change = live and os.access(file.parent, os.W_OK)
+    still = "" if can_change or (log.exists() and log.stat().st_size) else "&immutable=1"
     with _translated(file):
         # Closing one that can write would take the log into the file, however damaged either is.
         connection = driver().connect(f"{file.resolve().as_uri()}?mode=ro{still}", uri=True)
