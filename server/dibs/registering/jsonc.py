@@ -138,7 +138,7 @@ def _cut(text: str, bare: str, around: _Object, member: _Member) -> str:
     if not text[before:start].strip() and newline >= 0 and not text[end:newline].strip():
         start, end = before, newline + 1
     elif comma >= 0:
-        end = min(_skip(bare, end), following)
+        end += len(text[end:following]) - len(text[end:following].lstrip(" \t"))
     head = text[:start]
     if comma < 0 and place > 0:  # the comma that stood before it
         previous = bare.find(",", around.members[place - 1].end, member.start)
@@ -198,8 +198,8 @@ def _dumped(text: str, at: int, value: Any, *, spread: bool, indent: str | None 
 
 
 def _unit(text: str) -> str:
-    """What the file indents by: its first indent."""
-    found = re.search(r"\n([ \t]+)[^\s/*]", text)
+    """What the file indents by: its first indent of anything but a comment."""
+    found = re.search(r"\n([ \t]+)\S", _bare(text))
     return found[1] if found else INDENT
 
 
