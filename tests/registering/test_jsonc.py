@@ -107,7 +107,7 @@ def test_an_entry_that_is_taken_out_again_leaves_the_bytes_of_before(
         pytest.param('{"x": 1}', '{"x": 1, "a": {"b": 1}}', id="one line"),
         pytest.param(
             '{\n\t"a": {\n\t\t"c": 2, // two\n\t},\n}\n',
-            '{\n\t"a": {\n\t\t"c": 2, // two\n\t\t"b": 1\n\t},\n}\n',
+            '{\n\t"a": {\n\t\t"c": 2, // two\n\t\t"b": 1,\n\t},\n}\n',
             id="tabs and trailing commas",
         ),
         pytest.param(

@@ -116,15 +116,16 @@ def _inserted(text: str, bare: str, around: _Object, name: str, value: Any) -> s
     last = around.members[-1]
     comma = bare.find(",", last.end, around.end)
     after = last.end if comma < 0 else comma + 1
+    trailing = "" if comma < 0 else ","  # as the file has it
     head = text[: last.end] + ("," if comma < 0 else "") + text[last.end : after]
     if "\n" not in bare[around.start : around.members[0].start]:
-        return head + " " + _member(text, 0, name, value, spread=False) + text[after:]
+        return head + " " + _member(text, 0, name, value, spread=False) + trailing + text[after:]
     line_end = bare.find("\n", after, around.end)
     place = line_end if line_end >= 0 and not bare[after:line_end].strip() else after
     if place > after and text[place - 1] == "\r":
         place -= 1
-    indent = _line_indent(text, last.start)
-    return head + text[after:place] + newline + indent + _member(text, last.start, name, value) + text[place:]
+    added = newline + _line_indent(text, last.start) + _member(text, last.start, name, value) + trailing
+    return head + text[after:place] + added + text[place:]
 
 
 def _cut(text: str, bare: str, around: _Object, member: _Member) -> str:

@@ -53,7 +53,10 @@ def without(text: str, keys: tuple[str, ...]) -> str:
     document = tomlkit.parse(text)
     table: Any = document[section]
     del table[name]
-    return _line_ends(text, document.as_string())
+    rest = document.as_string()
+    if rest.endswith("\n\n") and not text.endswith("\n\n"):  # the empty line that stood before our table
+        rest = rest.removesuffix("\n")
+    return _line_ends(text, rest)
 
 
 def _is_inline(text: str, section: str) -> bool:
