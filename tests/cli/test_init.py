@@ -16,7 +16,7 @@ import pytest
 from dibs.registering.change import registration
 from dibs.registering.clients import CLIENTS
 from dibs.registering.command import Command
-from dibs.registering.trying import try_entry
+from dibs.registering.trying import Start, try_start
 
 SCRIPTS = str(Path(sys.executable).parent)
 FILES = [
@@ -205,5 +205,5 @@ def test_a_client_that_passes_nothing_on_is_tried_so(tmp_path: Path, monkeypatch
     for name in ("claude", "codex"):
         change = registration(CLIENTS[name], tmp_path, here, {})
         assert change.entry is not None
-        served[name] = try_entry(change.client, change.entry, tmp_path).database
+        served[name] = try_start(Start.of(change.client, change.entry), tmp_path).database
     assert served == {"claude": str(other), "codex": str(tmp_path / ".dibs" / "features.db")}

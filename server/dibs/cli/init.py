@@ -18,6 +18,7 @@ from dibs_schema.refusals import InvalidInput
 if TYPE_CHECKING:
     from dibs.registering.change import Change
     from dibs.registering.command import Command
+    from dibs.registering.trying import Start
 
 UNASKED = 3
 """The exit status where there is something to write and nobody to ask."""
@@ -141,28 +142,32 @@ def _carry_out(told: Told, root: Path, *, yes: bool, as_json: bool) -> int:
     if not yes:
         what = "it" if len(todo) == 1 else f"these {len(todo)} files"
         click.confirm(f"Write {what}?", default=True, abort=True)
+    from dibs.registering.trying import Start
     from dibs.registering.writing import write
 
     for one in todo:
         write(one)
     told.written = True
-    silent = False
+    tried: dict[Start, tuple[str, bool]] = {}
     for one in todo:
-        if one.entry is not None:
-            says, answered = _try(one, one.entry, root)
-            silent = silent or not answered
-            told.answers[one.client.name] = says
-            click.echo(f"{one.client.title}: {says} {one.client.note}".rstrip(), err=as_json or not answered)
-    return 1 if silent else 0
+        if one.entry is None:
+            continue
+        start = Start.of(one.client, one.entry)
+        if start not in tried:
+            tried[start] = _try(start, root)
+        says, answered = tried[start]
+        told.answers[one.client.name] = says
+        click.echo(f"{one.client.title}: {says} {one.client.note}".rstrip(), err=as_json or not answered)
+    return 0 if all(answered for _, answered in tried.values()) else 1
 
 
-def _try(change: Change, entry: dict[str, Any], root: Path) -> tuple[str, bool]:
+def _try(start: Start, root: Path) -> tuple[str, bool]:
     """Start the server as the client would: what there is to say of it, and whether it answers."""
     from dibs import __version__
-    from dibs.registering.trying import ServerSilent, try_entry
+    from dibs.registering.trying import ServerSilent, try_start
 
     try:
-        answer = try_entry(change.client, entry, root)
+        answer = try_start(start, root)
     except ServerSilent as silence:
         return f"written, but the server does not answer: {silence}", False
     says = f"written, and the server answers: version {answer.version}, project {answer.project} in {answer.database}."

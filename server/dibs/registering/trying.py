@@ -31,7 +31,24 @@ class Answer:
     total: int
 
 
-def try_entry(client: Client, entry: Entry, root: Path) -> Answer:
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How a client starts a server: two entries that come to the same need one try."""
+
+    words: tuple[str, ...]
+    variables: tuple[tuple[str, str], ...]
+    passes_on: bool
+
+    @classmethod
+    def of(cls, client: Client, entry: Entry) -> Start:
+        """What the client makes of the entry; some clients keep the command line as one list."""
+        command = entry["command"]
+        words = command if isinstance(command, list) else [command, *entry.get("args", [])]
+        variables = {name: _expanded(text) for name, text in entry.get(client.variables, {}).items()}
+        return cls(tuple(words), tuple(sorted(variables.items())), client.passes_on)
+
+
+def try_start(start: Start, root: Path) -> Answer:
     """Start the server as the client would, in the project's root, and call `feature_get_stats`.
 
     Raises ServerSilent with what the server printed.
@@ -39,14 +56,13 @@ def try_entry(client: Client, entry: Entry, root: Path) -> Answer:
     import anyio
     from mcp.shared.exceptions import MCPError
 
-    command, *arguments = _words(entry)
-    variables = {name: _expanded(text) for name, text in entry.get(client.variables, {}).items()}
-    inherited = {
-        name: text for name, text in os.environ.items() if client.passes_on or not name.startswith("DIBS_")
-    }
+    command, *arguments = start.words
+    variables = {
+        name: text for name, text in os.environ.items() if start.passes_on or not name.startswith("DIBS_")
+    } | dict(start.variables)
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
         try:
-            return anyio.run(_ask, command, arguments, inherited | variables, root, errors)
+            return anyio.run(_ask, command, arguments, variables, root, errors)
         except (OSError, MCPError, BaseExceptionGroup) as failure:  # a time that is up is an OSError
             first = _first(failure)
             errors.seek(0)
@@ -72,12 +88,6 @@ async def _ask(
     if result.is_error:
         raise ServerSilent(said["error"]["message"])
     return Answer(met.server_info.version, said["project"], said["database"], said["total"])
-
-
-def _words(entry: Entry) -> list[str]:
-    """The command line of an entry: some clients keep it as one list."""
-    command = entry["command"]
-    return list(command) if isinstance(command, list) else [command, *entry.get("args", [])]
 
 
 def _expanded(text: str) -> str:
