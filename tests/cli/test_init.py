@@ -89,7 +89,7 @@ def test_six_clients_are_registered_and_their_servers_answer(tmp_path: Path) -> 
         == "coder"
     )
     gone = init(tmp_path, *CLIENTS, "--remove", "--yes")
-    assert gone.returncode == 0
+    assert (gone.returncode, gone.stdout.count(": taken out.")) == (0, 6)
     assert "features" not in "".join((tmp_path / name).read_text() for name in FILES)
 
 
@@ -117,6 +117,18 @@ def test_without_a_client_those_in_use_are_listed(tmp_path: Path) -> None:
     assert "To do it: dibs init claude codex\n" in listed.stdout
     assert "+[mcp_servers.features]" in listed.stdout
     assert files(tmp_path) == ["CLAUDE.md"]
+
+
+def test_a_worktree_gets_files_of_its_own(tmp_path: Path) -> None:
+    """In a worktree of git the file stands at the worktree's root, while the backlog is the repository's."""
+    (tmp_path / "main" / ".git" / "worktrees" / "side").mkdir(parents=True)
+    (tmp_path / "main" / ".git" / "worktrees" / "side" / "commondir").write_text("../..\n")
+    side = tmp_path / "side"
+    (side / "src").mkdir(parents=True)
+    (side / ".git").write_text(f"gitdir: {tmp_path}/main/.git/worktrees/side\n")
+    said = json.loads(init(side / "src", "cursor", "--yes", "--json").stdout)["clients"][0]
+    assert said["file"] == f"{side}/.cursor/mcp.json"
+    assert f"{tmp_path}/main/.dibs/features.db" in said["server"]
 
 
 @pytest.mark.parametrize("answer", ["y", "n"])

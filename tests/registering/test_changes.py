@@ -238,15 +238,22 @@ def test_the_example_is_what_init_writes_for_claude(tmp_path: Path) -> None:
     assert registration(CLIENTS["claude"], tmp_path, SHORT, {}).after == example.read_text(encoding="utf-8")
 
 
-def test_the_command_is_one_that_the_client_will_find(tmp_path: Path) -> None:
+def test_the_command_is_one_that_the_client_will_find(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`dibs-mcp` where it is on PATH, uvx where this dibs is of a cache, and else this Python by its full path."""
-    assert server_command(tmp_path, search=str(tmp_path)).words[1:] == ("-m", "dibs", "serve")
-    assert Path(server_command(tmp_path, search=str(tmp_path)).words[0]).is_absolute()
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
+    nowhere = server_command(tmp_path, search=str(tmp_path))
+    assert nowhere.words[1:] == ("-m", "dibs", "serve")
+    assert Path(nowhere.words[0]).is_absolute()
     script = tmp_path / "dibs-mcp"
     script.write_text("#!/bin/sh\n")
     script.chmod(0o755)
     found = server_command(tmp_path, search=str(tmp_path))
-    assert found.words == ("dibs-mcp",)
-    assert str(script) in found.why
+    assert (found.words, found.why) == (("dibs-mcp",), f"dibs-mcp is on PATH, at {script}")
+    monkeypatch.setenv("VIRTUAL_ENV", str(tmp_path))
+    assert (
+        "only where this virtual environment is active" in server_command(tmp_path, search=str(tmp_path)).why
+    )
     cached = server_command(Path("/home/ann/.cache/uv/archive-v0/x1"), search=str(tmp_path))
     assert cached.words == ("uvx", "dibs-mcp")

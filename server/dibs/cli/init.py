@@ -151,6 +151,7 @@ def _carry_out(told: Told, root: Path, *, yes: bool, as_json: bool) -> int:
     tried: dict[Start, tuple[str, bool]] = {}
     for one in todo:
         if one.entry is None:
+            click.echo(f"{one.client.title}: taken out.", err=as_json)
             continue
         start = Start.of(one.client, one.entry)
         if start not in tried:

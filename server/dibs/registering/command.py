@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import shutil
 import sys
 from collections.abc import Sequence
@@ -43,15 +45,21 @@ def server_command(prefix: Path | None = None, search: str | None = None) -> Com
         )
     found = shutil.which(SCRIPT, path=search)
     if found is not None:
-        return Command((SCRIPT,), f"{SCRIPT} is on PATH, at {found}")
+        return Command((SCRIPT,), f"{SCRIPT} is on PATH, at {found}{_only_while_active(Path(found))}")
     return Command(
         (sys.executable, "-m", "dibs", "serve"),
         f"{SCRIPT} is not on PATH, so it is this Python by its full path, which is of this machine alone",
     )
 
 
+def _only_while_active(found: Path) -> str:
+    """What is to be said of a command that an activated virtual environment has put on PATH."""
+    active = os.environ.get("VIRTUAL_ENV")
+    if not active or not found.is_relative_to(active):
+        return ""
+    return ", which is so only where this virtual environment is active: start your client there"
+
+
 def shown(words: Sequence[str]) -> str:
     """The command as a person would type it."""
-    import shlex
-
     return shlex.join(words)
