@@ -52,7 +52,7 @@ PLAIN: dict[str, Any] = {
 }
 
 OTHERS = {
-    "claude": '{\n\t// ours\n\t"mcpServers": {\n\t\t"docs": {"command": "npx"}, // theirs\n\t}\n}',
+    "claude": '{\n\t"mcpServers": {\n\t\t"docs": {"command": "npx"}\n\t},\n\t"x": [ 1,2 ]\n}',
     "codex": '# ours\nmodel = "m" # theirs\n\n[mcp_servers.docs]\ncommand = "npx"\n\n[tui]\nx = 1\n',
     "cursor": '{"mcpServers": {"docs": {"url": "https://docs.example/mcp"}}}\n',
     "vscode": '{\r\n    "inputs": [], /* none */\r\n    "servers": {\r\n        "docs": {}\r\n    },\r\n}\r\n',
@@ -147,6 +147,24 @@ def test_a_file_that_cannot_be_parsed_is_refused_and_left_alone(client: Client, 
     with pytest.raises(InvalidInput, match="byte 7 is not UTF-8"):
         registration(client, tmp_path, SHORT, {})
     assert file.read_bytes() == b'{"a": "\xff"}'
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("claude", '{\n  "a": 1 // one\n}', r"line 2, column 10: Claude Code reads no comments here"),
+        ("claude", '{\n  "a": 1,\n}', r"line 2, column 9: Claude Code reads no comma behind the last value"),
+        ("gemini", '{\n  "a": [1,] // one\n}', r"line 2, column 10: Gemini CLI reads no comma behind"),
+    ],
+)
+def test_what_the_client_itself_cannot_read_is_refused(
+    name: str, text: str, words: str, tmp_path: Path
+) -> None:
+    """A file that the client would throw away whole is not written to, and the place of the reason is told."""
+    file = filled(CLIENTS[name], tmp_path, text)
+    with pytest.raises(InvalidInput, match=words):
+        registration(CLIENTS[name], tmp_path, SHORT, {})
+    assert file.read_text() == text
 
 
 @each_client

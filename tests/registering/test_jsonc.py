@@ -167,3 +167,11 @@ def test_what_is_no_json_is_refused_with_its_place(text: str, words: str) -> Non
     with pytest.raises(Unreadable) as refused:
         jsonc.parse(text)
     assert words in str(refused.value) or (words == "depth" and "recursion" in str(refused.value))
+
+
+def test_plain_json_has_nothing_that_a_plain_reader_refuses() -> None:
+    """What looks like comments and commas inside a text is none, nor is a byte order mark."""
+    plain = '\ufeff{"a": "// \ufeff /* x */ ,]", "b": [1, 2]}'
+    jsonc.refuse_extras(plain, "any", comments=False, trailing_commas=False)
+    with pytest.raises(Unreadable, match="line 1, column 2: any reads no comments"):
+        jsonc.refuse_extras(plain.replace("{", "/**/{"), "any", comments=False, trailing_commas=True)

@@ -55,12 +55,12 @@ def registration(client: Client, root: Path, command: Command, variables: Mappin
     before = _text(file)
     text = client.beginning if before is None else before
     try:
-        data = client.format.parse(text)
+        data = client.parse(text)
         keys = client.place(data)
         there = _at(data, keys)
         entry = merged(client, there, command, variables)
         after = text if entry == there else client.format.with_value(text, keys, entry)
-        _check(client.format.parse(after), _changed(data, keys, entry))
+        _check(client.parse(after), _changed(data, keys, entry))
     except Unreadable as error:
         raise _unfit(file, error) from None
     return _writable(Change(client, file, before, after, entry))
@@ -72,10 +72,10 @@ def removal(client: Client, root: Path) -> Change:
     before = _text(file)
     text = before or ""
     try:
-        data = client.format.parse(text)
+        data = client.parse(text)
         keys = client.place(data)
         after = text if _at(data, keys) is None else client.format.without(text, keys)
-        _check(_with_section(client.format.parse(after), data, keys), _changed(data, keys, None))
+        _check(_with_section(client.parse(after), data, keys), _changed(data, keys, None))
     except Unreadable as error:
         raise _unfit(file, error) from None
     return _writable(Change(client, file, before, after, None))

@@ -39,8 +39,20 @@ class Client:
     variables: str = "env"
     beginning: str = ""
     note: str = ""
+    comments: bool = True
+    trailing_commas: bool = True
+    """What it reads beyond plain JSON, as its program was seen to do."""
     passes_on: bool = True
     """Whether the servers that it starts see the variables of the shell that it was started in."""
+
+    def parse(self, text: str) -> dict[str, Any]:
+        """What a file of this client says. Raises Unreadable, also for what this client alone cannot read."""
+        data: dict[str, Any] = self.format.parse(text)
+        if self.format is jsonc:
+            jsonc.refuse_extras(
+                text, self.title, comments=self.comments, trailing_commas=self.trailing_commas
+            )
+        return data
 
     def file(self, root: Path) -> Path:
         """Its configuration file in a project."""
@@ -96,6 +108,8 @@ CLIENTS = {
             (".claude", "CLAUDE.md"),
             _claude,
             note="Claude Code asks once whether to trust the servers of this file.",
+            comments=False,
+            trailing_commas=False,
         ),
         Client(
             "codex",
@@ -136,6 +150,7 @@ CLIENTS = {
             (".gemini", "GEMINI.md"),
             _plain,
             note="Gemini CLI starts the servers of this file in folders that it trusts.",
+            trailing_commas=False,
         ),
     )
 }

@@ -58,6 +58,23 @@ def parse(text: str) -> dict[str, Any]:
     return data
 
 
+def refuse_extras(text: str, reader: str, *, comments: bool, trailing_commas: bool) -> None:
+    """Refuse what `parse` takes and the reader does not: with it, the reader would see no server at all.
+
+    Raises Unreadable with the first place of it.
+    """
+    bare = _bare(text)
+    plain = _plain(bare)
+    if not comments and (at := _first_difference(_unmarked(text), bare)) is not None:
+        raise Unreadable.at(text, at, f"{reader} reads no comments here")
+    if not trailing_commas and (at := _first_difference(bare, plain)) is not None:
+        raise Unreadable.at(text, at, f"{reader} reads no comma behind the last value")
+
+
+def _first_difference(one: str, other: str) -> int | None:
+    return next((at for at, pair in enumerate(zip(one, other, strict=True)) if pair[0] != pair[1]), None)
+
+
 def with_value(text: str, keys: tuple[str, ...], value: Any) -> str:
     """The text with `value` at `keys`, in the form of what is around it. Raises Unreadable."""
     bare = _bare(text)
@@ -151,9 +168,13 @@ def _cut(text: str, bare: str, around: _Object, member: _Member) -> str:
 
 
 def _bare(text: str) -> str:
-    """The text with spaces for comments, also for the line ends inside them, and for a byte order mark."""
-    start = " " if text.startswith("\ufeff") else text[:1]
-    return _COMMENTS.sub(lambda one: one[0] if one[0][0] == '"' else " " * len(one[0]), start + text[1:])
+    """The text with spaces for comments, also for the line ends inside them."""
+    return _COMMENTS.sub(lambda one: one[0] if one[0][0] == '"' else " " * len(one[0]), _unmarked(text))
+
+
+def _unmarked(text: str) -> str:
+    """The text with a space for a byte order mark."""
+    return " " + text[1:] if text.startswith("\ufeff") else text
 
 
 def _plain(bare: str) -> str:
