@@ -47,5 +47,23 @@ bench-plots: $(READY) ## Measure all of it anew, for docs/benchmarks.md and its 
 bench-postgres: $(READY) ## Measure claims of 8 and 32 processes on a PostgreSQL of its own.
 	PYTHONPATH=tests $(BIN)/python -m bench postgres $(BENCH)
 
+.PHONY: bundle
+MCPB := @anthropic-ai/mcpb@2.1.2
+IN_BUNDLE := server schema examples pyproject.toml README.md LICENSE docs/publishing/manifest.json docs/publishing/start.py
+
+BUNDLE := build/bundle
+
+$(BUNDLE): $(IN_BUNDLE) # what is in the bundle, before it is packed
+	rm -rf $@
+	mkdir -p $@
+	cp -R $(IN_BUNDLE) $@
+	find $@ -name __pycache__ -prune -exec rm -rf {} +
+
+bundle: ## Build build/dibs.mcpb for desktop clients, and validate it with the official tool, from npm.
+	@$(MAKE) --no-print-directory --always-make $(BUNDLE)
+	@npm view $(MCPB) version >/dev/null || { echo "make bundle: $(MCPB), the official tool, is not to be had: npm is missing or cannot be reached"; exit 1; }
+	npx --yes $(MCPB) validate $(BUNDLE)/manifest.json
+	npx --yes $(MCPB) pack $(BUNDLE) build/dibs.mcpb
+
 clean: ## Remove what the other targets made.
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -21,6 +21,7 @@ FLOORS = {
     "dibs.database": 1,
     "dibs.client": 1,
     "dibs.verbs": 2,
+    "dibs.registering": 2,
     "dibs.histories": 3,
     "dibs.proof": 3,
     "dibs.tools": 4,

@@ -10,6 +10,7 @@ import click
 from dibs import __version__
 
 COMMANDS = {
+    "init": "init:init",
     "serve": "serve:serve",
     "demo": "demo:demo",
     "import": "intake:import_file",

@@ -1,0 +1,221 @@
+"""`dibs init`, run as a person runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dibs.registering.change import registration
+from dibs.registering.clients import CLIENTS
+from dibs.registering.command import Command
+from dibs.registering.trying import Start, try_start
+
+SCRIPTS = str(Path(sys.executable).parent)
+FILES = [
+    ".codex/config.toml",
+    ".cursor/mcp.json",
+    ".gemini/settings.json",
+    ".mcp.json",
+    ".vscode/mcp.json",
+    "opencode.json",
+]
+ENTRY = {
+    "command": "dibs-mcp",
+    "args": [],
+    "env": {"DIBS_DB": "${DIBS_DB:-}", "DIBS_ROLE": "${DIBS_ROLE:-all}"},
+}
+
+
+def environment(**more: str) -> dict[str, str]:
+    """This process's, with the installed commands on PATH and without the developer's settings."""
+    clean = {name: text for name, text in os.environ.items() if not name.startswith("DIBS_")}
+    return {**clean, "PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}", **more}
+
+
+def init(
+    folder: Path, *arguments: str, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run `dibs init` there, with nobody at a terminal."""
+    return subprocess.run(
+        [sys.executable, "-m", "dibs", "init", *arguments],
+        cwd=folder,
+        env=env or environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+
+
+def files(folder: Path) -> list[str]:
+    """Every file of a project, but for what is git's and Dibs's."""
+    found = (one.relative_to(folder) for one in folder.rglob("*") if one.is_file())
+    return sorted(one.as_posix() for one in found if one.parts[0] not in {".git", ".dibs"})
+
+
+def test_six_clients_are_registered_and_their_servers_answer(tmp_path: Path) -> None:
+    """Each of six entries starts a server that answers, from a folder below; agents' own instructions stay as they are."""
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "src").mkdir()
+    for name in ("AGENTS.md", "CLAUDE.md", "GEMINI.md"):
+        (tmp_path / name).write_text("mine\n")
+    done = init(tmp_path / "src", *CLIENTS, "--yes", "--role", "coder", "--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert (said["written"], said["command"]) == (True, ["dibs-mcp"])
+    assert [one["client"] for one in said["clients"]] == list(CLIENTS)
+    for one in said["clients"]:
+        assert one["change"] == "create"
+        assert (
+            f"the server answers: version 0.1.0, project default in {tmp_path}/.dibs/features.db"
+            in one["server"]
+        )
+    assert files(tmp_path) == sorted([*FILES, "AGENTS.md", "CLAUDE.md", "GEMINI.md"])
+    assert {(tmp_path / name).read_text() for name in ("AGENTS.md", "CLAUDE.md", "GEMINI.md")} == {"mine\n"}
+    assert (tmp_path / ".dibs" / ".gitignore").read_text() == "*\n"
+    again = init(tmp_path, *CLIENTS, "--role", "coder")
+    assert (again.returncode, again.stdout.count("nothing is to be done")) == (0, 6)
+    assert (
+        json.loads((tmp_path / ".mcp.json").read_text())["mcpServers"]["features"]["env"]["DIBS_ROLE"]
+        == "coder"
+    )
+    gone = init(tmp_path, *CLIENTS, "--remove", "--yes")
+    assert (gone.returncode, gone.stdout.count(": taken out.")) == (0, 6)
+    assert "features" not in "".join((tmp_path / name).read_text() for name in FILES)
+
+
+def test_nothing_is_written_where_nobody_can_be_asked(tmp_path: Path) -> None:
+    """Without a terminal and --yes the difference is shown, nothing is changed, and the exit status is 3; --dry-run is 0."""
+    asked = init(tmp_path, "claude")
+    assert (asked.returncode, files(tmp_path)) == (3, [])
+    assert '+      "command": "dibs-mcp",' in asked.stdout.splitlines()
+    assert "dibs-mcp is on PATH" in asked.stdout
+    assert "--yes writes it" in asked.stderr
+    told = init(tmp_path, "claude", "--json")
+    assert (told.returncode, json.loads(told.stdout)["written"]) == (3, False)
+    dry = init(tmp_path, "claude", "--dry-run", "--yes")
+    assert (dry.returncode, dry.stdout, files(tmp_path)) == (0, asked.stdout, [])
+    assert not (tmp_path / ".dibs").exists()
+
+
+def test_without_a_client_those_in_use_are_listed(tmp_path: Path) -> None:
+    """What would be done for each client that has something here is shown, and nothing is changed."""
+    assert "No client is in use" in init(tmp_path).stdout
+    (tmp_path / ".codex").mkdir()
+    (tmp_path / "CLAUDE.md").touch()
+    listed = init(tmp_path, "--yes")
+    assert listed.returncode == 0
+    assert "To do it: dibs init claude codex\n" in listed.stdout
+    assert "+[mcp_servers.features]" in listed.stdout
+    assert files(tmp_path) == ["CLAUDE.md"]
+
+
+def test_a_worktree_gets_files_of_its_own(tmp_path: Path) -> None:
+    """In a worktree of git the file stands at the worktree's root, while the backlog is the repository's."""
+    (tmp_path / "main" / ".git" / "worktrees" / "side").mkdir(parents=True)
+    (tmp_path / "main" / ".git" / "worktrees" / "side" / "commondir").write_text("../..\n")
+    side = tmp_path / "side"
+    (side / "src").mkdir(parents=True)
+    (side / ".git").write_text(f"gitdir: {tmp_path}/main/.git/worktrees/side\n")
+    said = json.loads(init(side / "src", "cursor", "--yes", "--json").stdout)["clients"][0]
+    assert said["file"] == f"{side}/.cursor/mcp.json"
+    assert f"{tmp_path}/main/.dibs/features.db" in said["server"]
+
+
+@pytest.mark.parametrize("answer", ["y", "n"])
+def test_a_person_is_shown_the_difference_and_asked(answer: str, tmp_path: Path) -> None:
+    """At a terminal the difference is coloured; it is written after a yes, and not after a no."""
+    mine, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "dibs", "init", "claude"],
+        cwd=tmp_path,
+        env=environment(TERM="xterm"),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    ) as process:
+        os.close(theirs)
+        os.write(mine, f"{answer}\n".encode())
+        shown = b""
+        while True:
+            try:
+                shown += os.read(mine, 65536)
+            except OSError:  # what a terminal says at its end
+                break
+    os.close(mine)
+    assert "\x1b[32m+" in shown.decode()
+    assert "Write it?" in shown.decode()
+    assert (process.returncode, files(tmp_path)) == ((0, [".mcp.json"]) if answer == "y" else (1, []))
+
+
+def test_one_broken_file_keeps_every_file_from_being_written(tmp_path: Path) -> None:
+    """The broken file is named with its place, the exit status is 2, and the good ones are not written either."""
+    (tmp_path / "opencode.json").write_text('{\n  "mcp": {,}\n}')
+    refused = init(tmp_path, "claude", "opencode", "--yes")
+    assert refused.returncode == 2
+    assert f"{tmp_path}/opencode.json cannot be read: line 2, column 11" in refused.stderr
+    assert files(tmp_path) == ["opencode.json"]
+    assert (tmp_path / "opencode.json").read_text() == '{\n  "mcp": {,}\n}'
+
+
+def test_a_command_that_is_no_server_is_found_out(tmp_path: Path) -> None:
+    """The written command is started: when it does not answer, what it printed is told, and the exit status is 1."""
+    (tmp_path / "bin").mkdir()
+    script = tmp_path / "bin" / "dibs-mcp"
+    script.write_text("#!/bin/sh\necho I am not well >&2\nexit 1\n")
+    script.chmod(0o755)
+    done = init(
+        tmp_path, "gemini", "--yes", env=environment(PATH=f"{tmp_path}/bin{os.pathsep}{os.environ['PATH']}")
+    )
+    assert done.returncode == 1
+    assert "written, but the server does not answer: I am not well" in done.stderr
+
+
+def test_without_the_command_on_path_this_python_is_written(tmp_path: Path) -> None:
+    """The interpreter's full path starts the same server, and the reason is said."""
+    done = init(tmp_path, "vscode", "--yes", env=environment(PATH="/usr/bin:/bin"))
+    assert done.returncode == 0, done.stderr
+    assert "dibs-mcp is not on PATH" in done.stdout
+    entry = json.loads((tmp_path / ".vscode" / "mcp.json").read_text())["servers"]["features"]
+    assert entry == {"type": "stdio", "command": sys.executable, "args": ["-m", "dibs", "serve"]}
+
+
+def test_flags_are_written_and_checked_as_settings(tmp_path: Path) -> None:
+    """--db, --project, --agent and --role go into the entry; a password or a role that there is not does not."""
+    flags = ("--db", "ours.db", "--project", "shop", "--agent", "ann", "--role", "tester")
+    done = init(tmp_path, "claude", *flags, "--dry-run", "--json")
+    diff = json.loads(done.stdout)["clients"][0]["diff"]
+    for line in (
+        f'"DIBS_DB": "{tmp_path}/ours.db"',
+        '"DIBS_PROJECT": "shop"',
+        '"DIBS_AGENT": "ann"',
+        '"DIBS_ROLE": "tester"',
+    ):
+        assert line in diff
+    secret = init(tmp_path, "claude", "--db", "postgresql://ann:secret@db.example/x", "--yes")
+    assert (secret.returncode, files(tmp_path)) == (2, [])
+    assert "secret" not in secret.stdout + secret.stderr
+    assert init(tmp_path, "claude", "--role", "king").returncode == 2
+    assert init(tmp_path, "emacs").returncode == 2
+
+
+def test_a_client_that_passes_nothing_on_is_tried_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With DIBS_DB in the shell, Claude Code's server serves that database, and Codex's its project's own."""
+    other = tmp_path / "elsewhere" / "features.db"
+    monkeypatch.setenv("DIBS_DB", str(other))
+    here = Command((sys.executable, "-m", "dibs", "serve"), "it is there")
+    served: dict[str, Any] = {}
+    for name in ("claude", "codex"):
+        change = registration(CLIENTS[name], tmp_path, here, {})
+        assert change.entry is not None
+        served[name] = try_start(Start.of(change.client, change.entry), tmp_path).database
+    assert served == {"claude": str(other), "codex": str(tmp_path / ".dibs" / "features.db")}

@@ -1,0 +1,129 @@
+"""What the registry and the bundle say of the server is true, and the bundle starts it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import validators  # type: ignore[import-untyped]  # the package has no types
+
+from dibs import __version__
+from dibs.registering.trying import Start, try_start
+from dibs.settings import Role, Settings
+
+ROOT = Path(__file__).parents[2]
+PUBLISHING = ROOT / "docs" / "publishing"
+
+
+def said(name: str) -> dict[str, Any]:
+    """What a file of `docs/publishing` says."""
+    loaded: dict[str, Any] = json.loads((PUBLISHING / name).read_text(encoding="utf-8"))
+    return loaded
+
+
+def test_the_registry_entry_is_of_this_package_and_version() -> None:
+    """`server.json` names the distribution and its version, within the registry's limits, and the README its name."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    entry = said("server.json")
+    assert entry["version"] == project["version"] == __version__
+    assert re.fullmatch(r"io\.github\.[a-zA-Z0-9-]+/dibs", entry["name"])
+    assert 1 <= len(entry["description"]) <= 100
+    (package,) = entry["packages"]
+    assert (package["identifier"], package["version"]) == (project["name"], project["version"])
+    assert project["name"] in project["scripts"], "uvx starts the script of the distribution's name"
+    markers = re.findall(r"^<!-- mcp-name: (\S+) -->$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    assert markers == [entry["name"]]
+
+
+def test_published_variables_are_settings() -> None:
+    """Every variable that the entry or the bundle sets is one that the server knows, with the roles that there are."""
+    asked = {one["name"]: one for one in said("server.json")["packages"][0]["environmentVariables"]}
+    set_by_bundle = set(said("manifest.json")["server"]["mcp_config"]["env"])
+    for variable in {*asked, *set_by_bundle}:
+        assert variable.removeprefix("DIBS_").lower() in Settings.model_fields
+    assert asked["DIBS_ROLE"]["choices"] == [role.value for role in Role]
+
+
+def test_the_registry_entry_fits_the_registrys_schema() -> None:
+    """`server.json` is valid by the schema that it names."""
+    schema = os.environ.get("DIBS_TEST_SERVER_SCHEMA")
+    if schema is None:
+        pytest.skip(
+            "DIBS_TEST_SERVER_SCHEMA names no copy of the schema; the other tests hold what it limits"
+        )
+    rules = json.loads(Path(schema).read_text(encoding="utf-8"))
+    assert rules["$id"] == said("server.json")["$schema"]
+    validator = validators.validator_for(rules)(rules)
+    assert [error.message for error in validator.iter_errors(said("server.json"))] == []
+    assert list(validator.iter_errors(said("server.json") | {"description": "x" * 101})) != []
+
+
+def test_the_bundle_holds_all_that_the_server_needs(tmp_path: Path) -> None:
+    """Packed, unpacked elsewhere and started as its manifest says, it serves the chosen folder from its own code."""
+    subprocess.run(
+        ["make", "--always-make", f"{tmp_path}/made", f"BUNDLE={tmp_path}/made"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    packed = shutil.make_archive(str(tmp_path / "dibs"), "zip", tmp_path / "made")
+    bundle, folder = tmp_path / "bundle", tmp_path / "shop"
+    shutil.unpack_archive(packed, bundle)
+    folder.mkdir()
+    assert json.loads((bundle / "manifest.json").read_text()) == said("manifest.json")
+    assert said("manifest.json")["version"] == __version__
+    assert (bundle / said("manifest.json")["server"]["entry_point"]).is_file()
+    start = started(bundle, folder)
+    where = subprocess.run(
+        [start.words[0], "-c", "import dibs, dibs_schema; print(dibs.__file__, dibs_schema.__file__)"],
+        env={**os.environ, **dict(start.variables)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert [Path(one).is_relative_to(bundle) for one in where.stdout.split()] == [True, True]
+    assert try_start(start, tmp_path).database == str(folder / ".dibs" / "features.db")
+
+
+def started(bundle: Path, folder: Path) -> Start:
+    """The manifest's command with its places filled in, as a host does it.
+
+    `uv run` makes an environment of `pyproject.toml` and starts Python in it: here the environment is this one.
+    """
+    config = said("manifest.json")["server"]["mcp_config"]
+    values = {"__dirname": str(bundle), "user_config.folder": str(folder), "user_config.role": "all"}
+
+    def filled(text: str) -> str:
+        return re.sub(r"\$\{([\w.]+)\}", lambda one: values[one[1]], text)
+
+    assert [config["command"], *config["args"]] == [
+        "uv",
+        "run",
+        "--quiet",
+        "--project",
+        "${__dirname}",
+        "${__dirname}/start.py",
+    ]
+    variables = {name: filled(text) for name, text in config["env"].items()}
+    variables["PYTHONPATH"] = f"{bundle}/server{os.pathsep}{bundle}/schema"
+    return Start((sys.executable, filled(config["args"][-1])), tuple(variables.items()), passes_on=True)
+
+
+def test_the_official_tool_accepts_the_bundle() -> None:
+    """`make bundle` packs the bundle and validates it with `mcpb` from npm."""
+    if not os.environ.get("DIBS_TEST_LONG"):
+        pytest.skip("it fetches the tool from npm: DIBS_TEST_LONG=1 runs it")
+    done = subprocess.run(["make", "bundle"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if "missing or cannot be reached" in done.stdout:
+        pytest.skip(done.stdout.strip().splitlines()[-1])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Manifest schema validation passes!" in done.stdout
+    assert (ROOT / "build" / "dibs.mcpb").stat().st_size > 100_000
