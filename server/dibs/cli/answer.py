@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dibs.cli.options import backlog, looks_at_backlog, print_json
+from dibs.cli.options import backlog, looks_at_backlog, print_json, settings_options
+from dibs.cli.spelling import refuse_role
+from dibs.settings import Settings
 from dibs_schema.inputs import GREATEST_ID, HumanField
 from dibs_schema.refusals import InvalidInput
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 )
 @click.option("--set", "given", multiple=True, metavar="FIELD=VALUE", help="An answer; may be repeated.")
 @click.option("--cancel", is_flag=True, help="Withdraw the question.")
+@settings_options("role")
 @looks_at_backlog
 def answer(
     feature_id: int | None,
@@ -33,6 +36,7 @@ def answer(
     given: tuple[str, ...],
     cancel: bool,
     as_json: bool,
+    role: str | None,
     **flags: Any,
 ) -> None:
     """List what agents ask, or answer one request: dibs answer 12 --set colour=blue.
@@ -46,6 +50,7 @@ def answer(
         if feature_id is None and question is None:
             _list(asked, as_json=as_json)
             return
+        refuse_role(Settings.read({"role": role}).role, "feature_answer_human_input")
         answers = None if cancel else _answers(asked, feature_id, question, given)
         done = _reply(database, feature_id, question, answers)
     if as_json:
