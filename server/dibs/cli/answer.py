@@ -45,12 +45,13 @@ def answer(
     """
     if feature_id is not None and question is not None:
         raise InvalidInput("Name either a feature or --question.", field="question")
+    if feature_id is not None or question is not None:
+        refuse_role(Settings.read({"role": role}).role, "feature_answer_human_input")
     with backlog(flags) as database:
         asked = _open(database)
         if feature_id is None and question is None:
             _list(asked, as_json=as_json)
             return
-        refuse_role(Settings.read({"role": role}).role, "feature_answer_human_input")
         answers = None if cancel else _answers(asked, feature_id, question, given)
         done = _reply(database, feature_id, question, answers)
     if as_json:

@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,9 +48,10 @@ class Shelf:
         unfinished.rename(self._file(self.folder, feature, token))
 
     def drop(self, feature: int, token: str | None) -> None:
-        """Keep a token no longer; one that is not kept is no error."""
+        """Keep a token no longer. What cannot be removed does no harm: its claim is over, and it is asked after later."""
         if self.folder is not None and token is not None:
-            self._file(self.folder, feature, token).unlink(missing_ok=True)
+            with suppress(OSError):
+                self._file(self.folder, feature, token).unlink()
 
     def all(self) -> list[Kept]:
         """Every token that is kept, the oldest first."""
@@ -62,7 +64,7 @@ class Shelf:
                 continue
             try:
                 found.append((file.stat().st_mtime_ns, Kept(int(named[1]), file.read_text(encoding="utf-8"))))
-            except FileNotFoundError:  # another shell of that name has just ended the claim
+            except OSError:  # another shell of that name has just ended the claim, or another user keeps it
                 continue
         return [kept for _, kept in sorted(found, key=lambda one: one[0])]
 
