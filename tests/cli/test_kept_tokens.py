@@ -99,9 +99,8 @@ def test_a_lost_claim_is_known_until_the_next_one(ada: Shell) -> None:
         one, _ = add(database, 2)
         ada.json("claim")
         expire(database, one)
-        bob = {"DIBS_AGENT": "bob"}
-        ada.json("claim", one, **bob)
-        ada.json("pass", one, **bob)
+        ada.json("claim", one, DIBS_AGENT="bob")
+        ada.json("pass", one, DIBS_AGENT="bob")
         for _ in range(2):
             assert ada.json("fail", one, "no", status=1)["error"]["code"] == "claim_lost"
         assert row(database, one)["status"] == "passing"
