@@ -6,10 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.markup import escape
-from rich.progress_bar import ProgressBar
-from rich.table import Table
 
 from dibs_schema.answers import (
     Acknowledgement,
@@ -61,6 +57,11 @@ def say(answer: Answer) -> None:
 
 def say_stats(stats: Stats, moved_to: str | None = None, backup_of: str | None = None) -> None:
     """How far the project is."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+
     table = Table.grid(padding=(0, 2))
     counts = stats.counts.model_dump()
     for name, style in STYLES.items():
@@ -102,6 +103,10 @@ def _summaries(answer: Summaries) -> None:
 
 
 def _rows(rows: list[Row]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
     table = Table(box=None, header_style="dim")
     for heading in ("id", "status", "category", "name", "held by", "waits for"):
         table.add_column(heading, justify="right" if heading == "id" else "left")
@@ -114,6 +119,9 @@ def _rows(rows: list[Row]) -> None:
 
 def say_feature(feature: Feature, history: History | None = None) -> None:
     """Everything that is known of a feature."""
+    from rich.console import Console
+    from rich.markup import escape
+
     console = Console(highlight=False)
     colour = STYLES[feature.status]
     console.print(f"[bold]{feature.id} {escape(feature.name)}[/]  [{colour}]{feature.status}[/]")
