@@ -19,6 +19,7 @@ import pytest
 from cli.shells import Shell
 from dibs.database import Database, open_database
 from dibs.settings import Settings
+from races.locks import held
 from verbs.stage import add, expire, row, rule
 
 LOOP = Path(__file__).parents[2] / "examples" / "loop.sh"
@@ -232,6 +233,19 @@ def test_a_signal_ends_the_wait_and_leaves_no_claim(ada: Shell, number: signal.S
         (one,) = add(database)
         assert row(database, one)["status"] == "pending"
     assert kept(ada) == []
+
+
+def test_a_signal_ends_a_claim_that_waits_for_the_database(ada: Shell) -> None:
+    """A claim that has not begun when the signal comes is never made."""
+    with backlog(ada) as database:
+        (one,) = add(database)
+        with held("queue", ada.db):
+            claiming = ada.start("claim")
+            until_it_listens(claiming)
+            claiming.terminate()
+            out, err = claiming.communicate(timeout=30)
+        assert (claiming.returncode, out) == (128 + signal.SIGTERM, ""), err
+        assert (row(database, one)["status"], row(database, one)["attempts"]) == ("pending", 0)
 
 
 def test_a_waiting_shell_gets_what_comes(ada: Shell) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +16,7 @@ import click
 
 from dibs.cli.calling import Call
 from dibs_schema.answers import Acknowledgement, Claimed, Idle
-from dibs_schema.refusals import OutcomeUnknown, Refusal
+from dibs_schema.refusals import Busy, OutcomeUnknown, Refusal
 
 if TYPE_CHECKING:
     from dibs.cli.kept import Shelf
@@ -60,6 +61,8 @@ class Claiming:
         self._patience = call.settings.patience
         self._shelf: Shelf = call.shelf(database)
         self._signal: int | None = None
+        self._begun, self._over = False, False
+        self._between = threading.Lock()  # the writer's thread, which begins, and the one that gives up
 
     def run(self, deliver: Callable[[Got], object]) -> Got:
         """Claim, keep the token, and `deliver` the answer. A signal, or nobody to read, takes the claim back.
@@ -85,6 +88,7 @@ class Claiming:
                 self._take_back()
         if answer is None:
             assert self._signal is not None, "nothing else ends the wait without an answer"
+            self._database.close()  # at once, and not when the database is free
             sys.exit(128 + self._signal)
         return answer
 
@@ -127,15 +131,24 @@ class Claiming:
         from dibs.verbs.claim import mark_in_progress
 
         assert self._wish.feature is not None, "checked at the edge"
+        self._begin()
         return mark_in_progress(tx, self._holder, self._wish.feature)
 
     def _take(self, tx: Transaction) -> Claimed | Idle:
         from dibs.verbs.claim import claim, hold_again
         from dibs.verbs.once import once
 
+        self._begin()
         wish, holder = self._wish, self._holder
         fresh = partial(claim, tx, holder, wish.feature, category=wish.category, resume=wish.resume)
         return once(tx, self._request, Claimed, fresh, replay=partial(hold_again, tx, holder))
+
+    def _begin(self) -> None:
+        """Note that there may be a claim to be taken back. Raises Busy where it was given up before."""
+        with self._between:
+            if self._over:
+                raise Busy("The command has ended. Nothing was changed.")
+            self._begun = True
 
     def _keep(self, answer: Got) -> None:
         """Keep the token for the next commands of this shell, and forget those whose claims are over."""
@@ -154,6 +167,10 @@ class Claiming:
         from dibs.verbs.once import forget
         from dibs.verbs.release import undeliver
 
+        with self._between:
+            self._over = True
+            if not self._begun:
+                return
         token: Any = self._holder.fresh
 
         def undo(tx: Transaction) -> None:
