@@ -26,7 +26,7 @@ Time = Annotated[float, BeforeValidator(_seconds), PlainSerializer(iso, return_t
 class Answer(BaseModel):
     """The shape of one answer."""
 
-    model_config = ConfigDict(extra="forbid", defer_build=True)  # a command needs a few of them, once
+    model_config = ConfigDict(extra="forbid")
 
     def wire(self) -> dict[str, Any]:
         """The answer as JSON values, without what has its default."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import sys
 
@@ -15,6 +16,7 @@ def main() -> None:
         serve(sys.argv[2:])
     else:
         gc.set_threshold(SELDOM)
+        atexit.register(gc.disable)  # what is left at the end goes with the process
         from dibs.cli import commands
 
         commands()
