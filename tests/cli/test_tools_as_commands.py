@@ -169,6 +169,7 @@ def test_a_shell_gets_the_answers_that_a_server_gives(there: Shell) -> None:
         (["get", 2], "feature_get_by_id", {"feature_id": 2}),
         (["summary", 1, 9], "feature_get_summary", {"feature_ids": [1, 9]}),
         (["search", "Feature", "--limit", 2], "feature_search", {"text": "Feature", "limit": 2}),
+        (["search", "--detail", "full"], "feature_search", {"detail": "full"}),
         (["ready"], "feature_get_ready", {}),
         (["blocked"], "feature_get_blocked", {}),
         (["graph", "--root", 4], "feature_get_graph", {"root": 4}),
@@ -270,6 +271,7 @@ def test_people_get_words_from_each_command(there: Shell) -> None:
         assert not done.stdout.startswith("{"), words
     assert "[bold]First[/]" in there.dibs("get", 1).stdout
     assert "[/nonsense] Second" in there.dibs("search").stdout
+    assert "What it does.\n  1. Look." in there.dibs("search", "--detail", "full").stdout
 
 
 @pytest.mark.parametrize("role", ["coder", "tester", "planner", "viewer"])

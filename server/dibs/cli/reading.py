@@ -62,6 +62,13 @@ def summary(call: Call, feature_ids: Several) -> Answer:
 @click.option("--status", type=click.Choice([str(one) for one in Status]), help="Only of this status.")
 @click.option("--category", help="Only of this category.")
 @click.option("--agent", help="Held or passed by this agent.")
+@click.option(
+    "--detail",
+    type=click.Choice(["brief", "full"]),
+    default="brief",
+    show_default=True,
+    help="A line each, or their own texts, too.",
+)
 @limited(100, 20)
 @cursor
 @calls("feature_search")
@@ -71,6 +78,7 @@ def search(
     status: StatusName | None,
     category: Category | None,
     agent: Agent | None,
+    detail: Literal["brief", "full"],
     limit: Hundred,
     cursor: Cursor | None,
 ) -> Answer:
@@ -79,7 +87,14 @@ def search(
 
     return call.read(
         lambda tx: lists.search(
-            tx, text=text, status=status, category=category, agent=agent, limit=limit, cursor=cursor
+            tx,
+            text=text,
+            status=status,
+            category=category,
+            agent=agent,
+            detail=detail,
+            limit=limit,
+            cursor=cursor,
         )
     )
 

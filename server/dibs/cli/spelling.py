@@ -82,7 +82,14 @@ SPELLINGS: Mapping[str, Spelling] = {
     "feature_search": Spelling(
         "search",
         EVERYONE,
-        {"text": "TEXT", "status": "--status", "category": "--category", "agent": "--agent", **_PAGE},
+        {
+            "text": "TEXT",
+            "status": "--status",
+            "category": "--category",
+            "agent": "--agent",
+            "detail": "--detail",
+            **_PAGE,
+        },
     ),
     "feature_get_ready": Spelling("ready", EVERYONE, _PAGE),
     "feature_get_blocked": Spelling("blocked", EVERYONE, _PAGE),

@@ -115,6 +115,10 @@ def _rows(rows: list[Row]) -> None:
         texts = (row.category, row.name, row.agent or "", waits)
         table.add_row(str(row.id), f"[{STYLES[row.status]}]{row.status}[/]", *map(escape, texts))
     Console().print(table)
+    for row in rows:
+        if row.description is not None:
+            steps = "".join(f"\n  {number}. {step}" for number, step in enumerate(row.steps, 1))
+            click.echo(f"{row.id} {row.name}\n{row.description}{steps}")
 
 
 def say_feature(feature: Feature, history: History | None = None) -> None:
