@@ -13,6 +13,7 @@ from dibs_schema.status import MEANING, MOVES, Status
 
 ROOT = Path(__file__).parent.parent
 LIFECYCLE = ROOT / "docs" / "lifecycle.md"
+SHELL = ROOT / "docs" / "shell.md"
 README = ROOT / "README.md"
 
 
@@ -67,12 +68,46 @@ def test_every_tool_is_in_the_readme() -> None:
     assert rows == names()
 
 
-def test_every_command_is_in_the_readme() -> None:
-    """The README names every command of `dibs`."""
+def test_every_command_is_documented() -> None:
+    """The README, or the page about the shell to which it leads, names every command of `dibs`."""
     from dibs.cli import COMMANDS
 
-    text = README.read_text(encoding="utf-8")
+    text = README.read_text(encoding="utf-8") + SHELL.read_text(encoding="utf-8")
     assert [name for name in COMMANDS if f"`dibs {name}" not in text] == []
+
+
+def shell_table() -> str:
+    """The table of docs/shell.md, from the commands' table and the commands themselves."""
+    import click
+
+    from dibs.cli import commands
+    from dibs.cli.spelling import SPELLINGS
+
+    rows = []
+    for tool, spelling in SPELLINGS.items():
+        command = commands.get_command(click.Context(commands), spelling.command.split()[0])
+        assert command is not None, spelling.command
+        arguments = "".join(
+            f" {one.make_metavar(click.Context(command))}"
+            for one in command.params
+            if isinstance(one, click.Argument)
+        )
+        told = ", ".join(
+            f"`{one}`" for one in dict.fromkeys(spelling.parameters.values()) if one.startswith("--")
+        )
+        roles = "all" if len(spelling.roles) == 4 else ", ".join(spelling.roles)
+        rows.append(f"| `dibs {spelling.command}{arguments}` | `{tool}` | {told} | {roles} |\n")
+    return "| command | tool | options of the tool | roles |\n|---|---|---|---|\n" + "".join(rows)
+
+
+def test_the_page_about_the_shell_holds_the_table_of_the_code() -> None:
+    """docs/shell.md and `cli/spelling.py` say the same (DIBS_TEST_RENEW=1 writes the page's part anew)."""
+    before, start, rest = SHELL.read_text(encoding="utf-8").partition("<!-- spelling.py -->\n")
+    _, end, after = rest.partition("<!-- end -->\n")
+    wanted = f"{before}{start}{shell_table()}{end}{after}"
+    if os.environ.get("DIBS_TEST_RENEW"):
+        SHELL.write_text(wanted, encoding="utf-8")
+    assert SHELL.read_text(encoding="utf-8") == wanted
 
 
 def test_the_example_configuration_is_what_clients_read() -> None:

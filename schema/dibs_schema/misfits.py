@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from dibs_schema.refusals import InvalidInput
+
 _WORDS = {
     "bool_parsing": "must be true or false",
     "bool_type": "must be true or false",
@@ -36,6 +38,22 @@ _WORDS = {
     "too_short": "needs at least {min_length} entries",
 }
 """By pydantic's type of error (https://docs.pydantic.dev/latest/errors/validation_errors/)."""
+
+
+def unfitting(error: ValidationError) -> InvalidInput:
+    """The refusal of the first argument that does not fit, by its path; the rejected value is not repeated."""
+    place, _, words = misfit(error)
+    path = path_of(place)
+    return InvalidInput(f"{path}: {words}. Nothing was changed.", field=path)
+
+
+def path_of(places: Sequence[int | str]) -> str:
+    """A place as callers write it: `features[2].name`."""
+    path = ""
+    for place in places:
+        shown = f"[{place}]" if isinstance(place, int) else str(place)[:60]
+        path += f".{shown}" if path and not isinstance(place, int) else shown
+    return path[:200]
 
 
 def misfit(error: ValidationError) -> tuple[Sequence[int | str], str, str]:

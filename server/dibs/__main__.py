@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
+
+SELDOM = 100_000
+"""New objects between two collections: most commands load libraries, which leave no garbage, do one thing and end."""
 
 
 def main() -> None:
@@ -10,6 +15,8 @@ def main() -> None:
     if sys.argv[1:2] == ["serve"]:
         serve(sys.argv[2:])
     else:
+        gc.set_threshold(SELDOM)
+        atexit.register(gc.disable)  # what is left at the end goes with the process
         from dibs.cli import commands
 
         commands()

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from dibs_schema.misfits import misfit
 from dibs_schema.refusals import InvalidInput
@@ -48,10 +48,13 @@ class Settings(BaseModel):
     agent: Clean | None = Field(
         None, min_length=1, max_length=100, description="The name that claims are made under."
     )
-    role: Role = Field(Role.ALL, description="Which tools are offered.")
+    token: Annotated[Clean, StringConstraints(to_lower=True)] | None = Field(
+        None, min_length=1, max_length=20, description="The claim that a command of the shell speaks for."
+    )
+    role: Role = Field(Role.ALL, description="Which tools, and which commands, are offered.")
     lease: Seconds = Field(120, description="How long a claim outlives its server.")
     detached_lease: Seconds = Field(
-        1800, description="The same where no connection proves that the holder lives."
+        1800, description="How long a claim lasts where no connection proves that its holder lives."
     )
     hold_limit: Seconds = Field(
         7200, description="Renewal stops after so long without a call about the feature."

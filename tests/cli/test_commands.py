@@ -1,22 +1,20 @@
-"""The command line, run as a person runs it."""
+"""The command line, as a person uses it; one test runs it as a process, as a person does."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import sqlite3
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
+from cli.shells import Shell
 from clusters.urls import moved
 from dibs.database import open_database
 from dibs.settings import Settings
@@ -39,41 +37,6 @@ FEATURES: list[dict[str, Any]] = [
     },
     {"id": "B", "category": "core", "name": "Second", "description": "The second.", "dependencies": ["A"]},
 ]
-
-
-@dataclass(frozen=True)
-class Shell:
-    """A folder in which a person runs `dibs`, with the settings that are there, and none of the developer's."""
-
-    folder: Path
-    settings: Mapping[str, str]
-
-    def dibs(
-        self, *arguments: str, typed: str = "", cwd: Path | None = None, **settings: str
-    ) -> subprocess.CompletedProcess[str]:
-        """Run `dibs`."""
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("DIBS_")}
-        return subprocess.run(
-            [sys.executable, "-m", "dibs", *arguments],
-            cwd=cwd or self.folder,
-            env={**clean, **self.settings, **settings},
-            input=typed,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-
-    def answered(self, *arguments: str, cwd: Path | None = None) -> Any:
-        """What `dibs … --json` prints."""
-        done = self.dibs(*arguments, "--json", cwd=cwd)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    @property
-    def db(self) -> str:
-        """The name of the backlog."""
-        return self.settings.get("DIBS_DB", str(self.folder / ".dibs" / "features.db"))
 
 
 @pytest.fixture
@@ -109,11 +72,22 @@ def test_an_import_makes_a_private_backlog_that_git_ignores(shell: Shell) -> Non
     assert (shell.folder / ".dibs" / ".gitignore").read_text(encoding="utf-8") == "*\n"
 
 
+def test_a_command_is_a_process_that_says_how_it_ended(shell: Shell) -> None:
+    """`python -m dibs` prints answers on standard output, refusals on standard error, and ends with the status of either."""
+    for words, status, prints in (
+        (("status", "--json"), 0, (True, False)),
+        (("show", "9"), 1, (False, True)),
+    ):
+        process = shell.start(*words)
+        said = process.communicate(timeout=60)
+        assert (process.returncode, tuple(map(bool, said))) == (status, prints), said
+
+
 def test_importing_twice_adds_nothing(shell: Shell) -> None:
     """A second import finds every reference present."""
-    again = shell.answered("import", "list.json")
+    again = shell.json("import", "list.json")
     assert (again["added"], again["present"]) == (0, 2)
-    assert shell.answered("status")["total"] == 2
+    assert shell.json("status")["total"] == 2
 
 
 def test_a_refused_import_adds_nothing(shell: Shell) -> None:
@@ -124,7 +98,7 @@ def test_a_refused_import_adds_nothing(shell: Shell) -> None:
     done = shell.dibs("import", "bad.json")
     assert done.returncode == 2
     assert "Nothing was imported" in done.stderr
-    assert shell.answered("status")["total"] == 2
+    assert shell.json("status")["total"] == 2
 
 
 @A_FILE
@@ -137,10 +111,10 @@ def test_the_backlog_itself_is_not_imported(shell: Shell) -> None:
 
 def test_status_list_and_show_tell_what_is_there(shell: Shell) -> None:
     """The three views agree with the imported file."""
-    assert shell.answered("status")["counts"] == {"ready": 1, "pending": 2}
-    assert [row["name"] for row in shell.answered("list")["features"]] == ["First", "Second"]
-    assert [row["id"] for row in shell.answered("list", "--text", "B")["features"]] == [2]
-    shown = shell.answered("show", "2")
+    assert shell.json("status")["counts"] == {"ready": 1, "pending": 2}
+    assert [row["name"] for row in shell.json("list")["features"]] == ["First", "Second"]
+    assert [row["id"] for row in shell.json("list", "--text", "B")["features"]] == [2]
+    shown = shell.json("show", "2")
     assert (shown["reference"], shown["dependencies"][0]["id"]) == ("B", 1)
     assert shown["history"][0]["kind"] == "create"
 
@@ -199,7 +173,7 @@ def test_other_tables_beside_ours_do_no_harm(empty: Shell) -> None:
     """A schema in which another program has tables of other names is shared with it."""
     by_hand(empty.db, "CREATE TABLE customers (name text)", "INSERT INTO customers VALUES ('theirs')")
     (empty.folder / "list.json").write_text(json.dumps(FEATURES), encoding="utf-8")
-    assert empty.answered("import", "list.json")["added"] == 2
+    assert empty.json("import", "list.json")["added"] == 2
     assert by_hand(empty.db, "SELECT * FROM customers") == [("theirs",)]
 
 
@@ -261,15 +235,15 @@ def ask(shell: Shell) -> None:
 def test_answers_are_listed_checked_and_kept(shell: Shell) -> None:
     """`dibs answer` lists what is asked, refuses what does not fit, and takes what does."""
     ask(shell)
-    assert [one.get("feature_id") for one in shell.answered("answer")] == [1, None]
+    assert [one.get("feature_id") for one in shell.json("answer")] == [1, None]
     wrong = shell.dibs("answer", "1", "--set", "colour=green", "--set", "sure=yes")
     assert wrong.returncode == 2
     assert "choose one of red, blue" in wrong.stderr
     right = shell.dibs("answer", "1", "--set", "colour=blue", "--set", "sure=yes")
     assert right.returncode == 0, right.stderr
-    assert shell.answered("show", "1")["human_answer"]["answers"] == {"colour": "blue", "sure": True}
+    assert shell.json("show", "1")["human_answer"]["answers"] == {"colour": "blue", "sure": True}
     assert shell.dibs("answer", "--question", "1", "--cancel").returncode == 0
-    assert shell.answered("answer") == []
+    assert shell.json("answer") == []
     assert shell.dibs("answer", "1", "--cancel").returncode == 1
 
 
@@ -278,14 +252,14 @@ def test_answers_are_asked_for_at_the_terminal(shell: Shell) -> None:
     ask(shell)
     done = shell.dibs("answer", "1", typed="red\nno\n")
     assert done.returncode == 0, done.stderr
-    assert shell.answered("show", "1")["human_answer"]["answers"] == {"colour": "red", "sure": False}
+    assert shell.json("show", "1")["human_answer"]["answers"] == {"colour": "red", "sure": False}
 
 
 def test_settings_are_shown_changed_and_checked(shell: Shell) -> None:
     """`dibs settings` reads and writes one rule, and names a wrong one."""
-    assert shell.answered("settings")["max_claims"] == 1
-    assert shell.answered("settings", "max_claims", "3") == {"max_claims": 3}
-    assert shell.answered("settings", "max_claims") == {"max_claims": 3}
+    assert shell.json("settings")["max_claims"] == 1
+    assert shell.json("settings", "max_claims", "3") == {"max_claims": 3}
+    assert shell.json("settings", "max_claims") == {"max_claims": 3}
     assert shell.dibs("settings", "max_claims", "0").returncode == 2
     assert shell.dibs("settings", "colour", "red").returncode == 2
 
@@ -332,7 +306,7 @@ def test_worktrees_share_the_backlog_of_their_repository(empty: Shell) -> None:
     subprocess.run(["git", "-C", str(main), "worktree", "add", "-q", str(tree)], check=True)
     (main / "list.json").write_text(json.dumps(FEATURES), encoding="utf-8")
     assert empty.dibs("import", "list.json", cwd=main).returncode == 0
-    assert empty.answered("status", cwd=tree)["database"] == str(main / ".dibs" / "features.db")
+    assert empty.json("status", cwd=tree)["database"] == str(main / ".dibs" / "features.db")
     assert empty.dibs("status", "--isolated", cwd=tree).returncode == 1
 
 

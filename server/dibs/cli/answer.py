@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dibs.cli.options import backlog, looks_at_backlog, print_json
+from dibs.cli.options import backlog, looks_at_backlog, print_json, settings_options
+from dibs.cli.spelling import refuse_role
+from dibs.settings import Settings
 from dibs_schema.inputs import GREATEST_ID, HumanField
 from dibs_schema.refusals import InvalidInput
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 )
 @click.option("--set", "given", multiple=True, metavar="FIELD=VALUE", help="An answer; may be repeated.")
 @click.option("--cancel", is_flag=True, help="Withdraw the question.")
+@settings_options("role")
 @looks_at_backlog
 def answer(
     feature_id: int | None,
@@ -33,6 +36,7 @@ def answer(
     given: tuple[str, ...],
     cancel: bool,
     as_json: bool,
+    role: str | None,
     **flags: Any,
 ) -> None:
     """List what agents ask, or answer one request: dibs answer 12 --set colour=blue.
@@ -41,6 +45,8 @@ def answer(
     """
     if feature_id is not None and question is not None:
         raise InvalidInput("Name either a feature or --question.", field="question")
+    if feature_id is not None or question is not None:
+        refuse_role(Settings.read({"role": role}).role, "feature_answer_human_input")
     with backlog(flags) as database:
         asked = _open(database)
         if feature_id is None and question is None:

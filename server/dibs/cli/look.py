@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from dibs.cli.options import backlog, looks_at_backlog, print_json
 from dibs_schema.inputs import GREATEST_ID
 from dibs_schema.status import Status
-
-if TYPE_CHECKING:
-    from dibs_schema.answers import Feature, History, Page, Stats
-
-STYLES = {
-    "ready": "green",
-    "pending": "white",
-    "in_progress": "yellow",
-    "passing": "bright_green",
-    "needs_human": "magenta",
-    "stuck": "red",
-    "archived": "bright_black",
-}
 
 
 @click.command()
@@ -37,37 +24,9 @@ def status(*, as_json: bool, **flags: Any) -> None:
     if as_json:
         print_json(stats.wire() | {name: words for name, words in told.items() if words})
     else:
-        _print_stats(stats, **told)
+        from dibs.cli.words import say_stats
 
-
-def _print_stats(stats: Stats, moved_to: str | None, backup_of: str | None) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress_bar import ProgressBar
-    from rich.table import Table
-
-    table = Table.grid(padding=(0, 2))
-    counts = stats.counts.model_dump()
-    for name, style in STYLES.items():
-        if counts[name]:
-            note = " (part of pending)" if name == "ready" else ""
-            table.add_row(f"[{style}]{name}[/]", str(counts[name]) + note)
-    console = Console()
-    console.print(
-        f"[bold]{stats.project}[/] {stats.percent_passing:g} % passing, {stats.total} features",
-        highlight=False,
-    )
-    console.print(ProgressBar(total=100, completed=stats.percent_passing, width=50), "")
-    console.print(table)
-    if stats.open_questions:
-        console.print(f"{stats.open_questions} open questions to the user: `dibs answer` lists them.")
-    if moved_to:
-        console.print(
-            f"[yellow]This is as it was when the project moved to {escape(moved_to)}.[/]", soft_wrap=True
-        )
-    if backup_of:
-        console.print(f"[yellow]This is a backup of {escape(backup_of)}.[/]", soft_wrap=True)
-    console.print(f"[dim]{stats.database}[/]", highlight=False, soft_wrap=True)
+        say_stats(stats, **told)
 
 
 @click.command("list")
@@ -103,30 +62,9 @@ def list_features(
     if as_json:
         print_json(page.wire())
     else:
-        _print_page(page)
+        from dibs.cli.words import say_page
 
-
-def _print_page(page: Page) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=None, header_style="dim")
-    for heading in ("id", "status", "category", "name", "held by"):
-        table.add_column(heading, justify="right" if heading == "id" else "left")
-    for row in page.features:
-        colour = STYLES[row.status]
-        table.add_row(
-            str(row.id),
-            f"[{colour}]{row.status}[/]",
-            escape(row.category),
-            escape(row.name),
-            escape(row.agent or ""),
-        )
-    console = Console()
-    console.print(table)
-    more = f"; go on with --cursor {page.next_cursor}" if page.next_cursor else ""
-    console.print(f"[dim]{len(page.features)} of {page.total}{more}[/]", highlight=False)
+        say_page(page)
 
 
 @click.command()
@@ -144,36 +82,6 @@ def show(feature_id: int, *, as_json: bool, **flags: Any) -> None:
     if as_json:
         print_json(feature.wire() | {"history": history.wire()["events"]})
     else:
-        _print_feature(feature, history)
+        from dibs.cli.words import say_feature
 
-
-def _print_feature(feature: Feature, history: History) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-
-    console = Console(highlight=False)
-    colour = STYLES[feature.status]
-    console.print(f"[bold]{feature.id} {escape(feature.name)}[/]  [{colour}]{feature.status}[/]")
-    console.print(escape(feature.description or ""))
-    for number, step in enumerate(feature.steps, 1):
-        console.print(f"  {number}. {escape(step)}")
-    told = feature.wire()
-    for name in ("id", "name", "status", "description", "steps", "next_cursor"):
-        told.pop(name, None)
-    for name, value in told.items():
-        console.print(f"[dim]{name}[/] {escape(_plain(value))}")
-    if history.events:
-        console.print("[dim]history, newest first[/]")
-    for event in history.wire().get("events", []):
-        move = f"{event['kind']} {event.get('from_status', '')} -> {event.get('to_status', '')}".strip(" ->")
-        console.print(
-            f"  {event['at']} {escape(event['agent'])} {move} {escape(_plain(event.get('detail', '')))}"
-        )
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name}: {_plain(one)}" for name, one in value.items())
-    if isinstance(value, list):
-        return "; ".join(_plain(one) for one in value)
-    return str(value)
+        say_feature(feature, history)

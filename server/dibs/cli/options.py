@@ -21,6 +21,8 @@ Command = Callable[..., Any]
 
 PLACE = ("db", "project", "isolated")
 """The settings that say which backlog is meant."""
+NOTHING_FREE, NOTHING_LEFT = 3, 4
+"""Exit statuses of a claim that got nothing: for now, and because all is done or the backlog is empty."""
 CLOSING = 5.0
 """Seconds that a command waits for the door at its end."""
 
@@ -53,7 +55,10 @@ def say_refusals(command: Command) -> Command:
     def run(*args: Any, **kwargs: Any) -> Any:
         try:
             return command(*args, **kwargs)
-        except Refusal as refusal:
+        except Refusal as refused:
+            from dibs.cli.spelling import in_shell_words
+
+            refusal = in_shell_words(refused)
             if kwargs.get("as_json"):
                 print_json(refusal.answer())
             click.echo(f"dibs: {refusal.message}", err=True)
@@ -82,8 +87,8 @@ def backlog(flags: dict[str, Any], *, make: bool = False, looking: bool = False)
     database = open_database(Settings.read(flags), looking=looking)
     if not make and not database.exists():
         raise NotFound(
-            f"There is no backlog at {database.label}. `dibs import FILE` or an agent's `dibs serve` makes one; "
-            "--db names another."
+            f"There is no backlog at {database.label}. `dibs import FILE`, `dibs add`, `dibs plan` or an agent's "
+            "`dibs serve` makes one; --db names another."
         )
     try:
         yield database

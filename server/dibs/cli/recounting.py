@@ -69,7 +69,7 @@ def _leases(leases: list[OpenLease], hold_limit: float, *, nobody_there: bool) -
         findings.append(Finding("leases", "warning" if since > PATIENT else "ok", f"{says}."))
     if idle:
         says = f"{_which(idle)} held without a call about it for longer than {_span(hold_limit)}; a planner gives them back "
-        findings.append(Finding("leases", "warning", f"{says}with feature_clear_in_progress force=true."))
+        findings.append(Finding("leases", "warning", f"{says}with `dibs release ID --force`."))
     if left:
         ends = _span(max(one.expires_at for one in left) - now)
         why = (

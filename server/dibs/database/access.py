@@ -99,13 +99,13 @@ class Database:
         verb: Callable[[Transaction], T],
         patience: float | None = None,
         *,
+        first: Callable[[Transaction], object] | None = None,
         alone: Callable[[Transaction], T | None] | None = None,
     ) -> T:
         """`write`, for callers without an event loop."""
         patience = self._settings.patience if patience is None else patience
-        return wait(
-            self._submit_write(_due(verb, patience, alone=alone)), patience, self._jobs.busy, self._interrupt
-        )
+        work = _due(verb, patience, first=first, alone=alone)
+        return wait(self._submit_write(work), patience, self._jobs.busy, self._interrupt)
 
     def read_now(self, verb: Callable[[Transaction], T]) -> T:
         """`read`, for callers without an event loop."""

@@ -9,7 +9,7 @@ from typing import Any
 from mcp.types import CallToolResult, TextContent
 from pydantic import ValidationError
 
-from dibs_schema.misfits import misfit
+from dibs_schema.misfits import misfit, path_of
 from dibs_schema.refusals import InvalidInput, Refusal
 
 
@@ -29,14 +29,6 @@ def refused(refusal: Refusal) -> CallToolResult:
 def invalid(error: ValidationError, parameters: Sequence[str]) -> InvalidInput:
     """The first argument that does not fit, by its path; the rejected value is not repeated."""
     place, kind, words = misfit(error)
-    path = _path(place)
+    path = path_of(place)
     known = f" It takes {', '.join(parameters)}." if kind == "extra_forbidden" and len(place) == 1 else ""
     return InvalidInput(f"{path}: {words}.{known} Nothing was changed.", field=path)
-
-
-def _path(places: Sequence[int | str]) -> str:
-    path = ""
-    for place in places:
-        shown = f"[{place}]" if isinstance(place, int) else str(place)[:60]
-        path += f".{shown}" if path and not isinstance(place, int) else shown
-    return path[:200]

@@ -61,7 +61,10 @@ def change(
     claimed feature, and InvalidInput where nothing is asked for or a retry finds nothing stuck.
     """
     if not texts and archived is None and not retry:
-        raise InvalidInput("Nothing to change: give a field, archived, or retry=true.", field="feature_id")
+        raise InvalidInput(
+            "Nothing to change: give a field, archived=true, archived=false, or retry=true.",
+            field="feature_id",
+        )
     status = find(tx, feature)["status"]
     changed: list[str] = []
     if texts:

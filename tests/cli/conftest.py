@@ -1,0 +1,17 @@
+"""A shell beside a fresh backlog."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cli.shells import Shell
+
+
+@pytest.fixture
+def there(db: str, tmp_path: Path) -> Shell:
+    """A shell in a folder of its own, beside a backlog without features."""
+    folder = tmp_path / "folder"
+    (folder / ".git").mkdir(parents=True)  # so that it is a root: a server has no folder of its own
+    return Shell(folder, {"DIBS_DB": db, "DIBS_PROJECT": "default"})
