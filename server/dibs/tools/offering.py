@@ -10,6 +10,7 @@ import anyio
 from mcp.server import MCPServer
 from mcp.server.lowlevel import NotificationOptions
 from mcp.server.lowlevel.helper_types import ReadResourceContents
+from mcp.server.mcpserver.exceptions import ResourceNotFoundError
 from mcp.server.subscriptions import InMemorySubscriptionBus
 from mcp.types import (
     CompleteRequestParams,
@@ -36,6 +37,11 @@ if TYPE_CHECKING:
     from pydantic import AnyUrl
 
     Request = ServerRequestContext[Connection, Any]
+
+
+NOTHING_THERE = (
+    "There is no such resource. resources/list names those that there are, and features by a template."
+)
 
 
 class OfferingServer(MCPServer[Connection]):
@@ -77,14 +83,17 @@ class OfferingServer(MCPServer[Connection]):
         self, uri: AnyUrl | str, context: Context[Connection, Any] | None = None
     ) -> Iterable[ReadResourceContents] | InputRequiredResult:
         """A resource's text. Raises MCPError where there is none."""
-        if not is_ours(str(uri)):
-            return await super().read_resource(uri, context)
-        assert context is not None, "resources are read by clients"
-        await self.built.wait()
-        from dibs.tools.calls import connection_of
-        from dibs.tools.resources import read
-
         with in_words_of_the_protocol(str(uri)):
+            if not is_ours(str(uri)):
+                try:
+                    return await super().read_resource(uri, context)
+                except ResourceNotFoundError:
+                    raise NotFound(NOTHING_THERE) from None
+            assert context is not None, "resources are read by clients"
+            await self.built.wait()
+            from dibs.tools.calls import connection_of
+            from dibs.tools.resources import read
+
             text, kind = await read(connection_of(context), parse(str(uri)))
         return [ReadResourceContents(content=text, mime_type=kind)]
 
@@ -92,7 +101,7 @@ class OfferingServer(MCPServer[Connection]):
         """Raise NotFound where nothing is at the address."""
         if not is_ours(uri):
             if uri not in {str(one.uri) for one in await super().list_resources()}:
-                raise NotFound("There is no such resource. resources/list names those that there are.")
+                raise NotFound(NOTHING_THERE)
             return
         feature = parse(uri).feature
         if feature is not None:
