@@ -13,9 +13,10 @@ import pytest
 
 from dibs.database import Database, open_database
 from dibs.settings import Settings
+from dibs.verbs.create import create_bulk
 from races.wire import Wire, command_on
 from tools.listening import ERAS, LIST_CHANGED, UPDATED, Listener, listening
-from verbs.stage import add, rule
+from verbs.stage import add, new, rule
 
 PROMISED = 0.5
 """Seconds from a commit in any process to the notification of it."""
@@ -139,21 +140,20 @@ def test_only_who_is_subscribed_is_told_and_only_of_what_comes_then(
 
 
 @one_era
-def test_a_burst_is_told_in_a_few_notifications_of_which_the_last_comes_last(
+def test_a_burst_is_told_in_a_few_notifications_and_to_its_end(
     listener: Listener, database: Database
 ) -> None:
-    """A thousand changes in one breath make one notification for each look, and none is left untold."""
-    end = listener.subscribe("features://stats")
+    """Of 1,500 changes in one breath a list's watchers hear a few times, and those of the last feature hear, too."""
+    last = f"feature://{add(database)[0] + 1_500}"
+    end = listener.subscribe("features://stats", last)
     listener.forget()
     began = time.monotonic()
-    for _ in range(5):
-        add(database, 200)
-    last = time.monotonic()
-    assert listener.wait_until(lambda: any(now > last for now, _ in listener.told))
-    time.sleep(0.2)
+    database.write_now(lambda tx: [create_bulk(tx, "planner", [new() for _ in range(750)]) for _ in "ab"])
+    written = time.monotonic() - began
+    listener.seconds_until(began, last)
     updates = listener.heard().count("features://stats")
-    print(f"1,000 new features within {last - began:.1f} s: {updates} notifications")
-    assert 1 <= updates <= 3 + (last - began) / 0.08
+    print(f"1,500 new features within {written:.1f} s: {updates} notifications")
+    assert 1 <= updates <= 3
     end()
 
 
@@ -190,27 +190,27 @@ def test_calls_are_answered_while_many_changes_are_told(listener: Listener, data
 
 
 @once
-@one_era
+@either_era
 def test_a_server_without_subscribers_looks_at_nothing(listener: Listener) -> None:
-    """After its last subscription has ended a server does no work at all; beside one it does very little."""
+    """After its last subscription has ended a server sleeps; beside one it wakes some times in a second."""
     end = listener.subscribe("features://stats")
-    during = _spent(listener, 1.0)
+    during = _wakes(listener)
     end()
-    after = _spent(listener, 1.0)
-    print(f"processor time in 1 s: {during:.3f} s subscribed, {after:.3f} s after the last subscription")
-    assert after <= 0.01
-    assert during < 0.3
+    after = _wakes(listener)
+    print(f"wakes in a second: {during} beside a subscription, {after} after the last")
+    assert after <= 2
+    assert 5 <= during <= 100
 
 
-def _spent(listener: Listener, seconds: float) -> float:
+def _wakes(listener: Listener) -> int:
+    """How often the server's event loop was woken within a second."""
     process = psutil.Process(listener.process.pid)
     listener.get("tools/list")
     time.sleep(0.2)
-    began = process.cpu_times()
-    time.sleep(seconds)
-    ended = process.cpu_times()
-    spent: float = ended.user + ended.system - began.user - began.system
-    return spent
+    before = process.num_ctx_switches().voluntary
+    time.sleep(1)
+    wakes: int = process.num_ctx_switches().voluntary - before
+    return wakes
 
 
 @once

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import parse_qsl, quote
 
-from dibs_schema.inputs import GREATEST_ID
 from dibs_schema.refusals import InvalidInput, NotFound
 
 Kind = Literal["feature", "stats", "ready", "graph", "events"]
@@ -45,6 +44,8 @@ def is_ours(uri: str) -> bool:
 
 def parse(uri: str) -> Address:
     """What a URI of ours addresses. Raises NotFound where there is nothing like it, InvalidInput for a bad part."""
+    from dibs_schema.inputs import GREATEST_ID  # brings shapes that `initialize` need not wait for
+
     place, _, query = uri.partition("?")
     if listed := _LISTED.fullmatch(place):
         kind: Kind = listed[1].lower()  # type: ignore[assignment]  # the pattern knows the kinds alone

@@ -103,9 +103,9 @@ class OfferingServer(MCPServer[Connection]):
             if uri not in {str(one.uri) for one in await super().list_resources()}:
                 raise NotFound(NOTHING_THERE)
             return
+        await self.built.wait()
         feature = parse(uri).feature
         if feature is not None:
-            await self.built.wait()
             from dibs.verbs.refuse import find
 
             await request.lifespan_context.database.read(lambda tx: find(tx, feature))

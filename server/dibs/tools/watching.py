@@ -150,7 +150,7 @@ class Watch:
         found = await self._database.read(look)
         if not self._audiences:  # the last has left meanwhile
             return False
-        self._cursor, self._seen = found.cursor, news
+        self._cursor, self._seen = found.cursor, None if found.more else news
         self._ready_at = math.inf if found.ready_in is None else began + found.ready_in + SLACK
         for audience in self._audiences:
             self._spread(audience, audience.concerns(found, ready=is_due), tellers)
