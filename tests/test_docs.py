@@ -77,7 +77,8 @@ def test_every_resource_and_prompt_is_documented() -> None:
     offered = [one.uri for one in FIXED] + [one.uri_template for one in TEMPLATES]
     assert sorted(rows) == sorted([*offered, *(one.name for one in PROMPTS)])
     text = README.read_text(encoding="utf-8")
-    assert [one for one in (*FIXED, *PROMPTS) if one.name not in text] == []
+    named = [*(one.name for one in FIXED), *(one.name for one in PROMPTS)]
+    assert [one for one in named if one not in text] == []
 
 
 def test_every_command_is_in_the_readme() -> None:

@@ -13,7 +13,9 @@ import pytest
 
 from dibs.database import Database, open_database
 from dibs.settings import Settings
+from dibs.tools.watching import TROUBLED
 from dibs.verbs.create import create_bulk
+from foreign import connected
 from races.wire import Wire, command_on
 from tools.listening import ERAS, LIST_CHANGED, UPDATED, Listener, listening
 from verbs.stage import add, new, rule
@@ -211,6 +213,39 @@ def _wakes(listener: Listener) -> int:
     time.sleep(1)
     wakes: int = process.num_ctx_switches().voluntary - before
     return wakes
+
+
+@pytest.mark.only_on("postgresql", reason="no connection to a file is lost")
+@one_era
+def test_subscribers_hear_on_after_the_database_was_lost(
+    listener: Listener, worker: Wire, database: Database, place: str
+) -> None:
+    """When every connection to the server has broken, subscribers hear of what happens after all the same."""
+    first, second = add(database, 2)
+    end = listener.subscribe(f"feature://{first}", f"feature://{second}")
+    with connected(place) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    listener.forget()
+    since = done(worker, "feature_mark_in_progress", feature_id=first)
+    assert listener.seconds_until(since, f"feature://{first}") < PROMISED + TROUBLED + NOISE
+    listener.forget()
+    since = done(worker, "feature_mark_in_progress", feature_id=second)
+    assert listener.seconds_until(since, f"feature://{second}") < PROMISED + NOISE
+    end()
+
+
+@once
+@pytest.mark.parametrize("era", ERAS)
+def test_a_subscription_does_not_hold_up_the_end(place: str, era: str) -> None:
+    """A server whose input ends while a client is subscribed ends at once, and in good order."""
+    with listening(place, era) as other:
+        other.subscribe("features://stats")
+        began = time.monotonic()
+        assert other.finish() == 0
+        assert time.monotonic() - began < 3
 
 
 @once

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from mcp.shared.exceptions import MCPError
+from mcp.types import PaginatedRequestParams
 
 from dibs.client import Client
 from dibs.database import Database
@@ -194,6 +195,22 @@ async def test_what_is_no_address_is_refused_in_words_of_ours(
     assert says in error.message
     assert error.data["uri"] == uri[:200]
     assert error.data["error"]["code"] in ("invalid_input", "not_found")
+
+
+@once
+async def test_a_cursor_that_no_list_gave_is_refused(server: Client) -> None:
+    """Every list is whole, so that a cursor in the question gets -32602."""
+    session = server.session
+    for listing in (
+        session.list_tools,
+        session.list_prompts,
+        session.list_resources,
+        session.list_resource_templates,
+    ):
+        with pytest.raises(MCPError) as caught:
+            await listing(params=PaginatedRequestParams(cursor="x"))
+        assert caught.value.error.code == -32602
+        await listing()
 
 
 @once

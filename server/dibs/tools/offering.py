@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,14 @@ from mcp.server.lowlevel import NotificationOptions
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver.exceptions import ResourceNotFoundError
 from mcp.server.subscriptions import InMemorySubscriptionBus
+from mcp.shared.exceptions import MCPError
 from mcp.types import (
+    INVALID_PARAMS,
     CompleteRequestParams,
     CompleteResult,
     GetPromptResult,
     InputRequiredResult,
+    PaginatedRequestParams,
     Prompt,
     Resource,
     ResourceTemplate,
@@ -32,13 +35,14 @@ from dibs.tools.watching import Watch
 from dibs_schema.refusals import NotFound
 
 if TYPE_CHECKING:
-    from mcp.server.context import ServerRequestContext
+    from mcp.server.context import HandlerResult, ServerRequestContext
     from mcp.server.mcpserver import Context
     from pydantic import AnyUrl
 
     Request = ServerRequestContext[Connection, Any]
 
 
+LISTS = ("tools/list", "prompts/list", "resources/list", "resources/templates/list")
 NOTHING_THERE = (
     "There is no such resource. resources/list names those that there are, and features by a template."
 )
@@ -59,6 +63,10 @@ class OfferingServer(MCPServer[Connection]):
         server = self._lowlevel_server
         Subscriptions(self.watch, bus, self._refuse_unknown).serve(server)
         server.add_request_handler("completion/complete", CompleteRequestParams, self._complete)
+        for method in LISTS:
+            listing = server.get_request_handler(method)
+            assert listing is not None, "the SDK serves every list"
+            server.add_request_handler(method, PaginatedRequestParams, partial(_list, listing.handler))
         changing = NotificationOptions(resources_changed=True)
         # What every transport asks for what `initialize` answers, without a word about notifications.
         server.create_initialization_options = partial(server.create_initialization_options, changing)  # type: ignore[method-assign]
@@ -140,3 +148,14 @@ class OfferingServer(MCPServer[Connection]):
 
         with in_words_of_the_protocol():
             return CompleteResult(completion=await complete(request.lifespan_context, self._role, params))
+
+
+async def _list(
+    handler: Callable[[Request, PaginatedRequestParams], Awaitable[HandlerResult]],
+    request: Request,
+    params: PaginatedRequestParams,
+) -> HandlerResult:
+    """A list, which is always whole: no answer gave the cursor that was sent."""
+    if params.cursor:
+        raise MCPError(code=INVALID_PARAMS, message="cursor: the list is whole, and has none.")
+    return await handler(request, params)
