@@ -17,9 +17,11 @@ from dibs.tools import prompts
 from dibs.tools.catalogue import names, offered
 from verbs.stage import add
 
-pytestmark = [pytest.mark.anyio]
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.only_on("sqlite", reason="no engine plays a part"),
+]
 
-once = pytest.mark.only_on("sqlite", reason="no engine plays a part")
 NAMES = ["plan_backlog", "work_next", "verify_passing", "triage_stuck"]
 FULL = {
     "plan_backlog": {"specification": "docs/spec.md"},
@@ -46,7 +48,6 @@ async def refused(call: Any) -> str:
     return str(caught.value.error.message)
 
 
-@once
 async def test_the_prompts_are_commands_with_described_arguments(server: Client) -> None:
     """Four prompts, each with a title, a description and an argument that may be left out; all of it is short."""
     listed = (await server.session.list_prompts()).prompts
@@ -60,7 +61,6 @@ async def test_the_prompts_are_commands_with_described_arguments(server: Client)
     assert len(json.dumps([one.model_dump(mode="json", exclude_none=True) for one in listed])) < 1_500
 
 
-@once
 @pytest.mark.parametrize("name", NAMES)
 async def test_a_prompt_names_the_tools_that_it_needs_and_its_argument(server: Client, name: str) -> None:
     """With its argument and without, a prompt has fewer than 2,000 characters, and every tool in it exists."""
@@ -78,7 +78,6 @@ async def test_a_prompt_names_the_tools_that_it_needs_and_its_argument(server: C
     assert both == set(entry.tools), "what a role needs for it is what it names"
 
 
-@once
 @pytest.mark.parametrize("role", list(Role))
 async def test_a_role_has_the_prompts_whose_tools_it_has(serve: Any, role: Role) -> None:
     """Each role lists its own prompts, and is refused the others' by name."""
@@ -97,7 +96,6 @@ async def test_a_role_has_the_prompts_whose_tools_it_has(serve: Any, role: Role)
             assert "not for the role" in await refused(client.session.get_prompt("work_next"))
 
 
-@once
 async def test_an_argument_enters_as_data(server: Client) -> None:
     """What the user gives stands in quotation marks on one line, without what cannot be seen."""
     text = await words_of(
@@ -107,7 +105,6 @@ async def test_an_argument_enters_as_data(server: Client) -> None:
     assert "\x1b" not in text
 
 
-@once
 async def test_nothing_that_agents_wrote_enters_a_prompt(server: Client, backlog: Database) -> None:
     """With a backlog full of orders, the prompts are the same words as before."""
     before = [await words_of(server, name, FULL[name]) for name in NAMES]
@@ -115,7 +112,6 @@ async def test_nothing_that_agents_wrote_enters_a_prompt(server: Client, backlog
     assert [await words_of(server, name, FULL[name]) for name in NAMES] == before
 
 
-@once
 @pytest.mark.parametrize(
     ("name", "arguments", "says"),
     [
@@ -137,7 +133,6 @@ async def test_what_is_no_prompt_is_refused(
     assert says in await refused(server.session.get_prompt(name, arguments))
 
 
-@once
 async def test_a_blank_argument_is_one_left_out(server: Client) -> None:
     """Clients that send an empty text for what the user did not give get the same words."""
     for name in NAMES:
@@ -145,46 +140,25 @@ async def test_a_blank_argument_is_one_left_out(server: Client) -> None:
         assert await words_of(server, name, {argument: " "}) == await words_of(server, name)
 
 
-async def test_ids_are_completed_from_digits_and_from_words(server: Client, backlog: Database) -> None:
-    """Of a feature's id its first digits suffice, or a part of its name; with nothing typed the first are offered."""
-    ids = add(backlog, 130)
-    (named,) = add(backlog, name="Log in with 100% of the keys_")
-
-    async def complete(typed: str) -> list[str]:
-        values: list[str] = (
-            await server.session.complete(TEMPLATE, {"name": "id", "value": typed})
-        ).completion.values
-        assert len(values) <= 100
-        return values
-
-    every = [str(one) for one in range(1, named + 1)]
-    assert await complete("") == every[:100]
-    for typed in ("1", "12", str(named), "99999999999", "0"):
-        assert await complete(typed) == [one for one in every if one.startswith(typed)][:100], typed
-    assert await complete("LOG in") == [str(named)]
-    assert await complete("0% of the keys_") == [str(named)]
-    assert await complete("%") == [str(named)]
-    assert await complete("x" * 500) == []
-    assert ids
+async def test_ids_and_categories_are_completed(server: Client, backlog: Database) -> None:
+    """An id is offered for the address of a feature and for a prompt's argument, and a category where one is asked for."""
+    (feature,) = add(backlog, category="Front end", name="Log in")
+    triage = PromptReference(type="ref/prompt", name="triage_stuck")
+    work = PromptReference(type="ref/prompt", name="work_next")
+    for ref, argument, typed, value in (
+        (TEMPLATE, "id", str(feature), str(feature)),
+        (TEMPLATE, "id", "log IN", str(feature)),
+        (triage, "feature_id", str(feature), str(feature)),
+        (work, "category", "front", "Front end"),
+    ):
+        found = await server.session.complete(ref, {"name": argument, "value": typed})
+        assert found.completion.values[:1] == [value]
+        assert found.completion.has_more is False
+    assert (
+        await server.session.complete(TEMPLATE, {"name": "id", "value": "x" * 500})
+    ).completion.values == []
 
 
-async def test_categories_are_completed_in_any_case(server: Client, backlog: Database) -> None:
-    """What begins as typed is offered once, in the order of the alphabet."""
-    for category in ("Front end", "front desk", "back end", "100%"):
-        add(backlog, 2, category=category)
-    ref = PromptReference(type="ref/prompt", name="work_next")
-
-    async def complete(typed: str) -> list[str]:
-        result = await server.session.complete(ref, {"name": "category", "value": typed})
-        return list(result.completion.values)
-
-    assert sorted(await complete("FRONT")) == ["Front end", "front desk"]
-    assert await complete("100%") == ["100%"]
-    assert await complete("_") == []
-    assert len(set(await complete(""))) == len(await complete("")) >= 4
-
-
-@once
 async def test_what_cannot_be_completed_is_refused(server: Client) -> None:
     """An unknown prompt, template or argument gets -32602; an argument of free text gets no suggestions."""
     work = PromptReference(type="ref/prompt", name="work_next")

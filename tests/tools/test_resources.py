@@ -18,10 +18,12 @@ from dibs.verbs.create import create_bulk
 from dibs_schema.inputs import EvidenceFields
 from verbs.stage import add, named, new, take, token_of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.only_on("sqlite", reason="what is read is tried on each engine where it is found"),
+]
 
 ANSWER = 10_000
-once = pytest.mark.only_on("sqlite", reason="no engine plays a part")
 letters = pytest.mark.parametrize("alphabet", ["x", '"', "\\", "é", "😀", "a\n"])
 
 
@@ -52,7 +54,6 @@ async def refused(server: Client, uri: str) -> MCPError:
     return caught.value
 
 
-@once
 async def test_few_resources_are_listed_and_features_are_reached_by_a_template(server: Client) -> None:
     """Clients show the list as one menu, so it has four entries however many features there are."""
     listed = (await server.session.list_resources()).resources
@@ -102,7 +103,6 @@ async def test_the_journal_is_read_from_any_place_to_its_end(server: Client, bac
     assert [(one["kind"], one["feature"]) for one in told] == [("create", feature)]
 
 
-@once
 @letters
 async def test_a_feature_of_any_size_is_read_whole_in_parts(
     server: Client, backlog: Database, alphabet: str
@@ -141,7 +141,6 @@ async def test_a_feature_of_any_size_is_read_whole_in_parts(
     assert "".join(read_steps) == "".join(steps)
 
 
-@once
 @letters
 async def test_lists_of_any_size_are_read_in_parts(server: Client, backlog: Database, alphabet: str) -> None:
     """Neither the queue nor the graph nor the journal is longer than an answer; the queue goes on by `next`."""
@@ -160,7 +159,6 @@ async def test_lists_of_any_size_are_read_in_parts(server: Client, backlog: Data
     await read(server, "features://events")
 
 
-@once
 @pytest.mark.parametrize(
     ("uri", "says"),
     [
@@ -197,7 +195,6 @@ async def test_what_is_no_address_is_refused_in_words_of_ours(
     assert error.data["error"]["code"] in ("invalid_input", "not_found")
 
 
-@once
 async def test_a_cursor_that_no_list_gave_is_refused(server: Client) -> None:
     """Every list is whole, so that a cursor in the question gets -32602."""
     session = server.session
@@ -213,7 +210,6 @@ async def test_a_cursor_that_no_list_gave_is_refused(server: Client) -> None:
         await listing()
 
 
-@once
 async def test_addresses_are_read_as_clients_write_them(server: Client, backlog: Database) -> None:
     """A scheme in capitals, a stroke at the end and an escaped cursor are no other address."""
     (feature,) = add(backlog, description="d" * 9_000)
@@ -226,7 +222,6 @@ async def test_addresses_are_read_as_clients_write_them(server: Client, backlog:
     assert (await read(server, escaped))["description"]
 
 
-@once
 async def test_every_role_reads_every_resource(serve: Any) -> None:
     """Reading is everyone's: the role that may least reads what the others read."""
     async with serve("--role", "viewer") as client:

@@ -32,7 +32,7 @@ def complete_category(tx: Transaction, typed: str) -> list[str]:
 
 def _beginning_with(digits: str) -> ColumnElement[bool]:
     """The few ranges of numbers that begin so, which the key of the table finds at once."""
-    first, ranges = int(digits[:20]), []
+    first, ranges = 0 if digits.startswith("0") else int(digits[:20]), []
     size = 1
     while 0 < first * size <= GREATEST_ID:
         ranges.append(F.id.between(first * size, min((first + 1) * size - 1, GREATEST_ID)))
