@@ -12,11 +12,12 @@ import pytest
 from dibs.database import Database, open_database
 from dibs.database.transaction import Transaction
 from dibs.settings import Settings
+from dibs.verbs.create import create_bulk
 from dibs.verbs.follow import BEGINNING, follow, newest, page
 from dibs.verbs.note import add_note
 from dibs_schema.answers import FollowedEvent
 from dibs_schema.refusals import InvalidInput
-from verbs.stage import add
+from verbs.stage import add, new
 
 
 def read(database: Database, cursor: str, limit: int = 100) -> list[FollowedEvent]:
@@ -148,3 +149,26 @@ def test_a_transaction_that_commits_late_is_not_missed(database: Database, share
 def write_without_door(database: Database, verb: Callable[[Transaction], object]) -> None:
     """A write beside others, where the engine lets it."""
     asyncio.run(database.write(verb, door=False))
+
+
+def test_a_look_for_news_takes_no_notice_away_from_who_waits(database: Database, shared_db: str) -> None:
+    """Followers and waiting claims look over one connection: what the one's look meets, the other still hears."""
+    project = database.read_now(lambda tx: tx.project.name)
+    other = open_database(Settings(db=shared_db, project=project))
+
+    async def look() -> tuple[list[int], list[int]]:
+        waits, follows = [await database.version(), await database.version()], [await database.news()]
+        await other.write(lambda tx: create_bulk(tx, "planner", [new()]))
+        for _ in range(1_000):  # an older transaction on the server holds the news back
+            follows.append(await database.news())
+            if follows[-1] != follows[0]:
+                break
+            await asyncio.sleep(0.02)
+        return [waits[-1], await database.version()], [follows[0], follows[-1]]
+
+    try:
+        waits, follows = asyncio.run(look())
+    finally:
+        other.close(patience=5)
+    assert waits[0] != waits[1]
+    assert follows[0] != follows[1]

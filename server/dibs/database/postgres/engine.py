@@ -21,7 +21,7 @@ from dibs.database.health import Finding
 from dibs.database.postgres.copying import Copying
 from dibs.database.postgres.doubt import committing
 from dibs.database.postgres.errors import meaning, original
-from dibs.database.postgres.notices import Notices, horizon
+from dibs.database.postgres.notices import Notices
 from dibs.database.postgres.session import READING, WRITING, connect, is_silent, set_up, set_up_transaction
 from dibs.database.projects import Project, by_name, project_of
 from dibs.settings import Settings
@@ -223,7 +223,7 @@ class Postgres(Copying):
         """The horizon below which events are complete: only where it moves, followers find more."""
         driver = _driver(connection)
         with self.translated(driver):
-            return horizon(driver)
+            return self._notices.horizon(driver)
 
     def examine(self, connection: Connection) -> list[Finding]:
         """Check the server, the schema and the settings that durability rests on."""

@@ -36,9 +36,10 @@ class Notices:
             self._count += 1
         return self._count
 
-
-def horizon(driver: psycopg.Connection[Any]) -> int:
-    """Below which number every transaction has ended, as of now."""
-    row = driver.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint").fetchone()
-    assert row is not None, "it is one row"
-    return int(row[0])
+    def horizon(self, driver: psycopg.Connection[Any]) -> int:
+        """Below which number every transaction has ended; notices that came meanwhile are counted, and not kept."""
+        if self.listens is driver:
+            self._count += sum(1 for _ in driver.notifies(timeout=0))
+        row = driver.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint").fetchone()
+        assert row is not None, "it is one row"
+        return int(row[0])
