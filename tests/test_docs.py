@@ -68,6 +68,20 @@ def test_every_tool_is_in_the_readme() -> None:
     assert rows == names()
 
 
+def test_every_resource_and_prompt_is_documented() -> None:
+    """docs/resources.md has a row for each resource, template and prompt, and the README names them."""
+    from dibs.tools.prompts import PROMPTS
+    from dibs.tools.resources import FIXED, TEMPLATES
+
+    page = (ROOT / "docs" / "resources.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([^`]+)`", page, re.MULTILINE)
+    offered = [one.uri for one in FIXED] + [one.uri_template for one in TEMPLATES]
+    assert sorted(rows) == sorted([*offered, *(one.name for one in PROMPTS)])
+    text = README.read_text(encoding="utf-8")
+    named = [*(one.name for one in FIXED), *(one.name for one in PROMPTS)]
+    assert [one for one in named if one not in text] == []
+
+
 def test_every_command_is_documented() -> None:
     """The README, or the page about the shell to which it leads, names every command of `dibs`."""
     from dibs.cli import COMMANDS

@@ -320,6 +320,17 @@ class FollowedEvent(HistoryEvent):
     feature: int | None = None
 
 
+class Journal(Answer):
+    """A part of the project's journal, oldest first; `after` is the cursor that goes on behind it."""
+
+    events: list[FollowedEvent] = []
+    after: str
+
+    def wire(self) -> dict[str, Any]:
+        """The events; an empty list is news, so it stays."""
+        return {"events": [], **super().wire()}
+
+
 class History(Answer):
     """A feature's moves, newest first."""
 

@@ -31,6 +31,8 @@ METHODS = [
     "resources/read",
     "resources/templates/list",
     "resources/subscribe",
+    "resources/unsubscribe",
+    "subscriptions/listen",
     "prompts/list",
     "prompts/get",
     "completion/complete",

@@ -34,10 +34,10 @@ BUDGET = 10_000
 FOREIGN = re.compile(
     r"Traceback|File \"|\.py\b|site-packages|sqlalchemy|sqlite3|sqlite_|psycopg|pydantic|asyncio|anyio"
     r"|\bselect\b.+\bfrom\b|\bINSERT INTO\b|\bUPDATE \w+ SET\b|\bDELETE FROM\b|PRAGMA|UNIQUE constraint|CHECK constraint"
-    r"|\w://|/root\b|/tmp\b|/home\b|/usr\b|0x[0-9a-f]{6}|\b\w+Error\b|_type=|input_value",
+    r"|(?<!\bfeature)(?<!\bfeatures)(?<=\w)://|/root\b|/tmp\b|/home\b|/usr\b|0x[0-9a-f]{6}|\b\w+Error\b|_type=|input_value",
     re.IGNORECASE,
 )
-"""Words of libraries, statements, paths and addresses. What the calls say themselves has none of them."""
+"""Words of libraries, statements, paths and addresses, but for those of resources. Calls say none of them."""
 
 _OUTPUTS = {name: Draft202012Validator(tool.output_schema) for name, tool in build(Role.ALL).items()}
 

@@ -12,11 +12,12 @@ import pytest
 from dibs.database import Database, open_database
 from dibs.database.transaction import Transaction
 from dibs.settings import Settings
-from dibs.verbs.follow import BEGINNING, follow, newest
+from dibs.verbs.create import create_bulk
+from dibs.verbs.follow import BEGINNING, follow, newest, page
 from dibs.verbs.note import add_note
 from dibs_schema.answers import FollowedEvent
 from dibs_schema.refusals import InvalidInput
-from verbs.stage import add
+from verbs.stage import add, new
 
 
 def read(database: Database, cursor: str, limit: int = 100) -> list[FollowedEvent]:
@@ -62,6 +63,25 @@ def test_a_follower_that_begins_now_is_told_what_comes(database: Database) -> No
     now = database.read_now(newest)
     database.write_now(lambda tx: add_note(tx, "ada", feature, "seen"))
     assert [event.kind for event in soon(database, now, 1)] == ["note"]
+
+
+def test_pages_that_fit_into_an_answer_lead_to_the_end(database: Database) -> None:
+    """Page by page the journal is told whole and in order; without a place its newest events are, oldest first."""
+    features = add(database, 20)
+    for one in features:
+        database.write_now(lambda tx, one=one: add_note(tx, "ada", one, "x" * 450))  # type: ignore[misc]
+    whole = soon(database, BEGINNING, 40)
+    cursor, paged, pages = BEGINNING, list[FollowedEvent](), 0
+    while (found := database.read_now(lambda tx: page(tx, cursor))).events:  # noqa: B023 - run at once
+        assert len(str(found.wire())) < 10_000
+        cursor, paged, pages = found.after, paged + found.events, pages + 1
+    assert paged == whole
+    assert pages > 1
+    assert found.after == cursor, "the end is where the reader goes on"
+    newest_ones = database.read_now(page)
+    assert 0 < len(newest_ones.events) < len(whole)
+    assert newest_ones.events == whole[-len(newest_ones.events) :]
+    assert newest_ones.after == cursor
 
 
 def test_projects_are_followed_apart(database: Database, shared_db: str) -> None:
@@ -129,3 +149,26 @@ def test_a_transaction_that_commits_late_is_not_missed(database: Database, share
 def write_without_door(database: Database, verb: Callable[[Transaction], object]) -> None:
     """A write beside others, where the engine lets it."""
     asyncio.run(database.write(verb, door=False))
+
+
+def test_a_look_for_news_takes_no_notice_away_from_who_waits(database: Database, shared_db: str) -> None:
+    """Followers and waiting claims look over one connection: what the one's look meets, the other still hears."""
+    project = database.read_now(lambda tx: tx.project.name)
+    other = open_database(Settings(db=shared_db, project=project))
+
+    async def look() -> tuple[list[int], list[int]]:
+        waits, follows = [await database.version(), await database.version()], [await database.news()]
+        await other.write(lambda tx: create_bulk(tx, "planner", [new()]))
+        for _ in range(1_000):  # an older transaction on the server holds the news back
+            follows.append(await database.news())
+            if follows[-1] != follows[0]:
+                break
+            await asyncio.sleep(0.02)
+        return [waits[-1], await database.version()], [follows[0], follows[-1]]
+
+    try:
+        waits, follows = asyncio.run(look())
+    finally:
+        other.close(patience=5)
+    assert waits[0] != waits[1]
+    assert follows[0] != follows[1]

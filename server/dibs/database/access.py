@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio.lowlevel
 
-from dibs.database.engine import Place
+from dibs.database.engine import Engine, Place
 from dibs.database.jobs import Jobs, Write
 from dibs.database.workers import Workers, job, outcome, wait
 from dibs.settings import Settings
@@ -21,6 +21,8 @@ from dibs_schema.refusals import OutcomeUnknown
 
 if TYPE_CHECKING:  # SQLAlchemy is loaded in a worker, after `initialize` has been answered
     from pathlib import Path
+
+    from sqlalchemy.engine import Connection
 
     from dibs.database.health import Finding
     from dibs.database.transaction import Transaction
@@ -126,10 +128,16 @@ class Database:
 
         It belongs to one connection, so one worker of its own reads it.
         """
+        return await self._watched(lambda engine, connection: engine.version(connection))
 
+    async def news(self) -> int:
+        """A number that changes when a commit of any process may have added to the journal; as cheap as `version`."""
+        return await self._watched(lambda engine, connection: engine.news(connection))
+
+    async def _watched(self, ask: Callable[[Engine, Connection], int]) -> int:
         def look() -> int:
             with self._connections.use(reading=True) as connection:
-                return self._connections.engine.version(connection)
+                return ask(self._connections.engine, connection)
 
         return await asyncio.wrap_future(self._watcher.submit(job(look)))
 

@@ -118,6 +118,10 @@ class Engine(ABC):
     def version(self, connection: Connection) -> int:
         """A number that changes when anybody's commit may have made work ready; takes no lock."""
 
+    def news(self, connection: Connection) -> int:
+        """A number that changes where followers may find new events; reads no table and takes no lock."""
+        return self.version(connection)
+
     @abstractmethod
     def translated(self) -> AbstractContextManager[None]:
         """Turn the driver's errors into refusals; none of their words reach a client."""

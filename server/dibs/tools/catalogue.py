@@ -93,11 +93,16 @@ class StrictMetadata(FuncMetadata):
 
 def build(role: Role) -> dict[str, Tool]:
     """The tools of a role by name, in a fixed order."""
-    return {
-        entry.function.__name__: _tool(entry, role)
-        for entry in CATALOGUE
-        if role is Role.ALL or role in entry.roles
-    }
+    return {entry.function.__name__: _tool(entry, role) for entry in CATALOGUE if _has(role, entry)}
+
+
+def offered(role: Role) -> set[str]:
+    """The names of a role's tools."""
+    return {entry.function.__name__ for entry in CATALOGUE if _has(role, entry)}
+
+
+def _has(role: Role, entry: Entry) -> bool:
+    return role is Role.ALL or role in entry.roles
 
 
 def names() -> list[str]:

@@ -7,8 +7,9 @@ import re
 from sqlalchemy import BigInteger, bindparam, select, tuple_
 
 from dibs.database.transaction import Row, Transaction
+from dibs.verbs.fitting import size
 from dibs.verbs.history import event_of
-from dibs_schema.answers import FollowedEvent
+from dibs_schema.answers import FollowedEvent, Journal
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.tables import events
 
@@ -17,21 +18,19 @@ _CURSOR = re.compile(r"(\d{1,19})-(\d{1,19})")
 
 BEGINNING = "0-0"
 """The cursor before the first event."""
+PAGE, ROOM = 100, 9_000
+"""Events of one page, and bytes that they may take."""
 
 # A transaction that is still open may yet commit events with smaller numbers than those that are
 # there: only what lies below the horizon is complete.
-_complete = (_E.project_id == bindparam("project")) & (_E.xact < bindparam("horizon", type_=BigInteger))
-_place = tuple_(_E.xact, _E.id)
-_after = (
-    select(events)
-    .where(
-        _complete,
-        _place > tuple_(bindparam("xact", type_=BigInteger), bindparam("last", type_=BigInteger)),
-    )
-    .order_by(_E.xact, _E.id)
-    .limit(bindparam("most"))
+complete = (_E.project_id == bindparam("project")) & (_E.xact < bindparam("horizon", type_=BigInteger))
+later = tuple_(_E.xact, _E.id) > tuple_(
+    bindparam("xact", type_=BigInteger), bindparam("last", type_=BigInteger)
 )
-_newest = select(_E.xact, _E.id).where(_complete).order_by(_E.xact.desc(), _E.id.desc()).limit(1)
+"""Beyond the cursor whose numbers are the parameters `xact` and `last`."""
+_after = select(events).where(complete, later).order_by(_E.xact, _E.id).limit(bindparam("most"))
+_latest = select(events).where(complete).order_by(_E.xact.desc(), _E.id.desc()).limit(bindparam("most"))
+_newest = select(_E.xact, _E.id).where(complete).order_by(_E.xact.desc(), _E.id.desc()).limit(1)
 
 
 def follow(tx: Transaction, cursor: str, limit: int = 100) -> list[FollowedEvent]:
@@ -42,21 +41,50 @@ def follow(tx: Transaction, cursor: str, limit: int = 100) -> list[FollowedEvent
     a claim and a move met: their ids tell. A copy of the project makes cursors worthless.
     Raises InvalidInput for a cursor that is none.
     """
-    match = _CURSOR.fullmatch(cursor)
-    if match is None:
-        raise InvalidInput("cursor: send the cursor as it came in the last answer.", field="cursor")
-    xact, last = (min(int(part), 2**63 - 1) for part in match.groups())
-    return [
-        FollowedEvent(id=row["id"], cursor=_place_of(row), feature=row["feature_id"], **dict(event_of(row)))
-        for row in tx.all(_after, xact=xact, last=last, most=limit)
-    ]
+    xact, last = numbers_of(cursor)
+    return [_followed(row) for row in tx.all(_after, xact=xact, last=last, most=limit)]
+
+
+def page(tx: Transaction, cursor: str | None = None) -> Journal:
+    """The events after `cursor`, or without one the newest, as many as fit into one answer; oldest first.
+
+    Raises InvalidInput for a cursor that is none.
+    """
+    if cursor is None:
+        shown = _fitting([_followed(row) for row in tx.all(_latest, most=PAGE)])[::-1]
+    else:
+        shown = _fitting(follow(tx, cursor, PAGE))
+    return Journal(events=shown, after=shown[-1].cursor if shown else cursor or BEGINNING)
+
+
+def _fitting(found: list[FollowedEvent]) -> list[FollowedEvent]:
+    room = ROOM
+    for count, event in enumerate(found):
+        room -= size(event.wire()) + 1
+        if room < 0 and count:
+            return found[:count]
+    return found
 
 
 def newest(tx: Transaction) -> str:
     """The cursor after everything that is there now."""
     row = tx.first(_newest)
-    return BEGINNING if row is None else _place_of(row)
+    return BEGINNING if row is None else place_of(row)
 
 
-def _place_of(row: Row) -> str:
+def numbers_of(cursor: str) -> tuple[int, int]:
+    """A cursor's parts, by which events are ordered. Raises InvalidInput for what is none."""
+    match = _CURSOR.fullmatch(cursor)
+    if match is None:
+        raise InvalidInput("cursor: send the cursor as it came in the last answer.", field="cursor")
+    xact, last = (min(int(part), 2**63 - 1) for part in match.groups())
+    return xact, last
+
+
+def _followed(row: Row) -> FollowedEvent:
+    return FollowedEvent(id=row["id"], cursor=place_of(row), feature=row["feature_id"], **dict(event_of(row)))
+
+
+def place_of(row: Row) -> str:
+    """The cursor after an event."""
     return f"{row['xact']}-{row['id']}"

@@ -109,6 +109,12 @@ def _why(there: Counts, ends: Ends, category: str | None) -> Idle:
     return Idle(state=state, counts=there, retry_after_seconds=retry, message=message)
 
 
+def next_back_off_end(tx: Transaction) -> float | None:
+    """In how many seconds a feature will be ready by the end of its back-off, or None where none will."""
+    end: float | None = tx.value(_next_back_off_end)
+    return end
+
+
 def glance(tx: Transaction, category: str | None = None) -> tuple[Idle, float]:
     """How things stand, and in how many seconds a lease or back-off ends (infinite where none does).
 

@@ -219,6 +219,12 @@ class Postgres(Copying):
         with self.translated(driver):
             return self._notices.heard(driver, own=connection.info["own"])
 
+    def news(self, connection: Connection) -> int:
+        """The horizon below which events are complete: only where it moves, followers find more."""
+        driver = _driver(connection)
+        with self.translated(driver):
+            return self._notices.horizon(driver)
+
     def examine(self, connection: Connection) -> list[Finding]:
         """Check the server, the schema and the settings that durability rests on."""
         from dibs.database.postgres.health import examine

@@ -1,4 +1,4 @@
-"""Notices that there may be work: sent with a commit, heard by whoever waits."""
+"""Notices that there may be work, sent with a commit and heard by whoever waits; and what followers look at."""
 
 from __future__ import annotations
 
@@ -35,3 +35,11 @@ class Notices:
             self._looked = time.monotonic()
             self._count += 1
         return self._count
+
+    def horizon(self, driver: psycopg.Connection[Any]) -> int:
+        """Below which number every transaction has ended; notices that came meanwhile are counted, and not kept."""
+        if self.listens is driver:
+            self._count += sum(1 for _ in driver.notifies(timeout=0))
+        row = driver.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint").fetchone()
+        assert row is not None, "it is one row"
+        return int(row[0])

@@ -1,0 +1,277 @@
+"""Subscribers are told what changed, in both eras, whichever process changed it, and nobody else is told anything."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]  # it comes without types
+import pytest
+
+from dibs.database import Database, open_database
+from dibs.settings import Settings
+from dibs.tools.watching import TROUBLED
+from dibs.verbs.create import create_bulk
+from foreign import connected
+from races.wire import Wire, command_on
+from tools.listening import ERAS, LIST_CHANGED, UPDATED, Listener, listening
+from verbs.stage import add, new, rule
+
+PROMISED = 0.5
+"""Seconds from a commit in any process to the notification of it."""
+NOISE = 1.0
+"""Seconds by which a single one may be later on a loaded machine; half of them may not."""
+SILENCE = 0.5
+"""Seconds in which what is told is told, as a rule."""
+
+LISTS = ("features://stats", "features://ready", "features://graph", "features://events")
+
+either_era = pytest.mark.parametrize("listener", ERAS, indirect=True)
+one_era = pytest.mark.parametrize("listener", ERAS[1:], indirect=True)
+once = pytest.mark.only_on("sqlite", reason="no engine plays a part")
+
+
+@pytest.fixture(scope="module")
+def place(new_db: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
+    """The database that the servers of this module share."""
+    with new_db() as name:
+        yield name
+
+
+@pytest.fixture(scope="module")
+def database(place: str) -> Iterator[Database]:
+    """The same database in this process, which counts as another agent's."""
+    opened = open_database(Settings(db=place))
+    yield opened
+    opened.close(patience=5)
+
+
+@pytest.fixture(scope="module")
+def listener(request: pytest.FixtureRequest, place: str) -> Iterator[Listener]:
+    """A server of each era with a client that listens; each test ends its subscriptions."""
+    with listening(place, request.param) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def worker(place: str) -> Iterator[Wire]:
+    """A server process of another agent."""
+    one = Wire(command_on(place))
+    try:
+        yield one.ready()
+    finally:
+        one.close()
+
+
+def done(worker: Wire, tool: str, **arguments: Any) -> float:
+    """Have a change made by a call; returns when that was acknowledged."""
+    request = worker.send(tool, **arguments)
+    worker.answer(request)
+    return worker.arrival(request)
+
+
+@either_era
+def test_what_another_process_does_is_told_within_half_a_second(
+    listener: Listener, worker: Wire, database: Database
+) -> None:
+    """A claim, a note, a pass and a new feature are told of every resource that they change, and of no other."""
+    (feature,) = add(database)
+    (beside,) = add(database, dependencies=[feature])
+    ours, next_one = f"feature://{feature}", f"feature://{beside}"
+    everything = {*LISTS, ours, next_one}
+    new = {"category": "c", "name": "n", "description": "d", "steps": ["s"]}
+    moves: list[tuple[str, dict[str, Any], set[str]]] = [
+        ("feature_mark_in_progress", {"feature_id": feature}, everything),
+        ("feature_add_note", {"feature_id": feature, "text": "half of it"}, {"features://events", ours}),
+        ("feature_mark_passing", {"feature_id": feature}, everything),
+        ("feature_create", new, {*LISTS, "list"}),
+        ("feature_update", {"feature_id": beside, "archived": True}, {*everything, "list"}),
+    ]
+    end = listener.subscribe(*everything)
+    delays = []
+    for tool, arguments, expected in moves:
+        listener.forget()
+        since = done(worker, tool, **arguments)
+        delays.append(listener.seconds_until(since, *expected))
+        time.sleep(0.2)  # what does not belong here comes with the same look
+        assert sorted(listener.heard()) == sorted(expected), tool
+    end()
+    print(f"seconds after the acknowledgement: {', '.join(f'{delay:.3f}' for delay in delays)}")
+    assert statistics.median(delays) < PROMISED, delays
+    assert max(delays) < PROMISED + NOISE, delays
+
+
+@either_era
+def test_what_the_same_process_does_is_told_too(listener: Listener, database: Database) -> None:
+    """A client hears of its own server's changes as of others'."""
+    (feature,) = add(database)
+    end = listener.subscribe("features://stats")
+    listener.forget()
+    since = done(listener, "feature_mark_in_progress", feature_id=feature)
+    assert listener.seconds_until(since, "features://stats") < PROMISED + NOISE
+    end()
+
+
+@either_era
+def test_only_who_is_subscribed_is_told_and_only_of_what_comes_then(
+    listener: Listener, worker: Wire, database: Database
+) -> None:
+    """Before a subscription and after its end a server says nothing unasked; between two, nothing is kept."""
+    first, second, third = add(database, 3)
+    listener.forget()
+    done(worker, "feature_mark_in_progress", feature_id=first)
+    assert listener.quiet_for(SILENCE) == [], "nobody had asked"
+    end = listener.subscribe("features://stats", "features://events")
+    done(worker, "feature_mark_in_progress", feature_id=second)
+    assert listener.wait_until(lambda: "features://events" in listener.heard())
+    end()
+    listener.get("tools/list")  # what was sent before its answer was meant for the subscription
+    listener.forget()
+    done(worker, "feature_mark_in_progress", feature_id=third)
+    add(database)
+    assert listener.quiet_for(SILENCE) == [], "the subscription had ended"
+    end = listener.subscribe("features://stats")
+    assert listener.quiet_for(SILENCE) == [], "nothing had happened since"
+    listener.forget()
+    since = done(worker, "feature_mark_passing", feature_id=third)
+    assert listener.seconds_until(since, "features://stats") < PROMISED + NOISE
+    end()
+
+
+@one_era
+def test_a_burst_is_told_in_a_few_notifications_and_to_its_end(
+    listener: Listener, database: Database
+) -> None:
+    """Of 1,500 changes in one breath a list's watchers hear a few times, and those of the last feature hear, too."""
+    last = f"feature://{add(database)[0] + 1_500}"
+    end = listener.subscribe("features://stats", last)
+    listener.forget()
+    began = time.monotonic()
+    database.write_now(lambda tx: [create_bulk(tx, "planner", [new() for _ in range(750)]) for _ in "ab"])
+    written = time.monotonic() - began
+    listener.seconds_until(began, last)
+    updates = listener.heard().count("features://stats")
+    print(f"1,500 new features within {written:.1f} s: {updates} notifications")
+    assert 1 <= updates <= 3
+    end()
+
+
+@one_era
+def test_the_end_of_a_back_off_is_told(listener: Listener, worker: Wire, database: Database) -> None:
+    """What is ready changes when a back-off ends, though nobody does anything then."""
+    (feature,) = add(database)
+    rule(database, back_off=1)
+    end = listener.subscribe("features://ready")
+    done(worker, "feature_mark_in_progress", feature_id=feature)
+    failed = done(worker, "feature_mark_failing", feature_id=feature, reason="it does not start")
+    time.sleep(0.6)
+    listener.forget()
+    late = listener.seconds_until(failed + 1.0, "features://ready")
+    assert -0.3 < late < PROMISED + NOISE
+    end()
+
+
+@once
+@one_era
+def test_calls_are_answered_while_many_changes_are_told(listener: Listener, database: Database) -> None:
+    """Subscriptions to hundreds of features do not hold up a call."""
+    ids = add(database, 300)
+    alone = statistics.median(listener.timed("ping") for _ in range(20))
+    end = listener.subscribe(*(f"feature://{one}" for one in ids))
+    beside = []
+    for _ in range(6):
+        (last,) = add(database, dependencies=ids[:20])
+        beside += [listener.timed("ping") for _ in range(5)]
+    assert listener.wait_until(lambda: len(set(listener.heard())) >= 20), f"feature {last} builds on twenty"
+    end()
+    print(f"a ping: {alone * 1000:.1f} ms alone, {statistics.median(beside) * 1000:.1f} ms beside")
+    assert statistics.median(beside) < alone + 0.05
+
+
+@once
+@either_era
+def test_a_server_without_subscribers_looks_at_nothing(listener: Listener) -> None:
+    """After its last subscription has ended a server sleeps; beside one it wakes a few times in a second."""
+    end = listener.subscribe("features://stats")
+    during = _wakes(listener)
+    end()
+    after = _wakes(listener)
+    print(f"wakes in 0.7 s: {during} beside a subscription, {after} after the last")
+    assert after <= 2
+    assert 4 <= during <= 100
+
+
+def _wakes(listener: Listener) -> int:
+    """How often the server's event loop was woken within 0.7 s."""
+    process = psutil.Process(listener.process.pid)
+    listener.get("tools/list")
+    time.sleep(0.1)
+    before = process.num_ctx_switches().voluntary
+    time.sleep(0.7)
+    wakes: int = process.num_ctx_switches().voluntary - before
+    return wakes
+
+
+@pytest.mark.only_on("postgresql", reason="no connection to a file is lost")
+@one_era
+def test_subscribers_hear_on_after_the_database_was_lost(
+    listener: Listener, worker: Wire, database: Database, place: str
+) -> None:
+    """When every connection to the server has broken, subscribers hear of what happens after all the same."""
+    first, second = add(database, 2)
+    end = listener.subscribe(f"feature://{first}", f"feature://{second}")
+    with connected(place) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    listener.forget()
+    since = done(worker, "feature_mark_in_progress", feature_id=first)
+    assert listener.seconds_until(since, f"feature://{first}") < PROMISED + TROUBLED + NOISE
+    listener.forget()
+    since = done(worker, "feature_mark_in_progress", feature_id=second)
+    assert listener.seconds_until(since, f"feature://{second}") < PROMISED + NOISE
+    end()
+
+
+@once
+@pytest.mark.parametrize("era", ERAS)
+def test_a_subscription_does_not_hold_up_the_end(place: str, era: str) -> None:
+    """A server whose input ends while a client is subscribed ends at once, and in good order."""
+    with listening(place, era) as other:
+        other.subscribe("features://stats")
+        began = time.monotonic()
+        assert other.finish() == 0
+        assert time.monotonic() - began < 3
+
+
+@once
+@either_era
+def test_a_client_is_told_that_it_can_subscribe(listener: Listener) -> None:
+    """The capabilities name subscriptions, the list's changes and completions, in `initialize` and `server/discover`."""
+    if listener.is_modern:
+        capabilities = listener.get("server/discover")["capabilities"]
+    else:
+        capabilities = listener.message(0)["result"]["capabilities"]
+        assert capabilities["tools"] == capabilities["prompts"] == {"listChanged": False}, "they never change"
+    assert capabilities["resources"] == {"subscribe": True, "listChanged": True}
+    assert "completions" in capabilities
+
+
+@once
+@either_era
+def test_what_cannot_be_subscribed_to_is_refused(listener: Listener, database: Database) -> None:
+    """An address that is none is refused with the protocol's code for it, and so are far too many."""
+    add(database)
+    far = [f"feature://{10**6 + number}" for number in range(1_001)]
+    listener.forget()
+    for uris in (["feature://0"], ["feature://x"], ["features://nothing"], ["features://stats?a=1"], far):
+        if listener.is_modern:
+            refusal = listener.get("subscriptions/listen", notifications={"resourceSubscriptions": uris})
+        else:
+            refusal = listener.get("resources/subscribe", uri=uris[-1])
+        assert refusal["code"] == -32602, refusal
+    assert not any(one["method"] in (UPDATED, LIST_CHANGED) for _, one in listener.told)
