@@ -43,7 +43,7 @@ async def claim_waiting(
     answer = await attempt(connection.settings.patience)
     while isinstance(answer, Idle) and answer.state != "complete" and wait > 0:
         worth_trying, latest = await _until_worth_trying(connection, category, began, wait, ctx)
-        if connection.closing.is_set():
+        if await _is_over(connection):
             return _closed(latest or answer, "The input ended while this call waited.")
         if not worth_trying:
             return _closed(latest or answer, f"Waited {wait:g} s.")
@@ -67,7 +67,7 @@ async def _until_worth_trying(
     idle: Idle | None = None
     started = wakes = told = time.monotonic()
     trouble: Busy | None = None
-    while (now := time.monotonic()) < began + wait and not connection.closing.is_set():
+    while (now := time.monotonic()) < began + wait and not await _is_over(connection):
         try:
             version = await database.version()
             if version != seen:
@@ -87,9 +87,13 @@ async def _until_worth_trying(
             await ctx.report_progress(now - began, wait, "waiting for a feature to become ready")
         with anyio.move_on_after(min(random.uniform(*POLL), max(POLL[0], wakes - now), began + wait - now)):
             await connection.closing.wait()
-    if trouble is not None and not connection.closing.is_set():
+    if trouble is not None and not await _is_over(connection):
         raise trouble
     return False, idle
+
+
+async def _is_over(connection: Connection) -> bool:
+    return connection.closing.is_set() or await connection.is_gone()
 
 
 def _left(connection: Connection, began: float) -> float:

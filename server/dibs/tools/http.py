@@ -1,0 +1,101 @@
+"""Serving MCP over Streamable HTTP: one process, one database, any number of clients of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from dibs.tools.stdio import HURRY, signals_call
+from dibs_schema.refusals import InvalidInput
+
+if TYPE_CHECKING:
+    import anyio
+
+    from dibs.tools.server import DibsServer
+
+PORT = 3427
+"""D, I, B and S on the keys of a telephone."""
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+PATH = "/mcp"
+CUT_OFF = 1
+"""Seconds after which streams that a client keeps open at the end are cut."""
+
+
+def address(text: str) -> tuple[str, int]:
+    """The host and port of PORT or HOST:PORT, an IPv6 host in brackets. Raises InvalidInput."""
+    host, colon, port = text.rpartition(":")
+    host = host.strip("[]") if colon else LOOPBACK[0]
+    if not (port.isascii() and port.isdecimal() and int(port) < 1 << 16):
+        raise InvalidInput(f"--http={text!r}: send PORT or HOST:PORT.", field="--http")
+    if host not in LOOPBACK:
+        raise InvalidInput(
+            f"--http={text!r}: Dibs serves this machine only, since nothing proves yet who calls: {', '.join(LOOPBACK)}.",
+            field="--http",
+        )
+    return host, int(port)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there; 0 takes any free port. Raises InvalidInput where the address cannot be had."""
+    try:
+        return socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=1024
+        )
+    except OSError as error:
+        raise InvalidInput(
+            f"--http: nothing can listen at {host}:{port}: {error.strerror}. Another port may be free; 0 takes one that is.",
+            field="--http",
+        ) from error
+
+
+async def serve_http(server: DibsServer, listening: socket.socket, closing: anyio.Event) -> None:
+    """Serve clients on that socket until a signal comes, and say on standard error where.
+
+    A call that waits is answered as soon as `closing` is set. Open calls get HURRY seconds, streams CUT_OFF.
+    """
+    host, port = listening.getsockname()[:2]
+    app = server.streamable_http_app(streamable_http_path=PATH, host=host)
+    config = uvicorn.Config(
+        app,
+        lifespan="on",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=CUT_OFF,
+    )
+    shown = f"[{host}]" if ":" in host else host
+    sys.stderr.write(f"dibs: serving http://{shown}:{port}{PATH}\n")  # its clients wait in the backlog by now
+    sys.stderr.flush()
+    await _Listener(config, closing).serve(sockets=[listening])
+
+
+class _Listener(uvicorn.Server):
+    """Ends by the event loop's own signals, so that the lifespan ends too, and the exit status is 0."""
+
+    def __init__(self, config: uvicorn.Config, closing: anyio.Event) -> None:
+        super().__init__(config)
+        self._closing = closing
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        with signals_call(self._end):
+            yield
+
+    def _end(self) -> None:
+        self._closing.set()
+        # Told to end, the SDK's streams are cut at once, with the answers that are on their way.
+        pause = HURRY if self.server_state.tasks else 0
+        asyncio.get_running_loop().call_later(pause, self._stop)
+
+    def _stop(self) -> None:
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # what is cut now is cut on purpose
+        # More than `should_exit`: the SDK's event streams hear of the end by this alone.
+        self.handle_exit(signal.SIGTERM, None)
