@@ -41,7 +41,8 @@ def fetched() -> Path:
         raise Skipped("there is no npm")
     there = _npm(npm, "view", SUITE, "version")
     if there.returncode:
-        raise Skipped(f"npm is not reachable: {there.stderr.strip().splitlines()[-1]}")
+        errors = [line for line in there.stderr.splitlines() if line.startswith("npm error")]
+        raise Skipped(f"npm is not reachable: {errors[0] if errors else there.stderr}")
     FOLDER.mkdir(parents=True, exist_ok=True)
     got = _npm(
         npm, "install", "--prefix", str(FOLDER), "--no-audit", "--no-fund", "--no-save", *wanted.split()

@@ -5,11 +5,15 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+import pytest
+
 from dibs_schema.refusals import Refusal
-from listening import STATELESS, Caller, listening
+from listening import STATEFUL, STATELESS, Caller, listening
+from races.locks import held, let_go
 from races.wire import Start, Wire
 
 FEATURES = 40
+NEW = {"category": "c", "description": "d", "steps": ["s"]}
 
 
 def drain(caller: Caller | Wire, begin: threading.Barrier, won: list[tuple[int, str]]) -> None:
@@ -26,8 +30,7 @@ def test_clients_of_both_transports_never_get_the_same_feature(db: str, start: S
     """Two HTTP sessions, a client without one, and a stdio server drain a backlog: each feature has one winner."""
     with listening(db) as server:
         stdio = start().ready()
-        new = {"category": "c", "description": "d", "steps": ["s"]}
-        stdio.call("feature_create_bulk", features=[{"name": f"f{n}", **new} for n in range(FEATURES)])
+        stdio.call("feature_create_bulk", features=[{"name": f"f{n}", **NEW} for n in range(FEATURES)])
         callers: list[Any] = [Caller(server.url), Caller(server.url), Caller(server.url, STATELESS), stdio]
         begin = threading.Barrier(len(callers))
         won: list[list[tuple[int, str]]] = [[] for _ in callers]
@@ -51,3 +54,19 @@ def test_clients_of_both_transports_never_get_the_same_feature(db: str, start: S
         assert refused == "claim_lost"
         for caller in callers[:3]:
             caller.close()
+
+
+@pytest.mark.parametrize("revision", [STATEFUL, STATELESS])
+def test_a_claim_made_for_a_client_that_has_left_is_given_back(db: str, revision: str) -> None:
+    """Who leaves while its claim waits for the database's lock holds nothing when the lock is free."""
+    with listening(db) as server:
+        leaving, staying = Caller(server.url, revision), Caller(server.url)
+        (number,) = staying.call("feature_create", name="one", **NEW)["ids"]
+        with held("engine", db) as holder:
+            leaving.call_and_leave("feature_claim_and_get", 0.7)
+            let_go(holder)
+        answer = staying.call("feature_claim_and_get", wait_seconds=10)
+        assert answer["state"] == "claimed", answer
+        assert answer["feature"]["id"] == number
+        staying.close()
+        leaving.close()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
-import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -13,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from dibs.tools.stdio import HURRY, signals_call
+from dibs.tools.stdio import signals_call
 from dibs_schema.refusals import InvalidInput
 
 if TYPE_CHECKING:
@@ -28,7 +26,7 @@ PATH = "/mcp"
 BACKLOG = 1024
 """Connections that may wait to be accepted."""
 CUT_OFF = 1
-"""Seconds after which streams that a client keeps open at the end are cut."""
+"""Seconds that open calls get at the end; then the streams that clients keep open are cut."""
 
 
 def address(text: str) -> tuple[str, int]:
@@ -67,7 +65,7 @@ def listen(host: str, port: int) -> socket.socket:
 async def serve_http(server: DibsServer, listening: socket.socket, closing: anyio.Event) -> None:
     """Serve clients on that socket until a signal comes, and say on standard error where.
 
-    A call that waits is answered as soon as `closing` is set. Open calls get HURRY seconds, streams CUT_OFF.
+    A call that waits for work is answered as soon as `closing` is set; what is open CUT_OFF seconds later is cut.
     """
     host, port = listening.getsockname()[:2]
     app = server.streamable_http_app(streamable_http_path=PATH, host=host)
@@ -99,11 +97,5 @@ class _Listener(uvicorn.Server):
 
     def _end(self) -> None:
         self._closing.set()
-        # Told to end, the SDK's streams are cut at once, with the answers that are on their way.
-        pause = HURRY if self.server_state.tasks else 0
-        asyncio.get_running_loop().call_later(pause, self._stop)
-
-    def _stop(self) -> None:
+        self.should_exit = True
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # what is cut now is cut on purpose
-        # More than `should_exit`: the SDK's event streams hear of the end by this alone.
-        self.handle_exit(signal.SIGTERM, None)
