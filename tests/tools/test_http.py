@@ -15,7 +15,7 @@ import pytest
 from dibs.database import Database, open_database
 from dibs.settings import Settings
 from dibs_schema.refusals import ClaimLost, InvalidInput, TokenRequired, UnmetDependencies
-from listening import STATEFUL, STATELESS, Caller, Listening, listening
+from listening import STATEFUL, STATELESS, Caller, Listening, listening, read
 
 DETACHED = 600
 NEW = {"category": "shop", "description": "A thing.", "steps": ["look"]}
@@ -132,6 +132,15 @@ def test_the_lease_is_a_detached_one_and_its_token_renews_it(
     time.sleep(0.3)
     caller.call("feature_heartbeat", feature_id=one, claim_token=claim["token"])
     assert lease_left(http_db, one) > renewed - 0.25
+
+
+def test_the_instructions_say_how_long_a_lease_is(client: Callable[..., Caller]) -> None:
+    """An agent is told that nobody renews its lease, when it ends, and what renews it, in less than clients cut."""
+    told = read(client(STATELESS).post("server/discover", {}))["result"]["instructions"]
+    assert "nobody renews the lease" in told
+    assert f"{DETACHED // 60} minutes" in told
+    assert "feature_heartbeat" in told
+    assert len(told) < 2_000
 
 
 def test_the_end_of_a_session_ends_no_claim(client: Callable[..., Caller], one: int) -> None:

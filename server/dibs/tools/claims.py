@@ -105,7 +105,7 @@ async def feature_mark_in_progress(
 async def feature_heartbeat(
     ctx: Ctx, feature_id: FeatureId, claim_token: Token | None = None, note: Note | None = None
 ) -> Acknowledgement:
-    """Show that you are at work; needed only after an hour or more."""
+    """Show that you are at work; needed if renewed=false or hourly."""
     return await connection_of(ctx).move(
         feature_id,
         claim_token,
