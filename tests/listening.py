@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -15,11 +16,15 @@ from typing import Any
 import httpx2
 
 from dibs_schema.refusals import Refusal, all_codes
+from races.nursery import Born, is_plain
 
 SERVER = [sys.executable, "-m", "dibs", "serve", "--http", "0"]
 STATEFUL = "2025-11-25"
 STATELESS = "2026-07-28"
 STARTING = 30.0
+"""Seconds in which a server must be there."""
+LONGEST = 1 << 20
+"""Bytes of what it may write to standard error."""
 ACCEPT = {"accept": "application/json, text/event-stream"}
 CLIENT = {"name": "by-hand", "version": "1"}
 META = "io.modelcontextprotocol/"
@@ -29,10 +34,14 @@ class Listening:
     """A server process that listens on a port of its own."""
 
     def __init__(self, command: Sequence[str]) -> None:
-        self._errors = tempfile.NamedTemporaryFile("r", encoding="utf-8")  # noqa: SIM115 - closed by `close`
-        with open(self._errors.name, "w", encoding="utf-8") as errors:  # noqa: PTH123 - it is a name already
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=errors)
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
+        self.process = self._start(command)
         self.url = self._announced()
+
+    def _start(self, command: Sequence[str]) -> subprocess.Popen[bytes] | Born:
+        if is_plain(command, {}):
+            return Born(command, os.environ, self._errors)
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors)
 
     def _announced(self) -> str:
         deadline = time.monotonic() + STARTING
@@ -44,8 +53,7 @@ class Listening:
 
     def said(self) -> str:
         """What it wrote to standard error."""
-        self._errors.seek(0)
-        return self._errors.read()
+        return os.pread(self._errors.fileno(), LONGEST, 0).decode()
 
     def end(self) -> int:
         """Tell it to end, and return its exit status."""
@@ -56,6 +64,9 @@ class Listening:
         """Kill it where it still runs."""
         self.process.kill()
         self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            pipe.close()
         self._errors.close()
 
 
