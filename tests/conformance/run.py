@@ -60,6 +60,7 @@ def _npm(*command: str) -> subprocess.CompletedProcess[str]:
 @contextmanager
 def server(name: str, command: list[str]) -> Iterator[Listening]:
     """A server on a database of its own."""
+    os.environ["DIBS_TEST_FRESH"] = "1"  # as users start it
     with tempfile.TemporaryDirectory(prefix="dibs-conformance-") as folder:
         one = Listening([*command, str(Path(folder) / f"{name}.db")])
         try:
