@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format storm tokens bench bench-plots bench-postgres clean
+.PHONY: help demo test check format storm tokens conformance load bench bench-plots bench-postgres clean
 
 help: ## List the targets.
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,12 @@ storm: $(READY) ## Kill and disturb real servers for a minute, and check what th
 
 tokens: $(READY) ## Count what definitions and answers take of an agent's context, against their budgets.
 	$(BIN)/python -m bench.tokens
+
+conformance: $(READY) ## Run the MCP conformance suite and the Inspector against real servers over HTTP (fetched from npm).
+	PYTHONPATH=tests $(BIN)/python -m conformance.run
+
+load: $(READY) ## Load a real server with the Inspector, for the table of docs/conformance.md.
+	PYTHONPATH=tests $(BIN)/python -m conformance.load
 
 bench: $(READY) ## Measure against a no-op server and raw SQLite, in one run (BENCH=--quick is shorter).
 	$(BIN)/python -m bench $(BENCH)

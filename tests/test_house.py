@@ -170,3 +170,14 @@ def printed(code: str, *arguments: str) -> str:
     """What a program prints in a process of its own."""
     command = [sys.executable, "-c", code, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_a_server_over_stdio_loads_nothing_of_ours_that_serves_http() -> None:
+    """What `dibs serve` loads without `--http` is what it was before; the SDK's own imports are the SDK's."""
+    code = (
+        "import sys; from dibs.database import open_database; from dibs.settings import Settings; "
+        "import dibs.cli.serve, dibs.tools.stdio; from dibs.tools.server import DibsServer; "
+        "import dibs.tools.catalogue; DibsServer(open_database(Settings(db='there')), Settings(), 'x'); "
+        "print([name for name in ('dibs.tools.http', 'dibs.tools.detached') if name in sys.modules])"
+    )
+    assert printed(code) == "[]"

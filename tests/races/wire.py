@@ -48,7 +48,12 @@ class Missing(Exception):  # noqa: N818 - it describes the answer
 class Wire:
     """One server process and the two ends of its wire. Nothing is awaited before it is asked for."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        opening: Sequence[Message] = OPENING,
+    ) -> None:
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
         self.process = _start(command, environment or {}, self.errors)
         self._answers: dict[int, tuple[Message, float]] = {}
@@ -58,7 +63,7 @@ class Wire:
         self._deaf, self._deafen = os.pipe()
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
-        for message in OPENING:
+        for message in opening:
             self.write(message)
 
     def write(self, message: Message) -> None:

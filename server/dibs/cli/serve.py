@@ -1,22 +1,33 @@
-"""`dibs serve`: the MCP server on standard input and output."""
+"""`dibs serve`: the MCP server on standard input and output, or over HTTP."""
 
 from __future__ import annotations
 
 import gc
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dibs.cli.options import say_refusals, settings_options
 
+if TYPE_CHECKING:
+    from dibs.settings import Settings
+
 
 @click.command()
+@click.option(
+    "--http",
+    metavar="[PORT | HOST:PORT]",
+    is_flag=False,
+    flag_value="",
+    help="Serve Streamable HTTP to the clients of this machine (port 3427, if none is named).",
+)
 @settings_options(
     "db",
     "project",
     "agent",
     "role",
     "lease",
+    "detached_lease",
     "hold_limit",
     "patience",
     "synchronous",
@@ -24,14 +35,37 @@ from dibs.cli.options import say_refusals, settings_options
     "isolated",
 )
 @say_refusals
-def serve(**flags: Any) -> None:
-    """Serve the backlog to an MCP client over stdio."""
+def serve(http: str | None, **flags: Any) -> None:
+    """Serve the backlog to an MCP client over stdio, or to many over HTTP."""
     gc.disable()  # collecting while loading only costs time; the server enables it when it is warm
-    from dibs.database import open_database
     from dibs.settings import Settings
+
+    settings = Settings.read(flags)
+    if http is not None:
+        _serve_http(settings, http)
+        return
+    from dibs.database import open_database
     from dibs.tools.server import DibsServer
     from dibs.verbs.holder import new_session
 
-    settings = Settings.read(flags)
     server = DibsServer(open_database(settings), settings, new_session())
     server.run("stdio")
+
+
+def _serve_http(settings: Settings, where: str) -> None:
+    import anyio
+
+    from dibs.database import open_database
+    from dibs.tools.http import PORT, address, listen, serve_http
+    from dibs.tools.server import DibsServer
+    from dibs_schema.refusals import InvalidInput
+
+    if settings.agent is not None:
+        raise InvalidInput(
+            "An agent's name is one client's, and over HTTP there are many: leave out --agent and DIBS_AGENT. "
+            "Each call of feature_claim_and_get names its own agent.",
+            field="--agent",
+        )
+    with listen(*address(where or str(PORT))) as listening:
+        server = DibsServer(open_database(settings), settings, None)
+        anyio.run(serve_http, server, listening, server.connection.closing)

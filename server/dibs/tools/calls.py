@@ -10,9 +10,14 @@ from dibs.tools.connection import Connection
 
 Ctx = Context[Any, Any]
 
+STATELESS = "2026-07-28"
+"""From this revision on each call stands for itself, without a session; what a tool asks the user, the client asks, and
+repeats the call with the answer."""
+
 
 def connection_of(ctx: Ctx) -> Connection:
-    """The connection that the lifespan opened."""
+    """The connection that the lifespan opened, as this call has it."""
     connection = ctx.request_context.lifespan_context
     assert isinstance(connection, Connection)
-    return connection
+    sessions = (ctx.protocol_version or "") < STATELESS
+    return connection.calling(ctx.request_context.request, sessions=sessions)

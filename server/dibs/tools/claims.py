@@ -38,7 +38,7 @@ async def feature_claim_and_get(
     here = connection_of(ctx)
     holder, token = here.claimant(agent)
     asked = {"feature_id": feature_id, "category": category, "resume": resume}
-    request = Request.of(request_id, "feature_claim_and_get", asked, here.claim_scope(agent))
+    request = Request.of(request_id, "feature_claim_and_get", asked, here.claim_scope(agent, request_id))
 
     def take(tx: Transaction) -> Claimed | Idle:
         def fresh() -> Claimed | Idle:
@@ -64,7 +64,7 @@ async def feature_claim_and_get(
     of_the_next = request is None and feature_id is None and not resume
 
     async def attempt(patience: float) -> Claimed | Idle:
-        return await here.database.write(
+        answer = await here.database.write(
             take,
             patience=patience,
             first=here.reaper(),
@@ -73,6 +73,9 @@ async def feature_claim_and_get(
             undo=take_back,
             in_doubt=None if request or resume else give_back,  # else the same call again finds out
         )
+        if isinstance(answer, Claimed) and await here.is_gone():
+            await here.database.write(take_back(answer))
+        return answer
 
     return await claim_waiting(here, attempt, category, wait_seconds, ctx)
 
@@ -102,7 +105,7 @@ async def feature_mark_in_progress(
 async def feature_heartbeat(
     ctx: Ctx, feature_id: FeatureId, claim_token: Token | None = None, note: Note | None = None
 ) -> Acknowledgement:
-    """Show that you are at work; needed only after an hour or more."""
+    """Show that you are at work; needed if renewed=false or hourly."""
     return await connection_of(ctx).move(
         feature_id,
         claim_token,

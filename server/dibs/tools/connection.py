@@ -18,6 +18,7 @@ from dibs_schema.status import Kind
 
 if TYPE_CHECKING:  # the verbs bring SQLAlchemy, which is loaded after `initialize` has been answered
     from dibs.database.transaction import Transaction
+    from dibs.tools.detached import HttpRequest
     from dibs.verbs.holder import Holder
 
 logger = logging.getLogger(__name__)
@@ -43,7 +44,16 @@ class Connection:
         self.tokens = Tokens()
         self._reaped_at = 0.0
 
+    @property
+    def leases(self) -> str:
+        """What an agent must know of its claim's lease."""
+        return "The lease is renewed while you are connected; nothing needs to be done for it."
+
     # -- who calls --------------------------------------------------------------------------------
+
+    def calling(self, request: HttpRequest | None, *, sessions: bool) -> Connection:  # noqa: ARG002 - others need them
+        """The view that one call has of its connection."""
+        return self
 
     def holder(self, agent: str | None) -> Holder:
         """Who claims: the agent named by the call or the settings, else the connection."""
@@ -69,7 +79,7 @@ class Connection:
         name = self.tokens.author(feature) if feature is not None else None
         return name or self.holder(None).name
 
-    def claim_scope(self, agent: str | None) -> str:
+    def claim_scope(self, agent: str | None, request_id: str | None) -> str:  # noqa: ARG002 - others refuse one
         """Where a claim's request_id is unique: the agent's name, or the connection."""
         return agent or self.settings.agent or self.session
 
@@ -106,7 +116,14 @@ class Connection:
             self.tokens.end(meant[0], kind)
         return answer
 
+    async def is_gone(self) -> bool:
+        """Whether nobody can get the answer of this call; a pipe that broke ends the whole server."""
+        return False
+
     # -- leases -----------------------------------------------------------------------------------
+
+    async def keep(self, token: str | None) -> None:
+        """Note that a call carries the token; the lease is renewed in any case."""
 
     async def keep_up(self) -> None:
         """Renew the leases issued here, every third of a lease, and reap what others left, for ever."""

@@ -9,13 +9,11 @@ import anyio
 from mcp.shared.exceptions import MCPError
 from mcp.types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
 
-from dibs.tools.calls import Ctx
+from dibs.tools.calls import STATELESS, Ctx
 from dibs_schema.inputs import HumanField, Question
 
 PATIENCE = 45.0
 """Seconds that a question stays open inside a call; clients give up on the call at 60."""
-RETRIES_BY_CLIENT = "2026-07-28"
-"""From this revision on the client asks, and repeats the call with the answer."""
 KEY = "answer"
 
 Schema = dict[str, Any]
@@ -32,7 +30,7 @@ async def elicit(
     capabilities = ctx.client_capabilities
     if capabilities is None or capabilities.elicitation is None:
         return None
-    if (ctx.protocol_version or "") >= RETRIES_BY_CLIENT:
+    if (ctx.protocol_version or "") >= STATELESS:
         reply = (ctx.input_responses or {}).get(KEY)
         if isinstance(reply, ElicitResult):
             return reply

@@ -27,6 +27,7 @@ async def feature_request_human_input(
     token = here.tokens.meant(feature_id, claim_token, Kind.ASK)
     if token is not None:
         await here.database.read(lambda tx: human.check_claim(tx, feature_id, token))
+        await here.keep(token)
         reply = await elicit(ctx, prompt, field_schema(fields))
         if isinstance(reply, InputRequiredResult):
             return reply

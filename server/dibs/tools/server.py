@@ -1,4 +1,4 @@
-"""The MCP server: one connection over stdio, one database, the tools of one role."""
+"""The MCP server: one connection over stdio or many clients over HTTP, one database, the tools of one role."""
 
 from __future__ import annotations
 
@@ -37,8 +37,7 @@ Dibs keeps the backlog of features that you and other agents build in parallel. 
 agent at a time; what was acknowledged is on disk.
 Loop: feature_claim_and_get -> build and test it -> feature_mark_passing with evidence, or feature_mark_failing \
 with a reason -> claim the next. Stop when state is "complete"; on other states call again with wait_seconds=45.
-A claim's token proves that it is yours: send claim_token with every later call on that feature. The lease is \
-renewed while you are connected; nothing needs to be done for it.
+A claim's token proves that it is yours: send claim_token with every later call on that feature. {leases}
 On a refusal read error.message: it says what is true now and which call comes next. claim_lost: stop work on \
 that feature, your change was not recorded. already_claimed: claim another. already_holding: finish it, or resume=true. \
 busy: call again.
@@ -49,13 +48,13 @@ Database: {database}, project {project}."""
 
 
 class DibsServer(OfferingServer):
-    """Serves one backlog to one client.
+    """Serves one backlog to one client, or, without a `session`, to any number over HTTP.
 
     The tools are built in a worker while the client is greeted, since they bring the database's library.
     """
 
-    def __init__(self, database: Database, settings: Settings, session: str) -> None:
-        self._connection = Connection(database, settings, session)
+    def __init__(self, database: Database, settings: Settings, session: str | None) -> None:
+        self._connection = _connection(database, settings, session)
         self._settings = settings
         self._tools: dict[str, Tool] = {}
         super().__init__(
@@ -64,7 +63,9 @@ class DibsServer(OfferingServer):
             name=NAME,
             title="Dibs",
             version=__version__,
-            instructions=INSTRUCTIONS.format(database=database.label, project=settings.project),
+            instructions=INSTRUCTIONS.format(
+                database=database.label, project=settings.project, leases=self._connection.leases
+            ),
             lifespan=_lifespan,
             log_level=settings.log,
         )
@@ -142,6 +143,14 @@ class DibsServer(OfferingServer):
     async def _catalogue(self) -> dict[str, Tool]:
         await self.built.wait()
         return self._tools
+
+
+def _connection(database: Database, settings: Settings, session: str | None) -> Connection:
+    if session is not None:
+        return Connection(database, settings, session)
+    from dibs.tools.detached import Detached
+
+    return Detached(database, settings)
 
 
 def _build(settings: Settings) -> dict[str, Tool]:

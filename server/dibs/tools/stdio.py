@@ -73,14 +73,14 @@ async def serve_stdio(
         requests = OpenRequests()
         reader = MessageReader(lines_in, lines_out, requests, closing, grace)
         writer = MessageWriter(lines_out, requests, closing)
-        with _signals_call(partial(reader.end, within=hurry)):
+        with signals_call(partial(reader.end, within=hurry)):
             await server.run(reader, writer, server.create_initialization_options())
             with anyio.move_on_after(hurry):
                 await lines_out.drained()
 
 
 @contextlib.contextmanager
-def _signals_call(end: Callable[[], None]) -> Iterator[None]:
+def signals_call(end: Callable[[], None]) -> Iterator[None]:
     """Have the event loop call `end`, on its next turn, for each signal that would end the process.
 
     The loop's own hook rather than a task around anyio's receiver, which uses the same hook: a task

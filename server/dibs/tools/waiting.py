@@ -31,5 +31,6 @@ async def claim_waiting(
         LONGEST,
         connection.closing,
         tell,
+        connection.is_gone,
     )
     return await waiting.claim(attempt)

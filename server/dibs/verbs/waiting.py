@@ -30,7 +30,8 @@ Attempt = Callable[[float], Awaitable[Claimed | Idle]]
 class Waiting:
     """A claim that waits: for `wait` seconds, and with the database's patience for no more than `longest`.
 
-    It ends early when `closing` is set. `tell` hears from time to time for how many seconds it has waited.
+    It ends early when `closing` is set, or who asks `is_gone`. `tell` hears from time to time for how many seconds
+    it has waited.
     """
 
     database: Database
@@ -40,6 +41,7 @@ class Waiting:
     longest: float = math.inf
     closing: anyio.Event = field(default_factory=anyio.Event)
     tell: Callable[[float], Awaitable[object]] | None = None
+    is_gone: Callable[[], Awaitable[bool]] | None = None
     _began: float = field(default_factory=time.monotonic)
 
     async def claim(self, attempt: Attempt) -> Claimed | Idle:
@@ -53,7 +55,7 @@ class Waiting:
         answer = await attempt(self.patience)
         while isinstance(answer, Idle) and answer.state != "complete" and self.wait > 0:
             worth_trying, latest = await self._until_worth_trying()
-            if self.closing.is_set():
+            if await self._is_over():
                 return _closed(latest or answer, "The input ended while this call waited.")
             if not worth_trying:
                 return _closed(latest or answer, f"Waited {self.wait:g} s.")
@@ -74,7 +76,7 @@ class Waiting:
         started = wakes = told = time.monotonic()
         trouble: Busy | None = None
         end = self._began + self.wait
-        while (now := time.monotonic()) < end and not self.closing.is_set():
+        while (now := time.monotonic()) < end and not await self._is_over():
             try:
                 version = await self.database.version()
                 if version != seen:
@@ -94,9 +96,12 @@ class Waiting:
                 await self.tell(now - self._began)
             with anyio.move_on_after(min(random.uniform(*POLL), max(POLL[0], wakes - now), end - now)):
                 await self.closing.wait()
-        if trouble is not None and not self.closing.is_set():
+        if trouble is not None and not await self._is_over():
             raise trouble
         return False, idle
+
+    async def _is_over(self) -> bool:
+        return self.closing.is_set() or (self.is_gone is not None and await self.is_gone())
 
     def _left(self) -> float:
         return min(self.patience, self.longest - (time.monotonic() - self._began))

@@ -1,0 +1,68 @@
+"""The product's server with the fixtures of the conformance suite added: `python -m conformance.app DATABASE`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+from mcp.server.mcpserver.tools import Tool
+from mcp.types import (
+    Completion,
+    EmptyResult,
+    SetLevelRequestParams,
+    SubscribeRequestParams,
+    UnsubscribeRequestParams,
+)
+
+from conformance import asking, fixtures
+from dibs.database import open_database
+from dibs.settings import Settings
+from dibs.tools.http import listen, serve_http
+from dibs.tools.server import DibsServer
+
+
+class ConformanceServer(DibsServer):
+    """Made as `dibs serve --http` makes it; the fixtures come beside the product's own tools."""
+
+    def add_fixtures(self) -> None:
+        """Add what the suite asks for."""
+        for prompt in (*fixtures.PROMPTS, *asking.PROMPTS):
+            self.prompt()(prompt)
+        for uri, (resource, mime_type) in fixtures.RESOURCES.items():
+            self.resource(uri, mime_type=mime_type)(resource)
+        self.completion()(_no_completions)  # type: ignore[no-untyped-call]  # the SDK's has no types
+        handle = self._lowlevel_server.add_request_handler
+        handle("resources/subscribe", SubscribeRequestParams, _done)
+        handle("resources/unsubscribe", UnsubscribeRequestParams, _done)
+        handle("logging/setLevel", SetLevelRequestParams, _done)
+
+    async def _catalogue(self) -> dict[str, Tool]:
+        added = {tool.__name__: _tool(tool) for tool in (*fixtures.TOOLS, *asking.TOOLS)}
+        return await super()._catalogue() | added
+
+
+def _tool(function: Callable[..., Any]) -> Tool:
+    return Tool.from_function(function, structured_output=False)
+
+
+async def _no_completions(*_: Any) -> Completion:
+    return Completion(values=[], total=0, has_more=False)
+
+
+async def _done(*_: Any) -> EmptyResult:
+    return EmptyResult()
+
+
+def main() -> None:
+    """Serve until a signal comes."""
+    settings = Settings.read({"db": sys.argv[1]})
+    with listen("127.0.0.1", 0) as listening:
+        server = ConformanceServer(open_database(settings), settings, None)
+        server.add_fixtures()
+        anyio.run(serve_http, server, listening, server.connection.closing)
+
+
+if __name__ == "__main__":
+    main()
