@@ -70,7 +70,9 @@ class Backlog(Working, Planning, Looking):
     async def _over(
         cls, wire: AbstractAsyncContextManager[Wire], agent: str | None, retry_for: float
     ) -> AsyncIterator[Backlog]:
-        async with wire as entered:
+        from dibs.client.wires import hosted
+
+        async with hosted(wire) as entered:
             yield cls(entered, agent=agent, retry_for=retry_for)
 
     def claim(

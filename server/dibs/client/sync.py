@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+import asyncio
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from functools import partial, update_wrapper
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, Unpack
 
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+from anyio.from_thread import start_blocking_portal
 
 from dibs.client.backlog import Backlog
 from dibs.client.calls import RETRY_FOR
@@ -22,13 +24,15 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def _run(portal: BlockingPortal, call: Callable[[], Awaitable[T]]) -> T:
+def _run(loop: asyncio.AbstractEventLoop, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run a call in the loop's thread; an interrupt that comes meanwhile takes it back."""
-    future = portal.start_task_soon(call)
+    future: Future[T] | None = None
     try:
+        future = asyncio.run_coroutine_threadsafe(call(), loop)
         return future.result()
     except BaseException:
-        future.cancel()
+        if future is not None:
+            future.cancel()
         raise
 
 
@@ -38,21 +42,25 @@ def _blocking(
     """The method of `Backlog`, as one that waits for its answer."""
 
     def run(self: SyncBacklog, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return _run(self._portal, partial(method, self._backlog, *args, **kwargs))
+        return _run(self._loop, partial(method, self._backlog, *args, **kwargs))
 
     update_wrapper(run, method)
     return run
 
 
+async def _own_loop() -> asyncio.AbstractEventLoop:
+    return asyncio.get_running_loop()
+
+
 class SyncClaim:
     """`with backlog.claim() as feature:` holds the feature for the block; see `Backlog.claim`."""
 
-    def __init__(self, portal: BlockingPortal, claim: Claim) -> None:
-        self._portal = portal
+    def __init__(self, loop: asyncio.AbstractEventLoop, claim: Claim) -> None:
+        self._loop = loop
         self._claim = claim
 
     def __enter__(self) -> ClaimedFeature:
-        return _run(self._portal, self._claim.__aenter__)
+        return _run(self._loop, self._claim.__aenter__)
 
     def __exit__(
         self,
@@ -60,7 +68,7 @@ class SyncClaim:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        _run(self._portal, partial(self._claim.__aexit__, kind, error, traceback))
+        _run(self._loop, partial(self._claim.__aexit__, kind, error, traceback))
 
 
 class SyncBacklog:
@@ -69,8 +77,8 @@ class SyncBacklog:
     May be used from several threads. Each method, and what it raises, is that of `Backlog`.
     """
 
-    def __init__(self, portal: BlockingPortal, backlog: Backlog) -> None:
-        self._portal = portal
+    def __init__(self, loop: asyncio.AbstractEventLoop, backlog: Backlog) -> None:
+        self._loop = loop
         self._backlog = backlog
 
     @classmethod
@@ -98,7 +106,7 @@ class SyncBacklog:
     @contextmanager
     def _over(cls, make: Callable[[], AbstractAsyncContextManager[Backlog]]) -> Iterator[SyncBacklog]:
         with start_blocking_portal("asyncio") as portal, portal.wrap_async_context_manager(make()) as backlog:
-            yield cls(portal, backlog)
+            yield cls(portal.call(_own_loop), backlog)
 
     def claim(
         self,
@@ -113,20 +121,20 @@ class SyncBacklog:
         claim = self._backlog.claim(
             feature_id, category=category, wait_seconds=wait_seconds, agent=agent, resume=resume
         )
-        return SyncClaim(self._portal, claim)
+        return SyncClaim(self._loop, claim)
 
     def holds(self, feature_id: int, token: str | None = None) -> bool:
         """Whether this object remembers a claim on the feature (that one), as far as it was told."""
         return self._backlog.holds(feature_id, token)
 
-    def follow(self, after: str | None = None) -> Iterator[FollowedEvent]:
+    def follow(self, after: str | None = None) -> Generator[FollowedEvent, None, None]:
         """What happens in the project, as it happens; see `Backlog.follow`."""
         events = self._backlog.follow(after)
         try:
             while True:
-                yield _run(self._portal, events.__anext__)
+                yield _run(self._loop, events.__anext__)
         finally:
-            _run(self._portal, events.aclose)
+            _run(self._loop, events.aclose)
 
     take = _blocking(Backlog.take)
     mark_in_progress = _blocking(Backlog.mark_in_progress)

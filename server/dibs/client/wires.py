@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
+import anyio
 from mcp.client import Client as ProtocolClient
 from mcp.shared.exceptions import MCPError
 from mcp.types import (
@@ -52,6 +54,42 @@ class Options(TypedDict, total=False):
     synchronous: Literal["FULL", "NORMAL"]
     log: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
     isolated: bool
+
+
+@asynccontextmanager
+async def hosted(wire: AbstractAsyncContextManager[Wire]) -> AsyncIterator[Wire]:
+    """Hold a connection in a task of its own, so that its task groups neither wrap nor cancel what the caller does.
+
+    Raises what kept it from being made.
+    """
+    made: asyncio.Future[Wire] = asyncio.get_running_loop().create_future()
+    leave = asyncio.Event()
+
+    async def host() -> None:
+        async with wire as entered:
+            made.set_result(entered)
+            await leave.wait()
+
+    task = asyncio.create_task(host())
+    try:
+        await asyncio.wait((task, made), return_when=asyncio.FIRST_COMPLETED)
+        if made.done():
+            yield made.result()
+    finally:
+        leave.set()
+        if not made.done():
+            task.cancel()
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait((task,))
+    if (error := task.exception()) is not None:
+        raise _sole(error)
+
+
+def _sole(error: BaseException) -> BaseException:
+    """The error that a task group has wrapped, if it is the only one."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
 
 
 @asynccontextmanager
