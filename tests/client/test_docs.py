@@ -1,0 +1,62 @@
+"""docs/client.md: every block runs as it stands, and its table is the code's."""
+
+from __future__ import annotations
+
+import os
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from client.listening import served
+from dibs.client.tools import TOOLS
+
+PAGE = Path(__file__).parents[2] / "docs" / "client.md"
+BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+PORT = "3427"
+
+
+@pytest.mark.parametrize("number", range(len(BLOCKS)))
+def test_a_block_runs_as_it_stands(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Each block of the page succeeds in an empty folder, by URL with a server at the other end."""
+    monkeypatch.chdir(tmp_path)
+    block = tmp_path / "test_block.py"
+    block.write_text(BLOCKS[number], encoding="utf-8")
+    if "def test_" in BLOCKS[number]:
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "dibs.client.pytest_plugin", str(block)]
+        alone = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+        done = subprocess.run(command, env=alone, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+    elif PORT in BLOCKS[number]:
+        with served(str(tmp_path / "features.db")) as url:
+            block.write_text(BLOCKS[number].replace(PORT, url.split(":")[2].split("/")[0]), encoding="utf-8")
+            runpy.run_path(str(block), run_name="__main__")
+        assert capfd.readouterr().out == f"{tmp_path / 'features.db'}\n"
+    else:
+        runpy.run_path(str(block), run_name="__main__")
+        assert (tmp_path / ".dibs" / "features.db").exists()
+
+
+def test_every_way_of_the_client_has_a_block() -> None:
+    """There are blocks to run, and they show each way in, blocks, the journal and the fixtures."""
+    shown = "\n".join(BLOCKS)
+    for way in (
+        "Backlog.open(",
+        "SyncBacklog.start(",
+        "Backlog.connect(",
+        ".claim(",
+        ".follow(",
+        "dibs_backlog",
+    ):
+        assert way in shown
+
+
+def test_the_table_of_methods_is_that_of_the_code() -> None:
+    """Every method is on the page, with its tool."""
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert rows == [(row.method, row.tool) for row in TOOLS]
