@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from client.test_docs import BLOCKS
+
 pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parents[2]
@@ -64,6 +66,7 @@ def test_a_harness_tests_itself_with_the_fixtures(
     )  # the entry point itself is loaded by name, once
     monkeypatch.setenv("DIBS_ROLE", "viewer")
     monkeypatch.setenv("DIBS_DB", "/nowhere/features.db")
-    pytester.makepyfile(HARNESS_TESTS)
+    (of_the_docs,) = [block for block in BLOCKS if "def test_" in block]
+    pytester.makepyfile(test_harness=HARNESS_TESTS, test_of_the_docs=of_the_docs)
     done = pytester.runpytest_subprocess("-p", entry_point())
-    done.assert_outcomes(passed=3, xfailed=1)
+    done.assert_outcomes(passed=4, xfailed=1)
