@@ -42,8 +42,13 @@ async def test_a_follower_sees_what_others_do_and_goes_on_after_a_cursor(
     told = [(event.kind, event.feature) for event in live]
     assert told == [("create", two), ("claim", one), ("pass", one), ("claim", two), ("pass", two)]
     assert await first(other, 3, live[1].cursor) == live[2:]
-    (begin, *_) = await first(backlog, 1, "0-0")
-    assert begin.kind == "create"
+    async with aclosing(backlog.follow("0-0")) as events:
+        whole = [await anext(events) for _ in range(6)]
+        three = await new()
+        whole.append(await anext(events))
+    assert [event.kind for event in whole[:2]] == ["create", "create"]
+    assert len({event.id for event in whole}) == 7
+    assert (whole[-1].kind, whole[-1].feature) == ("create", three)
 
 
 @pytest.mark.only_on("sqlite", reason="the stream looks at it before any engine does")

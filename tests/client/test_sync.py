@@ -88,6 +88,7 @@ def test_the_journal_is_an_iterator(backlog: SyncBacklog) -> None:
 
 PROGRAM = """
 import sys
+import time
 from dibs.client import SyncBacklog
 
 with SyncBacklog.open(db=sys.argv[1]) as backlog:
@@ -98,6 +99,7 @@ with SyncBacklog.open(db=sys.argv[1]) as backlog:
             print("claimed", flush=True)
     except KeyboardInterrupt:
         made = backlog.create("late", "a feature", "what it does", ["look"])
+        time.sleep(0.6)  # longer than a claim that still waits would take to see it
         print(backlog.get(made.ids[0]).status, flush=True)
 """
 

@@ -7,8 +7,10 @@ import gc
 import logging
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from mcp.types import CallToolResult
 
 from client.listening import served
 from clusters.urls import free_port
@@ -168,3 +170,28 @@ async def test_a_server_within_the_process_leaves_the_process_as_it_was(tmp_path
             assert (gc.isenabled(), gc.get_freeze_count()) == (True, frozen)
     finally:
         root.handlers[:] = handlers
+
+
+async def test_the_token_is_sent_and_not_left_to_the_server(backlog: Backlog) -> None:
+    """Each call on a claimed feature carries its token, as a server without a memory of connections needs it."""
+    sent: list[tuple[str, object]] = []
+
+    async def call(tool: str, arguments: dict[str, Any]) -> CallToolResult:
+        sent.append((tool, arguments.get("claim_token")))
+        return await backlog._wire.call(tool, arguments)
+
+    watched = Backlog(Wire(call))
+    tokens = []
+    for _ in range(2):
+        (feature,) = (await watched.create_many([a_feature()])).ids
+        claimed = await watched.take(feature)
+        assert isinstance(claimed, Claimed)
+        tokens.append(claimed.claim.token)
+        await watched.heartbeat(feature)
+        await watched.skip(feature, "later")
+        tokens.append((await watched.mark_in_progress(feature)).token or "")
+        await watched.mark_passing(feature)
+        await watched.mark_passing(feature)
+    moves = [token for tool, token in sent if tool not in ("feature_create_bulk", "feature_claim_and_get")]
+    one, two, three, four = tokens
+    assert moves == [one, one, None, two, None, three, three, None, four, None]
