@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format storm bench bench-plots bench-postgres clean
+.PHONY: help demo test check format storm tokens bench bench-plots bench-postgres clean
 
 help: ## List the targets.
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ format: $(READY) ## Put the code in its form.
 
 storm: $(READY) ## Kill and disturb real servers for a minute, and check what they said (STORM='--minutes 30' is longer).
 	$(BIN)/dibs storm $(STORM)
+
+tokens: $(READY) ## Count what definitions and answers take of an agent's context, against their budgets.
+	$(BIN)/python -m bench.tokens
 
 bench: $(READY) ## Measure against a no-op server and raw SQLite, in one run (BENCH=--quick is shorter).
 	$(BIN)/python -m bench $(BENCH)

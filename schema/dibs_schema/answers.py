@@ -155,7 +155,7 @@ class Idle(Answer):
 
 
 class Row(Answer):
-    """One feature in a list."""
+    """One feature in a list; its text only where that was asked for, cut where it is long."""
 
     id: int
     status: StatusName
@@ -165,6 +165,9 @@ class Row(Answer):
     agent: str | None = None
     blocked_by: list[int] = []
     ready_at: Time | None = None
+    description: str | None = None
+    steps: list[str] = []
+    text_cursor: str | None = None
 
 
 class Page(Answer):

@@ -223,8 +223,9 @@ def test_it_makes_and_migrates_nothing(database: Database, db: str) -> None:
     """A project that is not there is not made; another schema is named, the database left as it is."""
     add(database)
     database.close(patience=5)
-    status, _, answer = doctor(db, "--project", "nobody")
-    assert (status, answer["error"]["code"]) == (1, "not_found")
+    status, found, answer = doctor(db, "--project", "nobody")
+    assert (status, answer["status"], found["database"].level) == (2, 2, "error")
+    assert "no project 'nobody'" in found["database"].says
     assert by_hand(db, "SELECT name FROM projects") == [("default",)]
     for version, level, word in (("0001", "warning", "migrates"), ("9999", "error", "Update Dibs")):
         by_hand(db, f"UPDATE alembic_version SET version_num = '{version}'")
@@ -251,3 +252,28 @@ def test_a_damaged_database_is_not_repaired(database: Database, db: str) -> None
     assert "Nothing was repaired" in found["integrity"].says
     assert "repaired" not in answer
     assert by_hand(db, "SELECT unmet_dependencies FROM features WHERE id = 1") == [(3,)]
+
+
+@A_FILE
+@pytest.mark.parametrize("damage", ["none", "a page", "a text"])
+def test_looking_changes_no_byte_of_what_a_killed_server_left(db: str, damage: str) -> None:
+    """A database beside its log stays as it is, sound or damaged, and so does the log."""
+    assert subprocess.run([sys.executable, "-m", "backup.cut_off", "leave", db], check=False).returncode == -9
+    file, log = Path(db), Path(f"{db}-wal")
+    if damage == "a page":
+        overwrite(log, b"acknowledged", b"\x00" * 40)
+    elif damage == "a text":
+        overwrite(file, b"CREATE TABLE features", b"\xff\xfe\xfd")
+    before = file.read_bytes(), log.read_bytes()
+    assert before[1], "there is a log"
+    status, _, _ = doctor(db)
+    assert (file.read_bytes(), log.read_bytes()) == before
+    assert status in ((0, 1) if damage == "none" else (0, 1, 2))
+
+
+def overwrite(file: Path, where: bytes, by: bytes) -> None:
+    """Write over the place at which something stands."""
+    content = file.read_bytes()
+    place = content.find(where)
+    if place >= 0:
+        file.write_bytes(content[:place] + by + content[place + len(by) :])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -16,6 +19,7 @@ from dibs.settings import Settings
 from dibs_schema.refusals import DatabaseDamaged, InvalidInput
 from races.backlog import fill
 from races.wire import Start, Wire
+from verbs.stage import add
 
 pytestmark = pytest.mark.only_on(
     "sqlite", reason="these faults are those of a file; a server has tests of its own"
@@ -131,3 +135,35 @@ def test_a_server_serves_the_backup_that_is_put_in_the_place_of_a_damaged_file(d
     file.write_bytes(sound)
     assert server.call("feature_get_stats")["total"] == 300
     assert server.call("feature_claim_and_get")["state"] == "claimed"
+
+
+@pytest.mark.parametrize(
+    ("where", "by"),
+    [(b"what to do", b"\xff\xfe\xfd"), (b'["look"', b'["look\\')],
+    ids=["no UTF-8", "no JSON"],
+)
+def test_a_text_that_is_none_is_called_damage(db: str, start: Start, where: bytes, by: bytes) -> None:
+    """SQLite hands any bytes on as text; whoever reads them is told of the damage, and `dibs doctor` names the place."""
+    database = open_database(Settings(db=db))
+    add(database, 3, description="what to do", steps=["look"])
+    database.close(patience=5)
+    file = Path(db)
+    content = file.read_bytes()
+    place = content.rfind(where)
+    assert place > 0
+    file.write_bytes(content[:place] + by + content[place + len(by) :])
+    before = sha256(file.read_bytes()).hexdigest()
+    server = start()
+    found = [server.refusal("feature_get_by_id", feature_id=number) for number in (1, 2, 3)]
+    assert [type(one) for one in found].count(DatabaseDamaged) == 1
+    assert [type(one) for one in found].count(type(None)) == 2
+    doctor = subprocess.run(
+        [sys.executable, "-m", "dibs", "doctor", "--db", db, "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    (told,) = [one for one in json.loads(doctor.stdout)["findings"] if one["check"] == "texts"]
+    assert (doctor.returncode, told["level"]) == (2, "error")
+    assert "of features 1." in told["says"]
+    assert sha256(file.read_bytes()).hexdigest() == before

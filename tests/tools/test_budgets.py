@@ -328,6 +328,10 @@ async def test_lists_page_through_everything_once(server: Client, backlog: Datab
     ids = add(backlog, 110, **texts)
     blocked = add(backlog, 60, dependencies=ids[:6], **texts)
     assert await _every(server, "feature_search", category=category, limit=100) == [*ids, *blocked]
+    long = {"category": f"long {letters}", "name": words(letters, 255), "description": words(letters, 20_000)}
+    texts_of = add(backlog, 12, **long)
+    asked = {"category": long["category"], "detail": "full", "limit": 100}
+    assert await _every(server, "feature_search", **asked) == texts_of
     everything = board(backlog)["features"]
     ready = await _every(server, "feature_get_ready", limit=50)
     assert len(set(ready)) == len(ready)

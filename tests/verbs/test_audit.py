@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dibs.database import Database
 from dibs.verbs.audit import audit
+from dibs.verbs.repair import repair_counters
 from dibs_schema.status import Status
 from verbs.stage import add, alter, depend, is_sound, place, rule
 
@@ -30,12 +31,15 @@ def test_a_wrong_counter_is_found(database: Database) -> None:
     assert database.read_now(audit).unmet == {two: (5, 1)}
 
 
-def test_a_wrong_height_is_found_where_heights_are_kept(database: Database) -> None:
-    """Heights count under `critical_path` only."""
+def test_a_wrong_height_is_found_in_either_order(database: Database) -> None:
+    """Heights are counted under `critical_path`, and none is kept by priority."""
     one, two = add(database, 2)
     depend(database, two, one)
     alter(database, one, height=9)
+    assert database.read_now(audit).heights == {one: (9, None)}
+    assert database.write_now(lambda tx: repair_counters(tx, "me")).heights == {one: (9, None)}
     assert database.read_now(audit).heights == {}
+    alter(database, one, height=9)
     rule(database, order="critical_path")
     assert is_sound(database)
     alter(database, one, height=9)

@@ -82,6 +82,18 @@ def test_search_narrows_by_status_category_and_agent(database: Database) -> None
     assert _search(database, agent=passed.holder.name) == [passed.id]
 
 
+def test_a_search_brings_texts_only_where_they_are_asked_for(database: Database) -> None:
+    """Rows are brief; in full they bring description and steps, cut where they are long, and a cursor for the rest."""
+    add(database, description="what to do", steps=["look", "see"])
+    (long,) = add(database, description="x" * 5_000, steps=["look"])
+    for row_ in database.read_now(lists.search).features:
+        assert (row_.description, row_.steps, row_.text_cursor) == (None, [], None)
+    short, cut = database.read_now(partial(lists.search, detail="full")).features
+    assert (short.description, short.steps, short.text_cursor) == ("what to do", ["look", "see"], None)
+    rest = database.read_now(partial(look.get_by_id, feature=long, cursor=cut.text_cursor))
+    assert [f"{cut.description}{rest.description or rest.steps[0]}", rest.steps[-1]] == ["x" * 5_000, "look"]
+
+
 @pytest.mark.parametrize("limit", [1, 4, 7])
 @pytest.mark.parametrize("order", ["priority", "critical_path"])
 def test_every_list_pages_through_everything_once(database: Database, order: str, limit: int) -> None:

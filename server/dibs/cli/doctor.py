@@ -15,6 +15,8 @@ from dibs_schema.refusals import (
     Busy,
     DatabaseDamaged,
     DatabaseReplaced,
+    InvalidInput,
+    NotFound,
     OutcomeUnknown,
     ReadOnly,
     SchemaNewer,
@@ -55,15 +57,18 @@ def doctor(*, repair_counters: bool, as_json: bool, **flags: Any) -> None:
     from dibs.database.health import Finding
 
     repaired = None
+    settings = Settings.read(flags)
     try:
-        findings = _unopened(flags)
+        findings = _unopened(settings, repairing=repair_counters)
         if findings is None:
-            with backlog(flags) as database:
+            with backlog(flags, looking=not repair_counters) as database:
                 if repair_counters:
                     repaired = _repair(database)
-                findings = _examine(database, Settings.read(flags))
+                findings = _examine(database, settings)
     except (Busy, OutcomeUnknown):
         raise
+    except (NotFound, InvalidInput) as refusal:
+        findings = [Finding("database", "error", refusal.message)]
     except Unavailable as refusal:
         findings = [Finding(CHECK.get(type(refusal), refusal.code), "error", refusal.message)]
     worst = max(STATUS[one.level] for one in findings)
@@ -75,7 +80,7 @@ def doctor(*, repair_counters: bool, as_json: bool, **flags: Any) -> None:
     sys.exit(worst)
 
 
-def _unopened(flags: dict[str, Any]) -> list[Finding] | None:
+def _unopened(settings: Settings, *, repairing: bool) -> list[Finding] | None:
     """What there is to say of a database that opening would change, or None. Raises NotFound."""
     from dibs.database.health import Finding
     from dibs.database.peeking import peek
@@ -83,7 +88,6 @@ def _unopened(flags: dict[str, Any]) -> list[Finding] | None:
     from dibs.verbs.copies import refuse_unknown
     from dibs_schema.tables import HEAD
 
-    settings = Settings.read(flags)
     found = peek(settings)
     refuse_unknown(Site(settings), found.projects)
     assert found.version is not None, "it holds projects"
@@ -94,7 +98,9 @@ def _unopened(flags: dict[str, Any]) -> list[Finding] | None:
             "schema",
             "warning",
             f"version {found.version}, this Dibs knows {HEAD}. The next server or command that opens it migrates it, and "
-            "older servers must be restarted then. Until then nothing else can be checked.",
+            "older servers must be restarted then. Until then nothing else can be checked."
+            + " Nothing was repaired."
+            * repairing,
         )
     ]
 

@@ -70,14 +70,16 @@ def exit_status(refusal: Refusal) -> int:
 
 
 @contextmanager
-def backlog(flags: dict[str, Any], *, make: bool = False) -> Iterator[Database]:
+def backlog(flags: dict[str, Any], *, make: bool = False, looking: bool = False) -> Iterator[Database]:
     """The backlog that the flags name, closed at the end; only `make` brings a new one into being.
+
+    One that is opened for `looking` is left as it is, to the last byte.
 
     Raises NotFound where there is none, and what keeps it from being opened.
     """
     from dibs.database import open_database
 
-    database = open_database(Settings.read(flags))
+    database = open_database(Settings.read(flags), looking=looking)
     if not make and not database.exists():
         raise NotFound(
             f"There is no backlog at {database.label}. `dibs import FILE` or an agent's `dibs serve` makes one; "

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import os
 import re
 import secrets
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from dibs.database.files import alone, take_in_log
 from dibs.database.sqlite.cold_start import prepare_folder
 from dibs.database.sqlite.filesystems import file_system, is_unsafe, refuse_unsafe
-from dibs_schema.refusals import DiskFull, InvalidInput, ReadOnly
+from dibs_schema.refusals import Busy, DiskFull, InvalidInput, ReadOnly
 
 PREFIX, SUFFIX = ".dibs-", ".partial"
 """What a folder is called in which a file is made."""
@@ -151,22 +154,67 @@ def set_logs_aside(target: Path) -> Path | None:
 
 
 def exchange(made: Path, target: Path) -> Path:
-    """Put `made` where `target` is, which gets another name, together with its log; returns that name.
+    """Put `made` where `target` is, which gets another name; returns that name.
 
-    The caller keeps everyone out meanwhile. There is no moment without a database at the path.
+    A database is one file when it changes its name, since two files cannot do so at once: what is in its log is
+    taken in first. Then both files change their names in one step, so that at every moment there is one whole
+    database at the path, and none has two names. Raises Busy where a process has it open.
     """
     aside = beside(target)
-    _sync(made)
-    aside.hardlink_to(target)
-    for log in LOGS:
-        if Path(f"{target}{log}").exists():
-            Path(f"{aside}{log}").hardlink_to(f"{target}{log}")
-    _sync(target.parent)
-    for log in (*LOGS, "-shm"):  # before the new one comes: it would take them for its own
-        Path(f"{target}{log}").unlink(missing_ok=True)
-    made.replace(target)
-    _sync(target.parent)
+    whole = take_in_log(target)
+    with alone(target):
+        _clear_of_logs(target, aside, whole=whole)
+        _sync(made)
+        made.rename(aside)  # from here on nothing sweeps it away, whichever of the two it is
+        _sync(target.parent)
+        swap(aside, target)
+        _sync(target.parent)
     return aside
+
+
+def _clear_of_logs(target: Path, aside: Path, *, whole: bool) -> None:
+    """Leave no log beside `target`, which the database that comes would take for its own.
+
+    The log of a damaged database, which could not be taken in, goes aside with it.
+    """
+    for log in LOGS:
+        there = Path(f"{target}{log}")
+        if not there.exists():
+            continue
+        if whole and there.stat().st_size:
+            raise Busy(
+                f"{target} was opened just now. Nothing was changed. Stop the servers that use it, then call again."
+            )
+        there.unlink() if whole else there.rename(f"{aside}{log}")
+    Path(f"{target}-shm").unlink(missing_ok=True)
+
+
+def swap(one: Path, other: Path) -> None:
+    """Let two files have each other's names, at once where the system can (Linux), else one after the other.
+
+    Source: renameat2(2), RENAME_EXCHANGE.
+    """
+    renameat2 = (
+        getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if sys.platform == "linux" else None
+    )
+    if renameat2 is not None and not renameat2(
+        _HERE, os.fsencode(one.absolute()), _HERE, os.fsencode(other.absolute()), _EXCHANGE
+    ):
+        return
+    if renameat2 is not None and (failed := ctypes.get_errno()) not in (
+        errno.ENOSYS,
+        errno.EINVAL,
+        errno.ENOTSUP,
+    ):
+        raise OSError(failed, os.strerror(failed), str(other))
+    between = one.with_name(f"{one.name}.new")
+    one.rename(between)
+    other.rename(one)
+    between.rename(other)
+
+
+_HERE, _EXCHANGE = -100, 2
+"""AT_FDCWD and RENAME_EXCHANGE of Linux."""
 
 
 def _sync(path: Path) -> None:

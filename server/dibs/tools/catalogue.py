@@ -24,7 +24,8 @@ EVERYONE = (C, T, P, V)
 class Entry:
     """One tool: its function, its title, who has it, and what is true of it.
 
-    `hot` tools are loaded by clients that show only names at first.
+    `hot` tools are loaded by clients that show only names at first. Of the parameters, those `of_planners`
+    are told only to the roles that may use them; whoever else sends one is refused.
     """
 
     function: Callable[..., Awaitable[Answer | InputRequiredResult]]
@@ -34,6 +35,7 @@ class Entry:
     destroys: bool = False
     repeatable: bool = False
     hot: bool = False
+    of_planners: tuple[str, ...] = ()
 
 
 # What is repeatable has, called again with the same arguments, no further effect.
@@ -41,7 +43,13 @@ CATALOGUE: tuple[Entry, ...] = (
     Entry(claims.feature_claim_and_get, "Claim a feature", (C,), hot=True),
     Entry(claims.feature_mark_in_progress, "Claim a known feature", (C,)),
     Entry(claims.feature_heartbeat, "Keep a claim", (C,)),
-    Entry(claims.feature_clear_in_progress, "Give a claim back", (C, P), repeatable=True),
+    Entry(
+        claims.feature_clear_in_progress,
+        "Give a claim back",
+        (C, P),
+        repeatable=True,
+        of_planners=("force",),
+    ),
     Entry(claims.feature_mark_passing, "Pass a feature", (C, T), repeatable=True, hot=True),
     Entry(claims.feature_mark_failing, "Fail a feature", (C, T), hot=True),
     Entry(claims.feature_skip, "Skip a feature", (C,)),
@@ -86,7 +94,7 @@ class StrictMetadata(FuncMetadata):
 def build(role: Role) -> dict[str, Tool]:
     """The tools of a role by name, in a fixed order."""
     return {
-        entry.function.__name__: _tool(entry)
+        entry.function.__name__: _tool(entry, role)
         for entry in CATALOGUE
         if role is Role.ALL or role in entry.roles
     }
@@ -97,17 +105,21 @@ def names() -> list[str]:
     return [entry.function.__name__ for entry in CATALOGUE]
 
 
-def _tool(entry: Entry) -> Tool:
+def _tool(entry: Entry, role: Role) -> Tool:
     function = entry.function
     loose = func_metadata(function, skip_names=["ctx"], structured_output=False)
     strict = type(loose.arg_model.__name__, (loose.arg_model,), {"__module__": __name__}, extra="forbid")
     assert issubclass(strict, ArgModelBase)
+    parameters = input_schema(strict)
+    if role not in (P, Role.ALL):
+        for name in entry.of_planners:
+            del parameters["properties"][name]
     return Tool(
         fn=function,
         name=function.__name__,
         title=entry.title,
         description=" ".join((function.__doc__ or "").split()),
-        parameters=input_schema(strict),
+        parameters=parameters,
         fn_metadata=StrictMetadata(arg_model=strict, output_schema=output_schema(_answers(function))),
         is_async=True,
         context_kwarg="ctx",

@@ -57,13 +57,21 @@ async def feature_search(
     status: StatusName | None = None,
     category: Category | None = None,
     agent: Agent | None = None,
+    detail: lists.Detail = "brief",
     limit: Hundred = 20,
     cursor: Cursor | None = None,
 ) -> Page:
     """Find features."""
     return await connection_of(ctx).database.read(
         lambda tx: lists.search(
-            tx, text=text, status=status, category=category, agent=agent, limit=limit, cursor=cursor
+            tx,
+            text=text,
+            status=status,
+            category=category,
+            agent=agent,
+            detail=detail,
+            limit=limit,
+            cursor=cursor,
         )
     )
 

@@ -104,7 +104,7 @@ class Audit:
 
     features: int = 0
     unmet: dict[int, tuple[int, int]] = field(default_factory=dict)
-    heights: dict[int, tuple[int, int]] = field(default_factory=dict)
+    heights: dict[int, tuple[int | None, int | None]] = field(default_factory=dict)
     strays: dict[int, tuple[str, str | None]] = field(default_factory=dict)
     gaps: dict[int, tuple[str, str, str | None]] = field(default_factory=dict)
     leases: list[OpenLease] = field(default_factory=list)
@@ -126,8 +126,9 @@ def audit(tx: Transaction) -> Audit:
         found.features += 1
         if row["kept"] != row["counted"]:
             found.unmet[row["id"]] = (row["kept"], row["counted"])
-        if kept_heights and row["height"] != tall.get(row["id"], 0):
-            found.heights[row["id"]] = (row["height"], tall.get(row["id"], 0))
+        height = tall.get(row["id"], 0) if kept_heights else None  # by priority none is kept
+        if row["height"] != height:
+            found.heights[row["id"]] = (row["height"], height)
     found.strays = {row["id"]: (row["status"], row["to_status"]) for row in tx.all(_strays)}
     found.gaps = {
         row["feature_id"]: (row["kind"], row["from_status"], row["left_in"]) for row in tx.all(_gaps)

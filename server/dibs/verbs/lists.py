@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, and_, bindparam, func, literal, or_, select, tuple_
 
 from dibs.database.transaction import Transaction
 from dibs.verbs.claim import queue_order
-from dibs.verbs.fitting import brief, size
+from dibs.verbs.fitting import brief, cut_text, size
 from dibs.verbs.guards import FARTHEST_BACK_OFF, F, among, in_project, is_, ready
 from dibs_schema.answers import Page, Row
 from dibs_schema.refusals import InvalidInput
@@ -23,6 +23,10 @@ COLUMNS = (F.id, F.status, F.category, F.name, F.priority, F.claimed_by, F.not_b
 SHOWN_CATEGORY, SHOWN_AGENT, SHOWN_BLOCKERS = 24, 20, 4
 ROOM = 9_000
 """Bytes of rows in one answer."""
+TEXT = 2_000
+"""Characters of a feature's own text in a row that brings it; `feature_get_by_id` has the rest."""
+
+Detail = Literal["brief", "full"]
 
 _D = dependencies.c
 
@@ -45,6 +49,14 @@ def row_of(row: Mapping[Any, Any], now: float, blocked_by: list[int] | None = No
     )
 
 
+_texts = select(F.id, F.description, F.steps).where(in_project(), F.id.in_(bindparam("ids", expanding=True)))
+
+
+def _with_text(row: Row, text: Mapping[Any, Any]) -> Row:
+    description, steps, rest = cut_text(text["description"], text["steps"], None, TEXT)
+    return row.model_copy(update={"description": description, "steps": steps, "text_cursor": rest})
+
+
 def search(
     tx: Transaction,
     *,
@@ -52,11 +64,13 @@ def search(
     status: str | None = None,
     category: str | None = None,
     agent: str | None = None,
+    detail: Detail = "brief",
     limit: int = 20,
     cursor: str | None = None,
 ) -> Page:
     """Features whose name, category or reference contains `text`, in the order of their ids.
 
+    With `detail="full"` each brings its own text, too, and a page holds fewer.
     Raises InvalidInput for a cursor that is none.
     """
     wanted: list[ColumnElement[bool]] = [in_project()]
@@ -73,7 +87,9 @@ def search(
     statement = select(*COLUMNS).where(*wanted, F.id > after).order_by(F.id).limit(limit + 1)
     rows = tx.all(statement)
     total = tx.value(select(func.count()).select_from(features).where(*wanted))
-    return _page(tx, rows, limit, total, lambda row: str(row["id"]))
+    ids = [row["id"] for row in rows] if detail == "full" else []
+    texts = {one["id"]: one for one in tx.all(_texts, ids=ids)} if ids else None
+    return _page(tx, rows, limit, total, lambda row: str(row["id"]), texts=texts)
 
 
 def get_ready(tx: Transaction, limit: int = 10, cursor: str | None = None) -> Page:
@@ -141,12 +157,15 @@ def _page(
     total: int,
     place: Callable[[Mapping[Any, Any]], str],
     blockers: Mapping[int, list[int]] | None = None,
+    texts: Mapping[int, Mapping[Any, Any]] | None = None,
 ) -> Page:
     """As many of the rows as `limit` and the answer's size allow; the cursor is the last one's place."""
     shown: list[Row] = []
     room = ROOM
     for row in rows[:limit]:
         one = row_of(row, tx.now, (blockers or {}).get(row["id"]))
+        if texts is not None:
+            one = _with_text(one, texts[row["id"]])
         room -= size(one.wire()) + 1
         if room < 0 and shown:
             break

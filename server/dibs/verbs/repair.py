@@ -21,7 +21,7 @@ class Repaired:
     """What was set right: by feature, what was kept and what was counted."""
 
     counters: dict[int, tuple[int, int]] = field(default_factory=dict)
-    heights: dict[int, tuple[int, int]] = field(default_factory=dict)
+    heights: dict[int, tuple[int | None, int | None]] = field(default_factory=dict)
 
     def wire(self) -> dict[str, Any]:
         """As JSON values."""
@@ -34,7 +34,7 @@ def _set(column: Column[Any]) -> Update:
     return (
         update(features)
         .where(this(), column.is_not_distinct_from(kept))
-        .values({column: bindparam("counted")})
+        .values({column: bindparam("counted", type_=Integer)})
     )
 
 
@@ -45,7 +45,7 @@ def repair_counters(tx: Transaction, by: str) -> Repaired:
     """Recount every counter and height, set those that differ, and record each with an event that moves nothing."""
     found = audit(tx)
     for name, statement, differing in (
-        ("unmet_dependencies", _set_counter, found.unmet),
+        ("unmet_dependencies", _set_counter, {**found.unmet}),
         ("height", _set_height, found.heights),
     ):
         _repair(tx, by, name, statement, differing)
@@ -53,7 +53,11 @@ def repair_counters(tx: Transaction, by: str) -> Repaired:
 
 
 def _repair(
-    tx: Transaction, by: str, name: str, statement: Update, differing: Mapping[int, tuple[int, int]]
+    tx: Transaction,
+    by: str,
+    name: str,
+    statement: Update,
+    differing: Mapping[int, tuple[int | None, int | None]],
 ) -> None:
     for feature, (kept, counted) in differing.items():
         if tx.run(statement, feature=feature, kept=kept, counted=counted):

@@ -184,8 +184,7 @@ def _as_file(source: Site, copy: Path, file: Path, mark: Mark, done: Restored, w
     watch("checking", 0, 1)
     done.unsound = check(copy, done.project, written)
     if file.exists():
-        with alone(file):
-            done.aside = str(exchange(copy, file))
+        done.aside = str(exchange(copy, file))
     else:
         left = set_logs_aside(file)
         done.aside = str(left) if left is not None else None

@@ -17,7 +17,7 @@ READERS = 1
 """Each is a connection of the server's, of which it has few."""
 
 
-def place(settings: Settings) -> Place:
+def place(settings: Settings, *, looking: bool = False) -> Place:  # noqa: ARG001 - a look leaves nothing on a server
     """The database that the settings' URL names. Raises InvalidInput for a URL of another kind."""
     url = settings.db or ""
     scheme = url.partition("://")[0]

@@ -14,15 +14,16 @@ READERS = 2
 """Reads beside each other; more of them only compete for the interpreter."""
 
 
-def place(settings: Settings) -> Place:
-    """The file that the settings name."""
+def place(settings: Settings, *, looking: bool = False) -> Place:
+    """The file that the settings name; whoever is only `looking` makes, writes and removes nothing there."""
     path = settings.database_file()
 
     def make_engine() -> SQLite:
         from dibs.database.sqlite.cold_start import prepare_folder
         from dibs.database.sqlite.engine import SQLite
 
-        prepare_folder(path)
-        return SQLite(path, settings.synchronous)
+        if not looking:
+            prepare_folder(path)
+        return SQLite(path, settings.synchronous, looking=looking)
 
     return Place(label=str(path), file=path, readers=READERS, make_engine=make_engine, exists=path.exists)

@@ -68,6 +68,8 @@ def bring_up(engine: SQLite, connection: Connection, name: str) -> Project:
     Raises SchemaNewer, Busy, ReadOnly, DatabaseDamaged.
     """
     found = _look(engine, connection, name)
+    if found is None and engine.looking:
+        raise Busy(f"{engine.path} is being changed by others. Nothing was done. Look again in a moment.")
     if found is None:
         engine.enter_door()
         try:
@@ -83,7 +85,8 @@ def bring_up(engine: SQLite, connection: Connection, name: str) -> Project:
 def _look(engine: SQLite, connection: Connection, name: str) -> Project | None:
     """The project, or None where anything at all is missing. Writes nothing."""
     try:
-        if engine.journal_mode(connection) != "wal" or (schema_version(connection) or "") < HEAD:
+        in_wal = engine.looking or engine.journal_mode(connection) == "wal"
+        if not in_wal or (schema_version(connection) or "") < HEAD:
             return None  # an older one lacks columns that `find_project` names
         found = find_project(connection, name)
     except Busy:  # someone else is bringing it up

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,9 @@ BUSY_TIMEOUT = 5_000
 class SQLite(Engine):
     """One database file: connections to it, write transactions on it, and what its errors mean."""
 
-    def __init__(self, path: Path, synchronous: str) -> None:
+    def __init__(self, path: Path, synchronous: str, *, looking: bool = False) -> None:
         refuse_unsafe(path)
+        self.looking = looking
         self.path = path.resolve()
         self.driver = driver()
         self.library = f"{NAME} {self.driver.sqlite_version}"
@@ -80,6 +82,8 @@ class SQLite(Engine):
 
     def _connect(self) -> object:
         mode = "rwc" if self._identity is None else "rw"  # never a new file beside the one being served
+        if self.looking:  # closing it takes no log into the file, however damaged either is
+            mode = "ro&immutable=1" if self._stands_still() else "ro"
         connection = self.driver.connect(
             f"{self.path.as_uri()}?mode={mode}",
             uri=True,
@@ -100,6 +104,10 @@ class SQLite(Engine):
         ):
             connection.execute(f"PRAGMA {pragma}")
         return connection
+
+    def _stands_still(self) -> bool:
+        """Whether nobody can write to it: on a medium that cannot be written, and without a log."""
+        return not os.access(self.path.parent, os.W_OK) and not Path(f"{self.path}-wal").exists()
 
     @contextmanager
     def writing(
@@ -233,7 +241,7 @@ class SQLite(Engine):
         """Turn the library's errors into refusals; none of its words reach a client."""
         try:
             yield
-        except (DBAPIError, self.driver.Error) as error:
+        except (DBAPIError, self.driver.Error, UnicodeDecodeError, JSONDecodeError) as error:
             self.check_identity()  # whatever went wrong, other files at the path are the reason
             refusal = meaning(self.path, (error.orig or error) if isinstance(error, DBAPIError) else error)
             if refusal is None:
@@ -243,7 +251,8 @@ class SQLite(Engine):
     @contextmanager
     def leaving(self) -> Iterator[None]:
         """Close connections behind the door: the last one out checkpoints. Nothing is opened afterwards."""
-        self.enter_door()
+        if not self.looking:
+            self.enter_door()
         try:
             yield
         finally:

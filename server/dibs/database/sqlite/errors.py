@@ -31,6 +31,8 @@ def meaning(path: Path, error: BaseException) -> Refusal | None:
     """The refusal that a driver's error stands for, or None where it is a mistake of ours."""
     name = getattr(error, "sqlite_errorname", None) or ""
     refuse = _MEANING.get("_".join(name.split("_")[:2]))
+    if isinstance(error, ValueError) or str(error).startswith("Could not decode to UTF-8"):
+        refuse = _damaged  # a text that is none, which the library hands on as it is
     if refuse is None and str(error).startswith(("no such table", "no such column")):
         refuse = _emptied
     return refuse(path) if refuse is not None else None

@@ -11,12 +11,13 @@ from sqlalchemy.engine import Connection
 from dibs.database.health import Finding, library_finding, schema_finding
 from dibs.database.sqlite.attached import LOCKS, attached, lasting, locks_on, named, readers_of, writers_of
 from dibs.database.sqlite.filesystems import file_system
+from dibs.database.sqlite.texts import unreadable_texts
 
 if TYPE_CHECKING:
     from dibs.database.sqlite.engine import SQLite
 
 LARGE_WAL = 64 * 1024 * 1024
-"""Bytes; a healthy log stays under its limit of 16 MiB but for a long reader."""
+"""Bytes; a healthy log stays under 20 MB but for a long reader."""
 
 
 def examine(engine: SQLite, connection: Connection) -> list[Finding]:
@@ -36,6 +37,7 @@ def examine(engine: SQLite, connection: Connection) -> list[Finding]:
                 _servers(engine.path),
                 _pages(connection),
                 _references(connection),
+                _texts(connection),
             ]
         finally:
             connection.rollback()
@@ -109,6 +111,14 @@ def _pages(connection: Connection) -> Finding:
         return Finding("integrity", "ok", "every page and index is sound")
     says = f"damaged: {'; '.join(lines[:3])}. Stop the agents and bring back a backup; delete nothing."
     return Finding("integrity", "error", says)
+
+
+def _texts(connection: Connection) -> Finding:
+    broken = unreadable_texts(connection)
+    if broken:
+        says = f"damaged: {', '.join(broken[:5])}{' and more' if len(broken) > 5 else ''}. "
+        return Finding("texts", "error", f"{says}Stop the agents and bring back a backup; delete nothing.")
+    return Finding("texts", "ok", "every text can be read")
 
 
 def _references(connection: Connection) -> Finding:

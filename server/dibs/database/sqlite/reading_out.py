@@ -1,4 +1,4 @@
-"""What is in a database file, read without writing to it or making anything beside it."""
+"""What is in a database file: read without writing to it or making anything beside it, or all taken into it."""
 
 from __future__ import annotations
 
@@ -76,6 +76,43 @@ def read_out(file: Path, into: Path) -> None:
         _copy(connection, into)
 
 
+def take_in_log(file: Path) -> bool:
+    """Take what stands in a database's log into its file, and remove the log; False where it is too damaged for that.
+
+    Raises Busy where another process has it open.
+    Source: https://www.sqlite.org/wal.html#use_of_wal_without_shared_memory, for the lock that keeps everyone out.
+    """
+    if not _is_sound(
+        file
+    ):  # a connection that can write takes the log in when it is closed, whatever it has found
+        return False
+    connection = driver().connect(
+        f"{file.resolve().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=0
+    )
+    try:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        ((held_up, _, _),) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    except driver().Error as error:
+        refusal = meaning(file, error)
+        if isinstance(refusal, DatabaseDamaged):
+            return False
+        if refusal is None:
+            raise
+        raise refusal from error
+    finally:
+        connection.close()  # the last one out removes the log
+    return not held_up
+
+
+def _is_sound(file: Path) -> bool:
+    try:
+        with _opened(file) as connection:
+            return [tuple(row) for row in connection.execute("PRAGMA quick_check(1)")] == [("ok",)]
+    except DatabaseDamaged:
+        return False
+
+
 @contextmanager
 def _opened(file: Path, *, live: bool = False) -> Iterator[Any]:
     """A connection that writes nothing; where the file may be `live` it takes locks, and makes a log if there is none."""
@@ -84,6 +121,7 @@ def _opened(file: Path, *, live: bool = False) -> Iterator[Any]:
     log = Path(f"{file}-wal")
     still = "" if live or (log.exists() and log.stat().st_size) else "&immutable=1"
     with _translated(file):
+        # Closing one that can write would take the log into the file, however damaged either is.
         connection = driver().connect(f"{file.resolve().as_uri()}?mode=ro{still}", uri=True)
         try:
             yield connection

@@ -1,0 +1,270 @@
+"""A dozen situations that agents come into: the answer's own text names the call that comes next, and it works."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import anyio
+import pytest
+from sqlalchemy import update
+
+from clients.reader import Next, Reader, calls_named_in
+from dibs.client import Client, server_command
+from dibs.database import Database, open_database
+from dibs.settings import Settings
+from dibs.verbs.guards import NOTHING
+from dibs.verbs.leases import reap
+from dibs.verbs.release import release
+from dibs_schema.status import Status
+from dibs_schema.tables import features
+from verbs.stage import add, alter, depend, expire, place, rule, token_of
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.only_on(
+        "sqlite", reason="words are the same on each engine; tests/tools has the refusals on both"
+    ),
+]
+
+FEATURE = {"category": "core", "name": "a name", "description": "words", "steps": ["look"]}
+CLAIM, PASS = "feature_claim_and_get", "feature_mark_passing"
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    """The event loop that the clients run on."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+def shared(new_db: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
+    """The database that one server serves to the agents of all situations."""
+    with new_db() as name:
+        yield name
+
+
+@pytest.fixture(scope="module")
+async def client(shared: str, anyio_backend: str) -> AsyncIterator[Client]:
+    """The server that the agent is connected to, and others are not."""
+    async with Client.start(server_command("--db", shared)) as started:
+        await started.call("feature_get_stats")
+        yield started
+
+
+@pytest.fixture
+def backlog(shared: str, client: Client) -> Iterator[Database]:
+    """The backlog, opened by the test to set the stage; what earlier situations left is off the board."""
+    opened = open_database(Settings(db=shared))
+    clear = update(features).values(
+        {**NOTHING, features.c.status: "archived", features.c.archived_from: "pending"}
+    )
+    opened.write_now(lambda tx: tx.run(clear.where(features.c.project_id == tx.project.id)))
+    yield opened
+    opened.close(patience=5)
+
+
+async def test_a_feature_that_another_has_leads_to_the_next_one(client: Client, backlog: Database) -> None:
+    """Who asks for a claimed feature is told how to get another, and gets it."""
+    theirs, other = add(backlog, 2)
+    token_of(backlog, theirs)
+    me = Reader(client)
+    said = await me.refused("already_claimed", CLAIM, feature_id=theirs)
+    assert (await me.follow(said))["feature"]["id"] == other
+
+
+async def test_a_lost_claim_leads_to_other_work(client: Client, backlog: Database) -> None:
+    """Who passes what was taken over meanwhile is told to stop, and gets the next feature."""
+    first, second = add(backlog, 2)
+    me = Reader(client)
+    mine = await me.call(CLAIM, feature_id=first)
+    expire(backlog, first)
+    backlog.write_now(reap)
+    alter(backlog, first, not_before=None)
+    token_of(backlog, first, "grace")
+    said = await me.refused("claim_lost", PASS, feature_id=first, claim_token=mine["claim"]["token"])
+    assert said["holder"] == f"grace-{first}"
+    assert (await me.follow(said))["feature"]["id"] == second
+
+
+async def test_a_blocked_feature_leads_to_what_it_waits_for(client: Client, backlog: Database) -> None:
+    """Who asks for a blocked feature is told what comes first, and the call that it names hands it out."""
+    needed, waiting = add(backlog, 2)
+    depend(backlog, waiting, needed)
+    me = Reader(client)
+    said = await me.refused("unmet_dependencies", CLAIM, feature_id=waiting)
+    assert said["unmet"] == [needed]
+    assert (await me.follow(said))["feature"]["id"] == needed
+
+
+async def test_nothing_left_to_do_says_stop(client: Client, backlog: Database) -> None:
+    """When everything passes, the answer says so, names no call, and is no error."""
+    place(backlog, Status.PASSING)
+    idle = await Reader(client).call(CLAIM)
+    assert idle["state"] == "complete"
+    assert idle["message"].endswith("stop.")
+    assert calls_named_in(idle["message"]) == []
+
+
+async def test_work_that_others_hold_is_waited_for(client: Client, backlog: Database) -> None:
+    """When others hold what is ready, the answer says how to wait, and waiting ends with what is given back."""
+    (only,) = add(backlog)
+    theirs = token_of(backlog, only)
+    me = Reader(client)
+    idle = await me.call(CLAIM)
+    assert idle["state"] == "waiting_for_claims"
+    assert "Call again with wait_seconds=45" in idle["message"]
+    answers: list[dict[str, Any]] = []
+
+    async def wait() -> None:
+        answers.append(await me.call(CLAIM, wait_seconds=45))
+
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as group:
+            group.start_soon(wait)
+            await anyio.sleep(0.2)
+            assert answers == []
+            backlog.write_now(lambda tx: release(tx, "ada", only, theirs))
+    assert answers[0]["feature"]["id"] == only
+
+
+async def test_a_question_to_a_person_leads_to_its_answer(client: Client, backlog: Database) -> None:
+    """Who asks for a feature that waits for a person is told how a planner answers; then it can be claimed."""
+    asking = place(backlog, Status.NEEDS_HUMAN).id
+    me = Reader(client)
+    said = await me.refused("waiting_for_human", CLAIM, feature_id=asking)
+    assert f"dibs answer {asking}" in said["message"]
+    await me.follow(said, feature_id=asking, answers={"colour": "red"})
+    assert (await me.call(CLAIM, feature_id=asking))["feature"]["human_answer"]["answers"] == {
+        "colour": "red"
+    }
+
+
+async def test_an_agent_that_crashed_goes_on_with_what_it_held(shared: str, backlog: Database) -> None:
+    """Who comes back under its name, having forgotten everything, takes its feature back and passes it."""
+    (feature,) = add(backlog)
+    async with Client.start(server_command("--db", shared, "--agent", "ada")) as before:
+        await before.call(CLAIM)
+        before.kill()
+    async with Client.start(server_command("--db", shared, "--agent", "ada")) as after:
+        me = Reader(after)
+        said = await me.refused("already_holding", CLAIM)
+        again = await me.follow(said)
+        assert again["feature"]["id"] == feature
+        token = again["claim"]["token"]
+        assert (await me.call(PASS, feature_id=feature, claim_token=token))["status"] == "passing"
+
+
+async def test_a_forgotten_token_leads_to_a_new_one(client: Client, backlog: Database) -> None:
+    """Who holds a feature by another process's claim is told how to get a token, and passes with it."""
+    (feature,) = add(backlog)
+    token_of(backlog, feature, "ada")
+    me = Reader(client)
+    said = await me.refused("token_required", PASS, feature_id=feature)
+    again = await me.follow(said, agent=f"ada-{feature}")
+    token = again["claim"]["token"]
+    assert (await me.call(PASS, feature_id=feature, claim_token=token))["status"] == "passing"
+
+
+async def test_a_stuck_feature_is_put_back_by_the_call_that_its_refusal_names(
+    client: Client, backlog: Database
+) -> None:
+    """Who asks for a stuck feature is told why it is, and how a planner puts it back."""
+    stuck = place(backlog, Status.STUCK).id
+    me = Reader(client)
+    said = await me.refused("stuck", CLAIM, feature_id=stuck)
+    assert (await me.follow(said))["status"] == "pending"
+    assert (await me.call(CLAIM, feature_id=stuck))["state"] == "claimed"
+
+
+async def test_a_feature_that_failed_lately_leads_to_another(client: Client, backlog: Database) -> None:
+    """Who asks for a feature that backs off is told for how long, and gets another one meanwhile."""
+    failed, other = add(backlog, 2)
+    me = Reader(client)
+    await me.call(CLAIM, feature_id=failed)
+    await me.call("feature_mark_failing", feature_id=failed, reason="no such page")
+    said = await me.refused("not_ready", CLAIM, feature_id=failed)
+    assert 0 < said["retry_after_seconds"] <= 30
+    assert (await me.follow(said))["feature"]["id"] == other
+
+
+async def test_passing_without_a_claim_leads_to_claiming_first(client: Client, backlog: Database) -> None:
+    """Who passes a feature that nobody holds is told to claim that very feature, and passes it then."""
+    _, wanted = add(backlog, 2)
+    me = Reader(client)
+    said = await me.refused("not_claimed", PASS, feature_id=wanted)
+    assert (await me.follow(said))["feature"]["id"] == wanted
+    assert (await me.call(PASS, feature_id=wanted))["status"] == "passing"
+
+
+async def test_a_circle_leads_to_the_edge_that_is_in_the_way(client: Client, backlog: Database) -> None:
+    """Who would close a circle is shown it, and the call that it names takes an edge of it away."""
+    needed, waiting = add(backlog, 2)
+    depend(backlog, waiting, needed)
+    me = Reader(client)
+    said = await me.refused("would_cycle", "feature_add_dependency", feature_id=needed, dependency_id=waiting)
+    assert set(said["path"]) == {needed, waiting}
+    await me.follow(said, feature_id=waiting, dependency_id=needed)
+    await me.call("feature_add_dependency", feature_id=needed, dependency_id=waiting)
+    assert (await me.refused("unmet_dependencies", CLAIM, feature_id=needed))["unmet"] == [waiting]
+
+
+async def test_a_reused_key_leads_to_a_new_one(client: Client) -> None:
+    """Who sends an old request_id with other arguments is told to take a new one."""
+    me = Reader(client)
+    await me.call("feature_create", **FEATURE, request_id="one")
+    said = await me.refused("request_reused", "feature_create", **FEATURE | {"name": "two"}, request_id="one")
+    assert "new request_id" in said["message"]
+    created = await me.call("feature_create", **FEATURE | {"name": "two"}, request_id="two")
+    assert created["count"] == 1
+
+
+async def test_what_is_off_the_board_is_brought_back_by_the_call_that_is_named(
+    client: Client, backlog: Database
+) -> None:
+    """Who asks for an archived feature is told how a planner restores it."""
+    away = place(backlog, Status.ARCHIVED).id
+    me = Reader(client)
+    said = await me.refused("archived", CLAIM, feature_id=away)
+    await me.follow(said)
+    assert (await me.call(CLAIM, feature_id=away))["state"] == "claimed"
+
+
+async def test_an_agent_that_holds_too_much_gives_something_back(client: Client, backlog: Database) -> None:
+    """A connection that may hold no more is told what it holds and how to end one, and can claim again."""
+    rule(backlog, max_claims_per_connection=2)
+    add(backlog, 3)
+    me = Reader(client)
+    for _ in range(2):
+        await me.call(CLAIM)
+    said = await me.refused("too_many_claims", CLAIM)
+    await me.follow(said, feature_id=said["held"][0])
+    assert (await me.call(CLAIM))["state"] == "claimed"
+    rule(backlog, max_claims_per_connection=16)
+
+
+async def test_a_wrong_argument_is_named_by_its_path(client: Client, backlog: Database) -> None:
+    """Who sends what does not fit is told the field, and the same call without the mistake works."""
+    me = Reader(client)
+    wrong = FEATURE | {"steps": ["look", 5]}
+    said = await me.refused("invalid_input", "feature_create", **wrong)
+    assert said["field"] == "steps[1]"
+    assert (await me.call("feature_create", **FEATURE))["count"] == 1
+
+
+@pytest.mark.parametrize(
+    ("message", "calls"),
+    [
+        ("Call feature_claim_and_get without an id.", [Next("feature_claim_and_get")]),
+        ("Back with feature_update retry=true.", [Next("feature_update", {"retry": True})]),
+        (
+            "Claim it: feature_claim_and_get with feature_id=7.",
+            [Next("feature_claim_and_get", {"feature_id": 7})],
+        ),
+        ("Stop.", []),
+    ],
+)
+def test_the_reader_reads_no_more_than_is_said(message: str, calls: list[Next]) -> None:
+    """A call, and the arguments that are spelled out, are all that is taken from a message."""
+    assert calls_named_in(message) == calls
