@@ -31,10 +31,14 @@ class Looking(Calls):
         status: StatusName | None = None,
         category: str | None = None,
         agent: str | None = None,
+        detail: Literal["brief", "full"] = "brief",
         limit: int = 20,
         cursor: str | None = None,
     ) -> Page:
-        """Find features by text (in name, category, reference), status, category, holder; 1 to 100 at a time."""
+        """Find features by text (in name, category, reference), status, category, holder; 1 to 100 at a time.
+
+        With `detail="full"` each row brings its own text, cut at 2,000 characters.
+        """
         return await self._ask(
             Page,
             "feature_search",
@@ -42,6 +46,7 @@ class Looking(Calls):
             status=status,
             category=category,
             agent=agent,
+            detail=detail,
             limit=limit,
             cursor=cursor,
         )
