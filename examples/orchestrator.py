@@ -17,7 +17,7 @@ async def build(feature: ClaimedFeature) -> None:
     """Have a feature built; here is where your harness does its own."""
     agent = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=STDOUT)
     try:
-        said, _ = await agent.communicate(feature.model_dump_json(exclude={"claim"}).encode())
+        said, _ = await agent.communicate(feature.model_dump_json(exclude={"claim", "evidence"}).encode())
     finally:  # also where this worker is cancelled
         if agent.returncode is None:
             agent.kill()

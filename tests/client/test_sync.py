@@ -115,3 +115,28 @@ def test_an_interrupt_takes_a_waiting_claim_back(db: str) -> None:
         assert program.stdout.read() == "pending\n"
     assert program.returncode == 0
     assert time.monotonic() - began < 20, "the wait went on"
+
+
+FORKING = """
+import os
+import sys
+from dibs.client import SyncBacklog
+
+with SyncBacklog.open(db=sys.argv[1]) as backlog:
+    backlog.stats()
+    child = os.fork()
+    if child == 0:
+        try:
+            backlog.stats()
+        except RuntimeError as error:
+            os._exit(7 if "fork" in str(error) else 1)
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), backlog.stats().total >= 0)
+"""
+
+
+def test_a_fork_is_told_to_open_its_own(db: str) -> None:
+    """The thread that answers is not in the child, which would wait for ever; the parent goes on."""
+    command = [sys.executable, "-W", "ignore", "-c", FORKING, db]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    assert done.stdout == "7 True\n", done.stderr

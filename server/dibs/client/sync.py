@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
@@ -24,16 +25,28 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def _run(loop: asyncio.AbstractEventLoop, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run a call in the loop's thread; an interrupt that comes meanwhile takes it back."""
-    future: Future[T] | None = None
-    try:
-        future = asyncio.run_coroutine_threadsafe(call(), loop)
-        return future.result()
-    except BaseException:
-        if future is not None:
-            future.cancel()
-        raise
+class Loop:
+    """An event loop in a thread behind its callers."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._owner = os.getpid()
+
+    def run(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run a call there and wait for it; an interrupt that comes meanwhile takes it back.
+
+        Raises what the call raises, and RuntimeError in a fork, in which the thread is missing.
+        """
+        if os.getpid() != self._owner:
+            raise RuntimeError("a backlog does not survive a fork: open it in the child")
+        future: Future[T] | None = None
+        try:
+            future = asyncio.run_coroutine_threadsafe(call(), self._loop)
+            return future.result()
+        except BaseException:
+            if future is not None:
+                future.cancel()
+            raise
 
 
 def _blocking(
@@ -42,25 +55,25 @@ def _blocking(
     """The method of `Backlog`, as one that waits for its answer."""
 
     def run(self: SyncBacklog, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return _run(self._loop, partial(method, self._backlog, *args, **kwargs))
+        return self._loop.run(partial(method, self._backlog, *args, **kwargs))
 
     update_wrapper(run, method)
     return run
 
 
-async def _own_loop() -> asyncio.AbstractEventLoop:
-    return asyncio.get_running_loop()
+async def _this_loop() -> Loop:
+    return Loop(asyncio.get_running_loop())
 
 
 class SyncClaim:
     """`with backlog.claim() as feature:` holds the feature for the block; see `Backlog.claim`."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, claim: Claim) -> None:
+    def __init__(self, loop: Loop, claim: Claim) -> None:
         self._loop = loop
         self._claim = claim
 
     def __enter__(self) -> ClaimedFeature:
-        return _run(self._loop, self._claim.__aenter__)
+        return self._loop.run(self._claim.__aenter__)
 
     def __exit__(
         self,
@@ -68,7 +81,7 @@ class SyncClaim:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        _run(self._loop, partial(self._claim.__aexit__, kind, error, traceback))
+        self._loop.run(partial(self._claim.__aexit__, kind, error, traceback))
 
 
 class SyncBacklog:
@@ -77,7 +90,7 @@ class SyncBacklog:
     May be used from several threads. Each method, and what it raises, is that of `Backlog`.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, backlog: Backlog) -> None:
+    def __init__(self, loop: Loop, backlog: Backlog) -> None:
         self._loop = loop
         self._backlog = backlog
 
@@ -106,7 +119,7 @@ class SyncBacklog:
     @contextmanager
     def _over(cls, make: Callable[[], AbstractAsyncContextManager[Backlog]]) -> Iterator[SyncBacklog]:
         with start_blocking_portal("asyncio") as portal, portal.wrap_async_context_manager(make()) as backlog:
-            yield cls(portal.call(_own_loop), backlog)
+            yield cls(portal.call(_this_loop), backlog)
 
     def claim(
         self,
@@ -132,9 +145,9 @@ class SyncBacklog:
         events = self._backlog.follow(after)
         try:
             while True:
-                yield _run(self._loop, events.__anext__)
+                yield self._loop.run(events.__anext__)
         finally:
-            _run(self._loop, events.aclose)
+            self._loop.run(events.aclose)
 
     take = _blocking(Backlog.take)
     mark_in_progress = _blocking(Backlog.mark_in_progress)
