@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import runpy
+import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from client.listening import served
+from dibs.client import Backlog, ClaimedFeature, SyncBacklog
 from dibs.client.tools import TOOLS
 
 PAGE = Path(__file__).parents[2] / "docs" / "client.md"
@@ -37,6 +41,29 @@ def test_a_block_runs_as_it_stands(
     else:
         runpy.run_path(str(block), run_name="__main__")
         assert (tmp_path / ".dibs" / "features.db").exists()
+
+
+def test_the_block_of_the_readme_builds_what_is_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a `build` of the harness's own it passes what it claims, with what that returned."""
+    monkeypatch.chdir(tmp_path)
+    readme = PAGE.parent.parent / "README.md"
+    (block,) = re.findall(
+        r"^```python\n(.*?)^```", readme.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+    program = f"async def main(Backlog, build):\n{textwrap.indent(block, '    ')}"
+    there: dict[str, Any] = {}
+    exec(compile(program, str(readme), "exec"), there)
+
+    async def build(feature: ClaimedFeature) -> str:
+        return f"built {feature.name}"
+
+    with SyncBacklog.open() as backlog:
+        backlog.create("core", "Sign in", "What it does.", ["Look."])
+        asyncio.run(there["main"](Backlog, build))
+        done = backlog.get(1)
+    assert (done.status, done.evidence) == ("passing", {"summary": "built Sign in"})
 
 
 def test_every_way_of_the_client_has_a_block() -> None:
