@@ -36,6 +36,10 @@ DOORWAYS = {
     ("dibs.cli", "dibs.demo"): "dibs demo starts the demo",
     ("dibs.cli", "dibs.storm"): "dibs storm starts the storm",
     ("dibs.proof", "dibs.histories"): "what clients were told is read from their histories",
+    ("dibs.client", "dibs.tools"): "a harness can have the server as an object of its own process",
+    ("dibs.client", "dibs.verbs"): "such a server needs a session, and a follower reads the journal",
+    ("dibs.client", "dibs.database"): "both open the database",
+    ("dibs.client", "dibs.settings"): "by the settings",
     ("dibs.database", "dibs.settings"): "the database is opened by the settings",
 }
 """The few ways between parts of one floor, each with its reason."""

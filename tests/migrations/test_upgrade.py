@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ import dibs_schema.migrations
 from backup.ground import backed_up, restored
 from dibs.database import file_driver, open_database
 from dibs.settings import Settings
+from dibs.verbs.audit import audit
 from dibs.verbs.claim import claim
 from dibs.verbs.follow import BEGINNING, follow
 from dibs.verbs.holder import Holder
@@ -86,3 +89,17 @@ def test_the_first_version_is_backed_up_as_it_is(old: str, tmp_path: Path) -> No
     restored(tmp_path / "it", new)
     assert by_hand(new, "SELECT version_num FROM alembic_version") == [(HEAD,)]
     assert by_hand(new, "SELECT name FROM features") == [("an old feature",)]
+
+
+def test_databases_that_one_process_makes_at_once_do_not_mix(
+    new_empty_db: Callable[[], AbstractContextManager[str]],
+) -> None:
+    """A program with several backlogs, such as a harness, may open them side by side for the first time."""
+    with ExitStack() as ended:
+        names = [ended.enter_context(new_empty_db()) for _ in range(4)]
+        opened = [open_database(Settings(db=name)) for name in names]
+        for database in opened:
+            ended.callback(partial(database.close, patience=5))
+        with ThreadPoolExecutor(len(opened)) as threads:
+            found = list(threads.map(lambda database: database.write_now(audit), opened))
+    assert [(one.unmet, one.gaps) for one in found] == [({}, {})] * 4

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from dibs.database import Database
     from dibs_schema.answers import FollowedEvent
 
-POLL, LOOK_ANYWAY = 0.1, 1.0
-"""Seconds between two questions whether anything changed, and after which events are read all the same."""
-
 
 @click.command()
 @click.option("--after", "cursor", help="Begin after this cursor; 0-0 is the beginning of the journal.")
@@ -33,23 +30,14 @@ def follow(*, cursor: str | None, until_complete: bool, as_json: bool, **flags: 
 
 
 async def _follow(database: Database, cursor: str | None, *, until_complete: bool, as_json: bool) -> None:
-    from dibs.verbs.follow import follow as after
-    from dibs.verbs.follow import newest
+    from dibs.verbs.follow import watch
     from dibs.verbs.idle import why_idle
 
-    place = cursor if cursor is not None else await database.read(newest)
-    seen, looked = -1, 0.0
-    while True:
-        version = await database.version()
-        if version != seen or time.monotonic() - looked > LOOK_ANYWAY:
-            seen, looked = version, time.monotonic()
-            while events := await database.read(partial(after, cursor=place)):
-                place = events[-1].cursor
-                for event in events:
-                    _print(event, as_json=as_json)
-            if until_complete and (await database.read(why_idle)).state == "complete":
-                return
-        await anyio.sleep(POLL)
+    async for events in watch(database, cursor):
+        for event in events:
+            _print(event, as_json=as_json)
+        if until_complete and not events and (await database.read(why_idle)).state == "complete":
+            return
 
 
 def _print(event: FollowedEvent, *, as_json: bool) -> None:

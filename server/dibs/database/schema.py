@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from sqlalchemy.engine import Connection
@@ -9,6 +10,8 @@ from sqlalchemy.exc import DatabaseError
 
 from dibs_schema.tables import HEAD
 
+_ONE_AT_A_TIME = threading.Lock()
+"""Alembic keeps the migration that it runs in a module, so that two of one process would mix."""
 _NO_SUCH_TABLE = ("no such table", "does not exist")
 
 
@@ -34,4 +37,5 @@ def migrate(connection: Connection) -> None:
         "script_location", str(Path(dibs_schema.migrations.__file__).parent).replace("%", "%%")
     )
     config.attributes["connection"] = connection
-    command.upgrade(config, HEAD)
+    with _ONE_AT_A_TIME:
+        command.upgrade(config, HEAD)

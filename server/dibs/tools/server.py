@@ -137,8 +137,9 @@ class DibsServer(OfferingServer):
             await self._connection.database.warm_up()
         except Refusal as refusal:
             logger.error("%s", refusal)  # noqa: TRY400 - its words are meant for a person
-        gc.freeze()
-        gc.enable()
+        if not gc.isenabled():  # `dibs serve` is the whole process; a harness that serves itself is not
+            gc.freeze()
+            gc.enable()
 
     async def _catalogue(self) -> dict[str, Tool]:
         await self.built.wait()

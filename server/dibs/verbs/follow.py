@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import AsyncGenerator
+from functools import partial
+from typing import TYPE_CHECKING
 
+import anyio
 from sqlalchemy import BigInteger, bindparam, select, tuple_
 
 from dibs.database.transaction import Row, Transaction
@@ -13,6 +18,9 @@ from dibs_schema.answers import FollowedEvent, Journal
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.tables import events
 
+if TYPE_CHECKING:
+    from dibs.database import Database
+
 _E = events.c
 _CURSOR = re.compile(r"(\d{1,19})-(\d{1,19})")
 
@@ -20,6 +28,8 @@ BEGINNING = "0-0"
 """The cursor before the first event."""
 PAGE, ROOM = 100, 9_000
 """Events of one page, and bytes that they may take."""
+POLL, LOOK_ANYWAY = 0.1, 1.0
+"""Seconds between two questions whether anything changed, and after which events are read all the same."""
 
 # A transaction that is still open may yet commit events with smaller numbers than those that are
 # there: only what lies below the horizon is complete.
@@ -88,3 +98,21 @@ def _followed(row: Row) -> FollowedEvent:
 def place_of(row: Row) -> str:
     """The cursor after an event."""
     return f"{row['xact']}-{row['id']}"
+
+
+async def watch(database: Database, cursor: str | None = None) -> AsyncGenerator[list[FollowedEvent], None]:
+    """What follows `cursor` (None: what is there now), as it is committed by any process, for ever.
+
+    Each look yields what it found, in order, which may be nothing. Raises InvalidInput as `follow` does.
+    """
+    place = cursor if cursor is not None else await database.read(newest)
+    seen, looked = -1, 0.0
+    while True:
+        version = await database.version()
+        if version != seen or time.monotonic() - looked > LOOK_ANYWAY:
+            seen, looked = version, time.monotonic()
+            while found := await database.read(partial(follow, cursor=place)):
+                place = found[-1].cursor
+                yield found
+            yield []
+        await anyio.sleep(POLL)

@@ -1,0 +1,156 @@
+"""A real MCP client with a server process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import anyio
+from mcp.client.session import ClientSession, ElicitationFnT
+from mcp.shared.message import SessionMessage
+from mcp.types import CallToolResult, Implementation, jsonrpc_message_adapter
+
+from dibs.client.calls import ServerGone, content_of
+
+STOPPING = 5.0
+"""Seconds that a server gets to end after its input has."""
+LONGEST_LINE = 64 * 1024 * 1024
+
+
+def server_command(*flags: str) -> list[str]:
+    """The command line of a server on this interpreter, as `dibs serve FLAGS`."""
+    return [sys.executable, "-m", "dibs", "serve", *flags]
+
+
+class Client:
+    """One connection to one server process; `async with Client.start(command) as client`."""
+
+    def __init__(self, process: asyncio.subprocess.Process, session: ClientSession) -> None:
+        self.process = process
+        self.session = session
+        self._owner = os.getpid()
+
+    @classmethod
+    @asynccontextmanager
+    async def start(
+        cls,
+        command: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        *,
+        name: str = "dibs-client",
+        elicit: ElicitationFnT | None = None,
+        stderr: int | None = None,
+    ) -> AsyncIterator[Client]:
+        """Start the server, shake hands, and end it when the block ends.
+
+        `environment` is added to this process's. `elicit` answers the server's questions to the user.
+        Raises ServerGone where the server ends before it has answered `initialize`.
+        """
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=stderr,
+            env={**os.environ, **(environment or {})},
+            limit=LONGEST_LINE,
+            start_new_session=True,  # an interrupt at the terminal is this process's to pass on
+        )
+        into, inbox = anyio.create_memory_object_stream[SessionMessage | Exception](64)
+        outbox, out = anyio.create_memory_object_stream[SessionMessage](64)
+        try:
+            async with anyio.create_task_group() as pumps:
+                pumps.start_soon(_pump_in, process, into)
+                pumps.start_soon(_pump_out, process, out)
+                info = Implementation(name=name, version="1")
+                async with ClientSession(
+                    inbox, outbox, client_info=info, elicitation_callback=elicit
+                ) as session:
+                    client = cls(process, session)
+                    await client._answered(session.initialize())
+                    yield client
+                    client.close_input()
+                    with anyio.move_on_after(STOPPING):
+                        await process.wait()
+                pumps.cancel_scope.cancel()
+        finally:
+            _signal(process, signal.SIGKILL)
+            with anyio.CancelScope(shield=True):
+                await process.wait()
+            for stream in (into, inbox, outbox, out):
+                stream.close()
+
+    async def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        """Call a tool and return its structured content.
+
+        Raises the Refusal that the server answered, and ServerGone where it ended before it answered.
+        """
+        return content_of(await self.call_raw(tool, arguments))
+
+    async def call_raw(self, tool: str, arguments: dict[str, Any]) -> CallToolResult:
+        """Call a tool and return what came over the wire. Raises ServerGone, and RuntimeError in a fork."""
+        self._refuse_fork()
+        result: CallToolResult = await self._answered(self.session.call_tool(tool, arguments))
+        return result
+
+    async def _answered(self, call: Any) -> Any:
+        from mcp.shared.exceptions import MCPError
+        from mcp.types import CONNECTION_CLOSED
+
+        try:
+            return await call
+        except MCPError as error:
+            if error.error.code != CONNECTION_CLOSED:
+                raise
+            raise ServerGone(f"the server (pid {self.process.pid}) ended before it answered") from error
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """Send a signal to the server; SIGKILL leaves it no time for anything. Raises RuntimeError in a fork."""
+        self._refuse_fork()
+        _signal(self.process, number)
+
+    def turn_deaf(self) -> None:
+        """Read no answer any more, as a client does that has crashed: the server's next write fails."""
+        self._refuse_fork()
+        transport = self.process._transport  # type: ignore[attr-defined]  # noqa: SLF001 - asyncio offers no other way
+        transport.get_pipe_transport(1).close()
+
+    def close_input(self) -> None:
+        """End the server's input, as a client that has finished does. Raises RuntimeError in a fork."""
+        self._refuse_fork()
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
+    def _refuse_fork(self) -> None:
+        """The server is its parent's: a child would mix its words into those of the parent, or end its server."""
+        if os.getpid() != self._owner:
+            raise RuntimeError("a client does not survive a fork: start one in the child")
+
+
+def _signal(process: asyncio.subprocess.Process, number: int) -> None:
+    """Send a signal past asyncio, whose own way may reap the process, and lose its exit status."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, number)
+
+
+async def _pump_in(process: asyncio.subprocess.Process, into: Any) -> None:
+    assert process.stdout is not None
+    async with into:
+        async for line in process.stdout:
+            await into.send(SessionMessage(jsonrpc_message_adapter.validate_json(line, by_name=False)))
+
+
+async def _pump_out(process: asyncio.subprocess.Process, out: Any) -> None:
+    assert process.stdin is not None
+    async for message in out:
+        text = message.message.model_dump_json(by_alias=True, exclude_unset=True)
+        process.stdin.write(text.encode() + b"\n")
+        try:
+            await process.stdin.drain()
+        except ConnectionError:
+            return

@@ -1,0 +1,47 @@
+"""Fixtures for the tests of a harness: a backlog in a temporary folder, as data and as a server's address."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from dibs.client.sync import SyncBacklog
+
+
+@dataclass(frozen=True, slots=True)
+class TemporaryServer:
+    """How agents under test reach the temporary backlog.
+
+    `db` is the path of its file. `command` starts a server on it, and `environment` makes any `dibs` or
+    `dibs-mcp` use it; the test's own process has it already.
+    """
+
+    db: str
+    command: list[str]
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+@pytest.fixture
+def dibs_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TemporaryServer:
+    """A server to be, on a backlog of the test's own; every DIBS_* of the developer is out of the way."""
+    for name in [name for name in os.environ if name.startswith("DIBS_")]:
+        monkeypatch.delenv(name)
+    db = str(tmp_path / "dibs" / "features.db")
+    monkeypatch.setenv("DIBS_DB", db)
+    return TemporaryServer(db, [sys.executable, "-m", "dibs", "serve", "--db", db], {"DIBS_DB": db})
+
+
+@pytest.fixture
+def dibs_backlog(dibs_server: TemporaryServer) -> Iterator[SyncBacklog]:
+    """The same backlog as an object, to fill before the test and to look at after it."""
+    from dibs.client.sync import SyncBacklog
+
+    with SyncBacklog.open(db=dibs_server.db) as backlog:
+        yield backlog

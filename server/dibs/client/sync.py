@@ -1,0 +1,177 @@
+"""The same backlog for code without an event loop, which runs in a thread behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from concurrent.futures import Future
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
+from functools import partial, update_wrapper
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, Unpack
+
+from anyio.from_thread import start_blocking_portal
+
+from dibs.client.backlog import Backlog
+from dibs.client.calls import RETRY_FOR
+
+if TYPE_CHECKING:
+    from dibs.client.claim import Claim, ClaimedFeature
+    from dibs.client.wires import Options
+    from dibs_schema.answers import FollowedEvent
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Loop:
+    """An event loop in a thread behind its callers."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._owner = os.getpid()
+
+    def run(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run a call there and wait for it; an interrupt that comes meanwhile takes it back.
+
+        Raises what the call raises, and RuntimeError in a fork, in which the thread is missing.
+        """
+        if os.getpid() != self._owner:
+            raise RuntimeError("a backlog does not survive a fork: open it in the child")
+        future: Future[T] | None = None
+        try:
+            future = asyncio.run_coroutine_threadsafe(call(), self._loop)
+            return future.result()
+        except BaseException:
+            if future is not None:
+                future.cancel()
+            raise
+
+
+def _blocking(
+    method: Callable[Concatenate[Backlog, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[SyncBacklog, P], T]:
+    """The method of `Backlog`, as one that waits for its answer."""
+
+    def run(self: SyncBacklog, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._loop.run(partial(method, self._backlog, *args, **kwargs))
+
+    update_wrapper(run, method)
+    return run
+
+
+async def _this_loop() -> Loop:
+    return Loop(asyncio.get_running_loop())
+
+
+class SyncClaim:
+    """`with backlog.claim() as feature:` holds the feature for the block; see `Backlog.claim`."""
+
+    def __init__(self, loop: Loop, claim: Claim) -> None:
+        self._loop = loop
+        self._claim = claim
+
+    def __enter__(self) -> ClaimedFeature:
+        return self._loop.run(self._claim.__aenter__)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._loop.run(partial(self._claim.__aexit__, kind, error, traceback))
+
+
+class SyncBacklog:
+    """A `Backlog` whose methods wait for their answers; `with SyncBacklog.open() as backlog`.
+
+    May be used from several threads. Each method, and what it raises, is that of `Backlog`.
+    """
+
+    def __init__(self, loop: Loop, backlog: Backlog) -> None:
+        self._loop = loop
+        self._backlog = backlog
+
+    @classmethod
+    def open(
+        cls, *, retry_for: float = RETRY_FOR, **options: Unpack[Options]
+    ) -> AbstractContextManager[SyncBacklog]:
+        """A backlog served within this process; see `Backlog.open`."""
+        return cls._over(partial(Backlog.open, retry_for=retry_for, **options))
+
+    @classmethod
+    def start(
+        cls, *, retry_for: float = RETRY_FOR, **options: Unpack[Options]
+    ) -> AbstractContextManager[SyncBacklog]:
+        """A backlog with a server process of its own; see `Backlog.start`."""
+        return cls._over(partial(Backlog.start, retry_for=retry_for, **options))
+
+    @classmethod
+    def connect(
+        cls, url: str, *, agent: str | None = None, retry_for: float = RETRY_FOR
+    ) -> AbstractContextManager[SyncBacklog]:
+        """A backlog that is served at a URL; see `Backlog.connect`."""
+        return cls._over(partial(Backlog.connect, url, agent=agent, retry_for=retry_for))
+
+    @classmethod
+    @contextmanager
+    def _over(cls, make: Callable[[], AbstractAsyncContextManager[Backlog]]) -> Iterator[SyncBacklog]:
+        with start_blocking_portal("asyncio") as portal, portal.wrap_async_context_manager(make()) as backlog:
+            yield cls(portal.call(_this_loop), backlog)
+
+    def claim(
+        self,
+        feature_id: int | None = None,
+        *,
+        category: str | None = None,
+        wait_seconds: float = 0,
+        agent: str | None = None,
+        resume: bool = False,
+    ) -> SyncClaim:
+        """Hold a feature for a block: `with backlog.claim() as feature`; see `Backlog.claim`."""
+        claim = self._backlog.claim(
+            feature_id, category=category, wait_seconds=wait_seconds, agent=agent, resume=resume
+        )
+        return SyncClaim(self._loop, claim)
+
+    def holds(self, feature_id: int, token: str | None = None) -> bool:
+        """Whether this object remembers a claim on the feature (that one), as far as it was told."""
+        return self._backlog.holds(feature_id, token)
+
+    def follow(self, after: str | None = None) -> Generator[FollowedEvent, None, None]:
+        """What happens in the project, as it happens; see `Backlog.follow`."""
+        events = self._backlog.follow(after)
+        try:
+            while True:
+                yield self._loop.run(events.__anext__)
+        finally:
+            self._loop.run(events.aclose)
+
+    take = _blocking(Backlog.take)
+    mark_in_progress = _blocking(Backlog.mark_in_progress)
+    heartbeat = _blocking(Backlog.heartbeat)
+    release = _blocking(Backlog.release)
+    mark_passing = _blocking(Backlog.mark_passing)
+    mark_failing = _blocking(Backlog.mark_failing)
+    skip = _blocking(Backlog.skip)
+    ask_person = _blocking(Backlog.ask_person)
+    answer_person = _blocking(Backlog.answer_person)
+    ask_user = _blocking(Backlog.ask_user)
+    add_note = _blocking(Backlog.add_note)
+    take_for_regression = _blocking(Backlog.take_for_regression)
+    create = _blocking(Backlog.create)
+    create_many = _blocking(Backlog.create_many)
+    update = _blocking(Backlog.update)
+    add_dependency = _blocking(Backlog.add_dependency)
+    remove_dependency = _blocking(Backlog.remove_dependency)
+    set_dependencies = _blocking(Backlog.set_dependencies)
+    get = _blocking(Backlog.get)
+    summaries = _blocking(Backlog.summaries)
+    search = _blocking(Backlog.search)
+    ready = _blocking(Backlog.ready)
+    blocked = _blocking(Backlog.blocked)
+    graph = _blocking(Backlog.graph)
+    history = _blocking(Backlog.history)
+    stats = _blocking(Backlog.stats)

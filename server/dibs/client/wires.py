@@ -1,0 +1,200 @@
+"""The three ways to a backlog: a server process of one's own, no process at all, and a URL."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+import anyio
+from mcp.client import Client as ProtocolClient
+from mcp.shared.exceptions import MCPError
+from mcp.types import (
+    CONNECTION_CLOSED,
+    CallToolRequest,
+    CallToolRequestParams,
+    CallToolResult,
+    Implementation,
+)
+
+from dibs.client.calls import ServerGone, Wire
+from dibs.client.process import Client, server_command
+
+if TYPE_CHECKING:
+    from dibs.database import Database
+    from dibs.settings import Settings
+
+NAME = "dibs-backlog"
+"""How the client introduces itself."""
+REVISION = "2026-07-28"
+"""The protocol's revision that is spoken over HTTP: it has no sessions, so a call needs no handshake."""
+CONNECTING, ANSWERING = 10.0, 120.0
+"""Seconds to reach the server, and to wait for an answer: a claim may wait for 45, the database for 20 more."""
+LEAVING = 5.0
+"""Seconds that a follower's own database waits for the door when it closes."""
+
+
+class Options(TypedDict, total=False):
+    """The settings of the server's side, as `dibs serve` takes them; what is left out comes from DIBS_*.
+
+    `db` is a path or a postgresql:// URL; `lease`, `hold_limit` and `patience` are in seconds.
+    """
+
+    db: str | os.PathLike[str]
+    project: str
+    agent: str
+    role: Literal["coder", "tester", "planner", "viewer", "all"]
+    lease: float
+    hold_limit: float
+    patience: float
+    synchronous: Literal["FULL", "NORMAL"]
+    log: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+    isolated: bool
+
+
+@asynccontextmanager
+async def hosted(wire: AbstractAsyncContextManager[Wire]) -> AsyncIterator[Wire]:
+    """Hold a connection in a task of its own, so that its task groups neither wrap nor cancel what the caller does.
+
+    Raises what kept it from being made.
+    """
+    made: asyncio.Future[Wire] = asyncio.get_running_loop().create_future()
+    leave = asyncio.Event()
+
+    async def host() -> None:
+        async with wire as entered:
+            made.set_result(entered)
+            await leave.wait()
+
+    task = asyncio.create_task(host())
+    try:
+        await asyncio.wait((task, made), return_when=asyncio.FIRST_COMPLETED)
+        if made.done():
+            yield made.result()
+    finally:
+        leave.set()
+        if not made.done():
+            task.cancel()
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait((task,))
+    if (error := task.exception()) is not None:
+        raise _sole(error)
+
+
+def _sole(error: BaseException) -> BaseException:
+    """The error that a task group has wrapped, if it is the only one."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+@asynccontextmanager
+async def own_process(options: Options) -> AsyncIterator[Wire]:
+    """A server process for this connection alone. Raises ServerGone where it does not come up."""
+    flags: list[str] = []
+    for name, text in _given(options).items():
+        flag = "--" + name.replace("_", "-")
+        flags += [flag] * (text is True) if isinstance(text, bool) else [flag, text]
+    async with Client.start(server_command(*flags), name=NAME) as client:
+        yield Wire(client.call_raw, partial(_opened, options))
+
+
+@asynccontextmanager
+async def in_process(options: Options) -> AsyncIterator[Wire]:
+    """The real server as an object of this process, without a process or a pipe. Raises InvalidInput."""
+    from dibs.database import open_database
+    from dibs.tools.server import DibsServer
+    from dibs.verbs.holder import new_session
+
+    settings = _settings(options)
+    database = open_database(settings)
+    with _logging_left_alone():
+        server = DibsServer(database, settings, new_session())
+    async with _protocol(server) as client:
+        yield Wire(partial(_call, client), lambda: nullcontext(database))
+
+
+@asynccontextmanager
+async def over_http(url: str) -> AsyncIterator[Wire]:
+    """A server elsewhere, by the URL of its endpoint, asked anew by each call, so that it may be restarted."""
+    import httpx2
+    from mcp.client.streamable_http import streamable_http_client
+
+    async with httpx2.AsyncClient(timeout=httpx2.Timeout(CONNECTING, read=ANSWERING)) as http:
+
+        async def call(tool: str, arguments: dict[str, Any]) -> CallToolResult:
+            # The library's transport takes its task group down where the network fails, so each call has its own,
+            # and brings what went wrong past it, which would wrap it.
+            outcome: CallToolResult | MCPError | ServerGone | None = None
+            try:
+                async with _protocol(streamable_http_client(url, http_client=http), mode=REVISION) as client:
+                    try:
+                        outcome = await _call(client, tool, arguments)
+                    except (MCPError, ServerGone) as error:
+                        outcome = error
+            except* httpx2.TransportError as failed:
+                outcome = outcome or ServerGone(f"no answer from {url}: {failed.exceptions[0]}")
+            if isinstance(outcome, Exception):
+                raise outcome
+            assert outcome is not None, "there is an answer, or what kept it"
+            return outcome
+
+        yield Wire(call, keeps_claims=False)
+
+
+def _protocol(server: Any, **more: Any) -> ProtocolClient:
+    return ProtocolClient(server, client_info=Implementation(name=NAME, version="1"), cache=None, **more)
+
+
+async def _call(client: ProtocolClient, tool: str, arguments: dict[str, Any]) -> CallToolResult:
+    """Call a tool without the library's look at its definition: the answer is checked against its model."""
+    request = CallToolRequest(params=CallToolRequestParams(name=tool, arguments=arguments))
+    try:
+        return await client.session.send_request(request, CallToolResult)
+    except MCPError as error:
+        if error.error.code != CONNECTION_CLOSED:
+            raise
+        raise ServerGone("the connection ended before the server answered") from error
+
+
+@contextmanager
+def _opened(options: Options) -> Iterator[Database]:
+    """A look of one's own at the database that the server process serves."""
+    from dibs.database import open_database
+
+    database = open_database(_settings(options))
+    try:
+        yield database
+    finally:
+        database.close(LEAVING)
+
+
+@contextmanager
+def _logging_left_alone() -> Iterator[None]:
+    """Undo what the protocol's library does to the root logger, which belongs to the harness."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+
+
+def _settings(options: Options) -> Settings:
+    from dibs.settings import Settings
+
+    return Settings.read(_given(options))
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, str | bool]:
+    """The options that were given, as a command line would bring them."""
+    return {
+        name: value if isinstance(value, bool) else os.fspath(value) if name == "db" else str(value)
+        for name, value in options.items()
+        if value is not None
+    }

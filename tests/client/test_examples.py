@@ -1,0 +1,186 @@
+"""The examples do what they say, run as their users run them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dibs.client import SyncBacklog
+from dibs.database import open_database
+from dibs.settings import Settings
+from dibs_schema.answers import Claimed
+from dibs_schema.inputs import NewFeature
+from races.backlog import rule
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+ORCHESTRATOR = EXAMPLES / "orchestrator.py"
+AGENT = """
+import json, sys
+feature = json.load(sys.stdin)
+print("built", feature["name"])
+sys.exit(feature["name"] == "broken")
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project's folder, whose backlog every program finds that is started in it."""
+    (tmp_path / ".git").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    return tmp_path
+
+
+@pytest.fixture
+def backlog(place: Path) -> Iterator[SyncBacklog]:
+    """The project's backlog."""
+    with SyncBacklog.open() as opened:
+        assert opened.stats().database == str(place / ".dibs" / "features.db")
+        yield opened
+
+
+def features(*names: str) -> list[NewFeature]:
+    """Features of which each but the first two waits for the one before the one before it."""
+    return [
+        NewFeature(
+            category="core",
+            name=name,
+            description="what it does",
+            steps=["look"],
+            depends_on_indices=[number - 2] if number > 1 else [],
+        )
+        for number, name in enumerate(names)
+    ]
+
+
+def test_the_orchestrator_drains_a_backlog(place: Path, backlog: SyncBacklog) -> None:
+    """Its workers share the features, what an agent could not build is failed with its words, and it ends."""
+    database = open_database(Settings())
+    rule(database, "max_failures", 1)
+    database.close(patience=5)
+    backlog.create_many([*features("one", "two", "three", "four"), *features("broken")])
+    planner = threading.Thread(target=archive_what_failed, args=(backlog,))
+    planner.start()
+    command = [sys.executable, str(ORCHESTRATOR), "2", sys.executable, "-c", AGENT]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert backlog.stats().counts.passing == 4
+    assert backlog.get(3).evidence == {"summary": "built three"}
+    assert {backlog.get(number).passed_by for number in range(1, 5)} == {"worker-0", "worker-1"}
+    broken = backlog.get(5)
+    planner.join()
+    assert (broken.status, broken.last_failure) == ("archived", "RuntimeError: status 1: built broken")
+
+
+def archive_what_failed(backlog: SyncBacklog) -> None:
+    """Take the first feature that fails off the board, so that nobody waits for it."""
+    failed = next(event.feature for event in backlog.follow("0-0") if event.kind == "fail")
+    assert failed is not None
+    backlog.update(failed, archived=True)
+
+
+def test_the_orchestrator_gives_back_what_it_held_when_it_was_interrupted(
+    place: Path, backlog: SyncBacklog
+) -> None:
+    """Ctrl-C leaves no claim behind, and no agent."""
+    backlog.create_many(features("one", "two"))
+    agent = "import os, time; open(f'pid-{os.getpid()}', 'w').close(); time.sleep(60)"
+    with subprocess.Popen([sys.executable, str(ORCHESTRATOR), "2", sys.executable, "-c", agent]) as running:
+        while len(pids := [int(file.name[4:]) for file in place.glob("pid-*")]) < 2:
+            time.sleep(0.05)
+        running.send_signal(signal.SIGINT)
+        running.wait(20)
+    assert backlog.stats().counts.ready == 2
+    assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
+
+
+def test_the_orchestrator_is_short() -> None:
+    """It is what a harness's author copies: some thirty lines, and nothing of Dibs beyond the client."""
+    text = ORCHESTRATOR.read_text(encoding="utf-8")
+    code = [line for line in text.split('"""', 2)[2].splitlines() if line.strip() and '"""' not in line]
+    assert len(code) <= 36
+    assert set(re.findall(r"from (dibs\S*) import", text)) == {"dibs.client", "dibs_schema.refusals"}
+
+
+class TestClaudeCodeHooks:
+    """The hooks, started with the command of their configuration and the JSON that Claude Code sends."""
+
+    @pytest.fixture
+    def project(self, place: Path) -> Path:
+        """A project in which the example was copied to where it says."""
+        hooks = place / ".claude" / "hooks"
+        hooks.mkdir(parents=True)
+        shutil.copy(EXAMPLES / "claude-code" / "dibs_claims.py", hooks)
+        return place
+
+    def fire(self, project: Path, event: str, agent: str = "ada", **fields: str) -> str:
+        """What the hooks print that are configured for an event."""
+        configured = json.loads((EXAMPLES / "claude-code" / "settings.json").read_text(encoding="utf-8"))
+        (group,) = configured["hooks"][event]
+        sort = fields.get("source")
+        assert sort is None or re.fullmatch(group["matcher"], sort)
+        (hook,) = group["hooks"]
+        given = {"session_id": "s", "transcript_path": "/t", "cwd": str(project), "hook_event_name": event}
+        done = subprocess.run(
+            ["sh", "-c", hook["command"]],
+            input=json.dumps(given | fields),
+            env=os.environ | {"CLAUDE_PROJECT_DIR": str(project), "DIBS_AGENT": agent},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=hook["timeout"],
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    def told(self, printed: str) -> str:
+        """The words that Claude Code adds to the agent's context."""
+        answer: dict[str, Any] = json.loads(printed)
+        (specific,) = answer.values()
+        assert answer.keys() == {"hookSpecificOutput"}
+        assert specific.pop("hookEventName") == "SessionStart"
+        words: str = specific.pop("additionalContext")
+        assert specific == {}
+        return words
+
+    def test_a_compacted_session_finds_its_claim_again(self, project: Path, backlog: SyncBacklog) -> None:
+        """It is told which feature it holds, and the call that it is told to make gives it back."""
+        backlog.create_many(features("secret name"))
+        claimed = backlog.take(agent="ada")
+        assert isinstance(claimed, Claimed)
+        words = self.told(self.fire(project, "SessionStart", source="compact"))
+        assert "feature 1 " in words
+        assert "feature_claim_and_get with resume=true" in words
+        assert "secret name" not in words, "what agents write is data, and never in what orders an agent"
+        again = backlog.take(agent="ada", resume=True)
+        assert isinstance(again, Claimed)
+        assert (again.feature.id, again.claim.token != claimed.claim.token) == (1, True)
+        assert self.fire(project, "SessionStart", agent="bob", source="startup") == ""
+
+    def test_a_session_that_ends_gives_its_claim_back(self, project: Path, backlog: SyncBacklog) -> None:
+        """So it is also after /clear, which the server outlives; a session that is resumed learns of it."""
+        backlog.create_many(features("one", "two"))
+        backlog.take(agent="ada")
+        backlog.take(agent="bob")
+        assert self.fire(project, "SessionEnd", reason="clear") == ""
+        assert (backlog.get(1).status, backlog.get(2).status) == ("pending", "in_progress")
+        assert "Claim a feature by its feature_id" in self.told(
+            self.fire(project, "SessionStart", source="resume")
+        )
+
+    def test_a_session_without_a_name_is_left_alone(self, project: Path) -> None:
+        """Nothing tells its claims from others', and no backlog is made for it."""
+        assert self.fire(project, "SessionStart", agent="", source="startup") == ""
+        assert not (project / ".dibs").exists()

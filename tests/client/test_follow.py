@@ -1,0 +1,68 @@
+"""The journal as a stream."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+
+from client.conftest import New
+from dibs.client import Backlog
+from dibs.client.calls import Wire
+from dibs_schema.answers import FollowedEvent
+from dibs_schema.refusals import InvalidInput
+
+pytestmark = pytest.mark.anyio
+
+
+async def first(backlog: Backlog, count: int, after: str | None = None) -> list[FollowedEvent]:
+    """The next events of a stream, as many as asked for."""
+    found: list[FollowedEvent] = []
+    async with aclosing(backlog.follow(after)) as events:
+        async for event in events:
+            found.append(event)
+            if len(found) == count:
+                break
+    return found
+
+
+async def test_a_follower_sees_what_others_do_and_goes_on_after_a_cursor(
+    backlog: Backlog, other: Backlog, new: New
+) -> None:
+    """Events come once, in the order of the journal, while they are made; each cursor continues after it."""
+    one = await new()
+    watching = asyncio.create_task(first(other, 5))
+    await asyncio.sleep(0.5)  # it begins with what comes after
+    two = await new()
+    for feature in (one, two):
+        async with backlog.claim(feature):
+            pass
+    live = await asyncio.wait_for(watching, 20)
+    told = [(event.kind, event.feature) for event in live]
+    assert told == [("create", two), ("claim", one), ("pass", one), ("claim", two), ("pass", two)]
+    assert await first(other, 3, live[1].cursor) == live[2:]
+    async with aclosing(backlog.follow("0-0")) as events:
+        whole = [await anext(events) for _ in range(6)]
+        three = await new()
+        whole.append(await anext(events))
+    assert [event.kind for event in whole[:2]] == ["create", "create"]
+    assert len({event.id for event in whole}) == 7
+    assert (whole[-1].kind, whole[-1].feature) == ("create", three)
+
+
+@pytest.mark.only_on("sqlite", reason="the stream looks at it before any engine does")
+async def test_a_cursor_that_is_none_is_refused(backlog: Backlog) -> None:
+    """It is refused as every argument is."""
+    with pytest.raises(InvalidInput):
+        await first(backlog, 1, "yesterday")
+
+
+async def test_by_url_there_is_no_journal() -> None:
+    """A client that cannot reach the database says so, and what to do."""
+
+    async def call(tool: str, arguments: object) -> None:
+        raise AssertionError("nothing is asked")
+
+    with pytest.raises(RuntimeError, match=r"Backlog\.open"):
+        await first(Backlog(Wire(call)), 1)  # type: ignore[arg-type]  # it is never called

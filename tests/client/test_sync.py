@@ -1,0 +1,143 @@
+"""The backlog for code without an event loop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing
+
+import pytest
+
+from dibs.client import NothingToClaim, SyncBacklog
+from dibs_schema.refusals import NotFound
+
+pytestmark = pytest.mark.only_on("sqlite", reason="it waits for the calls of a Backlog, whatever the engine")
+
+TEXTS = ("core", "a feature", "what it does", ["look"])
+
+
+@pytest.fixture(scope="module")
+def db(new_db: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
+    """The database of the module's backlog."""
+    with new_db() as name:
+        yield name
+
+
+@pytest.fixture(scope="module")
+def backlog(db: str) -> Iterator[SyncBacklog]:
+    """A backlog that waits for its answers."""
+    with SyncBacklog.open(db=db) as opened:
+        yield opened
+
+
+def new(backlog: SyncBacklog) -> int:
+    """A feature's id."""
+    return backlog.create(*TEXTS).ids[0]
+
+
+def test_blocks_end_as_they_do_with_an_event_loop(backlog: SyncBacklog) -> None:
+    """A good end passes, an exception fails and is raised as it was."""
+    feature = new(backlog)
+    error = ValueError("no")
+    with pytest.raises(ValueError, match="no") as raised, backlog.claim(feature):
+        raise error
+    assert raised.value is error
+    assert backlog.get(feature).last_failure == "ValueError: no"
+    other = new(backlog)
+    with backlog.claim(other) as held:
+        held.evidence = "seen"
+        assert backlog.holds(other, held.claim.token)
+    assert backlog.get(other).evidence == {"summary": "seen"}
+
+
+def test_refusals_are_raised_where_the_call_was_made(backlog: SyncBacklog) -> None:
+    """The class of the tree, in the caller's thread."""
+    with pytest.raises(NotFound):
+        backlog.get(10**6)
+    with pytest.raises(NothingToClaim), backlog.claim(category="nowhere"):
+        pytest.fail("there is nothing")
+
+
+def test_threads_share_one_object(backlog: SyncBacklog) -> None:
+    """Eight threads that claim by it get eight features."""
+    for _ in range(8):
+        new(backlog)
+
+    def work(_: int) -> int:
+        with backlog.claim() as held:
+            return held.id
+
+    with ThreadPoolExecutor(8) as threads:
+        done = list(threads.map(work, range(8)))
+    assert len(set(done)) == 8
+    assert {backlog.get(feature).status for feature in done} == {"passing"}
+
+
+def test_the_journal_is_an_iterator(backlog: SyncBacklog) -> None:
+    """It begins where it is told to, and may be left at any time."""
+    feature = new(backlog)
+    with closing(backlog.follow("0-0")) as events:
+        found = next(event for event in events if event.feature == feature)
+    assert found.kind == "create"
+
+
+PROGRAM = """
+import sys
+import time
+from dibs.client import SyncBacklog
+
+with SyncBacklog.open(db=sys.argv[1]) as backlog:
+    backlog.stats()
+    try:
+        print("ready", flush=True)
+        with backlog.claim(category="late", wait_seconds=30):
+            print("claimed", flush=True)
+    except KeyboardInterrupt:
+        made = backlog.create("late", "a feature", "what it does", ["look"])
+        time.sleep(0.6)  # longer than a claim that still waits would take to see it
+        print(backlog.get(made.ids[0]).status, flush=True)
+"""
+
+
+def test_an_interrupt_takes_a_waiting_claim_back(db: str) -> None:
+    """Ctrl-C ends the wait at once, and what becomes ready then is nobody's."""
+    program = subprocess.Popen([sys.executable, "-c", PROGRAM, db], stdout=subprocess.PIPE, text=True)
+    with program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "ready\n"
+        time.sleep(0.3)  # it waits by then; a slower one is interrupted on its way there, and ends the same
+        began = time.monotonic()
+        os.kill(program.pid, signal.SIGINT)
+        assert program.stdout.read() == "pending\n"
+    assert program.returncode == 0
+    assert time.monotonic() - began < 20, "the wait went on"
+
+
+FORKING = """
+import os
+import sys
+from dibs.client import SyncBacklog
+
+with SyncBacklog.open(db=sys.argv[1]) as backlog:
+    backlog.stats()
+    child = os.fork()
+    if child == 0:
+        try:
+            backlog.stats()
+        except RuntimeError as error:
+            os._exit(7 if "fork" in str(error) else 1)
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), backlog.stats().total >= 0)
+"""
+
+
+def test_a_fork_is_told_to_open_its_own(db: str) -> None:
+    """The thread that answers is not in the child, which would wait for ever; the parent goes on."""
+    command = [sys.executable, "-W", "ignore", "-c", FORKING, db]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    assert done.stdout == "7 True\n", done.stderr

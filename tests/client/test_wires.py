@@ -1,0 +1,197 @@
+"""The same backlog within the process, with a server of its own, and by URL."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp.types import CallToolResult
+
+from client.listening import served
+from clusters.urls import free_port
+from dibs.client import Backlog, Client, ServerGone, server_command
+from dibs.client.calls import Wire
+from dibs_schema.answers import Claimed
+from dibs_schema.inputs import NewFeature
+from dibs_schema.refusals import AlreadyClaimed, AlreadyHolding, Forbidden, InvalidInput
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.only_on("sqlite", reason="wires end at the tools, before any engine plays a part"),
+]
+
+WAYS = ("open", "start", "connect")
+LEASE = 3.0
+
+
+@pytest.fixture(scope="module")
+def url(shared_db: str) -> Iterator[str]:
+    """A server's URL. Its leases are short, and it does not renew them by itself."""
+    with served(shared_db, lease=LEASE, hold_limit=0.001) as where:
+        yield where
+
+
+@pytest.fixture(scope="module", params=WAYS)
+async def reached(
+    request: pytest.FixtureRequest, shared_db: str, anyio_backend: str
+) -> AsyncIterator[Backlog]:
+    """The backlog, by each way that leads to it."""
+    if request.param == "connect":
+        way = Backlog.connect(request.getfixturevalue("url"), agent="harness")
+    else:
+        way = (Backlog.open if request.param == "open" else Backlog.start)(db=shared_db, agent="harness")
+    async with way as backlog:
+        yield backlog
+
+
+def a_feature(**more: object) -> NewFeature:
+    """A feature to be created."""
+    texts = {"category": "core", "name": "a feature", "description": "what it does", "steps": ["look"]}
+    return NewFeature.model_validate(texts | more)
+
+
+async def test_every_way_leads_to_the_same_answers(reached: Backlog) -> None:
+    """Models come in and go out, times are numbers, and tokens are sent by themselves."""
+    one, two = (await reached.create_many([a_feature(), a_feature(depends_on_indices=[0])])).ids
+    claimed = await reached.take(one)
+    assert isinstance(claimed, Claimed)
+    assert claimed.claim.expires_at > 1e9
+    assert reached.holds(one, claimed.claim.token)
+    assert (await reached.heartbeat(one, note="half done")).noted
+    with pytest.raises(AlreadyHolding):
+        await reached.take()
+    again = await reached.take(resume=True)
+    assert isinstance(again, Claimed)
+    assert again.claim.token != claimed.claim.token
+    done = await reached.mark_passing(one, evidence="seen")
+    assert (done.status, done.unblocked) == ("passing", [two])
+    async with reached.claim(two) as feature:
+        (below,) = feature.dependencies
+        assert (below.id, below.evidence) == (one, "seen")
+    assert (await reached.stats()).counts.in_progress == 0
+    assert (await reached.summaries(feature_ids=[one, two, 10**6])).missing == [10**6]
+
+
+async def test_what_is_refused_is_refused_by_every_way(reached: Backlog) -> None:
+    """A refusal is its class, also where an argument does not fit."""
+    with pytest.raises(InvalidInput) as raised:
+        await reached.search(limit=1_000)
+    assert raised.value.details["field"] == "limit"
+
+
+async def test_a_claim_is_given_back_when_the_connection_ends(shared_db: str, backlog: Backlog) -> None:
+    """Where a connection stands for the holder, its end frees what it held."""
+    (feature,) = (await backlog.create_many([a_feature()])).ids
+    async with Backlog.open(db=shared_db) as passing_by:
+        await passing_by.mark_in_progress(feature)
+        with pytest.raises(AlreadyClaimed):
+            await backlog.take(feature)
+    assert (await backlog.get(feature)).status == "pending"
+
+
+async def test_a_block_over_http_renews_its_lease(url: str, backlog: Backlog) -> None:
+    """Nobody else would: there is no connection that shows that the holder lives."""
+    (feature,) = (await backlog.create_many([a_feature()])).ids
+    async with Backlog.connect(url, agent="slow") as reached, reached.claim(feature) as held:
+        await asyncio.sleep(LEASE / 3 + 0.7)
+        seen = await backlog.get(feature)
+        assert seen.expires_at is not None
+        assert seen.expires_at > held.claim.expires_at
+    assert (await backlog.get(feature)).status == "passing"
+
+
+async def test_what_a_block_raises_comes_out_as_it_was(shared_db: str, url: str) -> None:
+    """No way wraps the harness's own exceptions, nor its cancellation, in groups of its library's tasks."""
+    for way in (Backlog.open(db=shared_db), Backlog.connect(url)):
+        error = ValueError("mine")
+        with pytest.raises(ValueError, match="mine") as raised:
+            async with way as backlog:
+                await backlog.stats()
+                raise error
+        assert raised.value is error
+
+
+async def test_a_server_that_is_gone_is_told_and_may_come_back(tmp_path: Path) -> None:
+    """A call that reaches no server raises ServerGone; the same object goes on when there is one again."""
+    db, port = str(tmp_path / "features.db"), free_port()
+    async with Backlog.connect(f"http://127.0.0.1:{port}/mcp", agent="patient") as reached:
+        with pytest.raises(ServerGone, match=f"127.0.0.1:{port}"):
+            await reached.stats()
+        with served(db, port):
+            made = await reached.create("core", "a feature", "what it does", ["look"])
+        with pytest.raises(ServerGone):
+            await reached.stats()
+        with served(db, port):
+            assert (await reached.get(made.ids[0])).name == "a feature"
+
+
+async def test_a_server_process_that_dies_is_told(tmp_path: Path) -> None:
+    """The call that was open, and every later one, raise ServerGone."""
+    with pytest.raises(ServerGone):
+        async with Backlog.start(db=tmp_path / "features.db", role="nobody"):  # type: ignore[arg-type]  # it is wrong
+            pytest.fail("no server comes up with that")
+    async with Client.start(server_command("--db", str(tmp_path / "features.db"))) as client:
+        backlog = Backlog(Wire(client.call_raw))
+        await backlog.stats()
+        waiting = asyncio.create_task(backlog.take(wait_seconds=30))
+        await asyncio.sleep(0.1)
+        client.kill()
+        with pytest.raises(ServerGone):
+            await waiting
+        with pytest.raises(ServerGone):
+            await backlog.stats()
+
+
+async def test_options_reach_the_server(tmp_path: Path) -> None:
+    """A server process is told what it shall serve, and to whom."""
+    async with Backlog.start(
+        db=tmp_path / "features.db", role="viewer", project="mine", patience=2, isolated=True
+    ) as viewer:
+        assert (await viewer.stats()).project == "mine"
+        with pytest.raises(Forbidden):
+            await viewer.add_note(1, "no")
+
+
+async def test_a_server_within_the_process_leaves_the_process_as_it_was(tmp_path: Path) -> None:
+    """Neither the root logger nor the garbage collector of the harness is touched."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    root.handlers.clear()  # as in a program that has not set logging up
+    try:
+        frozen = gc.get_freeze_count()
+        async with Backlog.open(db=tmp_path / "features.db") as backlog:
+            await backlog.stats()
+            assert (root.handlers, root.level) == ([], level)
+            assert (gc.isenabled(), gc.get_freeze_count()) == (True, frozen)
+    finally:
+        root.handlers[:] = handlers
+
+
+async def test_the_token_is_sent_and_not_left_to_the_server(backlog: Backlog) -> None:
+    """Each call on a claimed feature carries its token, as a server without a memory of connections needs it."""
+    sent: list[tuple[str, object]] = []
+
+    async def call(tool: str, arguments: dict[str, Any]) -> CallToolResult:
+        sent.append((tool, arguments.get("claim_token")))
+        return await backlog._wire.call(tool, arguments)
+
+    watched = Backlog(Wire(call))
+    tokens = []
+    for _ in range(2):
+        (feature,) = (await watched.create_many([a_feature()])).ids
+        claimed = await watched.take(feature)
+        assert isinstance(claimed, Claimed)
+        tokens.append(claimed.claim.token)
+        await watched.heartbeat(feature)
+        await watched.skip(feature, "later")
+        tokens.append((await watched.mark_in_progress(feature)).token or "")
+        await watched.mark_passing(feature)
+        await watched.mark_passing(feature)
+    moves = [token for tool, token in sent if tool not in ("feature_create_bulk", "feature_claim_and_get")]
+    one, two, three, four = tokens
+    assert moves == [one, one, None, two, None, three, three, None, four, None]
