@@ -1,0 +1,88 @@
+"""What a client shows its model of a server that is slow to start, and how long it waits for an answer."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from dibs.client import Client as Reader
+from e2e.backlog import Backlog
+from e2e.clients import Claude, Client, Codex, Place, late
+from e2e.conftest import NewPlace
+from e2e.model import Model, own_name
+from e2e.running import play
+from e2e.script import Call, Script, Shown
+
+SECONDS = 3
+"""How late the server is; a busy machine makes it so at times."""
+WAIT = 45
+"""The longest wait for work that Dibs offers."""
+
+
+class HastyClaude(Claude):
+    """Claude Code as it comes: it does not wait for its servers."""
+
+    waits = False
+
+
+class HastyCodex(Codex):
+    """Codex as it comes: a server is not required."""
+
+    required = False
+
+
+def offers(model: Model) -> list[set[str]]:
+    """Which of our tools each request offered."""
+    return [{own_name(one.name) for one in turn.tools} - {""} for turn in model.turns]
+
+
+def stats() -> Script:
+    """Look, once."""
+    yield Call("feature_get_stats")
+
+
+def test_a_late_server_is_waited_for(client: Client, backlog: Backlog, new_place: NewPlace) -> None:
+    """Configured as here, each client shows its first request what it would show with a server that is there at once."""
+    model = play(client, new_place(late(SECONDS, backlog.server())), stats())
+    assert "Dibs keeps the backlog" in model.turns[0].words
+    assert model.shown[-1].data()["project"] == "default"
+
+
+def test_claude_begins_without_a_late_server(backlog: Backlog, new_place: NewPlace) -> None:
+    """Without MCP_CONNECTION_NONBLOCKING=0, Claude Code begins without the tools, and finds the hot ones by search alone."""
+    model = play(HastyClaude(), new_place(late(SECONDS, backlog.server())), stats())
+    assert offers(model) == [set(), {"feature_get_stats"}, {"feature_get_stats"}]
+    assert "still connecting" in model.turns[0].words
+    assert "Dibs keeps the backlog" not in model.turns[0].words
+    assert "Dibs keeps the backlog" in model.turns[1].words
+    assert model.shown[-1].data()["project"] == "default"
+
+
+def test_codex_never_shows_a_late_server_that_is_not_required(backlog: Backlog, new_place: NewPlace) -> None:
+    """Without `required = true`, a turn of Codex that begins before the server is up has none of its tools to its end."""
+    model = play(HastyCodex(), new_place(late(SECONDS, backlog.server())), stats())
+    assert not any(offers(model))
+    assert not any("mcp__features" in turn.words for turn in model.turns)
+    assert model.shown[0].raw == [], "a search finds nothing"
+    assert "unsupported call" in model.shown[-1].text
+
+
+async def occupy(backlog: Backlog, client: Client, place: Place) -> Shown:
+    """Hold the only feature, and let the client wait for work for as long as it may."""
+    shown: list[Shown] = []
+
+    def script() -> Script:
+        shown.append((yield Call("feature_claim_and_get", {"wait_seconds": WAIT})))
+
+    async with Reader.start(backlog.server()) as holder:
+        await holder.call("feature_claim_and_get", feature_id=1)
+        await anyio.to_thread.run_sync(play, client, place, script())
+    return shown[0]
+
+
+@pytest.mark.timeout(300)
+def test_the_longest_wait_for_work_is_borne(client: Client, backlog: Backlog, new_place: NewPlace) -> None:
+    """No client gives up a call that waits 45 seconds for work: the model is shown that there is still none."""
+    backlog.add_plain(1)
+    shown = anyio.run(occupy, backlog, client, new_place(backlog.server()))
+    assert shown.data()["counts"] == {"in_progress": 1}
