@@ -19,6 +19,9 @@ KEY = "sk-nobody"
 LIMIT = {"context": 200_000, "output": 8_000}
 """What opencode believes of the model's context; at the end of it, it would shorten the conversation."""
 
+WAITING = {"MCP_CONNECTION_NONBLOCKING": "0", "MCP_CONNECT_TIMEOUT_MS": "60000"}
+"""Lets Claude Code wait for its servers, and for longer than five seconds."""
+
 NOWHERE = "http://127.0.0.1:9"
 """Where nobody listens: whoever wants to leave loopback is sent there."""
 
@@ -120,7 +123,7 @@ class Claude(Client):
             "ANTHROPIC_BASE_URL": url,
             "ANTHROPIC_API_KEY": KEY,
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-            **({"MCP_CONNECTION_NONBLOCKING": "0"} if self.waits else {}),
+            **(WAITING if self.waits else {}),
             "DISABLE_AUTOUPDATER": "1",
             "DISABLE_TELEMETRY": "1",
             "DISABLE_ERROR_REPORTING": "1",

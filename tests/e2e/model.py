@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +14,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from e2e.script import Call, Script, Shown
+
+SEARCHES = 8
+"""How often a model searches for a tool that it does not find."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ class Model:
         self._answers: dict[str, Answer] = {}
         self._last_call = ""
         self._waiting: Call | None = None
-        self._sought: set[str] = set()
+        self._sought: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     @property
@@ -124,9 +129,10 @@ class Model:
             return Answer()
         self._last_call = f"call_{len(self._answers) + 1:04}"
         tool = offered(call.tool, turn.tools)
-        if tool is None and self._finder(turn) and call.tool not in self._sought:
-            self._sought.add(call.tool)
+        if tool is None and self._finder(turn) and self._sought[call.tool] < SEARCHES:
+            self._sought[call.tool] += 1
             self._waiting = call
+            time.sleep(self._sought[call.tool] - 1)  # a server may be about to connect
             return Answer(self._last_call, self._finder(turn), self.dialect.query(call.tool))
         return Answer(self._last_call, tool or guessed(call.tool, turn.tools), call.arguments)
 

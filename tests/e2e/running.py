@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import psutil  # type: ignore[import-untyped]  # has no types; the wheel requires it
@@ -42,7 +42,8 @@ class Run:
         """Kill the client by SIGKILL, all its processes at once, and the servers only where asked."""
         victims = [one for one in self._descendants() if with_servers or not _is_server(one)]
         for one in [psutil.Process(self.process.pid), *victims]:
-            one.kill()
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
         self.process.communicate(timeout=PATIENCE)
 
     def _descendants(self) -> list[psutil.Process]:
@@ -51,7 +52,10 @@ class Run:
 
 
 def _is_server(process: psutil.Process) -> bool:
-    return "dibs" in process.cmdline()
+    try:
+        return "dibs" in process.cmdline()
+    except psutil.NoSuchProcess:  # it has ended meanwhile
+        return False
 
 
 @contextmanager

@@ -27,6 +27,7 @@ class Shown:
 
     def data(self) -> dict[str, Any]:
         """The answer in the text, which is the one JSON object in it."""
+        assert "{" in self.text, f"the model was shown no data: {self.text!r}"
         found = json.loads(self.text[self.text.index("{") : self.text.rindex("}") + 1])
         assert isinstance(found, dict)
         return found

@@ -15,6 +15,9 @@ from e2e.clients import NOWHERE, Claude, Client, Codex, Gemini, Opencode, Place
 from e2e.conftest import NewPlace
 from e2e.running import PATIENCE
 
+TRIES = 4
+"""They wait for a server for a few seconds only, which a busy machine may need to start one."""
+
 LISTS: dict[str, tuple[Client, str]] = {
     "claude": (Claude(), "features: {command} - ✔ Connected"),
     "opencode": (Opencode(), "✓ features connected"),
@@ -28,6 +31,15 @@ def test_mcp_list_says_that_the_server_is_connected(name: str, backlog: Backlog,
     client, words = LISTS[name]
     place = new_place(backlog.server())
     client.register(place)
+    for _ in range(TRIES):
+        listed = list_servers(name, client, place)
+        if words.format(command=" ".join(place.command)) in listed:
+            return
+    raise AssertionError(listed)
+
+
+def list_servers(name: str, client: Client, place: Place) -> str:
+    """What the client prints about its servers."""
     listed = subprocess.run(
         [name, "mcp", "list"],
         cwd=place.project,
@@ -38,9 +50,7 @@ def test_mcp_list_says_that_the_server_is_connected(name: str, backlog: Backlog,
         timeout=PATIENCE,
         check=True,
     )
-    assert words.format(command=" ".join(place.command)) in (listed.stdout + listed.stderr).replace(
-        "\x1b[90m", ""
-    )
+    return (listed.stdout + listed.stderr).replace("\x1b[90m", "")
 
 
 class AppServer:

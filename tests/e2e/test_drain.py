@@ -15,7 +15,7 @@ from dibs.client import Client as Reader
 from e2e.backlog import Backlog
 from e2e.clients import Client
 from e2e.conftest import NewPlace
-from e2e.running import play, running
+from e2e.running import Run, play, running
 from e2e.script import Call, Script, Shown, drain
 
 LEASE = 4
@@ -88,10 +88,7 @@ def test_a_killed_agent_gives_its_feature_back(
         assert claimed.wait(timeout=90), "the client claimed nothing"
         servers = run.servers()
         assert servers, "the client has no server below it"
-        run.kill(with_servers=with_server)
-        killed = time.monotonic()
-        taken = anyio.run(take, backlog)
-        elapsed = time.monotonic() - killed
+        taken, elapsed = anyio.run(kill_and_take, run, backlog, with_server)
         released.set()
     assert taken["state"] == "claimed"
     assert taken["feature"]["id"] == 1
@@ -100,7 +97,10 @@ def test_a_killed_agent_gives_its_feature_back(
     assert backlog.claims() == 2
 
 
-async def take(backlog: Backlog) -> dict[str, Any]:
-    """Wait for work as another agent does."""
-    async with Reader.start(backlog.server()) as reader:
-        return await reader.call("feature_claim_and_get", wait_seconds=20, agent="the heir")
+async def kill_and_take(run: Run, backlog: Backlog, with_servers: bool) -> tuple[dict[str, Any], float]:
+    """Kill the client while another agent is there, and wait for its feature; return it, and how long that took."""
+    async with Reader.start(backlog.server()) as heir:
+        run.kill(with_servers=with_servers)
+        killed = time.monotonic()
+        taken = await heir.call("feature_claim_and_get", wait_seconds=20, agent="the heir")
+        return taken, time.monotonic() - killed
