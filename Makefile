@@ -25,7 +25,7 @@ test: check ## Lint, type-check and run every test.
 e2e: export PYTHONPATH := $(CURDIR)/tests
 e2e: $(READY) ## Let real Claude Code, Codex and opencode build backlogs by a script; fetches them from npm, 1.5 GB.
 	$(BIN)/python -m e2e.fetching
-	$(BIN)/python -m e2e.alone $(BIN)/python -m pytest tests/e2e -n 4 --dist loadgroup --durations 10
+	$(BIN)/python -m e2e.alone $(BIN)/python -m pytest tests/e2e -n 4 --dist loadscope --timeout 240 --durations 10
 
 check: $(READY) ## Lint and type-check.
 	$(BIN)/ruff check .

@@ -14,13 +14,6 @@ from e2e.fetching import is_fetched, why_not
 NewPlace = Callable[[list[str]], Place]
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """One client's tests run one after the other in one process, beside those of the others, and who only waits apart."""
-    name = next((one.name for one in CLIENTS if f"[{one.name}" in item.name), "others")
-    item.add_marker(pytest.mark.xdist_group(f"{name} waits" if "wait_for_work" in item.name else name))
-    item.add_marker(pytest.mark.timeout(240))
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _fetched() -> None:
     if not is_fetched():

@@ -57,13 +57,17 @@ def _out_of_reach() -> str:
         return "there is no npm to fetch the clients with"
     try:
         asked = subprocess.run(
-            ["npm", "view", "node", "name"], check=False, capture_output=True, text=True, timeout=PROBE
+            ["npm", "view", *QUIET, "node", "name"],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=PROBE,
         )
     except subprocess.TimeoutExpired:
         return f"npm's registry did not answer within {PROBE:.0f} s"
     if asked.returncode == 0:
         return ""
-    return f"npm's registry is not reachable: {' '.join(asked.stderr.split())[:300]}"
+    return f"npm's registry is not reachable: {' '.join(asked.stderr.split())[:160]}"
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from e2e.script import Call, Script, Shown, drain
 
 LEASE = 4
 """Seconds, for the servers of those who die."""
-SLACK = 3.0
+SLACK = 8.0
 """Seconds that a take-over may take beyond the lease on a loaded machine."""
 
 

@@ -1,22 +1,16 @@
-"""What a client shows its model of a server that is slow to start, and how long it waits for an answer."""
+"""What a client shows its model of a server that is slow to start."""
 
 from __future__ import annotations
 
-import anyio
-import pytest
-
-from dibs.client import Client as Reader
 from e2e.backlog import Backlog
-from e2e.clients import Claude, Client, Codex, Place, late
+from e2e.clients import Claude, Client, Codex, late
 from e2e.conftest import NewPlace
 from e2e.model import Model, own_name
 from e2e.running import play
-from e2e.script import Call, Script, Shown
+from e2e.script import Call, Script
 
 SECONDS = 3
 """How late the server is; a busy machine makes it so at times."""
-WAIT = 45
-"""The longest wait for work that Dibs offers."""
 
 
 class HastyClaude(Claude):
@@ -69,24 +63,3 @@ def test_codex_begins_without_a_late_server_that_is_not_required(
     assert model.shown[0].raw == [], "the first search"
     assert "mcp__features" in model.turns[-1].words
     assert model.shown[-1].data()["project"] == "default"
-
-
-async def occupy(backlog: Backlog, client: Client, place: Place) -> Shown:
-    """Hold the only feature, and let the client wait for work for as long as it may."""
-    shown: list[Shown] = []
-
-    def script() -> Script:
-        shown.append((yield Call("feature_claim_and_get", {"wait_seconds": WAIT})))
-
-    async with Reader.start(backlog.server()) as holder:
-        await holder.call("feature_claim_and_get", feature_id=1)
-        await anyio.to_thread.run_sync(play, client, place, script())
-    return shown[0]
-
-
-@pytest.mark.timeout(300)
-def test_the_longest_wait_for_work_is_borne(client: Client, backlog: Backlog, new_place: NewPlace) -> None:
-    """No client gives up a call that waits 45 seconds for work: the model is shown that there is still none."""
-    backlog.add_plain(1)
-    shown = anyio.run(occupy, backlog, client, new_place(backlog.server()))
-    assert shown.data()["counts"] == {"in_progress": 1}
