@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format storm tokens conformance load bench bench-plots bench-postgres clean
+.PHONY: help demo test e2e check format storm tokens conformance load bundle bench bench-plots bench-postgres clean
 
 help: ## List the targets.
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Dibs needs Python 3.11 or newer; try make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
@@ -21,6 +21,11 @@ demo: $(READY) ## Watch eight real servers drain a backlog, one of them killed o
 
 test: check ## Lint, type-check and run every test.
 	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 15
+
+e2e: export PYTHONPATH := $(CURDIR)/tests
+e2e: $(READY) ## Let real Claude Code, Codex and opencode build backlogs by a script; fetches them from npm, 1.5 GB.
+	$(BIN)/python -m e2e.fetching
+	$(BIN)/python -m e2e.alone $(BIN)/python -m pytest tests/e2e -n 4 --dist loadscope --timeout 240 --durations 10
 
 check: $(READY) ## Lint and type-check.
 	$(BIN)/ruff check .
@@ -53,7 +58,6 @@ bench-plots: $(READY) ## Measure all of it anew, for docs/benchmarks.md and its 
 bench-postgres: $(READY) ## Measure claims of 8 and 32 processes on a PostgreSQL of its own.
 	PYTHONPATH=tests $(BIN)/python -m bench postgres $(BENCH)
 
-.PHONY: bundle
 MCPB := @anthropic-ai/mcpb@2.1.2
 IN_BUNDLE := server schema examples pyproject.toml README.md LICENSE docs/publishing/manifest.json docs/publishing/start.py
 
@@ -72,4 +76,4 @@ bundle: ## Build build/dibs.mcpb for desktop clients, and validate it with the o
 	npx --yes $(MCPB) pack $(BUNDLE) build/dibs.mcpb
 
 clean: ## Remove what the other targets made.
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build/e2e .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -141,3 +141,10 @@ def test_links_between_pages_lead_somewhere() -> None:
         if not (page.parent / target).exists()
     ]
     assert missing == []
+
+
+def test_the_clients_page_names_the_versions_that_are_driven() -> None:
+    """docs/clients.md names each client in the version that `make e2e` fetches."""
+    pins = json.loads((ROOT / "tests" / "e2e" / "package.json").read_text(encoding="utf-8"))["dependencies"]
+    page = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
+    assert [name for name, version in pins.items() if name != "node" and version not in page] == []

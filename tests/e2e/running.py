@@ -1,0 +1,87 @@
+"""A client at work: its process, the model that it asks, and what is left of both after a kill."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+import psutil  # type: ignore[import-untyped]  # has no types; the wheel requires it
+
+from e2e.clients import PROMPT, Client, Place
+from e2e.model import Model, serving
+from e2e.script import Script
+
+PATIENCE = 150.0
+"""Seconds that a run may take; a few are usual, more than a minute on a machine with much else to do."""
+
+
+@dataclass
+class Run:
+    """One run of a client without a person."""
+
+    client: Client
+    place: Place
+    model: Model
+    process: subprocess.Popen[str]
+
+    def finish(self) -> str:
+        """Wait for the end, and return what the client printed. Raises AssertionError where it failed."""
+        output, errors = self.process.communicate(timeout=PATIENCE)
+        if self.model.failure:
+            raise self.model.failure
+        assert self.process.returncode == 0, f"{output[-2000:]}\n{errors[-2000:]}"
+        return output
+
+    def servers(self) -> list[psutil.Process]:
+        """The Dibs servers below the client."""
+        return [one for one in self._descendants() if _is_server(one)]
+
+    def kill(self, *, with_servers: bool) -> None:
+        """Kill the client by SIGKILL, all its processes at once, and the servers only where asked."""
+        victims = [one for one in self._descendants() if with_servers or not _is_server(one)]
+        for one in [psutil.Process(self.process.pid), *victims]:
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+        self.process.communicate(timeout=PATIENCE)
+
+    def _descendants(self) -> list[psutil.Process]:
+        found: list[psutil.Process] = psutil.Process(self.process.pid).children(recursive=True)
+        return found
+
+
+def _is_server(process: psutil.Process) -> bool:
+    try:
+        return "dibs" in process.cmdline()
+    except psutil.NoSuchProcess:  # it has ended meanwhile
+        return False
+
+
+@contextmanager
+def running(client: Client, place: Place, script: Script, prompt: str = PROMPT) -> Iterator[Run]:
+    """Register Dibs, start the client at a model that follows `script`, and leave no process behind."""
+    client.register(place)
+    with serving(client.dialect(), script) as model:
+        process = subprocess.Popen(
+            client.command(prompt),
+            env=client.environment(place, model.url),
+            cwd=place.project,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        run = Run(client, place, model, process)
+        try:
+            yield run
+        finally:
+            if process.poll() is None:
+                run.kill(with_servers=True)
+
+
+def play(client: Client, place: Place, script: Script) -> Model:
+    """Run a script to its end, and return the model for a look at what it was sent."""
+    with running(client, place, script) as run:
+        run.finish()
+    return run.model
