@@ -15,10 +15,13 @@ from dibs.histories.beginning import beginning
 from dibs.histories.history import History
 from dibs.settings import Settings
 from dibs.storm.agent import Agent
+from dibs.storm.guardian import Guardian
+from dibs.storm.heir import inherit
 from dibs.storm.plan import FEATURES, Plan
 from dibs.storm.sky import Sky
 from dibs.storm.verdict import Verdict, judge
 from dibs.storm.weather import Strangers, WallClock
+from dibs.storm.witness import Witness
 from dibs.verbs.create import create_bulk
 from dibs.verbs.rules import change_rule
 from dibs_schema.inputs import NewFeature
@@ -37,7 +40,7 @@ Watch = Callable[[Sky, float], None]
 
 
 def run_storm(plan: Plan, folder: Path, watch: Watch) -> Verdict:
-    """Let it rage on a project of its own, and judge. The servers' log and the history go to `folder`.
+    """Let it rage on a project of its own, and judge. The servers' logs and the histories go to `folder`.
 
     Raises InvalidInput where there is such a project already.
     """
@@ -48,9 +51,12 @@ def run_storm(plan: Plan, folder: Path, watch: Watch) -> Verdict:
         histories.mkdir()
         before = replace(database.read_now(beginning), back_off=None)  # wall clocks will jump
         before.write(histories / "0.jsonl")
-        with (folder / "servers.log").open("wb") as log:
-            sky, began = Sky(plan, log, WallClock(folder), Strangers(plan, log), histories), time.monotonic()
-            anyio.run(_rage, sky, watch)
+        log = folder / "logs"
+        log.mkdir()
+        guardian, began = Guardian(), time.monotonic()
+        sky = Sky(plan, log, WallClock(folder), Strangers(plan, log), histories, Witness(database), guardian)
+        with guardian.watching():
+            anyio.run(_watched, sky, watch)
         history = History.read(sorted(histories.iterdir()))
         return judge(database, sky, history, time.monotonic() - began)
     finally:
@@ -76,6 +82,15 @@ def _fill(database: Database, plan: Plan) -> None:
     database.write_now(lambda tx: create_bulk(tx, "dibs storm", batch))
     for rule, value in RULES.items():
         database.write_now(partial(change_rule, by="dibs storm", name=rule, value=value))
+
+
+async def _watched(sky: Sky, watch: Watch) -> None:
+    async with anyio.create_task_group() as witness:
+        witness.start_soon(sky.witness.look_on)
+        await _rage(sky, watch)
+        await inherit(sky)
+        witness.cancel_scope.cancel()
+    await sky.witness.look()
 
 
 async def _rage(sky: Sky, watch: Watch) -> None:
