@@ -106,8 +106,8 @@ class Agent:
             self._sky.refusals[refusal.code] += 1
             if refusal.code == "claim_lost":
                 self._mind.let_go(arguments["feature_id"])
-        except MCPError as error:
-            self._sky.wrong.append(f"{tool} was answered outside the tools' answers: {error}")
+        except (MCPError, KeyError) as error:  # an error of the protocol, or a refusal that is none of ours
+            self._sky.wrong.append(f"{tool} was answered outside the tools' answers: {error!r}")
         else:
             self._sky.answered()
             self._mind.learn(answer)

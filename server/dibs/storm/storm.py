@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from threading import Event
 
 import anyio
 
@@ -39,13 +40,17 @@ Watch = Callable[[Sky, float], None]
 """Is shown the storm now and then, with the seconds that are left."""
 
 
-def run_storm(plan: Plan, folder: Path, watch: Watch) -> Verdict:
+def run_storm(plan: Plan, folder: Path, watch: Watch, made: Event | None = None) -> Verdict:
     """Let it rage on a project of its own, and judge. The servers' logs and the histories go to `folder`.
 
+    `made` is set from when there may be something in the database that is the storm's.
     Raises InvalidInput where there is such a project already.
     """
     database = open_database(Settings(db=plan.db, project=plan.project))
     try:
+        _refuse_existing(database)
+        if made is not None:
+            made.set()
         _fill(database, plan)
         histories = folder / "histories"
         histories.mkdir()
@@ -63,11 +68,14 @@ def run_storm(plan: Plan, folder: Path, watch: Watch) -> Verdict:
         database.close(CLOSING)
 
 
-def _fill(database: Database, plan: Plan) -> None:
+def _refuse_existing(database: Database) -> None:
     if database.exists():
         raise InvalidInput(
             f"{database.label} exists already, and a storm begins with a fresh database.", field="db"
         )
+
+
+def _fill(database: Database, plan: Plan) -> None:
     chance = plan.chance("backlog")
     batch = [
         NewFeature(
