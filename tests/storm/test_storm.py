@@ -43,7 +43,7 @@ def test_every_promise_holds_in_a_storm(empty_db: str, tmp_path: Path) -> None:
     verdict = run_storm(plan(empty_db, times(6, 120)), tmp_path, lambda *_: None)
     print(verdict.figures)
     assert broken(verdict) == {}
-    rare = {"in_time", "released", "once"}  # not every short storm has a claim that outlives its server
+    rare = {"released", "once"}  # not every short storm has a quiet end with claims, or a creation
     assert all(one.checked for one in verdict.findings if LONG or one.name not in rare), verdict.findings
     assert verdict.figures["kills"] >= 1
     assert verdict.figures["strangers"] >= 1

@@ -104,12 +104,11 @@ class Deaths:
         for tenure, life in self.left:
             if life.how != "closed" or (tenure.ended is not None and tenure.ended.kind == Kind.RESUME):
                 continue
+            if self._delays.blocked(life.at, life.at + GIVEN_BACK) or life.client in self._delays.gave_up:
+                continue
             found.checked += 1
             late = self._after(tenure, life, GIVEN_BACK)
-            excused = (
-                self._delays.blocked(life.at, life.at + GIVEN_BACK) or life.client in self._delays.gave_up
-            )
-            if not excused and (tenure.ended is None or tenure.ended.kind == Kind.EXPIRE or late > 0):
+            if tenure.ended is None or tenure.ended.kind == Kind.EXPIRE or late > 0:
                 what = tenure.ended.kind if tenure.ended is not None else "nothing"
                 found.broken.append(f"{tenure}: its server ended in peace, and {what} followed")
         return found

@@ -35,6 +35,7 @@ async def inherit(sky: Sky) -> None:
 
 
 async def _inherit(sky: Sky) -> None:
+    await _die(sky, "first")
     alone = time.monotonic()
     async with _server(sky, "idle"):
         sky.nobody.append((alone, time.monotonic()))
@@ -42,26 +43,33 @@ async def _inherit(sky: Sky) -> None:
         while await _held(sky) and time.monotonic() < given_up:  # noqa: ASYNC110 - it is a server that is waited for
             await anyio.sleep(LOOKS)
         sky.kept += [f"feature {feature} was left claimed by an idle server" for feature in await _held(sky)]
-    async with _server(sky, "late") as late:
-        feature = (await late.call("feature_create", **FEATURE))["ids"][0]
-        await late.call("feature_mark_in_progress", feature_id=feature)
-        late.kill()
-        await late.client.process.wait()
-        died = time.monotonic()
+    feature, died = await _die(sky, "second")
     async with _server(sky, "heir", LONG) as heir:
         await anyio.sleep(max(0.0, died + sky.plan.lease + LOOKS - time.monotonic()))
         await _claim(sky, heir, feature, died)
 
 
+async def _die(sky: Sky, name: str) -> tuple[int, float]:
+    """Claim a new feature, and be killed; returns the feature, and when that was."""
+    async with _server(sky, name) as server:
+        feature = (await server.call("feature_create", **FEATURE))["ids"][0]
+        await server.call("feature_mark_in_progress", feature_id=feature)
+        server.kill()
+        await server.client.process.wait()
+        return feature, time.monotonic()
+
+
 @asynccontextmanager
 async def _server(sky: Sky, name: str, lease: float | None = None) -> AsyncIterator[Recorder]:
+    """A server whose agent has that name."""
     lease = lease or sky.plan.lease
     with (sky.log / f"{name}.log").open("wb") as log:
         async with Recorder.start(
-            sky.plan.command(lease=lease),
+            sky.plan.command("--agent", name, lease=lease),
             sky.histories / f"{name}.jsonl",
             name,
             lease=lease,
+            agent=name,
             stderr=log.fileno(),
         ) as recorder:
             yield recorder
