@@ -13,8 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from dibs.database import open_database
+from dibs.settings import Settings
 from dibs.storm.ends import End
+from dibs.storm.plan import Plan
+from dibs.storm.traces import remove
 from foreign import by_hand
+from races.backlog import fill
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -61,6 +66,23 @@ def remains(db: str) -> list[object]:
     if "://" in db:
         return list(by_hand(db, "SELECT name FROM projects"))
     return list(Path(db).parent.iterdir())
+
+
+def test_what_a_storm_has_made_is_removed_and_nothing_else(db: str, engine: str, tmp_path: Path) -> None:
+    """On a server the rows of its project go, those of others stay; of a file, also what stands beside it."""
+    place = db if engine == "postgresql" else str(tmp_path / "storm.db")
+    plan = Plan(place, "storm of then", 1, 2, 1, 1)
+    for project in ("mine", plan.project) if engine == "postgresql" else (plan.project,):
+        opened = open_database(Settings(db=place, project=project))
+        fill(opened, 3)
+        opened.close(patience=5)
+    remove(plan)
+    if engine == "postgresql":
+        assert by_hand(place, "SELECT name FROM projects WHERE name <> 'default'") == [("mine",)]
+        assert by_hand(place, "SELECT count(*), count(DISTINCT project_id) FROM features") == [(3, 1)]
+        assert by_hand(place, "SELECT count(DISTINCT project_id) FROM events") == [(1,)]
+    else:
+        assert list(tmp_path.iterdir()) == []
 
 
 @ON_FILES
