@@ -11,7 +11,7 @@ from typing import Any
 from dibs.storm.pace import FREEZE
 from races.planted import answer_before_commit, no_token_check
 
-FREEZES = 0.02
+FREEZES = 0.03
 """How many calls freeze."""
 
 
@@ -50,7 +50,7 @@ def some_calls_freeze() -> None:
 
     async def call_tool(self: DibsServer, name: str, *rest: Any) -> Any:
         if random.random() < FREEZES:
-            time.sleep(FREEZE + 1)  # noqa: ASYNC251 - the server stands still
+            time.sleep(FREEZE + 4)  # noqa: ASYNC251 - the server stands still
         return await call(self, name, *rest)
 
     DibsServer.call_tool = call_tool  # type: ignore[assignment,method-assign]  # it is the mistake

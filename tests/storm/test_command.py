@@ -23,7 +23,7 @@ from races.backlog import fill
 
 pytestmark = pytest.mark.timeout(300)
 
-STORM = [sys.executable, "-m", "dibs", "storm", "--agents", "2", "--lease", "1"]
+STORM = [sys.executable, "-m", "dibs", "storm", "--agents", "2"]
 ON_FILES = pytest.mark.only_on("sqlite", reason="the command line is the same on both; a storm costs seconds")
 
 

@@ -25,8 +25,8 @@ TAMPERED = {"one_holder", "unbroken", "recount", "healthy"}
 
 def plan(db: str, seconds: float, seed: int = 3, mistakes: tuple[str, ...] = ()) -> Plan:
     """A storm of four agents."""
-    made = Plan(db, "storm", seconds, agents=4, lease=2, seed=seed)  # whose first four ends differ
-    return Plan(db, "storm", seconds, 4, 2, seed, planted(*mistakes)) if mistakes else made
+    made = Plan(db, "storm", seconds, agents=4, lease=3, seed=seed)  # whose first four ends differ
+    return Plan(db, "storm", seconds, 4, 3, seed, planted(*mistakes)) if mistakes else made
 
 
 def broken(verdict: Verdict) -> dict[str, list[str]]:
