@@ -1,28 +1,32 @@
-"""A storm holds on every engine, and says so where something was broken while it raged."""
+"""A storm holds on every engine, and names what was broken while it raged."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
-from dibs.storm.ends import End
 from dibs.storm.plan import Plan
 from dibs.storm.sky import Sky
 from dibs.storm.storm import run_storm
 from dibs.storm.verdict import Verdict
 from foreign import by_hand
-from races.backlog import times
+from races.backlog import LONG, times
+from storm.planted import MISTAKES, planted
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
+
+ROUNDS = 4
+"""Storms in which each mistake must have been found; most are found in each."""
+TAMPERED = {"one_holder", "unbroken", "recount", "healthy"}
+"""What `tamper` breaks."""
 
 
-def plan(db: str, seconds: float) -> Plan:
+def plan(db: str, seconds: float, seed: int = 3, mistakes: tuple[str, ...] = ()) -> Plan:
     """A storm of four agents."""
-    return Plan(db, "storm", seconds, agents=4, lease=2, seed=3)  # whose first four ends differ
+    made = Plan(db, "storm", seconds, agents=4, lease=3, seed=seed)  # whose first four ends differ
+    return Plan(db, "storm", seconds, 4, 3, seed, planted(*mistakes)) if mistakes else made
 
 
 def broken(verdict: Verdict) -> dict[str, list[str]]:
@@ -37,44 +41,73 @@ def broken(verdict: Verdict) -> dict[str, list[str]]:
 def test_every_promise_holds_in_a_storm(empty_db: str, tmp_path: Path) -> None:
     """Through kills, stops, hang-ups, foreign locks and jumping clocks, nothing is found against any promise."""
     verdict = run_storm(plan(empty_db, times(6, 120)), tmp_path, lambda *_: None)
+    print(verdict.figures)
     assert broken(verdict) == {}
-    assert all(one.checked for one in verdict.findings), verdict.findings
+    rare = {"released", "once"}  # not every short storm has a quiet end with claims, or a creation
+    assert all(one.checked for one in verdict.findings if LONG or one.name not in rare), verdict.findings
     assert verdict.figures["kills"] >= 1
     assert verdict.figures["strangers"] >= 1
 
 
 @pytest.mark.only_on("sqlite", reason="the checks are the same on both; a storm costs seconds")
-def test_what_a_foreign_hand_broke_in_the_storm_is_found(empty_db: str, tmp_path: Path) -> None:
-    """A counter and a status that were changed by hand, and events that were lost, each break a promise."""
-    tampered: list[float] = []
-
-    def tamper(sky: Sky, left: float) -> None:
-        if left < 2 and not tampered:
-            tampered.append(left)
-            by_hand(
-                empty_db,
-                "DELETE FROM events WHERE kind = 'claim'",
-                "UPDATE features SET unmet_dependencies = unmet_dependencies + 7 WHERE id = 1",
-            )
-
-    verdict = run_storm(plan(empty_db, 4), tmp_path, tamper)
-    assert tampered
-    assert {"nothing_lost", "unbroken", "recount"} <= broken(verdict).keys()
-    assert not verdict.holds
-
-
-@pytest.mark.only_on("sqlite", reason="the command line is the same on both; a storm costs seconds")
-def test_the_command_tells_the_story_and_its_status_is_the_verdict(tmp_path: Path) -> None:
-    """`dibs storm --json` prints figures and checks, exits with 0, and refuses a database that exists."""
-    command = [sys.executable, "-m", "dibs", "storm", "--minutes", "0.05", "--agents", "2", "--lease", "1"]
-    there = ["--db", str(tmp_path / "storm.db")]
-    done = subprocess.run(
-        [*command, *there, "--json"], capture_output=True, text=True, timeout=120, check=False
+def test_every_check_fails_where_what_it_checks_is_broken(tmp_path: Path) -> None:
+    """Servers with every mistake at once, and a foreign hand in the database, break each of the promises."""
+    found: dict[str, list[str]] = defaultdict(list)
+    checks: set[str] = set()
+    for number in range(ROUNDS):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        mistakes = plan(str(folder / "features.db"), 5, seed=number, mistakes=tuple(MISTAKES))
+        verdict = run_storm(mistakes, folder, Tamper(mistakes.db))
+        checks = {one.name for one in verdict.findings}
+        for name, lines in broken(verdict).items():
+            found[name] += lines
+        if found.keys() == checks:
+            break
+    print(
+        number + 1,
+        "storms;",
+        *(f"{name}: {lines[0].splitlines()[0]}" for name, lines in found.items()),
+        sep="\n",
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    said = json.loads(done.stdout)
-    assert said["holds"] is True
-    assert set(said["ends"]) == {one.value for one in End}
-    again = subprocess.run([*command, *there], capture_output=True, text=True, timeout=120, check=False)
-    assert again.returncode == 2
-    assert "exists already" in again.stderr
+    assert found.keys() == checks
+    assert checks == {*TAMPERED, *(name for _, name in MISTAKES.values()), "in_time"}
+
+
+@pytest.mark.skipif(
+    not LONG, reason="all mistakes at once are tried instead; with DIBS_TEST_LONG=1 each is too"
+)
+@pytest.mark.only_on("sqlite", reason="the checks are the same on both; a storm costs seconds")
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_each_mistake_is_named_by_its_check(tmp_path: Path, mistake: str) -> None:
+    """A server with one mistake breaks what it should, in one of a few storms."""
+    for number in range(ROUNDS):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        verdict = run_storm(
+            plan(str(folder / "features.db"), 15, number, (mistake,)), folder, lambda *_: None
+        )
+        print(number, broken(verdict))
+        if MISTAKES[mistake][1] in broken(verdict):
+            return
+    pytest.fail(f"{mistake} was not named by {MISTAKES[mistake][1]}")
+
+
+class Tamper:
+    """A foreign hand in the database, once, shortly before the end of a storm."""
+
+    def __init__(self, db: str) -> None:
+        self._db = db
+        self._done = False
+
+    def __call__(self, _: Sky, left: float) -> None:
+        """Take events away, change a counter and a reference, when it is time."""
+        if left < 1 and not self._done:
+            self._done = True
+            by_hand(
+                self._db,
+                "PRAGMA foreign_keys = OFF",
+                "DELETE FROM events WHERE kind = 'claim' AND id % 2 = 0",
+                "UPDATE features SET unmet_dependencies = unmet_dependencies + 7 WHERE id = 1",
+                "INSERT INTO dependencies (project_id, feature_id, dependency_id) VALUES (1, 1, 99999)",
+            )

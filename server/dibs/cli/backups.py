@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +10,7 @@ import click
 
 from dibs.cli.options import PLACE, looks_at_backlog, print_json, say_refusals, settings_options
 from dibs.cli.progress import progress
+from dibs.cli.signals import ended_by_signals
 from dibs.settings import Settings
 from dibs_schema.refusals import InvalidInput
 
@@ -51,7 +48,7 @@ def backup(target: Path | None, *, keep: int | None, force: bool, as_json: bool,
         raise InvalidInput(
             "--keep counts backups that Dibs has named: name a folder, not a file.", field="keep"
         )
-    with _ended_by_signals(), progress("opening") as watch:
+    with ended_by_signals(), progress("opening") as watch:
         done = back_up(source, target / backup_name(name) if own else target, force=force, watch=watch)
     if keep is not None:
         rotate(target, name, done, keep)
@@ -90,7 +87,7 @@ def restore(source: Path, *, to: str | None, force: bool, as_json: bool, **flags
 
     flags["db"] = to or flags["db"]
     flags["project"] = flags["project"] or os.environ.get("DIBS_PROJECT") or mark_of(source).project
-    with _ended_by_signals(), progress("reading the backup") as watch:
+    with ended_by_signals(), progress("reading the backup") as watch:
         done = restore_project(source, Settings.read(flags), force=force, watch=watch)
     if as_json:
         print_json(done.wire())
@@ -120,25 +117,3 @@ def _print_restored(done: Restored) -> None:
 def _warn(unsound: list[str], whose: str, what: str) -> None:
     if unsound:
         click.echo(f"dibs: {whose} {' and '.join(unsound)} do not agree with a recount; {what}", err=True)
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Let a signal end the command as an exception does: what was half made is removed on the way out.
-
-    It may come in the middle of a library's work, which then complains of what it finds on that way.
-    """
-    came: list[int] = []
-
-    def end(number: int, _: object) -> None:
-        came.append(number)
-        sys.exit(128 + number)
-
-    before = {one: signal.signal(one, end) for one in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
-        if came:
-            sys.exit(128 + came[0])

@@ -7,14 +7,21 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 import click
 
 from dibs.cli.options import print_json, say_refusals
+from dibs.cli.signals import ended_by_signals
+from dibs_schema.refusals import Refusal
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from dibs.storm.plan import Plan
     from dibs.storm.sky import Sky
+    from dibs.storm.verdict import Verdict
 
 
 @click.command()
@@ -34,7 +41,9 @@ if TYPE_CHECKING:
     "--db",
     help="A new file, on the file system to be tried, or a server's URL.  [default: a temporary file]",
 )
-@click.option("--keep", is_flag=True, help="Keep the history and the servers' log, and say where they are.")
+@click.option(
+    "--keep", is_flag=True, help="Keep the database, the histories and the logs, and say where they are."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @say_refusals
 def storm(
@@ -42,40 +51,59 @@ def storm(
 ) -> None:
     """Kill, stop and disturb real servers while real clients work, and check everything they were told.
 
-    It uses a project of its own. Servers are killed, told to end, stopped for longer than their leases and
-    hung up on; strangers hold the database's locks; wall clocks jump. Then the database is checked, counters are
-    recounted, the journal is replayed, and every client's history is checked. The exit status is 1 if a
-    promise was broken; then the history and the servers' log are kept.
+    Servers are killed, told to end, stopped for longer than their leases and hung up on; strangers hold the
+    database's locks; wall clocks jump. Then the database is checked, counters are recounted, the journal is
+    replayed, and every client's history is checked. The storm has a project, or a file, of its own and removes it at
+    the end. The exit status is 1 if a promise was broken; then the database, the histories and the servers' logs are kept.
     """
     from rich.console import Console
 
     from dibs.storm.plan import Plan
     from dibs.storm.report import print_report
-    from dibs.storm.storm import run_storm
 
     console = Console(stderr=as_json, highlight=False)
     folder = Path(tempfile.mkdtemp(prefix="dibs-storm-"))
-    place = db or str(folder / "features.db")
-    plan = Plan(place, f"storm {time.strftime('%Y-%m-%d %H:%M:%S')}", minutes * 60, agents, lease, seed)
-    keep_it = True
-    try:
-        with console.status("") as status:
-
-            def watch(sky: Sky, left: float) -> None:
-                status.update(
-                    f"{left:4.0f} s left: {sky.answers} answers, {sum(sky.ends.values())} servers ended, "
-                    f"{len(sky.wrong)} things wrong"
-                )
-
-            verdict = run_storm(plan, folder, watch)
-        keep_it = keep or not verdict.holds
-    finally:
-        if not keep_it:
-            shutil.rmtree(folder)
+    name = f"storm {time.strftime('%Y-%m-%d %H:%M:%S')}"
+    plan = Plan(db or str(folder / "features.db"), name, minutes * 60, agents, lease, seed)
+    with ended_by_signals():
+        verdict = _raged(plan, folder, console, keep=keep)
     if as_json:
         print_json(verdict.as_json())
     else:
         print_report(console, verdict)
-    if keep_it:
-        console.print(f"The history and the servers' log are kept: {folder}", soft_wrap=True)
     sys.exit(0 if verdict.holds else 1)
+
+
+def _raged(plan: Plan, folder: Path, console: Console, *, keep: bool) -> Verdict:
+    """The verdict; what the storm has made is removed, also where a signal ends it, unless it is worth a look."""
+    from dibs.storm.storm import run_storm
+    from dibs.storm.traces import refuse_place, remove, where
+
+    made, kept = Event(), False
+
+    def watch(sky: Sky, left: float) -> None:
+        status.update(
+            f"{left:4.0f} s left: {sky.answers} answers, {sum(sky.ends.values())} servers ended, "
+            f"{len(sky.wrong)} things wrong"
+        )
+
+    try:
+        refuse_place(plan)
+        with console.status("") as status:
+            verdict = run_storm(plan, folder, watch, made)
+        kept = keep or not verdict.holds
+    except Refusal:
+        raise
+    except Exception:
+        kept = True  # a mistake of the storm's own
+        raise
+    finally:
+        if kept:
+            console.print(
+                f"Kept: {where(plan)}; the histories and the servers' logs in {folder}", soft_wrap=True
+            )
+        else:
+            if made.is_set():
+                remove(plan)
+            shutil.rmtree(folder)
+    return verdict

@@ -142,6 +142,8 @@ async def _pump_in(process: asyncio.subprocess.Process, into: Any) -> None:
     assert process.stdout is not None
     async with into:
         async for line in process.stdout:
+            if not line.endswith(b"\n"):
+                return  # it was killed in the middle of an answer
             await into.send(SessionMessage(jsonrpc_message_adapter.validate_json(line, by_name=False)))
 
 

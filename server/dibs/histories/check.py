@@ -13,6 +13,7 @@ from dibs.histories.holding import nobody_holds_too_many
 from dibs.histories.ledger import Ledger, ledgers
 from dibs.histories.linear import Contradiction, Undecided, contradiction
 from dibs.histories.model import Limits, Sketch
+from dibs.histories.questions import questions_are_closed_once
 from dibs.histories.reading import Reading
 from dibs.histories.violations import Violation, state
 from dibs_schema.status import Status
@@ -27,6 +28,7 @@ def check(history: History) -> list[Violation]:
     reading = Reading(history)
     graph = Graph(history, reading)
     found = [*spans.check(history, reading, graph), *nobody_holds_too_many(history, reading)]
+    found += questions_are_closed_once(history)
     for ledger in ledgers(history, reading, graph).values():
         found += _in_order(ledger, history.limits)
     return found

@@ -19,7 +19,7 @@ class Violation:
     """A promise that was broken: of which kind, about which feature, and the shortest history that shows it.
 
     Kinds: two_holders, late_token, live_claim_lost, change_lost, no_order, dependency, token_twice, complete,
-    skip_order, back_off, too_many, undecided (too many possibilities: neither shown to hold nor to be broken).
+    skip_order, back_off, too_many, question, undecided (too many possibilities: neither shown to hold nor to be broken).
     """
 
     kind: str

@@ -15,12 +15,14 @@ from dibs_schema.tables import dependencies, events, features
 _E, _D = events.c, dependencies.c
 
 _journal = (
-    select(_E.id, _E.feature_id, _E.agent, _E.kind, _E.from_status, _E.to_status)
+    select(_E.id, _E.feature_id, _E.agent, _E.kind, _E.from_status, _E.to_status, _E.detail)
     .where(_E.project_id == bindparam("project"), _E.feature_id.is_not(None))
     .order_by(_E.id)
 )
+_new = select(_E.id).where(_E.project_id == bindparam("project"), _E.id > bindparam("since"))
 _edges = select(_D.feature_id, _D.dependency_id).where(_D.project_id == bindparam("project"))
 _statuses = select(F.id, F.status).where(in_project())
+_names = select(F.id, F.name).where(in_project())
 _row = select(features).where(this())
 
 RENEWED = ("lease_clock", "lease_ends", "lease_expires_at")
@@ -37,12 +39,34 @@ class Event:
     kind: str
     source: str | None
     target: str | None
+    words: str | None = None
+
+
+WORDS = ("reason", "note", "prompt", "evidence", "attempts")
+"""What of an event's detail its caller has said, or was told: at most one of them is in it."""
+
+
+def _words(detail: dict[str, Any] | None) -> str | None:
+    return next((str(detail[name]) for name in WORDS if name in detail), None) if detail else None
+
+
+def read_new(tx: Transaction, since: int) -> list[int]:
+    """The numbers of the events after that one, in no order."""
+    return [row["id"] for row in tx.all(_new, since=since)]
 
 
 def read_journal(tx: Transaction) -> list[Event]:
     """Every event of a feature, oldest first."""
     return [
-        Event(row["id"], row["feature_id"], row["agent"], row["kind"], row["from_status"], row["to_status"])
+        Event(
+            row["id"],
+            row["feature_id"],
+            row["agent"],
+            row["kind"],
+            row["from_status"],
+            row["to_status"],
+            _words(row["detail"]),
+        )
         for row in tx.all(_journal)
     ]
 
@@ -58,6 +82,11 @@ def read_edges(tx: Transaction) -> dict[int, set[int]]:
 def read_statuses(tx: Transaction) -> dict[int, str]:
     """Each feature's status."""
     return {row["id"]: row["status"] for row in tx.all(_statuses)}
+
+
+def read_names(tx: Transaction) -> dict[int, str]:
+    """Each feature's name."""
+    return {row["id"]: row["name"] for row in tx.all(_names)}
 
 
 def read_row(tx: Transaction, feature: int) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from dibs_schema.status import Kind
 
@@ -31,11 +33,25 @@ class Holding:
         return f"feature {self.feature} “{name}”"
 
 
+class Seen(NamedTuple):
+    """An event was committed between the two, in seconds of the monotonic clock."""
+
+    low: float
+    high: float
+
+
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """A move that a server said was done: of which feature, by whom, and to which status."""
+    """A move that a server said was done: of which feature, by whom, and to which status.
+
+    It was done while the call was open, from `begun` to `ended`, and its event has one of the `words`, if any are
+    given. An `agent` without letters is not known.
+    """
 
     kind: Kind
     feature: int
     agent: str
     status: str
+    words: frozenset[str] = frozenset()
+    begun: float = -math.inf
+    ended: float = math.inf

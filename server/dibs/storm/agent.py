@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import anyio
 from mcp.shared.exceptions import MCPError
 
-from dibs.client import ServerGone, server_command
+from dibs.client import ServerGone
 from dibs.histories.recorder import Recorder
 from dibs.storm.calls import Mind, draw
 from dibs.storm.ends import End, choose, end
@@ -21,6 +22,8 @@ NAMED = 0.5
 OTHER_CLOCK = 0.3
 """How many go by the wall clock that jumps."""
 MOST_CALLS = 60
+GAVE_UP = b"claims were not released"
+"""What a server logs that ended while others kept it from the database."""
 LONGEST_FUSE = 0.3
 """Seconds after its last quiet call at which a server is struck, whatever it does then."""
 
@@ -32,8 +35,9 @@ class Agent:
         self._name = f"agent-{number}"
         self._sky = sky
         self._chance = sky.plan.chance(self._name)
-        self._mind = Mind(self._chance, FEATURES)
+        self._mind = Mind(self._chance, FEATURES, self._name)
         self._lives = 0
+        self._log = sky.log / f"{self._name}.log"
 
     async def run(self) -> None:
         """Live on and on."""
@@ -45,40 +49,65 @@ class Agent:
             clock = self._sky.clock.environment if elsewhen else {}
             try:
                 await self._live(how, clock, named=named)
-            except ServerGone:
+            except* ServerGone:
                 self._sky.wrong.append(f"a server of {self._name} ended that nobody had touched")
             self._mind.lose_all()
 
     async def _live(self, how: End, clock: Mapping[str, str], *, named: bool) -> None:
         sky = self._sky
         agent = self._name if named else None
-        command = server_command(*sky.plan.flags(), *(["--agent", agent] if agent else []))
-        async with Recorder.start(
-            command,
-            sky.histories / f"{self._name}.jsonl",
-            f"{self._name}.{self._lives}",
-            clock,
-            lease=sky.plan.lease,
-            agent=agent,
-            stderr=sky.log.fileno(),
-        ) as recorder:
-            for _ in range(self._chance.randrange(MOST_CALLS)):
-                if sky.over.is_set():
-                    break
-                await self._call(recorder)
-            await self._meet(how, recorder)
-            sky.ends[how] += 1
+        client = f"{self._name}.{self._lives}"
+        async with (
+            self._heard(client) as log,
+            Recorder.start(
+                sky.plan.command(*(["--agent", agent] if agent else [])),
+                sky.histories / f"{self._name}.jsonl",
+                client,
+                clock,
+                lease=sky.plan.lease,
+                agent=agent,
+                stderr=log,
+            ) as recorder,
+        ):
+            with sky.guardian.guarding(recorder.client.process.pid):
+                await self._use(recorder, how, named=named)
+
+    async def _use(self, recorder: Recorder, how: End, *, named: bool) -> None:
+        self._mind.named = named
+        if not named:  # how the journal calls it is found there beside this text
+            note = {"feature_id": self._mind.feature(), "text": recorder.name}
+            await self._ask(recorder, "feature_add_note", note)
+        for _ in range(self._chance.randrange(MOST_CALLS)):
+            if self._sky.over.is_set():
+                break
+            await self._call(recorder)
+        await self._meet(how, recorder)
+        self._sky.ends[how] += 1
+
+    @asynccontextmanager
+    async def _heard(self, client: str) -> AsyncIterator[int]:
+        """The log of one server; whether it says that it could not give its claims back is looked up at its end."""
+        with self._log.open("ab") as log:
+            before = log.tell()
+            yield log.fileno()
+        if GAVE_UP in self._log.read_bytes()[before:]:
+            self._sky.gave_up.add(client)
 
     async def _call(self, recorder: Recorder) -> None:
-        tool, arguments = draw(self._mind)
+        await self._ask(recorder, *draw(self._mind))
+
+    async def _ask(self, recorder: Recorder, tool: str, arguments: dict[str, Any]) -> None:
         try:
             answer = await recorder.call(tool, **arguments)
+        except ServerGone:
+            self._mind.miss((tool, arguments))
+            raise
         except Refusal as refusal:
             self._sky.refusals[refusal.code] += 1
             if refusal.code == "claim_lost":
                 self._mind.let_go(arguments["feature_id"])
-        except MCPError as error:
-            self._sky.wrong.append(f"{tool} was answered outside the tools' answers: {error}")
+        except (MCPError, KeyError) as error:  # an error of the protocol, or a refusal that is none of ours
+            self._sky.wrong.append(f"{tool} was answered outside the tools' answers: {error!r}")
         else:
             self._sky.answered()
             self._mind.learn(answer)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
+
+from dibs.client import server_command
 
 FEATURES = 160
 """Features at the start, about a third of them behind others."""
@@ -13,7 +15,8 @@ FEATURES = 160
 class Plan:
     """`agents` clients for `seconds`, on the project `project` of the database `db`, with leases of `lease` seconds.
 
-    The seed fixes what is drawn, not how the processes' steps fall between each other.
+    `serve` is the command that a server's flags are added to. The seed fixes what is drawn, not how
+    the processes' steps fall between each other.
     """
 
     db: str
@@ -22,6 +25,7 @@ class Plan:
     agents: int
     lease: float
     seed: int
+    serve: tuple[str, ...] = field(default_factory=lambda: tuple(server_command()))
 
     def chance(self, who: str) -> Random:
         """The chance of one of those who take part."""
@@ -32,6 +36,7 @@ class Plan:
         """Whether leases go by the database server's clock, whatever a process takes the time to be."""
         return "://" in self.db
 
-    def flags(self) -> list[str]:
-        """What every server is started with."""
-        return ["--db", self.db, "--project", self.project, "--lease", f"{self.lease:g}"]
+    def command(self, *flags: str, lease: float | None = None) -> list[str]:
+        """What starts a server; `lease` is another one than the storm's."""
+        lease = self.lease if lease is None else lease
+        return [*self.serve, "--db", self.db, "--project", self.project, "--lease", f"{lease:g}", *flags]

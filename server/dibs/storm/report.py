@@ -45,7 +45,16 @@ def _figures(verdict: Verdict) -> Table:
         ),
         ("a call, median", f"{of['call_p50_ms']} ms", ""),
         ("a call, p99", f"{of['call_p99_ms']} ms", ""),
-        ("a call, longest", f"{of['call_longest_ms']} ms", ""),
+        (
+            "a call, longest",
+            f"{of['call_longest_ms']} ms",
+            f"{of['call_longest_own_ms']} ms without others' locks and a late machine",
+        ),
+        (
+            "claims of the dead",
+            of["claims_of_the_dead"],
+            f"{of['taken_back_after_s']} s at most after a kill",
+        ),
     ):
         table.add_row(name, str(value), words)
     return table

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from threading import Event
 
 import anyio
 
@@ -15,10 +16,13 @@ from dibs.histories.beginning import beginning
 from dibs.histories.history import History
 from dibs.settings import Settings
 from dibs.storm.agent import Agent
+from dibs.storm.guardian import Guardian
+from dibs.storm.heir import inherit
 from dibs.storm.plan import FEATURES, Plan
 from dibs.storm.sky import Sky
 from dibs.storm.verdict import Verdict, judge
 from dibs.storm.weather import Strangers, WallClock
+from dibs.storm.witness import Witness
 from dibs.verbs.create import create_bulk
 from dibs.verbs.rules import change_rule
 from dibs_schema.inputs import NewFeature
@@ -36,32 +40,42 @@ Watch = Callable[[Sky, float], None]
 """Is shown the storm now and then, with the seconds that are left."""
 
 
-def run_storm(plan: Plan, folder: Path, watch: Watch) -> Verdict:
-    """Let it rage on a project of its own, and judge. The servers' log and the history go to `folder`.
+def run_storm(plan: Plan, folder: Path, watch: Watch, made: Event | None = None) -> Verdict:
+    """Let it rage on a project of its own, and judge. The servers' logs and the histories go to `folder`.
 
+    `made` is set from when there may be something in the database that is the storm's.
     Raises InvalidInput where there is such a project already.
     """
     database = open_database(Settings(db=plan.db, project=plan.project))
     try:
+        _refuse_existing(database)
+        if made is not None:
+            made.set()
         _fill(database, plan)
         histories = folder / "histories"
         histories.mkdir()
         before = replace(database.read_now(beginning), back_off=None)  # wall clocks will jump
         before.write(histories / "0.jsonl")
-        with (folder / "servers.log").open("wb") as log:
-            sky, began = Sky(plan, log, WallClock(folder), Strangers(plan, log), histories), time.monotonic()
-            anyio.run(_rage, sky, watch)
+        log = folder / "logs"
+        log.mkdir()
+        guardian, began = Guardian(), time.monotonic()
+        sky = Sky(plan, log, WallClock(folder), Strangers(plan, log), histories, Witness(database), guardian)
+        with guardian.watching():
+            anyio.run(_watched, sky, watch)
         history = History.read(sorted(histories.iterdir()))
         return judge(database, sky, history, time.monotonic() - began)
     finally:
         database.close(CLOSING)
 
 
-def _fill(database: Database, plan: Plan) -> None:
+def _refuse_existing(database: Database) -> None:
     if database.exists():
         raise InvalidInput(
             f"{database.label} exists already, and a storm begins with a fresh database.", field="db"
         )
+
+
+def _fill(database: Database, plan: Plan) -> None:
     chance = plan.chance("backlog")
     batch = [
         NewFeature(
@@ -76,6 +90,15 @@ def _fill(database: Database, plan: Plan) -> None:
     database.write_now(lambda tx: create_bulk(tx, "dibs storm", batch))
     for rule, value in RULES.items():
         database.write_now(partial(change_rule, by="dibs storm", name=rule, value=value))
+
+
+async def _watched(sky: Sky, watch: Watch) -> None:
+    async with anyio.create_task_group() as witness:
+        witness.start_soon(sky.witness.look_on)
+        await _rage(sky, watch)
+        await inherit(sky)
+        witness.cancel_scope.cancel()
+    await sky.witness.look()
 
 
 async def _rage(sky: Sky, watch: Watch) -> None:

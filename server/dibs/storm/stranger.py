@@ -1,4 +1,7 @@
-"""A program that holds what every writer needs, without asking: `python -m dibs.storm.stranger DB SECONDS`."""
+"""A program that holds what every writer needs, without asking: `python -m dibs.storm.stranger DB SECONDS`.
+
+It prints since when and until when it held the locks, in seconds of the monotonic clock; nothing where it got none.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,16 @@ def hold(db: str, seconds: float) -> None:
     engine = find_place(Settings(db=db)).make_engine()
     connection = engine.connect()
     with suppress(Refusal), engine.translated(), engine.intruding(connection):
+        _say(time.monotonic())
         time.sleep(seconds)
+        _say(time.monotonic())
     with engine.leaving():
         connection.close()
+
+
+def _say(now: float) -> None:
+    sys.stdout.write(f"{now}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

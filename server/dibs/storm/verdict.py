@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from dibs.database import Database
@@ -11,12 +10,16 @@ from dibs.histories.check import check
 from dibs.histories.history import Call, History
 from dibs.proof import findings as general
 from dibs.proof.findings import Finding
-from dibs.proof.journal import read_journal, read_statuses
+from dibs.proof.journal import read_journal, read_names, read_statuses
 from dibs.proof.retold import acknowledged
+from dibs.proof.ties import each_has_its_event
+from dibs.storm.deaths import Deaths, names_of
+from dibs.storm.delays import Delays
 from dibs.storm.ends import End
+from dibs.storm.once import done_once
+from dibs.storm.pace import Pace
 from dibs.storm.sky import Sky
 from dibs.verbs.audit import audit
-from dibs.verbs.leases import reap
 from dibs_schema.refusals import Refusal
 from dibs_schema.status import Status
 
@@ -31,10 +34,6 @@ NEVER = (
     "request_reused",
 )
 """Refusals for which a storm gives no reason."""
-FREEZE = 25.0
-"""Seconds; patience and waiting together are less."""
-GIVEN_UP = 2.0
-"""Leases after which nothing may still be held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +55,34 @@ class Verdict:
 
 
 def judge(database: Database, sky: Sky, history: History, seconds: float) -> Verdict:
-    """Hold everything against everything, once the leases of the dead have run out."""
-    calls = history.calls
-    time.sleep(sky.plan.lease * GIVEN_UP)
-    database.write_now(reap)
-    journal, statuses, recount = database.read_now(
-        lambda tx: (read_journal(tx), read_statuses(tx), general.counters_agree(audit(tx)))
+    """Hold everything against everything. It changes nothing: what servers have left undone stays so."""
+    journal, statuses, recount, names = database.read_now(
+        lambda tx: (
+            read_journal(tx),
+            read_statuses(tx),
+            general.counters_agree(audit(tx)),
+            read_names(tx),
+        )
     )
+    called = names_of(history, journal)
+    delays = Delays(history, sky.strangers.held, [*sky.witness.late, *sky.nobody], sky.gave_up)
+    deaths = Deaths(history, journal, called, sky.witness, delays)
+    pace = Pace(history.calls, delays)
     found = [
         general.one_holder_in_the_journal(journal),
-        general.nothing_lost(acknowledged(calls), [replace(event, agent="") for event in journal]),
+        each_has_its_event(acknowledged(history, called), journal, sky.witness.of),
         general.journal_is_unbroken(journal),
         recount,
         _histories(history),
+        done_once(history, names),
         _documented(sky),
-        _nothing_held(statuses),
-        _no_freeze(calls),
+        deaths.given_back(),
+        deaths.taken_back(),
+        _nothing_held(sky, statuses),
+        pace.no_freeze(),
         _healthy(database),
     ]
-    return Verdict(found, _figures(sky, calls, seconds))
+    return Verdict(found, _figures(sky, history.calls, seconds) | pace.figures() | deaths.figures())
 
 
 def _histories(history: History) -> Finding:
@@ -93,19 +101,10 @@ def _documented(sky: Sky) -> Finding:
     return found
 
 
-def _nothing_held(statuses: dict[int, str]) -> Finding:
+def _nothing_held(sky: Sky, statuses: dict[int, str]) -> Finding:
     found = Finding("given_back", "Nothing is held by the dead", len(statuses), "features")
     held = [feature for feature, status in statuses.items() if status == Status.IN_PROGRESS]
-    found.broken += [f"feature {feature} is still claimed" for feature in held]
-    return found
-
-
-def _no_freeze(calls: list[Call]) -> Finding:
-    answered = [call for call in calls if call.ended is not None]
-    found = Finding("no_freeze", f"No call took longer than {FREEZE:g} s", len(answered), "calls")
-    found.broken += [
-        f"{call.tool} took {took:.1f} s" for call in answered if (took := _seconds(call)) > FREEZE
-    ]
+    found.broken += [*sky.kept, *(f"feature {feature} is still claimed" for feature in held)]
     return found
 
 
@@ -122,7 +121,6 @@ def _healthy(database: Database) -> Finding:
 
 
 def _figures(sky: Sky, calls: list[Call], seconds: float) -> dict[str, Any]:
-    times = sorted(_seconds(call) for call in calls if call.ended is not None)
     kills = sky.ends[End.KILLED] + sky.ends[End.STRUCK] + sky.ends[End.STOPPED]
     return {
         "seconds": round(seconds, 1),
@@ -134,19 +132,7 @@ def _figures(sky: Sky, calls: list[Call], seconds: float) -> dict[str, Any]:
         "servers": sum(sky.ends.values()),
         "kills": kills,
         "ends": {how.value: sky.ends[how] for how in End},
-        "strangers": sky.strangers.came,
+        "strangers": len(sky.strangers.held),
+        "releases_given_up": len(sky.gave_up),
         "clock_jumps": sky.clock.jumps,
-        "call_p50_ms": _at(times, 0.5),
-        "call_p99_ms": _at(times, 0.99),
-        "call_longest_ms": _at(times, 1),
     }
-
-
-def _seconds(call: Call) -> float:
-    """How long its client waited, but for what it asked to wait for work."""
-    return call.until - call.begun - float(call.arguments.get("wait_seconds", 0))
-
-
-def _at(times: list[float], share: float) -> float | None:
-    """The time in milliseconds that so great a share of the calls did not exceed."""
-    return round(times[min(len(times) - 1, int(share * len(times)))] * 1000, 1) if times else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import IO
 
@@ -12,28 +13,36 @@ from dibs.storm.plan import Plan
 
 LONGEST_HOLD = 1.5
 """Seconds for which a stranger keeps every writer out."""
+LEAVING = 0.1
+"""Seconds that it may take to let go."""
 HOUR = 3600
 FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 """The library that gives a process a wall clock of its own, where it is installed."""
 
 
 class Strangers:
-    """Programs that know nothing of Dibs, and hold what every writer needs."""
+    """Programs that know nothing of Dibs, and hold what every writer needs; `held` are the times when one did."""
 
-    def __init__(self, plan: Plan, log: IO[bytes]) -> None:
+    def __init__(self, plan: Plan, log: Path) -> None:
         self._plan = plan
-        self._log = log
+        self._log = log / "strangers.log"
         self._chance = plan.chance("strangers")
-        self.came = 0
+        self.held: list[tuple[float, float]] = []
 
     async def come_and_go(self, until: anyio.Event) -> None:
         """Hold the locks now and then, each time from a process of its own, until the storm is over."""
-        while not until.is_set():
-            await anyio.sleep(self._chance.uniform(0.5, 4))
-            seconds = self._chance.uniform(0.05, LONGEST_HOLD)
-            command = [sys.executable, "-m", "dibs.storm.stranger", self._plan.db, f"{seconds:.2f}"]
-            await anyio.run_process(command, stderr=self._log, check=False)
-            self.came += 1
+        with self._log.open("wb") as log:
+            while not until.is_set():
+                await anyio.sleep(self._chance.uniform(0.5, 4))
+                await self._come(log)
+
+    async def _come(self, log: IO[bytes]) -> None:
+        seconds = self._chance.uniform(0.05, LONGEST_HOLD)
+        command = [sys.executable, "-m", "dibs.storm.stranger", self._plan.db, f"{seconds:.2f}"]
+        done = await anyio.run_process(command, stderr=log, check=False)
+        ended, since = time.monotonic(), done.stdout.split()
+        if since:  # else it lost its turn to another, and held nothing
+            self.held.append((float(since[0]), float(since[1]) + LEAVING if len(since) > 1 else ended))
 
 
 class WallClock:

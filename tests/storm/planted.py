@@ -1,0 +1,109 @@
+"""A real server with mistakes in it: `python planted.py MISTAKE,MISTAKE serve …`. A storm must name what each breaks."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import time
+from typing import Any
+
+from dibs.storm.pace import FREEZE
+from races.planted import answer_before_commit, no_token_check
+
+FREEZES = 0.03
+"""How many calls freeze."""
+
+
+def claims_do_not_reap() -> None:
+    """Who claims leaves what has run out to its dead holder."""
+    from dibs.tools.connection import Connection
+
+    Connection.reaper = lambda _: None  # type: ignore[assignment,method-assign]  # it is the mistake
+
+
+def idle_servers_do_not_reap() -> None:
+    """A server that nobody calls leaves what has run out to its dead holder."""
+    from dibs.tools.connection import Connection
+
+    async def reap(_: Connection) -> None:
+        pass
+
+    Connection._reap = reap  # type: ignore[assignment,method-assign]  # it is the mistake
+
+
+def nothing_is_given_back() -> None:
+    """A server that ends keeps its claims, until their leases have run out."""
+    from dibs.tools.connection import Connection
+
+    async def end(self: Connection) -> None:
+        self.database.close()
+
+    Connection.end = end  # type: ignore[method-assign]  # it is the mistake
+
+
+def some_calls_freeze() -> None:
+    """Some calls stand still before they are answered."""
+    from dibs.tools.server import DibsServer
+
+    call = DibsServer.call_tool
+
+    async def call_tool(self: DibsServer, name: str, *rest: Any) -> Any:
+        if random.random() < FREEZES:
+            time.sleep(FREEZE + 4)  # noqa: ASYNC251 - the server stands still
+        return await call(self, name, *rest)
+
+    DibsServer.call_tool = call_tool  # type: ignore[assignment,method-assign]  # it is the mistake
+
+
+def requests_are_forgotten() -> None:
+    """What is asked again is done again; and a server that creates something may not live to say so."""
+    from dibs.tools.server import DibsServer
+    from dibs.verbs import once
+
+    once.once = lambda _tx, _request, _shape, work, **_: work()  # type: ignore[assignment]  # it is the mistake
+    call = DibsServer.call_tool
+
+    async def call_tool(self: DibsServer, name: str, *rest: Any) -> Any:
+        answer = await call(self, name, *rest)
+        if name.startswith("feature_create") and random.random() < 0.5:
+            os._exit(0)
+        return answer
+
+    DibsServer.call_tool = call_tool  # type: ignore[assignment,method-assign]  # it is the mistake
+
+
+def ends_in_error() -> None:
+    """A server that is told to end says that it has failed."""
+    import atexit
+
+    atexit.register(os._exit, 3)
+
+
+MISTAKES = {
+    one.__name__: (one, breaks)
+    for one, breaks in (
+        (claims_do_not_reap, "given_back"),
+        (idle_servers_do_not_reap, "given_back"),
+        (nothing_is_given_back, "released"),
+        (some_calls_freeze, "no_freeze"),
+        (requests_are_forgotten, "once"),
+        (ends_in_error, "documented"),
+        (answer_before_commit, "nothing_lost"),
+        (no_token_check, "histories"),
+    )
+}
+"""Each mistake, with the check that must name what it breaks."""
+
+
+def planted(*mistakes: str) -> tuple[str, ...]:
+    """What starts a server with those mistakes, before its flags."""
+    return sys.executable, __file__, ",".join(mistakes)
+
+
+if __name__ == "__main__":
+    from dibs.__main__ import serve
+
+    for mistake in sys.argv[1].split(","):
+        MISTAKES[mistake][0]()
+    serve(sys.argv[2:])

@@ -1,0 +1,148 @@
+"""`dibs storm` as a command: its verdict, its exit status, and what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dibs.database import open_database
+from dibs.settings import Settings
+from dibs.storm.ends import End
+from dibs.storm.plan import Plan
+from dibs.storm.traces import remove
+from foreign import by_hand
+from races.backlog import fill
+
+pytestmark = pytest.mark.timeout(300)
+
+STORM = [sys.executable, "-m", "dibs", "storm", "--agents", "2"]
+ON_FILES = pytest.mark.only_on("sqlite", reason="the command line is the same on both; a storm costs seconds")
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder for temporary files of the storms of a test."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    return folder
+
+
+def stormed(*flags: str) -> subprocess.CompletedProcess[str]:
+    """A short storm that has come to its end."""
+    command = [*STORM, "--minutes", "0.05", *flags]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_the_command_tells_the_story_and_leaves_nothing(empty_db: str, temporary: Path, engine: str) -> None:
+    """`dibs storm --json` prints figures and checks, exits with 0, and removes what it has made."""
+    if engine == "sqlite":
+        Path(empty_db).parent.mkdir()
+    done = stormed("--db", empty_db, "--json")
+    said = json.loads(done.stdout)
+    mine = {name: found["broken"] for name, found in said["checks"].items()}
+    mine["healthy"] = [line for line in mine["healthy"] if not line.startswith("fsync is off")]
+    assert not any(mine.values()), mine
+    assert done.returncode == (0 if said["holds"] else 1), done.stderr
+    assert set(said["ends"]) == {one.value for one in End}
+    if said["holds"]:
+        assert list(temporary.iterdir()) == []
+        assert remains(empty_db) == []
+    else:
+        assert f"logs in {temporary}" in done.stderr
+        assert len(remains(empty_db)) == 1
+
+
+def remains(db: str) -> list[object]:
+    """What is left where a storm had its database: files, or projects."""
+    if "://" in db:
+        return list(by_hand(db, "SELECT name FROM projects"))
+    return list(Path(db).parent.iterdir())
+
+
+def test_what_a_storm_has_made_is_removed_and_nothing_else(db: str, engine: str, tmp_path: Path) -> None:
+    """On a server the rows of its project go, those of others stay; of a file, also what stands beside it."""
+    place = db if engine == "postgresql" else str(tmp_path / "storm.db")
+    plan = Plan(place, "storm of then", 1, 2, 1, 1)
+    for project in ("mine", plan.project) if engine == "postgresql" else (plan.project,):
+        opened = open_database(Settings(db=place, project=project))
+        fill(opened, 3)
+        opened.close(patience=5)
+    remove(plan)
+    if engine == "postgresql":
+        assert by_hand(place, "SELECT name FROM projects WHERE name <> 'default'") == [("mine",)]
+        assert by_hand(place, "SELECT count(*), count(DISTINCT project_id) FROM features") == [(3, 1)]
+        assert by_hand(place, "SELECT count(DISTINCT project_id) FROM events") == [(1,)]
+    else:
+        assert list(tmp_path.iterdir()) == []
+
+
+@ON_FILES
+def test_a_storm_is_refused_where_it_would_make_or_use_what_is_not_its_own(
+    tmp_path: Path, temporary: Path
+) -> None:
+    """A file that exists and a folder that does not are refused with 2, and nothing is made or removed."""
+    there, mistyped = tmp_path / "there.db", tmp_path / "mistyped" / "features.db"
+    there.write_text("mine")
+    exists, missing = stormed("--db", str(there)), stormed("--db", str(mistyped))
+    assert (exists.returncode, missing.returncode) == (2, 2)
+    assert "exists already" in exists.stderr
+    assert "There is no folder" in missing.stderr
+    assert there.read_text() == "mine"
+    assert not mistyped.parent.exists()
+    assert list(temporary.iterdir()) == []
+
+
+@ON_FILES
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_a_storm_that_is_ended_leaves_no_server(
+    tmp_path: Path, temporary: Path, number: signal.Signals
+) -> None:
+    """SIGTERM and SIGHUP remove what it has made, and whatever ends it, no server stays, not even a stopped one."""
+    db = str(tmp_path / "storm.db")
+    storm = subprocess.Popen([*STORM, "--minutes", "5", "--db", db], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while (told := answers(temporary)) < 10 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    pids = list(servers(db))
+    assert told >= 10
+    assert pids
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    storm.send_signal(number)
+    _, said = storm.communicate(timeout=60)
+    status = storm.returncode
+    print(said)
+    deadline = time.monotonic() + 20
+    while (left := list(servers(db))) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert left == [], said
+    if number != signal.SIGKILL:
+        assert status == 128 + number
+        assert not Path(db).exists()
+        assert list(temporary.iterdir()) == []
+
+
+def answers(temporary: Path) -> int:
+    """How many calls of storms have been answered that keep their files there."""
+    return sum(one.read_text().count('"answer"') for one in temporary.glob("*/histories/agent-*.jsonl"))
+
+
+def servers(db: str) -> Iterator[int]:
+    """The servers of that database that live, or stand still."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if b"serve" in words and db.encode() in words:
+                yield int(entry.name)

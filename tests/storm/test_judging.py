@@ -1,0 +1,106 @@
+"""How a storm judges times and events: each excuse excuses what it is for, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from dibs.histories.history import Call, Connection, History, Interruption
+from dibs.proof.journal import Event
+from dibs.proof.retold import acknowledged
+from dibs.proof.ties import each_has_its_event
+from dibs.proof.told import Acknowledged, Seen
+from dibs.storm.delays import Delays
+from dibs.storm.pace import FREEZE, Pace
+from dibs_schema.status import Kind
+
+Span = tuple[float, float]
+
+
+def call(begun: float, ended: float | None, tool: str = "feature_skip", **answer: Any) -> Call:
+    """A call of feature 1, answered where it has ended."""
+    told = {"id": 1, "status": "pending", **answer} if ended is not None else None
+    return Call("ada", int(begun), tool, {"feature_id": 1, "reason": "why"}, begun, ended, told)
+
+
+def frozen(
+    calls: list[Call],
+    *,
+    strangers: Sequence[Span] = (),
+    late: Sequence[Span] = (),
+    stops: Sequence[Span] = (),
+) -> int:
+    """How many of the calls count as frozen."""
+    stopped = Connection("bob")
+    for low, high in stops:
+        stopped.interruptions += [Interruption("bob", "stopped", low), Interruption("bob", "continued", high)]
+    history = History(connections={"bob": stopped}, calls=calls)
+    return len(Pace(calls, Delays(history, strangers, late, set())).no_freeze().broken)
+
+
+LONG = call(100, 100 + FREEZE + 1)
+BUSY = [call(90 + number / 10, 90 + number / 10 + 0.05) for number in range(300)]
+
+
+@pytest.mark.parametrize(
+    ("excuse", "count"),
+    [
+        ({}, 1),
+        ({"strangers": [(99.0, 102.0)]}, 0),
+        ({"strangers": [(0.0, 100.5)]}, 1),
+        ({"late": [(103.0, 105.0)]}, 0),
+        ({"stops": [(101.0, 104.0)]}, 1),
+    ],
+)
+def test_a_long_call_is_frozen_unless_others_had_the_locks(excuse: dict[str, list[Span]], count: int) -> None:
+    """Strangers and a machine without time excuse a call; a server that is stopped while others write does not."""
+    assert frozen([LONG, *BUSY], **excuse) == count
+
+
+def test_a_stopped_server_excuses_while_nobody_is_answered() -> None:
+    """It may have the locks then."""
+    assert frozen([LONG, call(90, 91)], stops=[(101.0, 104.0)]) == 0
+
+
+EVENT = Event(7, 1, "ada", "skip", "pending", "pending", "why")
+
+
+@pytest.mark.parametrize(
+    ("change", "lost"),
+    [
+        ({}, 0),
+        ({"agent": ""}, 0),
+        ({"agent": "bob"}, 1),
+        ({"words": frozenset({"because"})}, 1),
+        ({"begun": 13.0, "ended": 14.0}, 1),
+        ({"begun": 1.0, "ended": 9.0}, 1),
+    ],
+)
+def test_an_acknowledgement_is_tied_to_its_own_event(change: dict[str, Any], lost: int) -> None:
+    """An event of another agent, with other words, or of another time does not stand in for it."""
+    given: dict[str, Any] = {
+        "agent": "ada",
+        "words": frozenset({"why"}),
+        "begun": 10.0,
+        "ended": 12.0,
+    } | change
+    told = Acknowledged(Kind.SKIP, 1, status="pending", **given)
+    assert len(each_has_its_event([told], [EVENT], lambda _: Seen(9.5, 12.5)).broken) == lost
+
+
+def test_one_event_serves_one_acknowledgement() -> None:
+    """Two calls that were told of a move each have made one."""
+    told = Acknowledged(Kind.SKIP, 1, "ada", "pending")
+    assert len(each_has_its_event([told, told], [EVENT], lambda _: Seen(0, 1)).broken) == 1
+
+
+def test_a_lost_call_that_is_repeated_may_have_made_the_move_in_its_own_words() -> None:
+    """The acknowledgement reaches back to the first call with that token, and has the words of each."""
+    claim = Call("ada", 1, "feature_mark_in_progress", {"feature_id": 1}, 1, 2, {"id": 1, "token": "t"})
+    asked = {"feature_id": 1, "claim_token": "t"}
+    first = Call("ada", 2, "feature_skip", asked | {"reason": "one"}, 3)
+    again = Call("ada", 3, "feature_skip", asked | {"reason": "two"}, 5, 6, {"id": 1, "status": "pending"})
+    *_, ended = acknowledged(History(calls=[claim, first, again]), {"ada": "client-0001"})
+    assert (ended.words, ended.begun, ended.agent) == (frozenset({"one", "two"}), 3.0, "client-0001")
