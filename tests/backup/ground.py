@@ -48,3 +48,10 @@ def restored(backup: Path, db: str, *, project: str = "default", force: bool = F
 def left_in(folder: Path) -> set[str]:
     """What is in a folder."""
     return {one.name for one in folder.iterdir()}
+
+
+def program(*arguments: object) -> int:
+    """Run a program of `backup.cut_off`, which dies; its status."""
+    command = [sys.executable, "-m", "backup.cut_off", *map(str, arguments)]
+    tests = Path(__file__).parent.parent
+    return subprocess.run(command, cwd=tests, capture_output=True, timeout=60, check=False).returncode

@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from backup.ground import backed_up, left_in
+from backup.ground import backed_up, left_in, program
 from foreign import by_hand
 from moving.ground import opened
 from races.backlog import fill
@@ -21,12 +19,6 @@ pytestmark = pytest.mark.only_on("sqlite", reason="it is about files and their n
 
 NAMES = "SELECT count(*), count(*) FILTER (WHERE name = 'acknowledged') FROM features"
 OLD, RESTORED = (4, 1), (2, 0)
-
-
-def program(*arguments: object) -> int:
-    """Run a program that dies; its status."""
-    command = [sys.executable, "-m", "backup.cut_off", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, timeout=60, check=False).returncode
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ PLAIN: dict[str, Any] = {
             }
         }
     },
-    "codex": {"mcp_servers": {"features": {"command": "dibs-mcp", "env": CODER}}},
+    "codex": {"mcp_servers": {"features": {"command": "dibs-mcp", "env": CODER, "required": True}}},
     "cursor": {"mcpServers": {"features": {"type": "stdio", "command": "dibs-mcp", "env": CODER}}},
     "vscode": {"servers": {"features": {"type": "stdio", "command": "dibs-mcp", "env": CODER}}},
     "opencode": {

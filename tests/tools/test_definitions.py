@@ -125,6 +125,9 @@ async def test_words_are_few(
     instructions = server.session.instructions
     assert instructions is not None
     assert len(instructions) < 2_000
+    first = instructions.partition("\n")[0]  # all that Codex shows at first, with names that its search finds
+    assert len(first) <= 250
+    assert "feature_claim_and_get" in first
     assert backlog.label in instructions
     assert "project default" in instructions
     password = urlsplit(shared_db).password

@@ -92,6 +92,11 @@ def _claude(command: Command, variables: Mapping[str, str]) -> Entry:
     return {"command": command.program, "args": command.arguments, "env": defaults | dict(variables)}
 
 
+def _codex(command: Command, variables: Mapping[str, str]) -> Entry:
+    """With `required`, without which a turn begins before the server is up, and the agent sees no backlog."""
+    return _plain(command, variables) | {"required": True}
+
+
 def _opencode(command: Command, variables: Mapping[str, str]) -> Entry:
     entry: Entry = {"type": "local", "command": list(command.words)}
     return entry | ({"environment": dict(variables)} if variables else {})
@@ -117,7 +122,7 @@ CLIENTS = {
             (".codex/config.toml",),
             ("mcp_servers",),
             (".codex",),
-            _plain,
+            _codex,
             format=toml,
             note="Codex reads this file in projects that it trusts, and passes no DIBS_* of your shell on.",
             passes_on=False,
@@ -168,4 +173,5 @@ def merged(client: Client, there: object, command: Command, variables: Mapping[s
     all_variables = {key: value for key, value in known.items() if key not in OURS} | ours.get(
         client.variables, {}
     )
-    return kept | ours | ({client.variables: all_variables} if all_variables else {})
+    fixed = {key: value for key, value in ours.items() if key in FORM or key not in kept}
+    return kept | fixed | ({client.variables: all_variables} if all_variables else {})

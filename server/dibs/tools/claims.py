@@ -26,7 +26,7 @@ async def feature_claim_and_get(
     ctx: Ctx,
     feature_id: FeatureId | None = None,
     category: Category | None = None,
-    wait_seconds: Annotated[Wait, Field(description="wait for work")] = 0,
+    wait_seconds: Annotated[Wait, Field(description="wait for work, 45 at most")] = 0,
     agent: Annotated[Agent | None, Field(description="your name")] = None,
     resume: Annotated[bool, Field(description="take back what your name holds")] = False,
     request_id: RequestId | None = None,

@@ -33,8 +33,9 @@ logger = logging.getLogger(__name__)
 NAME = "features"
 
 INSTRUCTIONS = """\
-Dibs keeps the backlog of features that you and other agents build in parallel. A feature is claimed by one \
-agent at a time; what was acknowledged is on disk.
+Dibs keeps the backlog of features that you and other agents build in parallel: feature_claim_and_get gives you the next \
+one, for you alone, feature_mark_passing finishes it, feature_create adds one.
+Some clients load tools by search: search by exact name. What was acknowledged is on disk.
 Loop: feature_claim_and_get -> build and test it -> feature_mark_passing with evidence, or feature_mark_failing \
 with a reason -> claim the next. Stop when state is "complete"; on other states call again with wait_seconds=45.
 A claim's token proves that it is yours: send claim_token with every later call on that feature. {leases}
