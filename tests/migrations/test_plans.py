@@ -28,6 +28,7 @@ READS_ALL = {
     "graph._every": "the first page of a graph without a root",
     "graph._count": "the total of a graph without a root",
     "rows": "a copy reads the whole project",
+    "complete": "a completion matches any part of a number or name, as a search does",
     "idle._by_status_there": "a category has no index of its own",
 }
 """Statements that may read all of a project, and why; a module's name stands for all of its."""

@@ -1,4 +1,4 @@
-"""A real server with mistakes in it: `python planted.py MISTAKE,MISTAKE serve …`. A storm must name what each breaks."""
+"""A real server with mistakes in it: `python -m storm.planted MISTAKE,MISTAKE …`. A storm must name what each breaks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import random
 import select
 import sys
+from pathlib import Path
 from typing import Any
 
 from dibs.storm.pace import FREEZE
@@ -98,7 +99,9 @@ MISTAKES = {
 
 def planted(*mistakes: str) -> tuple[str, ...]:
     """What starts a server with those mistakes, before its flags."""
-    return sys.executable, __file__, ",".join(mistakes)
+    tests = str(Path(__file__).parent.parent)
+    program = f"import runpy, sys; sys.path.append({tests!r}); runpy.run_module('storm.planted', run_name='__main__')"
+    return sys.executable, "-c", program, ",".join(mistakes)
 
 
 if __name__ == "__main__":
