@@ -8,17 +8,20 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
+import anyio
 import psutil  # type: ignore[import-untyped]  # it comes without types
 import pytest
 
 from dibs.database import Database, open_database
 from dibs.settings import Settings
-from dibs.tools.watching import TROUBLED
+from dibs.tools.watching import TROUBLED, Audience, Watch
 from dibs.verbs.create import create_bulk
+from dibs.verbs.note import add_note
+from dibs.verbs.outcome import mark_failing
 from foreign import connected
 from races.wire import Wire, command_on
 from tools.listening import ERAS, LIST_CHANGED, UPDATED, Listener, listening
-from verbs.stage import add, new, rule
+from verbs.stage import add, named, new, rule, take
 
 PROMISED = 0.5
 """Seconds from a commit in any process to the notification of it."""
@@ -172,6 +175,44 @@ def test_the_end_of_a_back_off_is_told(listener: Listener, worker: Wire, databas
     late = listener.seconds_until(failed + 1.0, "features://ready")
     assert -0.3 < late < PROMISED + NOISE
     end()
+
+
+@pytest.mark.anyio
+async def test_an_end_that_is_seen_by_a_look_for_something_else_is_told(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look that some other change has caused, and that meets the end of a back-off before its time, tells it."""
+    monkeypatch.setattr("dibs.tools.watching.SLACK", 60.0)  # so that no look is for the end itself
+    (feature,) = add(database)
+    rule(database, back_off=1)
+    told: list[str] = []
+    heard = anyio.Event()
+
+    async def tell(uri: str) -> None:
+        told.append(uri)
+        heard.set()
+
+    built = anyio.Event()
+    built.set()
+    watch, audience = Watch(database, built), Audience(tell)
+    audience.add("features://ready")
+    async with anyio.create_task_group() as tasks:
+        await watch.begin()
+        watch.join(audience)
+        tasks.start_soon(watch.run)
+        token = take(database, named("ada"), feature).claim.token
+        await database.write(lambda tx: mark_failing(tx, "ada", feature, "it does not start", token))
+        await anyio.sleep(PROMISED)
+        assert told  # of the failure
+        told.clear()
+        heard = anyio.Event()
+        await anyio.sleep(1.2)  # until after the end
+        assert told == []
+        await database.write(lambda tx: add_note(tx, "bob", feature, "of which no list says anything"))
+        with anyio.move_on_after(PROMISED + NOISE):
+            await heard.wait()
+        assert told == ["features://ready"]
+        tasks.cancel_scope.cancel()
 
 
 @once

@@ -138,8 +138,8 @@ class Watch:
     async def _look(self, tellers: TaskGroup) -> bool:
         """Tell what has changed since the last look; returns whether there is more."""
         news = await self._database.news()
-        is_due = time.monotonic() >= self._ready_at
-        if (news == self._seen and not is_due) or self._cursor is None:
+        expected = self._ready_at
+        if (news == self._seen and time.monotonic() < expected) or self._cursor is None:
             return False
         from dibs.verbs.changes import changes
 
@@ -152,8 +152,9 @@ class Watch:
             return False
         self._cursor, self._seen = found.cursor, None if found.more else news
         self._ready_at = math.inf if found.ready_in is None else began + found.ready_in + SLACK
+        has_ended = self._ready_at > expected + SLACK  # whether this look was for it, or for something else
         for audience in self._audiences:
-            self._spread(audience, audience.concerns(found, ready=is_due), tellers)
+            self._spread(audience, audience.concerns(found, ready=has_ended), tellers)
         return found.more
 
     def _spread(self, audience: Audience, uris: list[str], tellers: TaskGroup) -> None:
