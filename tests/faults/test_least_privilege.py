@@ -187,7 +187,7 @@ def test_a_real_server_serves_all_its_tools_with_these_grants(backlogs: Backlogs
     field = {"id": "colour", "label": "Which colour?"}
     options = [{"label": "a", "description": "a"}, {"label": "b", "description": "b"}]
     called: dict[str, list[dict[str, Any]]] = {
-        "feature_create_bulk": [{"features": [texts] * 6, "request_id": "bulk"}],
+        "feature_create_bulk": [{"features": [texts] * 6, "request_id": "bulk"}, {"features": [texts] * 500}],
         "feature_create": [texts],
         "feature_add_dependency": [{"feature_id": 7, "dependency_id": 1}],
         "feature_remove_dependency": [{"feature_id": 7, "dependency_id": 1}],

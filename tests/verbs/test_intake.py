@@ -8,7 +8,10 @@ from dibs.database import Database
 from dibs.verbs.intake import import_features
 from dibs_schema.refusals import TooManyDependencies
 from dibs_schema.status import Status
+from foreign import by_hand
 from verbs.stage import REQUEST, add, board, imported, is_sound, named, refused, row, take
+
+ANALYZED = "SELECT analyze_count FROM pg_stat_user_tables WHERE relname = 'features'"
 
 
 def test_an_import_keeps_order_references_and_edges(database: Database) -> None:
@@ -27,6 +30,19 @@ def test_an_import_keeps_order_references_and_edges(database: Database) -> None:
     assert (a["status"], a["passed_by"], a["evidence"]) == ("passing", "import", {"summary": "seen"})
     assert c["last_failure"] == "broke"
     assert is_sound(database)
+
+
+@pytest.mark.only_on(
+    "postgresql", reason="a file has no planner's statistics: its plans are the same for any size"
+)
+def test_a_large_import_is_surveyed_by_the_server(database: Database, shared_db: str) -> None:
+    """After many rows the planner of a server knows of them at once, and not when autovacuum comes round."""
+    add(database)
+    (before,) = by_hand(shared_db, ANALYZED)
+    features = [imported(f"f{n}") for n in range(500)]
+    database.write_now(lambda tx: import_features(tx, features))
+    (after,) = by_hand(shared_db, ANALYZED)
+    assert after > before
 
 
 def test_importing_twice_adds_nothing(database: Database) -> None:

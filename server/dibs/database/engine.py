@@ -111,6 +111,9 @@ class Engine(ABC):
         With `reading` it is a snapshot, which is in nobody's way.
         """
 
+    def survey(self, connection: Connection) -> None:  # noqa: B027 - most need nothing
+        """Learn how large the tables are now, before a transaction commits that has brought in many rows."""
+
     def settle(self, connection: Connection, last_event: int) -> None:  # noqa: B027 - most need nothing
         """Go on after many rows were brought in with their ids: number events from `last_event` on."""
 

@@ -197,6 +197,8 @@ class Jobs:
         if door and not self._introduced:  # without, two that come at once would both be the first
             self._introduce(transaction)
         result = verb(transaction)
+        if transaction.grows:
+            self.connections.engine.survey(connection)
         with self.gate as is_open:
             if not is_open:
                 raise Busy("The server is shutting down. Nothing was changed.")

@@ -25,11 +25,12 @@ class Transaction:
 
     `now` is the wall clock in seconds and `reading` the lease clock of the domain `clock`, both read after BEGIN.
     Every statement gets `project`, `now`, `clock`, `reading`, `horizon`, `up` and `even`, if it names them.
-    A verb sets `wakes` where who waits for work should look again, and `applied` where a statement that commits
-    by itself has done its work, so that what fails after it must not begin anew.
+    A verb sets `wakes` where who waits for work should look again, `grows` where it has brought in so many rows that
+    the engine should plan anew, and `applied` where a statement that commits by itself has done its work, so that
+    what fails after it must not begin anew.
     """
 
-    __slots__ = ("applied", "clock", "connection", "given", "now", "project", "reading", "wakes")
+    __slots__ = ("applied", "clock", "connection", "given", "grows", "now", "project", "reading", "wakes")
 
     def __init__(self, connection: Connection, project: Project, clock: str, start: Start) -> None:
         self.connection = connection
@@ -38,6 +39,7 @@ class Transaction:
         self.reading = start.reading
         self.now = start.now
         self.wakes = False
+        self.grows = False
         self.applied = False
         self.given = {
             "project": project.id,

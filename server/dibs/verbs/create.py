@@ -120,8 +120,11 @@ def insert_features(
         tx, by, Kind.CREATE, [{"feature_id": row["id"], "to_status": row["status"]} for row in complete]
     )
     raise_heights(tx, {other for _, other in edges})
+    tx.grows = len(rows) >= MANY
 
 
+MANY = 500
+"""Rows at once after which plans may be wrong that were right before."""
 _BLANK: dict[str, Any] = {
     "status": Status.PENDING.value,
     "skips": 0,

@@ -1,4 +1,4 @@
-"""What PostgreSQL needs while a whole project is copied from it or into it."""
+"""What PostgreSQL needs when many rows come at once, and while a whole project is copied from it or into it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FROM numbers, generate_series(coalesce(pg_sequence_last_value(name), 0) + 1, %s)
 
 
 class Copying(Engine):
-    """The part of the engine that is asked when a project is copied."""
+    """The part of the engine that is asked when many rows come at once, or a whole project is copied."""
 
     def unhurried(self, connection: Connection, *, exclusive: bool = False, reading: bool = False) -> None:
         """Let the transaction take its time; `exclusive` also waits for claims of one statement, and keeps them out.
@@ -39,11 +39,16 @@ class Copying(Engine):
             if exclusive:
                 connection.exec_driver_sql("LOCK TABLE features IN SHARE ROW EXCLUSIVE MODE")
 
+    def survey(self, connection: Connection) -> None:
+        """Tell the planner how large the tables are now: else, until autovacuum does, a recount may outlast all patience."""
+        with self.translated():
+            connection.exec_driver_sql("ANALYZE features, dependencies, events")
+
     def settle(self, connection: Connection, last_event: int) -> None:
-        """Move the events' sequence to `last_event`, and tell the planner how large the tables are now.
+        """Move the events' sequence to `last_event`, and survey the tables.
 
         Number by number: setval could take back what others have drawn since its argument was read.
         """
         with self.translated():
             connection.exec_driver_sql(_ADVANCE, (last_event,))
-            connection.exec_driver_sql("ANALYZE features, dependencies, events")
+        self.survey(connection)
