@@ -57,7 +57,7 @@ class Acknowledgement(Answer):
 
 
 class Counts(Answer):
-    """How many features there are of each kind; `ready` is a part of `pending`."""
+    """How many features there are of each kind; `ready` is a part of `pending`, `unconfirmed` one of `passing`."""
 
     ready: int = 0
     pending: int = 0
@@ -66,6 +66,7 @@ class Counts(Answer):
     needs_human: int = 0
     stuck: int = 0
     archived: int = 0
+    unconfirmed: int = 0
 
 
 class Lease(Answer):
@@ -124,6 +125,7 @@ class Work(Answer):
     failures: list[Failure] = []
     notes: list[NoteEntry] = []
     human_answer: HumanAnswer | None = None
+    earlier_evidence: str | None = None
 
 
 class Claimed(Answer):
@@ -142,6 +144,7 @@ IdleState = Literal[
     "waiting_for_human",
     "stuck",
     "waiting_for_dependencies",
+    "waiting_for_confirmation",
 ]
 
 
@@ -219,8 +222,11 @@ class Feature(Answer):
     expires_at: Time | None = None
     last_failure: str | None = None
     evidence: dict[str, Any] | None = None
+    evidence_is_outdated: bool = False
     passed_by: str | None = None
     passed_at: Time | None = None
+    unconfirmed_since: Time | None = None
+    confirmed_by: str | None = None
     last_tested_at: Time | None = None
     human_request: dict[str, Any] | None = None
     human_answer: HumanAnswer | None = None

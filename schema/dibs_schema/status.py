@@ -99,7 +99,13 @@ MOVES: tuple[Move, ...] = (
         "token, and no dependency is unmet",
         "dependents' unmet_dependencies - 1; evidence kept; attempts, failures, skips reset",
     ),
-    Move(Kind.VERIFY, (_D,), (_D,), "status", "last_tested_at; evidence kept if given"),
+    Move(
+        Kind.VERIFY,
+        (_D,),
+        (_D,),
+        "status",
+        "last_tested_at; evidence kept if given; confirmed, unless by who passed it",
+    ),
     Move(Kind.FAIL, (_I,), (_P, _S), "token; a reason", "failures + 1; back-off; reason kept"),
     Move(
         Kind.REGRESS,

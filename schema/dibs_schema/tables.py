@@ -28,7 +28,7 @@ from sqlalchemy import (
 
 from dibs_schema.status import Status
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration; a warm start compares this with the database and imports nothing of Alembic."""
 
 BELOW_EVERY_PRIORITY = -1_000_000_000_000
@@ -68,6 +68,18 @@ class _Projects(TypedColumns):
     back_off = Column(Integer, nullable=False)
     created_at = Column(Double, nullable=False)
     moved_to = Column(String(500))
+    require_evidence = Column(
+        String(10),
+        CheckConstraint("require_evidence IN ('off', 'summary', 'command')", name="require_evidence"),
+        nullable=False,
+        server_default=text("'off'"),
+    )
+    verifier = Column(
+        String(10),
+        CheckConstraint("verifier IN ('anyone', 'other')", name="verifier"),
+        nullable=False,
+        server_default=text("'anyone'"),
+    )
 
 
 projects = Table(
@@ -118,6 +130,8 @@ class _Features(TypedColumns):
     human_answer = Column(JSON(none_as_null=True))
     steps = Column(JSON, nullable=False)
     description = Column(Text, nullable=False)
+    unconfirmed_since = Column(Double)
+    confirmed_by = Column(String(100))
 
 
 _STATUSES = ", ".join(f"'{status}'" for status in Status)
@@ -185,6 +199,14 @@ features = Table(
     _partial("features_holders", "project_id", "claimed_by", "claim_session", where="status = 'in_progress'"),
     # The least recently tested first.
     _partial("features_tested", "project_id", "last_tested_at", "id", where="status = 'passing'"),
+    # What passes and waits for another agent to confirm it, the oldest first.
+    _partial(
+        "features_unconfirmed",
+        "project_id",
+        "unconfirmed_since",
+        "id",
+        where="unconfirmed_since IS NOT NULL",
+    ),
     # What waits for a person or a planner, and what is off the board: few, counted and listed.
     _partial(
         "features_resting",

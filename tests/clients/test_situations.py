@@ -107,6 +107,45 @@ async def test_nothing_left_to_do_says_stop(client: Client, backlog: Database) -
     assert calls_named_in(idle["message"]) == []
 
 
+@pytest.mark.parametrize(
+    ("asked", "enough"),
+    [
+        ("summary", {"summary": "12 tests pass"}),
+        ("command", {"commands": [{"command": "make test", "exit_code": 0}]}),
+    ],
+)
+async def test_a_pass_that_needs_evidence_says_which(
+    client: Client, backlog: Database, asked: str, enough: dict[str, Any]
+) -> None:
+    """Who passes without what the project asks for is told to pass again with it, and this passes."""
+    (feature,) = add(backlog)
+    rule(backlog, require_evidence=asked)
+    try:
+        me = Reader(client)
+        await me.call(CLAIM, feature_id=feature)
+        said = await me.refused("invalid_input", PASS, feature_id=feature)
+        assert said["field"] == f"evidence.{next(iter(enough))}"
+        assert (await me.follow(said, evidence=enough))["status"] == "passing"
+    finally:
+        rule(backlog, require_evidence="off")
+
+
+async def test_what_another_must_confirm_leads_to_a_test_of_it(client: Client, backlog: Database) -> None:
+    """When all that is left is to confirm another's pass, the answer names who hands it out, and all is complete then."""
+    rule(backlog, verifier="other")
+    try:
+        theirs = place(backlog, Status.PASSING)
+        me = Reader(client)
+        idle = await me.call(CLAIM)
+        assert idle["state"] == "waiting_for_confirmation"
+        to_test = await me.follow(idle)
+        assert [one["id"] for one in to_test["features"]] == [theirs.id]
+        assert (await me.follow(idle, 1, feature_id=theirs.id))["status"] == "passing"
+        assert (await me.call(CLAIM))["state"] == "complete"
+    finally:
+        rule(backlog, verifier="anyone")
+
+
 async def test_work_that_others_hold_is_waited_for(client: Client, backlog: Database) -> None:
     """When others hold what is ready, the answer says how to wait, and waiting ends with what is given back."""
     (only,) = add(backlog)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from faults.staging import LONG_LEASE, QUESTION, Staged, in_two, let_expire, never_committed
+from faults.staging import LONG_LEASE, QUESTION, Staged, in_two, let_expire, let_wait, never_committed
 
 if TYPE_CHECKING:  # what dies is forked from a process that has opened no database
     from dibs.database import Database
@@ -168,6 +168,10 @@ MOVES: dict[str, Move] = {
     "clear by force": _tool("feature_clear_in_progress", feature_id="$claimed", force=True),
     "pass": _on_claim("feature_mark_passing", evidence={"summary": "it works"}),
     "verify": _tool("feature_mark_passing", feature_id="$passing"),
+    "confirm": Move(tools=[("feature_mark_passing", {"feature_id": "$passing"})], prepare=let_wait),
+    "confirm in another's place": Move(
+        tools=[("feature_update", {"feature_id": "$passing", "confirm": True})], prepare=let_wait
+    ),
     "fail an attempt": _on_claim("feature_mark_failing", reason="it broke"),
     "fail a regression": _tool("feature_mark_failing", feature_id="$passing", reason="it broke"),
     "skip a claim": _on_claim("feature_skip", reason="not now"),

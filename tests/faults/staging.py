@@ -68,6 +68,14 @@ def let_expire(database: Database, staged: Staged) -> None:
     expire(database, staged["claimed"])
 
 
+def let_wait(database: Database, staged: Staged) -> None:
+    """Have the passing feature wait for another agent to confirm it."""
+    from verbs.stage import alter, rule
+
+    rule(database, verifier="other")
+    alter(database, staged["passing"], unconfirmed_since=1.0)
+
+
 def in_two(database: Database, staged: Staged) -> None:
     from dibs.verbs.journal import record
     from dibs_schema.status import Kind, Status

@@ -21,7 +21,11 @@ DEFAULTS = {
     "max_skips": 3,
     "max_dependencies": 20,
     "back_off": 30,
+    "require_evidence": "off",
+    "verifier": "anyone",
 }
+OTHERS = {"order": "critical_path", "require_evidence": "command", "verifier": "other"}
+"""A value that is no number, for the rules that are none."""
 
 
 def test_a_new_project_has_the_contracts_rules(database: Database) -> None:
@@ -33,7 +37,7 @@ def test_a_new_project_has_the_contracts_rules(database: Database) -> None:
 @pytest.mark.parametrize("name", DEFAULTS)
 def test_each_rule_changes_alone(database: Database, name: str) -> None:
     """One rule changes, the others stay, and one event tells which."""
-    value = "critical_path" if name == "order" else 7
+    value = OTHERS.get(name, 7)
     rule(database, **{name: value})
     assert database.read_now(get_rules).model_dump() == DEFAULTS | {name: value}
     (event,) = journal(database)
@@ -53,6 +57,8 @@ MISFITS: list[tuple[str, Any]] = [
     ("max_dependencies", 101),
     ("back_off", 601),
     ("back_off", None),
+    ("require_evidence", "proof"),
+    ("verifier", True),
     ("colour", 1),
 ]
 

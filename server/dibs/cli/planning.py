@@ -106,6 +106,7 @@ def plan(call: Call, features: NewFeatures, request_id: RequestId | None) -> Ans
     "--archive/--restore", "archived", default=None, help="Take it off the board, or bring it back."
 )
 @click.option("--retry", is_flag=True, help="Put a stuck feature back, its counters reset.")
+@click.option("--confirm", is_flag=True, help="Confirm a pass in another agent's place.")
 @calls("feature_update", "agent")
 def update(
     call: Call,
@@ -117,8 +118,9 @@ def update(
     priority: Priority | None,
     archived: bool | None,
     retry: bool,
+    confirm: bool,
 ) -> Answer:
-    """Change a feature's texts or priority, archive or restore it, or retry a stuck one."""
+    """Change a feature's texts or priority, archive or restore it, retry a stuck one, or confirm a pass."""
     from dibs.verbs import change
 
     given = {
@@ -130,7 +132,9 @@ def update(
     }
     texts = {field: value for field, value in given.items() if value is not None}
     return call.write(
-        lambda tx: change.change(tx, call.author, feature_id, texts, archived=archived, retry=retry)
+        lambda tx: change.change(
+            tx, call.author, feature_id, texts, archived=archived, retry=retry, confirm=confirm
+        )
     )
 
 

@@ -177,6 +177,6 @@ def regression(call: Call, limit: Ten) -> Answer:
     from dibs.verbs.regression import take_for_regression
 
     with call.backlog() as database:
-        taken = database.write_now(lambda tx: take_for_regression(tx, limit))
+        taken = database.write_now(lambda tx: take_for_regression(tx, limit, call.author))
         forget_ended(database, call.shelf(database))  # a report on them is about no earlier claim
         return taken

@@ -68,7 +68,9 @@ SPELLINGS: Mapping[str, Spelling] = {
     ),
     "feature_create_bulk": Spelling("plan", (P,), {"features": "FEATURES", "request_id": "--request-id"}),
     "feature_update": Spelling(
-        "update", (P,), {**_ID, **_TEXTS, "archived": "--archive/--restore", "retry": "--retry"}
+        "update",
+        (P,),
+        {**_ID, **_TEXTS, "archived": "--archive/--restore", "retry": "--retry", "confirm": "--confirm"},
     ),
     "feature_add_dependency": Spelling("depend", (P,), {**_ID, "dependency_id": "DEPENDENCY_IDS"}),
     "feature_remove_dependency": Spelling(

@@ -33,7 +33,10 @@ STYLES = {
     "needs_human": "magenta",
     "stuck": "red",
     "archived": "bright_black",
+    "unconfirmed": "yellow",
 }
+PARTS = {"ready": " (part of pending)", "unconfirmed": " (part of passing)"}
+"""What is counted once more under another name."""
 
 
 def say(answer: Answer) -> None:
@@ -66,7 +69,7 @@ def say_stats(stats: Stats, moved_to: str | None = None, backup_of: str | None =
     counts = stats.counts.model_dump()
     for name, style in STYLES.items():
         if counts[name]:
-            note = " (part of pending)" if name == "ready" else ""
+            note = PARTS.get(name, "")
             table.add_row(f"[{style}]{name}[/]", str(counts[name]) + note)
     console = Console()
     console.print(
@@ -172,6 +175,8 @@ def _work(work: Work) -> None:
     for name in ("dependencies", "failures", "notes"):
         for one in told.get(name, []):
             click.echo(f"{name}: {_plain(one)}")
+    if work.earlier_evidence is not None:
+        click.echo(f"passed earlier with: {work.earlier_evidence}")
     if work.human_answer is not None:
         click.echo(f"answered: {_plain(told['human_answer'])}")
 

@@ -59,10 +59,12 @@ class Planning(Calls):
         priority: int | None = None,
         archived: bool | None = None,
         retry: bool = False,
+        confirm: bool = False,
     ) -> Acknowledgement:
-        """Change texts or priority, archive or restore, or put a stuck feature back (`retry`).
+        """Change texts or priority, archive or restore, put a stuck feature back (`retry`), or `confirm` a pass.
 
-        Raises NotFound, AlreadyClaimed.
+        The last is for a project that asks for another agent's confirmation, and has none.
+        Raises NotFound, AlreadyClaimed, InvalidInput.
         """
         return await self._ask(
             Acknowledgement,
@@ -75,6 +77,7 @@ class Planning(Calls):
             priority=priority,
             archived=archived,
             retry=retry,
+            confirm=confirm,
         )
 
     async def add_dependency(self, feature_id: int, dependency_id: int) -> Acknowledgement:

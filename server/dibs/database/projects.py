@@ -24,6 +24,8 @@ DEFAULTS = {
     "max_skips": 3,
     "max_dependencies": 20,
     "back_off": 30,
+    "require_evidence": "off",
+    "verifier": "anyone",
 }
 """A new project's settings; `back_off` in seconds, doubling with each failure up to 600."""
 
@@ -52,6 +54,8 @@ class Project:
     max_dependencies: int
     back_off: int
     moved_to: str | None
+    require_evidence: str
+    verifier: str
 
 
 def project_of(row: dict[str, object]) -> Project:

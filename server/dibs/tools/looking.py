@@ -25,7 +25,8 @@ async def feature_get_for_regression(ctx: Ctx, limit: Ten = 3) -> Testing:
     Test each, then call feature_mark_passing or feature_mark_failing.
     """
     here = connection_of(ctx)
-    taken = await here.database.write(lambda tx: regression.take_for_regression(tx, limit))
+    by = here.author()
+    taken = await here.database.write(lambda tx: regression.take_for_regression(tx, limit, by))
     here.tokens.forget(feature.id for feature in taken.features)  # a report on them is about no earlier claim
     return taken
 

@@ -80,8 +80,9 @@ async def feature_update(
         bool | None, Field(description="true takes it off the board, false restores it")
     ] = None,
     retry: Annotated[bool, Field(description="put a stuck feature back, its counters reset")] = False,
+    confirm: Annotated[bool, Field(description="confirm a pass in another agent's place")] = False,
 ) -> Acknowledgement:
-    """Change a feature's texts or priority, archive or restore it, or retry a stuck one."""
+    """Change a feature's texts or priority, archive or restore it, retry a stuck one, or confirm a pass."""
     here = connection_of(ctx)
     by = here.author()
     given = {
@@ -93,7 +94,7 @@ async def feature_update(
     }
     texts = {field: value for field, value in given.items() if value is not None}
     return await here.database.write(
-        lambda tx: change.change(tx, by, feature_id, texts, archived=archived, retry=retry)
+        lambda tx: change.change(tx, by, feature_id, texts, archived=archived, retry=retry, confirm=confirm)
     )
 
 

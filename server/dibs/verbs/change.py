@@ -11,6 +11,7 @@ from dibs.verbs.guards import F, is_, literal, this
 from dibs.verbs.journal import record
 from dibs.verbs.outcome import satisfied_dependents, unsatisfied_dependents
 from dibs.verbs.refuse import find
+from dibs.verbs.verify import overrule
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.refusals import AlreadyClaimed, InvalidInput
 from dibs_schema.status import Kind, Status
@@ -54,15 +55,17 @@ def change(
     *,
     archived: bool | None = None,
     retry: bool = False,
+    confirm: bool = False,
 ) -> Acknowledgement:
-    """Change `texts` (category, name, description, steps, priority), archive or restore, or retry a stuck feature.
+    """Change `texts` (category, name, description, steps, priority), archive or restore, retry, or confirm a pass.
 
     One call makes one event for each kind of change. Raises NotFound, AlreadyClaimed for archiving a
-    claimed feature, and InvalidInput where nothing is asked for or a retry finds nothing stuck.
+    claimed feature, and InvalidInput where nothing is asked for, a retry finds nothing stuck, or no pass waits
+    to be confirmed.
     """
-    if not texts and archived is None and not retry:
+    if not texts and archived is None and not retry and not confirm:
         raise InvalidInput(
-            "Nothing to change: give a field, archived=true, archived=false, or retry=true.",
+            "Nothing to change: give a field, archived=true, archived=false, retry=true or confirm=true.",
             field="feature_id",
         )
     status = find(tx, feature)["status"]
@@ -77,6 +80,9 @@ def change(
     if retry:
         status = _put_back(tx, by, feature, status)
         changed.append("retry")
+    if confirm:
+        overrule(tx, by, feature)
+        changed.append("confirm")
     if archived is not None and archived != (status == Status.ARCHIVED):
         status = _take_off(tx, by, feature, status) if archived else _bring_back(tx, by, feature)
         changed.append("archived")

@@ -12,7 +12,7 @@ from dibs.database.transaction import Transaction
 from dibs.verbs.fitting import brief, cut_text, line, shrunk, size
 from dibs.verbs.guards import among
 from dibs_schema.answers import Answer, Dependency, Failure, HumanAnswer, NoteEntry, Work
-from dibs_schema.status import Kind
+from dibs_schema.status import SATISFIED, Kind
 from dibs_schema.tables import dependencies, events, features
 
 OWN_TEXT = 5_000
@@ -22,6 +22,7 @@ HAND_OVER = 3_900
 FAILURES, FAILURE_ROOM = 3, 600
 NOTES, NOTES_ROOM = 10, 900
 ANSWER_ROOM = 1_100
+EVIDENCE_ROOM = 200
 NAME_ROOM, REFERENCE_ROOM, AGENT_ROOM = 1_100, 80, 30
 DEPENDENCY_FRAME = 62
 """Bytes of a dependency's id, status and the names of its members."""
@@ -67,6 +68,8 @@ def work_of(
     room -= _taken(failures)
     notes = _notes(learned, tx.now, min(NOTES_ROOM, room // 2))
     room -= _taken(notes)
+    earlier = line(told(row["evidence"]), min(EVIDENCE_ROOM, room // 2))
+    room -= size(earlier) if earlier else 0
     return Work(
         id=row["id"],
         name=brief(row["name"], name) or "",
@@ -80,7 +83,16 @@ def work_of(
         failures=failures,
         notes=notes,
         human_answer=answer,
+        earlier_evidence=earlier,
     )
+
+
+def told(evidence: dict[str, Any] | None) -> str | None:
+    """What evidence says in words: its summary, else its first command."""
+    if not evidence:
+        return None
+    commands = [one["command"] for one in evidence.get("commands", [])]
+    return next(iter([*filter(None, [evidence.get("summary")]), *commands]), None)
 
 
 def _taken(parts: Sequence[Answer]) -> int:
@@ -95,7 +107,8 @@ def builds_on(tx: Transaction, feature: int, room: int) -> list[Dependency]:
     for row in rows:
         name = brief(row["name"], max(8, min(80, each * 2 // 3))) or ""
         rest = each - size(name)
-        summary = (row["evidence"] or {}).get("summary")
+        passes = row["status"] in SATISFIED  # what a feature was once passed with says nothing after it broke
+        summary = (row["evidence"] or {}).get("summary") if passes else None
         evidence = line(summary, min(100, rest)) if rest >= 12 else None
         found.append(Dependency(id=row["id"], name=name, status=row["status"], evidence=evidence))
     return found

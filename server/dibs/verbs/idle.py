@@ -9,6 +9,7 @@ from sqlalchemy import Double, bindparam, case, func, select
 from dibs.database.prepared import hot
 from dibs.database.transaction import Transaction
 from dibs.verbs.guards import F, backed_off, in_project, is_, leased, ready, resting, unblocked
+from dibs.verbs.verify import unconfirmed
 from dibs_schema.answers import Counts, Idle, IdleState
 from dibs_schema.status import Status
 from dibs_schema.tables import projects
@@ -61,6 +62,8 @@ _MESSAGES: dict[IdleState, str] = {
     "waiting_for_human": "What is left waits for a person: `dibs answer` lists the questions.",
     "stuck": "What is left is stuck after repeated failures. A planner must look: feature_get_blocked lists it.",
     "waiting_for_dependencies": "What is left waits for features that nobody can claim; feature_get_blocked says which.",
+    "waiting_for_confirmation": "Everything passes; some of it must yet be confirmed by another agent than the one that "
+    "passed it: a tester gets it from feature_get_for_regression and calls feature_mark_passing. If you are none, stop.",
 }
 
 
@@ -72,7 +75,7 @@ def counts(tx: Transaction, category: str | None = None) -> Counts:
     found = {name: tx.value(statement) for name, statement in _counted.items()}
     resting = {row["status"]: row["n"] for row in tx.all(_resting)}
     pending = tx.value(_all) - found["in_progress"] - found["passing"] - sum(resting.values())
-    return Counts(pending=pending, **found, **resting)
+    return Counts(pending=pending, unconfirmed=unconfirmed(tx), **found, **resting)
 
 
 def why_idle(tx: Transaction, category: str | None = None) -> Idle:
@@ -127,6 +130,8 @@ def glance(tx: Transaction, category: str | None = None) -> tuple[Idle, float]:
 def _state(there: Counts, *, is_backing_off: bool) -> IdleState:
     open_ = there.pending + there.in_progress + there.needs_human + there.stuck
     if not open_:
+        if there.unconfirmed:
+            return "waiting_for_confirmation"
         return "complete" if there.passing else "empty"
     reasons: list[tuple[IdleState, bool]] = [
         ("waiting_for_claims", bool(there.in_progress)),

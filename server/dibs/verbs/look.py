@@ -71,6 +71,8 @@ def get_by_id(tx: Transaction, feature: int, cursor: str | None = None) -> Featu
         expires_at=row["lease_expires_at"],
         last_failure=brief(row["last_failure"], 300),
         evidence=_evidence(row["evidence"]),
+        evidence_is_outdated=row["evidence"] is not None
+        and Status.PASSING not in (row["status"], row["archived_from"]),
         human_request=_request(row),
         human_answer=answer_of(row["human_answer"], 800),
     )
@@ -88,6 +90,8 @@ _PLAIN = (
     "claimed_at",
     "passed_by",
     "passed_at",
+    "unconfirmed_since",
+    "confirmed_by",
     "last_tested_at",
     "created_by",
     "created_at",

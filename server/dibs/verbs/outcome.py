@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Double, Integer, bindparam, case, func, literal_column, or_, select, update
+from sqlalchemy import Double, Integer, bindparam, case, literal_column, or_, select, update
 
 from dibs.database.prepared import hot
 from dibs.database.transaction import Transaction
-from dibs.verbs.fitting import brief
+from dibs.verbs.evidence import gist, refuse_without
 from dibs.verbs.guards import (
     FARTHEST_BACK_OFF,
     NOTHING,
@@ -24,6 +24,7 @@ from dibs.verbs.guards import (
 )
 from dibs.verbs.journal import record
 from dibs.verbs.refuse import find, holder_of, refuse_move, repeated
+from dibs.verbs.verify import ASKS_ANOTHER, asks_another, verify
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.inputs import EvidenceFields
 from dibs_schema.status import Kind, Status
@@ -60,23 +61,12 @@ _pass = hot(
             F.not_before: None,
             F.last_failure: None,
             F.testing_until: None,
+            F.unconfirmed_since: bindparam("unconfirmed", type_=Double),
+            F.confirmed_by: None,
             **ending(Kind.PASS),
         }
     )
     .returning(F.passed_by)
-)
-
-_verify = hot(
-    update(features)
-    .where(this(), is_(Status.PASSING))
-    .values(
-        {
-            F.last_tested_at: bindparam("now"),
-            F.testing_until: None,
-            F.evidence: func.coalesce(_evidence, F.evidence),
-            F.updated_at: bindparam("now"),
-        }
-    )
 )
 
 satisfied_dependents = hot(
@@ -123,6 +113,8 @@ _regress = (
             F.passed_by: None,
             F.ended_token: None,  # that pass is undone, and repeating it acknowledges nothing
             F.ended_by: None,
+            F.unconfirmed_since: None,
+            F.confirmed_by: None,
             F.updated_at: bindparam("now"),
         }
     )
@@ -137,21 +129,27 @@ def mark_passing(
 ) -> Acknowledgement:
     """Pass a claimed feature, or verify one that is passing.
 
-    Raises ClaimLost, TokenRequired, NotClaimed, UnmetDependencies and what else keeps it from being held.
+    Raises ClaimLost, TokenRequired, NotClaimed, UnmetDependencies and what else keeps it from being held, and
+    InvalidInput where the project asks for evidence that is missing.
     """
-    proof = evidence.model_dump(exclude_defaults=True) if evidence is not None else None
     if token is None:
-        if tx.run(_verify, feature=feature, proof=proof):
-            record(tx, by, Kind.VERIFY, feature, Status.PASSING, Status.PASSING, evidence=_gist(evidence))
-            return Acknowledgement(id=feature, status=Status.PASSING.value, evidence=evidence is not None)
-        refuse_move(tx, feature, None)
-    row = tx.first(_pass, feature=feature, token=token, proof=proof)
+        verified = verify(tx, by, feature, evidence)
+        if verified is None:
+            refuse_move(tx, feature, None)
+        return verified
+    if tx.project.require_evidence != "off" and holder_of(tx, feature, token) is not None:
+        refuse_without(tx.project.require_evidence, feature, evidence)
+    proof = evidence.model_dump(exclude_defaults=True) if evidence is not None else None
+    asks = asks_another(tx)
+    row = tx.first(_pass, feature=feature, token=token, proof=proof, unconfirmed=tx.now if asks else None)
     if row is None:
         return _passed(feature, repeated(tx, feature, token, Kind.PASS))
     tx.run(satisfied_dependents, feature=feature)
     freed = [one["id"] for one in tx.all(_unblocked, feature=feature)]
     tx.wakes = bool(freed) or not tx.value(_anything_claimed)  # work for others, or perhaps none for anybody
-    detail = {"unblocked": freed[:SHOWN], "unblocked_count": len(freed), "evidence": _gist(evidence)}
+    detail = {"unblocked": freed[:SHOWN], "unblocked_count": len(freed), "evidence": gist(evidence)}
+    if asks:
+        detail["unconfirmed"] = True
     record(tx, row["passed_by"], Kind.PASS, feature, Status.IN_PROGRESS, Status.PASSING, **detail)
     return _passed(feature, detail)
 
@@ -163,14 +161,8 @@ def _passed(feature: int, detail: dict[str, Any]) -> Acknowledgement:
         unblocked=detail.get("unblocked", []),
         unblocked_count=detail["unblocked_count"],
         evidence=bool(detail.get("evidence")),
+        hint=ASKS_ANOTHER if detail.get("unconfirmed") else None,
     )
-
-
-def _gist(evidence: EvidenceFields | None) -> str | None:
-    if evidence is None:
-        return None
-    commands = [f"{run.command} -> {run.exit_code}" for run in evidence.commands]
-    return brief("; ".join(filter(None, [evidence.summary, *commands, evidence.commit])), 500)
 
 
 def mark_failing(

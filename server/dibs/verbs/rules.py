@@ -19,7 +19,10 @@ Count = Annotated[int, Field(ge=1, le=10_000)]
 
 
 class Rules(BaseModel):
-    """A project's settings; `back_off` in seconds, doubling with each failure up to 600."""
+    """A project's settings; `back_off` in seconds, doubling with each failure up to 600.
+
+    `require_evidence` is what a pass must come with, `verifier` who must confirm it before the project is complete.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -31,6 +34,8 @@ class Rules(BaseModel):
     max_skips: Count
     max_dependencies: Annotated[int, Field(ge=1, le=100)]
     back_off: Annotated[int, Field(ge=0, le=600)]
+    require_evidence: Literal["off", "summary", "command"]
+    verifier: Literal["anyone", "other"]
 
 
 def get_rules(tx: Transaction) -> Rules:
@@ -50,6 +55,7 @@ def change_rule(tx: Transaction, by: str, name: str, value: Any) -> Rules:
     statement = update(projects).where(projects.c.id == bindparam("project"))
     tx.run(statement.values({column: getattr(changed, name)}))
     record(tx, by, Kind.UPDATE, None, setting=name, value=getattr(changed, name))
+    tx.wakes = True  # a claim that waits may be let in now, or all be complete
     if name == "order":
         (rebuild_heights if changed.order == "critical_path" else forget_heights)(tx)
     return changed

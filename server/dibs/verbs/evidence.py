@@ -1,0 +1,38 @@
+"""What a project asks of a pass as proof, and what is said where it is missing."""
+
+from __future__ import annotations
+
+from dibs.verbs.fitting import brief
+from dibs_schema.inputs import EvidenceFields
+from dibs_schema.refusals import InvalidInput
+
+
+def refuse_without(rule: str, feature: int, evidence: EvidenceFields | None) -> None:
+    """Raise InvalidInput, naming what is missing, where `evidence` is less than the project's rule asks for.
+
+    `summary` asks for some words, `command` for a command that ended with exit code 0. Only what comes with this
+    very pass counts: what a feature was once passed with says nothing after it broke.
+    """
+    if rule == "summary" and not (evidence and evidence.summary):
+        raise InvalidInput(
+            f"This project asks how feature {feature} was tested. Call feature_mark_passing again, with evidence that has "
+            "a summary.",
+            field="evidence.summary",
+            id=feature,
+        )
+    if rule == "command" and not (evidence and any(run.exit_code == 0 for run in evidence.commands)):
+        raise InvalidInput(
+            f"This project asks for a command that tested feature {feature} and succeeded. Run one, and call "
+            "feature_mark_passing again, with evidence that has it among its commands, its exit_code 0; "
+            "if it does not work, feature_mark_failing.",
+            field="evidence.commands",
+            id=feature,
+        )
+
+
+def gist(evidence: EvidenceFields | None) -> str | None:
+    """One line of it, as the journal keeps it; None for none."""
+    if evidence is None:
+        return None
+    commands = [f"{run.command} -> {run.exit_code}" for run in evidence.commands]
+    return brief("; ".join(filter(None, [evidence.summary, *commands, evidence.commit])), 500)

@@ -1,0 +1,128 @@
+"""A pass comes with what the project asks for as proof, and no proof outlives what it proved."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+
+from dibs.database import Database
+from dibs.verbs import outcome
+from dibs.verbs.look import get_by_id
+from dibs_schema.inputs import EvidenceFields
+from dibs_schema.refusals import ClaimLost, InvalidInput
+from dibs_schema.status import Status
+from verbs.stage import NEVER_ISSUED, add, depend, finish, named, place, refused, row, rule, take, token_of
+
+GREEN = {"command": "make test", "exit_code": 0}
+RED = {"command": "make test", "exit_code": 2}
+
+
+def _evidence(given: dict[str, Any] | None) -> EvidenceFields | None:
+    return None if given is None else EvidenceFields.model_validate(given)
+
+
+TOO_LITTLE: list[tuple[str, dict[str, Any] | None, str]] = [
+    ("summary", None, "evidence.summary"),
+    ("summary", {"commit": "f00"}, "evidence.summary"),
+    ("summary", {"commands": [GREEN]}, "evidence.summary"),
+    ("command", None, "evidence.commands"),
+    ("command", {"summary": "looked at it"}, "evidence.commands"),
+    ("command", {"commands": [RED]}, "evidence.commands"),
+]
+
+
+@pytest.mark.parametrize(("rule_", "given", "field"), TOO_LITTLE)
+def test_a_pass_without_what_the_project_asks_for_is_refused(
+    database: Database, rule_: str, given: dict[str, Any] | None, field: str
+) -> None:
+    """The refusal says what is missing and which call brings it; the claim stays, and that call then passes."""
+    on = place(database, Status.IN_PROGRESS)
+    rule(database, require_evidence=rule_)
+    attempt = partial(
+        outcome.mark_passing, by="ada", feature=on.id, token=on.token, evidence=_evidence(given)
+    )
+    refusal = refused(database, InvalidInput, attempt)
+    assert refusal.details["field"] == field
+    assert "feature_mark_passing again, with evidence that has" in refusal.message
+    enough = EvidenceFields.model_validate({"summary": "seen", "commands": [RED, GREEN]})
+    answer = database.write_now(lambda tx: outcome.mark_passing(tx, "ada", on.id, on.token, enough))
+    assert answer.status == "passing"
+
+
+ENOUGH: list[tuple[str, dict[str, Any] | None]] = [
+    ("off", None),
+    ("summary", {"summary": "seen"}),
+    ("command", {"commands": [GREEN]}),
+    ("command", {"commands": [RED, GREEN]}),
+]
+
+
+@pytest.mark.parametrize(("rule_", "given"), ENOUGH)
+def test_a_pass_with_what_the_project_asks_for_is_made(
+    database: Database, rule_: str, given: dict[str, Any] | None
+) -> None:
+    """What was asked for is enough; nothing is asked for by default."""
+    on = place(database, Status.IN_PROGRESS)
+    rule(database, require_evidence=rule_)
+    database.write_now(lambda tx: outcome.mark_passing(tx, "ada", on.id, on.token, _evidence(given)))
+    assert row(database, on.id)["status"] == "passing"
+
+
+def test_a_lost_claim_is_told_before_missing_evidence(database: Database) -> None:
+    """Whoever lost the claim is not sent to collect evidence first."""
+    on = place(database, Status.IN_PROGRESS)
+    rule(database, require_evidence="command")
+    refused(database, ClaimLost, lambda tx: outcome.mark_passing(tx, "ada", on.id, NEVER_ISSUED))
+
+
+def test_a_repeated_pass_needs_no_evidence(database: Database) -> None:
+    """The very pass that was made is acknowledged again, also where the rule was made meanwhile."""
+    on = place(database, Status.IN_PROGRESS)
+    first = database.write_now(lambda tx: outcome.mark_passing(tx, "ada", on.id, on.token))
+    rule(database, require_evidence="summary")
+    again = database.write_now(lambda tx: outcome.mark_passing(tx, "ada", on.id, on.token))
+    assert again == first
+
+
+def test_evidence_from_before_a_regression_does_not_count(database: Database) -> None:
+    """After a feature broke, its next pass needs evidence anew, and the old is shown as outdated."""
+    rule(database, require_evidence="summary")
+    (feature,) = add(database)
+    token = token_of(database, feature)
+    proof = EvidenceFields(summary="all 12 tests pass")
+    database.write_now(lambda tx: outcome.mark_passing(tx, "ada", feature, token, proof))
+    assert not database.read_now(lambda tx: get_by_id(tx, feature)).evidence_is_outdated
+    database.write_now(lambda tx: outcome.mark_failing(tx, "tester", feature, "broke"))
+    shown = database.read_now(lambda tx: get_by_id(tx, feature))
+    assert (shown.evidence, shown.evidence_is_outdated) == ({"summary": "all 12 tests pass"}, True)
+    rule(database, back_off=0)
+    again = take(database, named("bob"), feature)
+    assert again.feature.earlier_evidence == "all 12 tests pass"
+    refused(database, InvalidInput, lambda tx: outcome.mark_passing(tx, "bob", feature, again.claim.token))
+
+
+def test_a_claim_shows_evidence_of_what_it_builds_on_only_while_that_passes(database: Database) -> None:
+    """A dependency that broke proves nothing to whoever goes on with a feature built on it."""
+    needed, waiting = add(database, 2)
+    depend(database, waiting, needed)
+    token = token_of(database, needed)
+    proof = EvidenceFields(summary="green")
+    database.write_now(lambda tx: outcome.mark_passing(tx, "ada", needed, token, proof))
+    bob = named("bob")
+    (seen,) = take(database, bob, waiting).feature.dependencies
+    assert (seen.status, seen.evidence) == ("passing", "green")
+    database.write_now(lambda tx: outcome.mark_failing(tx, "tester", needed, "broke"))
+    (seen,) = take(database, bob, waiting, resume=True).feature.dependencies
+    assert (seen.status, seen.evidence) == ("pending", None)
+
+
+def test_a_feature_never_passed_has_no_earlier_evidence(database: Database) -> None:
+    """Nothing is shown where nothing was proved, not even by a pass without evidence."""
+    (feature,) = add(database)
+    finish(database, feature)
+    database.write_now(lambda tx: outcome.mark_failing(tx, "tester", feature, "broke"))
+    rule(database, back_off=0)
+    work = take(database, named("bob"), feature).feature
+    assert "earlier_evidence" not in work.wire()
