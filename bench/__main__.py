@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from bench.driver import Failed
 from bench.figures import Measured, tables
 from bench.report import Report
 
@@ -26,7 +27,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             words, measure = {**SECTIONS, **EXTRA}[name]
             print(f"{words} ...", file=sys.stderr)
             (own := Path(folder) / name).mkdir()
-            figures = list(measure(own, options))
+            try:
+                figures = list(measure(own, options))
+            except Failed as failed:
+                print(f"{name}: {failed}. Nothing more is measured.", file=sys.stderr)
+                return 2
             measured += figures
             report.keep(name, figures, options.quick)
             if options.json:

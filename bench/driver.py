@@ -139,11 +139,14 @@ class Server:
         return self.receive(self.send(method, params))
 
     def send(self, method: str, params: dict[str, Any]) -> Sent:
-        """Send one request whose answer is received later."""
+        """Send one request whose answer is received later. Raises Failed where nobody reads it any more."""
         self._last_id += 1
         line = _line({"jsonrpc": "2.0", "id": self._last_id, "method": method, "params": params})
         sent = Sent(self._last_id, line, time.perf_counter())
-        os.write(self._in, line)
+        try:
+            os.write(self._in, line)
+        except BrokenPipeError:
+            raise Failed(f"the server has ended: {self._process.args!r}") from None
         return sent
 
     def receive(self, sent: Sent, *, refusals: bool = False) -> Timed:

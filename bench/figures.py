@@ -121,7 +121,11 @@ def read(values: dict[str, Any]) -> Measured:
 
 def written(value: float, unit: Unit) -> str:
     """A value in its unit, to four digits."""
-    return f"{value * SCALES[unit]:.4g} {unit}" if unit != "of 1" else f"{value:.4g}"
+    scaled = value * SCALES[unit] if unit != "of 1" else value
+    digits = f"{scaled:.4g}"
+    if abs(scaled) >= 1_000:  # else 99,330 would be 9.933e+04
+        digits = f"{float(digits):,.0f}"
+    return digits if unit == "of 1" else f"{digits} {unit}"
 
 
 def tables(figures: Sequence[Measured], *, markdown: bool = False) -> str:
