@@ -28,7 +28,7 @@ T = TypeVar("T")
 RENEWAL_PATIENCE = 0.5
 RENEWAL_RETRY = 1.0
 RELEASE_PATIENCE = 0.4
-"""Seconds: for one try of a renewal, between two tries, and for giving everything back at the end."""
+"""Seconds: for one try of a renewal, between two tries (less with a short lease), and for giving all back at the end."""
 REAP_PAUSE = 0.25
 """Seconds between two looks for leases that have run out: claims within it share one look."""
 
@@ -145,7 +145,7 @@ class Connection:
                     door=False,
                 )
             except (Busy, OutcomeUnknown):
-                await anyio.sleep(RENEWAL_RETRY)
+                await anyio.sleep(min(RENEWAL_RETRY, self.settings.lease / 20))
             except Refusal as refusal:
                 logger.warning("leases were not renewed: %s", refusal)
                 return
