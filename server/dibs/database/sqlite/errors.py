@@ -75,7 +75,7 @@ def _emptied(path: Path) -> Refusal:
 def _no_database(path: Path) -> Refusal:
     return DatabaseDamaged(
         f"{path} is not a SQLite database, or its beginning was overwritten. Nothing was changed. "
-        "Name the right file with --db or DIBS_DB; `dibs doctor` tells more."
+        "Name the right file with --db or DIBS_DB, or bring back a backup with `dibs restore`."
     )
 
 
@@ -103,8 +103,8 @@ def _is_read_only(path: Path) -> bool:
 
 def _unreadable(path: Path) -> Refusal:
     return DatabaseDamaged(
-        f"The disk or file system of {path} failed to read or write. Nothing was changed. Stop the agents, look at "
-        "the system's log, run `dibs doctor`; do not delete the -wal file beside it, which holds recent commits."
+        f"The disk or file system of {path} failed to read or write. Nothing was changed. Stop the agents and look "
+        "at the system's log; do not delete the -wal file beside it, which holds recent commits."
     )
 
 
@@ -114,8 +114,8 @@ def _full(path: Path) -> Refusal:
 
 def _damaged(path: Path) -> Refusal:
     return DatabaseDamaged(
-        f"SQLite reports that {path} is damaged. Nothing was changed. Stop the agents, run `dibs doctor`, "
-        "and bring back a backup; do not delete the -wal file beside it, which holds recent commits."
+        f"SQLite reports that {path} is damaged. Nothing was changed. Stop the agents and bring back a "
+        "backup with `dibs restore`; do not delete the -wal file beside it, which holds recent commits."
     )
 
 
