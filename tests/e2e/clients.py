@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,19 +32,23 @@ PROMPT = "Build the features of the MCP server `features` until it says complete
 
 @dataclass(frozen=True)
 class Place:
-    """A throwaway home with a project in it, and the command of the server that is registered there."""
+    """A throwaway home with a project in it, and the command of the server that is registered there.
+
+    With `db`, that of a backlog, `dibs init` registers it, and knows the command itself.
+    """
 
     home: Path
     project: Path
     command: list[str]
+    db: Path | None = None
 
     @classmethod
-    def make(cls, folder: Path, command: list[str]) -> Place:
+    def make(cls, folder: Path, command: list[str], db: Path | None = None) -> Place:
         """A new place in `folder`."""
         home, project = folder / "home", folder / "project"
         for one in (home, project):
             one.mkdir(parents=True)
-        return cls(home, project, command)
+        return cls(home, project, command, db)
 
     @property
     def server_environment(self) -> dict[str, str]:
@@ -61,9 +67,19 @@ class Client(ABC):
     name: str
     dialect: type[Dialect]
 
-    @abstractmethod
     def register(self, place: Place) -> None:
-        """Write the config by which the client knows Dibs."""
+        """Let the client know the server: by `dibs init`, or, for a server that is none of a user's, by hand."""
+        if place.db is None:
+            self.register_by_hand(place)
+            return
+        init = [sys.executable, "-m", "dibs", "init", self.name, "--yes", "--db", str(place.db), "--json"]
+        done = subprocess.run(init, cwd=place.project, capture_output=True, text=True, check=True)
+        (registered,) = json.loads(done.stdout)["clients"]
+        assert registered["server"], done.stdout  # it was started, and has answered
+
+    @abstractmethod
+    def register_by_hand(self, place: Place) -> None:
+        """Write the config of a server of any command."""
 
     @abstractmethod
     def settle(self, place: Place, url: str) -> dict[str, str]:
@@ -100,7 +116,7 @@ class Claude(Client):
     waits = True
     """Whether it waits for its servers before it asks the model."""
 
-    def register(self, place: Place) -> None:
+    def register_by_hand(self, place: Place) -> None:
         """The project's `.mcp.json`."""
         command, *arguments = place.command
         server = {"command": command, "args": arguments, "env": place.server_environment}
@@ -142,7 +158,7 @@ class Codex(Client):
     required = True
     """Whether a session waits for the server."""
 
-    def register(self, place: Place) -> None:
+    def register_by_hand(self, place: Place) -> None:
         """A table of `config.toml`."""
         command, *arguments = place.command
         lines = [
@@ -190,7 +206,7 @@ class Opencode(Client):
     name = "opencode"
     dialect = Completions
 
-    def register(self, place: Place) -> None:
+    def register_by_hand(self, place: Place) -> None:
         """The project's `opencode.json`."""
         server = {"type": "local", "command": place.command, "environment": place.server_environment}
         _write(place.project / "opencode.json", {"mcp": {"features": server}})
@@ -237,7 +253,7 @@ class Gemini(Client):
 
     name = "gemini"
 
-    def register(self, place: Place) -> None:
+    def register_by_hand(self, place: Place) -> None:
         """The project's `.gemini/settings.json`."""
         command, *arguments = place.command
         server = {"command": command, "args": arguments, "env": place.server_environment}

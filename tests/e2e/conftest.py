@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from dibs.registering.command import server_command
 from e2e.backlog import Backlog
 from e2e.clients import CLIENTS, Client, Place
 from e2e.fetching import is_fetched, why_not
 
 NewPlace = Callable[[list[str]], Place]
+NewProject = Callable[[Backlog], Place]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -37,3 +39,13 @@ def backlog(tmp_path: Path) -> Backlog:
 def new_place(tmp_path_factory: pytest.TempPathFactory) -> NewPlace:
     """Makes a throwaway home and project, where a server's command is registered."""
     return lambda command: Place.make(tmp_path_factory.mktemp("place"), command)
+
+
+@pytest.fixture(scope="session")
+def new_project(tmp_path_factory: pytest.TempPathFactory) -> NewProject:
+    """Makes a throwaway home and project that uses a backlog as `dibs init` lets it."""
+
+    def make(backlog: Backlog) -> Place:
+        return Place.make(tmp_path_factory.mktemp("place"), list(server_command().words), backlog.path)
+
+    return make

@@ -12,7 +12,7 @@ import pytest
 
 from e2e.backlog import Backlog
 from e2e.clients import NOWHERE, Claude, Client, Codex, Gemini, Opencode, Place
-from e2e.conftest import NewPlace
+from e2e.conftest import NewProject
 from e2e.running import PATIENCE
 
 TRIES = 4
@@ -26,10 +26,12 @@ LISTS: dict[str, tuple[Client, str]] = {
 
 
 @pytest.mark.parametrize("name", LISTS)
-def test_mcp_list_says_that_the_server_is_connected(name: str, backlog: Backlog, new_place: NewPlace) -> None:
+def test_mcp_list_says_that_the_server_is_connected(
+    name: str, backlog: Backlog, new_project: NewProject
+) -> None:
     """`claude mcp list`, `opencode mcp list` and `gemini mcp list` start the server and report it as connected."""
     client, words = LISTS[name]
-    place = new_place(backlog.server())
+    place = new_project(backlog)
     client.register(place)
     for _ in range(TRIES):
         listed = list_servers(name, client, place)
@@ -102,10 +104,10 @@ def app_server(place: Place) -> Iterator[AppServer]:
         process.stdin.close()
 
 
-def test_codex_app_server_calls_a_tool(backlog: Backlog, new_place: NewPlace) -> None:
+def test_codex_app_server_calls_a_tool(backlog: Backlog, new_project: NewProject) -> None:
     """Through `codex app-server` a harness claims a feature, and is refused, with both channels of the answer."""
     backlog.add_plain(1)
-    place = new_place(backlog.server())
+    place = new_project(backlog)
     with app_server(place) as server:
         server.ask("initialize", clientInfo={"name": "harness", "version": "1"})
         server.tell("initialized")

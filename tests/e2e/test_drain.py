@@ -14,7 +14,7 @@ import pytest
 from dibs.client import Client as Reader
 from e2e.backlog import Backlog
 from e2e.clients import Client
-from e2e.conftest import NewPlace
+from e2e.conftest import NewPlace, NewProject
 from e2e.running import Run, play, running
 from e2e.script import Call, Script, Shown, drain
 
@@ -24,10 +24,12 @@ SLACK = 8.0
 """Seconds that a take-over may take beyond the lease on a loaded machine."""
 
 
-def test_a_scripted_agent_drains_ten_features(client: Client, backlog: Backlog, new_place: NewPlace) -> None:
+def test_a_scripted_agent_drains_ten_features(
+    client: Client, backlog: Backlog, new_project: NewProject
+) -> None:
     """A real client claims and passes ten features one after the other, and is told that all is complete."""
     backlog.add_plain(10)
-    model = play(client, new_place(backlog.server()), drain(client.name))
+    model = play(client, new_project(backlog), drain(client.name))
     assert set(backlog.statuses().values()) == {"passing"}
     assert backlog.claims() == 10
     assert model.shown[-1].data()["state"] == "complete"
@@ -50,7 +52,7 @@ def meeting(agent: str, both: threading.Barrier, given: list[int]) -> Script:
 
 
 def test_two_agents_at_once_never_hold_the_same_feature(
-    client: Client, backlog: Backlog, new_place: NewPlace
+    client: Client, backlog: Backlog, new_project: NewProject
 ) -> None:
     """Two real clients that hold claims at the same moment share twelve features, each given to one of them once."""
     backlog.add_plain(12)
@@ -58,7 +60,7 @@ def test_two_agents_at_once_never_hold_the_same_feature(
     given: dict[str, list[int]] = {"one": [], "two": []}
     with ExitStack() as stack:
         runs = [
-            stack.enter_context(running(client, new_place(backlog.server()), meeting(agent, both, ids)))
+            stack.enter_context(running(client, new_project(backlog), meeting(agent, both, ids)))
             for agent, ids in given.items()
         ]
         for run in runs:

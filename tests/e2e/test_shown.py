@@ -12,7 +12,7 @@ import pytest
 from dibs.client import Client as Reader
 from e2e.backlog import Backlog
 from e2e.clients import Client
-from e2e.conftest import NewPlace
+from e2e.conftest import NewProject
 from e2e.model import Definition, Model, own_name
 from e2e.running import play
 from e2e.script import Call, Script, Shown
@@ -66,7 +66,7 @@ async def listen(backlog: Backlog) -> Said:
 
 
 @pytest.fixture(scope="module")
-def talk(client: Client, new_place: NewPlace, tmp_path_factory: pytest.TempPathFactory) -> Talk:
+def talk(client: Client, new_project: NewProject, tmp_path_factory: pytest.TempPathFactory) -> Talk:
     """One conversation of the client about two features."""
     backlog = Backlog(tmp_path_factory.mktemp("talk") / "features.db")
     backlog.add({"name": STRANGE}, {"name": "Long", "description": LONG})
@@ -80,7 +80,7 @@ def talk(client: Client, new_place: NewPlace, tmp_path_factory: pytest.TempPathF
         for name, call in CALLS.items():
             shown[name] = yield call
 
-    model = play(client, new_place(backlog.server()), script())
+    model = play(client, new_project(backlog), script())
     return Talk(client, said, model, shown)
 
 
