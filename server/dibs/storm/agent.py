@@ -105,7 +105,7 @@ class Agent:
         except Refusal as refusal:
             self._sky.refusals[refusal.code] += 1
             if refusal.code == "claim_lost":
-                self._mind.let_go(arguments["feature_id"])
+                self._mind.let_go(refusal.details.get("id"))  # also of a claim that was asked for again
         except (MCPError, KeyError) as error:  # an error of the protocol, or a refusal that is none of ours
             self._sky.wrong.append(f"{tool} was answered outside the tools' answers: {error!r}")
         else:
