@@ -57,7 +57,11 @@ class Acknowledgement(Answer):
 
 
 class Counts(Answer):
-    """How many features there are of each kind; `ready` is a part of `pending`, `unconfirmed` one of `passing`."""
+    """How many features there are of each kind.
+
+    `ready` and `held_back` are parts of `pending`, `unconfirmed` one of `passing`. What is held back would be
+    ready, but a live claim is on its files.
+    """
 
     ready: int = 0
     pending: int = 0
@@ -67,6 +71,7 @@ class Counts(Answer):
     stuck: int = 0
     archived: int = 0
     unconfirmed: int = 0
+    held_back: int = 0
 
 
 class Lease(Answer):
@@ -119,6 +124,7 @@ class Work(Answer):
     description: str
     steps: list[str] = []
     next_cursor: str | None = None
+    paths: list[str] = []
     reference: str | None = None
     attempts: int = 0
     dependencies: list[Dependency] = []
@@ -158,7 +164,10 @@ class Idle(Answer):
 
 
 class Row(Answer):
-    """One feature in a list; its text only where that was asked for, cut where it is long."""
+    """One feature in a list; its text and paths only where those were asked for, a text cut where it is long.
+
+    Of what is ready but for its files, `held_by` is the feature whose live claim is on them, and `agent` its holder.
+    """
 
     id: int
     status: StatusName
@@ -167,9 +176,11 @@ class Row(Answer):
     priority: int
     agent: str | None = None
     blocked_by: list[int] = []
+    held_by: int | None = None
     ready_at: Time | None = None
     description: str | None = None
     steps: list[str] = []
+    paths: list[str] = []
     text_cursor: str | None = None
 
 
@@ -207,6 +218,7 @@ class Feature(Answer):
     description: str | None = None
     steps: list[str] = []
     next_cursor: str | None = None
+    paths: list[str] = []
     reference: str | None = None
     archived_from: StatusName | None = None
     dependencies: list[Dependency] = []

@@ -6,6 +6,7 @@ import json
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -15,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from dibs_schema.areas import MOST_PATHS, path_of, paths_of
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.status import Status
 from dibs_schema.text import clean
@@ -61,6 +63,9 @@ Cursor = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 Wait = Annotated[float, Field(ge=0, le=45), WHOLE]
 Priority = Annotated[int, Field(ge=-1_000_000_000, le=1_000_000_000), WHOLE]
 Steps = Annotated[list[Step], Field(min_length=1, max_length=100), FROM_JSON]
+PathGlob = Annotated[str, AfterValidator(path_of)]
+Paths = Annotated[list[PathGlob], Field(max_length=MOST_PATHS), AfterValidator(paths_of), FROM_JSON]
+PATHS = "globs of files it changes; not claimed beside others on them"
 FeatureIds = Annotated[list[FeatureId], Field(max_length=100), FROM_JSON]
 StatusName = Literal["pending", "in_progress", "passing", "needs_human", "stuck", "archived"]
 assert set(get_args(StatusName)) == set(Status)
@@ -200,6 +205,7 @@ class NewFeature(Input):
     priority: Priority | None = None
     dependencies: FeatureIds = []
     depends_on_indices: Annotated[list[Index], Field(max_length=100), FROM_JSON] = []
+    paths: Annotated[Paths, Field(description=PATHS)] = []
 
 
 NewFeatures = Annotated[list[NewFeature], Field(min_length=1, max_length=1_000), FROM_JSON]

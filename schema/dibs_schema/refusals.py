@@ -109,7 +109,7 @@ class NotClaimed(Refusal):
 
 
 class NotReady(Refusal):
-    """The feature backs off after a failure, and is ready later."""
+    """The feature backs off after a failure, or a live claim is on its files; it is ready later."""
 
     code = "not_ready"
     retryable = True

@@ -26,9 +26,10 @@ from sqlalchemy import (
     text,
 )
 
+from dibs_schema.areas import LONGEST_PATH
 from dibs_schema.status import Status
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest migration; a warm start compares this with the database and imports nothing of Alembic."""
 
 BELOW_EVERY_PRIORITY = -1_000_000_000_000
@@ -132,6 +133,7 @@ class _Features(TypedColumns):
     description = Column(Text, nullable=False)
     unconfirmed_since = Column(Double)
     confirmed_by = Column(String(100))
+    paths = Column(JSON(none_as_null=True))
 
 
 _STATUSES = ", ".join(f"'{status}'" for status in Status)
@@ -239,6 +241,22 @@ dependencies = Table(
     CheckConstraint("feature_id <> dependency_id", name="itself"),
     Index("dependencies_dependents", "project_id", "dependency_id", "feature_id"),
 )
+
+
+class _Areas(TypedColumns):
+    project_id = Column(Integer, primary_key=True)
+    feature_id = Column(Integer, primary_key=True)
+    beginning = Column(String(LONGEST_PATH + 1), primary_key=True)
+    ending = Column(String(LONGEST_PATH), primary_key=True)
+
+
+areas = Table(
+    "areas",
+    metadata,
+    _Areas,
+    ForeignKeyConstraint(["project_id", "feature_id"], ["features.project_id", "features.id"]),
+)
+"""What the paths of features are compared by: few rows for each feature that has any, and none for the others."""
 
 
 class _Events(TypedColumns):

@@ -1,4 +1,4 @@
-"""What `dibs doctor` says of a recount: counters, heights, the journal, leases, and who has written."""
+"""What `dibs doctor` says of a recount: counters, heights, areas, the journal, leases, and who has written."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ def recounted(found: Audit, hold_limit: float, *, nobody_there: bool) -> list[Fi
     return [
         _compared("counters", "unmet dependencies", found.unmet, found.features, REPAIR),
         _compared("heights", "heights", found.heights, found.features, REPAIR),
+        _compared("areas", "file areas", found.areas, found.features, REPAIR),
         _compared("journal", "states", found.strays, found.features, STRAY),
         _replayed(found),
         *_leases(found.leases, hold_limit, nobody_there=nobody_there),

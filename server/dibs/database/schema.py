@@ -10,6 +10,18 @@ from sqlalchemy.exc import DatabaseError
 
 from dibs_schema.tables import HEAD
 
+OURS = [
+    "alembic_version",
+    "projects",
+    "features",
+    "dependencies",
+    "events",
+    "questions",
+    "requests",
+    "writers",
+]
+"""The tables that each version since the first has. Where some of them stand alone, they are another program's."""
+
 _ONE_AT_A_TIME = threading.Lock()
 """Alembic keeps the migration that it runs in a module, so that two of one process would mix."""
 _NO_SUCH_TABLE = ("no such table", "does not exist")

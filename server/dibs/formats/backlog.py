@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from dibs_schema.refusals import InvalidInput
@@ -39,6 +39,7 @@ class ImportedFeature:
     priority: int
     status: Status
     dependencies: list[str]
+    paths: list[str] = field(default_factory=list)
     archived_from: Status | None = None
     evidence: str | None = None
     last_failure: str | None = None

@@ -9,8 +9,9 @@ from sqlalchemy import bindparam, func, select
 from dibs.database.transaction import Row, Transaction
 from dibs.verbs.guards import F, among, expired, in_project, leased, of_another_clock
 from dibs.verbs.heights import true_heights
+from dibs_schema.areas import Area, areas_of
 from dibs_schema.status import SATISFIED
-from dibs_schema.tables import dependencies, events, features, writers
+from dibs_schema.tables import areas, dependencies, events, features, writers
 
 _D, _E = dependencies.c, events.c
 _needed = features.alias("needed")
@@ -71,6 +72,10 @@ _leases = (
     .where(in_project(), leased())
     .order_by(F.id)
 )
+_with_paths = select(F.id, F.paths).where(in_project(), F.paths.is_not(None))
+_kept_areas = select(areas.c.feature_id, areas.c.beginning, areas.c.ending).where(
+    areas.c.project_id == bindparam("project")
+)
 _writers = select(writers.c.library, writers.c.process, writers.c.seen_at).where(
     writers.c.project_id == bindparam("project")
 )
@@ -99,12 +104,14 @@ class OpenLease:
 class Audit:
     """What a recount found. `unmet` and `heights` map a feature to (kept, counted), `strays` to (kept, replayed).
 
+    `areas` map one whose areas are not those of its paths to how many they are, and how many they should be.
     `gaps` map a feature to the first move that does not start where the one before it ended: (kind, from, ended in).
     """
 
     features: int = 0
     unmet: dict[int, tuple[int, int]] = field(default_factory=dict)
     heights: dict[int, tuple[int | None, int | None]] = field(default_factory=dict)
+    areas: dict[int, tuple[int, int]] = field(default_factory=dict)
     strays: dict[int, tuple[str, str | None]] = field(default_factory=dict)
     gaps: dict[int, tuple[str, str, str | None]] = field(default_factory=dict)
     leases: list[OpenLease] = field(default_factory=list)
@@ -113,7 +120,12 @@ class Audit:
     @property
     def unsound(self) -> list[str]:
         """The checks that failed, by the names that `dibs doctor` has for them."""
-        checks = {"counters": self.unmet, "heights": self.heights, "journal": self.strays or self.gaps}
+        checks = {
+            "counters": self.unmet,
+            "heights": self.heights,
+            "areas": self.areas,
+            "journal": self.strays or self.gaps,
+        }
         return [name for name, differing in checks.items() if differing]
 
 
@@ -129,6 +141,7 @@ def audit(tx: Transaction) -> Audit:
         height = tall.get(row["id"], 0) if kept_heights else None  # by priority none is kept
         if row["height"] != height:
             found.heights[row["id"]] = (row["height"], height)
+    found.areas = _stray_areas(tx)
     found.strays = {row["id"]: (row["status"], row["to_status"]) for row in tx.all(_strays)}
     found.gaps = {
         row["feature_id"]: (row["kind"], row["from_status"], row["left_in"]) for row in tx.all(_gaps)
@@ -136,6 +149,15 @@ def audit(tx: Transaction) -> Audit:
     found.leases = [_open_lease(row) for row in tx.all(_leases)]
     found.writers = [dict(row) for row in tx.all(_writers)]
     return found
+
+
+def _stray_areas(tx: Transaction) -> dict[int, tuple[int, int]]:
+    wanted = {row["id"]: areas_of(row["paths"] or ()) for row in tx.all(_with_paths)}
+    kept: dict[int, list[Area]] = {}
+    for row in tx.all(_kept_areas):
+        kept.setdefault(row["feature_id"], []).append(Area(row["beginning"], row["ending"]))
+    both = ((one, sorted(kept.get(one, [])), wanted.get(one, [])) for one in sorted({*kept, *wanted}))
+    return {one: (len(there), len(should)) for one, there, should in both if there != should}
 
 
 def _open_lease(row: Row) -> OpenLease:

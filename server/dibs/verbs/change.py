@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import bindparam, update
 
 from dibs.database.transaction import Transaction
+from dibs.verbs.areas import replace_areas
 from dibs.verbs.guards import F, is_, literal, this
 from dibs.verbs.journal import record
 from dibs.verbs.outcome import satisfied_dependents, unsatisfied_dependents
@@ -57,7 +58,7 @@ def change(
     retry: bool = False,
     confirm: bool = False,
 ) -> Acknowledgement:
-    """Change `texts` (category, name, description, steps, priority), archive or restore, retry, or confirm a pass.
+    """Change `texts` (category, name, description, steps, priority, paths), archive or restore, retry, or confirm a pass.
 
     One call makes one event for each kind of change. Raises NotFound, AlreadyClaimed for archiving a
     claimed feature, and InvalidInput where nothing is asked for, a retry finds nothing stuck, or no pass waits
@@ -71,10 +72,12 @@ def change(
     status = find(tx, feature)["status"]
     changed: list[str] = []
     if texts:
-        values = {f"new_{name}": value for name, value in texts.items()}
+        values = {f"new_{name}": value or None if name == "paths" else value for name, value in texts.items()}
         status = tx.value(
             _texts(tuple(texts)), feature=feature, **values
         )  # claims of one statement take no door
+        if "paths" in texts:
+            replace_areas(tx, feature, texts["paths"])
         record(tx, by, Kind.UPDATE, feature, status, status, fields=list(texts))
         changed += texts
     if retry:

@@ -20,6 +20,7 @@ from sqlalchemy import (
 from dibs.database.engine import NotApplied
 from dibs.database.prepared import hot
 from dibs.database.transaction import Row, Transaction
+from dibs.verbs.areas import unhindered
 from dibs.verbs.guards import F, held, in_project, is_, leased, literal, ready, this
 from dibs.verbs.handover import work_of
 from dibs.verbs.holder import Holder, new_token
@@ -50,9 +51,11 @@ def _held_by_holder() -> Select[int]:
     )
 
 
-def _next(claim_order: str, *, by_category: bool) -> Select[int]:
+def _next(claim_order: str, *, by_category: bool, alone: bool) -> Select[int]:
     queue = features.alias("queue")
     head = select(queue.c.id).where(in_project(queue), ready(queue))
+    if not alone:
+        head = head.where(unhindered(queue))
     if claim_order == "critical_path":
         head = head.where(queue.c.height.is_not(None))
     if by_category:
@@ -84,13 +87,19 @@ _claim = hot(
     )
     .returning(*features.c)
 )
-_claim_this = _claim.where(this())
+_claim_this = _claim.where(this(), unhindered())
 
 
 @cache
-def next_claim(claim_order: str, *, by_category: bool) -> Update:
-    """The claim of the head of the queue, of whichever category or of the parameter `category_`."""
-    return _claim.where(in_project(), F.id == _next(claim_order, by_category=by_category).scalar_subquery())
+def next_claim(claim_order: str, *, by_category: bool, alone: bool = False) -> Update:
+    """The claim of the head of the queue, of whichever category or of the parameter `category_`.
+
+    Two that are made `alone`, beside each other, do not see each other. So such a one claims no feature with
+    paths: where the head has any, nothing is claimed.
+    """
+    head = _next(claim_order, by_category=by_category, alone=alone)
+    move = _claim.where(in_project(), F.id == head.scalar_subquery())
+    return move.where(F.paths.is_(None)) if alone else move
 
 
 _holding = hot(

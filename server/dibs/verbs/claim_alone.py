@@ -42,7 +42,7 @@ _as_known = (
 @cache
 def one_statement(claim_order: str, *, by_category: bool) -> Select[Any]:
     """The guarded UPDATE, its event, and what guards them against a project that has changed."""
-    move = next_claim(claim_order, by_category=by_category).where(_as_known)
+    move = next_claim(claim_order, by_category=by_category, alone=True).where(_as_known)
     return hot(recorded(move, Kind.CLAIM, Status.PENDING, Status.IN_PROGRESS))
 
 

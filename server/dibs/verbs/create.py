@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import bindparam, func, insert, literal_column, select, update
 
 from dibs.database.transaction import Transaction
+from dibs.verbs.areas import add_areas
 from dibs.verbs.guards import F, in_project
 from dibs.verbs.heights import raise_heights
 from dibs.verbs.journal import record_all
@@ -88,6 +89,7 @@ def _row(one: NewFeature) -> dict[str, Any]:
         "description": one.description,
         "steps": one.steps,
         "priority": one.priority,
+        "paths": one.paths or None,
     }
 
 
@@ -112,6 +114,7 @@ def insert_features(
             | {"id": number, "unmet_dependencies": unmet[number]}
         )
     tx.insert(insert(features), complete)
+    add_areas(tx, {row["id"]: row["paths"] for row in complete})
     tx.insert(
         insert(dependencies),
         [{"project_id": tx.project.id, "feature_id": one, "dependency_id": other} for one, other in edges],
@@ -138,6 +141,7 @@ _BLANK: dict[str, Any] = {
     "passed_by": None,
     "passed_at": None,
     "archived_from": None,
+    "paths": None,
 }
 
 

@@ -57,7 +57,7 @@ def cut_text(
     while index < len(parts):
         piece = _fitting(parts[index][offset:], room)
         shown.append(piece)
-        room -= _length(piece)
+        room -= length(piece)
         offset += len(piece)
         if offset < len(parts[index]):
             break
@@ -73,10 +73,11 @@ def cut_text(
 def _fitting(words: str, room: int) -> str:
     most = max(room, 1)
     piece = words[:most]
-    while len(piece) > 1 and _length(piece) > most:
-        piece = piece[: max(1, len(piece) * most // _length(piece) - 1)]
+    while len(piece) > 1 and length(piece) > most:
+        piece = piece[: max(1, len(piece) * most // length(piece) - 1)]
     return piece
 
 
-def _length(words: str) -> int:
-    return len(json.dumps(words, ensure_ascii=False))
+def length(value: Any) -> int:
+    """Characters that a JSON value takes."""
+    return len(json.dumps(value, ensure_ascii=False))

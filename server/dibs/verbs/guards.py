@@ -66,9 +66,9 @@ def backed_off(table: FromClause = features) -> ColumnElement[bool]:
     return (table.c.not_before > now) & (table.c.not_before <= now + FARTHEST_BACK_OFF)
 
 
-def leased() -> ColumnElement[bool]:
+def leased(table: FromClause = features) -> ColumnElement[bool]:
     """Claimed: a range over the whole index of leases, since planners prefer a range to a mere match."""
-    return is_(Status.IN_PROGRESS) & (F.lease_clock > literal_column("''"))
+    return is_(Status.IN_PROGRESS, table) & (table.c.lease_clock > literal_column("''"))
 
 
 def among(column: ColumnElement[str], values: Iterable[str]) -> ColumnElement[bool]:

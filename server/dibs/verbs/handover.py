@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, select
 
 from dibs.database.prepared import hot
 from dibs.database.transaction import Transaction
-from dibs.verbs.fitting import brief, cut_text, line, shrunk, size
+from dibs.verbs.fitting import brief, cut_text, length, line, shrunk, size
 from dibs.verbs.guards import among
 from dibs_schema.answers import Answer, Dependency, Failure, HumanAnswer, NoteEntry, Work
 from dibs_schema.status import SATISFIED, Kind
@@ -60,7 +60,8 @@ def work_of(
     name: int = NAME_ROOM,
 ) -> Work:
     """A feature's row with its hand-over: `text` characters of its own, `room` bytes of others'."""
-    description, steps, cursor = cut_text(row["description"], row["steps"], None, text)
+    paths = paths_in(row, text)
+    description, steps, cursor = cut_text(row["description"], row["steps"], None, text - length(paths))
     learned = tx.all(_learned, feature=row["id"])
     answer = answer_of(row["human_answer"], min(ANSWER_ROOM, room // 3))
     room -= size(answer.wire()) if answer else 0
@@ -77,6 +78,7 @@ def work_of(
         description=description or "",
         steps=steps,
         next_cursor=cursor,
+        paths=paths,
         reference=brief(row["reference"], REFERENCE_ROOM),
         attempts=row["attempts"] if row["attempts"] > 1 else 0,
         dependencies=builds_on(tx, row["id"], room),
@@ -85,6 +87,12 @@ def work_of(
         human_answer=answer,
         earlier_evidence=earlier,
     )
+
+
+def paths_in(row: Mapping[Any, Any], room: int) -> list[str]:
+    """The feature's paths, or none where they would take more than half of `room`: a part of them misleads."""
+    paths: list[str] = row["paths"] or []
+    return paths if length(paths) <= room // 2 else []
 
 
 def told(evidence: dict[str, Any] | None) -> str | None:

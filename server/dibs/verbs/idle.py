@@ -8,6 +8,7 @@ from sqlalchemy import Double, bindparam, case, func, select
 
 from dibs.database.prepared import hot
 from dibs.database.transaction import Transaction
+from dibs.verbs.areas import count_held_back
 from dibs.verbs.guards import F, backed_off, in_project, is_, leased, ready, resting, unblocked
 from dibs.verbs.verify import unconfirmed
 from dibs_schema.answers import Counts, Idle, IdleState
@@ -66,13 +67,21 @@ _MESSAGES: dict[IdleState, str] = {
     "passed it: a tester gets it from feature_get_for_regression and calls feature_mark_passing. If you are none, stop.",
 }
 
+_HELD_BACK = (
+    "What is ready may change the same files as what others hold; feature_get_blocked says whose. "
+    "Call again with wait_seconds=45."
+)
+
 
 def counts(tx: Transaction, category: str | None = None) -> Counts:
     """How many features of each status there are (in `category`)."""
     if category is not None:
         there = {row["status"]: row["n"] for row in tx.all(_by_status_there, category_=category)}
-        return Counts(ready=tx.value(_ready_there, category_=category), **there)
+        held_back = count_held_back(tx, category)
+        return Counts(ready=tx.value(_ready_there, category_=category) - held_back, held_back=held_back, **there)
     found = {name: tx.value(statement) for name, statement in _counted.items()}
+    found["held_back"] = count_held_back(tx) if found["in_progress"] else 0
+    found["ready"] -= found["held_back"]
     resting = {row["status"]: row["n"] for row in tx.all(_resting)}
     pending = tx.value(_all) - found["in_progress"] - found["passing"] - sum(resting.values())
     return Counts(pending=pending, unconfirmed=unconfirmed(tx), **found, **resting)
@@ -83,23 +92,26 @@ def why_idle(tx: Transaction, category: str | None = None) -> Idle:
 
     With `category` the answer speaks of that category alone, and never calls the project complete.
     """
-    return _why(counts(tx, category), _ends(tx, category), category)
+    there = counts(tx, category)
+    return _why(there, _ends(tx, category, beyond=there.held_back > 0), category)
 
 
 Ends = tuple[float | None, float | None]
 """In how many seconds the next lease and the next back-off end."""
 
 
-def _ends(tx: Transaction, category: str | None) -> Ends:
+def _ends(tx: Transaction, category: str | None, *, beyond: bool) -> Ends:
+    """Of `category` alone, but for leases where what holds the category back is `beyond` it."""
     if category is None:
         return tx.value(_next_lease_end), tx.value(_next_back_off_end)
     given = {"category_": category}
-    return tx.value(_lease_end_there, **given), tx.value(_back_off_end_there, **given)
+    lease_end = tx.value(_next_lease_end) if beyond else tx.value(_lease_end_there, **given)
+    return lease_end, tx.value(_back_off_end_there, **given)
 
 
 def _why(there: Counts, ends: Ends, category: str | None) -> Idle:
     state = _state(there, is_backing_off=ends[1] is not None)
-    message = _MESSAGES[state]
+    message = _HELD_BACK if state == "waiting_for_claims" and there.held_back else _MESSAGES[state]
     if category is not None and state in ("complete", "empty"):
         state = "empty"
         message = f"Nothing is left in category {category!r}. Call feature_claim_and_get without a category."
@@ -134,7 +146,7 @@ def _state(there: Counts, *, is_backing_off: bool) -> IdleState:
             return "waiting_for_confirmation"
         return "complete" if there.passing else "empty"
     reasons: list[tuple[IdleState, bool]] = [
-        ("waiting_for_claims", bool(there.in_progress)),
+        ("waiting_for_claims", bool(there.in_progress or there.held_back)),
         ("waiting_for_back_off", is_backing_off),
         ("waiting_for_human", bool(there.needs_human)),
         ("stuck", bool(there.stuck)),

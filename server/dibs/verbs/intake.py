@@ -59,6 +59,7 @@ def _row(tx: Transaction, one: ImportedFeature) -> dict[str, Any]:
         "description": one.description,
         "steps": one.steps,
         "priority": one.priority,
+        "paths": one.paths or None,
         "status": one.status.value,
         "archived_from": one.archived_from.value if one.archived_from else None,
         "evidence": {"summary": one.evidence} if one.evidence else None,

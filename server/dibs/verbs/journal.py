@@ -48,7 +48,7 @@ def record(
     **detail: Any,
 ) -> None:
     """Write the event of one move; `detail` holds JSON values, and nothing (None, no items) is left out."""
-    tx.wakes = tx.wakes or _may_end_a_wait(kind, target)
+    tx.wakes = tx.wakes or _may_end_a_wait(kind, source, target)
     what = {name: value for name, value in detail.items() if value is not None and value != []} or None
     tx.run(_record, feature=feature, by=by, move=kind.value, source=source, target=target, what=what)
 
@@ -70,13 +70,14 @@ def recorded(move: Update, kind: Kind, source: Status, target: Status) -> Select
     return select(moved).add_cte(event.cte("recorded"))
 
 
-def _may_end_a_wait(kind: Kind, target: Status | str | None) -> bool:
+def _may_end_a_wait(kind: Kind, source: Status | str | None, target: Status | str | None) -> bool:
     """Whether who waits for work should look again: something may be ready now, or nothing be left to do.
 
-    A pass decides by itself.
+    A claim that ends may also leave its files to another. A pass decides by itself.
     """
     became_pending = target == Status.PENDING and kind not in (Kind.UPDATE, Kind.NOTE)
-    return became_pending or kind in (Kind.ARCHIVE, Kind.DEPEND)
+    set_aside = source == Status.IN_PROGRESS and target in (Status.STUCK, Status.NEEDS_HUMAN)
+    return became_pending or set_aside or kind in (Kind.ARCHIVE, Kind.DEPEND)
 
 
 def last_detail(tx: Transaction, feature: int, kind: Kind) -> dict[str, Any]:
@@ -87,7 +88,9 @@ def last_detail(tx: Transaction, feature: int, kind: Kind) -> dict[str, Any]:
 
 def record_all(tx: Transaction, by: str, kind: Kind, rows: list[dict[str, Any]]) -> None:
     """Write one event for each of many features: `feature_id`, `from_status`, `to_status`, `detail`."""
-    tx.wakes = tx.wakes or any(_may_end_a_wait(kind, row.get("to_status")) for row in rows)
+    tx.wakes = tx.wakes or any(
+        _may_end_a_wait(kind, row.get("from_status"), row.get("to_status")) for row in rows
+    )
     tx.insert(
         insert(events),
         [

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, and_, bindparam, func, literal, or_, select, tuple_
 
 from dibs.database.transaction import Transaction
+from dibs.verbs.areas import held_back, hindered, holders_of
 from dibs.verbs.claim import queue_order
 from dibs.verbs.fitting import brief, cut_text, size
 from dibs.verbs.guards import FARTHEST_BACK_OFF, F, among, in_project, is_, ready
@@ -31,8 +32,14 @@ Detail = Literal["brief", "full"]
 _D = dependencies.c
 
 
-def row_of(row: Mapping[Any, Any], now: float, blocked_by: list[int] | None = None, name: int = 2_000) -> Row:
-    """A list's row: at most 160 bytes beside the name, which takes `name`."""
+def row_of(
+    row: Mapping[Any, Any],
+    now: float,
+    blocked_by: list[int] | None = None,
+    name: int = 2_000,
+    holder: Mapping[Any, Any] | None = None,
+) -> Row:
+    """A list's row: at most 160 bytes beside the name, which takes `name`. A live claim of `holder` is on its files."""
     until = row["not_before"]
     backs_off = (
         row["status"] == Status.PENDING and until is not None and now < until <= now + FARTHEST_BACK_OFF
@@ -43,18 +50,20 @@ def row_of(row: Mapping[Any, Any], now: float, blocked_by: list[int] | None = No
         category=brief(row["category"], SHOWN_CATEGORY) or "",
         name=brief(row["name"], name) or "",
         priority=row["priority"],
-        agent=brief(row["claimed_by"], SHOWN_AGENT),
+        agent=brief(holder["claimed_by"] if holder else row["claimed_by"], SHOWN_AGENT),
+        held_by=holder["id"] if holder else None,
         ready_at=until if backs_off and not blocked_by else None,
         blocked_by=(blocked_by or [])[:SHOWN_BLOCKERS],
     )
 
 
-_texts = select(F.id, F.description, F.steps).where(in_project(), F.id.in_(bindparam("ids", expanding=True)))
+_texts = select(F.id, F.description, F.steps, F.paths).where(in_project(), F.id.in_(bindparam("ids", expanding=True)))
 
 
 def _with_text(row: Row, text: Mapping[Any, Any]) -> Row:
     description, steps, rest = cut_text(text["description"], text["steps"], None, TEXT)
-    return row.model_copy(update={"description": description, "steps": steps, "text_cursor": rest})
+    own = {"description": description, "steps": steps, "text_cursor": rest, "paths": text["paths"] or []}
+    return row.model_copy(update=own)
 
 
 def search(
@@ -95,7 +104,7 @@ def search(
 def get_ready(tx: Transaction, limit: int = 10, cursor: str | None = None) -> Page:
     """What can be claimed now, in the order in which it will be. Raises InvalidInput for a bad cursor."""
     order = queue_order(tx.project.claim_order)
-    wanted = [in_project(), ready()]
+    wanted = [in_project(), ready(), ~hindered()]
     statement = select(*COLUMNS).where(*wanted).order_by(*order).limit(limit + 1)
     if cursor is not None:
         statement = statement.where(_after_in_queue(tx.project.claim_order, cursor))
@@ -118,17 +127,18 @@ def _after_in_queue(claim_order: str, cursor: str) -> ColumnElement[bool]:
 
 
 def get_blocked(tx: Transaction, limit: int = 20, cursor: str | None = None) -> Page:
-    """Features that nobody can claim: unmet dependencies, back-off, a person's answer, stuck.
+    """Features that nobody can claim: unmet dependencies, back-off, others on their files, a person's answer, stuck.
 
     Raises InvalidInput for a bad cursor.
     """
-    waiting = is_(Status.PENDING) & ((F.unmet_dependencies > 0) | ~ready())
+    waiting = is_(Status.PENDING) & ((F.unmet_dependencies > 0) | ~ready() | held_back())
     wanted = [in_project(), or_(waiting, is_(Status.NEEDS_HUMAN), is_(Status.STUCK))]
-    statement = select(*COLUMNS).where(*wanted, F.id > _number(cursor)).order_by(F.id).limit(limit + 1)
+    statement = select(*COLUMNS, ready().label("is_ready")).where(*wanted, F.id > _number(cursor)).order_by(F.id).limit(limit + 1)
     rows = tx.all(statement)
     total = tx.value(select(func.count()).select_from(features).where(*wanted))
     blockers = _blockers(tx, [row["id"] for row in rows])
-    return _page(tx, rows, limit, total, lambda row: str(row["id"]), blockers)
+    holders = holders_of(tx, [row["id"] for row in rows if row["is_ready"]])  # what waits for nothing else
+    return _page(tx, rows, limit, total, lambda row: str(row["id"]), blockers, holders)
 
 
 _unmet_edges = (
@@ -157,13 +167,14 @@ def _page(
     total: int,
     place: Callable[[Mapping[Any, Any]], str],
     blockers: Mapping[int, list[int]] | None = None,
+    holders: Mapping[int, Mapping[Any, Any]] | None = None,
     texts: Mapping[int, Mapping[Any, Any]] | None = None,
 ) -> Page:
     """As many of the rows as `limit` and the answer's size allow; the cursor is the last one's place."""
     shown: list[Row] = []
     room = ROOM
     for row in rows[:limit]:
-        one = row_of(row, tx.now, (blockers or {}).get(row["id"]))
+        one = row_of(row, tx.now, (blockers or {}).get(row["id"]), holder=(holders or {}).get(row["id"]))
         if texts is not None:
             one = _with_text(one, texts[row["id"]])
         room -= size(one.wire()) + 1

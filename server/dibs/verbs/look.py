@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import bindparam, func, select
 
 from dibs.database.transaction import Transaction
-from dibs.verbs.fitting import brief, cut_text, shrunk
+from dibs.verbs.fitting import brief, cut_text, length, shrunk
 from dibs.verbs.guards import FARTHEST_BACK_OFF, F, in_project, this
 from dibs.verbs.handover import answer_of, builds_on
 from dibs.verbs.lists import COLUMNS, row_of
@@ -57,13 +57,17 @@ def get_by_id(tx: Transaction, feature: int, cursor: str | None = None) -> Featu
         return Feature(
             **here, priority=row["priority"], description=description, steps=steps, next_cursor=following
         )
-    description, steps, following = cut_text(row["description"], row["steps"], None, FIRST_PAGE)
+    paths = row["paths"] or []
+    description, steps, following = cut_text(
+        row["description"], row["steps"], None, FIRST_PAGE - length(paths)
+    )
     return Feature(
         **here,
         **{name: brief(row[name], 250) if isinstance(row[name], str) else row[name] for name in _PLAIN},
         description=description,
         steps=steps,
         next_cursor=following,
+        paths=paths,
         dependencies=builds_on(tx, feature, 2_000),
         dependents=[one["feature_id"] for one in tx.all(_dependents, feature=feature)],
         dependents_count=tx.value(_dependents_count, feature=feature),

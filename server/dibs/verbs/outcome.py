@@ -66,7 +66,7 @@ _pass = hot(
             **ending(Kind.PASS),
         }
     )
-    .returning(F.passed_by)
+    .returning(F.passed_by, F.paths)
 )
 
 satisfied_dependents = hot(
@@ -146,7 +146,8 @@ def mark_passing(
         return _passed(feature, repeated(tx, feature, token, Kind.PASS))
     tx.run(satisfied_dependents, feature=feature)
     freed = [one["id"] for one in tx.all(_unblocked, feature=feature)]
-    tx.wakes = bool(freed) or not tx.value(_anything_claimed)  # work for others, or perhaps none for anybody
+    # Work for others, files that others wait for, or perhaps nothing left for anybody.
+    tx.wakes = bool(freed or row["paths"]) or not tx.value(_anything_claimed)
     detail = {"unblocked": freed[:SHOWN], "unblocked_count": len(freed), "evidence": gist(evidence)}
     if asks:
         detail["unconfirmed"] = True

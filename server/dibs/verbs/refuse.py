@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, select
 
 from dibs.database.prepared import hot
 from dibs.database.transaction import Row, Transaction
+from dibs.verbs.areas import holders_of
 from dibs.verbs.guards import FARTHEST_BACK_OFF, F, among, this
 from dibs.verbs.journal import last_detail
 from dibs_schema.answers import iso
@@ -112,6 +113,7 @@ def refuse_claim(tx: Transaction, row: Row) -> NoReturn:
     refuse_resting(row)
     if row["unmet_dependencies"]:
         refuse_unmet(tx, feature)
+    _refuse_hindered(tx, feature)
     wait = ceil(row["not_before"] - tx.now)
     assert 0 <= wait <= FARTHEST_BACK_OFF, "every other reason was excluded"
     raise NotReady(
@@ -120,6 +122,19 @@ def refuse_claim(tx: Transaction, row: Row) -> NoReturn:
         id=feature,
         retry_after_seconds=wait,
     )
+
+
+def _refuse_hindered(tx: Transaction, feature: int) -> None:
+    """Raise where a live claim is on the feature's files."""
+    holder = holders_of(tx, [feature]).get(feature)
+    if holder is not None:
+        raise NotReady(
+            f"Feature {feature} may change the same files as feature {holder['id']}, which {holder['claimed_by']} holds. "
+            "Call feature_claim_and_get without an id for another one.",
+            id=feature,
+            held_by=holder["id"],
+            holder=holder["claimed_by"],
+        )
 
 
 def refuse_resting(row: Row) -> None:

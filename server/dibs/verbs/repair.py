@@ -1,4 +1,4 @@
-"""Repair: set the counters and heights that a recount finds wrong, and nothing else."""
+"""Repair: set the counters, heights and areas that a recount finds wrong, and nothing else."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sqlalchemy import Column, Integer, Update, bindparam, update
+from sqlalchemy import Column, Integer, Update, bindparam, select, update
 
 from dibs.database.transaction import Transaction
+from dibs.verbs.areas import replace_areas
 from dibs.verbs.audit import audit
 from dibs.verbs.guards import F, this
 from dibs.verbs.journal import record
@@ -22,6 +23,7 @@ class Repaired:
 
     counters: dict[int, tuple[int, int]] = field(default_factory=dict)
     heights: dict[int, tuple[int | None, int | None]] = field(default_factory=dict)
+    areas: dict[int, tuple[int, int]] = field(default_factory=dict)
 
     def wire(self) -> dict[str, Any]:
         """As JSON values."""
@@ -38,18 +40,22 @@ def _set(column: Column[Any]) -> Update:
     )
 
 
+_paths = select(F.paths).where(this())
 _set_counter, _set_height = _set(F.unmet_dependencies), _set(F.height)
 
 
 def repair_counters(tx: Transaction, by: str) -> Repaired:
-    """Recount every counter and height, set those that differ, and record each with an event that moves nothing."""
+    """Recount all that is counted, set what differs, and record each with an event that moves nothing."""
     found = audit(tx)
     for name, statement, differing in (
         ("unmet_dependencies", _set_counter, {**found.unmet}),
         ("height", _set_height, found.heights),
     ):
         _repair(tx, by, name, statement, differing)
-    return Repaired(found.unmet, found.heights)
+    for feature, (there, should) in found.areas.items():
+        replace_areas(tx, feature, tx.value(_paths, feature=feature))
+        record(tx, by, Kind.UPDATE, feature, repaired="areas", kept=there, counted=should)
+    return Repaired(found.unmet, found.heights, found.areas)
 
 
 def _repair(

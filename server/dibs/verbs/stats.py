@@ -7,6 +7,7 @@ from typing import Literal
 from sqlalchemy import case, func, select
 
 from dibs.database.transaction import Transaction
+from dibs.verbs.areas import held_back, hindered
 from dibs.verbs.guards import F, in_project, ready
 from dibs.verbs.idle import counts
 from dibs.verbs.question import count_open
@@ -20,14 +21,16 @@ _by_category = (
         F.category.label("name"),
         F.status,
         func.count().label("n"),
-        func.sum(case((ready(), 1), else_=0)).label("ready"),
+        func.sum(case((ready() & ~hindered(), 1), else_=0)).label("ready"),
+        func.sum(case((held_back(), 1), else_=0)).label("held_back"),
     )
     .where(in_project())
     .group_by(F.category, F.status)
 )
+_none = (func.sum(0).label("ready"), func.sum(0).label("held_back"))
 _agent = func.coalesce(F.claimed_by, F.passed_by)
 _by_agent = (
-    select(_agent.label("name"), F.status, func.count().label("n"), func.sum(0).label("ready"))
+    select(_agent.label("name"), F.status, func.count().label("n"), *_none)
     .where(in_project(), _agent.is_not(None))
     .group_by(_agent, F.status)
 )
@@ -36,8 +39,8 @@ _by_agent = (
 def get_stats(tx: Transaction, database: str, by: Literal["category", "agent"] | None = None) -> Stats:
     """Counts by status, for the project and for each category or agent (what it holds or has passed)."""
     there = counts(tx)
-    counted = there.model_dump(exclude={"ready"})
-    total = sum(counted.values())
+    parts = {"ready", "held_back", "unconfirmed"}  # of what is counted beside them
+    total = sum(there.model_dump(exclude=parts).values())
     wanted = total - there.archived
     return Stats(
         project=tx.project.name,
@@ -55,6 +58,7 @@ def _groups(tx: Transaction, by: Literal["category", "agent"]) -> list[Group]:
     for row in tx.all(_by_category if by == "category" else _by_agent):
         group = found.setdefault(row["name"], {})
         group[row["status"]] = row["n"]
-        group["ready"] = group.get("ready", 0) + row["ready"]
+        for part in ("ready", "held_back"):
+            group[part] = group.get(part, 0) + row[part]
     largest = sorted(found.items(), key=lambda item: (-sum(item[1].values()), item[0]))[:GROUPS]
     return [Group(name=name[:40], counts=Counts(**numbers)) for name, numbers in largest]

@@ -8,7 +8,7 @@ from sqlalchemy import insert, inspect, select
 from sqlalchemy.engine import Connection
 
 from dibs.database.projects import Project, find_project, new_project, newer
-from dibs.database.schema import migrate, schema_version
+from dibs.database.schema import OURS, migrate, schema_version
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.tables import HEAD, projects
 
@@ -17,18 +17,6 @@ if TYPE_CHECKING:
 
 MIGRATION_LOCK = 0x64696273
 """The advisory lock under which one process migrates ("dibs")."""
-
-OURS = [
-    "alembic_version",
-    "projects",
-    "features",
-    "dependencies",
-    "events",
-    "questions",
-    "requests",
-    "writers",
-]
-"""The tables that each version since the first has. Where some of them stand alone, they are another program's."""
 
 _TABLES_ARE_THERE = "SELECT every(to_regclass(name) IS NOT NULL) FROM unnest(%s::text[]) name"
 

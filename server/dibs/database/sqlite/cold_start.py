@@ -11,9 +11,9 @@ from sqlalchemy import insert
 from sqlalchemy.engine import Connection
 
 from dibs.database.projects import Project, find_project, new_project, newer
-from dibs.database.schema import migrate, schema_version
+from dibs.database.schema import OURS, migrate, schema_version
 from dibs_schema.refusals import Busy, InvalidInput, ReadOnly
-from dibs_schema.tables import HEAD, metadata, projects
+from dibs_schema.tables import HEAD, projects
 
 if TYPE_CHECKING:
     from dibs.database.sqlite.engine import SQLite
@@ -124,7 +124,7 @@ def _refuse_foreign(engine: SQLite, connection: Connection) -> None:
     tables = {
         row[0] for row in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'")
     }
-    if tables and not set(metadata.tables) <= tables:
+    if tables and not set(OURS) <= tables:
         raise InvalidInput(
             f"{engine.path} is a SQLite database of another program. Nothing was changed. Name a file of its own "
             "with --db; `dibs import` reads the backlogs of other tools.",
