@@ -45,7 +45,7 @@ CHECK: dict[type[Unavailable], str] = {
 @click.option(
     "--repair-counters",
     is_flag=True,
-    help="Set counters and heights to what a recount gives; the rest stays.",
+    help="Set counters, heights and file areas to what a recount gives; the rest stays.",
 )
 @looks_at_backlog
 def doctor(*, repair_counters: bool, as_json: bool, **flags: Any) -> None:
@@ -117,7 +117,7 @@ def _examine(database: Database, settings: Settings) -> list[Finding]:
 
 
 def _repair(database: Database) -> Repaired:
-    """Set counters and heights right, where the database itself is sound. Raises DatabaseDamaged."""
+    """Set counters, heights and areas right, where the database itself is sound. Raises DatabaseDamaged."""
     from dibs.verbs.repair import repair_counters
 
     for one in database.examine():
@@ -143,7 +143,7 @@ def _print(findings: list[Finding], repaired: Repaired | None) -> None:
 def _told(repaired: Repaired) -> str:
     parts = [
         f"{len(changed)} {what} ({', '.join(f'{one}: {kept} is {now} now' for one, (kept, now) in changed.items())})"
-        for what, changed in (("counters", repaired.counters), ("heights", repaired.heights))
+        for what, changed in repaired.wire().items()
         if changed
     ]
     return "; ".join(parts) or "nothing, for nothing was wrong"

@@ -17,6 +17,7 @@ from dibs_schema.inputs import (
     Name,
     NewFeature,
     NewFeatures,
+    Paths,
     Priority,
     RequestId,
     Steps,
@@ -35,6 +36,7 @@ request_id = click.option("--request-id", help="The same id with the same featur
 @click.option(
     "--depends-on", "dependencies", type=int, multiple=True, help="A feature to wait for; may be repeated."
 )
+@click.option("--path", "paths", multiple=True, help="A glob of files that it changes; may be repeated.")
 @request_id
 @calls("feature_create", "agent")
 def add(
@@ -45,6 +47,7 @@ def add(
     steps: Steps,
     priority: Priority | None,
     dependencies: FeatureIds,
+    paths: Paths,
     request_id: RequestId | None,
 ) -> Answer:
     """Add a feature to the backlog."""
@@ -58,6 +61,7 @@ def add(
         steps=steps,
         priority=priority,
         dependencies=dependencies,
+        paths=paths,
     )
     request = Request.of(request_id, "feature_create", feature.model_dump())
     return call.write(
@@ -79,7 +83,7 @@ def plan(call: Call, features: NewFeatures, request_id: RequestId | None) -> Ans
     """Add up to 1,000 features from FEATURES (a JSON file; default: standard input), all or none.
 
     A list of objects with category, name, description, steps; priority, dependencies (ids of features that
-    exist) and depends_on_indices (places in this list, from 0) where wanted. The ids come back in order.
+    exist), depends_on_indices (places in this list, from 0) and paths (globs of files) where wanted. The ids come back in order.
     """
     from dibs.verbs import create
     from dibs.verbs.once import Request, once
@@ -103,6 +107,10 @@ def plan(call: Call, features: NewFeatures, request_id: RequestId | None) -> Ans
 )
 @click.option("--priority", type=int, help="Lower is sooner.")
 @click.option(
+    "--path", "paths", multiple=True, help="A glob of files that it changes; may be repeated, replaces all."
+)
+@click.option("--no-paths", is_flag=True, help="It may be worked on beside any other.")
+@click.option(
     "--archive/--restore", "archived", default=None, help="Take it off the board, or bring it back."
 )
 @click.option("--retry", is_flag=True, help="Put a stuck feature back, its counters reset.")
@@ -116,11 +124,13 @@ def update(
     description: Description | None,
     steps: list[str],
     priority: Priority | None,
+    paths: list[str],
+    no_paths: bool,
     archived: bool | None,
     retry: bool,
     confirm: bool,
 ) -> Answer:
-    """Change a feature's texts or priority, archive or restore it, retry a stuck one, or confirm a pass."""
+    """Change a feature's texts, priority or paths, archive or restore it, retry a stuck one, or confirm a pass."""
     from dibs.verbs import change
 
     given = {
@@ -129,6 +139,7 @@ def update(
         "description": description,
         "steps": fitting({"steps": Steps}, {"steps": steps})["steps"] if steps else None,
         "priority": priority,
+        "paths": fitting({"paths": Paths}, {"paths": paths})["paths"] if paths or no_paths else None,
     }
     texts = {field: value for field, value in given.items() if value is not None}
     return call.write(

@@ -31,6 +31,7 @@ _TEXTS = {
     "description": "--description",
     "steps": "--step",
     "priority": "--priority",
+    "paths": "--path",
 }
 
 SPELLINGS: Mapping[str, Spelling] = {

@@ -115,6 +115,8 @@ def _rows(rows: list[Row]) -> None:
         table.add_column(heading, justify="right" if heading == "id" else "left")
     for row in rows:
         waits = ", ".join(map(str, row.blocked_by)) or row.wire().get("ready_at", "")
+        if row.held_by is not None:
+            waits = f"files of {row.held_by}"
         texts = (row.category, row.name, row.agent or "", waits)
         table.add_row(str(row.id), f"[{STYLES[row.status]}]{row.status}[/]", *map(escape, texts))
     Console().print(table)

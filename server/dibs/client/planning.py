@@ -22,10 +22,12 @@ class Planning(Calls):
         steps: Sequence[str],
         priority: int | None = None,
         dependencies: Sequence[int] | None = None,
+        paths: Sequence[str] | None = None,
         request_id: str | None = None,
     ) -> Created:
         """Add a feature; `steps` say how to check it, a lower `priority` is sooner.
 
+        `paths` are globs of the files that it changes: it is not claimed beside others on them.
         `request_id` is made up where none is given. Raises InvalidInput, NotFound, TooManyDependencies.
         """
         return await self._ask(
@@ -37,6 +39,7 @@ class Planning(Calls):
             steps=steps,
             priority=priority,
             dependencies=dependencies,
+            paths=paths,
             request_id=request_id or uuid4().hex,
         )
 
@@ -57,11 +60,13 @@ class Planning(Calls):
         description: str | None = None,
         steps: Sequence[str] | None = None,
         priority: int | None = None,
+        paths: Sequence[str] | None = None,
         archived: bool | None = None,
         retry: bool = False,
         confirm: bool = False,
     ) -> Acknowledgement:
-        """Change texts or priority, archive or restore, put a stuck feature back (`retry`), or `confirm` a pass.
+        """Change texts, priority or `paths` (none: []), archive, restore, put a stuck one back (`retry`), `confirm` a pass.
+
 
         The last is for a project that asks for another agent's confirmation, and has none.
         Raises NotFound, AlreadyClaimed, InvalidInput.
@@ -75,6 +80,7 @@ class Planning(Calls):
             description=description,
             steps=steps,
             priority=priority,
+            paths=paths,
             archived=archived,
             retry=retry,
             confirm=confirm,

@@ -20,7 +20,8 @@ from dibs.formats.layout import Entry
 from dibs.formats.row import Cell, Row, one_line, record, shown
 from dibs.formats.state import State, settle, state
 from dibs.formats.steps import steps
-from dibs.formats.words import ANSWERS, EVIDENCE, FAILURES, IDS, MEDIUM, PRIORITY_WORDS, REQUESTS, snake
+from dibs.formats.words import ANSWERS, EVIDENCE, FAILURES, IDS, MEDIUM, PATHS, PRIORITY_WORDS, REQUESTS, snake
+from dibs_schema.areas import MOST_PATHS, path_of, paths_of
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.status import Status
 
@@ -69,12 +70,25 @@ def _feature(row: Row, group: str | None, place: _Place, report: Report) -> Impo
         status=place.state.status,
         archived_from=place.state.archived_from,
         dependencies=place.dependencies,
+        paths=row.take("paths", PATHS, _paths) or [],
         evidence=row.take("evidence", EVIDENCE, _record),
         last_failure=row.take("last failure", FAILURES, _record),
     )
     feature = _with_human(feature, row, report)
     row.tell_rest()
     return feature
+
+
+def _paths(cell: Cell) -> list[str] | None:
+    given = cell.value if isinstance(cell.value, list) else [cell.value]
+    if not all(isinstance(one, str) for one in given):
+        return None
+    try:
+        if len(given) > MOST_PATHS:
+            raise ValueError(f"has more than {MOST_PATHS} entries")
+        return paths_of([path_of(one) for one in given])
+    except ValueError as error:
+        raise InvalidInput(f"{cell.path}: {error}.", field=cell.path) from None
 
 
 def _record(cell: Cell) -> str | None:

@@ -54,6 +54,7 @@ STEPS: Final = (
     "subtasks",
 )
 DEPENDENCIES: Final = ("dependencies", "depends_on", "blocked_by")
+PATHS: Final = ("paths",)
 DEPENDENCY_INDICES: Final = ("depends_on_indices",)
 STATUSES: Final = ("status", "state")
 FLAGS: Final = (

@@ -25,7 +25,7 @@ class Entry:
     """One tool: its function, its title, who has it, and what is true of it.
 
     `hot` tools are loaded by clients that show only names at first. Of the parameters, those `of_planners`
-    are told only to the roles that may use them; whoever else sends one is refused.
+    are told only to the roles that plan; the tool itself judges what others send.
     """
 
     function: Callable[..., Awaitable[Answer | InputRequiredResult]]
@@ -58,7 +58,7 @@ CATALOGUE: tuple[Entry, ...] = (
     Entry(people.ask_user, "Ask the user", (C, P)),
     Entry(claims.feature_add_note, "Add a note", (C, T, P)),
     Entry(looking.feature_get_for_regression, "Take features to test again", (T,)),
-    Entry(planning.feature_create, "Add a feature", (P, C)),
+    Entry(planning.feature_create, "Add a feature", (P, C), of_planners=("paths",)),
     Entry(planning.feature_create_bulk, "Add many features", (P,)),
     Entry(planning.feature_update, "Change a feature", (P,), destroys=True, repeatable=True),
     Entry(planning.feature_add_dependency, "Add a dependency", (P,), repeatable=True),

@@ -11,6 +11,7 @@ from dibs.verbs import change, create, depend
 from dibs.verbs.once import Request, once
 from dibs_schema.answers import Acknowledgement, Created
 from dibs_schema.inputs import (
+    PATHS,
     Category,
     Description,
     FeatureId,
@@ -18,6 +19,7 @@ from dibs_schema.inputs import (
     Name,
     NewFeature,
     NewFeatures,
+    Paths,
     Priority,
     RequestId,
     Steps,
@@ -32,6 +34,7 @@ async def feature_create(
     steps: Annotated[Steps, Field(description="how to check it")],
     priority: Annotated[Priority | None, Field(description="lower is sooner")] = None,
     dependencies: Annotated[FeatureIds | None, Field(description="ids to wait for")] = None,
+    paths: Annotated[Paths | None, Field(description=PATHS)] = None,
     request_id: RequestId | None = None,
 ) -> Created:
     """Add a feature to the backlog."""
@@ -44,6 +47,7 @@ async def feature_create(
         steps=steps,
         priority=priority,
         dependencies=dependencies or [],
+        paths=paths or [],
     )
     request = Request.of(request_id, "feature_create", feature.model_dump())
     return await here.database.write(
@@ -76,13 +80,14 @@ async def feature_update(
     description: Description | None = None,
     steps: Steps | None = None,
     priority: Priority | None = None,
+    paths: Annotated[Paths | None, Field(description="as when created; [] for none")] = None,
     archived: Annotated[
         bool | None, Field(description="true takes it off the board, false restores it")
     ] = None,
     retry: Annotated[bool, Field(description="put a stuck feature back, its counters reset")] = False,
     confirm: Annotated[bool, Field(description="confirm a pass in another agent's place")] = False,
 ) -> Acknowledgement:
-    """Change a feature's texts or priority, archive or restore it, retry a stuck one, or confirm a pass."""
+    """Change a feature's texts, priority or paths, archive or restore it, retry a stuck one, or confirm a pass."""
     here = connection_of(ctx)
     by = here.author()
     given = {
@@ -91,6 +96,7 @@ async def feature_update(
         "description": description,
         "steps": steps,
         "priority": priority,
+        "paths": paths,
     }
     texts = {field: value for field, value in given.items() if value is not None}
     return await here.database.write(

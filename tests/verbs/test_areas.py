@@ -1,0 +1,229 @@
+"""No feature is claimed while a live claim is on its files, and everybody is told so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import delete
+
+from dibs.database import Database
+from dibs.verbs import change, claim, human, idle, leases, lists, look, outcome, skip
+from dibs.verbs.audit import audit
+from dibs.verbs.claim_alone import claim_alone
+from dibs.verbs.release import release
+from dibs.verbs.repair import repair_counters
+from dibs.verbs.stats import get_stats
+from dibs_schema.answers import Claimed, Idle
+from dibs_schema.refusals import NotReady
+from dibs_schema.tables import areas
+from verbs.stage import REQUEST, add, alter, expire, journal, named, nameless, new, refused, rule, take
+
+
+def next_for(database: Database, name: str, **asked: Any) -> int | str:
+    """The feature that a claim of the next one gets, or why it gets none."""
+    answer = database.write_now(lambda tx: claim.claim(tx, named(name), **asked))
+    return answer.feature.id if isinstance(answer, Claimed) else answer.state
+
+
+def set_paths(database: Database, feature: int, *paths: str) -> None:
+    """A planner says anew which files a feature is about."""
+    database.write_now(lambda tx: change.change(tx, "planner", feature, {"paths": list(paths)}))
+
+
+@pytest.mark.parametrize("order", ["priority", "critical_path"])
+def test_the_next_feature_is_one_that_meets_no_live_claim(database: Database, order: str) -> None:
+    """Whoever asks for work gets the first feature whose files nobody is on, in either order."""
+    rule(database, order=order)
+    (one,) = add(database, paths=["src/**"])
+    add(database, 2, paths=["src/app/*.py", "docs"])
+    (free,) = add(database, paths=["tests/**"])
+    (anywhere,) = add(database)
+    got = [next_for(database, name) for name in ("ada", "grace", "alan", "edsger")]
+    assert got == [one, free, anywhere, "waiting_for_claims"]
+
+
+def test_each_of_a_features_paths_counts(database: Database) -> None:
+    """One path in common is enough, whichever it is."""
+    (one,) = add(database, paths=["a", "b/*.py", "c"])
+    others = [add(database, paths=paths)[0] for paths in (["x", "c/d"], ["b/z.py"], ["b/*.md"])]
+    assert [next_for(database, name) for name in ("ada", "grace")] == [one, others[2]]
+
+
+def test_a_feature_without_paths_neither_waits_nor_keeps_others(database: Database) -> None:
+    """Who says nothing of files is as free as before."""
+    add(database)
+    add(database, paths=["**"])
+    add(database)
+    assert [next_for(database, name) for name in ("ada", "grace", "alan")] == [1, 2, 3]
+
+
+def test_a_claim_by_id_names_who_has_the_files(database: Database) -> None:
+    """Who asks for a feature that is held back learns of the other, its holder, and what to call next."""
+    one, two = *add(database, paths=["src"]), *add(database, paths=["src/a.py"])
+    take(database, named("ada"), one)
+    refusal = refused(database, NotReady, lambda tx: claim.mark_in_progress(tx, named("grace"), two))
+    assert refusal.details == {"id": two, "held_by": one, "holder": "ada"}
+    assert "feature_claim_and_get without an id" in refusal.message
+
+
+def test_who_holds_a_claim_may_resume_it_whatever_else_is_live(database: Database) -> None:
+    """What is live stays live: paths that are set later hinder no holder."""
+    one, two = add(database, 2)
+    take(database, named("ada"), one)
+    take(database, named("grace"), two)
+    for feature in (one, two):
+        set_paths(database, feature, "src/**")
+    assert take(database, named("grace"), resume=True).feature.id == two
+
+
+def _pass(tx: Any, one: int, token: str) -> object:
+    return outcome.mark_passing(tx, "ada", one, token)
+
+
+def _expire(tx: Any, _one: int, _token: str) -> object:
+    return leases.reap(tx)
+
+
+ENDS: dict[str, Callable[[Any, int, str], object]] = {
+    "pass": _pass,
+    "fail": lambda tx, one, token: outcome.mark_failing(tx, "ada", one, "broken", token),
+    "skip": lambda tx, one, token: skip.skip(tx, "ada", one, "later", token),
+    "release": lambda tx, one, token: release(tx, "ada", one, token),
+    "force": lambda tx, one, _: release(tx, "planner", one, None, force=True),
+    "ask": lambda tx, one, token: human.request_human_input(tx, "ada", one, token, REQUEST),
+    "expire": _expire,
+    "the end of a connection": lambda tx, _one, _token: leases.release_session(tx, "here"),
+    "cleared paths": lambda tx, one, _: change.change(tx, "planner", one, {"paths": []}),
+}
+
+
+@pytest.mark.parametrize("stuck", [False, True], ids=["", "for good"])
+@pytest.mark.parametrize("end", ENDS)
+def test_however_a_claim_ends_its_files_are_free_and_who_waits_is_woken(
+    database: Database, end: str, *, stuck: bool
+) -> None:
+    """Each end of a claim wakes who waits for its files, also where it leaves nothing else to do."""
+    if stuck:
+        rule(database, max_failures=1, max_attempts=1, max_skips=1)
+    one, two = *add(database, paths=["src"]), *add(database, paths=["src/a"])
+    add(database)
+    token = take(database, named("ada", session="here"), one).claim.token
+    take(database, named("alan"))  # so that not everything is free when this one ends
+    if end == "expire":
+        expire(database, one)
+    woken: list[bool] = []
+
+    def verb(tx: Any) -> None:
+        ENDS[end](tx, one, token)
+        woken.append(tx.wakes)
+
+    assert next_for(database, "grace", category="core") == "waiting_for_claims"
+    database.write_now(verb)
+    assert woken == [True]
+    alter(database, one, priority=99)
+    assert next_for(database, "grace") == two
+
+
+def test_what_is_held_back_is_pending_and_not_ready(database: Database) -> None:
+    """Counts, lists and statistics say what a claim would find."""
+    (one,) = add(database, paths=["src"])
+    held = add(database, 2, paths=["src/a"], category="other")
+    (free,) = add(database)
+    take(database, named("ada"), one)
+    there = database.read_now(idle.counts)
+    assert (there.ready, there.held_back, there.pending, there.in_progress) == (1, 2, 3, 1)
+    ready = database.read_now(lists.get_ready)
+    assert ([row.id for row in ready.features], ready.total) == ([free], 1)
+    blocked = database.read_now(lists.get_blocked)
+    assert [(row.id, row.held_by, row.agent) for row in blocked.features] == [(two, one, "ada") for two in held]
+    assert blocked.total == 2
+    stats = database.read_now(lambda tx: get_stats(tx, "here", "category"))
+    assert stats.total == 4
+    assert {group.name: (group.counts.ready, group.counts.held_back) for group in stats.groups} == {
+        "core": (1, 0),
+        "other": (0, 2),
+    }
+
+
+def test_a_category_that_another_one_holds_back_waits_for_claims(database: Database) -> None:
+    """Where the files are another category's, the answer is to wait for claims, and for how long."""
+    (one,) = add(database, paths=["src"])
+    add(database, paths=["src/a"], category="other")
+    take(database, named("ada", lease=40), one)
+    answer = database.write_now(lambda tx: claim.claim(tx, named("grace"), category="other"))
+    assert isinstance(answer, Idle)
+    assert answer.state == "waiting_for_claims"
+    assert 30 <= (answer.retry_after_seconds or 0) <= 40
+    assert "feature_get_blocked" in answer.message
+
+
+def test_what_else_keeps_a_feature_is_told_without_its_files(database: Database) -> None:
+    """A feature that waits for another, or backs off, is listed for that."""
+    one, needed = *add(database, paths=["src"]), *add(database)
+    (waiting,) = add(database, paths=["src"], dependencies=[needed])
+    take(database, named("ada"), one)
+    rows = database.read_now(lists.get_blocked).features
+    assert [(row.id, row.blocked_by, row.held_by) for row in rows] == [(waiting, [needed], None)]
+
+
+def test_paths_are_shown_with_the_feature(database: Database) -> None:
+    """A claim, a look at the feature and a full list bring its paths; without any, nothing is said of them."""
+    (one,), (two,) = add(database, paths=["./src//a", "b/*/", "src/a"]), add(database)
+    taken = take(database, named("ada"), one).feature
+    assert taken.paths == ["src/a", "b/*/**"]
+    assert database.read_now(lambda tx: look.get_by_id(tx, one)).paths == taken.paths
+    rows = database.read_now(lambda tx: lists.search(tx, detail="full")).features
+    assert [row.paths for row in rows] == [taken.paths, []]
+    assert "paths" not in take(database, named("grace"), two).wire()["feature"]
+
+
+def test_paths_can_be_changed_at_any_time(database: Database) -> None:
+    """New paths count from the next claim on, and one event says that they were changed."""
+    one, two = *add(database, paths=["src"]), *add(database, paths=["docs"])
+    take(database, named("ada"), one)
+    set_paths(database, two, "src/a")
+    assert next_for(database, "grace") == "waiting_for_claims"
+    set_paths(database, two)
+    assert next_for(database, "grace") == two
+    assert [event["detail"] for event in journal(database, two) if event["kind"] == "update"] == [
+        {"fields": ["paths"]}
+    ] * 2
+
+
+@pytest.mark.only_on("postgresql", reason="where one writes at a time, no claim is made beside others")
+def test_a_claim_beside_others_leaves_features_with_paths_to_one_behind_the_lock(database: Database) -> None:
+    """A claim of one statement, which sees no other's, takes no feature that has paths, and passes over none."""
+    add(database, paths=["src"])
+    add(database)
+
+    def alone(tx: Any) -> Claimed | None:
+        return claim_alone(tx, nameless("some connection"))
+
+    assert database.write_now(alone) is None
+    set_paths(database, 1)
+    got = database.write_now(alone)
+    assert got is not None
+    assert got.feature.id == 1
+
+
+def test_areas_that_do_not_fit_the_paths_are_found_and_repaired(database: Database) -> None:
+    """Areas that were lost are counted by an audit, and a repair makes them anew."""
+    one, two = *add(database, paths=["src"]), *add(database, paths=["src/a", "b"])
+    mine = areas.c.project_id == database.read_now(lambda tx: tx.project.id)
+    database.write_now(lambda tx: tx.run(delete(areas).where(mine, areas.c.feature_id == two)))
+    found = database.read_now(audit)
+    assert (found.areas, found.unsound) == ({two: (0, 2)}, ["areas"])
+    assert database.write_now(lambda tx: repair_counters(tx, "a person")).areas == {two: (0, 2)}
+    assert not database.read_now(audit).unsound
+    take(database, named("ada"), one)
+    assert next_for(database, "grace") == "waiting_for_claims"
+
+
+def test_a_feature_of_the_longest_paths_is_created(database: Database) -> None:
+    """Twenty paths, of as many characters together as there may be."""
+    paths = [f"{number:02}{'é' * 93}" for number in range(20)]
+    assert take(database, named("ada"), *add(database, paths=paths)).feature.paths == paths
+    with pytest.raises(ValueError, match="2,000 characters together"):
+        new(paths=[f"{path}{'é' * 10}" for path in paths])
