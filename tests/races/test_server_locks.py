@@ -15,8 +15,10 @@ from dibs.database.transaction import Transaction
 from dibs.settings import Settings
 from dibs.verbs import claim, depend, leases, outcome, skip
 from dibs.verbs.claim_alone import claim_alone
+from dibs.verbs.create import create_bulk
 from dibs.verbs.holder import Holder
 from dibs_schema.answers import Claimed, Idle
+from dibs_schema.inputs import NewFeature
 from dibs_schema.refusals import AlreadyClaimed, Refusal, WouldCycle
 from races.backlog import fill, journal, row
 
@@ -296,3 +298,26 @@ def test_two_renewals_of_the_same_claims_never_deadlock(two: tuple[Database, Dat
         for one in threads:
             one.join()
     assert not deadlocks
+
+
+def claim_one_file(two: tuple[Database, Database]) -> list[Any]:
+    """Claim two features of one file at the same time, each by whom it may."""
+    batch = [
+        NewFeature(category="c", name="n", description="d", steps=["s"], paths=[path]) for path in ("src", "src/a")
+    ]
+    two[0].write_now(lambda tx: create_bulk(tx, "test", batch))
+    claims = after_each_other(
+        two, lambda tx: claim.claim(tx, holder("one")), lambda tx: claim.claim(tx, holder("other"))
+    )
+    return [one.state for one in claims]
+
+
+def test_two_claims_are_never_on_one_file(two: tuple[Database, Database]) -> None:
+    """Of two claims of features that overlap the second looks after the first has committed."""
+    assert claim_one_file(two) == ["claimed", "waiting_for_claims"]
+
+
+def test_without_the_door_two_claims_would_be(two: tuple[Database, Database]) -> None:
+    """The test above sees the fault that the door prevents."""
+    with without_door():
+        assert claim_one_file(two) == ["claimed", "claimed"]

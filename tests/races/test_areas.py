@@ -1,0 +1,119 @@
+"""Real processes race for features of the same files: at no time are two of them at work on one file."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from dibs.database import Database
+from dibs.verbs.create import create_bulk
+from dibs_schema.inputs import NewFeature
+from races.backlog import assert_sound, journal, row, times
+from races.test_waiting import assert_prompt, wait_for_work
+from races.wire import Start, Wire, up
+
+FEATURES = times(36, 400)
+PROCESSES = times(4, 16)
+WAYS = [["part{}/**"], ["part{}/a.py"], ["part{}", "elsewhere/{}"], ["part{}/*.py", "lib{}.py"]]
+"""How a feature may say that it is about a part: whichever two of these it is, they overlap."""
+
+
+def part_of(number: int) -> int | None:
+    """Which part a feature is about; every seventh says nothing of files."""
+    return None if number % 7 == 0 else number % 4
+
+
+def paths_of(number: int) -> list[str]:
+    """Its paths, in one of the ways to say so."""
+    part = part_of(number)
+    return [] if part is None else [path.format(part) for path in WAYS[number // 4 % len(WAYS)]]
+
+
+def plan(database: Database, paths: list[list[str]]) -> None:
+    """Create a feature for each of the lists of paths."""
+    batch = [
+        NewFeature(category="c", name=f"feature {n}", description="d", steps=["s"], paths=one)
+        for n, one in enumerate(paths, 1)
+    ]
+    database.write_now(lambda tx: create_bulk(tx, "test", batch))
+
+
+def live_together(events: Any) -> tuple[int, int]:
+    """How many claims were ever live at once, and how many began while another on the same part was."""
+    live: set[int] = set()
+    most = clashes = 0
+    for event in events:
+        feature, at = event["feature_id"], event["to_status"]
+        if event["kind"] == "claim":
+            part = part_of(feature)
+            clashes += part is not None and any(part_of(other) == part for other in live)
+            live.add(feature)
+            most = max(most, len(live))
+        elif at != "in_progress":
+            live.discard(feature)
+    return most, clashes
+
+
+@pytest.mark.timeout(300)
+def test_no_two_live_claims_are_ever_on_one_file(database: Database, start: Start) -> None:
+    """Many claim at once, named and nameless, and end their claims in every way: no two are on one part together.
+
+    Read from the journal, which has claims with paths, and their ends, in the order in which they were made.
+    """
+    plan(database, [paths_of(number) for number in range(1, FEATURES + 1)])
+    servers = up(*(start(*(["--agent", f"agent-{n}"] if n % 2 else [])) for n in range(PROCESSES)))
+
+    def work(server: Wire) -> int:
+        rounds = 0
+        while (answer := server.call("feature_claim_and_get", wait_seconds=20))["state"] != "complete":
+            if answer["state"] != "claimed":
+                continue
+            rounds += 1
+            feature = answer["feature"]
+            move = {"feature_id": feature["id"], "claim_token": answer["claim"]["token"]}
+            time.sleep(0.01)
+            first = "attempts" not in feature
+            if first and feature["id"] % 5 == 1:
+                server.call("feature_clear_in_progress", **move)
+            elif first and feature["id"] % 5 == 2:
+                server.call("feature_skip", reason="later", **move)
+            else:
+                server.call("feature_mark_passing", **move)
+        return rounds
+
+    with ThreadPoolExecutor(PROCESSES) as pool:
+        rounds = list(pool.map(work, servers))  # a refusal of any kind would be raised here
+    assert all(rounds), "each had a part in it"
+    most, clashes = live_together(journal(database))
+    assert clashes == 0
+    assert most > 1, "they did work beside each other"
+    assert {row(database, number)["status"] for number in range(1, FEATURES + 1)} == {"passing"}
+    assert_sound(database)
+
+
+ENDS = [
+    ("feature_mark_passing", {}),
+    ("feature_request_human_input", {"prompt": "?", "fields": [{"id": "a", "label": "a"}]}),
+]
+"""Those after which nothing else is ready: of the others every claim that waits is told anyway."""
+
+
+def test_a_waiting_claim_wakes_when_files_become_free(database: Database, start: Start) -> None:
+    """However the claim on its files ends, who waits for them has its feature within the promised time."""
+    plan(database, [path for n in range(len(ENDS)) for path in ([f"part{n}"], [f"part{n}/a.py"])] + [["z"]])
+    holder, waiter = up(start(), start())
+    holder.call("feature_mark_in_progress", feature_id=2 * len(ENDS) + 1)  # so that somebody is always at work
+    for number in range(len(ENDS)):
+        holder.call("feature_mark_in_progress", feature_id=2 * number + 1)
+    delays = []
+    for number, (tool, more) in enumerate(ENDS):
+        waiting = wait_for_work(waiter)
+        ended = holder.send(tool, feature_id=2 * number + 1, **more)
+        holder.answer(ended)
+        got = waiter.answer(waiting)["feature"]["id"]
+        delays.append(waiter.arrival(waiting) - holder.arrival(ended))
+        assert got == 2 * number + 2
+    assert_prompt(delays)
