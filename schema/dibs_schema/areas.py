@@ -75,7 +75,9 @@ def path_of(given: str) -> str:
     kept = "/".join(part for part in parts if part not in ("", "."))
     if not kept:
         raise ValueError("names everything; write ** if that is meant")
-    return f"{kept}/**" if path.endswith("/") and _OPENS.search(kept) else kept  # the folders, with all in them
+    return (
+        f"{kept}/**" if path.endswith("/") and _OPENS.search(kept) else kept
+    )  # the folders, with all in them
 
 
 def paths_of(paths: list[str]) -> list[str]:

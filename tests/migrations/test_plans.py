@@ -103,7 +103,13 @@ def reads_much(line: str, aliases: dict[str, str]) -> bool:
     return how == "SCAN" or terms is None or terms == "project_id=?"
 
 
-ALIASES = {"queue": "features", "mine": "features", "needed": "features", "everything": "features", "holder": "features"}
+ALIASES = {
+    "queue": "features",
+    "mine": "features",
+    "needed": "features",
+    "everything": "features",
+    "holder": "features",
+}
 
 
 @pytest.mark.parametrize("name", STATEMENTS)

@@ -303,7 +303,8 @@ def test_two_renewals_of_the_same_claims_never_deadlock(two: tuple[Database, Dat
 def claim_one_file(two: tuple[Database, Database]) -> list[Any]:
     """Claim two features of one file at the same time, each by whom it may."""
     batch = [
-        NewFeature(category="c", name="n", description="d", steps=["s"], paths=[path]) for path in ("src", "src/a")
+        NewFeature(category="c", name="n", description="d", steps=["s"], paths=[path])
+        for path in ("src", "src/a")
     ]
     two[0].write_now(lambda tx: create_bulk(tx, "test", batch))
     claims = after_each_other(

@@ -83,7 +83,8 @@ def plan(call: Call, features: NewFeatures, request_id: RequestId | None) -> Ans
     """Add up to 1,000 features from FEATURES (a JSON file; default: standard input), all or none.
 
     A list of objects with category, name, description, steps; priority, dependencies (ids of features that
-    exist), depends_on_indices (places in this list, from 0) and paths (globs of files) where wanted. The ids come back in order.
+    exist), depends_on_indices (places in this list, from 0), paths (globs of files) where wanted. The ids come
+    back in order.
     """
     from dibs.verbs import create
     from dibs.verbs.once import Request, once

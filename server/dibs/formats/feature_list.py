@@ -20,7 +20,17 @@ from dibs.formats.layout import Entry
 from dibs.formats.row import Cell, Row, one_line, record, shown
 from dibs.formats.state import State, settle, state
 from dibs.formats.steps import steps
-from dibs.formats.words import ANSWERS, EVIDENCE, FAILURES, IDS, MEDIUM, PATHS, PRIORITY_WORDS, REQUESTS, snake
+from dibs.formats.words import (
+    ANSWERS,
+    EVIDENCE,
+    FAILURES,
+    IDS,
+    MEDIUM,
+    PATHS,
+    PRIORITY_WORDS,
+    REQUESTS,
+    snake,
+)
 from dibs_schema.areas import MOST_PATHS, path_of, paths_of
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.status import Status
@@ -83,9 +93,9 @@ def _paths(cell: Cell) -> list[str] | None:
     given = cell.value if isinstance(cell.value, list) else [cell.value]
     if not all(isinstance(one, str) for one in given):
         return None
+    if len(given) > MOST_PATHS:
+        raise InvalidInput(f"{cell.path} has more than {MOST_PATHS} entries.", field=cell.path)
     try:
-        if len(given) > MOST_PATHS:
-            raise ValueError(f"has more than {MOST_PATHS} entries")
         return paths_of([path_of(one) for one in given])
     except ValueError as error:
         raise InvalidInput(f"{cell.path}: {error}.", field=cell.path) from None

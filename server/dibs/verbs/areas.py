@@ -15,7 +15,12 @@ from dibs_schema.tables import areas, features
 
 Text = ColumnElement[str]
 
-_mine, _theirs, _holder = areas.alias("own_areas"), areas.alias("live_areas"), features.alias("holder")
+_any, _mine, _theirs, _holder = (
+    areas.alias("any_areas"),
+    areas.alias("own_areas"),
+    areas.alias("live_areas"),
+    features.alias("holder"),
+)
 
 
 def overlap(one: tuple[Text, Text], other: tuple[Text, Text]) -> ColumnElement[bool]:
@@ -45,14 +50,20 @@ def _is_end(long: Text, short: Text) -> ColumnElement[bool]:
 _meet = overlap((_mine.c.beginning, _mine.c.ending), (_theirs.c.beginning, _theirs.c.ending))
 
 
-def _live(*shown: ColumnElement[Any]) -> Select[Any]:
-    """Of live claims, the areas that meet the feature's own."""
+def _claimed(*shown: ColumnElement[Any]) -> Select[Any]:
+    """The areas of live claims."""
+    on_holder = (_theirs.c.project_id == _holder.c.project_id) & (_theirs.c.feature_id == _holder.c.id)
     return (
         select(*shown)
         .select_from(_holder)
-        .join(_theirs, (_theirs.c.project_id == _holder.c.project_id) & (_theirs.c.feature_id == _holder.c.id))
-        .where(in_project(_holder), leased(_holder), _meet)
+        .join(_theirs, on_holder)
+        .where(in_project(_holder), leased(_holder))
     )
+
+
+def _live(*shown: ColumnElement[Any]) -> Select[Any]:
+    """Of live claims, the areas that meet the feature's own."""
+    return _claimed(*shown).where(_meet)
 
 
 def unhindered(table: FromClause = features) -> ColumnElement[bool]:
@@ -65,13 +76,12 @@ def unhindered(table: FromClause = features) -> ColumnElement[bool]:
     return ~own.correlate(table)
 
 
-_hindered = _live(_mine.c.feature_id).join(_mine, _mine.c.project_id == _holder.c.project_id)
-"""What live claims are on the files of, from their side: nothing, where no live claim has an area."""
+_with_areas = select(_any.c.feature_id).where(in_project(_any))
 
 
 def hindered() -> ColumnElement[bool]:
-    """A live claim is on the feature's files: `unhindered`'s contrary, for looking at many at once."""
-    return F.id.in_(_hindered)
+    """A live claim is on the feature's files: `unhindered`'s contrary, which begins with those that have any."""
+    return F.id.in_(_with_areas) & ~unhindered()
 
 
 def held_back() -> ColumnElement[bool]:
@@ -79,14 +89,9 @@ def held_back() -> ColumnElement[bool]:
     return ready() & hindered()
 
 
-# From the side of the live claims: where none of them has an area, nothing else is read.
-_count = hot(
-    _live(func.count(_mine.c.feature_id.distinct()))
-    .join(_mine, _mine.c.project_id == _holder.c.project_id)
-    .join(features, (F.project_id == _mine.c.project_id) & (F.id == _mine.c.feature_id))
-    .where(ready())
-)
+_count = hot(select(func.count()).where(in_project(), held_back()))
 _count_there = hot(_count.where(F.category == bindparam("category_")))
+_live_area = hot(_claimed(_theirs.c.feature_id).limit(1))
 _holders = (
     _live(_mine.c.feature_id.label("held"), _holder.c.id, _holder.c.claimed_by)
     .join(_mine, _mine.c.project_id == _holder.c.project_id)
@@ -100,6 +105,8 @@ _forget = delete(areas).where(
 
 def count_held_back(tx: Transaction, category: str | None = None) -> int:
     """How many features (of `category`) would be ready, if no live claim were on their files."""
+    if tx.first(_live_area) is None:
+        return 0
     if category is not None:
         return int(tx.value(_count_there, category_=category))
     return int(tx.value(_count))

@@ -78,9 +78,11 @@ def counts(tx: Transaction, category: str | None = None) -> Counts:
     if category is not None:
         there = {row["status"]: row["n"] for row in tx.all(_by_status_there, category_=category)}
         held_back = count_held_back(tx, category)
-        return Counts(ready=tx.value(_ready_there, category_=category) - held_back, held_back=held_back, **there)
+        return Counts(
+            ready=tx.value(_ready_there, category_=category) - held_back, held_back=held_back, **there
+        )
     found = {name: tx.value(statement) for name, statement in _counted.items()}
-    found["held_back"] = count_held_back(tx) if found["in_progress"] else 0
+    found["held_back"] = count_held_back(tx)
     found["ready"] -= found["held_back"]
     resting = {row["status"]: row["n"] for row in tx.all(_resting)}
     pending = tx.value(_all) - found["in_progress"] - found["passing"] - sum(resting.values())

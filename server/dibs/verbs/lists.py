@@ -57,7 +57,9 @@ def row_of(
     )
 
 
-_texts = select(F.id, F.description, F.steps, F.paths).where(in_project(), F.id.in_(bindparam("ids", expanding=True)))
+_texts = select(F.id, F.description, F.steps, F.paths).where(
+    in_project(), F.id.in_(bindparam("ids", expanding=True))
+)
 
 
 def _with_text(row: Row, text: Mapping[Any, Any]) -> Row:
@@ -133,7 +135,12 @@ def get_blocked(tx: Transaction, limit: int = 20, cursor: str | None = None) -> 
     """
     waiting = is_(Status.PENDING) & ((F.unmet_dependencies > 0) | ~ready() | held_back())
     wanted = [in_project(), or_(waiting, is_(Status.NEEDS_HUMAN), is_(Status.STUCK))]
-    statement = select(*COLUMNS, ready().label("is_ready")).where(*wanted, F.id > _number(cursor)).order_by(F.id).limit(limit + 1)
+    statement = (
+        select(*COLUMNS, ready().label("is_ready"))
+        .where(*wanted, F.id > _number(cursor))
+        .order_by(F.id)
+        .limit(limit + 1)
+    )
     rows = tx.all(statement)
     total = tx.value(select(func.count()).select_from(features).where(*wanted))
     blockers = _blockers(tx, [row["id"] for row in rows])
