@@ -75,6 +75,7 @@ def test_counters_and_heights_are_repaired_when_asked(database: Database, db: st
     assert answer["repaired"] == {
         "counters": {str(two): [0, 1], str(three): [4, 0]},
         "heights": {str(three): [9, 0]},
+        "areas": {},
     }
     assert is_sound(database)
     assert (row(database, two)["unmet_dependencies"], row(database, three)["height"]) == (1, 0)
@@ -236,6 +237,18 @@ def test_it_makes_and_migrates_nothing(database: Database, db: str) -> None:
         assert (status, found["schema"].level) == (1 if level == "warning" else 2, level)
         assert word in found["schema"].says
         assert by_hand(db, "SELECT version_num FROM alembic_version") == [(version,)]
+
+
+def test_file_areas_that_do_not_fit_are_found_and_repaired(database: Database, db: str) -> None:
+    """Areas that are not those of a feature's paths are an error, until they are made anew."""
+    (one,) = add(database, paths=["src", "docs"])
+    by_hand(db, "DELETE FROM areas")
+    status, found, _ = doctor(db)
+    assert (status, set(found)) == (2, {"areas"})
+    assert f"{one}: 0, counted 2" in found["areas"].says
+    _, found, answer = doctor(db, "--repair-counters")
+    assert answer["repaired"]["areas"] == {str(one): [0, 2]}
+    assert "areas" not in found
 
 
 @A_FILE

@@ -193,7 +193,7 @@ MOVES: dict[str, Move] = {
         features=[FEATURE, FEATURE | {"depends_on_indices": [0], "dependencies": ["$ready"]}],
     ),
     "create many, by key": _tall("feature_create_bulk", features=[FEATURE, FEATURE], request_id=KEY),
-    "change texts": _tool("feature_update", feature_id="$ready", name="other", priority=3),
+    "change texts": _tool("feature_update", feature_id="$ready", name="other", priority=3, paths=["src"]),
     "archive": _tool("feature_update", feature_id="$ready", archived=True),
     "restore": _tool("feature_update", feature_id="$archived", archived=False),
     "retry": _tool("feature_update", feature_id="$stuck", name="other", retry=True),

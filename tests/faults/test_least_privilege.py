@@ -206,7 +206,7 @@ def test_a_real_server_serves_all_its_tools_with_these_grants(backlogs: Backlogs
         "ask_user": [
             {"questions": [{"question": "Q?", "header": "Q", "options": options, "multiSelect": False}]}
         ],
-        "feature_update": [{"feature_id": 6, "archived": True}],
+        "feature_update": [{"feature_id": 6, "archived": True, "paths": ["src"]}],
         "feature_get_by_id": [{"feature_id": 1}],
         "feature_get_summary": [{"feature_id": 1}],
         "feature_search": [{}],

@@ -393,3 +393,16 @@ def test_an_unread_answer_is_kept_with_its_question(one: One) -> None:
 def test_a_long_description_at_the_limit_is_kept_whole(one: One) -> None:
     """Nothing is cut."""
     assert len(one(description="x" * DESCRIPTION_LENGTH).description) == DESCRIPTION_LENGTH
+
+
+def test_paths_are_the_files_that_a_feature_changes(one: One) -> None:
+    """A list of globs, or one, is taken over as it will be kept."""
+    assert one(paths=["./src//a", "b/*.py", "src/a"]).paths == ["src/a", "b/*.py"]
+    assert one(paths="docs/").paths == ["docs"]
+    assert one().paths == []
+
+
+@pytest.mark.parametrize("paths", [["/etc"], ["a/../b"], ["x"] * 21, ["a" * 301]])
+def test_paths_that_do_not_fit_are_refused(refused: Refused, paths: list[str]) -> None:
+    """A path that is none is named, and nothing is imported."""
+    assert refused([{"name": "F", "paths": paths}]).details["field"] == "[0].paths"

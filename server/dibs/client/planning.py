@@ -67,7 +67,6 @@ class Planning(Calls):
     ) -> Acknowledgement:
         """Change texts, priority or `paths` (none: []), archive, restore, put a stuck one back (`retry`), `confirm` a pass.
 
-
         The last is for a project that asks for another agent's confirmation, and has none.
         Raises NotFound, AlreadyClaimed, InvalidInput.
         """
