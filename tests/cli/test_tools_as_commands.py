@@ -209,7 +209,12 @@ def test_a_whole_feature_is_built_in_a_shell(there: Shell) -> None:
     """Claim, note, ask, answer, claim again, pass: each step with what the one before it left behind."""
     ada = Shell(there.folder, {**there.settings, "DIBS_AGENT": "ada"})
     ada.json("add", "First", *NEW)
-    ada.json("add", "Second", *NEW, "--depends-on", 1)
+    ada.json("add", "Second", *NEW, "--depends-on", 1, "--path", "src", "--path", "docs/*.md")
+    assert ada.json("get", 2)["paths"] == ["src", "docs/*.md"]
+    ada.json("update", 2, "--path", "lib/")
+    assert ada.json("get", 2)["paths"] == ["lib"]
+    ada.json("update", 2, "--no-paths")
+    assert "paths" not in ada.json("get", 2)
     claimed = ada.json("claim")
     assert (claimed["state"], claimed["feature"]["id"], claimed["claim"]["renewed"]) == ("claimed", 1, False)
     assert ada.json("note", 1, "Mind the gap.")["noted"]

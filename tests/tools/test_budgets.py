@@ -171,7 +171,9 @@ def _rows(backlog: Database, letters: str) -> list[int]:
     now = backlog.write_now(lambda tx: tx.now)
     alter(backlog, needed[0], not_before=now + 500)
     asking = place(backlog, Status.NEEDS_HUMAN, **texts).id
-    return [*needed, *waiting, held, asking]
+    (files,), (behind,) = (add(backlog, paths=[f"files of {held}"], **texts) for _ in "ab")
+    take(backlog, named(words(letters, 90) + str(files)), files)
+    return [*needed, *waiting, held, asking, files, behind]
 
 
 @ONCE_READ
@@ -185,6 +187,7 @@ async def test_a_row_is_short_beside_its_name(server: Client, backlog: Database,
         (await ask(server, "feature_get_blocked", limit=100))["features"],
         (await ask(server, "feature_get_ready", limit=50))["features"],
     ]
+    assert any("held_by" in row for row in listed[2])
     for row in [row for rows in listed for row in rows]:
         assert octets(row) - octets(row["name"]) <= ROW_BESIDE_NAME, row
 
@@ -202,6 +205,8 @@ def _worst(backlog: Database, letters: str) -> int:
         token = take(backlog, named(f"{said(80)}{one}"), one).claim.token
         backlog.write_now(partial(outcome.mark_passing, by="a", feature=one, token=token, evidence=proof))
     texts: dict[str, Any] = {"category": said(100), "description": said(20_000), "steps": [said(2_000)] * 100}
+    alike = said(90).translate(str.maketrans("\\\n", "//"))
+    texts["paths"] = [f"{needed[0]}{number:02}{alike}"[: 92 - 40 * ('"' in alike)] for number in range(20)]
     (feature,) = add(backlog, name=said(255), dependencies=needed, **texts)
     alter(backlog, feature, reference=f"{said(240)}{feature}")
     agent = named(f"{said(80)}{feature}")
@@ -226,7 +231,7 @@ def _worst(backlog: Database, letters: str) -> int:
     return feature
 
 
-OWN = ("name", "description", "steps")
+OWN = ("name", "description", "steps", "paths")
 
 
 @ONCE_READ
