@@ -149,7 +149,8 @@ def tour(database: Database) -> None:
     database.write_now(lambda tx: human.answer_feature(tx, "pat", fourth, stage.REPLY))
     asked = database.write_now(lambda tx: question.ask_user(tx, "ada", [ASKED])).question_id
     database.write_now(lambda tx: question.answer_question(tx, "pat", asked, {"Which": "a"}))
-    database.write_now(lambda tx: change.change(tx, "planner", fifth, {"name": "renamed"}, archived=True))
+    texts = {"name": "renamed", "paths": ["src"]}
+    database.write_now(lambda tx: change.change(tx, "planner", fifth, texts, archived=True))
     stage.take(database, stage.nameless("session"))
     database.write_now(lambda tx: leases.release_session(tx, "session"))
     database.write_now(lambda tx: claim.claim(tx, stage.named("eve"), None, category="none"))
