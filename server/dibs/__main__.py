@@ -17,8 +17,10 @@ def main() -> None:
     else:
         gc.set_threshold(SELDOM)
         atexit.register(gc.disable)  # what is left at the end goes with the process
-        from dibs.cli import commands
-
+        try:
+            from dibs.cli import commands
+        except KeyboardInterrupt:  # later ones are the command's
+            sys.exit(130)
         commands()
 
 

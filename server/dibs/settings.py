@@ -91,7 +91,7 @@ class Settings(BaseModel):
             if value is not None:
                 values[name], origin[name] = value, "--" + name.replace("_", "-")
         if "project" not in values and "://" in str(values.get("db", "")):
-            root = find_root(Path.cwd(), isolated=values.get("isolated") in (True, "1", "true"))
+            root = find_root(current_folder(), isolated=values.get("isolated") in (True, "1", "true"))
             values["project"] = clean(root.name)[:100] or cls.model_fields["project"].default
         try:
             return cls.model_validate(values)
@@ -110,7 +110,18 @@ class Settings(BaseModel):
         """The SQLite file to serve: `db`, else `<root>/.dibs/features.db` (see `find_root`)."""
         if self.db is not None:
             return Path(self.db).expanduser()
-        return find_root(folder or Path.cwd(), isolated=self.isolated) / ".dibs" / "features.db"
+        return find_root(folder or current_folder(), isolated=self.isolated) / ".dibs" / "features.db"
+
+
+def current_folder() -> Path:
+    """Where the process is. Raises InvalidInput where that folder is gone, as after `git worktree remove`."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise InvalidInput(
+            "The current folder has been deleted. Change to one that exists, or name the backlog with --db.",
+            field="--db",
+        ) from None
 
 
 def find_root(folder: Path, *, isolated: bool = False) -> Path:

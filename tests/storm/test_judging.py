@@ -96,6 +96,17 @@ def test_one_event_serves_one_acknowledgement() -> None:
     assert len(each_has_its_event([told, told], [EVENT], lambda _: Seen(0, 1)).broken) == 1
 
 
+def test_an_event_is_left_to_the_only_one_that_it_fits() -> None:
+    """A resume that found nothing and claimed leaves the event of the next resume to that one, though it would fit."""
+    claim = Event(1, 1, "ada", Kind.CLAIM, "pending", "in_progress")
+    resume = Event(2, 1, "ada", Kind.RESUME, "in_progress", "in_progress")
+    seen = {1: Seen(10, 11), 2: Seen(10, 13)}  # a witness who was late cannot tell the second from the first
+    first = Acknowledged(Kind.RESUME, 1, "ada", "in_progress", begun=10, ended=11)
+    second = Acknowledged(Kind.RESUME, 1, "ada", "in_progress", begun=12, ended=13)
+    assert each_has_its_event([first, second], [claim, resume], seen.__getitem__).broken == []
+    assert len(each_has_its_event([first, second, second], [claim, resume], seen.__getitem__).broken) == 1
+
+
 def test_a_lost_call_that_is_repeated_may_have_made_the_move_in_its_own_words() -> None:
     """The acknowledgement reaches back to the first call with that token, and has the words of each."""
     claim = Call("ada", 1, "feature_mark_in_progress", {"feature_id": 1}, 1, 2, {"id": 1, "token": "t"})

@@ -15,6 +15,7 @@ import anyio
 import click
 
 from dibs.cli.calling import Call
+from dibs.cli.options import flush
 from dibs_schema.answers import Acknowledgement, Claimed, Idle
 from dibs_schema.refusals import Busy, OutcomeUnknown, Refusal
 
@@ -77,7 +78,7 @@ class Claiming:
             if answer is not None:
                 self._keep(answer)
                 deliver(answer)
-                sys.stdout.flush()
+                flush()
             in_hand = answer is None
         except Refusal as refusal:
             # Of a claim in doubt, the same request, or taking back what the name holds, finds out.

@@ -12,7 +12,7 @@ import click
 
 from dibs.cli.options import print_json, say_refusals, settings_options
 from dibs.registering.clients import CLIENTS
-from dibs.settings import Settings, find_root
+from dibs.settings import Settings, current_folder, find_root
 from dibs_schema.refusals import InvalidInput
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def init(
     from dibs.registering.change import registration, removal
     from dibs.registering.command import server_command
 
-    root = find_root(Path.cwd(), isolated=True)  # a worktree has configuration files of its own
+    root = find_root(current_folder(), isolated=True)  # a worktree has configuration files of its own
     variables = _variables(flags)
     command = server_command()
     names = dict.fromkeys(clients or [name for name, one in CLIENTS.items() if one.is_used_in(root)])

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from dibs.settings import Settings, find_root
+from dibs.settings import Settings, current_folder, find_root
 
 _FILE = re.compile(r"(\d{1,10})-[0-9a-f]{16}")
 
@@ -86,7 +86,7 @@ def shelf_of(settings: Settings, file: Path | None, label: str) -> Shelf:
     if settings.agent is None:
         return Shelf(None)
     if file is None:
-        home, place = find_root(Path.cwd(), isolated=settings.isolated) / ".dibs", label
+        home, place = find_root(current_folder(), isolated=settings.isolated) / ".dibs", label
     else:
         place = str(file.resolve())
         parent = Path(place).parent

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -54,7 +56,14 @@ def say_refusals(command: Command) -> Command:
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:
         try:
-            return command(*args, **kwargs)
+            result = command(*args, **kwargs)
+            flush()
+        except BrokenPipeError:
+            raise  # nobody reads any more: click ends in silence
+        except OSError as error:
+            click.echo(f"dibs: {error}", err=True)
+            _drop_output()
+            sys.exit(1)
         except Refusal as refused:
             from dibs.cli.spelling import in_shell_words
 
@@ -63,8 +72,24 @@ def say_refusals(command: Command) -> Command:
                 print_json(refusal.answer())
             click.echo(f"dibs: {refusal.message}", err=True)
             sys.exit(exit_status(refusal))
+        return result
 
     return run
+
+
+def flush() -> None:
+    """Have what was printed written, or know that it was not. Raises OSError."""
+    if sys.stdout is None:
+        raise OSError(errno.EBADF, "standard output is closed")
+    sys.stdout.flush()
+
+
+def _drop_output() -> None:
+    """Let what could not be written go nowhere, or the interpreter tries it once more at its end."""
+    if sys.stdout is not None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def exit_status(refusal: Refusal) -> int:

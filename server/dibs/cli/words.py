@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -35,6 +36,8 @@ STYLES = {
     "archived": "bright_black",
     "unconfirmed": "yellow",
 }
+UNFOLDED = 10_000
+"""Columns, where nobody sees them: no row is folded."""
 PARTS = {"ready": " (part of pending)", "unconfirmed": " (part of passing)"}
 """What is counted once more under another name."""
 
@@ -119,7 +122,8 @@ def _rows(rows: list[Row]) -> None:
             waits = f"files of {row.held_by}"
         texts = (row.category, row.name, row.agent or "", waits)
         table.add_row(str(row.id), f"[{STYLES[row.status]}]{row.status}[/]", *map(escape, texts))
-    Console().print(table)
+    width = None if sys.stdout.isatty() else UNFOLDED  # who reads a pipe wants a line for each
+    Console(width=width).print(table)
     for row in rows:
         if row.description is not None:
             steps = "".join(f"\n  {number}. {step}" for number, step in enumerate(row.steps, 1))

@@ -27,17 +27,24 @@ def each_has_its_event(
     for event in journal:
         kept[event.kind, event.feature, event.target].append(event)
     found = Finding("nothing_lost", "Every acknowledged change is in the journal", unit="acknowledgements")
-    # Whoever must have been done first takes the first event that fits; so nobody takes another's without need.
-    for one in sorted(told, key=lambda one: one.ended):
+    owners: dict[int, Acknowledged] = {}
+
+    def tie(one: Acknowledged, asked: set[int]) -> bool:
+        """Give it an event, which another may hand over that finds another one; `asked` are those not to ask again."""
+        for kind in MAY_BE.get(one.kind, (one.kind,)):
+            for event in _fitting(one, kept[kind, one.feature, one.status], seen):
+                if event.id not in asked:
+                    asked.add(event.id)
+                    if event.id not in owners or tie(owners[event.id], asked):
+                        owners[event.id] = one
+                        return True
+        return False
+
+    for one in sorted(
+        told, key=lambda one: one.ended
+    ):  # who must have been done first comes first: few are moved
         found.checked += 1
-        kinds = MAY_BE.get(one.kind, (one.kind,))
-        own = next(
-            (event for kind in kinds for event in _fitting(one, kept[kind, one.feature, one.status], seen)),
-            None,
-        )
-        if own is not None:
-            kept[own.kind, own.feature, own.target].remove(own)
-        else:
+        if not tie(one, set()):
             by, words = one.agent or "somebody", f": {', '.join(sorted(one.words))}" if one.words else ""
             found.broken.append(
                 f"{by} was told that its {one.kind.value} of feature {one.feature} ({one.status}) is done{words}"

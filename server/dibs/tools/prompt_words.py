@@ -33,8 +33,9 @@ def work(given: Mapping[str, Any]) -> str:
     """One feature from its claim to its outcome."""
     category = f" with category={_quoted(given['category'])}" if given.get("category") else ""
     return f"""Build the next feature of the backlog that you share with other agents.
-1. feature_claim_and_get{category}. On state "claimed" the feature is yours alone. On "complete" or "empty" stop and \
-say so. On another state call again with wait_seconds=45 up to three times, then report its message.
+1. feature_claim_and_get{category}. On state "claimed" the feature is yours alone. On \
+"waiting_for_claims" or "waiting_for_back_off" call again with wait_seconds=45, up to three times. On any other state stop \
+and report its message.
 2. Build what the feature describes, on what its dependencies and notes tell, and go through its steps until each works.
 3. End the claim, with its claim_token: feature_mark_passing with evidence (what you ran, with exit codes, and the \
 commit); feature_mark_failing with the reason if you cannot get it to work; feature_request_human_input if a person must \

@@ -37,7 +37,9 @@ Dibs keeps the backlog of features that you and other agents build in parallel: 
 one, for you alone, feature_mark_passing finishes it, feature_create adds one.
 Some clients load tools by search: search by exact name. What was acknowledged is on disk.
 Loop: feature_claim_and_get -> build and test it -> feature_mark_passing with evidence, or feature_mark_failing \
-with a reason -> claim the next. Stop when state is "complete"; on other states call again with wait_seconds=45.
+with a reason -> claim the next. \
+On state "waiting_for_claims" or "waiting_for_back_off" call again with wait_seconds=45; \
+on any other but "claimed" stop: its message says why.
 A claim's token proves that it is yours: send claim_token with every later call on that feature. {leases}
 On a refusal read error.message: it says what is true now and which call comes next. claim_lost: stop work on \
 that feature, your change was not recorded. already_claimed: claim another. already_holding: finish it, or resume=true. \

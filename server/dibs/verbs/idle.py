@@ -61,7 +61,8 @@ _MESSAGES: dict[IdleState, str] = {
     "waiting_for_claims": "Everything that is ready is claimed by others. Call again with wait_seconds=45.",
     "waiting_for_back_off": "What is ready failed lately and backs off. Call again with wait_seconds=45.",
     "waiting_for_human": "What is left waits for a person: `dibs answer` lists the questions.",
-    "stuck": "What is left is stuck after repeated failures. A planner must look: feature_get_blocked lists it.",
+    "stuck": "What is left is stuck: it failed, was skipped or was given up too often. A planner must look: "
+    "feature_get_blocked lists it.",
     "waiting_for_dependencies": "What is left waits for features that nobody can claim; feature_get_blocked says which.",
     "waiting_for_confirmation": "Everything passes; some of it must yet be confirmed by another agent than the one that "
     "passed it: a tester gets it from feature_get_for_regression and calls feature_mark_passing. If you are none, stop.",

@@ -147,14 +147,16 @@ def refuse_resting(row: Row) -> None:
             id=feature,
         )
     if row["status"] == Status.STUCK:
+        last = f" The last failure: {row['last_failure'][:200]}." if row["last_failure"] else ""
         raise Stuck(
-            f"Feature {feature} is stuck after repeated failures; the last: {(row['last_failure'] or 'none kept')[:200]}. "
-            "A planner puts it back with feature_update retry=true.",
+            f"Feature {feature} is stuck: it failed, was skipped or was given up too often.{last} "
+            f"A planner puts it back with feature_update feature_id={feature} retry=true.",
             id=feature,
         )
     if row["status"] == Status.ARCHIVED:
         raise Archived(
-            f"Feature {feature} is archived. A planner brings it back with feature_update archived=false.",
+            f"Feature {feature} is archived. A planner brings it back with "
+            f"feature_update feature_id={feature} archived=false.",
             id=feature,
         )
 
@@ -195,11 +197,14 @@ def refuse_lost(row: Row) -> NoReturn:
 def _refuse_without_token(row: Row) -> NoReturn:
     feature = row["id"]
     if row["status"] == Status.IN_PROGRESS:
+        holder, since = row["claimed_by"], iso(row["claimed_at"])
         raise TokenRequired(
-            f"Feature {feature} is claimed, and this call does not say by which claim it comes. "
-            "Send claim_token from the claim's answer; if it is lost, feature_claim_and_get with your agent name "
-            "and resume=true gives a new one.",
+            f"{holder} holds feature {feature} since {since}, and this call does not say by which claim it comes. If that "
+            "is you, send claim_token from the claim's answer; if it is lost, feature_claim_and_get with your agent name "
+            "and resume=true gives a new one. If not, leave it: feature_claim_and_get gives another.",
             id=feature,
+            holder=holder,
+            since=since,
         )
     if row["status"] == Status.PASSING:
         raise AlreadyPassing(
