@@ -206,6 +206,17 @@ async def test_a_forgotten_token_leads_to_a_new_one(client: Client, backlog: Dat
     assert (await me.call(PASS, feature_id=feature, claim_token=token))["status"] == "passing"
 
 
+async def test_a_strangers_claim_leads_to_other_work(client: Client, backlog: Database) -> None:
+    """Who passes what somebody else holds is told who does, and how to get another feature."""
+    theirs, other = add(backlog, 2)
+    token_of(backlog, theirs, "ada")
+    me = Reader(client)
+    said = await me.refused("token_required", PASS, feature_id=theirs)
+    assert said["holder"] == f"ada-{theirs}"
+    assert said["message"].startswith(f"ada-{theirs} holds feature {theirs} since ")
+    assert (await me.follow(said, 1))["feature"]["id"] == other
+
+
 async def test_a_stuck_feature_is_put_back_by_the_call_that_its_refusal_names(
     client: Client, backlog: Database
 ) -> None:
@@ -213,6 +224,8 @@ async def test_a_stuck_feature_is_put_back_by_the_call_that_its_refusal_names(
     stuck = place(backlog, Status.STUCK).id
     me = Reader(client)
     said = await me.refused("stuck", CLAIM, feature_id=stuck)
+    assert "skipped" in said["message"]
+    assert "last failure" not in said["message"]  # it was skipped, and never failed
     assert (await me.follow(said))["status"] == "pending"
     assert (await me.call(CLAIM, feature_id=stuck))["state"] == "claimed"
 

@@ -23,7 +23,7 @@ from dibs.histories.ledger import Ledger
 from dibs.histories.model import Limits, No, Sketch
 from dibs_schema.status import Kind, Status
 
-MOST_PLACES = 200_000
+MOST_PLACES = 4_000_000
 """Places that are looked at for one feature before it is given up as undecided."""
 
 

@@ -1,0 +1,65 @@
+"""What a command does where nobody can read what it prints, or where it stands nowhere."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli.shells import Shell
+
+pytestmark = pytest.mark.only_on("sqlite", reason="no engine plays a part")
+
+NEW = ("--category", "core", "--description", "What it does.", "--step", "Look.")
+
+
+def typed(there: Shell, line: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """What a shell makes of a line in which `dibs` is the command."""
+    script = f'dibs() {{ "{sys.executable}" -m dibs "$@"; }}; {line}'
+    return subprocess.run(
+        ["sh", "-c", script],
+        cwd=cwd or there.folder,
+        env=there.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("output", [">/dev/full", ">&-"])
+def test_a_claim_that_nobody_can_read_is_told_and_taken_back(there: Shell, output: str) -> None:
+    """With a full disk behind standard output, or none, the command says so in a line, and holds nothing."""
+    there.json("add", "One", *NEW)
+    done = typed(there, f"dibs claim {output}")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert done.stderr.startswith("dibs: ")
+    assert there.json("get", 1)["status"] == "pending"
+
+
+def test_a_list_into_a_full_disk_is_told(there: Shell) -> None:
+    """What could not be written ends in a line and status 1, not in a traceback."""
+    there.json("add", "One", *NEW)
+    done = typed(there, "dibs list >/dev/full")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert "No space left" in done.stderr
+
+
+def test_a_list_in_a_pipe_has_a_line_for_each_feature(there: Shell) -> None:
+    """However long names are, none is folded where programs read."""
+    name = " ".join(["word"] * 40)
+    there.json("add", name, *NEW)
+    done = typed(there, "dibs list | cat")
+    assert [line for line in done.stdout.splitlines() if name in line] != []
+
+
+@pytest.mark.parametrize("command", ["list", "claim", "init claude --yes", "serve"])
+def test_a_folder_that_is_gone_is_told(there: Shell, tmp_path: Path, command: str) -> None:
+    """In a folder that was deleted, as a worktree is under an agent, every command says so."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    done = typed(there, f"rmdir ../gone; env -u DIBS_DB {sys.executable} -m dibs {command} </dev/null", gone)
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert "folder has been deleted" in done.stderr
