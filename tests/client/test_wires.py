@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import re
+import threading
 from collections.abc import AsyncIterator, Iterator
+from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -112,8 +115,31 @@ async def test_what_a_block_raises_comes_out_as_it_was(shared_db: str, url: str)
         with pytest.raises(ValueError, match="mine") as raised:
             async with way as backlog:
                 await backlog.stats()
+                for moment in range(30):
+                    call = asyncio.create_task(backlog.stats())
+                    await asyncio.sleep(moment / 4_000)
+                    if call.cancel():
+                        with pytest.raises(asyncio.CancelledError):
+                            await call
                 raise error
         assert raised.value is error
+
+
+async def test_what_is_no_dibs_server_is_told_with_its_url(url: str) -> None:
+    """A wrong path, a server of something else, and what is no address are all ServerGone."""
+    foreign = HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler)
+    thread = threading.Thread(target=foreign.serve_forever)
+    thread.start()
+    try:
+        there = f"http://127.0.0.1:{foreign.server_port}/mcp"
+        for wrong in (url + "x", there, "127.0.0.1:3427", "http://127.0.0.1:port/mcp"):
+            async with Backlog.connect(wrong, agent="lost") as backlog:
+                with pytest.raises(ServerGone, match=re.escape(wrong)):
+                    await backlog.stats()
+    finally:
+        foreign.shutdown()
+        thread.join()
+        foreign.server_close()
 
 
 async def test_a_server_that_is_gone_is_told_and_may_come_back(tmp_path: Path) -> None:
@@ -132,9 +158,6 @@ async def test_a_server_that_is_gone_is_told_and_may_come_back(tmp_path: Path) -
 
 async def test_a_server_process_that_dies_is_told(tmp_path: Path) -> None:
     """The call that was open, and every later one, raise ServerGone."""
-    with pytest.raises(ServerGone):
-        async with Backlog.start(db=tmp_path / "features.db", role="nobody"):  # type: ignore[arg-type]  # it is wrong
-            pytest.fail("no server comes up with that")
     async with Client.start(server_command("--db", str(tmp_path / "features.db"))) as client:
         backlog = Backlog(Wire(client.call_raw))
         await backlog.stats()
@@ -145,6 +168,15 @@ async def test_a_server_process_that_dies_is_told(tmp_path: Path) -> None:
             await waiting
         with pytest.raises(ServerGone):
             await backlog.stats()
+
+
+@pytest.mark.parametrize("way", [Backlog.open, Backlog.start])
+async def test_options_that_do_not_fit_are_refused(tmp_path: Path, way: Any) -> None:
+    """The reason is raised, and not left to the standard error of a process."""
+    with pytest.raises(InvalidInput, match="nobody") as raised:
+        async with way(db=tmp_path / "features.db", role="nobody"):
+            pytest.fail("no server comes up with that")
+    assert raised.value.details["field"] == "--role"
 
 
 async def test_options_reach_the_server(tmp_path: Path) -> None:

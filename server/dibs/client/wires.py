@@ -6,7 +6,13 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
@@ -21,8 +27,9 @@ from mcp.types import (
     Implementation,
 )
 
-from dibs.client.calls import ServerGone, Wire
+from dibs.client.calls import CLOSED, ServerGone, Wire
 from dibs.client.process import Client, server_command
+from dibs.client.tasks import Tasks
 
 if TYPE_CHECKING:
     from dibs.database import Database
@@ -74,7 +81,11 @@ async def hosted(wire: AbstractAsyncContextManager[Wire]) -> AsyncIterator[Wire]
     try:
         await asyncio.wait((task, made), return_when=asyncio.FIRST_COMPLETED)
         if made.done():
-            yield made.result()
+            open_wire = Lasting(made.result())
+            try:
+                yield open_wire.wire
+            finally:
+                await open_wire.close()
     finally:
         leave.set()
         if not made.done():
@@ -83,6 +94,45 @@ async def hosted(wire: AbstractAsyncContextManager[Wire]) -> AsyncIterator[Wire]
             await asyncio.wait((task,))
     if (error := task.exception()) is not None:
         raise _sole(error)
+
+
+class Lasting:
+    """A wire until its end, and what is told after it: every call is a task, so that it can be ended from here."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._inner = wire
+        self._tasks = Tasks()
+        self._closed = False
+        self.wire = Wire(self._call, self._journal if wire.journal else None, wire.keeps_claims)
+
+    async def close(self) -> None:
+        """End the calls that are open; these and all later ones raise ServerGone."""
+        self._closed = True
+        await self._tasks.stop()
+
+    async def _call(self, tool: str, arguments: dict[str, Any]) -> CallToolResult:
+        self._refuse_closed()
+        caller = asyncio.current_task()
+        assert caller is not None, "asyncio runs it"
+        before = caller.cancelling()
+        try:
+            return await self._tasks.cancel(self._sent(tool, arguments))
+        except asyncio.CancelledError:
+            if caller.cancelling() == before:  # the call was cancelled, and not who waits for it
+                self._refuse_closed()
+            raise
+
+    async def _sent(self, tool: str, arguments: dict[str, Any]) -> CallToolResult:
+        return await self._inner.call(tool, arguments)
+
+    def _journal(self) -> AbstractContextManager[Database]:
+        self._refuse_closed()
+        assert self._inner.journal is not None, "else it is not asked for"
+        return self._inner.journal()
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise ServerGone(CLOSED)
 
 
 def _sole(error: BaseException) -> BaseException:
@@ -94,7 +144,8 @@ def _sole(error: BaseException) -> BaseException:
 
 @asynccontextmanager
 async def own_process(options: Options) -> AsyncIterator[Wire]:
-    """A server process for this connection alone. Raises ServerGone where it does not come up."""
+    """A server process for this connection alone. Raises InvalidInput, and ServerGone where it does not come up."""
+    _settings(options)  # the process would tell what does not fit on its standard error alone
     flags: list[str] = []
     for name, text in _given(options).items():
         flag = "--" + name.replace("_", "-")
@@ -129,21 +180,42 @@ async def over_http(url: str) -> AsyncIterator[Wire]:
         async def call(tool: str, arguments: dict[str, Any]) -> CallToolResult:
             # The library's transport takes its task group down where the network fails, so each call has its own,
             # and brings what went wrong past it, which would wrap it.
-            outcome: CallToolResult | MCPError | ServerGone | None = None
+            outcome: CallToolResult | Exception | None = None
             try:
                 async with _protocol(streamable_http_client(url, http_client=http), mode=REVISION) as client:
                     try:
                         outcome = await _call(client, tool, arguments)
                     except (MCPError, ServerGone) as error:
                         outcome = error
-            except* httpx2.TransportError as failed:
-                outcome = outcome or ServerGone(f"no answer from {url}: {failed.exceptions[0]}")
-            if isinstance(outcome, Exception):
-                raise outcome
-            assert outcome is not None, "there is an answer, or what kept it"
-            return outcome
+            except* (httpx2.TransportError, httpx2.InvalidURL, MCPError) as failed:
+                outcome = outcome or failed.exceptions[0]
+            except* (anyio.BrokenResourceError, anyio.ClosedResourceError) as failed:
+                outcome = (
+                    outcome or failed.exceptions[0]
+                )  # a stream that ended after its answer tells nothing
+            if isinstance(outcome, CallToolResult) and _is_of_dibs(outcome):
+                return outcome
+            raise ServerGone(f"no answer of a Dibs server from {url}: {_words(outcome)}") from _cause(outcome)
 
         yield Wire(call, keeps_claims=False)
+
+
+def _is_of_dibs(result: CallToolResult) -> bool:
+    content = result.structured_content
+    return content is not None and (not result.is_error or "error" in content)
+
+
+def _words(outcome: CallToolResult | BaseException | None) -> str:
+    """What came in place of an answer."""
+    if isinstance(outcome, CallToolResult):
+        return " ".join(getattr(part, "text", "") for part in outcome.content)[:500]
+    while isinstance(outcome, BaseExceptionGroup):
+        outcome = outcome.exceptions[0]
+    return str(outcome) or type(outcome).__name__
+
+
+def _cause(outcome: object) -> BaseException | None:
+    return outcome if isinstance(outcome, BaseException) else None
 
 
 def _protocol(server: Any, **more: Any) -> ProtocolClient:
