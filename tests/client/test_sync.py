@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from contextlib import AbstractContextManager, closing
 
 import pytest
 
-from dibs.client import NothingToClaim, SyncBacklog
+from dibs.client import NothingToClaim, ServerGone, SyncBacklog
 from dibs_schema.refusals import NotFound
 
 pytestmark = pytest.mark.only_on("sqlite", reason="it waits for the calls of a Backlog, whatever the engine")
@@ -84,6 +85,27 @@ def test_the_journal_is_an_iterator(backlog: SyncBacklog) -> None:
     with closing(backlog.follow("0-0")) as events:
         found = next(event for event in events if event.feature == feature)
     assert found.kind == "create"
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_closed_backlog_says_so(db: str) -> None:
+    """Calls after the block, and one that waits in another thread as it ends, raise ServerGone, and warn of nothing."""
+    with ThreadPoolExecutor(1) as threads:
+        with SyncBacklog.open(db=db) as backlog:
+            waiting = threads.submit(backlog.take, category="never", wait_seconds=30)
+            backlog.stats()
+            events = backlog.follow()
+        with pytest.raises(ServerGone, match="this backlog is closed"):
+            waiting.result(20)
+    late: list[Callable[[], object]] = [
+        backlog.stats,
+        lambda: next(events),
+        backlog.claim().__enter__,
+    ]
+    for call in late:
+        with pytest.raises(ServerGone, match="this backlog is closed"):
+            call()
+    gc.collect()
 
 
 PROGRAM = """

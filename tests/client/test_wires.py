@@ -7,7 +7,7 @@ import gc
 import logging
 import re
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from dibs.client import Backlog, Client, ServerGone, server_command
 from dibs.client.calls import Wire
 from dibs_schema.answers import Claimed
 from dibs_schema.inputs import NewFeature
-from dibs_schema.refusals import AlreadyClaimed, AlreadyHolding, Forbidden, InvalidInput
+from dibs_schema.refusals import AlreadyClaimed, AlreadyHolding, ClaimLost, Forbidden, InvalidInput
 
 pytestmark = [
     pytest.mark.anyio,
@@ -106,6 +106,43 @@ async def test_a_block_over_http_renews_its_lease(url: str, backlog: Backlog) ->
         assert seen.expires_at is not None
         assert seen.expires_at > held.claim.expires_at
     assert (await backlog.get(feature)).status == "passing"
+
+
+async def test_a_block_over_http_stops_to_renew_what_it_has_lost(url: str, backlog: Backlog) -> None:
+    """A claim that somebody else has is told at the block's end, and not asked for all the time until then."""
+    (feature,) = (await backlog.create_many([a_feature()])).ids
+    async with Backlog.connect(url, agent="left behind") as reached:
+        renewals = 0
+
+        async def call(tool: str, arguments: dict[str, Any]) -> CallToolResult:
+            nonlocal renewals
+            renewals += tool == "feature_heartbeat"
+            return await reached._wire.call(tool, arguments)
+
+        watched = Backlog(Wire(call, keeps_claims=False), agent="left behind")
+        with pytest.raises(ClaimLost):
+            async with watched.claim(feature):
+                await backlog.release(feature, force=True)
+                await asyncio.sleep(LEASE + 0.5)
+        assert renewals == 1
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_closed_backlog_says_so(request: pytest.FixtureRequest, shared_db: str, way: str) -> None:
+    """Whatever is asked after the block, and what was open when it ended, raises ServerGone, by every way."""
+    if way == "connect":
+        opening = Backlog.connect(request.getfixturevalue("url"), agent="late")
+    else:
+        opening = getattr(Backlog, way)(db=shared_db)
+    async with opening as backlog:
+        waiting = asyncio.create_task(backlog.take(category="never", wait_seconds=30))
+        await backlog.stats()
+    late: list[Awaitable[object]] = [backlog.stats(), backlog.take(), backlog.claim().__aenter__(), waiting]
+    if way != "connect":
+        late.append(backlog.follow().__anext__())
+    for call in late:
+        with pytest.raises(ServerGone, match="this backlog is closed"):
+            await call
 
 
 async def test_what_a_block_raises_comes_out_as_it_was(shared_db: str, url: str) -> None:

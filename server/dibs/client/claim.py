@@ -104,11 +104,8 @@ class Claim:
     async def _keep(self, held: ClaimedFeature) -> None:
         """Renew the lease, which no connection does; a claim that was lost is told when the block ends."""
         pause = SOONEST
-        while self._backlog.holds(held.id, held.claim.token):
-            with suppress(Refusal, ServerGone):
-                pause = await self._pause(held)
-                break
-            await asyncio.sleep(pause)
+        with suppress(Refusal, ServerGone):
+            pause = await self._pause(held)
         while self._backlog.holds(held.id, held.claim.token):
             await asyncio.sleep(pause)
             try:

@@ -19,17 +19,18 @@ class Tasks:
 
     def __init__(self) -> None:
         self._open: set[asyncio.Task[Any]] = set()
+        self._ending: set[asyncio.Task[Any]] = set()
 
     async def finish(self, work: Coroutine[Any, Any, T]) -> T:
         """What `work` brings. It is done also where its caller is cancelled meanwhile."""
-        return await self._kept(work, _wait)
+        return await self._kept(work, _patiently, ending=True)
 
     async def cancel(self, work: Coroutine[Any, Any, T]) -> T:
         """What `work` brings. It is cancelled with its caller, who is told that alone, whatever it ends as."""
 
         async def stop(task: asyncio.Task[T]) -> None:
             task.cancel()
-            await _wait(task)
+            await _patiently(task)
 
         return await self._kept(work, stop)
 
@@ -39,31 +40,34 @@ class Tasks:
         undone: Callable[[asyncio.Task[T]], Coroutine[Any, Any, None]],
     ) -> T:
         """What `work` brings; or, where its caller is cancelled meanwhile, have its task `undone`."""
-        return await self._kept(work, lambda task: _patiently(self._begin(undone(task))))
+        return await self._kept(work, lambda task: self.briefly(undone(task)))
 
     async def briefly(self, work: Coroutine[Any, Any, None]) -> None:
         """Wait a short while for `work`, which is done in any case; also where the caller was cancelled."""
-        await _patiently(self._begin(work))
+        await _patiently(self._begin(work, ending=True))
 
     async def settle(self) -> None:
-        """Wait a short while for what is still going on."""
+        """Wait a short while for what must not be left half done."""
+        if self._ending:
+            await _patiently(*self._ending)
+
+    async def stop(self) -> None:
+        """Cancel all that is still going on."""
+        for task in self._open:
+            task.cancel()
         if self._open:
             await _patiently(*self._open)
 
-    async def stop(self) -> None:
-        """Cancel what is still going on."""
-        for task in self._open:
-            task.cancel()
-        await self.settle()
-
-    def _begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    def _begin(self, work: Coroutine[Any, Any, T], *, ending: bool = False) -> asyncio.Task[T]:
         task = asyncio.create_task(work)
-        self._open.add(task)
+        for kept in (self._open, self._ending)[: 1 + ending]:
+            kept.add(task)
         task.add_done_callback(self._ended)
         return task
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._open.discard(task)
+        self._ending.discard(task)
         if not task.cancelled():
             task.exception()  # its caller may have gone, and asyncio would complain that nobody asked
 
@@ -71,18 +75,16 @@ class Tasks:
         self,
         work: Coroutine[Any, Any, T],
         abandoned: Callable[[asyncio.Task[T]], Coroutine[Any, Any, None]],
+        *,
+        ending: bool = False,
     ) -> T:
-        task = self._begin(work)
+        task = self._begin(work, ending=ending)
         try:
             await asyncio.wait({task})
         except asyncio.CancelledError:
             await abandoned(task)
             raise
         return task.result()
-
-
-async def _wait(task: asyncio.Task[Any]) -> None:
-    await _patiently(task)
 
 
 async def _patiently(*tasks: asyncio.Task[Any]) -> None:
