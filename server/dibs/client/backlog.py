@@ -73,7 +73,7 @@ class Backlog(Working, Planning, Looking):
     async def _over(
         cls, wire: AbstractAsyncContextManager[Wire], agent: str | None, retry_for: float
     ) -> AsyncIterator[Backlog]:
-        from dibs.client.wires import hosted
+        from dibs.client.hosting import hosted
 
         async with hosted(wire) as entered:
             backlog = cls(entered, agent=agent, retry_for=retry_for)
