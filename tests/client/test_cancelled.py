@@ -104,6 +104,16 @@ async def test_a_claim_whose_answer_was_on_its_way_is_given_back(
     assert not slow.backlog.holds(feature)
 
 
+async def test_a_claim_that_was_never_made_is_not_made_to_be_given_back(reached: Backlog, new: New) -> None:
+    """Who looks for a claim whose call came to nothing does not claim by that, which would count as an attempt."""
+    feature = await new()
+    slow = Slow(reached, "feature_claim_and_get", before=True)
+    task = asyncio.create_task(slow.backlog.take(feature))
+    await slow.on_the_way.wait()
+    await cancelled(task)
+    assert [event.kind for event in (await reached.history(feature)).events] == ["create"]
+
+
 async def test_a_claim_is_given_back_whenever_it_was_cancelled(reached: Backlog, new: New) -> None:
     """No moment leaves a claim, and each ends as a cancellation and as nothing else."""
     for _ in range(3):
