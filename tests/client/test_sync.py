@@ -140,6 +140,40 @@ def test_an_interrupt_takes_a_waiting_claim_back(db: str) -> None:
     assert time.monotonic() - began < 20, "the wait went on"
 
 
+STORM = """
+import os
+import signal
+import sys
+import threading
+import time
+from dibs.client import SyncBacklog
+
+with SyncBacklog.open(db=sys.argv[1]) as backlog:
+    for _ in range(5):
+        backlog.create("storm", "a feature", "what it does", ["look"])
+    for moment in range(30):
+        timer = threading.Timer(moment / 2_000, os.kill, (os.getpid(), signal.SIGINT))
+        try:
+            timer.start()
+            with backlog.claim(category="storm"):
+                time.sleep(10)
+        except KeyboardInterrupt:
+            pass
+        timer.join()
+    ends = time.monotonic() + 5
+    while backlog.stats().counts.in_progress and time.monotonic() < ends:
+        time.sleep(0.05)
+    print(backlog.stats().counts.in_progress, flush=True)
+"""
+
+
+def test_an_interrupt_leaves_no_claim_wherever_it_comes(db: str) -> None:
+    """Before the claim, as it is made, and in the block: what nobody holds is given back."""
+    command = [sys.executable, "-c", STORM, db]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout == "0\n", done.stderr
+
+
 FORKING = """
 import os
 import sys

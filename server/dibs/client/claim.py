@@ -66,9 +66,10 @@ class Claim:
         self._asked = asked
         self._held: ClaimedFeature | None = None
         self._keeper: asyncio.Task[None] | None = None
+        self._entering: asyncio.Task[Any] | None = None
 
     async def __aenter__(self) -> ClaimedFeature:
-        self._held = None
+        self._held, self._entering = None, asyncio.current_task()
         answer = await self._backlog.take(**self._asked)
         if isinstance(answer, Idle):
             raise NothingToClaim(answer)
@@ -97,7 +98,10 @@ class Claim:
             await self._tasks.briefly(self._give_back(held))
 
     async def abandon(self) -> None:
-        """Give back what was entered, if the block never began."""
+        """Give back what was entered, or is about to be, where the block never begins."""
+        if self._entering is not None and not self._entering.done():
+            self._entering.cancel()
+            await asyncio.wait({self._entering})
         if self._held is not None:
             await self.__aexit__(asyncio.CancelledError, asyncio.CancelledError(), None)
 
