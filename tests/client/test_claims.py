@@ -76,6 +76,28 @@ async def test_an_exception_says_enough_and_not_too_much(
     assert not hasattr(error, "__notes__"), "the reason was accepted"
 
 
+async def test_a_group_says_what_is_in_it(backlog: Backlog, new: New) -> None:
+    """The next worker reads what went wrong in the tasks of the block, and not that there were some."""
+    feature = await new()
+
+    async def fail(error: Exception) -> None:
+        raise error
+
+    with pytest.raises(ExceptionGroup):
+        async with backlog.claim(feature), asyncio.TaskGroup() as group:
+            for error in (ValueError("no such table"), KeyError("users"), ValueError("no such table")):
+                group.create_task(fail(error))
+    assert (await backlog.get(feature)).last_failure == "ValueError: no such table; KeyError: 'users'"
+    feature = await new()
+    with pytest.raises(ExceptionGroup):
+        async with backlog.claim(feature):
+            inner = ExceptionGroup("inner", [ValueError("x" * 900), TypeError("y" * 900), OSError("z" * 900)])
+            raise ExceptionGroup("outer", [inner])
+    told = (await backlog.get(feature)).last_failure
+    assert told is not None
+    assert told.startswith("ValueError: xxx")
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)], ids=["interrupt", "exit"])
 async def test_an_interrupt_gives_the_claim_back(backlog: Backlog, new: New, error: BaseException) -> None:
     """Nothing is wrong with the feature then, so no failure is counted."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from contextlib import AbstractContextManager, closing
 
 import pytest
 
-from dibs.client import NothingToClaim, SyncBacklog
+from dibs.client import NothingToClaim, ServerGone, SyncBacklog
 from dibs_schema.refusals import NotFound
 
 pytestmark = pytest.mark.only_on("sqlite", reason="it waits for the calls of a Backlog, whatever the engine")
@@ -86,6 +87,27 @@ def test_the_journal_is_an_iterator(backlog: SyncBacklog) -> None:
     assert found.kind == "create"
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_closed_backlog_says_so(db: str) -> None:
+    """Calls after the block, and one that waits in another thread as it ends, raise ServerGone, and warn of nothing."""
+    with ThreadPoolExecutor(1) as threads:
+        with SyncBacklog.open(db=db) as backlog:
+            waiting = threads.submit(backlog.take, category="never", wait_seconds=30)
+            backlog.stats()
+            events = backlog.follow()
+        with pytest.raises(ServerGone, match="this backlog is closed"):
+            waiting.result(20)
+    late: list[Callable[[], object]] = [
+        backlog.stats,
+        lambda: next(events),
+        backlog.claim().__enter__,
+    ]
+    for call in late:
+        with pytest.raises(ServerGone, match="this backlog is closed"):
+            call()
+    gc.collect()
+
+
 PROGRAM = """
 import sys
 import time
@@ -116,6 +138,40 @@ def test_an_interrupt_takes_a_waiting_claim_back(db: str) -> None:
         assert program.stdout.read() == "pending\n"
     assert program.returncode == 0
     assert time.monotonic() - began < 20, "the wait went on"
+
+
+STORM = """
+import os
+import signal
+import sys
+import threading
+import time
+from dibs.client import SyncBacklog
+
+with SyncBacklog.open(db=sys.argv[1]) as backlog:
+    for _ in range(5):
+        backlog.create("storm", "a feature", "what it does", ["look"])
+    for moment in range(30):
+        timer = threading.Timer(moment / 2_000, os.kill, (os.getpid(), signal.SIGINT))
+        try:
+            timer.start()
+            with backlog.claim(category="storm"):
+                time.sleep(10)
+        except KeyboardInterrupt:
+            pass
+        timer.join()
+    ends = time.monotonic() + 5
+    while backlog.stats().counts.in_progress and time.monotonic() < ends:
+        time.sleep(0.05)
+    print(backlog.stats().counts.in_progress, flush=True)
+"""
+
+
+def test_an_interrupt_leaves_no_claim_wherever_it_comes(db: str) -> None:
+    """Before the claim, as it is made, and in the block: what nobody holds is given back."""
+    command = [sys.executable, "-c", STORM, db]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout == "0\n", done.stderr
 
 
 FORKING = """

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator, Iterator
+import re
+import threading
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,7 @@ from dibs.client import Backlog, Client, ServerGone, server_command
 from dibs.client.calls import Wire
 from dibs_schema.answers import Claimed
 from dibs_schema.inputs import NewFeature
-from dibs_schema.refusals import AlreadyClaimed, AlreadyHolding, Forbidden, InvalidInput
+from dibs_schema.refusals import AlreadyClaimed, AlreadyHolding, ClaimLost, Forbidden, InvalidInput
 
 pytestmark = [
     pytest.mark.anyio,
@@ -105,6 +108,43 @@ async def test_a_block_over_http_renews_its_lease(url: str, backlog: Backlog) ->
     assert (await backlog.get(feature)).status == "passing"
 
 
+async def test_a_block_over_http_stops_to_renew_what_it_has_lost(url: str, backlog: Backlog) -> None:
+    """A claim that somebody else has is told at the block's end, and not asked for all the time until then."""
+    (feature,) = (await backlog.create_many([a_feature()])).ids
+    async with Backlog.connect(url, agent="left behind") as reached:
+        renewals = 0
+
+        async def call(tool: str, arguments: dict[str, Any]) -> CallToolResult:
+            nonlocal renewals
+            renewals += tool == "feature_heartbeat"
+            return await reached._wire.call(tool, arguments)
+
+        watched = Backlog(Wire(call, keeps_claims=False), agent="left behind")
+        with pytest.raises(ClaimLost):
+            async with watched.claim(feature):
+                await backlog.release(feature, force=True)
+                await asyncio.sleep(LEASE + 0.5)
+        assert renewals == 1
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_closed_backlog_says_so(request: pytest.FixtureRequest, shared_db: str, way: str) -> None:
+    """Whatever is asked after the block, and what was open when it ended, raises ServerGone, by every way."""
+    if way == "connect":
+        opening = Backlog.connect(request.getfixturevalue("url"), agent="late")
+    else:
+        opening = getattr(Backlog, way)(db=shared_db)
+    async with opening as backlog:
+        waiting = asyncio.create_task(backlog.take(category="never", wait_seconds=30))
+        await backlog.stats()
+    late: list[Awaitable[object]] = [backlog.stats(), backlog.take(), backlog.claim().__aenter__(), waiting]
+    if way != "connect":
+        late.append(backlog.follow().__anext__())
+    for call in late:
+        with pytest.raises(ServerGone, match="this backlog is closed"):
+            await call
+
+
 async def test_what_a_block_raises_comes_out_as_it_was(shared_db: str, url: str) -> None:
     """No way wraps the harness's own exceptions, nor its cancellation, in groups of its library's tasks."""
     for way in (Backlog.open(db=shared_db), Backlog.connect(url)):
@@ -112,8 +152,31 @@ async def test_what_a_block_raises_comes_out_as_it_was(shared_db: str, url: str)
         with pytest.raises(ValueError, match="mine") as raised:
             async with way as backlog:
                 await backlog.stats()
+                for moment in range(30):
+                    call = asyncio.create_task(backlog.stats())
+                    await asyncio.sleep(moment / 4_000)
+                    if call.cancel():
+                        with pytest.raises(asyncio.CancelledError):
+                            await call
                 raise error
         assert raised.value is error
+
+
+async def test_what_is_no_dibs_server_is_told_with_its_url(url: str) -> None:
+    """A wrong path, a server of something else, and what is no address are all ServerGone."""
+    foreign = HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler)
+    thread = threading.Thread(target=foreign.serve_forever)
+    thread.start()
+    try:
+        there = f"http://127.0.0.1:{foreign.server_port}/mcp"
+        for wrong in (url + "x", there, "127.0.0.1:3427", "http://127.0.0.1:port/mcp"):
+            async with Backlog.connect(wrong, agent="lost") as backlog:
+                with pytest.raises(ServerGone, match=re.escape(wrong)):
+                    await backlog.stats()
+    finally:
+        foreign.shutdown()
+        thread.join()
+        foreign.server_close()
 
 
 async def test_a_server_that_is_gone_is_told_and_may_come_back(tmp_path: Path) -> None:
@@ -132,9 +195,6 @@ async def test_a_server_that_is_gone_is_told_and_may_come_back(tmp_path: Path) -
 
 async def test_a_server_process_that_dies_is_told(tmp_path: Path) -> None:
     """The call that was open, and every later one, raise ServerGone."""
-    with pytest.raises(ServerGone):
-        async with Backlog.start(db=tmp_path / "features.db", role="nobody"):  # type: ignore[arg-type]  # it is wrong
-            pytest.fail("no server comes up with that")
     async with Client.start(server_command("--db", str(tmp_path / "features.db"))) as client:
         backlog = Backlog(Wire(client.call_raw))
         await backlog.stats()
@@ -145,6 +205,15 @@ async def test_a_server_process_that_dies_is_told(tmp_path: Path) -> None:
             await waiting
         with pytest.raises(ServerGone):
             await backlog.stats()
+
+
+@pytest.mark.parametrize("way", [Backlog.open, Backlog.start])
+async def test_options_that_do_not_fit_are_refused(tmp_path: Path, way: Any) -> None:
+    """The reason is raised, and not left to the standard error of a process."""
+    with pytest.raises(InvalidInput, match="nobody") as raised:
+        async with way(db=tmp_path / "features.db", role="nobody"):
+            pytest.fail("no server comes up with that")
+    assert raised.value.details["field"] == "--role"
 
 
 async def test_options_reach_the_server(tmp_path: Path) -> None:

@@ -47,7 +47,10 @@ class Backlog(Working, Planning, Looking):
     def start(
         cls, *, retry_for: float = RETRY_FOR, **options: Unpack[Options]
     ) -> AbstractAsyncContextManager[Backlog]:
-        """A backlog with a server process of its own, over stdio, as agents have it. Raises ServerGone."""
+        """A backlog with a server process of its own, over stdio, as agents have it.
+
+        Raises InvalidInput where the options do not fit, and ServerGone where no server comes up.
+        """
         from dibs.client.wires import own_process
 
         return cls._over(own_process(options), options.get("agent"), retry_for)
@@ -70,10 +73,14 @@ class Backlog(Working, Planning, Looking):
     async def _over(
         cls, wire: AbstractAsyncContextManager[Wire], agent: str | None, retry_for: float
     ) -> AsyncIterator[Backlog]:
-        from dibs.client.wires import hosted
+        from dibs.client.hosting import hosted
 
         async with hosted(wire) as entered:
-            yield cls(entered, agent=agent, retry_for=retry_for)
+            backlog = cls(entered, agent=agent, retry_for=retry_for)
+            try:
+                yield backlog
+            finally:
+                await backlog._tasks.settle()
 
     def claim(
         self,
@@ -87,13 +94,14 @@ class Backlog(Working, Planning, Looking):
         """Hold a feature for a block: `async with backlog.claim() as feature`. The arguments are those of `take`.
 
         The block's end passes the feature, with `feature.evidence` if that was set. An Exception marks it as
-        failing, with the exception's text, and goes on. A cancellation, KeyboardInterrupt or SystemExit gives
-        the claim back. Where the block has itself passed, failed, skipped or released it, or asked a person,
-        its end does nothing.
+        failing, with the exception's text (of a group, that of each exception in it), and goes on. A
+        cancellation, KeyboardInterrupt or SystemExit gives the claim back, also one that was not yet answered.
+        A block that had ended by then still passes or fails. Where the block has itself passed, failed, skipped
+        or released it, or asked a person, its end does nothing.
         Raises NothingToClaim at the start; ClaimLost, or another Refusal, at the end, if it could not be passed.
         """
         asked = {"category": category, "wait_seconds": wait_seconds, "agent": agent, "resume": resume}
-        return Claim(self, {"feature_id": feature_id, **asked})
+        return Claim(self, {"feature_id": feature_id, **asked}, self._tasks)
 
     def holds(self, feature_id: int, token: str | None = None) -> bool:
         """Whether this object remembers a claim on the feature (that one), as far as it was told."""

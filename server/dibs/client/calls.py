@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 from pydantic import BaseModel, TypeAdapter
 
+from dibs.client.tasks import Tasks
 from dibs.client.tools import OF_TOOL
 from dibs_schema.answers import Acknowledgement, Answer
 from dibs_schema.refusals import Busy, OutcomeUnknown, all_codes
@@ -29,9 +30,14 @@ PAUSE = (0.1, 0.5)
 RETRY_FOR = 60.0
 """Seconds for which a call is repeated, if nobody says otherwise."""
 
+CLOSED = "this backlog is closed: its block has ended"
+
 
 class ServerGone(Exception):  # noqa: N818 - it is what happened
-    """The server ended, or could not be reached, while a call was open; the call may or may not have acted."""
+    """The server ended, or could not be reached, while a call was open; the call may or may not have acted.
+
+    Also of a backlog whose own block has ended.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,7 @@ class Calls:
         self._agent = agent
         self._retry_for = retry_for
         self._tokens: dict[int, str] = {}
+        self._tasks = Tasks()
 
     async def _ask(self, shape: type[AnswerT], tool: str, **arguments: Any) -> AnswerT:
         """Call a tool without the arguments that are None, again as long as that helps. Raises Refusal, ServerGone."""

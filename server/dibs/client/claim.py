@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import time
+from collections.abc import Iterator
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import anyio
-
 from dibs.client.calls import ServerGone
 from dibs_schema.answers import Claimed, Idle, IdleState, Lease, Work
 from dibs_schema.inputs import EvidenceFields
-from dibs_schema.refusals import ClaimLost, Refusal
+from dibs_schema.refusals import ClaimLost, NotClaimed, NotFound, Refusal
 from dibs_schema.text import clean
 
 if TYPE_CHECKING:
     from dibs.client.backlog import Backlog
+    from dibs.client.tasks import Tasks
 
-GIVING_BACK = 5.0
-"""Seconds that a block which was cancelled or interrupted takes, at most, to give its claim back."""
 SOONEST, LATEST = 1.0, 600.0
 """Seconds between two renewals where the server makes none: a third of the lease, within these bounds."""
 LONGEST_REASON = 2_000
@@ -63,13 +60,16 @@ class ClaimedFeature(Work):
 class Claim:
     """`async with backlog.claim() as feature:` holds the feature for the block; see `Backlog.claim`."""
 
-    def __init__(self, backlog: Backlog, asked: dict[str, Any]) -> None:
+    def __init__(self, backlog: Backlog, asked: dict[str, Any], tasks: Tasks) -> None:
         self._backlog = backlog
+        self._tasks = tasks
         self._asked = asked
         self._held: ClaimedFeature | None = None
         self._keeper: asyncio.Task[None] | None = None
+        self._entering: asyncio.Task[Any] | None = None
 
     async def __aenter__(self) -> ClaimedFeature:
+        self._held, self._entering = None, asyncio.current_task()
         answer = await self._backlog.take(**self._asked)
         if isinstance(answer, Idle):
             raise NothingToClaim(answer)
@@ -91,26 +91,47 @@ class Claim:
         if not self._backlog.holds(held.id, held.claim.token):
             return  # the block has ended the claim itself, and said how
         if error is None:
-            await self._pass(held)
+            await self._tasks.finish(self._pass(held))
         elif isinstance(error, Exception):
-            await self._fail(held, error)
+            await self._tasks.finish(self._fail(held, error))
         else:  # cancelled or interrupted: nothing is wrong with the feature
-            await self._give_back(held)
+            await self._tasks.briefly(self._give_back(held))
+
+    async def abandon(self) -> None:
+        """Give back what was entered, or is about to be, where the block never begins."""
+        if self._entering is not None and not self._entering.done():
+            self._entering.cancel()
+            await asyncio.wait({self._entering})
+        if self._held is not None:
+            await self.__aexit__(asyncio.CancelledError, asyncio.CancelledError(), None)
 
     async def _keep(self, held: ClaimedFeature) -> None:
         """Renew the lease, which no connection does; a claim that was lost is told when the block ends."""
-        pause = min(max((held.claim.expires_at - time.time()) / 3, SOONEST), LATEST)
+        pause = SOONEST
+        with suppress(Refusal, ServerGone):
+            pause = await self._pause(held)
         while self._backlog.holds(held.id, held.claim.token):
             await asyncio.sleep(pause)
-            with suppress(Refusal, ServerGone):
+            try:
                 await self._backlog.heartbeat(held.id, held.claim.token)
+            except (ClaimLost, NotClaimed, NotFound):
+                return
+            except (Refusal, ServerGone):
+                pass  # it may answer the next time
+
+    async def _pause(self, held: ClaimedFeature) -> float:
+        """A third of the lease, in seconds: how long it lasted when it was last begun, by the server's clock alone."""
+        seen = await self._backlog.get(held.id)
+        if seen.expires_at is None or seen.updated_at is None:
+            return SOONEST
+        return min(max((seen.expires_at - seen.updated_at) / 3, SOONEST), LATEST)
 
     async def _pass(self, held: ClaimedFeature) -> None:
         try:
             await self._backlog.mark_passing(held.id, held.claim.token, held.evidence)
         except ClaimLost:
             raise
-        except BaseException:  # refused, or cancelled on the way: nobody would end the claim
+        except BaseException:  # refused: nobody would end the claim
             await self._give_back(held)
             raise
 
@@ -119,9 +140,10 @@ class Claim:
             await self._backlog.mark_failing(held.id, _reason(error), held.claim.token)
         except (Refusal, ServerGone) as why:  # the block's own error is the news
             error.add_note(f"Feature {held.id} was not marked as failing: {why}")
+            await self._give_back(held)
 
     async def _give_back(self, held: ClaimedFeature) -> None:
-        with anyio.move_on_after(GIVING_BACK, shield=True), suppress(Refusal, ServerGone):
+        with suppress(Refusal, ServerGone):
             await self._backlog.release(held.id, held.claim.token)
 
 
@@ -131,6 +153,17 @@ def _held(answer: Claimed) -> ClaimedFeature:
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, as a reason: never empty, and no longer than one may be."""
-    text = clean(str(error)).strip()
-    return f"{type(error).__name__}: {text}"[:LONGEST_REASON].rstrip(": ")
+    """What went wrong, as a reason: never empty, and no longer than one may be; of a group, what is in it."""
+    return "; ".join(dict.fromkeys(_told(leaf) for leaf in _leaves(error)))[:LONGEST_REASON].rstrip(": ")
+
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {clean(str(error)).strip()}"[:LONGEST_REASON].rstrip(": ")
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from _leaves(one)
+    else:
+        yield error

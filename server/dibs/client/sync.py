@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable, Coroutine, Generator, Iterator
-from concurrent.futures import Future
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
+from concurrent.futures import CancelledError, Future
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, suppress
 from functools import partial, update_wrapper
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, Unpack
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, Unpack
 from anyio.from_thread import start_blocking_portal
 
 from dibs.client.backlog import Backlog
-from dibs.client.calls import RETRY_FOR
+from dibs.client.calls import CLOSED, RETRY_FOR, ServerGone
 
 if TYPE_CHECKING:
     from dibs.client.claim import Claim, ClaimedFeature
@@ -31,22 +32,37 @@ class Loop:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._owner = os.getpid()
+        self._door = threading.Lock()
+        self._closed = False
+
+    def close(self) -> None:
+        """Let no later call in: it would wait for ever for a loop that has ended."""
+        with self._door:
+            self._closed = True
 
     def run(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run a call there and wait for it; an interrupt that comes meanwhile takes it back.
 
-        Raises what the call raises, and RuntimeError in a fork, in which the thread is missing.
+        Raises what the call raises, ServerGone after the end, and RuntimeError in a fork, in which the thread is missing.
         """
         if os.getpid() != self._owner:
             raise RuntimeError("a backlog does not survive a fork: open it in the child")
         future: Future[T] | None = None
         try:
-            future = asyncio.run_coroutine_threadsafe(call(), self._loop)
+            future = self._begin(call)
             return future.result()
+        except CancelledError:
+            raise ServerGone(CLOSED) from None  # only the end of the loop cancels what runs there
         except BaseException:
             if future is not None:
                 future.cancel()
             raise
+
+    def _begin(self, call: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:
+        with self._door:
+            if self._closed:
+                raise ServerGone(CLOSED)
+            return asyncio.run_coroutine_threadsafe(call(), self._loop)
 
 
 def _blocking(
@@ -73,7 +89,12 @@ class SyncClaim:
         self._claim = claim
 
     def __enter__(self) -> ClaimedFeature:
-        return self._loop.run(self._claim.__aenter__)
+        try:
+            return self._loop.run(self._claim.__aenter__)
+        except BaseException:  # an interrupt may come when the claim was made, and nobody has it yet
+            with suppress(ServerGone):
+                self._loop.run(self._claim.abandon)
+            raise
 
     def __exit__(
         self,
@@ -119,7 +140,11 @@ class SyncBacklog:
     @contextmanager
     def _over(cls, make: Callable[[], AbstractAsyncContextManager[Backlog]]) -> Iterator[SyncBacklog]:
         with start_blocking_portal("asyncio") as portal, portal.wrap_async_context_manager(make()) as backlog:
-            yield cls(portal.call(_this_loop), backlog)
+            loop = portal.call(_this_loop)
+            try:
+                yield cls(loop, backlog)
+            finally:
+                loop.close()
 
     def claim(
         self,
@@ -147,7 +172,8 @@ class SyncBacklog:
             while True:
                 yield self._loop.run(events.__anext__)
         finally:
-            self._loop.run(events.aclose)
+            with suppress(ServerGone):
+                self._loop.run(events.aclose)
 
     take = _blocking(Backlog.take)
     mark_in_progress = _blocking(Backlog.mark_in_progress)

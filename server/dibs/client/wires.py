@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from contextlib import (
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
@@ -57,44 +60,9 @@ class Options(TypedDict, total=False):
 
 
 @asynccontextmanager
-async def hosted(wire: AbstractAsyncContextManager[Wire]) -> AsyncIterator[Wire]:
-    """Hold a connection in a task of its own, so that its task groups neither wrap nor cancel what the caller does.
-
-    Raises what kept it from being made.
-    """
-    made: asyncio.Future[Wire] = asyncio.get_running_loop().create_future()
-    leave = asyncio.Event()
-
-    async def host() -> None:
-        async with wire as entered:
-            made.set_result(entered)
-            await leave.wait()
-
-    task = asyncio.create_task(host())
-    try:
-        await asyncio.wait((task, made), return_when=asyncio.FIRST_COMPLETED)
-        if made.done():
-            yield made.result()
-    finally:
-        leave.set()
-        if not made.done():
-            task.cancel()
-        with anyio.CancelScope(shield=True):
-            await asyncio.wait((task,))
-    if (error := task.exception()) is not None:
-        raise _sole(error)
-
-
-def _sole(error: BaseException) -> BaseException:
-    """The error that a task group has wrapped, if it is the only one."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
-
-
-@asynccontextmanager
 async def own_process(options: Options) -> AsyncIterator[Wire]:
-    """A server process for this connection alone. Raises ServerGone where it does not come up."""
+    """A server process for this connection alone. Raises InvalidInput, and ServerGone where it does not come up."""
+    _settings(options)  # the process would tell what does not fit on its standard error alone
     flags: list[str] = []
     for name, text in _given(options).items():
         flag = "--" + name.replace("_", "-")
@@ -129,21 +97,42 @@ async def over_http(url: str) -> AsyncIterator[Wire]:
         async def call(tool: str, arguments: dict[str, Any]) -> CallToolResult:
             # The library's transport takes its task group down where the network fails, so each call has its own,
             # and brings what went wrong past it, which would wrap it.
-            outcome: CallToolResult | MCPError | ServerGone | None = None
+            outcome: CallToolResult | Exception | None = None
             try:
                 async with _protocol(streamable_http_client(url, http_client=http), mode=REVISION) as client:
                     try:
                         outcome = await _call(client, tool, arguments)
                     except (MCPError, ServerGone) as error:
                         outcome = error
-            except* httpx2.TransportError as failed:
-                outcome = outcome or ServerGone(f"no answer from {url}: {failed.exceptions[0]}")
-            if isinstance(outcome, Exception):
-                raise outcome
-            assert outcome is not None, "there is an answer, or what kept it"
-            return outcome
+            except* (httpx2.TransportError, httpx2.InvalidURL, MCPError) as failed:
+                outcome = outcome or failed.exceptions[0]
+            except* (anyio.BrokenResourceError, anyio.ClosedResourceError) as failed:
+                outcome = (
+                    outcome or failed.exceptions[0]
+                )  # a stream that ended after its answer tells nothing
+            if isinstance(outcome, CallToolResult) and _is_of_dibs(outcome):
+                return outcome
+            raise ServerGone(f"no answer of a Dibs server from {url}: {_words(outcome)}") from _cause(outcome)
 
         yield Wire(call, keeps_claims=False)
+
+
+def _is_of_dibs(result: CallToolResult) -> bool:
+    content = result.structured_content
+    return content is not None and (not result.is_error or "error" in content)
+
+
+def _words(outcome: CallToolResult | BaseException | None) -> str:
+    """What came in place of an answer."""
+    if isinstance(outcome, CallToolResult):
+        return " ".join(getattr(part, "text", "") for part in outcome.content)[:500]
+    while isinstance(outcome, BaseExceptionGroup):
+        outcome = outcome.exceptions[0]
+    return str(outcome) or type(outcome).__name__
+
+
+def _cause(outcome: object) -> BaseException | None:
+    return outcome if isinstance(outcome, BaseException) else None
 
 
 def _protocol(server: Any, **more: Any) -> ProtocolClient:

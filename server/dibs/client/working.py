@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
 from uuid import uuid4
 
-from dibs.client.calls import Calls
+from dibs.client.calls import Calls, ServerGone
 from dibs_schema.answers import Acknowledgement, Claimed, Idle, Testing
-from dibs_schema.inputs import EvidenceFields, HumanField
+from dibs_schema.inputs import GREATEST_ID, EvidenceFields, HumanField
+from dibs_schema.refusals import Refusal, RequestReused
+
+T = TypeVar("T")
+
+CLAIM = "feature_claim_and_get"
 
 
 class Working(Calls):
@@ -25,33 +33,68 @@ class Working(Calls):
         """Claim the next ready feature, or `feature_id`, and remember its token; Idle says why there is none.
 
         `wait_seconds` (0 to 45) waits for work. `agent` is the name to claim under, if not the backlog's own;
-        `resume` takes over what that name holds already. `request_id` is made up where none is given, so
-        that a repeated call has one effect; but not over HTTP without an `agent`, whose key it would be.
+        `resume` takes over what that name holds already. `request_id` is made up where none is given, so that
+        a repeated call has one effect, and so that a claim whose caller was cancelled is found and given back;
+        with your own you find it yourself, by the same call. Over HTTP an `agent` is then made up as well.
         Raises AlreadyClaimed, AlreadyHolding, AlreadyPassing, NotReady, UnmetDependencies and the like.
         """
         name = agent or self._agent
-        if request_id is None and (name or self._wire.keeps_claims):
-            request_id = uuid4().hex
-        answer = await self._ask_either(
-            Claimed,
-            Idle,
-            "feature_claim_and_get",
-            feature_id=feature_id,
-            category=category,
-            wait_seconds=wait_seconds,
-            agent=name,
-            resume=resume,
-            request_id=request_id,
-        )
+        if name is None and not self._wire.keeps_claims and not resume and request_id is None:
+            name = (
+                f"client-{uuid4().hex[:12]}"  # each claim is a holder of its own there, and keys need a name
+            )
+        ours = uuid4().hex if request_id is None and (name or self._wire.keeps_claims) else None
+        asked = {
+            "feature_id": feature_id,
+            "category": category,
+            "agent": name,
+            "resume": resume,
+            "request_id": request_id or ours,
+        }
+
+        async def taken_back(call: asyncio.Task[Claimed | Idle]) -> None:
+            call.cancel()
+            answer = await _came(call) or (await self._made(asked) if ours else None)
+            if isinstance(answer, Claimed) and request_id is None:
+                await self._give_back(answer.feature.id, answer.claim.token)
+
+        call = self._ask_either(Claimed, Idle, CLAIM, wait_seconds=wait_seconds, **asked)
+        answer = await self._tasks.undo(call, taken_back)
         if isinstance(answer, Claimed):
             self._tokens[answer.feature.id] = answer.claim.token
         return answer
 
+    async def _made(self, asked: dict[str, Any]) -> Claimed | None:
+        """The claim of a call whose answer nobody got, if it was made.
+
+        The server takes a cancelled call back, but for one that it has just answered. The same call again would
+        tell; but it would claim anew what was taken back. So the key is first shown with other arguments, which
+        are refused in one way if it is known, and in another if not.
+        """
+        known = {"agent": asked["agent"], "request_id": asked["request_id"]}
+        with suppress(Refusal, ServerGone):
+            try:
+                await self._ask_either(Claimed, Idle, CLAIM, feature_id=GREATEST_ID, **known)
+            except RequestReused:
+                answer = await self._ask_either(Claimed, Idle, CLAIM, **asked)
+                return answer if isinstance(answer, Claimed) else None
+        return None
+
+    async def _give_back(self, feature_id: int, token: str) -> None:
+        with suppress(Refusal, ServerGone):
+            await self.release(feature_id, token)
+
     async def mark_in_progress(self, feature_id: int, agent: str | None = None) -> Acknowledgement:
         """Claim a feature whose text is known, and remember its token. Raises as `take` does."""
-        done = await self._ask(
+
+        async def taken_back(call: asyncio.Task[Acknowledgement]) -> None:
+            if (answer := await _came(call)) is not None and answer.token is not None:
+                await self._give_back(feature_id, answer.token)
+
+        call = self._ask(
             Acknowledgement, "feature_mark_in_progress", feature_id=feature_id, agent=agent or self._agent
         )
+        done = await self._tasks.undo(call, taken_back)
         if done.token is not None:
             self._tokens[feature_id] = done.token
         return done
@@ -108,3 +151,9 @@ class Working(Calls):
         for feature in taken.features:  # a report on them is about no earlier claim
             self._forget(feature.id)
         return taken
+
+
+async def _came(call: asyncio.Task[T]) -> T | None:
+    """What a call has brought when it ends, if it brought anything."""
+    await asyncio.wait({call})
+    return None if call.cancelled() or call.exception() is not None else call.result()
