@@ -1,14 +1,15 @@
 """A Claude Code hook: at a session's start it tells the agent what it holds, at the end it gives that back.
 
-It goes by DIBS_AGENT, the name of this one session's agent, and does nothing without it. Events and fields:
+It goes by DIBS_AGENT, the name of this one session's agent, and does nothing without it or without a backlog. Whatever
+the agent's role is, giving back what its server holds is a planner's. Events and fields:
 https://code.claude.com/docs/en/hooks
 """
 
 import json
-import os
 import sys
 
 from dibs.client import SyncBacklog
+from dibs.settings import Settings
 from dibs_schema.refusals import NotClaimed
 
 HELD = (
@@ -23,10 +24,11 @@ GONE = (
 
 def main() -> None:
     """Read the event from standard input, and answer it."""
-    event, agent = json.load(sys.stdin), os.environ.get("DIBS_AGENT")
-    if not agent:
+    event, settings = json.load(sys.stdin), Settings.read({})
+    agent = settings.agent
+    if agent is None or not (settings.is_server_url or settings.database_file().exists()):
         return
-    with SyncBacklog.open() as backlog:
+    with SyncBacklog.open(role="planner") as backlog:
         held = [row.id for row in backlog.search(status="in_progress", agent=agent).features]
         if event["hook_event_name"] == "SessionEnd":
             for feature in held:

@@ -180,6 +180,38 @@ def test_a_command_that_is_no_server_is_found_out(tmp_path: Path) -> None:
     assert "written, but the server does not answer: I am not well" in done.stderr
 
 
+def test_a_server_that_does_not_answer_is_told_every_time(tmp_path: Path) -> None:
+    """Where nothing is to be written the server is tried all the same, and decides the status; --dry-run starts none."""
+    (tmp_path / "db").mkdir()
+    flags = ("cursor", "--db", str(tmp_path / "db"))  # a folder, which is no database
+    assert init(tmp_path, *flags, "--yes").returncode == 1
+    again = init(tmp_path, *flags)
+    assert (again.returncode, "Cursor, .cursor/mcp.json: nothing is to be done." in again.stdout) == (1, True)
+    assert "Cursor: unchanged, but the server does not answer: " in again.stderr
+    as_json = init(tmp_path, *flags, "--json")
+    assert as_json.returncode == 1
+    assert "does not answer" in json.loads(as_json.stdout)["clients"][0]["server"]
+    assert init(tmp_path, *flags, "--dry-run").returncode == 0
+    mended = init(tmp_path, "cursor", "--db", "x.db", "--yes")
+    assert (mended.returncode, "Cursor: written, and the server answers" in mended.stdout) == (0, True)
+    kept = init(tmp_path, "cursor", "--yes")
+    assert (kept.returncode, "Cursor: unchanged, and the server answers" in kept.stdout) == (0, True)
+    assert f"in {tmp_path}/x.db" in kept.stdout
+
+
+def test_a_server_of_somebody_else_is_replaced_by_force_alone(tmp_path: Path) -> None:
+    """One that only has our name is refused with status 2, whatever --yes says; --force replaces it, and its secrets go."""
+    theirs = {"mcpServers": {"features": {"command": "launchdarkly-mcp", "env": {"LD_TOKEN": "s3cret"}}}}
+    file = tmp_path / ".mcp.json"
+    file.write_text(json.dumps(theirs))
+    for flags in (("--yes",), ("--remove", "--yes"), ("--dry-run",)):
+        refused = init(tmp_path, "claude", *flags)
+        assert (refused.returncode, "is not Dibs: it starts launchdarkly-mcp" in refused.stderr) == (2, True)
+    assert json.loads(file.read_text()) == theirs
+    assert init(tmp_path, "claude", "--yes", "--force").returncode == 0
+    assert json.loads(file.read_text())["mcpServers"]["features"] == ENTRY
+
+
 def test_without_the_command_on_path_this_python_is_written(tmp_path: Path) -> None:
     """The interpreter's full path starts the same server, and the reason is said."""
     done = init(tmp_path, "vscode", "--yes", env=environment(PATH="/usr/bin:/bin"))

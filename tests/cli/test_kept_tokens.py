@@ -19,8 +19,10 @@ import pytest
 from cli.shells import Shell
 from dibs.database import Database, open_database
 from dibs.settings import Settings
+from dibs.verbs.claim import mark_in_progress
+from dibs_schema.status import Status
 from races.locks import held
-from verbs.stage import add, expire, row, rule
+from verbs.stage import add, expire, named, place, row, rule
 
 LOOP = Path(__file__).parents[2] / "examples" / "loop.sh"
 
@@ -183,7 +185,7 @@ def test_the_same_request_gives_the_same_claim(ada: Shell) -> None:
 
 
 def test_the_status_says_why_there_is_nothing(ada: Shell) -> None:
-    """4 where the backlog is empty or complete, 3 where something may come, 75 for what is worth repeating."""
+    """4 where the backlog is empty or complete, 5 where a person must act, 3 where work may come, 75 to repeat the call."""
     with backlog(ada) as database:
         assert ada.json("claim", status=4)["state"] == "empty"
         one, other = add(database, 2)
@@ -195,6 +197,11 @@ def test_the_status_says_why_there_is_nothing(ada: Shell) -> None:
         assert ada.json("claim", status=3, DIBS_AGENT="bob")["state"] == "waiting_for_claims"
         ada.json("pass", other)
         ada.json("update", one, "--archive")
+        stuck, asking = (place(database, status).id for status in (Status.STUCK, Status.NEEDS_HUMAN))
+        assert ada.json("claim", status=5)["state"] == "waiting_for_human"
+        ada.json("update", asking, "--archive")
+        assert ada.json("claim", status=5)["state"] == "stuck"
+        ada.json("update", stuck, "--archive")
         done = ada.dibs("claim", "--id")
         assert (done.returncode, done.stdout) == (4, "")
 
@@ -210,12 +217,10 @@ def test_a_call_that_makes_no_sense_is_refused(there: Shell, words: list[str]) -
     assert there.json(*words, status=2)["error"]["code"] == "invalid_input"
 
 
-def until_it_listens(process: subprocess.Popen[str]) -> None:
+def until_it_listens(pid: int) -> None:
     """Wait until a process has a handler for SIGTERM, as its wait begins with it. Source: proc(5), SigCgt."""
     caught = re.compile(r"^SigCgt:\s*([0-9a-f]+)", re.MULTILINE)
-    while process.poll() is None:
-        found = caught.search(Path(f"/proc/{process.pid}/status").read_text(encoding="ascii"))
-        assert found is not None
+    while found := caught.search(Path(f"/proc/{pid}/status").read_text(encoding="ascii")):
         if int(found[1], 16) >> (signal.SIGTERM - 1) & 1:
             return
         time.sleep(0.02)
@@ -226,7 +231,7 @@ def test_a_signal_ends_the_wait_and_leaves_no_claim(ada: Shell, number: signal.S
     """Who waits and is told to end, ends at once with 128 and the signal's number, and has nothing."""
     with backlog(ada) as database:
         waiting = ada.start("claim", "--wait", "60")
-        until_it_listens(waiting)
+        until_it_listens(waiting.pid)
         waiting.send_signal(number)
         out, err = waiting.communicate(timeout=30)
         assert (waiting.returncode, out) == (128 + number, ""), err
@@ -241,7 +246,7 @@ def test_a_signal_ends_a_claim_that_waits_for_the_database(ada: Shell) -> None:
         (one,) = add(database)
         with held("queue", ada.db):
             claiming = ada.start("claim")
-            until_it_listens(claiming)
+            until_it_listens(claiming.pid)
             claiming.terminate()
             out, err = claiming.communicate(timeout=30)
         assert (claiming.returncode, out) == (128 + signal.SIGTERM, ""), err
@@ -252,7 +257,7 @@ def test_a_waiting_shell_gets_what_comes(ada: Shell) -> None:
     """--wait ends with the first feature that becomes ready."""
     with backlog(ada) as database:
         waiting = ada.start("claim", "--wait", "60", "--json")
-        until_it_listens(waiting)
+        until_it_listens(waiting.pid)
         (one,) = add(database)
     out, err = waiting.communicate(timeout=60)
     assert json.loads(out)["feature"]["id"] == one, err
@@ -280,32 +285,78 @@ def test_a_claim_that_nobody_reads_is_given_back(ada: Shell) -> None:
     assert kept(ada) == []
 
 
+def looping(shell: Shell, name: str, *command: str, **settings: str) -> subprocess.Popen[str]:
+    """Start `examples/loop.sh` there, with `dibs` on PATH, for an agent of that name."""
+    bin_ = shell.folder / "bin"
+    bin_.mkdir(exist_ok=True)
+    (bin_ / "dibs").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m dibs "$@"\n', encoding="utf-8")
+    (bin_ / "dibs").chmod(0o755)
+    path = f"{bin_}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.Popen(
+        [shutil.which("sh") or "sh", str(LOOP), *command],
+        cwd=shell.folder,
+        env=shell.environment(PATH=path, DIBS_AGENT=name, **settings),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.only_on("sqlite", reason="the loop knows nothing of engines")
+def test_a_loop_ends_where_only_a_person_can_go_on(there: Shell) -> None:
+    """With what is stuck or waits for a person left, it waits once, says what is left, and ends with status 0."""
+    with backlog(there) as database:
+        add(database)
+        place(database, Status.NEEDS_HUMAN)
+    loop = looping(there, "ada", "true", WAIT="1")
+    _, errors = loop.communicate(timeout=60)
+    assert loop.returncode == 0
+    assert "What is left waits for a person" in errors
+    with backlog(there) as database:
+        assert row(database, 1)["status"] == "passing"
+
+
+@pytest.mark.only_on("sqlite", reason="the loop knows nothing of engines")
+def test_a_signal_ends_a_loop_that_waits_for_work(there: Shell) -> None:
+    """SIGTERM is passed on to the claim that waits, and the loop ends with 143 at once and holds nothing."""
+    with backlog(there) as database:
+        (one,) = add(database)
+        database.write_now(lambda tx: mark_in_progress(tx, named("bob"), one))
+    loop = looping(there, "ada", "true", TMPDIR=str(there.folder))
+    children = Path(f"/proc/{loop.pid}/task/{loop.pid}/children")
+    while not (
+        found := [int(pid) for pid in children.read_text(encoding="ascii").split() if is_dibs(int(pid))]
+    ):
+        time.sleep(0.05)
+    until_it_listens(found[0])
+    began = time.monotonic()
+    loop.terminate()
+    _, errors = loop.communicate(timeout=40)
+    assert (loop.returncode, errors) == (143, "")
+    assert time.monotonic() - began < 20, "the claim would have waited for 45"
+    assert not is_dibs(found[0])
+    assert list(there.folder.glob("tmp.*")) == [], "the file for the claim's number is gone"
+
+
+def is_dibs(pid: int) -> bool:
+    """Whether a process is there and runs `dibs claim`."""
+    try:
+        return b"dibs\0claim" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 @pytest.mark.only_on("sqlite", reason="the loop knows nothing of engines, and starts many processes")
 def test_two_loops_build_everything_once(there: Shell) -> None:
     """`examples/loop.sh` twice at once: each feature is built by one of them, a failure is tried again, and both end."""
     with backlog(there) as database:
         ids = add(database, 5)
         rule(database, back_off="1")
-    bin_ = there.folder / "bin"
-    bin_.mkdir()
-    (bin_ / "dibs").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m dibs "$@"\n', encoding="utf-8")
-    (bin_ / "dibs").chmod(0o755)
     # The third fails the first time.
     (there.folder / "build").write_text(
         'echo "$FEATURE" >> built\n[ "$FEATURE" != 3 ] || ! mkdir tried 2>/dev/null\n', encoding="utf-8"
     )
-    path = f"{bin_}{os.pathsep}{os.environ['PATH']}"
-    loops = [
-        subprocess.Popen(
-            [shutil.which("sh") or "sh", str(LOOP), "sh", "build"],
-            cwd=there.folder,
-            env=there.environment(PATH=path, DIBS_AGENT=name),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for name in ("ada", "bob")
-    ]
+    loops = [looping(there, name, "sh", "build") for name in ("ada", "bob")]
     told = [loop.communicate(timeout=110) for loop in loops]
     assert [loop.returncode for loop in loops] == [0, 0], told
     built = sorted(int(line) for line in (there.folder / "built").read_text(encoding="utf-8").split())

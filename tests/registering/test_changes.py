@@ -6,11 +6,14 @@ import json
 import re
 import stat
 import tomllib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tomlkit
 
+from dibs.registering import toml
 from dibs.registering.change import registration, removal
 from dibs.registering.clients import CLIENTS, Client
 from dibs.registering.command import Command, server_command
@@ -79,6 +82,30 @@ def said(file: Path) -> dict[str, Any]:
     return loaded
 
 
+def with_server(client: Client, *command: str, **variables: str) -> str:
+    """A file of the client with one server that is called `features`."""
+    if client.format is toml:
+        return tomlkit.dumps(
+            {
+                "mcp_servers": {
+                    "features": {"command": command[0], "args": list(command[1:]), "env": variables}
+                }
+            }
+        )
+    if client.name == "opencode":
+        entry = {"type": "local", "command": command, "environment": variables}
+    else:
+        entry = {"command": command[0], "args": command[1:], "env": variables}
+    return json.dumps({client.keys[0]: {"features": entry}}, indent=2)
+
+
+def words(client: Client, file: Path) -> list[str]:
+    """The command line that the client's entry of ours says."""
+    entry = said(file)[client.keys[0]]["features"]
+    command = entry["command"]
+    return list(command) if isinstance(command, list) else [command, *entry.get("args", [])]
+
+
 def filled(client: Client, root: Path, text: str) -> Path:
     """The client's file with that text, byte for byte."""
     file = root / EMPTY[client.name]
@@ -130,7 +157,115 @@ def test_a_second_time_nothing_is_to_be_done(client: Client, tmp_path: Path) -> 
     write(registration(client, tmp_path, SHORT, CODER))
     again = registration(client, tmp_path, SHORT, CODER)
     assert (again.kind, again.diff(tmp_path)) == ("nothing", "")
-    assert registration(client, tmp_path, SHORT, {}).kind == "change"
+
+
+@each_client
+def test_what_an_earlier_flag_has_set_stays(client: Client, tmp_path: Path) -> None:
+    """A call without a flag leaves role, name and database of the entry; one with a flag changes what it says, alone."""
+    given = {"DIBS_DB": "/data/x.db", "DIBS_PROJECT": "shop", "DIBS_AGENT": "ann", "DIBS_ROLE": "tester"}
+    write(registration(client, tmp_path, SHORT, given))
+    assert registration(client, tmp_path, SHORT, {}).kind == "nothing"
+    change = registration(client, tmp_path, LONG, CODER)
+    assert change.entry is not None
+    assert change.entry[client.variables] == given | CODER
+
+
+@each_client
+def test_options_in_a_command_of_ours_stay(client: Client, tmp_path: Path) -> None:
+    """What a user has written behind our command stays, but for the option that a flag now says otherwise."""
+    text = with_server(client, "dibs-mcp", "--role", "tester", "--lease=60")
+    file = filled(client, tmp_path, text)
+    write(registration(client, tmp_path, LONG, {}))
+    assert words(client, file) == [*LONG.words, "--role", "tester", "--lease=60"]
+    write(registration(client, tmp_path, LONG, CODER))
+    assert words(client, file) == [*LONG.words, "--lease=60"]
+
+
+@each_client
+def test_a_server_of_somebody_else_is_left_alone(client: Client, tmp_path: Path) -> None:
+    """A server called `features` that is not ours is neither changed nor taken out; the refusal tells no secret of it."""
+    file = filled(
+        client,
+        tmp_path,
+        text := with_server(client, "/opt/launchdarkly-mcp", "--key", "s3cret", LD_TOKEN="s3cret"),
+    )
+    for refused in (
+        partial(registration, client, tmp_path, SHORT, CODER),
+        partial(removal, client, tmp_path),
+    ):
+        with pytest.raises(InvalidInput, match=re.escape(str(file))) as told:
+            refused()
+        assert "starts /opt/launchdarkly-mcp" in told.value.message
+        assert "--force" in told.value.message
+        assert "s3cret" not in told.value.message
+    assert file.read_text() == text
+    change = registration(client, tmp_path, SHORT, CODER, force=True)
+    assert change.entry == PLAIN[client.name][client.keys[0]]["features"]
+    write(removal(client, tmp_path, force=True))
+    assert "launchdarkly" not in file.read_text()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("dibs-mcp",),
+        ("/home/ann/.local/bin/dibs-mcp", "--role", "coder"),
+        ("uvx", "dibs-mcp"),
+        ("/usr/bin/uvx", "--from", "git+https://git.example/dibs", "dibs-mcp@0.1.0"),
+        ("pipx", "run", "dibs-mcp"),
+        ("/opt/python", "-m", "dibs", "serve"),
+        ("/opt/python3.12", "-X", "utf8", "-m", "dibs", "serve", "--agent", "ann"),
+        ("dibs", "serve"),
+        ("C:\\Tools\\dibs-mcp.exe",),
+    ],
+    ids=" ".join,
+)
+@each_client
+def test_every_command_of_ours_is_known(client: Client, command: tuple[str, ...], tmp_path: Path) -> None:
+    """Whatever starts our server is ours to change and to take out."""
+    file = filled(client, tmp_path, with_server(client, *command))
+    assert registration(client, tmp_path, SHORT, {}).entry is not None
+    write(removal(client, tmp_path))
+    assert "features" not in file.read_text()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("npx", "features"),
+        ("uvx", "other-mcp"),
+        ("/opt/python", "-m", "theirs", "serve"),
+        ("dibs", "list"),
+        ("sh", "dibs-mcp"),
+        ("uvx", "other-mcp", "dibs-mcp"),
+        ("/opt/python", "theirs.py", "-m", "dibs", "serve"),
+    ],
+    ids=" ".join,
+)
+def test_a_command_that_only_looks_like_ours_is_not(command: tuple[str, ...], tmp_path: Path) -> None:
+    """Our name among somebody else's arguments makes no server ours."""
+    filled(CLIENTS["gemini"], tmp_path, with_server(CLIENTS["gemini"], *command))
+    with pytest.raises(InvalidInput, match="is not Dibs"):
+        removal(CLIENTS["gemini"], tmp_path)
+
+
+@pytest.mark.parametrize(
+    "entry", ['{"url": "http://127.0.0.1:1/mcp?key=s3cret"}', "[]", "{}", '{"command": 1}']
+)
+def test_an_entry_that_starts_nothing_is_not_ours(entry: str, tmp_path: Path) -> None:
+    """A server of our name that is reached by a URL, or is none at all, is left alone but for --force."""
+    cursor = CLIENTS["cursor"]
+    file = filled(cursor, tmp_path, text := f'{{"mcpServers": {{"features": {entry}}}}}')
+    for refused in (
+        partial(registration, cursor, tmp_path, SHORT, CODER),
+        partial(removal, cursor, tmp_path),
+    ):
+        with pytest.raises(InvalidInput, match="is not Dibs") as told:
+            refused()
+        assert "s3cret" not in told.value.message
+    assert file.read_text() == text
+    write(registration(cursor, tmp_path, SHORT, CODER, force=True))
+    assert said(file) == PLAIN["cursor"]
 
 
 @each_client
@@ -169,7 +304,7 @@ def test_what_the_client_itself_cannot_read_is_refused(
 
 @each_client
 def test_what_a_user_added_to_our_entry_stays(client: Client, tmp_path: Path) -> None:
-    """Time limits and variables of a user's own stay; the command and the variables that init sets are set."""
+    """Time limits and variables of a user's own stay; the command and the variables that init is told are set."""
     write(registration(client, tmp_path, LONG, {"DIBS_AGENT": "ann"}))
     file = tmp_path / EMPTY[client.name]
     data = said(file)
@@ -182,7 +317,7 @@ def test_what_a_user_added_to_our_entry_stays(client: Client, tmp_path: Path) ->
         file.write_text(json.dumps(data))
     write(registration(client, tmp_path, SHORT, CODER))
     wanted = PLAIN[client.name][client.keys[0]]["features"]
-    variables = wanted[client.variables] | {"DIBS_LEASE": "60"}
+    variables = wanted[client.variables] | {"DIBS_AGENT": "ann", "DIBS_LEASE": "60"}
     assert said(file)[client.keys[0]]["features"] == wanted | {"timeout": 5000, client.variables: variables}
 
 
@@ -197,15 +332,6 @@ def test_a_file_of_opencodes_second_version_keeps_its_form(tmp_path: Path) -> No
     file.write_text('{"mcp": {"servers": {"type": "local", "command": ["npx"]}}}')
     write(registration(opencode, tmp_path, SHORT, {}))
     assert list(said(file)["mcp"]) == ["servers", "features"]
-
-
-def test_an_entry_of_another_transport_is_replaced(tmp_path: Path) -> None:
-    """A server of our name that was reached by a URL is started from now on, and the URL is gone."""
-    file = filled(
-        CLIENTS["cursor"], tmp_path, '{"mcpServers": {"features": {"url": "http://127.0.0.1:1/mcp"}}}'
-    )
-    write(registration(CLIENTS["cursor"], tmp_path, SHORT, CODER))
-    assert said(file) == PLAIN["cursor"]
 
 
 def test_opencode_uses_the_file_that_is_there(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from pydantic import ValidationError, create_model
 
 from dibs.cli.kept import Kept, Shelf, shelf_of
 from dibs.cli.options import (
+    NOTHING_FOR_AGENTS,
     NOTHING_FREE,
     NOTHING_LEFT,
     PLACE,
@@ -145,10 +146,14 @@ def calls(tool: str, *settings: str) -> Callable[[Callable[..., Answer]], Comman
 
 
 def status_of(answer: Answer) -> int:
-    """0, or why a claim got nothing: for now, or because nothing is left."""
+    """0, or why a claim got nothing: for now, because nothing is left, or because a person must act first."""
     if not isinstance(answer, Idle):
         return 0
-    return NOTHING_LEFT if answer.state in ("complete", "empty") else NOTHING_FREE
+    if answer.state in ("complete", "empty"):
+        return NOTHING_LEFT
+    return (
+        NOTHING_FREE if answer.state in ("waiting_for_claims", "waiting_for_back_off") else NOTHING_FOR_AGENTS
+    )
 
 
 def fitting(types: Mapping[str, Any], given: dict[str, Any]) -> dict[str, Any]:

@@ -54,8 +54,8 @@ def claim(
 ) -> NoReturn:
     """Claim the next ready feature, or FEATURE_ID, for you alone, with all you need to build it.
 
-    The exit status is 3 where nothing is free now, and 4 where nothing is left to do. With an agent's name
-    the token is kept for your next commands; else send it with --token or DIBS_TOKEN.
+    The exit status is 3 where nothing is free now, 4 where nothing is left to do, and 5 where what is left waits for
+    a person. With an agent's name the token is kept for your next commands; else send it with --token or DIBS_TOKEN.
     """
     _refuse_odd(call, feature_id, resume=resume, brief=brief, number_only=number_only)
     if brief and (category or wait or resume or request_id):

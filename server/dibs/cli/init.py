@@ -58,20 +58,32 @@ class Told:
 @click.argument("clients", nargs=-1, type=click.Choice(list(CLIENTS)), metavar="[CLIENT]...")
 @settings_options("db", "project", "agent", "role")
 @click.option("--remove", is_flag=True, help="Take the server out again.")
+@click.option(
+    "--force", is_flag=True, help="Replace, or take out, also another server that is called `features`."
+)
 @click.option("--yes", "-y", is_flag=True, help="Write without asking.")
 @click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, and ask nothing.")
 @say_refusals
 def init(
-    clients: tuple[str, ...], *, remove: bool, yes: bool, dry_run: bool, as_json: bool, **flags: str | None
+    clients: tuple[str, ...],
+    *,
+    remove: bool,
+    force: bool,
+    yes: bool,
+    dry_run: bool,
+    as_json: bool,
+    **flags: str | None,
 ) -> None:
     """Register the server with the MCP clients of this project, and try whether it answers.
 
     CLIENT is claude, codex, cursor, vscode, opencode or gemini; without one, those in use here are listed, and
-    nothing is changed. Shows the difference before it writes, keeps everything else in the files, and changes
-    nothing when it is run again. --db, --project, --agent and --role are written into the entry.
+    nothing is changed. Shows the difference before it writes, and keeps everything else in the files. --db, --project,
+    --agent and --role are written into the entry, and stay there until one says otherwise; run again without them, it
+    changes nothing, and only tries the server.
 
-    The exit status is 3 if something would be written and there is no terminal to ask at.
+    The exit status is 1 if the server does not answer, and 3 if something would be written and there is no terminal
+    to ask at.
     """
     from dibs.registering.change import registration, removal
     from dibs.registering.command import server_command
@@ -83,13 +95,18 @@ def init(
     chosen = [CLIENTS[name] for name in names]
     told = Told(
         command,
-        [removal(one, root) if remove else registration(one, root, command, variables) for one in chosen],
+        [
+            removal(one, root, force=force)
+            if remove
+            else registration(one, root, command, variables, force=force)
+            for one in chosen
+        ],
     )
     if not as_json:
         _show(told, root, listed=not clients, remove=remove)
     status = 0
-    if clients and not dry_run and any(one.kind != "nothing" for one in told.changes):
-        status = _carry_out(told, root, yes=yes, as_json=as_json)
+    if clients and not dry_run:
+        status = _carry_out(told, yes=yes, as_json=as_json) or _try_out(told, root, as_json=as_json)
     if as_json:
         print_json(told.as_json(root))
     sys.exit(status)
@@ -133,32 +150,42 @@ def _show(told: Told, root: Path, *, listed: bool, remove: bool) -> None:
         click.echo(f"Nothing was changed. To do it: dibs init {'--remove ' if remove else ''}{names}")
 
 
-def _carry_out(told: Told, root: Path, *, yes: bool, as_json: bool) -> int:
-    """Ask, write, and try what was written; returns the exit status."""
+def _carry_out(told: Told, *, yes: bool, as_json: bool) -> int:
+    """Ask, and write; returns the exit status."""
     todo = [one for one in told.changes if one.kind != "nothing"]
+    if not todo:
+        return 0
     if not yes and (as_json or not sys.stdin.isatty()):
         click.echo("Nothing was changed: there is nobody to ask. --yes writes it.", err=True)
         return UNASKED
     if not yes:
         what = "it" if len(todo) == 1 else f"these {len(todo)} files"
         click.confirm(f"Write {what}?", default=True, abort=True)
-    from dibs.registering.trying import Start
     from dibs.registering.writing import write
 
     for one in todo:
         write(one)
-    told.written = True
-    tried: dict[Start, tuple[str, bool]] = {}
-    for one in todo:
         if one.entry is None:
             click.echo(f"{one.client.title}: taken out.", err=as_json)
+    told.written = True
+    return 0
+
+
+def _try_out(told: Told, root: Path, *, as_json: bool) -> int:
+    """Start the server of each entry, written now or before, as its client would; returns the exit status."""
+    from dibs.registering.trying import Start
+
+    tried: dict[Start, tuple[str, bool]] = {}
+    for one in told.changes:
+        if one.entry is None:
             continue
         start = Start.of(one.client, one.entry)
         if start not in tried:
             tried[start] = _try(start, root)
         says, answered = tried[start]
-        told.answers[one.client.name] = says
-        click.echo(f"{one.client.title}: {says} {one.client.note}".rstrip(), err=as_json or not answered)
+        done, note = ("unchanged", "") if one.kind == "nothing" else ("written", one.client.note)
+        told.answers[one.client.name] = says = f"{done}, {says}"
+        click.echo(f"{one.client.title}: {says} {note}".rstrip(), err=as_json or not answered)
     return 0 if all(answered for _, answered in tried.values()) else 1
 
 
@@ -170,8 +197,8 @@ def _try(start: Start, root: Path) -> tuple[str, bool]:
     try:
         answer = try_start(start, root)
     except ServerSilent as silence:
-        return f"written, but the server does not answer: {silence}", False
-    says = f"written, and the server answers: version {answer.version}, project {answer.project} in {answer.database}."
+        return f"but the server does not answer: {silence}", False
+    says = f"and the server answers: version {answer.version}, project {answer.project} in {answer.database}."
     if answer.version != __version__:
         says += f" It is not this one, which is {__version__}: another comes first on PATH."
     return says, True

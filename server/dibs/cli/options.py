@@ -23,8 +23,8 @@ Command = Callable[..., Any]
 
 PLACE = ("db", "project", "isolated")
 """The settings that say which backlog is meant."""
-NOTHING_FREE, NOTHING_LEFT = 3, 4
-"""Exit statuses of a claim that got nothing: for now, and because all is done or the backlog is empty."""
+NOTHING_FREE, NOTHING_LEFT, NOTHING_FOR_AGENTS = 3, 4, 5
+"""Exit statuses of a claim that got nothing: for now; as all is done or the backlog is empty; until a person acts."""
 CLOSING = 5.0
 """Seconds that a command waits for the door at its end."""
 

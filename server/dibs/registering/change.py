@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from dibs.registering.clients import Client, Entry, merged
+from dibs.registering.clients import NAME, Client, Entry, is_ours, merged, words_of
 from dibs.registering.command import Command
 from dibs.registering.unreadable import Unreadable
 from dibs_schema.refusals import InvalidInput, ReadOnly
@@ -46,10 +46,13 @@ class Change:
         return "\n".join(lines)
 
 
-def registration(client: Client, root: Path, command: Command, variables: Mapping[str, str]) -> Change:
+def registration(
+    client: Client, root: Path, command: Command, variables: Mapping[str, str], *, force: bool = False
+) -> Change:
     """The change that brings the entry of this server into the client's file.
 
-    Raises InvalidInput where the file is not what the client could read, ReadOnly where it may not be written.
+    Raises InvalidInput where the file is not what the client could read, or, without `force`, where a server of
+    somebody else has the name; ReadOnly where it may not be written.
     """
     file = client.file(root)
     before = _text(file)
@@ -58,6 +61,7 @@ def registration(client: Client, root: Path, command: Command, variables: Mappin
         data = client.parse(text)
         keys = client.place(data)
         there = _at(data, keys)
+        _refuse_theirs(file, there, force=force)
         entry = merged(client, there, command, variables)
         after = text if entry == there else client.format.with_value(text, keys, entry)
         _check(client.parse(after), _changed(data, keys, entry))
@@ -66,7 +70,7 @@ def registration(client: Client, root: Path, command: Command, variables: Mappin
     return _writable(Change(client, file, before, after, entry))
 
 
-def removal(client: Client, root: Path) -> Change:
+def removal(client: Client, root: Path, *, force: bool = False) -> Change:
     """The change that takes the entry out again. Raises what `registration` does."""
     file = client.file(root)
     before = _text(file)
@@ -74,7 +78,9 @@ def removal(client: Client, root: Path) -> Change:
     try:
         data = client.parse(text)
         keys = client.place(data)
-        after = text if _at(data, keys) is None else client.format.without(text, keys)
+        there = _at(data, keys)
+        _refuse_theirs(file, there, force=force)
+        after = text if there is None else client.format.without(text, keys)
         _check(_with_section(client.parse(after), data, keys), _changed(data, keys, None))
     except Unreadable as error:
         raise _unfit(file, error) from None
@@ -83,6 +89,19 @@ def removal(client: Client, root: Path) -> Change:
 
 def _unfit(file: Path, error: Unreadable) -> InvalidInput:
     return InvalidInput(f"{file} cannot be read: {error}. Nothing was changed.", field="client")
+
+
+def _refuse_theirs(file: Path, there: Any, *, force: bool) -> None:
+    """Raises InvalidInput where an entry is there that is not ours. Its arguments and URL may be secret."""
+    if force or there is None or is_ours(there):
+        return
+    words = words_of(there)
+    does = f"starts {words[0]}" if words else "starts no program"
+    raise InvalidInput(
+        f'The server "{NAME}" in {file} is not Dibs: it {does}. Nothing was changed. Give it another name there, or '
+        "repeat with --force, which replaces it or, with --remove, takes it out.",
+        field="client",
+    )
 
 
 def _text(file: Path) -> str | None:

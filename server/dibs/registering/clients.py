@@ -7,20 +7,18 @@ opencode.ai/v2/docs/mcp-servers; geminicli.com/docs/tools/mcp-server.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from dibs.registering import jsonc, toml
-from dibs.registering.command import Command
+from dibs.registering.command import Command, options_of
 
 Entry = dict[str, Any]
 NAME = "features"
 """What the server is called in every client."""
-OURS = ("DIBS_DB", "DIBS_PROJECT", "DIBS_AGENT", "DIBS_ROLE")
-"""The variables that an entry sets or leaves out as `dibs init` is told; it keeps all others."""
 FORM = frozenset({"type", "command", "args"})
 """The keys of an entry, beside its variables, that say how the server is started."""
 
@@ -162,16 +160,42 @@ CLIENTS = {
 """Every client by its name on the command line."""
 
 
+def words_of(entry: object) -> list[str]:
+    """The command line of an entry, which some clients keep as one list; empty where it starts nothing."""
+    if not isinstance(entry, dict):
+        return []
+    command, arguments = entry.get("command"), entry.get("args", [])
+    words = (
+        command if isinstance(command, list) else [command, *arguments] if isinstance(arguments, list) else []
+    )
+    return words if all(isinstance(one, str) for one in words) else []
+
+
+def is_ours(entry: object) -> bool:
+    """Whether it is our server that an entry starts, and not somebody else's of the same name."""
+    words = words_of(entry)
+    return bool(words) and options_of(words) is not None
+
+
 def merged(client: Client, there: object, command: Command, variables: Mapping[str, str]) -> Entry:
-    """The entry to write over what is `there`: what a user has added to ours stays."""
-    ours = client.entry(command, variables)
-    if not isinstance(there, dict) or "command" not in there:  # none, or one of another transport
-        return ours
+    """The entry to write over what is `there`: what ours has stays, unless it is told otherwise."""
+    if not isinstance(there, dict) or not is_ours(there):
+        return client.entry(command, variables)
+    options = _without(options_of(words_of(there)) or [], variables)
+    ours = client.entry(Command((*command.words, *options), command.why), variables)
     kept = {key: value for key, value in there.items() if key not in FORM or key in ours}
     given = kept.pop(client.variables, None)
     known = given if isinstance(given, dict) else {}
-    all_variables = {key: value for key, value in known.items() if key not in OURS} | ours.get(
-        client.variables, {}
-    )
+    all_variables = ours.get(client.variables, {}) | known | dict(variables)
     fixed = {key: value for key, value in ours.items() if key in FORM or key not in kept}
     return kept | fixed | ({client.variables: all_variables} if all_variables else {})
+
+
+def _without(options: Sequence[str], variables: Mapping[str, str]) -> list[str]:
+    """The options but for those that say what one of the variables says, which they would overrule."""
+    told = {"--" + name.removeprefix("DIBS_").lower() for name in variables}
+    return [
+        one
+        for one, before in zip(options, ["", *options], strict=False)
+        if one.partition("=")[0] not in told and before not in told
+    ]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from dibs.registering.clients import Client, Entry
+from dibs.registering.clients import Client, Entry, words_of
 
 PATIENCE = 60.0
 """Seconds for the start and one call; uvx may have to fetch the package first."""
@@ -41,11 +41,9 @@ class Start:
 
     @classmethod
     def of(cls, client: Client, entry: Entry) -> Start:
-        """What the client makes of the entry; some clients keep the command line as one list."""
-        command = entry["command"]
-        words = command if isinstance(command, list) else [command, *entry.get("args", [])]
+        """What the client makes of the entry."""
         variables = {name: _expanded(text) for name, text in entry.get(client.variables, {}).items()}
-        return cls(tuple(words), tuple(sorted(variables.items())), client.passes_on)
+        return cls(tuple(words_of(entry)), tuple(sorted(variables.items())), client.passes_on)
 
 
 def try_start(start: Start, root: Path) -> Answer:
