@@ -97,7 +97,7 @@ def meet(database: Database, one: Area, other: Area) -> bool:
     return both[0]
 
 
-@settings(max_examples=times(200, 5_000), deadline=None)
+@settings(max_examples=times(80, 5_000), deadline=None)
 @given(data=st.data())
 @example(data=None)
 def test_two_globs_that_name_one_file_overlap(opened: Database, data: st.DataObject | None) -> None:

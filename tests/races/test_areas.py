@@ -15,7 +15,7 @@ from races.backlog import assert_sound, journal, row, times
 from races.test_waiting import assert_prompt, wait_for_work
 from races.wire import Start, Wire, up
 
-FEATURES = times(36, 400)
+FEATURES = times(24, 400)
 PROCESSES = times(4, 16)
 WAYS = [["part{}/**"], ["part{}/a.py"], ["part{}", "elsewhere/{}"], ["part{}/*.py", "lib{}.py"]]
 """How a feature may say that it is about a part: whichever two of these it is, they overlap."""

@@ -209,10 +209,10 @@ CASES: list[tuple[str, Arrange, str, str]] = [
     ("waiting_for_human", at(Status.NEEDS_HUMAN), PASS, "dibs answer"),
     ("not_waiting_for_human", nothing_asked, "feature_answer_human_input", "dibs answer"),
     ("not_waiting_for_human", answered, "feature_answer_human_input", "ask_user"),
-    ("stuck", at(Status.STUCK), CLAIM, "feature_update retry=true"),
-    ("stuck", at(Status.STUCK), PASS, "feature_update retry=true"),
-    ("archived", at(Status.ARCHIVED), CLAIM, "feature_update archived=false"),
-    ("archived", also(at(Status.ARCHIVED), reason="later"), "feature_skip", "feature_update archived=false"),
+    ("stuck", at(Status.STUCK), CLAIM, "retry=true"),
+    ("stuck", at(Status.STUCK), PASS, "retry=true"),
+    ("archived", at(Status.ARCHIVED), CLAIM, "archived=false"),
+    ("archived", also(at(Status.ARCHIVED), reason="later"), "feature_skip", "archived=false"),
     ("would_cycle", around, "feature_add_dependency", "feature_"),
     ("would_cycle", to_itself, "feature_add_dependency", "feature_"),
     ("would_cycle", batch_around, "feature_create_bulk", "feature_create_bulk"),
@@ -335,7 +335,7 @@ async def test_database_damaged(db: str) -> None:
     await anyio.Path(db).write_bytes(b"this is not a database at all, " * 200)
     async with serving(db) as client:
         for tool in (CLAIM, "feature_get_stats"):
-            refusal_in(await client.call_raw(tool, {}), "database_damaged", "dibs doctor")
+            refusal_in(await client.call_raw(tool, {}), "database_damaged", "dibs restore")
     assert await anyio.Path(db).read_bytes() == b"this is not a database at all, " * 200
 
 

@@ -62,7 +62,7 @@ async def feature_search(
     limit: Hundred = 20,
     cursor: Cursor | None = None,
 ) -> Page:
-    """Find features."""
+    """Find features by text or status."""
     return await connection_of(ctx).database.read(
         lambda tx: lists.search(
             tx,
@@ -94,7 +94,7 @@ async def feature_get_graph(
     limit: Hundred = 50,
     format: Literal["json", "mermaid"] = "json",  # noqa: A002 - the contract's name
 ) -> Graph:
-    """See which features depend on which."""
+    """See which features depend on which. To build one, claim it: a claim brings what it builds on."""
     return await connection_of(ctx).database.read(
         lambda tx: graph.get_graph(tx, root=root, depth=depth, limit=limit, form=format)
     )

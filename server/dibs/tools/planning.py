@@ -107,7 +107,7 @@ async def feature_update(
 async def feature_add_dependency(
     ctx: Ctx, feature_id: FeatureId, dependency_id: FeatureId
 ) -> Acknowledgement:
-    """Let feature_id wait until dependency_id passes."""
+    """Let feature_id wait until dependency_id passes. To say all that it waits for, feature_set_dependencies."""
     here = connection_of(ctx)
     by = here.author()
     return await here.database.write(lambda tx: depend.add_dependency(tx, by, feature_id, dependency_id))
@@ -125,7 +125,7 @@ async def feature_remove_dependency(
 async def feature_set_dependencies(
     ctx: Ctx, feature_id: FeatureId, dependency_ids: FeatureIds
 ) -> Acknowledgement:
-    """Replace everything that feature_id waits for; an empty list frees it."""
+    """Replace everything that feature_id waits for; an empty list frees it. For one more, feature_add_dependency."""
     here = connection_of(ctx)
     by = here.author()
     return await here.database.write(lambda tx: depend.set_dependencies(tx, by, feature_id, dependency_ids))

@@ -55,7 +55,7 @@ def change_rule(tx: Transaction, by: str, name: str, value: Any) -> Rules:
     statement = update(projects).where(projects.c.id == bindparam("project"))
     tx.run(statement.values({column: getattr(changed, name)}))
     record(tx, by, Kind.UPDATE, None, setting=name, value=getattr(changed, name))
-    tx.wakes = True  # a claim that waits may be let in now, or all be complete
+    tx.wakes = name == "verifier"  # all may be complete now, which ends a wait
     if name == "order":
         (rebuild_heights if changed.order == "critical_path" else forget_heights)(tx)
     return changed
