@@ -252,6 +252,14 @@ TRUE: dict[str, Callable[[], Tale]] = {
     "a regression of what had failed before": lambda: (
         Tale().begin(3, Sketch(D, failures=2)).call("ada", 0, 1, FAIL, {"status": "pending"}, feature_id=3)
     ),
+    "a rest that outlasts a refusal for something else": lambda: (
+        Tale()
+        .begin(2, Sketch(P, failures=1, backs_off=True))
+        .call("bob", 0, 1, CLAIM_THIS, "unmet_dependencies", feature_id=2)
+        .claim("ada", 1, 2, 1, "t1")
+        .call("ada", 2, 3, PASS, {"status": "passing"}, feature_id=1, claim_token="t1")
+        .call("bob", 4, 5, CLAIM_THIS, "not_ready", feature_id=2)
+    ),
     "a failure, and a rest": lambda: (
         Tale()
         .claim("ada", 0, 1, 1, "t1")

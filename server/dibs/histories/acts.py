@@ -71,10 +71,9 @@ def claiming(call: Call, holder: str, token: str, told: Said, *, again: bool) ->
         if call.arguments.get("resume") and one.holder in (holder, UNKNOWN):
             taken = replace(model.resume(one, token), holder=holder)
             yield taken, shown(taken)
-        if one.backs_off and code != "not_ready":  # its time is judged elsewhere
-            one = replace(one, backs_off=False)
+        rested = replace(one, backs_off=one.backs_off and code == "not_ready")  # its time is judged elsewhere
         try:
-            claimed = model.claim(one, holder, token, unmet=code == "unmet_dependencies")
+            claimed = model.claim(rested, holder, token, unmet=code == "unmet_dependencies")
         except No as no:
             yield one, {"code": no.code}
         else:
