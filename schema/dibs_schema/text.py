@@ -68,4 +68,6 @@ def clean(text: str) -> str:
         return text
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return _unseen().sub("", text)
+    while (seen := _unseen().sub("", text)) != text:  # what has gone may have been what another stood behind
+        text = seen
+    return text

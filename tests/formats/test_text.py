@@ -7,7 +7,7 @@ import time
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dibs_schema.text import clean
@@ -99,6 +99,7 @@ def test_no_invisible_character_stays_alone() -> None:
 
 
 @given(st.text(alphabet=ALPHABET))
+@example("\x1b1\ufe00")  # the digit goes with the escape, and the selector has nothing to select then
 def test_clean_text_is_clean(text: str) -> None:
     """Cleaning twice is cleaning once, and the result can be written as UTF-8 without a control character."""
     once = clean(text)
