@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from dibs.histories import model
 from dibs.histories.model import D, H, I, Limits, Made, No, P, S, Sketch
-from dibs_schema.status import SATISFIED, Kind
+from dibs_schema.areas import Area, areas_of
+from dibs_schema.status import SATISFIED, Kind, Status
 
 MOST_FAILURES, MOST_ATTEMPTS, MOST_SKIPS = 2, 4, 2
 LIMITS = Limits(MOST_FAILURES, MOST_ATTEMPTS, MOST_SKIPS)
 
 
 class Model:
-    """The features, what each needs, and its place in the queue; `events` counts what the journal should hold."""
+    """The features, what each needs and changes, and its place in the queue; who passed and who confirmed it.
 
-    def __init__(self, order: str) -> None:
+    `events` counts what the journal should hold.
+    """
+
+    def __init__(self, order: str, verifier: str) -> None:
         self.order = order
+        self.verifier = verifier
         self.features: dict[int, Sketch] = {}
         self.needs: dict[int, set[int]] = {}
+        self.paths: dict[int, list[str]] = {}
         self.priority: dict[int, int] = {}
+        self.passed_by: dict[int, str | None] = {}
+        self.confirmed_by: dict[int, str | None] = {}
+        self.unconfirmed: set[int] = set()
         self.events = 0
 
     # -- looking --------------------------------------------------------------------------------------
@@ -41,14 +51,29 @@ class Model:
         free = [
             feature
             for feature, one in self.features.items()
-            if one.status is P and not one.backs_off and not self.unmet(feature)
+            if one.status is P
+            and not one.backs_off
+            and not self.unmet(feature)
+            and not self.is_held_back(feature)
         ]
         tall = {one: -self.height(one) if self.order == "critical_path" else 0 for one in free}
         return sorted(free, key=lambda one: (self[one].skips, tall[one], self.priority[one], one))
 
+    def any(self, status: Status) -> bool:
+        """Whether there is a feature of that status."""
+        return any(one.status is status for one in self.features.values())
+
     def held_by(self, holder: str) -> list[int]:
         """What a name holds."""
         return [feature for feature, one in self.features.items() if one.holder == holder]
+
+    def is_held_back(self, feature: int) -> bool:
+        """Whether somebody works on a feature that may change the same files."""
+        claimed = [other for other, one in self.features.items() if one.status is I]
+        own = areas_of(self.paths[feature])
+        return any(
+            _meet(one, other) for there in claimed for other in areas_of(self.paths[there]) for one in own
+        )
 
     def reaches(self, start: int, end: int) -> bool:
         """Whether `start` depends on `end`, over any number of edges."""
@@ -58,6 +83,8 @@ class Model:
         """Why there is nothing to claim."""
         there = {one.status for one in self.features.values()}
         if not there & {P, I, H, S}:
+            if self.verifier == "other" and any(self[one].status is D for one in self.unconfirmed):
+                return "waiting_for_confirmation"
             return "complete" if D in there else "empty"
         resting = any(
             one.backs_off and one.status is P and not self.unmet(feature)
@@ -73,11 +100,22 @@ class Model:
 
     # -- moves ----------------------------------------------------------------------------------------
 
-    def create(self, needs: set[int]) -> None:
+    def create(self, needs: set[int], paths: Iterable[str]) -> None:
         """A new feature behind all the others."""
         number = len(self.features) + 1
-        self.features[number], self.needs[number] = Sketch(), needs
+        self.features[number], self.needs[number], self.paths[number] = Sketch(), needs, list(paths)
+        self.passed_by[number] = self.confirmed_by[number] = None
         self.priority[number] = self._behind()
+        self.events += 1
+
+    def rule(self, verifier: str) -> None:
+        """From now on passes are to be confirmed by another agent, or no longer."""
+        self.verifier = verifier
+        self.events += 1
+
+    def change_files(self, feature: int, paths: Iterable[str]) -> None:
+        """What a feature changes is other than was thought."""
+        self.paths[feature] = list(paths)
         self.events += 1
 
     def claim(self, holder: str, feature: int | None, token: str | None) -> int | None:
@@ -90,11 +128,12 @@ class Model:
             if not queue:
                 return None
             feature = queue[0]
-        elif feature in held:
+        unmet = self.unmet(feature) > 0
+        if feature in held or (held and self[feature].status is P and not unmet):
             raise No("already_holding")
-        claimed = model.claim(self[feature], holder, token or "", unmet=self.unmet(feature) > 0)
-        if held:
-            raise No("already_holding")
+        claimed = model.claim(self[feature], holder, token or "", unmet=unmet)
+        if self.is_held_back(feature):
+            raise No("not_ready")
         self._now(feature, claimed)
         return feature
 
@@ -106,15 +145,29 @@ class Model:
         self._now(held[0], model.resume(self[held[0]], token or ""))
         return held[0]
 
-    def move(self, feature: int, token: str | None, kind: Kind) -> bool:
+    def move(self, feature: int, token: str | None, kind: Kind, by: str) -> bool:
         """Whether a move of a claim is made; False where it is a repetition, which changes nothing."""
-        made: Made = model.move(self[feature], kind, token, LIMITS, unmet=self.unmet(feature) > 0)
+        before = self[feature]
+        made: Made = model.move(before, kind, token, LIMITS, unmet=self.unmet(feature) > 0)
         if made.kind is None:
             return False
         if made.kind is Kind.SKIP:
             self.priority[feature] = self._behind()
+        elif made.kind is Kind.PASS:
+            self._proof(feature, before.holder, waits=self.verifier == "other")
+        elif made.kind is Kind.REGRESS:
+            self._proof(feature, None, waits=False)
+        elif made.kind is Kind.VERIFY and self.verifier == "other" and by != self.passed_by[feature]:
+            self._confirm(feature, by)
         self._now(feature, made.one)
         return True
+
+    def overrule(self, feature: int, by: str) -> None:
+        """A planner confirms a pass that waits for it."""
+        if self[feature].status is not D or feature not in self.unconfirmed:
+            raise No("invalid_input")
+        self._confirm(feature, by)
+        self.events += 1
 
     def force(self, feature: int) -> None:
         """A planner frees a claim."""
@@ -157,5 +210,20 @@ class Model:
         self.features[feature] = after
         self.events += 1
 
+    def _proof(self, feature: int, by: str | None, *, waits: bool) -> None:
+        self.passed_by[feature], self.confirmed_by[feature] = by, None
+        (self.unconfirmed.add if waits else self.unconfirmed.discard)(feature)
+
+    def _confirm(self, feature: int, by: str) -> None:
+        if feature in self.unconfirmed:
+            self.unconfirmed.discard(feature)
+            self.confirmed_by[feature] = by
+
     def _behind(self) -> int:
         return max(self.priority.values(), default=0) + 1
+
+
+def _meet(one: Area, other: Area) -> bool:
+    """Whether one of their beginnings begins the other, and one of their endings ends the other."""
+    begins = one.beginning.startswith(other.beginning) or other.beginning.startswith(one.beginning)
+    return begins and (one.ending.endswith(other.ending) or other.ending.endswith(one.ending))

@@ -23,7 +23,7 @@ from dibs.database import Database, open_database
 from dibs.database.transaction import Transaction
 from dibs.histories.model import No
 from dibs.settings import Settings
-from dibs.verbs import change, claim, create, human, leases, outcome, skip
+from dibs.verbs import change, claim, create, human, leases, outcome, rules, skip
 from dibs.verbs.audit import audit
 from dibs.verbs.depend import set_dependencies
 from dibs.verbs.release import release
@@ -38,18 +38,24 @@ AGENTS = st.sampled_from(["ada", "grace", "alan"])
 FEATURES = st.integers(1, 5)
 """Few agents and few features, so that they get in each other's way."""
 
+PATHS = st.sampled_from(
+    [[], ["src/a/**"], ["src/**/*.py"], ["docs/*.md", "src/b"], ["src/a/x.ts"], ["README.md", "src"]]
+)
+"""Which files features change: some pairs meet, some do not, and some features name none."""
+VERIFIERS = st.sampled_from(["anyone", "other"])
+
 TOKENS = st.sampled_from(["live", "live", "live", "ended", "none", "foreign"])
 """Which token a call carries."""
 
-Move = Callable[[Transaction, int, str | None], Any]
+Move = Callable[[Transaction, str, int, str | None], Any]
 
 BY_TOKEN: dict[Kind, Move] = {
-    Kind.HEARTBEAT: lambda tx, feature, token: leases.heartbeat(tx, feature, token, "half done"),
-    Kind.PASS: lambda tx, feature, token: outcome.mark_passing(tx, "ada", feature, token),
-    Kind.FAIL: lambda tx, feature, token: outcome.mark_failing(tx, "ada", feature, "broken", token),
-    Kind.SKIP: lambda tx, feature, token: skip.skip(tx, "ada", feature, "later", token),
-    Kind.RELEASE: lambda tx, feature, token: release(tx, "ada", feature, token),
-    Kind.ASK: lambda tx, feature, token: human.request_human_input(tx, "ada", feature, token, stage.REQUEST),
+    Kind.HEARTBEAT: lambda tx, _, feature, token: leases.heartbeat(tx, feature, token, "half done"),
+    Kind.PASS: outcome.mark_passing,
+    Kind.FAIL: lambda tx, by, feature, token: outcome.mark_failing(tx, by, feature, "broken", token),
+    Kind.SKIP: lambda tx, by, feature, token: skip.skip(tx, by, feature, "later", token),
+    Kind.RELEASE: release,
+    Kind.ASK: lambda tx, by, feature, token: human.request_human_input(tx, by, feature, token, stage.REQUEST),
 }
 ALLOWED = {move.kind: move for move in MOVES}
 
@@ -63,15 +69,19 @@ class Backlog(RuleBasedStateMachine):
     database: Database
     model: Model
 
-    @initialize(order=st.sampled_from(["priority", "critical_path"]), count=st.integers(2, 4))
-    def begin(self, order: str, count: int) -> None:
+    @initialize(
+        order=st.sampled_from(["priority", "critical_path"]),
+        verifier=VERIFIERS,
+        paths=st.lists(PATHS, min_size=2, max_size=4),
+    )
+    def begin(self, order: str, verifier: str, paths: list[list[str]]) -> None:
         """A project of its own for each run, with rules that are soon reached."""
         self.database = open_database(Settings(db=self.db, project=f"run {next(self.projects)}"))
         limits = {"max_failures": MOST_FAILURES, "max_attempts": MOST_ATTEMPTS, "max_skips": MOST_SKIPS}
-        stage.rule(self.database, order=order, **limits)
-        self.model = Model(order)
-        for _ in range(count):
-            self.create(needs=set())
+        stage.rule(self.database, order=order, verifier=verifier, **limits)
+        self.model = Model(order, verifier)
+        for files in paths:
+            self.create(needs=set(), paths=files)
         self.told = len(stage.journal(self.database)) - self.model.events
 
     def teardown(self) -> None:
@@ -100,15 +110,21 @@ class Backlog(RuleBasedStateMachine):
     # -- moves ----------------------------------------------------------------------------------------
 
     @precondition(lambda self: len(self.model.features) < 5)
-    @rule(needs=st.sets(FEATURES, max_size=3))
-    def create(self, needs: set[int]) -> None:
+    @rule(needs=st.sets(FEATURES, max_size=3), paths=PATHS)
+    def create(self, needs: set[int], paths: list[str]) -> None:
         chosen = {self.there(one) for one in needs} if self.model.features else set()
-        new = stage.new(dependencies=sorted(chosen))
-        self.both(lambda: self.model.create(chosen), lambda tx: create.create(tx, "planner", new))
+        new = stage.new(dependencies=sorted(chosen), paths=paths)
+        self.both(lambda: self.model.create(chosen, paths), lambda tx: create.create(tx, "planner", new))
 
-    @rule(agent=AGENTS, feature=st.none() | FEATURES, resume=st.booleans())
-    def claim(self, agent: str, feature: int | None, resume: bool) -> None:
-        asked = None if feature is None or resume else self.there(feature)
+    @rule(agent=AGENTS, resume=st.booleans())
+    def claim_next(self, agent: str, resume: bool) -> None:
+        self.claim(agent, resume=resume)
+
+    @rule(agent=AGENTS, feature=FEATURES, pending=st.booleans())
+    def claim_this(self, agent: str, feature: int, pending: bool) -> None:
+        self.claim(agent, self.there(feature, *([Status.PENDING] if pending else [])))
+
+    def claim(self, agent: str, asked: int | None = None, *, resume: bool = False) -> None:
         holder = stage.named(agent, session=f"session of {agent}")
         given: list[str | None] = []
 
@@ -122,26 +138,63 @@ class Backlog(RuleBasedStateMachine):
             return self.model.resume(agent, token) if resume else self.model.claim(agent, asked, token)
 
         state = self.model.idle_state()
-        feature_, answer = self.both(expected, take)
+        feature, answer = self.both(expected, take)
         if isinstance(answer, Claimed):
-            assert answer.feature.id == feature_
+            assert answer.feature.id == feature
         elif isinstance(answer, Idle):
-            assert (feature_, answer.state) == (None, state)
+            assert (feature, answer.state) == (None, state)
 
-    @rule(feature=FEATURES, which=TOKENS, kind=st.sampled_from(list(BY_TOKEN)), held=st.booleans())
-    def move(self, feature: int, which: str, kind: Kind, held: bool) -> None:
+    @rule(feature=FEATURES, which=TOKENS, kind=st.sampled_from(list(BY_TOKEN)), held=st.booleans(), by=AGENTS)
+    def move(self, feature: int, which: str, kind: Kind, held: bool, by: str = "ada") -> None:
         feature = self.there(feature, *([Status.IN_PROGRESS] if held else []))
         token = self.token(feature, which)
         self.both(
-            lambda: self.model.move(feature, token, kind), lambda tx: BY_TOKEN[kind](tx, feature, token)
+            lambda: self.model.move(feature, token, kind, by),
+            lambda tx: BY_TOKEN[kind](tx, by, feature, token),
+        )
+
+    @precondition(lambda self: self.model.any(Status.PASSING))
+    @rule(feature=FEATURES, by=AGENTS)
+    def verify(self, feature: int, by: str) -> None:
+        """Test a passing feature again, which confirms it where another passed it."""
+        self.move(self.there(feature, Status.PASSING), "none", Kind.PASS, held=False, by=by)
+
+    @precondition(lambda self: self.model.any(Status.PASSING))
+    @rule(feature=FEATURES)
+    def overrule(self, feature: int) -> None:
+        feature = self.there(feature, Status.PASSING)
+        self.both(
+            lambda: self.model.overrule(feature, "p"),
+            lambda tx: change.change(tx, "p", feature, {}, confirm=True),
+        )
+
+    @rule(verifier=VERIFIERS)
+    def change_rule(self, verifier: str) -> None:
+        self.both(
+            lambda: self.model.rule(verifier), lambda tx: rules.change_rule(tx, "p", "verifier", verifier)
+        )
+
+    @rule(feature=FEATURES, paths=PATHS)
+    def change_files(self, feature: int, paths: list[str]) -> None:
+        feature = self.there(feature)
+        self.both(
+            lambda: self.model.change_files(feature, paths),
+            lambda tx: change.change(tx, "p", feature, {"paths": paths}),
         )
 
     @rule(agent=AGENTS)
     def work(self, agent: str) -> None:
         """Claim the next feature, or go on with the one that is held, and pass it."""
-        self.claim(agent, None, resume=True)
+        self.claim(agent, resume=True)
         for feature in self.model.held_by(agent):
             self.move(feature, "live", Kind.PASS, held=False)
+
+    @rule(agent=AGENTS)
+    def fail(self, agent: str) -> None:
+        """Claim the next feature, or go on with the one that is held, and fail it."""
+        self.claim(agent, resume=True)
+        for feature in self.model.held_by(agent):
+            self.move(feature, "live", Kind.FAIL, held=False)
 
     @rule(feature=FEATURES, which=st.sampled_from(["ended", "none"]))
     def again(self, feature: int, which: str) -> None:
@@ -179,6 +232,7 @@ class Backlog(RuleBasedStateMachine):
         stage.alter(self.database, feature, not_before=None)
         self.model.back_off_ends(feature)
 
+    @precondition(lambda self: self.model.any(Status.NEEDS_HUMAN))
     @rule(feature=FEATURES, cancel=st.booleans())
     def answer(self, feature: int, cancel: bool) -> None:
         feature = self.there(feature, Status.NEEDS_HUMAN)
@@ -191,6 +245,7 @@ class Backlog(RuleBasedStateMachine):
             ),
         )
 
+    @precondition(lambda self: self.model.any(Status.STUCK))
     @rule(feature=FEATURES)
     def retry(self, feature: int) -> None:
         feature = self.there(feature, Status.STUCK)
@@ -230,6 +285,10 @@ class Backlog(RuleBasedStateMachine):
             assert (row["attempts"], row["failures"], row["skips"]) == (one.attempts, one.failures, one.skips)
             assert (row["claim_token"], row["claimed_by"]) == (one.token, one.holder)
             assert (row["ended_token"], row["ended_by"]) == one.ended
+            assert (row["paths"] or []) == self.model.paths[row["id"]]
+            assert row["passed_by"] == self.model.passed_by[row["id"]]
+            assert row["confirmed_by"] == self.model.confirmed_by[row["id"]]
+            assert (row["unconfirmed_since"] is not None) == (row["id"] in self.model.unconfirmed)
             places = (self.model.priority[row["id"]], self.model.unmet(row["id"]))
             assert (row["priority"], row["unmet_dependencies"]) == places
 
