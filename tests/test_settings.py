@@ -52,3 +52,9 @@ def test_a_mistake_is_named(environment: dict[str, str], named: str) -> None:
         Settings.read({}, environment)
     assert refused.value.details["field"] == named
     assert named in refused.value.message
+
+
+def test_a_name_of_blanks_is_called_empty() -> None:
+    """It is a text, and not a list that lacks entries."""
+    with pytest.raises(InvalidInput, match="DIBS_AGENT=' ': must not be empty"):
+        Settings.read({}, {"DIBS_AGENT": " "})

@@ -67,6 +67,11 @@ PathGlob = Annotated[str, AfterValidator(path_of)]
 Paths = Annotated[list[PathGlob], Field(max_length=MOST_PATHS), AfterValidator(paths_of), FROM_JSON]
 PATHS = "globs of files it changes; not claimed beside others on them"
 FeatureIds = Annotated[list[FeatureId], Field(max_length=100), FROM_JSON]
+Several = Annotated[list[FeatureId], Field(min_length=1, max_length=50), FROM_JSON]
+Ten = Annotated[int, Field(ge=1, le=10), WHOLE]
+Fifty = Annotated[int, Field(ge=1, le=50), WHOLE]
+Hundred = Annotated[int, Field(ge=1, le=100), WHOLE]
+Depth = Annotated[int, Field(ge=0, le=50), WHOLE]
 StatusName = Literal["pending", "in_progress", "passing", "needs_human", "stuck", "archived"]
 assert set(get_args(StatusName)) == set(Status)
 

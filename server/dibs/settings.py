@@ -18,9 +18,9 @@ PREFIX = "DIBS_"
 TEST_PREFIX = "DIBS_TEST_"
 
 Seconds = Annotated[float, Field(gt=0, le=7 * 86_400, allow_inf_nan=False)]
-
-
-Clean = Annotated[str, BeforeValidator(lambda value: clean(value) if isinstance(value, str) else value)]
+CLEAN = BeforeValidator(lambda value: clean(value) if isinstance(value, str) else value)
+Name = Annotated[str, StringConstraints(min_length=1, max_length=100), CLEAN]
+Token = Annotated[str, StringConstraints(min_length=1, max_length=20, to_lower=True), CLEAN]
 
 
 class Role(StrEnum):
@@ -39,18 +39,11 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
     db: str | None = Field(None, min_length=1, description="A path, or a postgresql:// URL.")
-    project: Clean = Field(
-        "default",
-        min_length=1,
-        max_length=100,
-        description="The project served; on a server, if none is named, the root folder's name.",
+    project: Name = Field(
+        "default", description="The project served; on a server, if none is named, the root folder's name."
     )
-    agent: Clean | None = Field(
-        None, min_length=1, max_length=100, description="The name that claims are made under."
-    )
-    token: Annotated[Clean, StringConstraints(to_lower=True)] | None = Field(
-        None, min_length=1, max_length=20, description="The claim that a command of the shell speaks for."
-    )
+    agent: Name | None = Field(None, description="The name that claims are made under.")
+    token: Token | None = Field(None, description="The claim that a command of the shell speaks for.")
     role: Role = Field(Role.ALL, description="Which tools, and which commands, are offered.")
     lease: Seconds = Field(120, description="How long a claim outlives its server.")
     detached_lease: Seconds = Field(

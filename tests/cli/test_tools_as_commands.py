@@ -279,6 +279,17 @@ def test_people_get_words_from_each_command(there: Shell) -> None:
     assert "What it does.\n  1. Look." in there.dibs("search", "--detail", "full").stdout
 
 
+def test_a_pass_names_what_it_unblocks_and_counts_the_rest(there: Shell) -> None:
+    """A line for a person, not the names of fields."""
+    ada = Shell(there.folder, {**there.settings, "DIBS_AGENT": "ada"})
+    ada.json("add", "First", *NEW)
+    for number in range(2, 15):
+        ada.json("add", f"Feature {number}", *NEW, "--depends-on", 1)
+    ada.json("claim", 1)
+    shown = "; ".join(str(number) for number in range(2, 12))
+    assert ada.dibs("pass", 1).stdout == f"Feature 1 is passing; unblocked: {shown}; 3 more.\n"
+
+
 @pytest.mark.parametrize("role", ["coder", "tester", "planner", "viewer"])
 def test_a_role_is_refused_the_commands_of_other_roles(there: Shell, role: str) -> None:
     """`DIBS_ROLE` holds in a shell as on a server, before anything is looked at."""

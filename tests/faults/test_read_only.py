@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,6 +61,23 @@ def test_a_read_only_file_system_is_refused(tmp_path: Path, left: str) -> None:
         assert "result" in server.message(server.ask("ping"))
         mount("-o", "remount,rw", str(disk))
         assert server.call("feature_get_stats")["total"] == (left != "nothing")
+
+
+def test_doctor_says_that_a_backlog_cannot_be_written(tmp_path: Path) -> None:
+    """What is sound, and of no use to an agent, is a warning."""
+    with volume(tmp_path / "disk", "4m") as disk, wires(disk / "features.db") as start:
+        leave(start(), disk, killed=False)
+        assert file_of(disk / "features.db")["level"] == "ok"
+        mount("-o", "remount,ro", str(disk))
+        told = file_of(disk / "features.db")
+        assert (told["level"], "read-only" in told["says"]) == ("warning", True), told
+
+
+def file_of(db: Path) -> dict[str, str]:
+    """What `dibs doctor` finds of the file itself."""
+    command = [sys.executable, "-m", "dibs", "doctor", "--db", str(db), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return next(one for one in json.loads(done.stdout)["findings"] if one["check"] == "file")
 
 
 def leave(server: Wire, disk: Path, *, killed: bool) -> None:

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Literal
 
 import click
-from pydantic import Field
 
 from dibs.cli.calling import Call, calls
 from dibs.cli.claiming import forget_ended
 from dibs.cli.options import Command
 from dibs_schema.answers import Answer
-from dibs_schema.inputs import Agent, Category, Cursor, FeatureId, StatusName
+from dibs_schema.inputs import (
+    Agent,
+    Category,
+    Cursor,
+    Depth,
+    FeatureId,
+    Fifty,
+    Hundred,
+    Several,
+    StatusName,
+    Ten,
+)
 from dibs_schema.status import Status
-
-Ten = Annotated[int, Field(ge=1, le=10)]
-Fifty = Annotated[int, Field(ge=1, le=50)]
-Hundred = Annotated[int, Field(ge=1, le=100)]
-Depth = Annotated[int, Field(ge=0, le=50)]
-Several = Annotated[list[FeatureId], Field(min_length=1, max_length=50)]
 
 feature_id = click.argument("feature_id", type=int)
 cursor = click.option("--cursor", help="Go on after the last answer: its next_cursor.")

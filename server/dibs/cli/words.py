@@ -194,6 +194,9 @@ def _idle(answer: Idle) -> None:
 
 def _acknowledgement(answer: Acknowledgement) -> None:
     told = answer.wire()
+    more = told.pop("unblocked_count", 0) - len(answer.unblocked)
+    if more > 0:
+        told["unblocked"] = [*answer.unblocked, f"{more:,} more"]
     told = {name: one for name, one in told.items() if name not in ("id", "status")}
     words = "".join(f"; {name}" if one is True else f"; {name}: {_plain(one)}" for name, one in told.items())
     click.echo(f"Feature {answer.id} is {answer.status}{words}.")

@@ -9,14 +9,19 @@ from pydantic import Field
 from dibs.tools.calls import Ctx, connection_of
 from dibs.verbs import graph, history, lists, look, regression, stats
 from dibs_schema.answers import Feature, Graph, History, Page, Stats, Summaries, Testing
-from dibs_schema.inputs import FROM_JSON, WHOLE, Agent, Category, Cursor, FeatureId, StatusName
+from dibs_schema.inputs import (
+    Agent,
+    Category,
+    Cursor,
+    Depth,
+    FeatureId,
+    Fifty,
+    Hundred,
+    Several,
+    StatusName,
+    Ten,
+)
 from dibs_schema.refusals import InvalidInput
-
-Ten = Annotated[int, Field(ge=1, le=10), WHOLE]
-Fifty = Annotated[int, Field(ge=1, le=50), WHOLE]
-Hundred = Annotated[int, Field(ge=1, le=100), WHOLE]
-Depth = Annotated[int, Field(ge=0, le=50), WHOLE]
-Several = Annotated[list[FeatureId], Field(min_length=1, max_length=50), FROM_JSON]
 
 
 async def feature_get_for_regression(ctx: Ctx, limit: Ten = 3) -> Testing:

@@ -16,8 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from dibs.settings import Role
 from dibs.tools import prompt_words
 from dibs.tools.catalogue import offered
-from dibs.tools.looking import Ten
-from dibs_schema.inputs import Category, FeatureId
+from dibs_schema.inputs import Category, FeatureId, Ten
 from dibs_schema.misfits import misfit
 from dibs_schema.refusals import Forbidden, InvalidInput, NotFound
 from dibs_schema.text import clean

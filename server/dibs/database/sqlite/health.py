@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,6 +47,9 @@ def examine(engine: SQLite, connection: Connection) -> list[Finding]:
 def _file(path: Path) -> Finding:
     stat = path.stat()
     size, mode = f"{stat.st_size / 1_048_576:.1f} MiB", stat.st_mode & 0o777
+    if not all(os.access(one, os.W_OK) for one in (path, path.parent)):
+        says = f"{path}, {size}, cannot be written from here: the file, its folder or the whole mount is read-only."
+        return Finding("file", "warning", f"{says} Commands can look, but no server started here can claim.")
     if mode & 0o077:
         return Finding(
             "file",
