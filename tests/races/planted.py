@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 import anyio
@@ -30,8 +32,38 @@ def no_dependency_guard() -> None:
     guards.unblocked = lambda table=features: guards.is_(Status.PENDING, table)
 
 
+GAP = 0.5
+"""Seconds between an answer that comes too early and its commit."""
+
+
 def answer_before_commit() -> None:
-    """A pass is acknowledged without having been committed."""
+    """A pass is acknowledged a moment before it is committed: a server that dies in between has lost it."""
+    from dataclasses import replace
+
+    from dibs.database.jobs import Jobs, Write
+    from dibs.database.workers import resolve
+
+    write = Jobs.write
+
+    def answer(self: Jobs, future: Future[Any], work: Write[Any]) -> None:
+        def early(tx: Any) -> Any:
+            said = work.verb(tx)
+            if getattr(said, "status", None) == "passing":
+                future.set_result(said)
+                time.sleep(GAP)
+            return said
+
+        late: Future[Any] = Future()
+        if future.set_running_or_notify_cancel():
+            write(self, late, replace(work, verb=early))
+        if not future.done():
+            resolve(future, late.result)
+
+    Jobs.write = answer  # type: ignore[method-assign]  # it is the mistake
+
+
+def answer_without_commit() -> None:
+    """A pass is acknowledged, and never committed."""
     from dibs.database.jobs import Jobs
 
     commit = Jobs._commit
@@ -105,6 +137,7 @@ MISTAKES = {
         no_token_check,
         no_dependency_guard,
         answer_before_commit,
+        answer_without_commit,
         reaper_without_lease_guard,
         skip_reads_before_its_update,
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dibs.storm.pace import FREEZE
-from races.planted import answer_before_commit, no_token_check
+from races.planted import answer_without_commit, no_token_check
 
 FREEZES = 0.03
 """How many calls freeze."""
@@ -90,7 +90,7 @@ MISTAKES = {
         (some_calls_freeze, "no_freeze"),
         (requests_are_forgotten, "once"),
         (ends_in_error, "documented"),
-        (answer_before_commit, "nothing_lost"),
+        (answer_without_commit, "nothing_lost"),
         (no_token_check, "histories"),
     )
 }
