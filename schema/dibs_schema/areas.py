@@ -31,6 +31,11 @@ class Area(NamedTuple):
     beginning: str
     ending: str
 
+    def meets(self, other: Area) -> bool:
+        """Whether some file may lie in both, as a claim asks it of the database."""
+        begins = self.beginning.startswith(other.beginning) or other.beginning.startswith(self.beginning)
+        return begins and (self.ending.endswith(other.ending) or other.ending.endswith(self.ending))
+
 
 def area_of(path: str) -> Area:
     """The area of a path as `path_of` leaves it.

@@ -192,6 +192,20 @@ def test_a_claim_before_its_dependency_is_seen(
     assert len(found.broken) == 1
 
 
+FILES = {1: ["src/**"], 2: ["src/app.py"], 3: ["docs"]}
+
+
+def test_claims_on_the_same_files_are_seen() -> None:
+    """A claim beside another on its files breaks it; one after that, or on other files, does not."""
+    first, beside = journal(CREATED, CLAIMED), journal(CREATED, CLAIMED, feature=2, first=9)
+    assert len(findings.areas_respected([*first, *beside], FILES).broken) == 1
+    after = journal(CREATED, CLAIMED, PASSED)
+    assert findings.areas_respected([*after, *beside], FILES).holds
+    elsewhere = journal(CREATED, CLAIMED, feature=3, first=9)
+    found = findings.areas_respected([*first, *elsewhere], FILES)
+    assert (found.holds, found.checked) == (True, 1)
+
+
 def test_counters_that_equal_their_recount_are_sound() -> None:
     """An audit that found nothing is a finding that holds."""
     assert findings.counters_agree(Audit(features=3)).holds

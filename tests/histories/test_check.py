@@ -260,6 +260,9 @@ TRUE: dict[str, Callable[[], Tale]] = {
         .call("ada", 2, 3, PASS, {"status": "passing"}, feature_id=1, claim_token="t1")
         .call("bob", 4, 5, CLAIM_THIS, "not_ready", feature_id=2)
     ),
+    "a feature that is held back by another on its files": lambda: held_back(
+        Tale().claim("ada", 0, 1, 1, "t1"), 2, by=1
+    ),
     "a failure, and a rest": lambda: (
         Tale()
         .claim("ada", 0, 1, 1, "t1")
@@ -476,6 +479,14 @@ FALSE: dict[str, tuple[str, Callable[[], Tale]]] = {
             .call("bob", 2, 3, CLAIM, claimed(3, "t3"), agent="ada")
         ),
     ),
+    "a feature that is held back by what nobody holds": (
+        "no_order",
+        lambda: held_back(ada_passes_one(), 3, by=1),
+    ),
+    "a feature that is held back, and is claimed itself": (
+        "no_order",
+        lambda: held_back(Tale().claim("ada", 0, 1, 1, "t1").claim("eve", 0, 1, 3, "t3"), 2, by=1),
+    ),
     "a feature that nobody has created": (
         "no_order",
         lambda: Tale().call("ada", 0, 1, SHOW, {"status": "pending"}, feature_id=9),
@@ -488,6 +499,14 @@ def refused_for_one(tale: Tale, at: float) -> Tale:
     tale.call("bob", at, at + 1, CLAIM_THIS, "unmet_dependencies", feature_id=2)
     last = tale.history.calls[-1]
     tale.history.calls[-1] = replace(last, answer={"code": "unmet_dependencies", "unmet": [1]})
+    return tale
+
+
+def held_back(tale: Tale, at: float, *, by: int) -> Tale:
+    """Somebody asks for feature 3, and is told that another is held which may change the same files."""
+    tale.call("bob", at, at + 1, CLAIM_THIS, "not_ready", feature_id=3)
+    last = tale.history.calls[-1]
+    tale.history.calls[-1] = replace(last, answer={"code": "not_ready", "held_by": by, "holder": "ada"})
     return tale
 
 

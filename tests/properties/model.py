@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from dibs.histories import model
 from dibs.histories.model import D, H, I, Limits, Made, No, P, S, Sketch
-from dibs_schema.areas import Area, areas_of
+from dibs_schema.areas import areas_of
 from dibs_schema.status import SATISFIED, Kind, Status
 
 MOST_FAILURES, MOST_ATTEMPTS, MOST_SKIPS = 2, 4, 2
@@ -72,7 +72,7 @@ class Model:
         claimed = [other for other, one in self.features.items() if one.status is I]
         own = areas_of(self.paths[feature])
         return any(
-            _meet(one, other) for there in claimed for other in areas_of(self.paths[there]) for one in own
+            one.meets(other) for there in claimed for other in areas_of(self.paths[there]) for one in own
         )
 
     def reaches(self, start: int, end: int) -> bool:
@@ -221,9 +221,3 @@ class Model:
 
     def _behind(self) -> int:
         return max(self.priority.values(), default=0) + 1
-
-
-def _meet(one: Area, other: Area) -> bool:
-    """Whether one of their beginnings begins the other, and one of their endings ends the other."""
-    begins = one.beginning.startswith(other.beginning) or other.beginning.startswith(one.beginning)
-    return begins and (one.ending.endswith(other.ending) or other.ending.endswith(one.ending))

@@ -93,7 +93,7 @@ def meet(database: Database, one: Area, other: Area) -> bool:
     }
     back = {"one_b": other.beginning, "one_e": other.ending, "other_b": one.beginning, "other_e": one.ending}
     both = database.read_now(lambda tx: (bool(tx.value(OVERLAP, **given_)), bool(tx.value(OVERLAP, **back))))
-    assert both[0] == both[1], "it is the same from either side"
+    assert both[0] == both[1] == one.meets(other), "it is the same from either side, and outside the database"
     return both[0]
 
 

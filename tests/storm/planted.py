@@ -74,6 +74,16 @@ def requests_are_forgotten() -> None:
     DibsServer.call_tool = call_tool  # type: ignore[assignment,method-assign]  # it is the mistake
 
 
+def files_are_not_asked_for() -> None:
+    """A feature is handed out whoever works on its files."""
+    from sqlalchemy import literal_column
+
+    from dibs.verbs import areas
+    from dibs_schema.tables import features
+
+    areas.unhindered = lambda table=features: literal_column("1") == literal_column("1")
+
+
 def ends_in_error() -> None:
     """A server that is told to end says that it has failed."""
     import atexit
@@ -90,6 +100,7 @@ MISTAKES = {
         (some_calls_freeze, "no_freeze"),
         (requests_are_forgotten, "once"),
         (ends_in_error, "documented"),
+        (files_are_not_asked_for, "areas"),
         (answer_without_commit, "nothing_lost"),
         (no_token_check, "histories"),
     )

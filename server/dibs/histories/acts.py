@@ -64,8 +64,12 @@ class Act:
 def claiming(call: Call, holder: str, token: str, told: Said, *, again: bool) -> Would:
     """A claim: of a ready feature, by `resume` of the holder's own, or `again` with the same request_id."""
     code = (told or {}).get("code")
+    hindered = is_hindered(call)
 
     def would(one: Sketch) -> Iterator[tuple[Sketch, Said]]:
+        if hindered and one.status is Status.PENDING:
+            yield one, told
+            return
         if again and one.token == token:
             yield one, None
         if call.arguments.get("resume") and one.holder in (holder, UNKNOWN):
@@ -80,6 +84,11 @@ def claiming(call: Call, holder: str, token: str, told: Said, *, again: bool) ->
             yield claimed, shown(claimed)
 
     return would
+
+
+def is_hindered(call: Call) -> bool:
+    """Whether a claim was refused since somebody works on the same files."""
+    return call.code == "not_ready" and "held_by" in (call.answer or {})
 
 
 def moving(kind: Kind, tokens: tuple[str | None, ...], told: Said, limits: Limits) -> Would:

@@ -133,6 +133,8 @@ class Reading:
             would = self._would(call, int(feature))
             if would is not None:
                 yield self._act(int(feature), call, would, told_of(call))
+        if call.answer is not None and acts.is_hindered(call):
+            yield self._act(call.answer["held_by"], call, acts.looking, {"status": Status.IN_PROGRESS.value})
         if call.answer is not None and not call.refused and "request_id" not in call.arguments:
             for number, told in looks(call.answer, call.tool):
                 yield self._act(number, call, acts.looking, told)

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from dibs.histories.acts import is_hindered
 from dibs.histories.graph import Graph
 from dibs.histories.history import Call, History
 from dibs.histories.reading import CREATES, Reading, claimed_by
@@ -164,7 +165,7 @@ def failed_ones_rest(history: History, back_off: float) -> Iterator[Violation]:
             if early and not call.arguments.get("resume"):
                 message = f"feature {feature} was claimed {rest.earliest - call.until:.1f} s before its back-off was over"
                 yield Violation("back_off", feature, message, (rest.call, call))
-        if call.code == "not_ready":
+        if call.code == "not_ready" and not is_hindered(call):
             yield from _rested_enough(history, call, rests[call.arguments["feature_id"]], asked)
 
 

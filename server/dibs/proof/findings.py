@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from dibs.proof.journal import Event
 from dibs.proof.told import Acknowledged, Holding
 from dibs.verbs.audit import Audit
+from dibs_schema.areas import areas_of
 from dibs_schema.status import SATISFIED, Kind, Status
 
 ENDS = (Kind.PASS, Kind.FAIL, Kind.SKIP, Kind.ASK, Kind.RELEASE, Kind.EXPIRE)
@@ -122,6 +123,27 @@ def dependencies_respected(journal: Iterable[Event], edges: Mapping[int, set[int
                     f"event {event.id}: {event.agent} claims feature {event.feature}, "
                     f"which depends on {needed}, and that is {status.get(needed)}"
                 )
+    return found
+
+
+def areas_respected(journal: Iterable[Event], paths: Mapping[int, Iterable[str]]) -> Finding:
+    """Replay: at each claim, nobody held a feature that may change the same files. `paths` never changed."""
+    found = Finding("areas", "No two features on the same files were held at once", unit="pairs compared")
+    areas = {feature: areas_of(globs) for feature, globs in paths.items()}
+    held: dict[int, str] = {}
+    for event in journal:
+        if event.kind == Kind.CLAIM:
+            for other, holder in held.items() if event.feature in areas else ():
+                found.checked += 1
+                if any(one.meets(two) for one in areas[event.feature] for two in areas[other]):
+                    found.broken.append(
+                        f"event {event.id}: {event.agent} claims feature {event.feature}, which may change the same "
+                        f"files as feature {other}, and {holder} holds that"
+                    )
+            if event.feature in areas:
+                held[event.feature] = event.agent
+        elif event.kind in ENDS and event.source == Status.IN_PROGRESS:
+            held.pop(event.feature, None)
     return found
 
 

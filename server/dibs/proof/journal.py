@@ -23,6 +23,7 @@ _new = select(_E.id).where(_E.project_id == bindparam("project"), _E.id > bindpa
 _edges = select(_D.feature_id, _D.dependency_id).where(_D.project_id == bindparam("project"))
 _statuses = select(F.id, F.status).where(in_project())
 _names = select(F.id, F.name).where(in_project())
+_paths = select(F.id, F.paths).where(in_project(), F.paths.is_not(None))
 _row = select(features).where(this())
 
 RENEWED = ("lease_clock", "lease_ends", "lease_expires_at")
@@ -87,6 +88,11 @@ def read_statuses(tx: Transaction) -> dict[int, str]:
 def read_names(tx: Transaction) -> dict[int, str]:
     """Each feature's name."""
     return {row["id"]: row["name"] for row in tx.all(_names)}
+
+
+def read_paths(tx: Transaction) -> dict[int, list[str]]:
+    """Which files each feature changes, where it says so."""
+    return {row["id"]: row["paths"] for row in tx.all(_paths) if row["paths"]}
 
 
 def read_row(tx: Transaction, feature: int) -> dict[str, Any]:

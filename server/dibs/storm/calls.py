@@ -19,6 +19,9 @@ QUESTION = [
         "options": [{"label": "Left", "description": "West."}, {"label": "Right", "description": "East."}],
     }
 ]
+FILES = ("src/**", "src/*.py", "src/app/main.py", "docs", "docs/*.md", "README.md")
+FILED = 0.3
+"""How many features say which files they change."""
 REMEMBERED = 20
 ASKED_AGAIN = 0.5
 """How often a call is repeated whose answer was lost with the server, as soon as there is another one."""
@@ -144,7 +147,8 @@ def _too_late(mind: Mind) -> Call | None:
 def _create(mind: Mind) -> Call:
     needs = [mind.feature()] if mind.chance.random() < 0.5 else []
     once = {"request_id": mind.words("create")} if mind.chance.random() < 0.7 else {}
-    return "feature_create", {**_new(mind.words("One more")), "dependencies": needs, **once}
+    new = _new(mind.words("One more")) | some_files(mind.chance)
+    return "feature_create", {**new, "dependencies": needs, **once}
 
 
 def _create_bulk(mind: Mind) -> Call:
@@ -157,6 +161,11 @@ def _create_bulk(mind: Mind) -> Call:
 
 def _new(name: str) -> Arguments:
     return {"category": "storm", "name": name, "description": "Made in the storm.", "steps": ["Look."]}
+
+
+def some_files(chance: Random) -> Arguments:
+    """Which files a feature changes; most say nothing of it, and some of the others meet."""
+    return {"paths": [chance.choice(FILES)]} if chance.random() < FILED else {}
 
 
 def _edge(tool: str) -> Draw:

@@ -16,6 +16,7 @@ from dibs.histories.beginning import beginning
 from dibs.histories.history import History
 from dibs.settings import Settings
 from dibs.storm.agent import Agent
+from dibs.storm.calls import some_files
 from dibs.storm.guardian import Guardian
 from dibs.storm.heir import inherit
 from dibs.storm.plan import FEATURES, Plan
@@ -83,6 +84,7 @@ def _fill(database: Database, plan: Plan) -> None:
             name=f"Feature {number}",
             description="To be built in the storm.",
             steps=["See that it stands."],
+            **some_files(chance),
             depends_on_indices=chance.sample(range(number), 1) if number and chance.random() < 0.35 else [],
         )
         for number in range(FEATURES)

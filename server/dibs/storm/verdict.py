@@ -10,7 +10,7 @@ from dibs.histories.check import check
 from dibs.histories.history import Call, History
 from dibs.proof import findings as general
 from dibs.proof.findings import Finding
-from dibs.proof.journal import read_journal, read_names, read_statuses
+from dibs.proof.journal import read_journal, read_names, read_paths, read_statuses
 from dibs.proof.retold import acknowledged
 from dibs.proof.ties import each_has_its_event
 from dibs.storm.deaths import Deaths, names_of
@@ -56,12 +56,13 @@ class Verdict:
 
 def judge(database: Database, sky: Sky, history: History, seconds: float) -> Verdict:
     """Hold everything against everything. It changes nothing: what servers have left undone stays so."""
-    journal, statuses, recount, names = database.read_now(
+    journal, statuses, recount, names, paths = database.read_now(
         lambda tx: (
             read_journal(tx),
             read_statuses(tx),
             general.counters_agree(audit(tx)),
             read_names(tx),
+            read_paths(tx),
         )
     )
     called = names_of(history, journal)
@@ -70,6 +71,7 @@ def judge(database: Database, sky: Sky, history: History, seconds: float) -> Ver
     pace = Pace(history.calls, delays)
     found = [
         general.one_holder_in_the_journal(journal),
+        general.areas_respected(journal, paths),
         each_has_its_event(acknowledged(history, called), journal, sky.witness.of),
         general.journal_is_unbroken(journal),
         recount,
