@@ -100,6 +100,14 @@ TRUE: dict[str, Callable[[], Tale]] = {
         .move("ada", 1, None, PASS, 1, "t1", None)
         .call("bob", 3, 4, CLAIM_THIS, "already_claimed", feature_id=1)
     ),
+    "a lost pass that happened after its server's death": lambda: (
+        Tale()
+        .claim("ada", 0, 1, 1, "t1")
+        .move("ada", 1, None, PASS, 1, "t1", None)
+        .happens("ada", "killed", 1.5)
+        .call("bob", 2, 3, CLAIM_THIS, "already_claimed", feature_id=1)
+        .call("bob", 5, 6, CLAIM_THIS, "already_passing", feature_id=1)
+    ),
     "a lost pass that happened late": lambda: (
         Tale()
         .claim("ada", 0, 1, 1, "t1")
@@ -469,6 +477,17 @@ FALSE: dict[str, tuple[str, Callable[[], Tale]]] = {
             .claim("ada", 0, 1, 1, "t1")
             .call("ada", 1, 2, RELEASE, {"status": "pending", "attempts": 1}, feature_id=1, claim_token="t1")
             .claim("bob", 3, 4, 1, "t2")
+        ),
+    ),
+    "a lost pass that happened long after its server's death": (
+        "no_order",
+        lambda: (
+            Tale()
+            .claim("ada", 0, 1, 1, "t1")
+            .move("ada", 1, None, PASS, 1, "t1", None)
+            .happens("ada", "killed", 1.5)
+            .call("bob", 90, 91, CLAIM_THIS, "already_claimed", feature_id=1)
+            .call("bob", 95, 96, CLAIM_THIS, "already_passing", feature_id=1)
         ),
     ),
     "two claims of one name": (

@@ -24,8 +24,8 @@ Would = Callable[[Sketch], Iterator[tuple[Sketch, Said]]]
 class Act:
     """One call as it concerns one feature.
 
-    It takes effect at one moment from `begun` to `ended`; if it is `lost`, at any moment after `begun`,
-    or never. `told` is what was said of it, and so much of the model's words is compared.
+    It takes effect at one moment from `begun` to `ended`; if it is `lost`, then or never. `told` is what was
+    said of it, and so much of the model's words is compared.
     """
 
     feature: int

@@ -15,6 +15,9 @@ from dibs_schema.status import Kind, Status
 UNSURE = ("outcome_unknown",)
 """Refusals after which a call may have acted or not, as if its answer had been lost."""
 
+AFTERLIFE = 60.0
+"""Seconds in which what a server had begun may still take effect after its end: longer than any wait for a lock."""
+
 Change = Literal["killed", "closed", "stopped", "continued"]
 
 
@@ -149,6 +152,15 @@ class History:
                 self.connection(client).interruptions.append(Interruption(client, change, line["at"]))
             case _:
                 calls.setdefault((line["client"], line["number"]), {}).update(line)
+
+    def over_by(self, call: Call) -> float:
+        """When a call had taken effect, at the latest, or never will: a lost one soon after its server's end."""
+        if not call.lost:
+            return call.until
+        ends = [
+            one.at for one in self.connection(call.client).interruptions if one.change in ("killed", "closed")
+        ]
+        return max(call.begun, min(ends)) + AFTERLIFE if ends else math.inf
 
     def connection(self, client: str) -> Connection:
         """What is known of a client."""

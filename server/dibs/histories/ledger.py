@@ -118,5 +118,5 @@ def _add_lost_claims(history: History, reading: Reading, ledger: Ledger) -> None
             holder = holder_of(history, call)
             if any(holder_of(history, one) == holder for one in ledger.issued.values()):
                 would = acts.claiming(call, holder, UNKNOWN, {"code": "never"}, again=False)
-                ledger.acts.append(Act(ledger.feature, call, would, None, call.begun, math.inf))
+                ledger.acts.append(Act(ledger.feature, call, would, None, call.begun, history.over_by(call)))
     ledger.nobodys.sort()

@@ -95,26 +95,37 @@ class _Search:
         """Follow the calls in time."""
         places: Places = {Place(self._ledger.first): [Way(0, -math.inf)]}
         for now, ends, number in self._moments():
+            lost = self._acts[number].lost
             if not ends:
-                (self._lost if self._acts[number].lost else self._open).add(number)
+                (self._lost if lost else self._open).add(number)
                 places = self._settled(places)
                 continue
-            after: Places = {}
-            self._reached.clear()
-            for place, way in _each(places):
-                if number in place.placed:
+            after = self._placed(places, number, now)
+            (self._lost if lost else self._open).discard(number)
+            if lost:
+                for place, way in _each(places):  # or it has never happened
                     _add(after, replace(place, placed=place.placed - {number}), way)
-                else:
-                    self._lead(place, way, number, now, after)
-            self._open.discard(number)
             if not after:
                 return self._contradiction(number, places)
             places = self._settled(after)
         return None
 
+    def _placed(self, places: Places, number: int, now: float) -> Places:
+        """Where the feature may be once the call has been placed, which ends now."""
+        after: Places = {}
+        before: Places = {}
+        for place, way in _each(places):
+            if number in place.placed:
+                _add(after, replace(place, placed=place.placed - {number}), way)
+            else:
+                _add(before, place, way)
+        self._reached.clear()
+        self._lead(before, number, now, after)
+        return after
+
     def _moments(self) -> list[tuple[float, bool, int]]:
         begins = [(act.begun, False, number) for number, act in enumerate(self._acts)]
-        ends = [(act.ended, True, number) for number, act in enumerate(self._acts) if not act.lost]
+        ends = [(act.ended, True, number) for number, act in enumerate(self._acts) if act.ended < math.inf]
         return sorted(begins + ends)
 
     def _contradiction(self, number: int, places: Places) -> Contradiction:
@@ -140,11 +151,10 @@ class _Search:
         endings = self._ledger.endings.get(one.token, ()) if one is not None and one.token else ()
         return any(way.low <= ending.latest < math.inf for ending in endings)
 
-    def _lead(self, place: Place, way: Way, number: int, now: float, after: Places) -> None:
-        """Add to `after` where the feature may be once the call has been placed, which ends now."""
+    def _lead(self, seen: Places, number: int, now: float, after: Places) -> None:
+        """Add to `after` where the call may lead from the places seen, and to these the ways that led up to it."""
         act = self._acts[number]
-        seen: Places = {place: [way]}
-        todo = deque([(place, way)])
+        todo = deque(_each(seen))
         while todo:
             place, way = todo.popleft()
             self._looked += 1

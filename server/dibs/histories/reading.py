@@ -194,7 +194,7 @@ class Reading:
         return (None, *mine, UNKNOWN) if lost else (None, *mine)
 
     def _act(self, feature: int, call: Call, would: Would, told: Said) -> Act:
-        return Act(feature, call, would, told, call.begun, call.until)
+        return Act(feature, call, would, told, call.begun, self.history.over_by(call))
 
 
 def told_of(call: Call) -> Said:
