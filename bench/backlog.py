@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from dibs.database import Database, open_database
 from dibs.settings import Settings
@@ -26,13 +26,14 @@ def make(path: Db, size: int, project: str | None = None) -> Db:
     """A backlog of so many ready features, with texts as long as planners write them."""
     database = opened(path, project=project)
     for start in range(0, size, BATCH):
-        batch = [_feature(number) for number in range(start, min(start + BATCH, size))]
+        batch = [feature(number) for number in range(start, min(start + BATCH, size))]
         database.write_now(partial(create_bulk, by="planner", batch=batch))
     database.close(5)
     return path
 
 
-def _feature(number: int) -> NewFeature:
+def feature(number: int, **more: Any) -> NewFeature:
+    """One feature, with texts as long as planners write them."""
     return NewFeature(
         category=f"area {number % 12}",
         name=f"Feature {number} does one thing that users asked for",
@@ -40,4 +41,5 @@ def _feature(number: int) -> NewFeature:
         steps=[
             f"Step {step}: open the page, act as described, and check what is shown" for step in range(1, 6)
         ],
+        **more,
     )

@@ -31,6 +31,10 @@ SEARCH_BOUND = 0.1
 SMALL = 1_000
 WARM_UP = 5
 DEPENDENTS = 1_000
+HELD_BACK = 1_000
+"""Features ahead of the first free one, each on files of somebody's live claim."""
+LIVE = (1, 10, 100)
+"""How many such claims there are."""
 BATCH = 1_000
 NEEDS = 3
 
@@ -53,6 +57,7 @@ QUICK = Effort(sizes=(100_000,), blocked=20_000, searched=100_000, claims=50, ru
 def measure(folder: Path, effort: Effort) -> Iterator[Measured]:
     """Seed each backlog, measure in it, and remove it."""
     yield from _claims(folder, effort)
+    yield from _claims_behind_files(folder, effort)
     yield from _unblocking(folder / "hubs.db", effort.runs)
     yield from _batches(folder / "batches.db", effort.runs)
     yield from _searches(
@@ -73,17 +78,45 @@ def _claims(folder: Path, effort: Effort) -> Iterator[Figure]:
     larger[ahead] = (effort.blocked + SMALL, 0, effort.blocked)
     for number, (name, (size, passing, blocked)) in enumerate(larger.items()):
         path = bulk.make(folder / f"large{number}.db", size, passing=passing, blocked=blocked)
-        large = backlog.opened(path, "NORMAL")
-        took: dict[Database, list[float]] = {small: [], large: []}
-        for run in range(-WARM_UP, effort.claims):
-            for database, samples in took.items():
-                seconds = _claim(database, f"agent {number}.{run}")
-                if run >= 0:
-                    samples.append(seconds)
-        yield Figure(name, took[large], took[small], "us", CLAIM_BOUND)
-        large.close(5)
+        yield Figure(name, *_in_turn(path, small, effort.claims), "us", CLAIM_BOUND)
         path.unlink()
     small.close(5)
+
+
+def _claims_behind_files(folder: Path, effort: Effort) -> Iterator[Figure]:
+    small = backlog.opened(bulk.make(folder / "no files.db", SMALL), "NORMAL")
+    for live in LIVE:
+        path = folder / f"files of {live}.db"
+        database = backlog.opened(path, "NORMAL")
+        add = partial(_add, database)
+        add(live, lambda number: [f"src/{number}/**"])
+        for number in range(live):
+            _claim(database, f"holder {number}")
+        add(HELD_BACK, lambda number, live=live: [f"src/{number % live}/{number}.py"])  # type: ignore[misc]
+        add(effort.claims + WARM_UP, lambda _: [])
+        database.close(5)
+        name = f"claim, {HELD_BACK:,} features ahead on files of {live} live claims, against none"
+        yield Figure(name, *_in_turn(path, small, effort.claims), "us")
+        path.unlink()
+    small.close(5)
+
+
+def _add(database: Database, count: int, paths: Callable[[int], list[str]]) -> None:
+    batch = [backlog.feature(number, paths=paths(number)) for number in range(count)]
+    database.write_now(partial(create_bulk, by="planner", batch=batch))
+
+
+def _in_turn(path: Path, small: Database, claims: int) -> tuple[list[float], list[float]]:
+    """Claims in the large backlog and in the small one, one after the other."""
+    large = backlog.opened(path, "NORMAL")
+    took: dict[Database, list[float]] = {large: [], small: []}
+    for run in range(-WARM_UP, claims):
+        for database, samples in took.items():
+            seconds = _claim(database, f"{path.stem} {run}")
+            if run >= 0:
+                samples.append(seconds)
+    large.close(5)
+    return took[large], took[small]
 
 
 def _claim(database: Database, agent: str) -> float:
