@@ -32,6 +32,11 @@ class Role(StrEnum):
     VIEWER = "viewer"
     ALL = "all"
 
+    @property
+    def plans(self) -> bool:
+        """Whether it may do what is a planner's, such as to free the claim of another."""
+        return self in (Role.PLANNER, Role.ALL)
+
 
 class Settings(BaseModel):
     """The settings of one process. Durations are in seconds; each field is also `DIBS_<NAME>`."""

@@ -115,3 +115,15 @@ def test_a_lost_call_that_is_repeated_may_have_made_the_move_in_its_own_words() 
     again = Call("ada", 3, "feature_skip", asked | {"reason": "two"}, 5, 6, {"id": 1, "status": "pending"})
     *_, ended = acknowledged(History(calls=[claim, first, again]), {"ada": "client-0001"})
     assert (ended.words, ended.begun, ended.agent) == (frozenset({"one", "two"}), 3.0, "client-0001")
+
+
+def test_who_reports_a_break_is_not_who_held_the_claim() -> None:
+    """A lost pass has happened, and its token comes back by a connection of another name: that one's is the event."""
+    claim = Call("ada", 1, "feature_mark_in_progress", {"feature_id": 1}, 1, 2, {"id": 1, "token": "t"})
+    asked = {"feature_id": 1, "claim_token": "t"}
+    lost = Call("ada", 2, "feature_mark_passing", asked, 3)
+    broke = Call(
+        "bob", 1, "feature_mark_failing", asked | {"reason": "why"}, 5, 6, {"id": 1, "status": "pending"}
+    )
+    *_, told = acknowledged(History(calls=[claim, lost, broke]), {"ada": "client-0001", "bob": "client-0002"})
+    assert (told.kind, told.agent) == (Kind.REGRESS, "client-0002")

@@ -11,7 +11,6 @@ from pydantic import Field, ValidationError
 from dibs.cli.calling import Call, calls, status_of
 from dibs.cli.claiming import Claiming, Got, Wish, claim_of
 from dibs.cli.spelling import spoken
-from dibs.settings import Role
 from dibs_schema.answers import Answer, Idle
 from dibs_schema.inputs import (
     WHOLE,
@@ -110,7 +109,7 @@ def release(call: Call, feature_id: FeatureId, force: bool) -> Answer:
 
     if not force:
         return call.move(feature_id, lambda tx, by, token: give_back(tx, by, feature_id, token))
-    if call.settings.role not in (Role.PLANNER, Role.ALL):
+    if not call.settings.role.plans:
         raise Forbidden(
             "--force is a planner's. Give back your own claim without it.", tool="feature_clear_in_progress"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from dibs.histories.history import Call, History
 from dibs.histories.reading import claimed_by, holder_of, token_of
@@ -82,7 +83,10 @@ def _claims(history: History, calls: list[Call], names: Mapping[str, str]) -> To
 
 
 def _ends(history: History, calls: list[Call], names: Mapping[str, str]) -> Told:
-    """Each token is ended once; the claim's holder has done it, whoever says so."""
+    """Each token is ended once; the claim's holder has done it, whoever says so.
+
+    A passing feature is reported broken by whoever does so, with a token that has ended or without.
+    """
     given: dict[tuple[str, int], str] = {}
     holders: dict[str, str] = {}
     tries: dict[tuple[str, str], list[Call]] = defaultdict(list)
@@ -102,7 +106,10 @@ def _ends(history: History, calls: list[Call], names: Mapping[str, str]) -> Told
             if call.refused or call.answer is None:
                 continue
             if token in live:
-                yield _ended(call, same, holders[token])
+                ended = _ended(call, same, holders[token])
+                reporters = {_name(history, one, names) for one in same}
+                by = reporters.pop() if len(reporters) == 1 else ""
+                yield replace(ended, agent=by) if ended.kind is Kind.REGRESS else ended
             live.discard(token)
 
 

@@ -116,7 +116,7 @@ def _tool(entry: Entry, role: Role) -> Tool:
     strict = type(loose.arg_model.__name__, (loose.arg_model,), {"__module__": __name__}, extra="forbid")
     assert issubclass(strict, ArgModelBase)
     parameters = input_schema(strict)
-    if role not in (P, Role.ALL):
+    if not role.plans:
         for name in entry.of_planners:
             del parameters["properties"][name]
     return Tool(

@@ -124,7 +124,7 @@ async def feature_clear_in_progress(
     """Give a claim back without an outcome."""
     here = connection_of(ctx)
     if force:
-        if here.settings.role in ("coder", "tester", "viewer"):
+        if not here.settings.role.plans:
             raise Forbidden(
                 "force is a planner's. Give back your own claim without it.", tool="feature_clear_in_progress"
             )
