@@ -9,11 +9,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from dibs.storm.pace import FREEZE
 from races.planted import answer_without_commit, no_token_check
 
 FREEZES = 0.03
 """How many calls freeze."""
+FREEZE = 2.0
+"""Seconds that count as one where mistakes are planted: no storm of seconds waits for longer ones."""
 
 
 def claims_do_not_reap() -> None:
@@ -51,7 +52,7 @@ def some_calls_freeze() -> None:
 
     async def call_tool(self: DibsServer, name: str, *rest: Any) -> Any:
         if random.random() < FREEZES:
-            select.select([], [], [], FREEZE + 4)  # the server stands still; libfaketime breaks time.sleep
+            select.select([], [], [], 2 * FREEZE)  # the server stands still; libfaketime breaks time.sleep
         return await call(self, name, *rest)
 
     DibsServer.call_tool = call_tool  # type: ignore[assignment,method-assign]  # it is the mistake

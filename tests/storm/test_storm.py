@@ -15,7 +15,7 @@ from dibs.storm.storm import run_storm
 from dibs.storm.verdict import Verdict
 from foreign import by_hand
 from races.backlog import LONG, times
-from storm.planted import MISTAKES, planted
+from storm.planted import FREEZE, MISTAKES, planted
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -42,6 +42,12 @@ def broken(verdict: Verdict) -> dict[str, list[str]]:
     return {name: lines for name, lines in found.items() if lines}
 
 
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A freeze is shorter, since it is planted."""
+    monkeypatch.setattr("dibs.storm.pace.FREEZE", FREEZE)
+
+
 def test_every_promise_holds_in_a_storm(empty_db: str, tmp_path: Path, engine: str) -> None:
     """Through kills, stops, hang-ups, foreign locks and jumping clocks, nothing is found against any promise."""
     if engine == "sqlite" and not LONG:
@@ -55,6 +61,7 @@ def test_every_promise_holds_in_a_storm(empty_db: str, tmp_path: Path, engine: s
     assert verdict.figures["strangers"] >= 1
 
 
+@pytest.mark.usefixtures("quick")
 @pytest.mark.only_on("sqlite", reason="the checks are the same on both; a storm costs seconds")
 def test_every_check_fails_where_what_it_checks_is_broken(tmp_path: Path) -> None:
     """Servers with every mistake at once, and a foreign hand in the database, break each of the promises."""
@@ -84,6 +91,7 @@ def _mistaken(folder: Path, number: int) -> Verdict:
 @pytest.mark.skipif(
     not LONG, reason="all mistakes at once are tried instead; with DIBS_TEST_LONG=1 each is too"
 )
+@pytest.mark.usefixtures("quick")
 @pytest.mark.only_on("sqlite", reason="the checks are the same on both; a storm costs seconds")
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_each_mistake_is_named_by_its_check(tmp_path: Path, mistake: str) -> None:
