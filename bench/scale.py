@@ -95,7 +95,7 @@ def _claims_behind_files(folder: Path, effort: Effort) -> Iterator[Figure]:
         add(HELD_BACK, lambda number, live=live: [f"src/{number % live}/{number}.py"])  # type: ignore[misc]
         add(effort.claims + WARM_UP, lambda _: [])
         database.close(5)
-        name = f"claim, {HELD_BACK:,} features ahead on files of {live} live claims, against none"
+        name = f"claim, {HELD_BACK:,} features ahead on files of {live} live claim{'s' * (live > 1)}, against none"
         yield Figure(name, *_in_turn(path, small, effort.claims), "us")
         path.unlink()
     small.close(5)

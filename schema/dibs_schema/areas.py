@@ -80,9 +80,8 @@ def path_of(given: str) -> str:
     kept = "/".join(part for part in parts if part not in ("", "."))
     if not kept:
         raise ValueError("names everything; write ** if that is meant")
-    return (
-        f"{kept}/**" if path.endswith("/") and _OPENS.search(kept) else kept
-    )  # the folders, with all in them
+    means_folders = path.endswith("/") and _OPENS.search(kept)
+    return f"{kept}/**" if means_folders else kept
 
 
 def paths_of(paths: list[str]) -> list[str]:

@@ -18,6 +18,7 @@ PREFIX = "DIBS_"
 TEST_PREFIX = "DIBS_TEST_"
 
 Seconds = Annotated[float, Field(gt=0, le=7 * 86_400, allow_inf_nan=False)]
+# Not those of dibs_schema.inputs, whose models every command would build before its first word.
 CLEAN = BeforeValidator(lambda value: clean(value) if isinstance(value, str) else value)
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100), CLEAN]
 Token = Annotated[str, StringConstraints(min_length=1, max_length=20, to_lower=True), CLEAN]

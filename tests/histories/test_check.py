@@ -77,6 +77,18 @@ def ada_passes_one() -> Tale:
     return Tale().claim("ada", 0, 1, 1, "t1").move("ada", 1.1, 2, PASS, 1, "t1", "passing")
 
 
+def passed_at_death(claimed_at: float, passing_at: float) -> Tale:
+    """Ada's server is killed in a pass of feature 1; Bob sees that claimed by somebody, and later that it passes."""
+    return (
+        Tale()
+        .claim("ada", 0, 1, 1, "t1")
+        .move("ada", 1, None, PASS, 1, "t1", None)
+        .happens("ada", "killed", 1.5)
+        .call("bob", claimed_at, claimed_at + 1, CLAIM_THIS, "already_claimed", feature_id=1)
+        .call("bob", passing_at, passing_at + 1, CLAIM_THIS, "already_passing", feature_id=1)
+    )
+
+
 TRUE: dict[str, Callable[[], Tale]] = {
     "a claim and a pass": ada_passes_one,
     "a claim of what waits, after the pass": lambda: ada_passes_one().claim("bob", 3, 4, 2, "t2"),
@@ -100,14 +112,7 @@ TRUE: dict[str, Callable[[], Tale]] = {
         .move("ada", 1, None, PASS, 1, "t1", None)
         .call("bob", 3, 4, CLAIM_THIS, "already_claimed", feature_id=1)
     ),
-    "a lost pass that happened after its server's death": lambda: (
-        Tale()
-        .claim("ada", 0, 1, 1, "t1")
-        .move("ada", 1, None, PASS, 1, "t1", None)
-        .happens("ada", "killed", 1.5)
-        .call("bob", 2, 3, CLAIM_THIS, "already_claimed", feature_id=1)
-        .call("bob", 5, 6, CLAIM_THIS, "already_passing", feature_id=1)
-    ),
+    "a lost pass that happened after its server's death": lambda: passed_at_death(2, 5),
     "a lost pass that happened late": lambda: (
         Tale()
         .claim("ada", 0, 1, 1, "t1")
@@ -481,14 +486,7 @@ FALSE: dict[str, tuple[str, Callable[[], Tale]]] = {
     ),
     "a lost pass that happened long after its server's death": (
         "no_order",
-        lambda: (
-            Tale()
-            .claim("ada", 0, 1, 1, "t1")
-            .move("ada", 1, None, PASS, 1, "t1", None)
-            .happens("ada", "killed", 1.5)
-            .call("bob", 90, 91, CLAIM_THIS, "already_claimed", feature_id=1)
-            .call("bob", 95, 96, CLAIM_THIS, "already_passing", feature_id=1)
-        ),
+        lambda: passed_at_death(90, 95),
     ),
     "two claims of one name": (
         "too_many",

@@ -4,7 +4,7 @@ The calls are followed in time. At each moment there is a set of places where th
 call ends without having been placed, each place is led on through calls that are still open, lost calls and
 ends of claims, until the call fits. Where no place is left, no order exists. A call that fits and changes
 nothing is placed at once, since whatever could come before it can come after it as well; but not while a
-claim may run out that later it could not.
+claim may run out that later it could not. A lost call ends when it can happen no more; by then it has, or never does.
 Source: G. Lowe, "Testing for linearizability" (2017), the just-in-time search, which comes from
 J. Wing and C. Gong, "Testing and verifying concurrent objects" (1993).
 """

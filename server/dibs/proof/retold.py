@@ -107,9 +107,10 @@ def _ends(history: History, calls: list[Call], names: Mapping[str, str]) -> Told
                 continue
             if token in live:
                 ended = _ended(call, same, holders[token])
-                reporters = {_name(history, one, names) for one in same}
-                by = reporters.pop() if len(reporters) == 1 else ""
-                yield replace(ended, agent=by) if ended.kind is Kind.REGRESS else ended
+                if ended.kind is Kind.REGRESS:
+                    reporter, *others = {_name(history, one, names) for one in same}
+                    ended = replace(ended, agent="" if others else reporter)
+                yield ended
             live.discard(token)
 
 
