@@ -11,6 +11,7 @@ from client.conftest import New
 from clusters.shared import Server, fresh_database
 from dibs.client import Backlog
 from dibs.database import Database, open_database
+from dibs.database.postgres.session import WRITING
 from dibs.settings import Settings
 from dibs_schema.answers import Claimed
 from dibs_schema.refusals import Busy, OutcomeUnknown
@@ -21,7 +22,7 @@ from races.locks import held, let_go
 pytestmark = pytest.mark.anyio
 
 TEXTS = ("core", "a feature", "what it does", ["look"])
-BEGIN, CLAIM, COMMIT = b"BEGIN", b"UPDATE features", b"COMMIT"
+BEGIN, CLAIM, COMMIT = WRITING.encode(), b"UPDATE features", b"COMMIT"
 
 
 @pytest.mark.only_on("sqlite", reason="every engine is as busy to a client")

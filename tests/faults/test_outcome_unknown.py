@@ -11,13 +11,16 @@ import pytest
 from clusters.cluster import PASSWORD, Cluster
 from clusters.shared import Server, fresh_database
 from dibs.database import Database
+from dibs.database.postgres.session import READING, WRITING
+from dibs.verbs.claim import claim
+from dibs.verbs.holder import Holder
 from dibs_schema.refusals import OutcomeUnknown
 from faults.servers import NEW, opened
 from proxies import CuttingProxy
 from races.backlog import assert_sound, eventually, fill, journal, kinds, row, times
 from races.wire import Start, Wire, wires
 
-BEGIN, MOVE, COMMIT = b"BEGIN", b"UPDATE features", b"COMMIT"
+BEGIN, MOVE, COMMIT = WRITING.encode(), b"UPDATE features", b"COMMIT"
 CLAIM = MOVE + b" SET status='in_progress'"  # no renewal of a lease, which may come in between
 BATCH = {"features": [{**NEW, "name": name} for name in ("one", "two")]}
 
@@ -274,9 +277,24 @@ def test_a_reaper_in_doubt_keeps_nobody_from_claiming(
     database: Database, proxy: CuttingProxy, start: Start, *, committed: bool
 ) -> None:
     """What is reaped before a claim may be reaped again: the claim hears nothing of a break in that."""
+    fill(database, 2)
+    server = start().ready()
+    dead = Holder("dead", named=True, session="gone", lease=0.001)
+    database.write_now(lambda tx: claim(tx, dead, 1))
+    cut = (proxy.cut_after if committed else proxy.cut_before)(COMMIT, since=BEGIN)
+    claimed = server.call("feature_claim_and_get")["feature"]["id"]
+    cut.wait()
+    assert claimed == (1 if committed else 2), "who has just lost its connection judges nobody for a while"
+    assert kinds(database, 1) == ["create", "claim", *["expire", "claim"] * committed]
+
+
+def test_a_look_for_expired_leases_that_breaks_is_repeated_in_silence(
+    database: Database, proxy: CuttingProxy, start: Start
+) -> None:
+    """Who claims looks first whether there is anything to reap, and nothing was begun then."""
     fill(database, 1)
     server = start().ready()
-    cut = (proxy.cut_after if committed else proxy.cut_before)(COMMIT, since=BEGIN)
+    cut = proxy.cut_before(READING.encode())
     assert server.call("feature_claim_and_get")["feature"]["id"] == 1
     cut.wait()
     assert kinds(database, 1) == ["create", "claim"]

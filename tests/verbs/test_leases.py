@@ -88,6 +88,28 @@ def test_the_reaper_takes_what_has_run_out_once(database: Database) -> None:
     assert is_sound(database)
 
 
+def test_who_reaps_queues_for_it_only_where_a_lease_has_run_out(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looking takes no lock: a move that finds nothing to reap is one write transaction, and not two."""
+    gone, live = place(database, Status.IN_PROGRESS), place(database, Status.IN_PROGRESS)
+    engine = type(database._connections.engine)
+    writing, begun = engine.writing, []
+
+    def counted(*args: Any, **more: Any) -> Any:
+        begun.append(more)
+        return writing(*args, **more)
+
+    monkeypatch.setattr(engine, "writing", counted)
+    database.write_now(lambda _: None, first=leases.REAPING)
+    assert len(begun) == 1
+    expire(database, gone.id)
+    begun.clear()
+    database.write_now(lambda _: None, first=leases.REAPING)
+    assert len(begun) == 2
+    assert [row(database, one.id)["status"] for one in (gone, live)] == ["pending", "in_progress"]
+
+
 def test_a_renewed_lease_is_not_reaped(database: Database) -> None:
     """A lease that had run out and was renewed before the reaper came still belongs to its holder."""
     on = place(database, Status.IN_PROGRESS)

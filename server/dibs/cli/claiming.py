@@ -115,14 +115,14 @@ class Claiming:
             scope.cancel()
 
     async def _claim(self) -> Got:
-        from dibs.verbs.leases import reap
+        from dibs.verbs.leases import REAPING
         from dibs.verbs.waiting import Waiting
 
         if self._wish.brief:
-            return await self._database.write(self._mark, first=reap)
+            return await self._database.write(self._mark, first=REAPING)
 
         async def attempt(patience: float) -> Claimed | Idle:
-            return await self._database.write(self._take, patience=patience, first=reap)
+            return await self._database.write(self._take, patience=patience, first=REAPING)
 
         return await Waiting(self._database, self._wish.category, self._wish.wait, self._patience).claim(
             attempt

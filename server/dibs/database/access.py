@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio.lowlevel
 
 from dibs.database.engine import Engine, Place
-from dibs.database.jobs import Jobs, Write
+from dibs.database.jobs import Jobs, Upkeep, Write
 from dibs.database.workers import Workers, job, outcome, wait
 from dibs.settings import Settings
 from dibs_schema.refusals import OutcomeUnknown
@@ -58,7 +58,7 @@ class Database:
         patience: float | None = None,
         urgent: bool = False,
         door: bool = True,
-        first: Callable[[Transaction], object] | None = None,
+        first: Upkeep | None = None,
         alone: Callable[[Transaction], T | None] | None = None,
         committed: Callable[[T], object] | None = None,
         undo: Callable[[T], Callable[[Transaction], object]] | None = None,
@@ -67,8 +67,8 @@ class Database:
         """Run `verb` in one write transaction and return its result once it is committed.
 
         `patience` is in seconds. Without `door` others may write to the project meanwhile, where the engine
-        lets them. `first` is run just before, without the door and in a transaction of its own, unless this
-        process is not `on_time`.
+        lets them. `first` is looked after just before, without the door and in a transaction of its own where
+        any of it is due, unless this process is not `on_time`.
         `alone` is tried before the verb where single statements can commit by themselves; where it returns
         None, the verb is run. `committed` is told the result in the worker, before the next job. `undo` makes
         the transaction that takes back a result whose caller was cancelled while it was being committed;
@@ -101,7 +101,7 @@ class Database:
         verb: Callable[[Transaction], T],
         patience: float | None = None,
         *,
-        first: Callable[[Transaction], object] | None = None,
+        first: Upkeep | None = None,
         alone: Callable[[Transaction], T | None] | None = None,
     ) -> T:
         """`write`, for callers without an event loop."""

@@ -30,6 +30,17 @@ PAUSE = (0.02, 0.25)
 
 
 @dataclass(frozen=True, slots=True)
+class Upkeep:
+    """What a write does for others before its own verb, where a look finds any of it due.
+
+    `due` looks on a snapshot and waits for nobody; `verb` then has a write transaction of its own.
+    """
+
+    due: Callable[[Transaction], bool]
+    verb: Callable[[Transaction], object]
+
+
+@dataclass(frozen=True, slots=True)
 class Write(Generic[T]):
     """A verb to be run in one write transaction, and what goes with it (see `Database.write`).
 
@@ -40,7 +51,7 @@ class Write(Generic[T]):
     queued: float
     deadline: float
     door: bool = True
-    first: Callable[[Transaction], object] | None = None
+    first: Upkeep | None = None
     alone: Callable[[Transaction], T | None] | None = None
     committed: Callable[[T], object] | None = None
 
@@ -127,10 +138,10 @@ class Jobs:
 
     def _attempt(self, future: Future[T], work: Write[T]) -> T:
         with self.connections.use() as connection:
-            if work.first is not None:
+            if work.first is not None and self._finds(connection, work.first.due):
                 with self._writing(connection, future, work, door=False) as start:
                     if start is not None and self.on_time:
-                        self._commit_first(connection, start, work.first)
+                        self._commit_first(connection, start, work.first.verb)
             if work.alone is not None:
                 result = self._alone(connection, future, work.alone)
                 if result is not None:
@@ -140,6 +151,10 @@ class Jobs:
                     raise CancelledError
                 begin(future)
                 return self._commit(connection, start, work.verb, door=work.door)
+
+    def _finds(self, connection: Connection, due: Callable[[Transaction], bool]) -> bool:
+        with self.connections.engine.reading(connection, self._settings.project) as start:
+            return due(self._transaction(connection, start, writing=False))
 
     def _commit_first(
         self, connection: Connection, start: Start, verb: Callable[[Transaction], object]

@@ -17,6 +17,7 @@ from dibs_schema.refusals import Busy, ClaimLost, OutcomeUnknown, Refusal
 from dibs_schema.status import Kind
 
 if TYPE_CHECKING:  # the verbs bring SQLAlchemy, which is loaded after `initialize` has been answered
+    from dibs.database.jobs import Upkeep
     from dibs.database.transaction import Transaction
     from dibs.tools.detached import HttpRequest
     from dibs.verbs.holder import Holder
@@ -155,23 +156,23 @@ class Connection:
                     return  # else the leases count from before a long wait, and are due again
 
     async def _reap(self) -> None:
-        from dibs.verbs.leases import anything_run_out, reap
+        from dibs.verbs.leases import REAPING
 
         try:
-            if self.database.on_time and await self.database.read(anything_run_out):
-                await self.database.write(lambda _: None, first=reap)
+            if self.database.on_time and await self.database.read(REAPING.due):
+                await self.database.write(lambda _: None, first=REAPING)
         except Refusal as refusal:
             logger.info("the reaper rests: %s", refusal)
 
-    def reaper(self) -> Callable[[Transaction], object] | None:
+    def reaper(self) -> Upkeep | None:
         """What takes back claims whose leases have run out, if it is time to look again."""
-        from dibs.verbs.leases import reap
+        from dibs.verbs.leases import REAPING
 
         now = time.monotonic()
         if now - self._reaped_at < REAP_PAUSE:
             return None
         self._reaped_at = now
-        return reap
+        return REAPING
 
     async def end(self) -> None:
         """Give every claim back and close the database, in about half a second or not at all."""

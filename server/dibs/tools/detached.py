@@ -15,6 +15,7 @@ from dibs_schema.refusals import InvalidInput, Refusal, UnmetDependencies
 from dibs_schema.status import Kind
 
 if TYPE_CHECKING:  # as in `connection`
+    from dibs.database.jobs import Upkeep
     from dibs.database.transaction import Transaction
     from dibs.verbs.holder import Holder
 
@@ -120,7 +121,7 @@ class Detached(Connection):
         """Whether the client has closed its request, and cannot get the answer any more."""
         return self._request is not None and await self._request.is_disconnected()
 
-    def reaper(self) -> Callable[[Transaction], object] | None:
+    def reaper(self) -> Upkeep | None:
         """As for a connection, with one look for all clients."""
         return super().reaper() if self._server is None else self._server.reaper()
 

@@ -19,6 +19,7 @@ from sqlalchemy import (
     update,
 )
 
+from dibs.database.jobs import Upkeep
 from dibs.database.prepared import hot
 from dibs.database.transaction import Transaction
 from dibs.verbs.guards import (
@@ -243,3 +244,7 @@ def reap(tx: Transaction) -> list[int]:
         ],
     )
     return [row["id"] for row in reaped]
+
+
+REAPING = Upkeep(due=anything_run_out, verb=reap)
+"""Reaping by who claims: it queues for the write lock only where a lease has run out."""
