@@ -32,9 +32,11 @@ async def test_a_follower_sees_what_others_do_and_goes_on_after_a_cursor(
 ) -> None:
     """Events come once, in the order of the journal, while they are made; each cursor continues after it."""
     one = await new()
-    await first(other, 1, "0-0")  # on a server, a transaction of anybody's delays what followers see
-    watching = asyncio.create_task(first(other, 5))
-    await asyncio.sleep(0.5)  # it begins with what comes after
+    (made,) = await first(
+        other, 1, "0-0"
+    )  # on a server, a transaction of anybody's delays what followers see
+    watching = asyncio.create_task(first(other, 5, made.cursor))
+    await asyncio.sleep(0.5)  # so that most of it is followed while it is made
     two = await new()
     for feature in (one, two):
         async with backlog.claim(feature):

@@ -32,8 +32,8 @@ def no_dependency_guard() -> None:
     guards.unblocked = lambda table=features: guards.is_(Status.PENDING, table)
 
 
-GAP = 0.5
-"""Seconds between an answer that comes too early and its commit."""
+GAP = 2.0
+"""Seconds between an answer that comes too early and its commit; who sleeps that long is killed before."""
 
 
 def answer_before_commit() -> None:

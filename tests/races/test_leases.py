@@ -86,7 +86,7 @@ def test_a_holder_that_was_stopped_for_longer_than_its_lease_has_lost(
 ) -> None:
     """A process that wakes up too late neither renews nor releases nor ends what is now another's."""
     fill(database, 1)
-    sleeper, heir = up(start("--lease", f"{LEASE}"), start("--lease", "30"))
+    sleeper, heir = up(start("--lease", f"{LEASE}"), start("--lease", "300"))
     token = claim(sleeper)
     stop_between_writes(database, sleeper)
     new = heir.call("feature_claim_and_get", wait_seconds=20)["claim"]["token"]
@@ -217,13 +217,15 @@ def test_a_short_lease_is_not_lost_to_one_try_that_failed(
     holder = start("--lease", "1")
     claim(holder)
     with held(lock, db):
+        began = time.monotonic()
         time.sleep(0.75)  # the renewal of a third of a second failed at five sixths
+    longer = time.monotonic() - began - 0.75
     left = []
     ends = time.monotonic() + 1.5
     while time.monotonic() < ends:
         left.append(row(database, 1)["lease_ends"] - reading(database))
         time.sleep(0.02)
-    assert min(left) > -NOISE / 4
+    assert min(left) > -NOISE / 2 - longer
     assert kinds(database, 1) == ["create", "claim"]
 
 

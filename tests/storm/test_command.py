@@ -23,8 +23,8 @@ from races.backlog import fill
 pytestmark = pytest.mark.timeout(300)
 
 STORM = [sys.executable, "-m", "dibs", "storm", "--agents", "2"]
-FIRST_IS_STOPPED = "6"
-"""A seed by which the first server of the first agent is stopped."""
+SOON_ONE_IS_STOPPED = "6"
+"""A seed by which the first server of one of two agents is stopped."""
 ON_FILES = pytest.mark.only_on("sqlite", reason="the command line is the same on both; a storm costs seconds")
 
 
@@ -44,9 +44,13 @@ def stormed(*flags: str) -> subprocess.CompletedProcess[str]:
 
 
 @ON_FILES
-def test_the_command_tells_the_story_and_leaves_nothing(empty_db: str, temporary: Path) -> None:
+def test_the_command_tells_the_story_and_leaves_nothing(
+    empty_db: str, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`dibs storm --json` prints figures and checks, exits with 0, and removes what it has made."""
     Path(empty_db).parent.mkdir()
+    for name, value in (("AGENT", "ada"), ("ROLE", "coder"), ("PROJECT", "mine")):
+        monkeypatch.setenv(f"DIBS_{name}", value)  # what a user has set for agents is not the storm's
     done = stormed("--db", empty_db, "--json")
     said = json.loads(done.stdout)
     mine = {name: found["broken"] for name, found in said["checks"].items()}
@@ -96,13 +100,25 @@ def test_a_storm_is_refused_where_it_would_make_or_use_what_is_not_its_own(
 
 
 @ON_FILES
+def test_a_storm_begins_with_no_setting_that_its_servers_would_refuse(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A variable that is no setting is named at once, in place of a storm without a server."""
+    monkeypatch.setenv("DIBS_LEASSE", "9")
+    refused = stormed()
+    assert refused.returncode == 2
+    assert "DIBS_LEASSE is not a setting" in refused.stderr
+    assert list(temporary.iterdir()) == []
+
+
+@ON_FILES
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_a_storm_that_is_ended_leaves_no_server(
     tmp_path: Path, temporary: Path, number: signal.Signals
 ) -> None:
     """SIGTERM and SIGHUP remove what it has made, and whatever ends it, no server stays, not even a stopped one."""
     db = str(tmp_path / "storm.db")
-    flags = ["--minutes", "5", "--db", db, "--seed", FIRST_IS_STOPPED]
+    flags = ["--minutes", "5", "--db", db, "--seed", SOON_ONE_IS_STOPPED]
     storm = subprocess.Popen([*STORM, *flags], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while "T" not in (states := [state for _, state in servers(db)]) and time.monotonic() < deadline:

@@ -166,13 +166,13 @@ def test_a_burst_is_told_in_a_few_notifications_and_to_its_end(
 def test_the_end_of_a_back_off_is_told(listener: Listener, worker: Wire, database: Database) -> None:
     """What is ready changes when a back-off ends, though nobody does anything then."""
     (feature,) = add(database)
-    rule(database, back_off=1)
+    rule(database, back_off=3)
     end = listener.subscribe("features://ready")
     done(worker, "feature_mark_in_progress", feature_id=feature)
     failed = done(worker, "feature_mark_failing", feature_id=feature, reason="it does not start")
-    time.sleep(0.6)
+    time.sleep(2.0)
     listener.forget()
-    late = listener.seconds_until(failed + 1.0, "features://ready")
+    late = listener.seconds_until(failed + 3.0, "features://ready")
     assert -0.3 < late < PROMISED + NOISE
     end()
 
@@ -202,13 +202,14 @@ async def test_an_end_that_is_seen_by_a_look_for_something_else_is_told(
         tasks.start_soon(watch.run)
         token = take(database, named("ada"), feature).claim.token
         await database.write(lambda tx: mark_failing(tx, "ada", feature, "it does not start", token))
-        await anyio.sleep(PROMISED)
+        with anyio.move_on_after(PROMISED + NOISE):
+            await heard.wait()
+        await anyio.sleep(0.3)
         assert told  # of the failure
         told.clear()
         heard = anyio.Event()
-        await anyio.sleep(
-            1.2
-        )  # until after the end; on a server, another test's commit may cause the look already
+        # Until after the end; on a server, another test's commit may cause the look already.
+        await anyio.sleep(1.2)
         await database.write(lambda tx: add_note(tx, "bob", feature, "of which no list says anything"))
         with anyio.move_on_after(PROMISED + NOISE):
             await heard.wait()

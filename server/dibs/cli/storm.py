@@ -58,9 +58,12 @@ def storm(
     """
     from rich.console import Console
 
+    from dibs.settings import Settings, forget_settings
     from dibs.storm.plan import Plan
     from dibs.storm.report import print_report
 
+    forget_settings()
+    Settings.read({})  # refuses a variable that no server would take
     console = Console(stderr=as_json, highlight=False)
     folder = Path(tempfile.mkdtemp(prefix="dibs-storm-"))
     name = f"storm {time.strftime('%Y-%m-%d %H:%M:%S')}"
@@ -93,6 +96,7 @@ def _raged(plan: Plan, folder: Path, console: Console, *, keep: bool) -> Verdict
             verdict = run_storm(plan, folder, watch, made)
         kept = keep or not verdict.holds
     except Refusal:
+        kept = made.is_set()  # what kept the storm from beginning or from being judged may be in there
         raise
     except Exception:
         kept = True  # a mistake of the storm's own

@@ -154,16 +154,17 @@ def _held(answer: Claimed) -> ClaimedFeature:
 
 def _reason(error: Exception) -> str:
     """What went wrong, as a reason: never empty, and no longer than one may be; of a group, what is in it."""
-    return "; ".join(dict.fromkeys(_told(leaf) for leaf in _leaves(error)))[:LONGEST_REASON].rstrip(": ")
+    return "; ".join(dict.fromkeys(_told(leaf) for leaf in leaves(error)))[:LONGEST_REASON].rstrip(": ")
 
 
 def _told(error: BaseException) -> str:
     return f"{type(error).__name__}: {clean(str(error)).strip()}"[:LONGEST_REASON].rstrip(": ")
 
 
-def _leaves(error: BaseException) -> Iterator[BaseException]:
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """What is in a group, and in the groups within it; else the error itself."""
     if isinstance(error, BaseExceptionGroup):
         for one in error.exceptions:
-            yield from _leaves(one)
+            yield from leaves(one)
     else:
         yield error

@@ -140,7 +140,7 @@ class Agent:
     async def _stop(self, recorder: Recorder) -> None:
         """Stop it until others may have what it holds, then let it go on as if nothing had been."""
         recorder.stop()
-        await anyio.sleep(self._sky.plan.lease * self._chance.uniform(1, 2))
+        await anyio.sleep(self._chance.uniform(self._sky.plan.lease, self._sky.plan.longest_stop))
         recorder.go_on()
         for _ in range(10):
             await self._call(recorder)

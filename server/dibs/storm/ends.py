@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from enum import StrEnum
 from random import Random
@@ -25,6 +26,8 @@ class End(StrEnum):
     DEAF = "nobody reads its answers"
 
 
+DEAD = (End.KILLED, End.STRUCK, End.STOPPED)
+"""Those of which SIGKILL is the end."""
 WEIGHTS = {End.KILLED: 4, End.STRUCK: 8, End.TOLD: 2, End.STOPPED: 2, End.CLOSED: 2, End.DEAF: 2}
 
 
@@ -36,7 +39,7 @@ def choose(chance: Random) -> End:
 async def end(recorder: Recorder, how: End) -> str | None:
     """Bring it about at a server at rest; what is wrong with how it ended, if anything is."""
     began = time.monotonic()
-    if how in (End.KILLED, End.STRUCK, End.STOPPED):
+    if how in DEAD:
         recorder.kill()
     elif how is End.TOLD:
         recorder.terminate()
@@ -44,7 +47,7 @@ async def end(recorder: Recorder, how: End) -> str | None:
         recorder.hang_up()
     with anyio.move_on_after(PROMPT):
         status = await recorder.client.process.wait()
-        if status != 0 and how not in (End.KILLED, End.STRUCK, End.STOPPED):
+        if status != (-signal.SIGKILL if how in DEAD else 0):
             return f"a server that was {how} ended with status {status}"
         return None
     took = time.monotonic() - began

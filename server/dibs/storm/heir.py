@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import anyio
 
 from dibs.client import ServerGone
+from dibs.client.claim import leaves
 from dibs.histories.recorder import Recorder
 from dibs.proof.journal import read_statuses
 from dibs.storm.sky import Sky
@@ -31,7 +32,7 @@ async def inherit(sky: Sky) -> None:
     try:
         await _inherit(sky)
     except* (ServerGone, Refusal) as gone:
-        sky.wrong += [f"after the storm: {one}" for one in gone.exceptions]
+        sky.wrong += [f"after the storm: {one}" for one in leaves(gone)]
 
 
 async def _inherit(sky: Sky) -> None:

@@ -36,6 +36,11 @@ class Plan:
         """Whether leases go by the database server's clock, whatever a process takes the time to be."""
         return "://" in self.db
 
+    @property
+    def longest_stop(self) -> float:
+        """Seconds for which a server may be stopped: twice a lease."""
+        return 2 * self.lease
+
     def command(self, *flags: str, lease: float | None = None) -> list[str]:
         """What starts a server; `lease` is another one than the storm's."""
         lease = self.lease if lease is None else lease

@@ -32,7 +32,7 @@ from dibs_schema.refusals import InvalidInput
 CLOSING = 5.0
 """Seconds that the database gets to close."""
 GRACE = 30.0
-"""Seconds that the last calls get after the storm; whoever has no answer then hangs."""
+"""Seconds that the last calls get after the storm, and after the longest stop; whoever has no answer then hangs."""
 RULES = {"back_off": 1, "max_failures": 5, "max_attempts": 30, "max_skips": 10, "max_claims": 2}
 """So that features come back soon, and do not all end stuck."""
 TICK = 0.5
@@ -112,9 +112,10 @@ async def _rage(sky: Sky, watch: Watch) -> None:
                 agents.start_soon(Agent(number, sky).run)
             await _pass(sky, watch)
             sky.over.set()
-            agents.cancel_scope.deadline = anyio.current_time() + GRACE
+            grace = GRACE + sky.plan.longest_stop
+            agents.cancel_scope.deadline = anyio.current_time() + grace
         if agents.cancel_scope.cancelled_caught:
-            sky.wrong.append(f"agents were still waiting for an answer {GRACE:g} s after the storm")
+            sky.wrong.append(f"agents were still waiting for an answer {grace:g} s after the storm")
 
 
 async def _pass(sky: Sky, watch: Watch) -> None:

@@ -15,7 +15,7 @@ from dibs.proof.retold import acknowledged
 from dibs.proof.ties import each_has_its_event
 from dibs.storm.deaths import Deaths, names_of
 from dibs.storm.delays import Delays
-from dibs.storm.ends import End
+from dibs.storm.ends import DEAD, End
 from dibs.storm.once import done_once
 from dibs.storm.pace import Pace
 from dibs.storm.sky import Sky
@@ -56,6 +56,17 @@ class Verdict:
 
 def judge(database: Database, sky: Sky, history: History, seconds: float) -> Verdict:
     """Hold everything against everything. It changes nothing: what servers have left undone stays so."""
+    figures = _figures(sky, history.calls, seconds)
+    try:
+        found, more = _found(database, sky, history)
+    except Refusal as refusal:  # nothing can be held against a database that cannot be read
+        unread = Finding("healthy", "The database can be read", unit="checks of its own")
+        unread.broken.append(refusal.message)
+        return Verdict([unread], figures)
+    return Verdict(found, figures | more)
+
+
+def _found(database: Database, sky: Sky, history: History) -> tuple[list[Finding], dict[str, Any]]:
     journal, statuses, recount, names, paths = database.read_now(
         lambda tx: (
             read_journal(tx),
@@ -84,7 +95,7 @@ def judge(database: Database, sky: Sky, history: History, seconds: float) -> Ver
         pace.no_freeze(),
         _healthy(database),
     ]
-    return Verdict(found, _figures(sky, history.calls, seconds) | pace.figures() | deaths.figures())
+    return found, pace.figures() | deaths.figures()
 
 
 def _histories(history: History) -> Finding:
@@ -123,7 +134,7 @@ def _healthy(database: Database) -> Finding:
 
 
 def _figures(sky: Sky, calls: list[Call], seconds: float) -> dict[str, Any]:
-    kills = sky.ends[End.KILLED] + sky.ends[End.STRUCK] + sky.ends[End.STOPPED]
+    kills = sum(sky.ends[how] for how in DEAD)
     return {
         "seconds": round(seconds, 1),
         "agents": sky.plan.agents,
