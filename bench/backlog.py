@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +18,11 @@ Db = TypeVar("Db", Path, str)
 
 
 def opened(db: Path | str, synchronous: str = "FULL", project: str | None = None) -> Database:
-    """The backlog in `db`, a path or a URL, opened in this process; to be closed by the caller."""
+    """The backlog in `db`, a path or a URL, opened in this process; to be closed by the caller.
+
+    As in a server that is warm, what was loaded by now is left to the end: collecting it takes 35 ms.
+    """
+    gc.freeze()
     flags = {"db": str(db), "synchronous": synchronous, "project": project}
     return open_database(Settings.read(flags, environ={}))
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
+from statistics import fmean
 
 from bench import backlog, bulk
 from bench.crowd import Barrier, together
+from bench.door import held_times
 from bench.figures import Figure
 from bench.raw import RawClaims
 from dibs.database.sqlite.door import Door
@@ -34,29 +36,44 @@ def measure(folder: Path, rounds: int) -> Iterator[Figure]:
     ):
         claims = EACH * PROCESSES
         path = bulk.make(folder / f"{work.__name__}.db", 2 * (rounds + 1) * claims + PROCESSES)
-        spans = together(work, [(path, rounds)] * PROCESSES)
+        spans, held = zip(*together(work, [(path, rounds)] * PROCESSES), strict=True)
         alone = [claims / _length([ours]) for ours in spans[0][::2]]
         crowded = [claims / _length([of_one[place] for of_one in spans]) for place in range(1, 2 * rounds, 2)]
         yield Figure(f"{name}, {PROCESSES} processes against one", crowded, alone, "/s", bound)
+        yield _behind(name, held, rounds)
+
+
+def _behind(name: str, held: tuple[list[float], ...], rounds: int) -> Figure:
+    """How long each is behind the door: between one that leaves and the next that comes in there is a rest."""
+    claims = EACH * PROCESSES
+    first = [held[0][1:][(claims + EACH) * one :][: claims + EACH] for one in range(rounds)]
+    others = [[of_one[1:][EACH * one :][:EACH] for of_one in held[1:]] for one in range(rounds)]
+    alone = [fmean(one[:claims]) for one in first]
+    crowded = [
+        fmean([*mine[claims:], *chain.from_iterable(theirs)])
+        for mine, theirs in zip(first, others, strict=True)
+    ]
+    return Figure(f"{name}, time behind the door, the same", crowded, alone, "us")
 
 
 def _length(spans: list[Span]) -> float:
     return max(end for _, end in spans) - min(start for start, _ in spans)
 
 
-def _by_the_verb(number: int, begin: Barrier, path: Path, rounds: int) -> list[Span]:
+def _by_the_verb(number: int, begin: Barrier, path: Path, rounds: int) -> tuple[list[Span], list[float]]:
     database = backlog.opened(path)
 
     def claim(name: str) -> None:
         holder = Holder(name, named=True, session="bench", lease=120)
         assert database.write_now(lambda tx: take(tx, holder)) is not None, "the backlog is long enough"
 
-    spans = _spans(claim, number, begin, rounds)
+    with held_times() as held:
+        spans = _spans(claim, number, begin, rounds)
     database.close(5)
-    return spans
+    return spans, held
 
 
-def _by_hand(number: int, begin: Barrier, path: Path, rounds: int) -> list[Span]:
+def _by_hand(number: int, begin: Barrier, path: Path, rounds: int) -> tuple[list[Span], list[float]]:
     raw, door = RawClaims(path), Door(Path(f"{path}.lock"))
 
     def claim(name: str) -> None:
@@ -64,9 +81,10 @@ def _by_hand(number: int, begin: Barrier, path: Path, rounds: int) -> list[Span]
         raw.claim(name)
         door.leave()
 
-    spans = _spans(claim, number, begin, rounds)
+    with held_times() as held:
+        spans = _spans(claim, number, begin, rounds)
     raw.close()
-    return spans
+    return spans, held
 
 
 def _spans(claim: Callable[[str], None], number: int, begin: Barrier, rounds: int) -> list[Span]:
