@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 from dibs.histories.history import Call, History
+from dibs.histories.windows import union
 from dibs.storm.witness import Span
 
 QUIET = 0.5
@@ -28,8 +29,8 @@ class Delays:
         stops = list(_stops(history))
         quiet = list(_quiet(history.calls))
         stood = [(max(low, one), min(high, other)) for low, high in stops for one, other in quiet]
-        self._locked = _joined([*strangers, *(span for span in stood if span[0] < span[1])])
-        self._all = _joined([*self._locked, *late])
+        self._locked = union([*strangers, *(span for span in stood if span[0] < span[1])])
+        self._all = union([*self._locked, *late])
 
     def excused(self, begun: float, ended: float) -> float:
         """For how many seconds between the two nobody could be blamed for being slow."""
@@ -57,16 +58,6 @@ def _quiet(calls: Iterable[Call]) -> Iterator[Span]:
     for one, other in pairwise(answers):
         if other - one > QUIET:
             yield one, other
-
-
-def _joined(spans: Iterable[Span]) -> list[Span]:
-    found: list[Span] = []
-    for low, high in sorted(spans):
-        if found and low <= found[-1][1]:
-            found[-1] = (found[-1][0], max(found[-1][1], high))
-        else:
-            found.append((low, high))
-    return found
 
 
 def _within(joined: list[Span], begun: float, ended: float) -> float:
