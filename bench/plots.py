@@ -43,7 +43,8 @@ def draw(report: Report, folder: Path) -> dict[str, Path]:
         if all(section in report.sections for section in needed):
             picture, height = one(report)
             path = folder / f"bench-{name}"
-            _write(picture, path, [report.sections[section] for section in needed], height)
+            shown = [each for each in SHOWN_BOUNDS if each in report.sections] if one is _bounds else needed
+            _write(picture, path, [report.sections[section] for section in shown], height)
             drawn[words] = path.with_suffix(".png")
     return drawn
 
