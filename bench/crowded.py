@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from itertools import chain, count
+from itertools import count
 from pathlib import Path
 from statistics import fmean
+from typing import NamedTuple
 
 from bench import backlog, bulk
 from bench.crowd import Barrier, together
@@ -25,7 +26,13 @@ BOUND = 0.7
 EACH = 20
 """Claims of each process in a round."""
 
-Span = tuple[float, float]
+
+class Span(NamedTuple):
+    """When a process claimed in a round, by the clock of all, and how long a claim was behind the door: seconds."""
+
+    started: float
+    ended: float
+    behind: float
 
 
 def measure(folder: Path, rounds: int) -> Iterator[Figure]:
@@ -36,44 +43,32 @@ def measure(folder: Path, rounds: int) -> Iterator[Figure]:
     ):
         claims = EACH * PROCESSES
         path = bulk.make(folder / f"{work.__name__}.db", 2 * (rounds + 1) * claims + PROCESSES)
-        spans, held = zip(*together(work, [(path, rounds)] * PROCESSES), strict=True)
-        alone = [claims / _length([ours]) for ours in spans[0][::2]]
-        crowded = [claims / _length([of_one[place] for of_one in spans]) for place in range(1, 2 * rounds, 2)]
-        yield Figure(f"{name}, {PROCESSES} processes against one", crowded, alone, "/s", bound)
-        yield _behind(name, held, rounds)
-
-
-def _behind(name: str, held: tuple[list[float], ...], rounds: int) -> Figure:
-    """How long each is behind the door: between one that leaves and the next that comes in there is a rest."""
-    claims = EACH * PROCESSES
-    first = [held[0][1:][(claims + EACH) * one :][: claims + EACH] for one in range(rounds)]
-    others = [[of_one[1:][EACH * one :][:EACH] for of_one in held[1:]] for one in range(rounds)]
-    alone = [fmean(one[:claims]) for one in first]
-    crowded = [
-        fmean([*mine[claims:], *chain.from_iterable(theirs)])
-        for mine, theirs in zip(first, others, strict=True)
-    ]
-    return Figure(f"{name}, time behind the door, the same", crowded, alone, "us")
+        spans = together(work, [(path, rounds)] * PROCESSES)
+        alone = spans[0][::2]
+        crowds = [[of_one[place] for of_one in spans] for place in range(1, 2 * rounds, 2)]
+        rates = [claims / _length(crowd) for crowd in crowds], [claims / _length([ours]) for ours in alone]
+        yield Figure(f"{name}, {PROCESSES} processes against one", *rates, "/s", bound)
+        behind = [fmean(one.behind for one in crowd) for crowd in crowds], [ours.behind for ours in alone]
+        yield Figure(f"{name}, time behind the door, the same", *behind, "us")
 
 
 def _length(spans: list[Span]) -> float:
-    return max(end for _, end in spans) - min(start for start, _ in spans)
+    return max(one.ended for one in spans) - min(one.started for one in spans)
 
 
-def _by_the_verb(number: int, begin: Barrier, path: Path, rounds: int) -> tuple[list[Span], list[float]]:
+def _by_the_verb(number: int, begin: Barrier, path: Path, rounds: int) -> list[Span]:
     database = backlog.opened(path)
 
     def claim(name: str) -> None:
         holder = Holder(name, named=True, session="bench", lease=120)
         assert database.write_now(lambda tx: take(tx, holder)) is not None, "the backlog is long enough"
 
-    with held_times() as held:
-        spans = _spans(claim, number, begin, rounds)
+    spans = _spans(claim, number, begin, rounds)
     database.close(5)
-    return spans, held
+    return spans
 
 
-def _by_hand(number: int, begin: Barrier, path: Path, rounds: int) -> tuple[list[Span], list[float]]:
+def _by_hand(number: int, begin: Barrier, path: Path, rounds: int) -> list[Span]:
     raw, door = RawClaims(path), Door(Path(f"{path}.lock"))
 
     def claim(name: str) -> None:
@@ -81,10 +76,9 @@ def _by_hand(number: int, begin: Barrier, path: Path, rounds: int) -> tuple[list
         raw.claim(name)
         door.leave()
 
-    with held_times() as held:
-        spans = _spans(claim, number, begin, rounds)
+    spans = _spans(claim, number, begin, rounds)
     raw.close()
-    return spans, held
+    return spans
 
 
 def _spans(claim: Callable[[str], None], number: int, begin: Barrier, rounds: int) -> list[Span]:
@@ -92,11 +86,13 @@ def _spans(claim: Callable[[str], None], number: int, begin: Barrier, rounds: in
     names = (f"agent {number}.{each}" for each in count())
     claim(next(names))  # it prepares the statements
     spans: list[Span] = []
-    for _ in range(rounds):
-        for claims in (EACH * PROCESSES if number == 0 else 0, EACH):
-            begin.wait()
-            started = time.monotonic()  # the same clock in every process
-            for _ in range(claims):
-                claim(next(names))
-            spans.append((started, time.monotonic()))
+    with held_times() as held:
+        for _ in range(rounds):
+            for claims in (EACH * PROCESSES if number == 0 else 0, EACH):
+                held.clear()
+                begin.wait()
+                started = time.monotonic()  # the same clock in every process
+                for _ in range(claims):
+                    claim(next(names))
+                spans.append(Span(started, time.monotonic(), fmean(held or [0.0])))
     return spans

@@ -39,12 +39,12 @@ def draw(report: Report, folder: Path) -> dict[str, Path]:
     """Draw every picture whose sections were measured; returns the PNG of each by what it shows."""
     folder.mkdir(parents=True, exist_ok=True)
     drawn: dict[str, Path] = {}
-    for name, (words, needed, one) in PICTURES.items():
+    for name, (words, needed, drawing) in PICTURES.items():
         if all(section in report.sections for section in needed):
-            picture, height = one(report)
+            picture, height = drawing(report)
             path = folder / f"bench-{name}"
-            shown = [each for each in SHOWN_BOUNDS if each in report.sections] if one is _bounds else needed
-            _write(picture, path, [report.sections[section] for section in shown], height)
+            shown = SHOWN_BOUNDS if name == "bounds" else needed
+            _write(picture, path, [report.sections[one] for one in shown if one in report.sections], height)
             drawn[words] = path.with_suffix(".png")
     return drawn
 

@@ -112,6 +112,12 @@ class Settings(BaseModel):
         return find_root(folder or current_folder(), isolated=self.isolated) / ".dibs" / "features.db"
 
 
+def forget_settings() -> None:
+    """Drop from the environment what was set for this user's agents, before servers of one's own are started."""
+    for field in Settings.model_fields:
+        os.environ.pop(PREFIX + field.upper(), None)
+
+
 def current_folder() -> Path:
     """Where the process is. Raises InvalidInput where that folder is gone, as after `git worktree remove`."""
     try:
@@ -148,9 +154,3 @@ def _common_root(worktree: Path, dot_git: Path) -> Path:
         return worktree
     common = (git_dir / commondir.read_text(encoding="utf-8").strip()).resolve()
     return common.parent if common.name == ".git" else common  # a bare repository has no work tree of its own
-
-
-def forget_settings() -> None:
-    """Drop from the environment what was set for this user's agents, before servers of one's own are started."""
-    for field in Settings.model_fields:
-        os.environ.pop(PREFIX + field.upper(), None)

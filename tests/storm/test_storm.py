@@ -62,11 +62,8 @@ def test_every_promise_holds_in_a_storm(empty_db: str, tmp_path: Path, engine: s
     verdict = run_storm(plan(empty_db, times(6, 120)), tmp_path, lambda *_: None)
     print(verdict.figures)
     assert broken(verdict) == {}
-    rare = {
-        "released",
-        "once",
-        "areas",
-    }  # a short storm may have no quiet end with claims, no creation, no two on one file
+    # A short storm may have no quiet end with claims, no creation, no two on one file.
+    rare = {"released", "once", "areas"}
     assert all(one.checked for one in verdict.findings if LONG or one.name not in rare), verdict.findings
     assert verdict.figures["kills"] >= 1
     assert verdict.figures["strangers"] >= 1

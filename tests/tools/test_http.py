@@ -206,7 +206,7 @@ def test_an_answer_waits_for_no_acknowledgement(client: Callable[..., Caller], r
         began = time.monotonic()
         caller.call("feature_get_stats")
         times.append(time.monotonic() - began)
-    assert min(times) < 0.04
+    assert min(times) < 0.03
 
 
 def test_a_signal_ends_it_and_no_claim(db: str) -> None:

@@ -47,9 +47,7 @@ def demo(
     from dibs.demo.report import print_report
     from dibs.demo.run import run_demo
     from dibs.demo.screens import screen_for
-    from dibs.settings import forget_settings
 
-    forget_settings()
     console = Console(stderr=as_json, highlight=False)
     folder = Path(tempfile.mkdtemp(prefix="dibs-demo-"))
     plan = Plan.of(agents, lease, seed, db or folder / "features.db")
