@@ -59,7 +59,7 @@ bench-postgres: $(READY) ## Measure claims of 8 and 32 processes on a PostgreSQL
 	PYTHONPATH=tests $(BIN)/python -m bench postgres $(BENCH)
 
 MCPB := @anthropic-ai/mcpb@2.1.2
-IN_BUNDLE := server schema examples pyproject.toml README.md LICENSE docs/publishing/manifest.json docs/publishing/start.py
+IN_BUNDLE := server schema proof examples pyproject.toml README.md LICENSE docs/publishing/manifest.json docs/publishing/start.py
 
 BUNDLE := build/bundle
 

@@ -17,9 +17,9 @@ from bench.crowd import Barrier, together
 from bench.door import held_times
 from bench.figures import Figure
 from bench.raw import RawClaims
-from dibs.database.sqlite.door import Door
+from dibs.database.sqlite.writer_queue import Door
+from dibs.rules.claimant import Holder
 from dibs.verbs.claim import take
-from dibs.verbs.holder import Holder
 
 PROCESSES = 32
 BOUND = 0.7

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
 
-from dibs.database.sqlite.door import Door
+from dibs.database.sqlite.writer_queue import Door
 
 
 @contextmanager

@@ -15,11 +15,11 @@ from bench.door import held_times
 from bench.figures import Figure, Measured, Promise
 from dibs.database import Database
 from dibs.database.transaction import Transaction
-from dibs.verbs.audit import audit
+from dibs.queries.audit import audit
+from dibs.queries.search import search
+from dibs.rules.claimant import Holder
 from dibs.verbs.claim import claim
 from dibs.verbs.create import create
-from dibs.verbs.holder import Holder
-from dibs.verbs.lists import search
 from dibs.verbs.outcome import mark_passing
 from dibs_schema.answers import Claimed
 from dibs_schema.inputs import NewFeature

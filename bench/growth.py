@@ -10,11 +10,11 @@ from bench import backlog
 from bench.figures import Figure
 from dibs.database import Database
 from dibs.database.transaction import Transaction
+from dibs.rules.claimant import Holder
 from dibs.verbs.claim import claim
 from dibs.verbs.create import create
 from dibs.verbs.depend import add_dependency
-from dibs.verbs.holder import Holder
-from dibs.verbs.leases import reap, renew
+from dibs.verbs.lease import reap, renew
 from dibs.verbs.outcome import mark_passing
 from dibs.verbs.skip import skip
 from dibs_schema.answers import Claimed

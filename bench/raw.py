@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from dibs.database.sqlite.library import driver
+from dibs.database.sqlite.driver import driver
 
 PRAGMAS = (
     "busy_timeout = 5000",

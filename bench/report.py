@@ -103,7 +103,7 @@ def versions() -> str:
     from importlib.metadata import version
 
     from dibs import __version__
-    from dibs.database.sqlite.library import driver
+    from dibs.database.sqlite.driver import driver
 
     sqlite = driver().sqlite_version
     return f"Dibs {__version__}, Python {sys.version.split()[0]}, mcp {version('mcp')}, SQLite {sqlite}"

@@ -14,10 +14,10 @@ from bench.door import held_times
 from bench.driver import Server, dibs
 from bench.figures import Figure, Measured, Promise
 from dibs.database import Database
+from dibs.queries.search import search
+from dibs.rules.claimant import Holder
 from dibs.verbs.claim import claim
 from dibs.verbs.create import create_bulk
-from dibs.verbs.holder import Holder
-from dibs.verbs.lists import search
 from dibs.verbs.outcome import mark_passing
 from dibs_schema.answers import Claimed
 from dibs_schema.inputs import NewFeature

@@ -15,10 +15,10 @@ from bench import backlog
 from bench.figures import Figure
 from clusters.cluster import Cluster
 from dibs.database import Database
-from dibs.database.prepared import prepared
+from dibs.database.compiled import prepared
+from dibs.rules.claimant import Holder, new_session, new_token
 from dibs.verbs.claim import claim, take
-from dibs.verbs.claim_alone import claim_alone, given_to_one_statement, one_statement, take_alone
-from dibs.verbs.holder import Holder, new_session, new_token
+from dibs.verbs.claim_in_one_statement import claim_alone, given_to_one_statement, one_statement, take_alone
 
 BOUND = 0.6
 PROCESSES = (8, 32)

@@ -14,7 +14,7 @@ from typing import Any
 
 from bench import backlog
 from bench.driver import Server, dibs
-from dibs.settings import Role
+from dibs_schema.roles import Role
 
 BEGIN, END = "<!-- python -m bench.tokens -->\n", "<!-- end -->\n"
 

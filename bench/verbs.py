@@ -11,8 +11,8 @@ from bench.figures import Figure
 from bench.raw import RawClaims
 from dibs.database import Database
 from dibs.database.transaction import Transaction
+from dibs.rules.claimant import Holder
 from dibs.verbs.claim import claim, take
-from dibs.verbs.holder import Holder
 
 TARGET = 0.5
 BATCH = 20

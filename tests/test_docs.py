@@ -62,7 +62,7 @@ def test_every_setting_is_documented() -> None:
 
 def test_every_tool_is_in_the_readme() -> None:
     """The README's table of tools is the catalogue."""
-    from dibs.tools.catalogue import names
+    from dibs.mcp.catalogue import names
 
     rows = re.findall(r"^\| `((?:feature_|ask_)\w+)`", README.read_text(encoding="utf-8"), re.MULTILINE)
     assert rows == names()
@@ -70,8 +70,8 @@ def test_every_tool_is_in_the_readme() -> None:
 
 def test_every_resource_and_prompt_is_documented() -> None:
     """docs/resources.md has a row for each resource, template and prompt, and the README names them."""
-    from dibs.tools.prompts import PROMPTS
-    from dibs.tools.resources import FIXED, TEMPLATES
+    from dibs.mcp.prompts.prompts import PROMPTS
+    from dibs.mcp.resources.read import FIXED, TEMPLATES
 
     page = (ROOT / "docs" / "resources.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `([^`]+)`", page, re.MULTILINE)

@@ -17,26 +17,26 @@ SCHEMA = ROOT / "schema" / "dibs_schema"
 FLOORS = {
     "dibs_schema": 0,
     "dibs.settings": 1,
-    "dibs.formats": 1,
+    "dibs.transfer.formats": 1,
     "dibs.database": 1,
     "dibs.client": 1,
     "dibs.verbs": 2,
-    "dibs.registering": 2,
-    "dibs.histories": 3,
-    "dibs.proof": 3,
-    "dibs.tools": 4,
+    "dibs.registration": 2,
+    "dibs_proof.history": 3,
+    "dibs_proof.checks": 3,
+    "dibs.mcp": 4,
     "dibs.cli": 4,
-    "dibs.demo": 4,
-    "dibs.storm": 4,
+    "dibs_proof.demo": 4,
+    "dibs_proof.storm": 4,
 }
 """Imports go down, or stay within a part; faces never import each other."""
 
 DOORWAYS = {
-    ("dibs.cli", "dibs.tools"): "dibs serve starts the server",
-    ("dibs.cli", "dibs.demo"): "dibs demo starts the demo",
-    ("dibs.cli", "dibs.storm"): "dibs storm starts the storm",
-    ("dibs.proof", "dibs.histories"): "what clients were told is read from their histories",
-    ("dibs.client", "dibs.tools"): "a harness can have the server as an object of its own process",
+    ("dibs.cli", "dibs.mcp"): "dibs serve starts the server",
+    ("dibs.cli", "dibs_proof.demo"): "dibs demo starts the demo",
+    ("dibs.cli", "dibs_proof.storm"): "dibs storm starts the storm",
+    ("dibs_proof.checks", "dibs_proof.history"): "what clients were told is read from their histories",
+    ("dibs.client", "dibs.mcp"): "a harness can have the server as an object of its own process",
     ("dibs.client", "dibs.verbs"): "such a server needs a session, and a follower reads the journal",
     ("dibs.client", "dibs.database"): "both open the database",
     ("dibs.client", "dibs.settings"): "by the settings",
@@ -44,7 +44,7 @@ DOORWAYS = {
 }
 """The few ways between parts of one floor, each with its reason."""
 
-MAY_NAME_ENGINES = ("dibs.database", "dibs.formats", "dibs.settings", "dibs_schema.migrations")
+MAY_NAME_ENGINES = ("dibs.database", "dibs.transfer.formats", "dibs.settings", "dibs_schema.migrations")
 """The engines' own part; files of other tools, some of which are databases; settings; migrations."""
 
 LINES = 270
@@ -139,7 +139,7 @@ def test_modules_stay_readable_in_one_sitting(path: Path) -> None:
 def test_no_database_library_is_loaded_before_initialize() -> None:
     """What `dibs serve` imports before it answers brings neither SQLAlchemy nor Alembic nor any engine's library."""
     code = (
-        "import dibs.cli.serve, dibs.tools.server, dibs.database.postgres, dibs.database.sqlite, dibs.settings, sys; "
+        "import dibs.cli.serve, dibs.mcp.server, dibs.database.postgres, dibs.database.sqlite, dibs.settings, sys; "
         "from dibs.database import open_database; from dibs.settings import Settings; "
         "open_database(Settings(db='postgresql://localhost/there')); open_database(Settings(db='there')); "
         "libraries = ('sqlalchemy', 'alembic', 'rich', 'sqlite3', 'pysqlite3', 'psycopg', 'psycopg_binary'); "
@@ -180,8 +180,8 @@ def test_a_server_over_stdio_loads_nothing_of_ours_that_serves_http() -> None:
     """What `dibs serve` loads without `--http` is what it was before; the SDK's own imports are the SDK's."""
     code = (
         "import sys; from dibs.database import open_database; from dibs.settings import Settings; "
-        "import dibs.cli.serve, dibs.tools.stdio; from dibs.tools.server import DibsServer; "
-        "import dibs.tools.catalogue; DibsServer(open_database(Settings(db='there')), Settings(), 'x'); "
-        "print([name for name in ('dibs.tools.http', 'dibs.tools.detached') if name in sys.modules])"
+        "import dibs.cli.serve, dibs.mcp.transport.stdio; from dibs.mcp.server import DibsServer; "
+        "import dibs.mcp.catalogue; DibsServer(open_database(Settings(db='there')), Settings(), 'x'); "
+        "print([name for name in ('dibs.mcp.transport.http', 'dibs.session.http_session') if name in sys.modules])"
     )
     assert printed(code) == "[]"

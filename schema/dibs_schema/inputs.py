@@ -16,10 +16,10 @@ from pydantic import (
     model_validator,
 )
 
-from dibs_schema.areas import MOST_PATHS, path_of, paths_of
+from dibs_schema.file_areas import MOST_PATHS, path_of, paths_of
 from dibs_schema.refusals import InvalidInput
+from dibs_schema.sanitize import clean
 from dibs_schema.status import Status
-from dibs_schema.text import clean
 
 GREATEST_ID = 2**31 - 1
 

@@ -16,23 +16,39 @@ A message says what is true now, and then which call comes next.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
+
+from dibs_schema.next_step import TOOLS, Step, Wording, word
 
 
 class Refusal(Exception):  # noqa: N818 - the domain's word; it is an answer, not a fault
     """A call was refused, and nothing was changed by it.
 
-    `message` is one or two sentences for the caller; `details` are JSON values that stand
-    beside it in the answer (ids, names, counts), without nulls.
+    `fact` is one or two sentences that say what is true now. `next` are the calls that lead on, best first.
+    `details` are JSON values that the answer carries (ids, names, counts), without nulls.
     """
 
     code: ClassVar[str]
     retryable: ClassVar[bool] = False
 
-    def __init__(self, message: str, **details: Any) -> None:
-        super().__init__(message)
-        self.message = message
+    def __init__(self, fact: str, *, next: Sequence[Step] = (), **details: Any) -> None:  # noqa: A002 - the domain's word
+        super().__init__(fact)
+        self.fact = fact
+        self.next = tuple(next)
         self.details = {name: value for name, value in details.items() if value is not None}
+
+    def __str__(self) -> str:
+        return self.message
+
+    @property
+    def message(self) -> str:
+        """The fact and the next steps, worded for an agent that calls tools."""
+        return self.worded(TOOLS)
+
+    def worded(self, wording: Wording, verb: str = "Call") -> str:
+        """The fact and the next steps, worded for one kind of reader."""
+        return f"{self.fact} {word(self.next, wording, verb)}".rstrip()
 
     def answer(self) -> dict[str, Any]:
         """The refusal as it is sent: `{"error": {"code", "message", "retryable", ...details}}`."""
@@ -41,11 +57,11 @@ class Refusal(Exception):  # noqa: N818 - the domain's word; it is an answer, no
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle with the details, since refusals cross process pools in harnesses."""
-        return _restore, (type(self), self.message, self.details)
+        return _restore, (type(self), self.fact, self.next, self.details)
 
 
-def _restore(kind: type[Refusal], message: str, details: dict[str, Any]) -> Refusal:
-    return kind(message, **details)
+def _restore(kind: type[Refusal], fact: str, next_: Sequence[Step], details: dict[str, Any]) -> Refusal:
+    return kind(fact, next=next_, **details)
 
 
 class NotFound(Refusal):

@@ -26,7 +26,7 @@ from sqlalchemy import (
     text,
 )
 
-from dibs_schema.areas import LONGEST_PATH
+from dibs_schema.file_areas import LONGEST_PATH
 from dibs_schema.status import Status
 
 HEAD = "0004"

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
-from dibs_schema.misfits import misfit
 from dibs_schema.refusals import InvalidInput
-from dibs_schema.text import clean
+from dibs_schema.roles import Role
+from dibs_schema.sanitize import clean
+from dibs_schema.validation import misfit
 
 PREFIX = "DIBS_"
 TEST_PREFIX = "DIBS_TEST_"
@@ -22,21 +22,6 @@ Seconds = Annotated[float, Field(gt=0, le=7 * 86_400, allow_inf_nan=False)]
 CLEAN = BeforeValidator(lambda value: clean(value) if isinstance(value, str) else value)
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100), CLEAN]
 Token = Annotated[str, StringConstraints(min_length=1, max_length=20, to_lower=True), CLEAN]
-
-
-class Role(StrEnum):
-    """Which tools a server offers. A role's other tools are hidden and refused."""
-
-    CODER = "coder"
-    TESTER = "tester"
-    PLANNER = "planner"
-    VIEWER = "viewer"
-    ALL = "all"
-
-    @property
-    def plans(self) -> bool:
-        """Whether it may do what is a planner's, such as to free the claim of another."""
-        return self in (Role.PLANNER, Role.ALL)
 
 
 class Settings(BaseModel):

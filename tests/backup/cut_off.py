@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from backup.ground import restored
-from dibs.database import backups, open_database
+from dibs.database import open_database
 from dibs.settings import Settings
+from dibs.transfer import backup_file
 from verbs.stage import add
 
 STEPS = ("rename", "replace", "unlink", "link")
@@ -49,9 +50,9 @@ def restore(backup: str, db: str, number: int, *, at_once: bool) -> None:
 
     for name in STEPS:
         setattr(os, name, counted(getattr(os, name)))
-    backups.swap = counted(backups.swap)
+    backup_file.swap = counted(backup_file.swap)
     if not at_once:
-        backups._EXCHANGE = 64  # what no file system knows
+        backup_file._EXCHANGE = 64  # what no file system knows
     restored(Path(backup), db, force=True)
 
 

@@ -11,10 +11,10 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from dibs.cli import commands
-from dibs.database.site import Site
 from dibs.settings import Settings
-from dibs.verbs.backup import BackedUp, back_up
-from dibs.verbs.restore import Restored, restore_project
+from dibs.transfer.backup import BackedUp, back_up
+from dibs.transfer.exclusive import Site
+from dibs.transfer.restore import Restored, restore_project
 
 
 def dibs(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from backup.ground import answered, backed_up, dibs, invoked, left_in
-from dibs.database.backups import backup_name
-from dibs.verbs.backup import rotate
+from dibs.transfer.backup import rotate
+from dibs.transfer.backup_file import backup_name
 from moving.ground import is_live, opened, stage
 from verbs.stage import add
 

@@ -8,7 +8,7 @@ import pytest
 
 from backup.ground import backed_up, restored
 from dibs.client import Client, server_command
-from dibs.database.moves import Mark
+from dibs.database.project_mark import Mark
 from dibs.verbs import outcome
 from dibs.verbs.release import release
 from dibs_schema.refusals import ClaimLost, DatabaseReplaced

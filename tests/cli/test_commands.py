@@ -17,11 +17,11 @@ import pytest
 from cli.shells import Shell
 from clusters.urls import moved
 from dibs.database import open_database
+from dibs.rules.claimant import Holder
 from dibs.settings import Settings
+from dibs.verbs.ask_person import new_request, request_human_input
+from dibs.verbs.ask_user import ask_user
 from dibs.verbs.claim import claim
-from dibs.verbs.holder import Holder
-from dibs.verbs.human import new_request, request_human_input
-from dibs.verbs.question import ask_user
 from dibs_schema.answers import Claimed
 from dibs_schema.inputs import HumanField, Question
 from foreign import by_hand

@@ -22,7 +22,7 @@ from dibs.database import Database
 from dibs.database.health import Finding
 from dibs.database.postgres import health as server_health
 from dibs.database.sqlite import health as file_health
-from dibs.verbs.audit import audit
+from dibs.queries.audit import audit
 from foreign import by_hand, connected
 from races.backlog import eventually
 from races.locks import held

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from dibs.registering.change import registration
-from dibs.registering.clients import CLIENTS
-from dibs.registering.command import Command
-from dibs.registering.trying import Start, try_start
+from dibs.registration.clients import CLIENTS
+from dibs.registration.command import Command
+from dibs.registration.plan import registration
+from dibs.registration.probe import Start, try_start
 
 SCRIPTS = str(Path(sys.executable).parent)
 FILES = [

@@ -17,8 +17,8 @@ import dibs_schema
 from cli.shells import Shell
 from dibs.cli import COMMANDS, commands
 from dibs.cli.spelling import SPELLINGS, spoken
-from dibs.settings import Role
-from dibs.tools.catalogue import CATALOGUE, build
+from dibs.mcp.catalogue import CATALOGUE, build
+from dibs_schema.roles import Role
 
 SHARED = {"db", "project", "isolated", "role", "as_json"}
 """What every command of a tool has besides."""

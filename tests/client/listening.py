@@ -11,9 +11,9 @@ from typing import Any
 import uvicorn
 
 from dibs.database import open_database
+from dibs.mcp.server import DibsServer
+from dibs.rules.claimant import new_session
 from dibs.settings import Settings
-from dibs.tools.server import DibsServer
-from dibs.verbs.holder import new_session
 
 
 @contextmanager

@@ -12,9 +12,9 @@ from pydantic import TypeAdapter
 
 from dibs.client import Backlog, SyncBacklog
 from dibs.client.tools import TOOLS, Row
-from dibs.settings import Role
-from dibs.tools.catalogue import CATALOGUE, build
+from dibs.mcp.catalogue import CATALOGUE, build
 from dibs_schema.answers import Answer
+from dibs_schema.roles import Role
 
 EACH = pytest.mark.parametrize("row", TOOLS, ids=[row.method for row in TOOLS])
 DEFINITIONS = build(Role.ALL)

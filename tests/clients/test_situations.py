@@ -13,9 +13,9 @@ from sqlalchemy import update
 from clients.reader import Next, Reader, calls_named_in
 from dibs.client import Client, server_command
 from dibs.database import Database, open_database
+from dibs.rules.conditions import NOTHING
 from dibs.settings import Settings
-from dibs.verbs.guards import NOTHING
-from dibs.verbs.leases import reap
+from dibs.verbs.lease import reap
 from dibs.verbs.release import release
 from dibs_schema.status import Status
 from dibs_schema.tables import features

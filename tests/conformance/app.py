@@ -18,9 +18,9 @@ from mcp.types import (
 
 from conformance import asking, fixtures
 from dibs.database import open_database
+from dibs.mcp.server import DibsServer
+from dibs.mcp.transport.http import listen, serve_http
 from dibs.settings import Settings
-from dibs.tools.http import listen, serve_http
-from dibs.tools.server import DibsServer
 
 
 class ConformanceServer(DibsServer):

@@ -8,8 +8,8 @@ import pytest
 
 from demo.theatre import small_backlog
 from dibs.database import Database
-from dibs.demo.backlog import BACK_OFF, example, fill
-from dibs.verbs.rules import get_rules
+from dibs.verbs.project_settings import get_rules
+from dibs_proof.demo.backlog import BACK_OFF, example, fill
 from dibs_schema.refusals import InvalidInput
 
 pytestmark = pytest.mark.only_on("sqlite", reason="the demo makes a file of its own")

@@ -7,12 +7,12 @@ from itertools import count
 
 import pytest
 
-from dibs.demo import checks
-from dibs.demo.records import LateCall
-from dibs.proof import findings
-from dibs.proof.journal import Event
-from dibs.proof.told import Acknowledged, Holding
-from dibs.verbs.audit import Audit
+from dibs.queries.audit import Audit
+from dibs_proof.checks import invariants
+from dibs_proof.checks.journal import Event
+from dibs_proof.checks.observations import Acknowledged, Holding
+from dibs_proof.demo import checks
+from dibs_proof.demo.records import LateCall
 from dibs_schema.status import Kind
 
 CREATED = ("create", "import", None, "pending")
@@ -45,48 +45,48 @@ SOUND = journal(CREATED, CLAIMED, FAILED, CLAIMED, EXPIRED, CLAIMED_BY_BOB, PASS
 
 def test_a_sound_journal_has_one_holder_at_a_time() -> None:
     """Claims that end before the next one begins are no double claims, however they end."""
-    found = findings.one_holder_in_the_journal(SOUND)
+    found = invariants.one_holder_in_the_journal(SOUND)
     assert found.holds
     assert found.checked == 3
 
 
 def test_a_second_claim_before_the_first_has_ended_is_seen() -> None:
     """Two claims in a row of one feature are a double claim, which names both agents."""
-    found = findings.one_holder_in_the_journal(journal(CREATED, CLAIMED, CLAIMED_BY_BOB, PASSED))
+    found = invariants.one_holder_in_the_journal(journal(CREATED, CLAIMED, CLAIMED_BY_BOB, PASSED))
     assert found.broken == ["event 3: bob claims feature 1, which ada holds"]
 
 
 def test_claims_of_different_features_do_not_disturb_each_other() -> None:
     """Holders are counted for each feature by itself."""
     one, two = journal(CREATED, CLAIMED), journal(CREATED, CLAIMED_BY_BOB, feature=2, first=3)
-    assert findings.one_holder_in_the_journal([*one, *two]).holds
+    assert invariants.one_holder_in_the_journal([*one, *two]).holds
 
 
 def test_an_end_without_a_claim_is_seen() -> None:
     """A pass of a feature that nobody holds is a broken journal."""
-    found = findings.one_holder_in_the_journal(journal(CREATED, PASSED))
+    found = invariants.one_holder_in_the_journal(journal(CREATED, PASSED))
     assert found.broken == ["event 2: pass of feature 1, which nobody holds"]
 
 
 def test_a_skip_of_a_waiting_feature_ends_no_claim() -> None:
     """A feature may be skipped while it is pending; that is no end of a claim."""
-    assert findings.one_holder_in_the_journal(journal(CREATED, ("skip", "ada", "pending", "pending"))).holds
+    assert invariants.one_holder_in_the_journal(journal(CREATED, ("skip", "ada", "pending", "pending"))).holds
 
 
 def test_a_journal_without_gaps_is_unbroken() -> None:
     """Every event starts from where the one before ended."""
-    assert findings.journal_is_unbroken(SOUND).holds
+    assert invariants.journal_is_unbroken(SOUND).holds
 
 
 def test_a_missing_event_is_a_gap() -> None:
     """A feature that is claimed after it was left in progress has lost an event."""
-    found = findings.journal_is_unbroken([event for event in SOUND if event.kind != "expire"])
+    found = invariants.journal_is_unbroken([event for event in SOUND if event.kind != "expire"])
     assert len(found.broken) == 1
 
 
 def test_holdings_one_after_the_other_are_sound() -> None:
     """A token that arrives after the other holder's last call was sent is no overlap."""
-    found = findings.one_holder_among_the_clients(
+    found = invariants.one_holder_among_the_clients(
         [holding(at=1, until=2), holding("bob", at=2, until=3), holding(at=4, until=None)]
     )
     assert found.holds
@@ -96,13 +96,15 @@ def test_holdings_one_after_the_other_are_sound() -> None:
 @pytest.mark.parametrize("until", [5.0, None])
 def test_two_clients_that_hold_the_same_feature_are_seen(until: float | None) -> None:
     """A token that arrives while another client certainly holds the feature is a double claim."""
-    found = findings.one_holder_among_the_clients([holding(at=1, until=until), holding("bob", at=2, until=3)])
+    found = invariants.one_holder_among_the_clients(
+        [holding(at=1, until=until), holding("bob", at=2, until=3)]
+    )
     assert found.broken == ["bob got feature 1 while ada held it"]
 
 
 def test_a_long_holding_is_not_hidden_by_a_short_one() -> None:
     """The holder who holds longest is the one that every later token is compared with."""
-    found = findings.one_holder_among_the_clients(
+    found = invariants.one_holder_among_the_clients(
         [holding(at=1, until=9), holding("bob", at=2, until=3), holding("eve", at=5, until=6)]
     )
     assert len(found.broken) == 2
@@ -111,7 +113,7 @@ def test_a_long_holding_is_not_hidden_by_a_short_one() -> None:
 def test_a_token_that_is_given_out_twice_is_seen() -> None:
     """Tokens fence only as long as each is given to one holder."""
     twice = [holding(at=1, until=2, token="same"), holding("bob", at=3, until=4, token="same")]
-    assert findings.one_holder_among_the_clients(twice).broken == [
+    assert invariants.one_holder_among_the_clients(twice).broken == [
         "the token of bob on feature 1 was given out before"
     ]
 
@@ -129,7 +131,7 @@ TOLD = [
 
 def test_what_was_acknowledged_is_found_in_the_journal() -> None:
     """Every acknowledged move has an event of its own."""
-    found = findings.nothing_lost(TOLD, SOUND)
+    found = invariants.nothing_lost(TOLD, SOUND)
     assert found.holds
     assert found.checked == len(TOLD)
 
@@ -138,18 +140,18 @@ def test_what_was_acknowledged_is_found_in_the_journal() -> None:
 def test_an_acknowledged_move_without_its_event_is_seen(kind: str) -> None:
     """A move that was confirmed and is not in the journal is lost, once for each that is missing."""
     missing = [event for event in SOUND if event.kind != kind]
-    assert len(findings.nothing_lost(TOLD, missing).broken) == sum(one.kind == kind for one in TOLD)
+    assert len(invariants.nothing_lost(TOLD, missing).broken) == sum(one.kind == kind for one in TOLD)
 
 
 def test_one_event_does_not_stand_for_two_acknowledgements() -> None:
     """The same move acknowledged twice needs two events."""
-    assert len(findings.nothing_lost([*TOLD, TOLD[-1]], SOUND).broken) == 1
+    assert len(invariants.nothing_lost([*TOLD, TOLD[-1]], SOUND).broken) == 1
 
 
 def test_an_acknowledgement_of_another_status_is_seen() -> None:
     """A failure that was acknowledged as stuck but recorded as pending is another move."""
     told = [replace(TOLD[1], status="stuck")]
-    assert findings.nothing_lost(told, SOUND).broken == [
+    assert invariants.nothing_lost(told, SOUND).broken == [
         "ada was told that its fail of feature 1 (stuck) is done"
     ]
 
@@ -171,7 +173,7 @@ def test_a_feature_that_is_not_done_is_seen(final: dict[int, str]) -> None:
 def test_a_feature_claimed_after_its_dependency_is_sound() -> None:
     """A claim may follow the pass of what it depends on."""
     first = journal(CREATED, CLAIMED, PASSED, feature=2)
-    found = findings.dependencies_respected([*first, *journal(CREATED, CLAIMED, first=4)], {1: {2}})
+    found = invariants.dependencies_respected([*first, *journal(CREATED, CLAIMED, first=4)], {1: {2}})
     assert found.holds
     assert found.checked == 1
 
@@ -179,7 +181,7 @@ def test_a_feature_claimed_after_its_dependency_is_sound() -> None:
 def test_an_archived_dependency_holds_nothing_back() -> None:
     """A dependency that was imported as archived is satisfied."""
     imported = journal(("create", "import", None, "archived"), feature=2)
-    assert findings.dependencies_respected([*imported, *journal(CREATED, CLAIMED, first=2)], {1: {2}}).holds
+    assert invariants.dependencies_respected([*imported, *journal(CREATED, CLAIMED, first=2)], {1: {2}}).holds
 
 
 @pytest.mark.parametrize("steps", [(CREATED,), (CREATED, CLAIMED), (CREATED, CLAIMED, FAILED), ()])
@@ -188,7 +190,7 @@ def test_a_claim_before_its_dependency_is_seen(
 ) -> None:
     """A claim while a dependency is pending, claimed, failed or unknown breaks the order."""
     needed = journal(*steps, feature=2)
-    found = findings.dependencies_respected([*needed, *journal(CREATED, CLAIMED, first=9)], {1: {2}})
+    found = invariants.dependencies_respected([*needed, *journal(CREATED, CLAIMED, first=9)], {1: {2}})
     assert len(found.broken) == 1
 
 
@@ -198,17 +200,17 @@ FILES = {1: ["src/**"], 2: ["src/app.py"], 3: ["docs"]}
 def test_claims_on_the_same_files_are_seen() -> None:
     """A claim beside another on its files breaks it; one after that, or on other files, does not."""
     first, beside = journal(CREATED, CLAIMED), journal(CREATED, CLAIMED, feature=2, first=9)
-    assert len(findings.areas_respected([*first, *beside], FILES).broken) == 1
+    assert len(invariants.areas_respected([*first, *beside], FILES).broken) == 1
     after = journal(CREATED, CLAIMED, PASSED)
-    assert findings.areas_respected([*after, *beside], FILES).holds
+    assert invariants.areas_respected([*after, *beside], FILES).holds
     elsewhere = journal(CREATED, CLAIMED, feature=3, first=9)
-    found = findings.areas_respected([*first, *elsewhere], FILES)
+    found = invariants.areas_respected([*first, *elsewhere], FILES)
     assert (found.holds, found.checked) == (True, 1)
 
 
 def test_counters_that_equal_their_recount_are_sound() -> None:
     """An audit that found nothing is a finding that holds."""
-    assert findings.counters_agree(Audit(features=3)).holds
+    assert invariants.counters_agree(Audit(features=3)).holds
 
 
 @pytest.mark.parametrize(
@@ -221,7 +223,7 @@ def test_counters_that_equal_their_recount_are_sound() -> None:
 )
 def test_a_counter_that_differs_from_its_recount_is_seen(audit: Audit) -> None:
     """Wrong dependency counts, heights and statuses are each reported with their feature."""
-    assert "feature 1" in findings.counters_agree(audit).broken[0]
+    assert "feature 1" in invariants.counters_agree(audit).broken[0]
 
 
 # -- the dead agent --------------------------------------------------------------------------------

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dibs.demo.figures import busiest, quantile, take_overs
-from dibs.proof.journal import Event
+from dibs_proof.checks.journal import Event
+from dibs_proof.demo.figures import busiest, quantile, take_overs
 
 
 @pytest.mark.parametrize(("share", "value"), [(0.5, 50), (0.99, 99), (1.0, 100), (0.001, 1)])

@@ -8,9 +8,9 @@ import time
 import pytest
 from rich.console import Console
 
-from dibs.demo.picture import picture, progress
-from dibs.demo.scene import Doing, Scene, Seat
-from dibs.proof.told import Holding
+from dibs_proof.checks.observations import Holding
+from dibs_proof.demo.picture import picture, progress
+from dibs_proof.demo.scene import Doing, Scene, Seat
 
 
 def scene(agents: int) -> Scene:

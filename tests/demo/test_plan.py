@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dibs.demo.plan import LONGEST_WORK, SHORTEST_WORK, STUBBORN, Fate, script, work_time
+from dibs_proof.demo.plan import LONGEST_WORK, SHORTEST_WORK, STUBBORN, Fate, script, work_time
 
 
 def test_a_seed_gives_the_same_script_again() -> None:

@@ -11,9 +11,9 @@ from sqlalchemy import text
 
 from demo.theatre import Evening, give, small_backlog
 from dibs.database import Database, open_database
-from dibs.demo.stage import PROJECT
-from dibs.demo.verdict import Verdict, judge
 from dibs.settings import Settings
+from dibs_proof.demo.stage import PROJECT
+from dibs_proof.demo.verdict import Verdict, judge
 
 pytestmark = pytest.mark.only_on("sqlite", reason="the demo makes a file of its own")
 

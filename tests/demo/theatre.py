@@ -9,12 +9,12 @@ from pathlib import Path
 import anyio
 
 from dibs.database import open_database
-from dibs.demo.backlog import Start, fill
-from dibs.demo.plan import Plan
-from dibs.demo.play import Performance, play
-from dibs.demo.scene import Scene, Tone
-from dibs.demo.stage import PROJECT
 from dibs.settings import Settings
+from dibs_proof.demo.backlog import Start, fill
+from dibs_proof.demo.plan import Plan
+from dibs_proof.demo.play import Performance, play
+from dibs_proof.demo.scene import Scene, Tone
+from dibs_proof.demo.stage import PROJECT
 
 
 @dataclass

@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 from dibs.client import server_command
 from dibs.database import open_database
 from dibs.database.transaction import Transaction
-from dibs.proof.findings import journal_is_unbroken, one_holder_in_the_journal
-from dibs.proof.journal import read_journal, read_statuses
 from dibs.settings import Settings
+from dibs_proof.checks.invariants import journal_is_unbroken, one_holder_in_the_journal
+from dibs_proof.checks.journal import read_journal, read_statuses
 
 T = TypeVar("T")
 

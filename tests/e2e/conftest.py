@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dibs.registering.command import server_command
+from dibs.registration.command import server_command
 from e2e.backlog import Backlog
 from e2e.clients import CLIENTS, Client, Place
 from e2e.fetching import is_fetched, why_not

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from dibs.storm.weather import FAKETIME
+from dibs_proof.storm.disturbances import FAKETIME
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 

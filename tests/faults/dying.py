@@ -30,9 +30,9 @@ LOADED = (
     "dibs.cli.settings",
     "dibs.database.postgres.engine",
     "dibs.database.sqlite.engine",
-    "dibs.tools.messages",
-    "dibs.tools.wire",
-    "dibs.verbs.rules",
+    "dibs.mcp.transport.jsonrpc_streams",
+    "dibs.mcp.transport.line_io",
+    "dibs.verbs.project_settings",
 )
 """What a server and a command import when they need it."""
 
@@ -103,9 +103,9 @@ def load() -> None:
     import anyio
 
     from dibs.database import file_driver, open_database
+    from dibs.mcp import catalogue
+    from dibs.mcp.server import DibsServer
     from dibs.settings import Settings
-    from dibs.tools import catalogue
-    from dibs.tools.server import DibsServer
 
     file_driver()
     catalogue.build = functools.cache(catalogue.build)

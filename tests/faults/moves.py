@@ -59,7 +59,7 @@ class Move:
 
         settings = Settings(db=db, lease=LONG_LEASE, project="default")
         if self.tools:
-            from dibs.tools.server import DibsServer
+            from dibs.mcp.server import DibsServer
 
             DibsServer(open_database(settings), settings, SESSION).run("stdio")
             return
@@ -87,11 +87,11 @@ def _in_connection(what: str) -> Callable[[Database, Staged], None]:
     def do(database: Database, staged: Staged) -> None:
         import anyio
 
+        from dibs.session import session
+        from dibs.session.session import Connection
         from dibs.settings import Settings
-        from dibs.tools import connection
-        from dibs.tools.connection import Connection
 
-        connection.RENEWAL_PATIENCE = 20.0  # a second try would be another way
+        session.RENEWAL_PATIENCE = 20.0  # a second try would be another way
 
         async def run() -> None:
             here = Connection(database, Settings(lease=LONG_LEASE), SESSION)
@@ -117,14 +117,14 @@ def _undeliver(tx: Transaction, staged: Staged) -> None:
 
 
 def _answer_claimed(tx: Transaction, staged: Staged) -> object:
-    from dibs.verbs.human import answer_claimed
+    from dibs.verbs.ask_person import answer_claimed
     from verbs.stage import REPLY, REQUEST
 
     return answer_claimed(tx, "user", staged["claimed"], staged["token"], REQUEST, REPLY)
 
 
 def _import(tx: Transaction, staged: Staged) -> object:
-    from dibs.verbs.intake import import_features
+    from dibs.transfer.import_features import import_features
     from verbs.stage import imported
 
     del staged

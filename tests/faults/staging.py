@@ -49,17 +49,17 @@ def stage(database: Database, order: str) -> Staged:
 
 
 def _rest(database: Database, archived: int, stuck: int, waiting: int) -> None:
-    from dibs.verbs import change, human, question, skip
+    from dibs.verbs import ask_person, ask_user, skip, update
     from dibs_schema.inputs import Question
     from verbs.stage import REQUEST, token_of
 
-    database.write_now(lambda tx: change.change(tx, "planner", archived, {}, archived=True))
+    database.write_now(lambda tx: update.change(tx, "planner", archived, {}, archived=True))
     for _ in range(3):
         database.write_now(lambda tx: skip.skip(tx, "ada", stuck, "cannot be built yet"))
     token = token_of(database, waiting)
-    database.write_now(lambda tx: human.request_human_input(tx, "ada", waiting, token, REQUEST))
+    database.write_now(lambda tx: ask_person.request_human_input(tx, "ada", waiting, token, REQUEST))
     asked = [Question.model_validate(QUESTION)]
-    database.write_now(lambda tx: question.ask_user(tx, "ada", asked))
+    database.write_now(lambda tx: ask_user.ask_user(tx, "ada", asked))
 
 
 def let_expire(database: Database, staged: Staged) -> None:
@@ -77,7 +77,7 @@ def let_wait(database: Database, staged: Staged) -> None:
 
 
 def in_two(database: Database, staged: Staged) -> None:
-    from dibs.verbs.journal import record
+    from dibs.rules.journal import record
     from dibs_schema.status import Kind, Status
     from dibs_schema.tables import features
 
@@ -88,7 +88,7 @@ def in_two(database: Database, staged: Staged) -> None:
 
 
 def never_committed(database: Database, staged: Staged) -> None:
-    from dibs.database.jobs import Jobs
+    from dibs.database.runner import Jobs
     from dibs.verbs.note import add_note
 
     def forgotten(jobs: Any, connection: Any, start: Any, verb: Any, **_: Any) -> Any:

@@ -9,8 +9,8 @@ from sqlalchemy import Double, Table, select
 
 from dibs.database import open_database
 from dibs.database.transaction import Transaction
+from dibs.queries.audit import audit
 from dibs.settings import Settings
-from dibs.verbs.audit import audit
 from dibs_schema.tables import metadata
 
 State = dict[str, dict[str, dict[str, Any]]]

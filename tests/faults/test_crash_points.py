@@ -16,7 +16,7 @@ import pytest
 
 from clusters.shared import fresh_database, quick_folder
 from dibs.database import file_driver
-from dibs.tools.catalogue import CATALOGUE
+from dibs.mcp.catalogue import CATALOGUE
 from faults.crashing import SEED, Copies, Crash, windows
 from faults.dying import Job, Zygote
 from faults.moves import MOVES, PLANTED, Move

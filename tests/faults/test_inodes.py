@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from dibs.database.sqlite import inodes
+from dibs.database.sqlite import file_identity
 
 pytestmark = pytest.mark.only_on("sqlite", reason="a server's files are its own concern")
 
-WAYS = [inodes._by_stat]
-if inodes._statx is not None:
-    WAYS.append(inodes._by_statx)
+WAYS = [file_identity._by_stat]
+if file_identity._statx is not None:
+    WAYS.append(file_identity._by_statx)
 
 
 @pytest.mark.parametrize("file_at", WAYS)
@@ -26,26 +26,26 @@ def test_a_file_is_known_by_its_device_and_number(tmp_path: Path, file_at: objec
     path.write_text("one")
     link.symlink_to(path)
     first = file_at(os.fsencode(path))
-    assert first == file_at(os.fsencode(link)) == inodes.file_of(path.stat())
+    assert first == file_at(os.fsencode(link)) == file_identity.file_of(path.stat())
     (tmp_path / "other").write_text("one")
     (tmp_path / "other").replace(path)
     assert file_at(os.fsencode(path)) != first
     path.unlink()
     with pytest.raises(FileNotFoundError):
         file_at(os.fsencode(link))
-    assert file_at(b"/dev/null") == inodes.file_of(Path("/dev/null").stat())
+    assert file_at(b"/dev/null") == file_identity.file_of(Path("/dev/null").stat())
 
 
 def test_a_size_is_asked_without_times_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The size is what the file system says, with and without that system call."""
     path = tmp_path / "file"
     path.write_bytes(b"x" * 12_345)
-    sizes = [inodes.size_at(os.fsencode(path))]
-    monkeypatch.setattr(inodes, "_statx", None)
-    sizes.append(inodes.size_at(os.fsencode(path)))
+    sizes = [file_identity.size_at(os.fsencode(path))]
+    monkeypatch.setattr(file_identity, "_statx", None)
+    sizes.append(file_identity.size_at(os.fsencode(path)))
     assert sizes == [12_345, 12_345]
     with pytest.raises(FileNotFoundError):
-        inodes.size_at(os.fsencode(tmp_path / "missing"))
+        file_identity.size_at(os.fsencode(tmp_path / "missing"))
 
 
 def test_the_engine_is_there_without_file_locks() -> None:

@@ -18,17 +18,18 @@ from clusters.cluster import PASSWORD, Cluster
 from clusters.urls import moved
 from dibs.database import Database, open_database
 from dibs.database.transaction import Transaction
+from dibs.mcp.catalogue import names
+from dibs.queries.audit import audit
+from dibs.queries.graph import get_graph
+from dibs.queries.history import get_history
+from dibs.queries.search import search
+from dibs.queries.stats import get_stats
+from dibs.rules import idempotency
 from dibs.settings import Settings
-from dibs.tools.catalogue import names
-from dibs.verbs import change, claim, human, leases, note, once, outcome, question, regression, release, skip
-from dibs.verbs.audit import audit
+from dibs.verbs import ask_person, ask_user, claim, lease, note, outcome, regression, release, skip, update
 from dibs.verbs.create import create_bulk
 from dibs.verbs.depend import add_dependency, remove_dependency
-from dibs.verbs.graph import get_graph
-from dibs.verbs.history import get_history
-from dibs.verbs.lists import search
-from dibs.verbs.rules import change_rule
-from dibs.verbs.stats import get_stats
+from dibs.verbs.project_settings import change_rule
 from dibs_schema.answers import Created
 from dibs_schema.inputs import Option, Question
 from dibs_schema.refusals import ReadOnly, Refusal
@@ -115,23 +116,23 @@ def run_as_superuser(cluster: Cluster, statement: str) -> None:
         connection.execute(statement.encode())
 
 
-def _create(tx: Transaction, number: int, request: once.Request | None) -> Created:
+def _create(tx: Transaction, number: int, request: idempotency.Request | None) -> Created:
     batch = [stage.new(f"feature {number}")]
-    return once.once(tx, request, Created, lambda: create_bulk(tx, "planner", batch))
+    return idempotency.once(tx, request, Created, lambda: create_bulk(tx, "planner", batch))
 
 
 def tour(database: Database) -> None:
     """Every verb once, in one project."""
     for number in range(5):
-        once_only = once.Request.of(f"request {number}", "create", {})
+        once_only = idempotency.Request.of(f"request {number}", "create", {})
         database.write_now(partial(_create, number=number, request=once_only))
     first, second, third, fourth, fifth = range(1, 6)
     database.write_now(lambda tx: add_dependency(tx, "planner", second, first))
     database.write_now(lambda tx: remove_dependency(tx, "planner", second, first))
     stage.depend(database, second, first)
     token = stage.take(database, stage.named("ada")).claim.token
-    database.write_now(lambda tx: leases.heartbeat(tx, first, token, "half of it"))
-    database.write_now(lambda tx: leases.renew(tx, [token]))
+    database.write_now(lambda tx: lease.heartbeat(tx, first, token, "half of it"))
+    database.write_now(lambda tx: lease.renew(tx, [token]))
     database.write_now(lambda tx: note.add_note(tx, "ada", first, "mind the gap"))
     database.write_now(lambda tx: outcome.mark_passing(tx, "ada", first, token))
     database.write_now(lambda tx: regression.take_for_regression(tx, 3))
@@ -143,16 +144,16 @@ def tour(database: Database) -> None:
     database.write_now(lambda tx: release.release(tx, "ada", fifth, given_back))
     stage.token_of(database, fifth, "bob")
     stage.expire(database, fifth)
-    assert database.write_now(leases.reap) == [fifth]
+    assert database.write_now(lease.reap) == [fifth]
     asking = stage.token_of(database, fourth)
-    database.write_now(lambda tx: human.request_human_input(tx, "ada", fourth, asking, stage.REQUEST))
-    database.write_now(lambda tx: human.answer_feature(tx, "pat", fourth, stage.REPLY))
-    asked = database.write_now(lambda tx: question.ask_user(tx, "ada", [ASKED])).question_id
-    database.write_now(lambda tx: question.answer_question(tx, "pat", asked, {"Which": "a"}))
+    database.write_now(lambda tx: ask_person.request_human_input(tx, "ada", fourth, asking, stage.REQUEST))
+    database.write_now(lambda tx: ask_person.answer_feature(tx, "pat", fourth, stage.REPLY))
+    asked = database.write_now(lambda tx: ask_user.ask_user(tx, "ada", [ASKED])).question_id
+    database.write_now(lambda tx: ask_user.answer_question(tx, "pat", asked, {"Which": "a"}))
     texts = {"name": "renamed", "paths": ["src"]}
-    database.write_now(lambda tx: change.change(tx, "planner", fifth, texts, archived=True))
+    database.write_now(lambda tx: update.change(tx, "planner", fifth, texts, archived=True))
     stage.take(database, stage.nameless("session"))
-    database.write_now(lambda tx: leases.release_session(tx, "session"))
+    database.write_now(lambda tx: lease.release_session(tx, "session"))
     database.write_now(lambda tx: claim.claim(tx, stage.named("eve"), None, category="none"))
     assert database.read_now(search).total == 5
     database.read_now(lambda tx: get_history(tx, first))

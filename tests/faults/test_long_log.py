@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from dibs.database import Database, file_driver
-from dibs.database.sqlite.door import Door
-from dibs.database.sqlite.log import Log
+from dibs.database.sqlite.wal import Log
+from dibs.database.sqlite.writer_queue import Door
 from races.backlog import LONG, assert_sound, eventually, fill, rule
 from races.wire import Start, Wire
 
@@ -108,8 +108,8 @@ def test_a_reader_that_stays_is_waited_for_by_one_at_a_time_and_ever_more_rarely
     database: Database, db: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of all who find the log too long one waits, and after twice the time another, until the reader has gone."""
-    monkeypatch.setattr("dibs.database.sqlite.log.PAUSE", 0.05)
-    monkeypatch.setattr("dibs.database.sqlite.log.WAIT", 0)
+    monkeypatch.setattr("dibs.database.sqlite.wal.PAUSE", 0.05)
+    monkeypatch.setattr("dibs.database.sqlite.wal.WAIT", 0)
     tries: list[str] = []
 
     def watch(statement: str) -> None:

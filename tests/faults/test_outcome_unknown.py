@@ -12,8 +12,8 @@ from clusters.cluster import PASSWORD, Cluster
 from clusters.shared import Server, fresh_database
 from dibs.database import Database
 from dibs.database.postgres.session import READING, WRITING
+from dibs.rules.claimant import Holder
 from dibs.verbs.claim import claim
-from dibs.verbs.holder import Holder
 from dibs_schema.refusals import OutcomeUnknown
 from faults.servers import NEW, opened
 from proxies import CuttingProxy

@@ -11,7 +11,7 @@ import pytest
 from clusters.cluster import Cluster
 from clusters.shared import fresh_database
 from dibs.database import Database
-from dibs.verbs import leases
+from dibs.verbs.lease import reap
 from dibs_schema.refusals import Busy
 from faults.servers import AWAY, NEW, opened, refused_as_away, sessions
 from races.backlog import assert_sound, eventually, fill, journal, kinds, row
@@ -156,15 +156,15 @@ def test_a_lease_that_ran_out_meanwhile_is_renewed_and_not_reaped(
 ) -> None:
     """Nobody could renew while the server was away: holders come first, also before who has just come."""
     fill(database, 1)
-    lease = ("--lease", "8")
-    holder, other = up(start(*PROMPT, *lease), start(*PROMPT, *lease))
+    short = ("--lease", "8")
+    holder, other = up(start(*PROMPT, *short), start(*PROMPT, *short))
     token = holder.call("feature_claim_and_get")["claim"]["token"]
     holder.kill(signal.SIGSTOP)  # it cannot be quicker than who would reap
     cluster.kill()
     time.sleep(8.5)
     cluster.start()
     with opened(url) as newcomer:
-        assert newcomer.write_now(leases.reap) == []
+        assert newcomer.write_now(reap) == []
         ends = row(newcomer, 1)["lease_ends"]
         assert newcomer.read_now(lambda tx: tx.now) > ends
     assert other.call("feature_claim_and_get")["state"] == "waiting_for_claims"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dibs.formats import Backlog, ImportedFeature, read_backlog
+from dibs.transfer.formats import Backlog, ImportedFeature, read_backlog
 from dibs_schema.refusals import InvalidInput
 
 Read = Callable[[Any], Backlog]

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from dibs.formats import Backlog, read_backlog
+from dibs.transfer.formats import Backlog, read_backlog
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.status import Status
 
@@ -281,7 +281,7 @@ def names_read_by_nobody(path: Path) -> str:
 def test_a_locked_database_is_refused_as_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that holds it exclusively is waited for, and then named as the reason."""
     path = build(tmp_path / "features.db", [{}])
-    monkeypatch.setattr("dibs.formats.autoforge.PATIENCE", 0.1)
+    monkeypatch.setattr("dibs.transfer.formats.autoforge.PATIENCE", 0.1)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(InvalidInput, match="another process has it locked"):
@@ -337,7 +337,7 @@ import sys
 sys.path[:0] = {sys.path!r}
 import pysqlite3
 from pathlib import Path
-from dibs.formats import read_backlog
+from dibs.transfer.formats import read_backlog
 print(read_backlog(Path({str(path)!r}), pysqlite3).features[0].name, "_sqlite3" in sys.modules)
 """
     with untouched(tmp_path):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dibs.formats import document, read_backlog
+from dibs.transfer.formats import document, read_backlog
 from dibs_schema.refusals import InvalidInput
 from formats.conftest import Read, Refused
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from dibs.formats import ImportedFeature
-from dibs.formats.backlog import DESCRIPTION_LENGTH, NAME_LENGTH
+from dibs.transfer.formats import ImportedFeature
+from dibs.transfer.formats.backlog import DESCRIPTION_LENGTH, NAME_LENGTH
 from dibs_schema.status import Status
 from formats.conftest import Read, Refused
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dibs.formats import Backlog, read_backlog
+from dibs.transfer.formats import Backlog, read_backlog
 from dibs_schema.status import Status
 
 FIXTURES = Path(__file__).parent / "fixtures"

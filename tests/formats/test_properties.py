@@ -9,11 +9,12 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from dibs.formats import Backlog, words
-from dibs.formats.backlog import PRIORITY_LIMIT
+from dibs.transfer.formats import Backlog
+from dibs.transfer.formats import vocabulary as words
+from dibs.transfer.formats.backlog import PRIORITY_LIMIT
 from dibs_schema.refusals import InvalidInput
+from dibs_schema.sanitize import clean
 from dibs_schema.status import Status
-from dibs_schema.text import clean
 from formats.conftest import Read
 
 FIELDS = [

@@ -12,8 +12,8 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from dibs.settings import Role
-from dibs.tools.catalogue import build
+from dibs.mcp.catalogue import build
+from dibs_schema.roles import Role
 
 Schema = dict[str, Any]
 Call = tuple[str, dict[str, Any]]

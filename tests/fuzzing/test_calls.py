@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from dibs.database import Database, open_database
+from dibs.mcp.catalogue import names
 from dibs.settings import Settings
-from dibs.tools.catalogue import names
 from dibs_schema.status import Status
 from fuzzing.arguments import STAGED, Call, calls
 from fuzzing.peer import peer_on

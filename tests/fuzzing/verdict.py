@@ -10,9 +10,9 @@ from typing import Any
 
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it comes without types
 
-from dibs.settings import Role
-from dibs.tools.catalogue import build
+from dibs.mcp.catalogue import build
 from dibs_schema.refusals import Unavailable, all_codes
+from dibs_schema.roles import Role
 
 Message = dict[str, Any]
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from dibs.histories import model
-from dibs.histories.history import Call, Connection, History, Interruption, Start
-from dibs.histories.model import Made, No, Sketch
+from dibs_proof.history import model
+from dibs_proof.history.history import Call, Connection, History, Interruption, Start
+from dibs_proof.history.model import Made, No, Sketch
 from dibs_schema.status import SATISFIED, Kind, Status
 
 LEASE = 1.0

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from dibs.histories.check import check
-from dibs.histories.history import Call, Connection, History, Interruption, Start
-from dibs.histories.model import Sketch
-from dibs.histories.violations import Violation
+from dibs_proof.history.check import check
+from dibs_proof.history.history import Call, Connection, History, Interruption, Start
+from dibs_proof.history.model import Sketch
+from dibs_proof.history.violations import Violation
 from dibs_schema.status import Status
 from histories.simulation import Simulation
 from races.backlog import times

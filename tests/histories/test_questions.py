@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from dibs.histories.check import check
-from dibs.histories.history import Call, History
+from dibs_proof.history.check import check
+from dibs_proof.history.history import Call, History
 
 READ, CLOSE = {"question_id": 1}, {"question_id": 1, "answers": {"Way": "Left"}}
 ASK: dict[str, Any] = {"questions": [{"question": "Which?"}]}

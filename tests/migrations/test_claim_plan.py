@@ -12,11 +12,11 @@ from psycopg import ClientCursor
 
 from clusters.shared import Server, fresh_database
 from dibs.database import Database, open_database
-from dibs.database.prepared import prepared
+from dibs.database.compiled import prepared
 from dibs.database.transaction import Transaction
+from dibs.rules.claimant import Holder
 from dibs.settings import Settings
-from dibs.verbs.claim_alone import given_to_one_statement, one_statement
-from dibs.verbs.holder import Holder
+from dibs.verbs.claim_in_one_statement import given_to_one_statement, one_statement
 
 FEATURES, BLOCKED = 300_000, 10_000
 BUFFERS = 50

@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 from sqlalchemy import ClauseElement, Delete, Executable, Select, Update
 
+import dibs.queries
+import dibs.rules
+import dibs.transfer
 import dibs.verbs
 from dibs.database import Database, open_database
 from dibs.database.transaction import Transaction
 from dibs.settings import Settings
-from dibs.verbs import claim, leases, regression
+from dibs.verbs import claim, lease, regression
 
 pytestmark = pytest.mark.only_on("sqlite", reason="it reads how this engine explains its plans")
 
@@ -51,10 +54,11 @@ NARROW = (
 def statements() -> dict[str, Executable]:
     """Every statement that a verb's module builds at import, and those that it builds on demand."""
     found: dict[str, Executable] = {}
-    for module in pkgutil.iter_modules(dibs.verbs.__path__):
-        for name, value in vars(importlib.import_module(f"dibs.verbs.{module.name}")).items():
-            if isinstance(value, Select | Update | Delete):
-                found.setdefault(f"{module.name}.{name}", value)
+    for package in (dibs.rules, dibs.queries, dibs.verbs, dibs.transfer):
+        for module in pkgutil.iter_modules(package.__path__):
+            for name, value in vars(importlib.import_module(f"{package.__name__}.{module.name}")).items():
+                if isinstance(value, Select | Update | Delete):
+                    found.setdefault(f"{module.name}.{name}", value)
     for order in ("priority", "critical_path"):
         for by_category in (False, True):
             found[f"claim.next_claim({order}, {by_category})"] = claim.next_claim(
@@ -140,8 +144,8 @@ INDEXES = [
         claim.next_claim("critical_path", by_category=True),
         "features_ready_by_critical_path",
     ),
-    ("the reaper", leases._run_out, "features_leases"),
-    ("the reaper's look", leases._any_run_out, "features_leases"),
+    ("the reaper", lease._run_out, "features_leases"),
+    ("the reaper's look", lease._any_run_out, "features_leases"),
     ("the count of what one name holds", claim._claim_this, "features_holders"),
     ("the least recently tested", regression._least_recent, "features_tested"),
 ]

@@ -22,7 +22,7 @@ from sqlalchemy import Connection, create_engine
 import dibs_schema.migrations
 from dibs.database import Database, file_driver, open_database
 from dibs.settings import Settings
-from dibs.verbs.rules import get_rules
+from dibs.verbs.project_settings import get_rules
 from dibs_schema.migrations.predicates import metadata_for
 from dibs_schema.refusals import InvalidInput, SchemaNewer
 from dibs_schema.status import Status
@@ -135,7 +135,7 @@ WARM = """
 import sys
 from dibs.database import open_database
 from dibs.settings import Settings
-from dibs.verbs.rules import get_rules
+from dibs.verbs.project_settings import get_rules
 from dibs.verbs.note import add_note
 
 database = open_database(Settings(db=sys.argv[1]))

@@ -16,11 +16,11 @@ from alembic.config import Config
 import dibs_schema.migrations
 from backup.ground import backed_up, restored
 from dibs.database import file_driver, open_database
+from dibs.queries.audit import audit
+from dibs.queries.follow import BEGINNING, follow
+from dibs.rules.claimant import Holder
 from dibs.settings import Settings
-from dibs.verbs.audit import audit
 from dibs.verbs.claim import claim
-from dibs.verbs.follow import BEGINNING, follow
-from dibs.verbs.holder import Holder
 from dibs_schema.answers import Claimed
 from dibs_schema.tables import HEAD
 from foreign import by_hand

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from itertools import count
 
-from dibs.database.site import Site, Sole
 from dibs.settings import Settings
-from dibs.verbs.moving import copy_project
+from dibs.transfer.exclusive import Site, Sole
+from dibs.transfer.move_project import copy_project
 from faults.points import Death
 
 STEPS = ("the copy is written", "the source is marked", "the copy is live")

@@ -10,12 +10,12 @@ from typing import Any
 from sqlalchemy import select
 
 from dibs.database import Database, open_database
-from dibs.database.site import Site
 from dibs.database.transaction import Transaction
+from dibs.rules.idempotency import Request, once
 from dibs.settings import Settings
-from dibs.verbs import create, note, outcome, question
-from dibs.verbs.moving import Copied, copy_project
-from dibs.verbs.once import Request, once
+from dibs.transfer.exclusive import Site
+from dibs.transfer.move_project import Copied, copy_project
+from dibs.verbs import ask_user, create, note, outcome
 from dibs_schema.answers import Created
 from dibs_schema.inputs import Question
 from dibs_schema.refusals import DatabaseReplaced
@@ -69,7 +69,7 @@ def stage(database: Database) -> Placed:
     asked = Question.model_validate(
         {"question": "Which?", "header": "Colour", "options": [{"label": "a"}, {"label": "b"}]}
     )
-    database.write_now(lambda tx: question.ask_user(tx, "ada", [asked]))
+    database.write_now(lambda tx: ask_user.ask_user(tx, "ada", [asked]))
     repeat(database)
     return placed[Status.IN_PROGRESS]
 

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from dibs.database import Database
 from dibs.verbs import outcome
-from dibs.verbs.leases import reap
+from dibs.verbs.lease import reap
 from dibs_schema.status import Status
 from dibs_schema.tables import writers
 from moving.ground import contents, generation, is_live, move, opened, repeat, stage

@@ -1,13 +1,13 @@
-"""A small model of a backlog in plain Python: the features of `dibs.histories.model`, and what stands between them."""
+"""A small model of a backlog in plain Python: the features of `dibs_proof.history.model`, and what stands between them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
 
-from dibs.histories import model
-from dibs.histories.model import D, H, I, Limits, Made, No, P, S, Sketch
-from dibs_schema.areas import areas_of
+from dibs_proof.history import model
+from dibs_proof.history.model import D, H, I, Limits, Made, No, P, S, Sketch
+from dibs_schema.file_areas import areas_of
 from dibs_schema.status import SATISFIED, Kind, Status
 
 MOST_FAILURES, MOST_ATTEMPTS, MOST_SKIPS = 2, 4, 2

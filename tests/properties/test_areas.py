@@ -12,9 +12,9 @@ from sqlalchemy import String, bindparam, select
 from wcmatch import glob
 
 from dibs.database import Database, open_database
+from dibs.rules.file_areas import overlap
 from dibs.settings import Settings
-from dibs.verbs.areas import overlap
-from dibs_schema.areas import Area, area_of, path_of
+from dibs_schema.file_areas import Area, area_of, path_of
 from races.backlog import times
 
 FLAGS = glob.GLOBSTAR | glob.BRACE | glob.EXTGLOB | glob.DOTGLOB | glob.FORCEUNIX

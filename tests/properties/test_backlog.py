@@ -21,12 +21,12 @@ from hypothesis.stateful import (
 
 from dibs.database import Database, open_database
 from dibs.database.transaction import Transaction
-from dibs.histories.model import No
+from dibs.queries.audit import audit
 from dibs.settings import Settings
-from dibs.verbs import change, claim, create, human, leases, outcome, rules, skip
-from dibs.verbs.audit import audit
+from dibs.verbs import ask_person, claim, create, lease, outcome, project_settings, skip, update
 from dibs.verbs.depend import set_dependencies
 from dibs.verbs.release import release
+from dibs_proof.history.model import No
 from dibs_schema.answers import Claimed, Idle
 from dibs_schema.refusals import Refusal
 from dibs_schema.status import MOVES, Kind, Status
@@ -50,12 +50,14 @@ TOKENS = st.sampled_from(["live", "live", "live", "ended", "none", "foreign"])
 Move = Callable[[Transaction, str, int, str | None], Any]
 
 BY_TOKEN: dict[Kind, Move] = {
-    Kind.HEARTBEAT: lambda tx, _, feature, token: leases.heartbeat(tx, feature, token, "half done"),
+    Kind.HEARTBEAT: lambda tx, _, feature, token: lease.heartbeat(tx, feature, token, "half done"),
     Kind.PASS: outcome.mark_passing,
     Kind.FAIL: lambda tx, by, feature, token: outcome.mark_failing(tx, by, feature, "broken", token),
     Kind.SKIP: lambda tx, by, feature, token: skip.skip(tx, by, feature, "later", token),
     Kind.RELEASE: release,
-    Kind.ASK: lambda tx, by, feature, token: human.request_human_input(tx, by, feature, token, stage.REQUEST),
+    Kind.ASK: lambda tx, by, feature, token: ask_person.request_human_input(
+        tx, by, feature, token, stage.REQUEST
+    ),
 }
 ALLOWED = {move.kind: move for move in MOVES}
 
@@ -165,13 +167,14 @@ class Backlog(RuleBasedStateMachine):
         feature = self.there(feature, Status.PASSING)
         self.both(
             lambda: self.model.overrule(feature, "p"),
-            lambda tx: change.change(tx, "p", feature, {}, confirm=True),
+            lambda tx: update.change(tx, "p", feature, {}, confirm=True),
         )
 
     @rule(verifier=VERIFIERS)
     def change_rule(self, verifier: str) -> None:
         self.both(
-            lambda: self.model.rule(verifier), lambda tx: rules.change_rule(tx, "p", "verifier", verifier)
+            lambda: self.model.rule(verifier),
+            lambda tx: project_settings.change_rule(tx, "p", "verifier", verifier),
         )
 
     @rule(feature=FEATURES, paths=PATHS)
@@ -179,7 +182,7 @@ class Backlog(RuleBasedStateMachine):
         feature = self.there(feature)
         self.both(
             lambda: self.model.change_files(feature, paths),
-            lambda tx: change.change(tx, "p", feature, {"paths": paths}),
+            lambda tx: update.change(tx, "p", feature, {"paths": paths}),
         )
 
     @rule(agent=AGENTS)
@@ -216,12 +219,12 @@ class Backlog(RuleBasedStateMachine):
         feature = self.there(feature, Status.IN_PROGRESS)
         if self.model[feature].status is Status.IN_PROGRESS:
             stage.expire(self.database, feature)
-        self.both(lambda: self.model.expire(feature), leases.reap)
+        self.both(lambda: self.model.expire(feature), lease.reap)
 
     @rule()
     def connections_end(self) -> None:
         for agent in ("ada", "grace", "alan"):
-            ended = self.database.write_now(partial(leases.release_session, session=f"session of {agent}"))
+            ended = self.database.write_now(partial(lease.release_session, session=f"session of {agent}"))
             assert ended == self.model.held_by(agent)
             for feature in ended:
                 self.model.force(feature)
@@ -239,9 +242,9 @@ class Backlog(RuleBasedStateMachine):
         self.both(
             lambda: self.model.answer(feature),
             lambda tx: (
-                human.cancel_request(tx, "user", feature)
+                ask_person.cancel_request(tx, "user", feature)
                 if cancel
-                else human.answer_feature(tx, "user", feature, stage.REPLY)
+                else ask_person.answer_feature(tx, "user", feature, stage.REPLY)
             ),
         )
 
@@ -250,7 +253,7 @@ class Backlog(RuleBasedStateMachine):
     def retry(self, feature: int) -> None:
         feature = self.there(feature, Status.STUCK)
         self.both(
-            lambda: self.model.retry(feature), lambda tx: change.change(tx, "p", feature, {}, retry=True)
+            lambda: self.model.retry(feature), lambda tx: update.change(tx, "p", feature, {}, retry=True)
         )
 
     @rule(feature=FEATURES, archived=st.booleans())
@@ -258,7 +261,7 @@ class Backlog(RuleBasedStateMachine):
         feature = self.there(feature, *([] if archived else [Status.ARCHIVED]))
         self.both(
             lambda: self.model.archive(feature, archived=archived),
-            lambda tx: change.change(tx, "p", feature, {}, archived=archived),
+            lambda tx: update.change(tx, "p", feature, {}, archived=archived),
         )
 
     @rule(feature=FEATURES, needs=st.sets(FEATURES, max_size=3))

@@ -16,8 +16,9 @@ import pytest
 from jsonschema import validators  # type: ignore[import-untyped]  # the package has no types
 
 from dibs import __version__
-from dibs.registering.trying import Start, try_start
-from dibs.settings import Role, Settings
+from dibs.registration.probe import Start, try_start
+from dibs.settings import Settings
+from dibs_schema.roles import Role
 
 ROOT = Path(__file__).parents[2]
 PUBLISHING = ROOT / "docs" / "publishing"

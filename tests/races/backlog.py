@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import select
 
 from dibs.database import Database
-from dibs.verbs.audit import audit
+from dibs.queries.audit import audit
 from dibs.verbs.create import create_bulk
-from dibs.verbs.rules import change_rule
+from dibs.verbs.project_settings import change_rule
 from dibs_schema.inputs import NewFeature
 from dibs_schema.tables import events, features
 

@@ -144,7 +144,7 @@ def serve(wire: socket.socket) -> None:
 
 def _load() -> None:
     """What a server loads, but for what it would do at once."""
-    for module in ("tools.server", "cli.serve", "database.sqlite.engine", "database.postgres.engine"):
+    for module in ("mcp.server", "cli.serve", "database.sqlite.engine", "database.postgres.engine"):
         importlib.import_module(f"dibs.{module}")
     gc.collect()
     gc.freeze()

@@ -16,20 +16,20 @@ def no_token_check() -> None:
     """Any token moves a claim."""
     from sqlalchemy import String, bindparam
 
-    from dibs.verbs import guards
+    from dibs.rules import conditions
     from dibs_schema.status import Status
 
     token = bindparam("token", type_=String)
-    guards.held = lambda: guards.is_(Status.IN_PROGRESS) & (token == token)  # noqa: PLR0124 - true of any
+    conditions.held = lambda: conditions.is_(Status.IN_PROGRESS) & (token == token)  # noqa: PLR0124 - true of any
 
 
 def no_dependency_guard() -> None:
     """A claim does not ask for dependencies."""
-    from dibs.verbs import guards
+    from dibs.rules import conditions
     from dibs_schema.status import Status
     from dibs_schema.tables import features
 
-    guards.unblocked = lambda table=features: guards.is_(Status.PENDING, table)
+    conditions.unblocked = lambda table=features: conditions.is_(Status.PENDING, table)
 
 
 GAP = 2.0
@@ -40,8 +40,8 @@ def answer_before_commit() -> None:
     """A pass is acknowledged a moment before it is committed: a server that dies in between has lost it."""
     from dataclasses import replace
 
-    from dibs.database.jobs import Jobs, Write
-    from dibs.database.workers import resolve
+    from dibs.database.runner import Jobs, Write
+    from dibs.database.worker_threads import resolve
 
     write = Jobs.write
 
@@ -64,7 +64,7 @@ def answer_before_commit() -> None:
 
 def answer_without_commit() -> None:
     """A pass is acknowledged, and never committed."""
-    from dibs.database.jobs import Jobs
+    from dibs.database.runner import Jobs
 
     commit = Jobs._commit
 
@@ -93,23 +93,23 @@ def reaper_without_lease_guard() -> None:
     """Every claim counts as run out when somebody else claims."""
     from sqlalchemy import literal_column
 
-    from dibs.verbs import guards
+    from dibs.rules import conditions
 
-    guards.expired = lambda: literal_column("1") == literal_column("1")
+    conditions.expired = lambda: literal_column("1") == literal_column("1")
 
 
 def skip_reads_before_its_update() -> None:
     """The last place in the queue is read first, and taken later: when two have read it."""
     from sqlalchemy import Integer, bindparam, update
 
-    from dibs.tools import claims
-    from dibs.tools.calls import Ctx, connection_of
+    from dibs.mcp.context import Ctx, connection_of
+    from dibs.mcp.tools import claim
+    from dibs.rules.conditions import this
     from dibs.verbs import skip
-    from dibs.verbs.guards import this
     from dibs_schema.answers import Acknowledgement
     from dibs_schema.tables import features
 
-    tool, verb = claims.feature_skip, skip.skip
+    tool, verb = claim.feature_skip, skip.skip
     place = update(features).where(this()).values(priority=bindparam("place", type_=Integer))
     places: dict[int, int] = {}
     both_have_read = anyio.Event()
@@ -128,7 +128,7 @@ def skip_reads_before_its_update() -> None:
         return skipped.model_copy(update={"priority": places[feature]})
 
     skip.skip = late
-    claims.feature_skip = feature_skip
+    claim.feature_skip = feature_skip
 
 
 MISTAKES = {

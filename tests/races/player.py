@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dibs.client import ServerGone, server_command
-from dibs.histories.recorder import Recorder
+from dibs_proof.history.recorder import Recorder
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from races.planted import planted_command

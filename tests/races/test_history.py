@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from dibs.database import Database
-from dibs.histories.beginning import beginning
-from dibs.histories.check import check
-from dibs.histories.history import History
+from dibs_proof.history.check import check
+from dibs_proof.history.history import History
+from dibs_proof.history.initial_state import beginning
 from races.backlog import assert_sound, fill, rule, times
 from races.player import FEATURES
 

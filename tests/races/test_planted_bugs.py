@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from dibs.database import Database
-from dibs.histories.beginning import beginning
-from dibs.histories.check import check
-from dibs.histories.history import History
-from dibs.histories.recorder import Recorder
-from dibs.histories.violations import Violation
+from dibs_proof.history.check import check
+from dibs_proof.history.history import History
+from dibs_proof.history.initial_state import beginning
+from dibs_proof.history.recorder import Recorder
+from dibs_proof.history.violations import Violation
 from races.backlog import LONG, fill
 from races.planted import MISTAKES, planted_command
 from races.test_history import play, prepare

@@ -12,11 +12,11 @@ import pytest
 from dibs.database import Database, open_database
 from dibs.database.postgres.engine import Postgres
 from dibs.database.transaction import Transaction
+from dibs.rules.claimant import Holder
 from dibs.settings import Settings
-from dibs.verbs import claim, depend, leases, outcome, skip
-from dibs.verbs.claim_alone import claim_alone
+from dibs.verbs import claim, depend, lease, outcome, skip
+from dibs.verbs.claim_in_one_statement import claim_alone
 from dibs.verbs.create import create_bulk
-from dibs.verbs.holder import Holder
 from dibs_schema.answers import Claimed, Idle
 from dibs_schema.inputs import NewFeature
 from dibs_schema.refusals import AlreadyClaimed, Refusal, WouldCycle
@@ -265,9 +265,9 @@ def test_the_reaper_leaves_alone_what_is_being_renewed(two: tuple[Database, Data
     fill(two[0], 2)
     tokens = [claimed(two[0], Holder("ada", named=False, session="s", lease=0.01), one) for one in (1, 2)]
     with without_door():
-        renewal = Held(two[0], lambda tx: leases.renew(tx, [tokens[0]]))
+        renewal = Held(two[0], lambda tx: lease.renew(tx, [tokens[0]]))
         assert renewal.has_run(5)
-        reaper = Held(two[1], leases.reap)
+        reaper = Held(two[1], lease.reap)
         assert reaper.has_run(2), "it waits for the renewal"
         assert reaper.finish() == [2]
     assert renewal.finish() == {tokens[0]}
@@ -284,7 +284,7 @@ def test_two_renewals_of_the_same_claims_never_deadlock(two: tuple[Database, Dat
     def renew(database: Database, mine: list[str]) -> None:
         for _ in range(60):
             try:
-                assert database.write_now(lambda tx: leases.renew(tx, mine)) == set(mine)
+                assert database.write_now(lambda tx: lease.renew(tx, mine)) == set(mine)
             except Refusal as refusal:
                 deadlocks.append(refusal)
 

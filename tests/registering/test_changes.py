@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import tomlkit
 
-from dibs.registering import toml
-from dibs.registering.change import registration, removal
-from dibs.registering.clients import CLIENTS, Client
-from dibs.registering.command import Command, server_command
-from dibs.registering.writing import write
+from dibs.registration import toml
+from dibs.registration.atomic_write import write
+from dibs.registration.clients import CLIENTS, Client
+from dibs.registration.command import Command, server_command
+from dibs.registration.plan import registration, removal
 from dibs_schema.refusals import Busy, InvalidInput, ReadOnly
 
 SHORT = Command(("dibs-mcp",), "because")

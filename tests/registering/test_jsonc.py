@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dibs.registering import jsonc
-from dibs.registering.unreadable import Unreadable
+from dibs.registration import jsonc
+from dibs.registration.errors import Unreadable
 
 KEYS = ("mcpServers", "features")
 ENTRY = {"command": "dibs-mcp", "args": ["--role", "coder"], "env": {"DIBS_ROLE": "all"}}

@@ -10,8 +10,8 @@ import tomlkit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dibs.registering import toml
-from dibs.registering.unreadable import Unreadable
+from dibs.registration import toml
+from dibs.registration.errors import Unreadable
 
 KEYS = ("mcp_servers", "features")
 ENTRY = {"command": "dibs-mcp", "args": ["--role", "coder"], "env": {"DIBS_ROLE": "all"}}

@@ -12,9 +12,9 @@ from pathlib import Path
 WRITER = """
 import sys
 from pathlib import Path
-from dibs.registering.change import Change
-from dibs.registering.clients import CLIENTS
-from dibs.registering.writing import write
+from dibs.registration.plan import Change
+from dibs.registration.clients import CLIENTS
+from dibs.registration.atomic_write import write
 file = Path(sys.argv[1])
 texts = [letter * 200_000 for letter in "ab"]
 print("ready", flush=True)

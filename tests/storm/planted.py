@@ -19,14 +19,14 @@ FREEZE = 2.0
 
 def claims_do_not_reap() -> None:
     """Who claims leaves what has run out to its dead holder."""
-    from dibs.tools.connection import Connection
+    from dibs.session.session import Connection
 
     Connection.reaper = lambda _: None  # type: ignore[assignment,method-assign]  # it is the mistake
 
 
 def idle_servers_do_not_reap() -> None:
     """A server that nobody calls leaves what has run out to its dead holder."""
-    from dibs.tools.connection import Connection
+    from dibs.session.session import Connection
 
     async def reap(_: Connection) -> None:
         pass
@@ -36,7 +36,7 @@ def idle_servers_do_not_reap() -> None:
 
 def nothing_is_given_back() -> None:
     """A server that ends keeps its claims, until their leases have run out."""
-    from dibs.tools.connection import Connection
+    from dibs.session.session import Connection
 
     async def end(self: Connection) -> None:
         self.database.close()
@@ -46,7 +46,7 @@ def nothing_is_given_back() -> None:
 
 def some_calls_freeze() -> None:
     """Some calls stand still before they are answered."""
-    from dibs.tools.server import DibsServer
+    from dibs.mcp.server import DibsServer
 
     call = DibsServer.call_tool
 
@@ -60,10 +60,10 @@ def some_calls_freeze() -> None:
 
 def requests_are_forgotten() -> None:
     """What is asked again is done again; and a server that creates something may not live to say so."""
-    from dibs.tools.server import DibsServer
-    from dibs.verbs import once
+    from dibs.mcp.server import DibsServer
+    from dibs.rules import idempotency
 
-    once.once = lambda _tx, _request, _shape, work, **_: work()  # type: ignore[assignment]  # it is the mistake
+    idempotency.once = lambda _tx, _request, _shape, work, **_: work()  # type: ignore[assignment]  # it is the mistake
     call = DibsServer.call_tool
 
     async def call_tool(self: DibsServer, name: str, *rest: Any) -> Any:
@@ -79,10 +79,10 @@ def files_are_not_asked_for() -> None:
     """A feature is handed out whoever works on its files."""
     from sqlalchemy import literal_column
 
-    from dibs.verbs import areas
+    from dibs.rules import file_areas
     from dibs_schema.tables import features
 
-    areas.unhindered = lambda table=features: literal_column("1") == literal_column("1")
+    file_areas.unhindered = lambda table=features: literal_column("1") == literal_column("1")
 
 
 def ends_in_error() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
-from dibs.storm.calls import Call, Mind, draw
-from dibs.tools.catalogue import names
+from dibs.mcp.catalogue import names
+from dibs_proof.storm.calls import Call, Mind, draw
 
 CLAIMED = {"state": "claimed", "claim": {"token": "t"}, "feature": {"id": 1}}
 

@@ -14,9 +14,9 @@ import pytest
 
 from dibs.database import open_database
 from dibs.settings import Settings
-from dibs.storm.ends import End
-from dibs.storm.plan import Plan
-from dibs.storm.traces import remove
+from dibs_proof.storm.cleanup import remove
+from dibs_proof.storm.plan import Plan
+from dibs_proof.storm.terminations import End
 from foreign import by_hand
 from races.backlog import fill
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from dibs.histories.recorder import Recorder
-from dibs.storm.ends import End, end
-from dibs.storm.plan import Plan
+from dibs_proof.history.recorder import Recorder
+from dibs_proof.storm.plan import Plan
+from dibs_proof.storm.terminations import End, end
 
 pytestmark = [
     pytest.mark.anyio,

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from dibs.histories.history import Call, Connection, History, Interruption
-from dibs.proof.journal import Event
-from dibs.proof.retold import acknowledged
-from dibs.proof.ties import each_has_its_event
-from dibs.proof.told import Acknowledged, Seen
-from dibs.storm.delays import Delays
-from dibs.storm.pace import FREEZE, Pace
+from dibs_proof.checks.acknowledgements import acknowledged
+from dibs_proof.checks.journal import Event
+from dibs_proof.checks.matching import each_has_its_event
+from dibs_proof.checks.observations import Acknowledged, Seen
+from dibs_proof.history.history import Call, Connection, History, Interruption
+from dibs_proof.storm.excused_delays import Delays
+from dibs_proof.storm.latency import FREEZE, Pace
 from dibs_schema.status import Kind
 
 Span = tuple[float, float]

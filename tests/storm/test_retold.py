@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from dibs.histories.history import Call, History
-from dibs.proof.retold import acknowledged
+from dibs_proof.checks.acknowledgements import acknowledged
+from dibs_proof.history.history import Call, History
 from dibs_schema.status import Kind
 
 NEXT, FAIL = "feature_claim_and_get", "feature_mark_failing"

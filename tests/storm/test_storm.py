@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from dibs.storm.plan import Plan
-from dibs.storm.report import print_report
-from dibs.storm.sky import Sky
-from dibs.storm.storm import run_storm
-from dibs.storm.verdict import Verdict
+from dibs_proof.storm.context import Sky
+from dibs_proof.storm.plan import Plan
+from dibs_proof.storm.report import print_report
+from dibs_proof.storm.storm import run_storm
+from dibs_proof.storm.verdict import Verdict
 from foreign import by_hand
 from races.backlog import LONG, times
 from storm.planted import FREEZE, MISTAKES, planted
@@ -52,7 +52,7 @@ def broken(verdict: Verdict) -> dict[str, list[str]]:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A freeze is shorter, since it is planted."""
-    monkeypatch.setattr("dibs.storm.pace.FREEZE", FREEZE)
+    monkeypatch.setattr("dibs_proof.storm.latency.FREEZE", FREEZE)
 
 
 def test_every_promise_holds_in_a_storm(empty_db: str, tmp_path: Path, engine: str) -> None:

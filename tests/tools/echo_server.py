@@ -6,7 +6,7 @@ serving), ECHO_STOCK (serves on the SDK's own transport, to compare).
 """
 
 # ruff: noqa: E402 - the early exit comes first, as in the real command
-from dibs.tools.stdio import GRACE, HURRY, install_early_exit, serve_stdio
+from dibs.mcp.transport.stdio import GRACE, HURRY, install_early_exit, serve_stdio
 
 install_early_exit()
 

@@ -9,11 +9,11 @@ import pytest
 
 from dibs.client import Client
 from dibs.database import Database
-from dibs.settings import Role
-from dibs.tools.catalogue import build
-from dibs.verbs.graph import get_graph
+from dibs.mcp.catalogue import build
+from dibs.queries.graph import get_graph
+from dibs_schema.roles import Role
+from dibs_schema.sanitize import clean
 from dibs_schema.status import Status
-from dibs_schema.text import clean
 from tools.conftest import both_channels
 from verbs.stage import add, alter, board, journal, place, row
 

@@ -13,9 +13,9 @@ from sqlalchemy import update
 
 from dibs.client import Client
 from dibs.database import Database
-from dibs.verbs import human, leases, note, outcome
+from dibs.transfer.import_features import import_features
+from dibs.verbs import ask_person, lease, note, outcome
 from dibs.verbs.create import create_bulk
-from dibs.verbs.intake import import_features
 from dibs.verbs.regression import take_for_regression
 from dibs_schema.inputs import EvidenceFields, HumanField
 from dibs_schema.status import Status
@@ -214,7 +214,7 @@ def _worst(backlog: Database, letters: str) -> int:
         alter(backlog, feature, not_before=None)
         token = take(backlog, agent, feature).claim.token
         for _ in range(3):
-            backlog.write_now(partial(leases.heartbeat, feature=feature, token=token, note=said(2_000)))
+            backlog.write_now(partial(lease.heartbeat, feature=feature, token=token, note=said(2_000)))
         backlog.write_now(
             partial(outcome.mark_failing, by=agent.name, feature=feature, reason=said(2_000), token=token)
         )
@@ -222,12 +222,12 @@ def _worst(backlog: Database, letters: str) -> int:
     alter(backlog, feature, not_before=None)
     token = take(backlog, agent, feature).claim.token
     fields = [HumanField(id="f" * 60 + str(n), label=said(200)) for n in range(10)]
-    request = human.new_request(said(2_000), fields)
+    request = ask_person.new_request(said(2_000), fields)
     backlog.write_now(
-        partial(human.request_human_input, by=agent.name, feature=feature, token=token, request=request)
+        partial(ask_person.request_human_input, by=agent.name, feature=feature, token=token, request=request)
     )
     answers = {field.id: said(5_000) for field in fields}
-    backlog.write_now(partial(human.answer_feature, by=said(100), feature=feature, answers=answers))
+    backlog.write_now(partial(ask_person.answer_feature, by=said(100), feature=feature, answers=answers))
     return feature
 
 

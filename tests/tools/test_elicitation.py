@@ -15,7 +15,7 @@ from mcp.types import ElicitRequestFormParams, ElicitResult, ErrorData
 from dibs.client import Client, server_command
 from dibs.database import Database
 from dibs.verbs import outcome
-from dibs.verbs.leases import reap
+from dibs.verbs.lease import reap
 from dibs.verbs.release import release
 from dibs_schema.refusals import ClaimLost, InvalidInput, NotWaitingForHuman
 from dibs_schema.status import Kind

@@ -61,7 +61,7 @@ def lease_end(db: str, feature: int) -> float:
     """When the lease of a claim runs out, as the database has it."""
     from sqlalchemy import select
 
-    from dibs.verbs.guards import F, this
+    from dibs.rules.conditions import F, this
 
     opened: Database = open_database(Settings(db=db))
     try:

@@ -13,8 +13,8 @@ import psutil  # type: ignore[import-untyped]  # it comes without types
 import pytest
 
 from dibs.database import Database, open_database
+from dibs.mcp.resources.watcher import TROUBLED, Audience, Watch
 from dibs.settings import Settings
-from dibs.tools.watching import TROUBLED, Audience, Watch
 from dibs.verbs.create import create_bulk
 from dibs.verbs.note import add_note
 from dibs.verbs.outcome import mark_failing
@@ -182,7 +182,7 @@ async def test_an_end_that_is_seen_by_a_look_for_something_else_is_told(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A look that some other change has caused, and that meets the end of a back-off before its time, tells it."""
-    monkeypatch.setattr("dibs.tools.watching.SLACK", 60.0)  # so that no look is for the end itself
+    monkeypatch.setattr("dibs.mcp.resources.watcher.SLACK", 60.0)  # so that no look is for the end itself
     (feature,) = add(database)
     rule(database, back_off=1)
     told: list[str] = []

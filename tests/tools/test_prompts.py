@@ -12,9 +12,9 @@ from mcp.types import PromptReference, ResourceTemplateReference, TextContent
 
 from dibs.client import Client
 from dibs.database import Database
-from dibs.settings import Role
-from dibs.tools import prompts
-from dibs.tools.catalogue import names, offered
+from dibs.mcp.catalogue import names, offered
+from dibs.mcp.prompts import prompts
+from dibs_schema.roles import Role
 from verbs.stage import add
 
 pytestmark = [

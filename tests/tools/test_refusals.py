@@ -17,7 +17,7 @@ import pytest
 from dibs.client import Client, server_command
 from dibs.database import Database, open_database
 from dibs.settings import Settings
-from dibs.verbs.leases import reap
+from dibs.verbs.lease import reap
 from dibs_schema.refusals import Busy, all_codes
 from dibs_schema.status import Status
 from dibs_schema.tables import metadata

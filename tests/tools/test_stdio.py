@@ -18,9 +18,9 @@ import pytest
 from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCResponse
 
-from dibs.tools.messages import MessageWriter, OpenRequests
-from dibs.tools.stdio import GRACE, HURRY
-from dibs.tools.wire import LineReader, LineWriter
+from dibs.mcp.transport.jsonrpc_streams import MessageWriter, OpenRequests
+from dibs.mcp.transport.line_io import LineReader, LineWriter
+from dibs.mcp.transport.stdio import GRACE, HURRY
 
 pytestmark = [
     pytest.mark.timeout(100),

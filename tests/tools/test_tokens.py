@@ -9,7 +9,7 @@ import pytest
 from dibs.client import Client, server_command
 from dibs.database import Database
 from dibs.verbs import outcome
-from dibs.verbs.leases import reap
+from dibs.verbs.lease import reap
 from dibs.verbs.regression import take_for_regression
 from dibs_schema.refusals import ClaimLost, InvalidInput, TokenRequired
 from dibs_schema.status import Kind

@@ -12,12 +12,13 @@ from sqlalchemy import Table, func, select, update
 
 from dibs.database import Database
 from dibs.database.transaction import Transaction
-from dibs.formats.backlog import ImportedFeature
-from dibs.verbs import change, claim, create, human, outcome, rules, skip
+from dibs.queries.audit import audit
+from dibs.rules.claimant import Holder
+from dibs.rules.claimant import nameless as shown_as
+from dibs.transfer.formats.backlog import ImportedFeature
+from dibs.verbs import ask_person, claim, create, outcome, project_settings, skip
 from dibs.verbs import depend as edges
-from dibs.verbs.audit import audit
-from dibs.verbs.holder import Holder
-from dibs.verbs.holder import nameless as shown_as
+from dibs.verbs.update import change
 from dibs_schema.answers import Claimed
 from dibs_schema.inputs import HumanField, NewFeature
 from dibs_schema.refusals import Refusal
@@ -30,7 +31,7 @@ NEVER_ISSUED = "0000000000000"
 """A token that no claim was ever given."""
 
 FIELDS = [HumanField(id="colour", label="Which colour?")]
-REQUEST = human.new_request("Please decide.", FIELDS)
+REQUEST = ask_person.new_request("Please decide.", FIELDS)
 REPLY = {"colour": "blue"}
 
 
@@ -106,14 +107,16 @@ def place(database: Database, status: Status, **fields: Any) -> Placed:
             database.write_now(lambda tx: skip.skip(tx, "ada", feature, "cannot be built yet"))
         return Placed(feature, status, holder)
     if status is Status.ARCHIVED:
-        database.write_now(lambda tx: change.change(tx, "planner", feature, {}, archived=True))
+        database.write_now(lambda tx: change(tx, "planner", feature, {}, archived=True))
         return Placed(feature, status, holder)
     token = take(database, holder, feature).claim.token
     if status is Status.PASSING:
         database.write_now(lambda tx: outcome.mark_passing(tx, holder.name, feature, token))
         return Placed(feature, status, holder)
     if status is Status.NEEDS_HUMAN:
-        database.write_now(lambda tx: human.request_human_input(tx, holder.name, feature, token, REQUEST))
+        database.write_now(
+            lambda tx: ask_person.request_human_input(tx, holder.name, feature, token, REQUEST)
+        )
         return Placed(feature, status, holder)
     return Placed(feature, status, holder, token)
 
@@ -126,7 +129,7 @@ def depend(database: Database, feature: int, *needed: int) -> None:
 def rule(database: Database, **values: Any) -> None:
     """Set rules of the project."""
     for name, value in values.items():
-        database.write_now(partial(rules.change_rule, by="planner", name=name, value=value))
+        database.write_now(partial(project_settings.change_rule, by="planner", name=name, value=value))
 
 
 def alter(database: Database, feature: int, **columns: Any) -> None:

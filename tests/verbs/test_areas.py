@@ -9,12 +9,13 @@ import pytest
 from sqlalchemy import delete
 
 from dibs.database import Database
-from dibs.verbs import change, claim, human, idle, leases, lists, look, outcome, skip
-from dibs.verbs.audit import audit
-from dibs.verbs.claim_alone import claim_alone
+from dibs.queries import get, queue_state, search
+from dibs.queries.audit import audit
+from dibs.queries.stats import get_stats
+from dibs.verbs import ask_person, claim, lease, outcome, skip, update
+from dibs.verbs.claim_in_one_statement import claim_alone
 from dibs.verbs.release import release
 from dibs.verbs.repair import repair_counters
-from dibs.verbs.stats import get_stats
 from dibs_schema.answers import Claimed, Idle
 from dibs_schema.refusals import NotReady
 from dibs_schema.tables import areas
@@ -29,7 +30,7 @@ def next_for(database: Database, name: str, **asked: Any) -> int | str:
 
 def set_paths(database: Database, feature: int, *paths: str) -> None:
     """A planner says anew which files a feature is about."""
-    database.write_now(lambda tx: change.change(tx, "planner", feature, {"paths": list(paths)}))
+    database.write_now(lambda tx: update.change(tx, "planner", feature, {"paths": list(paths)}))
 
 
 @pytest.mark.parametrize("order", ["priority", "critical_path"])
@@ -83,7 +84,7 @@ def _pass(tx: Any, one: int, token: str) -> object:
 
 
 def _expire(tx: Any, _one: int, _token: str) -> object:
-    return leases.reap(tx)
+    return lease.reap(tx)
 
 
 ENDS: dict[str, Callable[[Any, int, str], object]] = {
@@ -92,10 +93,10 @@ ENDS: dict[str, Callable[[Any, int, str], object]] = {
     "skip": lambda tx, one, token: skip.skip(tx, "ada", one, "later", token),
     "release": lambda tx, one, token: release(tx, "ada", one, token),
     "force": lambda tx, one, _: release(tx, "planner", one, None, force=True),
-    "ask": lambda tx, one, token: human.request_human_input(tx, "ada", one, token, REQUEST),
+    "ask": lambda tx, one, token: ask_person.request_human_input(tx, "ada", one, token, REQUEST),
     "expire": _expire,
-    "the end of a connection": lambda tx, _one, _token: leases.release_session(tx, "here"),
-    "cleared paths": lambda tx, one, _: change.change(tx, "planner", one, {"paths": []}),
+    "the end of a connection": lambda tx, _one, _token: lease.release_session(tx, "here"),
+    "cleared paths": lambda tx, one, _: update.change(tx, "planner", one, {"paths": []}),
 }
 
 
@@ -132,11 +133,11 @@ def test_what_is_held_back_is_pending_and_not_ready(database: Database) -> None:
     held = add(database, 2, paths=["src/a"], category="other")
     (free,) = add(database)
     take(database, named("ada"), one)
-    there = database.read_now(idle.counts)
+    there = database.read_now(queue_state.counts)
     assert (there.ready, there.held_back, there.pending, there.in_progress) == (1, 2, 3, 1)
-    ready = database.read_now(lists.get_ready)
+    ready = database.read_now(search.get_ready)
     assert ([row.id for row in ready.features], ready.total) == ([free], 1)
-    blocked = database.read_now(lists.get_blocked)
+    blocked = database.read_now(search.get_blocked)
     assert [(row.id, row.held_by, row.agent) for row in blocked.features] == [
         (two, one, "ada") for two in held
     ]
@@ -166,7 +167,7 @@ def test_what_else_keeps_a_feature_is_told_without_its_files(database: Database)
     one, needed = *add(database, paths=["src"]), *add(database)
     (waiting,) = add(database, paths=["src"], dependencies=[needed])
     take(database, named("ada"), one)
-    rows = database.read_now(lists.get_blocked).features
+    rows = database.read_now(search.get_blocked).features
     assert [(row.id, row.blocked_by, row.held_by) for row in rows] == [(waiting, [needed], None)]
 
 
@@ -175,8 +176,8 @@ def test_paths_are_shown_with_the_feature(database: Database) -> None:
     (one,), (two,) = add(database, paths=["./src//a", "b/*/", "src/a"]), add(database)
     taken = take(database, named("ada"), one).feature
     assert taken.paths == ["src/a", "b/*/**"]
-    assert database.read_now(lambda tx: look.get_by_id(tx, one)).paths == taken.paths
-    rows = database.read_now(lambda tx: lists.search(tx, detail="full")).features
+    assert database.read_now(lambda tx: get.get_by_id(tx, one)).paths == taken.paths
+    rows = database.read_now(lambda tx: search.search(tx, detail="full")).features
     assert [row.paths for row in rows] == [taken.paths, []]
     assert "paths" not in take(database, named("grace"), two).wire()["feature"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dibs.database import Database
-from dibs.verbs.audit import audit
+from dibs.queries.audit import audit
 from dibs.verbs.repair import repair_counters
 from dibs_schema.status import Status
 from verbs.stage import add, alter, depend, is_sound, place, rule

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dibs.database import Database
-from dibs.verbs.change import change
+from dibs.verbs.update import change
 from dibs_schema.refusals import AlreadyClaimed, InvalidInput, NotFound
 from dibs_schema.status import Kind, Status
 from verbs.stage import add, alter, depend, is_sound, journal, place, refused, row, take, token_of

@@ -9,10 +9,10 @@ import pytest
 
 from dibs.database import Database
 from dibs.database.transaction import Transaction
-from dibs.verbs import change, claim, outcome
-from dibs.verbs.changes import MOST, Changes, changes
+from dibs.queries.change_feed import MOST, Changes, changes
+from dibs.queries.follow import BEGINNING, newest
+from dibs.verbs import claim, outcome, update
 from dibs.verbs.depend import remove_dependency, set_dependencies
-from dibs.verbs.follow import BEGINNING, newest
 from dibs.verbs.note import add_note
 from verbs.stage import add, alter, named, row
 
@@ -76,7 +76,7 @@ def test_what_comes_and_goes_changes_the_list(database: Database, three: tuple[i
     """A feature that is archived or restored is one less or more to choose from."""
     _, _, third = three
     for archived in (True, False):
-        found = after(database, lambda tx: change.change(tx, "planner", third, {}, archived=archived))  # noqa: B023
+        found = after(database, lambda tx: update.change(tx, "planner", third, {}, archived=archived))  # noqa: B023
         assert found.listed
         assert found.moved
 

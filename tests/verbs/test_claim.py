@@ -9,9 +9,9 @@ from itertools import pairwise
 import pytest
 
 from dibs.database import Database, open_database
+from dibs.rules.critical_path import true_heights
 from dibs.settings import Settings
-from dibs.verbs import change, claim, skip
-from dibs.verbs.heights import true_heights
+from dibs.verbs import claim, skip, update
 from dibs_schema.answers import Claimed, Idle
 from dibs_schema.refusals import (
     AlreadyClaimed,
@@ -320,5 +320,5 @@ def test_tokens_are_long_enough_and_never_repeat(database: Database) -> None:
 def test_an_archived_feature_is_skipped_by_the_queue(database: Database) -> None:
     """What was taken off the board is never claimed."""
     gone, there = add(database, 2)
-    database.write_now(lambda tx: change.change(tx, "planner", gone, {}, archived=True))
+    database.write_now(lambda tx: update.change(tx, "planner", gone, {}, archived=True))
     assert _drain(database) == [there]

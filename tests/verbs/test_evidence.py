@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from dibs.database import Database
+from dibs.queries.get import get_by_id
 from dibs.verbs import outcome
-from dibs.verbs.look import get_by_id
 from dibs_schema.inputs import EvidenceFields
 from dibs_schema.refusals import ClaimLost, InvalidInput
 from dibs_schema.status import Status

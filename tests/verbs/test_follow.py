@@ -11,9 +11,9 @@ import pytest
 
 from dibs.database import Database, open_database
 from dibs.database.transaction import Transaction
+from dibs.queries.follow import BEGINNING, follow, newest, page
 from dibs.settings import Settings
 from dibs.verbs.create import create_bulk
-from dibs.verbs.follow import BEGINNING, follow, newest, page
 from dibs.verbs.note import add_note
 from dibs_schema.answers import FollowedEvent
 from dibs_schema.refusals import InvalidInput

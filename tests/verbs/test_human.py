@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from dibs.database import Database
-from dibs.verbs import human, look
+from dibs.queries import get
+from dibs.verbs import ask_person
 from dibs_schema.inputs import HumanField
 from dibs_schema.refusals import ClaimLost, InvalidInput, NotFound, NotWaitingForHuman
 from dibs_schema.status import Kind, Status
@@ -36,8 +37,8 @@ MISFITS: list[tuple[str, dict[str, Any], str]] = [
 
 def _ask(database: Database, fields: list[HumanField] = FIELDS) -> int:
     on = place(database, Status.IN_PROGRESS)
-    request = human.new_request("What shall it be?", fields)
-    database.write_now(lambda tx: human.request_human_input(tx, "ada", on.id, on.token, request))
+    request = ask_person.new_request("What shall it be?", fields)
+    database.write_now(lambda tx: ask_person.request_human_input(tx, "ada", on.id, on.token, request))
     return on.id
 
 
@@ -49,7 +50,9 @@ def test_an_answer_that_does_not_fit_is_refused(
 ) -> None:
     """An answer is checked against the asked fields, and the one that does not fit is named."""
     feature = _ask(database)
-    refusal = refused(database, InvalidInput, lambda tx: human.answer_feature(tx, "user", feature, answers))
+    refusal = refused(
+        database, InvalidInput, lambda tx: ask_person.answer_feature(tx, "user", feature, answers)
+    )
     assert refusal.details["field"] == field
     assert refusal.message.startswith(f"{field}: ")
 
@@ -58,7 +61,7 @@ def test_an_answer_that_does_not_fit_is_refused(
 def test_an_answer_that_fits_comes_with_the_next_claim(database: Database, extra: dict[str, Any]) -> None:
     """The answer, who gave it and what was asked are told to whoever claims the feature next, without nulls."""
     feature = _ask(database)
-    database.write_now(lambda tx: human.answer_feature(tx, "user", feature, {**GOOD, **extra}))
+    database.write_now(lambda tx: ask_person.answer_feature(tx, "user", feature, {**GOOD, **extra}))
     told = take(database, named("grace"), feature).feature.human_answer
     assert told is not None
     said = {name: value for name, value in told.answers.items() if value != ""}
@@ -72,7 +75,7 @@ def test_asking_puts_the_feature_aside(database: Database) -> None:
     kept = row(database, feature)
     assert (kept["status"], kept["claim_token"]) == ("needs_human", None)
     assert journal(database, feature)[-1]["detail"] == {"prompt": "What shall it be?"}
-    (open_one,) = database.read_now(human.open_requests)
+    (open_one,) = database.read_now(ask_person.open_requests)
     assert (open_one.feature_id, open_one.prompt) == (feature, "What shall it be?")
     assert open_one.asked_by == f"ada-{feature}"
     assert [field["id"] for field in open_one.fields] == ["name", "why", "colour", "sure"]
@@ -81,12 +84,12 @@ def test_asking_puts_the_feature_aside(database: Database) -> None:
 def test_only_the_latest_request_is_open(database: Database) -> None:
     """A feature that asked twice is listed once, by who asked last."""
     feature = _ask(database)
-    database.write_now(lambda tx: human.answer_feature(tx, "user", feature, GOOD))
+    database.write_now(lambda tx: ask_person.answer_feature(tx, "user", feature, GOOD))
     token = take(database, named("grace"), feature).claim.token
-    database.write_now(lambda tx: human.request_human_input(tx, "grace", feature, token, REQUEST))
-    (open_one,) = database.read_now(human.open_requests)
+    database.write_now(lambda tx: ask_person.request_human_input(tx, "grace", feature, token, REQUEST))
+    (open_one,) = database.read_now(ask_person.open_requests)
     assert (open_one.asked_by, open_one.prompt) == ("grace", REQUEST["prompt"])
-    shown = database.read_now(lambda tx: look.get_by_id(tx, feature))
+    shown = database.read_now(lambda tx: get.get_by_id(tx, feature))
     assert shown.human_request is not None
     assert shown.human_request["prompt"] == REQUEST["prompt"]
     assert shown.human_answer is None
@@ -95,17 +98,17 @@ def test_only_the_latest_request_is_open(database: Database) -> None:
 def test_cancelling_withdraws_the_request(database: Database) -> None:
     """A cancelled request sends the feature back to the queue with neither request nor answer."""
     feature = _ask(database)
-    database.write_now(lambda tx: human.cancel_request(tx, "user", feature))
+    database.write_now(lambda tx: ask_person.cancel_request(tx, "user", feature))
     kept = row(database, feature)
     assert (kept["status"], kept["human_request"], kept["human_answer"]) == ("pending", None, None)
-    assert database.read_now(human.open_requests) == []
+    assert database.read_now(ask_person.open_requests) == []
 
 
 def test_an_answer_within_the_call_keeps_the_claim(database: Database) -> None:
     """What a person answers while the asking call is open is kept and told, and the claim goes on."""
     on = place(database, Status.IN_PROGRESS)
     answer = database.write_now(
-        lambda tx: human.answer_claimed(tx, "user", on.id, on.token or "", REQUEST, REPLY)
+        lambda tx: ask_person.answer_claimed(tx, "user", on.id, on.token or "", REQUEST, REPLY)
     )
     assert (answer.status, answer.answer) == ("in_progress", REPLY)
     kept = row(database, on.id)
@@ -117,26 +120,28 @@ def test_an_answer_within_the_call_needs_the_claim(database: Database) -> None:
     """Where the claim was lost while the person thought, nothing is kept."""
     on = place(database, Status.IN_PROGRESS)
     refused(
-        database, ClaimLost, lambda tx: human.answer_claimed(tx, "user", on.id, NEVER_ISSUED, REQUEST, REPLY)
+        database,
+        ClaimLost,
+        lambda tx: ask_person.answer_claimed(tx, "user", on.id, NEVER_ISSUED, REQUEST, REPLY),
     )
-    refused(database, ClaimLost, lambda tx: human.check_claim(tx, on.id, NEVER_ISSUED))
+    refused(database, ClaimLost, lambda tx: ask_person.check_claim(tx, on.id, NEVER_ISSUED))
 
 
 def test_there_must_be_something_to_answer(database: Database) -> None:
     """Answering or cancelling where nothing was asked, or nothing is, is refused as such."""
     (feature,) = add(database)
     for verb in (
-        lambda tx: human.answer_feature(tx, "user", feature, GOOD),
-        lambda tx: human.cancel_request(tx, "user", feature),
+        lambda tx: ask_person.answer_feature(tx, "user", feature, GOOD),
+        lambda tx: ask_person.cancel_request(tx, "user", feature),
     ):
         assert refused(database, NotWaitingForHuman, verb).details["status"] == "pending"
-    refused(database, NotFound, lambda tx: human.cancel_request(tx, "user", 999))
+    refused(database, NotFound, lambda tx: ask_person.cancel_request(tx, "user", 999))
 
 
 def test_the_ids_of_fields_differ() -> None:
     """Two fields of one id could not be told apart in the answer."""
     with pytest.raises(InvalidInput) as caught:
-        human.new_request("Which?", [FIELDS[0], FIELDS[0]])
+        ask_person.new_request("Which?", [FIELDS[0], FIELDS[0]])
     assert caught.value.details["field"] == "fields"
 
 

@@ -8,7 +8,8 @@ from math import inf
 import pytest
 
 from dibs.database import Database
-from dibs.verbs import claim, idle
+from dibs.queries import queue_state
+from dibs.verbs import claim
 from dibs_schema.answers import Counts, Idle
 from dibs_schema.status import Status
 from verbs.stage import add, alter, depend, named, place, take
@@ -153,22 +154,22 @@ def test_counts_tell_each_status(database: Database) -> None:
     for status in Status:
         place(database, status)
     _backing_off(database, "core")
-    counts = database.read_now(idle.counts)
+    counts = database.read_now(queue_state.counts)
     assert counts == Counts(ready=1, pending=2, in_progress=1, passing=1, needs_human=1, stuck=1, archived=1)
-    assert database.read_now(lambda tx: idle.counts(tx, "core")) == counts
-    assert database.read_now(lambda tx: idle.counts(tx, "another")) == Counts()
+    assert database.read_now(lambda tx: queue_state.counts(tx, "core")) == counts
+    assert database.read_now(lambda tx: queue_state.counts(tx, "another")) == Counts()
 
 
 @pytest.mark.parametrize("category", [None, "core"])
 def test_a_glance_finds_what_a_claim_would(database: Database, category: str | None) -> None:
     """What is ready is counted without a claim, with the seconds until a lease or a back-off ends."""
-    assert database.read_now(lambda tx: idle.glance(tx, category))[1] == inf
+    assert database.read_now(lambda tx: queue_state.glance(tx, category))[1] == inf
     _backing_off(database, "core")
     _blocked(database, "core")
-    there, seconds = database.read_now(lambda tx: idle.glance(tx, category))
+    there, seconds = database.read_now(lambda tx: queue_state.glance(tx, category))
     assert (there.counts.ready, there.state, 38 <= seconds <= 40) == (0, "waiting_for_back_off", True)
     (feature,) = add(database)
-    assert database.read_now(lambda tx: idle.glance(tx, category))[0].counts.ready == 1
+    assert database.read_now(lambda tx: queue_state.glance(tx, category))[0].counts.ready == 1
     take(database, named("ada", lease=5), feature)
-    there, seconds = database.read_now(lambda tx: idle.glance(tx, category))
+    there, seconds = database.read_now(lambda tx: queue_state.glance(tx, category))
     assert (there.counts.ready, there.state, 4 <= seconds <= 5) == (0, "waiting_for_claims", True)

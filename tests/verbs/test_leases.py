@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dibs.database import Database
-from dibs.verbs import leases
+from dibs.verbs import lease
 from dibs.verbs.release import undeliver
 from dibs_schema.refusals import ClaimLost
 from dibs_schema.status import Kind, Status
@@ -52,7 +52,7 @@ def test_renewing_extends_and_records_nothing(database: Database) -> None:
     for on in (one, two):
         alter(database, on.id, lease_ends=1.0, lease_expires_at=1.0)
     before = len(journal(database))
-    assert database.write_now(lambda tx: leases.renew(tx, [one.token or "", "gone"])) == {one.token}
+    assert database.write_now(lambda tx: lease.renew(tx, [one.token or "", "gone"])) == {one.token}
     assert row(database, one.id)["lease_ends"] > database.read_now(lambda tx: tx.reading)
     assert row(database, two.id)["lease_ends"] == 1.0
     assert len(journal(database)) == before
@@ -63,11 +63,11 @@ def test_a_heartbeat_is_recorded_only_with_a_note(database: Database) -> None:
     on = place(database, Status.IN_PROGRESS)
     alter(database, on.id, lease_ends=1.0, last_activity_at=1.0)
     before = len(journal(database))
-    plain = database.write_now(lambda tx: leases.heartbeat(tx, on.id, on.token))
+    plain = database.write_now(lambda tx: lease.heartbeat(tx, on.id, on.token))
     assert plain.expires_at == row(database, on.id)["lease_expires_at"]
     assert row(database, on.id)["last_activity_at"] > 1.0
     assert len(journal(database)) == before
-    assert database.write_now(lambda tx: leases.heartbeat(tx, on.id, on.token, "half done")).noted
+    assert database.write_now(lambda tx: lease.heartbeat(tx, on.id, on.token, "half done")).noted
     assert journal(database, on.id)[-1]["detail"] == {"note": "half done"}
 
 
@@ -75,16 +75,16 @@ def test_the_reaper_takes_what_has_run_out_once(database: Database) -> None:
     """An expired claim is taken back with one failure and one event; a live one is left alone."""
     gone, live = place(database, Status.IN_PROGRESS), place(database, Status.IN_PROGRESS)
     expire(database, gone.id)
-    assert database.read_now(leases.anything_run_out)
-    assert database.write_now(leases.reap) == [gone.id]
-    assert database.write_now(leases.reap) == []
-    assert not database.read_now(leases.anything_run_out)
+    assert database.read_now(lease.anything_run_out)
+    assert database.write_now(lease.reap) == [gone.id]
+    assert database.write_now(lease.reap) == []
+    assert not database.read_now(lease.anything_run_out)
     kept = row(database, gone.id)
     assert (kept["status"], kept["failures"], kept["ended_token"]) == ("pending", 1, gone.token)
     assert row(database, live.id)["status"] == "in_progress"
     (event,) = [event for event in journal(database, gone.id) if event["kind"] == Kind.EXPIRE]
     assert (event["agent"], event["detail"]["holder"]) == ("dibs", gone.holder.name)
-    refused(database, ClaimLost, lambda tx: leases.heartbeat(tx, gone.id, gone.token))
+    refused(database, ClaimLost, lambda tx: lease.heartbeat(tx, gone.id, gone.token))
     assert is_sound(database)
 
 
@@ -101,11 +101,11 @@ def test_who_reaps_queues_for_it_only_where_a_lease_has_run_out(
         return writing(*args, **more)
 
     monkeypatch.setattr(engine, "writing", counted)
-    database.write_now(lambda _: None, first=leases.REAPING)
+    database.write_now(lambda _: None, first=lease.REAPING)
     assert len(begun) == 1
     expire(database, gone.id)
     begun.clear()
-    database.write_now(lambda _: None, first=leases.REAPING)
+    database.write_now(lambda _: None, first=lease.REAPING)
     assert len(begun) == 2
     assert [row(database, one.id)["status"] for one in (gone, live)] == ["pending", "in_progress"]
 
@@ -114,8 +114,8 @@ def test_a_renewed_lease_is_not_reaped(database: Database) -> None:
     """A lease that had run out and was renewed before the reaper came still belongs to its holder."""
     on = place(database, Status.IN_PROGRESS)
     alter(database, on.id, lease_ends=0.0, lease_expires_at=0.0)
-    database.write_now(lambda tx: leases.renew(tx, [on.token or ""]))
-    assert database.write_now(leases.reap) == []
+    database.write_now(lambda tx: lease.renew(tx, [on.token or ""]))
+    assert database.write_now(lease.reap) == []
 
 
 HOUR = 3_600.0
@@ -140,7 +140,7 @@ def test_a_lease_is_judged_by_its_own_clock(
     """A lease of this boot is judged by the lease clock, any other by the wall clock."""
     on = place(database, Status.IN_PROGRESS)
     alter(database, on.id, **columns)
-    assert database.write_now(leases.reap) == ([on.id] if runs_out else [])
+    assert database.write_now(lease.reap) == ([on.id] if runs_out else [])
 
 
 def test_another_boots_lease_never_counts_for_more_than_one_lease(database: Database) -> None:
@@ -148,10 +148,10 @@ def test_another_boots_lease_never_counts_for_more_than_one_lease(database: Data
     on = place(database, Status.IN_PROGRESS)
     now = time.time()
     alter(database, on.id, lease_clock="another", lease_expires_at=now + HOUR)
-    assert database.read_now(leases.anything_run_out)
-    assert database.write_now(leases.reap) == []
+    assert database.read_now(lease.anything_run_out)
+    assert database.write_now(lease.reap) == []
     assert row(database, on.id)["lease_expires_at"] <= time.time() + 120
-    assert not database.read_now(leases.anything_run_out)
+    assert not database.read_now(lease.anything_run_out)
 
 
 def test_the_end_of_a_connection_gives_its_claims_back(database: Database) -> None:
@@ -160,12 +160,12 @@ def test_the_end_of_a_connection_gives_its_claims_back(database: Database) -> No
     here, there = nameless("aaaa-here"), nameless("bbbb-there")
     mine = [take(database, here).feature.id, take(database, here).feature.id]
     theirs = take(database, there).feature.id
-    assert database.write_now(lambda tx: leases.release_session(tx, here.session or "")) == mine
+    assert database.write_now(lambda tx: lease.release_session(tx, here.session or "")) == mine
     assert [row(database, one)["status"] for one in (*mine, theirs)] == ["pending", "pending", "in_progress"]
     for one in mine:
         event = journal(database, one)[-1]
         assert (event["kind"], event["agent"], event["to_status"]) == (Kind.RELEASE, here.name, "pending")
-    assert database.write_now(lambda tx: leases.release_session(tx, here.session or "")) == []
+    assert database.write_now(lambda tx: lease.release_session(tx, here.session or "")) == []
     assert is_sound(database)
 
 
@@ -173,7 +173,7 @@ def test_the_end_of_a_connection_counts_attempts_too(database: Database) -> None
     """A claim that a connection's end gives back is quarantined like any other at `max_attempts`."""
     rule(database, max_attempts=1)
     on = place(database, Status.IN_PROGRESS)
-    database.write_now(lambda tx: leases.release_session(tx, on.holder.session or ""))
+    database.write_now(lambda tx: lease.release_session(tx, on.holder.session or ""))
     assert row(database, on.id)["status"] == "stuck"
     assert journal(database, on.id)[-1]["to_status"] == "stuck"
 
@@ -183,7 +183,7 @@ def test_a_resumed_claim_survives_the_first_connection(database: Database) -> No
     (feature,) = add(database)
     take(database, named("ada", session="first"), feature)
     take(database, named("ada", session="second"), resume=True)
-    assert database.write_now(lambda tx: leases.release_session(tx, "first")) == []
+    assert database.write_now(lambda tx: lease.release_session(tx, "first")) == []
     assert row(database, feature)["claim_session"] == "second"
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from dibs.database import Database
-from dibs.verbs import graph, history, lists, look, note, outcome, question, stats
-from dibs.verbs.intake import import_features
+from dibs.queries import get, graph, history, search, stats
+from dibs.transfer.import_features import import_features
+from dibs.verbs import ask_user, note, outcome
 from dibs_schema.answers import Counts, Feature, Page, Work
 from dibs_schema.refusals import InvalidInput, NotFound
 from dibs_schema.status import Kind, Status
@@ -32,7 +33,7 @@ from verbs.stage import (
 
 
 def _search(database: Database, **asked: Any) -> list[int]:
-    return readings(database.read_now(partial(lists.search, **asked)).features)
+    return readings(database.read_now(partial(search.search, **asked)).features)
 
 
 def _every_page(database: Database, verb: Any, **asked: Any) -> list[int]:
@@ -86,11 +87,11 @@ def test_a_search_brings_texts_only_where_they_are_asked_for(database: Database)
     """Rows are brief; in full they bring description and steps, cut where they are long, and a cursor for the rest."""
     add(database, description="what to do", steps=["look", "see"])
     (long,) = add(database, description="x" * 5_000, steps=["look"])
-    for row_ in database.read_now(lists.search).features:
+    for row_ in database.read_now(search.search).features:
         assert (row_.description, row_.steps, row_.text_cursor) == (None, [], None)
-    short, cut = database.read_now(partial(lists.search, detail="full")).features
+    short, cut = database.read_now(partial(search.search, detail="full")).features
     assert (short.description, short.steps, short.text_cursor) == ("what to do", ["look", "see"], None)
-    rest = database.read_now(partial(look.get_by_id, feature=long, cursor=cut.text_cursor))
+    rest = database.read_now(partial(get.get_by_id, feature=long, cursor=cut.text_cursor))
     assert [f"{cut.description}{rest.description or rest.steps[0]}", rest.steps[-1]] == ["x" * 5_000, "look"]
 
 
@@ -105,9 +106,9 @@ def test_every_list_pages_through_everything_once(database: Database, order: str
     ):
         alter(database, feature, skips=skips, priority=priority)
     blocked = add(database, 5, dependencies=ids[7:])
-    assert _every_page(database, lists.search, limit=limit) == [*ids, *blocked]
-    assert _every_page(database, lists.get_blocked, limit=limit) == blocked
-    ready = _every_page(database, lists.get_ready, limit=limit)
+    assert _every_page(database, search.search, limit=limit) == [*ids, *blocked]
+    assert _every_page(database, search.get_blocked, limit=limit) == blocked
+    ready = _every_page(database, search.get_ready, limit=limit)
     assert sorted(ready) == ids
     claimed = [take(database, named(f"agent-{n}")).feature.id for n in range(9)]
     assert ready == claimed
@@ -134,11 +135,11 @@ def test_a_cursor_that_is_none_is_refused(database: Database, cursor: str) -> No
     """Whatever was not handed out as a cursor is refused by the name of the argument."""
     (feature,) = add(database)
     for verb in (
-        partial(lists.search, cursor=cursor),
-        partial(lists.get_ready, cursor=cursor),
-        partial(lists.get_blocked, cursor=cursor),
+        partial(search.search, cursor=cursor),
+        partial(search.get_ready, cursor=cursor),
+        partial(search.get_blocked, cursor=cursor),
         partial(history.get_history, feature=feature, cursor=cursor),
-        partial(look.get_by_id, feature=feature, cursor=cursor),
+        partial(get.get_by_id, feature=feature, cursor=cursor),
     ):
         if verb.func is history.get_history and cursor == "9" * 11:
             continue  # an event may have such a number
@@ -155,10 +156,10 @@ def test_blocked_says_by_what(database: Database) -> None:
     asking, stuck = place(database, Status.NEEDS_HUMAN).id, place(database, Status.STUCK).id
     now = database.write_now(lambda tx: tx.now)
     alter(database, needed[1], not_before=now + 100)
-    page = database.read_now(partial(lists.get_blocked, limit=100))
+    page = database.read_now(partial(search.get_blocked, limit=100))
     rows = {one.id: one for one in page.features}
     assert list(rows) == [needed[1], waiting, asking, stuck]
-    assert rows[waiting].blocked_by == needed[1 : 1 + lists.SHOWN_BLOCKERS]
+    assert rows[waiting].blocked_by == needed[1 : 1 + search.SHOWN_BLOCKERS]
     assert rows[needed[1]].ready_at == now + 100
     assert (rows[asking].status, rows[stuck].status) == ("needs_human", "stuck")
 
@@ -169,8 +170,8 @@ def test_ready_and_blocked_and_claimed_are_the_open_board(database: Database) ->
         place(database, status)
     (needed,) = add(database)
     add(database, dependencies=[needed])
-    ready = _every_page(database, lists.get_ready, limit=10)
-    blocked = _every_page(database, lists.get_blocked, limit=10)
+    ready = _every_page(database, search.get_ready, limit=10)
+    blocked = _every_page(database, search.get_blocked, limit=10)
     held = _search(database, status="in_progress")
     closed = _search(database, status="passing") + _search(database, status="archived")
     assert sorted(ready + blocked + held + closed) == _search(database, limit=100)
@@ -203,12 +204,12 @@ def test_a_look_by_id_tells_all(database: Database) -> None:
     (needed,) = add(database, name="the base")
     on = place(database, Status.PENDING, name="the middle", dependencies=[needed])
     above = add(database, 25, dependencies=[on.id])
-    seen = database.read_now(lambda tx: look.get_by_id(tx, on.id))
+    seen = database.read_now(lambda tx: get.get_by_id(tx, on.id))
     assert [(one.id, one.name, one.status) for one in seen.dependencies] == [(needed, "the base", "pending")]
     assert (seen.dependents, seen.dependents_count, seen.unmet_dependencies) == (above[:20], 25, 1)
     assert (seen.description, seen.steps, seen.next_cursor) == ("what it does", ["look at it"], None)
     with pytest.raises(NotFound):
-        database.read_now(lambda tx: look.get_by_id(tx, 999))
+        database.read_now(lambda tx: get.get_by_id(tx, 999))
 
 
 TEXTS: list[tuple[str, list[str]]] = [
@@ -226,7 +227,7 @@ def _put_together(database: Database, beginning: Work | Feature) -> list[str]:
     parts = [beginning.description or "", *beginning.steps]
     cursor = beginning.next_cursor
     while cursor is not None:
-        page = database.read_now(partial(look.get_by_id, feature=1, cursor=cursor))
+        page = database.read_now(partial(get.get_by_id, feature=1, cursor=cursor))
         pieces = ([page.description] if page.description is not None else []) + page.steps
         if not cursor.endswith(":0"):  # the first piece goes on with what was cut
             parts[-1] += pieces.pop(0)
@@ -243,14 +244,14 @@ def test_the_pages_of_a_text_put_together_are_the_text(database: Database, numbe
     database.write_now(lambda tx: import_features(tx, [one]))
     work = take(database, named("ada"), 1).feature
     assert _put_together(database, work) == [description, *steps]
-    seen = database.read_now(lambda tx: look.get_by_id(tx, 1))
+    seen = database.read_now(lambda tx: get.get_by_id(tx, 1))
     assert _put_together(database, seen) == [description, *steps]
 
 
 def test_summaries_tell_what_is_missing(database: Database) -> None:
     """Rows come in the order of their ids, each once, and ids that do not exist are listed."""
     one, two = add(database, 2)
-    found = database.read_now(lambda tx: look.summaries(tx, [two, 99, one, two, 99]))
+    found = database.read_now(lambda tx: get.summaries(tx, [two, 99, one, two, 99]))
     assert (readings(found.features), found.missing) == ([one, two], [99])
 
 
@@ -313,7 +314,7 @@ def test_statistics_count_the_project_and_its_groups(database: Database) -> None
     held = place(database, Status.IN_PROGRESS, category="ui")
     place(database, Status.ARCHIVED)
     add(database, 2)
-    asked = database.write_now(lambda tx: question.ask_user(tx, "ada", []))
+    asked = database.write_now(lambda tx: ask_user.ask_user(tx, "ada", []))
     told = database.read_now(lambda tx: stats.get_stats(tx, "the label", "category"))
     assert told.counts == Counts(ready=2, pending=2, in_progress=1, passing=1, archived=1)
     assert (told.total, told.percent_passing, told.database, told.open_questions) == (
@@ -342,7 +343,7 @@ def test_statistics_of_nothing(database: Database) -> None:
 def test_looking_shows_a_request_only_while_it_is_open(database: Database) -> None:
     """The prompt and the fields are shown while a person is asked."""
     on = place(database, Status.NEEDS_HUMAN)
-    seen = database.read_now(lambda tx: look.get_by_id(tx, on.id))
+    seen = database.read_now(lambda tx: get.get_by_id(tx, on.id))
     assert seen.human_request == {
         "prompt": REQUEST["prompt"],
         "fields": [{"id": "colour", "label": "Which colour?"}],

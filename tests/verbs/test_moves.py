@@ -9,7 +9,8 @@ import pytest
 
 from dibs.database import Database
 from dibs.database.transaction import Transaction
-from dibs.verbs import change, claim, create, human, intake, leases, note, outcome, skip
+from dibs.transfer import import_features
+from dibs.verbs import ask_person, claim, create, lease, note, outcome, skip, update
 from dibs.verbs.depend import add_dependency
 from dibs.verbs.release import release
 from dibs_schema.refusals import Refusal
@@ -41,16 +42,16 @@ TABLE = {move.kind: move for move in MOVES}
 
 def _answer(tx: Transaction, on: Placed) -> Any:
     if on.token is not None:
-        return human.answer_claimed(tx, "user", on.id, on.token, REQUEST, REPLY)
-    return human.answer_feature(tx, "user", on.id, REPLY)
+        return ask_person.answer_claimed(tx, "user", on.id, on.token, REQUEST, REPLY)
+    return ask_person.answer_feature(tx, "user", on.id, REPLY)
 
 
 def _archive(tx: Transaction, on: Placed) -> Any:
-    return change.change(tx, "planner", on.id, {}, archived=True).changed
+    return update.change(tx, "planner", on.id, {}, archived=True).changed
 
 
 def _restore(tx: Transaction, on: Placed) -> Any:
-    return change.change(tx, "planner", on.id, {}, archived=False).changed
+    return update.change(tx, "planner", on.id, {}, archived=False).changed
 
 
 def _token(on: Placed) -> str:
@@ -60,18 +61,18 @@ def _token(on: Placed) -> str:
 ATTEMPTS: dict[Kind, Attempt] = {
     Kind.CLAIM: lambda tx, on: claim.claim(tx, named("grace"), on.id),
     Kind.RESUME: lambda tx, on: claim.claim(tx, on.holder, on.id, resume=True),
-    Kind.HEARTBEAT: lambda tx, on: leases.heartbeat(tx, on.id, _token(on), "half done"),
+    Kind.HEARTBEAT: lambda tx, on: lease.heartbeat(tx, on.id, _token(on), "half done"),
     Kind.RELEASE: lambda tx, on: release(tx, "ada", on.id, _token(on)),
-    Kind.EXPIRE: lambda tx, on: leases.reap(tx),
+    Kind.EXPIRE: lambda tx, on: lease.reap(tx),
     Kind.PASS: lambda tx, on: outcome.mark_passing(tx, "ada", on.id, _token(on)),
     Kind.VERIFY: lambda tx, on: outcome.mark_passing(tx, "ada", on.id),
     Kind.FAIL: lambda tx, on: outcome.mark_failing(tx, "ada", on.id, "broken", _token(on)),
     Kind.REGRESS: lambda tx, on: outcome.mark_failing(tx, "ada", on.id, "broken"),
     Kind.SKIP: lambda tx, on: skip.skip(tx, "ada", on.id, "later", on.token),
-    Kind.ASK: lambda tx, on: human.request_human_input(tx, "ada", on.id, _token(on), REQUEST),
+    Kind.ASK: lambda tx, on: ask_person.request_human_input(tx, "ada", on.id, _token(on), REQUEST),
     Kind.ANSWER: _answer,
-    Kind.CANCEL: lambda tx, on: human.cancel_request(tx, "user", on.id),
-    Kind.RETRY: lambda tx, on: change.change(tx, "planner", on.id, {}, retry=True),
+    Kind.CANCEL: lambda tx, on: ask_person.cancel_request(tx, "user", on.id),
+    Kind.RETRY: lambda tx, on: update.change(tx, "planner", on.id, {}, retry=True),
     Kind.ARCHIVE: _archive,
     Kind.RESTORE: _restore,
 }
@@ -198,7 +199,7 @@ def test_changes_beside_the_moves_keep_the_status(database: Database, status: St
     (other,) = add(database)
     changes: dict[Kind, Callable[[Transaction], object]] = {
         Kind.NOTE: lambda tx: note.add_note(tx, "ada", on.id, "mind the gap"),
-        Kind.UPDATE: lambda tx: change.change(tx, "planner", on.id, {"name": "another"}),
+        Kind.UPDATE: lambda tx: update.change(tx, "planner", on.id, {"name": "another"}),
         Kind.DEPEND: lambda tx: add_dependency(tx, "planner", on.id, other),
     }
     for kind, verb in changes.items():
@@ -220,7 +221,7 @@ def test_creating_starts_a_feature(database: Database) -> None:
 def test_importing_starts_a_feature_where_the_table_says(database: Database, status: Status) -> None:
     """An imported feature starts in a state that the table of moves lists for CREATE."""
     one = imported("one", status=status)
-    made = database.write_now(lambda tx: intake.import_features(tx, [one]))
+    made = database.write_now(lambda tx: import_features.import_features(tx, [one]))
     (event,) = journal(database, made.first_id)
     assert (event["kind"], event["from_status"], event["to_status"]) == (Kind.CREATE, None, status)
     assert status in TABLE[Kind.CREATE].targets

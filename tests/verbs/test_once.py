@@ -11,10 +11,10 @@ from sqlalchemy import func, select, update
 
 from dibs.database import Database, open_database
 from dibs.database.transaction import Transaction
+from dibs.rules.idempotency import KEPT, Request, once
 from dibs.settings import Settings
 from dibs.verbs import claim, outcome
 from dibs.verbs.create import create
-from dibs.verbs.once import KEPT, Request, once
 from dibs_schema.answers import Claimed, Created, Idle
 from dibs_schema.refusals import ClaimLost, NotFound, RequestReused
 from dibs_schema.tables import requests

@@ -10,8 +10,8 @@ import pytest
 
 from dibs.database import Database
 from dibs.database.transaction import Transaction
-from dibs.verbs import human, leases, outcome, skip
-from dibs.verbs.handover import work_of
+from dibs.queries.handover import work_of
+from dibs.verbs import ask_person, lease, outcome, skip
 from dibs.verbs.release import release
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.inputs import EvidenceFields
@@ -57,7 +57,7 @@ ENDINGS: dict[Kind, Ending] = {
     Kind.FAIL: lambda tx, feature, token: outcome.mark_failing(tx, "ada", feature, "broken", token),
     Kind.SKIP: lambda tx, feature, token: skip.skip(tx, "ada", feature, "later", token),
     Kind.RELEASE: lambda tx, feature, token: release(tx, "ada", feature, token),
-    Kind.ASK: lambda tx, feature, token: human.request_human_input(tx, "ada", feature, token, REQUEST),
+    Kind.ASK: lambda tx, feature, token: ask_person.request_human_input(tx, "ada", feature, token, REQUEST),
 }
 """The moves that end a claim by its token."""
 
@@ -193,7 +193,7 @@ def _skip(database: Database, feature: int) -> str:
 def _expire(database: Database, feature: int) -> str:
     token_of(database, feature)
     expire(database, feature)
-    assert database.write_now(leases.reap) == [feature]
+    assert database.write_now(lease.reap) == [feature]
     return str(row(database, feature)["status"])
 
 
@@ -258,7 +258,7 @@ def test_a_release_by_the_end_of_a_connection_can_be_repeated(database: Database
     """A release that finds its claim given back by the connection's end is told how that ended."""
     rule(database, max_attempts=1)
     on = place(database, Status.IN_PROGRESS)
-    database.write_now(lambda tx: leases.release_session(tx, on.holder.session or ""))
+    database.write_now(lambda tx: lease.release_session(tx, on.holder.session or ""))
     answer = database.write_now(lambda tx: ENDINGS[Kind.RELEASE](tx, on.id, on.token))
     assert answer.status == row(database, on.id)["status"] == "stuck"
 
@@ -293,7 +293,7 @@ def test_a_late_token_changes_nothing(database: Database, first: Kind, late: Kin
     on = place(database, Status.IN_PROGRESS)
     if first is Kind.EXPIRE:
         expire(database, on.id)
-        database.write_now(leases.reap)
+        database.write_now(lease.reap)
     else:
         database.write_now(lambda tx: ENDINGS[first](tx, on.id, on.token))
     MEANWHILE[meanwhile](database, on)
@@ -308,7 +308,7 @@ def test_a_late_token_changes_nothing(database: Database, first: Kind, late: Kin
 
     def move(tx: Transaction) -> Any:
         if late is Kind.HEARTBEAT:
-            return leases.heartbeat(tx, on.id, on.token)
+            return lease.heartbeat(tx, on.id, on.token)
         return ENDINGS[late](tx, on.id, on.token)
 
     lost = refused(database, ClaimLost, move)
@@ -334,7 +334,7 @@ def test_a_foreign_call_changes_nothing(database: Database, kind: Kind, token: s
 
     def move(tx: Transaction) -> Any:
         if kind is Kind.HEARTBEAT:
-            return leases.heartbeat(tx, on.id, token)
+            return lease.heartbeat(tx, on.id, token)
         return ENDINGS[kind](tx, on.id, token)
 
     refused(database, TokenRequired if token is None else ClaimLost, move)
@@ -345,7 +345,7 @@ def test_moves_of_unclaimed_features_say_so(database: Database) -> None:
     waiting, done = place(database, Status.PENDING), place(database, Status.PASSING)
     refused(database, NotClaimed, lambda tx: ENDINGS[Kind.PASS](tx, waiting.id, None))
     refused(database, NotClaimed, lambda tx: release(tx, "planner", waiting.id, None, force=True))
-    refused(database, AlreadyPassing, lambda tx: leases.heartbeat(tx, done.id, None))
+    refused(database, AlreadyPassing, lambda tx: lease.heartbeat(tx, done.id, None))
     for move in ENDINGS.values():
         refused(database, NotFound, partial(move, feature=999, token=None))
 
@@ -368,7 +368,7 @@ def test_the_next_worker_is_told_what_happened(database: Database) -> None:
         agent = named(f"agent-{number}")
         token = take(database, agent, feature).claim.token
         claimed: dict[str, Any] = {"feature": feature, "token": token}
-        database.write_now(partial(leases.heartbeat, note=f"note {number}", **claimed))
+        database.write_now(partial(lease.heartbeat, note=f"note {number}", **claimed))
         database.write_now(partial(outcome.mark_failing, by=agent.name, reason=f"reason {number}", **claimed))
     alter(database, feature, not_before=None)
     work = take(database, named("grace"), feature).feature

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dibs.database import Database
-from dibs.verbs import question
+from dibs.verbs import ask_user
 from dibs_schema.inputs import Question
 from dibs_schema.refusals import InvalidInput, NotFound, NotWaitingForHuman
 from verbs.stage import journal, refused
@@ -26,15 +26,15 @@ TWO = [
 
 
 def _ask(database: Database) -> int:
-    return database.write_now(lambda tx: question.ask_user(tx, "ada", TWO)).question_id
+    return database.write_now(lambda tx: ask_user.ask_user(tx, "ada", TWO)).question_id
 
 
 def test_questions_are_numbered_and_open(database: Database) -> None:
     """Each call gets the next number, and stands open under the name of who asked."""
     assert [_ask(database), _ask(database)] == [1, 2]
-    assert database.read_now(lambda tx: question.read_question(tx, 1)).state == "open"
-    assert database.read_now(question.count_open) == 2
-    listed = database.read_now(question.open_questions)
+    assert database.read_now(lambda tx: ask_user.read_question(tx, 1)).state == "open"
+    assert database.read_now(ask_user.count_open) == 2
+    listed = database.read_now(ask_user.open_questions)
     assert [(one.question_id, one.asked_by) for one in listed] == [(1, "ada"), (2, "ada")]
     assert [one["header"] for one in listed[0].questions] == ["Colour", "Sizes"]
 
@@ -54,10 +54,10 @@ FITTING: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 def test_an_answer_is_read_by_header(database: Database, given: dict[str, Any], kept: dict[str, Any]) -> None:
     """An answer names its question by header or position, and is a label, several, or a text of one's own."""
     number = _ask(database)
-    database.write_now(lambda tx: question.answer_question(tx, "user", number, given))
-    read = database.read_now(lambda tx: question.read_question(tx, number))
+    database.write_now(lambda tx: ask_user.answer_question(tx, "user", number, given))
+    read = database.read_now(lambda tx: ask_user.read_question(tx, number))
     assert (read.state, read.answers, read.answered_by) == ("answered", kept, "user")
-    assert database.read_now(question.open_questions) == []
+    assert database.read_now(ask_user.open_questions) == []
 
 
 MISFITS: list[tuple[str, dict[str, Any], str]] = [
@@ -76,7 +76,7 @@ def test_an_answer_that_does_not_fit_is_refused(
 ) -> None:
     """The answer that does not fit is named, and the question stays open."""
     number = _ask(database)
-    refusal = refused(database, InvalidInput, lambda tx: question.answer_question(tx, "user", number, given))
+    refusal = refused(database, InvalidInput, lambda tx: ask_user.answer_question(tx, "user", number, given))
     assert refusal.details["field"] == field
 
 
@@ -84,25 +84,25 @@ def test_a_question_is_closed_once(database: Database) -> None:
     """What was answered or withdrawn can be neither answered nor withdrawn again."""
     good = FITTING[0][1]
     answered, cancelled = _ask(database), _ask(database)
-    database.write_now(lambda tx: question.answer_question(tx, "user", answered, good))
-    database.write_now(lambda tx: question.cancel_question(tx, "user", cancelled))
-    assert database.read_now(lambda tx: question.read_question(tx, cancelled)).state == "cancelled"
-    refused(database, NotWaitingForHuman, lambda tx: question.answer_question(tx, "user", answered, good))
-    refused(database, NotWaitingForHuman, lambda tx: question.cancel_question(tx, "user", answered))
-    refused(database, NotWaitingForHuman, lambda tx: question.answer_question(tx, "user", cancelled, good))
+    database.write_now(lambda tx: ask_user.answer_question(tx, "user", answered, good))
+    database.write_now(lambda tx: ask_user.cancel_question(tx, "user", cancelled))
+    assert database.read_now(lambda tx: ask_user.read_question(tx, cancelled)).state == "cancelled"
+    refused(database, NotWaitingForHuman, lambda tx: ask_user.answer_question(tx, "user", answered, good))
+    refused(database, NotWaitingForHuman, lambda tx: ask_user.cancel_question(tx, "user", answered))
+    refused(database, NotWaitingForHuman, lambda tx: ask_user.answer_question(tx, "user", cancelled, good))
 
 
 def test_an_unknown_question_is_not_found(database: Database) -> None:
     """A number that was never given is not found, whatever is done with it."""
     with pytest.raises(NotFound):
-        database.read_now(lambda tx: question.read_question(tx, 7))
-    refused(database, NotFound, lambda tx: question.cancel_question(tx, "user", 7))
+        database.read_now(lambda tx: ask_user.read_question(tx, 7))
+    refused(database, NotFound, lambda tx: ask_user.cancel_question(tx, "user", 7))
 
 
 def test_questions_are_in_the_journal_and_belong_to_no_feature(database: Database) -> None:
     """Asking and answering leave one event each, without a feature."""
     number = _ask(database)
-    database.write_now(lambda tx: question.answer_question(tx, "user", number, FITTING[0][1]))
+    database.write_now(lambda tx: ask_user.answer_question(tx, "user", number, FITTING[0][1]))
     assert [(event["kind"], event["feature_id"]) for event in journal(database)] == [
         ("ask", None),
         ("answer", None),
@@ -112,4 +112,4 @@ def test_questions_are_in_the_journal_and_belong_to_no_feature(database: Databas
 def test_two_questions_of_one_call_have_two_headers(database: Database) -> None:
     """Headers name the answers, so a call that uses one twice is refused; else an answer would be lost."""
     twice = [TWO[0], TWO[0].model_copy(update={"question": "And the other colour?"})]
-    refused(database, InvalidInput, lambda tx: question.ask_user(tx, "ada", twice))
+    refused(database, InvalidInput, lambda tx: ask_user.ask_user(tx, "ada", twice))

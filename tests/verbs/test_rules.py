@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dibs.database import Database
-from dibs.verbs.rules import Rules, change_rule, get_rules
+from dibs.verbs.project_settings import Rules, change_rule, get_rules
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.status import Kind
 from verbs.stage import journal, refused, rule

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from dibs.database import Database
-from dibs.verbs import change, outcome
-from dibs.verbs.idle import why_idle
-from dibs.verbs.look import get_by_id
+from dibs.queries.get import get_by_id
+from dibs.queries.queue_state import why_idle
+from dibs.verbs import outcome, update
 from dibs.verbs.regression import take_for_regression
 from dibs_schema.answers import Acknowledgement, Idle
 from dibs_schema.refusals import InvalidInput, NotFound
@@ -102,7 +102,7 @@ def test_a_planner_may_overrule_and_the_journal_says_so(database: Database) -> N
     rule(database, verifier="other")
     (feature,) = add(database)
     _passed_by(database, "ada", feature)
-    answer = database.write_now(lambda tx: change.change(tx, "ada", feature, {}, confirm=True))
+    answer = database.write_now(lambda tx: update.change(tx, "ada", feature, {}, confirm=True))
     assert (answer.status, answer.changed) == ("passing", ["confirm"])
     assert _idle(database).state == "complete"
     last = journal(database, feature)[-1]
@@ -118,14 +118,14 @@ def test_only_what_waits_to_be_confirmed_can_be(database: Database, status: Stat
     """A feature that does not pass, or passes without a question, is no case for a planner."""
     on = place(database, status)
     refusal = refused(
-        database, InvalidInput, lambda tx: change.change(tx, "planner", on.id, {}, confirm=True)
+        database, InvalidInput, lambda tx: update.change(tx, "planner", on.id, {}, confirm=True)
     )
     assert refusal.details["field"] == "confirm"
 
 
 def test_nothing_is_confirmed_that_is_not_there(database: Database) -> None:
     """An unknown id is not found, as for every other change."""
-    refused(database, NotFound, lambda tx: change.change(tx, "planner", 99, {}, confirm=True))
+    refused(database, NotFound, lambda tx: update.change(tx, "planner", 99, {}, confirm=True))
 
 
 def test_a_regression_takes_the_question_away(database: Database) -> None:
@@ -148,9 +148,9 @@ def test_an_archived_feature_keeps_nobody_waiting(database: Database) -> None:
     _passed_by(database, "ada", one)
     _passed_by(database, "ada", other)
     _verified_by(database, "bob", other)
-    database.write_now(lambda tx: change.change(tx, "planner", one, {}, archived=True))
+    database.write_now(lambda tx: update.change(tx, "planner", one, {}, archived=True))
     assert _idle(database).state == "complete"
-    database.write_now(lambda tx: change.change(tx, "planner", one, {}, archived=False))
+    database.write_now(lambda tx: update.change(tx, "planner", one, {}, archived=False))
     assert _idle(database).state == "waiting_for_confirmation"
 
 

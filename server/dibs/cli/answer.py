@@ -62,8 +62,8 @@ def answer(
 
 
 def _open(database: Database) -> list[OpenQuestion]:
-    from dibs.verbs.human import open_requests
-    from dibs.verbs.question import open_questions
+    from dibs.verbs.ask_person import open_requests
+    from dibs.verbs.ask_user import open_questions
 
     return database.read_now(lambda tx: [*open_requests(tx), *open_questions(tx)])
 
@@ -135,16 +135,16 @@ def _typed(field: HumanField | None, value: str) -> str | bool:
 def _reply(
     database: Database, feature: int | None, question: int | None, answers: dict[str, Any] | None
 ) -> dict[str, Any]:
-    from dibs.verbs import human
-    from dibs.verbs import question as questions
+    from dibs.verbs import ask_person
+    from dibs.verbs import ask_user as questions
 
     by = getpass.getuser()
     if feature is not None:
         return database.write_now(
             lambda tx: (
-                human.cancel_request(tx, by, feature)
+                ask_person.cancel_request(tx, by, feature)
                 if answers is None
-                else human.answer_feature(tx, by, feature, answers)
+                else ask_person.answer_feature(tx, by, feature, answers)
             )
         ).wire()
     assert question is not None, "one of the two is named"

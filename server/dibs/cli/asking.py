@@ -54,11 +54,11 @@ def ask(
 
     Without a field, one text is asked for.
     """
-    from dibs.verbs import human
+    from dibs.verbs import ask_person
 
-    request = human.new_request(prompt, _asked(fields, named, select, yes_no))
+    request = ask_person.new_request(prompt, _asked(fields, named, select, yes_no))
     return call.move(
-        feature_id, lambda tx, by, token: human.request_human_input(tx, by, feature_id, token, request)
+        feature_id, lambda tx, by, token: ask_person.request_human_input(tx, by, feature_id, token, request)
     )
 
 
@@ -114,8 +114,8 @@ def ask_user(
 
     A person answers with `dibs answer --question ID`.
     """
-    from dibs.verbs.question import ask_user as ask_them
-    from dibs.verbs.question import read_question
+    from dibs.verbs.ask_user import ask_user as ask_them
+    from dibs.verbs.ask_user import read_question
 
     if sum(one is not None for one in (question, questions, question_id)) != 1:
         raise InvalidInput("Give one of QUESTION, --questions and --read.", field="questions")

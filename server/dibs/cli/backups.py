@@ -15,8 +15,8 @@ from dibs.settings import Settings
 from dibs_schema.refusals import InvalidInput
 
 if TYPE_CHECKING:
-    from dibs.verbs.backup import BackedUp
-    from dibs.verbs.restore import Restored
+    from dibs.transfer.backup import BackedUp
+    from dibs.transfer.restore import Restored
 
 
 @click.command()
@@ -34,9 +34,9 @@ def backup(target: Path | None, *, keep: int | None, force: bool, as_json: bool,
     The file is one snapshot, and checked before it gets its name. Nobody can work in it by accident:
     `dibs restore` makes a backlog of it again, in a file or on a server.
     """
-    from dibs.database.backups import backup_name
-    from dibs.database.site import Site
-    from dibs.verbs.backup import back_up, rotate
+    from dibs.transfer.backup import back_up, rotate
+    from dibs.transfer.backup_file import backup_name
+    from dibs.transfer.exclusive import Site
 
     settings = Settings.read(flags)
     source = Site(settings)
@@ -83,7 +83,7 @@ def restore(source: Path, *, to: str | None, force: bool, as_json: bool, **flags
 
     The project is a new one to servers that still run. Claims that were live when the backup was made are given back.
     """
-    from dibs.verbs.restore import mark_of, restore_project
+    from dibs.transfer.restore import mark_of, restore_project
 
     flags["db"] = to or flags["db"]
     flags["project"] = flags["project"] or os.environ.get("DIBS_PROJECT") or mark_of(source).project

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 import click
 from pydantic import ValidationError, create_model
 
-from dibs.cli.kept import Kept, Shelf, shelf_of
 from dibs.cli.options import (
     NOTHING_FOR_AGENTS,
     NOTHING_FREE,
@@ -26,14 +25,15 @@ from dibs.cli.options import (
     settings_options,
 )
 from dibs.cli.spelling import refuse_role, spoken
+from dibs.session.token_files import Kept, Shelf, shelf_of
 from dibs.settings import Settings
 from dibs_schema.answers import Answer, Idle
-from dibs_schema.misfits import unfitting
+from dibs_schema.validation import unfitting
 
 if TYPE_CHECKING:
     from dibs.database import Database
     from dibs.database.transaction import Transaction
-    from dibs.verbs.holder import Holder
+    from dibs.rules.claimant import Holder
 
 T = TypeVar("T")
 
@@ -56,7 +56,7 @@ class Call:
 
         Without an agent's name each call is a claim of its own, as on a connection.
         """
-        from dibs.verbs.holder import Holder, new_token
+        from dibs.rules.claimant import Holder, new_token
 
         named = self.settings.agent is not None
         name = self.author if named else f"{getpass.getuser()[:90]}-{secrets.token_hex(2)}"
@@ -115,7 +115,7 @@ class Call:
 
 def meant(tx: Transaction, kept: list[Kept]) -> str | None:
     """Which of the kept tokens of a feature is good; else the newest, whose claim is lost; None where none is kept."""
-    from dibs.verbs.refuse import holder_of
+    from dibs.rules.diagnosis import holder_of
 
     live = (one.token for one in kept if holder_of(tx, one.feature, one.token) is not None)
     return next(live, kept[-1].token if kept else None)

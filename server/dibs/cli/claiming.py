@@ -20,11 +20,11 @@ from dibs_schema.answers import Acknowledgement, Claimed, Idle
 from dibs_schema.refusals import Busy, OutcomeUnknown, Refusal
 
 if TYPE_CHECKING:
-    from dibs.cli.kept import Shelf
     from dibs.database import Database
     from dibs.database.transaction import Transaction
-    from dibs.verbs.holder import Holder
-    from dibs.verbs.once import Request
+    from dibs.rules.claimant import Holder
+    from dibs.rules.idempotency import Request
+    from dibs.session.token_files import Shelf
 
 UNDELIVERED = 2.0
 """Seconds for giving a claim back whose shell has gone."""
@@ -45,7 +45,7 @@ class Wish:
 
     def request(self, scope: str) -> Request | None:
         """The idempotency key, if one was given."""
-        from dibs.verbs.once import Request
+        from dibs.rules.idempotency import Request
 
         asked = {"feature_id": self.feature, "category": self.category, "resume": self.resume}
         return Request.of(self.request_id, "feature_claim_and_get", asked, scope)
@@ -115,8 +115,8 @@ class Claiming:
             scope.cancel()
 
     async def _claim(self) -> Got:
-        from dibs.verbs.leases import REAPING
-        from dibs.verbs.waiting import Waiting
+        from dibs.session.waiting import Waiting
+        from dibs.verbs.lease import REAPING
 
         if self._wish.brief:
             return await self._database.write(self._mark, first=REAPING)
@@ -136,8 +136,8 @@ class Claiming:
         return mark_in_progress(tx, self._holder, self._wish.feature)
 
     def _take(self, tx: Transaction) -> Claimed | Idle:
+        from dibs.rules.idempotency import once
         from dibs.verbs.claim import claim, hold_again
-        from dibs.verbs.once import once
 
         self._begin()
         wish, holder = self._wish, self._holder
@@ -164,8 +164,8 @@ class Claiming:
             click.echo(words, err=True)
 
     def _take_back(self) -> None:
-        from dibs.verbs.leases import renew
-        from dibs.verbs.once import forget
+        from dibs.rules.idempotency import forget
+        from dibs.verbs.lease import renew
         from dibs.verbs.release import undeliver
 
         with self._between:
@@ -196,7 +196,7 @@ def claim_of(answer: Claimed | Acknowledgement) -> tuple[int, str]:
 
 def forget_ended(database: Database, shelf: Shelf) -> None:
     """Keep the tokens of claims no longer that have ended: who goes on to the next has been told, or never asked."""
-    from dibs.verbs.refuse import holder_of
+    from dibs.rules.diagnosis import holder_of
 
     kept = shelf.all()
     if not kept:

@@ -22,8 +22,8 @@ from dibs_schema.inputs import (
     Reason,
     RequestId,
 )
-from dibs_schema.misfits import unfitting
 from dibs_schema.refusals import Forbidden, InvalidInput
+from dibs_schema.validation import unfitting
 
 Seconds = Annotated[float, Field(ge=0, le=86_400), WHOLE]
 Runs = list[tuple[int, str]]
@@ -92,10 +92,10 @@ def _refuse_odd(call: Call, feature_id: int | None, *, resume: bool, brief: bool
 @calls("feature_heartbeat", "agent", "token")
 def heartbeat(call: Call, feature_id: FeatureId, note: Note | None) -> Answer:
     """Show that you are at work: the lease of your claim begins anew."""
-    from dibs.verbs import leases
+    from dibs.verbs import lease
 
     return call.move(
-        feature_id, lambda tx, _, token: leases.heartbeat(tx, feature_id, token, note), ends=False
+        feature_id, lambda tx, _, token: lease.heartbeat(tx, feature_id, token, note), ends=False
     )
 
 
@@ -187,9 +187,9 @@ def skip(call: Call, feature_id: FeatureId, reason: Reason) -> Answer:
 @calls("feature_add_note", "agent", "token")
 def note(call: Call, feature_id: FeatureId, text: Note) -> Answer:
     """Tell the next worker on a feature what you learned; with its token, your claim's lease begins anew."""
-    from dibs.verbs.leases import renew
+    from dibs.rules.diagnosis import holder_of
+    from dibs.verbs.lease import renew
     from dibs.verbs.note import add_note
-    from dibs.verbs.refuse import holder_of
 
     def write(tx: Any, by: str, token: str | None) -> Answer:
         if token is not None:

@@ -11,7 +11,7 @@ from dibs.cli.progress import progress
 from dibs.settings import Settings
 
 if TYPE_CHECKING:
-    from dibs.verbs.moving import Copied
+    from dibs.transfer.move_project import Copied
 
 PLACE = Settings.model_fields["db"].description
 
@@ -32,8 +32,8 @@ def copy(
     The copy is compared with what was read before it becomes live; then the source is marked as moved, and refuses
     writes. After a crash the same command finishes what is left. To go back, copy in the other direction.
     """
-    from dibs.database.site import Site
-    from dibs.verbs.moving import copy_project
+    from dibs.transfer.exclusive import Site
+    from dibs.transfer.move_project import copy_project
 
     origin = Settings.read({"db": source, "project": project})
     goal = Settings.read({"db": target, "project": to_project or origin.project})

@@ -83,9 +83,9 @@ def doctor(*, repair_counters: bool, as_json: bool, **flags: Any) -> None:
 def _unopened(settings: Settings, *, repairing: bool) -> list[Finding] | None:
     """What there is to say of a database that opening would change, or None. Raises NotFound."""
     from dibs.database.health import Finding
-    from dibs.database.peeking import peek
-    from dibs.database.site import Site
-    from dibs.verbs.copies import refuse_unknown
+    from dibs.transfer.exclusive import Site
+    from dibs.transfer.probe import peek
+    from dibs.transfer.project_copy import refuse_unknown
     from dibs_schema.tables import HEAD
 
     found = peek(settings)
@@ -108,7 +108,7 @@ def _unopened(settings: Settings, *, repairing: bool) -> list[Finding] | None:
 def _examine(database: Database, settings: Settings) -> list[Finding]:
     from dibs.cli.recounting import recounted
     from dibs.database.files import is_open_nowhere
-    from dibs.verbs.audit import audit
+    from dibs.queries.audit import audit
 
     # Before the database is opened here: who is in another container is seen by the lock alone.
     nobody = database.file is not None and is_open_nowhere(database.file.resolve()) is True

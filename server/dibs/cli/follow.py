@@ -30,8 +30,8 @@ def follow(*, cursor: str | None, until_complete: bool, as_json: bool, **flags: 
 
 
 async def _follow(database: Database, cursor: str | None, *, until_complete: bool, as_json: bool) -> None:
-    from dibs.verbs.follow import watch
-    from dibs.verbs.idle import why_idle
+    from dibs.queries.follow import watch
+    from dibs.queries.queue_state import why_idle
 
     async for events in watch(database, cursor):
         for event in events:

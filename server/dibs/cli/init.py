@@ -11,14 +11,14 @@ from urllib.parse import urlsplit
 import click
 
 from dibs.cli.options import print_json, say_refusals, settings_options
-from dibs.registering.clients import CLIENTS
+from dibs.registration.clients import CLIENTS
 from dibs.settings import Settings, current_folder, find_root
 from dibs_schema.refusals import InvalidInput
 
 if TYPE_CHECKING:
-    from dibs.registering.change import Change
-    from dibs.registering.command import Command
-    from dibs.registering.trying import Start
+    from dibs.registration.command import Command
+    from dibs.registration.plan import Change
+    from dibs.registration.probe import Start
 
 UNASKED = 3
 """The exit status where there is something to write and nobody to ask."""
@@ -85,8 +85,8 @@ def init(
     The exit status is 1 if the server does not answer, and 3 if something would be written and there is no terminal
     to ask at.
     """
-    from dibs.registering.change import registration, removal
-    from dibs.registering.command import server_command
+    from dibs.registration.command import server_command
+    from dibs.registration.plan import registration, removal
 
     root = find_root(current_folder(), isolated=True)  # a worktree has configuration files of its own
     variables = _variables(flags)
@@ -130,7 +130,7 @@ def _variables(flags: dict[str, str | None]) -> dict[str, str]:
 
 
 def _show(told: Told, root: Path, *, listed: bool, remove: bool) -> None:
-    from dibs.registering.command import shown
+    from dibs.registration.command import shown
 
     if not told.changes:
         click.echo(f"No client is in use in {root} yet. Name one or more: {', '.join(CLIENTS)}.")
@@ -161,7 +161,7 @@ def _carry_out(told: Told, *, yes: bool, as_json: bool) -> int:
     if not yes:
         what = "it" if len(todo) == 1 else f"these {len(todo)} files"
         click.confirm(f"Write {what}?", default=True, abort=True)
-    from dibs.registering.writing import write
+    from dibs.registration.atomic_write import write
 
     for one in todo:
         write(one)
@@ -173,7 +173,7 @@ def _carry_out(told: Told, *, yes: bool, as_json: bool) -> int:
 
 def _try_out(told: Told, root: Path, *, as_json: bool) -> int:
     """Start the server of each entry, written now or before, as its client would; returns the exit status."""
-    from dibs.registering.trying import Start
+    from dibs.registration.probe import Start
 
     tried: dict[Start, tuple[str, bool]] = {}
     for one in told.changes:
@@ -192,7 +192,7 @@ def _try_out(told: Told, root: Path, *, as_json: bool) -> int:
 def _try(start: Start, root: Path) -> tuple[str, bool]:
     """Start the server as the client would: what there is to say of it, and whether it answers."""
     from dibs import __version__
-    from dibs.registering.trying import ServerSilent, try_start
+    from dibs.registration.probe import ServerSilent, try_start
 
     try:
         answer = try_start(start, root)

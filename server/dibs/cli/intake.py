@@ -20,8 +20,8 @@ def import_file(file: Path, *, as_json: bool, **flags: Any) -> None:
     Features keep their own ids as references, so importing a file again adds only what is new.
     """
     from dibs.database import file_driver
-    from dibs.formats import read_backlog
-    from dibs.verbs.intake import import_features
+    from dibs.transfer.formats import read_backlog
+    from dibs.transfer.import_features import import_features
 
     with backlog(flags, make=True) as database:
         if file.exists() and database.file and database.file.exists() and file.samefile(database.file):

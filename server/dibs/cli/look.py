@@ -15,8 +15,8 @@ from dibs_schema.status import Status
 @looks_at_backlog
 def status(*, as_json: bool, **flags: Any) -> None:
     """Say how far the project is."""
-    from dibs.database.moves import backup_of, new_place
-    from dibs.verbs.stats import get_stats
+    from dibs.database.project_mark import backup_of, new_place
+    from dibs.queries.stats import get_stats
 
     with backlog(flags) as database:
         stats, mark = database.read_now(lambda tx: (get_stats(tx, database.label), tx.project.moved_to))
@@ -51,7 +51,7 @@ def list_features(
     **flags: Any,
 ) -> None:
     """List features."""
-    from dibs.verbs.lists import search
+    from dibs.queries.search import search
 
     with backlog(flags) as database:
         page = database.read_now(
@@ -72,8 +72,8 @@ def list_features(
 @looks_at_backlog
 def show(feature_id: int, *, as_json: bool, **flags: Any) -> None:
     """Show everything that is known of a feature, and its history."""
-    from dibs.verbs.history import get_history
-    from dibs.verbs.look import get_by_id
+    from dibs.queries.get import get_by_id
+    from dibs.queries.history import get_history
 
     with backlog(flags) as database:
         feature, history = database.read_now(

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dibs.settings import Role, Settings
+from dibs.settings import Settings
 from dibs_schema.refusals import NotFound, Refusal
+from dibs_schema.roles import Role
 
 if TYPE_CHECKING:
     from dibs.database import Database

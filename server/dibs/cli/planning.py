@@ -51,8 +51,8 @@ def add(
     request_id: RequestId | None,
 ) -> Answer:
     """Add a feature to the backlog."""
+    from dibs.rules.idempotency import Request, once
     from dibs.verbs import create
-    from dibs.verbs.once import Request, once
 
     feature = NewFeature(
         category=category,
@@ -86,8 +86,8 @@ def plan(call: Call, features: NewFeatures, request_id: RequestId | None) -> Ans
     exist), depends_on_indices (places in this list, from 0), paths (globs of files) where wanted. The ids come
     back in order.
     """
+    from dibs.rules.idempotency import Request, once
     from dibs.verbs import create
-    from dibs.verbs.once import Request, once
 
     request = Request.of(
         request_id, "feature_create_bulk", {"features": [one.model_dump() for one in features]}
@@ -132,7 +132,7 @@ def update(
     confirm: bool,
 ) -> Answer:
     """Change a feature's texts, priority or paths, archive or restore it, retry a stuck one, or confirm a pass."""
-    from dibs.verbs import change
+    from dibs.verbs import update
 
     given = {
         "category": category,
@@ -144,7 +144,7 @@ def update(
     }
     texts = {field: value for field, value in given.items() if value is not None}
     return call.write(
-        lambda tx: change.change(
+        lambda tx: update.change(
             tx, call.author, feature_id, texts, archived=archived, retry=retry, confirm=confirm
         )
     )

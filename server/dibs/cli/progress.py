@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dibs.verbs.copies import Watch
+    from dibs.transfer.project_copy import Watch
 
 
 @contextmanager

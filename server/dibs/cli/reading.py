@@ -46,7 +46,7 @@ def limited(most: int, default: int) -> Callable[[Command], Command]:
 @calls("feature_get_by_id")
 def get(call: Call, feature_id: FeatureId, cursor: Cursor | None) -> Answer:
     """Read one feature whole. To build it, claim it; `dibs show` has its history, too."""
-    from dibs.verbs.look import get_by_id
+    from dibs.queries.get import get_by_id
 
     return call.read(lambda tx: get_by_id(tx, feature_id, cursor))
 
@@ -56,7 +56,7 @@ def get(call: Call, feature_id: FeatureId, cursor: Cursor | None) -> Answer:
 @calls("feature_get_summary")
 def summary(call: Call, feature_ids: Several) -> Answer:
     """A line each for features by id."""
-    from dibs.verbs.look import summaries
+    from dibs.queries.get import summaries
 
     return call.read(lambda tx: summaries(tx, feature_ids))
 
@@ -87,10 +87,10 @@ def search(
     cursor: Cursor | None,
 ) -> Answer:
     """Find features by TEXT in name, category or reference."""
-    from dibs.verbs import lists
+    from dibs.queries import search
 
     return call.read(
-        lambda tx: lists.search(
+        lambda tx: search.search(
             tx,
             text=text,
             status=status,
@@ -109,9 +109,9 @@ def search(
 @calls("feature_get_ready")
 def ready(call: Call, limit: Fifty, cursor: Cursor | None) -> Answer:
     """List what can be claimed. To get work, claim instead."""
-    from dibs.verbs import lists
+    from dibs.queries import search
 
-    return call.read(lambda tx: lists.get_ready(tx, limit, cursor))
+    return call.read(lambda tx: search.get_ready(tx, limit, cursor))
 
 
 @click.command()
@@ -120,9 +120,9 @@ def ready(call: Call, limit: Fifty, cursor: Cursor | None) -> Answer:
 @calls("feature_get_blocked")
 def blocked(call: Call, limit: Hundred, cursor: Cursor | None) -> Answer:
     """List what cannot be claimed, and why."""
-    from dibs.verbs import lists
+    from dibs.queries import search
 
-    return call.read(lambda tx: lists.get_blocked(tx, limit, cursor))
+    return call.read(lambda tx: search.get_blocked(tx, limit, cursor))
 
 
 @click.command()
@@ -142,7 +142,7 @@ def graph(
     call: Call, root: FeatureId | None, depth: Depth | None, limit: Hundred, form: Literal["json", "mermaid"]
 ) -> Answer:
     """See which features depend on which."""
-    from dibs.verbs.graph import get_graph
+    from dibs.queries.graph import get_graph
 
     return call.read(lambda tx: get_graph(tx, root=root, depth=depth, limit=limit, form=form))
 
@@ -154,7 +154,7 @@ def graph(
 @calls("feature_get_history")
 def history(call: Call, feature_id: FeatureId, limit: Hundred, cursor: Cursor | None) -> Answer:
     """Events of a feature, newest first."""
-    from dibs.verbs.history import get_history
+    from dibs.queries.history import get_history
 
     return call.read(lambda tx: get_history(tx, feature_id, limit, cursor))
 
@@ -164,7 +164,7 @@ def history(call: Call, feature_id: FeatureId, limit: Hundred, cursor: Cursor | 
 @calls("feature_get_stats")
 def stats(call: Call, by: Literal["category", "agent"] | None) -> Answer:
     """Progress of the project."""
-    from dibs.verbs.stats import get_stats
+    from dibs.queries.stats import get_stats
 
     with call.backlog() as database:
         return database.read_now(lambda tx: get_stats(tx, database.label, by))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from dibs.database.health import Finding, library_finding
-from dibs.verbs.audit import Audit, OpenLease
+from dibs.queries.audit import Audit, OpenLease
 
 PATIENT = 60.0
 """Seconds for which a lease may have run out before somebody should have noticed."""

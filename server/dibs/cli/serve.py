@@ -45,8 +45,8 @@ def serve(http: str | None, **flags: Any) -> None:
         _serve_http(settings, http)
         return
     from dibs.database import open_database
-    from dibs.tools.server import DibsServer
-    from dibs.verbs.holder import new_session
+    from dibs.mcp.server import DibsServer
+    from dibs.rules.claimant import new_session
 
     server = DibsServer(open_database(settings), settings, new_session())
     server.run("stdio")
@@ -56,8 +56,8 @@ def _serve_http(settings: Settings, where: str) -> None:
     import anyio
 
     from dibs.database import open_database
-    from dibs.tools.http import PORT, address, listen, serve_http
-    from dibs.tools.server import DibsServer
+    from dibs.mcp.server import DibsServer
+    from dibs.mcp.transport.http import PORT, address, listen, serve_http
     from dibs_schema.refusals import InvalidInput
 
     if settings.agent is not None:

@@ -17,7 +17,7 @@ from dibs_schema.refusals import InvalidInput
 @looks_at_backlog
 def settings(name: str | None, value: str | None, *, as_json: bool, **flags: Any) -> None:
     """Show the project's settings, or one, or set it: dibs settings order critical_path."""
-    from dibs.verbs.rules import change_rule, get_rules
+    from dibs.verbs.project_settings import change_rule, get_rules
 
     with backlog(flags) as database:
         if name is not None and value is not None:

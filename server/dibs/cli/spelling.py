@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from dibs.settings import Role
 from dibs_schema.refusals import Forbidden, Refusal
+from dibs_schema.roles import Role
 
 C, T, P, V = Role.CODER, Role.TESTER, Role.PLANNER, Role.VIEWER
 EVERYONE = (C, T, P, V)

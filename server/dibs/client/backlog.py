@@ -133,6 +133,6 @@ class Backlog(Working, Planning, Looking):
 
 def _load_watch() -> Any:
     """The loop over the journal, which brings the database's library."""
-    from dibs.verbs.follow import watch
+    from dibs.queries.follow import watch
 
     return watch

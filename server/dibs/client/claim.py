@@ -12,7 +12,7 @@ from dibs.client.calls import ServerGone
 from dibs_schema.answers import Claimed, Idle, IdleState, Lease, Work
 from dibs_schema.inputs import EvidenceFields
 from dibs_schema.refusals import ClaimLost, NotClaimed, NotFound, Refusal
-from dibs_schema.text import clean
+from dibs_schema.sanitize import clean
 
 if TYPE_CHECKING:
     from dibs.client.backlog import Backlog

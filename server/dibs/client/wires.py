@@ -71,8 +71,8 @@ async def own_process(options: Options) -> AsyncIterator[Wire]:
 async def in_process(options: Options) -> AsyncIterator[Wire]:
     """The real server as an object of this process, without a process or a pipe. Raises InvalidInput."""
     from dibs.database import open_database
-    from dibs.tools.server import DibsServer
-    from dibs.verbs.holder import new_session
+    from dibs.mcp.server import DibsServer
+    from dibs.rules.claimant import new_session
 
     settings = _settings(options)
     database = open_database(settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from dibs.database.access import Database
+from dibs.database.database import Database
 from dibs.database.engine import Place
 from dibs.settings import Settings
 
@@ -32,6 +32,6 @@ def find_place(settings: Settings, *, looking: bool = False) -> Place:
 
 def file_driver() -> ModuleType:
     """The library that this process opens database files with; it must use no other beside it."""
-    from dibs.database.sqlite.library import driver
+    from dibs.database.sqlite.driver import driver
 
     return driver()

@@ -16,7 +16,7 @@ from dibs_schema.refusals import Busy
 if TYPE_CHECKING:  # SQLAlchemy is loaded in a worker, after `initialize` has been answered
     from sqlalchemy.engine import Connection
 
-    from dibs.database.projects import Project
+    from dibs.database.project import Project
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from dibs.database.health import Finding
-    from dibs.database.projects import Project
+    from dibs.database.project import Project
 
 
 EVERYTHING = 1 << 62

@@ -1,7 +1,7 @@
 """A database's file seen from outside: who has it open, and what is in it, without serving it."""
 
-from dibs.database.sqlite.attached import alone, attached, is_open_nowhere
-from dibs.database.sqlite.reading_out import (
+from dibs.database.sqlite.lock_holders import alone, attached, is_open_nowhere
+from dibs.database.sqlite.offline import (
     copy_pages,
     marks_in,
     read_out,

@@ -34,7 +34,7 @@ def schema_finding(connection: Connection) -> Finding:
 
 def library_finding(check: str, library: str, seen: str = "") -> Finding:
     """Whether a library that writes or has written is sound: its name and version, and where it was seen."""
-    from dibs.database.sqlite.library import NAME, has_wal_reset_bug
+    from dibs.database.sqlite.driver import NAME, has_wal_reset_bug
 
     name, _, version = library.partition(" ")
     if name == NAME and has_wal_reset_bug(tuple(map(int, version.split(".")))):

@@ -11,9 +11,9 @@ from sqlalchemy.engine import Connection, CursorResult
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.elements import ClauseElement
 
+from dibs.database.compiled import is_hot, prepared
 from dibs.database.engine import Start
-from dibs.database.prepared import is_hot, prepared
-from dibs.database.projects import Project
+from dibs.database.project import Project
 from dibs_schema.tables import writers
 
 Row = Mapping[Any, Any]

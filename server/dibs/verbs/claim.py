@@ -17,16 +17,16 @@ from sqlalchemy import (
     update,
 )
 
+from dibs.database.compiled import hot
 from dibs.database.engine import NotApplied
-from dibs.database.prepared import hot
 from dibs.database.transaction import Row, Transaction
-from dibs.verbs.areas import unhindered
-from dibs.verbs.guards import F, held, in_project, is_, leased, literal, ready, this
-from dibs.verbs.handover import work_of
-from dibs.verbs.holder import Holder, new_token
-from dibs.verbs.idle import why_idle
-from dibs.verbs.journal import record
-from dibs.verbs.refuse import find, refuse_claim, refuse_lost
+from dibs.queries.handover import work_of
+from dibs.queries.queue_state import why_idle
+from dibs.rules.claimant import Holder, new_token
+from dibs.rules.conditions import F, held, in_project, is_, leased, literal, ready, this
+from dibs.rules.diagnosis import find, refuse_claim, refuse_lost
+from dibs.rules.file_areas import unhindered
+from dibs.rules.journal import record
 from dibs_schema.answers import Acknowledgement, Claimed, Idle, Lease
 from dibs_schema.refusals import AlreadyHolding, InvalidInput, TooManyClaims
 from dibs_schema.status import Kind, Status

@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy import bindparam, func, insert, literal_column, select, update
 
 from dibs.database.transaction import Transaction
-from dibs.verbs.areas import add_areas
-from dibs.verbs.guards import F, in_project
-from dibs.verbs.heights import raise_heights
-from dibs.verbs.journal import record_all
+from dibs.rules.conditions import F, in_project
+from dibs.rules.critical_path import raise_heights
+from dibs.rules.file_areas import add_areas
+from dibs.rules.journal import record_all
 from dibs_schema.answers import Created
 from dibs_schema.inputs import NewFeature
 from dibs_schema.refusals import InvalidInput, NotFound, TooManyDependencies, WouldCycle

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from sqlalchemy import Integer, bindparam, delete, func, insert, select, update
 
 from dibs.database.transaction import Transaction
+from dibs.rules.conditions import this
+from dibs.rules.critical_path import raise_heights
+from dibs.rules.diagnosis import find
+from dibs.rules.journal import record
 from dibs.verbs.create import find_cycle, known_statuses, refuse_too_many
-from dibs.verbs.guards import this
-from dibs.verbs.heights import raise_heights
-from dibs.verbs.journal import record
-from dibs.verbs.refuse import find
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.refusals import WouldCycle
 from dibs_schema.status import SATISFIED, Kind

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dibs.verbs.fitting import brief
+from dibs.rules.truncate import brief
 from dibs_schema.inputs import EvidenceFields
 from dibs_schema.refusals import InvalidInput
 

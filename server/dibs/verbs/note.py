@@ -5,9 +5,9 @@ from __future__ import annotations
 from sqlalchemy import select
 
 from dibs.database.transaction import Transaction
-from dibs.verbs.guards import F, this
-from dibs.verbs.journal import record
-from dibs.verbs.refuse import find
+from dibs.rules.conditions import F, this
+from dibs.rules.diagnosis import find
+from dibs.rules.journal import record
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.status import Kind
 

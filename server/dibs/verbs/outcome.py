@@ -6,10 +6,9 @@ from typing import Any
 
 from sqlalchemy import Double, Integer, bindparam, case, literal_column, or_, select, update
 
-from dibs.database.prepared import hot
+from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
-from dibs.verbs.evidence import gist, refuse_without
-from dibs.verbs.guards import (
+from dibs.rules.conditions import (
     FARTHEST_BACK_OFF,
     NOTHING,
     F,
@@ -22,8 +21,9 @@ from dibs.verbs.guards import (
     this,
     unblocked,
 )
-from dibs.verbs.journal import record
-from dibs.verbs.refuse import find, holder_of, refuse_move, repeated
+from dibs.rules.diagnosis import find, holder_of, refuse_move, repeated
+from dibs.rules.journal import record
+from dibs.verbs.evidence import gist, refuse_without
 from dibs.verbs.verify import ASKS_ANOTHER, asks_another, verify
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.inputs import EvidenceFields

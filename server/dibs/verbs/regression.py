@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlalchemy import String, bindparam, or_, select, update
 
 from dibs.database.transaction import Transaction
-from dibs.verbs.guards import F, in_project, is_
-from dibs.verbs.handover import work_of
+from dibs.queries.handover import work_of
+from dibs.rules.conditions import F, in_project, is_
 from dibs.verbs.verify import asks_another
 from dibs_schema.answers import Testing
 from dibs_schema.status import Status

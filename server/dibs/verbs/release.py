@@ -6,12 +6,12 @@ from typing import Any
 
 from sqlalchemy import Integer, bindparam, case, update
 
-from dibs.database.prepared import hot
+from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
-from dibs.verbs.guards import F, held, in_project, is_, leased, literal, this
-from dibs.verbs.journal import record
+from dibs.rules.conditions import F, held, in_project, is_, leased, literal, this
+from dibs.rules.diagnosis import holder_of, repeated
+from dibs.rules.journal import record
 from dibs.verbs.outcome import ending
-from dibs.verbs.refuse import holder_of, repeated
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import features

@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy import Column, Integer, Update, bindparam, select, update
 
 from dibs.database.transaction import Transaction
-from dibs.verbs.areas import replace_areas
-from dibs.verbs.audit import audit
-from dibs.verbs.guards import F, this
-from dibs.verbs.journal import record
+from dibs.queries.audit import audit
+from dibs.rules.conditions import F, this
+from dibs.rules.file_areas import replace_areas
+from dibs.rules.journal import record
 from dibs_schema.status import Kind
 from dibs_schema.tables import features
 

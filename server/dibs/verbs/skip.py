@@ -7,10 +7,10 @@ from typing import Any
 from sqlalchemy import Integer, bindparam, case, func, literal_column, select, update
 
 from dibs.database.transaction import Transaction
-from dibs.verbs.guards import F, held, in_project, is_, literal, this
-from dibs.verbs.journal import record
+from dibs.rules.conditions import F, held, in_project, is_, literal, this
+from dibs.rules.diagnosis import holder_of, repeated
+from dibs.rules.journal import record
 from dibs.verbs.outcome import ending
-from dibs.verbs.refuse import holder_of, repeated
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import BELOW_EVERY_PRIORITY, features

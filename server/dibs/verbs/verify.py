@@ -6,11 +6,11 @@ from typing import Any
 
 from sqlalchemy import String, bindparam, func, select, update
 
-from dibs.database.prepared import hot
+from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
+from dibs.rules.conditions import F, in_project, is_, this
+from dibs.rules.journal import record
 from dibs.verbs.evidence import gist
-from dibs.verbs.guards import F, in_project, is_, this
-from dibs.verbs.journal import record
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.inputs import EvidenceFields
 from dibs_schema.refusals import InvalidInput

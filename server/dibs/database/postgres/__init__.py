@@ -34,7 +34,7 @@ def place(settings: Settings, *, looking: bool = False) -> Place:  # noqa: ARG00
         return Postgres(url, label_of(url), settings)
 
     def exists() -> bool:
-        from dibs.database.postgres.cold_start import is_there
+        from dibs.database.postgres.bootstrap import is_there
 
         return is_there(make_engine(), settings.project)
 

@@ -18,12 +18,12 @@ from sqlalchemy.pool import NullPool
 
 from dibs.database.engine import Start, Unreachable
 from dibs.database.health import Finding
+from dibs.database.postgres.commit_outcome import committing
 from dibs.database.postgres.copying import Copying
-from dibs.database.postgres.doubt import committing
 from dibs.database.postgres.errors import meaning, original
-from dibs.database.postgres.notices import Notices
+from dibs.database.postgres.notify import Notices
 from dibs.database.postgres.session import READING, WRITING, connect, is_silent, set_up, set_up_transaction
-from dibs.database.projects import Project, by_name, project_of
+from dibs.database.project import Project, by_name, project_of
 from dibs.settings import Settings
 from dibs_schema.tables import projects
 
@@ -75,7 +75,7 @@ class Postgres(Copying):
 
     def bring_up(self, name: str) -> tuple[Connection, Project]:
         """A connection to the database, which is made ready to serve the project of that name."""
-        from dibs.database.postgres.cold_start import bring_up
+        from dibs.database.postgres.bootstrap import bring_up
 
         connection = self.connect()
         try:

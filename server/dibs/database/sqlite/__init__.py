@@ -19,7 +19,7 @@ def place(settings: Settings, *, looking: bool = False) -> Place:
     path = settings.database_file()
 
     def make_engine() -> SQLite:
-        from dibs.database.sqlite.cold_start import prepare_folder
+        from dibs.database.sqlite.bootstrap import prepare_folder
         from dibs.database.sqlite.engine import SQLite
 
         if not looking:

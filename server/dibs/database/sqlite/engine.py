@@ -19,15 +19,15 @@ from sqlalchemy.pool import NullPool
 from dibs.database.clock import WallClock, lease_clock
 from dibs.database.engine import Engine, Start
 from dibs.database.health import Finding
-from dibs.database.projects import Project, find_project
-from dibs.database.sqlite.cold_start import bring_up
-from dibs.database.sqlite.door import Door
+from dibs.database.project import Project, find_project
+from dibs.database.sqlite.bootstrap import bring_up
+from dibs.database.sqlite.driver import NAME, driver
 from dibs.database.sqlite.errors import doubt, meaning, unwritable
+from dibs.database.sqlite.file_identity import File, file_at
 from dibs.database.sqlite.filesystems import refuse_unsafe
 from dibs.database.sqlite.health import examine
-from dibs.database.sqlite.inodes import File, file_at
-from dibs.database.sqlite.library import NAME, driver
-from dibs.database.sqlite.log import LIMIT, Log
+from dibs.database.sqlite.wal import LIMIT, Log
+from dibs.database.sqlite.writer_queue import Door
 from dibs_schema.refusals import Busy, DatabaseReplaced, ReadOnly
 
 BUSY_TIMEOUT = 5_000

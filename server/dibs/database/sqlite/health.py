@@ -10,9 +10,17 @@ from typing import TYPE_CHECKING
 from sqlalchemy.engine import Connection
 
 from dibs.database.health import Finding, library_finding, schema_finding
-from dibs.database.sqlite.attached import LOCKS, attached, lasting, locks_on, named, readers_of, writers_of
 from dibs.database.sqlite.filesystems import file_system
-from dibs.database.sqlite.texts import unreadable_texts
+from dibs.database.sqlite.lock_holders import (
+    LOCKS,
+    attached,
+    lasting,
+    locks_on,
+    named,
+    readers_of,
+    writers_of,
+)
+from dibs.database.sqlite.text_integrity import unreadable_texts
 
 if TYPE_CHECKING:
     from dibs.database.sqlite.engine import SQLite

@@ -1,0 +1,35 @@
+"""Findings, as they are printed at the end of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from dibs_proof.checks.invariants import Finding
+
+SHOWN = 5
+"""How many broken cases of one kind are printed; `--json` has them all."""
+
+
+def print_findings(console: Console, findings: Sequence[Finding]) -> None:
+    """Print what was checked, a line each, and the first cases of what is broken."""
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    for one in findings:
+        mark = Text("✗", style="bold red") if one.broken else Text("✓" if one.checked else "-", style="green")
+        table.add_row(mark, one.claim, Text(f"{one.checked} {one.unit}", style="dim"))
+    console.print(table)
+    for one in findings:
+        for line in one.broken[:SHOWN]:
+            console.print(Text(f"  ✗ {line}", style="red"))
+        if len(one.broken) > SHOWN:
+            console.print(Text(f"  ✗ and {len(one.broken) - SHOWN} more of this kind", style="red"))
+
+
+def print_verdict(console: Console, words: str, style: str) -> None:
+    """Print the last word, in a frame."""
+    console.print(Panel(Text(words), border_style=style, style=style, box=box.HEAVY))

@@ -1,0 +1,117 @@
+"""A client whose calls are written down, whatever becomes of them."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TextIO
+
+from dibs.client import Client, ServerGone
+from dibs_proof.history.history import Call, Change, answered, put, sent
+from dibs_schema.refusals import Refusal
+
+
+class Recorder:
+    """One client with a server of its own, and the file that its calls are written to.
+
+    A call is written down before it is sent and again when its answer has come, so that a call
+    without an answer is known, also where this process was killed.
+    """
+
+    def __init__(self, client: Client, name: str, file: TextIO) -> None:
+        self.client = client
+        self.name = name
+        self._file = file
+        self._number = 0
+        self._over = False
+        self._heard = time.monotonic()
+
+    @classmethod
+    @asynccontextmanager
+    async def start(
+        cls,
+        command: Sequence[str],
+        path: Path,
+        name: str,
+        environment: Mapping[str, str] | None = None,
+        *,
+        lease: float = 120.0,
+        agent: str | None = None,
+        stderr: int | None = None,
+    ) -> AsyncIterator[Recorder]:
+        """Start a server and keep what its client `name` is told in the file at `path`.
+
+        `name` must be used once in a history; `lease` (seconds) and `agent` are what the server is told.
+        """
+        with path.open("a", encoding="utf-8", buffering=1) as file:
+            put(file, {"connection": name, "agent": agent, "lease": lease})
+            async with Client.start(command, environment, name=name, stderr=stderr) as client:
+                recorder = cls(client, name, file)
+                try:
+                    yield recorder
+                finally:
+                    if not recorder._over:
+                        recorder.note("closed")
+
+    async def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        """Call a tool. Raises the Refusal that the server answered, and ServerGone."""
+        self._number += 1
+        call = Call(self.name, self._number, tool, arguments, time.monotonic())
+        put(self._file, sent(call))
+        try:
+            answer = await self.client.call(tool, **arguments)
+        except Refusal as refusal:
+            self._answered(call, refusal.answer()["error"], refused=True)
+            raise
+        except ServerGone:
+            if not self._over:  # it ended by itself, in whatever way, since it was last heard of
+                self.note("closed", self._heard)
+            raise
+        self._answered(call, answer, refused=False)
+        return answer
+
+    async def ask(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        """Call a tool, and return what was answered, a refusal too. Raises ServerGone."""
+        try:
+            return await self.call(tool, **arguments)
+        except Refusal as refusal:
+            return refusal.answer()
+
+    def _answered(self, call: Call, answer: dict[str, Any], *, refused: bool) -> None:
+        self._heard = time.monotonic()
+        put(self._file, answered(replace(call, ended=self._heard, answer=answer, refused=refused)))
+
+    def kill(self) -> None:
+        """End the server at once."""
+        self.note("killed")
+        self.client.kill()
+
+    def terminate(self) -> None:
+        """Tell the server to end, which gives its claims back."""
+        self.note("closed")
+        self.client.kill(signal.SIGTERM)
+
+    def hang_up(self) -> None:
+        """End the server's input, which gives its claims back."""
+        self.note("closed")
+        self.client.close_input()
+
+    def stop(self) -> None:
+        """Let the server stand still."""
+        self.note("stopped")
+        self.client.kill(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let a stopped server go on."""
+        self.client.kill(signal.SIGCONT)
+        self.note("continued")
+
+    def note(self, change: Change, at: float | None = None) -> None:
+        """Write down what happens to the server, before it does."""
+        self._over |= change in ("killed", "closed")
+        at = time.monotonic() if at is None else at
+        put(self._file, {"interruption": change, "client": self.name, "at": at})

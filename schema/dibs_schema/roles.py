@@ -1,0 +1,24 @@
+"""Roles: which operations a caller may use."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """A caller's role. Operations of other roles are hidden from it and refused."""
+
+    CODER = "coder"
+    TESTER = "tester"
+    PLANNER = "planner"
+    VIEWER = "viewer"
+    ALL = "all"
+
+    @property
+    def plans(self) -> bool:
+        """Whether it may do what is reserved for planners, such as releasing another agent's claim."""
+        return self in (Role.PLANNER, Role.ALL)
+
+    def has(self, roles: tuple[Role, ...]) -> bool:
+        """Whether it is one of `roles`, or `all`."""
+        return self is Role.ALL or self in roles

@@ -1,0 +1,1 @@
+"""The MCP prompts: workflows that a person can start in a client."""

@@ -1,0 +1,131 @@
+"""Subscriptions to resources in both eras of the protocol.
+
+A connection that was initialized subscribes to one resource at a time, and is then told of the list's changes
+too; since 2026-07-28 a stream says at once all that it wants to hear of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from mcp.server.subscriptions import (
+    InMemorySubscriptionBus,
+    ListenHandler,
+    ResourcesListChanged,
+    ResourceUpdated,
+)
+from mcp.types import (
+    EmptyResult,
+    SubscribeRequestParams,
+    SubscriptionsListenRequestParams,
+    SubscriptionsListenResult,
+    UnsubscribeRequestParams,
+)
+
+from dibs.mcp.protocol_errors import in_words_of_the_protocol
+from dibs.mcp.resources.watcher import LIST, Audience, Watch
+from dibs.session.session import Connection
+from dibs_schema.refusals import InvalidInput
+
+if TYPE_CHECKING:
+    from mcp.server.connection import Connection as Peer
+    from mcp.server.context import ServerRequestContext
+    from mcp.server.lowlevel import Server
+
+    Request = ServerRequestContext[Connection, Any]
+
+MOST = 1_000
+"""Resources that one connection, or one stream, may subscribe to."""
+
+_AUDIENCE = "dibs.audience"
+
+
+class Subscriptions:
+    """Who has subscribed to what; `known` raises NotFound for a resource that is not there."""
+
+    def __init__(
+        self,
+        watch: Watch,
+        bus: InMemorySubscriptionBus,
+        known: Callable[[Request, str], Awaitable[None]],
+    ) -> None:
+        self._watch = watch
+        self._known = known
+        self._listen = ListenHandler(bus)
+        self._listeners = Audience(partial(_publish, bus))
+
+    def serve(self, server: Server[Any]) -> None:
+        """Answer the methods of both eras."""
+        server.add_request_handler("resources/subscribe", SubscribeRequestParams, self._subscribe)
+        server.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, self._unsubscribe)
+        server.add_request_handler("subscriptions/listen", SubscriptionsListenRequestParams, self._hear)
+
+    async def _subscribe(self, request: Request, params: SubscribeRequestParams) -> EmptyResult:
+        with in_words_of_the_protocol(params.uri):
+            await self._known(request, params.uri)
+            audience = self._audience_of(_peer(request))
+            if len(audience.wanted) > MOST:
+                raise InvalidInput(f"A connection subscribes to at most {MOST} resources.", field="uri")
+            await self._watch.begin()
+            audience.add(*({params.uri, LIST} - audience.wanted.keys()))
+            self._watch.join(audience)
+        return EmptyResult()
+
+    async def _unsubscribe(self, request: Request, params: UnsubscribeRequestParams) -> EmptyResult:
+        audience = self._audience_of(_peer(request))
+        if params.uri in audience.wanted:  # of another, nothing was told anyway
+            audience.remove(params.uri)
+            if list(audience.wanted) == [LIST]:
+                audience.remove(LIST)
+                self._watch.leave(audience)
+        return EmptyResult()
+
+    def _audience_of(self, peer: Peer) -> Audience:
+        """What one connection wants to hear of, until it ends."""
+        audience: Audience | None = peer.state.get(_AUDIENCE)
+        if audience is None:
+            audience = peer.state[_AUDIENCE] = Audience(partial(_send, peer))
+            peer.exit_stack.callback(self._watch.leave, audience)
+        return audience
+
+    async def _hear(
+        self, request: Request, params: SubscriptionsListenRequestParams
+    ) -> SubscriptionsListenResult:
+        """Serve one stream, and watch for what it asked for as long as it is open."""
+        wanted = set(params.notifications.resource_subscriptions or ())
+        if params.notifications.resources_list_changed:
+            wanted.add(LIST)
+        if not wanted:
+            return await self._listen(request, params)
+        with in_words_of_the_protocol():
+            if len(wanted) > MOST:
+                raise InvalidInput(f"A stream subscribes to at most {MOST} resources.", field="notifications")
+            await self._watch.begin()
+            self._listeners.add(*wanted)
+        try:
+            self._watch.join(self._listeners)
+            return await self._listen(request, params)
+        finally:
+            self._listeners.remove(*wanted)
+            if not self._listeners.wanted:
+                self._watch.leave(self._listeners)
+
+
+def _peer(request: Request) -> Peer:
+    """The connection that a request came on."""
+    return request.session._connection  # noqa: SLF001 - the SDK offers nothing else that outlives the request
+
+
+async def _send(peer: Peer, uri: str) -> None:
+    """Notify a connection that was initialized."""
+    if uri == LIST:
+        await peer.send_resource_list_changed()
+    else:
+        await peer.send_resource_updated(uri)
+
+
+async def _publish(bus: InMemorySubscriptionBus, uri: str) -> None:
+    """Notify the streams that asked for it."""
+    await bus.publish(ResourcesListChanged() if uri == LIST else ResourceUpdated(uri))

@@ -1,0 +1,1 @@
+"""The MCP tools: each reads its input and calls an operation."""

@@ -1,0 +1,1 @@
+"""The transports that carry MCP messages: standard input and output, and HTTP."""

@@ -1,0 +1,225 @@
+"""JSON-RPC messages over lines: the two streams that the SDK serves from, and what happens at their end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from functools import partial
+
+import anyio
+from anyio.abc import ObjectReceiveStream, ObjectSendStream
+from mcp.shared.dispatcher import as_request_id, coerce_request_id
+from mcp.shared.jsonrpc_dispatcher import cancelled_request_id_from_params
+from mcp.shared.message import SessionMessage
+from mcp_types import (
+    CONNECTION_CLOSED,
+    INVALID_REQUEST,
+    PARSE_ERROR,
+    ErrorData,
+    JSONRPCError,
+    JSONRPCMessage,
+    JSONRPCNotification,
+    JSONRPCRequest,
+    JSONRPCResponse,
+    RequestId,
+    jsonrpc_message_adapter,
+)
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from dibs.mcp.transport.line_io import LONGEST_LINE, LineReader, LineWriter
+
+
+class Malformed(Exception):  # noqa: N818 - it describes the line
+    """A line is no JSON-RPC message; `answer` is the error to send for it."""
+
+    def __init__(self, code: int, message: str, request_id: RequestId | None = None) -> None:
+        super().__init__(message)
+        self.answer = JSONRPCError(jsonrpc="2.0", id=request_id, error=ErrorData(code=code, message=message))
+
+
+def decode(line: bytes | None) -> JSONRPCMessage:
+    """Return the message in a line as `LineReader.take` gives it.
+
+    Raises Malformed with PARSE_ERROR for what is no JSON in UTF-8, with INVALID_REQUEST for what is no
+    single JSON-RPC 2.0 message (MCP has no batches) or is too long.
+    """
+    if line is None:
+        raise Malformed(INVALID_REQUEST, f"A message may be at most {LONGEST_LINE >> 20} MiB long.")
+    try:
+        message = jsonrpc_message_adapter.validate_json(line, by_name=False)
+    except ValidationError:
+        message = _mended(line)
+    # The SDK takes a request whose id is null or a fraction for a notification, and would never answer it.
+    if isinstance(message, JSONRPCNotification) and b'"id"' in line and "id" in from_json(line):
+        raise Malformed(INVALID_REQUEST, "A request's id must be a string or an integer.")
+    return message
+
+
+def _mended(line: bytes) -> JSONRPCMessage:
+    """Return the message in a line whose texts hold halves of surrogate pairs, as JavaScript writes them."""
+    try:
+        whole = json.dumps(json.loads(line), ensure_ascii=False).encode(errors="replace")
+        return jsonrpc_message_adapter.validate_json(whole, by_name=False)
+    except (ValueError, RecursionError):
+        raise _diagnosis(line) from None
+
+
+def _diagnosis(line: bytes) -> Malformed:
+    try:
+        value = from_json(line)
+    except ValueError:
+        return Malformed(PARSE_ERROR, "The line is not JSON in UTF-8.")
+    if not isinstance(value, dict):
+        return Malformed(INVALID_REQUEST, "A line must hold one JSON-RPC message, and not a batch.")
+    # The id of a malformed response is one of the server's own; sent back, it would answer another request.
+    is_response = "result" in value or "error" in value
+    request_id = None if is_response else as_request_id(value.get("id"))
+    return Malformed(INVALID_REQUEST, "The line is JSON, but not a JSON-RPC 2.0 message.", request_id)
+
+
+def encode(message: JSONRPCMessage) -> bytes:
+    """Return the line that carries the message, with its newline."""
+    return message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
+
+
+class OpenRequests:
+    """The requests that still wait for their answer, in either direction.
+
+    A subscription is answered at the end only, and a cancelled request never, so neither is waited for.
+    """
+
+    def __init__(self) -> None:
+        self.of_server: set[RequestId] = set()
+        self._of_client: Counter[RequestId] = Counter()
+        self._settled = anyio.Event()
+
+    def received(self, message: JSONRPCMessage) -> None:
+        """Take note of a message from the client."""
+        match message:
+            case JSONRPCRequest(id=request_id, method=method):
+                if method != "subscriptions/listen":
+                    self._of_client[coerce_request_id(request_id)] += 1
+            case JSONRPCNotification(method="notifications/cancelled", params=params):
+                self._settle(cancelled_request_id_from_params(params))
+            case JSONRPCResponse(id=request_id) | JSONRPCError(id=request_id) if request_id is not None:
+                self.of_server.discard(coerce_request_id(request_id))
+
+    def sent(self, message: JSONRPCMessage) -> None:
+        """Take note of a message to the client."""
+        match message:
+            case JSONRPCResponse(id=request_id) | JSONRPCError(id=request_id):
+                self._settle(request_id)
+            case JSONRPCRequest(id=request_id):
+                self.of_server.add(coerce_request_id(request_id))
+
+    async def settled(self) -> None:
+        """Wait until the client's requests have been answered."""
+        while self._of_client:
+            self._settled = anyio.Event()
+            await self._settled.wait()
+
+    def _settle(self, request_id: RequestId | None) -> None:
+        if request_id is None:
+            return
+        key = coerce_request_id(request_id)
+        if self._of_client[key] > 1:  # an id that was used again before its answer
+            self._of_client[key] -= 1
+        else:
+            self._of_client.pop(key, None)
+        if not self._of_client:
+            self._settled.set()
+
+
+def _no_answer(request_id: RequestId) -> JSONRPCError:
+    error = ErrorData(code=CONNECTION_CLOSED, message="The client's input has ended.")
+    return JSONRPCError(jsonrpc="2.0", id=request_id, error=error)
+
+
+class MessageReader(ObjectReceiveStream[SessionMessage]):
+    """The client's messages, up to the end of its input and the last answer to them.
+
+    Lines that are no messages are answered here, and not passed on. `closing` is set when the end is
+    known; requests that are then open get `grace` seconds, and none once the client reads no more.
+    """
+
+    def __init__(
+        self,
+        lines: LineReader,
+        answers: LineWriter,
+        requests: OpenRequests,
+        closing: anyio.Event,
+        grace: float,
+    ) -> None:
+        self._lines = lines
+        self._answers = answers
+        self._requests = requests
+        self._closing = closing
+        self._grace = grace
+        self._patience = anyio.CancelScope()
+        answers.on_broken = partial(self.end, within=0)
+
+    async def receive(self) -> SessionMessage:
+        """Return the next message, or raise anyio.EndOfStream when nothing is left to answer either."""
+        while True:
+            try:
+                message = decode(await self._lines.take())
+            except Malformed as fault:
+                self._answers.write(encode(fault.answer))
+            except anyio.EndOfStream:
+                self.end(self._grace)
+                if self._requests.of_server:  # the handler that asked can still finish without an answer
+                    return SessionMessage(_no_answer(self._requests.of_server.pop()))
+                await self._settled()
+                raise
+            else:
+                self._requests.received(message)
+                return SessionMessage(message)
+
+    def end(self, within: float) -> None:
+        """End the input now, and the wait for open requests in so many seconds; it is never made longer."""
+        self._closing.set()
+        self._lines.close()
+        deadline = asyncio.get_running_loop().time() + within
+        self._patience.deadline = min(self._patience.deadline, deadline)
+
+    async def aclose(self) -> None:
+        """Read no more."""
+        self._lines.close()
+
+    async def _settled(self) -> None:
+        with anyio.CancelScope(deadline=self._patience.deadline) as self._patience:
+            await self._requests.settled()
+            await self._answers.drained()
+
+
+class MessageWriter(ObjectSendStream[SessionMessage]):
+    """The messages to the client; each leaves whole and in order, even if its sender is cancelled."""
+
+    def __init__(self, lines: LineWriter, requests: OpenRequests, closing: anyio.Event) -> None:
+        self._lines = lines
+        self._requests = requests
+        self._closing = closing
+        self._closed = False
+
+    async def send(self, item: SessionMessage) -> None:
+        """Write a message, and wait while the client is slow to read, unless the end is near.
+
+        Raises anyio.BrokenResourceError when the client has gone, or cannot answer the server's question
+        since its input has ended; anyio.ClosedResourceError after `aclose`.
+        """
+        if self._closed:
+            raise anyio.ClosedResourceError
+        if isinstance(item.message, JSONRPCRequest) and self._closing.is_set():
+            raise anyio.BrokenResourceError
+        self._lines.write(encode(item.message))
+        if self._lines.broken:
+            raise anyio.BrokenResourceError
+        self._requests.sent(item.message)
+        if not self._closing.is_set():
+            await self._lines.drained()
+
+    async def aclose(self) -> None:
+        """Accept no more; what was sent is still written."""
+        self._closed = True

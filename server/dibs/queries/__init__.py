@@ -1,0 +1,1 @@
+"""Reads of a backlog. Each takes a read transaction and returns an answer."""

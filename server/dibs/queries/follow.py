@@ -1,0 +1,118 @@
+"""Follow the journal: every event once, in an order that all followers share."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import AsyncGenerator
+from functools import partial
+from typing import TYPE_CHECKING
+
+import anyio
+from sqlalchemy import BigInteger, bindparam, select, tuple_
+
+from dibs.database.transaction import Row, Transaction
+from dibs.queries.history import event_of
+from dibs.rules.truncate import size
+from dibs_schema.answers import FollowedEvent, Journal
+from dibs_schema.refusals import InvalidInput
+from dibs_schema.tables import events
+
+if TYPE_CHECKING:
+    from dibs.database import Database
+
+_E = events.c
+_CURSOR = re.compile(r"(\d{1,19})-(\d{1,19})")
+
+BEGINNING = "0-0"
+"""The cursor before the first event."""
+PAGE, ROOM = 100, 9_000
+"""Events of one page, and bytes that they may take."""
+POLL, LOOK_ANYWAY = 0.1, 1.0
+"""Seconds between two questions whether anything changed, and after which events are read all the same."""
+
+# A transaction that is still open may yet commit events with smaller numbers than those that are
+# there: only what lies below the horizon is complete.
+complete = (_E.project_id == bindparam("project")) & (_E.xact < bindparam("horizon", type_=BigInteger))
+later = tuple_(_E.xact, _E.id) > tuple_(
+    bindparam("xact", type_=BigInteger), bindparam("last", type_=BigInteger)
+)
+"""Beyond the cursor whose numbers are the parameters `xact` and `last`."""
+_after = select(events).where(complete, later).order_by(_E.xact, _E.id).limit(bindparam("most"))
+_latest = select(events).where(complete).order_by(_E.xact.desc(), _E.id.desc()).limit(bindparam("most"))
+_newest = select(_E.xact, _E.id).where(complete).order_by(_E.xact.desc(), _E.id.desc()).limit(1)
+
+
+def follow(tx: Transaction, cursor: str, limit: int = 100) -> list[FollowedEvent]:
+    """The next events after `cursor` (at most `limit`), which is opaque: `BEGINNING`, or that of an event.
+
+    None is ever missed, although transactions may commit in another order than they number their rows;
+    one appears as soon as no older transaction is open. Two of one feature may come in either order where
+    a claim and a move met: their ids tell. A copy of the project makes cursors worthless.
+    Raises InvalidInput for a cursor that is none.
+    """
+    xact, last = numbers_of(cursor)
+    return [_followed(row) for row in tx.all(_after, xact=xact, last=last, most=limit)]
+
+
+def page(tx: Transaction, cursor: str | None = None) -> Journal:
+    """The events after `cursor`, or without one the newest, as many as fit into one answer; oldest first.
+
+    Raises InvalidInput for a cursor that is none.
+    """
+    if cursor is None:
+        shown = _fitting([_followed(row) for row in tx.all(_latest, most=PAGE)])[::-1]
+    else:
+        shown = _fitting(follow(tx, cursor, PAGE))
+    return Journal(events=shown, after=shown[-1].cursor if shown else cursor or BEGINNING)
+
+
+def _fitting(found: list[FollowedEvent]) -> list[FollowedEvent]:
+    room = ROOM
+    for count, event in enumerate(found):
+        room -= size(event.wire()) + 1
+        if room < 0 and count:
+            return found[:count]
+    return found
+
+
+def newest(tx: Transaction) -> str:
+    """The cursor after everything that is there now."""
+    row = tx.first(_newest)
+    return BEGINNING if row is None else place_of(row)
+
+
+def numbers_of(cursor: str) -> tuple[int, int]:
+    """A cursor's parts, by which events are ordered. Raises InvalidInput for what is none."""
+    match = _CURSOR.fullmatch(cursor)
+    if match is None:
+        raise InvalidInput("cursor: send the cursor as it came in the last answer.", field="cursor")
+    xact, last = (min(int(part), 2**63 - 1) for part in match.groups())
+    return xact, last
+
+
+def _followed(row: Row) -> FollowedEvent:
+    return FollowedEvent(id=row["id"], cursor=place_of(row), feature=row["feature_id"], **dict(event_of(row)))
+
+
+def place_of(row: Row) -> str:
+    """The cursor after an event."""
+    return f"{row['xact']}-{row['id']}"
+
+
+async def watch(database: Database, cursor: str | None = None) -> AsyncGenerator[list[FollowedEvent], None]:
+    """What follows `cursor` (None: what is there now), as it is committed by any process, for ever.
+
+    Each look yields what it found, in order, which may be nothing. Raises InvalidInput as `follow` does.
+    """
+    place = cursor if cursor is not None else await database.read(newest)
+    seen, looked = -1, 0.0
+    while True:
+        version = await database.version()
+        if version != seen or time.monotonic() - looked > LOOK_ANYWAY:
+            seen, looked = version, time.monotonic()
+            while found := await database.read(partial(follow, cursor=place)):
+                place = found[-1].cursor
+                yield found
+            yield []
+        await anyio.sleep(POLL)

@@ -1,0 +1,133 @@
+"""Look at features one by one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import bindparam, func, select
+
+from dibs.database.transaction import Transaction
+from dibs.queries.handover import answer_of, builds_on
+from dibs.queries.search import COLUMNS, row_of
+from dibs.rules.conditions import FARTHEST_BACK_OFF, F, in_project, this
+from dibs.rules.diagnosis import find
+from dibs.rules.truncate import brief, cut_text, length, shrunk
+from dibs_schema.answers import Feature, Summaries
+from dibs_schema.refusals import InvalidInput
+from dibs_schema.status import Status
+from dibs_schema.tables import dependencies, features
+
+_D = dependencies.c
+DEPENDENTS = 20
+FIRST_PAGE, TEXT_PAGE = 2_500, 7_000
+"""Characters of a feature's own text beside everything else, and in an answer that brings nothing else."""
+
+LISTED = 9_500
+"""Bytes of all the lines of `summaries`; names are cut where they are many."""
+
+_whole = select(features).where(this())
+_dependents = (
+    select(_D.feature_id)
+    .where(_D.project_id == bindparam("project"), _D.dependency_id == bindparam("feature"))
+    .order_by(_D.feature_id)
+    .limit(DEPENDENTS)
+)
+_dependents_count = select(func.count()).where(
+    _D.project_id == bindparam("project"), _D.dependency_id == bindparam("feature")
+)
+_some = select(*COLUMNS).where(in_project(), F.id.in_(bindparam("ids", expanding=True))).order_by(F.id)
+
+
+def get_by_id(tx: Transaction, feature: int, cursor: str | None = None) -> Feature:
+    """Everything that is known of a feature, or with `cursor` the rest of its text. Raises NotFound."""
+    find(tx, feature)
+    row = tx.first(_whole, feature=feature)
+    assert row is not None, "it was found in this transaction"
+    here: dict[str, Any] = {
+        "id": feature,
+        "status": row["status"],
+        "name": row["name"],
+        "category": row["category"],
+    }
+    if cursor is not None:
+        _check_cursor(cursor, row["steps"])
+        description, steps, following = cut_text(row["description"], row["steps"], cursor, TEXT_PAGE)
+        return Feature(
+            **here, priority=row["priority"], description=description, steps=steps, next_cursor=following
+        )
+    paths = row["paths"] or []
+    description, steps, following = cut_text(
+        row["description"], row["steps"], None, FIRST_PAGE - length(paths)
+    )
+    return Feature(
+        **here,
+        **{name: brief(row[name], 250) if isinstance(row[name], str) else row[name] for name in _PLAIN},
+        description=description,
+        steps=steps,
+        next_cursor=following,
+        paths=paths,
+        dependencies=builds_on(tx, feature, 2_000),
+        dependents=[one["feature_id"] for one in tx.all(_dependents, feature=feature)],
+        dependents_count=tx.value(_dependents_count, feature=feature),
+        ready_at=ready_at(row, tx.now),
+        expires_at=row["lease_expires_at"],
+        last_failure=brief(row["last_failure"], 300),
+        evidence=_evidence(row["evidence"]),
+        evidence_is_outdated=row["evidence"] is not None
+        and Status.PASSING not in (row["status"], row["archived_from"]),
+        human_request=_request(row),
+        human_answer=answer_of(row["human_answer"], 800),
+    )
+
+
+_PLAIN = (
+    "priority",
+    "reference",
+    "archived_from",
+    "unmet_dependencies",
+    "attempts",
+    "failures",
+    "skips",
+    "claimed_by",
+    "claimed_at",
+    "passed_by",
+    "passed_at",
+    "unconfirmed_since",
+    "confirmed_by",
+    "last_tested_at",
+    "created_by",
+    "created_at",
+    "updated_at",
+)
+
+
+def ready_at(row: Any, now: float) -> float | None:
+    """When a feature's back-off ends, or None where it does not back off."""
+    until: float | None = row["not_before"]
+    return until if until is not None and now < until <= now + FARTHEST_BACK_OFF else None
+
+
+def _check_cursor(cursor: str, steps: list[str]) -> None:
+    if not re.fullmatch(r"-?\d{1,4}:\d{1,6}", cursor) or not -1 <= int(
+        cursor.split(":", maxsplit=1)[0]
+    ) < len(steps):
+        raise InvalidInput("cursor: send next_cursor as it came in the last answer.", field="cursor")
+
+
+def _evidence(stored: dict[str, Any] | None) -> dict[str, Any] | None:
+    return None if stored is None else shrunk(stored, 700)
+
+
+def _request(row: Any) -> dict[str, Any] | None:
+    return shrunk(row["human_request"], 900) if row["status"] == Status.NEEDS_HUMAN else None
+
+
+def summaries(tx: Transaction, ids: Sequence[int]) -> Summaries:
+    """One line for each of the features; ids that do not exist are listed as missing."""
+    found_rows = tx.all(_some, ids=list(ids))
+    name = LISTED // max(1, len(found_rows)) - 165
+    rows = [row_of(row, tx.now, name=name) for row in found_rows]
+    found = {row.id for row in rows}
+    return Summaries(features=rows, missing=[one for one in dict.fromkeys(ids) if one not in found])

@@ -1,0 +1,62 @@
+"""What happened to a feature."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import BigInteger, bindparam, func, select
+
+from dibs.database.transaction import Row, Transaction
+from dibs.rules.diagnosis import find
+from dibs.rules.truncate import brief, shrunk, size
+from dibs_schema.answers import History, HistoryEvent
+from dibs_schema.refusals import InvalidInput
+from dibs_schema.tables import events
+
+_E = events.c
+ROOM = 9_000
+"""Characters of events in one answer."""
+
+_of = (_E.project_id == bindparam("project")) & (_E.feature_id == bindparam("feature"))
+_events = (
+    select(events)
+    .where(_of, _E.id < bindparam("before", type_=BigInteger))
+    .order_by(_E.id.desc())
+    .limit(bindparam("most"))
+)
+_count = select(func.count()).select_from(events).where(_of)
+
+
+def get_history(tx: Transaction, feature: int, limit: int = 20, cursor: str | None = None) -> History:
+    """A feature's events, newest first. Raises NotFound, and InvalidInput for a cursor that is none."""
+    find(tx, feature)
+    if cursor is not None and not (cursor.isdecimal() and len(cursor) <= 18):
+        raise InvalidInput("cursor: send next_cursor as it came in the last answer.", field="cursor")
+    before = int(cursor) if cursor is not None else 2**62
+    rows = tx.all(_events, feature=feature, before=before, most=limit + 1)
+    shown: list[HistoryEvent] = []
+    room = ROOM
+    for row in rows[:limit]:
+        one = event_of(row)
+        room -= size(one.wire()) + 1
+        if room < 0 and shown:
+            break
+        shown.append(one)
+    following = str(rows[len(shown) - 1]["id"]) if len(rows) > len(shown) else None
+    return History(events=shown, total=tx.value(_count, feature=feature), next_cursor=following)
+
+
+def event_of(row: Row) -> HistoryEvent:
+    """An event as it is shown; a status that it did not change is said once."""
+    return HistoryEvent(
+        at=row["at"],
+        agent=brief(row["agent"], 100) or "",
+        kind=row["kind"],
+        from_status=row["from_status"],
+        to_status=row["to_status"] if row["to_status"] != row["from_status"] else None,
+        detail=_cut(row["detail"]),
+    )
+
+
+def _cut(detail: dict[str, Any] | None) -> dict[str, Any] | None:
+    return None if detail is None else shrunk(detail, 500)

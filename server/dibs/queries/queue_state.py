@@ -1,0 +1,157 @@
+"""Why there is nothing to claim."""
+
+from __future__ import annotations
+
+from math import ceil, inf
+
+from sqlalchemy import Double, bindparam, case, func, select
+
+from dibs.database.compiled import hot
+from dibs.database.transaction import Transaction
+from dibs.rules.conditions import F, backed_off, in_project, is_, leased, ready, resting, unblocked
+from dibs.rules.file_areas import count_held_back
+from dibs.verbs.verify import unconfirmed
+from dibs_schema.answers import Counts, Idle, IdleState
+from dibs_schema.status import Status
+from dibs_schema.tables import projects
+
+LONGEST_RETRY = 60
+"""Seconds; a lease that is renewed says little about when its feature is free."""
+
+# Each count reads one narrow index; what is pending is the rest, since no feature is ever deleted.
+_counted = {
+    "ready": hot(select(func.count()).where(in_project(), ready())),
+    "in_progress": hot(select(func.count()).where(in_project(), leased())),
+    "passing": hot(select(func.count()).where(in_project(), is_(Status.PASSING))),
+}
+_resting = hot(
+    select(F.status, func.count().label("n")).where(in_project(), resting(), F.id > 0).group_by(F.status)
+)
+_all = hot(select(projects.c.next_feature_id - 1).where(projects.c.id == bindparam("project")))
+_by_status_there = (
+    select(F.status, func.count().label("n"))
+    .where(in_project(), F.category == bindparam("category_"))
+    .group_by(F.status)
+)
+_in_category = F.category == bindparam("category_")
+_ready_there = _counted["ready"].where(_in_category)
+# In seconds from now, each lease by its own clock where that is ours: the wall clock may jump.
+_by_own_clock = F.lease_ends - bindparam("reading")
+_since_return = F.lease_seconds - bindparam("up", type_=Double)  # of the database: see `expired`
+_by_wall_clock = F.lease_expires_at - bindparam("now")
+_since_jump = F.lease_seconds - bindparam("even", type_=Double)  # of the wall clock
+_of_own_clock = F.lease_clock == bindparam("clock")
+_left = case(
+    (_of_own_clock & (_since_return > _by_own_clock), _since_return),
+    (_of_own_clock, _by_own_clock),
+    (_since_jump > _by_wall_clock, _since_jump),
+    else_=_by_wall_clock,
+)
+_next_lease_end = hot(select(func.min(_left)).where(in_project(), leased()))
+_next_back_off_end = hot(
+    select(func.min(F.not_before - bindparam("now"))).where(in_project(), unblocked(), backed_off())
+)
+
+_lease_end_there = hot(_next_lease_end.where(_in_category))
+_back_off_end_there = hot(_next_back_off_end.where(_in_category))
+
+_MESSAGES: dict[IdleState, str] = {
+    "complete": "Every feature is passing or archived. There is nothing left to do; stop.",
+    "empty": "The backlog is empty. A planner fills it with feature_create_bulk.",
+    "waiting_for_claims": "Everything that is ready is claimed by others. Call again with wait_seconds=45.",
+    "waiting_for_back_off": "What is ready failed lately and backs off. Call again with wait_seconds=45.",
+    "waiting_for_human": "What is left waits for a person: `dibs answer` lists the questions.",
+    "stuck": "What is left is stuck: it failed, was skipped or was given up too often. A planner must look: "
+    "feature_get_blocked lists it.",
+    "waiting_for_dependencies": "What is left waits for features that nobody can claim; feature_get_blocked says which.",
+    "waiting_for_confirmation": "Everything passes; some of it must yet be confirmed by another agent than the one that "
+    "passed it: a tester gets it from feature_get_for_regression and calls feature_mark_passing. If you are none, stop.",
+}
+
+_HELD_BACK = (
+    "What is ready may change the same files as what others hold; feature_get_blocked says whose. "
+    "Call again with wait_seconds=45."
+)
+
+
+def counts(tx: Transaction, category: str | None = None) -> Counts:
+    """How many features of each status there are (in `category`)."""
+    if category is not None:
+        there = {row["status"]: row["n"] for row in tx.all(_by_status_there, category_=category)}
+        held_back = count_held_back(tx, category)
+        return Counts(
+            ready=tx.value(_ready_there, category_=category) - held_back, held_back=held_back, **there
+        )
+    found = {name: tx.value(statement) for name, statement in _counted.items()}
+    found["held_back"] = count_held_back(tx)
+    found["ready"] -= found["held_back"]
+    resting = {row["status"]: row["n"] for row in tx.all(_resting)}
+    pending = tx.value(_all) - found["in_progress"] - found["passing"] - sum(resting.values())
+    return Counts(pending=pending, unconfirmed=unconfirmed(tx), **found, **resting)
+
+
+def why_idle(tx: Transaction, category: str | None = None) -> Idle:
+    """The first reason that applies, with counts, and when time will help.
+
+    With `category` the answer speaks of that category alone, and never calls the project complete.
+    """
+    there = counts(tx, category)
+    return _why(there, _ends(tx, category, beyond=there.held_back > 0), category)
+
+
+Ends = tuple[float | None, float | None]
+"""In how many seconds the next lease and the next back-off end."""
+
+
+def _ends(tx: Transaction, category: str | None, *, beyond: bool) -> Ends:
+    """Of `category` alone, but for leases where what holds the category back is `beyond` it."""
+    if category is None:
+        return tx.value(_next_lease_end), tx.value(_next_back_off_end)
+    given = {"category_": category}
+    lease_end = tx.value(_next_lease_end) if beyond else tx.value(_lease_end_there, **given)
+    return lease_end, tx.value(_back_off_end_there, **given)
+
+
+def _why(there: Counts, ends: Ends, category: str | None) -> Idle:
+    state = _state(there, is_backing_off=ends[1] is not None)
+    message = _HELD_BACK if state == "waiting_for_claims" and there.held_back else _MESSAGES[state]
+    if category is not None and state in ("complete", "empty"):
+        state = "empty"
+        message = f"Nothing is left in category {category!r}. Call feature_claim_and_get without a category."
+    elif category is not None and state == "waiting_for_dependencies":
+        message = (
+            "What is left there waits for other features. Call feature_claim_and_get without a category."
+        )
+    end = {"waiting_for_claims": ends[0], "waiting_for_back_off": ends[1]}.get(state)
+    retry = None if end is None else min(LONGEST_RETRY, max(1, ceil(end)))
+    return Idle(state=state, counts=there, retry_after_seconds=retry, message=message)
+
+
+def next_back_off_end(tx: Transaction) -> float | None:
+    """In how many seconds a feature will be ready by the end of its back-off, or None where none will."""
+    end: float | None = tx.value(_next_back_off_end)
+    return end
+
+
+def glance(tx: Transaction, category: str | None = None) -> tuple[Idle, float]:
+    """How things stand, and in how many seconds a lease or back-off ends (infinite where none does).
+
+    A read: it promises nothing.
+    """
+    ends = [tx.value(_next_lease_end), tx.value(_next_back_off_end)]
+    return why_idle(tx, category), min((max(0.0, end) for end in ends if end is not None), default=inf)
+
+
+def _state(there: Counts, *, is_backing_off: bool) -> IdleState:
+    open_ = there.pending + there.in_progress + there.needs_human + there.stuck
+    if not open_:
+        if there.unconfirmed:
+            return "waiting_for_confirmation"
+        return "complete" if there.passing else "empty"
+    reasons: list[tuple[IdleState, bool]] = [
+        ("waiting_for_claims", bool(there.in_progress or there.held_back)),
+        ("waiting_for_back_off", is_backing_off),
+        ("waiting_for_human", bool(there.needs_human)),
+        ("stuck", bool(there.stuck)),
+    ]
+    return next((state for state, applies in reasons if applies), "waiting_for_dependencies")

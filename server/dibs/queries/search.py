@@ -1,0 +1,204 @@
+"""Lists of features: by text, what is ready, what is held back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, and_, bindparam, func, literal, or_, select, tuple_
+
+from dibs.database.transaction import Transaction
+from dibs.rules.conditions import FARTHEST_BACK_OFF, F, among, in_project, is_, ready
+from dibs.rules.file_areas import held_back, hindered, holders_of
+from dibs.rules.truncate import brief, cut_text, size
+from dibs.verbs.claim import queue_order
+from dibs_schema.answers import Page, Row
+from dibs_schema.refusals import InvalidInput
+from dibs_schema.status import SATISFIED, Status
+from dibs_schema.tables import dependencies, features
+
+COLUMNS = (F.id, F.status, F.category, F.name, F.priority, F.claimed_by, F.not_before, F.skips, F.height)
+"""What a row of a list needs: the short columns only."""
+
+SHOWN_CATEGORY, SHOWN_AGENT, SHOWN_BLOCKERS = 24, 20, 4
+ROOM = 9_000
+"""Bytes of rows in one answer."""
+TEXT = 2_000
+"""Characters of a feature's own text in a row that brings it; `feature_get_by_id` has the rest."""
+
+Detail = Literal["brief", "full"]
+
+_D = dependencies.c
+
+
+def row_of(
+    row: Mapping[Any, Any],
+    now: float,
+    blocked_by: list[int] | None = None,
+    name: int = 2_000,
+    holder: Mapping[Any, Any] | None = None,
+) -> Row:
+    """A list's row: at most 160 bytes beside the name, which takes `name`. A live claim of `holder` is on its files."""
+    until = row["not_before"]
+    backs_off = (
+        row["status"] == Status.PENDING and until is not None and now < until <= now + FARTHEST_BACK_OFF
+    )
+    return Row(
+        id=row["id"],
+        status=row["status"],
+        category=brief(row["category"], SHOWN_CATEGORY) or "",
+        name=brief(row["name"], name) or "",
+        priority=row["priority"],
+        agent=brief(holder["claimed_by"] if holder else row["claimed_by"], SHOWN_AGENT),
+        held_by=holder["id"] if holder else None,
+        ready_at=until if backs_off and not blocked_by else None,
+        blocked_by=(blocked_by or [])[:SHOWN_BLOCKERS],
+    )
+
+
+_texts = select(F.id, F.description, F.steps, F.paths).where(
+    in_project(), F.id.in_(bindparam("ids", expanding=True))
+)
+
+
+def _with_text(row: Row, text: Mapping[Any, Any]) -> Row:
+    description, steps, rest = cut_text(text["description"], text["steps"], None, TEXT)
+    own = {"description": description, "steps": steps, "text_cursor": rest, "paths": text["paths"] or []}
+    return row.model_copy(update=own)
+
+
+def search(
+    tx: Transaction,
+    *,
+    text: str | None = None,
+    status: str | None = None,
+    category: str | None = None,
+    agent: str | None = None,
+    detail: Detail = "brief",
+    limit: int = 20,
+    cursor: str | None = None,
+) -> Page:
+    """Features whose name, category or reference contains `text`, in the order of their ids.
+
+    With `detail="full"` each brings its own text, too, and a page holds fewer.
+    Raises InvalidInput for a cursor that is none.
+    """
+    wanted: list[ColumnElement[bool]] = [in_project()]
+    if text is not None:
+        wanted.append(
+            or_(*(column.icontains(text, autoescape=True) for column in (F.name, F.category, F.reference)))
+        )
+    for column, value in ((F.status, status), (F.category, category)):
+        if value is not None:
+            wanted.append(column == value)
+    if agent is not None:
+        wanted.append(or_(F.claimed_by == agent, F.passed_by == agent))
+    after = _number(cursor)
+    statement = select(*COLUMNS).where(*wanted, F.id > after).order_by(F.id).limit(limit + 1)
+    rows = tx.all(statement)
+    total = tx.value(select(func.count()).select_from(features).where(*wanted))
+    ids = [row["id"] for row in rows] if detail == "full" else []
+    texts = {one["id"]: one for one in tx.all(_texts, ids=ids)} if ids else None
+    return _page(tx, rows, limit, total, lambda row: str(row["id"]), texts=texts)
+
+
+def get_ready(tx: Transaction, limit: int = 10, cursor: str | None = None) -> Page:
+    """What can be claimed now, in the order in which it will be. Raises InvalidInput for a bad cursor."""
+    order = queue_order(tx.project.claim_order)
+    wanted = [in_project(), ready(), ~hindered()]
+    statement = select(*COLUMNS).where(*wanted).order_by(*order).limit(limit + 1)
+    if cursor is not None:
+        statement = statement.where(_after_in_queue(tx.project.claim_order, cursor))
+    total = tx.value(select(func.count()).select_from(features).where(*wanted))
+    return _page(tx, tx.all(statement), limit, total, _queue_place)
+
+
+def _queue_place(row: Mapping[Any, Any]) -> str:
+    return ".".join(str(row[name] or 0) for name in ("skips", "height", "priority", "id"))
+
+
+def _after_in_queue(claim_order: str, cursor: str) -> ColumnElement[bool]:
+    if not re.fullmatch(r"\d{1,9}\.\d{1,9}\.-?\d{1,10}\.\d{1,10}", cursor):
+        raise _bad_cursor()
+    skips, height, priority, id_ = map(int, cursor.split("."))
+    behind = tuple_(F.priority, F.id) > tuple_(literal(priority), literal(id_))
+    if claim_order == "critical_path":
+        behind = or_(F.height < height, and_(F.height == height, behind))
+    return or_(F.skips > skips, and_(F.skips == skips, behind))
+
+
+def get_blocked(tx: Transaction, limit: int = 20, cursor: str | None = None) -> Page:
+    """Features that nobody can claim: unmet dependencies, back-off, others on their files, a person's answer, stuck.
+
+    Raises InvalidInput for a bad cursor.
+    """
+    waiting = is_(Status.PENDING) & ((F.unmet_dependencies > 0) | ~ready() | held_back())
+    wanted = [in_project(), or_(waiting, is_(Status.NEEDS_HUMAN), is_(Status.STUCK))]
+    statement = (
+        select(*COLUMNS, ready().label("is_ready"))
+        .where(*wanted, F.id > _number(cursor))
+        .order_by(F.id)
+        .limit(limit + 1)
+    )
+    rows = tx.all(statement)
+    total = tx.value(select(func.count()).select_from(features).where(*wanted))
+    blockers = _blockers(tx, [row["id"] for row in rows])
+    holders = holders_of(tx, [row["id"] for row in rows if row["is_ready"]])  # what waits for nothing else
+    return _page(tx, rows, limit, total, lambda row: str(row["id"]), blockers, holders)
+
+
+_unmet_edges = (
+    select(_D.feature_id, _D.dependency_id)
+    .join(features, (F.project_id == _D.project_id) & (F.id == _D.dependency_id))
+    .where(
+        _D.project_id == bindparam("project"),
+        _D.feature_id.in_(bindparam("ids", expanding=True)),
+        ~among(F.status, SATISFIED),
+    )
+    .order_by(_D.feature_id, _D.dependency_id)
+)
+
+
+def _blockers(tx: Transaction, ids: list[int]) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for edge in tx.all(_unmet_edges, ids=ids):
+        found.setdefault(edge["feature_id"], []).append(edge["dependency_id"])
+    return found
+
+
+def _page(
+    tx: Transaction,
+    rows: Any,
+    limit: int,
+    total: int,
+    place: Callable[[Mapping[Any, Any]], str],
+    blockers: Mapping[int, list[int]] | None = None,
+    holders: Mapping[int, Mapping[Any, Any]] | None = None,
+    texts: Mapping[int, Mapping[Any, Any]] | None = None,
+) -> Page:
+    """As many of the rows as `limit` and the answer's size allow; the cursor is the last one's place."""
+    shown: list[Row] = []
+    room = ROOM
+    for row in rows[:limit]:
+        one = row_of(row, tx.now, (blockers or {}).get(row["id"]), holder=(holders or {}).get(row["id"]))
+        if texts is not None:
+            one = _with_text(one, texts[row["id"]])
+        room -= size(one.wire()) + 1
+        if room < 0 and shown:
+            break
+        shown.append(one)
+    more = len(rows) > len(shown)
+    return Page(features=shown, total=total, next_cursor=place(rows[len(shown) - 1]) if more else None)
+
+
+def _number(cursor: str | None) -> int:
+    if cursor is None:
+        return 0
+    if not cursor.isdecimal() or len(cursor) > 10:
+        raise _bad_cursor()
+    return int(cursor)
+
+
+def _bad_cursor() -> InvalidInput:
+    return InvalidInput("cursor: send next_cursor as it came in the last answer.", field="cursor")

@@ -1,0 +1,64 @@
+"""How far the project is."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from sqlalchemy import case, func, select
+
+from dibs.database.transaction import Transaction
+from dibs.queries.queue_state import counts
+from dibs.rules.conditions import F, in_project, ready
+from dibs.rules.file_areas import held_back, hindered
+from dibs.verbs.ask_user import count_open
+from dibs_schema.answers import Counts, Group, Stats
+
+GROUPS = 50
+"""How many groups an answer lists, the largest first."""
+
+_by_category = (
+    select(
+        F.category.label("name"),
+        F.status,
+        func.count().label("n"),
+        func.sum(case((ready() & ~hindered(), 1), else_=0)).label("ready"),
+        func.sum(case((held_back(), 1), else_=0)).label("held_back"),
+    )
+    .where(in_project())
+    .group_by(F.category, F.status)
+)
+_none = (func.sum(0).label("ready"), func.sum(0).label("held_back"))
+_agent = func.coalesce(F.claimed_by, F.passed_by)
+_by_agent = (
+    select(_agent.label("name"), F.status, func.count().label("n"), *_none)
+    .where(in_project(), _agent.is_not(None))
+    .group_by(_agent, F.status)
+)
+
+
+def get_stats(tx: Transaction, database: str, by: Literal["category", "agent"] | None = None) -> Stats:
+    """Counts by status, for the project and for each category or agent (what it holds or has passed)."""
+    there = counts(tx)
+    parts = {"ready", "held_back", "unconfirmed"}  # of what is counted beside them
+    total = sum(there.model_dump(exclude=parts).values())
+    wanted = total - there.archived
+    return Stats(
+        project=tx.project.name,
+        database=database,
+        counts=there,
+        total=total,
+        percent_passing=round(100 * there.passing / wanted, 1) if wanted else 0.0,
+        groups=_groups(tx, by) if by else [],
+        open_questions=count_open(tx),
+    )
+
+
+def _groups(tx: Transaction, by: Literal["category", "agent"]) -> list[Group]:
+    found: dict[str, dict[str, int]] = {}
+    for row in tx.all(_by_category if by == "category" else _by_agent):
+        group = found.setdefault(row["name"], {})
+        group[row["status"]] = row["n"]
+        for part in ("ready", "held_back"):
+            group[part] = group.get(part, 0) + row[part]
+    largest = sorted(found.items(), key=lambda item: (-sum(item[1].values()), item[0]))[:GROUPS]
+    return [Group(name=name[:40], counts=Counts(**numbers)) for name, numbers in largest]

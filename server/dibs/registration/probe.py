@@ -1,0 +1,106 @@
+"""Trying a registration: the very command that was written is started, and asked for its statistics."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from dibs.registration.clients import Client, Entry, words_of
+
+PATIENCE = 60.0
+"""Seconds for the start and one call; uvx may have to fetch the package first."""
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+
+
+class ServerSilent(Exception):  # noqa: N818 - it is what happened
+    """The command does not start a server that answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the server said: its version, and which project of which database it serves."""
+
+    version: str
+    project: str
+    database: str
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How a client starts a server: two entries that come to the same need one try."""
+
+    words: tuple[str, ...]
+    variables: tuple[tuple[str, str], ...]
+    passes_on: bool
+
+    @classmethod
+    def of(cls, client: Client, entry: Entry) -> Start:
+        """What the client makes of the entry."""
+        variables = {name: _expanded(text) for name, text in entry.get(client.variables, {}).items()}
+        return cls(tuple(words_of(entry)), tuple(sorted(variables.items())), client.passes_on)
+
+
+def try_start(start: Start, root: Path) -> Answer:
+    """Start the server as the client would, in the project's root, and call `feature_get_stats`.
+
+    Raises ServerSilent with what the server printed.
+    """
+    import anyio
+    from mcp.shared.exceptions import MCPError
+
+    command, *arguments = start.words
+    variables = {
+        name: text for name, text in os.environ.items() if start.passes_on or not name.startswith("DIBS_")
+    } | dict(start.variables)
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
+        try:
+            return anyio.run(_ask, command, arguments, variables, root, errors)
+        except (OSError, MCPError, BaseExceptionGroup) as failure:  # a time that is up is an OSError
+            first = _first(failure)
+            errors.seek(0)
+            printed = errors.read().strip().splitlines()
+            raise ServerSilent(
+                printed[-1] if printed else str(first) or f"no answer in {PATIENCE:.0f} s"
+            ) from first
+
+
+async def _ask(
+    command: str, arguments: list[str], variables: Mapping[str, str], root: Path, errors: TextIO
+) -> Answer:
+    import anyio
+    from mcp import ClientSession
+    from mcp.client.stdio import StdioServerParameters, stdio_client
+
+    server = StdioServerParameters(command=command, args=arguments, env=dict(variables), cwd=root)
+    with anyio.fail_after(PATIENCE):
+        async with stdio_client(server, errors) as streams, ClientSession(*streams) as session:
+            met = await session.initialize()
+            result = await session.call_tool("feature_get_stats", {})
+    said: dict[str, Any] = result.structured_content or {}
+    if result.is_error:
+        raise ServerSilent(said["error"]["message"])
+    return Answer(met.server_info.version, said["project"], said["database"], said["total"])
+
+
+def _expanded(text: str) -> str:
+    """The text with `${NAME}` and `${NAME:-default}` as clients fill them in."""
+    return _VARIABLE.sub(lambda one: os.environ.get(one[1]) or one[2] or "", text)
+
+
+def _first(failure: BaseException) -> BaseException:
+    """The first failure of a group that a server can be the cause of; any other is raised again."""
+    if not isinstance(failure, BaseExceptionGroup):
+        return failure
+    from mcp.shared.exceptions import MCPError
+
+    expected, others = failure.split((OSError, MCPError))
+    if others is not None:
+        raise others
+    assert expected is not None
+    return _first(expected.exceptions[0])

@@ -1,0 +1,79 @@
+"""The critical path: how long a chain of features waits on each. Kept only where a project sorts by it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from sqlalchemy import bindparam, select, update
+
+from dibs.database.transaction import Transaction
+from dibs.rules.conditions import F, in_project, this
+from dibs_schema.tables import dependencies, features
+
+_D = dependencies.c
+_edges = select(_D.feature_id, _D.dependency_id).where(_D.project_id == bindparam("project"))
+_heights = select(F.id, F.height).where(in_project())
+_set_height = update(features).where(this()).values(height=bindparam("tall"))
+_forget = update(features).where(in_project(), F.height.is_not(None)).values(height=None)
+_waiting_heights = (
+    select(F.height)
+    .join(dependencies, (_D.project_id == F.project_id) & (_D.feature_id == F.id))
+    .where(_D.project_id == bindparam("project"), _D.dependency_id == bindparam("feature"))
+)
+_height_of = select(F.height).where(this())
+_needs = select(_D.dependency_id).where(
+    _D.project_id == bindparam("project"), _D.feature_id == bindparam("feature")
+)
+
+ONE_BY_ONE = 50
+"""Above so many touched features a rebuild in one pass is cheaper than following each chain."""
+
+
+def raise_heights(tx: Transaction, touched: Iterable[int]) -> None:
+    """Recompute the heights of features whose dependents changed, and of all below them."""
+    if tx.project.claim_order != "critical_path":
+        return
+    todo = list(touched)
+    if len(todo) > ONE_BY_ONE:
+        rebuild_heights(tx)
+        return
+    while todo:
+        feature = todo.pop()
+        tall = max((row["height"] + 1 for row in tx.all(_waiting_heights, feature=feature)), default=0)
+        if tall != tx.value(_height_of, feature=feature):
+            tx.run(_set_height, feature=feature, tall=tall)
+            todo.extend(row["dependency_id"] for row in tx.all(_needs, feature=feature))
+
+
+def forget_heights(tx: Transaction) -> None:
+    """Drop every height, as when the project no longer sorts by them."""
+    tx.run(_forget)
+
+
+def rebuild_heights(tx: Transaction) -> None:
+    """Recompute every height in one pass, as when the project begins to sort by them."""
+    tall = true_heights(tx)
+    for row in tx.all(_heights):
+        height = tall.get(row["id"], 0)
+        if height != row["height"]:
+            tx.run(_set_height, feature=row["id"], tall=height)
+
+
+def true_heights(tx: Transaction) -> dict[int, int]:
+    """The heights that the edges give: 0 where nothing waits on a feature."""
+    needs: dict[int, list[int]] = defaultdict(list)
+    waiting: dict[int, int] = defaultdict(int)
+    for row in tx.all(_edges):
+        needs[row["feature_id"]].append(row["dependency_id"])
+        waiting[row["dependency_id"]] += 1
+    tall: dict[int, int] = defaultdict(int)
+    tips = [feature for feature in needs if not waiting[feature]]
+    while tips:
+        feature = tips.pop()
+        for need in needs.get(feature, ()):
+            tall[need] = max(tall[need], tall[feature] + 1)
+            waiting[need] -= 1
+            if not waiting[need]:
+                tips.append(need)
+    return tall

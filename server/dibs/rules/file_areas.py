@@ -1,0 +1,139 @@
+"""File areas: what keeps a feature from being claimed while another that may change the same files is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, FromClause, Select, bindparam, delete, exists, func, insert, or_, select
+
+from dibs.database.compiled import hot
+from dibs.database.transaction import Row, Transaction
+from dibs.rules.conditions import F, in_project, leased, ready
+from dibs_schema.file_areas import areas_of
+from dibs_schema.tables import areas, features
+
+Text = ColumnElement[str]
+
+_any, _mine, _theirs, _holder = (
+    areas.alias("any_areas"),
+    areas.alias("own_areas"),
+    areas.alias("live_areas"),
+    features.alias("holder"),
+)
+
+
+def overlap(one: tuple[Text, Text], other: tuple[Text, Text]) -> ColumnElement[bool]:
+    """Whether two areas, each its beginning and ending, can have a file in common.
+
+    By substr and not by LIKE: nothing is to be escaped, and both engines tell capitals apart.
+    """
+    (beginning, ending), (others_beginning, others_ending) = one, other
+    return _begins(beginning, others_beginning) & _ends(ending, others_ending)
+
+
+def _begins(one: Text, other: Text) -> ColumnElement[bool]:
+    return or_(
+        func.substr(one, 1, func.length(other)) == other, func.substr(other, 1, func.length(one)) == one
+    )
+
+
+def _ends(one: Text, other: Text) -> ColumnElement[bool]:
+    return or_(_is_end(one, other), _is_end(other, one))
+
+
+def _is_end(long: Text, short: Text) -> ColumnElement[bool]:
+    # Where the first is the shorter one, what substr gives is shorter still, on either engine.
+    return func.substr(long, func.length(long) - func.length(short) + 1) == short
+
+
+_meet = overlap((_mine.c.beginning, _mine.c.ending), (_theirs.c.beginning, _theirs.c.ending))
+
+
+def _claimed(*shown: ColumnElement[Any]) -> Select[Any]:
+    """The areas of live claims."""
+    on_holder = (_theirs.c.project_id == _holder.c.project_id) & (_theirs.c.feature_id == _holder.c.id)
+    return (
+        select(*shown)
+        .select_from(_holder)
+        .join(_theirs, on_holder)
+        .where(in_project(_holder), leased(_holder))
+    )
+
+
+def _live(*shown: ColumnElement[Any]) -> Select[Any]:
+    """Of live claims, the areas that meet the feature's own."""
+    return _claimed(*shown).where(_meet)
+
+
+def unhindered(table: FromClause = features) -> ColumnElement[bool]:
+    """No live claim is on the feature's files. Asks a feature without paths for one look into an index.
+
+    Judged by the areas alone: the queue's index then serves without a look at the row.
+    """
+    meeting = _live(_theirs.c.feature_id).correlate(_mine).exists()
+    own = exists().where(in_project(_mine), _mine.c.feature_id == table.c.id, meeting)
+    return ~own.correlate(table)
+
+
+_with_areas = select(_any.c.feature_id).where(in_project(_any))
+
+
+def hindered() -> ColumnElement[bool]:
+    """A live claim is on the feature's files: `unhindered`'s contrary, which begins with those that have any."""
+    return F.id.in_(_with_areas) & ~unhindered()
+
+
+def held_back() -> ColumnElement[bool]:
+    """Ready, but for a live claim on its files."""
+    return ready() & hindered()
+
+
+_count = hot(select(func.count()).where(in_project(), held_back()))
+_count_there = hot(_count.where(F.category == bindparam("category_")))
+_live_area = hot(_claimed(_theirs.c.feature_id).limit(1))
+_holders = (
+    _live(_mine.c.feature_id.label("held"), _holder.c.id, _holder.c.claimed_by)
+    .join(_mine, _mine.c.project_id == _holder.c.project_id)
+    .where(_mine.c.feature_id.in_(bindparam("ids", expanding=True)))
+    .order_by(_mine.c.feature_id, _holder.c.id)
+)
+_forget = delete(areas).where(
+    areas.c.project_id == bindparam("project"), areas.c.feature_id == bindparam("feature")
+)
+
+
+def count_held_back(tx: Transaction, category: str | None = None) -> int:
+    """How many features (of `category`) would be ready, if no live claim were on their files."""
+    if tx.first(_live_area) is None:
+        return 0
+    if category is not None:
+        return int(tx.value(_count_there, category_=category))
+    return int(tx.value(_count))
+
+
+def holders_of(tx: Transaction, ids: Sequence[int]) -> dict[int, Row]:
+    """For each of the features that a live claim is on the files of: the first such, `id` and `claimed_by`."""
+    found: dict[int, Row] = {}
+    for row in tx.all(_holders, ids=list(ids)) if ids else []:
+        found.setdefault(row["held"], row)
+    return found
+
+
+def add_areas(tx: Transaction, paths: Mapping[int, Iterable[str] | None]) -> None:
+    """Write down the areas of new features, by their paths."""
+    tx.insert(
+        insert(areas),
+        [
+            {"project_id": tx.project.id, "feature_id": feature, **area._asdict()}
+            for feature, globs in paths.items()
+            for area in areas_of(globs or ())
+        ],
+    )
+
+
+def replace_areas(tx: Transaction, feature: int, paths: Iterable[str] | None) -> None:
+    """Let a feature's areas be those of its new paths."""
+    tx.run(_forget, feature=feature)
+    add_areas(tx, {feature: paths})
+    tx.wakes = True  # what it kept from others may be ready now, or itself

@@ -1,0 +1,102 @@
+"""The append-only journal: each move writes exactly one event, in its own transaction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Select, Update, bindparam, insert, literal_column, select
+
+from dibs.database.compiled import hot
+from dibs.database.transaction import Transaction
+from dibs_schema.status import Kind, Status
+from dibs_schema.tables import events
+
+_E = events.c
+
+_record = hot(
+    insert(events).values(
+        project_id=bindparam("project"),
+        feature_id=bindparam("feature"),
+        at=bindparam("now"),
+        agent=bindparam("by"),
+        kind=bindparam("move"),
+        from_status=bindparam("source"),
+        to_status=bindparam("target"),
+        detail=bindparam("what", type_=events.c.detail.type),
+    )
+)
+
+_last = hot(
+    select(_E.at, _E.detail, _E.to_status)
+    .where(
+        _E.project_id == bindparam("project"),
+        _E.feature_id == bindparam("feature"),
+        _E.kind == bindparam("move"),
+    )
+    .order_by(_E.id.desc())
+    .limit(1)
+)
+
+
+def record(
+    tx: Transaction,
+    by: str,
+    kind: Kind,
+    feature: int | None,
+    source: Status | str | None = None,
+    target: Status | str | None = None,
+    **detail: Any,
+) -> None:
+    """Write the event of one move; `detail` holds JSON values, and nothing (None, no items) is left out."""
+    tx.wakes = tx.wakes or _may_end_a_wait(kind, source, target)
+    what = {name: value for name, value in detail.items() if value is not None and value != []} or None
+    tx.run(_record, feature=feature, by=by, move=kind.value, source=source, target=target, what=what)
+
+
+def recorded(move: Update, kind: Kind, source: Status, target: Status) -> Select[Any]:
+    """A guarded move and its event as one statement, which gives the moved row; for `Engine.alone`."""
+    moved = move.cte("moved")
+    columns = ("project_id", "feature_id", "at", "agent", "kind", "from_status", "to_status")
+    event = insert(events).from_select(
+        columns,
+        select(
+            moved.c.project_id,
+            moved.c.id,
+            bindparam("now", type_=_E.at.type),
+            bindparam("by", type_=_E.agent.type),
+            *(literal_column(f"'{one}'") for one in (kind, source, target)),
+        ),
+    )
+    return select(moved).add_cte(event.cte("recorded"))
+
+
+def _may_end_a_wait(kind: Kind, source: Status | str | None, target: Status | str | None) -> bool:
+    """Whether who waits for work should look again: something may be ready now, or nothing be left to do.
+
+    A claim that ends may also leave its files to another. A pass decides by itself.
+    """
+    became_pending = target == Status.PENDING and kind not in (Kind.UPDATE, Kind.NOTE)
+    set_aside = source == Status.IN_PROGRESS and target in (Status.STUCK, Status.NEEDS_HUMAN)
+    return became_pending or set_aside or kind in (Kind.ARCHIVE, Kind.DEPEND)
+
+
+def last_detail(tx: Transaction, feature: int, kind: Kind) -> dict[str, Any]:
+    """What the latest event of that kind recorded of the feature."""
+    row = tx.first(_last, feature=feature, move=kind.value)
+    return dict(row["detail"] or {}) if row is not None else {}
+
+
+def record_all(tx: Transaction, by: str, kind: Kind, rows: list[dict[str, Any]]) -> None:
+    """Write one event for each of many features: `feature_id`, `from_status`, `to_status`, `detail`."""
+    tx.wakes = tx.wakes or any(
+        _may_end_a_wait(kind, row.get("from_status"), row.get("to_status")) for row in rows
+    )
+    tx.insert(
+        insert(events),
+        [
+            {"project_id": tx.project.id, "at": tx.now, "agent": by, "kind": kind.value, "from_status": None}
+            | {"detail": None}
+            | row
+            for row in rows
+        ],
+    )

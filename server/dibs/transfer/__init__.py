@@ -1,0 +1,1 @@
+"""Import and export, backup, restore and copy of whole backlogs."""

@@ -1,0 +1,208 @@
+"""Asking a person about a feature, and what they answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import bindparam, select, update
+
+from dibs.database.transaction import Row, Transaction
+from dibs.rules.conditions import F, held, in_project, is_, literal, resting, this
+from dibs.rules.diagnosis import find, holder_of, refuse_move, repeated
+from dibs.rules.journal import record
+from dibs.rules.truncate import shrunk
+from dibs.verbs.outcome import ending
+from dibs_schema.answers import Acknowledgement, OpenQuestion
+from dibs_schema.inputs import HumanField, checked_answers
+from dibs_schema.refusals import InvalidInput, NotWaitingForHuman
+from dibs_schema.status import Kind, Status
+from dibs_schema.tables import events, features
+
+ACKNOWLEDGED = 4_000
+"""Bytes of an answer that is told at once; all of it is kept."""
+
+_request = bindparam("request", type_=F.human_request.type)
+_answer = bindparam("reply", type_=F.human_answer.type)
+
+_ask = (
+    update(features)
+    .where(this(), held())
+    .values(
+        {
+            F.status: literal(Status.NEEDS_HUMAN),
+            F.human_request: _request,
+            F.human_answer: None,
+            **ending(Kind.ASK),
+        }
+    )
+)
+_answer_waiting = (
+    update(features)
+    .where(this(), is_(Status.NEEDS_HUMAN))
+    .values({F.status: literal(Status.PENDING), F.human_answer: _answer, F.updated_at: bindparam("now")})
+)
+_answer_claimed = (
+    update(features)
+    .where(this(), held())
+    .values(
+        {
+            F.human_request: _request,
+            F.human_answer: _answer,
+            F.last_activity_at: bindparam("now"),
+            F.updated_at: bindparam("now"),
+        }
+    )
+)
+_cancel = (
+    update(features)
+    .where(this(), is_(Status.NEEDS_HUMAN))
+    .values(
+        {
+            F.status: literal(Status.PENDING),
+            F.human_request: None,
+            F.human_answer: None,
+            F.updated_at: bindparam("now"),
+        }
+    )
+)
+_request_of = select(F.id, F.human_request).where(this(), is_(Status.NEEDS_HUMAN))
+_open = (
+    select(F.id, F.name, F.human_request, events.c.agent, events.c.at)
+    .join(
+        events,
+        (events.c.project_id == F.project_id)
+        & (events.c.feature_id == F.id)
+        & (events.c.kind == Kind.ASK.value),
+    )
+    .where(in_project(), resting(), is_(Status.NEEDS_HUMAN), F.id > 0)
+    .order_by(F.id, events.c.id)
+)
+
+
+def new_request(prompt: str, fields: list[HumanField]) -> dict[str, Any]:
+    """A request as it is kept: the prompt and the fields, whose ids are checked to differ."""
+    ids = [field.id for field in fields]
+    twice = next((one for one in ids if ids.count(one) > 1), None)
+    if twice is not None:
+        raise InvalidInput(
+            f"fields: the id {twice!r} is used twice. Give each field an id of its own.", field="fields"
+        )
+    return {"prompt": prompt, "fields": [field.model_dump(exclude_defaults=True) for field in fields]}
+
+
+def request_human_input(
+    tx: Transaction, by: str, feature: int, token: str | None, request: dict[str, Any]
+) -> Acknowledgement:
+    """Put a claimed feature aside until a person has answered; the claim ends.
+
+    Raises ClaimLost, TokenRequired, NotClaimed and what else keeps it from being held.
+    """
+    by = holder_of(tx, feature, token) or by
+    if token is None or not tx.run(_ask, feature=feature, token=token, request=request):
+        repeated(tx, feature, token, Kind.ASK)
+    else:
+        record(tx, by, Kind.ASK, feature, Status.IN_PROGRESS, Status.NEEDS_HUMAN, prompt=request["prompt"])
+    return Acknowledgement(
+        id=feature,
+        status=Status.NEEDS_HUMAN.value,
+        hint="The answer comes with the next claim of this feature. Claim another one now.",
+    )
+
+
+def check_claim(tx: Transaction, feature: int, token: str | None) -> None:
+    """Raise what a move of this claim would be refused with. A read: it permits nothing."""
+    row = find(tx, feature)
+    if token is None or row["claim_token"] != token:
+        repeated(tx, feature, token, Kind.ASK)
+
+
+def answer_claimed(
+    tx: Transaction, by: str, feature: int, token: str, request: dict[str, Any], answers: dict[str, Any]
+) -> Acknowledgement:
+    """Keep what a person answered while the call that asked was still open; the claim goes on.
+
+    Raises InvalidInput where the answer does not fit, ClaimLost and what else ended the claim.
+    """
+    fitting = fit(request, answers)
+    reply = {"answers": fitting, "by": by, "prompt": request["prompt"]}
+    if not tx.run(_answer_claimed, feature=feature, token=token, request=request, reply=reply):
+        refuse_move(tx, feature, token)
+    record(tx, by, Kind.ANSWER, feature, Status.IN_PROGRESS, Status.IN_PROGRESS, answers=fitting)
+    return Acknowledgement(id=feature, status=Status.IN_PROGRESS.value, answer=shrunk(fitting, ACKNOWLEDGED))
+
+
+def answer_feature(tx: Transaction, by: str, feature: int, answers: dict[str, Any]) -> Acknowledgement:
+    """Answer a waiting feature; the answer comes with its next claim.
+
+    Raises NotWaitingForHuman, NotFound, and InvalidInput naming the field that does not fit.
+    """
+    request = _waiting(tx, feature)["human_request"]
+    fitting = fit(request, answers)
+    reply = {"answers": fitting, "by": by, "prompt": request["prompt"]}
+    tx.run(_answer_waiting, feature=feature, reply=reply)
+    record(tx, by, Kind.ANSWER, feature, Status.NEEDS_HUMAN, Status.PENDING, answers=fitting)
+    return Acknowledgement(id=feature, status=Status.PENDING.value)
+
+
+def cancel_request(tx: Transaction, by: str, feature: int) -> Acknowledgement:
+    """Withdraw the question; the feature goes back to the queue. Raises NotWaitingForHuman, NotFound."""
+    _waiting(tx, feature)
+    tx.run(_cancel, feature=feature)
+    record(tx, by, Kind.CANCEL, feature, Status.NEEDS_HUMAN, Status.PENDING)
+    return Acknowledgement(id=feature, status=Status.PENDING.value)
+
+
+def open_requests(tx: Transaction) -> list[OpenQuestion]:
+    """What features wait for, in the order of their ids."""
+    latest = {row["id"]: row for row in tx.all(_open)}
+    return [
+        OpenQuestion(
+            feature_id=row["id"],
+            asked_by=row["agent"],
+            asked_at=row["at"],
+            prompt=row["human_request"]["prompt"],
+            fields=row["human_request"]["fields"],
+        )
+        for row in latest.values()
+    ]
+
+
+def _waiting(tx: Transaction, feature: int) -> Row:
+    row = tx.first(_request_of, feature=feature)
+    if row is None:
+        status = find(tx, feature)["status"]
+        raise NotWaitingForHuman(
+            f"Feature {feature} is {status}; no question about it is open. `dibs answer` lists the open ones.",
+            id=feature,
+            status=status,
+        )
+    return row
+
+
+def fit(request: dict[str, Any], answers: dict[str, Any]) -> dict[str, Any]:
+    """The answers, checked against the asked fields. Raises InvalidInput naming the field."""
+    answers = checked_answers(answers)
+    fields = {field["id"]: HumanField.model_validate(field) for field in request["fields"]}
+    for name in answers:
+        if name not in fields:
+            raise InvalidInput(
+                f"answers.{name}: nothing of that name was asked. Asked were: {', '.join(fields)}.",
+                field=f"answers.{name}",
+            )
+    for name, field in fields.items():
+        problem = _misfit(field, answers.get(name))
+        if problem:
+            raise InvalidInput(f"answers.{name}: {problem}.", field=f"answers.{name}")
+    return answers
+
+
+def _misfit(field: HumanField, given: Any) -> str | None:
+    if given is None or given == "":
+        return "an answer is required" if field.required else None
+    if field.type == "boolean":
+        return None if isinstance(given, bool) else "answer true or false"
+    if not isinstance(given, str):
+        return "answer with a text"
+    if field.type == "select" and given not in field.options:
+        return f"choose one of {', '.join(field.options)}"
+    return None

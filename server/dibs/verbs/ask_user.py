@@ -1,0 +1,163 @@
+"""Questions to the user that belong to no feature: asked by an agent, answered by a person."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import bindparam, func, insert, select, update
+
+from dibs.database.transaction import Row, Transaction
+from dibs.rules.journal import record
+from dibs.rules.truncate import shrunk
+from dibs_schema.answers import Asked, OpenQuestion
+from dibs_schema.inputs import Question, checked_answers
+from dibs_schema.refusals import InvalidInput, NotFound, NotWaitingForHuman
+from dibs_schema.status import Kind
+from dibs_schema.tables import projects, questions
+
+_Q = questions.c
+TOLD = 8_000
+"""Bytes of the answers in one answer; all of them are kept."""
+
+_take_number = (
+    update(projects)
+    .where(projects.c.id == bindparam("project"))
+    .values(next_question_id=projects.c.next_question_id + 1)
+    .returning(projects.c.next_question_id)
+)
+_keep = insert(questions).values(
+    project_id=bindparam("project"),
+    id=bindparam("number"),
+    asked_by=bindparam("by"),
+    asked_at=bindparam("now"),
+    questions=bindparam("asked", type_=_Q.questions.type),
+)
+_this = (_Q.project_id == bindparam("project")) & (_Q.id == bindparam("number"))
+_one = select(questions).where(_this)
+_close = (
+    update(questions)
+    .where(_this, _Q.answered_at.is_(None))
+    .values(
+        answered_by=bindparam("by"),
+        answered_at=bindparam("now"),
+        answers=bindparam("reply", type_=_Q.answers.type),
+    )
+)
+_open = (
+    select(questions).where(_Q.project_id == bindparam("project"), _Q.answered_at.is_(None)).order_by(_Q.id)
+)
+
+
+def ask_user(tx: Transaction, by: str, asked: list[Question]) -> Asked:
+    """Keep questions until somebody answers them. Raises InvalidInput where two have one header."""
+    headers = [question.header for question in asked]
+    twice = next((header for header in headers if headers.count(header) > 1), None)
+    if twice is not None:
+        raise InvalidInput(
+            f"questions: the header {twice!r} is used twice. Give each a header of its own.",
+            field="questions",
+        )
+    number = tx.value(_take_number) - 1
+    tx.run(
+        _keep, number=number, by=by, asked=[question.model_dump(exclude_defaults=True) for question in asked]
+    )
+    record(tx, by, Kind.ASK, None, question=number)
+    return Asked(
+        question_id=number,
+        state="open",
+        message=f"Asked. Read the answer later with ask_user question_id={number}; go on with other work.",
+    )
+
+
+def read_question(tx: Transaction, number: int) -> Asked:
+    """How a question stands. Raises NotFound."""
+    row = _find(tx, number)
+    if row["answered_at"] is None:
+        return Asked(question_id=number, state="open", message="Nobody has answered yet. Ask again later.")
+    if row["answers"] is None:
+        return Asked(question_id=number, state="cancelled", answered_by=row["answered_by"])
+    return Asked(
+        question_id=number,
+        state="answered",
+        answers=shrunk(row["answers"], TOLD),
+        answered_by=row["answered_by"],
+    )
+
+
+def answer_question(tx: Transaction, by: str, number: int, answers: dict[str, Any]) -> Asked:
+    """Answer a question: header (or its position, from 1) to a label, several labels, or a text of one's own.
+
+    Raises NotFound, NotWaitingForHuman, InvalidInput.
+    """
+    row = _find(tx, number)
+    fitting = _fit(row["questions"], answers)
+    if not tx.run(_close, number=number, by=by, reply=fitting):
+        _refuse_closed(number)
+    record(tx, by, Kind.ANSWER, None, question=number, answers=fitting)
+    return Asked(question_id=number, state="answered", answers=shrunk(fitting, TOLD), answered_by=by)
+
+
+def cancel_question(tx: Transaction, by: str, number: int) -> Asked:
+    """Withdraw a question. Raises NotFound, NotWaitingForHuman."""
+    _find(tx, number)
+    if not tx.run(_close, number=number, by=by, reply=None):
+        _refuse_closed(number)
+    record(tx, by, Kind.CANCEL, None, question=number)
+    return Asked(question_id=number, state="cancelled", answered_by=by)
+
+
+def open_questions(tx: Transaction) -> list[OpenQuestion]:
+    """What `ask_user` has asked and nobody answered."""
+    return [
+        OpenQuestion(
+            question_id=row["id"],
+            asked_by=row["asked_by"],
+            asked_at=row["asked_at"],
+            questions=row["questions"],
+        )
+        for row in tx.all(_open)
+    ]
+
+
+_count_open = select(func.count()).where(_Q.project_id == bindparam("project"), _Q.answered_at.is_(None))
+
+
+def count_open(tx: Transaction) -> int:
+    """How many questions are open."""
+    return int(tx.value(_count_open))
+
+
+def _find(tx: Transaction, number: int) -> Row:
+    row = tx.first(_one, number=number)
+    if row is None:
+        raise NotFound(
+            f"There is no question {number}. ask_user with questions asks one.", question_id=number
+        )
+    return row
+
+
+def _refuse_closed(number: int) -> None:
+    raise NotWaitingForHuman(
+        f"Question {number} is closed already; ask_user question_id={number} reads its answer.",
+        question_id=number,
+    )
+
+
+def _fit(asked: list[dict[str, Any]], answers: dict[str, Any]) -> dict[str, Any]:
+    answers = checked_answers(answers)
+    by_name = {str(place): one for place, one in enumerate(asked, 1)} | {one["header"]: one for one in asked}
+    fitting: dict[str, Any] = {}
+    for name, given in answers.items():
+        question = by_name.get(name)
+        if question is None:
+            known = ", ".join(one["header"] for one in asked)
+            raise InvalidInput(
+                f"answers.{name}: no such question. Asked were: {known}.", field=f"answers.{name}"
+            )
+        if isinstance(given, bool) or (isinstance(given, list) and not question.get("multiSelect")):
+            raise InvalidInput(f"answers.{name}: give one label, or a text.", field=f"answers.{name}")
+        fitting[question["header"]] = given
+    missing = [one["header"] for one in asked if one["header"] not in fitting]
+    if missing:
+        raise InvalidInput(f"answers.{missing[0]}: an answer is required.", field=f"answers.{missing[0]}")
+    return fitting

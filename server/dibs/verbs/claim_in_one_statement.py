@@ -1,0 +1,74 @@
+"""The claim of the next feature as one statement, for engines on which others work beside it."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Double, Select, bindparam, extract, func, select
+
+from dibs.database.compiled import hot
+from dibs.database.project import schema_versions
+from dibs.database.transaction import Row, Transaction
+from dibs.rules.claimant import Holder
+from dibs.rules.conditions import literal_text
+from dibs.rules.journal import recorded
+from dibs.verbs.claim import claimed, given_to_claim, next_claim
+from dibs_schema.answers import Claimed
+from dibs_schema.status import Kind, Status
+from dibs_schema.tables import HEAD, projects
+
+_P = projects.c
+
+CLOCK_OFF = 2
+"""Seconds; a clock reckoned on through a sleep of the machine would make a lease that has run out at birth."""
+
+_as_known = (
+    select(_P.id)
+    .where(
+        _P.id == bindparam("project"),
+        _P.generation == bindparam("generation"),
+        _P.moved_to.is_(None),
+        _P.claim_order == bindparam("order"),
+        _P.max_claims_per_connection == bindparam("most"),
+        func.abs(extract("epoch", func.clock_timestamp()) - bindparam("now", type_=Double)) < CLOCK_OFF,
+        select(schema_versions.c.version_num).scalar_subquery() == literal_text(HEAD),
+    )
+    .exists()
+)
+"""The project is what the process takes it for: what every transaction makes sure of first."""
+
+
+@cache
+def one_statement(claim_order: str, *, by_category: bool) -> Select[Any]:
+    """The guarded UPDATE, its event, and what guards them against a project that has changed."""
+    move = next_claim(claim_order, by_category=by_category, alone=True).where(_as_known)
+    return hot(recorded(move, Kind.CLAIM, Status.PENDING, Status.IN_PROGRESS))
+
+
+def claim_alone(tx: Transaction, holder: Holder, category: str | None = None) -> Claimed | None:
+    """Claim the next ready feature (of `category`) for a connection that gave no name.
+
+    None where nothing was claimed for whatever reason: `claim` then does it, or says why not.
+    """
+    row = take_alone(tx, holder, category)
+    tx.applied = row is not None
+    return None if row is None else claimed(tx, holder, row)
+
+
+def take_alone(tx: Transaction, holder: Holder, category: str | None = None) -> Row | None:
+    """The claimed row, or None.
+
+    A name may hold so many claims in all its connections, and counting those needs the door: left to `take`.
+    """
+    if holder.named:
+        return None
+    statement = one_statement(tx.project.claim_order, by_category=category is not None)
+    return tx.first(statement, **given_to_one_statement(tx, holder, category))
+
+
+def given_to_one_statement(tx: Transaction, holder: Holder, category: str | None = None) -> dict[str, Any]:
+    """What the statement asks for: what a claim does, and the project as the process knows it."""
+    known = {"generation": tx.project.generation, "order": tx.project.claim_order}
+    wanted = {} if category is None else {"category_": category}
+    return {"by": holder.name, **known, **wanted, **given_to_claim(tx, holder)}

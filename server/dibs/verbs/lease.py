@@ -1,0 +1,250 @@
+"""Leases: kept up while the holder lives, given back at the end, reaped when they have run out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Executable,
+    Integer,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
+
+from dibs.database.compiled import hot
+from dibs.database.runner import Upkeep
+from dibs.database.transaction import Transaction
+from dibs.rules.conditions import (
+    NOTHING,
+    F,
+    expired,
+    held,
+    in_project,
+    is_,
+    leased,
+    literal,
+    of_another_clock,
+    this,
+)
+from dibs.rules.diagnosis import refuse_move
+from dibs.rules.journal import record, record_all
+from dibs_schema.answers import Acknowledgement
+from dibs_schema.status import Kind, Status
+from dibs_schema.tables import features, projects
+
+EXTENDED: dict[Any, Any] = {
+    F.lease_clock: bindparam("clock"),
+    F.lease_ends: bindparam("reading") + F.lease_seconds,
+    F.lease_expires_at: bindparam("now") + F.lease_seconds,
+}
+"""A lease that begins anew, by the clock of the transaction."""
+
+_TOKENS: BindParameter[Sequence[str]] = bindparam("tokens", expanding=True)
+# Locked in the order of their ids, so that two that renew and expire never wait for each other in a circle.
+_of_tokens = (
+    select(F.id)
+    .where(in_project(), leased(), F.claim_token.in_(_TOKENS))
+    .order_by(F.id)
+    .with_for_update(key_share=True)
+)
+_renew = (
+    update(features)
+    .where(in_project(), leased(), F.id.in_(_of_tokens), F.claim_token.in_(_TOKENS))
+    .values(EXTENDED)
+    .returning(F.claim_token)
+)
+
+_heartbeat = hot(
+    update(features)
+    .where(this(), held())
+    .values({**EXTENDED, F.last_activity_at: bindparam("now")})
+    .returning(F.lease_expires_at, F.claimed_by)
+)
+
+_ATTEMPTS_USED_UP = F.attempts >= bindparam("max_attempts", type_=Integer)
+
+_of_session = in_project() & leased() & (F.claim_session == bindparam("session"))
+_all_claims = in_project() & leased()
+
+
+def _release_where(these: ColumnElement[bool]) -> tuple[Executable, Executable]:
+    """Who holds these claims, and the statement that gives them back."""
+    found = select(F.id, F.claimed_by, F.attempts).where(these)
+    release = (
+        update(features)
+        .where(these)
+        .values(
+            {
+                F.status: case((_ATTEMPTS_USED_UP, literal(Status.STUCK)), else_=literal(Status.PENDING)),
+                F.ended_token: F.claim_token,
+                F.ended_by: literal_column(f"'{Kind.RELEASE}'"),
+                F.updated_at: bindparam("now"),
+                **NOTHING,
+            }
+        )
+        .returning(F.id, F.status)
+    )
+    return found, release
+
+
+_RELEASE_SESSION = _release_where(_of_session)
+_RELEASE_ALL = _release_where(_all_claims)
+
+_ran_out = in_project() & leased() & expired()
+_run_out = select(F.id, F.claimed_by).where(_ran_out).order_by(F.id).with_for_update(skip_locked=True)
+_any_run_out = hot(select(func.count()).where(_ran_out))
+
+# Who has the door may rest on what it read of a claim, also where others write beside it.
+_door = (
+    select(projects.c.id)
+    .where(projects.c.id == bindparam("project"), projects.c.moved_to.is_(None))
+    .with_for_update(key_share=True)
+)
+
+EXPIRED = "the lease ran out: the holder ended or lost its connection without giving the claim back"
+
+_expire = (
+    update(features)
+    .where(
+        in_project(),
+        F.id.in_(bindparam("ids", expanding=True)),
+        is_(Status.IN_PROGRESS),
+        expired(),
+    )
+    .values(
+        {
+            F.status: case(
+                (
+                    or_(F.failures + 1 >= bindparam("max_failures", type_=Integer), _ATTEMPTS_USED_UP),
+                    literal(Status.STUCK),
+                ),
+                else_=literal(Status.PENDING),
+            ),
+            F.failures: F.failures + 1,
+            F.last_failure: EXPIRED,
+            F.ended_token: F.claim_token,
+            F.ended_by: literal_column(f"'{Kind.EXPIRE}'"),
+            F.updated_at: bindparam("now"),
+            **NOTHING,
+        }
+    )
+    .returning(F.id, F.status)
+)
+
+# A row of another boot is judged by the wall clock, which may have jumped back since:
+# it never counts for more than one lease ahead.
+_too_far = (
+    in_project() & leased() & of_another_clock() & (F.lease_expires_at > bindparam("now") + F.lease_seconds)
+)
+_clamp = update(features).where(_too_far).values({F.lease_expires_at: bindparam("now") + F.lease_seconds})
+_any_too_far = hot(select(func.count()).where(_too_far))
+
+
+def heartbeat(tx: Transaction, feature: int, token: str | None, note: str | None = None) -> Acknowledgement:
+    """Extend the lease of a claim, and keep `note` for the next worker.
+
+    Raises ClaimLost, TokenRequired, NotClaimed and what else keeps the feature from being held.
+    """
+    row = tx.first(_heartbeat, feature=feature, token=token) if token is not None else None
+    if row is None:
+        refuse_move(tx, feature, token)
+    if note is not None:
+        record(
+            tx, row["claimed_by"], Kind.HEARTBEAT, feature, Status.IN_PROGRESS, Status.IN_PROGRESS, note=note
+        )
+    return Acknowledgement(
+        id=feature,
+        status=Status.IN_PROGRESS.value,
+        expires_at=row["lease_expires_at"],
+        noted=note is not None,
+    )
+
+
+def renew(tx: Transaction, tokens: Sequence[str]) -> set[str]:
+    """Extend the leases of claims whose holders live; returns the tokens that are still good."""
+    return {row["claim_token"] for row in tx.all(_renew, tokens=list(tokens))}
+
+
+def release_session(tx: Transaction, session: str) -> list[int]:
+    """Give back every claim of a connection that has ended; returns the features' ids."""
+    return _give_back(tx, _RELEASE_SESSION, "the connection ended", session=session)
+
+
+def release_all(tx: Transaction, reason: str) -> list[int]:
+    """Give back every claim, as where no holder can have lived on; returns the features' ids."""
+    return _give_back(tx, _RELEASE_ALL, reason)
+
+
+def _give_back(
+    tx: Transaction, statements: tuple[Executable, Executable], reason: str, **these: Any
+) -> list[int]:
+    found, release = statements
+    held = tx.all(found, **these)
+    if not held:
+        return []
+    released = tx.all(release, max_attempts=tx.project.max_attempts, **these)
+    statuses = {row["id"]: row["status"] for row in released}
+    for row in held:
+        record(
+            tx,
+            row["claimed_by"],
+            Kind.RELEASE,
+            row["id"],
+            Status.IN_PROGRESS,
+            statuses[row["id"]],
+            reason=reason,
+            status=statuses[row["id"]],
+            attempts=row["attempts"],
+        )
+    return [row["id"] for row in held]
+
+
+def anything_run_out(tx: Transaction) -> bool:
+    """Whether a reaper would find work; reads a small index only."""
+    return bool(tx.value(_any_run_out) or tx.value(_any_too_far))
+
+
+def reap(tx: Transaction) -> list[int]:
+    """Take back every claim whose lease has run out; returns the features' ids.
+
+    A lease that is renewed in time is never reaped, and each expiry is recorded once.
+    """
+    if not anything_run_out(tx) or tx.first(_door) is None:
+        return []
+    tx.run(_clamp)
+    run_out = {row["id"]: row["claimed_by"] for row in tx.all(_run_out)}
+    if not run_out:
+        return []
+    reaped = tx.all(
+        _expire,
+        ids=list(run_out),
+        max_failures=tx.project.max_failures,
+        max_attempts=tx.project.max_attempts,
+    )
+    record_all(
+        tx,
+        "dibs",
+        Kind.EXPIRE,
+        [
+            {
+                "feature_id": row["id"],
+                "from_status": Status.IN_PROGRESS.value,
+                "to_status": row["status"],
+                "detail": {"reason": EXPIRED, "holder": run_out[row["id"]]},
+            }
+            for row in reaped
+        ],
+    )
+    return [row["id"] for row in reaped]
+
+
+REAPING = Upkeep(due=anything_run_out, verb=reap)
+"""Reaping by who claims: it queues for the write lock only where a lease has run out."""

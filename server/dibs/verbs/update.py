@@ -1,0 +1,129 @@
+"""What a planner changes of a feature beside its outcome: its texts, its place, whether it is on the board."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import bindparam, update
+
+from dibs.database.transaction import Transaction
+from dibs.rules.conditions import F, is_, literal, this
+from dibs.rules.diagnosis import find
+from dibs.rules.file_areas import replace_areas
+from dibs.rules.journal import record
+from dibs.verbs.outcome import satisfied_dependents, unsatisfied_dependents
+from dibs.verbs.verify import overrule
+from dibs_schema.answers import Acknowledgement
+from dibs_schema.refusals import AlreadyClaimed, InvalidInput
+from dibs_schema.status import Kind, Status
+from dibs_schema.tables import features
+
+_stamp: dict[Any, Any] = {F.updated_at: bindparam("now")}
+
+_retry = (
+    update(features)
+    .where(this(), is_(Status.STUCK))
+    .values(
+        {
+            F.status: literal(Status.PENDING),
+            F.attempts: 0,
+            F.failures: 0,
+            F.skips: 0,
+            F.not_before: None,
+            **_stamp,
+        }
+    )
+)
+_archive = (
+    update(features)
+    .where(this(), F.status.not_in([Status.IN_PROGRESS.value, Status.ARCHIVED.value]))
+    .values({F.archived_from: F.status, F.status: literal(Status.ARCHIVED), **_stamp})
+    .returning(F.archived_from)
+)
+_restore = (
+    update(features)
+    .where(this(), is_(Status.ARCHIVED))
+    .values({F.status: F.archived_from, F.archived_from: None, **_stamp})
+    .returning(F.status)
+)
+
+
+def change(
+    tx: Transaction,
+    by: str,
+    feature: int,
+    texts: dict[str, Any],
+    *,
+    archived: bool | None = None,
+    retry: bool = False,
+    confirm: bool = False,
+) -> Acknowledgement:
+    """Change `texts` (category, name, description, steps, priority, paths), archive or restore, retry, or confirm a pass.
+
+    One call makes one event for each kind of change. Raises NotFound, AlreadyClaimed for archiving a
+    claimed feature, and InvalidInput where nothing is asked for, a retry finds nothing stuck, or no pass waits
+    to be confirmed.
+    """
+    if not texts and archived is None and not retry and not confirm:
+        raise InvalidInput(
+            "Nothing to change: give a field, archived=true, archived=false, retry=true or confirm=true.",
+            field="feature_id",
+        )
+    status = find(tx, feature)["status"]
+    changed: list[str] = []
+    if texts:
+        values = {f"new_{name}": value or None if name == "paths" else value for name, value in texts.items()}
+        status = tx.value(
+            _texts(tuple(texts)), feature=feature, **values
+        )  # claims of one statement take no door
+        if "paths" in texts:
+            replace_areas(tx, feature, texts["paths"])
+        record(tx, by, Kind.UPDATE, feature, status, status, fields=list(texts))
+        changed += texts
+    if retry:
+        status = _put_back(tx, by, feature, status)
+        changed.append("retry")
+    if confirm:
+        overrule(tx, by, feature)
+        changed.append("confirm")
+    if archived is not None and archived != (status == Status.ARCHIVED):
+        status = _take_off(tx, by, feature, status) if archived else _bring_back(tx, by, feature)
+        changed.append("archived")
+    return Acknowledgement(id=feature, status=status, changed=changed)
+
+
+def _texts(names: tuple[str, ...]) -> Any:
+    values = {F[name]: bindparam(f"new_{name}", type_=F[name].type) for name in names}
+    return update(features).where(this()).values({**values, **_stamp}).returning(F.status)
+
+
+def _put_back(tx: Transaction, by: str, feature: int, status: str) -> str:
+    if not tx.run(_retry, feature=feature):
+        raise InvalidInput(
+            f"Feature {feature} is {status}; only a stuck feature can be retried.", field="retry"
+        )
+    record(tx, by, Kind.RETRY, feature, Status.STUCK, Status.PENDING)
+    return Status.PENDING.value
+
+
+def _take_off(tx: Transaction, by: str, feature: int, status: str) -> str:
+    row = tx.first(_archive, feature=feature)
+    if row is None:
+        raise AlreadyClaimed(
+            f"Feature {feature} is claimed, and a claimed feature cannot be archived. "
+            "Wait for it, or free it with feature_clear_in_progress force=true.",
+            id=feature,
+        )
+    if row["archived_from"] != Status.PASSING:
+        tx.run(satisfied_dependents, feature=feature)
+    record(tx, by, Kind.ARCHIVE, feature, status, Status.ARCHIVED)
+    return Status.ARCHIVED.value
+
+
+def _bring_back(tx: Transaction, by: str, feature: int) -> str:
+    row = tx.first(_restore, feature=feature)
+    assert row is not None, "its status was read in this transaction"
+    if row["status"] != Status.PASSING:
+        tx.run(unsatisfied_dependents, feature=feature)
+    record(tx, by, Kind.RESTORE, feature, Status.ARCHIVED, row["status"])
+    return str(row["status"])
