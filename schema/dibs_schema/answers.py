@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, PlainSerializer
+from pydantic.json_schema import SkipJsonSchema
 
 from dibs_schema.inputs import StatusName
+from dibs_schema.next_step import TOOLS, Step, Wording, word
 
 
 def iso(seconds: float) -> str:
@@ -28,13 +30,35 @@ class Answer(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    def worded(self, wording: Wording = TOOLS, verb: str = "Call") -> Self:  # noqa: ARG002 - for answers that guide
+        """Return the answer with its next steps in its text, worded for one kind of reader."""
+        return self
+
     def wire(self) -> dict[str, Any]:
-        """The answer as JSON values, without what has its default."""
-        return self.model_dump(mode="json", exclude_defaults=True)
+        """Return the answer as JSON values, without members that have their default; steps are worded as tools."""
+        return self.worded().model_dump(mode="json", exclude_defaults=True)
 
 
-class Acknowledgement(Answer):
-    """A move was made and is on disk: the feature, its status now, and what else changed."""
+class Guidance(Answer):
+    """An answer that can name the next steps. They are never sent as data, but as the end of its text."""
+
+    TEXT: ClassVar[str] = "message"
+    """The member that the steps are appended to."""
+
+    next: SkipJsonSchema[tuple[InstanceOf[Step], ...]] = Field((), exclude=True)
+
+    def worded(self, wording: Wording = TOOLS, verb: str = "Call") -> Self:
+        """Return the answer with its next steps in its text, worded for one kind of reader."""
+        if not self.next:
+            return self
+        text = f"{getattr(self, self.TEXT) or ''} {word(self.next, wording, verb)}".lstrip()
+        return self.model_copy(update={self.TEXT: text, "next": ()})
+
+
+class Acknowledgement(Guidance):
+    """A transition was made and is on disk: the feature, its status now, and what else changed."""
+
+    TEXT: ClassVar[str] = "hint"
 
     id: int
     status: StatusName
@@ -154,7 +178,7 @@ IdleState = Literal[
 ]
 
 
-class Idle(Answer):
+class Idle(Guidance):
     """There is nothing to claim, and why."""
 
     state: IdleState
@@ -263,7 +287,7 @@ class Imported(Answer):
     last_id: int | None = None
 
 
-class Testing(Answer):
+class Testing(Guidance):
     """Passing features to test again; no other tester gets them until `testing_until`."""
 
     features: list[Work] = []
@@ -275,7 +299,7 @@ class Testing(Answer):
         return {"features": [], **super().wire()}
 
 
-class Asked(Answer):
+class Asked(Guidance):
     """A question to the user: open, answered or cancelled."""
 
     question_id: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -108,7 +108,11 @@ def _evidence(value: Any) -> Any:
     return {"summary": value} if isinstance(value, str) and not isinstance(given, dict) else given
 
 
-Evidence = Annotated[EvidenceFields, BeforeValidator(_evidence)]
+if TYPE_CHECKING:
+    Evidence = EvidenceFields | str
+    """A string is its summary."""
+else:
+    Evidence = Annotated[EvidenceFields, BeforeValidator(_evidence)]
 
 
 def _choice(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The next step that a refusal or an idle answer names, as data; each face words it for its reader."""
+"""The next step that a refusal or an answer names, as data; each face words it for its reader."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from dibs_schema.roles import Role
 class Step:
     """An operation to call next.
 
-    `operation` is a tool's name, and `arguments` are its arguments. `needs` names arguments whose values only the
-    caller knows. `purpose` ends the sentence: "for another one", "to put it back". `by` is the role that calls it,
-    where that is not the caller.
+    `operation` is a tool's name, or None for the same call again. `arguments` are its arguments. `needs` names the
+    arguments whose values only the caller knows. `purpose` ends the sentence: "for the next ready feature". `by` is
+    the role that calls it, where that is not the caller.
     """
 
-    operation: str
+    operation: str | None
     arguments: Mapping[str, Any] = field(default_factory=dict)
     purpose: str = ""
     needs: Sequence[str] = ()
@@ -30,30 +30,36 @@ class Wording(Protocol):
     """How one kind of reader writes a call."""
 
     def call(self, step: Step) -> str:
-        """The call: a tool with its arguments, a command line, a method."""
+        """Write the call: a tool with its arguments, a command line, a method."""
 
 
 class ToolWording:
     """The words for an agent that calls tools."""
 
     def call(self, step: Step) -> str:
-        """`feature_claim_and_get with resume=true and your agent`."""
+        """Write `feature_claim_and_get with resume=true and your agent`."""
         given = [f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in step.arguments.items()]
-        given += step.needs
-        return f"{step.operation} with {' and '.join(given)}" if given else step.operation
+        if step.needs:
+            given.append(f"{'the' if step.by else 'your'} {' and '.join(step.needs)}")
+        return f"{step.operation or 'again'}{' with ' if given else ''}{' and '.join(given)}"
 
 
 TOOLS = ToolWording()
 
+FIND_FEATURE = Step("feature_search", purpose="to find features by text")
+NEXT_FEATURE = Step("feature_claim_and_get", purpose="for the next ready feature")
+
 
 def word(steps: Sequence[Step], wording: Wording = TOOLS, verb: str = "Call") -> str:
-    """The steps as sentences: the caller's own first, joined by "or"; then those of other roles.
+    """Write the steps as sentences: the caller's own first, joined by "or", and then those of other roles.
 
     Returns "" where there are none.
     """
     own = [_clause(step, wording) for step in steps if step.by is None]
     sentences = [f"{verb} {', or '.join(own)}."] if own else []
-    sentences += [f"A {step.by} calls {_clause(step, wording)}." for step in steps if step.by is not None]
+    sentences += [
+        f"A {step.by} {verb.lower()}s {_clause(step, wording)}." for step in steps if step.by is not None
+    ]
     return " ".join(sentences)
 
 

@@ -50,9 +50,9 @@ class Refusal(Exception):  # noqa: N818 - the domain's word; it is an answer, no
         """The fact and the next steps, worded for one kind of reader."""
         return f"{self.fact} {word(self.next, wording, verb)}".rstrip()
 
-    def answer(self) -> dict[str, Any]:
+    def answer(self, wording: Wording = TOOLS, verb: str = "Call") -> dict[str, Any]:
         """The refusal as it is sent: `{"error": {"code", "message", "retryable", ...details}}`."""
-        error = {"code": self.code, "message": self.message, "retryable": self.retryable}
+        error = {"code": self.code, "message": self.worded(wording, verb), "retryable": self.retryable}
         return {"error": error | self.details}
 
     def __reduce__(self) -> tuple[Any, ...]:

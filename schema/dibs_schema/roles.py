@@ -22,3 +22,7 @@ class Role(StrEnum):
     def has(self, roles: tuple[Role, ...]) -> bool:
         """Whether it is one of `roles`, or `all`."""
         return self is Role.ALL or self in roles
+
+
+CODER, TESTER, PLANNER, VIEWER = Role.CODER, Role.TESTER, Role.PLANNER, Role.VIEWER
+EVERYONE = (CODER, TESTER, PLANNER, VIEWER)

@@ -12,6 +12,7 @@ from dibs_schema.refusals import InvalidInput
 _WORDS = {
     "bool_parsing": "must be true or false",
     "bool_type": "must be true or false",
+    "dataclass_type": "must be an object",
     "dict_type": "must be an object",
     "enum": "must be one of {expected}",
     "extra_forbidden": "is not known here",
@@ -35,16 +36,22 @@ _WORDS = {
     "string_too_short": "must not be empty",
     "string_type": "must be a text",
     "too_long": "has more than {max_length} entries",
+    "unexpected_keyword_argument": "is not known here",
     "too_short": "needs at least {min_length} entries",
 }
 """By pydantic's type of error (https://docs.pydantic.dev/latest/errors/validation_errors/)."""
 
 
-def unfitting(error: ValidationError) -> InvalidInput:
-    """The refusal of the first argument that does not fit, by its path; the rejected value is not repeated."""
-    place, _, words = misfit(error)
+def unfitting(error: ValidationError, parameters: Sequence[str] = ()) -> InvalidInput:
+    """The refusal of the first argument that does not fit, by its path; the rejected value is not repeated.
+
+    Of an unknown argument it names the `parameters` that are known.
+    """
+    place, kind, words = misfit(error)
     path = path_of(place)
-    return InvalidInput(f"{path}: {words}. Nothing was changed.", field=path)
+    unknown = kind in ("extra_forbidden", "unexpected_keyword_argument") and len(place) == 1
+    known = f" It takes {', '.join(parameters)}." if unknown and parameters else ""
+    return InvalidInput(f"{path}: {words}.{known} Nothing was changed.", field=path)
 
 
 def path_of(places: Sequence[int | str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
 
 import click
 
@@ -19,28 +18,6 @@ COMMANDS = {
     "show": "dibs.cli.look:show",
     "follow": "dibs.cli.follow:follow",
     "answer": "dibs.cli.answer:answer",
-    "claim": "dibs.cli.claims:claim",
-    "heartbeat": "dibs.cli.claims:heartbeat",
-    "note": "dibs.cli.claims:note",
-    "pass": "dibs.cli.claims:pass_feature",
-    "fail": "dibs.cli.claims:fail",
-    "skip": "dibs.cli.claims:skip",
-    "release": "dibs.cli.claims:release",
-    "ask": "dibs.cli.asking:ask",
-    "ask-user": "dibs.cli.asking:ask_user",
-    "regression": "dibs.cli.reading:regression",
-    "add": "dibs.cli.planning:add",
-    "plan": "dibs.cli.planning:plan",
-    "update": "dibs.cli.planning:update",
-    "depend": "dibs.cli.planning:depend",
-    "get": "dibs.cli.reading:get",
-    "summary": "dibs.cli.reading:summary",
-    "search": "dibs.cli.reading:search",
-    "ready": "dibs.cli.reading:ready",
-    "blocked": "dibs.cli.reading:blocked",
-    "graph": "dibs.cli.reading:graph",
-    "history": "dibs.cli.reading:history",
-    "stats": "dibs.cli.reading:stats",
     "doctor": "dibs.cli.doctor:doctor",
     "settings": "dibs.cli.settings:settings",
     "copy": "dibs.cli.copying:copy",
@@ -48,24 +25,40 @@ COMMANDS = {
     "backup": "dibs.cli.backups:backup",
     "restore": "dibs.cli.backups:restore",
 }
-"""Each command's module and name; a module is imported when its command is run."""
+"""The commands that do not stand for one operation, and where each is; its module is imported when it is run."""
 
 
-class _Lazy(click.Group):
+class _Commands(click.Group):
+    """These commands, and one for each operation."""
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return list(COMMANDS)
+        return list(dict.fromkeys([*COMMANDS, *operation_commands()]))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        place = COMMANDS.get(cmd_name)
-        if place is None:
+        if cmd_name in COMMANDS:
+            module, _, name = COMMANDS[cmd_name].partition(":")
+            command = getattr(importlib.import_module(module), name)
+            assert isinstance(command, click.Command)
+            return command
+        if cmd_name not in operation_commands():
             return None
-        module, _, name = place.partition(":")
-        command: Any = getattr(importlib.import_module(module), name)
-        assert isinstance(command, click.Command)
-        return command
+        from dibs.cli.conveniences import CONVENIENCES, NO_CONVENIENCE
+        from dibs.cli.operation_command import command_of
+        from dibs_schema.operations import OPERATIONS
+
+        operation = next(one for one in OPERATIONS if one.command.words == cmd_name)
+        return command_of(operation, CONVENIENCES.get(cmd_name, NO_CONVENIENCE))
 
 
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+def operation_commands() -> list[str]:
+    """The names of the commands that stand for operations; some share one, by a flag."""
+    from dibs_schema.operations import OPERATIONS
+
+    names = dict.fromkeys(one.command.words.split()[0] for one in OPERATIONS)
+    return [name for name in names if name not in COMMANDS]
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="dibs")
 def commands() -> None:
     """One backlog of features, shared by any number of coding agents."""

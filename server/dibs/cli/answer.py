@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import click
 
+from dibs.cli.operation_command import checked
 from dibs.cli.options import backlog, looks_at_backlog, print_json, settings_options
-from dibs.cli.spelling import refuse_role
+from dibs.cli.wording import SHELL
+from dibs.session.caller import Caller
+from dibs.session.issued_tokens import ClaimMemory
+from dibs.session.session import Session, refuse_role
 from dibs.settings import Settings
 from dibs_schema.inputs import GREATEST_ID, HumanField
+from dibs_schema.operations import BY_TOOL
+from dibs_schema.operations.people import AnswerHumanInput
 from dibs_schema.refusals import InvalidInput
 
 if TYPE_CHECKING:
     from dibs.database import Database
     from dibs_schema.answers import OpenQuestion
+
+
+OPERATION = BY_TOOL["feature_answer_human_input"]
 
 
 @click.command()
@@ -43,22 +52,25 @@ def answer(
 
     Without --set the fields are asked for at the terminal.
     """
+    settings = Settings.read(flags | {"role": role}).model_copy(update={"agent": None})  # a person answers
     if feature_id is not None and question is not None:
         raise InvalidInput("Name either a feature or --question.", field="question")
     if feature_id is not None or question is not None:
-        refuse_role(Settings.read({"role": role}).role, "feature_answer_human_input")
+        refuse_role(settings.role, OPERATION, SHELL)
     with backlog(flags) as database:
         asked = _open(database)
         if feature_id is None and question is None:
             _list(asked, as_json=as_json)
             return
         answers = None if cancel else _answers(asked, feature_id, question, given)
-        done = _reply(database, feature_id, question, answers)
+        arguments = {"feature_id": feature_id, "question_id": question, "answers": answers, "cancel": cancel}
+        session = Session(database, settings, Caller.in_shell(settings), ClaimMemory(), wording=SHELL)
+        done = anyio.run(session.perform, OPERATION, checked(AnswerHumanInput, arguments))
     if as_json:
-        print_json(done)
+        print_json(done.wire())
     else:
         what = f"Feature {feature_id}" if feature_id is not None else f"Question {question}"
-        click.echo(f"{what}: {done.get('state') or done['status']}.")
+        click.echo(f"{what}: {done.wire().get('state') or done.wire()['status']}.")
 
 
 def _open(database: Database) -> list[OpenQuestion]:
@@ -99,7 +111,7 @@ def _answers(
             raise InvalidInput(f"--set {bad}: write FIELD=VALUE.", field="set")
         return {name: _typed(fields.get(name), value) for name, _, value in pairs}
     if one is None:
-        return {}  # the verb says what is the matter
+        return {"answer": ""}  # whatever is answered, the refusal says why nothing is asked
     answers: dict[str, Any] = {}
     for entry in one.questions:
         labels = [option["label"] for option in entry["options"]]
@@ -130,28 +142,3 @@ def _typed(field: HumanField | None, value: str) -> str | bool:
     if value.lower() not in truth:
         raise InvalidInput(f"{field.id}: answer yes or no.", field=f"answers.{field.id}")
     return truth[value.lower()]
-
-
-def _reply(
-    database: Database, feature: int | None, question: int | None, answers: dict[str, Any] | None
-) -> dict[str, Any]:
-    from dibs.verbs import ask_person
-    from dibs.verbs import ask_user as questions
-
-    by = getpass.getuser()
-    if feature is not None:
-        return database.write_now(
-            lambda tx: (
-                ask_person.cancel_request(tx, by, feature)
-                if answers is None
-                else ask_person.answer_feature(tx, by, feature, answers)
-            )
-        ).wire()
-    assert question is not None, "one of the two is named"
-    return database.write_now(
-        lambda tx: (
-            questions.cancel_question(tx, by, question)
-            if answers is None
-            else questions.answer_question(tx, by, question, answers)
-        )
-    ).wire()

@@ -35,14 +35,21 @@ def settings_options(*names: str) -> Callable[[Command], Command]:
 
     def add(command: Command) -> Command:
         for name in reversed(names):
-            field = Settings.model_fields[name]
-            words = f"{field.description} [DIBS_{name.upper()}]"
-            kind: Any = click.Choice([role.value for role in Role]) if name == "role" else str
-            option = {"is_flag": True} if name == "isolated" else {"type": kind}
-            command = click.option("--" + name.replace("_", "-"), default=None, help=words, **option)(command)
+            command = click.option(*setting_option(name).opts, **_of_setting(name))(command)
         return command
 
     return add
+
+
+def setting_option(name: str) -> click.Option:
+    """The flag of a setting."""
+    return click.Option(["--" + name.replace("_", "-")], **_of_setting(name))
+
+
+def _of_setting(name: str) -> dict[str, Any]:
+    text = f"{Settings.model_fields[name].description} [DIBS_{name.upper()}]"
+    kind: Any = click.Choice([role.value for role in Role]) if name == "role" else str
+    return {"default": None, "help": text} | ({"is_flag": True} if name == "isolated" else {"type": kind})
 
 
 def looks_at_backlog(command: Command) -> Command:
@@ -65,13 +72,12 @@ def say_refusals(command: Command) -> Command:
             click.echo(f"dibs: {error}", err=True)
             _drop_output()
             sys.exit(1)
-        except Refusal as refused:
-            from dibs.cli.spelling import in_shell_words
+        except Refusal as refusal:
+            from dibs.cli.wording import SHELL
 
-            refusal = in_shell_words(refused)
             if kwargs.get("as_json"):
-                print_json(refusal.answer())
-            click.echo(f"dibs: {refusal.message}", err=True)
+                print_json(refusal.answer(SHELL, "Run"))
+            click.echo(f"dibs: {refusal.worded(SHELL, 'Run')}", err=True)
             sys.exit(exit_status(refusal))
         return result
 

@@ -68,4 +68,4 @@ def _serve_http(settings: Settings, where: str) -> None:
         )
     with listen(*address(where or str(PORT))) as listening:
         server = DibsServer(open_database(settings), settings, None)
-        anyio.run(serve_http, server, listening, server.connection.closing)
+        anyio.run(serve_http, server, listening, server.closing)

@@ -1,4 +1,4 @@
-"""The backlog as an object of a harness: one method for each tool, claims as blocks, and the journal as a stream."""
+"""The backlog as an object of a harness: a method for each operation, claims as blocks, and the events as a stream."""
 
 from __future__ import annotations
 
@@ -8,19 +8,16 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import anyio.to_thread
 
-from dibs.client.calls import RETRY_FOR
+from dibs.client.calls import RETRY_FOR, Calls
 from dibs.client.claim import Claim
-from dibs.client.looking import Looking
-from dibs.client.planning import Planning
-from dibs.client.working import Working
 
 if TYPE_CHECKING:
-    from dibs.client.calls import Wire
-    from dibs.client.wires import Options
+    from dibs.client.calls import Link
+    from dibs.client.links import Options
     from dibs_schema.answers import FollowedEvent
 
 
-class Backlog(Working, Planning, Looking):
+class Backlog(Calls):
     """One connection to a backlog; `async with Backlog.open() as backlog`, on asyncio.
 
     Answers are the models of `dibs_schema.answers`; refusals are raised as the exceptions of
@@ -39,7 +36,7 @@ class Backlog(Working, Planning, Looking):
 
         A call raises InvalidInput where the options do not fit, and the Unavailable refusals.
         """
-        from dibs.client.wires import in_process
+        from dibs.client.links import in_process
 
         return cls._over(in_process(options), options.get("agent"), retry_for)
 
@@ -51,7 +48,7 @@ class Backlog(Working, Planning, Looking):
 
         Raises InvalidInput where the options do not fit, and ServerGone where no server comes up.
         """
-        from dibs.client.wires import own_process
+        from dibs.client.links import own_process
 
         return cls._over(own_process(options), options.get("agent"), retry_for)
 
@@ -64,18 +61,18 @@ class Backlog(Working, Planning, Looking):
         No connection shows there that a claim's holder lives: its lease is longer, and each call on the
         feature renews it; a block does so by itself. Claims want an `agent`, whose calls can be told apart.
         """
-        from dibs.client.wires import over_http
+        from dibs.client.links import over_http
 
         return cls._over(over_http(url), agent, retry_for)
 
     @classmethod
     @asynccontextmanager
     async def _over(
-        cls, wire: AbstractAsyncContextManager[Wire], agent: str | None, retry_for: float
+        cls, link: AbstractAsyncContextManager[Link], agent: str | None, retry_for: float
     ) -> AsyncIterator[Backlog]:
         from dibs.client.hosting import hosted
 
-        async with hosted(wire) as entered:
+        async with hosted(link) as entered:
             backlog = cls(entered, agent=agent, retry_for=retry_for)
             try:
                 yield backlog
@@ -103,16 +100,6 @@ class Backlog(Working, Planning, Looking):
         asked = {"category": category, "wait_seconds": wait_seconds, "agent": agent, "resume": resume}
         return Claim(self, {"feature_id": feature_id, **asked}, self._tasks)
 
-    def holds(self, feature_id: int, token: str | None = None) -> bool:
-        """Whether this object remembers a claim on the feature (that one), as far as it was told."""
-        kept = self._tokens.get(feature_id)
-        return kept is not None and token in (None, kept)
-
-    @property
-    def keeps_claims(self) -> bool:
-        """Whether the server renews this object's leases for as long as the connection lasts."""
-        return self._wire.keeps_claims
-
     async def follow(self, after: str | None = None) -> AsyncGenerator[FollowedEvent, None]:
         """What happens in the project, by any process, as it happens: every event once, for ever.
 
@@ -120,12 +107,12 @@ class Backlog(Working, Planning, Looking):
         stream begins with what happens after its first `__anext__`. Reads the database itself.
         Raises InvalidInput for a cursor that is none, and RuntimeError on a connection by URL.
         """
-        if self._wire.journal is None:
+        if self._link.event_log is None:
             raise RuntimeError(
                 "a URL leads to no journal: follow it with Backlog.open() where the database is in reach"
             )
         watch = await anyio.to_thread.run_sync(_load_watch)
-        with self._wire.journal() as database:
+        with self._link.event_log() as database:
             async for events in watch(database, after):
                 for event in events:
                     yield event

@@ -8,14 +8,13 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from dibs.client.calls import ServerGone
+from dibs.client.calls import Calls, ServerGone
 from dibs_schema.answers import Claimed, Idle, IdleState, Lease, Work
 from dibs_schema.inputs import EvidenceFields
 from dibs_schema.refusals import ClaimLost, NotClaimed, NotFound, Refusal
 from dibs_schema.sanitize import clean
 
 if TYPE_CHECKING:
-    from dibs.client.backlog import Backlog
     from dibs.client.tasks import Tasks
 
 SOONEST, LATEST = 1.0, 600.0
@@ -60,7 +59,7 @@ class ClaimedFeature(Work):
 class Claim:
     """`async with backlog.claim() as feature:` holds the feature for the block; see `Backlog.claim`."""
 
-    def __init__(self, backlog: Backlog, asked: dict[str, Any], tasks: Tasks) -> None:
+    def __init__(self, backlog: Calls, asked: dict[str, Any], tasks: Tasks) -> None:
         self._backlog = backlog
         self._tasks = tasks
         self._asked = asked
@@ -74,7 +73,7 @@ class Claim:
         if isinstance(answer, Idle):
             raise NothingToClaim(answer)
         self._held = _held(answer)
-        if not self._backlog.keeps_claims:
+        if not self._backlog.renews_leases:
             self._keeper = asyncio.create_task(self._keep(self._held))
         return self._held
 

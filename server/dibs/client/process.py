@@ -15,7 +15,8 @@ from mcp.client.session import ClientSession, ElicitationFnT
 from mcp.shared.message import SessionMessage
 from mcp.types import CallToolResult, Implementation, jsonrpc_message_adapter
 
-from dibs.client.calls import ServerGone, content_of
+from dibs.client.calls import ServerGone
+from dibs_schema.refusals import all_codes
 
 STOPPING = 5.0
 """Seconds that a server gets to end after its input has."""
@@ -156,3 +157,16 @@ async def _pump_out(process: asyncio.subprocess.Process, out: Any) -> None:
             await process.stdin.drain()
         except ConnectionError:
             return
+
+
+def content_of(result: CallToolResult) -> dict[str, Any]:
+    """The structured content of a tool's result. Raises the Refusal that it is."""
+    content = result.structured_content or {}
+    if not result.is_error:
+        return content
+    if "error" not in content:  # the protocol's library refused what the server sent
+        raise RuntimeError(" ".join(getattr(part, "text", "") for part in result.content))
+    error = dict(content["error"])
+    kind = all_codes()[error.pop("code")]
+    error.pop("retryable")
+    raise kind(error.pop("message"), **error)

@@ -8,22 +8,24 @@ import threading
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, suppress
-from functools import partial, update_wrapper
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from anyio.from_thread import start_blocking_portal
 
 from dibs.client.backlog import Backlog
 from dibs.client.calls import CLOSED, RETRY_FOR, ServerGone
+from dibs_schema.answers import Answer
+from dibs_schema.operations import Operation, Operations
 
 if TYPE_CHECKING:
     from dibs.client.claim import Claim, ClaimedFeature
-    from dibs.client.wires import Options
+    from dibs.client.links import Options
     from dibs_schema.answers import FollowedEvent
 
-P = ParamSpec("P")
 T = TypeVar("T")
+A = TypeVar("A", bound=Answer)
 
 
 class Loop:
@@ -65,18 +67,6 @@ class Loop:
             return asyncio.run_coroutine_threadsafe(call(), self._loop)
 
 
-def _blocking(
-    method: Callable[Concatenate[Backlog, P], Coroutine[Any, Any, T]],
-) -> Callable[Concatenate[SyncBacklog, P], T]:
-    """The method of `Backlog`, as one that waits for its answer."""
-
-    def run(self: SyncBacklog, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._loop.run(partial(method, self._backlog, *args, **kwargs))
-
-    update_wrapper(run, method)
-    return run
-
-
 async def _this_loop() -> Loop:
     return Loop(asyncio.get_running_loop())
 
@@ -105,7 +95,7 @@ class SyncClaim:
         self._loop.run(partial(self._claim.__aexit__, kind, error, traceback))
 
 
-class SyncBacklog:
+class SyncBacklog(Operations):
     """A `Backlog` whose methods wait for their answers; `with SyncBacklog.open() as backlog`.
 
     May be used from several threads. Each method, and what it raises, is that of `Backlog`.
@@ -146,6 +136,10 @@ class SyncBacklog:
             finally:
                 loop.close()
 
+    def wait_for_operation(self, operation: Operation[..., A], *args: Any, **kwargs: Any) -> A:
+        """Call an operation and wait for its answer. Raises its Refusals, and ServerGone."""
+        return self._loop.run(partial(self._backlog.call_operation, operation, *args, **kwargs))
+
     def claim(
         self,
         feature_id: int | None = None,
@@ -174,30 +168,3 @@ class SyncBacklog:
         finally:
             with suppress(ServerGone):
                 self._loop.run(events.aclose)
-
-    take = _blocking(Backlog.take)
-    mark_in_progress = _blocking(Backlog.mark_in_progress)
-    heartbeat = _blocking(Backlog.heartbeat)
-    release = _blocking(Backlog.release)
-    mark_passing = _blocking(Backlog.mark_passing)
-    mark_failing = _blocking(Backlog.mark_failing)
-    skip = _blocking(Backlog.skip)
-    ask_person = _blocking(Backlog.ask_person)
-    answer_person = _blocking(Backlog.answer_person)
-    ask_user = _blocking(Backlog.ask_user)
-    add_note = _blocking(Backlog.add_note)
-    take_for_regression = _blocking(Backlog.take_for_regression)
-    create = _blocking(Backlog.create)
-    create_many = _blocking(Backlog.create_many)
-    update = _blocking(Backlog.update)
-    add_dependency = _blocking(Backlog.add_dependency)
-    remove_dependency = _blocking(Backlog.remove_dependency)
-    set_dependencies = _blocking(Backlog.set_dependencies)
-    get = _blocking(Backlog.get)
-    summaries = _blocking(Backlog.summaries)
-    search = _blocking(Backlog.search)
-    ready = _blocking(Backlog.ready)
-    blocked = _blocking(Backlog.blocked)
-    graph = _blocking(Backlog.graph)
-    history = _blocking(Backlog.history)
-    stats = _blocking(Backlog.stats)

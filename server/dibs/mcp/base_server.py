@@ -30,7 +30,7 @@ from dibs.mcp.protocol_errors import in_words_of_the_protocol
 from dibs.mcp.resources.subscriptions import Subscriptions
 from dibs.mcp.resources.uris import is_ours, parse
 from dibs.mcp.resources.watcher import Watch
-from dibs.session.session import Connection
+from dibs.session.session import Session
 from dibs_schema.refusals import NotFound
 from dibs_schema.roles import Role
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from mcp.server.mcpserver import Context
     from pydantic import AnyUrl
 
-    Request = ServerRequestContext[Connection, Any]
+    Request = ServerRequestContext[Session, Any]
 
 
 LISTS = ("tools/list", "prompts/list", "resources/list", "resources/templates/list")
@@ -48,7 +48,7 @@ NOTHING_THERE = (
 )
 
 
-class OfferingServer(MCPServer[Connection]):
+class OfferingServer(MCPServer[Session]):
     """Serves resources and prompts, and tells subscribers of changes in both protocol eras.
 
     `built` is set once the parts are loaded that bring the database's library; what needs them waits for it.
@@ -88,7 +88,7 @@ class OfferingServer(MCPServer[Connection]):
         return [*TEMPLATES, *await super().list_resource_templates()]
 
     async def read_resource(
-        self, uri: AnyUrl | str, context: Context[Connection, Any] | None = None
+        self, uri: AnyUrl | str, context: Context[Session, Any] | None = None
     ) -> Iterable[ReadResourceContents] | InputRequiredResult:
         """A resource's text. Raises MCPError where there is none."""
         with in_words_of_the_protocol(str(uri)):
@@ -99,10 +99,10 @@ class OfferingServer(MCPServer[Connection]):
                     raise NotFound(NOTHING_THERE) from None
             assert context is not None, "resources are read by clients"
             await self.built.wait()
-            from dibs.mcp.context import connection_of
+            from dibs.mcp.context import session_of
             from dibs.mcp.resources.read import read
 
-            text, kind = await read(connection_of(context), parse(str(uri)))
+            text, kind = await read(session_of(context), parse(str(uri)))
         return [ReadResourceContents(content=text, mime_type=kind)]
 
     async def _refuse_unknown(self, request: Request, uri: str) -> None:
@@ -131,7 +131,7 @@ class OfferingServer(MCPServer[Connection]):
         self,
         name: str,
         arguments: dict[str, Any] | None = None,
-        context: Context[Connection, Any] | None = None,
+        context: Context[Session, Any] | None = None,
     ) -> GetPromptResult | InputRequiredResult:
         """The prompt of that name. Raises MCPError where there is none, or an argument does not fit."""
         if name in {prompt.name for prompt in await super().list_prompts()}:

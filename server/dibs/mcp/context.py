@@ -1,23 +1,122 @@
-"""How a tool reaches the connection that it is called on."""
+"""One call of a tool: the session that it belongs to, and what its client can do while it runs."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import anyio
 from mcp.server.mcpserver import Context
+from mcp.shared.exceptions import MCPError
+from mcp.types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
 
-from dibs.session.session import Connection
+from dibs.mcp.elicitation import field_schema, question_schema, split_choices
+from dibs.session.call_context import CallContext, Reply
+from dibs.session.caller import Caller
+from dibs.session.session import Session
+from dibs_schema.inputs import HumanField, Question
 
 Ctx = Context[Any, Any]
 
 STATELESS = "2026-07-28"
-"""From this revision on each call stands for itself, without a session; what a tool asks the user, the client asks, and
-repeats the call with the answer."""
+"""From this protocol revision on there are no sessions. A client asks its user by itself, and then repeats the call."""
+
+LONGEST_WAIT = 49.0
+"""Seconds that waiting for work and for the database may take together: clients give up after 60."""
+ELICITATION_PATIENCE = 45.0
+"""Seconds that a question stays open within a call."""
+KEY = "answer"
 
 
-def connection_of(ctx: Ctx) -> Connection:
-    """The connection that the lifespan opened, as this call has it."""
-    connection = ctx.request_context.lifespan_context
-    assert isinstance(connection, Connection)
-    sessions = (ctx.protocol_version or "") < STATELESS
-    return connection.calling(ctx.request_context.request, sessions=sessions)
+def session_of(ctx: Ctx) -> Session:
+    """The session of the client that makes a call: the connection's, or over HTTP the request's."""
+    session = ctx.request_context.lifespan_context
+    assert isinstance(session, Session)
+    if session.caller.connection is not None:
+        return session
+    request = ctx.request_context.request
+    knows_sessions = (ctx.protocol_version or "") < STATELESS
+    http_session = request.headers.get("mcp-session-id") if request is not None and knows_sessions else None
+    return session.for_caller(Caller.over_http(session.settings, http_session))
+
+
+class InputRequired(Exception):  # noqa: N818 - it is no error
+    """The client must ask its user and repeat the call. `result` tells it so."""
+
+    def __init__(self, result: InputRequiredResult) -> None:
+        super().__init__()
+        self.result = result
+
+
+class McpCall(CallContext):
+    """A call of a tool by an MCP client."""
+
+    longest_wait = LONGEST_WAIT
+
+    def __init__(self, ctx: Ctx, wait_seconds: float = 0) -> None:
+        self._ctx = ctx
+        self._wait_seconds = wait_seconds
+        capabilities = ctx.client_capabilities
+        self.can_ask = capabilities is not None and capabilities.elicitation is not None
+
+    @property
+    def asked_question(self) -> int | None:  # type: ignore[override]  # it is read only here
+        """The id of the question that an earlier round of this call has stored."""
+        state = self._ctx.request_state
+        return int(state) if state is not None else None
+
+    async def is_abandoned(self) -> bool:
+        """Whether the client has closed its HTTP request. A broken pipe ends the whole server."""
+        request = self._ctx.request_context.request
+        return request is not None and bool(await request.is_disconnected())
+
+    async def report_waiting(self, seconds: float) -> None:
+        """Report progress to the client."""
+        await self._ctx.report_progress(
+            seconds, total=self._wait_seconds, message="waiting for a feature to become ready"
+        )
+
+    async def ask_fields(self, prompt: str, fields: Sequence[HumanField]) -> Reply | None:
+        """Ask the client's user for the fields. Raises InputRequired where the client asks by itself."""
+        result = await self._elicit(prompt, field_schema(fields))
+        if result is None or result.action != "accept":
+            return None
+        return Reply({name: value for name, value in (result.content or {}).items() if value is not None})
+
+    async def ask_questions(self, questions: Sequence[Question], question: int) -> Reply | None:
+        """Ask the client's user the questions. Raises InputRequired where the client asks by itself."""
+        message = "\n".join(one.question for one in questions)
+        result = await self._elicit(message, question_schema(questions), state=str(question))
+        if result is None or result.action == "cancel":
+            return None
+        return Reply(None if result.action == "decline" else split_choices(questions, result.content or {}))
+
+    async def _elicit(
+        self, message: str, schema: dict[str, Any], state: str | None = None
+    ) -> ElicitResult | None:
+        """What the user said, or None if the client cannot ask or nobody answered in time.
+
+        `state` comes back with the repeated call of a client that asks by itself.
+        """
+        ctx = self._ctx
+        if not self.can_ask:
+            return None
+        if (ctx.protocol_version or "") >= STATELESS:
+            reply = (ctx.input_responses or {}).get(KEY)
+            if isinstance(reply, ElicitResult):
+                return reply
+            params = ElicitRequestFormParams(message=message, requested_schema=schema)
+            raise InputRequired(
+                InputRequiredResult(input_requests={KEY: ElicitRequest(params=params)}, request_state=state)
+            )
+        try:
+            with anyio.move_on_after(ELICITATION_PATIENCE):
+                result: ElicitResult = await ctx.session.elicit_form(
+                    message=message,
+                    requested_schema=schema,
+                    related_request_id=ctx.request_context.request_id,
+                )
+                return result
+        except MCPError:  # the client declares the capability and refuses all the same
+            return None
+        return None

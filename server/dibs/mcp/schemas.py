@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core.core_schema import WithDefaultSchema
 
 from dibs_schema.answers import Answer
+from dibs_schema.operations import adapter
 from dibs_schema.refusals import all_codes
 
 
@@ -26,9 +26,9 @@ TOLD_NUMBER = 1_000_000
 """Bounds above these are enforced, and not worth a model's attention."""
 
 
-def input_schema(arguments: type[BaseModel]) -> dict[str, Any]:
+def input_schema(arguments: type[Any]) -> dict[str, Any]:
     """A tool's parameters: no titles, no null alternatives, definitions in their place."""
-    schema = arguments.model_json_schema(by_alias=True, schema_generator=_WithoutDefaults)
+    schema = adapter(arguments).json_schema(by_alias=True, schema_generator=_WithoutDefaults)
     definitions = schema.pop("$defs", {})
     slim = _slim(schema, definitions)
     assert isinstance(slim, dict)

@@ -1,22 +1,68 @@
-"""The claims that this server has issued to its connection, so that a token may be left out where that is clear."""
+"""The claims that were issued to one caller, so that a call may leave its token out where it is unambiguous."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dibs_schema.refusals import TokenRequired
 from dibs_schema.status import Kind
 
+if TYPE_CHECKING:
+    from dibs.database import Database
+    from dibs.database.transaction import Transaction
+
+
+class ClaimMemory:
+    """Remembers no claim: every call sends its token. The other memories subclass it."""
+
+    def choose(self, feature: int, sent: str | None, kind: Kind) -> Callable[[Transaction], str | None]:  # noqa: ARG002
+        """Return the function that says, within the transaction, which token a call on `feature` means."""
+        return lambda _: sent
+
+    def proof(self, feature: int) -> Callable[[Transaction], str | None]:  # noqa: ARG002 - nothing is remembered
+        """Return the function that says which token proves the author of a note, if one does."""
+        return lambda _: None
+
+    def author(self, feature: int) -> str | None:  # noqa: ARG002 - nothing is remembered
+        """The name under which the feature was last claimed."""
+        return None
+
+    def remember(self, feature: int, token: str, name: str) -> None:
+        """Remember a claim that was committed."""
+
+    def undo(self, token: str) -> None:
+        """Forget a claim that was taken back before its answer was delivered."""
+
+    def end(self, feature: int, token: str | None, kind: Kind) -> None:
+        """Note that the holder's own transition ended the claim."""
+
+    def end_all(self, feature: int, kind: Kind) -> None:
+        """Note that a transition ended whatever claim there was on the feature."""
+
+    def lose(self, tokens: Iterable[str | None]) -> None:
+        """Note claims that others have ended."""
+
+    def touch(self, feature: int) -> None:
+        """Note a call about the feature: its holder is at work."""
+
+    def was_ended_here(self, token: str | None) -> bool:  # noqa: ARG002 - nothing is remembered
+        """Whether the holder itself ended the claim, so that a new call is not about it."""
+        return False
+
+    async def forget_ended(self, database: Database, features: Iterable[int] = ()) -> None:
+        """Forget ended claims of `features`: what the caller does next about them is not about old claims."""
+
 
 @dataclass(slots=True)
-class Issued:
-    """A claim that was issued: its token, the name it was made under, and how it ended.
+class IssuedClaim:
+    """A claim that was issued: its token, the holder's name, and how it ended.
 
-    It is live until a move of its own ended it (`ended_by`), or it was lost to somebody else.
+    It is live until a transition of its holder ended it (`ended_by`), or it was lost to somebody else.
     """
 
     feature: int
@@ -28,65 +74,68 @@ class Issued:
 
     @property
     def live(self) -> bool:
-        """Whether it is held, as far as this server knows."""
+        """Whether the caller still has the claim, as far as this process knows."""
         return not self.lost and self.ended_by is None
 
 
-class Tokens:
-    """What was issued, by feature. The event loop reads it, and the writer's thread adds to it."""
+class IssuedTokens(ClaimMemory):
+    """Remembers the claims of one connection in this process. The event loop reads it, the writer thread adds to it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._by_feature: dict[int, list[Issued]] = defaultdict(list)
-        self._by_token: dict[str, Issued] = {}
+        self._by_feature: dict[int, list[IssuedClaim]] = defaultdict(list)
+        self._by_token: dict[str, IssuedClaim] = {}
 
     def remember(self, feature: int, token: str, name: str) -> None:
-        """Note a claim that was committed."""
+        """Remember a claim that was committed."""
         with self._lock:
             if token not in self._by_token:
-                issued = self._by_token[token] = Issued(feature, token, name, time.monotonic())
+                issued = self._by_token[token] = IssuedClaim(feature, token, name, time.monotonic())
                 self._by_feature[feature].append(issued)
 
-    def forget(self, features: Iterable[int]) -> None:
-        """Drop what has ended on these features: what comes next about them is not about old claims."""
+    async def forget_ended(self, database: Database, features: Iterable[int] = ()) -> None:  # noqa: ARG002
+        """Forget ended claims of `features`."""
         with self._lock:
             for feature in features:
                 for one in [one for one in self._by_feature.get(feature, ()) if not one.live]:
                     self._drop(one)
 
     def undo(self, token: str) -> None:
-        """Drop a claim that was taken back before it was answered."""
+        """Forget a claim that was taken back before its answer was delivered."""
         with self._lock:
             if token in self._by_token:
                 self._drop(self._by_token[token])
 
-    def _drop(self, one: Issued) -> None:
+    def _drop(self, one: IssuedClaim) -> None:
         del self._by_token[one.token]
         self._by_feature[one.feature].remove(one)
 
     def author(self, feature: int) -> str | None:
-        """The name under which the feature was claimed last."""
+        """The name under which the feature was last claimed."""
         with self._lock:
             issued = self._by_feature.get(feature)
             return issued[-1].name if issued else None
 
     def touch(self, feature: int) -> None:
-        """Note that a call was about the feature: its holder is at work."""
+        """Note a call about the feature: its holder is at work."""
         with self._lock:
             for one in self._by_feature.get(feature, ()):
                 one.touched = time.monotonic()
 
-    def meant(self, feature: int, given: str | None, move: Kind) -> str | None:
-        """The token that a call on `feature` carries: the one sent, or the only one it can mean.
+    def choose(self, feature: int, sent: str | None, kind: Kind) -> Callable[[Transaction], str | None]:
+        """Return the function that says which token a call means: the one sent, or the only one it can mean.
 
-        A claim that was lost is meant until proven otherwise, so that a late call is told so and does
-        not pass for somebody else's. Raises TokenRequired where several claims could be meant.
+        A lost claim is meant until proven otherwise, so that a late call hears of it and is not taken for one about
+        somebody else's claim. The function raises TokenRequired where several claims can be meant.
         """
+        return lambda _: self._chosen(feature, sent, kind)
+
+    def _chosen(self, feature: int, sent: str | None, kind: Kind) -> str | None:
         self.touch(feature)
         with self._lock:
             issued = self._by_feature.get(feature, [])
-            if given is not None or not issued:
-                return given
+            if sent is not None or not issued:
+                return sent
             if len(issued) > 1 and any(one.ended_by is None for one in issued):
                 raise TokenRequired(
                     f"This connection has claimed feature {feature} more than once, and the call does not say which "
@@ -94,10 +143,10 @@ class Tokens:
                     id=feature,
                 )
             last = issued[-1]
-            return last.token if last.ended_by in (None, move) else None
+            return last.token if last.ended_by in (None, kind) else None
 
     def was_ended_here(self, token: str | None) -> bool:
-        """Whether the holder itself ended the claim, so that it knows, and a new call is a new statement."""
+        """Whether the holder itself ended the claim, so that a new call is not about it."""
         with self._lock:
             one = self._by_token.get(token) if token is not None else None
             return one is not None and one.ended_by is not None
@@ -109,27 +158,27 @@ class Tokens:
                 if token in self._by_token:
                     self._by_token[token].lost = True
 
-    def end(self, token: str | None, move: Kind) -> None:
-        """Note that a move of the holder's own ended the claim."""
+    def end(self, feature: int, token: str | None, kind: Kind) -> None:  # noqa: ARG002 - the token says which
+        """Note that the holder's own transition ended the claim."""
         with self._lock:
             one = self._by_token.get(token) if token is not None else None
             if one is not None and one.live:
-                one.ended_by = move
+                one.ended_by = kind
 
-    def end_on(self, feature: int, move: Kind) -> None:
-        """Note that a move ended whatever claim there was on the feature."""
+    def end_all(self, feature: int, kind: Kind) -> None:
+        """Note that a transition ended whatever claim there was on the feature."""
         with self._lock:
             for one in self._by_feature.get(feature, ()):
                 if one.live:
-                    one.ended_by = move
+                    one.ended_by = kind
 
     def at_work(self, within: float) -> list[str]:
-        """The live tokens about which there was a call in the last `within` seconds."""
+        """The live tokens of features about which there was a call in the last `within` seconds."""
         since = time.monotonic() - within
         with self._lock:
             return [one.token for one in self._by_token.values() if one.live and one.touched > since]
 
     def any_live(self) -> bool:
-        """Whether anything is held."""
+        """Whether any claim is live."""
         with self._lock:
             return any(one.live for one in self._by_token.values())

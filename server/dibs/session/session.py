@@ -1,189 +1,181 @@
-"""One connection: who is at the other end, and the leases that stand for its life."""
+"""One caller of a backlog: its role, its claims, and one function for each operation, for every face."""
 
 from __future__ import annotations
 
-import logging
+import importlib
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
-from dibs.database import Database
-from dibs.session.issued_tokens import Tokens
+from dibs.database import Database, VerbJob, WriteJob
+from dibs.session.call_context import CallContext
+from dibs.session.caller import Caller
+from dibs.session.issued_tokens import ClaimMemory
 from dibs.settings import Settings
-from dibs_schema.refusals import Busy, ClaimLost, OutcomeUnknown, Refusal
+from dibs_schema.next_step import TOOLS, Step, Wording
+from dibs_schema.refusals import ClaimLost, Forbidden, Refusal, UnmetDependencies
+from dibs_schema.roles import Role
 from dibs_schema.status import Kind
 
-if TYPE_CHECKING:  # the verbs bring SQLAlchemy, which is loaded after `initialize` has been answered
-    from dibs.database.runner import Upkeep
+if TYPE_CHECKING:  # the verbs import SQLAlchemy, which is loaded after `initialize` has been answered
+    from dibs.database import Upkeep
     from dibs.database.transaction import Transaction
-    from dibs.rules.claimant import Holder
-    from dibs.session.http_session import HttpRequest
-
-logger = logging.getLogger(__name__)
+    from dibs_schema.answers import Answer
+    from dibs_schema.operations import AnyOperation
 
 T = TypeVar("T")
+Verb = Callable[["Transaction", str, str | None], T]
+"""A transition of a claimed feature: given the transaction, the author and the claim token."""
 
-RENEWAL_PATIENCE = 0.5
-RENEWAL_RETRY = 1.0
-RELEASE_PATIENCE = 0.4
-"""Seconds: for one try of a renewal, between two tries (less with a short lease), and for giving all back at the end."""
 REAP_PAUSE = 0.25
-"""Seconds between two looks for leases that have run out: claims within it share one look."""
+"""Seconds between two looks for expired leases; claims within it share one."""
 
 
-class Connection:
-    """The state of one client's connection, from its first request to the release of its claims."""
+class Reaper:
+    """Decides when a claim first looks for expired leases."""
 
-    def __init__(self, database: Database, settings: Settings, session: str) -> None:
-        self.database = database
-        self.settings = settings
-        self.session = session
-        self.closing = anyio.Event()
-        self.tokens = Tokens()
-        self._reaped_at = 0.0
+    def __init__(self) -> None:
+        self._looked_at = 0.0
 
-    @property
-    def leases(self) -> str:
-        """What an agent must know of its claim's lease."""
-        return "The lease is renewed while you are connected; nothing needs to be done for it."
-
-    # -- who calls --------------------------------------------------------------------------------
-
-    def calling(self, request: HttpRequest | None, *, sessions: bool) -> Connection:  # noqa: ARG002 - others need them
-        """The view that one call has of its connection."""
-        return self
-
-    def holder(self, agent: str | None) -> Holder:
-        """Who claims: the agent named by the call or the settings, else the connection."""
-        from dibs.rules.claimant import Holder, nameless
-
-        name = agent or self.settings.agent
-        return Holder(
-            name=name or nameless(self.session),
-            named=name is not None,
-            session=self.session,
-            lease=self.settings.lease,
-        )
-
-    def claimant(self, agent: str | None) -> tuple[Holder, str]:
-        """Who claims by this very call, and the token that the claim will have."""
-        from dibs.rules.claimant import new_token
-
-        token = new_token()
-        return replace(self.holder(agent), fresh=token), token
-
-    def author(self, feature: int | None = None) -> str:
-        """Who acts: the name under which this server issued the claim on `feature`, else the connection's."""
-        name = self.tokens.author(feature) if feature is not None else None
-        return name or self.holder(None).name
-
-    def claim_scope(self, agent: str | None, request_id: str | None) -> str:  # noqa: ARG002 - others refuse one
-        """Where a claim's request_id is unique: the agent's name, or the connection."""
-        return agent or self.settings.agent or self.session
-
-    async def move(
-        self,
-        feature: int,
-        given: str | None,
-        kind: Kind,
-        verb: Callable[[Transaction, str, str | None], T],
-        *,
-        door: bool = True,
-    ) -> T:
-        """Run a move of a claim with its author and token, and note how the claim ended."""
-        meant: list[str | None] = [None]
-
-        def run(tx: Transaction) -> T:
-            # Only here are the claims known that were asked for before, in the same breath.
-            token = meant[0] = self.tokens.meant(feature, given, kind)
-            author = self.author(feature)
-            try:
-                return verb(tx, author, token)
-            except ClaimLost:
-                if given is None and self.tokens.was_ended_here(token):
-                    meant[0] = None
-                    return verb(tx, author, None)
-                raise
-
-        try:
-            answer = await self.database.write(run, door=door)
-        except ClaimLost:
-            self.tokens.lose(meant)
-            raise
-        if kind is not Kind.HEARTBEAT:
-            self.tokens.end(meant[0], kind)
-        return answer
-
-    async def is_gone(self) -> bool:
-        """Whether nobody can get the answer of this call; a pipe that broke ends the whole server."""
-        return False
-
-    # -- leases -----------------------------------------------------------------------------------
-
-    async def keep(self, token: str | None) -> None:
-        """Note that a call carries the token; the lease is renewed in any case."""
-
-    async def keep_up(self) -> None:
-        """Renew the leases issued here, every third of a lease, and reap what others left, for ever."""
-        while True:
-            await anyio.sleep(self.settings.lease / 3)
-            await self._renew()
-            await self._reap()
-
-    async def _renew(self) -> None:
-        from dibs.verbs.lease import renew
-
-        while tokens := self.tokens.at_work(self.settings.hold_limit):
-            began = time.monotonic()
-            try:
-                good = await self.database.write(
-                    lambda tx, tokens=tokens: renew(tx, tokens),  # type: ignore[misc]
-                    patience=RENEWAL_PATIENCE,
-                    urgent=True,
-                    door=False,
-                )
-            except (Busy, OutcomeUnknown):
-                await anyio.sleep(min(RENEWAL_RETRY, self.settings.lease / 20))
-            except Refusal as refusal:
-                logger.warning("leases were not renewed: %s", refusal)
-                return
-            else:
-                self.tokens.lose(set(tokens) - good)
-                if time.monotonic() - began < self.settings.lease / 3:
-                    return  # else the leases count from before a long wait, and are due again
-
-    async def _reap(self) -> None:
-        from dibs.verbs.lease import REAPING
-
-        try:
-            if self.database.on_time and await self.database.read(REAPING.due):
-                await self.database.write(lambda _: None, first=REAPING)
-        except Refusal as refusal:
-            logger.info("the reaper rests: %s", refusal)
-
-    def reaper(self) -> Upkeep | None:
-        """What takes back claims whose leases have run out, if it is time to look again."""
+    def due(self) -> Upkeep | None:
+        """Return the upkeep that ends expired claims, if the last look was long enough ago."""
         from dibs.verbs.lease import REAPING
 
         now = time.monotonic()
-        if now - self._reaped_at < REAP_PAUSE:
+        if now - self._looked_at < REAP_PAUSE:
             return None
-        self._reaped_at = now
+        self._looked_at = now
         return REAPING
 
-    async def end(self) -> None:
-        """Give every claim back and close the database, in about half a second or not at all."""
-        if self.tokens.any_live():
-            from dibs.verbs.lease import release_session
 
-            try:
-                await self.database.write(
-                    lambda tx: release_session(tx, self.session), patience=RELEASE_PATIENCE, urgent=True
-                )
-            except Refusal as refusal:
-                logger.warning("claims were not released and run out by themselves: %s", refusal)
-                self.database.close(patience=0)  # whatever kept the writer then, keeps it still
-        self.database.close()
+class Session:
+    """One caller's use of a backlog.
+
+    `claims` remembers the tokens of its claims. `wording` writes a call as the caller does. `closing` is set when the
+    caller's input has ended, which ends calls that wait.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        caller: Caller,
+        claims: ClaimMemory,
+        *,
+        wording: Wording = TOOLS,
+        reaper: Reaper | None = None,
+        closing: anyio.Event | None = None,
+    ) -> None:
+        self.database = database
+        self.settings = settings
+        self.caller = caller
+        self.claims = claims
+        self.wording = wording
+        self.reaper = reaper or Reaper()
+        self.closing = closing or anyio.Event()
+
+    def for_caller(self, caller: Caller) -> Session:
+        """The session of another caller of the same server."""
+        return Session(
+            self.database,
+            self.settings,
+            caller,
+            self.claims,
+            wording=self.wording,
+            reaper=self.reaper,
+            closing=self.closing,
+        )
+
+    async def perform(
+        self, operation: AnyOperation, arguments: Any, context: CallContext | None = None
+    ) -> Answer:
+        """Perform an operation and return its answer.
+
+        `arguments` is an instance of the operation's class. Raises Forbidden if the caller's role does not have the
+        operation, and the Refusals of its verb or query.
+        """
+        refuse_role(self.settings.role, operation, self.wording)
+        module = importlib.import_module(f"dibs.session.{operation.group}")
+        answer: Answer = await getattr(module, operation.method)(self, arguments, context or CallContext())
+        return answer
+
+    def author(self, feature: int | None = None) -> str:
+        """The name recorded for an action: the one under which the feature was claimed here, else the caller's."""
+        return (self.claims.author(feature) if feature is not None else None) or self.caller.author
+
+    async def transition(
+        self, feature: int, token: str | None, kind: Kind, verb: Verb[T], *, exclusive: bool = True
+    ) -> T:
+        """Run a transition of a claimed feature with its author and token, and remember how the claim ended."""
+        job = TransitionJob(self, feature, token, kind, verb)
+        job.exclusive = exclusive
+        try:
+            answer = await self.database.write(job)
+        except ClaimLost:
+            self.claims.lose([job.token])
+            raise
+        except UnmetDependencies:
+            await self.prove_alive(job.token)
+            raise
+        if kind is not Kind.HEARTBEAT:
+            self.claims.end(feature, job.token, kind)
+        return answer
+
+    async def prove_alive(self, token: str | None) -> None:
+        """Renew the lease of the claim whose token a call carries, if no connection renews it."""
+        if token is None or self.caller.connection is not None:
+            return
+        from dibs.verbs.lease import renew
+
+        with suppress(Refusal):  # the call's own answer matters more
+            await self.database.write(VerbJob(lambda tx: renew(tx, [token]), exclusive=False))
+
+
+def load_operations() -> None:
+    """Import the functions of all operations, which import SQLAlchemy."""
+    from dibs_schema.operations import Group
+
+    for group in Group:
+        importlib.import_module(f"dibs.session.{group}")
+
+
+def refuse_role(role: Role, operation: AnyOperation, wording: Wording) -> None:
+    """Raise Forbidden if the role does not have the operation."""
+    from dibs_schema.operations import offered
+
+    if not role.has(operation.roles):
+        names = dict.fromkeys(wording.call(Step(one.tool)) for one in offered(role))
+        raise Forbidden(
+            f"{wording.call(Step(operation.tool))} is not for the role {role}, which has {', '.join(names)}.",
+            tool=operation.tool,
+        )
+
+
+class TransitionJob(WriteJob[T]):
+    """A transition of a claimed feature. `token` is the claim token that it was made with."""
+
+    def __init__(self, session: Session, feature: int, token: str | None, kind: Kind, verb: Verb[T]) -> None:
+        self.token: str | None = None
+        self._session = session
+        self._given = token
+        self._feature = feature
+        self._verb = verb
+        # Claims that were requested earlier are known only when the job runs.
+        self._choose = session.claims.choose(feature, token, kind)
+
+    def run(self, tx: Transaction) -> T:
+        """Run the verb with the token that the call means."""
+        claims = self._session.claims
+        self.token = self._choose(tx)
+        author = self._session.author(self._feature)
+        try:
+            return self._verb(tx, author, self.token)
+        except ClaimLost:
+            if self._given is not None or not claims.was_ended_here(self.token):
+                raise
+            # The caller ended that claim itself, so this call is not about it.
+            self.token = None
+            return self._verb(tx, author, None)

@@ -1,8 +1,8 @@
-"""The tokens of a named agent's claims, kept between the commands of its shell.
+"""The tokens of a named agent's claims, kept in files for the next commands of its shell.
 
-One small file for each claim, in a folder for each agent name: `.dibs/tokens/<agent>/<feature>-<digest>`, 0600 in
-folders of 0700, put in place whole by a rename. Two shells that share a name never write the same file, since
-each claim has a token of its own; so nothing is locked, and nothing is read in order to be written again.
+Each claim has one small file, `.dibs/tokens/<agent>/<feature>-<digest>`, with mode 0600 in folders with mode 0700.
+A rename puts it in place whole. Two shells that share a name never write the same file, since each claim has its own
+token. So nothing is locked, and nothing is read in order to be written again.
 """
 
 from __future__ import annotations
@@ -11,51 +11,129 @@ import hashlib
 import os
 import re
 import secrets
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from dibs.session.issued_tokens import ClaimMemory
 from dibs.settings import Settings, current_folder, find_root
+from dibs_schema.status import Kind
+
+if TYPE_CHECKING:
+    from dibs.database import Database
+    from dibs.database.transaction import Transaction
 
 _FILE = re.compile(r"(\d{1,10})-[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """A token that was kept, and the feature that it claims."""
+class StoredToken:
+    """A stored token, and the feature that it claims."""
 
     feature: int
     token: str
 
 
-@dataclass(frozen=True, slots=True)
-class Shelf:
-    """Where one agent's tokens are; without a folder nothing is kept."""
+class TokenFiles(ClaimMemory):
+    """Remembers the claims of one named agent in a folder; without a folder it stores nothing.
 
-    folder: Path | None
+    `sent` is the token of every call, if the shell sets one. `failure` is why the last token could not be stored.
+    """
 
-    def keep(self, feature: int, token: str) -> None:
-        """Keep a token. Raises OSError where it cannot be kept."""
+    def __init__(self, folder: Path | None, sent: str | None = None) -> None:
+        self.folder = folder
+        self.failure: OSError | None = None
+        self._sent = sent
+
+    @classmethod
+    def of(cls, settings: Settings, database: Database) -> TokenFiles:
+        """The tokens of the agent that `settings` name, for the project in that database.
+
+        The folder is in the `.dibs/` that holds the database file or stands next to it. For a database server, it is
+        in the `.dibs/` of the root folder (see `find_root`).
+        """
+        if settings.agent is None:
+            return cls(None, settings.token)
+        if database.file is None:
+            home = find_root(current_folder(), isolated=settings.isolated) / ".dibs"
+            place = database.label
+        else:
+            place = str(database.file.resolve())
+            parent = Path(place).parent
+            home = parent if parent.name == ".dibs" else parent / ".dibs"
+        identity = f"{settings.agent}\0{settings.project}\0{place}"
+        readable = re.sub(r"[^A-Za-z0-9]+", "-", settings.agent)[:40]
+        folder = home / "tokens" / f"{readable}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+        return cls(folder, settings.token)
+
+    def choose(self, feature: int, sent: str | None, kind: Kind) -> Callable[[Transaction], str | None]:  # noqa: ARG002
+        """Return the function that says which token a call means.
+
+        It is the one sent; else the stored one that is still valid; else the newest stored one, whose claim is lost.
+        """
+        given = sent or self._sent
+        stored = [] if given else [one for one in self.stored() if one.feature == feature]
+
+        def chosen(tx: Transaction) -> str | None:
+            from dibs.rules.diagnosis import holder_of
+
+            if given is not None:
+                return given
+            valid = (one.token for one in stored if holder_of(tx, one.feature, one.token) is not None)
+            return next(valid, stored[-1].token if stored else None)
+
+        return chosen
+
+    def proof(self, feature: int) -> Callable[[Transaction], str | None]:
+        """Return the function that says which token proves the author of a note."""
+        return self.choose(feature, None, Kind.NOTE)
+
+    def remember(self, feature: int, token: str, name: str) -> None:  # noqa: ARG002 - the folder is the name's
+        """Store the token of a claim that was committed, or note why that failed."""
         if self.folder is None:
             return
-        _make_private(self.folder)
-        unfinished = self.folder / f".{secrets.token_hex(8)}"
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            os.write(descriptor, token.encode())
-        finally:
-            os.close(descriptor)
-        unfinished.rename(self._file(self.folder, feature, token))
+            _make_private(self.folder)
+            unfinished = self.folder / f".{secrets.token_hex(8)}"
+            descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                os.write(descriptor, token.encode())
+            finally:
+                os.close(descriptor)
+            unfinished.rename(_file(self.folder, feature, token))
+        except OSError as error:
+            self.failure = error
 
-    def drop(self, feature: int, token: str | None) -> None:
-        """Keep a token no longer. What cannot be removed does no harm: its claim is over, and it is asked after later."""
+    def end(self, feature: int, token: str | None, kind: Kind) -> None:  # noqa: ARG002 - however it ended
+        """Remove the token of a claim that has ended. What cannot be removed does no harm: its claim is over."""
         if self.folder is not None and token is not None:
             with suppress(OSError):
-                self._file(self.folder, feature, token).unlink()
+                _file(self.folder, feature, token).unlink()
 
-    def all(self) -> list[Kept]:
-        """Every token that is kept, the oldest first."""
-        found: list[tuple[int, Kept]] = []
+    def undo(self, token: str) -> None:
+        """Remove the token of a claim that was taken back."""
+        for one in self.stored():
+            if one.token == token:
+                self.end(one.feature, token, Kind.RELEASE)
+
+    async def forget_ended(self, database: Database, features: Iterable[int] = ()) -> None:  # noqa: ARG002 - of all
+        """Remove the tokens of all claims that have ended."""
+        stored = self.stored()
+        if not stored:
+            return
+        from dibs.rules.diagnosis import holder_of
+
+        ended = await database.read(
+            lambda tx: [one for one in stored if holder_of(tx, one.feature, one.token) is None]
+        )
+        for one in ended:
+            self.end(one.feature, one.token, Kind.EXPIRE)
+
+    def stored(self) -> list[StoredToken]:
+        """Every stored token, the oldest first."""
+        found: list[tuple[int, StoredToken]] = []
         if self.folder is None or not self.folder.is_dir():
             return []
         for file in self.folder.iterdir():
@@ -63,37 +141,17 @@ class Shelf:
             if named is None:
                 continue
             try:
-                found.append((file.stat().st_mtime_ns, Kept(int(named[1]), file.read_text(encoding="utf-8"))))
-            except OSError:  # another shell of that name has just ended the claim, or another user keeps it
+                stored = StoredToken(int(named[1]), file.read_text(encoding="utf-8"))
+                found.append((file.stat().st_mtime_ns, stored))
+            except (
+                OSError
+            ):  # another shell of that name has just ended the claim, or another user owns the file
                 continue
-        return [kept for _, kept in sorted(found, key=lambda one: one[0])]
-
-    def of(self, feature: int) -> list[Kept]:
-        """The tokens that are kept for a feature, the oldest first."""
-        return [one for one in self.all() if one.feature == feature]
-
-    @staticmethod
-    def _file(folder: Path, feature: int, token: str) -> Path:
-        return folder / f"{feature}-{hashlib.sha256(token.encode()).hexdigest()[:16]}"
+        return [stored for _, stored in sorted(found, key=lambda one: one[0])]
 
 
-def shelf_of(settings: Settings, file: Path | None, label: str) -> Shelf:
-    """The shelf of the agent that `settings` name, for the project in the database of that file or label.
-
-    It is in the `.dibs/` that the database is in or beside; where the database is a server's, in that of the
-    root folder (see `find_root`).
-    """
-    if settings.agent is None:
-        return Shelf(None)
-    if file is None:
-        home, place = find_root(current_folder(), isolated=settings.isolated) / ".dibs", label
-    else:
-        place = str(file.resolve())
-        parent = Path(place).parent
-        home = parent if parent.name == ".dibs" else parent / ".dibs"
-    told = f"{settings.agent}\0{settings.project}\0{place}"
-    readable = re.sub(r"[^A-Za-z0-9]+", "-", settings.agent)[:40]
-    return Shelf(home / "tokens" / f"{readable}-{hashlib.sha256(told.encode()).hexdigest()[:16]}")
+def _file(folder: Path, feature: int, token: str) -> Path:
+    return folder / f"{feature}-{hashlib.sha256(token.encode()).hexdigest()[:16]}"
 
 
 def _make_private(folder: Path) -> None:

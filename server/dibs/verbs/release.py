@@ -64,16 +64,11 @@ def _released(feature: int, detail: dict[str, Any]) -> Acknowledgement:
     )
 
 
-def undeliver(tx: Transaction, by: str, token: str) -> None:
-    """Take back a claim whose answer could not be delivered: it counts as no attempt. Silent where there is none."""
+def undeliver(tx: Transaction, by: str, token: str) -> bool:
+    """Take back a claim whose answer was not delivered, so that it counts as no attempt. False if there is none."""
     row = tx.first(_undeliver, token=token)
-    if row is not None:
-        record(
-            tx,
-            by,
-            Kind.RELEASE,
-            row["id"],
-            Status.IN_PROGRESS,
-            Status.PENDING,
-            reason="the answer was not delivered",
-        )
+    if row is None:
+        return False
+    reason = "the answer was not delivered"
+    record(tx, by, Kind.RELEASE, row["id"], Status.IN_PROGRESS, Status.PENDING, reason=reason)
+    return True

@@ -13,7 +13,7 @@ from dibs.database.transaction import Transaction
 from dibs.mcp.prompts import prompts
 from dibs.mcp.resources import read
 from dibs.queries.completions import MOST, complete_category, complete_id
-from dibs.session.session import Connection
+from dibs.session.session import Session
 from dibs_schema.refusals import InvalidInput, NotFound
 from dibs_schema.roles import Role
 
@@ -21,7 +21,7 @@ LONGEST = 100
 """Characters that are looked for; nothing that could be completed is longer."""
 
 
-async def complete(here: Connection, role: Role, params: CompleteRequestParams) -> Completion:
+async def complete(here: Session, role: Role, params: CompleteRequestParams) -> Completion:
     """Up to a hundred values. Raises NotFound and InvalidInput for what takes no such argument."""
     argument = _known(role, params)
     typed = params.argument.value.strip()

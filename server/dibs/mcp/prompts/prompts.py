@@ -13,9 +13,9 @@ from typing import Any
 from mcp.types import GetPromptResult, Prompt, PromptArgument, PromptMessage, TextContent
 from pydantic import TypeAdapter, ValidationError
 
-from dibs.mcp.catalogue import offered
 from dibs.mcp.prompts import text
 from dibs_schema.inputs import Category, FeatureId, Ten
+from dibs_schema.operations import offered
 from dibs_schema.refusals import Forbidden, InvalidInput, NotFound
 from dibs_schema.roles import Role
 from dibs_schema.sanitize import clean
@@ -101,7 +101,7 @@ _TAKEN: dict[str, TypeAdapter[Any]] = {
 
 def prompts_of(role: Role) -> list[Entry]:
     """The prompts whose every tool the role has."""
-    tools = offered(role)
+    tools = {one.tool for one in offered(role)}
     return [one for one in PROMPTS if tools.issuperset(one.tools)]
 
 

@@ -11,7 +11,7 @@ from mcp.types import Resource, ResourceTemplate
 from dibs.database.transaction import Transaction
 from dibs.mcp.resources.uris import Address
 from dibs.queries import follow, get, graph, search, stats
-from dibs.session.session import Connection
+from dibs.session.session import Session
 
 JSON, MERMAID = "application/json", "text/vnd.mermaid"
 
@@ -70,41 +70,41 @@ PARAMETERS = {"feature://{id}": ("id",), "features://events{?after}": ("after",)
 READY, NODES = 50, 100
 
 
-async def read(here: Connection, address: Address) -> tuple[str, str]:
+async def read(here: Session, address: Address) -> tuple[str, str]:
     """A resource's text and its media type. Raises NotFound, InvalidInput, and what reading a database raises."""
     if address.feature is not None:
-        here.tokens.touch(address.feature)
+        here.claims.touch(address.feature)
     text = await here.database.read(lambda tx: _READERS[address.kind](tx, here, address))
     return text, MERMAID if address.kind == "graph" else JSON
 
 
-def _feature(tx: Transaction, _: Connection, address: Address) -> str:
+def _feature(tx: Transaction, _: Session, address: Address) -> str:
     assert address.feature is not None, "its address has one"
     return _json(get.get_by_id(tx, address.feature, address.cursor).wire(), address)
 
 
-def _stats(tx: Transaction, here: Connection, address: Address) -> str:
+def _stats(tx: Transaction, here: Session, address: Address) -> str:
     return _json(stats.get_stats(tx, here.database.label).wire(), address)
 
 
-def _ready(tx: Transaction, _: Connection, address: Address) -> str:
+def _ready(tx: Transaction, _: Session, address: Address) -> str:
     return _json(search.get_ready(tx, READY, address.cursor).wire(), address)
 
 
-def _events(tx: Transaction, _: Connection, address: Address) -> str:
+def _events(tx: Transaction, _: Session, address: Address) -> str:
     data = follow.page(tx, address.cursor).wire()
     data["next_cursor"] = data.pop("after")  # there will always be more
     return _json(data, address)
 
 
-def _graph(tx: Transaction, _: Connection, __: Address) -> str:
+def _graph(tx: Transaction, _: Session, __: Address) -> str:
     found = graph.get_graph(tx, limit=NODES, form="mermaid")
     assert found.mermaid is not None, "it was asked for"
     more = f"\n%% not all of the {found.total} features have room here; feature_get_graph takes a root"
     return found.mermaid + more if found.cut else found.mermaid
 
 
-_READERS: dict[str, Callable[[Transaction, Connection, Address], str]] = {
+_READERS: dict[str, Callable[[Transaction, Session, Address], str]] = {
     "feature": _feature,
     "stats": _stats,
     "ready": _ready,

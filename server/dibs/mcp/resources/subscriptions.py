@@ -26,7 +26,7 @@ from mcp.types import (
 
 from dibs.mcp.protocol_errors import in_words_of_the_protocol
 from dibs.mcp.resources.watcher import LIST, Audience, Watch
-from dibs.session.session import Connection
+from dibs.session.session import Session
 from dibs_schema.refusals import InvalidInput
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from mcp.server.context import ServerRequestContext
     from mcp.server.lowlevel import Server
 
-    Request = ServerRequestContext[Connection, Any]
+    Request = ServerRequestContext[Session, Any]
 
 MOST = 1_000
 """Resources that one connection, or one stream, may subscribe to."""

@@ -1,15 +1,16 @@
-"""The three ways to a backlog: a server process of one's own, no process at all, and a URL."""
+"""The three links to a backlog: a session in this process, a server process, and a URL."""
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, nullcontext
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from functools import partial, reduce
+from operator import or_
+from typing import Any, Literal, TypedDict
 
 import anyio
+import anyio.to_thread
 from mcp.client import Client as ProtocolClient
 from mcp.shared.exceptions import MCPError
 from mcp.types import (
@@ -20,12 +21,17 @@ from mcp.types import (
     Implementation,
 )
 
-from dibs.client.calls import ServerGone, Wire
-from dibs.client.process import Client, server_command
-
-if TYPE_CHECKING:
-    from dibs.database import Database
-    from dibs.settings import Settings
+from dibs.client.calls import Link, ServerGone
+from dibs.client.process import Client, content_of, server_command
+from dibs.client.wording import PYTHON
+from dibs.database import Database, open_database
+from dibs.rules.claimant import new_session
+from dibs.session.caller import Caller
+from dibs.session.issued_tokens import IssuedTokens
+from dibs.session.lease_keeper import LeaseKeeper
+from dibs.session.session import Session, load_operations
+from dibs.settings import Settings
+from dibs_schema.operations import AnyOperation, adapter, read_arguments
 
 NAME = "dibs-backlog"
 """How the client introduces itself."""
@@ -56,61 +62,78 @@ class Options(TypedDict, total=False):
 
 
 @asynccontextmanager
-async def own_process(options: Options) -> AsyncIterator[Wire]:
-    """A server process for this connection alone. Raises InvalidInput, and ServerGone where it does not come up."""
-    _settings(options)  # the process would tell what does not fit on its standard error alone
+async def own_process(options: Options) -> AsyncIterator[Link]:
+    """A server process for this connection alone. Raises InvalidInput, and ServerGone if it does not start."""
+    _settings(options)  # the process would report what does not fit on its standard error alone
     flags: list[str] = []
     for name, text in _given(options).items():
         flag = "--" + name.replace("_", "-")
         flags += [flag] * (text is True) if isinstance(text, bool) else [flag, text]
     async with Client.start(server_command(*flags), name=NAME) as client:
-        yield Wire(client.call_raw, partial(_opened, options))
+
+        async def call(operation: AnyOperation, arguments: dict[str, Any]) -> Any:
+            return answer_of(operation, await client.call_raw(operation.tool, arguments))
+
+        yield Link(call, partial(_opened, options))
 
 
 @asynccontextmanager
-async def in_process(options: Options) -> AsyncIterator[Wire]:
-    """The real server as an object of this process, without a process or a pipe. Raises InvalidInput."""
-    from dibs.database import open_database
-    from dibs.mcp.server import DibsServer
-    from dibs.rules.claimant import new_session
-
+async def in_process(options: Options) -> AsyncIterator[Link]:
+    """A session within this process, without a server or a pipe. Raises InvalidInput."""
     settings = _settings(options)
     database = open_database(settings)
-    with _logging_left_alone():
-        server = DibsServer(database, settings, new_session())
-    async with _protocol(server) as client:
-        yield Wire(partial(_call, client), lambda: nullcontext(database))
+    connection = new_session()
+    tokens = IssuedTokens()
+    session = Session(database, settings, Caller.on_connection(settings, connection), tokens, wording=PYTHON)
+    keeper = LeaseKeeper(database, settings, connection, tokens)
+
+    async def call(operation: AnyOperation, arguments: dict[str, Any]) -> Any:
+        await anyio.to_thread.run_sync(load_operations)  # which imports SQLAlchemy the first time
+        return await session.perform(operation, read_arguments(operation, arguments))
+
+    async with anyio.create_task_group() as background:
+        background.start_soon(keeper.run)
+        try:
+            yield Link(call, lambda: nullcontext(database))
+        finally:
+            session.closing.set()
+            background.cancel_scope.cancel()
+            with anyio.CancelScope(shield=True):
+                await keeper.end()
 
 
 @asynccontextmanager
-async def over_http(url: str) -> AsyncIterator[Wire]:
-    """A server elsewhere, by the URL of its endpoint, asked anew by each call, so that it may be restarted."""
+async def over_http(url: str) -> AsyncIterator[Link]:
+    """A server at a URL. Each call connects to it again, so that it may be restarted."""
     import httpx2
     from mcp.client.streamable_http import streamable_http_client
 
     async with httpx2.AsyncClient(timeout=httpx2.Timeout(CONNECTING, read=ANSWERING)) as http:
 
-        async def call(tool: str, arguments: dict[str, Any]) -> CallToolResult:
-            # The library's transport takes its task group down where the network fails, so each call has its own,
-            # and brings what went wrong past it, which would wrap it.
+        async def call(operation: AnyOperation, arguments: dict[str, Any]) -> Any:
+            # The library's transport cancels its task group when the network fails. So each call has its own, and
+            # carries the error out of it, which would wrap it.
             outcome: CallToolResult | Exception | None = None
             try:
                 async with _protocol(streamable_http_client(url, http_client=http), mode=REVISION) as client:
                     try:
-                        outcome = await _call(client, tool, arguments)
+                        outcome = await _call(client, operation.tool, arguments)
                     except (MCPError, ServerGone) as error:
                         outcome = error
             except* (httpx2.TransportError, httpx2.InvalidURL, MCPError) as failed:
                 outcome = outcome or failed.exceptions[0]
             except* (anyio.BrokenResourceError, anyio.ClosedResourceError) as failed:
-                outcome = (
-                    outcome or failed.exceptions[0]
-                )  # a stream that ended after its answer tells nothing
+                outcome = outcome or failed.exceptions[0]  # a stream that ended after its answer says nothing
             if isinstance(outcome, CallToolResult) and _is_of_dibs(outcome):
-                return outcome
+                return answer_of(operation, outcome)
             raise ServerGone(f"no answer of a Dibs server from {url}: {_words(outcome)}") from _cause(outcome)
 
-        yield Wire(call, keeps_claims=False)
+        yield Link(call, renews_leases=False)
+
+
+def answer_of(operation: AnyOperation, result: CallToolResult) -> Any:
+    """The answer in a tool's result. Raises the Refusal that it is."""
+    return adapter(reduce(or_, operation.answers)).validate_python(content_of(result))
 
 
 def _is_of_dibs(result: CallToolResult) -> bool:
@@ -149,8 +172,6 @@ async def _call(client: ProtocolClient, tool: str, arguments: dict[str, Any]) ->
 @contextmanager
 def _opened(options: Options) -> Iterator[Database]:
     """A look of one's own at the database that the server process serves."""
-    from dibs.database import open_database
-
     database = open_database(_settings(options))
     try:
         yield database
@@ -158,21 +179,7 @@ def _opened(options: Options) -> Iterator[Database]:
         database.close(LEAVING)
 
 
-@contextmanager
-def _logging_left_alone() -> Iterator[None]:
-    """Undo what the protocol's library does to the root logger, which belongs to the harness."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    try:
-        yield
-    finally:
-        root.handlers[:] = handlers
-        root.setLevel(level)
-
-
 def _settings(options: Options) -> Settings:
-    from dibs.settings import Settings
-
     return Settings.read(_given(options))
 
 

@@ -1,0 +1,206 @@
+"""The operations of an agent at work: claim a feature, keep the claim, end it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from dibs_schema.answers import Acknowledgement, Claimed, Idle
+from dibs_schema.inputs import Agent, Category, Evidence, FeatureId, Note, Reason, RequestId, Token, Wait
+from dibs_schema.operations.operation import Command, Group, Operation, arguments, either, only
+from dibs_schema.roles import CODER, PLANNER, TESTER
+
+ID = ("feature_id",)
+
+
+@arguments
+class ClaimFeature:
+    """Claim the next ready feature (or feature_id) for you alone, with all you need to build it.
+
+    Call it first and after each outcome. If nothing is free, state says why.
+    """
+
+    feature_id: FeatureId | None = None
+    category: Category | None = None
+    wait_seconds: Annotated[Wait, Field(description="wait for work, 45 at most")] = 0
+    agent: Annotated[Agent | None, Field(description="your name")] = None
+    resume: Annotated[bool, Field(description="take back what your name holds")] = False
+    request_id: RequestId | None = None
+
+
+@arguments
+class MarkInProgress:
+    """Claim a feature whose text you know; brief answer with the token."""
+
+    feature_id: FeatureId
+    agent: Agent | None = None
+
+
+@arguments
+class SendHeartbeat:
+    """Show that you are at work; needed if renewed=false or hourly."""
+
+    feature_id: FeatureId
+    claim_token: Token | None = None
+    note: Note | None = None
+
+
+@arguments
+class ReleaseClaim:
+    """Give a claim back without an outcome."""
+
+    feature_id: FeatureId
+    claim_token: Token | None = None
+    force: Annotated[bool, Field(description="planner only: free another's claim")] = False
+
+
+@arguments
+class MarkPassing:
+    """Finish a claimed feature that is built and tested. On a passing one: confirm it."""
+
+    feature_id: FeatureId
+    claim_token: Token | None = None
+    evidence: Evidence | None = None
+
+
+@arguments
+class MarkFailing:
+    """End a failed attempt, or report that a passing feature broke."""
+
+    feature_id: FeatureId
+    reason: Reason
+    claim_token: Token | None = None
+
+
+@arguments
+class SkipFeature:
+    """Put a feature that cannot be built now last. Not for failures."""
+
+    feature_id: FeatureId
+    reason: Reason
+    claim_token: Token | None = None
+
+
+@arguments
+class AddNote:
+    """Tell the next worker on a feature what you learned."""
+
+    feature_id: FeatureId
+    text: Note
+
+
+class Claims:
+    """The operations of an agent at work: claim a feature, keep the claim, end it."""
+
+    take = Operation(
+        "feature_claim_and_get",
+        "Claim a feature",
+        group=Group.CLAIMS,
+        roles=(CODER,),
+        arguments=ClaimFeature,
+        answers=either(Claimed, Idle),
+        command=Command(
+            "claim",
+            ID,
+            options={"wait_seconds": "--wait"},
+            texts={
+                "category": "Claim a feature of this category only.",
+                "wait_seconds": "Wait up to this many seconds for work.",
+                "resume": "Take back what the agent's name holds, if it holds anything.",
+                "request_id": "The same id with the same arguments returns the same claim again.",
+            },
+            help="""Claim the next ready feature, or FEATURE_ID, with everything needed to build it.
+
+            The exit status is 3 if nothing is ready now, 4 if nothing is left to do, and 5 if the rest waits for a
+            person. With an agent's name the token is kept for your next commands. Otherwise send it with --token or
+            DIBS_TOKEN.""",
+        ),
+        preloaded=True,
+    )
+
+    mark_in_progress = Operation(
+        "feature_mark_in_progress",
+        "Claim a known feature",
+        group=Group.CLAIMS,
+        roles=(CODER,),
+        arguments=MarkInProgress,
+        answers=only(Acknowledgement),
+        command=Command("claim --brief", ID),
+    )
+
+    heartbeat = Operation(
+        "feature_heartbeat",
+        "Keep a claim",
+        group=Group.CLAIMS,
+        roles=(CODER,),
+        arguments=SendHeartbeat,
+        answers=only(Acknowledgement),
+        command=Command(
+            "heartbeat",
+            ID,
+            texts={"note": "What you have learned so far, for the next agent."},
+            help="Show that you are at work. The lease of your claim starts again.",
+        ),
+    )
+
+    release = Operation(
+        "feature_clear_in_progress",
+        "Give a claim back",
+        group=Group.CLAIMS,
+        roles=(CODER, PLANNER),
+        arguments=ReleaseClaim,
+        answers=only(Acknowledgement),
+        command=Command("release", ID, texts={"force": "Release another agent's claim; planners only."}),
+        repeatable=True,
+        planner_only=("force",),
+    )
+
+    mark_passing = Operation(
+        "feature_mark_passing",
+        "Pass a feature",
+        group=Group.CLAIMS,
+        roles=(CODER, TESTER),
+        arguments=MarkPassing,
+        answers=only(Acknowledgement),
+        command=Command(
+            "pass", ID, texts={"evidence": "What shows that it works: a text, or the tool's JSON."}
+        ),
+        repeatable=True,
+        preloaded=True,
+    )
+
+    mark_failing = Operation(
+        "feature_mark_failing",
+        "Fail a feature",
+        group=Group.CLAIMS,
+        roles=(CODER, TESTER),
+        arguments=MarkFailing,
+        answers=only(Acknowledgement),
+        command=Command("fail", (*ID, "reason")),
+        preloaded=True,
+    )
+
+    skip = Operation(
+        "feature_skip",
+        "Skip a feature",
+        group=Group.CLAIMS,
+        roles=(CODER,),
+        arguments=SkipFeature,
+        answers=only(Acknowledgement),
+        command=Command("skip", (*ID, "reason")),
+    )
+
+    add_note = Operation(
+        "feature_add_note",
+        "Add a note",
+        group=Group.CLAIMS,
+        roles=(CODER, TESTER, PLANNER),
+        arguments=AddNote,
+        answers=only(Acknowledgement),
+        command=Command(
+            "note",
+            (*ID, "text"),
+            help="Tell the next agent on a feature what you learned. With its token, your claim's lease starts again.",
+        ),
+    )

@@ -1,0 +1,181 @@
+"""What is known of an operation: how each face calls it, who may use it, what it takes and answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import partial
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, dataclass_transform, overload
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as validated_dataclass
+
+from dibs_schema.answers import Answer
+from dibs_schema.roles import Role
+from dibs_schema.validation import unfitting
+
+P = ParamSpec("P")
+T = TypeVar("T")
+A = TypeVar("A", bound=Answer)
+B = TypeVar("B", bound=Answer)
+A_co = TypeVar("A_co", bound=Answer, covariant=True)
+
+
+@dataclass_transform(frozen_default=True)
+def arguments(cls: type[T]) -> type[T]:
+    """Make a class the arguments of an operation. Its docstring describes the operation to an agent."""
+    validated: Any = validated_dataclass(config=ConfigDict(extra="forbid", defer_build=True), frozen=True)(
+        cls
+    )
+    made: type[T] = validated
+    return made
+
+
+_adapters: dict[Any, TypeAdapter[Any]] = {}
+
+
+def adapter(kind: Any) -> TypeAdapter[Any]:
+    """Validates values of `kind`. Built at the first use and kept."""
+    if kind not in _adapters:
+        _adapters[kind] = TypeAdapter(kind)
+    return _adapters[kind]
+
+
+def read_arguments(operation: AnyOperation, given: Mapping[str, Any]) -> Any:
+    """The arguments of an operation, checked. Raises InvalidInput naming the first that does not fit."""
+    try:
+        return adapter(operation.arguments).validate_python(given)
+    except ValidationError as error:
+        raise unfitting(error, operation.parameters) from None
+
+
+class Group(StrEnum):
+    """What operations have in common; each group has its module of functions in `dibs.session`."""
+
+    CLAIMS = "claims"
+    PEOPLE = "people"
+    PLANNING = "planning"
+    READING = "reading"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """An operation as a shell command.
+
+    `words` is what is typed after `dibs`, with a flag where several operations share a command. `positional` are
+    the parameters given as arguments, in order. Every other parameter is an option: `--name` with hyphens, or as
+    `options` spells it. `texts` are the help texts of parameters, and `help` the command's, where the ones for
+    agents do not suit a shell.
+    """
+
+    words: str
+    positional: tuple[str, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
+    help: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers(Generic[A_co]):
+    """The classes of which an operation's answer is one."""
+
+    classes: tuple[type[Answer], ...]
+
+
+def only(one: type[A]) -> Answers[A]:
+    """The operation always answers with this class."""
+    return Answers((one,))
+
+
+def either(one: type[A], other: type[B]) -> Answers[A | B]:
+    """The operation answers with one of these classes."""
+    return Answers((one, other))
+
+
+class Calling(Protocol):
+    """An object whose methods are operations, and return coroutines."""
+
+    def call_operation(
+        self, operation: Operation[Any, A], *args: Any, **kwargs: Any
+    ) -> Coroutine[Any, Any, A]:
+        """Call an operation."""
+
+
+class Blocking(Protocol):
+    """An object whose methods are operations, and wait for the answer."""
+
+    def wait_for_operation(self, operation: Operation[Any, A], *args: Any, **kwargs: Any) -> A:
+        """Call an operation and wait for its answer."""
+
+
+class Operation(Generic[P, A]):
+    """One operation, as an attribute of the class that lists its group.
+
+    The attribute's name, `method`, names its function in `dibs.session` and its method in the Python client, which
+    inherits the lists. `reads` says that it changes nothing, `destroys` that it overwrites something, `repeatable`
+    that the same call again has no further effect. Clients load a tool that is `preloaded` at once. Only roles that
+    plan see the parameters in `planner_only`.
+    """
+
+    method: str
+
+    def __init__(
+        self,
+        tool: str,
+        title: str,
+        *,
+        group: Group,
+        roles: tuple[Role, ...],
+        arguments: Callable[P, Any],
+        answers: Answers[A],
+        command: Command,
+        reads: bool = False,
+        destroys: bool = False,
+        repeatable: bool = False,
+        preloaded: bool = False,
+        planner_only: tuple[str, ...] = (),
+    ) -> None:
+        assert isinstance(arguments, type), "a class made by `arguments`"
+        self.tool = tool
+        self.title = title
+        self.group = group
+        self.roles = roles
+        self.arguments: type[Any] = arguments
+        self.answers = answers.classes
+        self.command = command
+        self.reads = reads
+        self.destroys = destroys
+        self.repeatable = repeatable
+        self.preloaded = preloaded
+        self.planner_only = planner_only
+
+    def __set_name__(self, _: type, name: str) -> None:
+        self.method = name
+
+    @overload
+    def __get__(self, owner: None, _: type) -> Operation[P, A]: ...
+    @overload
+    def __get__(self, owner: Calling, _: type) -> Callable[P, Coroutine[Any, Any, A]]: ...
+    @overload
+    def __get__(self, owner: Blocking, _: type) -> Callable[P, A]: ...
+    def __get__(self, owner: Any, _: type) -> Any:
+        """The operation itself on the class; the method that calls it on an object of the Python client."""
+        if owner is None:
+            return self
+        if hasattr(owner, "call_operation"):
+            return partial(owner.call_operation, self)
+        return partial(owner.wait_for_operation, self)
+
+    @property
+    def description(self) -> str:
+        """What agents read about it."""
+        return " ".join((self.arguments.__doc__ or "").split())
+
+    @property
+    def parameters(self) -> list[str]:
+        """The names of its parameters, in order."""
+        return list(self.arguments.__dataclass_fields__)
+
+
+AnyOperation = Operation[..., Any]

@@ -1,0 +1,206 @@
+"""The operations of a planner: fill the backlog, order it, repair it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from dibs_schema.answers import Acknowledgement, Created
+from dibs_schema.inputs import (
+    PATHS,
+    Category,
+    Description,
+    FeatureId,
+    FeatureIds,
+    Name,
+    NewFeatures,
+    Paths,
+    Priority,
+    RequestId,
+    Steps,
+)
+from dibs_schema.operations.operation import Command, Group, Operation, arguments, only
+from dibs_schema.roles import CODER, PLANNER
+
+ID = ("feature_id",)
+REPEATED = {"steps": "--step", "paths": "--path"}
+TEXTS = {
+    "category": "The category it belongs to.",
+    "name": "Its name.",
+    "description": "What it does.",
+    "priority": "A lower number comes first.",
+}
+
+
+@arguments
+class CreateFeature:
+    """Add a feature to the backlog."""
+
+    category: Category
+    name: Name
+    description: Description
+    steps: Annotated[Steps, Field(description="how to check it")]
+    priority: Annotated[Priority | None, Field(description="lower is sooner")] = None
+    dependencies: Annotated[FeatureIds | None, Field(description="ids to wait for")] = None
+    paths: Annotated[Paths | None, Field(description=PATHS)] = None
+    request_id: RequestId | None = None
+
+
+@arguments
+class CreateFeatures:
+    """Add up to 1,000 features, all or none; ids come back in order.
+
+    depends_on_indices point into this batch (0 is the first), dependencies at existing ids.
+    """
+
+    features: NewFeatures
+    request_id: RequestId | None = None
+
+
+@arguments
+class UpdateFeature:
+    """Change a feature's texts, priority or paths, archive or restore it, retry a stuck one, or confirm a pass."""
+
+    feature_id: FeatureId
+    category: Category | None = None
+    name: Name | None = None
+    description: Description | None = None
+    steps: Steps | None = None
+    priority: Priority | None = None
+    paths: Annotated[Paths | None, Field(description="as when created; [] for none")] = None
+    archived: Annotated[bool | None, Field(description="true takes it off the board, false restores it")] = (
+        None
+    )
+    retry: Annotated[bool, Field(description="put a stuck feature back, its counters reset")] = False
+    confirm: Annotated[bool, Field(description="confirm a pass in another agent's place")] = False
+
+
+@arguments
+class AddDependency:
+    """Let feature_id wait until dependency_id passes. To say all that it waits for, feature_set_dependencies."""
+
+    feature_id: FeatureId
+    dependency_id: FeatureId
+
+
+@arguments
+class RemoveDependency:
+    """Let feature_id no longer wait for dependency_id."""
+
+    feature_id: FeatureId
+    dependency_id: FeatureId
+
+
+@arguments
+class SetDependencies:
+    """Replace everything that feature_id waits for; an empty list frees it. For one more, feature_add_dependency."""
+
+    feature_id: FeatureId
+    dependency_ids: FeatureIds
+
+
+class Planning:
+    """The operations of a planner: fill the backlog, order it, repair it."""
+
+    create = Operation(
+        "feature_create",
+        "Add a feature",
+        group=Group.PLANNING,
+        roles=(PLANNER, CODER),
+        arguments=CreateFeature,
+        answers=only(Created),
+        command=Command(
+            "add",
+            ("name",),
+            options={**REPEATED, "dependencies": "--depends-on"},
+            texts={
+                **TEXTS,
+                "steps": "How to check it; may be repeated.",
+                "dependencies": "The id of a feature to wait for; may be repeated.",
+                "paths": "A glob of files that it changes; may be repeated.",
+                "request_id": "The same id with the same feature adds it once.",
+            },
+        ),
+        planner_only=("paths",),
+    )
+
+    create_many = Operation(
+        "feature_create_bulk",
+        "Add many features",
+        group=Group.PLANNING,
+        roles=(PLANNER,),
+        arguments=CreateFeatures,
+        answers=only(Created),
+        command=Command(
+            "plan",
+            ("features",),
+            texts={"request_id": "The same id with the same features adds them once."},
+            help="""Add up to 1,000 features from the JSON file FEATURES (default: standard input), all or none.
+
+            The file holds a list of objects with category, name, description and steps. Optional are priority,
+            dependencies (ids of existing features), depends_on_indices (positions in this list, from 0) and paths
+            (globs of files). The ids come back in order.""",
+        ),
+    )
+
+    update = Operation(
+        "feature_update",
+        "Change a feature",
+        group=Group.PLANNING,
+        roles=(PLANNER,),
+        arguments=UpdateFeature,
+        answers=only(Acknowledgement),
+        command=Command(
+            "update",
+            ID,
+            options={**REPEATED, "archived": "--archive/--restore"},
+            texts={
+                **TEXTS,
+                "steps": "How to check it; may be repeated. Replaces all steps.",
+                "paths": "A glob of files that it changes; may be repeated. Replaces all paths.",
+                "archived": "Take it off the board, or bring it back.",
+                "retry": "Put a stuck feature back and reset its counters.",
+                "confirm": "Confirm a pass in another agent's place.",
+            },
+        ),
+        destroys=True,
+        repeatable=True,
+    )
+
+    add_dependency = Operation(
+        "feature_add_dependency",
+        "Add a dependency",
+        group=Group.PLANNING,
+        roles=(PLANNER,),
+        arguments=AddDependency,
+        answers=only(Acknowledgement),
+        command=Command(
+            "depend", (*ID, "dependency_id"), help="Let a feature wait until another passes: dibs depend 7 3."
+        ),
+        repeatable=True,
+    )
+
+    remove_dependency = Operation(
+        "feature_remove_dependency",
+        "Remove a dependency",
+        group=Group.PLANNING,
+        roles=(PLANNER,),
+        arguments=RemoveDependency,
+        answers=only(Acknowledgement),
+        command=Command("depend --remove", (*ID, "dependency_id")),
+        destroys=True,
+        repeatable=True,
+    )
+
+    set_dependencies = Operation(
+        "feature_set_dependencies",
+        "Set dependencies",
+        group=Group.PLANNING,
+        roles=(PLANNER,),
+        arguments=SetDependencies,
+        answers=only(Acknowledgement),
+        command=Command("depend --only", (*ID, "dependency_ids")),
+        destroys=True,
+        repeatable=True,
+    )

@@ -1,0 +1,179 @@
+"""`dibs claim`: the shell either gets the claim, or there is none."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import anyio
+import click
+from pydantic import Field
+
+from dibs.cli.operation_command import Convenience, Given, Invocation, checked, print_answer
+from dibs.cli.options import NOTHING_FOR_AGENTS, NOTHING_FREE, NOTHING_LEFT, flush
+from dibs.cli.wording import SHELL
+from dibs.session.call_context import CallContext
+from dibs_schema.answers import Acknowledgement, Answer, Claimed, Idle
+from dibs_schema.inputs import WHOLE
+from dibs_schema.operations import BY_TOOL, AnyOperation
+from dibs_schema.refusals import InvalidInput, OutcomeUnknown, Refusal
+
+if TYPE_CHECKING:
+    from dibs.session.claims import ClaimingJob
+
+UNDELIVERED = 2.0
+"""Seconds for taking a claim back whose shell has gone."""
+LongWait = Annotated[float, Field(ge=0, le=86_400), WHOLE]
+
+
+class ShellCall(CallContext):
+    """A claim that a shell has asked for; it may wait for a day."""
+
+    job: ClaimingJob[Any] | None = None
+
+    def claiming(self, job: ClaimingJob[Any]) -> None:
+        """Note the claim, to take it back if it cannot be delivered."""
+        self.job = job
+
+
+class Claiming:
+    """One claim: made and printed, or taken back if it could not be printed."""
+
+    def __init__(self, invocation: Invocation) -> None:
+        self._invocation = invocation
+        self._call = ShellCall()
+        self._call.wait_seconds = invocation.given["wait"]
+        self._signal: int | None = None
+
+    def run(self) -> Answer:
+        """Claim, and print the answer. A signal, or an output that nobody reads, takes the claim back.
+
+        Raises SystemExit for a signal, OSError if the answer could not be written, and the claim's Refusals.
+        """
+        delivered = False
+        try:
+            answer = anyio.run(self._until_signal)
+            if answer is not None:
+                self._warn_of_unstored_token()
+                _deliver(self._invocation, answer)
+                flush()
+                delivered = True
+        except Refusal as refusal:
+            job = self._call.job
+            # With a key, or by a resume, the same call again finds out about a claim in doubt.
+            in_doubt = isinstance(refusal, OutcomeUnknown) and job is not None and job.settle() is not None
+            delivered = not in_doubt
+            raise
+        finally:
+            if not delivered:
+                self._take_back()
+        if answer is None:
+            assert self._signal is not None, "nothing else ends the wait without an answer"
+            self._invocation.session.database.close()  # at once, not when the database is free
+            sys.exit(128 + self._signal)
+        return answer
+
+    async def _until_signal(self) -> Answer | None:
+        """The answer; None if a signal came first. Raises the claim's Refusals."""
+        session, operation = self._invocation.session, self._invocation.operation
+        answer: Answer | None = None
+        refused: Refusal | None = None
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._listen, signals, group.cancel_scope)
+                try:
+                    answer = await session.perform(operation, self._invocation.arguments, self._call)
+                    if not isinstance(answer, Idle):
+                        await session.claims.forget_ended(session.database)
+                except Refusal as refusal:  # raised out of the group, it would come as one of several
+                    refused = refusal
+                group.cancel_scope.cancel()
+        if refused is not None and self._signal is None:
+            raise refused
+        return None if self._signal else answer
+
+    async def _listen(self, signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:
+        async for one in signals:
+            self._signal = int(one)
+            scope.cancel()
+
+    def _warn_of_unstored_token(self) -> None:
+        failure = getattr(self._invocation.session.claims, "failure", None)
+        if failure is not None:
+            click.echo(
+                f"dibs: the token could not be stored in .dibs/ ({failure.strerror}). Send it with --token.",
+                err=True,
+            )
+
+    def _take_back(self) -> None:
+        job = self._call.job
+        if job is None or job.abandon():
+            return
+        with contextlib.suppress(Refusal):  # then its lease expires by itself
+            self._invocation.session.database.write_now(job.take_back, UNDELIVERED)
+
+
+def _deliver(invocation: Invocation, answer: Answer) -> None:
+    if not invocation.given["number_only"]:
+        print_answer(answer, as_json=invocation.as_json)
+    elif isinstance(answer, Idle):
+        click.echo(answer.worded(SHELL, "Run").message, err=True)
+    else:
+        assert isinstance(answer, Claimed | Acknowledgement), "a claim has no other answer"
+        click.echo(answer.feature.id if isinstance(answer, Claimed) else answer.id)
+
+
+def _claim(invocation: Invocation) -> None:
+    _refuse_odd(invocation)
+    sys.exit(_status(Claiming(invocation).run()))
+
+
+def _status(answer: Answer) -> int:
+    """0, or why a claim got nothing: for now, because nothing is left, or because a person must act first."""
+    if not isinstance(answer, Idle):
+        return 0
+    if answer.state in ("complete", "empty"):
+        return NOTHING_LEFT
+    return (
+        NOTHING_FREE if answer.state in ("waiting_for_claims", "waiting_for_back_off") else NOTHING_FOR_AGENTS
+    )
+
+
+def _refuse_odd(invocation: Invocation) -> None:
+    if invocation.session.settings.agent is not None:
+        return
+    if invocation.given["resume"]:
+        raise InvalidInput("--resume needs an agent's name: give --agent, or set DIBS_AGENT.", field="resume")
+    if invocation.given["number_only"]:
+        raise InvalidInput(
+            "--id does not print the token, so the token must be stored: give --agent, or set DIBS_AGENT.",
+            field="id",
+        )
+
+
+def _wish(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Given]:
+    brief, _ = given.pop("brief"), given.pop("number_only")
+    wait = checked(LongWait, given.pop("wait"))
+    if not brief:
+        return operation, given
+    if "feature_id" not in given:
+        raise InvalidInput("--brief needs FEATURE_ID.", field="brief")
+    if wait or given.get("resume") or given.get("category") or given.get("request_id"):
+        raise InvalidInput("--brief goes with FEATURE_ID alone.", field="brief")
+    return BY_TOOL["feature_mark_in_progress"], {"feature_id": given["feature_id"]}
+
+
+CLAIM = Convenience(
+    params=(
+        click.Option(["--wait"], type=float, default=0, metavar="SECONDS", help="Wait so long for work."),
+        click.Option(["--brief"], is_flag=True, help="You know the feature's text: answer briefly."),
+        click.Option(["--id", "number_only"], is_flag=True, help="Print only the feature's number."),
+    ),
+    convert=_wish,
+    without=("wait_seconds",),
+    settings=("detached_lease",),
+    run=_claim,
+)

@@ -1,0 +1,174 @@
+"""The command of an operation, built from its row: its arguments and its answer are those of the tool."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import anyio
+import click
+from pydantic import ValidationError
+
+from dibs.cli.options import PLACE, backlog, print_json, say_refusals, setting_option
+from dibs.cli.wording import SHELL, option
+from dibs.session.caller import Caller
+from dibs.session.session import Session, refuse_role
+from dibs.session.token_files import TokenFiles
+from dibs.settings import Settings
+from dibs_schema.operations import AnyOperation, adapter
+from dibs_schema.validation import unfitting
+
+if TYPE_CHECKING:
+    from dibs_schema.answers import Answer
+
+Given = dict[str, Any]
+
+SET_ELSEWHERE = {"agent": "agent", "claim_token": "token"}
+"""Parameters that a shell sets for all its commands, and their settings: DIBS_AGENT, DIBS_TOKEN."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """A command that was typed: the operation, its checked arguments, and all that was given."""
+
+    session: Session
+    operation: AnyOperation
+    arguments: Any
+    given: Given
+    as_json: bool
+
+
+def perform(invocation: Invocation) -> None:
+    """Perform the operation and print its answer."""
+    answer = anyio.run(invocation.session.perform, invocation.operation, invocation.arguments)
+    print_answer(answer, as_json=invocation.as_json)
+
+
+def _unchanged(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Given]:
+    return operation, given
+
+
+@dataclass(frozen=True, slots=True)
+class Convenience:
+    """What a command offers beyond its operation's parameters.
+
+    `params` are its further parameters, or other forms of the operation's. `convert` returns the operation to perform
+    and its arguments, from everything that was given. `without` are parameters of the operation that the command does
+    not have. `settings` are further settings that can be given as options. `run` takes the place of `perform`. `makes`
+    says that the command makes a backlog where there is none.
+    """
+
+    params: tuple[click.Parameter, ...] = ()
+    convert: Callable[[AnyOperation, Given], tuple[AnyOperation, Given]] = _unchanged
+    without: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    run: Callable[[Invocation], None] = perform
+    makes: bool = False
+
+
+def command_of(operation: AnyOperation, convenience: Convenience) -> click.Command:
+    """Build the command of an operation."""
+    settings = [
+        *(("agent",) if not operation.reads else ()),
+        *(("token",) if "claim_token" in operation.parameters else ()),
+        *PLACE,
+        *convenience.settings,
+        "role",
+    ]
+
+    def run(*, as_json: bool, **given: Any) -> None:
+        flags = {name: given.pop(name) for name in settings}
+        read = Settings.read(flags)
+        refuse_role(read.role, operation, SHELL)
+        meant, asked = convenience.convert(
+            operation, {name: one for name, one in given.items() if _is_given(one)}
+        )
+        arguments = checked(meant.arguments, asked)
+        with backlog(flags, make=convenience.makes) as database:
+            memory = TokenFiles.of(read, database)
+            session = Session(database, read, Caller.in_shell(read), memory, wording=SHELL)
+            convenience.run(Invocation(session, meant, arguments, given, as_json))
+
+    as_json = click.Option(["--json", "as_json"], is_flag=True, help="Print the tool's answer as JSON.")
+    return click.Command(
+        operation.command.words.split()[0],
+        params=[
+            *_parameters(operation, convenience),
+            *convenience.params,
+            *(setting_option(name) for name in settings),
+            as_json,
+        ],
+        callback=say_refusals(run),
+        help=operation.command.help or operation.arguments.__doc__,
+    )
+
+
+def _is_given(value: Any) -> bool:
+    return value is not None and value != ()
+
+
+def checked(kind: Any, given: Any) -> Any:
+    """Return `given` as the type wants it. Raises InvalidInput naming the first argument that does not fit."""
+    try:
+        return adapter(kind).validate_python(given)
+    except ValidationError as error:
+        raise unfitting(error) from None
+
+
+def print_answer(answer: Answer, *, as_json: bool) -> None:
+    """Print an answer: as the tool sends it, or as text for people."""
+    told = answer.worded(SHELL, "Run")
+    if as_json:
+        print_json(told.wire())
+    else:
+        from dibs.cli.words import say
+
+        say(told)
+
+
+def _parameters(operation: AnyOperation, convenience: Convenience) -> list[click.Parameter]:
+    hints = get_type_hints(operation.arguments)
+    replaced = {one.name for one in convenience.params}
+    elsewhere = set() if operation.reads else set(SET_ELSEWHERE)
+    own = {
+        one.name: one
+        for one in fields(operation.arguments)
+        if one.name not in elsewhere | replaced and one.name not in convenience.without
+    }
+    positional = [name for name in operation.command.positional if name in own]
+    arguments: list[click.Parameter] = [
+        click.Argument([name], type=_kind(hints[name])[0], required=own[name].default is MISSING)
+        for name in positional
+    ]
+    options = [_option(operation, name, hints[name], own[name]) for name in own if name not in positional]
+    return [*arguments, *options]
+
+
+def _option(operation: AnyOperation, name: str, hint: Any, field: Any) -> click.Option:
+    kind, several = _kind(hint)
+    default = None if field.default is MISSING else field.default
+    more: dict[str, Any] = {"type": kind, "multiple": several}
+    if kind is bool:
+        more = {"is_flag": True} if default is False else {}
+    elif default is not None:
+        more["show_default"] = True
+    return click.Option(
+        [option(operation.command, name), name],
+        default=default,
+        required=field.default is MISSING,
+        help=operation.command.texts.get(name),
+        **more,
+    )
+
+
+def _kind(hint: Any) -> tuple[Any, bool]:
+    """The type that click converts to, and whether there may be several values. JSON stays a string."""
+    if get_origin(hint) in (Union, types.UnionType):
+        hint = next(one for one in get_args(hint) if one is not type(None))
+    if get_origin(hint) is Literal:
+        return click.Choice(list(get_args(hint))), False
+    if get_origin(hint) is list and get_args(hint)[0] in (int, str):
+        return get_args(hint)[0], True
+    return (hint if hint in (int, float, bool) else str), False

@@ -1,0 +1,47 @@
+"""How a shell writes a call: a command for a tool, options for its parameters."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from dibs_schema.next_step import Step
+from dibs_schema.operations import BY_TOOL, Command
+
+NOTHING = Command("", options={"wait_seconds": "--wait"})
+"""Stands for the command that was typed."""
+
+
+class ShellWording:
+    """The words for the user of a shell."""
+
+    def call(self, step: Step) -> str:
+        """The command line of a call, between back quotes."""
+        if step.operation is None:
+            given = [_option(NOTHING, name, value) for name, value in step.arguments.items()]
+            return f"it again with `{' '.join(given)}`" if given else "it again"
+        command = BY_TOOL[step.operation].command
+        words = ["dibs", command.words]
+        arguments, positional = step.arguments, command.positional
+        words += [shlex.quote(str(arguments[name])) for name in positional if name in arguments]
+        words += [_option(command, name, one) for name, one in arguments.items() if name not in positional]
+        words += [
+            name.upper() if name in command.positional else f"{option(command, name)} …"
+            for name in step.needs
+        ]
+        return f"`{' '.join(words)}`"
+
+
+SHELL = ShellWording()
+
+
+def option(command: Command, name: str) -> str:
+    """How a parameter is given to a command: `--wait`, `--archive/--restore`."""
+    return command.options.get(name, "--token" if name == "claim_token" else "--" + name.replace("_", "-"))
+
+
+def _option(command: Command, name: str, value: Any) -> str:
+    on, _, off = option(command, name).partition("/")
+    if isinstance(value, bool):
+        return on if value else off
+    return f"{on} {shlex.quote(str(value))}"

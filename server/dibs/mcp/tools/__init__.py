@@ -1,1 +1,0 @@
-"""The MCP tools: each reads its input and calls an operation."""

@@ -1,0 +1,102 @@
+"""Who calls a backlog, and what proves that the holder of a claim is alive."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dibs.settings import Settings
+from dibs_schema.refusals import InvalidInput
+
+if TYPE_CHECKING:  # the rules import SQLAlchemy, which is loaded after `initialize` has been answered
+    from dibs.rules.claimant import Holder
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """One caller of a backlog.
+
+    `agent` is the caller's identity, if it has one. `author` is the name recorded for what it does without a claim,
+    and `alias` the holder's name of a claim made without an identity. `scope` is where its idempotency keys are
+    unique if it has no identity; None where nothing distinguishes it from other callers.
+
+    `connection` is the id of the connection whose server renews the claims' leases. It is None where no connection
+    proves that the holder is alive; then each call that carries the token renews the lease. `lease` is in seconds.
+    """
+
+    agent: str | None
+    author: str
+    alias: str
+    scope: str | None
+    connection: str | None
+    lease: float
+
+    @classmethod
+    def on_connection(cls, settings: Settings, connection: str) -> Caller:
+        """The client of a connection that lasts as long as its agent works."""
+        alias = _alias(connection)
+        return cls(
+            agent=settings.agent,
+            author=settings.agent or alias,
+            alias=alias,
+            scope=connection,
+            connection=connection,
+            lease=settings.lease,
+        )
+
+    @classmethod
+    def over_http(cls, settings: Settings, http_session: str | None) -> Caller:
+        """The client of one HTTP request. Without an HTTP session, no two requests are known to come from one client.
+
+        The id of an HTTP session is a secret of its client, so others see a digest of it. An agent's name in the
+        settings would be every client's, and is not used.
+        """
+        if http_session is None:
+            shown = secrets.token_hex(10)
+        else:
+            shown = hashlib.blake2b(http_session.encode(), digest_size=10).hexdigest()
+        alias = _alias(shown)
+        scope = None if http_session is None else shown
+        return cls(None, alias, alias, scope, connection=None, lease=settings.detached_lease)
+
+    @classmethod
+    def in_shell(cls, settings: Settings) -> Caller:
+        """The user of a shell, or the agent that its settings name. Each claim without a name is by itself."""
+        user = getpass.getuser()
+        author = settings.agent or user
+        alias = f"{user[:90]}-{secrets.token_hex(2)}"
+        return cls(settings.agent, author, alias, author, connection=None, lease=settings.detached_lease)
+
+    def holder(self, agent: str | None, token: str | None = None) -> Holder:
+        """The holder of a claim made under the name `agent`, the caller's own, or none; `token` is the new claim's."""
+        from dibs.rules.claimant import Holder
+
+        name = agent or self.agent
+        return Holder(
+            name=name or self.alias,
+            named=name is not None,
+            session=self.connection,
+            lease=self.lease,
+            fresh=token,
+        )
+
+    def request_scope(self, agent: str | None, request_id: str | None) -> str:
+        """Return where a claim's idempotency key is unique: the agent's name, or the caller.
+
+        Raises InvalidInput if a key is given and nothing distinguishes the caller from others.
+        """
+        scope = agent or self.agent or self.scope
+        if scope is None and request_id is not None:
+            raise InvalidInput(
+                "request_id needs an agent name here, since nothing else distinguishes you from other clients: send agent.",
+                field="request_id",
+            )
+        return scope or self.author
+
+
+def _alias(connection: str) -> str:
+    """How a connection without an agent name is shown."""
+    return f"client-{connection[:4]}"

@@ -1,0 +1,263 @@
+"""The operations of an agent at work: claim a feature, keep the claim, and end it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Self, TypeVar
+
+from dibs.database import WriteJob
+from dibs.database.transaction import Transaction
+from dibs.rules.claimant import Holder, new_token
+from dibs.rules.diagnosis import holder_of
+from dibs.rules.idempotency import Request, forget, once
+from dibs.session.call_context import CallContext
+from dibs.session.session import Session
+from dibs.session.waiting import Waiting
+from dibs.verbs import claim, lease, outcome
+from dibs.verbs.claim_in_one_statement import claim_alone
+from dibs.verbs.note import add_note as add_note_verb
+from dibs.verbs.release import release as release_verb
+from dibs.verbs.release import undeliver
+from dibs.verbs.skip import skip as skip_verb
+from dibs_schema.answers import Acknowledgement, Claimed, Idle
+from dibs_schema.operations.claims import (
+    AddNote,
+    ClaimFeature,
+    MarkFailing,
+    MarkInProgress,
+    MarkPassing,
+    ReleaseClaim,
+    SendHeartbeat,
+    SkipFeature,
+)
+from dibs_schema.refusals import Busy, Forbidden
+from dibs_schema.status import Kind
+
+T = TypeVar("T")
+
+
+class ClaimingJob(WriteJob[T]):
+    """A claim, from its transaction to the delivery of its answer. The token is drawn before it is made."""
+
+    def __init__(self, session: Session, agent: str | None) -> None:
+        self.token = new_token()
+        self._holder: Holder = session.caller.holder(agent, self.token)
+        self._claims = session.claims
+        self._reaper = session.reaper
+        self._lock = threading.Lock()  # between the writer thread, which begins, and a caller that gives up
+        self._begun = False
+        self._abandoned = False
+        self.prepare()
+
+    def prepare(self) -> Self:
+        """Prepare the next attempt."""
+        self.upkeep = self._reaper.due()
+        return self
+
+    def begin(self) -> None:
+        """Note that there may be a claim to be taken back. Raises Busy if the caller has given up."""
+        with self._lock:
+            if self._abandoned:
+                raise Busy("The call was abandoned. Nothing was changed.")
+            self._begun = True
+
+    def abandon(self) -> bool:
+        """Prevent the claim. Returns False if it may have been made, and must be taken back."""
+        with self._lock:
+            self._abandoned = True
+            return not self._begun
+
+    def take_back(self, tx: Transaction) -> None:
+        """Take back what this job has claimed, if anything, so that it counts as no attempt."""
+        self._claims.undo(self.token)
+        undeliver(tx, self._holder.name, self.token)
+
+
+class ClaimJob(ClaimingJob[Claimed | Idle]):
+    """The claim of the next ready feature, or of one by its id."""
+
+    def __init__(self, session: Session, asked: ClaimFeature) -> None:
+        super().__init__(session, asked.agent)
+        self._asked = asked
+        scope = session.caller.request_scope(asked.agent, asked.request_id)
+        fingerprinted = {
+            "feature_id": asked.feature_id,
+            "category": asked.category,
+            "resume": asked.resume,
+        }
+        self._request = Request.of(asked.request_id, "feature_claim_and_get", fingerprinted, scope)
+
+    def run(self, tx: Transaction) -> Claimed | Idle:
+        """Claim, or return the claim of an earlier call with the same request_id."""
+        self.begin()
+        asked, holder = self._asked, self._holder
+        fresh = partial(
+            claim.claim, tx, holder, asked.feature_id, category=asked.category, resume=asked.resume
+        )
+        return once(tx, self._request, Claimed, fresh, replay=partial(claim.hold_again, tx, holder))
+
+    def autocommit(self) -> Callable[[Transaction], Claimed | None] | None:
+        """The claim of the next feature as one statement; a claim by id or key, and a resume, need several."""
+        if self._request or self._asked.feature_id is not None or self._asked.resume:
+            return None
+        self.begin()
+        return partial(claim_alone, holder=self._holder, category=self._asked.category)
+
+    def committed(self, result: Claimed | Idle) -> None:
+        """Remember the token for the calls that follow."""
+        if isinstance(result, Claimed):
+            self._claims.remember(result.feature.id, result.claim.token, self._holder.name)
+
+    def undo(self, result: Claimed | Idle) -> Callable[[Transaction], object] | None:
+        """Return the verb that takes the claim back; a replayed claim belongs to another call."""
+        made_here = isinstance(result, Claimed) and result.claim.token == self.token
+        return self.take_back if made_here else None
+
+    def settle(self) -> Callable[[Transaction], object] | None:
+        """Return the verb that takes the claim back; with a key, or by a resume, the caller finds out by itself."""
+        return None if self._request or self._asked.resume else self.take_back
+
+    def take_back(self, tx: Transaction) -> None:
+        """Take back what this job has claimed, if anything, and forget the key, so that it can be used again."""
+        self._claims.undo(self.token)
+        if undeliver(tx, self._holder.name, self.token):
+            forget(tx, self._request)
+
+
+class MarkJob(ClaimingJob[Acknowledgement]):
+    """The claim of a feature whose text the caller knows."""
+
+    def __init__(self, session: Session, asked: MarkInProgress) -> None:
+        super().__init__(session, asked.agent)
+        self._feature = asked.feature_id
+
+    def run(self, tx: Transaction) -> Acknowledgement:
+        """Claim the feature."""
+        self.begin()
+        return claim.mark_in_progress(tx, self._holder, self._feature)
+
+    def committed(self, result: Acknowledgement) -> None:  # noqa: ARG002 - the token is known
+        """Remember the token for the calls that follow."""
+        self._claims.remember(self._feature, self.token, self._holder.name)
+
+    def undo(self, result: Acknowledgement) -> Callable[[Transaction], object]:  # noqa: ARG002 - it is always its own
+        """Return the verb that takes the claim back."""
+        return self.take_back
+
+    def settle(self) -> Callable[[Transaction], object]:
+        """Return the verb that takes the claim back."""
+        return self.take_back
+
+
+async def take(session: Session, asked: ClaimFeature, context: CallContext) -> Claimed | Idle:
+    """Claim the next ready feature or one by id, and wait for work if asked to."""
+    job = ClaimJob(session, asked)
+    context.claiming(job)
+
+    async def attempt(patience: float) -> Claimed | Idle:
+        answer = await session.database.write(job.prepare(), patience=patience)
+        if (undo := job.undo(answer)) is not None and await context.is_abandoned():
+            await session.database.write(undo)
+        return answer
+
+    waiting = Waiting(
+        session.database,
+        asked.category,
+        asked.wait_seconds if context.wait_seconds is None else context.wait_seconds,
+        session.settings.patience,
+        context.longest_wait,
+        session.closing,
+        context.report_waiting,
+        context.is_abandoned,
+    )
+    return await waiting.claim(attempt)
+
+
+async def mark_in_progress(session: Session, asked: MarkInProgress, context: CallContext) -> Acknowledgement:
+    """Claim a feature by id, and answer briefly."""
+    job = MarkJob(session, asked)
+    context.claiming(job)
+    return await session.database.write(job)
+
+
+async def heartbeat(session: Session, asked: SendHeartbeat, _: CallContext) -> Acknowledgement:
+    """Extend the lease of a claim, and keep a note."""
+    return await session.transition(
+        asked.feature_id,
+        asked.claim_token,
+        Kind.HEARTBEAT,
+        lambda tx, _, token: lease.heartbeat(tx, asked.feature_id, token, asked.note),
+        exclusive=asked.note is not None,  # a note that was acknowledged must not be missing from a copy
+    )
+
+
+async def release(session: Session, asked: ReleaseClaim, _: CallContext) -> Acknowledgement:
+    """Give a claim back without an outcome; a planner may release another's."""
+    if not asked.force:
+        return await session.transition(
+            asked.feature_id,
+            asked.claim_token,
+            Kind.RELEASE,
+            lambda tx, by, token: release_verb(tx, by, asked.feature_id, token),
+        )
+    if not session.settings.role.plans:
+        raise Forbidden(
+            "Only planners may use force. Release your own claim without it.",
+            tool="feature_clear_in_progress",
+        )
+    by = session.author()
+    released = await session.database.write(
+        lambda tx: release_verb(tx, by, asked.feature_id, None, force=True)
+    )
+    session.claims.end_all(asked.feature_id, Kind.RELEASE)
+    return released
+
+
+async def mark_passing(session: Session, asked: MarkPassing, _: CallContext) -> Acknowledgement:
+    """Finish a claimed feature, or confirm one that passes."""
+    evidence = asked.evidence
+    assert not isinstance(evidence, str), "the type converts a string"
+    return await session.transition(
+        asked.feature_id,
+        asked.claim_token,
+        Kind.PASS,
+        lambda tx, by, token: outcome.mark_passing(tx, by, asked.feature_id, token, evidence),
+    )
+
+
+async def mark_failing(session: Session, asked: MarkFailing, _: CallContext) -> Acknowledgement:
+    """End a failed attempt, or report a regression."""
+    return await session.transition(
+        asked.feature_id,
+        asked.claim_token,
+        Kind.FAIL,
+        lambda tx, by, token: outcome.mark_failing(tx, by, asked.feature_id, asked.reason, token),
+    )
+
+
+async def skip(session: Session, asked: SkipFeature, _: CallContext) -> Acknowledgement:
+    """Put a feature last."""
+    return await session.transition(
+        asked.feature_id,
+        asked.claim_token,
+        Kind.SKIP,
+        lambda tx, by, token: skip_verb(tx, by, asked.feature_id, asked.reason, token),
+    )
+
+
+async def add_note(session: Session, asked: AddNote, _: CallContext) -> Acknowledgement:
+    """Keep a note on a feature. If the caller has proved a claim of it, the claim's lease starts again."""
+    session.claims.touch(asked.feature_id)
+    by = session.author(asked.feature_id)
+    proven = session.claims.proof(asked.feature_id)
+
+    def write(tx: Transaction) -> Acknowledgement:
+        token = proven(tx)
+        if token is not None:
+            lease.renew(tx, [token])
+        author = holder_of(tx, asked.feature_id, token) or by
+        return add_note_verb(tx, author, asked.feature_id, asked.text)
+
+    return await session.database.write(write)

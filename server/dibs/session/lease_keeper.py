@@ -1,0 +1,85 @@
+"""A server process's care for leases: it renews those of its connection, and ends expired ones of others."""
+
+from __future__ import annotations
+
+import logging
+import time
+from functools import partial
+
+import anyio
+
+from dibs.database import Database, VerbJob
+from dibs.session.issued_tokens import IssuedTokens
+from dibs.settings import Settings
+from dibs_schema.refusals import Busy, OutcomeUnknown, Refusal
+
+logger = logging.getLogger(__name__)
+
+RENEWAL_PATIENCE = 0.5
+RENEWAL_RETRY = 1.0
+RELEASE_PATIENCE = 0.4
+"""Seconds: for one attempt to renew, between two attempts (less with a short lease), and for the release at the end."""
+
+
+class LeaseKeeper:
+    """Renews the leases of the claims in `tokens`, issued on `connection`. Without a connection it only reaps."""
+
+    def __init__(
+        self, database: Database, settings: Settings, connection: str | None, tokens: IssuedTokens | None
+    ) -> None:
+        self._database = database
+        self._settings = settings
+        self._connection = connection
+        self._tokens = tokens
+
+    async def run(self) -> None:
+        """Renew and reap every third of a lease, until cancelled."""
+        while True:
+            await anyio.sleep(self._settings.lease / 3)
+            await self._renew()
+            await self._reap()
+
+    async def _renew(self) -> None:
+        from dibs.verbs.lease import renew
+
+        while self._tokens and (tokens := self._tokens.at_work(self._settings.hold_limit)):
+            began = time.monotonic()
+            try:
+                renewed = await self._database.write(
+                    VerbJob(partial(renew, tokens=tokens), exclusive=False),
+                    patience=RENEWAL_PATIENCE,
+                    urgent=True,
+                )
+            except (Busy, OutcomeUnknown):
+                await anyio.sleep(min(RENEWAL_RETRY, self._settings.lease / 20))
+            except Refusal as refusal:
+                logger.warning("leases were not renewed: %s", refusal)
+                return
+            else:
+                self._tokens.lose(set(tokens) - renewed)
+                if time.monotonic() - began < self._settings.lease / 3:
+                    return  # after a long wait the leases count from before it, and must be renewed again
+
+    async def _reap(self) -> None:
+        from dibs.verbs.lease import REAPING
+
+        try:
+            if self._database.on_time and await self._database.read(REAPING.is_due):
+                await self._database.write(VerbJob(lambda _: None, upkeep=REAPING))
+        except Refusal as refusal:
+            logger.info("expired leases were not ended: %s", refusal)
+
+    async def end(self) -> None:
+        """Release every claim and close the database. This takes about half a second at most."""
+        connection = self._connection
+        if connection is not None and self._tokens is not None and self._tokens.any_live():
+            from dibs.verbs.lease import release_session
+
+            try:
+                await self._database.write(
+                    lambda tx: release_session(tx, connection), patience=RELEASE_PATIENCE, urgent=True
+                )
+            except Refusal as refusal:
+                logger.warning("claims were not released; their leases will expire: %s", refusal)
+                self._database.close(patience=0)  # what blocked the writer then still blocks it
+        self._database.close()
