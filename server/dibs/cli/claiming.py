@@ -115,14 +115,15 @@ class Claiming:
             scope.cancel()
 
     async def _claim(self) -> Got:
+        from dibs.database import VerbJob
         from dibs.session.waiting import Waiting
         from dibs.verbs.lease import REAPING
 
         if self._wish.brief:
-            return await self._database.write(self._mark, first=REAPING)
+            return await self._database.write(VerbJob(self._mark, upkeep=REAPING))
 
         async def attempt(patience: float) -> Claimed | Idle:
-            return await self._database.write(self._take, patience=patience, first=REAPING)
+            return await self._database.write(VerbJob(self._take, upkeep=REAPING), patience=patience)
 
         return await Waiting(self._database, self._wish.category, self._wish.wait, self._patience).claim(
             attempt

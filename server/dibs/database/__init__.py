@@ -6,9 +6,10 @@ from types import ModuleType
 
 from dibs.database.database import Database
 from dibs.database.engine import Place
+from dibs.database.write_job import Upkeep, VerbJob, WriteJob
 from dibs.settings import Settings
 
-__all__ = ["Database", "file_driver", "find_place", "open_database"]
+__all__ = ["Database", "Upkeep", "VerbJob", "WriteJob", "file_driver", "find_place", "open_database"]
 
 
 def open_database(settings: Settings, *, looking: bool = False) -> Database:

@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio.lowlevel
 
 from dibs.database.engine import Engine, Place
-from dibs.database.runner import Jobs, Upkeep, Write
-from dibs.database.worker_threads import Workers, job, outcome, wait
+from dibs.database.runner import Jobs, Queued
+from dibs.database.worker_threads import Workers, begun_at_once, outcome, wait
+from dibs.database.write_job import VerbJob, WriteJob
 from dibs.settings import Settings
 from dibs_schema.refusals import OutcomeUnknown
 
@@ -53,41 +54,28 @@ class Database:
 
     async def write(
         self,
-        verb: Callable[[Transaction], T],
+        verb: WriteJob[T] | Callable[[Transaction], T],
         *,
         patience: float | None = None,
         urgent: bool = False,
-        door: bool = True,
-        first: Upkeep | None = None,
-        alone: Callable[[Transaction], T | None] | None = None,
-        committed: Callable[[T], object] | None = None,
-        undo: Callable[[T], Callable[[Transaction], object]] | None = None,
-        in_doubt: Callable[[Transaction], object] | None = None,
     ) -> T:
-        """Run `verb` in one write transaction and return its result once it is committed.
+        """Run a job, or a verb alone, in one write transaction and return its result once it is committed.
 
-        `patience` is in seconds. Without `door` others may write to the project meanwhile, where the engine
-        lets them. `first` is looked after just before, without the door and in a transaction of its own where
-        any of it is due, unless this process is not `on_time`.
-        `alone` is tried before the verb where single statements can commit by themselves; where it returns
-        None, the verb is run. `committed` is told the result in the worker, before the next job. `undo` makes
-        the transaction that takes back a result whose caller was cancelled while it was being committed;
-        `in_doubt` is run where it stays unknown whether there is one, for as long as a lease.
+        `patience` is in seconds; an `urgent` job overtakes the queue of this process.
         Raises what the verb raises, having rolled back, and Busy and the other Unavailable refusals.
         """
         patience = self._settings.patience if patience is None else patience
-        work = _due(verb, patience, door=door, first=first, alone=alone, committed=committed)
-        future = self._submit_write(work, urgent=urgent)
-        if in_doubt is not None:
-            future.add_done_callback(lambda done: self._settle(done, in_doubt))
+        job = _job(verb)
+        future = self._submit_write(job, patience, urgent=urgent)
+        future.add_done_callback(lambda done: self._settle(done, job))
         try:
             result = await outcome(future, patience, self._jobs.busy, self._interrupt)
             # A cancellation that came while the result was on its way is told to who waits next, and
             # that must be here: nobody will read the answer.
             await anyio.lowlevel.checkpoint_if_cancelled()
         except asyncio.CancelledError:
-            if not future.cancel() and undo is not None:
-                future.add_done_callback(lambda late: self._take_back(late, undo))
+            if not future.cancel():
+                future.add_done_callback(lambda late: self._take_back(late, job))
             raise
         return result
 
@@ -96,18 +84,11 @@ class Database:
         patience = self._settings.patience if patience is None else patience
         return await outcome(self._submit_read(verb, patience), patience, self._jobs.busy, self._interrupt)
 
-    def write_now(
-        self,
-        verb: Callable[[Transaction], T],
-        patience: float | None = None,
-        *,
-        first: Upkeep | None = None,
-        alone: Callable[[Transaction], T | None] | None = None,
-    ) -> T:
-        """`write`, for callers without an event loop."""
+    def write_now(self, verb: WriteJob[T] | Callable[[Transaction], T], patience: float | None = None) -> T:
+        """`write`, for callers without an event loop; they are not cancelled, and settle a doubt themselves."""
         patience = self._settings.patience if patience is None else patience
-        work = _due(verb, patience, first=first, alone=alone)
-        return wait(self._submit_write(work), patience, self._jobs.busy, self._interrupt)
+        future = self._submit_write(_job(verb), patience)
+        return wait(future, patience, self._jobs.busy, self._interrupt)
 
     def read_now(self, verb: Callable[[Transaction], T]) -> T:
         """`read`, for callers without an event loop."""
@@ -121,7 +102,7 @@ class Database:
             with self._connections.use():
                 pass
 
-        await asyncio.shield(asyncio.wrap_future(self._writer.submit(job(open_it))))
+        await asyncio.shield(asyncio.wrap_future(self._writer.submit(begun_at_once(open_it))))
 
     async def version(self) -> int:
         """A number that changes when a commit of any process may have made work ready; takes no lock, reads no table.
@@ -139,7 +120,7 @@ class Database:
             with self._connections.use(reading=True) as connection:
                 return ask(self._connections.engine, connection)
 
-        return await asyncio.wrap_future(self._watcher.submit(job(look)))
+        return await asyncio.wrap_future(self._watcher.submit(begun_at_once(look)))
 
     @property
     def label(self) -> str:
@@ -167,7 +148,7 @@ class Database:
             with self._connections.use(reading=True) as connection:
                 return self._connections.engine.examine(connection)
 
-        return wait(self._readers.submit(job(look)), math.inf, self._jobs.busy, self._interrupt)
+        return wait(self._readers.submit(begun_at_once(look)), math.inf, self._jobs.busy, self._interrupt)
 
     def close(self, patience: float = ABANDONED_EXIT) -> None:
         """Admit no further commit, then close the connections, within `patience` seconds.
@@ -179,7 +160,9 @@ class Database:
         self._jobs.gate.close()
         if not self._connections.is_open:
             return
-        closing = self._writer.submit(job(lambda: self._connections.close(patience / 2)), urgent=True)
+        closing = self._writer.submit(
+            begun_at_once(lambda: self._connections.close(patience / 2)), urgent=True
+        )
         try:
             closing.result(patience)
         except TimeoutError:
@@ -193,12 +176,14 @@ class Database:
 
     def _interrupt(self) -> None:
         """Let the server end what it waits for: a commit has no time limit there while its standby is away."""
-        self._watcher.submit(job(self._connections.interrupt))
+        self._watcher.submit(begun_at_once(self._connections.interrupt))
 
     # -- in the workers ---------------------------------------------------------------------------
 
-    def _submit_write(self, work: Write[T], *, urgent: bool = False) -> Future[T]:
+    def _submit_write(self, job: WriteJob[T], patience: float, *, urgent: bool = False) -> Future[T]:
         self._refuse_fork()
+        now = time.monotonic()
+        work = Queued(job, now, now + patience)
         return self._writer.submit(partial(self._jobs.write, work=work), urgent=urgent)
 
     def _submit_read(self, verb: Callable[[Transaction], T], patience: float) -> Future[T]:
@@ -212,15 +197,18 @@ class Database:
                 "a database connection does not survive a fork: open the database in the child"
             )
 
-    def _take_back(self, late: Future[T], undo: Callable[[T], Callable[[Transaction], object]]) -> None:
+    def _take_back(self, late: Future[T], job: WriteJob[T]) -> None:
         if not late.cancelled() and late.exception() is None:
-            self._submit_write(_due(undo(late.result()), self._settings.patience), urgent=True)
+            undo = job.undo(late.result())
+            if undo is not None:
+                self._submit_write(VerbJob(undo), self._settings.patience, urgent=True)
 
-    def _settle(self, done: Future[T], in_doubt: Callable[[Transaction], object]) -> None:
+    def _settle(self, done: Future[T], job: WriteJob[T]) -> None:
         if not done.cancelled() and isinstance(done.exception(), OutcomeUnknown):
-            self._submit_write(_due(in_doubt, self._settings.lease), urgent=True)
+            settle = job.settle()
+            if settle is not None:
+                self._submit_write(VerbJob(settle), self._settings.lease, urgent=True)
 
 
-def _due(verb: Callable[[Transaction], T], patience: float, **more: Any) -> Write[T]:
-    now = time.monotonic()
-    return Write(verb, now, now + patience, **more)
+def _job(verb: WriteJob[T] | Callable[[Transaction], T]) -> WriteJob[T]:
+    return verb if isinstance(verb, WriteJob) else VerbJob(verb)

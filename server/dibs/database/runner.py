@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from dibs.database.connections import Connections
 from dibs.database.engine import NotApplied, Place, Start, Unreachable
 from dibs.database.worker_threads import Gate, begin, resolve
+from dibs.database.write_job import WriteJob
 from dibs.settings import Settings
 from dibs_schema.refusals import Busy, OutcomeUnknown
 
@@ -30,30 +31,12 @@ PAUSE = (0.02, 0.25)
 
 
 @dataclass(frozen=True, slots=True)
-class Upkeep:
-    """What a write does for others before its own verb, where a look finds any of it due.
+class Queued(Generic[T]):
+    """A job in the queue of this process; `since` and `deadline` are readings of time.monotonic."""
 
-    `due` looks on a snapshot and waits for nobody; `verb` then has a write transaction of its own.
-    """
-
-    due: Callable[[Transaction], bool]
-    verb: Callable[[Transaction], object]
-
-
-@dataclass(frozen=True, slots=True)
-class Write(Generic[T]):
-    """A verb to be run in one write transaction, and what goes with it (see `Database.write`).
-
-    `queued` and `deadline` are readings of time.monotonic.
-    """
-
-    verb: Callable[[Transaction], T]
-    queued: float
+    job: WriteJob[T]
+    since: float
     deadline: float
-    door: bool = True
-    first: Upkeep | None = None
-    alone: Callable[[Transaction], T | None] | None = None
-    committed: Callable[[T], object] | None = None
 
 
 class Jobs:
@@ -91,7 +74,7 @@ class Jobs:
             "Call again in a moment."
         )
 
-    def write(self, future: Future[T], work: Write[T]) -> None:
+    def write(self, future: Future[T], work: Queued[T]) -> None:
         """Resolve `future` with what the verb returns or raises; not at all where it was cancelled before it began."""
 
         def done() -> T:
@@ -99,8 +82,7 @@ class Jobs:
                 result = self._persist(lambda: self._attempt(future, work), future, work.deadline)
             finally:
                 self._note_delay(work)  # where others may write beside, what waits is a statement
-            if work.committed is not None:
-                work.committed(result)
+            work.job.committed(result)
             return result
 
         resolve(future, done)
@@ -136,32 +118,34 @@ class Jobs:
             time.sleep(pause)
         raise CancelledError
 
-    def _attempt(self, future: Future[T], work: Write[T]) -> T:
+    def _attempt(self, future: Future[T], work: Queued[T]) -> T:
+        job, upkeep = work.job, work.job.upkeep
         with self.connections.use() as connection:
-            if work.first is not None and self._finds(connection, work.first.due):
+            if upkeep is not None and self._finds(connection, upkeep.is_due):
                 with self._writing(connection, future, work, door=False) as start:
                     if start is not None and self.on_time:
-                        self._commit_first(connection, start, work.first.verb)
-            if work.alone is not None:
-                result = self._alone(connection, future, work.alone)
+                        self._commit_upkeep(connection, start, upkeep.run)
+            alone = job.autocommit()
+            if alone is not None:
+                result = self._alone(connection, future, alone)
                 if result is not None:
                     return result
-            with self._writing(connection, future, work, door=work.door) as start:
+            with self._writing(connection, future, work, door=job.exclusive) as start:
                 if start is None:
                     raise CancelledError
                 begin(future)
-                return self._commit(connection, start, work.verb, door=work.door)
+                return self._commit(connection, start, job.run, door=job.exclusive)
 
     def _finds(self, connection: Connection, due: Callable[[Transaction], bool]) -> bool:
         with self.connections.engine.reading(connection, self._settings.project) as start:
             return due(self._transaction(connection, start, writing=False))
 
-    def _commit_first(
+    def _commit_upkeep(
         self, connection: Connection, start: Start, verb: Callable[[Transaction], object]
     ) -> None:
         try:
             self._commit(connection, start, verb, door=False)
-        except OutcomeUnknown as doubt:  # but not about the verb that comes next; `first` may be repeated
+        except OutcomeUnknown as doubt:  # but not about the verb that comes next; upkeep may be repeated
             raise Unreachable(
                 f"{self._place.label} failed before this call was begun. Nothing was changed. Call again in a moment."
             ) from doubt
@@ -192,7 +176,7 @@ class Jobs:
 
     @contextmanager
     def _writing(
-        self, connection: Connection, future: Future[T], work: Write[T], *, door: bool
+        self, connection: Connection, future: Future[T], work: Queued[T], *, door: bool
     ) -> Iterator[Start | None]:
         engine = self.connections.engine
         with engine.writing(
@@ -201,8 +185,8 @@ class Jobs:
             self._note_delay(work)
             yield start
 
-    def _note_delay(self, work: Write[T]) -> None:
-        if time.monotonic() - work.queued > self._settings.lease / 3:
+    def _note_delay(self, work: Queued[T]) -> None:
+        if time.monotonic() - work.since > self._settings.lease / 3:
             self._held_up_at = time.monotonic()
 
     def _commit(

@@ -87,7 +87,7 @@ class Gate:
         self._lock.release()
 
 
-def job(work: Callable[[], T]) -> Callable[[Future[T]], None]:
+def begun_at_once(work: Callable[[], T]) -> Callable[[Future[T]], None]:
     """A job that begins at once and is `work`."""
 
     def run(future: Future[T]) -> None:

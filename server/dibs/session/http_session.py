@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from dibs.database import Database
+from dibs.database import Database, Upkeep, VerbJob
 from dibs.session.issued_tokens import Tokens
 from dibs.session.session import Connection
 from dibs.settings import Settings
@@ -15,7 +15,6 @@ from dibs_schema.refusals import InvalidInput, Refusal, UnmetDependencies
 from dibs_schema.status import Kind
 
 if TYPE_CHECKING:  # as in `connection`
-    from dibs.database.runner import Upkeep
     from dibs.database.transaction import Transaction
     from dibs.rules.claimant import Holder
 
@@ -100,11 +99,11 @@ class Detached(Connection):
         kind: Kind,
         verb: Callable[[Transaction, str, str | None], T],
         *,
-        door: bool = True,
+        exclusive: bool = True,
     ) -> T:
         """As for a connection; a claim that is kept because the move was refused has shown that its holder lives."""
         try:
-            return await super().move(feature, given, kind, verb, door=door)
+            return await super().move(feature, given, kind, verb, exclusive=exclusive)
         except UnmetDependencies:
             await self.keep(given)
             raise
@@ -115,7 +114,7 @@ class Detached(Connection):
 
         if token is not None:
             with suppress(Refusal):  # what the call itself is told is more than this
-                await self.database.write(lambda tx: renew(tx, [token]), door=False)
+                await self.database.write(VerbJob(lambda tx: renew(tx, [token]), exclusive=False))
 
     async def is_gone(self) -> bool:
         """Whether the client has closed its request, and cannot get the answer any more."""

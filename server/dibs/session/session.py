@@ -6,18 +6,18 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
-from dibs.database import Database
+from dibs.database import Database, Upkeep, VerbJob
 from dibs.session.issued_tokens import Tokens
 from dibs.settings import Settings
 from dibs_schema.refusals import Busy, ClaimLost, OutcomeUnknown, Refusal
 from dibs_schema.status import Kind
 
 if TYPE_CHECKING:  # the verbs bring SQLAlchemy, which is loaded after `initialize` has been answered
-    from dibs.database.runner import Upkeep
     from dibs.database.transaction import Transaction
     from dibs.rules.claimant import Holder
     from dibs.session.http_session import HttpRequest
@@ -91,7 +91,7 @@ class Connection:
         kind: Kind,
         verb: Callable[[Transaction, str, str | None], T],
         *,
-        door: bool = True,
+        exclusive: bool = True,
     ) -> T:
         """Run a move of a claim with its author and token, and note how the claim ended."""
         meant: list[str | None] = [None]
@@ -109,7 +109,7 @@ class Connection:
                 raise
 
         try:
-            answer = await self.database.write(run, door=door)
+            answer = await self.database.write(VerbJob(run, exclusive=exclusive))
         except ClaimLost:
             self.tokens.lose(meant)
             raise
@@ -140,10 +140,9 @@ class Connection:
             began = time.monotonic()
             try:
                 good = await self.database.write(
-                    lambda tx, tokens=tokens: renew(tx, tokens),  # type: ignore[misc]
+                    VerbJob(partial(renew, tokens=tokens), exclusive=False),
                     patience=RENEWAL_PATIENCE,
                     urgent=True,
-                    door=False,
                 )
             except (Busy, OutcomeUnknown):
                 await anyio.sleep(min(RENEWAL_RETRY, self.settings.lease / 20))
@@ -159,8 +158,8 @@ class Connection:
         from dibs.verbs.lease import REAPING
 
         try:
-            if self.database.on_time and await self.database.read(REAPING.due):
-                await self.database.write(lambda _: None, first=REAPING)
+            if self.database.on_time and await self.database.read(REAPING.is_due):
+                await self.database.write(VerbJob(lambda _: None, upkeep=REAPING))
         except Refusal as refusal:
             logger.info("the reaper rests: %s", refusal)
 

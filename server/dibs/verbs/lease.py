@@ -19,8 +19,8 @@ from sqlalchemy import (
     update,
 )
 
+from dibs.database import Upkeep
 from dibs.database.compiled import hot
-from dibs.database.runner import Upkeep
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import (
     NOTHING,
@@ -246,5 +246,5 @@ def reap(tx: Transaction) -> list[int]:
     return [row["id"] for row in reaped]
 
 
-REAPING = Upkeep(due=anything_run_out, verb=reap)
+REAPING = Upkeep(is_due=anything_run_out, run=reap)
 """Reaping by who claims: it queues for the write lock only where a lease has run out."""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Annotated
 
 from pydantic import Field
 
+from dibs.database import WriteJob
 from dibs.database.transaction import Transaction
 from dibs.mcp.context import Ctx, connection_of
 from dibs.mcp.progress import claim_waiting
+from dibs.rules.claimant import Holder
 from dibs.rules.idempotency import Request, forget, once
+from dibs.session.session import Connection
 from dibs.verbs import claim, lease, outcome, skip
 from dibs.verbs.claim_in_one_statement import claim_alone
 from dibs.verbs.note import add_note
@@ -20,6 +24,92 @@ from dibs_schema.answers import Acknowledgement, Claimed, Idle
 from dibs_schema.inputs import Agent, Category, Evidence, FeatureId, Note, Reason, RequestId, Token, Wait
 from dibs_schema.refusals import Forbidden
 from dibs_schema.status import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Which feature is claimed."""
+
+    feature_id: int | None
+    category: str | None
+    resume: bool
+
+
+class ClaimJob(WriteJob[Claimed | Idle]):
+    """One attempt to claim the next feature, or one by its id."""
+
+    def __init__(
+        self, connection: Connection, holder: Holder, token: str, wish: Wish, request: Request | None
+    ) -> None:
+        self.upkeep = connection.reaper()
+        self._tokens = connection.tokens
+        self._holder = holder
+        self._token = token
+        self._wish = wish
+        self._request = request
+
+    def run(self, tx: Transaction) -> Claimed | Idle:
+        """Claim, or answer as before where the request is repeated."""
+        holder, wish = self._holder, self._wish
+        fresh = partial(claim.claim, tx, holder, wish.feature_id, category=wish.category, resume=wish.resume)
+        return once(tx, self._request, Claimed, fresh, replay=partial(claim.hold_again, tx, holder))
+
+    def autocommit(self) -> Callable[[Transaction], Claimed | None] | None:
+        """Return the claim as one statement; a claim by id, by request or to resume needs several."""
+        if self._request or self._wish.feature_id is not None or self._wish.resume:
+            return None
+        return partial(claim_alone, holder=self._holder, category=self._wish.category)
+
+    def committed(self, result: Claimed | Idle) -> None:
+        """Remember the token for the calls that follow."""
+        if isinstance(result, Claimed):
+            self._tokens.remember(result.feature.id, result.claim.token, self._holder.name)
+
+    def undo(self, result: Claimed | Idle) -> Callable[[Transaction], None] | None:
+        """Return the verb that gives the claim back; a repeated request's claim was made by another call."""
+        if not isinstance(result, Claimed) or result.claim.token != self._token:
+            return None
+
+        def give_back(tx: Transaction) -> None:
+            self._tokens.undo(self._token)
+            undeliver(tx, self._holder.name, self._token)
+            forget(tx, self._request)
+
+        return give_back
+
+    def settle(self) -> Callable[[Transaction], object] | None:
+        """Return the verb that gives the claim back, unless the same call finds out whether there is one."""
+        if self._request or self._wish.resume:
+            return None
+        return partial(undeliver, by=self._holder.name, token=self._token)
+
+
+class MarkJob(WriteJob[Acknowledgement]):
+    """A claim of a feature whose text the caller knows."""
+
+    def __init__(self, connection: Connection, holder: Holder, token: str, feature_id: int) -> None:
+        self.upkeep = connection.reaper()
+        self._tokens = connection.tokens
+        self._holder = holder
+        self._token = token
+        self._feature_id = feature_id
+
+    def run(self, tx: Transaction) -> Acknowledgement:
+        """Claim the feature."""
+        return claim.mark_in_progress(tx, self._holder, self._feature_id)
+
+    def committed(self, result: Acknowledgement) -> None:  # noqa: ARG002 - the token is the holder's
+        """Remember the token for the calls that follow."""
+        self._tokens.remember(self._feature_id, self._token, self._holder.name)
+
+    def undo(self, result: Acknowledgement) -> Callable[[Transaction], object]:  # noqa: ARG002 - it is a claim
+        """Return the verb that gives the claim back."""
+        self._tokens.undo(self._token)
+        return self.settle()
+
+    def settle(self) -> Callable[[Transaction], object]:
+        """Return the verb that gives the claim back."""
+        return partial(undeliver, by=self._holder.name, token=self._token)
 
 
 async def feature_claim_and_get(
@@ -37,44 +127,16 @@ async def feature_claim_and_get(
     """
     here = connection_of(ctx)
     holder, token = here.claimant(agent)
-    asked = {"feature_id": feature_id, "category": category, "resume": resume}
-    request = Request.of(request_id, "feature_claim_and_get", asked, here.claim_scope(agent, request_id))
-
-    def take(tx: Transaction) -> Claimed | Idle:
-        def fresh() -> Claimed | Idle:
-            return claim.claim(tx, holder, feature_id, category=category, resume=resume)
-
-        return once(tx, request, Claimed, fresh, replay=lambda kept: claim.hold_again(tx, holder, kept))
-
-    def issue(answer: Claimed | Idle) -> None:
-        if isinstance(answer, Claimed):
-            here.tokens.remember(answer.feature.id, answer.claim.token, holder.name)
-
-    def take_back(answer: Claimed | Idle) -> Callable[[Transaction], None]:
-        def undo(tx: Transaction) -> None:
-            # What was replayed was made by another call, and is not this one's to take back.
-            if isinstance(answer, Claimed) and answer.claim.token == token:
-                here.tokens.undo(token)
-                give_back(tx)
-                forget(tx, request)
-
-        return undo
-
-    give_back = partial(undeliver, by=holder.name, token=token)
-    of_the_next = request is None and feature_id is None and not resume
+    wish = Wish(feature_id, category, resume)
+    request = Request.of(
+        request_id, "feature_claim_and_get", asdict(wish), here.claim_scope(agent, request_id)
+    )
 
     async def attempt(patience: float) -> Claimed | Idle:
-        answer = await here.database.write(
-            take,
-            patience=patience,
-            first=here.reaper(),
-            alone=partial(claim_alone, holder=holder, category=category) if of_the_next else None,
-            committed=issue,
-            undo=take_back,
-            in_doubt=None if request or resume else give_back,  # else the same call again finds out
-        )
-        if isinstance(answer, Claimed) and await here.is_gone():
-            await here.database.write(take_back(answer))
+        job = ClaimJob(here, holder, token, wish, request)
+        answer = await here.database.write(job, patience=patience)
+        if (undo := job.undo(answer)) is not None and await here.is_gone():
+            await here.database.write(undo)
         return answer
 
     return await claim_waiting(here, attempt, category, wait_seconds, ctx)
@@ -86,20 +148,7 @@ async def feature_mark_in_progress(
     """Claim a feature whose text you know; brief answer with the token."""
     here = connection_of(ctx)
     holder, token = here.claimant(agent)
-
-    def take_back(_: Acknowledgement) -> Callable[[Transaction], None]:
-        here.tokens.undo(token)
-        return give_back
-
-    give_back = partial(undeliver, by=holder.name, token=token)
-
-    return await here.database.write(
-        lambda tx: claim.mark_in_progress(tx, holder, feature_id),
-        first=here.reaper(),
-        committed=lambda _: here.tokens.remember(feature_id, token, holder.name),
-        undo=take_back,
-        in_doubt=give_back,
-    )
+    return await here.database.write(MarkJob(here, holder, token, feature_id))
 
 
 async def feature_heartbeat(
@@ -111,7 +160,7 @@ async def feature_heartbeat(
         claim_token,
         Kind.HEARTBEAT,
         lambda tx, _by, token: lease.heartbeat(tx, feature_id, token, note),
-        door=note is not None,  # a note is told as kept, so it must not be written beside a copy
+        exclusive=note is not None,  # a note is told as kept, so it must not be written beside a copy
     )
 
 
