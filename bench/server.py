@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ import psycopg
 from bench import backlog
 from bench.figures import Figure
 from clusters.cluster import Cluster
-from dibs.database import Database
+from dibs.database import Database, WriteJob
 from dibs.database.compiled import prepared
+from dibs.database.transaction import Transaction
 from dibs.rules.claimant import Holder, new_session, new_token
 from dibs.verbs.claim import claim, take
 from dibs.verbs.claim_in_one_statement import claim_alone, given_to_one_statement, one_statement, take_alone
@@ -83,9 +85,25 @@ def verb(database: Database, kind: str) -> Claim:
 
     def make(_: int) -> object:
         who = Holder("client-bench", named=False, session=new_session(), lease=120)
-        return database.write_now(lambda tx: ordinary(tx, who), alone=lambda tx: alone(tx, who))
+        return database.write_now(ClaimJob(partial(ordinary, holder=who), partial(alone, holder=who)))
 
     return make
+
+
+class ClaimJob(WriteJob[object]):
+    """A claim that is tried as one statement first."""
+
+    def __init__(
+        self, claim: Callable[[Transaction], object], alone: Callable[[Transaction], object]
+    ) -> None:
+        self._claim = claim
+        self._alone = alone
+
+    def run(self, tx: Transaction) -> object:
+        return self._claim(tx)
+
+    def autocommit(self) -> Callable[[Transaction], object]:
+        return self._alone
 
 
 def bare(database: Database, url: str) -> Claim:

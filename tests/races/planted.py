@@ -40,14 +40,15 @@ def answer_before_commit() -> None:
     """A pass is acknowledged a moment before it is committed: a server that dies in between has lost it."""
     from dataclasses import replace
 
-    from dibs.database.runner import Jobs, Write
+    from dibs.database.runner import Jobs, Queued
     from dibs.database.worker_threads import resolve
+    from dibs.database.write_job import VerbJob
 
     write = Jobs.write
 
-    def answer(self: Jobs, future: Future[Any], work: Write[Any]) -> None:
+    def answer(self: Jobs, future: Future[Any], work: Queued[Any]) -> None:
         def early(tx: Any) -> Any:
-            said = work.verb(tx)
+            said = work.job.run(tx)
             if getattr(said, "status", None) == "passing":
                 future.set_result(said)
                 time.sleep(GAP)
@@ -55,7 +56,7 @@ def answer_before_commit() -> None:
 
         late: Future[Any] = Future()
         if future.set_running_or_notify_cancel():
-            write(self, late, replace(work, verb=early))
+            write(self, late, replace(work, job=VerbJob(early)))
         if not future.done():
             resolve(future, late.result)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dibs.database import Database, open_database
+from dibs.database import Database, WriteJob, open_database
 from dibs.database.postgres.engine import Postgres
 from dibs.database.transaction import Transaction
 from dibs.rules.claimant import Holder
@@ -192,6 +192,19 @@ def test_without_the_door_it_would_for_ever(two: tuple[Database, Database]) -> N
         assert edge_while_passing(two) == 1
 
 
+class ClaimOfNext(WriteJob[Claimed | Idle]):
+    """A claim of the next feature, tried as one statement first."""
+
+    def __init__(self, who: Holder) -> None:
+        self.who = who
+
+    def run(self, tx: Transaction) -> Claimed | Idle:
+        return claim.claim(tx, self.who)
+
+    def autocommit(self) -> Callable[[Transaction], Claimed | None]:
+        return lambda tx: claim_alone(tx, self.who)
+
+
 @pytest.mark.parametrize("stronger", [False, True], ids=["no key update", "update"])
 def test_a_move_under_way_does_not_hold_up_the_claims_of_others(
     two: tuple[Database, Database], monkeypatch: pytest.MonkeyPatch, *, stronger: bool
@@ -207,11 +220,7 @@ def test_a_move_under_way_does_not_hold_up_the_claims_of_others(
     assert move.has_run(5)
     who = holder("nameless", named=False)
     claims: list[Any] = []
-    other = threading.Thread(
-        target=lambda: claims.append(
-            two[1].write_now(lambda tx: claim.claim(tx, who), alone=lambda tx: claim_alone(tx, who))
-        )
-    )
+    other = threading.Thread(target=lambda: claims.append(two[1].write_now(ClaimOfNext(who))))
     other.start()
     other.join(1)
     assert bool(claims) is not stronger

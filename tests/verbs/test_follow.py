@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from dibs.database import Database, open_database
+from dibs.database import Database, VerbJob, open_database
 from dibs.database.transaction import Transaction
 from dibs.queries.follow import BEGINNING, follow, newest, page
 from dibs.settings import Settings
@@ -148,7 +148,7 @@ def test_a_transaction_that_commits_late_is_not_missed(database: Database, share
 
 def write_without_door(database: Database, verb: Callable[[Transaction], object]) -> None:
     """A write beside others, where the engine lets it."""
-    asyncio.run(database.write(verb, door=False))
+    asyncio.run(database.write(VerbJob(verb, exclusive=False)))
 
 
 def test_a_look_for_news_takes_no_notice_away_from_who_waits(database: Database, shared_db: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dibs.database import Database
+from dibs.database import Database, VerbJob
 from dibs.verbs import lease
 from dibs.verbs.release import undeliver
 from dibs_schema.refusals import ClaimLost
@@ -101,11 +101,11 @@ def test_who_reaps_queues_for_it_only_where_a_lease_has_run_out(
         return writing(*args, **more)
 
     monkeypatch.setattr(engine, "writing", counted)
-    database.write_now(lambda _: None, first=lease.REAPING)
+    database.write_now(VerbJob(lambda _: None, upkeep=lease.REAPING))
     assert len(begun) == 1
     expire(database, gone.id)
     begun.clear()
-    database.write_now(lambda _: None, first=lease.REAPING)
+    database.write_now(VerbJob(lambda _: None, upkeep=lease.REAPING))
     assert len(begun) == 2
     assert [row(database, one.id)["status"] for one in (gone, live)] == ["pending", "in_progress"]
 
