@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import ast
 import json
-import re
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 
-import dibs
-import dibs_schema
 from cli.shells import Shell
-from dibs.cli import COMMANDS, commands
-from dibs.cli.spelling import SPELLINGS, spoken
-from dibs.mcp.catalogue import CATALOGUE, build
+from dibs.cli import COMMANDS, commands, operation_commands
+from dibs.cli.wording import SHELL, option
+from dibs_schema.next_step import Step
+from dibs_schema.operations import BY_TOOL, OPERATIONS, AnyOperation
 from dibs_schema.roles import Role
-
-SHARED = {"db", "project", "isolated", "role", "as_json"}
-"""What every command of a tool has besides."""
 
 
 @cache
@@ -32,39 +25,7 @@ def command(words: str) -> click.Command:
     return found
 
 
-def spellings_of(one: click.Command) -> dict[str, str]:
-    """Each parameter of a command by the way it is given: `FEATURE_ID`, `--limit`, `--archive/--restore`."""
-    return {
-        one.name.upper()
-        if isinstance(one, click.Argument) and one.name
-        else "/".join([*one.opts, *one.secondary_opts]): str(one.name)
-        for one in one.params
-    }
-
-
-def test_every_tool_has_a_command_and_no_command_stands_for_another() -> None:
-    """A tool that is added needs a line in the table; one that goes takes its line along."""
-    assert list(SPELLINGS) == [entry.function.__name__ for entry in CATALOGUE]
-
-
-@pytest.mark.parametrize("tool", SPELLINGS)
-def test_every_parameter_of_a_tool_can_be_given_to_its_command(tool: str) -> None:
-    """A parameter that a tool gains needs its option or argument, and the table names no other."""
-    spelling = SPELLINGS[tool]
-    given = spellings_of(command(spelling.command))
-    wanted = build(Role.ALL)[tool].parameters["properties"]
-    assert set(spelling.parameters) == set(wanted)
-    assert [one for one in spelling.parameters.values() if one not in given] == []
-    assert [one for one in spelling.command.split()[1:] if one not in given] == []
-
-
-@pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: entry.function.__name__)
-def test_a_command_is_for_the_roles_of_its_tool(entry: Any) -> None:
-    """A role has the commands of its tools."""
-    assert set(SPELLINGS[entry.function.__name__].roles) == set(entry.roles)
-
-
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", [*COMMANDS, *operation_commands()])
 def test_every_command_and_option_says_what_it_is(name: str) -> None:
     """No command is without words, and no option without help."""
     one = command(name)
@@ -72,78 +33,49 @@ def test_every_command_and_option_says_what_it_is(name: str) -> None:
     assert [opt.opts for opt in one.params if isinstance(opt, click.Option) and not opt.help] == []
 
 
-# -- the words of refusals ------------------------------------------------------------------------
-
-
-def messages() -> list[str]:
-    """Every text in the verbs, the database and the schema that names a tool or a parameter, with 7 for each value."""
-    found: list[str] = []
-    roots = [Path(dibs.__file__).parent / "verbs", Path(dibs.__file__).parent / "database"]
-    roots.append(Path(str(dibs_schema.__file__)).parent)
-    for path in sorted(one for root in roots for one in root.rglob("*.py") if "versions" not in one.parts):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        inner = {
-            id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values
-        }
-        for node in ast.walk(tree):
-            if isinstance(node, ast.JoinedStr):
-                parts = (
-                    one.value if isinstance(one, ast.Constant) and isinstance(one.value, str) else "7"
-                    for one in node.values
-                )
-                found.append("".join(parts))
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inner:
-                found.append(node.value)
-    # Sentences alone: a docstring, the name of a column or the tool of a request is said to nobody.
-    said = [text for text in found if re.search(r"\w+ .*[.;]", text) and "\n" not in text]
-    return [text for text in dict.fromkeys(said) if AGENTS_WORDS.search(text)]
-
-
-PARAMETERS = {name for spelling in SPELLINGS.values() for name in spelling.parameters}
-AGENTS_WORDS = re.compile(rf"\b(?:{'|'.join(SPELLINGS)}|claim_token|request_id|(?:{'|'.join(PARAMETERS)})=)")
-
-
-def test_there_are_messages_to_be_said_in_other_words() -> None:
-    """The search for messages finds those that are known to be there."""
-    texts = messages()
-    assert len(texts) > 25
-    assert any("feature_claim_and_get with your agent name" in text for text in texts)
-    assert any(text.startswith("request_id ") for text in texts)
-
-
-@pytest.mark.parametrize("text", messages(), ids=lambda text: text[:40])
-def test_what_is_said_in_a_shell_names_commands_that_are_there(text: str) -> None:
-    """No refusal or hint that reaches a shell names a tool, and each command in it exists, with its options."""
-    said = spoken(text)
-    assert not AGENTS_WORDS.search(said), said
-    for phrase in re.findall(r"`(dibs [^`]+)`", said):
-        words = phrase.split()[1:]
-        options = spellings_of(command(words[0]))
-        known = {part for spelled in options for part in spelled.split("/")}
-        assert [one for one in words[1:] if one.startswith("--") and one not in known] == []
-    every = {part for name in COMMANDS for one in spellings_of(command(name)) for part in one.split("/")}
-    assert [one for one in re.findall(r"`(--[a-z-]+)", said) if one not in every] == []
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: one.tool)
+def test_every_parameter_of_an_operation_can_be_given_to_its_command(operation: AnyOperation) -> None:
+    """Each parameter is an argument or option; so is each flag by which operations share a command."""
+    given = {
+        spelled
+        for one in command(operation.command.words).params
+        for spelled in (*one.opts, *one.secondary_opts)
+    }
+    wanted = [
+        one
+        for name in operation.parameters
+        for one in (
+            [name] if name in operation.command.positional else option(operation.command, name).split("/")
+        )
+    ]
+    other_forms = {"dependency_id": "dependency_ids", "--feature-id": "feature_ids"}
+    assert [one for one in wanted if other_forms.get(one, one) not in given] == []
+    assert [one for one in operation.command.words.split()[1:] if one not in given] == []
 
 
 @pytest.mark.parametrize(
-    ("said_to_an_agent", "said_in_a_shell"),
+    ("step", "typed"),
     [
-        ("Claim it first: feature_claim_and_get with feature_id=7.", "Claim it first: `dibs claim 7`."),
-        ("call feature_claim_and_get with resume=true to go on", "call `dibs claim --resume` to go on"),
+        (Step("feature_claim_and_get", {"feature_id": 7}), "`dibs claim 7`"),
         (
-            "feature_claim_and_get with your agent name and resume=true",
-            "`dibs claim` with your agent name and `--resume`",
+            Step("feature_claim_and_get", {"resume": True}, needs=("agent",)),
+            "`dibs claim --resume --agent …`",
         ),
-        ("with feature_update archived=false.", "with `dibs update --restore`."),
-        ("Call again with wait_seconds=45.", "Call again with `--wait 45`."),
-        ("with ask_user question_id=3;", "with `dibs ask-user --read 3`;"),
-        ("Send claim_token from", "Send `--token` from"),
-        ("Feature 7 is archived, and its note is text.", "Feature 7 is archived, and its note is text."),
+        (Step("feature_claim_and_get", {"wait_seconds": 45}), "`dibs claim --wait 45`"),
+        (Step("feature_update", {"feature_id": 7, "archived": False}), "`dibs update 7 --restore`"),
+        (Step("feature_mark_failing", {"feature_id": 7}, needs=("reason",)), "`dibs fail 7 REASON`"),
+        (Step("ask_user", {"question_id": 3}), "`dibs ask-user --read 3`"),
+        (
+            Step("feature_remove_dependency", {"feature_id": 7, "dependency_id": 3}),
+            "`dibs depend --remove 7 3`",
+        ),
+        (Step(None, {"wait_seconds": 45}), "it again with `--wait 45`"),
     ],
+    ids=str,
 )
-def test_a_call_is_said_as_it_is_typed(said_to_an_agent: str, said_in_a_shell: str) -> None:
-    """A tool with its arguments becomes a command line; everything else stays as it is."""
-    assert spoken(said_to_an_agent) == said_in_a_shell
+def test_a_step_is_written_as_it_is_typed(step: Step, typed: str) -> None:
+    """A call with its arguments becomes a command line."""
+    assert SHELL.call(step) == typed
 
 
 # -- the same answers -----------------------------------------------------------------------------
@@ -184,9 +116,11 @@ def test_a_shell_gets_the_answers_that_a_server_gives(there: Shell) -> None:
     ]
     answers = told_by_a_server(there, [(tool, arguments) for _, tool, arguments in calls])
     for (words, tool, _), wanted in zip(calls, answers, strict=True):
-        if "error" in wanted:
-            wanted["error"]["message"] = spoken(wanted["error"]["message"])
-        assert json.loads(there.dibs(*words, "--json").stdout) == wanted, tool
+        told = json.loads(there.dibs(*words, "--json").stdout)
+        if "error" in wanted:  # the message is worded for a shell
+            assert told["error"].pop("message")
+            wanted["error"].pop("message")
+        assert told == wanted, tool
 
 
 def told_by_a_server(there: Shell, calls: list[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
@@ -305,7 +239,7 @@ def test_a_role_is_refused_the_commands_of_other_roles(there: Shell, role: str) 
     for tool, words in samples.items():
         done = there.dibs(*words, "--json", DIBS_ROLE=role)
         code = json.loads(done.stdout).get("error", {}).get("code")
-        allowed = Role(role) in SPELLINGS[tool].roles
+        allowed = Role(role) in BY_TOOL[tool].roles
         assert (code == "forbidden") is not allowed, (tool, done)
     there.json("add", "One", *NEW)
     there.json("claim", 1)

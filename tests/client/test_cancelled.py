@@ -7,17 +7,17 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
-from mcp.types import CallToolResult
 
 from client.conftest import New
 from client.listening import served
 from dibs.client import Backlog, NothingToClaim
-from dibs.client.calls import Wire
+from dibs.client.calls import Link
 from dibs_schema.answers import Claimed
+from dibs_schema.operations import AnyOperation
 
 pytestmark = [
     pytest.mark.anyio,
-    pytest.mark.only_on("sqlite", reason="wires end at the tools, before any engine plays a part"),
+    pytest.mark.only_on("sqlite", reason="links end at the operations, before any engine plays a part"),
 ]
 
 MOMENTS = [step / 1_000 for step in range(0, 16, 2)]
@@ -53,18 +53,18 @@ class Slow:
     """The same backlog, whose answers (or questions) of one tool are on their way for a while."""
 
     def __init__(self, backlog: Backlog, tool: str, *, before: bool = False) -> None:
-        self._call = backlog._wire.call
+        self._call = backlog._link.call
         self._tool, self._before = tool, before
         self.on_the_way = asyncio.Event()
-        wire = Wire(self.call, keeps_claims=backlog.keeps_claims)
+        wire = Link(self.call, renews_leases=backlog.renews_leases)
         self.backlog = Backlog(wire, agent=backlog._agent)
 
-    async def call(self, tool: str, arguments: dict[str, Any]) -> CallToolResult:
+    async def call(self, operation: AnyOperation, arguments: dict[str, Any]) -> Any:
         """Call the tool of the real server."""
-        slow = tool == self._tool and not self.on_the_way.is_set()
+        slow = operation.tool == self._tool and not self.on_the_way.is_set()
         if slow and self._before:
             await self._pause()
-        result = await self._call(tool, arguments)
+        result = await self._call(operation, arguments)
         if slow and not self._before:
             await self._pause()
         return result

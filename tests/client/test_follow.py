@@ -9,7 +9,7 @@ import pytest
 
 from client.conftest import New
 from dibs.client import Backlog
-from dibs.client.calls import Wire
+from dibs.client.calls import Link
 from dibs_schema.answers import FollowedEvent
 from dibs_schema.refusals import InvalidInput
 
@@ -68,4 +68,4 @@ async def test_by_url_there_is_no_journal() -> None:
         raise AssertionError("nothing is asked")
 
     with pytest.raises(RuntimeError, match=r"Backlog\.open"):
-        await first(Backlog(Wire(call)), 1)  # type: ignore[arg-type]  # it is never called
+        await first(Backlog(Link(call)), 1)  # type: ignore[arg-type]  # it is never called

@@ -7,14 +7,18 @@ from collections.abc import Callable
 from typing import Any
 
 import anyio
+from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.tools import Tool
 from mcp.types import (
+    CallToolResult,
     Completion,
     EmptyResult,
+    InputRequiredResult,
     SetLevelRequestParams,
     SubscribeRequestParams,
     UnsubscribeRequestParams,
 )
+from mcp.types import Tool as ToolDefinition
 
 from conformance import asking, fixtures
 from dibs.database import open_database
@@ -38,13 +42,40 @@ class ConformanceServer(DibsServer):
         handle("resources/unsubscribe", UnsubscribeRequestParams, _done)
         handle("logging/setLevel", SetLevelRequestParams, _done)
 
-    async def _catalogue(self) -> dict[str, Tool]:
-        added = {tool.__name__: _tool(tool) for tool in (*fixtures.TOOLS, *asking.TOOLS)}
-        return await super()._catalogue() | added
+    async def list_tools(self) -> list[ToolDefinition]:
+        """The product's tools, and the fixtures."""
+        return [*await super().list_tools(), *(_definition(tool) for tool in FIXTURES.values())]
+
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
+    ) -> CallToolResult | InputRequiredResult:
+        """A fixture, or a tool of the product."""
+        if name not in FIXTURES:
+            return await super().call_tool(name, arguments, context)
+        assert context is not None
+        answer: CallToolResult | InputRequiredResult = await FIXTURES[name].run(
+            arguments, context, convert_result=True
+        )
+        return answer
 
 
 def _tool(function: Callable[..., Any]) -> Tool:
     return Tool.from_function(function, structured_output=False)
+
+
+FIXTURES = {tool.__name__: _tool(tool) for tool in (*fixtures.TOOLS, *asking.TOOLS)}
+
+
+def _definition(tool: Tool) -> ToolDefinition:
+    return ToolDefinition(
+        name=tool.name,
+        title=tool.title,
+        description=tool.description,
+        input_schema=tool.parameters,
+        output_schema=tool.output_schema,
+        annotations=tool.annotations,
+        _meta=tool.meta,
+    )
 
 
 async def _no_completions(*_: Any) -> Completion:
@@ -61,7 +92,7 @@ def main() -> None:
     with listen("127.0.0.1", 0) as listening:
         server = ConformanceServer(open_database(settings), settings, None)
         server.add_fixtures()
-        anyio.run(serve_http, server, listening, server.connection.closing)
+        anyio.run(serve_http, server, listening, server.closing)
 
 
 if __name__ == "__main__":

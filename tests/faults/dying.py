@@ -103,14 +103,16 @@ def load() -> None:
     import anyio
 
     from dibs.database import file_driver, open_database
-    from dibs.mcp import catalogue
+    from dibs.mcp import definitions
     from dibs.mcp.server import DibsServer
+    from dibs.session.session import load_operations
     from dibs.settings import Settings
 
     file_driver()
-    catalogue.build = functools.cache(catalogue.build)
+    definitions.definitions = functools.cache(definitions.definitions)
     settings = Settings(db="never opened")
-    catalogue.build(settings.role)
+    load_operations()
+    definitions.definitions(settings.role)
     DibsServer(open_database(settings), settings, "")
     anyio.run(anyio.sleep, 0)
     gc.collect()

@@ -87,16 +87,17 @@ def _in_connection(what: str) -> Callable[[Database, Staged], None]:
     def do(database: Database, staged: Staged) -> None:
         import anyio
 
-        from dibs.session import session
-        from dibs.session.session import Connection
+        from dibs.session import lease_keeper
+        from dibs.session.issued_tokens import IssuedTokens
         from dibs.settings import Settings
 
-        session.RENEWAL_PATIENCE = 20.0  # a second try would be another way
+        lease_keeper.RENEWAL_PATIENCE = 20.0  # a second try would be another way
 
         async def run() -> None:
-            here = Connection(database, Settings(lease=LONG_LEASE), SESSION)
-            here.tokens.remember(staged["claimed"], staged["token"], "ada")
-            await getattr(here, what)()
+            tokens = IssuedTokens()
+            tokens.remember(staged["claimed"], staged["token"], "ada")
+            keeper = lease_keeper.LeaseKeeper(database, Settings(lease=LONG_LEASE), SESSION, tokens)
+            await getattr(keeper, what)()
 
         anyio.run(run)
 

@@ -8,7 +8,6 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
-from inspect import signature
 from pathlib import Path
 
 import psycopg
@@ -16,7 +15,7 @@ import pytest
 
 from clusters.shared import fresh_database, quick_folder
 from dibs.database import file_driver
-from dibs.mcp.catalogue import CATALOGUE
+from dibs_schema.operations import OPERATIONS
 from faults.crashing import SEED, Copies, Crash, windows
 from faults.dying import Job, Zygote
 from faults.moves import MOVES, PLANTED, Move
@@ -152,8 +151,8 @@ def test_a_killed_first_opening_leaves_all_tables_or_none(
 
 def test_every_tool_that_writes_has_crash_points() -> None:
     """A new tool, or a new key of one, must be given its moves here."""
-    writing = {entry.function.__name__: entry.function for entry in CATALOGUE if not entry.reads}
-    by_key = {name for name, function in writing.items() if "request_id" in signature(function).parameters}
+    writing = {one.tool: one for one in OPERATIONS if not one.reads}
+    by_key = {name for name, one in writing.items() if "request_id" in one.parameters}
     calls = [call for move in MOVES.values() for call in move.tools]
     assert {name for name, _ in calls} == set(writing)
     assert {name for name, arguments in calls if "request_id" in arguments} == by_key

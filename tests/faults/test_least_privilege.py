@@ -18,7 +18,6 @@ from clusters.cluster import PASSWORD, Cluster
 from clusters.urls import moved
 from dibs.database import Database, open_database
 from dibs.database.transaction import Transaction
-from dibs.mcp.catalogue import names
 from dibs.queries.audit import audit
 from dibs.queries.graph import get_graph
 from dibs.queries.history import get_history
@@ -32,6 +31,7 @@ from dibs.verbs.depend import add_dependency, remove_dependency
 from dibs.verbs.project_settings import change_rule
 from dibs_schema.answers import Created
 from dibs_schema.inputs import Option, Question
+from dibs_schema.operations import BY_TOOL
 from dibs_schema.refusals import ReadOnly, Refusal
 from races.wire import wires
 from verbs import stage
@@ -218,7 +218,7 @@ def test_a_real_server_serves_all_its_tools_with_these_grants(backlogs: Backlogs
         "feature_get_history": [{"feature_id": 1}],
         "feature_get_stats": [{}],
     }
-    assert sorted(called) == sorted(names())
+    assert sorted(called) == sorted(BY_TOOL)
     with wires(backlogs.url()) as start:
         server = start(*flags)
         for tool, calls in called.items():

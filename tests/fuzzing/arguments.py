@@ -12,15 +12,13 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from dibs.mcp.catalogue import build
-from dibs_schema.roles import Role
+from dibs_schema.operations import OPERATIONS, adapter
 
 Schema = dict[str, Any]
 Call = tuple[str, dict[str, Any]]
 
 SCHEMAS: dict[str, Schema] = {
-    name: tool.fn_metadata.arg_model.model_json_schema(by_alias=True)
-    for name, tool in build(Role.ALL).items()
+    one.tool: adapter(one.arguments).json_schema(by_alias=True) for one in OPERATIONS
 }
 """Each tool's parameters with all their bounds, of which clients are told the useful ones only."""
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it comes without types
 
-from dibs.mcp.catalogue import build
+from dibs.mcp.definitions import definitions
 from dibs_schema.refusals import Unavailable, all_codes
 from dibs_schema.roles import Role
 
@@ -39,7 +39,7 @@ FOREIGN = re.compile(
 )
 """Words of libraries, statements, paths and addresses, but for those of resources. Calls say none of them."""
 
-_OUTPUTS = {name: Draft202012Validator(tool.output_schema) for name, tool in build(Role.ALL).items()}
+_OUTPUTS = {tool.name: Draft202012Validator(tool.output_schema) for tool in definitions(Role.ALL)}
 
 
 class Tally:

@@ -19,29 +19,29 @@ FREEZE = 2.0
 
 def claims_do_not_reap() -> None:
     """Who claims leaves what has run out to its dead holder."""
-    from dibs.session.session import Connection
+    from dibs.session.session import Reaper
 
-    Connection.reaper = lambda _: None  # type: ignore[assignment,method-assign]  # it is the mistake
+    Reaper.due = lambda _: None  # type: ignore[assignment,method-assign]  # it is the mistake
 
 
 def idle_servers_do_not_reap() -> None:
     """A server that nobody calls leaves what has run out to its dead holder."""
-    from dibs.session.session import Connection
+    from dibs.session.lease_keeper import LeaseKeeper
 
-    async def reap(_: Connection) -> None:
+    async def reap(_: LeaseKeeper) -> None:
         pass
 
-    Connection._reap = reap  # type: ignore[assignment,method-assign]  # it is the mistake
+    LeaseKeeper._reap = reap  # type: ignore[assignment,method-assign]  # it is the mistake
 
 
 def nothing_is_given_back() -> None:
     """A server that ends keeps its claims, until their leases have run out."""
-    from dibs.session.session import Connection
+    from dibs.session.lease_keeper import LeaseKeeper
 
-    async def end(self: Connection) -> None:
-        self.database.close()
+    async def end(self: LeaseKeeper) -> None:
+        self._database.close()
 
-    Connection.end = end  # type: ignore[method-assign]  # it is the mistake
+    LeaseKeeper.end = end  # type: ignore[method-assign]  # it is the mistake
 
 
 def some_calls_freeze() -> None:

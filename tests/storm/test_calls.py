@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
-from dibs.mcp.catalogue import names
 from dibs_proof.storm.calls import Call, Mind, draw
+from dibs_schema.operations import BY_TOOL
 
 CLAIMED = {"state": "claimed", "claim": {"token": "t"}, "feature": {"id": 1}}
 
@@ -24,9 +24,9 @@ def drawn(seed: int, count: int) -> list[Call]:
 
 
 def test_every_tool_is_drawn() -> None:
-    """The tools that a storm calls are those of the catalogue, and so are the forms of the ones that have several."""
+    """The tools that a storm calls are those of the table, and so are the forms of the ones that have several."""
     calls = drawn(1, 5_000)
-    assert {tool for tool, _ in calls} == set(names())
+    assert {tool for tool, _ in calls} == set(BY_TOOL)
     forms = {(tool, name) for tool, arguments in calls for name in arguments}
     assert {
         ("ask_user", "questions"),

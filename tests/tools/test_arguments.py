@@ -9,7 +9,7 @@ import pytest
 
 from dibs.client import Client
 from dibs.database import Database
-from dibs.mcp.catalogue import build
+from dibs.mcp.definitions import definitions
 from dibs.queries.graph import get_graph
 from dibs_schema.roles import Role
 from dibs_schema.sanitize import clean
@@ -23,7 +23,7 @@ BEFORE_ANY_ENGINE = pytest.mark.only_on(
     "sqlite", reason="arguments are refused before the engine plays a part"
 )
 
-SCHEMAS: dict[str, dict[str, Any]] = {name: tool.parameters for name, tool in build(Role.ALL).items()}
+SCHEMAS: dict[str, dict[str, Any]] = {tool.name: tool.input_schema for tool in definitions(Role.ALL)}
 """Each tool's parameters, as clients see them."""
 
 FEATURE = {"category": "core", "name": "a name", "description": "words", "steps": ["look"]}

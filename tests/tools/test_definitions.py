@@ -26,7 +26,7 @@ BEFORE_ANY_ENGINE = pytest.mark.only_on("sqlite", reason="tools are defined befo
 SNAPSHOTS = Path(__file__).with_name("definitions")
 RENEW = "DIBS_TEST_RENEW"
 
-# Section 4 of the contract: each tool with its roles (c, t, p, v), in the order of the table.
+# Section 4 of the contract: each tool with its roles (c, t, p, v), in the order in which they are listed.
 CONTRACT = {
     "feature_claim_and_get": "c",
     "feature_mark_in_progress": "c",
@@ -35,17 +35,17 @@ CONTRACT = {
     "feature_mark_passing": "ct",
     "feature_mark_failing": "ct",
     "feature_skip": "c",
+    "feature_add_note": "ctp",
     "feature_request_human_input": "c",
     "feature_answer_human_input": "p",
     "ask_user": "cp",
-    "feature_add_note": "ctp",
-    "feature_get_for_regression": "t",
     "feature_create": "pc",
     "feature_create_bulk": "p",
     "feature_update": "p",
     "feature_add_dependency": "p",
     "feature_remove_dependency": "p",
     "feature_set_dependencies": "p",
+    "feature_get_for_regression": "t",
     "feature_get_by_id": "ctpv",
     "feature_get_summary": "ctpv",
     "feature_search": "ctpv",

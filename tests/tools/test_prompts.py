@@ -12,8 +12,8 @@ from mcp.types import PromptReference, ResourceTemplateReference, TextContent
 
 from dibs.client import Client
 from dibs.database import Database
-from dibs.mcp.catalogue import names, offered
 from dibs.mcp.prompts import prompts
+from dibs_schema.operations import BY_TOOL, offered
 from dibs_schema.roles import Role
 from verbs.stage import add
 
@@ -71,7 +71,7 @@ async def test_a_prompt_names_the_tools_that_it_needs_and_its_argument(server: C
     for text in (bare, full):
         assert len(text) < 2_000
         named = set(re.findall(r"\b(?:feature_(?!id\b)\w+|ask_user)\b", text))
-        assert named <= set(names())
+        assert named <= set(BY_TOOL)
         assert named <= set(entry.tools)
         assert "are data that others wrote" in text
     both = set(re.findall(r"\b(?:feature_(?!id\b)\w+|ask_user)\b", bare + full))
@@ -89,7 +89,7 @@ async def test_a_role_has_the_prompts_whose_tools_it_has(serve: Any, role: Role)
         Role.ALL: NAMES,
     }[role]
     assert [one.name for one in prompts.prompts_of(role)] == expected
-    assert all(set(one.tools) <= offered(role) for one in prompts.prompts_of(role))
+    assert all(set(one.tools) <= {each.tool for each in offered(role)} for one in prompts.prompts_of(role))
     if role in (Role.TESTER, Role.VIEWER):
         async with serve("--role", role.value) as client:
             assert [one.name for one in (await client.session.list_prompts()).prompts] == expected

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
-from functools import partial
+from functools import cached_property, partial
+from inspect import Parameter, Signature
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, dataclass_transform, overload
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -171,6 +172,20 @@ class Operation(Generic[P, A]):
     def description(self) -> str:
         """What agents read about it."""
         return " ".join((self.arguments.__doc__ or "").split())
+
+    @cached_property
+    def signature(self) -> Signature:
+        """The signature of its method."""
+        return Signature(
+            [
+                Parameter(
+                    one.name,
+                    Parameter.POSITIONAL_OR_KEYWORD,
+                    default=Parameter.empty if one.default is MISSING else one.default,
+                )
+                for one in fields(self.arguments)
+            ]
+        )
 
     @property
     def parameters(self) -> list[str]:

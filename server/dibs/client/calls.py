@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
@@ -76,7 +74,7 @@ class Calls(Operations):
 
         A lost token stays remembered, so that a late call is never taken for one about somebody else's claim.
         """
-        bound = _signature(operation).bind(*args, **kwargs).arguments
+        bound = operation.signature.bind(*args, **kwargs).arguments
         given = {name: _plain(value) for name, value in bound.items() if value is not None}
         if operation is Operations.take:
             return await self._take(given)  # type: ignore[return-value]  # which is what `take` answers
@@ -185,11 +183,6 @@ class Calls(Operations):
     def _forget(self, feature_id: int, token: str | None = None) -> None:
         if token is None or self._tokens.get(feature_id) == token:
             self._tokens.pop(feature_id, None)
-
-
-@cache
-def _signature(operation: AnyOperation) -> inspect.Signature:
-    return inspect.signature(operation.arguments)
 
 
 def _plain(value: Any) -> Any:

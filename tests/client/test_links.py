@@ -13,19 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mcp.types import CallToolResult
 
 from client.listening import served
 from clusters.urls import free_port
 from dibs.client import Backlog, Client, ServerGone, server_command
-from dibs.client.calls import Wire
+from dibs.client.calls import Link
+from dibs.client.links import answer_of
 from dibs_schema.answers import Claimed
 from dibs_schema.inputs import NewFeature
+from dibs_schema.operations import AnyOperation
 from dibs_schema.refusals import AlreadyClaimed, AlreadyHolding, ClaimLost, Forbidden, InvalidInput
 
 pytestmark = [
     pytest.mark.anyio,
-    pytest.mark.only_on("sqlite", reason="wires end at the tools, before any engine plays a part"),
+    pytest.mark.only_on("sqlite", reason="links end at the operations, before any engine plays a part"),
 ]
 
 WAYS = ("open", "start", "connect")
@@ -114,12 +115,12 @@ async def test_a_block_over_http_stops_to_renew_what_it_has_lost(url: str, backl
     async with Backlog.connect(url, agent="left behind") as reached:
         renewals = 0
 
-        async def call(tool: str, arguments: dict[str, Any]) -> CallToolResult:
+        async def call(operation: AnyOperation, arguments: dict[str, Any]) -> Any:
             nonlocal renewals
-            renewals += tool == "feature_heartbeat"
-            return await reached._wire.call(tool, arguments)
+            renewals += operation.tool == "feature_heartbeat"
+            return await reached._link.call(operation, arguments)
 
-        watched = Backlog(Wire(call, keeps_claims=False), agent="left behind")
+        watched = Backlog(Link(call, renews_leases=False), agent="left behind")
         with pytest.raises(ClaimLost):
             async with watched.claim(feature):
                 await backlog.release(feature, force=True)
@@ -196,7 +197,11 @@ async def test_a_server_that_is_gone_is_told_and_may_come_back(tmp_path: Path) -
 async def test_a_server_process_that_dies_is_told(tmp_path: Path) -> None:
     """The call that was open, and every later one, raise ServerGone."""
     async with Client.start(server_command("--db", str(tmp_path / "features.db"))) as client:
-        backlog = Backlog(Wire(client.call_raw))
+
+        async def call(operation: AnyOperation, arguments: dict[str, Any]) -> Any:
+            return answer_of(operation, await client.call_raw(operation.tool, arguments))
+
+        backlog = Backlog(Link(call))
         await backlog.stats()
         waiting = asyncio.create_task(backlog.take(wait_seconds=30))
         await asyncio.sleep(0.1)
@@ -245,11 +250,11 @@ async def test_the_token_is_sent_and_not_left_to_the_server(backlog: Backlog) ->
     """Each call on a claimed feature carries its token, as a server without a memory of connections needs it."""
     sent: list[tuple[str, object]] = []
 
-    async def call(tool: str, arguments: dict[str, Any]) -> CallToolResult:
-        sent.append((tool, arguments.get("claim_token")))
-        return await backlog._wire.call(tool, arguments)
+    async def call(operation: AnyOperation, arguments: dict[str, Any]) -> Any:
+        sent.append((operation.tool, arguments.get("claim_token")))
+        return await backlog._link.call(operation, arguments)
 
-    watched = Backlog(Wire(call))
+    watched = Backlog(Link(call))
     tokens = []
     for _ in range(2):
         (feature,) = (await watched.create_many([a_feature()])).ids
