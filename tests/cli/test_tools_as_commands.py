@@ -11,13 +11,13 @@ from typing import Any
 
 import click
 import pytest
+from dibs.cli.spelling import SPELLINGS, spoken
+from dibs.mcp.catalogue import CATALOGUE, build
 
 import dibs
 import dibs_schema
 from cli.shells import Shell
 from dibs.cli import COMMANDS, commands
-from dibs.cli.spelling import SPELLINGS, spoken
-from dibs.mcp.catalogue import CATALOGUE, build
 from dibs_schema.roles import Role
 
 SHARED = {"db", "project", "isolated", "role", "as_json"}
@@ -105,10 +105,7 @@ AGENTS_WORDS = re.compile(rf"\b(?:{'|'.join(SPELLINGS)}|claim_token|request_id|(
 
 def test_there_are_messages_to_be_said_in_other_words() -> None:
     """The search for messages finds those that are known to be there."""
-    texts = messages()
-    assert len(texts) > 25
-    assert any("feature_claim_and_get with your agent name" in text for text in texts)
-    assert any(text.startswith("request_id ") for text in texts)
+    assert any("the same request_id or claim_token" in text for text in messages())
 
 
 @pytest.mark.parametrize("text", messages(), ids=lambda text: text[:40])

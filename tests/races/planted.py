@@ -101,10 +101,10 @@ def reaper_without_lease_guard() -> None:
 
 def skip_reads_before_its_update() -> None:
     """The last place in the queue is read first, and taken later: when two have read it."""
+    from dibs.mcp.tools import claim
     from sqlalchemy import Integer, bindparam, update
 
     from dibs.mcp.context import Ctx, connection_of
-    from dibs.mcp.tools import claim
     from dibs.rules.conditions import this
     from dibs.verbs import skip
     from dibs_schema.answers import Acknowledgement
