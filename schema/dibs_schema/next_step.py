@@ -37,11 +37,13 @@ class ToolWording:
     """The words for an agent that calls tools."""
 
     def call(self, step: Step) -> str:
-        """Write `feature_claim_and_get with resume=true and your agent`."""
+        """Write `feature_claim_and_get with feature_id=5, resume=true and your agent`."""
         given = [f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in step.arguments.items()]
         if step.needs:
-            given.append(f"{'the' if step.by else 'your'} {' and '.join(step.needs)}")
-        return f"{step.operation or 'again'}{' with ' if given else ''}{' and '.join(given)}"
+            given.append(f"{'the' if step.by else 'your'} {', '.join(step.needs)}")
+        *others, last = given or [""]
+        listed = f"{', '.join(others)} and {last}" if others else last
+        return f"{step.operation or 'again'} {'with ' if given else ''}{listed}".rstrip()
 
 
 TOOLS = ToolWording()

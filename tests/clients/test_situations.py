@@ -153,7 +153,7 @@ async def test_work_that_others_hold_is_waited_for(client: Client, backlog: Data
     me = Reader(client)
     idle = await me.call(CLAIM)
     assert idle["state"] == "waiting_for_claims"
-    assert "Call again with wait_seconds=45" in idle["message"]
+    assert "Call feature_claim_and_get with wait_seconds=45" in idle["message"]
     answers: list[dict[str, Any]] = []
 
     async def wait() -> None:
@@ -213,7 +213,7 @@ async def test_a_strangers_claim_leads_to_other_work(client: Client, backlog: Da
     me = Reader(client)
     said = await me.refused("token_required", PASS, feature_id=theirs)
     assert said["holder"] == f"ada-{theirs}"
-    assert said["message"].startswith(f"ada-{theirs} holds feature {theirs} since ")
+    assert said["message"].startswith(f"ada-{theirs} has held feature {theirs} since ")
     assert (await me.follow(said, 1))["feature"]["id"] == other
 
 

@@ -225,7 +225,7 @@ CASES: list[tuple[str, Arrange, str, str]] = [
         "feature_create_bulk",
         "features[1].steps[1]: ",
     ),
-    ("invalid_input", given(resume=True), CLAIM, "send agent"),
+    ("invalid_input", given(resume=True), CLAIM, "your agent"),
     ("invalid_input", also(at(Status.PENDING), retry=True), "feature_update", "only a stuck feature"),
     ("request_reused", used_key, "feature_create", "new request_id"),
 ]

@@ -66,7 +66,7 @@ def test_a_claim_by_id_names_who_has_the_files(database: Database) -> None:
     take(database, named("ada"), one)
     refusal = refused(database, NotReady, lambda tx: claim.mark_in_progress(tx, named("grace"), two))
     assert refusal.details == {"id": two, "held_by": one, "holder": "ada"}
-    assert "feature_claim_and_get without an id" in refusal.message
+    assert [step.operation for step in refusal.next] == ["feature_claim_and_get"]
 
 
 def test_who_holds_a_claim_may_resume_it_whatever_else_is_live(database: Database) -> None:
@@ -159,7 +159,7 @@ def test_a_category_that_another_one_holds_back_waits_for_claims(database: Datab
     assert isinstance(answer, Idle)
     assert answer.state == "waiting_for_claims"
     assert 30 <= (answer.retry_after_seconds or 0) <= 40
-    assert "feature_get_blocked" in answer.message
+    assert [step.operation for step in answer.next] == ["feature_claim_and_get", "feature_get_blocked"]
 
 
 def test_what_else_keeps_a_feature_is_told_without_its_files(database: Database) -> None:

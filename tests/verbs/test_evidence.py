@@ -45,7 +45,7 @@ def test_a_pass_without_what_the_project_asks_for_is_refused(
     )
     refusal = refused(database, InvalidInput, attempt)
     assert refusal.details["field"] == field
-    assert "feature_mark_passing again, with evidence that has" in refusal.message
+    assert (refusal.next[0].operation, refusal.next[0].needs) == ("feature_mark_passing", ("evidence",))
     enough = EvidenceFields.model_validate({"summary": "seen", "commands": [RED, GREEN]})
     answer = database.write_now(lambda tx: outcome.mark_passing(tx, "ada", on.id, on.token, enough))
     assert answer.status == "passing"

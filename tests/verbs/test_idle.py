@@ -123,7 +123,7 @@ def test_a_category_is_never_complete(database: Database) -> None:
     for category in ("core", "no such category"):
         answer = _ask(database, category)
         assert answer.state == "empty"
-        assert "without a category" in answer.message
+        assert [step.operation for step in answer.next] == ["feature_claim_and_get"]
 
 
 def test_time_that_helps_is_told(database: Database) -> None:

@@ -12,6 +12,8 @@ from dibs.rules.conditions import F, backed_off, in_project, is_, leased, ready,
 from dibs.rules.file_areas import count_held_back
 from dibs.verbs.verify import unconfirmed
 from dibs_schema.answers import Counts, Idle, IdleState
+from dibs_schema.next_step import Step
+from dibs_schema.roles import Role
 from dibs_schema.status import Status
 from dibs_schema.tables import projects
 
@@ -56,22 +58,27 @@ _lease_end_there = hot(_next_lease_end.where(_in_category))
 _back_off_end_there = hot(_next_back_off_end.where(_in_category))
 
 _MESSAGES: dict[IdleState, str] = {
-    "complete": "Every feature is passing or archived. There is nothing left to do; stop.",
-    "empty": "The backlog is empty. A planner fills it with feature_create_bulk.",
-    "waiting_for_claims": "Everything that is ready is claimed by others. Call again with wait_seconds=45.",
-    "waiting_for_back_off": "What is ready failed lately and backs off. Call again with wait_seconds=45.",
-    "waiting_for_human": "What is left waits for a person: `dibs answer` lists the questions.",
-    "stuck": "What is left is stuck: it failed, was skipped or was given up too often. A planner must look: "
-    "feature_get_blocked lists it.",
-    "waiting_for_dependencies": "What is left waits for features that nobody can claim; feature_get_blocked says which.",
-    "waiting_for_confirmation": "Everything passes; some of it must yet be confirmed by another agent than the one that "
-    "passed it: a tester gets it from feature_get_for_regression and calls feature_mark_passing. If you are none, stop.",
+    "complete": "Every feature is passing or archived. No work is left; stop.",
+    "empty": "The backlog is empty.",
+    "waiting_for_claims": "Other agents have claimed every feature that was ready.",
+    "waiting_for_back_off": "The remaining features failed recently and are not ready yet.",
+    "waiting_for_human": "The remaining features wait for a person's answer: `dibs answer` lists the questions.",
+    "stuck": "The remaining features are stuck: they failed, were skipped or were given up too often.",
+    "waiting_for_dependencies": "The remaining features wait for features that nobody can claim.",
+    "waiting_for_confirmation": "Every feature is passing or archived, but some passes wait for another agent's "
+    "confirmation. If you are not a tester, stop.",
 }
+_HELD_BACK = "The remaining features may change the same files as features that other agents have claimed."
 
-_HELD_BACK = (
-    "What is ready may change the same files as what others hold; feature_get_blocked says whose. "
-    "Call again with wait_seconds=45."
-)
+_STEPS: dict[IdleState, tuple[Step, ...]] = {
+    "empty": (Step("feature_create_bulk", purpose="to fill it", needs=("features",), by=Role.PLANNER),),
+    "stuck": (Step("feature_get_blocked", purpose="to list them", by=Role.PLANNER),),
+    "waiting_for_dependencies": (Step("feature_get_blocked", purpose="to see which"),),
+    "waiting_for_confirmation": (
+        Step("feature_get_for_regression", purpose="to receive a feature", by=Role.TESTER),
+        Step("feature_mark_passing", purpose="to confirm it", needs=("feature_id",), by=Role.TESTER),
+    ),
+}
 
 
 def counts(tx: Transaction, category: str | None = None) -> Counts:
@@ -114,17 +121,21 @@ def _ends(tx: Transaction, category: str | None, *, beyond: bool) -> Ends:
 
 def _why(there: Counts, ends: Ends, category: str | None) -> Idle:
     state = _state(there, is_backing_off=ends[1] is not None)
-    message = _HELD_BACK if state == "waiting_for_claims" and there.held_back else _MESSAGES[state]
-    if category is not None and state in ("complete", "empty"):
-        state = "empty"
-        message = f"Nothing is left in category {category!r}. Call feature_claim_and_get without a category."
-    elif category is not None and state == "waiting_for_dependencies":
-        message = (
-            "What is left there waits for other features. Call feature_claim_and_get without a category."
-        )
+    message, steps = _MESSAGES[state], _STEPS.get(state, ())
+    if state in ("waiting_for_claims", "waiting_for_back_off"):
+        within = {} if category is None else {"category": category}
+        steps = (Step("feature_claim_and_get", {**within, "wait_seconds": 45}),)
+    if state == "waiting_for_claims" and there.held_back:
+        message, steps = _HELD_BACK, (*steps, Step("feature_get_blocked", purpose="to see which"))
+    if category is not None and state in ("complete", "empty", "waiting_for_dependencies"):
+        steps = (Step("feature_claim_and_get", purpose="without a category"),)
+        if state == "waiting_for_dependencies":
+            message = f"The remaining features of category {category!r} wait for other features."
+        else:
+            state, message = "empty", f"Nothing is left in category {category!r}."
     end = {"waiting_for_claims": ends[0], "waiting_for_back_off": ends[1]}.get(state)
     retry = None if end is None else min(LONGEST_RETRY, max(1, ceil(end)))
-    return Idle(state=state, counts=there, retry_after_seconds=retry, message=message)
+    return Idle(state=state, counts=there, retry_after_seconds=retry, message=message, next=steps)
 
 
 def next_back_off_end(tx: Transaction) -> float | None:

@@ -13,6 +13,7 @@ from dibs.rules.conditions import FARTHEST_BACK_OFF, F, among, this
 from dibs.rules.file_areas import holders_of
 from dibs.rules.journal import last_detail
 from dibs_schema.answers import iso
+from dibs_schema.next_step import FIND_FEATURE, NEXT_FEATURE, Step
 from dibs_schema.refusals import (
     AlreadyClaimed,
     AlreadyPassing,
@@ -26,6 +27,7 @@ from dibs_schema.refusals import (
     UnmetDependencies,
     WaitingForHuman,
 )
+from dibs_schema.roles import Role
 from dibs_schema.status import SATISFIED, Kind, Status
 from dibs_schema.tables import dependencies, features
 
@@ -67,7 +69,8 @@ def find(tx: Transaction, feature: int) -> Row:
     row = tx.first(_row, feature=feature)
     if row is None:
         raise NotFound(
-            f"There is no feature {feature} in project {tx.project.name!r}. feature_search finds features by text.",
+            f"There is no feature {feature} in project {tx.project.name!r}.",
+            next=[FIND_FEATURE],
             id=feature,
         )
     return row
@@ -88,8 +91,8 @@ def refuse_unmet(tx: Transaction, feature: int) -> NoReturn:
     """Raise UnmetDependencies, naming what is missing."""
     missing = unmet(tx, feature)
     raise UnmetDependencies(
-        f"Feature {feature} depends on features that are not passing: {_few(missing)}. "
-        "They come first; feature_claim_and_get without an id gives the next ready feature.",
+        f"Feature {feature} depends on features that are not passing: {_few(missing)}.",
+        next=[NEXT_FEATURE],
         id=feature,
         unmet=missing[:20],
     )
@@ -100,14 +103,17 @@ def refuse_claim(tx: Transaction, row: Row) -> NoReturn:
     feature = row["id"]
     if row["status"] == Status.IN_PROGRESS:
         raise AlreadyClaimed(
-            f"Feature {feature} is claimed by another agent. "
-            "Call feature_claim_and_get without an id for the next ready feature.",
+            f"Another agent has claimed feature {feature}.",
+            next=[NEXT_FEATURE],
             id=feature,
         )
     if row["status"] == Status.PASSING:
         raise AlreadyPassing(
-            f"Feature {feature} is already passing. Call feature_claim_and_get without an id, "
-            "or feature_mark_failing with a reason if it broke.",
+            f"Feature {feature} is already passing.",
+            next=[
+                NEXT_FEATURE,
+                Step("feature_mark_failing", {"feature_id": feature}, "if it is broken", needs=("reason",)),
+            ],
             id=feature,
         )
     refuse_resting(row)
@@ -117,8 +123,8 @@ def refuse_claim(tx: Transaction, row: Row) -> NoReturn:
     wait = ceil(row["not_before"] - tx.now)
     assert 0 <= wait <= FARTHEST_BACK_OFF, "every other reason was excluded"
     raise NotReady(
-        f"Feature {feature} failed lately and backs off for {wait} s more. "
-        "Call feature_claim_and_get without an id for another one.",
+        f"Feature {feature} failed recently and is not ready for another {wait} s.",
+        next=[NEXT_FEATURE],
         id=feature,
         retry_after_seconds=wait,
     )
@@ -129,8 +135,9 @@ def _refuse_hindered(tx: Transaction, feature: int) -> None:
     holder = holders_of(tx, [feature]).get(feature)
     if holder is not None:
         raise NotReady(
-            f"Feature {feature} may change the same files as feature {holder['id']}, which {holder['claimed_by']} holds. "
-            "Call feature_claim_and_get without an id for another one.",
+            f"Feature {feature} may change the same files as feature {holder['id']}, "
+            f"which {holder['claimed_by']} has claimed.",
+            next=[NEXT_FEATURE],
             id=feature,
             held_by=holder["id"],
             holder=holder["claimed_by"],
@@ -142,23 +149,34 @@ def refuse_resting(row: Row) -> None:
     feature = row["id"]
     if row["status"] == Status.NEEDS_HUMAN:
         raise WaitingForHuman(
-            f"Feature {feature} waits for a person's answer. "
-            f"A planner gives it with feature_answer_human_input, a person with `dibs answer {feature}`.",
+            f"Feature {feature} waits for a person's answer. A person answers with `dibs answer {feature}`.",
+            next=[
+                Step(
+                    "feature_answer_human_input",
+                    {"feature_id": feature},
+                    needs=("answers",),
+                    by=Role.PLANNER,
+                )
+            ],
             id=feature,
         )
     if row["status"] == Status.STUCK:
         last = f" The last failure: {row['last_failure'][:200]}." if row["last_failure"] else ""
         raise Stuck(
-            f"Feature {feature} is stuck: it failed, was skipped or was given up too often.{last} "
-            f"A planner puts it back with feature_update feature_id={feature} retry=true.",
+            f"Feature {feature} is stuck: it failed, was skipped or was given up too often.{last}",
+            next=[_update(feature, "to put it back in the queue", retry=True)],
             id=feature,
         )
     if row["status"] == Status.ARCHIVED:
         raise Archived(
-            f"Feature {feature} is archived. A planner brings it back with "
-            f"feature_update feature_id={feature} archived=false.",
+            f"Feature {feature} is archived.",
+            next=[_update(feature, "to restore it", archived=False)],
             id=feature,
         )
+
+
+def _update(feature: int, purpose: str, **change: bool) -> Step:
+    return Step("feature_update", {"feature_id": feature, **change}, purpose, by=Role.PLANNER)
 
 
 def repeated(tx: Transaction, feature: int, token: str | None, kind: Kind) -> dict[str, Any]:
@@ -183,10 +201,10 @@ def refuse_lost(row: Row) -> NoReturn:
     """Raise ClaimLost, saying who has the feature now and since when."""
     feature, holder = row["id"], row["claimed_by"]
     since = iso(row["claimed_at"]) if holder else None
-    now = f"{holder} holds it since {since}" if holder else f"it is {row['status']} now"
+    now = f"{holder} has held it since {since}" if holder else f"it is {row['status']} now"
     raise ClaimLost(
-        f"That claim on feature {feature} has ended; {now}. Nothing was changed. "
-        "Stop work on it and call feature_claim_and_get for the next one.",
+        f"This claim on feature {feature} has ended; {now}. Nothing was changed. Stop work on it.",
+        next=[NEXT_FEATURE],
         id=feature,
         status=row["status"],
         holder=holder,
@@ -199,21 +217,31 @@ def _refuse_without_token(row: Row) -> NoReturn:
     if row["status"] == Status.IN_PROGRESS:
         holder, since = row["claimed_by"], iso(row["claimed_at"])
         raise TokenRequired(
-            f"{holder} holds feature {feature} since {since}, and this call does not say by which claim it comes. If that "
-            "is you, send claim_token from the claim's answer; if it is lost, feature_claim_and_get with your agent name "
-            "and resume=true gives a new one. If not, leave it: feature_claim_and_get gives another.",
+            f"{holder} has held feature {feature} since {since}, and this call has no token for that claim.",
+            next=[
+                Step(None, purpose="if the claim is yours", needs=("claim_token",)),
+                Step(
+                    "feature_claim_and_get",
+                    {"feature_id": feature, "resume": True},
+                    "if you have lost its token",
+                    needs=("agent",),
+                ),
+                NEXT_FEATURE,
+            ],
             id=feature,
             holder=holder,
             since=since,
         )
     if row["status"] == Status.PASSING:
         raise AlreadyPassing(
-            f"Feature {feature} is already passing; nobody holds a claim on it. feature_claim_and_get gives the next one.",
+            f"Feature {feature} is already passing, and nobody has claimed it.",
+            next=[NEXT_FEATURE],
             id=feature,
         )
     refuse_resting(row)
     raise NotClaimed(
-        f"Feature {feature} is not claimed. Claim it first: feature_claim_and_get with feature_id={feature}.",
+        f"Feature {feature} is not claimed.",
+        next=[Step("feature_claim_and_get", {"feature_id": feature}, "to claim it first")],
         id=feature,
     )
 

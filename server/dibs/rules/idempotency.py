@@ -88,7 +88,7 @@ def once(
         return answer
     if row["fingerprint"] != request.fingerprint:
         raise RequestReused(
-            f"request_id {request.key!r} was used before with other arguments. Nothing was changed. "
+            f"request_id: an earlier call with other arguments used {request.key!r}. Nothing was changed. "
             "Send a new request_id for a new request.",
             request_id=request.key,
         )

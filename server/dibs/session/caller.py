@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dibs.settings import Settings
+from dibs_schema.next_step import Step
 from dibs_schema.refusals import InvalidInput
 
 if TYPE_CHECKING:  # the rules import SQLAlchemy, which is loaded after `initialize` has been answered
@@ -91,7 +92,8 @@ class Caller:
         scope = agent or self.agent or self.scope
         if scope is None and request_id is not None:
             raise InvalidInput(
-                "request_id needs an agent name here, since nothing else distinguishes you from other clients: send agent.",
+                "request_id: it needs an agent name here, since nothing else distinguishes you from other clients.",
+                next=[Step(None, needs=("agent",))],
                 field="request_id",
             )
         return scope or self.author

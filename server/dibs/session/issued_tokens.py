@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dibs_schema.next_step import Step
 from dibs_schema.refusals import TokenRequired
 from dibs_schema.status import Kind
 
@@ -139,7 +140,8 @@ class IssuedTokens(ClaimMemory):
             if len(issued) > 1 and any(one.ended_by is None for one in issued):
                 raise TokenRequired(
                     f"This connection has claimed feature {feature} more than once, and the call does not say which "
-                    "claim it belongs to. Send claim_token from the claim's answer.",
+                    "claim it belongs to.",
+                    next=[Step(None, needs=("claim_token",))],
                     id=feature,
                 )
             last = issued[-1]

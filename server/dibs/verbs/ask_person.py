@@ -14,6 +14,7 @@ from dibs.rules.truncate import shrunk
 from dibs.verbs.outcome import ending
 from dibs_schema.answers import Acknowledgement, OpenQuestion
 from dibs_schema.inputs import HumanField, checked_answers
+from dibs_schema.next_step import NEXT_FEATURE, Step
 from dibs_schema.refusals import InvalidInput, NotWaitingForHuman
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import events, features
@@ -85,7 +86,7 @@ def new_request(prompt: str, fields: list[HumanField]) -> dict[str, Any]:
     twice = next((one for one in ids if ids.count(one) > 1), None)
     if twice is not None:
         raise InvalidInput(
-            f"fields: the id {twice!r} is used twice. Give each field an id of its own.", field="fields"
+            f"fields: two fields have the id {twice!r}. Give each field a different id.", field="fields"
         )
     return {"prompt": prompt, "fields": [field.model_dump(exclude_defaults=True) for field in fields]}
 
@@ -105,7 +106,8 @@ def request_human_input(
     return Acknowledgement(
         id=feature,
         status=Status.NEEDS_HUMAN.value,
-        hint="The answer comes with the next claim of this feature. Claim another one now.",
+        hint="The answer comes with the next claim of this feature.",
+        next=(NEXT_FEATURE,),
     )
 
 
@@ -172,7 +174,14 @@ def _waiting(tx: Transaction, feature: int) -> Row:
     if row is None:
         status = find(tx, feature)["status"]
         raise NotWaitingForHuman(
-            f"Feature {feature} is {status}; no question about it is open. `dibs answer` lists the open ones.",
+            f"Feature {feature} is {status}, and no question about it is open. `dibs answer` lists the open questions.",
+            next=[
+                Step(
+                    "feature_search",
+                    {"status": Status.NEEDS_HUMAN.value},
+                    "for features that wait for an answer",
+                )
+            ],
             id=feature,
             status=status,
         )
@@ -186,7 +195,7 @@ def fit(request: dict[str, Any], answers: dict[str, Any]) -> dict[str, Any]:
     for name in answers:
         if name not in fields:
             raise InvalidInput(
-                f"answers.{name}: nothing of that name was asked. Asked were: {', '.join(fields)}.",
+                f"answers.{name}: no field has this name. The fields are {', '.join(fields)}.",
                 field=f"answers.{name}",
             )
     for name, field in fields.items():
@@ -202,7 +211,7 @@ def _misfit(field: HumanField, given: Any) -> str | None:
     if field.type == "boolean":
         return None if isinstance(given, bool) else "answer true or false"
     if not isinstance(given, str):
-        return "answer with a text"
+        return "answer with a string"
     if field.type == "select" and given not in field.options:
         return f"choose one of {', '.join(field.options)}"
     return None

@@ -11,6 +11,7 @@ from dibs.rules.journal import record
 from dibs.rules.truncate import shrunk
 from dibs_schema.answers import Asked, OpenQuestion
 from dibs_schema.inputs import Question, checked_answers
+from dibs_schema.next_step import Step
 from dibs_schema.refusals import InvalidInput, NotFound, NotWaitingForHuman
 from dibs_schema.status import Kind
 from dibs_schema.tables import projects, questions
@@ -54,7 +55,7 @@ def ask_user(tx: Transaction, by: str, asked: list[Question]) -> Asked:
     twice = next((header for header in headers if headers.count(header) > 1), None)
     if twice is not None:
         raise InvalidInput(
-            f"questions: the header {twice!r} is used twice. Give each a header of its own.",
+            f"questions: two questions have the header {twice!r}. Give each question a different header.",
             field="questions",
         )
     number = tx.value(_take_number) - 1
@@ -65,7 +66,8 @@ def ask_user(tx: Transaction, by: str, asked: list[Question]) -> Asked:
     return Asked(
         question_id=number,
         state="open",
-        message=f"Asked. Read the answer later with ask_user question_id={number}; go on with other work.",
+        message="The question is open. Continue with other work.",
+        next=(_read(number, "later to read the answer"),),
     )
 
 
@@ -73,7 +75,12 @@ def read_question(tx: Transaction, number: int) -> Asked:
     """How a question stands. Raises NotFound."""
     row = _find(tx, number)
     if row["answered_at"] is None:
-        return Asked(question_id=number, state="open", message="Nobody has answered yet. Ask again later.")
+        return Asked(
+            question_id=number,
+            state="open",
+            message="Nobody has answered yet.",
+            next=(_read(number, "again later"),),
+        )
     if row["answers"] is None:
         return Asked(question_id=number, state="cancelled", answered_by=row["answered_by"])
     return Asked(
@@ -131,14 +138,21 @@ def _find(tx: Transaction, number: int) -> Row:
     row = tx.first(_one, number=number)
     if row is None:
         raise NotFound(
-            f"There is no question {number}. ask_user with questions asks one.", question_id=number
+            f"There is no question {number}.",
+            next=[Step("ask_user", purpose="to ask one", needs=("questions",))],
+            question_id=number,
         )
     return row
 
 
+def _read(number: int, purpose: str) -> Step:
+    return Step("ask_user", {"question_id": number}, purpose)
+
+
 def _refuse_closed(number: int) -> None:
     raise NotWaitingForHuman(
-        f"Question {number} is closed already; ask_user question_id={number} reads its answer.",
+        f"Question {number} is already closed.",
+        next=[_read(number, "to read its answer")],
         question_id=number,
     )
 
@@ -152,10 +166,11 @@ def _fit(asked: list[dict[str, Any]], answers: dict[str, Any]) -> dict[str, Any]
         if question is None:
             known = ", ".join(one["header"] for one in asked)
             raise InvalidInput(
-                f"answers.{name}: no such question. Asked were: {known}.", field=f"answers.{name}"
+                f"answers.{name}: no question has this header. The headers are {known}.",
+                field=f"answers.{name}",
             )
         if isinstance(given, bool) or (isinstance(given, list) and not question.get("multiSelect")):
-            raise InvalidInput(f"answers.{name}: give one label, or a text.", field=f"answers.{name}")
+            raise InvalidInput(f"answers.{name}: give one label or a string.", field=f"answers.{name}")
         fitting[question["header"]] = given
     missing = [one["header"] for one in asked if one["header"] not in fitting]
     if missing:

@@ -28,6 +28,7 @@ from dibs.rules.diagnosis import find, refuse_claim, refuse_lost
 from dibs.rules.file_areas import unhindered
 from dibs.rules.journal import record
 from dibs_schema.answers import Acknowledgement, Claimed, Idle, Lease
+from dibs_schema.next_step import Step
 from dibs_schema.refusals import AlreadyHolding, InvalidInput, TooManyClaims
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import features
@@ -143,7 +144,10 @@ def claim(
         return claimed(tx, holder, row)
     idle = why_idle(tx, category)
     if idle.counts.ready:  # and locked by another's claim: gone in a moment, or free again
-        raise NotApplied("All that is ready is being claimed by others at this moment. Call again.")
+        raise NotApplied(
+            "Other agents are claiming every ready feature at this moment. Nothing was changed.",
+            next=[Step(None, purpose="in a moment")],
+        )
     return idle
 
 
@@ -215,8 +219,8 @@ def given_to_claim(tx: Transaction, holder: Holder) -> dict[str, Any]:
 def _take_back(tx: Transaction, holder: Holder, feature: int | None) -> Any:
     if not holder.named:
         raise InvalidInput(
-            "resume needs an agent name: send agent, or start the server with --agent. Without one, "
-            "send claim_token of the claim you hold.",
+            "resume: the call needs an agent name, since the server has none.",
+            next=[Step("feature_claim_and_get", {"resume": True}, needs=("agent",))],
             field="resume",
         )
     mine = [row["id"] for row in tx.all(_holding, holder=holder.name, counted_session=None)]
@@ -247,15 +251,24 @@ def _refuse(tx: Transaction, holder: Holder, feature: int | None, most: int) -> 
         return
     if not holder.named:
         raise TooManyClaims(
-            f"This connection holds {len(mine)} claims, and one connection may hold {most}. "
-            "Finish some with feature_mark_passing, feature_mark_failing or feature_clear_in_progress.",
+            f"This connection has {len(mine)} claims, and the limit is {most}.",
+            next=[
+                Step("feature_mark_passing", {"feature_id": mine[0]["id"]}, "to finish one"),
+                Step("feature_clear_in_progress", {"feature_id": mine[0]["id"]}, "to give one back"),
+            ],
             held=[row["id"] for row in mine][:most],
         )
     held = next((row for row in mine if row["id"] == feature), mine[0])
     age = max(0, int(tx.now - held["claimed_at"]))
     raise AlreadyHolding(
-        f"{holder.name} already holds feature {held['id']} ({held['name'][:80]}), for {age} s. Finish it, or call "
-        "feature_claim_and_get with resume=true to go on with it under a fresh token.",
+        f"{holder.name} already claimed feature {held['id']} ({held['name'][:80]}) {age} s ago. Finish it first.",
+        next=[
+            Step(
+                "feature_claim_and_get",
+                {"feature_id": held["id"], "resume": True, "agent": holder.name},
+                "to continue it with a new token",
+            )
+        ],
         id=held["id"],
         name=held["name"],
         age_seconds=age,

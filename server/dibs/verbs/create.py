@@ -14,6 +14,7 @@ from dibs.rules.file_areas import add_areas
 from dibs.rules.journal import record_all
 from dibs_schema.answers import Created
 from dibs_schema.inputs import NewFeature
+from dibs_schema.next_step import FIND_FEATURE, Step
 from dibs_schema.refusals import InvalidInput, NotFound, TooManyDependencies, WouldCycle
 from dibs_schema.status import SATISFIED, Kind, Status
 from dibs_schema.tables import BELOW_EVERY_PRIORITY, dependencies, features, projects
@@ -26,6 +27,9 @@ _take_numbers = (
 )
 _greatest_priority = select(func.coalesce(func.max(F.priority), 0)).where(
     in_project(), F.priority > literal_column(str(BELOW_EVERY_PRIORITY))
+)
+_CORRECTED = Step(
+    "feature_create_bulk", purpose="after you have corrected depends_on_indices", needs=("features",)
 )
 _statuses = select(F.id, F.status).where(in_project(), F.id.in_(bindparam("ids", expanding=True)))
 
@@ -52,8 +56,8 @@ def create_bulk(tx: Transaction, by: str, batch: Sequence[NewFeature]) -> Create
         indices = [number - first for number in path]
         shown = " -> ".join(f"#{index}" for index in indices[:12]) + (" -> …" if len(indices) > 12 else "")
         raise WouldCycle(
-            f"The batch depends on itself: {shown} (indices). Nothing was created. "
-            "Correct depends_on_indices and call feature_create_bulk again.",
+            f"The batch depends on itself: {shown} (indices). Nothing was created.",
+            next=[_CORRECTED],
             path=indices[:50],
             length=len(indices) - 1,
         )
@@ -75,8 +79,8 @@ def _inside(place: int, index: int, count: int) -> int:
         )
     if index == place:
         raise WouldCycle(
-            f"features[{place}] depends on itself: #{place} -> #{place}. Nothing was created. "
-            "Correct depends_on_indices and call feature_create_bulk again.",
+            f"features[{place}] depends on itself: #{place} -> #{place}. Nothing was created.",
+            next=[_CORRECTED],
             path=[place, place],
         )
     return index
@@ -174,7 +178,8 @@ def known_statuses(tx: Transaction, ids: Sequence[int]) -> dict[int, str]:
     missing = next((one for one in wanted if one not in found), None)
     if missing is not None:
         raise NotFound(
-            f"There is no feature {missing} to depend on. Nothing was changed. feature_search finds ids.",
+            f"There is no feature {missing} to depend on. Nothing was changed.",
+            next=[FIND_FEATURE],
             id=missing,
         )
     return found
@@ -186,8 +191,8 @@ def refuse_too_many(tx: Transaction, feature: int, count: int, place: int | None
     if count > most:
         where = f"Feature {feature}" if place is None else f"features[{place}]"
         raise TooManyDependencies(
-            f"{where} would depend on {count} features; {most} is the most. Depend on fewer, "
-            "or let a person raise it with `dibs settings max_dependencies`.",
+            f"{where} would depend on {count} features, and the limit is {most}. Depend on fewer. "
+            "A person can raise the limit with `dibs settings max_dependencies`.",
             count=count,
             most=most,
         )

@@ -13,6 +13,7 @@ from dibs.rules.diagnosis import find
 from dibs.rules.journal import record
 from dibs.verbs.create import find_cycle, known_statuses, refuse_too_many
 from dibs_schema.answers import Acknowledgement
+from dibs_schema.next_step import Step
 from dibs_schema.refusals import WouldCycle
 from dibs_schema.status import SATISFIED, Kind
 from dibs_schema.tables import dependencies, features
@@ -133,7 +134,15 @@ def _dependencies_of(tx: Transaction, feature: int) -> list[int]:
 def _refuse_cycle(tx: Transaction, feature: int, dependency: int) -> None:
     if feature == dependency:
         raise WouldCycle(
-            f"Feature {feature} cannot depend on itself. Name another in feature_add_dependency.",
+            f"Feature {feature} cannot depend on itself.",
+            next=[
+                Step(
+                    "feature_add_dependency",
+                    {"feature_id": feature},
+                    "to depend on another feature",
+                    needs=("dependency_id",),
+                )
+            ],
             path=[feature, feature],
         )
     if not tx.value(_reaches, start=dependency, feature=feature):
@@ -144,8 +153,14 @@ def _refuse_cycle(tx: Transaction, feature: int, dependency: int) -> None:
     shown = path if len(path) <= SHOWN_PATH else [*path[: SHOWN_PATH - 1], path[-1]]
     way = " -> ".join(map(str, shown[:12])) + (" -> …" if len(shown) > 12 else "")
     raise WouldCycle(
-        f"Feature {feature} cannot depend on {dependency}, which waits for it already: {way}. "
-        "Remove one of these edges first with feature_remove_dependency.",
+        f"Feature {feature} cannot depend on {dependency}, which already waits for it: {way}.",
+        next=[
+            Step(
+                "feature_remove_dependency",
+                {"feature_id": path[1], "dependency_id": path[2]},
+                "to remove one of these dependencies first",
+            )
+        ],
         path=shown,
         length=len(path) - 1,
     )

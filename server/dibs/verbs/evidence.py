@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dibs.rules.truncate import brief
 from dibs_schema.inputs import EvidenceFields
+from dibs_schema.next_step import Step
 from dibs_schema.refusals import InvalidInput
 
 
@@ -15,19 +16,30 @@ def refuse_without(rule: str, feature: int, evidence: EvidenceFields | None) -> 
     """
     if rule == "summary" and not (evidence and evidence.summary):
         raise InvalidInput(
-            f"This project asks how feature {feature} was tested. Call feature_mark_passing again, with evidence that has "
-            "a summary.",
+            f"This project requires evidence with a summary of how feature {feature} was tested.",
+            next=[_pass_again(feature)],
             field="evidence.summary",
             id=feature,
         )
     if rule == "command" and not (evidence and any(run.exit_code == 0 for run in evidence.commands)):
         raise InvalidInput(
-            f"This project asks for a command that tested feature {feature} and succeeded. Run one, and call "
-            "feature_mark_passing again, with evidence that has it among its commands, its exit_code 0; "
-            "if it does not work, feature_mark_failing.",
+            f"This project requires evidence with a command that tested feature {feature} and had exit code 0.",
+            next=[
+                _pass_again(feature, "if such a command succeeds"),
+                Step(
+                    "feature_mark_failing",
+                    {"feature_id": feature},
+                    "if the feature does not work",
+                    needs=("reason",),
+                ),
+            ],
             field="evidence.commands",
             id=feature,
         )
+
+
+def _pass_again(feature: int, purpose: str = "") -> Step:
+    return Step("feature_mark_passing", {"feature_id": feature}, purpose, needs=("evidence",))
 
 
 def gist(evidence: EvidenceFields | None) -> str | None:

@@ -24,7 +24,7 @@ from dibs.rules.conditions import (
 from dibs.rules.diagnosis import find, holder_of, refuse_move, repeated
 from dibs.rules.journal import record
 from dibs.verbs.evidence import gist, refuse_without
-from dibs.verbs.verify import ASKS_ANOTHER, asks_another, verify
+from dibs.verbs.verify import NEEDS_CONFIRMATION, TEST_IT, asks_another, verify
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.inputs import EvidenceFields
 from dibs_schema.status import Kind, Status
@@ -162,7 +162,8 @@ def _passed(feature: int, detail: dict[str, Any]) -> Acknowledgement:
         unblocked=detail.get("unblocked", []),
         unblocked_count=detail["unblocked_count"],
         evidence=bool(detail.get("evidence")),
-        hint=ASKS_ANOTHER if detail.get("unconfirmed") else None,
+        hint=NEEDS_CONFIRMATION if detail.get("unconfirmed") else None,
+        next=(TEST_IT,) if detail.get("unconfirmed") else (),
     )
 
 

@@ -14,6 +14,7 @@ from dibs.rules.journal import record
 from dibs.verbs.outcome import satisfied_dependents, unsatisfied_dependents
 from dibs.verbs.verify import overrule
 from dibs_schema.answers import Acknowledgement
+from dibs_schema.next_step import Step
 from dibs_schema.refusals import AlreadyClaimed, InvalidInput
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import features
@@ -66,7 +67,7 @@ def change(
     """
     if not texts and archived is None and not retry and not confirm:
         raise InvalidInput(
-            "Nothing to change: give a field, archived=true, archived=false, retry=true or confirm=true.",
+            "feature_id: the call names nothing to change. Give a field, or one of archived, retry and confirm.",
             field="feature_id",
         )
     status = find(tx, feature)["status"]
@@ -110,8 +111,14 @@ def _take_off(tx: Transaction, by: str, feature: int, status: str) -> str:
     row = tx.first(_archive, feature=feature)
     if row is None:
         raise AlreadyClaimed(
-            f"Feature {feature} is claimed, and a claimed feature cannot be archived. "
-            "Wait for it, or free it with feature_clear_in_progress force=true.",
+            f"Feature {feature} is claimed, and a claimed feature cannot be archived. Wait until its claim has ended.",
+            next=[
+                Step(
+                    "feature_clear_in_progress",
+                    {"feature_id": feature, "force": True},
+                    "to end the claim now",
+                )
+            ],
             id=feature,
         )
     if row["archived_from"] != Status.PASSING:

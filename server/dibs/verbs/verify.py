@@ -13,12 +13,15 @@ from dibs.rules.journal import record
 from dibs.verbs.evidence import gist
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.inputs import EvidenceFields
+from dibs_schema.next_step import Step
 from dibs_schema.refusals import InvalidInput
+from dibs_schema.roles import Role
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import features
 
-ASKS_ANOTHER = "Passing at once; another agent must confirm it: feature_get_for_regression hands it out."
-NOT_BY_ITSELF = "Who passed a feature cannot confirm it: another agent must."
+NEEDS_CONFIRMATION = "Another agent must confirm it."
+TEST_IT = Step("feature_get_for_regression", by=Role.TESTER)
+NOT_BY_ITSELF = "The agent that passed a feature cannot confirm it: another agent must."
 
 _confirm = (
     update(features)
@@ -89,6 +92,6 @@ def verify(tx: Transaction, by: str, feature: int, evidence: EvidenceFields | No
 def overrule(tx: Transaction, by: str, feature: int) -> None:
     """Confirm a pass in the place of another agent, which the journal says. Raises InvalidInput where none is waiting."""
     if not tx.run(_confirm, feature=feature, by=by):
-        raise InvalidInput(f"Feature {feature} does not wait to be confirmed.", field="confirm")
+        raise InvalidInput(f"Feature {feature} does not wait for confirmation.", field="confirm")
     tx.wakes = True
     record(tx, by, Kind.VERIFY, feature, Status.PASSING, Status.PASSING, confirmed=True, overruled=True)
