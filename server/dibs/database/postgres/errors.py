@@ -1,4 +1,4 @@
-"""What PostgreSQL's errors mean for a caller, in our own words.
+"""What PostgreSQL's errors mean for a caller.
 
 Source: https://www.postgresql.org/docs/current/errcodes-appendix.html (class and code of SQLSTATE).
 """
@@ -23,7 +23,7 @@ from dibs_schema.refusals import (
 
 
 def meaning(label: str, error: BaseException) -> Refusal | None:
-    """The refusal that a driver's error stands for, or None where it is a mistake of ours.
+    """Return the refusal for an error of the driver, or None where it is a bug of Dibs.
 
     The error is one of a statement that was not COMMIT: the transaction has left no trace.
     """
@@ -36,12 +36,12 @@ def meaning(label: str, error: BaseException) -> Refusal | None:
 
 
 def original(error: DBAPIError | psycopg.Error) -> BaseException:
-    """The driver's error, also where SQLAlchemy has wrapped it."""
+    """Return the driver's error, even where SQLAlchemy has wrapped it."""
     return error.orig if isinstance(error, DBAPIError) and error.orig else error
 
 
 def is_lost(error: BaseException) -> bool:
-    """Whether the connection went down with the error, so that the server's answer is not known."""
+    """Check that the connection was lost with the error, so that the server's answer is not known."""
     if not isinstance(error, psycopg.Error):
         return False
     code = error.sqlstate
@@ -72,9 +72,9 @@ def _too_slow(label: str) -> Refusal:
 
 
 def _unconnected(label: str, said: str) -> Refusal:
-    """What a lost connection means, or one that was not made: libpq has no code for that, only words.
+    """Return the refusal for a connection that was lost or not made: libpq has no code for that, only a message.
 
-    Words that are not known, or in another language, mean that it may be tried again.
+    An unknown message, or one in another language, means that the call may be repeated.
     """
     known = (refuse for words, refuse in _BY_WORDS.items() if words.search(said))
     return next(known, _gone)(label)
@@ -168,4 +168,4 @@ _BY_WORDS: dict[re.Pattern[str], Callable[[str], Refusal]] = {
         "|permission denied|not permitted|SSL was required|certificate"
     ): _refused,
 }
-"""What PostgreSQL and PgBouncer say to who may not connect."""
+"""What PostgreSQL and PgBouncer answer to a client that may not connect."""

@@ -93,7 +93,7 @@ def _room(used: int, most: int) -> HealthCheck:
 
 def _lock(waiting: list[tuple[Any, ...]]) -> HealthCheck:
     if not waiting:
-        return HealthCheck("lock", "ok", "nobody waits for another")
+        return HealthCheck("lock", "ok", "no session waits for another")
     says = "; ".join(
         f"{_session(*who)} keeps {count} waiting" + (f", since {age:.0f} s" if age is not None else "")
         for *who, age, count in waiting

@@ -104,7 +104,7 @@ def _is_read_only(path: Path) -> bool:
 def _unreadable(path: Path) -> Refusal:
     return DatabaseDamaged(
         f"The disk or file system of {path} failed to read or write. Nothing was changed. Stop the agents and look "
-        "at the system's log; do not delete the -wal file beside it, which holds recent commits."
+        "at the system's log; do not delete the -wal file next to it, which holds recent commits."
     )
 
 
@@ -115,7 +115,7 @@ def _full(path: Path) -> Refusal:
 def _damaged(path: Path) -> Refusal:
     return DatabaseDamaged(
         f"SQLite reports that {path} is damaged. Nothing was changed. Stop the agents and bring back a "
-        "backup with `dibs restore`; do not delete the -wal file beside it, which holds recent commits."
+        "backup with `dibs restore`; do not delete the -wal file next to it, which holds recent commits."
     )
 
 

@@ -82,37 +82,39 @@ def _log(path: Path) -> HealthCheck:
     size = log.stat().st_size if log.exists() else 0
     if size <= LARGE_WAL:
         return HealthCheck("write-ahead log", "ok", f"{size / 1_048_576:.1f} MiB")
-    says = f"{size / 1_048_576:.0f} MiB: it cannot begin anew while somebody reads what is old in it. "
+    says = f"{size / 1_048_576:.0f} MiB: it cannot restart while a reader uses its older part. "
     if readers := persistent(lambda: readers_of(path)):
-        says += f"{_names(readers)} reads on and on: end that program, and the next commits shrink the log."
+        says += (
+            f"{_names(readers)} reads without a pause: end that program, and the next commits shrink the log."
+        )
     else:
-        says += "Nobody reads just now: the next commits shrink it."
+        says += "No process reads now: the next commits shrink it."
     return HealthCheck("write-ahead log", "warning", says)
 
 
 def _lock(path: Path) -> HealthCheck:
     if not LOCKS.exists():
-        return HealthCheck("lock", "ok", "who holds it is not known here")
+        return HealthCheck("lock", "ok", "the kernel does not list lock holders here")
     lock_file = Path(f"{path}.lock")
     queue = persistent(lambda: {one.pid for one in locks_on(lock_file) if not one.waiting})
     waiting = [one.pid for one in locks_on(lock_file) if one.waiting]
     writing = persistent(lambda: writers_of(path)) - queue
     if not queue and not writing:
-        return HealthCheck("lock", "ok", "nobody holds it for long")
+        return HealthCheck("lock", "ok", "no process holds it for long")
     says = []
     if queue:
-        says.append(f"{_names(queue)} stays at the head of the queue of writers")
+        says.append(f"{_names(queue)} stays at the head of the writer queue")
     if writing:
-        says.append(f"{_names(writing)} keeps the write lock of SQLite")
+        says.append(f"{_names(writing)} holds the write lock of SQLite")
     if waiting:
         says.append(f"{_names(waiting)} waits")
-    advice = "If that lasts, the first is stopped or stuck: let it go on (kill -CONT), or end it."
+    advice = "If that lasts, the first is stopped or stuck: continue it (kill -CONT), or end it."
     return HealthCheck("lock", "warning", f"{'; '.join(says)}. {advice}")
 
 
 def _servers(path: Path) -> HealthCheck:
     if not LOCKS.exists():
-        return HealthCheck("servers", "ok", "who has it open is not known here")
+        return HealthCheck("servers", "ok", "the kernel does not list lock holders here")
     return HealthCheck(
         "servers", "ok", f"open in {', '.join(attached(path)) or 'no other process that is seen from here'}"
     )
@@ -137,14 +139,14 @@ def _texts(connection: Connection) -> HealthCheck:
         return HealthCheck(
             "texts", "error", f"{says}Stop the agents and bring back a backup; delete nothing."
         )
-    return HealthCheck("texts", "ok", "every text can be read")
+    return HealthCheck("texts", "ok", "every TEXT value is valid")
 
 
 def _references(connection: Connection) -> HealthCheck:
     broken = len(connection.exec_driver_sql("PRAGMA foreign_key_check").all())
     if broken:
-        return HealthCheck("references", "error", f"{broken} rows point at rows that do not exist.")
-    return HealthCheck("references", "ok", "every row that is pointed at exists")
+        return HealthCheck("references", "error", f"{broken} rows refer to rows that do not exist.")
+    return HealthCheck("references", "ok", "every referenced row exists")
 
 
 def invalid_values(connection: Connection) -> list[str]:
