@@ -65,6 +65,10 @@ def unwritable(path: Path, why: str) -> ReadOnly:
     )
 
 
+def _locked(path: Path) -> Refusal:
+    return Busy(f"{path} is locked by another program. The database itself is healthy.")
+
+
 def _emptied(path: Path) -> Refusal:
     return DatabaseReplaced(
         f"{path} no longer holds the backlog's tables: it was emptied or replaced. Nothing was written. "
@@ -120,10 +124,8 @@ def _damaged(path: Path) -> Refusal:
 
 
 _MEANING: dict[str, Callable[[Path], Refusal]] = {
-    "SQLITE_BUSY": lambda path: Busy(f"{path} is locked by another program. The database itself is healthy."),
-    "SQLITE_LOCKED": lambda path: Busy(
-        f"{path} is locked by another program. The database itself is healthy."
-    ),
+    "SQLITE_BUSY": _locked,
+    "SQLITE_LOCKED": _locked,
     "SQLITE_CORRUPT": _damaged,
     "SQLITE_NOTADB": _no_database,
     "SQLITE_IOERR": _input_or_output,
