@@ -30,6 +30,7 @@ e2e: $(READY) ## Let real Claude Code, Codex and opencode build backlogs by a sc
 check: $(READY) ## Lint and type-check.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 	$(BIN)/mypy
 
 format: $(READY) ## Put the code in its form.
@@ -76,4 +77,4 @@ bundle: ## Build build/dibs.mcpb for desktop clients, and validate it with the o
 	npx --yes $(MCPB) pack $(BUNDLE) build/dibs.mcpb
 
 clean: ## Remove what the other targets made.
-	rm -rf $(VENV) build/e2e .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build/e2e .import_linter_cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

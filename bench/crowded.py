@@ -17,7 +17,7 @@ from bench.crowd import Barrier, together
 from bench.door import held_times
 from bench.figures import Figure
 from bench.raw import RawClaims
-from dibs.database.sqlite.writer_queue import Door
+from dibs.database.sqlite.writer_queue import WriterQueue
 from dibs.rules.claimant import Holder
 from dibs.verbs.claim import take
 
@@ -69,7 +69,7 @@ def _by_the_verb(number: int, begin: Barrier, path: Path, rounds: int) -> list[S
 
 
 def _by_hand(number: int, begin: Barrier, path: Path, rounds: int) -> list[Span]:
-    raw, door = RawClaims(path), Door(Path(f"{path}.lock"))
+    raw, door = RawClaims(path), WriterQueue(Path(f"{path}.lock"))
 
     def claim(name: str) -> None:
         door.enter()

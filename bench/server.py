@@ -85,12 +85,12 @@ def verb(database: Database, kind: str) -> Claim:
 
     def make(_: int) -> object:
         who = Holder("client-bench", named=False, session=new_session(), lease=120)
-        return database.write_now(ClaimJob(partial(ordinary, holder=who), partial(alone, holder=who)))
+        return database.write_now(MeasuredClaim(partial(ordinary, holder=who), partial(alone, holder=who)))
 
     return make
 
 
-class ClaimJob(WriteJob[object]):
+class MeasuredClaim(WriteJob[object]):
     """A claim that is tried as one statement first."""
 
     def __init__(

@@ -1,8 +1,8 @@
-"""The tables of a backlog: typed Core columns, constraints, and the indexes that the hot paths need.
+"""The tables of a backlog: typed Core columns, constraints, and the indexes of the hot paths.
 
-Times are seconds of the wall clock since 1970, but for `lease_ends`, which counts in the clock that
-`lease_clock` names. Long texts stand last, so that a scan of the short columns reads few pages.
-The migrations are the authority for a database that exists; a test compares the two.
+Times are in seconds of the wall clock since 1970, except `lease_ends`, which is a reading of the clock that
+`lease_clock` names. Long texts are the last columns, so that a scan of the short ones reads few pages.
+The migrations create and change databases; a test compares their result with these tables.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ metadata = MetaData(
 
 
 def _partial(name: str, *columns: str | TextClause, where: str) -> Index:
-    """An index over the rows that `where` admits. The predicate is a literal, or it is never used.
+    """Return an index of the rows that match `where`, which must be a literal: planners match no parameter with it.
 
-    It stands in `info`, from where the migrations' environment gives it to the engine at hand: naming
-    it for each engine here would load all their dialects into every server.
+    The predicate is kept in `info`, and the migrations' environment passes it to the engine in use. Naming it for
+    each engine here would load all their dialects into every server.
     """
     return Index(name, *columns, info={"where": where})
 
@@ -173,8 +173,8 @@ features = Table(
     CheckConstraint("length(category) BETWEEN 1 AND 100", name="category"),
     CheckConstraint("length(name) BETWEEN 1 AND 255", name="name"),
     CheckConstraint("length(description) BETWEEN 1 AND 20000", name="description"),
-    # The queue, one index for each order; the trailing columns answer a probe from the index alone.
-    # Heights are null unless the project sorts by them, so the other order pays nothing for this one.
+    # The queue, one index for each order; the last columns let a query read the index alone.
+    # Heights are null unless the project sorts by them, so the other order pays nothing for that index.
     _partial(
         "features_ready_by_priority",
         "project_id",
@@ -196,12 +196,12 @@ features = Table(
         "category",
         where="status = 'pending' AND unmet_dependencies = 0 AND height IS NOT NULL",
     ),
-    # The reaper's, by clock and end, and the count of what one agent or connection holds.
+    # For the reaper, by clock and end; and to count the claims of one agent or connection.
     _partial("features_leases", "project_id", "lease_clock", "lease_ends", where="status = 'in_progress'"),
     _partial("features_holders", "project_id", "claimed_by", "claim_session", where="status = 'in_progress'"),
     # The least recently tested first.
     _partial("features_tested", "project_id", "last_tested_at", "id", where="status = 'passing'"),
-    # What passes and waits for another agent to confirm it, the oldest first.
+    # Passing features that wait for another agent to confirm them, the oldest first.
     _partial(
         "features_unconfirmed",
         "project_id",
@@ -209,7 +209,7 @@ features = Table(
         "id",
         where="unconfirmed_since IS NOT NULL",
     ),
-    # What waits for a person or a planner, and what is off the board: few, counted and listed.
+    # Features that wait for a person or a planner, and archived ones: few, which are counted and listed.
     _partial(
         "features_resting",
         "project_id",
@@ -256,7 +256,7 @@ areas = Table(
     _Areas,
     ForeignKeyConstraint(["project_id", "feature_id"], ["features.project_id", "features.id"]),
 )
-"""What the paths of features are compared by: few rows for each feature that has any, and none for the others."""
+"""The file areas of features, by which their paths are compared. A feature without paths has no row."""
 
 
 class _Events(TypedColumns):
@@ -278,8 +278,8 @@ events = Table(
     _Events,
     ForeignKeyConstraint(["project_id"], ["projects.id"]),
     Index("events_of_feature", "project_id", "feature_id", "id"),
-    # For followers. `xact` numbers the transaction where transactions commit out of the order in which
-    # they number their rows, and is 0 where there is one writer at a time.
+    # For followers. Where transactions may commit in another order than they number their events, `xact` is the
+    # number of the transaction. With one writer at a time it is 0.
     Index("events_in_order", "project_id", "xact", "id"),
 )
 
@@ -324,4 +324,4 @@ class _Writers(TypedColumns):
 
 
 writers = Table("writers", metadata, _Writers, ForeignKeyConstraint(["project_id"], ["projects.id"]))
-"""The library versions that have written here, each with the process that did so last."""
+"""The library versions that have written to the project, each with the last process that used it."""

@@ -8,7 +8,7 @@ import pytest
 
 from backup.ground import backed_up, restored
 from dibs.client import Client, server_command
-from dibs.database.project_mark import Mark
+from dibs.database.project import Freeze
 from dibs.verbs import outcome
 from dibs.verbs.release import release
 from dibs_schema.refusals import ClaimLost, DatabaseReplaced
@@ -45,7 +45,7 @@ def test_everything_comes_back(pair: tuple[str, str], tmp_path: Path) -> None:
 def seal(backup: str) -> str:
     """The digest that a backup carries."""
     ((text,),) = by_hand(backup, "SELECT moved_to FROM projects")
-    return Mark.read(text).seal
+    return Freeze.read(text).seal
 
 
 def test_claims_of_then_are_given_back(pair: tuple[str, str], tmp_path: Path) -> None:

@@ -194,10 +194,14 @@ WRONG: dict[str, tuple[Callable[[str], str], int, str]] = {
         "DIBS_DB",
     ),
     "parameter": (lambda url: moved(url, {"colour": "red"}), 2, "DIBS_DB"),
-    "password with a slash": (lambda url: signed(url, password="one/half-of-it"), 75, "not to be reached"),
+    "password with a slash": (
+        lambda url: signed(url, password="one/half-of-it"),
+        75,
+        "cannot be reached now",
+    ),
     "password with a mark": (lambda url: signed(url, password="one?half-of-it"), 2, "DIBS_DB"),
-    "port": (lambda url: moved(url, {}, port=1), 75, "not to be reached"),
-    "host": (lambda url: moved(url, {"host": "nowhere.invalid"}), 75, "not to be reached"),
+    "port": (lambda url: moved(url, {}, port=1), 75, "cannot be reached now"),
+    "host": (lambda url: moved(url, {"host": "nowhere.invalid"}), 75, "cannot be reached now"),
 }
 
 

@@ -19,7 +19,7 @@ from backup.ground import program
 from dibs.cli import commands
 from dibs.cli.recounting import recounted
 from dibs.database import Database
-from dibs.database.health import Finding
+from dibs.database.health import HealthCheck
 from dibs.database.postgres import health as server_health
 from dibs.database.sqlite import health as file_health
 from dibs.queries.audit import audit
@@ -36,22 +36,22 @@ UNSYNCED = "durability"
 """What is rightly found wrong with the tests' own server, which is told not to wait for the disk."""
 
 
-def doctor(db: str, *flags: str) -> tuple[int, dict[str, Finding], Any]:
+def doctor(db: str, *flags: str) -> tuple[int, dict[str, HealthCheck], Any]:
     """Run it in this process: its exit status, what it finds that is not all right, and the whole answer."""
     done = CliRunner().invoke(commands, ["doctor", "--db", db, "--json", *flags])
     answer = json.loads(done.stdout)
     if "findings" not in answer:
         return done.exit_code, {}, answer
-    findings = [Finding(**one) for one in answer["findings"] if one["check"] != UNSYNCED]
+    findings = [HealthCheck(**one) for one in answer["findings"] if one["check"] != UNSYNCED]
     return done.exit_code, {one.check: one for one in findings if one.level != "ok"}, answer
 
 
-def examined(database: Database, check: str) -> Finding:
+def examined(database: Database, check: str) -> HealthCheck:
     """What is found in this process."""
-    return next(one for one in database.examine() if one.check == check)
+    return next(one for one in database.check_health() if one.check == check)
 
 
-def leases(database: Database, *, nobody_there: bool = False) -> list[Finding]:
+def leases(database: Database, *, nobody_there: bool = False) -> list[HealthCheck]:
     """What is said of claims in this process."""
     found = recounted(database.read_now(audit), 7200.0, nobody_there=nobody_there)
     return [one for one in found if one.check == "leases"]

@@ -1,6 +1,6 @@
 """Servers that die at a chosen statement: a process that has loaded everything forks one for each.
 
-It never opens a database itself, so no connection crosses a fork. Jobs come as lines of JSON, and so do the reports:
+It never opens a database itself, so no connection crosses a fork. JobRunner come as lines of JSON, and so do the reports:
 `python -m faults.dying`.
 """
 

@@ -181,7 +181,7 @@ def _held(files: dict[str, bytes | None], home: Path) -> State:
         try:
             state = database.read_now(look)
             database.write_now(lambda _: None)
-            wrong = [one for one in database.examine() if one.level == "error"]
+            wrong = [one for one in database.check_health() if one.level == "error"]
         finally:
             database.close(patience=5)
     assert not wrong, wrong

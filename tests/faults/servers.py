@@ -18,7 +18,7 @@ from races.backlog import eventually
 from races.wire import Wire
 
 NEW = {"category": "c", "name": "n", "description": "d", "steps": ["s"]}
-AWAY = "not to be reached"
+AWAY = "cannot be reached now"
 """What a call is told while the server is away."""
 
 
@@ -33,7 +33,7 @@ def opened(url: str) -> Iterator[Database]:
 
 
 def refused_as_away(server: Wire, request: int) -> float:
-    """Seconds that the call took to be told that the database is not to be reached, and to call again."""
+    """Seconds until the call answered that the database cannot be reached now, and to call again."""
     began = time.monotonic()
     result = server.message(request)["result"]
     error = result["structuredContent"]["error"]

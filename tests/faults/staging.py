@@ -88,11 +88,11 @@ def in_two(database: Database, staged: Staged) -> None:
 
 
 def never_committed(database: Database, staged: Staged) -> None:
-    from dibs.database.runner import Jobs
+    from dibs.database.runner import JobRunner
     from dibs.verbs.note import add_note
 
     def forgotten(jobs: Any, connection: Any, start: Any, verb: Any, **_: Any) -> Any:
         return verb(jobs._transaction(connection, start, writing=True))
 
-    Jobs._commit = forgotten  # type: ignore[assignment, method-assign]  # the real one commits
+    JobRunner._commit = forgotten  # type: ignore[assignment, method-assign]  # the real one commits
     database.write_now(lambda tx: add_note(tx, "ada", staged["ready"], "gone"))

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from dibs.database import Database, file_driver
-from dibs.database.sqlite.wal import Log
-from dibs.database.sqlite.writer_queue import Door
+from dibs.database.sqlite.wal import WriteAheadLog
+from dibs.database.sqlite.writer_queue import WriterQueue
 from races.backlog import LONG, assert_sound, eventually, fill, rule
 from races.wire import Start, Wire
 
@@ -118,8 +118,8 @@ def test_a_reader_that_stays_is_waited_for_by_one_at_a_time_and_ever_more_rarely
 
     with closing(file_driver().connect(db, isolation_level=None)) as connection:
         connection.set_trace_callback(watch)
-        doors = [Door(Path(f"{db}.lock")) for _ in range(4)]
-        logs = [Log(bytes(log(db)), door, file_driver(), 5_000) for door in doors]
+        doors = [WriterQueue(Path(f"{db}.lock")) for _ in range(4)]
+        logs = [WriteAheadLog(bytes(log(db)), door, file_driver(), 5_000) for door in doors]
 
         def look(seconds: float) -> int:
             tries.clear()
@@ -127,7 +127,7 @@ def test_a_reader_that_stays_is_waited_for_by_one_at_a_time_and_ever_more_rarely
             while time.monotonic() < until:
                 for one, door in zip(logs, doors, strict=True):
                     door.enter()
-                    one.keep_short(connection)
+                    one.restart_if_large(connection)
                     door.leave()
                 time.sleep(0.001)
             return len(tries)

@@ -39,13 +39,13 @@ def answer_before_commit() -> None:
     """A pass is acknowledged a moment before it is committed: a server that dies in between has lost it."""
     from dataclasses import replace
 
-    from dibs.database.runner import Jobs, Queued
+    from dibs.database.runner import JobRunner, QueuedWrite
     from dibs.database.worker_threads import resolve
     from dibs.database.write_job import VerbJob
 
-    write = Jobs.write
+    write = JobRunner.write
 
-    def answer(self: Jobs, future: Future[Any], work: Queued[Any]) -> None:
+    def answer(self: JobRunner, future: Future[Any], work: QueuedWrite[Any]) -> None:
         def early(tx: Any) -> Any:
             said = work.job.run(tx)
             if getattr(said, "status", None) == "passing":
@@ -59,16 +59,18 @@ def answer_before_commit() -> None:
         if not future.done():
             resolve(future, late.result)
 
-    Jobs.write = answer  # type: ignore[method-assign]  # it is the mistake
+    JobRunner.write = answer  # type: ignore[method-assign]  # it is the mistake
 
 
 def answer_without_commit() -> None:
     """A pass is acknowledged, and never committed."""
-    from dibs.database.runner import Jobs
+    from dibs.database.runner import JobRunner
 
-    commit = Jobs._commit
+    commit = JobRunner._commit
 
-    def answer(self: Jobs, connection: Any, start: Any, verb: Callable[..., Any], *, door: bool) -> Any:
+    def answer(
+        self: JobRunner, connection: Any, start: Any, verb: Callable[..., Any], *, exclusive: bool
+    ) -> Any:
         said: list[Any] = []
 
         def note(tx: Any) -> Any:
@@ -78,11 +80,11 @@ def answer_without_commit() -> None:
             return said[0]
 
         try:
-            return commit(self, connection, start, note, door=door)
+            return commit(self, connection, start, note, exclusive=exclusive)
         except EarlyAnswer:
             return said[0]
 
-    Jobs._commit = answer  # type: ignore[method-assign]  # it is the mistake
+    JobRunner._commit = answer  # type: ignore[method-assign]  # it is the mistake
 
 
 class EarlyAnswer(Exception):  # noqa: N818 - it is what happens

@@ -27,11 +27,11 @@ def test_the_version_changes_with_every_commit_of_another_process(
     with a_follower(db) as follower:
         missed = 0
         for _ in range(40):
-            before = asyncio.run(follower.version())
+            before = asyncio.run(follower.work_version())
             rule(database, "back_off", 30)  # a commit
             for _ in range(looks_between):
                 row(follower, 1)
-            missed += asyncio.run(follower.version()) == before
+            missed += asyncio.run(follower.work_version()) == before
         assert missed == 0
 
 
@@ -43,11 +43,11 @@ def test_the_version_changes_whenever_another_process_makes_work_ready(
     fill(database, 1)
     with a_follower(db) as follower:
         for _ in range(20):
-            before = asyncio.run(follower.version())
+            before = asyncio.run(follower.work_version())
             fill(database, 1)
             for _ in range(looks_between):
                 row(follower, 1)
-            eventually(lambda: asyncio.run(follower.version()) != before, within=1)  # noqa: B023 - used at once
+            eventually(lambda: asyncio.run(follower.work_version()) != before, within=1)  # noqa: B023 - used at once
 
 
 @pytest.mark.only_on("postgresql", reason="a file tells of every commit")
@@ -55,12 +55,12 @@ def test_the_version_stays_when_a_commit_makes_nothing_ready(db: str, database: 
     """Who waits is not woken by what does not concern it, but for a look now and then."""
     fill(database, 1)
     with a_follower(db) as follower:
-        began, before = time.monotonic(), asyncio.run(follower.version())
+        began, before = time.monotonic(), asyncio.run(follower.work_version())
         for _ in range(20):
             rule(database, "max_claims", 3)
         time.sleep(0.2)  # a notice would be here by now
         looks_anyway = (time.monotonic() - began) // LOOK_ANYWAY + 1
-        assert asyncio.run(follower.version()) - before <= looks_anyway
+        assert asyncio.run(follower.work_version()) - before <= looks_anyway
 
 
 @contextmanager

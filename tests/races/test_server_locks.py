@@ -84,15 +84,15 @@ def after_each_other(
 
 
 @contextmanager
-def without_door() -> Iterator[None]:
+def never_exclusive() -> Iterator[None]:
     """What the moves would be without the lock of the project's row."""
-    whole = Postgres.writing
+    whole = Postgres.write_transaction
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             Postgres,
-            "writing",
-            lambda self, connection, name, *, door, abandoned: whole(
-                self, connection, name, door=False, abandoned=abandoned
+            "write_transaction",
+            lambda self, connection, name, *, exclusive, abandoned: whole(
+                self, connection, name, exclusive=False, abandoned=abandoned
             ),
         )
         yield
@@ -118,7 +118,7 @@ def test_two_edges_never_close_a_circle_between_them(two: tuple[Database, Databa
 def test_without_the_door_they_would(two: tuple[Database, Database]) -> None:
     """The test above sees the fault that the door prevents."""
     fill(two[0], 2)
-    with without_door():
+    with never_exclusive():
         assert not any(isinstance(one, WouldCycle) for one in add_edges(two))
 
 
@@ -141,7 +141,7 @@ def test_two_skips_never_end_at_the_same_place(two: tuple[Database, Database]) -
 def test_without_the_door_they_would_share_a_place(two: tuple[Database, Database]) -> None:
     """The test above sees the fault that the door prevents."""
     fill(two[0], 3)
-    with without_door():
+    with never_exclusive():
         assert skip_both(two) == [4, 4]
 
 
@@ -188,7 +188,7 @@ def test_an_edge_to_what_passes_meanwhile_holds_nothing_back(two: tuple[Database
 def test_without_the_door_it_would_for_ever(two: tuple[Database, Database]) -> None:
     """The test above sees the fault that the door prevents."""
     fill(two[0], 2)
-    with without_door():
+    with never_exclusive():
         assert edge_while_passing(two) == 1
 
 
@@ -245,7 +245,7 @@ def test_a_claim_by_id_and_a_claim_of_the_next_never_get_the_same(two: tuple[Dat
 def test_a_claim_by_id_of_what_is_just_being_claimed_is_refused(two: tuple[Database, Database]) -> None:
     """A claim by id never skips a locked row: it waits, and then says who was first."""
     fill(two[0], 1)
-    with without_door():
+    with never_exclusive():
         first, second = after_each_other(
             two,
             lambda tx: claim.claim(tx, holder("of the next")),
@@ -258,7 +258,7 @@ def test_a_claim_by_id_of_what_is_just_being_claimed_is_refused(two: tuple[Datab
 def test_what_is_just_being_claimed_is_never_called_complete(two: tuple[Database, Database]) -> None:
     """A claim that finds every ready row locked looks again until it is gone, and then says what is true."""
     fill(two[0], 1)
-    with without_door():
+    with never_exclusive():
         under_way = Held(two[0], lambda tx: claim.claim(tx, holder("of the next")))
         assert under_way.has_run(5)
         late = Held(two[1], lambda tx: claim.claim(tx, holder("late")))
@@ -273,7 +273,7 @@ def test_the_reaper_leaves_alone_what_is_being_renewed(two: tuple[Database, Data
     """A lease that ran out and is renewed at this moment is neither reaped nor waited for."""
     fill(two[0], 2)
     tokens = [claimed(two[0], Holder("ada", named=False, session="s", lease=0.01), one) for one in (1, 2)]
-    with without_door():
+    with never_exclusive():
         renewal = Held(two[0], lambda tx: lease.renew(tx, [tokens[0]]))
         assert renewal.has_run(5)
         reaper = Held(two[1], lease.reap)
@@ -297,7 +297,7 @@ def test_two_renewals_of_the_same_claims_never_deadlock(two: tuple[Database, Dat
             except Refusal as refusal:
                 deadlocks.append(refusal)
 
-    with without_door():
+    with never_exclusive():
         threads = [
             threading.Thread(target=renew, args=args)
             for args in ((two[0], tokens), (two[1], list(reversed(tokens))))
@@ -329,5 +329,5 @@ def test_two_claims_are_never_on_one_file(two: tuple[Database, Database]) -> Non
 
 def test_without_the_door_two_claims_would_be(two: tuple[Database, Database]) -> None:
     """The test above sees the fault that the door prevents."""
-    with without_door():
+    with never_exclusive():
         assert claim_one_file(two) == ["claimed", "claimed"]

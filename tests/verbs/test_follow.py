@@ -157,14 +157,17 @@ def test_a_look_for_news_takes_no_notice_away_from_who_waits(database: Database,
     other = open_database(Settings(db=shared_db, project=project))
 
     async def look() -> tuple[list[int], list[int]]:
-        waits, follows = [await database.version(), await database.version()], [await database.news()]
+        waits, follows = (
+            [await database.work_version(), await database.work_version()],
+            [await database.event_version()],
+        )
         await other.write(lambda tx: create_bulk(tx, "planner", [new()]))
         for _ in range(1_000):  # an older transaction on the server holds the news back
-            follows.append(await database.news())
+            follows.append(await database.event_version())
             if follows[-1] != follows[0]:
                 break
             await asyncio.sleep(0.02)
-        return [waits[-1], await database.version()], [follows[0], follows[-1]]
+        return [waits[-1], await database.work_version()], [follows[0], follows[-1]]
 
     try:
         waits, follows = asyncio.run(look())

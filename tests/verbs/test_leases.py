@@ -94,13 +94,13 @@ def test_who_reaps_queues_for_it_only_where_a_lease_has_run_out(
     """Looking takes no lock: a move that finds nothing to reap is one write transaction, and not two."""
     gone, live = place(database, Status.IN_PROGRESS), place(database, Status.IN_PROGRESS)
     engine = type(database._connections.engine)
-    writing, begun = engine.writing, []
+    writing, begun = engine.write_transaction, []
 
     def counted(*args: Any, **more: Any) -> Any:
         begun.append(more)
         return writing(*args, **more)
 
-    monkeypatch.setattr(engine, "writing", counted)
+    monkeypatch.setattr(engine, "write_transaction", counted)
     database.write_now(VerbJob(lambda _: None, upkeep=lease.REAPING))
     assert len(begun) == 1
     expire(database, gone.id)

@@ -124,7 +124,7 @@ def _nothing_held(sky: Sky, statuses: dict[int, str]) -> Finding:
 def _healthy(database: Database) -> Finding:
     found = Finding("healthy", "The database finds itself sound", unit="checks of its own")
     try:
-        examined = database.examine()
+        examined = database.check_health()
     except Refusal as refusal:
         found.broken.append(refusal.message)
     else:

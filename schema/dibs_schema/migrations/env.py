@@ -1,4 +1,4 @@
-"""Run the migrations on the connection that the caller holds; it opened the transaction and commits it."""
+"""Run the migrations on the caller's connection; the caller opened the transaction and commits it."""
 
 from alembic import context
 

@@ -1,4 +1,4 @@
-"""The tables as one engine is to have them: what `tables.py` says of all, in that engine's own words."""
+"""The tables of `tables.py` as one engine has them: its partial indexes, and the numbering of its events."""
 
 from sqlalchemy import BigInteger, DefaultClause, MetaData, PrimaryKeyConstraint, Table, text
 
@@ -6,7 +6,7 @@ from dibs_schema.tables import metadata
 
 
 def metadata_for(engine: str) -> MetaData:
-    """A copy of the tables whose partial indexes have their predicate under the engine's name."""
+    """Return a copy of the tables whose partial indexes have their predicates under the engine's name."""
     copied = MetaData(naming_convention=metadata.naming_convention)
     for table in metadata.tables.values():
         predicates = {index.name: index.info["where"] for index in table.indexes if "where" in index.info}
@@ -19,7 +19,7 @@ def metadata_for(engine: str) -> MetaData:
 
 
 def _number_transactions(events: Table) -> None:
-    """Where transactions commit out of order, an event knows its own, and is numbered without an end."""
+    """Give each event the number of its transaction, since these commit out of order, and a 64-bit id."""
     events.c.id.type, events.c.id.autoincrement = BigInteger(), True
     events.c.project_id.primary_key = True
     events.append_constraint(PrimaryKeyConstraint("project_id", "id", name="events_pkey"))

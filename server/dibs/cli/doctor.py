@@ -26,7 +26,7 @@ from dibs_schema.refusals import (
 
 if TYPE_CHECKING:
     from dibs.database import Database
-    from dibs.database.health import Finding
+    from dibs.database.health import HealthCheck
     from dibs.verbs.repair import Repaired
 
 STATUS = {"ok": 0, "warning": 1, "error": 2}
@@ -54,23 +54,23 @@ def doctor(*, repair_counters: bool, as_json: bool, **flags: Any) -> None:
     Writes nothing, unless --repair-counters is given. The exit status is 0 where all is well, 1 with warnings, 2
     with errors; of a repair, what it is afterwards.
     """
-    from dibs.database.health import Finding
+    from dibs.database.health import HealthCheck
 
     repaired = None
     settings = Settings.read(flags)
     try:
         findings = _unopened(settings, repairing=repair_counters)
         if findings is None:
-            with backlog(flags, looking=not repair_counters) as database:
+            with backlog(flags, read_only=not repair_counters) as database:
                 if repair_counters:
                     repaired = _repair(database)
                 findings = _examine(database, settings)
     except (Busy, OutcomeUnknown):
         raise
     except (NotFound, InvalidInput) as refusal:
-        findings = [Finding("database", "error", refusal.message)]
+        findings = [HealthCheck("database", "error", refusal.message)]
     except Unavailable as refusal:
-        findings = [Finding(CHECK.get(type(refusal), refusal.code), "error", refusal.message)]
+        findings = [HealthCheck(CHECK.get(type(refusal), refusal.code), "error", refusal.message)]
     worst = max(STATUS[one.level] for one in findings)
     if as_json:
         told = {"repaired": repaired.wire()} if repaired is not None else {}
@@ -80,9 +80,9 @@ def doctor(*, repair_counters: bool, as_json: bool, **flags: Any) -> None:
     sys.exit(worst)
 
 
-def _unopened(settings: Settings, *, repairing: bool) -> list[Finding] | None:
+def _unopened(settings: Settings, *, repairing: bool) -> list[HealthCheck] | None:
     """What there is to say of a database that opening would change, or None. Raises NotFound."""
-    from dibs.database.health import Finding
+    from dibs.database.health import HealthCheck
     from dibs.transfer.exclusive import Site
     from dibs.transfer.probe import peek
     from dibs.transfer.project_copy import refuse_unknown
@@ -94,7 +94,7 @@ def _unopened(settings: Settings, *, repairing: bool) -> list[Finding] | None:
     if found.version >= HEAD:
         return None
     return [
-        Finding(
+        HealthCheck(
             "schema",
             "warning",
             f"version {found.version}, this Dibs knows {HEAD}. The next server or command that opens it migrates it, and "
@@ -105,14 +105,14 @@ def _unopened(settings: Settings, *, repairing: bool) -> list[Finding] | None:
     ]
 
 
-def _examine(database: Database, settings: Settings) -> list[Finding]:
+def _examine(database: Database, settings: Settings) -> list[HealthCheck]:
     from dibs.cli.recounting import recounted
     from dibs.database.files import is_open_nowhere
     from dibs.queries.audit import audit
 
     # Before the database is opened here: who is in another container is seen by the lock alone.
     nobody = database.file is not None and is_open_nowhere(database.file.resolve()) is True
-    findings = database.examine()
+    findings = database.check_health()
     return findings + recounted(database.read_now(audit), settings.hold_limit, nobody_there=nobody)
 
 
@@ -120,13 +120,13 @@ def _repair(database: Database) -> Repaired:
     """Set counters, heights and areas right, where the database itself is sound. Raises DatabaseDamaged."""
     from dibs.verbs.repair import repair_counters
 
-    for one in database.examine():
+    for one in database.check_health():
         if one.check in ("integrity", "references") and one.level == "error":
             raise DatabaseDamaged(f"Nothing was repaired: {one.says}")
     return database.write_now(lambda tx: repair_counters(tx, getpass.getuser()))
 
 
-def _print(findings: list[Finding], repaired: Repaired | None) -> None:
+def _print(findings: list[HealthCheck], repaired: Repaired | None) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table

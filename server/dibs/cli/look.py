@@ -15,7 +15,7 @@ from dibs_schema.status import Status
 @looks_at_backlog
 def status(*, as_json: bool, **flags: Any) -> None:
     """Say how far the project is."""
-    from dibs.database.project_mark import backup_of, new_place
+    from dibs.database.project import backup_of, new_place
     from dibs.queries.stats import get_stats
 
     with backlog(flags) as database:

@@ -107,16 +107,16 @@ def exit_status(refusal: Refusal) -> int:
 
 
 @contextmanager
-def backlog(flags: dict[str, Any], *, make: bool = False, looking: bool = False) -> Iterator[Database]:
+def backlog(flags: dict[str, Any], *, make: bool = False, read_only: bool = False) -> Iterator[Database]:
     """The backlog that the flags name, closed at the end; only `make` brings a new one into being.
 
-    One that is opened for `looking` is left as it is, to the last byte.
+    One that is opened for `read_only` is left as it is, to the last byte.
 
     Raises NotFound where there is none, and what keeps it from being opened.
     """
     from dibs.database import open_database
 
-    database = open_database(Settings.read(flags), looking=looking)
+    database = open_database(Settings.read(flags), read_only=read_only)
     if not make and not database.exists():
         raise NotFound(
             f"There is no backlog at {database.label}. `dibs import FILE`, `dibs add`, `dibs plan` or an agent's "

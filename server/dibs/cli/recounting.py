@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from dibs.database.health import Finding, library_finding
+from dibs.database.health import HealthCheck, check_library
 from dibs.queries.audit import Audit, OpenLease
 
 PATIENT = 60.0
@@ -16,7 +16,7 @@ REPAIR = "`dibs doctor --repair-counters` sets them right."
 STRAY = "Somebody wrote to the tables by hand, or a backup was mixed with its successor. Look at `dibs show`, and restore."
 
 
-def recounted(found: Audit, hold_limit: float, *, nobody_there: bool) -> list[Finding]:
+def recounted(found: Audit, hold_limit: float, *, nobody_there: bool) -> list[HealthCheck]:
     """The findings of a recount; `nobody_there` where it is known that no other process has the database open."""
     return [
         _compared("counters", "unmet dependencies", found.unmet, found.features, REPAIR),
@@ -26,36 +26,36 @@ def recounted(found: Audit, hold_limit: float, *, nobody_there: bool) -> list[Fi
         _replayed(found),
         *_leases(found.leases, hold_limit, nobody_there=nobody_there),
         *(
-            library_finding("writers", str(writer["library"]), f", last in {writer['process']}")
+            check_library("writers", str(writer["library"]), f", last in {writer['process']}")
             for writer in found.writers
         ),
     ]
 
 
-def _compared(check: str, what: str, differing: Mapping[int, Any], total: int, advice: str) -> Finding:
+def _compared(check: str, what: str, differing: Mapping[int, Any], total: int, advice: str) -> HealthCheck:
     if not differing:
-        return Finding(check, "ok", f"the {what} of {total} features agree with a recount")
+        return HealthCheck(check, "ok", f"the {what} of {total} features agree with a recount")
     shown = ", ".join(
         f"{feature}: {kept!s}, counted {counted!s}"
         for feature, (kept, counted) in list(differing.items())[:5]
     )
     says = f"{len(differing)} features keep other {what} than a recount gives ({shown}). {advice}"
-    return Finding(check, "error", says)
+    return HealthCheck(check, "error", says)
 
 
-def _replayed(found: Audit) -> Finding:
+def _replayed(found: Audit) -> HealthCheck:
     if not found.gaps:
-        return Finding("replay", "ok", "every move starts where the one before it ended")
+        return HealthCheck("replay", "ok", "every move starts where the one before it ended")
     shown = ", ".join(
         f"{feature}: {kind} from {source}, but it was {left}"
         for feature, (kind, source, left) in list(found.gaps.items())[:5]
     )
-    return Finding(
+    return HealthCheck(
         "replay", "error", f"the journal of {len(found.gaps)} features has gaps ({shown}). {STRAY}"
     )
 
 
-def _leases(leases: list[OpenLease], hold_limit: float, *, nobody_there: bool) -> list[Finding]:
+def _leases(leases: list[OpenLease], hold_limit: float, *, nobody_there: bool) -> list[HealthCheck]:
     now = time.time()
     live = [one for one in leases if not one.run_out]
     late = [one for one in leases if one.run_out]
@@ -67,10 +67,10 @@ def _leases(leases: list[OpenLease], hold_limit: float, *, nobody_there: bool) -
         says = f"{_which(late)} past the lease, for up to {_span(since)}; the next claim or idle server takes them back"
         if since > PATIENT:
             says += ". Nobody has, so no server is at work: start one"
-        findings.append(Finding("leases", "warning" if since > PATIENT else "ok", f"{says}."))
+        findings.append(HealthCheck("leases", "warning" if since > PATIENT else "ok", f"{says}."))
     if idle:
         says = f"{_which(idle)} held without a call about it for longer than {_span(hold_limit)}; a planner gives them back "
-        findings.append(Finding("leases", "warning", f"{says}with `dibs release ID --force`."))
+        findings.append(HealthCheck("leases", "warning", f"{says}with `dibs release ID --force`."))
     if left:
         ends = _span(max(one.expires_at for one in left) - now)
         why = (
@@ -79,8 +79,8 @@ def _leases(leases: list[OpenLease], hold_limit: float, *, nobody_there: bool) -
             else "the machine was started anew, or it is another"
         )
         says = f"{_which(left)} held by a server that is gone ({why}). They come back by themselves within {ends}."
-        findings.append(Finding("leases", "warning", says))
-    return findings or [Finding("leases", "ok", f"{len(leases)} claims are held")]
+        findings.append(HealthCheck("leases", "warning", says))
+    return findings or [HealthCheck("leases", "ok", f"{len(leases)} claims are held")]
 
 
 def _which(leases: list[OpenLease]) -> str:

@@ -5,34 +5,34 @@ from __future__ import annotations
 from types import ModuleType
 
 from dibs.database.database import Database
-from dibs.database.engine import Place
+from dibs.database.engine import DatabaseLocation
 from dibs.database.write_job import Upkeep, VerbJob, WriteJob
 from dibs.settings import Settings
 
-__all__ = ["Database", "Upkeep", "VerbJob", "WriteJob", "file_driver", "find_place", "open_database"]
+__all__ = ["Database", "Upkeep", "VerbJob", "WriteJob", "file_driver", "locate_database", "open_database"]
 
 
-def open_database(settings: Settings, *, looking: bool = False) -> Database:
-    """The database that `settings` name. Nothing is opened yet: the first transaction does that.
+def open_database(settings: Settings, *, read_only: bool = False) -> Database:
+    """Return the database that `settings` name. The first transaction opens it.
 
-    One that is opened for `looking` must be there, and in the newest schema; nothing of it changes, not even where
-    it stands on the disk. Raises InvalidInput where the settings name no engine that this version serves.
+    A `read_only` database must exist already, in the newest schema. Nothing of it changes, and no file beside it.
+    Raises InvalidInput where the settings name no engine that this version serves.
     """
-    return Database(find_place(settings, looking=looking), settings)
+    return Database(locate_database(settings, read_only=read_only), settings)
 
 
-def find_place(settings: Settings, *, looking: bool = False) -> Place:
-    """Where the database is that `settings` name. Raises InvalidInput as `open_database` does."""
+def locate_database(settings: Settings, *, read_only: bool = False) -> DatabaseLocation:
+    """Return where the database is that `settings` name. Raises InvalidInput as `open_database` does."""
     if settings.is_server_url:
-        from dibs.database.postgres import place
+        from dibs.database.postgres import locate
     else:
-        from dibs.database.sqlite import place
+        from dibs.database.sqlite import locate
 
-    return place(settings, looking=looking)
+    return locate(settings, read_only=read_only)
 
 
 def file_driver() -> ModuleType:
-    """The library that this process opens database files with; it must use no other beside it."""
+    """Return the SQLite library of this process; it must load no other one."""
     from dibs.database.sqlite.driver import driver
 
     return driver()

@@ -1,4 +1,4 @@
-"""Statements of the hot paths, compiled once and handed to the driver directly."""
+"""Statements of hot paths, compiled once and passed to the driver directly."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ StatementT = TypeVar("StatementT", bound=Executable)
 def hot(statement: StatementT) -> StatementT:
     """Mark a statement that is built once and run often; it must not contain an expanding parameter.
 
-    It stays an expression like any other. What is saved is the library's work at each execution, which
-    is several times the engine's own (measured in docs/decisions.md).
+    It remains an expression like any other. This saves SQLAlchemy's work at each execution, which is several times
+    the engine's own (measured in docs/decisions.md).
     """
     marked: StatementT = statement.execution_options(hot=True)
     return marked
 
 
 def is_hot(statement: Executable) -> bool:
-    """Whether the statement was marked."""
+    """Check that the statement was marked as hot."""
     return bool(statement.get_execution_options().get("hot"))
 
 
-class Prepared:
-    """A statement's text, the order of its parameters, and what turns values into columns and back."""
+class PreparedStatement:
+    """A statement's SQL, the order of its parameters, and the conversions of parameters and columns."""
 
     __slots__ = ("_constants", "_dialect", "_keys", "_names", "_readers", "_types", "_writers", "text")
 
@@ -52,14 +52,14 @@ class Prepared:
         self._dialect = dialect
 
     def values(self, given: dict[str, Any]) -> dict[str, Any]:
-        """The parameters as the driver takes them."""
+        """Return the parameters as the driver takes them."""
         values = self._constants | given
         for name, write in self._writers.items():
             values[name] = write(values[name])
         return values
 
     def run(self, connection: Connection, given: dict[str, Any]) -> tuple[list[dict[str, Any]], int]:
-        """Execute, and return all rows and how many were changed."""
+        """Execute the statement. Returns all rows, and how many rows were changed."""
         values = self.values(given)
         driver = connection.connection.dbapi_connection
         assert driver is not None, "a transaction holds its connection"
@@ -80,7 +80,7 @@ class Prepared:
         return rows, changed
 
     def _readers_of(self, codes: Sequence[Any]) -> list[tuple[str, Processor]]:
-        """What turns columns into values, known once the driver has told the columns' types."""
+        """Return the conversions of columns to values; they depend on the types that the driver reports."""
         processors = (
             one.result_processor(self._dialect, code) for one, code in zip(self._types, codes, strict=True)
         )
@@ -88,6 +88,6 @@ class Prepared:
 
 
 @lru_cache(maxsize=512)
-def prepared(statement: Any, dialect: Dialect) -> Prepared:
-    """The statement in the form that the driver takes; made at its first execution."""
-    return Prepared(statement, dialect)
+def prepared(statement: Any, dialect: Dialect) -> PreparedStatement:
+    """Return the statement as the driver takes it, prepared at its first execution."""
+    return PreparedStatement(statement, dialect)

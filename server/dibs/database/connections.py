@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dibs.database.engine import Engine, Place, Unreachable
+from dibs.database.engine import DatabaseLocation, Engine, Unreachable
 from dibs_schema.refusals import Busy
 
 if TYPE_CHECKING:  # SQLAlchemy is loaded in a worker, after `initialize` has been answered
@@ -20,24 +20,24 @@ if TYPE_CHECKING:  # SQLAlchemy is loaded in a worker, after `initialize` has be
 
 
 @dataclass(frozen=True, slots=True)
-class _Own:
-    """A thread's connection, and the lock that says that it is in use."""
+class _ThreadConnection:
+    """The connection of one thread, and the lock that is held during its use."""
 
     connection: Connection
     in_use: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Connections:
-    """Opens the database when the first worker needs it; a failure to do so is that worker's, and tried again.
+    """Opens the database when the first worker needs it. A failure is raised there, and the next worker tries again.
 
     A connection that was lost is replaced when its thread needs one again.
     """
 
-    def __init__(self, place: Place, project: str) -> None:
-        self._place = place
+    def __init__(self, location: DatabaseLocation, project: str) -> None:
+        self._location = location
         self._name = project
         self._opening = threading.Lock()
-        self._all: set[_Own] = set()
+        self._all: set[_ThreadConnection] = set()
         self._local = threading.local()
         self._engine: Engine | None = None
         self._project: Project | None = None
@@ -46,14 +46,14 @@ class Connections:
 
     @property
     def engine(self) -> Engine:
-        """The engine, once the database is open."""
-        assert self._engine is not None, "the database is opened by the first that uses a connection"
+        """The engine of the open database."""
+        assert self._engine is not None, "the first use of a connection opens the database"
         return self._engine
 
     @property
     def project(self) -> Project:
         """The project as it was last seen."""
-        assert self._project is not None, "the database is opened by the first that uses a connection"
+        assert self._project is not None, "the first use of a connection opens the database"
         return self._project
 
     @project.setter
@@ -62,27 +62,27 @@ class Connections:
 
     @property
     def is_open(self) -> bool:
-        """Whether the database was opened."""
+        """True once the database was opened."""
         return self._engine is not None
 
     @property
     def is_opening(self) -> bool:
-        """Whether a worker waits for a connection right now."""
+        """True while a worker waits for a connection."""
         return self._opening.locked()
 
     @property
     def lost_at(self) -> float:
-        """When a connection was last found lost or not to be had, as a reading of time.monotonic."""
+        """When a connection was last found lost or could not be opened, as a reading of time.monotonic."""
         return self._lost_at
 
     @contextmanager
     def use(self, *, reading: bool = False) -> Iterator[Connection]:
-        """This thread's connection, which cannot be closed meanwhile.
+        """Hold this thread's connection, which is not closed meanwhile.
 
-        Raises why the database cannot be opened, and Busy where it is being closed.
+        Raises the refusal that says why the database cannot be opened, and Busy where it is being closed.
         """
-        own: _Own | None = getattr(self._local, "own", None)
-        if own is not None and not self._closed and not self.engine.is_sound(own.connection):
+        own: _ThreadConnection | None = getattr(self._local, "own", None)
+        if own is not None and not self._closed and not self.engine.is_usable(own.connection):
             self._lost_at = time.monotonic()
             self._all.discard(own)
             own.connection.invalidate()
@@ -100,30 +100,30 @@ class Connections:
                 raise Busy("The server is shutting down. Nothing was changed.")
             yield own.connection
 
-    def _open_one(self, *, reading: bool) -> _Own:
+    def _open_one(self, *, reading: bool) -> _ThreadConnection:
         with self._opening:
             if self._engine is None:
-                engine = self._place.make_engine()
+                engine = self._location.make_engine()
                 connection, self._project = engine.bring_up(self._name)
                 self._engine = engine
-                own = _Own(connection)
+                own = _ThreadConnection(connection)
                 self._all.add(own)
                 if not reading:
                     return own
-            own = _Own(self._engine.connect(reading=reading))
+            own = _ThreadConnection(self._engine.connect(reading=reading))
             self._all.add(own)
             return own
 
     def interrupt(self) -> None:
-        """Let what still waits at the other end never act; for the end of the process."""
+        """End what still waits at the other end, so that it never acts; for the end of the process."""
         for own in tuple(self._all):  # a thread may be adding its own
             if own.in_use.locked():
                 self.engine.interrupt(own.connection)
 
     def close(self, patience: float) -> None:
-        """Close behind the door those that are free within `patience` seconds; the exit closes the rest."""
+        """Close the connections that are free within `patience` seconds each; the exit of the process closes the rest."""
         self._closed = True
-        with self.engine.leaving():
+        with self.engine.closing():
             for own in tuple(self._all):  # a thread may be adding its own
                 if own.in_use.acquire(timeout=patience):
                     own.connection.close()

@@ -1,4 +1,4 @@
-"""Running verbs on a database: writes in order through one worker, reads beside them."""
+"""Running jobs on a database: writes in order in one worker thread, reads in others."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import anyio.lowlevel
 
-from dibs.database.engine import Engine, Place
-from dibs.database.runner import Jobs, Queued
-from dibs.database.worker_threads import Workers, begun_at_once, outcome, wait
+from dibs.database.engine import DatabaseLocation, Engine
+from dibs.database.runner import JobRunner, QueuedWrite
+from dibs.database.worker_threads import WorkerThreads, begun_at_once, outcome, wait
 from dibs.database.write_job import VerbJob, WriteJob
 from dibs.settings import Settings
 from dibs_schema.refusals import OutcomeUnknown
@@ -25,32 +25,32 @@ if TYPE_CHECKING:  # SQLAlchemy is loaded in a worker, after `initialize` has be
 
     from sqlalchemy.engine import Connection
 
-    from dibs.database.health import Finding
+    from dibs.database.health import HealthCheck
     from dibs.database.transaction import Transaction
 
 T = TypeVar("T")
 
 ABANDONED_EXIT = 0.3
-"""Seconds that closing waits for the door before it leaves the rest to the kernel."""
+"""Seconds that closing waits for the writer queue before it leaves the rest to the exit of the process."""
 
 
 class Database:
     """One backlog's database, shared by the threads and tasks of this process.
 
-    Writes go through one worker, in order; reads have workers of their own and never wait for a writer.
-    A call that cannot begin within its patience is refused with Busy, and whatever it leaves in
-    the queue gives the lock back without acting. A move is tried again only where nothing of it was applied.
+    Writes run in order in one thread. Reads have threads of their own, and never wait for a writer.
+    A call that cannot begin within its patience is refused with Busy; what it leaves in the queue gives the lock
+    back without acting. A job is repeated only where nothing of it was applied.
     """
 
-    def __init__(self, place: Place, settings: Settings) -> None:
-        self._place = place
+    def __init__(self, location: DatabaseLocation, settings: Settings) -> None:
+        self._location = location
         self._settings = settings
         self._process = os.getpid()
-        self._writer = Workers("dibs-writer", 1)
-        self._readers = Workers("dibs-reader", place.readers)
-        self._watcher = Workers("dibs-watcher", 1)
-        self._jobs = Jobs(place, settings)
-        self._connections = self._jobs.connections
+        self._writer = WorkerThreads("dibs-writer", 1)
+        self._readers = WorkerThreads("dibs-reader", location.readers)
+        self._watcher = WorkerThreads("dibs-watcher", 1)
+        self._runner = JobRunner(location, settings)
+        self._connections = self._runner.connections
 
     async def write(
         self,
@@ -69,9 +69,9 @@ class Database:
         future = self._submit_write(job, patience, urgent=urgent)
         future.add_done_callback(lambda done: self._settle(done, job))
         try:
-            result = await outcome(future, patience, self._jobs.busy, self._interrupt)
-            # A cancellation that came while the result was on its way is told to who waits next, and
-            # that must be here: nobody will read the answer.
+            result = await outcome(future, patience, self._runner.busy, self._interrupt)
+            # A cancellation that came while the result was on its way is raised at the next await. That must
+            # be here, where the write is undone: nobody will read the answer.
             await anyio.lowlevel.checkpoint_if_cancelled()
         except asyncio.CancelledError:
             if not future.cancel():
@@ -80,23 +80,23 @@ class Database:
         return result
 
     async def read(self, verb: Callable[[Transaction], T], *, patience: float | None = None) -> T:
-        """Run `verb` on a snapshot. Never waits for a writer. Raises what the verb raises, and Busy."""
+        """Run `verb` on a snapshot, which never waits for a writer. Raises what the verb raises, and Busy."""
         patience = self._settings.patience if patience is None else patience
-        return await outcome(self._submit_read(verb, patience), patience, self._jobs.busy, self._interrupt)
+        return await outcome(self._submit_read(verb, patience), patience, self._runner.busy, self._interrupt)
 
     def write_now(self, verb: WriteJob[T] | Callable[[Transaction], T], patience: float | None = None) -> T:
-        """`write`, for callers without an event loop; they are not cancelled, and settle a doubt themselves."""
+        """Do the same as `write` without an event loop; `undo` and `settle` are not called."""
         patience = self._settings.patience if patience is None else patience
         future = self._submit_write(_job(verb), patience)
-        return wait(future, patience, self._jobs.busy, self._interrupt)
+        return wait(future, patience, self._runner.busy, self._interrupt)
 
     def read_now(self, verb: Callable[[Transaction], T]) -> T:
-        """`read`, for callers without an event loop."""
+        """Do the same as `read` without an event loop."""
         patience = self._settings.patience
-        return wait(self._submit_read(verb, patience), patience, self._jobs.busy, self._interrupt)
+        return wait(self._submit_read(verb, patience), patience, self._runner.busy, self._interrupt)
 
     async def warm_up(self) -> None:
-        """Open the database, so that the first call finds it open. Raises why it cannot be opened."""
+        """Open the database, so that the first call finds it open. Raises the refusal where it cannot be opened."""
 
         def open_it() -> None:
             with self._connections.use():
@@ -104,16 +104,16 @@ class Database:
 
         await asyncio.shield(asyncio.wrap_future(self._writer.submit(begun_at_once(open_it))))
 
-    async def version(self) -> int:
-        """A number that changes when a commit of any process may have made work ready; takes no lock, reads no table.
+    async def work_version(self) -> int:
+        """Return a number that changes when a commit of any process may have made work ready; takes no lock, reads no table.
 
-        It belongs to one connection, so one worker of its own reads it.
+        It belongs to one connection, so it is always read in the same thread.
         """
-        return await self._watched(lambda engine, connection: engine.version(connection))
+        return await self._watched(lambda engine, connection: engine.work_version(connection))
 
-    async def news(self) -> int:
-        """A number that changes when a commit of any process may have added to the journal; as cheap as `version`."""
-        return await self._watched(lambda engine, connection: engine.news(connection))
+    async def event_version(self) -> int:
+        """Return a number that changes when a commit of any process may have added events; as cheap as `work_version`."""
+        return await self._watched(lambda engine, connection: engine.event_version(connection))
 
     async def _watched(self, ask: Callable[[Engine, Connection], int]) -> int:
         def look() -> int:
@@ -124,40 +124,40 @@ class Database:
 
     @property
     def label(self) -> str:
-        """Which database this is, in words for users."""
-        return self._place.label
+        """The name of the database as users see it."""
+        return self._location.label
 
     @property
     def file(self) -> Path | None:
-        """The file that it is in, if it is one."""
-        return self._place.file
+        """The database's file, if it is one."""
+        return self._location.file
 
     def exists(self) -> bool:
-        """Whether there is a backlog already, or opening it would make one."""
-        return self._place.exists()
+        """Check that there is a backlog already; else opening the database would make one."""
+        return self._location.exists()
 
     @property
     def library(self) -> str:
         """Name and version of the database library."""
         return self._connections.engine.library
 
-    def examine(self) -> list[Finding]:
-        """What the engine, the file and its file system say of their health. Raises Unavailable."""
+    def check_health(self) -> list[HealthCheck]:
+        """Check the health of the engine, the file and its file system. Raises Unavailable."""
 
-        def look() -> list[Finding]:
+        def check() -> list[HealthCheck]:
             with self._connections.use(reading=True) as connection:
-                return self._connections.engine.examine(connection)
+                return self._connections.engine.check_health(connection)
 
-        return wait(self._readers.submit(begun_at_once(look)), math.inf, self._jobs.busy, self._interrupt)
+        return wait(self._readers.submit(begun_at_once(check)), math.inf, self._runner.busy, self._interrupt)
 
     def close(self, patience: float = ABANDONED_EXIT) -> None:
-        """Admit no further commit, then close the connections, within `patience` seconds.
+        """Let no further commit begin, then close the connections, within `patience` seconds.
 
-        Idempotent. Where the door is not to be had in time, the kernel closes what is left at exit.
+        Idempotent. Connections that are still in use then are closed by the exit of the process.
         """
-        if self._jobs.gate.closed:
+        if self._runner.gate.closed:
             return
-        self._jobs.gate.close()
+        self._runner.gate.close()
         if not self._connections.is_open:
             return
         closing = self._writer.submit(
@@ -171,11 +171,11 @@ class Database:
 
     @property
     def on_time(self) -> bool:
-        """Whether this process has not itself waited for the database lately, and so may judge others."""
-        return self._jobs.on_time
+        """True where this process has not itself waited for the database lately, and so may reap the claims of others."""
+        return self._runner.on_time
 
     def _interrupt(self) -> None:
-        """Let the server end what it waits for: a commit has no time limit there while its standby is away."""
+        """Let the server end what this process waits for: a commit waits without limit for a standby that is away."""
         self._watcher.submit(begun_at_once(self._connections.interrupt))
 
     # -- in the workers ---------------------------------------------------------------------------
@@ -183,13 +183,13 @@ class Database:
     def _submit_write(self, job: WriteJob[T], patience: float, *, urgent: bool = False) -> Future[T]:
         self._refuse_fork()
         now = time.monotonic()
-        work = Queued(job, now, now + patience)
-        return self._writer.submit(partial(self._jobs.write, work=work), urgent=urgent)
+        work = QueuedWrite(job, now, now + patience)
+        return self._writer.submit(partial(self._runner.write, work=work), urgent=urgent)
 
     def _submit_read(self, verb: Callable[[Transaction], T], patience: float) -> Future[T]:
         self._refuse_fork()
         deadline = time.monotonic() + patience
-        return self._readers.submit(partial(self._jobs.read, verb=verb, deadline=deadline))
+        return self._readers.submit(partial(self._runner.read, verb=verb, deadline=deadline))
 
     def _refuse_fork(self) -> None:
         if os.getpid() != self._process:

@@ -1,23 +1,162 @@
-"""A database's file seen from outside: who has it open, and what is in it, without serving it."""
+"""A database file from outside: what is in it, who has it open, and where it may be. Nothing here serves it."""
 
-from dibs.database.sqlite.lock_holders import alone, attached, is_open_nowhere
-from dibs.database.sqlite.offline import (
-    copy_pages,
-    marks_in,
-    read_out,
-    refuse_newer,
-    schema_in,
-    take_in_log,
-)
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dibs.database.project import Freeze, newer_schema
+from dibs.database.sqlite.driver import driver
+from dibs.database.sqlite.errors import meaning
+from dibs.database.sqlite.filesystems import file_system, is_unsafe, prepare_folder, refuse_unsafe
+from dibs.database.sqlite.lock_holders import attached, exclusive_access, is_open_nowhere
+from dibs_schema.refusals import DatabaseDamaged, InvalidInput, NotFound
+from dibs_schema.tables import HEAD
 
 __all__ = [
-    "alone",
     "attached",
-    "copy_pages",
+    "checkpoint",
+    "copy_checked",
+    "copy_snapshot",
+    "exclusive_access",
+    "file_system",
     "is_open_nowhere",
-    "marks_in",
-    "read_out",
+    "is_unsafe",
+    "prepare_folder",
+    "projects_in",
     "refuse_newer",
+    "refuse_unsafe",
     "schema_in",
-    "take_in_log",
 ]
+
+
+def projects_in(file: Path) -> dict[str, Freeze | None]:
+    """Return the projects of a file by their names, each with its freeze, or None where it is live.
+
+    Raises NotFound, DatabaseDamaged, and InvalidInput where the file is another program's.
+    """
+    with _opened(file) as connection:
+        try:
+            rows = connection.execute("SELECT name, moved_to FROM projects").fetchall()
+        except driver().OperationalError as error:
+            if "no such column" in str(error):  # the first version, in which no project could move
+                rows = connection.execute("SELECT name, NULL FROM projects").fetchall()
+            elif "no such table" in str(error):
+                raise InvalidInput(f"{file} is a database, but not a backlog.", field="source") from error
+            else:
+                raise
+    return {name: Freeze.read(text) if text is not None else None for name, text in rows}
+
+
+def schema_in(file: Path) -> str:
+    """Return the schema's version in a backlog's file."""
+    with _opened(file) as connection:
+        return str(connection.execute("SELECT version_num FROM alembic_version").fetchone()[0])
+
+
+def refuse_newer(file: Path) -> None:
+    """Raise SchemaNewer where a newer Dibs has written a backlog's file."""
+    version = schema_in(file)
+    if version > HEAD:
+        raise newer_schema(str(file), version)
+
+
+def copy_snapshot(file: Path, into: Path) -> None:
+    """Copy one snapshot of a database, which others may write to meanwhile, into a new file.
+
+    Raises DatabaseDamaged where it cannot be read, and DiskFull where there is no room for the copy.
+    Source: https://www.sqlite.org/lang_vacuum.html#vacuum_with_an_into_clause.
+    """
+    with _opened(file, live=True) as connection:
+        _copy(connection, into)
+
+
+def _copy(connection: Any, into: Path) -> None:
+    into.touch(mode=0o600)  # VACUUM INTO takes an empty file like a missing one, and keeps its mode
+    try:
+        connection.execute("VACUUM INTO ?", [str(into)])
+    except driver().Error as error:
+        refusal = meaning(into, error)
+        if refusal is None or isinstance(refusal, DatabaseDamaged):
+            raise  # the source is damaged, not the copy
+        raise refusal from error
+
+
+def copy_checked(file: Path, into: Path) -> None:
+    """Copy a database file whose every page is sound. It may be read-only, and no file is made next to it.
+
+    Raises NotFound, DatabaseDamaged, and DiskFull where there is no room for the copy.
+    """
+    with _opened(file) as connection:
+        lines = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(3)")]
+        if lines != ["ok"] or connection.execute("PRAGMA foreign_key_check").fetchone() is not None:
+            raise DatabaseDamaged(
+                f"{file} is damaged: {'; '.join(lines[:3])}. Nothing was restored. Try an older backup."
+            )
+        _copy(connection, into)
+
+
+def checkpoint(file: Path) -> bool:
+    """Write a database's log into its file and remove the log; False where a reader is in the way or it is damaged.
+
+    Raises Busy where another process has it open.
+    Source: https://www.sqlite.org/wal.html#use_of_wal_without_shared_memory, for the lock that keeps everyone out.
+    """
+    if not _is_sound(file):  # closing a connection that can write would checkpoint damaged pages
+        return False
+    connection = driver().connect(
+        f"{file.resolve().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=0
+    )
+    try:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        ((busy, _, _),) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    except driver().Error as error:
+        refusal = meaning(file, error)
+        if isinstance(refusal, DatabaseDamaged):
+            return False
+        if refusal is None:
+            raise
+        raise refusal from error
+    finally:
+        connection.close()  # closing the last connection removes the log
+    return not busy
+
+
+def _is_sound(file: Path) -> bool:
+    try:
+        with _opened(file) as connection:
+            return [tuple(row) for row in connection.execute("PRAGMA quick_check(1)")] == [("ok",)]
+    except DatabaseDamaged:
+        return False
+
+
+@contextmanager
+def _opened(file: Path, *, live: bool = False) -> Iterator[Any]:
+    """Open a connection that writes nothing; where the file may be `live`, it takes locks and may make a log."""
+    if not file.is_file():
+        raise NotFound(f"{file} is not a file." if file.exists() else f"There is no file {file}.")
+    log = Path(f"{file}-wal")
+    can_change = live and os.access(file.parent, os.W_OK)
+    still = "" if can_change or (log.exists() and log.stat().st_size) else "&immutable=1"
+    with _translated(file):
+        # Closing a connection that can write would checkpoint the log, however damaged it or the file is.
+        connection = driver().connect(f"{file.resolve().as_uri()}?mode=ro{still}", uri=True)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except driver().Error as error:
+        refusal = meaning(path, error)
+        if refusal is None:
+            raise
+        raise refusal from error

@@ -1,4 +1,4 @@
-"""What was found of a database's health."""
+"""The checks of a database's health that every engine makes."""
 
 from __future__ import annotations
 
@@ -7,41 +7,41 @@ from typing import Literal
 
 from sqlalchemy.engine import Connection
 
-from dibs.database.schema import schema_version
+from dibs.database.bootstrap import schema_version
 from dibs_schema.tables import HEAD
 
 Level = Literal["ok", "warning", "error"]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was checked: how it stands, and what to do where that is not well."""
+class HealthCheck:
+    """The result of one check, and what to do where it is not well."""
 
     check: str
     level: Level
     says: str
 
 
-def schema_finding(connection: Connection) -> Finding:
-    """Whether the schema is the one that this Dibs knows."""
+def check_schema(connection: Connection) -> HealthCheck:
+    """Check that the schema is the one that this Dibs knows."""
     version = schema_version(connection)
     if version == HEAD:
-        return Finding("schema", "ok", f"version {version}")
-    return Finding(
+        return HealthCheck("schema", "ok", f"version {version}")
+    return HealthCheck(
         "schema", "error", f"version {version}, this Dibs knows {HEAD}. Update Dibs on this machine."
     )
 
 
-def library_finding(check: str, library: str, seen: str = "") -> Finding:
-    """Whether a library that writes or has written is sound: its name and version, and where it was seen."""
+def check_library(check: str, library: str, seen: str = "") -> HealthCheck:
+    """Check that a library that writes or has written is sound: its name and version, and where it was `seen`."""
     from dibs.database.sqlite.driver import NAME, has_wal_reset_bug
 
     name, _, version = library.partition(" ")
     if name == NAME and has_wal_reset_bug(tuple(map(int, version.split(".")))):
-        return Finding(
+        return HealthCheck(
             check,
             "warning",
             f"{library}{seen} has the WAL-reset bug, by which a checkpoint can lose commits. "
             "Install the package pysqlite3, or a Python with SQLite 3.51.3 or newer.",
         )
-    return Finding(check, "ok", f"{library}{seen}")
+    return HealthCheck(check, "ok", f"{library}{seen}")

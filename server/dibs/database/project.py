@@ -1,33 +1,18 @@
-"""The project that a process serves: its row, and whether it is still the one that was opened."""
+"""A project's row: its identity, its settings, and whether it is live in this database."""
 
 from __future__ import annotations
 
-import secrets
+import json
 import time
 from dataclasses import dataclass
+from typing import Literal, Self
 
 from sqlalchemy import Column, MetaData, String, Table, bindparam, select
 from sqlalchemy.engine import Connection
 
 from dibs.database.compiled import hot, prepared
-from dibs.database.engine import Start
-from dibs.database.project_mark import Mark, moved
 from dibs_schema.refusals import DatabaseReplaced, SchemaNewer
 from dibs_schema.tables import HEAD, projects
-
-DEFAULTS = {
-    "claim_order": "priority",
-    "max_claims": 1,
-    "max_claims_per_connection": 16,
-    "max_failures": 3,
-    "max_attempts": 10,
-    "max_skips": 3,
-    "max_dependencies": 20,
-    "back_off": 30,
-    "require_evidence": "off",
-    "verifier": "anyone",
-}
-"""A new project's settings; `back_off` in seconds, doubling with each failure up to 600."""
 
 schema_versions = Table("alembic_version", MetaData(), Column("version_num", String(32)))
 
@@ -40,7 +25,7 @@ by_name = hot(
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A project's row: its identity, and the settings that every process obeys."""
+    """The identity of a project, and the settings that every process obeys."""
 
     id: int
     name: str
@@ -59,24 +44,18 @@ class Project:
 
 
 def project_of(row: dict[str, object]) -> Project:
-    """The project of a row that `by_name` has found."""
+    """Return the project of a row that `by_name` has found."""
     return Project(**{field: row[field] for field in Project.__dataclass_fields__})  # type: ignore[arg-type]  # columns
 
 
 def find_project(connection: Connection, name: str) -> tuple[Project | None, str | None]:
-    """The project of that name and the schema's version, or nothing where there is no such project."""
+    """Return the project of that name and the schema's version, or None twice where there is no such project."""
     rows, _ = prepared(by_name, connection.dialect).run(connection, {"name": name})
     return (project_of(rows[0]), rows[0]["schema_version"]) if rows else (None, None)
 
 
-def new_project(name: str) -> dict[str, object]:
-    """The row of a new project; its generation tells it from any other that will ever have its name."""
-    identity = {"name": name, "generation": secrets.token_hex(8), "created_at": time.time()}
-    return identity | DEFAULTS | {"next_feature_id": 1, "next_question_id": 1}
-
-
-def newer(label: str, version: str | None) -> SchemaNewer:
-    """The refusal of a database that a newer Dibs has migrated."""
+def newer_schema(label: str, version: str | None) -> SchemaNewer:
+    """Return the refusal of a database that a newer Dibs has migrated."""
     return SchemaNewer(
         f"{label} has schema {version}, this Dibs knows up to {HEAD}. Nothing was written. "
         "Update Dibs on this machine, then restart the server.",
@@ -84,20 +63,98 @@ def newer(label: str, version: str | None) -> SchemaNewer:
     )
 
 
-def admit(start: Start, opened: Project, label: str, *, writing: bool) -> Project:
-    """The project as it is inside a transaction.
+def check_project(
+    found: Project | None, schema: str | None, opened: Project, label: str, *, writing: bool
+) -> Project:
+    """Return the project as a transaction `found` it.
 
-    Raises DatabaseReplaced where it is not the one that the process opened, and SchemaNewer where
-    a newer Dibs has migrated it meanwhile and the transaction would write. A project that has moved
-    to another database can still be read.
+    Raises DatabaseReplaced where it is not the one that the process opened, and where the transaction would write
+    to a frozen one. Raises SchemaNewer where it would write and a newer Dibs has migrated the database.
     """
-    if writing and start.project is not None and start.project.moved_to is not None:
-        raise moved(opened.name, Mark.read(start.project.moved_to))
-    if start.project is None or start.project.generation != opened.generation:
+    if writing and found is not None and found.moved_to is not None:
+        raise frozen(opened.name, Freeze.read(found.moved_to))
+    if found is None or found.generation != opened.generation:
         raise DatabaseReplaced(
             f"The project {opened.name!r} is no longer the one this server opened: the database was replaced. "
             "Nothing was written. Restart the server to serve what is there now."
         )
-    if writing and start.schema != HEAD:
-        raise newer(label, start.schema)
-    return start.project
+    if writing and schema != HEAD:
+        raise newer_schema(label, schema)
+    return found
+
+
+LONGEST_FREEZE = 500
+"""Characters of `projects.moved_to`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """Why nobody writes to a project here, as `projects.moved_to` says it.
+
+    A project that has `moved` names its copy. An unfinished copy (`copied`) names its source, and a `backup` the
+    project that it was made of. `generation`, `project` and `label` are those of that other project; the label
+    holds no credentials. A backup also has `at`, when it was made, in seconds of the wall clock, and `seal`, the
+    schema's version with the digest of its rows.
+    """
+
+    state: Literal["moved", "copied", "backup"]
+    generation: str
+    project: str
+    label: str
+    at: float = 0.0
+    seal: str = ""
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Return the freeze that a row holds."""
+        return cls(*json.loads(text))
+
+    def __str__(self) -> str:
+        text = self._text(self.label)
+        too_long = len(text) - LONGEST_FREEZE
+        return text if too_long <= 0 else self._text(f"…{self.label[too_long + 1 :]}")
+
+    def _text(self, label: str) -> str:
+        more = [self.at, self.seal] if self.state == "backup" else []
+        return json.dumps([self.state, self.generation, self.project, label, *more], ensure_ascii=False)
+
+
+def new_place(moved_to: str | None) -> str | None:
+    """Return where the project of a row is live now, or None where it has not moved."""
+    freeze = Freeze.read(moved_to) if moved_to is not None else None
+    return freeze.label if freeze is not None and freeze.state == "moved" else None
+
+
+def backup_of(moved_to: str | None) -> str | None:
+    """Return what the project of a row is a backup of, and since when; None where it is not a backup."""
+    freeze = Freeze.read(moved_to) if moved_to is not None else None
+    if freeze is None or freeze.state != "backup":
+        return None
+    return f"{freeze.label}, made {when(freeze.at)}"
+
+
+def when(at: float) -> str:
+    """Return a time as messages show it, the same on every machine."""
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(at))
+
+
+def frozen(name: str, freeze: Freeze) -> DatabaseReplaced:
+    """Return the refusal to write to a project that is not live here."""
+    if freeze.state == "copied":
+        return DatabaseReplaced(
+            f"The project {name!r} here is a copy of {freeze.project!r} at {freeze.label} that was not finished. "
+            "Nothing was written. A person runs the same `dibs copy` again, which finishes it.",
+            moved_from=freeze.label,
+        )
+    if freeze.state == "backup":
+        return DatabaseReplaced(
+            f"This is a backup of the project {freeze.project!r} at {freeze.label}, made {when(freeze.at)}. "
+            "Nothing was written. A person sets DIBS_DB to the backlog itself, or makes one of this with `dibs restore`.",
+            backup_of=freeze.label,
+        )
+    elsewhere = f" and DIBS_PROJECT to {freeze.project}" if freeze.project != name else ""
+    return DatabaseReplaced(
+        f"The project {name!r} has moved to {freeze.label}. Nothing was written. A person sets DIBS_DB to it{elsewhere} and "
+        "restarts the server, or brings the project back by copying it from there to here (`dibs copy`).",
+        moved_to=freeze.label,
+    )

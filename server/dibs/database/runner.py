@@ -1,4 +1,4 @@
-"""What a worker does: a verb in a transaction, tried again only where nothing of it was applied."""
+"""Running jobs in the worker threads: each in a transaction, repeated only where nothing of it was applied."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from dibs.database.connections import Connections
-from dibs.database.engine import NotApplied, Place, Start, Unreachable
-from dibs.database.worker_threads import Gate, begin, resolve
-from dibs.database.write_job import WriteJob
+from dibs.database.engine import DatabaseLocation, NotApplied, Unreachable
+from dibs.database.worker_threads import CommitGate, begin, resolve
+from dibs.database.write_job import Upkeep, WriteJob
 from dibs.settings import Settings
 from dibs_schema.refusals import Busy, OutcomeUnknown
 
 if TYPE_CHECKING:  # SQLAlchemy is loaded in a worker, after `initialize` has been answered
     from sqlalchemy.engine import Connection
 
-    from dibs.database.transaction import Transaction
+    from dibs.database.transaction import Transaction, TransactionStart
 
 T = TypeVar("T")
 
 PAUSE = (0.02, 0.25)
-"""Seconds between two tries."""
+"""Seconds between two attempts."""
 
 
 @dataclass(frozen=True, slots=True)
-class Queued(Generic[T]):
+class QueuedWrite(Generic[T]):
     """A job in the queue of this process; `since` and `deadline` are readings of time.monotonic."""
 
     job: WriteJob[T]
@@ -39,49 +39,49 @@ class Queued(Generic[T]):
     deadline: float
 
 
-class Jobs:
-    """Runs verbs on the connections of one process, in whatever worker calls."""
+class JobRunner:
+    """Runs jobs on the connections of one process, in the thread that calls it."""
 
-    def __init__(self, place: Place, settings: Settings) -> None:
-        self.connections = Connections(place, settings.project)
-        self.gate = Gate()
-        self._place = place
+    def __init__(self, location: DatabaseLocation, settings: Settings) -> None:
+        self.connections = Connections(location, settings.project)
+        self.gate = CommitGate()
+        self._location = location
         self._settings = settings
-        self._introduced = False
+        self._is_recorded = False
         self._held_up_at = -math.inf
         self._trouble: Unreachable | None = None
 
     @property
     def on_time(self) -> bool:
-        """Whether this process has not itself waited for the database or lost it lately.
+        """True where this process has not itself waited for the database, or lost it, in the last third of a lease.
 
-        One that has, for more than a third of a lease, must not judge others: their renewals
-        waited in the same queue, and come first.
+        A process that has must not reap claims: the renewals of their holders waited in the same queue, and come
+        first.
         """
         held_up_at = max(self._held_up_at, self.connections.lost_at)
         return time.monotonic() - held_up_at > self._settings.lease / 3
 
     def busy(self, patience: float) -> Busy:
-        """Why a job did not begin within so many seconds."""
+        """Return the refusal of a job that did not begin within `patience` seconds."""
         if self._trouble is not None:
             return Busy(self._trouble.message)
         if self.connections.is_opening:
             return Busy(
-                f"{self._place.label} did not answer within {patience:g} s. Nothing was changed. Call again in a moment."
+                f"{self._location.label} did not answer within {patience:g} s. Nothing was changed. Call again in a moment."
             )
         return Busy(
             f"Other writers held the database for {patience:g} s. It is healthy, and nothing was changed. "
             "Call again in a moment."
         )
 
-    def write(self, future: Future[T], work: Queued[T]) -> None:
-        """Resolve `future` with what the verb returns or raises; not at all where it was cancelled before it began."""
+    def write(self, future: Future[T], work: QueuedWrite[T]) -> None:
+        """Resolve `future` with what the job returns or raises; not at all where it was cancelled before it began."""
 
         def done() -> T:
             try:
-                result = self._persist(lambda: self._attempt(future, work), future, work.deadline)
+                result = self._repeat(lambda: self._attempt(future, work), future, work.deadline)
             finally:
-                self._note_delay(work)  # where others may write beside, what waits is a statement
+                self._note_delay(work)  # a write that is not exclusive may have waited in its statement
             work.job.committed(result)
             return result
 
@@ -93,17 +93,17 @@ class Jobs:
         def attempt() -> T:
             with (
                 self.connections.use(reading=True) as connection,
-                self.connections.engine.reading(connection, self._settings.project) as start,
+                self.connections.engine.read_transaction(connection, self._settings.project) as start,
             ):
                 begin(future)
                 return verb(self._transaction(connection, start, writing=False))
 
-        resolve(future, lambda: self._persist(attempt, future, deadline))
+        resolve(future, lambda: self._repeat(attempt, future, deadline))
 
-    def _persist(self, attempt: Callable[[], T], future: Future[T], deadline: float) -> T:
-        """Attempt again what was not applied, until its caller gives up or `deadline` (time.monotonic) would have passed.
+    def _repeat(self, attempt: Callable[[], T], future: Future[T], deadline: float) -> T:
+        """Attempt again what was not applied, until its caller gives up or `deadline` (time.monotonic) is near.
 
-        The caller is waiting then, and is told why, instead of that its time is over.
+        The caller still waits then, and so receives the reason instead of a timeout.
         """
         while not future.cancelled():
             trouble: NotApplied | None = None
@@ -118,46 +118,51 @@ class Jobs:
             time.sleep(pause)
         raise CancelledError
 
-    def _attempt(self, future: Future[T], work: Queued[T]) -> T:
-        job, upkeep = work.job, work.job.upkeep
+    def _attempt(self, future: Future[T], work: QueuedWrite[T]) -> T:
+        job = work.job
         with self.connections.use() as connection:
-            if upkeep is not None and self._finds(connection, upkeep.is_due):
-                with self._writing(connection, future, work, door=False) as start:
-                    if start is not None and self.on_time:
-                        self._commit_upkeep(connection, start, upkeep.run)
-            alone = job.autocommit()
-            if alone is not None:
-                result = self._alone(connection, future, alone)
+            if job.upkeep is not None:
+                self._keep_up(connection, future, work, job.upkeep)
+            statement = job.autocommit()
+            if statement is not None:
+                result = self._autocommit(connection, future, statement)
                 if result is not None:
                     return result
-            with self._writing(connection, future, work, door=job.exclusive) as start:
+            with self._writing(connection, future, work, exclusive=job.exclusive) as start:
                 if start is None:
                     raise CancelledError
                 begin(future)
-                return self._commit(connection, start, job.run, door=job.exclusive)
+                return self._commit(connection, start, job.run, exclusive=job.exclusive)
 
-    def _finds(self, connection: Connection, due: Callable[[Transaction], bool]) -> bool:
-        with self.connections.engine.reading(connection, self._settings.project) as start:
-            return due(self._transaction(connection, start, writing=False))
-
-    def _commit_upkeep(
-        self, connection: Connection, start: Start, verb: Callable[[Transaction], object]
+    def _keep_up(
+        self, connection: Connection, future: Future[T], work: QueuedWrite[T], upkeep: Upkeep
     ) -> None:
-        try:
-            self._commit(connection, start, verb, door=False)
-        except OutcomeUnknown as doubt:  # but not about the verb that comes next; upkeep may be repeated
-            raise Unreachable(
-                f"{self._place.label} failed before this call was begun. Nothing was changed. Call again in a moment."
-            ) from doubt
+        """Run the upkeep in a write transaction of its own, where a look finds it due.
 
-    def _alone(
-        self, connection: Connection, future: Future[T], verb: Callable[[Transaction], T | None]
+        The look takes the project as it was last seen; the write transaction reads and checks its row.
+        """
+        engine, project = self.connections.engine, self.connections.project
+        with engine.read_transaction(connection, project.name, known=project) as start:
+            if not upkeep.is_due(self._transaction(connection, start, writing=False)):
+                return
+        with self._writing(connection, future, work, exclusive=False) as writing:
+            if writing is None or not self.on_time:
+                return
+            try:
+                self._commit(connection, writing, upkeep.run, exclusive=False)
+            except OutcomeUnknown as unknown:  # the job itself has not begun, and upkeep may be repeated
+                raise Unreachable(
+                    f"{self._location.label} failed before this call was begun. Nothing was changed. Call again in a moment."
+                ) from unknown
+
+    def _autocommit(
+        self, connection: Connection, future: Future[T], statement: Callable[[Transaction], T | None]
     ) -> T | None:
         from dibs.database.transaction import Transaction
 
         project = self.connections.project
-        committing = self.connections.engine.alone(connection, project)
-        if committing is None or not self._introduced:
+        committing = self.connections.engine.autocommit(connection, project)
+        if committing is None or not self._is_recorded:
             return None
         transaction = None
         try:
@@ -166,55 +171,61 @@ class Jobs:
                     return None
                 begin(future)
                 transaction = Transaction(connection, project, self.connections.engine.clock, start)
-                return verb(transaction)
+                return statement(transaction)
         except NotApplied as error:
             if transaction is None or not transaction.applied:
                 raise
-            raise OutcomeUnknown(  # only what is told of it failed: never again from the beginning
+            raise OutcomeUnknown(  # the claim is committed and must not be repeated; only its answer failed
                 "The claim was made, but what belongs to its answer could not be read. It is given back: just claim again."
             ) from error
 
     @contextmanager
     def _writing(
-        self, connection: Connection, future: Future[T], work: Queued[T], *, door: bool
-    ) -> Iterator[Start | None]:
+        self, connection: Connection, future: Future[T], work: QueuedWrite[T], *, exclusive: bool
+    ) -> Iterator[TransactionStart | None]:
         engine = self.connections.engine
-        with engine.writing(
-            connection, self._settings.project, door=door, abandoned=future.cancelled
+        with engine.write_transaction(
+            connection, self._settings.project, exclusive=exclusive, abandoned=future.cancelled
         ) as start:
             self._note_delay(work)
             yield start
 
-    def _note_delay(self, work: Queued[T]) -> None:
+    def _note_delay(self, work: QueuedWrite[T]) -> None:
         if time.monotonic() - work.since > self._settings.lease / 3:
             self._held_up_at = time.monotonic()
 
     def _commit(
-        self, connection: Connection, start: Start, verb: Callable[[Transaction], T], *, door: bool
+        self,
+        connection: Connection,
+        start: TransactionStart,
+        verb: Callable[[Transaction], T],
+        *,
+        exclusive: bool,
     ) -> T:
         transaction = self._transaction(connection, start, writing=True)
-        if door and not self._introduced:  # without, two that come at once would both be the first
-            self._introduce(transaction)
+        if exclusive and not self._is_recorded:  # two that are not exclusive could both insert the row
+            self._record_writer(transaction)
         result = verb(transaction)
         if transaction.grows:
-            self.connections.engine.survey(connection)
+            self.connections.engine.analyze(connection)
         with self.gate as is_open:
             if not is_open:
                 raise Busy("The server is shutting down. Nothing was changed.")
             self.connections.engine.commit(connection, wake=transaction.wakes)
-        self._introduced |= door
+        self._is_recorded |= exclusive
         return result
 
-    def _transaction(self, connection: Connection, start: Start, *, writing: bool) -> Transaction:
-        from dibs.database.project import admit
+    def _transaction(self, connection: Connection, start: TransactionStart, *, writing: bool) -> Transaction:
+        from dibs.database.project import check_project
         from dibs.database.transaction import Transaction
 
-        engine = self.connections.engine
-        project = admit(start, self.connections.project, self._place.label, writing=writing)
-        self.connections.project = project
-        return Transaction(connection, project, engine.clock, start)
+        connections, label = self.connections, self._location.label
+        project = check_project(start.project, start.schema, connections.project, label, writing=writing)
+        connections.project = project
+        return Transaction(connection, project, connections.engine.clock, start)
 
-    def _introduce(self, transaction: Transaction) -> None:
-        from dibs.database.transaction import introduce
+    def _record_writer(self, transaction: Transaction) -> None:
+        from dibs.database.transaction import record_writer
 
-        introduce(transaction, self.connections.engine.library, f"{os.uname().nodename} pid {os.getpid()}")
+        process = f"{os.uname().nodename} pid {os.getpid()}"
+        record_writer(transaction, self.connections.engine.library, process)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import BindParameter, Executable, bindparam, insert, update
 from sqlalchemy.engine import Connection, CursorResult
@@ -12,27 +13,49 @@ from sqlalchemy.sql import visitors
 from sqlalchemy.sql.elements import ClauseElement
 
 from dibs.database.compiled import is_hot, prepared
-from dibs.database.engine import Start
 from dibs.database.project import Project
 from dibs_schema.tables import writers
 
 Row = Mapping[Any, Any]
 """A row by the names of its columns."""
 
+NO_HORIZON = 1 << 62
+"""The horizon where transactions are numbered in the order of their commits."""
+
+
+class TransactionStart(NamedTuple):
+    """What a transaction begins with: the project and the schema's version inside it, and the time.
+
+    `now` is the wall clock in seconds, `reading` the lease clock's. Both are read under the transaction's lock, but
+    in autocommit reckoned on from the last transaction.
+    No transaction below `horizon` can still commit: its events are complete.
+    `up` is for how many seconds the database could be reached without a break, as far as it knows; `even` for how
+    many seconds the wall clock has not jumped.
+    """
+
+    project: Project | None
+    schema: str | None
+    now: float
+    reading: float
+    horizon: int = NO_HORIZON
+    up: float = math.inf
+    even: float = math.inf
+
 
 class Transaction:
-    """A connection inside a transaction, the project it is about, and the time at which it began.
+    """A connection inside a transaction, its project, and the time at which it began.
 
     `now` is the wall clock in seconds and `reading` the lease clock of the domain `clock`, both read after BEGIN.
-    Every statement gets `project`, `now`, `clock`, `reading`, `horizon`, `up` and `even`, if it names them.
-    A verb sets `wakes` where who waits for work should look again, `grows` where it has brought in so many rows that
-    the engine should plan anew, and `applied` where a statement that commits by itself has done its work, so that
-    what fails after it must not begin anew.
+    Every statement gets those of the parameters `project`, `now`, `clock`, `reading`, `horizon`, `up` and `even`
+    that it names.
+    A verb sets `wakes` where those who wait for work should look again. It sets `grows` where it has inserted so
+    many rows that the planner's statistics must be updated. It sets `applied` where a statement that commits by
+    itself has done its work: then a later failure must not repeat the verb.
     """
 
     __slots__ = ("applied", "clock", "connection", "given", "grows", "now", "project", "reading", "wakes")
 
-    def __init__(self, connection: Connection, project: Project, clock: str, start: Start) -> None:
+    def __init__(self, connection: Connection, project: Project, clock: str, start: TransactionStart) -> None:
         self.connection = connection
         self.project = project
         self.clock = clock
@@ -52,23 +75,23 @@ class Transaction:
         }
 
     def all(self, statement: Executable, **parameters: Any) -> Sequence[Row]:
-        """Every row, fetched to the end."""
+        """Return every row, fetched to the end."""
         if is_hot(statement):
             return self._run_hot(statement, parameters)[0]
         return self._execute(statement, parameters).mappings().all()
 
     def first(self, statement: Executable, **parameters: Any) -> Row | None:
-        """The first row, or None; the rest is fetched and dropped."""
+        """Return the first row, or None; the rest is fetched and dropped."""
         rows = self.all(statement, **parameters)
         return rows[0] if rows else None
 
     def value(self, statement: Executable, **parameters: Any) -> Any:
-        """The first column of the first row, or None."""
+        """Return the first column of the first row, or None."""
         row = self.first(statement, **parameters)
         return next(iter(row.values())) if row is not None else None
 
     def run(self, statement: Executable, **parameters: Any) -> int:
-        """How many rows the statement changed."""
+        """Return how many rows the statement changed."""
         if is_hot(statement):
             return self._run_hot(statement, parameters)[1]
         return self._execute(statement, parameters).rowcount
@@ -88,7 +111,7 @@ class Transaction:
 
 @lru_cache(maxsize=1024)
 def _given_to(statement: ClauseElement) -> frozenset[str]:
-    """Which of the given parameters a statement names. Statements are built once, so this is too."""
+    """Return which of the given parameters a statement names. Statements are built once, so this is too."""
     named = {element.key for element in visitors.iterate(statement) if isinstance(element, BindParameter)}
     return GIVEN & named
 
@@ -96,19 +119,19 @@ def _given_to(statement: ClauseElement) -> frozenset[str]:
 GIVEN = frozenset({"project", "now", "clock", "reading", "horizon", "up", "even"})
 
 
-def introduce(transaction: Transaction, library: str, process: str) -> None:
+def record_writer(transaction: Transaction, library: str, process: str) -> None:
     """Record which library this process writes with, so that `dibs doctor` can name an unsound one."""
     given = {"library_": library, "process_": process[:200]}
-    if not transaction.run(_seen_again, **given):
-        transaction.run(_seen_first, **given)
+    if not transaction.run(_update_writer, **given):
+        transaction.run(_insert_writer, **given)
 
 
-_seen_again = (
+_update_writer = (
     update(writers)
     .where(writers.c.project_id == bindparam("project"), writers.c.library == bindparam("library_"))
     .values(process=bindparam("process_"), seen_at=bindparam("now"))
 )
-_seen_first = insert(writers).values(
+_insert_writer = insert(writers).values(
     project_id=bindparam("project"),
     library=bindparam("library_"),
     process=bindparam("process_"),

@@ -19,15 +19,14 @@ T = TypeVar("T")
 OVERDUE = 10.0
 """Seconds after its patience in which a job that has begun must end by itself, before it is interrupted."""
 LAST_COMMIT = 0.3
-"""Seconds; a commit that takes longer waits for a server that does not answer."""
+"""Seconds that closing waits for a commit; a longer one waits for a server that does not answer."""
 
 
-class Workers:
+class WorkerThreads:
     """A first-in-first-out queue that `count` daemon threads work off.
 
-    They are daemons so that one which is stuck in a lock cannot hold up the exit; whatever it might
-    still do then is forbidden by the gate (see `Gate`). A job decides by itself when it has begun:
-    it calls `future.set_running_or_notify_cancel()`, and up to then its caller can cancel it.
+    They are daemons so that one which is stuck in a lock cannot hold up the exit; the `CommitGate` keeps it from
+    committing then. A job says by `begin` that it has begun; until then its caller can cancel it.
     """
 
     def __init__(self, name: str, count: int) -> None:
@@ -39,10 +38,10 @@ class Workers:
         self._tickets: SimpleQueue[None] = SimpleQueue()
 
     def submit(self, job: Callable[[Future[T]], None], *, urgent: bool = False) -> Future[T]:
-        """Queue `job`, which resolves the future that it is given; `urgent` goes to the front."""
+        """Queue a job, which resolves the future that it is given; an `urgent` one goes to the front."""
         future: Future[T] = Future()
         (self._jobs.appendleft if urgent else self._jobs.append)(lambda: job(future))
-        self._tickets.put(None)  # one for each job; whoever takes it works off the job in front
+        self._tickets.put(None)  # one for each job; the thread that takes it runs the first job
         if self._started < self._count:
             self._start_another()
         return future
@@ -59,15 +58,15 @@ class Workers:
             self._jobs.popleft()()
 
 
-class Gate:
-    """What a commit passes through. Once it is closed, no transaction of this process commits."""
+class CommitGate:
+    """A lock that each commit holds. Once the gate is closed, no transaction of this process commits."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._closed = False
 
     def close(self) -> None:
-        """Wait a moment for a commit that is under way, and admit no other."""
+        """Wait a moment for the current commit, and let no other begin."""
         waited = self._lock.acquire(timeout=LAST_COMMIT)
         self._closed = True
         if waited:
@@ -75,11 +74,11 @@ class Gate:
 
     @property
     def closed(self) -> bool:
-        """Whether it is closed."""
+        """True once it is closed."""
         return self._closed
 
     def __enter__(self) -> bool:
-        """Hold the gate; True where it is open."""
+        """Hold the gate, and return whether it is open."""
         self._lock.acquire()
         return not self._closed
 
@@ -88,7 +87,7 @@ class Gate:
 
 
 def begun_at_once(work: Callable[[], T]) -> Callable[[Future[T]], None]:
-    """A job that begins at once and is `work`."""
+    """Return a job that begins as soon as a thread takes it, and runs `work`."""
 
     def run(future: Future[T]) -> None:
         def begun() -> T:
@@ -101,13 +100,13 @@ def begun_at_once(work: Callable[[], T]) -> Callable[[Future[T]], None]:
 
 
 def begin(future: Future[T]) -> None:
-    """Begin a job, unless it was begun before; raises CancelledError where its caller has given it up."""
+    """Note that a job has begun. Raises CancelledError where its caller has given it up."""
     if not (future.running() or future.set_running_or_notify_cancel()):
         raise CancelledError
 
 
 def resolve(future: Future[T], work: Callable[[], T]) -> None:
-    """Give the caller what `work` returns or raises; nothing where it raises CancelledError."""
+    """Resolve the future with what `work` returns or raises; leave it alone where it raises CancelledError."""
     try:
         result = work()
     except CancelledError:
@@ -122,18 +121,18 @@ def resolve(future: Future[T], work: Callable[[], T]) -> None:
 async def outcome(
     future: Future[T], patience: float, busy: Callable[[float], Busy], interrupt: Callable[[], object]
 ) -> T:
-    """Wait `patience` seconds for a job to begin, and then for its end, with an `interrupt` where that is overdue.
+    """Wait `patience` seconds for a job to begin, then for its end; call `interrupt` where that is overdue.
 
-    Raises `busy`, and what the job raises.
+    Raises what `busy` returns where the job has not begun in time, and what the job raises.
     """
     loop = asyncio.get_running_loop()
     done = asyncio.Event()
 
-    def tell(_: Future[T]) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits
+    def wake(_: Future[T]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended, so nobody waits
             loop.call_soon_threadsafe(done.set)
 
-    future.add_done_callback(tell)
+    future.add_done_callback(wake)
     deadline = loop.call_later(patience, done.set)
     try:
         await done.wait()
@@ -143,7 +142,7 @@ async def outcome(
         if future.cancel():
             raise busy(patience)
         done.clear()
-        if not future.done():  # begun: it ends by itself
+        if not future.done():  # it has begun, and ends by itself
             overdue = loop.call_later(OVERDUE, interrupt)
             try:
                 await done.wait()
@@ -155,7 +154,7 @@ async def outcome(
 def wait(
     future: Future[T], patience: float, busy: Callable[[float], Busy], interrupt: Callable[[], object]
 ) -> T:
-    """`outcome`, for callers without an event loop; infinite patience is allowed."""
+    """Do the same as `outcome` without an event loop; the patience may be infinite."""
     try:
         return future.result(patience if math.isfinite(patience) else None)
     except TimeoutError:

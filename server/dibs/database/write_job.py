@@ -28,7 +28,7 @@ class WriteJob(ABC, Generic[T]):
     """A write that `Database.write` runs and whose result it returns.
 
     A job may keep state, and is submitted once. `run` is called again where its transaction was not applied.
-    All methods but `undo` and `settle` are called in the writer's thread.
+    `autocommit`, `run` and `committed` are called in the writer's thread.
     """
 
     exclusive: bool = True

@@ -108,7 +108,7 @@ async def watch(database: Database, cursor: str | None = None) -> AsyncGenerator
     place = cursor if cursor is not None else await database.read(newest)
     seen, looked = -1, 0.0
     while True:
-        version = await database.version()
+        version = await database.work_version()
         if version != seen or time.monotonic() - looked > LOOK_ANYWAY:
             seen, looked = version, time.monotonic()
             while found := await database.read(partial(follow, cursor=place)):

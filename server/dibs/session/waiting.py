@@ -78,7 +78,7 @@ class Waiting:
         end = self._began + self.wait
         while (now := time.monotonic()) < end and not await self._is_over():
             try:
-                version = await self.database.version()
+                version = await self.database.work_version()
                 if version != seen:
                     look, ends_in = await self.database.read(
                         lambda tx: glance(tx, self.category), patience=self._left()

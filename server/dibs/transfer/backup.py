@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from dibs.database.files import copy_pages, marks_in, refuse_newer
-from dibs.database.project_mark import Mark, moved
+from dibs.database.files import copy_snapshot, projects_in, refuse_newer
+from dibs.database.project import Freeze, frozen
 from dibs.queries.audit import audit
 from dibs.settings import Settings
 from dibs.transfer.backup_file import (
@@ -87,11 +87,11 @@ def back_up(source: Site, target: Path, *, force: bool, watch: Watch) -> BackedU
 
 def _from_file(source: Site, file: Path, made: Path, done: BackedUp, watch: Watch) -> Written:
     """Copy the file, and make a backup of the copy: agents at the file notice nothing of what takes its time."""
-    refuse_unknown(source, marks_in(file) if file.exists() else ())
+    refuse_unknown(source, projects_in(file) if file.exists() else ())
     refuse_newer(file)
     at = time.time()
     watch("copying", 0, 1)
-    copy_pages(file, made)
+    copy_snapshot(file, made)
     there = Site(Settings(db=str(made), project=source.name))
     with there.opened(), there.writing() as tx:
         mark = _mark(tx, source, at)
@@ -100,7 +100,7 @@ def _from_file(source: Site, file: Path, made: Path, done: BackedUp, watch: Watc
         _finish(tx, mark, written, done)
     refuse_unfinished(made)
     if shared:  # what was removed still stands in free pages
-        copy_pages(made, made.with_name("alone"))
+        copy_snapshot(made, made.with_name("alone"))
         made.with_name("alone").replace(made)
     return written
 
@@ -117,14 +117,14 @@ def _from_server(source: Site, made: Path, done: BackedUp, watch: Watch) -> Writ
     return written
 
 
-def _mark(here: Sole, source: Site, at: float) -> Mark:
+def _mark(here: Sole, source: Site, at: float) -> Freeze:
     """What the backup will say of itself. Raises DatabaseReplaced where the project is not live."""
     if here.project.moved_to is not None:
-        raise moved(here.project.name, Mark.read(here.project.moved_to))
-    return Mark("backup", here.project.generation, here.project.name, source.label, at)
+        raise frozen(here.project.name, Freeze.read(here.project.moved_to))
+    return Freeze("backup", here.project.generation, here.project.name, source.label, at)
 
 
-def _finish(tx: Sole, mark: Mark, written: Written, done: BackedUp) -> None:
+def _finish(tx: Sole, mark: Freeze, written: Written, done: BackedUp) -> None:
     """Let the rows say that they are a backup, and of what; no trace is left of who wrote it."""
     mark_as(tx, written.generation, replace(mark, seal=written.seal))
     done.claims = int(tx.value(claims_kept))
@@ -165,7 +165,7 @@ def _refuse_taken(source: Site, target: Path, *, force: bool) -> None:
             field="target",
         )
     try:
-        live = [name for name, mark in marks_in(target).items() if mark is None]
+        live = [name for name, mark in projects_in(target).items() if mark is None]
     except Refusal:  # damaged, or no backlog: whoever says --force may replace it
         return
     if live:
@@ -193,7 +193,7 @@ def rotate(folder: Path, name: str, done: BackedUp, keep: int) -> None:
 
 def _is_of(file: Path, done: BackedUp) -> bool:
     try:
-        mark = marks_in(file).get(done.project)
+        mark = projects_in(file).get(done.project)
     except Refusal:
         return False
     return mark is not None and (mark.state, mark.label) == ("backup", done.source)

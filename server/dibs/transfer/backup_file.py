@@ -16,9 +16,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from dibs.database.files import alone, take_in_log
-from dibs.database.sqlite.bootstrap import prepare_folder
-from dibs.database.sqlite.filesystems import file_system, is_unsafe, refuse_unsafe
+from dibs.database.files import (
+    checkpoint,
+    exclusive_access,
+    file_system,
+    is_unsafe,
+    prepare_folder,
+    refuse_unsafe,
+)
 from dibs_schema.refusals import Busy, DiskFull, InvalidInput, ReadOnly
 
 PREFIX, SUFFIX = ".dibs-", ".partial"
@@ -161,8 +166,8 @@ def exchange(made: Path, target: Path) -> Path:
     database at the path, and none has two names. Raises Busy where a process has it open.
     """
     aside = beside(target)
-    whole = take_in_log(target)
-    with alone(target):
+    whole = checkpoint(target)
+    with exclusive_access(target):
         _clear_of_logs(target, aside, whole=whole)
         _sync(made)
         made.rename(aside)  # from here on nothing sweeps it away, whichever of the two it is

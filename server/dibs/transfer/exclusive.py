@@ -13,12 +13,12 @@ from sqlalchemy import Executable, Select, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DataError, IntegrityError
 
-from dibs.database import find_place
-from dibs.database.engine import Engine, Start
-from dibs.database.health import Finding
-from dibs.database.project import Project, newer
-from dibs.database.schema import schema_version
-from dibs.database.transaction import Row, Transaction, introduce
+from dibs.database import locate_database
+from dibs.database.bootstrap import schema_version
+from dibs.database.engine import Engine
+from dibs.database.health import HealthCheck
+from dibs.database.project import Project, newer_schema
+from dibs.database.transaction import Row, Transaction, TransactionStart, record_writer
 from dibs.settings import Settings
 from dibs_schema.refusals import Busy, DatabaseReplaced, InvalidInput
 from dibs_schema.tables import HEAD, projects
@@ -32,7 +32,9 @@ class Sole(Transaction):
 
     __slots__ = ("_engine",)
 
-    def __init__(self, engine: Engine, connection: Connection, project: Project, start: Start) -> None:
+    def __init__(
+        self, engine: Engine, connection: Connection, project: Project, start: TransactionStart
+    ) -> None:
         super().__init__(connection, project, engine.clock, start)
         self._engine = engine
 
@@ -67,13 +69,13 @@ class Sole(Transaction):
 
     def settle(self, last_event: int) -> None:
         """Make the database go on well after rows that were brought in."""
-        self._engine.settle(self.connection, last_event)
+        self._engine.continue_after(self.connection, last_event)
 
     def commit(self, *, introduced: bool = True) -> None:
         """Commit, having noted which library has written, unless it shall leave no trace; the transaction is over."""
         with self._engine.translated():
             if introduced:
-                introduce(self, self._engine.library, f"{os.uname().nodename} pid {os.getpid()}")
+                record_writer(self, self._engine.library, f"{os.uname().nodename} pid {os.getpid()}")
             self._engine.commit(self.connection, wake=True)
 
 
@@ -83,7 +85,7 @@ class Site:
     def __init__(self, settings: Settings) -> None:
         # A commit must not be undone by a power cut once the other side has built on it.
         self._settings = settings.model_copy(update={"synchronous": "FULL"})
-        self._place = find_place(self._settings)
+        self._place = locate_database(self._settings)
         self._engine: Engine | None = None
         self._connection: Connection | None = None
 
@@ -115,7 +117,7 @@ class Site:
                 found = connection.execute(select(projects.c.name, projects.c.generation))
                 return {row.name: row.generation for row in found}
         finally:
-            with engine.leaving():
+            with engine.closing():
                 connection.close()
 
     def open(self) -> None:
@@ -130,37 +132,39 @@ class Site:
         Raises Busy where it cannot begin within the settings' patience, and SchemaNewer.
         """
         engine, connection = self._opened()
-        with engine.writing(connection, self.name, door=True, abandoned=self._patience()) as start:
+        with engine.write_transaction(
+            connection, self.name, exclusive=True, abandoned=self._patience()
+        ) as start:
             if start is None:
                 raise Busy(f"{self.label} was held by another program. Nothing was changed. Try again.")
             project = self._admitted(start)
-            engine.unhurried(connection, exclusive=exclusive)
+            engine.lift_timeouts(connection, exclusive=exclusive)
             yield Sole(engine, connection, project, start)
 
     @contextmanager
     def reading(self) -> Iterator[Sole]:
         """A snapshot of everything, which is in nobody's way. Raises SchemaNewer."""
         engine, connection = self._opened()
-        with engine.reading(connection, self.name) as start:
+        with engine.read_transaction(connection, self.name) as start:
             project = self._admitted(start)
-            engine.unhurried(connection, reading=True)
+            engine.lift_timeouts(connection, reading=True)
             yield Sole(engine, connection, project, start)
 
-    def examine(self) -> list[Finding]:
+    def examine(self) -> list[HealthCheck]:
         """What the engine says of the database's health. Raises Unavailable."""
         engine, connection = self._opened()
-        return engine.examine(connection)
+        return engine.check_health(connection)
 
     def _opened(self) -> tuple[Engine, Connection]:
         assert self._engine is not None, "it was opened"
         assert self._connection is not None, "it was opened"
         return self._engine, self._connection
 
-    def _admitted(self, start: Start) -> Project:
+    def _admitted(self, start: TransactionStart) -> Project:
         if start.project is None:
             raise DatabaseReplaced(f"{self.label} was replaced just now. Nothing was changed. Try again.")
         if start.schema != HEAD:
-            raise newer(self.label, start.schema)
+            raise newer_schema(self.label, start.schema)
         return start.project
 
     def _patience(self) -> Callable[[], bool]:
@@ -179,6 +183,6 @@ class Site:
     def close(self) -> None:
         """Close what was opened."""
         if self._engine is not None and self._connection is not None:
-            with self._engine.leaving():
+            with self._engine.closing():
                 self._connection.close()
             self._connection = None

@@ -19,7 +19,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, select, update
 
-from dibs.database.project_mark import Mark, moved
+from dibs.database.project import Freeze, frozen
 from dibs.rules.conditions import F, expired, in_project, leased
 from dibs.transfer.exclusive import Site, Sole
 from dibs.transfer.project_copy import Watch, claims_kept, is_used, look_for, write_copy
@@ -103,12 +103,12 @@ def copy_project(source: Site, target: Site, *, with_claims: bool, watch: Watch)
 
 def _copy(here: Sole, there: Sole, done: Copied, watch: Watch) -> str:
     """Write the copy, compare and commit it under its mark, which is returned; mark the source."""
-    mark = Mark("copied", here.project.generation, here.project.name, done.source)
+    mark = Freeze("copied", here.project.generation, here.project.name, done.source)
     written = write_copy(here, there, mark, done.target, watch)
     there.commit()
     done.events_renumbered_by = written.shift
     done.rows, done.digest = written.rows, written.digest
-    here.run(_set_mark, mark=str(Mark("moved", written.generation, there.project.name, done.target)))
+    here.run(_set_mark, mark=str(Freeze("moved", written.generation, there.project.name, done.target)))
     return str(mark)
 
 
@@ -128,12 +128,12 @@ def _is_left_to_finish(here: Sole, there: Sole) -> bool:
     """Whether a copy was cut off when all but the last step was done. Raises DatabaseReplaced."""
     if here.project.moved_to is None:
         return False
-    mark = Mark.read(here.project.moved_to)
+    mark = Freeze.read(here.project.moved_to)
     if mark.state == "moved" and mark.generation == there.project.generation:
-        origin = there.project.moved_to and Mark.read(there.project.moved_to)
+        origin = there.project.moved_to and Freeze.read(there.project.moved_to)
         if origin and origin.state == "copied" and origin.generation == here.project.generation:
             return True
-    raise moved(here.project.name, mark)
+    raise frozen(here.project.name, mark)
 
 
 def _refuse_live_claims(here: Sole, *, with_claims: bool) -> None:
@@ -151,7 +151,7 @@ def _refuse_live_claims(here: Sole, *, with_claims: bool) -> None:
 def _refuse_occupied(here: Sole, there: Sole, label: str) -> None:
     """Refuse to write over a project, but for an empty one, a copy of this that was cut off, and its old place."""
     if there.project.moved_to is not None:
-        mark = Mark.read(there.project.moved_to)
+        mark = Freeze.read(there.project.moved_to)
         if mark.generation == here.project.generation and mark.state != "backup":
             return
         is_what = IS_WHAT[mark.state]

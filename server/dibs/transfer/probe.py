@@ -21,25 +21,24 @@ def peek(settings: Settings) -> Peek:
 
 
 def _peek_at_file(settings: Settings) -> Peek:
-    from dibs.database.files import marks_in, schema_in
-    from dibs.database.sqlite.filesystems import refuse_unsafe
+    from dibs.database.files import projects_in, refuse_unsafe, schema_in
 
     path = settings.database_file()
     refuse_unsafe(path)
     if not path.exists():
         return Peek()
-    names = set(marks_in(path))
+    names = set(projects_in(path))
     return Peek(schema_in(path), names)
 
 
 def _peek_at_server(settings: Settings) -> Peek:
     from sqlalchemy import select
 
-    from dibs.database import find_place
-    from dibs.database.schema import schema_version
+    from dibs.database import locate_database
+    from dibs.database.bootstrap import schema_version
     from dibs_schema.tables import projects
 
-    engine = find_place(settings).make_engine()
+    engine = locate_database(settings).make_engine()
     with engine.translated():
         connection = engine.connect(reading=True)
         try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import bindparam, func, select, update
 
-from dibs.database.project_mark import Mark
+from dibs.database.project import Freeze
 from dibs.rules.conditions import in_project, leased
 from dibs.transfer.exclusive import Site, Sole
 from dibs.transfer.row_copy import (
@@ -65,7 +65,7 @@ def _sum(parts: Iterable[Digest]) -> str:
     return f"{sum(one.total for one in parts) % (1 << 128):032x}"
 
 
-def write_copy(here: Sole, there: Sole, mark: Mark, label: str, watch: Watch) -> Written:
+def write_copy(here: Sole, there: Sole, mark: Freeze, label: str, watch: Watch) -> Written:
     """Write the project that is read `here` over what is `there`, under a mark, and compare; commits nothing.
 
     Raises DatabaseDamaged where what is there is not what was read; `label` names it.
@@ -92,7 +92,7 @@ def counted(there: Sole, watch: Watch) -> Written:
     return Written(secrets.token_hex(8), digests(there, 0, told("reading")), 0)
 
 
-def mark_as(there: Sole, generation: str, mark: Mark | None) -> None:
+def mark_as(there: Sole, generation: str, mark: Freeze | None) -> None:
     """Give the project that generation, and that mark, or none where it is to be live."""
     there.run(_mark, new_generation=generation, mark=str(mark) if mark is not None else None)
 

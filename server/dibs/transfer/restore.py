@@ -12,8 +12,8 @@ from typing import Any
 
 from sqlalchemy import bindparam, update
 
-from dibs.database.files import alone, attached, marks_in, read_out, refuse_newer
-from dibs.database.project_mark import Mark, when
+from dibs.database.files import attached, copy_checked, exclusive_access, projects_in, refuse_newer
+from dibs.database.project import Freeze, when
 from dibs.settings import Settings
 from dibs.transfer.backup import check, own_files
 from dibs.transfer.backup_file import (
@@ -63,10 +63,10 @@ class Restored:
         return asdict(self) | {"seconds": round(self.seconds, 2)}
 
 
-def mark_of(backup: Path) -> Mark:
+def mark_of(backup: Path) -> Freeze:
     """What a backup says of itself. Raises NotFound, DatabaseDamaged, and InvalidInput where the file is none."""
     with _told_of(backup):
-        marks = list(marks_in(backup).values())
+        marks = list(projects_in(backup).values())
     if len(marks) != 1 or marks[0] is None or marks[0].state != "backup":
         raise InvalidInput(
             f"{backup} is no backup, but a backlog of its own: name it with --db to use it. `dibs copy` moves it to "
@@ -106,7 +106,7 @@ def restore_project(backup: Path, goal: Settings, *, force: bool, watch: Watch) 
         copy = folder / "copy"
         refuse_newer(backup)
         with _told_of(backup):
-            read_out(backup, copy)  # opening a database may write to it, and an older one is migrated
+            copy_checked(backup, copy)  # opening a database may write to it, and an older one is migrated
         source = Site(Settings(db=str(copy), project=mark.project))
         if target.file is not None and (force or not target.file.exists()):
             _as_file(source, copy, target.file, mark, done, watch)
@@ -119,13 +119,13 @@ def restore_project(backup: Path, goal: Settings, *, force: bool, watch: Watch) 
 
 
 def _bring(
-    source: Site, target: Site, mark: Mark, done: Restored, watch: Watch, *, replacing: str | None = None
+    source: Site, target: Site, mark: Freeze, done: Restored, watch: Watch, *, replacing: str | None = None
 ) -> Written:
     """Write the project and let it go live, in one transaction."""
     with source.reading() as here, target.writing() as there:
         if there.project.moved_to is not None or is_used(there):
             raise _occupied(target.label, there.project.name)
-        written = write_copy(here, there, Mark("copied", "", mark.project, done.source), done.target, watch)
+        written = write_copy(here, there, Freeze("copied", "", mark.project, done.source), done.target, watch)
         _refuse_unsealed(mark, written, done.source)
         done.released = release_all(there, RESTORED)
         mark_as(there, written.generation, None)
@@ -136,7 +136,7 @@ def _bring(
     return written
 
 
-def _refuse_unsealed(mark: Mark, written: Written, source: str) -> None:
+def _refuse_unsealed(mark: Freeze, written: Written, source: str) -> None:
     """Refuse what is not what was backed up; a digest says so only of the columns it was counted in."""
     if mark.seal != written.seal and mark.seal.partition(":")[0] == HEAD:
         raise DatabaseDamaged(
@@ -165,11 +165,11 @@ def _refuse_in_use(target: Site, backup: Path, *, force: bool) -> None:
         raise InvalidInput(f"{backup} is the backlog itself. Name the place with --db.", field="db")
     if not file.exists():
         return
-    marks: dict[str, Mark | None] = {target.name: None}
+    marks: dict[str, Freeze | None] = {target.name: None}
     with suppress(Refusal):  # damaged: then it is all in the way
-        marks = marks_in(file)
+        marks = projects_in(file)
     if force:
-        with alone(file):
+        with exclusive_access(file):
             pass
         others = [name for name, mark in marks.items() if name != target.name and mark is None]
         if others:
@@ -185,7 +185,7 @@ def _refuse_in_use(target: Site, backup: Path, *, force: bool) -> None:
         )
 
 
-def _as_file(source: Site, copy: Path, file: Path, mark: Mark, done: Restored, watch: Watch) -> None:
+def _as_file(source: Site, copy: Path, file: Path, mark: Freeze, done: Restored, watch: Watch) -> None:
     """Make the copy of the backup a live backlog, check it, and put it in its place, whatever is there set aside."""
     with source.opened(), source.writing() as tx:
         written = counted(tx, watch)
@@ -209,12 +209,12 @@ def _as_file(source: Site, copy: Path, file: Path, mark: Mark, done: Restored, w
 # -- a database with other projects -----------------------------------------------------------------
 
 
-def _beside_others(source: Site, target: Site, mark: Mark, done: Restored, watch: Watch) -> None:
+def _beside_others(source: Site, target: Site, mark: Freeze, done: Restored, watch: Watch) -> None:
     with source.opened(), target.opened():
         _bring(source, target, mark, done, watch)
 
 
-def _instead(source: Site, goal: Settings, mark: Mark, done: Restored, watch: Watch) -> None:
+def _instead(source: Site, goal: Settings, mark: Freeze, done: Restored, watch: Watch) -> None:
     """Make the project beside the old one, and give it its name in the last moment."""
     old = Site(goal)
     with old.opened(), old.reading() as tx:
@@ -234,7 +234,7 @@ def _instead(source: Site, goal: Settings, mark: Mark, done: Restored, watch: Wa
 def _take_the_name(there: Sole, name: str, written: Written, done: Restored) -> str:
     """Give the old project another name, under which nobody writes to it, and its name to the new one."""
     retired = f"{name[:60]} (until {when(there.now)})"
-    mark = Mark("moved", written.generation, name, done.target)
+    mark = Freeze("moved", written.generation, name, done.target)
     there.run(_retire, named=name, retired=retired, mark=str(mark))
     there.run(_rename, named=name)
     return retired

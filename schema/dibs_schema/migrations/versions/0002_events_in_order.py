@@ -1,4 +1,4 @@
-"""Events in the order of followers, projects that have moved, and what PostgreSQL needs for tables that change all the time."""
+"""Order events for followers, record where a project has moved, and tune PostgreSQL for tables that change often."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Number the transaction of each event and say where a project is; on PostgreSQL also widen, key by project, vacuum."""
+    """Add `events.xact` and `projects.moved_to`; on PostgreSQL also widen the events' ids, and vacuum more often."""
     on_postgres = op.get_bind().dialect.name == "postgresql"
     numbered = sa.text("((pg_current_xact_id()::text)::bigint)") if on_postgres else sa.text("0")
     op.add_column("events", sa.Column("xact", sa.BigInteger(), nullable=False, server_default=numbered))
@@ -25,8 +25,8 @@ def _suit_postgres() -> None:
     op.execute("ALTER SEQUENCE events_id_seq AS bigint")
     op.drop_constraint("events_pkey", "events", type_="primary")
     op.create_primary_key("events_pkey", "events", ["project_id", "id"])
-    # A claim leaves a dead entry at the head of the queue's index. Rows are few and change often, so what
-    # counts is dead rows by number and not by share; room in each page keeps many updates off the indexes.
+    # A claim leaves a dead entry at the head of the queue's index. The tables have few rows that change often, so
+    # autovacuum must count dead rows, not their share. Free space in each page keeps many updates off the indexes.
     op.execute(
         "ALTER TABLE features SET (fillfactor = 70, autovacuum_vacuum_threshold = 500, "
         "autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0, "

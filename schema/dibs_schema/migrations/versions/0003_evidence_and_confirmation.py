@@ -1,4 +1,4 @@
-"""What a project asks of a pass: evidence, and that another agent confirms it."""
+"""Let a project require evidence of a pass, and its confirmation by another agent."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,8 +10,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add both rules, each off, and what is known of a pass that waits to be confirmed."""
-    # By hand, since a column and its check are one statement here: SQLite adds no constraint to a table that is there.
+    """Add both rules, each off, and the columns of a pass that waits for confirmation."""
+    # As SQL, since SQLite adds no constraint to an existing table, except together with a column.
     op.execute(
         "ALTER TABLE projects ADD COLUMN require_evidence VARCHAR(10) DEFAULT 'off' NOT NULL "
         "CONSTRAINT projects_require_evidence CHECK (require_evidence IN ('off', 'summary', 'command'))"

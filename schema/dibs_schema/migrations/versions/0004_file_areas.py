@@ -1,4 +1,4 @@
-"""Which files a feature is about, and the areas by which claims are kept apart."""
+"""Add the paths of features, and the file areas by which claims are kept apart."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the paths of features, of which nobody has any yet, and a table for their areas."""
+    """Add the paths, which no feature has yet, and a table for the areas."""
     op.add_column("features", sa.Column("paths", sa.JSON(none_as_null=True)))
     op.create_table(
         "areas",

@@ -1,1 +1,1 @@
-"""Each migration, in the order of its number."""
+"""The migrations, in the order of their numbers."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from dibs.database.engine import Place
+from dibs.database.engine import DatabaseLocation
 from dibs.settings import Settings
 from dibs_schema.refusals import InvalidInput
 
@@ -14,16 +14,17 @@ if TYPE_CHECKING:
 
 SCHEMES = ("postgresql", "postgres")
 READERS = 1
-"""Each is a connection of the server's, of which it has few."""
+"""Each takes one of the server's few connections."""
 
 
-def place(settings: Settings, *, looking: bool = False) -> Place:  # noqa: ARG001 - a look leaves nothing on a server
-    """The database that the settings' URL names. Raises InvalidInput for a URL of another kind."""
+def locate(settings: Settings, *, read_only: bool = False) -> DatabaseLocation:  # noqa: ARG001 - reading leaves nothing on a server
+    """Return the database that the settings' URL names. Raises InvalidInput for a URL of another kind."""
     url = settings.db or ""
     scheme = url.partition("://")[0]
     if scheme not in SCHEMES:
         raise InvalidInput(
-            f"{scheme}:// is no database that Dibs serves. Name a file, or a postgresql:// URL.", field="db"
+            f"{scheme}:// is not a database that Dibs serves. Name a file, or a postgresql:// URL.",
+            field="db",
         )
     if find_spec("psycopg") is None:
         raise InvalidInput("PostgreSQL needs the package psycopg: install dibs-mcp[postgres].", field="db")
@@ -34,14 +35,14 @@ def place(settings: Settings, *, looking: bool = False) -> Place:  # noqa: ARG00
         return Postgres(url, label_of(url), settings)
 
     def exists() -> bool:
-        from dibs.database.postgres.bootstrap import is_there
+        return make_engine().has_project(settings.project)
 
-        return is_there(make_engine(), settings.project)
-
-    return Place(label=label_of(url), file=None, readers=READERS, make_engine=make_engine, exists=exists)
+    return DatabaseLocation(
+        label=label_of(url), file=None, readers=READERS, make_engine=make_engine, exists=exists
+    )
 
 
 def label_of(url: str) -> str:
-    """The URL as users may see it: without user, password and parameters, also where these are not escaped."""
+    """Return the URL without user, password and parameters, even where these are not escaped."""
     place, _, parameters = url.partition("://")[2].partition("?")
     return "a PostgreSQL server" if "@" in parameters else f"postgresql://{place.rpartition('@')[2]}"

@@ -12,19 +12,29 @@ import psycopg
 import sqlalchemy
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
+from sqlalchemy import inspect, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from dibs.database.engine import Start, Unreachable
-from dibs.database.health import Finding
-from dibs.database.postgres.commit_outcome import committing
-from dibs.database.postgres.copying import Copying
+from dibs.database.bootstrap import FIRST_TABLES, ready_project, schema_version, write_missing
+from dibs.database.engine import Engine, Unreachable
+from dibs.database.health import HealthCheck
 from dibs.database.postgres.errors import meaning, original
-from dibs.database.postgres.notify import Notices
-from dibs.database.postgres.session import READING, WRITING, connect, is_silent, set_up, set_up_transaction
+from dibs.database.postgres.notify import Notifications
+from dibs.database.postgres.session import (
+    READING,
+    WRITING,
+    connect,
+    is_silent,
+    set_up,
+    set_up_transaction,
+    unless_lost,
+)
 from dibs.database.project import Project, by_name, project_of
+from dibs.database.transaction import TransactionStart
 from dibs.settings import Settings
+from dibs_schema.refusals import InvalidInput
 from dibs_schema.tables import projects
 
 CLOCK: Final = "server"
@@ -34,7 +44,17 @@ INTERRUPT: Final = 0.2
 """Seconds for telling the server to cancel a statement."""
 
 CLOCK_KEPT: Final = 10.0
-"""Seconds for which the server's clock is reckoned on from the last look at it."""
+"""Seconds for which the server's clock is reckoned on from the last transaction."""
+
+COPY_TIMEOUT: Final = "10min"
+"""For one statement, and while the other database is at work. Bounded, since a client that vanished holds locks."""
+
+MIGRATION_LOCK: Final = 0x64696273
+"""The advisory lock under which one process migrates ("dibs")."""
+COPY_LOCK: Final = 0x64696274
+"""The advisory lock of a copy from or to a database: one at a time, or two could wait for each other."""
+
+_HAS_TABLES: Final = "SELECT every(to_regclass(name) IS NOT NULL) FROM unnest(%s::text[]) name"
 
 _TIMED: Final = """
 SELECT opened.*, extract(epoch FROM clock_timestamp())::float8 AS now,
@@ -43,14 +63,20 @@ SELECT opened.*, extract(epoch FROM clock_timestamp())::float8 AS now,
         - greatest(pg_postmaster_start_time(), pg_last_xact_replay_timestamp()))::float8 AS up
 FROM ({}) opened
 """
-"""Outside the subquery, so that the clock is read once the row's lock was had.
+"""The clock is read outside the subquery, so that this happens once the row's lock is held.
 
-A standby that was promoted has been up for longer than it serves: the last commit that it replayed is a
-sign of when that began.
+A standby that was promoted has been up for longer than it has been the primary. The last commit that it replayed
+shows when that began.
+"""
+
+_ADVANCE: Final = """
+WITH numbers AS (SELECT pg_get_serial_sequence('events', 'id')::regclass AS name)
+SELECT count(nextval(name))
+FROM numbers, generate_series(coalesce(pg_sequence_last_value(name), 0) + 1, %s)
 """
 
 
-class Postgres(Copying):
+class Postgres(Engine):
     """One database of a PostgreSQL server."""
 
     clock = CLOCK
@@ -60,12 +86,13 @@ class Postgres(Copying):
         self.library = "PostgreSQL"
         self._url = url
         self._settings = settings
-        self._notices = Notices()
+        self._notifications = Notifications()
         self._clock_seen = (-math.inf, 0.0)
         self._engine = sqlalchemy.create_engine(
             "postgresql+psycopg://", creator=self._connect, poolclass=NullPool, use_native_hstore=False
         )
         dialect = self._engine.dialect
+        self._clock_only = _TIMED.format("SELECT")
         self._plain = _TIMED.format(by_name.compile(dialect=dialect))
         self._locked = _TIMED.format(
             by_name.with_for_update(key_share=True, of=projects).compile(dialect=dialect)
@@ -74,22 +101,45 @@ class Postgres(Copying):
     # -- connections ------------------------------------------------------------------------------
 
     def bring_up(self, name: str) -> tuple[Connection, Project]:
-        """A connection to the database, which is made ready to serve the project of that name."""
-        from dibs.database.postgres.bootstrap import bring_up
+        """Open a connection to the database, and make it ready to serve the project of that name.
 
+        Many processes may do this at the same moment. All look first; those that find something missing write it
+        one after another under an advisory lock, and look again.
+        Raises SchemaNewer, InvalidInput, NotApplied, ReadOnly.
+        """
         connection = self.connect()
         try:
             with self.translated():
-                project = bring_up(self, connection, name)
+                project = self._ready_project(connection, name)
+                if project is None:
+                    _write_missing(connection, name)
+                    project = self._ready_project(connection, name)
+                    assert project is not None, "it was just written"
         except BaseException:
             connection.close()
             raise
         self.library = f"PostgreSQL {_driver(connection).info.server_version // 10_000}"
-        self._notices.channel = f"dibs_{project.id}"
+        self._notifications.channel = f"dibs_{project.id}"
         return connection, project
 
+    def _ready_project(self, connection: Connection, name: str) -> Project | None:
+        """Return the project, or None where anything at all is missing. Writes nothing."""
+        project = ready_project(connection, name, self.label) if _has_schema(connection) else None
+        connection.rollback()
+        return project
+
+    def has_project(self, name: str) -> bool:
+        """Check for a project of that name, in any version of the schema. Writes nothing."""
+        connection = self.connect(reading=True)
+        try:
+            with self.translated():
+                found = select(projects.c.id).where(projects.c.name == name)
+                return _has_schema(connection) and connection.execute(found).first() is not None
+        finally:
+            connection.close()
+
     def connect(self, *, reading: bool = False) -> Connection:
-        """A connection for one thread. One for reading can never write."""
+        """Open a connection for one thread. One for reading can never write."""
         with self.translated():
             connection = self._engine.connect()
             try:
@@ -102,17 +152,17 @@ class Postgres(Copying):
     def _connect(self) -> psycopg.Connection[Any]:
         return connect(self._url)
 
-    def is_sound(self, connection: Connection) -> bool:
-        """Whether the connection is open, outside any transaction, and as far as is known not at its end.
+    def is_usable(self, connection: Connection) -> bool:
+        """Check that the connection is open, outside any transaction, and as far as is known not at its end.
 
-        What comes unasked is a server's last word, unless notices were asked for.
+        What a server sends unasked is its last message, unless this connection asked for notifications.
         """
         if connection.closed or connection.invalidated:
             return False
         driver = _driver(connection)
         if driver.closed or driver.info.transaction_status is not TransactionStatus.IDLE:
             return False
-        return driver is self._notices.listens or is_silent(driver)
+        return driver is self._notifications.listener or is_silent(driver)
 
     def interrupt(self, connection: Connection) -> None:
         """Cancel the statement that runs: a server notices only at its end that its client has gone."""
@@ -120,8 +170,8 @@ class Postgres(Copying):
             _driver(connection).cancel_safe(timeout=INTERRUPT)
 
     @contextmanager
-    def leaving(self) -> Iterator[None]:
-        """Connections may be closed at any time."""
+    def closing(self) -> Iterator[None]:
+        """Hold nothing: connections may be closed at any time."""
         try:
             yield
         finally:
@@ -130,54 +180,60 @@ class Postgres(Copying):
     # -- transactions -----------------------------------------------------------------------------
 
     @contextmanager
-    def writing(
+    def write_transaction(
         self,
         connection: Connection,
         name: str,
         *,
-        door: bool = True,
+        exclusive: bool = True,
         abandoned: Callable[[], bool] = lambda: False,
-    ) -> Iterator[Start | None]:
-        """A transaction at READ COMMITTED; with `door` it begins by locking the project's row.
+    ) -> Iterator[TransactionStart | None]:
+        """Hold a transaction at READ COMMITTED; an `exclusive` one begins by locking the project's row.
 
-        The lock is FOR NO KEY UPDATE, in a statement of its own: what is read after it, is read under
-        it, and the foreign key of an event, which locks the same row FOR KEY SHARE, is not in its way.
+        The lock is FOR NO KEY UPDATE, in a statement of its own: later statements read under the lock. The foreign
+        key of an event, which locks the same row FOR KEY SHARE, does not wait for it.
         """
-        with self._transaction(connection, WRITING, self._locked if door else self._plain, name) as start:
-            yield None if abandoned() else start
+        load = self._locked if exclusive else self._plain
+        with self._transaction(connection, WRITING, load, name) as row:
+            yield None if abandoned() else _start(row)
 
     @contextmanager
-    def reading(self, connection: Connection, name: str) -> Iterator[Start]:
-        """One snapshot for all statements, which waits for nobody."""
-        with self._transaction(connection, READING, self._plain, name) as start:
-            yield start
+    def read_transaction(
+        self, connection: Connection, name: str, known: Project | None = None
+    ) -> Iterator[TransactionStart]:
+        """Hold one snapshot for all statements, which waits for nobody."""
+        load = self._plain if known is None else self._clock_only
+        with self._transaction(connection, READING, load, name) as row:
+            yield _start(row, known)
 
-    def alone(self, connection: Connection, project: Project) -> AbstractContextManager[Start] | None:
-        """Autocommit: what a statement does is on disk when it returns.
+    def autocommit(
+        self, connection: Connection, project: Project
+    ) -> AbstractContextManager[TransactionStart] | None:
+        """Commit each statement by itself: what it does is on disk when it returns.
 
-        None where the server's clock was not looked at lately, and where the session's settings are not its own.
+        None where the server's clock was not read lately, and behind a pooler.
         Raises OutcomeUnknown where the connection is lost.
         """
         seen, now = self._clock_seen
         passed = time.monotonic() - seen
-        return (
-            self._by_itself(connection, Start(project, None, now + passed, now + passed))
-            if passed < CLOCK_KEPT and connection.info["own"]
-            else None
-        )
+        if passed >= CLOCK_KEPT or not connection.info["own"]:
+            return None
+        return self._autocommit(connection, TransactionStart(project, None, now + passed, now + passed))
 
     @contextmanager
-    def _by_itself(self, connection: Connection, start: Start) -> Iterator[Start]:
+    def _autocommit(self, connection: Connection, start: TransactionStart) -> Iterator[TransactionStart]:
         driver = _driver(connection)
         with self.translated(driver):
             try:
-                with committing(driver, self.label):
+                with unless_lost(driver, self.label):
                     yield start
             finally:
                 _end(connection, driver)
 
     @contextmanager
-    def _transaction(self, connection: Connection, begin: str, load: str, name: str) -> Iterator[Start]:
+    def _transaction(
+        self, connection: Connection, begin: str, load: str, name: str
+    ) -> Iterator[dict[str, Any] | None]:
         driver = _driver(connection)
         with self.translated(driver):
             try:
@@ -188,49 +244,71 @@ class Postgres(Copying):
                     row = cursor.execute(load, {"name": name}).fetchone()
                 if row is not None:
                     self._clock_seen = (time.monotonic(), row["now"])
-                yield _start(row)
+                yield row
             finally:
                 _end(connection, driver)
-
-    @contextmanager
-    def intruding(self, connection: Connection) -> Iterator[None]:
-        """Locks on both tables that every move writes to."""
-        driver = _driver(connection)
-        driver.execute("BEGIN")
-        try:
-            driver.execute("LOCK TABLE projects, features IN EXCLUSIVE MODE")
-            yield
-        finally:
-            _end(connection, driver)
 
     def commit(self, connection: Connection, *, wake: bool) -> None:
         """Commit; raises OutcomeUnknown where the connection was lost before the answer came."""
         driver = _driver(connection)
-        with committing(driver, self.label), driver.pipeline():
+        with unless_lost(driver, self.label), driver.pipeline():
             if wake:
-                driver.execute("SELECT pg_notify(%s, '')", [self._notices.channel])
+                driver.execute("SELECT pg_notify(%s, '')", [self._notifications.channel])
             driver.execute("COMMIT")
 
-    # -- waking, health, errors -------------------------------------------------------------------
+    # -- copies of whole projects -----------------------------------------------------------------
 
-    def version(self, connection: Connection) -> int:
-        """How many notices of ready work have come; asks the server nothing once it listens."""
+    def lift_timeouts(
+        self, connection: Connection, *, exclusive: bool = False, reading: bool = False
+    ) -> None:
+        """Let the transaction take its time; `exclusive` also waits for claims of one statement, and keeps them out.
+
+        Those lock no project, but they need the table. A statement that has waited for a table's lock reads the
+        rows again, so it finds the project moved. Claims in the database's other projects wait as well.
+        Source: https://www.postgresql.org/docs/current/explicit-locking.html (ROW EXCLUSIVE conflicts with it).
+        """
+        with self.translated():
+            if not reading:
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({COPY_LOCK})")
+            connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{COPY_TIMEOUT}'")
+            connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = '{COPY_TIMEOUT}'")
+            if exclusive:
+                connection.exec_driver_sql("LOCK TABLE features IN SHARE ROW EXCLUSIVE MODE")
+
+    def analyze(self, connection: Connection) -> None:
+        """Update the planner's statistics: until autovacuum does, a slow plan may outlast all patience."""
+        with self.translated():
+            connection.exec_driver_sql("ANALYZE features, dependencies, events")
+
+    def continue_after(self, connection: Connection, last_event: int) -> None:
+        """Advance the sequence of the events to `last_event`, and analyze the tables.
+
+        Number by number: setval could take back what others have drawn since its argument was read.
+        """
+        with self.translated():
+            connection.exec_driver_sql(_ADVANCE, (last_event,))
+        self.analyze(connection)
+
+    # -- changes, health, errors ------------------------------------------------------------------
+
+    def work_version(self, connection: Connection) -> int:
+        """Return how many notifications of ready work have come; asks the server nothing once it listens."""
         driver = _driver(connection)
         with self.translated(driver):
-            return self._notices.heard(driver, own=connection.info["own"])
+            return self._notifications.count(driver, own=connection.info["own"])
 
-    def news(self, connection: Connection) -> int:
-        """The horizon below which events are complete: only where it moves, followers find more."""
+    def event_version(self, connection: Connection) -> int:
+        """Return the horizon below which events are complete: followers find more only where it has changed."""
         driver = _driver(connection)
         with self.translated(driver):
-            return self._notices.horizon(driver)
+            return self._notifications.horizon(driver)
 
-    def examine(self, connection: Connection) -> list[Finding]:
+    def check_health(self, connection: Connection) -> list[HealthCheck]:
         """Check the server, the schema and the settings that durability rests on."""
-        from dibs.database.postgres.health import examine
+        from dibs.database.postgres.health import check_server
 
         with self.translated():
-            return examine(self, connection)
+            return check_server(self.label, connection)
 
     @contextmanager
     def translated(self, driver: psycopg.Connection[Any] | None = None) -> Iterator[None]:
@@ -249,10 +327,41 @@ class Postgres(Copying):
             raise refusal from error
 
 
-def _start(row: dict[str, Any] | None) -> Start:
+def _has_schema(connection: Connection) -> bool:
+    return bool(connection.exec_driver_sql(_HAS_TABLES, (FIRST_TABLES,)).scalar_one())
+
+
+def _write_missing(connection: Connection, name: str) -> None:
+    connection.exec_driver_sql("BEGIN ISOLATION LEVEL READ COMMITTED")
+    try:
+        connection.exec_driver_sql("SET LOCAL lock_timeout = '60s'")
+        connection.exec_driver_sql("SET LOCAL statement_timeout = '60s'")
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
+        _refuse_foreign(connection)
+        # A query of a missing table would abort the transaction.
+        version = schema_version(connection) if inspect(connection).has_table("alembic_version") else None
+        write_missing(connection, name, version)
+        connection.exec_driver_sql("COMMIT")
+    finally:
+        connection.rollback()
+
+
+def _refuse_foreign(connection: Connection) -> None:
+    """Leave another program's tables alone."""
+    tables = set(inspect(connection).get_table_names())
+    if tables & set(FIRST_TABLES) and not tables >= set(FIRST_TABLES):
+        raise InvalidInput(
+            "The schema of this database holds tables of another program by the same names. Nothing was changed. "
+            "Give Dibs a database or a schema of its own (search_path in the URL's options).",
+            field="db",
+        )
+
+
+def _start(row: dict[str, Any] | None, known: Project | None = None) -> TransactionStart:
     if row is None:
-        return Start(None, None, 0.0, 0.0)
-    return Start(project_of(row), row["schema_version"], row["now"], row["now"], row["horizon"], row["up"])
+        return TransactionStart(None, None, 0.0, 0.0)
+    project, schema = (project_of(row), row["schema_version"]) if known is None else (known, None)
+    return TransactionStart(project, schema, row["now"], row["now"], row["horizon"], row["up"])
 
 
 def _end(connection: Connection, driver: psycopg.Connection[Any]) -> None:
@@ -265,6 +374,6 @@ def _end(connection: Connection, driver: psycopg.Connection[Any]) -> None:
 
 
 def _driver(connection: Connection) -> psycopg.Connection[Any]:
-    """The driver's own connection, which is in autocommit: transactions begin and end by statements."""
+    """Return the driver's own connection, which is in autocommit: transactions begin and end by statements."""
     driver: Any = connection.connection.dbapi_connection
     return driver  # type: ignore[no-any-return]  # SQLAlchemy's protocol says less

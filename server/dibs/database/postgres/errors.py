@@ -1,4 +1,4 @@
-"""What PostgreSQL's errors mean for a caller, in our own words.
+"""What PostgreSQL's errors mean for a caller.
 
 Source: https://www.postgresql.org/docs/current/errcodes-appendix.html (class and code of SQLSTATE).
 """
@@ -6,7 +6,7 @@ Source: https://www.postgresql.org/docs/current/errcodes-appendix.html (class an
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from typing import NamedTuple
 
 import psycopg
 from sqlalchemy.exc import DBAPIError
@@ -23,25 +23,29 @@ from dibs_schema.refusals import (
 
 
 def meaning(label: str, error: BaseException) -> Refusal | None:
-    """The refusal that a driver's error stands for, or None where it is a mistake of ours.
+    """Return the refusal for an error of the driver, or None where it is a bug of Dibs.
 
     The error is one of a statement that was not COMMIT: the transaction has left no trace.
     """
     code = getattr(error, "sqlstate", None)
-    if code is None:
-        lost = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
-        return _unconnected(label, str(error)) if lost else None
-    refuse = _BY_CODE.get(code) or _BY_CLASS.get(code[:2])
-    return refuse(label) if refuse is not None else None
+    if code is not None:
+        found = _BY_CODE.get(code) or _BY_CLASS.get(code[:2])
+    elif isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        # The connection was lost or not made. libpq has no code for that, only a message; an unknown one, or one
+        # in another language, means that the call may be repeated.
+        found = next((one for words, one in _BY_WORDS.items() if words.search(str(error))), _GONE)
+    else:
+        return None
+    return found.refusal(found.fact.format(label), field=found.field) if found is not None else None
 
 
 def original(error: DBAPIError | psycopg.Error) -> BaseException:
-    """The driver's error, also where SQLAlchemy has wrapped it."""
+    """Return the driver's error, even where SQLAlchemy has wrapped it."""
     return error.orig if isinstance(error, DBAPIError) and error.orig else error
 
 
 def is_lost(error: BaseException) -> bool:
-    """Whether the connection went down with the error, so that the server's answer is not known."""
+    """Check that the connection was lost with the error, so that the server's answer is not known."""
     if not isinstance(error, psycopg.Error):
         return False
     code = error.sqlstate
@@ -51,121 +55,83 @@ def is_lost(error: BaseException) -> bool:
 _ENDED = ("57P01", "57P02", "57P03", "57P05", "08000", "08003", "08006", "08P01")
 
 
-def _gone(label: str) -> Refusal:
-    return Unreachable(
-        f"{label} is not to be reached now: the server is down, restarts, or changes hands. Nothing was changed. "
-        "Call again in a moment."
-    )
+class _Meaning(NamedTuple):
+    """The refusal for a kind of error; `{}` in `fact` stands for the label of the database."""
+
+    refusal: type[Refusal]
+    fact: str
+    field: str | None = None
 
 
-def _on_standby(label: str) -> Refusal:
-    return Unreachable(
-        f"{label} takes no writes: it is a standby, or was made one. Nothing was changed. Call again in a moment; "
-        "if it lasts, name the server that takes writes in DIBS_DB too: postgresql://user@host1,host2/database."
-    )
+_GONE = _Meaning(
+    Unreachable,
+    "{} cannot be reached now: the server is down, restarts, or changes hands. Nothing was changed. "
+    "Call again in a moment.",
+)
+_STANDBY = _Meaning(
+    Unreachable,
+    "{} takes no writes: it is a standby, or was made one. Nothing was changed. Call again in a moment; "
+    "if it lasts, name the server that takes writes in DIBS_DB too: postgresql://user@host1,host2/database.",
+)
+_TOO_SLOW = _Meaning(
+    NotApplied,
+    "{} ended a transaction in which this process had stood still. Nothing was changed. Call again.",
+)
+_CONTENDED = _Meaning(
+    NotApplied,
+    "Other writers were in the way at {}. Nothing was changed, and the database is healthy. Call again in a moment.",
+)
+_CROWDED = _Meaning(
+    NotApplied,
+    "{} has no connection left. Nothing was changed. Call again in a moment; if it lasts, raise "
+    "max_connections or put a pooler before it (docs/postgresql.md).",
+)
+_UNPREPARED = _Meaning(
+    NotApplied,
+    "A connection pooler mixed up prepared statements. Nothing was changed. Give Dibs a pool in session mode, "
+    "or the server's own address.",
+)
+_REFUSED = _Meaning(
+    InvalidInput,
+    "{} does not let this user in, or there is no such database. "
+    "Check user, password, database and sslmode in DIBS_DB.",
+    field="db",
+)
+_FORBIDDEN = _Meaning(
+    ReadOnly,
+    "This user may not do that at {}. Nothing was changed. docs/postgresql.md lists the grants it needs.",
+)
+_EMPTIED = _Meaning(
+    DatabaseReplaced,
+    "{} no longer holds the backlog's tables: it was emptied or replaced. Nothing was written. "
+    "Restart the server to serve what is there now.",
+)
+_FULL = _Meaning(
+    DiskFull, "There is no room to write at {}. Nothing was changed. Free some space and call again."
+)
+_DAMAGED = _Meaning(
+    DatabaseDamaged,
+    "PostgreSQL reports that {} is damaged. Nothing was changed. Stop the agents and bring back a backup.",
+)
 
-
-def _too_slow(label: str) -> Refusal:
-    return NotApplied(
-        f"{label} ended a transaction in which this process had stood still. Nothing was changed. Call again."
-    )
-
-
-def _unconnected(label: str, said: str) -> Refusal:
-    """What a lost connection means, or one that was not made: libpq has no code for that, only words.
-
-    Words that are not known, or in another language, mean that it may be tried again.
-    """
-    known = (refuse for words, refuse in _BY_WORDS.items() if words.search(said))
-    return next(known, _gone)(label)
-
-
-def _contended(label: str) -> Refusal:
-    return NotApplied(
-        f"Other writers were in the way at {label}. Nothing was changed, and the database is healthy. "
-        "Call again in a moment."
-    )
-
-
-def _crowded(label: str) -> Refusal:
-    return NotApplied(
-        f"{label} has no connection left. Nothing was changed. Call again in a moment; if it lasts, raise "
-        "max_connections or put a pooler before it (docs/postgresql.md)."
-    )
-
-
-def _unprepared(_: str) -> Refusal:
-    return NotApplied(
-        "A connection pooler mixed up prepared statements. Nothing was changed. Give Dibs a pool in session mode, "
-        "or the server's own address."
-    )
-
-
-def _refused(label: str) -> Refusal:
-    return InvalidInput(
-        f"{label} does not let this user in, or there is no such database. "
-        "Check user, password, database and sslmode in DIBS_DB.",
-        field="db",
-    )
-
-
-def _forbidden(label: str) -> Refusal:
-    return ReadOnly(
-        f"This user may not do that at {label}. Nothing was changed. docs/postgresql.md lists the grants it needs."
-    )
-
-
-def _emptied(label: str) -> Refusal:
-    return DatabaseReplaced(
-        f"{label} no longer holds the backlog's tables: it was emptied or replaced. Nothing was written. "
-        "Restart the server to serve what is there now."
-    )
-
-
-def _full(label: str) -> Refusal:
-    return DiskFull(
-        f"There is no room to write at {label}. Nothing was changed. Free some space and call again."
-    )
-
-
-def _damaged(label: str) -> Refusal:
-    return DatabaseDamaged(
-        f"PostgreSQL reports that {label} is damaged. Nothing was changed. Stop the agents and bring back a backup."
-    )
-
-
-_BY_CODE: dict[str, Callable[[str], Refusal]] = {
-    "25006": _on_standby,
-    "25P03": _too_slow,
-    "25P04": _too_slow,
-    "26000": _unprepared,
-    "42P05": _unprepared,
-    "08P01": _unprepared,
-    "40001": _contended,
-    "40P01": _contended,
-    "55P03": _contended,
-    "57014": _contended,
-    "53300": _crowded,
-    "53100": _full,
-    "3D000": _refused,
-    "42501": _forbidden,
-    "42P01": _emptied,
-    "42703": _emptied,
-    "3F000": _emptied,
-    "XX001": _damaged,
-    "XX002": _damaged,
+_BY_CODE = {
+    "25006": _STANDBY,
+    "3D000": _REFUSED,
+    "42501": _FORBIDDEN,
+    "53100": _FULL,
+    "53300": _CROWDED,
+    **dict.fromkeys(("25P03", "25P04"), _TOO_SLOW),
+    **dict.fromkeys(("26000", "42P05", "08P01"), _UNPREPARED),
+    **dict.fromkeys(("40001", "40P01", "55P03", "57014"), _CONTENDED),
+    **dict.fromkeys(("42P01", "42703", "3F000"), _EMPTIED),
+    **dict.fromkeys(("XX001", "XX002"), _DAMAGED),
 }
-_BY_CLASS: dict[str, Callable[[str], Refusal]] = {
-    "08": _gone,
-    "57": _gone,
-    "28": _refused,
-    "53": _crowded,
-}
-_BY_WORDS: dict[re.Pattern[str], Callable[[str], Refusal]] = {
-    re.compile("too many (clients|connections)|connection slots"): _crowded,
+_BY_CLASS = {"08": _GONE, "57": _GONE, "28": _REFUSED, "53": _CROWDED}
+_BY_WORDS = {
+    re.compile("too many (clients|connections)|connection slots"): _CROWDED,
     re.compile(
         "authentication failed|no password supplied|does not exist|no such (user|database)|no pg_hba.conf entry"
         "|permission denied|not permitted|SSL was required|certificate"
-    ): _refused,
+    ): _REFUSED,
 }
-"""What PostgreSQL and PgBouncer say to who may not connect."""
+"""What PostgreSQL and PgBouncer answer to a client that may not connect."""

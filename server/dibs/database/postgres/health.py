@@ -1,21 +1,18 @@
-"""What can be said of a PostgreSQL database's health."""
+"""Checks of a PostgreSQL database's health."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from dibs.database.health import Finding, schema_finding
-
-if TYPE_CHECKING:
-    from dibs.database.postgres.engine import Postgres
+from dibs.database.health import HealthCheck, check_schema
 
 CROWDED = 0.8
-"""The part of the server's connections in use from which on it is worth a word."""
+"""The share of the server's connections in use above which there is a warning."""
 
 OLD = 300
-"""Seconds after which a transaction is worth a word."""
+"""Seconds after which there is a warning about a transaction."""
 
 _WAITING = """
 SELECT blocker.pid, blocker.usename, blocker.application_name,
@@ -25,7 +22,7 @@ FROM pg_stat_activity waiter, unnest(pg_blocking_pids(waiter.pid)) AS blocking(p
 WHERE waiter.datname = current_database()
 GROUP BY 1, 2, 3, 4 ORDER BY 4 DESC NULLS LAST LIMIT 5
 """
-"""Who keeps others waiting. A role that may not see a session's times gets none."""
+"""The sessions that keep others waiting. A role that may not see a session's times gets NULL for them."""
 
 _OLDEST = """
 SELECT pid, usename, application_name, extract(epoch FROM clock_timestamp() - xact_start)::float8
@@ -36,7 +33,7 @@ ORDER BY xact_start LIMIT 1
 """
 
 
-def examine(engine: Postgres, connection: Connection) -> list[Finding]:
+def check_server(label: str, connection: Connection) -> list[HealthCheck]:
     """Check the server, the schema, and what durability rests on. Writes nothing."""
 
     def ask(sql: str) -> Any:
@@ -46,8 +43,8 @@ def examine(engine: Postgres, connection: Connection) -> list[Finding]:
         waiting = connection.exec_driver_sql(_WAITING).all()
         oldest = connection.exec_driver_sql(_OLDEST).first()
         return [
-            Finding("server", "ok", f"{engine.label}, {str(ask('SELECT version()')).split(' on ')[0]}"),
-            schema_finding(connection),
+            HealthCheck("server", "ok", f"{label}, {str(ask('SELECT version()')).split(' on ')[0]}"),
+            check_schema(connection),
             _durable(ask("SHOW fsync"), ask("SHOW full_page_writes"), ask("SHOW synchronous_commit")),
             _vacuum(ask("SHOW autovacuum")),
             _encoding(ask("SHOW server_encoding")),
@@ -62,54 +59,56 @@ def examine(engine: Postgres, connection: Connection) -> list[Finding]:
         connection.rollback()
 
 
-def _durable(fsync: str, pages: str, commit: str) -> Finding:
+def _durable(fsync: str, pages: str, commit: str) -> HealthCheck:
     if "off" in (fsync, pages):
         says = f"fsync is {fsync}, full_page_writes {pages}: a crash of the server can lose or damage what was acknowledged."
-        return Finding("durability", "error", says)
+        return HealthCheck("durability", "error", says)
     if commit == "off":
-        return Finding(
+        return HealthCheck(
             "durability", "warning", "synchronous_commit is off: a crash may undo the last moments."
         )
-    return Finding("durability", "ok", f"fsync on, synchronous_commit {commit}")
+    return HealthCheck("durability", "ok", f"fsync on, synchronous_commit {commit}")
 
 
-def _vacuum(enabled: str) -> Finding:
+def _vacuum(enabled: str) -> HealthCheck:
     if enabled == "off":
-        return Finding("autovacuum", "error", "it is off: claims grow slower by the hour. Turn it on.")
-    return Finding("autovacuum", "ok", "on")
+        return HealthCheck("autovacuum", "error", "it is off: claims grow slower by the hour. Turn it on.")
+    return HealthCheck("autovacuum", "ok", "on")
 
 
-def _encoding(encoding: str) -> Finding:
+def _encoding(encoding: str) -> HealthCheck:
     if encoding != "UTF8":
-        return Finding("encoding", "error", f"{encoding}: texts that it does not hold are refused. Use UTF8.")
-    return Finding("encoding", "ok", encoding)
+        return HealthCheck(
+            "encoding", "error", f"{encoding}: texts that it does not hold are refused. Use UTF8."
+        )
+    return HealthCheck("encoding", "ok", encoding)
 
 
-def _room(used: int, most: int) -> Finding:
+def _room(used: int, most: int) -> HealthCheck:
     says = f"{used} of {most} in use"
     if used > most * CROWDED:
-        return Finding("connections", "warning", f"{says}. Raise max_connections, or use a pooler.")
-    return Finding("connections", "ok", says)
+        return HealthCheck("connections", "warning", f"{says}. Raise max_connections, or use a pooler.")
+    return HealthCheck("connections", "ok", says)
 
 
-def _lock(waiting: list[tuple[Any, ...]]) -> Finding:
+def _lock(waiting: list[tuple[Any, ...]]) -> HealthCheck:
     if not waiting:
-        return Finding("lock", "ok", "nobody waits for another")
+        return HealthCheck("lock", "ok", "no session waits for another")
     says = "; ".join(
         f"{_session(*who)} keeps {count} waiting" + (f", since {age:.0f} s" if age is not None else "")
         for *who, age, count in waiting
     )
-    return Finding(
+    return HealthCheck(
         "lock", "warning", f"{says}. If that lasts, end it: SELECT pg_terminate_backend({waiting[0][0]})."
     )
 
 
-def _old(oldest: tuple[Any, ...] | None) -> Finding:
+def _old(oldest: tuple[Any, ...] | None) -> HealthCheck:
     if oldest is None or oldest[3] < OLD:
-        return Finding("transactions", "ok", f"none is older than {OLD // 60} minutes")
+        return HealthCheck("transactions", "ok", f"none is older than {OLD // 60} minutes")
     *who, age = oldest
     says = f"{_session(*who)} has had one open for {age / 60:.0f} minutes"
-    return Finding(
+    return HealthCheck(
         "transactions",
         "warning",
         f"{says}: it delays followers, and keeps dead rows in the tables. End it if it is forgotten: "
@@ -118,5 +117,5 @@ def _old(oldest: tuple[Any, ...] | None) -> Finding:
 
 
 def _session(pid: int | None, user: str | None, program: str | None) -> str:
-    told = ", ".join(one for one in (user, program) if one)
-    return f"pid {pid}" + (f" ({told})" if told else "")
+    names = ", ".join(one for one in (user, program) if one)
+    return f"pid {pid}" + (f" ({names})" if names else "")

@@ -1,4 +1,4 @@
-"""Notices that there may be work, sent with a commit and heard by whoever waits; and what followers look at."""
+"""Notifications that work may be ready, sent with a commit; and the horizon that followers read."""
 
 from __future__ import annotations
 
@@ -10,25 +10,28 @@ import psycopg
 
 LOOK_ANYWAY: Final = 5.0
 LOOK_POOLED: Final = 1.0
-"""Seconds after which who waits looks again anyway: behind a pooler, which passes no notices on, more often."""
+"""Seconds after which those who wait look again anyway; more often behind a pooler, which passes on no notifications."""
 
 
-class Notices:
-    """How many have come on `channel`, by one connection that `listens`; a new one listens anew."""
+class Notifications:
+    """Counts what has come on `channel` through one connection, the `listener`; a new one sends LISTEN again."""
 
     def __init__(self) -> None:
         self.channel = ""
-        self.listens: psycopg.Connection[Any] | None = None
+        self.listener: psycopg.Connection[Any] | None = None
         self._count = 0
         self._looked = -math.inf
 
-    def heard(self, driver: psycopg.Connection[Any], *, own: bool) -> int:
-        """A number that has changed where there may be work; asks the server nothing once it listens."""
-        if not own:  # a LISTEN would outlive the transaction, for strangers
+    def count(self, driver: psycopg.Connection[Any], *, own: bool) -> int:
+        """Return a number that changes where work may be ready; asks the server nothing once it listens.
+
+        On a session that is not our `own`, a LISTEN would outlive the transaction, for the pooler's other clients.
+        """
+        if not own:
             return int(time.monotonic() / LOOK_POOLED)
-        if self.listens is not driver:
+        if self.listener is not driver:
             driver.execute(f"LISTEN {self.channel}")
-            self.listens = driver
+            self.listener = driver
             self._count += 1  # what came before is not known
         self._count += sum(1 for _ in driver.notifies(timeout=0))
         if time.monotonic() - self._looked > LOOK_ANYWAY:
@@ -37,9 +40,9 @@ class Notices:
         return self._count
 
     def horizon(self, driver: psycopg.Connection[Any]) -> int:
-        """Below which number every transaction has ended; notices that came meanwhile are counted, and not kept."""
-        if self.listens is driver:
+        """Return the number below which every transaction has ended. Notifications that come meanwhile are counted."""
+        if self.listener is driver:
             self._count += sum(1 for _ in driver.notifies(timeout=0))
         row = driver.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint").fetchone()
-        assert row is not None, "it is one row"
+        assert row is not None, "the query returns one row"
         return int(row[0])

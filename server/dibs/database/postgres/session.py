@@ -1,21 +1,24 @@
-"""A session with PostgreSQL: how it is connected, and what holds for every transaction of it."""
+"""A session with PostgreSQL: how it is connected, its settings, and what a lost connection leaves unknown."""
 
 from __future__ import annotations
 
 import select
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 
 import psycopg
+from sqlalchemy.exc import DBAPIError
 
+from dibs.database.postgres.errors import is_lost, original
 from dibs.settings import Settings
-from dibs_schema.refusals import InvalidInput
+from dibs_schema.refusals import InvalidInput, OutcomeUnknown
 
 STATEMENT_TIMEOUT: Final = "30s"
 IDLE_TIMEOUT: Final = "15s"
-"""For one statement, and for a transaction whose process says nothing: less than others wait for its locks.
+"""For one statement, and for a transaction whose client is idle: less than others wait for its locks.
 
-A shorter one that the URL, the role or the server sets stands.
+A shorter timeout that the URL, the role or the server sets stays in force.
 """
 
 DEFAULTS: Final[Mapping[str, Any]] = {
@@ -26,7 +29,7 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
 }
-"""So that a server that vanished without a word is noticed in seconds; the URL has the last word."""
+"""So that a server that vanished is noticed within seconds; the URL's own parameters take precedence."""
 
 _SHORTER: Final = """set_config('{0}', CASE
     WHEN current_setting('{0}')::interval BETWEEN '1ms' AND '{1}' THEN current_setting('{0}') ELSE '{1}' END, {{local}})"""
@@ -53,9 +56,9 @@ PREPARE_AFTER: Final = 5
 
 
 def connect(url: str) -> psycopg.Connection[Any]:
-    """A new connection in autocommit: transactions begin and end by statements.
+    """Open a connection in autocommit: transactions begin and end by statements.
 
-    Raises psycopg.Error, and InvalidInput where the URL is none; the library's own words may quote the password.
+    Raises psycopg.Error, and InvalidInput where the URL is not valid: the library's message may quote the password.
     """
     try:
         given = psycopg.conninfo.conninfo_to_dict(url)
@@ -65,18 +68,18 @@ def connect(url: str) -> psycopg.Connection[Any]:
             "with what is special in a URL written as %XX; docs/postgresql.md has examples.",
             field="db",
         ) from None
-    if "," in str(given.get("host", "")):  # of several servers, the one that takes writes is meant
+    if "," in str(given.get("host", "")):  # of several servers, use the one that takes writes
         given.setdefault("target_session_attrs", "read-write")
     return psycopg.connect(autocommit=True, prepare_threshold=PREPARE_AFTER, **{**DEFAULTS, **given})
 
 
 def set_up(driver: psycopg.Connection[Any], settings: Settings, *, reading: bool) -> bool:
-    """Set what holds for the whole session; with `reading` it can never write.
+    """Set what holds for the whole session; with `reading` it can never write. Returns whether the session is our own.
 
-    False where a pooler stands before the server: nothing was set, nothing will be prepared. A pooler that lends
-    a session for one transaction passes its settings, its LISTEN and its prepared statements on to strangers,
-    and a statement that is mixed up with another's may run without an error. It is told from a server
-    by the process number of its greeting, which it makes up.
+    It is not behind a pooler that lends a session for one transaction: then nothing is set, and no statement is
+    prepared. Such a pooler passes settings, LISTEN and prepared statements on to its other clients, and a
+    statement that is mixed up with another's may run without an error. A pooler invents the backend's process
+    id that it greets with, so this differs from the server's.
     """
     given = {"reading": "on" if reading else "off", "backend": driver.info.backend_pid}
     own = driver.execute(_FOR_GOOD, _values(settings) | given).fetchone() is not None
@@ -86,7 +89,7 @@ def set_up(driver: psycopg.Connection[Any], settings: Settings, *, reading: bool
 
 
 def set_up_transaction(driver: psycopg.Connection[Any], settings: Settings) -> None:
-    """Set the same for the transaction that has begun, on a session that is not one's own."""
+    """Set the same for the current transaction, on a session that is not our own."""
     driver.execute(_FOR_ONE_TRANSACTION, _values(settings))
 
 
@@ -98,7 +101,40 @@ def _values(settings: Settings) -> dict[str, object]:
 
 
 def is_silent(driver: psycopg.Connection[Any]) -> bool:
-    """Whether nothing has come unasked: no last words of the server's, and no end of the line."""
+    """Check that nothing has come unasked: no last message of the server, and no end of the connection."""
     unasked = select.poll()
     unasked.register(driver.fileno(), select.POLLIN)
     return not unasked.poll(0)
+
+
+@contextmanager
+def unless_lost(driver: psycopg.Connection[Any], label: str) -> Iterator[None]:
+    """Raise OutcomeUnknown where a commit's answer is lost, or the commit is not on every disk that it must be on.
+
+    A server that gives up waiting for its standby sends a warning, and then the answer that it has committed.
+    Source: SyncRepWaitForLSN in PostgreSQL's src/backend/replication/syncrep.c
+    """
+    severities: list[str | None] = []
+
+    def listen(notice: psycopg.errors.Diagnostic) -> None:
+        severities.append(notice.severity_nonlocalized)  # read now: later it is gone
+
+    driver.add_notice_handler(listen)
+    try:
+        yield
+    except (DBAPIError, psycopg.Error) as error:
+        if is_lost(original(error)):
+            raise _unknown(f"The connection to {label} broke") from error
+        raise
+    finally:
+        driver.remove_notice_handler(listen)
+    if "WARNING" in severities:
+        raise _unknown(f"No standby of {label} confirmed in time")
+
+
+def _unknown(what: str) -> OutcomeUnknown:
+    return OutcomeUnknown(
+        f"{what} while the change was being committed: it may be there or not. Call again with the same "
+        "request_id or claim_token to find out. A claim without either is given back: just claim again. "
+        "Look before you repeat anything else."
+    )

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dibs.database.engine import Place
+from dibs.database.engine import DatabaseLocation
 from dibs.settings import Settings
 
 if TYPE_CHECKING:
     from dibs.database.sqlite.engine import SQLite
 
 READERS = 2
-"""Reads beside each other; more of them only compete for the interpreter."""
+"""Reads at the same time; more of them only compete for the interpreter."""
 
 
-def place(settings: Settings, *, looking: bool = False) -> Place:
-    """The file that the settings name; whoever is only `looking` makes, writes and removes nothing there."""
+def locate(settings: Settings, *, read_only: bool = False) -> DatabaseLocation:
+    """Return the file that the settings name; `read_only` makes, writes and removes nothing there."""
     path = settings.database_file()
 
     def make_engine() -> SQLite:
-        from dibs.database.sqlite.bootstrap import prepare_folder
         from dibs.database.sqlite.engine import SQLite
+        from dibs.database.sqlite.filesystems import prepare_folder
 
-        if not looking:
+        if not read_only:
             prepare_folder(path)
-        return SQLite(path, settings.synchronous, looking=looking)
+        return SQLite(path, settings.synchronous, read_only=read_only)
 
-    return Place(label=str(path), file=path, readers=READERS, make_engine=make_engine, exists=path.exists)
+    return DatabaseLocation(
+        label=str(path), file=path, readers=READERS, make_engine=make_engine, exists=path.exists
+    )

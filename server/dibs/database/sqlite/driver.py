@@ -1,4 +1,4 @@
-"""The one SQLite library of this process, and whether it is sound."""
+"""The one SQLite library of this process, and the versions of SQLite that can lose commits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BACKPORTED = {(3, 44, 6), (3, 50, 7)}
 
 
 def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
-    """Whether a checkpoint of this SQLite, racing a writer, can lose committed pages.
+    """Check for the bug by which a checkpoint that races a writer can lose committed pages.
 
     Source: https://www.sqlite.org/wal.html#walresetbug (3.7.0 to 3.51.2, but for 3.44.6 and 3.50.7).
     """
@@ -21,10 +21,10 @@ def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
 
 
 def driver() -> ModuleType:
-    """The one SQLite library of this process: pysqlite3's where it is installed and sound, else Python's own.
+    """Return the SQLite library of this process: pysqlite3's where it is installed and sound, else Python's own.
 
-    Two copies of SQLite in one process drop each other's locks, so everything asks here, and Python's
-    module is not even loaded to learn its version.
+    Two copies of SQLite in one process drop each other's locks. So every caller asks here, and Python's module is
+    not even loaded to read its version.
     Source: https://www.sqlite.org/howtocorrupt.html, 2.2 and 2.2.1.
     """
     if importlib.util.find_spec("pysqlite3") is not None:

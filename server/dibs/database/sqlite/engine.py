@@ -16,63 +16,123 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from dibs.database.bootstrap import FIRST_TABLES, ready_project, schema_version, write_missing
 from dibs.database.clock import WallClock, lease_clock
-from dibs.database.engine import Engine, Start
-from dibs.database.health import Finding
+from dibs.database.engine import Engine
+from dibs.database.health import HealthCheck
 from dibs.database.project import Project, find_project
-from dibs.database.sqlite.bootstrap import bring_up
 from dibs.database.sqlite.driver import NAME, driver
-from dibs.database.sqlite.errors import doubt, meaning, unwritable
-from dibs.database.sqlite.file_identity import File, file_at
+from dibs.database.sqlite.errors import meaning, unknown_outcome, unwritable
+from dibs.database.sqlite.file_identity import FileId, file_at
 from dibs.database.sqlite.filesystems import refuse_unsafe
-from dibs.database.sqlite.health import examine
-from dibs.database.sqlite.wal import LIMIT, Log
-from dibs.database.sqlite.writer_queue import Door
-from dibs_schema.refusals import Busy, DatabaseReplaced, ReadOnly
+from dibs.database.sqlite.health import check_file
+from dibs.database.sqlite.wal import LIMIT, WriteAheadLog
+from dibs.database.sqlite.writer_queue import WriterQueue
+from dibs.database.transaction import TransactionStart
+from dibs_schema.refusals import Busy, DatabaseReplaced, InvalidInput, ReadOnly
 
 BUSY_TIMEOUT = 5_000
-"""Milliseconds; only a second net behind the door, for writers that do not know it."""
+"""Milliseconds; only a second net behind the writer queue, for writers that do not join it."""
 
 
 class SQLite(Engine):
     """One database file: connections to it, write transactions on it, and what its errors mean."""
 
-    def __init__(self, path: Path, synchronous: str, *, looking: bool = False) -> None:
+    def __init__(self, path: Path, synchronous: str, *, read_only: bool = False) -> None:
         refuse_unsafe(path)
-        self.looking = looking
         self.path = path.resolve()
         self.driver = driver()
         self.library = f"{NAME} {self.driver.sqlite_version}"
+        self._read_only = read_only
         self._clock, self._wall = lease_clock(), WallClock()
         self.clock = self._clock.domain
-        self.door = Door(Path(f"{self.path}.lock"))
+        self._queue = WriterQueue(Path(f"{self.path}.lock"))
         self._synchronous = synchronous
         self._paths = (os.fsencode(self.path), os.fsencode(f"{self.path}-wal"))
-        self._log = Log(self._paths[1], self.door, self.driver, BUSY_TIMEOUT)
-        self._identity: tuple[File, ...] | None = None
+        self._log = WriteAheadLog(self._paths[1], self._queue, self.driver, BUSY_TIMEOUT)
+        self._identity: tuple[FileId, ...] | None = None
         self._engine = sqlalchemy.create_engine(
             "sqlite://", module=self.driver, creator=self._connect, poolclass=NullPool
         )
 
+    # -- connections ------------------------------------------------------------------------------
+
     def bring_up(self, name: str) -> tuple[Connection, Project]:
-        """A connection to the file, which is made ready to serve the project of that name."""
+        """Open a connection to the file, and make it ready to serve the project of that name.
+
+        Thirty-two processes may do this at the same moment. All look first; those that find something missing
+        write it one after another in the writer queue, and look again.
+        Raises SchemaNewer, Busy, ReadOnly, DatabaseDamaged.
+        """
         connection = self.connect()
-        project = None
         try:
             with self.translated():
-                project = bring_up(self, connection, name)
-        finally:
-            if project is None:
-                with self.leaving():
-                    connection.close()
+                project = self._ready_project(connection, name)
+                if project is None:
+                    project = self._make_ready(connection, name)
+            self._identity = self._files()
+        except BaseException:
+            with self.closing():
+                connection.close()
+            raise
         return connection, project
 
-    def is_sound(self, connection: Connection) -> bool:
-        """Always: a connection to a file is not lost."""
-        return not connection.closed
+    def _ready_project(self, connection: Connection, name: str) -> Project | None:
+        """Return the project, or None where anything at all is missing. Writes nothing."""
+        try:
+            with self.translated():
+                in_wal = self._read_only or self._journal_mode(connection) == "wal"
+                return ready_project(connection, name, str(self.path)) if in_wal else None
+        except Busy:  # another process is bringing it up
+            return None
+        finally:
+            connection.rollback()
+
+    def _make_ready(self, connection: Connection, name: str) -> Project:
+        if self._read_only:
+            raise Busy(f"{self.path} is being changed by others. Nothing was done. Look again in a moment.")
+        self._enter_queue()
+        try:
+            self._refuse_foreign(connection)
+            if self._journal_mode(connection) != "wal":
+                os.chmod(self.path, 0o600)  # noqa: PTH101 - the -wal and -shm files take after it
+                self._enter_wal(connection)
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            write_missing(connection, name, schema_version(connection))
+            connection.commit()
+        finally:
+            connection.rollback()
+            self._queue.leave()
+        project = self._ready_project(connection, name)
+        assert project is not None, "it was just written"
+        return project
+
+    def _refuse_foreign(self, connection: Connection) -> None:
+        """Leave another program's database alone."""
+        rows = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'")
+        tables = {row[0] for row in rows}
+        connection.rollback()
+        if tables and not set(FIRST_TABLES) <= tables:
+            raise InvalidInput(
+                f"{self.path} is a SQLite database of another program. Nothing was changed. Name a file of its own "
+                "with --db; `dibs import` reads the backlogs of other tools.",
+                field="db",
+            )
+
+    def _journal_mode(self, connection: Connection) -> str:
+        mode = str(connection.exec_driver_sql("PRAGMA journal_mode").scalar_one())
+        connection.rollback()
+        return mode
+
+    def _enter_wal(self, connection: Connection) -> None:
+        """Switch to write-ahead logging, and trust only the mode that comes back."""
+        mode = connection.exec_driver_sql("PRAGMA journal_mode = WAL").scalar_one()
+        connection.rollback()
+        if mode != "wal":
+            raise ReadOnly(f"{self.path} cannot use a write-ahead log (its journal mode stays {mode!r}).")
 
     def connect(self, *, reading: bool = False) -> Connection:
-        """A connection for one thread. One for reading can never write."""
+        """Open a connection for one thread. One for reading can never write."""
         with self.translated():
             connection = self._engine.connect()
             if reading:
@@ -81,9 +141,9 @@ class SQLite(Engine):
             return connection
 
     def _connect(self) -> object:
-        mode = "rwc" if self._identity is None else "rw"  # never a new file beside the one being served
-        if self.looking:  # closing it takes no log into the file, however damaged either is
-            mode = "ro&immutable=1" if self._stands_still() else "ro"
+        mode = "rwc" if self._identity is None else "rw"  # never a new file while another one is served
+        if self._read_only:  # closing it checkpoints nothing, however damaged the file or its log are
+            mode = "ro&immutable=1" if self._is_immutable() else "ro"
         connection = self.driver.connect(
             f"{self.path.as_uri()}?mode={mode}",
             uri=True,
@@ -105,21 +165,39 @@ class SQLite(Engine):
             connection.execute(f"PRAGMA {pragma}")
         return connection
 
-    def _stands_still(self) -> bool:
-        """Whether nobody can write to it: on a medium that cannot be written, and without a log."""
+    def _is_immutable(self) -> bool:
+        """Check that nobody can write to it: it is on a read-only medium, and has no log."""
         return not os.access(self.path.parent, os.W_OK) and not Path(f"{self.path}-wal").exists()
 
+    def is_usable(self, connection: Connection) -> bool:
+        """Check that it was not closed: a connection to a file is not lost."""
+        return not connection.closed
+
     @contextmanager
-    def writing(
+    def closing(self) -> Iterator[None]:
+        """Close connections in the writer queue: the last connection checkpoints. Nothing is opened afterwards."""
+        if not self._read_only:
+            self._enter_queue()
+        try:
+            yield
+        finally:
+            self._queue.leave()
+            self._queue.close()
+            self._engine.dispose()
+
+    # -- transactions -----------------------------------------------------------------------------
+
+    @contextmanager
+    def write_transaction(
         self,
         connection: Connection,
         name: str,
         *,
-        door: bool = True,  # noqa: ARG002 - there is one writer at a time, whatever it does
+        exclusive: bool = True,  # noqa: ARG002 - there is one writer at a time, whatever it does
         abandoned: Callable[[], bool] = lambda: False,
-    ) -> Iterator[Start | None]:
-        """Hold the write lock: behind the door, between BEGIN IMMEDIATE and ROLLBACK."""
-        self.enter_door()
+    ) -> Iterator[TransactionStart | None]:
+        """Hold the write lock: in the writer queue, between BEGIN IMMEDIATE and ROLLBACK."""
+        self._enter_queue()
         try:
             if not self._begin(connection, abandoned):
                 yield None
@@ -127,21 +205,17 @@ class SQLite(Engine):
             try:
                 with self.translated():
                     self.check_identity()
-                    yield self._start(connection, name)
+                    yield self._start(*find_project(connection, name))
             finally:
-                self._end(connection)
-            self._log.keep_short(_driver_connection(connection))
+                _end(connection)
+            self._log.restart_if_large(_driver_connection(connection))
         finally:
-            self.door.leave()
+            self._queue.leave()
 
-    def _start(self, connection: Connection, name: str) -> Start:
-        found, (now, even) = find_project(connection, name), self._wall.read()
-        return Start(*found, now=now, reading=self._clock.read(), even=even)
-
-    def enter_door(self) -> None:
-        """Wait at the door. Raises ReadOnly where it cannot be opened."""
+    def _enter_queue(self) -> None:
+        """Wait in the writer queue. Raises ReadOnly where its file cannot be opened."""
         try:
-            self.door.enter()
+            self._queue.enter()
         except OSError as error:
             raise unwritable(self.path, error.strerror or str(error)) from error
 
@@ -151,50 +225,50 @@ class SQLite(Engine):
                 with self.translated():
                     _driver_connection(connection).execute("BEGIN IMMEDIATE")
             except Busy:
-                time.sleep(random.uniform(0.001, 0.010))  # a foreign writer has it, and knows no queue
+                time.sleep(random.uniform(0.001, 0.010))  # another program has it, which joins no queue
             else:
                 return True
         return False
 
     @contextmanager
-    def reading(self, connection: Connection, name: str) -> Iterator[Start]:
-        """A snapshot: plain deferred BEGIN, which never takes the write lock."""
+    def read_transaction(
+        self, connection: Connection, name: str, known: Project | None = None
+    ) -> Iterator[TransactionStart]:
+        """Hold a snapshot: plain deferred BEGIN, which never takes the write lock."""
         with self.translated():
             _driver_connection(connection).execute("BEGIN")
             try:
-                yield self._start(connection, name)
+                yield self._start(*(find_project(connection, name) if known is None else (known, None)))
             finally:
-                self._end(connection)
+                _end(connection)
 
-    @contextmanager
-    def intruding(self, connection: Connection) -> Iterator[None]:
-        """The write lock, past the door."""
-        _driver_connection(connection).execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        finally:
-            self._end(connection)
+    def _start(self, project: Project | None, schema: str | None) -> TransactionStart:
+        now, even = self._wall.read()
+        return TransactionStart(project, schema, now=now, reading=self._clock.read(), even=even)
 
     def commit(self, connection: Connection, *, wake: bool) -> None:  # noqa: ARG002 - every commit wakes
         """Commit, on disk as far as `synchronous` promises. Raises OutcomeUnknown where the disk failed at it."""
         try:
             _driver_connection(connection).commit()
         except self.driver.Error as error:
-            unknown = doubt(self.path, error)
+            unknown = unknown_outcome(self.path, error)
             if unknown is None:
                 raise
             raise unknown from error
 
-    def _end(self, connection: Connection) -> None:
-        driver = _driver_connection(connection)
-        if driver.in_transaction:
-            driver.rollback()
-        if connection.in_transaction():  # what SQLAlchemy keeps of it, where it ran a statement
-            connection.rollback()
+    # -- changes, health, errors ------------------------------------------------------------------
 
-    def remember_identity(self) -> None:
-        """Note which files these are, once connections hold them open."""
-        self._identity = self._files()
+    def work_version(self, connection: Connection) -> int:
+        """Return a number that changes when another connection commits. Reads no table and takes no lock."""
+        with self.translated():
+            version = connection.exec_driver_sql("PRAGMA data_version").scalar_one()
+            connection.rollback()
+            return int(version)
+
+    def check_health(self, connection: Connection) -> list[HealthCheck]:
+        """Check the file, its file system, the library, the log and every page."""
+        with self.translated():
+            return check_file(self.path, self.library, connection)
 
     def check_identity(self) -> None:
         """Raise DatabaseReplaced where the path leads to other files than those held open."""
@@ -204,37 +278,11 @@ class SQLite(Engine):
                 "to the old file nor to the new. Restart the server to serve what is there now."
             )
 
-    def _files(self) -> tuple[File, ...]:
+    def _files(self) -> tuple[FileId, ...]:
         try:
             return tuple(map(file_at, self._paths))
         except FileNotFoundError:
             return ()
-
-    def journal_mode(self, connection: Connection) -> str:
-        """The journal mode in force."""
-        with self.translated():
-            mode = str(connection.exec_driver_sql("PRAGMA journal_mode").scalar_one())
-            connection.rollback()
-            return mode
-
-    def enter_wal(self, connection: Connection) -> None:
-        """Switch to write-ahead logging, and trust only the mode that comes back."""
-        with self.translated():
-            mode = connection.exec_driver_sql("PRAGMA journal_mode = WAL").scalar_one()
-            connection.rollback()
-        if mode != "wal":
-            raise ReadOnly(f"{self.path} cannot use a write-ahead log (its journal mode stays {mode!r}).")
-
-    def version(self, connection: Connection) -> int:
-        """A number that changes when another connection commits. Reads no table and takes no lock."""
-        with self.translated():
-            version = connection.exec_driver_sql("PRAGMA data_version").scalar_one()
-            connection.rollback()
-            return int(version)
-
-    def examine(self, connection: Connection) -> list[Finding]:
-        """Check the file, its file system, the library, the log and every page."""
-        return examine(self, connection)
 
     @contextmanager
     def translated(self) -> Iterator[None]:
@@ -248,19 +296,15 @@ class SQLite(Engine):
                 raise
             raise refusal from error
 
-    @contextmanager
-    def leaving(self) -> Iterator[None]:
-        """Close connections behind the door: the last one out checkpoints. Nothing is opened afterwards."""
-        if not self.looking:
-            self.enter_door()
-        try:
-            yield
-        finally:
-            self.door.leave()
-            self.door.close()
-            self._engine.dispose()
+
+def _end(connection: Connection) -> None:
+    driver = _driver_connection(connection)
+    if driver.in_transaction:
+        driver.rollback()
+    if connection.in_transaction():  # what SQLAlchemy keeps of it, where it ran a statement
+        connection.rollback()
 
 
 def _driver_connection(connection: Connection) -> Any:
-    """The driver's own connection: transactions begin and end on it, at a tenth of the cost."""
+    """Return the driver's own connection: transactions begin and end on it, at a tenth of the cost."""
     return connection.connection.dbapi_connection

@@ -1,4 +1,4 @@
-"""What SQLite's errors mean for a caller, in our own words.
+"""What SQLite's errors mean for a caller.
 
 Source: https://www.sqlite.org/rescode.html (the low byte of a result code is the primary one).
 """
@@ -22,28 +22,28 @@ from dibs_schema.refusals import (
 )
 
 NEARLY_FULL = 1024 * 1024
-"""Bytes; with less than that a failed write is for want of room."""
+"""Bytes; with less free space, a failed write is taken for a full disk."""
 
 _SYNC_FAILED = ("SQLITE_IOERR", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_DIR_FSYNC")
 
 
 def meaning(path: Path, error: BaseException) -> Refusal | None:
-    """The refusal that a driver's error stands for, or None where it is a mistake of ours."""
+    """Return the refusal for an error of the driver, or None where it is a bug of Dibs."""
     name = getattr(error, "sqlite_errorname", None) or ""
     refuse = _MEANING.get("_".join(name.split("_")[:2]))
     if isinstance(error, ValueError) or str(error).startswith("Could not decode to UTF-8"):
-        refuse = _damaged  # a text that is none, which the library hands on as it is
+        refuse = _damaged  # a TEXT value that is not UTF-8, or JSON that cannot be parsed
     if refuse is None and str(error).startswith(("no such table", "no such column")):
         refuse = _emptied
     return refuse(path) if refuse is not None else None
 
 
-def doubt(path: Path, error: BaseException) -> OutcomeUnknown | None:
-    """What to say of a commit whose sync failed: its record stands in the log, whole, and nobody goes by it.
+def unknown_outcome(path: Path, error: BaseException) -> OutcomeUnknown | None:
+    """Return the refusal of a commit whose sync failed: its record is whole in the log, but no reader uses it.
 
-    The next commit takes its place. If there is none before every process has ended by a crash, the one that
-    comes next finds the record, and takes it for committed. A driver that tells no more than that input or
-    output failed leaves open whether it was the sync. None where the commit failed otherwise.
+    The next commit overwrites the record. If every process crashes before that, recovery finds the record and takes
+    it for committed. A driver that reports only a failed read or write leaves open whether it was the sync.
+    None where the commit failed otherwise.
     Source: https://www.sqlite.org/walformat.html, "Recovery".
     """
     name = getattr(error, "sqlite_errorname", None) or ""
@@ -58,11 +58,15 @@ def doubt(path: Path, error: BaseException) -> OutcomeUnknown | None:
 
 
 def unwritable(path: Path, why: str) -> ReadOnly:
-    """The file or its folder cannot be written, because of `why`."""
+    """Return the refusal of a file that cannot be written, or whose folder cannot, because of `why`."""
     return ReadOnly(
         f"{path} cannot be opened or written: {why}. Make the file and its folder writable for this user, "
         "or name another database with --db or DIBS_DB.",
     )
+
+
+def _locked(path: Path) -> Refusal:
+    return Busy(f"{path} is locked by another program. The database itself is healthy.")
 
 
 def _emptied(path: Path) -> Refusal:
@@ -80,9 +84,9 @@ def _no_database(path: Path) -> Refusal:
 
 
 def _input_or_output(path: Path) -> Refusal:
-    """A failed read or write: for want of room, on a file system that went read-only, or of a bad disk.
+    """Return the refusal of a failed read or write: a full disk, a read-only file system, or a bad disk.
 
-    Where the disk is full, the shared memory beside the log cannot grow either.
+    On a full disk, the shared memory of the log cannot grow either.
     """
     if shutil.disk_usage(path.parent).free < NEARLY_FULL:
         return _full(path)
@@ -90,9 +94,9 @@ def _input_or_output(path: Path) -> Refusal:
 
 
 def _is_read_only(path: Path) -> bool:
-    """Whether the kernel takes no change at all: it says so of the lock file, which the database is not in.
+    """Check, with the lock file, whether the file system takes no change at all.
 
-    After an error of its own ext4 takes none although it is mounted for writing, so the mount does not tell.
+    After an error ext4 takes none although it is mounted for writing, so the mount's flags do not tell.
     """
     try:
         os.utime(f"{path}.lock")
@@ -104,7 +108,7 @@ def _is_read_only(path: Path) -> bool:
 def _unreadable(path: Path) -> Refusal:
     return DatabaseDamaged(
         f"The disk or file system of {path} failed to read or write. Nothing was changed. Stop the agents and look "
-        "at the system's log; do not delete the -wal file beside it, which holds recent commits."
+        "at the system's log; do not delete the -wal file next to it, which holds recent commits."
     )
 
 
@@ -115,15 +119,13 @@ def _full(path: Path) -> Refusal:
 def _damaged(path: Path) -> Refusal:
     return DatabaseDamaged(
         f"SQLite reports that {path} is damaged. Nothing was changed. Stop the agents and bring back a "
-        "backup with `dibs restore`; do not delete the -wal file beside it, which holds recent commits."
+        "backup with `dibs restore`; do not delete the -wal file next to it, which holds recent commits."
     )
 
 
 _MEANING: dict[str, Callable[[Path], Refusal]] = {
-    "SQLITE_BUSY": lambda path: Busy(f"{path} is locked by another program. The database itself is healthy."),
-    "SQLITE_LOCKED": lambda path: Busy(
-        f"{path} is locked by another program. The database itself is healthy."
-    ),
+    "SQLITE_BUSY": _locked,
+    "SQLITE_LOCKED": _locked,
     "SQLITE_CORRUPT": _damaged,
     "SQLITE_NOTADB": _no_database,
     "SQLITE_IOERR": _input_or_output,

@@ -1,11 +1,13 @@
-"""File systems on which processes cannot share a write-ahead log."""
+"""The folder of a database file, and the file systems on which processes cannot share a write-ahead log."""
 
 from __future__ import annotations
 
+import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
-from dibs_schema.refusals import UnsafeFilesystem
+from dibs_schema.refusals import ReadOnly, UnsafeFilesystem
 
 MOUNTS = Path("/proc/self/mountinfo")
 
@@ -15,7 +17,7 @@ _UNSAFE = re.compile(
 
 
 def file_system(path: Path, mounts: Path = MOUNTS) -> str | None:
-    """The type of the file system that `path` is on, by the longest mount prefix; None where unknown.
+    """Return the type of the file system that `path` is on, by the longest mount prefix; None where unknown.
 
     Source: proc_pid_mountinfo(5): field 5 is the mount point, the first after " - " is the type.
     """
@@ -33,7 +35,7 @@ def file_system(path: Path, mounts: Path = MOUNTS) -> str | None:
 
 
 def is_unsafe(kind: str | None) -> bool:
-    """Whether shared memory or locks do not reach all processes on a file system of that type.
+    """Check that shared memory or locks do not reach all processes on a file system of that type.
 
     Source: https://www.sqlite.org/wal.html, "All processes using a database must be on the same host".
     """
@@ -49,3 +51,44 @@ def refuse_unsafe(path: Path, mounts: Path = MOUNTS) -> None:
             "Put the backlog on a local disk with --db, or serve it from PostgreSQL (--db postgresql://…).",
             file_system=kind,
         )
+
+
+def prepare_folder(path: Path) -> None:
+    """Make the folder of the database; a `.dibs` ignores itself in git.
+
+    Raises ReadOnly where it cannot be made, or where `path` is a folder.
+    """
+    try:
+        if path.is_dir():
+            raise ReadOnly(f"{path} is a folder. Name a file, for example {path / 'features.db'}.")
+        if not path.exists():
+            _make_folder(path.parent)
+        ignore = path.parent / ".gitignore"
+        if path.parent.name == ".dibs" and not ignore.exists():
+            ignore.write_text("*\n", encoding="utf-8")
+    except FileExistsError as error:
+        raise ReadOnly(
+            f"{path.parent} is a file, not a folder. Name another database with --db or DIBS_DB."
+        ) from error
+    except OSError as error:
+        raise ReadOnly(
+            f"{path.parent} cannot be entered, made or written: {error.strerror}. Make it writable for this user, "
+            "or name another database with --db or DIBS_DB."
+        ) from error
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the folder, and sync its name to the disk: SQLite syncs what is in it, and nothing further up.
+
+    It does so also where the folder exists already: the process that has just made it may not have synced it yet.
+    Source: fsync(2), on the directory that contains a file; SQLite's unixSync, which ignores the same errors.
+    """
+    new = [one for one in folder.parents if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for parent in {folder.parent, *(one.parent for one in new)}:
+        with suppress(OSError):  # a folder that may be entered but not read, or that cannot be synced
+            descriptor = os.open(parent, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)

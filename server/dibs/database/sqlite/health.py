@@ -1,142 +1,192 @@
-"""What can be said of a database file's health."""
+"""Checks of a database file's health."""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
+from sqlalchemy import JSON, String, Table
 from sqlalchemy.engine import Connection
 
-from dibs.database.health import Finding, library_finding, schema_finding
+from dibs.database.health import HealthCheck, check_library, check_schema
 from dibs.database.sqlite.filesystems import file_system
 from dibs.database.sqlite.lock_holders import (
     LOCKS,
     attached,
-    lasting,
     locks_on,
-    named,
+    persistent,
+    process_name,
     readers_of,
     writers_of,
 )
-from dibs.database.sqlite.text_integrity import unreadable_texts
-
-if TYPE_CHECKING:
-    from dibs.database.sqlite.engine import SQLite
+from dibs_schema.tables import metadata
 
 LARGE_WAL = 64 * 1024 * 1024
-"""Bytes; a healthy log stays under 20 MB but for a long reader."""
+"""Bytes; a healthy log stays under 20 MB unless somebody reads for long."""
+
+MOST_NAMED = 5
+"""Invalid values that are named of one table."""
 
 
-def examine(engine: SQLite, connection: Connection) -> list[Finding]:
+def check_file(path: Path, library: str, connection: Connection) -> list[HealthCheck]:
     """Check the file, its file system, the library, the log and every page. Writes nothing.
 
-    Raises DatabaseDamaged where the file cannot be read at all.
+    Raises the driver's error where the file cannot be read at all.
     """
-    with engine.translated():
-        try:
-            return [
-                _file(engine.path),
-                _mount(engine.path),
-                library_finding("library", engine.library),
-                schema_finding(connection),
-                _log(engine.path),
-                _lock(engine.path),
-                _servers(engine.path),
-                _pages(connection),
-                _references(connection),
-                _texts(connection),
-            ]
-        finally:
-            connection.rollback()
+    try:
+        return [
+            _file(path),
+            _mount(path),
+            check_library("library", library),
+            check_schema(connection),
+            _log(path),
+            _lock(path),
+            _servers(path),
+            _pages(connection),
+            _references(connection),
+            _texts(connection),
+        ]
+    finally:
+        connection.rollback()
 
 
-def _file(path: Path) -> Finding:
+def _file(path: Path) -> HealthCheck:
     stat = path.stat()
     size, mode = f"{stat.st_size / 1_048_576:.1f} MiB", stat.st_mode & 0o777
     if not all(os.access(one, os.W_OK) for one in (path, path.parent)):
         says = f"{path}, {size}, cannot be written from here: the file, its folder or the whole mount is read-only."
-        return Finding("file", "warning", f"{says} Commands can look, but no server started here can claim.")
+        return HealthCheck(
+            "file", "warning", f"{says} Commands can look, but no server started here can claim."
+        )
     if mode & 0o077:
-        return Finding(
+        return HealthCheck(
             "file",
             "warning",
             f"{path}, {size}, others may read it (mode {mode:o}); chmod 600 keeps it private.",
         )
-    return Finding("file", "ok", f"{path}, {size}, private")
+    return HealthCheck("file", "ok", f"{path}, {size}, private")
 
 
-def _mount(path: Path) -> Finding:
+def _mount(path: Path) -> HealthCheck:
     kind = file_system(path)
-    return Finding(
+    return HealthCheck(
         "file system", "ok", f"{kind}, which can share a write-ahead log" if kind else "unknown here"
     )
 
 
-def _log(path: Path) -> Finding:
+def _log(path: Path) -> HealthCheck:
     log = Path(f"{path}-wal")
     size = log.stat().st_size if log.exists() else 0
     if size <= LARGE_WAL:
-        return Finding("write-ahead log", "ok", f"{size / 1_048_576:.1f} MiB")
-    says = f"{size / 1_048_576:.0f} MiB: it cannot begin anew while somebody reads what is old in it. "
-    if readers := lasting(lambda: readers_of(path)):
-        says += f"{_names(readers)} reads on and on: end that program, and the next commits shrink the log."
+        return HealthCheck("write-ahead log", "ok", f"{size / 1_048_576:.1f} MiB")
+    says = f"{size / 1_048_576:.0f} MiB: it cannot restart while a reader uses its older part. "
+    if readers := persistent(lambda: readers_of(path)):
+        says += (
+            f"{_names(readers)} reads without a pause: end that program, and the next commits shrink the log."
+        )
     else:
-        says += "Nobody reads just now: the next commits shrink it."
-    return Finding("write-ahead log", "warning", says)
+        says += "No process reads now: the next commits shrink it."
+    return HealthCheck("write-ahead log", "warning", says)
 
 
-def _lock(path: Path) -> Finding:
+def _lock(path: Path) -> HealthCheck:
     if not LOCKS.exists():
-        return Finding("lock", "ok", "who holds it is not known here")
-    door = Path(f"{path}.lock")
-    queue = lasting(lambda: {one.pid for one in locks_on(door) if not one.waiting})
-    waiting = [one.pid for one in locks_on(door) if one.waiting]
-    writing = lasting(lambda: writers_of(path)) - queue
+        return HealthCheck("lock", "ok", "the kernel does not list lock holders here")
+    lock_file = Path(f"{path}.lock")
+    queue = persistent(lambda: {one.pid for one in locks_on(lock_file) if not one.waiting})
+    waiting = [one.pid for one in locks_on(lock_file) if one.waiting]
+    writing = persistent(lambda: writers_of(path)) - queue
     if not queue and not writing:
-        return Finding("lock", "ok", "nobody holds it for long")
+        return HealthCheck("lock", "ok", "no process holds it for long")
     says = []
     if queue:
-        says.append(f"{_names(queue)} stays at the head of the queue of writers")
+        says.append(f"{_names(queue)} stays at the head of the writer queue")
     if writing:
-        says.append(f"{_names(writing)} keeps the write lock of SQLite")
+        says.append(f"{_names(writing)} holds the write lock of SQLite")
     if waiting:
         says.append(f"{_names(waiting)} waits")
-    advice = "If that lasts, the first is stopped or stuck: let it go on (kill -CONT), or end it."
-    return Finding("lock", "warning", f"{'; '.join(says)}. {advice}")
+    advice = "If that lasts, the first is stopped or stuck: continue it (kill -CONT), or end it."
+    return HealthCheck("lock", "warning", f"{'; '.join(says)}. {advice}")
 
 
-def _servers(path: Path) -> Finding:
+def _servers(path: Path) -> HealthCheck:
     if not LOCKS.exists():
-        return Finding("servers", "ok", "who has it open is not known here")
-    return Finding(
+        return HealthCheck("servers", "ok", "the kernel does not list lock holders here")
+    return HealthCheck(
         "servers", "ok", f"open in {', '.join(attached(path)) or 'no other process that is seen from here'}"
     )
 
 
 def _names(pids: Iterable[int]) -> str:
-    return ", ".join(map(named, sorted(pids)))
+    return ", ".join(map(process_name, sorted(pids)))
 
 
-def _pages(connection: Connection) -> Finding:
+def _pages(connection: Connection) -> HealthCheck:
     lines = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check(10)")]
     if lines == ["ok"]:
-        return Finding("integrity", "ok", "every page and index is sound")
+        return HealthCheck("integrity", "ok", "every page and index is sound")
     says = f"damaged: {'; '.join(lines[:3])}. Stop the agents and bring back a backup; delete nothing."
-    return Finding("integrity", "error", says)
+    return HealthCheck("integrity", "error", says)
 
 
-def _texts(connection: Connection) -> Finding:
-    broken = unreadable_texts(connection)
+def _texts(connection: Connection) -> HealthCheck:
+    broken = invalid_values(connection)
     if broken:
         says = f"damaged: {', '.join(broken[:5])}{' and more' if len(broken) > 5 else ''}. "
-        return Finding("texts", "error", f"{says}Stop the agents and bring back a backup; delete nothing.")
-    return Finding("texts", "ok", "every text can be read")
+        return HealthCheck(
+            "texts", "error", f"{says}Stop the agents and bring back a backup; delete nothing."
+        )
+    return HealthCheck("texts", "ok", "every TEXT value is valid")
 
 
-def _references(connection: Connection) -> Finding:
+def _references(connection: Connection) -> HealthCheck:
     broken = len(connection.exec_driver_sql("PRAGMA foreign_key_check").all())
     if broken:
-        return Finding("references", "error", f"{broken} rows point at rows that do not exist.")
-    return Finding("references", "ok", "every row that is pointed at exists")
+        return HealthCheck("references", "error", f"{broken} rows refer to rows that do not exist.")
+    return HealthCheck("references", "ok", "every referenced row exists")
+
+
+def invalid_values(connection: Connection) -> list[str]:
+    """Return where a TEXT value is not UTF-8, or a JSON value is not valid JSON; at most a few places of each table.
+
+    To SQLite a page is sound, whatever bytes its TEXT values have.
+    """
+    driver = connection.connection.driver_connection
+    assert driver is not None, "it is open"
+    kept, driver.text_factory = driver.text_factory, bytes
+    try:
+        return [place for table in metadata.sorted_tables for place in _invalid_in(driver, table)]
+    finally:
+        driver.text_factory = kept
+
+
+def _invalid_in(driver: Any, table: Table) -> Iterator[str]:
+    keys = [column.name for column in table.primary_key]
+    texts = [column for column in table.c if isinstance(column.type, (String, JSON))]
+    names = ", ".join([*keys, *(column.name for column in texts)])
+    found = 0
+    for row in driver.execute(f"SELECT {names} FROM {table.name}"):  # noqa: S608 - our own names
+        for column, value in zip(texts, row[len(keys) :], strict=True):
+            if value is not None and not _is_valid(value, is_json=isinstance(column.type, JSON)):
+                key = ".".join(_shown(part) for part in row[: len(keys)])
+                yield f"{column.name} of {table.name} {key}"
+                found += 1
+        if found >= MOST_NAMED:
+            return
+
+
+def _is_valid(value: Any, *, is_json: bool) -> bool:
+    try:
+        text = value.decode() if isinstance(value, bytes) else value
+        if is_json:
+            json.loads(text)
+    except (ValueError, TypeError):
+        return False
+    return isinstance(text, str)
+
+
+def _shown(key: object) -> str:
+    return key.decode(errors="replace") if isinstance(key, bytes) else str(key)

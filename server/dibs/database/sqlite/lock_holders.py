@@ -1,4 +1,4 @@
-"""Who has a database file open, or waits for it: asked of the kernel, without a look at what is in the file."""
+"""The processes that have a database file open, or wait for it, as the kernel lists their locks."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from dibs_schema.refusals import Busy
 LOCKS = Path("/proc/locks")
 
 _SHARED_FIRST, _SHARED_SIZE = 0x40000002, 510
-"""The bytes that every connection to a database with a write-ahead log holds for reading, for as long as it lasts.
+"""The bytes that every connection to a database with a write-ahead log locks for reading, as long as it is open.
 
 Source: https://www.sqlite.org/fileformat2.html#the_lock_byte_page, and `unixLock` in SQLite's os_unix.c.
 """
 
 
 _WRITING, _READING = range(120, 121), range(123, 128)
-"""The bytes of the shared memory that are locked by who writes, and by who reads a snapshot.
+"""The bytes of the shared memory that a writer locks, and those that a reader of a snapshot locks.
 
 Source: https://www.sqlite.org/walformat.html#how_the_various_locks_are_used.
 """
 
 PAUSE = 0.15
-"""Seconds between two looks; who has a lock in all of them does not just pass by."""
+"""Seconds between two looks at the locks; a process that appears in all of them holds its lock for long."""
 
 
-class Lock(NamedTuple):
+class FileLock(NamedTuple):
     """One process that holds a lock on bytes of a file, or waits for it; `kind` is FLOCK, POSIX or OFDLCK."""
 
     pid: int
@@ -42,12 +42,12 @@ class Lock(NamedTuple):
     last: float
 
     def covers(self, bytes_: range) -> bool:
-        """Whether any of the bytes are locked."""
+        """Check that any of the bytes are locked."""
         return self.first < bytes_.stop and self.last >= bytes_.start
 
 
-def named(pid: int) -> str:
-    """A process as users know it. Not its arguments, which may hold a password."""
+def process_name(pid: int) -> str:
+    """Return a process's id and name, without its arguments, which may hold a password."""
     try:
         name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
@@ -55,10 +55,10 @@ def named(pid: int) -> str:
     return f"pid {pid} ({name})"
 
 
-def locks_on(path: Path) -> list[Lock]:
-    """Who holds a lock on a file or waits for one, those who wait in their order; nobody where the kernel does not say.
+def locks_on(path: Path) -> list[FileLock]:
+    """Return the locks on a file, with those that wait in their order; none where the kernel does not list them.
 
-    Processes of other containers have no number here, and are left out.
+    Processes of other containers have no id here, and are left out.
     Source: proc_locks(5).
     """
     try:
@@ -78,12 +78,12 @@ def locks_on(path: Path) -> list[Lock]:
         device = os.makedev(int(major, 16), int(minor, 16))
         if device == stat.st_dev or _has_open(int(pid), path):
             end = math.inf if last == "EOF" else int(last)
-            found.append(Lock(int(pid), kind, mode == "WRITE", waiting, int(first), end))
+            found.append(FileLock(int(pid), kind, mode == "WRITE", waiting, int(first), end))
     return found
 
 
 def _has_open(pid: int, path: Path) -> bool:
-    """Whether the process has the path open: some file systems tell the locks' table another device than stat."""
+    """Check that the process has the path open: some file systems show another device in /proc/locks than in stat."""
     try:
         return any(
             os.readlink(one) == str(path)  # noqa: PTH115 - a magic link, not a path
@@ -94,24 +94,24 @@ def _has_open(pid: int, path: Path) -> bool:
 
 
 def attached(path: Path) -> list[str]:
-    """The other processes that have the database open, as far as the kernel names them."""
+    """Return the other processes that have the database open, as far as the kernel names them."""
     pids = {lock.pid for lock in locks_on(path) if lock.kind == "POSIX"} - {os.getpid()}
-    return [named(pid) for pid in sorted(pids)]
+    return [process_name(pid) for pid in sorted(pids)]
 
 
 def writers_of(path: Path) -> set[int]:
-    """The process that holds the database's write lock, if any."""
+    """Return the process that holds the database's write lock, if any."""
     return {one.pid for one in locks_on(Path(f"{path}-shm")) if one.writing and one.covers(_WRITING)}
 
 
 def readers_of(path: Path) -> set[int]:
-    """The other processes that hold a snapshot of the database."""
+    """Return the other processes that hold a snapshot of the database."""
     held = (one for one in locks_on(Path(f"{path}-shm")) if one.covers(_READING) and not one.writing)
     return {one.pid for one in held} - {os.getpid()}
 
 
-def lasting(look: Callable[[], set[int]], times: int = 4) -> set[int]:
-    """Those whom each of a few looks finds."""
+def persistent(look: Callable[[], set[int]], times: int = 4) -> set[int]:
+    """Return the processes that each of a few looks finds."""
     found = look()
     for _ in range(times - 1):
         if not found:
@@ -122,12 +122,12 @@ def lasting(look: Callable[[], set[int]], times: int = 4) -> set[int]:
 
 
 def is_open_nowhere(path: Path) -> bool | None:
-    """Whether no process has the database open, also of those that have no number here; None where that cannot be told.
+    """Check that no process has the database open, not even in another container; None where that is not known.
 
-    To be asked before this process opens it.
+    To be called before this process opens it.
     """
     try:
-        with alone(path):
+        with exclusive_access(path):
             return True
     except Busy:
         return False
@@ -136,19 +136,19 @@ def is_open_nowhere(path: Path) -> bool | None:
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Keep everyone out of a database file that no process has open. This process must not either.
+def exclusive_access(path: Path) -> Iterator[None]:
+    """Keep every process out of a database file. This process must not have it open either.
 
-    Raises Busy where one has, naming who, as far as the kernel does.
+    Raises Busy where a process has it open, with its name as far as the kernel knows it.
     """
-    import fcntl  # which some platforms lack, and servers run there all the same
+    import fcntl  # some platforms lack it, and servers run there as well
 
     with path.open("r+b") as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, _SHARED_SIZE, _SHARED_FIRST)
         except (BlockingIOError, PermissionError) as error:
-            who = ", ".join(attached(path)) or "another process"
+            holders = ", ".join(attached(path)) or "another process"
             raise Busy(
-                f"{path} is open: {who}. Nothing was changed. Stop the servers that use it, then call again."
+                f"{path} is open: {holders}. Nothing was changed. Stop the servers that use it, then call again."
             ) from error
         yield

@@ -1,4 +1,4 @@
-"""The door: one writer at a time, first come, first served."""
+"""The writer queue: one writer at a time, first in, first out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import weakref
 from pathlib import Path
 
-from dibs.database.sqlite.file_identity import File, file_at, file_of
+from dibs.database.sqlite.file_identity import FileId, file_at, file_of
 
 try:
     import fcntl
@@ -14,20 +14,20 @@ except ImportError:  # no flock on this platform: the engine's own retries serve
     fcntl = None  # type: ignore[assignment]  # the checker knows POSIX only
 
 
-class Door:
-    """An exclusive flock on a file beside the database.
+class WriterQueue:
+    """An exclusive flock on a file next to the database.
 
-    SQLite lets waiting writers poll, and whoever polls luckily wins; the kernel queues those who wait
-    for a flock. The file carries no data and is never unlinked. One thread of a process uses a door,
-    since flock does not exclude threads that share a descriptor.
+    SQLite lets waiting writers poll, and the luckiest poll wins. The kernel queues those that wait for a flock. The
+    file carries no data and is never unlinked. One thread of a process uses a queue, since flock does not exclude
+    threads that share a descriptor.
     Source: flock(2); measured against a plain busy timeout in docs/decisions.md.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = os.fsencode(path)
         self._descriptor: int | None = None
-        self._file: File | None = None
-        _leave_to_the_parent(self)
+        self._file: FileId | None = None
+        _close_in_forks(self)
 
     def enter(self) -> None:
         """Wait in the queue, for as long as it takes. Raises OSError where the file cannot be opened."""
@@ -40,24 +40,24 @@ class Door:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
             if self._is_the_file_at_the_path():
                 return
-            self.close()  # deleted or replaced: others queue at another file
+            self.close()  # deleted or replaced: other writers queue at another file
 
     def leave(self) -> None:
-        """Let the next one in."""
+        """Let the next writer in."""
         if fcntl is not None and self._descriptor is not None:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
-    def mark(self) -> None:
-        """Let all processes see that just now one of them was behind the door for longer. Raises OSError."""
+    def note_restart(self) -> None:
+        """Record, as the time of the file, that a process has tried to restart the log. Raises OSError."""
         if self._descriptor is not None:
             os.utime(self._descriptor)
 
-    def marked_at(self) -> float:
-        """When the door was last marked, by the wall clock; long ago if it never was. Raises OSError."""
+    def restarted_at(self) -> float:
+        """Return the wall clock at the last attempt to restart the log; 0 if there was none. Raises OSError."""
         return os.fstat(self._descriptor).st_mtime if self._descriptor is not None else 0.0
 
     def close(self) -> None:
-        """Give up the descriptor, and with it any place in the queue."""
+        """Close the descriptor, and with it give up any place in the queue."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -69,12 +69,12 @@ class Door:
             return False
 
 
-def _leave_to_the_parent(door: Door) -> None:
-    """Have a fork give up its descriptor: a child that lived on would hold the place of a parent killed in a write."""
-    there = weakref.ref(door)
+def _close_in_forks(queue: WriterQueue) -> None:
+    """Close the descriptor in forks: a child would keep the place of a parent that was killed during a write."""
+    reference = weakref.ref(queue)
 
     def close() -> None:
-        inherited = there()
+        inherited = reference()
         if inherited is not None:
             inherited.close()
 

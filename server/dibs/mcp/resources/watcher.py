@@ -137,7 +137,7 @@ class Watch:
 
     async def _look(self, tellers: TaskGroup) -> bool:
         """Tell what has changed since the last look; returns whether there is more."""
-        news = await self._database.news()
+        news = await self._database.event_version()
         expected = self._ready_at
         if (news == self._seen and time.monotonic() < expected) or self._cursor is None:
             return False

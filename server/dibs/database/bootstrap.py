@@ -1,0 +1,93 @@
+"""What both engines do to bring a database up: the schema, its migrations, and the project's row."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from pathlib import Path
+
+from sqlalchemy import insert
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DatabaseError
+
+from dibs.database.project import Project, find_project, newer_schema
+from dibs_schema.tables import HEAD, projects
+
+FIRST_TABLES = [
+    "alembic_version",
+    "projects",
+    "features",
+    "dependencies",
+    "events",
+    "questions",
+    "requests",
+    "writers",
+]
+"""The tables of every version of the schema. A database with some of them alone belongs to another program."""
+
+DEFAULTS = {
+    "claim_order": "priority",
+    "max_claims": 1,
+    "max_claims_per_connection": 16,
+    "max_failures": 3,
+    "max_attempts": 10,
+    "max_skips": 3,
+    "max_dependencies": 20,
+    "back_off": 30,
+    "require_evidence": "off",
+    "verifier": "anyone",
+}
+"""A new project's settings; `back_off` in seconds, doubled by each failure up to 600."""
+
+_MIGRATION = threading.Lock()
+"""Alembic keeps the running migration in a module, so that two of one process would mix."""
+_NO_SUCH_TABLE = ("no such table", "does not exist")
+
+
+def schema_version(connection: Connection) -> str | None:
+    """Return the newest migration that the database has, or None where it is not a backlog yet."""
+    try:
+        return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    except DatabaseError as error:
+        if any(words in str(error.orig) for words in _NO_SUCH_TABLE):
+            return None
+        raise
+
+
+def ready_project(connection: Connection, name: str, label: str) -> Project | None:
+    """Return the project, or None where the schema is older or the project is missing. Writes nothing.
+
+    Raises SchemaNewer.
+    """
+    version = schema_version(connection)
+    if version is None or version < HEAD:  # an older schema lacks columns that `find_project` names
+        return None
+    if version > HEAD:
+        raise newer_schema(label, version)
+    return find_project(connection, name)[0]
+
+
+def write_missing(connection: Connection, name: str, version: str | None) -> None:
+    """Migrate from `version` of the schema and insert the project, in the transaction that the caller holds."""
+    if version is None or version < HEAD:
+        _migrate(connection)
+    if find_project(connection, name)[0] is None:
+        # The generation tells the project from any other that will ever have its name.
+        identity = {"name": name, "generation": secrets.token_hex(8), "created_at": time.time()}
+        numbers = {"next_feature_id": 1, "next_question_id": 1}
+        connection.execute(insert(projects).values(identity | DEFAULTS | numbers))
+
+
+def _migrate(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    import dibs_schema.migrations
+
+    config = Config()
+    folder = Path(dibs_schema.migrations.__file__).parent
+    config.set_main_option("script_location", str(folder).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    with _MIGRATION:
+        command.upgrade(config, HEAD)
