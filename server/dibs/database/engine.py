@@ -98,10 +98,6 @@ class Engine(ABC):
     def commit(self, connection: Connection, *, wake: bool) -> None:
         """Commit, and `wake` who waits for work; when this returns, the transaction is on disk."""
 
-    @abstractmethod
-    def intruding(self, connection: Connection) -> AbstractContextManager[None]:
-        """Hold what every writer needs, as a program would that knows nothing of Dibs; for storms."""
-
     def interrupt(self, connection: Connection) -> None:  # noqa: B027 - nothing to do where the work is done here
         """From another thread, end what a connection does or waits for at the other end."""
 

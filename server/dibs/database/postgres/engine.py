@@ -192,17 +192,6 @@ class Postgres(Copying):
             finally:
                 _end(connection, driver)
 
-    @contextmanager
-    def intruding(self, connection: Connection) -> Iterator[None]:
-        """Locks on both tables that every move writes to."""
-        driver = _driver(connection)
-        driver.execute("BEGIN")
-        try:
-            driver.execute("LOCK TABLE projects, features IN EXCLUSIVE MODE")
-            yield
-        finally:
-            _end(connection, driver)
-
     def commit(self, connection: Connection, *, wake: bool) -> None:
         """Commit; raises OutcomeUnknown where the connection was lost before the answer came."""
         driver = _driver(connection)

@@ -166,15 +166,6 @@ class SQLite(Engine):
             finally:
                 self._end(connection)
 
-    @contextmanager
-    def intruding(self, connection: Connection) -> Iterator[None]:
-        """The write lock, past the door."""
-        _driver_connection(connection).execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        finally:
-            self._end(connection)
-
     def commit(self, connection: Connection, *, wake: bool) -> None:  # noqa: ARG002 - every commit wakes
         """Commit, on disk as far as `synchronous` promises. Raises OutcomeUnknown where the disk failed at it."""
         try:
