@@ -205,7 +205,7 @@ async def test_a_server_process_that_dies_is_told(tmp_path: Path) -> None:
         await backlog.stats()
         waiting = asyncio.create_task(backlog.take(wait_seconds=30))
         await asyncio.sleep(0.1)
-        client.kill()
+        client.process.kill()
         with pytest.raises(ServerGone):
             await waiting
         with pytest.raises(ServerGone):

@@ -185,7 +185,7 @@ async def test_an_agent_that_crashed_goes_on_with_what_it_held(shared: str, back
     (feature,) = add(backlog)
     async with Client.start(server_command("--db", shared, "--agent", "ada")) as before:
         await before.call(CLAIM)
-        before.kill()
+        before.process.kill()
     async with Client.start(server_command("--db", shared, "--agent", "ada")) as after:
         me = Reader(after)
         said = await me.refused("already_holding", CLAIM)

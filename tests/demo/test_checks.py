@@ -216,9 +216,12 @@ def test_counters_that_equal_their_recount_are_sound() -> None:
 @pytest.mark.parametrize(
     "audit",
     [
-        Audit(features=3, unmet={1: (2, 1)}),
+        Audit(features=3, counters={1: (2, 1)}),
         Audit(features=3, heights={1: (2, 1)}),
-        Audit(features=3, strays={1: ("passing", "pending")}),
+        Audit(features=3, areas={1: (2, 1)}),
+        Audit(features=3, states={1: ("passing", "pending")}),
+        Audit(features=3, gaps={1: ("claim", "stuck", "pending")}),
+        Audit(features=3, claims={1: "the claim columns do not fit the status pending"}),
     ],
 )
 def test_a_counter_that_differs_from_its_recount_is_seen(audit: Audit) -> None:

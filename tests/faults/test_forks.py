@@ -118,13 +118,12 @@ def test_a_fork_that_outlives_its_parent_holds_nobody_up(db: str, database: Data
 
 @pytest.mark.anyio
 async def test_a_fork_may_not_use_its_parents_client(db: str) -> None:
-    """Calls and signals of the child are refused and reach no server; the parent's next call is answered."""
+    """What the child asks of it is refused and reaches no server; the parent's next call is answered."""
     async with Client.start(server_command("--db", db)) as client:
         await client.call("feature_create", category="c", name="n", description="d", steps=["s"])
         for use in (
             lambda: asyncio.run(client.call("feature_claim_and_get")),
             lambda: asyncio.run(client.call_raw("feature_claim_and_get", {})),
-            client.kill,
             client.close_input,
         ):
             assert in_a_fork(use) == "refused: a client does not survive a fork: start one in the child"

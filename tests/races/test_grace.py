@@ -35,7 +35,7 @@ async def test_a_replayed_claim_is_released_by_who_replayed_it(database: Databas
     command = server_command("--db", db, "--agent", "bo")
     async with Client.start(command) as first:
         claimed = await first.call("feature_claim_and_get", request_id="once")
-        first.kill()
+        first.process.kill()
     async with Client.start(command) as second:
         again = await second.call("feature_claim_and_get", request_id="once")
         assert again["claim"]["token"] == claimed["claim"]["token"]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dibs_proof.history.recorder import Recorder
+from dibs_proof.server_faults import send_signal
 from dibs_proof.storm.plan import Plan
 from dibs_proof.storm.terminations import End, end
 
@@ -34,6 +35,6 @@ async def test_a_server_that_ended_by_itself_does_not_pass_for_one_that_was_ende
     plan = Plan(db, "default", 1, 2, 3, 1)
     async with Recorder.start(plan.command(), tmp_path / "history.jsonl", "ada") as recorder:
         if before is not None:
-            recorder.client.kill(before)
+            send_signal(recorder.client, before)
             await recorder.client.process.wait()
         assert (await end(recorder, how) is not None) is wrong

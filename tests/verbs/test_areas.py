@@ -217,7 +217,7 @@ def test_areas_that_do_not_fit_the_paths_are_found_and_repaired(database: Databa
     mine = areas.c.project_id == database.read_now(lambda tx: tx.project.id)
     database.write_now(lambda tx: tx.run(delete(areas).where(mine, areas.c.feature_id == two)))
     found = database.read_now(audit)
-    assert (found.areas, found.unsound) == ({two: (0, 2)}, ["areas"])
+    assert (found.areas, found.failed_checks) == ({two: (0, 2)}, ["areas"])
     assert database.write_now(lambda tx: repair_counters(tx, "a person")).areas == {two: (0, 2)}
     assert not database.read_now(audit).unsound
     take(database, named("ada"), one)

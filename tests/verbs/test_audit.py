@@ -1,38 +1,169 @@
-"""The audit finds every counter, height and state that is not as the edges and events have it."""
+"""The audit finds every stored value that is not as the edges, the paths and the events have it."""
 
 from __future__ import annotations
 
-from dibs.database import Database
-from dibs.queries.audit import audit
+from collections.abc import Callable
+from dataclasses import fields
+
+import pytest
+from sqlalchemy import Executable, delete, insert, update
+
+from dibs.database import Database, open_database
+from dibs.queries.audit import Audit, audit
+from dibs.settings import Settings
 from dibs.verbs.repair import repair_counters
 from dibs_schema.status import Status
-from verbs.stage import add, alter, depend, is_sound, place, rule
+from dibs_schema.tables import areas, events
+from foreign import connected
+from verbs.stage import add, alter, depend, is_sound, named, place, rule, take
+
+NOT_COMPARED = {"features", "leases", "writers"}
+"""The fields of an audit that are no differences."""
+_SRC = (areas.c.feature_id == 2) & (areas.c.beginning == "src/")
 
 
 def test_a_sound_backlog_passes(database: Database) -> None:
     """A backlog with features in every state, edges between them and both orders is found sound."""
     ids = [place(database, status).id for status in Status]
-    (waiting,) = add(database)
+    (waiting,) = add(database, paths=["src/**"])
     depend(database, waiting, *ids)
     assert is_sound(database)
     rule(database, order="critical_path")
     found = database.read_now(audit)
-    assert (found.features, found.unmet, found.heights, found.strays) == (7, {}, {}, {})
+    assert (found.features, found.unsound, found.failed_checks) == (7, [], [])
     (lease,) = found.leases
     assert (lease.feature, lease.holder) == (ids[1], f"ada-{ids[1]}")
     assert [one["library"] for one in found.writers] == [database.library]
 
 
-def test_a_wrong_counter_is_found(database: Database) -> None:
-    """What is kept and what was counted stand side by side."""
-    one, two = add(database, 2)
+def _wrong_counter(database: Database) -> None:
+    alter(database, 2, unmet_dependencies=5)
+
+
+def _wrong_height(database: Database) -> None:
+    alter(database, 1, height=9)
+
+
+def _missing_area(database: Database) -> None:
+    _run(database, lambda project: delete(areas).where(areas.c.project_id == project, _SRC))
+
+
+def _foreign_area(database: Database) -> None:
+    _run(
+        database,
+        lambda project: insert(areas).values(project_id=project, feature_id=1, beginning="docs/", ending=""),
+    )
+
+
+def _other_area(database: Database) -> None:
+    _run(
+        database,
+        lambda project: update(areas).where(areas.c.project_id == project, _SRC).values(beginning="lib/"),
+    )
+
+
+def _other_paths(database: Database) -> None:
+    alter(database, 2, paths=["docs"])
+
+
+def _wrong_state(database: Database) -> None:
+    alter(database, 2, status="stuck")
+
+
+def _gap(database: Database) -> None:
+    _run(
+        database,
+        lambda project: (
+            update(events)
+            .where(events.c.project_id == project, events.c.kind == "claim")
+            .values(from_status="stuck")
+        ),
+    )
+
+
+def _other_holder(database: Database) -> None:
+    alter(database, 1, claimed_by="eve")
+
+
+def _run(database: Database, statement: Callable[[int], Executable]) -> None:
+    database.write_now(lambda tx: tx.run(statement(tx.project.id)))
+
+
+@pytest.mark.parametrize(
+    ("plant", "field", "check", "finding"),
+    [
+        (
+            _wrong_counter,
+            "counters",
+            "counters",
+            "feature 2: the row says 5 unmet dependencies, the edges say 1",
+        ),
+        (_wrong_height, "heights", "heights", "feature 1: the row says height 9, the edges say None"),
+        (_missing_area, "areas", "areas", "feature 2: its 1 file areas are not the 2 areas of its paths"),
+        (_foreign_area, "areas", "areas", "feature 1: its 1 file areas are not the 0 areas of its paths"),
+        (_other_area, "areas", "areas", "feature 2: its 2 file areas are not the 2 areas of its paths"),
+        (_other_paths, "areas", "areas", "feature 2: its 2 file areas are not the 1 areas of its paths"),
+        (_wrong_state, "states", "journal", "feature 2: the row says stuck, the events say pending"),
+        (
+            _gap,
+            "gaps",
+            "journal",
+            "feature 1: a claim starts in stuck, but the event before it ended in pending",
+        ),
+        (_other_holder, "claims", "claims", "feature 1: eve holds it, but its last claim was made by ada"),
+    ],
+)
+def test_each_planted_difference_is_found_and_no_other(
+    database: Database, plant: Callable[[Database], None], field: str, check: str, finding: str
+) -> None:
+    """One value that somebody wrote past Dibs is one finding, in the field and the check that it belongs to."""
+    one, two = *add(database), *add(database, paths=["src/**", "README.md"])
     depend(database, two, one)
-    alter(database, two, unmet_dependencies=5)
-    assert database.read_now(audit).unmet == {two: (5, 1)}
+    take(database, named("ada"), one)
+    assert is_sound(database)
+    plant(database)
+    found = database.read_now(audit)
+    assert (found.unsound, found.failed_checks) == ([finding], [check])
+    assert [name for name in compared() if getattr(found, name)] == [field]
+
+
+def test_every_field_of_an_audit_has_a_planted_difference() -> None:
+    """A field that is added to the audit is added to the table above."""
+    marks = test_each_planted_difference_is_found_and_no_other.pytestmark  # type: ignore[attr-defined]  # set by pytest
+    assert {case[1] for case in marks[0].args[1]} == compared()
+
+
+def compared() -> set[str]:
+    """The fields of an audit that hold differences."""
+    return {one.name for one in fields(Audit)} - NOT_COMPARED
+
+
+@pytest.mark.parametrize(
+    ("columns", "status"),
+    [("claim_session = 's'", "pending"), ("status = 'in_progress'", "in_progress")],
+)
+def test_claim_columns_that_do_not_fit_the_status_are_found(
+    db: str, engine: str, columns: str, status: str
+) -> None:
+    """The table's constraint forbids them, so that only a damaged or changed database can hold them."""
+    database = open_database(Settings(db=db, project="default"))
+    try:
+        (feature,) = add(database)
+        with connected(db) as connection:
+            connection.execute(
+                "PRAGMA ignore_check_constraints = ON"
+                if engine == "sqlite"
+                else "ALTER TABLE features DROP CONSTRAINT features_claim"
+            )
+            connection.execute(f"UPDATE features SET {columns}")
+        wrong = f"the claim columns do not fit the status {status}"
+        assert database.read_now(audit).claims == {feature: wrong}
+    finally:
+        database.close(patience=5)
 
 
 def test_a_wrong_height_is_found_in_either_order(database: Database) -> None:
-    """Heights are counted under `critical_path`, and none is kept by priority."""
+    """Heights are counted under `critical_path`, and none is stored by priority."""
     one, two = add(database, 2)
     depend(database, two, one)
     alter(database, one, height=9)
@@ -44,10 +175,3 @@ def test_a_wrong_height_is_found_in_either_order(database: Database) -> None:
     assert is_sound(database)
     alter(database, one, height=9)
     assert database.read_now(audit).heights == {one: (9, 1)}
-
-
-def test_a_state_without_its_event_is_found(database: Database) -> None:
-    """A status that the journal does not lead to is a stray."""
-    (one,) = add(database)
-    alter(database, one, status="stuck")
-    assert database.read_now(audit).strays == {one: ("stuck", "pending")}

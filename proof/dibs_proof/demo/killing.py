@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 import anyio
@@ -13,6 +14,7 @@ from dibs_proof.demo.outcome import EVIDENCE
 from dibs_proof.demo.records import LateCall
 from dibs_proof.demo.scene import Doing, Seat, Tone
 from dibs_proof.demo.stage import Stage
+from dibs_proof.server_faults import send_signal
 
 PATIENCE = 30.0
 """Seconds for which whoever took over waits to see the dead agent refused."""
@@ -28,7 +30,7 @@ LATE_CALLS: dict[str, dict[str, Any]] = {
 async def kill(stage: Stage, seat: Seat, caller: Caller, holding: Holding) -> None:
     """Kill the server of an agent that holds a claim; SIGKILL leaves it no time to give anything back."""
     stage.accident.strike(holding, stage.plan.lease)
-    caller.client.kill()
+    send_signal(caller.client, signal.SIGKILL)
     await caller.client.process.wait()
     seat.is_at(Doing.DEAD, holding)
     stage.say(

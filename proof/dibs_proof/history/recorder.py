@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 from dibs.client import Client, ServerGone
 from dibs_proof.history.history import Call, Change, answered, put, sent
+from dibs_proof.server_faults import send_signal
 from dibs_schema.refusals import Refusal
 
 
@@ -88,12 +89,12 @@ class Recorder:
     def kill(self) -> None:
         """End the server at once."""
         self.note("killed")
-        self.client.kill()
+        send_signal(self.client, signal.SIGKILL)
 
     def terminate(self) -> None:
         """Tell the server to end, which gives its claims back."""
         self.note("closed")
-        self.client.kill(signal.SIGTERM)
+        send_signal(self.client, signal.SIGTERM)
 
     def hang_up(self) -> None:
         """End the server's input, which gives its claims back."""
@@ -103,11 +104,11 @@ class Recorder:
     def stop(self) -> None:
         """Let the server stand still."""
         self.note("stopped")
-        self.client.kill(signal.SIGSTOP)
+        send_signal(self.client, signal.SIGSTOP)
 
     def go_on(self) -> None:
         """Let a stopped server go on."""
-        self.client.kill(signal.SIGCONT)
+        send_signal(self.client, signal.SIGCONT)
         self.note("continued")
 
     def note(self, change: Change, at: float | None = None) -> None:

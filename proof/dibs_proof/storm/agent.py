@@ -11,6 +11,7 @@ from mcp.shared.exceptions import MCPError
 
 from dibs.client import ServerGone
 from dibs_proof.history.recorder import Recorder
+from dibs_proof.server_faults import stop_reading
 from dibs_proof.storm.calls import Mind, draw
 from dibs_proof.storm.context import Sky
 from dibs_proof.storm.plan import FEATURES
@@ -151,7 +152,7 @@ class Agent:
             both.start_soon(self._last_call, recorder)
             await anyio.sleep(self._chance.uniform(0, 0.05))
             recorder.note("closed")
-            recorder.client.turn_deaf()
+            stop_reading(recorder.client)
 
     async def _last_call(self, recorder: Recorder) -> None:
         with suppress(ServerGone):

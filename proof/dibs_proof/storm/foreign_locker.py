@@ -1,45 +1,43 @@
-"""A program that holds what every writer needs, without asking: `python -m dibs_proof.storm.foreign_locker DB SECONDS`.
+"""A program that locks every writer out: `python -m dibs_proof.storm.foreign_locker DB SECONDS`.
 
-It prints since when and until when it held the locks, in seconds of the monotonic clock; nothing where it got none.
+It stands for any program that uses the database without Dibs, and so without the writer queue. It prints since when
+and until when it held the lock, in seconds of the monotonic clock, and nothing where it did not get the lock.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
-
-from dibs.database import locate_database
-from dibs.settings import Settings
-from dibs_schema.refusals import Refusal
-
-LOCKS = {
-    "sqlite": ["BEGIN IMMEDIATE"],
-    "postgresql": ["BEGIN", "LOCK TABLE projects, features IN EXCLUSIVE MODE"],
-}
-"""The statements that lock what every writer needs, by SQLAlchemy's name of the engine."""
 
 
 def hold(db: str, seconds: float) -> None:
-    """Hold the locks of the database for so many seconds, if they are to be had: a stranger may lose a deadlock."""
-    engine = locate_database(Settings(db=db)).make_engine()
-    connection = engine.connect()
-    driver: Any = connection.connection.dbapi_connection
-    with suppress(Refusal), engine.translated():
-        try:
-            for statement in LOCKS[connection.dialect.name]:
-                driver.execute(statement)
-            _say(time.monotonic())
-            time.sleep(seconds)
-            _say(time.monotonic())
-        finally:
-            driver.rollback()
-    with engine.closing():
-        connection.close()
+    """Hold the lock for so many seconds; does nothing where another holds it, or wins a deadlock."""
+    driver, connection, lock = _connected(db)
+    with closing(connection), suppress(driver.Error):
+        for statement in lock:
+            connection.execute(statement)
+        _print(time.monotonic())
+        time.sleep(seconds)
+        connection.execute("ROLLBACK")
+        _print(time.monotonic())
 
 
-def _say(now: float) -> None:
+def _connected(db: str) -> tuple[Any, Any, tuple[str, ...]]:
+    """Connect as any program does; returns the driver, a connection in autocommit, and what takes the lock."""
+    if "://" in db:
+        import psycopg
+
+        lock = ("BEGIN", "LOCK TABLE projects, features IN EXCLUSIVE MODE")
+        return psycopg, psycopg.connect(db, autocommit=True), lock
+    from dibs.database import file_driver
+
+    driver = file_driver()
+    return driver, driver.connect(db, isolation_level=None), ("BEGIN IMMEDIATE",)
+
+
+def _print(now: float) -> None:
     sys.stdout.write(f"{now}\n")
     sys.stdout.flush()
 

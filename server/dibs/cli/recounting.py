@@ -19,11 +19,12 @@ STRAY = "Somebody wrote to the tables by hand, or a backup was mixed with its su
 def recounted(found: Audit, hold_limit: float, *, nobody_there: bool) -> list[HealthCheck]:
     """The findings of a recount; `nobody_there` where it is known that no other process has the database open."""
     return [
-        _compared("counters", "unmet dependencies", found.unmet, found.features, REPAIR),
+        _compared("counters", "unmet dependencies", found.counters, found.features, REPAIR),
         _compared("heights", "heights", found.heights, found.features, REPAIR),
         _compared("areas", "file areas", found.areas, found.features, REPAIR),
-        _compared("journal", "states", found.strays, found.features, STRAY),
+        _compared("journal", "states", found.states, found.features, STRAY),
         _replayed(found),
+        _claims(found),
         *_leases(found.leases, hold_limit, nobody_there=nobody_there),
         *(
             check_library("writers", str(writer["library"]), f", last in {writer['process']}")
@@ -52,6 +53,15 @@ def _replayed(found: Audit) -> HealthCheck:
     )
     return HealthCheck(
         "replay", "error", f"the journal of {len(found.gaps)} features has gaps ({shown}). {STRAY}"
+    )
+
+
+def _claims(found: Audit) -> HealthCheck:
+    if not found.claims:
+        return HealthCheck("claims", "ok", "every claim has its holder's event, and its columns fit its state")
+    shown = "; ".join(f"{feature}: {what}" for feature, what in list(found.claims.items())[:5])
+    return HealthCheck(
+        "claims", "error", f"{len(found.claims)} features have wrong claim columns ({shown}). {STRAY}"
     )
 
 

@@ -79,7 +79,7 @@ class Client:
                         await process.wait()
                 pumps.cancel_scope.cancel()
         finally:
-            _signal(process, signal.SIGKILL)
+            _kill(process)
             with anyio.CancelScope(shield=True):
                 await process.wait()
             for stream in (into, inbox, outbox, out):
@@ -109,17 +109,6 @@ class Client:
                 raise
             raise ServerGone(f"the server (pid {self.process.pid}) ended before it answered") from error
 
-    def kill(self, number: int = signal.SIGKILL) -> None:
-        """Send a signal to the server; SIGKILL leaves it no time for anything. Raises RuntimeError in a fork."""
-        self._refuse_fork()
-        _signal(self.process, number)
-
-    def turn_deaf(self) -> None:
-        """Read no answer any more, as a client does that has crashed: the server's next write fails."""
-        self._refuse_fork()
-        transport = self.process._transport  # type: ignore[attr-defined]  # noqa: SLF001 - asyncio offers no other way
-        transport.get_pipe_transport(1).close()
-
     def close_input(self) -> None:
         """End the server's input, as a client that has finished does. Raises RuntimeError in a fork."""
         self._refuse_fork()
@@ -132,11 +121,11 @@ class Client:
             raise RuntimeError("a client does not survive a fork: start one in the child")
 
 
-def _signal(process: asyncio.subprocess.Process, number: int) -> None:
-    """Send a signal past asyncio, whose own way may reap the process, and lose its exit status."""
+def _kill(process: asyncio.subprocess.Process) -> None:
+    """Send SIGKILL past asyncio, whose own way may reap the process, and lose its exit status."""
     if process.returncode is None:
         with suppress(ProcessLookupError):
-            os.kill(process.pid, number)
+            os.kill(process.pid, signal.SIGKILL)
 
 
 async def _pump_in(process: asyncio.subprocess.Process, into: Any) -> None:

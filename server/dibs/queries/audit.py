@@ -1,22 +1,23 @@
-"""Recount: every counter and height from the edges, every status from the events."""
+"""Audit: recompute every derived value of a project from the edges, the paths and the events, and compare."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import and_, bindparam, func, not_, select
 
 from dibs.database.transaction import Row, Transaction
-from dibs.rules.conditions import F, among, expired, in_project, leased, of_another_clock
+from dibs.rules.conditions import F, among, expired, in_project, is_, leased, of_another_clock
 from dibs.rules.critical_path import true_heights
 from dibs_schema.file_areas import Area, areas_of
-from dibs_schema.status import SATISFIED
+from dibs_schema.status import SATISFIED, Kind, Status
 from dibs_schema.tables import areas, dependencies, events, features, writers
 
 _D, _E = dependencies.c, events.c
 _needed = features.alias("needed")
 
-_true_unmet = (
+_counters = (
     select(F.id, F.unmet_dependencies.label("kept"), F.height, func.count(_needed.c.id).label("counted"))
     .outerjoin(dependencies, (_D.project_id == F.project_id) & (_D.feature_id == F.id))
     .outerjoin(
@@ -28,16 +29,16 @@ _true_unmet = (
     .where(in_project())
     .group_by(F.id, F.unmet_dependencies, F.height)
 )
-_last_event = (
+_last_transition = (
     select(_E.feature_id, func.max(_E.id).label("last"))
     .where(_E.project_id == bindparam("project"), _E.to_status.is_not(None))
     .group_by(_E.feature_id)
-    .subquery("last_event")
+    .subquery("last_transition")
 )
-_strays = (
+_states = (
     select(F.id, F.status, _E.to_status)
-    .outerjoin(_last_event, _last_event.c.feature_id == F.id)
-    .outerjoin(events, (_E.project_id == F.project_id) & (_E.id == _last_event.c.last))
+    .outerjoin(_last_transition, _last_transition.c.feature_id == F.id)
+    .outerjoin(events, (_E.project_id == F.project_id) & (_E.id == _last_transition.c.last))
     .where(in_project(), func.coalesce(_E.to_status, "") != F.status)
     .order_by(F.id)
 )
@@ -57,6 +58,32 @@ _gaps = (
     .where(func.coalesce(_replayed.c.from_status, "") != func.coalesce(_replayed.c.left_in, ""))
     .order_by(_replayed.c.id.desc())
 )
+_OF_CLAIM = (
+    F.claim_token,
+    F.claimed_by,
+    F.claimed_at,
+    F.lease_clock,
+    F.lease_ends,
+    F.lease_seconds,
+    F.lease_expires_at,
+    F.last_activity_at,
+)
+_claimed = and_(*(column.is_not(None) for column in _OF_CLAIM))
+_unclaimed = and_(F.claim_session.is_(None), *(column.is_(None) for column in _OF_CLAIM))
+_in_progress = is_(Status.IN_PROGRESS)
+_claim_columns = (
+    select(F.id, F.status)
+    .where(in_project(), (_in_progress & not_(_claimed)) | (not_(_in_progress) & not_(_unclaimed)))
+    .order_by(F.id)
+)
+_last_claim = (
+    select(_E.agent)
+    .where(_E.project_id == F.project_id, _E.feature_id == F.id, among(_E.kind, (Kind.CLAIM, Kind.RESUME)))
+    .order_by(_E.id.desc())
+    .limit(1)
+    .correlate(features)
+    .scalar_subquery()
+)
 _leases = (
     select(
         F.id,
@@ -66,6 +93,7 @@ _leases = (
         F.last_activity_at,
         F.lease_expires_at,
         F.lease_seconds,
+        _last_claim.label("claimed_last_by"),
         expired().label("run_out"),
         of_another_clock().label("elsewhere"),
     )
@@ -83,10 +111,10 @@ _writers = select(writers.c.library, writers.c.process, writers.c.seen_at).where
 
 @dataclass(frozen=True, slots=True)
 class OpenLease:
-    """A claim; times in seconds of the wall clock.
+    """A live claim; times in seconds of the wall clock.
 
-    `connected` where a server renews it while its client lives; `elsewhere` where another machine counts it, or
-    this one before it was started anew.
+    `connected` says that a server renews it while its client lives. `elsewhere` says that its lease is counted
+    by the clock of another machine, or of this machine before its last boot.
     """
 
     feature: int
@@ -102,61 +130,92 @@ class OpenLease:
 
 @dataclass(slots=True)
 class Audit:
-    """What a recount found. `unmet` and `heights` map a feature to (kept, counted), `strays` to (kept, replayed).
+    """What an audit found. Each mapping has the features whose stored values are wrong.
 
-    `areas` map one whose areas are not those of its paths to how many they are, and how many they should be.
-    `gaps` map a feature to the first move that does not start where the one before it ended: (kind, from, ended in).
+    `counters` and `heights` map a feature to (stored, counted), and `areas` to the numbers of its areas:
+    (stored, derived from its paths). `states` map it to (stored, state after its last event), `gaps` to the latest
+    event that does not start in the state in which the event before ended: (kind, from, state before), and `claims`
+    to what is wrong with its claim columns.
     """
 
     features: int = 0
-    unmet: dict[int, tuple[int, int]] = field(default_factory=dict)
+    counters: dict[int, tuple[int, int]] = field(default_factory=dict)
     heights: dict[int, tuple[int | None, int | None]] = field(default_factory=dict)
     areas: dict[int, tuple[int, int]] = field(default_factory=dict)
-    strays: dict[int, tuple[str, str | None]] = field(default_factory=dict)
+    states: dict[int, tuple[str, str | None]] = field(default_factory=dict)
     gaps: dict[int, tuple[str, str, str | None]] = field(default_factory=dict)
+    claims: dict[int, str] = field(default_factory=dict)
     leases: list[OpenLease] = field(default_factory=list)
     writers: list[dict[str, object]] = field(default_factory=list)
 
     @property
     def unsound(self) -> list[str]:
+        """Every difference that the audit found, one a line; empty where the project is sound."""
+        return [f"feature {feature}: {what}" for feature, what in self._differences()]
+
+    @property
+    def failed_checks(self) -> list[str]:
         """The checks that failed, by the names that `dibs doctor` has for them."""
         checks = {
-            "counters": self.unmet,
+            "counters": self.counters,
             "heights": self.heights,
             "areas": self.areas,
-            "journal": self.strays or self.gaps,
+            "journal": self.states or self.gaps,
+            "claims": self.claims,
         }
         return [name for name, differing in checks.items() if differing]
 
+    def _differences(self) -> Iterator[tuple[int, str]]:
+        for feature, (stored, counted) in self.counters.items():
+            yield feature, f"the row says {stored} unmet dependencies, the edges say {counted}"
+        for feature, (height, longest) in self.heights.items():
+            yield feature, f"the row says height {height}, the edges say {longest}"
+        for feature, (there, derived) in self.areas.items():
+            yield feature, f"its {there} file areas are not the {derived} areas of its paths"
+        for feature, (status, after) in self.states.items():
+            yield feature, f"the row says {status}, the events say {after}"
+        for feature, (kind, source, before) in self.gaps.items():
+            yield feature, f"a {kind} starts in {source}, but the event before it ended in {before}"
+        yield from self.claims.items()
+
 
 def audit(tx: Transaction) -> Audit:
-    """Recompute every counter from the edges and every state from the journal, and compare."""
-    kept_heights = tx.project.claim_order == "critical_path"
-    tall = true_heights(tx) if kept_heights else {}
+    """Recompute every counter, height, area and state, and compare each with what is stored."""
+    has_heights = tx.project.claim_order == "critical_path"
+    heights = true_heights(tx) if has_heights else {}
     found = Audit()
-    for row in tx.all(_true_unmet):
+    for row in tx.all(_counters):
         found.features += 1
         if row["kept"] != row["counted"]:
-            found.unmet[row["id"]] = (row["kept"], row["counted"])
-        height = tall.get(row["id"], 0) if kept_heights else None  # by priority none is kept
+            found.counters[row["id"]] = (row["kept"], row["counted"])
+        height = heights.get(row["id"], 0) if has_heights else None  # by priority none is stored
         if row["height"] != height:
             found.heights[row["id"]] = (row["height"], height)
-    found.areas = _stray_areas(tx)
-    found.strays = {row["id"]: (row["status"], row["to_status"]) for row in tx.all(_strays)}
+    found.areas = _wrong_areas(tx)
+    found.states = {row["id"]: (row["status"], row["to_status"]) for row in tx.all(_states)}
     found.gaps = {
         row["feature_id"]: (row["kind"], row["from_status"], row["left_in"]) for row in tx.all(_gaps)
     }
-    found.leases = [_open_lease(row) for row in tx.all(_leases)]
+    live = tx.all(_leases)
+    found.claims = {
+        row["id"]: f"{row['claimed_by']} holds it, but its last claim was made by {row['claimed_last_by']}"
+        for row in live
+        if row["claimed_by"] != row["claimed_last_by"]
+    } | {
+        row["id"]: f"the claim columns do not fit the status {row['status']}"
+        for row in tx.all(_claim_columns)
+    }
+    found.leases = [_open_lease(row) for row in live]
     found.writers = [dict(row) for row in tx.all(_writers)]
     return found
 
 
-def _stray_areas(tx: Transaction) -> dict[int, tuple[int, int]]:
-    wanted = {row["id"]: areas_of(row["paths"] or ()) for row in tx.all(_with_paths)}
-    kept: dict[int, list[Area]] = {}
+def _wrong_areas(tx: Transaction) -> dict[int, tuple[int, int]]:
+    derived = {row["id"]: areas_of(row["paths"] or ()) for row in tx.all(_with_paths)}
+    stored: dict[int, list[Area]] = {}
     for row in tx.all(_kept_areas):
-        kept.setdefault(row["feature_id"], []).append(Area(row["beginning"], row["ending"]))
-    both = ((one, sorted(kept.get(one, [])), wanted.get(one, [])) for one in sorted({*kept, *wanted}))
+        stored.setdefault(row["feature_id"], []).append(Area(row["beginning"], row["ending"]))
+    both = ((one, sorted(stored.get(one, [])), derived.get(one, [])) for one in sorted({*stored, *derived}))
     return {one: (len(there), len(should)) for one, there, should in both if there != should}
 
 

@@ -148,7 +148,7 @@ def check(file: Path, project: str, written: Written) -> list[str]:
             f"What was written is not what can be read again: {'; '.join(bad) or f'{missing} rows are missing'}. "
             "It was taken back. Check the disk, or name another place."
         )
-    return found.unsound
+    return found.failed_checks
 
 
 def _refuse_taken(source: Site, target: Path, *, force: bool) -> None:

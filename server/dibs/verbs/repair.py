@@ -48,14 +48,14 @@ def repair_counters(tx: Transaction, by: str) -> Repaired:
     """Recount all that is counted, set what differs, and record each with an event that moves nothing."""
     found = audit(tx)
     for name, statement, differing in (
-        ("unmet_dependencies", _set_counter, {**found.unmet}),
+        ("unmet_dependencies", _set_counter, {**found.counters}),
         ("height", _set_height, found.heights),
     ):
         _repair(tx, by, name, statement, differing)
     for feature, (there, should) in found.areas.items():
         replace_areas(tx, feature, tx.value(_paths, feature=feature))
         record(tx, by, Kind.UPDATE, feature, repaired="areas", kept=there, counted=should)
-    return Repaired(found.unmet, found.heights, found.areas)
+    return Repaired(found.counters, found.heights, found.areas)
 
 
 def _repair(
