@@ -1,4 +1,4 @@
-"""The fixtures for tests of a harness, run by pytest's own tester as they are installed."""
+"""Runs the fixtures for the tests of a harness with pytest's own tester."""
 
 from __future__ import annotations
 
@@ -50,23 +50,21 @@ def test_what_a_test_raises_is_its_own(dibs_backlog):
 """
 
 
-def entry_point() -> str:
-    """The module that an installed Dibs gives to pytest."""
+def test_pytest_loads_the_plugin_only_where_it_is_named() -> None:
+    """An installed Dibs declares no pytest entry point, so that it stays out of every other test run."""
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    (module,) = declared["project"]["entry-points"]["pytest11"].values()
-    return str(module)
+    assert "pytest11" not in declared["project"].get("entry-points", {})
 
 
 def test_a_harness_tests_itself_with_the_fixtures(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each test has a backlog of its own, agents reach it, and the developer's settings do not leak into it."""
-    monkeypatch.setenv(
-        "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1"
-    )  # the entry point itself is loaded by name, once
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setenv("DIBS_ROLE", "viewer")
     monkeypatch.setenv("DIBS_DB", "/nowhere/features.db")
     (of_the_docs,) = [block for block in BLOCKS if "def test_" in block]
-    pytester.makepyfile(test_harness=HARNESS_TESTS, test_of_the_docs=of_the_docs)
-    done = pytester.runpytest_subprocess("-p", entry_point())
+    harness = 'pytest_plugins = ["dibs.client.pytest_plugin"]\n' + HARNESS_TESTS
+    pytester.makepyfile(test_harness=harness, test_of_the_docs=of_the_docs)
+    done = pytester.runpytest_subprocess()
     done.assert_outcomes(passed=4, xfailed=1)

@@ -85,7 +85,10 @@ def fresh_database(server: Serves, template: str | None = None) -> Iterator[str]
     """
     name = f"dibs_{uuid4().hex[:16]}"
     source = "template0" if template is None else urlsplit(template).path[1:]
-    create = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(source))
+    # Copying files takes a third of the time that writing every page to the log does, the default since PostgreSQL 15.
+    create = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY = FILE_COPY").format(
+        sql.Identifier(name), sql.Identifier(source)
+    )
     drop = sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
     with psycopg.connect(server.url(), autocommit=True) as connection:
         connection.execute(create)

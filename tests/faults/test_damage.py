@@ -108,6 +108,7 @@ def test_damage_under_a_running_server_is_called_damage(db: str, start: Start) -
 
 def test_the_database_of_another_program_is_left_alone(db: str, start: Start) -> None:
     """A SQLite file that is no backlog is refused and not migrated."""
+    Path(db).unlink()
     connection = file_driver().connect(db)
     connection.execute("CREATE TABLE features (id INTEGER PRIMARY KEY, name TEXT)")
     connection.execute("INSERT INTO features VALUES (1, 'theirs')")

@@ -1,4 +1,7 @@
-"""Fixtures for the tests of a harness: a backlog in a temporary folder, as data and as a server's address."""
+"""Pytest fixtures for the tests of a harness: a temporary backlog, and the address of its server.
+
+Load them with `pytest_plugins = ["dibs.client.pytest_plugin"]` in a `conftest.py` or a test module.
+"""
 
 from __future__ import annotations
 
