@@ -62,10 +62,10 @@ def test_every_setting_is_documented() -> None:
 
 def test_every_tool_is_in_the_readme() -> None:
     """The README's table of tools is the catalogue."""
-    from dibs.mcp.catalogue import names
+    from dibs_schema.operations import BY_TOOL
 
     rows = re.findall(r"^\| `((?:feature_|ask_)\w+)`", README.read_text(encoding="utf-8"), re.MULTILINE)
-    assert rows == names()
+    assert sorted(rows) == sorted(BY_TOOL)
 
 
 def test_every_resource_and_prompt_is_documented() -> None:
@@ -91,26 +91,31 @@ def test_every_command_is_documented() -> None:
 
 
 def shell_table() -> str:
-    """The table of docs/shell.md, from the commands' table and the commands themselves."""
+    """The table of the commands that stand for operations, from the table of operations."""
     import click
 
     from dibs.cli import commands
-    from dibs.cli.spelling import SPELLINGS
+    from dibs.cli.wording import option
+    from dibs_schema.operations import OPERATIONS
+    from dibs_schema.roles import EVERYONE
 
     rows = []
-    for tool, spelling in SPELLINGS.items():
-        command = commands.get_command(click.Context(commands), spelling.command.split()[0])
-        assert command is not None, spelling.command
+    for operation in OPERATIONS:
+        words = operation.command.words
+        command = commands.get_command(click.Context(commands), words.split()[0])
+        assert command is not None, words
         arguments = "".join(
             f" {one.make_metavar(click.Context(command))}"
             for one in command.params
             if isinstance(one, click.Argument)
         )
-        told = ", ".join(
-            f"`{one}`" for one in dict.fromkeys(spelling.parameters.values()) if one.startswith("--")
+        options = ", ".join(
+            f"`{option(operation.command, name)}`"
+            for name in operation.parameters
+            if name not in operation.command.positional and name != "feature_id"
         )
-        roles = "all" if len(spelling.roles) == 4 else ", ".join(spelling.roles)
-        rows.append(f"| `dibs {spelling.command}{arguments}` | `{tool}` | {told} | {roles} |\n")
+        roles = "all" if operation.roles == EVERYONE else ", ".join(operation.roles)
+        rows.append(f"| `dibs {words}{arguments}` | `{operation.tool}` | {options} | {roles} |\n")
     return "| command | tool | options of the tool | roles |\n|---|---|---|---|\n" + "".join(rows)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from client.listening import served
 from dibs.client import Backlog, ClaimedFeature, SyncBacklog
-from dibs.client.tools import TOOLS
+from dibs_schema.operations import OPERATIONS
 
 PAGE = Path(__file__).parents[2] / "docs" / "client.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
@@ -83,4 +83,4 @@ def test_every_way_of_the_client_has_a_block() -> None:
 def test_the_table_of_methods_is_that_of_the_code() -> None:
     """Every method is on the page, with its tool."""
     rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
-    assert rows == [(row.method, row.tool) for row in TOOLS]
+    assert rows == [(one.method, one.tool) for one in OPERATIONS]

@@ -58,7 +58,9 @@ def _replayed(found: Audit) -> HealthCheck:
 
 def _claims(found: Audit) -> HealthCheck:
     if not found.claims:
-        return HealthCheck("claims", "ok", "every claim has its holder's event, and its columns fit its state")
+        return HealthCheck(
+            "claims", "ok", "every claim has its holder's event, and its columns fit its state"
+        )
     shown = "; ".join(f"{feature}: {what}" for feature, what in list(found.claims.items())[:5])
     return HealthCheck(
         "claims", "error", f"{len(found.claims)} features have wrong claim columns ({shown}). {STRAY}"
