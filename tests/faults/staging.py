@@ -89,7 +89,7 @@ def in_two(database: Database, staged: Staged) -> None:
 
 def never_committed(database: Database, staged: Staged) -> None:
     from dibs.database.runner import Jobs
-    from dibs.verbs.note import add_note
+    from dibs.verbs.update import add_note
 
     def forgotten(jobs: Any, connection: Any, start: Any, verb: Any, **_: Any) -> Any:
         return verb(jobs._transaction(connection, start, writing=True))

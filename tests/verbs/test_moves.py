@@ -10,7 +10,7 @@ import pytest
 from dibs.database import Database
 from dibs.database.transaction import Transaction
 from dibs.transfer import import_features
-from dibs.verbs import ask_person, claim, create, lease, note, outcome, skip, update
+from dibs.verbs import ask_person, claim, create, lease, outcome, skip, update
 from dibs.verbs.depend import add_dependency
 from dibs.verbs.release import release
 from dibs_schema.refusals import Refusal
@@ -198,7 +198,7 @@ def test_changes_beside_the_moves_keep_the_status(database: Database, status: St
     on = place(database, status)
     (other,) = add(database)
     changes: dict[Kind, Callable[[Transaction], object]] = {
-        Kind.NOTE: lambda tx: note.add_note(tx, "ada", on.id, "mind the gap"),
+        Kind.NOTE: lambda tx: update.add_note(tx, "ada", on.id, "mind the gap"),
         Kind.UPDATE: lambda tx: update.change(tx, "planner", on.id, {"name": "another"}),
         Kind.DEPEND: lambda tx: add_dependency(tx, "planner", on.id, other),
     }

@@ -26,7 +26,7 @@ from dibs.verbs import (
     skip,
     update,
 )
-from dibs.verbs.regression import take_for_regression
+from dibs.verbs.verify import take_for_regression
 from dibs_schema.answers import Created, Guidance, Idle
 from dibs_schema.inputs import HumanField, Question
 from dibs_schema.next_step import TOOLS, Step, word

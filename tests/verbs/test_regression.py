@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dibs.database import Database
 from dibs.verbs import outcome
-from dibs.verbs.regression import RESERVED, take_for_regression
+from dibs.verbs.verify import RESERVED, take_for_regression
 from dibs_schema.status import Status
 from verbs.stage import add, alter, journal, place, readings, row
 

@@ -8,8 +8,7 @@ from dibs.database import Database
 from dibs.queries.get import get_by_id
 from dibs.queries.queue_state import why_idle
 from dibs.verbs import outcome, update
-from dibs.verbs.regression import take_for_regression
-from dibs.verbs.verify import NEEDS_CONFIRMATION, NOT_BY_ITSELF, TEST_IT
+from dibs.verbs.verify import NEEDS_CONFIRMATION, NOT_BY_ITSELF, TEST_IT, take_for_regression
 from dibs_schema.answers import Acknowledgement, Idle
 from dibs_schema.refusals import InvalidInput, NotFound
 from dibs_schema.status import Kind, Status

@@ -10,7 +10,7 @@ from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import F, backed_off, in_project, is_, leased, ready, resting, unblocked
 from dibs.rules.file_areas import count_held_back
-from dibs.verbs.verify import unconfirmed
+from dibs.rules.pass_requirements import unconfirmed
 from dibs_schema.answers import Counts, Idle, IdleState
 from dibs_schema.next_step import Step
 from dibs_schema.roles import Role

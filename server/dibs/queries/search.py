@@ -11,8 +11,8 @@ from sqlalchemy import ColumnElement, and_, bindparam, func, literal, or_, selec
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import FARTHEST_BACK_OFF, F, among, in_project, is_, ready
 from dibs.rules.file_areas import held_back, hindered, holders_of
+from dibs.rules.queue_order import queue_order
 from dibs.rules.truncate import brief, cut_text, size
-from dibs.verbs.claim import queue_order
 from dibs_schema.answers import Page, Row
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.status import SATISFIED, Status

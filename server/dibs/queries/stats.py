@@ -7,10 +7,10 @@ from typing import Literal
 from sqlalchemy import case, func, select
 
 from dibs.database.transaction import Transaction
+from dibs.queries.open_questions import count_open
 from dibs.queries.queue_state import counts
 from dibs.rules.conditions import F, in_project, ready
 from dibs.rules.file_areas import held_back, hindered
-from dibs.verbs.ask_user import count_open
 from dibs_schema.answers import Counts, Group, Stats
 
 GROUPS = 50

@@ -7,17 +7,17 @@ from typing import Any
 from sqlalchemy import bindparam, select, update
 
 from dibs.database.transaction import Row, Transaction
-from dibs.rules.conditions import F, held, in_project, is_, literal, resting, this
+from dibs.rules.conditions import F, held, is_, literal, this
 from dibs.rules.diagnosis import find, holder_of, refuse_move, repeated
 from dibs.rules.journal import record
 from dibs.rules.truncate import shrunk
 from dibs.verbs.outcome import ending
-from dibs_schema.answers import Acknowledgement, OpenQuestion
+from dibs_schema.answers import Acknowledgement
 from dibs_schema.inputs import HumanField, checked_answers
 from dibs_schema.next_step import NEXT_FEATURE, Step
 from dibs_schema.refusals import InvalidInput, NotWaitingForHuman
 from dibs_schema.status import Kind, Status
-from dibs_schema.tables import events, features
+from dibs_schema.tables import features
 
 ACKNOWLEDGED = 4_000
 """Bytes of an answer that is told at once; all of it is kept."""
@@ -67,17 +67,6 @@ _cancel = (
     )
 )
 _request_of = select(F.id, F.human_request).where(this(), is_(Status.NEEDS_HUMAN))
-_open = (
-    select(F.id, F.name, F.human_request, events.c.agent, events.c.at)
-    .join(
-        events,
-        (events.c.project_id == F.project_id)
-        & (events.c.feature_id == F.id)
-        & (events.c.kind == Kind.ASK.value),
-    )
-    .where(in_project(), resting(), is_(Status.NEEDS_HUMAN), F.id > 0)
-    .order_by(F.id, events.c.id)
-)
 
 
 def new_request(prompt: str, fields: list[HumanField]) -> dict[str, Any]:
@@ -152,21 +141,6 @@ def cancel_request(tx: Transaction, by: str, feature: int) -> Acknowledgement:
     tx.run(_cancel, feature=feature)
     record(tx, by, Kind.CANCEL, feature, Status.NEEDS_HUMAN, Status.PENDING)
     return Acknowledgement(id=feature, status=Status.PENDING.value)
-
-
-def open_requests(tx: Transaction) -> list[OpenQuestion]:
-    """What features wait for, in the order of their ids."""
-    latest = {row["id"]: row for row in tx.all(_open)}
-    return [
-        OpenQuestion(
-            feature_id=row["id"],
-            asked_by=row["agent"],
-            asked_at=row["at"],
-            prompt=row["human_request"]["prompt"],
-            fields=row["human_request"]["fields"],
-        )
-        for row in latest.values()
-    ]
 
 
 def _waiting(tx: Transaction, feature: int) -> Row:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 
 from dibs.database.transaction import Row, Transaction
 from dibs.rules.journal import record
 from dibs.rules.truncate import shrunk
-from dibs_schema.answers import Asked, OpenQuestion
+from dibs_schema.answers import Asked
 from dibs_schema.inputs import Question, checked_answers
 from dibs_schema.next_step import Step
 from dibs_schema.refusals import InvalidInput, NotFound, NotWaitingForHuman
@@ -43,9 +43,6 @@ _close = (
         answered_at=bindparam("now"),
         answers=bindparam("reply", type_=_Q.answers.type),
     )
-)
-_open = (
-    select(questions).where(_Q.project_id == bindparam("project"), _Q.answered_at.is_(None)).order_by(_Q.id)
 )
 
 
@@ -111,27 +108,6 @@ def cancel_question(tx: Transaction, by: str, number: int) -> Asked:
         _refuse_closed(number)
     record(tx, by, Kind.CANCEL, None, question=number)
     return Asked(question_id=number, state="cancelled", answered_by=by)
-
-
-def open_questions(tx: Transaction) -> list[OpenQuestion]:
-    """What `ask_user` has asked and nobody answered."""
-    return [
-        OpenQuestion(
-            question_id=row["id"],
-            asked_by=row["asked_by"],
-            asked_at=row["asked_at"],
-            questions=row["questions"],
-        )
-        for row in tx.all(_open)
-    ]
-
-
-_count_open = select(func.count()).where(_Q.project_id == bindparam("project"), _Q.answered_at.is_(None))
-
-
-def count_open(tx: Transaction) -> int:
-    """How many questions are open."""
-    return int(tx.value(_count_open))
 
 
 def _find(tx: Transaction, number: int) -> Row:

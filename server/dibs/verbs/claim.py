@@ -6,8 +6,6 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import (
-    ColumnElement,
-    FromClause,
     Select,
     Update,
     bindparam,
@@ -27,19 +25,12 @@ from dibs.rules.conditions import F, held, in_project, is_, leased, literal, rea
 from dibs.rules.diagnosis import find, refuse_claim, refuse_lost
 from dibs.rules.file_areas import unhindered
 from dibs.rules.journal import record
+from dibs.rules.queue_order import queue_order
 from dibs_schema.answers import Acknowledgement, Claimed, Idle, Lease
 from dibs_schema.next_step import Step
 from dibs_schema.refusals import AlreadyHolding, InvalidInput, TooManyClaims
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import features
-
-
-def queue_order(claim_order: str, table: FromClause = features) -> list[ColumnElement[Any]]:
-    """The columns that the queue is sorted by, as the index of that order has them."""
-    c = table.c
-    if claim_order == "critical_path":
-        return [c.skips, c.height.desc(), c.priority, c.id]
-    return [c.skips, c.priority, c.id]
 
 
 def _held_by_holder() -> Select[int]:

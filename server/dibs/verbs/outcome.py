@@ -23,8 +23,8 @@ from dibs.rules.conditions import (
 )
 from dibs.rules.diagnosis import find, holder_of, refuse_move, repeated
 from dibs.rules.journal import record
-from dibs.verbs.evidence import gist, refuse_without
-from dibs.verbs.verify import NEEDS_CONFIRMATION, TEST_IT, asks_another, verify
+from dibs.rules.pass_requirements import asks_another, gist, refuse_without
+from dibs.verbs.verify import NEEDS_CONFIRMATION, TEST_IT, verify
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.inputs import EvidenceFields
 from dibs_schema.status import Kind, Status

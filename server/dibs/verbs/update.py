@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import bindparam, update
+from sqlalchemy import bindparam, select, update
 
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import F, is_, literal, this
@@ -47,6 +47,8 @@ _restore = (
     .values({F.status: F.archived_from, F.archived_from: None, **_stamp})
     .returning(F.status)
 )
+# Locked, or a claim of one statement could come between this look and the event that repeats it.
+_status = select(F.status).where(this()).with_for_update(read=True)
 
 
 def change(
@@ -134,3 +136,11 @@ def _bring_back(tx: Transaction, by: str, feature: int) -> str:
         tx.run(unsatisfied_dependents, feature=feature)
     record(tx, by, Kind.RESTORE, feature, Status.ARCHIVED, row["status"])
     return str(row["status"])
+
+
+def add_note(tx: Transaction, by: str, feature: int, note: str) -> Acknowledgement:
+    """Keep `note`; a claim of the feature brings the newest ten. Raises NotFound."""
+    find(tx, feature)
+    status = tx.value(_status, feature=feature)
+    record(tx, by, Kind.NOTE, feature, status, status, note=note)
+    return Acknowledgement(id=feature, status=status, noted=True)

@@ -1,11 +1,17 @@
-"""What a project asks of a pass as proof, and what is said where it is missing."""
+"""What a project requires of a pass: evidence, and confirmation by another agent."""
 
 from __future__ import annotations
 
+from sqlalchemy import func, select
+
+from dibs.database.compiled import hot
+from dibs.database.transaction import Transaction
+from dibs.rules.conditions import F, in_project, is_
 from dibs.rules.truncate import brief
 from dibs_schema.inputs import EvidenceFields
 from dibs_schema.next_step import Step
 from dibs_schema.refusals import InvalidInput
+from dibs_schema.status import Status
 
 
 def refuse_without(rule: str, feature: int, evidence: EvidenceFields | None) -> None:
@@ -48,3 +54,18 @@ def gist(evidence: EvidenceFields | None) -> str | None:
         return None
     commands = [f"{run.command} -> {run.exit_code}" for run in evidence.commands]
     return brief("; ".join(filter(None, [evidence.summary, *commands, evidence.commit])), 500)
+
+
+_unconfirmed = hot(
+    select(func.count()).where(in_project(), F.unconfirmed_since.is_not(None), is_(Status.PASSING))
+)
+
+
+def asks_another(tx: Transaction) -> bool:
+    """Whether a pass in this project waits to be confirmed by another agent than the one that passed."""
+    return tx.project.verifier == "other"
+
+
+def unconfirmed(tx: Transaction) -> int:
+    """How many features pass and wait to be confirmed; none where the project does not ask for it."""
+    return int(tx.value(_unconfirmed)) if asks_another(tx) else 0
