@@ -20,7 +20,7 @@ from dibs.database.compiled import prepared
 from dibs.database.transaction import Transaction
 from dibs.rules.claimant import Holder, new_session, new_token
 from dibs.verbs.claim import claim, take
-from dibs.verbs.claim_in_one_statement import claim_alone, given_to_one_statement, one_statement, take_alone
+from dibs.verbs.claim_in_one_statement import claim_alone, one_statement, one_statement_parameters, take_alone
 
 BOUND = 0.6
 PROCESSES = (8, 32)
@@ -112,7 +112,7 @@ def bare(database: Database, url: str) -> Claim:
     text, given = database.read_now(
         lambda tx: (
             (statement := prepared(one_statement("priority", by_category=False), tx.connection.dialect)).text,
-            statement.values(tx.given | given_to_one_statement(tx, who)),
+            statement.values(tx.given | one_statement_parameters(tx, who)),
         )
     )
     connection = psycopg.connect(url, autocommit=True)

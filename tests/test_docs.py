@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dibs.settings import Settings
 from dibs_schema.refusals import all_codes
-from dibs_schema.status import MEANING, MOVES, Status
+from dibs_schema.status import MEANING, TRANSITIONS, Status
 
 ROOT = Path(__file__).parent.parent
 LIFECYCLE = ROOT / "docs" / "lifecycle.md"
@@ -22,7 +22,7 @@ def lifecycle_tables() -> str:
     states = "\n".join(f"| `{status}` | {MEANING[status]} |" for status in Status)
     moves = "\n".join(
         f"| {move.kind} | {_names(move.sources) or 'nothing'} → {_names(move.targets)} | {move.guard} | {move.effects} |"
-        for move in MOVES
+        for move in TRANSITIONS
     )
     return (
         f"| status | means |\n|---|---|\n{states}\n\n"
@@ -93,9 +93,9 @@ def test_every_command_is_documented() -> None:
 def shell_table() -> str:
     """The table of docs/shell.md, from the commands' table and the commands themselves."""
     import click
+    from dibs.cli.spelling import SPELLINGS
 
     from dibs.cli import commands
-    from dibs.cli.spelling import SPELLINGS
 
     rows = []
     for tool, spelling in SPELLINGS.items():

@@ -362,7 +362,7 @@ class FollowedEvent(HistoryEvent):
     feature: int | None = None
 
 
-class Journal(Answer):
+class EventPage(Answer):
     """A part of the project's journal, oldest first; `after` is the cursor that goes on behind it."""
 
     events: list[FollowedEvent] = []

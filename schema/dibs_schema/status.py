@@ -53,7 +53,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class Transition:
     """One move: the statuses it may start from and end in, its guard, and what else it changes."""
 
     kind: Kind
@@ -65,80 +65,82 @@ class Move:
 
 _P, _I, _D, _H, _S, _A = Status
 
-MOVES: tuple[Move, ...] = (
-    Move(
+TRANSITIONS: tuple[Transition, ...] = (
+    Transition(
         Kind.CREATE,
         (),
         (_P, _D, _H, _S, _A),
         "the arguments and the graph are valid; pending, unless imported in another state",
         "a number is taken; unmet dependencies are counted",
     ),
-    Move(
+    Transition(
         Kind.CLAIM,
         (_P,),
         (_I,),
         "ready, and of the id or category asked for",
         "attempts + 1; new token; lease",
     ),
-    Move(Kind.RESUME, (_I,), (_I,), "held by the same agent name", "new token; lease; the old token is lost"),
-    Move(Kind.HEARTBEAT, (_I,), (_I,), "token", "lease extended; an event only when it carries a note"),
-    Move(
+    Transition(
+        Kind.RESUME, (_I,), (_I,), "held by the same agent name", "new token; lease; the old token is lost"
+    ),
+    Transition(Kind.HEARTBEAT, (_I,), (_I,), "token", "lease extended; an event only when it carries a note"),
+    Transition(
         Kind.RELEASE, (_I,), (_P, _S), "token, or force by a planner", "claim cleared; stuck at max_attempts"
     ),
-    Move(
+    Transition(
         Kind.EXPIRE,
         (_I,),
         (_P, _S),
         "the lease has run out",
         "failures + 1; stuck at max_failures or max_attempts",
     ),
-    Move(
+    Transition(
         Kind.PASS,
         (_I,),
         (_D,),
         "token, and no dependency is unmet",
         "dependents' unmet_dependencies - 1; evidence kept; attempts, failures, skips reset",
     ),
-    Move(
+    Transition(
         Kind.VERIFY,
         (_D,),
         (_D,),
         "status",
         "last_tested_at; evidence kept if given; confirmed, unless by who passed it",
     ),
-    Move(Kind.FAIL, (_I,), (_P, _S), "token; a reason", "failures + 1; back-off; reason kept"),
-    Move(
+    Transition(Kind.FAIL, (_I,), (_P, _S), "token; a reason", "failures + 1; back-off; reason kept"),
+    Transition(
         Kind.REGRESS,
         (_D,),
         (_P,),
         "status; a reason",
         "dependents' unmet_dependencies + 1; holders keep their claims",
     ),
-    Move(
+    Transition(
         Kind.SKIP,
         (_P, _I),
         (_P, _S),
         "token if claimed; a reason",
         "priority = greatest + 1; skips + 1; stuck at max_skips",
     ),
-    Move(Kind.ASK, (_I,), (_H,), "token", "request kept; claim cleared"),
-    Move(
+    Transition(Kind.ASK, (_I,), (_H,), "token", "request kept; claim cleared"),
+    Transition(
         Kind.ANSWER,
         (_H, _I),
         (_P, _I),
         "status; the answer fits the asked fields",
         "answer kept for the next claim",
     ),
-    Move(Kind.CANCEL, (_H,), (_P,), "status", "request cleared"),
-    Move(Kind.RETRY, (_S,), (_P,), "status", "attempts, failures, skips and back-off reset"),
-    Move(
+    Transition(Kind.CANCEL, (_H,), (_P,), "status", "request cleared"),
+    Transition(Kind.RETRY, (_S,), (_P,), "status", "attempts, failures, skips and back-off reset"),
+    Transition(
         Kind.ARCHIVE,
         (_P, _D, _H, _S),
         (_A,),
         "not claimed",
         "dependents' unmet_dependencies - 1 unless it was passing; archived_from kept",
     ),
-    Move(
+    Transition(
         Kind.RESTORE,
         (_A,),
         (_P, _D, _H, _S),

@@ -42,12 +42,12 @@ _WORDS = {
 """By pydantic's type of error (https://docs.pydantic.dev/latest/errors/validation_errors/)."""
 
 
-def unfitting(error: ValidationError, parameters: Sequence[str] = ()) -> InvalidInput:
+def invalid_argument(error: ValidationError, parameters: Sequence[str] = ()) -> InvalidInput:
     """The refusal of the first argument that does not fit, by its path; the rejected value is not repeated.
 
     Of an unknown argument it names the `parameters` that are known.
     """
-    place, kind, words = misfit(error)
+    place, kind, words = first_problem(error)
     path = path_of(place)
     unknown = kind in ("extra_forbidden", "unexpected_keyword_argument") and len(place) == 1
     known = f" It takes {', '.join(parameters)}." if unknown and parameters else ""
@@ -63,7 +63,7 @@ def path_of(places: Sequence[int | str]) -> str:
     return path[:200]
 
 
-def misfit(error: ValidationError) -> tuple[Sequence[int | str], str, str]:
+def first_problem(error: ValidationError) -> tuple[Sequence[int | str], str, str]:
     """The first place that does not fit, pydantic's name for what is wrong there, and words for it."""
     problem: Any = error.errors(include_url=False, include_input=False)[0]
     kind = problem["type"]

@@ -77,7 +77,7 @@ def let_wait(database: Database, staged: Staged) -> None:
 
 
 def in_two(database: Database, staged: Staged) -> None:
-    from dibs.rules.journal import record
+    from dibs.rules.events import record
     from dibs_schema.status import Kind, Status
     from dibs_schema.tables import features
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import bindparam, select
 
 from dibs.database.transaction import Row, Transaction
-from dibs.queries.follow import complete, later, numbers_of, place_of
+from dibs.queries.follow import complete, cursor_of, later, parse_cursor
 from dibs.queries.queue_state import next_back_off_end
 from dibs_schema.status import Kind
 from dibs_schema.tables import dependencies, events
@@ -66,12 +66,12 @@ def changes(tx: Transaction, cursor: str, asked: Collection[int] = ()) -> Change
 
     Raises InvalidInput for a cursor that is none.
     """
-    xact, last = numbers_of(cursor)
+    xact, last = parse_cursor(cursor)
     rows = tx.all(_since, xact=xact, last=last)
     found = Changes(cursor, any=bool(rows), more=len(rows) == MOST, ready_in=next_back_off_end(tx))
     moving: set[int] = set()
     for row in rows:
-        found.cursor = place_of(row)
+        found.cursor = cursor_of(row)
         found.listed |= row["kind"] in LISTING
         if row["feature_id"] is not None:
             found.features.add(row["feature_id"])

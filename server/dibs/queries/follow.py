@@ -13,8 +13,8 @@ from sqlalchemy import BigInteger, bindparam, select, tuple_
 
 from dibs.database.transaction import Row, Transaction
 from dibs.queries.history import event_of
-from dibs.rules.truncate import size
-from dibs_schema.answers import FollowedEvent, Journal
+from dibs.rules.truncate import json_bytes
+from dibs_schema.answers import EventPage, FollowedEvent
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.tables import events
 
@@ -51,11 +51,11 @@ def follow(tx: Transaction, cursor: str, limit: int = 100) -> list[FollowedEvent
     a claim and a move met: their ids tell. A copy of the project makes cursors worthless.
     Raises InvalidInput for a cursor that is none.
     """
-    xact, last = numbers_of(cursor)
+    xact, last = parse_cursor(cursor)
     return [_followed(row) for row in tx.all(_after, xact=xact, last=last, most=limit)]
 
 
-def page(tx: Transaction, cursor: str | None = None) -> Journal:
+def page(tx: Transaction, cursor: str | None = None) -> EventPage:
     """The events after `cursor`, or without one the newest, as many as fit into one answer; oldest first.
 
     Raises InvalidInput for a cursor that is none.
@@ -64,13 +64,13 @@ def page(tx: Transaction, cursor: str | None = None) -> Journal:
         shown = _fitting([_followed(row) for row in tx.all(_latest, most=PAGE)])[::-1]
     else:
         shown = _fitting(follow(tx, cursor, PAGE))
-    return Journal(events=shown, after=shown[-1].cursor if shown else cursor or BEGINNING)
+    return EventPage(events=shown, after=shown[-1].cursor if shown else cursor or BEGINNING)
 
 
 def _fitting(found: list[FollowedEvent]) -> list[FollowedEvent]:
     room = ROOM
     for count, event in enumerate(found):
-        room -= size(event.wire()) + 1
+        room -= json_bytes(event.wire()) + 1
         if room < 0 and count:
             return found[:count]
     return found
@@ -79,10 +79,10 @@ def _fitting(found: list[FollowedEvent]) -> list[FollowedEvent]:
 def newest(tx: Transaction) -> str:
     """The cursor after everything that is there now."""
     row = tx.first(_newest)
-    return BEGINNING if row is None else place_of(row)
+    return BEGINNING if row is None else cursor_of(row)
 
 
-def numbers_of(cursor: str) -> tuple[int, int]:
+def parse_cursor(cursor: str) -> tuple[int, int]:
     """A cursor's parts, by which events are ordered. Raises InvalidInput for what is none."""
     match = _CURSOR.fullmatch(cursor)
     if match is None:
@@ -92,10 +92,12 @@ def numbers_of(cursor: str) -> tuple[int, int]:
 
 
 def _followed(row: Row) -> FollowedEvent:
-    return FollowedEvent(id=row["id"], cursor=place_of(row), feature=row["feature_id"], **dict(event_of(row)))
+    return FollowedEvent(
+        id=row["id"], cursor=cursor_of(row), feature=row["feature_id"], **dict(event_of(row))
+    )
 
 
-def place_of(row: Row) -> str:
+def cursor_of(row: Row) -> str:
     """The cursor after an event."""
     return f"{row['xact']}-{row['id']}"
 

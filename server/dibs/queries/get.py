@@ -9,11 +9,11 @@ from typing import Any
 from sqlalchemy import bindparam, func, select
 
 from dibs.database.transaction import Transaction
-from dibs.queries.handover import answer_of, builds_on
+from dibs.queries.handover import dependencies_of, human_answer_of
 from dibs.queries.search import COLUMNS, row_of
 from dibs.rules.conditions import FARTHEST_BACK_OFF, F, in_project, this
 from dibs.rules.diagnosis import find
-from dibs.rules.truncate import brief, cut_text, length, shrunk
+from dibs.rules.truncate import cut_text, json_length, truncate, truncate_json
 from dibs_schema.answers import Feature, Summaries
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.status import Status
@@ -59,26 +59,26 @@ def get_by_id(tx: Transaction, feature: int, cursor: str | None = None) -> Featu
         )
     paths = row["paths"] or []
     description, steps, following = cut_text(
-        row["description"], row["steps"], None, FIRST_PAGE - length(paths)
+        row["description"], row["steps"], None, FIRST_PAGE - json_length(paths)
     )
     return Feature(
         **here,
-        **{name: brief(row[name], 250) if isinstance(row[name], str) else row[name] for name in _PLAIN},
+        **{name: truncate(row[name], 250) if isinstance(row[name], str) else row[name] for name in _PLAIN},
         description=description,
         steps=steps,
         next_cursor=following,
         paths=paths,
-        dependencies=builds_on(tx, feature, 2_000),
+        dependencies=dependencies_of(tx, feature, 2_000),
         dependents=[one["feature_id"] for one in tx.all(_dependents, feature=feature)],
         dependents_count=tx.value(_dependents_count, feature=feature),
         ready_at=ready_at(row, tx.now),
         expires_at=row["lease_expires_at"],
-        last_failure=brief(row["last_failure"], 300),
+        last_failure=truncate(row["last_failure"], 300),
         evidence=_evidence(row["evidence"]),
         evidence_is_outdated=row["evidence"] is not None
         and Status.PASSING not in (row["status"], row["archived_from"]),
         human_request=_request(row),
-        human_answer=answer_of(row["human_answer"], 800),
+        human_answer=human_answer_of(row["human_answer"], 800),
     )
 
 
@@ -117,11 +117,11 @@ def _check_cursor(cursor: str, steps: list[str]) -> None:
 
 
 def _evidence(stored: dict[str, Any] | None) -> dict[str, Any] | None:
-    return None if stored is None else shrunk(stored, 700)
+    return None if stored is None else truncate_json(stored, 700)
 
 
 def _request(row: Any) -> dict[str, Any] | None:
-    return shrunk(row["human_request"], 900) if row["status"] == Status.NEEDS_HUMAN else None
+    return truncate_json(row["human_request"], 900) if row["status"] == Status.NEEDS_HUMAN else None
 
 
 def summaries(tx: Transaction, ids: Sequence[int]) -> Summaries:

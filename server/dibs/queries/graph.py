@@ -9,7 +9,7 @@ from sqlalchemy import Integer, bindparam, func, select
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import F, in_project
 from dibs.rules.diagnosis import find
-from dibs.rules.truncate import brief, size
+from dibs.rules.truncate import json_bytes, truncate
 from dibs_schema.answers import Graph, Node
 from dibs_schema.tables import dependencies
 
@@ -80,10 +80,12 @@ def _nodes(tx: Transaction, rows: Any) -> list[Node]:
     nodes: list[Node] = []
     room = ROOM
     for row in rows:
-        name = brief(row["name"], 60) or ""
+        name = truncate(row["name"], 60) or ""
         node = Node(id=row["id"], name=name, status=row["status"], depends_on=needs.get(row["id"], []))
         # As a flowchart each edge and quotation mark takes more room than as data.
-        room -= size(node.wire()) + size(_label(name)) - size(name) + 20 * len(node.depends_on)
+        room -= (
+            json_bytes(node.wire()) + json_bytes(_label(name)) - json_bytes(name) + 20 * len(node.depends_on)
+        )
         if room < 0:
             break
         nodes.append(node)

@@ -144,7 +144,7 @@ def next_back_off_end(tx: Transaction) -> float | None:
     return end
 
 
-def glance(tx: Transaction, category: str | None = None) -> tuple[Idle, float]:
+def look_ahead(tx: Transaction, category: str | None = None) -> tuple[Idle, float]:
     """How things stand, and in how many seconds a lease or back-off ends (infinite where none does).
 
     A read: it promises nothing.

@@ -10,9 +10,9 @@ from sqlalchemy import ColumnElement, and_, bindparam, func, literal, or_, selec
 
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import FARTHEST_BACK_OFF, F, among, in_project, is_, ready
-from dibs.rules.file_areas import held_back, hindered, holders_of
+from dibs.rules.file_areas import files_are_claimed, held_back, holders_of
 from dibs.rules.queue_order import queue_order
-from dibs.rules.truncate import brief, cut_text, size
+from dibs.rules.truncate import cut_text, json_bytes, truncate
 from dibs_schema.answers import Page, Row
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.status import SATISFIED, Status
@@ -47,10 +47,10 @@ def row_of(
     return Row(
         id=row["id"],
         status=row["status"],
-        category=brief(row["category"], SHOWN_CATEGORY) or "",
-        name=brief(row["name"], name) or "",
+        category=truncate(row["category"], SHOWN_CATEGORY) or "",
+        name=truncate(row["name"], name) or "",
         priority=row["priority"],
-        agent=brief(holder["claimed_by"] if holder else row["claimed_by"], SHOWN_AGENT),
+        agent=truncate(holder["claimed_by"] if holder else row["claimed_by"], SHOWN_AGENT),
         held_by=holder["id"] if holder else None,
         ready_at=until if backs_off and not blocked_by else None,
         blocked_by=(blocked_by or [])[:SHOWN_BLOCKERS],
@@ -106,7 +106,7 @@ def search(
 def get_ready(tx: Transaction, limit: int = 10, cursor: str | None = None) -> Page:
     """What can be claimed now, in the order in which it will be. Raises InvalidInput for a bad cursor."""
     order = queue_order(tx.project.claim_order)
-    wanted = [in_project(), ready(), ~hindered()]
+    wanted = [in_project(), ready(), ~files_are_claimed()]
     statement = select(*COLUMNS).where(*wanted).order_by(*order).limit(limit + 1)
     if cursor is not None:
         statement = statement.where(_after_in_queue(tx.project.claim_order, cursor))
@@ -184,7 +184,7 @@ def _page(
         one = row_of(row, tx.now, (blockers or {}).get(row["id"]), holder=(holders or {}).get(row["id"]))
         if texts is not None:
             one = _with_text(one, texts[row["id"]])
-        room -= size(one.wire()) + 1
+        room -= json_bytes(one.wire()) + 1
         if room < 0 and shown:
             break
         shown.append(one)

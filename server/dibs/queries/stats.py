@@ -10,7 +10,7 @@ from dibs.database.transaction import Transaction
 from dibs.queries.open_questions import count_open
 from dibs.queries.queue_state import counts
 from dibs.rules.conditions import F, in_project, ready
-from dibs.rules.file_areas import held_back, hindered
+from dibs.rules.file_areas import files_are_claimed, held_back
 from dibs_schema.answers import Counts, Group, Stats
 
 GROUPS = 50
@@ -21,7 +21,7 @@ _by_category = (
         F.category.label("name"),
         F.status,
         func.count().label("n"),
-        func.sum(case((ready() & ~hindered(), 1), else_=0)).label("ready"),
+        func.sum(case((ready() & ~files_are_claimed(), 1), else_=0)).label("ready"),
         func.sum(case((held_back(), 1), else_=0)).label("held_back"),
     )
     .where(in_project())

@@ -14,7 +14,7 @@ F = features.c
 FARTHEST_BACK_OFF = 600
 """Seconds. A `not_before` further ahead than any back-off came from a clock that was wrong, and is ignored."""
 
-NOTHING: dict[Any, Any] = dict.fromkeys(
+NO_CLAIM: dict[Any, Any] = dict.fromkeys(
     [
         F.claim_token,
         F.claimed_by,

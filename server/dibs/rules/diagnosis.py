@@ -10,8 +10,8 @@ from sqlalchemy import bindparam, select
 from dibs.database.compiled import hot
 from dibs.database.transaction import Row, Transaction
 from dibs.rules.conditions import FARTHEST_BACK_OFF, F, among, this
+from dibs.rules.events import last_detail
 from dibs.rules.file_areas import holders_of
-from dibs.rules.journal import last_detail
 from dibs_schema.answers import iso
 from dibs_schema.next_step import FIND_FEATURE, NEXT_FEATURE, Step
 from dibs_schema.refusals import (
@@ -179,15 +179,15 @@ def _update(feature: int, purpose: str, **change: bool) -> Step:
     return Step("feature_update", {"feature_id": feature, **change}, purpose, by=Role.PLANNER)
 
 
-def repeated(tx: Transaction, feature: int, token: str | None, kind: Kind) -> dict[str, Any]:
+def earlier_outcome(tx: Transaction, feature: int, token: str | None, kind: Kind) -> dict[str, Any]:
     """What the event of this very move says, where that token made it before; else raises why it was not made."""
     row = find(tx, feature)
     if token is None or row["ended_token"] != token or row["ended_by"] != kind:
-        refuse_move(tx, feature, token)
+        refuse_transition(tx, feature, token)
     return last_detail(tx, feature, kind)
 
 
-def refuse_move(tx: Transaction, feature: int, token: str | None) -> NoReturn:
+def refuse_transition(tx: Transaction, feature: int, token: str | None) -> NoReturn:
     """Raise why a move of a claim was not made."""
     row = find(tx, feature)
     if token is None:

@@ -66,7 +66,7 @@ def _live(*shown: ColumnElement[Any]) -> Select[Any]:
     return _claimed(*shown).where(_meet)
 
 
-def unhindered(table: FromClause = features) -> ColumnElement[bool]:
+def files_are_free(table: FromClause = features) -> ColumnElement[bool]:
     """No live claim is on the feature's files. Asks a feature without paths for one look into an index.
 
     Judged by the areas alone: the queue's index then serves without a look at the row.
@@ -79,14 +79,14 @@ def unhindered(table: FromClause = features) -> ColumnElement[bool]:
 _with_areas = select(_any.c.feature_id).where(in_project(_any))
 
 
-def hindered() -> ColumnElement[bool]:
+def files_are_claimed() -> ColumnElement[bool]:
     """A live claim is on the feature's files: `unhindered`'s contrary, which begins with those that have any."""
-    return F.id.in_(_with_areas) & ~unhindered()
+    return F.id.in_(_with_areas) & ~files_are_free()
 
 
 def held_back() -> ColumnElement[bool]:
     """Ready, but for a live claim on its files."""
-    return ready() & hindered()
+    return ready() & files_are_claimed()
 
 
 _count = hot(select(func.count()).where(in_project(), held_back()))

@@ -7,14 +7,14 @@ from sqlalchemy import func, select
 from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import F, in_project, is_
-from dibs.rules.truncate import brief
+from dibs.rules.truncate import truncate
 from dibs_schema.inputs import EvidenceFields
 from dibs_schema.next_step import Step
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.status import Status
 
 
-def refuse_without(rule: str, feature: int, evidence: EvidenceFields | None) -> None:
+def require_evidence_of(rule: str, feature: int, evidence: EvidenceFields | None) -> None:
     """Raise InvalidInput, naming what is missing, where `evidence` is less than the project's rule asks for.
 
     `summary` asks for some words, `command` for a command that ended with exit code 0. Only what comes with this
@@ -48,12 +48,12 @@ def _pass_again(feature: int, purpose: str = "") -> Step:
     return Step("feature_mark_passing", {"feature_id": feature}, purpose, needs=("evidence",))
 
 
-def gist(evidence: EvidenceFields | None) -> str | None:
+def evidence_line(evidence: EvidenceFields | None) -> str | None:
     """One line of it, as the journal keeps it; None for none."""
     if evidence is None:
         return None
     commands = [f"{run.command} -> {run.exit_code}" for run in evidence.commands]
-    return brief("; ".join(filter(None, [evidence.summary, *commands, evidence.commit])), 500)
+    return truncate("; ".join(filter(None, [evidence.summary, *commands, evidence.commit])), 500)
 
 
 _unconfirmed = hot(

@@ -96,7 +96,7 @@ class ClaimJob(ClaimingJob[Claimed | Idle]):
         fresh = partial(
             claim.claim, tx, holder, asked.feature_id, category=asked.category, resume=asked.resume
         )
-        return once(tx, self._request, Claimed, fresh, replay=partial(claim.hold_again, tx, holder))
+        return once(tx, self._request, Claimed, fresh, replay=partial(claim.replay_claim, tx, holder))
 
     def autocommit(self) -> Callable[[Transaction], Claimed | None] | None:
         """The claim of the next feature as one statement; a claim by id or key, and a resume, need several."""

@@ -8,9 +8,9 @@ from sqlalchemy import bindparam, select, update
 
 from dibs.database.transaction import Row, Transaction
 from dibs.rules.conditions import F, held, is_, literal, this
-from dibs.rules.diagnosis import find, holder_of, refuse_move, repeated
-from dibs.rules.journal import record
-from dibs.rules.truncate import shrunk
+from dibs.rules.diagnosis import earlier_outcome, find, holder_of, refuse_transition
+from dibs.rules.events import record
+from dibs.rules.truncate import truncate_json
 from dibs.verbs.outcome import ending
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.inputs import HumanField, checked_answers
@@ -19,7 +19,7 @@ from dibs_schema.refusals import InvalidInput, NotWaitingForHuman
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import features
 
-ACKNOWLEDGED = 4_000
+ANSWER_BYTES = 4_000
 """Bytes of an answer that is told at once; all of it is kept."""
 
 _request = bindparam("request", type_=F.human_request.type)
@@ -89,7 +89,7 @@ def request_human_input(
     """
     by = holder_of(tx, feature, token) or by
     if token is None or not tx.run(_ask, feature=feature, token=token, request=request):
-        repeated(tx, feature, token, Kind.ASK)
+        earlier_outcome(tx, feature, token, Kind.ASK)
     else:
         record(tx, by, Kind.ASK, feature, Status.IN_PROGRESS, Status.NEEDS_HUMAN, prompt=request["prompt"])
     return Acknowledgement(
@@ -104,7 +104,7 @@ def check_claim(tx: Transaction, feature: int, token: str | None) -> None:
     """Raise what a move of this claim would be refused with. A read: it permits nothing."""
     row = find(tx, feature)
     if token is None or row["claim_token"] != token:
-        repeated(tx, feature, token, Kind.ASK)
+        earlier_outcome(tx, feature, token, Kind.ASK)
 
 
 def answer_claimed(
@@ -117,9 +117,11 @@ def answer_claimed(
     fitting = fit(request, answers)
     reply = {"answers": fitting, "by": by, "prompt": request["prompt"]}
     if not tx.run(_answer_claimed, feature=feature, token=token, request=request, reply=reply):
-        refuse_move(tx, feature, token)
+        refuse_transition(tx, feature, token)
     record(tx, by, Kind.ANSWER, feature, Status.IN_PROGRESS, Status.IN_PROGRESS, answers=fitting)
-    return Acknowledgement(id=feature, status=Status.IN_PROGRESS.value, answer=shrunk(fitting, ACKNOWLEDGED))
+    return Acknowledgement(
+        id=feature, status=Status.IN_PROGRESS.value, answer=truncate_json(fitting, ANSWER_BYTES)
+    )
 
 
 def answer_feature(tx: Transaction, by: str, feature: int, answers: dict[str, Any]) -> Acknowledgement:

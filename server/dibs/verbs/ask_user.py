@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import bindparam, insert, select, update
 
 from dibs.database.transaction import Row, Transaction
-from dibs.rules.journal import record
-from dibs.rules.truncate import shrunk
+from dibs.rules.events import record
+from dibs.rules.truncate import truncate_json
 from dibs_schema.answers import Asked
 from dibs_schema.inputs import Question, checked_answers
 from dibs_schema.next_step import Step
@@ -17,7 +17,7 @@ from dibs_schema.status import Kind
 from dibs_schema.tables import projects, questions
 
 _Q = questions.c
-TOLD = 8_000
+ANSWER_BYTES = 8_000
 """Bytes of the answers in one answer; all of them are kept."""
 
 _take_number = (
@@ -83,7 +83,7 @@ def read_question(tx: Transaction, number: int) -> Asked:
     return Asked(
         question_id=number,
         state="answered",
-        answers=shrunk(row["answers"], TOLD),
+        answers=truncate_json(row["answers"], ANSWER_BYTES),
         answered_by=row["answered_by"],
     )
 
@@ -98,7 +98,9 @@ def answer_question(tx: Transaction, by: str, number: int, answers: dict[str, An
     if not tx.run(_close, number=number, by=by, reply=fitting):
         _refuse_closed(number)
     record(tx, by, Kind.ANSWER, None, question=number, answers=fitting)
-    return Asked(question_id=number, state="answered", answers=shrunk(fitting, TOLD), answered_by=by)
+    return Asked(
+        question_id=number, state="answered", answers=truncate_json(fitting, ANSWER_BYTES), answered_by=by
+    )
 
 
 def cancel_question(tx: Transaction, by: str, number: int) -> Asked:

@@ -23,8 +23,8 @@ from dibs.queries.queue_state import why_idle
 from dibs.rules.claimant import Holder, new_token
 from dibs.rules.conditions import F, held, in_project, is_, leased, literal, ready, this
 from dibs.rules.diagnosis import find, refuse_claim, refuse_lost
-from dibs.rules.file_areas import unhindered
-from dibs.rules.journal import record
+from dibs.rules.events import record
+from dibs.rules.file_areas import files_are_free
 from dibs.rules.queue_order import queue_order
 from dibs_schema.answers import Acknowledgement, Claimed, Idle, Lease
 from dibs_schema.next_step import Step
@@ -47,7 +47,7 @@ def _next(claim_order: str, *, by_category: bool, alone: bool) -> Select[int]:
     queue = features.alias("queue")
     head = select(queue.c.id).where(in_project(queue), ready(queue))
     if not alone:
-        head = head.where(unhindered(queue))
+        head = head.where(files_are_free(queue))
     if claim_order == "critical_path":
         head = head.where(queue.c.height.is_not(None))
     if by_category:
@@ -79,7 +79,7 @@ _claim = hot(
     )
     .returning(*features.c)
 )
-_claim_this = _claim.where(this(), unhindered())
+_claim_this = _claim.where(this(), files_are_free())
 
 
 @cache
@@ -150,7 +150,7 @@ def claimed(tx: Transaction, holder: Holder, row: Row) -> Claimed:
     return Claimed(state="claimed", claim=lease, feature=work_of(tx, row))
 
 
-def hold_again(tx: Transaction, holder: Holder, claimed: Claimed) -> Claimed:
+def replay_claim(tx: Transaction, holder: Holder, claimed: Claimed) -> Claimed:
     """A replayed claim, now kept up by the connection that asks; its token must be good. Raises ClaimLost."""
     feature, token = claimed.feature.id, claimed.claim.token
     row = tx.first(_hold_again, feature=feature, token=token, session=holder.session, lease=holder.lease)
@@ -179,9 +179,9 @@ def take(
     resume: bool = False,
 ) -> Any:
     """The claimed row, or None where nothing is ready. Raises what `claim` raises."""
-    if resume and (taken := _take_back(tx, holder, feature)) is not None:
+    if resume and (taken := _resume_claim(tx, holder, feature)) is not None:
         return taken
-    given = given_to_claim(tx, holder)
+    given = claim_parameters(tx, holder)
     if feature is not None:
         row = tx.first(_claim_this, feature=feature, **given)
     elif category is not None:
@@ -195,7 +195,7 @@ def take(
     return row
 
 
-def given_to_claim(tx: Transaction, holder: Holder) -> dict[str, Any]:
+def claim_parameters(tx: Transaction, holder: Holder) -> dict[str, Any]:
     """What a claim's statement asks for: a fresh token, who claims, and how many claims that one may hold."""
     return {
         "fresh": holder.fresh or new_token(),
@@ -207,7 +207,7 @@ def given_to_claim(tx: Transaction, holder: Holder) -> dict[str, Any]:
     }
 
 
-def _take_back(tx: Transaction, holder: Holder, feature: int | None) -> Any:
+def _resume_claim(tx: Transaction, holder: Holder, feature: int | None) -> Any:
     if not holder.named:
         raise InvalidInput(
             "resume: the call needs an agent name, since the server has none.",

@@ -12,8 +12,8 @@ from dibs.database.project import schema_versions
 from dibs.database.transaction import Row, Transaction
 from dibs.rules.claimant import Holder
 from dibs.rules.conditions import literal_text
-from dibs.rules.journal import recorded
-from dibs.verbs.claim import claimed, given_to_claim, next_claim
+from dibs.rules.events import with_event
+from dibs.verbs.claim import claim_parameters, claimed, next_claim
 from dibs_schema.answers import Claimed
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import HEAD, projects
@@ -43,7 +43,7 @@ _as_known = (
 def one_statement(claim_order: str, *, by_category: bool) -> Select[Any]:
     """The guarded UPDATE, its event, and what guards them against a project that has changed."""
     move = next_claim(claim_order, by_category=by_category, alone=True).where(_as_known)
-    return hot(recorded(move, Kind.CLAIM, Status.PENDING, Status.IN_PROGRESS))
+    return hot(with_event(move, Kind.CLAIM, Status.PENDING, Status.IN_PROGRESS))
 
 
 def claim_alone(tx: Transaction, holder: Holder, category: str | None = None) -> Claimed | None:
@@ -64,11 +64,11 @@ def take_alone(tx: Transaction, holder: Holder, category: str | None = None) -> 
     if holder.named:
         return None
     statement = one_statement(tx.project.claim_order, by_category=category is not None)
-    return tx.first(statement, **given_to_one_statement(tx, holder, category))
+    return tx.first(statement, **one_statement_parameters(tx, holder, category))
 
 
-def given_to_one_statement(tx: Transaction, holder: Holder, category: str | None = None) -> dict[str, Any]:
+def one_statement_parameters(tx: Transaction, holder: Holder, category: str | None = None) -> dict[str, Any]:
     """What the statement asks for: what a claim does, and the project as the process knows it."""
     known = {"generation": tx.project.generation, "order": tx.project.claim_order}
     wanted = {} if category is None else {"category_": category}
-    return {"by": holder.name, **known, **wanted, **given_to_claim(tx, holder)}
+    return {"by": holder.name, **known, **wanted, **claim_parameters(tx, holder)}

@@ -10,8 +10,8 @@ from sqlalchemy import bindparam, func, insert, literal_column, select, update
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import F, in_project
 from dibs.rules.critical_path import raise_heights
+from dibs.rules.events import record_all
 from dibs.rules.file_areas import add_areas
-from dibs.rules.journal import record_all
 from dibs_schema.answers import Created
 from dibs_schema.inputs import NewFeature
 from dibs_schema.next_step import FIND_FEATURE, Step

@@ -10,7 +10,7 @@ from dibs.database.transaction import Transaction
 from dibs.rules.conditions import this
 from dibs.rules.critical_path import raise_heights
 from dibs.rules.diagnosis import find
-from dibs.rules.journal import record
+from dibs.rules.events import record
 from dibs.verbs.create import find_cycle, known_statuses, refuse_too_many
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.next_step import Step

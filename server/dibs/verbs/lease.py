@@ -23,7 +23,7 @@ from dibs.database import Upkeep
 from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import (
-    NOTHING,
+    NO_CLAIM,
     F,
     expired,
     held,
@@ -34,13 +34,13 @@ from dibs.rules.conditions import (
     of_another_clock,
     this,
 )
-from dibs.rules.diagnosis import refuse_move
-from dibs.rules.journal import record, record_all
+from dibs.rules.diagnosis import refuse_transition
+from dibs.rules.events import record, record_all
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import features, projects
 
-EXTENDED: dict[Any, Any] = {
+RENEWED: dict[Any, Any] = {
     F.lease_clock: bindparam("clock"),
     F.lease_ends: bindparam("reading") + F.lease_seconds,
     F.lease_expires_at: bindparam("now") + F.lease_seconds,
@@ -58,14 +58,14 @@ _of_tokens = (
 _renew = (
     update(features)
     .where(in_project(), leased(), F.id.in_(_of_tokens), F.claim_token.in_(_TOKENS))
-    .values(EXTENDED)
+    .values(RENEWED)
     .returning(F.claim_token)
 )
 
 _heartbeat = hot(
     update(features)
     .where(this(), held())
-    .values({**EXTENDED, F.last_activity_at: bindparam("now")})
+    .values({**RENEWED, F.last_activity_at: bindparam("now")})
     .returning(F.lease_expires_at, F.claimed_by)
 )
 
@@ -87,7 +87,7 @@ def _release_where(these: ColumnElement[bool]) -> tuple[Executable, Executable]:
                 F.ended_token: F.claim_token,
                 F.ended_by: literal_column(f"'{Kind.RELEASE}'"),
                 F.updated_at: bindparam("now"),
-                **NOTHING,
+                **NO_CLAIM,
             }
         )
         .returning(F.id, F.status)
@@ -133,7 +133,7 @@ _expire = (
             F.ended_token: F.claim_token,
             F.ended_by: literal_column(f"'{Kind.EXPIRE}'"),
             F.updated_at: bindparam("now"),
-            **NOTHING,
+            **NO_CLAIM,
         }
     )
     .returning(F.id, F.status)
@@ -155,7 +155,7 @@ def heartbeat(tx: Transaction, feature: int, token: str | None, note: str | None
     """
     row = tx.first(_heartbeat, feature=feature, token=token) if token is not None else None
     if row is None:
-        refuse_move(tx, feature, token)
+        refuse_transition(tx, feature, token)
     if note is not None:
         record(
             tx, row["claimed_by"], Kind.HEARTBEAT, feature, Status.IN_PROGRESS, Status.IN_PROGRESS, note=note
@@ -175,15 +175,15 @@ def renew(tx: Transaction, tokens: Sequence[str]) -> set[str]:
 
 def release_session(tx: Transaction, session: str) -> list[int]:
     """Give back every claim of a connection that has ended; returns the features' ids."""
-    return _give_back(tx, _RELEASE_SESSION, "the connection ended", session=session)
+    return _release(tx, _RELEASE_SESSION, "the connection ended", session=session)
 
 
 def release_all(tx: Transaction, reason: str) -> list[int]:
     """Give back every claim, as where no holder can have lived on; returns the features' ids."""
-    return _give_back(tx, _RELEASE_ALL, reason)
+    return _release(tx, _RELEASE_ALL, reason)
 
 
-def _give_back(
+def _release(
     tx: Transaction, statements: tuple[Executable, Executable], reason: str, **these: Any
 ) -> list[int]:
     found, release = statements
@@ -207,7 +207,7 @@ def _give_back(
     return [row["id"] for row in held]
 
 
-def anything_run_out(tx: Transaction) -> bool:
+def any_expired(tx: Transaction) -> bool:
     """Whether a reaper would find work; reads a small index only."""
     return bool(tx.value(_any_run_out) or tx.value(_any_too_far))
 
@@ -217,7 +217,7 @@ def reap(tx: Transaction) -> list[int]:
 
     A lease that is renewed in time is never reaped, and each expiry is recorded once.
     """
-    if not anything_run_out(tx) or tx.first(_door) is None:
+    if not any_expired(tx) or tx.first(_door) is None:
         return []
     tx.run(_clamp)
     run_out = {row["id"]: row["claimed_by"] for row in tx.all(_run_out)}
@@ -246,5 +246,5 @@ def reap(tx: Transaction) -> list[int]:
     return [row["id"] for row in reaped]
 
 
-REAPING = Upkeep(is_due=anything_run_out, run=reap)
+REAPING = Upkeep(is_due=any_expired, run=reap)
 """Reaping by who claims: it queues for the write lock only where a lease has run out."""

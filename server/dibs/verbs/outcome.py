@@ -10,7 +10,7 @@ from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import (
     FARTHEST_BACK_OFF,
-    NOTHING,
+    NO_CLAIM,
     F,
     depends_on_this,
     held,
@@ -21,9 +21,9 @@ from dibs.rules.conditions import (
     this,
     unblocked,
 )
-from dibs.rules.diagnosis import find, holder_of, refuse_move, repeated
-from dibs.rules.journal import record
-from dibs.rules.pass_requirements import asks_another, gist, refuse_without
+from dibs.rules.diagnosis import earlier_outcome, find, holder_of, refuse_transition
+from dibs.rules.events import record
+from dibs.rules.pass_requirements import asks_another, evidence_line, require_evidence_of
 from dibs.verbs.verify import NEEDS_CONFIRMATION, TEST_IT, verify
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.inputs import EvidenceFields
@@ -40,7 +40,7 @@ def ending(kind: Kind) -> dict[Any, Any]:
         F.ended_token: F.claim_token,
         F.ended_by: literal_column(f"'{kind}'"),
         F.updated_at: bindparam("now"),
-        **NOTHING,
+        **NO_CLAIM,
     }
 
 
@@ -135,20 +135,20 @@ def mark_passing(
     if token is None:
         verified = verify(tx, by, feature, evidence)
         if verified is None:
-            refuse_move(tx, feature, None)
+            refuse_transition(tx, feature, None)
         return verified
     if tx.project.require_evidence != "off" and holder_of(tx, feature, token) is not None:
-        refuse_without(tx.project.require_evidence, feature, evidence)
+        require_evidence_of(tx.project.require_evidence, feature, evidence)
     proof = evidence.model_dump(exclude_defaults=True) if evidence is not None else None
     asks = asks_another(tx)
     row = tx.first(_pass, feature=feature, token=token, proof=proof, unconfirmed=tx.now if asks else None)
     if row is None:
-        return _passed(feature, repeated(tx, feature, token, Kind.PASS))
+        return _passed(feature, earlier_outcome(tx, feature, token, Kind.PASS))
     tx.run(satisfied_dependents, feature=feature)
     freed = [one["id"] for one in tx.all(_unblocked, feature=feature)]
     # Work for others, files that others wait for, or perhaps nothing left for anybody.
     tx.wakes = bool(freed or row["paths"]) or not tx.value(_anything_claimed)
-    detail = {"unblocked": freed[:SHOWN], "unblocked_count": len(freed), "evidence": gist(evidence)}
+    detail = {"unblocked": freed[:SHOWN], "unblocked_count": len(freed), "evidence": evidence_line(evidence)}
     if asks:
         detail["unconfirmed"] = True
     record(tx, row["passed_by"], Kind.PASS, feature, Status.IN_PROGRESS, Status.PASSING, **detail)
@@ -180,7 +180,7 @@ def mark_failing(
             tx.run(unsatisfied_dependents, feature=feature)
             record(tx, by, Kind.REGRESS, feature, Status.PASSING, Status.PENDING, reason=reason)
             return Acknowledgement(id=feature, status=Status.PENDING.value)
-        refuse_move(tx, feature, token)
+        refuse_transition(tx, feature, token)
     by = holder_of(tx, feature, token) or by
     failures = tx.value(_failures_so_far, feature=feature) or 0
     row = tx.first(
@@ -193,7 +193,7 @@ def mark_failing(
         max_attempts=tx.project.max_attempts,
     )
     if row is None:
-        return _failed(feature, repeated(tx, feature, token, Kind.FAIL))
+        return _failed(feature, earlier_outcome(tx, feature, token, Kind.FAIL))
     detail = {
         "reason": reason,
         "status": row["status"],

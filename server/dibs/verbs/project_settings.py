@@ -9,11 +9,11 @@ from sqlalchemy import bindparam, update
 
 from dibs.database.transaction import Transaction
 from dibs.rules.critical_path import forget_heights, rebuild_heights
-from dibs.rules.journal import record
+from dibs.rules.events import record
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.status import Kind
 from dibs_schema.tables import projects
-from dibs_schema.validation import misfit
+from dibs_schema.validation import first_problem
 
 Count = Annotated[int, Field(ge=1, le=10_000)]
 
@@ -50,7 +50,9 @@ def change_rule(tx: Transaction, by: str, name: str, value: Any) -> Rules:
         changed = Rules.model_validate(get_rules(tx).model_dump() | {name: value})
     except ValidationError as error:
         known = ", ".join(Rules.model_fields)
-        raise InvalidInput(f"{name} {misfit(error)[2]}. The settings are {known}.", field=name) from None
+        raise InvalidInput(
+            f"{name} {first_problem(error)[2]}. The settings are {known}.", field=name
+        ) from None
     column = "claim_order" if name == "order" else name
     statement = update(projects).where(projects.c.id == bindparam("project"))
     tx.run(statement.values({column: getattr(changed, name)}))

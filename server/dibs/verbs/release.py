@@ -9,8 +9,8 @@ from sqlalchemy import Integer, bindparam, case, update
 from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import F, held, in_project, is_, leased, literal, this
-from dibs.rules.diagnosis import holder_of, repeated
-from dibs.rules.journal import record
+from dibs.rules.diagnosis import earlier_outcome, holder_of
+from dibs.rules.events import record
 from dibs.verbs.outcome import ending
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.status import Kind, Status
@@ -52,7 +52,7 @@ def release(
     if force or token is not None:
         row = tx.first(statement, feature=feature, max_attempts=tx.project.max_attempts, **given)
     if row is None:
-        return _released(feature, repeated(tx, feature, token, Kind.RELEASE))
+        return _released(feature, earlier_outcome(tx, feature, token, Kind.RELEASE))
     detail = {"status": row["status"], "attempts": row["attempts"], "forced": force or None}
     record(tx, by, Kind.RELEASE, feature, Status.IN_PROGRESS, row["status"], **detail)
     return _released(feature, detail)

@@ -8,8 +8,8 @@ from sqlalchemy import Integer, bindparam, case, func, literal_column, select, u
 
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import F, held, in_project, is_, literal, this
-from dibs.rules.diagnosis import holder_of, repeated
-from dibs.rules.journal import record
+from dibs.rules.diagnosis import earlier_outcome, holder_of
+from dibs.rules.events import record
 from dibs.verbs.outcome import ending
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.status import Kind, Status
@@ -48,7 +48,7 @@ def skip(tx: Transaction, by: str, feature: int, reason: str, token: str | None 
         row = tx.first(_skip_claimed, feature=feature, token=token, max_skips=tx.project.max_skips)
         source = Status.IN_PROGRESS
     if row is None:
-        return _skipped(feature, repeated(tx, feature, token, Kind.SKIP))
+        return _skipped(feature, earlier_outcome(tx, feature, token, Kind.SKIP))
     detail = {"reason": reason, "status": row["status"], "skips": row["skips"], "priority": row["priority"]}
     record(tx, by, Kind.SKIP, feature, source, row["status"], **detail)
     return _skipped(feature, detail)

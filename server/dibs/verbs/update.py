@@ -9,10 +9,10 @@ from sqlalchemy import bindparam, select, update
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import F, is_, literal, this
 from dibs.rules.diagnosis import find
+from dibs.rules.events import record
 from dibs.rules.file_areas import replace_areas
-from dibs.rules.journal import record
 from dibs.verbs.outcome import satisfied_dependents, unsatisfied_dependents
-from dibs.verbs.verify import overrule
+from dibs.verbs.verify import confirm_as_planner
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.next_step import Step
 from dibs_schema.refusals import AlreadyClaimed, InvalidInput
@@ -87,7 +87,7 @@ def change(
         status = _put_back(tx, by, feature, status)
         changed.append("retry")
     if confirm:
-        overrule(tx, by, feature)
+        confirm_as_planner(tx, by, feature)
         changed.append("confirm")
     if archived is not None and archived != (status == Status.ARCHIVED):
         status = _take_off(tx, by, feature, status) if archived else _bring_back(tx, by, feature)

@@ -10,8 +10,8 @@ from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
 from dibs.queries.handover import work_of
 from dibs.rules.conditions import F, in_project, is_, this
-from dibs.rules.journal import record
-from dibs.rules.pass_requirements import asks_another, gist
+from dibs.rules.events import record
+from dibs.rules.pass_requirements import asks_another, evidence_line
 from dibs_schema.answers import Acknowledgement, Testing
 from dibs_schema.inputs import EvidenceFields
 from dibs_schema.next_step import Step
@@ -51,10 +51,10 @@ _verify = hot(
     .returning(F.unconfirmed_since)
 )
 
-RESERVED = 1800
+RESERVATION = 1800
 """Seconds for which no other tester gets the same feature."""
 
-WHOLE = 9_000
+ANSWER_BYTES = 9_000
 """Bytes of all the features in one answer."""
 
 _free = or_(F.testing_until.is_(None), F.testing_until <= bindparam("now"))
@@ -71,7 +71,7 @@ _to_confirm = _least_recent.where(
 _reserve = (
     update(features)
     .where(in_project(), is_(Status.PASSING), _free, F.id.in_(bindparam("ids", expanding=True)))
-    .values(testing_until=bindparam("now") + RESERVED)
+    .values(testing_until=bindparam("now") + RESERVATION)
     .returning(*features.c)
 )
 
@@ -89,10 +89,10 @@ def take_for_regression(tx: Transaction, most: int, by: str | None = None) -> Te
             message="There is nothing to test: no feature is passing, or other testers have all of them."
         )
     rows = sorted(tx.all(_reserve, ids=ids), key=lambda row: ids.index(row["id"]))
-    each = WHOLE // len(rows)  # bytes; half of what is left beside the frame is the feature's own text
+    each = ANSWER_BYTES // len(rows)  # bytes; half of what is left beside the frame is the feature's own text
     return Testing(
         features=[work_of(tx, row, text=each // 3, room=each // 4, name=each // 6) for row in rows],
-        testing_until=tx.now + RESERVED,
+        testing_until=tx.now + RESERVATION,
     )
 
 
@@ -105,7 +105,7 @@ def verify(tx: Transaction, by: str, feature: int, evidence: EvidenceFields | No
     row = tx.first(_verify, feature=feature, proof=proof)
     if row is None:
         return None
-    detail: dict[str, Any] = {"evidence": gist(evidence)}
+    detail: dict[str, Any] = {"evidence": evidence_line(evidence)}
     waits = asks_another(tx) and row["unconfirmed_since"] is not None
     if waits and tx.run(_confirm_as_another, feature=feature, by=by):
         detail["confirmed"] = True
@@ -120,7 +120,7 @@ def verify(tx: Transaction, by: str, feature: int, evidence: EvidenceFields | No
     )
 
 
-def overrule(tx: Transaction, by: str, feature: int) -> None:
+def confirm_as_planner(tx: Transaction, by: str, feature: int) -> None:
     """Confirm a pass in the place of another agent, which the journal says. Raises InvalidInput where none is waiting."""
     if not tx.run(_confirm, feature=feature, by=by):
         raise InvalidInput(f"Feature {feature} does not wait for confirmation.", field="confirm")

@@ -53,7 +53,7 @@ def record(
     tx.run(_record, feature=feature, by=by, move=kind.value, source=source, target=target, what=what)
 
 
-def recorded(move: Update, kind: Kind, source: Status, target: Status) -> Select[Any]:
+def with_event(move: Update, kind: Kind, source: Status, target: Status) -> Select[Any]:
     """A guarded move and its event as one statement, which gives the moved row; for `Engine.alone`."""
     moved = move.cte("moved")
     columns = ("project_id", "feature_id", "at", "agent", "kind", "from_status", "to_status")
