@@ -187,7 +187,7 @@ class Idle(Guidance):
     message: str
 
 
-class Row(Answer):
+class FeatureRow(Answer):
     """One feature in a list; its text and paths only where those were asked for, a text cut where it is long.
 
     Of what is ready but for its files, `held_by` is the feature whose live claim is on them, and `agent` its holder.
@@ -211,7 +211,7 @@ class Row(Answer):
 class Page(Answer):
     """A part of a list; `next_cursor` continues it."""
 
-    features: list[Row] = []
+    features: list[FeatureRow] = []
     total: int
     next_cursor: str | None = None
 
@@ -223,7 +223,7 @@ class Page(Answer):
 class Summaries(Answer):
     """Features asked for by id, and the ids that do not exist."""
 
-    features: list[Row] = []
+    features: list[FeatureRow] = []
     missing: list[int] = []
 
     def wire(self) -> dict[str, Any]:

@@ -347,7 +347,7 @@ CASES: list[tuple[str, str, Case]] = [
     (
         "invalid_input",
         "an answer",
-        found(lambda tx, one: ask_person.fit(REQUEST, {"size": "L"}))(Status.PENDING),
+        found(lambda tx, one: ask_person.checked_against(REQUEST, {"size": "L"}))(Status.PENDING),
     ),
     ("invalid_input", "no change", found(lambda tx, one: update.change(tx, "ada", one, {}))(Status.PENDING)),
     (

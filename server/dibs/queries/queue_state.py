@@ -10,7 +10,7 @@ from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import F, backed_off, in_project, is_, leased, ready, resting, unblocked
 from dibs.rules.file_areas import count_held_back
-from dibs.rules.pass_requirements import unconfirmed
+from dibs.rules.pass_requirements import count_unconfirmed
 from dibs_schema.answers import Counts, Idle, IdleState
 from dibs_schema.next_step import Step
 from dibs_schema.roles import Role
@@ -94,7 +94,7 @@ def counts(tx: Transaction, category: str | None = None) -> Counts:
     found["ready"] -= found["held_back"]
     resting = {row["status"]: row["n"] for row in tx.all(_resting)}
     pending = tx.value(_all) - found["in_progress"] - found["passing"] - sum(resting.values())
-    return Counts(pending=pending, unconfirmed=unconfirmed(tx), **found, **resting)
+    return Counts(pending=pending, unconfirmed=count_unconfirmed(tx), **found, **resting)
 
 
 def why_idle(tx: Transaction, category: str | None = None) -> Idle:

@@ -13,7 +13,7 @@ from dibs.rules.conditions import FARTHEST_BACK_OFF, F, among, in_project, is_, 
 from dibs.rules.file_areas import files_are_claimed, held_back, holders_of
 from dibs.rules.queue_order import queue_order
 from dibs.rules.truncate import cut_text, json_bytes, truncate
-from dibs_schema.answers import Page, Row
+from dibs_schema.answers import FeatureRow, Page
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.status import SATISFIED, Status
 from dibs_schema.tables import dependencies, features
@@ -38,13 +38,13 @@ def row_of(
     blocked_by: list[int] | None = None,
     name: int = 2_000,
     holder: Mapping[Any, Any] | None = None,
-) -> Row:
+) -> FeatureRow:
     """A list's row: at most 160 bytes beside the name, which takes `name`. A live claim of `holder` is on its files."""
     until = row["not_before"]
     backs_off = (
         row["status"] == Status.PENDING and until is not None and now < until <= now + FARTHEST_BACK_OFF
     )
-    return Row(
+    return FeatureRow(
         id=row["id"],
         status=row["status"],
         category=truncate(row["category"], SHOWN_CATEGORY) or "",
@@ -62,7 +62,7 @@ _texts = select(F.id, F.description, F.steps, F.paths).where(
 )
 
 
-def _with_text(row: Row, text: Mapping[Any, Any]) -> Row:
+def _with_text(row: FeatureRow, text: Mapping[Any, Any]) -> FeatureRow:
     description, steps, rest = cut_text(text["description"], text["steps"], None, TEXT)
     own = {"description": description, "steps": steps, "text_cursor": rest, "paths": text["paths"] or []}
     return row.model_copy(update=own)
@@ -178,7 +178,7 @@ def _page(
     texts: Mapping[int, Mapping[Any, Any]] | None = None,
 ) -> Page:
     """As many of the rows as `limit` and the answer's size allow; the cursor is the last one's place."""
-    shown: list[Row] = []
+    shown: list[FeatureRow] = []
     room = ROOM
     for row in rows[:limit]:
         one = row_of(row, tx.now, (blockers or {}).get(row["id"]), holder=(holders or {}).get(row["id"]))

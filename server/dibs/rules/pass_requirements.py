@@ -61,11 +61,11 @@ _unconfirmed = hot(
 )
 
 
-def asks_another(tx: Transaction) -> bool:
+def requires_confirmation(tx: Transaction) -> bool:
     """Whether a pass in this project waits to be confirmed by another agent than the one that passed."""
     return tx.project.verifier == "other"
 
 
-def unconfirmed(tx: Transaction) -> int:
+def count_unconfirmed(tx: Transaction) -> int:
     """How many features pass and wait to be confirmed; none where the project does not ask for it."""
-    return int(tx.value(_unconfirmed)) if asks_another(tx) else 0
+    return int(tx.value(_unconfirmed)) if requires_confirmation(tx) else 0

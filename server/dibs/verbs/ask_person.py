@@ -114,7 +114,7 @@ def answer_claimed(
 
     Raises InvalidInput where the answer does not fit, ClaimLost and what else ended the claim.
     """
-    fitting = fit(request, answers)
+    fitting = checked_against(request, answers)
     reply = {"answers": fitting, "by": by, "prompt": request["prompt"]}
     if not tx.run(_answer_claimed, feature=feature, token=token, request=request, reply=reply):
         refuse_transition(tx, feature, token)
@@ -130,7 +130,7 @@ def answer_feature(tx: Transaction, by: str, feature: int, answers: dict[str, An
     Raises NotWaitingForHuman, NotFound, and InvalidInput naming the field that does not fit.
     """
     request = _waiting(tx, feature)["human_request"]
-    fitting = fit(request, answers)
+    fitting = checked_against(request, answers)
     reply = {"answers": fitting, "by": by, "prompt": request["prompt"]}
     tx.run(_answer_waiting, feature=feature, reply=reply)
     record(tx, by, Kind.ANSWER, feature, Status.NEEDS_HUMAN, Status.PENDING, answers=fitting)
@@ -164,7 +164,7 @@ def _waiting(tx: Transaction, feature: int) -> Row:
     return row
 
 
-def fit(request: dict[str, Any], answers: dict[str, Any]) -> dict[str, Any]:
+def checked_against(request: dict[str, Any], answers: dict[str, Any]) -> dict[str, Any]:
     """The answers, checked against the asked fields. Raises InvalidInput naming the field."""
     answers = checked_answers(answers)
     fields = {field["id"]: HumanField.model_validate(field) for field in request["fields"]}
@@ -175,13 +175,13 @@ def fit(request: dict[str, Any], answers: dict[str, Any]) -> dict[str, Any]:
                 field=f"answers.{name}",
             )
     for name, field in fields.items():
-        problem = _misfit(field, answers.get(name))
+        problem = _problem_with(field, answers.get(name))
         if problem:
             raise InvalidInput(f"answers.{name}: {problem}.", field=f"answers.{name}")
     return answers
 
 
-def _misfit(field: HumanField, given: Any) -> str | None:
+def _problem_with(field: HumanField, given: Any) -> str | None:
     if given is None or given == "":
         return "an answer is required" if field.required else None
     if field.type == "boolean":

@@ -94,7 +94,7 @@ def answer_question(tx: Transaction, by: str, number: int, answers: dict[str, An
     Raises NotFound, NotWaitingForHuman, InvalidInput.
     """
     row = _find(tx, number)
-    fitting = _fit(row["questions"], answers)
+    fitting = _checked_against(row["questions"], answers)
     if not tx.run(_close, number=number, by=by, reply=fitting):
         _refuse_closed(number)
     record(tx, by, Kind.ANSWER, None, question=number, answers=fitting)
@@ -135,7 +135,7 @@ def _refuse_closed(number: int) -> None:
     )
 
 
-def _fit(asked: list[dict[str, Any]], answers: dict[str, Any]) -> dict[str, Any]:
+def _checked_against(asked: list[dict[str, Any]], answers: dict[str, Any]) -> dict[str, Any]:
     answers = checked_answers(answers)
     by_name = {str(place): one for place, one in enumerate(asked, 1)} | {one["header"]: one for one in asked}
     fitting: dict[str, Any] = {}

@@ -23,7 +23,7 @@ from dibs.rules.conditions import (
 )
 from dibs.rules.diagnosis import earlier_outcome, find, holder_of, refuse_transition
 from dibs.rules.events import record
-from dibs.rules.pass_requirements import asks_another, evidence_line, require_evidence_of
+from dibs.rules.pass_requirements import evidence_line, require_evidence_of, requires_confirmation
 from dibs.verbs.verify import NEEDS_CONFIRMATION, TEST_IT, verify
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.inputs import EvidenceFields
@@ -140,7 +140,7 @@ def mark_passing(
     if tx.project.require_evidence != "off" and holder_of(tx, feature, token) is not None:
         require_evidence_of(tx.project.require_evidence, feature, evidence)
     proof = evidence.model_dump(exclude_defaults=True) if evidence is not None else None
-    asks = asks_another(tx)
+    asks = requires_confirmation(tx)
     row = tx.first(_pass, feature=feature, token=token, proof=proof, unconfirmed=tx.now if asks else None)
     if row is None:
         return _passed(feature, earlier_outcome(tx, feature, token, Kind.PASS))

@@ -11,7 +11,7 @@ from dibs.database.transaction import Transaction
 from dibs.queries.handover import work_of
 from dibs.rules.conditions import F, in_project, is_, this
 from dibs.rules.events import record
-from dibs.rules.pass_requirements import asks_another, evidence_line
+from dibs.rules.pass_requirements import evidence_line, requires_confirmation
 from dibs_schema.answers import Acknowledgement, Testing
 from dibs_schema.inputs import EvidenceFields
 from dibs_schema.next_step import Step
@@ -22,7 +22,7 @@ from dibs_schema.tables import features
 
 NEEDS_CONFIRMATION = "Another agent must confirm it."
 TEST_IT = Step("feature_get_for_regression", by=Role.TESTER)
-NOT_BY_ITSELF = "The agent that passed a feature cannot confirm it: another agent must."
+CANNOT_CONFIRM_OWN = "The agent that passed a feature cannot confirm it: another agent must."
 
 _confirm = (
     update(features)
@@ -81,7 +81,7 @@ def take_for_regression(tx: Transaction, most: int, by: str | None = None) -> Te
 
     Where passes wait to be confirmed, those come first that `by` may confirm, the oldest pass first.
     """
-    ids = [row["id"] for row in tx.all(_to_confirm, most=most, by=by)] if asks_another(tx) else []
+    ids = [row["id"] for row in tx.all(_to_confirm, most=most, by=by)] if requires_confirmation(tx) else []
     if len(ids) < most:
         ids += [row["id"] for row in tx.all(_by_test, most=most) if row["id"] not in ids][: most - len(ids)]
     if not ids:
@@ -106,7 +106,7 @@ def verify(tx: Transaction, by: str, feature: int, evidence: EvidenceFields | No
     if row is None:
         return None
     detail: dict[str, Any] = {"evidence": evidence_line(evidence)}
-    waits = asks_another(tx) and row["unconfirmed_since"] is not None
+    waits = requires_confirmation(tx) and row["unconfirmed_since"] is not None
     if waits and tx.run(_confirm_as_another, feature=feature, by=by):
         detail["confirmed"] = True
         tx.wakes = True  # perhaps all is complete now
@@ -116,7 +116,7 @@ def verify(tx: Transaction, by: str, feature: int, evidence: EvidenceFields | No
         id=feature,
         status=Status.PASSING.value,
         evidence=evidence is not None,
-        hint=NOT_BY_ITSELF if waits else None,
+        hint=CANNOT_CONFIRM_OWN if waits else None,
     )
 
 
