@@ -1,4 +1,4 @@
-"""The states of a feature and the moves between them: one table that code, tests and docs share."""
+"""The states of a feature and the transitions between them: one table for code, tests and docs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """Where a feature is. One column holds it; there are no status booleans."""
+    """The state of a feature, in one column."""
 
     PENDING = "pending"
     IN_PROGRESS = "in_progress"
@@ -28,7 +28,7 @@ MEANING = {
 
 
 class Kind(StrEnum):
-    """What an event says happened: one kind for each move, and one for each change beside the moves."""
+    """The kind of an event: one for each transition, and one for each other change."""
 
     CREATE = "create"
     CLAIM = "claim"
@@ -36,7 +36,7 @@ class Kind(StrEnum):
     HEARTBEAT = "heartbeat"
     RELEASE = "release"
     EXPIRE = "expire"
-    PASS = "pass"  # noqa: S105 - a move's name
+    PASS = "pass"  # noqa: S105 - a transition, not a password
     VERIFY = "verify"
     FAIL = "fail"
     REGRESS = "regress"
@@ -54,7 +54,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One move: the statuses it may start from and end in, its guard, and what else it changes."""
+    """One transition: the states it may start from and end in, its guard, and its other effects."""
 
     kind: Kind
     sources: tuple[Status, ...]
@@ -106,7 +106,7 @@ TRANSITIONS: tuple[Transition, ...] = (
         (_D,),
         (_D,),
         "status",
-        "last_tested_at; evidence kept if given; confirmed, unless by who passed it",
+        "last_tested_at; evidence kept if given; confirmed, unless by the agent that passed it",
     ),
     Transition(Kind.FAIL, (_I,), (_P, _S), "token; a reason", "failures + 1; back-off; reason kept"),
     Transition(
@@ -150,4 +150,4 @@ TRANSITIONS: tuple[Transition, ...] = (
 )
 
 SATISFIED = (Status.PASSING, Status.ARCHIVED)
-"""A dependency in one of these states does not hold back the features that depend on it."""
+"""A dependency in one of these states does not block its dependents."""

@@ -1,4 +1,4 @@
-"""Look at features one by one."""
+"""Read features by id."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from dibs_schema.tables import dependencies, features
 _D = dependencies.c
 DEPENDENTS = 20
 FIRST_PAGE, TEXT_PAGE = 2_500, 7_000
-"""Characters of a feature's own text beside everything else, and in an answer that brings nothing else."""
+"""Characters of a feature's own text on the first page, and on the pages after it."""
 
 LISTED = 9_500
-"""Bytes of all the lines of `summaries`; names are cut where they are many."""
+"""Bytes of all rows of `summaries`; with many rows, names are truncated."""
 
 _whole = select(features).where(this())
 _dependents = (
@@ -41,7 +41,7 @@ _some = select(*COLUMNS).where(in_project(), F.id.in_(bindparam("ids", expanding
 
 
 def get_by_id(tx: Transaction, feature: int, cursor: str | None = None) -> Feature:
-    """Everything that is known of a feature, or with `cursor` the rest of its text. Raises NotFound."""
+    """Return all that is known of a feature, or with `cursor` the rest of its text. Raises NotFound."""
     find(tx, feature)
     row = tx.first(_whole, feature=feature)
     assert row is not None, "it was found in this transaction"
@@ -104,7 +104,7 @@ _PLAIN = (
 
 
 def ready_at(row: Any, now: float) -> float | None:
-    """When a feature's back-off ends, or None where it does not back off."""
+    """Return when a feature's back-off ends, or None without a back-off."""
     until: float | None = row["not_before"]
     return until if until is not None and now < until <= now + FARTHEST_BACK_OFF else None
 
@@ -125,7 +125,7 @@ def _request(row: Any) -> dict[str, Any] | None:
 
 
 def summaries(tx: Transaction, ids: Sequence[int]) -> Summaries:
-    """One line for each of the features; ids that do not exist are listed as missing."""
+    """Return one row for each feature, and the ids that do not exist."""
     found_rows = tx.all(_some, ids=list(ids))
     name = LISTED // max(1, len(found_rows)) - 165
     rows = [row_of(row, tx.now, name=name) for row in found_rows]

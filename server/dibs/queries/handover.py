@@ -1,4 +1,4 @@
-"""What the next worker on a feature is told: its text, what it builds on, and what others learned."""
+"""The hand-over to the next agent: a feature's text, its dependencies, and what earlier agents learned."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from dibs_schema.status import SATISFIED, Kind
 from dibs_schema.tables import dependencies, events, features
 
 OWN_TEXT = 5_000
-"""Characters of description and steps in one answer; the rest comes by cursor."""
+"""Characters of description and steps in one answer; a cursor continues them."""
 HAND_OVER = 3_900
-"""Bytes of what others left; what is not used by one part is the next one's."""
+"""Bytes of what other agents left. What one part does not use, the next part may."""
 FAILURES, FAILURE_ROOM = 3, 600
 NOTES, NOTES_ROOM = 10, 900
 ANSWER_ROOM = 1_100
 EVIDENCE_ROOM = 200
 NAME_ROOM, REFERENCE_ROOM, AGENT_ROOM = 1_100, 80, 30
 DEPENDENCY_FRAME = 62
-"""Bytes of a dependency's id, status and the names of its members."""
+"""Bytes of a dependency's id and status, and of the names of its members."""
 
 _FAILED = (Kind.FAIL, Kind.REGRESS, Kind.EXPIRE, Kind.SKIP)
 _NOTED = (Kind.NOTE, Kind.HEARTBEAT)
@@ -59,7 +59,7 @@ def work_of(
     room: int = HAND_OVER,
     name: int = NAME_ROOM,
 ) -> Work:
-    """A feature's row with its hand-over: `text` characters of its own, `room` bytes of others'."""
+    """Return a feature with its hand-over: `text` characters of its own text, `room` bytes of what others left."""
     paths = paths_in(row, text)
     description, steps, cursor = cut_text(row["description"], row["steps"], None, text - json_length(paths))
     learned = tx.all(_learned, feature=row["id"])
@@ -90,13 +90,13 @@ def work_of(
 
 
 def paths_in(row: Mapping[Any, Any], room: int) -> list[str]:
-    """The feature's paths, or none where they would take more than half of `room`: a part of them misleads."""
+    """Return the feature's paths, or none if they take more than half of `room`: a part of them would mislead."""
     paths: list[str] = row["paths"] or []
     return paths if json_length(paths) <= room // 2 else []
 
 
 def evidence_text(evidence: dict[str, Any] | None) -> str | None:
-    """What evidence says in words: its summary, else its first command."""
+    """Return the summary of evidence, or else its first command."""
     if not evidence:
         return None
     commands = [one["command"] for one in evidence.get("commands", [])]
@@ -108,14 +108,14 @@ def _taken(parts: Sequence[Answer]) -> int:
 
 
 def dependencies_of(tx: Transaction, feature: int, room: int) -> list[Dependency]:
-    """The dependencies, each with one line of its evidence, in at most `room` bytes."""
+    """Return the dependencies, each with one line of its evidence, in at most `room` bytes."""
     rows = tx.all(_builds_on, feature=feature)
     each = room // max(1, len(rows)) - DEPENDENCY_FRAME
     found: list[Dependency] = []
     for row in rows:
         name = truncate(row["name"], max(8, min(80, each * 2 // 3))) or ""
         rest = each - json_bytes(name)
-        passes = row["status"] in SATISFIED  # what a feature was once passed with says nothing after it broke
+        passes = row["status"] in SATISFIED  # earlier evidence says nothing after a feature broke
         summary = (row["evidence"] or {}).get("summary") if passes else None
         evidence = first_line(summary, min(100, rest)) if rest >= 12 else None
         found.append(Dependency(id=row["id"], name=name, status=row["status"], evidence=evidence))
@@ -123,7 +123,7 @@ def dependencies_of(tx: Transaction, feature: int, room: int) -> list[Dependency
 
 
 def human_answer_of(stored: dict[str, Any] | None, room: int) -> HumanAnswer | None:
-    """What a person answered, in at most about `room` bytes."""
+    """Return what a person answered, in at most about `room` bytes."""
     if stored is None:
         return None
     prompt = truncate(stored.get("prompt"), room // 6)
@@ -145,7 +145,7 @@ def _failures(learned: Any, room: int) -> list[Failure]:
 
 
 def _notes(learned: Any, now: float, room: int) -> list[NoteEntry]:
-    """The newest notes, oldest first, as many as fit."""
+    """Return as many of the newest notes as `room` takes, oldest first."""
     notes: list[NoteEntry] = []
     for row in [row for row in learned if row["kind"] in _NOTED][:NOTES]:
         if room < 100:

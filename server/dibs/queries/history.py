@@ -1,4 +1,4 @@
-"""What happened to a feature."""
+"""The events of a feature."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _count = select(func.count()).select_from(events).where(_of)
 
 
 def get_history(tx: Transaction, feature: int, limit: int = 20, cursor: str | None = None) -> History:
-    """A feature's events, newest first. Raises NotFound, and InvalidInput for a cursor that is none."""
+    """Return a feature's events, newest first. Raises NotFound, and InvalidInput if the cursor is invalid."""
     find(tx, feature)
     if cursor is not None and not (cursor.isdecimal() and len(cursor) <= 18):
         raise InvalidInput("cursor: send next_cursor as it came in the last answer.", field="cursor")
@@ -47,7 +47,7 @@ def get_history(tx: Transaction, feature: int, limit: int = 20, cursor: str | No
 
 
 def event_of(row: Row) -> HistoryEvent:
-    """An event as it is shown; a status that it did not change is said once."""
+    """Return an event as it is shown. It has one status if it did not change the status."""
     return HistoryEvent(
         at=row["at"],
         agent=truncate(row["agent"], 100) or "",

@@ -1,4 +1,4 @@
-"""How far the project is."""
+"""Statistics of the project."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dibs.rules.file_areas import files_are_claimed, held_back
 from dibs_schema.answers import Counts, Group, Stats
 
 GROUPS = 50
-"""How many groups an answer lists, the largest first."""
+"""Groups in one answer, the largest first."""
 
 _by_category = (
     select(
@@ -37,9 +37,9 @@ _by_agent = (
 
 
 def get_stats(tx: Transaction, database: str, by: Literal["category", "agent"] | None = None) -> Stats:
-    """Counts by status, for the project and for each category or agent (what it holds or has passed)."""
+    """Return counts by status, for the project and for each category or agent (what it has claimed or passed)."""
     there = counts(tx)
-    parts = {"ready", "held_back", "unconfirmed"}  # of what is counted beside them
+    parts = {"ready", "held_back", "unconfirmed"}  # parts of other counts
     total = sum(there.model_dump(exclude=parts).values())
     wanted = total - there.archived
     return Stats(

@@ -15,10 +15,10 @@ from dibs_schema.status import Status
 
 
 def require_evidence_of(rule: str, feature: int, evidence: EvidenceFields | None) -> None:
-    """Raise InvalidInput, naming what is missing, where `evidence` is less than the project's rule asks for.
+    """Raise InvalidInput if `evidence` is less than the project's rule requires.
 
-    `summary` asks for some words, `command` for a command that ended with exit code 0. Only what comes with this
-    very pass counts: what a feature was once passed with says nothing after it broke.
+    `summary` requires a summary, `command` a command with exit code 0. Only the evidence of this pass counts: earlier
+    evidence says nothing after a feature broke.
     """
     if rule == "summary" and not (evidence and evidence.summary):
         raise InvalidInput(
@@ -49,7 +49,7 @@ def _pass_again(feature: int, purpose: str = "") -> Step:
 
 
 def evidence_line(evidence: EvidenceFields | None) -> str | None:
-    """One line of it, as the journal keeps it; None for none."""
+    """Return one line of the evidence for the event, or None without evidence."""
     if evidence is None:
         return None
     commands = [f"{run.command} -> {run.exit_code}" for run in evidence.commands]
@@ -62,10 +62,10 @@ _unconfirmed = hot(
 
 
 def requires_confirmation(tx: Transaction) -> bool:
-    """Whether a pass in this project waits to be confirmed by another agent than the one that passed."""
+    """Return whether this project requires that another agent confirms a pass."""
     return tx.project.verifier == "other"
 
 
 def count_unconfirmed(tx: Transaction) -> int:
-    """How many features pass and wait to be confirmed; none where the project does not ask for it."""
+    """Return how many passes wait for confirmation: none if the project does not require it."""
     return int(tx.value(_unconfirmed)) if requires_confirmation(tx) else 0

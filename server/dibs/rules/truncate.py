@@ -1,4 +1,4 @@
-"""Texts cut to what an answer has room for. Room is counted in bytes of JSON, as clients receive it."""
+"""Truncate texts to the room that an answer has, in bytes of JSON as clients receive it."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from typing import Any
 
 
 def json_bytes(value: Any) -> int:
-    """Bytes that a JSON value takes, compact and in UTF-8."""
+    """Return the bytes of a JSON value, compact and in UTF-8."""
     return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
 
 
 def truncate(words: str | None, room: int) -> str | None:
-    """The text's beginning in at most `room` bytes, with … where it was cut; None for no text."""
+    """Return the start of a text in at most `room` bytes, with … if it was cut, or None without a text."""
     if not words:
         return None
     if len(words) <= room and json_bytes(words) - 2 <= room:
         return words
     low, high = 0, min(len(words), room)
-    while low < high:  # the longest beginning that fits beside the three bytes of …
+    while low < high:  # the longest start that leaves three bytes for …
         middle = (low + high + 1) // 2
         low, high = (middle, high) if json_bytes(words[:middle]) - 2 <= room - 3 else (low, middle - 1)
     return words[:low] + "…"
 
 
 def first_line(words: str | None, room: int) -> str | None:
-    """The text's first line, cut to `room`."""
+    """Return the first line of a text, truncated to `room` bytes."""
     return truncate(words.partition("\n")[0], room) if words else None
 
 
 def truncate_json(value: Any, room: int) -> Any:
-    """A JSON value whose texts are cut so that it takes about `room` bytes at most."""
+    """Return a JSON value with its texts truncated so that it takes at most about `room` bytes."""
     if isinstance(value, str):
         return truncate(value, max(room, 8)) or ""
     if isinstance(value, list):
@@ -46,9 +46,9 @@ def truncate_json(value: Any, room: int) -> Any:
 def cut_text(
     description: str, steps: list[str], cursor: str | None, room: int
 ) -> tuple[str | None, list[str], str | None]:
-    """A part of a feature's own text that takes at most `room` characters as JSON, and where the rest begins.
+    """Return a part of a feature's text of at most `room` characters of JSON, and the cursor of the rest.
 
-    A cursor is `step:offset`, with step -1 for the description.
+    A cursor is `step:offset`; the description is step -1.
     """
     parts = [description, *steps]
     at, offset = (int(number) for number in cursor.split(":")) if cursor else (-1, 0)
@@ -79,5 +79,5 @@ def _fitting(words: str, room: int) -> str:
 
 
 def json_length(value: Any) -> int:
-    """Characters that a JSON value takes."""
+    """Return the characters of a JSON value."""
     return len(json.dumps(value, ensure_ascii=False))

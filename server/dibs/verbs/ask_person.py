@@ -1,4 +1,4 @@
-"""Asking a person about a feature, and what they answer."""
+"""Ask a person about a claimed feature, answer the request, or cancel it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dibs_schema.status import Kind, Status
 from dibs_schema.tables import features
 
 ANSWER_BYTES = 4_000
-"""Bytes of an answer that is told at once; all of it is kept."""
+"""Bytes of the answers in an acknowledgement; the database keeps all of them."""
 
 _request = bindparam("request", type_=F.human_request.type)
 _answer = bindparam("reply", type_=F.human_answer.type)
@@ -70,7 +70,7 @@ _request_of = select(F.id, F.human_request).where(this(), is_(Status.NEEDS_HUMAN
 
 
 def new_request(prompt: str, fields: list[HumanField]) -> dict[str, Any]:
-    """A request as it is kept: the prompt and the fields, whose ids are checked to differ."""
+    """Return a request as it is stored. Raises InvalidInput if two fields have the same id."""
     ids = [field.id for field in fields]
     twice = next((one for one in ids if ids.count(one) > 1), None)
     if twice is not None:
@@ -83,9 +83,9 @@ def new_request(prompt: str, fields: list[HumanField]) -> dict[str, Any]:
 def request_human_input(
     tx: Transaction, by: str, feature: int, token: str | None, request: dict[str, Any]
 ) -> Acknowledgement:
-    """Put a claimed feature aside until a person has answered; the claim ends.
+    """End a claim until a person has answered.
 
-    Raises ClaimLost, TokenRequired, NotClaimed and what else keeps it from being held.
+    Raises ClaimLost, TokenRequired, NotClaimed, or the refusal of the status that the feature has now.
     """
     by = holder_of(tx, feature, token) or by
     if token is None or not tx.run(_ask, feature=feature, token=token, request=request):
@@ -101,7 +101,7 @@ def request_human_input(
 
 
 def check_claim(tx: Transaction, feature: int, token: str | None) -> None:
-    """Raise what a move of this claim would be refused with. A read: it permits nothing."""
+    """Raise the refusal of a transition with this token. A read: it cannot permit the transition."""
     row = find(tx, feature)
     if token is None or row["claim_token"] != token:
         earlier_outcome(tx, feature, token, Kind.ASK)
@@ -110,9 +110,9 @@ def check_claim(tx: Transaction, feature: int, token: str | None) -> None:
 def answer_claimed(
     tx: Transaction, by: str, feature: int, token: str, request: dict[str, Any], answers: dict[str, Any]
 ) -> Acknowledgement:
-    """Keep what a person answered while the call that asked was still open; the claim goes on.
+    """Store what a person answered while the asking call was still open; the claim continues.
 
-    Raises InvalidInput where the answer does not fit, ClaimLost and what else ended the claim.
+    Raises InvalidInput if an answer does not fit, and ClaimLost if the claim has ended.
     """
     fitting = checked_against(request, answers)
     reply = {"answers": fitting, "by": by, "prompt": request["prompt"]}
@@ -125,9 +125,9 @@ def answer_claimed(
 
 
 def answer_feature(tx: Transaction, by: str, feature: int, answers: dict[str, Any]) -> Acknowledgement:
-    """Answer a waiting feature; the answer comes with its next claim.
+    """Answer a waiting feature. The next claim receives the answer.
 
-    Raises NotWaitingForHuman, NotFound, and InvalidInput naming the field that does not fit.
+    Raises NotWaitingForHuman, NotFound, or InvalidInput with the field that does not fit.
     """
     request = _waiting(tx, feature)["human_request"]
     fitting = checked_against(request, answers)
@@ -138,7 +138,7 @@ def answer_feature(tx: Transaction, by: str, feature: int, answers: dict[str, An
 
 
 def cancel_request(tx: Transaction, by: str, feature: int) -> Acknowledgement:
-    """Withdraw the question; the feature goes back to the queue. Raises NotWaitingForHuman, NotFound."""
+    """Cancel the request; the feature returns to the queue. Raises NotWaitingForHuman, NotFound."""
     _waiting(tx, feature)
     tx.run(_cancel, feature=feature)
     record(tx, by, Kind.CANCEL, feature, Status.NEEDS_HUMAN, Status.PENDING)
@@ -165,7 +165,7 @@ def _waiting(tx: Transaction, feature: int) -> Row:
 
 
 def checked_against(request: dict[str, Any], answers: dict[str, Any]) -> dict[str, Any]:
-    """The answers, checked against the asked fields. Raises InvalidInput naming the field."""
+    """Return the answers, checked against the requested fields. Raises InvalidInput with the field."""
     answers = checked_answers(answers)
     fields = {field["id"]: HumanField.model_validate(field) for field in request["fields"]}
     for name in answers:

@@ -1,4 +1,4 @@
-"""Questions to the user that belong to no feature: asked by an agent, answered by a person."""
+"""Questions to the user that belong to no feature: an agent asks, a person answers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dibs_schema.tables import projects, questions
 
 _Q = questions.c
 ANSWER_BYTES = 8_000
-"""Bytes of the answers in one answer; all of them are kept."""
+"""Bytes of the replies in an answer; the database keeps all of them."""
 
 _take_number = (
     update(projects)
@@ -47,7 +47,7 @@ _close = (
 
 
 def ask_user(tx: Transaction, by: str, asked: list[Question]) -> Asked:
-    """Keep questions until somebody answers them. Raises InvalidInput where two have one header."""
+    """Store questions until a person answers them. Raises InvalidInput if two have the same header."""
     headers = [question.header for question in asked]
     twice = next((header for header in headers if headers.count(header) > 1), None)
     if twice is not None:
@@ -69,7 +69,7 @@ def ask_user(tx: Transaction, by: str, asked: list[Question]) -> Asked:
 
 
 def read_question(tx: Transaction, number: int) -> Asked:
-    """How a question stands. Raises NotFound."""
+    """Return the state of a question and its answers. Raises NotFound."""
     row = _find(tx, number)
     if row["answered_at"] is None:
         return Asked(
@@ -89,7 +89,7 @@ def read_question(tx: Transaction, number: int) -> Asked:
 
 
 def answer_question(tx: Transaction, by: str, number: int, answers: dict[str, Any]) -> Asked:
-    """Answer a question: header (or its position, from 1) to a label, several labels, or a text of one's own.
+    """Answer a question: each header (or position, from 1) with a label, several labels, or any other string.
 
     Raises NotFound, NotWaitingForHuman, InvalidInput.
     """
@@ -104,7 +104,7 @@ def answer_question(tx: Transaction, by: str, number: int, answers: dict[str, An
 
 
 def cancel_question(tx: Transaction, by: str, number: int) -> Asked:
-    """Withdraw a question. Raises NotFound, NotWaitingForHuman."""
+    """Cancel a question. Raises NotFound, NotWaitingForHuman."""
     _find(tx, number)
     if not tx.run(_close, number=number, by=by, reply=None):
         _refuse_closed(number)

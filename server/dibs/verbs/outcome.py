@@ -1,4 +1,4 @@
-"""How a claim ends: passed or failed."""
+"""End a claim as passed or failed, or report that a passing feature is broken."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from dibs_schema.status import Kind, Status
 from dibs_schema.tables import features
 
 SHOWN = 10
-"""How many ids an acknowledgement lists; it counts them all."""
+"""Ids that an acknowledgement lists; its count includes all."""
 
 
 def ending(kind: Kind) -> dict[Any, Any]:
-    """The values that end a claim by a move of that kind, and remember by which token."""
+    """Return the values that end a claim by a transition of that kind, and keep its token."""
     return {
         F.ended_token: F.claim_token,
         F.ended_by: literal_column(f"'{kind}'"),
@@ -111,7 +111,7 @@ _regress = (
             F.testing_until: None,
             F.passed_at: None,
             F.passed_by: None,
-            F.ended_token: None,  # that pass is undone, and repeating it acknowledges nothing
+            F.ended_token: None,  # the pass is undone: the same call again must not be acknowledged
             F.ended_by: None,
             F.unconfirmed_since: None,
             F.confirmed_by: None,
@@ -129,8 +129,8 @@ def mark_passing(
 ) -> Acknowledgement:
     """Pass a claimed feature, or verify one that is passing.
 
-    Raises ClaimLost, TokenRequired, NotClaimed, UnmetDependencies and what else keeps it from being held, and
-    InvalidInput where the project asks for evidence that is missing.
+    Raises ClaimLost, TokenRequired, NotClaimed, UnmetDependencies, InvalidInput if the project requires evidence
+    that is missing, or the refusal of the status that the feature has now.
     """
     if token is None:
         verified = verify(tx, by, feature, evidence)
@@ -146,7 +146,7 @@ def mark_passing(
         return _passed(feature, earlier_outcome(tx, feature, token, Kind.PASS))
     tx.run(satisfied_dependents, feature=feature)
     freed = [one["id"] for one in tx.all(_unblocked, feature=feature)]
-    # Work for others, files that others wait for, or perhaps nothing left for anybody.
+    # Waiting claims look again: a feature is ready, files are free, or all work may be done.
     tx.wakes = bool(freed or row["paths"]) or not tx.value(_anything_claimed)
     detail = {"unblocked": freed[:SHOWN], "unblocked_count": len(freed), "evidence": evidence_line(evidence)}
     if asks:
@@ -170,12 +170,12 @@ def _passed(feature: int, detail: dict[str, Any]) -> Acknowledgement:
 def mark_failing(
     tx: Transaction, by: str, feature: int, reason: str, token: str | None = None
 ) -> Acknowledgement:
-    """End a claim in failure, or report that a passing feature is broken again.
+    """End a claim as failed, or report that a passing feature is broken.
 
-    A token, once sent, must be good: a late report on a lost claim is no report on what another has
-    passed since. Raises ClaimLost, TokenRequired, NotClaimed and what else keeps it from being held.
+    A token that is sent must be valid: a late report on a lost claim says nothing about a later pass.
+    Raises ClaimLost, TokenRequired, NotClaimed, or the refusal of the status that the feature has now.
     """
-    if token is None or _passed_it_itself(tx, feature, token):
+    if token is None or _passed_with(tx, feature, token):
         if tx.run(_regress, feature=feature, why=reason):
             tx.run(unsatisfied_dependents, feature=feature)
             record(tx, by, Kind.REGRESS, feature, Status.PASSING, Status.PENDING, reason=reason)
@@ -204,7 +204,7 @@ def mark_failing(
     return _failed(feature, detail)
 
 
-def _passed_it_itself(tx: Transaction, feature: int, token: str) -> bool:
+def _passed_with(tx: Transaction, feature: int, token: str) -> bool:
     row = find(tx, feature)
     return bool(
         row["status"] == Status.PASSING and row["ended_token"] == token and row["ended_by"] == Kind.PASS

@@ -1,4 +1,4 @@
-"""Release: give a claim back without an outcome."""
+"""Release a claim without an outcome."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ _force_release = (
 def release(
     tx: Transaction, by: str, feature: int, token: str | None, *, force: bool = False
 ) -> Acknowledgement:
-    """Give a claim back without an outcome; `force` (a planner's) needs no token.
+    """Release a claim without an outcome. `force`, which is for planners, needs no token.
 
-    Raises ClaimLost, TokenRequired, NotClaimed and what else keeps it from being held.
+    Raises ClaimLost, TokenRequired, NotClaimed, or the refusal of the status that the feature has now.
     """
     by = holder_of(tx, feature, token) or by
     statement = _force_release if force else _release

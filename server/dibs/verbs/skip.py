@@ -1,4 +1,4 @@
-"""Skip: put a feature behind all the others."""
+"""Skip a feature: move it to the end of the queue."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ _skip_claimed = (
 
 
 def skip(tx: Transaction, by: str, feature: int, reason: str, token: str | None = None) -> Acknowledgement:
-    """Move a pending or claimed feature to the end of the queue; stuck at `max_skips`.
+    """Move a pending or claimed feature to the end of the queue. It becomes stuck after `max_skips` skips.
 
-    Raises ClaimLost, TokenRequired and what else keeps it from being skipped.
+    Raises ClaimLost, TokenRequired, or the refusal of the status that the feature has now.
     """
     by = holder_of(tx, feature, token) or by
     if token is None:

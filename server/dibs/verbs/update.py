@@ -1,4 +1,4 @@
-"""What a planner changes of a feature beside its outcome: its texts, its place, whether it is on the board."""
+"""Change a feature outside of its claims: fields, archive and restore, retry, confirmation, notes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _restore = (
     .values({F.status: F.archived_from, F.archived_from: None, **_stamp})
     .returning(F.status)
 )
-# Locked, or a claim of one statement could come between this look and the event that repeats it.
+# Locked, since a claim in one statement could change the status between this read and the event that repeats it.
 _status = select(F.status).where(this()).with_for_update(read=True)
 
 
@@ -61,11 +61,10 @@ def change(
     retry: bool = False,
     confirm: bool = False,
 ) -> Acknowledgement:
-    """Change `texts` (category, name, description, steps, priority, paths), archive or restore, retry, or confirm a pass.
+    """Change `texts` (category, name, description, steps, priority, paths), archive, restore, retry, or confirm a pass.
 
-    One call makes one event for each kind of change. Raises NotFound, AlreadyClaimed for archiving a
-    claimed feature, and InvalidInput where nothing is asked for, a retry finds nothing stuck, or no pass waits
-    to be confirmed.
+    One call records one event for each kind of change. Raises NotFound, AlreadyClaimed if a claimed feature is to be
+    archived, and InvalidInput if there is no change, a retry of a feature that is not stuck, or nothing to confirm.
     """
     if not texts and archived is None and not retry and not confirm:
         raise InvalidInput(
@@ -139,7 +138,7 @@ def _bring_back(tx: Transaction, by: str, feature: int) -> str:
 
 
 def add_note(tx: Transaction, by: str, feature: int, note: str) -> Acknowledgement:
-    """Keep `note`; a claim of the feature brings the newest ten. Raises NotFound."""
+    """Store a note. A claim of the feature shows the newest ten. Raises NotFound."""
     find(tx, feature)
     status = tx.value(_status, feature=feature)
     record(tx, by, Kind.NOTE, feature, status, status, note=note)

@@ -1,4 +1,4 @@
-"""A feature that passes is tested once more, and, where the project asks for it, confirmed by another agent."""
+"""Test passing features again, and confirm a pass by another agent if the project requires it."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ _verify = hot(
 )
 
 RESERVATION = 1800
-"""Seconds for which no other tester gets the same feature."""
+"""Seconds for which no other tester receives the same feature."""
 
 ANSWER_BYTES = 9_000
-"""Bytes of all the features in one answer."""
+"""Bytes of all features in one answer."""
 
 _free = or_(F.testing_until.is_(None), F.testing_until <= bindparam("now"))
 _least_recent = (
@@ -79,7 +79,7 @@ _reserve = (
 def take_for_regression(tx: Transaction, most: int, by: str | None = None) -> Testing:
     """Reserve up to `most` passing features for half an hour, the least recently tested first.
 
-    Where passes wait to be confirmed, those come first that `by` may confirm, the oldest pass first.
+    Features that wait for a confirmation and that `by` may confirm come before all others, the oldest pass first.
     """
     ids = [row["id"] for row in tx.all(_to_confirm, most=most, by=by)] if requires_confirmation(tx) else []
     if len(ids) < most:
@@ -89,7 +89,7 @@ def take_for_regression(tx: Transaction, most: int, by: str | None = None) -> Te
             message="There is nothing to test: no feature is passing, or other testers have all of them."
         )
     rows = sorted(tx.all(_reserve, ids=ids), key=lambda row: ids.index(row["id"]))
-    each = ANSWER_BYTES // len(rows)  # bytes; half of what is left beside the frame is the feature's own text
+    each = ANSWER_BYTES // len(rows)  # bytes; the text and the hand-over share most of them
     return Testing(
         features=[work_of(tx, row, text=each // 3, room=each // 4, name=each // 6) for row in rows],
         testing_until=tx.now + RESERVATION,
@@ -97,9 +97,9 @@ def take_for_regression(tx: Transaction, most: int, by: str | None = None) -> Te
 
 
 def verify(tx: Transaction, by: str, feature: int, evidence: EvidenceFields | None) -> Acknowledgement | None:
-    """Note that a passing feature was tested again, which confirms it unless `by` passed it.
+    """Record that a passing feature was tested again, which confirms it unless `by` passed it.
 
-    None where it is not passing.
+    Returns None if the feature is not passing.
     """
     proof = evidence.model_dump(exclude_defaults=True) if evidence is not None else None
     row = tx.first(_verify, feature=feature, proof=proof)
@@ -109,7 +109,7 @@ def verify(tx: Transaction, by: str, feature: int, evidence: EvidenceFields | No
     waits = requires_confirmation(tx) and row["unconfirmed_since"] is not None
     if waits and tx.run(_confirm_as_another, feature=feature, by=by):
         detail["confirmed"] = True
-        tx.wakes = True  # perhaps all is complete now
+        tx.wakes = True  # the project may be complete now
         waits = False
     record(tx, by, Kind.VERIFY, feature, Status.PASSING, Status.PASSING, **detail)
     return Acknowledgement(
@@ -121,7 +121,7 @@ def verify(tx: Transaction, by: str, feature: int, evidence: EvidenceFields | No
 
 
 def confirm_as_planner(tx: Transaction, by: str, feature: int) -> None:
-    """Confirm a pass in the place of another agent, which the journal says. Raises InvalidInput where none is waiting."""
+    """Confirm a pass in place of another agent; the event says so. Raises InvalidInput if none waits for it."""
     if not tx.run(_confirm, feature=feature, by=by):
         raise InvalidInput(f"Feature {feature} does not wait for confirmation.", field="confirm")
     tx.wakes = True
