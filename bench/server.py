@@ -20,7 +20,12 @@ from dibs.database.compiled import prepared
 from dibs.database.transaction import Transaction
 from dibs.rules.claimant import Holder, new_session, new_token
 from dibs.verbs.claim import claim, take
-from dibs.verbs.claim_in_one_statement import claim_alone, given_to_one_statement, one_statement, take_alone
+from dibs.verbs.claim_in_one_statement import (
+    claim_alone,
+    claim_row_alone,
+    one_statement,
+    one_statement_parameters,
+)
 
 BOUND = 0.6
 PROCESSES = (8, 32)
@@ -81,7 +86,7 @@ def _work(url: str, project: str, kind: str, each: int, begin: Any, times: Any) 
 
 def verb(database: Database, kind: str) -> Claim:
     """A claim as the tools make it; each from a connection of its own, since one may hold but a few."""
-    alone, ordinary = (take_alone, take) if kind == "take" else (claim_alone, claim)
+    alone, ordinary = (claim_row_alone, take) if kind == "take" else (claim_alone, claim)
 
     def make(_: int) -> object:
         who = Holder("client-bench", named=False, session=new_session(), lease=120)
@@ -112,7 +117,7 @@ def bare(database: Database, url: str) -> Claim:
     text, given = database.read_now(
         lambda tx: (
             (statement := prepared(one_statement("priority", by_category=False), tx.connection.dialect)).text,
-            statement.values(tx.given | given_to_one_statement(tx, who)),
+            statement.values(tx.given | one_statement_parameters(tx, who)),
         )
     )
     connection = psycopg.connect(url, autocommit=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dibs.settings import Settings
 from dibs_schema.refusals import all_codes
-from dibs_schema.status import MEANING, MOVES, Status
+from dibs_schema.status import MEANING, TRANSITIONS, Status
 
 ROOT = Path(__file__).parent.parent
 LIFECYCLE = ROOT / "docs" / "lifecycle.md"
@@ -22,7 +22,7 @@ def lifecycle_tables() -> str:
     states = "\n".join(f"| `{status}` | {MEANING[status]} |" for status in Status)
     moves = "\n".join(
         f"| {move.kind} | {_names(move.sources) or 'nothing'} → {_names(move.targets)} | {move.guard} | {move.effects} |"
-        for move in MOVES
+        for move in TRANSITIONS
     )
     return (
         f"| status | means |\n|---|---|\n{states}\n\n"

@@ -1,4 +1,4 @@
-"""What callers get back. What has its default (nothing, none, empty) is left out of an answer."""
+"""The answers of operations. Members that have their default value are not sent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dibs_schema.next_step import TOOLS, Step, Wording, word
 
 
 def iso(seconds: float) -> str:
-    """A wall-clock time as ISO 8601 in UTC, to the second."""
+    """Return a wall-clock time as ISO 8601 in UTC, to the second."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -26,11 +26,11 @@ Time = Annotated[float, BeforeValidator(_seconds), PlainSerializer(iso, return_t
 
 
 class Answer(BaseModel):
-    """The shape of one answer."""
+    """The base class of answers."""
 
     model_config = ConfigDict(extra="forbid")
 
-    def worded(self, wording: Wording = TOOLS, verb: str = "Call") -> Self:  # noqa: ARG002 - for answers that guide
+    def worded(self, wording: Wording = TOOLS, verb: str = "Call") -> Self:  # noqa: ARG002 - for `Guidance`
         """Return the answer with its next steps in its text, worded for one kind of reader."""
         return self
 
@@ -56,7 +56,7 @@ class Guidance(Answer):
 
 
 class Acknowledgement(Guidance):
-    """A transition was made and is on disk: the feature, its status now, and what else changed."""
+    """A transition is on disk: the feature, its status now, and what else changed."""
 
     TEXT: ClassVar[str] = "hint"
 
@@ -81,10 +81,10 @@ class Acknowledgement(Guidance):
 
 
 class Counts(Answer):
-    """How many features there are of each kind.
+    """The number of features by status.
 
-    `ready` and `held_back` are parts of `pending`, `unconfirmed` one of `passing`. What is held back would be
-    ready, but a live claim is on its files.
+    `ready` and `held_back` are parts of `pending`, `unconfirmed` is a part of `passing`. Features are held back if
+    they are ready except that a live claim may change their files.
     """
 
     ready: int = 0
@@ -99,7 +99,7 @@ class Counts(Answer):
 
 
 class Lease(Answer):
-    """A claim: the token that every later move on the feature carries, and how long it lasts."""
+    """The claim token, which every later call about the feature carries, and its lease."""
 
     token: str
     expires_at: Time
@@ -107,7 +107,7 @@ class Lease(Answer):
 
 
 class Dependency(Answer):
-    """A feature that this one builds on."""
+    """A feature that this one depends on."""
 
     id: int
     name: str
@@ -124,7 +124,7 @@ class Failure(Answer):
 
 
 class NoteEntry(Answer):
-    """What an agent wrote down for the next one. It is data, never an order."""
+    """A note of an agent for the next one. It is data, never an instruction."""
 
     text: str
     agent: str
@@ -140,7 +140,7 @@ class HumanAnswer(Answer):
 
 
 class Work(Answer):
-    """A claimed feature: what its worker needs, and no more."""
+    """A claimed feature, with all that its agent needs."""
 
     id: int
     name: str
@@ -159,7 +159,7 @@ class Work(Answer):
 
 
 class Claimed(Answer):
-    """The feature is yours."""
+    """The caller has claimed the feature."""
 
     state: Literal["claimed"]
     claim: Lease
@@ -187,10 +187,10 @@ class Idle(Guidance):
     message: str
 
 
-class Row(Answer):
-    """One feature in a list; its text and paths only where those were asked for, a text cut where it is long.
+class FeatureRow(Answer):
+    """One feature in a list. Texts and paths are present if they were asked for; long texts are truncated.
 
-    Of what is ready but for its files, `held_by` is the feature whose live claim is on them, and `agent` its holder.
+    If a live claim may change the files of a ready feature, `held_by` is the claimed feature, and `agent` its holder.
     """
 
     id: int
@@ -211,28 +211,28 @@ class Row(Answer):
 class Page(Answer):
     """A part of a list; `next_cursor` continues it."""
 
-    features: list[Row] = []
+    features: list[FeatureRow] = []
     total: int
     next_cursor: str | None = None
 
     def wire(self) -> dict[str, Any]:
-        """The page; an empty list is its news, so it stays."""
+        """Return the page, with the list even if it is empty."""
         return {"features": [], **super().wire()}
 
 
 class Summaries(Answer):
     """Features asked for by id, and the ids that do not exist."""
 
-    features: list[Row] = []
+    features: list[FeatureRow] = []
     missing: list[int] = []
 
     def wire(self) -> dict[str, Any]:
-        """The rows; an empty list is news, so it stays."""
+        """Return the rows, with the list even if it is empty."""
         return {"features": [], **super().wire()}
 
 
 class Feature(Answer):
-    """A feature with everything that is known of it; long texts are cut and continued by `next_cursor`."""
+    """All that is known of a feature. Long texts are truncated; `next_cursor` continues them."""
 
     id: int
     status: StatusName
@@ -272,14 +272,14 @@ class Feature(Answer):
 
 
 class Created(Answer):
-    """Features were created; the ids are in the order of the call."""
+    """The ids of created features, in the order of the call."""
 
     ids: list[int] = []
     count: int
 
 
 class Imported(Answer):
-    """An import: how many features were added, and how many were here already."""
+    """How many features an import added, and how many were present before."""
 
     added: int
     present: int
@@ -288,14 +288,14 @@ class Imported(Answer):
 
 
 class Testing(Guidance):
-    """Passing features to test again; no other tester gets them until `testing_until`."""
+    """Passing features to test again, which no other tester receives before `testing_until`."""
 
     features: list[Work] = []
     testing_until: Time | None = None
     message: str | None = None
 
     def wire(self) -> dict[str, Any]:
-        """The features; an empty list is news, so it stays."""
+        """Return the features, with the list even if it is empty."""
         return {"features": [], **super().wire()}
 
 
@@ -331,7 +331,7 @@ class Node(Answer):
 
 
 class Graph(Answer):
-    """Features and what they depend on."""
+    """Features with their dependencies."""
 
     nodes: list[Node] = []
     mermaid: str | None = None
@@ -340,7 +340,7 @@ class Graph(Answer):
 
 
 class HistoryEvent(Answer):
-    """One move or change of a feature."""
+    """One transition or other change of a feature."""
 
     at: Time
     agent: str
@@ -351,10 +351,10 @@ class HistoryEvent(Answer):
 
 
 class FollowedEvent(HistoryEvent):
-    """An event in the project's journal; `feature` is missing where it is about the project.
+    """An event of the project, without `feature` if it is about the project.
 
-    Events of one feature are in the order of `id`; the order in which a follower reads them is only complete.
-    `cursor` goes on after this event.
+    `id` gives the order of one feature's events; followers may read concurrent ones in another order. `cursor` continues
+    after this event.
     """
 
     id: int
@@ -362,19 +362,19 @@ class FollowedEvent(HistoryEvent):
     feature: int | None = None
 
 
-class Journal(Answer):
-    """A part of the project's journal, oldest first; `after` is the cursor that goes on behind it."""
+class EventPage(Answer):
+    """A part of the project's events, oldest first. The cursor `after` continues behind it."""
 
     events: list[FollowedEvent] = []
     after: str
 
     def wire(self) -> dict[str, Any]:
-        """The events; an empty list is news, so it stays."""
+        """Return the events, with the list even if it is empty."""
         return {"events": [], **super().wire()}
 
 
 class History(Answer):
-    """A feature's moves, newest first."""
+    """A feature's events, newest first."""
 
     events: list[HistoryEvent] = []
     total: int
@@ -389,7 +389,7 @@ class Group(Answer):
 
 
 class Stats(Answer):
-    """How far the project is, and which database says so."""
+    """Statistics of the project, and its database."""
 
     project: str
     database: str

@@ -1,8 +1,8 @@
-"""File areas: which files a feature's globs can name, reduced to what two of them are compared by.
+"""File areas: the files that a feature's globs can match, in a form that SQL can compare.
 
-An area is the text before a glob's first wildcard and the text after its last. Whatever file two globs both
-name begins with both beginnings and ends with both endings, so of each pair one contains the other: where that
-is not so, the globs cannot meet. Where it is, they may still not, and a feature waits once too often.
+An area is the text before a glob's first wildcard and the text after its last one. A file that two globs both match
+begins with both beginnings and ends with both endings. If neither beginning is a prefix of the other, or neither ending
+a suffix, the globs cannot overlap. Otherwise they may, and a feature sometimes waits without need.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ MOST_PATHS = 20
 LONGEST_PATH = 300
 """Characters of one path."""
 LONGEST_PATHS = 2_000
-"""Characters of all paths of a feature, as a JSON list, so that a claim can always bring them whole."""
+"""Characters of all paths of a feature, as a JSON list, so that a claim can always show all of them."""
 
 _OPENS = re.compile(r"[*?\[{]|[@+!](?=\()")
 _SPECIAL = re.compile(r"[*?\[\]{}()]")
 
 
 class Area(NamedTuple):
-    """What every file that a path names begins and ends with."""
+    """The common beginning and ending of all files that a path matches."""
 
     beginning: str
     ending: str
 
     def meets(self, other: Area) -> bool:
-        """Whether some file may lie in both, as a claim asks it of the database."""
+        """Return whether a file can be in both areas, by the same test as the SQL of a claim."""
         begins = self.beginning.startswith(other.beginning) or other.beginning.startswith(self.beginning)
         return begins and (self.ending.endswith(other.ending) or other.ending.endswith(self.ending))
 
 
 def area_of(path: str) -> Area:
-    """The area of a path as `path_of` leaves it.
+    """Return the area of a path in the form that `path_of` returns.
 
-    Without a wildcard it is a file, or a folder with all that is in it; the slash keeps `src` and `src2` apart.
-    Of a glob, the ending counts only where a file's extension is written out: `*.py` is about files, but
-    `packages/*/tests` about folders, too, with all that is in them.
+    A path without a wildcard is a file, or a folder with its contents; the slash distinguishes `src` from `src2`.
+    The ending of a glob counts only if it is a file extension: `*.py` matches files, but `packages/*/tests` also
+    matches folders, with their contents.
     """
     opens = _OPENS.search(path)
     if opens is None:
@@ -54,14 +54,14 @@ def area_of(path: str) -> Area:
 
 
 def areas_of(paths: Iterable[str]) -> list[Area]:
-    """The areas of a feature's paths, each once."""
+    """Return the areas of a feature's paths, without duplicates."""
     return sorted({area_of(path) for path in paths})
 
 
 def path_of(given: str) -> str:
-    """A path as it is kept: from the repository's root, without what says nothing (`./`, a second slash).
+    """Return a path as it is stored: relative to the repository's root, without `./` and double slashes.
 
-    Raises ValueError, in words for whoever wrote it.
+    Raises ValueError with a message for the author of the path.
     """
     path = given.strip()
     if not 1 <= len(path) <= LONGEST_PATH:
@@ -85,7 +85,7 @@ def path_of(given: str) -> str:
 
 
 def paths_of(paths: list[str]) -> list[str]:
-    """All paths of a feature, each once. Raises ValueError where they are too long together."""
+    """Return all paths of a feature, without duplicates. Raises ValueError if they are too long together."""
     if len(json.dumps(paths, ensure_ascii=False)) > LONGEST_PATHS:
         raise ValueError(f"have more than {LONGEST_PATHS:,} characters together; write fewer, wider globs")
     return list(dict.fromkeys(paths))

@@ -1,17 +1,17 @@
-"""The one tree of refusals: every way in which Dibs says no, in words for the agent that reads them.
+"""The tree of refusals: every error that a caller of an operation can receive.
 
 Refusal
-├── NotFound, Archived, Stuck, WaitingForHuman, NotWaitingForHuman      the feature is elsewhere
-├── AlreadyClaimed, AlreadyHolding, AlreadyPassing, TooManyClaims      somebody has it, or you have enough
-├── NotClaimed, NotReady, ClaimLost, TokenRequired                      the claim is not what you think
-├── UnmetDependencies, WouldCycle, TooManyDependencies                  the graph forbids it
-├── InvalidInput, RequestReused, Forbidden                              the call itself is wrong
-└── Unavailable                                                         the database cannot serve it now
-    ├── Busy, OutcomeUnknown                                            (ask again)
+├── NotFound, Archived, Stuck, WaitingForHuman, NotWaitingForHuman      the feature's status forbids it
+├── AlreadyClaimed, AlreadyHolding, AlreadyPassing, TooManyClaims      it is claimed or done, or a limit is reached
+├── NotClaimed, NotReady, ClaimLost, TokenRequired                      the caller has no such claim
+├── UnmetDependencies, WouldCycle, TooManyDependencies                  the dependencies forbid it
+├── InvalidInput, RequestReused, Forbidden                              the call is wrong
+└── Unavailable                                                         the database cannot serve the call
+    ├── Busy, OutcomeUnknown                                            (call again)
     └── DatabaseReplaced, DatabaseDamaged, SchemaNewer,
         UnsafeFilesystem, DiskFull, ReadOnly                            (a person must act)
 
-A message says what is true now, and then which call comes next.
+A refusal states what is true now, and names the next steps as data; each face words them.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from typing import Any, ClassVar
 from dibs_schema.next_step import TOOLS, Step, Wording, word
 
 
-class Refusal(Exception):  # noqa: N818 - the domain's word; it is an answer, not a fault
-    """A call was refused, and nothing was changed by it.
+class Refusal(Exception):  # noqa: N818 - the domain's word for an expected answer
+    """A call was refused, and changed nothing.
 
-    `fact` is one or two sentences that say what is true now. `next` are the calls that lead on, best first.
+    `fact` is one or two sentences that say what is true now. `next` are the next steps, the best first.
     `details` are JSON values that the answer carries (ids, names, counts), without nulls.
     """
 
@@ -47,7 +47,7 @@ class Refusal(Exception):  # noqa: N818 - the domain's word; it is an answer, no
         return self.worded(TOOLS)
 
     def worded(self, wording: Wording, verb: str = "Call") -> str:
-        """The fact and the next steps, worded for one kind of reader."""
+        """Return the fact and the next steps, worded for one kind of reader."""
         return f"{self.fact} {word(self.next, wording, verb)}".rstrip()
 
     def answer(self, wording: Wording = TOOLS, verb: str = "Call") -> dict[str, Any]:
@@ -71,13 +71,13 @@ class NotFound(Refusal):
 
 
 class Archived(Refusal):
-    """The feature was taken off the board."""
+    """The feature is archived."""
 
     code = "archived"
 
 
 class Stuck(Refusal):
-    """The feature is quarantined until a person or planner has looked."""
+    """The feature is quarantined until a planner puts it back."""
 
     code = "stuck"
 
@@ -95,13 +95,13 @@ class NotWaitingForHuman(Refusal):
 
 
 class AlreadyClaimed(Refusal):
-    """Another holder has the feature; the loser learns nothing else of it."""
+    """Another holder has claimed the feature; the refusal says nothing else about it."""
 
     code = "already_claimed"
 
 
 class AlreadyHolding(Refusal):
-    """The agent of that name already holds as many claims as it may."""
+    """The agent already has as many claims as it may."""
 
     code = "already_holding"
 
@@ -113,19 +113,19 @@ class AlreadyPassing(Refusal):
 
 
 class TooManyClaims(Refusal):
-    """A connection without an agent name holds as many claims as one may."""
+    """A connection without an agent name already has as many claims as it may."""
 
     code = "too_many_claims"
 
 
 class NotClaimed(Refusal):
-    """The move needs a claim, and the feature is not claimed."""
+    """The transition needs a claim, and the feature is not claimed."""
 
     code = "not_claimed"
 
 
 class NotReady(Refusal):
-    """The feature backs off after a failure, or a live claim is on its files; it is ready later."""
+    """The feature is in its back-off, or a live claim may change its files; it will be ready later."""
 
     code = "not_ready"
     retryable = True
@@ -138,7 +138,7 @@ class ClaimLost(Refusal):
 
 
 class TokenRequired(Refusal):
-    """The feature is claimed, and this process cannot tell by whom the call is made."""
+    """The feature is claimed, and nothing shows that the call comes from its holder."""
 
     code = "token_required"
 
@@ -150,19 +150,19 @@ class UnmetDependencies(Refusal):
 
 
 class WouldCycle(Refusal):
-    """The edge would close a circle of dependencies."""
+    """The dependency would close a cycle."""
 
     code = "would_cycle"
 
 
 class TooManyDependencies(Refusal):
-    """A feature depends on no more than `max_dependencies` others."""
+    """The feature would depend on more than `max_dependencies` others."""
 
     code = "too_many_dependencies"
 
 
 class InvalidInput(Refusal):
-    """An argument does not fit; `field` is its path."""
+    """An argument is invalid; `field` is its path."""
 
     code = "invalid_input"
 
@@ -174,7 +174,7 @@ class RequestReused(Refusal):
 
 
 class Forbidden(Refusal):
-    """The role of this server does not have the tool."""
+    """The caller's role does not have the operation."""
 
     code = "forbidden"
 
@@ -184,14 +184,14 @@ class Unavailable(Refusal):
 
 
 class Busy(Unavailable):
-    """The database was not free before the call's deadline; nothing was begun."""
+    """The database was not free before the call's deadline; nothing was changed."""
 
     code = "busy"
     retryable = True
 
 
 class OutcomeUnknown(Unavailable):
-    """The connection broke between COMMIT and its answer, or the disk failed to say that it is there."""
+    """Nobody knows whether a COMMIT took effect: its connection broke, or the disk failed during it."""
 
     code = "outcome_unknown"
     retryable = True
@@ -204,7 +204,7 @@ class DatabaseReplaced(Unavailable):
 
 
 class DatabaseDamaged(Unavailable):
-    """The database engine reports damage, or the disk fails; nothing is repaired in place."""
+    """The database engine reports damage, or the disk fails. Nothing is repaired in place."""
 
     code = "database_damaged"
 
@@ -234,7 +234,7 @@ class ReadOnly(Unavailable):
 
 
 def all_codes() -> dict[str, type[Refusal]]:
-    """Every refusal code, with its class."""
+    """Return every refusal code with its class."""
     found: dict[str, type[Refusal]] = {}
     pending = [Refusal]
     while pending:

@@ -1,14 +1,13 @@
-r"""Text that one agent writes and another reads is data: what cannot be seen in it is taken out.
+r"""Remove invisible characters from texts that one agent writes and another reads.
 
-Taken out: complete ANSI escape sequences with what they carry; C0 and C1 control characters but newline
-and tab; controls of the writing direction; zero-width and other invisible characters, among them tags and
-variation selectors that select nothing, which can carry hidden text; lone surrogates. Line ends become `\n`.
+Removed are: ANSI escape sequences with their contents; C0 and C1 control characters except newline and tab; controls
+of the writing direction; zero-width and other invisible characters; tags, and variation selectors without a base, which
+can carry hidden text; lone surrogates. Line ends become `\n`.
 
-Some invisible characters stay where they change what a reader sees, one at a time: a zero-width joiner
-between two emoji (a family, a profession); a joiner or non-joiner between two letters of the scripts that are
-spelled with them (Arabic to Myanmar, Khmer, Mongolian); a variation selector behind an emoji, sign or
-ideograph that has variants. Anywhere else they only make equal-looking words differ, so they go. Flags of
-regions (England, Scotland, Wales) lose their tag characters and become plain black flags.
+An invisible character stays where it changes what a reader sees: a zero-width joiner between two emoji (a family, a
+profession); a joiner or non-joiner between two letters of scripts that use them (Arabic to Myanmar, Khmer, Mongolian);
+a variation selector after an emoji, sign or ideograph that has variants. Elsewhere it would only make words differ that
+look the same. Flags of regions (England, Scotland, Wales) lose their tag characters and become black flags.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _IDEOGRAPH = r"\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _SELECTED = rf"#*0-9\u2200-\u22ff\u3000-\u303f\u3297\u3299{_EMOJI}{_IDEOGRAPH}"
 
 _CONTROL = r"\x00-\x08\x0b-\x1f\x7f-\x9f"
-# Unicode's Default_Ignorable_Code_Point but for joiners and selectors; annotations; halves of characters.
+# Unicode's Default_Ignorable_Code_Point without joiners and selectors; annotations; surrogates.
 _INVISIBLE = (
     r"\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164"
     r"\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
@@ -35,11 +34,11 @@ _INVISIBLE = (
 _IN_CONTEXT = r"\u180b-\u180d\u180f\u200c\u200d\ufe00-\ufe0f\U000e0100-\U000e01ef"
 
 _UNSEEN = (
-    rf"(?=[{_CONTROL}{_INVISIBLE}{_IN_CONTEXT}])(?:"  # one look at most characters
+    rf"(?=[{_CONTROL}{_INVISIBLE}{_IN_CONTEXT}])(?:"  # a quick test that most characters fail
     + "|".join(
         (
             r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]",  # control sequences: colours, cursor
-            # strings: titles, links, what devices are sent
+            # strings: titles, links, device control
             r"(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x90\x98\x9c-\x9f]*(?:\x07|\x1b\\|\x9c)",
             r"\x1b[ -/]*[0-OQ-WYZ`-~]",  # two- and three-character escapes that introduce nothing
             rf"[{_CONTROL}{_INVISIBLE}]",
@@ -58,16 +57,18 @@ _UNSEEN = (
 
 @cache
 def _unseen() -> re.Pattern[str]:
-    """The pattern, compiled when the first text needs it: that takes as long as a whole import."""
+    """Compile the pattern at its first use, since that takes as long as an import."""
     return re.compile(_UNSEEN)
 
 
 def clean(text: str) -> str:
-    """Return `text` without what cannot be seen, with newlines for line ends; clean text as it is."""
+    """Return `text` without invisible characters, and with newlines as line ends."""
     if text.isascii() and text.replace("\n", "").replace("\t", "").isprintable():
         return text
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    while (seen := _unseen().sub("", text)) != text:  # what has gone may have been what another stood behind
+    while (
+        seen := _unseen().sub("", text)
+    ) != text:  # a removal can put characters next to each other that must go, too
         text = seen
     return text

@@ -1,4 +1,4 @@
-"""The states of a feature and the moves between them: one table that code, tests and docs share."""
+"""The states of a feature and the transitions between them: one table for code, tests and docs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """Where a feature is. One column holds it; there are no status booleans."""
+    """The state of a feature, in one column."""
 
     PENDING = "pending"
     IN_PROGRESS = "in_progress"
@@ -28,7 +28,7 @@ MEANING = {
 
 
 class Kind(StrEnum):
-    """What an event says happened: one kind for each move, and one for each change beside the moves."""
+    """The kind of an event: one for each transition, and one for each other change."""
 
     CREATE = "create"
     CLAIM = "claim"
@@ -36,7 +36,7 @@ class Kind(StrEnum):
     HEARTBEAT = "heartbeat"
     RELEASE = "release"
     EXPIRE = "expire"
-    PASS = "pass"  # noqa: S105 - a move's name
+    PASS = "pass"  # noqa: S105 - a transition, not a password
     VERIFY = "verify"
     FAIL = "fail"
     REGRESS = "regress"
@@ -53,8 +53,8 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
-    """One move: the statuses it may start from and end in, its guard, and what else it changes."""
+class Transition:
+    """One transition: the states it may start from and end in, its guard, and its other effects."""
 
     kind: Kind
     sources: tuple[Status, ...]
@@ -65,80 +65,82 @@ class Move:
 
 _P, _I, _D, _H, _S, _A = Status
 
-MOVES: tuple[Move, ...] = (
-    Move(
+TRANSITIONS: tuple[Transition, ...] = (
+    Transition(
         Kind.CREATE,
         (),
         (_P, _D, _H, _S, _A),
         "the arguments and the graph are valid; pending, unless imported in another state",
         "a number is taken; unmet dependencies are counted",
     ),
-    Move(
+    Transition(
         Kind.CLAIM,
         (_P,),
         (_I,),
         "ready, and of the id or category asked for",
         "attempts + 1; new token; lease",
     ),
-    Move(Kind.RESUME, (_I,), (_I,), "held by the same agent name", "new token; lease; the old token is lost"),
-    Move(Kind.HEARTBEAT, (_I,), (_I,), "token", "lease extended; an event only when it carries a note"),
-    Move(
+    Transition(
+        Kind.RESUME, (_I,), (_I,), "held by the same agent name", "new token; lease; the old token is lost"
+    ),
+    Transition(Kind.HEARTBEAT, (_I,), (_I,), "token", "lease extended; an event only when it carries a note"),
+    Transition(
         Kind.RELEASE, (_I,), (_P, _S), "token, or force by a planner", "claim cleared; stuck at max_attempts"
     ),
-    Move(
+    Transition(
         Kind.EXPIRE,
         (_I,),
         (_P, _S),
         "the lease has run out",
         "failures + 1; stuck at max_failures or max_attempts",
     ),
-    Move(
+    Transition(
         Kind.PASS,
         (_I,),
         (_D,),
         "token, and no dependency is unmet",
         "dependents' unmet_dependencies - 1; evidence kept; attempts, failures, skips reset",
     ),
-    Move(
+    Transition(
         Kind.VERIFY,
         (_D,),
         (_D,),
         "status",
-        "last_tested_at; evidence kept if given; confirmed, unless by who passed it",
+        "last_tested_at; evidence kept if given; confirmed, unless by the agent that passed it",
     ),
-    Move(Kind.FAIL, (_I,), (_P, _S), "token; a reason", "failures + 1; back-off; reason kept"),
-    Move(
+    Transition(Kind.FAIL, (_I,), (_P, _S), "token; a reason", "failures + 1; back-off; reason kept"),
+    Transition(
         Kind.REGRESS,
         (_D,),
         (_P,),
         "status; a reason",
         "dependents' unmet_dependencies + 1; holders keep their claims",
     ),
-    Move(
+    Transition(
         Kind.SKIP,
         (_P, _I),
         (_P, _S),
         "token if claimed; a reason",
         "priority = greatest + 1; skips + 1; stuck at max_skips",
     ),
-    Move(Kind.ASK, (_I,), (_H,), "token", "request kept; claim cleared"),
-    Move(
+    Transition(Kind.ASK, (_I,), (_H,), "token", "request kept; claim cleared"),
+    Transition(
         Kind.ANSWER,
         (_H, _I),
         (_P, _I),
         "status; the answer fits the asked fields",
         "answer kept for the next claim",
     ),
-    Move(Kind.CANCEL, (_H,), (_P,), "status", "request cleared"),
-    Move(Kind.RETRY, (_S,), (_P,), "status", "attempts, failures, skips and back-off reset"),
-    Move(
+    Transition(Kind.CANCEL, (_H,), (_P,), "status", "request cleared"),
+    Transition(Kind.RETRY, (_S,), (_P,), "status", "attempts, failures, skips and back-off reset"),
+    Transition(
         Kind.ARCHIVE,
         (_P, _D, _H, _S),
         (_A,),
         "not claimed",
         "dependents' unmet_dependencies - 1 unless it was passing; archived_from kept",
     ),
-    Move(
+    Transition(
         Kind.RESTORE,
         (_A,),
         (_P, _D, _H, _S),
@@ -148,4 +150,4 @@ MOVES: tuple[Move, ...] = (
 )
 
 SATISFIED = (Status.PASSING, Status.ARCHIVED)
-"""A dependency in one of these states does not hold back the features that depend on it."""
+"""A dependency in one of these states does not block its dependents."""

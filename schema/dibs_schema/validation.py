@@ -1,4 +1,4 @@
-"""Why an input does not fit, in our own words: by its path, without repeating what was sent."""
+"""Say why an input is invalid: by its path, without repeating the value."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _WORDS = {
     "string_pattern_mismatch": "has a character that is not allowed there",
     "string_too_long": "has more than {max_length} characters",
     "string_too_short": "must not be empty",
-    "string_type": "must be a text",
+    "string_type": "must be a string",
     "too_long": "has more than {max_length} entries",
     "unexpected_keyword_argument": "is not known here",
     "too_short": "needs at least {min_length} entries",
@@ -42,12 +42,12 @@ _WORDS = {
 """By pydantic's type of error (https://docs.pydantic.dev/latest/errors/validation_errors/)."""
 
 
-def unfitting(error: ValidationError, parameters: Sequence[str] = ()) -> InvalidInput:
-    """The refusal of the first argument that does not fit, by its path; the rejected value is not repeated.
+def invalid_argument(error: ValidationError, parameters: Sequence[str] = ()) -> InvalidInput:
+    """Return the refusal of the first invalid argument, by its path, without repeating the value.
 
-    Of an unknown argument it names the `parameters` that are known.
+    For an unknown argument it lists the known `parameters`.
     """
-    place, kind, words = misfit(error)
+    place, kind, words = first_problem(error)
     path = path_of(place)
     unknown = kind in ("extra_forbidden", "unexpected_keyword_argument") and len(place) == 1
     known = f" It takes {', '.join(parameters)}." if unknown and parameters else ""
@@ -55,7 +55,7 @@ def unfitting(error: ValidationError, parameters: Sequence[str] = ()) -> Invalid
 
 
 def path_of(places: Sequence[int | str]) -> str:
-    """A place as callers write it: `features[2].name`."""
+    """Return a path as callers write it: `features[2].name`."""
     path = ""
     for place in places:
         shown = f"[{place}]" if isinstance(place, int) else str(place)[:60]
@@ -63,11 +63,11 @@ def path_of(places: Sequence[int | str]) -> str:
     return path[:200]
 
 
-def misfit(error: ValidationError) -> tuple[Sequence[int | str], str, str]:
-    """The first place that does not fit, pydantic's name for what is wrong there, and words for it."""
+def first_problem(error: ValidationError) -> tuple[Sequence[int | str], str, str]:
+    """Return the first invalid place, pydantic's name of the error there, and words for it."""
     problem: Any = error.errors(include_url=False, include_input=False)[0]
     kind = problem["type"]
-    if kind == "value_error":  # raised by a validator of ours, in its own words
+    if kind == "value_error":  # raised by a validator of this package
         words = str(problem["ctx"]["error"])
     else:
         words = _WORDS.get(kind, "does not fit").format_map(problem.get("ctx", {}))

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.roles import Role
 from dibs_schema.sanitize import clean
-from dibs_schema.validation import misfit
+from dibs_schema.validation import first_problem
 
 PREFIX = "DIBS_"
 TEST_PREFIX = "DIBS_TEST_"
@@ -80,7 +80,7 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            place, _, words = misfit(error)
+            place, _, words = first_problem(error)
             name = str(place[0])
             field = origin.get(name, name)
             raise InvalidInput(f"{field}={values.get(name)!r}: {words}.", field=field) from None

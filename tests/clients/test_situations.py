@@ -13,7 +13,7 @@ from sqlalchemy import update
 from clients.reader import Next, Reader, calls_named_in
 from dibs.client import Client, server_command
 from dibs.database import Database, open_database
-from dibs.rules.conditions import NOTHING
+from dibs.rules.conditions import NO_CLAIM
 from dibs.settings import Settings
 from dibs.verbs.lease import reap
 from dibs.verbs.release import release
@@ -58,7 +58,7 @@ def backlog(shared: str, client: Client) -> Iterator[Database]:
     """The backlog, opened by the test to set the stage; what earlier situations left is off the board."""
     opened = open_database(Settings(db=shared))
     clear = update(features).values(
-        {**NOTHING, features.c.status: "archived", features.c.archived_from: "pending"}
+        {**NO_CLAIM, features.c.status: "archived", features.c.archived_from: "pending"}
     )
     opened.write_now(lambda tx: tx.run(clear.where(features.c.project_id == tx.project.id)))
     yield opened

@@ -77,7 +77,7 @@ def let_wait(database: Database, staged: Staged) -> None:
 
 
 def in_two(database: Database, staged: Staged) -> None:
-    from dibs.rules.journal import record
+    from dibs.rules.events import record
     from dibs_schema.status import Kind, Status
     from dibs_schema.tables import features
 
@@ -89,7 +89,7 @@ def in_two(database: Database, staged: Staged) -> None:
 
 def never_committed(database: Database, staged: Staged) -> None:
     from dibs.database.runner import JobRunner
-    from dibs.verbs.note import add_note
+    from dibs.verbs.update import add_note
 
     def forgotten(jobs: Any, connection: Any, start: Any, verb: Any, **_: Any) -> Any:
         return verb(jobs._transaction(connection, start, writing=True))

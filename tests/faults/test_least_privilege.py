@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from dibs.mcp.catalogue import names
 
 from clusters.cluster import PASSWORD, Cluster
 from clusters.urls import moved
@@ -25,7 +26,7 @@ from dibs.queries.search import search
 from dibs.queries.stats import get_stats
 from dibs.rules import idempotency
 from dibs.settings import Settings
-from dibs.verbs import ask_person, ask_user, claim, lease, note, outcome, regression, release, skip, update
+from dibs.verbs import ask_person, ask_user, claim, lease, outcome, release, skip, update, verify
 from dibs.verbs.create import create_bulk
 from dibs.verbs.depend import add_dependency, remove_dependency
 from dibs.verbs.project_settings import change_rule
@@ -133,9 +134,9 @@ def tour(database: Database) -> None:
     token = stage.take(database, stage.named("ada")).claim.token
     database.write_now(lambda tx: lease.heartbeat(tx, first, token, "half of it"))
     database.write_now(lambda tx: lease.renew(tx, [token]))
-    database.write_now(lambda tx: note.add_note(tx, "ada", first, "mind the gap"))
+    database.write_now(lambda tx: update.add_note(tx, "ada", first, "mind the gap"))
     database.write_now(lambda tx: outcome.mark_passing(tx, "ada", first, token))
-    database.write_now(lambda tx: regression.take_for_regression(tx, 3))
+    database.write_now(lambda tx: verify.take_for_regression(tx, 3))
     database.write_now(lambda tx: outcome.mark_failing(tx, "tess", first, "broken again"))
     failed = stage.token_of(database, third)
     database.write_now(lambda tx: outcome.mark_failing(tx, "ada", third, "no", failed))

@@ -18,7 +18,7 @@ import dibs.verbs
 from dibs.database import Database, open_database
 from dibs.database.transaction import Transaction
 from dibs.settings import Settings
-from dibs.verbs import claim, lease, regression
+from dibs.verbs import claim, lease, verify
 
 pytestmark = pytest.mark.only_on("sqlite", reason="it reads how this engine explains its plans")
 
@@ -147,7 +147,7 @@ INDEXES = [
     ("the reaper", lease._run_out, "features_leases"),
     ("the reaper's look", lease._any_run_out, "features_leases"),
     ("the count of what one name holds", claim._claim_this, "features_holders"),
-    ("the least recently tested", regression._least_recent, "features_tested"),
+    ("the least recently tested", verify._least_recent, "features_tested"),
 ]
 
 

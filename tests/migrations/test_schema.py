@@ -136,7 +136,7 @@ import sys
 from dibs.database import open_database
 from dibs.settings import Settings
 from dibs.verbs.project_settings import get_rules
-from dibs.verbs.note import add_note
+from dibs.verbs.update import add_note
 
 database = open_database(Settings(db=sys.argv[1]))
 database.read_now(get_rules)

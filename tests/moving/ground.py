@@ -15,7 +15,7 @@ from dibs.rules.idempotency import Request, once
 from dibs.settings import Settings
 from dibs.transfer.exclusive import Site
 from dibs.transfer.move_project import Copied, copy_project
-from dibs.verbs import ask_user, create, note, outcome
+from dibs.verbs import ask_user, create, outcome, update
 from dibs_schema.answers import Created
 from dibs_schema.inputs import Question
 from dibs_schema.refusals import DatabaseReplaced
@@ -63,7 +63,7 @@ def stage(database: Database) -> Placed:
     ids = add(database, 3, name="Überschrift “mit” 😀", description="z\n\u2028", steps=["1", "2"], priority=7)
     depend(database, ids[0], ids[1], placed[Status.PASSING].id)
     depend(database, ids[1], ids[2])
-    database.write_now(lambda tx: note.add_note(tx, "ada", ids[2], "a note"))
+    database.write_now(lambda tx: update.add_note(tx, "ada", ids[2], "a note"))
     token = token_of(database, ids[2], "bob")
     database.write_now(lambda tx: outcome.mark_failing(tx, "bob", ids[2], "it does not work", token))
     asked = Question.model_validate(

@@ -29,7 +29,7 @@ from dibs.verbs.release import release
 from dibs_proof.history.model import No
 from dibs_schema.answers import Claimed, Idle
 from dibs_schema.refusals import Refusal
-from dibs_schema.status import MOVES, Kind, Status
+from dibs_schema.status import TRANSITIONS, Kind, Status
 from properties.model import MOST_ATTEMPTS, MOST_FAILURES, MOST_SKIPS, Model
 from races.backlog import times
 from verbs import stage
@@ -59,7 +59,7 @@ BY_TOKEN: dict[Kind, Move] = {
         tx, by, feature, token, stage.REQUEST
     ),
 }
-ALLOWED = {move.kind: move for move in MOVES}
+ALLOWED = {move.kind: move for move in TRANSITIONS}
 
 
 class Backlog(RuleBasedStateMachine):

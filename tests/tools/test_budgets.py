@@ -14,9 +14,10 @@ from sqlalchemy import update
 from dibs.client import Client
 from dibs.database import Database
 from dibs.transfer.import_features import import_features
-from dibs.verbs import ask_person, lease, note, outcome
+from dibs.verbs import ask_person, lease, outcome
 from dibs.verbs.create import create_bulk
-from dibs.verbs.regression import take_for_regression
+from dibs.verbs.update import add_note
+from dibs.verbs.verify import take_for_regression
 from dibs_schema.inputs import EvidenceFields, HumanField
 from dibs_schema.status import Status
 from dibs_schema.tables import projects
@@ -218,7 +219,7 @@ def _worst(backlog: Database, letters: str) -> int:
         backlog.write_now(
             partial(outcome.mark_failing, by=agent.name, feature=feature, reason=said(2_000), token=token)
         )
-    backlog.write_now(partial(note.add_note, by=agent.name, feature=feature, note=said(2_000)))
+    backlog.write_now(partial(add_note, by=agent.name, feature=feature, note=said(2_000)))
     alter(backlog, feature, not_before=None)
     token = take(backlog, agent, feature).claim.token
     fields = [HumanField(id="f" * 60 + str(n), label=said(200)) for n in range(10)]

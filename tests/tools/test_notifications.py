@@ -16,8 +16,8 @@ from dibs.database import Database, open_database
 from dibs.mcp.resources.watcher import TROUBLED, Audience, Watch
 from dibs.settings import Settings
 from dibs.verbs.create import create_bulk
-from dibs.verbs.note import add_note
 from dibs.verbs.outcome import mark_failing
+from dibs.verbs.update import add_note
 from foreign import connected
 from races.wire import Wire, command_on
 from tools.listening import ERAS, LIST_CHANGED, UPDATED, Listener, listening

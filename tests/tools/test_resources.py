@@ -13,7 +13,7 @@ from mcp.types import PaginatedRequestParams
 
 from dibs.client import Client
 from dibs.database import Database
-from dibs.verbs import note, outcome
+from dibs.verbs import outcome, update
 from dibs.verbs.create import create_bulk
 from dibs_schema.inputs import EvidenceFields
 from verbs.stage import add, named, new, take, token_of
@@ -88,7 +88,7 @@ async def test_the_journal_is_read_from_any_place_to_its_end(server: Client, bac
     """Following `next` from the beginning gives every event once and in order; without a place, the newest."""
     ids = add(backlog, 30)
     for one in ids[:10]:
-        backlog.write_now(lambda tx, one=one: note.add_note(tx, "ada", one, words("x", 400)))  # type: ignore[misc]
+        backlog.write_now(lambda tx, one=one: update.add_note(tx, "ada", one, words("x", 400)))  # type: ignore[misc]
     uri, read_ids = "features://events?after=0-0", list[int]()
     while (page := await read(server, uri))["events"]:
         read_ids += [one["id"] for one in page["events"]]

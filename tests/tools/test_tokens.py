@@ -10,7 +10,7 @@ from dibs.client import Client, server_command
 from dibs.database import Database
 from dibs.verbs import outcome
 from dibs.verbs.lease import reap
-from dibs.verbs.regression import take_for_regression
+from dibs.verbs.verify import take_for_regression
 from dibs_schema.refusals import ClaimLost, InvalidInput, TokenRequired
 from dibs_schema.status import Kind
 from verbs.stage import add, alter, board, expire, journal, row, token_of

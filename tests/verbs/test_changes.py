@@ -13,7 +13,7 @@ from dibs.queries.change_feed import MOST, Changes, changes
 from dibs.queries.follow import BEGINNING, newest
 from dibs.verbs import claim, outcome, update
 from dibs.verbs.depend import remove_dependency, set_dependencies
-from dibs.verbs.note import add_note
+from dibs.verbs.update import add_note
 from verbs.stage import add, alter, named, row
 
 

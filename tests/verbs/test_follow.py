@@ -14,7 +14,7 @@ from dibs.database.transaction import Transaction
 from dibs.queries.follow import BEGINNING, follow, newest, page
 from dibs.settings import Settings
 from dibs.verbs.create import create_bulk
-from dibs.verbs.note import add_note
+from dibs.verbs.update import add_note
 from dibs_schema.answers import FollowedEvent
 from dibs_schema.refusals import InvalidInput
 from verbs.stage import add, new

@@ -8,6 +8,7 @@ import pytest
 
 from dibs.database import Database
 from dibs.queries import get
+from dibs.queries.open_questions import open_requests
 from dibs.verbs import ask_person
 from dibs_schema.inputs import HumanField
 from dibs_schema.refusals import ClaimLost, InvalidInput, NotFound, NotWaitingForHuman
@@ -75,7 +76,7 @@ def test_asking_puts_the_feature_aside(database: Database) -> None:
     kept = row(database, feature)
     assert (kept["status"], kept["claim_token"]) == ("needs_human", None)
     assert journal(database, feature)[-1]["detail"] == {"prompt": "What shall it be?"}
-    (open_one,) = database.read_now(ask_person.open_requests)
+    (open_one,) = database.read_now(open_requests)
     assert (open_one.feature_id, open_one.prompt) == (feature, "What shall it be?")
     assert open_one.asked_by == f"ada-{feature}"
     assert [field["id"] for field in open_one.fields] == ["name", "why", "colour", "sure"]
@@ -87,7 +88,7 @@ def test_only_the_latest_request_is_open(database: Database) -> None:
     database.write_now(lambda tx: ask_person.answer_feature(tx, "user", feature, GOOD))
     token = take(database, named("grace"), feature).claim.token
     database.write_now(lambda tx: ask_person.request_human_input(tx, "grace", feature, token, REQUEST))
-    (open_one,) = database.read_now(ask_person.open_requests)
+    (open_one,) = database.read_now(open_requests)
     assert (open_one.asked_by, open_one.prompt) == ("grace", REQUEST["prompt"])
     shown = database.read_now(lambda tx: get.get_by_id(tx, feature))
     assert shown.human_request is not None
@@ -101,7 +102,7 @@ def test_cancelling_withdraws_the_request(database: Database) -> None:
     database.write_now(lambda tx: ask_person.cancel_request(tx, "user", feature))
     kept = row(database, feature)
     assert (kept["status"], kept["human_request"], kept["human_answer"]) == ("pending", None, None)
-    assert database.read_now(ask_person.open_requests) == []
+    assert database.read_now(open_requests) == []
 
 
 def test_an_answer_within_the_call_keeps_the_claim(database: Database) -> None:

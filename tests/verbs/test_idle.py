@@ -163,13 +163,13 @@ def test_counts_tell_each_status(database: Database) -> None:
 @pytest.mark.parametrize("category", [None, "core"])
 def test_a_glance_finds_what_a_claim_would(database: Database, category: str | None) -> None:
     """What is ready is counted without a claim, with the seconds until a lease or a back-off ends."""
-    assert database.read_now(lambda tx: queue_state.glance(tx, category))[1] == inf
+    assert database.read_now(lambda tx: queue_state.look_ahead(tx, category))[1] == inf
     _backing_off(database, "core")
     _blocked(database, "core")
-    there, seconds = database.read_now(lambda tx: queue_state.glance(tx, category))
+    there, seconds = database.read_now(lambda tx: queue_state.look_ahead(tx, category))
     assert (there.counts.ready, there.state, 38 <= seconds <= 40) == (0, "waiting_for_back_off", True)
     (feature,) = add(database)
-    assert database.read_now(lambda tx: queue_state.glance(tx, category))[0].counts.ready == 1
+    assert database.read_now(lambda tx: queue_state.look_ahead(tx, category))[0].counts.ready == 1
     take(database, named("ada", lease=5), feature)
-    there, seconds = database.read_now(lambda tx: queue_state.glance(tx, category))
+    there, seconds = database.read_now(lambda tx: queue_state.look_ahead(tx, category))
     assert (there.counts.ready, there.state, 4 <= seconds <= 5) == (0, "waiting_for_claims", True)

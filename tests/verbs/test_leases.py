@@ -75,10 +75,10 @@ def test_the_reaper_takes_what_has_run_out_once(database: Database) -> None:
     """An expired claim is taken back with one failure and one event; a live one is left alone."""
     gone, live = place(database, Status.IN_PROGRESS), place(database, Status.IN_PROGRESS)
     expire(database, gone.id)
-    assert database.read_now(lease.anything_run_out)
+    assert database.read_now(lease.any_expired)
     assert database.write_now(lease.reap) == [gone.id]
     assert database.write_now(lease.reap) == []
-    assert not database.read_now(lease.anything_run_out)
+    assert not database.read_now(lease.any_expired)
     kept = row(database, gone.id)
     assert (kept["status"], kept["failures"], kept["ended_token"]) == ("pending", 1, gone.token)
     assert row(database, live.id)["status"] == "in_progress"
@@ -148,10 +148,10 @@ def test_another_boots_lease_never_counts_for_more_than_one_lease(database: Data
     on = place(database, Status.IN_PROGRESS)
     now = time.time()
     alter(database, on.id, lease_clock="another", lease_expires_at=now + HOUR)
-    assert database.read_now(lease.anything_run_out)
+    assert database.read_now(lease.any_expired)
     assert database.write_now(lease.reap) == []
     assert row(database, on.id)["lease_expires_at"] <= time.time() + 120
-    assert not database.read_now(lease.anything_run_out)
+    assert not database.read_now(lease.any_expired)
 
 
 def test_the_end_of_a_connection_gives_its_claims_back(database: Database) -> None:

@@ -11,7 +11,7 @@ import pytest
 from dibs.database import Database
 from dibs.queries import get, graph, history, search, stats
 from dibs.transfer.import_features import import_features
-from dibs.verbs import ask_user, note, outcome
+from dibs.verbs import ask_user, outcome, update
 from dibs_schema.answers import Counts, Feature, Page, Work
 from dibs_schema.refusals import InvalidInput, NotFound
 from dibs_schema.status import Kind, Status
@@ -181,7 +181,7 @@ def test_history_tells_every_event_newest_first(database: Database) -> None:
     """Paging through a history gives each event once, with who, when, what and the moved status."""
     on = place(database, Status.IN_PROGRESS)
     for number in range(5):
-        database.write_now(partial(note.add_note, by="ada", feature=on.id, note=f"note {number}"))
+        database.write_now(partial(update.add_note, by="ada", feature=on.id, note=f"note {number}"))
     database.write_now(lambda tx: outcome.mark_failing(tx, on.holder.name, on.id, "broke", on.token))
     told: list[Any] = []
     cursor = None

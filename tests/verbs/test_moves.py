@@ -10,11 +10,11 @@ import pytest
 from dibs.database import Database
 from dibs.database.transaction import Transaction
 from dibs.transfer import import_features
-from dibs.verbs import ask_person, claim, create, lease, note, outcome, skip, update
+from dibs.verbs import ask_person, claim, create, lease, outcome, skip, update
 from dibs.verbs.depend import add_dependency
 from dibs.verbs.release import release
 from dibs_schema.refusals import Refusal
-from dibs_schema.status import MOVES, Kind, Status
+from dibs_schema.status import TRANSITIONS, Kind, Status
 from verbs.stage import (
     NEVER_ISSUED,
     REPLY,
@@ -37,7 +37,7 @@ from verbs.stage import (
 Attempt = Callable[[Transaction, Placed], Any]
 
 P, I, D, H, S, A = Status  # noqa: E741 - as in the table itself
-TABLE = {move.kind: move for move in MOVES}
+TABLE = {move.kind: move for move in TRANSITIONS}
 
 
 def _answer(tx: Transaction, on: Placed) -> Any:
@@ -79,7 +79,7 @@ ATTEMPTS: dict[Kind, Attempt] = {
 """Each move, made with whatever claim the feature has; what changes nothing gives something empty or a refusal."""
 
 # Where each move leads, from where, and under which rules of the project.
-TRANSITIONS: list[tuple[Kind, Status, Status, dict[str, int]]] = [
+TRIED: list[tuple[Kind, Status, Status, dict[str, int]]] = [
     (Kind.CLAIM, P, I, {}),
     (Kind.RESUME, I, I, {}),
     (Kind.HEARTBEAT, I, I, {}),
@@ -115,7 +115,7 @@ def _prepare(database: Database, kind: Kind, on: Placed) -> None:
         expire(database, on.id)
 
 
-@pytest.mark.parametrize(("kind", "source", "target", "rules"), TRANSITIONS)
+@pytest.mark.parametrize(("kind", "source", "target", "rules"), TRIED)
 def test_a_move_leads_where_the_table_says(
     database: Database, kind: Kind, source: Status, target: Status, rules: dict[str, int]
 ) -> None:
@@ -147,7 +147,7 @@ def test_restoring_leads_back(database: Database, target: Status) -> None:
 def test_the_transitions_are_the_whole_table() -> None:
     """Every source and every target of every move but CREATE and RESTORE is tried here, and no other."""
     for kind in ATTEMPTS.keys() - {Kind.RESTORE}:
-        tried = [(source, target) for one, source, target, _ in TRANSITIONS if one is kind]
+        tried = [(source, target) for one, source, target, _ in TRIED if one is kind]
         assert {source for source, _ in tried} == set(TABLE[kind].sources), kind
         assert {target for _, target in tried} == set(TABLE[kind].targets), kind
     assert ATTEMPTS.keys() | {Kind.CREATE} == TABLE.keys()
@@ -198,7 +198,7 @@ def test_changes_beside_the_moves_keep_the_status(database: Database, status: St
     on = place(database, status)
     (other,) = add(database)
     changes: dict[Kind, Callable[[Transaction], object]] = {
-        Kind.NOTE: lambda tx: note.add_note(tx, "ada", on.id, "mind the gap"),
+        Kind.NOTE: lambda tx: update.add_note(tx, "ada", on.id, "mind the gap"),
         Kind.UPDATE: lambda tx: update.change(tx, "planner", on.id, {"name": "another"}),
         Kind.DEPEND: lambda tx: add_dependency(tx, "planner", on.id, other),
     }

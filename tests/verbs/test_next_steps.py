@@ -26,7 +26,7 @@ from dibs.verbs import (
     skip,
     update,
 )
-from dibs.verbs.regression import take_for_regression
+from dibs.verbs.verify import take_for_regression
 from dibs_schema.answers import Created, Guidance, Idle
 from dibs_schema.inputs import HumanField, Question
 from dibs_schema.next_step import TOOLS, Step, word
@@ -347,7 +347,7 @@ CASES: list[tuple[str, str, Case]] = [
     (
         "invalid_input",
         "an answer",
-        found(lambda tx, one: ask_person.fit(REQUEST, {"size": "L"}))(Status.PENDING),
+        found(lambda tx, one: ask_person.checked_against(REQUEST, {"size": "L"}))(Status.PENDING),
     ),
     ("invalid_input", "no change", found(lambda tx, one: update.change(tx, "ada", one, {}))(Status.PENDING)),
     (

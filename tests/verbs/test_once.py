@@ -156,7 +156,7 @@ def _claim(tx: Transaction, name: str = "ada") -> Claimed | Idle:
         request,
         Claimed,
         lambda: claim.claim(tx, holder),
-        replay=lambda kept: claim.hold_again(tx, holder, kept),
+        replay=lambda kept: claim.replay_claim(tx, holder, kept),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from dibs.database import Database
+from dibs.queries.open_questions import count_open, open_questions
 from dibs.verbs import ask_user
 from dibs_schema.inputs import Question
 from dibs_schema.refusals import InvalidInput, NotFound, NotWaitingForHuman
@@ -33,8 +34,8 @@ def test_questions_are_numbered_and_open(database: Database) -> None:
     """Each call gets the next number, and stands open under the name of who asked."""
     assert [_ask(database), _ask(database)] == [1, 2]
     assert database.read_now(lambda tx: ask_user.read_question(tx, 1)).state == "open"
-    assert database.read_now(ask_user.count_open) == 2
-    listed = database.read_now(ask_user.open_questions)
+    assert database.read_now(count_open) == 2
+    listed = database.read_now(open_questions)
     assert [(one.question_id, one.asked_by) for one in listed] == [(1, "ada"), (2, "ada")]
     assert [one["header"] for one in listed[0].questions] == ["Colour", "Sizes"]
 
@@ -57,7 +58,7 @@ def test_an_answer_is_read_by_header(database: Database, given: dict[str, Any], 
     database.write_now(lambda tx: ask_user.answer_question(tx, "user", number, given))
     read = database.read_now(lambda tx: ask_user.read_question(tx, number))
     assert (read.state, read.answers, read.answered_by) == ("answered", kept, "user")
-    assert database.read_now(ask_user.open_questions) == []
+    assert database.read_now(open_questions) == []
 
 
 MISFITS: list[tuple[str, dict[str, Any], str]] = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dibs.database import Database
 from dibs.verbs import outcome
-from dibs.verbs.regression import RESERVED, take_for_regression
+from dibs.verbs.verify import RESERVATION, take_for_regression
 from dibs_schema.status import Status
 from verbs.stage import add, alter, journal, place, readings, row
 
@@ -45,7 +45,7 @@ def test_a_reservation_ends_by_itself(database: Database) -> None:
     on = place(database, Status.PASSING)
     taken = database.write_now(lambda tx: take_for_regression(tx, 1))
     assert taken.testing_until is not None
-    alter(database, on.id, testing_until=taken.testing_until - RESERVED)
+    alter(database, on.id, testing_until=taken.testing_until - RESERVATION)
     assert readings(database.write_now(lambda tx: take_for_regression(tx, 1)).features) == [on.id]
 
 

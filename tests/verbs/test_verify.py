@@ -8,8 +8,7 @@ from dibs.database import Database
 from dibs.queries.get import get_by_id
 from dibs.queries.queue_state import why_idle
 from dibs.verbs import outcome, update
-from dibs.verbs.regression import take_for_regression
-from dibs.verbs.verify import NEEDS_CONFIRMATION, NOT_BY_ITSELF, TEST_IT
+from dibs.verbs.verify import CANNOT_CONFIRM_OWN, NEEDS_CONFIRMATION, TEST_IT, take_for_regression
 from dibs_schema.answers import Acknowledgement, Idle
 from dibs_schema.refusals import InvalidInput, NotFound
 from dibs_schema.status import Kind, Status
@@ -69,7 +68,7 @@ def test_who_passed_cannot_confirm(database: Database) -> None:
     (feature,) = add(database)
     _passed_by(database, "ada", feature)
     again = _verified_by(database, "ada", feature)
-    assert again.hint == NOT_BY_ITSELF
+    assert again.hint == CANNOT_CONFIRM_OWN
     kept = row(database, feature)
     assert (kept["confirmed_by"], kept["last_tested_at"] is not None) == (None, True)
     assert _idle(database).state == "waiting_for_confirmation"

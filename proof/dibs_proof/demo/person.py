@@ -6,7 +6,7 @@ from typing import Any
 
 import anyio
 
-from dibs.verbs.ask_person import open_requests
+from dibs.queries.open_questions import open_requests
 from dibs_proof.demo.caller import Caller
 from dibs_proof.demo.scene import PERSON
 from dibs_proof.demo.stage import Stage

@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass as validated_dataclass
 
 from dibs_schema.answers import Answer
 from dibs_schema.roles import Role
-from dibs_schema.validation import unfitting
+from dibs_schema.validation import invalid_argument
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -48,7 +48,7 @@ def read_arguments(operation: AnyOperation, given: Mapping[str, Any]) -> Any:
     try:
         return adapter(operation.arguments).validate_python(given)
     except ValidationError as error:
-        raise unfitting(error, operation.parameters) from None
+        raise invalid_argument(error, operation.parameters) from None
 
 
 class Group(StrEnum):

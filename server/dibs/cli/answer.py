@@ -74,8 +74,7 @@ def answer(
 
 
 def _open(database: Database) -> list[OpenQuestion]:
-    from dibs.verbs.ask_person import open_requests
-    from dibs.verbs.ask_user import open_questions
+    from dibs.queries.open_questions import open_questions, open_requests
 
     return database.read_now(lambda tx: [*open_requests(tx), *open_questions(tx)])
 

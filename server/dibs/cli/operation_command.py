@@ -18,7 +18,7 @@ from dibs.session.session import Session, refuse_role
 from dibs.session.token_files import TokenFiles
 from dibs.settings import Settings
 from dibs_schema.operations import AnyOperation, adapter
-from dibs_schema.validation import unfitting
+from dibs_schema.validation import invalid_argument
 
 if TYPE_CHECKING:
     from dibs_schema.answers import Answer
@@ -114,7 +114,7 @@ def checked(kind: Any, given: Any) -> Any:
     try:
         return adapter(kind).validate_python(given)
     except ValidationError as error:
-        raise unfitting(error) from None
+        raise invalid_argument(error) from None
 
 
 def print_answer(answer: Answer, *, as_json: bool) -> None:

@@ -15,11 +15,11 @@ from dibs_schema.answers import (
     Claimed,
     Created,
     Feature,
+    FeatureRow,
     Graph,
     History,
     Idle,
     Page,
-    Row,
     Stats,
     Summaries,
     Testing,
@@ -108,7 +108,7 @@ def _summaries(answer: Summaries) -> None:
         click.echo(f"There is no feature {', '.join(map(str, answer.missing))}.")
 
 
-def _rows(rows: list[Row]) -> None:
+def _rows(rows: list[FeatureRow]) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table

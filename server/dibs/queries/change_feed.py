@@ -1,4 +1,4 @@
-"""What has changed since a place in the journal: which features, and whether there are others now."""
+"""Which features have changed since a cursor, for subscribers to resources."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import bindparam, select
 
 from dibs.database.transaction import Row, Transaction
-from dibs.queries.follow import complete, later, numbers_of, place_of
+from dibs.queries.follow import complete, cursor_of, later, parse_cursor
 from dibs.queries.queue_state import next_back_off_end
 from dibs_schema.status import Kind
 from dibs_schema.tables import dependencies, events
@@ -16,12 +16,12 @@ from dibs_schema.tables import dependencies, events
 _E, _D = events.c, dependencies.c
 
 MOST = 1_000
-"""Events looked at at once; where there are more, `cursor` stops at the last of them."""
+"""Events read at once. If there are more, `cursor` points after the last of these."""
 
 QUIET = (Kind.NOTE, Kind.HEARTBEAT)
-"""What is told of a feature beside everything that lists show."""
+"""Events that change nothing that lists show."""
 LISTING = (Kind.CREATE, Kind.ARCHIVE, Kind.RESTORE)
-"""What adds features to those that there are, or takes some off the board."""
+"""Events that add features to lists, or remove them."""
 
 _since = (
     select(_E.xact, _E.id, _E.feature_id, _E.kind, _E.detail)
@@ -29,8 +29,8 @@ _since = (
     .order_by(_E.xact, _E.id)
     .limit(MOST)
 )
-# From either end: what a feature says of those that it builds on, and of those that build on it.
-_beside = [
+# Of the features asked for, the dependents and the dependencies of those that changed.
+_neighbour_queries = [
     select(asked.label("asked"))
     .where(
         _D.project_id == bindparam("project"),
@@ -46,10 +46,9 @@ _beside = [
 class Changes:
     """What happened up to `cursor`.
 
-    `features` are those that changed, and of those asked for also the ones that tell of a neighbour which did.
-    `any` says that something happened at all, `moved` that lists and counts may be others, `listed` that
-    features came or were taken off the board; `more` that not all was looked at. In `ready_in` seconds the
-    next back-off ends, which nobody writes down.
+    `features` changed, or were asked for and show a dependency or dependent that changed. `any` says that anything
+    happened, `moved` that lists and counts may differ, `listed` that features were added or archived, and `more` that
+    events remain. The next back-off ends in `ready_in` seconds, which writes no event.
     """
 
     cursor: str
@@ -62,28 +61,28 @@ class Changes:
 
 
 def changes(tx: Transaction, cursor: str, asked: Collection[int] = ()) -> Changes:
-    """What changed after `cursor`, and of the features `asked` for also those whose neighbours did.
+    """Return what changed after `cursor`. Of the features `asked` for, neighbours of changed ones count, too.
 
-    Raises InvalidInput for a cursor that is none.
+    Raises InvalidInput if the cursor is invalid.
     """
-    xact, last = numbers_of(cursor)
+    xact, last = parse_cursor(cursor)
     rows = tx.all(_since, xact=xact, last=last)
     found = Changes(cursor, any=bool(rows), more=len(rows) == MOST, ready_in=next_back_off_end(tx))
     moving: set[int] = set()
     for row in rows:
-        found.cursor = place_of(row)
+        found.cursor = cursor_of(row)
         found.listed |= row["kind"] in LISTING
         if row["feature_id"] is not None:
             found.features.add(row["feature_id"])
         if row["kind"] not in QUIET:
             found.moved = True
-            moving |= _told_by(row)
+            moving |= _features_in(row)
     found.features |= _neighbours(tx, moving, set(asked) - found.features)
     return found
 
 
-def _told_by(row: Row) -> set[int]:
-    """The features that an event is about: its own, and those that its feature no longer depends on."""
+def _features_in(row: Row) -> set[int]:
+    """Return the features that an event is about: its own, and those that its feature no longer depends on."""
     about = {row["feature_id"]} if row["feature_id"] is not None else set()
     if row["kind"] == Kind.DEPEND:
         about.update((row["detail"] or {}).get("removed", []))
@@ -94,5 +93,5 @@ def _neighbours(tx: Transaction, changed: set[int], asked: set[int]) -> set[int]
     if not changed or not asked:
         return set()
     given = {"asked_": sorted(asked), "changed_": sorted(changed)}
-    beside = {row["asked"] for statement in _beside for row in tx.all(statement, **given)}
-    return beside | (asked & changed)
+    found = {row["asked"] for statement in _neighbour_queries for row in tx.all(statement, **given)}
+    return found | (asked & changed)

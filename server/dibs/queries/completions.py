@@ -1,4 +1,4 @@
-"""What a user may mean who has typed a part of an id or of a category."""
+"""Completions of a partly typed feature id or category."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dibs.rules.conditions import F, in_project
 from dibs_schema.inputs import GREATEST_ID
 
 MOST = 100
-"""Suggestions in one answer; the protocol allows no more."""
+"""Suggestions in one answer; MCP allows no more."""
 
 _ids = select(F.id).where(in_project()).order_by(F.id).limit(MOST)
 _categories = select(F.category).where(in_project()).distinct().order_by(F.category).limit(MOST)
 
 
 def complete_id(tx: Transaction, typed: str) -> list[int]:
-    """Features whose ids begin with the digits typed, or whose names hold the words; the first of all for nothing."""
+    """Return features whose ids begin with the typed digits, or whose names contain the typed text."""
     if not typed:
         return [row["id"] for row in tx.all(_ids)]
     if typed.isascii() and typed.isdecimal():
@@ -25,13 +25,13 @@ def complete_id(tx: Transaction, typed: str) -> list[int]:
 
 
 def complete_category(tx: Transaction, typed: str) -> list[str]:
-    """Categories that begin with what was typed, in any case of letters."""
+    """Return categories that begin with the typed text, in upper or lower case."""
     found = _categories.where(F.category.istartswith(typed, autoescape=True))
     return [row["category"] for row in tx.all(found)]
 
 
 def _beginning_with(digits: str) -> ColumnElement[bool]:
-    """The few ranges of numbers that begin so, which the key of the table finds at once."""
+    """The ranges of numbers that begin with these digits, which the primary key finds."""
     first, ranges = 0 if digits.startswith("0") else int(digits[:20]), []
     size = 1
     while 0 < first * size <= GREATEST_ID:

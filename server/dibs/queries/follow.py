@@ -1,4 +1,4 @@
-"""Follow the journal: every event once, in an order that all followers share."""
+"""Follow the events: each event once, in an order that all followers share."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sqlalchemy import BigInteger, bindparam, select, tuple_
 
 from dibs.database.transaction import Row, Transaction
 from dibs.queries.history import event_of
-from dibs.rules.truncate import size
-from dibs_schema.answers import FollowedEvent, Journal
+from dibs.rules.truncate import json_bytes
+from dibs_schema.answers import EventPage, FollowedEvent
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.tables import events
 
@@ -27,63 +27,63 @@ _CURSOR = re.compile(r"(\d{1,19})-(\d{1,19})")
 BEGINNING = "0-0"
 """The cursor before the first event."""
 PAGE, ROOM = 100, 9_000
-"""Events of one page, and bytes that they may take."""
+"""Events of one page, and the bytes that they may take."""
 POLL, LOOK_ANYWAY = 0.1, 1.0
-"""Seconds between two questions whether anything changed, and after which events are read all the same."""
+"""Seconds between two checks for changes, and after which events are read without a change."""
 
-# A transaction that is still open may yet commit events with smaller numbers than those that are
-# there: only what lies below the horizon is complete.
+# A transaction that is still open may commit events with smaller numbers than existing ones.
+# Only events below the horizon are complete.
 complete = (_E.project_id == bindparam("project")) & (_E.xact < bindparam("horizon", type_=BigInteger))
 later = tuple_(_E.xact, _E.id) > tuple_(
     bindparam("xact", type_=BigInteger), bindparam("last", type_=BigInteger)
 )
-"""Beyond the cursor whose numbers are the parameters `xact` and `last`."""
+"""After the cursor whose numbers are the parameters `xact` and `last`."""
 _after = select(events).where(complete, later).order_by(_E.xact, _E.id).limit(bindparam("most"))
 _latest = select(events).where(complete).order_by(_E.xact.desc(), _E.id.desc()).limit(bindparam("most"))
 _newest = select(_E.xact, _E.id).where(complete).order_by(_E.xact.desc(), _E.id.desc()).limit(1)
 
 
 def follow(tx: Transaction, cursor: str, limit: int = 100) -> list[FollowedEvent]:
-    """The next events after `cursor` (at most `limit`), which is opaque: `BEGINNING`, or that of an event.
+    """Return at most `limit` events after `cursor`, which is `BEGINNING` or the cursor of an event.
 
-    None is ever missed, although transactions may commit in another order than they number their rows;
-    one appears as soon as no older transaction is open. Two of one feature may come in either order where
-    a claim and a move met: their ids tell. A copy of the project makes cursors worthless.
-    Raises InvalidInput for a cursor that is none.
+    No event is ever missed, although transactions may commit in another order than they number their events. An event
+    appears when no older transaction is open. Events of concurrent transactions on one feature may come in either
+    order; their ids give the true one. Cursors are not valid in a copy of the project.
+    Raises InvalidInput if the cursor is invalid.
     """
-    xact, last = numbers_of(cursor)
+    xact, last = parse_cursor(cursor)
     return [_followed(row) for row in tx.all(_after, xact=xact, last=last, most=limit)]
 
 
-def page(tx: Transaction, cursor: str | None = None) -> Journal:
-    """The events after `cursor`, or without one the newest, as many as fit into one answer; oldest first.
+def page(tx: Transaction, cursor: str | None = None) -> EventPage:
+    """Return the events after `cursor`, or the newest, as many as one answer takes, oldest first.
 
-    Raises InvalidInput for a cursor that is none.
+    Raises InvalidInput if the cursor is invalid.
     """
     if cursor is None:
         shown = _fitting([_followed(row) for row in tx.all(_latest, most=PAGE)])[::-1]
     else:
         shown = _fitting(follow(tx, cursor, PAGE))
-    return Journal(events=shown, after=shown[-1].cursor if shown else cursor or BEGINNING)
+    return EventPage(events=shown, after=shown[-1].cursor if shown else cursor or BEGINNING)
 
 
 def _fitting(found: list[FollowedEvent]) -> list[FollowedEvent]:
     room = ROOM
     for count, event in enumerate(found):
-        room -= size(event.wire()) + 1
+        room -= json_bytes(event.wire()) + 1
         if room < 0 and count:
             return found[:count]
     return found
 
 
 def newest(tx: Transaction) -> str:
-    """The cursor after everything that is there now."""
+    """Return the cursor after the newest event."""
     row = tx.first(_newest)
-    return BEGINNING if row is None else place_of(row)
+    return BEGINNING if row is None else cursor_of(row)
 
 
-def numbers_of(cursor: str) -> tuple[int, int]:
-    """A cursor's parts, by which events are ordered. Raises InvalidInput for what is none."""
+def parse_cursor(cursor: str) -> tuple[int, int]:
+    """Return the numbers of a cursor, by which events are ordered. Raises InvalidInput if it is invalid."""
     match = _CURSOR.fullmatch(cursor)
     if match is None:
         raise InvalidInput("cursor: send the cursor as it came in the last answer.", field="cursor")
@@ -92,18 +92,20 @@ def numbers_of(cursor: str) -> tuple[int, int]:
 
 
 def _followed(row: Row) -> FollowedEvent:
-    return FollowedEvent(id=row["id"], cursor=place_of(row), feature=row["feature_id"], **dict(event_of(row)))
+    return FollowedEvent(
+        id=row["id"], cursor=cursor_of(row), feature=row["feature_id"], **dict(event_of(row))
+    )
 
 
-def place_of(row: Row) -> str:
-    """The cursor after an event."""
+def cursor_of(row: Row) -> str:
+    """Return the cursor after an event."""
     return f"{row['xact']}-{row['id']}"
 
 
 async def watch(database: Database, cursor: str | None = None) -> AsyncGenerator[list[FollowedEvent], None]:
-    """What follows `cursor` (None: what is there now), as it is committed by any process, for ever.
+    """Yield the events after `cursor` (None: after the newest) as processes commit them, without end.
 
-    Each look yields what it found, in order, which may be nothing. Raises InvalidInput as `follow` does.
+    Each check yields what it found, which may be an empty list. Raises InvalidInput as `follow` does.
     """
     place = cursor if cursor is not None else await database.read(newest)
     seen, looked = -1, 0.0

@@ -1,4 +1,4 @@
-"""Look at features one by one."""
+"""Read features by id."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 from sqlalchemy import bindparam, func, select
 
 from dibs.database.transaction import Transaction
-from dibs.queries.handover import answer_of, builds_on
+from dibs.queries.handover import dependencies_of, human_answer_of
 from dibs.queries.search import COLUMNS, row_of
 from dibs.rules.conditions import FARTHEST_BACK_OFF, F, in_project, this
 from dibs.rules.diagnosis import find
-from dibs.rules.truncate import brief, cut_text, length, shrunk
+from dibs.rules.truncate import cut_text, json_length, truncate, truncate_json
 from dibs_schema.answers import Feature, Summaries
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.status import Status
@@ -22,10 +22,10 @@ from dibs_schema.tables import dependencies, features
 _D = dependencies.c
 DEPENDENTS = 20
 FIRST_PAGE, TEXT_PAGE = 2_500, 7_000
-"""Characters of a feature's own text beside everything else, and in an answer that brings nothing else."""
+"""Characters of a feature's own text on the first page, and on the pages after it."""
 
 LISTED = 9_500
-"""Bytes of all the lines of `summaries`; names are cut where they are many."""
+"""Bytes of all rows of `summaries`; with many rows, names are truncated."""
 
 _whole = select(features).where(this())
 _dependents = (
@@ -41,7 +41,7 @@ _some = select(*COLUMNS).where(in_project(), F.id.in_(bindparam("ids", expanding
 
 
 def get_by_id(tx: Transaction, feature: int, cursor: str | None = None) -> Feature:
-    """Everything that is known of a feature, or with `cursor` the rest of its text. Raises NotFound."""
+    """Return all that is known of a feature, or with `cursor` the rest of its text. Raises NotFound."""
     find(tx, feature)
     row = tx.first(_whole, feature=feature)
     assert row is not None, "it was found in this transaction"
@@ -59,26 +59,26 @@ def get_by_id(tx: Transaction, feature: int, cursor: str | None = None) -> Featu
         )
     paths = row["paths"] or []
     description, steps, following = cut_text(
-        row["description"], row["steps"], None, FIRST_PAGE - length(paths)
+        row["description"], row["steps"], None, FIRST_PAGE - json_length(paths)
     )
     return Feature(
         **here,
-        **{name: brief(row[name], 250) if isinstance(row[name], str) else row[name] for name in _PLAIN},
+        **{name: truncate(row[name], 250) if isinstance(row[name], str) else row[name] for name in _PLAIN},
         description=description,
         steps=steps,
         next_cursor=following,
         paths=paths,
-        dependencies=builds_on(tx, feature, 2_000),
+        dependencies=dependencies_of(tx, feature, 2_000),
         dependents=[one["feature_id"] for one in tx.all(_dependents, feature=feature)],
         dependents_count=tx.value(_dependents_count, feature=feature),
         ready_at=ready_at(row, tx.now),
         expires_at=row["lease_expires_at"],
-        last_failure=brief(row["last_failure"], 300),
+        last_failure=truncate(row["last_failure"], 300),
         evidence=_evidence(row["evidence"]),
         evidence_is_outdated=row["evidence"] is not None
         and Status.PASSING not in (row["status"], row["archived_from"]),
         human_request=_request(row),
-        human_answer=answer_of(row["human_answer"], 800),
+        human_answer=human_answer_of(row["human_answer"], 800),
     )
 
 
@@ -104,7 +104,7 @@ _PLAIN = (
 
 
 def ready_at(row: Any, now: float) -> float | None:
-    """When a feature's back-off ends, or None where it does not back off."""
+    """Return when a feature's back-off ends, or None without a back-off."""
     until: float | None = row["not_before"]
     return until if until is not None and now < until <= now + FARTHEST_BACK_OFF else None
 
@@ -117,15 +117,15 @@ def _check_cursor(cursor: str, steps: list[str]) -> None:
 
 
 def _evidence(stored: dict[str, Any] | None) -> dict[str, Any] | None:
-    return None if stored is None else shrunk(stored, 700)
+    return None if stored is None else truncate_json(stored, 700)
 
 
 def _request(row: Any) -> dict[str, Any] | None:
-    return shrunk(row["human_request"], 900) if row["status"] == Status.NEEDS_HUMAN else None
+    return truncate_json(row["human_request"], 900) if row["status"] == Status.NEEDS_HUMAN else None
 
 
 def summaries(tx: Transaction, ids: Sequence[int]) -> Summaries:
-    """One line for each of the features; ids that do not exist are listed as missing."""
+    """Return one row for each feature, and the ids that do not exist."""
     found_rows = tx.all(_some, ids=list(ids))
     name = LISTED // max(1, len(found_rows)) - 165
     rows = [row_of(row, tx.now, name=name) for row in found_rows]

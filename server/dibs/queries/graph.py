@@ -1,4 +1,4 @@
-"""The graph of dependencies, as data or as a mermaid flowchart."""
+"""The graph of dependencies, as data or as a Mermaid flowchart."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy import Integer, bindparam, func, select
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import F, in_project
 from dibs.rules.diagnosis import find
-from dibs.rules.truncate import brief, size
+from dibs.rules.truncate import json_bytes, truncate
 from dibs_schema.answers import Graph, Node
 from dibs_schema.tables import dependencies
 
@@ -17,9 +17,9 @@ _D = dependencies.c
 ROOM = 9_000
 """Characters of nodes in one answer."""
 DEEPEST = 50
-"""Edges followed from a root, where no depth is asked for."""
+"""Depth from a root, if the caller gives none."""
 
-# What a root depends on, nearest first; a feature that is met again at another depth is dropped above.
+# All that a root depends on, with each depth at which it was found; `_reached` keeps the smallest.
 _seed = select(
     bindparam("project", type_=Integer).label("project_id"),
     bindparam("root", type_=Integer).label("id"),
@@ -56,9 +56,9 @@ def get_graph(
     limit: int = 50,
     form: Literal["json", "mermaid"] = "json",
 ) -> Graph:
-    """All features and their edges, or those that `root` depends on, up to `depth` edges away.
+    """Return all features with their dependencies, or those that `root` depends on, up to `depth` edges away.
 
-    `cut` says that not all fitted. Raises NotFound.
+    `cut` says that the answer does not hold all. Raises NotFound.
     """
     if root is None:
         rows, total = tx.all(_every, most=limit), tx.value(_count)
@@ -80,10 +80,12 @@ def _nodes(tx: Transaction, rows: Any) -> list[Node]:
     nodes: list[Node] = []
     room = ROOM
     for row in rows:
-        name = brief(row["name"], 60) or ""
+        name = truncate(row["name"], 60) or ""
         node = Node(id=row["id"], name=name, status=row["status"], depends_on=needs.get(row["id"], []))
-        # As a flowchart each edge and quotation mark takes more room than as data.
-        room -= size(node.wire()) + size(_label(name)) - size(name) + 20 * len(node.depends_on)
+        # A flowchart takes more room for each edge and quotation mark than data.
+        room -= (
+            json_bytes(node.wire()) + json_bytes(_label(name)) - json_bytes(name) + 20 * len(node.depends_on)
+        )
         if room < 0:
             break
         nodes.append(node)
@@ -91,7 +93,7 @@ def _nodes(tx: Transaction, rows: Any) -> list[Node]:
 
 
 def mermaid(nodes: list[Node]) -> str:
-    """A flowchart, dependencies above what builds on them, with the status behind each name."""
+    """Return a flowchart with dependencies above their dependents, and the status after each name."""
     shown = {node.id for node in nodes}
     boxes = [f'  f{node.id}["{node.id} {_label(node.name)} ({node.status})"]' for node in nodes]
     arrows = [f"  f{need} --> f{node.id}" for node in nodes for need in node.depends_on if need in shown]

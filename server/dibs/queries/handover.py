@@ -1,4 +1,4 @@
-"""What the next worker on a feature is told: its text, what it builds on, and what others learned."""
+"""The hand-over to the next agent: a feature's text, its dependencies, and what earlier agents learned."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from sqlalchemy import bindparam, select
 from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import among
-from dibs.rules.truncate import brief, cut_text, length, line, shrunk, size
+from dibs.rules.truncate import cut_text, first_line, json_bytes, json_length, truncate, truncate_json
 from dibs_schema.answers import Answer, Dependency, Failure, HumanAnswer, NoteEntry, Work
 from dibs_schema.status import SATISFIED, Kind
 from dibs_schema.tables import dependencies, events, features
 
 OWN_TEXT = 5_000
-"""Characters of description and steps in one answer; the rest comes by cursor."""
+"""Characters of description and steps in one answer; a cursor continues them."""
 HAND_OVER = 3_900
-"""Bytes of what others left; what is not used by one part is the next one's."""
+"""Bytes of what other agents left. What one part does not use, the next part may."""
 FAILURES, FAILURE_ROOM = 3, 600
 NOTES, NOTES_ROOM = 10, 900
 ANSWER_ROOM = 1_100
 EVIDENCE_ROOM = 200
 NAME_ROOM, REFERENCE_ROOM, AGENT_ROOM = 1_100, 80, 30
 DEPENDENCY_FRAME = 62
-"""Bytes of a dependency's id, status and the names of its members."""
+"""Bytes of a dependency's id and status, and of the names of its members."""
 
 _FAILED = (Kind.FAIL, Kind.REGRESS, Kind.EXPIRE, Kind.SKIP)
 _NOTED = (Kind.NOTE, Kind.HEARTBEAT)
@@ -59,29 +59,29 @@ def work_of(
     room: int = HAND_OVER,
     name: int = NAME_ROOM,
 ) -> Work:
-    """A feature's row with its hand-over: `text` characters of its own, `room` bytes of others'."""
+    """Return a feature with its hand-over: `text` characters of its own text, `room` bytes of what others left."""
     paths = paths_in(row, text)
-    description, steps, cursor = cut_text(row["description"], row["steps"], None, text - length(paths))
+    description, steps, cursor = cut_text(row["description"], row["steps"], None, text - json_length(paths))
     learned = tx.all(_learned, feature=row["id"])
-    answer = answer_of(row["human_answer"], min(ANSWER_ROOM, room // 3))
-    room -= size(answer.wire()) if answer else 0
+    answer = human_answer_of(row["human_answer"], min(ANSWER_ROOM, room // 3))
+    room -= json_bytes(answer.wire()) if answer else 0
     failures = _failures(learned, min(FAILURE_ROOM, room // 3))
     room -= _taken(failures)
     notes = _notes(learned, tx.now, min(NOTES_ROOM, room // 2))
     room -= _taken(notes)
-    earlier = line(told(row["evidence"]), min(EVIDENCE_ROOM, room // 2))
-    room -= size(earlier) if earlier else 0
+    earlier = first_line(evidence_text(row["evidence"]), min(EVIDENCE_ROOM, room // 2))
+    room -= json_bytes(earlier) if earlier else 0
     return Work(
         id=row["id"],
-        name=brief(row["name"], name) or "",
-        category=brief(row["category"], 100) or "",
+        name=truncate(row["name"], name) or "",
+        category=truncate(row["category"], 100) or "",
         description=description or "",
         steps=steps,
         next_cursor=cursor,
         paths=paths,
-        reference=brief(row["reference"], REFERENCE_ROOM),
+        reference=truncate(row["reference"], REFERENCE_ROOM),
         attempts=row["attempts"] if row["attempts"] > 1 else 0,
-        dependencies=builds_on(tx, row["id"], room),
+        dependencies=dependencies_of(tx, row["id"], room),
         failures=failures,
         notes=notes,
         human_answer=answer,
@@ -90,13 +90,13 @@ def work_of(
 
 
 def paths_in(row: Mapping[Any, Any], room: int) -> list[str]:
-    """The feature's paths, or none where they would take more than half of `room`: a part of them misleads."""
+    """Return the feature's paths, or none if they take more than half of `room`: a part of them would mislead."""
     paths: list[str] = row["paths"] or []
-    return paths if length(paths) <= room // 2 else []
+    return paths if json_length(paths) <= room // 2 else []
 
 
-def told(evidence: dict[str, Any] | None) -> str | None:
-    """What evidence says in words: its summary, else its first command."""
+def evidence_text(evidence: dict[str, Any] | None) -> str | None:
+    """Return the summary of evidence, or else its first command."""
     if not evidence:
         return None
     commands = [one["command"] for one in evidence.get("commands", [])]
@@ -104,31 +104,31 @@ def told(evidence: dict[str, Any] | None) -> str | None:
 
 
 def _taken(parts: Sequence[Answer]) -> int:
-    return sum(size(part.wire()) + 1 for part in parts)
+    return sum(json_bytes(part.wire()) + 1 for part in parts)
 
 
-def builds_on(tx: Transaction, feature: int, room: int) -> list[Dependency]:
-    """The dependencies, each with one line of its evidence, in at most `room` bytes."""
+def dependencies_of(tx: Transaction, feature: int, room: int) -> list[Dependency]:
+    """Return the dependencies, each with one line of its evidence, in at most `room` bytes."""
     rows = tx.all(_builds_on, feature=feature)
     each = room // max(1, len(rows)) - DEPENDENCY_FRAME
     found: list[Dependency] = []
     for row in rows:
-        name = brief(row["name"], max(8, min(80, each * 2 // 3))) or ""
-        rest = each - size(name)
-        passes = row["status"] in SATISFIED  # what a feature was once passed with says nothing after it broke
+        name = truncate(row["name"], max(8, min(80, each * 2 // 3))) or ""
+        rest = each - json_bytes(name)
+        passes = row["status"] in SATISFIED  # earlier evidence says nothing after a feature broke
         summary = (row["evidence"] or {}).get("summary") if passes else None
-        evidence = line(summary, min(100, rest)) if rest >= 12 else None
+        evidence = first_line(summary, min(100, rest)) if rest >= 12 else None
         found.append(Dependency(id=row["id"], name=name, status=row["status"], evidence=evidence))
     return found
 
 
-def answer_of(stored: dict[str, Any] | None, room: int) -> HumanAnswer | None:
-    """What a person answered, in at most about `room` bytes."""
+def human_answer_of(stored: dict[str, Any] | None, room: int) -> HumanAnswer | None:
+    """Return what a person answered, in at most about `room` bytes."""
     if stored is None:
         return None
-    prompt = brief(stored.get("prompt"), room // 6)
-    answers = shrunk(stored["answers"], room - 120 - size(prompt))
-    return HumanAnswer(answers=answers, answered_by=brief(stored["by"], AGENT_ROOM) or "", prompt=prompt)
+    prompt = truncate(stored.get("prompt"), room // 6)
+    answers = truncate_json(stored["answers"], room - 120 - json_bytes(prompt))
+    return HumanAnswer(answers=answers, answered_by=truncate(stored["by"], AGENT_ROOM) or "", prompt=prompt)
 
 
 def _failures(learned: Any, room: int) -> list[Failure]:
@@ -136,8 +136,8 @@ def _failures(learned: Any, room: int) -> list[Failure]:
     each = room // max(1, len(failed)) - 100
     return [
         Failure(
-            reason=brief((row["detail"] or {}).get("reason"), max(each, 20)) or "",
-            agent=brief(row["agent"], AGENT_ROOM) or "",
+            reason=truncate((row["detail"] or {}).get("reason"), max(each, 20)) or "",
+            agent=truncate(row["agent"], AGENT_ROOM) or "",
             at=row["at"],
         )
         for row in failed
@@ -145,16 +145,16 @@ def _failures(learned: Any, room: int) -> list[Failure]:
 
 
 def _notes(learned: Any, now: float, room: int) -> list[NoteEntry]:
-    """The newest notes, oldest first, as many as fit."""
+    """Return as many of the newest notes as `room` takes, oldest first."""
     notes: list[NoteEntry] = []
     for row in [row for row in learned if row["kind"] in _NOTED][:NOTES]:
         if room < 100:
             break
         note = NoteEntry(
-            text=brief((row["detail"] or {}).get("note"), min(400, room - 90)) or "",
-            agent=brief(row["agent"], AGENT_ROOM) or "",
+            text=truncate((row["detail"] or {}).get("note"), min(400, room - 90)) or "",
+            agent=truncate(row["agent"], AGENT_ROOM) or "",
             age_seconds=max(0, int(now - row["at"])),
         )
-        room -= size(note.wire()) + 1
+        room -= json_bytes(note.wire()) + 1
         notes.append(note)
     return notes[::-1]

@@ -1,4 +1,4 @@
-"""What happened to a feature."""
+"""The events of a feature."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, bindparam, func, select
 
 from dibs.database.transaction import Row, Transaction
 from dibs.rules.diagnosis import find
-from dibs.rules.truncate import brief, shrunk, size
+from dibs.rules.truncate import json_bytes, truncate, truncate_json
 from dibs_schema.answers import History, HistoryEvent
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.tables import events
@@ -28,7 +28,7 @@ _count = select(func.count()).select_from(events).where(_of)
 
 
 def get_history(tx: Transaction, feature: int, limit: int = 20, cursor: str | None = None) -> History:
-    """A feature's events, newest first. Raises NotFound, and InvalidInput for a cursor that is none."""
+    """Return a feature's events, newest first. Raises NotFound, and InvalidInput if the cursor is invalid."""
     find(tx, feature)
     if cursor is not None and not (cursor.isdecimal() and len(cursor) <= 18):
         raise InvalidInput("cursor: send next_cursor as it came in the last answer.", field="cursor")
@@ -38,7 +38,7 @@ def get_history(tx: Transaction, feature: int, limit: int = 20, cursor: str | No
     room = ROOM
     for row in rows[:limit]:
         one = event_of(row)
-        room -= size(one.wire()) + 1
+        room -= json_bytes(one.wire()) + 1
         if room < 0 and shown:
             break
         shown.append(one)
@@ -47,10 +47,10 @@ def get_history(tx: Transaction, feature: int, limit: int = 20, cursor: str | No
 
 
 def event_of(row: Row) -> HistoryEvent:
-    """An event as it is shown; a status that it did not change is said once."""
+    """Return an event as it is shown. It has one status if it did not change the status."""
     return HistoryEvent(
         at=row["at"],
-        agent=brief(row["agent"], 100) or "",
+        agent=truncate(row["agent"], 100) or "",
         kind=row["kind"],
         from_status=row["from_status"],
         to_status=row["to_status"] if row["to_status"] != row["from_status"] else None,
@@ -59,4 +59,4 @@ def event_of(row: Row) -> HistoryEvent:
 
 
 def _cut(detail: dict[str, Any] | None) -> dict[str, Any] | None:
-    return None if detail is None else shrunk(detail, 500)
+    return None if detail is None else truncate_json(detail, 500)

@@ -1,4 +1,4 @@
-"""Why there is nothing to claim."""
+"""The state of the queue: counts, and why there is nothing to claim."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import F, backed_off, in_project, is_, leased, ready, resting, unblocked
 from dibs.rules.file_areas import count_held_back
-from dibs.verbs.verify import unconfirmed
+from dibs.rules.pass_requirements import count_unconfirmed
 from dibs_schema.answers import Counts, Idle, IdleState
 from dibs_schema.next_step import Step
 from dibs_schema.roles import Role
@@ -18,9 +18,9 @@ from dibs_schema.status import Status
 from dibs_schema.tables import projects
 
 LONGEST_RETRY = 60
-"""Seconds; a lease that is renewed says little about when its feature is free."""
+"""Seconds. A lease that is renewed says little about when its feature will be free."""
 
-# Each count reads one narrow index; what is pending is the rest, since no feature is ever deleted.
+# Each count reads one narrow index. Pending features are the rest, since no feature is ever deleted.
 _counted = {
     "ready": hot(select(func.count()).where(in_project(), ready())),
     "in_progress": hot(select(func.count()).where(in_project(), leased())),
@@ -37,7 +37,7 @@ _by_status_there = (
 )
 _in_category = F.category == bindparam("category_")
 _ready_there = _counted["ready"].where(_in_category)
-# In seconds from now, each lease by its own clock where that is ours: the wall clock may jump.
+# Seconds from now, by the lease clock if that is this machine's: the wall clock may jump.
 _by_own_clock = F.lease_ends - bindparam("reading")
 _since_return = F.lease_seconds - bindparam("up", type_=Double)  # of the database: see `expired`
 _by_wall_clock = F.lease_expires_at - bindparam("now")
@@ -82,7 +82,7 @@ _STEPS: dict[IdleState, tuple[Step, ...]] = {
 
 
 def counts(tx: Transaction, category: str | None = None) -> Counts:
-    """How many features of each status there are (in `category`)."""
+    """Return the number of features (in `category`) by status."""
     if category is not None:
         there = {row["status"]: row["n"] for row in tx.all(_by_status_there, category_=category)}
         held_back = count_held_back(tx, category)
@@ -94,24 +94,24 @@ def counts(tx: Transaction, category: str | None = None) -> Counts:
     found["ready"] -= found["held_back"]
     resting = {row["status"]: row["n"] for row in tx.all(_resting)}
     pending = tx.value(_all) - found["in_progress"] - found["passing"] - sum(resting.values())
-    return Counts(pending=pending, unconfirmed=unconfirmed(tx), **found, **resting)
+    return Counts(pending=pending, unconfirmed=count_unconfirmed(tx), **found, **resting)
 
 
 def why_idle(tx: Transaction, category: str | None = None) -> Idle:
-    """The first reason that applies, with counts, and when time will help.
+    """Return the first reason that applies, with counts, and when to ask again.
 
-    With `category` the answer speaks of that category alone, and never calls the project complete.
+    With `category` the answer is about that category only, and never calls the project complete.
     """
     there = counts(tx, category)
     return _why(there, _ends(tx, category, beyond=there.held_back > 0), category)
 
 
 Ends = tuple[float | None, float | None]
-"""In how many seconds the next lease and the next back-off end."""
+"""Seconds until the next lease and the next back-off end."""
 
 
 def _ends(tx: Transaction, category: str | None, *, beyond: bool) -> Ends:
-    """Of `category` alone, but for leases where what holds the category back is `beyond` it."""
+    """Return the ends in `category`, or of all leases if claims `beyond` the category hold it back."""
     if category is None:
         return tx.value(_next_lease_end), tx.value(_next_back_off_end)
     given = {"category_": category}
@@ -139,15 +139,15 @@ def _why(there: Counts, ends: Ends, category: str | None) -> Idle:
 
 
 def next_back_off_end(tx: Transaction) -> float | None:
-    """In how many seconds a feature will be ready by the end of its back-off, or None where none will."""
+    """Return the seconds until the next back-off ends, or None without a back-off."""
     end: float | None = tx.value(_next_back_off_end)
     return end
 
 
-def glance(tx: Transaction, category: str | None = None) -> tuple[Idle, float]:
-    """How things stand, and in how many seconds a lease or back-off ends (infinite where none does).
+def look_ahead(tx: Transaction, category: str | None = None) -> tuple[Idle, float]:
+    """Return the state of the queue, and the seconds until a lease or back-off ends, or infinity.
 
-    A read: it promises nothing.
+    A read: a claim may find the queue in another state.
     """
     ends = [tx.value(_next_lease_end), tx.value(_next_back_off_end)]
     return why_idle(tx, category), min((max(0.0, end) for end in ends if end is not None), default=inf)

@@ -1,4 +1,4 @@
-"""Lists of features: by text, what is ready, what is held back."""
+"""Lists of features: by text, ready, or blocked."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from sqlalchemy import ColumnElement, and_, bindparam, func, literal, or_, selec
 
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import FARTHEST_BACK_OFF, F, among, in_project, is_, ready
-from dibs.rules.file_areas import held_back, hindered, holders_of
-from dibs.rules.truncate import brief, cut_text, size
-from dibs.verbs.claim import queue_order
-from dibs_schema.answers import Page, Row
+from dibs.rules.file_areas import files_are_claimed, held_back, holders_of
+from dibs.rules.queue_order import queue_order
+from dibs.rules.truncate import cut_text, json_bytes, truncate
+from dibs_schema.answers import FeatureRow, Page
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.status import SATISFIED, Status
 from dibs_schema.tables import dependencies, features
 
 COLUMNS = (F.id, F.status, F.category, F.name, F.priority, F.claimed_by, F.not_before, F.skips, F.height)
-"""What a row of a list needs: the short columns only."""
+"""The short columns, which a row of a list needs."""
 
 SHOWN_CATEGORY, SHOWN_AGENT, SHOWN_BLOCKERS = 24, 20, 4
 ROOM = 9_000
 """Bytes of rows in one answer."""
 TEXT = 2_000
-"""Characters of a feature's own text in a row that brings it; `feature_get_by_id` has the rest."""
+"""Characters of a feature's own text in a full row; `feature_get_by_id` has the rest."""
 
 Detail = Literal["brief", "full"]
 
@@ -38,19 +38,19 @@ def row_of(
     blocked_by: list[int] | None = None,
     name: int = 2_000,
     holder: Mapping[Any, Any] | None = None,
-) -> Row:
-    """A list's row: at most 160 bytes beside the name, which takes `name`. A live claim of `holder` is on its files."""
+) -> FeatureRow:
+    """Return a row of at most 160 bytes and a name of at most `name` bytes. A claim of `holder` may change its files."""
     until = row["not_before"]
     backs_off = (
         row["status"] == Status.PENDING and until is not None and now < until <= now + FARTHEST_BACK_OFF
     )
-    return Row(
+    return FeatureRow(
         id=row["id"],
         status=row["status"],
-        category=brief(row["category"], SHOWN_CATEGORY) or "",
-        name=brief(row["name"], name) or "",
+        category=truncate(row["category"], SHOWN_CATEGORY) or "",
+        name=truncate(row["name"], name) or "",
         priority=row["priority"],
-        agent=brief(holder["claimed_by"] if holder else row["claimed_by"], SHOWN_AGENT),
+        agent=truncate(holder["claimed_by"] if holder else row["claimed_by"], SHOWN_AGENT),
         held_by=holder["id"] if holder else None,
         ready_at=until if backs_off and not blocked_by else None,
         blocked_by=(blocked_by or [])[:SHOWN_BLOCKERS],
@@ -62,7 +62,7 @@ _texts = select(F.id, F.description, F.steps, F.paths).where(
 )
 
 
-def _with_text(row: Row, text: Mapping[Any, Any]) -> Row:
+def _with_text(row: FeatureRow, text: Mapping[Any, Any]) -> FeatureRow:
     description, steps, rest = cut_text(text["description"], text["steps"], None, TEXT)
     own = {"description": description, "steps": steps, "text_cursor": rest, "paths": text["paths"] or []}
     return row.model_copy(update=own)
@@ -79,10 +79,10 @@ def search(
     limit: int = 20,
     cursor: str | None = None,
 ) -> Page:
-    """Features whose name, category or reference contains `text`, in the order of their ids.
+    """Return features whose name, category or reference contains `text`, in the order of their ids.
 
-    With `detail="full"` each brings its own text, too, and a page holds fewer.
-    Raises InvalidInput for a cursor that is none.
+    With `detail="full"` rows include the features' texts, and a page has fewer rows.
+    Raises InvalidInput if the cursor is invalid.
     """
     wanted: list[ColumnElement[bool]] = [in_project()]
     if text is not None:
@@ -104,9 +104,9 @@ def search(
 
 
 def get_ready(tx: Transaction, limit: int = 10, cursor: str | None = None) -> Page:
-    """What can be claimed now, in the order in which it will be. Raises InvalidInput for a bad cursor."""
+    """Return the features that can be claimed now, in the order of the queue. Raises InvalidInput."""
     order = queue_order(tx.project.claim_order)
-    wanted = [in_project(), ready(), ~hindered()]
+    wanted = [in_project(), ready(), ~files_are_claimed()]
     statement = select(*COLUMNS).where(*wanted).order_by(*order).limit(limit + 1)
     if cursor is not None:
         statement = statement.where(_after_in_queue(tx.project.claim_order, cursor))
@@ -129,9 +129,9 @@ def _after_in_queue(claim_order: str, cursor: str) -> ColumnElement[bool]:
 
 
 def get_blocked(tx: Transaction, limit: int = 20, cursor: str | None = None) -> Page:
-    """Features that nobody can claim: unmet dependencies, back-off, others on their files, a person's answer, stuck.
+    """Return features that nobody can claim: unmet dependencies, back-off, files in use, open request, or stuck.
 
-    Raises InvalidInput for a bad cursor.
+    Raises InvalidInput if the cursor is invalid.
     """
     waiting = is_(Status.PENDING) & ((F.unmet_dependencies > 0) | ~ready() | held_back())
     wanted = [in_project(), or_(waiting, is_(Status.NEEDS_HUMAN), is_(Status.STUCK))]
@@ -144,7 +144,9 @@ def get_blocked(tx: Transaction, limit: int = 20, cursor: str | None = None) -> 
     rows = tx.all(statement)
     total = tx.value(select(func.count()).select_from(features).where(*wanted))
     blockers = _blockers(tx, [row["id"] for row in rows])
-    holders = holders_of(tx, [row["id"] for row in rows if row["is_ready"]])  # what waits for nothing else
+    holders = holders_of(
+        tx, [row["id"] for row in rows if row["is_ready"]]
+    )  # features that wait only for files
     return _page(tx, rows, limit, total, lambda row: str(row["id"]), blockers, holders)
 
 
@@ -177,14 +179,14 @@ def _page(
     holders: Mapping[int, Mapping[Any, Any]] | None = None,
     texts: Mapping[int, Mapping[Any, Any]] | None = None,
 ) -> Page:
-    """As many of the rows as `limit` and the answer's size allow; the cursor is the last one's place."""
-    shown: list[Row] = []
+    """Return as many rows as `limit` and the size of an answer allow, and the cursor after the last one."""
+    shown: list[FeatureRow] = []
     room = ROOM
     for row in rows[:limit]:
         one = row_of(row, tx.now, (blockers or {}).get(row["id"]), holder=(holders or {}).get(row["id"]))
         if texts is not None:
             one = _with_text(one, texts[row["id"]])
-        room -= size(one.wire()) + 1
+        room -= json_bytes(one.wire()) + 1
         if room < 0 and shown:
             break
         shown.append(one)

@@ -1,4 +1,4 @@
-"""How far the project is."""
+"""Statistics of the project."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import Literal
 from sqlalchemy import case, func, select
 
 from dibs.database.transaction import Transaction
+from dibs.queries.open_questions import count_open
 from dibs.queries.queue_state import counts
 from dibs.rules.conditions import F, in_project, ready
-from dibs.rules.file_areas import held_back, hindered
-from dibs.verbs.ask_user import count_open
+from dibs.rules.file_areas import files_are_claimed, held_back
 from dibs_schema.answers import Counts, Group, Stats
 
 GROUPS = 50
-"""How many groups an answer lists, the largest first."""
+"""Groups in one answer, the largest first."""
 
 _by_category = (
     select(
         F.category.label("name"),
         F.status,
         func.count().label("n"),
-        func.sum(case((ready() & ~hindered(), 1), else_=0)).label("ready"),
+        func.sum(case((ready() & ~files_are_claimed(), 1), else_=0)).label("ready"),
         func.sum(case((held_back(), 1), else_=0)).label("held_back"),
     )
     .where(in_project())
@@ -37,9 +37,9 @@ _by_agent = (
 
 
 def get_stats(tx: Transaction, database: str, by: Literal["category", "agent"] | None = None) -> Stats:
-    """Counts by status, for the project and for each category or agent (what it holds or has passed)."""
+    """Return counts by status, for the project and for each category or agent (what it has claimed or passed)."""
     there = counts(tx)
-    parts = {"ready", "held_back", "unconfirmed"}  # of what is counted beside them
+    parts = {"ready", "held_back", "unconfirmed"}  # parts of other counts
     total = sum(there.model_dump(exclude=parts).values())
     wanted = total - there.archived
     return Stats(

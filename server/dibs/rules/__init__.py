@@ -1,1 +1,1 @@
-"""Rules that several verbs share: conditions, diagnosis of a refused transition, journal, idempotency."""
+"""What verbs and queries share: conditions, refusals of transitions, events, idempotency, queue order."""

@@ -1,4 +1,4 @@
-"""Who makes a claim."""
+"""The holder of a claim, and the tokens and ids that identify it."""
 
 from __future__ import annotations
 
@@ -6,20 +6,17 @@ import secrets
 from dataclasses import dataclass
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-"""Thirty-two letters without lookalikes (Crockford's base 32): five bits each."""
-
-
+"""Thirty-two characters that cannot be confused (Crockford's base 32): five bits each."""
 LETTERS = 13
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """An agent, or a connection that gave no name.
+    """An agent, or a connection without an agent name.
 
-    `name` is shown to others; `named` says that it is an identity of its own. `session` is the
-    connection whose life stands for the holder's: its server renews the lease of `lease` seconds and
-    releases it at the end. It is None where no connection proves that the holder lives. `fresh` is the
-    token of the next claim, where that must be known before it is made.
+    Others see `name`; `named` says that it is an agent's name. `session` is the connection that proves that the holder
+    lives: its server renews the lease of `lease` seconds, and releases the claim at the end. Without it `session` is
+    None. `fresh` is the token of the next claim, if the caller must know it before the claim.
     """
 
     name: str
@@ -30,16 +27,16 @@ class Holder:
 
 
 def new_token() -> str:
-    """A claim's token: 65 random bits in 13 letters that are short to type."""
+    """Return a new claim token: 65 random bits in 13 characters."""
     bits = secrets.randbits(5 * LETTERS)
     return "".join(ALPHABET[bits >> shift & 31] for shift in range(0, 5 * LETTERS, 5))
 
 
 def new_session() -> str:
-    """The id of one connection."""
+    """Return a new id of a connection."""
     return secrets.token_hex(10)
 
 
 def nameless(session: str) -> str:
-    """How a connection without an agent name is shown."""
+    """Return the name by which others see a connection without an agent name."""
     return f"client-{session[:4]}"

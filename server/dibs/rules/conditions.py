@@ -1,4 +1,4 @@
-"""The conditions that stand in the WHERE of a move."""
+"""The conditions in the WHERE of transitions and queries."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from dibs_schema.tables import dependencies, features
 
 F = features.c
 FARTHEST_BACK_OFF = 600
-"""Seconds. A `not_before` further ahead than any back-off came from a clock that was wrong, and is ignored."""
+"""Seconds. A `not_before` further ahead than any back-off comes from a wrong clock, and is ignored."""
 
-NOTHING: dict[Any, Any] = dict.fromkeys(
+NO_CLAIM: dict[Any, Any] = dict.fromkeys(
     [
         F.claim_token,
         F.claimed_by,
@@ -27,11 +27,11 @@ NOTHING: dict[Any, Any] = dict.fromkeys(
         F.last_activity_at,
     ]
 )
-"""What a row without a claim holds in the columns of one."""
+"""The columns of a claim, as a row without a claim has them."""
 
 
 def is_(status: Status, table: FromClause = features) -> ColumnElement[bool]:
-    """The status as a literal, so that the partial indexes serve."""
+    """The status as a literal, so that partial indexes apply."""
     return table.c.status == literal_column(f"'{status}'")
 
 
@@ -41,7 +41,7 @@ def literal(status: Status) -> ColumnElement[str]:
 
 
 def literal_text(text: str) -> ColumnElement[str]:
-    """A text of ours, rendered into the statement."""
+    """A constant string, rendered into the statement."""
     return literal_column(f"'{text}'")
 
 
@@ -61,33 +61,33 @@ def held() -> ColumnElement[bool]:
 
 
 def backed_off(table: FromClause = features) -> ColumnElement[bool]:
-    """Waiting out a failure."""
+    """In the back-off after a failure."""
     now = bindparam("now", type_=Double)
     return (table.c.not_before > now) & (table.c.not_before <= now + FARTHEST_BACK_OFF)
 
 
 def leased(table: FromClause = features) -> ColumnElement[bool]:
-    """Claimed: a range over the whole index of leases, since planners prefer a range to a mere match."""
+    """Claimed. A range over the whole index of leases, since query planners prefer a range to an equality."""
     return is_(Status.IN_PROGRESS, table) & (table.c.lease_clock > literal_column("''"))
 
 
 def among(column: ColumnElement[str], values: Iterable[str]) -> ColumnElement[bool]:
-    """One of a few literals, rendered once and not at each execution."""
+    """One of a few literals, rendered once instead of at each execution."""
     return column.in_([literal_column(f"'{value}'") for value in values])
 
 
 def resting() -> ColumnElement[bool]:
-    """Waiting for a person or a planner, or off the board: what the index of those holds."""
+    """Waiting for a person or a planner, or archived: the condition of their partial index."""
     return among(F.status, (Status.NEEDS_HUMAN, Status.STUCK, Status.ARCHIVED))
 
 
 def unblocked(table: FromClause = features) -> ColumnElement[bool]:
-    """Pending, with no unmet dependency: what the queue's index holds."""
+    """Pending without unmet dependencies: the condition of the queue's partial index."""
     return is_(Status.PENDING, table) & (table.c.unmet_dependencies == literal_column("0"))
 
 
 def not_backed_off(table: FromClause = features) -> ColumnElement[bool]:
-    """Not waiting out a failure."""
+    """Not in the back-off after a failure."""
     now = bindparam("now", type_=Double)
     return or_(
         table.c.not_before.is_(None), table.c.not_before <= now, table.c.not_before > now + FARTHEST_BACK_OFF
@@ -100,10 +100,10 @@ def ready(table: FromClause = features) -> ColumnElement[bool]:
 
 
 def expired() -> ColumnElement[bool]:
-    """The lease has run out: by its own clock where that is ours, else by the wall clock.
+    """The lease has expired: by its lease clock if that is this machine's, else by the wall clock.
 
-    While the database was away nobody could renew, so that a lease counts whole from its return; and one that
-    goes by the wall clock, from that clock's last jump: whoever lives has renewed it by then.
+    Nobody could renew while the database was unreachable, so a lease counts in full from its return. A lease by the wall
+    clock also counts in full from that clock's last jump: a living holder has renewed it by then.
     """
     return or_(
         (F.lease_clock == bindparam("clock"))
@@ -116,13 +116,13 @@ def expired() -> ColumnElement[bool]:
 
 
 def of_another_clock() -> ColumnElement[bool]:
-    """Leased on another boot or machine; two ranges, since an index serves no inequality."""
+    """Leased on another boot or machine. Two ranges, since an index does not support an inequality."""
     clock = bindparam("clock", type_=String)
     return or_(F.lease_clock < clock, F.lease_clock > clock)
 
 
 def depends_on_this() -> ColumnElement[bool]:
-    """The features that depend on the one of the parameter `feature`."""
+    """Dependent on the feature of the parameter `feature`."""
     edges = dependencies.c
     dependents = select(edges.feature_id).where(
         edges.project_id == bindparam("project"), edges.dependency_id == bindparam("feature")

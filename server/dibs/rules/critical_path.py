@@ -1,4 +1,4 @@
-"""The critical path: how long a chain of features waits on each. Kept only where a project sorts by it."""
+"""The critical path: the length of the longest chain that waits for a feature. Stored if a project sorts by it."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _needs = select(_D.dependency_id).where(
 )
 
 ONE_BY_ONE = 50
-"""Above so many touched features a rebuild in one pass is cheaper than following each chain."""
+"""With more changed features than this, recomputing all heights is cheaper than following each chain."""
 
 
 def raise_heights(tx: Transaction, touched: Iterable[int]) -> None:
-    """Recompute the heights of features whose dependents changed, and of all below them."""
+    """Recompute the heights of features whose dependents changed, and of all that these depend on."""
     if tx.project.claim_order != "critical_path":
         return
     todo = list(touched)
@@ -47,12 +47,12 @@ def raise_heights(tx: Transaction, touched: Iterable[int]) -> None:
 
 
 def forget_heights(tx: Transaction) -> None:
-    """Drop every height, as when the project no longer sorts by them."""
+    """Drop every height, when the project no longer sorts by height."""
     tx.run(_forget)
 
 
 def rebuild_heights(tx: Transaction) -> None:
-    """Recompute every height in one pass, as when the project begins to sort by them."""
+    """Recompute every height in one pass, when the project begins to sort by height."""
     tall = true_heights(tx)
     for row in tx.all(_heights):
         height = tall.get(row["id"], 0)
@@ -61,7 +61,7 @@ def rebuild_heights(tx: Transaction) -> None:
 
 
 def true_heights(tx: Transaction) -> dict[int, int]:
-    """The heights that the edges give: 0 where nothing waits on a feature."""
+    """Return the heights that follow from the dependencies: 0 if nothing waits for a feature."""
     needs: dict[int, list[int]] = defaultdict(list)
     waiting: dict[int, int] = defaultdict(int)
     for row in tx.all(_edges):

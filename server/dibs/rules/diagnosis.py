@@ -1,4 +1,4 @@
-"""Why a guard did not hold: read after the statement changed nothing, in the same transaction."""
+"""Explain why a guard did not hold: reads after a statement that changed nothing, in its transaction."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from sqlalchemy import bindparam, select
 from dibs.database.compiled import hot
 from dibs.database.transaction import Row, Transaction
 from dibs.rules.conditions import FARTHEST_BACK_OFF, F, among, this
+from dibs.rules.events import last_detail
 from dibs.rules.file_areas import holders_of
-from dibs.rules.journal import last_detail
 from dibs_schema.answers import iso
 from dibs_schema.next_step import FIND_FEATURE, NEXT_FEATURE, Step
 from dibs_schema.refusals import (
@@ -65,7 +65,7 @@ _unmet = hot(
 
 
 def find(tx: Transaction, feature: int) -> Row:
-    """The feature's state. Raises NotFound."""
+    """Return the columns of the feature that a diagnosis needs. Raises NotFound."""
     row = tx.first(_row, feature=feature)
     if row is None:
         raise NotFound(
@@ -77,18 +77,18 @@ def find(tx: Transaction, feature: int) -> Row:
 
 
 def holder_of(tx: Transaction, feature: int, token: str | None) -> str | None:
-    """Who holds the feature by that token, and so is the author of a move with it; None where nobody does."""
+    """Return the holder with that token, who is the author of a transition with it, or None."""
     holder: str | None = tx.value(_holder, feature=feature, token=token) if token is not None else None
     return holder
 
 
 def unmet(tx: Transaction, feature: int) -> list[int]:
-    """The ids of the dependencies that hold the feature back."""
+    """Return the ids of the unmet dependencies."""
     return [row["dependency_id"] for row in tx.all(_unmet, feature=feature)]
 
 
 def refuse_unmet(tx: Transaction, feature: int) -> NoReturn:
-    """Raise UnmetDependencies, naming what is missing."""
+    """Raise UnmetDependencies with the unmet dependencies."""
     missing = unmet(tx, feature)
     raise UnmetDependencies(
         f"Feature {feature} depends on features that are not passing: {_few(missing)}.",
@@ -99,7 +99,7 @@ def refuse_unmet(tx: Transaction, feature: int) -> NoReturn:
 
 
 def refuse_claim(tx: Transaction, row: Row) -> NoReturn:
-    """Raise why a feature that exists cannot be claimed."""
+    """Raise the reason why an existing feature cannot be claimed."""
     feature = row["id"]
     if row["status"] == Status.IN_PROGRESS:
         raise AlreadyClaimed(
@@ -131,7 +131,7 @@ def refuse_claim(tx: Transaction, row: Row) -> NoReturn:
 
 
 def _refuse_hindered(tx: Transaction, feature: int) -> None:
-    """Raise where a live claim is on the feature's files."""
+    """Raise NotReady if a live claim may change the feature's files."""
     holder = holders_of(tx, [feature]).get(feature)
     if holder is not None:
         raise NotReady(
@@ -145,7 +145,7 @@ def _refuse_hindered(tx: Transaction, feature: int) -> None:
 
 
 def refuse_resting(row: Row) -> None:
-    """Raise where the feature waits for a person or planner, or is off the board."""
+    """Raise if the feature waits for a person or a planner, or is archived."""
     feature = row["id"]
     if row["status"] == Status.NEEDS_HUMAN:
         raise WaitingForHuman(
@@ -179,26 +179,26 @@ def _update(feature: int, purpose: str, **change: bool) -> Step:
     return Step("feature_update", {"feature_id": feature, **change}, purpose, by=Role.PLANNER)
 
 
-def repeated(tx: Transaction, feature: int, token: str | None, kind: Kind) -> dict[str, Any]:
-    """What the event of this very move says, where that token made it before; else raises why it was not made."""
+def earlier_outcome(tx: Transaction, feature: int, token: str | None, kind: Kind) -> dict[str, Any]:
+    """Return the detail of the event if this token made the transition before; else raise why it was not made."""
     row = find(tx, feature)
     if token is None or row["ended_token"] != token or row["ended_by"] != kind:
-        refuse_move(tx, feature, token)
+        refuse_transition(tx, feature, token)
     return last_detail(tx, feature, kind)
 
 
-def refuse_move(tx: Transaction, feature: int, token: str | None) -> NoReturn:
-    """Raise why a move of a claim was not made."""
+def refuse_transition(tx: Transaction, feature: int, token: str | None) -> NoReturn:
+    """Raise why a transition of a claim was not made."""
     row = find(tx, feature)
     if token is None:
         _refuse_without_token(row)
     if row["claim_token"] == token:
-        refuse_unmet(tx, feature)  # the only other guard that a move of a live claim has
+        refuse_unmet(tx, feature)  # the only other guard of a transition with a valid token
     refuse_lost(row)
 
 
 def refuse_lost(row: Row) -> NoReturn:
-    """Raise ClaimLost, saying who has the feature now and since when."""
+    """Raise ClaimLost with the present holder, and since when it has held the feature."""
     feature, holder = row["id"], row["claimed_by"]
     since = iso(row["claimed_at"]) if holder else None
     now = f"{holder} has held it since {since}" if holder else f"it is {row['status']} now"

@@ -1,4 +1,4 @@
-"""File areas: what keeps a feature from being claimed while another that may change the same files is."""
+"""File areas: a feature is not claimed while another claimed feature may change the same files."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _any, _mine, _theirs, _holder = (
 
 
 def overlap(one: tuple[Text, Text], other: tuple[Text, Text]) -> ColumnElement[bool]:
-    """Whether two areas, each its beginning and ending, can have a file in common.
+    """Two areas, each a beginning and an ending, can have a file in common.
 
-    By substr and not by LIKE: nothing is to be escaped, and both engines tell capitals apart.
+    It uses substr instead of LIKE: nothing needs escaping, and both engines distinguish upper and lower case.
     """
     (beginning, ending), (others_beginning, others_ending) = one, other
     return _begins(beginning, others_beginning) & _ends(ending, others_ending)
@@ -43,7 +43,7 @@ def _ends(one: Text, other: Text) -> ColumnElement[bool]:
 
 
 def _is_end(long: Text, short: Text) -> ColumnElement[bool]:
-    # Where the first is the shorter one, what substr gives is shorter still, on either engine.
+    # If `long` is the shorter one, substr returns an even shorter string on both engines.
     return func.substr(long, func.length(long) - func.length(short) + 1) == short
 
 
@@ -62,14 +62,14 @@ def _claimed(*shown: ColumnElement[Any]) -> Select[Any]:
 
 
 def _live(*shown: ColumnElement[Any]) -> Select[Any]:
-    """Of live claims, the areas that meet the feature's own."""
+    """The areas of live claims that overlap the feature's own."""
     return _claimed(*shown).where(_meet)
 
 
-def unhindered(table: FromClause = features) -> ColumnElement[bool]:
-    """No live claim is on the feature's files. Asks a feature without paths for one look into an index.
+def files_are_free(table: FromClause = features) -> ColumnElement[bool]:
+    """No live claim may change the feature's files. Costs one index lookup for a feature without paths.
 
-    Judged by the areas alone: the queue's index then serves without a look at the row.
+    It reads only the areas, so that the queue's index suffices without the row.
     """
     meeting = _live(_theirs.c.feature_id).correlate(_mine).exists()
     own = exists().where(in_project(_mine), _mine.c.feature_id == table.c.id, meeting)
@@ -79,14 +79,14 @@ def unhindered(table: FromClause = features) -> ColumnElement[bool]:
 _with_areas = select(_any.c.feature_id).where(in_project(_any))
 
 
-def hindered() -> ColumnElement[bool]:
-    """A live claim is on the feature's files: `unhindered`'s contrary, which begins with those that have any."""
-    return F.id.in_(_with_areas) & ~unhindered()
+def files_are_claimed() -> ColumnElement[bool]:
+    """A live claim may change the feature's files. Starts from the features that have areas."""
+    return F.id.in_(_with_areas) & ~files_are_free()
 
 
 def held_back() -> ColumnElement[bool]:
-    """Ready, but for a live claim on its files."""
-    return ready() & hindered()
+    """Ready, except that a live claim may change its files."""
+    return ready() & files_are_claimed()
 
 
 _count = hot(select(func.count()).where(in_project(), held_back()))
@@ -104,7 +104,7 @@ _forget = delete(areas).where(
 
 
 def count_held_back(tx: Transaction, category: str | None = None) -> int:
-    """How many features (of `category`) would be ready, if no live claim were on their files."""
+    """Return how many features (of `category`) are ready except that live claims may change their files."""
     if tx.first(_live_area) is None:
         return 0
     if category is not None:
@@ -113,7 +113,7 @@ def count_held_back(tx: Transaction, category: str | None = None) -> int:
 
 
 def holders_of(tx: Transaction, ids: Sequence[int]) -> dict[int, Row]:
-    """For each of the features that a live claim is on the files of: the first such, `id` and `claimed_by`."""
+    """Return `id` and `claimed_by` of the first live claim that may change the files of each feature, by its id."""
     found: dict[int, Row] = {}
     for row in tx.all(_holders, ids=list(ids)) if ids else []:
         found.setdefault(row["held"], row)
@@ -121,7 +121,7 @@ def holders_of(tx: Transaction, ids: Sequence[int]) -> dict[int, Row]:
 
 
 def add_areas(tx: Transaction, paths: Mapping[int, Iterable[str] | None]) -> None:
-    """Write down the areas of new features, by their paths."""
+    """Store the areas of new features, from their paths."""
     tx.insert(
         insert(areas),
         [
@@ -133,7 +133,7 @@ def add_areas(tx: Transaction, paths: Mapping[int, Iterable[str] | None]) -> Non
 
 
 def replace_areas(tx: Transaction, feature: int, paths: Iterable[str] | None) -> None:
-    """Let a feature's areas be those of its new paths."""
+    """Replace the areas of a feature by those of its new paths."""
     tx.run(_forget, feature=feature)
     add_areas(tx, {feature: paths})
-    tx.wakes = True  # what it kept from others may be ready now, or itself
+    tx.wakes = True  # it, or a feature that waited for its files, may be ready now

@@ -1,4 +1,4 @@
-"""Idempotency keys: the same request_id with the same arguments has one effect and one answer."""
+"""Idempotency keys: the same request_id with the same arguments takes effect exactly once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dibs_schema.refusals import RequestReused
 from dibs_schema.tables import requests
 
 KEPT = 7 * 86_400
-"""Seconds for which a key is remembered."""
+"""Seconds for which a key is stored."""
 
 AnswerT = TypeVar("AnswerT", bound=Answer)
 OtherT = TypeVar("OtherT", bound=Answer)
@@ -47,7 +47,7 @@ _forget = hot(
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An idempotency key, in the scope where it is unique, with a digest of the call's arguments."""
+    """An idempotency key, its scope, and a digest of the call's arguments."""
 
     scope: str
     key: str
@@ -55,7 +55,7 @@ class Request:
 
     @classmethod
     def of(cls, key: str | None, tool: str, arguments: Mapping[str, Any], scope: str = "") -> Request | None:
-        """The key of one call, or None where the caller gave none."""
+        """Return the key of one call, or None if the caller gave none."""
         if key is None:
             return None
         canonical = json.dumps(
@@ -72,9 +72,9 @@ def once(
     *,
     replay: Callable[[AnswerT], AnswerT] = lambda kept: kept,
 ) -> AnswerT | OtherT:
-    """Do `work`, or give the answer of the first call with this key, through `replay`. Raises RequestReused.
+    """Do `work`, or return the answer of the first call with this key, through `replay`. Raises RequestReused.
 
-    An answer of `shape` is kept, in the same transaction as the work; any other changed no rows.
+    An answer of class `shape` is stored in the transaction of the work. Any other answer changed no rows.
     """
     if request is None:
         return work()
@@ -96,6 +96,6 @@ def once(
 
 
 def forget(tx: Transaction, request: Request | None) -> None:
-    """Drop a key whose work was taken back, so that the same call can be made again."""
+    """Delete a key whose work was undone, so that the same call can be made again."""
     if request is not None:
         tx.run(_forget_one, within=request.scope, key=request.key)

@@ -1,4 +1,4 @@
-"""Texts cut to what an answer has room for. Room is counted in bytes of JSON, as clients receive it."""
+"""Truncate texts to the room that an answer has, in bytes of JSON as clients receive it."""
 
 from __future__ import annotations
 
@@ -6,49 +6,49 @@ import json
 from typing import Any
 
 
-def size(value: Any) -> int:
-    """Bytes that a JSON value takes, compact and in UTF-8."""
+def json_bytes(value: Any) -> int:
+    """Return the bytes of a JSON value, compact and in UTF-8."""
     return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
 
 
-def brief(words: str | None, room: int) -> str | None:
-    """The text's beginning in at most `room` bytes, with … where it was cut; None for no text."""
+def truncate(words: str | None, room: int) -> str | None:
+    """Return the start of a text in at most `room` bytes, with … if it was cut, or None without a text."""
     if not words:
         return None
-    if len(words) <= room and size(words) - 2 <= room:
+    if len(words) <= room and json_bytes(words) - 2 <= room:
         return words
     low, high = 0, min(len(words), room)
-    while low < high:  # the longest beginning that fits beside the three bytes of …
+    while low < high:  # the longest start that leaves three bytes for …
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if size(words[:middle]) - 2 <= room - 3 else (low, middle - 1)
+        low, high = (middle, high) if json_bytes(words[:middle]) - 2 <= room - 3 else (low, middle - 1)
     return words[:low] + "…"
 
 
-def line(words: str | None, room: int) -> str | None:
-    """The text's first line, cut to `room`."""
-    return brief(words.partition("\n")[0], room) if words else None
+def first_line(words: str | None, room: int) -> str | None:
+    """Return the first line of a text, truncated to `room` bytes."""
+    return truncate(words.partition("\n")[0], room) if words else None
 
 
-def shrunk(value: Any, room: int) -> Any:
-    """A JSON value whose texts are cut so that it takes about `room` bytes at most."""
+def truncate_json(value: Any, room: int) -> Any:
+    """Return a JSON value with its texts truncated so that it takes at most about `room` bytes."""
     if isinstance(value, str):
-        return brief(value, max(room, 8)) or ""
+        return truncate(value, max(room, 8)) or ""
     if isinstance(value, list):
         kept = value[: max(1, room // 16)]
-        return [shrunk(one, room // max(1, len(kept)) - 4) for one in kept]
+        return [truncate_json(one, room // max(1, len(kept)) - 4) for one in kept]
     if isinstance(value, dict):
         names = list(value)[: max(1, room // 24)]
-        each = (room - sum(size(name) + 2 for name in names)) // max(1, len(names))
-        return {name: shrunk(value[name], each) for name in names}
+        each = (room - sum(json_bytes(name) + 2 for name in names)) // max(1, len(names))
+        return {name: truncate_json(value[name], each) for name in names}
     return value
 
 
 def cut_text(
     description: str, steps: list[str], cursor: str | None, room: int
 ) -> tuple[str | None, list[str], str | None]:
-    """A part of a feature's own text that takes at most `room` characters as JSON, and where the rest begins.
+    """Return a part of a feature's text of at most `room` characters of JSON, and the cursor of the rest.
 
-    A cursor is `step:offset`, with step -1 for the description.
+    A cursor is `step:offset`; the description is step -1.
     """
     parts = [description, *steps]
     at, offset = (int(number) for number in cursor.split(":")) if cursor else (-1, 0)
@@ -57,7 +57,7 @@ def cut_text(
     while index < len(parts):
         piece = _fitting(parts[index][offset:], room)
         shown.append(piece)
-        room -= length(piece)
+        room -= json_length(piece)
         offset += len(piece)
         if offset < len(parts[index]):
             break
@@ -73,11 +73,11 @@ def cut_text(
 def _fitting(words: str, room: int) -> str:
     most = max(room, 1)
     piece = words[:most]
-    while len(piece) > 1 and length(piece) > most:
-        piece = piece[: max(1, len(piece) * most // length(piece) - 1)]
+    while len(piece) > 1 and json_length(piece) > most:
+        piece = piece[: max(1, len(piece) * most // json_length(piece) - 1)]
     return piece
 
 
-def length(value: Any) -> int:
-    """Characters that a JSON value takes."""
+def json_length(value: Any) -> int:
+    """Return the characters of a JSON value."""
     return len(json.dumps(value, ensure_ascii=False))

@@ -17,10 +17,10 @@ from dibs.session.session import Session
 from dibs.session.waiting import Waiting
 from dibs.verbs import claim, lease, outcome
 from dibs.verbs.claim_in_one_statement import claim_alone
-from dibs.verbs.note import add_note as add_note_verb
 from dibs.verbs.release import release as release_verb
 from dibs.verbs.release import undeliver
 from dibs.verbs.skip import skip as skip_verb
+from dibs.verbs.update import add_note as add_note_verb
 from dibs_schema.answers import Acknowledgement, Claimed, Idle
 from dibs_schema.operations.claims import (
     AddNote,
@@ -96,7 +96,7 @@ class ClaimJob(ClaimingJob[Claimed | Idle]):
         fresh = partial(
             claim.claim, tx, holder, asked.feature_id, category=asked.category, resume=asked.resume
         )
-        return once(tx, self._request, Claimed, fresh, replay=partial(claim.hold_again, tx, holder))
+        return once(tx, self._request, Claimed, fresh, replay=partial(claim.replay_claim, tx, holder))
 
     def autocommit(self) -> Callable[[Transaction], Claimed | None] | None:
         """The claim of the next feature as one statement; a claim by id or key, and a resume, need several."""

@@ -9,7 +9,7 @@ from dibs.queries.history import get_history
 from dibs.queries.stats import get_stats
 from dibs.session.call_context import CallContext
 from dibs.session.session import Session
-from dibs.verbs import regression
+from dibs.verbs import verify
 from dibs_schema.answers import Feature, Graph, History, Page, Stats, Summaries, Testing
 from dibs_schema.operations.reading import (
     GetBlocked,
@@ -28,7 +28,7 @@ from dibs_schema.refusals import InvalidInput
 async def take_for_regression(session: Session, asked: TakeForRegression, _: CallContext) -> Testing:
     """Reserve the passing features tested longest ago."""
     by = session.author()
-    taken = await session.database.write(lambda tx: regression.take_for_regression(tx, asked.limit, by))
+    taken = await session.database.write(lambda tx: verify.take_for_regression(tx, asked.limit, by))
     await session.claims.forget_ended(session.database, [feature.id for feature in taken.features])
     return taken
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from dibs.database import Database
-from dibs.queries.queue_state import glance
+from dibs.queries.queue_state import look_ahead
 from dibs_schema.answers import Claimed, Idle
 from dibs_schema.refusals import Busy
 
@@ -81,7 +81,7 @@ class Waiting:
                 version = await self.database.work_version()
                 if version != seen:
                     look, ends_in = await self.database.read(
-                        lambda tx: glance(tx, self.category), patience=self._left()
+                        lambda tx: look_ahead(tx, self.category), patience=self._left()
                     )
                     seen, idle, wakes = version, look, max(now + ends_in, started + FRUITLESS)
                     if look.counts.ready or look.state == "complete":

@@ -24,7 +24,7 @@ from dibs.rules.conditions import F, expired, in_project, leased
 from dibs.transfer.exclusive import Site, Sole
 from dibs.transfer.project_copy import Watch, claims_kept, is_used, look_for, write_copy
 from dibs.transfer.row_copy import ON_ITS_WAY
-from dibs.verbs.lease import EXTENDED
+from dibs.verbs.lease import RENEWED
 from dibs_schema.refusals import AlreadyClaimed, InvalidInput
 from dibs_schema.tables import features, projects
 
@@ -43,7 +43,7 @@ _go_live = (
     .where(_P.id == bindparam("project"), _P.moved_to == bindparam("mark"))
     .values(moved_to=None)
 )
-_begin_leases = update(features).where(in_project(), leased(), F.lease_clock == ON_ITS_WAY).values(EXTENDED)
+_begin_leases = update(features).where(in_project(), leased(), F.lease_clock == ON_ITS_WAY).values(RENEWED)
 
 
 @dataclass(slots=True)

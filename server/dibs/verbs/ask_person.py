@@ -1,4 +1,4 @@
-"""Asking a person about a feature, and what they answer."""
+"""Ask a person about a claimed feature, answer the request, or cancel it."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Any
 from sqlalchemy import bindparam, select, update
 
 from dibs.database.transaction import Row, Transaction
-from dibs.rules.conditions import F, held, in_project, is_, literal, resting, this
-from dibs.rules.diagnosis import find, holder_of, refuse_move, repeated
-from dibs.rules.journal import record
-from dibs.rules.truncate import shrunk
+from dibs.rules.conditions import F, held, is_, literal, this
+from dibs.rules.diagnosis import earlier_outcome, find, holder_of, refuse_transition
+from dibs.rules.events import record
+from dibs.rules.truncate import truncate_json
 from dibs.verbs.outcome import ending
-from dibs_schema.answers import Acknowledgement, OpenQuestion
+from dibs_schema.answers import Acknowledgement
 from dibs_schema.inputs import HumanField, checked_answers
 from dibs_schema.next_step import NEXT_FEATURE, Step
 from dibs_schema.refusals import InvalidInput, NotWaitingForHuman
 from dibs_schema.status import Kind, Status
-from dibs_schema.tables import events, features
+from dibs_schema.tables import features
 
-ACKNOWLEDGED = 4_000
-"""Bytes of an answer that is told at once; all of it is kept."""
+ANSWER_BYTES = 4_000
+"""Bytes of the answers in an acknowledgement; the database keeps all of them."""
 
 _request = bindparam("request", type_=F.human_request.type)
 _answer = bindparam("reply", type_=F.human_answer.type)
@@ -67,21 +67,10 @@ _cancel = (
     )
 )
 _request_of = select(F.id, F.human_request).where(this(), is_(Status.NEEDS_HUMAN))
-_open = (
-    select(F.id, F.name, F.human_request, events.c.agent, events.c.at)
-    .join(
-        events,
-        (events.c.project_id == F.project_id)
-        & (events.c.feature_id == F.id)
-        & (events.c.kind == Kind.ASK.value),
-    )
-    .where(in_project(), resting(), is_(Status.NEEDS_HUMAN), F.id > 0)
-    .order_by(F.id, events.c.id)
-)
 
 
 def new_request(prompt: str, fields: list[HumanField]) -> dict[str, Any]:
-    """A request as it is kept: the prompt and the fields, whose ids are checked to differ."""
+    """Return a request as it is stored. Raises InvalidInput if two fields have the same id."""
     ids = [field.id for field in fields]
     twice = next((one for one in ids if ids.count(one) > 1), None)
     if twice is not None:
@@ -94,13 +83,13 @@ def new_request(prompt: str, fields: list[HumanField]) -> dict[str, Any]:
 def request_human_input(
     tx: Transaction, by: str, feature: int, token: str | None, request: dict[str, Any]
 ) -> Acknowledgement:
-    """Put a claimed feature aside until a person has answered; the claim ends.
+    """End a claim until a person has answered.
 
-    Raises ClaimLost, TokenRequired, NotClaimed and what else keeps it from being held.
+    Raises ClaimLost, TokenRequired, NotClaimed, or the refusal of the status that the feature has now.
     """
     by = holder_of(tx, feature, token) or by
     if token is None or not tx.run(_ask, feature=feature, token=token, request=request):
-        repeated(tx, feature, token, Kind.ASK)
+        earlier_outcome(tx, feature, token, Kind.ASK)
     else:
         record(tx, by, Kind.ASK, feature, Status.IN_PROGRESS, Status.NEEDS_HUMAN, prompt=request["prompt"])
     return Acknowledgement(
@@ -112,34 +101,36 @@ def request_human_input(
 
 
 def check_claim(tx: Transaction, feature: int, token: str | None) -> None:
-    """Raise what a move of this claim would be refused with. A read: it permits nothing."""
+    """Raise the refusal of a transition with this token. A read: it cannot permit the transition."""
     row = find(tx, feature)
     if token is None or row["claim_token"] != token:
-        repeated(tx, feature, token, Kind.ASK)
+        earlier_outcome(tx, feature, token, Kind.ASK)
 
 
 def answer_claimed(
     tx: Transaction, by: str, feature: int, token: str, request: dict[str, Any], answers: dict[str, Any]
 ) -> Acknowledgement:
-    """Keep what a person answered while the call that asked was still open; the claim goes on.
+    """Store what a person answered while the asking call was still open; the claim continues.
 
-    Raises InvalidInput where the answer does not fit, ClaimLost and what else ended the claim.
+    Raises InvalidInput if an answer does not fit, and ClaimLost if the claim has ended.
     """
-    fitting = fit(request, answers)
+    fitting = checked_against(request, answers)
     reply = {"answers": fitting, "by": by, "prompt": request["prompt"]}
     if not tx.run(_answer_claimed, feature=feature, token=token, request=request, reply=reply):
-        refuse_move(tx, feature, token)
+        refuse_transition(tx, feature, token)
     record(tx, by, Kind.ANSWER, feature, Status.IN_PROGRESS, Status.IN_PROGRESS, answers=fitting)
-    return Acknowledgement(id=feature, status=Status.IN_PROGRESS.value, answer=shrunk(fitting, ACKNOWLEDGED))
+    return Acknowledgement(
+        id=feature, status=Status.IN_PROGRESS.value, answer=truncate_json(fitting, ANSWER_BYTES)
+    )
 
 
 def answer_feature(tx: Transaction, by: str, feature: int, answers: dict[str, Any]) -> Acknowledgement:
-    """Answer a waiting feature; the answer comes with its next claim.
+    """Answer a waiting feature. The next claim receives the answer.
 
-    Raises NotWaitingForHuman, NotFound, and InvalidInput naming the field that does not fit.
+    Raises NotWaitingForHuman, NotFound, or InvalidInput with the field that does not fit.
     """
     request = _waiting(tx, feature)["human_request"]
-    fitting = fit(request, answers)
+    fitting = checked_against(request, answers)
     reply = {"answers": fitting, "by": by, "prompt": request["prompt"]}
     tx.run(_answer_waiting, feature=feature, reply=reply)
     record(tx, by, Kind.ANSWER, feature, Status.NEEDS_HUMAN, Status.PENDING, answers=fitting)
@@ -147,26 +138,11 @@ def answer_feature(tx: Transaction, by: str, feature: int, answers: dict[str, An
 
 
 def cancel_request(tx: Transaction, by: str, feature: int) -> Acknowledgement:
-    """Withdraw the question; the feature goes back to the queue. Raises NotWaitingForHuman, NotFound."""
+    """Cancel the request; the feature returns to the queue. Raises NotWaitingForHuman, NotFound."""
     _waiting(tx, feature)
     tx.run(_cancel, feature=feature)
     record(tx, by, Kind.CANCEL, feature, Status.NEEDS_HUMAN, Status.PENDING)
     return Acknowledgement(id=feature, status=Status.PENDING.value)
-
-
-def open_requests(tx: Transaction) -> list[OpenQuestion]:
-    """What features wait for, in the order of their ids."""
-    latest = {row["id"]: row for row in tx.all(_open)}
-    return [
-        OpenQuestion(
-            feature_id=row["id"],
-            asked_by=row["agent"],
-            asked_at=row["at"],
-            prompt=row["human_request"]["prompt"],
-            fields=row["human_request"]["fields"],
-        )
-        for row in latest.values()
-    ]
 
 
 def _waiting(tx: Transaction, feature: int) -> Row:
@@ -188,8 +164,8 @@ def _waiting(tx: Transaction, feature: int) -> Row:
     return row
 
 
-def fit(request: dict[str, Any], answers: dict[str, Any]) -> dict[str, Any]:
-    """The answers, checked against the asked fields. Raises InvalidInput naming the field."""
+def checked_against(request: dict[str, Any], answers: dict[str, Any]) -> dict[str, Any]:
+    """Return the answers, checked against the requested fields. Raises InvalidInput with the field."""
     answers = checked_answers(answers)
     fields = {field["id"]: HumanField.model_validate(field) for field in request["fields"]}
     for name in answers:
@@ -199,13 +175,13 @@ def fit(request: dict[str, Any], answers: dict[str, Any]) -> dict[str, Any]:
                 field=f"answers.{name}",
             )
     for name, field in fields.items():
-        problem = _misfit(field, answers.get(name))
+        problem = _problem_with(field, answers.get(name))
         if problem:
             raise InvalidInput(f"answers.{name}: {problem}.", field=f"answers.{name}")
     return answers
 
 
-def _misfit(field: HumanField, given: Any) -> str | None:
+def _problem_with(field: HumanField, given: Any) -> str | None:
     if given is None or given == "":
         return "an answer is required" if field.required else None
     if field.type == "boolean":

@@ -1,15 +1,15 @@
-"""Questions to the user that belong to no feature: asked by an agent, answered by a person."""
+"""Questions to the user that belong to no feature: an agent asks, a person answers."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 
 from dibs.database.transaction import Row, Transaction
-from dibs.rules.journal import record
-from dibs.rules.truncate import shrunk
-from dibs_schema.answers import Asked, OpenQuestion
+from dibs.rules.events import record
+from dibs.rules.truncate import truncate_json
+from dibs_schema.answers import Asked
 from dibs_schema.inputs import Question, checked_answers
 from dibs_schema.next_step import Step
 from dibs_schema.refusals import InvalidInput, NotFound, NotWaitingForHuman
@@ -17,8 +17,8 @@ from dibs_schema.status import Kind
 from dibs_schema.tables import projects, questions
 
 _Q = questions.c
-TOLD = 8_000
-"""Bytes of the answers in one answer; all of them are kept."""
+ANSWER_BYTES = 8_000
+"""Bytes of the replies in an answer; the database keeps all of them."""
 
 _take_number = (
     update(projects)
@@ -44,13 +44,10 @@ _close = (
         answers=bindparam("reply", type_=_Q.answers.type),
     )
 )
-_open = (
-    select(questions).where(_Q.project_id == bindparam("project"), _Q.answered_at.is_(None)).order_by(_Q.id)
-)
 
 
 def ask_user(tx: Transaction, by: str, asked: list[Question]) -> Asked:
-    """Keep questions until somebody answers them. Raises InvalidInput where two have one header."""
+    """Store questions until a person answers them. Raises InvalidInput if two have the same header."""
     headers = [question.header for question in asked]
     twice = next((header for header in headers if headers.count(header) > 1), None)
     if twice is not None:
@@ -72,7 +69,7 @@ def ask_user(tx: Transaction, by: str, asked: list[Question]) -> Asked:
 
 
 def read_question(tx: Transaction, number: int) -> Asked:
-    """How a question stands. Raises NotFound."""
+    """Return the state of a question and its answers. Raises NotFound."""
     row = _find(tx, number)
     if row["answered_at"] is None:
         return Asked(
@@ -86,52 +83,33 @@ def read_question(tx: Transaction, number: int) -> Asked:
     return Asked(
         question_id=number,
         state="answered",
-        answers=shrunk(row["answers"], TOLD),
+        answers=truncate_json(row["answers"], ANSWER_BYTES),
         answered_by=row["answered_by"],
     )
 
 
 def answer_question(tx: Transaction, by: str, number: int, answers: dict[str, Any]) -> Asked:
-    """Answer a question: header (or its position, from 1) to a label, several labels, or a text of one's own.
+    """Answer a question: each header (or position, from 1) with a label, several labels, or any other string.
 
     Raises NotFound, NotWaitingForHuman, InvalidInput.
     """
     row = _find(tx, number)
-    fitting = _fit(row["questions"], answers)
+    fitting = _checked_against(row["questions"], answers)
     if not tx.run(_close, number=number, by=by, reply=fitting):
         _refuse_closed(number)
     record(tx, by, Kind.ANSWER, None, question=number, answers=fitting)
-    return Asked(question_id=number, state="answered", answers=shrunk(fitting, TOLD), answered_by=by)
+    return Asked(
+        question_id=number, state="answered", answers=truncate_json(fitting, ANSWER_BYTES), answered_by=by
+    )
 
 
 def cancel_question(tx: Transaction, by: str, number: int) -> Asked:
-    """Withdraw a question. Raises NotFound, NotWaitingForHuman."""
+    """Cancel a question. Raises NotFound, NotWaitingForHuman."""
     _find(tx, number)
     if not tx.run(_close, number=number, by=by, reply=None):
         _refuse_closed(number)
     record(tx, by, Kind.CANCEL, None, question=number)
     return Asked(question_id=number, state="cancelled", answered_by=by)
-
-
-def open_questions(tx: Transaction) -> list[OpenQuestion]:
-    """What `ask_user` has asked and nobody answered."""
-    return [
-        OpenQuestion(
-            question_id=row["id"],
-            asked_by=row["asked_by"],
-            asked_at=row["asked_at"],
-            questions=row["questions"],
-        )
-        for row in tx.all(_open)
-    ]
-
-
-_count_open = select(func.count()).where(_Q.project_id == bindparam("project"), _Q.answered_at.is_(None))
-
-
-def count_open(tx: Transaction) -> int:
-    """How many questions are open."""
-    return int(tx.value(_count_open))
 
 
 def _find(tx: Transaction, number: int) -> Row:
@@ -157,7 +135,7 @@ def _refuse_closed(number: int) -> None:
     )
 
 
-def _fit(asked: list[dict[str, Any]], answers: dict[str, Any]) -> dict[str, Any]:
+def _checked_against(asked: list[dict[str, Any]], answers: dict[str, Any]) -> dict[str, Any]:
     answers = checked_answers(answers)
     by_name = {str(place): one for place, one in enumerate(asked, 1)} | {one["header"]: one for one in asked}
     fitting: dict[str, Any] = {}

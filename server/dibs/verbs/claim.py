@@ -1,4 +1,4 @@
-"""Claim: exactly one caller gets a feature."""
+"""Claim a feature: exactly one caller receives it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import (
-    ColumnElement,
-    FromClause,
     Select,
     Update,
     bindparam,
@@ -25,21 +23,14 @@ from dibs.queries.queue_state import why_idle
 from dibs.rules.claimant import Holder, new_token
 from dibs.rules.conditions import F, held, in_project, is_, leased, literal, ready, this
 from dibs.rules.diagnosis import find, refuse_claim, refuse_lost
-from dibs.rules.file_areas import unhindered
-from dibs.rules.journal import record
+from dibs.rules.events import record
+from dibs.rules.file_areas import files_are_free
+from dibs.rules.queue_order import queue_order
 from dibs_schema.answers import Acknowledgement, Claimed, Idle, Lease
 from dibs_schema.next_step import Step
 from dibs_schema.refusals import AlreadyHolding, InvalidInput, TooManyClaims
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import features
-
-
-def queue_order(claim_order: str, table: FromClause = features) -> list[ColumnElement[Any]]:
-    """The columns that the queue is sorted by, as the index of that order has them."""
-    c = table.c
-    if claim_order == "critical_path":
-        return [c.skips, c.height.desc(), c.priority, c.id]
-    return [c.skips, c.priority, c.id]
 
 
 def _held_by_holder() -> Select[int]:
@@ -56,7 +47,7 @@ def _next(claim_order: str, *, by_category: bool, alone: bool) -> Select[int]:
     queue = features.alias("queue")
     head = select(queue.c.id).where(in_project(queue), ready(queue))
     if not alone:
-        head = head.where(unhindered(queue))
+        head = head.where(files_are_free(queue))
     if claim_order == "critical_path":
         head = head.where(queue.c.height.is_not(None))
     if by_category:
@@ -88,19 +79,19 @@ _claim = hot(
     )
     .returning(*features.c)
 )
-_claim_this = _claim.where(this(), unhindered())
+_claim_this = _claim.where(this(), files_are_free())
 
 
 @cache
 def next_claim(claim_order: str, *, by_category: bool, alone: bool = False) -> Update:
-    """The claim of the head of the queue, of whichever category or of the parameter `category_`.
+    """Return the claim of the first feature of the queue, or of its first feature in `category_`.
 
-    Two that are made `alone`, beside each other, do not see each other. So such a one claims no feature with
-    paths: where the head has any, nothing is claimed.
+    Concurrent claims that are made `alone` do not see each other. They therefore claim no feature that has paths:
+    if the first feature has paths, the statement claims nothing.
     """
     head = _next(claim_order, by_category=by_category, alone=alone)
-    move = _claim.where(in_project(), F.id == head.scalar_subquery())
-    return move.where(F.paths.is_(None)) if alone else move
+    statement = _claim.where(in_project(), F.id == head.scalar_subquery())
+    return statement.where(F.paths.is_(None)) if alone else statement
 
 
 _holding = hot(
@@ -132,18 +123,18 @@ def claim(
     category: str | None = None,
     resume: bool = False,
 ) -> Claimed | Idle:
-    """Claim `feature`, or the next ready one (of `category`), or take back with `resume` what the name holds.
+    """Claim `feature` or the next ready one (of `category`), or `resume` a claim of the agent name.
 
-    Returns the claim with all that its worker needs, or why there is nothing to claim.
+    Returns the claim with all that the agent needs, or why there is nothing to claim.
     Raises NotFound, AlreadyClaimed, AlreadyHolding, AlreadyPassing, TooManyClaims, UnmetDependencies,
-    WaitingForHuman, Stuck, Archived, NotReady, InvalidInput for a resume without an agent name, and NotApplied
-    where others are claiming all that is ready.
+    WaitingForHuman, Stuck, Archived, NotReady, InvalidInput if a resume has no agent name, and NotApplied
+    if others are claiming every ready feature.
     """
-    row = take(tx, holder, feature, category=category, resume=resume)
+    row = claim_row(tx, holder, feature, category=category, resume=resume)
     if row is not None:
         return claimed(tx, holder, row)
     idle = why_idle(tx, category)
-    if idle.counts.ready:  # and locked by another's claim: gone in a moment, or free again
+    if idle.counts.ready:  # claims of others, not yet committed, lock these rows
         raise NotApplied(
             "Other agents are claiming every ready feature at this moment. Nothing was changed.",
             next=[Step(None, purpose="in a moment")],
@@ -152,15 +143,15 @@ def claim(
 
 
 def claimed(tx: Transaction, holder: Holder, row: Row) -> Claimed:
-    """The answer of a claim: the token, the lease, and all that the worker needs."""
+    """Return the answer to a claim: the token, the lease, and all that the agent needs."""
     lease = Lease(
         token=row["claim_token"], expires_at=row["lease_expires_at"], renewed=holder.session is not None
     )
     return Claimed(state="claimed", claim=lease, feature=work_of(tx, row))
 
 
-def hold_again(tx: Transaction, holder: Holder, claimed: Claimed) -> Claimed:
-    """A replayed claim, now kept up by the connection that asks; its token must be good. Raises ClaimLost."""
+def replay_claim(tx: Transaction, holder: Holder, claimed: Claimed) -> Claimed:
+    """Return a replayed claim, whose lease this connection renews from now on. Raises ClaimLost."""
     feature, token = claimed.feature.id, claimed.claim.token
     row = tx.first(_hold_again, feature=feature, token=token, session=holder.session, lease=holder.lease)
     if row is None:
@@ -171,15 +162,15 @@ def hold_again(tx: Transaction, holder: Holder, claimed: Claimed) -> Claimed:
 
 
 def mark_in_progress(tx: Transaction, holder: Holder, feature: int) -> Acknowledgement:
-    """Claim `feature` and answer briefly. Raises what `claim` raises."""
-    row = take(tx, holder, feature)
-    assert row is not None, "a claim by id succeeds or says why not"
+    """Claim `feature` and answer briefly. Raises the refusals of `claim`."""
+    row = claim_row(tx, holder, feature)
+    assert row is not None, "a claim by id succeeds or raises"
     return Acknowledgement(
         id=feature, status=row["status"], token=row["claim_token"], expires_at=row["lease_expires_at"]
     )
 
 
-def take(
+def claim_row(
     tx: Transaction,
     holder: Holder,
     feature: int | None = None,
@@ -187,10 +178,10 @@ def take(
     category: str | None = None,
     resume: bool = False,
 ) -> Any:
-    """The claimed row, or None where nothing is ready. Raises what `claim` raises."""
-    if resume and (taken := _take_back(tx, holder, feature)) is not None:
+    """Return the claimed row, or None if nothing is ready. Raises the refusals of `claim`."""
+    if resume and (taken := _resume_claim(tx, holder, feature)) is not None:
         return taken
-    given = given_to_claim(tx, holder)
+    given = claim_parameters(tx, holder)
     if feature is not None:
         row = tx.first(_claim_this, feature=feature, **given)
     elif category is not None:
@@ -204,8 +195,8 @@ def take(
     return row
 
 
-def given_to_claim(tx: Transaction, holder: Holder) -> dict[str, Any]:
-    """What a claim's statement asks for: a fresh token, who claims, and how many claims that one may hold."""
+def claim_parameters(tx: Transaction, holder: Holder) -> dict[str, Any]:
+    """Return the parameters of a claim: the new token, the holder, and how many claims it may have."""
     return {
         "fresh": holder.fresh or new_token(),
         "holder": holder.name,
@@ -216,7 +207,7 @@ def given_to_claim(tx: Transaction, holder: Holder) -> dict[str, Any]:
     }
 
 
-def _take_back(tx: Transaction, holder: Holder, feature: int | None) -> Any:
+def _resume_claim(tx: Transaction, holder: Holder, feature: int | None) -> Any:
     if not holder.named:
         raise InvalidInput(
             "resume: the call needs an agent name, since the server has none.",

@@ -1,4 +1,4 @@
-"""The claim of the next feature as one statement, for engines on which others work beside it."""
+"""Claim the next feature in one statement, on engines that run transactions concurrently."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from dibs.database.project import schema_versions
 from dibs.database.transaction import Row, Transaction
 from dibs.rules.claimant import Holder
 from dibs.rules.conditions import literal_text
-from dibs.rules.journal import recorded
-from dibs.verbs.claim import claimed, given_to_claim, next_claim
+from dibs.rules.events import with_event
+from dibs.verbs.claim import claim_parameters, claimed, next_claim
 from dibs_schema.answers import Claimed
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import HEAD, projects
@@ -21,7 +21,7 @@ from dibs_schema.tables import HEAD, projects
 _P = projects.c
 
 CLOCK_OFF = 2
-"""Seconds; a clock reckoned on through a sleep of the machine would make a lease that has run out at birth."""
+"""Seconds between both clocks. After the machine has slept, an extrapolated clock would give an expired lease."""
 
 _as_known = (
     select(_P.id)
@@ -36,39 +36,39 @@ _as_known = (
     )
     .exists()
 )
-"""The project is what the process takes it for: what every transaction makes sure of first."""
+"""The project is as this process knows it; every other transaction checks that first."""
 
 
 @cache
 def one_statement(claim_order: str, *, by_category: bool) -> Select[Any]:
-    """The guarded UPDATE, its event, and what guards them against a project that has changed."""
-    move = next_claim(claim_order, by_category=by_category, alone=True).where(_as_known)
-    return hot(recorded(move, Kind.CLAIM, Status.PENDING, Status.IN_PROGRESS))
+    """Return the guarded UPDATE with its event, and the guard against a project that has changed."""
+    statement = next_claim(claim_order, by_category=by_category, alone=True).where(_as_known)
+    return hot(with_event(statement, Kind.CLAIM, Status.PENDING, Status.IN_PROGRESS))
 
 
 def claim_alone(tx: Transaction, holder: Holder, category: str | None = None) -> Claimed | None:
-    """Claim the next ready feature (of `category`) for a connection that gave no name.
+    """Claim the next ready feature (of `category`) for a connection without an agent name.
 
-    None where nothing was claimed for whatever reason: `claim` then does it, or says why not.
+    Returns None if nothing was claimed, for any reason: `claim` then claims, or raises the reason.
     """
-    row = take_alone(tx, holder, category)
+    row = claim_row_alone(tx, holder, category)
     tx.applied = row is not None
     return None if row is None else claimed(tx, holder, row)
 
 
-def take_alone(tx: Transaction, holder: Holder, category: str | None = None) -> Row | None:
-    """The claimed row, or None.
+def claim_row_alone(tx: Transaction, holder: Holder, category: str | None = None) -> Row | None:
+    """Return the claimed row, or None.
 
-    A name may hold so many claims in all its connections, and counting those needs the door: left to `take`.
+    The limit of a name counts the claims of all its connections. That needs an exclusive transaction: `claim`.
     """
     if holder.named:
         return None
     statement = one_statement(tx.project.claim_order, by_category=category is not None)
-    return tx.first(statement, **given_to_one_statement(tx, holder, category))
+    return tx.first(statement, **one_statement_parameters(tx, holder, category))
 
 
-def given_to_one_statement(tx: Transaction, holder: Holder, category: str | None = None) -> dict[str, Any]:
-    """What the statement asks for: what a claim does, and the project as the process knows it."""
+def one_statement_parameters(tx: Transaction, holder: Holder, category: str | None = None) -> dict[str, Any]:
+    """Return the parameters of the statement: those of a claim, and the project as this process knows it."""
     known = {"generation": tx.project.generation, "order": tx.project.claim_order}
     wanted = {} if category is None else {"category_": category}
-    return {"by": holder.name, **known, **wanted, **given_to_claim(tx, holder)}
+    return {"by": holder.name, **known, **wanted, **claim_parameters(tx, holder)}

@@ -1,4 +1,4 @@
-"""Create features: one, or many at once, all or none."""
+"""Create one feature, or many: all or none."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from sqlalchemy import bindparam, func, insert, literal_column, select, update
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import F, in_project
 from dibs.rules.critical_path import raise_heights
+from dibs.rules.events import record_all
 from dibs.rules.file_areas import add_areas
-from dibs.rules.journal import record_all
 from dibs_schema.answers import Created
 from dibs_schema.inputs import NewFeature
 from dibs_schema.next_step import FIND_FEATURE, Step
@@ -35,21 +35,23 @@ _statuses = select(F.id, F.status).where(in_project(), F.id.in_(bindparam("ids",
 
 
 def create(tx: Transaction, by: str, feature: NewFeature) -> Created:
-    """Create one feature behind the others, or at its `priority`. Raises NotFound, TooManyDependencies."""
+    """Create one feature at the end of the queue, or at its `priority`. Raises NotFound, TooManyDependencies."""
     return create_bulk(tx, by, [feature])
 
 
 def create_bulk(tx: Transaction, by: str, batch: Sequence[NewFeature]) -> Created:
-    """Create all of `batch`, or nothing; the ids come back in order.
+    """Create all of `batch` or nothing, and return the ids in order.
 
-    `depends_on_indices` point anywhere into the batch, `dependencies` at features that exist.
+    `depends_on_indices` name features of the batch, `dependencies` features that exist.
     Raises InvalidInput with the path of the field, NotFound, TooManyDependencies, WouldCycle.
     """
     first = claim_numbers(tx, len(batch))
     edges: list[tuple[int, int]] = []
     for place, one in enumerate(batch):
         wanted = [first + _inside(place, index, len(batch)) for index in one.depends_on_indices]
-        known_statuses(tx, [one for one in one.dependencies if one >= first])  # what does not exist yet
+        known_statuses(
+            tx, [other for other in one.dependencies if other >= first]
+        )  # refuses ids of this batch
         edges += ((first + place, dependency) for dependency in dict.fromkeys([*wanted, *one.dependencies]))
     path = find_cycle(edges)
     if path is not None:
@@ -67,7 +69,7 @@ def create_bulk(tx: Transaction, by: str, batch: Sequence[NewFeature]) -> Create
 
 
 def claim_numbers(tx: Transaction, count: int) -> int:
-    """Take `count` feature numbers, never to be used again; returns the first."""
+    """Reserve `count` feature numbers, which are never used again, and return the first."""
     return int(tx.value(_take_numbers, wanted=count)) - count
 
 
@@ -100,9 +102,9 @@ def _row(one: NewFeature) -> dict[str, Any]:
 def insert_features(
     tx: Transaction, by: str, first: int, rows: list[dict[str, Any]], edges: list[tuple[int, int]]
 ) -> None:
-    """Insert rows numbered from `first`, with their edges, counters and events.
+    """Insert rows numbered from `first`, with their dependencies, counters and events.
 
-    A row without a priority goes behind all the others. Raises NotFound, TooManyDependencies.
+    Rows without a priority go to the end of the queue. Raises NotFound, TooManyDependencies.
     """
     unmet = _unmet_counts(tx, first, rows, edges)
     priority = int(tx.value(_greatest_priority))
@@ -110,7 +112,7 @@ def insert_features(
     for number, row in enumerate(rows, first):
         if row.get("priority") is None:
             priority += 1
-            row = {**row, "priority": priority}  # noqa: PLW2901 - the row, completed
+            row = {**row, "priority": priority}  # noqa: PLW2901 - the same row, completed
         complete.append(
             _BLANK
             | {"created_by": by, **_stamps(tx)}
@@ -131,7 +133,7 @@ def insert_features(
 
 
 MANY = 500
-"""Rows at once after which plans may be wrong that were right before."""
+"""Rows in one transaction after which the statistics of the query planner are out of date."""
 _BLANK: dict[str, Any] = {
     "status": Status.PENDING.value,
     "skips": 0,
@@ -170,7 +172,7 @@ def _unmet_counts(
 
 
 def known_statuses(tx: Transaction, ids: Sequence[int]) -> dict[int, str]:
-    """The statuses of features that must exist. Raises NotFound naming the first that does not."""
+    """Return the statuses of features that must exist. Raises NotFound with the first that does not."""
     wanted = list(dict.fromkeys(ids))
     found: dict[int, str] = {}
     for start in range(0, len(wanted), 500):
@@ -186,7 +188,7 @@ def known_statuses(tx: Transaction, ids: Sequence[int]) -> dict[int, str]:
 
 
 def refuse_too_many(tx: Transaction, feature: int, count: int, place: int | None = None) -> None:
-    """Raise TooManyDependencies where `count` is more than the project allows."""
+    """Raise TooManyDependencies if the project allows fewer than `count`."""
     most = tx.project.max_dependencies
     if count > most:
         where = f"Feature {feature}" if place is None else f"features[{place}]"
@@ -199,7 +201,7 @@ def refuse_too_many(tx: Transaction, feature: int, count: int, place: int | None
 
 
 def find_cycle(edges: Iterable[tuple[int, int]]) -> list[int] | None:
-    """A circle among the edges, as the ids along it (the first again at the end), or None."""
+    """Return the ids along a cycle of the edges, with the first again at the end, or None."""
     following: dict[int, list[int]] = {}
     for one, other in edges:
         following.setdefault(one, []).append(other)

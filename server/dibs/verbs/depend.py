@@ -1,4 +1,4 @@
-"""Dependencies between features: no circle, no feature on itself, no edge twice."""
+"""Change dependencies between features: no cycle, and no dependency twice."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dibs.database.transaction import Transaction
 from dibs.rules.conditions import this
 from dibs.rules.critical_path import raise_heights
 from dibs.rules.diagnosis import find
-from dibs.rules.journal import record
+from dibs.rules.events import record
 from dibs.verbs.create import find_cycle, known_statuses, refuse_too_many
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.next_step import Step
@@ -40,7 +40,7 @@ _count_more = (
     .returning(features.c.unmet_dependencies, features.c.status)
 )
 
-# Everything that `start` depends on, over any number of edges. UNION drops what was met before.
+# All that `start` depends on, directly or not. UNION drops rows that were found before.
 _seed = select(
     bindparam("project", type_=Integer).label("project_id"), bindparam("start", type_=Integer).label("id")
 ).cte("reached", recursive=True)
@@ -58,7 +58,7 @@ SHOWN_PATH = 50
 
 
 def add_dependency(tx: Transaction, by: str, feature: int, dependency: int) -> Acknowledgement:
-    """Let `feature` wait for `dependency`; adding an edge that exists changes nothing.
+    """Make `feature` depend on `dependency`. Adding an existing dependency changes nothing.
 
     Raises NotFound, WouldCycle (with the path), TooManyDependencies.
     """
@@ -68,7 +68,7 @@ def add_dependency(tx: Transaction, by: str, feature: int, dependency: int) -> A
 
 
 def remove_dependency(tx: Transaction, by: str, feature: int, dependency: int) -> Acknowledgement:
-    """Let `feature` no longer wait for `dependency`; removing an edge that is not there changes nothing.
+    """Remove a dependency. Removing one that does not exist changes nothing.
 
     Raises NotFound.
     """
@@ -79,7 +79,7 @@ def remove_dependency(tx: Transaction, by: str, feature: int, dependency: int) -
 
 
 def set_dependencies(tx: Transaction, by: str, feature: int, wanted: list[int]) -> Acknowledgement:
-    """Replace what `feature` waits for. Raises NotFound, WouldCycle, TooManyDependencies."""
+    """Replace all dependencies of `feature`. Raises NotFound, WouldCycle, TooManyDependencies."""
     find(tx, feature)
     return _change(tx, by, feature, _dependencies_of(tx, feature), wanted)
 

@@ -1,4 +1,4 @@
-"""Leases: kept up while the holder lives, given back at the end, reaped when they have run out."""
+"""Leases: renewed while the holder lives, released at its end, reaped after they have expired."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from dibs.database import Upkeep
 from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import (
-    NOTHING,
+    NO_CLAIM,
     F,
     expired,
     held,
@@ -34,21 +34,21 @@ from dibs.rules.conditions import (
     of_another_clock,
     this,
 )
-from dibs.rules.diagnosis import refuse_move
-from dibs.rules.journal import record, record_all
+from dibs.rules.diagnosis import refuse_transition
+from dibs.rules.events import record, record_all
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import features, projects
 
-EXTENDED: dict[Any, Any] = {
+RENEWED: dict[Any, Any] = {
     F.lease_clock: bindparam("clock"),
     F.lease_ends: bindparam("reading") + F.lease_seconds,
     F.lease_expires_at: bindparam("now") + F.lease_seconds,
 }
-"""A lease that begins anew, by the clock of the transaction."""
+"""The columns of a renewed lease, by the transaction's clock."""
 
 _TOKENS: BindParameter[Sequence[str]] = bindparam("tokens", expanding=True)
-# Locked in the order of their ids, so that two that renew and expire never wait for each other in a circle.
+# Rows are locked in the order of their ids, so that renewing and reaping never deadlock.
 _of_tokens = (
     select(F.id)
     .where(in_project(), leased(), F.claim_token.in_(_TOKENS))
@@ -58,14 +58,14 @@ _of_tokens = (
 _renew = (
     update(features)
     .where(in_project(), leased(), F.id.in_(_of_tokens), F.claim_token.in_(_TOKENS))
-    .values(EXTENDED)
+    .values(RENEWED)
     .returning(F.claim_token)
 )
 
 _heartbeat = hot(
     update(features)
     .where(this(), held())
-    .values({**EXTENDED, F.last_activity_at: bindparam("now")})
+    .values({**RENEWED, F.last_activity_at: bindparam("now")})
     .returning(F.lease_expires_at, F.claimed_by)
 )
 
@@ -76,7 +76,7 @@ _all_claims = in_project() & leased()
 
 
 def _release_where(these: ColumnElement[bool]) -> tuple[Executable, Executable]:
-    """Who holds these claims, and the statement that gives them back."""
+    """Return the query for the holders of these claims, and the statement that releases them."""
     found = select(F.id, F.claimed_by, F.attempts).where(these)
     release = (
         update(features)
@@ -87,7 +87,7 @@ def _release_where(these: ColumnElement[bool]) -> tuple[Executable, Executable]:
                 F.ended_token: F.claim_token,
                 F.ended_by: literal_column(f"'{Kind.RELEASE}'"),
                 F.updated_at: bindparam("now"),
-                **NOTHING,
+                **NO_CLAIM,
             }
         )
         .returning(F.id, F.status)
@@ -102,14 +102,14 @@ _ran_out = in_project() & leased() & expired()
 _run_out = select(F.id, F.claimed_by).where(_ran_out).order_by(F.id).with_for_update(skip_locked=True)
 _any_run_out = hot(select(func.count()).where(_ran_out))
 
-# Who has the door may rest on what it read of a claim, also where others write beside it.
-_door = (
+# The holder of this lock may trust its earlier reads of claims: exclusive transactions lock the project row first.
+_lock_project = (
     select(projects.c.id)
     .where(projects.c.id == bindparam("project"), projects.c.moved_to.is_(None))
     .with_for_update(key_share=True)
 )
 
-EXPIRED = "the lease ran out: the holder ended or lost its connection without giving the claim back"
+EXPIRED = "the lease expired: the holder ended or lost its connection without releasing the claim"
 
 _expire = (
     update(features)
@@ -133,14 +133,14 @@ _expire = (
             F.ended_token: F.claim_token,
             F.ended_by: literal_column(f"'{Kind.EXPIRE}'"),
             F.updated_at: bindparam("now"),
-            **NOTHING,
+            **NO_CLAIM,
         }
     )
     .returning(F.id, F.status)
 )
 
-# A row of another boot is judged by the wall clock, which may have jumped back since:
-# it never counts for more than one lease ahead.
+# The wall clock judges a lease of another boot, and may have been set back since the lease began.
+# Such a lease never ends later than one lease from now.
 _too_far = (
     in_project() & leased() & of_another_clock() & (F.lease_expires_at > bindparam("now") + F.lease_seconds)
 )
@@ -149,13 +149,13 @@ _any_too_far = hot(select(func.count()).where(_too_far))
 
 
 def heartbeat(tx: Transaction, feature: int, token: str | None, note: str | None = None) -> Acknowledgement:
-    """Extend the lease of a claim, and keep `note` for the next worker.
+    """Renew the lease of a claim, and keep `note` for the next agent.
 
-    Raises ClaimLost, TokenRequired, NotClaimed and what else keeps the feature from being held.
+    Raises ClaimLost, TokenRequired, NotClaimed, or the refusal of the status that the feature has now.
     """
     row = tx.first(_heartbeat, feature=feature, token=token) if token is not None else None
     if row is None:
-        refuse_move(tx, feature, token)
+        refuse_transition(tx, feature, token)
     if note is not None:
         record(
             tx, row["claimed_by"], Kind.HEARTBEAT, feature, Status.IN_PROGRESS, Status.IN_PROGRESS, note=note
@@ -169,21 +169,21 @@ def heartbeat(tx: Transaction, feature: int, token: str | None, note: str | None
 
 
 def renew(tx: Transaction, tokens: Sequence[str]) -> set[str]:
-    """Extend the leases of claims whose holders live; returns the tokens that are still good."""
+    """Renew the leases of claims whose holders live, and return the tokens that are still valid."""
     return {row["claim_token"] for row in tx.all(_renew, tokens=list(tokens))}
 
 
 def release_session(tx: Transaction, session: str) -> list[int]:
-    """Give back every claim of a connection that has ended; returns the features' ids."""
-    return _give_back(tx, _RELEASE_SESSION, "the connection ended", session=session)
+    """Release every claim of a connection that has ended, and return the features' ids."""
+    return _release(tx, _RELEASE_SESSION, "the connection ended", session=session)
 
 
 def release_all(tx: Transaction, reason: str) -> list[int]:
-    """Give back every claim, as where no holder can have lived on; returns the features' ids."""
-    return _give_back(tx, _RELEASE_ALL, reason)
+    """Release every claim, after all holders have ended, and return the features' ids."""
+    return _release(tx, _RELEASE_ALL, reason)
 
 
-def _give_back(
+def _release(
     tx: Transaction, statements: tuple[Executable, Executable], reason: str, **these: Any
 ) -> list[int]:
     found, release = statements
@@ -207,17 +207,17 @@ def _give_back(
     return [row["id"] for row in held]
 
 
-def anything_run_out(tx: Transaction) -> bool:
-    """Whether a reaper would find work; reads a small index only."""
+def any_expired(tx: Transaction) -> bool:
+    """Return whether a lease has expired. Reads one small index."""
     return bool(tx.value(_any_run_out) or tx.value(_any_too_far))
 
 
 def reap(tx: Transaction) -> list[int]:
-    """Take back every claim whose lease has run out; returns the features' ids.
+    """End every claim whose lease has expired, and return the features' ids.
 
-    A lease that is renewed in time is never reaped, and each expiry is recorded once.
+    A lease that is renewed in time is never reaped. Each expiry is recorded once.
     """
-    if not anything_run_out(tx) or tx.first(_door) is None:
+    if not any_expired(tx) or tx.first(_lock_project) is None:
         return []
     tx.run(_clamp)
     run_out = {row["id"]: row["claimed_by"] for row in tx.all(_run_out)}
@@ -246,5 +246,5 @@ def reap(tx: Transaction) -> list[int]:
     return [row["id"] for row in reaped]
 
 
-REAPING = Upkeep(is_due=anything_run_out, run=reap)
-"""Reaping by who claims: it queues for the write lock only where a lease has run out."""
+REAPING = Upkeep(is_due=any_expired, run=reap)
+"""Reaping before a claim: it waits for the write lock only if a lease has expired."""

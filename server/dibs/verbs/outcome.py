@@ -1,4 +1,4 @@
-"""How a claim ends: passed or failed."""
+"""End a claim as passed or failed, or report that a passing feature is broken."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import (
     FARTHEST_BACK_OFF,
-    NOTHING,
+    NO_CLAIM,
     F,
     depends_on_this,
     held,
@@ -21,26 +21,26 @@ from dibs.rules.conditions import (
     this,
     unblocked,
 )
-from dibs.rules.diagnosis import find, holder_of, refuse_move, repeated
-from dibs.rules.journal import record
-from dibs.verbs.evidence import gist, refuse_without
-from dibs.verbs.verify import NEEDS_CONFIRMATION, TEST_IT, asks_another, verify
+from dibs.rules.diagnosis import earlier_outcome, find, holder_of, refuse_transition
+from dibs.rules.events import record
+from dibs.rules.pass_requirements import evidence_line, require_evidence_of, requires_confirmation
+from dibs.verbs.verify import NEEDS_CONFIRMATION, TEST_IT, verify
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.inputs import EvidenceFields
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import features
 
 SHOWN = 10
-"""How many ids an acknowledgement lists; it counts them all."""
+"""Ids that an acknowledgement lists; its count includes all."""
 
 
 def ending(kind: Kind) -> dict[Any, Any]:
-    """The values that end a claim by a move of that kind, and remember by which token."""
+    """Return the values that end a claim by a transition of that kind, and keep its token."""
     return {
         F.ended_token: F.claim_token,
         F.ended_by: literal_column(f"'{kind}'"),
         F.updated_at: bindparam("now"),
-        **NOTHING,
+        **NO_CLAIM,
     }
 
 
@@ -111,7 +111,7 @@ _regress = (
             F.testing_until: None,
             F.passed_at: None,
             F.passed_by: None,
-            F.ended_token: None,  # that pass is undone, and repeating it acknowledges nothing
+            F.ended_token: None,  # the pass is undone: the same call again must not be acknowledged
             F.ended_by: None,
             F.unconfirmed_since: None,
             F.confirmed_by: None,
@@ -129,26 +129,26 @@ def mark_passing(
 ) -> Acknowledgement:
     """Pass a claimed feature, or verify one that is passing.
 
-    Raises ClaimLost, TokenRequired, NotClaimed, UnmetDependencies and what else keeps it from being held, and
-    InvalidInput where the project asks for evidence that is missing.
+    Raises ClaimLost, TokenRequired, NotClaimed, UnmetDependencies, InvalidInput if the project requires evidence
+    that is missing, or the refusal of the status that the feature has now.
     """
     if token is None:
         verified = verify(tx, by, feature, evidence)
         if verified is None:
-            refuse_move(tx, feature, None)
+            refuse_transition(tx, feature, None)
         return verified
     if tx.project.require_evidence != "off" and holder_of(tx, feature, token) is not None:
-        refuse_without(tx.project.require_evidence, feature, evidence)
+        require_evidence_of(tx.project.require_evidence, feature, evidence)
     proof = evidence.model_dump(exclude_defaults=True) if evidence is not None else None
-    asks = asks_another(tx)
+    asks = requires_confirmation(tx)
     row = tx.first(_pass, feature=feature, token=token, proof=proof, unconfirmed=tx.now if asks else None)
     if row is None:
-        return _passed(feature, repeated(tx, feature, token, Kind.PASS))
+        return _passed(feature, earlier_outcome(tx, feature, token, Kind.PASS))
     tx.run(satisfied_dependents, feature=feature)
     freed = [one["id"] for one in tx.all(_unblocked, feature=feature)]
-    # Work for others, files that others wait for, or perhaps nothing left for anybody.
+    # Waiting claims look again: a feature is ready, files are free, or all work may be done.
     tx.wakes = bool(freed or row["paths"]) or not tx.value(_anything_claimed)
-    detail = {"unblocked": freed[:SHOWN], "unblocked_count": len(freed), "evidence": gist(evidence)}
+    detail = {"unblocked": freed[:SHOWN], "unblocked_count": len(freed), "evidence": evidence_line(evidence)}
     if asks:
         detail["unconfirmed"] = True
     record(tx, row["passed_by"], Kind.PASS, feature, Status.IN_PROGRESS, Status.PASSING, **detail)
@@ -170,17 +170,17 @@ def _passed(feature: int, detail: dict[str, Any]) -> Acknowledgement:
 def mark_failing(
     tx: Transaction, by: str, feature: int, reason: str, token: str | None = None
 ) -> Acknowledgement:
-    """End a claim in failure, or report that a passing feature is broken again.
+    """End a claim as failed, or report that a passing feature is broken.
 
-    A token, once sent, must be good: a late report on a lost claim is no report on what another has
-    passed since. Raises ClaimLost, TokenRequired, NotClaimed and what else keeps it from being held.
+    A token that is sent must be valid: a late report on a lost claim says nothing about a later pass.
+    Raises ClaimLost, TokenRequired, NotClaimed, or the refusal of the status that the feature has now.
     """
-    if token is None or _passed_it_itself(tx, feature, token):
+    if token is None or _passed_with(tx, feature, token):
         if tx.run(_regress, feature=feature, why=reason):
             tx.run(unsatisfied_dependents, feature=feature)
             record(tx, by, Kind.REGRESS, feature, Status.PASSING, Status.PENDING, reason=reason)
             return Acknowledgement(id=feature, status=Status.PENDING.value)
-        refuse_move(tx, feature, token)
+        refuse_transition(tx, feature, token)
     by = holder_of(tx, feature, token) or by
     failures = tx.value(_failures_so_far, feature=feature) or 0
     row = tx.first(
@@ -193,7 +193,7 @@ def mark_failing(
         max_attempts=tx.project.max_attempts,
     )
     if row is None:
-        return _failed(feature, repeated(tx, feature, token, Kind.FAIL))
+        return _failed(feature, earlier_outcome(tx, feature, token, Kind.FAIL))
     detail = {
         "reason": reason,
         "status": row["status"],
@@ -204,7 +204,7 @@ def mark_failing(
     return _failed(feature, detail)
 
 
-def _passed_it_itself(tx: Transaction, feature: int, token: str) -> bool:
+def _passed_with(tx: Transaction, feature: int, token: str) -> bool:
     row = find(tx, feature)
     return bool(
         row["status"] == Status.PASSING and row["ended_token"] == token and row["ended_by"] == Kind.PASS

@@ -1,4 +1,4 @@
-"""Release: give a claim back without an outcome."""
+"""Release a claim without an outcome."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from sqlalchemy import Integer, bindparam, case, update
 from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import F, held, in_project, is_, leased, literal, this
-from dibs.rules.diagnosis import holder_of, repeated
-from dibs.rules.journal import record
+from dibs.rules.diagnosis import earlier_outcome, holder_of
+from dibs.rules.events import record
 from dibs.verbs.outcome import ending
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.status import Kind, Status
@@ -41,9 +41,9 @@ _force_release = (
 def release(
     tx: Transaction, by: str, feature: int, token: str | None, *, force: bool = False
 ) -> Acknowledgement:
-    """Give a claim back without an outcome; `force` (a planner's) needs no token.
+    """Release a claim without an outcome. `force`, which is for planners, needs no token.
 
-    Raises ClaimLost, TokenRequired, NotClaimed and what else keeps it from being held.
+    Raises ClaimLost, TokenRequired, NotClaimed, or the refusal of the status that the feature has now.
     """
     by = holder_of(tx, feature, token) or by
     statement = _force_release if force else _release
@@ -52,7 +52,7 @@ def release(
     if force or token is not None:
         row = tx.first(statement, feature=feature, max_attempts=tx.project.max_attempts, **given)
     if row is None:
-        return _released(feature, repeated(tx, feature, token, Kind.RELEASE))
+        return _released(feature, earlier_outcome(tx, feature, token, Kind.RELEASE))
     detail = {"status": row["status"], "attempts": row["attempts"], "forced": force or None}
     record(tx, by, Kind.RELEASE, feature, Status.IN_PROGRESS, row["status"], **detail)
     return _released(feature, detail)

@@ -11,8 +11,8 @@ from sqlalchemy import Column, Integer, Update, bindparam, select, update
 from dibs.database.transaction import Transaction
 from dibs.queries.audit import audit
 from dibs.rules.conditions import F, this
+from dibs.rules.events import record
 from dibs.rules.file_areas import replace_areas
-from dibs.rules.journal import record
 from dibs_schema.status import Kind
 from dibs_schema.tables import features
 

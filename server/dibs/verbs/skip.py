@@ -1,4 +1,4 @@
-"""Skip: put a feature behind all the others."""
+"""Skip a feature: move it to the end of the queue."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from sqlalchemy import Integer, bindparam, case, func, literal_column, select, u
 
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import F, held, in_project, is_, literal, this
-from dibs.rules.diagnosis import holder_of, repeated
-from dibs.rules.journal import record
+from dibs.rules.diagnosis import earlier_outcome, holder_of
+from dibs.rules.events import record
 from dibs.verbs.outcome import ending
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.status import Kind, Status
@@ -37,9 +37,9 @@ _skip_claimed = (
 
 
 def skip(tx: Transaction, by: str, feature: int, reason: str, token: str | None = None) -> Acknowledgement:
-    """Move a pending or claimed feature to the end of the queue; stuck at `max_skips`.
+    """Move a pending or claimed feature to the end of the queue. It becomes stuck after `max_skips` skips.
 
-    Raises ClaimLost, TokenRequired and what else keeps it from being skipped.
+    Raises ClaimLost, TokenRequired, or the refusal of the status that the feature has now.
     """
     by = holder_of(tx, feature, token) or by
     if token is None:
@@ -48,7 +48,7 @@ def skip(tx: Transaction, by: str, feature: int, reason: str, token: str | None 
         row = tx.first(_skip_claimed, feature=feature, token=token, max_skips=tx.project.max_skips)
         source = Status.IN_PROGRESS
     if row is None:
-        return _skipped(feature, repeated(tx, feature, token, Kind.SKIP))
+        return _skipped(feature, earlier_outcome(tx, feature, token, Kind.SKIP))
     detail = {"reason": reason, "status": row["status"], "skips": row["skips"], "priority": row["priority"]}
     record(tx, by, Kind.SKIP, feature, source, row["status"], **detail)
     return _skipped(feature, detail)

@@ -1,18 +1,18 @@
-"""What a planner changes of a feature beside its outcome: its texts, its place, whether it is on the board."""
+"""Change a feature outside of its claims: fields, archive and restore, retry, confirmation, notes."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import bindparam, update
+from sqlalchemy import bindparam, select, update
 
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import F, is_, literal, this
 from dibs.rules.diagnosis import find
+from dibs.rules.events import record
 from dibs.rules.file_areas import replace_areas
-from dibs.rules.journal import record
 from dibs.verbs.outcome import satisfied_dependents, unsatisfied_dependents
-from dibs.verbs.verify import overrule
+from dibs.verbs.verify import confirm_as_planner
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.next_step import Step
 from dibs_schema.refusals import AlreadyClaimed, InvalidInput
@@ -47,6 +47,8 @@ _restore = (
     .values({F.status: F.archived_from, F.archived_from: None, **_stamp})
     .returning(F.status)
 )
+# Locked, since a claim in one statement could change the status between this read and the event that repeats it.
+_status = select(F.status).where(this()).with_for_update(read=True)
 
 
 def change(
@@ -59,11 +61,10 @@ def change(
     retry: bool = False,
     confirm: bool = False,
 ) -> Acknowledgement:
-    """Change `texts` (category, name, description, steps, priority, paths), archive or restore, retry, or confirm a pass.
+    """Change `texts` (category, name, description, steps, priority, paths), archive, restore, retry, or confirm a pass.
 
-    One call makes one event for each kind of change. Raises NotFound, AlreadyClaimed for archiving a
-    claimed feature, and InvalidInput where nothing is asked for, a retry finds nothing stuck, or no pass waits
-    to be confirmed.
+    One call records one event for each kind of change. Raises NotFound, AlreadyClaimed if a claimed feature is to be
+    archived, and InvalidInput if there is no change, a retry of a feature that is not stuck, or nothing to confirm.
     """
     if not texts and archived is None and not retry and not confirm:
         raise InvalidInput(
@@ -85,7 +86,7 @@ def change(
         status = _put_back(tx, by, feature, status)
         changed.append("retry")
     if confirm:
-        overrule(tx, by, feature)
+        confirm_as_planner(tx, by, feature)
         changed.append("confirm")
     if archived is not None and archived != (status == Status.ARCHIVED):
         status = _take_off(tx, by, feature, status) if archived else _bring_back(tx, by, feature)
@@ -134,3 +135,11 @@ def _bring_back(tx: Transaction, by: str, feature: int) -> str:
         tx.run(unsatisfied_dependents, feature=feature)
     record(tx, by, Kind.RESTORE, feature, Status.ARCHIVED, row["status"])
     return str(row["status"])
+
+
+def add_note(tx: Transaction, by: str, feature: int, note: str) -> Acknowledgement:
+    """Store a note. A claim of the feature shows the newest ten. Raises NotFound."""
+    find(tx, feature)
+    status = tx.value(_status, feature=feature)
+    record(tx, by, Kind.NOTE, feature, status, status, note=note)
+    return Acknowledgement(id=feature, status=status, noted=True)

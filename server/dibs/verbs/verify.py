@@ -1,17 +1,18 @@
-"""A feature that passes is tested once more, and, where the project asks for it, confirmed by another agent."""
+"""Test passing features again, and confirm a pass by another agent if the project requires it."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import String, bindparam, func, select, update
+from sqlalchemy import String, bindparam, func, or_, select, update
 
 from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
+from dibs.queries.handover import work_of
 from dibs.rules.conditions import F, in_project, is_, this
-from dibs.rules.journal import record
-from dibs.verbs.evidence import gist
-from dibs_schema.answers import Acknowledgement
+from dibs.rules.events import record
+from dibs.rules.pass_requirements import evidence_line, requires_confirmation
+from dibs_schema.answers import Acknowledgement, Testing
 from dibs_schema.inputs import EvidenceFields
 from dibs_schema.next_step import Step
 from dibs_schema.refusals import InvalidInput
@@ -21,7 +22,7 @@ from dibs_schema.tables import features
 
 NEEDS_CONFIRMATION = "Another agent must confirm it."
 TEST_IT = Step("feature_get_for_regression", by=Role.TESTER)
-NOT_BY_ITSELF = "The agent that passed a feature cannot confirm it: another agent must."
+CANNOT_CONFIRM_OWN = "The agent that passed a feature cannot confirm it: another agent must."
 
 _confirm = (
     update(features)
@@ -50,47 +51,77 @@ _verify = hot(
     .returning(F.unconfirmed_since)
 )
 
-_unconfirmed = hot(
-    select(func.count()).where(in_project(), F.unconfirmed_since.is_not(None), is_(Status.PASSING))
+RESERVATION = 1800
+"""Seconds for which no other tester receives the same feature."""
+
+ANSWER_BYTES = 9_000
+"""Bytes of all features in one answer."""
+
+_free = or_(F.testing_until.is_(None), F.testing_until <= bindparam("now"))
+_least_recent = (
+    select(F.id)
+    .where(in_project(), is_(Status.PASSING), _free)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+_by_test = _least_recent.order_by(F.last_tested_at.asc().nulls_first(), F.id)
+_to_confirm = _least_recent.where(
+    F.unconfirmed_since.is_not(None), F.passed_by.is_distinct_from(bindparam("by", type_=String))
+).order_by(F.unconfirmed_since, F.id)
+_reserve = (
+    update(features)
+    .where(in_project(), is_(Status.PASSING), _free, F.id.in_(bindparam("ids", expanding=True)))
+    .values(testing_until=bindparam("now") + RESERVATION)
+    .returning(*features.c)
 )
 
 
-def asks_another(tx: Transaction) -> bool:
-    """Whether a pass in this project waits to be confirmed by another agent than the one that passed."""
-    return tx.project.verifier == "other"
+def take_for_regression(tx: Transaction, most: int, by: str | None = None) -> Testing:
+    """Reserve up to `most` passing features for half an hour, the least recently tested first.
 
-
-def unconfirmed(tx: Transaction) -> int:
-    """How many features pass and wait to be confirmed; none where the project does not ask for it."""
-    return int(tx.value(_unconfirmed)) if asks_another(tx) else 0
+    Features that wait for a confirmation and that `by` may confirm come before all others, the oldest pass first.
+    """
+    ids = [row["id"] for row in tx.all(_to_confirm, most=most, by=by)] if requires_confirmation(tx) else []
+    if len(ids) < most:
+        ids += [row["id"] for row in tx.all(_by_test, most=most) if row["id"] not in ids][: most - len(ids)]
+    if not ids:
+        return Testing(
+            message="There is nothing to test: no feature is passing, or other testers have all of them."
+        )
+    rows = sorted(tx.all(_reserve, ids=ids), key=lambda row: ids.index(row["id"]))
+    each = ANSWER_BYTES // len(rows)  # bytes; the text and the hand-over share most of them
+    return Testing(
+        features=[work_of(tx, row, text=each // 3, room=each // 4, name=each // 6) for row in rows],
+        testing_until=tx.now + RESERVATION,
+    )
 
 
 def verify(tx: Transaction, by: str, feature: int, evidence: EvidenceFields | None) -> Acknowledgement | None:
-    """Note that a passing feature was tested again, which confirms it unless `by` passed it.
+    """Record that a passing feature was tested again, which confirms it unless `by` passed it.
 
-    None where it is not passing.
+    Returns None if the feature is not passing.
     """
     proof = evidence.model_dump(exclude_defaults=True) if evidence is not None else None
     row = tx.first(_verify, feature=feature, proof=proof)
     if row is None:
         return None
-    detail: dict[str, Any] = {"evidence": gist(evidence)}
-    waits = asks_another(tx) and row["unconfirmed_since"] is not None
+    detail: dict[str, Any] = {"evidence": evidence_line(evidence)}
+    waits = requires_confirmation(tx) and row["unconfirmed_since"] is not None
     if waits and tx.run(_confirm_as_another, feature=feature, by=by):
         detail["confirmed"] = True
-        tx.wakes = True  # perhaps all is complete now
+        tx.wakes = True  # the project may be complete now
         waits = False
     record(tx, by, Kind.VERIFY, feature, Status.PASSING, Status.PASSING, **detail)
     return Acknowledgement(
         id=feature,
         status=Status.PASSING.value,
         evidence=evidence is not None,
-        hint=NOT_BY_ITSELF if waits else None,
+        hint=CANNOT_CONFIRM_OWN if waits else None,
     )
 
 
-def overrule(tx: Transaction, by: str, feature: int) -> None:
-    """Confirm a pass in the place of another agent, which the journal says. Raises InvalidInput where none is waiting."""
+def confirm_as_planner(tx: Transaction, by: str, feature: int) -> None:
+    """Confirm a pass in place of another agent; the event says so. Raises InvalidInput if none waits for it."""
     if not tx.run(_confirm, feature=feature, by=by):
         raise InvalidInput(f"Feature {feature} does not wait for confirmation.", field="confirm")
     tx.wakes = True

@@ -19,7 +19,7 @@ from dibs_schema.operations import offered
 from dibs_schema.refusals import Forbidden, InvalidInput, NotFound
 from dibs_schema.roles import Role
 from dibs_schema.sanitize import clean
-from dibs_schema.validation import misfit
+from dibs_schema.validation import first_problem
 
 LONGEST = 8_000
 """Characters of an argument; what is longer is named by its path."""
@@ -152,4 +152,4 @@ def _checked(name: str, text: str) -> Any:
     try:
         return _TAKEN[name].validate_python(value)
     except ValidationError as error:
-        raise InvalidInput(f"{name}: {misfit(error)[2]}.", field=name) from None
+        raise InvalidInput(f"{name}: {first_problem(error)[2]}.", field=name) from None

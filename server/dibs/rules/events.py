@@ -1,4 +1,4 @@
-"""The append-only journal: each move writes exactly one event, in its own transaction."""
+"""The event log: each transition writes exactly one event, in its own transaction."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ def record(
     target: Status | str | None = None,
     **detail: Any,
 ) -> None:
-    """Write the event of one move; `detail` holds JSON values, and nothing (None, no items) is left out."""
+    """Write the event of one transition. `detail` has JSON values; None and empty lists are left out."""
     tx.wakes = tx.wakes or _may_end_a_wait(kind, source, target)
     what = {name: value for name, value in detail.items() if value is not None and value != []} or None
     tx.run(_record, feature=feature, by=by, move=kind.value, source=source, target=target, what=what)
 
 
-def recorded(move: Update, kind: Kind, source: Status, target: Status) -> Select[Any]:
-    """A guarded move and its event as one statement, which gives the moved row; for `Engine.alone`."""
-    moved = move.cte("moved")
+def with_event(transition: Update, kind: Kind, source: Status, target: Status) -> Select[Any]:
+    """Return a guarded transition and its event as one statement, which returns the changed row."""
+    moved = transition.cte("moved")
     columns = ("project_id", "feature_id", "at", "agent", "kind", "from_status", "to_status")
     event = insert(events).from_select(
         columns,
@@ -71,9 +71,9 @@ def recorded(move: Update, kind: Kind, source: Status, target: Status) -> Select
 
 
 def _may_end_a_wait(kind: Kind, source: Status | str | None, target: Status | str | None) -> bool:
-    """Whether who waits for work should look again: something may be ready now, or nothing be left to do.
+    """Return whether waiting claims should look again: a feature or its files may be free, or all work may be done.
 
-    A claim that ends may also leave its files to another. A pass decides by itself.
+    A pass decides that itself.
     """
     became_pending = target == Status.PENDING and kind not in (Kind.UPDATE, Kind.NOTE)
     set_aside = source == Status.IN_PROGRESS and target in (Status.STUCK, Status.NEEDS_HUMAN)
@@ -81,13 +81,13 @@ def _may_end_a_wait(kind: Kind, source: Status | str | None, target: Status | st
 
 
 def last_detail(tx: Transaction, feature: int, kind: Kind) -> dict[str, Any]:
-    """What the latest event of that kind recorded of the feature."""
+    """Return the detail of the feature's latest event of that kind."""
     row = tx.first(_last, feature=feature, move=kind.value)
     return dict(row["detail"] or {}) if row is not None else {}
 
 
 def record_all(tx: Transaction, by: str, kind: Kind, rows: list[dict[str, Any]]) -> None:
-    """Write one event for each of many features: `feature_id`, `from_status`, `to_status`, `detail`."""
+    """Write many events, each with `feature_id`, and with `from_status`, `to_status` and `detail` if it has them."""
     tx.wakes = tx.wakes or any(
         _may_end_a_wait(kind, row.get("from_status"), row.get("to_status")) for row in rows
     )

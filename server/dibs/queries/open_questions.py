@@ -1,0 +1,61 @@
+"""What a person is asked and has not answered: questions of `ask_user`, and requests about features."""
+
+from __future__ import annotations
+
+from sqlalchemy import bindparam, func, select
+
+from dibs.database.transaction import Transaction
+from dibs.rules.conditions import F, in_project, is_, resting
+from dibs_schema.answers import OpenQuestion
+from dibs_schema.status import Kind, Status
+from dibs_schema.tables import events, questions
+
+_Q = questions.c
+_questions = (
+    select(questions).where(_Q.project_id == bindparam("project"), _Q.answered_at.is_(None)).order_by(_Q.id)
+)
+_count = select(func.count()).where(_Q.project_id == bindparam("project"), _Q.answered_at.is_(None))
+_requests = (
+    select(F.id, F.name, F.human_request, events.c.agent, events.c.at)
+    .join(
+        events,
+        (events.c.project_id == F.project_id)
+        & (events.c.feature_id == F.id)
+        & (events.c.kind == Kind.ASK.value),
+    )
+    .where(in_project(), resting(), is_(Status.NEEDS_HUMAN), F.id > 0)
+    .order_by(F.id, events.c.id)
+)
+
+
+def count_open(tx: Transaction) -> int:
+    """Return how many questions of `ask_user` are open."""
+    return int(tx.value(_count))
+
+
+def open_questions(tx: Transaction) -> list[OpenQuestion]:
+    """Return the questions of `ask_user` that nobody has answered."""
+    return [
+        OpenQuestion(
+            question_id=row["id"],
+            asked_by=row["asked_by"],
+            asked_at=row["asked_at"],
+            questions=row["questions"],
+        )
+        for row in tx.all(_questions)
+    ]
+
+
+def open_requests(tx: Transaction) -> list[OpenQuestion]:
+    """Return what features wait for, in the order of the features' ids."""
+    latest = {row["id"]: row for row in tx.all(_requests)}
+    return [
+        OpenQuestion(
+            feature_id=row["id"],
+            asked_by=row["agent"],
+            asked_at=row["at"],
+            prompt=row["human_request"]["prompt"],
+            fields=row["human_request"]["fields"],
+        )
+        for row in latest.values()
+    ]
