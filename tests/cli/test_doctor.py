@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from backup.ground import program
 from dibs.cli import commands
 from dibs.cli.recounting import recounted
 from dibs.database import Database
@@ -27,6 +26,7 @@ from foreign import by_hand, connected
 from races.backlog import eventually
 from races.locks import held
 from races.wire import wires
+from transfer.backup.commands import program
 from verbs.stage import add, alter, board, depend, expire, is_sound, journal, named, row, rule, take
 
 A_FILE = pytest.mark.only_on("sqlite", reason="it is about a file")
