@@ -219,9 +219,10 @@ def test_a_server_of_somebody_else_is_left_alone(client: Client, tmp_path: Path)
     ],
     ids=" ".join,
 )
-@each_client
-def test_every_command_of_ours_is_known(client: Client, command: tuple[str, ...], tmp_path: Path) -> None:
-    """Whatever starts our server is ours to change and to take out."""
+@pytest.mark.parametrize("name", ["gemini", "opencode"])
+def test_every_command_of_ours_is_known(name: str, command: tuple[str, ...], tmp_path: Path) -> None:
+    """Dibs is recognized whatever starts it, whether an entry keeps its command in two keys or in one list."""
+    client = CLIENTS[name]
     file = filled(client, tmp_path, with_server(client, *command))
     assert registration(client, tmp_path, SHORT, {}).entry is not None
     write(removal(client, tmp_path))

@@ -52,8 +52,8 @@ def left_in(folder: Path) -> set[str]:
     return {one.name for one in folder.iterdir()}
 
 
-def program(*arguments: object) -> int:
-    """Run a program of `transfer.backup.killed_restore`, which dies; its status."""
+def program(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a process of `transfer.backup.killed_restore`."""
     command = [sys.executable, "-m", "transfer.backup.killed_restore", *map(str, arguments)]
     tests = Path(__file__).parents[2]
-    return subprocess.run(command, cwd=tests, capture_output=True, timeout=60, check=False).returncode
+    return subprocess.run(command, cwd=tests, capture_output=True, text=True, timeout=60, check=False)

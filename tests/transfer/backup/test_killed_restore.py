@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -30,24 +31,28 @@ def scene(tmp_path: Path) -> Path:
         with opened(str(folder / name)) as database:
             fill(database, features)
     backed_up(str(folder / "origin.db"), folder / "it.backup")
-    assert program("leave", folder / "live.db") == -signal.SIGKILL
+    assert program("leave", folder / "live.db").returncode == -signal.SIGKILL
     assert (folder / "live.db-wal").stat().st_size > 0
     return folder
 
 
 def test_a_restore_that_is_killed_at_any_step_leaves_one_whole_backlog(scene: Path, tmp_path: Path) -> None:
     """Whatever step is the last one, the path has all that was acknowledged or all that was restored, and no second name."""
+    folders = tmp_path / "folders"
+    folders.mkdir()
+    run = program("each", scene, folders)
+    assert run.returncode == 0, run.stderr
+    statuses = json.loads(run.stdout)
+    assert statuses == [-signal.SIGKILL] * (len(statuses) - 1) + [0]
     found = []
-    for number in range(40):
-        folder = Path(shutil.copytree(scene, tmp_path / str(number)))
-        status = program("restore", folder / "it.backup", folder / "live.db", number)
+    for number in range(len(statuses)):
+        folder = folders / str(number)
         (at_the_path,) = by_hand(str(folder / "live.db"), NAMES)
         found.append(at_the_path)
         inodes = [one.stat().st_ino for one in folder.iterdir() if one.is_file()]
         assert len(set(inodes)) == len(inodes), left_in(folder)
-        if status == 0:
+        if statuses[number] == 0:
             break
-        assert status == -signal.SIGKILL
         with opened(str(folder / "live.db")) as database:
             add(database, 40)
         assert by_hand(str(folder / "live.db"), "PRAGMA integrity_check") == [("ok",)]
@@ -61,7 +66,7 @@ def test_a_restore_that_is_killed_at_any_step_leaves_one_whole_backlog(scene: Pa
 def test_where_two_names_cannot_be_exchanged_at_once_nothing_is_lost(scene: Path, tmp_path: Path) -> None:
     """A file system without that step has a moment without a backlog at the path; then it lies beside it, whole."""
     folder = Path(shutil.copytree(scene, tmp_path / "by-steps"))
-    assert program("restore", folder / "it.backup", folder / "live.db", 1_000, "by-steps") == 0
+    assert program("restore", folder / "it.backup", folder / "live.db", 1_000, "by-steps").returncode == 0
     assert by_hand(str(folder / "live.db"), NAMES) == [RESTORED]
     (aside,) = folder.glob("live.db.*.aside")
     assert by_hand(str(aside), NAMES) == [OLD]
@@ -72,7 +77,7 @@ def test_what_is_damaged_goes_aside_together_with_its_log(scene: Path) -> None:
     with (scene / "live.db").open("r+b") as file:
         file.write(os.urandom(4096))
     log = (scene / "live.db-wal").read_bytes()
-    assert program("restore", scene / "it.backup", scene / "live.db", 1_000) == 0
+    assert program("restore", scene / "it.backup", scene / "live.db", 1_000).returncode == 0
     assert by_hand(str(scene / "live.db"), NAMES) == [RESTORED]
     (aside,) = scene.glob("live.db.*.aside")
     assert Path(f"{aside}-wal").read_bytes() == log
