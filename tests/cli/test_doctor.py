@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from backup.ground import program
 from dibs.cli import commands
 from dibs.cli.recounting import recounted
 from dibs.database import Database
@@ -27,6 +26,7 @@ from foreign import by_hand, connected
 from races.backlog import eventually
 from races.locks import held
 from races.wire import wires
+from transfer.backup.commands import program
 from verbs.stage import add, alter, board, depend, expire, is_sound, journal, named, row, rule, take
 
 A_FILE = pytest.mark.only_on("sqlite", reason="it is about a file")
@@ -273,7 +273,7 @@ def test_a_damaged_database_is_not_repaired(database: Database, db: str) -> None
 @pytest.mark.parametrize("damage", ["none", "a page", "a text"])
 def test_looking_changes_no_byte_of_what_a_killed_server_left(db: str, damage: str) -> None:
     """A database beside its log stays as it is, sound or damaged, and so does the log."""
-    assert program("leave", db) == -signal.SIGKILL
+    assert program("leave", db).returncode == -signal.SIGKILL
     file, log = Path(db), Path(f"{db}-wal")
     if damage == "a page":
         overwrite(log, b"acknowledged", b"\x00" * 40)

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
+from dibs.registration.change import registration
 from dibs.registration.clients import CLIENTS
 from dibs.registration.command import Command
-from dibs.registration.plan import registration
-from dibs.registration.probe import Start, try_start
+from dibs.registration.server_check import Launch, check_server
 
 SCRIPTS = str(Path(sys.executable).parent)
 FILES = [
@@ -83,13 +83,13 @@ def test_six_clients_are_registered_and_their_servers_answer(tmp_path: Path) -> 
     assert {(tmp_path / name).read_text() for name in ("AGENTS.md", "CLAUDE.md", "GEMINI.md")} == {"mine\n"}
     assert (tmp_path / ".dibs" / ".gitignore").read_text() == "*\n"
     again = init(tmp_path, *CLIENTS, "--role", "coder")
-    assert (again.returncode, again.stdout.count("nothing is to be done")) == (0, 6)
+    assert (again.returncode, again.stdout.count("nothing to do.")) == (0, 6)
     assert (
         json.loads((tmp_path / ".mcp.json").read_text())["mcpServers"]["features"]["env"]["DIBS_ROLE"]
         == "coder"
     )
     gone = init(tmp_path, *CLIENTS, "--remove", "--yes")
-    assert (gone.returncode, gone.stdout.count(": taken out.")) == (0, 6)
+    assert (gone.returncode, gone.stdout.count(": removed.")) == (0, 6)
     assert "features" not in "".join((tmp_path / name).read_text() for name in FILES)
 
 
@@ -99,7 +99,7 @@ def test_nothing_is_written_where_nobody_can_be_asked(tmp_path: Path) -> None:
     assert (asked.returncode, files(tmp_path)) == (3, [])
     assert '+      "command": "dibs-mcp",' in asked.stdout.splitlines()
     assert "dibs-mcp is on PATH" in asked.stdout
-    assert "--yes writes it" in asked.stderr
+    assert "--yes to write it" in asked.stderr
     told = init(tmp_path, "claude", "--json")
     assert (told.returncode, json.loads(told.stdout)["written"]) == (3, False)
     dry = init(tmp_path, "claude", "--dry-run", "--yes")
@@ -114,7 +114,7 @@ def test_without_a_client_those_in_use_are_listed(tmp_path: Path) -> None:
     (tmp_path / "CLAUDE.md").touch()
     listed = init(tmp_path, "--yes")
     assert listed.returncode == 0
-    assert "To do it: dibs init claude codex\n" in listed.stdout
+    assert "To write it: dibs init claude codex\n" in listed.stdout
     assert "+[mcp_servers.features]" in listed.stdout
     assert files(tmp_path) == ["CLAUDE.md"]
 
@@ -186,7 +186,7 @@ def test_a_server_that_does_not_answer_is_told_every_time(tmp_path: Path) -> Non
     flags = ("cursor", "--db", str(tmp_path / "db"))  # a folder, which is no database
     assert init(tmp_path, *flags, "--yes").returncode == 1
     again = init(tmp_path, *flags)
-    assert (again.returncode, "Cursor, .cursor/mcp.json: nothing is to be done." in again.stdout) == (1, True)
+    assert (again.returncode, "Cursor, .cursor/mcp.json: nothing to do." in again.stdout) == (1, True)
     assert "Cursor: unchanged, but the server does not answer: " in again.stderr
     as_json = init(tmp_path, *flags, "--json")
     assert as_json.returncode == 1
@@ -249,5 +249,5 @@ def test_a_client_that_passes_nothing_on_is_tried_so(tmp_path: Path, monkeypatch
     for name in ("claude", "codex"):
         change = registration(CLIENTS[name], tmp_path, here, {})
         assert change.entry is not None
-        served[name] = try_start(Start.of(change.client, change.entry), tmp_path).database
+        served[name] = check_server(Launch.of(change.client, change.entry), tmp_path).database
     assert served == {"claude": str(other), "codex": str(tmp_path / ".dibs" / "features.db")}

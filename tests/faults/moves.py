@@ -125,7 +125,7 @@ def _answer_claimed(tx: Transaction, staged: Staged) -> object:
 
 
 def _import(tx: Transaction, staged: Staged) -> object:
-    from dibs.transfer.import_features import import_features
+    from dibs.transfer.importer import import_features
     from verbs.stage import imported
 
     del staged

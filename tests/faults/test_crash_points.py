@@ -21,8 +21,8 @@ from faults.dying import Job, Zygote
 from faults.moves import MOVES, PLANTED, Move
 from faults.staging import Staged, stage
 from faults.states import state_of
-from moving.ground import opened
 from races.backlog import LONG, times
+from transfer.copy.projects import opened
 
 pytestmark = pytest.mark.timeout(times(120, 900))
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from dibs.mcp.catalogue import names
 
 from clusters.cluster import PASSWORD, Cluster
 from clusters.urls import moved

@@ -14,7 +14,6 @@ from alembic import command
 from alembic.config import Config
 
 import dibs_schema.migrations
-from backup.ground import backed_up, restored
 from dibs.database import file_driver, open_database
 from dibs.queries.audit import audit
 from dibs.queries.follow import BEGINNING, follow
@@ -24,6 +23,7 @@ from dibs.verbs.claim import claim
 from dibs_schema.answers import Claimed
 from dibs_schema.tables import HEAD
 from foreign import by_hand
+from transfer.backup.commands import backed_up, restored
 
 FIRST = "0001"
 PROJECT = (

@@ -16,7 +16,7 @@ import pytest
 from jsonschema import validators  # type: ignore[import-untyped]  # the package has no types
 
 from dibs import __version__
-from dibs.registration.probe import Start, try_start
+from dibs.registration.server_check import Launch, check_server
 from dibs.settings import Settings
 from dibs_schema.roles import Role
 
@@ -86,10 +86,10 @@ def test_the_bundle_holds_all_that_the_server_needs(tmp_path: Path) -> None:
         check=True,
     )
     assert [Path(one).is_relative_to(bundle) for one in where.stdout.split()] == [True, True]
-    assert try_start(start, tmp_path).database == str(folder / ".dibs" / "features.db")
+    assert check_server(start, tmp_path).database == str(folder / ".dibs" / "features.db")
 
 
-def started(bundle: Path, folder: Path) -> Start:
+def started(bundle: Path, folder: Path) -> Launch:
     """The manifest's command with its places filled in, as a host does it.
 
     `uv run` makes an environment of `pyproject.toml` and starts Python in it: here the environment is this one.
@@ -110,7 +110,7 @@ def started(bundle: Path, folder: Path) -> Start:
     ]
     variables = {name: filled(text) for name, text in config["env"].items()}
     variables["PYTHONPATH"] = f"{bundle}/server{os.pathsep}{bundle}/schema"
-    return Start((sys.executable, filled(config["args"][-1])), tuple(variables.items()), passes_on=True)
+    return Launch((sys.executable, filled(config["args"][-1])), tuple(variables.items()), passes_on=True)
 
 
 def test_the_official_tool_accepts_the_bundle() -> None:

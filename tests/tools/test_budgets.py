@@ -13,7 +13,7 @@ from sqlalchemy import update
 
 from dibs.client import Client
 from dibs.database import Database
-from dibs.transfer.import_features import import_features
+from dibs.transfer.importer import import_features
 from dibs.verbs import ask_person, lease, outcome
 from dibs.verbs.create import create_bulk
 from dibs.verbs.update import add_note

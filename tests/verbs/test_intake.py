@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dibs.database import Database
-from dibs.transfer.import_features import import_features
+from dibs.transfer.importer import import_features
 from dibs_schema.refusals import TooManyDependencies
 from dibs_schema.status import Status
 from foreign import by_hand

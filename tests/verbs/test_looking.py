@@ -10,7 +10,7 @@ import pytest
 
 from dibs.database import Database
 from dibs.queries import get, graph, history, search, stats
-from dibs.transfer.import_features import import_features
+from dibs.transfer.importer import import_features
 from dibs.verbs import ask_user, outcome, update
 from dibs_schema.answers import Counts, Feature, Page, Work
 from dibs_schema.refusals import InvalidInput, NotFound

@@ -9,7 +9,7 @@ import pytest
 
 from dibs.database import Database
 from dibs.database.transaction import Transaction
-from dibs.transfer import import_features
+from dibs.transfer import importer
 from dibs.verbs import ask_person, claim, create, lease, outcome, skip, update
 from dibs.verbs.depend import add_dependency
 from dibs.verbs.release import release
@@ -221,7 +221,7 @@ def test_creating_starts_a_feature(database: Database) -> None:
 def test_importing_starts_a_feature_where_the_table_says(database: Database, status: Status) -> None:
     """An imported feature starts in a state that the table of moves lists for CREATE."""
     one = imported("one", status=status)
-    made = database.write_now(lambda tx: import_features.import_features(tx, [one]))
+    made = database.write_now(lambda tx: importer.import_features(tx, [one]))
     (event,) = journal(database, made.first_id)
     assert (event["kind"], event["from_status"], event["to_status"]) == (Kind.CREATE, None, status)
     assert status in TABLE[Kind.CREATE].targets

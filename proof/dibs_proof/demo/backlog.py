@@ -49,7 +49,7 @@ def fill(database: Database, file: Path) -> Start:
     """
     from dibs.database import file_driver
     from dibs.transfer.formats import read_backlog
-    from dibs.transfer.import_features import import_features
+    from dibs.transfer.importer import import_features
     from dibs.verbs.project_settings import change_rule
 
     if database.exists():

@@ -7,8 +7,8 @@ from pathlib import Path
 from sqlalchemy import bindparam, delete
 
 from dibs.settings import Settings
-from dibs.transfer.exclusive import Site
-from dibs.transfer.row_copy import clear
+from dibs.transfer.bulk import BulkDatabase
+from dibs.transfer.project_rows import clear
 from dibs_proof.storm.plan import Plan
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.tables import projects
@@ -44,5 +44,5 @@ def where(plan: Plan) -> str:
     return f"the project {plan.project!r} in {_site(plan).label}"
 
 
-def _site(plan: Plan) -> Site:
-    return Site(Settings(db=plan.db, project=plan.project))
+def _site(plan: Plan) -> BulkDatabase:
+    return BulkDatabase(Settings(db=plan.db, project=plan.project))

@@ -83,21 +83,17 @@ def doctor(*, repair_counters: bool, as_json: bool, **flags: Any) -> None:
 def _unopened(settings: Settings, *, repairing: bool) -> list[HealthCheck] | None:
     """What there is to say of a database that opening would change, or None. Raises NotFound."""
     from dibs.database.health import HealthCheck
-    from dibs.transfer.exclusive import Site
-    from dibs.transfer.probe import peek
-    from dibs.transfer.project_copy import refuse_unknown
+    from dibs.transfer.bulk import inspect_schema
     from dibs_schema.tables import HEAD
 
-    found = peek(settings)
-    refuse_unknown(Site(settings), found.projects)
-    assert found.version is not None, "it holds projects"
-    if found.version >= HEAD:
+    version = inspect_schema(settings)
+    if version >= HEAD:
         return None
     return [
         HealthCheck(
             "schema",
             "warning",
-            f"version {found.version}, this Dibs knows {HEAD}. The next server or command that opens it migrates it, and "
+            f"version {version}, this Dibs knows {HEAD}. The next server or command that opens it migrates it, and "
             "older servers must be restarted then. Until then nothing else can be checked."
             + " Nothing was repaired."
             * repairing,

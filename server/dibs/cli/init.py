@@ -16,18 +16,18 @@ from dibs.settings import Settings, current_folder, find_root
 from dibs_schema.refusals import InvalidInput
 
 if TYPE_CHECKING:
+    from dibs.registration.change import Change
     from dibs.registration.command import Command
-    from dibs.registration.plan import Change
-    from dibs.registration.probe import Start
+    from dibs.registration.server_check import Launch
 
-UNASKED = 3
-"""The exit status where there is something to write and nobody to ask."""
+UNCONFIRMED = 3
+"""The exit status if there is something to write and no terminal to confirm it."""
 COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 
 @dataclass(slots=True)
-class Told:
-    """What is said at the end, as `--json` prints it."""
+class InitResult:
+    """The result of `dibs init`."""
 
     command: Command
     changes: list[Change]
@@ -35,7 +35,7 @@ class Told:
     answers: dict[str, str] = field(default_factory=dict)
 
     def as_json(self, root: Path) -> dict[str, Any]:
-        """The same as JSON values."""
+        """Return the result as JSON values, as `--json` prints them."""
         clients = [
             {
                 "client": one.client.name,
@@ -57,13 +57,13 @@ class Told:
 @click.command()
 @click.argument("clients", nargs=-1, type=click.Choice(list(CLIENTS)), metavar="[CLIENT]...")
 @settings_options("db", "project", "agent", "role")
-@click.option("--remove", is_flag=True, help="Take the server out again.")
+@click.option("--remove", is_flag=True, help="Remove the server.")
 @click.option(
-    "--force", is_flag=True, help="Replace, or take out, also another server that is called `features`."
+    "--force", is_flag=True, help="Also replace or remove another server that is called `features`."
 )
 @click.option("--yes", "-y", is_flag=True, help="Write without asking.")
 @click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, and ask nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, and do not ask.")
 @say_refusals
 def init(
     clients: tuple[str, ...],
@@ -75,25 +75,25 @@ def init(
     as_json: bool,
     **flags: str | None,
 ) -> None:
-    """Register the server with the MCP clients of this project, and try whether it answers.
+    """Register the server with the MCP clients of this project, and check that it answers.
 
-    CLIENT is claude, codex, cursor, vscode, opencode or gemini; without one, those in use here are listed, and
-    nothing is changed. Shows the difference before it writes, and keeps everything else in the files. --db, --project,
-    --agent and --role are written into the entry, and stay there until one says otherwise; run again without them, it
-    changes nothing, and only tries the server.
+    CLIENT is claude, codex, cursor, vscode, opencode or gemini. Without CLIENT, the command lists the clients in use
+    here, and changes nothing. It shows the difference before it writes, and keeps everything else in the files. --db,
+    --project, --agent and --role are written to the entry, and stay there until they are given again. Without them, a
+    second run changes nothing, and only checks the server.
 
-    The exit status is 1 if the server does not answer, and 3 if something would be written and there is no terminal
-    to ask at.
+    The exit status is 1 if the server does not answer, and 3 if there is something to write but no terminal to
+    confirm it.
     """
+    from dibs.registration.change import registration, removal
     from dibs.registration.command import server_command
-    from dibs.registration.plan import registration, removal
 
     root = find_root(current_folder(), isolated=True)  # a worktree has configuration files of its own
     variables = _variables(flags)
     command = server_command()
     names = dict.fromkeys(clients or [name for name, one in CLIENTS.items() if one.is_used_in(root)])
     chosen = [CLIENTS[name] for name in names]
-    told = Told(
+    result = InitResult(
         command,
         [
             removal(one, root, force=force)
@@ -103,17 +103,17 @@ def init(
         ],
     )
     if not as_json:
-        _show(told, root, listed=not clients, remove=remove)
+        _show(result, root, listed=not clients, remove=remove)
     status = 0
     if clients and not dry_run:
-        status = _carry_out(told, yes=yes, as_json=as_json) or _try_out(told, root, as_json=as_json)
+        status = _write(result, yes=yes, as_json=as_json) or _check_servers(result, root, as_json=as_json)
     if as_json:
-        print_json(told.as_json(root))
+        print_json(result.as_json(root))
     sys.exit(status)
 
 
 def _variables(flags: dict[str, str | None]) -> dict[str, str]:
-    """The variables that the flags stand for. Raises InvalidInput as the server would."""
+    """Return the variables that the flags set. Raises InvalidInput as the server would."""
     settings = Settings.read(flags, {})
     given = {name: str(getattr(settings, name)) for name, value in flags.items() if value is not None}
     if settings.is_server_url and urlsplit(given["db"]).password:
@@ -123,82 +123,84 @@ def _variables(flags: dict[str, str | None]) -> dict[str, str]:
             field="--db",
         )
     if "db" in given and not settings.is_server_url:
-        given["db"] = str(
-            Path(given["db"]).expanduser().absolute()
-        )  # clients start servers in folders of their own
+        # clients start servers in folders of their own
+        given["db"] = str(Path(given["db"]).expanduser().absolute())
     return {f"DIBS_{name.upper()}": value for name, value in given.items()}
 
 
-def _show(told: Told, root: Path, *, listed: bool, remove: bool) -> None:
+def _show(result: InitResult, root: Path, *, listed: bool, remove: bool) -> None:
     from dibs.registration.command import shown
 
-    if not told.changes:
+    if not result.changes:
         click.echo(f"No client is in use in {root} yet. Name one or more: {', '.join(CLIENTS)}.")
         return
     if not remove:
-        click.echo(f"The command is `{shown(told.command.words)}`: {told.command.why}.")
-    for one in told.changes:
+        click.echo(f"The command is `{shown(result.command.words)}`: {result.command.why}.")
+    for one in result.changes:
         where = f"{one.client.title}, {one.file.relative_to(root)}"
         if one.kind == "nothing":
-            click.echo(f"{where}: nothing is to be done.")
+            click.echo(f"{where}: nothing to do.")
             continue
         click.echo(f"{where}:")
         for line in one.diff(root).splitlines():
             click.echo(click.style(line, fg=COLOURS.get(line[:1])))
     if listed:
-        names = " ".join(one.client.name for one in told.changes)
-        click.echo(f"Nothing was changed. To do it: dibs init {'--remove ' if remove else ''}{names}")
+        names = " ".join(one.client.name for one in result.changes)
+        click.echo(f"Nothing was changed. To write it: dibs init {'--remove ' if remove else ''}{names}")
 
 
-def _carry_out(told: Told, *, yes: bool, as_json: bool) -> int:
-    """Ask, and write; returns the exit status."""
-    todo = [one for one in told.changes if one.kind != "nothing"]
-    if not todo:
+def _write(result: InitResult, *, yes: bool, as_json: bool) -> int:
+    """Ask for confirmation, and write; return the exit status."""
+    pending = [one for one in result.changes if one.kind != "nothing"]
+    if not pending:
         return 0
     if not yes and (as_json or not sys.stdin.isatty()):
-        click.echo("Nothing was changed: there is nobody to ask. --yes writes it.", err=True)
-        return UNASKED
+        click.echo(
+            "Nothing was changed: there is no terminal to confirm it. Repeat with --yes to write it.",
+            err=True,
+        )
+        return UNCONFIRMED
     if not yes:
-        what = "it" if len(todo) == 1 else f"these {len(todo)} files"
+        what = "it" if len(pending) == 1 else f"these {len(pending)} files"
         click.confirm(f"Write {what}?", default=True, abort=True)
-    from dibs.registration.atomic_write import write
+    from dibs.registration.change import write
 
-    for one in todo:
+    for one in pending:
         write(one)
         if one.entry is None:
-            click.echo(f"{one.client.title}: taken out.", err=as_json)
-    told.written = True
+            click.echo(f"{one.client.title}: removed.", err=as_json)
+    result.written = True
     return 0
 
 
-def _try_out(told: Told, root: Path, *, as_json: bool) -> int:
-    """Start the server of each entry, written now or before, as its client would; returns the exit status."""
-    from dibs.registration.probe import Start
+def _check_servers(result: InitResult, root: Path, *, as_json: bool) -> int:
+    """Start the server of each entry as its client would, whether new or unchanged; return the exit status."""
+    from dibs.registration.server_check import Launch
 
-    tried: dict[Start, tuple[str, bool]] = {}
-    for one in told.changes:
+    checked: dict[Launch, tuple[str, bool]] = {}
+    for one in result.changes:
         if one.entry is None:
             continue
-        start = Start.of(one.client, one.entry)
-        if start not in tried:
-            tried[start] = _try(start, root)
-        says, answered = tried[start]
+        launch = Launch.of(one.client, one.entry)
+        if launch not in checked:
+            checked[launch] = _check_server(launch, root)
+        says, answered = checked[launch]
         done, note = ("unchanged", "") if one.kind == "nothing" else ("written", one.client.note)
-        told.answers[one.client.name] = says = f"{done}, {says}"
+        result.answers[one.client.name] = says = f"{done}, {says}"
         click.echo(f"{one.client.title}: {says} {note}".rstrip(), err=as_json or not answered)
-    return 0 if all(answered for _, answered in tried.values()) else 1
+    return 0 if all(answered for _, answered in checked.values()) else 1
 
 
-def _try(start: Start, root: Path) -> tuple[str, bool]:
-    """Start the server as the client would: what there is to say of it, and whether it answers."""
+def _check_server(launch: Launch, root: Path) -> tuple[str, bool]:
+    """Start the server as the client would; return a message, and whether the server answers."""
     from dibs import __version__
-    from dibs.registration.probe import ServerSilent, try_start
+    from dibs.registration.server_check import ServerSilent, check_server
 
     try:
-        answer = try_start(start, root)
+        answer = check_server(launch, root)
     except ServerSilent as silence:
         return f"but the server does not answer: {silence}", False
     says = f"and the server answers: version {answer.version}, project {answer.project} in {answer.database}."
     if answer.version != __version__:
-        says += f" It is not this one, which is {__version__}: another comes first on PATH."
+        says += f" This command has version {__version__}: another comes first on PATH."
     return says, True

@@ -1,4 +1,4 @@
-"""`dibs import`: take over a backlog that was kept elsewhere."""
+"""`dibs import`: add the features of a backlog that another tool kept."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from dibs_schema.refusals import InvalidInput
 @click.argument("file", type=click.Path(path_type=Path))
 @looks_at_backlog
 def import_file(file: Path, *, as_json: bool, **flags: Any) -> None:
-    """Import FILE (feature_list.json, JSON Lines, or AutoForge's features.db), all or nothing.
+    """Import FILE (feature_list.json, JSON Lines, or AutoForge's features.db), completely or not at all.
 
-    Features keep their own ids as references, so importing a file again adds only what is new.
+    Features keep their ids as references, so a second import of a file adds only new features.
     """
     from dibs.database import file_driver
     from dibs.transfer.formats import read_backlog
-    from dibs.transfer.import_features import import_features
+    from dibs.transfer.importer import import_features
 
     with backlog(flags, make=True) as database:
         if file.exists() and database.file and database.file.exists() and file.samefile(database.file):

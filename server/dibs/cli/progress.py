@@ -1,4 +1,4 @@
-"""How far a command is that takes a while."""
+"""The progress bar of commands that may take long."""
 
 from __future__ import annotations
 
@@ -7,17 +7,24 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dibs.transfer.project_copy import Watch
+    from dibs.transfer.project_rows import Progress
 
 
 @contextmanager
-def progress(waiting: str) -> Iterator[Watch]:
-    """A bar on standard error, where that is a terminal; `waiting` is what it says at first."""
+def progress_bar(first: str) -> Iterator[Progress]:
+    """Show a bar on standard error if that is a terminal; `first` is its first description."""
+    from rich import progress as rich_progress
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(waiting, total=None)
+    columns = (
+        rich_progress.TextColumn("{task.description}"),
+        rich_progress.BarColumn(),
+        rich_progress.MofNCompleteColumn(),
+        rich_progress.TimeRemainingColumn(),
+    )
+    with rich_progress.Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task(first, total=None)
         yield lambda what, rows, total: bar.update(task, description=what, completed=rows, total=total)

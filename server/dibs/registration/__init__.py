@@ -1,1 +1,1 @@
-"""Registering the server with MCP clients: one entry in each client's own configuration file, and nothing else in it."""
+"""Registers the server with MCP clients: adds one entry to each client's configuration file, and changes nothing else."""

@@ -1,4 +1,4 @@
-"""The clients: where each keeps a project's MCP servers, and the form of an entry there.
+"""The clients: where each one keeps a project's MCP servers, and the form of an entry there.
 
 Sources: code.claude.com/docs/en/mcp; developers.openai.com/codex/mcp; cursor.com/docs/mcp;
 code.visualstudio.com/docs/agents/reference/mcp-configuration; opencode.ai/docs/mcp-servers and
@@ -16,35 +16,38 @@ from typing import Any
 from dibs.registration import jsonc, toml
 from dibs.registration.command import Command, options_of
 
-Entry = dict[str, Any]
+ServerEntry = dict[str, Any]
 NAME = "features"
-"""What the server is called in every client."""
+"""The name of the server in every client."""
 FORM = frozenset({"type", "command", "args"})
-"""The keys of an entry, beside its variables, that say how the server is started."""
+"""The keys of an entry, without its variables, that say how to start the server."""
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """One MCP client; `files` are where its project configuration may be, the first where there is none yet."""
+    """One MCP client.
+
+    `files` are the possible paths of its project configuration; a new file gets the first. `signs` are further paths
+    that show that a project uses the client. `comments` and `trailing_commas` say what its parser accepts beyond JSON,
+    as tried with its program. `passes_on` says whether its servers see the variables of the user's shell.
+    """
 
     name: str
     title: str
     files: tuple[str, ...]
     keys: tuple[str, ...]
     signs: tuple[str, ...]
-    entry: Callable[[Command, Mapping[str, str]], Entry]
+    entry: Callable[[Command, Mapping[str, str]], ServerEntry]
     format: ModuleType = jsonc
     variables: str = "env"
     beginning: str = ""
     note: str = ""
     comments: bool = True
     trailing_commas: bool = True
-    """What it reads beyond plain JSON, as its program was seen to do."""
     passes_on: bool = True
-    """Whether the servers that it starts see the variables of the shell that it was started in."""
 
     def parse(self, text: str) -> dict[str, Any]:
-        """What a file of this client says. Raises Unreadable, also for what this client alone cannot read."""
+        """Parse a file of this client. Raises Unreadable, also for text that only this client cannot read."""
         data: dict[str, Any] = self.format.parse(text)
         if self.format is jsonc:
             jsonc.refuse_extras(
@@ -53,50 +56,50 @@ class Client:
         return data
 
     def file(self, root: Path) -> Path:
-        """Its configuration file in a project."""
+        """Return the path of its configuration file in a project."""
         return next((root / one for one in self.files if (root / one).exists()), root / self.files[0])
 
     def is_used_in(self, root: Path) -> bool:
-        """Whether something of this client is in the project."""
+        """Check whether the project has a file or folder of this client."""
         return any((root / one).exists() for one in (*self.files, *self.signs))
 
     def place(self, data: Mapping[str, Any]) -> tuple[str, ...]:
-        """The keys under which the entry stands in a file that says `data`."""
+        """Return the keys that lead to the entry in a file with this content."""
         if self.name == "opencode" and _has_servers(data.get("mcp")):
             return ("mcp", "servers", NAME)
         return (*self.keys, NAME)
 
 
 def _has_servers(section: object) -> bool:
-    """Whether it is the section of opencode's second version, and not a server with the name `servers`."""
+    """Check for the section of opencode's second version, as opposed to a server with the name `servers`."""
     servers = section.get("servers") if isinstance(section, dict) else None
     return isinstance(servers, dict) and not isinstance(servers.get("type"), str)
 
 
-def _plain(command: Command, variables: Mapping[str, str]) -> Entry:
-    entry: Entry = {"command": command.program}
+def _plain(command: Command, variables: Mapping[str, str]) -> ServerEntry:
+    entry: ServerEntry = {"command": command.program}
     if command.arguments:
         entry["args"] = command.arguments
     return entry | ({"env": dict(variables)} if variables else {})
 
 
-def _with_type(command: Command, variables: Mapping[str, str]) -> Entry:
+def _with_type(command: Command, variables: Mapping[str, str]) -> ServerEntry:
     return {"type": "stdio", **_plain(command, variables)}
 
 
-def _claude(command: Command, variables: Mapping[str, str]) -> Entry:
-    """The entry of `.mcp.json.example`: what is not settled here, each user's shell may settle."""
+def _claude(command: Command, variables: Mapping[str, str]) -> ServerEntry:
+    """Return the entry of `.mcp.json.example`, in which each user's shell may set what is not set here."""
     defaults = {"DIBS_DB": "${DIBS_DB:-}", "DIBS_ROLE": "${DIBS_ROLE:-all}"}
     return {"command": command.program, "args": command.arguments, "env": defaults | dict(variables)}
 
 
-def _codex(command: Command, variables: Mapping[str, str]) -> Entry:
-    """With `required`, without which a turn begins before the server is up, and the agent sees no backlog."""
+def _codex(command: Command, variables: Mapping[str, str]) -> ServerEntry:
+    """Return an entry with `required`; without it, a turn begins before the server is up, and the agent has no tools."""
     return _plain(command, variables) | {"required": True}
 
 
-def _opencode(command: Command, variables: Mapping[str, str]) -> Entry:
-    entry: Entry = {"type": "local", "command": list(command.words)}
+def _opencode(command: Command, variables: Mapping[str, str]) -> ServerEntry:
+    entry: ServerEntry = {"type": "local", "command": list(command.words)}
     return entry | ({"environment": dict(variables)} if variables else {})
 
 
@@ -110,7 +113,7 @@ CLIENTS = {
             ("mcpServers",),
             (".claude", "CLAUDE.md"),
             _claude,
-            note="Claude Code asks once whether to trust the servers of this file.",
+            note="Claude Code asks once whether to trust the servers in this file.",
             comments=False,
             trailing_commas=False,
         ),
@@ -122,7 +125,7 @@ CLIENTS = {
             (".codex",),
             _codex,
             format=toml,
-            note="Codex reads this file in projects that it trusts, and passes no DIBS_* of your shell on.",
+            note="Codex reads this file in projects that it trusts, and does not pass on DIBS_* variables of your shell.",
             passes_on=False,
         ),
         Client("cursor", "Cursor", (".cursor/mcp.json",), ("mcpServers",), (".cursor",), _with_type),
@@ -152,16 +155,16 @@ CLIENTS = {
             ("mcpServers",),
             (".gemini", "GEMINI.md"),
             _plain,
-            note="Gemini CLI starts the servers of this file in folders that it trusts.",
+            note="Gemini CLI starts the servers in this file in folders that it trusts.",
             trailing_commas=False,
         ),
     )
 }
-"""Every client by its name on the command line."""
+"""All clients by their names on the command line."""
 
 
 def words_of(entry: object) -> list[str]:
-    """The command line of an entry, which some clients keep as one list; empty where it starts nothing."""
+    """Return the command line of an entry; empty if it has none. Some clients keep it as one list."""
     if not isinstance(entry, dict):
         return []
     command, arguments = entry.get("command"), entry.get("args", [])
@@ -172,13 +175,13 @@ def words_of(entry: object) -> list[str]:
 
 
 def is_ours(entry: object) -> bool:
-    """Whether it is our server that an entry starts, and not somebody else's of the same name."""
+    """Check whether an entry starts Dibs, and not another server of the same name."""
     words = words_of(entry)
     return bool(words) and options_of(words) is not None
 
 
-def merged(client: Client, there: object, command: Command, variables: Mapping[str, str]) -> Entry:
-    """The entry to write over what is `there`: what ours has stays, unless it is told otherwise."""
+def merged(client: Client, there: object, command: Command, variables: Mapping[str, str]) -> ServerEntry:
+    """Return the entry that replaces the one `there`. An entry of Dibs keeps what `command` and `variables` do not set."""
     if not isinstance(there, dict) or not is_ours(there):
         return client.entry(command, variables)
     options = _without(options_of(words_of(there)) or [], variables)
@@ -192,10 +195,10 @@ def merged(client: Client, there: object, command: Command, variables: Mapping[s
 
 
 def _without(options: Sequence[str], variables: Mapping[str, str]) -> list[str]:
-    """The options but for those that say what one of the variables says, which they would overrule."""
-    told = {"--" + name.removeprefix("DIBS_").lower() for name in variables}
+    """Return the options without those that would override one of the variables."""
+    overridden = {"--" + name.removeprefix("DIBS_").lower() for name in variables}
     return [
         one
         for one, before in zip(options, ["", *options], strict=False)
-        if one.partition("=")[0] not in told and before not in told
+        if one.partition("=")[0] not in overridden and before not in overridden
     ]

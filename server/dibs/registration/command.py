@@ -1,4 +1,4 @@
-"""Which command starts the server, and why that one."""
+"""The command that starts the server: chosen for this machine, or recognized in an entry."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pathlib import Path
 SCRIPT = "dibs-mcp"
 PACKAGE = re.compile(rf"{SCRIPT}(\[.*\])?([@=].*)?")
 RUNNERS = (("uvx",), ("uv", "tool", "run"), ("uv", "run"), ("pipx", "run"))
-"""What fetches a package and runs it."""
+"""Programs that fetch a package and run it."""
 WITH_VALUE = frozenset({"--from", "--with", "--python", "-p", "--index", "--spec", "--directory", "-X", "-W"})
 """Options of runners and of Python whose value is the next word."""
 CACHES = frozenset({".cache", "Caches", "archive-v0", "environments-v2"})
-"""Folders that hold what `uvx` and `pipx run` install for one run: it may be gone tomorrow.
+"""Folders where `uvx` and `pipx run` install packages for one run, which may be deleted at any time.
 
 Source: https://docs.astral.sh/uv/reference/storage/ and pipx's documentation of PIPX_HOME.
 """
@@ -26,48 +26,48 @@ Source: https://docs.astral.sh/uv/reference/storage/ and pipx's documentation of
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command line, and the reason why it is written and no other."""
+    """A command line, and the reason for its choice."""
 
     words: tuple[str, ...]
     why: str
 
     @property
     def program(self) -> str:
-        """What is started."""
+        """The program to start."""
         return self.words[0]
 
     @property
     def arguments(self) -> list[str]:
-        """What it is given."""
+        """The program's arguments."""
         return list(self.words[1:])
 
 
 def server_command(prefix: Path | None = None, search: str | None = None) -> Command:
-    """The command that a client on this machine finds: `search` is a PATH, `prefix` where this Python lives."""
+    """Return a command that clients on this machine can start; `search` is a PATH, `prefix` the folder of this Python."""
     prefix = prefix or Path(sys.prefix)
     if CACHES.intersection(prefix.parts):
         return Command(
-            ("uvx", SCRIPT), "this dibs runs from a cache that may be emptied, so uvx is to fetch it again"
+            ("uvx", SCRIPT), "this dibs runs from a cache that may be emptied, so uvx fetches it again"
         )
     found = shutil.which(SCRIPT, path=search)
     if found is not None:
         return Command((SCRIPT,), f"{SCRIPT} is on PATH, at {found}{_only_while_active(Path(found))}")
     return Command(
         (sys.executable, "-m", "dibs", "serve"),
-        f"{SCRIPT} is not on PATH, so it is this Python by its full path, which is of this machine alone",
+        f"{SCRIPT} is not on PATH, so the command names this Python by its full path, which is valid on this machine only",
     )
 
 
 def _only_while_active(found: Path) -> str:
-    """What is to be said of a command that an activated virtual environment has put on PATH."""
+    """Return a warning if only an active virtual environment puts the command on PATH."""
     active = os.environ.get("VIRTUAL_ENV")
     if not active or not found.is_relative_to(active):
         return ""
-    return ", which is so only where this virtual environment is active: start your client there"
+    return ", but only while this virtual environment is active: start your client in it"
 
 
 def options_of(words: Sequence[str]) -> list[str] | None:
-    """What a command line gives our server beyond its start; None where it starts another."""
+    """Return the options that a command line passes to Dibs, or None if it starts another program."""
     program = re.split(r"[/\\]", words[0])[-1].removesuffix(".exe")
     rest = list(words[1:])
     if program == SCRIPT:
@@ -86,12 +86,12 @@ def options_of(words: Sequence[str]) -> list[str] | None:
 
 
 def _without_options(words: list[str]) -> list[str]:
-    """The words from the first on that is neither an option nor its value."""
+    """Return the words from the first that is neither an option nor its value."""
     while words and words[0].startswith("-"):
         words = words[2:] if words[0] in WITH_VALUE else words[1:]
     return words
 
 
 def shown(words: Sequence[str]) -> str:
-    """The command as a person would type it."""
+    """Return the command as it would be typed in a shell."""
     return shlex.join(words)

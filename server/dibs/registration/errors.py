@@ -1,14 +1,14 @@
-"""What is said of a configuration file that is not what its name promises."""
+"""The error for configuration files that cannot be read or edited."""
 
 from __future__ import annotations
 
 
-class Unreadable(Exception):  # noqa: N818 - it is what the file is
-    """The text is not of its format, or not of the form that its client reads."""
+class Unreadable(Exception):  # noqa: N818 - the name says what the file is
+    """The text does not have its format, or not the form that its client reads."""
 
     @classmethod
     def at(cls, text: str, offset: int, words: str) -> Unreadable:
-        """The same with the place: line and column, counted from one."""
+        """Return the error with its place: line and column, counted from 1."""
         line = text.count("\n", 0, offset) + 1
         column = offset - text.rfind("\n", 0, offset)
         return cls(f"line {line}, column {column}: {words}")

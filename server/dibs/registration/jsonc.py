@@ -1,7 +1,8 @@
-"""JSON files that may have comments and trailing commas: one value is set or taken out, every other byte stays.
+"""Edits JSON files that may have comments and trailing commas: sets or removes one value, and keeps every other byte.
 
-The positions come from the standard library's decoder, run on a copy of the same length in which comments and
-trailing commas are spaces.
+The standard library's decoder finds the positions in a copy of the same length, in which comments and trailing commas
+are spaces. This editor is our own because no library on PyPI for Python 3.11 with a permissive license edits JSONC in
+place: jsoncgx is under the GPL, json-five reads JSON5, and the others lose comments.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ INDENT = "  "
 
 @dataclass(frozen=True, slots=True)
 class _Member:
-    """A name and its value, by their places in the text: `value` is where it starts, `end` is behind it."""
+    """A name and its value, by their positions: `start` of the name, `value` of its value, `end` after it."""
 
     name: str
     start: int
@@ -31,19 +32,19 @@ class _Member:
 
 @dataclass(frozen=True, slots=True)
 class _Object:
-    """An object's place in the text, from brace to brace, and its members."""
+    """The positions of an object's braces, and its members."""
 
     start: int
     end: int
     members: list[_Member]
 
     def find(self, name: str) -> _Member | None:
-        """The member of that name; of several the last, as parsers take it."""
+        """Return the member of that name; the last of several, as parsers do."""
         return next((one for one in reversed(self.members) if one.name == name), None)
 
 
 def parse(text: str) -> dict[str, Any]:
-    """The object that the text is; an empty text is an empty one. Raises Unreadable."""
+    """Parse the text, which must be an object; an empty text is an empty object. Raises Unreadable."""
     plain = _plain(_bare(text))
     if not plain.strip():
         return {}
@@ -51,7 +52,7 @@ def parse(text: str) -> dict[str, Any]:
         data = json.loads(plain, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         raise Unreadable.at(text, error.pos, error.msg) from None
-    except (ValueError, RecursionError) as error:  # a number or a depth that Python does not take
+    except (ValueError, RecursionError) as error:  # a number too long or nesting too deep for Python
         raise Unreadable(str(error)) from None
     if not isinstance(data, dict):
         raise Unreadable("it is not an object")
@@ -59,16 +60,16 @@ def parse(text: str) -> dict[str, Any]:
 
 
 def refuse_extras(text: str, reader: str, *, comments: bool, trailing_commas: bool) -> None:
-    """Refuse what `parse` takes and the reader does not: with it, the reader would see no server at all.
+    """Raise Unreadable, with the place, for comments or trailing commas that the client `reader` does not accept.
 
-    Raises Unreadable with the first place of it.
+    With them, the client would ignore the whole file.
     """
     bare = _bare(text)
     plain = _plain(bare)
     if not comments and (at := _first_difference(_unmarked(text), bare)) is not None:
-        raise Unreadable.at(text, at, f"{reader} reads no comments here")
+        raise Unreadable.at(text, at, f"{reader} accepts no comments here")
     if not trailing_commas and (at := _first_difference(bare, plain)) is not None:
-        raise Unreadable.at(text, at, f"{reader} reads no comma behind the last value")
+        raise Unreadable.at(text, at, f"{reader} accepts no comma after the last value")
 
 
 def _first_difference(one: str, other: str) -> int | None:
@@ -76,7 +77,7 @@ def _first_difference(one: str, other: str) -> int | None:
 
 
 def with_value(text: str, keys: tuple[str, ...], value: Any) -> str:
-    """The text with `value` at `keys`, in the form of what is around it. Raises Unreadable."""
+    """Return the text with `value` at `keys`, in the format of its surroundings. Raises Unreadable."""
     bare = _bare(text)
     plain = _plain(bare)
     if not plain.strip():
@@ -99,7 +100,7 @@ def with_value(text: str, keys: tuple[str, ...], value: Any) -> str:
 
 
 def without(text: str, keys: tuple[str, ...]) -> str:
-    """The text without the value at `keys` and its name. Raises Unreadable."""
+    """Return the text without the member at `keys`. Raises Unreadable."""
     bare = _bare(text)
     plain = _plain(bare)
     if not plain.strip():
@@ -117,7 +118,7 @@ def without(text: str, keys: tuple[str, ...]) -> str:
 def _inserted(text: str, bare: str, around: _Object, name: str, value: Any) -> str:
     newline = "\r\n" if "\r\n" in text else "\n"
     if not around.members:
-        if around.start and "\n" not in text[: around.start]:  # all of it is on one line
+        if around.start and "\n" not in text[: around.start]:  # the whole file is on one line
             return (
                 text[: around.start + 1]
                 + _member(text, 0, name, value, spread=False)
@@ -133,7 +134,7 @@ def _inserted(text: str, bare: str, around: _Object, name: str, value: Any) -> s
     last = around.members[-1]
     comma = bare.find(",", last.end, around.end)
     after = last.end if comma < 0 else comma + 1
-    trailing = "" if comma < 0 else ","  # as the file has it
+    trailing = "" if comma < 0 else ","  # keep the file's trailing comma
     head = text[: last.end] + ("," if comma < 0 else "") + text[last.end : after]
     if "\n" not in bare[around.start : around.members[0].start]:
         return head + " " + _member(text, 0, name, value, spread=False) + trailing + text[after:]
@@ -146,7 +147,7 @@ def _inserted(text: str, bare: str, around: _Object, name: str, value: Any) -> s
 
 
 def _cut(text: str, bare: str, around: _Object, member: _Member) -> str:
-    """Take the member out with its comma, and with its lines where nothing else is on them."""
+    """Remove the member with its comma, and its lines if nothing else is on them."""
     place = around.members.index(member)
     following = around.members[place + 1].start if place + 1 < len(around.members) else around.end
     comma = bare.find(",", member.end, following)
@@ -158,7 +159,7 @@ def _cut(text: str, bare: str, around: _Object, member: _Member) -> str:
     elif comma >= 0:
         end += len(text[end:following]) - len(text[end:following].lstrip(" \t"))
     head = text[:start]
-    if comma < 0 and place > 0:  # the comma that stood before it
+    if comma < 0 and place > 0:  # the comma before it
         previous = bare.find(",", around.members[place - 1].end, member.start)
         gap = text[previous + 1 : start]
         head = text[:previous] + ("" if start == member.start and not gap.strip() else gap)
@@ -168,22 +169,22 @@ def _cut(text: str, bare: str, around: _Object, member: _Member) -> str:
 
 
 def _bare(text: str) -> str:
-    """The text with spaces for comments, also for the line ends inside them."""
+    """Return the text with comments, and the line ends inside them, replaced by spaces."""
     return _COMMENTS.sub(lambda one: one[0] if one[0][0] == '"' else " " * len(one[0]), _unmarked(text))
 
 
 def _unmarked(text: str) -> str:
-    """The text with a space for a byte order mark."""
+    """Return the text with a byte order mark replaced by a space."""
     return " " + text[1:] if text.startswith("\ufeff") else text
 
 
 def _plain(bare: str) -> str:
-    """The text with spaces for trailing commas, too: what is left must be JSON."""
+    """Return the text with trailing commas replaced by spaces too: the rest must be JSON."""
     return _COMMAS.sub(lambda one: one[0] if one[0][0] == '"' else one[0][:-1] + " ", bare)
 
 
 def _object(plain: str, start: int) -> _Object:
-    """The object that starts there, in a text that is known to be JSON."""
+    """Return the object at that position of a text that is known to be JSON."""
     decoder = json.JSONDecoder()
     members: list[_Member] = []
     at = _skip(plain, start + 1)
@@ -211,7 +212,7 @@ def _member(
 
 
 def _dumped(text: str, at: int, value: Any, *, spread: bool, indent: str | None = None) -> str:
-    """The value as JSON: on one line, or spread with the indent of the line at `at`."""
+    """Return the value as JSON: on one line, or spread over lines with the indent of the line at `at`."""
     if not spread:
         return json.dumps(value, ensure_ascii=False)
     lines = json.dumps(value, indent=_unit(text), ensure_ascii=False).split("\n")
@@ -220,7 +221,7 @@ def _dumped(text: str, at: int, value: Any, *, spread: bool, indent: str | None 
 
 
 def _unit(text: str) -> str:
-    """What the file indents by: its first indent of anything but a comment."""
+    """Return the file's indent: the first one that is not before a comment."""
     found = re.search(r"\n([ \t]+)\S", _bare(text))
     return found[1] if found else INDENT
 

@@ -1,4 +1,4 @@
-"""TOML files: one table is set or taken out, and the rest stays as it is written."""
+"""Edits TOML files with tomlkit: sets or removes one table, and keeps the rest as it is written."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dibs.registration.errors import Unreadable
 
 
 def parse(text: str) -> dict[str, Any]:
-    """What the text says. Raises Unreadable."""
+    """Parse the text. Raises Unreadable."""
     try:
         return tomllib.loads(text.removeprefix("\ufeff"))
     except tomllib.TOMLDecodeError as error:
@@ -17,9 +17,9 @@ def parse(text: str) -> dict[str, Any]:
 
 
 def with_value(text: str, keys: tuple[str, ...], value: dict[str, Any]) -> str:
-    """The text with the table `value` at `keys`: appended where there is none, else changed key by key.
+    """Return the text with the table `value` at `keys`: appended if it is new, else changed key by key.
 
-    Raises Unreadable where something else stands there.
+    Raises Unreadable if the section is not a table.
     """
     import tomlkit
 
@@ -44,7 +44,7 @@ def with_value(text: str, keys: tuple[str, ...], value: dict[str, Any]) -> str:
 
 
 def without(text: str, keys: tuple[str, ...]) -> str:
-    """The text without the table at `keys`. Raises Unreadable."""
+    """Return the text without the table at `keys`. Raises Unreadable."""
     import tomlkit
 
     section, name = keys
@@ -54,13 +54,13 @@ def without(text: str, keys: tuple[str, ...]) -> str:
     table: Any = document[section]
     del table[name]
     rest = document.as_string()
-    if rest.endswith("\n\n") and not text.endswith("\n\n"):  # the empty line that stood before our table
+    if rest.endswith("\n\n") and not text.endswith("\n\n"):  # the empty line before the removed table
         rest = rest.removesuffix("\n")
     return _line_ends(text, rest)
 
 
 def _is_inline(text: str, section: str) -> bool:
-    """Whether the section is written in braces, so that no table can be added to it below."""
+    """Check whether the section is an inline table, to which no table can be appended."""
     import tomlkit
     from tomlkit.items import InlineTable
 
@@ -76,7 +76,7 @@ def _appended(text: str, keys: tuple[str, ...], value: dict[str, Any]) -> str:
 
 
 def _inline(value: Any) -> Any:
-    """The value as it is written behind an equals sign."""
+    """Return the value as an item for the right side of an equals sign."""
     import tomlkit
 
     if not isinstance(value, dict):
@@ -87,7 +87,7 @@ def _inline(value: Any) -> Any:
 
 
 def _line_ends(before: str, after: str) -> str:
-    """`after` with the line ends of `before`, where it has one kind alone."""
+    """Return `after` with CRLF line ends if `before` has only those."""
     if "\r\n" in before and before.count("\n") == before.count("\r\n"):
         return after.replace("\r\n", "\n").replace("\n", "\r\n")
     return after

@@ -1,1 +1,1 @@
-"""Import and export, backup, restore and copy of whole backlogs."""
+"""Import, copy, backup and restore of a whole project."""

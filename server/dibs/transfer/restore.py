@@ -1,4 +1,4 @@
-"""Restore: make a live backlog of a backup, in a file or on a server, and never over one that is live."""
+"""Restore: makes a live project from a backup, in a file or on a server, and never overwrites a live one."""
 
 from __future__ import annotations
 
@@ -6,33 +6,38 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import bindparam, update
 
-from dibs.database.files import attached, copy_checked, exclusive_access, projects_in, refuse_newer
+from dibs.database.files import (
+    attached,
+    copy_checked,
+    exclusive_access,
+    projects_in,
+    refuse_newer,
+    refuse_unsafe,
+)
 from dibs.database.project import Freeze, when
 from dibs.settings import Settings
-from dibs.transfer.backup import check, own_files
-from dibs.transfer.backup_file import (
+from dibs.transfer.atomic_file import (
+    errors_named,
     exchange,
+    partial_folder,
     put_in_place,
-    refuse_place,
     refuse_unfinished,
-    said_of,
     set_logs_aside,
-    workshop,
 )
-from dibs.transfer.exclusive import Site, Sole
-from dibs.transfer.move_project import live_claims
-from dibs.transfer.project_copy import Watch, Written, counted, is_used, mark_as, write_copy
+from dibs.transfer.backup import check, own_files
+from dibs.transfer.bulk import BulkDatabase, BulkTransaction
+from dibs.transfer.copy import live_claims
+from dibs.transfer.project_rows import Progress, ProjectDigest, digest_of, is_used, set_mark, write_copy
 from dibs.verbs.lease import release_all
 from dibs_schema.refusals import AlreadyClaimed, Busy, DatabaseDamaged, InvalidInput, Refusal
 from dibs_schema.tables import HEAD, projects
 
-RESTORED = "the backlog was restored from a backup, and the holder's claim with it"
+RELEASE_REASON = "the backlog was restored from a backup, which ended the claim"
 
 _P = projects.c
 _retire = (
@@ -45,7 +50,7 @@ _rename = update(projects).where(_P.id == bindparam("project")).values(name=bind
 
 @dataclass(slots=True)
 class Restored:
-    """What was restored and where to; `aside` is what was in its place, `released` whose claims were given back."""
+    """The result of a restore. `aside` names what was there before; `released` lists features whose claims ended."""
 
     source: str
     made: str
@@ -58,115 +63,85 @@ class Restored:
     unsound: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
-    def wire(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self) | {"seconds": round(self.seconds, 2)}
-
 
 def mark_of(backup: Path) -> Freeze:
-    """What a backup says of itself. Raises NotFound, DatabaseDamaged, and InvalidInput where the file is none."""
-    with _told_of(backup):
+    """Return the mark of a backup. Raises NotFound, DatabaseDamaged, and InvalidInput if the file is not a backup."""
+    with _damage_named(backup):
         marks = list(projects_in(backup).values())
     if len(marks) != 1 or marks[0] is None or marks[0].state != "backup":
         raise InvalidInput(
-            f"{backup} is no backup, but a backlog of its own: name it with --db to use it. `dibs copy` moves it to "
-            "another place, `dibs backup --db` makes a backup of it.",
+            f"{backup} is not a backup but a backlog: name it with --db to use it. `dibs copy` moves it to another "
+            "database, `dibs backup --db` makes a backup of it.",
             field="source",
         )
     return marks[0]
 
 
 @contextmanager
-def _told_of(backup: Path) -> Iterator[None]:
-    """Say of a damaged backup what to do about a backup."""
+def _damage_named(backup: Path) -> Iterator[None]:
+    """Word DatabaseDamaged for a backup."""
     try:
         yield
     except DatabaseDamaged as refusal:
-        says = f"{backup} is damaged, or was cut off. Nothing was restored. Try an older backup."
-        raise DatabaseDamaged(says) from refusal
+        message = f"{backup} is damaged or incomplete. Nothing was restored. Try an older backup."
+        raise DatabaseDamaged(message) from refusal
 
 
-def restore_project(backup: Path, goal: Settings, *, force: bool, watch: Watch) -> Restored:
-    """Make the project that `goal` names of a backup, as a new one: with a generation of its own, and no live claims.
+def restore_project(backup: Path, goal: Settings, *, force: bool, progress: Progress) -> Restored:
+    """Make the project that `goal` names from a backup, with a new generation and without live claims.
 
-    What is there already stays; with `force` it is set aside, where nobody uses it.
-    Raises NotFound, InvalidInput, Busy where servers have the place open, AlreadyClaimed, DatabaseDamaged, DiskFull.
+    An existing project stays; with `force` it is set aside if nobody uses it.
+    Raises NotFound, InvalidInput, Busy if servers use the target, AlreadyClaimed, DatabaseDamaged, DiskFull.
     """
     began = time.monotonic()
     mark = mark_of(backup)
-    target = Site(goal)
+    target = BulkDatabase(goal)
+    file = target.file
     done = Restored(str(backup), when(mark.at), mark.label, target.label, goal.project)
-    with ExitStack() as held:
-        if target.file is not None:
-            refuse_place(target.file)
-            held.enter_context(said_of(target.file))
-            _refuse_in_use(target, backup, force=force)
-        beside = target.file.parent if target.file is not None else Path(tempfile.gettempdir())
-        folder = held.enter_context(workshop(beside))
-        copy = folder / "copy"
+    with ExitStack() as stack:
+        if file is not None:
+            refuse_unsafe(file)
+            stack.enter_context(errors_named(file))
+            _refuse_in_use(target, file, backup, force=force)
+        parent = file.parent if file is not None else Path(tempfile.gettempdir())
+        copy = stack.enter_context(partial_folder(parent)) / "copy"
         refuse_newer(backup)
-        with _told_of(backup):
-            copy_checked(backup, copy)  # opening a database may write to it, and an older one is migrated
-        source = Site(Settings(db=str(copy), project=mark.project))
-        if target.file is not None and (force or not target.file.exists()):
-            _as_file(source, copy, target.file, mark, done, watch)
-        elif target.file is not None or not force or goal.project not in target.projects():
-            _beside_others(source, target, mark, done, watch)
+        with _damage_named(backup):
+            copy_checked(backup, copy)  # to open a database may change it, and migrates an older one
+        source = BulkDatabase(Settings(db=str(copy), project=mark.project))
+        if file is not None and (force or not file.exists()):
+            _as_file(source, copy, file, mark, done, progress)
+        elif file is not None or not force or goal.project not in target.projects():
+            with source.opened(), target.opened():
+                _into(source, target, mark, done, progress)
         else:
-            _instead(source, goal, mark, done, watch)
-    done.seconds = time.monotonic() - began
+            _replacing(source, goal, mark, done, progress)
+    done.seconds = round(time.monotonic() - began, 2)
     return done
 
 
-def _bring(
-    source: Site, target: Site, mark: Freeze, done: Restored, watch: Watch, *, replacing: str | None = None
-) -> Written:
-    """Write the project and let it go live, in one transaction."""
-    with source.reading() as here, target.writing() as there:
-        if there.project.moved_to is not None or is_used(there):
-            raise _occupied(target.label, there.project.name)
-        written = write_copy(here, there, Freeze("copied", "", mark.project, done.source), done.target, watch)
-        _refuse_unsealed(mark, written, done.source)
-        done.released = release_all(there, RESTORED)
-        mark_as(there, written.generation, None)
-        if replacing is not None:
-            done.aside = _take_the_name(there, replacing, written, done)
-        there.commit()
-    done.rows = written.rows
-    return written
-
-
-def _refuse_unsealed(mark: Freeze, written: Written, source: str) -> None:
-    """Refuse what is not what was backed up; a digest says so only of the columns it was counted in."""
+def _refuse_altered(mark: Freeze, written: ProjectDigest, source: str) -> None:
+    """Raise DatabaseDamaged if rows differ from the seal; seals of different schemas do not compare."""
     if mark.seal != written.seal and mark.seal.partition(":")[0] == HEAD:
         raise DatabaseDamaged(
-            f"{source} is damaged: what it holds is not what was backed up. Nothing was restored. Try an older backup."
+            f"{source} is damaged: its rows differ from those that were backed up. Nothing was restored. Try an older "
+            "backup."
         )
 
 
-def _occupied(label: str, project: str) -> InvalidInput:
-    return InvalidInput(
-        f"{label} has a project {project!r} already. Nothing was changed. Name another with --project or another place "
-        "with --db; --force sets what is there aside.",
-        field="db",
-    )
+# -- into a file ------------------------------------------------------------------------------------
 
 
-# -- a file -----------------------------------------------------------------------------------------
-
-
-def _refuse_in_use(target: Site, backup: Path, *, force: bool) -> None:
-    """Refuse early what would be refused at the end: before a large backup is read."""
-    file = target.file
-    assert file is not None, "it is a file"
+def _refuse_in_use(target: BulkDatabase, file: Path, backup: Path, *, force: bool) -> None:
+    """Refuse now what would be refused after the backup was read."""
     if file.exists() and not file.is_file():
-        raise InvalidInput(f"{file} is no file. Name another place with --db.", field="db")
+        raise InvalidInput(f"{file} is not a file. Name another place with --db.", field="db")
     if backup.resolve() in own_files(file):
         raise InvalidInput(f"{backup} is the backlog itself. Name the place with --db.", field="db")
     if not file.exists():
         return
     marks: dict[str, Freeze | None] = {target.name: None}
-    with suppress(Refusal):  # damaged: then it is all in the way
+    with suppress(Refusal):  # damaged: the file counts as this project
         marks = projects_in(file)
     if force:
         with exclusive_access(file):
@@ -174,8 +149,8 @@ def _refuse_in_use(target: Site, backup: Path, *, force: bool) -> None:
         others = [name for name, mark in marks.items() if name != target.name and mark is None]
         if others:
             raise InvalidInput(
-                f"{file} also holds {', '.join(sorted(others))}, and is not set aside for the sake of one. Nothing was "
-                "changed. Name another place with --db, or another name with --project.",
+                f"{file} also holds {', '.join(sorted(others))}, so it is not set aside. Nothing was changed. "
+                "Name another place with --db, or another name with --project.",
                 field="db",
             )
     elif target.name in marks and (users := attached(file)):
@@ -185,18 +160,20 @@ def _refuse_in_use(target: Site, backup: Path, *, force: bool) -> None:
         )
 
 
-def _as_file(source: Site, copy: Path, file: Path, mark: Freeze, done: Restored, watch: Watch) -> None:
-    """Make the copy of the backup a live backlog, check it, and put it in its place, whatever is there set aside."""
+def _as_file(
+    source: BulkDatabase, copy: Path, file: Path, mark: Freeze, done: Restored, progress: Progress
+) -> None:
+    """Make the copy of the backup a live backlog, check it, and put it in place; set the old file aside."""
     with source.opened(), source.writing() as tx:
-        written = counted(tx, watch)
-        _refuse_unsealed(mark, written, done.source)
+        written = digest_of(tx, progress)
+        _refuse_altered(mark, written, done.source)
         tx.run(_rename, named=done.project)
-        mark_as(tx, written.generation, None)
-        done.released = release_all(tx, RESTORED)
+        set_mark(tx, written.generation, None)
+        done.released = release_all(tx, RELEASE_REASON)
         tx.commit()
     refuse_unfinished(copy)
     done.rows = written.rows
-    watch("checking", 0, 1)
+    progress("checking", 0, 1)
     done.unsound = check(copy, done.project, written)
     if file.exists():
         done.aside = str(exchange(copy, file))
@@ -206,33 +183,59 @@ def _as_file(source: Site, copy: Path, file: Path, mark: Freeze, done: Restored,
         put_in_place(copy, file)
 
 
-# -- a database with other projects -----------------------------------------------------------------
+# -- into a database with other projects --------------------------------------------------------------
 
 
-def _beside_others(source: Site, target: Site, mark: Freeze, done: Restored, watch: Watch) -> None:
-    with source.opened(), target.opened():
-        _bring(source, target, mark, done, watch)
-
-
-def _instead(source: Site, goal: Settings, mark: Freeze, done: Restored, watch: Watch) -> None:
-    """Make the project beside the old one, and give it its name in the last moment."""
-    old = Site(goal)
-    with old.opened(), old.reading() as tx:
-        held = tx.all(live_claims)
-    if held:
-        some = ", ".join(f"{row['id']} by {row['claimed_by']}" for row in held[:5])
-        raise AlreadyClaimed(
-            f"Agents are at work on {goal.project!r} at {old.label}: {some}. Nothing was changed. Stop their servers "
-            "and let them end, or restore under another name with --project.",
-            ids=[row["id"] for row in held[:5]],
+def _into(
+    source: BulkDatabase,
+    target: BulkDatabase,
+    mark: Freeze,
+    done: Restored,
+    progress: Progress,
+    *,
+    replaced: str | None = None,
+) -> None:
+    """Write the project and make it live, in one transaction; it takes the name of the project `replaced`."""
+    with source.reading() as here, target.writing() as there:
+        if there.project.moved_to is not None or is_used(there):
+            raise InvalidInput(
+                f"{target.label} has a project {there.project.name!r} already. Nothing was changed. Name another with "
+                "--project or another place with --db; --force sets the existing one aside.",
+                field="db",
+            )
+        written = write_copy(
+            here, there, Freeze("copied", "", mark.project, done.source), done.target, progress
         )
-    new = Site(goal.model_copy(update={"project": f"{goal.project[:80]} (being restored)"}))
+        _refuse_altered(mark, written, done.source)
+        done.released = release_all(there, RELEASE_REASON)
+        set_mark(there, written.generation, None)
+        if replaced is not None:
+            done.aside = _take_name(there, replaced, written, done)
+        there.commit()
+    done.rows = written.rows
+
+
+def _replacing(
+    source: BulkDatabase, goal: Settings, mark: Freeze, done: Restored, progress: Progress
+) -> None:
+    """Write the project under a temporary name; its transaction ends with the exchange of names."""
+    old = BulkDatabase(goal)
+    with old.opened(), old.reading() as tx:
+        live = tx.all(live_claims)
+    if live:
+        some = ", ".join(f"{row['id']} by {row['claimed_by']}" for row in live[:5])
+        raise AlreadyClaimed(
+            f"Features of {goal.project!r} at {old.label} are claimed now: {some}. Nothing was changed. Stop the servers "
+            "of these agents and let their claims end, or restore under another name with --project.",
+            ids=[row["id"] for row in live[:5]],
+        )
+    new = BulkDatabase(goal.model_copy(update={"project": f"{goal.project[:80]} (being restored)"}))
     with source.opened(), new.opened():
-        _bring(source, new, mark, done, watch, replacing=goal.project)
+        _into(source, new, mark, done, progress, replaced=goal.project)
 
 
-def _take_the_name(there: Sole, name: str, written: Written, done: Restored) -> str:
-    """Give the old project another name, under which nobody writes to it, and its name to the new one."""
+def _take_name(there: BulkTransaction, name: str, written: ProjectDigest, done: Restored) -> str:
+    """Rename the old project and mark it as moved, give its name to the new one, and return the old one's new name."""
     retired = f"{name[:60]} (until {when(there.now)})"
     mark = Freeze("moved", written.generation, name, done.target)
     there.run(_retire, named=name, retired=retired, mark=str(mark))

@@ -1,41 +1,47 @@
-"""Backlogs that a project already has: feature lists in JSON, and AutoForge's databases, as plain data."""
+"""Reads backlogs that other tools keep. Each format is one module, and a file's content selects the format.
+
+To add a format, write a module with the two functions of `Format` and list it in `FORMATS`.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from types import ModuleType
+from typing import Final, Protocol
 
-from dibs.transfer.formats import autoforge, document, feature_list, locate
-from dibs.transfer.formats.backlog import Backlog, ImportedFeature, Report
+from dibs.transfer.formats import autoforge, json_file
+from dibs.transfer.formats.backlog import Backlog, ImportedFeature, SourceFile
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.sanitize import clean
 
 __all__ = ["Backlog", "ImportedFeature", "read_backlog"]
 
 
+class Format(Protocol):
+    """What a format's module offers."""
+
+    def recognizes(self, file: SourceFile) -> bool:
+        """Check, by its content, whether the file has this format."""
+
+    def read(self, file: SourceFile) -> Backlog:
+        """Return everything that the file holds. Raises InvalidInput, without the file's name."""
+
+
+FORMATS: Final[tuple[Format, ...]] = (autoforge, json_file)
+"""All formats. The first that recognizes a file reads it; the last one recognizes every file."""
+
+
 def read_backlog(path: Path, driver: ModuleType | None = None) -> Backlog:
-    """Return what the file holds, all of it or nothing; the file itself is left as it is.
+    """Read the whole file, and leave it unchanged.
 
-    What it is, is told from its content: JSON with a list of features, JSON Lines, or an AutoForge database.
-    `driver` is the SQLite module that this process uses; without one, databases are refused. `path` must
-    not be a database that this process has open: reading its first bytes would drop the process's locks.
+    `driver` is the SQLite module that this process uses; without one, databases are refused. `path` must not
+    be a database that this process has open: closing it after the read would release the process's locks.
 
-    Raises InvalidInput, which names the file and says what to do; `field` is the path inside the file.
+    Raises InvalidInput, which names the file and the correction; `field` is the path inside the file.
     """
     try:
-        return _read(path, driver)
+        file = SourceFile.open(path, driver)
+        return next(one for one in FORMATS if one.recognizes(file)).read(file)
     except InvalidInput as refusal:
-        told = f"{clean(str(path))}: {refusal.message} Nothing was imported."
-        raise InvalidInput(told, **refusal.details) from refusal
-
-
-def _read(path: Path, driver: ModuleType | None) -> Backlog:
-    content = document.read_bytes(path)
-    report = Report()
-    if not content.startswith(autoforge.HEADER):
-        source, found = locate.entries(document.parse(content), report)
-        return feature_list.read(source, found, report)
-    if driver is None:
-        raise InvalidInput("it is a SQLite database, and only JSON is read here.")
-    rows = autoforge.entries(path, content, driver, report)
-    return feature_list.read(autoforge.SOURCE, rows, report, drop_unknown=True)
+        message = f"{clean(str(path))}: {refusal.message} Nothing was imported."
+        raise InvalidInput(message, **refusal.details) from refusal

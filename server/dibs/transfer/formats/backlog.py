@@ -1,14 +1,17 @@
-"""What an import is made of: plain data that names neither a database nor the file it came from."""
+"""What all formats share: the file that they read, the backlog that they return, and the report of the mapping."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Final
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final, Self
 
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.status import Status
 
+MAX_BYTES: Final = 50_000_000
 REFERENCE_LENGTH: Final = 255
 CATEGORY_LENGTH: Final = 100
 NAME_LENGTH: Final = 255
@@ -16,18 +19,46 @@ DESCRIPTION_LENGTH: Final = 20_000
 STEP_LENGTH: Final = 2_000
 STEP_COUNT: Final = 100
 PRIORITY_LIMIT: Final = 1_000_000_000
-LINES: Final = 100
-"""As many lines does a report of what was mapped or ignored have, and one that counts the rest."""
+REPORT_LINES: Final = 100
+"""A report lists this many mapped or ignored fields, and counts the rest in one more line."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file to import. `driver` is the SQLite module of this process, or None where databases are not read."""
+
+    path: Path
+    content: bytes
+    driver: ModuleType | None = None
+
+    @classmethod
+    def open(cls, path: Path, driver: ModuleType | None) -> Self:
+        """Read a regular file of at most `MAX_BYTES` bytes. Raises InvalidInput."""
+        try:
+            if path.is_dir():
+                raise InvalidInput("it is a folder; name the file inside it.")
+            if not path.exists():
+                raise InvalidInput("there is no such file; check the path.")
+            if not path.is_file():
+                raise InvalidInput("it is not a regular file.")
+            with path.open("rb") as file:
+                content = file.read(MAX_BYTES + 1)
+        except OSError as error:
+            raise InvalidInput(f"it cannot be read: {error.strerror}.") from error
+        if len(content) > MAX_BYTES:
+            raise InvalidInput(
+                f"it is larger than {MAX_BYTES // 1_000_000} MB; split it or name another file."
+            )
+        return cls(path, content, driver)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportedFeature:
-    """One feature as the file has it, within the limits of a Dibs feature.
+    """One feature of the file, within the limits of a Dibs feature.
 
-    `reference` is its own id in the file, and `dependencies` are references of the same file. `path` is
-    where it stands (`features[3]`), for a refusal that comes later. `archived_from` is set when it is
-    archived. `human_request` stands with `needs_human`, and beside a `human_answer` that its next worker
-    has yet to read.
+    `reference` is its id in the file, and `dependencies` are references of the same file. `path` is its place in the
+    file (`features[3]`), for later refusals. `archived_from` is set if it is archived. `human_request` is set if its
+    status is `needs_human`, or together with a `human_answer` that the next agent has not read yet.
     """
 
     path: str
@@ -49,10 +80,10 @@ class ImportedFeature:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Everything that a file holds: its features in the file's order, and how they were understood.
+    """Everything that a file holds, with its features in the file's order.
 
-    `source` says what kind of file it was. `mapped` tells which fields and words became what, and
-    `ignored` which had no place, each line with its count.
+    `source` names the format. `mapped` lists which fields and words became what; `ignored` lists those that were
+    left out. Each line ends with a count.
     """
 
     source: str
@@ -69,26 +100,26 @@ class Report:
         self._ignored: Counter[str] = Counter()
 
     def mapped(self, source: str, target: str) -> None:
-        """Count that `source` became `target`; a field that keeps its name is told by the name alone."""
+        """Count that `source` became `target`; a field that keeps its name is reported by its name alone."""
         self._mapped[source if source == target else f"{source} -> {target}"] += 1
 
     def ignored(self, what: str) -> None:
-        """Count a field that has no place, or a value that could not be mapped."""
+        """Count a field that is not imported, or a value that could not be mapped."""
         self._ignored[what] += 1
 
     def backlog(self, source: str, features: list[ImportedFeature]) -> Backlog:
-        """The finished import."""
+        """Return the features together with this report."""
         return Backlog(source, features, _lines(self._mapped), _lines(self._ignored))
 
 
 def _lines(counted: Counter[str]) -> list[str]:
     lines = [f"{what} ({count})" for what, count in counted.items()]
-    rest = len(lines) - LINES
-    return [*lines[:LINES], f"and {rest} more"] if rest > 0 else lines
+    rest = len(lines) - REPORT_LINES
+    return [*lines[:REPORT_LINES], f"and {rest} more"] if rest > 0 else lines
 
 
 def within(text: str, limit: int, path: str) -> str:
-    """Return `text` if it has at most `limit` characters; nothing is cut silently."""
+    """Return `text` unchanged. Raises InvalidInput if it has more than `limit` characters."""
     if len(text) > limit:
         message = f"{path} has {len(text):,} characters and may have {limit:,}; shorten it in the file."
         raise InvalidInput(message, field=path)

@@ -1,4 +1,4 @@
-"""One feature's fields while it is read: what each is called in the file, and which have found a place."""
+"""The fields of one feature in the file: their names, their values, and which of them have been mapped."""
 
 from __future__ import annotations
 
@@ -13,11 +13,21 @@ from dibs_schema.refusals import InvalidInput
 from dibs_schema.sanitize import clean
 
 T = TypeVar("T")
-SHOWN = 60
+LONGEST_SHOWN = 60
+"""Characters of a value of the file that a message shows."""
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class RawFeature:
+    """One feature as the file has it: its path in the file, its fields, and the name of the group around it."""
+
+    path: str
+    fields: dict[str, Any]
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceField:
     """One field: its name and path in the file, and its value."""
 
     name: str
@@ -25,94 +35,100 @@ class Cell:
     value: Any
 
 
-class Row:
-    """A feature's fields by their names in snake case; empty ones count as absent."""
+class FeatureFields:
+    """The fields of one feature by their names in snake case; fields without a value are absent.
 
-    def __init__(self, path: str, value: dict[str, Any], report: Report) -> None:
-        self.path = path
+    `take` and `take_all` map a field at most once, and report it.
+    """
+
+    def __init__(self, raw: RawFeature, report: Report) -> None:
+        self.path = raw.path
+        self.group = raw.group
         self._report = report
-        self._cells: dict[str, Cell] = {}
-        for key, held in value.items():
-            if _blank(held):
+        self._fields: dict[str, SourceField] = {}
+        for key, value in raw.fields.items():
+            if _is_blank(value):
                 continue
             name = shown(key)
-            cell = Cell(name, f"{path}.{name}", held)
-            if self._cells.setdefault(snake(key), cell) is not cell:
+            field = SourceField(name, f"{raw.path}.{name}", value)
+            if self._fields.setdefault(snake(key), field) is not field:
                 report.ignored(f"{name} (a second spelling of the same field)")
-        self._free = dict.fromkeys(self._cells)
+        self._unmapped = dict.fromkeys(self._fields)
 
     @property
     def empty(self) -> bool:
-        """Whether no field holds anything."""
-        return not self._cells
+        """True if no field has a value."""
+        return not self._fields
 
     def get(self, name: str) -> Any:
-        """The value of a field, whether it has found a place or not."""
-        cell = self._cells.get(name)
-        return cell.value if cell else None
+        """Return the value of a field, mapped or not, or None."""
+        field = self._fields.get(name)
+        return field.value if field else None
 
-    def take(self, target: str, names: Iterable[str], accept: Callable[[Cell], T | None]) -> T | None:
-        """The first of the fields that is free and that `accept` makes something of; it has a place then."""
+    def take(self, target: str, names: Iterable[str], accept: Callable[[SourceField], T | None]) -> T | None:
+        """Map the first unmapped field for which `accept` returns a value, and return that value."""
         return next(self._taken(target, names, accept), None)
 
-    def take_all(self, target: str, names: Iterable[str], accept: Callable[[Cell], T | None]) -> list[T]:
-        """Every field that is free and that `accept` makes something of, in the order of `names`."""
+    def take_all(
+        self, target: str, names: Iterable[str], accept: Callable[[SourceField], T | None]
+    ) -> list[T]:
+        """Map every unmapped field for which `accept` returns a value, in the order of `names`."""
         return list(self._taken(target, names, accept))
 
-    def _taken(self, target: str, names: Iterable[str], accept: Callable[[Cell], T | None]) -> Iterator[T]:
+    def _taken(
+        self, target: str, names: Iterable[str], accept: Callable[[SourceField], T | None]
+    ) -> Iterator[T]:
         for name in names:
-            if name in self._free and (found := accept(cell := self._cells[name])) is not None:
-                del self._free[name]
-                self._report.mapped(cell.name, target)
+            if name in self._unmapped and (found := accept(field := self._fields[name])) is not None:
+                del self._unmapped[name]
+                self._report.mapped(field.name, target)
                 yield found
 
-    def tell_rest(self) -> None:
-        """Report the fields that have found no place."""
-        for name in self._free:
-            self._report.ignored(self._cells[name].name)
+    def report_unmapped(self) -> None:
+        """Report the fields that were not mapped as ignored."""
+        for name in self._unmapped:
+            self._report.ignored(self._fields[name].name)
 
 
-def _blank(value: Any) -> bool:
+def _is_blank(value: Any) -> bool:
     return value is None or (isinstance(value, str) and not value.strip()) or value in ([], {})
 
 
 def shown(value: Any) -> str:
-    """A value from the file as a message may show it: one short clean line."""
+    """Return a value of the file as one short line without control characters, for messages."""
     text = " ".join(clean(value if isinstance(value, str) else type(value).__name__).split())
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 
 
 def text(value: Any) -> str | None:
-    """The clean text of a value: a text, a number, or a list of such as lines; else None."""
+    """Return the clean text of a string, an integer, or a list of strings (one per line); else None."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
         return str(value)
-    if isinstance(value, str):
-        return clean(value).strip() or None
     if isinstance(value, list) and all(isinstance(line, str) for line in value):
-        return clean("\n".join(value)).strip() or None
-    return None
+        value = "\n".join(value)
+    return clean(value).strip() or None if isinstance(value, str) else None
 
 
 def one_line(value: Any) -> str | None:
-    """The clean text of a value, on one line."""
+    """Return the clean text of a value on one line, or None."""
     found = text(value)
     return " ".join(found.split()) or None if found else None
 
 
 def truth(value: Any) -> bool | None:
-    """A boolean, or what stands for one in a file; else None."""
+    """Return a boolean, or the boolean that a word or number means; else None."""
     if isinstance(value, bool):
         return value
     return BOOLEANS.get(str(value).strip().casefold()) if isinstance(value, str | int) else None
 
 
-def record(cell: Cell) -> str | None:
-    """The clean text of any value: texts as they are, structures as compact JSON, one line an item."""
-    items = cell.value if isinstance(cell.value, list) else [cell.value]
+def any_text(field: SourceField) -> str | None:
+    """Return the clean text of any value: strings unchanged, structures as compact JSON, one line per item."""
+    items = field.value if isinstance(field.value, list) else [field.value]
     try:
         lines = [item if isinstance(item, str) else json.dumps(item, ensure_ascii=False) for item in items]
     except RecursionError as error:
-        raise InvalidInput(f"{cell.path} is nested too deeply.", field=cell.path) from error
+        raise InvalidInput(f"{field.path} is nested too deeply.", field=field.path) from error
     return clean("\n".join(lines)).strip() or None

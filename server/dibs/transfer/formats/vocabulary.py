@@ -1,4 +1,4 @@
-"""The words that public feature lists use, and what they become: tables only, in snake case."""
+"""The field names and status words of public feature lists, and what they mean in Dibs. All in snake case."""
 
 from __future__ import annotations
 
@@ -7,30 +7,13 @@ from typing import Final
 
 from dibs_schema.status import Status
 
+# fmt: off
 CONTAINERS: Final = (
-    "features",
-    "feature_list",
-    "tasks",
-    "items",
-    "stories",
-    "user_stories",
-    "backlog",
-    "todos",
-    "requirements",
-    "issues",
-    "tickets",
-    "work_items",
+    "features", "feature_list", "tasks", "items", "stories", "user_stories", "backlog", "todos", "requirements",
+    "issues", "tickets", "work_items",
 )
 GROUPS: Final = (
-    "phases",
-    "epics",
-    "categories",
-    "milestones",
-    "modules",
-    "sprints",
-    "groups",
-    "areas",
-    "sections",
+    "phases", "epics", "categories", "milestones", "modules", "sprints", "groups", "areas", "sections",
 )
 GROUP_NAMES: Final = ("name", "title", "category", "epic", "phase", "milestone", "id")
 
@@ -42,32 +25,18 @@ DETAILS: Final = ("details",)
 CATEGORIES: Final = ("category",)
 SPARE_CATEGORIES: Final = ("area", "component", "epic", "module", "feature", "type", "group", "phase")
 STEPS: Final = (
-    "steps",
-    "done_criteria",
-    "acceptance_criteria",
-    "acceptance",
-    "test_steps",
-    "verification",
-    "verification_steps",
-    "verification_command",
-    "test_strategy",
-    "subtasks",
+    "steps", "done_criteria", "acceptance_criteria", "acceptance", "test_steps", "verification", "verification_steps",
+    "verification_command", "test_strategy", "subtasks",
 )
 DEPENDENCIES: Final = ("dependencies", "depends_on", "blocked_by")
-PATHS: Final = ("paths",)
 DEPENDENCY_INDICES: Final = ("depends_on_indices",)
+PATHS: Final = ("paths",)
 STATUSES: Final = ("status", "state")
 FLAGS: Final = (
-    "passes",
-    "passed",
-    "passing",
-    "done",
-    "completed",
-    "complete",
-    "is_done",
-    "is_complete",
-    "finished",
+    "passes", "passed", "passing", "done", "completed", "complete", "is_done", "is_complete", "finished",
 )
+HUMAN_FLAGS: Final = ("needs_human_input", "needs_human")
+PROGRESS_FLAGS: Final = ("in_progress",)
 EVIDENCE: Final = ("evidence", "verification_evidence", "proof", "verified_via", "verification")
 FAILURES: Final = ("last_failure", "failure_reason", "last_error", "error", "blocked_reason", "block_reason")
 REQUESTS: Final = ("human_input_request", "human_request")
@@ -76,12 +45,10 @@ ANSWERS: Final = ("human_input_response", "human_answer")
 STEP_TITLES: Final = ("title", "name")
 STEP_TEXTS: Final = ("text", "description", "step", "action", "criterion", "instruction", "content")
 STEP_PARTS: Final = (
-    ("given", "Given {}"),
-    ("when", "When {}"),
-    ("then", "Then {}"),
-    ("expected", "Expected: {}"),
+    ("given", "Given {}"), ("when", "When {}"), ("then", "Then {}"), ("expected", "Expected: {}"),
     ("expected_result", "Expected: {}"),
 )
+# fmt: on
 
 BOOLEANS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -121,7 +88,7 @@ _GAP = re.compile(r"[\W_]+")
 
 
 def snake(word: str) -> str:
-    """Return a field's or status's name in snake case, so that `dependsOn` and `✅ In-Progress` are known."""
+    """Return the snake-case form of a name or word: `depends_on` for `dependsOn`, `in_progress` for `✅ In-Progress`."""
     if word.isascii() and word.isalpha() and word.islower():
         return word
     return _GAP.sub("_", _HUMP.sub("_", word)).strip("_").casefold()

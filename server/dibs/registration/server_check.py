@@ -1,0 +1,106 @@
+"""Checks a registration: starts the registered command as the client would, and calls a tool of the server."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from dibs.registration.clients import Client, ServerEntry, words_of
+
+PATIENCE = 60.0
+"""Seconds for the start and one call; uvx may need to fetch the package first."""
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+
+
+class ServerSilent(Exception):  # noqa: N818 - the name says what happened
+    """The command started no server that answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """The server's version, and the project and the database that it serves."""
+
+    version: str
+    project: str
+    database: str
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How a client starts a server; clients with equal launches need one check."""
+
+    words: tuple[str, ...]
+    variables: tuple[tuple[str, str], ...]
+    passes_on: bool
+
+    @classmethod
+    def of(cls, client: Client, entry: ServerEntry) -> Launch:
+        """Return how the client starts the entry's server."""
+        variables = {name: _expanded(text) for name, text in entry.get(client.variables, {}).items()}
+        return cls(tuple(words_of(entry)), tuple(sorted(variables.items())), client.passes_on)
+
+
+def check_server(launch: Launch, root: Path) -> ServerInfo:
+    """Start the server in the project's root as the client would, and call `feature_get_stats`.
+
+    Raises ServerSilent with the server's last line on standard error.
+    """
+    import anyio
+    from mcp.shared.exceptions import MCPError
+
+    command, *arguments = launch.words
+    variables = {
+        name: text for name, text in os.environ.items() if launch.passes_on or not name.startswith("DIBS_")
+    } | dict(launch.variables)
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
+        try:
+            return anyio.run(_ask, command, arguments, variables, root, errors)
+        except (OSError, MCPError, BaseExceptionGroup) as failure:  # a timeout is an OSError
+            first = _first(failure)
+            errors.seek(0)
+            printed = errors.read().strip().splitlines()
+            raise ServerSilent(
+                printed[-1] if printed else str(first) or f"no answer in {PATIENCE:.0f} s"
+            ) from first
+
+
+async def _ask(
+    command: str, arguments: list[str], variables: Mapping[str, str], root: Path, errors: TextIO
+) -> ServerInfo:
+    import anyio
+    from mcp import ClientSession
+    from mcp.client.stdio import StdioServerParameters, stdio_client
+
+    server = StdioServerParameters(command=command, args=arguments, env=dict(variables), cwd=root)
+    with anyio.fail_after(PATIENCE):
+        async with stdio_client(server, errors) as streams, ClientSession(*streams) as session:
+            met = await session.initialize()
+            result = await session.call_tool("feature_get_stats", {})
+    said: dict[str, Any] = result.structured_content or {}
+    if result.is_error:
+        raise ServerSilent(said["error"]["message"])
+    return ServerInfo(met.server_info.version, said["project"], said["database"], said["total"])
+
+
+def _expanded(text: str) -> str:
+    """Return the text with `${NAME}` and `${NAME:-default}` replaced as clients do."""
+    return _VARIABLE.sub(lambda one: os.environ.get(one[1]) or one[2] or "", text)
+
+
+def _first(failure: BaseException) -> BaseException:
+    """Return the first failure of a group that the server can have caused; raise any other again."""
+    if not isinstance(failure, BaseExceptionGroup):
+        return failure
+    from mcp.shared.exceptions import MCPError
+
+    expected, others = failure.split((OSError, MCPError))
+    if others is not None:
+        raise others
+    assert expected is not None
+    return _first(expected.exceptions[0])

@@ -1,0 +1,223 @@
+"""Files that appear whole or not at all: written in a temporary folder, synced, and then given their name."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from dibs.database.files import checkpoint, exclusive_access, file_system, is_unsafe, prepare_folder
+from dibs_schema.refusals import Busy, DiskFull, InvalidInput, ReadOnly
+
+PREFIX, SUFFIX = ".dibs-", ".partial"
+"""The name of a temporary folder begins and ends so."""
+LOGS = ("-wal", "-journal")
+"""Suffixes of files that may hold commits of a database."""
+
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+_NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+_NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
+
+
+@contextmanager
+def partial_folder(parent: Path) -> Iterator[Path]:
+    """Create a private folder in `parent`, thus on the same file system, and delete it at the end.
+
+    It also deletes the folders of killed processes, which are no longer locked.
+    """
+    for left in parent.glob(f"{PREFIX}*{SUFFIX}"):
+        with suppress(OSError), _locked(left):
+            shutil.rmtree(left, ignore_errors=True)
+    made = parent / f"{PREFIX}{secrets.token_hex(6)}{SUFFIX}"
+    new = made.with_suffix(".new")
+    try:  # a signal may arrive as soon as the folder exists
+        new.mkdir(mode=0o700)
+        with _locked(new, optional=True):
+            new.rename(made)  # under this name it is never seen unlocked
+            yield made
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(made, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path, *, optional: bool = False) -> Iterator[None]:
+    """Lock a folder; `optional` accepts file systems without locks, where nobody cleans up. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with suppress(*((OSError,) if optional else ())):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def build_folder(folder: Path) -> Path:
+    """Return `folder`, or this machine's temporary folder if databases do not work on that file system."""
+    return Path(tempfile.gettempdir()) if is_unsafe(file_system(folder)) else folder
+
+
+def copy_into(folder: Path, made: Path) -> Path:
+    """Copy the file to `folder`, unless it is there already, and return its path."""
+    if made.parent == folder:
+        return made
+    copy = folder / made.name
+    shutil.copyfile(made, copy)
+    copy.chmod(0o600)
+    return copy
+
+
+@contextmanager
+def errors_named(target: Path) -> Iterator[None]:
+    """Create the folder of `target`; raise DiskFull or ReadOnly, naming `target`, for errors in the block."""
+    try:
+        prepare_folder(target)
+        yield
+    except DiskFull as refusal:
+        raise _no_space(target) from refusal
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise _no_space(target) from error
+        raise ReadOnly(
+            f"{target} cannot be written: {error.strerror}. Nothing was changed. Make its folder writable for this "
+            "user, or name another place."
+        ) from error
+
+
+def _no_space(target: Path) -> DiskFull:
+    return DiskFull(
+        f"There is no space left to write {target}. Nothing was changed, and no partial file is left. Free some space, "
+        "or name another place."
+    )
+
+
+def refuse_unfinished(made: Path) -> None:
+    """Raise DiskFull if a closed database still has a log, which did not fit into its file."""
+    if any(Path(f"{made}{log}").exists() for log in LOGS):
+        raise _no_space(made)
+
+
+def name_taken(target: Path) -> InvalidInput:
+    """Return the refusal to replace an existing file."""
+    return InvalidInput(
+        f"{target} exists already and was not changed. Name another file, or replace it with --force.",
+        field="target",
+    )
+
+
+def put_in_place(made: Path, target: Path, *, replace: bool = False) -> None:
+    """Sync a file that nobody has open, and rename it to `target`.
+
+    Raises InvalidInput if `target` exists, unless `replace` is true.
+    """
+    _sync(made)
+    if replace:
+        made.replace(target)
+    else:
+        _link_or_rename(made, target)
+    _sync(target.parent)
+
+
+def _link_or_rename(made: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(made)
+    except FileExistsError as error:
+        raise name_taken(target) from error
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        if target.exists():  # without hard links, the check and the rename are two steps
+            raise name_taken(target) from error
+        made.rename(target)
+
+
+def set_logs_aside(target: Path) -> Path | None:
+    """Rename the log of a deleted database, so that a new database does not read it; return the new name, if any."""
+    aside = _aside_name(target)
+    left = [log for log in LOGS if Path(f"{target}{log}").exists()]
+    for log in left:
+        Path(f"{target}{log}").rename(f"{aside}{log}")
+    Path(f"{target}-shm").unlink(missing_ok=True)
+    return aside if left else None
+
+
+def exchange(made: Path, target: Path) -> Path:
+    """Replace the database `target` by `made`, and return the new name of the old one.
+
+    First the log is merged into the old database, because two files cannot be renamed in one step. Then both
+    databases exchange their names in one step, so the path always leads to one whole database.
+    Raises Busy if a process has it open.
+    """
+    aside = _aside_name(target)
+    whole = checkpoint(target)
+    with exclusive_access(target):
+        _remove_logs(target, aside, whole=whole)
+        _sync(made)
+        made.rename(aside)  # no cleanup deletes a file of this name, whichever of the two it is
+        _sync(target.parent)
+        exchange_names(aside, target)
+        _sync(target.parent)
+    return aside
+
+
+def _remove_logs(target: Path, aside: Path, *, whole: bool) -> None:
+    """Remove the logs of `target`, which the new database would read as its own.
+
+    The log of a damaged database could not be merged; it is kept next to that database.
+    """
+    for log in LOGS:
+        path = Path(f"{target}{log}")
+        if not path.exists():
+            continue
+        if whole and path.stat().st_size:
+            raise Busy(
+                f"{target} was opened just now. Nothing was changed. Stop the servers that use it, then call again."
+            )
+        path.unlink() if whole else path.rename(f"{aside}{log}")
+    Path(f"{target}-shm").unlink(missing_ok=True)
+
+
+def exchange_names(one: Path, other: Path) -> None:
+    """Exchange the names of two files: in one step where the system can (Linux), else in three.
+
+    Source: renameat2(2), RENAME_EXCHANGE.
+    """
+    linux = sys.platform == "linux"
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if linux else None
+    if renameat2 is not None:
+        names = os.fsencode(one.absolute()), os.fsencode(other.absolute())
+        if not renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE):
+            return
+        if (failed := ctypes.get_errno()) not in _NO_EXCHANGE:
+            raise OSError(failed, os.strerror(failed), str(other))
+    between = one.with_name(f"{one.name}.new")
+    one.rename(between)
+    other.rename(one)
+    between.rename(other)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def time_stamp() -> str:
+    """Return the UTC time to the millisecond in a form for file names, which sort by it."""
+    now = time.time()
+    return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(now))}.{int(now * 1000) % 1000:03d}Z"
+
+
+def _aside_name(target: Path) -> Path:
+    return target.with_name(f"{target.name}.{time_stamp()}.aside")

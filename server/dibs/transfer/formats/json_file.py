@@ -1,0 +1,245 @@
+"""The JSON format: finds the features in a JSON or JSON Lines file.
+
+The features may be a bare list, a list under a common key, groups of such lists, or one object per line.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, Final
+
+from dibs.transfer.formats import feature_list
+from dibs.transfer.formats.backlog import Backlog, Report, SourceFile
+from dibs.transfer.formats.fields import RawFeature, shown
+from dibs.transfer.formats.vocabulary import (
+    CONTAINERS,
+    DESCRIPTIONS,
+    FLAGS,
+    GROUP_NAMES,
+    GROUPS,
+    IDS,
+    NAMES,
+    STATUSES,
+    snake,
+)
+from dibs_schema.refusals import InvalidInput
+
+LONGEST_NUMBER: Final = 18
+"""Integers with more digits stay text, because an id may have that form."""
+MAX_WRAPPERS: Final = 3
+"""The object with the list may be nested in this many others."""
+
+_PROBLEMS: Final = {
+    "Expecting value": "a value is missing there, or is not JSON",
+    "Expecting property name enclosed in double quotes": "a name in double quotes is missing there",
+    "Expecting ',' delimiter": "a comma or a closing bracket is missing there",
+    "Expecting ':' delimiter": "a colon is missing there",
+    "Invalid control character at": "a string there holds a bare line break or control character",
+    "Invalid \\escape": "a backslash there begins no valid escape",
+    "Invalid \\uXXXX escape": "a \\u there is not followed by four hexadecimal digits",
+    "Extra data": "the JSON has ended before, and more text follows",
+    "Illegal trailing comma before end of object": "the comma there must be removed",
+    "Illegal trailing comma before end of array": "the comma there must be removed",
+}
+
+
+class Lines(list[tuple[int, Any]]):
+    """The values of a JSON Lines file, each with its line number, counted from 1."""
+
+
+def recognizes(file: SourceFile) -> bool:  # noqa: ARG001 - the interface of a format
+    """Accept every file, so that the refusal of any other content says where it is not JSON."""
+    return True
+
+
+def read(file: SourceFile) -> Backlog:
+    """Return the backlog of a JSON or JSON Lines file. Raises InvalidInput."""
+    report = Report()
+    source, found = locate(parse(file.content), report)
+    return feature_list.read(source, found, report)
+
+
+# -- from bytes to values ---------------------------------------------------------------------------
+
+
+def parse(content: bytes) -> Any:
+    """Return the JSON value in `content`, or `Lines` if every line is a JSON object. Raises InvalidInput."""
+    text = _decode(content)
+    if not text.strip():
+        raise InvalidInput("it is empty; there is nothing to import.")
+    try:
+        return _loads(text)
+    except json.JSONDecodeError as error:
+        if _is_object(text.lstrip().partition("\n")[0]):
+            return Lines(_parse_lines(text))
+        raise _not_json(error, error.lineno) from error
+
+
+def _parse_lines(text: str) -> Iterator[tuple[int, Any]]:
+    for number, line in enumerate(text.split("\n"), start=1):
+        try:
+            if line.strip():
+                yield number, _loads(line)
+        except json.JSONDecodeError as error:
+            raise _not_json(error, number) from error
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(_loads(line), dict)
+    except json.JSONDecodeError:
+        return False
+
+
+def _loads(text: str) -> Any:
+    try:
+        return json.loads(text, parse_int=_number, parse_float=str, parse_constant=str)
+    except RecursionError as error:
+        raise InvalidInput("its JSON is nested too deeply for a feature list.") from error
+
+
+def _number(digits: str) -> int | str:
+    return int(digits) if len(digits) <= LONGEST_NUMBER else digits
+
+
+def _decode(content: bytes) -> str:
+    if content[:2] in {b"\xff\xfe", b"\xfe\xff"}:
+        raise InvalidInput("it is written in UTF-16; save it as UTF-8.")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        # The codec removes a byte order mark before it counts.
+        before = error.object[: error.start]
+        line, column = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
+        raise InvalidInput(
+            f"it is not UTF-8 at line {line}, byte {column} of the line; save it as UTF-8."
+        ) from error
+
+
+def _not_json(error: json.JSONDecodeError, line: int) -> InvalidInput:
+    cut_off = error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated string")
+    problem = "the file ends too early" if cut_off else _PROBLEMS.get(error.msg, "that is not JSON")
+    return InvalidInput(
+        f"it is not valid JSON at line {line}, column {error.colno}: {problem}.",
+        line=line,
+        column=error.colno,
+    )
+
+
+# -- from a value to its features -------------------------------------------------------------------
+
+
+def locate(document: Any, report: Report) -> tuple[str, list[RawFeature]]:
+    """Return the kind of document and its features in order. Raises InvalidInput.
+
+    Fields outside the list are reported as ignored.
+    """
+    if isinstance(document, Lines):
+        numbered = ((f"line {number}", value) for number, value in document)
+        return "JSON Lines", [RawFeature(path, _object(value, path)) for path, value in numbered]
+    if isinstance(document, list):
+        return "JSON list", list(_members("", document, None))
+    return _in_object(document, report)
+
+
+def _in_object(
+    document: Any, report: Report, prefix: str = "", depth: int = 0
+) -> tuple[str, list[RawFeature]]:
+    if not isinstance(document, dict):
+        raise InvalidInput("its JSON is neither a list of features nor an object with one.")
+    keys = [key for key in document if snake(key) in CONTAINERS]
+    found = [key for key in keys if _holds_objects(document[key])]
+    found = found or [key for key in document if snake(key) in GROUPS and _holds_groups(document[key])]
+    if len(found) > 1:
+        raise _several_lists(" and ".join(repr(shown(key)) for key in found[:5]), shown(found[1]))
+    if found:
+        path = f"{prefix}{shown(found[0])}"
+        _report_rest(document, found[0], prefix, report)
+        return f"JSON list under '{path}'", list(_members(path, document[found[0]], None))
+    return _in_wrapper(document, keys, report, prefix, depth)
+
+
+def _in_wrapper(
+    document: dict[str, Any], keys: list[str], report: Report, prefix: str, depth: int
+) -> tuple[str, list[RawFeature]]:
+    inner = [key for key, value in document.items() if isinstance(value, dict) and _has_list(value)]
+    if len(inner) == 1 and depth < MAX_WRAPPERS:
+        _report_rest(document, inner[0], prefix, report)
+        return _in_object(document[inner[0]], report, f"{prefix}{shown(inner[0])}.", depth + 1)
+    if inner:
+        raise _several_lists(f"in {', '.join(repr(shown(key)) for key in inner[:5])}", shown(inner[0]))
+    for key in keys:
+        if isinstance(document[key], list) and document[key]:
+            _object(document[key][0], f"{prefix}{shown(key)}[0]")
+    if any(document[key] in ([], {}) for key in keys):
+        return f"JSON list under '{prefix}{shown(keys[0])}'", []
+    if _is_feature(document):
+        return "one JSON feature", [RawFeature("feature", document)]
+    known = ", ".join(CONTAINERS[:5])
+    raise InvalidInput(
+        f"it has no list of features: it is not a list, and has none under a key such as {known}."
+    )
+
+
+def _several_lists(names: str, field: str) -> InvalidInput:
+    return InvalidInput(f"it holds several lists, {names}; keep one of them in a copy.", field=field)
+
+
+def _members(path: str, held: Any, group: str | None) -> Iterator[RawFeature]:
+    """Yield the features of a list, or of an object with ids as keys, and of the groups among them."""
+    for key, value in held.items() if isinstance(held, dict) else enumerate(held):
+        here = f"{path}.{shown(key)}" if isinstance(key, str) else f"{path}[{key}]"
+        member = _object(value, here)
+        lists = [name for name in member if snake(name) in CONTAINERS and _holds_objects(member[name])]
+        if lists:
+            name = _group_name(member) or (key if isinstance(key, str) else group)
+            for inner in lists:
+                yield from _members(f"{here}.{shown(inner)}", member[inner], name)
+        elif isinstance(key, str) and not any(snake(name) in IDS and held for name, held in member.items()):
+            yield RawFeature(here, member | {"id": key}, group)
+        else:
+            yield RawFeature(here, member, group)
+
+
+def _object(value: Any, path: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InvalidInput(
+            f"{path} is not an object; a feature is an object with at least a name.", field=path
+        )
+    return value
+
+
+def _objects(held: Any) -> list[Any]:
+    """Return the values of a list, or of an object whose values are all objects; else nothing."""
+    if isinstance(held, dict) and all(isinstance(value, dict) for value in held.values()):
+        return list(held.values())
+    return held if isinstance(held, list) else []
+
+
+def _holds_objects(held: Any) -> bool:
+    return any(isinstance(value, dict) for value in _objects(held))
+
+
+def _holds_groups(held: Any) -> bool:
+    return any(isinstance(value, dict) and _has_list(value) for value in _objects(held))
+
+
+def _has_list(value: dict[str, Any]) -> bool:
+    return any(snake(key) in CONTAINERS and isinstance(inner, list | dict) for key, inner in value.items())
+
+
+def _group_name(member: dict[str, Any]) -> str | None:
+    by_name = {snake(key): value for key, value in member.items()}
+    return next((by_name[name] for name in GROUP_NAMES if isinstance(by_name.get(name), str)), None)
+
+
+def _is_feature(document: dict[str, Any]) -> bool:
+    keys = {snake(key) for key in document}
+    return bool(keys & {*NAMES, *DESCRIPTIONS}) and bool(keys & {*IDS, *STATUSES, *FLAGS})
+
+
+def _report_rest(document: dict[str, Any], taken: str, prefix: str, report: Report) -> None:
+    for key, value in document.items():
+        if key != taken and value not in (None, "", [], {}):
+            report.ignored(f"{prefix}{shown(key)} of the file")

@@ -1,0 +1,71 @@
+"""Import: adds the features of another tool's backlog in one transaction, each at most once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import bindparam, select
+
+from dibs.database.transaction import Transaction
+from dibs.rules.conditions import F, in_project
+from dibs.transfer.formats.backlog import ImportedFeature
+from dibs.verbs.create import claim_numbers, insert_features
+from dibs_schema.answers import Imported
+from dibs_schema.status import Status
+
+IMPORTER = "import"
+BATCH = 500
+
+_by_reference = select(F.id, F.reference).where(
+    in_project(), F.reference.in_(bindparam("references", expanding=True))
+)
+
+
+def import_features(tx: Transaction, imported: list[ImportedFeature]) -> Imported:
+    """Add the features whose reference is new to the project, with their statuses and dependencies.
+
+    Features with a known reference stay unchanged, so a second import of a file adds nothing.
+    Raises TooManyDependencies.
+    """
+    here = _ids_by_reference(tx, [one.reference for one in imported])
+    new = [one for one in imported if one.reference not in here]
+    if not new:
+        return Imported(added=0, present=len(imported))
+    first = claim_numbers(tx, len(new))
+    numbers = here | {one.reference: number for number, one in enumerate(new, first)}
+    edges = [
+        (numbers[one.reference], numbers[other]) for one in new for other in dict.fromkeys(one.dependencies)
+    ]
+    insert_features(tx, IMPORTER, first, [_row(tx, one) for one in new], edges)
+    return Imported(
+        added=len(new), present=len(imported) - len(new), first_id=first, last_id=first + len(new) - 1
+    )
+
+
+def _ids_by_reference(tx: Transaction, references: list[str]) -> dict[str, int]:
+    known: dict[str, int] = {}
+    for start in range(0, len(references), BATCH):
+        rows = tx.all(_by_reference, references=references[start : start + BATCH])
+        known |= {row["reference"]: row["id"] for row in rows}
+    return known
+
+
+def _row(tx: Transaction, one: ImportedFeature) -> dict[str, Any]:
+    passing = Status.PASSING in (one.status, one.archived_from)
+    return {
+        "reference": one.reference,
+        "category": one.category,
+        "name": one.name,
+        "description": one.description,
+        "steps": one.steps,
+        "priority": one.priority,
+        "paths": one.paths or None,
+        "status": one.status.value,
+        "archived_from": one.archived_from.value if one.archived_from else None,
+        "evidence": {"summary": one.evidence} if one.evidence else None,
+        "last_failure": one.last_failure,
+        "human_request": one.human_request,
+        "human_answer": one.human_answer,
+        "passed_by": IMPORTER if passing else None,
+        "passed_at": tx.now if passing else None,
+    }
