@@ -19,7 +19,7 @@ from bench.figures import Figure
 from bench.raw import RawClaims
 from dibs.database.sqlite.writer_queue import Door
 from dibs.rules.claimant import Holder
-from dibs.verbs.claim import take
+from dibs.verbs.claim import claim_row
 
 PROCESSES = 32
 BOUND = 0.7
@@ -61,7 +61,7 @@ def _by_the_verb(number: int, begin: Barrier, path: Path, rounds: int) -> list[S
 
     def claim(name: str) -> None:
         holder = Holder(name, named=True, session="bench", lease=120)
-        assert database.write_now(lambda tx: take(tx, holder)) is not None, "the backlog is long enough"
+        assert database.write_now(lambda tx: claim_row(tx, holder)) is not None, "the backlog is long enough"
 
     spans = _spans(claim, number, begin, rounds)
     database.close(5)

@@ -19,7 +19,7 @@ from dibs.database import Database, WriteJob
 from dibs.database.compiled import prepared
 from dibs.database.transaction import Transaction
 from dibs.rules.claimant import Holder, new_session, new_token
-from dibs.verbs.claim import claim, take
+from dibs.verbs.claim import claim, claim_row
 from dibs.verbs.claim_in_one_statement import (
     claim_alone,
     claim_row_alone,
@@ -86,7 +86,7 @@ def _work(url: str, project: str, kind: str, each: int, begin: Any, times: Any) 
 
 def verb(database: Database, kind: str) -> Claim:
     """A claim as the tools make it; each from a connection of its own, since one may hold but a few."""
-    alone, ordinary = (claim_row_alone, take) if kind == "take" else (claim_alone, claim)
+    alone, ordinary = (claim_row_alone, claim_row) if kind == "take" else (claim_alone, claim)
 
     def make(_: int) -> object:
         who = Holder("client-bench", named=False, session=new_session(), lease=120)

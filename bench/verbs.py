@@ -12,7 +12,7 @@ from bench.raw import RawClaims
 from dibs.database import Database
 from dibs.database.transaction import Transaction
 from dibs.rules.claimant import Holder
-from dibs.verbs.claim import claim, take
+from dibs.verbs.claim import claim, claim_row
 
 TARGET = 0.5
 BATCH = 20
@@ -27,7 +27,7 @@ def measure(folder: Path, batches: int) -> list[Figure]:
     rates: dict[str, list[float]] = {"raw": [], "bare": [], "whole": []}
     for batch in range(batches + 1):
         rates["raw"].append(_rate(raw.claim, batch))
-        rates["bare"].append(_rate(_claimer(bare, take), batch))
+        rates["bare"].append(_rate(_claimer(bare, claim_row), batch))
         rates["whole"].append(_rate(_claimer(whole, claim), batch))
     raw.close()
     bare.close(5)

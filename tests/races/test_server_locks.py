@@ -234,7 +234,7 @@ def test_a_claim_by_id_and_a_claim_of_the_next_never_get_the_same(two: tuple[Dat
     fill(two[0], 2)
     first, second = after_each_other(
         two,
-        lambda tx: claim.take(tx, holder("by id"), 1),
+        lambda tx: claim.claim_row(tx, holder("by id"), 1),
         lambda tx: claim_alone(tx, holder("of the next", named=False)),
     )
     assert first["id"] == 1
