@@ -12,7 +12,7 @@ from bench.raw import RawClaims
 from dibs.database import Database
 from dibs.database.transaction import Transaction
 from dibs.rules.claimant import Holder
-from dibs.verbs.claim import claim
+from dibs.verbs.claim import claim, claim_row
 
 TARGET = 0.5
 BATCH = 20

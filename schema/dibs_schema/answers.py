@@ -30,13 +30,16 @@ class Answer(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    ALWAYS: ClassVar[dict[str, Any]] = {}
+    """Members that are sent even if they have their default: a caller must see that a list is empty."""
+
     def worded(self, wording: Wording = TOOLS, verb: str = "Call") -> Self:  # noqa: ARG002 - for `Guidance`
         """Return the answer with its next steps in its text, worded for one kind of reader."""
         return self
 
     def wire(self) -> dict[str, Any]:
         """Return the answer as JSON values, without members that have their default; steps are worded as tools."""
-        return self.worded().model_dump(mode="json", exclude_defaults=True)
+        return {**self.ALWAYS, **self.worded().model_dump(mode="json", exclude_defaults=True)}
 
 
 class Guidance(Answer):
@@ -211,24 +214,20 @@ class FeatureRow(Answer):
 class Page(Answer):
     """A part of a list; `next_cursor` continues it."""
 
+    ALWAYS: ClassVar[dict[str, Any]] = {"features": []}
+
     features: list[FeatureRow] = []
     total: int
     next_cursor: str | None = None
-
-    def wire(self) -> dict[str, Any]:
-        """Return the page, with the list even if it is empty."""
-        return {"features": [], **super().wire()}
 
 
 class Summaries(Answer):
     """Features asked for by id, and the ids that do not exist."""
 
+    ALWAYS: ClassVar[dict[str, Any]] = {"features": []}
+
     features: list[FeatureRow] = []
     missing: list[int] = []
-
-    def wire(self) -> dict[str, Any]:
-        """Return the rows, with the list even if it is empty."""
-        return {"features": [], **super().wire()}
 
 
 class Feature(Answer):
@@ -290,13 +289,11 @@ class Imported(Answer):
 class Testing(Guidance):
     """Passing features to test again, which no other tester receives before `testing_until`."""
 
+    ALWAYS: ClassVar[dict[str, Any]] = {"features": []}
+
     features: list[Work] = []
     testing_until: Time | None = None
     message: str | None = None
-
-    def wire(self) -> dict[str, Any]:
-        """Return the features, with the list even if it is empty."""
-        return {"features": [], **super().wire()}
 
 
 class Asked(Guidance):
@@ -365,12 +362,10 @@ class FollowedEvent(HistoryEvent):
 class EventPage(Answer):
     """A part of the project's events, oldest first. The cursor `after` continues behind it."""
 
+    ALWAYS: ClassVar[dict[str, Any]] = {"events": []}
+
     events: list[FollowedEvent] = []
     after: str
-
-    def wire(self) -> dict[str, Any]:
-        """Return the events, with the list even if it is empty."""
-        return {"events": [], **super().wire()}
 
 
 class History(Answer):

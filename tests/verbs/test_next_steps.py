@@ -34,22 +34,8 @@ from dibs_schema.operations import BY_TOOL, read_arguments
 from dibs_schema.refusals import Forbidden, Unavailable, all_codes
 from dibs_schema.roles import Role
 from dibs_schema.status import Kind, Status
-from verbs.stage import (
-    NEVER_ISSUED,
-    REQUEST,
-    add,
-    alter,
-    named,
-    nameless,
-    new,
-    place,
-    refused,
-    rule,
-    take,
-)
-from verbs.stage import (
-    depend as depends,
-)
+from verbs.stage import NEVER_ISSUED, REQUEST, add, alter, named, nameless, new, place, refused, rule, take
+from verbs.stage import depend as depends
 
 Verb = Callable[[Transaction], object]
 Case = Callable[[Database], tuple[Verb, list[Step]]]

@@ -51,10 +51,7 @@ _holder = hot(select(F.claimed_by).where(this(), F.claim_token == bindparam("tok
 
 _unmet = hot(
     select(dependencies.c.dependency_id)
-    .join(
-        features,
-        (F.project_id == dependencies.c.project_id) & (F.id == dependencies.c.dependency_id),
-    )
+    .join(features, (F.project_id == dependencies.c.project_id) & (F.id == dependencies.c.dependency_id))
     .where(
         dependencies.c.project_id == bindparam("project"),
         dependencies.c.feature_id == bindparam("feature"),
@@ -69,9 +66,7 @@ def find(tx: Transaction, feature: int) -> Row:
     row = tx.first(_row, feature=feature)
     if row is None:
         raise NotFound(
-            f"There is no feature {feature} in project {tx.project.name!r}.",
-            next=[FIND_FEATURE],
-            id=feature,
+            f"There is no feature {feature} in project {tx.project.name!r}.", next=[FIND_FEATURE], id=feature
         )
     return row
 
@@ -102,11 +97,7 @@ def refuse_claim(tx: Transaction, row: Row) -> NoReturn:
     """Raise the reason why an existing feature cannot be claimed."""
     feature = row["id"]
     if row["status"] == Status.IN_PROGRESS:
-        raise AlreadyClaimed(
-            f"Another agent has claimed feature {feature}.",
-            next=[NEXT_FEATURE],
-            id=feature,
-        )
+        raise AlreadyClaimed(f"Another agent has claimed feature {feature}.", next=[NEXT_FEATURE], id=feature)
     if row["status"] == Status.PASSING:
         raise AlreadyPassing(
             f"Feature {feature} is already passing.",
@@ -152,10 +143,7 @@ def refuse_resting(row: Row) -> None:
             f"Feature {feature} waits for a person's answer. A person answers with `dibs answer {feature}`.",
             next=[
                 Step(
-                    "feature_answer_human_input",
-                    {"feature_id": feature},
-                    needs=("answers",),
-                    by=Role.PLANNER,
+                    "feature_answer_human_input", {"feature_id": feature}, needs=("answers",), by=Role.PLANNER
                 )
             ],
             id=feature,

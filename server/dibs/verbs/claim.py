@@ -5,15 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from sqlalchemy import (
-    Select,
-    Update,
-    bindparam,
-    func,
-    literal_column,
-    select,
-    update,
-)
+from sqlalchemy import Select, Update, bindparam, func, literal_column, select, update
 
 from dibs.database.compiled import hot
 from dibs.database.engine import NotApplied

@@ -113,12 +113,7 @@ EXPIRED = "the lease expired: the holder ended or lost its connection without re
 
 _expire = (
     update(features)
-    .where(
-        in_project(),
-        F.id.in_(bindparam("ids", expanding=True)),
-        is_(Status.IN_PROGRESS),
-        expired(),
-    )
+    .where(in_project(), F.id.in_(bindparam("ids", expanding=True)), is_(Status.IN_PROGRESS), expired())
     .values(
         {
             F.status: case(
@@ -224,10 +219,7 @@ def reap(tx: Transaction) -> list[int]:
     if not run_out:
         return []
     reaped = tx.all(
-        _expire,
-        ids=list(run_out),
-        max_failures=tx.project.max_failures,
-        max_attempts=tx.project.max_attempts,
+        _expire, ids=list(run_out), max_failures=tx.project.max_failures, max_attempts=tx.project.max_attempts
     )
     record_all(
         tx,
