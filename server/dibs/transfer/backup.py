@@ -138,7 +138,7 @@ def check(file: Path, project: str, written: Written) -> list[str]:
     """
     site = Site(Settings(db=str(file), project=project))
     with site.opened():
-        bad = [one.says for one in site.examine() if one.level == "error"]
+        bad = [one.says for one in site.check_health() if one.level == "error"]
         with site.reading() as tx:
             missing = sum(written.rows.values()) - 1 - count_rows(tx)  # the project's own row is not counted
             found = audit(tx)

@@ -150,8 +150,8 @@ class Site:
             engine.lift_timeouts(connection, reading=True)
             yield Sole(engine, connection, project, start)
 
-    def examine(self) -> list[HealthCheck]:
-        """What the engine says of the database's health. Raises Unavailable."""
+    def check_health(self) -> list[HealthCheck]:
+        """Check the health of the database. Raises Unavailable."""
         engine, connection = self._opened()
         return engine.check_health(connection)
 
