@@ -112,7 +112,7 @@ def bare(database: Database, url: str) -> Claim:
     text, given = database.read_now(
         lambda tx: (
             (statement := prepared(one_statement("priority", by_category=False), tx.connection.dialect)).text,
-            statement.values(tx.given | given_to_one_statement(tx, who)),
+            statement.values(tx.parameters | given_to_one_statement(tx, who)),
         )
     )
     connection = psycopg.connect(url, autocommit=True)
