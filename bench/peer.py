@@ -1,15 +1,14 @@
 """Another server of comparable tools, given by a command, beside Dibs and a stock no-op in the same run.
 
-    python -m bench.peer --command "env PROJECT_DIR={folder} /path/to/python /path/to/server.py" --adapter autoforge
+    python -m bench peer --command "env PROJECT_DIR={folder} /path/to/python /path/to/server.py" --adapter autoforge
 
-is `python -m bench peer` with the same options. `{folder}` becomes an empty folder for each backlog of the peer's.
+`{folder}` becomes an empty folder for each backlog of the peer's.
 """
 
 from __future__ import annotations
 
 import random
 import shlex
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -114,9 +113,3 @@ def _planned(start: int, count: int, needs: int) -> Sequence[Planned]:
         )
         for number in range(count)
     ]
-
-
-if __name__ == "__main__":
-    from bench.__main__ import main
-
-    sys.exit(main(["peer", *sys.argv[1:]]))

@@ -117,7 +117,7 @@ def bare(database: Database, url: str) -> Claim:
     text, given = database.read_now(
         lambda tx: (
             (statement := prepared(one_statement("priority", by_category=False), tx.connection.dialect)).text,
-            statement.values(tx.given | one_statement_parameters(tx, who)),
+            statement.values(tx.parameters | one_statement_parameters(tx, who)),
         )
     )
     connection = psycopg.connect(url, autocommit=True)

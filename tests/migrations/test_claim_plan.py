@@ -57,7 +57,7 @@ def explained(database: Database, order: str, category: str | None) -> dict[str,
     def explain(tx: Transaction) -> dict[str, Any]:
         statement = prepared(one_statement(order, by_category=category is not None), tx.connection.dialect)
         who = Holder("client-0", named=False, session="here", lease=120)
-        values = statement.values(tx.given | one_statement_parameters(tx, who, category))
+        values = statement.values(tx.parameters | one_statement_parameters(tx, who, category))
         driver: Any = tx.connection.connection.dbapi_connection
         with ClientCursor(driver) as cursor:
             cursor.execute("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + statement.text, values)

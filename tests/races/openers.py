@@ -13,8 +13,7 @@ from dibs.settings import Settings
 def open_at_once(db: str, processes: int, projects: int) -> int:
     """Print one line for each process: its project's number and generation. Returns how many failed."""
     engine = "postgres" if "://" in db else "sqlite"
-    for module in ("engine", "bootstrap"):  # what they bring is loaded before anyone opens
-        importlib.import_module(f"dibs.database.{engine}.{module}")
+    importlib.import_module(f"dibs.database.{engine}.engine")  # loaded before any process opens the database
     ready, go = os.pipe()
     children = []
     for number in range(processes):

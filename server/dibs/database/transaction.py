@@ -53,7 +53,17 @@ class Transaction:
     itself has done its work: then a later failure must not repeat the verb.
     """
 
-    __slots__ = ("applied", "clock", "connection", "given", "grows", "now", "project", "reading", "wakes")
+    __slots__ = (
+        "applied",
+        "clock",
+        "connection",
+        "grows",
+        "now",
+        "parameters",
+        "project",
+        "reading",
+        "wakes",
+    )
 
     def __init__(self, connection: Connection, project: Project, clock: str, start: TransactionStart) -> None:
         self.connection = connection
@@ -64,7 +74,7 @@ class Transaction:
         self.wakes = False
         self.grows = False
         self.applied = False
-        self.given = {
+        self.parameters = {
             "project": project.id,
             "now": self.now,
             "clock": self.clock,
@@ -102,21 +112,21 @@ class Transaction:
             self.connection.execute(statement, rows)
 
     def _run_hot(self, statement: Executable, parameters: dict[str, Any]) -> tuple[Sequence[Row], int]:
-        return prepared(statement, self.connection.dialect).run(self.connection, self.given | parameters)
+        return prepared(statement, self.connection.dialect).run(self.connection, self.parameters | parameters)
 
     def _execute(self, statement: Executable, parameters: dict[str, Any]) -> CursorResult[Any]:
-        given = {name: self.given[name] for name in _given_to(statement)}
+        given = {name: self.parameters[name] for name in _named_parameters(statement)}
         return self.connection.execute(statement, given | parameters)
 
 
 @lru_cache(maxsize=1024)
-def _given_to(statement: ClauseElement) -> frozenset[str]:
-    """Return which of the given parameters a statement names. Statements are built once, so this is too."""
+def _named_parameters(statement: ClauseElement) -> frozenset[str]:
+    """Return which of the common parameters a statement names. Statements are built once, so this is too."""
     named = {element.key for element in visitors.iterate(statement) if isinstance(element, BindParameter)}
-    return GIVEN & named
+    return PARAMETERS & named
 
 
-GIVEN = frozenset({"project", "now", "clock", "reading", "horizon", "up", "even"})
+PARAMETERS = frozenset({"project", "now", "clock", "reading", "horizon", "up", "even"})
 
 
 def record_writer(transaction: Transaction, library: str, process: str) -> None:

@@ -136,7 +136,7 @@ def check(file: Path, project: str, written: ProjectDigest) -> list[str]:
     """
     database = BulkDatabase(Settings(db=str(file), project=project))
     with database.opened():
-        bad = [one.says for one in database.examine() if one.level == "error"]
+        bad = [one.says for one in database.check_health() if one.level == "error"]
         with database.reading() as tx:
             missing = sum(written.rows.values()) - 1 - count_rows(tx)  # the project's own row is not counted
             found = audit(tx)

@@ -157,8 +157,8 @@ class BulkDatabase:
             engine.lift_timeouts(connection, reading=True)
             yield BulkTransaction(engine, connection, project, start)
 
-    def examine(self) -> list[HealthCheck]:
-        """Return the engine's findings about the database's health. Raises Unavailable."""
+    def check_health(self) -> list[HealthCheck]:
+        """Check the health of the database. Raises Unavailable."""
         engine, connection = self._opened()
         return engine.check_health(connection)
 
