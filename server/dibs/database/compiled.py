@@ -19,7 +19,7 @@ def hot(statement: StatementT) -> StatementT:
     """Mark a statement that is built once and run often; it must not contain an expanding parameter.
 
     It stays an expression like any other. What is saved is the library's work at each execution, which
-    is several times the engine's own (measured in docs/decisions.md).
+    is several times the engine's own (measured in docs/decisions/004-compiled-statements.md).
     """
     marked: StatementT = statement.execution_options(hot=True)
     return marked

@@ -90,7 +90,7 @@ def _contended(label: str) -> Refusal:
 def _crowded(label: str) -> Refusal:
     return NotApplied(
         f"{label} has no connection left. Nothing was changed. Call again in a moment; if it lasts, raise "
-        "max_connections or put a pooler before it (docs/postgresql.md)."
+        "max_connections or put a pooler before it (docs/how-to/postgresql.md)."
     )
 
 
@@ -111,7 +111,7 @@ def _refused(label: str) -> Refusal:
 
 def _forbidden(label: str) -> Refusal:
     return ReadOnly(
-        f"This user may not do that at {label}. Nothing was changed. docs/postgresql.md lists the grants it needs."
+        f"This user may not do that at {label}. Nothing was changed. docs/how-to/postgresql.md lists the grants it needs."
     )
 
 

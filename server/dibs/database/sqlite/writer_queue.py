@@ -20,7 +20,7 @@ class Door:
     SQLite lets waiting writers poll, and whoever polls luckily wins; the kernel queues those who wait
     for a flock. The file carries no data and is never unlinked. One thread of a process uses a door,
     since flock does not exclude threads that share a descriptor.
-    Source: flock(2); measured against a plain busy timeout in docs/decisions.md.
+    Source: flock(2); measured against a plain busy timeout in docs/decisions/002-writer-queue.md.
     """
 
     def __init__(self, path: Path) -> None:
