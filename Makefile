@@ -46,15 +46,15 @@ tokens: $(READY) ## Count what definitions and answers take of an agent's contex
 conformance: $(READY) ## Run the MCP conformance suite and the Inspector against real servers over HTTP (fetched from npm).
 	PYTHONPATH=tests $(BIN)/python -m conformance.run
 
-load: $(READY) ## Load a real server with the Inspector, for the table of docs/conformance.md.
+load: $(READY) ## Load a real server with the Inspector, for the table of docs/internals/conformance.md.
 	PYTHONPATH=tests $(BIN)/python -m conformance.load
 
 bench: $(READY) ## Measure against a no-op server and raw SQLite, in one run (BENCH=--quick is shorter).
 	$(BIN)/python -m bench $(BENCH)
 
-bench-plots: $(READY) ## Measure all of it anew, for docs/benchmarks.md and its pictures (BENCH=none draws what is kept).
+bench-plots: $(READY) ## Measure all of it anew, for docs/internals/benchmarks.md and its pictures (BENCH=none draws what is kept).
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
-	$(BIN)/python -m bench $(BENCH) --json build/bench.json --markdown docs/benchmarks.md --plots docs
+	$(BIN)/python -m bench $(BENCH) --json build/bench.json --markdown docs/internals/benchmarks.md --plots docs/internals
 
 bench-postgres: $(READY) ## Measure claims of 8 and 32 processes on a PostgreSQL of its own.
 	PYTHONPATH=tests $(BIN)/python -m bench postgres $(BENCH)

@@ -1,12 +1,12 @@
 #!/bin/sh
-# A worker in a shell: claim a feature, run a command for it, pass or fail by its exit status, and again, until no agent
-# can go on: all is done, or what is left waits for a person.
+# A worker in a shell. It claims a feature, runs a command for it, and passes or fails by the command's exit status. It
+# repeats that until no agent can go on: everything is done, or what is left waits for a person.
 #
 #   DIBS_AGENT=ada examples/loop.sh COMMAND [ARGUMENT...]
 #
-# The command finds the feature's number in FEATURE, and its text by `dibs get "$FEATURE"`. Each loop needs a name of
-# its own. A claim lasts for half an hour; for longer commands set DIBS_DETACHED_LEASE to as many seconds.
-# WAIT is how long it waits for work (45 seconds) before it looks at that again.
+# FEATURE has the feature's number for the command; `dibs get "$FEATURE"` prints its text. Each loop needs a name of its
+# own. A claim lasts for 30 minutes; for longer commands set DIBS_DETACHED_LEASE (seconds). WAIT is for how many seconds
+# one claim waits for work (45).
 set -u
 : "${DIBS_AGENT:?set it to a name that no other loop has}"
 [ $# -gt 0 ] || { echo "usage: DIBS_AGENT=name $0 COMMAND [ARGUMENT...]" >&2; exit 2; }
@@ -16,7 +16,7 @@ trap 'rm -f "$told"' EXIT
 stop() {
     trap '' HUP INT TERM
     [ -z "$child" ] || kill "$child" 2>/dev/null
-    if [ -z "$FEATURE" ]; then # the claim may have come in this very moment
+    if [ -z "$FEATURE" ]; then # the claim may have arrived just now
         [ -z "$child" ] || wait "$child"
         FEATURE=$(cat "$told")
     fi
@@ -26,15 +26,15 @@ stop() {
 trap stop HUP INT TERM
 
 while :; do
-    dibs claim --id --resume --wait "${WAIT:-45}" >"$told" & # beside the shell, which hears signals only while it waits
+    dibs claim --id --resume --wait "${WAIT:-45}" >"$told" & # in the background: the shell handles signals only while it waits
     child=$!
     wait "$child" && status=0 || status=$?
     FEATURE=$(cat "$told") child=''
     : >"$told"
     case $status in
         0) ;;
-        3 | 75) continue ;; # nothing is free yet, or the database is busy
-        4 | 5) exit 0 ;;    # nothing is left, or nothing but what a person must decide or put back
+        3 | 75) continue ;; # nothing is ready yet, or the database is busy
+        4 | 5) exit 0 ;;    # nothing is left, or what is left waits for a person
         *) exit "$status" ;;
     esac
     export FEATURE

@@ -1,7 +1,7 @@
-"""Run N agents on one backlog until no agent can go on: `python orchestrator.py 4 claude -p`.
+"""Runs N agents on one backlog until no agent can go on: `python orchestrator.py 4 claude -p`.
 
-Each feature is given to the command as text on standard input; status 0 passes it, any other fails it. What a person
-must decide, and what failed too often, is left.
+The command gets each feature as JSON on standard input. Exit status 0 passes the feature, any other fails it. Features
+that wait for a person, or failed too often, are left. docs/how-to/orchestrator.md explains the parts.
 """
 
 import asyncio
@@ -20,17 +20,17 @@ workers, command = int(sys.argv[1]), sys.argv[2:]
 
 
 async def build(feature: ClaimedFeature) -> None:
-    """Have a feature built; here is where your harness does its own."""
+    """Have an agent build a feature; replace this by what your harness does."""
     try:
         agent = await create_subprocess_exec(
             *command, stdin=PIPE, stdout=PIPE, stderr=STDOUT, process_group=0
         )
-    except OSError as error:  # nothing is wrong with the feature, which is given back
+    except OSError as error:  # nothing is wrong with the feature, so release it
         print(f"{command[0]}: {error.strerror}")
         raise asyncio.CancelledError from error
     try:
         said, _ = await agent.communicate(feature.model_dump_json(exclude={"claim", "evidence"}).encode())
-    finally:  # also where this worker is cancelled: end the agent and all that it started
+    finally:  # also when this worker is cancelled: kill the agent and everything that it started
         with suppress(ProcessLookupError):
             os.killpg(agent.pid, signal.SIGKILL)
         await agent.wait()
@@ -41,13 +41,13 @@ async def build(feature: ClaimedFeature) -> None:
 
 
 async def work(backlog: Backlog, name: str) -> None:
-    """Claim, build, pass or fail, and again, while there may be work."""
+    """Claim, build, and pass or fail, for as long as there may be work."""
     while True:
         try:
             async with backlog.claim(agent=name, wait_seconds=5) as feature:
                 print(f"{name}: {feature.id} {feature.name}")
                 await build(feature)
-        except (RuntimeError, ClaimLost) as error:  # it is recorded, and another attempt may follow
+        except (RuntimeError, ClaimLost) as error:  # the failure is recorded, and another attempt may follow
             print(f"{name}: {error}")
         except NothingToClaim as nothing:
             if nothing.is_final:
@@ -56,13 +56,13 @@ async def work(backlog: Backlog, name: str) -> None:
 
 
 async def main() -> None:
-    """Run the workers; a signal ends their agents and gives back what they hold."""
+    """Run the workers; a signal ends their agents and releases their claims."""
     async with Backlog.open() as backlog, asyncio.TaskGroup() as group:
         tasks = [group.create_task(work(backlog, f"worker-{n}")) for n in range(workers)]
         for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(ending, lambda: [one.cancel() for one in tasks])
     if any(one.cancelled() for one in tasks):
-        sys.exit("Stopped; what was held is given back.")
+        sys.exit("Stopped; all claims are released.")
 
 
 asyncio.run(main())

@@ -71,6 +71,6 @@ def test_every_adapter_speaks_the_whole_protocol() -> None:
 
 
 def test_every_section_is_documented() -> None:
-    """docs/benchmarks.md says what each section does, in the order in which they are measured."""
-    page = (Path(__file__).parent.parent / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    """docs/internals/benchmarks.md says what each section does, in the order in which they are measured."""
+    page = (Path(__file__).parent.parent / "docs" / "internals" / "benchmarks.md").read_text(encoding="utf-8")
     assert re.findall(r"^\| `(\w+)`", page, re.MULTILINE) == [*SECTIONS, *EXTRA]

@@ -1,132 +1,220 @@
-"""The docs say what the code does."""
+"""The pages say what the code does: tables are generated, names are complete, links lead somewhere.
+
+`DIBS_TEST_RENEW=1` writes the generated blocks; read the difference before you commit it.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import click
+import pytest
+
 from dibs.settings import Settings
+from dibs_schema.operations import OPERATIONS, AnyOperation
 from dibs_schema.refusals import all_codes
-from dibs_schema.status import MEANING, TRANSITIONS, Status
+from dibs_schema.roles import EVERYONE
+from dibs_schema.status import MEANING, TRANSITIONS, Kind, Status
 
 ROOT = Path(__file__).parent.parent
-LIFECYCLE = ROOT / "docs" / "lifecycle.md"
-SHELL = ROOT / "docs" / "shell.md"
-README = ROOT / "README.md"
+DOCS = ROOT / "docs"
+PAGES = [*ROOT.glob("*.md"), *DOCS.glob("**/*.md")]
 
 
-def lifecycle_tables() -> str:
-    """The two tables of docs/lifecycle.md, from `status.py`."""
-    states = "\n".join(f"| `{status}` | {MEANING[status]} |" for status in Status)
-    moves = "\n".join(
-        f"| {move.kind} | {_names(move.sources) or 'nothing'} → {_names(move.targets)} | {move.guard} | {move.effects} |"
-        for move in TRANSITIONS
+def table(head: str, rows: Iterable[str]) -> str:
+    """A Markdown table."""
+    return "\n".join([head, re.sub(r"[^|]+", "---", head), *rows])
+
+
+def states() -> str:
+    """The states of a feature."""
+    return table("| status | meaning |", (f"| `{one}` | {MEANING[one]} |" for one in Status))
+
+
+def transitions() -> str:
+    """The transitions of a feature."""
+
+    def names(statuses: tuple[Status, ...]) -> str:
+        return code(statuses) or "nothing"
+
+    return table(
+        "| transition | from → to | guard | in the same transaction |",
+        (
+            f"| {one.kind} | {names(one.sources)} → {names(one.targets)} | {one.guard} | {one.effects} |"
+            for one in TRANSITIONS
+        ),
     )
-    return (
-        f"| status | means |\n|---|---|\n{states}\n\n"
-        f"| move | from → to | guard | in the same transaction |\n|---|---|---|---|\n{moves}\n"
+
+
+def settings() -> str:
+    """The settings of a process."""
+    return table(
+        "| variable | option | default | meaning |",
+        (
+            f"| `DIBS_{name.upper()}` | `--{name.replace('_', '-')}` | "
+            f"{'' if field.default is None else field.default} | {field.description} |"
+            for name, field in Settings.model_fields.items()
+        ),
     )
 
 
-def _names(statuses: tuple[Status, ...]) -> str:
-    return ", ".join(f"`{status}`" for status in statuses)
+def roles(operation: AnyOperation) -> str:
+    """The roles that have an operation."""
+    return "all" if operation.roles == EVERYONE else ", ".join(operation.roles)
 
 
-def test_the_lifecycle_page_holds_the_tables_of_the_code() -> None:
-    """docs/lifecycle.md and `status.py` say the same (DIBS_TEST_RENEW=1 writes the page's part anew)."""
-    before, start, rest = LIFECYCLE.read_text(encoding="utf-8").partition("<!-- status.py -->\n")
-    _, end, after = rest.partition("<!-- end -->\n")
-    wanted = f"{before}{start}{lifecycle_tables()}{end}{after}"
-    if os.environ.get("DIBS_TEST_RENEW"):
-        LIFECYCLE.write_text(wanted, encoding="utf-8")
-    assert LIFECYCLE.read_text(encoding="utf-8") == wanted
+def tools() -> str:
+    """The tools, as agents read of them."""
+    return table(
+        "| tool | what it does | parameters | roles |",
+        (
+            f"| `{one.tool}` | {one.description} | {code(one.parameters)} | {roles(one)} |"
+            for one in OPERATIONS
+        ),
+    )
 
 
-def test_every_refusal_is_documented() -> None:
-    """docs/refusals.md names every code."""
-    page = (ROOT / "docs" / "refusals.md").read_text(encoding="utf-8")
-    assert re.findall(r"^\| `(\w+)`", page, re.MULTILINE) == list(all_codes())
-
-
-def test_every_setting_is_documented() -> None:
-    """docs/settings.md names every variable and its default."""
-    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
-    for name, field in Settings.model_fields.items():
-        default = "" if field.default is None else str(field.default)
-        assert re.search(
-            rf"^\| `DIBS_{name.upper()}` \| `--{name.replace('_', '-')}` \| {default} \|", page, re.MULTILINE
-        ), name
-
-
-def test_every_tool_is_in_the_readme() -> None:
-    """The README's table of tools is the catalogue."""
-    from dibs_schema.operations import BY_TOOL
-
-    rows = re.findall(r"^\| `((?:feature_|ask_)\w+)`", README.read_text(encoding="utf-8"), re.MULTILINE)
-    assert sorted(rows) == sorted(BY_TOOL)
-
-
-def test_every_resource_and_prompt_is_documented() -> None:
-    """docs/resources.md has a row for each resource, template and prompt, and the README names them."""
-    from dibs.mcp.prompts.prompts import PROMPTS
-    from dibs.mcp.resources.read import FIXED, TEMPLATES
-
-    page = (ROOT / "docs" / "resources.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `([^`]+)`", page, re.MULTILINE)
-    offered = [one.uri for one in FIXED] + [one.uri_template for one in TEMPLATES]
-    assert sorted(rows) == sorted([*offered, *(one.name for one in PROMPTS)])
-    text = README.read_text(encoding="utf-8")
-    named = [*(one.name for one in FIXED), *(one.name for one in PROMPTS)]
-    assert [one for one in named if one not in text] == []
-
-
-def test_every_command_is_documented() -> None:
-    """The README, or the page about the shell to which it leads, names every command of `dibs`."""
-    from dibs.cli import COMMANDS
-
-    text = README.read_text(encoding="utf-8") + SHELL.read_text(encoding="utf-8")
-    assert [name for name in COMMANDS if f"`dibs {name}" not in text] == []
-
-
-def shell_table() -> str:
-    """The table of the commands that stand for operations, from the table of operations."""
-    import click
-
+def operation_commands() -> str:
+    """The commands that stand for tools."""
     from dibs.cli import commands
     from dibs.cli.wording import option
-    from dibs_schema.operations import OPERATIONS
-    from dibs_schema.roles import EVERYONE
 
     rows = []
-    for operation in OPERATIONS:
-        words = operation.command.words
+    for one in OPERATIONS:
+        words, positional = one.command.words, one.command.positional
         command = commands.get_command(click.Context(commands), words.split()[0])
         assert command is not None, words
         arguments = "".join(
-            f" {one.make_metavar(click.Context(command))}"
-            for one in command.params
-            if isinstance(one, click.Argument)
+            f" {each.make_metavar(click.Context(command))}"
+            for each in command.params
+            if isinstance(each, click.Argument)
         )
-        options = ", ".join(
-            f"`{option(operation.command, name)}`"
-            for name in operation.parameters
-            if name not in operation.command.positional and name != "feature_id"
+        options = code(
+            option(one.command, name) for name in one.parameters if name not in (*positional, "feature_id")
         )
-        roles = "all" if operation.roles == EVERYONE else ", ".join(operation.roles)
-        rows.append(f"| `dibs {words}{arguments}` | `{operation.tool}` | {options} | {roles} |\n")
-    return "| command | tool | options of the tool | roles |\n|---|---|---|---|\n" + "".join(rows)
+        rows.append(f"| `dibs {words}{arguments}` | `{one.tool}` | {options} | {roles(one)} |")
+    return table("| command | tool | options of the tool | roles |", rows)
 
 
-def test_the_page_about_the_shell_holds_the_table_of_the_code() -> None:
-    """docs/shell.md and `cli/spelling.py` say the same (DIBS_TEST_RENEW=1 writes the page's part anew)."""
-    before, start, rest = SHELL.read_text(encoding="utf-8").partition("<!-- spelling.py -->\n")
-    _, end, after = rest.partition("<!-- end -->\n")
-    wanted = f"{before}{start}{shell_table()}{end}{after}"
+def methods() -> str:
+    """The methods of the Python client."""
+    return table("| method | tool |", (f"| `{one.method}` | `{one.tool}` |" for one in OPERATIONS))
+
+
+def list_fields() -> str:
+    """What the fields of an imported feature may be called."""
+    from dibs.transfer.formats import vocabulary as words
+
+    fields = {
+        "id": words.IDS,
+        "name": words.NAMES + words.SPARE_NAMES,
+        "description": words.DESCRIPTIONS + words.DETAILS,
+        "category": words.CATEGORIES + words.SPARE_CATEGORIES,
+        "steps": words.STEPS,
+        "dependencies": words.DEPENDENCIES + words.DEPENDENCY_INDICES,
+        "priority": ("priority",),
+        "paths": words.PATHS,
+        "status": words.STATUSES,
+        "passing, as a boolean": words.FLAGS,
+        "evidence": words.EVIDENCE,
+        "last failure": words.FAILURES,
+        "question to a person": words.REQUESTS,
+        "answer of a person": words.ANSWERS,
+    }
+    return table(
+        "| field | names, the first that fits |",
+        (f"| {one} | {code(names)} |" for one, names in fields.items()),
+    )
+
+
+def list_words() -> str:
+    """What the words for a status or a priority in an imported list become."""
+    from dibs.transfer.formats.vocabulary import BLOCKED, PRIORITY_WORDS, STATUS_WORDS
+
+    found: dict[str, list[str]] = {}
+    for word, status in STATUS_WORDS.items():
+        if word not in BLOCKED:
+            found.setdefault(f"status `{status}`", []).append(word)
+    for word, number in PRIORITY_WORDS.items():
+        found.setdefault(f"priority {number}", []).append(word)
+    return table("| becomes | words |", (f"| {one} | {code(words)} |" for one, words in found.items()))
+
+
+def code(names: Iterable[str]) -> str:
+    """Names in code type."""
+    return ", ".join(f"`{one}`" for one in names)
+
+
+GENERATED: list[tuple[str, str, Callable[[], str]]] = [
+    ("reference/lifecycle.md", "states", states),
+    ("reference/lifecycle.md", "transitions", transitions),
+    ("reference/settings.md", "settings", settings),
+    ("reference/tools.md", "tools", tools),
+    ("reference/cli.md", "commands", operation_commands),
+    ("reference/client.md", "methods", methods),
+    ("reference/feature-list.md", "fields", list_fields),
+    ("reference/feature-list.md", "words", list_words),
+]
+
+
+@pytest.mark.parametrize(
+    ("page", "name", "generate"), GENERATED, ids=[f"{page} {name}" for page, name, _ in GENERATED]
+)
+def test_a_generated_block_is_what_the_code_says(page: str, name: str, generate: Callable[[], str]) -> None:
+    """The block between the marks is the generated table."""
+    path = DOCS / page
+    old = path.read_text(encoding="utf-8")
+    found = re.search(rf"(?<=^<!-- {name} -->\n).*?(?=^<!-- /{name} -->$)", old, re.MULTILINE | re.DOTALL)
+    assert found is not None, f"{page} has no block {name}"
+    wanted = f"{old[: found.start()]}{generate()}\n{old[found.end() :]}"
     if os.environ.get("DIBS_TEST_RENEW"):
-        SHELL.write_text(wanted, encoding="utf-8")
-    assert SHELL.read_text(encoding="utf-8") == wanted
+        path.write_text(wanted, encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == wanted
+
+
+def resources() -> list[str]:
+    """Every resource's and template's URI."""
+    from dibs.mcp.resources.read import FIXED, TEMPLATES
+
+    return [*(one.uri for one in FIXED), *(one.uri_template for one in TEMPLATES)]
+
+
+def prompts() -> list[str]:
+    """Every prompt's name."""
+    from dibs.mcp.prompts.prompts import PROMPTS
+
+    return [one.name for one in PROMPTS]
+
+
+def other_commands() -> list[str]:
+    """The commands that do not stand for one tool alone."""
+    from dibs.cli import COMMANDS
+
+    return [f"dibs {name}" for name in COMMANDS]
+
+
+COMPLETE: list[tuple[str, str, Callable[[], Iterable[str]]]] = [
+    ("reference/cli.md", "other commands", other_commands),
+    ("reference/refusals.md", "codes", all_codes),
+    ("reference/events.md", "kinds", lambda: list(Kind)),
+    ("reference/resources.md", "resources", resources),
+    ("reference/resources.md", "prompts", prompts),
+]
+
+
+@pytest.mark.parametrize(
+    ("page", "name", "wanted"), COMPLETE, ids=[f"{page} {name}" for page, name, _ in COMPLETE]
+)
+def test_a_table_has_a_row_for_everything(page: str, name: str, wanted: Callable[[], Iterable[str]]) -> None:
+    """A table whose meanings are written by hand names each thing of the code once, and nothing else."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    text = text.partition(f"<!-- {name} -->\n")[2].partition(f"<!-- /{name} -->")[0]
+    rows = re.findall(r"^\| `([^`\[]+?)(?: [-A-Z][^`]*)?`", text, re.MULTILINE)
+    assert sorted(rows) == sorted(wanted())
 
 
 def test_the_example_configuration_is_what_clients_read() -> None:
@@ -136,20 +224,36 @@ def test_the_example_configuration_is_what_clients_read() -> None:
     assert re.fullmatch(r"\$\{\w+:-[^}]*\}", config["mcpServers"]["features"]["env"]["DIBS_DB"])
 
 
-def test_links_between_pages_lead_somewhere() -> None:
-    """Every relative link in the README and docs names a file that exists."""
-    pages = [README, ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
-    missing = [
-        f"{page.name}: {target}"
-        for page in pages
-        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8"))
-        if not (page.parent / target).exists()
-    ]
-    assert missing == []
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_links_lead_somewhere() -> None:
+    """Every relative link names a file that exists, and a heading of it."""
+    broken = []
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text(encoding="utf-8")):
+            path, _, anchor = target.partition("#")
+            file = (page.parent / path) if path else page
+            if not file.exists() or (anchor and anchor not in anchors(file)):
+                broken.append(f"{page.relative_to(ROOT)}: {target}")
+    assert broken == []
+
+
+@pytest.mark.parametrize(("index", "pages"), [("README.md", "[!d]*/*.md"), ("decisions/README.md", "*.md")])
+def test_an_index_names_every_page(index: str, pages: str) -> None:
+    """A reader reaches every page from the index of docs/, and every decision from the decisions' index."""
+    page = DOCS / index
+    linked = {
+        (page.parent / one).resolve() for one in re.findall(r"\]\(([^)#]+\.md)", page.read_text("utf-8"))
+    }
+    assert set(page.parent.glob(pages)) - linked - {page} == set()
 
 
 def test_the_clients_page_names_the_versions_that_are_driven() -> None:
-    """docs/clients.md names each client in the version that `make e2e` fetches."""
+    """docs/internals/clients.md names each client in the version that `make e2e` fetches."""
     pins = json.loads((ROOT / "tests" / "e2e" / "package.json").read_text(encoding="utf-8"))["dependencies"]
-    page = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
+    page = (DOCS / "internals" / "clients.md").read_text(encoding="utf-8")
     assert [name for name, version in pins.items() if name != "node" and version not in page] == []

@@ -1,7 +1,7 @@
-"""A Claude Code hook: at a session's start it tells the agent what it holds, at the end it gives that back.
+"""A Claude Code hook: it tells the agent its claims when a session starts, and releases them when the session ends.
 
-It goes by DIBS_AGENT, the name of this one session's agent, and does nothing without it or without a backlog. Whatever
-the agent's role is, giving back what its server holds is a planner's. Events and fields:
+DIBS_AGENT names the agent of this session. Without it, or without a backlog, the hook does nothing. It acts as a planner,
+whatever the agent's role is, since only a planner may release the claims of another connection. Events and fields:
 https://code.claude.com/docs/en/hooks
 """
 
@@ -13,11 +13,11 @@ from dibs.settings import Settings
 from dibs_schema.refusals import NotClaimed
 
 HELD = (
-    "You hold the claim on feature {id} of the backlog that the MCP server `features` serves. Before anything else call "
-    "feature_claim_and_get with resume=true: it gives you its text again, and a new token."
+    "You have a claim on feature {id} in the backlog of the MCP server `features`. Before anything else call "
+    "feature_claim_and_get with resume=true: it returns the feature's text and a new token."
 )
 GONE = (
-    "You hold no claim in the backlog that the MCP server `features` serves: an earlier session's were given back when it "
+    "You have no claim in the backlog of the MCP server `features`: the claims of an earlier session were released when it "
     "ended. Claim a feature by its feature_id before you go on with it."
 )
 
@@ -34,7 +34,7 @@ def main() -> None:
             for feature in held:
                 try:
                     backlog.release(feature, force=True)
-                except NotClaimed:  # its server was faster
+                except NotClaimed:  # its own server has released it already
                     continue
             return
     said = "\n".join(HELD.format(id=feature) for feature in held) or GONE * (event["source"] == "resume")

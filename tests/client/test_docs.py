@@ -1,10 +1,12 @@
-"""docs/client.md: every block runs as it stands, and its table is the code's."""
+"""The Python blocks of the pages run as they stand, in real processes where they handle signals."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 import runpy
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -13,29 +15,33 @@ import pytest
 
 from client.listening import served
 from dibs.client import Backlog, ClaimedFeature, SyncBacklog
-from dibs_schema.operations import OPERATIONS
 
-PAGE = Path(__file__).parents[2] / "docs" / "client.md"
-BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+ROOT = Path(__file__).parents[2]
+
+
+def python_blocks(page: str) -> list[str]:
+    """The page's Python blocks."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+CLIENT = python_blocks("docs/reference/client.md")
+ORCHESTRATORS = python_blocks("docs/how-to/orchestrator.md")
+BLOCKS = [*CLIENT, *python_blocks("docs/how-to/pytest.md")]
 PORT = "3427"
 
 
-@pytest.mark.parametrize(
-    "number", [number for number, block in enumerate(BLOCKS) if "def test_" not in block]
-)
-def test_a_block_runs_as_it_stands(
+@pytest.mark.parametrize("number", range(len(CLIENT)))
+def test_a_block_about_the_client_runs(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Each program of the page succeeds in an empty folder, by URL with a server at the other end.
-
-    What pytest runs is run in test_pytest_plugin.py.
-    """
+    """Each program succeeds in an empty folder, by URL with a server at the other end."""
     monkeypatch.chdir(tmp_path)
     block = tmp_path / "block.py"
-    block.write_text(BLOCKS[number], encoding="utf-8")
-    if PORT in BLOCKS[number]:
+    block.write_text(CLIENT[number], encoding="utf-8")
+    if PORT in CLIENT[number]:
         with served(str(tmp_path / "features.db")) as url:
-            block.write_text(BLOCKS[number].replace(PORT, url.split(":")[2].split("/")[0]), encoding="utf-8")
+            block.write_text(CLIENT[number].replace(PORT, url.split(":")[2].split("/")[0]), encoding="utf-8")
             runpy.run_path(str(block), run_name="__main__")
         assert capfd.readouterr().out == f"{tmp_path / 'features.db'}\n"
     else:
@@ -43,18 +49,35 @@ def test_a_block_runs_as_it_stands(
         assert (tmp_path / ".dibs" / "features.db").exists()
 
 
+@pytest.mark.parametrize("number", range(len(ORCHESTRATORS)))
+def test_an_orchestrator_builds_what_is_ready_and_ends(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each program of the page passes every feature with its agent's output as evidence, and exits with 0."""
+    monkeypatch.chdir(tmp_path)
+    with SyncBacklog.open() as backlog:
+        first = backlog.create("core", "Sign in", "Signs in.", ["Look."]).ids[0]
+        backlog.create("core", "Sign out", "Signs out.", ["Look."], dependencies=[first])
+        program = tmp_path / "orchestrator.py"
+        program.write_text(ORCHESTRATORS[number], encoding="utf-8")
+        done = subprocess.run(
+            [sys.executable, program], capture_output=True, text=True, check=False, timeout=90
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "complete" in done.stdout
+        for feature in (1, 2):
+            assert "Signs" in str(backlog.get(feature).evidence)
+
+
 def test_the_block_of_the_readme_builds_what_is_ready(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a `build` of the harness's own it passes what it claims, with what that returned."""
     monkeypatch.chdir(tmp_path)
-    readme = PAGE.parent.parent / "README.md"
-    (block,) = re.findall(
-        r"^```python\n(.*?)^```", readme.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
-    )
+    (block,) = python_blocks("README.md")
     program = f"async def main(Backlog, build):\n{textwrap.indent(block, '    ')}"
     there: dict[str, Any] = {}
-    exec(compile(program, str(readme), "exec"), there)
+    exec(compile(program, "README.md", "exec"), there)
 
     async def build(feature: ClaimedFeature) -> str:
         return f"built {feature.name}"
@@ -67,20 +90,8 @@ def test_the_block_of_the_readme_builds_what_is_ready(
 
 
 def test_every_way_of_the_client_has_a_block() -> None:
-    """There are blocks to run, and they show each way in, blocks, the journal and the fixtures."""
+    """There are blocks to run, and they show each way to connect, claims, events and the fixtures."""
     shown = "\n".join(BLOCKS)
-    for way in (
-        "Backlog.open(",
-        "SyncBacklog.start(",
-        "Backlog.connect(",
-        ".claim(",
-        ".follow(",
-        "dibs_backlog",
-    ):
-        assert way in shown
-
-
-def test_the_table_of_methods_is_that_of_the_code() -> None:
-    """Every method is on the page, with its tool."""
-    rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
-    assert rows == [(one.method, one.tool) for one in OPERATIONS]
+    ways = ("Backlog.open(", "SyncBacklog.start(", "Backlog.connect(", ".claim(", ".follow(", "dibs_backlog")
+    assert [way for way in ways if way not in shown] == []
+    assert len(ORCHESTRATORS) == 2

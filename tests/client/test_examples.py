@@ -105,7 +105,7 @@ def test_the_orchestrator_gives_back_what_it_held_when_it_was_interrupted(
             time.sleep(0.05)
         running.send_signal(ending)
         _, errors = running.communicate(timeout=20)
-    assert (running.returncode, errors) == (1, "Stopped; what was held is given back.\n")
+    assert (running.returncode, errors) == (1, "Stopped; all claims are released.\n")
     assert backlog.stats().counts.ready == 2
     assert [pid for pid in pids if is_running(pid)] == []
 
@@ -128,7 +128,7 @@ def test_the_orchestrator_blames_no_feature_for_a_command_that_there_is_not(
     mistyped = subprocess.run(
         [*call, "2", "cluade", "-p"], capture_output=True, text=True, check=False, timeout=60
     )
-    assert (mistyped.returncode, mistyped.stderr) == (1, "Stopped; what was held is given back.\n")
+    assert (mistyped.returncode, mistyped.stderr) == (1, "Stopped; all claims are released.\n")
     assert "cluade: No such file or directory\n" in mistyped.stdout
     assert backlog.stats().counts.ready == 2
     assert [event.kind for event in backlog.history(1).events if event.kind == "fail"] == []

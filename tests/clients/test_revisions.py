@@ -11,7 +11,7 @@ import pytest
 
 from races.wire import Message, Wire, command_on
 
-PAGE = Path(__file__).parent.parent.parent / "docs" / "conformance.md"
+PAGE = Path(__file__).parent.parent.parent / "docs" / "internals" / "conformance.md"
 STATEFUL = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 STATELESS = "2026-07-28"
 CLIENT = {"name": "by-hand", "version": "1"}

@@ -1,4 +1,4 @@
-"""A role that owns nothing serves a backlog with the grants that docs/postgresql.md lists, and with none less."""
+"""A role that owns nothing serves a backlog with the grants that docs/how-to/postgresql.md lists, and with none less."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from dibs_schema.refusals import ReadOnly, Refusal
 from races.wire import wires
 from verbs import stage
 
-PAGE = (Path(__file__).parent.parent.parent / "docs" / "postgresql.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parent.parent.parent / "docs" / "how-to" / "postgresql.md").read_text(encoding="utf-8")
 ROLE = "agents"
 ASKED = Question(
     question="Which?", header="Which", options=[Option(label="a"), Option(label="b")], multiSelect=False

@@ -1,4 +1,4 @@
-"""How many connections a server process holds, and what each costs the server: the figures of docs/postgresql.md."""
+"""How many connections a server process holds, and what each costs the server: the figures of docs/how-to/postgresql.md."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.only_on(
     "sqlite", reason="what is told weighs the same, whichever engine it came from"
 )
 
-PAGE = Path(__file__).parents[2] / "docs" / "tokens.md"
+PAGE = Path(__file__).parents[2] / "docs" / "internals" / "context-budget.md"
 
 
 def test_the_published_sizes_are_those_of_a_real_server_and_within_their_budgets(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ def hot(statement: StatementT) -> StatementT:
     """Mark a statement that is built once and run often; it must not contain an expanding parameter.
 
     It remains an expression like any other. This saves SQLAlchemy's work at each execution, which is several times
-    the engine's own (measured in docs/decisions.md).
+    the engine's own (measured in docs/decisions/004-compiled-statements.md).
     """
     marked: StatementT = statement.execution_options(hot=True)
     return marked

@@ -84,7 +84,7 @@ _CONTENDED = _Meaning(
 _CROWDED = _Meaning(
     NotApplied,
     "{} has no connection left. Nothing was changed. Call again in a moment; if it lasts, raise "
-    "max_connections or put a pooler before it (docs/postgresql.md).",
+    "max_connections or put a pooler before it (docs/how-to/postgresql.md).",
 )
 _UNPREPARED = _Meaning(
     NotApplied,
@@ -99,7 +99,7 @@ _REFUSED = _Meaning(
 )
 _FORBIDDEN = _Meaning(
     ReadOnly,
-    "This user may not do that at {}. Nothing was changed. docs/postgresql.md lists the grants it needs.",
+    "This user may not do that at {}. Nothing was changed. docs/how-to/postgresql.md lists the grants it needs.",
 )
 _EMPTIED = _Meaning(
     DatabaseReplaced,

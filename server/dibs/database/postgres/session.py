@@ -65,7 +65,7 @@ def connect(url: str) -> psycopg.Connection[Any]:
     except psycopg.ProgrammingError:
         raise InvalidInput(
             "The URL in DIBS_DB cannot be read. It is postgresql://USER:PASSWORD@HOST:PORT/DATABASE?PARAMETERS, "
-            "with what is special in a URL written as %XX; docs/postgresql.md has examples.",
+            "with what is special in a URL written as %XX; docs/how-to/postgresql.md has examples.",
             field="db",
         ) from None
     if "," in str(given.get("host", "")):  # of several servers, use the one that takes writes

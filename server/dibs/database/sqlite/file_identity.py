@@ -51,5 +51,6 @@ file_at: Callable[[bytes], FileId] = _by_statx if _statx is not None else _by_st
 
 Since Linux 6.13, a file whose times were read must get a new time at the next write, which puts its inode into the
 file system's journal: with os.stat on the log, a commit took a third longer.
-Source: statx(2); "multigrain timestamps" in the kernel's documentation; measured in docs/decisions.md.
+Source: statx(2); "multigrain timestamps" in the kernel's documentation; measured in
+docs/decisions/007-file-numbers-without-times.md.
 """

@@ -20,7 +20,7 @@ class WriterQueue:
     SQLite lets waiting writers poll, and the luckiest poll wins. The kernel queues those that wait for a flock. The
     file carries no data and is never unlinked. One thread of a process uses a queue, since flock does not exclude
     threads that share a descriptor.
-    Source: flock(2); measured against a plain busy timeout in docs/decisions.md.
+    Source: flock(2); measured against a plain busy timeout in docs/decisions/002-writer-queue.md.
     """
 
     def __init__(self, path: Path) -> None:
