@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -29,7 +28,9 @@ async def _start(*command: str, env: Mapping[str, str], limit: int, **options: A
     added = {name: value for name, value in env.items() if os.environ.get(name) != value}
     if options.get("stderr") is not None or not is_plain(command, added):
         return await _spawn(*command, env=env, limit=limit, **options)
-    return await _Process.of(Born(command, env, sys.__stderr__.buffer), limit)  # type: ignore[union-attr]  # pytest keeps it
+    with os.fdopen(os.dup(2), "wb") as errors:
+        born = Born(command, env, errors)
+    return await _Process.of(born, limit)
 
 
 class _Process:
