@@ -12,9 +12,18 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
+import pytest
+
 from races.nursery import Born, is_plain
 
 _spawn = asyncio.create_subprocess_exec
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forked() -> Iterator[None]:
+    """Start the servers of a folder's tests from the nursery, where its conftest imports this."""
+    with forked_servers():
+        yield
 
 
 @contextmanager

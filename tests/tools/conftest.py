@@ -13,20 +13,15 @@ from mcp.types import CallToolResult, TextContent
 from dibs.client import Client, server_command
 from dibs.database import Database, open_database
 from dibs.settings import Settings
-from forked import forked_servers
+from forked import forked
+
+__all__ = ["forked"]
 
 
 @pytest.fixture(scope="module")
 def anyio_backend() -> str:
     """The event loop that the server runs on."""
     return "asyncio"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def forked() -> Iterator[None]:
-    """Start the servers of these tests from the nursery."""
-    with forked_servers():
-        yield
 
 
 @pytest.fixture(scope="module")
