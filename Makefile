@@ -52,7 +52,7 @@ load: $(READY) ## Load a real server with the Inspector, for the table of docs/i
 bench: $(READY) ## Measure against a no-op server and raw SQLite, in one run (BENCH=--quick is shorter).
 	$(BIN)/python -m bench $(BENCH)
 
-bench-plots: $(READY) ## Measure all of it anew, for docs/internals/benchmarks.md and its pictures (BENCH=none draws what is kept).
+bench-plots: $(READY) ## Measure everything again, for docs/internals/benchmarks.md and its plots (BENCH=none only draws).
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m bench $(BENCH) --json build/bench.json --markdown docs/internals/benchmarks.md --plots docs/internals
 

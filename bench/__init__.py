@@ -1,4 +1,4 @@
 """Benchmarks: ratios against something measured in the same run, since absolute times are not stable.
 
-What is promised in seconds (`waits`) is held against the promise itself.
+The section `waits` compares with the promises themselves, which are in seconds.
 """

@@ -1,4 +1,4 @@
-"""`python -m bench`: measure, print the tables, and end with status 1 where a bound is missed."""
+"""`python -m bench`: measure, print the tables, and exit with status 1 where a bound is missed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from bench.adapters import ADAPTERS
 from bench.driver import Failed
 from bench.figures import Measured, tables
 from bench.report import Report
@@ -18,37 +19,35 @@ SIZE = 2_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the sections that were asked for; returns the exit status."""
+    """Run the requested sections; return the exit status."""
     options = _options(arguments)
     report = Report.read(options.json) if options.json and options.json.exists() else Report()
     measured = [] if options.sections else report.figures()
     with tempfile.TemporaryDirectory(prefix="dibs-bench-", dir=options.folder) as folder:
         for name in options.sections:
-            words, measure = {**SECTIONS, **EXTRA}[name]
-            print(f"{words} ...", file=sys.stderr)
+            description, measure = {**SECTIONS, **EXTRA}[name]
+            print(f"{description} ...", file=sys.stderr)
             (own := Path(folder) / name).mkdir()
             try:
                 figures = list(measure(own, options))
             except Failed as failed:
-                print(f"{name}: {failed}. Nothing more is measured.", file=sys.stderr)
+                print(f"{name}: {failed}. The run stops here.", file=sys.stderr)
                 return 2
             measured += figures
-            report.keep(name, figures, options.quick)
+            report.record(name, figures, options.quick)
             if options.json:
                 report.write(options.json)
     print(tables(measured))
     missed = [figure.name for figure in measured if figure.missed]
-    print(
-        f"\n{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; Python {sys.version.split()[0]}.", end=" "
-    )
-    print(f"MISSED: {'; '.join(missed)}." if missed else "Every bound is kept.")
-    pictures: dict[str, Path] = {}
+    machine = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; Python {sys.version.split()[0]}."
+    print(f"\n{machine}", f"MISSED: {'; '.join(missed)}." if missed else "No bound is missed.")
+    plots: dict[str, Path] = {}
     if options.plots:
-        from bench import plots
+        from bench.plots import draw
 
-        pictures = plots.draw(report, options.plots)
+        plots = draw(report, options.plots)
     if options.markdown:
-        report.write_markdown(options.markdown, pictures)
+        report.write_markdown(options.markdown, plots)
     return 1 if missed and not options.no_verdict else 0
 
 
@@ -58,11 +57,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "sections",
         nargs="*",
         default=list(SECTIONS),
-        help=f"of {', '.join(SECTIONS)} (default: all of these), {', '.join(EXTRA)}; `none` shows what is kept",
+        help=f"of {', '.join(SECTIONS)} (default: all of these), {', '.join(EXTRA)}; `none` only reads --json",
     )
     parser.add_argument("--quick", action="store_true", help="fewer runs and smaller backlogs: more noise")
     parser.add_argument(
-        "--no-verdict", action="store_true", help="end with status 0 even where a bound is missed"
+        "--no-verdict", action="store_true", help="exit with status 0 even where a bound is missed"
     )
     parser.add_argument(
         "--folder", type=Path, help="where to put the databases (default: the temporary folder)"
@@ -70,41 +69,38 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--json",
         type=Path,
-        help="keep the samples in this file; sections that are in it already are replaced",
+        help="write the samples to this file; a section replaces its earlier samples there",
     )
     parser.add_argument(
-        "--markdown", type=Path, help="write the tables of all sections that are kept into this page"
+        "--markdown", type=Path, help="write the tables of all sections in --json into this page"
     )
-    parser.add_argument("--plots", type=Path, help="draw them into this folder (needs the extra `bench`)")
+    parser.add_argument("--plots", type=Path, help="write plots into this folder (needs the extra `bench`)")
     parser.add_argument(
-        "--command", help="the peer's server; {folder} becomes an empty folder for its backlog"
+        "--command", help="the command of the peer's server; {folder} becomes an empty folder for its backlog"
     )
-    parser.add_argument("--adapter", help="how it is talked to: a module in bench/adapters/")
+    parser.add_argument("--adapter", help=f"how to call the peer's tools: {', '.join(ADAPTERS)}")
     options = parser.parse_args(arguments)
     if options.sections == ["none"]:
         options.sections = []
     if unknown := set(options.sections) - {*SECTIONS, *EXTRA}:
         parser.error(f"no such section: {', '.join(sorted(unknown))}")
-    if "peer" in options.sections:
-        from bench.adapters import names
-
-        if not options.command or options.adapter not in names():
-            parser.error(f"peer needs --command, and --adapter of {', '.join(names())}")
+    if "peer" in options.sections and (not options.command or options.adapter not in ADAPTERS):
+        parser.error(f"peer needs --command, and --adapter with one of {', '.join(ADAPTERS)}")
     return options
 
 
 def _start(folder: Path, options: argparse.Namespace) -> Iterable[Measured]:
-    from bench import starting
+    from bench import server
 
-    return starting.measure(folder, _backlog(folder / "start.db"), runs=5 if options.quick else 20)
+    return server.measure_starts(folder, _backlog(folder / "start.db"), runs=5 if options.quick else 20)
 
 
 def _calls(folder: Path, options: argparse.Namespace) -> Iterable[Measured]:
-    from bench import calls
+    from bench import server
 
-    backlogs = _backlog(folder / "calls.db"), _backlog(folder / "unsynced.db")
+    made = _backlog(folder / "calls.db"), _backlog(folder / "unsynced.db")
     cycles, paced = (100, 10) if options.quick else (500, 40)
-    return calls.measure(*backlogs, SIZE, cycles=cycles, paced=paced)
+    return server.measure_calls(*made, SIZE, cycles=cycles, paced=paced)
 
 
 def _race(folder: Path, options: argparse.Namespace) -> Iterable[Measured]:
@@ -114,10 +110,10 @@ def _race(folder: Path, options: argparse.Namespace) -> Iterable[Measured]:
 
 
 def _verbs(folder: Path, options: argparse.Namespace) -> Iterable[Measured]:
-    from bench import crowded, verbs
+    from bench import claims
 
-    yield from verbs.measure(folder, batches=10 if options.quick else 50)
-    yield from crowded.measure(folder, rounds=2 if options.quick else 10)
+    batches, rounds = (10, 2) if options.quick else (50, 10)
+    return claims.measure(folder, batches, rounds)
 
 
 def _growth(folder: Path, _: argparse.Namespace) -> Iterable[Measured]:
@@ -151,17 +147,19 @@ def _agents(folder: Path, options: argparse.Namespace) -> Iterable[Measured]:
 
 
 def _postgres(folder: Path, options: argparse.Namespace) -> Iterable[Measured]:
-    from bench import server
+    from bench import postgres
 
     rounds, claims = (3, 320) if options.quick else (5, 640)
-    return server.measure(folder, rounds=rounds, claims=claims)
+    return postgres.measure(folder, rounds=rounds, claims=claims)
 
 
 def _peer(folder: Path, options: argparse.Namespace) -> Iterable[Measured]:
-    from bench import peer
+    from bench import race
 
-    effort = {"blocks": 3, "rounds": 10, "size": 250} if options.quick else peer.FULL
-    return peer.measure(folder, options.command, options.adapter, **effort)
+    blocks, rounds, size = (3, 10, 250) if options.quick else (5, 50, race.DRAIN_SIZE)
+    return race.measure_peer(
+        folder, options.command, options.adapter, blocks=blocks, rounds=rounds, size=size
+    )
 
 
 Section = tuple[str, Callable[[Path, argparse.Namespace], Iterable[Measured]]]
@@ -181,14 +179,14 @@ EXTRA: dict[str, Section] = {
     "postgres": ("claiming on PostgreSQL", _postgres),
     "peer": ("racing and draining beside a peer", _peer),
 }
-"""Measured only where it is asked for: `postgres` needs the extra `test` and PYTHONPATH=tests, `peer` its server."""
+"""Measured only on request: `postgres` needs the extra `test` and PYTHONPATH=tests, `peer` needs its server."""
 
 
 def _backlog(path: Path) -> Path:
-    """A backlog made by a child process, so that this one shares no library pages with the servers."""
-    from bench import backlog
+    """Make a backlog in a child process, so that this process shares no library pages with the servers."""
+    from bench import backlogs
 
-    maker = multiprocessing.get_context("spawn").Process(target=backlog.make, args=(path, SIZE))
+    maker = multiprocessing.get_context("spawn").Process(target=backlogs.make, args=(path, SIZE))
     maker.start()
     maker.join()
     if maker.exitcode:

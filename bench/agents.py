@@ -1,4 +1,4 @@
-"""A hundred agents that think: what a claim takes among them, beside a no-op call among as many stock servers."""
+"""A hundred agents that think between calls: the latency of a claim, against a no-op call to as many stock servers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from bench import bulk
+from bench import backlogs
 from bench.adapters import content
 from bench.driver import NOOP, Failed, Timed, dibs
 from bench.figures import Measured, Promise, rank
@@ -18,13 +18,13 @@ from bench.fleet import Agent, Call, Fleet, Pause
 THINKING = 0.1
 ABOVE_BOUND = 0.05
 WINDOWS = 5
-"""Parts of the time, each with a p99 of its own."""
+"""Parts of the run, each with its own p99."""
 WARM_UP = 2.0
-"""Seconds in which the agents fall out of step."""
-ENOUGH = 20_000
-"""Features: more than are claimed."""
-EACH = 100 * 1024
-"""KiB that a server may take; where there is not enough for all of them, there are fewer agents."""
+"""Seconds until the agents no longer act in step."""
+FEATURES = 20_000
+"""More than the agents can claim."""
+SERVER_MEMORY = 100 * 1024
+"""KiB for each server; fewer agents run where memory is short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,25 +40,25 @@ QUICK = Effort(agents=20, seconds=6)
 
 
 def measure(folder: Path, effort: Effort) -> Iterator[Measured]:
-    """First so many servers with agents that claim and pass, then as many stock servers; never both."""
-    path = bulk.make(folder / "agents.db", ENOUGH)
-    agents = min(effort.agents, max(2, _available() // EACH))
+    """Run the servers whose agents claim and pass, then as many stock servers; never both at once."""
+    path = backlogs.make_large(folder / "agents.db", FEATURES)
+    agents = min(effort.agents, max(2, _available() // SERVER_MEMORY))
     who = f"{agents} agents that think for {THINKING * 1e3:g} ms"
     claims = [_Times() for _ in range(agents)]
     with Fleet(dibs(path), agents) as fleet:
-        fleet.at_once(Call("feature_get_stats"))  # each has opened its database
+        fleet.at_once(Call("feature_get_stats"))  # every server has opened its database
         end = time.perf_counter() + WARM_UP + effort.seconds
         fleet.work([_claim_and_pass(times, end) for times in claims])
     noops = [_Times() for _ in range(agents)]
     with Fleet(NOOP, agents) as fleet:
         fleet.at_once(Call("noop"))
         end = time.perf_counter() + WARM_UP + effort.seconds
-        fleet.work([_do_nothing(times, end) for times in noops])
+        fleet.work([_call_noop(times, end) for times in noops])
     ours, theirs = _windows(claims, effort.seconds), _windows(noops, effort.seconds)
-    every, idle = list(chain.from_iterable(ours)), list(chain.from_iterable(theirs))
-    yield Promise(f"a claim among {who}", every)
+    claimed, idle = list(chain.from_iterable(ours)), list(chain.from_iterable(theirs))
+    yield Promise(f"a claim among {who}", claimed)
     yield Promise(f"a no-op call among {who}", idle)
-    yield Promise(f"p99 of a claim among {who}, above the no-op's", [_above(every, idle)], ABOVE_BOUND)
+    yield Promise(f"p99 of a claim among {who}, above the no-op's", [_above(claimed, idle)], ABOVE_BOUND)
     yield Promise("the same, in each fifth of the time", list(map(_above, ours, theirs)))
 
 
@@ -67,7 +67,7 @@ def _above(claims: list[float], noops: list[float]) -> float:
 
 
 def _available() -> int:
-    """The memory in KiB that new processes can have. Source: MemAvailable in proc_meminfo(5)."""
+    """The memory in KiB that is left for new processes. Source: MemAvailable in proc_meminfo(5)."""
     lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
 
@@ -75,7 +75,7 @@ def _available() -> int:
 class _Times(list[tuple[float, float]]):
     """When each call of one agent ended, in seconds before the end, and how long it took."""
 
-    def keep(self, timed: Timed, end: float) -> None:
+    def record(self, timed: Timed, end: float) -> None:
         self.append((end - timed.came, timed.seconds))
 
 
@@ -84,10 +84,10 @@ def _windows(agents: list[_Times], seconds: float) -> list[list[float]]:
     for times in agents:
         for before, took in times:
             place = int(before / seconds * WINDOWS)
-            if 0 <= place < WINDOWS:  # else it warmed up, or came after the end
+            if 0 <= place < WINDOWS:  # else it belongs to the warm-up, or came after the end
                 windows[place].append(took)
     if not all(windows):
-        raise Failed(f"there was a time of {seconds / WINDOWS:g} s without any answer")
+        raise Failed(f"no call was answered for {seconds / WINDOWS:g} s")
     return windows
 
 
@@ -97,7 +97,7 @@ def _claim_and_pass(times: _Times, end: float) -> Agent:
     while time.perf_counter() < end:
         timed = yield Call("feature_claim_and_get")
         assert timed is not None, "calls are answered"
-        times.keep(timed, end)
+        times.record(timed, end)
         claimed = content(timed)
         if claimed.get("state") != "claimed":
             raise Failed(f"a claim got nothing: {claimed}")
@@ -111,13 +111,13 @@ def _claim_and_pass(times: _Times, end: float) -> Agent:
     return passed
 
 
-def _do_nothing(times: _Times, end: float) -> Agent:
+def _call_noop(times: _Times, end: float) -> Agent:
     yield Pause(random.uniform(0, THINKING))
     calls = 0
     while time.perf_counter() < end:
         timed = yield Call("noop")
         assert timed is not None, "calls are answered"
-        times.keep(timed, end)
+        times.record(timed, end)
         calls += 1
         yield Pause(THINKING)
     return calls

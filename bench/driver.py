@@ -1,4 +1,4 @@
-"""A plain JSON-RPC client of a server over pipes, with as little of its own as possible."""
+"""A plain JSON-RPC client of a server over pipes, with as little overhead as possible."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any, Self
 
 NOOP = [sys.executable, str(Path(__file__).with_name("noop_server.py"))]
 
-_HELLO = {
+_INITIALIZE = {
     "protocolVersion": "2025-06-18",
     "capabilities": {},
     "clientInfo": {"name": "bench", "version": "0"},
@@ -28,13 +28,13 @@ def dibs(database: Path) -> list[str]:
     return [sys.executable, "-m", "dibs", "serve", "--db", str(database)]
 
 
-class Failed(Exception):  # noqa: N818 - it says what the call did
-    """The server's answer is not the one that the benchmark needs."""
+class Failed(Exception):  # noqa: N818 - it reads as what happened
+    """The server gave an answer that the benchmark cannot use."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A request that waits for its answer, and the reading of `time.perf_counter` when it was sent."""
+    """A request without an answer yet, and the reading of `time.perf_counter` when it was sent."""
 
     id: int
     line: bytes
@@ -43,7 +43,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """An answer, and the readings of `time.perf_counter` when its request was sent and when it was whole."""
+    """An answer, and the readings of `time.perf_counter` when its request was sent and when it was complete."""
 
     answer: dict[str, Any]
     sent: float
@@ -51,7 +51,7 @@ class Timed:
 
     @property
     def seconds(self) -> float:
-        """How long it took."""
+        """Seconds from the request to the answer."""
         return self.came - self.sent
 
 
@@ -76,12 +76,12 @@ class Server:
         self._arrived: dict[int, tuple[dict[str, Any], float]] = {}
 
     def fileno(self) -> int:
-        """Where its answers are read from, so that a selector can wait for several servers."""
+        """The descriptor of its output, so that a selector can wait for several servers."""
         return self._out
 
     @property
     def pid(self) -> int:
-        """The process's id."""
+        """The process id."""
         return self._process.pid
 
     def __enter__(self) -> Self:
@@ -93,7 +93,7 @@ class Server:
         self.close()
 
     def close(self) -> None:
-        """End its input and wait until it has gone."""
+        """Close its input and wait for its exit."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
@@ -101,13 +101,13 @@ class Server:
         self._process.stdout.close()
 
     def initialize(self) -> Timed:
-        """Greet the server; the answer is followed by the notice that it has arrived."""
-        greeted = self.request("initialize", _HELLO)
+        """Send `initialize`, then the notification that the client is initialized."""
+        answered = self.request("initialize", _INITIALIZE)
         os.write(self._in, _line({"jsonrpc": "2.0", "method": "notifications/initialized"}))
-        return greeted
+        return answered
 
     def end(self, number: signal.Signals, within: float = 20) -> float:
-        """Send the signal; returns the seconds until the process has gone.
+        """Send the signal; return the seconds until the process has exited.
 
         Raises Failed where that takes more than `within` seconds, or the status is not 0 (SIGKILL aside).
         Source: pidfd_open(2); `Popen.wait` with a timeout would look every 50 ms.
@@ -127,11 +127,11 @@ class Server:
         return seconds
 
     def call(self, tool: str, arguments: dict[str, Any]) -> Timed:
-        """Call a tool, and wait for its answer. Raises Failed where its result is an error."""
+        """Call a tool, and wait for its answer. Raises Failed where that is an error."""
         return self.receive(self.ask(tool, arguments))
 
     def ask(self, tool: str, arguments: dict[str, Any]) -> Sent:
-        """Call a tool whose answer is received later."""
+        """Call a tool, and receive its answer later."""
         return self.send("tools/call", {"name": tool, "arguments": arguments})
 
     def request(self, method: str, params: dict[str, Any]) -> Timed:
@@ -139,7 +139,7 @@ class Server:
         return self.receive(self.send(method, params))
 
     def send(self, method: str, params: dict[str, Any]) -> Sent:
-        """Send one request whose answer is received later. Raises Failed where nobody reads it any more."""
+        """Send one request, and receive its answer later. Raises Failed where the server has exited."""
         self._last_id += 1
         line = _line({"jsonrpc": "2.0", "id": self._last_id, "method": method, "params": params})
         sent = Sent(self._last_id, line, time.perf_counter())
@@ -150,9 +150,9 @@ class Server:
         return sent
 
     def receive(self, sent: Sent, *, refusals: bool = False) -> Timed:
-        """Wait for an answer; other requests' are kept, and what else comes is dropped.
+        """Wait for an answer. Answers to other requests are kept; other messages are dropped.
 
-        Raises Failed where it is an error; with `refusals` a tool may answer one.
+        Raises Failed where the answer is an error; with `refusals`, a tool's refusal is accepted.
         """
         while sent.id not in self._arrived:
             data = self._read_lines()
@@ -166,10 +166,10 @@ class Server:
         return Timed(message["result"], sent.at, came)
 
     def processor_seconds(self) -> float:
-        """The CPU time that all its threads have used so far, user and system, to the nanosecond.
+        """The CPU time in seconds that all its threads have used so far, user and system, to the nanosecond.
 
-        /proc/PID/stat tells the same in ticks of 10 ms, too coarse for one call. Linux makes the clock's id
-        from the process's; source: clock_getcpuclockid(3) in glibc, MAKE_PROCESS_CPUCLOCK in the kernel.
+        /proc/PID/stat has ticks of 10 ms, too coarse for one call. Linux derives the clock's id
+        from the process's. Source: clock_getcpuclockid(3) in glibc, MAKE_PROCESS_CPUCLOCK in the kernel.
         """
         return time.clock_gettime((~self.pid << 3) | 2)
 
@@ -184,7 +184,7 @@ class Server:
         while not data.endswith(b"\n"):
             more = os.read(self._out, 1 << 16)
             if not more:
-                raise Failed(f"the server ended, having said {data!r}")
+                raise Failed(f"the server has ended; its last output was {data!r}")
             data += more
         return data
 

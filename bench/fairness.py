@@ -1,4 +1,4 @@
-"""Who writes waits its turn: how evenly saturating writers get through, and what long reads do to them."""
+"""How evenly writers that never pause share the writer queue, and what long reads do to them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 
-from bench import backlog, bulk
-from bench.crowd import Barrier, together
-from bench.door import held_times
+from bench import backlogs
 from bench.figures import Figure, Measured, Promise
+from bench.processes import Barrier, queue_held, run_together
 from dibs.database import Database
 from dibs.database.transaction import Transaction
 from dibs.queries.audit import audit
 from dibs.queries.search import search
-from dibs.rules.claimant import Holder
 from dibs.verbs.claim import claim
 from dibs.verbs.create import create
 from dibs.verbs.outcome import mark_passing
@@ -28,25 +26,25 @@ TURNS_BOUND = 5.0
 JAIN_BOUND = 0.95
 HELD_UP_BOUND = 1.0
 LOG_LIMIT = 20e6 / (1 << 20)
-"""MiB, 20 MB, that the write-ahead log may grow to beside searches."""
+"""MiB (20 MB) that the write-ahead log may grow to during searches."""
 LOG_BOUND = 1.0
 LOCK_BOUND = 0.01
 
 WRITERS = 32
 FEWER = 7
-"""Writers beside the readers."""
-Look = Callable[[Transaction], object]
+"""Writers during the long reads."""
+Read = Callable[[Transaction], object]
 
-SEARCHES: tuple[Look, ...] = (partial(search, text="no such words"),) * 2
-"""The longest reads of any tool: each must look at every feature."""
-RECOUNT: tuple[Look, ...] = (audit,)
+SEARCHES: tuple[Read, ...] = (partial(search, text="no such words"),) * 2
+"""The longest reads of any tool: each must scan every feature."""
+AUDITS: tuple[Read, ...] = (audit,)
 """The longest read of all, that of `dibs doctor`; for information."""
 LONG_TEXT = "x" * 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """For how many seconds they write, and how many features there are."""
+    """For how many seconds the processes write, and the number of features."""
 
     seconds: float
     features: int
@@ -57,15 +55,15 @@ QUICK = Effort(seconds=4, features=20_000)
 
 
 def measure(folder: Path, effort: Effort) -> Iterator[Measured]:
-    """Writers alone, writers beside long readers, and writers of long texts."""
-    path = bulk.make(folder / "writers.db", effort.features)
-    yield from _turns(together(write_for, [(path, effort.seconds)] * WRITERS), effort.seconds)
-    path = bulk.make(folder / "searched.db", effort.features)
-    yield from _beside_readers(path, effort.seconds, "searches", SEARCHES, HELD_UP_BOUND, LOG_BOUND)
-    path = bulk.make(folder / "recounted.db", effort.features)
-    yield from _beside_readers(path, effort.seconds, "recounts", RECOUNT)
-    path = backlog.make(folder / "long.db", 0)
-    held = together(_write_long_texts, [(path, effort.seconds / 2)] * FEWER)
+    """Measure writers alone, writers during long reads, and writers of long texts."""
+    path = backlogs.make_large(folder / "writers.db", effort.features)
+    yield from _turns(run_together(write_for, [(path, effort.seconds)] * WRITERS), effort.seconds)
+    path = backlogs.make_large(folder / "searched.db", effort.features)
+    yield from _during_reads(path, effort.seconds, "searches", SEARCHES, HELD_UP_BOUND, LOG_BOUND)
+    path = backlogs.make_large(folder / "audited.db", effort.features)
+    yield from _during_reads(path, effort.seconds, "audits", AUDITS)
+    path = backlogs.make(folder / "long.db", 0)
+    held = run_together(_write_long_texts, [(path, effort.seconds / 2)] * FEWER)
     every = [seconds for times in held for seconds in times]
     yield Promise(f"lock held, {FEWER} writers of texts of {len(LONG_TEXT):,} characters", every, LOCK_BOUND)
 
@@ -87,23 +85,23 @@ def _turns(waits: list[list[float]], seconds: float) -> Iterator[Measured]:
     yield Figure(f"writes of {who}, Jain's index", [jain(counts)], [1.0], "of 1", JAIN_BOUND)
 
 
-def _beside_readers(
+def _during_reads(
     path: Path,
     seconds: float,
     what: str,
-    looks: tuple[Look, ...],
+    reads: tuple[Read, ...],
     held_up: float | None = None,
     log: float | None = None,
 ) -> Iterator[Measured]:
-    readers = [(path, seconds, look) for look in looks]
+    reading = [(path, seconds, read) for read in reads]
     with _watched(Path(f"{path}-wal")) as sizes:
-        found = together(_work_beside, [(path, seconds, None)] * FEWER + readers)
+        found = run_together(_read_or_write, [(path, seconds, None)] * FEWER + reading)
     writes = [wait for times in found[:FEWER] for wait in times]
-    reads = [took for times in found[FEWER:] for took in times]
-    yield Promise(f"one of the {what} without a pause, beside {FEWER} writers", reads)
-    yield Promise(f"a write of {FEWER} writers beside {what}", writes, held_up, every=True)
+    took = [one for times in found[FEWER:] for one in times]
+    yield Promise(f"one of the {what} without a pause, against {FEWER} writers", took)
+    yield Promise(f"a write of {FEWER} writers during {what}", writes, held_up, every=True)
     yield Figure(
-        f"write-ahead log beside {what}, against {LOG_LIMIT:.3g} MiB",
+        f"write-ahead log during {what}, against {LOG_LIMIT:.3g} MiB",
         [max(sizes)],
         [LOG_LIMIT * 1024],
         "MiB",
@@ -112,7 +110,7 @@ def _beside_readers(
 
 
 class _watched:  # noqa: N801 - a context, as a function would be
-    """The sizes of a file in KiB, looked at twenty times a second."""
+    """Samples the size of a file in KiB, twenty times per second."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -134,25 +132,27 @@ class _watched:  # noqa: N801 - a context, as a function would be
                 self._sizes.append(self._path.stat().st_size / 1024)
 
 
-def _work_beside(number: int, begin: Barrier, path: Path, seconds: float, look: Look | None) -> list[float]:
-    if look is None:
-        return write_for(number, begin, path, seconds)
-    database = backlog.opened(path)
-    database.read_now(look)
-    begin.wait()
-    took = _for_as_long(seconds, lambda: database.read_now(look))
+def _read_or_write(
+    number: int, barrier: Barrier, path: Path, seconds: float, read: Read | None
+) -> list[float]:
+    if read is None:
+        return write_for(number, barrier, path, seconds)
+    database = backlogs.opened(path)
+    database.read_now(read)
+    barrier.wait()
+    took = _repeat(seconds, lambda: database.read_now(read))
     database.close(5)
     return took
 
 
-def write_for(number: int, begin: Barrier, path: Path, seconds: float) -> list[float]:
-    """Claim and pass without a pause; how long each of these took."""
-    database = backlog.opened(path)
+def write_for(number: int, barrier: Barrier, path: Path, seconds: float) -> list[float]:
+    """Claim and pass without a pause; return the seconds of each write."""
+    database = backlogs.opened(path)
     one = Writer(database, f"agent {number}")
     for _ in range(10):
         one.write()
-    begin.wait()
-    took = _for_as_long(seconds, one.write)
+    barrier.wait()
+    took = _repeat(seconds, one.write)
     database.close(5)
     return took
 
@@ -162,11 +162,11 @@ class Writer:
 
     def __init__(self, database: Database, name: str) -> None:
         self._database = database
-        self._holder = Holder(name, named=True, session="bench", lease=120)
+        self._holder = backlogs.holder(name)
         self._held: Claimed | None = None
 
     def write(self) -> None:
-        """Claim the next feature, or pass the one that is held."""
+        """Claim the next feature, or pass the claimed one."""
         held = self._held
         if held is None:
             claimed = self._database.write_now(lambda tx: claim(tx, self._holder))
@@ -179,9 +179,9 @@ class Writer:
         self._held = None
 
 
-def _write_long_texts(number: int, begin: Barrier, path: Path, seconds: float) -> list[float]:
-    """Create, claim and pass features of the longest description; how long the lock was held for each."""
-    database = backlog.opened(path)
+def _write_long_texts(number: int, barrier: Barrier, path: Path, seconds: float) -> list[float]:
+    """Create, claim and pass features with the longest description; return the seconds that each held the lock."""
+    database = backlogs.opened(path)
     feature = NewFeature(category="long", name="A long one", description=LONG_TEXT, steps=["Do it"])
     one = Writer(database, f"agent {number}")
 
@@ -191,15 +191,15 @@ def _write_long_texts(number: int, begin: Barrier, path: Path, seconds: float) -
         one.write()
 
     work()
-    begin.wait()
-    with held_times() as held:
-        _for_as_long(seconds, work)
+    barrier.wait()
+    with queue_held() as held:
+        _repeat(seconds, work)
     database.close(5)
     return held
 
 
-def _for_as_long(seconds: float, act: Callable[[], object]) -> list[float]:
-    """Do it again and again; how long each time took."""
+def _repeat(seconds: float, act: Callable[[], object]) -> list[float]:
+    """Repeat `act` for so many seconds; return the seconds of each."""
     took = []
     began = now = time.perf_counter()
     while now < began + seconds:

@@ -1,4 +1,4 @@
-"""Figures, each beside the one it is measured against or the time that is promised, and their tables."""
+"""Figures, each with its yardstick or its bound, and their tables."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any, ClassVar, Literal
 Unit = Literal["ms", "us", "MiB", "/s", "of 1"]
 
 SCALES: dict[Unit, float] = {"ms": 1e3, "us": 1e6, "MiB": 1 / 1024, "/s": 1.0, "of 1": 1.0}
-"""From seconds, KiB, numbers a second and parts of 1 to what is printed."""
+"""Factors from the stored unit (seconds, KiB, numbers per second, parts of 1) to the printed one."""
 MORE_IS_BETTER: tuple[Unit, ...] = ("/s", "of 1")
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One comparison: samples of `ours` and of its yardstick, in seconds, KiB, numbers a second, or parts of 1.
+    """One comparison: samples of `ours` and of its yardstick, in seconds, KiB, numbers per second, or parts of 1.
 
-    `bound` is what the ratio may be at most, or must be at least where more is better; without
-    one the figure is for information. The spread is half the middle half of the samples, over their median.
+    `bound` is the largest ratio allowed, or the smallest one where more is better; without a bound the
+    figure is for information. The spread is half the interquartile range of the samples, over their median.
     """
 
     HEADER: ClassVar = ["median of", "dibs", "yardstick", "ratio", "spread", "n", "bound", "verdict"]
@@ -33,25 +33,25 @@ class Figure:
 
     @property
     def ratio(self) -> float:
-        """Our median over the yardstick's."""
+        """The median of Dibs over that of the yardstick."""
         return statistics.median(self.ours) / statistics.median(self.theirs)
 
     @property
     def missed(self) -> bool:
-        """Whether there is a bound that the ratio does not keep."""
+        """Whether the ratio misses its bound."""
         return self.bound is not None and self.of_bound() > 1
 
     def of_bound(self) -> float:
-        """How much of the bound is used: 1 where it is just kept, more where it is missed."""
-        assert self.bound is not None, "asked of figures with a bound alone"
+        """Which part of the bound is used; more than 1 is a miss."""
+        assert self.bound is not None, "the figure has a bound"
         return self.bound / self.ratio if self.unit in MORE_IS_BETTER else self.ratio / self.bound
 
     def row(self) -> list[str]:
-        """The cells of the table's row."""
+        """The cells of its row in the table."""
         return [
             self.name,
-            written(statistics.median(self.ours), self.unit),
-            written(statistics.median(self.theirs), self.unit),
+            formatted(statistics.median(self.ours), self.unit),
+            formatted(statistics.median(self.theirs), self.unit),
             f"{self.ratio:.2f}",
             f"{_spread(self.ours):.0%} / {_spread(self.theirs):.0%}",
             str(min(len(self.ours), len(self.theirs))),
@@ -62,9 +62,9 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """Samples of a wait in seconds, and the `bound` in seconds that is promised; without one, for information.
+    """Samples of a wait in seconds, and the promised `bound` in seconds; without one, for information.
 
-    Of a hundred samples one may be over the bound, unless it is promised of `every` one.
+    One sample in a hundred may exceed the bound, unless `every` is set.
     """
 
     HEADER: ClassVar = ["time of", "p50", "p99", "max", "n", "promised", "verdict"]
@@ -77,21 +77,21 @@ class Promise:
 
     @property
     def missed(self) -> bool:
-        """Whether more than one sample in a hundred is over the bound; of fewer than a hundred, whether any is."""
+        """Whether the p99 exceeds the bound; of fewer than a hundred samples, the maximum."""
         return self.bound is not None and self.of_bound() > 1
 
     def of_bound(self) -> float:
-        """How much of the bound is used: 1 where it is just kept, more where it is missed."""
-        assert self.bound is not None, "asked of promises with a bound alone"
+        """Which part of the bound is used; more than 1 is a miss."""
+        assert self.bound is not None, "the promise has a bound"
         return rank(self.samples, 1 if self.every else 0.99) / self.bound
 
     def row(self) -> list[str]:
-        """The cells of the table's row."""
+        """The cells of its row in the table."""
         return [
             self.name,
-            *(written(rank(self.samples, part), self.unit) for part in (0.5, 0.99, 1)),
+            *(formatted(rank(self.samples, part), self.unit) for part in (0.5, 0.99, 1)),
             str(len(self.samples)),
-            "" if self.bound is None else f"{'all ' * self.every}<= {written(self.bound, self.unit)}",
+            "" if self.bound is None else f"{'all ' * self.every}<= {formatted(self.bound, self.unit)}",
             _verdict(self),
         ]
 
@@ -100,12 +100,12 @@ Measured = Figure | Promise
 
 
 def rank(samples: Sequence[float], part: float) -> float:
-    """The smallest sample that so large a part of all does not exceed."""
+    """The nearest-rank percentile: the smallest sample with at least `part` of all at or below it."""
     return sorted(samples)[math.ceil(part * len(samples)) - 1]
 
 
-def kept(figure: Measured) -> dict[str, Any]:
-    """The figure as JSON values, with every sample to five digits; `read` makes it a figure again."""
+def to_json(figure: Measured) -> dict[str, Any]:
+    """The figure as JSON values, with every sample to five digits."""
     values = asdict(figure)
     for name, value in values.items():
         if isinstance(value, list | tuple):
@@ -113,13 +113,13 @@ def kept(figure: Measured) -> dict[str, Any]:
     return {"kind": type(figure).__name__, **values}
 
 
-def read(values: dict[str, Any]) -> Measured:
-    """The figure that `kept` wrote."""
+def from_json(values: dict[str, Any]) -> Measured:
+    """The figure that `to_json` wrote."""
     made: dict[str, type[Measured]] = {"Figure": Figure, "Promise": Promise}
     return made[values["kind"]](**{name: value for name, value in values.items() if name != "kind"})
 
 
-def written(value: float, unit: Unit) -> str:
+def formatted(value: float, unit: Unit) -> str:
     """A value in its unit, to four digits."""
     scaled = value * SCALES[unit] if unit != "of 1" else value
     digits = f"{scaled:.4g}"
@@ -129,7 +129,7 @@ def written(value: float, unit: Unit) -> str:
 
 
 def tables(figures: Sequence[Measured], *, markdown: bool = False) -> str:
-    """All of them in columns: what is compared, then what is promised; empty where there is nothing."""
+    """One table of the comparisons, then one of the promises; empty without figures."""
     some: list[list[Measured]] = [
         [figure for figure in figures if isinstance(figure, Figure)],
         [figure for figure in figures if isinstance(figure, Promise)],

@@ -24,21 +24,21 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """So many seconds in which an agent thinks."""
+    """Seconds in which an agent thinks."""
 
     seconds: float
 
 
 Agent = Generator[Call | Pause, Timed | None, int]
-"""What one agent does: it yields calls, and is sent the answer of each; it returns what it counts."""
+"""One agent: it yields calls and pauses, receives the answer to each call, and returns a count."""
 
 
 class Fleet:
-    """So many servers that are started by the same command, greeted, and closed at the end of the block."""
+    """`count` servers of the same command, started and initialized; the end of the block closes them."""
 
     def __init__(self, command: list[str], count: int) -> None:
         self._open = ExitStack()
-        with self._open:  # where one fails, the others are closed
+        with self._open:  # if one fails, the others are closed
             self.servers = [self._open.enter_context(Server(command)) for _ in range(count)]
             for server in self.servers:
                 server.initialize()
@@ -53,11 +53,11 @@ class Fleet:
         self._open.close()
 
     def call(self, call: Call) -> Timed:
-        """Let the first server answer. Raises Failed where it refuses."""
+        """Call a tool of the first server. Raises Failed where it refuses."""
         return self.servers[0].call(call.tool, dict(call.arguments))
 
     def at_once(self, call: Call) -> list[Timed]:
-        """Let every server answer the same call, asked in one breath; the answers in the order of the servers."""
+        """Send the same call to every server, then collect the answers, in the order of the servers."""
         asked = [server.ask(call.tool, dict(call.arguments)) for server in self.servers]
         timed: list[Timed | None] = [None] * len(asked)
         places = {server.fileno(): place for place, server in enumerate(self.servers)}
@@ -78,11 +78,11 @@ class Fleet:
         return sum(server.processor_seconds() for server in self.servers)
 
     def work(self, agents: Sequence[Agent]) -> list[int]:
-        """Let each agent work on a server of its own until it returns; what they return."""
-        return _Shift(self.servers, agents).work()
+        """Let each agent work on its own server until it returns; return their counts."""
+        return _Work(self.servers, agents).work()
 
 
-class _Shift:
+class _Work:
     """Agents at work: each waits for an answer, or for the end of a pause."""
 
     def __init__(self, servers: Sequence[Server], agents: Sequence[Agent]) -> None:
@@ -119,5 +119,5 @@ class _Shift:
             self._asked[place] = self._servers[place].ask(step.tool, dict(step.arguments))
 
     def _milliseconds(self) -> float | None:
-        """How long to wait for an answer: until the next pause ends."""
+        """Milliseconds until the next pause ends; None without a pause."""
         return max(0.0, self._pauses[0][0] - time.perf_counter()) * 1e3 if self._pauses else None

@@ -1,4 +1,4 @@
-"""Whether what a claim costs depends on how much there is: each statement must find its rows by an index."""
+"""Whether the cost of a verb grows with the backlog: each statement must find its rows by an index."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import backlog
+from bench import backlogs
 from bench.figures import Figure
 from dibs.database import Database
 from dibs.database.transaction import Transaction
-from dibs.rules.claimant import Holder
 from dibs.verbs.claim import claim
 from dibs.verbs.create import create
 from dibs.verbs.depend import add_dependency
@@ -24,20 +23,20 @@ BOUND = 1.5
 SMALL, LARGE = 2_000, 20_000
 ROUNDS = 20
 CHAIN = 200
-"""Features of each thousand that depend on the next one, so that there are more edges where there is more."""
+"""Features of each thousand that depend on the next one, so that a larger backlog has more dependencies."""
 
 Work = Callable[[Database, int], None]
 
 
 def measure(folder: Path) -> list[Figure]:
-    """Compare the same moves on a large backlog, with ten times the events and edges, and on a small one."""
-    # The disk's time is the same for both, and would hide the rest.
-    small = backlog.opened(backlog.make(folder / "small.db", SMALL), "NORMAL")
-    large = backlog.opened(backlog.make(folder / "large.db", LARGE), "NORMAL")
+    """Compare the same verbs on a large backlog, with ten times the events and dependencies, and on a small one."""
+    # Unsynced: the disk takes the same time for both, and would hide the rest.
+    small = backlogs.opened(backlogs.make(folder / "small.db", SMALL), "NORMAL")
+    large = backlogs.opened(backlogs.make(folder / "large.db", LARGE), "NORMAL")
     for database, size in ((small, SMALL), (large, LARGE)):
         for start in range(1, size, 1_000):
             _link(database, start, CHAIN)
-    figures = [_compared(name, work, small, large) for name, work in MOVES.items()]
+    figures = [_compared(name, work, small, large) for name, work in VERBS.items()]
     small.close(5)
     large.close(5)
     return figures
@@ -56,7 +55,7 @@ def _compared(name: str, work: Work, small: Database, large: Database) -> Figure
 
 
 def _claim_and_pass(database: Database, number: int) -> None:
-    holder = Holder(f"agent {number}", named=True, session="bench", lease=120)
+    holder = backlogs.holder(f"agent {number}")
     claimed = database.write_now(lambda tx: claim(tx, holder))
     assert isinstance(claimed, Claimed), "the backlog is long enough"
     work, lease = claimed.feature, claimed.claim
@@ -71,14 +70,14 @@ def _keep_leases(database: Database, _number: int) -> None:
     database.write_now(look)
 
 
-def _add_edge(database: Database, number: int) -> None:
-    """Let a feature depend on the head of a chain, which is followed to its end to find no cycle."""
+def _add_dependency(database: Database, number: int) -> None:
+    """Let a feature depend on the head of a chain; the search for a cycle follows the chain to its end."""
     database.write_now(lambda tx: add_dependency(tx, "planner", 900 - number, 1))
 
 
 def _create(database: Database, number: int) -> None:
     feature = NewFeature(
-        category="later", name=f"Later {number}", description="Found while building.", steps=["Do it"]
+        category="later", name=f"Later {number}", description="Found during the build.", steps=["Do it"]
     )
     database.write_now(lambda tx: create(tx, "planner", feature))
 
@@ -88,7 +87,7 @@ def _skip(database: Database, number: int) -> None:
 
 
 def _link(database: Database, start: int, count: int) -> None:
-    """Let so many features depend on the one after them."""
+    """Let each of `count` features depend on the one after it."""
 
     def link(tx: Transaction) -> None:
         for one in range(start, start + count):
@@ -97,10 +96,10 @@ def _link(database: Database, start: int, count: int) -> None:
     database.write_now(link)
 
 
-MOVES: dict[str, Work] = {
+VERBS: dict[str, Work] = {
     "claim and pass": _claim_and_pass,
     "renew and reap": _keep_leases,
-    "add a dependency": _add_edge,
+    "add a dependency": _add_dependency,
     "create": _create,
     "skip": _skip,
 }

@@ -1,4 +1,4 @@
-"""Pictures of a report, as PNG and SVG. Nothing is measured here: they show what the tables say."""
+"""Plots of a report as SVG. They show the figures of the tables; nothing is measured here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-from matplotlib.figure import Figure as Picture
+from matplotlib.figure import Figure as Plot
 
 from bench import fairness, race, scale
 from bench.figures import Figure, Measured, Promise
@@ -17,9 +17,9 @@ from bench.report import Report, Section
 
 OURS, THEIRS, BAD = "#1b6ca8", "#9aa5b1", "#c0392b"
 SHOWN_BOUNDS = ("calls", "race", "verbs", "growth", "scale", "fairness", "agents", "peer")
-"""The sections whose bounds are in the picture of all bounds."""
+"""The sections in the plot of all bounds."""
 LEAST_USED = 0.02
-"""Where that picture begins: less of a bound is drawn as this."""
+"""The left end of that plot; a smaller value is drawn there."""
 
 mpl.rcParams.update(
     {
@@ -36,38 +36,38 @@ mpl.rcParams.update(
 
 
 def draw(report: Report, folder: Path) -> dict[str, Path]:
-    """Draw every picture whose sections were measured; returns the PNG of each by what it shows."""
+    """Draw every plot whose sections were measured; return the file of each by its title."""
     folder.mkdir(parents=True, exist_ok=True)
     drawn: dict[str, Path] = {}
-    for name, (words, needed, drawing) in PICTURES.items():
+    for name, (title, needed, drawing) in PLOTS.items():
         if all(section in report.sections for section in needed):
-            picture, height = drawing(report)
-            path = folder / f"bench-{name}"
+            plot, height = drawing(report)
             shown = SHOWN_BOUNDS if name == "bounds" else needed
-            _write(picture, path, [report.sections[one] for one in shown if one in report.sections], height)
-            drawn[words] = path.with_suffix(".png")
+            drawn[title] = folder / f"bench-{name}.svg"
+            _write(
+                plot, drawn[title], [report.sections[one] for one in shown if one in report.sections], height
+            )
     return drawn
 
 
-def _write(picture: Picture, path: Path, sections: list[Section], height: float) -> None:
+def _write(plot: Plot, path: Path, sections: list[Section], height: float) -> None:
     measured = sorted({section.measured for section in sections})
     when = measured[0] if len(measured) == 1 else f"{measured[0]} to {measured[-1]}"
     quick = ", the quick form" if any(section.quick for section in sections) else ""
     caption = f"{when}{quick}. {sections[0].machine}. {sections[0].versions}."
-    picture.text(0.01, 0.08 / height, textwrap.fill(caption, 120), fontsize=7, color="#52606d", va="bottom")
-    picture.savefig(f"{path}.png", dpi=160)
-    picture.savefig(f"{path}.svg", metadata={"Date": None})
+    plot.text(0.01, 0.08 / height, textwrap.fill(caption, 120), fontsize=7, color="#52606d", va="bottom")
+    plot.savefig(path, metadata={"Date": None})
 
 
-def _canvas(height: float, columns: int = 1) -> tuple[Picture, Any]:
-    picture = Picture(figsize=(8, height), layout="constrained")
-    layout: Any = picture.get_layout_engine()
+def _canvas(height: float, columns: int = 1) -> tuple[Plot, Any]:
+    plot = Plot(figsize=(8, height), layout="constrained")
+    layout: Any = plot.get_layout_engine()
     layout.set(rect=(0, 0.45 / height, 1, 1 - 0.45 / height))
-    return picture, picture.subplots(1, columns)
+    return plot, plot.subplots(1, columns)
 
 
-def _bounds(report: Report) -> tuple[Picture, float]:
-    """How much of each bound is used."""
+def _bounds(report: Report) -> tuple[Plot, float]:
+    """Which part of each bound is used."""
     bounded = [
         figure
         for name in SHOWN_BOUNDS
@@ -75,7 +75,7 @@ def _bounds(report: Report) -> tuple[Picture, float]:
         if figure.bound is not None
     ][::-1]
     height = 1.3 + 0.27 * len(bounded)
-    picture, axes = _canvas(height)
+    plot, axes = _canvas(height)
     used = [max(LEAST_USED, figure.of_bound()) for figure in bounded]
     places = range(len(bounded))
     axes.hlines(
@@ -96,10 +96,10 @@ def _bounds(report: Report) -> tuple[Picture, float]:
     axes.minorticks_off()
     axes.set_xlabel("part of the bound that is used (over 1: missed)")
     axes.set_title("Every bound, and how near to it Dibs comes", loc="left")
-    return picture, height
+    return plot, height
 
 
-def _sizes(report: Report) -> tuple[Picture, float]:
+def _sizes(report: Report) -> tuple[Plot, float]:
     """A claim in backlogs of growing size."""
     found = _named(report, "scale")
     points: list[tuple[int, float, float]] = []
@@ -107,7 +107,7 @@ def _sizes(report: Report) -> tuple[Picture, float]:
         figure = found.get(scale.name_of(size))
         if isinstance(figure, Figure):
             points.append((size, statistics.median(figure.ours), statistics.median(figure.theirs)))
-    picture, axes = _canvas(3.4)
+    plot, axes = _canvas(3.4)
     sizes = [size for size, _, _ in points]
     axes.plot(
         sizes, [ours * 1e6 for _, ours, _ in points], "o-", color=OURS, label="so many features, 99 % passing"
@@ -117,7 +117,7 @@ def _sizes(report: Report) -> tuple[Picture, float]:
         [theirs * 1e6 for _, _, theirs in points],
         "s--",
         color=THEIRS,
-        label="1,000 features, beside it",
+        label="1,000 features, in the same run",
     )
     axes.set_xscale("log")
     axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
@@ -126,13 +126,13 @@ def _sizes(report: Report) -> tuple[Picture, float]:
     axes.set_ylabel("median claim (µs), not synced")
     axes.set_title("A claim takes the same time in a backlog of any size", loc="left")
     axes.legend(frameon=False, loc="upper left")
-    return picture, 3.4
+    return plot, 3.4
 
 
-def _waits(report: Report) -> tuple[Picture, float]:
-    """How long writes wait among many, and claims beside no-op calls."""
+def _waits(report: Report) -> tuple[Plot, float]:
+    """Latencies of many writers, and of claims and no-op calls."""
     height = 3.6
-    picture, (left, right) = _canvas(height, 2)
+    plot, (left, right) = _canvas(height, 2)
     crowd = _starting(report, "fairness", f"a write among {fairness.WRITERS}")
     _distribution(left, crowd, "a claim or a pass", OURS)
     left.set_title(f"{fairness.WRITERS} processes that write without a pause", loc="left", fontsize=9)
@@ -150,7 +150,7 @@ def _waits(report: Report) -> tuple[Picture, float]:
         axes.set_ylabel("calls answered by then (%)")
         axes.set_ylim(0, 101)
         axes.legend(frameon=False, loc="upper left", fontsize=8)
-    return picture, height
+    return plot, height
 
 
 def _distribution(axes: Any, promise: Promise, label: str, colour: str) -> None:
@@ -165,18 +165,18 @@ def _distribution(axes: Any, promise: Promise, label: str, colour: str) -> None:
     )
 
 
-def _beside(report: Report) -> tuple[Picture, float]:
-    """Dibs, a stock no-op and a peer: calls a second in the race, features a second in the drain."""
+def _peer(report: Report) -> tuple[Plot, float]:
+    """Dibs, a stock no-op server and a peer: calls per second in the race, features per second in the drain."""
     height = 3.0
-    picture, (left, right) = _canvas(height, 2)
+    plot, (left, right) = _canvas(height, 2)
     figures = [figure for figure in report.sections["peer"].figures if isinstance(figure, Figure)]
     ours, _, theirs, _, drain = figures
     name = theirs.name.split(":")[0]
-    _bars(left, {"Dibs": ours.ours, "no-op tool": ours.theirs, name: theirs.ours}, "calls a second")
+    _bars(left, {"Dibs": ours.ours, "no-op tool": ours.theirs, name: theirs.ours}, "calls per second")
     left.set_title(f"{race.RACERS} servers claim the same feature", loc="left", fontsize=9)
-    _bars(right, {"Dibs": drain.ours, name: drain.theirs}, "features a second")
+    _bars(right, {"Dibs": drain.ours, name: drain.theirs}, "features per second")
     right.set_title("claim and pass features with dependencies", loc="left", fontsize=9)
-    return picture, height
+    return plot, height
 
 
 def _bars(axes: Any, rates: dict[str, Any], unit: str) -> None:
@@ -200,10 +200,14 @@ def _starting(report: Report, section: str, words: str) -> Promise:
     )
 
 
-PICTURES: dict[str, tuple[str, tuple[str, ...], Callable[[Report], tuple[Picture, float]]]] = {
-    "bounds": ("Every bound, and how much of it is used", ("race", "scale", "fairness", "agents"), _bounds),
-    "peer": ("Dibs beside another server and a no-op tool", ("peer",), _beside),
+PLOTS: dict[str, tuple[str, tuple[str, ...], Callable[[Report], tuple[Plot, float]]]] = {
+    "bounds": (
+        "Every bound, and the part of it that is used",
+        ("race", "scale", "fairness", "agents"),
+        _bounds,
+    ),
+    "peer": ("Dibs beside another server and a no-op tool", ("peer",), _peer),
     "sizes": ("A claim in backlogs of growing size", ("scale",), _sizes),
     "waits": ("Latencies of 32 writers, and of many agents", ("fairness", "agents"), _waits),
 }
-"""What each picture shows, and the sections that it needs."""
+"""The title of each plot, and the sections that it needs."""

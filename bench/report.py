@@ -1,4 +1,4 @@
-"""What was measured when and on which machine, kept as JSON, and the tables of a page that are made from it."""
+"""The measured sections with date and machine, as JSON, and as the tables of a page."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from bench.figures import Measured, kept, read, tables
+from bench.figures import Measured, from_json, tables, to_json
 
 BEGIN, END = "<!-- python -m bench -->\n", "<!-- end -->\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """The figures of one section, all of one run."""
+    """The figures of one section, from one run."""
 
     figures: Sequence[Measured]
     measured: str
@@ -30,47 +30,47 @@ class Section:
 
     @property
     def caption(self) -> str:
-        """When it was measured, on what, and how busy that was."""
+        """When it was measured, on which machine, and the load."""
         short = ", the quick form" if self.quick else ""
         return f"{self.measured}, load {self.load:.1f} at the end{short}. {self.machine}. {self.versions}."
 
 
 @dataclass(slots=True)
 class Report:
-    """Sections by their names, each as it was measured last."""
+    """Sections by name, each from its latest run."""
 
     sections: dict[str, Section] = field(default_factory=dict)
 
-    def keep(self, name: str, figures: Sequence[Measured], quick: bool) -> None:
-        """Note what was measured just now."""
+    def record(self, name: str, figures: Sequence[Measured], quick: bool) -> None:
+        """Add the figures of a section that was measured just now."""
         now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
         self.sections[name] = Section(figures, now, machine(), versions(), os.getloadavg()[0], quick)
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """The report that was written to `path`."""
+        """Read the report in `path`."""
         found: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
         return cls(
             {
-                name: Section(**{**one, "figures": [read(figure) for figure in one["figures"]]})
+                name: Section(**{**one, "figures": [from_json(figure) for figure in one["figures"]]})
                 for name, one in found.items()
             }
         )
 
     def write(self, path: Path) -> None:
-        """Keep it in `path`."""
+        """Write the report to `path`."""
         found = {
-            name: {**asdict(one), "figures": [kept(figure) for figure in one.figures]}
+            name: {**asdict(one), "figures": [to_json(figure) for figure in one.figures]}
             for name, one in self.sections.items()
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(found), encoding="utf-8")
 
-    def write_markdown(self, path: Path, pictures: Mapping[str, Path] | None = None) -> None:
-        """Put the pictures and the tables between the marks of a page."""
+    def write_markdown(self, path: Path, plots: Mapping[str, Path] | None = None) -> None:
+        """Put the plots and the tables between the marks of a page."""
         before, begin, rest = path.read_text(encoding="utf-8").partition(BEGIN)
         _, end, after = rest.partition(END)
-        shown = "".join(f"![{words}]({_from(path, one)})\n\n" for words, one in (pictures or {}).items())
+        shown = "".join(f"![{title}]({_from(path, one)})\n\n" for title, one in (plots or {}).items())
         path.write_text(f"{before}{begin}\n{shown}{self.markdown()}\n{end}{after}", encoding="utf-8")
 
     def markdown(self) -> str:
@@ -99,7 +99,7 @@ def machine() -> str:
 
 
 def versions() -> str:
-    """Dibs, Python, the SDK and the database's library."""
+    """Versions of Dibs, Python, the SDK and SQLite."""
     from importlib.metadata import version
 
     from dibs import __version__
@@ -109,8 +109,8 @@ def versions() -> str:
     return f"Dibs {__version__}, Python {sys.version.split()[0]}, mcp {version('mcp')}, SQLite {sqlite}"
 
 
-def _from(page: Path, picture: Path) -> str:
-    return Path(os.path.relpath(picture, page.parent)).as_posix()
+def _from(page: Path, plot: Path) -> str:
+    return Path(os.path.relpath(plot, page.parent)).as_posix()
 
 
 def _lines(path: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Backlogs far larger than people have: what a claim, a pass, a batch and a search cost in them."""
+"""Backlogs larger than any that people have: the cost of a claim, a pass, a batch and a search in them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench import backlog, bulk
-from bench.door import held_times
+from bench import backlogs
 from bench.driver import Server, dibs
 from bench.figures import Figure, Measured, Promise
+from bench.processes import queue_held
 from dibs.database import Database
 from dibs.queries.search import search
-from dibs.rules.claimant import Holder
 from dibs.verbs.claim import claim
 from dibs.verbs.create import create_bulk
 from dibs.verbs.outcome import mark_passing
@@ -32,16 +31,16 @@ SMALL = 1_000
 WARM_UP = 5
 DEPENDENTS = 1_000
 HELD_BACK = 1_000
-"""Features ahead of the first free one, each on files of somebody's live claim."""
+"""Features ahead of the first one that can be claimed, each on files of a live claim."""
 LIVE = (1, 10, 100)
-"""How many such claims there are."""
+"""The numbers of such claims."""
 BATCH = 1_000
-NEEDS = 3
+DEPENDENCIES = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """The sizes that are measured beside the small one, and how often each thing is done."""
+    """The sizes to compare with the small backlog, and how often each verb runs."""
 
     sizes: tuple[int, ...]
     blocked: int
@@ -55,39 +54,39 @@ QUICK = Effort(sizes=(100_000,), blocked=20_000, searched=100_000, claims=50, ru
 
 
 def measure(folder: Path, effort: Effort) -> Iterator[Measured]:
-    """Seed each backlog, measure in it, and remove it."""
+    """Make each backlog, measure, and remove it."""
     yield from _claims(folder, effort)
     yield from _claims_behind_files(folder, effort)
     yield from _unblocking(folder / "hubs.db", effort.runs)
     yield from _batches(folder / "batches.db", effort.runs)
     yield from _searches(
-        bulk.make(folder / "search.db", effort.searched, passing=effort.searched // 2), effort.runs
+        backlogs.make_large(folder / "search.db", effort.searched, passing=effort.searched // 2), effort.runs
     )
 
 
 def name_of(size: int) -> str:
-    """The name of the figure that compares the claim in a backlog of so many features with the small one's."""
+    """The name of the figure that compares a claim in a backlog of `size` features with one in the small backlog."""
     return f"claim, {size:,} features of which 99 % pass, against {SMALL:,}"
 
 
 def _claims(folder: Path, effort: Effort) -> Iterator[Figure]:
-    # The disk's time is the same for all, and would hide the rest.
-    small = backlog.opened(bulk.make(folder / "small.db", SMALL), "NORMAL")
+    # Unsynced: the disk takes the same time for all, and would hide the rest.
+    small = backlogs.opened(backlogs.make_large(folder / "small.db", SMALL), "NORMAL")
     larger = {name_of(size): (size, size * 99 // 100, 0) for size in effort.sizes}
     ahead = f"claim, {effort.blocked:,} blocked features ahead, against none"
     larger[ahead] = (effort.blocked + SMALL, 0, effort.blocked)
     for number, (name, (size, passing, blocked)) in enumerate(larger.items()):
-        path = bulk.make(folder / f"large{number}.db", size, passing=passing, blocked=blocked)
+        path = backlogs.make_large(folder / f"large{number}.db", size, passing=passing, blocked=blocked)
         yield Figure(name, *_in_turn(path, small, effort.claims), "us", CLAIM_BOUND)
         path.unlink()
     small.close(5)
 
 
 def _claims_behind_files(folder: Path, effort: Effort) -> Iterator[Figure]:
-    small = backlog.opened(bulk.make(folder / "no files.db", SMALL), "NORMAL")
+    small = backlogs.opened(backlogs.make_large(folder / "no files.db", SMALL), "NORMAL")
     for live in LIVE:
         path = folder / f"files of {live}.db"
-        database = backlog.opened(path, "NORMAL")
+        database = backlogs.opened(path, "NORMAL")
         add = partial(_add, database)
         add(live, lambda number: [f"src/{number}/**"])
         for number in range(live):
@@ -102,13 +101,13 @@ def _claims_behind_files(folder: Path, effort: Effort) -> Iterator[Figure]:
 
 
 def _add(database: Database, count: int, paths: Callable[[int], list[str]]) -> None:
-    batch = [backlog.feature(number, paths=paths(number)) for number in range(count)]
+    batch = [backlogs.feature(number, paths=paths(number)) for number in range(count)]
     database.write_now(partial(create_bulk, by="planner", batch=batch))
 
 
 def _in_turn(path: Path, small: Database, claims: int) -> tuple[list[float], list[float]]:
-    """Claims in the large backlog and in the small one, one after the other."""
-    large = backlog.opened(path, "NORMAL")
+    """Alternate claims in the large backlog and in the small one; return the seconds of each."""
+    large = backlogs.opened(path, "NORMAL")
     took: dict[Database, list[float]] = {large: [], small: []}
     for run in range(-WARM_UP, claims):
         for database, samples in took.items():
@@ -120,8 +119,8 @@ def _in_turn(path: Path, small: Database, claims: int) -> tuple[list[float], lis
 
 
 def _claim(database: Database, agent: str) -> float:
-    """How long a claim of the next feature takes, with all that its worker needs."""
-    holder = Holder(agent, named=True, session="bench", lease=120)
+    """Seconds of a claim of the next feature, with the whole hand-over."""
+    holder = backlogs.holder(agent)
     began = time.perf_counter()
     claimed = database.write_now(lambda tx: claim(tx, holder))
     seconds = time.perf_counter() - began
@@ -130,34 +129,34 @@ def _claim(database: Database, agent: str) -> float:
 
 
 def _unblocking(path: Path, runs: int) -> Iterator[Promise]:
-    database = backlog.opened(bulk.make(path, runs, dependents=DEPENDENTS))
+    database = backlogs.opened(backlogs.make_large(path, runs, dependents=DEPENDENTS))
     took = []
     for run in range(runs):
-        holder = Holder(f"agent {run}", named=True, session="bench", lease=120)
+        holder = backlogs.holder(f"agent {run}")
         claimed = database.write_now(lambda tx, holder=holder: claim(tx, holder, run + 1))  # type: ignore[misc]  # noqa: B023 - used at once
         assert isinstance(claimed, Claimed), "it is ready"
         passing = partial(mark_passing, by=holder.name, feature=run + 1, token=claimed.claim.token)
         began = time.perf_counter()
         answer = database.write_now(passing)
         took.append(time.perf_counter() - began)
-        assert answer.unblocked_count == DEPENDENTS, "it was all that they waited for"
+        assert answer.unblocked_count == DEPENDENTS, "they depend on nothing else"
     database.close(5)
     yield Promise(f"a pass that unblocks {DEPENDENTS:,} dependents", took, UNBLOCK_BOUND)
 
 
 def _batches(path: Path, runs: int) -> Iterator[Promise]:
-    """The same batches by a call over stdio, and by the verb, for how long it holds the lock."""
+    """Create the same batches over stdio, and by the verb, to see how long it holds the lock."""
     with Server(dibs(path)) as server:
         server.initialize()
         server.call("feature_get_stats", {})
         took = [server.call("feature_create_bulk", {"features": _batch()}).seconds for _ in range(runs)]
     yield Promise(
-        f"feature_create_bulk, {BATCH:,} features with {NEEDS} dependencies each", took, BATCH_BOUND
+        f"feature_create_bulk, {BATCH:,} features with {DEPENDENCIES} dependencies each", took, BATCH_BOUND
     )
-    database = backlog.opened(path)
+    database = backlogs.opened(path)
     batch = [NewFeature(**one) for one in _batch()]
     database.write_now(lambda _: None)
-    with held_times() as held:
+    with queue_held() as held:
         for _ in range(runs):
             database.write_now(partial(create_bulk, by="planner", batch=batch))
     database.close(5)
@@ -169,16 +168,16 @@ def _batch() -> list[dict[str, Any]]:
         {
             "category": f"area {number % 12}",
             "name": f"Feature {number} does one thing that users asked for",
-            "description": "As a user I want this to work, so that I can go on with what I came for. " * 6,
-            "steps": [f"Step {step}: open the page, act, and check what is shown" for step in range(1, 6)],
-            "depends_on_indices": list(range(max(0, number - NEEDS), number)),
+            "description": backlogs.DESCRIPTION * 6,
+            "steps": backlogs.STEPS,
+            "depends_on_indices": list(range(max(0, number - DEPENDENCIES), number)),
         }
         for number in range(BATCH)
     ]
 
 
 def _searches(path: Path, runs: int) -> Iterator[Promise]:
-    database = backlog.opened(path)
+    database = backlogs.opened(path)
     for what, wanted in {
         "text that 1 in 1,000 has": {"text": "REF-0999"},
         "text that all have": {"text": "users asked"},

@@ -1,132 +1,160 @@
-"""Claims of many processes on one PostgreSQL: the verb, against a bare psycopg loop with the same statement."""
+"""What one server costs one client: its start, its memory, and the latency and CPU time of each call."""
 
 from __future__ import annotations
 
-import multiprocessing
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
-from itertools import count
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psycopg
+from bench.driver import NOOP, Server, dibs
+from bench.figures import Figure, Unit
 
-from bench import backlog
-from bench.figures import Figure
-from clusters.cluster import Cluster
-from dibs.database import Database, WriteJob
-from dibs.database.compiled import prepared
-from dibs.database.transaction import Transaction
-from dibs.rules.claimant import Holder, new_session, new_token
-from dibs.verbs.claim import claim, claim_row
-from dibs.verbs.claim_in_one_statement import (
-    claim_alone,
-    claim_row_alone,
-    one_statement,
-    one_statement_parameters,
-)
+START_BOUND = 1.05
+MEMORY_BOUND = 1.4
+CALL_BOUND = 1.0
 
-BOUND = 0.6
-PROCESSES = (8, 32)
-WARM_UP = 5
-"""Claims of each process before the clock runs: statements are prepared after five."""
-
-Claim = Callable[[int], object]
-"""One claim, by its number; what it returns is true where a feature was claimed."""
+CLAIM = "feature_claim_and_get"
+MARK = "feature_mark_in_progress"
+PASS = "feature_mark_passing"
+TOOLS = (CLAIM, MARK, PASS, "feature_heartbeat", "feature_get_stats", "feature_search")
+SETTLE = 0.0005
+"""Seconds after each answer in which a server finishes its work for that call."""
+PAUSE = 0.3
+"""Seconds between two paced claims, long enough that each of them looks for expired leases."""
+WARM_UP = 20
 
 
-def measure(folder: Path, rounds: int, claims: int) -> Iterator[Figure]:
-    """Claims per second of 8 and of 32 processes, in alternating rounds of so many claims in all.
+@dataclass(frozen=True, slots=True)
+class Start:
+    """One server process: seconds from spawn to each answer, and KiB of memory after the first call."""
 
-    The server is the wheel's, with fsync on; each round drains a project of its own.
-    """
-    with Cluster(folder / "cluster", max_connections=200, shared_buffers="128MB") as cluster:
-        for processes in PROCESSES:
-            each = max(10, claims // processes)
-            rates: dict[str, list[float]] = {"bare": [], "take": [], "claim": []}
-            for _ in range(rounds):
-                for kind, found in rates.items():
-                    found.append(_drain(cluster.url(), kind, processes, each))
-            yield Figure(f"claims, {processes} processes", rates["take"], rates["bare"], "/s", BOUND)
-            yield Figure(f"claims with hand-over, {processes} processes", rates["claim"], rates["bare"], "/s")
+    initialized: float
+    listed: float
+    called: float
+    resident: float
+    proportional: float
 
 
-def _drain(url: str, kind: str, processes: int, each: int) -> float:
-    """Claims per second of so many processes that claim so many features each, all at once."""
-    project = new_session()
-    backlog.make(url, processes * (each + WARM_UP), project)
-    spawn = multiprocessing.get_context("spawn")
-    begin, times = spawn.Barrier(processes), spawn.SimpleQueue()
-    workers = [
-        spawn.Process(target=_work, args=(url, project, kind, each, begin, times)) for _ in range(processes)
+def measure_starts(folder: Path, warm: Path, runs: int) -> list[Figure]:
+    """Compare starts on the backlog `warm`, and without a database, with those of the no-op server."""
+    noop: list[Start] = []
+    ours: list[Start] = []
+    cold: list[Start] = []
+    for run in range(runs + 1):
+        noop.append(_start(NOOP, "noop"))
+        ours.append(_start(dibs(warm), CLAIM))
+        cold.append(_start(dibs(folder / f"cold{run}.db"), CLAIM))
+    for starts in (noop, ours, cold):
+        del starts[0]  # it filled the page cache
+
+    def compared(name: str, what: str, starts: list[Start], unit: Unit, bound: float | None = None) -> Figure:
+        some, others = [getattr(start, what) for start in starts], [getattr(start, what) for start in noop]
+        return Figure(name, some, others, unit, bound)
+
+    return [
+        compared("spawn to initialize, warm", "initialized", ours, "ms", START_BOUND),
+        compared("spawn to initialize, no database yet", "initialized", cold, "ms"),
+        compared("spawn to tools/list, warm", "listed", ours, "ms"),
+        compared("spawn to the first claim, warm", "called", ours, "ms"),
+        compared("spawn to the first claim, no database yet", "called", cold, "ms"),
+        compared("RSS after the first claim", "resident", ours, "MiB", MEMORY_BOUND),
+        compared("PSS after the first claim", "proportional", ours, "MiB", MEMORY_BOUND),
     ]
-    for worker in workers:
-        worker.start()
-    spans = [times.get() for _ in workers]
-    for worker in workers:
-        worker.join()
-    span: float = max(end for _, end in spans) - min(start for start, _ in spans)
-    return processes * each / span
 
 
-def _work(url: str, project: str, kind: str, each: int, begin: Any, times: Any) -> None:
-    database = backlog.opened(url, project=project)
-    database.write_now(lambda _: None)
-    one = bare(database, url) if kind == "bare" else verb(database, kind)
-    for number in range(WARM_UP):
-        one(number)
-    begin.wait()
-    start = time.monotonic()
-    for number in range(each):
-        assert one(number), "there are as many features as claims"
-    times.put((start, time.monotonic()))
-    database.close(5)
+def _start(command: list[str], tool: str) -> Start:
+    with Server(command) as server:
+        initialized = server.initialize().came - server.spawned_at
+        listed = server.request("tools/list", {}).came - server.spawned_at
+        called = server.call(tool, {}).came - server.spawned_at
+        return Start(initialized, listed, called, *server.memory())
 
 
-def verb(database: Database, kind: str) -> Claim:
-    """A claim as the tools make it; each from a connection of its own, since one may hold but a few."""
-    alone, ordinary = (claim_row_alone, claim_row) if kind == "take" else (claim_alone, claim)
+class Costs:
+    """Seconds of latency and of CPU time of one server's calls, by label."""
 
-    def make(_: int) -> object:
-        who = Holder("client-bench", named=False, session=new_session(), lease=120)
-        return database.write_now(MeasuredClaim(partial(ordinary, holder=who), partial(alone, holder=who)))
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self.latency: dict[str, list[float]] = defaultdict(list)
+        self.processor: dict[str, list[float]] = defaultdict(list)
 
-    return make
-
-
-class MeasuredClaim(WriteJob[object]):
-    """A claim that is tried as one statement first."""
-
-    def __init__(
-        self, claim: Callable[[Transaction], object], alone: Callable[[Transaction], object]
-    ) -> None:
-        self._claim = claim
-        self._alone = alone
-
-    def run(self, tx: Transaction) -> object:
-        return self._claim(tx)
-
-    def autocommit(self) -> Callable[[Transaction], object]:
-        return self._alone
+    def call(self, tool: str, arguments: dict[str, Any], label: str | None = None) -> dict[str, Any]:
+        """Call the tool, and record the cost under `label` (default: the tool's name)."""
+        before = self._server.processor_seconds()
+        timed = self._server.call(tool, arguments)
+        time.sleep(SETTLE)
+        self.processor[label or tool].append(self._server.processor_seconds() - before)
+        self.latency[label or tool].append(timed.seconds)
+        answer: dict[str, Any] = timed.answer["structuredContent"]
+        return answer
 
 
-def bare(database: Database, url: str) -> Claim:
-    """The same statement by hand, in autocommit."""
-    who = Holder("client-bench", named=False, session="", lease=120)
-    text, given = database.read_now(
-        lambda tx: (
-            (statement := prepared(one_statement("priority", by_category=False), tx.connection.dialect)).text,
-            statement.values(tx.parameters | one_statement_parameters(tx, who)),
-        )
-    )
-    connection = psycopg.connect(url, autocommit=True)
-    numbers = count()
+def measure_calls(backlog: Path, unsynced: Path, size: int, cycles: int, paced: int) -> list[Figure]:
+    """Alternate calls to Dibs and to the no-op server: `cycles` over all tools, then `paced` claims with pauses.
 
-    def make(_: int) -> object:
-        fresh = {"fresh": new_token(), "session": f"{id(connection)}-{next(numbers)}"}
-        now = time.time()
-        fresh |= {"counted_session": fresh["session"]}
-        return connection.execute(text, given | fresh | {"now": now, "reading": now}).fetchall()
+    The backlog `unsynced` is served with synchronous=NORMAL, which shows a claim without the disk's part.
+    """
+    with (
+        Server(dibs(backlog)) as server,
+        Server([*dibs(unsynced), "--synchronous", "NORMAL"]) as unsynced_server,
+        Server(NOOP) as stock,
+    ):
+        for one in (server, unsynced_server, stock):
+            one.initialize()
+        for last in range(size, size - WARM_UP - cycles, -1):
+            if last in (size, size - WARM_UP):  # the cycles before warmed up
+                ours, theirs = Costs(server), Costs(stock)
+            for _ in _cycle(ours, last):
+                theirs.call("noop", {})
+        normal = Costs(unsynced_server)
+        for _ in range(cycles):  # a loop of its own, so that both servers are called equally often
+            _claim_and_pass(normal, CLAIM, theirs, "beside unsynced")
+        for _ in range(paced):
+            time.sleep(PAUSE)
+            _claim_and_pass(ours, "paced", theirs, "paced")
+    return [
+        *(figure for tool in TOOLS for figure in _compared(ours, theirs, tool)),
+        *_compared(ours, theirs, "paced", f"{CLAIM} every {PAUSE:g} s", "paced"),
+        *_compared(normal, theirs, CLAIM, f"{CLAIM}, not synced", "beside unsynced"),
+    ]
 
-    return make
+
+def _cycle(costs: Costs, last: int) -> Iterator[None]:
+    """Call each tool as an agent would, on the head of the queue and on feature `last`; stop after each call."""
+    claimed = costs.call(CLAIM, {})
+    yield
+    head, token = claimed["feature"]["id"], claimed["claim"]["token"]
+    costs.call("feature_heartbeat", {"feature_id": head, "claim_token": token})
+    yield
+    costs.call("feature_get_stats", {})
+    yield
+    costs.call("feature_search", {"text": "users asked", "status": "pending"})
+    yield
+    costs.call(PASS, {"feature_id": head, "claim_token": token})
+    yield
+    token = costs.call(MARK, {"feature_id": last})["token"]
+    yield
+    costs.call(PASS, {"feature_id": last, "claim_token": token})
+    yield
+
+
+def _claim_and_pass(costs: Costs, label: str, theirs: Costs, yardstick: str) -> None:
+    theirs.call("noop", {}, yardstick)
+    claimed = costs.call(CLAIM, {}, label)
+    theirs.call("noop", {}, "between")
+    done = {"feature_id": claimed["feature"]["id"], "claim_token": claimed["claim"]["token"]}
+    costs.call(PASS, done, "between")
+
+
+def _compared(
+    ours: Costs, theirs: Costs, label: str, name: str | None = None, yardstick: str = "noop"
+) -> list[Figure]:
+    bound = CALL_BOUND if name is None and label in (CLAIM, MARK) else None
+    title = name or label
+    return [
+        Figure(f"{title}, latency", ours.latency[label], theirs.latency[yardstick], "us", bound),
+        Figure(f"{title}, CPU", ours.processor[label], theirs.processor[yardstick], "us", bound),
+    ]

@@ -1,4 +1,4 @@
-"""`python -m bench.tokens`: what a server's definitions take of an agent's context, and the answers of a whole build."""
+"""`python -m bench.tokens`: the context budget of a server's definitions, and of the answers of a whole build."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import backlog
+from bench import backlogs
 from bench.driver import Server, dibs
 from dibs_schema.roles import Role
 
 BEGIN, END = "<!-- python -m bench.tokens -->\n", "<!-- end -->\n"
 
 BUDGETS = {"coder": 7_500, "all": 20_000}
-"""Bytes that the definitions of a role may take, without output schemas."""
+"""Most bytes of a role's definitions, without output schemas."""
 BUILD_BUDGET = 60_000
-"""Bytes of answers, beside the features' own text, that a build of so many features may take."""
+"""Most bytes of the answers in a build of `FEATURES` features, without the features' own text."""
 FEATURES = 200
 OWN = ("name", "category", "description", "steps")
-"""The parts of a claimed feature that its planner wrote."""
+"""The fields of a claimed feature that its planner wrote."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Bytes that something takes, and the budget for it, if it has one; `whole` is with output schemas, too."""
+    """The size of something in bytes, and its budget if it has one; `whole` includes output schemas."""
 
     what: str
     count: str
@@ -39,7 +39,7 @@ class Spent:
 
     @property
     def missed(self) -> bool:
-        """Whether it takes more than it may."""
+        """Whether the size exceeds the budget."""
         return self.budget is not None and self.size > self.budget
 
     def cells(self) -> tuple[str, ...]:
@@ -50,62 +50,62 @@ class Spent:
 
 
 def octets(data: Any) -> int:
-    """Bytes of a JSON value as it goes over the wire: compact, in UTF-8."""
+    """Bytes of a JSON value as it is sent: compact, in UTF-8."""
     return len(json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode())
 
 
 def definitions(command: list[str], what: str, budget: int | None = None) -> Spent:
-    """The definitions of the tools that a server lists; the budget is for them without output schemas."""
+    """Size of the tool definitions that a server lists; the budget excludes output schemas."""
     with Server(command) as server:
         server.initialize()
         tools: list[dict[str, Any]] = []
-        asked: dict[str, Any] = {}
+        params: dict[str, Any] = {}
         while True:
-            page = server.request("tools/list", asked).answer
+            page = server.request("tools/list", params).answer
             tools += page["tools"]
             if not page.get("nextCursor"):
                 break
-            asked = {"cursor": page["nextCursor"]}
-    told = [{key: tool[key] for key in tool if key != "outputSchema"} for tool in tools]
-    return Spent(f"definitions, {what}", f"{len(tools)} tools", octets(told), budget, octets(tools))
+            params = {"cursor": page["nextCursor"]}
+    without = [{key: tool[key] for key in tool if key != "outputSchema"} for tool in tools]
+    return Spent(f"definitions, {what}", f"{len(tools)} tools", octets(without), budget, octets(tools))
 
 
 def by_role(folder: Path) -> Iterable[Spent]:
-    """The definitions that each role is told."""
+    """Size of the definitions for each role."""
     for role in Role:
         command = [*dibs(folder / "roles.db"), "--role", role.value]
         yield definitions(command, f"`--role {role.value}`", BUDGETS.get(role.value))
 
 
 def instructions(folder: Path) -> Spent:
-    """What a server says of itself when it is greeted, but for the path of its database."""
+    """Size of the server instructions, without the path of the database."""
     path = folder / "roles.db"
     with Server(dibs(path)) as server:
-        told = server.initialize().answer["instructions"].replace(str(path), "")
-    return Spent("server instructions", "", len(told.encode()), 2_000)
+        text = server.initialize().answer["instructions"].replace(str(path), "")
+    return Spent("server instructions", "", len(text.encode()), 2_000)
 
 
 def build(folder: Path) -> Iterable[Spent]:
-    """One agent claims each feature, leaves a note, and passes it; its answers, in the channel that it reads."""
-    path = backlog.make(folder / "build.db", FEATURES)
+    """One agent claims each feature, adds a note, and passes it; sizes of the structured answers."""
+    path = backlogs.make(folder / "build.db", FEATURES)
     spent = dict.fromkeys(("claim", "note", "pass"), 0)
     with Server(dibs(path)) as server:
         server.initialize()
         for number in range(FEATURES):
-            claimed = _told(server, "feature_claim_and_get", {})
+            claimed = _answer(server, "feature_claim_and_get", {})
             feature = claimed["feature"]
             held = {"feature_id": feature["id"], "claim_token": claimed["claim"]["token"]}
             note = {
                 "feature_id": feature["id"],
                 "text": f"The form is in views/{number}.py, its test beside it.",
             }
-            noted = _told(server, "feature_add_note", note)
+            noted = _answer(server, "feature_add_note", note)
             evidence = {"summary": "Seen in the browser, as described", "commands": _RUN}
-            passed = _told(server, "feature_mark_passing", held | {"evidence": evidence})
+            passed = _answer(server, "feature_mark_passing", held | {"evidence": evidence})
             spent["claim"] += octets(claimed) - sum(octets(feature[part]) for part in OWN)
             spent["note"] += octets(noted)
             spent["pass"] += octets(passed)
-        last = octets(_told(server, "feature_claim_and_get", {}))
+        last = octets(_answer(server, "feature_claim_and_get", {}))
     for what, size in spent.items():
         yield Spent(f"answers to {FEATURES} calls: {what}", f"{FEATURES} features", size)
     yield Spent("the whole build", f"{FEATURES} features", sum(spent.values()) + last, BUILD_BUDGET)
@@ -114,13 +114,13 @@ def build(folder: Path) -> Iterable[Spent]:
 _RUN = [{"command": "pytest", "exit_code": 0}]
 
 
-def _told(server: Server, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
+def _answer(server: Server, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
     answer = server.call(tool, arguments).answer
     assert json.loads(answer["content"][0]["text"]) == answer["structuredContent"], (
-        "both channels say the same"
+        "text and structured content agree"
     )
-    told: dict[str, Any] = answer["structuredContent"]
-    return told
+    content: dict[str, Any] = answer["structuredContent"]
+    return content
 
 
 def table(rows: Iterable[Spent]) -> str:
@@ -130,12 +130,12 @@ def table(rows: Iterable[Spent]) -> str:
 
 
 def measure(folder: Path) -> list[Spent]:
-    """Everything of ours."""
+    """All sizes of Dibs."""
     return [*by_role(folder), instructions(folder), *build(folder)]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; the status is 1 where a budget is missed."""
+    """Measure and print; the exit status is 1 where a budget is exceeded."""
     parser = argparse.ArgumentParser(prog="python -m bench.tokens", description=__doc__)
     parser.add_argument("--markdown", type=Path, help="put the table between the marks of this page")
     parser.add_argument(

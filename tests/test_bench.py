@@ -1,4 +1,4 @@
-"""What the benchmark prints, keeps and draws: the same figures, whatever is made of them."""
+"""The tables and the JSON of the benchmark."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from bench.__main__ import EXTRA, SECTIONS
-from bench.adapters import adapter, names
 from bench.figures import Figure, Measured, Promise, tables
 from bench.report import BEGIN, END, Report
 
@@ -34,12 +33,12 @@ def test_a_bound_is_missed_in_its_own_direction(figure: Measured, missed: bool) 
 def test_a_report_that_was_kept_says_what_was_measured(tmp_path: Path) -> None:
     """What is read back has the same tables, and a section that is measured again replaces its own part alone."""
     report = Report()
-    report.keep("one", [figure for figure, _ in PROMISES], quick=False)
-    report.keep("two", [Figure("a", [1.23456789, 2.0], [1.0, 3.0], "us", 2)], quick=True)
+    report.record("one", [figure for figure, _ in PROMISES], quick=False)
+    report.record("two", [Figure("a", [1.23456789, 2.0], [1.0, 3.0], "us", 2)], quick=True)
     report.write(tmp_path / "kept.json")
     again = Report.read(tmp_path / "kept.json")
     assert again.markdown() == report.markdown()
-    again.keep("two", [Figure("b", [1.0], [1.0], "us")], quick=True)
+    again.record("two", [Figure("b", [1.0], [1.0], "us")], quick=True)
     assert (list(again.sections), again.sections["one"]) == (
         ["one", "two"],
         Report.read(tmp_path / "kept.json").sections["one"],
@@ -51,7 +50,7 @@ def test_tables_stand_between_their_marks(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"before\n{BEGIN}old\n{END}after\n", encoding="utf-8")
     report = Report()
-    report.keep("one", [Figure("a | b", [1.0], [1.0], "us")], quick=False)
+    report.record("one", [Figure("a | b", [1.0], [1.0], "us")], quick=False)
     report.write_markdown(page)
     report.write_markdown(page)
     text = page.read_text(encoding="utf-8")
@@ -59,15 +58,6 @@ def test_tables_stand_between_their_marks(tmp_path: Path) -> None:
     assert text.endswith(f"{END}after\n")
     assert "old" not in text
     assert text.count("### one") == 1
-
-
-def test_every_adapter_speaks_the_whole_protocol() -> None:
-    """Each module in bench/adapters/ has what the comparison asks of it."""
-    for name in names():
-        found = adapter(name)
-        assert all(
-            callable(getattr(found, one)) for one in ("fill", "look", "claim", "won", "finish", "agent")
-        ), name
 
 
 def test_every_section_is_documented() -> None:

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from forked import forked
 from races.wire import Start, wires
+
+__all__ = ["forked"]
 
 
 @pytest.fixture

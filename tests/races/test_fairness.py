@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from bench import bulk
-from bench.crowd import together
+from bench import backlogs
 from bench.fairness import jain, write_for
+from bench.processes import run_together
 
 from dibs.database import Database, open_database
 from dibs.settings import Settings
@@ -32,8 +32,8 @@ LONG = NewFeature(category="long", name="A long one", description="x" * 20_000, 
 def test_every_saturating_writer_gets_its_turn(db: str) -> None:
     """Of processes that write without a pause each gets about as much done as any other, and none waits for many rounds."""
     writers, seconds = times(6, 32), times(2, 10)
-    backlog = bulk.make(Path(db), times(5_000, 50_000))
-    waits = together(write_for, [(backlog, float(seconds))] * writers)
+    backlog = backlogs.make_large(Path(db), times(5_000, 50_000))
+    waits = run_together(write_for, [(backlog, float(seconds))] * writers)
     counts = [len(took) for took in waits]
     assert jain(counts) > 0.8  # 0.99 where nothing else runs on the machine
     mean = writers * seconds / sum(counts)  # of a round in which each has its turn

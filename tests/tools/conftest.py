@@ -13,6 +13,9 @@ from mcp.types import CallToolResult, TextContent
 from dibs.client import Client, server_command
 from dibs.database import Database, open_database
 from dibs.settings import Settings
+from forked import forked
+
+__all__ = ["forked"]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,103 @@
+"""Claims of many processes on one PostgreSQL server: the verb, against a psycopg loop with the same statement."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import psycopg
+
+from bench import backlogs
+from bench.figures import Figure
+from bench.processes import Barrier, run_together
+from clusters.cluster import Cluster
+from dibs.database import Database
+from dibs.database.compiled import prepared
+from dibs.rules.claimant import Holder, new_session, new_token
+from dibs.verbs.claim import claim, take
+from dibs.verbs.claim_in_one_statement import claim_alone, given_to_one_statement, one_statement, take_alone
+
+BOUND = 0.6
+PROCESSES = (8, 32)
+WARM_UP = 5
+"""Claims of each process before the measurement: psycopg prepares a statement after five."""
+
+Claim = Callable[[int], object]
+"""Makes one claim, by its number; returns a true value where it got a feature."""
+
+
+def measure(folder: Path, rounds: int, claims: int) -> Iterator[Figure]:
+    """Compare claims per second of 8 and of 32 processes, in alternating rounds of `claims` claims in all.
+
+    The server is the wheel's, with fsync on; each round drains its own project.
+    """
+    with Cluster(folder / "cluster", max_connections=200, shared_buffers="128MB") as cluster:
+        for processes in PROCESSES:
+            each = max(10, claims // processes)
+            rates: dict[str, list[float]] = {"bare": [], "take": [], "claim": []}
+            for _ in range(rounds):
+                for kind, found in rates.items():
+                    found.append(_drain(cluster.url(), kind, processes, each))
+            yield Figure(f"claims, {processes} processes", rates["take"], rates["bare"], "/s", BOUND)
+            yield Figure(f"claims with hand-over, {processes} processes", rates["claim"], rates["bare"], "/s")
+
+
+def _drain(url: str, kind: str, processes: int, each: int) -> float:
+    """Claims per second of `processes` processes that claim `each` features each, all at once."""
+    project = new_session()
+    backlogs.make(url, processes * (each + WARM_UP), project)
+    spans = run_together(_claim, [(url, project, kind, each)] * processes)
+    span: float = max(end for _, end in spans) - min(start for start, _ in spans)
+    return processes * each / span
+
+
+def _claim(
+    _number: int, barrier: Barrier, url: str, project: str, kind: str, each: int
+) -> tuple[float, float]:
+    """When this process began to claim, and when it was done."""
+    database = backlogs.opened(url, project=project)
+    database.write_now(lambda _: None)
+    one = _by_psycopg(database, url) if kind == "bare" else _by_verb(database, kind)
+    for number in range(WARM_UP):
+        one(number)
+    barrier.wait()
+    start = time.monotonic()
+    for number in range(each):
+        assert one(number), "the backlog is long enough"
+    end = time.monotonic()
+    database.close(5)
+    return start, end
+
+
+def _by_verb(database: Database, kind: str) -> Claim:
+    """A claim as the tools make it; each with its own session, since one session may hold only a few."""
+    alone, ordinary = (take_alone, take) if kind == "take" else (claim_alone, claim)
+
+    def make(_: int) -> object:
+        who = Holder("client-bench", named=False, session=new_session(), lease=120)
+        return database.write_now(lambda tx: ordinary(tx, who), alone=lambda tx: alone(tx, who))
+
+    return make
+
+
+def _by_psycopg(database: Database, url: str) -> Claim:
+    """The same statement by psycopg, in autocommit."""
+    who = Holder("client-bench", named=False, session="", lease=120)
+    text, given = database.read_now(
+        lambda tx: (
+            (statement := prepared(one_statement("priority", by_category=False), tx.connection.dialect)).text,
+            statement.values(tx.given | given_to_one_statement(tx, who)),
+        )
+    )
+    connection = psycopg.connect(url, autocommit=True)
+    numbers = count()
+
+    def make(_: int) -> object:
+        fresh = {"fresh": new_token(), "session": f"{id(connection)}-{next(numbers)}"}
+        now = time.time()
+        fresh |= {"counted_session": fresh["session"]}
+        return connection.execute(text, given | fresh | {"now": now, "reading": now}).fetchall()
+
+    return make

@@ -1,0 +1,86 @@
+"""Lets the MCP client of `dibs.client` start its servers from the nursery (see `races.nursery`).
+
+Such a server is a real process with pipes of its own. It saves the half second in which an interpreter loads the SDK.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from races.nursery import Born, is_plain
+
+_spawn = asyncio.create_subprocess_exec
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forked() -> Iterator[None]:
+    """Start the servers of a folder's tests from the nursery, where its conftest imports this."""
+    with forked_servers():
+        yield
+
+
+@contextmanager
+def forked_servers() -> Iterator[None]:
+    """Within the block, `create_subprocess_exec` forks plain servers; every other command is started as always."""
+    with patch.object(asyncio, "create_subprocess_exec", _start):
+        yield
+
+
+async def _start(*command: str, env: Mapping[str, str], limit: int, **options: Any) -> Any:
+    added = {name: value for name, value in env.items() if os.environ.get(name) != value}
+    if options.get("stderr") is not None or not is_plain(command, added):
+        return await _spawn(*command, env=env, limit=limit, **options)
+    with os.fdopen(os.dup(2), "wb") as errors:
+        born = Born(command, env, errors)
+    return await _Process.of(born, limit)
+
+
+class _Process:
+    """What `dibs.client` uses of asyncio's Process."""
+
+    def __init__(
+        self,
+        born: Born,
+        stdin: asyncio.StreamWriter,
+        stdout: asyncio.StreamReader,
+        read: asyncio.ReadTransport,
+    ) -> None:
+        self._born = born
+        self._transport = self
+        self._read = read
+        self.pid = born.pid
+        self.stdin = stdin
+        self.stdout = stdout
+
+    @classmethod
+    async def of(cls, born: Born, limit: int) -> _Process:
+        """Connect the event loop to the pipes of a server."""
+        loop = asyncio.get_running_loop()
+        stdout = asyncio.StreamReader(limit, loop)
+        read, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdout), born.stdout)
+        write, flow = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, born.stdin)
+        return cls(born, asyncio.StreamWriter(write, flow, None, loop), stdout, read)
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit status, or None while it runs."""
+        return self._born.poll()
+
+    async def wait(self) -> int:
+        """The exit status, negative for a signal."""
+        while (status := self._born.poll()) is None:  # noqa: ASYNC110 - the nursery reports through a pipe
+            await asyncio.sleep(0.005)
+        for pipe in (self.stdin.transport, self._read):
+            pipe.close()
+        return status
+
+    def get_pipe_transport(self, number: int) -> asyncio.BaseTransport:
+        """The transport of one of its standard streams."""
+        return self._read if number == 1 else self.stdin.transport
