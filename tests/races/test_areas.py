@@ -12,8 +12,8 @@ from dibs.database import Database
 from dibs.verbs.create import create_bulk
 from dibs_schema.inputs import NewFeature
 from races.backlog import assert_sound, journal, row, times
+from races.servers import ServerClient, StartServer, up
 from races.test_waiting import assert_prompt, wait_for_work
-from races.wire import Start, Wire, up
 
 FEATURES = times(24, 400)
 PROCESSES = times(4, 16)
@@ -58,7 +58,7 @@ def live_together(events: Any) -> tuple[int, int]:
 
 
 @pytest.mark.timeout(300)
-def test_no_two_live_claims_are_ever_on_one_file(database: Database, start: Start) -> None:
+def test_no_two_live_claims_are_ever_on_one_file(database: Database, start: StartServer) -> None:
     """Many claim at once, named and nameless, and end their claims in every way: no two are on one part together.
 
     Read from the journal, which has claims with paths, and their ends, in the order in which they were made.
@@ -66,7 +66,7 @@ def test_no_two_live_claims_are_ever_on_one_file(database: Database, start: Star
     plan(database, [paths_of(number) for number in range(1, FEATURES + 1)])
     servers = up(*(start(*(["--agent", f"agent-{n}"] if n % 2 else [])) for n in range(PROCESSES)))
 
-    def work(server: Wire) -> int:
+    def work(server: ServerClient) -> int:
         rounds = 0
         while (answer := server.call("feature_claim_and_get", wait_seconds=20))["state"] != "complete":
             if answer["state"] != "claimed":
@@ -101,7 +101,7 @@ ENDS = [
 """Those after which nothing else is ready: of the others every claim that waits is told anyway."""
 
 
-def test_a_waiting_claim_wakes_when_files_become_free(database: Database, start: Start) -> None:
+def test_a_waiting_claim_wakes_when_files_become_free(database: Database, start: StartServer) -> None:
     """However the claim on its files ends, who waits for them has its feature within the promised time."""
     plan(database, [path for n in range(len(ENDS)) for path in ([f"part{n}"], [f"part{n}/a.py"])] + [["z"]])
     holder, waiter = up(start(), start())

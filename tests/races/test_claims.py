@@ -13,14 +13,14 @@ import pytest
 from dibs.database import Database
 from dibs_schema.refusals import ClaimLost, RequestReused
 from races.backlog import assert_sound, fill, journal, kinds, row, rule, times
-from races.wire import Start, Wire, up
+from races.servers import ServerClient, StartServer, up
 
 PROCESSES = 8
 FEATURES = times(200, 400)
 
 
 def test_each_feature_that_eight_processes_claim_by_id_has_exactly_one_winner(
-    database: Database, start: Start
+    database: Database, start: StartServer
 ) -> None:
     """Of eight claims on one id, one is acknowledged, and the losers learn nothing of the feature."""
     fill(database, FEATURES)
@@ -40,7 +40,7 @@ def test_each_feature_that_eight_processes_claim_by_id_has_exactly_one_winner(
     assert_sound(database)
 
 
-def _try(server: Wire, feature: int) -> str:
+def _try(server: ServerClient, feature: int) -> str:
     """The token of a claim, or nothing where another has the feature."""
     result = server.message(server.send("feature_mark_in_progress", feature_id=feature))["result"]
     content = result["structuredContent"]
@@ -54,7 +54,9 @@ def _try(server: Wire, feature: int) -> str:
     return ""
 
 
-def test_eight_processes_drain_a_graph_in_an_order_that_respects_it(database: Database, start: Start) -> None:
+def test_eight_processes_drain_a_graph_in_an_order_that_respects_it(
+    database: Database, start: StartServer
+) -> None:
     """Each feature is claimed once, after everything that it depends on has passed."""
     chance = random.Random(7)
     needs = [chance.sample(range(n), min(n, chance.randrange(5))) for n in range(FEATURES)]
@@ -62,7 +64,7 @@ def test_eight_processes_drain_a_graph_in_an_order_that_respects_it(database: Da
 
     deadline = time.monotonic() + 60
 
-    def work(server: Wire) -> None:
+    def work(server: ServerClient) -> None:
         while (answer := server.call("feature_claim_and_get", wait_seconds=10))["state"] != "complete":
             assert time.monotonic() < deadline, answer
             if answer["state"] == "claimed":
@@ -88,7 +90,7 @@ def test_eight_processes_drain_a_graph_in_an_order_that_respects_it(database: Da
     assert_sound(database)
 
 
-def test_two_names_never_hold_more_than_their_share(database: Database, start: Start) -> None:
+def test_two_names_never_hold_more_than_their_share(database: Database, start: StartServer) -> None:
     """However many processes claim under one name at once, it holds one feature."""
     fill(database, 20)
     servers = up(*[start("--agent", "ada") for _ in range(4)])
@@ -100,7 +102,7 @@ def test_two_names_never_hold_more_than_their_share(database: Database, start: S
     assert sum(event["kind"] == "claim" for event in journal(database)) == 1
 
 
-def test_resume_moves_a_claim_to_the_process_that_asks(database: Database, start: Start) -> None:
+def test_resume_moves_a_claim_to_the_process_that_asks(database: Database, start: StartServer) -> None:
     """A resumed claim has a fresh token; its first process neither renews, ends nor releases it."""
     fill(database, 1)
     first, second = start("--agent", "ada", "--lease", "1.5"), start("--agent", "ada", "--lease", "30")
@@ -122,7 +124,7 @@ def test_resume_moves_a_claim_to_the_process_that_asks(database: Database, start
 
 
 def test_the_end_of_a_process_that_knows_nothing_of_the_resume_releases_nothing(
-    database: Database, start: Start
+    database: Database, start: StartServer
 ) -> None:
     """A claim that another process has taken over stays there when its first process gives its claims back."""
     fill(database, 1)
@@ -134,7 +136,9 @@ def test_the_end_of_a_process_that_knows_nothing_of_the_resume_releases_nothing(
     assert kinds(database, 1) == ["create", "claim", "resume"]
 
 
-def test_one_request_id_from_six_processes_creates_one_feature(database: Database, start: Start) -> None:
+def test_one_request_id_from_six_processes_creates_one_feature(
+    database: Database, start: StartServer
+) -> None:
     """The same request at the same time from any process has one effect and one answer."""
     servers = up(*[start() for _ in range(6)])
     feature = {"category": "c", "name": "n", "description": "d", "steps": ["s"], "request_id": "once"}
@@ -146,7 +150,7 @@ def test_one_request_id_from_six_processes_creates_one_feature(database: Databas
     assert [event["kind"] for event in journal(database)] == ["create"]
 
 
-def test_one_request_id_from_six_processes_makes_one_claim(database: Database, start: Start) -> None:
+def test_one_request_id_from_six_processes_makes_one_claim(database: Database, start: StartServer) -> None:
     """A repeated claim has the same token everywhere, until that token has ended."""
     fill(database, 10)
     servers = up(*[start() for _ in range(6)])

@@ -14,7 +14,7 @@ from dibs.database import Database, open_database
 from dibs.settings import Settings
 from foreign import by_hand
 from races.backlog import times
-from races.wire import Start
+from races.servers import StartServer
 
 PROCESSES = 32
 SERVERS = 16
@@ -38,14 +38,14 @@ def test_thirty_two_processes_open_a_new_database_at_once(
             assert_made_once(db, projects)
 
 
-def test_sixteen_servers_start_at_once_on_a_new_database(empty_db: str, start: Start) -> None:
+def test_sixteen_servers_start_at_once_on_a_new_database(empty_db: str, start: StartServer) -> None:
     """Whichever of them makes it, each writes its first feature into the one backlog, and none says a word."""
     servers = [start(on=empty_db) for _ in range(SERVERS)]
     feature = {"category": "c", "name": "n", "description": "d", "steps": ["s"]}
     asked = [(server, server.send("feature_create", **feature)) for server in servers]
     made = [server.answer(request)["ids"][0] for server, request in asked]
     assert sorted(made) == list(range(1, SERVERS + 1))
-    assert [(server.finish(), server.said()) for server in servers] == [(0, "")] * SERVERS
+    assert [(server.finish(), server.log()) for server in servers] == [(0, "")] * SERVERS
     assert_made_once(empty_db, 1)
 
 

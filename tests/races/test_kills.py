@@ -11,9 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from dibs.database import Database
+from dibs_proof.raw_client import MissingAnswer
 from dibs_schema.refusals import Refusal
 from races.backlog import assert_sound, fill, journal, row, times
-from races.wire import Missing, Start
+from races.servers import StartServer
 
 KILLS = times(16, 200)
 AHEAD = 4
@@ -21,7 +22,9 @@ AHEAD = 4
 
 
 @pytest.mark.timeout(600)
-def test_an_acknowledged_move_survives_sigkill_an_instant_later(database: Database, start: Start) -> None:
+def test_an_acknowledged_move_survives_sigkill_an_instant_later(
+    database: Database, start: StartServer
+) -> None:
     """Whatever a client has read as done is done, each time (24 kills; 200 with DIBS_TEST_LONG=1)."""
     fill(database, KILLS)
 
@@ -47,7 +50,7 @@ def test_an_acknowledged_move_survives_sigkill_an_instant_later(database: Databa
 
 
 @pytest.mark.timeout(300)
-def test_a_backlog_survives_servers_that_are_killed_at_random(database: Database, start: Start) -> None:
+def test_a_backlog_survives_servers_that_are_killed_at_random(database: Database, start: StartServer) -> None:
     """Through random kills nothing acknowledged is lost, nothing is done twice, and every count is right."""
     chance = random.Random(11)
     needs = [chance.sample(range(n), min(n, chance.randrange(3))) for n in range(200)]
@@ -69,7 +72,7 @@ def test_a_backlog_survives_servers_that_are_killed_at_random(database: Database
                     acknowledged = server.call("feature_mark_passing", feature_id=work["feature"]["id"])
                     assert acknowledged["id"] not in passed
                     passed.add(acknowledged["id"])
-            except (Missing, BrokenPipeError):
+            except (MissingAnswer, BrokenPipeError):
                 continue
 
     with ThreadPoolExecutor(4) as pool:

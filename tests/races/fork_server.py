@@ -1,9 +1,9 @@
-"""Servers that are born of a process which has loaded the SDK already.
+"""A fork server: a process that has loaded the SDK, and forks the tests' servers.
 
-Loading it takes two thirds of a second of processor time, and the tests start a thousand servers. Such a server is a
-process of its own with pipes and an environment of its own, as `python -m dibs serve` makes it; it was forked before
-anything of it ran. Its parent is the nursery, which tells its exit status. DIBS_TEST_FRESH=1 (and
-DIBS_TEST_LONG=1) start every server from nothing, and so does a command or an environment that is no plain server's.
+Loading the SDK takes two thirds of a second of processor time, and the tests start a thousand servers. A forked server
+is a process with its own pipes and environment, as `python -m dibs serve` is; no code of the server ran before the fork.
+The fork server reports its exit status. Servers are started afresh with DIBS_TEST_FRESH=1 or DIBS_TEST_LONG=1, and where
+the command or the environment is not that of a plain server.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LONGEST = 1 << 20
 
 
 def is_plain(command: Sequence[str], environment: Mapping[str, str]) -> bool:
-    """Whether the nursery can bear this server: nothing stands before the command, and nothing is preloaded."""
+    """Return whether this server can be forked: nothing stands before the command, and nothing is preloaded."""
     wanted = any(os.environ.get(f"DIBS_TEST_{name}") == "1" for name in ("FRESH", "LONG"))
     return (
         list(command[: len(SERVER)]) == SERVER
@@ -42,17 +42,21 @@ def is_plain(command: Sequence[str], environment: Mapping[str, str]) -> bool:
     )
 
 
-class Born:
-    """A server from the nursery, with what the tests use of subprocess.Popen."""
+class ForkedServer:
+    """A forked server, with what the tests use of subprocess.Popen."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], stderr: IO[bytes]) -> None:
         answers, out = os.pipe()
         into, questions = os.pipe()
         self._status, status = os.pipe()
-        told = {"argv": command[len(SERVER) :], "environment": dict(environment), "folder": str(Path.cwd())}
+        request = {
+            "argv": command[len(SERVER) :],
+            "environment": dict(environment),
+            "folder": str(Path.cwd()),
+        }
         with _opening:
-            nursery = _nursery()
-        self.pid = nursery.bear(json.dumps(told), [into, out, stderr.fileno(), status])
+            fork_server = _fork_server()
+        self.pid = fork_server.fork(json.dumps(request), [into, out, stderr.fileno(), status])
         for end in (into, out, status):
             os.close(end)
         self.stdin: IO[bytes] | None = os.fdopen(questions, "wb")
@@ -85,14 +89,14 @@ class Born:
         self.send_signal(signal.SIGKILL)
 
 
-class _Nursery:
-    """The process, and the wire to it."""
+class _ForkServer:
+    """The process, and the socket to it."""
 
     def __init__(self) -> None:
-        self._wire, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._one_at_a_time = threading.Lock()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "races.nursery", str(theirs.fileno())],
+            [sys.executable, "-m", "races.fork_server", str(theirs.fileno())],
             cwd=TESTS,
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
@@ -100,23 +104,23 @@ class _Nursery:
         theirs.close()
         atexit.register(self._close)
 
-    def bear(self, told: str, descriptors: list[int]) -> int:
-        """The process id of a new server, which has these as its standard streams and its status."""
+    def fork(self, request: str, descriptors: list[int]) -> int:
+        """Return the process id of a new server; the descriptors are its standard streams and its status pipe."""
         with self._one_at_a_time:
-            socket.send_fds(self._wire, [told.encode()], descriptors)
-            return int(self._wire.recv(16))
+            socket.send_fds(self._socket, [request.encode()], descriptors)
+            return int(self._socket.recv(16))
 
     def _close(self) -> None:
-        self._wire.close()
+        self._socket.close()
         self._process.wait()
 
 
-_nursery = functools.cache(_Nursery)
+_fork_server = functools.cache(_ForkServer)
 _opening = threading.Lock()
 
 
-def serve(wire: socket.socket) -> None:
-    """Bear servers until the tests are over; in each of them this returns when the server has ended."""
+def serve(connection: socket.socket) -> None:
+    """Fork servers until the tests are over; in each of them this returns when the server has ended."""
     _load()
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
@@ -125,53 +129,53 @@ def serve(wire: socket.socket) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     statuses: dict[int, int] = {}
     while True:
-        ready = select.select([wire.fileno(), woken], [], [])[0]
+        ready = select.select([connection.fileno(), woken], [], [])[0]
         if woken in ready:
             os.read(woken, 4096)
-            _bury(statuses)
-        if wire.fileno() in ready:
-            told, descriptors, *_ = socket.recv_fds(wire, LONGEST, 4)
-            if not told:
+            _report_ended(statuses)
+        if connection.fileno() in ready:
+            request, descriptors, *_ = socket.recv_fds(connection, LONGEST, 4)
+            if not request:
                 return None
-            born = os.fork()
-            if born == 0:
-                return _live(wire, json.loads(told), descriptors)
-            statuses[born] = descriptors.pop()
+            pid = os.fork()
+            if pid == 0:
+                return _run_server(connection, json.loads(request), descriptors)
+            statuses[pid] = descriptors.pop()
             for one in descriptors:
                 os.close(one)
-            wire.send(str(born).encode())
+            connection.send(str(pid).encode())
 
 
 def _load() -> None:
-    """What a server loads, but for what it would do at once."""
+    """Load what a server loads, without running any of it."""
     for module in ("mcp.server", "cli.serve", "database.sqlite.engine", "database.postgres.engine"):
         importlib.import_module(f"dibs.{module}")
     gc.collect()
     gc.freeze()
 
 
-def _bury(statuses: dict[int, int]) -> None:
+def _report_ended(statuses: dict[int, int]) -> None:
     with contextlib.suppress(ChildProcessError):
         while (dead := os.waitpid(-1, os.WNOHANG))[0]:
             pid, status = dead
             end = statuses.pop(pid)
-            with contextlib.suppress(BrokenPipeError):  # nobody asks
+            with contextlib.suppress(BrokenPipeError):  # nobody waits for it
                 os.write(end, str(os.waitstatus_to_exitcode(status)).encode())
             os.close(end)
 
 
-def _live(wire: socket.socket, told: dict[str, Any], descriptors: list[int]) -> None:
+def _run_server(connection: socket.socket, request: dict[str, Any], descriptors: list[int]) -> None:
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    wire.detach()
+    connection.detach()
     for number, one in enumerate(descriptors[:3]):
         os.dup2(one, number)
     os.closerange(3, 1024)
     os.environ.clear()
-    os.environ.update(told["environment"])
-    os.chdir(told["folder"])
-    sys.argv = ["dibs", "serve", *told["argv"]]
+    os.environ.update(request["environment"])
+    os.chdir(request["folder"])
+    sys.argv = ["dibs", "serve", *request["argv"]]
     from dibs.__main__ import main
 
     main()
