@@ -1,26 +1,33 @@
-"""A client whose calls are written down, whatever becomes of them."""
+"""A real MCP client that records every call in a file, and what a proof does to its server."""
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
 from dibs.client import Client, ServerGone
-from dibs_proof.history.history import Call, Change, answered, put, sent
-from dibs_proof.server_faults import send_signal
+from dibs_proof.history.history import Call, Change, answer_line, call_line, write_line
 from dibs_schema.refusals import Refusal
+
+
+def send_signal(client: Client, number: int) -> None:
+    """Send a signal to the server, past asyncio, whose own way may reap the process and lose its exit status."""
+    if client.process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.kill(client.process.pid, number)
 
 
 class Recorder:
     """One client with a server of its own, and the file that its calls are written to.
 
-    A call is written down before it is sent and again when its answer has come, so that a call
-    without an answer is known, also where this process was killed.
+    A call is written before it is sent and again when its answer has come, so that a call without an answer is known,
+    also where this process was killed.
     """
 
     def __init__(self, client: Client, name: str, file: TextIO) -> None:
@@ -29,7 +36,7 @@ class Recorder:
         self._file = file
         self._number = 0
         self._over = False
-        self._heard = time.monotonic()
+        self._answered_at = time.monotonic()
 
     @classmethod
     @asynccontextmanager
@@ -44,12 +51,12 @@ class Recorder:
         agent: str | None = None,
         stderr: int | None = None,
     ) -> AsyncIterator[Recorder]:
-        """Start a server and keep what its client `name` is told in the file at `path`.
+        """Start a server, and append the calls of its client `name` to the file at `path`.
 
-        `name` must be used once in a history; `lease` (seconds) and `agent` are what the server is told.
+        `name` must be used once in a history. `lease` (seconds) and `agent` are the server's settings.
         """
         with path.open("a", encoding="utf-8", buffering=1) as file:
-            put(file, {"connection": name, "agent": agent, "lease": lease})
+            write_line(file, {"connection": name, "agent": agent, "lease": lease})
             async with Client.start(command, environment, name=name, stderr=stderr) as client:
                 recorder = cls(client, name, file)
                 try:
@@ -62,29 +69,30 @@ class Recorder:
         """Call a tool. Raises the Refusal that the server answered, and ServerGone."""
         self._number += 1
         call = Call(self.name, self._number, tool, arguments, time.monotonic())
-        put(self._file, sent(call))
+        write_line(self._file, call_line(call))
         try:
             answer = await self.client.call(tool, **arguments)
         except Refusal as refusal:
             self._answered(call, refusal.answer()["error"], refused=True)
             raise
         except ServerGone:
-            if not self._over:  # it ended by itself, in whatever way, since it was last heard of
-                self.note("closed", self._heard)
+            if not self._over:  # it ended by itself, in whatever way, since its last answer
+                self.note("closed", self._answered_at)
             raise
         self._answered(call, answer, refused=False)
         return answer
 
     async def ask(self, tool: str, **arguments: Any) -> dict[str, Any]:
-        """Call a tool, and return what was answered, a refusal too. Raises ServerGone."""
+        """Call a tool, and return the answer, also where it is a refusal. Raises ServerGone."""
         try:
             return await self.call(tool, **arguments)
         except Refusal as refusal:
             return refusal.answer()
 
     def _answered(self, call: Call, answer: dict[str, Any], *, refused: bool) -> None:
-        self._heard = time.monotonic()
-        put(self._file, answered(replace(call, ended=self._heard, answer=answer, refused=refused)))
+        self._answered_at = time.monotonic()
+        ended = replace(call, ended=self._answered_at, answer=answer, refused=refused)
+        write_line(self._file, answer_line(ended))
 
     def kill(self) -> None:
         """End the server at once."""
@@ -92,17 +100,23 @@ class Recorder:
         send_signal(self.client, signal.SIGKILL)
 
     def terminate(self) -> None:
-        """Tell the server to end, which gives its claims back."""
+        """Tell the server to end, so that it releases its claims."""
         self.note("closed")
         send_signal(self.client, signal.SIGTERM)
 
     def hang_up(self) -> None:
-        """End the server's input, which gives its claims back."""
+        """End the server's input, so that it releases its claims."""
         self.note("closed")
         self.client.close_input()
 
+    def stop_reading(self) -> None:
+        """Read no more answers, as a client that has crashed: the server's next write fails."""
+        self.note("closed")
+        transport = self.client.process._transport  # type: ignore[attr-defined]  # noqa: SLF001 - asyncio offers no other way
+        transport.get_pipe_transport(1).close()
+
     def stop(self) -> None:
-        """Let the server stand still."""
+        """Stop the server with SIGSTOP."""
         self.note("stopped")
         send_signal(self.client, signal.SIGSTOP)
 
@@ -115,4 +129,4 @@ class Recorder:
         """Write down what happens to the server, before it does."""
         self._over |= change in ("killed", "closed")
         at = time.monotonic() if at is None else at
-        put(self._file, {"interruption": change, "client": self.name, "at": at})
+        write_line(self._file, {"interruption": change, "client": self.name, "at": at})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich import box
 from rich.console import Console
@@ -10,10 +10,21 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from dibs_proof.checks.invariants import Finding
+from dibs_proof.invariants import Finding
 
 SHOWN = 5
 """How many broken cases of one kind are printed; `--json` has them all."""
+
+
+def print_figures(console: Console, rows: Iterable[tuple[str, Text | str, str]]) -> None:
+    """Print a table of figures: name, value, and what it means."""
+    table = Table(box=box.SIMPLE_HEAD, show_header=False, pad_edge=False)
+    table.add_column(style="dim")
+    table.add_column(justify="right", style="bold")
+    table.add_column(style="dim")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
 
 
 def print_findings(console: Console, findings: Sequence[Finding]) -> None:
@@ -30,6 +41,12 @@ def print_findings(console: Console, findings: Sequence[Finding]) -> None:
             console.print(Text(f"  ✗ and {len(one.broken) - SHOWN} more of this kind", style="red"))
 
 
-def print_verdict(console: Console, words: str, style: str) -> None:
-    """Print the last word, in a frame."""
-    console.print(Panel(Text(words), border_style=style, style=style, box=box.HEAVY))
+def print_verdict(console: Console, text: str, style: str) -> None:
+    """Print the verdict, in a frame."""
+    console.print(Panel(Text(text), border_style=style, style=style, box=box.HEAVY))
+
+
+def broken_verdict(findings: Sequence[Finding]) -> str:
+    """Return the verdict on findings that do not all hold."""
+    broken = sum(not one.holds for one in findings)
+    return f"BROKEN. {broken} of {len(findings)} promises did not hold; see above."
