@@ -16,7 +16,7 @@ from dibs_schema.refusals import DatabaseDamaged, DiskFull, OutcomeUnknown, Read
 from dibs_schema.tables import features
 from faults.failing_disk import READ, SYNC, TRUNCATE, WRITE, Disk, built
 from fuzzing.watching import writes
-from races.backlog import LONG, assert_sound, fill, journal, kinds, long_form, row
+from races.backlog import LONG, assert_sound, events_of, fill, kinds, long_form, row
 from races.servers import ServerClient, StartServer, serving
 
 pytestmark = pytest.mark.only_on(
@@ -167,7 +167,7 @@ def test_a_commit_whose_sync_failed_says_that_it_may_be_there(
     with disk.failing(SYNC, errno.EIO):
         refusal = server.refusal("feature_create", **once)
     assert isinstance(refusal, OutcomeUnknown), refusal
-    assert [event["kind"] for event in journal(database)] == ["create"] * 3
+    assert [event["kind"] for event in events_of(database)] == ["create"] * 3
     database.close(patience=5)  # or this process would remember for all where the log ends
     server.kill()
     server.process.wait()

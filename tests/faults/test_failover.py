@@ -17,7 +17,7 @@ from clusters.cluster import PASSWORD, Cluster
 from dibs.database.postgres import label_of
 from dibs_schema.refusals import Busy, OutcomeUnknown, Refusal
 from faults.servers import NEW, opened
-from races.backlog import assert_sound, fill, journal, times
+from races.backlog import assert_sound, events_of, fill, times
 from races.servers import ServerClient, StartServer, serving, up
 
 PROCESSES = 7
@@ -109,7 +109,7 @@ def test_nothing_acknowledged_is_lost_when_the_standby_takes_over(tmp_path: Path
         assert back - killed_at < PROMISED
         with opened(standby.url()) as database:
             assert_sound(database)
-            _assert_kept(ledger, journal(database))
+            _assert_kept(ledger, events_of(database))
 
 
 def _fail_over(

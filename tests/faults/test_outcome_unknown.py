@@ -17,7 +17,7 @@ from dibs.verbs.claim import claim
 from dibs_schema.refusals import OutcomeUnknown
 from faults.servers import NEW, opened
 from proxies import CuttingProxy
-from races.backlog import assert_sound, eventually, fill, journal, kinds, row, times
+from races.backlog import assert_sound, events_of, eventually, fill, kinds, row, times
 from races.servers import ServerClient, StartServer, serving
 
 BEGIN, MOVE, COMMIT = WRITING.encode(), b"UPDATE features", b"COMMIT"
@@ -142,10 +142,10 @@ def test_a_creation_in_doubt_is_settled_by_its_request_id(
     cut = (proxy.cut_after if committed else proxy.cut_before)(COMMIT, since=BEGIN)
     doubtful(server, tool, **arguments, request_id="once")
     cut.wait()
-    assert len(journal(database)) == (count if committed else 0)
+    assert len(events_of(database)) == (count if committed else 0)
     for one in (server, other, server):
         assert one.call(tool, **arguments, request_id="once")["ids"] == list(range(1, count + 1))
-    assert [event["kind"] for event in journal(database)] == ["create"] * count
+    assert [event["kind"] for event in events_of(database)] == ["create"] * count
 
 
 @pytest.mark.parametrize("committed", [True, False], ids=["after", "before"])

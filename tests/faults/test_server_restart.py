@@ -14,7 +14,7 @@ from dibs.database import Database
 from dibs.verbs.lease import reap
 from dibs_schema.refusals import Busy
 from faults.servers import AWAY, NEW, opened, refused_as_away, sessions
-from races.backlog import assert_sound, eventually, fill, journal, kinds, row
+from races.backlog import assert_sound, events_of, eventually, fill, kinds, row
 from races.servers import ServerClient, StartServer, serving, up
 
 PATIENCE = 2.0
@@ -190,7 +190,7 @@ def test_who_died_before_the_outage_is_reaped_one_lease_after_it(
     assert waiter.answer(request)["feature"]["id"] == 1
     commits = _commits(cluster, url) - commits
     came_back = float(cluster.sql("SELECT extract(epoch FROM pg_postmaster_start_time())")[0][0])
-    waited = journal(database, 1)[-1]["at"] - came_back
+    waited = events_of(database, 1)[-1]["at"] - came_back
     print(f"handed on {waited:.2f} s after the return, {commits} transactions later")
     assert 4 < waited < 4 + 2 * NOISE
     assert commits < 100
@@ -280,7 +280,7 @@ def test_the_process_itself_reconnects(cluster: Cluster, database: Database) -> 
     with pytest.raises(Busy, match=AWAY):
         database.write_now(lambda _: None, patience=0.3)
     cluster.start()
-    assert [event["kind"] for event in journal(database)] == ["create"]
+    assert [event["kind"] for event in events_of(database)] == ["create"]
 
 
 def test_an_idle_server_notices_the_loss_before_it_sends_anything(
@@ -295,4 +295,4 @@ def test_an_idle_server_notices_the_loss_before_it_sends_anything(
         eventually(lambda: not sessions(url))
         time.sleep(0.3)  # for their last words to arrive
         assert server.call("feature_claim_and_get")["feature"]["id"] == 2 * number
-    assert len(journal(database)) == 9 + 8
+    assert len(events_of(database)) == 9 + 8

@@ -1,4 +1,4 @@
-"""A database that does not exist yet is made once, however many make it."""
+"""A database that does not exist yet is created once, however many processes open it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_thirty_two_processes_open_a_new_database_at_once(
 
 
 def test_sixteen_servers_start_at_once_on_a_new_database(empty_db: str, start: StartServer) -> None:
-    """Whichever of them makes it, each writes its first feature into the one backlog, and none says a word."""
+    """Whichever of them makes it, each writes its first feature into the one backlog, and none logs anything."""
     servers = [start(on=empty_db) for _ in range(SERVERS)]
     feature = {"category": "c", "name": "n", "description": "d", "steps": ["s"]}
     asked = [(server, server.send("feature_create", **feature)) for server in servers]
@@ -50,7 +50,7 @@ def test_sixteen_servers_start_at_once_on_a_new_database(empty_db: str, start: S
 
 
 def assert_made_once(db: str, projects: int) -> None:
-    """There are so many projects, one schema, and, in a file, the journal that it should have."""
+    """Assert that there are so many projects, one schema and, in a file, the right journal mode."""
     names = by_hand(db, "SELECT count(*), count(DISTINCT name) FROM projects")
     assert names == [(projects, projects)]
     assert len(by_hand(db, "SELECT version_num FROM alembic_version")) == 1
@@ -60,7 +60,7 @@ def assert_made_once(db: str, projects: int) -> None:
 
 
 def test_a_backlog_of_an_older_schema_is_there(database: Database, db: str) -> None:
-    """Whoever asks for a backlog before the first migration of an update is not told that there is none."""
+    """A process that opens a backlog before the migration of an update finds the backlog."""
     database.read_now(lambda _: None)
     by_hand(db, "UPDATE alembic_version SET version_num = '0001'")
     assert open_database(Settings(db=db)).exists()

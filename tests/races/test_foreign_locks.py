@@ -1,4 +1,4 @@
-"""A program that knows nothing of the queue holds the lock: reads do not notice, and writes wait politely."""
+"""A program that does not use the writer queue holds the lock: reads go on, and writes wait."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ QUESTION = {"question": "Which?", "header": "which", "options": ["a", "b"]}
 def test_pings_and_reads_are_answered_while_a_write_waits(
     engine: str, database: Database, start: StartServer, db: str, lock: str
 ) -> None:
-    """Nothing that only looks waits for a lock, and the write that does is made when it is free."""
+    """No read waits for a lock, and a write is made when the lock is free."""
     fill(database, 60)
     server = start().ready()
     server.call("ask_user", questions=[QUESTION])
@@ -91,7 +91,7 @@ def test_a_server_that_starts_under_a_foreign_lock_serves_reads(
 def test_a_write_that_runs_out_of_patience_is_busy_and_never_acts(
     database: Database, start: StartServer, db: str, lock: str
 ) -> None:
-    """At its deadline a call is told to try again, and what it leaves behind gives the lock back unused."""
+    """At its deadline a call is refused as busy, and its abandoned waiter releases the lock unused."""
     fill(database, 3)
     server = start("--patience", "1").ready()
     with held(lock, db) as foreign:
@@ -136,7 +136,7 @@ def test_waiting_and_patience_together_stay_within_the_wait(
 def test_a_cancelled_claim_behind_a_lock_is_never_made(
     database: Database, start: StartServer, db: str, lock: str
 ) -> None:
-    """A call that its client took back while it waited for the lock does nothing when the lock is free."""
+    """A call that was cancelled while it waited for the lock does nothing when the lock is free."""
     fill(database, 3)
     server = start().ready()
     with held(lock, db) as foreign:
@@ -157,7 +157,7 @@ def test_a_cancelled_claim_behind_a_lock_is_never_made(
 def test_a_claim_whose_client_has_gone_is_given_back(
     database: Database, start: StartServer, db: str, lock: str
 ) -> None:
-    """A claim that nobody can be told of does not stand, whether it was made or not."""
+    """A claim whose answer cannot be delivered is undone, whether it was made or not."""
     fill(database, 1)
     server = start().ready()
     with held(lock, db) as foreign:
@@ -190,7 +190,7 @@ def test_what_was_asked_before_the_end_of_input_is_answered_and_then_given_back(
 def test_a_claim_that_is_cancelled_at_any_moment_is_held_by_nobody_who_does_not_know(
     database: Database, start: StartServer
 ) -> None:
-    """Either the client reads the answer, or the claim is given back; there is no third outcome."""
+    """Either the client reads the answer, or the claim is released; there is no third outcome."""
     batches, size = times(40, 60), 6
     fill(database, batches * size)
     server, other = up(start("--lease", "60"), start())
@@ -220,7 +220,7 @@ def test_a_claim_that_is_cancelled_at_any_moment_is_held_by_nobody_who_does_not_
 
 
 def usual_seconds_of_a_write(server: ServerClient) -> float:
-    """How long a small write takes here and now."""
+    """Return how long a small write takes at present."""
     note = {"feature_id": 1, "text": "a commit"}
     return statistics.median(
         server.timed("tools/call", name="feature_add_note", arguments=note) for _ in range(9)

@@ -15,7 +15,7 @@ NEW = {"category": "c", "description": "d", "steps": ["s"]}
 
 
 def drain(caller: Caller | ServerClient, begin: threading.Barrier, won: list[tuple[int, str]]) -> None:
-    """Claim and pass until everything passes, and keep what was claimed."""
+    """Claim and pass until everything passes, and record the claims."""
     begin.wait()
     while (answer := caller.call("feature_claim_and_get", wait_seconds=5))["state"] != "complete":
         if answer["state"] == "claimed":
@@ -57,7 +57,7 @@ def test_clients_of_both_transports_never_get_the_same_feature(db: str, start: S
 
 
 def test_a_claim_made_for_a_client_that_has_left_is_given_back(db: str) -> None:
-    """Who leaves while its claim waits for the database's lock holds nothing when the lock is free."""
+    """A client that leaves while its claim waits for the lock holds nothing when the lock is free."""
     with listening(db) as server:
         staying = Caller(server.url)
         for revision in (STATEFUL, STATELESS):

@@ -1,4 +1,4 @@
-"""Servers are killed at the worst moment: what was acknowledged stands, and the rest is as if never asked."""
+"""Servers are killed at the worst moment: acknowledged changes are kept, and no other change is half made."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from dibs.database import Database
 from dibs_proof.raw_client import MissingAnswer
 from dibs_schema.refusals import Refusal
-from races.backlog import assert_sound, fill, journal, row, times
+from races.backlog import assert_sound, events_of, fill, row, times
 from races.servers import StartServer
 
 KILLS = times(16, 200)
@@ -25,7 +25,7 @@ AHEAD = 4
 def test_an_acknowledged_move_survives_sigkill_an_instant_later(
     database: Database, start: StartServer
 ) -> None:
-    """Whatever a client has read as done is done, each time (24 kills; 200 with DIBS_TEST_LONG=1)."""
+    """Every acknowledged change is kept (24 kills; 200 with DIBS_TEST_LONG=1)."""
     fill(database, KILLS)
 
     def acknowledged(feature: int) -> tuple[int, str, str]:
@@ -37,7 +37,7 @@ def test_an_acknowledged_move_survives_sigkill_an_instant_later(
             return feature, "in_progress", token
         passed = server.refusal("feature_mark_passing", feature_id=feature)
         server.kill()
-        assert passed is None, (passed, journal(database, feature))
+        assert passed is None, (passed, events_of(database, feature))
         return feature, "passing", token
 
     with ThreadPoolExecutor(AHEAD) as pool:
@@ -51,7 +51,7 @@ def test_an_acknowledged_move_survives_sigkill_an_instant_later(
 
 @pytest.mark.timeout(300)
 def test_a_backlog_survives_servers_that_are_killed_at_random(database: Database, start: StartServer) -> None:
-    """Through random kills nothing acknowledged is lost, nothing is done twice, and every count is right."""
+    """Through random kills no acknowledged change is lost, none is made twice, and every counter is right."""
     chance = random.Random(11)
     needs = [chance.sample(range(n), min(n, chance.randrange(3))) for n in range(200)]
     fill(database, len(needs), needs)
@@ -81,7 +81,7 @@ def test_a_backlog_survives_servers_that_are_killed_at_random(database: Database
         over.set()
         for worker in workers:
             worker.result()
-    passes = [event["feature_id"] for event in journal(database) if event["kind"] == "pass"]
+    passes = [event["feature_id"] for event in events_of(database) if event["kind"] == "pass"]
     assert len(passes) == len(set(passes))
     assert passed <= set(passes)
     assert all(row(database, feature)["status"] == "passing" for feature in passed)
@@ -96,7 +96,7 @@ def test_a_backlog_survives_servers_that_are_killed_at_random(database: Database
 def assert_replays(database: Database, features: Iterable[int]) -> None:
     """Each event starts where the one before it ended, and the last one ends where the feature is."""
     status = dict.fromkeys(features, "")
-    for event in journal(database):
+    for event in events_of(database):
         feature = event["feature_id"]
         if feature is not None:
             assert (event["from_status"] or "") == status[feature], (feature, event)

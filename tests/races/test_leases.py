@@ -1,4 +1,4 @@
-"""A claim lives as long as its holder: kept up, given back, or taken from the dead."""
+"""A claim lasts as long as its holder: it is renewed, released, or taken from the dead."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from dibs.database import Database
 from dibs_schema.refusals import AlreadyClaimed, Busy, ClaimLost
-from races.backlog import assert_sound, eventually, fill, journal, kinds, reading, row
+from races.backlog import assert_sound, events_of, eventually, fill, kinds, reading, row
 from races.locks import LOCKS, held, let_go
 from races.servers import ServerClient, StartServer, up
 
@@ -25,7 +25,7 @@ def claim(server: ServerClient, feature: int = 1) -> str:
 
 
 def assert_lost(database: Database, server: ServerClient, token: str) -> None:
-    """The token is refused by every move, and changes nothing."""
+    """The token is refused by every tool, and changes nothing."""
     before = without_lease(database)
     for tool, more in (
         ("feature_mark_passing", {}),
@@ -41,7 +41,7 @@ def assert_lost(database: Database, server: ServerClient, token: str) -> None:
 
 
 def without_lease(database: Database) -> dict[str, Any]:
-    """Feature 1 but for what its holder's renewals change."""
+    """Return feature 1 without the columns that renewals change."""
     renewed = ("lease_ends", "lease_expires_at")
     return {name: value for name, value in row(database, 1).items() if name not in renewed}
 
@@ -49,7 +49,7 @@ def without_lease(database: Database) -> dict[str, Any]:
 def test_the_feature_of_a_killed_holder_is_free_within_a_lease_and_a_second(
     database: Database, start: StartServer
 ) -> None:
-    """The claim of a dead process runs out once, and its token is worth nothing afterwards."""
+    """The claim of a dead process expires once, and its token is refused afterwards."""
     fill(database, 1)
     dead, heir = up(start("--lease", f"{LEASE}"), start("--lease", f"{LEASE}"))
     token = claim(dead)
@@ -65,7 +65,7 @@ def test_the_feature_of_a_killed_holder_is_free_within_a_lease_and_a_second(
 
 
 def test_many_reapers_take_a_dead_claim_once(database: Database, start: StartServer) -> None:
-    """Each claim that ran out has one expiry, however many processes look for it at the same time."""
+    """Each expired claim has one expiry event, however many processes reap at the same time."""
     fill(database, 12)
     dead = start("--lease", "1")
     heirs = up(*[start("--lease", "120") for _ in range(4)])
@@ -77,7 +77,7 @@ def test_many_reapers_take_a_dead_claim_once(database: Database, start: StartSer
     dead.kill()
     taken = [heir.answer(request)["feature"]["id"] for heir, request in waiting]
     assert sorted(taken) == list(range(1, 13))
-    assert sum(event["kind"] == "expire" for event in journal(database)) == 12
+    assert sum(event["kind"] == "expire" for event in events_of(database)) == 12
     assert_sound(database)
 
 
@@ -111,7 +111,7 @@ def stop_between_writes(database: Database, server: ServerClient) -> None:
 def test_a_lease_is_renewed_for_as_long_as_the_connection_is_open(
     database: Database, start: StartServer
 ) -> None:
-    """Nobody else gets a feature whose holder says nothing for several leases."""
+    """No other agent gets a feature whose holder makes no call for several leases."""
     fill(database, 1)
     holder, other = up(start("--lease", "1.5"), start("--lease", "1.5"))
     claim(holder)
@@ -124,7 +124,7 @@ def test_a_lease_is_renewed_for_as_long_as_the_connection_is_open(
 def test_renewal_stops_when_no_call_is_about_the_feature_any_more(
     database: Database, start: StartServer
 ) -> None:
-    """An agent that has moved on holds nothing for ever, and each call about a feature keeps it."""
+    """A claim without calls ends at the hold limit, and each call about its feature keeps it."""
     fill(database, 2)
     holder, heir = up(start("--lease", "1", "--hold-limit", "2"), start("--lease", "1"))
     forgotten = claim(holder, 1)
@@ -141,7 +141,7 @@ def test_renewal_stops_when_no_call_is_about_the_feature_any_more(
 
 
 def test_the_end_of_input_gives_every_claim_back(database: Database, start: StartServer) -> None:
-    """A client that goes releases what it held, and nothing else."""
+    """A client that ends releases its own claims, and no others."""
     fill(database, 3)
     leaver, stayer = start(), start()
     claim(leaver, 1)
@@ -196,7 +196,7 @@ def test_a_signal_ends_a_server_whose_call_waits_for_the_lock(
 def test_a_lease_that_could_not_be_renewed_for_a_foreign_lock_is_not_reaped_by_who_waited_too(
     engine: str, database: Database, start: StartServer, db: str, lock: str
 ) -> None:
-    """When a lock that outlasted a lease is free again, its live holder renews before anyone judges it."""
+    """When a lock that outlasted a lease is free again, the live holder renews before anyone reaps."""
     fill(database, 2)
     holder, other = up(start("--lease", "3.6"), start("--lease", "3.6"))
     token = claim(holder)
@@ -216,7 +216,7 @@ def test_a_lease_that_could_not_be_renewed_for_a_foreign_lock_is_not_reaped_by_w
 def test_a_short_lease_is_not_lost_to_one_try_that_failed(
     database: Database, start: StartServer, db: str, lock: str
 ) -> None:
-    """After a renewal that found the database locked the next comes before the lease has run out, however short it is."""
+    """After a renewal that found the database locked the next comes before the lease expires, however short it is."""
     fill(database, 1)
     holder = start("--lease", "1")
     claim(holder)
@@ -235,7 +235,7 @@ def test_a_short_lease_is_not_lost_to_one_try_that_failed(
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_a_busy_database_loses_no_renewal(database: Database, start: StartServer, db: str, lock: str) -> None:
-    """A renewal that finds the database locked is tried again until it is made."""
+    """A renewal that finds the database locked is repeated until it succeeds."""
     fill(database, 1)
     holder = start("--lease", "3")
     claim(holder)

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from dibs.database import Database
-from races.backlog import LONG, assert_sound, fill, journal
+from races.backlog import LONG, assert_sound, events_of, fill
 from races.servers import ServerClient, StartServer
 
 pytestmark = pytest.mark.only_on("postgresql", reason="only there do so many write beside each other")
@@ -43,7 +43,7 @@ def test_thirty_two_processes_claim_each_feature_once(database: Database, start:
     with ThreadPoolExecutor(PROCESSES) as pool:
         spans = list(pool.map(work, servers))  # a refusal of any kind would be raised here
     print(f"{FEATURES} features in {max(end for _, end in spans) - min(begin for begin, _ in spans):.1f} s")
-    events = journal(database)
+    events = events_of(database)
     assert Counter(event["feature_id"] for event in events if event["kind"] == "claim") == Counter(
         range(1, FEATURES + 1)
     )

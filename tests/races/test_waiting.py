@@ -6,7 +6,7 @@ import statistics
 import time
 
 from dibs.database import Database
-from races.backlog import fill, journal, kinds, on_this_clock, row, rule
+from races.backlog import events_of, fill, kinds, on_this_clock, row, rule
 from races.servers import ServerClient, StartServer, up
 
 PROMISED = 0.25
@@ -162,7 +162,7 @@ def test_a_waiting_claim_ends_with_the_input_and_an_answer(database: Database, s
     assert "input ended" in answer["message"]
     assert server.arrival(waiting) - began < PROMISED + NOISE
     assert server.status() == 0
-    assert journal(database) == []
+    assert events_of(database) == []
 
 
 def test_a_waiting_claim_takes_no_write_lock(database: Database, start: StartServer) -> None:
