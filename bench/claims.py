@@ -16,10 +16,10 @@ from bench.figures import Figure
 from bench.processes import Barrier, queue_held, run_together
 from dibs.database import Database
 from dibs.database.sqlite.driver import driver
-from dibs.database.sqlite.writer_queue import Door
+from dibs.database.sqlite.writer_queue import WriterQueue
 from dibs.database.transaction import Transaction
 from dibs.rules.claimant import Holder
-from dibs.verbs.claim import claim, take
+from dibs.verbs.claim import claim, claim_row
 
 RATE_BOUND = 0.5
 BATCH = 20
@@ -98,7 +98,7 @@ def _one_process(folder: Path, batches: int) -> Iterator[Figure]:
     )
     kinds: dict[str, Callable[[str], object]] = {
         "bare": bare.claim,
-        "take": partial(_claim, taking, take),
+        "take": partial(_claim, taking, claim_row),
         "claim": partial(_claim, claiming, claim),
     }
     rates: dict[str, list[float]] = {kind: [] for kind in kinds}
@@ -163,7 +163,7 @@ def _by_verb(number: int, barrier: Barrier, path: Path, rounds: int) -> list[Spa
     database = backlogs.opened(path)
 
     def make(name: str) -> None:
-        assert _claim(database, take, name) is not None, "the backlog is long enough"
+        assert _claim(database, claim_row, name) is not None, "the backlog is long enough"
 
     spans = _spans(make, number, barrier, rounds)
     database.close(5)
@@ -171,7 +171,7 @@ def _by_verb(number: int, barrier: Barrier, path: Path, rounds: int) -> list[Spa
 
 
 def _by_bare_driver(number: int, barrier: Barrier, path: Path, rounds: int) -> list[Span]:
-    bare, queue = BareClaims(path), Door(Path(f"{path}.lock"))
+    bare, queue = BareClaims(path), WriterQueue(Path(f"{path}.lock"))
 
     def make(name: str) -> None:
         queue.enter()

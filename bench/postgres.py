@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -13,11 +14,17 @@ from bench import backlogs
 from bench.figures import Figure
 from bench.processes import Barrier, run_together
 from clusters.cluster import Cluster
-from dibs.database import Database
+from dibs.database import Database, WriteJob
 from dibs.database.compiled import prepared
+from dibs.database.transaction import Transaction
 from dibs.rules.claimant import Holder, new_session, new_token
-from dibs.verbs.claim import claim, take
-from dibs.verbs.claim_in_one_statement import claim_alone, given_to_one_statement, one_statement, take_alone
+from dibs.verbs.claim import claim, claim_row
+from dibs.verbs.claim_in_one_statement import (
+    claim_alone,
+    claim_row_alone,
+    one_statement,
+    one_statement_parameters,
+)
 
 BOUND = 0.6
 PROCESSES = (8, 32)
@@ -73,13 +80,29 @@ def _claim(
 
 def _by_verb(database: Database, kind: str) -> Claim:
     """A claim as the tools make it; each with its own session, since one session may hold only a few."""
-    alone, ordinary = (take_alone, take) if kind == "take" else (claim_alone, claim)
+    alone, ordinary = (claim_row_alone, claim_row) if kind == "take" else (claim_alone, claim)
 
     def make(_: int) -> object:
         who = Holder("client-bench", named=False, session=new_session(), lease=120)
-        return database.write_now(lambda tx: ordinary(tx, who), alone=lambda tx: alone(tx, who))
+        return database.write_now(MeasuredClaim(partial(ordinary, holder=who), partial(alone, holder=who)))
 
     return make
+
+
+class MeasuredClaim(WriteJob[object]):
+    """A claim that is tried as one statement first."""
+
+    def __init__(
+        self, claim: Callable[[Transaction], object], alone: Callable[[Transaction], object]
+    ) -> None:
+        self._claim = claim
+        self._alone = alone
+
+    def run(self, tx: Transaction) -> object:
+        return self._claim(tx)
+
+    def autocommit(self) -> Callable[[Transaction], object]:
+        return self._alone
 
 
 def _by_psycopg(database: Database, url: str) -> Claim:
@@ -88,7 +111,7 @@ def _by_psycopg(database: Database, url: str) -> Claim:
     text, given = database.read_now(
         lambda tx: (
             (statement := prepared(one_statement("priority", by_category=False), tx.connection.dialect)).text,
-            statement.values(tx.given | given_to_one_statement(tx, who)),
+            statement.values(tx.parameters | one_statement_parameters(tx, who)),
         )
     )
     connection = psycopg.connect(url, autocommit=True)

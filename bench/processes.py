@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 from unittest.mock import patch
 
-from dibs.database.sqlite.writer_queue import Door
+from dibs.database.sqlite.writer_queue import WriterQueue
 
 T = TypeVar("T")
 
@@ -66,15 +66,15 @@ def queue_held() -> Iterator[list[float]]:
     """
     times: list[float] = []
     entered: list[float] = []
-    enter, leave = Door.enter, Door.leave
+    enter, leave = WriterQueue.enter, WriterQueue.leave
 
-    def timed_enter(door: Door) -> None:
+    def timed_enter(door: WriterQueue) -> None:
         enter(door)
         entered.append(time.perf_counter())
 
-    def timed_leave(door: Door) -> None:
+    def timed_leave(door: WriterQueue) -> None:
         times.append(time.perf_counter() - entered.pop())
         leave(door)
 
-    with patch.object(Door, "enter", timed_enter), patch.object(Door, "leave", timed_leave):
+    with patch.object(WriterQueue, "enter", timed_enter), patch.object(WriterQueue, "leave", timed_leave):
         yield times

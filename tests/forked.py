@@ -1,4 +1,4 @@
-"""Lets the MCP client of `dibs.client` start its servers from the nursery (see `races.nursery`).
+"""Lets the MCP client of `dibs.client` start its servers from the nursery (see `races.fork_server`).
 
 Such a server is a real process with pipes of its own. It saves the half second in which an interpreter loads the SDK.
 """
@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 import pytest
 
-from races.nursery import Born, is_plain
+from races.fork_server import ForkedServer, is_plain
 
 _spawn = asyncio.create_subprocess_exec
 
@@ -38,7 +38,7 @@ async def _start(*command: str, env: Mapping[str, str], limit: int, **options: A
     if options.get("stderr") is not None or not is_plain(command, added):
         return await _spawn(*command, env=env, limit=limit, **options)
     with os.fdopen(os.dup(2), "wb") as errors:
-        born = Born(command, env, errors)
+        born = ForkedServer(command, env, errors)
     return await _Process.of(born, limit)
 
 
@@ -47,7 +47,7 @@ class _Process:
 
     def __init__(
         self,
-        born: Born,
+        born: ForkedServer,
         stdin: asyncio.StreamWriter,
         stdout: asyncio.StreamReader,
         read: asyncio.ReadTransport,
@@ -60,7 +60,7 @@ class _Process:
         self.stdout = stdout
 
     @classmethod
-    async def of(cls, born: Born, limit: int) -> _Process:
+    async def of(cls, born: ForkedServer, limit: int) -> _Process:
         """Connect the event loop to the pipes of a server."""
         loop = asyncio.get_running_loop()
         stdout = asyncio.StreamReader(limit, loop)

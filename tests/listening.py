@@ -16,7 +16,7 @@ from typing import Any
 import httpx2
 
 from dibs_schema.refusals import Refusal, all_codes
-from races.nursery import Born, is_plain
+from races.fork_server import ForkedServer, is_plain
 
 SERVER = [sys.executable, "-m", "dibs", "serve", "--http", "0"]
 STATEFUL = "2025-11-25"
@@ -38,9 +38,9 @@ class Listening:
         self.process = self._start(command)
         self.url = self._announced()
 
-    def _start(self, command: Sequence[str]) -> subprocess.Popen[bytes] | Born:
+    def _start(self, command: Sequence[str]) -> subprocess.Popen[bytes] | ForkedServer:
         if is_plain(command, {}):
-            return Born(command, os.environ, self._errors)
+            return ForkedServer(command, os.environ, self._errors)
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors)
 
     def _announced(self) -> str:

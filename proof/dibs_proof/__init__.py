@@ -1,1 +1,1 @@
-"""Proof that the promises hold: demo, storm, history checker, invariants. Nothing in `dibs` imports it."""
+"""Proof that the promises hold: demo, storm, history checker and invariants. Nothing in `dibs` imports it."""

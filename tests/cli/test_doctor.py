@@ -25,7 +25,7 @@ from dibs.queries.audit import audit
 from foreign import by_hand, connected
 from races.backlog import eventually
 from races.locks import held
-from races.wire import wires
+from races.servers import serving
 from transfer.backup.commands import program
 from verbs.stage import add, alter, board, depend, expire, is_sound, journal, named, row, rule, take
 
@@ -116,7 +116,7 @@ def test_claims_that_nobody_keeps_up_are_named(database: Database) -> None:
 @A_FILE
 def test_a_claim_of_a_killed_server_is_named(db: str) -> None:
     """While its server runs it is held, and the server named; once that is killed, the claim has no holder."""
-    with wires(db) as start:
+    with serving(db) as start:
         server = start().ready()
         server.call("feature_create", category="c", name="n", description="d", steps=["s"])
         server.call("feature_mark_in_progress", feature_id=1)
@@ -135,7 +135,7 @@ def test_who_holds_the_lock_and_who_waits_is_named(database: Database, db: str) 
     """A program that sits on the lock at which writers queue, and one that waits for it."""
     add(database)
     assert examined(database, "lock").level == "ok"
-    with wires(db) as start, held("queue", db) as holder:
+    with serving(db) as start, held("queue", db) as holder:
         server = start().ready()
         waiting = server.send("feature_mark_in_progress", feature_id=1)
         eventually(lambda: examined(database, "lock").level == "warning")

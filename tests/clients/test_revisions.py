@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from races.wire import Message, Wire, command_on
+from dibs_proof.raw_client import Message
+from races.servers import ServerClient, command_on
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "internals" / "conformance.md"
 STATEFUL = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
@@ -19,7 +20,7 @@ META = "io.modelcontextprotocol/"
 NEW = {"category": "shop", "name": "one", "description": "A thing.", "steps": ["look"]}
 
 
-class Initialized(Wire):
+class Initialized(ServerClient):
     """A client of the revisions that begin with `initialize`."""
 
     opened_by = "initialize"
@@ -37,7 +38,7 @@ class Initialized(Wire):
         return [self.message(0)["result"]["protocolVersion"]]
 
 
-class Enveloped(Wire):
+class Enveloped(ServerClient):
     """A client of the revision in which each request says what others said once."""
 
     opened_by = "server/discover"

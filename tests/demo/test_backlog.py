@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from demo.theatre import small_backlog
+from demo.demo_run import small_backlog
 from dibs.database import Database
 from dibs.verbs.project_settings import get_rules
-from dibs_proof.demo.backlog import BACK_OFF, example, fill
+from dibs_proof.demo.plan import BACK_OFF, example, fill
 from dibs_schema.refusals import InvalidInput
 
 pytestmark = pytest.mark.only_on("sqlite", reason="the demo makes a file of its own")
@@ -20,15 +20,15 @@ def test_the_example_has_sixty_four_features_to_build(database: Database) -> Non
     assert len(fill(database, example()).open) == 64
 
 
-def test_a_backlog_is_filled_as_it_was(database: Database, tmp_path: Path) -> None:
-    """What was passing or archived is not open, and failed features rest shortly."""
-    start = fill(database, small_backlog(tmp_path))
-    assert (len(start.statuses), len(start.open)) == (16, 14)
+def test_a_backlog_is_imported_as_it_was(database: Database, tmp_path: Path) -> None:
+    """What was passing or archived is not open, and the back-off is short."""
+    backlog = fill(database, small_backlog(tmp_path))
+    assert (len(backlog.statuses), len(backlog.open)) == (16, 14)
     assert database.read_now(get_rules).back_off == BACK_OFF
 
 
 def test_an_existing_database_is_refused(database: Database, tmp_path: Path) -> None:
-    """The demo never writes into a backlog that somebody has."""
+    """The demo never writes into an existing backlog."""
     fill(database, small_backlog(tmp_path))
     with pytest.raises(InvalidInput, match="exists already"):
         fill(database, small_backlog(tmp_path))

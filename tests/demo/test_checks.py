@@ -8,11 +8,10 @@ from itertools import count
 import pytest
 
 from dibs.queries.audit import Audit
-from dibs_proof.checks import invariants
-from dibs_proof.checks.journal import Event
-from dibs_proof.checks.observations import Acknowledged, Holding
-from dibs_proof.demo import checks
-from dibs_proof.demo.records import LateCall
+from dibs_proof import invariants
+from dibs_proof.demo import verdict
+from dibs_proof.demo.state import LateCall
+from dibs_proof.events import Acknowledged, Event, Holding
 from dibs_schema.status import Kind
 
 CREATED = ("create", "import", None, "pending")
@@ -24,7 +23,7 @@ CLAIMED_BY_BOB = ("claim", "bob", "pending", "in_progress")
 PASSED_BY_BOB = ("pass", "bob", "in_progress", "passing")
 
 
-def journal(*steps: tuple[str, str, str | None, str | None], feature: int = 1, first: int = 1) -> list[Event]:
+def events(*steps: tuple[str, str, str | None, str | None], feature: int = 1, first: int = 1) -> list[Event]:
     """Events of one feature, in their order."""
     numbers = count(first)
     return [
@@ -37,50 +36,50 @@ def holding(agent: str = "ada", *, at: float, until: float | None, token: str = 
     return Holding(1, "One", agent, token or f"token-{agent}-{at}", at, at + 0.1, until)
 
 
-SOUND = journal(CREATED, CLAIMED, FAILED, CLAIMED, EXPIRED, CLAIMED_BY_BOB, PASSED_BY_BOB)
+SOUND = events(CREATED, CLAIMED, FAILED, CLAIMED, EXPIRED, CLAIMED_BY_BOB, PASSED_BY_BOB)
 
 
 # -- one holder -----------------------------------------------------------------------------------
 
 
-def test_a_sound_journal_has_one_holder_at_a_time() -> None:
+def test_sound_events_have_one_holder_at_a_time() -> None:
     """Claims that end before the next one begins are no double claims, however they end."""
-    found = invariants.one_holder_in_the_journal(SOUND)
+    found = invariants.one_holder_in_the_events(SOUND)
     assert found.holds
     assert found.checked == 3
 
 
 def test_a_second_claim_before_the_first_has_ended_is_seen() -> None:
     """Two claims in a row of one feature are a double claim, which names both agents."""
-    found = invariants.one_holder_in_the_journal(journal(CREATED, CLAIMED, CLAIMED_BY_BOB, PASSED))
+    found = invariants.one_holder_in_the_events(events(CREATED, CLAIMED, CLAIMED_BY_BOB, PASSED))
     assert found.broken == ["event 3: bob claims feature 1, which ada holds"]
 
 
 def test_claims_of_different_features_do_not_disturb_each_other() -> None:
     """Holders are counted for each feature by itself."""
-    one, two = journal(CREATED, CLAIMED), journal(CREATED, CLAIMED_BY_BOB, feature=2, first=3)
-    assert invariants.one_holder_in_the_journal([*one, *two]).holds
+    one, two = events(CREATED, CLAIMED), events(CREATED, CLAIMED_BY_BOB, feature=2, first=3)
+    assert invariants.one_holder_in_the_events([*one, *two]).holds
 
 
 def test_an_end_without_a_claim_is_seen() -> None:
-    """A pass of a feature that nobody holds is a broken journal."""
-    found = invariants.one_holder_in_the_journal(journal(CREATED, PASSED))
+    """A pass of a feature that nobody holds has no claim to end."""
+    found = invariants.one_holder_in_the_events(events(CREATED, PASSED))
     assert found.broken == ["event 2: pass of feature 1, which nobody holds"]
 
 
 def test_a_skip_of_a_waiting_feature_ends_no_claim() -> None:
     """A feature may be skipped while it is pending; that is no end of a claim."""
-    assert invariants.one_holder_in_the_journal(journal(CREATED, ("skip", "ada", "pending", "pending"))).holds
+    assert invariants.one_holder_in_the_events(events(CREATED, ("skip", "ada", "pending", "pending"))).holds
 
 
-def test_a_journal_without_gaps_is_unbroken() -> None:
+def test_events_without_gaps_are_unbroken() -> None:
     """Every event starts from where the one before ended."""
-    assert invariants.journal_is_unbroken(SOUND).holds
+    assert invariants.events_are_unbroken(SOUND).holds
 
 
 def test_a_missing_event_is_a_gap() -> None:
     """A feature that is claimed after it was left in progress has lost an event."""
-    found = invariants.journal_is_unbroken([event for event in SOUND if event.kind != "expire"])
+    found = invariants.events_are_unbroken([event for event in SOUND if event.kind != "expire"])
     assert len(found.broken) == 1
 
 
@@ -120,7 +119,7 @@ def test_a_token_that_is_given_out_twice_is_seen() -> None:
 
 # -- nothing acknowledged is lost ------------------------------------------------------------------
 
-TOLD = [
+ACKNOWLEDGED = [
     Acknowledged(Kind.CLAIM, 1, "ada", "in_progress"),
     Acknowledged(Kind.FAIL, 1, "ada", "pending"),
     Acknowledged(Kind.CLAIM, 1, "ada", "in_progress"),
@@ -129,30 +128,32 @@ TOLD = [
 ]
 
 
-def test_what_was_acknowledged_is_found_in_the_journal() -> None:
-    """Every acknowledged move has an event of its own."""
-    found = invariants.nothing_lost(TOLD, SOUND)
+def test_what_was_acknowledged_is_found_in_the_events() -> None:
+    """Every acknowledged transition has an event of its own."""
+    found = invariants.nothing_lost(ACKNOWLEDGED, SOUND)
     assert found.holds
-    assert found.checked == len(TOLD)
+    assert found.checked == len(ACKNOWLEDGED)
 
 
 @pytest.mark.parametrize("kind", ["claim", "fail", "pass"])
 def test_an_acknowledged_move_without_its_event_is_seen(kind: str) -> None:
-    """A move that was confirmed and is not in the journal is lost, once for each that is missing."""
+    """A transition that was acknowledged and has no event is lost, once for each that is missing."""
     missing = [event for event in SOUND if event.kind != kind]
-    assert len(invariants.nothing_lost(TOLD, missing).broken) == sum(one.kind == kind for one in TOLD)
+    assert len(invariants.nothing_lost(ACKNOWLEDGED, missing).broken) == sum(
+        one.kind == kind for one in ACKNOWLEDGED
+    )
 
 
 def test_one_event_does_not_stand_for_two_acknowledgements() -> None:
-    """The same move acknowledged twice needs two events."""
-    assert len(invariants.nothing_lost([*TOLD, TOLD[-1]], SOUND).broken) == 1
+    """The same transition acknowledged twice needs two events."""
+    assert len(invariants.nothing_lost([*ACKNOWLEDGED, ACKNOWLEDGED[-1]], SOUND).broken) == 1
 
 
 def test_an_acknowledgement_of_another_status_is_seen() -> None:
-    """A failure that was acknowledged as stuck but recorded as pending is another move."""
-    told = [replace(TOLD[1], status="stuck")]
-    assert invariants.nothing_lost(told, SOUND).broken == [
-        "ada was told that its fail of feature 1 (stuck) is done"
+    """A failure that was acknowledged as stuck but recorded as pending is another transition."""
+    changed = [replace(ACKNOWLEDGED[1], status="stuck")]
+    assert invariants.nothing_lost(changed, SOUND).broken == [
+        "ada got an acknowledgement of its fail of feature 1 (stuck), which has no event"
     ]
 
 
@@ -161,27 +162,27 @@ def test_an_acknowledgement_of_another_status_is_seen() -> None:
 
 def test_a_drained_backlog_is_done() -> None:
     """Passing is done, and so is what was archived before."""
-    assert checks.all_done({1: "pending", 2: "archived"}, {1: "passing", 2: "archived"}).holds
+    assert verdict.all_done({1: "pending", 2: "archived"}, {1: "passing", 2: "archived"}).holds
 
 
 @pytest.mark.parametrize("final", [{1: "stuck"}, {1: "archived"}, {1: "in_progress"}, {}])
 def test_a_feature_that_is_not_done_is_seen(final: dict[int, str]) -> None:
     """Stuck, newly archived, claimed or gone is not done."""
-    assert len(checks.all_done({1: "pending"}, final).broken) == 1
+    assert len(verdict.all_done({1: "pending"}, final).broken) == 1
 
 
 def test_a_feature_claimed_after_its_dependency_is_sound() -> None:
     """A claim may follow the pass of what it depends on."""
-    first = journal(CREATED, CLAIMED, PASSED, feature=2)
-    found = invariants.dependencies_respected([*first, *journal(CREATED, CLAIMED, first=4)], {1: {2}})
+    first = events(CREATED, CLAIMED, PASSED, feature=2)
+    found = invariants.dependencies_respected([*first, *events(CREATED, CLAIMED, first=4)], {1: {2}})
     assert found.holds
     assert found.checked == 1
 
 
 def test_an_archived_dependency_holds_nothing_back() -> None:
     """A dependency that was imported as archived is satisfied."""
-    imported = journal(("create", "import", None, "archived"), feature=2)
-    assert invariants.dependencies_respected([*imported, *journal(CREATED, CLAIMED, first=2)], {1: {2}}).holds
+    imported = events(("create", "import", None, "archived"), feature=2)
+    assert invariants.dependencies_respected([*imported, *events(CREATED, CLAIMED, first=2)], {1: {2}}).holds
 
 
 @pytest.mark.parametrize("steps", [(CREATED,), (CREATED, CLAIMED), (CREATED, CLAIMED, FAILED), ()])
@@ -189,8 +190,8 @@ def test_a_claim_before_its_dependency_is_seen(
     steps: tuple[tuple[str, str, str | None, str | None], ...],
 ) -> None:
     """A claim while a dependency is pending, claimed, failed or unknown breaks the order."""
-    needed = journal(*steps, feature=2)
-    found = invariants.dependencies_respected([*needed, *journal(CREATED, CLAIMED, first=9)], {1: {2}})
+    needed = events(*steps, feature=2)
+    found = invariants.dependencies_respected([*needed, *events(CREATED, CLAIMED, first=9)], {1: {2}})
     assert len(found.broken) == 1
 
 
@@ -198,19 +199,19 @@ FILES = {1: ["src/**"], 2: ["src/app.py"], 3: ["docs"]}
 
 
 def test_claims_on_the_same_files_are_seen() -> None:
-    """A claim beside another on its files breaks it; one after that, or on other files, does not."""
-    first, beside = journal(CREATED, CLAIMED), journal(CREATED, CLAIMED, feature=2, first=9)
-    assert len(invariants.areas_respected([*first, *beside], FILES).broken) == 1
-    after = journal(CREATED, CLAIMED, PASSED)
-    assert invariants.areas_respected([*after, *beside], FILES).holds
-    elsewhere = journal(CREATED, CLAIMED, feature=3, first=9)
+    """A claim during another claim on its files breaks the rule; one after that, or on other files, does not."""
+    first, during = events(CREATED, CLAIMED), events(CREATED, CLAIMED, feature=2, first=9)
+    assert len(invariants.areas_respected([*first, *during], FILES).broken) == 1
+    after = events(CREATED, CLAIMED, PASSED)
+    assert invariants.areas_respected([*after, *during], FILES).holds
+    elsewhere = events(CREATED, CLAIMED, feature=3, first=9)
     found = invariants.areas_respected([*first, *elsewhere], FILES)
     assert (found.holds, found.checked) == (True, 1)
 
 
 def test_counters_that_equal_their_recount_are_sound() -> None:
     """An audit that found nothing is a finding that holds."""
-    assert invariants.counters_agree(Audit(features=3)).holds
+    assert invariants.sound(Audit(features=3)).holds
 
 
 @pytest.mark.parametrize(
@@ -226,7 +227,7 @@ def test_counters_that_equal_their_recount_are_sound() -> None:
 )
 def test_a_counter_that_differs_from_its_recount_is_seen(audit: Audit) -> None:
     """Wrong dependency counts, heights and statuses are each reported with their feature."""
-    assert "feature 1" in invariants.counters_agree(audit).broken[0]
+    assert "feature 1" in invariants.sound(audit).broken[0]
 
 
 # -- the dead agent --------------------------------------------------------------------------------
@@ -235,19 +236,19 @@ VICTIM = holding(at=1, until=4)
 
 
 def test_a_take_over_after_the_lease_is_sound() -> None:
-    """Another agent may have the feature once the lease has run out."""
-    assert checks.taken_over_in_time(VICTIM, holding("bob", at=4, until=5), lease=3).holds
+    """Another agent may have the feature once the lease has expired."""
+    assert verdict.taken_over_in_time(VICTIM, holding("bob", at=4, until=5), lease=3).holds
 
 
 def test_without_a_victim_there_is_nothing_to_check() -> None:
     """Where nobody was killed, the finding says that it checked nothing."""
-    assert checks.taken_over_in_time(None, None, lease=3).checked == 0
+    assert verdict.taken_over_in_time(None, None, lease=3).checked == 0
 
 
 @pytest.mark.parametrize("taker", [None, holding(at=5, until=6), holding("bob", at=2, until=6)])
 def test_a_take_over_that_is_missing_early_or_no_take_over_is_seen(taker: Holding | None) -> None:
     """Nobody, the dead agent itself, or another agent before the lease's end: none is a take-over."""
-    assert len(checks.taken_over_in_time(VICTIM, taker, lease=3).broken) == 1
+    assert len(verdict.taken_over_in_time(VICTIM, taker, lease=3).broken) == 1
 
 
 REFUSED = LateCall("feature_skip", "claim_lost", {"status": "in_progress"}, {"status": "in_progress"})
@@ -255,7 +256,7 @@ REFUSED = LateCall("feature_skip", "claim_lost", {"status": "in_progress"}, {"st
 
 def test_a_dead_agents_token_that_is_refused_is_sound() -> None:
     """claim_lost and an unchanged row are what a late call must meet."""
-    assert checks.dead_token_refused([REFUSED], expected=1).holds
+    assert verdict.lost_token_refused([REFUSED], expected=1).holds
 
 
 @pytest.mark.parametrize(
@@ -270,4 +271,4 @@ def test_a_dead_agents_token_that_is_refused_is_sound() -> None:
 )
 def test_a_dead_agents_token_that_works_is_seen(late: list[LateCall]) -> None:
     """A late call that was not made, accepted, refused for another reason or changed the row is reported."""
-    assert len(checks.dead_token_refused(late, expected=1).broken) == 1
+    assert len(verdict.lost_token_refused(late, expected=1).broken) == 1

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.theatre import small_backlog
+from demo.demo_run import small_backlog
 
 pytestmark = pytest.mark.only_on("sqlite", reason="the demo makes a file of its own")
 
@@ -27,7 +27,7 @@ def run(*flags: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_the_example_drains_and_the_story_is_told(tmp_path: Path) -> None:
+def test_the_example_drains_and_every_step_is_printed(tmp_path: Path) -> None:
     """Without a terminal the demo prints plain lines: what will be seen, the kill, the take-over, the verdict."""
     done = run()
     assert done.returncode == 0, done.stdout + done.stderr
@@ -67,7 +67,7 @@ def test_the_database_is_made_where_it_is_wanted_and_never_over_another(tmp_path
 
 
 def test_a_server_that_does_not_start_breaks_the_demo_off() -> None:
-    """What the servers wrote to their log is shown, and the exit status is 1."""
+    """The end of the servers' log is printed, and the exit status is 1."""
     environment = {**os.environ, "DIBS_LEASSE": "9"}  # an unknown setting, which every server refuses
     command = [*COMMAND, "--agents", "2"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
@@ -76,8 +76,8 @@ def test_a_server_that_does_not_start_breaks_the_demo_off() -> None:
     assert "DIBS_LEASSE is not a setting" in done.stdout
 
 
-def test_on_a_terminal_a_picture_moves(tmp_path: Path) -> None:
-    """On a terminal every agent has a line that is drawn anew, and the verdict stays."""
+def test_a_terminal_shows_a_table_that_is_redrawn(tmp_path: Path) -> None:
+    """On a terminal every agent has a line that is redrawn, and the verdict stays."""
     shown = on_a_terminal("--agents", "2", "--features", str(small_backlog(tmp_path, count=4)))
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
     assert shown.count("\x1b[2K") > 10
@@ -87,7 +87,7 @@ def test_on_a_terminal_a_picture_moves(tmp_path: Path) -> None:
 
 
 def on_a_terminal(*flags: str) -> str:
-    """What the command shows on a terminal of 100 columns."""
+    """Return what the command shows on a terminal of 100 columns."""
     ours, theirs = pty.openpty()
     size = {"COLUMNS": "100", "LINES": "40", "TERM": "xterm-256color"}
     process = subprocess.Popen([*COMMAND, *flags], stdout=theirs, stdin=theirs, env={**os.environ, **size})
@@ -120,5 +120,5 @@ def test_an_interrupt_leaves_no_server_and_no_folder_behind(tmp_path: Path) -> N
 
 
 def children(pid: int) -> list[int]:
-    """The processes that a process has started."""
+    """Return the children of a process."""
     return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

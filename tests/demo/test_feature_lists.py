@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-BESIDE = Path(__file__).parents[3] / "shared" / "data" / "feature_lists"
-LISTS = Path(os.environ.get("DIBS_TEST_FEATURE_LISTS", BESIDE))
+DEFAULT = Path(__file__).parents[3] / "shared" / "data" / "feature_lists"
+LISTS = Path(os.environ.get("DIBS_TEST_FEATURE_LISTS", DEFAULT))
 
 
 @pytest.mark.slow

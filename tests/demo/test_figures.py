@@ -1,11 +1,11 @@
-"""The figures say what they claim to say."""
+"""The figures are what they claim to be."""
 
 from __future__ import annotations
 
 import pytest
 
-from dibs_proof.checks.journal import Event
-from dibs_proof.demo.figures import busiest, quantile, take_overs
+from dibs_proof.demo.verdict import busiest, quantile, take_overs
+from dibs_proof.events import Event
 
 
 @pytest.mark.parametrize(("share", "value"), [(0.5, 50), (0.99, 99), (1.0, 100), (0.001, 1)])
@@ -28,19 +28,19 @@ def test_the_busiest_second_is_found_anywhere() -> None:
 @pytest.mark.parametrize(("second", "count"), [("bob", 1), ("ada", 0)])
 def test_a_take_over_is_another_agents_claim_after_an_expiry(second: str, count: int) -> None:
     """An agent that gets its own feature again has taken nothing over."""
-    told = [
+    events = [
         Event(1, 1, "ada", "claim", "pending", "in_progress"),
         Event(2, 1, "dibs", "expire", "in_progress", "pending"),
         Event(3, 1, second, "claim", "pending", "in_progress"),
     ]
-    assert take_overs(told) == count
+    assert take_overs(events) == count
 
 
 def test_a_claim_after_a_failure_is_no_take_over() -> None:
-    """Only what was left by a dead agent is taken over."""
-    told = [
+    """Only an expired claim is taken over."""
+    events = [
         Event(1, 1, "ada", "claim", "pending", "in_progress"),
         Event(2, 1, "ada", "fail", "in_progress", "pending"),
         Event(3, 1, "bob", "claim", "pending", "in_progress"),
     ]
-    assert take_overs(told) == 0
+    assert take_overs(events) == 0

@@ -1,34 +1,41 @@
-"""The script decides what becomes of each feature, whoever gets it."""
+"""The plan decides how the attempts at each feature end, whichever agent gets it."""
 
 from __future__ import annotations
 
 import pytest
 
-from dibs_proof.demo.plan import LONGEST_WORK, SHORTEST_WORK, STUBBORN, Fate, script, work_time
+from dibs_proof.demo.plan import (
+    LONGEST_WORK,
+    MAX_FAILURES,
+    SHORTEST_WORK,
+    Outcome,
+    planned_outcomes,
+    work_time,
+)
 
 
-def test_a_seed_gives_the_same_script_again() -> None:
+def test_a_seed_gives_the_same_plan_again() -> None:
     """The order in which the features are given does not matter; the seed does."""
     features = list(range(1, 65))
-    assert script(features, 1) == script(features[::-1], 1)
-    assert script(features, 1) != script(features, 2)
+    assert planned_outcomes(features, 1) == planned_outcomes(features[::-1], 1)
+    assert planned_outcomes(features, 1) != planned_outcomes(features, 2)
 
 
 @pytest.mark.parametrize("count", [8, 64, 516])
-def test_every_fate_occurs_from_eight_features_on(count: int) -> None:
+def test_every_outcome_occurs_from_eight_features_on(count: int) -> None:
     """Some feature fails until it is stuck, one fails once, one is skipped and one asks."""
-    assert set(script(range(1, count + 1), 1).values()) == {
-        (Fate.FAIL,) * STUBBORN,
-        (Fate.FAIL,),
-        (Fate.SKIP,),
-        (Fate.ASK,),
+    assert set(planned_outcomes(range(1, count + 1), 1).values()) == {
+        (Outcome.FAIL,) * MAX_FAILURES,
+        (Outcome.FAIL,),
+        (Outcome.SKIP,),
+        (Outcome.ASK,),
     }
 
 
 @pytest.mark.parametrize("count", [0, 1, 7])
 def test_a_small_backlog_passes_at_once(count: int) -> None:
-    """With fewer than eight features there is room for the accident alone."""
-    assert script(range(1, count + 1), 1) == {}
+    """With fewer than eight features there is room for the kill alone."""
+    assert planned_outcomes(range(1, count + 1), 1) == {}
 
 
 def test_work_takes_five_to_forty_milliseconds() -> None:

@@ -14,8 +14,8 @@ from dibs.client import server_command
 from dibs.database import open_database
 from dibs.database.transaction import Transaction
 from dibs.settings import Settings
-from dibs_proof.checks.invariants import journal_is_unbroken, one_holder_in_the_journal
-from dibs_proof.checks.journal import read_journal, read_statuses
+from dibs_proof.events import read_events, read_statuses
+from dibs_proof.invariants import events_are_unbroken, one_holder_in_the_events
 
 T = TypeVar("T")
 
@@ -48,10 +48,10 @@ class Backlog:
 
     def claims(self) -> int:
         """How many claims the journal has, each of which ended before the next began. Raises AssertionError."""
-        journal = self._read(read_journal)
-        one_holder = one_holder_in_the_journal(journal)
+        journal = self._read(read_events)
+        one_holder = one_holder_in_the_events(journal)
         assert one_holder.holds, one_holder.broken
-        unbroken = journal_is_unbroken(journal)
+        unbroken = events_are_unbroken(journal)
         assert unbroken.holds, unbroken.broken
         return one_holder.checked
 

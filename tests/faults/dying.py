@@ -20,9 +20,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dibs_proof.raw_client import OPENING
 from faults.moves import ALL
 from faults.points import Death, watch_file_driver, watch_server_driver
-from races.wire import OPENING
 
 LOADED = (
     "sqlalchemy.dialects.postgresql.psycopg",

@@ -22,7 +22,7 @@ from dibs_schema.refusals import Refusal
 from faults.disk import Disk, Way, put
 from faults.recording import Event, Said, Synced, command, read
 from faults.states import State, look
-from races.wire import Wire
+from races.servers import ServerClient
 
 FILE = Path("new") / ".dibs" / "features.db"
 AUTOCHECKPOINT = 25
@@ -30,7 +30,7 @@ AUTOCHECKPOINT = 25
 SEED = os.environ.get("DIBS_TEST_SEED", "0")
 
 
-def work(server: Wire, name: str) -> None:
+def work(server: ServerClient, name: str) -> None:
     """Moves of many kinds, each of which writes an event; all claims are ended."""
     new = {"category": "core", "name": name, "description": name * 200, "steps": ["look"]}
     rows = [new | {"depends_on_indices": [place - 1] if place % 3 else []} for place in range(6)]
@@ -73,7 +73,7 @@ def record(root: Path, ends: Sequence[str], *flags: str, **pragmas: str) -> list
             f"{home / FILE}",
             *flags,
         ]
-        server = Wire(started, {"PYTHONPATH": os.pathsep.join(sys.path)})
+        server = ServerClient(started, {"PYTHONPATH": os.pathsep.join(sys.path)})
         try:
             work(server, f"round {number} ")
             if end == "killed":

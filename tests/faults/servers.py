@@ -15,7 +15,7 @@ from dibs.database import Database, open_database
 from dibs.settings import Settings
 from dibs_schema.refusals import Busy
 from races.backlog import eventually
-from races.wire import Wire
+from races.servers import ServerClient
 
 NEW = {"category": "c", "name": "n", "description": "d", "steps": ["s"]}
 AWAY = "cannot be reached now"
@@ -32,7 +32,7 @@ def opened(url: str) -> Iterator[Database]:
         database.close(patience=5)
 
 
-def refused_as_away(server: Wire, request: int) -> float:
+def refused_as_away(server: ServerClient, request: int) -> float:
     """Seconds until the call answered that the database cannot be reached now, and to call again."""
     began = time.monotonic()
     result = server.message(request)["result"]

@@ -14,7 +14,7 @@ from dibs_proof.storm.disturbances import WallClock
 from dibs_schema.refusals import AlreadyClaimed
 from faults.clocks import another_boot, another_time, settable
 from races.backlog import assert_sound, fill, kinds, long_form, row
-from races.wire import Start, Wire, up
+from races.servers import ServerClient, StartServer, up
 
 pytestmark = pytest.mark.only_on("sqlite", reason="a server has one clock for all who use it")
 
@@ -27,14 +27,14 @@ Elsewhere = Callable[[Path], list[str]]
 elsewheres = pytest.mark.parametrize("elsewhere", [another_boot, pytest.param(another_time, marks=long_form)])
 
 
-def claim(server: Wire, feature: int) -> None:
+def claim(server: ServerClient, feature: int) -> None:
     """Claim a feature for a server that must get it."""
     assert server.call("feature_mark_in_progress", feature_id=feature)["status"] == "in_progress"
 
 
 @elsewheres
 def test_a_lease_of_another_boot_holds_while_its_holder_lives_and_runs_out_when_it_is_dead(
-    database: Database, start: Start, tmp_path: Path, elsewhere: Elsewhere
+    database: Database, start: StartServer, tmp_path: Path, elsewhere: Elsewhere
 ) -> None:
     """Whoever lives keeps its claim from those of another clock; whoever died has lost it after a lease."""
     fill(database, 2)
@@ -63,7 +63,7 @@ def test_a_lease_of_another_boot_holds_while_its_holder_lives_and_runs_out_when_
     "jump", [pytest.param(HOUR, id="forward"), pytest.param(-HOUR, id="back", marks=long_form)]
 )
 def test_a_jump_of_the_wall_clock_between_two_boots_ends_no_living_lease_and_keeps_no_dead_one(
-    database: Database, start: Start, tmp_path: Path, jump: int
+    database: Database, start: StartServer, tmp_path: Path, jump: int
 ) -> None:
     """Leases of another boot go by the wall clock: after a jump the living are kept, the dead are not kept for ever."""
     fill(database, 2)

@@ -18,7 +18,7 @@ from dibs.database import file_driver, open_database
 from dibs.settings import Settings
 from dibs_schema.refusals import DatabaseDamaged, InvalidInput
 from races.backlog import fill
-from races.wire import Start, Wire
+from races.servers import ServerClient, StartServer
 from verbs.stage import add
 
 pytestmark = pytest.mark.only_on(
@@ -71,7 +71,7 @@ def write_something_else(db: Path) -> None:
     "damage", [overwrite_the_middle, overwrite_the_schema, cut_off, write_something_else]
 )
 def test_damage_is_called_damage_and_nothing_is_repaired(
-    db: str, start: Start, damage: Callable[[Path], None]
+    db: str, start: StartServer, damage: Callable[[Path], None]
 ) -> None:
     """Every call that meets the damage says `database_damaged`, never busy, and the file stays as it is."""
     file = make(db)
@@ -89,13 +89,13 @@ def test_damage_is_called_damage_and_nothing_is_repaired(
     assert sha256(file.read_bytes()).hexdigest() == before
 
 
-def assert_alive(server: Wire) -> None:
+def assert_alive(server: ServerClient) -> None:
     """The server still talks, so that the agent hears what is wrong."""
     assert "result" in server.message(server.ask("ping"))
     assert "result" in server.message(server.ask("tools/list"))
 
 
-def test_damage_under_a_running_server_is_called_damage(db: str, start: Start) -> None:
+def test_damage_under_a_running_server_is_called_damage(db: str, start: StartServer) -> None:
     """A page that goes bad while a server runs is reported when it is read, and the server lives on."""
     file = make(db)
     server = start()
@@ -106,7 +106,7 @@ def test_damage_under_a_running_server_is_called_damage(db: str, start: Start) -
     assert_alive(server)
 
 
-def test_the_database_of_another_program_is_left_alone(db: str, start: Start) -> None:
+def test_the_database_of_another_program_is_left_alone(db: str, start: StartServer) -> None:
     """A SQLite file that is no backlog is refused and not migrated."""
     Path(db).unlink()
     connection = file_driver().connect(db)
@@ -126,7 +126,9 @@ def test_the_database_of_another_program_is_left_alone(db: str, start: Start) ->
     connection.close()
 
 
-def test_a_server_serves_the_backup_that_is_put_in_the_place_of_a_damaged_file(db: str, start: Start) -> None:
+def test_a_server_serves_the_backup_that_is_put_in_the_place_of_a_damaged_file(
+    db: str, start: StartServer
+) -> None:
     """What could not be opened is tried again with each call."""
     file = make(db)
     sound = file.read_bytes()
@@ -143,7 +145,7 @@ def test_a_server_serves_the_backup_that_is_put_in_the_place_of_a_damaged_file(d
     [(b"what to do", b"\xff\xfe\xfd"), (b'["look"', b'["look\\')],
     ids=["no UTF-8", "no JSON"],
 )
-def test_a_text_that_is_none_is_called_damage(db: str, start: Start, where: bytes, by: bytes) -> None:
+def test_a_text_that_is_none_is_called_damage(db: str, start: StartServer, where: bytes, by: bytes) -> None:
     """SQLite hands any bytes on as text; whoever reads them is told of the damage, and `dibs doctor` names the place."""
     database = open_database(Settings(db=db))
     add(database, 3, description="what to do", steps=["look"])

@@ -16,8 +16,8 @@ from dibs_schema.refusals import DatabaseDamaged, DiskFull, OutcomeUnknown, Read
 from dibs_schema.tables import features
 from faults.failing_disk import READ, SYNC, TRUNCATE, WRITE, Disk, built
 from fuzzing.watching import writes
-from races.backlog import LONG, assert_sound, fill, journal, kinds, long_form, row
-from races.wire import Start, Wire, wires
+from races.backlog import LONG, assert_sound, events_of, fill, kinds, long_form, row
+from races.servers import ServerClient, StartServer, serving
 
 pytestmark = pytest.mark.only_on(
     "sqlite", reason="these faults are those of a file; a server has tests of its own"
@@ -68,7 +68,7 @@ def disk(library: Path, db: str, tmp_path: Path) -> Disk:
 
 
 @pytest.fixture
-def server(start: Start, disk: Disk, database: Database) -> Wire:
+def server(start: StartServer, disk: Disk, database: Database) -> ServerClient:
     """A server whose disk can fail, on a backlog with three features."""
     fill(database, 3)
     return start("--lease", "600", **disk.environment).ready()
@@ -90,7 +90,12 @@ MOVES: list[tuple[str, dict[str, Any]]] = [
 
 
 def refused_until_whole(
-    server: Wire, disk: Disk, fault: Fault, written: Callable[[], int], tool: str, arguments: dict[str, Any]
+    server: ServerClient,
+    disk: Disk,
+    fault: Fault,
+    written: Callable[[], int],
+    tool: str,
+    arguments: dict[str, Any],
 ) -> int:
     """Let the disk fail after one call more each time, until the move is made; the number of refusals."""
     after = 0
@@ -108,7 +113,7 @@ def refused_until_whole(
 
 @some_in_short(FAULTS[0], FAULTS[2])
 def test_a_disk_that_fails_at_any_call_of_a_move_undoes_that_move_alone(
-    database: Database, db: str, start: Start, disk: Disk, server: Wire, fault: Fault
+    database: Database, db: str, start: StartServer, disk: Disk, server: ServerClient, fault: Fault
 ) -> None:
     """Whichever call of a move fails, it is refused and not made; made later, it survives the server's death."""
     with writes(db) as written:
@@ -136,7 +141,7 @@ def assert_whole(db: str) -> None:
 
 @some_in_short(FAULTS[1])
 def test_a_disk_that_fails_anywhere_in_long_writes_and_in_moving_the_log_loses_nothing(
-    database: Database, db: str, start: Start, disk: Disk, server: Wire, fault: Fault
+    database: Database, db: str, start: StartServer, disk: Disk, server: ServerClient, fault: Fault
 ) -> None:
     """Commits of hundreds of pages, and the copying of the log into the file, fail at many places; none is lost."""
     acknowledged, copied = 3, False
@@ -155,14 +160,14 @@ def test_a_disk_that_fails_anywhere_in_long_writes_and_in_moving_the_log_loses_n
 
 
 def test_a_commit_whose_sync_failed_says_that_it_may_be_there(
-    database: Database, db: str, start: Start, disk: Disk, server: Wire
+    database: Database, db: str, start: StartServer, disk: Disk, server: ServerClient
 ) -> None:
     """It is not there; a crash of all servers may bring it back; the same request_id makes it once either way."""
     once = NEW | {"request_id": "once"}
     with disk.failing(SYNC, errno.EIO):
         refusal = server.refusal("feature_create", **once)
     assert isinstance(refusal, OutcomeUnknown), refusal
-    assert [event["kind"] for event in journal(database)] == ["create"] * 3
+    assert [event["kind"] for event in events_of(database)] == ["create"] * 3
     database.close(patience=5)  # or this process would remember for all where the log ends
     server.kill()
     server.process.wait()
@@ -174,7 +179,7 @@ def test_a_commit_whose_sync_failed_says_that_it_may_be_there(
 
 
 def test_a_read_that_fails_is_refused_and_the_next_one_is_served(
-    database: Database, start: Start, disk: Disk
+    database: Database, start: StartServer, disk: Disk
 ) -> None:
     """What the disk does not give is `database_damaged`, and no end of the server."""
     fill(database, 300)
@@ -199,7 +204,7 @@ def test_a_database_whose_making_fails_anywhere_is_made_later(
     """Wherever the disk fails while a database is made, the same server makes it when the disk works again."""
     new = tmp_path / "new.db"
     disk = Disk(library, new, tmp_path / "plan")
-    with wires(new) as start, disk.failing(fault.calls, fault.error, after):
+    with serving(new) as start, disk.failing(fault.calls, fault.error, after):
         server = start(**disk.environment)
         first = server.refusal("feature_create", **NEW)
         assert first is None or isinstance(first, DiskFull | DatabaseDamaged | OutcomeUnknown | ReadOnly), (

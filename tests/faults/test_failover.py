@@ -17,8 +17,8 @@ from clusters.cluster import PASSWORD, Cluster
 from dibs.database.postgres import label_of
 from dibs_schema.refusals import Busy, OutcomeUnknown, Refusal
 from faults.servers import NEW, opened
-from races.backlog import assert_sound, fill, journal, times
-from races.wire import Start, Wire, up, wires
+from races.backlog import assert_sound, events_of, fill, times
+from races.servers import ServerClient, StartServer, serving, up
 
 PROCESSES = 7
 FEATURES = 1_500
@@ -49,7 +49,7 @@ class Ledger:
 class Worker:
     """An agent with a server of its own, which works until it is told to stop, and repeats what is in doubt."""
 
-    def __init__(self, server: Wire, number: int, ledger: Ledger, stop: threading.Event) -> None:
+    def __init__(self, server: ServerClient, number: int, ledger: Ledger, stop: threading.Event) -> None:
         self.server, self.number, self.ledger, self.stop = server, number, ledger, stop
         self.chance = random.Random(number)
         self.thread = threading.Thread(target=self.run, name=f"worker {number}")
@@ -99,7 +99,7 @@ def test_nothing_acknowledged_is_lost_when_the_standby_takes_over(tmp_path: Path
         with opened(primary.url()) as database:
             fill(database, FEATURES)
         standby = primary.standby()
-        with wires(several(primary, standby)) as start:
+        with serving(several(primary, standby)) as start:
             servers = up(*[start() for _ in range(PROCESSES)])
             ledger, killed_at, promoted_at = _fail_over(servers, primary, standby)
             assert [server.process.poll() for server in servers] == [None] * PROCESSES
@@ -109,10 +109,12 @@ def test_nothing_acknowledged_is_lost_when_the_standby_takes_over(tmp_path: Path
         assert back - killed_at < PROMISED
         with opened(standby.url()) as database:
             assert_sound(database)
-            _assert_kept(ledger, journal(database))
+            _assert_kept(ledger, events_of(database))
 
 
-def _fail_over(servers: list[Wire], primary: Cluster, standby: Cluster) -> tuple[Ledger, float, float]:
+def _fail_over(
+    servers: list[ServerClient], primary: Cluster, standby: Cluster
+) -> tuple[Ledger, float, float]:
     ledger, stop = Ledger(), threading.Event()
     workers = [Worker(server, number, ledger, stop) for number, server in enumerate(servers)]
     try:
@@ -177,7 +179,7 @@ def pair(tmp_path: Path) -> Iterator[tuple[Cluster, Cluster]]:
         yield primary, primary.standby()
 
 
-def started(start: Start) -> Wire:
+def started(start: StartServer) -> ServerClient:
     """A server with a short patience."""
     return start("--patience", "2").ready()
 
@@ -185,7 +187,7 @@ def started(start: Start) -> Wire:
 def test_a_standby_by_itself_serves_reads_and_says_what_writes_need(pair: tuple[Cluster, Cluster]) -> None:
     """A write is refused with the way out, and works without a restart once the standby is promoted."""
     primary, standby = pair
-    with wires(standby.url()) as start:
+    with serving(standby.url()) as start:
         server = started(start)
         assert server.call("feature_get_by_id", feature_id=1)["id"] == 1
         refusal = server.refusal("feature_claim_and_get")
@@ -201,7 +203,7 @@ def test_of_several_servers_the_one_that_takes_writes_is_served(pair: tuple[Clus
     """Whatever their order in the URL, and whatever it says of that, and the label names them all."""
     primary, standby = pair
     for url in (several(standby, primary), several(standby, primary) + "?target_session_attrs=read-write"):
-        with wires(url) as start:
+        with serving(url) as start:
             server = started(start)
             greeting = str(server.message(0))
             assert f"127.0.0.1:{standby.port},127.0.0.1:{primary.port}/dibs" in greeting

@@ -8,7 +8,7 @@ import pytest
 
 from dibs.database.sqlite.filesystems import MOUNTS, file_system, refuse_unsafe
 from dibs_schema.refusals import UnsafeFilesystem
-from races.wire import wires
+from races.servers import serving
 
 pytestmark = pytest.mark.only_on(
     "sqlite", reason="these faults are those of a file; a server has tests of its own"
@@ -83,7 +83,7 @@ def test_a_server_on_an_unsafe_file_system_says_so() -> None:
     if unsafe is None:
         pytest.skip("no file system that is refused is mounted here")
     before = sorted(unsafe.iterdir())
-    with wires(unsafe / "dibs-test.db") as start:
+    with serving(unsafe / "dibs-test.db") as start:
         assert isinstance(start().refusal("feature_claim_and_get"), UnsafeFilesystem)
     assert sorted(unsafe.iterdir()) == before
 

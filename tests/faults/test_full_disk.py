@@ -10,7 +10,7 @@ import pytest
 from dibs.database import file_driver
 from dibs_schema.refusals import DiskFull, OutcomeUnknown, Refusal
 from faults.volumes import fill_up, volume
-from races.wire import Start, Wire, up, wires
+from races.servers import ServerClient, StartServer, serving, up
 
 pytestmark = pytest.mark.only_on(
     "sqlite", reason="these faults are those of a file; a server has tests of its own"
@@ -27,13 +27,13 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def small(disk: Path) -> Iterator[Start]:
+def small(disk: Path) -> Iterator[StartServer]:
     """Start servers on a database on the small disk."""
-    with wires(disk / "features.db") as starter:
+    with serving(disk / "features.db") as starter:
         yield starter
 
 
-def create_until_full(server: Wire) -> tuple[list[int], Refusal]:
+def create_until_full(server: ServerClient) -> tuple[list[int], Refusal]:
     """Create features until one is refused; the ids that were acknowledged, and the refusal."""
     acknowledged: list[int] = []
     while True:
@@ -43,13 +43,13 @@ def create_until_full(server: Wire) -> tuple[list[int], Refusal]:
             return acknowledged, refusal
 
 
-def assert_there(server: Wire, ids: list[int]) -> None:
+def assert_there(server: ServerClient, ids: list[int]) -> None:
     """Each of the features is found, in full."""
     for number in ids:
         assert server.call("feature_get_by_id", feature_id=number)["name"] == f"n{number - 1}"
 
 
-def test_what_was_acknowledged_before_the_disk_was_full_is_kept(disk: Path, small: Start) -> None:
+def test_what_was_acknowledged_before_the_disk_was_full_is_kept(disk: Path, small: StartServer) -> None:
     """The write that finds no room gets `disk_full`; all before it stand, for every process."""
     server, other = up(small(), small())
     acknowledged, refusal = create_until_full(server)
@@ -64,7 +64,7 @@ def test_what_was_acknowledged_before_the_disk_was_full_is_kept(disk: Path, smal
     check.close()
 
 
-def test_a_server_works_on_when_there_is_room_again(disk: Path, small: Start) -> None:
+def test_a_server_works_on_when_there_is_room_again(disk: Path, small: StartServer) -> None:
     """A full disk ends no server, and what was refused for it was not done."""
     server = small()
     acknowledged = server.call("feature_create", name="n0", **TEXT)["ids"]
@@ -81,7 +81,7 @@ def test_a_server_works_on_when_there_is_room_again(disk: Path, small: Start) ->
     assert acknowledged == [1]
 
 
-def test_a_claim_that_could_not_be_written_was_never_issued(disk: Path, small: Start) -> None:
+def test_a_claim_that_could_not_be_written_was_never_issued(disk: Path, small: StartServer) -> None:
     """After a claim that failed for want of room, the one that is made is the only one, and needs no token."""
     server = small()
     server.call("feature_create", name="n0", **TEXT)
@@ -94,7 +94,7 @@ def test_a_claim_that_could_not_be_written_was_never_issued(disk: Path, small: S
 
 
 def test_a_server_that_starts_on_a_full_disk_says_so_and_serves_when_there_is_room(
-    disk: Path, small: Start
+    disk: Path, small: StartServer
 ) -> None:
     """No database can be made without room; it is made by the first call after there is some."""
     filler = fill_up(disk)
@@ -109,7 +109,7 @@ def test_a_server_that_starts_on_a_full_disk_says_so_and_serves_when_there_is_ro
 
 @pytest.mark.parametrize("room", [8, 40, 100])
 def test_a_database_that_is_made_with_too_little_room_is_made_later(
-    disk: Path, small: Start, room: int
+    disk: Path, small: StartServer, room: int
 ) -> None:
     """Wherever the making of a database ends for want of room, what is left of it is completed later."""
     filler = fill_up(disk)
@@ -124,7 +124,7 @@ def test_a_database_that_is_made_with_too_little_room_is_made_later(
     assert small().call("feature_get_stats")["total"] == again["ids"][0]
 
 
-def test_a_limit_on_the_size_of_files_loses_nothing_either(db: str, start: Start) -> None:
+def test_a_limit_on_the_size_of_files_loses_nothing_either(db: str, start: StartServer) -> None:
     """A write that the system refuses for another reason than a full disk is refused, and all before it stand."""
     server = start(prefix=["prlimit", "--fsize=600000"])
     acknowledged, refusal = create_until_full(server)

@@ -33,7 +33,7 @@ from dibs_schema.answers import Created
 from dibs_schema.inputs import Option, Question
 from dibs_schema.operations import BY_TOOL
 from dibs_schema.refusals import ReadOnly, Refusal
-from races.wire import wires
+from races.servers import serving
 from verbs import stage
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "how-to" / "postgresql.md").read_text(encoding="utf-8")
@@ -218,7 +218,7 @@ def test_a_real_server_serves_all_its_tools_with_these_grants(backlogs: Backlogs
         "feature_get_stats": [{}],
     }
     assert sorted(called) == sorted(BY_TOOL)
-    with wires(backlogs.url()) as start:
+    with serving(backlogs.url()) as start:
         server = start(*flags)
         for tool, calls in called.items():
             for arguments in calls:

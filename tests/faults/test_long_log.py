@@ -18,7 +18,7 @@ from dibs.database import Database, file_driver
 from dibs.database.sqlite.wal import WriteAheadLog
 from dibs.database.sqlite.writer_queue import WriterQueue
 from races.backlog import LONG, assert_sound, eventually, fill, rule
-from races.wire import Start, Wire
+from races.servers import ServerClient, StartServer
 
 pytestmark = pytest.mark.only_on(
     "sqlite", reason="these faults are those of a file; a server has tests of its own"
@@ -56,7 +56,7 @@ def log(db: str) -> Path:
     return Path(f"{db}-wal")
 
 
-def seconds_of_a_claim(server: Wire) -> list[float]:
+def seconds_of_a_claim(server: ServerClient) -> list[float]:
     """How long claims took, each given back again."""
     taken = []
     for _ in range(ROUNDS):
@@ -78,7 +78,7 @@ def doctor(db: str) -> dict[str, Any]:
 
 @pytest.mark.timeout(600)
 def test_a_log_that_grew_behind_a_stuck_reader_slows_nobody_and_shrinks_when_it_has_gone(
-    database: Database, db: str, start: Start
+    database: Database, db: str, start: StartServer
 ) -> None:
     """Claims stay quick, doctor names the log, and afterwards it is small (100 MiB; 1 GiB with DIBS_TEST_LONG=1)."""
     fill(database, 200)

@@ -10,7 +10,7 @@ from dibs_schema.refusals import SchemaNewer
 from dibs_schema.tables import HEAD
 from foreign import by_hand
 from races.backlog import fill
-from races.wire import Start, Wire
+from races.servers import ServerClient, StartServer
 
 NEWER = "9999"
 WRITES: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -38,7 +38,7 @@ def filled(db: str) -> None:
     database.close(patience=5)
 
 
-def assert_writes_nothing(server: Wire, db: str) -> None:
+def assert_writes_nothing(server: ServerClient, db: str) -> None:
     """Every write is refused, and names the version."""
     before = content(db)
     for tool, arguments in WRITES:
@@ -49,7 +49,7 @@ def assert_writes_nothing(server: Wire, db: str) -> None:
     assert content(db) == before
 
 
-def test_a_running_server_stops_writing_when_a_newer_one_migrates(db: str, start: Start) -> None:
+def test_a_running_server_stops_writing_when_a_newer_one_migrates(db: str, start: StartServer) -> None:
     """Writes get `schema_newer`, reads go on, and the end of the server writes nothing either."""
     filled(db)
     server = start("--lease", "1").ready()
@@ -63,7 +63,7 @@ def test_a_running_server_stops_writing_when_a_newer_one_migrates(db: str, start
     assert content(db) == before
 
 
-def test_a_server_that_starts_on_a_newer_schema_writes_nothing(db: str, start: Start) -> None:
+def test_a_server_that_starts_on_a_newer_schema_writes_nothing(db: str, start: StartServer) -> None:
     """It is refused at the start as it is while running, and served once the schema is known again."""
     filled(db)
     migrate(db, NEWER)

@@ -17,8 +17,8 @@ from dibs.verbs.claim import claim
 from dibs_schema.refusals import OutcomeUnknown
 from faults.servers import NEW, opened
 from proxies import CuttingProxy
-from races.backlog import assert_sound, eventually, fill, journal, kinds, row, times
-from races.wire import Start, Wire, wires
+from races.backlog import assert_sound, events_of, eventually, fill, kinds, row, times
+from races.servers import ServerClient, StartServer, serving
 
 BEGIN, MOVE, COMMIT = WRITING.encode(), b"UPDATE features", b"COMMIT"
 CLAIM = MOVE + b" SET status='in_progress'"  # no renewal of a lease, which may come in between
@@ -40,13 +40,13 @@ def proxy(db: str) -> Iterator[CuttingProxy]:
 
 
 @pytest.fixture
-def start(db: str, proxy: CuttingProxy) -> Iterator[Start]:
+def start(db: str, proxy: CuttingProxy) -> Iterator[StartServer]:
     """Start servers that reach the database through the proxy."""
-    with wires(proxy.url(db)) as starter:
+    with serving(proxy.url(db)) as starter:
         yield starter
 
 
-def doubtful(server: Wire, tool: str, **arguments: Any) -> OutcomeUnknown:
+def doubtful(server: ServerClient, tool: str, **arguments: Any) -> OutcomeUnknown:
     """The refusal of a call whose connection breaks in its commit: it says what to do, and no secret."""
     result = server.message(server.send(tool, **arguments))["result"]
     error = result["structuredContent"]["error"]
@@ -60,7 +60,7 @@ def doubtful(server: Wire, tool: str, **arguments: Any) -> OutcomeUnknown:
 
 @pytest.mark.parametrize("committed", [True, False], ids=["after", "before"])
 def test_a_pass_in_doubt_is_settled_by_its_token(
-    database: Database, proxy: CuttingProxy, start: Start, *, committed: bool
+    database: Database, proxy: CuttingProxy, start: StartServer, *, committed: bool
 ) -> None:
     """Whether the server heard of the COMMIT or not: the same call again acknowledges one pass."""
     fill(database, 2, [[], [0]])
@@ -86,7 +86,7 @@ def test_a_pass_in_doubt_is_settled_by_its_token(
     ],
 )
 def test_every_move_in_doubt_is_settled_by_its_token(
-    database: Database, proxy: CuttingProxy, start: Start, tool: str, more: dict[str, Any], kind: str
+    database: Database, proxy: CuttingProxy, start: StartServer, tool: str, more: dict[str, Any], kind: str
 ) -> None:
     """Also where the token was left out, since the server remembers it."""
     fill(database, 1)
@@ -110,7 +110,7 @@ def test_every_move_in_doubt_is_settled_by_its_token(
     ],
 )
 def test_what_breaks_before_the_commit_is_repeated_in_silence(
-    database: Database, proxy: CuttingProxy, start: Start, text: bytes, *, answered: bool
+    database: Database, proxy: CuttingProxy, start: StartServer, text: bytes, *, answered: bool
 ) -> None:
     """Nothing was applied then, so the client learns nothing of it, and the move is made once."""
     fill(database, 1)
@@ -130,7 +130,7 @@ def test_what_breaks_before_the_commit_is_repeated_in_silence(
 def test_a_creation_in_doubt_is_settled_by_its_request_id(
     database: Database,
     proxy: CuttingProxy,
-    start: Start,
+    start: StartServer,
     tool: str,
     arguments: dict[str, Any],
     count: int,
@@ -142,16 +142,16 @@ def test_a_creation_in_doubt_is_settled_by_its_request_id(
     cut = (proxy.cut_after if committed else proxy.cut_before)(COMMIT, since=BEGIN)
     doubtful(server, tool, **arguments, request_id="once")
     cut.wait()
-    assert len(journal(database)) == (count if committed else 0)
+    assert len(events_of(database)) == (count if committed else 0)
     for one in (server, other, server):
         assert one.call(tool, **arguments, request_id="once")["ids"] == list(range(1, count + 1))
-    assert [event["kind"] for event in journal(database)] == ["create"] * count
+    assert [event["kind"] for event in events_of(database)] == ["create"] * count
 
 
 @pytest.mark.parametrize("committed", [True, False], ids=["after", "before"])
 @pytest.mark.parametrize("who", [{"agent": "ada"}, {}], ids=["named", "nameless"])
 def test_a_claim_in_doubt_is_settled_by_its_request_id(
-    database: Database, proxy: CuttingProxy, start: Start, who: dict[str, str], *, committed: bool
+    database: Database, proxy: CuttingProxy, start: StartServer, who: dict[str, str], *, committed: bool
 ) -> None:
     """The same request again brings the claim that was made, and its lease is kept up from then on."""
     fill(database, 2)
@@ -172,7 +172,7 @@ def test_a_claim_in_doubt_is_settled_by_its_request_id(
 
 
 def test_a_claim_in_doubt_of_a_name_is_taken_over_by_resume(
-    database: Database, proxy: CuttingProxy, start: Start
+    database: Database, proxy: CuttingProxy, start: StartServer
 ) -> None:
     """A takeover that is in doubt is repeated, and not given back."""
     fill(database, 2)
@@ -194,7 +194,7 @@ def given_back(database: Database, feature: int) -> bool:
 
 @pytest.mark.parametrize("committed", [True, False], ids=["after", "before"])
 def test_a_claim_of_the_next_in_doubt_is_given_back(
-    database: Database, proxy: CuttingProxy, start: Start, *, committed: bool
+    database: Database, proxy: CuttingProxy, start: StartServer, *, committed: bool
 ) -> None:
     """A claim by one statement, without a request_id, that nobody knows of is free again at once."""
     fill(database, 3)
@@ -223,7 +223,7 @@ def test_a_claim_of_the_next_in_doubt_is_given_back(
 def test_every_claim_in_doubt_is_given_back(
     database: Database,
     proxy: CuttingProxy,
-    start: Start,
+    start: StartServer,
     flags: list[str],
     tool: str,
     arguments: dict[str, Any],
@@ -241,7 +241,7 @@ def test_every_claim_in_doubt_is_given_back(
 
 
 def test_a_claim_in_doubt_is_given_back_after_an_outage(
-    database: Database, proxy: CuttingProxy, start: Start
+    database: Database, proxy: CuttingProxy, start: StartServer
 ) -> None:
     """Nothing is forgotten while the database cannot be reached."""
     fill(database, 2)
@@ -258,7 +258,7 @@ def test_a_claim_in_doubt_is_given_back_after_an_outage(
 
 
 def test_a_claim_in_doubt_whose_server_died_runs_out(
-    database: Database, proxy: CuttingProxy, start: Start
+    database: Database, proxy: CuttingProxy, start: StartServer
 ) -> None:
     """Nobody renews it, so that it is free after its lease at the latest."""
     fill(database, 2)
@@ -274,7 +274,7 @@ def test_a_claim_in_doubt_whose_server_died_runs_out(
 
 @pytest.mark.parametrize("committed", [True, False], ids=["after", "before"])
 def test_a_reaper_in_doubt_keeps_nobody_from_claiming(
-    database: Database, proxy: CuttingProxy, start: Start, *, committed: bool
+    database: Database, proxy: CuttingProxy, start: StartServer, *, committed: bool
 ) -> None:
     """What is reaped before a claim may be reaped again: the claim hears nothing of a break in that."""
     fill(database, 2)
@@ -289,7 +289,7 @@ def test_a_reaper_in_doubt_keeps_nobody_from_claiming(
 
 
 def test_a_look_for_expired_leases_that_breaks_is_repeated_in_silence(
-    database: Database, proxy: CuttingProxy, start: Start
+    database: Database, proxy: CuttingProxy, start: StartServer
 ) -> None:
     """Who claims looks first whether there is anything to reap, and nothing was begun then."""
     fill(database, 1)
@@ -304,7 +304,7 @@ def test_a_commit_that_no_standby_confirms_is_in_doubt(tmp_path: Path) -> None:
     """A server that gives up waiting for its standby says that it has committed: that is not said to be safe."""
     with Cluster(tmp_path / "primary") as primary:
         standby = primary.standby()
-        with opened(primary.url()) as database, wires(primary.url()) as start:
+        with opened(primary.url()) as database, serving(primary.url()) as start:
             fill(database, 1)
             server = start("--patience", "1").ready()
             token = server.call("feature_claim_and_get")["claim"]["token"]

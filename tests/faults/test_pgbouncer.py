@@ -17,7 +17,7 @@ from dibs.database import Database, open_database
 from dibs.settings import Settings
 from dibs_schema.refusals import Busy
 from races.backlog import assert_sound, fill, kinds, row
-from races.wire import Start, Wire, up, wires
+from races.servers import ServerClient, StartServer, serving, up
 
 pytestmark = pytest.mark.skipif(
     program() is None, reason="PgBouncer is not installed (apt-get install pgbouncer; DIBS_TEST_PGBOUNCER)"
@@ -68,7 +68,7 @@ def errors(cluster: Cluster) -> list[str]:
     return [line for line in cluster.log.read_text().splitlines() if "ERROR:" in line]
 
 
-def work(server: Wire) -> None:
+def work(server: ServerClient) -> None:
     """Claim and pass until nothing is left."""
     while (answer := server.call("feature_claim_and_get"))["state"] == "claimed":
         server.call("feature_heartbeat", feature_id=answer["feature"]["id"], note="at it")
@@ -77,7 +77,7 @@ def work(server: Wire) -> None:
 
 
 def test_many_servers_drain_a_backlog_over_few_sessions(
-    cluster: Cluster, backlog: Database, start: Start
+    cluster: Cluster, backlog: Database, start: StartServer
 ) -> None:
     """Each feature is claimed and passed once, and the server sees no error: no statement is mixed up."""
     fill(backlog, 60)
@@ -94,7 +94,7 @@ def test_many_servers_drain_a_backlog_over_few_sessions(
     assert errors(cluster) == before
 
 
-def test_a_waiting_claim_looks_by_itself(backlog: Database, start: Start) -> None:
+def test_a_waiting_claim_looks_by_itself(backlog: Database, start: StartServer) -> None:
     """No notice comes through the pooler, and what another creates is claimed after a second or two all the same."""
     waiter, planner = up(start(), start())
     delays = []
@@ -110,7 +110,7 @@ def test_a_waiting_claim_looks_by_itself(backlog: Database, start: Start) -> Non
     assert max(delays) < 3
 
 
-def test_leases_are_renewed_and_given_back(backlog: Database, start: Start) -> None:
+def test_leases_are_renewed_and_given_back(backlog: Database, start: StartServer) -> None:
     """A claim outlives its lease while its server runs, is ready again after SIGTERM, and reaped after SIGKILL."""
     fill(backlog, 2)
     stopped, killed, other = up(start("--lease", "2"), start("--lease", "2"), start())
@@ -127,7 +127,9 @@ def test_leases_are_renewed_and_given_back(backlog: Database, start: Start) -> N
     assert kinds(backlog, 2) == ["create", "claim", "expire", "claim"]
 
 
-def test_a_stranger_gets_the_session_as_the_server_gives_it(backlog: Database, start: Start, db: str) -> None:
+def test_a_stranger_gets_the_session_as_the_server_gives_it(
+    backlog: Database, start: StartServer, db: str
+) -> None:
     """No setting, no LISTEN and no prepared statement of ours is left to whoever is lent the session next."""
     fill(backlog, 8)
     server = start().ready()
@@ -141,7 +143,7 @@ def test_a_stranger_gets_the_session_as_the_server_gives_it(backlog: Database, s
             assert stranger.execute("SELECT count(*) FROM pg_prepared_statements").fetchone() == (0,)
 
 
-def test_our_own_settings_hold_all_the_same(cluster: Cluster, backlog: Database, start: Start) -> None:
+def test_our_own_settings_hold_all_the_same(cluster: Cluster, backlog: Database, start: StartServer) -> None:
     """A move behind a lock that is never given back ends as busy when its patience does, and frees its session."""
     fill(backlog, 1)
     server = start("--patience", "1").ready()
@@ -158,7 +160,7 @@ def test_a_pool_in_session_mode_serves_too(cluster: Cluster, backlog: Database, 
     fill(backlog, 6)
     with (
         bouncer(cluster, tmp_path / "kept", pool_mode="session", default_pool_size=9) as url,
-        wires(url) as start,
+        serving(url) as start,
     ):
         servers = up(*[start() for _ in range(2)])
         for server in servers:

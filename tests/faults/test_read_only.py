@@ -16,7 +16,7 @@ from dibs.settings import Settings
 from dibs_schema.refusals import ReadOnly
 from faults.volumes import mount, volume
 from races.backlog import fill
-from races.wire import Wire, wires
+from races.servers import ServerClient, serving
 
 pytestmark = pytest.mark.only_on(
     "sqlite", reason="these faults are those of a file; a server has tests of its own"
@@ -38,7 +38,7 @@ def below_a_file(tmp_path: Path) -> Path:
 def test_a_path_that_cannot_be_a_file_is_refused(tmp_path: Path, place: Callable[[Path], Path]) -> None:
     """The refusal names the path, and the server goes on talking."""
     path = place(tmp_path)
-    with wires(path) as start:
+    with serving(path) as start:
         server = start()
         for tool in ("feature_get_stats", "feature_claim_and_get"):
             refusal = server.refusal(tool)
@@ -51,7 +51,7 @@ def test_a_path_that_cannot_be_a_file_is_refused(tmp_path: Path, place: Callable
 @pytest.mark.parametrize("left", ["closed", "killed", "nothing"])
 def test_a_read_only_file_system_is_refused(tmp_path: Path, left: str) -> None:
     """Writes get `read_only`, whatever state the database was left in; nothing crashes."""
-    with volume(tmp_path / "disk", "4m") as disk, wires(disk / "features.db") as start:
+    with volume(tmp_path / "disk", "4m") as disk, serving(disk / "features.db") as start:
         if left != "nothing":
             leave(start(), disk, killed=left == "killed")
         mount("-o", "remount,ro", str(disk))
@@ -65,7 +65,7 @@ def test_a_read_only_file_system_is_refused(tmp_path: Path, left: str) -> None:
 
 def test_doctor_says_that_a_backlog_cannot_be_written(tmp_path: Path) -> None:
     """What is sound, and of no use to an agent, is a warning."""
-    with volume(tmp_path / "disk", "4m") as disk, wires(disk / "features.db") as start:
+    with volume(tmp_path / "disk", "4m") as disk, serving(disk / "features.db") as start:
         leave(start(), disk, killed=False)
         assert file_of(disk / "features.db")["level"] == "ok"
         mount("-o", "remount,ro", str(disk))
@@ -80,7 +80,7 @@ def file_of(db: Path) -> dict[str, str]:
     return next(one for one in json.loads(done.stdout)["findings"] if one["check"] == "file")
 
 
-def leave(server: Wire, disk: Path, *, killed: bool) -> None:
+def leave(server: ServerClient, disk: Path, *, killed: bool) -> None:
     """Make a database with one feature, and end its server."""
     server.call("feature_create", category="c", name="n", description="d", steps=["s"])
     server.kill() if killed else server.hang_up()
@@ -109,7 +109,7 @@ def test_a_file_or_folder_that_may_not_be_written_is_refused(tmp_path: Path, wha
     database = open_database(Settings(db=str(db)))
     fill(database, 1)
     database.close(patience=5)
-    with wires(db) as start:
+    with serving(db) as start:
         with immutable(db if what == "file" else folder):
             server = start()
             refusal = server.refusal("feature_mark_in_progress", feature_id=1)

@@ -17,7 +17,7 @@ from dibs.database import Database, file_driver, open_database
 from dibs.settings import Settings
 from dibs_schema.refusals import DatabaseReplaced, ReadOnly, Refusal
 from races.backlog import assert_sound, fill, kinds, rule
-from races.wire import Start, Wire, up
+from races.servers import ServerClient, StartServer, up
 
 pytestmark = pytest.mark.only_on(
     "sqlite", reason="these faults are those of a file; a server has tests of its own"
@@ -45,7 +45,7 @@ def digests(*files: object) -> list[str]:
     return [sha256(Path(str(file)).read_bytes()).hexdigest() for file in files]
 
 
-def assert_replaced(server: Wire) -> None:
+def assert_replaced(server: ServerClient) -> None:
     """Every write is refused, as often as it is tried."""
     for tool, arguments in WRITES:
         refusal = server.refusal(tool, **arguments)
@@ -86,7 +86,7 @@ def replace_by_backup(db: Path) -> list[Path]:
 
 @pytest.mark.parametrize("fault", [delete, replace_by_another, replace_by_backup])
 def test_nothing_is_written_once_the_database_was_deleted_or_replaced(
-    db: str, start: Start, fault: Callable[[Path], list[Path]]
+    db: str, start: StartServer, fault: Callable[[Path], list[Path]]
 ) -> None:
     """Writes get `database_replaced`; the orphan and the new file stay as they are, also when servers end."""
     filled(db, 5)
@@ -106,7 +106,7 @@ def test_nothing_is_written_once_the_database_was_deleted_or_replaced(
         assert start().call("feature_get_stats")["counts"]["pending"] in (4, 5)
 
 
-def test_nothing_is_written_once_the_log_was_deleted(db: str, start: Start) -> None:
+def test_nothing_is_written_once_the_log_was_deleted(db: str, start: StartServer) -> None:
     """Without its log beside it the database takes no more writes, and what was acknowledged is not lost."""
     filled(db, 5)
     server = start().ready()
@@ -121,7 +121,9 @@ def test_nothing_is_written_once_the_log_was_deleted(db: str, start: Start) -> N
     assert start().call("feature_get_by_id", feature_id=1)["status"] == "passing"
 
 
-def test_a_database_that_was_deleted_before_the_first_call_is_not_made_again(db: str, start: Start) -> None:
+def test_a_database_that_was_deleted_before_the_first_call_is_not_made_again(
+    db: str, start: StartServer
+) -> None:
     """A server that has opened its database never makes a second one in its place."""
     filled(db, 3)
     server = start().ready()
@@ -135,7 +137,7 @@ def test_a_database_that_was_deleted_before_the_first_call_is_not_made_again(db:
 
 @pytest.mark.parametrize("replacement", ["nothing", "a new file"])
 def test_each_feature_has_one_winner_while_the_lock_file_comes_and_goes(
-    database: Database, db: str, start: Start, replacement: str
+    database: Database, db: str, start: StartServer, replacement: str
 ) -> None:
     """The queue at the door is for fairness; without it claims are still exclusive."""
     count = 120
@@ -153,7 +155,7 @@ def test_each_feature_has_one_winner_while_the_lock_file_comes_and_goes(
                 door.with_suffix(".new").replace(door)
             time.sleep(0.001)
 
-    def claim_all(server: Wire) -> list[int]:
+    def claim_all(server: ServerClient) -> list[int]:
         refusals = {n: server.refusal("feature_mark_in_progress", feature_id=n) for n in range(1, count + 1)}
         assert {refusal.code for refusal in refusals.values() if refusal} <= {"already_claimed"}
         return [n for n, refusal in refusals.items() if refusal is None]
@@ -170,7 +172,7 @@ def test_each_feature_has_one_winner_while_the_lock_file_comes_and_goes(
     assert_sound(database)
 
 
-def test_a_lock_file_that_cannot_be_opened_is_named(db: str, start: Start) -> None:
+def test_a_lock_file_that_cannot_be_opened_is_named(db: str, start: StartServer) -> None:
     """A folder where the lock file should be is refused as `read_only`, and reads go on."""
     filled(db, 1)
     Path(f"{db}.lock").unlink()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dibs_schema.refusals import NotFound
-from races.wire import Start, Wire
+from races.servers import ServerClient, StartServer
 
 pytestmark = pytest.mark.only_on(
     "sqlite", reason="these faults are those of a file; a server has tests of its own"
@@ -17,14 +17,18 @@ FEATURE = {"category": "c", "description": "d", "steps": ["s"]}
 
 
 @pytest.fixture(params=["two projects in one file", "two files"])
-def pair(request: pytest.FixtureRequest, start: Start, tmp_path: Path) -> tuple[Wire, Wire]:
+def pair(
+    request: pytest.FixtureRequest, start: StartServer, tmp_path: Path
+) -> tuple[ServerClient, ServerClient]:
     """Two servers, each with a backlog of its own and the same agent's name."""
     if request.param == "two files":
         return start("--agent", "ada"), start("--agent", "ada", on=tmp_path / "other.db")
     return start("--agent", "ada", "--project", "one"), start("--agent", "ada", "--project", "two")
 
 
-def test_what_happens_in_one_backlog_is_not_seen_in_the_other(pair: tuple[Wire, Wire]) -> None:
+def test_what_happens_in_one_backlog_is_not_seen_in_the_other(
+    pair: tuple[ServerClient, ServerClient],
+) -> None:
     """Numbers, claims, names, request ids and searches of one backlog mean nothing in another."""
     one, two = pair
     assert one.call("feature_create", name="first", request_id="r", **FEATURE)["ids"] == [1]
@@ -42,7 +46,7 @@ def test_what_happens_in_one_backlog_is_not_seen_in_the_other(pair: tuple[Wire, 
     assert one.call("feature_claim_and_get")["state"] == "complete"
 
 
-def test_the_end_of_one_server_releases_nothing_of_the_other(pair: tuple[Wire, Wire]) -> None:
+def test_the_end_of_one_server_releases_nothing_of_the_other(pair: tuple[ServerClient, ServerClient]) -> None:
     """Claims are given back in the backlog where they were made, and in no other."""
     one, two = pair
     for server in pair:

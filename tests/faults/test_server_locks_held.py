@@ -14,7 +14,7 @@ from clusters.urls import moved
 from dibs.database import Database
 from faults.servers import NEW, opened, sessions, until_one_waits
 from races.backlog import assert_sound, eventually, fill, kinds
-from races.wire import Start, up, wires
+from races.servers import StartServer, serving, up
 
 LOCK = "SELECT id FROM features WHERE id = %s FOR UPDATE"
 STANDSTILL = 4.0
@@ -37,7 +37,7 @@ def deadlocks(db: str) -> int:
         return int(row[0])
 
 
-def test_a_deadlock_never_reaches_a_client(db: str, database: Database, start: Start) -> None:
+def test_a_deadlock_never_reaches_a_client(db: str, database: Database, start: StartServer) -> None:
     """A pass that a foreign program's locks make the victim of a deadlock is made once, by another try."""
     fill(database, 2, [[], [0]])
     server = start().ready()
@@ -57,7 +57,9 @@ def test_a_deadlock_never_reaches_a_client(db: str, database: Database, start: S
 def test_who_stands_still_in_a_transaction_does_not_hold_the_others_up(db: str, database: Database) -> None:
     """The server takes its lock away in time for them; when it goes on, its call is made all the same, once."""
     fill(database, 2)
-    with wires(moved(db, {"options": f"-c idle_in_transaction_session_timeout={STANDSTILL:.0f}s"})) as start:
+    with serving(
+        moved(db, {"options": f"-c idle_in_transaction_session_timeout={STANDSTILL:.0f}s"})
+    ) as start:
         stopped, other = up(start(), start())
         token = stopped.call("feature_claim_and_get")["claim"]["token"]
         with psycopg.connect(db) as foreign:

@@ -14,8 +14,8 @@ from dibs.database import Database
 from dibs.verbs.lease import reap
 from dibs_schema.refusals import Busy
 from faults.servers import AWAY, NEW, opened, refused_as_away, sessions
-from races.backlog import assert_sound, eventually, fill, journal, kinds, row
-from races.wire import Start, Wire, up, wires
+from races.backlog import assert_sound, events_of, eventually, fill, kinds, row
+from races.servers import ServerClient, StartServer, serving, up
 
 PATIENCE = 2.0
 NOISE = 1.5
@@ -55,9 +55,9 @@ def database(url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def start(url: str) -> Iterator[Start]:
+def start(url: str) -> Iterator[StartServer]:
     """Start servers on it."""
-    with wires(url) as starter:
+    with serving(url) as starter:
         yield starter
 
 
@@ -73,7 +73,7 @@ def kill(cluster: Cluster) -> None:
 
 @pytest.mark.parametrize("end", [stop, kill])
 def test_servers_outlive_a_restart(
-    cluster: Cluster, url: str, database: Database, start: Start, end: Callable[[Cluster], None]
+    cluster: Cluster, url: str, database: Database, start: StartServer, end: Callable[[Cluster], None]
 ) -> None:
     """While the server is away writes and reads are refused in time and pings answered; then all goes on."""
     fill(database, 6)
@@ -113,7 +113,7 @@ def test_servers_outlive_a_restart(
     assert_sound(database)
 
 
-def test_connections_do_not_pile_up(cluster: Cluster, url: str, start: Start) -> None:
+def test_connections_do_not_pile_up(cluster: Cluster, url: str, start: StartServer) -> None:
     """After several restarts, with calls in between and during them, a server has as many as before."""
     server = start(*PROMPT).ready()
 
@@ -135,7 +135,7 @@ def test_connections_do_not_pile_up(cluster: Cluster, url: str, start: Start) ->
 
 
 def test_a_claim_outlives_an_outage_that_is_shorter_than_its_lease(
-    cluster: Cluster, database: Database, start: Start
+    cluster: Cluster, database: Database, start: StartServer
 ) -> None:
     """The holder's token works, its lease is kept up again, and nobody else gets the feature."""
     fill(database, 1)
@@ -152,7 +152,7 @@ def test_a_claim_outlives_an_outage_that_is_shorter_than_its_lease(
 
 
 def test_a_lease_that_ran_out_meanwhile_is_renewed_and_not_reaped(
-    cluster: Cluster, url: str, database: Database, start: Start
+    cluster: Cluster, url: str, database: Database, start: StartServer
 ) -> None:
     """Nobody could renew while the server was away: holders come first, also before who has just come."""
     fill(database, 1)
@@ -176,7 +176,7 @@ def test_a_lease_that_ran_out_meanwhile_is_renewed_and_not_reaped(
 
 
 def test_who_died_before_the_outage_is_reaped_one_lease_after_it(
-    cluster: Cluster, url: str, database: Database, start: Start
+    cluster: Cluster, url: str, database: Database, start: StartServer
 ) -> None:
     """The rest that holders get is one lease long, and a waiting claim wakes at its end without a storm."""
     fill(database, 1)
@@ -190,7 +190,7 @@ def test_who_died_before_the_outage_is_reaped_one_lease_after_it(
     assert waiter.answer(request)["feature"]["id"] == 1
     commits = _commits(cluster, url) - commits
     came_back = float(cluster.sql("SELECT extract(epoch FROM pg_postmaster_start_time())")[0][0])
-    waited = journal(database, 1)[-1]["at"] - came_back
+    waited = events_of(database, 1)[-1]["at"] - came_back
     print(f"handed on {waited:.2f} s after the return, {commits} transactions later")
     assert 4 < waited < 4 + 2 * NOISE
     assert commits < 100
@@ -205,7 +205,7 @@ def _commits(cluster: Cluster, url: str) -> int:
     return int(done[0])
 
 
-def test_a_waiting_claim_spans_the_outage(cluster: Cluster, start: Start) -> None:
+def test_a_waiting_claim_spans_the_outage(cluster: Cluster, start: StartServer) -> None:
     """It is answered by what is created after the return, as if nothing had been."""
     waiter, planner = up(start(*PROMPT), start(*PROMPT))
     request = waiter.send("feature_claim_and_get", wait_seconds=40)
@@ -220,7 +220,7 @@ def test_a_waiting_claim_spans_the_outage(cluster: Cluster, start: Start) -> Non
     assert waiter.arrival(request) - planner.arrival(created) < NOISE
 
 
-def test_a_wait_that_ends_in_the_outage_says_so(cluster: Cluster, start: Start) -> None:
+def test_a_wait_that_ends_in_the_outage_says_so(cluster: Cluster, start: StartServer) -> None:
     """What it saw before is not sold as the truth."""
     waiter = start(*PROMPT).ready()
     request = waiter.send("feature_claim_and_get", wait_seconds=2)
@@ -230,7 +230,7 @@ def test_a_wait_that_ends_in_the_outage_says_so(cluster: Cluster, start: Start) 
 
 
 def test_a_server_ends_at_once_while_the_database_is_away(
-    cluster: Cluster, database: Database, start: Start
+    cluster: Cluster, database: Database, start: StartServer
 ) -> None:
     """SIGTERM ends it with status 0 within a second, although it holds a claim and calls are open."""
     fill(database, 2)
@@ -251,7 +251,7 @@ def test_a_server_ends_at_once_while_the_database_is_away(
 
 
 def test_a_server_that_starts_while_the_database_is_away_works_after_it(
-    cluster: Cluster, database: Database, start: Start
+    cluster: Cluster, database: Database, start: StartServer
 ) -> None:
     """It greets its client, refuses calls in time, and needs no restart."""
     fill(database, 1)
@@ -280,19 +280,19 @@ def test_the_process_itself_reconnects(cluster: Cluster, database: Database) -> 
     with pytest.raises(Busy, match=AWAY):
         database.write_now(lambda _: None, patience=0.3)
     cluster.start()
-    assert [event["kind"] for event in journal(database)] == ["create"]
+    assert [event["kind"] for event in events_of(database)] == ["create"]
 
 
 def test_an_idle_server_notices_the_loss_before_it_sends_anything(
-    cluster: Cluster, url: str, database: Database, start: Start
+    cluster: Cluster, url: str, database: Database, start: StartServer
 ) -> None:
     """A claim that would commit by itself is not sent down a dead line, and so is never in doubt."""
     fill(database, 9)
-    server: Wire = start(*PROMPT).ready()
+    server: ServerClient = start(*PROMPT).ready()
     for number in range(1, 5):
         server.call("feature_claim_and_get")
         cluster.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dibs'")
         eventually(lambda: not sessions(url))
         time.sleep(0.3)  # for their last words to arrive
         assert server.call("feature_claim_and_get")["feature"]["id"] == 2 * number
-    assert len(journal(database)) == 9 + 8
+    assert len(events_of(database)) == 9 + 8

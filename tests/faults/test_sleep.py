@@ -13,13 +13,13 @@ from dibs_proof.storm.disturbances import WallClock
 from dibs_schema.refusals import AlreadyClaimed, ClaimLost, NotReady
 from faults.clocks import settable
 from races.backlog import assert_sound, fill, kinds
-from races.wire import Start, Wire, up
+from races.servers import ServerClient, StartServer, up
 
 LEASE = 2.0
 NIGHT = 8 * 3600
 
 
-def sleep(servers: list[Wire], seconds: float) -> None:
+def sleep(servers: list[ServerClient], seconds: float) -> None:
     """Stop them all for so long, and let them go on at the same moment."""
     for server in servers:
         server.kill(signal.SIGSTOP)
@@ -31,7 +31,7 @@ def sleep(servers: list[Wire], seconds: float) -> None:
 @settable
 @pytest.mark.only_on("sqlite", reason="a server's leases go by a clock of its own machine")
 def test_a_laptop_that_slept_for_a_night_wakes_with_its_claims(
-    database: Database, start: Start, tmp_path: Path
+    database: Database, start: StartServer, tmp_path: Path
 ) -> None:
     """While it sleeps the lease clock stands still; that the wall clock is eight hours on ends no lease."""
     fill(database, 1)
@@ -51,7 +51,7 @@ def test_a_laptop_that_slept_for_a_night_wakes_with_its_claims(
 
 
 def test_when_everything_was_stopped_past_a_lease_one_holder_has_the_feature(
-    database: Database, start: Start
+    database: Database, start: StartServer
 ) -> None:
     """Holder and heir wake at once: either the claim was kept, or it is the heir's and the holder learns of it."""
     fill(database, 1)

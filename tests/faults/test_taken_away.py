@@ -14,7 +14,7 @@ from dibs.settings import Settings
 from dibs_schema.refusals import ReadOnly
 from faults.volumes import break_file_system, journalled, mount
 from races.backlog import assert_sound, fill, kinds, long_form
-from races.wire import up, wires
+from races.servers import serving, up
 
 pytestmark = pytest.mark.only_on(
     "sqlite", reason="these faults are those of a file; a server has tests of its own"
@@ -48,7 +48,7 @@ def test_a_file_system_that_goes_read_only_under_servers_is_named_and_costs_noth
     with journalled(tmp_path / "disk") as disk:
         db = disk / "features.db"
         made(db)
-        with wires(db) as start:
+        with serving(db) as start:
             busy, idle = up(start(), start())
             busy.call("feature_mark_in_progress", feature_id=1)
             break_file_system(disk)
@@ -58,7 +58,7 @@ def test_a_file_system_that_goes_read_only_under_servers_is_named_and_costs_noth
                     assert isinstance(refusal, ReadOnly), (tool, refusal)
                 assert server.call("feature_get_by_id", feature_id=1)["status"] == "in_progress"
         remount(disk)
-        with wires(db) as start:
+        with serving(db) as start:
             assert start().call("feature_get_by_id", feature_id=1)["status"] == "in_progress"
 
 
@@ -101,7 +101,7 @@ def test_permissions_that_are_taken_away_under_servers_cost_nothing(
     db = folder / "features.db"
     made(db)
     prefix = without_power_over_files()
-    with wires(db) as start:
+    with serving(db) as start:
         busy, idle = up(start(prefix=prefix), start(prefix=prefix))
         busy.call("feature_mark_in_progress", feature_id=1)
         permissions(db, False)

@@ -12,7 +12,7 @@ from dibs.database import Database
 from dibs_proof.storm.disturbances import WallClock
 from faults.clocks import settable
 from races.backlog import fill, kinds, row, rule
-from races.wire import Start, Wire, up
+from races.servers import ServerClient, StartServer, up
 
 LEASE = 3.0  # long enough that a loaded machine renews the living in time
 NOISE = 1.0
@@ -31,13 +31,13 @@ def clock(tmp_path: Path) -> WallClock:
 
 
 @pytest.fixture
-def begin(start: Start, clock: WallClock) -> Callable[..., Wire]:
+def begin(start: StartServer, clock: WallClock) -> Callable[..., ServerClient]:
     """Start servers that go by that clock."""
     return lambda *flags: start(*flags, **clock.environment)
 
 
 def test_a_jump_of_the_wall_clock_ends_no_lease_and_prolongs_none(
-    database: Database, begin: Callable[..., Wire], clock: WallClock
+    database: Database, begin: Callable[..., ServerClient], clock: WallClock
 ) -> None:
     """Through an hour forward and two back the living keep their claims, and the dead lose theirs in time."""
     fill(database, 3)
@@ -60,7 +60,7 @@ def test_a_jump_of_the_wall_clock_ends_no_lease_and_prolongs_none(
 
 
 def test_a_back_off_does_not_outlast_the_longest_because_the_clock_was_set(
-    database: Database, begin: Callable[..., Wire], clock: WallClock
+    database: Database, begin: Callable[..., ServerClient], clock: WallClock
 ) -> None:
     """A back-off that lies an hour ahead came from another clock, and is ignored."""
     fill(database, 1)

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from races.wire import Message, Wire, command_on
+from dibs_proof.raw_client import Message
+from races.servers import ServerClient, command_on
 
 
-class Peer(Wire):
+class Peer(ServerClient):
     """One server process; what it says is kept whole."""
 
     def __init__(self, command: Sequence[str]) -> None:
@@ -21,33 +22,27 @@ class Peer(Wire):
         self.messages: list[Message] = []
         super().__init__(command)
 
-    def write_raw(self, data: bytes) -> None:
-        """Send bytes as they are."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(data)
-        self.process.stdin.flush()
-
     def _take(self, lines: Sequence[bytes], now: float) -> None:
-        with self._news:
+        with self._arrival:
             for line in lines:
                 message = _understood(line)
                 if message is None:
                     self.strange.append(line)
                 elif "method" not in message:
                     self.heard[message["id"]] += 1
-                    self._answers[message["id"]] = (message, now)
+                    self._arrived[message["id"]] = (message, now)
                     self.messages.append(message)
-            self._news.notify_all()
+            self._arrival.notify_all()
 
     def wait_for_total(self, count: int, within: float) -> bool:
         """Whether so many answers in all came in time."""
-        with self._news:
-            return self._news.wait_for(lambda: self.heard.total() >= count, within)
+        with self._arrival:
+            return self._arrival.wait_for(lambda: self.heard.total() >= count, within)
 
     def logged(self) -> str:
         """All that the server wrote to standard error."""
-        self.errors.seek(0)
-        return self.errors.read().decode(errors="replace")
+        self.stderr.seek(0)
+        return self.stderr.read().decode(errors="replace")
 
 
 def _understood(line: bytes) -> Message | None:
@@ -70,7 +65,7 @@ def peer_on(db: str, *flags: str) -> Iterator[Peer]:
     try:
         peer.ready()
         yield peer
-        assert peer.process.poll() is None, f"the server ended\n{peer.said()}"
+        assert peer.process.poll() is None, f"the server ended\n{peer.log()}"
         peer.hang_up()
         assert peer.status() == 0
         assert peer.strange == [], "standard output carries JSON-RPC alone"

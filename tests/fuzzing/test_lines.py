@@ -42,7 +42,7 @@ class Ledger:
         self.sent += len(batch)
         ping = f"ping {self.sent}"
         self._owed[ping] += 1
-        self._peer.write_raw(b"".join(line.data + b"\n" for line in batch))
+        self._peer.write_bytes(b"".join(line.data + b"\n" for line in batch))
         self._peer.write({"jsonrpc": "2.0", "id": ping, "method": "ping"})
         self._settle()
 

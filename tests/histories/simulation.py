@@ -1,4 +1,4 @@
-"""Histories that are true by construction: each call takes effect at one moment, and its client is told so."""
+"""Histories that are true by construction: each call takes effect at one moment, and its answer says so."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from dibs_proof.history import model
-from dibs_proof.history.history import Call, Connection, History, Interruption, Start
-from dibs_proof.history.model import Made, No, Sketch
+from dibs_proof.history.history import Call, Connection, History, InitialFeature, Interruption
+from dibs_proof.history.model import FeatureState, Refused, Transition
 from dibs_schema.status import SATISFIED, Kind, Status
 
 LEASE = 1.0
@@ -22,11 +22,11 @@ TOOLS = {
     Kind.HEARTBEAT: "feature_heartbeat",
 }
 Answer = tuple[dict[str, Any], bool]
-"""What is said, and whether it is a refusal."""
+"""The structured content, and whether it is a refusal."""
 
 
 class Simulation:
-    """Clients that call at random, some of which are killed, on features of which some wait for others."""
+    """Clients that make random calls, some of which are killed, on features of which some depend on others."""
 
     def __init__(self, seed: int, *, features: int, clients: int, lost: float) -> None:
         self._chance = chance = random.Random(seed)
@@ -38,10 +38,10 @@ class Simulation:
         self.history = History(
             back_off=None,
             max_claims_per_connection=features,
-            start={n: Start(Sketch(), needs[n]) for n in needs},
+            start={n: InitialFeature(FeatureState(), needs[n]) for n in needs},
         )
         self._needs = needs
-        self._now: dict[int, Sketch] = {n: Sketch() for n in needs}
+        self._now: dict[int, FeatureState] = {n: FeatureState() for n in needs}
         self._agenda: list[tuple[float, int, Callable[[float], None]]] = []
         self._claims: dict[str, list[tuple[int, str]]] = {}
         self._issued = 0
@@ -50,7 +50,7 @@ class Simulation:
             self._join(chance.uniform(0, 0.1))
 
     def run(self, calls: int) -> History:
-        """Let so many calls be made, or a few more."""
+        """Make so many calls, or a few more."""
         while len(self.history.calls) < calls:
             at, _, happen = heapq.heappop(self._agenda)
             happen(at)
@@ -69,16 +69,16 @@ class Simulation:
 
     def _plan(self, client: str, since: float) -> None:
         begun = since + self._chance.expovariate(50)
-        self._later(begun + self._chance.expovariate(100), lambda at: self._act(client, begun, at))
+        self._later(begun + self._chance.expovariate(100), lambda at: self._call(client, begun, at))
 
-    def _act(self, client: str, begun: float, at: float) -> None:
+    def _call(self, client: str, begun: float, at: float) -> None:
         tool, arguments, effect = self._choose(client)
         number = len(self.history.calls)
         if self._chance.random() < self._lost:
             if self._chance.random() < 0.5:
                 effect()
             if tool == "feature_mark_in_progress" and self._chance.random() < 0.5:
-                tool, arguments = "feature_claim_and_get", {}  # so that nobody knows what it has claimed
+                tool, arguments = "feature_claim_and_get", {}  # so that its feature is not known
             self.history.calls.append(Call(client, number, tool, arguments, begun))
             self._die(client, at)
             return
@@ -95,9 +95,9 @@ class Simulation:
         self._join(at)
 
     def _reap(self, client: str) -> None:
-        for feature, one in self._now.items():
-            if one.holder == client:
-                self._now[feature] = model.end(one, Kind.EXPIRE, self.history.limits)
+        for feature, state in self._now.items():
+            if state.holder == client:
+                self._now[feature] = model.end(state, Kind.EXPIRE, self.history.limits)
 
     def _choose(self, client: str) -> tuple[str, dict[str, Any], Callable[[], Answer]]:
         feature, token = self._chance.randint(1, len(self._now)), None
@@ -106,14 +106,14 @@ class Simulation:
             feature, token = claims[-1] if self._chance.random() < 0.8 else self._chance.choice(claims)
             kind = self._chance.choice([Kind.PASS, *TOOLS])
             arguments = {"feature_id": feature, "claim_token": token}
-            return TOOLS[kind], arguments, lambda: self._move(feature, kind, token)
+            return TOOLS[kind], arguments, lambda: self._transition(feature, kind, token)
         arguments = {"feature_id": feature}
         if self._chance.random() < 0.3:
             return "feature_update", arguments | {"retry": True}, lambda: self._retry(feature)
         if self._chance.random() < 0.3:
             return "feature_get_by_id", arguments, lambda: (self._shown(feature), False)
         if self._chance.random() < 0.2:
-            return TOOLS[Kind.FAIL], arguments, lambda: self._move(feature, Kind.FAIL, None)
+            return TOOLS[Kind.FAIL], arguments, lambda: self._transition(feature, Kind.FAIL, None)
         return "feature_mark_in_progress", arguments, lambda: self._claim(client, feature)
 
     def _claim(self, client: str, feature: int) -> Answer:
@@ -123,26 +123,28 @@ class Simulation:
         unmet = [need for need in self._needs[feature] if self._now[need].status not in SATISFIED]
         try:
             self._now[feature] = model.claim(free, client, token, unmet=bool(unmet))
-        except No as no:
-            return {"code": no.code, "unmet": unmet}, True
+        except Refused as refused:
+            return {"code": refused.code, "unmet": unmet}, True
         return {"id": feature, "status": "in_progress", "token": token}, False
 
-    def _move(self, feature: int, kind: Kind, token: str | None) -> Answer:
+    def _transition(self, feature: int, kind: Kind, token: str | None) -> Answer:
         unmet = [need for need in self._needs[feature] if self._now[need].status not in SATISFIED]
         try:
-            made: Made = model.move(self._now[feature], kind, token, self.history.limits, unmet=bool(unmet))
-        except No as no:
-            return {"code": no.code, "unmet": unmet}, True
-        self._now[feature] = made.one
-        said = self._shown(feature) | {"priority": 0}
+            made: Transition = model.transition(
+                self._now[feature], kind, token, self.history.limits, unmet=bool(unmet)
+            )
+        except Refused as refused:
+            return {"code": refused.code, "unmet": unmet}, True
+        self._now[feature] = made.state
+        answer = self._shown(feature) | {"priority": 0}
         if made.kind is Kind.REGRESS:
-            said["failures"] = 0
+            answer["failures"] = 0
         if made.kind is Kind.SKIP:
             self._issued += 1
-            said["priority"] = self._issued
-        return (said if made.kind is not None else self._said_before(feature, kind, token)), False
+            answer["priority"] = self._issued
+        return (answer if made.kind is not None else self._first_answer(feature, kind, token)), False
 
-    def _said_before(self, feature: int, kind: Kind, token: str | None) -> dict[str, Any]:
+    def _first_answer(self, feature: int, kind: Kind, token: str | None) -> dict[str, Any]:
         for call in self.history.calls:
             if call.tool == TOOLS[kind] and call.arguments.get("claim_token") == token and call.answer:
                 return call.answer
@@ -151,12 +153,12 @@ class Simulation:
     def _retry(self, feature: int) -> Answer:
         try:
             self._now[feature] = model.retry(self._now[feature])
-        except No as no:
-            return {"code": no.code}, True
+        except Refused as refused:
+            return {"code": refused.code}, True
         return self._shown(feature), False
 
     def _shown(self, feature: int) -> dict[str, Any]:
-        one = self._now[feature]
-        status: Status = one.status
-        counters = {"attempts": one.attempts, "failures": one.failures, "skips": one.skips}
+        state = self._now[feature]
+        status: Status = state.status
+        counters = {"attempts": state.attempts, "failures": state.failures, "skips": state.skips}
         return {"id": feature, "status": status.value, **counters}

@@ -1,4 +1,4 @@
-"""The checker of histories finds what cannot be true, and nothing else."""
+"""The history checker finds what cannot be true, and nothing else."""
 
 from __future__ import annotations
 
@@ -11,165 +11,167 @@ from typing import Any
 import pytest
 
 from dibs_proof.history.check import check
-from dibs_proof.history.history import Call, Connection, History, Interruption, Start
-from dibs_proof.history.model import Sketch
+from dibs_proof.history.history import Call, Connection, History, InitialFeature, Interruption
+from dibs_proof.history.model import FeatureState
 from dibs_proof.history.violations import Violation
 from dibs_schema.status import Status
 from histories.simulation import Simulation
 from races.backlog import times
 
-P, I, D, H, S, A = Status  # noqa: E741 - as in the table of moves
+P, I, D, H, S, A = Status  # noqa: E741 - as in the table of transitions
 CLAIM, CLAIM_THIS = "feature_claim_and_get", "feature_mark_in_progress"
 PASS, FAIL, SKIP = "feature_mark_passing", "feature_mark_failing", "feature_skip"
 RELEASE, SHOW, UPDATE = "feature_clear_in_progress", "feature_get_by_id", "feature_update"
 LEASE = 2.0
 
 
-class Tale:
-    """A history, written by hand. Feature 2 waits for feature 1; times in seconds."""
+class Written:
+    """A history that is written by hand. Feature 2 depends on feature 1; times in seconds."""
 
     def __init__(self) -> None:
         needs: dict[int, set[int]] = {1: set(), 2: {1}, 3: set()}
-        self.history = History(start={number: Start(Sketch(), frozenset(needs[number])) for number in needs})
+        self.history = History(
+            start={number: InitialFeature(FeatureState(), frozenset(needs[number])) for number in needs}
+        )
 
     def call(
-        self, who: str, begun: float, ended: float | None, tool: str, said: Any, **arguments: Any
-    ) -> Tale:
-        """A call; `said` is the answer, a refusal's code, or None where it was lost."""
+        self, who: str, begun: float, ended: float | None, tool: str, answered: Any, **arguments: Any
+    ) -> Written:
+        """Add a call; `answered` is the answer, a refusal's code, or None where it was lost."""
         self.history.connections.setdefault(who, Connection(who, lease=LEASE))
-        answer = {"code": said} if isinstance(said, str) else said
+        answer = {"code": answered} if isinstance(answered, str) else answered
         number = len(self.history.calls) + 1
-        call = Call(who, number, tool, arguments, begun, ended, answer, isinstance(said, str))
+        call = Call(who, number, tool, arguments, begun, ended, answer, isinstance(answered, str))
         self.history.calls.append(call)
         return self
 
     def claim(
         self, who: str, begun: float, ended: float | None, feature: int, token: str, attempts: int = 1
-    ) -> Tale:
-        """A claim of the next feature, which is this one."""
+    ) -> Written:
+        """Add a claim of the next feature, which is this one."""
         return self.call(who, begun, ended, CLAIM, claimed(feature, token, attempts))
 
-    def move(
-        self, who: str, begun: float, ended: float | None, tool: str, feature: int, token: str, said: Any
-    ) -> Tale:
-        """A move with a token."""
-        said = {"id": feature, "status": said} if said in set(Status) else said
-        return self.call(who, begun, ended, tool, said, feature_id=feature, claim_token=token)
+    def with_token(
+        self, who: str, begun: float, ended: float | None, tool: str, feature: int, token: str, answered: Any
+    ) -> Written:
+        """Add a call with a token."""
+        answered = {"id": feature, "status": answered} if answered in set(Status) else answered
+        return self.call(who, begun, ended, tool, answered, feature_id=feature, claim_token=token)
 
-    def begin(self, feature: int, one: Sketch) -> Tale:
-        """A feature that is somewhere from the beginning."""
-        self.history.start[feature] = Start(one)
+    def begin(self, feature: int, state: FeatureState) -> Written:
+        """Set the state of a feature before the first call."""
+        self.history.start[feature] = InitialFeature(state)
         return self
 
-    def happens(self, who: str, change: Any, at: float) -> Tale:
-        """Something that happens to a client's server."""
+    def happens(self, who: str, change: Any, at: float) -> Written:
+        """Add something that happens to a client's server."""
         self.history.connections.setdefault(who, Connection(who, lease=LEASE))
         self.history.connections[who].interruptions.append(Interruption(who, change, at))
         return self
 
     def found(self) -> list[Violation]:
-        """What the checker finds."""
+        """Return what the checker finds."""
         return check(self.history)
 
 
-def ada_passes_one() -> Tale:
+def ada_passes_one() -> Written:
     """Ada has claimed feature 1 and passed it, by second 2."""
-    return Tale().claim("ada", 0, 1, 1, "t1").move("ada", 1.1, 2, PASS, 1, "t1", "passing")
+    return Written().claim("ada", 0, 1, 1, "t1").with_token("ada", 1.1, 2, PASS, 1, "t1", "passing")
 
 
-def passed_at_death(claimed_at: float, passing_at: float) -> Tale:
-    """Ada's server is killed in a pass of feature 1; Bob sees that claimed by somebody, and later that it passes."""
+def passed_at_death(claimed_at: float, passing_at: float) -> Written:
+    """Ada's server is killed in a pass of feature 1; Bob sees it claimed by another agent, and later passing."""
     return (
-        Tale()
+        Written()
         .claim("ada", 0, 1, 1, "t1")
-        .move("ada", 1, None, PASS, 1, "t1", None)
+        .with_token("ada", 1, None, PASS, 1, "t1", None)
         .happens("ada", "killed", 1.5)
         .call("bob", claimed_at, claimed_at + 1, CLAIM_THIS, "already_claimed", feature_id=1)
         .call("bob", passing_at, passing_at + 1, CLAIM_THIS, "already_passing", feature_id=1)
     )
 
 
-TRUE: dict[str, Callable[[], Tale]] = {
+TRUE: dict[str, Callable[[], Written]] = {
     "a claim and a pass": ada_passes_one,
-    "a claim of what waits, after the pass": lambda: ada_passes_one().claim("bob", 3, 4, 2, "t2"),
-    "a claim of what waits, during the pass": lambda: ada_passes_one().claim("bob", 1.5, 4, 2, "t2"),
-    "a repeated pass": lambda: ada_passes_one().move("ada", 3, 4, PASS, 1, "t1", "passing"),
-    "a release beside the next claim": lambda: (
-        Tale()
+    "a claim of a dependent, after the pass": lambda: ada_passes_one().claim("bob", 3, 4, 2, "t2"),
+    "a claim of a dependent, during the pass": lambda: ada_passes_one().claim("bob", 1.5, 4, 2, "t2"),
+    "a repeated pass": lambda: ada_passes_one().with_token("ada", 3, 4, PASS, 1, "t1", "passing"),
+    "a release during the next claim": lambda: (
+        Written()
         .claim("ada", 0, 1, 1, "t1")
         .claim("bob", 2, 5, 1, "t2", 2)
         .call("ada", 3, 4, RELEASE, {"status": "pending", "attempts": 1}, feature_id=1, claim_token="t1")
     ),
     "a lost pass that happened": lambda: (
-        Tale()
+        Written()
         .claim("ada", 0, 1, 1, "t1")
-        .move("ada", 1, None, PASS, 1, "t1", None)
+        .with_token("ada", 1, None, PASS, 1, "t1", None)
         .claim("bob", 3, 4, 2, "t2")
     ),
     "a lost pass that did not happen": lambda: (
-        Tale()
+        Written()
         .claim("ada", 0, 1, 1, "t1")
-        .move("ada", 1, None, PASS, 1, "t1", None)
+        .with_token("ada", 1, None, PASS, 1, "t1", None)
         .call("bob", 3, 4, CLAIM_THIS, "already_claimed", feature_id=1)
     ),
     "a lost pass that happened after its server's death": lambda: passed_at_death(2, 5),
     "a lost pass that happened late": lambda: (
-        Tale()
+        Written()
         .claim("ada", 0, 1, 1, "t1")
-        .move("ada", 1, None, PASS, 1, "t1", None)
+        .with_token("ada", 1, None, PASS, 1, "t1", None)
         .call("bob", 3, 4, CLAIM_THIS, "already_claimed", feature_id=1)
         .call("bob", 5, 6, CLAIM_THIS, "already_passing", feature_id=1)
     ),
     "a lost claim that happened": lambda: (
-        Tale()
+        Written()
         .call("ada", 0, None, CLAIM, None)
         .happens("ada", "killed", 0.5)
         .call("bob", 1, 2, CLAIM_THIS, "already_claimed", feature_id=1)
         .claim("bob", 4, 5, 1, "t2")
     ),
     "a lost claim, counted as an attempt": lambda: (
-        Tale()
+        Written()
         .call("ada", 0, None, CLAIM, None)
         .happens("ada", "killed", 0.5)
         .call("bob", 4, 5, CLAIM, claimed(1, "t2", attempts=2))
     ),
     "a lost claim, taken back": lambda: (
-        Tale()
+        Written()
         .call("ada", 0, None, CLAIM, None)
         .call("bob", 1, 2, CLAIM_THIS, "already_claimed", feature_id=1)
         .call("bob", 2, 3, CLAIM, claimed(1, "t2", attempts=1))
     ),
     "a dead holder's claim, a lease later": lambda: (
-        Tale().claim("ada", 0, 1, 1, "t1").happens("ada", "killed", 1.5).claim("bob", 2.5, 4, 1, "t2", 2)
+        Written().claim("ada", 0, 1, 1, "t1").happens("ada", "killed", 1.5).claim("bob", 2.5, 4, 1, "t2", 2)
     ),
     "a claim after its holder hung up": lambda: (
-        Tale().claim("ada", 0, 1, 1, "t1").happens("ada", "closed", 1.2).claim("bob", 1.1, 1.5, 1, "t2", 2)
+        Written().claim("ada", 0, 1, 1, "t1").happens("ada", "closed", 1.2).claim("bob", 1.1, 1.5, 1, "t2", 2)
     ),
-    "a claim that ran out while its holder stood still": lambda: (
-        Tale()
+    "a claim that expired while its holder was stopped": lambda: (
+        Written()
         .claim("ada", 0, 1, 1, "t1")
         .happens("ada", "stopped", 1)
         .happens("ada", "continued", 5)
         .claim("bob", 4, 5, 1, "t2", 2)
-        .move("ada", 6, 7, PASS, 1, "t1", "claim_lost")
+        .with_token("ada", 6, 7, PASS, 1, "t1", "claim_lost")
     ),
     "skips in turn": lambda: (
-        Tale()
+        Written()
         .call("ada", 0, 1, SKIP, {"status": "pending", "skips": 1, "priority": 4}, feature_id=1)
         .call("ada", 2, 3, SKIP, {"status": "pending", "skips": 1, "priority": 5}, feature_id=3)
     ),
-    "skips beside each other": lambda: (
-        Tale()
+    "skips at the same time": lambda: (
+        Written()
         .call("ada", 0, 3, SKIP, {"status": "pending", "skips": 1, "priority": 5}, feature_id=1)
         .call("bob", 1, 2, SKIP, {"status": "pending", "skips": 1, "priority": 4}, feature_id=3)
     ),
     "the same request_id, twice": lambda: (
-        Tale()
+        Written()
         .call("ada", 0, 1, CLAIM, claimed(1, "t1"), request_id="r")
         .call("ada", 2, 3, CLAIM, claimed(1, "t1"), request_id="r")
     ),
     "the same request_id, its first answer lost": lambda: (
-        Tale()
+        Written()
         .call("ada", 0, None, CLAIM, None, request_id="r", agent="ada")
         .call("bob", 1, 2, CLAIM_THIS, "already_claimed", feature_id=1)
         .call("eve", 3, 4, CLAIM, claimed(1, "t1"), request_id="r", agent="ada")
@@ -184,49 +186,49 @@ TRUE: dict[str, Callable[[], Tale]] = {
         .call("bob", 2.7, 4, CLAIM, {"state": "complete"})
     ),
     "a claim taken over by its agent": lambda: (
-        Tale()
+        Written()
         .call("ada", 0, 1, CLAIM, claimed(1, "t1"), agent="ada")
         .call("bob", 2, 3, CLAIM, claimed(1, "t2"), agent="ada", resume=True)
-        .move("ada", 4, 5, PASS, 1, "t1", "claim_lost")
-        .move("bob", 4, 5, PASS, 1, "t2", "passing")
+        .with_token("ada", 4, 5, PASS, 1, "t1", "claim_lost")
+        .with_token("bob", 4, 5, PASS, 1, "t2", "passing")
     ),
     "a claim from before the first call": lambda: (
-        Tale()
-        .begin(3, Sketch(I, token="t0", holder="eve", attempts=1))
+        Written()
+        .begin(3, FeatureState(I, token="t0", holder="eve", attempts=1))
         .call("bob", 0, 1, CLAIM_THIS, "already_claimed", feature_id=3)
         .claim("ada", 2, 3, 3, "t3", 2)
     ),
     "two claims of one name, one after the other": lambda: (
-        Tale()
+        Written()
         .call("ada", 0, 1, CLAIM, claimed(1, "t1"), agent="ada")
         .call("bob", 2, 5, CLAIM, claimed(3, "t3"), agent="ada")
-        .move("ada", 3, 4, PASS, 1, "t1", "passing")
+        .with_token("ada", 3, 4, PASS, 1, "t1", "passing")
     ),
     "two claims of a connection without a name": lambda: (
-        Tale().claim("ada", 0, 1, 1, "t1").claim("ada", 2, 3, 3, "t3")
+        Written().claim("ada", 0, 1, 1, "t1").claim("ada", 2, 3, 3, "t3")
     ),
     "a token left out": lambda: (
-        Tale().claim("ada", 0, 1, 1, "t1").call("ada", 1, 2, PASS, {"status": "passing"}, feature_id=1)
+        Written().claim("ada", 0, 1, 1, "t1").call("ada", 1, 2, PASS, {"status": "passing"}, feature_id=1)
     ),
     "a pass in which an archiving and a restoring overlap": lambda: (
-        Tale()
+        Written()
         .call("eve", 2, 6, UPDATE, {"status": "archived"}, feature_id=1, archived=True)
         .call("bob", 3, 4, UPDATE, {"status": "pending"}, feature_id=1, archived=False)
         .claim("ada", 7, 8, 2, "t2")
     ),
     "a dependency that was taken away": lambda: (
-        Tale()
+        Written()
         .call("eve", 0, 1, "feature_remove_dependency", {"status": "pending"}, feature_id=2, dependency_id=1)
         .claim("ada", 2, 3, 2, "t2")
     ),
     "a restoring whose answer was lost, and what waits is refused": lambda: refused_for_one(
-        Tale()
+        Written()
         .call("eve", 0, 1, UPDATE, {"status": "archived"}, feature_id=1, archived=True)
         .call("bob", 2, None, UPDATE, None, feature_id=1, archived=False),
         3,
     ),
     "a repeated failure of what has been archived since": lambda: (
-        Tale()
+        Written()
         .claim("ada", 0, 1, 1, "t1")
         .call("ada", 1.1, 2, FAIL, {"status": "pending", "failures": 1}, feature_id=1, claim_token="t1")
         .call("eve", 3, 4, UPDATE, {"status": "archived"}, feature_id=1, archived=True)
@@ -234,14 +236,14 @@ TRUE: dict[str, Callable[[], Tale]] = {
         .claim("bob", 7, 8, 2, "t2")
     ),
     "a repeated pass of what waits for another since": lambda: (
-        Tale()
+        Written()
         .claim("ada", 0, 1, 3, "t3")
         .call("ada", 1.1, 2, PASS, {"status": "passing"}, feature_id=3)
         .call("eve", 3, 4, "feature_add_dependency", {"status": "passing"}, feature_id=3, dependency_id=2)
-        .move("ada", 5, 6, PASS, 3, "t3", "passing")
+        .with_token("ada", 5, 6, PASS, 3, "t3", "passing")
     ),
     "a repeated skip": lambda: (
-        Tale()
+        Written()
         .claim("ada", 0, 1, 1, "t1")
         .call("ada", 1.1, None, SKIP, None, feature_id=1, claim_token="t1")
         .call("bob", 3, 4, SKIP, {"status": "pending", "skips": 1, "priority": 5}, feature_id=3)
@@ -256,28 +258,30 @@ TRUE: dict[str, Callable[[], Tale]] = {
         )
     ),
     "a repeated skip, without its token": lambda: (
-        Tale()
+        Written()
         .claim("ada", 0, 1, 1, "t1")
         .call("ada", 1.1, None, SKIP, None, feature_id=1, claim_token="t1")
         .call("bob", 3, 4, SKIP, {"status": "pending", "skips": 1, "priority": 5}, feature_id=3)
         .call("ada", 5, 6, SKIP, {"status": "pending", "skips": 1, "priority": 4}, feature_id=1)
     ),
     "a regression of what had failed before": lambda: (
-        Tale().begin(3, Sketch(D, failures=2)).call("ada", 0, 1, FAIL, {"status": "pending"}, feature_id=3)
+        Written()
+        .begin(3, FeatureState(D, failures=2))
+        .call("ada", 0, 1, FAIL, {"status": "pending"}, feature_id=3)
     ),
     "a rest that outlasts a refusal for something else": lambda: (
-        Tale()
-        .begin(2, Sketch(P, failures=1, backs_off=True))
+        Written()
+        .begin(2, FeatureState(P, failures=1, backs_off=True))
         .call("bob", 0, 1, CLAIM_THIS, "unmet_dependencies", feature_id=2)
         .claim("ada", 1, 2, 1, "t1")
         .call("ada", 2, 3, PASS, {"status": "passing"}, feature_id=1, claim_token="t1")
         .call("bob", 4, 5, CLAIM_THIS, "not_ready", feature_id=2)
     ),
     "a feature that is held back by another on its files": lambda: held_back(
-        Tale().claim("ada", 0, 1, 1, "t1"), 2, by=1
+        Written().claim("ada", 0, 1, 1, "t1"), 2, by=1
     ),
     "a failure, and a rest": lambda: (
-        Tale()
+        Written()
         .claim("ada", 0, 1, 1, "t1")
         .call("ada", 1, 2, FAIL, {"status": "pending", "failures": 1}, feature_id=1, claim_token="t1")
         .call("bob", 3, 4, CLAIM_THIS, "not_ready", feature_id=1)
@@ -287,42 +291,45 @@ TRUE: dict[str, Callable[[], Tale]] = {
 
 
 def claimed(feature: int, token: str, attempts: int = 1) -> dict[str, Any]:
-    """A claim's answer."""
+    """Return a claim's answer."""
     more = {"attempts": attempts} if attempts > 1 else {}
     return {"state": "claimed", "claim": {"token": token}, "feature": {"id": feature, **more}}
 
 
 @pytest.mark.parametrize("tale", TRUE.values(), ids=TRUE)
-def test_what_can_be_true_is_found_true(tale: Callable[[], Tale]) -> None:
+def test_what_can_be_true_is_found_true(tale: Callable[[], Written]) -> None:
     """A history for which there is an order, with lost answers and dead holders, breaks nothing."""
     assert "\n".join(map(str, tale().found())) == ""
 
 
-FALSE: dict[str, tuple[str, Callable[[], Tale]]] = {
+FALSE: dict[str, tuple[str, Callable[[], Written]]] = {
     "two hold one feature": (
         "two_holders",
-        lambda: Tale().claim("ada", 0, 1, 1, "t1").claim("bob", 2, 3, 1, "t2"),
+        lambda: Written().claim("ada", 0, 1, 1, "t1").claim("bob", 2, 3, 1, "t2"),
     ),
     "two hold one feature, at the same moment": (
         "two_holders",
-        lambda: Tale().claim("ada", 0, 2, 1, "t1").claim("bob", 1, 3, 1, "t2"),
+        lambda: Written().claim("ada", 0, 2, 1, "t1").claim("bob", 1, 3, 1, "t2"),
     ),
     "a lost claim explains no second holder": (
         "two_holders",
         lambda: (
-            Tale().call("eve", 0, None, CLAIM, None).claim("ada", 1, 2, 1, "t1").claim("bob", 3, 4, 1, "t2")
+            Written()
+            .call("eve", 0, None, CLAIM, None)
+            .claim("ada", 1, 2, 1, "t1")
+            .claim("bob", 3, 4, 1, "t2")
         ),
     ),
     "a dead holder's claim is given away before its lease is over": (
         "two_holders",
         lambda: (
-            Tale().claim("ada", 0, 1, 1, "t1").happens("ada", "killed", 1).claim("bob", 1.2, 1.8, 1, "t2")
+            Written().claim("ada", 0, 1, 1, "t1").happens("ada", "killed", 1).claim("bob", 1.2, 1.8, 1, "t2")
         ),
     ),
-    "a holder who stood still for a moment only loses its claim": (
+    "a holder that was stopped only for a moment loses its claim": (
         "two_holders",
         lambda: (
-            Tale()
+            Written()
             .claim("ada", 0, 1, 1, "t1")
             .happens("ada", "stopped", 2)
             .happens("ada", "continued", 2.2)
@@ -332,16 +339,16 @@ FALSE: dict[str, tuple[str, Callable[[], Tale]]] = {
     "a late token passes what another has claimed": (
         "late_token",
         lambda: (
-            Tale()
+            Written()
             .claim("ada", 0, 1, 1, "t1")
             .happens("ada", "stopped", 1)
             .claim("bob", 4, 5, 1, "t2", 2)
-            .move("ada", 6, 7, PASS, 1, "t1", "passing")
+            .with_token("ada", 6, 7, PASS, 1, "t1", "passing")
         ),
     ),
     "a live claim is lost": (
         "live_claim_lost",
-        lambda: Tale().claim("ada", 0, 1, 1, "t1").move("ada", 5, 6, PASS, 1, "t1", "claim_lost"),
+        lambda: Written().claim("ada", 0, 1, 1, "t1").with_token("ada", 5, 6, PASS, 1, "t1", "claim_lost"),
     ),
     "an acknowledged pass is gone": ("change_lost", lambda: ada_passes_one().claim("bob", 3, 4, 1, "t2")),
     "an acknowledged pass is not to be seen": (
@@ -353,15 +360,15 @@ FALSE: dict[str, tuple[str, Callable[[], Tale]]] = {
     "an acknowledged claim is gone": (
         "no_order",
         lambda: (
-            Tale().claim("ada", 0, 1, 1, "t1").call("bob", 2, 3, SHOW, {"status": "pending"}, feature_id=1)
+            Written().claim("ada", 0, 1, 1, "t1").call("bob", 2, 3, SHOW, {"status": "pending"}, feature_id=1)
         ),
     ),
-    "a claim of what waits": ("dependency", lambda: Tale().claim("bob", 0, 1, 2, "t2")),
-    "a claim of what waits, before the pass": (
+    "a claim of a dependent": ("dependency", lambda: Written().claim("bob", 0, 1, 2, "t2")),
+    "a claim of a dependent, before the pass": (
         "dependency",
         lambda: ada_passes_one().claim("bob", 0.2, 0.9, 2, "t2"),
     ),
-    "a claim of what waits, after the regression": (
+    "a claim of a dependent, after the regression": (
         "dependency",
         lambda: (
             ada_passes_one()
@@ -373,10 +380,10 @@ FALSE: dict[str, tuple[str, Callable[[], Tale]]] = {
         "dependency",
         lambda: refused_for_one(ada_passes_one(), 3),
     ),
-    "a claim of what waits since somebody said so": (
+    "a claim of a feature that an answer has reported as unmet": (
         "dependency",
         lambda: (
-            Tale()
+            Written()
             .call(
                 "eve",
                 0,
@@ -389,7 +396,7 @@ FALSE: dict[str, tuple[str, Callable[[], Tale]]] = {
             .claim("ada", 2, 3, 3, "t3")
         ),
     ),
-    "a claim of what waits, seen before the pass": (
+    "a claim of a dependent, seen before the pass": (
         "no_order",
         lambda: (
             ada_passes_one()
@@ -397,16 +404,16 @@ FALSE: dict[str, tuple[str, Callable[[], Tale]]] = {
             .call("eve", 0.2, 0.8, SHOW, {"status": "in_progress", "attempts": 1}, feature_id=2)
         ),
     ),
-    "a claim is given away while its holder lives, who dies later": (
+    "a claim is given to another holder before its holder is killed": (
         "two_holders",
         lambda: (
-            Tale().claim("ada", 0, 1, 1, "t1").claim("bob", 5, 6, 1, "t2", 2).happens("ada", "killed", 10)
+            Written().claim("ada", 0, 1, 1, "t1").claim("bob", 5, 6, 1, "t2", 2).happens("ada", "killed", 10)
         ),
     ),
-    "a claim is given away long after its holder stood still": (
+    "a claim is given to another holder long after its holder was stopped": (
         "two_holders",
         lambda: (
-            Tale()
+            Written()
             .claim("ada", 0, 1, 1, "t1")
             .happens("ada", "stopped", 2)
             .happens("ada", "continued", 5)
@@ -417,7 +424,7 @@ FALSE: dict[str, tuple[str, Callable[[], Tale]]] = {
     "a lost claim explains nothing before it": (
         "no_order",
         lambda: (
-            Tale()
+            Written()
             .call("bob", 0, 1, CLAIM_THIS, "already_claimed", feature_id=1)
             .call("ada", 2, None, CLAIM, None)
         ),
@@ -425,7 +432,7 @@ FALSE: dict[str, tuple[str, Callable[[], Tale]]] = {
     "a lost claim that was answered when it was repeated explains no other": (
         "no_order",
         lambda: (
-            Tale()
+            Written()
             .call("ada", 0, None, CLAIM, None, request_id="r", agent="ada")
             .call("ada", 1, 2, CLAIM, claimed(1, "t1"), request_id="r", agent="ada")
             .call("bob", 3, 4, CLAIM_THIS, "already_claimed", feature_id=3)
@@ -434,7 +441,7 @@ FALSE: dict[str, tuple[str, Callable[[], Tale]]] = {
     "one token for two claims of one feature": (
         "token_twice",
         lambda: (
-            Tale()
+            Written()
             .claim("ada", 0, 1, 1, "t1")
             .call(
                 "ada", 1.1, 2, RELEASE, {"status": "pending", "attempts": 1}, feature_id=1, claim_token="t1"
@@ -444,7 +451,7 @@ FALSE: dict[str, tuple[str, Callable[[], Tale]]] = {
     ),
     "one token for two claims": (
         "token_twice",
-        lambda: Tale().claim("ada", 0, 1, 1, "t1").claim("bob", 2, 3, 3, "t1"),
+        lambda: Written().claim("ada", 0, 1, 1, "t1").claim("bob", 2, 3, 3, "t1"),
     ),
     "complete, while something is open": (
         "complete",
@@ -453,7 +460,7 @@ FALSE: dict[str, tuple[str, Callable[[], Tale]]] = {
     "two skips to one place": (
         "skip_order",
         lambda: (
-            Tale()
+            Written()
             .call("ada", 0, 3, SKIP, {"status": "pending", "skips": 1, "priority": 4}, feature_id=1)
             .call("bob", 1, 2, SKIP, {"status": "pending", "skips": 1, "priority": 4}, feature_id=3)
         ),
@@ -461,7 +468,7 @@ FALSE: dict[str, tuple[str, Callable[[], Tale]]] = {
     "a skip to a place before an earlier one": (
         "skip_order",
         lambda: (
-            Tale()
+            Written()
             .call("ada", 0, 1, SKIP, {"status": "pending", "skips": 1, "priority": 5}, feature_id=1)
             .call("bob", 2, 3, SKIP, {"status": "pending", "skips": 1, "priority": 4}, feature_id=3)
         ),
@@ -469,7 +476,7 @@ FALSE: dict[str, tuple[str, Callable[[], Tale]]] = {
     "a claim during the back-off": (
         "back_off",
         lambda: (
-            Tale()
+            Written()
             .claim("ada", 0, 1, 1, "t1")
             .call("ada", 1, 2, FAIL, {"status": "pending", "failures": 1}, feature_id=1, claim_token="t1")
             .call("bob", 5, 6, CLAIM, claimed(1, "t2", attempts=2))
@@ -478,7 +485,7 @@ FALSE: dict[str, tuple[str, Callable[[], Tale]]] = {
     "an attempt that was not counted": (
         "no_order",
         lambda: (
-            Tale()
+            Written()
             .claim("ada", 0, 1, 1, "t1")
             .call("ada", 1, 2, RELEASE, {"status": "pending", "attempts": 1}, feature_id=1, claim_token="t1")
             .claim("bob", 3, 4, 1, "t2")
@@ -491,36 +498,36 @@ FALSE: dict[str, tuple[str, Callable[[], Tale]]] = {
     "two claims of one name": (
         "too_many",
         lambda: (
-            Tale()
+            Written()
             .call("ada", 0, 1, CLAIM, claimed(1, "t1"), agent="ada")
             .call("bob", 2, 3, CLAIM, claimed(3, "t3"), agent="ada")
         ),
     ),
-    "a feature that is held back by what nobody holds": (
+    "a feature that is held back by a feature without a holder": (
         "no_order",
         lambda: held_back(ada_passes_one(), 3, by=1),
     ),
     "a feature that is held back, and is claimed itself": (
         "no_order",
-        lambda: held_back(Tale().claim("ada", 0, 1, 1, "t1").claim("eve", 0, 1, 3, "t3"), 2, by=1),
+        lambda: held_back(Written().claim("ada", 0, 1, 1, "t1").claim("eve", 0, 1, 3, "t3"), 2, by=1),
     ),
-    "a feature that nobody has created": (
+    "a feature that was never created": (
         "no_order",
-        lambda: Tale().call("ada", 0, 1, SHOW, {"status": "pending"}, feature_id=9),
+        lambda: Written().call("ada", 0, 1, SHOW, {"status": "pending"}, feature_id=9),
     ),
 }
 
 
-def refused_for_one(tale: Tale, at: float) -> Tale:
-    """Somebody asks for feature 2, and is told that feature 1 comes first."""
+def refused_for_one(tale: Written, at: float) -> Written:
+    """Add a claim of feature 2 that is refused because feature 1 is unmet."""
     tale.call("bob", at, at + 1, CLAIM_THIS, "unmet_dependencies", feature_id=2)
     last = tale.history.calls[-1]
     tale.history.calls[-1] = replace(last, answer={"code": "unmet_dependencies", "unmet": [1]})
     return tale
 
 
-def held_back(tale: Tale, at: float, *, by: int) -> Tale:
-    """Somebody asks for feature 3, and is told that another is held which may change the same files."""
+def held_back(tale: Written, at: float, *, by: int) -> Written:
+    """Add a claim of feature 3 that is refused because of the files of a claimed feature."""
     tale.call("bob", at, at + 1, CLAIM_THIS, "not_ready", feature_id=3)
     last = tale.history.calls[-1]
     tale.history.calls[-1] = replace(last, answer={"code": "not_ready", "held_by": by, "holder": "ada"})
@@ -528,7 +535,7 @@ def held_back(tale: Tale, at: float, *, by: int) -> Tale:
 
 
 @pytest.mark.parametrize(("kind", "tale"), FALSE.values(), ids=FALSE)
-def test_what_cannot_be_true_is_found(kind: str, tale: Callable[[], Tale]) -> None:
+def test_what_cannot_be_true_is_found(kind: str, tale: Callable[[], Written]) -> None:
     """A history for which there is no order breaks one promise, which is named, with the calls that show it."""
     found = tale().found()
     print(*found, sep="\n")
@@ -537,9 +544,9 @@ def test_what_cannot_be_true_is_found(kind: str, tale: Callable[[], Tale]) -> No
 
 
 def test_a_history_that_was_kept_is_judged_the_same(tmp_path: Path) -> None:
-    """A history says after writing and reading what it said before."""
+    """A history is the same after writing and reading."""
     history = Simulation(1, features=6, clients=4, lost=0.1).run(200)
-    history.start[7] = Start(Sketch(A, archived_from=P), frozenset({1, 2}))
+    history.start[7] = InitialFeature(FeatureState(A, archived_from=P), frozenset({1, 2}))
     history.write(tmp_path / "history.jsonl")
     again = History.read([tmp_path / "history.jsonl"])
     assert sorted(again.calls, key=lambda call: call.number) == sorted(
@@ -554,7 +561,7 @@ def test_a_line_that_was_cut_off_is_a_call_whose_answer_was_lost(tmp_path: Path,
     """Where the writer of a history was killed in the middle of a line, all before that line is read."""
     path = tmp_path / "history.jsonl"
     answer = {"id": 1, "status": "pending", "name": "ä" * 6_000}
-    Tale().call("ada", 0, 1, SHOW, answer, feature_id=1).history.write(path)
+    Written().call("ada", 0, 1, SHOW, answer, feature_id=1).history.write(path)
     path.write_bytes(path.read_bytes()[:-cut])
     (call,) = History.read([path]).calls
     assert (call.tool, call.ended, call.answer, call.lost) == (SHOW, None, None, True)
@@ -562,14 +569,14 @@ def test_a_line_that_was_cut_off_is_a_call_whose_answer_was_lost(tmp_path: Path,
 
 @pytest.mark.parametrize("seed", range(times(20, 400)))
 def test_histories_that_are_true_by_construction_are_found_true(seed: int) -> None:
-    """Whatever random clients do, and whoever of them dies, what they were told breaks nothing."""
+    """Whatever random clients do, and whichever of them dies, their answers break nothing."""
     history = Simulation(seed, features=5 + seed % 4, clients=6, lost=0.04).run(300)
     assert "\n".join(map(str, check(history))) == ""
 
 
 @pytest.mark.parametrize("lost", [0.02, 0.1])
 def test_ten_thousand_calls_are_judged_in_seconds(lost: float) -> None:
-    """10,000 calls on 300 features, some hundred of them lost, take less than 10 s, and so does one double claim in them."""
+    """10,000 calls on 300 features, some hundred of them lost, take less than 10 s, also with one double claim."""
     history = Simulation(5, features=300, clients=32, lost=lost).run(10_000)
     began = time.process_time()
     assert "\n".join(map(str, check(history))) == ""

@@ -1,4 +1,4 @@
-"""Questions to the user: the checker passes what can be true of them, and names what cannot."""
+"""Questions to the user: the checker accepts what can be true of them, and names what cannot."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ READ, CLOSE = {"question_id": 1}, {"question_id": 1, "answers": {"Way": "Left"}}
 ASK: dict[str, Any] = {"questions": [{"question": "Which?"}]}
 
 
-def said(state: str | None, number: int = 1) -> dict[str, Any] | None:
-    """What is answered of a question, or nothing."""
+def reported(state: str | None, number: int = 1) -> dict[str, Any] | None:
+    """Return the answer that reports a question's state, or None."""
     return {"question_id": number, "state": state} if state is not None else None
 
 
 def history(*steps: tuple[dict[str, Any], str | None]) -> History:
-    """Calls one after the other: their arguments, and the state that was answered; None where no answer came."""
+    """Return calls one after the other: their arguments, and the reported state; None where no answer came."""
     calls = []
     for at, (arguments, state) in enumerate(steps, start=1):
         tool = "feature_answer_human_input" if "answers" in arguments else "ask_user"
         ended = at + 0.5 if state is not None else None
-        calls.append(Call("ada", at, tool, arguments, at, ended, said(state)))
+        calls.append(Call("ada", at, tool, arguments, at, ended, reported(state)))
     return History(calls=calls)
 
 
@@ -45,8 +45,8 @@ def test_a_question_that_is_closed_once_can_be_true(steps: list[tuple[dict[str, 
     [
         ([(ASK, "open"), (ASK, "open")], "the number 1 was given to two questions"),
         ([(ASK, "open"), (CLOSE, "answered"), (CLOSE, "answered")], "closed twice"),
-        ([(ASK, "open"), (CLOSE, "answered"), (READ, "open")], "was answered, and told as open"),
-        ([(ASK, "open"), (READ, "answered")], "nobody had closed it"),
+        ([(ASK, "open"), (CLOSE, "answered"), (READ, "open")], "was answered, and reported as open"),
+        ([(ASK, "open"), (READ, "answered")], "no call had closed it"),
     ],
 )
 def test_what_cannot_be_true_of_a_question_is_named(

@@ -1,4 +1,4 @@
-"""A small model of a backlog in plain Python: the features of `dibs_proof.history.model`, and what stands between them."""
+"""A small model of a backlog in plain Python: the features of `dibs_proof.history.model`, and what spans them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from dibs_proof.history import model
-from dibs_proof.history.model import D, H, I, Limits, Made, No, P, S, Sketch
+from dibs_proof.history.model import D, FeatureState, H, I, Limits, P, Refused, S, Transition
 from dibs_schema.file_areas import areas_of
 from dibs_schema.status import SATISFIED, Kind, Status
 
@@ -15,15 +15,15 @@ LIMITS = Limits(MOST_FAILURES, MOST_ATTEMPTS, MOST_SKIPS)
 
 
 class Model:
-    """The features, what each needs and changes, and its place in the queue; who passed and who confirmed it.
+    """The features with their dependencies, paths and places in the queue; who passed and who confirmed each.
 
-    `events` counts what the journal should hold.
+    `events` counts the events that should be recorded.
     """
 
     def __init__(self, order: str, verifier: str) -> None:
         self.order = order
         self.verifier = verifier
-        self.features: dict[int, Sketch] = {}
+        self.features: dict[int, FeatureState] = {}
         self.needs: dict[int, set[int]] = {}
         self.paths: dict[int, list[str]] = {}
         self.priority: dict[int, int] = {}
@@ -32,22 +32,22 @@ class Model:
         self.unconfirmed: set[int] = set()
         self.events = 0
 
-    # -- looking --------------------------------------------------------------------------------------
+    # -- reading --------------------------------------------------------------------------------------
 
-    def __getitem__(self, feature: int) -> Sketch:
+    def __getitem__(self, feature: int) -> FeatureState:
         return self.features[feature]
 
     def unmet(self, feature: int) -> int:
-        """How many dependencies hold a feature back."""
+        """Return how many dependencies of a feature are unmet."""
         return sum(self[need].status not in SATISFIED for need in self.needs[feature])
 
     def height(self, feature: int) -> int:
-        """How long a chain of features waits on one."""
+        """Return the length of the longest chain of features that waits for one."""
         waiting = [other for other, needs in self.needs.items() if feature in needs]
         return max((self.height(other) + 1 for other in waiting), default=0)
 
     def ready(self) -> list[int]:
-        """What can be claimed, in the order in which it is."""
+        """Return the ready features, in queue order."""
         free = [
             feature
             for feature, one in self.features.items()
@@ -60,15 +60,15 @@ class Model:
         return sorted(free, key=lambda one: (self[one].skips, tall[one], self.priority[one], one))
 
     def any(self, status: Status) -> bool:
-        """Whether there is a feature of that status."""
+        """Return whether there is a feature of that status."""
         return any(one.status is status for one in self.features.values())
 
     def held_by(self, holder: str) -> list[int]:
-        """What a name holds."""
+        """Return the features that a holder has claimed."""
         return [feature for feature, one in self.features.items() if one.holder == holder]
 
     def is_held_back(self, feature: int) -> bool:
-        """Whether somebody works on a feature that may change the same files."""
+        """Return whether an agent works on a feature that may change the same files."""
         claimed = [other for other, one in self.features.items() if one.status is I]
         own = areas_of(self.paths[feature])
         return any(
@@ -76,11 +76,11 @@ class Model:
         )
 
     def reaches(self, start: int, end: int) -> bool:
-        """Whether `start` depends on `end`, over any number of edges."""
+        """Return whether `start` depends on `end`, over any number of edges."""
         return start == end or any(self.reaches(need, end) for need in self.needs[start])
 
     def idle_state(self) -> str:
-        """Why there is nothing to claim."""
+        """Return why there is nothing to claim."""
         there = {one.status for one in self.features.values()}
         if not there & {P, I, H, S}:
             if self.verifier == "other" and any(self[one].status is D for one in self.unconfirmed):
@@ -98,119 +98,119 @@ class Model:
         }
         return next((state for state, applies in reasons.items() if applies), "waiting_for_dependencies")
 
-    # -- moves ----------------------------------------------------------------------------------------
+    # -- writing ----------------------------------------------------------------------------------------
 
     def create(self, needs: set[int], paths: Iterable[str]) -> None:
-        """A new feature behind all the others."""
+        """Create a feature at the end of the queue."""
         number = len(self.features) + 1
-        self.features[number], self.needs[number], self.paths[number] = Sketch(), needs, list(paths)
+        self.features[number], self.needs[number], self.paths[number] = FeatureState(), needs, list(paths)
         self.passed_by[number] = self.confirmed_by[number] = None
-        self.priority[number] = self._behind()
+        self.priority[number] = self._last_place()
         self.events += 1
 
     def rule(self, verifier: str) -> None:
-        """From now on passes are to be confirmed by another agent, or no longer."""
+        """Set whether another agent must confirm passes."""
         self.verifier = verifier
         self.events += 1
 
     def change_files(self, feature: int, paths: Iterable[str]) -> None:
-        """What a feature changes is other than was thought."""
+        """Change the files that a feature changes."""
         self.paths[feature] = list(paths)
         self.events += 1
 
     def claim(self, holder: str, feature: int | None, token: str | None) -> int | None:
-        """Who claims gets this feature, or the next; None where there is nothing. `token` is what was given."""
+        """Claim this feature, or the next one; returns it, or None where there is nothing. `token` is the real token."""
         held = self.held_by(holder)
         if feature is None:
             if held:
-                raise No("already_holding")
+                raise Refused("already_holding")
             queue = self.ready()
             if not queue:
                 return None
             feature = queue[0]
         unmet = self.unmet(feature) > 0
         if feature in held or (held and self[feature].status is P and not unmet):
-            raise No("already_holding")
+            raise Refused("already_holding")
         claimed = model.claim(self[feature], holder, token or "", unmet=unmet)
         if self.is_held_back(feature):
-            raise No("not_ready")
-        self._now(feature, claimed)
+            raise Refused("not_ready")
+        self._set(feature, claimed)
         return feature
 
     def resume(self, holder: str, token: str | None) -> int | None:
-        """Take back what a name holds, under a fresh token."""
+        """Take over what a holder has claimed, with a new token."""
         held = self.held_by(holder)
         if not held:
             return self.claim(holder, None, token)
-        self._now(held[0], model.resume(self[held[0]], token or ""))
+        self._set(held[0], model.resume(self[held[0]], token or ""))
         return held[0]
 
-    def move(self, feature: int, token: str | None, kind: Kind, by: str) -> bool:
-        """Whether a move of a claim is made; False where it is a repetition, which changes nothing."""
+    def transition(self, feature: int, token: str | None, kind: Kind, by: str) -> bool:
+        """Make a transition; returns False where it is a repetition, which changes nothing."""
         before = self[feature]
-        made: Made = model.move(before, kind, token, LIMITS, unmet=self.unmet(feature) > 0)
+        made: Transition = model.transition(before, kind, token, LIMITS, unmet=self.unmet(feature) > 0)
         if made.kind is None:
             return False
         if made.kind is Kind.SKIP:
-            self.priority[feature] = self._behind()
+            self.priority[feature] = self._last_place()
         elif made.kind is Kind.PASS:
-            self._proof(feature, before.holder, waits=self.verifier == "other")
+            self._set_verifier(feature, before.holder, waits=self.verifier == "other")
         elif made.kind is Kind.REGRESS:
-            self._proof(feature, None, waits=False)
+            self._set_verifier(feature, None, waits=False)
         elif made.kind is Kind.VERIFY and self.verifier == "other" and by != self.passed_by[feature]:
             self._confirm(feature, by)
-        self._now(feature, made.one)
+        self._set(feature, made.state)
         return True
 
     def overrule(self, feature: int, by: str) -> None:
-        """A planner confirms a pass that waits for it."""
+        """Confirm a pass as a planner does."""
         if self[feature].status is not D or feature not in self.unconfirmed:
-            raise No("invalid_input")
+            raise Refused("invalid_input")
         self._confirm(feature, by)
         self.events += 1
 
     def force(self, feature: int) -> None:
-        """A planner frees a claim."""
-        self._now(feature, model.force(self[feature], LIMITS))
+        """Release a claim as a planner does."""
+        self._set(feature, model.force(self[feature], LIMITS))
 
     def expire(self, feature: int) -> None:
-        """A lease runs out and is reaped."""
+        """Let a lease expire and be reaped."""
         if self[feature].status is I:
-            self._now(feature, model.end(self[feature], Kind.EXPIRE, LIMITS))
+            self._set(feature, model.end(self[feature], Kind.EXPIRE, LIMITS))
 
     def back_off_ends(self, feature: int) -> None:
-        """Time passes."""
+        """Let the back-off end."""
         self.features[feature] = replace(self[feature], backs_off=False)
 
     def answer(self, feature: int) -> None:
-        """A person answers, or the request is withdrawn."""
-        self._now(feature, model.answer(self[feature]))
+        """Answer a request, or withdraw it."""
+        self._set(feature, model.answer(self[feature]))
 
     def retry(self, feature: int) -> None:
-        """A stuck feature is put back."""
-        self._now(feature, model.retry(self[feature]))
+        """Put a stuck feature back."""
+        self._set(feature, model.retry(self[feature]))
 
     def archive(self, feature: int, *, archived: bool) -> None:
-        """A feature is taken off the board, or brought back."""
+        """Archive a feature, or restore it."""
         after = model.archive(self[feature], archived=archived)
         if after is not self[feature]:
-            self._now(feature, after)
+            self._set(feature, after)
 
     def depend(self, feature: int, needs: set[int]) -> None:
-        """Replace what a feature waits for."""
+        """Replace the dependencies of a feature."""
         if any(self.reaches(need, feature) for need in needs - self.needs[feature]):
-            raise No("would_cycle")
+            raise Refused("would_cycle")
         if needs != self.needs[feature]:
             self.needs[feature] = needs
             self.events += 1
 
-    # -- in moves -------------------------------------------------------------------------------------
+    # -- transitions -------------------------------------------------------------------------------------
 
-    def _now(self, feature: int, after: Sketch) -> None:
+    def _set(self, feature: int, after: FeatureState) -> None:
         self.features[feature] = after
         self.events += 1
 
-    def _proof(self, feature: int, by: str | None, *, waits: bool) -> None:
+    def _set_verifier(self, feature: int, by: str | None, *, waits: bool) -> None:
         self.passed_by[feature], self.confirmed_by[feature] = by, None
         (self.unconfirmed.add if waits else self.unconfirmed.discard)(feature)
 
@@ -219,5 +219,5 @@ class Model:
             self.unconfirmed.discard(feature)
             self.confirmed_by[feature] = by
 
-    def _behind(self) -> int:
+    def _last_place(self) -> int:
         return max(self.priority.values(), default=0) + 1

@@ -1,4 +1,4 @@
-"""Random moves on a real backlog agree with the model, and leave every counter and state right."""
+"""Random calls on a real backlog agree with the model, and leave every counter and state right."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from dibs.settings import Settings
 from dibs.verbs import ask_person, claim, create, lease, outcome, project_settings, skip, update
 from dibs.verbs.depend import set_dependencies
 from dibs.verbs.release import release
-from dibs_proof.history.model import No
+from dibs_proof.history.model import Refused
 from dibs_schema.answers import Claimed, Idle
 from dibs_schema.refusals import Refusal
 from dibs_schema.status import TRANSITIONS, Kind, Status
@@ -41,15 +41,15 @@ FEATURES = st.integers(1, 5)
 PATHS = st.sampled_from(
     [[], ["src/a/**"], ["src/**/*.py"], ["docs/*.md", "src/b"], ["src/a/x.ts"], ["README.md", "src"]]
 )
-"""Which files features change: some pairs meet, some do not, and some features name none."""
+"""Which files features change: some pairs overlap, some do not, and some features name none."""
 VERIFIERS = st.sampled_from(["anyone", "other"])
 
 TOKENS = st.sampled_from(["live", "live", "live", "ended", "none", "foreign"])
 """Which token a call carries."""
 
-Move = Callable[[Transaction, str, int, str | None], Any]
+Verb = Callable[[Transaction, str, int, str | None], Any]
 
-BY_TOKEN: dict[Kind, Move] = {
+BY_TOKEN: dict[Kind, Verb] = {
     Kind.HEARTBEAT: lambda tx, _, feature, token: lease.heartbeat(tx, feature, token, "half done"),
     Kind.PASS: outcome.mark_passing,
     Kind.FAIL: lambda tx, by, feature, token: outcome.mark_failing(tx, by, feature, "broken", token),
@@ -59,11 +59,11 @@ BY_TOKEN: dict[Kind, Move] = {
         tx, by, feature, token, stage.REQUEST
     ),
 }
-ALLOWED = {move.kind: move for move in TRANSITIONS}
+ALLOWED = {transition.kind: transition for transition in TRANSITIONS}
 
 
 class Backlog(RuleBasedStateMachine):
-    """A backlog and its model, moved side by side."""
+    """A backlog and its model, changed by the same calls."""
 
     db: ClassVar[str]
     projects: ClassVar[Iterator[int]]
@@ -77,31 +77,31 @@ class Backlog(RuleBasedStateMachine):
         paths=st.lists(PATHS, min_size=2, max_size=4),
     )
     def begin(self, order: str, verifier: str, paths: list[list[str]]) -> None:
-        """A project of its own for each run, with rules that are soon reached."""
+        """Make a project for this run, with limits that are soon reached."""
         self.database = open_database(Settings(db=self.db, project=f"run {next(self.projects)}"))
         limits = {"max_failures": MOST_FAILURES, "max_attempts": MOST_ATTEMPTS, "max_skips": MOST_SKIPS}
         stage.rule(self.database, order=order, verifier=verifier, **limits)
         self.model = Model(order, verifier)
         for files in paths:
             self.create(needs=set(), paths=files)
-        self.told = len(stage.journal(self.database)) - self.model.events
+        self.other_events = len(stage.journal(self.database)) - self.model.events
 
     def teardown(self) -> None:
         if hasattr(self, "database"):
             self.database.close(patience=5)
 
     def both(self, expected: Callable[[], Any], verb: Callable[[Transaction], Any]) -> tuple[Any, Any]:
-        """Make a move in the model and in the backlog: both make it, or both refuse it for the same reason."""
+        """Make a call in the model and in the backlog: both make it, or both refuse it with the same code."""
         try:
             answer = self.database.write_now(verb)
         except Refusal as refusal:
-            with pytest.raises(No, match=f"^{refusal.code}$"):
+            with pytest.raises(Refused, match=f"^{refusal.code}$"):
                 expected()
             return None, None
         return expected(), answer
 
     def there(self, feature: int, *preferred: Status) -> int:
-        """A feature that exists, picked by a number, in a preferred status if there is one."""
+        """Return a feature that exists, picked by a number, in a preferred status if there is one."""
         ids = [number for number, one in self.model.features.items() if one.status in preferred]
         return (ids or list(self.model.features))[(feature - 1) % len(ids or self.model.features)]
 
@@ -109,7 +109,7 @@ class Backlog(RuleBasedStateMachine):
         one = self.model[feature]
         return {"live": one.token, "ended": one.ended[0], "none": None, "foreign": stage.NEVER_ISSUED}[which]
 
-    # -- moves ----------------------------------------------------------------------------------------
+    # -- calls ----------------------------------------------------------------------------------------
 
     @precondition(lambda self: len(self.model.features) < 5)
     @rule(needs=st.sets(FEATURES, max_size=3), paths=PATHS)
@@ -147,11 +147,11 @@ class Backlog(RuleBasedStateMachine):
             assert (feature, answer.state) == (None, state)
 
     @rule(feature=FEATURES, which=TOKENS, kind=st.sampled_from(list(BY_TOKEN)), held=st.booleans(), by=AGENTS)
-    def move(self, feature: int, which: str, kind: Kind, held: bool, by: str = "ada") -> None:
+    def transition(self, feature: int, which: str, kind: Kind, held: bool, by: str = "ada") -> None:
         feature = self.there(feature, *([Status.IN_PROGRESS] if held else []))
         token = self.token(feature, which)
         self.both(
-            lambda: self.model.move(feature, token, kind, by),
+            lambda: self.model.transition(feature, token, kind, by),
             lambda tx: BY_TOKEN[kind](tx, by, feature, token),
         )
 
@@ -159,7 +159,7 @@ class Backlog(RuleBasedStateMachine):
     @rule(feature=FEATURES, by=AGENTS)
     def verify(self, feature: int, by: str) -> None:
         """Test a passing feature again, which confirms it where another passed it."""
-        self.move(self.there(feature, Status.PASSING), "none", Kind.PASS, held=False, by=by)
+        self.transition(self.there(feature, Status.PASSING), "none", Kind.PASS, held=False, by=by)
 
     @precondition(lambda self: self.model.any(Status.PASSING))
     @rule(feature=FEATURES)
@@ -187,25 +187,25 @@ class Backlog(RuleBasedStateMachine):
 
     @rule(agent=AGENTS)
     def work(self, agent: str) -> None:
-        """Claim the next feature, or go on with the one that is held, and pass it."""
+        """Claim the next feature, or resume the claimed one, and pass it."""
         self.claim(agent, resume=True)
         for feature in self.model.held_by(agent):
-            self.move(feature, "live", Kind.PASS, held=False)
+            self.transition(feature, "live", Kind.PASS, held=False)
 
     @rule(agent=AGENTS)
     def fail(self, agent: str) -> None:
-        """Claim the next feature, or go on with the one that is held, and fail it."""
+        """Claim the next feature, or resume the claimed one, and fail it."""
         self.claim(agent, resume=True)
         for feature in self.model.held_by(agent):
-            self.move(feature, "live", Kind.FAIL, held=False)
+            self.transition(feature, "live", Kind.FAIL, held=False)
 
     @rule(feature=FEATURES, which=st.sampled_from(["ended", "none"]))
     def again(self, feature: int, which: str) -> None:
-        """Repeat the move that ended the last claim of a feature, or the like of it without a token."""
+        """Repeat the call that ended the last claim of a feature, or its counterpart without a token."""
         feature = self.there(feature)
         kind = self.model[feature].ended[1]
         if kind in BY_TOKEN:
-            self.move(feature, which, kind, held=False)
+            self.transition(feature, which, kind, held=False)
 
     @rule(feature=FEATURES)
     def force(self, feature: int) -> None:
@@ -273,12 +273,12 @@ class Backlog(RuleBasedStateMachine):
             lambda tx: set_dependencies(tx, "p", feature, sorted(chosen)),
         )
 
-    # -- what always holds ----------------------------------------------------------------------------
+    # -- invariants ----------------------------------------------------------------------------
 
     @invariant()
-    def the_rows_are_the_models(self) -> None:
+    def the_rows_are_as_in_the_model(self) -> None:
         """Every column that the model has is as the model has it."""
-        if not hasattr(self, "told"):
+        if not hasattr(self, "other_events"):
             return
         rows = stage.board(self.database)["features"]
         assert len(rows) == len(self.model.features)
@@ -296,19 +296,19 @@ class Backlog(RuleBasedStateMachine):
             assert (row["priority"], row["unmet_dependencies"]) == places
 
     @invariant()
-    def a_recount_finds_nothing(self) -> None:
-        """Counters and heights equal a recount, and the last event of each feature is its state."""
-        if not hasattr(self, "told"):
+    def an_audit_finds_nothing(self) -> None:
+        """Every value that is derived from edges, paths or events is right."""
+        if not hasattr(self, "other_events"):
             return
         assert self.database.read_now(audit).unsound == []
 
     @invariant()
     def the_events_replay(self) -> None:
-        """Each move wrote one event; each begins where the one before ended, and goes where the table says."""
-        if not hasattr(self, "told"):
+        """Each call recorded one event, which starts where the one before ended, and ends where the table says."""
+        if not hasattr(self, "other_events"):
             return
         events = stage.journal(self.database)
-        assert len(events) == self.model.events + self.told
+        assert len(events) == self.model.events + self.other_events
         at: dict[int, str | None] = {}
         for event in events:
             feature, kind = event["feature_id"], event["kind"]
@@ -323,7 +323,7 @@ class Backlog(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(600)  # a failure takes minutes to be shrunk to what can be read
-def test_random_moves_agree_with_the_model(db: str) -> None:
+def test_random_calls_agree_with_the_model(db: str) -> None:
     """Whatever is called in whatever order, the backlog does what the model does, and stays sound."""
     Backlog.db = db
     Backlog.projects = iter(range(1_000_000))

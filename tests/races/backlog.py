@@ -1,4 +1,4 @@
-"""What the tests put into a backlog, and what they read back, in the tests' own process."""
+"""Writes to a backlog and reads from it, in the tests' own process."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from dibs_schema.tables import events, features
 
 Row = Mapping[Any, Any]
 LONG = os.environ.get("DIBS_TEST_LONG") == "1"
-"""Whether every repetition is wanted (DIBS_TEST_LONG=1), or as many as a run before each commit can bear."""
+"""Whether every repetition runs (DIBS_TEST_LONG=1), or only those of a run before each commit."""
 
 
 long_form = pytest.mark.skipif(not LONG, reason="one of many like it: DIBS_TEST_LONG=1 runs them all")
 
 
 def times(short: int, full: int) -> int:
-    """How often to repeat something: `full` times in a long run."""
+    """Return how often to repeat something: `full` times in a long run."""
     return full if LONG else short
 
 
@@ -51,12 +51,12 @@ def rule(database: Database, name: str, value: int) -> None:
 
 
 def row(database: Database, feature: int) -> Row:
-    """A feature as it is on disk."""
+    """Return a feature's row."""
     return database.read_now(lambda tx: tx.all(select(features).where(features.c.id == feature))[0])
 
 
-def journal(database: Database, feature: int | None = None) -> Sequence[Row]:
-    """The events (of a feature), oldest first."""
+def events_of(database: Database, feature: int | None = None) -> Sequence[Row]:
+    """Return the events of a feature, or of all, oldest first."""
     wanted = select(events).order_by(events.c.id)
     if feature is not None:
         wanted = wanted.where(events.c.feature_id == feature)
@@ -64,18 +64,18 @@ def journal(database: Database, feature: int | None = None) -> Sequence[Row]:
 
 
 def reading(database: Database) -> float:
-    """What the clock says that leases are counted in."""
+    """Return the reading of the lease clock."""
     return database.read_now(lambda tx: tx.reading)
 
 
 def on_this_clock(database: Database, reading_: float) -> float:
-    """When the lease clock reads so, on the monotonic clock of the tests."""
+    """Convert a reading of the lease clock to the monotonic clock of the tests."""
     return time.monotonic() + reading_ - reading(database)
 
 
 def kinds(database: Database, feature: int) -> list[str]:
-    """What happened to a feature, oldest first."""
-    return [event["kind"] for event in journal(database, feature)]
+    """Return the kinds of a feature's events, oldest first."""
+    return [event["kind"] for event in events_of(database, feature)]
 
 
 def assert_sound(database: Database) -> None:
@@ -84,7 +84,7 @@ def assert_sound(database: Database) -> None:
 
 
 def eventually(true: Callable[[], Any], within: float = 10.0) -> float:
-    """Wait until `true()` holds, and return how many seconds it took. Fails when it takes longer."""
+    """Wait until `true()` holds; returns the seconds that it took. Fails after `within` seconds."""
     began = time.monotonic()
     while not true():
         assert time.monotonic() - began < within, "it did not happen in time"

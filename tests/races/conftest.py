@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import pytest
 
 from forked import forked
-from races.wire import Start, wires
+from races.servers import StartServer, serving
 
 __all__ = ["forked"]
 
 
 @pytest.fixture
-def start(db: str) -> Iterator[Start]:
+def start(db: str) -> Iterator[StartServer]:
     """Start servers on the test's database: `start("--lease", "2")`. They are killed at the end."""
-    with wires(db) as starter:
+    with serving(db) as starter:
         yield starter

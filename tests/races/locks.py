@@ -1,4 +1,4 @@
-"""A foreign program that holds one of the database's locks until it is told to let go."""
+"""A foreign program that holds one of the database's locks until its input ends."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pathlib import Path
 from foreign import connected
 
 LOCKS = ("engine", "queue")
-"""The engine's own lock that keeps every writer out, and the one at which writers of Dibs queue."""
+"""The engine's own lock that keeps every writer out, and the lock of the writer queue."""
 
 HELD = {
     ("engine", "file"): ["BEGIN IMMEDIATE"],
     ("engine", "server"): ["BEGIN", "LOCK TABLE projects, features IN EXCLUSIVE MODE"],
     ("queue", "server"): ["BEGIN", "SELECT id FROM projects FOR UPDATE"],
 }
-"""What is said to hold a lock, but for the queue before a file, which is a file itself."""
+"""The statements that take a lock; the writer queue of a file is a lock on another file."""
 
 
 @contextmanager
@@ -47,8 +47,8 @@ def let_go(holder: subprocess.Popen[bytes]) -> None:
 def _hold(lock: str, db: str) -> None:
     said = HELD.get((lock, "server" if "://" in db else "file"))
     if said is None:
-        with Path(f"{db}.lock").open("a") as door:
-            fcntl.flock(door, fcntl.LOCK_EX)
+        with Path(f"{db}.lock").open("a") as queue:
+            fcntl.flock(queue, fcntl.LOCK_EX)
             _until_told()
     else:
         with connected(db) as connection:

@@ -1,4 +1,4 @@
-"""Many processes that open one database at the same moment: forked when everything is imported, then let go."""
+"""Many processes that open one database at the same moment: they are forked with everything imported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real processes race for features of the same files: at no time are two of them at work on one file."""
+"""Real processes race for features on the same files: no two of them ever work on one file at once."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ import pytest
 from dibs.database import Database
 from dibs.verbs.create import create_bulk
 from dibs_schema.inputs import NewFeature
-from races.backlog import assert_sound, journal, row, times
+from races.backlog import assert_sound, events_of, row, times
+from races.servers import ServerClient, StartServer, up
 from races.test_waiting import assert_prompt, wait_for_work
-from races.wire import Start, Wire, up
 
 FEATURES = times(24, 400)
 PROCESSES = times(4, 16)
 WAYS = [["part{}/**"], ["part{}/a.py"], ["part{}", "elsewhere/{}"], ["part{}/*.py", "lib{}.py"]]
-"""How a feature may say that it is about a part: whichever two of these it is, they overlap."""
+"""The ways to name one part in `paths`: any two of them overlap."""
 
 
 def part_of(number: int) -> int | None:
-    """Which part a feature is about; every seventh says nothing of files."""
+    """Return which part a feature changes; every seventh names no files."""
     return None if number % 7 == 0 else number % 4
 
 
 def paths_of(number: int) -> list[str]:
-    """Its paths, in one of the ways to say so."""
+    """Return its paths, in one of the ways to name its part."""
     part = part_of(number)
     return [] if part is None else [path.format(part) for path in WAYS[number // 4 % len(WAYS)]]
 
@@ -58,15 +58,15 @@ def live_together(events: Any) -> tuple[int, int]:
 
 
 @pytest.mark.timeout(300)
-def test_no_two_live_claims_are_ever_on_one_file(database: Database, start: Start) -> None:
-    """Many claim at once, named and nameless, and end their claims in every way: no two are on one part together.
+def test_no_two_live_claims_are_ever_on_one_file(database: Database, start: StartServer) -> None:
+    """Many agents claim at once, with names and without, and end their claims in every way: no two share a part.
 
     Read from the journal, which has claims with paths, and their ends, in the order in which they were made.
     """
     plan(database, [paths_of(number) for number in range(1, FEATURES + 1)])
     servers = up(*(start(*(["--agent", f"agent-{n}"] if n % 2 else [])) for n in range(PROCESSES)))
 
-    def work(server: Wire) -> int:
+    def work(server: ServerClient) -> int:
         rounds = 0
         while (answer := server.call("feature_claim_and_get", wait_seconds=20))["state"] != "complete":
             if answer["state"] != "claimed":
@@ -87,7 +87,7 @@ def test_no_two_live_claims_are_ever_on_one_file(database: Database, start: Star
     with ThreadPoolExecutor(PROCESSES) as pool:
         rounds = list(pool.map(work, servers))  # a refusal of any kind would be raised here
     assert all(rounds), "each had a part in it"
-    most, clashes = live_together(journal(database))
+    most, clashes = live_together(events_of(database))
     assert clashes == 0
     assert most > 1, "they did work beside each other"
     assert {row(database, number)["status"] for number in range(1, FEATURES + 1)} == {"passing"}
@@ -101,8 +101,8 @@ ENDS = [
 """Those after which nothing else is ready: of the others every claim that waits is told anyway."""
 
 
-def test_a_waiting_claim_wakes_when_files_become_free(database: Database, start: Start) -> None:
-    """However the claim on its files ends, who waits for them has its feature within the promised time."""
+def test_a_waiting_claim_wakes_when_files_become_free(database: Database, start: StartServer) -> None:
+    """However the claim on its files ends, a waiting claim gets its feature within the promised time."""
     plan(database, [path for n in range(len(ENDS)) for path in ([f"part{n}"], [f"part{n}/a.py"])] + [["z"]])
     holder, waiter = up(start(), start())
     holder.call(

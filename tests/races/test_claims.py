@@ -1,4 +1,4 @@
-"""Many processes want the same work: each piece of it has one owner."""
+"""Many processes claim the same features: each feature has one holder."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import pytest
 
 from dibs.database import Database
 from dibs_schema.refusals import ClaimLost, RequestReused
-from races.backlog import assert_sound, fill, journal, kinds, row, rule, times
-from races.wire import Start, Wire, up
+from races.backlog import assert_sound, events_of, fill, kinds, row, rule, times
+from races.servers import ServerClient, StartServer, up
 
 PROCESSES = 8
 FEATURES = times(200, 400)
 
 
 def test_each_feature_that_eight_processes_claim_by_id_has_exactly_one_winner(
-    database: Database, start: Start
+    database: Database, start: StartServer
 ) -> None:
     """Of eight claims on one id, one is acknowledged, and the losers learn nothing of the feature."""
     fill(database, FEATURES)
@@ -34,14 +34,14 @@ def test_each_feature_that_eight_processes_claim_by_id_has_exactly_one_winner(
     with ThreadPoolExecutor(PROCESSES) as pool:
         won = [win for wins in pool.map(claim_all, range(PROCESSES)) for win in wins if win[1]]
     assert Counter(feature for feature, _ in won) == Counter(range(1, FEATURES + 1))
-    claims = [event["feature_id"] for event in journal(database) if event["kind"] == "claim"]
+    claims = [event["feature_id"] for event in events_of(database) if event["kind"] == "claim"]
     assert sorted(claims) == list(range(1, FEATURES + 1))
     assert all(row(database, feature)["claim_token"] == token for feature, token in won)
     assert_sound(database)
 
 
-def _try(server: Wire, feature: int) -> str:
-    """The token of a claim, or nothing where another has the feature."""
+def _try(server: ServerClient, feature: int) -> str:
+    """Return the token of a claim, or an empty string where another agent has the feature."""
     result = server.message(server.send("feature_mark_in_progress", feature_id=feature))["result"]
     content = result["structuredContent"]
     if not result.get("isError"):
@@ -54,7 +54,9 @@ def _try(server: Wire, feature: int) -> str:
     return ""
 
 
-def test_eight_processes_drain_a_graph_in_an_order_that_respects_it(database: Database, start: Start) -> None:
+def test_eight_processes_drain_a_graph_in_an_order_that_respects_it(
+    database: Database, start: StartServer
+) -> None:
     """Each feature is claimed once, after everything that it depends on has passed."""
     chance = random.Random(7)
     needs = [chance.sample(range(n), min(n, chance.randrange(5))) for n in range(FEATURES)]
@@ -62,7 +64,7 @@ def test_eight_processes_drain_a_graph_in_an_order_that_respects_it(database: Da
 
     deadline = time.monotonic() + 60
 
-    def work(server: Wire) -> None:
+    def work(server: ServerClient) -> None:
         while (answer := server.call("feature_claim_and_get", wait_seconds=10))["state"] != "complete":
             assert time.monotonic() < deadline, answer
             if answer["state"] == "claimed":
@@ -76,7 +78,7 @@ def test_eight_processes_drain_a_graph_in_an_order_that_respects_it(database: Da
         list(pool.map(work, [start() for _ in range(PROCESSES)]))
     passed: set[int] = set()
     claimed: Counter[int] = Counter()
-    for event in journal(database):
+    for event in events_of(database):
         feature = event["feature_id"]
         if event["kind"] == "claim":
             claimed[feature] += 1
@@ -88,7 +90,7 @@ def test_eight_processes_drain_a_graph_in_an_order_that_respects_it(database: Da
     assert_sound(database)
 
 
-def test_two_names_never_hold_more_than_their_share(database: Database, start: Start) -> None:
+def test_two_names_never_hold_more_than_their_share(database: Database, start: StartServer) -> None:
     """However many processes claim under one name at once, it holds one feature."""
     fill(database, 20)
     servers = up(*[start("--agent", "ada") for _ in range(4)])
@@ -97,10 +99,10 @@ def test_two_names_never_hold_more_than_their_share(database: Database, start: S
     assert sum(not answer.get("isError") for answer in answers) == 1
     refused = [answer["structuredContent"]["error"]["code"] for answer in answers if answer.get("isError")]
     assert set(refused) == {"already_holding"}
-    assert sum(event["kind"] == "claim" for event in journal(database)) == 1
+    assert sum(event["kind"] == "claim" for event in events_of(database)) == 1
 
 
-def test_resume_moves_a_claim_to_the_process_that_asks(database: Database, start: Start) -> None:
+def test_resume_moves_a_claim_to_the_process_that_asks(database: Database, start: StartServer) -> None:
     """A resumed claim has a fresh token; its first process neither renews, ends nor releases it."""
     fill(database, 1)
     first, second = start("--agent", "ada", "--lease", "1.5"), start("--agent", "ada", "--lease", "30")
@@ -122,9 +124,9 @@ def test_resume_moves_a_claim_to_the_process_that_asks(database: Database, start
 
 
 def test_the_end_of_a_process_that_knows_nothing_of_the_resume_releases_nothing(
-    database: Database, start: Start
+    database: Database, start: StartServer
 ) -> None:
-    """A claim that another process has taken over stays there when its first process gives its claims back."""
+    """A claim that another process has taken over stays there when its first process releases its claims."""
     fill(database, 1)
     first, second = up(start("--agent", "ada"), start("--agent", "ada"))
     first.call("feature_claim_and_get")
@@ -134,19 +136,21 @@ def test_the_end_of_a_process_that_knows_nothing_of_the_resume_releases_nothing(
     assert kinds(database, 1) == ["create", "claim", "resume"]
 
 
-def test_one_request_id_from_six_processes_creates_one_feature(database: Database, start: Start) -> None:
+def test_one_request_id_from_six_processes_creates_one_feature(
+    database: Database, start: StartServer
+) -> None:
     """The same request at the same time from any process has one effect and one answer."""
     servers = up(*[start() for _ in range(6)])
     feature = {"category": "c", "name": "n", "description": "d", "steps": ["s"], "request_id": "once"}
     for server, request in [(server, server.send("feature_create", **feature)) for server in servers]:
         assert server.answer(request) == {"ids": [1], "count": 1}
-    assert [event["kind"] for event in journal(database)] == ["create"]
+    assert [event["kind"] for event in events_of(database)] == ["create"]
     reused = servers[0].refusal("feature_create", **feature | {"name": "other"})
     assert isinstance(reused, RequestReused)
-    assert [event["kind"] for event in journal(database)] == ["create"]
+    assert [event["kind"] for event in events_of(database)] == ["create"]
 
 
-def test_one_request_id_from_six_processes_makes_one_claim(database: Database, start: Start) -> None:
+def test_one_request_id_from_six_processes_makes_one_claim(database: Database, start: StartServer) -> None:
     """A repeated claim has the same token everywhere, until that token has ended."""
     fill(database, 10)
     servers = up(*[start() for _ in range(6)])
@@ -155,9 +159,9 @@ def test_one_request_id_from_six_processes_makes_one_claim(database: Database, s
     answers = [server.answer(request) for server, request in asked]
     (token,) = {answer["claim"]["token"] for answer in answers}
     (feature,) = {answer["feature"]["id"] for answer in answers}
-    assert sum(event["kind"] == "claim" for event in journal(database)) == 1
+    assert sum(event["kind"] == "claim" for event in events_of(database)) == 1
     other = servers[1].refusal("feature_claim_and_get", **wanted, category="races")
     assert isinstance(other, RequestReused)
     servers[2].call("feature_mark_passing", feature_id=feature, claim_token=token)
     assert isinstance(servers[3].refusal("feature_claim_and_get", **wanted), ClaimLost)
-    assert sum(event["kind"] == "claim" for event in journal(database)) == 1
+    assert sum(event["kind"] == "claim" for event in events_of(database)) == 1

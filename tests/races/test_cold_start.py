@@ -1,4 +1,4 @@
-"""A database that does not exist yet is made once, however many make it."""
+"""A database that does not exist yet is created once, however many processes open it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dibs.database import Database, open_database
 from dibs.settings import Settings
 from foreign import by_hand
 from races.backlog import times
-from races.wire import Start
+from races.servers import StartServer
 
 PROCESSES = 32
 SERVERS = 16
@@ -38,19 +38,19 @@ def test_thirty_two_processes_open_a_new_database_at_once(
             assert_made_once(db, projects)
 
 
-def test_sixteen_servers_start_at_once_on_a_new_database(empty_db: str, start: Start) -> None:
-    """Whichever of them makes it, each writes its first feature into the one backlog, and none says a word."""
+def test_sixteen_servers_start_at_once_on_a_new_database(empty_db: str, start: StartServer) -> None:
+    """Whichever of them makes it, each writes its first feature into the one backlog, and none logs anything."""
     servers = [start(on=empty_db) for _ in range(SERVERS)]
     feature = {"category": "c", "name": "n", "description": "d", "steps": ["s"]}
     asked = [(server, server.send("feature_create", **feature)) for server in servers]
     made = [server.answer(request)["ids"][0] for server, request in asked]
     assert sorted(made) == list(range(1, SERVERS + 1))
-    assert [(server.finish(), server.said()) for server in servers] == [(0, "")] * SERVERS
+    assert [(server.finish(), server.log()) for server in servers] == [(0, "")] * SERVERS
     assert_made_once(empty_db, 1)
 
 
 def assert_made_once(db: str, projects: int) -> None:
-    """There are so many projects, one schema, and, in a file, the journal that it should have."""
+    """Assert that there are so many projects, one schema and, in a file, the right journal mode."""
     names = by_hand(db, "SELECT count(*), count(DISTINCT name) FROM projects")
     assert names == [(projects, projects)]
     assert len(by_hand(db, "SELECT version_num FROM alembic_version")) == 1
@@ -60,7 +60,7 @@ def assert_made_once(db: str, projects: int) -> None:
 
 
 def test_a_backlog_of_an_older_schema_is_there(database: Database, db: str) -> None:
-    """Whoever asks for a backlog before the first migration of an update is not told that there is none."""
+    """A process that opens a backlog before the migration of an update finds the backlog."""
     database.read_now(lambda _: None)
     by_hand(db, "UPDATE alembic_version SET version_num = '0001'")
     assert open_database(Settings(db=db)).exists()

@@ -10,7 +10,7 @@ import pytest
 
 from clusters.cluster import Cluster
 from races.backlog import eventually
-from races.wire import Wire, wires
+from races.servers import ServerClient, serving
 
 AT_WORK = 8
 """Claims that a server makes before its backends are weighed: their caches have grown by then."""
@@ -38,7 +38,7 @@ def own_memory(pid: int) -> float:
 
 def test_a_server_holds_one_connection_two_at_work_and_three_while_it_waits(cluster: Cluster) -> None:
     """One for writing from the start, one for reading from the first read, and one that listens for a claim that waits."""
-    with wires(cluster.url()) as start:
+    with serving(cluster.url()) as start:
         server = start()
         server.call("feature_create_bulk", features=[_feature() for _ in range(AT_WORK)])
         assert len(backends(cluster)) == 1
@@ -65,7 +65,7 @@ def _feature() -> dict[str, object]:
     return {"category": "c", "name": "n", "description": "d", "steps": ["s"]}
 
 
-def _wait_for_what_is_not_there(server: Wire) -> None:
+def _wait_for_what_is_not_there(server: ServerClient) -> None:
     server.call("feature_create", **_feature())
     server.call("feature_claim_and_get")
     server.send("feature_claim_and_get", wait_seconds=30)

@@ -1,4 +1,4 @@
-"""Many who write, and long reads beside them: everybody gets a turn, and the log does not grow for ever."""
+"""Many writers and long reads at the same time: every writer gets its turn, and the log stays bounded."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LONG = NewFeature(category="long", name="A long one", description="x" * 20_000, 
 
 
 def test_every_saturating_writer_gets_its_turn(db: str) -> None:
-    """Of processes that write without a pause each gets about as much done as any other, and none waits for many rounds."""
+    """Processes that write without a pause write about equally often, and none waits for many rounds."""
     writers, seconds = times(6, 32), times(2, 10)
     backlog = backlogs.make_large(Path(db), times(5_000, 50_000))
     waits = run_together(write_for, [(backlog, float(seconds))] * writers)
@@ -41,7 +41,7 @@ def test_every_saturating_writer_gets_its_turn(db: str) -> None:
 
 
 def test_reads_without_a_gap_do_not_let_the_log_grow_for_ever(db: str, database: Database) -> None:
-    """While somebody reads at every moment, the log is begun anew all the same once it has outgrown its limit."""
+    """While there is a reader at every moment, the log restarts nevertheless once it has outgrown its limit."""
     log = Path(f"{db}-wal")
 
     def write() -> None:
@@ -58,7 +58,7 @@ def test_reads_without_a_gap_do_not_let_the_log_grow_for_ever(db: str, database:
 
 
 def test_a_read_that_does_not_end_holds_no_writer_up(db: str, database: Database) -> None:
-    """Beside a snapshot that is held on and on the log grows, and each write still takes less than a second."""
+    """During one long snapshot the log grows, and each write still takes less than a second."""
     longest = 0.0
     with a_snapshot(db):
         for _ in range(250):
@@ -81,7 +81,7 @@ def readers_without_a_gap(db: str) -> Iterator[None]:
 
 @contextmanager
 def a_snapshot(db: str) -> Iterator[None]:
-    """One snapshot for as long as the block lasts."""
+    """Hold one snapshot during the block."""
     over = threading.Event()
     with reading(db, lambda: over.wait(60), over):
         yield

@@ -1,4 +1,4 @@
-"""A program that knows nothing of the queue holds the lock: reads do not notice, and writes wait politely."""
+"""A program that does not use the writer queue holds the lock: reads go on, and writes wait."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dibs.database import Database
 from dibs_schema.refusals import Busy
 from races.backlog import eventually, fill, kinds, row, times
 from races.locks import LOCKS, held, let_go
-from races.wire import Start, Wire, up
+from races.servers import ServerClient, StartServer, up
 
 PROMISED = 0.05
 """Seconds for a ping and for every read, whoever holds the lock."""
@@ -39,9 +39,9 @@ QUESTION = {"question": "Which?", "header": "which", "options": ["a", "b"]}
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_pings_and_reads_are_answered_while_a_write_waits(
-    engine: str, database: Database, start: Start, db: str, lock: str
+    engine: str, database: Database, start: StartServer, db: str, lock: str
 ) -> None:
-    """Nothing that only looks waits for a lock, and the write that does is made when it is free."""
+    """No read waits for a lock, and a write is made when the lock is free."""
     fill(database, 60)
     server = start().ready()
     server.call("ask_user", questions=[QUESTION])
@@ -61,7 +61,7 @@ def test_pings_and_reads_are_answered_while_a_write_waits(
     assert kinds(database, 1) == ["create", "claim"]
 
 
-def assert_prompt(server: Wire) -> None:
+def assert_prompt(server: ServerClient) -> None:
     """A ping and every tool that reads answer within the time that is promised."""
     pings = [server.timed("ping") for _ in range(7)]
     assert statistics.median(pings) < PROMISED, pings
@@ -74,7 +74,7 @@ def assert_prompt(server: Wire) -> None:
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_a_server_that_starts_under_a_foreign_lock_serves_reads(
-    database: Database, start: Start, db: str, lock: str
+    database: Database, start: StartServer, db: str, lock: str
 ) -> None:
     """A warm start writes nothing, so that it needs no lock either."""
     fill(database, 3)
@@ -89,9 +89,9 @@ def test_a_server_that_starts_under_a_foreign_lock_serves_reads(
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_a_write_that_runs_out_of_patience_is_busy_and_never_acts(
-    database: Database, start: Start, db: str, lock: str
+    database: Database, start: StartServer, db: str, lock: str
 ) -> None:
-    """At its deadline a call is told to try again, and what it leaves behind gives the lock back unused."""
+    """At its deadline a call is refused as busy, and its abandoned waiter releases the lock unused."""
     fill(database, 3)
     server = start("--patience", "1").ready()
     with held(lock, db) as foreign:
@@ -117,7 +117,7 @@ def test_a_write_that_runs_out_of_patience_is_busy_and_never_acts(
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_waiting_and_patience_together_stay_within_the_wait(
-    database: Database, start: Start, db: str, lock: str
+    database: Database, start: StartServer, db: str, lock: str
 ) -> None:
     """A claim that waits for work is not held up by a lock that it does not need."""
     fill(database, 1)
@@ -134,9 +134,9 @@ def test_waiting_and_patience_together_stay_within_the_wait(
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_a_cancelled_claim_behind_a_lock_is_never_made(
-    database: Database, start: Start, db: str, lock: str
+    database: Database, start: StartServer, db: str, lock: str
 ) -> None:
-    """A call that its client took back while it waited for the lock does nothing when the lock is free."""
+    """A call that was cancelled while it waited for the lock does nothing when the lock is free."""
     fill(database, 3)
     server = start().ready()
     with held(lock, db) as foreign:
@@ -155,15 +155,15 @@ def test_a_cancelled_claim_behind_a_lock_is_never_made(
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_a_claim_whose_client_has_gone_is_given_back(
-    database: Database, start: Start, db: str, lock: str
+    database: Database, start: StartServer, db: str, lock: str
 ) -> None:
-    """A claim that nobody can be told of does not stand, whether it was made or not."""
+    """A claim whose answer cannot be delivered is undone, whether it was made or not."""
     fill(database, 1)
     server = start().ready()
     with held(lock, db) as foreign:
         server.send("feature_mark_in_progress", feature_id=1)
         time.sleep(0.2)
-        server.go()
+        server.vanish()
         let_go(foreign)
         assert server.status() == 0
     assert row(database, 1)["status"] == "pending"
@@ -172,7 +172,7 @@ def test_a_claim_whose_client_has_gone_is_given_back(
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_what_was_asked_before_the_end_of_input_is_answered_and_then_given_back(
-    database: Database, start: Start, db: str, lock: str
+    database: Database, start: StartServer, db: str, lock: str
 ) -> None:
     """A call that waits for the lock when the input ends is still made, answered, and its claim released."""
     fill(database, 1)
@@ -188,9 +188,9 @@ def test_what_was_asked_before_the_end_of_input_is_answered_and_then_given_back(
 
 
 def test_a_claim_that_is_cancelled_at_any_moment_is_held_by_nobody_who_does_not_know(
-    database: Database, start: Start
+    database: Database, start: StartServer
 ) -> None:
-    """Either the client reads the answer, or the claim is given back; there is no third outcome."""
+    """Either the client reads the answer, or the claim is released; there is no third outcome."""
     batches, size = times(40, 60), 6
     fill(database, batches * size)
     server, other = up(start("--lease", "60"), start())
@@ -219,8 +219,8 @@ def test_a_claim_that_is_cancelled_at_any_moment_is_held_by_nobody_who_does_not_
     assert outcomes[False], "no claim was cancelled: the test cancels too late to say anything"
 
 
-def usual_seconds_of_a_write(server: Wire) -> float:
-    """How long a small write takes here and now."""
+def usual_seconds_of_a_write(server: ServerClient) -> float:
+    """Return how long a small write takes at present."""
     note = {"feature_id": 1, "text": "a commit"}
     return statistics.median(
         server.timed("tools/call", name="feature_add_note", arguments=note) for _ in range(9)

@@ -1,4 +1,4 @@
-"""Who was held up itself judges nobody, and who replays a claim keeps it up."""
+"""A process that was delayed itself reaps nothing, and a server that replays a claim renews it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_process_that_waited_in_the_queue_reaps_nobody(database: Database, db: str) -> None:
-    """A lease that ran out while all writers stood in the queue is renewed by its holder, and not reaped."""
+    """A lease that expired while all writers waited in the queue is renewed by its holder, and not reaped."""
     fill(database, 1)
     command = server_command("--db", db, "--lease", "3")
     async with Client.start(command) as holder, Client.start(command) as other:
@@ -30,7 +30,7 @@ async def test_a_process_that_waited_in_the_queue_reaps_nobody(database: Databas
 
 
 async def test_a_replayed_claim_is_released_by_who_replayed_it(database: Database, db: str) -> None:
-    """The server that made a claim is killed; the one that replays it gives it back at its own end."""
+    """The server that made a claim is killed; the one that replays it releases it at its own end."""
     fill(database, 1)
     command = server_command("--db", db, "--agent", "bo")
     async with Client.start(command) as first:

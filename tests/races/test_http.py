@@ -8,14 +8,14 @@ from typing import Any
 from dibs_schema.refusals import Refusal
 from listening import STATEFUL, STATELESS, Caller, listening
 from races.locks import held, let_go
-from races.wire import Start, Wire
+from races.servers import ServerClient, StartServer
 
 FEATURES = 40
 NEW = {"category": "c", "description": "d", "steps": ["s"]}
 
 
-def drain(caller: Caller | Wire, begin: threading.Barrier, won: list[tuple[int, str]]) -> None:
-    """Claim and pass until everything passes, and keep what was claimed."""
+def drain(caller: Caller | ServerClient, begin: threading.Barrier, won: list[tuple[int, str]]) -> None:
+    """Claim and pass until everything passes, and record the claims."""
     begin.wait()
     while (answer := caller.call("feature_claim_and_get", wait_seconds=5))["state"] != "complete":
         if answer["state"] == "claimed":
@@ -26,7 +26,7 @@ def drain(caller: Caller | Wire, begin: threading.Barrier, won: list[tuple[int, 
             caller.call("feature_mark_passing", feature_id=number, claim_token=token)
 
 
-def test_clients_of_both_transports_never_get_the_same_feature(db: str, start: Start) -> None:
+def test_clients_of_both_transports_never_get_the_same_feature(db: str, start: StartServer) -> None:
     """Two HTTP sessions, a client without one, and a stdio server drain a backlog: each feature has one winner."""
     with listening(db) as server:
         stdio = start().ready()
@@ -57,7 +57,7 @@ def test_clients_of_both_transports_never_get_the_same_feature(db: str, start: S
 
 
 def test_a_claim_made_for_a_client_that_has_left_is_given_back(db: str) -> None:
-    """Who leaves while its claim waits for the database's lock holds nothing when the lock is free."""
+    """A client that leaves while its claim waits for the lock holds nothing when the lock is free."""
     with listening(db) as server:
         staying = Caller(server.url)
         for revision in (STATEFUL, STATELESS):

@@ -1,4 +1,4 @@
-"""A claim lives as long as its holder: kept up, given back, or taken from the dead."""
+"""A claim lasts as long as its holder: it is renewed, released, or taken from the dead."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import pytest
 
 from dibs.database import Database
 from dibs_schema.refusals import AlreadyClaimed, Busy, ClaimLost
-from races.backlog import assert_sound, eventually, fill, journal, kinds, reading, row
+from races.backlog import assert_sound, events_of, eventually, fill, kinds, reading, row
 from races.locks import LOCKS, held, let_go
-from races.wire import Start, Wire, up
+from races.servers import ServerClient, StartServer, up
 
 LEASE = 2.0
 NOISE = 1.0
 """Seconds that a loaded machine may take for what should take none."""
 
 
-def claim(server: Wire, feature: int = 1) -> str:
+def claim(server: ServerClient, feature: int = 1) -> str:
     """Claim a feature, and return the token."""
     return str(server.call("feature_mark_in_progress", feature_id=feature)["token"])
 
 
-def assert_lost(database: Database, server: Wire, token: str) -> None:
-    """The token is refused by every move, and changes nothing."""
+def assert_lost(database: Database, server: ServerClient, token: str) -> None:
+    """The token is refused by every tool, and changes nothing."""
     before = without_lease(database)
     for tool, more in (
         ("feature_mark_passing", {}),
@@ -41,15 +41,15 @@ def assert_lost(database: Database, server: Wire, token: str) -> None:
 
 
 def without_lease(database: Database) -> dict[str, Any]:
-    """Feature 1 but for what its holder's renewals change."""
+    """Return feature 1 without the columns that renewals change."""
     renewed = ("lease_ends", "lease_expires_at")
     return {name: value for name, value in row(database, 1).items() if name not in renewed}
 
 
 def test_the_feature_of_a_killed_holder_is_free_within_a_lease_and_a_second(
-    database: Database, start: Start
+    database: Database, start: StartServer
 ) -> None:
-    """The claim of a dead process runs out once, and its token is worth nothing afterwards."""
+    """The claim of a dead process expires once, and its token is refused afterwards."""
     fill(database, 1)
     dead, heir = up(start("--lease", f"{LEASE}"), start("--lease", f"{LEASE}"))
     token = claim(dead)
@@ -64,8 +64,8 @@ def test_the_feature_of_a_killed_holder_is_free_within_a_lease_and_a_second(
     assert_sound(database)
 
 
-def test_many_reapers_take_a_dead_claim_once(database: Database, start: Start) -> None:
-    """Each claim that ran out has one expiry, however many processes look for it at the same time."""
+def test_many_reapers_take_a_dead_claim_once(database: Database, start: StartServer) -> None:
+    """Each expired claim has one expiry event, however many processes reap at the same time."""
     fill(database, 12)
     dead = start("--lease", "1")
     heirs = up(*[start("--lease", "120") for _ in range(4)])
@@ -77,12 +77,12 @@ def test_many_reapers_take_a_dead_claim_once(database: Database, start: Start) -
     dead.kill()
     taken = [heir.answer(request)["feature"]["id"] for heir, request in waiting]
     assert sorted(taken) == list(range(1, 13))
-    assert sum(event["kind"] == "expire" for event in journal(database)) == 12
+    assert sum(event["kind"] == "expire" for event in events_of(database)) == 12
     assert_sound(database)
 
 
 def test_a_holder_that_was_stopped_for_longer_than_its_lease_has_lost(
-    database: Database, start: Start
+    database: Database, start: StartServer
 ) -> None:
     """A process that wakes up too late neither renews nor releases nor ends what is now another's."""
     fill(database, 1)
@@ -100,7 +100,7 @@ def test_a_holder_that_was_stopped_for_longer_than_its_lease_has_lost(
     assert kinds(database, 1) == ["create", "claim", "expire", "claim"]
 
 
-def stop_between_writes(database: Database, server: Wire) -> None:
+def stop_between_writes(database: Database, server: ServerClient) -> None:
     """SIGSTOP a server just after a renewal, so that it holds no lock while it sleeps."""
     lease = row(database, 1)["lease_ends"]
     eventually(lambda: row(database, 1)["lease_ends"] != lease)
@@ -108,8 +108,10 @@ def stop_between_writes(database: Database, server: Wire) -> None:
     server.kill(signal.SIGSTOP)
 
 
-def test_a_lease_is_renewed_for_as_long_as_the_connection_is_open(database: Database, start: Start) -> None:
-    """Nobody else gets a feature whose holder says nothing for several leases."""
+def test_a_lease_is_renewed_for_as_long_as_the_connection_is_open(
+    database: Database, start: StartServer
+) -> None:
+    """No other agent gets a feature whose holder makes no call for several leases."""
     fill(database, 1)
     holder, other = up(start("--lease", "1.5"), start("--lease", "1.5"))
     claim(holder)
@@ -119,8 +121,10 @@ def test_a_lease_is_renewed_for_as_long_as_the_connection_is_open(database: Data
     assert holder.call("feature_mark_passing", feature_id=1)["status"] == "passing"
 
 
-def test_renewal_stops_when_no_call_is_about_the_feature_any_more(database: Database, start: Start) -> None:
-    """An agent that has moved on holds nothing for ever, and each call about a feature keeps it."""
+def test_renewal_stops_when_no_call_is_about_the_feature_any_more(
+    database: Database, start: StartServer
+) -> None:
+    """A claim without calls ends at the hold limit, and each call about its feature keeps it."""
     fill(database, 2)
     holder, heir = up(start("--lease", "1", "--hold-limit", "2"), start("--lease", "1"))
     forgotten = claim(holder, 1)
@@ -136,8 +140,8 @@ def test_renewal_stops_when_no_call_is_about_the_feature_any_more(database: Data
     assert holder.call("feature_mark_passing", feature_id=2)["status"] == "passing"
 
 
-def test_the_end_of_input_gives_every_claim_back(database: Database, start: Start) -> None:
-    """A client that goes releases what it held, and nothing else."""
+def test_the_end_of_input_gives_every_claim_back(database: Database, start: StartServer) -> None:
+    """A client that ends releases its own claims, and no others."""
     fill(database, 3)
     leaver, stayer = start(), start()
     claim(leaver, 1)
@@ -152,7 +156,7 @@ def test_the_end_of_input_gives_every_claim_back(database: Database, start: Star
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 def test_a_signal_gives_every_claim_back_within_a_second(
-    database: Database, start: Start, number: signal.Signals
+    database: Database, start: StartServer, number: signal.Signals
 ) -> None:
     """A server that is told to end releases what it issued and exits with status 0."""
     fill(database, 1)
@@ -169,7 +173,7 @@ def test_a_signal_gives_every_claim_back_within_a_second(
     ("number", "lock"), [(signal.SIGTERM, LOCKS[0]), (signal.SIGTERM, LOCKS[1]), (signal.SIGINT, LOCKS[0])]
 )
 def test_a_signal_ends_a_server_whose_call_waits_for_the_lock(
-    database: Database, start: Start, db: str, number: signal.Signals, lock: str
+    database: Database, start: StartServer, db: str, number: signal.Signals, lock: str
 ) -> None:
     """The server exits within a second with status 0, and the call that it abandons never acts."""
     fill(database, 2)
@@ -190,9 +194,9 @@ def test_a_signal_ends_a_server_whose_call_waits_for_the_lock(
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_a_lease_that_could_not_be_renewed_for_a_foreign_lock_is_not_reaped_by_who_waited_too(
-    engine: str, database: Database, start: Start, db: str, lock: str
+    engine: str, database: Database, start: StartServer, db: str, lock: str
 ) -> None:
-    """When a lock that outlasted a lease is free again, its live holder renews before anyone judges it."""
+    """When a lock that outlasted a lease is free again, the live holder renews before anyone reaps."""
     fill(database, 2)
     holder, other = up(start("--lease", "3.6"), start("--lease", "3.6"))
     token = claim(holder)
@@ -210,9 +214,9 @@ def test_a_lease_that_could_not_be_renewed_for_a_foreign_lock_is_not_reaped_by_w
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_a_short_lease_is_not_lost_to_one_try_that_failed(
-    database: Database, start: Start, db: str, lock: str
+    database: Database, start: StartServer, db: str, lock: str
 ) -> None:
-    """After a renewal that found the database locked the next comes before the lease has run out, however short it is."""
+    """After a renewal that found the database locked the next comes before the lease expires, however short it is."""
     fill(database, 1)
     holder = start("--lease", "1")
     claim(holder)
@@ -230,8 +234,8 @@ def test_a_short_lease_is_not_lost_to_one_try_that_failed(
 
 
 @pytest.mark.parametrize("lock", LOCKS)
-def test_a_busy_database_loses_no_renewal(database: Database, start: Start, db: str, lock: str) -> None:
-    """A renewal that finds the database locked is tried again until it is made."""
+def test_a_busy_database_loses_no_renewal(database: Database, start: StartServer, db: str, lock: str) -> None:
+    """A renewal that finds the database locked is repeated until it succeeds."""
     fill(database, 1)
     holder = start("--lease", "3")
     claim(holder)

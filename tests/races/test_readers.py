@@ -1,4 +1,4 @@
-"""Threads that read: what they see of other processes, and how they end."""
+"""Reader threads: what they see of other processes, and how they end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from races.backlog import eventually, fill, row, rule
 def test_the_version_changes_with_every_commit_of_another_process(
     db: str, database: Database, looks_between: int
 ) -> None:
-    """Whoever polls for commits sees each of them, however many other reads this process makes meanwhile."""
+    """A poll for commits sees each of them, however many other reads this process makes."""
     fill(database, 1)
     with a_follower(db) as follower:
         missed = 0
@@ -39,7 +39,7 @@ def test_the_version_changes_with_every_commit_of_another_process(
 def test_the_version_changes_whenever_another_process_makes_work_ready(
     db: str, database: Database, looks_between: int
 ) -> None:
-    """Whoever waits for work hears of all that comes, soon after it was committed."""
+    """A waiting claim sees all new work, soon after it was committed."""
     fill(database, 1)
     with a_follower(db) as follower:
         for _ in range(20):
@@ -52,7 +52,7 @@ def test_the_version_changes_whenever_another_process_makes_work_ready(
 
 @pytest.mark.only_on("postgresql", reason="a file tells of every commit")
 def test_the_version_stays_when_a_commit_makes_nothing_ready(db: str, database: Database) -> None:
-    """Who waits is not woken by what does not concern it, but for a look now and then."""
+    """A waiting claim is not woken by other commits, apart from a look now and then."""
     fill(database, 1)
     with a_follower(db) as follower:
         began, before = time.monotonic(), asyncio.run(follower.work_version())
@@ -97,7 +97,7 @@ def test_closing_right_after_a_read_breaks_no_thread(db: str, database: Database
 
 
 def test_closing_under_running_reads_breaks_no_thread(db: str, database: Database) -> None:
-    """Reads that are under way when the database is closed end, in an answer or in a refusal."""
+    """Reads that run when the database is closed end with an answer or a refusal."""
     fill(database, 1)
     with unbroken_threads():
         for _ in range(20):
@@ -123,7 +123,7 @@ def _close_under_reads(database: Database) -> None:
 
 @contextmanager
 def unbroken_threads() -> Iterator[None]:
-    """No thread ends by an exception meanwhile."""
+    """Assert that no thread ends by an exception during the block."""
     broken: list[threading.ExceptHookArgs] = []
     before, threading.excepthook = threading.excepthook, broken.append
     try:

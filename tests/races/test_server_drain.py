@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from dibs.database import Database
-from races.backlog import LONG, assert_sound, fill, journal
-from races.wire import Start, Wire
+from races.backlog import LONG, assert_sound, events_of, fill
+from races.servers import ServerClient, StartServer
 
 pytestmark = pytest.mark.only_on("postgresql", reason="only there do so many write beside each other")
 
@@ -20,7 +20,7 @@ BATCH = 999
 
 
 @pytest.mark.timeout(400)
-def test_thirty_two_processes_claim_each_feature_once(database: Database, start: Start) -> None:
+def test_thirty_two_processes_claim_each_feature_once(database: Database, start: StartServer) -> None:
     """Nothing is claimed twice, and no lock, deadlock or serialization of the server's reaches a client.
 
     2,000 features with DIBS_TEST_LONG=1, else 320; a third of them wait for others.
@@ -29,7 +29,7 @@ def test_thirty_two_processes_claim_each_feature_once(database: Database, start:
         count = min(BATCH, FEATURES - first)
         fill(database, count, [[n - 1] if n % 3 == 2 else [] for n in range(count)])
 
-    def work(server: Wire) -> tuple[float, float]:
+    def work(server: ServerClient) -> tuple[float, float]:
         began = time.monotonic()
         while (answer := server.call("feature_claim_and_get", wait_seconds=20))["state"] != "complete":
             if answer["state"] == "claimed":
@@ -43,7 +43,7 @@ def test_thirty_two_processes_claim_each_feature_once(database: Database, start:
     with ThreadPoolExecutor(PROCESSES) as pool:
         spans = list(pool.map(work, servers))  # a refusal of any kind would be raised here
     print(f"{FEATURES} features in {max(end for _, end in spans) - min(begin for begin, _ in spans):.1f} s")
-    events = journal(database)
+    events = events_of(database)
     assert Counter(event["feature_id"] for event in events if event["kind"] == "claim") == Counter(
         range(1, FEATURES + 1)
     )

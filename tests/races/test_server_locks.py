@@ -20,7 +20,7 @@ from dibs.verbs.create import create_bulk
 from dibs_schema.answers import Claimed, Idle
 from dibs_schema.inputs import NewFeature
 from dibs_schema.refusals import AlreadyClaimed, Refusal, WouldCycle
-from races.backlog import fill, journal, row
+from races.backlog import events_of, fill, row
 
 pytestmark = [
     pytest.mark.only_on("postgresql", reason="these locks are those of the one engine"),
@@ -99,7 +99,7 @@ def never_exclusive() -> Iterator[None]:
 
 
 def add_edges(two: tuple[Database, Database]) -> list[Any]:
-    """Let 1 wait for 2 and 2 for 1, at the same time."""
+    """Make 1 depend on 2 and 2 on 1, at the same time."""
     return list(
         after_each_other(
             two,
@@ -110,13 +110,13 @@ def add_edges(two: tuple[Database, Database]) -> list[Any]:
 
 
 def test_two_edges_never_close_a_circle_between_them(two: tuple[Database, Database]) -> None:
-    """Of two edges that together make a circle, the second is refused: it looks after the first has committed."""
+    """Of two edges that together make a cycle, the second is refused: it reads after the first has committed."""
     fill(two[0], 2)
     assert isinstance(add_edges(two)[1], WouldCycle)
 
 
 def test_without_the_door_they_would(two: tuple[Database, Database]) -> None:
-    """The test above sees the fault that the door prevents."""
+    """The test above finds the fault that the lock of the project row prevents."""
     fill(two[0], 2)
     with never_exclusive():
         assert not any(isinstance(one, WouldCycle) for one in add_edges(two))
@@ -133,25 +133,25 @@ def skip_both(two: tuple[Database, Database]) -> list[int]:
 
 
 def test_two_skips_never_end_at_the_same_place(two: tuple[Database, Database]) -> None:
-    """A skip puts its feature behind all others, those that are skipped at the same moment included."""
+    """A skip puts its feature behind all others, also behind those that are skipped at the same time."""
     fill(two[0], 3)
     assert skip_both(two) == [4, 5]
 
 
 def test_without_the_door_they_would_share_a_place(two: tuple[Database, Database]) -> None:
-    """The test above sees the fault that the door prevents."""
+    """The test above finds the fault that the lock of the project row prevents."""
     fill(two[0], 3)
     with never_exclusive():
         assert skip_both(two) == [4, 4]
 
 
 def holder(name: str, *, named: bool = True) -> Holder:
-    """Somebody who claims."""
+    """Return a holder."""
     return Holder(name, named=named, session=f"session of {name}", lease=120)
 
 
 def claimed(database: Database, who: Holder, feature: int) -> str:
-    """The token of a claim."""
+    """Return the token of a claim."""
     return str(database.write_now(lambda tx: claim.mark_in_progress(tx, who, feature)).token)
 
 
@@ -186,7 +186,7 @@ def test_an_edge_to_what_passes_meanwhile_holds_nothing_back(two: tuple[Database
 
 
 def test_without_the_door_it_would_for_ever(two: tuple[Database, Database]) -> None:
-    """The test above sees the fault that the door prevents."""
+    """The test above finds the fault that the lock of the project row prevents."""
     fill(two[0], 2)
     with never_exclusive():
         assert edge_while_passing(two) == 1
@@ -281,7 +281,7 @@ def test_the_reaper_leaves_alone_what_is_being_renewed(two: tuple[Database, Data
         assert reaper.finish() == [2]
     assert renewal.finish() == {tokens[0]}
     assert row(two[0], 1)["claim_token"] == tokens[0]
-    assert [event["kind"] for event in journal(two[0], 2)] == ["create", "claim", "expire"]
+    assert [event["kind"] for event in events_of(two[0], 2)] == ["create", "claim", "expire"]
 
 
 def test_two_renewals_of_the_same_claims_never_deadlock(two: tuple[Database, Database]) -> None:
@@ -328,6 +328,6 @@ def test_two_claims_are_never_on_one_file(two: tuple[Database, Database]) -> Non
 
 
 def test_without_the_door_two_claims_would_be(two: tuple[Database, Database]) -> None:
-    """The test above sees the fault that the door prevents."""
+    """The test above finds the fault that the lock of the project row prevents."""
     with never_exclusive():
         assert claim_one_file(two) == ["claimed", "claimed"]

@@ -6,8 +6,8 @@ import statistics
 import time
 
 from dibs.database import Database
-from races.backlog import fill, journal, kinds, on_this_clock, row, rule
-from races.wire import Start, Wire, up
+from races.backlog import events_of, fill, kinds, on_this_clock, row, rule
+from races.servers import ServerClient, StartServer, up
 
 PROMISED = 0.25
 """Seconds from a commit in any process to the answer of a claim that waits for it."""
@@ -22,7 +22,7 @@ def assert_prompt(delays: list[float]) -> None:
     assert max(delays) < PROMISED + NOISE, delays
 
 
-def wait_for_work(server: Wire, seconds: float = 30) -> int:
+def wait_for_work(server: ServerClient, seconds: float = 30) -> int:
     """Send a claim that waits, and return once it does."""
     request = server.send("feature_claim_and_get", wait_seconds=seconds)
     time.sleep(0.4)
@@ -30,7 +30,7 @@ def wait_for_work(server: Wire, seconds: float = 30) -> int:
     return request
 
 
-def test_a_waiting_claim_gets_what_another_process_creates(start: Start) -> None:
+def test_a_waiting_claim_gets_what_another_process_creates(start: StartServer) -> None:
     """A feature that is created wakes the claim that waits for one."""
     waiter, planner = up(start(), start())
     delays = []
@@ -43,7 +43,7 @@ def test_a_waiting_claim_gets_what_another_process_creates(start: Start) -> None
     assert_prompt(delays)
 
 
-def test_a_waiting_claim_gets_what_another_process_unblocks(database: Database, start: Start) -> None:
+def test_a_waiting_claim_gets_what_another_process_unblocks(database: Database, start: StartServer) -> None:
     """The pass of the last dependency wakes the claim that waits for the dependent."""
     fill(database, 7, [[], [0], [1], [2], [3], [4], [5]])
     waiter, worker = up(start(), start())
@@ -59,7 +59,7 @@ def test_a_waiting_claim_gets_what_another_process_unblocks(database: Database, 
     assert_prompt(delays)
 
 
-def test_a_waiting_claim_wakes_when_a_lease_runs_out(database: Database, start: Start) -> None:
+def test_a_waiting_claim_wakes_when_a_lease_runs_out(database: Database, start: StartServer) -> None:
     """What a dead process held is handed on when its lease ends, and not at some later look."""
     fill(database, 3)
     waiter = start().ready()
@@ -80,7 +80,7 @@ def test_a_waiting_claim_wakes_when_a_lease_runs_out(database: Database, start: 
 
 
 def test_a_waiting_claim_wakes_when_a_lease_runs_out_amid_the_commits_of_others(
-    database: Database, start: Start
+    database: Database, start: StartServer
 ) -> None:
     """However often others commit, the end of a lease is not overlooked."""
     fill(database, 2)
@@ -97,7 +97,7 @@ def test_a_waiting_claim_wakes_when_a_lease_runs_out_amid_the_commits_of_others(
     assert waiter.arrival(waiting) - ends < PROMISED + NOISE
 
 
-def test_a_waiting_claim_wakes_when_a_back_off_ends(database: Database, start: Start) -> None:
+def test_a_waiting_claim_wakes_when_a_back_off_ends(database: Database, start: StartServer) -> None:
     """A feature that failed is handed on when its back-off is over, and not at some later look."""
     fill(database, 1)
     rule(database, "back_off", 1)
@@ -109,7 +109,7 @@ def test_a_waiting_claim_wakes_when_a_back_off_ends(database: Database, start: S
 
 
 def test_a_waiting_claim_wakes_when_a_back_off_ends_while_others_hold_claims(
-    database: Database, start: Start
+    database: Database, start: StartServer
 ) -> None:
     """Of the lease that may end and the back-off that will, the earlier one is waited for."""
     fill(database, 2)
@@ -120,7 +120,7 @@ def test_a_waiting_claim_wakes_when_a_back_off_ends_while_others_hold_claims(
     assert_prompt([_seconds_after_back_off(database, server, head_start) for head_start in (0.3, 0.6)])
 
 
-def _seconds_after_back_off(database: Database, server: Wire, head_start: float) -> float:
+def _seconds_after_back_off(database: Database, server: ServerClient, head_start: float) -> float:
     """Fail feature 1 for its first time, and measure how late after its back-off it is claimed."""
     token = server.call("feature_mark_in_progress", feature_id=1)["token"]
     server.call("feature_mark_failing", feature_id=1, claim_token=token, reason="it did not work")
@@ -137,7 +137,7 @@ def _seconds_after_back_off(database: Database, server: Wire, head_start: float)
     return late
 
 
-def test_of_many_waiting_claims_one_gets_the_one_new_feature(database: Database, start: Start) -> None:
+def test_of_many_waiting_claims_one_gets_the_one_new_feature(database: Database, start: StartServer) -> None:
     """One feature wakes many, and exactly one of them has it."""
     waiters = up(*[start() for _ in range(3)])
     waiting = [
@@ -151,7 +151,7 @@ def test_of_many_waiting_claims_one_gets_the_one_new_feature(database: Database,
     assert kinds(database, 1) == ["create", "claim"]
 
 
-def test_a_waiting_claim_ends_with_the_input_and_an_answer(database: Database, start: Start) -> None:
+def test_a_waiting_claim_ends_with_the_input_and_an_answer(database: Database, start: StartServer) -> None:
     """The client that ends its input still reads why it got nothing, at once."""
     server = start().ready()
     waiting = wait_for_work(server, 45)
@@ -162,10 +162,10 @@ def test_a_waiting_claim_ends_with_the_input_and_an_answer(database: Database, s
     assert "input ended" in answer["message"]
     assert server.arrival(waiting) - began < PROMISED + NOISE
     assert server.status() == 0
-    assert journal(database) == []
+    assert events_of(database) == []
 
 
-def test_a_waiting_claim_takes_no_write_lock(database: Database, start: Start) -> None:
+def test_a_waiting_claim_takes_no_write_lock(database: Database, start: StartServer) -> None:
     """Waiting writes nothing and holds up nobody."""
     fill(database, 1)
     holder = start()

@@ -14,9 +14,8 @@ import pytest
 
 from dibs.database import open_database
 from dibs.settings import Settings
-from dibs_proof.storm.cleanup import remove
-from dibs_proof.storm.plan import Plan
-from dibs_proof.storm.terminations import End
+from dibs_proof.storm.agent import ServerEnd
+from dibs_proof.storm.plan import Plan, remove
 from foreign import by_hand
 from races.backlog import fill
 
@@ -38,7 +37,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def stormed(*flags: str) -> subprocess.CompletedProcess[str]:
-    """A short storm that has come to its end."""
+    """Run a short storm to its end."""
     command = [*STORM, "--minutes", "0.05", *flags]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
@@ -50,15 +49,15 @@ def test_the_command_tells_the_story_and_leaves_nothing(
     """`dibs storm --json` prints figures and checks, exits with 0, and removes what it has made."""
     Path(empty_db).parent.mkdir()
     for name, value in (("AGENT", "ada"), ("ROLE", "coder"), ("PROJECT", "mine")):
-        monkeypatch.setenv(f"DIBS_{name}", value)  # what a user has set for agents is not the storm's
+        monkeypatch.setenv(f"DIBS_{name}", value)  # the storm ignores the settings of agents
     done = stormed("--db", empty_db, "--json")
-    said = json.loads(done.stdout)
-    mine = {name: found["broken"] for name, found in said["checks"].items()}
+    report = json.loads(done.stdout)
+    mine = {name: found["broken"] for name, found in report["checks"].items()}
     mine["healthy"] = [line for line in mine["healthy"] if not line.startswith("fsync is off")]
     assert not any(mine.values()), mine
-    assert done.returncode == (0 if said["holds"] else 1), done.stderr
-    assert set(said["ends"]) == {one.value for one in End}
-    if said["holds"]:
+    assert done.returncode == (0 if report["holds"] else 1), done.stderr
+    assert set(report["ends"]) == {one.value for one in ServerEnd}
+    if report["holds"]:
         assert list(temporary.iterdir()) == []
         assert list(Path(empty_db).parent.iterdir()) == []
     else:
@@ -67,7 +66,7 @@ def test_the_command_tells_the_story_and_leaves_nothing(
 
 
 def test_what_a_storm_has_made_is_removed_and_nothing_else(db: str, engine: str, tmp_path: Path) -> None:
-    """On a server the rows of its project go, those of others stay; of a file, also what stands beside it."""
+    """On a server the rows of its project go and those of others stay; a file goes with its companion files."""
     place = db if engine == "postgresql" else str(tmp_path / "storm.db")
     plan = Plan(place, "storm of then", 1, 2, 1, 1)
     for project in ("mine", plan.project) if engine == "postgresql" else (plan.project,):
@@ -103,7 +102,7 @@ def test_a_storm_is_refused_where_it_would_make_or_use_what_is_not_its_own(
 def test_a_storm_begins_with_no_setting_that_its_servers_would_refuse(
     temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A variable that is no setting is named at once, in place of a storm without a server."""
+    """A variable that is no setting is named at once, before any server starts."""
     monkeypatch.setenv("DIBS_LEASSE", "9")
     refused = stormed()
     assert refused.returncode == 2
@@ -125,13 +124,13 @@ def test_a_storm_that_is_ended_leaves_no_server(
         time.sleep(0.05)
     assert "T" in states, "the storm has stopped no server"
     storm.send_signal(number)
-    _, said = storm.communicate(timeout=60)
+    _, report = storm.communicate(timeout=60)
     status = storm.returncode
-    print(said)
+    print(report)
     deadline = time.monotonic() + 20
     while (left := list(servers(db))) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert left == [], said
+    assert left == [], report
     if number != signal.SIGKILL:
         assert status == 128 + number
         assert not Path(db).exists()

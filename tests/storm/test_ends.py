@@ -1,4 +1,4 @@
-"""How a storm ends a server, and what it notices of it."""
+"""How a storm ends a server, and how it notices a wrong end."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from dibs_proof.history.recorder import Recorder
-from dibs_proof.server_faults import send_signal
+from dibs_proof.recorder import Recorder, send_signal
+from dibs_proof.storm.agent import ServerEnd, end
 from dibs_proof.storm.plan import Plan
-from dibs_proof.storm.terminations import End, end
 
 pytestmark = [
     pytest.mark.anyio,
@@ -21,17 +20,17 @@ pytestmark = [
 @pytest.mark.parametrize(
     ("how", "before", "wrong"),
     [
-        (End.KILLED, None, False),
-        (End.KILLED, signal.SIGSEGV, True),
-        (End.STRUCK, signal.SIGTERM, True),
-        (End.CLOSED, None, False),
-        (End.CLOSED, signal.SIGSEGV, True),
+        (ServerEnd.KILLED, None, False),
+        (ServerEnd.KILLED, signal.SIGSEGV, True),
+        (ServerEnd.KILLED_IN_A_CALL, signal.SIGTERM, True),
+        (ServerEnd.CLOSED, None, False),
+        (ServerEnd.CLOSED, signal.SIGSEGV, True),
     ],
 )
-async def test_a_server_that_ended_by_itself_does_not_pass_for_one_that_was_ended(
-    db: str, tmp_path: Path, how: End, before: signal.Signals | None, wrong: bool
+async def test_a_server_that_ended_by_itself_is_not_mistaken_for_one_that_was_ended(
+    db: str, tmp_path: Path, how: ServerEnd, before: signal.Signals | None, wrong: bool
 ) -> None:
-    """Its status tells: of a kill it is the signal's, of every other end it is 0."""
+    """The exit status shows it: after a kill it is the signal's, after every other end it is 0."""
     plan = Plan(db, "default", 1, 2, 3, 1)
     async with Recorder.start(plan.command(), tmp_path / "history.jsonl", "ada") as recorder:
         if before is not None:

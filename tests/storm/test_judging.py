@@ -1,4 +1,4 @@
-"""How a storm judges times and events: each excuse excuses what it is for, and no more."""
+"""How a storm judges times and events: each excuse covers what it is for, and no more."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from typing import Any
 
 import pytest
 
-from dibs_proof.checks.acknowledgements import acknowledged
-from dibs_proof.checks.journal import Event
-from dibs_proof.checks.matching import each_has_its_event
-from dibs_proof.checks.observations import Acknowledged, Seen
+from dibs_proof.acknowledgements import acknowledged, each_has_its_event
+from dibs_proof.events import Acknowledged, Event, Seen
 from dibs_proof.history.history import Call, Connection, History, Interruption
-from dibs_proof.storm.excused_delays import Delays
-from dibs_proof.storm.latency import FREEZE, Pace
+from dibs_proof.storm.orphaned_claims import Delays
+from dibs_proof.storm.verdict import FREEZE, Latency
 from dibs_schema.status import Kind
 
 Span = tuple[float, float]
@@ -21,15 +19,15 @@ Span = tuple[float, float]
 
 def call(begun: float, ended: float | None, tool: str = "feature_skip", **answer: Any) -> Call:
     """A call of feature 1, answered where it has ended."""
-    told = {"id": 1, "status": "pending", **answer} if ended is not None else None
-    return Call("ada", int(begun), tool, {"feature_id": 1, "reason": "why"}, begun, ended, told)
+    answer_ = {"id": 1, "status": "pending", **answer} if ended is not None else None
+    return Call("ada", int(begun), tool, {"feature_id": 1, "reason": "why"}, begun, ended, answer_)
 
 
 def frozen(
     calls: list[Call],
     *,
-    strangers: Sequence[Span] = (),
-    late: Sequence[Span] = (),
+    foreign: Sequence[Span] = (),
+    overloaded: Sequence[Span] = (),
     stops: Sequence[Span] = (),
 ) -> int:
     """How many of the calls count as frozen."""
@@ -37,7 +35,7 @@ def frozen(
     for low, high in stops:
         stopped.interruptions += [Interruption("bob", "stopped", low), Interruption("bob", "continued", high)]
     history = History(connections={"bob": stopped}, calls=calls)
-    return len(Pace(calls, Delays(history, strangers, late, set())).no_freeze().broken)
+    return len(Latency(calls, Delays(history, foreign, overloaded, set())).no_freeze().broken)
 
 
 LONG = call(100, 100 + FREEZE + 1)
@@ -48,19 +46,19 @@ BUSY = [call(90 + number / 10, 90 + number / 10 + 0.05) for number in range(300)
     ("excuse", "count"),
     [
         ({}, 1),
-        ({"strangers": [(99.0, 102.0)]}, 0),
-        ({"strangers": [(0.0, 100.5)]}, 1),
-        ({"late": [(103.0, 105.0)]}, 0),
+        ({"foreign": [(99.0, 102.0)]}, 0),
+        ({"foreign": [(0.0, 100.5)]}, 1),
+        ({"overloaded": [(103.0, 105.0)]}, 0),
         ({"stops": [(101.0, 104.0)]}, 1),
     ],
 )
-def test_a_long_call_is_frozen_unless_others_had_the_locks(excuse: dict[str, list[Span]], count: int) -> None:
-    """Strangers and a machine without time excuse a call; a server that is stopped while others write does not."""
+def test_a_long_call_is_frozen_unless_others_had_the_lock(excuse: dict[str, list[Span]], count: int) -> None:
+    """Foreign locks and a busy machine excuse a call; a server that is stopped while others write does not."""
     assert frozen([LONG, *BUSY], **excuse) == count
 
 
 def test_a_stopped_server_excuses_while_nobody_is_answered() -> None:
-    """It may have the locks then."""
+    """The stopped server may have the lock then."""
     assert frozen([LONG, call(90, 91)], stops=[(101.0, 104.0)]) == 0
 
 
@@ -73,48 +71,48 @@ EVENT = Event(7, 1, "ada", "skip", "pending", "pending", "why")
         ({}, 0),
         ({"agent": ""}, 0),
         ({"agent": "bob"}, 1),
-        ({"words": frozenset({"because"})}, 1),
+        ({"texts": frozenset({"because"})}, 1),
         ({"begun": 13.0, "ended": 14.0}, 1),
         ({"begun": 1.0, "ended": 9.0}, 1),
     ],
 )
 def test_an_acknowledgement_is_tied_to_its_own_event(change: dict[str, Any], lost: int) -> None:
-    """An event of another agent, with other words, or of another time does not stand in for it."""
+    """An event of another agent, with another text, or of another time does not count for it."""
     given: dict[str, Any] = {
         "agent": "ada",
-        "words": frozenset({"why"}),
+        "texts": frozenset({"why"}),
         "begun": 10.0,
         "ended": 12.0,
     } | change
-    told = Acknowledged(Kind.SKIP, 1, status="pending", **given)
-    assert len(each_has_its_event([told], [EVENT], lambda _: Seen(9.5, 12.5)).broken) == lost
+    one = Acknowledged(Kind.SKIP, 1, status="pending", **given)
+    assert len(each_has_its_event([one], [EVENT], lambda _: Seen(9.5, 12.5)).broken) == lost
 
 
 def test_one_event_serves_one_acknowledgement() -> None:
-    """Two calls that were told of a move each have made one."""
-    told = Acknowledged(Kind.SKIP, 1, "ada", "pending")
-    assert len(each_has_its_event([told, told], [EVENT], lambda _: Seen(0, 1)).broken) == 1
+    """Two calls with an acknowledgement each need two events."""
+    one = Acknowledged(Kind.SKIP, 1, "ada", "pending")
+    assert len(each_has_its_event([one, one], [EVENT], lambda _: Seen(0, 1)).broken) == 1
 
 
-def test_an_event_is_left_to_the_only_one_that_it_fits() -> None:
-    """A resume that found nothing and claimed leaves the event of the next resume to that one, though it would fit."""
+def test_an_event_is_left_to_the_only_acknowledgement_that_it_fits() -> None:
+    """A resume that found nothing and claimed leaves the event of the next resume to that one, though it simulate fit."""
     claim = Event(1, 1, "ada", Kind.CLAIM, "pending", "in_progress")
     resume = Event(2, 1, "ada", Kind.RESUME, "in_progress", "in_progress")
-    seen = {1: Seen(10, 11), 2: Seen(10, 13)}  # a witness who was late cannot tell the second from the first
+    seen = {1: Seen(10, 11), 2: Seen(10, 13)}  # a watcher that was late cannot tell the second from the first
     first = Acknowledged(Kind.RESUME, 1, "ada", "in_progress", begun=10, ended=11)
     second = Acknowledged(Kind.RESUME, 1, "ada", "in_progress", begun=12, ended=13)
     assert each_has_its_event([first, second], [claim, resume], seen.__getitem__).broken == []
     assert len(each_has_its_event([first, second, second], [claim, resume], seen.__getitem__).broken) == 1
 
 
-def test_a_lost_call_that_is_repeated_may_have_made_the_move_in_its_own_words() -> None:
-    """The acknowledgement reaches back to the first call with that token, and has the words of each."""
+def test_a_lost_call_that_is_repeated_may_have_taken_effect_with_its_own_text() -> None:
+    """The acknowledgement reaches back to the first call with that token, and may have the text of each."""
     claim = Call("ada", 1, "feature_mark_in_progress", {"feature_id": 1}, 1, 2, {"id": 1, "token": "t"})
     asked = {"feature_id": 1, "claim_token": "t"}
     first = Call("ada", 2, "feature_skip", asked | {"reason": "one"}, 3)
     again = Call("ada", 3, "feature_skip", asked | {"reason": "two"}, 5, 6, {"id": 1, "status": "pending"})
     *_, ended = acknowledged(History(calls=[claim, first, again]), {"ada": "client-0001"})
-    assert (ended.words, ended.begun, ended.agent) == (frozenset({"one", "two"}), 3.0, "client-0001")
+    assert (ended.texts, ended.begun, ended.agent) == (frozenset({"one", "two"}), 3.0, "client-0001")
 
 
 def test_who_reports_a_break_is_not_who_held_the_claim() -> None:
@@ -125,5 +123,7 @@ def test_who_reports_a_break_is_not_who_held_the_claim() -> None:
     broke = Call(
         "bob", 1, "feature_mark_failing", asked | {"reason": "why"}, 5, 6, {"id": 1, "status": "pending"}
     )
-    *_, told = acknowledged(History(calls=[claim, lost, broke]), {"ada": "client-0001", "bob": "client-0002"})
-    assert (told.kind, told.agent) == (Kind.REGRESS, "client-0002")
+    *_, ended = acknowledged(
+        History(calls=[claim, lost, broke]), {"ada": "client-0001", "bob": "client-0002"}
+    )
+    assert (ended.kind, ended.agent) == (Kind.REGRESS, "client-0002")

@@ -1,4 +1,4 @@
-"""A storm holds on every engine, and names what was broken while it raged."""
+"""A storm holds on every engine, and names what was broken during it."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from dibs_proof.storm.context import Sky
+from dibs_proof.planted_bugs import FREEZE, IN_STORMS, buggy_server
+from dibs_proof.storm.command import print_report
 from dibs_proof.storm.plan import Plan
-from dibs_proof.storm.report import print_report
+from dibs_proof.storm.state import StormState
 from dibs_proof.storm.storm import run_storm
 from dibs_proof.storm.verdict import Verdict
 from foreign import by_hand
 from races.backlog import LONG, times
-from storm.planted import FREEZE, MISTAKES, planted
 
 pytestmark = pytest.mark.timeout(600)
 
 ROUNDS = 8
-"""Storms in which each mistake must have been found at the latest; most are found in each."""
+"""Storms in which each bug must have been found at the latest; most are found in each."""
 AT_ONCE = 2
-"""How many of them rage beside each other: most of a storm is waiting."""
+"""How many of them run at the same time: most of a storm is waiting."""
 TAMPERED = {"one_holder", "unbroken", "recount", "healthy"}
-"""What these break: events that are gone, a counter and a reference that are wrong."""
+"""The checks that these break: missing events, a wrong counter and a wrong reference."""
 WRONG = (
     "DELETE FROM events WHERE kind = 'claim' AND id % 2 = 0",
     "UPDATE features SET unmet_dependencies = unmet_dependencies + 7 WHERE id = 1",
@@ -34,10 +34,10 @@ WRONG = (
 )
 
 
-def plan(db: str, seconds: float, seed: int = 3, mistakes: tuple[str, ...] = ()) -> Plan:
+def plan(db: str, seconds: float, seed: int = 3, bugs: tuple[str, ...] = ()) -> Plan:
     """A storm of four agents."""
     made = Plan(db, "storm", seconds, agents=4, lease=3, seed=seed)  # whose first four ends differ
-    return Plan(db, "storm", seconds, 4, 3, seed, planted(*mistakes)) if mistakes else made
+    return Plan(db, "storm", seconds, 4, 3, seed, buggy_server(*bugs)) if bugs else made
 
 
 def broken(verdict: Verdict) -> dict[str, list[str]]:
@@ -52,7 +52,7 @@ def broken(verdict: Verdict) -> dict[str, list[str]]:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A freeze is shorter, since it is planted."""
-    monkeypatch.setattr("dibs_proof.storm.latency.FREEZE", FREEZE)
+    monkeypatch.setattr("dibs_proof.storm.verdict.FREEZE", FREEZE)
 
 
 def test_every_promise_holds_in_a_storm(empty_db: str, tmp_path: Path, engine: str) -> None:
@@ -72,12 +72,12 @@ def test_every_promise_holds_in_a_storm(empty_db: str, tmp_path: Path, engine: s
 @pytest.mark.usefixtures("quick")
 @pytest.mark.only_on("sqlite", reason="the checks are the same on both; a storm costs seconds")
 def test_every_check_fails_where_what_it_checks_is_broken(tmp_path: Path) -> None:
-    """Servers with every mistake at once, and a foreign hand in the database, break each of the promises."""
+    """Servers with every bug at once, and a foreign program that changes the database, break each of the promises."""
     found: dict[str, list[str]] = defaultdict(list)
     checks: set[str] = set()
     with ThreadPoolExecutor(AT_ONCE) as storms:
         for first in range(0, ROUNDS, AT_ONCE):
-            for verdict in storms.map(partial(_mistaken, tmp_path), range(first, first + AT_ONCE)):
+            for verdict in storms.map(partial(_buggy_storm, tmp_path), range(first, first + AT_ONCE)):
                 checks = {one.name for one in verdict.findings}
                 for name, lines in broken(verdict).items():
                     found[name] += lines
@@ -85,59 +85,55 @@ def test_every_check_fails_where_what_it_checks_is_broken(tmp_path: Path) -> Non
                 break
     print(*(f"{name}: {lines[0].splitlines()[0]}" for name, lines in found.items()), sep="\n")
     assert found.keys() == checks
-    assert checks == {*TAMPERED, *(name for _, name in MISTAKES.values()), "in_time"}
+    assert checks == {*TAMPERED, *IN_STORMS.values(), "in_time"}
 
 
-def _mistaken(folder: Path, number: int) -> Verdict:
-    """A storm of servers that make every mistake, on a database that is tampered with."""
+def _buggy_storm(folder: Path, number: int) -> Verdict:
+    """Run a storm of servers with every bug, on a database that is tampered with."""
     place = folder / str(number)
     place.mkdir()
-    mistakes = plan(str(place / "features.db"), 5, seed=number, mistakes=tuple(MISTAKES))
-    return run_storm(mistakes, place, Tamper(mistakes.db))
+    buggy = plan(str(place / "features.db"), 5, seed=number, bugs=tuple(IN_STORMS))
+    return run_storm(buggy, place, Tamper(buggy.db))
 
 
-@pytest.mark.skipif(
-    not LONG, reason="all mistakes at once are tried instead; with DIBS_TEST_LONG=1 each is too"
-)
+@pytest.mark.skipif(not LONG, reason="all bugs at once are tried instead; with DIBS_TEST_LONG=1 each is too")
 @pytest.mark.usefixtures("quick")
 @pytest.mark.only_on("sqlite", reason="the checks are the same on both; a storm costs seconds")
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_each_mistake_is_named_by_its_check(tmp_path: Path, mistake: str) -> None:
-    """A server with one mistake breaks what it should, in one of a few storms."""
+@pytest.mark.parametrize("bug", IN_STORMS)
+def test_each_bug_is_named_by_its_check(tmp_path: Path, bug: str) -> None:
+    """A server with one bug breaks what it should, in one of a few storms."""
     for number in range(ROUNDS):
         folder = tmp_path / str(number)
         folder.mkdir()
-        verdict = run_storm(
-            plan(str(folder / "features.db"), 15, number, (mistake,)), folder, lambda *_: None
-        )
+        verdict = run_storm(plan(str(folder / "features.db"), 15, number, (bug,)), folder, lambda *_: None)
         print(number, broken(verdict))
-        if MISTAKES[mistake][1] in broken(verdict):
+        if IN_STORMS[bug] in broken(verdict):
             return
-    pytest.fail(f"{mistake} was not named by {MISTAKES[mistake][1]}")
+    pytest.fail(f"{bug} was not named by {IN_STORMS[bug]}")
 
 
 @pytest.mark.only_on("sqlite", reason="a table is missed in the same way on both; a storm costs seconds")
 def test_a_database_that_cannot_be_read_in_the_end_is_a_verdict(tmp_path: Path) -> None:
-    """Then nothing else can be judged, and that is what is broken: the report says so, and ends with no error."""
+    """Then nothing else can be judged, and that is what is broken: the report says so, without an error."""
     mine = plan(str(tmp_path / "features.db"), 3)
     verdict = run_storm(mine, tmp_path, Tamper(mine.db, "DROP TABLE events"))
     assert [one.name for one in verdict.findings if not one.holds] == ["healthy"], verdict.findings
     assert not verdict.holds
-    told = Console(record=True, width=200)
-    print_report(told, verdict)
-    assert "BROKEN. 1 of 1" in told.export_text()
+    console = Console(record=True, width=200)
+    print_report(console, verdict)
+    assert "BROKEN. 1 of 1" in console.export_text()
 
 
 class Tamper:
-    """A foreign hand in the database, once, shortly before the end of a storm: it says `words` there."""
+    """Changes the database past Dibs, once, shortly before the end of a storm, by these statements."""
 
-    def __init__(self, db: str, *words: str) -> None:
+    def __init__(self, db: str, *statements: str) -> None:
         self._db = db
-        self._words = words or WRONG
+        self._statements = statements or WRONG
         self._done = False
 
-    def __call__(self, _: Sky, left: float) -> None:
+    def __call__(self, _: StormState, left: float) -> None:
         """Do it when it is time."""
         if left < 1 and not self._done:
             self._done = True
-            by_hand(self._db, "PRAGMA foreign_keys = OFF", *self._words)
+            by_hand(self._db, "PRAGMA foreign_keys = OFF", *self._statements)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from races.wire import Message, Wire, command_on
+from dibs_proof.raw_client import Message
+from races.servers import ServerClient, command_on
 
 ENVELOPE = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -23,7 +24,7 @@ LATE = 30.0
 """Seconds after which a notification is missing, and not late."""
 
 
-class Listener(Wire):
+class Listener(ServerClient):
     """One server process and what it tells unasked."""
 
     def __init__(self, command: Sequence[str], era: str) -> None:
@@ -31,17 +32,17 @@ class Listener(Wire):
         self.is_modern = era == ERAS[1]
         super().__init__(command)
 
-    def write(self, message: Message) -> None:
+    def write(self, message: Message) -> float:
         """Send a message as the era has it: with an envelope, or after a handshake."""
         if self.is_modern:
             if "method" in message and message["method"] in ("initialize", "notifications/initialized"):
-                return
+                return 0.0
             if "id" in message:
                 message = {**message, "params": {**message.get("params", {}), "_meta": ENVELOPE}}
-        super().write(message)
+        return super().write(message)
 
     def _take(self, lines: Sequence[bytes], now: float) -> None:
-        with self._news:
+        with self._arrival:
             self.told += [(now, one) for one in map(json.loads, lines) if "method" in one]
         super()._take(lines, now)
 
@@ -68,8 +69,8 @@ class Listener(Wire):
 
     def wait_until(self, there: Callable[[], bool], within: float = LATE) -> bool:
         """Whether it is so in time."""
-        with self._news:
-            return self._news.wait_for(there, within)
+        with self._arrival:
+            return self._arrival.wait_for(there, within)
 
     def heard(self) -> list[str]:
         """What was told to have changed, in order: URIs, and "list" for the list of resources."""
@@ -77,13 +78,13 @@ class Listener(Wire):
 
     def forget(self) -> None:
         """Begin to listen anew."""
-        with self._news:
+        with self._arrival:
             self.told.clear()
 
     def seconds_until(self, since: float, *subjects: str) -> float:
         """How long after `since` (time.monotonic) all of these had been told."""
         assert self.wait_until(lambda: set(subjects) <= set(self.heard())), (subjects, self.heard())
-        with self._news:
+        with self._arrival:
             first = {
                 _subject(one): now
                 for now, one in reversed(self.told)
@@ -112,7 +113,7 @@ def listening(db: str, era: str, *flags: str) -> Iterator[Listener]:
         listener.ready()
         yield listener
         assert listener.finish() == 0
-        listener.errors.seek(0)
-        assert "Traceback" not in listener.errors.read().decode(errors="replace")
+        listener.stderr.seek(0)
+        assert "Traceback" not in listener.stderr.read().decode(errors="replace")
     finally:
         listener.close()

@@ -19,7 +19,7 @@ from dibs.verbs.create import create_bulk
 from dibs.verbs.outcome import mark_failing
 from dibs.verbs.update import add_note
 from foreign import connected
-from races.wire import Wire, command_on
+from races.servers import ServerClient, command_on
 from tools.listening import ERAS, LIST_CHANGED, UPDATED, Listener, listening
 from verbs.stage import add, named, new, rule, take
 
@@ -60,16 +60,16 @@ def listener(request: pytest.FixtureRequest, place: str) -> Iterator[Listener]:
 
 
 @pytest.fixture(scope="module")
-def worker(place: str) -> Iterator[Wire]:
+def worker(place: str) -> Iterator[ServerClient]:
     """A server process of another agent."""
-    one = Wire(command_on(place))
+    one = ServerClient(command_on(place))
     try:
         yield one.ready()
     finally:
         one.close()
 
 
-def done(worker: Wire, tool: str, **arguments: Any) -> float:
+def done(worker: ServerClient, tool: str, **arguments: Any) -> float:
     """Have a change made by a call; returns when that was acknowledged."""
     request = worker.send(tool, **arguments)
     worker.answer(request)
@@ -78,7 +78,7 @@ def done(worker: Wire, tool: str, **arguments: Any) -> float:
 
 @either_era
 def test_what_another_process_does_is_told_within_half_a_second(
-    listener: Listener, worker: Wire, database: Database
+    listener: Listener, worker: ServerClient, database: Database
 ) -> None:
     """A claim, a note, a pass and a new feature are told of every resource that they change, and of no other."""
     (feature,) = add(database)
@@ -120,7 +120,7 @@ def test_what_the_same_process_does_is_told_too(listener: Listener, database: Da
 
 @either_era
 def test_only_who_is_subscribed_is_told_and_only_of_what_comes_then(
-    listener: Listener, worker: Wire, database: Database
+    listener: Listener, worker: ServerClient, database: Database
 ) -> None:
     """Before a subscription and after its end a server says nothing unasked; between two, nothing is kept."""
     first, second, third = add(database, 3)
@@ -163,7 +163,7 @@ def test_a_burst_is_told_in_a_few_notifications_and_to_its_end(
 
 
 @one_era
-def test_the_end_of_a_back_off_is_told(listener: Listener, worker: Wire, database: Database) -> None:
+def test_the_end_of_a_back_off_is_told(listener: Listener, worker: ServerClient, database: Database) -> None:
     """What is ready changes when a back-off ends, though nobody does anything then."""
     (feature,) = add(database)
     rule(database, back_off=3)
@@ -261,7 +261,7 @@ def _wakes(listener: Listener) -> int:
 @pytest.mark.only_on("postgresql", reason="no connection to a file is lost")
 @one_era
 def test_subscribers_hear_on_after_the_database_was_lost(
-    listener: Listener, worker: Wire, database: Database, place: str
+    listener: Listener, worker: ServerClient, database: Database, place: str
 ) -> None:
     """When every connection to the server has broken, subscribers hear of what happens after all the same."""
     first, second = add(database, 2)

@@ -1,5 +1,5 @@
-"""`dibs demo`: real servers and clients drain a backlog, one is killed on the way, and the journal is checked.
+"""`dibs demo`: real servers and clients drain a backlog, one server is killed, and the events are checked.
 
-The story is played by `play`; what the clients saw is kept in `records`; `checks` compares that with what the
-database and its journal say, and believes neither.
+`run_agents` starts the servers and an `agent` at each. `state` records what the clients saw. `verdict` compares that
+with the database and its events, and trusts neither.
 """

@@ -1,108 +1,197 @@
-"""A coding agent: claims, builds (or pretends to), reports, and claims the next, until nothing is left."""
+"""A coding agent of the demo: it claims, works (or pretends to), reports, and claims again, until nothing is left."""
 
 from __future__ import annotations
 
+import signal
 from random import Random
+from typing import Any
 
 import anyio
 
-from dibs_proof.checks.observations import Holding
-from dibs_proof.demo import killing
-from dibs_proof.demo.caller import Caller
-from dibs_proof.demo.outcome import report
-from dibs_proof.demo.plan import Fate, work_time
-from dibs_proof.demo.scene import Doing, Seat, Tone
-from dibs_proof.demo.stage import Stage
+from dibs_proof.demo.plan import Outcome, work_time
+from dibs_proof.demo.screen import Activity, AgentStatus, Tone
+from dibs_proof.demo.state import DemoState, LateCall, RecordingClient
+from dibs_proof.events import Holding, read_row
+from dibs_proof.recorder import send_signal
 from dibs_schema.refusals import ClaimLost, Refusal
-from dibs_schema.status import Kind
+from dibs_schema.status import Kind, Status
 
 WAIT = 1.0
 """Seconds that a claim waits for work before the agent asks again."""
 RIVALRY = 0.08
-"""How often an agent reaches for a feature that another one holds."""
+"""How often an agent asks for a feature that another one holds."""
 NOTHING_LEFT = ("complete", "empty")
+REFUSAL_TIMEOUT = 30.0
+"""Seconds for which the new holder waits to see the killed agent refused."""
+EVIDENCE = {
+    "summary": "Built and tested (pretended by dibs demo).",
+    "commands": [{"command": "make test", "exit_code": 0}],
+}
+QUESTION: dict[str, Any] = {
+    "prompt": "Which way should this be built?",
+    "fields": [
+        {"id": "way", "label": "Way", "type": "select", "options": ["the simple one", "the fast one"]},
+        {"id": "why", "label": "Why", "type": "text", "required": False},
+    ],
+}
+LATE_CALLS: dict[str, dict[str, Any]] = {
+    "feature_mark_passing": {"evidence": EVIDENCE},
+    "feature_mark_failing": {"reason": "Too late (pretended by dibs demo)."},
+    "feature_skip": {"reason": "Too late (pretended by dibs demo)."},
+}
+"""What an agent calls that does not know that it has lost its claim."""
 
 
 class Agent:
-    """One agent in its seat, with a server of its own, and with a second one after it was killed."""
+    """One agent with a server of its own, and with a second one after the first was killed."""
 
-    def __init__(self, seat: Seat, stage: Stage) -> None:
-        self._seat = seat
-        self._stage = stage
-        self._random = Random(f"{stage.plan.seed}:{seat.name}")
+    def __init__(self, status: AgentStatus, demo: DemoState) -> None:
+        self._status = status
+        self._demo = demo
+        self._random = Random(f"{demo.plan.seed}:{status.name}")
 
     async def run(self) -> None:
         """Work until every feature is done. Raises ServerGone where a server ends that was not killed."""
-        async with self._stage.server(self._seat.name, "coder") as caller:
-            self._stage.take_seat(self._seat, caller.client.process.pid)
-            await self._stage.curtain.wait()
-            lost = await self._work(caller, await self._race(caller))
+        async with self._demo.server(self._status.name, "coder") as client:
+            self._demo.server_started(self._status, client.client.process.pid)
+            await self._demo.begun.wait()
+            lost = await self._work(client, await self._race(client))
         if lost is not None:
-            async with self._stage.server(self._seat.name, "coder") as caller:
-                self._stage.take_seat(self._seat, caller.client.process.pid)
-                await killing.come_back(self._stage, self._seat, caller, lost)
-                await self._work(caller, None)
-        self._seat.is_at(Doing.DONE)
+            async with self._demo.server(self._status.name, "coder") as client:
+                self._demo.server_started(self._status, client.client.process.pid)
+                await self._try_lost_token(client, lost)
+                await self._work(client, None)
+        self._status.set(Activity.DONE)
 
-    async def _race(self, caller: Caller) -> Holding | None:
-        race = self._stage.race
+    async def _race(self, client: RecordingClient) -> Holding | None:
+        race = self._demo.race
         if race is None:
             return None
         try:
-            won = await caller.claim_this(race.feature)
+            won = await client.claim_this(race.feature)
         except Refusal as refusal:
             race.lost(refusal.code)
             return None
-        race.won(self._seat.name)
-        self._seat.is_at(Doing.WORKING, won)
+        race.won(self._status.name)
+        self._status.set(Activity.WORKING, won)
         await race.over.wait()
         return won
 
-    async def _work(self, caller: Caller, holding: Holding | None) -> Holding | None:
-        """Work until nothing is left, or until this agent's server is killed: then what it held."""
-        stage, seat = self._stage, self._seat
-        while holding or (holding := await self._next(caller)):
-            seat.claims += 1
-            seat.is_at(Doing.WORKING, holding)
-            has_a_fate = holding.feature in stage.fates  # which would not come about
-            claims, attempt = len(stage.records.holdings), stage.records.attempts[holding.feature]
-            if not has_a_fate and stage.accident.is_due(claims, attempt):
-                await killing.kill(stage, seat, caller, holding)
+    async def _work(self, client: RecordingClient, holding: Holding | None) -> Holding | None:
+        """Work until nothing is left, or until this agent's server is killed; then return what it held."""
+        demo, status = self._demo, self._status
+        while holding or (holding := await self._next(client)):
+            status.claims += 1
+            status.set(Activity.WORKING, holding)
+            has_planned_outcome = holding.feature in demo.outcomes  # which would not come about
+            claims, attempt = len(demo.records.holdings), demo.records.attempts[holding.feature]
+            if not has_planned_outcome and demo.kill.is_due(claims, attempt):
+                await self._be_killed(client, holding)
                 return holding
             try:
-                await self._build(caller, holding)
+                await self._build(client, holding)
             except ClaimLost:
-                stage.say(
-                    f"LATE        {seat.name} was too slow; its claim on {holding} had run out.", Tone.BAD
+                demo.say(
+                    f"LATE        {status.name} was too slow; its claim of {holding} had expired.", Tone.BAD
                 )
             holding = None
         return None
 
-    async def _next(self, caller: Caller) -> Holding | None:
-        """The next claim, or None when nothing is left to do."""
-        self._seat.is_at(Doing.ASKING)
-        others = self._stage.records.held_by_others(self._seat.name)
+    async def _next(self, client: RecordingClient) -> Holding | None:
+        """Return the next claim, or None when nothing is left to do."""
+        self._status.set(Activity.ASKING)
+        others = self._demo.records.held_by_others(self._status.name)
         if others and self._random.random() < RIVALRY:
             try:
-                return await caller.claim_this(self._random.choice(others))
+                return await client.claim_this(self._random.choice(others))
             except Refusal:
                 pass  # as it should be, and counted
-        found = await caller.claim_next()
+        found = await client.claim_next()
         while isinstance(found, str) and found not in NOTHING_LEFT:
-            self._seat.is_at(Doing.WAITING)
-            found = await caller.claim_next(wait=WAIT)
+            self._status.set(Activity.WAITING)
+            found = await client.claim_next(wait=WAIT)
         return found if isinstance(found, Holding) else None
 
-    async def _build(self, caller: Caller, holding: Holding) -> None:
-        stage, me = self._stage, self._seat.name
-        attempt = stage.records.attempts[holding.feature]
-        fates = stage.fates.get(holding.feature, ())
-        fate = fates[attempt - 1] if attempt <= len(fates) else Fate.PASS
-        if stage.accident.is_take_over(holding):
-            await killing.show_take_over(stage, holding)
-            fate = Fate.PASS
-        await anyio.sleep(work_time(stage.plan.seed, holding.feature, attempt))
-        note = f"Attempt {attempt}: {me} was here (dibs demo)."
-        await caller.move(Kind.NOTE, "feature_add_note", holding.feature, text=note)
-        self._seat.is_at(Doing.REPORTING)  # from here on another may have it
-        await report(stage, self._seat, caller, holding, fate)
+    async def _build(self, client: RecordingClient, holding: Holding) -> None:
+        demo, name = self._demo, self._status.name
+        attempt = demo.records.attempts[holding.feature]
+        planned = demo.outcomes.get(holding.feature, ())
+        outcome = planned[attempt - 1] if attempt <= len(planned) else Outcome.PASS
+        if demo.kill.is_take_over(holding):
+            await self._show_take_over(holding)
+            outcome = Outcome.PASS
+        await anyio.sleep(work_time(demo.plan.seed, holding.feature, attempt))
+        note = f"Attempt {attempt}: {name} was here (dibs demo)."
+        await client.change(Kind.NOTE, "feature_add_note", holding.feature, text=note)
+        self._status.set(Activity.REPORTING)  # from here on another may have it
+        await self._report(client, holding, outcome)
+
+    async def _report(self, client: RecordingClient, holding: Holding, outcome: Outcome) -> None:
+        """End the claim with its outcome. Raises ClaimLost where the lease had expired."""
+        demo, name = self._demo, self._status.name
+        if outcome is Outcome.PASS:
+            await client.end(Kind.PASS, "feature_mark_passing", holding, evidence=EVIDENCE)
+            self._status.passed += 1
+        elif outcome is Outcome.FAIL:
+            reason = "Two of its tests fail (pretended by dibs demo)."
+            done = await client.end(Kind.FAIL, "feature_mark_failing", holding, reason=reason)
+            if done["status"] == Status.STUCK:
+                failures = done["failures"]
+                demo.say_first(
+                    "stuck", f"{holding} failed {failures} times: it is stuck until a person looks."
+                )
+            else:
+                demo.say_first("fail", f"{name} fails {holding}: after a back-off it is ready again.")
+        elif outcome is Outcome.SKIP:
+            reason = "Its service is not there yet (pretended by dibs demo)."
+            await client.end(Kind.SKIP, "feature_skip", holding, reason=reason)
+            demo.say_first("skip", f"{name} skips {holding}: it goes to the end of the queue.")
+        else:
+            await client.end(Kind.ASK, "feature_request_human_input", holding, **QUESTION)
+            demo.say_first(
+                "ask", f"{name} asks a person about {holding}, and takes another feature meanwhile."
+            )
+
+    # -- the kill ---------------------------------------------------------------------------------
+
+    async def _be_killed(self, client: RecordingClient, holding: Holding) -> None:
+        """Kill this agent's server while it holds a claim; SIGKILL leaves it no time to release it."""
+        demo, status = self._demo, self._status
+        demo.kill.begin(holding, demo.plan.lease)
+        send_signal(client.client, signal.SIGKILL)
+        await client.client.process.wait()
+        status.set(Activity.KILLED, holding)
+        demo.say(
+            f"KILLED      {status.name}'s server (pid {status.pid}) is killed by SIGKILL while it holds {holding}. "
+            f"No other agent gets this feature until the lease of {demo.plan.lease:g} s has expired.",
+            Tone.BAD,
+        )
+
+    async def _show_take_over(self, holding: Holding) -> None:
+        """Print that the killed agent's feature has a new holder, who keeps it until the killed agent was refused."""
+        after = holding.given_at - self._demo.kill.at
+        self._demo.say(
+            f"TAKEN OVER  {holding.agent} gets {holding}, {after:.1f} s after the kill, and goes on with it.",
+            Tone.GOOD,
+        )
+        self._demo.kill.taken_over.set()
+        with anyio.move_on_after(REFUSAL_TIMEOUT):
+            await self._demo.kill.refused.wait()
+
+    async def _try_lost_token(self, client: RecordingClient, lost: Holding) -> None:
+        """Try to end the lost claim in every way there is, once another agent has the feature."""
+        demo = self._demo
+        self._status.set(Activity.RESTARTED, lost)
+        await demo.kill.taken_over.wait()
+        for tool, arguments in LATE_CALLS.items():
+            before = await demo.database.read(lambda tx: read_row(tx, lost.feature))
+            code = await client.refused(tool, lost, **arguments)
+            after = await demo.database.read(lambda tx: read_row(tx, lost.feature))
+            demo.kill.late_calls.append(LateCall(tool, code, before, after))
+        codes = " and ".join(sorted({call.code or "an acknowledgement" for call in demo.kill.late_calls}))
+        demo.say(
+            f"REFUSED     {self._status.name} is back, tries to pass, fail and skip {lost} with its old token, "
+            f"and gets {codes}.",
+            Tone.GOOD,
+        )
+        demo.kill.refused.set()

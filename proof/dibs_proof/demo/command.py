@@ -1,15 +1,30 @@
-"""`dibs demo`: watch real servers drain a backlog, one of them killed on the way."""
+"""`dibs demo`: watch real servers drain a backlog while one of them is killed."""
 
 from __future__ import annotations
 
 import shutil
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from dibs.cli.options import print_json, say_refusals
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+    from dibs_proof.demo.plan import Plan
+    from dibs_proof.demo.screen import Screen
+    from dibs_proof.demo.verdict import Figures, Verdict
+
+CLOSING = 5.0
+"""Seconds that the database gets to close."""
+LOG_END = 4_000
+"""Characters of the servers' log that are shown where a demo is broken off."""
 
 
 @click.command()
@@ -25,9 +40,11 @@ from dibs.cli.options import print_json, say_refusals
     type=click.FloatRange(1, 120),
     default=3,
     show_default=True,
-    help="Seconds for which the killed agent's claim is respected.",
+    help="Seconds for which the killed agent's claim stays valid.",
 )
-@click.option("--seed", type=int, default=1, show_default=True, help="Who fails, skips and asks, and when.")
+@click.option(
+    "--seed", type=int, default=1, show_default=True, help="Draws which features fail, are skipped or ask."
+)
 @click.option("--db", type=click.Path(path_type=Path), help="Where to make the database, and keep it.")
 @click.option("--keep", is_flag=True, help="Keep the database, and say where it is.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON, and the story to stderr.")
@@ -38,15 +55,12 @@ def demo(
     """Watch agents share a backlog, while one of them is killed.
 
     Starts real servers on a fresh database, drives each with a real MCP client, kills one, and checks
-    the database and its journal at the end. The exit status is 1 if a promise was broken.
+    the database and its events at the end. The exit status is 1 if a promise was broken.
     """
     from rich.console import Console
 
-    from dibs_proof.demo.backlog import example
-    from dibs_proof.demo.plan import Plan
-    from dibs_proof.demo.report import print_report
-    from dibs_proof.demo.run import run_demo
-    from dibs_proof.demo.screens import screen_for
+    from dibs_proof.demo.plan import Plan, example
+    from dibs_proof.demo.screen import screen_for
 
     console = Console(stderr=as_json, highlight=False)
     folder = Path(tempfile.mkdtemp(prefix="dibs-demo-"))
@@ -64,3 +78,96 @@ def demo(
     if keep or db is not None:
         console.print(f"The database is kept: {plan.db}", soft_wrap=True)
     sys.exit(0 if verdict.holds else 1)
+
+
+def run_demo(plan: Plan, file: Path, log: Path, screen: Screen) -> Verdict:
+    """Run the demo on `screen` with the backlog in `file`, and judge it; the servers write to `log`.
+
+    Raises InvalidInput for a file or database that cannot be used.
+    """
+    import anyio
+
+    from dibs.database import open_database
+    from dibs.settings import Settings
+    from dibs_proof.demo.plan import PROJECT, fill
+    from dibs_proof.demo.run_agents import run_agents
+    from dibs_proof.demo.verdict import judge
+
+    database = open_database(Settings(db=str(plan.db), project=PROJECT))
+    try:
+        backlog = fill(database, file)
+        screen.say(
+            f"You will see {plan.agents} agents, each with a server process of its own, share one backlog of "
+            f"{len(backlog.statuses)} features. No feature is ever held by two agents. One agent is killed, "
+            "and another one finishes its work."
+        )
+        with log.open("wb") as out:
+            seen = anyio.run(run_agents, plan, backlog, database, out, screen)
+        verdict = judge(database, backlog, seen)
+    finally:
+        database.close(CLOSING)
+    if not seen.broken_off:
+        return verdict
+    return replace(verdict, log=log.read_text(encoding="utf-8", errors="replace")[-LOG_END:])
+
+
+def print_report(console: Console, verdict: Verdict) -> None:
+    """Print everything that was found, the verdict last."""
+    from rich.text import Text
+
+    from dibs_proof.report import print_figures, print_findings, print_verdict
+
+    console.print()
+    print_figures(console, _figures(verdict.figures))
+    print_findings(console, verdict.findings)
+    if verdict.log:
+        console.print(Text(f"The servers' log ends with:\n{verdict.log}", style="dim"))
+    print_verdict(console, *_verdict(verdict))
+
+
+def _figures(of: Figures) -> list[tuple[str, Text | str, str]]:
+    from rich.text import Text
+
+    refused = ", ".join(f"{count} {code}" for code, count in of.refusals.items())
+    outcomes = f"{of.failed} failed, {of.skipped} skipped, {of.asked} asked a person"
+    rows: list[tuple[str, object, str]] = [
+        ("features", of.features, f"{of.passed} of them built now"),
+        ("claims", of.claims, f"{outcomes} first" if of.claims else ""),
+        ("double claims", of.double_claims, "given to a second agent while one held it"),
+        ("lost acknowledgements", of.lost_acknowledgements, "confirmed, but without an event"),
+        ("take-overs", of.take_overs, "left by a killed agent, finished by another"),
+        ("refusals", sum(of.refusals.values()), refused),
+        ("claim latency, median", _ms(of.claim_p50_ms), "from a client's call to its token"),
+        ("claim latency, p99", _ms(of.claim_p99_ms), ""),
+        ("total time", f"{of.total_seconds:.1f} s", f"{of.start_seconds:.1f} s of it to start the servers"),
+        ("features per second", of.features_per_second, f"{of.busiest_second} in the busiest second"),
+    ]
+    wrong = {name for name, value, _ in rows if name in ("double claims", "lost acknowledgements") and value}
+    return [
+        (name, Text(str(value), style="bold red" if name in wrong else "bold"), text)
+        for name, value, text in rows
+    ]
+
+
+def _ms(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f} ms"
+
+
+def _verdict(verdict: Verdict) -> tuple[str, str]:
+    from dibs_proof.report import broken_verdict
+
+    figures = verdict.figures
+    if verdict.broken_off:
+        return f"BROKEN OFF after {figures.passed} features: {verdict.broken_off}", "bold red"
+    if not verdict.holds:
+        return broken_verdict(verdict.findings), "bold red"
+    if not figures.claims:
+        words = (
+            "NOTHING TO DO. Every feature was done already: no agent claimed anything, and none was killed."
+        )
+        return words, "yellow"
+    words = (
+        f"IT HOLDS. {figures.features} of {figures.features} features are done, no feature was held by two agents, "
+        "no confirmed change was lost, and another agent finished the killed agent's work."
+    )
+    return words, "bold green"

@@ -1,21 +1,32 @@
-"""What is decided before the curtain rises: how many agents, and what becomes of each attempt."""
+"""What is decided before the demo starts: the backlog, how many agents, and how each attempt ends."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib import resources
 from pathlib import Path
 from random import Random
 
+from dibs.database import Database
+from dibs.verbs.create import known_statuses
+from dibs_schema.refusals import InvalidInput, NotFound
+from dibs_schema.status import Status
+
+PROJECT = "demo"
+"""The project's name in the demo's database."""
 SHORTEST_WORK, LONGEST_WORK = 0.005, 0.040
-"""Seconds that building a feature is pretended to take."""
-
-STUBBORN = 3
+"""Seconds that an agent pretends to work on a feature."""
+MAX_FAILURES = 3
 """Failures in a row that make a feature stuck; the project's default `max_failures`."""
+BACK_OFF = 1
+"""Seconds of back-off after a failure, doubling; the default of 30 would make the demo long."""
+REPOSITORY = Path(__file__).parents[3]
+DONE = (Status.PASSING, Status.ARCHIVED)
 
 
-class Fate(StrEnum):
+class Outcome(StrEnum):
     """How an attempt at a feature ends."""
 
     PASS = "pass"  # noqa: S105 - an outcome
@@ -28,7 +39,7 @@ class Fate(StrEnum):
 class Plan:
     """What was asked for: `agents` servers on the database `db`, leases of `lease` seconds, and the seed.
 
-    A play in which nothing happens for `patience` seconds is broken off.
+    A demo in which nothing happens for `patience` seconds is broken off.
     """
 
     agents: int
@@ -39,32 +50,77 @@ class Plan:
 
     @classmethod
     def of(cls, agents: int, lease: float, seed: int, db: Path) -> Plan:
-        """The plan with a patience that slow machines and long leases do not exhaust."""
+        """Return the plan with a patience that slow machines and long leases do not exhaust."""
         return cls(agents, lease, seed, db, patience=max(60.0, 5 * lease, 3.0 * agents))
 
 
-def script(features: Sequence[int], seed: int) -> dict[int, tuple[Fate, ...]]:
-    """How the first attempts at some features end; all the others pass, so the backlog always drains.
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """The backlog as it was imported: the format of its file, and each feature's status."""
 
-    The same features and seed give the same script, whoever gets which feature. From eight features on,
-    every fate occurs: one feature in 32 fails until it is stuck, and in 16 each one fails once,
-    one is skipped and one asks a person.
+    source: str
+    statuses: dict[int, str]
+
+    @property
+    def open(self) -> list[int]:
+        """Return the features that are not done."""
+        return [one for one, status in self.statuses.items() if status not in DONE]
+
+
+def example() -> Path:
+    """Return the example backlog: in the installed package, else in the repository. Raises NotFound."""
+    shipped = resources.files("dibs_proof.demo") / "backlog.json"
+    for path in (Path(str(shipped)), REPOSITORY / "examples" / "backlog.json"):
+        if path.is_file():
+            return path
+    raise NotFound("This installation has no example backlog. Name a file with --features.")
+
+
+def fill(database: Database, file: Path) -> Backlog:
+    """Import `file` into a new database, and set a short back-off.
+
+    Raises InvalidInput where the file holds no backlog, or the database is not a new one.
+    """
+    from dibs.database import file_driver
+    from dibs.transfer.formats import read_backlog
+    from dibs.transfer.importer import import_features
+    from dibs.verbs.project_settings import change_rule
+
+    if database.exists():
+        raise InvalidInput(
+            f"{database.label} exists already, and the demo begins with a fresh database.", field="db"
+        )
+    found = read_backlog(file, file_driver())
+    done = database.write_now(lambda tx: import_features(tx, found.features))
+    if done.first_id is None or done.last_id is None:
+        raise InvalidInput(f"{file} holds no features.", field="features")
+    database.write_now(lambda tx: change_rule(tx, "dibs demo", "back_off", BACK_OFF))
+    numbers = list(range(done.first_id, done.last_id + 1))
+    return Backlog(found.source, database.read_now(lambda tx: known_statuses(tx, numbers)))
+
+
+def planned_outcomes(features: Sequence[int], seed: int) -> dict[int, tuple[Outcome, ...]]:
+    """Return how the first attempts at some features end; all the others pass, so that the backlog always drains.
+
+    The same features and seed give the same outcomes, whichever agent gets which feature. From eight features on,
+    every outcome occurs: one feature in 32 fails until it is stuck, and in 16 each one fails once, one is skipped
+    and one asks a person.
     """
     shuffled = Random(seed).sample(sorted(features), len(features))
     rare, seldom = (max(len(features) // share, len(features) // 8 > 0) for share in (32, 16))
     parts = (
-        ((Fate.FAIL,) * STUBBORN, rare),
-        ((Fate.FAIL,), seldom),
-        ((Fate.SKIP,), seldom),
-        ((Fate.ASK,), seldom),
+        ((Outcome.FAIL,) * MAX_FAILURES, rare),
+        ((Outcome.FAIL,), seldom),
+        ((Outcome.SKIP,), seldom),
+        ((Outcome.ASK,), seldom),
     )
-    written: dict[int, tuple[Fate, ...]] = {}
-    for fates, count in parts:
-        written |= dict.fromkeys(shuffled[:count], fates)
+    planned: dict[int, tuple[Outcome, ...]] = {}
+    for outcomes, count in parts:
+        planned |= dict.fromkeys(shuffled[:count], outcomes)
         shuffled = shuffled[count:]
-    return written
+    return planned
 
 
 def work_time(seed: int, feature: int, attempt: int) -> float:
-    """The seconds that this attempt takes."""
+    """Return the seconds that this attempt takes."""
     return Random(f"{seed}:{feature}:{attempt}").uniform(SHORTEST_WORK, LONGEST_WORK)

@@ -1,28 +1,57 @@
-"""The verdict: every check, on one consistent snapshot of the database."""
+"""The verdict on a demo: every check, on one consistent snapshot of the database, and the figures."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import ceil
 from typing import Any
 
 from dibs.database import Database
 from dibs.database.transaction import Transaction
 from dibs.queries.audit import audit
-from dibs_proof.checks import invariants as general
-from dibs_proof.checks.invariants import Finding
-from dibs_proof.checks.journal import read_edges, read_journal, read_statuses
-from dibs_proof.demo import checks
-from dibs_proof.demo.backlog import Start
-from dibs_proof.demo.figures import Figures, figures
-from dibs_proof.demo.killing import LATE_CALLS
-from dibs_proof.demo.play import Performance
+from dibs_proof import invariants
+from dibs_proof.demo.agent import LATE_CALLS
+from dibs_proof.demo.plan import Backlog
+from dibs_proof.demo.run_agents import Observations
+from dibs_proof.demo.state import LateCall
+from dibs_proof.events import Event, Holding, read_edges, read_events, read_statuses
+from dibs_proof.invariants import Finding
+from dibs_schema.refusals import ClaimLost
+from dibs_schema.status import Kind, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Counts, latencies in milliseconds (None where nothing was claimed), and other times in seconds.
+
+    `work_seconds` last from the moment at which every server had started to the last pass.
+    """
+
+    features: int
+    passed: int
+    failed: int
+    skipped: int
+    asked: int
+    claims: int
+    double_claims: int
+    lost_acknowledgements: int
+    take_overs: int
+    refusals: dict[str, int]
+    claim_p50_ms: float | None
+    claim_p99_ms: float | None
+    start_seconds: float
+    work_seconds: float
+    total_seconds: float
+    features_per_second: float
+    busiest_second: int
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """Everything that was found, and whether all of it holds.
 
-    `broken_off` says why the play did not reach its end, if it did not; then `log` ends the servers' log.
+    `broken_off` says why the demo did not reach its end, if it did not; then `log` is the end of the servers' log.
     """
 
     findings: list[Finding]
@@ -32,37 +61,150 @@ class Verdict:
 
     @property
     def holds(self) -> bool:
-        """Whether nothing at all is broken."""
+        """Return whether nothing at all is broken."""
         return not self.broken_off and all(one.holds for one in self.findings)
 
     def as_json(self) -> dict[str, Any]:
-        """The verdict as JSON values."""
+        """Return the verdict as JSON values."""
         found = {one.name: {"checked": one.checked, "broken": one.broken} for one in self.findings}
         return {"holds": self.holds, "broken_off": self.broken_off, **asdict(self.figures), "checks": found}
 
 
-def judge(database: Database, start: Start, seen: Performance) -> Verdict:
-    """Hold what the clients saw against what the database and its journal say."""
-    return database.read_now(lambda tx: _judge(tx, start, seen))
+def judge(database: Database, backlog: Backlog, seen: Observations) -> Verdict:
+    """Compare what the clients saw with the database and its events."""
+    return database.read_now(lambda tx: _judge(tx, backlog, seen))
 
 
-def _judge(tx: Transaction, start: Start, seen: Performance) -> Verdict:
-    journal = read_journal(tx)
-    records, accident = seen.records, seen.accident
-    one_holder = general.one_holder_in_the_journal(journal)
-    one_owner = general.one_holder_among_the_clients(records.holdings)
-    lost = general.nothing_lost(records.acknowledged, journal)
+def _judge(tx: Transaction, backlog: Backlog, seen: Observations) -> Verdict:
+    events = read_events(tx)
+    records, kill = seen.records, seen.kill
+    one_holder = invariants.one_holder_in_the_events(events)
+    one_owner = invariants.one_holder_among_the_clients(records.holdings)
+    lost = invariants.nothing_lost(records.acknowledged, events)
     findings = [
         one_holder,
         one_owner,
         lost,
-        checks.all_done(start.statuses, read_statuses(tx)),
-        general.dependencies_respected(journal, read_edges(tx)),
-        general.journal_is_unbroken(journal),
-        general.counters_agree(audit(tx)),
-        checks.taken_over_in_time(accident.victim, accident.taker, seen.lease),
-        checks.dead_token_refused(accident.late, expected=len(LATE_CALLS) if accident.victim else 0),
+        all_done(backlog.statuses, read_statuses(tx)),
+        invariants.dependencies_respected(events, read_edges(tx)),
+        invariants.events_are_unbroken(events),
+        invariants.sound(audit(tx)),
+        taken_over_in_time(kill.victim, kill.new_holder, seen.lease),
+        lost_token_refused(kill.late_calls, expected=len(LATE_CALLS) if kill.victim else 0),
     ]
     doubles = max(len(one_holder.broken), len(one_owner.broken))
-    told = figures(len(start.statuses), seen, journal, doubles=doubles, lost=len(lost.broken))
-    return Verdict(findings, told, seen.broken_off)
+    counted = figures(len(backlog.statuses), seen, events, doubles=doubles, lost=len(lost.broken))
+    return Verdict(findings, counted, seen.broken_off)
+
+
+# -- checks ---------------------------------------------------------------------------------------
+
+
+def all_done(imported: Mapping[int, str], final: Mapping[int, str]) -> Finding:
+    """Every feature ends passing, or archived where it was imported so, and none is missing."""
+    found = Finding("all_done", "Every feature ends passing", len(imported), "features")
+    for feature, before in imported.items():
+        wanted = Status.ARCHIVED if before == Status.ARCHIVED else Status.PASSING
+        if final.get(feature) != wanted:
+            found.broken.append(f"feature {feature} is {final.get(feature, 'missing')}")
+    return found
+
+
+def taken_over_in_time(victim: Holding | None, taker: Holding | None, lease: float) -> Finding:
+    """The killed agent's feature went to another agent, and not before its lease had expired."""
+    found = Finding("take_over", "The killed agent's work was taken over in time", unit="take-over")
+    if victim is None:
+        return found
+    found.checked = 1
+    if taker is None:
+        found.broken.append(f"feature {victim.feature} of {victim.agent} was not taken over")
+    elif taker.agent == victim.agent:
+        found.broken.append(f"{victim.agent} got its own feature {victim.feature} again")
+    elif taker.given_at < victim.asked_at + lease:
+        early = victim.asked_at + lease - taker.given_at
+        found.broken.append(
+            f"{taker.agent} got feature {victim.feature} {early:.2f} s before the lease expired"
+        )
+    return found
+
+
+def lost_token_refused(late: Sequence[LateCall], *, expected: int) -> Finding:
+    """Each of the `expected` calls with the killed agent's token got claim_lost, and left the row as it was."""
+    found = Finding("dead_token", "Its old token was refused, and changed nothing", len(late), "late calls")
+    if len(late) != expected:
+        found.broken.append(f"{len(late)} of {expected} late calls were made")
+    for call in late:
+        if call.code != ClaimLost.code:
+            found.broken.append(f"{call.tool} was answered with {call.code or 'an acknowledgement'}")
+        changed = sorted(
+            name for name in call.before | call.after if call.before.get(name) != call.after.get(name)
+        )
+        if changed:
+            found.broken.append(f"{call.tool} changed {', '.join(changed)}")
+    return found
+
+
+# -- figures --------------------------------------------------------------------------------------
+
+
+def figures(
+    features: int, seen: Observations, events: Sequence[Event], *, doubles: int, lost: int
+) -> Figures:
+    """Return the figures of a demo, from what the clients saw and from the events."""
+    records = seen.records
+    passed = len(records.passed_at)
+    work = max(records.passed_at, default=seen.begun_at) - seen.begun_at
+    return Figures(
+        features=features,
+        passed=passed,
+        failed=records.count(Kind.FAIL),
+        skipped=records.count(Kind.SKIP),
+        asked=records.count(Kind.ASK),
+        claims=len(records.holdings),
+        double_claims=doubles,
+        lost_acknowledgements=lost,
+        take_overs=take_overs(events),
+        refusals=dict(records.refusals.most_common()),
+        claim_p50_ms=milliseconds(quantile(records.claim_times, 0.50)),
+        claim_p99_ms=milliseconds(quantile(records.claim_times, 0.99)),
+        start_seconds=round(seen.begun_at - seen.began, 2),
+        work_seconds=round(work, 2),
+        total_seconds=round(seen.over_at - seen.began, 2),
+        features_per_second=round(passed / work, 1) if work else 0.0,
+        busiest_second=busiest(records.passed_at),
+    )
+
+
+def take_overs(events: Sequence[Event]) -> int:
+    """Return how often an expired claim was followed by another agent's."""
+    holder: dict[int, str] = {}
+    expired: dict[int, str] = {}
+    count = 0
+    for event in events:
+        if event.kind == Kind.EXPIRE and event.feature in holder:
+            expired[event.feature] = holder[event.feature]
+        elif event.kind == Kind.CLAIM:
+            holder[event.feature] = event.agent
+            count += expired.pop(event.feature, event.agent) != event.agent
+    return count
+
+
+def quantile(values: Sequence[float], share: float) -> float | None:
+    """Return the smallest value that `share` of all values do not exceed, or None where there are none."""
+    return sorted(values)[max(0, ceil(share * len(values)) - 1)] if values else None
+
+
+def milliseconds(seconds: float | None) -> float | None:
+    """Return seconds as milliseconds, to a tenth."""
+    return None if seconds is None else round(1000 * seconds, 1)
+
+
+def busiest(moments: Sequence[float]) -> int:
+    """Return the greatest number of moments that lie within one second."""
+    ordered = sorted(moments)
+    first = most = 0
+    for last, moment in enumerate(ordered):
+        while moment - ordered[first] >= 1:
+            first += 1
+        most = max(most, last - first + 1)
+    return most

@@ -1,1 +1,1 @@
-"""What clients asked and were told, and whether it can be true."""
+"""The history checker: the recorded calls of clients, and whether all their answers can be true."""

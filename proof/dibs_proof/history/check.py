@@ -1,102 +1,155 @@
-"""Checking a history: whether it can be true, if each call took effect at one moment while it was open."""
+"""The history checker: whether every answer can be true, if each call took effect at one moment while it was open."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 
 from dibs_proof.history import cross_feature
-from dibs_proof.history.claim_limits import nobody_holds_too_many
 from dibs_proof.history.dependencies import Graph
-from dibs_proof.history.expectations import Act, Said
-from dibs_proof.history.feature_history import Ledger, ledgers
+from dibs_proof.history.expectations import Effect, Report
+from dibs_proof.history.feature_history import FeatureHistory, feature_histories
 from dibs_proof.history.history import Call, History
-from dibs_proof.history.interpret import Reading
+from dibs_proof.history.interpret import Interpretation
 from dibs_proof.history.linearizability import Contradiction, Undecided, contradiction
-from dibs_proof.history.model import Limits, Sketch
-from dibs_proof.history.questions import questions_are_closed_once
-from dibs_proof.history.violations import Violation, state
+from dibs_proof.history.model import FeatureState, Limits
+from dibs_proof.history.violations import Violation, state_text
 from dibs_schema.status import Status
+
+CLOSED = ("answered", "cancelled")
+"""The states of a question that is closed."""
 
 
 def check(history: History) -> list[Violation]:
-    """Every way in which the history cannot be true; none where it can.
+    """Return every way in which the history cannot be true; none where it can.
 
-    Each feature by itself must have an order of its calls that fits, and so must what spans features.
+    For each feature there must be an order of its calls that fits the model, and what spans features must hold too.
     """
     history = replace(history, calls=sorted(history.calls, key=lambda call: call.begun))
-    reading = Reading(history)
-    graph = Graph(history, reading)
-    found = [*cross_feature.check(history, reading, graph), *nobody_holds_too_many(history, reading)]
+    interpretation = Interpretation(history)
+    graph = Graph(history, interpretation)
+    found = [*cross_feature.check(history, interpretation, graph)]
     found += questions_are_closed_once(history)
-    for ledger in ledgers(history, reading, graph).values():
-        found += _in_order(ledger, history.limits)
+    for feature in feature_histories(history, interpretation, graph).values():
+        found += _has_an_order(feature, history.limits)
     return found
 
 
-def _in_order(ledger: Ledger, limits: Limits) -> Iterator[Violation]:
+# -- one feature ----------------------------------------------------------------------------------
+
+
+def _has_an_order(feature: FeatureHistory, limits: Limits) -> Iterator[Violation]:
     try:
-        found = contradiction(ledger, limits)
+        found = contradiction(feature, limits)
     except Undecided:
-        yield Violation(
-            "undecided", ledger.feature, f"feature {ledger.feature}: too many calls are without an answer"
-        )
+        message = f"feature {feature.feature}: too many calls are without an answer"
+        yield Violation("undecided", feature.feature, message)
         return
     if found is not None:
-        yield _explained(ledger, found)
+        yield _explained(feature, found)
 
 
-def _explained(ledger: Ledger, found: Contradiction) -> Violation:
-    act, one = found.act, found.places[0]
-    where = " or ".join(dict.fromkeys(map(state, found.places[:3])))
-    wanted = dict.fromkeys(_words(act, said) for one in found.reached[:20] for said in act.expected(one))
-    message = (
-        f"feature {ledger.feature} was {where}, so that the last of these calls should have been "
-        f"answered with {' or '.join(wanted) or 'something else'}; no order of the calls gives what was answered"
+def _explained(feature: FeatureHistory, found: Contradiction) -> Violation:
+    effect, first = found.effect, found.states[0]
+    where = " or ".join(dict.fromkeys(map(state_text, found.states[:3])))
+    wanted = dict.fromkeys(
+        _report_text(effect, report) for state in found.reached[:20] for report in effect.expected(state)
     )
-    return Violation(_kind(found), ledger.feature, message, tuple(_story(ledger, found, one)))
+    message = (
+        f"feature {feature.feature} was {where}, so that the last of these calls should have been "
+        f"answered with {' or '.join(wanted) or 'something else'}; no order of the calls gives its answer"
+    )
+    return Violation(_kind(found), feature.feature, message, tuple(_shortest_history(feature, found, first)))
 
 
-def _words(act: Act, said: Said) -> str:
-    if said is None or "code" in said:
-        return str(said["code"]) if said else "what was said before"
-    told = act.told or {}
-    counted = [f"{name} {value}" for name, value in said.items() if name != "status" and name in told]
-    return ", ".join([str(said["status"]), *counted])
+def _report_text(effect: Effect, report: Report) -> str:
+    if report is None or "code" in report:
+        return str(report["code"]) if report else "its earlier answer"
+    reported = effect.reported or {}
+    counted = [f"{name} {value}" for name, value in report.items() if name != "status" and name in reported]
+    return ", ".join([str(report["status"]), *counted])
 
 
 def _kind(found: Contradiction) -> str:
-    """What the contradiction amounts to, as far as one can tell."""
-    told = found.act.told or {}
-    wanted = [said for one in found.reached for said in found.act.expected(one)]
-    codes = {said.get("code") if said is not None else None for said in wanted}
-    if "code" not in told:
-        if codes & {
-            None,
-            "not_found",
-        }:  # it should have been acknowledged with other words, or is about nothing
+    """Return the kind of violation that the contradiction shows, as far as the answers show it."""
+    reported = found.effect.reported or {}
+    wanted = [report for state in found.reached for report in found.effect.expected(state)]
+    codes = {report.get("code") if report is not None else None for report in wanted}
+    if "code" not in reported:
+        if codes & {None, "not_found"}:  # another acknowledgement was due, or there is no such feature
             return "no_order"
         if "claim_lost" in codes:
             return "late_token"
         return "two_holders" if codes == {"already_claimed"} else "change_lost"
-    held = all(one is not None and one.status is Status.IN_PROGRESS for one in found.places)
-    return "live_claim_lost" if told["code"] == "claim_lost" and held else "no_order"
+    held = all(state is not None and state.status is Status.IN_PROGRESS for state in found.states)
+    return "live_claim_lost" if reported["code"] == "claim_lost" and held else "no_order"
 
 
-def _story(ledger: Ledger, found: Contradiction, one: Sketch | None) -> Iterator[Call]:
-    """The calls that led to where the feature was, what was open beside, and the call that does not fit."""
-    tokens = [one.token, one.ended[0]] if one is not None else []
+def _shortest_history(
+    feature: FeatureHistory, found: Contradiction, state: FeatureState | None
+) -> Iterator[Call]:
+    """Yield the calls that led to the state, those that were open at the same time, and the call that does not fit."""
+    tokens = [state.token, state.ended[0]] if state is not None else []
     for token in tokens:
-        if token in ledger.issued:
-            yield ledger.issued[token]
-    before = [act for act in ledger.acts if act.ended <= found.act.ended and act is not found.act]
+        if token in feature.issued:
+            yield feature.issued[token]
+    last = found.effect
+    before = [effect for effect in feature.effects if effect.ended <= last.ended and effect is not last]
     ends = [
-        act.call
-        for act in before
-        if one is not None
-        and act.call.arguments.get("claim_token") == one.ended[0]
-        and "code" not in (act.told or {})
+        effect.call
+        for effect in before
+        if state is not None
+        and effect.call.arguments.get("claim_token") == state.ended[0]
+        and "code" not in (effect.reported or {})
     ]
     yield from ends[-1:]
-    yield from [act.call for act in found.beside]
-    yield found.act.call
+    yield from [effect.call for effect in found.concurrent]
+    yield found.effect.call
+
+
+# -- questions ------------------------------------------------------------------------------------
+
+
+def questions_are_closed_once(history: History) -> Iterator[Violation]:
+    """No number is given to two questions, and every reader of a question sees the same answer."""
+    asked: dict[int, Call] = {}
+    about: dict[int, list[Call]] = defaultdict(list)
+    for call in history.calls:
+        number = call.arguments.get("question_id")
+        if number is None and call.tool == "ask_user" and call.answer is not None and not call.refused:
+            number = call.answer["question_id"]
+            if number in asked:
+                yield _violation(f"the number {number} was given to two questions", asked[number], call)
+            asked[number] = call
+        if number is not None:
+            about[number].append(call)
+    for number, calls in about.items():
+        yield from _closed_once(number, calls)
+
+
+def _closed_once(number: int, calls: list[Call]) -> Iterator[Violation]:
+    tried = [call for call in calls if call.tool != "ask_user" and (call.lost or not call.refused)]
+    tried += [call for call in calls if "questions" in call.arguments and _state(call) in CLOSED]
+    done = [call for call in tried if not call.lost]
+    for before, call in pairwise(done):
+        yield _violation(f"question {number} was closed twice", before, call)
+    for call in calls:
+        if call in tried:
+            continue
+        may_be_closed = any(one.begun <= call.until for one in tried)
+        if (_state(call) in CLOSED or call.code == "not_waiting_for_human") and not may_be_closed:
+            yield _violation(f"question {number} was reported closed, but no call had closed it", call)
+        closed = next((one for one in done if one.until < call.begun), None)
+        if closed is not None and _state(call) not in (None, _state(closed)):
+            message = f"question {number} was {_state(closed)}, and reported as {_state(call)}"
+            yield _violation(message, closed, call)
+
+
+def _state(call: Call) -> str | None:
+    return None if call.lost or call.refused else (call.answer or {}).get("state")
+
+
+def _violation(message: str, *calls: Call) -> Violation:
+    return Violation("question", None, message, calls)

@@ -1,76 +1,93 @@
-"""What must hold between features."""
+"""What must hold between features, and of the claims of one holder."""
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from dibs_proof.history.dependencies import Graph
 from dibs_proof.history.expectations import is_hindered
+from dibs_proof.history.feature_history import endings
 from dibs_proof.history.history import Call, History
-from dibs_proof.history.interpret import CREATES, Reading, claimed_by
+from dibs_proof.history.interpret import (
+    CLAIMS,
+    CREATES,
+    TRANSITIONS,
+    Interpretation,
+    claimed_feature,
+    holder_of,
+)
 from dibs_proof.history.violations import Violation
+from dibs_schema.status import Kind
 
 LONGEST_BACK_OFF = 600.0
 ROUNDING = 1.0
-"""Seconds by which the wall clock, which back-off is counted in, may drift from the monotonic one meanwhile."""
+"""Seconds by which the wall clock, which measures the back-off, may drift from the monotonic one."""
 
 
-def check(history: History, reading: Reading, graph: Graph) -> Iterator[Violation]:
-    """Everything that is found against the history."""
-    yield from tokens_are_given_once(reading)
-    yield from dependencies_come_first(history, reading, graph)
+def check(history: History, interpretation: Interpretation, graph: Graph) -> Iterator[Violation]:
+    """Yield everything that is found against the history."""
+    yield from tokens_are_given_once(interpretation)
+    yield from dependencies_come_first(history, interpretation, graph)
     yield from complete_means_complete(history, graph)
     yield from skipped_go_last(history)
+    yield from nobody_holds_too_many(history, interpretation)
     if history.back_off is not None:
-        yield from failed_ones_rest(history, history.back_off)
+        yield from back_off_is_kept(history, history.back_off)
 
 
-def tokens_are_given_once(reading: Reading) -> Iterator[Violation]:
+def tokens_are_given_once(interpretation: Interpretation) -> Iterator[Violation]:
     """No token is given to two claims; the same request_id brings the same token."""
-    for token, calls in reading.holders.items():
+    for token, calls in interpretation.holders.items():
         first = calls[0]
         for other in calls[1:]:
-            if other not in reading.repeats(first) or claimed_by(other) != claimed_by(first):
+            if other not in interpretation.repeats(first) or claimed_feature(other) != claimed_feature(first):
                 yield Violation(
-                    "token_twice", claimed_by(other), f"the token {token} was given out twice", (first, other)
+                    "token_twice",
+                    claimed_feature(other),
+                    f"the token {token} was given out twice",
+                    (first, other),
                 )
 
 
-def dependencies_come_first(history: History, reading: Reading, graph: Graph) -> Iterator[Violation]:
-    """What was claimed or passed had nothing left to wait for, and what was refused for that had."""
+def dependencies_come_first(
+    history: History, interpretation: Interpretation, graph: Graph
+) -> Iterator[Violation]:
+    """What was claimed or passed had no unmet dependency, and what was refused for one had it."""
     known = {*history.start, *(number for call in history.calls for number in _created(call))}
     for call in history.calls:
-        feature = claimed_by(call) or call.arguments.get("feature_id")
+        feature = claimed_feature(call) or call.arguments.get("feature_id")
         if call.lost or feature not in known or call.ended is None:
             continue
-        span = (min(one.begun for one in reading.repeats(call)), call.ended)
+        span = (min(one.begun for one in interpretation.repeats(call)), call.ended)
         if call.code == "unmet_dependencies" and call.answer is not None:
             if not graph.may_wait(feature, call.answer.get("unmet", []), span):
                 message = f"feature {feature} was refused for dependencies that were met, or not its own"
                 yield Violation("dependency", feature, message, (call,))
             continue
-        if reading.had_nothing_unmet(call) and not graph.met(feature, span):
+        if interpretation.had_nothing_unmet(call) and not graph.met(feature, span):
             needs = [need for need in graph.edges[feature] if not graph.met_by(feature, need, span)]
-            what = "claimed" if claimed_by(call) else "passed"
+            what = "claimed" if claimed_feature(call) else "passed"
             which = ", ".join(map(str, needs or graph.edges[feature]))
-            message = f"feature {feature} was {what} while it depended on what was not passing: {which}"
+            message = f"feature {feature} was {what} while a dependency was not passing: {which}"
             yield Violation("dependency", feature, message, (*_about(history, needs, span[1]), call))
 
 
 def _about(history: History, features: list[int], until: float) -> list[Call]:
-    """The last call that ended before and is about any of these features."""
+    """Return the last calls that ended before and are about any of these features."""
     before = [
         call
         for call in history.calls
-        if (claimed_by(call) or call.arguments.get("feature_id")) in features and call.until <= until
+        if (claimed_feature(call) or call.arguments.get("feature_id")) in features and call.until <= until
     ]
     return before[-2:]
 
 
 def complete_means_complete(history: History, graph: Graph) -> Iterator[Violation]:
-    """Who is told that everything is done finds nothing open."""
+    """No feature is open when a client is answered that all is complete."""
     for call in history.calls:
         answer = call.answer or {}
         if call.refused or call.ended is None or answer.get("state") != "complete":
@@ -80,7 +97,9 @@ def complete_means_complete(history: History, graph: Graph) -> Iterator[Violatio
         span = (call.begun, call.ended)
         if not graph.may_be_complete(there, span):
             still = [number for number in there if not graph.may_be_complete([number], span)]
-            message = f"{call.client} was told that all is complete while features were open: {still[:10]}"
+            message = (
+                f"{call.client} was answered that all is complete while features were open: {still[:10]}"
+            )
             yield Violation(
                 "complete", still[0] if still else None, message, (*_about(history, still, span[1]), call)
             )
@@ -93,25 +112,25 @@ def _created(call: Call) -> list[int]:
 
 
 def skipped_go_last(history: History) -> Iterator[Violation]:
-    """A skipped feature gets a place behind every other: each skip a greater one than those before, and its own.
+    """A skipped feature goes to the end of the queue: each skip gets a greater place than those before, and its own.
 
-    Where somebody sets priorities by hand meanwhile, nothing is said.
+    Nothing is checked while priorities are set by hand.
     """
-    asked = Asked(history, "feature_skip")
+    skipping = CallsOfTool(history, "feature_skip")
     skips: dict[tuple[int, int], Call] = {}
-    for call in asked.done:
-        # A repetition is answered with the place that was given before.
+    for call in skipping.done:
+        # A repeated call is answered with the place of the first.
         skips.setdefault((call.arguments["feature_id"], _place(call)), call)
     by_hand = [one for one in history.calls if one.arguments.get("priority") is not None]
     latest: Call | None = None
     for call in sorted(skips.values(), key=_place):
         if latest is not None and not any(_overlap(one, call, latest) for one in by_hand):
             same = _place(latest) == _place(call)
-            if same or call.until < asked.since(latest):
+            if same or call.until < skipping.since(latest):
                 why = "the same place" if same else "a place before one that was given later"
                 message = f"a skip was given {why} in the queue: {_place(call)} and {_place(latest)}"
                 yield Violation("skip_order", call.arguments["feature_id"], message, (latest, call))
-        if latest is None or asked.since(call) >= asked.since(latest):
+        if latest is None or skipping.since(call) >= skipping.since(latest):
             latest = call
 
 
@@ -123,8 +142,8 @@ def _overlap(one: Call, some: Call, other: Call) -> bool:
     return one.begun <= max(some.until, other.until) and one.until >= min(some.begun, other.begun)
 
 
-class Asked:
-    """The calls of one tool by feature: those that were `done`, and since when each may have been."""
+class CallsOfTool:
+    """The calls of one tool by feature: those that took effect (`done`), and since when each may have."""
 
     def __init__(self, history: History, tool: str) -> None:
         self._of: dict[int, list[Call]] = defaultdict(list)
@@ -134,7 +153,7 @@ class Asked:
         self.done = [call for calls in self._of.values() for call in calls if not call.lost]
 
     def since(self, call: Call) -> float:
-        """When the first call began that this one may repeat: with the same token, or where one is left out."""
+        """Return when the first call began that this one may repeat: with the same token, or without one."""
         token = call.arguments.get("claim_token")
         same = [
             one.begun
@@ -144,33 +163,33 @@ class Asked:
         return min(call.begun, *same)
 
     def any_lost(self, feature: int) -> bool:
-        """Whether there is a call on the feature of which nobody knows whether it has happened."""
+        """Return whether a call on the feature was lost."""
         return any(call.lost for call in self._of[feature])
 
 
-def failed_ones_rest(history: History, back_off: float) -> Iterator[Violation]:
-    """After a failure a feature is not claimed before its back-off is over, and not refused for it afterwards."""
-    asked = Asked(history, "feature_mark_failing")
-    rests: dict[int, list[Rest]] = defaultdict(list)
-    for call in asked.done:
+def back_off_is_kept(history: History, back_off: float) -> Iterator[Violation]:
+    """A feature is not claimed before its back-off is over, and not refused for it afterwards."""
+    failing = CallsOfTool(history, "feature_mark_failing")
+    back_offs: dict[int, list[BackOff]] = defaultdict(list)
+    for call in failing.done:
         failures = (call.answer or {}).get("failures", 0)
         if failures:
-            pause = min(LONGEST_BACK_OFF, back_off * 2 ** (failures - 1))
-            rest = Rest(call, asked.since(call), asked.since(call) + pause, call.until + pause)
-            rests[call.arguments["feature_id"]].append(rest)
+            seconds = min(LONGEST_BACK_OFF, back_off * 2 ** (failures - 1))
+            pause = BackOff(call, failing.since(call), failing.since(call) + seconds, call.until + seconds)
+            back_offs[call.arguments["feature_id"]].append(pause)
     for call in history.calls:
-        feature = claimed_by(call)
-        for rest in rests[feature] if feature is not None else ():
-            early = call.begun > rest.call.until and call.until < rest.earliest - ROUNDING
+        feature = claimed_feature(call)
+        for pause in back_offs[feature] if feature is not None else ():
+            early = call.begun > pause.call.until and call.until < pause.earliest - ROUNDING
             if early and not call.arguments.get("resume"):
-                message = f"feature {feature} was claimed {rest.earliest - call.until:.1f} s before its back-off was over"
-                yield Violation("back_off", feature, message, (rest.call, call))
+                message = f"feature {feature} was claimed {pause.earliest - call.until:.1f} s before its back-off was over"
+                yield Violation("back_off", feature, message, (pause.call, call))
         if call.code == "not_ready" and not is_hindered(call):
-            yield from _rested_enough(history, call, rests[call.arguments["feature_id"]], asked)
+            yield from _back_off_was_due(history, call, back_offs[call.arguments["feature_id"]], failing)
 
 
-class Rest(NamedTuple):
-    """A failure, when it may have begun, and when the back-off after it ended: at the earliest, at the latest."""
+class BackOff(NamedTuple):
+    """A failure, when it may have begun, and the earliest and the latest end of the back-off after it."""
 
     call: Call
     begun: float
@@ -178,11 +197,68 @@ class Rest(NamedTuple):
     latest: float
 
 
-def _rested_enough(history: History, call: Call, rests: list[Rest], asked: Asked) -> Iterator[Violation]:
+def _back_off_was_due(
+    history: History, call: Call, back_offs: list[BackOff], failing: CallsOfTool
+) -> Iterator[Violation]:
     feature = call.arguments["feature_id"]
     before = history.start.get(feature)
-    if asked.any_lost(feature) or (before is not None and before.one.backs_off):
+    if failing.any_lost(feature) or (before is not None and before.state.backs_off):
         return
-    if not any(rest.begun <= call.until and call.begun <= rest.latest + ROUNDING for rest in rests):
-        message = f"feature {feature} was refused for a back-off that was over, or never was"
-        yield Violation("back_off", feature, message, (*[rest.call for rest in rests][-1:], call))
+    if not any(pause.begun <= call.until and call.begun <= pause.latest + ROUNDING for pause in back_offs):
+        message = f"feature {feature} was refused for a back-off that was over or never began"
+        yield Violation("back_off", feature, message, (*[pause.call for pause in back_offs][-1:], call))
+
+
+@dataclass(frozen=True, slots=True)
+class CertainClaim:
+    """A claim, and when it was certainly held: from its answer to the first call that may have ended it."""
+
+    call: Call
+    since: float
+    until: float
+
+
+def nobody_holds_too_many(history: History, interpretation: Interpretation) -> Iterator[Violation]:
+    """An agent name, and a connection without one, hold no more claims at once than the project allows."""
+    by_holder: dict[tuple[str, bool], list[CertainClaim]] = defaultdict(list)
+    for claim in _certain_claims(history, interpretation):
+        call = claim.call
+        named = call.arguments.get("agent") or history.connection(call.client).agent
+        by_holder[holder_of(history, call), bool(named)].append(claim)
+    for (holder, is_named), claims in by_holder.items():
+        most = history.max_claims if is_named else history.max_claims_per_connection
+        for claim in claims:
+            at_once = [other for other in claims if other.since <= claim.since < other.until]
+            if len(at_once) > most:
+                message = f"{holder} held {len(at_once)} claims at once, and may hold {most}"
+                yield Violation(
+                    "too_many", claimed_feature(claim.call), message, tuple(one.call for one in at_once)
+                )
+                break
+
+
+def _certain_claims(history: History, interpretation: Interpretation) -> Iterator[CertainClaim]:
+    about: dict[int, list[Call]] = defaultdict(list)
+    for call in history.calls:
+        feature = claimed_feature(call) or call.arguments.get("feature_id")
+        if feature is not None and (call.lost or not call.refused):
+            about[feature].append(call)
+    for token, calls in interpretation.holders.items():
+        feature = claimed_feature(calls[0])
+        assert feature is not None
+        own = min(calls, key=lambda call: call.until)
+        since = own.until
+        by_calls = (
+            call.begun for call in about[feature] if call not in calls and _may_end(call, token, since)
+        )
+        by_itself = (ending.earliest for ending in endings(history, calls))
+        yield CertainClaim(own, since, min([math.inf, *by_calls, *by_itself]))
+
+
+def _may_end(call: Call, token: str, since: float) -> bool:
+    if call.until < since:
+        return False
+    if call.tool in CLAIMS:
+        return bool(call.arguments.get("resume"))
+    kind = TRANSITIONS.get(call.tool)
+    return kind not in (None, Kind.HEARTBEAT) and call.arguments.get("claim_token") in (None, token)

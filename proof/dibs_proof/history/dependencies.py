@@ -1,69 +1,154 @@
-"""Which features may have been passing when, and what may have waited for what."""
+"""When each feature may have been passing, and when each dependency may have existed.
+
+A fact (this feature is passing; that one depends on it) is written by calls, each at an unknown moment between its begin
+and its end. It may be true at a moment if some call that made it true had begun by then, and no call that made it false
+certainly lies between the two.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from dibs_proof.history.history import Call, History
-from dibs_proof.history.interpret import CREATES, DEPENDS, MOVES, Reading, claimed_by, looks, told_of
-from dibs_proof.history.intervals import Fact, Span, both, union
+from dibs_proof.history.interpret import (
+    CREATES,
+    DEPENDS,
+    TRANSITIONS,
+    Interpretation,
+    claimed_feature,
+    reads_in,
+    reported_by,
+)
 from dibs_schema.status import SATISFIED, Kind
+
+Span = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A call that made or reported the fact; `ended` is infinite where it may never have taken effect."""
+
+    begun: float
+    ended: float
+    value: bool
+
+
+@dataclass(slots=True)
+class Fact:
+    """Something that is true or false, and every call that made or reported it so."""
+
+    initial: bool
+    writes: list[Write] = field(default_factory=list)
+    _known: dict[bool, list[Span]] = field(default_factory=dict)
+
+    def write(self, begun: float, ended: float, *, value: bool) -> None:
+        """Add a call."""
+        self.writes.append(Write(begun, ended, value))
+
+    def possibly(self, *, value: bool) -> list[Span]:
+        """Return when the fact may have had this value, in order."""
+        if value not in self._known:
+            self._known[value] = union(self._spans(value))
+        return self._known[value]
+
+    def _spans(self, value: bool) -> list[Span]:
+        against = sorted((one for one in self.writes if one.value is not value), key=lambda one: one.begun)
+        # The least end of all that began at or after each place.
+        ends = [math.inf] * (len(against) + 1)
+        for place in range(len(against) - 1, -1, -1):
+            ends[place] = min(ends[place + 1], against[place].ended)
+        begins = [(one.begun, one.ended) for one in self.writes if one.value is value]
+        if self.initial is value:
+            begins.append((-math.inf, -math.inf))
+        spans, place = [], 0
+        for begun, ended in sorted(begins, key=lambda one: one[1]):
+            while place < len(against) and against[place].begun <= ended:
+                place += 1
+            spans.append((begun, max(begun, ends[place])))
+        return spans
+
+
+def union(spans: Iterable[Span]) -> list[Span]:
+    """Return the moments in any of the spans, as spans that do not overlap."""
+    joined: list[Span] = []
+    for low, high in sorted(spans):
+        if joined and low <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], high))
+        else:
+            joined.append((low, high))
+    return joined
+
+
+def intersection(some: list[Span], others: list[Span]) -> list[Span]:
+    """Return the moments in both."""
+    found, here, there = [], 0, 0
+    while here < len(some) and there < len(others):
+        low, high = max(some[here][0], others[there][0]), min(some[here][1], others[there][1])
+        if low <= high:
+            found.append((low, high))
+        if some[here][1] < others[there][1]:
+            here += 1
+        else:
+            there += 1
+    return found
 
 
 class Graph:
-    """The facts of a history that span features: each feature's being satisfied, and each dependency."""
+    """The facts of a history that span features: whether each feature is satisfied, and each dependency."""
 
-    def __init__(self, history: History, reading: Reading) -> None:
+    def __init__(self, history: History, interpretation: Interpretation) -> None:
         self.satisfied: dict[int, Fact] = {}
         self.edges: dict[int, dict[int, Fact]] = defaultdict(dict)
         self._history = history
         for number, start in history.start.items():
-            self.satisfied[number] = Fact(start.one.status in SATISFIED)
+            self.satisfied[number] = Fact(start.state.status in SATISFIED)
             self.edges[number] = {need: Fact(initial=True) for need in start.needs}
         for call in history.calls:
-            begun = min(one.begun for one in reading.repeats(call))
+            begun = min(one.begun for one in interpretation.repeats(call))
             if call.tool in CREATES and call.answer is not None and not call.refused:
                 self._create(call, begun)
         for call in history.calls:
             if not call.refused or call.lost:
-                self._take(call)
+                self._add(call)
 
-    # -- asking ---------------------------------------------------------------------------------------
+    # -- questions------------------------------------------------------------------------------------
 
     def met(self, feature: int, within: Span) -> list[Span]:
-        """When, within a span, nothing that the feature depends on may have held it back."""
+        """Return when, within a span, no dependency of the feature may have been unmet."""
         found = [within]
         for need in self.edges[feature]:
-            found = both(found, self.free_of(feature, need))
+            found = intersection(found, self.free_of(feature, need))
         return found
 
     def met_by(self, feature: int, need: int, within: Span) -> list[Span]:
-        """When, within a span, that dependency may not have held the feature back."""
-        return both([within], self.free_of(feature, need))
+        """Return when, within a span, that dependency may have been met."""
+        return intersection([within], self.free_of(feature, need))
 
     def free_of(self, feature: int, need: int) -> list[Span]:
-        """When that dependency may have been satisfied, or not there."""
+        """Return when that dependency may have been satisfied, or absent."""
         absent = self.edges[feature][need].possibly(value=False)
         return union([*self._satisfied(need).possibly(value=True), *absent])
 
     def may_wait(self, feature: int, needs: Iterable[int], within: Span) -> list[Span]:
-        """When, within a span, all of these may have held it back."""
+        """Return when, within a span, all of these dependencies may have been unmet."""
         found = [within]
         for need in needs:
             there = self.edges[feature][need].possibly(value=True) if need in self.edges[feature] else []
-            found = both(both(found, there), self._satisfied(need).possibly(value=False))
+            found = intersection(intersection(found, there), self._satisfied(need).possibly(value=False))
         return found
 
     def may_be_complete(self, features: Iterable[int], within: Span) -> list[Span]:
-        """When, within a span, all of these may have been passing or archived."""
+        """Return when, within a span, all of these may have been passing or archived."""
         found = [within]
         for feature in features:
-            found = both(found, self._satisfied(feature).possibly(value=True))
+            found = intersection(found, self._satisfied(feature).possibly(value=True))
         return found
 
-    # -- reading --------------------------------------------------------------------------------------
+    # -- facts --------------------------------------------------------------------------------------
 
     def _satisfied(self, feature: int) -> Fact:
         return self.satisfied.setdefault(feature, Fact(initial=False))
@@ -82,18 +167,18 @@ class Graph:
                 *one.get("dependencies", []),
                 *(ids[at] for at in one.get("depends_on_indices", [])),
             ]:
-                # Before it was created nobody could claim it, so that it may count as there from the beginning.
+                # Before it was created nobody could claim it, so that it may count as present from the beginning.
                 self.edges[number].setdefault(need, Fact(initial=True)).write(begun, call.until, value=True)
 
-    def _take(self, call: Call) -> None:
-        feature = claimed_by(call) or call.arguments.get("feature_id")
+    def _add(self, call: Call) -> None:
+        feature = claimed_feature(call) or call.arguments.get("feature_id")
         if call.tool in DEPENDS and feature is not None:
             self._depend(call, int(feature))
         elif feature is not None and (value := satisfies(call)) is not None:
             self._satisfied(feature).write(call.begun, call.until, value=value)
         if call.answer is not None and "request_id" not in call.arguments:
-            for number, told in looks(call.answer, call.tool):
-                self._satisfied(number).write(call.begun, call.until, value=told["status"] in SATISFIED)
+            for number, reported in reads_in(call.answer, call.tool):
+                self._satisfied(number).write(call.begun, call.until, value=reported["status"] in SATISFIED)
 
     def _depend(self, call: Call, feature: int) -> None:
         wanted = call.arguments.get("dependency_ids")
@@ -112,20 +197,20 @@ class Graph:
 
 
 def satisfies(call: Call) -> bool | None:
-    """Whether the call's feature was satisfied at the moment of the call; None where it does not say.
+    """Return whether the call's feature was satisfied when it took effect; None where the answer does not say.
 
-    What may only repeat an earlier acknowledgement says nothing, but for a pass, which then still holds.
+    A call that may only repeat an earlier one says nothing, but for a pass, which then still holds.
     """
-    kind = MOVES.get(call.tool)
+    kind = TRANSITIONS.get(call.tool)
     if call.lost:
         if call.tool == "feature_update":
             return call.arguments.get("archived")
         return {Kind.PASS: True, Kind.FAIL: False}.get(kind) if kind is not None else None
-    told = told_of(call) or {}
-    status = told.get("status")
+    reported = reported_by(call) or {}
+    status = reported.get("status")
     if status is None:
         return None
     if kind is not None and kind is not Kind.HEARTBEAT:
-        is_regression = kind is Kind.FAIL and told["failures"] == 0
+        is_regression = kind is Kind.FAIL and reported["failures"] == 0
         return True if kind is Kind.PASS else False if is_regression else None
     return status in SATISFIED

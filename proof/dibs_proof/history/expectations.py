@@ -1,4 +1,4 @@
-"""What one call means for one feature: what the model would do and say, to be held against what was said."""
+"""What one call means for one feature: what the model does and reports, to be compared with the answer."""
 
 from __future__ import annotations
 
@@ -8,159 +8,162 @@ from typing import Any
 
 from dibs_proof.history import model
 from dibs_proof.history.history import Call
-from dibs_proof.history.model import Limits, Made, No, Sketch
+from dibs_proof.history.model import FeatureState, Limits, Refused, Transition
 from dibs_schema.status import Kind, Status
 
 UNKNOWN = "?"
 """The token, and the holder, of a claim whose answer was lost."""
 
-Said = dict[str, Any] | None
-"""What is said of a move: its refusal's `code`, or the `status` and counters after it; None for whatever."""
-Would = Callable[[Sketch], Iterator[tuple[Sketch, Said]]]
-"""Each way in which the model may take the call in a state: the state after it, and what it says."""
+Report = dict[str, Any] | None
+"""What an answer reports: the refusal's `code`, or the `status` and counters of the feature; None for any answer."""
+Simulate = Callable[[FeatureState], Iterator[tuple[FeatureState, Report]]]
+"""Each way in which the model may take the call in a state: the state after it, and what it reports."""
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
-    """One call as it concerns one feature.
+class Effect:
+    """The effect of one call on one feature.
 
-    It takes effect at one moment from `begun` to `ended`; if it is `lost`, then or never. `told` is what was
-    said of it, and so much of the model's words is compared.
+    It happens at one moment from `begun` to `ended`; if it is `lost`, then or never. `reported` is what the answer
+    reports; only that is compared with the model's report.
     """
 
     feature: int
     call: Call
-    would: Would
-    told: Said
+    simulate: Simulate
+    reported: Report
     begun: float
     ended: float
     creates: bool = False
 
     @property
     def lost(self) -> bool:
-        """Whether nobody knows if it has happened."""
-        return self.told is None
+        """Return whether it is unknown if it has happened."""
+        return self.reported is None
 
-    def after(self, one: Sketch | None) -> list[Sketch | None]:
-        """The states that it may lead to, where the model says what was said; None where there is no feature."""
+    def after(self, state: FeatureState | None) -> list[FeatureState | None]:
+        """Return the states that it may lead to where the answer fits the model; None stands for no feature."""
         if self.creates:
-            return [Sketch()] if one is None else []
-        if one is None:
-            return [None] if self.told == {"code": "not_found"} else []
-        return [after for after, said in self.would(one) if self._agrees(said)]
+            return [FeatureState()] if state is None else []
+        if state is None:
+            return [None] if self.reported == {"code": "not_found"} else []
+        return [after for after, report in self.simulate(state) if self._agrees(report)]
 
-    def expected(self, one: Sketch | None) -> list[Said]:
-        """What the model would say instead."""
-        return [{"code": "not_found"}] if one is None else [said for _, said in self.would(one)]
+    def expected(self, state: FeatureState | None) -> list[Report]:
+        """Return what the model reports instead."""
+        return [{"code": "not_found"}] if state is None else [report for _, report in self.simulate(state)]
 
-    def _agrees(self, said: Said) -> bool:
-        if self.told is None:
-            return said is None or "code" not in said
-        if said is None:
-            return "code" not in self.told
-        return all(said.get(name) == value for name, value in self.told.items())
+    def _agrees(self, report: Report) -> bool:
+        if self.reported is None:
+            return report is None or "code" not in report
+        if report is None:
+            return "code" not in self.reported
+        return all(report.get(name) == value for name, value in self.reported.items())
 
 
-def claiming(call: Call, holder: str, token: str, told: Said, *, again: bool) -> Would:
-    """A claim: of a ready feature, by `resume` of the holder's own, or `again` with the same request_id."""
-    code = (told or {}).get("code")
+def simulate_claim(call: Call, holder: str, token: str, reported: Report, *, again: bool) -> Simulate:
+    """Claim a ready feature, take over the holder's own claim by `resume`, or repeat a request_id (`again`)."""
+    code = (reported or {}).get("code")
     hindered = is_hindered(call)
 
-    def would(one: Sketch) -> Iterator[tuple[Sketch, Said]]:
-        if hindered and one.status is Status.PENDING:
-            yield one, told
+    def simulate(state: FeatureState) -> Iterator[tuple[FeatureState, Report]]:
+        if hindered and state.status is Status.PENDING:
+            yield state, reported
             return
-        if again and one.token == token:
-            yield one, None
-        if call.arguments.get("resume") and one.holder in (holder, UNKNOWN):
-            taken = replace(model.resume(one, token), holder=holder)
-            yield taken, shown(taken)
-        rested = replace(one, backs_off=one.backs_off and code == "not_ready")  # its time is judged elsewhere
+        if again and state.token == token:
+            yield state, None
+        if call.arguments.get("resume") and state.holder in (holder, UNKNOWN):
+            taken = replace(model.resume(state, token), holder=holder)
+            yield taken, report_of(taken)
+        # Whether the back-off was over is checked elsewhere.
+        after_back_off = replace(state, backs_off=state.backs_off and code == "not_ready")
         try:
-            claimed = model.claim(rested, holder, token, unmet=code == "unmet_dependencies")
-        except No as no:
-            yield one, {"code": no.code}
+            claimed = model.claim(after_back_off, holder, token, unmet=code == "unmet_dependencies")
+        except Refused as refused:
+            yield state, {"code": refused.code}
         else:
-            yield claimed, shown(claimed)
+            yield claimed, report_of(claimed)
 
-    return would
+    return simulate
 
 
 def is_hindered(call: Call) -> bool:
-    """Whether a claim was refused since somebody works on the same files."""
+    """Return whether a claim was refused because another agent works on the same files."""
     return call.code == "not_ready" and "held_by" in (call.answer or {})
 
 
-def moving(kind: Kind, tokens: tuple[str | None, ...], told: Said, limits: Limits) -> Would:
-    """A move of one of the claims that the call may have been about (None: of no claim)."""
-    unmet = (told or {}).get("code") == "unmet_dependencies"
+def simulate_transition(
+    kind: Kind, tokens: tuple[str | None, ...], reported: Report, limits: Limits
+) -> Simulate:
+    """Make a transition of one of the claims that the call may be about; the token None stands for no claim."""
+    unmet = (reported or {}).get("code") == "unmet_dependencies"
 
-    def would(one: Sketch) -> Iterator[tuple[Sketch, Said]]:
+    def simulate(state: FeatureState) -> Iterator[tuple[FeatureState, Report]]:
         for token in tokens:
             try:
-                made = model.move(one, kind, token, limits, unmet=unmet)
-            except No as no:
-                yield one, {"code": no.code}
+                made = model.transition(state, kind, token, limits, unmet=unmet)
+            except Refused as refused:
+                yield state, {"code": refused.code}
             else:
-                yield made.one, _acknowledged(made)
+                yield made.state, _acknowledgement(made)
         if len(tokens) > 2:  # the server has issued several, and cannot tell which is meant
-            yield one, {"code": "token_required"}
-        if kind is Kind.ASK and one.token in tokens and one.token is not None:
-            yield one, {"status": Status.IN_PROGRESS}  # answered at once, and the claim goes on
+            yield state, {"code": "token_required"}
+        if kind is Kind.ASK and state.token in tokens and state.token is not None:
+            yield state, {"status": Status.IN_PROGRESS}  # answered at once, and the claim goes on
 
-    return would
+    return simulate
 
 
-def _acknowledged(made: Made) -> Said:
+def _acknowledgement(made: Transition) -> Report:
     if made.kind is None:
         return None
-    return shown(made.one) | ({"failures": 0} if made.kind is Kind.REGRESS else {})
+    return report_of(made.state) | ({"failures": 0} if made.kind is Kind.REGRESS else {})
 
 
-def changing(change: Callable[[Sketch], Sketch]) -> Would:
-    """A change that needs no claim."""
+def simulate_change(change: Callable[[FeatureState], FeatureState]) -> Simulate:
+    """Make a change that needs no claim."""
 
-    def would(one: Sketch) -> Iterator[tuple[Sketch, Said]]:
+    def simulate(state: FeatureState) -> Iterator[tuple[FeatureState, Report]]:
         try:
-            after = change(one)
-        except No as no:
-            yield one, {"code": no.code}
+            after = change(state)
+        except Refused as refused:
+            yield state, {"code": refused.code}
         else:
-            yield after, shown(after)
+            yield after, report_of(after)
 
-    return would
+    return simulate
 
 
-def updating(arguments: dict[str, Any]) -> Would:
-    """What `feature_update` does beside texts."""
+def simulate_update(arguments: dict[str, Any]) -> Simulate:
+    """Make the changes of `feature_update` that are not texts."""
 
-    def change(one: Sketch) -> Sketch:
-        after = model.retry(one) if arguments.get("retry") else one
+    def change(state: FeatureState) -> FeatureState:
+        after = model.retry(state) if arguments.get("retry") else state
         wanted = arguments.get("archived")
         return after if wanted is None else model.archive(after, archived=bool(wanted))
 
-    return changing(change)
+    return simulate_change(change)
 
 
-def looking(one: Sketch) -> Iterator[tuple[Sketch, Said]]:
-    """A look, which changes nothing."""
-    yield one, shown(one)
+def simulate_read(state: FeatureState) -> Iterator[tuple[FeatureState, Report]]:
+    """Read the feature, which changes nothing."""
+    yield state, report_of(state)
 
 
-def held_by(holder: str) -> Would:
-    """Being told that one holds it already."""
+def simulate_already_holding(holder: str) -> Simulate:
+    """Refuse a claim because its holder holds this feature already."""
 
-    def would(one: Sketch) -> Iterator[tuple[Sketch, Said]]:
-        yield one, shown(one) | {"holder": holder if one.holder == UNKNOWN else one.holder}
+    def simulate(state: FeatureState) -> Iterator[tuple[FeatureState, Report]]:
+        yield state, report_of(state) | {"holder": holder if state.holder == UNKNOWN else state.holder}
 
-    return would
+    return simulate
 
 
-def shown(one: Sketch) -> dict[str, Any]:
-    """What of a feature answers may show."""
+def report_of(state: FeatureState) -> dict[str, Any]:
+    """Return what answers may report of a feature."""
     return {
-        "status": one.status.value,
-        "attempts": one.attempts,
-        "failures": one.failures,
-        "skips": one.skips,
+        "status": state.status.value,
+        "attempts": state.attempts,
+        "failures": state.failures,
+        "skips": state.skips,
     }

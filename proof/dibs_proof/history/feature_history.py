@@ -1,4 +1,4 @@
-"""All that a history says of one feature, and what may have ended its claims without any call."""
+"""The history of one feature: the effects of calls on it, and what may have ended its claims without a call."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from dibs_proof.history import expectations
 from dibs_proof.history.dependencies import Graph
-from dibs_proof.history.expectations import UNKNOWN, Act
+from dibs_proof.history.expectations import UNKNOWN, Effect
 from dibs_proof.history.history import Call, Connection, History
-from dibs_proof.history.interpret import CREATES, Reading, claimed_by, holder_of
-from dibs_proof.history.model import Sketch
+from dibs_proof.history.interpret import CREATES, Interpretation, claimed_feature, holder_of
+from dibs_proof.history.model import FeatureState
 from dibs_schema.status import Kind
 
 SLACK = 0.1
@@ -21,7 +21,7 @@ SLACK = 0.1
 
 
 class Ending(NamedTuple):
-    """A claim may have been ended by that, at a moment between the two."""
+    """A way in which a claim may have ended without a call, between two moments."""
 
     kind: Kind
     earliest: float
@@ -29,61 +29,63 @@ class Ending(NamedTuple):
 
 
 @dataclass(slots=True)
-class Ledger:
-    """One feature: its first state, its acts, the claims on it whose answers were lost, and how claims may end.
+class FeatureHistory:
+    """One feature: its first state, the effects of calls on it, the claims that were issued, and how they may end.
 
-    `nobodys` are the begins of claims that may have taken this feature, or another one, or none.
+    `unattributed` are the begins of lost claims that may have taken this feature, another one, or none.
     """
 
     feature: int
-    first: Sketch | None
-    acts: list[Act] = field(default_factory=list)
-    nobodys: list[float] = field(default_factory=list)
+    first: FeatureState | None
+    effects: list[Effect] = field(default_factory=list)
+    unattributed: list[float] = field(default_factory=list)
     endings: dict[str, list[Ending]] = field(default_factory=dict)
     issued: dict[str, Call] = field(default_factory=dict)
 
 
-def ledgers(history: History, reading: Reading, graph: Graph) -> dict[int, Ledger]:
-    """The ledger of each feature; claims and passes are narrowed to when their dependencies may have been met."""
-    acts_of: dict[int, list[Act]] = defaultdict(list)
+def feature_histories(
+    history: History, interpretation: Interpretation, graph: Graph
+) -> dict[int, FeatureHistory]:
+    """Return the history of each feature; claims and passes are narrowed to when their dependencies may be met."""
+    effects_on: dict[int, list[Effect]] = defaultdict(list)
     for call in history.calls:
-        for act in reading.acts(call):
-            acts_of[act.feature].append(_narrowed(act, reading, graph))
+        for effect in interpretation.effects(call):
+            effects_on[effect.feature].append(_narrowed(effect, interpretation, graph))
     found = {
-        number: Ledger(number, _first(history, number, acts_of[number]), acts_of[number])
-        for number in sorted({*history.start, *acts_of})
+        number: FeatureHistory(number, _first(history, number, effects_on[number]), effects_on[number])
+        for number in sorted({*history.start, *effects_on})
     }
-    for token, calls in reading.holders.items():
-        number = claimed_by(calls[0])
+    for token, calls in interpretation.holders.items():
+        number = claimed_feature(calls[0])
         assert number is not None
         found[number].issued[token] = calls[0]
         found[number].endings[token] = list(endings(history, calls))
-    for ledger in found.values():
-        _add_lost_claims(history, reading, ledger)
+    for one in found.values():
+        _add_lost_claims(history, interpretation, one)
     return found
 
 
-def _narrowed(act: Act, reading: Reading, graph: Graph) -> Act:
-    """The act, at moments at which what it rests on may have been so; whole where there is none."""
-    if act.feature != (claimed_by(act.call) or act.call.arguments.get("feature_id")):
-        return act  # it only shows this feature
-    if not reading.had_nothing_unmet(act.call):
-        return act
-    spans = graph.met(act.feature, (act.begun, act.ended))
-    return replace(act, begun=spans[0][0], ended=spans[-1][1]) if spans else act
+def _narrowed(effect: Effect, interpretation: Interpretation, graph: Graph) -> Effect:
+    """Return the effect at the moments at which its guard may have held; whole where there is no such moment."""
+    if effect.feature != (claimed_feature(effect.call) or effect.call.arguments.get("feature_id")):
+        return effect  # it only reads this feature
+    if not interpretation.had_nothing_unmet(effect.call):
+        return effect
+    spans = graph.met(effect.feature, (effect.begun, effect.ended))
+    return replace(effect, begun=spans[0][0], ended=spans[-1][1]) if spans else effect
 
 
-def _first(history: History, number: int, acts_: list[Act]) -> Sketch | None:
+def _first(history: History, number: int, effects: list[Effect]) -> FeatureState | None:
     known = history.start.get(number)
     if known is not None:
-        return known.one
-    created = any(act.creates for act in acts_)
+        return known.state
+    created = any(effect.creates for effect in effects)
     lost = any(call.lost and call.tool in CREATES for call in history.calls)
-    return Sketch() if lost and not created else None
+    return FeatureState() if lost and not created else None
 
 
 def endings(history: History, calls: list[Call]) -> Iterator[Ending]:
-    """How a claim may have ended by itself: with the connection of anybody who was given its token."""
+    """Yield how a claim may have ended without a call: with the connection of any client that got its token."""
     for call in calls:
         connection = history.connection(call.client)
         lease_ends = call.begun + connection.lease - SLACK
@@ -109,14 +111,15 @@ def _pauses(connection: Connection) -> Iterator[tuple[float, float]]:
         yield begun, math.inf
 
 
-def _add_lost_claims(history: History, reading: Reading, ledger: Ledger) -> None:
-    for call in reading.lost_claims:
+def _add_lost_claims(history: History, interpretation: Interpretation, one: FeatureHistory) -> None:
+    for call in interpretation.lost_claims:
         asked = call.arguments.get("feature_id")
-        if asked is None or asked == ledger.feature:
-            ledger.nobodys.append(call.begun)
+        if asked is None or asked == one.feature:
+            one.unattributed.append(call.begun)
         if asked is None and call.arguments.get("resume"):
             holder = holder_of(history, call)
-            if any(holder_of(history, one) == holder for one in ledger.issued.values()):
-                would = expectations.claiming(call, holder, UNKNOWN, {"code": "never"}, again=False)
-                ledger.acts.append(Act(ledger.feature, call, would, None, call.begun, history.over_by(call)))
-    ledger.nobodys.sort()
+            if any(holder_of(history, issued) == holder for issued in one.issued.values()):
+                simulate = expectations.simulate_claim(call, holder, UNKNOWN, {"code": "never"}, again=False)
+                effect = Effect(one.feature, call, simulate, None, call.begun, history.over_by(call))
+                one.effects.append(effect)
+    one.unattributed.sort()

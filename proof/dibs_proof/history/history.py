@@ -1,4 +1,4 @@
-"""A history: what clients asked, when, and what they were told; kept as lines of JSON."""
+"""A history: the calls of clients, their times and their answers, stored as lines of JSON."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
-from dibs_proof.history.model import Limits, Sketch
+from dibs_proof.history.model import FeatureState, Limits
 from dibs_schema.status import Kind, Status
 
 UNSURE = ("outcome_unknown",)
-"""Refusals after which a call may have acted or not, as if its answer had been lost."""
+"""Refusals after which a call may have taken effect or not, as if its answer had been lost."""
 
 AFTERLIFE = 60.0
-"""Seconds in which what a server had begun may still take effect after its end: longer than any wait for a lock."""
+"""Seconds after a server's end in which its calls may still take effect: longer than any wait for a lock."""
 
 Change = Literal["killed", "closed", "stopped", "continued"]
 
@@ -25,8 +25,8 @@ Change = Literal["killed", "closed", "stopped", "continued"]
 class Call:
     """One call of one client; times in seconds of CLOCK_MONOTONIC, which all processes of a machine share.
 
-    `ended` and `answer` are None where the answer was lost: the call may have happened, or not.
-    `answer` is the structured content; of a refusal it is what stands in `error`.
+    `ended` and `answer` are None where the answer was lost: the call may have taken effect, or not.
+    `answer` is the structured content; of a refusal it is the object in `error`.
     """
 
     client: str
@@ -40,26 +40,26 @@ class Call:
 
     @property
     def code(self) -> str | None:
-        """The refusal's code, or None where it is none."""
+        """Return the refusal's code, or None where the call was not refused."""
         return str(self.answer["code"]) if self.refused and self.answer is not None else None
 
     @property
     def lost(self) -> bool:
-        """Whether nobody knows if it has happened."""
+        """Return whether it is unknown if the call took effect."""
         return self.answer is None or self.code in UNSURE
 
     @property
     def until(self) -> float:
-        """When it was over, at the latest."""
+        """Return the latest time at which it can have taken effect."""
         return math.inf if self.ended is None or self.lost else self.ended
 
 
 @dataclass(frozen=True, slots=True)
 class Interruption:
-    """What happened to a client's server, besides calls, and when.
+    """What happened to a client's server, and when.
 
-    `killed`: it ended at once, and gave nothing back. `closed`: its input ended or it was told to end, so
-    that it gives its claims back. `stopped` and `continued`: it stood still between the two.
+    `killed`: it ended at once and released nothing. `closed`: its input ended or it was told to end, so that it
+    releases its claims. `stopped` and `continued`: it did not run between the two.
     """
 
     client: str
@@ -69,7 +69,7 @@ class Interruption:
 
 @dataclass(slots=True)
 class Connection:
-    """One client with its server: the name that its claims are made under (if any), and its lease in seconds."""
+    """One client with its server: the agent name of its claims, if any, and its lease in seconds."""
 
     client: str
     agent: str | None = None
@@ -78,72 +78,72 @@ class Connection:
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
-    """A feature as it was before the first call: its state, and what it depends on."""
+class InitialFeature:
+    """A feature before the first call: its state, and what it depends on."""
 
-    one: Sketch = field(default_factory=Sketch)
+    state: FeatureState = field(default_factory=FeatureState)
     needs: frozenset[int] = frozenset()
 
 
 @dataclass(slots=True)
 class History:
-    """Every call of every client on one project, and what else must be known to judge them.
+    """Every call of every client on one project, and what is needed to check them.
 
-    `back_off` in seconds, or None where it is not judged because wall clocks were changed.
+    `back_off` is in seconds, or None where it is not checked because wall clocks were changed.
     """
 
     limits: Limits = field(default_factory=Limits)
     back_off: float | None = 30.0
     max_claims: int = 1
     max_claims_per_connection: int = 16
-    start: dict[int, Start] = field(default_factory=dict)
+    start: dict[int, InitialFeature] = field(default_factory=dict)
     connections: dict[str, Connection] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
 
     def write(self, path: Path) -> None:
-        """Keep the history in a file."""
+        """Write the history to a file."""
         with path.open("w", encoding="utf-8") as file:
             for line in self._lines():
-                put(file, line)
+                write_line(file, line)
 
     def _lines(self) -> Iterator[dict[str, Any]]:
         rules = {"max_claims": self.max_claims, "max_claims_per_connection": self.max_claims_per_connection}
         yield {"limits": asdict(self.limits), "back_off": self.back_off, **rules}
         for number, start in self.start.items():
-            yield {"feature": number, "one": asdict(start.one), "needs": sorted(start.needs)}
+            yield {"feature": number, "one": asdict(start.state), "needs": sorted(start.needs)}
         for one in self.connections.values():
             yield {"connection": one.client, "agent": one.agent, "lease": one.lease}
             for change in one.interruptions:
                 yield {"interruption": change.change, "client": change.client, "at": change.at}
         for call in self.calls:
-            yield sent(call)
+            yield call_line(call)
             if call.ended is not None:
-                yield answered(call)
+                yield answer_line(call)
 
     @classmethod
     def read(cls, paths: Iterable[Path]) -> History:
-        """The history that files tell together; each process may write one of its own.
+        """Read the history that files hold together; each process may write its own file.
 
-        A last line that was cut off, since its writer was killed, counts as not written.
+        A last line without its end counts as not written: its writer was killed.
         """
         history = cls()
         open_: dict[tuple[str, int], dict[str, Any]] = {}
         for path in paths:
             *lines, _ = path.read_bytes().split(b"\n")
             for line in lines:
-                history._take(json.loads(line), open_)
+                history._read_line(json.loads(line), open_)
         calls = (Call(**fields) for fields in open_.values())
         history.calls = sorted(calls, key=lambda call: call.begun)
         return history
 
-    def _take(self, line: dict[str, Any], calls: dict[tuple[str, int], dict[str, Any]]) -> None:
+    def _read_line(self, line: dict[str, Any], calls: dict[tuple[str, int], dict[str, Any]]) -> None:
         match line:
             case {"limits": limits}:
                 self.limits, self.back_off = Limits(**limits), line["back_off"]
                 self.max_claims = line["max_claims"]
                 self.max_claims_per_connection = line["max_claims_per_connection"]
             case {"feature": number}:
-                self.start[number] = Start(_sketch(line["one"]), frozenset(line["needs"]))
+                self.start[number] = InitialFeature(_state(line["one"]), frozenset(line["needs"]))
             case {"connection": client}:
                 known = self.connection(client)
                 known.agent, known.lease = line["agent"], line["lease"]
@@ -154,7 +154,7 @@ class History:
                 calls.setdefault((line["client"], line["number"]), {}).update(line)
 
     def over_by(self, call: Call) -> float:
-        """When a call had taken effect, at the latest, or never will: a lost one soon after its server's end."""
+        """Return the latest time at which a call can have taken effect: for a lost one, soon after its server's end."""
         if not call.lost:
             return call.until
         ends = [
@@ -163,12 +163,12 @@ class History:
         return max(call.begun, min(ends)) + AFTERLIFE if ends else math.inf
 
     def connection(self, client: str) -> Connection:
-        """What is known of a client."""
+        """Return what is known of a client."""
         return self.connections.setdefault(client, Connection(client))
 
 
-def sent(call: Call) -> dict[str, Any]:
-    """The line that is written before a call is sent."""
+def call_line(call: Call) -> dict[str, Any]:
+    """Return the line that is written before a call is sent."""
     return {
         "client": call.client,
         "number": call.number,
@@ -178,8 +178,8 @@ def sent(call: Call) -> dict[str, Any]:
     }
 
 
-def answered(call: Call) -> dict[str, Any]:
-    """The line that is written when its answer has come."""
+def answer_line(call: Call) -> dict[str, Any]:
+    """Return the line that is written when the answer has come."""
     return {
         "client": call.client,
         "number": call.number,
@@ -189,17 +189,17 @@ def answered(call: Call) -> dict[str, Any]:
     }
 
 
-def put(file: TextIO, line: dict[str, Any]) -> None:
+def write_line(file: TextIO, line: dict[str, Any]) -> None:
     """Write one line."""
     file.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
-def _sketch(fields: dict[str, Any]) -> Sketch:
+def _state(fields: dict[str, Any]) -> FeatureState:
     token, kind = fields.pop("ended")
-    was, status = fields.pop("archived_from"), Status(fields.pop("status"))
-    return Sketch(
+    archived_from, status = fields.pop("archived_from"), Status(fields.pop("status"))
+    return FeatureState(
         **fields,
         status=status,
-        archived_from=Status(was) if was else None,
+        archived_from=Status(archived_from) if archived_from else None,
         ended=(token, Kind(kind) if kind else None),
     )

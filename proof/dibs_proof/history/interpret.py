@@ -1,4 +1,4 @@
-"""Reading a history: what each call means for each feature."""
+"""The interpretation of a history: what each call means for each feature."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from dibs_proof.history import expectations, model
-from dibs_proof.history.expectations import UNKNOWN, Act, Said, Would
+from dibs_proof.history.expectations import UNKNOWN, Effect, Report, Simulate
 from dibs_proof.history.history import Call, History
 from dibs_schema.status import Kind, Status
 
 CLAIMS = ("feature_claim_and_get", "feature_mark_in_progress")
 CREATES = ("feature_create", "feature_create_bulk")
 DEPENDS = ("feature_add_dependency", "feature_remove_dependency", "feature_set_dependencies")
-MOVES = {
+TRANSITIONS = {
     "feature_heartbeat": Kind.HEARTBEAT,
     "feature_mark_passing": Kind.PASS,
     "feature_mark_failing": Kind.FAIL,
@@ -23,8 +23,8 @@ MOVES = {
     "feature_request_human_input": Kind.ASK,
 }
 COUNTED = {Kind.FAIL: "failures", Kind.SKIP: "skips", Kind.RELEASE: "attempts"}
-"""The counter that the acknowledgement of a move shows; what has its default is left out of it."""
-JUDGED = {
+"""The counter that an acknowledgement reports; it is left out where it has its default."""
+OF_THE_STATE = {
     "already_claimed",
     "already_passing",
     "archived",
@@ -38,11 +38,11 @@ JUDGED = {
     "unmet_dependencies",
     "waiting_for_human",
 }
-"""Refusals that speak of the feature's state; the others are about the call or the database, and change nothing."""
+"""Refusals that report the feature's state; the others are about the call or the database, and change nothing."""
 
 
 def token_of(call: Call) -> str | None:
-    """The token that a claim was given."""
+    """Return the token that a call got by a claim, or None."""
     if call.tool not in CLAIMS or call.lost or call.refused or call.answer is None:
         return None
     if call.tool == "feature_mark_in_progress":
@@ -50,8 +50,8 @@ def token_of(call: Call) -> str | None:
     return str(call.answer["claim"]["token"]) if call.answer["state"] == "claimed" else None
 
 
-def claimed_by(call: Call) -> int | None:
-    """The feature that a call has claimed."""
+def claimed_feature(call: Call) -> int | None:
+    """Return the feature that a call has claimed, or None."""
     if token_of(call) is None or call.answer is None:
         return None
     work = call.answer if call.tool == "feature_mark_in_progress" else call.answer["feature"]
@@ -59,12 +59,12 @@ def claimed_by(call: Call) -> int | None:
 
 
 def holder_of(history: History, call: Call) -> str:
-    """Who claims by a call: the agent that it or its server names, else the connection."""
+    """Return the holder of a call's claims: the agent that it or its server names, else the connection."""
     return str(call.arguments.get("agent") or history.connection(call.client).agent or call.client)
 
 
-class Reading:
-    """The acts of a history by feature, and the claims in it."""
+class Interpretation:
+    """The effects of a history's calls, and the claims in it."""
 
     def __init__(self, history: History) -> None:
         self.history = history
@@ -78,7 +78,7 @@ class Reading:
                 self._passes[call.arguments["feature_id"]].append(call)
             if (key := self._key(call)) is not None:
                 self._requests[key].append(call)
-            token, feature = token_of(call), claimed_by(call)
+            token, feature = token_of(call), claimed_feature(call)
             if token is not None and feature is not None:
                 self.issued[call.client, feature].append((call.begun, token))
                 self.holders[token].append(call)
@@ -97,18 +97,18 @@ class Reading:
         return call.tool, holder_of(self.history, call) if call.tool in CLAIMS else "", str(key)
 
     def repeats(self, call: Call) -> list[Call]:
-        """The calls that carry the same request_id, and so have one effect together."""
+        """Return the calls with the same request_id, which take effect once."""
         key = self._key(call)
         return [call] if key is None else self._requests[key]
 
     def had_nothing_unmet(self, call: Call) -> bool:
-        """Whether the call began a claim or passed one, for which no dependency may have been unmet.
+        """Return whether the call made a claim or a pass, for which no dependency may have been unmet.
 
         A pass that may only repeat an earlier one does not count.
         """
         if call.refused or call.lost:
             return False
-        if claimed_by(call) is not None:
+        if claimed_feature(call) is not None:
             return not call.arguments.get("resume")
         token = call.arguments.get("claim_token")
         if call.tool != "feature_mark_passing" or token is None:
@@ -116,80 +116,84 @@ class Reading:
         passes = self._passes[call.arguments["feature_id"]]
         return next(one for one in passes if one.arguments.get("claim_token") in (None, token)) is call
 
-    def acts(self, call: Call) -> Iterator[Act]:
-        """What a call means for each feature that it speaks of."""
+    def effects(self, call: Call) -> Iterator[Effect]:
+        """Yield the effects of a call on each feature that its answer reports."""
         feature = call.arguments.get("feature_id")
         if call.code == "already_holding" and call.answer is not None:
             agent = holder_of(self.history, call)
-            told = {"status": Status.IN_PROGRESS.value, "holder": agent}
-            yield self._act(call.answer["id"], call, expectations.held_by(agent), told)
-        elif call.refused and not call.lost and not self._is_judged(call):
+            reported = {"status": Status.IN_PROGRESS.value, "holder": agent}
+            yield self._effect(
+                call.answer["id"], call, expectations.simulate_already_holding(agent), reported
+            )
+        elif call.refused and not call.lost and not self._reports_the_state(call):
             return
         elif call.tool in CLAIMS:
             yield from self._claim(call, feature)
         elif call.tool in CREATES:
             yield from self._create(call)
         elif feature is not None:
-            would = self._would(call, int(feature))
-            if would is not None:
-                yield self._act(int(feature), call, would, told_of(call))
+            simulate = self._simulation(call, int(feature))
+            if simulate is not None:
+                yield self._effect(int(feature), call, simulate, reported_by(call))
         if call.answer is not None and expectations.is_hindered(call):
-            yield self._act(
-                call.answer["held_by"], call, expectations.looking, {"status": Status.IN_PROGRESS.value}
+            yield self._effect(
+                call.answer["held_by"], call, expectations.simulate_read, {"status": Status.IN_PROGRESS.value}
             )
         if call.answer is not None and not call.refused and "request_id" not in call.arguments:
-            for number, told in looks(call.answer, call.tool):
-                yield self._act(number, call, expectations.looking, told)
+            for number, reported in reads_in(call.answer, call.tool):
+                yield self._effect(number, call, expectations.simulate_read, reported)
 
-    def _is_judged(self, call: Call) -> bool:
+    def _reports_the_state(self, call: Call) -> bool:
         if call.code == "invalid_input":
             return bool(call.arguments.get("retry"))
         if call.tool in DEPENDS or (call.code == "claim_lost" and call.tool in CLAIMS):
             return False  # about another feature, or about the claim that a request_id stands for
-        return call.code in JUDGED and call.arguments.get("feature_id") is not None
+        return call.code in OF_THE_STATE and call.arguments.get("feature_id") is not None
 
-    def _claim(self, call: Call, feature: int | None) -> Iterator[Act]:
+    def _claim(self, call: Call, feature: int | None) -> Iterator[Effect]:
         if call.lost:
             if call.arguments.get("resume") and feature is not None:
-                would = expectations.claiming(
+                simulate = expectations.simulate_claim(
                     call, holder_of(self.history, call), UNKNOWN, {"code": "never"}, again=False
                 )
-                yield self._act(feature, call, would, None)
+                yield self._effect(feature, call, simulate, None)
             return
-        token, given = token_of(call), claimed_by(call)
+        token, given = token_of(call), claimed_feature(call)
         if token is None and not call.refused:
             return  # there was nothing to claim
-        number, told = given if given is not None else feature, told_of(call)
-        assert number is not None, "a judged refusal names the feature"
+        number, reported = given if given is not None else feature, reported_by(call)
+        assert number is not None, "a refusal of the state names the feature"
         again = call.arguments.get("request_id") is not None
-        would = expectations.claiming(
-            call, holder_of(self.history, call), token or UNKNOWN, told, again=again
+        simulate = expectations.simulate_claim(
+            call, holder_of(self.history, call), token or UNKNOWN, reported, again=again
         )
         begun = min(one.begun for one in self.repeats(call))
-        yield Act(number, call, would, told, begun, call.until)
+        yield Effect(number, call, simulate, reported, begun, call.until)
 
-    def _create(self, call: Call) -> Iterator[Act]:
+    def _create(self, call: Call) -> Iterator[Effect]:
         group = [one for one in self.repeats(call) if not one.lost and not one.refused]
         if call.lost or group[:1] != [call] or call.answer is None:
-            return  # nobody knows its ids, or the first of its kind has told them
+            return  # its ids are unknown, or known from the first of these calls
         begun = min(one.begun for one in self.repeats(call))
         for number in call.answer.get("ids", []):
-            yield Act(number, call, expectations.looking, {}, begun, call.until, creates=True)
+            yield Effect(number, call, expectations.simulate_read, {}, begun, call.until, creates=True)
 
-    def _would(self, call: Call, feature: int) -> Would | None:
+    def _simulation(self, call: Call, feature: int) -> Simulate | None:
         limits = self.history.limits
         if call.tool == "feature_clear_in_progress" and call.arguments.get("force"):
-            return expectations.changing(lambda one: model.force(one, limits))
-        if call.tool in MOVES:
-            return expectations.moving(MOVES[call.tool], self._meant(call, feature), told_of(call), limits)
+            return expectations.simulate_change(lambda state: model.force(state, limits))
+        if call.tool in TRANSITIONS:
+            return expectations.simulate_transition(
+                TRANSITIONS[call.tool], self._meant(call, feature), reported_by(call), limits
+            )
         if call.tool == "feature_answer_human_input":
-            return expectations.changing(model.answer)
+            return expectations.simulate_change(model.answer)
         if call.tool == "feature_update":
-            return expectations.updating(call.arguments)
-        return expectations.looking
+            return expectations.simulate_update(call.arguments)
+        return expectations.simulate_read
 
     def _meant(self, call: Call, feature: int) -> tuple[str | None, ...]:
-        """The claims that a move may be about: what it says, or what its server may remember."""
+        """Return the claims that a call may be about: its token, or those that its server may remember."""
         given = call.arguments.get("claim_token")
         if given is not None:
             return (given,)
@@ -197,12 +201,12 @@ class Reading:
         lost = any(one.client == call.client and one.begun < call.until for one in self.lost_claims)
         return (None, *mine, UNKNOWN) if lost else (None, *mine)
 
-    def _act(self, feature: int, call: Call, would: Would, told: Said) -> Act:
-        return Act(feature, call, would, told, call.begun, self.history.over_by(call))
+    def _effect(self, feature: int, call: Call, simulate: Simulate, reported: Report) -> Effect:
+        return Effect(feature, call, simulate, reported, call.begun, self.history.over_by(call))
 
 
-def told_of(call: Call) -> Said:
-    """What an answer says of the feature that the call was about; None where it was lost."""
+def reported_by(call: Call) -> Report:
+    """Return what an answer reports of the call's feature; None where the answer was lost."""
     if call.lost or call.answer is None:
         return None
     if call.refused:
@@ -210,15 +214,15 @@ def told_of(call: Call) -> Said:
     if call.tool == "feature_claim_and_get":
         attempts = call.answer.get("feature", {}).get("attempts", 1)
         return {"status": Status.IN_PROGRESS.value, "attempts": attempts}
-    told = {"status": call.answer["status"]} if "status" in call.answer else {}
-    if call.tool == "feature_get_by_id" and told:
-        return told | {name: call.answer.get(name, 0) for name in COUNTED.values()}
-    counter = COUNTED.get(MOVES.get(call.tool, Kind.NOTE))
-    return told | ({counter: call.answer.get(counter, 0)} if counter else {})
+    reported = {"status": call.answer["status"]} if "status" in call.answer else {}
+    if call.tool == "feature_get_by_id" and reported:
+        return reported | {name: call.answer.get(name, 0) for name in COUNTED.values()}
+    counter = COUNTED.get(TRANSITIONS.get(call.tool, Kind.NOTE))
+    return reported | ({counter: call.answer.get(counter, 0)} if counter else {})
 
 
-def looks(answer: dict[str, Any], tool: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The features whose status an answer shows beside, by number."""
+def reads_in(answer: dict[str, Any], tool: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the other features whose status an answer reports, by number."""
     rows = [*answer.get("features", []), *answer.get("nodes", []), *answer.get("dependencies", [])]
     work = answer.get("feature")
     rows += work.get("dependencies", []) if isinstance(work, dict) else []

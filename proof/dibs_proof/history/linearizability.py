@@ -1,10 +1,10 @@
-"""Whether there is an order of the calls on one feature in which the model says what was said.
+"""Search for an order of the calls on one feature in which the model reports what was answered.
 
-The calls are followed in time. At each moment there is a set of places where the feature may be; when a
-call ends without having been placed, each place is led on through calls that are still open, lost calls and
-ends of claims, until the call fits. Where no place is left, no order exists. A call that fits and changes
-nothing is placed at once, since whatever could come before it can come after it as well; but not while a
-claim may run out that later it could not. A lost call ends when it can happen no more; by then it has, or never does.
+The search follows the calls in time. At each moment there is a set of configurations: states in which the feature may be.
+When a call ends without having been placed, each configuration is extended by calls that are still open, lost calls and
+ends of claims, until the call fits. Where no configuration is left, no order exists. A call that fits and changes nothing
+is placed at once, since whatever could come before it can come after it as well; but not while a claim may expire that
+later could not. A lost call ends when it can take effect no more: by then it has, or never does.
 Source: G. Lowe, "Testing for linearizability" (2017), the just-in-time search, which comes from
 J. Wing and C. Gong, "Testing and verifying concurrent objects" (1993).
 """
@@ -18,198 +18,202 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from dibs_proof.history import model
-from dibs_proof.history.expectations import UNKNOWN, Act
-from dibs_proof.history.feature_history import Ledger
-from dibs_proof.history.model import Limits, No, Sketch
+from dibs_proof.history.expectations import UNKNOWN, Effect
+from dibs_proof.history.feature_history import FeatureHistory
+from dibs_proof.history.model import FeatureState, Limits, Refused
 from dibs_schema.status import Kind, Status
 
-MOST_PLACES = 4_000_000
-"""Places that are looked at for one feature before it is given up as undecided."""
+MOST_CONFIGURATIONS = 4_000_000
+"""Configurations that are searched for one feature before it is given up as undecided."""
 
 
-class Undecided(Exception):  # noqa: N818 - it is what happened
+class Undecided(Exception):  # noqa: N818 - it is a result of the search
     """There were too many possibilities."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where the feature may be, and which open and lost calls have happened by then."""
+class Configuration:
+    """A state in which the feature may be, and which open and lost calls have taken effect by then."""
 
-    one: Sketch | None
+    state: FeatureState | None
     placed: frozenset[int] = frozenset()
 
 
-class Way(NamedTuple):
-    """What it took to get to a place: so many claims that nobody knows of, and `low`, the earliest moment for it."""
+class Cost(NamedTuple):
+    """What a configuration needs: so many unknown claims, and `low`, the earliest moment for it."""
 
     unknown: int
     low: float
 
-    def beats(self, other: Way) -> bool:
-        """Whether what can come after the other can come after this one."""
+    def dominates(self, other: Cost) -> bool:
+        """Return whether what can follow the other can follow this one."""
         return self.unknown <= other.unknown and self.low <= other.low
 
 
 @dataclass(frozen=True, slots=True)
 class Contradiction:
-    """A call that fits nowhere: where the feature may have been before it, and the calls open beside it.
+    """A call that fits nowhere: the states before it, and the effects of the calls that were open at the same time.
 
-    `reached` is also where open calls and ends of claims could have led it.
+    `reached` are also the states to which open calls and ends of claims could have led.
     """
 
-    act: Act
-    places: list[Sketch | None]
-    reached: list[Sketch | None]
-    beside: list[Act]
+    effect: Effect
+    states: list[FeatureState | None]
+    reached: list[FeatureState | None]
+    concurrent: list[Effect]
 
 
-Places = dict[Place, list[Way]]
-"""Each place, with the ways there of which none beats another."""
+Configurations = dict[Configuration, list[Cost]]
+"""Each configuration, with its costs, of which none dominates another."""
 
 
-def contradiction(ledger: Ledger, limits: Limits) -> Contradiction | None:
-    """The first call that fits into no order, or None where there is one. Raises Undecided.
+def contradiction(feature: FeatureHistory, limits: Limits) -> Contradiction | None:
+    """Return the first call that fits into no order, or None where there is one. Raises Undecided.
 
-    Claims whose answers were lost are only made use of where it does not go without.
+    Claims whose answers were lost are used only where no order exists without them.
     """
     allowed = 0
     while True:
-        found = _Search(ledger, limits, allowed).run()
-        if found is None or allowed >= len(ledger.nobodys):
+        found = _Search(feature, limits, allowed).run()
+        if found is None or allowed >= len(feature.unattributed):
             return found
-        allowed = min(len(ledger.nobodys), max(1, allowed * 2))
+        allowed = min(len(feature.unattributed), max(1, allowed * 2))
 
 
 class _Search:
-    def __init__(self, ledger: Ledger, limits: Limits, allowed: int) -> None:
-        self._ledger = ledger
+    def __init__(self, feature: FeatureHistory, limits: Limits, allowed: int) -> None:
+        self._feature = feature
         self._limits = limits
-        self._nobodys = ledger.nobodys[:allowed]
-        self._acts = ledger.acts
+        self._unattributed = feature.unattributed[:allowed]
+        self._effects = feature.effects
         self._open: set[int] = set()
         self._lost: set[int] = set()
-        self._looked = 0
-        self._reached: dict[Sketch | None, None] = {}
+        self._searched = 0
+        self._reached: dict[FeatureState | None, None] = {}
 
     def run(self) -> Contradiction | None:
         """Follow the calls in time."""
-        places: Places = {Place(self._ledger.first): [Way(0, -math.inf)]}
+        configurations: Configurations = {Configuration(self._feature.first): [Cost(0, -math.inf)]}
         for now, ends, number in self._moments():
-            lost = self._acts[number].lost
+            lost = self._effects[number].lost
             if not ends:
                 (self._lost if lost else self._open).add(number)
-                places = self._settled(places)
+                configurations = self._place_idle_calls(configurations)
                 continue
-            after = self._placed(places, number, now)
+            after = self._place(configurations, number, now)
             (self._lost if lost else self._open).discard(number)
             if lost:
-                for place, way in _each(places):  # or it has never happened
-                    _add(after, replace(place, placed=place.placed - {number}), way)
+                for one, cost in _each(configurations):  # or it has never taken effect
+                    _add(after, replace(one, placed=one.placed - {number}), cost)
             if not after:
-                return self._contradiction(number, places)
-            places = self._settled(after)
+                return self._contradiction(number, configurations)
+            configurations = self._place_idle_calls(after)
         return None
 
-    def _placed(self, places: Places, number: int, now: float) -> Places:
-        """Where the feature may be once the call has been placed, which ends now."""
-        after: Places = {}
-        before: Places = {}
-        for place, way in _each(places):
-            if number in place.placed:
-                _add(after, replace(place, placed=place.placed - {number}), way)
+    def _place(self, configurations: Configurations, number: int, now: float) -> Configurations:
+        """Return the configurations after the call, which ends now."""
+        after: Configurations = {}
+        before: Configurations = {}
+        for one, cost in _each(configurations):
+            if number in one.placed:
+                _add(after, replace(one, placed=one.placed - {number}), cost)
             else:
-                _add(before, place, way)
+                _add(before, one, cost)
         self._reached.clear()
-        self._lead(before, number, now, after)
+        self._extend(before, number, now, after)
         return after
 
     def _moments(self) -> list[tuple[float, bool, int]]:
-        begins = [(act.begun, False, number) for number, act in enumerate(self._acts)]
-        ends = [(act.ended, True, number) for number, act in enumerate(self._acts) if act.ended < math.inf]
+        effects = list(enumerate(self._effects))
+        begins = [(effect.begun, False, number) for number, effect in effects]
+        ends = [(effect.ended, True, number) for number, effect in effects if effect.ended < math.inf]
         return sorted(begins + ends)
 
-    def _contradiction(self, number: int, places: Places) -> Contradiction:
-        beside = [self._acts[other] for other in sorted(self._open) if other != number]
-        sketches = list(dict.fromkeys(place.one for place in places))
-        return Contradiction(self._acts[number], sketches, list(self._reached), beside)
+    def _contradiction(self, number: int, configurations: Configurations) -> Contradiction:
+        concurrent = [self._effects[other] for other in sorted(self._open) if other != number]
+        states = list(dict.fromkeys(one.state for one in configurations))
+        return Contradiction(self._effects[number], states, list(self._reached), concurrent)
 
-    def _settled(self, places: Places) -> Places:
-        """The places, with every open call placed that fits and can change nothing."""
-        settled: Places = {}
-        for place, way in _each(places):
+    def _place_idle_calls(self, configurations: Configurations) -> Configurations:
+        """Return the configurations with every open call placed that fits and can change nothing."""
+        found: Configurations = {}
+        for one, cost in _each(configurations):
             idle: set[int] = set()
-            if not self._may_run_out_in_time(place.one, way):
-                idle = {one for one in self._open - place.placed if self._changes_nothing(one, place)}
-            _add(settled, replace(place, placed=place.placed | idle) if idle else place, way)
-        return settled
+            if not self._may_expire_only_now(one.state, cost):
+                idle = {number for number in self._open - one.placed if self._changes_nothing(number, one)}
+            _add(found, replace(one, placed=one.placed | idle) if idle else one, cost)
+        return found
 
-    def _changes_nothing(self, number: int, place: Place) -> bool:
-        return self._acts[number].after(place.one) == [place.one]
+    def _changes_nothing(self, number: int, one: Configuration) -> bool:
+        return self._effects[number].after(one.state) == [one.state]
 
-    def _may_run_out_in_time(self, one: Sketch | None, way: Way) -> bool:
-        """Whether the claim may have been ended at some moment, but not at any later one."""
-        endings = self._ledger.endings.get(one.token, ()) if one is not None and one.token else ()
-        return any(way.low <= ending.latest < math.inf for ending in endings)
+    def _may_expire_only_now(self, state: FeatureState | None, cost: Cost) -> bool:
+        """Return whether the claim may have ended at some moment, but not at any later one."""
+        endings = self._feature.endings.get(state.token, ()) if state is not None and state.token else ()
+        return any(cost.low <= ending.latest < math.inf for ending in endings)
 
-    def _lead(self, seen: Places, number: int, now: float, after: Places) -> None:
-        """Add to `after` where the call may lead from the places seen, and to these the ways that led up to it."""
-        act = self._acts[number]
+    def _extend(self, seen: Configurations, number: int, now: float, after: Configurations) -> None:
+        """Add to `after` where the call may lead from `seen`, and to `seen` what other calls and ends lead to first."""
+        effect = self._effects[number]
         todo = deque(_each(seen))
         while todo:
-            place, way = todo.popleft()
-            self._looked += 1
-            if self._looked > MOST_PLACES:
+            one, cost = todo.popleft()
+            self._searched += 1
+            if self._searched > MOST_CONFIGURATIONS:
                 raise Undecided
-            fits = act.after(place.one)
-            if fits == [place.one] and not self._may_run_out_in_time(place.one, way):
-                _add(after, place, way)
+            fits = effect.after(one.state)
+            if fits == [one.state] and not self._may_expire_only_now(one.state, cost):
+                _add(after, one, cost)
                 continue
-            for one in fits:
-                _add(after, replace(place, one=one), way._replace(low=max(way.low, act.begun)))
-            self._reached[place.one] = None
-            todo.extend(step for step in self._steps(place, way, number, now) if _add(seen, *step))
+            for state in fits:
+                _add(after, replace(one, state=state), cost._replace(low=max(cost.low, effect.begun)))
+            self._reached[one.state] = None
+            todo.extend(step for step in self._steps(one, cost, number, now) if _add(seen, *step))
 
-    def _steps(self, place: Place, way: Way, number: int, now: float) -> Iterator[tuple[Place, Way]]:
-        for other in (self._open | self._lost) - place.placed - {number}:
-            act = self._acts[other]
-            for one in act.after(place.one):
-                if one != place.one or not act.lost:
-                    step = replace(place, one=one, placed=place.placed | {other})
-                    yield step, way._replace(low=max(way.low, act.begun))
-        if place.one is None:
+    def _steps(
+        self, one: Configuration, cost: Cost, number: int, now: float
+    ) -> Iterator[tuple[Configuration, Cost]]:
+        for other in (self._open | self._lost) - one.placed - {number}:
+            effect = self._effects[other]
+            for state in effect.after(one.state):
+                if state != one.state or not effect.lost:
+                    step = replace(one, state=state, placed=one.placed | {other})
+                    yield step, cost._replace(low=max(cost.low, effect.begun))
+        if one.state is None:
             return
-        if place.one.status is Status.IN_PROGRESS:
-            for one, low in self._ended(place.one, way.low, now):
-                yield replace(place, one=one), way._replace(low=low)
-        elif way.unknown < len(self._nobodys) and self._nobodys[way.unknown] <= now:
+        if one.state.status is Status.IN_PROGRESS:
+            for state, low in self._ended(one.state, cost.low, now):
+                yield replace(one, state=state), cost._replace(low=low)
+        elif cost.unknown < len(self._unattributed) and self._unattributed[cost.unknown] <= now:
             try:
-                free = replace(place.one, backs_off=False)
-                one = model.claim(free, UNKNOWN, UNKNOWN, unmet=False)
-            except No:
+                free = replace(one.state, backs_off=False)
+                state = model.claim(free, UNKNOWN, UNKNOWN, unmet=False)
+            except Refused:
                 return
-            yield replace(place, one=one), Way(way.unknown + 1, max(way.low, self._nobodys[way.unknown]))
+            low = max(cost.low, self._unattributed[cost.unknown])
+            yield replace(one, state=state), Cost(cost.unknown + 1, low)
 
-    def _ended(self, one: Sketch, low: float, now: float) -> Iterator[tuple[Sketch, float]]:
-        """How the claim may have ended without a call."""
-        if one.token not in self._ledger.endings:  # unknown, or from before the first call
-            yield model.undeliver(one), low
-            yield model.end(one, Kind.RELEASE, self._limits), low
-            yield model.end(one, Kind.EXPIRE, self._limits), low
+    def _ended(self, state: FeatureState, low: float, now: float) -> Iterator[tuple[FeatureState, float]]:
+        """Yield how the claim may have ended without a call."""
+        if state.token not in self._feature.endings:  # unknown, or from before the first call
+            yield model.undeliver(state), low
+            yield model.end(state, Kind.RELEASE, self._limits), low
+            yield model.end(state, Kind.EXPIRE, self._limits), low
             return
-        for kind, earliest, latest in self._ledger.endings.get(one.token or "", ()):
+        for kind, earliest, latest in self._feature.endings.get(state.token or "", ()):
             if earliest <= now and low <= latest:
-                yield model.end(one, kind, self._limits), max(low, earliest)
+                yield model.end(state, kind, self._limits), max(low, earliest)
 
 
-def _each(places: Places) -> Iterator[tuple[Place, Way]]:
-    return ((place, way) for place, ways in places.items() for way in ways)
+def _each(configurations: Configurations) -> Iterator[tuple[Configuration, Cost]]:
+    return ((one, cost) for one, costs in configurations.items() for cost in costs)
 
 
-def _add(places: Places, place: Place, way: Way) -> bool:
-    """Note a way to a place; whether it was not beaten by one that is known."""
-    known = places.setdefault(place, [])
-    if any(one.beats(way) for one in known):
+def _add(configurations: Configurations, configuration: Configuration, cost: Cost) -> bool:
+    """Add a configuration at a cost; returns whether no known cost dominated it."""
+    known = configurations.setdefault(configuration, [])
+    if any(one.dominates(cost) for one in known):
         return False
-    known[:] = [one for one in known if not way.beats(one)]
-    known.append(way)
+    known[:] = [one for one in known if not cost.dominates(one)]
+    known.append(cost)
     return True

@@ -1,6 +1,6 @@
-"""A model in plain Python of what can happen to one feature: what each move does, and when it is refused.
+"""A model of one feature in plain Python: what each transition does, and when it is refused.
 
-It knows no time, no SQL and no other feature: whether a dependency is unmet is told to it.
+It knows no time, no SQL and no other feature: its caller says whether a dependency is unmet.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 from dibs_schema.status import Kind, Status
 
-P, I, D, H, S, A = Status  # noqa: E741 - as in the table of moves
-RESTING = {H: "waiting_for_human", S: "stuck", A: "archived"}
+P, I, D, H, S, A = Status  # noqa: E741 - as in the table of transitions
+BLOCKED = {H: "waiting_for_human", S: "stuck", A: "archived"}
 
 
-class No(Exception):  # noqa: N818 - it is the model's word for a refusal
-    """The model refuses, with this code."""
+class Refused(Exception):  # noqa: N818 - it is a refusal, and no error of the model
+    """The model refuses the call, with this code."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -24,7 +24,7 @@ class No(Exception):  # noqa: N818 - it is the model's word for a refusal
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The rules of a project that say when a feature is stuck."""
+    """The settings of a project that say when a feature is stuck."""
 
     max_failures: int = 3
     max_attempts: int = 10
@@ -32,8 +32,8 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Sketch:
-    """One feature as the model has it."""
+class FeatureState:
+    """One feature, as the model has it."""
 
     status: Status = P
     token: str | None = None
@@ -46,64 +46,66 @@ class Sketch:
     ended: tuple[str | None, Kind | None] = (None, None)
 
 
-class Made(NamedTuple):
-    """A move that was made: the feature after it, and its event; None where it only repeats one."""
+class Transition(NamedTuple):
+    """A transition: the feature after it, and its event; None where it only repeats an earlier one."""
 
-    one: Sketch
+    state: FeatureState
     kind: Kind | None
 
 
-def claim(one: Sketch, holder: str, token: str, *, unmet: bool) -> Sketch:
-    """Who claims a ready feature has it."""
-    if one.status is P:
-        if unmet or one.backs_off:
-            raise No("unmet_dependencies" if unmet else "not_ready")
-        return replace(one, status=I, token=token, holder=holder, attempts=one.attempts + 1)
-    raise No({I: "already_claimed", D: "already_passing", **RESTING}[one.status])
+def claim(state: FeatureState, holder: str, token: str, *, unmet: bool) -> FeatureState:
+    """Claim a ready feature. Raises Refused."""
+    if state.status is P:
+        if unmet or state.backs_off:
+            raise Refused("unmet_dependencies" if unmet else "not_ready")
+        return replace(state, status=I, token=token, holder=holder, attempts=state.attempts + 1)
+    raise Refused({I: "already_claimed", D: "already_passing", **BLOCKED}[state.status])
 
 
-def resume(one: Sketch, token: str) -> Sketch:
-    """Take a claim over, under a fresh token."""
-    return replace(one, token=token, ended=(one.token, Kind.RESUME))
+def resume(state: FeatureState, token: str) -> FeatureState:
+    """Take a claim over, with a new token."""
+    return replace(state, token=token, ended=(state.token, Kind.RESUME))
 
 
-def move(one: Sketch, kind: Kind, token: str | None, limits: Limits, *, unmet: bool) -> Made:
-    """Make a move of a claim, or the like of it without a token."""
+def transition(
+    state: FeatureState, kind: Kind, token: str | None, limits: Limits, *, unmet: bool
+) -> Transition:
+    """Make a transition of that kind with a token, or its counterpart without one. Raises Refused."""
     if token is None:
-        return _without_token(one, kind, limits)
-    if one.token == token:
+        return _without_token(state, kind, limits)
+    if state.token == token:
         if kind is Kind.PASS and unmet:
-            raise No("unmet_dependencies")
-        return Made(end(one, kind, limits), kind)
-    if kind is Kind.FAIL and one.status is D and one.ended == (token, Kind.PASS):
-        return Made(_regress(one), Kind.REGRESS)
-    if one.ended == (token, kind):
-        return Made(one, None)
-    raise No("claim_lost")
+            raise Refused("unmet_dependencies")
+        return Transition(end(state, kind, limits), kind)
+    if kind is Kind.FAIL and state.status is D and state.ended == (token, Kind.PASS):
+        return Transition(_regress(state), Kind.REGRESS)
+    if state.ended == (token, kind):
+        return Transition(state, None)
+    raise Refused("claim_lost")
 
 
-def _without_token(one: Sketch, kind: Kind, limits: Limits) -> Made:
-    if kind is Kind.SKIP and one.status is P:
-        return Made(_skip(one, limits), kind)
-    if one.status is D and kind is Kind.FAIL:
-        return Made(_regress(one), Kind.REGRESS)
-    if one.status is D and kind is Kind.PASS:
-        return Made(one, Kind.VERIFY)
-    raise No({P: "not_claimed", I: "token_required", D: "already_passing", **RESTING}[one.status])
+def _without_token(state: FeatureState, kind: Kind, limits: Limits) -> Transition:
+    if kind is Kind.SKIP and state.status is P:
+        return Transition(_skip(state, limits), kind)
+    if state.status is D and kind is Kind.FAIL:
+        return Transition(_regress(state), Kind.REGRESS)
+    if state.status is D and kind is Kind.PASS:
+        return Transition(state, Kind.VERIFY)
+    raise Refused({P: "not_claimed", I: "token_required", D: "already_passing", **BLOCKED}[state.status])
 
 
-def force(one: Sketch, limits: Limits) -> Sketch:
-    """A planner frees a claim."""
-    if one.status is not I:
-        raise No({P: "not_claimed", D: "already_passing", **RESTING}[one.status])
-    return end(one, Kind.RELEASE, limits)
+def force(state: FeatureState, limits: Limits) -> FeatureState:
+    """Release a claim as a planner does. Raises Refused."""
+    if state.status is not I:
+        raise Refused({P: "not_claimed", D: "already_passing", **BLOCKED}[state.status])
+    return end(state, Kind.RELEASE, limits)
 
 
-def end(one: Sketch, kind: Kind, limits: Limits) -> Sketch:
-    """End a claim by a move of that kind; a heartbeat ends nothing."""
+def end(state: FeatureState, kind: Kind, limits: Limits) -> FeatureState:
+    """End a claim by a transition of that kind; a heartbeat ends nothing."""
     if kind is Kind.HEARTBEAT:
-        return one
-    free = replace(one, token=None, holder=None, ended=(one.token, kind))
+        return state
+    free = replace(state, token=None, holder=None, ended=(state.token, kind))
     match kind:
         case Kind.PASS:
             return replace(free, status=D, attempts=0, failures=0, skips=0, backs_off=False)
@@ -111,49 +113,49 @@ def end(one: Sketch, kind: Kind, limits: Limits) -> Sketch:
             return replace(free, status=H)
         case Kind.SKIP:
             return _skip(free, limits)
-    failures = one.failures + (kind in (Kind.FAIL, Kind.EXPIRE))
+    failures = state.failures + (kind in (Kind.FAIL, Kind.EXPIRE))
     failed_too_often = kind is not Kind.RELEASE and failures >= limits.max_failures
-    status = S if failed_too_often or one.attempts >= limits.max_attempts else P
+    status = S if failed_too_often or state.attempts >= limits.max_attempts else P
     return replace(free, status=status, failures=failures, backs_off=kind is Kind.FAIL)
 
 
-def undeliver(one: Sketch) -> Sketch:
-    """A claim whose answer could not be delivered is taken back: it counts as no attempt."""
-    ended = (one.token, Kind.RELEASE)
-    return replace(one, status=P, token=None, holder=None, attempts=one.attempts - 1, ended=ended)
+def undeliver(state: FeatureState) -> FeatureState:
+    """Take back a claim whose answer could not be delivered: it counts as no attempt."""
+    ended = (state.token, Kind.RELEASE)
+    return replace(state, status=P, token=None, holder=None, attempts=state.attempts - 1, ended=ended)
 
 
-def answer(one: Sketch) -> Sketch:
-    """A person answers, or the request is withdrawn."""
-    if one.status is not H:
-        raise No("not_waiting_for_human")
-    return replace(one, status=P)
+def answer(state: FeatureState) -> FeatureState:
+    """Answer a person's request, or withdraw it. Raises Refused."""
+    if state.status is not H:
+        raise Refused("not_waiting_for_human")
+    return replace(state, status=P)
 
 
-def retry(one: Sketch) -> Sketch:
-    """A stuck feature is put back."""
-    if one.status is not S:
-        raise No("invalid_input")
-    return replace(one, status=P, attempts=0, failures=0, skips=0, backs_off=False)
+def retry(state: FeatureState) -> FeatureState:
+    """Put a stuck feature back. Raises Refused."""
+    if state.status is not S:
+        raise Refused("invalid_input")
+    return replace(state, status=P, attempts=0, failures=0, skips=0, backs_off=False)
 
 
-def archive(one: Sketch, *, archived: bool) -> Sketch:
-    """A feature is taken off the board, or brought back; where it is so already, nothing happens."""
-    if archived == (one.status is A):
-        return one
-    if one.status is I:
-        raise No("already_claimed")
+def archive(state: FeatureState, *, archived: bool) -> FeatureState:
+    """Archive a feature, or restore it; nothing happens where it is so already. Raises Refused."""
+    if archived == (state.status is A):
+        return state
+    if state.status is I:
+        raise Refused("already_claimed")
     if archived:
-        return replace(one, status=A, archived_from=one.status)
-    assert one.archived_from is not None
-    return replace(one, status=one.archived_from, archived_from=None)
+        return replace(state, status=A, archived_from=state.status)
+    assert state.archived_from is not None
+    return replace(state, status=state.archived_from, archived_from=None)
 
 
-def _skip(one: Sketch, limits: Limits) -> Sketch:
-    skips = one.skips + 1
-    return replace(one, status=S if skips >= limits.max_skips else P, skips=skips)
+def _skip(state: FeatureState, limits: Limits) -> FeatureState:
+    skips = state.skips + 1
+    return replace(state, status=S if skips >= limits.max_skips else P, skips=skips)
 
 
-def _regress(one: Sketch) -> Sketch:
+def _regress(state: FeatureState) -> FeatureState:
     # That pass is undone, and repeating it acknowledges nothing.
-    return replace(one, status=P, ended=(None, None))
+    return replace(state, status=P, ended=(None, None))

@@ -1,4 +1,4 @@
-"""What is said of a history that cannot be true."""
+"""What the checker reports of a history that cannot be true."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dibs_proof.history.history import Call
-from dibs_proof.history.model import Sketch
+from dibs_proof.history.model import FeatureState
 from dibs_schema.status import Status
 
 LONGEST = 200
@@ -16,10 +16,10 @@ LONGEST = 200
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A promise that was broken: of which kind, about which feature, and the shortest history that shows it.
+    """A broken promise: its kind, its feature, and the shortest history that shows it.
 
     Kinds: two_holders, late_token, live_claim_lost, change_lost, no_order, dependency, token_twice, complete,
-    skip_order, back_off, too_many, question, undecided (too many possibilities: neither shown to hold nor to be broken).
+    skip_order, back_off, too_many, question, undecided (too many possibilities to check).
     """
 
     kind: str
@@ -31,15 +31,15 @@ class Violation:
         head = f"{self.kind}: {self.message}"
         zero = min((call.begun for call in self.calls), default=0.0)
         shown = sorted(self.calls, key=lambda call: call.begun)
-        return "\n".join([head, *(f"  {told(call, zero)}" for call in _once(shown))])
+        return "\n".join([head, *(f"  {call_text(call, zero)}" for call in _once(shown))])
 
 
 def _once(calls: Iterable[Call]) -> list[Call]:
     return list({(call.client, call.number): call for call in calls}.values())
 
 
-def told(call: Call, zero: float = 0.0) -> str:
-    """A call in one line; times in seconds after `zero`."""
+def call_text(call: Call, zero: float = 0.0) -> str:
+    """Return a call as one line; its times are in seconds after `zero`."""
     span = f"{call.begun - zero:9.4f} .. " + (
         f"{call.ended - zero:9.4f}" if call.ended is not None else "?".rjust(9)
     )
@@ -49,7 +49,7 @@ def told(call: Call, zero: float = 0.0) -> str:
 
 def _outcome(call: Call) -> str:
     if call.answer is None:
-        return "no answer: it may have happened, or not"
+        return "no answer: it may have taken effect, or not"
     if call.refused:
         return f"refused with {call.answer['code']}"
     answer: dict[str, Any] = call.answer
@@ -62,8 +62,8 @@ def _outcome(call: Call) -> str:
     )[:LONGEST]
 
 
-def state(one: Sketch | None) -> str:
-    """Where a feature is, in words."""
+def state_text(one: FeatureState | None) -> str:
+    """Return a feature's state as text."""
     if one is None:
         return "not there"
     if one.status is Status.IN_PROGRESS:

@@ -1,135 +1,188 @@
-"""An agent in the storm: one server after another, each used until it meets its end."""
+"""An agent in the storm: it uses one server after another, each until the server ends in a way that is drawn."""
 
 from __future__ import annotations
 
+import signal
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from enum import StrEnum
+from random import Random
 from typing import Any
 
 import anyio
 from mcp.shared.exceptions import MCPError
 
 from dibs.client import ServerGone
-from dibs_proof.history.recorder import Recorder
-from dibs_proof.server_faults import stop_reading
-from dibs_proof.storm.calls import Mind, draw
-from dibs_proof.storm.context import Sky
+from dibs_proof.random_workload import Memory, draw
+from dibs_proof.recorder import Recorder
 from dibs_proof.storm.plan import FEATURES
-from dibs_proof.storm.terminations import End, choose, end
+from dibs_proof.storm.state import StormState
 from dibs_schema.refusals import Refusal
 
 NAMED = 0.5
-"""How many lives have a name, under which claims are counted over all connections."""
+"""The share of servers with an agent name, under which claims are counted over all connections."""
 OTHER_CLOCK = 0.3
-"""How many go by the wall clock that jumps."""
+"""The share of servers that go by the wall clock that jumps."""
 MOST_CALLS = 60
-GAVE_UP = b"claims were not released"
+NOT_RELEASED = b"claims were not released"
 """What a server logs that ended while others kept it from the database."""
-LONGEST_FUSE = 0.3
-"""Seconds after its last quiet call at which a server is struck, whatever it does then."""
+LONGEST_DELAY = 0.3
+"""Seconds after its last call at rest at which a server is killed, whatever it does then."""
+
+PROMPT = 10.0
+"""Seconds within which a server that is told to end must have ended."""
+
+
+class ServerEnd(StrEnum):
+    """The ways in which a server ends."""
+
+    KILLED = "killed at rest"
+    KILLED_IN_A_CALL = "killed in a call"
+    TOLD = "told to end"
+    STOPPED = "stopped for longer than its leases"
+    CLOSED = "its input closed"
+    NOT_READ = "nobody reads its answers"
+
+
+BY_SIGKILL = (ServerEnd.KILLED, ServerEnd.KILLED_IN_A_CALL, ServerEnd.STOPPED)
+"""The ways of which SIGKILL is the last step."""
+WEIGHTS = {
+    ServerEnd.KILLED: 4,
+    ServerEnd.KILLED_IN_A_CALL: 8,
+    ServerEnd.TOLD: 2,
+    ServerEnd.STOPPED: 2,
+    ServerEnd.CLOSED: 2,
+    ServerEnd.NOT_READ: 2,
+}
+
+
+def choose(chance: Random) -> ServerEnd:
+    """Draw the end of a server that is about to be started."""
+    return chance.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+
+
+async def end(recorder: Recorder, how: ServerEnd) -> str | None:
+    """End a server at rest; returns what is wrong with how it ended, or None."""
+    began = time.monotonic()
+    if how in BY_SIGKILL:
+        recorder.kill()
+    elif how is ServerEnd.TOLD:
+        recorder.terminate()
+    else:
+        recorder.hang_up()
+    with anyio.move_on_after(PROMPT):
+        status = await recorder.client.process.wait()
+        if status != (-signal.SIGKILL if how in BY_SIGKILL else 0):
+            return f"a server ({how}) ended with status {status}"
+        return None
+    took = time.monotonic() - began
+    return f"a server ({how}) had not ended after {took:.1f} s"
 
 
 class Agent:
-    """Lives one life after another until the storm is over."""
+    """Uses servers until the storm is over."""
 
-    def __init__(self, number: int, sky: Sky) -> None:
+    def __init__(self, number: int, storm: StormState) -> None:
         self._name = f"agent-{number}"
-        self._sky = sky
-        self._chance = sky.plan.chance(self._name)
-        self._mind = Mind(self._chance, FEATURES, self._name)
-        self._lives = 0
-        self._log = sky.log / f"{self._name}.log"
+        self._storm = storm
+        self._chance = storm.plan.chance(self._name)
+        self._memory = Memory(self._chance, FEATURES, self._name)
+        self._servers = 0
+        self._log = storm.log / f"{self._name}.log"
 
     async def run(self) -> None:
-        """Live on and on."""
-        while not self._sky.over.is_set():
-            self._lives += 1
+        """Use one server after another."""
+        while not self._storm.over.is_set():
+            self._servers += 1
             how = choose(self._chance)
             named = self._chance.random() < NAMED
-            elsewhen = self._chance.random() < OTHER_CLOCK and not self._sky.plan.has_own_clock
-            clock = self._sky.clock.environment if elsewhen else {}
+            other_clock = self._chance.random() < OTHER_CLOCK and not self._storm.plan.has_own_clock
+            clock = self._storm.clock.environment if other_clock else {}
             try:
-                await self._live(how, clock, named=named)
+                await self._use_one(how, clock, named=named)
             except* ServerGone:
-                self._sky.wrong.append(f"a server of {self._name} ended that nobody had touched")
-            self._mind.lose_all()
+                self._storm.wrong.append(
+                    f"a server of {self._name} ended although nothing had been done to it"
+                )
+            self._memory.end_all_claims()
 
-    async def _live(self, how: End, clock: Mapping[str, str], *, named: bool) -> None:
-        sky = self._sky
+    async def _use_one(self, how: ServerEnd, clock: Mapping[str, str], *, named: bool) -> None:
+        storm = self._storm
         agent = self._name if named else None
-        client = f"{self._name}.{self._lives}"
+        client = f"{self._name}.{self._servers}"
         async with (
-            self._heard(client) as log,
+            self._logged(client) as log,
             Recorder.start(
-                sky.plan.command(*(["--agent", agent] if agent else [])),
-                sky.histories / f"{self._name}.jsonl",
+                storm.plan.command(*(["--agent", agent] if agent else [])),
+                storm.histories / f"{self._name}.jsonl",
                 client,
                 clock,
-                lease=sky.plan.lease,
+                lease=storm.plan.lease,
                 agent=agent,
                 stderr=log,
             ) as recorder,
         ):
-            with sky.guardian.guarding(recorder.client.process.pid):
-                await self._use(recorder, how, named=named)
+            with storm.cleanup.registered(recorder.client.process.pid):
+                await self._make_calls(recorder, how, named=named)
 
-    async def _use(self, recorder: Recorder, how: End, *, named: bool) -> None:
-        self._mind.named = named
-        if not named:  # how the journal calls it is found there beside this text
-            note = {"feature_id": self._mind.feature(), "text": recorder.name}
+    async def _make_calls(self, recorder: Recorder, how: ServerEnd, *, named: bool) -> None:
+        self._memory.named = named
+        if not named:  # the event of this text has the name that the server gave the connection
+            note = {"feature_id": self._memory.feature(), "text": recorder.name}
             await self._ask(recorder, "feature_add_note", note)
         for _ in range(self._chance.randrange(MOST_CALLS)):
-            if self._sky.over.is_set():
+            if self._storm.over.is_set():
                 break
             await self._call(recorder)
-        await self._meet(how, recorder)
-        self._sky.ends[how] += 1
+        await self._end(how, recorder)
+        self._storm.ends[how] += 1
 
     @asynccontextmanager
-    async def _heard(self, client: str) -> AsyncIterator[int]:
-        """The log of one server; whether it says that it could not give its claims back is looked up at its end."""
+    async def _logged(self, client: str) -> AsyncIterator[int]:
+        """Open the log of one server; its end shows whether the server could not release its claims."""
         with self._log.open("ab") as log:
             before = log.tell()
             yield log.fileno()
-        if GAVE_UP in self._log.read_bytes()[before:]:
-            self._sky.gave_up.add(client)
+        if NOT_RELEASED in self._log.read_bytes()[before:]:
+            self._storm.not_released.add(client)
 
     async def _call(self, recorder: Recorder) -> None:
-        await self._ask(recorder, *draw(self._mind))
+        await self._ask(recorder, *draw(self._memory))
 
     async def _ask(self, recorder: Recorder, tool: str, arguments: dict[str, Any]) -> None:
         try:
             answer = await recorder.call(tool, **arguments)
         except ServerGone:
-            self._mind.miss((tool, arguments))
+            self._memory.miss_answer((tool, arguments))
             raise
         except Refusal as refusal:
-            self._sky.refusals[refusal.code] += 1
+            self._storm.refusals[refusal.code] += 1
             if refusal.code == "claim_lost":
-                self._mind.let_go(refusal.details.get("id"))  # also of a claim that was asked for again
-        except (MCPError, KeyError) as error:  # an error of the protocol, or a refusal that is none of ours
-            self._sky.wrong.append(f"{tool} was answered outside the tools' answers: {error!r}")
+                self._memory.end_claim(refusal.details.get("id"))  # also of a claim that was asked for again
+        except (MCPError, KeyError) as error:  # a protocol error, or a refusal with an unknown code
+            self._storm.wrong.append(f"{tool} was not answered as a tool answers: {error!r}")
         else:
-            self._sky.answered()
-            self._mind.learn(answer)
+            self._storm.count_answer()
+            self._memory.learn(answer)
 
-    async def _meet(self, how: End, recorder: Recorder) -> None:
-        if how is End.STRUCK:
-            await self._strike(recorder)
-        elif how is End.STOPPED:
+    async def _end(self, how: ServerEnd, recorder: Recorder) -> None:
+        if how is ServerEnd.KILLED_IN_A_CALL:
+            await self._kill_in_a_call(recorder)
+        elif how is ServerEnd.STOPPED:
             await self._stop(recorder)
-        elif how is End.DEAF:
-            await self._turn_deaf(recorder)
+        elif how is ServerEnd.NOT_READ:
+            await self._stop_reading(recorder)
         wrong = await end(recorder, how)
         if wrong is not None:
-            self._sky.wrong.append(wrong)
+            self._storm.wrong.append(wrong)
 
-    async def _strike(self, recorder: Recorder) -> None:
-        """Kill it while it is called on and on."""
-        fuse = self._chance.uniform(0, LONGEST_FUSE)
+    async def _kill_in_a_call(self, recorder: Recorder) -> None:
+        """Kill the server while calls go on."""
+        delay = self._chance.uniform(0, LONGEST_DELAY)
 
         async def kill() -> None:
-            await anyio.sleep(fuse)
+            await anyio.sleep(delay)
             recorder.kill()
 
         async with anyio.create_task_group() as both:
@@ -139,20 +192,19 @@ class Agent:
                     await self._call(recorder)
 
     async def _stop(self, recorder: Recorder) -> None:
-        """Stop it until others may have what it holds, then let it go on as if nothing had been."""
+        """Stop the server until others may claim what it holds, then let it go on."""
         recorder.stop()
-        await anyio.sleep(self._chance.uniform(self._sky.plan.lease, self._sky.plan.longest_stop))
+        await anyio.sleep(self._chance.uniform(self._storm.plan.lease, self._storm.plan.longest_stop))
         recorder.go_on()
         for _ in range(10):
             await self._call(recorder)
 
-    async def _turn_deaf(self, recorder: Recorder) -> None:
-        """Ask once more, and do not wait for the answer."""
+    async def _stop_reading(self, recorder: Recorder) -> None:
+        """Make one more call, and read no answer."""
         async with anyio.create_task_group() as both:
             both.start_soon(self._last_call, recorder)
             await anyio.sleep(self._chance.uniform(0, 0.05))
-            recorder.note("closed")
-            stop_reading(recorder.client)
+            recorder.stop_reading()
 
     async def _last_call(self, recorder: Recorder) -> None:
         with suppress(ServerGone):

@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,8 +19,8 @@ from dibs_schema.refusals import Refusal
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from dibs_proof.storm.context import Sky
     from dibs_proof.storm.plan import Plan
+    from dibs_proof.storm.state import StormState
     from dibs_proof.storm.verdict import Verdict
 
 
@@ -34,9 +34,11 @@ if TYPE_CHECKING:
     type=click.FloatRange(1, 120),
     default=3,
     show_default=True,
-    help="Seconds for which the claims of the dead are respected.",
+    help="Seconds for which a dead agent's claim stays valid.",
 )
-@click.option("--seed", type=int, default=1, show_default=True, help="What is drawn: calls, ends, weather.")
+@click.option(
+    "--seed", type=int, default=1, show_default=True, help="Draws the calls, the ends and the disturbances."
+)
 @click.option(
     "--db",
     help="A new file, on the file system to be tried, or a server's URL.  [default: a temporary file]",
@@ -49,27 +51,26 @@ if TYPE_CHECKING:
 def storm(
     *, minutes: float, agents: int, lease: float, seed: int, db: str | None, keep: bool, as_json: bool
 ) -> None:
-    """Kill, stop and disturb real servers while real clients work, and check everything they were told.
+    """Kill, stop and disturb real servers while real clients work, and check every answer.
 
-    Servers are killed, told to end, stopped for longer than their leases and hung up on; strangers hold the
-    database's locks; wall clocks jump. Then the database is checked, counters are recounted, the journal is
-    replayed, and every client's history is checked. The storm has a project, or a file, of its own and removes it at
-    the end. The exit status is 1 if a promise was broken; then the database, the histories and the servers' logs are kept.
+    Servers are killed, told to end, stopped for longer than their leases and disconnected; foreign programs lock
+    the database; wall clocks jump. Then the database is checked, counters are recounted, the events are replayed, and
+    every client's history is checked. The storm has a project, or a file, of its own and removes it at the end. The exit
+    status is 1 if a promise was broken; then the database, the histories and the servers' logs are kept.
     """
     from rich.console import Console
 
     from dibs.settings import Settings, forget_settings
     from dibs_proof.storm.plan import Plan
-    from dibs_proof.storm.report import print_report
 
     forget_settings()
-    Settings.read({})  # refuses a variable that no server would take
+    Settings.read({})  # refuses a variable that no server simulate take
     console = Console(stderr=as_json, highlight=False)
     folder = Path(tempfile.mkdtemp(prefix="dibs-storm-"))
     name = f"storm {time.strftime('%Y-%m-%d %H:%M:%S')}"
     plan = Plan(db or str(folder / "features.db"), name, minutes * 60, agents, lease, seed)
     with ended_by_signals():
-        verdict = _raged(plan, folder, console, keep=keep)
+        verdict = _run(plan, folder, console, keep=keep)
     if as_json:
         print_json(verdict.as_json())
     else:
@@ -77,29 +78,29 @@ def storm(
     sys.exit(0 if verdict.holds else 1)
 
 
-def _raged(plan: Plan, folder: Path, console: Console, *, keep: bool) -> Verdict:
-    """The verdict; what the storm has made is removed, also where a signal ends it, unless it is worth a look."""
-    from dibs_proof.storm.cleanup import refuse_place, remove, where
+def _run(plan: Plan, folder: Path, console: Console, *, keep: bool) -> Verdict:
+    """Run the storm. What it has made is removed, also where a signal ends it, unless it is worth a look."""
+    from dibs_proof.storm.plan import refuse_missing_folder, remove, where
     from dibs_proof.storm.storm import run_storm
 
     made, kept = Event(), False
 
-    def watch(sky: Sky, left: float) -> None:
+    def watch(state: StormState, left: float) -> None:
         status.update(
-            f"{left:4.0f} s left: {sky.answers} answers, {sum(sky.ends.values())} servers ended, "
-            f"{len(sky.wrong)} things wrong"
+            f"{left:4.0f} s left: {state.answers} answers, {sum(state.ends.values())} servers ended, "
+            f"{len(state.wrong)} things wrong"
         )
 
     try:
-        refuse_place(plan)
+        refuse_missing_folder(plan)
         with console.status("") as status:
             verdict = run_storm(plan, folder, watch, made)
         kept = keep or not verdict.holds
     except Refusal:
-        kept = made.is_set()  # what kept the storm from beginning or from being judged may be in there
+        kept = made.is_set()  # it may show what kept the storm from beginning or from being judged
         raise
     except Exception:
-        kept = True  # a mistake of the storm's own
+        kept = True  # an error of the storm itself
         raise
     finally:
         if kept:
@@ -111,3 +112,45 @@ def _raged(plan: Plan, folder: Path, console: Console, *, keep: bool) -> Verdict
                 remove(plan)
             shutil.rmtree(folder)
     return verdict
+
+
+def print_report(console: Console, verdict: Verdict) -> None:
+    """Print everything that was found, the verdict last."""
+    from dibs_proof.report import broken_verdict, print_figures, print_findings, print_verdict
+
+    print_figures(console, ((name, str(value), text) for name, value, text in _figures(verdict.figures)))
+    print_findings(console, verdict.findings)
+    if verdict.holds:
+        words = "IT HOLDS. No feature had two holders, and no acknowledged change was lost."
+        print_verdict(console, words, "bold green")
+    else:
+        print_verdict(console, broken_verdict(verdict.findings), "bold red")
+
+
+def _figures(of: dict[str, Any]) -> list[tuple[str, Any, str]]:
+    ends = ", ".join(f"{count} {how}" for how, count in of["ends"].items() if count)
+    refusals = ", ".join(f"{count} {code}" for code, count in of["refusals"].items())
+    no_jumps = "leases go by a server's clock, or libfaketime is not installed"
+    rows = [
+        ("time", f"{of['seconds']:g} s", f"{of['agents']} agents, seed {of['seed']}"),
+        ("calls", of["calls"], f"{of['answers_lost']} of them never answered"),
+        ("refusals", sum(of["refusals"].values()), refusals),
+        ("servers", of["servers"], ends),
+        ("kills by SIGKILL", of["kills"], ""),
+        ("foreign programs", of["strangers"], "held the database's lock"),
+        ("jumps of the wall clock", of["clock_jumps"], "" if of["clock_jumps"] else no_jumps),
+    ]
+    if "call_p50_ms" not in of:  # the database could not be read in the end
+        return rows
+    own = f"{of['call_longest_own_ms']} ms without foreign locks and a busy machine"
+    return [
+        *rows,
+        ("call latency, median", f"{of['call_p50_ms']} ms", ""),
+        ("call latency, p99", f"{of['call_p99_ms']} ms", ""),
+        ("call latency, longest", f"{of['call_longest_ms']} ms", own),
+        (
+            "claims of dead holders",
+            of["claims_of_the_dead"],
+            f"{of['taken_back_after_s']} s at most after a kill",
+        ),
+    ]

@@ -1,31 +1,91 @@
-"""What became of the claims of servers that ended: given back at once, or taken back in time."""
+"""What became of the claims of servers that ended, and for which delays Dibs is not to blame."""
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
-from dibs_proof.checks.claim_periods import Tenure, tenures
-from dibs_proof.checks.invariants import Finding
-from dibs_proof.checks.journal import Event
-from dibs_proof.history.history import Connection, History
-from dibs_proof.storm.excused_delays import Delays
-from dibs_proof.storm.journal_watcher import Witness
+from dibs_proof.events import Event
+from dibs_proof.history.dependencies import Span, union
+from dibs_proof.history.history import Call, Connection, History
+from dibs_proof.invariants import ClaimPeriod, Finding, claim_periods
+from dibs_proof.storm.state import EventWatcher
 from dibs_schema.status import Kind
 
-GIVEN_BACK = 3.0
-"""Seconds within which a server whose input is closed, or that is told to end, has given everything back."""
+QUIET = 0.5
+"""Seconds without an answer to any write after which a stopped server may hold the lock."""
+READS = ("feature_get_", "feature_search", "ask_user")
+RELEASED = 3.0
+"""Seconds within which a server whose input is closed, or that is told to end, has released its claims."""
 TAKEN_BACK = 3.0
-"""Seconds after its lease, and the third of one between two looks for such, within which a dead server's claim is
-taken back: each look is a transaction in a queue with all others, and who had to wait in it leaves the next one out."""
+"""Seconds within which a dead server's claim is taken back, after its lease and the third of one between two looks.
+
+Each look is a transaction in the writer queue, and a server that had to wait there leaves out its next look."""
+
+
+class Delays:
+    """When others had the database's lock, and when this machine was too busy to run the storm's own process in time.
+
+    `not_released` are clients whose servers logged at their end that the database was too busy to release claims.
+    A stopped server may have the lock while no write of anybody is answered.
+    """
+
+    def __init__(
+        self, history: History, foreign: Iterable[Span], overloaded: Iterable[Span], not_released: set[str]
+    ) -> None:
+        self.not_released = not_released
+        stops = list(_stops(history))
+        quiet = list(_quiet(history.calls))
+        overlaps = [(max(low, one), min(high, other)) for low, high in stops for one, other in quiet]
+        self._locked = union([*foreign, *(span for span in overlaps if span[0] < span[1])])
+        self._all = union([*self._locked, *overloaded])
+
+    def excused(self, begun: float, ended: float) -> float:
+        """Return for how many seconds between the two Dibs is not to blame."""
+        return _within(self._all, begun, ended)
+
+    def blocked(self, begun: float, ended: float) -> bool:
+        """Return whether another process had the lock at any moment between the two."""
+        return _within(self._locked, begun, ended) > 0
+
+
+def _stops(history: History) -> Iterator[Span]:
+    for one in history.connections.values():
+        begun = None
+        for change in sorted(one.interruptions, key=lambda change: change.at):
+            if change.change == "stopped":
+                begun = change.at
+            elif begun is not None:
+                yield begun, change.at
+                begun = None
+
+
+def _quiet(calls: Iterable[Call]) -> Iterator[Span]:
+    writes = (one for one in calls if not one.tool.startswith(READS) and not one.refused)
+    answers = sorted(one.ended for one in writes if one.ended is not None)
+    for one, other in pairwise(answers):
+        if other - one > QUIET:
+            yield one, other
+
+
+def _within(joined: list[Span], begun: float, ended: float) -> float:
+    first = max(0, bisect_left(joined, (begun, begun)) - 1)
+    found = 0.0
+    for low, high in joined[first:]:
+        if low >= ended:
+            break
+        found += max(0.0, min(high, ended) - max(low, begun))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
-class Life:
-    """One server: what its client is called, in the history and in the journal, and how and when it ended."""
+class EndedServer:
+    """One server: its client in the history, its agent in the events, its lease, and how and when it ended."""
 
     client: str
     agent: str
@@ -34,22 +94,22 @@ class Life:
     at: float
 
 
-def names_of(history: History, journal: Iterable[Event]) -> dict[str, str]:
-    """What each client is called in the journal: by its server's name, or as it has signed a note there."""
+def names_of(history: History, events: Iterable[Event]) -> dict[str, str]:
+    """Return each client's agent name in the events: its server's name, or the author of the note with its name."""
     names = {client: one.agent for client, one in history.connections.items() if one.agent is not None}
-    notes = {event.words: event.agent for event in journal if event.kind == Kind.NOTE}
+    notes = {event.text: event.agent for event in events if event.kind == Kind.NOTE}
     return names | {client: notes[client] for client in history.connections if client in notes}
 
 
-def lives(history: History, names: Mapping[str, str]) -> dict[str, list[Life]]:
-    """Every server that has ended, by its name in the journal, in the order of their ends."""
-    found: dict[str, list[Life]] = defaultdict(list)
+def ended_servers(history: History, names: Mapping[str, str]) -> dict[str, list[EndedServer]]:
+    """Return every server that has ended, by its agent's name, in the order of their ends."""
+    found: dict[str, list[EndedServer]] = defaultdict(list)
     for one in history.connections.values():
         end = _end(one)
         if one.client in names and end is not None:
-            found[names[one.client]].append(Life(one.client, names[one.client], one.lease, *end))
+            found[names[one.client]].append(EndedServer(one.client, names[one.client], one.lease, *end))
     for several in found.values():
-        several.sort(key=lambda life: life.at)
+        several.sort(key=lambda server: server.at)
     return found
 
 
@@ -63,85 +123,88 @@ def _end(one: Connection) -> tuple[str, float] | None:
     return how, at
 
 
-class Deaths:
+class OrphanedClaims:
     """Each claim that outlived its server, and when it ended."""
 
     def __init__(
         self,
         history: History,
-        journal: list[Event],
+        events: list[Event],
         names: Mapping[str, str],
-        witness: Witness,
+        watcher: EventWatcher,
         delays: Delays,
     ) -> None:
-        self._lives = lives(history, names)
-        self._witness = witness
+        self._servers = ended_servers(history, names)
+        self._watcher = watcher
         self._delays = delays
-        self._repeated = _repeated(history)
-        self.left = [
-            (tenure, life) for tenure in tenures(journal) if (life := self._holder(tenure)) is not None
+        self._repeaters = _repeaters(history)
+        self._orphaned = [
+            (claim, server) for claim in claim_periods(events) if (server := self._holder(claim)) is not None
         ]
-        self.longest = 0.0
+        self._longest = 0.0
 
-    def _holder(self, tenure: Tenure) -> Life | None:
-        """The server that the claim was made by, or kept up by at last, if it ended before the claim."""
-        begun = self._witness.of(tenure.begun.id)
-        after = [life for life in self._lives.get(tenure.begun.agent, ()) if life.at >= begun.low]
+    def _holder(self, claim: ClaimPeriod) -> EndedServer | None:
+        """Return the server that made the claim, or renewed it last, if it ended before the claim did."""
+        begun = self._watcher.of(claim.begun.id)
+        after = [server for server in self._servers.get(claim.begun.agent, ()) if server.at >= begun.low]
         if not after:
             return None
-        ended = self._witness.of(tenure.ended.id).high if tenure.ended is not None else math.inf
-        heirs = [life for life in after if life.client in self._repeated[after[0].client]]
-        last = max([after[0], *heirs], key=lambda life: life.at)
+        ended = self._watcher.of(claim.ended.id).high if claim.ended is not None else math.inf
+        repeaters = [server for server in after if server.client in self._repeaters[after[0].client]]
+        last = max([after[0], *repeaters], key=lambda server: server.at)
         return last if last.at <= ended else None
 
     def figures(self) -> dict[str, Any]:
-        """How long it took at most until a dead server's claim was taken back."""
-        return {"claims_of_the_dead": len(self.left), "taken_back_after_s": round(self.longest, 1)}
+        """Return how many claims were orphaned, and the longest time until one was taken back."""
+        return {"claims_of_the_dead": len(self._orphaned), "taken_back_after_s": round(self._longest, 1)}
 
-    def given_back(self) -> Finding:
-        """What was told to end gave back what it held, at once; what could not for others' locks has said so."""
-        found = Finding("released", "What ended in peace gave its claims back at once", unit="claims")
-        for tenure, life in self.left:
-            if life.how != "closed" or (tenure.ended is not None and tenure.ended.kind == Kind.RESUME):
+    def released(self) -> Finding:
+        """A server that was told to end released its claims at once, or logged that the lock kept it from that."""
+        found = Finding("released", "Servers that were told to end released their claims", unit="claims")
+        for claim, server in self._orphaned:
+            if server.how != "closed" or (claim.ended is not None and claim.ended.kind == Kind.RESUME):
                 continue
-            if self._delays.blocked(life.at, life.at + GIVEN_BACK) or life.client in self._delays.gave_up:
+            blocked = self._delays.blocked(server.at, server.at + RELEASED)
+            if blocked or server.client in self._delays.not_released:
                 continue
             found.checked += 1
-            late = self._after(tenure, life, GIVEN_BACK)
-            if tenure.ended is None or tenure.ended.kind == Kind.EXPIRE or late > 0:
-                what = tenure.ended.kind if tenure.ended is not None else "nothing"
-                found.broken.append(f"{tenure}: its server ended in peace, and {what} followed")
+            late = self._seconds_late(claim, server, RELEASED)
+            if claim.ended is None or claim.ended.kind == Kind.EXPIRE or late > 0:
+                what = claim.ended.kind if claim.ended is not None else "nothing"
+                found.broken.append(f"{claim}: its server was told to end, and {what} followed")
         return found
 
     def taken_back(self) -> Finding:
-        """What the killed held was free for others once its lease had run out."""
-        found = Finding("in_time", "What the killed held was taken back in time", unit="claims")
-        for tenure, life in self.left:
-            if life.how != "killed" or (tenure.ended is not None and tenure.ended.kind != Kind.EXPIRE):
+        """The claims of killed servers were taken back once their leases had expired."""
+        found = Finding("in_time", "The claims of killed servers were taken back in time", unit="claims")
+        for claim, server in self._orphaned:
+            if server.how != "killed" or (claim.ended is not None and claim.ended.kind != Kind.EXPIRE):
                 continue
             found.checked += 1
-            if tenure.ended is None:
-                found.broken.append(f"{tenure} was not taken back, though its server had been killed")
+            if claim.ended is None:
+                found.broken.append(f"{claim} was not taken back, though its server had been killed")
                 continue
-            allowed = life.lease * 4 / 3 + TAKEN_BACK
-            late = self._after(tenure, life, allowed)
-            self.longest = max(self.longest, self._witness.of(tenure.ended.id).low - life.at)
+            allowed = server.lease * 4 / 3 + TAKEN_BACK
+            late = self._seconds_late(claim, server, allowed)
+            self._longest = max(self._longest, self._watcher.of(claim.ended.id).low - server.at)
             if late > 0:
                 found.broken.append(
-                    f"{tenure} was taken back {late:.1f} s later than it should after its server had been killed"
+                    f"{claim} was taken back {late:.1f} s too late after its server had been killed"
                 )
         return found
 
-    def _after(self, tenure: Tenure, life: Life, allowed: float) -> float:
-        """By how many seconds the claim's end came later than allowed, beside what others and the machine took."""
-        if tenure.ended is None:
+    def _seconds_late(self, claim: ClaimPeriod, server: EndedServer, allowed: float) -> float:
+        """Return by how many seconds the claim ended later than allowed, without the excused delays."""
+        if claim.ended is None:
             return math.inf
-        low = self._witness.of(tenure.ended.id).low
-        return low - life.at - allowed - self._delays.excused(life.at, low) if low > life.at else -allowed
+        low = self._watcher.of(claim.ended.id).low
+        return (
+            low - server.at - allowed - self._delays.excused(server.at, low) if low > server.at else -allowed
+        )
 
 
-def _repeated(history: History) -> dict[str, set[str]]:
-    """For each client, those that have sent a request_id of its own again, and may have got its claim by that."""
+def _repeaters(history: History) -> dict[str, set[str]]:
+    """Return for each client those that have repeated a request_id of its, and may have got its claim by that."""
     found: dict[str, set[str]] = defaultdict(set)
     first: dict[str, str] = {}
     for key, client in _keys(history):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,41 +12,57 @@ from threading import Event
 
 import anyio
 
+from dibs.client import ServerGone
+from dibs.client.claim import leaves
 from dibs.database import Database, open_database
 from dibs.settings import Settings
 from dibs.verbs.create import create_bulk
 from dibs.verbs.project_settings import change_rule
+from dibs_proof.events import read_initial_history, read_statuses
 from dibs_proof.history.history import History
-from dibs_proof.history.initial_state import beginning
+from dibs_proof.random_workload import some_files
+from dibs_proof.recorder import Recorder
 from dibs_proof.storm.agent import Agent
-from dibs_proof.storm.calls import some_files
-from dibs_proof.storm.context import Sky
-from dibs_proof.storm.disturbances import Strangers, WallClock
-from dibs_proof.storm.journal_watcher import Witness
+from dibs_proof.storm.child_processes import ProcessCleanup
+from dibs_proof.storm.disturbances import ForeignLocks, WallClock
 from dibs_proof.storm.plan import FEATURES, Plan
-from dibs_proof.storm.reaper import Guardian
-from dibs_proof.storm.takeover import inherit
+from dibs_proof.storm.state import EventWatcher, StormState
 from dibs_proof.storm.verdict import Verdict, judge
 from dibs_schema.inputs import NewFeature
-from dibs_schema.refusals import InvalidInput
+from dibs_schema.refusals import InvalidInput, Refusal
+from dibs_schema.status import Status
 
 CLOSING = 5.0
 """Seconds that the database gets to close."""
-GRACE = 30.0
-"""Seconds that the last calls get after the storm, and after the longest stop; whoever has no answer then hangs."""
+LAST_CALLS = 30.0
+"""Seconds that the last calls get after the storm and after the longest stop; a call without an answer then hangs."""
 RULES = {"back_off": 1, "max_failures": 5, "max_attempts": 30, "max_skips": 10, "max_claims": 2}
-"""So that features come back soon, and do not all end stuck."""
+"""Features come back soon, and do not all end stuck."""
 TICK = 0.5
+PAUSE = 0.1
+"""Seconds between two looks at a claim that must end."""
+LEASES = 2.0
+"""Leases after which no claim of a dead holder may be left."""
+LOAD = 3.0
+"""Seconds that a busy machine may need to start a server and to answer a call."""
+NO_REAPING = 3600.0
+"""The lease in seconds of a server that reaps by itself only once in twenty minutes."""
+FEATURE = {
+    "category": "storm",
+    "name": "The last one",
+    "description": "To be taken over.",
+    "steps": ["Look."],
+}
 
-Watch = Callable[[Sky, float], None]
-"""Is shown the storm now and then, with the seconds that are left."""
+Watch = Callable[[StormState, float], None]
+"""Is called with the storm's state now and then, and with the seconds that are left."""
 
 
 def run_storm(plan: Plan, folder: Path, watch: Watch, made: Event | None = None) -> Verdict:
-    """Let it rage on a project of its own, and judge. The servers' logs and the histories go to `folder`.
+    """Run a storm on a project of its own, and judge it. The servers' logs and the histories go to `folder`.
 
-    `made` is set from when there may be something in the database that is the storm's.
-    Raises InvalidInput where there is such a project already.
+    `made` is set as soon as the database may hold something of the storm's.
+    Raises InvalidInput where the project exists already.
     """
     database = open_database(Settings(db=plan.db, project=plan.project))
     try:
@@ -53,18 +70,25 @@ def run_storm(plan: Plan, folder: Path, watch: Watch, made: Event | None = None)
         if made is not None:
             made.set()
         _fill(database, plan)
-        histories = folder / "histories"
+        histories, log = folder / "histories", folder / "logs"
         histories.mkdir()
-        before = replace(database.read_now(beginning), back_off=None)  # wall clocks will jump
-        before.write(histories / "0.jsonl")
-        log = folder / "logs"
         log.mkdir()
-        guardian, began = Guardian(), time.monotonic()
-        sky = Sky(plan, log, WallClock(folder), Strangers(plan, log), histories, Witness(database), guardian)
-        with guardian.watching():
-            anyio.run(_watched, sky, watch)
+        before = replace(database.read_now(read_initial_history), back_off=None)  # wall clocks will jump
+        before.write(histories / "0.jsonl")
+        began = time.monotonic()
+        storm = StormState(
+            plan,
+            log,
+            histories,
+            EventWatcher(database),
+            WallClock(folder),
+            ForeignLocks(plan, log),
+            ProcessCleanup(),
+        )
+        with storm.cleanup.running():
+            anyio.run(_run, storm, watch)
         history = History.read(sorted(histories.iterdir()))
-        return judge(database, sky, history, time.monotonic() - began)
+        return judge(database, storm, history, time.monotonic() - began)
     finally:
         database.close(CLOSING)
 
@@ -83,7 +107,7 @@ def _fill(database: Database, plan: Plan) -> None:
             category=chance.choice(("core", "style", "storm")),
             name=f"Feature {number}",
             description="To be built in the storm.",
-            steps=["See that it stands."],
+            steps=["Check it."],
             **some_files(chance),
             depends_on_indices=chance.sample(range(number), 1) if number and chance.random() < 0.35 else [],
         )
@@ -94,35 +118,108 @@ def _fill(database: Database, plan: Plan) -> None:
         database.write_now(partial(change_rule, by="dibs storm", name=rule, value=value))
 
 
-async def _watched(sky: Sky, watch: Watch) -> None:
-    async with anyio.create_task_group() as witness:
-        witness.start_soon(sky.witness.look_on)
-        await _rage(sky, watch)
-        await inherit(sky)
-        witness.cancel_scope.cancel()
-    await sky.witness.look()
+async def _run(storm: StormState, watch: Watch) -> None:
+    async with anyio.create_task_group() as watching:
+        watching.start_soon(storm.watcher.watch)
+        await _disturb_agents(storm, watch)
+        await _take_over(storm)
+        watching.cancel_scope.cancel()
+    await storm.watcher.read()
 
 
-async def _rage(sky: Sky, watch: Watch) -> None:
+async def _disturb_agents(storm: StormState, watch: Watch) -> None:
     async with anyio.create_task_group() as everything:
-        everything.start_soon(sky.strangers.come_and_go, sky.over)
-        everything.start_soon(sky.clock.jump_about, sky.plan, sky.over)
+        everything.start_soon(storm.foreign_locks.run, storm.over)
+        everything.start_soon(storm.clock.run, storm.plan, storm.over)
         async with anyio.create_task_group() as agents:
-            for number in range(1, sky.plan.agents + 1):
-                agents.start_soon(Agent(number, sky).run)
-            await _pass(sky, watch)
-            sky.over.set()
-            grace = GRACE + sky.plan.longest_stop
-            agents.cancel_scope.deadline = anyio.current_time() + grace
+            for number in range(1, storm.plan.agents + 1):
+                agents.start_soon(Agent(number, storm).run)
+            await _wait(storm, watch)
+            storm.over.set()
+            allowed = LAST_CALLS + storm.plan.longest_stop
+            agents.cancel_scope.deadline = anyio.current_time() + allowed
         if agents.cancel_scope.cancelled_caught:
-            sky.wrong.append(f"agents were still waiting for an answer {grace:g} s after the storm")
+            storm.wrong.append(f"agents still waited for an answer {allowed:g} s after the storm")
 
 
-async def _pass(sky: Sky, watch: Watch) -> None:
-    """Let the time pass, from when as many calls have been answered as there are agents."""
-    with anyio.move_on_after(GRACE):
-        await sky.begun.wait()
-    deadline = time.monotonic() + sky.plan.seconds
+async def _wait(storm: StormState, watch: Watch) -> None:
+    """Wait for the storm's time, counted from when as many calls have been answered as there are agents."""
+    with anyio.move_on_after(LAST_CALLS):
+        await storm.begun.wait()
+    deadline = time.monotonic() + storm.plan.seconds
     while (left := deadline - time.monotonic()) > 0:
-        watch(sky, left)
+        watch(storm, left)
         await anyio.sleep(min(TICK, left))
+
+
+async def _take_over(storm: StormState) -> None:
+    """After the storm: let an idle server take back the claims of the dead, and let a claim take over one more."""
+    try:
+        await _claim_and_die(storm, "first")
+        await _reap_by_an_idle_server(storm)
+        feature, died = await _claim_and_die(storm, "second")
+        async with _server(storm, "heir", NO_REAPING) as server:
+            await anyio.sleep(max(0.0, died + storm.plan.lease + PAUSE - time.monotonic()))
+            await _claim(storm, server, feature, died)
+    except* (ServerGone, Refusal) as errors:
+        storm.wrong += [f"after the storm: {one}" for one in leaves(errors)]
+
+
+async def _reap_by_an_idle_server(storm: StormState) -> None:
+    began = time.monotonic()
+    async with _server(storm, "idle"):
+        storm.without_servers.append((began, time.monotonic()))
+        deadline = time.monotonic() + storm.plan.lease * LEASES + LOAD
+        while await _held(storm) and time.monotonic() < deadline:  # noqa: ASYNC110 - it waits for the server
+            await anyio.sleep(PAUSE)
+        storm.not_taken_back += [
+            f"feature {feature} was left claimed by an idle server" for feature in await _held(storm)
+        ]
+
+
+async def _claim_and_die(storm: StormState, name: str) -> tuple[int, float]:
+    """Claim a new feature, and kill the server; returns the feature, and when the server was dead."""
+    async with _server(storm, name) as server:
+        feature = (await server.call("feature_create", **FEATURE))["ids"][0]
+        await server.call("feature_mark_in_progress", feature_id=feature)
+        server.kill()
+        await server.client.process.wait()
+        return feature, time.monotonic()
+
+
+@asynccontextmanager
+async def _server(storm: StormState, name: str, lease: float | None = None) -> AsyncIterator[Recorder]:
+    """Start a server whose agent has that name."""
+    lease = lease or storm.plan.lease
+    with (storm.log / f"{name}.log").open("wb") as log:
+        async with Recorder.start(
+            storm.plan.command("--agent", name, lease=lease),
+            storm.histories / f"{name}.jsonl",
+            name,
+            lease=lease,
+            agent=name,
+            stderr=log.fileno(),
+        ) as recorder:
+            yield recorder
+
+
+async def _held(storm: StormState) -> list[int]:
+    statuses = await anyio.to_thread.run_sync(storm.watcher.database.read_now, read_statuses)
+    return [feature for feature, status in statuses.items() if status == Status.IN_PROGRESS]
+
+
+async def _claim(storm: StormState, server: Recorder, feature: int, died: float) -> None:
+    while True:
+        try:
+            await server.call("feature_claim_and_get", feature_id=feature)
+        except Refusal as refusal:
+            waited = time.monotonic() - died
+            if waited > storm.plan.lease + LOAD:
+                storm.not_taken_back.append(
+                    f"{waited:.1f} s after its holder's server was killed, a claim of feature {feature} was "
+                    f"refused with {refusal.code}"
+                )
+                return
+            await anyio.sleep(PAUSE)
+        else:
+            return

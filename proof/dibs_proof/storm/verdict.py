@@ -1,25 +1,24 @@
-"""The verdict on a storm: what clients were told, against the journal, the rows and the database's own checks."""
+"""The verdict on a storm: what clients were answered, against the events, the rows and the database's own checks."""
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from dibs.database import Database
 from dibs.queries.audit import audit
-from dibs_proof.checks import invariants as general
-from dibs_proof.checks.acknowledgements import acknowledged
-from dibs_proof.checks.invariants import Finding
-from dibs_proof.checks.journal import read_journal, read_names, read_paths, read_statuses
-from dibs_proof.checks.matching import each_has_its_event
+from dibs_proof import invariants
+from dibs_proof.acknowledgements import acknowledged, each_has_its_event
+from dibs_proof.events import read_events, read_names, read_paths, read_statuses
 from dibs_proof.history.check import check
 from dibs_proof.history.history import Call, History
-from dibs_proof.storm.context import Sky
-from dibs_proof.storm.excused_delays import Delays
-from dibs_proof.storm.idempotency import done_once
-from dibs_proof.storm.latency import Pace
-from dibs_proof.storm.orphaned_claims import Deaths, names_of
-from dibs_proof.storm.terminations import DEAD, End
+from dibs_proof.history.interpret import CREATES
+from dibs_proof.invariants import Finding
+from dibs_proof.storm.agent import BY_SIGKILL, ServerEnd
+from dibs_proof.storm.orphaned_claims import Delays, OrphanedClaims, names_of
+from dibs_proof.storm.state import StormState
 from dibs_schema.refusals import Refusal
 from dibs_schema.status import Status
 
@@ -33,7 +32,11 @@ NEVER = (
     "forbidden",
     "request_reused",
 )
-"""Refusals for which a storm gives no reason."""
+"""Refusals that nothing in a storm gives a reason for."""
+FREEZE = 8.0
+"""Seconds that count as a freeze, without those in which others had the lock or the machine was too busy."""
+PATIENCE = 20.0
+"""Seconds for which a server waits for the lock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,57 +48,134 @@ class Verdict:
 
     @property
     def holds(self) -> bool:
-        """Whether nothing at all is broken."""
+        """Return whether nothing at all is broken."""
         return all(one.holds for one in self.findings)
 
     def as_json(self) -> dict[str, Any]:
-        """The verdict as JSON values."""
+        """Return the verdict as JSON values."""
         found = {one.name: {"checked": one.checked, "broken": one.broken} for one in self.findings}
         return {"holds": self.holds, **self.figures, "checks": found}
 
 
-def judge(database: Database, sky: Sky, history: History, seconds: float) -> Verdict:
-    """Hold everything against everything. It changes nothing: what servers have left undone stays so."""
-    figures = _figures(sky, history.calls, seconds)
+def judge(database: Database, storm: StormState, history: History, seconds: float) -> Verdict:
+    """Compare everything with everything. It changes nothing, not even what servers have left undone."""
+    figures = _figures(storm, history.calls, seconds)
     try:
-        found, more = _found(database, sky, history)
-    except Refusal as refusal:  # nothing can be held against a database that cannot be read
+        found, more = _findings(database, storm, history)
+    except Refusal as refusal:  # nothing can be compared with a database that cannot be read
         unread = Finding("healthy", "The database can be read", unit="checks of its own")
         unread.broken.append(refusal.message)
         return Verdict([unread], figures)
     return Verdict(found, figures | more)
 
 
-def _found(database: Database, sky: Sky, history: History) -> tuple[list[Finding], dict[str, Any]]:
-    journal, statuses, recount, names, paths = database.read_now(
+def _findings(
+    database: Database, storm: StormState, history: History
+) -> tuple[list[Finding], dict[str, Any]]:
+    events, statuses, recount, names, paths = database.read_now(
         lambda tx: (
-            read_journal(tx),
+            read_events(tx),
             read_statuses(tx),
-            general.counters_agree(audit(tx)),
+            invariants.sound(audit(tx)),
             read_names(tx),
             read_paths(tx),
         )
     )
-    called = names_of(history, journal)
-    delays = Delays(history, sky.strangers.held, [*sky.witness.late, *sky.nobody], sky.gave_up)
-    deaths = Deaths(history, journal, called, sky.witness, delays)
-    pace = Pace(history.calls, delays)
+    agents = names_of(history, events)
+    overloaded = [*storm.watcher.overloaded, *storm.without_servers]
+    delays = Delays(history, storm.foreign_locks.held, overloaded, storm.not_released)
+    orphaned = OrphanedClaims(history, events, agents, storm.watcher, delays)
+    latency = Latency(history.calls, delays)
     found = [
-        general.one_holder_in_the_journal(journal),
-        general.areas_respected(journal, paths),
-        each_has_its_event(acknowledged(history, called), journal, sky.witness.of),
-        general.journal_is_unbroken(journal),
+        invariants.one_holder_in_the_events(events),
+        invariants.areas_respected(events, paths),
+        each_has_its_event(acknowledged(history, agents), events, storm.watcher.of),
+        invariants.events_are_unbroken(events),
         recount,
         _histories(history),
         done_once(history, names),
-        _documented(sky),
-        deaths.given_back(),
-        deaths.taken_back(),
-        _nothing_held(sky, statuses),
-        pace.no_freeze(),
+        _documented(storm),
+        orphaned.released(),
+        orphaned.taken_back(),
+        _nothing_held(storm, statuses),
+        latency.no_freeze(),
         _healthy(database),
     ]
-    return found, pace.figures() | deaths.figures()
+    return found, latency.figures() | orphaned.figures()
+
+
+class Latency:
+    """How long each answered call took, without the time for which it asked to wait for work."""
+
+    def __init__(self, calls: Sequence[Call], delays: Delays) -> None:
+        self._times = [(call, _time(call), _own(call, delays)) for call in calls if call.ended is not None]
+
+    def no_freeze(self) -> Finding:
+        """No call took long without an excuse, and none took much longer than patience with one."""
+        found = Finding(
+            "no_freeze", f"No call took {FREEZE:g} s but for the locks of others", len(self._times), "calls"
+        )
+        found.broken += [
+            f"{call.tool} of {call.client} took {time:.1f} s, {own:.1f} s of them without an excuse"
+            for call, time, own in self._times
+            if own > FREEZE or time > own + PATIENCE + FREEZE
+        ]
+        return found
+
+    def figures(self) -> dict[str, Any]:
+        """Return the median, the 99th percentile and the longest time, in milliseconds."""
+        times = sorted(time for _, time, _ in self._times)
+        own = max((own for _, _, own in self._times), default=0.0)
+        return {
+            "call_p50_ms": _at(times, 0.5),
+            "call_p99_ms": _at(times, 0.99),
+            "call_longest_ms": _at(times, 1),
+            "call_longest_own_ms": round(own * 1000, 1),
+        }
+
+
+def _time(call: Call) -> float:
+    assert call.ended is not None, "it was answered"
+    return call.ended - call.begun - float(call.arguments.get("wait_seconds", 0))
+
+
+def _own(call: Call, delays: Delays) -> float:
+    return max(0.0, _time(call) - delays.excused(call.begun, call.ended or call.begun))
+
+
+def _at(times: list[float], share: float) -> float | None:
+    """Return the time in milliseconds that this share of the calls did not exceed."""
+    return round(times[min(len(times) - 1, int(share * len(times)))] * 1000, 1) if times else None
+
+
+def done_once(history: History, names: Mapping[int, str]) -> Finding:
+    """Each creation with a request_id took effect once: its features' names are unique, and its answers are equal."""
+    found = Finding("once", "Each repeated request took effect once", unit="requests")
+    there = Counter(names.values())
+    requests: dict[str, list[Call]] = defaultdict(list)
+    for call in history.calls:
+        if call.tool in CREATES and "request_id" in call.arguments:
+            requests[call.arguments["request_id"]].append(call)
+    for key, calls in requests.items():
+        found.checked += 1
+        answers = {
+            tuple((call.answer or {}).get("ids", ())) for call in calls if not call.lost and not call.refused
+        }
+        made = {there[name] for name in _new_names(calls[0])}
+        if len(answers) > 1:
+            found.broken.append(
+                f"request_id {key}: sent {len(calls)} times, and got {len(answers)} different answers"
+            )
+        if made not in ({1}, {0}) or (answers and made == {0}):
+            found.broken.append(
+                f"request_id {key}: sent {len(calls)} times, and took effect {sorted(made)} times"
+            )
+    return found
+
+
+def _new_names(call: Call) -> Iterator[str]:
+    for one in call.arguments.get("features", [call.arguments]):
+        yield one["name"]
 
 
 def _histories(history: History) -> Finding:
@@ -104,20 +184,22 @@ def _histories(history: History) -> Finding:
     return found
 
 
-def _documented(sky: Sky) -> Finding:
-    answers = sum(sky.refusals.values())
+def _documented(storm: StormState) -> Finding:
     found = Finding(
-        "documented", "Every refusal was due, and every server ended as it was told", answers, "refusals"
+        "documented",
+        "Every refusal and every end of a server was due",
+        sum(storm.refusals.values()),
+        "refusals",
     )
-    found.broken += [f"{count} calls got {code}" for code, count in sky.refusals.items() if code in NEVER]
-    found.broken += sky.wrong
+    found.broken += [f"{count} calls got {code}" for code, count in storm.refusals.items() if code in NEVER]
+    found.broken += storm.wrong
     return found
 
 
-def _nothing_held(sky: Sky, statuses: dict[int, str]) -> Finding:
-    found = Finding("given_back", "Nothing is held by the dead", len(statuses), "features")
+def _nothing_held(storm: StormState, statuses: dict[int, str]) -> Finding:
+    found = Finding("given_back", "No claim of a dead holder is left", len(statuses), "features")
     held = [feature for feature, status in statuses.items() if status == Status.IN_PROGRESS]
-    found.broken += [*sky.kept, *(f"feature {feature} is still claimed" for feature in held)]
+    found.broken += [*storm.not_taken_back, *(f"feature {feature} is still claimed" for feature in held)]
     return found
 
 
@@ -133,19 +215,18 @@ def _healthy(database: Database) -> Finding:
     return found
 
 
-def _figures(sky: Sky, calls: list[Call], seconds: float) -> dict[str, Any]:
-    kills = sum(sky.ends[how] for how in DEAD)
+def _figures(storm: StormState, calls: list[Call], seconds: float) -> dict[str, Any]:
     return {
         "seconds": round(seconds, 1),
-        "agents": sky.plan.agents,
-        "seed": sky.plan.seed,
+        "agents": storm.plan.agents,
+        "seed": storm.plan.seed,
         "calls": len(calls),
         "answers_lost": sum(call.ended is None for call in calls),
-        "refusals": dict(sky.refusals.most_common()),
-        "servers": sum(sky.ends.values()),
-        "kills": kills,
-        "ends": {how.value: sky.ends[how] for how in End},
-        "strangers": len(sky.strangers.held),
-        "releases_given_up": len(sky.gave_up),
-        "clock_jumps": sky.clock.jumps,
+        "refusals": dict(storm.refusals.most_common()),
+        "servers": sum(storm.ends.values()),
+        "kills": sum(storm.ends[how] for how in BY_SIGKILL),
+        "ends": {how.value: storm.ends[how] for how in ServerEnd},
+        "strangers": len(storm.foreign_locks.held),
+        "releases_given_up": len(storm.not_released),
+        "clock_jumps": storm.clock.jumps,
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dibs.database import Database
 from races.backlog import fill, rule, times
-from races.wire import Wire, up, wires
+from races.servers import ServerClient, serving, up
 from transfer.backup.commands import dibs
 from transfer.copy.projects import contents, opened
 from verbs.stage import is_sound
@@ -30,7 +30,7 @@ def test_a_backup_beside_eight_writers_has_all_that_was_acknowledged_before_it(
     longest: list[float] = []
     over = threading.Event()
 
-    def work(server: Wire) -> None:
+    def work(server: ServerClient) -> None:
         while not over.is_set():
             began = time.monotonic()
             claimed = server.call("feature_claim_and_get")
@@ -40,7 +40,7 @@ def test_a_backup_beside_eight_writers_has_all_that_was_acknowledged_before_it(
             told[claimed["feature"]["id"]] = time.monotonic()
             longest.append(told[claimed["feature"]["id"]] - began)
 
-    with wires(db) as start, ThreadPoolExecutor(SERVERS) as pool:
+    with serving(db) as start, ThreadPoolExecutor(SERVERS) as pool:
         servers = up(*[start() for _ in range(SERVERS)])
         working = [pool.submit(work, server) for server in servers]
         while len(told) < 50:

@@ -20,7 +20,7 @@ from dibs_schema.refusals import (
     SchemaNewer,
 )
 from foreign import by_hand
-from races.wire import wires
+from races.servers import serving
 from transfer.backup.commands import backed_up, left_in, restored
 from transfer.copy.projects import contents, is_live, opened
 from verbs.stage import add, expire, token_of
@@ -53,7 +53,7 @@ def test_a_project_that_is_there_is_not_overwritten(db: str, backup: Path) -> No
 @A_FILE
 def test_a_file_that_a_server_has_open_is_not_replaced(db: str, backup: Path) -> None:
     """Not even with --force: the refusal names the process, and the server goes on."""
-    with wires(db) as start:
+    with serving(db) as start:
         server = start().ready()
         for force in (False, True):
             with pytest.raises(Busy, match=f"pid {server.process.pid} "):
@@ -72,7 +72,7 @@ def test_a_file_that_a_server_has_open_is_not_replaced(db: str, backup: Path) ->
 @A_FILE
 def test_a_killed_server_leaves_a_log_that_is_set_aside_with_its_file(db: str, backup: Path) -> None:
     """What was acknowledged and stood only in the log is still there aside, and the new file is free of it."""
-    with wires(db) as start:
+    with serving(db) as start:
         server = start().ready()
         server.call("feature_mark_in_progress", feature_id=1)
         server.kill()
@@ -89,7 +89,7 @@ def test_a_killed_server_leaves_a_log_that_is_set_aside_with_its_file(db: str, b
 @A_FILE
 def test_the_log_of_a_file_that_is_gone_does_not_get_into_the_new_one(db: str, backup: Path) -> None:
     """Somebody deleted the database alone: its log is set aside, and not taken for the new database's."""
-    with wires(db) as start:
+    with serving(db) as start:
         server = start().ready()
         server.call("feature_mark_in_progress", feature_id=1)
         server.kill()
@@ -249,6 +249,6 @@ def test_who_has_it_open_is_seen_by_the_lock_alone(db: str) -> None:
     with opened(db) as database:
         add(database)
     assert is_open_nowhere(Path(db))
-    with wires(db) as start:
+    with serving(db) as start:
         start().ready()
         assert is_open_nowhere(Path(db)) is False

@@ -1,0 +1,189 @@
+"""What a recorded history acknowledged, and whether each acknowledgement has an event of its own."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+
+from dibs_proof.events import Acknowledged, Event, Seen
+from dibs_proof.history.history import Call, History
+from dibs_proof.history.interpret import claimed_feature, holder_of, token_of
+from dibs_proof.invariants import Finding
+from dibs_schema.status import Kind, Status
+
+ENDING = {
+    "feature_mark_passing": Kind.PASS,
+    "feature_mark_failing": Kind.FAIL,
+    "feature_skip": Kind.SKIP,
+    "feature_request_human_input": Kind.ASK,
+    "feature_clear_in_progress": Kind.RELEASE,
+}
+"""The tools that end a claim, with the kinds of their events."""
+NOTING = {"feature_add_note": Kind.NOTE, "feature_heartbeat": Kind.HEARTBEAT}
+"""The tools that leave a note; a heartbeat without one leaves no event."""
+TEXTS = {
+    Kind.FAIL: "reason",
+    Kind.SKIP: "reason",
+    Kind.ASK: "prompt",
+    Kind.NOTE: "text",
+    Kind.HEARTBEAT: "note",
+}
+"""The argument that the event keeps as it was sent."""
+MAY_BE = {Kind.RESUME: (Kind.RESUME, Kind.CLAIM)}
+"""A resume by an agent that holds nothing is a claim; its answer fits both."""
+Key = tuple[str, int, str | None]
+
+
+def acknowledged(history: History, names: Mapping[str, str]) -> Iterator[Acknowledged]:
+    """Yield every transition of a claim, and every note, that a client got an acknowledgement of.
+
+    `names` maps each client to its agent's name in the events, as far as that is known. A repeated call, which is
+    acknowledged again, counts once, and any of the calls that repeat each other may have made the transition.
+    """
+    calls = sorted(history.calls, key=lambda one: one.begun)
+    yield from _claims(history, calls, names)
+    yield from _ends(history, calls, names)
+    for call in calls:
+        if call.tool in NOTING and call.answer is not None and not call.refused and not call.lost:
+            kind, by = NOTING[call.tool], _name(history, call, names)
+            text = call.arguments.get(TEXTS[kind])
+            if text is not None:
+                yield Acknowledged(
+                    kind,
+                    call.answer["id"],
+                    by,
+                    call.answer["status"],
+                    frozenset({text}),
+                    call.begun,
+                    call.until,
+                )
+
+
+def _name(history: History, call: Call, names: Mapping[str, str]) -> str:
+    holder = holder_of(history, call)
+    return names.get(call.client, "") if holder == call.client else holder
+
+
+def _claims(history: History, calls: list[Call], names: Mapping[str, str]) -> Iterator[Acknowledged]:
+    """Each token counts once; a request_id may have taken effect when it was first sent."""
+    first: dict[tuple[str, str], float] = {}
+    given: dict[str, list[Call]] = defaultdict(list)
+    for call in calls:
+        key = call.arguments.get("request_id")
+        if key is not None:
+            first.setdefault((holder_of(history, call), str(key)), call.begun)
+        if (token := token_of(call)) is not None:
+            given[token].append(call)
+    for tokens in given.values():
+        call = min(tokens, key=lambda one: one.until)
+        feature, key = (
+            claimed_feature(call),
+            (holder_of(history, call), str(call.arguments.get("request_id"))),
+        )
+        assert feature is not None, "a call with a token has claimed"
+        kind = Kind.RESUME if call.arguments.get("resume") else Kind.CLAIM
+        by, begun = _name(history, call, names), first.get(key, call.begun)
+        yield Acknowledged(kind, feature, by, Status.IN_PROGRESS, begun=begun, ended=call.until)
+
+
+def _ends(history: History, calls: list[Call], names: Mapping[str, str]) -> Iterator[Acknowledged]:
+    """Each token is ended once, and its event names the claim's holder, whichever client sent the token.
+
+    A regression is different: its event names the client that reported it, with an ended token or without one.
+    """
+    given: dict[tuple[str, int], str] = {}
+    holders: dict[str, str] = {}
+    attempts: dict[tuple[str, str], list[Call]] = defaultdict(list)
+    live: set[str] = set()
+    for call in calls:
+        feature, token = claimed_feature(call), token_of(call)
+        if feature is not None and token is not None:
+            given[call.client, feature] = token
+            if token not in holders:  # else a request_id has brought it again, and it may have ended
+                holders[token] = _name(history, call, names)
+                live.add(token)
+        elif call.tool in ENDING:
+            known = given.get((call.client, call.arguments["feature_id"]), "")
+            token = call.arguments.get("claim_token", known)
+            same = attempts[call.tool, token]
+            same.append(call)
+            if call.refused or call.answer is None:
+                continue
+            if token in live:
+                ended = _ended(call, same, holders[token])
+                if ended.kind is Kind.REGRESS:
+                    reporter, *others = {_name(history, one, names) for one in same}
+                    ended = replace(ended, agent="" if others else reporter)
+                yield ended
+            live.discard(token)
+
+
+def _ended(call: Call, same: list[Call], by: str) -> Acknowledged:
+    """Return the acknowledged transition; any of the `same` calls may have made it."""
+    assert call.answer is not None, "it was acknowledged"
+    kind = ENDING[call.tool]
+    if kind is Kind.FAIL and not call.answer.get("failures"):
+        kind = Kind.REGRESS  # of what a lost call with this token had passed
+    if kind is Kind.RELEASE:
+        texts = {str(call.answer.get("attempts", 0))}
+    else:
+        texts = {text for one in same if (text := _text(one, kind)) is not None}
+    begun = min(one.begun for one in same)
+    return Acknowledged(
+        kind, call.answer["id"], by, call.answer["status"], frozenset(texts), begun, call.until
+    )
+
+
+def _text(call: Call, kind: Kind) -> str | None:
+    if kind is Kind.PASS:
+        return (call.arguments.get("evidence") or {}).get("summary")
+    return call.arguments.get(TEXTS[Kind.FAIL if kind is Kind.REGRESS else kind])
+
+
+def each_has_its_event(
+    acknowledgements: Iterable[Acknowledged], events: Iterable[Event], seen: Callable[[int], Seen]
+) -> Finding:
+    """Every acknowledged transition has an event of its own.
+
+    The event has the same kind, feature, agent and resulting status, has the text that only this call sent, and was
+    committed while the call was open: the event of another call, answered or not, is not enough.
+    """
+    recorded: dict[Key, list[Event]] = defaultdict(list)
+    for event in events:
+        recorded[event.kind, event.feature, event.target].append(event)
+    found = Finding("nothing_lost", "Every acknowledged change has its event", unit="acknowledgements")
+    owners: dict[int, Acknowledged] = {}
+
+    def assign(one: Acknowledged, visited: set[int]) -> bool:
+        """Assign an event, if need be one whose owner can take another: an augmenting path of a bipartite matching."""
+        for kind in MAY_BE.get(one.kind, (one.kind,)):
+            for event in _candidates(one, recorded[kind, one.feature, one.status], seen):
+                if event.id not in visited:
+                    visited.add(event.id)
+                    if event.id not in owners or assign(owners[event.id], visited):
+                        owners[event.id] = one
+                        return True
+        return False
+
+    for one in sorted(acknowledgements, key=lambda one: one.ended):  # in this order few owners change
+        found.checked += 1
+        if not assign(one, set()):
+            by, texts = one.agent or "an agent", f": {', '.join(sorted(one.texts))}" if one.texts else ""
+            found.broken.append(
+                f"{by} got an acknowledgement of its {one.kind.value} of feature {one.feature} ({one.status}), "
+                f"which has no event{texts}"
+            )
+    return found
+
+
+def _candidates(one: Acknowledged, events: Iterable[Event], seen: Callable[[int], Seen]) -> Iterator[Event]:
+    for event in events:
+        when = seen(event.id)
+        if (
+            one.agent in ("", event.agent)
+            and (not one.texts or event.text in one.texts)
+            and when.low <= one.ended
+            and when.high >= one.begun
+        ):
+            yield event

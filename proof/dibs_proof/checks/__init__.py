@@ -1,1 +1,0 @@
-"""Proof from outside: what clients were told, held against the journal, the rows and the edges."""

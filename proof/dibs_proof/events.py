@@ -1,0 +1,182 @@
+"""What happened: the events, edges and rows in the database, read without any server, and what clients saw of it."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sqlalchemy import bindparam, select
+
+from dibs.database.transaction import Row, Transaction
+from dibs.rules.conditions import F, in_project, this
+from dibs.verbs.project_settings import get_rules
+from dibs_proof.history.history import History, InitialFeature
+from dibs_proof.history.model import FeatureState, Limits
+from dibs_schema.status import Kind, Status
+from dibs_schema.tables import dependencies, events, features
+
+_E, _D = events.c, dependencies.c
+
+_events = (
+    select(_E.id, _E.feature_id, _E.agent, _E.kind, _E.from_status, _E.to_status, _E.detail)
+    .where(_E.project_id == bindparam("project"), _E.feature_id.is_not(None))
+    .order_by(_E.id)
+)
+_new = select(_E.id).where(_E.project_id == bindparam("project"), _E.id > bindparam("since"))
+_edges = select(_D.feature_id, _D.dependency_id).where(_D.project_id == bindparam("project"))
+_statuses = select(F.id, F.status).where(in_project())
+_names = select(F.id, F.name).where(in_project())
+_paths = select(F.id, F.paths).where(in_project(), F.paths.is_not(None))
+_rows = select(features).where(in_project())
+_row = select(features).where(this())
+
+RENEWED = ("lease_clock", "lease_ends", "lease_expires_at")
+"""The columns that a renewal of the lease changes at any time."""
+TEXTS = ("reason", "note", "prompt", "evidence", "attempts")
+"""What an event's detail has from its caller, or for its caller; at most one of them is in it."""
+SHOWN = 40
+"""Characters of a feature's name in a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event, in the order in which it was committed; `text` is what its caller sent with it."""
+
+    id: int
+    feature: int
+    agent: str
+    kind: str
+    source: str | None
+    target: str | None
+    text: str | None = None
+
+
+class Seen(NamedTuple):
+    """An event was committed between the two, in seconds of the monotonic clock."""
+
+    low: float
+    high: float
+
+
+@dataclass(slots=True)
+class Holding:
+    """One claim as its holder knew it; times in seconds of the monotonic clock.
+
+    It was certainly held from `given_at`, when the token arrived, to `until`: when the call that ended it was sent or,
+    where the claim was lost, the earliest end of its lease. None while it is held.
+    """
+
+    feature: int
+    name: str
+    agent: str
+    token: str
+    asked_at: float
+    given_at: float
+    until: float | None = None
+
+    def __str__(self) -> str:
+        name = self.name if len(self.name) <= SHOWN else f"{self.name[: SHOWN - 1]}…"
+        return f"feature {self.feature} “{name}”"
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """A transition that a server acknowledged: of which feature, by whom, and to which status.
+
+    It was made while the call was open, from `begun` to `ended`. Its event has one of the `texts`, if any are given.
+    An empty `agent` is not known.
+    """
+
+    kind: Kind
+    feature: int
+    agent: str
+    status: str
+    texts: frozenset[str] = frozenset()
+    begun: float = -math.inf
+    ended: float = math.inf
+
+
+def read_new(tx: Transaction, since: int) -> list[int]:
+    """Return the numbers of the events after that one, in no order."""
+    return [row["id"] for row in tx.all(_new, since=since)]
+
+
+def read_events(tx: Transaction) -> list[Event]:
+    """Return every event of a feature, oldest first."""
+    return [
+        Event(
+            row["id"],
+            row["feature_id"],
+            row["agent"],
+            row["kind"],
+            row["from_status"],
+            row["to_status"],
+            _text(row["detail"]),
+        )
+        for row in tx.all(_events)
+    ]
+
+
+def _text(detail: dict[str, Any] | None) -> str | None:
+    return next((str(detail[name]) for name in TEXTS if name in detail), None) if detail else None
+
+
+def read_edges(tx: Transaction) -> dict[int, set[int]]:
+    """Return what each feature depends on."""
+    edges: dict[int, set[int]] = defaultdict(set)
+    for row in tx.all(_edges):
+        edges[row["feature_id"]].add(row["dependency_id"])
+    return dict(edges)
+
+
+def read_statuses(tx: Transaction) -> dict[int, str]:
+    """Return each feature's status."""
+    return {row["id"]: row["status"] for row in tx.all(_statuses)}
+
+
+def read_names(tx: Transaction) -> dict[int, str]:
+    """Return each feature's name."""
+    return {row["id"]: row["name"] for row in tx.all(_names)}
+
+
+def read_paths(tx: Transaction) -> dict[int, list[str]]:
+    """Return which files each feature changes, where it says so."""
+    return {row["id"]: row["paths"] for row in tx.all(_paths) if row["paths"]}
+
+
+def read_row(tx: Transaction, feature: int) -> dict[str, Any]:
+    """Return a feature's row without the columns that renewals change."""
+    row = tx.first(_row, feature=feature)
+    return {} if row is None else {name: value for name, value in row.items() if name not in RENEWED}
+
+
+def read_initial_history(tx: Transaction) -> History:
+    """Return a history without calls yet: the features and the limits of the project as they are now."""
+    rules, needs = get_rules(tx), read_edges(tx)
+    return History(
+        Limits(rules.max_failures, rules.max_attempts, rules.max_skips),
+        rules.back_off,
+        rules.max_claims,
+        rules.max_claims_per_connection,
+        {
+            row["id"]: InitialFeature(_state(row, tx.now), frozenset(needs.get(row["id"], ())))
+            for row in tx.all(_rows)
+        },
+    )
+
+
+def _state(row: Row, now: float) -> FeatureState:
+    archived_from, kind = row["archived_from"], row["ended_by"]
+    return FeatureState(
+        status=Status(row["status"]),
+        token=row["claim_token"],
+        holder=row["claimed_by"],
+        attempts=row["attempts"],
+        failures=row["failures"],
+        skips=row["skips"],
+        backs_off=row["not_before"] is not None and row["not_before"] > now,
+        archived_from=Status(archived_from) if archived_from else None,
+        ended=(row["ended_token"], Kind(kind) if kind else None),
+    )

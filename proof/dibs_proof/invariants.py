@@ -1,0 +1,181 @@
+"""What must hold of any backlog, each as one small function that trusts neither the servers nor the clients alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from dibs.queries.audit import Audit
+from dibs_proof.events import Acknowledged, Event, Holding
+from dibs_schema.file_areas import areas_of
+from dibs_schema.status import SATISFIED, Kind, Status
+
+ENDS = (Kind.PASS, Kind.FAIL, Kind.SKIP, Kind.ASK, Kind.RELEASE, Kind.EXPIRE)
+"""The kinds of event that end a claim."""
+
+Transitions = Counter[tuple[str, int, str, str | None]]
+"""How often a transition was made: its kind, feature, agent and resulting status."""
+
+
+@dataclass(slots=True)
+class Finding:
+    """One thing that must hold: how much was `checked`, and in which ways it is `broken`."""
+
+    name: str
+    claim: str
+    checked: int = 0
+    unit: str = ""
+    broken: list[str] = field(default_factory=list)
+
+    @property
+    def holds(self) -> bool:
+        """Return whether nothing was found against it."""
+        return not self.broken
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimPeriod:
+    """One claim of a feature under one token, as the events have it; `ended` is None while it is held."""
+
+    begun: Event
+    ended: Event | None = None
+
+    def __str__(self) -> str:
+        return f"{self.begun.agent}'s claim of feature {self.begun.feature} (event {self.begun.id})"
+
+
+def claim_periods(events: Iterable[Event]) -> Iterator[ClaimPeriod]:
+    """Yield every claim, in the order of their ends; those that are held at the end come last."""
+    live: dict[int, ClaimPeriod] = {}
+    for event in events:
+        before = live.get(event.feature)
+        if before is not None and (event.kind == Kind.RESUME or _ends_a_claim(event)):
+            yield replace(before, ended=event)
+            del live[event.feature]
+        if event.kind in (Kind.CLAIM, Kind.RESUME):
+            live[event.feature] = ClaimPeriod(event)
+    yield from live.values()
+
+
+def _ends_a_claim(event: Event) -> bool:
+    return (
+        event.kind in ENDS and event.source == Status.IN_PROGRESS
+    )  # a pending feature is skipped without a claim
+
+
+def one_holder_in_the_events(events: Iterable[Event]) -> Finding:
+    """Replay: for each feature, claim and end of claim strictly alternate."""
+    found = Finding("one_holder", "No feature had two holders at once", unit="claims replayed")
+    holder: dict[int, str] = {}
+    for event in events:
+        if event.kind == Kind.CLAIM:
+            found.checked += 1
+            if event.feature in holder:
+                found.broken.append(
+                    f"event {event.id}: {event.agent} claims feature {event.feature}, "
+                    f"which {holder[event.feature]} holds"
+                )
+            holder[event.feature] = event.agent
+        elif _ends_a_claim(event) and holder.pop(event.feature, None) is None:
+            found.broken.append(
+                f"event {event.id}: {event.kind} of feature {event.feature}, which nobody holds"
+            )
+    return found
+
+
+def events_are_unbroken(events: Iterable[Event]) -> Finding:
+    """Replay: each event of a feature starts from the status in which the event before left it."""
+    found = Finding("unbroken", "The events of each feature have no gap", unit="events replayed")
+    status: dict[int, str | None] = {}
+    for event in events:
+        found.checked += 1
+        if event.source != status.get(event.feature):
+            found.broken.append(
+                f"event {event.id}: {event.kind} of feature {event.feature} starts from {event.source}, "
+                f"but the feature was {status.get(event.feature)}"
+            )
+        status[event.feature] = event.target
+    return found
+
+
+def one_holder_among_the_clients(holdings: Iterable[Holding]) -> Finding:
+    """No two clients certainly held the same feature at the same time, and no token was given out twice."""
+    found = Finding("one_owner", "No two clients were ever given the same feature", unit="tokens compared")
+    tokens: set[str] = set()
+    last: dict[int, Holding] = {}
+    for one in sorted(holdings, key=lambda holding: holding.given_at):
+        found.checked += 1
+        if one.token in tokens:
+            found.broken.append(f"the token of {one.agent} on feature {one.feature} was given out before")
+        tokens.add(one.token)
+        before = last.get(one.feature)
+        if before is not None and (before.until is None or one.given_at < before.until):
+            found.broken.append(f"{one.agent} got feature {one.feature} while {before.agent} held it")
+        if before is None or before.until is None or one.until is None or one.until > before.until:
+            last[one.feature] = one
+    return found
+
+
+def nothing_lost(acknowledged: Iterable[Acknowledged], events: Iterable[Event]) -> Finding:
+    """Every acknowledged transition has an event of its own: same kind, feature, agent and resulting status."""
+    answered: Transitions = Counter(
+        (one.kind.value, one.feature, one.agent, one.status) for one in acknowledged
+    )
+    recorded: Transitions = Counter((one.kind, one.feature, one.agent, one.target) for one in events)
+    found = Finding(
+        "nothing_lost", "Every acknowledged change has its event", answered.total(), "acknowledgements"
+    )
+    for (kind, feature, agent, status), missing in (answered - recorded).items():
+        found.broken += [
+            f"{agent} got an acknowledgement of its {kind} of feature {feature} ({status}), which has no event"
+        ] * missing
+    return found
+
+
+def dependencies_respected(events: Iterable[Event], edges: Mapping[int, set[int]]) -> Finding:
+    """Replay: at each claim, every dependency of the feature was passing or archived."""
+    found = Finding(
+        "dependencies", "Nothing was claimed before its dependencies", unit="dependencies looked up"
+    )
+    status: dict[int, str | None] = {}
+    for event in events:
+        status[event.feature] = event.target
+        if event.kind != Kind.CLAIM:
+            continue
+        for needed in sorted(edges.get(event.feature, ())):
+            found.checked += 1
+            if status.get(needed) not in SATISFIED:
+                found.broken.append(
+                    f"event {event.id}: {event.agent} claims feature {event.feature}, "
+                    f"which depends on {needed}, and that is {status.get(needed)}"
+                )
+    return found
+
+
+def areas_respected(events: Iterable[Event], paths: Mapping[int, Iterable[str]]) -> Finding:
+    """Replay: at each claim, nobody held a feature that may change the same files. `paths` never changed."""
+    found = Finding("areas", "No two features on the same files were held at once", unit="pairs compared")
+    areas = {feature: areas_of(globs) for feature, globs in paths.items()}
+    held: dict[int, str] = {}
+    for event in events:
+        if event.kind == Kind.CLAIM:
+            for other, holder in held.items() if event.feature in areas else ():
+                found.checked += 1
+                if any(one.meets(two) for one in areas[event.feature] for two in areas[other]):
+                    found.broken.append(
+                        f"event {event.id}: {event.agent} claims feature {event.feature}, which may change the same "
+                        f"files as feature {other}, and {holder} holds that"
+                    )
+            if event.feature in areas:
+                held[event.feature] = event.agent
+        elif _ends_a_claim(event):
+            held.pop(event.feature, None)
+    return found
+
+
+def sound(audit: Audit) -> Finding:
+    """Every value that is derived from edges, paths or events is what an audit recomputes."""
+    found = Finding("recount", "Every stored value equals its recount", audit.features, "features recounted")
+    found.broken += audit.unsound
+    return found

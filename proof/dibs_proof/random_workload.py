@@ -1,0 +1,328 @@
+"""A random workload: calls of every tool, with arguments that are mostly right and often too late.
+
+An agent's `Memory` is fed with the answers that it gets, and `draw` makes its next call from a list of weighted calls:
+`EVERY_TOOL` for storms, `CONTENTION` for clients that get in each other's way on few features.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from random import Random
+from typing import Any
+
+Arguments = dict[str, Any]
+Call = tuple[str, Arguments]
+FORM = [{"id": "colour", "label": "Which colour?", "type": "text"}]
+QUESTION = [
+    {
+        "question": "Which way?",
+        "header": "Way",
+        "options": [{"label": "Left", "description": "West."}, {"label": "Right", "description": "East."}],
+    }
+]
+FILES = ("src/**", "src/*.py", "src/app/main.py", "docs", "docs/*.md", "README.md")
+WITH_FILES = 0.3
+"""The share of features that say which files they change."""
+REMEMBERED = 20
+REPEATED = 0.5
+"""How often a call is repeated whose answer was lost with the server, as soon as there is another server."""
+
+
+@dataclass(slots=True)
+class Memory:
+    """What one agent knows: the tokens of its claims, those that have ended, and how many features there are.
+
+    `unanswered` are calls with a request_id that may have taken effect in a server that is gone. `questions` are the
+    numbers of the questions to the user that it knows of. `named` says whether its server gives it a name.
+    """
+
+    chance: Random
+    features: int
+    name: str = "nobody"
+    named: bool = False
+    claims: dict[int, str] = field(default_factory=dict)
+    ended: deque[tuple[int, str]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    unanswered: list[Call] = field(default_factory=list)
+    questions: deque[int] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    texts: int = 0
+
+    def text(self, what: str) -> str:
+        """Return a text that no other call has, so that its event can be told from any other."""
+        self.texts += 1
+        return f"{what} ({self.name}, {self.texts})"
+
+    def feature(self) -> int:
+        """Return any feature."""
+        return self.chance.randint(1, self.features)
+
+    def claimed(self) -> int | None:
+        """Return a feature that it has claimed, as far as it knows."""
+        return self.chance.choice(list(self.claims)) if self.claims else None
+
+    def learn(self, answer: Arguments) -> None:
+        """Remember what an answer says of claims, questions and new features."""
+        if "question_id" in answer:
+            self.questions.append(answer["question_id"])
+        elif answer.get("state") == "claimed":
+            self.claims[answer["feature"]["id"]] = answer["claim"]["token"]
+        elif "token" in answer:
+            self.claims[answer["id"]] = answer["token"]
+        elif answer.get("status") not in (None, "in_progress"):
+            self.end_claim(answer.get("id"))
+        self.features = max([self.features, *answer.get("ids", [])])
+
+    def end_claim(self, feature: int | None) -> None:
+        """Note that a claim has ended; its token may still be sent, too late."""
+        if feature is not None and feature in self.claims:
+            self.ended.append((feature, self.claims.pop(feature)))
+
+    def miss_answer(self, call: Call) -> None:
+        """Note that no answer came. Without a name, a claim of another connection cannot be asked for again."""
+        tool, arguments = call
+        if "request_id" in arguments and (self.named or tool != "feature_claim_and_get"):
+            self.unanswered.append(call)
+
+    def end_all_claims(self) -> None:
+        """Note that the server has gone, and soon every claim with it."""
+        for feature in tuple(self.claims):
+            self.end_claim(feature)
+
+
+Draw = Callable[[Memory], Call | None]
+"""Makes a call, or returns None where the agent cannot make it now."""
+Calls = tuple[tuple[int, Draw], ...]
+"""Calls, each with its weight."""
+Texts = dict[str, str]
+"""Arguments that get a unique text in each call: what each of them begins with."""
+WHY: Texts = {"reason": "The workload says so"}
+
+
+def _texts(memory: Memory, texts: Texts | None) -> Arguments:
+    return {name: memory.text(what) for name, what in (texts or {}).items()}
+
+
+def _claim_next(memory: Memory) -> Call:
+    wait = memory.chance.choice((0, 0, 0, 1))
+    return "feature_claim_and_get", {"wait_seconds": wait} if wait else {}
+
+
+def _claim_once(memory: Memory) -> Call:
+    return "feature_claim_and_get", {"request_id": memory.text("claim")}
+
+
+def _resume(memory: Memory) -> Call | None:
+    return ("feature_claim_and_get", {"resume": True}) if memory.named else None
+
+
+def _on_any(tool: str, texts: Texts | None = None, **more: Any) -> Draw:
+    return lambda memory: (tool, {"feature_id": memory.feature(), **more, **_texts(memory, texts)})
+
+
+def _on_claimed(tool: str, texts: Texts | None = None, *, with_token: bool = True, **more: Any) -> Draw:
+    def draw(memory: Memory) -> Call | None:
+        feature = memory.claimed()
+        if feature is None:
+            return None
+        token = {"claim_token": memory.claims[feature]} if with_token else {}
+        return tool, {"feature_id": feature, **token, **more, **_texts(memory, texts)}
+
+    return draw
+
+
+def _pass(memory: Memory, *, with_token: bool) -> Call | None:
+    found = _on_claimed("feature_mark_passing", with_token=with_token)(memory)
+    if found is not None:
+        found[1]["evidence"] = {"summary": memory.text("All tests pass")}
+    return found
+
+
+def _too_late(memory: Memory) -> Call | None:
+    if not memory.ended:
+        return None
+    feature, token = memory.chance.choice(memory.ended)
+    tool = memory.chance.choice(
+        ("feature_mark_passing", "feature_mark_failing", "feature_skip", "feature_heartbeat")
+    )
+    reason = _texts(memory, WHY) if tool in ("feature_mark_failing", "feature_skip") else {}
+    return tool, {"feature_id": feature, "claim_token": token, **reason}
+
+
+def _create(memory: Memory) -> Call:
+    needs = [memory.feature()] if memory.chance.random() < 0.5 else []
+    once = {"request_id": memory.text("create")} if memory.chance.random() < 0.7 else {}
+    new = _new(memory.text("One more")) | some_files(memory.chance)
+    return "feature_create", {**new, "dependencies": needs, **once}
+
+
+def _create_bulk(memory: Memory) -> Call:
+    name = memory.text("One of many")
+    chain = [
+        _new(f"{name} {index}") | {"depends_on_indices": [index - 1] if index else []} for index in range(5)
+    ]
+    return "feature_create_bulk", {"features": chain, "request_id": memory.text("bulk")}
+
+
+def _new(name: str) -> Arguments:
+    return {"category": "storm", "name": name, "description": "Made by a workload.", "steps": ["Look."]}
+
+
+def some_files(chance: Random) -> Arguments:
+    """Return which files a feature changes: most say nothing, and some of the others overlap."""
+    return {"paths": [chance.choice(FILES)]} if chance.random() < WITH_FILES else {}
+
+
+def _edge(tool: str) -> Draw:
+    return lambda memory: (tool, {"feature_id": memory.feature(), "dependency_id": memory.feature()})
+
+
+def _summary(memory: Memory) -> Call:
+    if memory.chance.random() < 0.5:
+        return "feature_get_summary", {"feature_id": memory.feature()}
+    return "feature_get_summary", {"feature_ids": sorted({memory.feature() for _ in range(5)})}
+
+
+def _on_question(tool: str, **more: Any) -> Draw:
+    def draw(memory: Memory) -> Call | None:
+        return (
+            (tool, {"question_id": memory.chance.choice(memory.questions), **more})
+            if memory.questions
+            else None
+        )
+
+    return draw
+
+
+EVERY_TOOL: Calls = (
+    (30, _claim_next),
+    (4, _claim_once),
+    (4, _resume),
+    (6, _on_any("feature_claim_and_get")),
+    (4, _on_any("feature_mark_in_progress")),
+    (22, partial(_pass, with_token=True)),
+    (5, partial(_pass, with_token=False)),
+    (6, _on_claimed("feature_mark_failing", WHY)),
+    (3, _on_claimed("feature_skip", WHY)),
+    (3, _on_claimed("feature_clear_in_progress")),
+    (3, _on_claimed("feature_request_human_input", {"prompt": "Which"}, fields=FORM)),
+    (5, _on_claimed("feature_heartbeat", {"note": "Still at it"})),
+    (8, _too_late),
+    (2, _on_any("feature_answer_human_input", answers={"colour": "blue"})),
+    (1, _on_any("feature_answer_human_input", cancel=True)),
+    (2, lambda _: ("ask_user", {"questions": QUESTION})),
+    (2, _on_question("ask_user")),
+    (1, _on_question("feature_answer_human_input", answers={"Way": "Left"})),
+    (1, _on_question("feature_answer_human_input", cancel=True)),
+    (4, _on_any("feature_mark_failing", WHY)),
+    (2, _on_any("feature_mark_passing")),
+    (1, _on_any("feature_skip", WHY)),
+    (3, _on_any("feature_add_note", {"text": "A note in the storm"})),
+    (3, _on_any("feature_update", retry=True)),
+    (1, _on_any("feature_update", archived=True)),
+    (2, _on_any("feature_update", archived=False)),
+    (2, _on_any("feature_update", priority=3)),
+    (3, _create),
+    (1, _create_bulk),
+    (2, _edge("feature_add_dependency")),
+    (3, _edge("feature_remove_dependency")),
+    (1, lambda memory: ("feature_set_dependencies", {"feature_id": memory.feature(), "dependency_ids": []})),
+    (1, lambda _: ("feature_get_for_regression", {"limit": 2})),
+    (3, _on_any("feature_get_by_id")),
+    (2, _summary),
+    (1, _on_any("feature_get_history")),
+    (1, lambda _: ("feature_get_stats", {})),
+    (1, lambda _: ("feature_get_ready", {})),
+    (1, lambda _: ("feature_get_blocked", {})),
+    (1, lambda _: ("feature_search", {"text": "storm", "limit": 5})),
+    (1, lambda _: ("feature_get_graph", {"limit": 20})),
+)
+"""Every tool in every form, as agents use them and as they must not."""
+
+
+def _contended_claim(memory: Memory) -> Call:
+    arguments: Arguments = {} if memory.chance.random() < 0.5 else {"feature_id": memory.feature()}
+    if memory.chance.random() < 0.2:
+        arguments["request_id"] = f"request {memory.chance.randint(1, 40)} of {memory.name}"
+    if memory.chance.random() < 0.2:
+        agent, resume = memory.chance.choice(["ada", "grace"]), memory.chance.random() < 0.5
+        arguments |= {"agent": agent, "resume": resume}
+    return "feature_claim_and_get", arguments
+
+
+def _edge_below(tool: str, argument: str) -> Draw:
+    def draw(memory: Memory) -> Call:
+        feature = memory.feature()
+        lower = max(1, feature - memory.chance.randint(1, 3))
+        needs = [lower] if argument == "dependency_ids" else lower
+        return tool, {"feature_id": feature, argument: needs}
+
+    return draw
+
+
+def _with_any_token(draw: Draw) -> Draw:
+    """Mostly leave the token as it is; sometimes leave it out, sometimes take one that has ended."""
+
+    def changed(memory: Memory) -> Call | None:
+        call = draw(memory)
+        if call is None:
+            return None
+        tool, arguments = call
+        if memory.ended and memory.chance.random() < 0.2:
+            arguments["feature_id"], arguments["claim_token"] = memory.chance.choice(memory.ended)
+        if memory.chance.random() < 0.2:
+            del arguments["claim_token"]
+        return tool, arguments
+
+    return changed
+
+
+CONTENTION: Calls = (
+    (96, _contended_claim),
+    *(
+        (weight, _with_any_token(draw))
+        for weight, draw in (
+            (53, _on_claimed("feature_mark_passing")),
+            (13, _on_claimed("feature_mark_failing", WHY)),
+            (13, _on_claimed("feature_skip", WHY)),
+            (13, _on_claimed("feature_clear_in_progress")),
+            (13, _on_claimed("feature_heartbeat")),
+            (13, _on_claimed("feature_request_human_input", {"prompt": "Which"}, fields=FORM)),
+        )
+    ),
+    (6, _on_any("feature_mark_failing", WHY)),
+    (3, _on_any("feature_mark_passing")),
+    (3, _on_any("feature_skip", WHY)),
+    (3, _on_any("feature_clear_in_progress", force=True)),
+    (3, _on_any("feature_answer_human_input", answers={"colour": "blue"})),
+    (3, _on_any("feature_answer_human_input", cancel=True)),
+    (3, _on_any("feature_update", archived=True)),
+    (6, _on_any("feature_update", archived=False)),
+    (6, _on_any("feature_update", retry=True)),
+    (3, _edge_below("feature_add_dependency", "dependency_id")),
+    (3, _edge_below("feature_remove_dependency", "dependency_id")),
+    (3, _edge_below("feature_set_dependencies", "dependency_ids")),
+    (3, lambda memory: ("feature_create", _new("Made once") | {"dependencies": [memory.feature()]})),
+    (8, _on_any("feature_get_by_id")),
+    (8, lambda _: ("feature_get_ready", {})),
+    (8, lambda _: ("feature_search", {"limit": 50})),
+)
+"""Claims and their ends, by few agents on few features, with tokens that have ended and keys that come again."""
+
+
+def draw(memory: Memory, calls: Calls = EVERY_TOOL) -> Call:
+    """Return the next call; one that was never answered is made again with the same arguments."""
+    if memory.unanswered and memory.chance.random() < REPEATED:
+        again = next(
+            (one for one in memory.unanswered if memory.named or one[0] != "feature_claim_and_get"), None
+        )
+        if again is not None:
+            memory.unanswered.remove(again)
+            return again
+    weights = [weight for weight, _ in calls]
+    while True:
+        _, chosen = memory.chance.choices(calls, weights)[0]
+        call = chosen(memory)
+        if call is not None:
+            return call

@@ -1,0 +1,132 @@
+"""A real MCP client that records every call in a file, and what a proof does to its server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TextIO
+
+from dibs.client import Client, ServerGone
+from dibs_proof.history.history import Call, Change, answer_line, call_line, write_line
+from dibs_schema.refusals import Refusal
+
+
+def send_signal(client: Client, number: int) -> None:
+    """Send a signal to the server, past asyncio, whose own way may reap the process and lose its exit status."""
+    if client.process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.kill(client.process.pid, number)
+
+
+class Recorder:
+    """One client with a server of its own, and the file that its calls are written to.
+
+    A call is written before it is sent and again when its answer has come, so that a call without an answer is known,
+    also where this process was killed.
+    """
+
+    def __init__(self, client: Client, name: str, file: TextIO) -> None:
+        self.client = client
+        self.name = name
+        self._file = file
+        self._number = 0
+        self._over = False
+        self._answered_at = time.monotonic()
+
+    @classmethod
+    @asynccontextmanager
+    async def start(
+        cls,
+        command: Sequence[str],
+        path: Path,
+        name: str,
+        environment: Mapping[str, str] | None = None,
+        *,
+        lease: float = 120.0,
+        agent: str | None = None,
+        stderr: int | None = None,
+    ) -> AsyncIterator[Recorder]:
+        """Start a server, and append the calls of its client `name` to the file at `path`.
+
+        `name` must be used once in a history. `lease` (seconds) and `agent` are the server's settings.
+        """
+        with path.open("a", encoding="utf-8", buffering=1) as file:
+            write_line(file, {"connection": name, "agent": agent, "lease": lease})
+            async with Client.start(command, environment, name=name, stderr=stderr) as client:
+                recorder = cls(client, name, file)
+                try:
+                    yield recorder
+                finally:
+                    if not recorder._over:
+                        recorder.note("closed")
+
+    async def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        """Call a tool. Raises the Refusal that the server answered, and ServerGone."""
+        self._number += 1
+        call = Call(self.name, self._number, tool, arguments, time.monotonic())
+        write_line(self._file, call_line(call))
+        try:
+            answer = await self.client.call(tool, **arguments)
+        except Refusal as refusal:
+            self._answered(call, refusal.answer()["error"], refused=True)
+            raise
+        except ServerGone:
+            if not self._over:  # it ended by itself, in whatever way, since its last answer
+                self.note("closed", self._answered_at)
+            raise
+        self._answered(call, answer, refused=False)
+        return answer
+
+    async def ask(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        """Call a tool, and return the answer, also where it is a refusal. Raises ServerGone."""
+        try:
+            return await self.call(tool, **arguments)
+        except Refusal as refusal:
+            return refusal.answer()
+
+    def _answered(self, call: Call, answer: dict[str, Any], *, refused: bool) -> None:
+        self._answered_at = time.monotonic()
+        ended = replace(call, ended=self._answered_at, answer=answer, refused=refused)
+        write_line(self._file, answer_line(ended))
+
+    def kill(self) -> None:
+        """End the server at once."""
+        self.note("killed")
+        send_signal(self.client, signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """Tell the server to end, so that it releases its claims."""
+        self.note("closed")
+        send_signal(self.client, signal.SIGTERM)
+
+    def hang_up(self) -> None:
+        """End the server's input, so that it releases its claims."""
+        self.note("closed")
+        self.client.close_input()
+
+    def stop_reading(self) -> None:
+        """Read no more answers, as a client that has crashed: the server's next write fails."""
+        self.note("closed")
+        transport = self.client.process._transport  # type: ignore[attr-defined]  # noqa: SLF001 - asyncio offers no other way
+        transport.get_pipe_transport(1).close()
+
+    def stop(self) -> None:
+        """Stop the server with SIGSTOP."""
+        self.note("stopped")
+        send_signal(self.client, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let a stopped server go on."""
+        send_signal(self.client, signal.SIGCONT)
+        self.note("continued")
+
+    def note(self, change: Change, at: float | None = None) -> None:
+        """Write down what happens to the server, before it does."""
+        self._over |= change in ("killed", "closed")
+        at = time.monotonic() if at is None else at
+        write_line(self._file, {"interruption": change, "client": self.name, "at": at})

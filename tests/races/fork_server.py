@@ -1,0 +1,185 @@
+"""A fork server: a process that has loaded the SDK, and forks the tests' servers.
+
+Loading the SDK takes two thirds of a second of processor time, and the tests start a thousand servers. A forked server
+is a process with its own pipes and environment, as `python -m dibs serve` is; no code of the server ran before the fork.
+The fork server reports its exit status. Servers are started afresh with DIBS_TEST_FRESH=1 or DIBS_TEST_LONG=1, and where
+the command or the environment is not that of a plain server.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+SERVER = [sys.executable, "-m", "dibs", "serve"]
+TESTS = Path(__file__).parent.parent
+LONGEST = 1 << 20
+"""Bytes of a request: the arguments and the environment."""
+
+
+def is_plain(command: Sequence[str], environment: Mapping[str, str]) -> bool:
+    """Return whether this server can be forked: nothing stands before the command, and nothing is preloaded."""
+    wanted = any(os.environ.get(f"DIBS_TEST_{name}") == "1" for name in ("FRESH", "LONG"))
+    return (
+        list(command[: len(SERVER)]) == SERVER
+        and not wanted
+        and not any(name.startswith(("LD_", "PYTHON")) for name in environment)
+        and sys.platform == "linux"
+    )
+
+
+class ForkedServer:
+    """A forked server, with what the tests use of subprocess.Popen."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], stderr: IO[bytes]) -> None:
+        answers, out = os.pipe()
+        into, questions = os.pipe()
+        self._status, status = os.pipe()
+        request = {
+            "argv": command[len(SERVER) :],
+            "environment": dict(environment),
+            "folder": str(Path.cwd()),
+        }
+        with _opening:
+            fork_server = _fork_server()
+        self.pid = fork_server.fork(json.dumps(request), [into, out, stderr.fileno(), status])
+        for end in (into, out, status):
+            os.close(end)
+        self.stdin: IO[bytes] | None = os.fdopen(questions, "wb")
+        self.stdout: IO[bytes] | None = os.fdopen(answers, "rb")
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """The exit status, or None while it runs."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit status, negative for a signal. Raises TimeoutExpired."""
+        if self.returncode is None:
+            if not select.select([self._status], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(SERVER, timeout or 0)
+            self.returncode = int(os.read(self._status, 16))
+            os.close(self._status)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        if self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+
+class _ForkServer:
+    """The process, and the socket to it."""
+
+    def __init__(self) -> None:
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._one_at_a_time = threading.Lock()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "races.fork_server", str(theirs.fileno())],
+            cwd=TESTS,
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+        )
+        theirs.close()
+        atexit.register(self._close)
+
+    def fork(self, request: str, descriptors: list[int]) -> int:
+        """Return the process id of a new server; the descriptors are its standard streams and its status pipe."""
+        with self._one_at_a_time:
+            socket.send_fds(self._socket, [request.encode()], descriptors)
+            return int(self._socket.recv(16))
+
+    def _close(self) -> None:
+        self._socket.close()
+        self._process.wait()
+
+
+_fork_server = functools.cache(_ForkServer)
+_opening = threading.Lock()
+
+
+def serve(connection: socket.socket) -> None:
+    """Fork servers until the tests are over; in each of them this returns when the server has ended."""
+    _load()
+    woken, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.set_wakeup_fd(wake)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    statuses: dict[int, int] = {}
+    while True:
+        ready = select.select([connection.fileno(), woken], [], [])[0]
+        if woken in ready:
+            os.read(woken, 4096)
+            _report_ended(statuses)
+        if connection.fileno() in ready:
+            request, descriptors, *_ = socket.recv_fds(connection, LONGEST, 4)
+            if not request:
+                return None
+            pid = os.fork()
+            if pid == 0:
+                return _run_server(connection, json.loads(request), descriptors)
+            statuses[pid] = descriptors.pop()
+            for one in descriptors:
+                os.close(one)
+            connection.send(str(pid).encode())
+
+
+def _load() -> None:
+    """Load what a server loads, without running any of it."""
+    for module in ("mcp.server", "cli.serve", "database.sqlite.engine", "database.postgres.engine"):
+        importlib.import_module(f"dibs.{module}")
+    gc.collect()
+    gc.freeze()
+
+
+def _report_ended(statuses: dict[int, int]) -> None:
+    with contextlib.suppress(ChildProcessError):
+        while (dead := os.waitpid(-1, os.WNOHANG))[0]:
+            pid, status = dead
+            end = statuses.pop(pid)
+            with contextlib.suppress(BrokenPipeError):  # nobody waits for it
+                os.write(end, str(os.waitstatus_to_exitcode(status)).encode())
+            os.close(end)
+
+
+def _run_server(connection: socket.socket, request: dict[str, Any], descriptors: list[int]) -> None:
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    connection.detach()
+    for number, one in enumerate(descriptors[:3]):
+        os.dup2(one, number)
+    os.closerange(3, 1024)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    os.chdir(request["folder"])
+    sys.argv = ["dibs", "serve", *request["argv"]]
+    from dibs.__main__ import main
+
+    main()
+
+
+if __name__ == "__main__":
+    serve(socket.socket(fileno=int(sys.argv[1])))
