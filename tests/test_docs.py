@@ -16,6 +16,7 @@ import pytest
 
 from dibs.settings import Settings
 from dibs_schema.operations import OPERATIONS, AnyOperation
+from dibs_schema.project_settings import ProjectSettings
 from dibs_schema.refusals import all_codes
 from dibs_schema.roles import EVERYONE
 from dibs_schema.status import MEANING, TRANSITIONS, Kind, Status
@@ -58,6 +59,17 @@ def settings() -> str:
             f"| `DIBS_{name.upper()}` | `--{name.replace('_', '-')}` | "
             f"{'' if field.default is None else field.default} | {field.description} |"
             for name, field in Settings.model_fields.items()
+        ),
+    )
+
+
+def project_settings() -> str:
+    """The settings of a project."""
+    return table(
+        "| setting | default | meaning |",
+        (
+            f"| `{name}` | {field.default} | {field.description} |"
+            for name, field in ProjectSettings.model_fields.items()
         ),
     )
 
@@ -153,6 +165,7 @@ GENERATED: list[tuple[str, str, Callable[[], str]]] = [
     ("reference/lifecycle.md", "states", states),
     ("reference/lifecycle.md", "transitions", transitions),
     ("reference/settings.md", "settings", settings),
+    ("reference/settings.md", "project settings", project_settings),
     ("reference/tools.md", "tools", tools),
     ("reference/cli.md", "commands", operation_commands),
     ("reference/client.md", "methods", methods),

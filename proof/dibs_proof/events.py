@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, select
 
 from dibs.database.transaction import Row, Transaction
 from dibs.rules.conditions import F, in_project, this
-from dibs.verbs.project_settings import get_rules
+from dibs.verbs.project_settings import get_settings
 from dibs_proof.history.history import History, InitialFeature
 from dibs_proof.history.model import FeatureState, Limits
 from dibs_schema.status import Kind, Status
@@ -154,7 +154,7 @@ def read_row(tx: Transaction, feature: int) -> dict[str, Any]:
 
 def read_initial_history(tx: Transaction) -> History:
     """Return a history without calls yet: the features and the limits of the project as they are now."""
-    rules, needs = get_rules(tx), read_edges(tx)
+    rules, needs = get_settings(tx), read_edges(tx)
     return History(
         Limits(rules.max_failures, rules.max_attempts, rules.max_skips),
         rules.back_off,

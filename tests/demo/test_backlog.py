@@ -8,7 +8,7 @@ import pytest
 
 from demo.demo_run import small_backlog
 from dibs.database import Database
-from dibs.verbs.project_settings import get_rules
+from dibs.verbs.project_settings import get_settings
 from dibs_proof.demo.plan import BACK_OFF, example, fill
 from dibs_schema.refusals import InvalidInput
 
@@ -24,7 +24,7 @@ def test_a_backlog_is_imported_as_it_was(database: Database, tmp_path: Path) -> 
     """What was passing or archived is not open, and the back-off is short."""
     backlog = fill(database, small_backlog(tmp_path))
     assert (len(backlog.statuses), len(backlog.open)) == (16, 14)
-    assert database.read_now(get_rules).back_off == BACK_OFF
+    assert database.read_now(get_settings).back_off == BACK_OFF
 
 
 def test_an_existing_database_is_refused(database: Database, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from dibs.settings import Settings
 from dibs.verbs import ask_person, ask_user, claim, lease, outcome, release, skip, update, verify
 from dibs.verbs.create import create_bulk
 from dibs.verbs.depend import add_dependency, remove_dependency
-from dibs.verbs.project_settings import change_rule
+from dibs.verbs.project_settings import change_setting
 from dibs_schema.answers import Created
 from dibs_schema.inputs import Option, Question
 from dibs_schema.operations import BY_TOOL
@@ -230,7 +230,7 @@ def test_the_role_cannot_change_rules_schema_or_the_journal(backlogs: Backlogs) 
     """What only the owner needs is refused to the role, in the words of a refusal."""
     project = backlogs.project()
     with closing_database(backlogs.url(), project) as database, pytest.raises(ReadOnly):
-        database.write_now(lambda tx: change_rule(tx, "ada", "max_claims", 5))
+        database.write_now(lambda tx: change_setting(tx, "ada", "max_claims", 5))
     with closing_database(backlogs.url(), "a project that is not there") as database, pytest.raises(ReadOnly):
         database.read_now(lambda tx: tx.project)
     for statement in ("DELETE FROM events", "UPDATE events SET agent = 'x'", "DROP TABLE features"):

@@ -22,7 +22,7 @@ from sqlalchemy import Connection, create_engine
 import dibs_schema.migrations
 from dibs.database import Database, file_driver, open_database
 from dibs.settings import Settings
-from dibs.verbs.project_settings import get_rules
+from dibs.verbs.project_settings import get_settings
 from dibs_schema.migrations.predicates import metadata_for
 from dibs_schema.refusals import InvalidInput, SchemaNewer
 from dibs_schema.status import Status
@@ -135,11 +135,11 @@ WARM = """
 import sys
 from dibs.database import open_database
 from dibs.settings import Settings
-from dibs.verbs.project_settings import get_rules
+from dibs.verbs.project_settings import get_settings
 from dibs.verbs.update import add_note
 
 database = open_database(Settings(db=sys.argv[1]))
-database.read_now(get_rules)
+database.read_now(get_settings)
 if len(sys.argv) > 2:
     database.write_now(lambda tx: add_note(tx, "ada", 1, "a note"))
 database.close(patience=5)
@@ -227,7 +227,7 @@ def test_a_newer_schema_is_not_touched(db: str) -> None:
     by_hand(db, "UPDATE alembic_version SET version_num = '9999'")
     late = open_database(Settings(db=db))
     with pytest.raises(SchemaNewer):
-        late.read_now(get_rules)
+        late.read_now(get_settings)
     late.close(patience=5)
     assert by_hand(db, "SELECT version_num FROM alembic_version") == [("9999",)]
 
@@ -243,7 +243,7 @@ def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
     before = (path.read_bytes(), path.stat().st_mtime_ns, path.stat().st_mode)
     opened = open_database(Settings(db=str(path)))
     with pytest.raises(InvalidInput) as caught:
-        opened.read_now(get_rules)
+        opened.read_now(get_settings)
     opened.close(patience=5)
     assert caught.value.details["field"] == "db"
     assert (path.read_bytes(), path.stat().st_mtime_ns, path.stat().st_mode) == before
@@ -263,7 +263,7 @@ def test_the_folder_ignores_itself_in_git(tmp_path: Path) -> None:
     path = tmp_path / ".dibs" / "features.db"
     for _ in range(2):
         opened = open_database(Settings(db=str(path)))
-        opened.read_now(get_rules)
+        opened.read_now(get_settings)
         opened.close(patience=5)
         ignore = path.parent / ".gitignore"
         assert ignore.read_text().startswith("*")

@@ -174,7 +174,7 @@ class Backlog(RuleBasedStateMachine):
     def change_rule(self, verifier: str) -> None:
         self.both(
             lambda: self.model.rule(verifier),
-            lambda tx: project_settings.change_rule(tx, "p", "verifier", verifier),
+            lambda tx: project_settings.change_setting(tx, "p", "verifier", verifier),
         )
 
     @rule(feature=FEATURES, paths=PATHS)

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from dibs.database import Database
 from dibs.queries.audit import audit
 from dibs.verbs.create import create_bulk
-from dibs.verbs.project_settings import change_rule
+from dibs.verbs.project_settings import change_setting
 from dibs_schema.inputs import NewFeature
 from dibs_schema.tables import events, features
 
@@ -47,7 +47,7 @@ def fill(database: Database, count: int, needs: Sequence[Sequence[int]] = ()) ->
 
 def rule(database: Database, name: str, value: int) -> None:
     """Set a rule of the project."""
-    database.write_now(lambda tx: change_rule(tx, "test", name, value))
+    database.write_now(lambda tx: change_setting(tx, "test", name, value))
 
 
 def row(database: Database, feature: int) -> Row:

@@ -129,7 +129,7 @@ def depend(database: Database, feature: int, *needed: int) -> None:
 def rule(database: Database, **values: Any) -> None:
     """Set rules of the project."""
     for name, value in values.items():
-        database.write_now(partial(project_settings.change_rule, by="planner", name=name, value=value))
+        database.write_now(partial(project_settings.change_setting, by="planner", name=name, value=value))
 
 
 def alter(database: Database, feature: int, **columns: Any) -> None:

@@ -324,7 +324,11 @@ CASES: list[tuple[str, str, Case]] = [
         "an index",
         _wrong(lambda tx: create.create_bulk(tx, "ada", [new(depends_on_indices=[7])])),
     ),
-    ("invalid_input", "a setting", _wrong(lambda tx: project_settings.change_rule(tx, "ada", "colour", 1))),
+    (
+        "invalid_input",
+        "a setting",
+        _wrong(lambda tx: project_settings.change_setting(tx, "ada", "colour", 1)),
+    ),
     (
         "invalid_input",
         "two fields of one id",

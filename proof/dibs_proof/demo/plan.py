@@ -84,7 +84,7 @@ def fill(database: Database, file: Path) -> Backlog:
     from dibs.database import file_driver
     from dibs.transfer.formats import read_backlog
     from dibs.transfer.importer import import_features
-    from dibs.verbs.project_settings import change_rule
+    from dibs.verbs.project_settings import change_setting
 
     if database.exists():
         raise InvalidInput(
@@ -94,7 +94,7 @@ def fill(database: Database, file: Path) -> Backlog:
     done = database.write_now(lambda tx: import_features(tx, found.features))
     if done.first_id is None or done.last_id is None:
         raise InvalidInput(f"{file} holds no features.", field="features")
-    database.write_now(lambda tx: change_rule(tx, "dibs demo", "back_off", BACK_OFF))
+    database.write_now(lambda tx: change_setting(tx, "dibs demo", "back_off", BACK_OFF))
     numbers = list(range(done.first_id, done.last_id + 1))
     return Backlog(found.source, database.read_now(lambda tx: known_statuses(tx, numbers)))
 

@@ -17,7 +17,7 @@ from dibs.client.claim import leaves
 from dibs.database import Database, open_database
 from dibs.settings import Settings
 from dibs.verbs.create import create_bulk
-from dibs.verbs.project_settings import change_rule
+from dibs.verbs.project_settings import change_setting
 from dibs_proof.events import read_initial_history, read_statuses
 from dibs_proof.history.history import History
 from dibs_proof.random_workload import some_files
@@ -115,7 +115,7 @@ def _fill(database: Database, plan: Plan) -> None:
     ]
     database.write_now(lambda tx: create_bulk(tx, "dibs storm", batch))
     for rule, value in RULES.items():
-        database.write_now(partial(change_rule, by="dibs storm", name=rule, value=value))
+        database.write_now(partial(change_setting, by="dibs storm", name=rule, value=value))
 
 
 async def _run(storm: StormState, watch: Watch) -> None:

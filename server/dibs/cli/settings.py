@@ -17,13 +17,13 @@ from dibs_schema.refusals import InvalidInput
 @looks_at_backlog
 def settings(name: str | None, value: str | None, *, as_json: bool, **flags: Any) -> None:
     """Show the project's settings, or one, or set it: dibs settings order critical_path."""
-    from dibs.verbs.project_settings import change_rule, get_rules
+    from dibs.verbs.project_settings import change_setting, get_settings
 
     with backlog(flags) as database:
         if name is not None and value is not None:
-            rules = database.write_now(lambda tx: change_rule(tx, getpass.getuser(), name, value))
+            rules = database.write_now(lambda tx: change_setting(tx, getpass.getuser(), name, value))
         else:
-            rules = database.read_now(get_rules)
+            rules = database.read_now(get_settings)
     shown = rules.model_dump()
     if name is not None:
         if name not in shown:

@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DatabaseError
 
 from dibs.database.project import Project, find_project, newer_schema
+from dibs_schema.project_settings import ProjectSettings
 from dibs_schema.tables import HEAD, projects
 
 FIRST_TABLES = [
@@ -25,20 +26,6 @@ FIRST_TABLES = [
     "writers",
 ]
 """The tables of every version of the schema. A database with some of them alone belongs to another program."""
-
-DEFAULTS = {
-    "claim_order": "priority",
-    "max_claims": 1,
-    "max_claims_per_connection": 16,
-    "max_failures": 3,
-    "max_attempts": 10,
-    "max_skips": 3,
-    "max_dependencies": 20,
-    "back_off": 30,
-    "require_evidence": "off",
-    "verifier": "anyone",
-}
-"""A new project's settings; `back_off` in seconds, doubled by each failure up to 600."""
 
 _MIGRATION = threading.Lock()
 """Alembic keeps the running migration in a module, so that two of one process would mix."""
@@ -76,7 +63,7 @@ def write_missing(connection: Connection, name: str, version: str | None) -> Non
         # The generation tells the project from any other that will ever have its name.
         identity = {"name": name, "generation": secrets.token_hex(8), "created_at": time.time()}
         numbers = {"next_feature_id": 1, "next_question_id": 1}
-        connection.execute(insert(projects).values(identity | DEFAULTS | numbers))
+        connection.execute(insert(projects).values(identity | ProjectSettings().row() | numbers))
 
 
 def _migrate(connection: Connection) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from sqlalchemy import Column, MetaData, String, Table, bindparam, select
 from sqlalchemy.engine import Connection
 
 from dibs.database.compiled import hot, prepared
+from dibs_schema.project_settings import ProjectSettings
 from dibs_schema.refusals import DatabaseReplaced, SchemaNewer
 from dibs_schema.tables import HEAD, projects
 
@@ -30,22 +32,14 @@ class Project:
     id: int
     name: str
     generation: str
-    claim_order: str
-    max_claims: int
-    max_claims_per_connection: int
-    max_failures: int
-    max_attempts: int
-    max_skips: int
-    max_dependencies: int
-    back_off: int
     moved_to: str | None
-    require_evidence: str
-    verifier: str
+    settings: ProjectSettings
 
 
-def project_of(row: dict[str, object]) -> Project:
+def project_of(row: Mapping[Any, Any]) -> Project:
     """Return the project of a row that `by_name` has found."""
-    return Project(**{field: row[field] for field in Project.__dataclass_fields__})  # type: ignore[arg-type]  # columns
+    settings = ProjectSettings.of_row(row)
+    return Project(row["id"], row["name"], row["generation"], row["moved_to"], settings)
 
 
 def find_project(connection: Connection, name: str) -> tuple[Project | None, str | None]:

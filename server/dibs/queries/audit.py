@@ -181,7 +181,7 @@ class Audit:
 
 def audit(tx: Transaction) -> Audit:
     """Recompute every counter, height, area and state, and compare each with what is stored."""
-    has_heights = tx.project.claim_order == "critical_path"
+    has_heights = tx.project.settings.order == "critical_path"
     heights = true_heights(tx) if has_heights else {}
     found = Audit()
     for row in tx.all(_counters):

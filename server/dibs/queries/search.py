@@ -105,11 +105,11 @@ def search(
 
 def get_ready(tx: Transaction, limit: int = 10, cursor: str | None = None) -> Page:
     """Return the features that can be claimed now, in the order of the queue. Raises InvalidInput."""
-    order = queue_order(tx.project.claim_order)
+    order = queue_order(tx.project.settings.order)
     wanted = [in_project(), ready(), ~files_are_claimed()]
     statement = select(*COLUMNS).where(*wanted).order_by(*order).limit(limit + 1)
     if cursor is not None:
-        statement = statement.where(_after_in_queue(tx.project.claim_order, cursor))
+        statement = statement.where(_after_in_queue(tx.project.settings.order, cursor))
     total = tx.value(select(func.count()).select_from(features).where(*wanted))
     return _page(tx, tx.all(statement), limit, total, _queue_place)
 

@@ -32,7 +32,7 @@ ONE_BY_ONE = 50
 
 def raise_heights(tx: Transaction, touched: Iterable[int]) -> None:
     """Recompute the heights of features whose dependents changed, and of all that these depend on."""
-    if tx.project.claim_order != "critical_path":
+    if tx.project.settings.order != "critical_path":
         return
     todo = list(touched)
     if len(todo) > ONE_BY_ONE:

@@ -63,7 +63,7 @@ _unconfirmed = hot(
 
 def requires_confirmation(tx: Transaction) -> bool:
     """Return whether this project requires that another agent confirms a pass."""
-    return tx.project.verifier == "other"
+    return tx.project.settings.verifier == "other"
 
 
 def count_unconfirmed(tx: Transaction) -> int:

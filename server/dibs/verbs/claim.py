@@ -177,9 +177,9 @@ def claim_row(
     if feature is not None:
         row = tx.first(_claim_this, feature=feature, **given)
     elif category is not None:
-        row = tx.first(next_claim(tx.project.claim_order, by_category=True), category_=category, **given)
+        row = tx.first(next_claim(tx.project.settings.order, by_category=True), category_=category, **given)
     else:
-        row = tx.first(next_claim(tx.project.claim_order, by_category=False), **given)
+        row = tx.first(next_claim(tx.project.settings.order, by_category=False), **given)
     if row is None:
         _refuse(tx, holder, feature, given["most"])
         return None
@@ -195,7 +195,9 @@ def claim_parameters(tx: Transaction, holder: Holder) -> dict[str, Any]:
         "session": holder.session,
         "lease": holder.lease,
         "counted_session": None if holder.named else holder.session,
-        "most": tx.project.max_claims if holder.named else tx.project.max_claims_per_connection,
+        "most": tx.project.settings.max_claims
+        if holder.named
+        else tx.project.settings.max_claims_per_connection,
     }
 
 

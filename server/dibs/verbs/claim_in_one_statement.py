@@ -63,12 +63,12 @@ def claim_row_alone(tx: Transaction, holder: Holder, category: str | None = None
     """
     if holder.named:
         return None
-    statement = one_statement(tx.project.claim_order, by_category=category is not None)
+    statement = one_statement(tx.project.settings.order, by_category=category is not None)
     return tx.first(statement, **one_statement_parameters(tx, holder, category))
 
 
 def one_statement_parameters(tx: Transaction, holder: Holder, category: str | None = None) -> dict[str, Any]:
     """Return the parameters of the statement: those of a claim, and the project as this process knows it."""
-    known = {"generation": tx.project.generation, "order": tx.project.claim_order}
+    known = {"generation": tx.project.generation, "order": tx.project.settings.order}
     wanted = {} if category is None else {"category_": category}
     return {"by": holder.name, **known, **wanted, **claim_parameters(tx, holder)}

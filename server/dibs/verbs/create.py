@@ -152,7 +152,7 @@ _BLANK: dict[str, Any] = {
 
 
 def _stamps(tx: Transaction) -> dict[str, Any]:
-    height = 0 if tx.project.claim_order == "critical_path" else None
+    height = 0 if tx.project.settings.order == "critical_path" else None
     return {"project_id": tx.project.id, "created_at": tx.now, "updated_at": tx.now, "height": height}
 
 
@@ -189,7 +189,7 @@ def known_statuses(tx: Transaction, ids: Sequence[int]) -> dict[int, str]:
 
 def refuse_too_many(tx: Transaction, feature: int, count: int, place: int | None = None) -> None:
     """Raise TooManyDependencies if the project allows fewer than `count`."""
-    most = tx.project.max_dependencies
+    most = tx.project.settings.max_dependencies
     if count > most:
         where = f"Feature {feature}" if place is None else f"features[{place}]"
         raise TooManyDependencies(

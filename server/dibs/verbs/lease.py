@@ -185,7 +185,7 @@ def _release(
     held = tx.all(found, **these)
     if not held:
         return []
-    released = tx.all(release, max_attempts=tx.project.max_attempts, **these)
+    released = tx.all(release, max_attempts=tx.project.settings.max_attempts, **these)
     statuses = {row["id"]: row["status"] for row in released}
     for row in held:
         record(
@@ -219,7 +219,10 @@ def reap(tx: Transaction) -> list[int]:
     if not run_out:
         return []
     reaped = tx.all(
-        _expire, ids=list(run_out), max_failures=tx.project.max_failures, max_attempts=tx.project.max_attempts
+        _expire,
+        ids=list(run_out),
+        max_failures=tx.project.settings.max_failures,
+        max_attempts=tx.project.settings.max_attempts,
     )
     record_all(
         tx,

@@ -137,8 +137,8 @@ def mark_passing(
         if verified is None:
             refuse_transition(tx, feature, None)
         return verified
-    if tx.project.require_evidence != "off" and holder_of(tx, feature, token) is not None:
-        require_evidence_of(tx.project.require_evidence, feature, evidence)
+    if tx.project.settings.require_evidence != "off" and holder_of(tx, feature, token) is not None:
+        require_evidence_of(tx.project.settings.require_evidence, feature, evidence)
     proof = evidence.model_dump(exclude_defaults=True) if evidence is not None else None
     asks = requires_confirmation(tx)
     row = tx.first(_pass, feature=feature, token=token, proof=proof, unconfirmed=tx.now if asks else None)
@@ -188,9 +188,9 @@ def mark_failing(
         feature=feature,
         token=token,
         why=reason,
-        pause=min(FARTHEST_BACK_OFF, tx.project.back_off * 2 ** min(failures, 20)),
-        max_failures=tx.project.max_failures,
-        max_attempts=tx.project.max_attempts,
+        pause=min(FARTHEST_BACK_OFF, tx.project.settings.back_off * 2 ** min(failures, 20)),
+        max_failures=tx.project.settings.max_failures,
+        max_attempts=tx.project.settings.max_attempts,
     )
     if row is None:
         return _failed(feature, earlier_outcome(tx, feature, token, Kind.FAIL))

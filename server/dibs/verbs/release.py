@@ -50,7 +50,7 @@ def release(
     given = {} if force else {"token": token}
     row = None
     if force or token is not None:
-        row = tx.first(statement, feature=feature, max_attempts=tx.project.max_attempts, **given)
+        row = tx.first(statement, feature=feature, max_attempts=tx.project.settings.max_attempts, **given)
     if row is None:
         return _released(feature, earlier_outcome(tx, feature, token, Kind.RELEASE))
     detail = {"status": row["status"], "attempts": row["attempts"], "forced": force or None}

@@ -43,9 +43,12 @@ def skip(tx: Transaction, by: str, feature: int, reason: str, token: str | None 
     """
     by = holder_of(tx, feature, token) or by
     if token is None:
-        row, source = tx.first(_skip_waiting, feature=feature, max_skips=tx.project.max_skips), Status.PENDING
+        row, source = (
+            tx.first(_skip_waiting, feature=feature, max_skips=tx.project.settings.max_skips),
+            Status.PENDING,
+        )
     else:
-        row = tx.first(_skip_claimed, feature=feature, token=token, max_skips=tx.project.max_skips)
+        row = tx.first(_skip_claimed, feature=feature, token=token, max_skips=tx.project.settings.max_skips)
         source = Status.IN_PROGRESS
     if row is None:
         return _skipped(feature, earlier_outcome(tx, feature, token, Kind.SKIP))

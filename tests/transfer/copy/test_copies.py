@@ -221,4 +221,4 @@ def test_a_rule_goes_along(pair: tuple[str, str]) -> None:
     copied(source, target)
     with opened(target) as new:
         project = new.read_now(lambda tx: tx.project)
-        assert (project.max_claims, project.claim_order) == (4, "critical_path")
+        assert (project.settings.max_claims, project.settings.order) == (4, "critical_path")

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from dibs.database import Database
-from dibs.verbs.project_settings import Rules, change_rule, get_rules
+from dibs.verbs.project_settings import change_setting, get_settings
+from dibs_schema.project_settings import ProjectSettings
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.status import Kind
 from verbs.stage import journal, refused, rule
@@ -30,8 +31,8 @@ OTHERS = {"order": "critical_path", "require_evidence": "command", "verifier": "
 
 def test_a_new_project_has_the_contracts_rules(database: Database) -> None:
     """The defaults are those of the contract."""
-    assert database.read_now(get_rules).model_dump() == DEFAULTS
-    assert Rules.model_fields.keys() == DEFAULTS.keys()
+    assert database.read_now(get_settings).model_dump() == DEFAULTS
+    assert ProjectSettings.model_fields.keys() == DEFAULTS.keys()
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
@@ -39,7 +40,7 @@ def test_each_rule_changes_alone(database: Database, name: str) -> None:
     """One rule changes, the others stay, and one event tells which."""
     value = OTHERS.get(name, 7)
     rule(database, **{name: value})
-    assert database.read_now(get_rules).model_dump() == DEFAULTS | {name: value}
+    assert database.read_now(get_settings).model_dump() == DEFAULTS | {name: value}
     (event,) = journal(database)
     assert (event["kind"], event["feature_id"], event["detail"]) == (
         Kind.UPDATE,
@@ -66,6 +67,6 @@ MISFITS: list[tuple[str, Any]] = [
 @pytest.mark.parametrize(("name", "value"), MISFITS)
 def test_a_rule_that_does_not_fit_is_refused(database: Database, name: str, value: Any) -> None:
     """An unknown rule or a value out of bounds is refused by name, and the message lists the rules."""
-    refusal = refused(database, InvalidInput, lambda tx: change_rule(tx, "planner", name, value))
+    refusal = refused(database, InvalidInput, lambda tx: change_setting(tx, "planner", name, value))
     assert refusal.details["field"] == name
     assert "max_claims_per_connection" in refusal.message

@@ -1,0 +1,60 @@
+"""The settings of a project: one table for the database, the command line and the reference page.
+
+To add a setting: its row here, its column in `tables.py`, a migration, and the rule that obeys it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Count = Annotated[int, Field(ge=1, le=10_000)]
+
+
+class ProjectSettings(BaseModel):
+    """The settings of a project. Each process obeys them from its next transaction on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    order: Literal["priority", "critical_path"] = Field(
+        "priority",
+        description="The order of claims: `priority` (then id), or `critical_path` (the feature that the longest chain "
+        "of features waits for comes first).",
+    )
+    max_claims: Count = Field(1, description="Live claims of one agent name.")
+    max_claims_per_connection: Count = Field(16, description="Live claims of one connection without a name.")
+    max_failures: Count = Field(3, description="Failures after which a feature is stuck.")
+    max_attempts: Count = Field(10, description="Attempts without a pass after which it is stuck.")
+    max_skips: Count = Field(3, description="Skips after which it is stuck.")
+    max_dependencies: Annotated[int, Field(ge=1, le=100)] = Field(
+        20, description="Dependencies of one feature."
+    )
+    back_off: Annotated[int, Field(ge=0, le=600)] = Field(
+        30,
+        description="Seconds for which a feature is not ready after its first failure. Each further failure doubles "
+        "them, up to 600.",
+    )
+    require_evidence: Literal["off", "summary", "command"] = Field(
+        "off", description="The [evidence](lifecycle.md#evidence-and-confirmation) that a pass must have."
+    )
+    verifier: Literal["anyone", "other"] = Field(
+        "anyone",
+        description="`other`: the project is complete when "
+        "[another agent has confirmed](lifecycle.md#evidence-and-confirmation) each pass.",
+    )
+
+    @classmethod
+    def of_row(cls, row: Mapping[Any, Any]) -> ProjectSettings:
+        """The settings in a row of `projects`, whose constraints have checked them."""
+        return cls.model_construct(**{name: row[column(name)] for name in cls.model_fields})
+
+    def row(self) -> dict[str, Any]:
+        """The settings as columns of `projects`."""
+        return {column(name): value for name, value in self.model_dump().items()}
+
+
+def column(setting: str) -> str:
+    """The column of a setting; `order` is a word of SQL."""
+    return "claim_order" if setting == "order" else setting
