@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from dibs.cli import commands
-from dibs.cli.recounting import recounted
+from dibs.cli.doctor import recounted
 from dibs.database import Database
 from dibs.database.health import HealthCheck
 from dibs.database.postgres import health as server_health

@@ -12,7 +12,7 @@ COMMANDS = {
     "init": "dibs.cli.init:init",
     "serve": "dibs.cli.serve:serve",
     "demo": "dibs_proof.demo.command:demo",
-    "import": "dibs.cli.intake:import_file",
+    "import": "dibs.cli.transfer:import_file",
     "status": "dibs.cli.look:status",
     "list": "dibs.cli.look:list_features",
     "show": "dibs.cli.look:show",
@@ -20,10 +20,10 @@ COMMANDS = {
     "answer": "dibs.cli.answer:answer",
     "doctor": "dibs.cli.doctor:doctor",
     "settings": "dibs.cli.settings:settings",
-    "copy": "dibs.cli.copying:copy",
+    "copy": "dibs.cli.transfer:copy",
     "storm": "dibs_proof.storm.command:storm",
-    "backup": "dibs.cli.backups:backup",
-    "restore": "dibs.cli.backups:restore",
+    "backup": "dibs.cli.transfer:backup",
+    "restore": "dibs.cli.transfer:restore",
 }
 """The commands that do not stand for one operation, and where each is; its module is imported when it is run."""
 

@@ -15,7 +15,7 @@ from pydantic import Field
 from dibs.cli.operation_command import Convenience, Given, Invocation, checked, print_answer
 from dibs.cli.options import NOTHING_FOR_AGENTS, NOTHING_FREE, NOTHING_LEFT, flush
 from dibs.cli.wording import SHELL
-from dibs.session.call_context import CallContext
+from dibs.session.caller import CallContext
 from dibs_schema.answers import Acknowledgement, Answer, Claimed, Idle
 from dibs_schema.inputs import WHOLE
 from dibs_schema.operations import BY_TOOL, AnyOperation

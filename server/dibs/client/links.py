@@ -23,7 +23,6 @@ from mcp.types import (
 
 from dibs.client.calls import Link, ServerGone
 from dibs.client.process import Client, content_of, server_command
-from dibs.client.wording import PYTHON
 from dibs.database import Database, open_database
 from dibs.rules.claimant import new_session
 from dibs.session.caller import Caller
@@ -31,7 +30,8 @@ from dibs.session.issued_tokens import IssuedTokens
 from dibs.session.lease_keeper import LeaseKeeper
 from dibs.session.session import Session, load_operations
 from dibs.settings import Settings
-from dibs_schema.operations import AnyOperation, adapter, read_arguments
+from dibs_schema.next_step import Step
+from dibs_schema.operations import BY_TOOL, AnyOperation, adapter, read_arguments
 
 NAME = "dibs-backlog"
 """How the client introduces itself."""
@@ -190,3 +190,17 @@ def _given(options: Mapping[str, Any]) -> dict[str, str | bool]:
         for name, value in options.items()
         if value is not None
     }
+
+
+class PythonWording:
+    """The words for the author of a harness."""
+
+    def call(self, step: Step) -> str:
+        """`take(resume=True)`."""
+        given = [f"{name}={value!r}" for name, value in step.arguments.items()]
+        given += [f"{name}=…" for name in step.needs]
+        method = "the method again with " if step.operation is None else BY_TOOL[step.operation].method
+        return f"{method}({', '.join(given)})"
+
+
+PYTHON = PythonWording()

@@ -1,16 +1,16 @@
-"""The call of a tool: its arguments are checked, its operation is performed, its answer is encoded."""
+"""The call of a tool: its arguments are checked, its operation is performed, its answer is sent in both channels."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from mcp.types import CallToolResult
+from mcp.types import CallToolResult, TextContent
 
 from dibs.mcp.context import Ctx, McpCall
-from dibs.mcp.results import result
 from dibs.session.session import Session, refuse_role
 from dibs_schema.operations import BY_TOOL, offered, read_arguments
-from dibs_schema.refusals import InvalidInput
+from dibs_schema.refusals import InvalidInput, Refusal
 
 
 async def call(session: Session, name: str, arguments: dict[str, Any], ctx: Ctx) -> CallToolResult:
@@ -24,3 +24,16 @@ async def call(session: Session, name: str, arguments: dict[str, Any], ctx: Ctx)
     wait_seconds = getattr(given, "wait_seconds", 0)
     answer = await session.perform(operation, given, McpCall(ctx, wait_seconds))
     return result(answer.wire())
+
+
+def result(data: dict[str, Any], *, is_error: bool = False) -> CallToolResult:
+    """One answer in both channels: some clients show the model only the one, some only the other."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return CallToolResult(
+        content=[TextContent(type="text", text=text)], structured_content=data, is_error=is_error
+    )
+
+
+def refused(refusal: Refusal) -> CallToolResult:
+    """A refusal, flagged as an error."""
+    return result(refusal.answer(), is_error=True)

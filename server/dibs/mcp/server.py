@@ -113,9 +113,8 @@ class DibsServer(OfferingServer):
     ) -> CallToolResult | InputRequiredResult:
         """Perform the operation behind a tool. Every refusal becomes an answer here, and nowhere else."""
         await self.built.wait()
-        from dibs.mcp.call import call
+        from dibs.mcp.call import call, refused
         from dibs.mcp.context import InputRequired, session_of
-        from dibs.mcp.results import refused
 
         assert context is not None, "tools are called by clients"
         with in_words_of_the_protocol():

@@ -12,7 +12,7 @@ from dibs.database.transaction import Transaction
 from dibs.rules.claimant import Holder, new_token
 from dibs.rules.diagnosis import holder_of
 from dibs.rules.idempotency import Request, forget, once
-from dibs.session.call_context import CallContext
+from dibs.session.caller import CallContext
 from dibs.session.session import Session
 from dibs.session.waiting import Waiting
 from dibs.verbs import claim, lease, outcome

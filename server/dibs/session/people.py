@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dibs.session.call_context import CallContext
+from dibs.session.caller import CallContext
 from dibs.session.session import Session
 from dibs.verbs import ask_person as requests
 from dibs.verbs import ask_user as questions

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dibs.rules.idempotency import Request, once
-from dibs.session.call_context import CallContext
+from dibs.session.caller import CallContext
 from dibs.session.session import Session
 from dibs.verbs import create as creation
 from dibs.verbs import depend

@@ -7,7 +7,7 @@ from dibs.queries import search as lists
 from dibs.queries.graph import get_graph
 from dibs.queries.history import get_history
 from dibs.queries.stats import get_stats
-from dibs.session.call_context import CallContext
+from dibs.session.caller import CallContext
 from dibs.session.session import Session
 from dibs.verbs import verify
 from dibs_schema.answers import Feature, Graph, History, Page, Stats, Summaries, Testing

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 
 from dibs.database import Database, VerbJob, WriteJob
-from dibs.session.call_context import CallContext
-from dibs.session.caller import Caller
+from dibs.session.caller import CallContext, Caller
 from dibs.session.issued_tokens import ClaimMemory
 from dibs.settings import Settings
 from dibs_schema.next_step import TOOLS, Step, Wording

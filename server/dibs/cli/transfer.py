@@ -1,0 +1,239 @@
+"""`dibs import`, `backup`, `restore` and `copy`: whole backlogs come and go."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dibs.cli.options import PLACE, backlog, looks_at_backlog, print_json, say_refusals, settings_options
+from dibs.cli.signals import ended_by_signals
+from dibs.settings import Settings
+from dibs_schema.refusals import InvalidInput
+
+if TYPE_CHECKING:
+    from dibs.transfer.backup import BackedUp
+    from dibs.transfer.restore import Restored
+
+if TYPE_CHECKING:
+    from dibs.transfer.copy import Copied
+
+if TYPE_CHECKING:
+    from dibs.transfer.project_rows import Progress
+
+
+@click.command()
+@click.argument("target", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--keep",
+    type=click.IntRange(min=1),
+    help="Then delete all but the newest N backups of this project in that folder.",
+)
+@click.option("--force", is_flag=True, help="Replace the file TARGET, unless it is a live backlog.")
+@looks_at_backlog
+def backup(target: Path | None, *, keep: int | None, force: bool, as_json: bool, **flags: Any) -> None:
+    """Back up the project while agents work: to TARGET, a file or a folder, or to the folder of the database.
+
+    The file is one snapshot, and is checked before it gets its name. It refuses writes; `dibs restore` makes a
+    live backlog from it, in a file or on a server.
+    """
+    from dibs.transfer.backup import back_up, backup_name, rotate
+    from dibs.transfer.bulk import BulkDatabase
+
+    settings = Settings.read(flags)
+    source = BulkDatabase(settings)
+    named_here = target is None or target.is_dir()
+    name = settings.project if source.file is None or settings.project != "default" else source.file.stem
+    if target is None:
+        target = (source.file or settings.model_copy(update={"db": None}).database_file().absolute()).parent
+    if keep is not None and not named_here:
+        raise InvalidInput(
+            "--keep counts backups that Dibs has named. Name a folder, not a file.", field="keep"
+        )
+    with ended_by_signals(), progress_bar("opening") as progress:
+        path = target / backup_name(name) if named_here else target
+        done = back_up(source, path, force=force, progress=progress)
+    if keep is not None:
+        rotate(target, name, done, keep)
+    if as_json:
+        print_json(asdict(done))
+    else:
+        _print_backup(done)
+
+
+def _print_backup(done: BackedUp) -> None:
+    rows = done.rows
+    click.echo(
+        f"{rows['features']} features and {rows['events']} events of {done.project!r} are in {done.file} "
+        f"({done.bytes / 1_048_576:.1f} MiB), as one snapshot, and checked ({done.seconds:.1f} s)."
+    )
+    if done.claims:
+        click.echo(f"It contains {done.claims} claims, which a restore releases.")
+    for old in done.removed:
+        click.echo(f"Deleted {old}.")
+    _warn(done.unsound, "in the backlog", "and so in the backup. `dibs doctor` says more.")
+
+
+@click.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--to", help="The same as --db.")
+@click.option(
+    "--force", is_flag=True, help="Set an existing project aside, if nobody uses it; nothing is deleted."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@settings_options(*PLACE)
+@say_refusals
+def restore(source: Path, *, to: str | None, force: bool, as_json: bool, **flags: Any) -> None:
+    """Make a live backlog from the backup SOURCE, in a file or on a server; a live one is never overwritten.
+
+    To running servers the project is a new one. Claims that were live at the time of the backup are released.
+    """
+    from dibs.transfer.restore import mark_of, restore_project
+
+    flags["db"] = to or flags["db"]
+    flags["project"] = flags["project"] or os.environ.get("DIBS_PROJECT") or mark_of(source).project
+    with ended_by_signals(), progress_bar("reading the backup") as progress:
+        done = restore_project(source, Settings.read(flags), force=force, progress=progress)
+    if as_json:
+        print_json(asdict(done))
+    else:
+        _print_restored(done)
+
+
+def _print_restored(done: Restored) -> None:
+    rows = done.rows
+    click.echo(
+        f"{rows['features']} features and {rows['events']} events, backed up from {done.origin} at {done.made}, are "
+        f"live at {done.target} now, and checked ({done.seconds:.1f} s)."
+    )
+    if done.released:
+        click.echo(f"{len(done.released)} claims from the time of the backup were released.")
+    if done.aside:
+        click.echo(f"What was there before is kept as {done.aside}.")
+    if done.project != "default":
+        click.echo(f"Servers need DIBS_PROJECT={done.project}.")
+    _warn(
+        done.unsound,
+        "in the backlog",
+        "as in the backup. `dibs doctor --repair-counters` recomputes the counters.",
+    )
+
+
+def _warn(unsound: list[str], where: str, what: str) -> None:
+    if unsound:
+        click.echo(f"dibs: {' and '.join(unsound)} {where} differ from the audit, {what}", err=True)
+
+
+WHERE = Settings.model_fields["db"].description
+
+
+@click.command("copy")
+@click.option("--from", "source", required=True, help=f"Where the project is. {WHERE}")
+@click.option("--to", "target", required=True, help=f"Where to move it. {WHERE}")
+@click.option("--project", help="The project to move. [DIBS_PROJECT]")
+@click.option("--to-project", help="Its name there.  [default: the same]")
+@click.option(
+    "--with-claims",
+    is_flag=True,
+    help="Copy live claims too; without this flag they make the command refuse.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@say_refusals
+def copy(
+    *, source: str, target: str, project: str | None, to_project: str | None, with_claims: bool, as_json: bool
+) -> None:
+    """Move a project to another database, completely or not at all, with ids, tokens, questions and events.
+
+    The copy is compared with the source before it becomes live. The source is marked as moved, and refuses writes.
+    After a crash, the same command finishes the copy. To go back, copy in the other direction.
+    """
+    from dibs.transfer.bulk import BulkDatabase
+    from dibs.transfer.copy import copy_project
+
+    origin = Settings.read({"db": source, "project": project})
+    goal = Settings.read({"db": target, "project": to_project or origin.project})
+    here, there = BulkDatabase(origin), BulkDatabase(goal)
+    try:
+        with progress_bar("waiting for both databases") as progress:
+            done = copy_project(here, there, with_claims=with_claims, progress=progress)
+    finally:
+        here.close()
+        there.close()
+    if as_json:
+        print_json(asdict(done))
+    else:
+        _print(done)
+
+
+def _print(done: Copied) -> None:
+    if done.finished:
+        click.echo(f"The copy at {done.target} was complete already, and is live now.")
+    else:
+        rows = done.rows
+        click.echo(
+            f"{rows['features']} features and {rows['events']} events are at {done.target} now, compared row by row "
+            f"({done.seconds:.1f} s)."
+        )
+    if done.events_renumbered_by:
+        click.echo(
+            f"The target had events with the same ids; the copied ids are greater by {done.events_renumbered_by}."
+        )
+    if done.claims:
+        click.echo(f"{done.claims} claims were copied; their tokens work there.")
+    named = f" and DIBS_PROJECT={done.to_project}" if done.to_project != "default" else ""
+    click.echo(
+        f"{done.source} refuses writes from now on. Set DIBS_DB to the new database{named}, and restart the servers."
+    )
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@looks_at_backlog
+def import_file(file: Path, *, as_json: bool, **flags: Any) -> None:
+    """Import FILE (feature_list.json, JSON Lines, or AutoForge's features.db), completely or not at all.
+
+    Features keep their ids as references, so a second import of a file adds only new features.
+    """
+    from dibs.database import file_driver
+    from dibs.transfer.formats import read_backlog
+    from dibs.transfer.importer import import_features
+
+    with backlog(flags, make=True) as database:
+        if file.exists() and database.file and database.file.exists() and file.samefile(database.file):
+            raise InvalidInput(f"{file} is the backlog itself. Name the file to import from.", field="file")
+        found = read_backlog(file, file_driver())
+        done = database.write_now(lambda tx: import_features(tx, found.features))
+        place = database.label
+    if as_json:
+        print_json(done.wire() | {"source": found.source, "mapped": found.mapped, "ignored": found.ignored})
+        return
+    click.echo(f"{done.added} features added to {place}, {done.present} were there already ({found.source}).")
+    for title, lines in (("Mapped", found.mapped), ("Ignored", found.ignored)):
+        if lines:
+            click.echo(f"{title}:")
+            click.echo("\n".join(f"  {line}" for line in lines))
+
+
+@contextmanager
+def progress_bar(first: str) -> Iterator[Progress]:
+    """Show a bar on standard error if that is a terminal; `first` is its first description."""
+    from rich import progress as rich_progress
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    columns = (
+        rich_progress.TextColumn("{task.description}"),
+        rich_progress.BarColumn(),
+        rich_progress.MofNCompleteColumn(),
+        rich_progress.TimeRemainingColumn(),
+    )
+    with rich_progress.Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task(first, total=None)
+        yield lambda what, rows, total: bar.update(task, description=what, completed=rows, total=total)
