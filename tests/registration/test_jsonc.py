@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dibs.registration import jsonc
-from dibs.registration.change import Unreadable
+from dibs.registration.errors import Unreadable
 
 KEYS = ("mcpServers", "features")
 ENTRY = {"command": "dibs-mcp", "args": ["--role", "coder"], "env": {"DIBS_ROLE": "all"}}

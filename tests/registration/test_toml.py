@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dibs.registration import toml
-from dibs.registration.change import Unreadable
+from dibs.registration.errors import Unreadable
 
 KEYS = ("mcp_servers", "features")
 ENTRY = {"command": "dibs-mcp", "args": ["--role", "coder"], "env": {"DIBS_ROLE": "all"}}

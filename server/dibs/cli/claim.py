@@ -15,6 +15,7 @@ from pydantic import Field
 from dibs.cli.operation_command import Convenience, Given, Invocation, checked, print_answer
 from dibs.cli.options import NOTHING_FOR_AGENTS, NOTHING_FREE, NOTHING_LEFT, flush
 from dibs.cli.wording import SHELL
+from dibs.database import WriteJob
 from dibs.session.caller import CallContext
 from dibs_schema.answers import Acknowledgement, Answer, Claimed, Idle
 from dibs_schema.inputs import WHOLE
@@ -34,8 +35,11 @@ class ShellCall(CallContext):
 
     job: ClaimingJob[Any] | None = None
 
-    def claiming(self, job: ClaimingJob[Any]) -> None:
+    def claiming(self, job: WriteJob[Any]) -> None:
         """Note the claim, to take it back if it cannot be delivered."""
+        from dibs.session.claims import ClaimingJob
+
+        assert isinstance(job, ClaimingJob), "a claim is one"
         self.job = job
 
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from dibs.registration.clients import NAME, Client, ServerEntry, is_ours, merged, words_of
 from dibs.registration.command import Command
+from dibs.registration.errors import Unreadable
 from dibs_schema.refusals import Busy, InvalidInput, ReadOnly
 
 Kind = Literal["create", "change", "nothing"]
@@ -209,14 +210,3 @@ def _replace(target: Path, content: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
-
-
-class Unreadable(Exception):  # noqa: N818 - the name says what the file is
-    """The text does not have its format, or not the form that its client reads."""
-
-    @classmethod
-    def at(cls, text: str, offset: int, words: str) -> Unreadable:
-        """Return the error with its place: line and column, counted from 1."""
-        line = text.count("\n", 0, offset) + 1
-        column = offset - text.rfind("\n", 0, offset)
-        return cls(f"line {line}, column {column}: {words}")

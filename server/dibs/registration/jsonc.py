@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from dibs.registration.change import Unreadable
+from dibs.registration.errors import Unreadable
 
 _COMMENTS = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
 _COMMAS = re.compile(r'"(?:[^"\\]|\\.)*"|(?<=[^\s\[{,:])(\s*),(?=\s*[}\]])', re.DOTALL)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from typing import Any
 
-from dibs.registration.change import Unreadable
+from dibs.registration.errors import Unreadable
 
 
 def parse(text: str) -> dict[str, Any]:

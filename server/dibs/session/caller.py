@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dibs.database import WriteJob
 from dibs.settings import Settings
 from dibs_schema.inputs import HumanField, Question
 from dibs_schema.next_step import Step
@@ -17,9 +18,6 @@ from dibs_schema.refusals import InvalidInput
 
 if TYPE_CHECKING:  # the rules import SQLAlchemy, which is loaded after `initialize` has been answered
     from dibs.rules.claimant import Holder
-
-if TYPE_CHECKING:
-    from dibs.session.claims import ClaimingJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +127,7 @@ class CallContext:
     asked_question: int | None = None
     """The id of the question whose answer the client brings with a repeated call."""
 
-    def claiming(self, job: ClaimingJob[Any]) -> None:
+    def claiming(self, job: WriteJob[Any]) -> None:
         """Note the claim that the call is about to make, for a face that may have to take it back."""
 
     async def is_abandoned(self) -> bool:
