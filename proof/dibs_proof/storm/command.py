@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dibs.cli.options import print_json, say_refusals
-from dibs.cli.signals import ended_by_signals
+from dibs.cli.options import ended_by_signals, print_json, say_refusals
 from dibs_schema.refusals import Refusal
 
 if TYPE_CHECKING:

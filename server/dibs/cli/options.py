@@ -6,6 +6,7 @@ import errno
 import functools
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from dibs_schema.roles import Role
 
 if TYPE_CHECKING:
     from dibs.database import Database
+
 
 Command = Callable[..., Any]
 
@@ -131,3 +133,25 @@ def backlog(flags: dict[str, Any], *, make: bool = False, read_only: bool = Fals
 def print_json(data: Any) -> None:
     """Print JSON values as one line."""
     click.echo(json.dumps(data, ensure_ascii=False))
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Let a signal end the command as an exception does: what was half made is removed on the way out.
+
+    It may come in the middle of a library's work, which then complains of what it finds on that way.
+    """
+    came: list[int] = []
+
+    def end(number: int, _: object) -> None:
+        came.append(number)
+        sys.exit(128 + number)
+
+    before = {one: signal.signal(one, end) for one in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+        if came:
+            sys.exit(128 + came[0])

@@ -11,8 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dibs.cli.options import PLACE, backlog, looks_at_backlog, print_json, say_refusals, settings_options
-from dibs.cli.signals import ended_by_signals
+from dibs.cli.options import (
+    PLACE,
+    backlog,
+    ended_by_signals,
+    looks_at_backlog,
+    print_json,
+    say_refusals,
+    settings_options,
+)
 from dibs.settings import Settings
 from dibs_schema.refusals import InvalidInput
 

@@ -128,3 +128,11 @@ def depends_on_this() -> ColumnElement[bool]:
         edges.project_id == bindparam("project"), edges.dependency_id == bindparam("feature")
     )
     return in_project() & F.id.in_(dependents)
+
+
+def queue_order(claim_order: str, table: FromClause = features) -> list[ColumnElement[Any]]:
+    """Return the columns that the queue is sorted by, in the order of their index."""
+    c = table.c
+    if claim_order == "critical_path":
+        return [c.skips, c.height.desc(), c.priority, c.id]
+    return [c.skips, c.priority, c.id]

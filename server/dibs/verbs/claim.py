@@ -13,11 +13,10 @@ from dibs.database.transaction import Row, Transaction
 from dibs.queries.handover import work_of
 from dibs.queries.queue_state import why_idle
 from dibs.rules.claimant import Holder, new_token
-from dibs.rules.conditions import F, held, in_project, is_, leased, literal, ready, this
+from dibs.rules.conditions import F, held, in_project, is_, leased, literal, queue_order, ready, this
 from dibs.rules.diagnosis import find, refuse_claim, refuse_lost
 from dibs.rules.events import record
 from dibs.rules.file_areas import files_are_free
-from dibs.rules.queue_order import queue_order
 from dibs_schema.answers import Acknowledgement, Claimed, Idle, Lease
 from dibs_schema.next_step import Step
 from dibs_schema.refusals import AlreadyHolding, InvalidInput, TooManyClaims
