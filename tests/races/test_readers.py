@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from dibs.database import Database, open_database
-from dibs.database.postgres.notify import LOOK_ANYWAY
+from dibs.database.postgres.session import LOOK_ANYWAY
 from dibs.settings import Settings
 from races.backlog import eventually, fill, row, rule
 

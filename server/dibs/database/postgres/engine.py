@@ -21,10 +21,10 @@ from dibs.database.bootstrap import FIRST_TABLES, ready_project, schema_version,
 from dibs.database.engine import Engine, Unreachable
 from dibs.database.health import HealthCheck
 from dibs.database.postgres.errors import meaning, original
-from dibs.database.postgres.notify import Notifications
 from dibs.database.postgres.session import (
     READING,
     WRITING,
+    Notifications,
     connect,
     is_silent,
     set_up,
