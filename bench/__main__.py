@@ -60,20 +60,14 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         help=f"of {', '.join(SECTIONS)} (default: all of these), {', '.join(EXTRA)}; `none` only reads --json",
     )
     parser.add_argument("--quick", action="store_true", help="fewer runs and smaller backlogs: more noise")
-    parser.add_argument(
-        "--no-verdict", action="store_true", help="exit with status 0 even where a bound is missed"
-    )
-    parser.add_argument(
-        "--folder", type=Path, help="where to put the databases (default: the temporary folder)"
-    )
+    parser.add_argument("--no-verdict", action="store_true", help="exit with status 0 even where a bound is missed")
+    parser.add_argument("--folder", type=Path, help="where to put the databases (default: the temporary folder)")
     parser.add_argument(
         "--json",
         type=Path,
         help="write the samples to this file; a section replaces its earlier samples there",
     )
-    parser.add_argument(
-        "--markdown", type=Path, help="write the tables of all sections in --json into this page"
-    )
+    parser.add_argument("--markdown", type=Path, help="write the tables of all sections in --json into this page")
     parser.add_argument("--plots", type=Path, help="write plots into this folder (needs the extra `bench`)")
     parser.add_argument(
         "--command", help="the command of the peer's server; {folder} becomes an empty folder for its backlog"
@@ -157,9 +151,7 @@ def _peer(folder: Path, options: argparse.Namespace) -> Iterable[Measured]:
     from bench import race
 
     blocks, rounds, size = (3, 10, 250) if options.quick else (5, 50, race.DRAIN_SIZE)
-    return race.measure_peer(
-        folder, options.command, options.adapter, blocks=blocks, rounds=rounds, size=size
-    )
+    return race.measure_peer(folder, options.command, options.adapter, blocks=blocks, rounds=rounds, size=size)
 
 
 Section = tuple[str, Callable[[Path, argparse.Namespace], Iterable[Measured]]]

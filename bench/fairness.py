@@ -79,9 +79,7 @@ def _turns(waits: list[list[float]], seconds: float) -> Iterator[Measured]:
     turns = len(waits) * seconds / sum(counts)
     who = f"{len(waits)} saturating writers"
     yield Promise(f"a write among {who}", every)
-    yield Figure(
-        f"longest wait of {who}, in rounds of a mean commit each", [max(every)], [turns], "ms", TURNS_BOUND
-    )
+    yield Figure(f"longest wait of {who}, in rounds of a mean commit each", [max(every)], [turns], "ms", TURNS_BOUND)
     yield Figure(f"writes of {who}, Jain's index", [jain(counts)], [1.0], "of 1", JAIN_BOUND)
 
 
@@ -132,9 +130,7 @@ class _watched:  # noqa: N801 - a context, as a function would be
                 self._sizes.append(self._path.stat().st_size / 1024)
 
 
-def _read_or_write(
-    number: int, barrier: Barrier, path: Path, seconds: float, read: Read | None
-) -> list[float]:
+def _read_or_write(number: int, barrier: Barrier, path: Path, seconds: float, read: Read | None) -> list[float]:
     if read is None:
         return write_for(number, barrier, path, seconds)
     database = backlogs.opened(path)
@@ -173,9 +169,7 @@ class Writer:
             assert isinstance(claimed, Claimed), "the backlog is long enough"
             self._held = claimed
             return
-        self._database.write_now(
-            lambda tx: mark_passing(tx, self._holder.name, held.feature.id, held.claim.token)
-        )
+        self._database.write_now(lambda tx: mark_passing(tx, self._holder.name, held.feature.id, held.claim.token))
         self._held = None
 
 

@@ -141,9 +141,7 @@ def _table(figures: Sequence[Measured], *, markdown: bool) -> str:
     rows = [figures[0].HEADER, *(figure.row() for figure in figures)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     if not markdown:
-        return "\n".join(
-            _joined(row, widths) for row in [rows[0], ["-" * width for width in widths], *rows[1:]]
-        )
+        return "\n".join(_joined(row, widths) for row in [rows[0], ["-" * width for width in widths], *rows[1:]])
     rule = ["---" if place == 0 else "--:" for place in range(len(widths))]
     return "\n".join(f"| {' | '.join(row)} |" for row in [rows[0], rule, *rows[1:]])
 

@@ -49,9 +49,7 @@ def _compared(name: str, work: Work, small: Database, large: Database) -> Figure
             began = time.perf_counter()
             work(database, number + 1)
             samples.append(time.perf_counter() - began)
-    return Figure(
-        f"{name}, {LARGE:,} features against {SMALL:,}", seconds[large][1:], seconds[small][1:], "us", BOUND
-    )
+    return Figure(f"{name}, {LARGE:,} features against {SMALL:,}", seconds[large][1:], seconds[small][1:], "us", BOUND)
 
 
 def _claim_and_pass(database: Database, number: int) -> None:

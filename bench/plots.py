@@ -44,9 +44,7 @@ def draw(report: Report, folder: Path) -> dict[str, Path]:
             plot, height = drawing(report)
             shown = SHOWN_BOUNDS if name == "bounds" else needed
             drawn[title] = folder / f"bench-{name}.svg"
-            _write(
-                plot, drawn[title], [report.sections[one] for one in shown if one in report.sections], height
-            )
+            _write(plot, drawn[title], [report.sections[one] for one in shown if one in report.sections], height)
     return drawn
 
 
@@ -78,17 +76,13 @@ def _bounds(report: Report) -> tuple[Plot, float]:
     plot, axes = _canvas(height)
     used = [max(LEAST_USED, figure.of_bound()) for figure in bounded]
     places = range(len(bounded))
-    axes.hlines(
-        places, [LEAST_USED] * len(used), used, color=[BAD if one > 1 else OURS for one in used], lw=2
-    )
+    axes.hlines(places, [LEAST_USED] * len(used), used, color=[BAD if one > 1 else OURS for one in used], lw=2)
     axes.plot(used, places, "o", color=OURS, ms=5)
     for place, one in enumerate(used):
         if one > 1:
             axes.plot([one], [place], "o", color=BAD, ms=5)
     axes.axvline(1, color="#323f4b", lw=1)
-    axes.set_yticks(
-        places, [textwrap.shorten(figure.name, 68, placeholder=" …") for figure in bounded], fontsize=8
-    )
+    axes.set_yticks(places, [textwrap.shorten(figure.name, 68, placeholder=" …") for figure in bounded], fontsize=8)
     axes.set_xscale("log")
     axes.set_xlim(LEAST_USED, max(3.0, *used) * 1.15)
     ticks = [one for one in (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10) if one <= max(3.0, *used)]
@@ -109,9 +103,7 @@ def _sizes(report: Report) -> tuple[Plot, float]:
             points.append((size, statistics.median(figure.ours), statistics.median(figure.theirs)))
     plot, axes = _canvas(3.4)
     sizes = [size for size, _, _ in points]
-    axes.plot(
-        sizes, [ours * 1e6 for _, ours, _ in points], "o-", color=OURS, label="so many features, 99 % passing"
-    )
+    axes.plot(sizes, [ours * 1e6 for _, ours, _ in points], "o-", color=OURS, label="so many features, 99 % passing")
     axes.plot(
         sizes,
         [theirs * 1e6 for _, _, theirs in points],
@@ -137,9 +129,7 @@ def _waits(report: Report) -> tuple[Plot, float]:
     _distribution(left, crowd, "a claim or a pass", OURS)
     left.set_title(f"{fairness.WRITERS} processes that write without a pause", loc="left", fontsize=9)
     many = _starting(report, "agents", "a claim among")
-    _distribution(
-        right, _starting(report, "agents", "a no-op call among"), "no-op tool, stock server", THEIRS
-    )
+    _distribution(right, _starting(report, "agents", "a no-op call among"), "no-op tool, stock server", THEIRS)
     _distribution(right, many, "claim", OURS)
     who = many.name.removeprefix("a claim among ")
     right.set_title(textwrap.shorten(who, 48), loc="left", fontsize=9)

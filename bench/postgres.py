@@ -60,9 +60,7 @@ def _drain(url: str, kind: str, processes: int, each: int) -> float:
     return processes * each / span
 
 
-def _claim(
-    _number: int, barrier: Barrier, url: str, project: str, kind: str, each: int
-) -> tuple[float, float]:
+def _claim(_number: int, barrier: Barrier, url: str, project: str, kind: str, each: int) -> tuple[float, float]:
     """When this process began to claim, and when it was done."""
     database = backlogs.opened(url, project=project)
     database.write_now(lambda _: None)
@@ -92,9 +90,7 @@ def _by_verb(database: Database, kind: str) -> Claim:
 class MeasuredClaim(WriteJob[object]):
     """A claim that is tried as one statement first."""
 
-    def __init__(
-        self, claim: Callable[[Transaction], object], alone: Callable[[Transaction], object]
-    ) -> None:
+    def __init__(self, claim: Callable[[Transaction], object], alone: Callable[[Transaction], object]) -> None:
         self._claim = claim
         self._alone = alone
 

@@ -87,9 +87,7 @@ class Claims(Rounds):
         self._feature += 1
         self._call = self._tools.claim(self._feature)
         span, timed = super().round()
-        winners = [
-            server for server, one in zip(self.fleet.servers, timed, strict=True) if self._tools.won(one)
-        ]
+        winners = [server for server, one in zip(self.fleet.servers, timed, strict=True) if self._tools.won(one)]
         if len(winners) != 1:
             raise Failed(f"feature {self._feature} was given to {len(winners)}")
         done = self._tools.finish(self._feature)
@@ -131,9 +129,7 @@ def _compared(name: str, ours: Pace, theirs: Pace) -> Iterator[Figure]:
     yield Figure(f"{name}, p99", ours.p99s, theirs.p99s, "us", P99_BOUND)
 
 
-def measure_peer(
-    folder: Path, command: str, name: str, *, blocks: int, rounds: int, size: int
-) -> Iterator[Figure]:
+def measure_peer(folder: Path, command: str, name: str, *, blocks: int, rounds: int, size: int) -> Iterator[Figure]:
     """Race and drain beside another server.
 
     Args:
@@ -213,9 +209,7 @@ def _planned(start: int, count: int, dependencies: int) -> Sequence[Planned]:
             name=f"Feature {start + number} does one thing that users asked for",
             description=backlogs.DESCRIPTION * 6,
             steps=backlogs.STEPS,
-            depends_on_indices=sorted(
-                chance.sample(range(number), min(number, chance.randint(0, dependencies)))
-            ),
+            depends_on_indices=sorted(chance.sample(range(number), min(number, chance.randint(0, dependencies)))),
         )
         for number in range(count)
     ]

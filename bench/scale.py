@@ -150,9 +150,7 @@ def _batches(path: Path, runs: int) -> Iterator[Promise]:
         server.initialize()
         server.call("feature_get_stats", {})
         took = [server.call("feature_create_bulk", {"features": _batch()}).seconds for _ in range(runs)]
-    yield Promise(
-        f"feature_create_bulk, {BATCH:,} features with {DEPENDENCIES} dependencies each", took, BATCH_BOUND
-    )
+    yield Promise(f"feature_create_bulk, {BATCH:,} features with {DEPENDENCIES} dependencies each", took, BATCH_BOUND)
     database = backlogs.opened(path)
     batch = [NewFeature(**one) for one in _batch()]
     database.write_now(lambda _: None)

@@ -149,9 +149,7 @@ def _claim_and_pass(costs: Costs, label: str, theirs: Costs, yardstick: str) -> 
     costs.call(PASS, done, "between")
 
 
-def _compared(
-    ours: Costs, theirs: Costs, label: str, name: str | None = None, yardstick: str = "noop"
-) -> list[Figure]:
+def _compared(ours: Costs, theirs: Costs, label: str, name: str | None = None, yardstick: str = "noop") -> list[Figure]:
     bound = CALL_BOUND if name is None and label in (CLAIM, MARK) else None
     title = name or label
     return [

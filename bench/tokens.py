@@ -116,9 +116,7 @@ _RUN = [{"command": "pytest", "exit_code": 0}]
 
 def _answer(server: Server, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
     answer = server.call(tool, arguments).answer
-    assert json.loads(answer["content"][0]["text"]) == answer["structuredContent"], (
-        "text and structured content agree"
-    )
+    assert json.loads(answer["content"][0]["text"]) == answer["structuredContent"], "text and structured content agree"
     content: dict[str, Any] = answer["structuredContent"]
     return content
 

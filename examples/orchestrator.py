@@ -22,9 +22,7 @@ workers, command = int(sys.argv[1]), sys.argv[2:]
 async def build(feature: ClaimedFeature) -> None:
     """Have an agent build a feature; replace this by what your harness does."""
     try:
-        agent = await create_subprocess_exec(
-            *command, stdin=PIPE, stdout=PIPE, stderr=STDOUT, process_group=0
-        )
+        agent = await create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=STDOUT, process_group=0)
     except OSError as error:  # nothing is wrong with the feature, so release it
         print(f"{command[0]}: {error.strerror}")
         raise asyncio.CancelledError from error

@@ -163,9 +163,7 @@ def read(response: httpx2.Response) -> dict[str, Any]:
     if response.headers["content-type"].startswith("application/json"):
         message: dict[str, Any] = response.json()
         return message
-    events = [
-        line[5:] for line in response.text.splitlines() if line.startswith("data:") and line[5:].strip()
-    ]
+    events = [line[5:] for line in response.text.splitlines() if line.startswith("data:") and line[5:].strip()]
     last: dict[str, Any] = json.loads(events[-1])
     return last
 

@@ -83,10 +83,7 @@ def tools() -> str:
     """The tools, as agents read of them."""
     return table(
         "| tool | what it does | parameters | roles |",
-        (
-            f"| `{one.tool}` | {one.description} | {code(one.parameters)} | {roles(one)} |"
-            for one in OPERATIONS
-        ),
+        (f"| `{one.tool}` | {one.description} | {code(one.parameters)} | {roles(one)} |" for one in OPERATIONS),
     )
 
 
@@ -105,9 +102,7 @@ def operation_commands() -> str:
             for each in command.params
             if isinstance(each, click.Argument)
         )
-        options = code(
-            option(one.command, name) for name in one.parameters if name not in (*positional, "feature_id")
-        )
+        options = code(option(one.command, name) for name in one.parameters if name not in (*positional, "feature_id"))
         rows.append(f"| `dibs {words}{arguments}` | `{one.tool}` | {options} | {roles(one)} |")
     return table("| command | tool | options of the tool | roles |", rows)
 
@@ -174,9 +169,7 @@ GENERATED: list[tuple[str, str, Callable[[], str]]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("page", "name", "generate"), GENERATED, ids=[f"{page} {name}" for page, name, _ in GENERATED]
-)
+@pytest.mark.parametrize(("page", "name", "generate"), GENERATED, ids=[f"{page} {name}" for page, name, _ in GENERATED])
 def test_a_generated_block_is_what_the_code_says(page: str, name: str, generate: Callable[[], str]) -> None:
     """The block between the marks is the generated table."""
     path = DOCS / page
@@ -219,9 +212,7 @@ COMPLETE: list[tuple[str, str, Callable[[], Iterable[str]]]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("page", "name", "wanted"), COMPLETE, ids=[f"{page} {name}" for page, name, _ in COMPLETE]
-)
+@pytest.mark.parametrize(("page", "name", "wanted"), COMPLETE, ids=[f"{page} {name}" for page, name, _ in COMPLETE])
 def test_a_table_has_a_row_for_everything(page: str, name: str, wanted: Callable[[], Iterable[str]]) -> None:
     """A table whose meanings are written by hand names each thing of the code once, and nothing else."""
     text = (DOCS / page).read_text(encoding="utf-8")
@@ -259,9 +250,7 @@ def test_links_lead_somewhere() -> None:
 def test_an_index_names_every_page(index: str, pages: str) -> None:
     """A reader reaches every page from the index of docs/, and every decision from the decisions' index."""
     page = DOCS / index
-    linked = {
-        (page.parent / one).resolve() for one in re.findall(r"\]\(([^)#]+\.md)", page.read_text("utf-8"))
-    }
+    linked = {(page.parent / one).resolve() for one in re.findall(r"\]\(([^)#]+\.md)", page.read_text("utf-8"))}
     assert set(page.parent.glob(pages)) - linked - {page} == set()
 
 

@@ -43,8 +43,7 @@ def test_engines_are_named_inside_the_database_only() -> None:
     named = [
         name
         for name, text in modules().items()
-        if not name.startswith(MAY_NAME_ENGINES)
-        and re.search(r"sqlite|postgres|psycopg", _code(text), re.IGNORECASE)
+        if not name.startswith(MAY_NAME_ENGINES) and re.search(r"sqlite|postgres|psycopg", _code(text), re.IGNORECASE)
     ]
     assert named == []
 
@@ -60,11 +59,7 @@ def _code(text: str) -> str:
 
 
 def _is_docstring(node: ast.stmt) -> bool:
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    )
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 def test_modules_stay_readable_in_one_sitting() -> None:

@@ -23,9 +23,7 @@ def script(page: Path) -> str:
     return "".join(line for line in lines if not line.startswith(INSTALLS))
 
 
-PAGES = [
-    page for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("[!i]*/*.md"))) if script(page).strip()
-]
+PAGES = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("[!i]*/*.md"))) if script(page).strip()]
 
 
 @pytest.mark.timeout(250)  # a page has up to fifteen commands, each a process of its own
@@ -52,6 +50,4 @@ def test_the_blocks_of_a_page_run_as_they_stand(page: Path, tmp_path: Path) -> N
 
 def test_the_pages_that_show_the_first_steps_have_blocks() -> None:
     """The README, the start page and the command line's page are among those that are run."""
-    assert {"README.md", "quickstart.md", "cli.md", "import.md", "overnight.md"} <= {
-        page.name for page in PAGES
-    }
+    assert {"README.md", "quickstart.md", "cli.md", "import.md", "overnight.md"} <= {page.name for page in PAGES}

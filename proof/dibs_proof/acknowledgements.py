@@ -130,9 +130,7 @@ def _ended(call: Call, same: list[Call], by: str) -> Acknowledged:
     else:
         texts = {text for one in same if (text := _text(one, kind)) is not None}
     begun = min(one.begun for one in same)
-    return Acknowledged(
-        kind, call.answer["id"], by, call.answer["status"], frozenset(texts), begun, call.until
-    )
+    return Acknowledged(kind, call.answer["id"], by, call.answer["status"], frozenset(texts), begun, call.until)
 
 
 def _text(call: Call, kind: Kind) -> str | None:

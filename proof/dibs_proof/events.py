@@ -160,10 +160,7 @@ def read_initial_history(tx: Transaction) -> History:
         rules.back_off,
         rules.max_claims,
         rules.max_claims_per_connection,
-        {
-            row["id"]: InitialFeature(_state(row, tx.now), frozenset(needs.get(row["id"], ())))
-            for row in tx.all(_rows)
-        },
+        {row["id"]: InitialFeature(_state(row, tx.now), frozenset(needs.get(row["id"], ()))) for row in tx.all(_rows)},
     )
 
 

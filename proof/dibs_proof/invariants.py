@@ -59,9 +59,7 @@ def claim_periods(events: Iterable[Event]) -> Iterator[ClaimPeriod]:
 
 
 def _ends_a_claim(event: Event) -> bool:
-    return (
-        event.kind in ENDS and event.source == Status.IN_PROGRESS
-    )  # a pending feature is skipped without a claim
+    return event.kind in ENDS and event.source == Status.IN_PROGRESS  # a pending feature is skipped without a claim
 
 
 def one_holder_in_the_events(events: Iterable[Event]) -> Finding:
@@ -78,9 +76,7 @@ def one_holder_in_the_events(events: Iterable[Event]) -> Finding:
                 )
             holder[event.feature] = event.agent
         elif _ends_a_claim(event) and holder.pop(event.feature, None) is None:
-            found.broken.append(
-                f"event {event.id}: {event.kind} of feature {event.feature}, which nobody holds"
-            )
+            found.broken.append(f"event {event.id}: {event.kind} of feature {event.feature}, which nobody holds")
     return found
 
 
@@ -119,13 +115,9 @@ def one_holder_among_the_clients(holdings: Iterable[Holding]) -> Finding:
 
 def nothing_lost(acknowledged: Iterable[Acknowledged], events: Iterable[Event]) -> Finding:
     """Every acknowledged transition has an event of its own: same kind, feature, agent and resulting status."""
-    answered: Transitions = Counter(
-        (one.kind.value, one.feature, one.agent, one.status) for one in acknowledged
-    )
+    answered: Transitions = Counter((one.kind.value, one.feature, one.agent, one.status) for one in acknowledged)
     recorded: Transitions = Counter((one.kind, one.feature, one.agent, one.target) for one in events)
-    found = Finding(
-        "nothing_lost", "Every acknowledged change has its event", answered.total(), "acknowledgements"
-    )
+    found = Finding("nothing_lost", "Every acknowledged change has its event", answered.total(), "acknowledgements")
     for (kind, feature, agent, status), missing in (answered - recorded).items():
         found.broken += [
             f"{agent} got an acknowledgement of its {kind} of feature {feature} ({status}), which has no event"
@@ -135,9 +127,7 @@ def nothing_lost(acknowledged: Iterable[Acknowledged], events: Iterable[Event]) 
 
 def dependencies_respected(events: Iterable[Event], edges: Mapping[int, set[int]]) -> Finding:
     """Replay: at each claim, every dependency of the feature was passing or archived."""
-    found = Finding(
-        "dependencies", "Nothing was claimed before its dependencies", unit="dependencies looked up"
-    )
+    found = Finding("dependencies", "Nothing was claimed before its dependencies", unit="dependencies looked up")
     status: dict[int, str | None] = {}
     for event in events:
         status[event.feature] = event.target

@@ -81,9 +81,7 @@ def answer_without_commit() -> None:
 
     commit = JobRunner._commit  # noqa: SLF001 - it is what the bug is planted into
 
-    def answer(
-        self: JobRunner, connection: Any, start: Any, verb: Callable[..., Any], *, exclusive: bool
-    ) -> Any:
+    def answer(self: JobRunner, connection: Any, start: Any, verb: Callable[..., Any], *, exclusive: bool) -> Any:
         answers: list[Any] = []
 
         def note(tx: Any) -> Any:

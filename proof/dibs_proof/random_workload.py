@@ -143,9 +143,7 @@ def _too_late(memory: Memory) -> Call | None:
     if not memory.ended:
         return None
     feature, token = memory.chance.choice(memory.ended)
-    tool = memory.chance.choice(
-        ("feature_mark_passing", "feature_mark_failing", "feature_skip", "feature_heartbeat")
-    )
+    tool = memory.chance.choice(("feature_mark_passing", "feature_mark_failing", "feature_skip", "feature_heartbeat"))
     reason = _texts(memory, WHY) if tool in ("feature_mark_failing", "feature_skip") else {}
     return tool, {"feature_id": feature, "claim_token": token, **reason}
 
@@ -159,9 +157,7 @@ def _create(memory: Memory) -> Call:
 
 def _create_bulk(memory: Memory) -> Call:
     name = memory.text("One of many")
-    chain = [
-        _new(f"{name} {index}") | {"depends_on_indices": [index - 1] if index else []} for index in range(5)
-    ]
+    chain = [_new(f"{name} {index}") | {"depends_on_indices": [index - 1] if index else []} for index in range(5)]
     return "feature_create_bulk", {"features": chain, "request_id": memory.text("bulk")}
 
 
@@ -186,11 +182,7 @@ def _summary(memory: Memory) -> Call:
 
 def _on_question(tool: str, **more: Any) -> Draw:
     def draw(memory: Memory) -> Call | None:
-        return (
-            (tool, {"question_id": memory.chance.choice(memory.questions), **more})
-            if memory.questions
-            else None
-        )
+        return (tool, {"question_id": memory.chance.choice(memory.questions), **more}) if memory.questions else None
 
     return draw
 
@@ -314,9 +306,7 @@ CONTENTION: Calls = (
 def draw(memory: Memory, calls: Calls = EVERY_TOOL) -> Call:
     """Return the next call; one that was never answered is made again with the same arguments."""
     if memory.unanswered and memory.chance.random() < REPEATED:
-        again = next(
-            (one for one in memory.unanswered if memory.named or one[0] != "feature_claim_and_get"), None
-        )
+        again = next((one for one in memory.unanswered if memory.named or one[0] != "feature_claim_and_get"), None)
         if again is not None:
             memory.unanswered.remove(again)
             return again

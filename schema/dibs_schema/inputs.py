@@ -156,9 +156,7 @@ def _reply(value: Any) -> Any:
     return [_cleaned(one) for one in texts] if isinstance(value, list) else _cleaned(value)
 
 
-_REPLY_SCHEMA = {
-    "anyOf": [{"type": "string"}, {"type": "boolean"}, {"type": "array", "items": {"type": "string"}}]
-}
+_REPLY_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "boolean"}, {"type": "array", "items": {"type": "string"}}]}
 Reply = Annotated[Any, BeforeValidator(_reply), WithJsonSchema(_REPLY_SCHEMA)]
 Answers = Annotated[
     dict[Annotated[str, StringConstraints(max_length=100)], Reply],

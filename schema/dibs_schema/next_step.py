@@ -59,9 +59,7 @@ def word(steps: Sequence[Step], wording: Wording = TOOLS, verb: str = "Call") ->
     """
     own = [_clause(step, wording) for step in steps if step.by is None]
     sentences = [f"{verb} {', or '.join(own)}."] if own else []
-    sentences += [
-        f"A {step.by} {verb.lower()}s {_clause(step, wording)}." for step in steps if step.by is not None
-    ]
+    sentences += [f"A {step.by} {verb.lower()}s {_clause(step, wording)}." for step in steps if step.by is not None]
     return " ".join(sentences)
 
 

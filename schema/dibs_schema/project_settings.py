@@ -28,9 +28,7 @@ class ProjectSettings(BaseModel):
     max_failures: Count = Field(3, description="Failures after which a feature is stuck.")
     max_attempts: Count = Field(10, description="Attempts without a pass after which it is stuck.")
     max_skips: Count = Field(3, description="Skips after which it is stuck.")
-    max_dependencies: Annotated[int, Field(ge=1, le=100)] = Field(
-        20, description="Dependencies of one feature."
-    )
+    max_dependencies: Annotated[int, Field(ge=1, le=100)] = Field(20, description="Dependencies of one feature.")
     back_off: Annotated[int, Field(ge=0, le=600)] = Field(
         30,
         description="Seconds for which a feature is not ready after its first failure. Each further failure doubles "

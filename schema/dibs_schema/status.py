@@ -80,13 +80,9 @@ TRANSITIONS: tuple[Transition, ...] = (
         "ready, and of the id or category asked for",
         "attempts + 1; new token; lease",
     ),
-    Transition(
-        Kind.RESUME, (_I,), (_I,), "held by the same agent name", "new token; lease; the old token is lost"
-    ),
+    Transition(Kind.RESUME, (_I,), (_I,), "held by the same agent name", "new token; lease; the old token is lost"),
     Transition(Kind.HEARTBEAT, (_I,), (_I,), "token", "lease extended; an event only when it carries a note"),
-    Transition(
-        Kind.RELEASE, (_I,), (_P, _S), "token, or force by a planner", "claim cleared; stuck at max_attempts"
-    ),
+    Transition(Kind.RELEASE, (_I,), (_P, _S), "token, or force by a planner", "claim cleared; stuck at max_attempts"),
     Transition(
         Kind.EXPIRE,
         (_I,),

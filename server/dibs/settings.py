@@ -40,18 +40,12 @@ class Settings(BaseModel):
     detached_lease: Seconds = Field(
         1800, description="How long a claim lasts where no connection proves that its holder lives."
     )
-    hold_limit: Seconds = Field(
-        7200, description="Renewal stops after so long without a call about the feature."
-    )
-    patience: Annotated[float, Field(gt=0, le=45)] = Field(
-        20, description="How long a move waits for the database."
-    )
+    hold_limit: Seconds = Field(7200, description="Renewal stops after so long without a call about the feature.")
+    patience: Annotated[float, Field(gt=0, le=45)] = Field(20, description="How long a move waits for the database.")
     synchronous: Literal["FULL", "NORMAL"] = Field(
         "FULL", description="NORMAL is faster, and a power cut may undo the last moments."
     )
-    log: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "WARNING", description="What goes to standard error."
-    )
+    log: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("WARNING", description="What goes to standard error.")
     isolated: bool = Field(default=False, description="Give this git worktree a backlog of its own.")
 
     @classmethod

@@ -135,10 +135,7 @@ def test_looking_makes_no_backlog(empty: Shell) -> None:
     assert "There is no backlog at" in done.stderr
     assert list(empty.folder.iterdir()) == []
     if "DIBS_DB" in empty.settings:
-        assert (
-            by_hand(empty.db, "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace")
-            == []
-        )
+        assert by_hand(empty.db, "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace") == []
 
 
 @A_FILE
@@ -284,9 +281,7 @@ def test_the_doctor_finds_a_wrong_counter(shell: Shell) -> None:
     by_hand(shell.db, "UPDATE features SET unmet_dependencies = 5 WHERE id = 2")
     done = shell.dibs("doctor", "--json")
     assert done.returncode == 2
-    wrong = {
-        one["check"]: one["says"] for one in json.loads(done.stdout)["findings"] if one["level"] == "error"
-    }
+    wrong = {one["check"]: one["says"] for one in json.loads(done.stdout)["findings"] if one["level"] == "error"}
     assert wrong.keys() - {UNSYNCED} == {"counters"}
     assert "2: 5, counted 1" in wrong["counters"]
 
@@ -304,9 +299,7 @@ def test_worktrees_share_the_backlog_of_their_repository(empty: Shell) -> None:
     main, tree = empty.folder / "main", empty.folder / "tree"
     subprocess.run(["git", "init", "-q", str(main)], check=True)
     identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
-    subprocess.run(
-        ["git", "-C", str(main), *identity, "commit", "-q", "--allow-empty", "-m", "x"], check=True
-    )
+    subprocess.run(["git", "-C", str(main), *identity, "commit", "-q", "--allow-empty", "-m", "x"], check=True)
     subprocess.run(["git", "-C", str(main), "worktree", "add", "-q", str(tree)], check=True)
     (main / "list.json").write_text(json.dumps(FEATURES), encoding="utf-8")
     assert empty.dibs("import", "list.json", cwd=main).returncode == 0
@@ -316,10 +309,7 @@ def test_worktrees_share_the_backlog_of_their_repository(empty: Shell) -> None:
 
 def test_a_follower_reads_every_event_once_and_page_after_page(empty: Shell) -> None:
     """`dibs follow` prints a long journal without a pause between its pages, and can go on after any cursor."""
-    many = [
-        {**FEATURES[0], "id": str(number), "name": f"Feature {number}", "passes": True}
-        for number in range(450)
-    ]
+    many = [{**FEATURES[0], "id": str(number), "name": f"Feature {number}", "passes": True} for number in range(450)]
     (empty.folder / "many.json").write_text(json.dumps(many), encoding="utf-8")
     assert empty.dibs("import", "many.json").returncode == 0
     to_the_end = ("follow", "--until-complete", "--json", "--after")

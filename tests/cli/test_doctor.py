@@ -197,18 +197,14 @@ def test_who_keeps_the_log_from_shrinking_is_named(
     with reader(db) as process, connected(db) as connection:
         connection.execute("PRAGMA synchronous = OFF")
         for number in range(300):
-            connection.execute(
-                "UPDATE features SET description = ? WHERE id = ?", [f"{number:05}" * 4_000, one]
-            )
+            connection.execute("UPDATE features SET description = ? WHERE id = ?", [f"{number:05}" * 4_000, one])
         found = examined(database, "write-ahead log")
     assert found.level == "warning"
     assert f"pid {process.pid} (python" in found.says
 
 
 @A_SERVER
-def test_a_forgotten_transaction_is_named(
-    database: Database, db: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_forgotten_transaction_is_named(database: Database, db: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that has been open for a while (here: a tenth of a second) delays followers."""
     monkeypatch.setattr(server_health, "OLD", 0.1)
     add(database)

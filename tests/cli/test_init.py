@@ -40,9 +40,7 @@ def environment(**more: str) -> dict[str, str]:
     return {**clean, "PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}", **more}
 
 
-def init(
-    folder: Path, *arguments: str, env: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
+def init(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run `dibs init` there, with nobody at a terminal."""
     return subprocess.run(
         [sys.executable, "-m", "dibs", "init", *arguments],
@@ -75,19 +73,13 @@ def test_six_clients_are_registered_and_their_servers_answer(tmp_path: Path) -> 
     assert [one["client"] for one in said["clients"]] == list(CLIENTS)
     for one in said["clients"]:
         assert one["change"] == "create"
-        assert (
-            f"the server answers: version 0.1.0, project default in {tmp_path}/.dibs/features.db"
-            in one["server"]
-        )
+        assert f"the server answers: version 0.1.0, project default in {tmp_path}/.dibs/features.db" in one["server"]
     assert files(tmp_path) == sorted([*FILES, "AGENTS.md", "CLAUDE.md", "GEMINI.md"])
     assert {(tmp_path / name).read_text() for name in ("AGENTS.md", "CLAUDE.md", "GEMINI.md")} == {"mine\n"}
     assert (tmp_path / ".dibs" / ".gitignore").read_text() == "*\n"
     again = init(tmp_path, *CLIENTS, "--role", "coder")
     assert (again.returncode, again.stdout.count("nothing to do.")) == (0, 6)
-    assert (
-        json.loads((tmp_path / ".mcp.json").read_text())["mcpServers"]["features"]["env"]["DIBS_ROLE"]
-        == "coder"
-    )
+    assert json.loads((tmp_path / ".mcp.json").read_text())["mcpServers"]["features"]["env"]["DIBS_ROLE"] == "coder"
     gone = init(tmp_path, *CLIENTS, "--remove", "--yes")
     assert (gone.returncode, gone.stdout.count(": removed.")) == (0, 6)
     assert "features" not in "".join((tmp_path / name).read_text() for name in FILES)
@@ -173,9 +165,7 @@ def test_a_command_that_is_no_server_is_found_out(tmp_path: Path) -> None:
     script = tmp_path / "bin" / "dibs-mcp"
     script.write_text("#!/bin/sh\necho I am not well >&2\nexit 1\n")
     script.chmod(0o755)
-    done = init(
-        tmp_path, "gemini", "--yes", env=environment(PATH=f"{tmp_path}/bin{os.pathsep}{os.environ['PATH']}")
-    )
+    done = init(tmp_path, "gemini", "--yes", env=environment(PATH=f"{tmp_path}/bin{os.pathsep}{os.environ['PATH']}"))
     assert done.returncode == 1
     assert "written, but the server does not answer: I am not well" in done.stderr
 

@@ -324,9 +324,7 @@ def test_a_signal_ends_a_loop_that_waits_for_work(there: Shell) -> None:
         database.write_now(lambda tx: mark_in_progress(tx, named("bob"), one))
     loop = looping(there, "ada", "true", TMPDIR=str(there.folder))
     children = Path(f"/proc/{loop.pid}/task/{loop.pid}/children")
-    while not (
-        found := [int(pid) for pid in children.read_text(encoding="ascii").split() if is_dibs(int(pid))]
-    ):
+    while not (found := [int(pid) for pid in children.read_text(encoding="ascii").split() if is_dibs(int(pid))]):
         time.sleep(0.05)
     until_it_listens(found[0])
     began = time.monotonic()

@@ -36,17 +36,11 @@ def test_every_command_and_option_says_what_it_is(name: str) -> None:
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: one.tool)
 def test_every_parameter_of_an_operation_can_be_given_to_its_command(operation: AnyOperation) -> None:
     """Each parameter is an argument or option; so is each flag by which operations share a command."""
-    given = {
-        spelled
-        for one in command(operation.command.words).params
-        for spelled in (*one.opts, *one.secondary_opts)
-    }
+    given = {spelled for one in command(operation.command.words).params for spelled in (*one.opts, *one.secondary_opts)}
     wanted = [
         one
         for name in operation.parameters
-        for one in (
-            [name] if name in operation.command.positional else option(operation.command, name).split("/")
-        )
+        for one in ([name] if name in operation.command.positional else option(operation.command, name).split("/"))
     ]
     other_forms = {"dependency_id": "dependency_ids", "--feature-id": "feature_ids"}
     assert [one for one in wanted if other_forms.get(one, one) not in given] == []
@@ -132,8 +126,7 @@ def told_by_a_server(there: Shell, calls: list[tuple[str, dict[str, Any]]]) -> l
     async def ask() -> list[dict[str, Any]]:
         async with Client.start(server_command(), there.settings) as client:
             return [
-                dict((await client.call_raw(tool, arguments)).structured_content or {})
-                for tool, arguments in calls
+                dict((await client.call_raw(tool, arguments)).structured_content or {}) for tool, arguments in calls
             ]
 
     return anyio.run(ask)

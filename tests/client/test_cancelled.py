@@ -32,9 +32,7 @@ def url(shared_db: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module", params=["open", "start", "connect", "connect by name"])
-async def reached(
-    request: pytest.FixtureRequest, shared_db: str, anyio_backend: str
-) -> AsyncIterator[Backlog]:
+async def reached(request: pytest.FixtureRequest, shared_db: str, anyio_backend: str) -> AsyncIterator[Backlog]:
     """The backlog, by each way that leads to it."""
     if request.param in ("open", "start"):
         way = getattr(Backlog, request.param)(db=shared_db)
@@ -84,9 +82,7 @@ async def cancelled(task: asyncio.Task[Any], *, times: int = 1) -> None:
 
 
 @pytest.mark.parametrize("how", ["take", "claim", "mark"])
-async def test_a_claim_whose_answer_was_on_its_way_is_given_back(
-    reached: Backlog, new: New, how: str
-) -> None:
+async def test_a_claim_whose_answer_was_on_its_way_is_given_back(reached: Backlog, new: New, how: str) -> None:
     """The server has acted, and the caller has gone: nobody else would know the token."""
     feature = await new()
     slow = Slow(reached, "feature_mark_in_progress" if how == "mark" else "feature_claim_and_get")

@@ -60,18 +60,14 @@ def test_an_orchestrator_builds_what_is_ready_and_ends(
         backlog.create("core", "Sign out", "Signs out.", ["Look."], dependencies=[first])
         program = tmp_path / "orchestrator.py"
         program.write_text(ORCHESTRATORS[number], encoding="utf-8")
-        done = subprocess.run(
-            [sys.executable, program], capture_output=True, text=True, check=False, timeout=90
-        )
+        done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=False, timeout=90)
         assert (done.returncode, done.stderr) == (0, "")
         assert "complete" in done.stdout
         for feature in (1, 2):
             assert "Signs" in str(backlog.get(feature).evidence)
 
 
-def test_the_block_of_the_readme_builds_what_is_ready(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_block_of_the_readme_builds_what_is_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a `build` of the harness's own it passes what it claims, with what that returned."""
     monkeypatch.chdir(tmp_path)
     (block,) = python_blocks("README.md")

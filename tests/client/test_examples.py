@@ -119,15 +119,11 @@ def is_running(pid: int) -> bool:
     return state != "Z"
 
 
-def test_the_orchestrator_blames_no_feature_for_a_command_that_there_is_not(
-    place: Path, backlog: SyncBacklog
-) -> None:
+def test_the_orchestrator_blames_no_feature_for_a_command_that_there_is_not(place: Path, backlog: SyncBacklog) -> None:
     """A mistyped command ends it in plain words, and the features are as they were; without one it says its usage."""
     backlog.create_many(features("one", "two"))
     call = [sys.executable, str(ORCHESTRATOR)]
-    mistyped = subprocess.run(
-        [*call, "2", "cluade", "-p"], capture_output=True, text=True, check=False, timeout=60
-    )
+    mistyped = subprocess.run([*call, "2", "cluade", "-p"], capture_output=True, text=True, check=False, timeout=60)
     assert (mistyped.returncode, mistyped.stderr) == (1, "Stopped; all claims are released.\n")
     assert "cluade: No such file or directory\n" in mistyped.stdout
     assert backlog.stats().counts.ready == 2
@@ -209,14 +205,10 @@ class TestClaudeCodeHooks:
         backlog.take(agent="bob")
         assert self.fire(project, "SessionEnd", reason="clear") == ""
         assert (backlog.get(1).status, backlog.get(2).status) == ("pending", "in_progress")
-        assert "Claim a feature by its feature_id" in self.told(
-            self.fire(project, "SessionStart", source="resume")
-        )
+        assert "Claim a feature by its feature_id" in self.told(self.fire(project, "SessionStart", source="resume"))
 
     @pytest.mark.parametrize("role", ["coder", "tester"])
-    def test_a_session_of_any_role_gives_its_claim_back(
-        self, role: str, project: Path, backlog: SyncBacklog
-    ) -> None:
+    def test_a_session_of_any_role_gives_its_claim_back(self, role: str, project: Path, backlog: SyncBacklog) -> None:
         """The hook does what its agent may not: it frees a claim whose token it does not know."""
         backlog.create_many(features("one"))
         backlog.take(agent="ada")

@@ -32,9 +32,7 @@ async def test_a_follower_sees_what_others_do_and_goes_on_after_a_cursor(
 ) -> None:
     """Events come once, in the order of the journal, while they are made; each cursor continues after it."""
     one = await new()
-    (made,) = await first(
-        other, 1, "0-0"
-    )  # on a server, a transaction of anybody's delays what followers see
+    (made,) = await first(other, 1, "0-0")  # on a server, a transaction of anybody's delays what followers see
     watching = asyncio.create_task(first(other, 5, made.cursor))
     await asyncio.sleep(0.5)  # so that most of it is followed while it is made
     two = await new()

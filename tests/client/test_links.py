@@ -41,9 +41,7 @@ def url(shared_db: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module", params=WAYS)
-async def reached(
-    request: pytest.FixtureRequest, shared_db: str, anyio_backend: str
-) -> AsyncIterator[Backlog]:
+async def reached(request: pytest.FixtureRequest, shared_db: str, anyio_backend: str) -> AsyncIterator[Backlog]:
     """The backlog, by each way that leads to it."""
     if request.param == "connect":
         way = Backlog.connect(request.getfixturevalue("url"), agent="harness")

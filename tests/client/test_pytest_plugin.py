@@ -56,9 +56,7 @@ def test_pytest_loads_the_plugin_only_where_it_is_named() -> None:
     assert "pytest11" not in declared["project"].get("entry-points", {})
 
 
-def test_a_harness_tests_itself_with_the_fixtures(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_harness_tests_itself_with_the_fixtures(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test has a backlog of its own, agents reach it, and the developer's settings do not leak into it."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setenv("DIBS_ROLE", "viewer")

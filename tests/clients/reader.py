@@ -77,9 +77,7 @@ class Reader:
         schema = tools[then.tool].input_schema
         carried = {"feature_id": said.get("id")} | self.own
         needed = {name: carried[name] for name in schema.get("required", []) if name in carried}
-        arguments = {
-            name: value for name, value in (needed | then.arguments | more).items() if value is not None
-        }
+        arguments = {name: value for name, value in (needed | then.arguments | more).items() if value is not None}
         unknown = arguments.keys() - schema["properties"].keys()
         assert not unknown, f"{then.tool} has no {unknown}"
         answer = await self.call(then.tool, **arguments)

@@ -23,9 +23,7 @@ from verbs.stage import add, alter, depend, expire, place, rule, token_of
 
 pytestmark = [
     pytest.mark.anyio,
-    pytest.mark.only_on(
-        "sqlite", reason="words are the same on each engine; tests/tools has the refusals on both"
-    ),
+    pytest.mark.only_on("sqlite", reason="words are the same on each engine; tests/tools has the refusals on both"),
 ]
 
 FEATURE = {"category": "core", "name": "a name", "description": "words", "steps": ["look"]}
@@ -57,9 +55,7 @@ async def client(shared: str, anyio_backend: str) -> AsyncIterator[Client]:
 def backlog(shared: str, client: Client) -> Iterator[Database]:
     """The backlog, opened by the test to set the stage; what earlier situations left is off the board."""
     opened = open_database(Settings(db=shared))
-    clear = update(features).values(
-        {**NO_CLAIM, features.c.status: "archived", features.c.archived_from: "pending"}
-    )
+    clear = update(features).values({**NO_CLAIM, features.c.status: "archived", features.c.archived_from: "pending"})
     opened.write_now(lambda tx: tx.run(clear.where(features.c.project_id == tx.project.id)))
     yield opened
     opened.close(patience=5)
@@ -175,9 +171,7 @@ async def test_a_question_to_a_person_leads_to_its_answer(client: Client, backlo
     said = await me.refused("waiting_for_human", CLAIM, feature_id=asking)
     assert f"dibs answer {asking}" in said["message"]
     await me.follow(said, feature_id=asking, answers={"colour": "red"})
-    assert (await me.call(CLAIM, feature_id=asking))["feature"]["human_answer"]["answers"] == {
-        "colour": "red"
-    }
+    assert (await me.call(CLAIM, feature_id=asking))["feature"]["human_answer"]["answers"] == {"colour": "red"}
 
 
 async def test_an_agent_that_crashed_goes_on_with_what_it_held(shared: str, backlog: Database) -> None:

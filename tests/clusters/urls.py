@@ -9,17 +9,11 @@ from contextlib import closing
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 
-def moved(
-    url: str, params: Mapping[str, object], database: str | None = None, port: int | None = None
-) -> str:
+def moved(url: str, params: Mapping[str, object], database: str | None = None, port: int | None = None) -> str:
     """The same URL, but for parameters as libpq knows them, the database, or the port on this machine."""
     parts = urlsplit(url)
     path = parts.path if database is None else f"/{quote(database, safe='')}"
-    at = (
-        parts.netloc
-        if port is None
-        else f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{port}".removeprefix("@")
-    )
+    at = parts.netloc if port is None else f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{port}".removeprefix("@")
     query = urlencode(dict(parse_qsl(parts.query)) | dict(params), quote_via=quote)
     return urlunsplit((parts.scheme, at, path, query, ""))
 

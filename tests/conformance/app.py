@@ -53,9 +53,7 @@ class ConformanceServer(DibsServer):
         if name not in FIXTURES:
             return await super().call_tool(name, arguments, context)
         assert context is not None
-        answer: CallToolResult | InputRequiredResult = await FIXTURES[name].run(
-            arguments, context, convert_result=True
-        )
+        answer: CallToolResult | InputRequiredResult = await FIXTURES[name].run(arguments, context, convert_result=True)
         return answer
 
 

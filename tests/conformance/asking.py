@@ -108,9 +108,7 @@ async def test_input_required_result_multiple_inputs(ctx: Ctx) -> CallToolResult
     reply = answered(ctx, "user_name", "greeting", "client_roots")
     if reply and ctx.request_state == "asked":
         return said(reply)
-    return ask(
-        "asked", user_name=NAME, greeting=sample("Generate a greeting"), client_roots=ListRootsRequest()
-    )
+    return ask("asked", user_name=NAME, greeting=sample("Generate a greeting"), client_roots=ListRootsRequest())
 
 
 async def test_input_required_result_multi_round(ctx: Ctx) -> CallToolResult | InputRequiredResult:

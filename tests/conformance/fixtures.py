@@ -42,9 +42,7 @@ def image() -> ImageContent:
 
 def embedded(uri: str, mime_type: str, text: str) -> EmbeddedResource:
     """A resource inside an answer."""
-    return EmbeddedResource(
-        type="resource", resource=TextResourceContents(uri=uri, mime_type=mime_type, text=text)
-    )
+    return EmbeddedResource(type="resource", resource=TextResourceContents(uri=uri, mime_type=mime_type, text=text))
 
 
 # -- tools that answer at once --------------------------------------------------------------------------

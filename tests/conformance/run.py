@@ -44,9 +44,7 @@ def fetched() -> Path:
         errors = [line for line in there.stderr.splitlines() if line.startswith("npm error")]
         raise Skipped(f"npm is not reachable: {errors[0] if errors else there.stderr}")
     FOLDER.mkdir(parents=True, exist_ok=True)
-    got = _npm(
-        npm, "install", "--prefix", str(FOLDER), "--no-audit", "--no-fund", "--no-save", *wanted.split()
-    )
+    got = _npm(npm, "install", "--prefix", str(FOLDER), "--no-audit", "--no-fund", "--no-save", *wanted.split())
     if got.returncode:
         raise SystemExit(f"npm install failed:\n{got.stderr}")
     stamp.write_text(wanted, encoding="utf-8")
@@ -97,9 +95,7 @@ def strict_tools(programs: Path, url: str, era: str) -> str | None:
     """Have the Inspector look at the tools' schemas; returns what it found, or None."""
     flags = ["--cli", url, "--transport", "http", "--protocol-era", era]
     done = program(programs, [str(programs / "mcp-inspector"), *flags, "--method", "tools/list", "--strict"])
-    found = done.stderr.strip() or (
-        "" if '"feature_claim_and_get"' in done.stdout else "no tools were listed"
-    )
+    found = done.stderr.strip() or ("" if '"feature_claim_and_get"' in done.stdout else "no tools were listed")
     sys.stdout.write(f"  inspector, {era}: {found or 'no findings'}, exit status {done.returncode}\n")
     return None if done.returncode == 0 and not found else found or done.stdout
 
@@ -128,9 +124,7 @@ def main() -> int:
     wrong: list[str | None] = []
     sys.stdout.write("dibs serve --http, but for its baseline\n")
     with server("product", [*SERVER, "--db"]) as product:
-        wrong += [
-            suite(programs, product.url, one, "--expected-failures", str(BASELINE)) for one in REVISIONS
-        ]
+        wrong += [suite(programs, product.url, one, "--expected-failures", str(BASELINE)) for one in REVISIONS]
         wrong += [strict_tools(programs, product.url, era) for era in ("legacy", "modern")]
     sys.stdout.write("the same server with the suite's fixtures\n")
     with server("app", [sys.executable, "-m", "conformance.app"]) as app:

@@ -27,9 +27,7 @@ def test_each_entry_is_a_fixture_that_the_test_application_has() -> None:
     offered = {*tools, *fixtures.RESOURCES, "test://template/123/data"}
     for name, reason in entries():
         named = re.search(r"test(?:_|://)[\w/]*[\w-]*", reason)
-        assert (named is not None and named[0] in offered) or NOT_FIXTURES.get(name) == reason.partition(";")[
-            0
-        ], name
+        assert (named is not None and named[0] in offered) or NOT_FIXTURES.get(name) == reason.partition(";")[0], name
 
 
 def test_no_scenario_is_listed_twice() -> None:

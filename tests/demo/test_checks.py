@@ -26,9 +26,7 @@ PASSED_BY_BOB = ("pass", "bob", "in_progress", "passing")
 def events(*steps: tuple[str, str, str | None, str | None], feature: int = 1, first: int = 1) -> list[Event]:
     """Events of one feature, in their order."""
     numbers = count(first)
-    return [
-        Event(next(numbers), feature, agent, kind, source, target) for kind, agent, source, target in steps
-    ]
+    return [Event(next(numbers), feature, agent, kind, source, target) for kind, agent, source, target in steps]
 
 
 def holding(agent: str = "ada", *, at: float, until: float | None, token: str = "") -> Holding:
@@ -95,9 +93,7 @@ def test_holdings_one_after_the_other_are_sound() -> None:
 @pytest.mark.parametrize("until", [5.0, None])
 def test_two_clients_that_hold_the_same_feature_are_seen(until: float | None) -> None:
     """A token that arrives while another client certainly holds the feature is a double claim."""
-    found = invariants.one_holder_among_the_clients(
-        [holding(at=1, until=until), holding("bob", at=2, until=3)]
-    )
+    found = invariants.one_holder_among_the_clients([holding(at=1, until=until), holding("bob", at=2, until=3)])
     assert found.broken == ["bob got feature 1 while ada held it"]
 
 
@@ -139,9 +135,7 @@ def test_what_was_acknowledged_is_found_in_the_events() -> None:
 def test_an_acknowledged_move_without_its_event_is_seen(kind: str) -> None:
     """A transition that was acknowledged and has no event is lost, once for each that is missing."""
     missing = [event for event in SOUND if event.kind != kind]
-    assert len(invariants.nothing_lost(ACKNOWLEDGED, missing).broken) == sum(
-        one.kind == kind for one in ACKNOWLEDGED
-    )
+    assert len(invariants.nothing_lost(ACKNOWLEDGED, missing).broken) == sum(one.kind == kind for one in ACKNOWLEDGED)
 
 
 def test_one_event_does_not_stand_for_two_acknowledgements() -> None:

@@ -17,13 +17,9 @@ def progress(agents: int) -> Progress:
     statuses = [AgentStatus(f"agent-{number}", Activity.WORKING) for number in range(1, agents + 1)]
     now = time.monotonic()
     for status in statuses:
-        status.holding = Holding(
-            7, "A feature with a name that is rather long", status.name, "t", now, now, now + 2.55
-        )
+        status.holding = Holding(7, "A feature with a name that is rather long", status.name, "t", now, now, now + 2.55)
     statuses[-1].activity = Activity.KILLED
-    return Progress(
-        total=64, agents=statuses, lease=3, counts={"passing": 30, "archived": 2, "ready": 4, "stuck": 1}
-    )
+    return Progress(total=64, agents=statuses, lease=3, counts={"passing": 30, "archived": 2, "ready": 4, "stuck": 1})
 
 
 def lines(agents: int, width: int, height: int) -> list[str]:
@@ -34,17 +30,13 @@ def lines(agents: int, width: int, height: int) -> list[str]:
     return console.file.getvalue().splitlines()
 
 
-@pytest.mark.parametrize(
-    ("agents", "width", "height"), [(8, 80, 24), (8, 200, 50), (64, 80, 24), (64, 100, 40)]
-)
+@pytest.mark.parametrize(("agents", "width", "height"), [(8, 80, 24), (8, 200, 50), (64, 80, 24), (64, 100, 40)])
 def test_the_table_fits_the_terminal(agents: int, width: int, height: int) -> None:
     """However many agents there are, the bar and the killed agent are shown."""
     drawn = lines(agents, width, height)
     assert len(drawn) <= height
     assert max(map(len, drawn)) <= width
-    assert any(
-        f"agent-{agents}" in line and "killed" in line and "lease ends in 2." in line for line in drawn
-    )
+    assert any(f"agent-{agents}" in line and "killed" in line and "lease ends in 2." in line for line in drawn)
     assert "32/64" in drawn[-2]
 
 

@@ -48,9 +48,7 @@ class Messages(Dialect):
             for block in message["content"]
         ]
         shown = [
-            Shown(
-                one["tool_use_id"], one.get("content"), texts(one.get("content")), one.get("is_error", False)
-            )
+            Shown(one["tool_use_id"], one.get("content"), texts(one.get("content")), one.get("is_error", False))
             for one in blocks
             if one["type"] == "tool_result"
         ]
@@ -162,8 +160,7 @@ class Completions(Dialect):
         """See Dialect."""
         functions = [one["function"] for one in body.get("tools", ())]
         tools = [
-            Definition(one["name"], one.get("description", ""), one.get("parameters", {}), one)
-            for one in functions
+            Definition(one["name"], one.get("description", ""), one.get("parameters", {}), one) for one in functions
         ]
         shown = [
             Shown(one["tool_call_id"], one["content"], texts(one["content"]))

@@ -28,9 +28,7 @@ def is_fetched() -> bool:
 
 def why_not() -> str:
     """Why they are not there."""
-    return (
-        WHY_NOT.read_text(encoding="utf-8") if WHY_NOT.exists() else "the clients are fetched by `make e2e`"
-    )
+    return WHY_NOT.read_text(encoding="utf-8") if WHY_NOT.exists() else "the clients are fetched by `make e2e`"
 
 
 def fetch() -> int:

@@ -111,9 +111,7 @@ class Model:
             last = turn.shown[-1] if turn.shown else None
             key = last.call_id if last else ""
             if key not in self._answers:
-                assert key == self._last_call, (
-                    f"the client shows {key}, the model waits for {self._last_call}"
-                )
+                assert key == self._last_call, f"the client shows {key}, the model waits for {self._last_call}"
                 self._answers[key] = self._next(turn, last)
             return self._answers[key]
 
@@ -181,9 +179,7 @@ class _Handler(BaseHTTPRequestHandler):
             answer = self.model.reply(body)
         except Exception as failure:
             self.model.failure = failure
-            self._send(
-                b'{"error":{"type":"invalid_request_error","message":"off script"}}', "application/json", 400
-            )
+            self._send(b'{"error":{"type":"invalid_request_error","message":"off script"}}', "application/json", 400)
             raise
         lines = []
         for name, data in self.model.dialect.events(answer, body.get("model", "scripted")):

@@ -23,9 +23,7 @@ def feature_probe(size: int = 0, fails: bool = False) -> CallToolResult:
     """Answer differently as text and as structured content."""
     structured = {"channel": "structured"} | ({"ruler": ruler(size)} if size else {})
     text = f'{{"channel":"text","ruler":"{ruler(size)}"}}'
-    return CallToolResult(
-        content=[TextContent(type="text", text=text)], structured_content=structured, is_error=fails
-    )
+    return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=structured, is_error=fails)
 
 
 def main() -> None:

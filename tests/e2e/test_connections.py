@@ -26,9 +26,7 @@ LISTS: dict[str, tuple[Client, str]] = {
 
 
 @pytest.mark.parametrize("name", LISTS)
-def test_mcp_list_says_that_the_server_is_connected(
-    name: str, backlog: Backlog, new_project: NewProject
-) -> None:
+def test_mcp_list_says_that_the_server_is_connected(name: str, backlog: Backlog, new_project: NewProject) -> None:
     """`claude mcp list`, `opencode mcp list` and `gemini mcp list` start the server and report it as connected."""
     client, words = LISTS[name]
     place = new_project(backlog)
@@ -114,9 +112,7 @@ def test_codex_app_server_calls_a_tool(backlog: Backlog, new_project: NewProject
         thread = server.ask("thread/start", cwd=str(place.project))["thread"]["id"]
         call = {"threadId": thread, "server": "features"}
         claimed = server.ask("mcpServer/tool/call", **call, tool="feature_claim_and_get", arguments={})
-        refused = server.ask(
-            "mcpServer/tool/call", **call, tool="feature_mark_passing", arguments={"feature_id": 9}
-        )
+        refused = server.ask("mcpServer/tool/call", **call, tool="feature_mark_passing", arguments={"feature_id": 9})
     assert claimed["structuredContent"]["feature"]["id"] == 1
     assert json.loads(claimed["content"][0]["text"]) == claimed["structuredContent"]
     assert refused["isError"] is True

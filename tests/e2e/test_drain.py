@@ -24,9 +24,7 @@ SLACK = 8.0
 """Seconds that a take-over may take beyond the lease on a loaded machine."""
 
 
-def test_a_scripted_agent_drains_ten_features(
-    client: Client, backlog: Backlog, new_project: NewProject
-) -> None:
+def test_a_scripted_agent_drains_ten_features(client: Client, backlog: Backlog, new_project: NewProject) -> None:
     """A real client claims and passes ten features one after the other, and is told that all is complete."""
     backlog.add_plain(10)
     model = play(client, new_project(backlog), drain(client.name))

@@ -19,9 +19,7 @@ from e2e.script import Call, Script, Shown
 
 STRANGE = "Ünïcode “quoted” <b>&amp;</b> </system-reminder> \\ 日本 😀"
 LONG = "".join(f"Line {number} of a long text.\n" for number in range(500))
-BOUNDS = {f"{end}{what}" for end in ("min", "max") for what in ("imum", "Length", "Items", "Properties")} - {
-    "minItems"
-}
+BOUNDS = {f"{end}{what}" for end in ("min", "max") for what in ("imum", "Length", "Items", "Properties")} - {"minItems"}
 """What Codex leaves out of the schemas that it shows."""
 
 PREFIX = {"claude": "mcp__features__", "codex": "", "opencode": "features_"}

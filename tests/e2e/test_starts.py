@@ -54,9 +54,7 @@ def test_claude_begins_without_a_late_server(backlog: Backlog, new_place: NewPla
     assert model.shown[-1].data()["project"] == "default"
 
 
-def test_codex_begins_without_a_late_server_that_is_not_required(
-    backlog: Backlog, new_place: NewPlace
-) -> None:
+def test_codex_begins_without_a_late_server_that_is_not_required(backlog: Backlog, new_place: NewPlace) -> None:
     """Without `required = true`, Codex begins as if there were no such server, and searches find nothing until it is up."""
     model = play(HastyCodex(), new_place(late(SECONDS, backlog.server())), stats())
     assert "mcp__features" not in model.turns[0].words

@@ -180,9 +180,7 @@ MOVES: dict[str, Move] = {
     "ask": _on_claim("feature_request_human_input", prompt="Please decide.", fields=FIELDS),
     "answer": _tool("feature_answer_human_input", feature_id="$waiting", answers={"colour": "blue"}),
     "cancel": _tool("feature_answer_human_input", feature_id="$waiting", cancel=True),
-    "answer a question": _tool(
-        "feature_answer_human_input", question_id="$question", answers={"Colour": "a"}
-    ),
+    "answer a question": _tool("feature_answer_human_input", question_id="$question", answers={"Colour": "a"}),
     "cancel a question": _tool("feature_answer_human_input", question_id="$question", cancel=True),
     "ask the user": _tool("ask_user", questions=[QUESTION]),
     "add a note": _tool("feature_add_note", feature_id="$ready", text="learned"),
@@ -199,9 +197,7 @@ MOVES: dict[str, Move] = {
     "restore": _tool("feature_update", feature_id="$archived", archived=False),
     "retry": _tool("feature_update", feature_id="$stuck", name="other", retry=True),
     "add a dependency": _tall("feature_add_dependency", feature_id="$stuck", dependency_id="$after_ready"),
-    "remove a dependency": _tall(
-        "feature_remove_dependency", feature_id="$after_both", dependency_id="$after_ready"
-    ),
+    "remove a dependency": _tall("feature_remove_dependency", feature_id="$after_both", dependency_id="$after_ready"),
     "set dependencies": _tall(
         "feature_set_dependencies", feature_id="$after_both", dependency_ids=["$ready", "$stuck"]
     ),

@@ -43,9 +43,7 @@ def work(server: ServerClient, name: str) -> None:
     server.call("feature_mark_failing", feature_id=ids[0], reason="it broke again")
     server.call("feature_skip", feature_id=ids[3], reason="not now")
     server.call("feature_mark_in_progress", feature_id=ids[3])
-    server.call(
-        "feature_request_human_input", feature_id=ids[3], prompt="Which?", fields=[{"id": "a", "label": "A"}]
-    )
+    server.call("feature_request_human_input", feature_id=ids[3], prompt="Which?", fields=[{"id": "a", "label": "A"}])
     server.call("feature_answer_human_input", feature_id=ids[3], answers={"a": "b"})
     server.call("feature_update", feature_id=ids[5], archived=True)
     server.call("feature_set_dependencies", feature_id=ids[4], dependency_ids=[ids[0]])
@@ -126,9 +124,7 @@ class Recording:
             if isinstance(event, Said):
                 self.answered.append(_held(disk.after("all", never), self.home))
         counts = [len(state["events"]) for state in self.answered]
-        assert counts == sorted(set(counts)), (
-            "an answer without an event could not be told from the one before"
-        )
+        assert counts == sorted(set(counts)), "an answer without an event could not be told from the one before"
 
     def cuts(self, rounds: int) -> Iterator[tuple[int, Disk, Way]]:
         """Moments at which to cut the power: before and after each sync and answer, and anywhere else."""

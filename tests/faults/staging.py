@@ -20,8 +20,7 @@ def stage(database: Database, order: str) -> Staged:
 
     rule(database, order=order)
     passing, claimed, ready, archived, stuck, waiting = (
-        add(database, name=name)[0]
-        for name in ("passing", "claimed", "ready", "archived", "stuck", "waiting")
+        add(database, name=name)[0] for name in ("passing", "claimed", "ready", "archived", "stuck", "waiting")
     )
     after_passing, after_claimed, after_both, after_ready, after_archived = add(database, 5, name="waits")
     depend(database, after_passing, passing)

@@ -48,9 +48,7 @@ def _rows(tx: Transaction, table: Table) -> dict[str, dict[str, Any]]:
     rows = tx.all(select(table).where(owner == tx.project.id).order_by(*table.primary_key))
     return {
         str(place) if table.name == "events" else " ".join(str(row[key]) for key in keys): {
-            name: value
-            for name, value in row.items()
-            if name not in NEVER and (table.name, name) != ("events", "id")
+            name: value for name, value in row.items() if name not in NEVER and (table.name, name) != ("events", "id")
         }
         for place, row in enumerate(rows)
     }

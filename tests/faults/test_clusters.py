@@ -146,9 +146,7 @@ def test_a_given_server_is_used_and_none_is_started(tmp_path: Path, monkeypatch:
     monkeypatch.setenv(GIVEN, "postgresql://me:secret@db.example:5433/home?sslmode=require")
     with shared_server(tmp_path) as shared:
         assert shared.url() == "postgresql://me:secret@db.example:5433/home?sslmode=require"
-        assert (
-            moved(shared.url(), {}, "a b") == "postgresql://me:secret@db.example:5433/a%20b?sslmode=require"
-        )
+        assert moved(shared.url(), {}, "a b") == "postgresql://me:secret@db.example:5433/a%20b?sslmode=require"
     assert not list(tmp_path.iterdir())
 
 
@@ -184,9 +182,7 @@ def test_the_tests_role_is_no_superuser(cluster: Cluster) -> None:
 
 def test_what_was_acknowledged_survives_sigkill(cluster: Cluster) -> None:
     """A kill takes every process at once, the durable settings hold, and the server comes back on its port."""
-    durable = (
-        "SELECT current_setting(name) FROM unnest('{fsync,synchronous_commit,full_page_writes}'::text[]) name"
-    )
+    durable = "SELECT current_setting(name) FROM unnest('{fsync,synchronous_commit,full_page_writes}'::text[]) name"
     assert run(cluster.url(), durable) == [("on",)] * 3
     with psycopg.connect(cluster.url()) as asleep:
         run(cluster.url(), "INSERT INTO notes VALUES ('kept')")
@@ -404,7 +400,5 @@ def test_a_cut_that_never_comes_is_told(proxy: CuttingProxy) -> None:
 
 def idle(url: str) -> bool:
     """Whether the server has noticed that no client is connected to this database any more."""
-    others = (
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    )
+    others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     return run(url, others) == [(0,)]

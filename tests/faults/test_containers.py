@@ -59,9 +59,7 @@ def test_a_lease_of_another_boot_holds_while_its_holder_lives_and_runs_out_when_
 
 
 @settable
-@pytest.mark.parametrize(
-    "jump", [pytest.param(HOUR, id="forward"), pytest.param(-HOUR, id="back", marks=long_form)]
-)
+@pytest.mark.parametrize("jump", [pytest.param(HOUR, id="forward"), pytest.param(-HOUR, id="back", marks=long_form)])
 def test_a_jump_of_the_wall_clock_between_two_boots_ends_no_living_lease_and_keeps_no_dead_one(
     database: Database, start: StartServer, tmp_path: Path, jump: int
 ) -> None:
@@ -72,9 +70,7 @@ def test_a_jump_of_the_wall_clock_between_two_boots_ends_no_living_lease_and_kee
     lease = ("--lease", f"{LEASE}")
     living = start("--lease", f"{8 * LEASE}", prefix=prefix, **clock.environment)
     dead = start(*lease, prefix=prefix, **clock.environment)
-    heir = start(
-        **clock.environment
-    )  # whose own long lease says that a busy machine is no reason not to judge
+    heir = start(**clock.environment)  # whose own long lease says that a busy machine is no reason not to judge
     up(living, dead, heir)
     claim(living, 1)
     claim(dead, 2)

@@ -21,9 +21,7 @@ from races.backlog import fill
 from races.servers import ServerClient, StartServer
 from verbs.stage import add
 
-pytestmark = pytest.mark.only_on(
-    "sqlite", reason="these faults are those of a file; a server has tests of its own"
-)
+pytestmark = pytest.mark.only_on("sqlite", reason="these faults are those of a file; a server has tests of its own")
 
 CALLS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("feature_claim_and_get", {}),
@@ -67,9 +65,7 @@ def write_something_else(db: Path) -> None:
     db.write_bytes(b"# Notes\n\nThis is no database.\n" * 400)
 
 
-@pytest.mark.parametrize(
-    "damage", [overwrite_the_middle, overwrite_the_schema, cut_off, write_something_else]
-)
+@pytest.mark.parametrize("damage", [overwrite_the_middle, overwrite_the_schema, cut_off, write_something_else])
 def test_damage_is_called_damage_and_nothing_is_repaired(
     db: str, start: StartServer, damage: Callable[[Path], None]
 ) -> None:
@@ -119,16 +115,12 @@ def test_the_database_of_another_program_is_left_alone(db: str, start: StartServ
     assert_alive(server)
     assert server.finish() == 0
     connection = file_driver().connect(db)
-    assert connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall() == [
-        ("features",)
-    ]
+    assert connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall() == [("features",)]
     assert connection.execute("SELECT * FROM features").fetchall() == [(1, "theirs")]
     connection.close()
 
 
-def test_a_server_serves_the_backup_that_is_put_in_the_place_of_a_damaged_file(
-    db: str, start: StartServer
-) -> None:
+def test_a_server_serves_the_backup_that_is_put_in_the_place_of_a_damaged_file(db: str, start: StartServer) -> None:
     """What could not be opened is tried again with each call."""
     file = make(db)
     sound = file.read_bytes()

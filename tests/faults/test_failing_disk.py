@@ -19,9 +19,7 @@ from fuzzing.watching import writes
 from races.backlog import LONG, assert_sound, events_of, fill, kinds, long_form, row
 from races.servers import ServerClient, StartServer, serving
 
-pytestmark = pytest.mark.only_on(
-    "sqlite", reason="these faults are those of a file; a server has tests of its own"
-)
+pytestmark = pytest.mark.only_on("sqlite", reason="these faults are those of a file; a server has tests of its own")
 
 NEW = {"category": "c", "name": "n", "description": "d", "steps": ["s"]}
 BULK = {"features": [NEW | {"description": "d" * 20_000}] * (60 if LONG else 30)}
@@ -207,9 +205,7 @@ def test_a_database_whose_making_fails_anywhere_is_made_later(
     with serving(new) as start, disk.failing(fault.calls, fault.error, after):
         server = start(**disk.environment)
         first = server.refusal("feature_create", **NEW)
-        assert first is None or isinstance(first, DiskFull | DatabaseDamaged | OutcomeUnknown | ReadOnly), (
-            first
-        )
+        assert first is None or isinstance(first, DiskFull | DatabaseDamaged | OutcomeUnknown | ReadOnly), first
         assert "result" in server.message(server.ask("ping"))
         disk.mend()
         again = server.call("feature_create", **NEW)

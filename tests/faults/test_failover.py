@@ -112,9 +112,7 @@ def test_nothing_acknowledged_is_lost_when_the_standby_takes_over(tmp_path: Path
             _assert_kept(ledger, events_of(database))
 
 
-def _fail_over(
-    servers: list[ServerClient], primary: Cluster, standby: Cluster
-) -> tuple[Ledger, float, float]:
+def _fail_over(servers: list[ServerClient], primary: Cluster, standby: Cluster) -> tuple[Ledger, float, float]:
     ledger, stop = Ledger(), threading.Event()
     workers = [Worker(server, number, ledger, stop) for number, server in enumerate(servers)]
     try:

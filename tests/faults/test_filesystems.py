@@ -10,9 +10,7 @@ from dibs.database.sqlite.filesystems import MOUNTS, file_system, refuse_unsafe
 from dibs_schema.refusals import UnsafeFilesystem
 from races.servers import serving
 
-pytestmark = pytest.mark.only_on(
-    "sqlite", reason="these faults are those of a file; a server has tests of its own"
-)
+pytestmark = pytest.mark.only_on("sqlite", reason="these faults are those of a file; a server has tests of its own")
 
 LINE = "{number} 1 0:{number} / {point} rw,relatime shared:{number} - {kind} source rw\n"
 

@@ -60,8 +60,7 @@ def test_a_fork_may_not_use_its_parents_database(database: Database) -> None:
         lambda: asyncio.run(database.write(lambda _: None)),
     ):
         assert (
-            in_a_fork(use)
-            == "refused: a database connection does not survive a fork: open the database in the child"
+            in_a_fork(use) == "refused: a database connection does not survive a fork: open the database in the child"
         )
         rule(database, "back_off", 31)
     fill(database, 1)

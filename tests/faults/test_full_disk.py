@@ -12,9 +12,7 @@ from dibs_schema.refusals import DiskFull, OutcomeUnknown, Refusal
 from faults.volumes import fill_up, volume
 from races.servers import ServerClient, StartServer, serving, up
 
-pytestmark = pytest.mark.only_on(
-    "sqlite", reason="these faults are those of a file; a server has tests of its own"
-)
+pytestmark = pytest.mark.only_on("sqlite", reason="these faults are those of a file; a server has tests of its own")
 
 TEXT = {"category": "c", "description": "d" * 20_000, "steps": ["s"]}
 
@@ -108,9 +106,7 @@ def test_a_server_that_starts_on_a_full_disk_says_so_and_serves_when_there_is_ro
 
 
 @pytest.mark.parametrize("room", [8, 40, 100])
-def test_a_database_that_is_made_with_too_little_room_is_made_later(
-    disk: Path, small: StartServer, room: int
-) -> None:
+def test_a_database_that_is_made_with_too_little_room_is_made_later(disk: Path, small: StartServer, room: int) -> None:
     """Wherever the making of a database ends for want of room, what is left of it is completed later."""
     filler = fill_up(disk)
     with filler.open("r+b") as file:

@@ -38,9 +38,7 @@ from verbs import stage
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "how-to" / "postgresql.md").read_text(encoding="utf-8")
 ROLE = "agents"
-ASKED = Question(
-    question="Which?", header="Which", options=[Option(label="a"), Option(label="b")], multiSelect=False
-)
+ASKED = Question(question="Which?", header="Which", options=[Option(label="a"), Option(label="b")], multiSelect=False)
 
 
 def grants() -> list[str]:
@@ -57,8 +55,7 @@ def single_grants() -> list[str]:
         given, where = line.removeprefix("GRANT ").split(" ON ", 1)
         for privilege, columns in re.findall(r"([A-Z]+)(?: \(([^)]*)\))?", given):
             singles += [
-                f"GRANT {privilege}{f' ({one.strip()})' if one else ''} ON {where}"
-                for one in columns.split(",")
+                f"GRANT {privilege}{f' ({one.strip()})' if one else ''} ON {where}" for one in columns.split(",")
             ]
     return singles
 
@@ -204,9 +201,7 @@ def test_a_real_server_serves_all_its_tools_with_these_grants(backlogs: Backlogs
         "feature_clear_in_progress": [{"feature_id": 4}],
         "feature_request_human_input": [{"feature_id": 5, "prompt": "Which?", "fields": [field]}],
         "feature_answer_human_input": [{"feature_id": 5, "answers": {"colour": "blue"}}],
-        "ask_user": [
-            {"questions": [{"question": "Q?", "header": "Q", "options": options, "multiSelect": False}]}
-        ],
+        "ask_user": [{"questions": [{"question": "Q?", "header": "Q", "options": options, "multiSelect": False}]}],
         "feature_update": [{"feature_id": 6, "archived": True, "paths": ["src"]}],
         "feature_get_by_id": [{"feature_id": 1}],
         "feature_get_summary": [{"feature_id": 1}],

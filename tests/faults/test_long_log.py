@@ -20,9 +20,7 @@ from dibs.database.sqlite.writer_queue import WriterQueue
 from races.backlog import LONG, assert_sound, eventually, fill, rule
 from races.servers import ServerClient, StartServer
 
-pytestmark = pytest.mark.only_on(
-    "sqlite", reason="these faults are those of a file; a server has tests of its own"
-)
+pytestmark = pytest.mark.only_on("sqlite", reason="these faults are those of a file; a server has tests of its own")
 
 MEBI = 1 << 20
 GROWN = 1024 * MEBI if LONG else 100 * MEBI

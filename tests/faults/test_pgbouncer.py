@@ -127,9 +127,7 @@ def test_leases_are_renewed_and_given_back(backlog: Database, start: StartServer
     assert kinds(backlog, 2) == ["create", "claim", "expire", "claim"]
 
 
-def test_a_stranger_gets_the_session_as_the_server_gives_it(
-    backlog: Database, start: StartServer, db: str
-) -> None:
+def test_a_stranger_gets_the_session_as_the_server_gives_it(backlog: Database, start: StartServer, db: str) -> None:
     """No setting, no LISTEN and no prepared statement of ours is left to whoever is lent the session next."""
     fill(backlog, 8)
     server = start().ready()

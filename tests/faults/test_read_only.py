@@ -18,9 +18,7 @@ from faults.volumes import mount, volume
 from races.backlog import fill
 from races.servers import ServerClient, serving
 
-pytestmark = pytest.mark.only_on(
-    "sqlite", reason="these faults are those of a file; a server has tests of its own"
-)
+pytestmark = pytest.mark.only_on("sqlite", reason="these faults are those of a file; a server has tests of its own")
 
 
 def a_folder(tmp_path: Path) -> Path:

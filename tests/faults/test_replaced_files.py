@@ -19,9 +19,7 @@ from dibs_schema.refusals import DatabaseReplaced, ReadOnly, Refusal
 from races.backlog import assert_sound, fill, kinds, rule
 from races.servers import ServerClient, StartServer, up
 
-pytestmark = pytest.mark.only_on(
-    "sqlite", reason="these faults are those of a file; a server has tests of its own"
-)
+pytestmark = pytest.mark.only_on("sqlite", reason="these faults are those of a file; a server has tests of its own")
 
 WRITES = (
     ("feature_mark_in_progress", {"feature_id": 2}),
@@ -121,9 +119,7 @@ def test_nothing_is_written_once_the_log_was_deleted(db: str, start: StartServer
     assert start().call("feature_get_by_id", feature_id=1)["status"] == "passing"
 
 
-def test_a_database_that_was_deleted_before_the_first_call_is_not_made_again(
-    db: str, start: StartServer
-) -> None:
+def test_a_database_that_was_deleted_before_the_first_call_is_not_made_again(db: str, start: StartServer) -> None:
     """A server that has opened its database never makes a second one in its place."""
     filled(db, 3)
     server = start().ready()

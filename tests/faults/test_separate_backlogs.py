@@ -9,17 +9,13 @@ import pytest
 from dibs_schema.refusals import NotFound
 from races.servers import ServerClient, StartServer
 
-pytestmark = pytest.mark.only_on(
-    "sqlite", reason="these faults are those of a file; a server has tests of its own"
-)
+pytestmark = pytest.mark.only_on("sqlite", reason="these faults are those of a file; a server has tests of its own")
 
 FEATURE = {"category": "c", "description": "d", "steps": ["s"]}
 
 
 @pytest.fixture(params=["two projects in one file", "two files"])
-def pair(
-    request: pytest.FixtureRequest, start: StartServer, tmp_path: Path
-) -> tuple[ServerClient, ServerClient]:
+def pair(request: pytest.FixtureRequest, start: StartServer, tmp_path: Path) -> tuple[ServerClient, ServerClient]:
     """Two servers, each with a backlog of its own and the same agent's name."""
     if request.param == "two files":
         return start("--agent", "ada"), start("--agent", "ada", on=tmp_path / "other.db")

@@ -57,9 +57,7 @@ def test_a_deadlock_never_reaches_a_client(db: str, database: Database, start: S
 def test_who_stands_still_in_a_transaction_does_not_hold_the_others_up(db: str, database: Database) -> None:
     """The server takes its lock away in time for them; when it goes on, its call is made all the same, once."""
     fill(database, 2)
-    with serving(
-        moved(db, {"options": f"-c idle_in_transaction_session_timeout={STANDSTILL:.0f}s"})
-    ) as start:
+    with serving(moved(db, {"options": f"-c idle_in_transaction_session_timeout={STANDSTILL:.0f}s"})) as start:
         stopped, other = up(start(), start())
         token = stopped.call("feature_claim_and_get")["claim"]["token"]
         with psycopg.connect(db) as foreign:

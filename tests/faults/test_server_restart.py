@@ -199,9 +199,7 @@ def test_who_died_before_the_outage_is_reaped_one_lease_after_it(
 
 def _commits(cluster: Cluster, url: str) -> int:
     name = url.partition("?")[0].rpartition("/")[2]
-    (done,) = cluster.sql(
-        "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = %s", (name,)
-    )
+    (done,) = cluster.sql("SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = %s", (name,))
     return int(done[0])
 
 

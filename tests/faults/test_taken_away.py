@@ -16,9 +16,7 @@ from faults.volumes import break_file_system, journalled, mount
 from races.backlog import assert_sound, fill, kinds, long_form
 from races.servers import serving, up
 
-pytestmark = pytest.mark.only_on(
-    "sqlite", reason="these faults are those of a file; a server has tests of its own"
-)
+pytestmark = pytest.mark.only_on("sqlite", reason="these faults are those of a file; a server has tests of its own")
 
 WRITES = (
     ("feature_mark_passing", {"feature_id": 1}),

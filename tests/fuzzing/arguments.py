@@ -17,9 +17,7 @@ from dibs_schema.operations import OPERATIONS, adapter
 Schema = dict[str, Any]
 Call = tuple[str, dict[str, Any]]
 
-SCHEMAS: dict[str, Schema] = {
-    one.tool: adapter(one.arguments).json_schema(by_alias=True) for one in OPERATIONS
-}
+SCHEMAS: dict[str, Schema] = {one.tool: adapter(one.arguments).json_schema(by_alias=True) for one in OPERATIONS}
 """Each tool's parameters with all their bounds, of which clients are told the useful ones only."""
 
 STAGED = 40
@@ -70,9 +68,7 @@ _texts = st.one_of(
     st.sampled_from(WORDS),
     st.sampled_from(ODD),
     st.text(max_size=12),
-    st.builds(
-        lambda one, times: one * times, st.sampled_from(["x", "ü", "😀", "\u200b"]), st.integers(1, 400)
-    ),
+    st.builds(lambda one, times: one * times, st.sampled_from(["x", "ü", "😀", "\u200b"]), st.integers(1, 400)),
 )
 
 
@@ -133,9 +129,7 @@ def _numbers(name: str, schema: Schema) -> SearchStrategy[Any]:
         return st.sampled_from([0, 0.0, LONGEST_WAIT, "0", None])
     least, greatest = schema.get("minimum", 0), schema.get("maximum", 100)
     usual = st.integers(max(least, 1), min(greatest, STAGED))
-    return _mostly(
-        usual, st.one_of(usual.map(str), st.sampled_from([least, greatest, least + 1, greatest - 1]))
-    )
+    return _mostly(usual, st.one_of(usual.map(str), st.sampled_from([least, greatest, least + 1, greatest - 1])))
 
 
 def _strings(name: str, schema: Schema) -> SearchStrategy[Any]:

@@ -100,9 +100,7 @@ def _broken(draw: st.DrawFn) -> Line:
     whole = draw(_bytes)
     place = whole.index(b'"method": "') + 11
     wrong = draw(
-        st.sampled_from(
-            [b"\xff", b"\xc3", b"\x80", b"\xf8\x88\x80\x80\x80", b"\xc0\xaf", b"\t", b"\x00", b'"']
-        )
+        st.sampled_from([b"\xff", b"\xc3", b"\x80", b"\xf8\x88\x80\x80\x80", b"\xc0\xaf", b"\t", b"\x00", b'"'])
     )
     return _raw(whole[:place] + wrong + whole[place:])
 

@@ -56,8 +56,7 @@ class Tally:
         return (
             f"{self.calls} calls: {sum(self.results.values())} results, {refused} refusals, {wrong} protocol errors\n"
             f"  refusals: {_listed(self.refusals)}\n"
-            f"  results: {_listed(self.results)}"
-            + (f"\n  protocol errors: {_listed(self.errors)}" if wrong else "")
+            f"  results: {_listed(self.results)}" + (f"\n  protocol errors: {_listed(self.errors)}" if wrong else "")
         )
 
     def take(self, tool: str, message: Message, db: str) -> bool:

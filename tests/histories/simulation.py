@@ -32,8 +32,7 @@ class Simulation:
         self._chance = chance = random.Random(seed)
         self._lost = lost
         needs = {
-            n: frozenset(chance.sample(range(1, n), min(n - 1, chance.randrange(3))))
-            for n in range(1, features + 1)
+            n: frozenset(chance.sample(range(1, n), min(n - 1, chance.randrange(3)))) for n in range(1, features + 1)
         }
         self.history = History(
             back_off=None,
@@ -130,9 +129,7 @@ class Simulation:
     def _transition(self, feature: int, kind: Kind, token: str | None) -> Answer:
         unmet = [need for need in self._needs[feature] if self._now[need].status not in SATISFIED]
         try:
-            made: Transition = model.transition(
-                self._now[feature], kind, token, self.history.limits, unmet=bool(unmet)
-            )
+            made: Transition = model.transition(self._now[feature], kind, token, self.history.limits, unmet=bool(unmet))
         except Refused as refused:
             return {"code": refused.code, "unmet": unmet}, True
         self._now[feature] = made.state

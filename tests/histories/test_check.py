@@ -34,9 +34,7 @@ class Written:
             start={number: InitialFeature(FeatureState(), frozenset(needs[number])) for number in needs}
         )
 
-    def call(
-        self, who: str, begun: float, ended: float | None, tool: str, answered: Any, **arguments: Any
-    ) -> Written:
+    def call(self, who: str, begun: float, ended: float | None, tool: str, answered: Any, **arguments: Any) -> Written:
         """Add a call; `answered` is the answer, a refusal's code, or None where it was lost."""
         self.history.connections.setdefault(who, Connection(who, lease=LEASE))
         answer = {"code": answered} if isinstance(answered, str) else answered
@@ -265,9 +263,7 @@ TRUE: dict[str, Callable[[], Written]] = {
         .call("ada", 5, 6, SKIP, {"status": "pending", "skips": 1, "priority": 4}, feature_id=1)
     ),
     "a regression of what had failed before": lambda: (
-        Written()
-        .begin(3, FeatureState(D, failures=2))
-        .call("ada", 0, 1, FAIL, {"status": "pending"}, feature_id=3)
+        Written().begin(3, FeatureState(D, failures=2)).call("ada", 0, 1, FAIL, {"status": "pending"}, feature_id=3)
     ),
     "a rest that outlasts a refusal for something else": lambda: (
         Written()
@@ -313,18 +309,11 @@ FALSE: dict[str, tuple[str, Callable[[], Written]]] = {
     ),
     "a lost claim explains no second holder": (
         "two_holders",
-        lambda: (
-            Written()
-            .call("eve", 0, None, CLAIM, None)
-            .claim("ada", 1, 2, 1, "t1")
-            .claim("bob", 3, 4, 1, "t2")
-        ),
+        lambda: Written().call("eve", 0, None, CLAIM, None).claim("ada", 1, 2, 1, "t1").claim("bob", 3, 4, 1, "t2"),
     ),
     "a dead holder's claim is given away before its lease is over": (
         "two_holders",
-        lambda: (
-            Written().claim("ada", 0, 1, 1, "t1").happens("ada", "killed", 1).claim("bob", 1.2, 1.8, 1, "t2")
-        ),
+        lambda: Written().claim("ada", 0, 1, 1, "t1").happens("ada", "killed", 1).claim("bob", 1.2, 1.8, 1, "t2"),
     ),
     "a holder that was stopped only for a moment loses its claim": (
         "two_holders",
@@ -353,15 +342,11 @@ FALSE: dict[str, tuple[str, Callable[[], Written]]] = {
     "an acknowledged pass is gone": ("change_lost", lambda: ada_passes_one().claim("bob", 3, 4, 1, "t2")),
     "an acknowledged pass is not to be seen": (
         "no_order",
-        lambda: ada_passes_one().call(
-            "bob", 3, 4, SHOW, {"status": "in_progress", "attempts": 1}, feature_id=1
-        ),
+        lambda: ada_passes_one().call("bob", 3, 4, SHOW, {"status": "in_progress", "attempts": 1}, feature_id=1),
     ),
     "an acknowledged claim is gone": (
         "no_order",
-        lambda: (
-            Written().claim("ada", 0, 1, 1, "t1").call("bob", 2, 3, SHOW, {"status": "pending"}, feature_id=1)
-        ),
+        lambda: Written().claim("ada", 0, 1, 1, "t1").call("bob", 2, 3, SHOW, {"status": "pending"}, feature_id=1),
     ),
     "a claim of a dependent": ("dependency", lambda: Written().claim("bob", 0, 1, 2, "t2")),
     "a claim of a dependent, before the pass": (
@@ -371,9 +356,7 @@ FALSE: dict[str, tuple[str, Callable[[], Written]]] = {
     "a claim of a dependent, after the regression": (
         "dependency",
         lambda: (
-            ada_passes_one()
-            .call("eve", 3, 4, FAIL, {"status": "pending"}, feature_id=1)
-            .claim("bob", 5, 6, 2, "t2")
+            ada_passes_one().call("eve", 3, 4, FAIL, {"status": "pending"}, feature_id=1).claim("bob", 5, 6, 2, "t2")
         ),
     ),
     "a refusal for a dependency that is met": (
@@ -406,9 +389,7 @@ FALSE: dict[str, tuple[str, Callable[[], Written]]] = {
     ),
     "a claim is given to another holder before its holder is killed": (
         "two_holders",
-        lambda: (
-            Written().claim("ada", 0, 1, 1, "t1").claim("bob", 5, 6, 1, "t2", 2).happens("ada", "killed", 10)
-        ),
+        lambda: Written().claim("ada", 0, 1, 1, "t1").claim("bob", 5, 6, 1, "t2", 2).happens("ada", "killed", 10),
     ),
     "a claim is given to another holder long after its holder was stopped": (
         "two_holders",
@@ -424,9 +405,7 @@ FALSE: dict[str, tuple[str, Callable[[], Written]]] = {
     "a lost claim explains nothing before it": (
         "no_order",
         lambda: (
-            Written()
-            .call("bob", 0, 1, CLAIM_THIS, "already_claimed", feature_id=1)
-            .call("ada", 2, None, CLAIM, None)
+            Written().call("bob", 0, 1, CLAIM_THIS, "already_claimed", feature_id=1).call("ada", 2, None, CLAIM, None)
         ),
     ),
     "a lost claim that was answered when it was repeated explains no other": (
@@ -443,9 +422,7 @@ FALSE: dict[str, tuple[str, Callable[[], Written]]] = {
         lambda: (
             Written()
             .claim("ada", 0, 1, 1, "t1")
-            .call(
-                "ada", 1.1, 2, RELEASE, {"status": "pending", "attempts": 1}, feature_id=1, claim_token="t1"
-            )
+            .call("ada", 1.1, 2, RELEASE, {"status": "pending", "attempts": 1}, feature_id=1, claim_token="t1")
             .claim("bob", 3, 4, 1, "t1", 2)
         ),
     ),
@@ -549,9 +526,7 @@ def test_a_history_that_was_kept_is_judged_the_same(tmp_path: Path) -> None:
     history.start[7] = InitialFeature(FeatureState(A, archived_from=P), frozenset({1, 2}))
     history.write(tmp_path / "history.jsonl")
     again = History.read([tmp_path / "history.jsonl"])
-    assert sorted(again.calls, key=lambda call: call.number) == sorted(
-        history.calls, key=lambda call: call.number
-    )
+    assert sorted(again.calls, key=lambda call: call.number) == sorted(history.calls, key=lambda call: call.number)
     history.calls = again.calls
     assert again == history
 

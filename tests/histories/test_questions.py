@@ -49,9 +49,7 @@ def test_a_question_that_is_closed_once_can_be_true(steps: list[tuple[dict[str, 
         ([(ASK, "open"), (READ, "answered")], "no call had closed it"),
     ],
 )
-def test_what_cannot_be_true_of_a_question_is_named(
-    steps: list[tuple[dict[str, Any], str | None]], words: str
-) -> None:
+def test_what_cannot_be_true_of_a_question_is_named(steps: list[tuple[dict[str, Any], str | None]], words: str) -> None:
     """Each is found, with what cannot be true of it."""
     (found,) = check(history(*steps))
     assert found.kind == "question"

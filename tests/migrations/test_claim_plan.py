@@ -86,9 +86,7 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 @pytest.mark.parametrize("category", [None, "area 3"])
 @pytest.mark.parametrize("order", ["priority", "critical_path"])
-def test_a_claim_reads_the_head_of_its_index_and_little_else(
-    url: str, order: str, category: str | None
-) -> None:
+def test_a_claim_reads_the_head_of_its_index_and_little_else(url: str, order: str, category: str | None) -> None:
     """However many features pass or wait, a claim finds its row by the queue's partial index, in few pages."""
     with psycopg.connect(url) as connection:
         connection.execute("UPDATE projects SET claim_order = %s", [order])
@@ -100,11 +98,7 @@ def test_a_claim_reads_the_head_of_its_index_and_little_else(
         database.close(patience=5)
     used = {node["Index Name"] for node in nodes(plan) if "Index Name" in node}
     assert f"features_ready_by_{order}" in used, json.dumps(plan)
-    assert not [
-        node
-        for node in nodes(plan)
-        if node["Node Type"] == "Seq Scan" and node["Relation Name"] == "features"
-    ]
+    assert not [node for node in nodes(plan) if node["Node Type"] == "Seq Scan" and node["Relation Name"] == "features"]
     changing = [node for node in nodes(plan) if node["Node Type"] == "ModifyTable"]
     assert len(changing) == 2, "the move and its event"
     touched = sum(node["Shared Hit Blocks"] + node["Shared Read Blocks"] for node in changing)

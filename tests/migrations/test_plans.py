@@ -61,9 +61,7 @@ def statements() -> dict[str, Executable]:
                     found.setdefault(f"{module.name}.{name}", value)
     for order in ("priority", "critical_path"):
         for by_category in (False, True):
-            found[f"claim.next_claim({order}, {by_category})"] = claim.next_claim(
-                order, by_category=by_category
-            )
+            found[f"claim.next_claim({order}, {by_category})"] = claim.next_claim(order, by_category=by_category)
     return found
 
 
@@ -151,18 +149,14 @@ INDEXES = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("statement", "index"), [case[1:] for case in INDEXES], ids=[case[0] for case in INDEXES]
-)
+@pytest.mark.parametrize(("statement", "index"), [case[1:] for case in INDEXES], ids=[case[0] for case in INDEXES])
 def test_a_hot_path_uses_the_index_made_for_it(database: Database, statement: Executable, index: str) -> None:
     """The queue, the reaper and the count of what one holds each have an index, and it is used."""
     lines = plan(database, statement)
     assert any(f"INDEX {index}" in line for line in lines), "\n".join(lines)
 
 
-@pytest.mark.parametrize(
-    "statement", [case[1] for case in INDEXES[:4]], ids=[case[0] for case in INDEXES[:4]]
-)
+@pytest.mark.parametrize("statement", [case[1] for case in INDEXES[:4]], ids=[case[0] for case in INDEXES[:4]])
 def test_the_queue_is_read_in_its_order(database: Database, statement: Executable) -> None:
     """The next feature is the first entry of its index: nothing is sorted."""
     assert not [line for line in plan(database, statement) if "TEMP B-TREE" in line]

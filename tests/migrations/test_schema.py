@@ -178,10 +178,7 @@ def test_a_warm_start_writes_no_row(made: str) -> None:
     """Opening, reading and closing leaves every row where it was, written by whom it was."""
 
     def state() -> list[object]:
-        return [
-            by_hand(made, f"SELECT ctid, xmin FROM {table}")
-            for table in (*metadata.tables, "alembic_version")
-        ]
+        return [by_hand(made, f"SELECT ctid, xmin FROM {table}") for table in (*metadata.tables, "alembic_version")]
 
     before = state()
     warm_start(made)
@@ -310,12 +307,8 @@ REFUSED = (file_driver().IntegrityError, psycopg.IntegrityError, psycopg.errors.
 """How engines say that a constraint does not hold."""
 
 
-@pytest.mark.parametrize(
-    ("status", "statement"), [case[1:] for case in FORBIDDEN], ids=[case[0] for case in FORBIDDEN]
-)
-def test_a_constraint_holds_against_any_writer(
-    database: Database, db: str, status: Status, statement: str
-) -> None:
+@pytest.mark.parametrize(("status", "statement"), [case[1:] for case in FORBIDDEN], ids=[case[0] for case in FORBIDDEN])
+def test_a_constraint_holds_against_any_writer(database: Database, db: str, status: Status, statement: str) -> None:
     """What must never be true of a row cannot be written, not even by hand."""
     on = place(database, status)
     before = row(database, on.id)

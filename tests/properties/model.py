@@ -51,10 +51,7 @@ class Model:
         free = [
             feature
             for feature, one in self.features.items()
-            if one.status is P
-            and not one.backs_off
-            and not self.unmet(feature)
-            and not self.is_held_back(feature)
+            if one.status is P and not one.backs_off and not self.unmet(feature) and not self.is_held_back(feature)
         ]
         tall = {one: -self.height(one) if self.order == "critical_path" else 0 for one in free}
         return sorted(free, key=lambda one: (self[one].skips, tall[one], self.priority[one], one))
@@ -71,9 +68,7 @@ class Model:
         """Return whether an agent works on a feature that may change the same files."""
         claimed = [other for other, one in self.features.items() if one.status is I]
         own = areas_of(self.paths[feature])
-        return any(
-            one.meets(other) for there in claimed for other in areas_of(self.paths[there]) for one in own
-        )
+        return any(one.meets(other) for there in claimed for other in areas_of(self.paths[there]) for one in own)
 
     def reaches(self, start: int, end: int) -> bool:
         """Return whether `start` depends on `end`, over any number of edges."""
@@ -87,8 +82,7 @@ class Model:
                 return "waiting_for_confirmation"
             return "complete" if D in there else "empty"
         resting = any(
-            one.backs_off and one.status is P and not self.unmet(feature)
-            for feature, one in self.features.items()
+            one.backs_off and one.status is P and not self.unmet(feature) for feature, one in self.features.items()
         )
         reasons = {
             "waiting_for_claims": I in there,

@@ -55,9 +55,7 @@ BY_TOKEN: dict[Kind, Verb] = {
     Kind.FAIL: lambda tx, by, feature, token: outcome.mark_failing(tx, by, feature, "broken", token),
     Kind.SKIP: lambda tx, by, feature, token: skip.skip(tx, by, feature, "later", token),
     Kind.RELEASE: release,
-    Kind.ASK: lambda tx, by, feature, token: ask_person.request_human_input(
-        tx, by, feature, token, stage.REQUEST
-    ),
+    Kind.ASK: lambda tx, by, feature, token: ask_person.request_human_input(tx, by, feature, token, stage.REQUEST),
 }
 ALLOWED = {transition.kind: transition for transition in TRANSITIONS}
 
@@ -210,9 +208,7 @@ class Backlog(RuleBasedStateMachine):
     @rule(feature=FEATURES)
     def force(self, feature: int) -> None:
         feature = self.there(feature)
-        self.both(
-            lambda: self.model.force(feature), lambda tx: release(tx, "planner", feature, None, force=True)
-        )
+        self.both(lambda: self.model.force(feature), lambda tx: release(tx, "planner", feature, None, force=True))
 
     @rule(feature=FEATURES)
     def lease_runs_out(self, feature: int) -> None:
@@ -252,9 +248,7 @@ class Backlog(RuleBasedStateMachine):
     @rule(feature=FEATURES)
     def retry(self, feature: int) -> None:
         feature = self.there(feature, Status.STUCK)
-        self.both(
-            lambda: self.model.retry(feature), lambda tx: update.change(tx, "p", feature, {}, retry=True)
-        )
+        self.both(lambda: self.model.retry(feature), lambda tx: update.change(tx, "p", feature, {}, retry=True))
 
     @rule(feature=FEATURES, archived=st.booleans())
     def archive(self, feature: int, archived: bool) -> None:

@@ -38,9 +38,7 @@ class RandomCaller:
             calls = None if calls is None else calls - 1
 
 
-async def use_server(
-    recorder: Recorder, caller: RandomCaller, accident: str, calls: int, lease: float
-) -> None:
+async def use_server(recorder: Recorder, caller: RandomCaller, accident: str, calls: int, lease: float) -> None:
     """Make calls until the server meets with its accident, and on while it lives. Raises ServerGone."""
     await caller.run(calls)
     if accident == "stop":

@@ -105,9 +105,7 @@ def test_a_waiting_claim_wakes_when_files_become_free(database: Database, start:
     """However the claim on its files ends, a waiting claim gets its feature within the promised time."""
     plan(database, [path for n in range(len(ENDS)) for path in ([f"part{n}"], [f"part{n}/a.py"])] + [["z"]])
     holder, waiter = up(start(), start())
-    holder.call(
-        "feature_mark_in_progress", feature_id=2 * len(ENDS) + 1
-    )  # so that somebody is always at work
+    holder.call("feature_mark_in_progress", feature_id=2 * len(ENDS) + 1)  # so that somebody is always at work
     for number in range(len(ENDS)):
         holder.call("feature_mark_in_progress", feature_id=2 * number + 1)
     delays = []

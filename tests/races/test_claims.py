@@ -54,9 +54,7 @@ def _try(server: ServerClient, feature: int) -> str:
     return ""
 
 
-def test_eight_processes_drain_a_graph_in_an_order_that_respects_it(
-    database: Database, start: StartServer
-) -> None:
+def test_eight_processes_drain_a_graph_in_an_order_that_respects_it(database: Database, start: StartServer) -> None:
     """Each feature is claimed once, after everything that it depends on has passed."""
     chance = random.Random(7)
     needs = [chance.sample(range(n), min(n, chance.randrange(5))) for n in range(FEATURES)]
@@ -136,9 +134,7 @@ def test_the_end_of_a_process_that_knows_nothing_of_the_resume_releases_nothing(
     assert kinds(database, 1) == ["create", "claim", "resume"]
 
 
-def test_one_request_id_from_six_processes_creates_one_feature(
-    database: Database, start: StartServer
-) -> None:
+def test_one_request_id_from_six_processes_creates_one_feature(database: Database, start: StartServer) -> None:
     """The same request at the same time from any process has one effect and one answer."""
     servers = up(*[start() for _ in range(6)])
     feature = {"category": "c", "name": "n", "description": "d", "steps": ["s"], "request_id": "once"}

@@ -107,9 +107,7 @@ def test_a_write_that_runs_out_of_patience_is_busy_and_never_acts(
             assert busy.value.retryable
             assert 0.9 < server.arrival(request) - began < 2
         let_go(foreign)
-    assert (
-        server.call("feature_mark_in_progress", feature_id=3)["status"] == "in_progress"
-    )  # in order behind them
+    assert server.call("feature_mark_in_progress", feature_id=3)["status"] == "in_progress"  # in order behind them
     assert kinds(database, 1) == kinds(database, 2) == ["create"]
     assert row(database, 1)["status"] == "pending"
     assert server.call("feature_get_stats")["total"] == 3
@@ -222,6 +220,4 @@ def test_a_claim_that_is_cancelled_at_any_moment_is_held_by_nobody_who_does_not_
 def usual_seconds_of_a_write(server: ServerClient) -> float:
     """Return how long a small write takes at present."""
     note = {"feature_id": 1, "text": "a commit"}
-    return statistics.median(
-        server.timed("tools/call", name="feature_add_note", arguments=note) for _ in range(9)
-    )
+    return statistics.median(server.timed("tools/call", name="feature_add_note", arguments=note) for _ in range(9))

@@ -22,9 +22,7 @@ AHEAD = 4
 
 
 @pytest.mark.timeout(600)
-def test_an_acknowledged_move_survives_sigkill_an_instant_later(
-    database: Database, start: StartServer
-) -> None:
+def test_an_acknowledged_move_survives_sigkill_an_instant_later(database: Database, start: StartServer) -> None:
     """Every acknowledged change is kept (24 kills; 200 with DIBS_TEST_LONG=1)."""
     fill(database, KILLS)
 

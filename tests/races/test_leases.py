@@ -71,9 +71,7 @@ def test_many_reapers_take_a_dead_claim_once(database: Database, start: StartSer
     heirs = up(*[start("--lease", "120") for _ in range(4)])
     for feature in range(1, 13):
         claim(dead, feature)
-    waiting = [
-        (heir, heir.send("feature_claim_and_get", wait_seconds=20)) for heir in heirs for _ in range(3)
-    ]
+    waiting = [(heir, heir.send("feature_claim_and_get", wait_seconds=20)) for heir in heirs for _ in range(3)]
     dead.kill()
     taken = [heir.answer(request)["feature"]["id"] for heir, request in waiting]
     assert sorted(taken) == list(range(1, 13))
@@ -81,9 +79,7 @@ def test_many_reapers_take_a_dead_claim_once(database: Database, start: StartSer
     assert_sound(database)
 
 
-def test_a_holder_that_was_stopped_for_longer_than_its_lease_has_lost(
-    database: Database, start: StartServer
-) -> None:
+def test_a_holder_that_was_stopped_for_longer_than_its_lease_has_lost(database: Database, start: StartServer) -> None:
     """A process that wakes up too late neither renews nor releases nor ends what is now another's."""
     fill(database, 1)
     sleeper, heir = up(start("--lease", f"{LEASE}"), start("--lease", "300"))
@@ -108,9 +104,7 @@ def stop_between_writes(database: Database, server: ServerClient) -> None:
     server.kill(signal.SIGSTOP)
 
 
-def test_a_lease_is_renewed_for_as_long_as_the_connection_is_open(
-    database: Database, start: StartServer
-) -> None:
+def test_a_lease_is_renewed_for_as_long_as_the_connection_is_open(database: Database, start: StartServer) -> None:
     """No other agent gets a feature whose holder makes no call for several leases."""
     fill(database, 1)
     holder, other = up(start("--lease", "1.5"), start("--lease", "1.5"))
@@ -121,9 +115,7 @@ def test_a_lease_is_renewed_for_as_long_as_the_connection_is_open(
     assert holder.call("feature_mark_passing", feature_id=1)["status"] == "passing"
 
 
-def test_renewal_stops_when_no_call_is_about_the_feature_any_more(
-    database: Database, start: StartServer
-) -> None:
+def test_renewal_stops_when_no_call_is_about_the_feature_any_more(database: Database, start: StartServer) -> None:
     """A claim without calls ends at the hold limit, and each call about its feature keeps it."""
     fill(database, 2)
     holder, heir = up(start("--lease", "1", "--hold-limit", "2"), start("--lease", "1"))

@@ -113,9 +113,7 @@ async def played(database: Database, db: str, folder: Path, bug: str, scenario: 
     return History.read([folder / "beginning.jsonl", path])
 
 
-@pytest.mark.skipif(
-    not LONG, reason="the scenarios above are played instead; with DIBS_TEST_LONG=1 this is too"
-)
+@pytest.mark.skipif(not LONG, reason="the scenarios above are played instead; with DIBS_TEST_LONG=1 this is too")
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("bug", [one for one in sorted(IN_HISTORIES) if one not in NEEDS_A_MOMENT])
 def test_a_planted_bug_is_found_by_chance(

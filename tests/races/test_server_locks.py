@@ -299,8 +299,7 @@ def test_two_renewals_of_the_same_claims_never_deadlock(two: tuple[Database, Dat
 
     with never_exclusive():
         threads = [
-            threading.Thread(target=renew, args=args)
-            for args in ((two[0], tokens), (two[1], list(reversed(tokens))))
+            threading.Thread(target=renew, args=args) for args in ((two[0], tokens), (two[1], list(reversed(tokens))))
         ]
         for one in threads:
             one.start()
@@ -312,8 +311,7 @@ def test_two_renewals_of_the_same_claims_never_deadlock(two: tuple[Database, Dat
 def claim_one_file(two: tuple[Database, Database]) -> list[Any]:
     """Claim two features of one file at the same time, each by whom it may."""
     batch = [
-        NewFeature(category="c", name="n", description="d", steps=["s"], paths=[path])
-        for path in ("src", "src/a")
+        NewFeature(category="c", name="n", description="d", steps=["s"], paths=[path]) for path in ("src", "src/a")
     ]
     two[0].write_now(lambda tx: create_bulk(tx, "test", batch))
     claims = after_each_other(

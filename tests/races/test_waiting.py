@@ -103,9 +103,7 @@ def test_a_waiting_claim_wakes_when_a_back_off_ends(database: Database, start: S
     rule(database, "back_off", 1)
     rule(database, "max_failures", 99)
     server = start().ready()
-    assert_prompt(
-        [_seconds_after_back_off(database, server, head_start) for head_start in (0.0, 0.2, 0.4, 0.6)]
-    )
+    assert_prompt([_seconds_after_back_off(database, server, head_start) for head_start in (0.0, 0.2, 0.4, 0.6)])
 
 
 def test_a_waiting_claim_wakes_when_a_back_off_ends_while_others_hold_claims(
@@ -140,9 +138,7 @@ def _seconds_after_back_off(database: Database, server: ServerClient, head_start
 def test_of_many_waiting_claims_one_gets_the_one_new_feature(database: Database, start: StartServer) -> None:
     """One feature wakes many, and exactly one of them has it."""
     waiters = up(*[start() for _ in range(3)])
-    waiting = [
-        (server, server.send("feature_claim_and_get", wait_seconds=3)) for server in waiters for _ in "ab"
-    ]
+    waiting = [(server, server.send("feature_claim_and_get", wait_seconds=3)) for server in waiters for _ in "ab"]
     time.sleep(0.4)
     fill(database, 1)
     answers = [server.answer(request) for server, request in waiting]

@@ -85,11 +85,7 @@ def with_server(client: Client, *command: str, **variables: str) -> str:
     """A file of the client with one server that is called `features`."""
     if client.format is toml:
         return tomlkit.dumps(
-            {
-                "mcp_servers": {
-                    "features": {"command": command[0], "args": list(command[1:]), "env": variables}
-                }
-            }
+            {"mcp_servers": {"features": {"command": command[0], "args": list(command[1:]), "env": variables}}}
         )
     if client.name == "opencode":
         entry = {"type": "local", "command": command, "environment": variables}
@@ -249,9 +245,7 @@ def test_a_command_that_only_looks_like_ours_is_not(command: tuple[str, ...], tm
         removal(CLIENTS["gemini"], tmp_path)
 
 
-@pytest.mark.parametrize(
-    "entry", ['{"url": "http://127.0.0.1:1/mcp?key=s3cret"}', "[]", "{}", '{"command": 1}']
-)
+@pytest.mark.parametrize("entry", ['{"url": "http://127.0.0.1:1/mcp?key=s3cret"}', "[]", "{}", '{"command": 1}'])
 def test_an_entry_that_starts_nothing_is_not_ours(entry: str, tmp_path: Path) -> None:
     """A server of our name that is reached by a URL, or is none at all, is left alone but for --force."""
     cursor = CLIENTS["cursor"]
@@ -292,9 +286,7 @@ def test_a_file_that_cannot_be_parsed_is_refused_and_left_alone(client: Client, 
         ("gemini", '{\n  "a": [1,] // one\n}', r"line 2, column 10: Gemini CLI accepts no comma after"),
     ],
 )
-def test_what_the_client_itself_cannot_read_is_refused(
-    name: str, text: str, words: str, tmp_path: Path
-) -> None:
+def test_what_the_client_itself_cannot_read_is_refused(name: str, text: str, words: str, tmp_path: Path) -> None:
     """A file that the client would throw away whole is not written to, and the place of the reason is told."""
     file = filled(CLIENTS[name], tmp_path, text)
     with pytest.raises(InvalidInput, match=words):
@@ -382,9 +374,7 @@ def test_the_example_is_what_init_writes_for_claude(tmp_path: Path) -> None:
     assert registration(CLIENTS["claude"], tmp_path, SHORT, {}).after == example.read_text(encoding="utf-8")
 
 
-def test_the_command_is_one_that_the_client_will_find(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_is_one_that_the_client_will_find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`dibs-mcp` where it is on PATH, uvx where this dibs is of a cache, and else this Python by its full path."""
     monkeypatch.delenv("VIRTUAL_ENV", raising=False)
     nowhere = server_command(tmp_path, search=str(tmp_path))
@@ -396,8 +386,6 @@ def test_the_command_is_one_that_the_client_will_find(
     found = server_command(tmp_path, search=str(tmp_path))
     assert (found.words, found.why) == (("dibs-mcp",), f"dibs-mcp is on PATH, at {script}")
     monkeypatch.setenv("VIRTUAL_ENV", str(tmp_path))
-    assert (
-        "only while this virtual environment is active" in server_command(tmp_path, search=str(tmp_path)).why
-    )
+    assert "only while this virtual environment is active" in server_command(tmp_path, search=str(tmp_path)).why
     cached = server_command(Path("/home/ann/.cache/uv/archive-v0/x1"), search=str(tmp_path))
     assert cached.words == ("uvx", "dibs-mcp")

@@ -93,9 +93,7 @@ def test_an_entry_that_is_taken_out_again_leaves_the_bytes_of_before(
     after = jsonc.with_value(before, KEYS, ENTRY)
     assert jsonc.without(after, KEYS) == before
     assert json.loads(after) == wanted(data)
-    assert (
-        after == json.dumps(wanted(data), indent=indent, ensure_ascii=False).replace("\n", newline) + newline
-    )
+    assert after == json.dumps(wanted(data), indent=indent, ensure_ascii=False).replace("\n", newline) + newline
 
 
 @pytest.mark.parametrize(

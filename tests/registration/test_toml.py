@@ -62,9 +62,7 @@ def test_a_new_entry_is_appended() -> None:
 
 def test_an_entry_is_changed_key_by_key() -> None:
     """What a user has written into our table stays, with its comments, and so does what follows it."""
-    ours = (
-        '[mcp_servers.features]\ncommand = "old" # mine\nstartup_timeout_sec = 20 # slow\ncwd = "\\u0061"\n\n'
-    )
+    ours = '[mcp_servers.features]\ncommand = "old" # mine\nstartup_timeout_sec = 20 # slow\ncwd = "\\u0061"\n\n'
     before = FILE.replace("[profiles", f"{ours}[profiles")
     after = toml.with_value(before, KEYS, {"command": "dibs-mcp", "startup_timeout_sec": 20, "cwd": "a"})
     assert after == before.replace('"old"', '"dibs-mcp"')

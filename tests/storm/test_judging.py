@@ -120,10 +120,6 @@ def test_who_reports_a_break_is_not_who_held_the_claim() -> None:
     claim = Call("ada", 1, "feature_mark_in_progress", {"feature_id": 1}, 1, 2, {"id": 1, "token": "t"})
     asked = {"feature_id": 1, "claim_token": "t"}
     lost = Call("ada", 2, "feature_mark_passing", asked, 3)
-    broke = Call(
-        "bob", 1, "feature_mark_failing", asked | {"reason": "why"}, 5, 6, {"id": 1, "status": "pending"}
-    )
-    *_, ended = acknowledged(
-        History(calls=[claim, lost, broke]), {"ada": "client-0001", "bob": "client-0002"}
-    )
+    broke = Call("bob", 1, "feature_mark_failing", asked | {"reason": "why"}, 5, 6, {"id": 1, "status": "pending"})
+    *_, ended = acknowledged(History(calls=[claim, lost, broke]), {"ada": "client-0001", "bob": "client-0002"})
     assert (ended.kind, ended.agent) == (Kind.REGRESS, "client-0002")

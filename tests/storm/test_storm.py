@@ -42,10 +42,7 @@ def plan(db: str, seconds: float, seed: int = 3, bugs: tuple[str, ...] = ()) -> 
 
 def broken(verdict: Verdict) -> dict[str, list[str]]:
     """What did not hold; that the tests' own server does not sync is so on purpose."""
-    found = {
-        one.name: [line for line in one.broken if not line.startswith("fsync is off")]
-        for one in verdict.findings
-    }
+    found = {one.name: [line for line in one.broken if not line.startswith("fsync is off")] for one in verdict.findings}
     return {name: lines for name, lines in found.items() if lines}
 
 

@@ -85,11 +85,7 @@ class Listener(ServerClient):
         """How long after `since` (time.monotonic) all of these had been told."""
         assert self.wait_until(lambda: set(subjects) <= set(self.heard())), (subjects, self.heard())
         with self._arrival:
-            first = {
-                _subject(one): now
-                for now, one in reversed(self.told)
-                if one["method"] in (UPDATED, LIST_CHANGED)
-            }
+            first = {_subject(one): now for now, one in reversed(self.told) if one["method"] in (UPDATED, LIST_CHANGED)}
         return max(first[subject] for subject in subjects) - since
 
     def quiet_for(self, seconds: float) -> list[str]:

@@ -19,9 +19,7 @@ from verbs.stage import add, alter, board, journal, place, row
 
 pytestmark = pytest.mark.anyio
 
-BEFORE_ANY_ENGINE = pytest.mark.only_on(
-    "sqlite", reason="arguments are refused before the engine plays a part"
-)
+BEFORE_ANY_ENGINE = pytest.mark.only_on("sqlite", reason="arguments are refused before the engine plays a part")
 
 SCHEMAS: dict[str, dict[str, Any]] = {tool.name: tool.input_schema for tool in definitions(Role.ALL)}
 """Each tool's parameters, as clients see them."""
@@ -121,9 +119,7 @@ def malformed(name: str, schema: dict[str, Any]) -> list[Any]:
     raise AssertionError(f"{name} has a type that is not tried: {schema}")
 
 
-PARAMETERS = [
-    (tool, name, schema) for tool, whole in SCHEMAS.items() for name, schema in whole["properties"].items()
-]
+PARAMETERS = [(tool, name, schema) for tool, whole in SCHEMAS.items() for name, schema in whole["properties"].items()]
 EACH = pytest.mark.parametrize(
     ("tool", "name", "schema"), PARAMETERS, ids=[f"{tool}.{name}" for tool, name, _ in PARAMETERS]
 )
@@ -195,18 +191,12 @@ async def test_unknown_arguments_are_refused_by_name(server: Client, backlog: Da
     assert board(backlog) == before
 
 
-TEXTS = [
-    (tool, name)
-    for tool, name, schema in PARAMETERS
-    if schema.get("type") == "string" and "enum" not in schema
-]
+TEXTS = [(tool, name) for tool, name, schema in PARAMETERS if schema.get("type") == "string" and "enum" not in schema]
 
 
 @BEFORE_ANY_ENGINE
 @pytest.mark.parametrize(("tool", "name"), TEXTS, ids=[f"{tool}.{name}" for tool, name in TEXTS])
-async def test_ten_megabytes_are_refused_shortly(
-    server: Client, backlog: Database, tool: str, name: str
-) -> None:
+async def test_ten_megabytes_are_refused_shortly(server: Client, backlog: Database, tool: str, name: str) -> None:
     """A text of ten million characters is refused in a few words, and not kept anywhere."""
     before = board(backlog)
     error = await refused(server, tool, GOOD.get(tool, {}) | {name: TEN_MEGABYTES})
@@ -336,9 +326,7 @@ NESTED: list[tuple[str, dict[str, Any], str]] = [
 
 
 @BEFORE_ANY_ENGINE
-@pytest.mark.parametrize(
-    ("tool", "arguments", "path"), NESTED, ids=[f"{case[0]}-{n}" for n, case in enumerate(NESTED)]
-)
+@pytest.mark.parametrize(("tool", "arguments", "path"), NESTED, ids=[f"{case[0]}-{n}" for n, case in enumerate(NESTED)])
 async def test_the_path_leads_to_what_does_not_fit(
     server: Client, backlog: Database, tool: str, arguments: dict[str, Any], path: str
 ) -> None:
@@ -350,10 +338,7 @@ async def test_the_path_leads_to_what_does_not_fit(
 
 def as_json(arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments as some clients send them: arrays and objects as JSON texts."""
-    return {
-        name: json.dumps(value) if isinstance(value, list | dict) else value
-        for name, value in arguments.items()
-    }
+    return {name: json.dumps(value) if isinstance(value, list | dict) else value for name, value in arguments.items()}
 
 
 async def test_arrays_and_objects_may_be_json_texts(server: Client, backlog: Database) -> None:
@@ -430,9 +415,7 @@ async def test_what_cannot_be_seen_is_not_kept(server: Client, backlog: Database
     """Control, ANSI, bidirectional and zero-width characters are gone from every text that a tool keeps."""
     dirty = f"a{hidden}b"
     texts = {"category": dirty, "name": dirty, "description": dirty, "steps": [dirty]}
-    (feature,) = (
-        await server.call("feature_create", **texts, request_id=f"{dirty} {len(journal(backlog))}")
-    )["ids"]
+    (feature,) = (await server.call("feature_create", **texts, request_id=f"{dirty} {len(journal(backlog))}"))["ids"]
     await server.call("feature_update", feature_id=feature, name=f"{dirty} again")
     await server.call("feature_add_note", feature_id=feature, text=dirty)
     me = {"feature_id": feature, "agent": f"{dirty} {feature}"}
@@ -452,9 +435,7 @@ async def test_what_cannot_be_seen_is_not_kept(server: Client, backlog: Database
 
 
 @pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN)
-async def test_what_people_are_asked_and_answer_is_clean_too(
-    server: Client, backlog: Database, hidden: str
-) -> None:
+async def test_what_people_are_asked_and_answer_is_clean_too(server: Client, backlog: Database, hidden: str) -> None:
     """Questions, labels, options and answers go through the same hands as every other text."""
     dirty = f"a{hidden}b"
     (feature,) = add(backlog)
@@ -462,9 +443,7 @@ async def test_what_people_are_asked_and_answer_is_clean_too(
     select = {"id": "colour", "label": dirty, "type": "select", "options": [dirty, "other"]}
     fields = [select, {"id": "why", "label": dirty}]
     await server.call("feature_request_human_input", feature_id=feature, prompt=dirty, fields=fields)
-    await server.call(
-        "feature_answer_human_input", feature_id=feature, answers={"colour": "ab", "why": dirty}
-    )
+    await server.call("feature_answer_human_input", feature_id=feature, answers={"colour": "ab", "why": dirty})
     options = [{"label": dirty, "description": dirty}, "other"]
     question = {"question": dirty, "header": dirty, "options": options, "multiSelect": True}
     asked = await server.call("ask_user", questions=[question])

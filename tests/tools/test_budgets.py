@@ -27,9 +27,7 @@ from verbs.stage import Placed, add, alter, board, imported, journal, named, new
 
 pytestmark = pytest.mark.anyio
 
-ONCE_READ = pytest.mark.only_on(
-    "sqlite", reason="what was read weighs the same, whichever engine it came from"
-)
+ONCE_READ = pytest.mark.only_on("sqlite", reason="what was read weighs the same, whichever engine it came from")
 
 ACKNOWLEDGEMENT = 250
 ROW_BESIDE_NAME = 160
@@ -134,9 +132,7 @@ ACKNOWLEDGED: list[tuple[str, Callable[[Database], dict[str, Any]], dict[str, An
 
 
 @ONCE_READ
-@pytest.mark.parametrize(
-    ("tool", "arrange", "arguments"), ACKNOWLEDGED, ids=[case[0] for case in ACKNOWLEDGED]
-)
+@pytest.mark.parametrize(("tool", "arrange", "arguments"), ACKNOWLEDGED, ids=[case[0] for case in ACKNOWLEDGED])
 async def test_an_acknowledgement_is_short(
     server: Client,
     backlog: Database,
@@ -238,14 +234,10 @@ OWN = ("name", "description", "steps", "paths")
 
 @ONCE_READ
 @EACH
-async def test_a_claim_is_its_text_and_a_short_hand_over(
-    server: Client, backlog: Database, letters: str
-) -> None:
+async def test_a_claim_is_its_text_and_a_short_hand_over(server: Client, backlog: Database, letters: str) -> None:
     """A claim brings the feature's own text, 4,000 bytes of what others left, and 600 of the rest."""
     feature = _worst(backlog, letters)
-    answer = await ask(
-        server, "feature_claim_and_get", feature_id=feature, agent=words(letters, 90) + str(feature)
-    )
+    answer = await ask(server, "feature_claim_and_get", feature_id=feature, agent=words(letters, 90) + str(feature))
     work = answer["feature"]
     assert (
         len(json.dumps([work["description"], *work.get("steps", [])], ensure_ascii=False))
@@ -259,9 +251,7 @@ async def test_a_claim_is_its_text_and_a_short_hand_over(
 
 @ONCE_READ
 @EACH
-async def test_a_look_at_the_worst_feature_fits_an_answer(
-    server: Client, backlog: Database, letters: str
-) -> None:
+async def test_a_look_at_the_worst_feature_fits_an_answer(server: Client, backlog: Database, letters: str) -> None:
     """Reading a feature with everything that the bounds allow stays within one answer, as each page does."""
     feature = _worst(backlog, letters)
     page = await ask(server, "feature_get_by_id", feature_id=feature)
@@ -304,9 +294,7 @@ async def test_regression_tests_fit_an_answer(server: Client, backlog: Database,
     answer = await ask(server, "feature_get_for_regression", limit=10)
     assert answer["features"][0]["id"] == ids.first_id
     reserved = [
-        row["id"]
-        for row in board(backlog)["features"]
-        if row["testing_until"] and row["id"] >= (ids.first_id or 0)
+        row["id"] for row in board(backlog)["features"] if row["testing_until"] and row["id"] >= (ids.first_id or 0)
     ]
     assert [one["id"] for one in answer["features"]] == reserved
 

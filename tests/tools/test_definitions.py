@@ -85,9 +85,7 @@ async def test_a_definition_is_as_it_was(tools: dict[str, Tool], name: str) -> N
         SNAPSHOTS.mkdir(exist_ok=True)
         file.write_text(json.dumps(now, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     kept = json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
-    assert now == kept, (
-        f"{name} has changed. If that is meant, renew {file.name}: run this file with {RENEW}=1."
-    )
+    assert now == kept, f"{name} has changed. If that is meant, renew {file.name}: run this file with {RENEW}=1."
 
 
 def test_no_snapshot_is_left_over() -> None:
@@ -118,9 +116,7 @@ async def test_a_role_has_its_tools_and_no_others(db: str, role: str) -> None:
         assert size(listed) <= (7_500 if role == "coder" else 20_000)
 
 
-async def test_words_are_few(
-    server: Client, tools: dict[str, Tool], shared_db: str, backlog: Database
-) -> None:
+async def test_words_are_few(server: Client, tools: dict[str, Tool], shared_db: str, backlog: Database) -> None:
     """Descriptions and instructions stay below what clients cut; these name the database, but not its password."""
     instructions = server.session.instructions
     assert instructions is not None
@@ -287,9 +283,7 @@ async def test_what_says_that_it_is_repeatable_has_one_effect(
 ) -> None:
     """Called again with the same arguments, an idempotent tool changes no row but for times, whatever it answers."""
     good = await calls(server, backlog)
-    repeatable = [
-        name for name, tool in tools.items() if tool.annotations and tool.annotations.idempotent_hint
-    ]
+    repeatable = [name for name, tool in tools.items() if tool.annotations and tool.annotations.idempotent_hint]
     assert repeatable
     for name in repeatable:
         for arguments in good[name]:
@@ -307,9 +301,7 @@ def _state(backlog: Database) -> list[dict[str, Any]]:
 @BEFORE_ANY_ENGINE
 async def test_what_takes_something_away_says_so(tools: dict[str, Tool]) -> None:
     """Exactly the tools that overwrite or remove what others wrote are called destructive."""
-    destructive = {
-        name for name, tool in tools.items() if tool.annotations and tool.annotations.destructive_hint
-    }
+    destructive = {name for name, tool in tools.items() if tool.annotations and tool.annotations.destructive_hint}
     assert destructive == {"feature_update", "feature_remove_dependency", "feature_set_dependencies"}
     for tool in tools.values():
         assert tool.annotations is not None

@@ -158,14 +158,10 @@ async def test_a_request_can_be_withdrawn(server: Client, backlog: Database) -> 
     """A cancelled request sends the feature back to the queue, without an answer."""
     async with question_of(server, backlog) as (feature, arguments):
         await server.call("feature_request_human_input", **arguments)
-        assert (await server.call("feature_answer_human_input", feature_id=feature, cancel=True))[
-            "status"
-        ] == "pending"
+        assert (await server.call("feature_answer_human_input", feature_id=feature, cancel=True))["status"] == "pending"
         with pytest.raises(NotWaitingForHuman):
             await server.call("feature_answer_human_input", feature_id=feature, answers={"colour": "red"})
-        assert (
-            "human_answer" not in (await server.call("feature_claim_and_get", feature_id=feature))["feature"]
-        )
+        assert "human_answer" not in (await server.call("feature_claim_and_get", feature_id=feature))["feature"]
 
 
 MISFITS: list[tuple[dict[str, Any], str]] = [
@@ -191,9 +187,7 @@ async def test_a_form_that_does_not_fit_leaves_the_claim(
         assert row(backlog, feature) == before
 
 
-async def test_a_long_answer_at_once_fits_an_answer(
-    asking: Client, person: Person, backlog: Database
-) -> None:
+async def test_a_long_answer_at_once_fits_an_answer(asking: Client, person: Person, backlog: Database) -> None:
     """Ten long texts that a person typed are kept whole, and the acknowledgement stays within its budget."""
     said = {f"field{n}": "x" * 5_000 for n in range(10)}
     person.reply = says(said)
@@ -232,9 +226,7 @@ async def test_a_claim_that_was_lost_meanwhile_gets_no_answer(
         assert (kept["claimed_by"], kept["human_answer"]) == (f"grace-{feature}", None)
 
 
-async def test_nobody_is_asked_about_a_claim_that_is_lost(
-    asking: Client, person: Person, backlog: Database
-) -> None:
+async def test_nobody_is_asked_about_a_claim_that_is_lost(asking: Client, person: Person, backlog: Database) -> None:
     """A lost claim is refused before the person is disturbed."""
     async with question_of(asking, backlog) as (feature, arguments):
         backlog.write_now(lambda tx: release(tx, "planner", feature, None, force=True))

@@ -65,9 +65,7 @@ def lease_end(db: str, feature: int) -> float:
 
     opened: Database = open_database(Settings(db=db))
     try:
-        return float(
-            opened.read_now(lambda tx: tx.value(select(F.lease_expires_at).where(this()), feature=feature))
-        )
+        return float(opened.read_now(lambda tx: tx.value(select(F.lease_expires_at).where(this()), feature=feature)))
     finally:
         opened.close(patience=5)
 
@@ -83,15 +81,11 @@ def test_the_token_is_always_needed(client: Callable[..., Caller], one: int, rev
 
 
 @ERAS
-def test_a_token_from_one_session_works_in_another(
-    client: Callable[..., Caller], one: int, revision: str
-) -> None:
+def test_a_token_from_one_session_works_in_another(client: Callable[..., Caller], one: int, revision: str) -> None:
     """Whoever has the token holds the claim, and nobody else does."""
     token = client(revision).call("feature_claim_and_get", feature_id=one)["claim"]["token"]
     other = client(revision)
-    assert isinstance(
-        other.refusal("feature_skip", feature_id=one, reason="no", claim_token="0" * 13), ClaimLost
-    )
+    assert isinstance(other.refusal("feature_skip", feature_id=one, reason="no", claim_token="0" * 13), ClaimLost)
     assert other.call("feature_mark_passing", feature_id=one, claim_token=token)["status"] == "passing"
 
 
@@ -170,9 +164,7 @@ def test_a_request_id_without_a_session_needs_a_name(client: Callable[..., Calle
     assert refused.details["field"] == "request_id"
     asked = {"feature_id": one, "request_id": "1", "agent": "ada"}
     first = caller.call("feature_claim_and_get", **asked)
-    assert (
-        client(STATELESS).call("feature_claim_and_get", **asked)["claim"]["token"] == first["claim"]["token"]
-    )
+    assert client(STATELESS).call("feature_claim_and_get", **asked)["claim"]["token"] == first["claim"]["token"]
     caller.call("feature_mark_passing", feature_id=one, claim_token=first["claim"]["token"])
 
 
@@ -217,9 +209,7 @@ def test_a_signal_ends_it_and_no_claim(db: str) -> None:
         token = caller.call("feature_claim_and_get")["claim"]["token"]
         stream = caller.open_stream()
         answers: list[dict[str, object]] = []
-        waiter = threading.Thread(
-            target=lambda: answers.append(waiting.call("feature_claim_and_get", wait_seconds=45))
-        )
+        waiter = threading.Thread(target=lambda: answers.append(waiting.call("feature_claim_and_get", wait_seconds=45)))
         waiter.start()
         time.sleep(0.5)
         began = time.monotonic()
@@ -234,9 +224,7 @@ def test_a_signal_ends_it_and_no_claim(db: str) -> None:
         waiting.close()
     with listening(db) as second:
         caller = Caller(second.url)
-        assert (
-            caller.call("feature_mark_passing", feature_id=number, claim_token=token)["status"] == "passing"
-        )
+        assert caller.call("feature_mark_passing", feature_id=number, claim_token=token)["status"] == "passing"
         caller.close()
 
 

@@ -145,9 +145,7 @@ def test_only_who_is_subscribed_is_told_and_only_of_what_comes_then(
 
 
 @one_era
-def test_a_burst_is_told_in_a_few_notifications_and_to_its_end(
-    listener: Listener, database: Database
-) -> None:
+def test_a_burst_is_told_in_a_few_notifications_and_to_its_end(listener: Listener, database: Database) -> None:
     """Of 1,500 changes in one breath a list's watchers hear a few times, and those of the last feature hear, too."""
     last = f"feature://{add(database)[0] + 1_500}"
     end = listener.subscribe("features://stats", last)

@@ -231,9 +231,7 @@ CASES: list[tuple[str, Arrange, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("code", "arrange", "tool", "then"), CASES, ids=[f"{case[0]} by {case[2]}" for case in CASES]
-)
+@pytest.mark.parametrize(("code", "arrange", "tool", "then"), CASES, ids=[f"{case[0]} by {case[2]}" for case in CASES])
 async def test_a_refusal_says_what_is_true_and_changes_nothing(
     server: Client, backlog: Database, code: str, arrange: Arrange, tool: str, then: str
 ) -> None:
@@ -366,9 +364,7 @@ async def test_read_only(tmp_path: Path) -> None:
     (tmp_path / "a file").write_text("in the way")
     for place_ in (tmp_path, tmp_path / "a file" / "features.db"):
         async with serving(place_) as client:
-            refusal_in(
-                await client.call_raw(CLAIM, {}), "read_only", "--db" if place_ != tmp_path else "Name a file"
-            )
+            refusal_in(await client.call_raw(CLAIM, {}), "read_only", "--db" if place_ != tmp_path else "Name a file")
 
 
 ON_THEIR_OWN = {

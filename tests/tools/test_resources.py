@@ -104,9 +104,7 @@ async def test_the_journal_is_read_from_any_place_to_its_end(server: Client, bac
 
 
 @letters
-async def test_a_feature_of_any_size_is_read_whole_in_parts(
-    server: Client, backlog: Database, alphabet: str
-) -> None:
+async def test_a_feature_of_any_size_is_read_whole_in_parts(server: Client, backlog: Database, alphabet: str) -> None:
     """The longest feature, passed with the longest evidence, takes several answers of at most 10,000 characters."""
     description, steps = words(alphabet, 20_000), [words(alphabet, 2_000) for _ in range(5)]
     needed = add(backlog, 20, name=words(alphabet, 255))

@@ -248,9 +248,7 @@ def test_a_cancelled_request_does_not_hold_the_end(era: Era) -> None:
 def test_a_subscription_does_not_hold_the_end() -> None:
     """Nobody waits at the end of input for a subscription, which would last for ever."""
     with client() as peer:
-        peer.open(MODERN).send(
-            MODERN.request(1, "subscriptions/listen", notifications={"toolsListChanged": True})
-        )
+        peer.open(MODERN).send(MODERN.request(1, "subscriptions/listen", notifications={"toolsListChanged": True}))
         assert peer.receive()["method"] == "notifications/subscriptions/acknowledged"
         peer.finish()
 
@@ -442,9 +440,7 @@ def test_what_needs_no_answer_gets_none() -> None:
     unasked = {"jsonrpc": "2.0", "id": 99}
     with client() as peer:
         peer.open()
-        peer.send(
-            b"", b"  \t", b"\r", unasked | {"result": {}}, unasked | {"error": {"code": 1, "message": ""}}
-        )
+        peer.send(b"", b"  \t", b"\r", unasked | {"result": {}}, unasked | {"error": {"code": 1, "message": ""}})
         peer.send(lines(LEGACY.request(1, "ping")).replace(b"\n", b"\r"))
         answers, _ = peer.finish()
     assert [answer["id"] for answer in answers] == [1]

@@ -27,9 +27,7 @@ MOVES: list[tuple[str, dict[str, Any], Kind]] = [
     ("feature_request_human_input", {"prompt": "?", "fields": [{"id": "a", "label": "A"}]}, Kind.ASK),
 ]
 EACH = pytest.mark.parametrize(("tool", "arguments", "kind"), MOVES, ids=[case[0] for case in MOVES])
-ENDING = pytest.mark.parametrize(
-    ("tool", "arguments", "kind"), MOVES[1:], ids=[case[0] for case in MOVES[1:]]
-)
+ENDING = pytest.mark.parametrize(("tool", "arguments", "kind"), MOVES[1:], ids=[case[0] for case in MOVES[1:]])
 
 
 async def claimed(server: Client, backlog: Database) -> tuple[int, str]:

@@ -114,9 +114,7 @@ def place(database: Database, status: Status, **fields: Any) -> Placed:
         database.write_now(lambda tx: outcome.mark_passing(tx, holder.name, feature, token))
         return Placed(feature, status, holder)
     if status is Status.NEEDS_HUMAN:
-        database.write_now(
-            lambda tx: ask_person.request_human_input(tx, holder.name, feature, token, REQUEST)
-        )
+        database.write_now(lambda tx: ask_person.request_human_input(tx, holder.name, feature, token, REQUEST))
         return Placed(feature, status, holder)
     return Placed(feature, status, holder, token)
 
@@ -158,9 +156,7 @@ def board(database: Database) -> dict[str, Any]:
     """Everything that a refused call must leave as it is."""
     return {
         "features": _rows(database, features, features.c.id),
-        "dependencies": _rows(
-            database, dependencies, dependencies.c.feature_id, dependencies.c.dependency_id
-        ),
+        "dependencies": _rows(database, dependencies, dependencies.c.feature_id, dependencies.c.dependency_id),
         "questions": _rows(database, questions, questions.c.id),
         "requests": _rows(database, requests, requests.c.scope, requests.c.request_id),
         "events": _count(database, events),
@@ -188,10 +184,7 @@ def readings(found: Iterable[Any]) -> list[int]:
 
 def _rows(database: Database, table: Table, *order: Any) -> list[dict[str, Any]]:
     def look(tx: Transaction) -> list[dict[str, Any]]:
-        return [
-            dict(one)
-            for one in tx.all(select(table).where(table.c.project_id == tx.project.id).order_by(*order))
-        ]
+        return [dict(one) for one in tx.all(select(table).where(table.c.project_id == tx.project.id).order_by(*order))]
 
     return database.read_now(look)
 

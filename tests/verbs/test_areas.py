@@ -138,9 +138,7 @@ def test_what_is_held_back_is_pending_and_not_ready(database: Database) -> None:
     ready = database.read_now(search.get_ready)
     assert ([row.id for row in ready.features], ready.total) == ([free], 1)
     blocked = database.read_now(search.get_blocked)
-    assert [(row.id, row.held_by, row.agent) for row in blocked.features] == [
-        (two, one, "ada") for two in held
-    ]
+    assert [(row.id, row.held_by, row.agent) for row in blocked.features] == [(two, one, "ada") for two in held]
     assert blocked.total == 2
     stats = database.read_now(lambda tx: get_stats(tx, "here", "category"))
     assert stats.total == 4

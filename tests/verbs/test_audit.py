@@ -74,9 +74,7 @@ def _gap(database: Database) -> None:
     _run(
         database,
         lambda project: (
-            update(events)
-            .where(events.c.project_id == project, events.c.kind == "claim")
-            .values(from_status="stuck")
+            update(events).where(events.c.project_id == project, events.c.kind == "claim").values(from_status="stuck")
         ),
     )
 
@@ -142,9 +140,7 @@ def compared() -> set[str]:
     ("columns", "status"),
     [("claim_session = 's'", "pending"), ("status = 'in_progress'", "in_progress")],
 )
-def test_claim_columns_that_do_not_fit_the_status_are_found(
-    db: str, engine: str, columns: str, status: str
-) -> None:
+def test_claim_columns_that_do_not_fit_the_status_are_found(db: str, engine: str, columns: str, status: str) -> None:
     """The table's constraint forbids them, so that only a damaged or changed database can hold them."""
     database = open_database(Settings(db=db, project="default"))
     try:

@@ -63,9 +63,11 @@ def test_a_note_moves_nothing(database: Database, three: tuple[int, int, int]) -
 def test_an_edge_that_goes_is_told_at_both_ends(database: Database, three: tuple[int, int, int]) -> None:
     """The feature that nobody builds on any more is told, though no edge leads to it."""
     first, second, third = three
-    assert after(
-        database, lambda tx: remove_dependency(tx, "planner", second, first), first, third
-    ).features == {first, second, third}
+    assert after(database, lambda tx: remove_dependency(tx, "planner", second, first), first, third).features == {
+        first,
+        second,
+        third,
+    }
     assert after(database, lambda tx: set_dependencies(tx, "planner", third, [first]), second).features == {
         second,
         third,

@@ -129,9 +129,7 @@ def test_heights_follow_every_change_of_the_graph(database: Database) -> None:
     finish(database, ids[0])
     depend(database, more[0], ids[5], more[1])
     heights = database.read_now(true_heights)
-    assert {one: row(database, one)["height"] for one in [*ids, *more]} == {
-        one: heights[one] for one in [*ids, *more]
-    }
+    assert {one: row(database, one)["height"] for one in [*ids, *more]} == {one: heights[one] for one in [*ids, *more]}
     assert row(database, ids[0])["height"] == 6
     assert is_sound(database)
 

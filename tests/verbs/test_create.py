@@ -113,9 +113,7 @@ REFUSED: list[tuple[str, Any, type[Refusal], str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("batch", "kind", "named"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED]
-)
+@pytest.mark.parametrize(("batch", "kind", "named"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED])
 def test_a_batch_is_all_or_nothing(database: Database, batch: Any, kind: type[Refusal], named: str) -> None:
     """One feature that does not fit refuses the whole batch, and says which it is."""
     refusal = refused(database, kind, lambda tx: create_bulk(tx, "planner", batch))
@@ -160,9 +158,7 @@ def test_creators_at_once_never_share_a_number(database: Database, shared_db: st
     def make() -> None:
         mine = open_database(Settings(db=shared_db, project=project))
         try:
-            got.extend(
-                mine.write_now(partial(create_bulk, by="planner", batch=[new()] * 5)).ids for _ in range(5)
-            )
+            got.extend(mine.write_now(partial(create_bulk, by="planner", batch=[new()] * 5)).ids for _ in range(5))
         finally:
             mine.close(patience=5)
 

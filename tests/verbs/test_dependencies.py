@@ -110,10 +110,7 @@ def test_what_is_so_already_changes_nothing(database: Database) -> None:
     before = len(journal(database))
     assert database.write_now(lambda tx: add_dependency(tx, "planner", waiting, needed)).changed == []
     assert database.write_now(lambda tx: remove_dependency(tx, "planner", needed, waiting)).changed == []
-    assert (
-        database.write_now(lambda tx: set_dependencies(tx, "planner", waiting, [needed, needed])).changed
-        == []
-    )
+    assert database.write_now(lambda tx: set_dependencies(tx, "planner", waiting, [needed, needed])).changed == []
     assert len(journal(database)) == before
     assert _unmet(database, waiting) == 1
 

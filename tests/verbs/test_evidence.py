@@ -40,9 +40,7 @@ def test_a_pass_without_what_the_project_asks_for_is_refused(
     """The refusal says what is missing and which call brings it; the claim stays, and that call then passes."""
     on = place(database, Status.IN_PROGRESS)
     rule(database, require_evidence=rule_)
-    attempt = partial(
-        outcome.mark_passing, by="ada", feature=on.id, token=on.token, evidence=_evidence(given)
-    )
+    attempt = partial(outcome.mark_passing, by="ada", feature=on.id, token=on.token, evidence=_evidence(given))
     refusal = refused(database, InvalidInput, attempt)
     assert refusal.details["field"] == field
     assert (refusal.next[0].operation, refusal.next[0].needs) == ("feature_mark_passing", ("evidence",))

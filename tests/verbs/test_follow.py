@@ -96,9 +96,7 @@ def test_projects_are_followed_apart(database: Database, shared_db: str) -> None
         beside.close(patience=5)
 
 
-@pytest.mark.parametrize(
-    "cursor", ["", "1", "1-", "-1-1", "a-b", "1-1 ", "9" * 20 + "-1", "0-0; DROP TABLE events"]
-)
+@pytest.mark.parametrize("cursor", ["", "1", "1-", "-1-1", "a-b", "1-1 ", "9" * 20 + "-1", "0-0; DROP TABLE events"])
 def test_what_is_no_cursor_is_refused(database: Database, cursor: str) -> None:
     """A cursor that was not given by an answer is refused by name."""
     with pytest.raises(InvalidInput, match="cursor"):

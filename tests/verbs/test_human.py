@@ -43,17 +43,11 @@ def _ask(database: Database, fields: list[HumanField] = FIELDS) -> int:
     return on.id
 
 
-@pytest.mark.parametrize(
-    ("answers", "field"), [case[1:] for case in MISFITS], ids=[case[0] for case in MISFITS]
-)
-def test_an_answer_that_does_not_fit_is_refused(
-    database: Database, answers: dict[str, Any], field: str
-) -> None:
+@pytest.mark.parametrize(("answers", "field"), [case[1:] for case in MISFITS], ids=[case[0] for case in MISFITS])
+def test_an_answer_that_does_not_fit_is_refused(database: Database, answers: dict[str, Any], field: str) -> None:
     """An answer is checked against the asked fields, and the one that does not fit is named."""
     feature = _ask(database)
-    refusal = refused(
-        database, InvalidInput, lambda tx: ask_person.answer_feature(tx, "user", feature, answers)
-    )
+    refusal = refused(database, InvalidInput, lambda tx: ask_person.answer_feature(tx, "user", feature, answers))
     assert refusal.details["field"] == field
     assert refusal.message.startswith(f"{field}: ")
 
@@ -108,9 +102,7 @@ def test_cancelling_withdraws_the_request(database: Database) -> None:
 def test_an_answer_within_the_call_keeps_the_claim(database: Database) -> None:
     """What a person answers while the asking call is open is kept and told, and the claim goes on."""
     on = place(database, Status.IN_PROGRESS)
-    answer = database.write_now(
-        lambda tx: ask_person.answer_claimed(tx, "user", on.id, on.token or "", REQUEST, REPLY)
-    )
+    answer = database.write_now(lambda tx: ask_person.answer_claimed(tx, "user", on.id, on.token or "", REQUEST, REPLY))
     assert (answer.status, answer.answer) == ("in_progress", REPLY)
     kept = row(database, on.id)
     assert (kept["claim_token"], kept["human_answer"]["answers"]) == (on.token, REPLY)

@@ -90,9 +90,7 @@ def test_all_passing_is_complete(database: Database) -> None:
 
 
 @pytest.mark.parametrize("bring_about", [*(case[1] for case in ORDER), _blocked])
-def test_open_work_is_never_complete(
-    database: Database, bring_about: Callable[[Database, str], None]
-) -> None:
+def test_open_work_is_never_complete(database: Database, bring_about: Callable[[Database, str], None]) -> None:
     """While anything is claimed, backs off, waits or is stuck, nobody is told to stop."""
     _passing(database, "core")
     bring_about(database, "core")

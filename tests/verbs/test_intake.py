@@ -32,9 +32,7 @@ def test_an_import_keeps_order_references_and_edges(database: Database) -> None:
     assert is_sound(database)
 
 
-@pytest.mark.only_on(
-    "postgresql", reason="a file has no planner's statistics: its plans are the same for any size"
-)
+@pytest.mark.only_on("postgresql", reason="a file has no planner's statistics: its plans are the same for any size")
 def test_a_large_import_is_surveyed_by_the_server(database: Database, shared_db: str) -> None:
     """After many rows the planner of a server knows of them at once, and not when autovacuum comes round."""
     add(database)
@@ -59,9 +57,7 @@ def test_importing_twice_adds_nothing(database: Database) -> None:
 def test_a_longer_file_adds_the_rest(database: Database) -> None:
     """New features of a file that was imported before may depend on the old ones."""
     database.write_now(lambda tx: import_features(tx, [imported("a")]))
-    made = database.write_now(
-        lambda tx: import_features(tx, [imported("a"), imported("b", dependencies=["a"])])
-    )
+    made = database.write_now(lambda tx: import_features(tx, [imported("a"), imported("b", dependencies=["a"])]))
     assert (made.added, made.present) == (1, 1)
     assert row(database, 2)["unmet_dependencies"] == 1
     assert is_sound(database)

@@ -131,12 +131,8 @@ CLOCKS: list[tuple[str, dict[str, Any], bool]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("columns", "runs_out"), [case[1:] for case in CLOCKS], ids=[case[0] for case in CLOCKS]
-)
-def test_a_lease_is_judged_by_its_own_clock(
-    database: Database, columns: dict[str, Any], runs_out: bool
-) -> None:
+@pytest.mark.parametrize(("columns", "runs_out"), [case[1:] for case in CLOCKS], ids=[case[0] for case in CLOCKS])
+def test_a_lease_is_judged_by_its_own_clock(database: Database, columns: dict[str, Any], runs_out: bool) -> None:
     """A lease of this boot is judged by the lease clock, any other by the wall clock."""
     on = place(database, Status.IN_PROGRESS)
     alter(database, on.id, **columns)

@@ -101,9 +101,7 @@ def test_every_list_pages_through_everything_once(database: Database, order: str
     """Cursors lead over all rows, each once, in the order of the list."""
     rule(database, order=order)
     ids = add(database, 9)
-    for feature, skips, priority in zip(
-        ids, (0, 2, 0, 1, 0, 0, 1, 0, 0), (5, 1, 5, 3, -2, 5, 3, 9, 5), strict=True
-    ):
+    for feature, skips, priority in zip(ids, (0, 2, 0, 1, 0, 0, 1, 0, 0), (5, 1, 5, 3, -2, 5, 3, 9, 5), strict=True):
         alter(database, feature, skips=skips, priority=priority)
     blocked = add(database, 5, dependencies=ids[7:])
     assert _every_page(database, search.search, limit=limit) == [*ids, *blocked]

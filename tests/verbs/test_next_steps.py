@@ -379,9 +379,7 @@ def test_every_code_of_the_verbs_is_refused_here() -> None:
 
 def test_features_that_others_are_claiming_are_asked_for_again() -> None:
     """The one transient refusal of a verb asks for the same call again."""
-    refusal = NotApplied(
-        "Other agents are claiming every ready feature.", next=[Step(None, purpose="in a moment")]
-    )
+    refusal = NotApplied("Other agents are claiming every ready feature.", next=[Step(None, purpose="in a moment")])
     assert refusal.message.endswith("feature. Call again in a moment.")
 
 

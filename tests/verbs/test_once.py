@@ -120,9 +120,7 @@ def test_old_keys_are_swept_away(database: Database) -> None:
     _age(database, KEPT + 60)
     database.write_now(partial(_create, request=_request("new")))
     kept = database.read_now(
-        lambda tx: tx.value(
-            select(func.count()).select_from(requests).where(requests.c.project_id == tx.project.id)
-        )
+        lambda tx: tx.value(select(func.count()).select_from(requests).where(requests.c.project_id == tx.project.id))
     )
     assert kept == 1
 

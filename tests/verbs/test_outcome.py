@@ -113,9 +113,7 @@ def test_a_pass_resets_the_counters_and_keeps_who_and_why(database: Database) ->
     """Attempts, failures, skips, back-off and the last failure are cleared; evidence and author are kept."""
     on = place(database, Status.IN_PROGRESS)
     alter(database, on.id, failures=2, skips=1, attempts=4, last_failure="before")
-    proof = EvidenceFields.model_validate(
-        {"summary": "green", "commands": [{"command": "pytest", "exit_code": 0}]}
-    )
+    proof = EvidenceFields.model_validate({"summary": "green", "commands": [{"command": "pytest", "exit_code": 0}]})
     answer = database.write_now(lambda tx: outcome.mark_passing(tx, "ada", on.id, on.token, proof))
     assert answer.evidence
     kept = row(database, on.id)
@@ -372,9 +370,7 @@ def test_the_next_worker_is_told_what_happened(database: Database) -> None:
         database.write_now(partial(outcome.mark_failing, by=agent.name, reason=f"reason {number}", **claimed))
     alter(database, feature, not_before=None)
     work = take(database, named("grace"), feature).feature
-    assert [(one.reason, one.agent) for one in work.failures] == [
-        (f"reason {n}", f"agent-{n}") for n in (4, 3, 2)
-    ]
+    assert [(one.reason, one.agent) for one in work.failures] == [(f"reason {n}", f"agent-{n}") for n in (4, 3, 2)]
     assert [(one.text, one.agent) for one in work.notes] == [(f"note {n}", f"agent-{n}") for n in range(5)]
 
 

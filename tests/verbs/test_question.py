@@ -69,12 +69,8 @@ MISFITS: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("given", "field"), [case[1:] for case in MISFITS], ids=[case[0] for case in MISFITS]
-)
-def test_an_answer_that_does_not_fit_is_refused(
-    database: Database, given: dict[str, Any], field: str
-) -> None:
+@pytest.mark.parametrize(("given", "field"), [case[1:] for case in MISFITS], ids=[case[0] for case in MISFITS])
+def test_an_answer_that_does_not_fit_is_refused(database: Database, given: dict[str, Any], field: str) -> None:
     """The answer that does not fit is named, and the question stays open."""
     number = _ask(database)
     refusal = refused(database, InvalidInput, lambda tx: ask_user.answer_question(tx, "user", number, given))

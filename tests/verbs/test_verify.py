@@ -115,9 +115,7 @@ def test_a_planner_may_overrule_and_the_journal_says_so(database: Database) -> N
 def test_only_what_waits_to_be_confirmed_can_be(database: Database, status: Status) -> None:
     """A feature that does not pass, or passes without a question, is no case for a planner."""
     on = place(database, status)
-    refusal = refused(
-        database, InvalidInput, lambda tx: update.change(tx, "planner", on.id, {}, confirm=True)
-    )
+    refusal = refused(database, InvalidInput, lambda tx: update.change(tx, "planner", on.id, {}, confirm=True))
     assert refusal.details["field"] == "confirm"
 
 

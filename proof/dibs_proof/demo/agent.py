@@ -91,9 +91,7 @@ class Agent:
             try:
                 await self._build(client, holding)
             except ClaimLost:
-                demo.say(
-                    f"LATE        {status.name} was too slow; its claim of {holding} had expired.", Tone.BAD
-                )
+                demo.say(f"LATE        {status.name} was too slow; its claim of {holding} had expired.", Tone.BAD)
             holding = None
         return None
 
@@ -137,9 +135,7 @@ class Agent:
             done = await client.end(Kind.FAIL, "feature_mark_failing", holding, reason=reason)
             if done["status"] == Status.STUCK:
                 failures = done["failures"]
-                demo.say_first(
-                    "stuck", f"{holding} failed {failures} times: it is stuck until a person looks."
-                )
+                demo.say_first("stuck", f"{holding} failed {failures} times: it is stuck until a person looks.")
             else:
                 demo.say_first("fail", f"{name} fails {holding}: after a back-off it is ready again.")
         elif outcome is Outcome.SKIP:
@@ -148,9 +144,7 @@ class Agent:
             demo.say_first("skip", f"{name} skips {holding}: it goes to the end of the queue.")
         else:
             await client.end(Kind.ASK, "feature_request_human_input", holding, **QUESTION)
-            demo.say_first(
-                "ask", f"{name} asks a person about {holding}, and takes another feature meanwhile."
-            )
+            demo.say_first("ask", f"{name} asks a person about {holding}, and takes another feature meanwhile.")
 
     # -- the kill ---------------------------------------------------------------------------------
 

@@ -42,9 +42,7 @@ LOG_END = 4_000
     show_default=True,
     help="Seconds for which the killed agent's claim stays valid.",
 )
-@click.option(
-    "--seed", type=int, default=1, show_default=True, help="Draws which features fail, are skipped or ask."
-)
+@click.option("--seed", type=int, default=1, show_default=True, help="Draws which features fail, are skipped or ask.")
 @click.option("--db", type=click.Path(path_type=Path), help="Where to make the database, and keep it.")
 @click.option("--keep", is_flag=True, help="Keep the database, and say where it is.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON, and the story to stderr.")
@@ -143,10 +141,7 @@ def _figures(of: Figures) -> list[tuple[str, Text | str, str]]:
         ("features per second", of.features_per_second, f"{of.busiest_second} in the busiest second"),
     ]
     wrong = {name for name, value, _ in rows if name in ("double claims", "lost acknowledgements") and value}
-    return [
-        (name, Text(str(value), style="bold red" if name in wrong else "bold"), text)
-        for name, value, text in rows
-    ]
+    return [(name, Text(str(value), style="bold red" if name in wrong else "bold"), text) for name, value, text in rows]
 
 
 def _ms(value: float | None) -> str:
@@ -162,9 +157,7 @@ def _verdict(verdict: Verdict) -> tuple[str, str]:
     if not verdict.holds:
         return broken_verdict(verdict.findings), "bold red"
     if not figures.claims:
-        words = (
-            "NOTHING TO DO. Every feature was done already: no agent claimed anything, and none was killed."
-        )
+        words = "NOTHING TO DO. Every feature was done already: no agent claimed anything, and none was killed."
         return words, "yellow"
     words = (
         f"IT HOLDS. {figures.features} of {figures.features} features are done, no feature was held by two agents, "

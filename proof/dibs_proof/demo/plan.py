@@ -87,9 +87,7 @@ def fill(database: Database, file: Path) -> Backlog:
     from dibs.verbs.project_settings import change_setting
 
     if database.exists():
-        raise InvalidInput(
-            f"{database.label} exists already, and the demo begins with a fresh database.", field="db"
-        )
+        raise InvalidInput(f"{database.label} exists already, and the demo begins with a fresh database.", field="db")
     found = read_backlog(file, file_driver())
     done = database.write_now(lambda tx: import_features(tx, found.features))
     if done.first_id is None or done.last_id is None:

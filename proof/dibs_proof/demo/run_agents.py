@@ -42,9 +42,7 @@ class Observations:
     broken_off: str
 
 
-async def run_agents(
-    plan: Plan, backlog: Backlog, database: Database, log: IO[bytes], screen: Screen
-) -> Observations:
+async def run_agents(plan: Plan, backlog: Backlog, database: Database, log: IO[bytes], screen: Screen) -> Observations:
     """Drain the backlog, and return what all the clients saw.
 
     The run is broken off when it stalls, and when a server fails or refuses what it must not.
@@ -125,18 +123,14 @@ async def _person(demo: DemoState) -> None:
         await demo.all_started.wait()
         ready = (await client.ask("feature_get_ready", limit=1))["features"]
         count = len(demo.progress.agents)
-        demo.say(
-            f"The servers of {count} agents and of a person have started after {demo.progress.elapsed:.1f} s."
-        )
+        demo.say(f"The servers of {count} agents and of a person have started after {demo.progress.elapsed:.1f} s.")
         if ready:
             demo.race = Race(ready[0]["id"], count)
         demo.begun_at = demo.records.last_answer_at = time.monotonic()
         demo.begun.set()
         if demo.race is not None:
             await demo.race.over.wait()
-            demo.say(
-                f"RACE        All {count} agents ask for feature {demo.race.feature} at once: {demo.race}."
-            )
+            demo.say(f"RACE        All {count} agents ask for feature {demo.race.feature} at once: {demo.race}.")
         while not demo.over.is_set():
             await _look(demo, client)
             with anyio.move_on_after(PAUSE):

@@ -168,16 +168,12 @@ class LiveScreen:
 
 def screen_for(console: Console) -> PlainScreen | LiveScreen:
     """Return the screen that fits where `console` writes."""
-    return (
-        LiveScreen(console) if console.is_terminal and not console.is_dumb_terminal else PlainScreen(console)
-    )
+    return LiveScreen(console) if console.is_terminal and not console.is_dumb_terminal else PlainScreen(console)
 
 
 def table_of(progress: Progress, width: int, height: int) -> RenderableType:
     """Return the agents, one a line, above a bar; no larger than `width` columns and `height` lines."""
-    table = Table(
-        box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style=DIM, width=min(width, LONGEST_LINE)
-    )
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style=DIM, width=min(width, LONGEST_LINE))
     table.add_column("", width=6)
     table.add_column("", no_wrap=True)
     table.add_column("", min_width=19, no_wrap=True)
@@ -217,9 +213,7 @@ def _activity(agent: AgentStatus) -> tuple[str, str]:
 
 def _bar(progress: Progress) -> RenderableType:
     starting = progress.started < len(progress.agents)
-    done, total = (
-        (progress.started, len(progress.agents)) if starting else (progress.finished, progress.total)
-    )
+    done, total = (progress.started, len(progress.agents)) if starting else (progress.finished, progress.total)
     row = Table.grid(padding=(0, 2, 0, 0))
     row.add_column(width=6)
     row.add_row("", ProgressBar(total=max(total, 1), completed=done, width=BAR_WIDTH), f"{done}/{total}")
@@ -230,7 +224,5 @@ def summary(progress: Progress) -> str:
     """Return how far the demo is, in one line."""
     if progress.started < len(progress.agents):
         return f"{progress.started} of {len(progress.agents)} servers have started"
-    counts = [
-        f"{progress.counts[name]} {text}" for name, text in COUNTED.items() if progress.counts.get(name)
-    ]
+    counts = [f"{progress.counts[name]} {text}" for name, text in COUNTED.items() if progress.counts.get(name)]
     return ", ".join([f"{progress.finished} of {progress.total} features are done", *counts])

@@ -94,8 +94,7 @@ class Race:
 
     def __str__(self) -> str:
         refused = ", ".join(
-            f"{count} {'was' if count == 1 else 'were'} refused with {code}"
-            for code, count in self.refusals.items()
+            f"{count} {'was' if count == 1 else 'were'} refused with {code}" for code, count in self.refusals.items()
         )
         return f"{' and '.join(self.winners) or 'nobody'} got it, {refused}"
 

@@ -122,9 +122,7 @@ def taken_over_in_time(victim: Holding | None, taker: Holding | None, lease: flo
         found.broken.append(f"{victim.agent} got its own feature {victim.feature} again")
     elif taker.given_at < victim.asked_at + lease:
         early = victim.asked_at + lease - taker.given_at
-        found.broken.append(
-            f"{taker.agent} got feature {victim.feature} {early:.2f} s before the lease expired"
-        )
+        found.broken.append(f"{taker.agent} got feature {victim.feature} {early:.2f} s before the lease expired")
     return found
 
 
@@ -136,9 +134,7 @@ def lost_token_refused(late: Sequence[LateCall], *, expected: int) -> Finding:
     for call in late:
         if call.code != ClaimLost.code:
             found.broken.append(f"{call.tool} was answered with {call.code or 'an acknowledgement'}")
-        changed = sorted(
-            name for name in call.before | call.after if call.before.get(name) != call.after.get(name)
-        )
+        changed = sorted(name for name in call.before | call.after if call.before.get(name) != call.after.get(name))
         if changed:
             found.broken.append(f"{call.tool} changed {', '.join(changed)}")
     return found
@@ -147,9 +143,7 @@ def lost_token_refused(late: Sequence[LateCall], *, expected: int) -> Finding:
 # -- figures --------------------------------------------------------------------------------------
 
 
-def figures(
-    features: int, seen: Observations, events: Sequence[Event], *, doubles: int, lost: int
-) -> Figures:
+def figures(features: int, seen: Observations, events: Sequence[Event], *, doubles: int, lost: int) -> Figures:
     """Return the figures of a demo, from what the clients saw and from the events."""
     records = seen.records
     passed = len(records.passed_at)

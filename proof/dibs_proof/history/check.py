@@ -87,9 +87,7 @@ def _kind(found: Contradiction) -> str:
     return "live_claim_lost" if reported["code"] == "claim_lost" and held else "no_order"
 
 
-def _shortest_history(
-    feature: FeatureHistory, found: Contradiction, state: FeatureState | None
-) -> Iterator[Call]:
+def _shortest_history(feature: FeatureHistory, found: Contradiction, state: FeatureState | None) -> Iterator[Call]:
     """Yield the calls that led to the state, those that were open at the same time, and the call that does not fit."""
     tokens = [state.token, state.ended[0]] if state is not None else []
     for token in tokens:

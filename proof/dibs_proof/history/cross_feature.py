@@ -53,9 +53,7 @@ def tokens_are_given_once(interpretation: Interpretation) -> Iterator[Violation]
                 )
 
 
-def dependencies_come_first(
-    history: History, interpretation: Interpretation, graph: Graph
-) -> Iterator[Violation]:
+def dependencies_come_first(history: History, interpretation: Interpretation, graph: Graph) -> Iterator[Violation]:
     """What was claimed or passed had no unmet dependency, and what was refused for one had it."""
     known = {*history.start, *(number for call in history.calls for number in _created(call))}
     for call in history.calls:
@@ -97,12 +95,8 @@ def complete_means_complete(history: History, graph: Graph) -> Iterator[Violatio
         span = (call.begun, call.ended)
         if not graph.may_be_complete(there, span):
             still = [number for number in there if not graph.may_be_complete([number], span)]
-            message = (
-                f"{call.client} was answered that all is complete while features were open: {still[:10]}"
-            )
-            yield Violation(
-                "complete", still[0] if still else None, message, (*_about(history, still, span[1]), call)
-            )
+            message = f"{call.client} was answered that all is complete while features were open: {still[:10]}"
+            yield Violation("complete", still[0] if still else None, message, (*_about(history, still, span[1]), call))
 
 
 def _created(call: Call) -> list[int]:
@@ -182,7 +176,9 @@ def back_off_is_kept(history: History, back_off: float) -> Iterator[Violation]:
         for pause in back_offs[feature] if feature is not None else ():
             early = call.begun > pause.call.until and call.until < pause.earliest - ROUNDING
             if early and not call.arguments.get("resume"):
-                message = f"feature {feature} was claimed {pause.earliest - call.until:.1f} s before its back-off was over"
+                message = (
+                    f"feature {feature} was claimed {pause.earliest - call.until:.1f} s before its back-off was over"
+                )
                 yield Violation("back_off", feature, message, (pause.call, call))
         if call.code == "not_ready" and not is_hindered(call):
             yield from _back_off_was_due(history, call, back_offs[call.arguments["feature_id"]], failing)
@@ -231,9 +227,7 @@ def nobody_holds_too_many(history: History, interpretation: Interpretation) -> I
             at_once = [other for other in claims if other.since <= claim.since < other.until]
             if len(at_once) > most:
                 message = f"{holder} held {len(at_once)} claims at once, and may hold {most}"
-                yield Violation(
-                    "too_many", claimed_feature(claim.call), message, tuple(one.call for one in at_once)
-                )
+                yield Violation("too_many", claimed_feature(claim.call), message, tuple(one.call for one in at_once))
                 break
 
 
@@ -248,9 +242,7 @@ def _certain_claims(history: History, interpretation: Interpretation) -> Iterato
         assert feature is not None
         own = min(calls, key=lambda call: call.until)
         since = own.until
-        by_calls = (
-            call.begun for call in about[feature] if call not in calls and _may_end(call, token, since)
-        )
+        by_calls = (call.begun for call in about[feature] if call not in calls and _may_end(call, token, since))
         by_itself = (ending.earliest for ending in endings(history, calls))
         yield CertainClaim(own, since, min([math.inf, *by_calls, *by_itself]))
 

@@ -92,9 +92,7 @@ def is_hindered(call: Call) -> bool:
     return call.code == "not_ready" and "held_by" in (call.answer or {})
 
 
-def simulate_transition(
-    kind: Kind, tokens: tuple[str | None, ...], reported: Report, limits: Limits
-) -> Simulate:
+def simulate_transition(kind: Kind, tokens: tuple[str | None, ...], reported: Report, limits: Limits) -> Simulate:
     """Make a transition of one of the claims that the call may be about; the token None stands for no claim."""
     unmet = (reported or {}).get("code") == "unmet_dependencies"
 

@@ -43,9 +43,7 @@ class FeatureHistory:
     issued: dict[str, Call] = field(default_factory=dict)
 
 
-def feature_histories(
-    history: History, interpretation: Interpretation, graph: Graph
-) -> dict[int, FeatureHistory]:
+def feature_histories(history: History, interpretation: Interpretation, graph: Graph) -> dict[int, FeatureHistory]:
     """Return the history of each feature; claims and passes are narrowed to when their dependencies may be met."""
     effects_on: dict[int, list[Effect]] = defaultdict(list)
     for call in history.calls:

@@ -157,9 +157,7 @@ class History:
         """Return the latest time at which a call can have taken effect: for a lost one, soon after its server's end."""
         if not call.lost:
             return call.until
-        ends = [
-            one.at for one in self.connection(call.client).interruptions if one.change in ("killed", "closed")
-        ]
+        ends = [one.at for one in self.connection(call.client).interruptions if one.change in ("killed", "closed")]
         return max(call.begun, min(ends)) + AFTERLIFE if ends else math.inf
 
     def connection(self, client: str) -> Connection:

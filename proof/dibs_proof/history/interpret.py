@@ -122,9 +122,7 @@ class Interpretation:
         if call.code == "already_holding" and call.answer is not None:
             agent = holder_of(self.history, call)
             reported = {"status": Status.IN_PROGRESS.value, "holder": agent}
-            yield self._effect(
-                call.answer["id"], call, expectations.simulate_already_holding(agent), reported
-            )
+            yield self._effect(call.answer["id"], call, expectations.simulate_already_holding(agent), reported)
         elif call.refused and not call.lost and not self._reports_the_state(call):
             return
         elif call.tool in CLAIMS:

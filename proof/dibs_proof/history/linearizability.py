@@ -170,9 +170,7 @@ class _Search:
             self._reached[one.state] = None
             todo.extend(step for step in self._steps(one, cost, number, now) if _add(seen, *step))
 
-    def _steps(
-        self, one: Configuration, cost: Cost, number: int, now: float
-    ) -> Iterator[tuple[Configuration, Cost]]:
+    def _steps(self, one: Configuration, cost: Cost, number: int, now: float) -> Iterator[tuple[Configuration, Cost]]:
         for other in (self._open | self._lost) - one.placed - {number}:
             effect = self._effects[other]
             for state in effect.after(one.state):

@@ -67,9 +67,7 @@ def resume(state: FeatureState, token: str) -> FeatureState:
     return replace(state, token=token, ended=(state.token, Kind.RESUME))
 
 
-def transition(
-    state: FeatureState, kind: Kind, token: str | None, limits: Limits, *, unmet: bool
-) -> Transition:
+def transition(state: FeatureState, kind: Kind, token: str | None, limits: Limits, *, unmet: bool) -> Transition:
     """Make a transition of that kind with a token, or its counterpart without one. Raises Refused."""
     if token is None:
         return _without_token(state, kind, limits)

@@ -40,9 +40,7 @@ def _once(calls: Iterable[Call]) -> list[Call]:
 
 def call_text(call: Call, zero: float = 0.0) -> str:
     """Return a call as one line; its times are in seconds after `zero`."""
-    span = f"{call.begun - zero:9.4f} .. " + (
-        f"{call.ended - zero:9.4f}" if call.ended is not None else "?".rjust(9)
-    )
+    span = f"{call.begun - zero:9.4f} .. " + (f"{call.ended - zero:9.4f}" if call.ended is not None else "?".rjust(9))
     given = ", ".join(f"{name}={value!r}" for name, value in call.arguments.items())
     return f"{span}  {call.client}: {call.tool}({given[:LONGEST]}) -> {_outcome(call)}"
 

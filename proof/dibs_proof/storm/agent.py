@@ -102,9 +102,7 @@ class Agent:
             try:
                 await self._use_one(how, clock, named=named)
             except* ServerGone:
-                self._storm.wrong.append(
-                    f"a server of {self._name} ended although nothing had been done to it"
-                )
+                self._storm.wrong.append(f"a server of {self._name} ended although nothing had been done to it")
             self._memory.end_all_claims()
 
     async def _use_one(self, how: ServerEnd, clock: Mapping[str, str], *, named: bool) -> None:

@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option(
-    "--minutes", type=click.FloatRange(0.05, 24 * 60), default=1, show_default=True, help="How long."
-)
+@click.option("--minutes", type=click.FloatRange(0.05, 24 * 60), default=1, show_default=True, help="How long.")
 @click.option("--agents", type=click.IntRange(2, 64), default=8, show_default=True, help="How many agents.")
 @click.option(
     "--lease",
@@ -35,21 +33,15 @@ if TYPE_CHECKING:
     show_default=True,
     help="Seconds for which a dead agent's claim stays valid.",
 )
-@click.option(
-    "--seed", type=int, default=1, show_default=True, help="Draws the calls, the ends and the disturbances."
-)
+@click.option("--seed", type=int, default=1, show_default=True, help="Draws the calls, the ends and the disturbances.")
 @click.option(
     "--db",
     help="A new file, on the file system to be tried, or a server's URL.  [default: a temporary file]",
 )
-@click.option(
-    "--keep", is_flag=True, help="Keep the database, the histories and the logs, and say where they are."
-)
+@click.option("--keep", is_flag=True, help="Keep the database, the histories and the logs, and say where they are.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @say_refusals
-def storm(
-    *, minutes: float, agents: int, lease: float, seed: int, db: str | None, keep: bool, as_json: bool
-) -> None:
+def storm(*, minutes: float, agents: int, lease: float, seed: int, db: str | None, keep: bool, as_json: bool) -> None:
     """Kill, stop and disturb real servers while real clients work, and check every answer.
 
     Servers are killed, told to end, stopped for longer than their leases and disconnected; foreign programs lock
@@ -103,9 +95,7 @@ def _run(plan: Plan, folder: Path, console: Console, *, keep: bool) -> Verdict:
         raise
     finally:
         if kept:
-            console.print(
-                f"Kept: {where(plan)}; the histories and the servers' logs in {folder}", soft_wrap=True
-            )
+            console.print(f"Kept: {where(plan)}; the histories and the servers' logs in {folder}", soft_wrap=True)
         else:
             if made.is_set():
                 remove(plan)

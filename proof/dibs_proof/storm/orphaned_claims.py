@@ -114,9 +114,7 @@ def ended_servers(history: History, names: Mapping[str, str]) -> dict[str, list[
 
 
 def _end(one: Connection) -> tuple[str, float] | None:
-    ends = [
-        (change.at, change.change) for change in one.interruptions if change.change in ("killed", "closed")
-    ]
+    ends = [(change.at, change.change) for change in one.interruptions if change.change in ("killed", "closed")]
     if not ends:
         return None
     at, how = min(ends)
@@ -188,9 +186,7 @@ class OrphanedClaims:
             late = self._seconds_late(claim, server, allowed)
             self._longest = max(self._longest, self._watcher.of(claim.ended.id).low - server.at)
             if late > 0:
-                found.broken.append(
-                    f"{claim} was taken back {late:.1f} s too late after its server had been killed"
-                )
+                found.broken.append(f"{claim} was taken back {late:.1f} s too late after its server had been killed")
         return found
 
     def _seconds_late(self, claim: ClaimPeriod, server: EndedServer, allowed: float) -> float:
@@ -198,9 +194,7 @@ class OrphanedClaims:
         if claim.ended is None:
             return math.inf
         low = self._watcher.of(claim.ended.id).low
-        return (
-            low - server.at - allowed - self._delays.excused(server.at, low) if low > server.at else -allowed
-        )
+        return low - server.at - allowed - self._delays.excused(server.at, low) if low > server.at else -allowed
 
 
 def _repeaters(history: History) -> dict[str, set[str]]:

@@ -61,9 +61,7 @@ def refuse_missing_folder(plan: Plan) -> None:
     """Raise InvalidInput where there is no folder for the plan's file: its name may be mistyped."""
     file = _database(plan).file
     if file is not None and not file.parent.is_dir():
-        raise InvalidInput(
-            f"There is no folder {file.parent}, and a storm makes none. Nothing was made.", field="db"
-        )
+        raise InvalidInput(f"There is no folder {file.parent}, and a storm makes none. Nothing was made.", field="db")
 
 
 def remove(plan: Plan) -> None:

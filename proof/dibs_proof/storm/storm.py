@@ -95,9 +95,7 @@ def run_storm(plan: Plan, folder: Path, watch: Watch, made: Event | None = None)
 
 def _refuse_existing(database: Database) -> None:
     if database.exists():
-        raise InvalidInput(
-            f"{database.label} exists already, and a storm begins with a fresh database.", field="db"
-        )
+        raise InvalidInput(f"{database.label} exists already, and a storm begins with a fresh database.", field="db")
 
 
 def _fill(database: Database, plan: Plan) -> None:

@@ -69,9 +69,7 @@ def judge(database: Database, storm: StormState, history: History, seconds: floa
     return Verdict(found, figures | more)
 
 
-def _findings(
-    database: Database, storm: StormState, history: History
-) -> tuple[list[Finding], dict[str, Any]]:
+def _findings(database: Database, storm: StormState, history: History) -> tuple[list[Finding], dict[str, Any]]:
     events, statuses, recount, names, paths = database.read_now(
         lambda tx: (
             read_events(tx),
@@ -158,18 +156,12 @@ def done_once(history: History, names: Mapping[int, str]) -> Finding:
             requests[call.arguments["request_id"]].append(call)
     for key, calls in requests.items():
         found.checked += 1
-        answers = {
-            tuple((call.answer or {}).get("ids", ())) for call in calls if not call.lost and not call.refused
-        }
+        answers = {tuple((call.answer or {}).get("ids", ())) for call in calls if not call.lost and not call.refused}
         made = {there[name] for name in _new_names(calls[0])}
         if len(answers) > 1:
-            found.broken.append(
-                f"request_id {key}: sent {len(calls)} times, and got {len(answers)} different answers"
-            )
+            found.broken.append(f"request_id {key}: sent {len(calls)} times, and got {len(answers)} different answers")
         if made not in ({1}, {0}) or (answers and made == {0}):
-            found.broken.append(
-                f"request_id {key}: sent {len(calls)} times, and took effect {sorted(made)} times"
-            )
+            found.broken.append(f"request_id {key}: sent {len(calls)} times, and took effect {sorted(made)} times")
     return found
 
 

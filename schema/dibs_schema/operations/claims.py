@@ -163,9 +163,7 @@ class Claims:
         roles=(CODER, TESTER),
         arguments=MarkPassing,
         answers=only(Acknowledgement),
-        command=Command(
-            "pass", ID, texts={"evidence": "What shows that it works: a text, or the tool's JSON."}
-        ),
+        command=Command("pass", ID, texts={"evidence": "What shows that it works: a text, or the tool's JSON."}),
         repeatable=True,
         preloaded=True,
     )

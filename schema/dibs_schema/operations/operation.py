@@ -26,9 +26,7 @@ A_co = TypeVar("A_co", bound=Answer, covariant=True)
 @dataclass_transform(frozen_default=True)
 def arguments(cls: type[T]) -> type[T]:
     """Make a class the arguments of an operation. Its docstring describes the operation to an agent."""
-    validated: Any = validated_dataclass(config=ConfigDict(extra="forbid", defer_build=True), frozen=True)(
-        cls
-    )
+    validated: Any = validated_dataclass(config=ConfigDict(extra="forbid", defer_build=True), frozen=True)(cls)
     made: type[T] = validated
     return made
 
@@ -97,9 +95,7 @@ def either(one: type[A], other: type[B]) -> Answers[A | B]:
 class Calling(Protocol):
     """An object whose methods are operations, and return coroutines."""
 
-    def call_operation(
-        self, operation: Operation[Any, A], *args: Any, **kwargs: Any
-    ) -> Coroutine[Any, Any, A]:
+    def call_operation(self, operation: Operation[Any, A], *args: Any, **kwargs: Any) -> Coroutine[Any, Any, A]:
         """Call an operation."""
 
 

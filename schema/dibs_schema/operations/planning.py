@@ -69,9 +69,7 @@ class UpdateFeature:
     steps: Steps | None = None
     priority: Priority | None = None
     paths: Annotated[Paths | None, Field(description="as when created; [] for none")] = None
-    archived: Annotated[bool | None, Field(description="true takes it off the board, false restores it")] = (
-        None
-    )
+    archived: Annotated[bool | None, Field(description="true takes it off the board, false restores it")] = None
     retry: Annotated[bool, Field(description="put a stuck feature back, its counters reset")] = False
     confirm: Annotated[bool, Field(description="confirm a pass in another agent's place")] = False
 

@@ -117,9 +117,7 @@ def _answers(
         answers[entry["header"]] = click.prompt(f"{entry['question']} ({', '.join(labels)})")
     for name, field in fields.items():
         kind = click.Choice(field.options) if field.type == "select" else None
-        text = click.prompt(
-            field.label, type=kind, default=None if field.required else "", show_default=False
-        )
+        text = click.prompt(field.label, type=kind, default=None if field.required else "", show_default=False)
         if text != "":
             answers[name] = _typed(field, text)
     return answers

@@ -141,9 +141,7 @@ def _status(answer: Answer) -> int:
         return 0
     if answer.state in ("complete", "empty"):
         return NOTHING_LEFT
-    return (
-        NOTHING_FREE if answer.state in ("waiting_for_claims", "waiting_for_back_off") else NOTHING_FOR_AGENTS
-    )
+    return NOTHING_FREE if answer.state in ("waiting_for_claims", "waiting_for_back_off") else NOTHING_FOR_AGENTS
 
 
 def _refuse_odd(invocation: Invocation) -> None:

@@ -77,15 +77,9 @@ def _fields(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Given]
 
 ASK = Convenience(
     params=(
-        click.Option(
-            ["--field"], multiple=True, metavar="ID=LABEL", help="A text to ask for; may be repeated."
-        ),
-        click.Option(
-            ["--select"], multiple=True, metavar="ID=ONE,TWO", help="A choice to ask for; may be repeated."
-        ),
-        click.Option(
-            ["--yes-no"], multiple=True, metavar="ID=LABEL", help="A yes or no to ask for; may be repeated."
-        ),
+        click.Option(["--field"], multiple=True, metavar="ID=LABEL", help="A text to ask for; may be repeated."),
+        click.Option(["--select"], multiple=True, metavar="ID=ONE,TWO", help="A choice to ask for; may be repeated."),
+        click.Option(["--yes-no"], multiple=True, metavar="ID=LABEL", help="A yes or no to ask for; may be repeated."),
         click.Option(["--fields"], metavar="JSON", help="All the fields, as the tool takes them."),
     ),
     convert=_fields,
@@ -108,9 +102,7 @@ def _question(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Give
 ASK_USER = Convenience(
     params=(
         click.Argument(["question"], required=False),
-        click.Option(
-            ["--header"], default="Question", show_default=True, help="One or two words that name it."
-        ),
+        click.Option(["--header"], default="Question", show_default=True, help="One or two words that name it."),
         click.Option(["--option"], multiple=True, help="An answer to choose; two to four."),
         click.Option(["--multi"], is_flag=True, help="The user may choose several."),
         click.Option(["--questions"], metavar="JSON", help="Up to four questions, as the tool takes them."),
@@ -143,9 +135,7 @@ def _no_paths(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Give
 
 
 UPDATE = Convenience(
-    params=(
-        click.Option(["--no-paths"], is_flag=True, help="It may be built at the same time as any other."),
-    ),
+    params=(click.Option(["--no-paths"], is_flag=True, help="It may be built at the same time as any other."),),
     convert=_no_paths,
 )
 
@@ -167,9 +157,7 @@ DEPEND = Convenience(
     params=(
         click.Argument(["dependency_ids"], type=int, nargs=-1),
         click.Option(["--remove"], is_flag=True, help="Let it no longer wait for that one."),
-        click.Option(
-            ["--only"], is_flag=True, help="Let it wait for these and no others; with none, for nothing."
-        ),
+        click.Option(["--only"], is_flag=True, help="Let it wait for these and no others; with none, for nothing."),
     ),
     convert=_dependencies,
     without=("dependency_id",),

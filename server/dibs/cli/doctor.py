@@ -153,7 +153,9 @@ PATIENT = 60.0
 """Seconds for which a lease may have run out before somebody should have noticed."""
 
 REPAIR = "`dibs doctor --repair-counters` sets them right."
-STRAY = "Somebody wrote to the tables by hand, or a backup was mixed with its successor. Look at `dibs show`, and restore."
+STRAY = (
+    "Somebody wrote to the tables by hand, or a backup was mixed with its successor. Look at `dibs show`, and restore."
+)
 
 
 def recounted(found: Audit, hold_limit: float, *, nobody_there: bool) -> list[HealthCheck]:
@@ -177,8 +179,7 @@ def _compared(check: str, what: str, differing: Mapping[int, Any], total: int, a
     if not differing:
         return HealthCheck(check, "ok", f"the {what} of {total} features agree with a recount")
     shown = ", ".join(
-        f"{feature}: {kept!s}, counted {counted!s}"
-        for feature, (kept, counted) in list(differing.items())[:5]
+        f"{feature}: {kept!s}, counted {counted!s}" for feature, (kept, counted) in list(differing.items())[:5]
     )
     says = f"{len(differing)} features keep other {what} than a recount gives ({shown}). {advice}"
     return HealthCheck(check, "error", says)
@@ -191,20 +192,14 @@ def _replayed(found: Audit) -> HealthCheck:
         f"{feature}: {kind} from {source}, but it was {left}"
         for feature, (kind, source, left) in list(found.gaps.items())[:5]
     )
-    return HealthCheck(
-        "replay", "error", f"the journal of {len(found.gaps)} features has gaps ({shown}). {STRAY}"
-    )
+    return HealthCheck("replay", "error", f"the journal of {len(found.gaps)} features has gaps ({shown}). {STRAY}")
 
 
 def _claims(found: Audit) -> HealthCheck:
     if not found.claims:
-        return HealthCheck(
-            "claims", "ok", "every claim has its holder's event, and its columns fit its state"
-        )
+        return HealthCheck("claims", "ok", "every claim has its holder's event, and its columns fit its state")
     shown = "; ".join(f"{feature}: {what}" for feature, what in list(found.claims.items())[:5])
-    return HealthCheck(
-        "claims", "error", f"{len(found.claims)} features have wrong claim columns ({shown}). {STRAY}"
-    )
+    return HealthCheck("claims", "error", f"{len(found.claims)} features have wrong claim columns ({shown}). {STRAY}")
 
 
 def _leases(leases: list[OpenLease], hold_limit: float, *, nobody_there: bool) -> list[HealthCheck]:
@@ -225,11 +220,7 @@ def _leases(leases: list[OpenLease], hold_limit: float, *, nobody_there: bool) -
         findings.append(HealthCheck("leases", "warning", f"{says}with `dibs release ID --force`."))
     if left:
         ends = _span(max(one.expires_at for one in left) - now)
-        why = (
-            "no server has the database open"
-            if nobody_there
-            else "the machine was started anew, or it is another"
-        )
+        why = "no server has the database open" if nobody_there else "the machine was started anew, or it is another"
         says = f"{_which(left)} held by a server that is gone ({why}). They come back by themselves within {ends}."
         findings.append(HealthCheck("leases", "warning", says))
     return findings or [HealthCheck("leases", "ok", f"{len(leases)} claims are held")]

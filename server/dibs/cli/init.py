@@ -58,9 +58,7 @@ class InitResult:
 @click.argument("clients", nargs=-1, type=click.Choice(list(CLIENTS)), metavar="[CLIENT]...")
 @settings_options("db", "project", "agent", "role")
 @click.option("--remove", is_flag=True, help="Remove the server.")
-@click.option(
-    "--force", is_flag=True, help="Also replace or remove another server that is called `features`."
-)
+@click.option("--force", is_flag=True, help="Also replace or remove another server that is called `features`.")
 @click.option("--yes", "-y", is_flag=True, help="Write without asking.")
 @click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, and do not ask.")
@@ -96,9 +94,7 @@ def init(
     result = InitResult(
         command,
         [
-            removal(one, root, force=force)
-            if remove
-            else registration(one, root, command, variables, force=force)
+            removal(one, root, force=force) if remove else registration(one, root, command, variables, force=force)
             for one in chosen
         ],
     )

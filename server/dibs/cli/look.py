@@ -31,9 +31,7 @@ def status(*, as_json: bool, **flags: Any) -> None:
 
 @click.command("list")
 @click.option("--text", help="Part of name, category or reference.")
-@click.option(
-    "--status", "wanted", type=click.Choice([str(one) for one in Status]), help="Only of this status."
-)
+@click.option("--status", "wanted", type=click.Choice([str(one) for one in Status]), help="Only of this status.")
 @click.option("--category", help="Only of this category.")
 @click.option("--agent", help="Held or passed by this agent.")
 @click.option("--limit", type=click.IntRange(1, 100), default=50, show_default=True, help="At most so many.")
@@ -55,9 +53,7 @@ def list_features(
 
     with backlog(flags) as database:
         page = database.read_now(
-            lambda tx: search(
-                tx, text=text, status=wanted, category=category, agent=agent, limit=limit, cursor=cursor
-            )
+            lambda tx: search(tx, text=text, status=wanted, category=category, agent=agent, limit=limit, cursor=cursor)
         )
     if as_json:
         print_json(page.wire())
@@ -76,9 +72,7 @@ def show(feature_id: int, *, as_json: bool, **flags: Any) -> None:
     from dibs.queries.history import get_history
 
     with backlog(flags) as database:
-        feature, history = database.read_now(
-            lambda tx: (get_by_id(tx, feature_id), get_history(tx, feature_id))
-        )
+        feature, history = database.read_now(lambda tx: (get_by_id(tx, feature_id), get_history(tx, feature_id)))
     if as_json:
         print_json(feature.wire() | {"history": history.wire()["events"]})
     else:

@@ -82,9 +82,7 @@ def command_of(operation: AnyOperation, convenience: Convenience) -> click.Comma
         flags = {name: given.pop(name) for name in settings}
         read = Settings.read(flags)
         refuse_role(read.role, operation, SHELL)
-        meant, asked = convenience.convert(
-            operation, {name: one for name, one in given.items() if _is_given(one)}
-        )
+        meant, asked = convenience.convert(operation, {name: one for name, one in given.items() if _is_given(one)})
         arguments = checked(meant.arguments, asked)
         with backlog(flags, make=convenience.makes) as database:
             memory = TokenFiles.of(read, database)
@@ -139,8 +137,7 @@ def _parameters(operation: AnyOperation, convenience: Convenience) -> list[click
     }
     positional = [name for name in operation.command.positional if name in own]
     arguments: list[click.Parameter] = [
-        click.Argument([name], type=_kind(hints[name])[0], required=own[name].default is MISSING)
-        for name in positional
+        click.Argument([name], type=_kind(hints[name])[0], required=own[name].default is MISSING) for name in positional
     ]
     options = [_option(operation, name, hints[name], own[name]) for name in own if name not in positional]
     return [*arguments, *options]

@@ -27,9 +27,7 @@ def settings(name: str | None, value: str | None, *, as_json: bool, **flags: Any
     shown = rules.model_dump()
     if name is not None:
         if name not in shown:
-            raise InvalidInput(
-                f"There is no setting {name}. The settings are {', '.join(shown)}.", field="name"
-            )
+            raise InvalidInput(f"There is no setting {name}. The settings are {', '.join(shown)}.", field="name")
         shown = {name: shown[name]}
     if as_json:
         print_json(shown)

@@ -59,9 +59,7 @@ def backup(target: Path | None, *, keep: int | None, force: bool, as_json: bool,
     if target is None:
         target = (source.file or settings.model_copy(update={"db": None}).database_file().absolute()).parent
     if keep is not None and not named_here:
-        raise InvalidInput(
-            "--keep counts backups that Dibs has named. Name a folder, not a file.", field="keep"
-        )
+        raise InvalidInput("--keep counts backups that Dibs has named. Name a folder, not a file.", field="keep")
     with ended_by_signals(), progress_bar("opening") as progress:
         path = target / backup_name(name) if named_here else target
         done = back_up(source, path, force=force, progress=progress)
@@ -89,9 +87,7 @@ def _print_backup(done: BackedUp) -> None:
 @click.command()
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("--to", help="The same as --db.")
-@click.option(
-    "--force", is_flag=True, help="Set an existing project aside, if nobody uses it; nothing is deleted."
-)
+@click.option("--force", is_flag=True, help="Set an existing project aside, if nobody uses it; nothing is deleted.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @settings_options(*PLACE)
 @say_refusals
@@ -239,8 +235,6 @@ def progress_bar(first: str) -> Iterator[Progress]:
         rich_progress.MofNCompleteColumn(),
         rich_progress.TimeRemainingColumn(),
     )
-    with rich_progress.Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
+    with rich_progress.Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(first, total=None)
         yield lambda what, rows, total: bar.update(task, description=what, completed=rows, total=total)

@@ -25,10 +25,7 @@ class ShellWording:
         arguments, positional = step.arguments, command.positional
         words += [shlex.quote(str(arguments[name])) for name in positional if name in arguments]
         words += [_option(command, name, one) for name, one in arguments.items() if name not in positional]
-        words += [
-            name.upper() if name in command.positional else f"{option(command, name)} …"
-            for name in step.needs
-        ]
+        words += [name.upper() if name in command.positional else f"{option(command, name)} …" for name in step.needs]
         return f"`{' '.join(words)}`"
 
 

@@ -87,9 +87,7 @@ def say_stats(stats: Stats, moved_to: str | None = None, backup_of: str | None =
     if stats.open_questions:
         console.print(f"{stats.open_questions} open questions to the user: `dibs answer` lists them.")
     if moved_to:
-        console.print(
-            f"[yellow]This is as it was when the project moved to {escape(moved_to)}.[/]", soft_wrap=True
-        )
+        console.print(f"[yellow]This is as it was when the project moved to {escape(moved_to)}.[/]", soft_wrap=True)
     if backup_of:
         console.print(f"[yellow]This is a backup of {escape(backup_of)}.[/]", soft_wrap=True)
     console.print(f"[dim]{escape(stats.database)}[/]", highlight=False, soft_wrap=True)
@@ -165,9 +163,7 @@ def say_history(history: History) -> None:
 def _claimed(answer: Claimed) -> None:
     lease = answer.wire()["claim"]
     _work(answer.feature)
-    click.echo(
-        f"token: {lease['token']}   yours until {lease['expires_at']}; `dibs heartbeat` makes it longer"
-    )
+    click.echo(f"token: {lease['token']}   yours until {lease['expires_at']}; `dibs heartbeat` makes it longer")
 
 
 def _work(work: Work) -> None:

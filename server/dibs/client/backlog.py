@@ -29,9 +29,7 @@ class Backlog(Calls):
     """
 
     @classmethod
-    def open(
-        cls, *, retry_for: float = RETRY_FOR, **options: Unpack[Options]
-    ) -> AbstractAsyncContextManager[Backlog]:
+    def open(cls, *, retry_for: float = RETRY_FOR, **options: Unpack[Options]) -> AbstractAsyncContextManager[Backlog]:
         """A backlog served within this process. Its claims are given back when the block ends.
 
         A call raises InvalidInput where the options do not fit, and the Unavailable refusals.
@@ -41,9 +39,7 @@ class Backlog(Calls):
         return cls._over(in_process(options), options.get("agent"), retry_for)
 
     @classmethod
-    def start(
-        cls, *, retry_for: float = RETRY_FOR, **options: Unpack[Options]
-    ) -> AbstractAsyncContextManager[Backlog]:
+    def start(cls, *, retry_for: float = RETRY_FOR, **options: Unpack[Options]) -> AbstractAsyncContextManager[Backlog]:
         """A backlog with a server process of its own, over stdio, as agents have it.
 
         Raises InvalidInput where the options do not fit, and ServerGone where no server comes up.

@@ -68,9 +68,7 @@ class Client:
                 pumps.start_soon(_pump_in, process, into)
                 pumps.start_soon(_pump_out, process, out)
                 info = Implementation(name=name, version="1")
-                async with ClientSession(
-                    inbox, outbox, client_info=info, elicitation_callback=elicit
-                ) as session:
+                async with ClientSession(inbox, outbox, client_info=info, elicitation_callback=elicit) as session:
                     client = cls(process, session)
                     await client._answered(session.initialize())
                     yield client

@@ -106,16 +106,12 @@ class SyncBacklog(Operations):
         self._backlog = backlog
 
     @classmethod
-    def open(
-        cls, *, retry_for: float = RETRY_FOR, **options: Unpack[Options]
-    ) -> AbstractContextManager[SyncBacklog]:
+    def open(cls, *, retry_for: float = RETRY_FOR, **options: Unpack[Options]) -> AbstractContextManager[SyncBacklog]:
         """A backlog served within this process; see `Backlog.open`."""
         return cls._over(partial(Backlog.open, retry_for=retry_for, **options))
 
     @classmethod
-    def start(
-        cls, *, retry_for: float = RETRY_FOR, **options: Unpack[Options]
-    ) -> AbstractContextManager[SyncBacklog]:
+    def start(cls, *, retry_for: float = RETRY_FOR, **options: Unpack[Options]) -> AbstractContextManager[SyncBacklog]:
         """A backlog with a server process of its own; see `Backlog.start`."""
         return cls._over(partial(Backlog.start, retry_for=retry_for, **options))
 

@@ -66,9 +66,7 @@ class PreparedStatement:
         cursor = driver.cursor()
         try:
             cursor.execute(self.text, values if self._names is None else [values[one] for one in self._names])
-            rows = (
-                [dict(zip(self._keys, row, strict=True)) for row in cursor.fetchall()] if self._keys else []
-            )
+            rows = [dict(zip(self._keys, row, strict=True)) for row in cursor.fetchall()] if self._keys else []
             changed = cursor.rowcount
             if self._readers is None:
                 self._readers = self._readers_of([column[1] for column in cursor.description or ()])
@@ -81,9 +79,7 @@ class PreparedStatement:
 
     def _readers_of(self, codes: Sequence[Any]) -> list[tuple[str, Processor]]:
         """Return the conversions of columns to values; they depend on the types that the driver reports."""
-        processors = (
-            one.result_processor(self._dialect, code) for one, code in zip(self._types, codes, strict=True)
-        )
+        processors = (one.result_processor(self._dialect, code) for one, code in zip(self._types, codes, strict=True))
         return [(key, one) for key, one in zip(self._keys, processors, strict=True) if one is not None]
 
 

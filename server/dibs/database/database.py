@@ -160,9 +160,7 @@ class Database:
         self._runner.gate.close()
         if not self._connections.is_open:
             return
-        closing = self._writer.submit(
-            begun_at_once(lambda: self._connections.close(patience / 2)), urgent=True
-        )
+        closing = self._writer.submit(begun_at_once(lambda: self._connections.close(patience / 2)), urgent=True)
         try:
             closing.result(patience)
         except TimeoutError:
@@ -193,9 +191,7 @@ class Database:
 
     def _refuse_fork(self) -> None:
         if os.getpid() != self._process:
-            raise RuntimeError(
-                "a database connection does not survive a fork: open the database in the child"
-            )
+            raise RuntimeError("a database connection does not survive a fork: open the database in the child")
 
     def _take_back(self, late: Future[T], job: WriteJob[T]) -> None:
         if not late.cancelled() and late.exception() is None:

@@ -107,9 +107,7 @@ def checkpoint(file: Path) -> bool:
     """
     if not _is_sound(file):  # closing a connection that can write would checkpoint damaged pages
         return False
-    connection = driver().connect(
-        f"{file.resolve().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=0
-    )
+    connection = driver().connect(f"{file.resolve().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=0)
     try:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()

@@ -27,9 +27,7 @@ def check_schema(connection: Connection) -> HealthCheck:
     version = schema_version(connection)
     if version == HEAD:
         return HealthCheck("schema", "ok", f"version {version}")
-    return HealthCheck(
-        "schema", "error", f"version {version}, this Dibs knows {HEAD}. Update Dibs on this machine."
-    )
+    return HealthCheck("schema", "error", f"version {version}, this Dibs knows {HEAD}. Update Dibs on this machine.")
 
 
 def check_library(check: str, library: str, seen: str = "") -> HealthCheck:

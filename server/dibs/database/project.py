@@ -57,9 +57,7 @@ def newer_schema(label: str, version: str | None) -> SchemaNewer:
     )
 
 
-def check_project(
-    found: Project | None, schema: str | None, opened: Project, label: str, *, writing: bool
-) -> Project:
+def check_project(found: Project | None, schema: str | None, opened: Project, label: str, *, writing: bool) -> Project:
     """Return the project as a transaction `found` it.
 
     Raises DatabaseReplaced where it is not the one that the process opened, and where the transaction would write

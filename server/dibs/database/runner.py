@@ -134,9 +134,7 @@ class JobRunner:
                 begin(future)
                 return self._commit(connection, start, job.run, exclusive=job.exclusive)
 
-    def _keep_up(
-        self, connection: Connection, future: Future[T], work: QueuedWrite[T], upkeep: Upkeep
-    ) -> None:
+    def _keep_up(self, connection: Connection, future: Future[T], work: QueuedWrite[T], upkeep: Upkeep) -> None:
         """Run the upkeep in a write transaction of its own, where a look finds it due.
 
         The look takes the project as it was last seen; the write transaction reads and checks its row.

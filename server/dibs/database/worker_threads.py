@@ -151,9 +151,7 @@ async def outcome(
     return future.result()
 
 
-def wait(
-    future: Future[T], patience: float, busy: Callable[[float], Busy], interrupt: Callable[[], object]
-) -> T:
+def wait(future: Future[T], patience: float, busy: Callable[[float], Busy], interrupt: Callable[[], object]) -> T:
     """Do the same as `outcome` without an event loop; the patience may be infinite."""
     try:
         return future.result(patience if math.isfinite(patience) else None)

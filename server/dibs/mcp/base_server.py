@@ -43,9 +43,7 @@ if TYPE_CHECKING:
 
 
 LISTS = ("tools/list", "prompts/list", "resources/list", "resources/templates/list")
-NOTHING_THERE = (
-    "There is no such resource. resources/list names those that there are, and features by a template."
-)
+NOTHING_THERE = "There is no such resource. resources/list names those that there are, and features by a template."
 
 
 class OfferingServer(MCPServer[Session]):

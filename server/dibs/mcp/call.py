@@ -29,9 +29,7 @@ async def call(session: Session, name: str, arguments: dict[str, Any], ctx: Ctx)
 def result(data: dict[str, Any], *, is_error: bool = False) -> CallToolResult:
     """One answer in both channels: some clients show the model only the one, some only the other."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    return CallToolResult(
-        content=[TextContent(type="text", text=text)], structured_content=data, is_error=is_error
-    )
+    return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=data, is_error=is_error)
 
 
 def refused(refusal: Refusal) -> CallToolResult:

@@ -89,9 +89,7 @@ class McpCall(CallContext):
             return None
         return Reply(None if result.action == "decline" else split_choices(questions, result.content or {}))
 
-    async def _elicit(
-        self, message: str, schema: dict[str, Any], state: str | None = None
-    ) -> ElicitResult | None:
+    async def _elicit(self, message: str, schema: dict[str, Any], state: str | None = None) -> ElicitResult | None:
         """What the user said, or None if the client cannot ask or nobody answered in time.
 
         `state` comes back with the repeated call of a client that asks by itself.

@@ -108,16 +108,12 @@ def _slim(schema: Any, definitions: dict[str, Any]) -> Any:
         return schema
     if "$ref" in schema:
         referred = definitions[schema["$ref"].removeprefix("#/$defs/")]
-        return _slim(
-            {**referred, **{name: value for name, value in schema.items() if name != "$ref"}}, definitions
-        )
+        return _slim({**referred, **{name: value for name, value in schema.items() if name != "$ref"}}, definitions)
     if "anyOf" in schema:
         others = [one for one in schema["anyOf"] if one != {"type": "null"}]
         if len(others) < len(schema["anyOf"]):
             rest = {name: value for name, value in schema.items() if name != "anyOf"}
-            return _slim(
-                {**others[0], **rest} if len(others) == 1 else {"anyOf": others, **rest}, definitions
-            )
+            return _slim({**others[0], **rest} if len(others) == 1 else {"anyOf": others, **rest}, definitions)
     return {
         name: {key: _slim(one, definitions) for key, one in value.items()}
         if name == "properties"

@@ -83,16 +83,12 @@ class DibsServer(OfferingServer):
             name=NAME,
             title="Dibs",
             version=__version__,
-            instructions=INSTRUCTIONS.format(
-                database=database.label, project=settings.project, leases=leases
-            ),
+            instructions=INSTRUCTIONS.format(database=database.label, project=settings.project, leases=leases),
             lifespan=_lifespan,
             log_level=settings.log,
         )
         # Nothing exports spans here, and making one for each message is a tenth of the SDK's own work.
-        self.middleware[:] = [
-            one for one in self.middleware if type(one).__name__ != "OpenTelemetryMiddleware"
-        ]
+        self.middleware[:] = [one for one in self.middleware if type(one).__name__ != "OpenTelemetryMiddleware"]
 
     @property
     def closing(self) -> anyio.Event:

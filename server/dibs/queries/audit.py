@@ -193,18 +193,13 @@ def audit(tx: Transaction) -> Audit:
             found.heights[row["id"]] = (row["height"], height)
     found.areas = _wrong_areas(tx)
     found.states = {row["id"]: (row["status"], row["to_status"]) for row in tx.all(_states)}
-    found.gaps = {
-        row["feature_id"]: (row["kind"], row["from_status"], row["left_in"]) for row in tx.all(_gaps)
-    }
+    found.gaps = {row["feature_id"]: (row["kind"], row["from_status"], row["left_in"]) for row in tx.all(_gaps)}
     live = tx.all(_leases)
     found.claims = {
         row["id"]: f"{row['claimed_by']} holds it, but its last claim was made by {row['claimed_last_by']}"
         for row in live
         if row["claimed_by"] != row["claimed_last_by"]
-    } | {
-        row["id"]: f"the claim columns do not fit the status {row['status']}"
-        for row in tx.all(_claim_columns)
-    }
+    } | {row["id"]: f"the claim columns do not fit the status {row['status']}" for row in tx.all(_claim_columns)}
     found.leases = [_open_lease(row) for row in live]
     found.writers = [dict(row) for row in tx.all(_writers)]
     return found

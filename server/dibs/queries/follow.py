@@ -34,9 +34,7 @@ POLL, LOOK_ANYWAY = 0.1, 1.0
 # A transaction that is still open may commit events with smaller numbers than existing ones.
 # Only events below the horizon are complete.
 complete = (_E.project_id == bindparam("project")) & (_E.xact < bindparam("horizon", type_=BigInteger))
-later = tuple_(_E.xact, _E.id) > tuple_(
-    bindparam("xact", type_=BigInteger), bindparam("last", type_=BigInteger)
-)
+later = tuple_(_E.xact, _E.id) > tuple_(bindparam("xact", type_=BigInteger), bindparam("last", type_=BigInteger))
 """After the cursor whose numbers are the parameters `xact` and `last`."""
 _after = select(events).where(complete, later).order_by(_E.xact, _E.id).limit(bindparam("most"))
 _latest = select(events).where(complete).order_by(_E.xact.desc(), _E.id.desc()).limit(bindparam("most"))
@@ -92,9 +90,7 @@ def parse_cursor(cursor: str) -> tuple[int, int]:
 
 
 def _followed(row: Row) -> FollowedEvent:
-    return FollowedEvent(
-        id=row["id"], cursor=cursor_of(row), feature=row["feature_id"], **dict(event_of(row))
-    )
+    return FollowedEvent(id=row["id"], cursor=cursor_of(row), feature=row["feature_id"], **dict(event_of(row)))
 
 
 def cursor_of(row: Row) -> str:

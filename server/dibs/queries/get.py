@@ -54,13 +54,9 @@ def get_by_id(tx: Transaction, feature: int, cursor: str | None = None) -> Featu
     if cursor is not None:
         _check_cursor(cursor, row["steps"])
         description, steps, following = cut_text(row["description"], row["steps"], cursor, TEXT_PAGE)
-        return Feature(
-            **here, priority=row["priority"], description=description, steps=steps, next_cursor=following
-        )
+        return Feature(**here, priority=row["priority"], description=description, steps=steps, next_cursor=following)
     paths = row["paths"] or []
-    description, steps, following = cut_text(
-        row["description"], row["steps"], None, FIRST_PAGE - json_length(paths)
-    )
+    description, steps, following = cut_text(row["description"], row["steps"], None, FIRST_PAGE - json_length(paths))
     return Feature(
         **here,
         **{name: truncate(row[name], 250) if isinstance(row[name], str) else row[name] for name in _PLAIN},
@@ -110,9 +106,7 @@ def ready_at(row: Any, now: float) -> float | None:
 
 
 def _check_cursor(cursor: str, steps: list[str]) -> None:
-    if not re.fullmatch(r"-?\d{1,4}:\d{1,6}", cursor) or not -1 <= int(
-        cursor.split(":", maxsplit=1)[0]
-    ) < len(steps):
+    if not re.fullmatch(r"-?\d{1,4}:\d{1,6}", cursor) or not -1 <= int(cursor.split(":", maxsplit=1)[0]) < len(steps):
         raise InvalidInput("cursor: send next_cursor as it came in the last answer.", field="cursor")
 
 

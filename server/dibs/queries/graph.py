@@ -83,9 +83,7 @@ def _nodes(tx: Transaction, rows: Any) -> list[Node]:
         name = truncate(row["name"], 60) or ""
         node = Node(id=row["id"], name=name, status=row["status"], depends_on=needs.get(row["id"], []))
         # A flowchart takes more room for each edge and quotation mark than data.
-        room -= (
-            json_bytes(node.wire()) + json_bytes(_label(name)) - json_bytes(name) + 20 * len(node.depends_on)
-        )
+        room -= json_bytes(node.wire()) + json_bytes(_label(name)) - json_bytes(name) + 20 * len(node.depends_on)
         if room < 0:
             break
         nodes.append(node)

@@ -11,17 +11,13 @@ from dibs_schema.status import Kind, Status
 from dibs_schema.tables import events, questions
 
 _Q = questions.c
-_questions = (
-    select(questions).where(_Q.project_id == bindparam("project"), _Q.answered_at.is_(None)).order_by(_Q.id)
-)
+_questions = select(questions).where(_Q.project_id == bindparam("project"), _Q.answered_at.is_(None)).order_by(_Q.id)
 _count = select(func.count()).where(_Q.project_id == bindparam("project"), _Q.answered_at.is_(None))
 _requests = (
     select(F.id, F.name, F.human_request, events.c.agent, events.c.at)
     .join(
         events,
-        (events.c.project_id == F.project_id)
-        & (events.c.feature_id == F.id)
-        & (events.c.kind == Kind.ASK.value),
+        (events.c.project_id == F.project_id) & (events.c.feature_id == F.id) & (events.c.kind == Kind.ASK.value),
     )
     .where(in_project(), resting(), is_(Status.NEEDS_HUMAN), F.id > 0)
     .order_by(F.id, events.c.id)

@@ -26,9 +26,7 @@ _counted = {
     "in_progress": hot(select(func.count()).where(in_project(), leased())),
     "passing": hot(select(func.count()).where(in_project(), is_(Status.PASSING))),
 }
-_resting = hot(
-    select(F.status, func.count().label("n")).where(in_project(), resting(), F.id > 0).group_by(F.status)
-)
+_resting = hot(select(F.status, func.count().label("n")).where(in_project(), resting(), F.id > 0).group_by(F.status))
 _all = hot(select(projects.c.next_feature_id - 1).where(projects.c.id == bindparam("project")))
 _by_status_there = (
     select(F.status, func.count().label("n"))
@@ -86,9 +84,7 @@ def counts(tx: Transaction, category: str | None = None) -> Counts:
     if category is not None:
         there = {row["status"]: row["n"] for row in tx.all(_by_status_there, category_=category)}
         held_back = count_held_back(tx, category)
-        return Counts(
-            ready=tx.value(_ready_there, category_=category) - held_back, held_back=held_back, **there
-        )
+        return Counts(ready=tx.value(_ready_there, category_=category) - held_back, held_back=held_back, **there)
     found = {name: tx.value(statement) for name, statement in _counted.items()}
     found["held_back"] = count_held_back(tx)
     found["ready"] -= found["held_back"]

@@ -41,9 +41,7 @@ def row_of(
 ) -> FeatureRow:
     """Return a row of at most 160 bytes and a name of at most `name` bytes. A claim of `holder` may change its files."""
     until = row["not_before"]
-    backs_off = (
-        row["status"] == Status.PENDING and until is not None and now < until <= now + FARTHEST_BACK_OFF
-    )
+    backs_off = row["status"] == Status.PENDING and until is not None and now < until <= now + FARTHEST_BACK_OFF
     return FeatureRow(
         id=row["id"],
         status=row["status"],
@@ -57,9 +55,7 @@ def row_of(
     )
 
 
-_texts = select(F.id, F.description, F.steps, F.paths).where(
-    in_project(), F.id.in_(bindparam("ids", expanding=True))
-)
+_texts = select(F.id, F.description, F.steps, F.paths).where(in_project(), F.id.in_(bindparam("ids", expanding=True)))
 
 
 def _with_text(row: FeatureRow, text: Mapping[Any, Any]) -> FeatureRow:
@@ -86,9 +82,7 @@ def search(
     """
     wanted: list[ColumnElement[bool]] = [in_project()]
     if text is not None:
-        wanted.append(
-            or_(*(column.icontains(text, autoescape=True) for column in (F.name, F.category, F.reference)))
-        )
+        wanted.append(or_(*(column.icontains(text, autoescape=True) for column in (F.name, F.category, F.reference))))
     for column, value in ((F.status, status), (F.category, category)):
         if value is not None:
             wanted.append(column == value)
@@ -144,9 +138,7 @@ def get_blocked(tx: Transaction, limit: int = 20, cursor: str | None = None) -> 
     rows = tx.all(statement)
     total = tx.value(select(func.count()).select_from(features).where(*wanted))
     blockers = _blockers(tx, [row["id"] for row in rows])
-    holders = holders_of(
-        tx, [row["id"] for row in rows if row["is_ready"]]
-    )  # features that wait only for files
+    holders = holders_of(tx, [row["id"] for row in rows if row["is_ready"]])  # features that wait only for files
     return _page(tx, rows, limit, total, lambda row: str(row["id"]), blockers, holders)
 
 

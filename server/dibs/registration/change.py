@@ -174,14 +174,10 @@ def write(change: Change) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         now = target.read_bytes() if target.exists() else None
         if now != (None if change.before is None else change.before.encode()):
-            raise Busy(
-                f"Another program changed {change.file} in the meantime. It was left unchanged; run this again."
-            )
+            raise Busy(f"Another program changed {change.file} in the meantime. It was left unchanged; run this again.")
         _replace(target, change.after.encode())
     except OSError as error:
-        raise ReadOnly(
-            f"{change.file} cannot be written: {error.strerror}. It was left unchanged."
-        ) from error
+        raise ReadOnly(f"{change.file} cannot be written: {error.strerror}. It was left unchanged.") from error
 
 
 def _replace(target: Path, content: bytes) -> None:

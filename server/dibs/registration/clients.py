@@ -50,9 +50,7 @@ class Client:
         """Parse a file of this client. Raises Unreadable, also for text that only this client cannot read."""
         data: dict[str, Any] = self.format.parse(text)
         if self.format is jsonc:
-            jsonc.refuse_extras(
-                text, self.title, comments=self.comments, trailing_commas=self.trailing_commas
-            )
+            jsonc.refuse_extras(text, self.title, comments=self.comments, trailing_commas=self.trailing_commas)
         return data
 
     def file(self, root: Path) -> Path:
@@ -168,9 +166,7 @@ def words_of(entry: object) -> list[str]:
     if not isinstance(entry, dict):
         return []
     command, arguments = entry.get("command"), entry.get("args", [])
-    words = (
-        command if isinstance(command, list) else [command, *arguments] if isinstance(arguments, list) else []
-    )
+    words = command if isinstance(command, list) else [command, *arguments] if isinstance(arguments, list) else []
     return words if all(isinstance(one, str) for one in words) else []
 
 

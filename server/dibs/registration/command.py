@@ -46,9 +46,7 @@ def server_command(prefix: Path | None = None, search: str | None = None) -> Com
     """Return a command that clients on this machine can start; `search` is a PATH, `prefix` the folder of this Python."""
     prefix = prefix or Path(sys.prefix)
     if CACHES.intersection(prefix.parts):
-        return Command(
-            ("uvx", SCRIPT), "this dibs runs from a cache that may be emptied, so uvx fetches it again"
-        )
+        return Command(("uvx", SCRIPT), "this dibs runs from a cache that may be emptied, so uvx fetches it again")
     found = shutil.which(SCRIPT, path=search)
     if found is not None:
         return Command((SCRIPT,), f"{SCRIPT} is on PATH, at {found}{_only_while_active(Path(found))}")

@@ -90,9 +90,7 @@ def with_value(text: str, keys: tuple[str, ...], value: Any) -> str:
             return _inserted(text, bare, around, key, _nested(keys[depth + 1 :], value))
         if depth == len(keys) - 1:
             spread = "\n" in plain[around.start : around.members[0].start]
-            return (
-                text[: member.value] + _dumped(text, member.start, value, spread=spread) + text[member.end :]
-            )
+            return text[: member.value] + _dumped(text, member.start, value, spread=spread) + text[member.end :]
         if plain[member.value] != "{":
             raise Unreadable.at(text, member.value, f'"{key}" is not an object')
         around = _object(plain, member.value)
@@ -119,11 +117,7 @@ def _inserted(text: str, bare: str, around: _Object, name: str, value: Any) -> s
     newline = "\r\n" if "\r\n" in text else "\n"
     if not around.members:
         if around.start and "\n" not in text[: around.start]:  # the whole file is on one line
-            return (
-                text[: around.start + 1]
-                + _member(text, 0, name, value, spread=False)
-                + text[around.start + 1 :]
-            )
+            return text[: around.start + 1] + _member(text, 0, name, value, spread=False) + text[around.start + 1 :]
         outer = _line_indent(text, around.start)
         inner = outer + _unit(bare)
         added = newline + inner + _member(text, around.start, name, value, indent=inner)
@@ -205,9 +199,7 @@ def _skip(plain: str, at: int) -> int:
     return found.end()
 
 
-def _member(
-    text: str, at: int, name: str, value: Any, *, spread: bool = True, indent: str | None = None
-) -> str:
+def _member(text: str, at: int, name: str, value: Any, *, spread: bool = True, indent: str | None = None) -> str:
     return f"{json.dumps(name)}: {_dumped(text, at, value, spread=spread, indent=indent)}"
 
 

@@ -65,9 +65,7 @@ def check_server(launch: Launch, root: Path) -> ServerInfo:
             first = _first(failure)
             errors.seek(0)
             printed = errors.read().strip().splitlines()
-            raise ServerSilent(
-                printed[-1] if printed else str(first) or f"no answer in {PATIENCE:.0f} s"
-            ) from first
+            raise ServerSilent(printed[-1] if printed else str(first) or f"no answer in {PATIENCE:.0f} s") from first
 
 
 async def _ask(

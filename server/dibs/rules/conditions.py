@@ -89,9 +89,7 @@ def unblocked(table: FromClause = features) -> ColumnElement[bool]:
 def not_backed_off(table: FromClause = features) -> ColumnElement[bool]:
     """Not in the back-off after a failure."""
     now = bindparam("now", type_=Double)
-    return or_(
-        table.c.not_before.is_(None), table.c.not_before <= now, table.c.not_before > now + FARTHEST_BACK_OFF
-    )
+    return or_(table.c.not_before.is_(None), table.c.not_before <= now, table.c.not_before > now + FARTHEST_BACK_OFF)
 
 
 def ready(table: FromClause = features) -> ColumnElement[bool]:

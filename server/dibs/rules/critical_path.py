@@ -22,9 +22,7 @@ _waiting_heights = (
     .where(_D.project_id == bindparam("project"), _D.dependency_id == bindparam("feature"))
 )
 _height_of = select(F.height).where(this())
-_needs = select(_D.dependency_id).where(
-    _D.project_id == bindparam("project"), _D.feature_id == bindparam("feature")
-)
+_needs = select(_D.dependency_id).where(_D.project_id == bindparam("project"), _D.feature_id == bindparam("feature"))
 
 ONE_BY_ONE = 50
 """With more changed features than this, recomputing all heights is cheaper than following each chain."""

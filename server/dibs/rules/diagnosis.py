@@ -141,11 +141,7 @@ def refuse_resting(row: Row) -> None:
     if row["status"] == Status.NEEDS_HUMAN:
         raise WaitingForHuman(
             f"Feature {feature} waits for a person's answer. A person answers with `dibs answer {feature}`.",
-            next=[
-                Step(
-                    "feature_answer_human_input", {"feature_id": feature}, needs=("answers",), by=Role.PLANNER
-                )
-            ],
+            next=[Step("feature_answer_human_input", {"feature_id": feature}, needs=("answers",), by=Role.PLANNER)],
             id=feature,
         )
     if row["status"] == Status.STUCK:

@@ -88,9 +88,7 @@ def last_detail(tx: Transaction, feature: int, kind: Kind) -> dict[str, Any]:
 
 def record_all(tx: Transaction, by: str, kind: Kind, rows: list[dict[str, Any]]) -> None:
     """Write many events, each with `feature_id`, and with `from_status`, `to_status` and `detail` if it has them."""
-    tx.wakes = tx.wakes or any(
-        _may_end_a_wait(kind, row.get("from_status"), row.get("to_status")) for row in rows
-    )
+    tx.wakes = tx.wakes or any(_may_end_a_wait(kind, row.get("from_status"), row.get("to_status")) for row in rows)
     tx.insert(
         insert(events),
         [

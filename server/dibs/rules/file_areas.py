@@ -33,9 +33,7 @@ def overlap(one: tuple[Text, Text], other: tuple[Text, Text]) -> ColumnElement[b
 
 
 def _begins(one: Text, other: Text) -> ColumnElement[bool]:
-    return or_(
-        func.substr(one, 1, func.length(other)) == other, func.substr(other, 1, func.length(one)) == one
-    )
+    return or_(func.substr(one, 1, func.length(other)) == other, func.substr(other, 1, func.length(one)) == one)
 
 
 def _ends(one: Text, other: Text) -> ColumnElement[bool]:
@@ -53,12 +51,7 @@ _meet = overlap((_mine.c.beginning, _mine.c.ending), (_theirs.c.beginning, _thei
 def _claimed(*shown: ColumnElement[Any]) -> Select[Any]:
     """The areas of live claims."""
     on_holder = (_theirs.c.project_id == _holder.c.project_id) & (_theirs.c.feature_id == _holder.c.id)
-    return (
-        select(*shown)
-        .select_from(_holder)
-        .join(_theirs, on_holder)
-        .where(in_project(_holder), leased(_holder))
-    )
+    return select(*shown).select_from(_holder).join(_theirs, on_holder).where(in_project(_holder), leased(_holder))
 
 
 def _live(*shown: ColumnElement[Any]) -> Select[Any]:
@@ -98,9 +91,7 @@ _holders = (
     .where(_mine.c.feature_id.in_(bindparam("ids", expanding=True)))
     .order_by(_mine.c.feature_id, _holder.c.id)
 )
-_forget = delete(areas).where(
-    areas.c.project_id == bindparam("project"), areas.c.feature_id == bindparam("feature")
-)
+_forget = delete(areas).where(areas.c.project_id == bindparam("project"), areas.c.feature_id == bindparam("feature"))
 
 
 def count_held_back(tx: Transaction, category: str | None = None) -> int:

@@ -24,9 +24,7 @@ OtherT = TypeVar("OtherT", bound=Answer)
 _R = requests.c
 
 _this = (
-    (_R.project_id == bindparam("project"))
-    & (_R.scope == bindparam("within"))
-    & (_R.request_id == bindparam("key"))
+    (_R.project_id == bindparam("project")) & (_R.scope == bindparam("within")) & (_R.request_id == bindparam("key"))
 )
 _find = hot(select(_R.fingerprint, _R.result).where(_this))
 _keep = hot(
@@ -40,9 +38,7 @@ _keep = hot(
     )
 )
 _forget_one = delete(requests).where(_this)
-_forget = hot(
-    delete(requests).where(_R.project_id == bindparam("project"), _R.created_at < bindparam("now") - KEPT)
-)
+_forget = hot(delete(requests).where(_R.project_id == bindparam("project"), _R.created_at < bindparam("now") - KEPT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +54,7 @@ class Request:
         """Return the key of one call, or None if the caller gave none."""
         if key is None:
             return None
-        canonical = json.dumps(
-            [tool, arguments], sort_keys=True, default=lambda model: model.model_dump(mode="json")
-        )
+        canonical = json.dumps([tool, arguments], sort_keys=True, default=lambda model: model.model_dump(mode="json"))
         return cls(scope, key, hashlib.sha256(canonical.encode()).hexdigest())
 
 

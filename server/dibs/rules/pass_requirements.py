@@ -56,9 +56,7 @@ def evidence_line(evidence: EvidenceFields | None) -> str | None:
     return truncate("; ".join(filter(None, [evidence.summary, *commands, evidence.commit])), 500)
 
 
-_unconfirmed = hot(
-    select(func.count()).where(in_project(), F.unconfirmed_since.is_not(None), is_(Status.PASSING))
-)
+_unconfirmed = hot(select(func.count()).where(in_project(), F.unconfirmed_since.is_not(None), is_(Status.PASSING)))
 
 
 def requires_confirmation(tx: Transaction) -> bool:

@@ -93,9 +93,7 @@ class ClaimJob(ClaimingJob[Claimed | Idle]):
         """Claim, or return the claim of an earlier call with the same request_id."""
         self.begin()
         asked, holder = self._asked, self._holder
-        fresh = partial(
-            claim.claim, tx, holder, asked.feature_id, category=asked.category, resume=asked.resume
-        )
+        fresh = partial(claim.claim, tx, holder, asked.feature_id, category=asked.category, resume=asked.resume)
         return once(tx, self._request, Claimed, fresh, replay=partial(claim.replay_claim, tx, holder))
 
     def autocommit(self) -> Callable[[Transaction], Claimed | None] | None:
@@ -208,9 +206,7 @@ async def release(session: Session, asked: ReleaseClaim, _: CallContext) -> Ackn
             tool="feature_clear_in_progress",
         )
     by = session.author()
-    released = await session.database.write(
-        lambda tx: release_verb(tx, by, asked.feature_id, None, force=True)
-    )
+    released = await session.database.write(lambda tx: release_verb(tx, by, asked.feature_id, None, force=True))
     session.claims.end_all(asked.feature_id, Kind.RELEASE)
     return released
 

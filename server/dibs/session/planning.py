@@ -36,9 +36,7 @@ async def create(session: Session, asked: CreateFeature, _: CallContext) -> Crea
         paths=list(asked.paths or ()),
     )
     request = Request.of(asked.request_id, "feature_create", feature.model_dump())
-    return await session.database.write(
-        lambda tx: once(tx, request, Created, lambda: creation.create(tx, by, feature))
-    )
+    return await session.database.write(lambda tx: once(tx, request, Created, lambda: creation.create(tx, by, feature)))
 
 
 async def create_many(session: Session, asked: CreateFeatures, _: CallContext) -> Created:
@@ -73,9 +71,7 @@ async def update(session: Session, asked: UpdateFeature, _: CallContext) -> Ackn
 async def add_dependency(session: Session, asked: AddDependency, _: CallContext) -> Acknowledgement:
     """Let a feature wait for another."""
     by = session.author()
-    return await session.database.write(
-        lambda tx: depend.add_dependency(tx, by, asked.feature_id, asked.dependency_id)
-    )
+    return await session.database.write(lambda tx: depend.add_dependency(tx, by, asked.feature_id, asked.dependency_id))
 
 
 async def remove_dependency(session: Session, asked: RemoveDependency, _: CallContext) -> Acknowledgement:

@@ -82,9 +82,7 @@ async def graph(session: Session, asked: GetGraph, _: CallContext) -> Graph:
 
 async def history(session: Session, asked: GetHistory, _: CallContext) -> History:
     """List a feature's events."""
-    return await session.database.read(
-        lambda tx: get_history(tx, asked.feature_id, asked.limit, asked.cursor)
-    )
+    return await session.database.read(lambda tx: get_history(tx, asked.feature_id, asked.limit, asked.cursor))
 
 
 async def stats(session: Session, asked: GetStats, _: CallContext) -> Stats:

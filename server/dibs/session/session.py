@@ -88,9 +88,7 @@ class Session:
             closing=self.closing,
         )
 
-    async def perform(
-        self, operation: AnyOperation, arguments: Any, context: CallContext | None = None
-    ) -> Answer:
+    async def perform(self, operation: AnyOperation, arguments: Any, context: CallContext | None = None) -> Answer:
         """Perform an operation and return its answer.
 
         `arguments` is an instance of the operation's class. Raises Forbidden if the caller's role does not have the

@@ -125,9 +125,7 @@ class TokenFiles(ClaimMemory):
             return
         from dibs.rules.diagnosis import holder_of
 
-        ended = await database.read(
-            lambda tx: [one for one in stored if holder_of(tx, one.feature, one.token) is None]
-        )
+        ended = await database.read(lambda tx: [one for one in stored if holder_of(tx, one.feature, one.token) is None])
         for one in ended:
             self.end(one.feature, one.token, Kind.EXPIRE)
 
@@ -143,9 +141,7 @@ class TokenFiles(ClaimMemory):
             try:
                 stored = StoredToken(int(named[1]), file.read_text(encoding="utf-8"))
                 found.append((file.stat().st_mtime_ns, stored))
-            except (
-                OSError
-            ):  # another shell of that name has just ended the claim, or another user owns the file
+            except OSError:  # another shell of that name has just ended the claim, or another user owns the file
                 continue
         return [stored for _, stored in sorted(found, key=lambda one: one[0])]
 

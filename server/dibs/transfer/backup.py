@@ -81,9 +81,7 @@ def back_up(source: BulkDatabase, target: Path, *, force: bool, progress: Progre
     return done
 
 
-def _from_file(
-    source: BulkDatabase, file: Path, made: Path, done: BackedUp, progress: Progress
-) -> ProjectDigest:
+def _from_file(source: BulkDatabase, file: Path, made: Path, done: BackedUp, progress: Progress) -> ProjectDigest:
     """Copy the file in one read, and do the slow work on the copy, away from the agents."""
     refuse_unknown(source, projects_in(file) if file.exists() else ())
     refuse_newer(file)
@@ -164,9 +162,7 @@ def _refuse_taken(source: BulkDatabase, target: Path, *, force: bool) -> None:
     except Refusal:  # it is damaged or not a backlog, and --force may replace it
         return
     if live:
-        raise InvalidInput(
-            f"{target} is a live backlog, which no backup replaces. Name another file.", field="target"
-        )
+        raise InvalidInput(f"{target} is a live backlog, which no backup replaces. Name another file.", field="target")
 
 
 def own_files(database: Path) -> set[Path]:

@@ -32,9 +32,7 @@ class BulkTransaction(Transaction):
 
     __slots__ = ("_engine",)
 
-    def __init__(
-        self, engine: Engine, connection: Connection, project: Project, start: TransactionStart
-    ) -> None:
+    def __init__(self, engine: Engine, connection: Connection, project: Project, start: TransactionStart) -> None:
         super().__init__(connection, project, engine.clock, start)
         self._engine = engine
 

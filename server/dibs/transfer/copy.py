@@ -31,15 +31,9 @@ MARKED_AS = {"moved": "has moved to", "copied": "is an unfinished copy of", "bac
 _P = projects.c
 live_claims = select(F.id, F.claimed_by).where(in_project(), leased(), ~expired()).order_by(F.id)
 _mark_moved = (
-    update(projects)
-    .where(_P.id == bindparam("project"), _P.moved_to.is_(None))
-    .values(moved_to=bindparam("mark"))
+    update(projects).where(_P.id == bindparam("project"), _P.moved_to.is_(None)).values(moved_to=bindparam("mark"))
 )
-_go_live = (
-    update(projects)
-    .where(_P.id == bindparam("project"), _P.moved_to == bindparam("mark"))
-    .values(moved_to=None)
-)
+_go_live = update(projects).where(_P.id == bindparam("project"), _P.moved_to == bindparam("mark")).values(moved_to=None)
 _begin_leases = update(features).where(in_project(), leased(), F.lease_clock == PENDING_LEASE).values(RENEWED)
 
 
@@ -59,9 +53,7 @@ class Copied:
     seconds: float = 0.0
 
 
-def copy_project(
-    source: BulkDatabase, target: BulkDatabase, *, with_claims: bool, progress: Progress
-) -> Copied:
+def copy_project(source: BulkDatabase, target: BulkDatabase, *, with_claims: bool, progress: Progress) -> Copied:
     """Move the project to the other database, and mark the source as moved.
 
     Live claims are refused, unless `with_claims` copies them, each with a whole new lease.

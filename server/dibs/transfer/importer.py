@@ -16,9 +16,7 @@ from dibs_schema.status import Status
 IMPORTER = "import"
 BATCH = 500
 
-_by_reference = select(F.id, F.reference).where(
-    in_project(), F.reference.in_(bindparam("references", expanding=True))
-)
+_by_reference = select(F.id, F.reference).where(in_project(), F.reference.in_(bindparam("references", expanding=True)))
 
 
 def import_features(tx: Transaction, imported: list[ImportedFeature]) -> Imported:
@@ -33,13 +31,9 @@ def import_features(tx: Transaction, imported: list[ImportedFeature]) -> Importe
         return Imported(added=0, present=len(imported))
     first = claim_numbers(tx, len(new))
     numbers = here | {one.reference: number for number, one in enumerate(new, first)}
-    edges = [
-        (numbers[one.reference], numbers[other]) for one in new for other in dict.fromkeys(one.dependencies)
-    ]
+    edges = [(numbers[one.reference], numbers[other]) for one in new for other in dict.fromkeys(one.dependencies)]
     insert_features(tx, IMPORTER, first, [_row(tx, one) for one in new], edges)
-    return Imported(
-        added=len(new), present=len(imported) - len(new), first_id=first, last_id=first + len(new) - 1
-    )
+    return Imported(added=len(new), present=len(imported) - len(new), first_id=first, last_id=first + len(new) - 1)
 
 
 def _ids_by_reference(tx: Transaction, references: list[str]) -> dict[str, int]:

@@ -168,9 +168,7 @@ def _row_counter(progress: Progress, total: int) -> Callable[[str], Advance]:
     return counted
 
 
-def _copy_rows(
-    source: BulkTransaction, target: BulkTransaction, shift: int, advance: Advance
-) -> dict[str, Digest]:
+def _copy_rows(source: BulkTransaction, target: BulkTransaction, shift: int, advance: Advance) -> dict[str, Digest]:
     """Copy all rows but the project's own, and return the digests of the source.
 
     Ids stay the same; those of events grow by `shift`. Expired leases are converted to the target's clock. The other

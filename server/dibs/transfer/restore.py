@@ -41,9 +41,7 @@ RELEASE_REASON = "the backlog was restored from a backup, which ended the claim"
 
 _P = projects.c
 _retire = (
-    update(projects)
-    .where(_P.name == bindparam("named"))
-    .values(name=bindparam("retired"), moved_to=bindparam("mark"))
+    update(projects).where(_P.name == bindparam("named")).values(name=bindparam("retired"), moved_to=bindparam("mark"))
 )
 _rename = update(projects).where(_P.id == bindparam("project")).values(name=bindparam("named"))
 
@@ -160,9 +158,7 @@ def _refuse_in_use(target: BulkDatabase, file: Path, backup: Path, *, force: boo
         )
 
 
-def _as_file(
-    source: BulkDatabase, copy: Path, file: Path, mark: Freeze, done: Restored, progress: Progress
-) -> None:
+def _as_file(source: BulkDatabase, copy: Path, file: Path, mark: Freeze, done: Restored, progress: Progress) -> None:
     """Make the copy of the backup a live backlog, check it, and put it in place; set the old file aside."""
     with source.opened(), source.writing() as tx:
         written = digest_of(tx, progress)
@@ -203,9 +199,7 @@ def _into(
                 "--project or another place with --db; --force sets the existing one aside.",
                 field="db",
             )
-        written = write_copy(
-            here, there, Freeze("copied", "", mark.project, done.source), done.target, progress
-        )
+        written = write_copy(here, there, Freeze("copied", "", mark.project, done.source), done.target, progress)
         _refuse_altered(mark, written, done.source)
         done.released = release_all(there, RELEASE_REASON)
         set_mark(there, written.generation, None)
@@ -215,9 +209,7 @@ def _into(
     done.rows = written.rows
 
 
-def _replacing(
-    source: BulkDatabase, goal: Settings, mark: Freeze, done: Restored, progress: Progress
-) -> None:
+def _replacing(source: BulkDatabase, goal: Settings, mark: Freeze, done: Restored, progress: Progress) -> None:
     """Write the project under a temporary name; its transaction ends with the exchange of names."""
     old = BulkDatabase(goal)
     with old.opened(), old.reading() as tx:

@@ -74,9 +74,7 @@ def new_request(prompt: str, fields: list[HumanField]) -> dict[str, Any]:
     ids = [field.id for field in fields]
     twice = next((one for one in ids if ids.count(one) > 1), None)
     if twice is not None:
-        raise InvalidInput(
-            f"fields: two fields have the id {twice!r}. Give each field a different id.", field="fields"
-        )
+        raise InvalidInput(f"fields: two fields have the id {twice!r}. Give each field a different id.", field="fields")
     return {"prompt": prompt, "fields": [field.model_dump(exclude_defaults=True) for field in fields]}
 
 
@@ -119,9 +117,7 @@ def answer_claimed(
     if not tx.run(_answer_claimed, feature=feature, token=token, request=request, reply=reply):
         refuse_transition(tx, feature, token)
     record(tx, by, Kind.ANSWER, feature, Status.IN_PROGRESS, Status.IN_PROGRESS, answers=fitting)
-    return Acknowledgement(
-        id=feature, status=Status.IN_PROGRESS.value, answer=truncate_json(fitting, ANSWER_BYTES)
-    )
+    return Acknowledgement(id=feature, status=Status.IN_PROGRESS.value, answer=truncate_json(fitting, ANSWER_BYTES))
 
 
 def answer_feature(tx: Transaction, by: str, feature: int, answers: dict[str, Any]) -> Acknowledgement:

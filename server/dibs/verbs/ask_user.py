@@ -56,9 +56,7 @@ def ask_user(tx: Transaction, by: str, asked: list[Question]) -> Asked:
             field="questions",
         )
     number = tx.value(_take_number) - 1
-    tx.run(
-        _keep, number=number, by=by, asked=[question.model_dump(exclude_defaults=True) for question in asked]
-    )
+    tx.run(_keep, number=number, by=by, asked=[question.model_dump(exclude_defaults=True) for question in asked])
     record(tx, by, Kind.ASK, None, question=number)
     return Asked(
         question_id=number,
@@ -98,9 +96,7 @@ def answer_question(tx: Transaction, by: str, number: int, answers: dict[str, An
     if not tx.run(_close, number=number, by=by, reply=fitting):
         _refuse_closed(number)
     record(tx, by, Kind.ANSWER, None, question=number, answers=fitting)
-    return Asked(
-        question_id=number, state="answered", answers=truncate_json(fitting, ANSWER_BYTES), answered_by=by
-    )
+    return Asked(question_id=number, state="answered", answers=truncate_json(fitting, ANSWER_BYTES), answered_by=by)
 
 
 def cancel_question(tx: Transaction, by: str, number: int) -> Asked:

@@ -65,9 +65,7 @@ _LEASED: dict[Any, Any] = {
 _claim = hot(
     update(features)
     .where(ready(), _held_by_holder().scalar_subquery() < bindparam("most"))
-    .values(
-        {F.status: literal(Status.IN_PROGRESS), F.attempts: F.attempts + 1, F.not_before: None, **_LEASED}
-    )
+    .values({F.status: literal(Status.IN_PROGRESS), F.attempts: F.attempts + 1, F.not_before: None, **_LEASED})
     .returning(*features.c)
 )
 _claim_this = _claim.where(this(), files_are_free())
@@ -135,9 +133,7 @@ def claim(
 
 def claimed(tx: Transaction, holder: Holder, row: Row) -> Claimed:
     """Return the answer to a claim: the token, the lease, and all that the agent needs."""
-    lease = Lease(
-        token=row["claim_token"], expires_at=row["lease_expires_at"], renewed=holder.session is not None
-    )
+    lease = Lease(token=row["claim_token"], expires_at=row["lease_expires_at"], renewed=holder.session is not None)
     return Claimed(state="claimed", claim=lease, feature=work_of(tx, row))
 
 
@@ -194,9 +190,7 @@ def claim_parameters(tx: Transaction, holder: Holder) -> dict[str, Any]:
         "session": holder.session,
         "lease": holder.lease,
         "counted_session": None if holder.named else holder.session,
-        "most": tx.project.settings.max_claims
-        if holder.named
-        else tx.project.settings.max_claims_per_connection,
+        "most": tx.project.settings.max_claims if holder.named else tx.project.settings.max_claims_per_connection,
     }
 
 

@@ -28,9 +28,7 @@ _take_numbers = (
 _greatest_priority = select(func.coalesce(func.max(F.priority), 0)).where(
     in_project(), F.priority > literal_column(str(BELOW_EVERY_PRIORITY))
 )
-_CORRECTED = Step(
-    "feature_create_bulk", purpose="after you have corrected depends_on_indices", needs=("features",)
-)
+_CORRECTED = Step("feature_create_bulk", purpose="after you have corrected depends_on_indices", needs=("features",))
 _statuses = select(F.id, F.status).where(in_project(), F.id.in_(bindparam("ids", expanding=True)))
 
 
@@ -49,9 +47,7 @@ def create_bulk(tx: Transaction, by: str, batch: Sequence[NewFeature]) -> Create
     edges: list[tuple[int, int]] = []
     for place, one in enumerate(batch):
         wanted = [first + _inside(place, index, len(batch)) for index in one.depends_on_indices]
-        known_statuses(
-            tx, [other for other in one.dependencies if other >= first]
-        )  # refuses ids of this batch
+        known_statuses(tx, [other for other in one.dependencies if other >= first])  # refuses ids of this batch
         edges += ((first + place, dependency) for dependency in dict.fromkeys([*wanted, *one.dependencies]))
     path = find_cycle(edges)
     if path is not None:
@@ -114,10 +110,7 @@ def insert_features(
             priority += 1
             row = {**row, "priority": priority}  # noqa: PLW2901 - the same row, completed
         complete.append(
-            _BLANK
-            | {"created_by": by, **_stamps(tx)}
-            | row
-            | {"id": number, "unmet_dependencies": unmet[number]}
+            _BLANK | {"created_by": by, **_stamps(tx)} | row | {"id": number, "unmet_dependencies": unmet[number]}
         )
     tx.insert(insert(features), complete)
     add_areas(tx, {row["id"]: row["paths"] for row in complete})
@@ -125,9 +118,7 @@ def insert_features(
         insert(dependencies),
         [{"project_id": tx.project.id, "feature_id": one, "dependency_id": other} for one, other in edges],
     )
-    record_all(
-        tx, by, Kind.CREATE, [{"feature_id": row["id"], "to_status": row["status"]} for row in complete]
-    )
+    record_all(tx, by, Kind.CREATE, [{"feature_id": row["id"], "to_status": row["status"]} for row in complete])
     raise_heights(tx, {other for _, other in edges})
     tx.grows = len(rows) >= MANY
 

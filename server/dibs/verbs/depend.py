@@ -84,9 +84,7 @@ def set_dependencies(tx: Transaction, by: str, feature: int, wanted: list[int]) 
     return _change(tx, by, feature, _dependencies_of(tx, feature), wanted)
 
 
-def _change(
-    tx: Transaction, by: str, feature: int, before: list[int], wanted: Iterable[int]
-) -> Acknowledgement:
+def _change(tx: Transaction, by: str, feature: int, before: list[int], wanted: Iterable[int]) -> Acknowledgement:
     after = sorted(set(wanted))
     added = [one for one in after if one not in before]
     removed = [one for one in before if one not in after]

@@ -136,9 +136,7 @@ _expire = (
 
 # The wall clock judges a lease of another boot, and may have been set back since the lease began.
 # Such a lease never ends later than one lease from now.
-_too_far = (
-    in_project() & leased() & of_another_clock() & (F.lease_expires_at > bindparam("now") + F.lease_seconds)
-)
+_too_far = in_project() & leased() & of_another_clock() & (F.lease_expires_at > bindparam("now") + F.lease_seconds)
 _clamp = update(features).where(_too_far).values({F.lease_expires_at: bindparam("now") + F.lease_seconds})
 _any_too_far = hot(select(func.count()).where(_too_far))
 
@@ -152,9 +150,7 @@ def heartbeat(tx: Transaction, feature: int, token: str | None, note: str | None
     if row is None:
         refuse_transition(tx, feature, token)
     if note is not None:
-        record(
-            tx, row["claimed_by"], Kind.HEARTBEAT, feature, Status.IN_PROGRESS, Status.IN_PROGRESS, note=note
-        )
+        record(tx, row["claimed_by"], Kind.HEARTBEAT, feature, Status.IN_PROGRESS, Status.IN_PROGRESS, note=note)
     return Acknowledgement(
         id=feature,
         status=Status.IN_PROGRESS.value,
@@ -178,9 +174,7 @@ def release_all(tx: Transaction, reason: str) -> list[int]:
     return _release(tx, _RELEASE_ALL, reason)
 
 
-def _release(
-    tx: Transaction, statements: tuple[Executable, Executable], reason: str, **these: Any
-) -> list[int]:
+def _release(tx: Transaction, statements: tuple[Executable, Executable], reason: str, **these: Any) -> list[int]:
     found, release = statements
     held = tx.all(found, **these)
     if not held:

@@ -167,9 +167,7 @@ def _passed(feature: int, detail: dict[str, Any]) -> Acknowledgement:
     )
 
 
-def mark_failing(
-    tx: Transaction, by: str, feature: int, reason: str, token: str | None = None
-) -> Acknowledgement:
+def mark_failing(tx: Transaction, by: str, feature: int, reason: str, token: str | None = None) -> Acknowledgement:
     """End a claim as failed, or report that a passing feature is broken.
 
     A token that is sent must be valid: a late report on a lost claim says nothing about a later pass.
@@ -206,9 +204,7 @@ def mark_failing(
 
 def _passed_with(tx: Transaction, feature: int, token: str) -> bool:
     row = find(tx, feature)
-    return bool(
-        row["status"] == Status.PASSING and row["ended_token"] == token and row["ended_by"] == Kind.PASS
-    )
+    return bool(row["status"] == Status.PASSING and row["ended_token"] == token and row["ended_by"] == Kind.PASS)
 
 
 def _failed(feature: int, detail: dict[str, Any]) -> Acknowledgement:

@@ -28,9 +28,7 @@ def change_setting(tx: Transaction, by: str, name: str, value: Any) -> ProjectSe
         changed = ProjectSettings.model_validate(tx.project.settings.model_dump() | {name: value})
     except ValidationError as error:
         known = ", ".join(ProjectSettings.model_fields)
-        raise InvalidInput(
-            f"{name} {first_problem(error)[2]}. The settings are {known}.", field=name
-        ) from None
+        raise InvalidInput(f"{name} {first_problem(error)[2]}. The settings are {known}.", field=name) from None
     statement = update(projects).where(projects.c.id == bindparam("project"))
     tx.run(statement.values({column(name): getattr(changed, name)}))
     record(tx, by, Kind.UPDATE, None, setting=name, value=getattr(changed, name))

@@ -31,16 +31,11 @@ _undeliver = (
 )
 _release = hot(update(features).where(this(), held()).values(_release_values).returning(F.status, F.attempts))
 _force_release = (
-    update(features)
-    .where(this(), is_(Status.IN_PROGRESS))
-    .values(_release_values)
-    .returning(F.status, F.attempts)
+    update(features).where(this(), is_(Status.IN_PROGRESS)).values(_release_values).returning(F.status, F.attempts)
 )
 
 
-def release(
-    tx: Transaction, by: str, feature: int, token: str | None, *, force: bool = False
-) -> Acknowledgement:
+def release(tx: Transaction, by: str, feature: int, token: str | None, *, force: bool = False) -> Acknowledgement:
     """Release a claim without an outcome. `force`, which is for planners, needs no token.
 
     Raises ClaimLost, TokenRequired, NotClaimed, or the refusal of the status that the feature has now.

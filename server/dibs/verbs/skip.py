@@ -31,9 +31,7 @@ _behind: dict[Any, Any] = {
 }
 _changed = (F.status, F.skips, F.priority)
 _skip_waiting = update(features).where(this(), is_(Status.PENDING)).values(_behind).returning(*_changed)
-_skip_claimed = (
-    update(features).where(this(), held()).values({**_behind, **ending(Kind.SKIP)}).returning(*_changed)
-)
+_skip_claimed = update(features).where(this(), held()).values({**_behind, **ending(Kind.SKIP)}).returning(*_changed)
 
 
 def skip(tx: Transaction, by: str, feature: int, reason: str, token: str | None = None) -> Acknowledgement:
@@ -58,6 +56,4 @@ def skip(tx: Transaction, by: str, feature: int, reason: str, token: str | None 
 
 
 def _skipped(feature: int, detail: dict[str, Any]) -> Acknowledgement:
-    return Acknowledgement(
-        id=feature, status=detail["status"], skips=detail["skips"], priority=detail["priority"]
-    )
+    return Acknowledgement(id=feature, status=detail["status"], skips=detail["skips"], priority=detail["priority"])

@@ -75,9 +75,7 @@ def change(
     changed: list[str] = []
     if texts:
         values = {f"new_{name}": value or None if name == "paths" else value for name, value in texts.items()}
-        status = tx.value(
-            _texts(tuple(texts)), feature=feature, **values
-        )  # claims of one statement take no door
+        status = tx.value(_texts(tuple(texts)), feature=feature, **values)  # claims of one statement take no door
         if "paths" in texts:
             replace_areas(tx, feature, texts["paths"])
         record(tx, by, Kind.UPDATE, feature, status, status, fields=list(texts))
@@ -101,9 +99,7 @@ def _texts(names: tuple[str, ...]) -> Any:
 
 def _put_back(tx: Transaction, by: str, feature: int, status: str) -> str:
     if not tx.run(_retry, feature=feature):
-        raise InvalidInput(
-            f"Feature {feature} is {status}; only a stuck feature can be retried.", field="retry"
-        )
+        raise InvalidInput(f"Feature {feature} is {status}; only a stuck feature can be retried.", field="retry")
     record(tx, by, Kind.RETRY, feature, Status.STUCK, Status.PENDING)
     return Status.PENDING.value
 

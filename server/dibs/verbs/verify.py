@@ -85,9 +85,7 @@ def take_for_regression(tx: Transaction, most: int, by: str | None = None) -> Te
     if len(ids) < most:
         ids += [row["id"] for row in tx.all(_by_test, most=most) if row["id"] not in ids][: most - len(ids)]
     if not ids:
-        return Testing(
-            message="There is nothing to test: no feature is passing, or other testers have all of them."
-        )
+        return Testing(message="There is nothing to test: no feature is passing, or other testers have all of them.")
     rows = sorted(tx.all(_reserve, ids=ids), key=lambda row: ids.index(row["id"]))
     each = ANSWER_BYTES // len(rows)  # bytes; the text and the hand-over share most of them
     return Testing(

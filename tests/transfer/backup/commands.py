@@ -37,9 +37,7 @@ def answered(*arguments: object) -> Any:
 
 def backed_up(db: str, target: Path, *, project: str = "default", force: bool = False) -> BackedUp:
     """Back up in this process."""
-    return back_up(
-        BulkDatabase(Settings(db=db, project=project)), target, force=force, progress=lambda *_: None
-    )
+    return back_up(BulkDatabase(Settings(db=db, project=project)), target, force=force, progress=lambda *_: None)
 
 
 def restored(backup: Path, db: str, *, project: str = "default", force: bool = False) -> Restored:

@@ -69,9 +69,7 @@ def test_claims_of_then_are_given_back(pair: tuple[str, str], tmp_path: Path) ->
 
 
 @pytest.mark.anyio
-async def test_what_was_restored_is_another_project_to_running_servers(
-    pair: tuple[str, str], tmp_path: Path
-) -> None:
+async def test_what_was_restored_is_another_project_to_running_servers(pair: tuple[str, str], tmp_path: Path) -> None:
     """A server that had the place open while it was empty writes nothing to what was restored there."""
     source, target = pair
     with opened(source) as old:
@@ -112,9 +110,7 @@ def db_label(db: str) -> str:
         return database.label
 
 
-def test_a_project_comes_back_beside_others_and_under_another_name(
-    pair: tuple[str, str], tmp_path: Path
-) -> None:
+def test_a_project_comes_back_beside_others_and_under_another_name(pair: tuple[str, str], tmp_path: Path) -> None:
     """A database with other projects takes it in, though ids are taken there; of others nothing is in the backup."""
     source, target = pair
     with opened(source, "web") as old:

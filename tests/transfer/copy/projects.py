@@ -78,9 +78,7 @@ def repeat(database: Database) -> list[int]:
     """Make the same call under the same key."""
     batch = [new("by key")]
     request = Request.of(KEY, "feature_create_bulk", {"features": ["by key"]})
-    made = database.write_now(
-        lambda tx: once(tx, request, Created, lambda: create.create_bulk(tx, "planner", batch))
-    )
+    made = database.write_now(lambda tx: once(tx, request, Created, lambda: create.create_bulk(tx, "planner", batch)))
     return made.ids
 
 

@@ -84,9 +84,7 @@ def test_a_terminal_shows_how_far_it_is(new_place: Callable[[str], str], engine:
         env=os.environ | {"TERM": "xterm-256color"},
     ) as process:
         os.close(writing)
-        while chunk := _read(
-            reading
-        ):  # the terminal must be read, or the bar would fill its buffer and block
+        while chunk := _read(reading):  # the terminal must be read, or the bar would fill its buffer and block
             shown += chunk
         printed, _ = process.communicate(timeout=60)
     os.close(reading)

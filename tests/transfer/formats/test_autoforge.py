@@ -48,9 +48,7 @@ def build(path: Path, rows: list[dict[str, Any]], columns: str = TODAY, journal:
         connection.execute(f"CREATE TABLE features ({columns})")
         for row in (ROW | row for row in rows):
             marks = ", ".join("?" * len(row))
-            connection.execute(
-                f"INSERT INTO features ({', '.join(row)}) VALUES ({marks})", list(row.values())
-            )
+            connection.execute(f"INSERT INTO features ({', '.join(row)}) VALUES ({marks})", list(row.values()))
         connection.commit()
     return path
 
@@ -109,10 +107,7 @@ def test_every_column_finds_its_place(tmp_path: Path) -> None:
     third = backlog.features[2]
     assert (third.name, third.category, third.steps) == ("third", "Login", ["one", "two"])
     assert third.dependencies == ["2", "5"]
-    assert (
-        "in_progress 1 -> pending (1)" in backlog.mapped
-        or "in_progress true -> pending (1)" in backlog.mapped
-    )
+    assert "in_progress 1 -> pending (1)" in backlog.mapped or "in_progress true -> pending (1)" in backlog.mapped
     assert backlog.ignored == []
 
 

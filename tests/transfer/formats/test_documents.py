@@ -39,9 +39,7 @@ from transfer.formats.conftest import Read, Refused
         (b'{"main": {"tasks": []}, "next": {"tasks": []}}', "several lists, in 'main', 'next'"),
     ],
 )
-def test_a_file_that_is_no_feature_list_is_refused_with_the_place(
-    refused: Refused, content: bytes, says: str
-) -> None:
+def test_a_file_that_is_no_feature_list_is_refused_with_the_place(refused: Refused, content: bytes, says: str) -> None:
     """The message tells line and column, or what the file lacks."""
     assert says in refused(content).message
 
@@ -55,9 +53,7 @@ def test_a_file_that_is_no_feature_list_is_refused_with_the_place(
         ({"features": [{"name": "a"}, 7]}, "features[1]"),
     ],
 )
-def test_an_entry_that_is_no_object_is_refused_with_its_path(
-    refused: Refused, document: Any, field: str
-) -> None:
+def test_an_entry_that_is_no_object_is_refused_with_its_path(refused: Refused, document: Any, field: str) -> None:
     """`field` is the path inside the file."""
     assert refused(document).details["field"] == field
 

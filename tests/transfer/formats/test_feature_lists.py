@@ -63,9 +63,7 @@ def test_booleans(one: One, field: str, value: Any, status: str) -> None:
         ({"completed": "2026-01-01"}, Status.PENDING),
     ],
 )
-def test_a_feature_passes_only_if_nothing_says_otherwise(
-    one: One, fields: dict[str, Any], status: Status
-) -> None:
+def test_a_feature_passes_only_if_nothing_says_otherwise(one: One, fields: dict[str, Any], status: Status) -> None:
     """Where words and booleans disagree, work is done again rather than lost."""
     feature = one(**fields)
     assert feature.status is status
@@ -381,9 +379,7 @@ def test_a_feature_that_waits_without_a_request_gets_one(one: One) -> None:
 def test_an_unread_answer_is_kept_with_its_question(one: One) -> None:
     """An answer goes to the next worker of a pending feature, and is left out of a finished one."""
     asked = {"human_input_request": {"prompt": "Which?", "fields": []}}
-    answered = asked | {
-        "human_input_response": {"fields": {"db": "pg", "sure": True}, "responded_at": "2026"}
-    }
+    answered = asked | {"human_input_response": {"fields": {"db": "pg", "sure": True}, "responded_at": "2026"}}
     assert one(**answered).human_answer == {"db": "pg", "sure": True}
     assert (one(**answered).human_request or {})["prompt"] == "Which?"
     assert one(passes=True, **answered).human_answer is None

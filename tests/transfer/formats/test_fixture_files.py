@@ -36,10 +36,7 @@ def test_tagged_tasks() -> None:
     """A list inside one tag is found; details join the description, subtasks and test strategy the steps."""
     backlog = read_backlog(FIXTURES / "tagged_tasks.json")
     first, second, third = backlog.features
-    assert (
-        first.description
-        == "Create the package and its checks.\n\nUse one workflow for lint, types and tests."
-    )
+    assert first.description == "Create the package and its checks.\n\nUse one workflow for lint, types and tests."
     assert first.steps == ["A pull request with a failing test is red."]
     assert second.steps == ["RSS 2.0: items and enclosures", "Atom"]
     assert [feature.priority for feature in backlog.features] == [2, 3, 4]

@@ -29,9 +29,7 @@ scalars = (
     | st.integers(0, 9)
     | st.integers()
     | st.floats(allow_nan=False)
-    | st.sampled_from(
-        [*words.STATUS_WORDS, *words.PRIORITY_WORDS, "1", "2", "a, b", "\u202e\x00", " ", "x" * 300]
-    )
+    | st.sampled_from([*words.STATUS_WORDS, *words.PRIORITY_WORDS, "1", "2", "a, b", "\u202e\x00", " ", "x" * 300])
     | st.text(max_size=300)
 )
 values = st.recursive(
@@ -39,8 +37,7 @@ values = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.dictionaries(
-            st.sampled_from(["id", "text", "prompt", "fields", "label", "options", "given", "step"])
-            | st.text(),
+            st.sampled_from(["id", "text", "prompt", "fields", "label", "options", "given", "step"]) | st.text(),
             inner,
         )
     ),
@@ -139,7 +136,5 @@ def test_depth_is_no_fault(read: Read, depth: int) -> None:
     """However deeply a value is nested, it is kept, reported or refused."""
     nested = b"[" * depth + b"]" * depth
     for field in (b"evidence", b"steps", b"name", b"notes", b"human_input_request"):
-        refusal = imported_or_refused(
-            read, b'[{"id": 1, "status": "needs_human", "%s": %s}]' % (field, nested)
-        )
+        refusal = imported_or_refused(read, b'[{"id": 1, "status": "needs_human", "%s": %s}]' % (field, nested))
         assert refusal is None or "nested too deeply" in refusal.message

@@ -95,9 +95,7 @@ def upgrade() -> None:
             "(status = 'in_progress' AND claim_token IS NOT NULL AND claimed_by IS NOT NULL AND claimed_at IS NOT NULL AND lease_clock IS NOT NULL AND lease_ends IS NOT NULL AND lease_seconds IS NOT NULL AND lease_expires_at IS NOT NULL AND last_activity_at IS NOT NULL) OR (status <> 'in_progress' AND claim_token IS NULL AND claimed_by IS NULL AND claimed_at IS NULL AND lease_clock IS NULL AND lease_ends IS NULL AND lease_seconds IS NULL AND lease_expires_at IS NULL AND last_activity_at IS NULL AND claim_session IS NULL)",
             name=op.f("features_claim"),
         ),
-        sa.CheckConstraint(
-            "status <> 'needs_human' OR human_request IS NOT NULL", name=op.f("features_human_request")
-        ),
+        sa.CheckConstraint("status <> 'needs_human' OR human_request IS NOT NULL", name=op.f("features_human_request")),
         sa.CheckConstraint(
             "status IN ('pending', 'in_progress', 'passing', 'needs_human', 'stuck', 'archived')",
             name=op.f("features_status"),

@@ -37,9 +37,7 @@ def locate(settings: Settings, *, read_only: bool = False) -> DatabaseLocation: 
     def exists() -> bool:
         return make_engine().has_project(settings.project)
 
-    return DatabaseLocation(
-        label=label_of(url), file=None, readers=READERS, make_engine=make_engine, exists=exists
-    )
+    return DatabaseLocation(label=label_of(url), file=None, readers=READERS, make_engine=make_engine, exists=exists)
 
 
 def label_of(url: str) -> str:

@@ -94,9 +94,7 @@ class Postgres(Engine):
         dialect = self._engine.dialect
         self._clock_only = _TIMED.format("SELECT")
         self._plain = _TIMED.format(by_name.compile(dialect=dialect))
-        self._locked = _TIMED.format(
-            by_name.with_for_update(key_share=True, of=projects).compile(dialect=dialect)
-        )
+        self._locked = _TIMED.format(by_name.with_for_update(key_share=True, of=projects).compile(dialect=dialect))
 
     # -- connections ------------------------------------------------------------------------------
 
@@ -206,9 +204,7 @@ class Postgres(Engine):
         with self._transaction(connection, READING, load, name) as row:
             yield _start(row, known)
 
-    def autocommit(
-        self, connection: Connection, project: Project
-    ) -> AbstractContextManager[TransactionStart] | None:
+    def autocommit(self, connection: Connection, project: Project) -> AbstractContextManager[TransactionStart] | None:
         """Commit each statement by itself: what it does is on disk when it returns.
 
         None where the server's clock was not read lately, and behind a pooler.
@@ -231,9 +227,7 @@ class Postgres(Engine):
                 _end(connection, driver)
 
     @contextmanager
-    def _transaction(
-        self, connection: Connection, begin: str, load: str, name: str
-    ) -> Iterator[dict[str, Any] | None]:
+    def _transaction(self, connection: Connection, begin: str, load: str, name: str) -> Iterator[dict[str, Any] | None]:
         driver = _driver(connection)
         with self.translated(driver):
             try:
@@ -258,9 +252,7 @@ class Postgres(Engine):
 
     # -- copies of whole projects -----------------------------------------------------------------
 
-    def lift_timeouts(
-        self, connection: Connection, *, exclusive: bool = False, reading: bool = False
-    ) -> None:
+    def lift_timeouts(self, connection: Connection, *, exclusive: bool = False, reading: bool = False) -> None:
         """Let the transaction take its time; `exclusive` also waits for claims of one statement, and keeps them out.
 
         Those lock no project, but they need the table. A statement that has waited for a table's lock reads the

@@ -106,9 +106,7 @@ _EMPTIED = _Meaning(
     "{} no longer holds the backlog's tables: it was emptied or replaced. Nothing was written. "
     "Restart the server to serve what is there now.",
 )
-_FULL = _Meaning(
-    DiskFull, "There is no room to write at {}. Nothing was changed. Free some space and call again."
-)
+_FULL = _Meaning(DiskFull, "There is no room to write at {}. Nothing was changed. Free some space and call again.")
 _DAMAGED = _Meaning(
     DatabaseDamaged,
     "PostgreSQL reports that {} is damaged. Nothing was changed. Stop the agents and bring back a backup.",

@@ -64,9 +64,7 @@ def _durable(fsync: str, pages: str, commit: str) -> HealthCheck:
         says = f"fsync is {fsync}, full_page_writes {pages}: a crash of the server can lose or damage what was acknowledged."
         return HealthCheck("durability", "error", says)
     if commit == "off":
-        return HealthCheck(
-            "durability", "warning", "synchronous_commit is off: a crash may undo the last moments."
-        )
+        return HealthCheck("durability", "warning", "synchronous_commit is off: a crash may undo the last moments.")
     return HealthCheck("durability", "ok", f"fsync on, synchronous_commit {commit}")
 
 
@@ -78,9 +76,7 @@ def _vacuum(enabled: str) -> HealthCheck:
 
 def _encoding(encoding: str) -> HealthCheck:
     if encoding != "UTF8":
-        return HealthCheck(
-            "encoding", "error", f"{encoding}: texts that it does not hold are refused. Use UTF8."
-        )
+        return HealthCheck("encoding", "error", f"{encoding}: texts that it does not hold are refused. Use UTF8.")
     return HealthCheck("encoding", "ok", encoding)
 
 

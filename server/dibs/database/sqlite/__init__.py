@@ -26,6 +26,4 @@ def locate(settings: Settings, *, read_only: bool = False) -> DatabaseLocation:
             prepare_folder(path)
         return SQLite(path, settings.synchronous, read_only=read_only)
 
-    return DatabaseLocation(
-        label=str(path), file=path, readers=READERS, make_engine=make_engine, exists=path.exists
-    )
+    return DatabaseLocation(label=str(path), file=path, readers=READERS, make_engine=make_engine, exists=path.exists)

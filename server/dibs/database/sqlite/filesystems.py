@@ -11,9 +11,7 @@ from dibs_schema.refusals import ReadOnly, UnsafeFilesystem
 
 MOUNTS = Path("/proc/self/mountinfo")
 
-_UNSAFE = re.compile(
-    r"nfs\d?|smb\d?|smbfs|cifs|9p|virtiofs|fuse\..+|fuseblk|drvfs|afs|ceph|glusterfs|lustre|gpfs"
-)
+_UNSAFE = re.compile(r"nfs\d?|smb\d?|smbfs|cifs|9p|virtiofs|fuse\..+|fuseblk|drvfs|afs|ceph|glusterfs|lustre|gpfs")
 
 
 def file_system(path: Path, mounts: Path = MOUNTS) -> str | None:
@@ -67,9 +65,7 @@ def prepare_folder(path: Path) -> None:
         if path.parent.name == ".dibs" and not ignore.exists():
             ignore.write_text("*\n", encoding="utf-8")
     except FileExistsError as error:
-        raise ReadOnly(
-            f"{path.parent} is a file, not a folder. Name another database with --db or DIBS_DB."
-        ) from error
+        raise ReadOnly(f"{path.parent} is a file, not a folder. Name another database with --db or DIBS_DB.") from error
     except OSError as error:
         raise ReadOnly(
             f"{path.parent} cannot be entered, made or written: {error.strerror}. Make it writable for this user, "

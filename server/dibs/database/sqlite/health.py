@@ -58,9 +58,7 @@ def _file(path: Path) -> HealthCheck:
     size, mode = f"{stat.st_size / 1_048_576:.1f} MiB", stat.st_mode & 0o777
     if not all(os.access(one, os.W_OK) for one in (path, path.parent)):
         says = f"{path}, {size}, cannot be written from here: the file, its folder or the whole mount is read-only."
-        return HealthCheck(
-            "file", "warning", f"{says} Commands can look, but no server started here can claim."
-        )
+        return HealthCheck("file", "warning", f"{says} Commands can look, but no server started here can claim.")
     if mode & 0o077:
         return HealthCheck(
             "file",
@@ -72,9 +70,7 @@ def _file(path: Path) -> HealthCheck:
 
 def _mount(path: Path) -> HealthCheck:
     kind = file_system(path)
-    return HealthCheck(
-        "file system", "ok", f"{kind}, which can share a write-ahead log" if kind else "unknown here"
-    )
+    return HealthCheck("file system", "ok", f"{kind}, which can share a write-ahead log" if kind else "unknown here")
 
 
 def _log(path: Path) -> HealthCheck:
@@ -84,9 +80,7 @@ def _log(path: Path) -> HealthCheck:
         return HealthCheck("write-ahead log", "ok", f"{size / 1_048_576:.1f} MiB")
     says = f"{size / 1_048_576:.0f} MiB: it cannot restart while a reader uses its older part. "
     if readers := persistent(lambda: readers_of(path)):
-        says += (
-            f"{_names(readers)} reads without a pause: end that program, and the next commits shrink the log."
-        )
+        says += f"{_names(readers)} reads without a pause: end that program, and the next commits shrink the log."
     else:
         says += "No process reads now: the next commits shrink it."
     return HealthCheck("write-ahead log", "warning", says)
@@ -136,9 +130,7 @@ def _texts(connection: Connection) -> HealthCheck:
     broken = invalid_values(connection)
     if broken:
         says = f"damaged: {', '.join(broken[:5])}{' and more' if len(broken) > 5 else ''}. "
-        return HealthCheck(
-            "texts", "error", f"{says}Stop the agents and bring back a backup; delete nothing."
-        )
+        return HealthCheck("texts", "error", f"{says}Stop the agents and bring back a backup; delete nothing.")
     return HealthCheck("texts", "ok", "every TEXT value is valid")
 
 

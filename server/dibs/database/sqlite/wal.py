@@ -66,9 +66,7 @@ class WriteAheadLog:
         finally:
             connection.execute(f"PRAGMA busy_timeout = {self._busy_timeout}")
             self._queue.note_restart()
-        self._pause = min(
-            2 * self._pause, LONGEST_PAUSE
-        )  # if the restart has worked, the next check resets it
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)  # if the restart has worked, the next check resets it
 
 
 def _is_busy(connection: Any) -> bool:

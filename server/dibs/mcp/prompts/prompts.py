@@ -204,23 +204,17 @@ def render(role: Role, name: str, arguments: Mapping[str, str]) -> GetPromptResu
     takes = [one.name for one in entry.arguments]
     for given in arguments:
         if given not in takes:
-            raise InvalidInput(
-                f"{given[:60]}: is not known here. It takes {', '.join(takes)}.", field=given[:60]
-            )
+            raise InvalidInput(f"{given[:60]}: is not known here. It takes {', '.join(takes)}.", field=given[:60])
     values = {given: _checked(given, text) for given, text in arguments.items()}
     message = TextContent(type="text", text=entry.words(values))
-    return GetPromptResult(
-        description=entry.description, messages=[PromptMessage(role="user", content=message)]
-    )
+    return GetPromptResult(description=entry.description, messages=[PromptMessage(role="user", content=message)])
 
 
 def _checked(name: str, text: str) -> Any:
     """An argument as it may stand in a prompt; nothing for a blank one, which clients send for one left out."""
     value = clean(text).strip()
     if len(value) > LONGEST:
-        raise InvalidInput(
-            f"{name}: has more than {LONGEST} characters. Send the path of a file.", field=name
-        )
+        raise InvalidInput(f"{name}: has more than {LONGEST} characters. Send the path of a file.", field=name)
     if not value or name not in _TAKEN:
         return value
     try:

@@ -90,9 +90,7 @@ class Subscriptions:
             peer.exit_stack.callback(self._watch.leave, audience)
         return audience
 
-    async def _hear(
-        self, request: Request, params: SubscriptionsListenRequestParams
-    ) -> SubscriptionsListenResult:
+    async def _hear(self, request: Request, params: SubscriptionsListenRequestParams) -> SubscriptionsListenResult:
         """Serve one stream, and watch for what it asked for as long as it is open."""
         wanted = set(params.notifications.resource_subscriptions or ())
         if params.notifications.resources_list_changed:

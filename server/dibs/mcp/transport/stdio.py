@@ -40,9 +40,7 @@ def _exit_at_once(_number: int, _frame: FrameType | None) -> None:
     os._exit(0)  # nothing has begun that would want to be cleaned up
 
 
-async def serve_stdio(
-    server: Server[Any], *, closing: anyio.Event, grace: float = GRACE, hurry: float = HURRY
-) -> None:
+async def serve_stdio(server: Server[Any], *, closing: anyio.Event, grace: float = GRACE, hurry: float = HURRY) -> None:
     """Serve one client on standard input and output until its input ends, it goes away, or a signal comes.
 
     Every request that was read is answered before the end: `closing` is set as soon as the end is

@@ -77,9 +77,7 @@ def _in_place(path: Path, driver: ModuleType, report: Report, *, is_wal: bool) -
         if code in _NEEDS_WRITING:
             return None
         if code in _BUSY:
-            raise InvalidInput(
-                "another process has locked it; import again when that process has finished."
-            ) from error
+            raise InvalidInput("another process has locked it; import again when that process has finished.") from error
         raise _damaged(error) from error
 
 
@@ -116,9 +114,7 @@ def _query(uri: str, driver: ModuleType, report: Report) -> list[dict[str, Any]]
     with closing(driver.connect(uri, uri=True, timeout=PATIENCE)) as connection:
         connection.text_factory = _decoded
         connection.execute("PRAGMA trusted_schema = OFF")
-        if not connection.execute(
-            "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'features'"
-        ).fetchone():
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'features'").fetchone():
             raise InvalidInput("it is a SQLite database without a table `features`.")
         present = [row[1] for row in connection.execute("PRAGMA table_info(features)")]
         _refuse_other(present)
@@ -134,9 +130,7 @@ def _refuse_other(present: list[str]) -> None:
     if any(column in present for column in DIBS_COLUMNS):
         raise InvalidInput("it is a Dibs database; name it with --db instead of importing it.")
     if "id" not in present or not {"name", "description"} & {*present}:
-        raise InvalidInput(
-            "its table `features` has no id, or neither name nor description: it is not AutoForge's."
-        )
+        raise InvalidInput("its table `features` has no id, or neither name nor description: it is not AutoForge's.")
 
 
 def _values(columns: list[str], row: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:

@@ -46,9 +46,7 @@ class SourceFile:
         except OSError as error:
             raise InvalidInput(f"it cannot be read: {error.strerror}.") from error
         if len(content) > MAX_BYTES:
-            raise InvalidInput(
-                f"it is larger than {MAX_BYTES // 1_000_000} MB; split it or name another file."
-            )
+            raise InvalidInput(f"it is larger than {MAX_BYTES // 1_000_000} MB; split it or name another file.")
         return cls(path, content, driver)
 
 

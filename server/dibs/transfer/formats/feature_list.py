@@ -58,9 +58,7 @@ def read(source: str, raw: Sequence[RawFeature], report: Report, *, drop_unknown
     references = read_references(features)
     listed = [read_dependencies(one, references) for one in features]
     dependencies = check_dependencies(references, listed, report, drop_unknown=drop_unknown)
-    statuses = settle_blocked(
-        [read_status(one, report) for one in features], references, dependencies, report
-    )
+    statuses = settle_blocked([read_status(one, report) for one in features], references, dependencies, report)
     priorities = _priorities(features, report)
     imported = []
     for fields, reference, needed, status, priority in zip(
@@ -126,9 +124,7 @@ def _headline(description: str) -> str:
 def _category(fields: FeatureFields, report: Report) -> str:
     """Return the feature's category, else the name of the group around it, else `general`."""
     found = fields.take("category", words.CATEGORIES, lambda field: _limited(field, CATEGORY_LENGTH))
-    found = found or fields.take(
-        "category", words.SPARE_CATEGORIES, lambda field: _if_short(field, CATEGORY_LENGTH)
-    )
+    found = found or fields.take("category", words.SPARE_CATEGORIES, lambda field: _if_short(field, CATEGORY_LENGTH))
     if found:
         return found
     group = one_line(fields.group)
@@ -232,9 +228,7 @@ def _priority(field: SourceField, report: Report) -> int | None:
         return number
     whole = _WHOLE_NUMBER.fullmatch(word)
     if _DIGITS.fullmatch(word) and (whole is None or abs(int(whole[1])) > PRIORITY_LIMIT):
-        raise InvalidInput(
-            f"{field.path} is beyond {PRIORITY_LIMIT:,}; use smaller numbers.", field=field.path
-        )
+        raise InvalidInput(f"{field.path} is beyond {PRIORITY_LIMIT:,}; use smaller numbers.", field=field.path)
     if whole is None:
         report.ignored(f"priority '{shown(word)}', which is neither a whole number nor a known word")
         return None
@@ -260,9 +254,7 @@ def _with_human_input(feature: ImportedFeature, fields: FeatureFields, report: R
     answer = fields.take("answer of a person", words.ANSWERS, human_input.read_answer) if pending else None
     if not waiting and answer is None:
         return feature
-    request = fields.take(
-        "request to a person", words.REQUESTS, lambda field: human_input.read_request(field, report)
-    )
+    request = fields.take("request to a person", words.REQUESTS, lambda field: human_input.read_request(field, report))
     if waiting and request is None:
         request = human_input.default_request(feature.name)
     return replace(feature, human_request=request, human_answer=answer)

@@ -69,15 +69,11 @@ class FeatureFields:
         """Map the first unmapped field for which `accept` returns a value, and return that value."""
         return next(self._taken(target, names, accept), None)
 
-    def take_all(
-        self, target: str, names: Iterable[str], accept: Callable[[SourceField], T | None]
-    ) -> list[T]:
+    def take_all(self, target: str, names: Iterable[str], accept: Callable[[SourceField], T | None]) -> list[T]:
         """Map every unmapped field for which `accept` returns a value, in the order of `names`."""
         return list(self._taken(target, names, accept))
 
-    def _taken(
-        self, target: str, names: Iterable[str], accept: Callable[[SourceField], T | None]
-    ) -> Iterator[T]:
+    def _taken(self, target: str, names: Iterable[str], accept: Callable[[SourceField], T | None]) -> Iterator[T]:
         for name in names:
             if name in self._unmapped and (found := accept(field := self._fields[name])) is not None:
                 del self._unmapped[name]

@@ -112,9 +112,7 @@ def _decode(content: bytes) -> str:
         # The codec removes a byte order mark before it counts.
         before = error.object[: error.start]
         line, column = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
-        raise InvalidInput(
-            f"it is not UTF-8 at line {line}, byte {column} of the line; save it as UTF-8."
-        ) from error
+        raise InvalidInput(f"it is not UTF-8 at line {line}, byte {column} of the line; save it as UTF-8.") from error
 
 
 def _not_json(error: json.JSONDecodeError, line: int) -> InvalidInput:
@@ -143,9 +141,7 @@ def locate(document: Any, report: Report) -> tuple[str, list[RawFeature]]:
     return _in_object(document, report)
 
 
-def _in_object(
-    document: Any, report: Report, prefix: str = "", depth: int = 0
-) -> tuple[str, list[RawFeature]]:
+def _in_object(document: Any, report: Report, prefix: str = "", depth: int = 0) -> tuple[str, list[RawFeature]]:
     if not isinstance(document, dict):
         raise InvalidInput("its JSON is neither a list of features nor an object with one.")
     keys = [key for key in document if snake(key) in CONTAINERS]
@@ -177,9 +173,7 @@ def _in_wrapper(
     if _is_feature(document):
         return "one JSON feature", [RawFeature("feature", document)]
     known = ", ".join(CONTAINERS[:5])
-    raise InvalidInput(
-        f"it has no list of features: it is not a list, and has none under a key such as {known}."
-    )
+    raise InvalidInput(f"it has no list of features: it is not a list, and has none under a key such as {known}.")
 
 
 def _several_lists(names: str, field: str) -> InvalidInput:
@@ -204,9 +198,7 @@ def _members(path: str, held: Any, group: str | None) -> Iterator[RawFeature]:
 
 def _object(value: Any, path: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise InvalidInput(
-            f"{path} is not an object; a feature is an object with at least a name.", field=path
-        )
+        raise InvalidInput(f"{path} is not an object; a feature is an object with at least a name.", field=path)
     return value
 
 

@@ -81,9 +81,7 @@ def _by_index(field: SourceField, references: Sequence[str]) -> list[Dependency]
         path = f"{field.path}[{position}]"
         if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(references):
             last = len(references) - 1
-            raise InvalidInput(
-                f"{path} is not a position in the list; positions are 0 to {last}.", field=path
-            )
+            raise InvalidInput(f"{path} is not a position in the list; positions are 0 to {last}.", field=path)
         found.append(Dependency(references[index], path))
     return found
 

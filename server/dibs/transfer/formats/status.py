@@ -75,9 +75,7 @@ def _known_word(field: SourceField, report: Report) -> str | None:
     word = one_line(field.value)
     if word is not None and snake(word) in STATUS_WORDS:
         return word
-    report.ignored(
-        f"status '{shown(word or field.value)}', which is not known: other fields decide, or pending"
-    )
+    report.ignored(f"status '{shown(word or field.value)}', which is not known: other fields decide, or pending")
     return None
 
 
