@@ -311,7 +311,7 @@ def test_a_loop_ends_where_only_a_person_can_go_on(there: Shell) -> None:
     loop = looping(there, "ada", "true", WAIT="1")
     _, errors = loop.communicate(timeout=60)
     assert loop.returncode == 0
-    assert "What is left waits for a person" in errors
+    assert "The remaining features wait for a person" in errors
     with backlog(there) as database:
         assert row(database, 1)["status"] == "passing"
 

@@ -49,10 +49,9 @@ class ClaimingJob(WriteJob[T]):
         self._lock = threading.Lock()  # between the writer thread, which begins, and a caller that gives up
         self._begun = False
         self._abandoned = False
-        self.prepare()
 
     def prepare(self) -> Self:
-        """Prepare the next attempt."""
+        """Prepare an attempt: it looks for expired leases first, if the last look was long enough ago."""
         self.upkeep = self._reaper.due()
         return self
 
@@ -177,7 +176,7 @@ async def mark_in_progress(session: Session, asked: MarkInProgress, context: Cal
     """Claim a feature by id, and answer briefly."""
     job = MarkJob(session, asked)
     context.claiming(job)
-    return await session.database.write(job)
+    return await session.database.write(job.prepare())
 
 
 async def heartbeat(session: Session, asked: SendHeartbeat, _: CallContext) -> Acknowledgement:
