@@ -84,6 +84,8 @@ class Calls(Operations):
         is_about_claim = "claim_token" in operation.parameters
         if is_about_claim and feature in self._tokens:
             given.setdefault("claim_token", self._tokens[feature])
+        if "request_id" in operation.parameters:
+            given.setdefault("request_id", uuid4().hex)  # so that a repeated call takes effect once
         answer = await self._ask(operation, given)
         if isinstance(answer, Acknowledgement) and is_about_claim and answer.status != "in_progress":
             self._forget(answer.id, given.get("claim_token"))
