@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -80,6 +81,10 @@ class _Process:
         for pipe in (self.stdin.transport, self._read):
             pipe.close()
         return status
+
+    def kill(self) -> None:
+        """End it by SIGKILL, as asyncio's Process does."""
+        os.kill(self.pid, signal.SIGKILL)
 
     def get_pipe_transport(self, number: int) -> asyncio.BaseTransport:
         """The transport of one of its standard streams."""
