@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from clusters.shared import Server, fresh_database, run_folder, shared_server
+from clusters.shared import Server, fresh_database, quick_folder, run_folder, shared_server
 from dibs.client import Client, server_command
 from dibs.database import Database, open_database
 from dibs.settings import Settings
@@ -71,9 +72,16 @@ def migrated(postgres: Server) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def in_memory() -> Iterator[Path]:
+    """A folder in memory where there is one: databases in it are synced as always, without waiting for a disk."""
+    with tempfile.TemporaryDirectory(prefix="dibs-", dir=quick_folder()) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def migrated_file(in_memory: Path) -> Path:
     """The same as a file: creating the schema takes ten times as long as opening a copy."""
-    path = tmp_path_factory.mktemp("template") / "features.db"
+    path = in_memory / "template.db"
     _bring_up(str(path))
     return path
 
@@ -84,14 +92,19 @@ def _bring_up(db: str) -> None:
     opened.close(patience=5)
 
 
+@contextmanager
+def copied(file: Path) -> Iterator[str]:
+    """The name of a copy in a folder of its own, which is removed afterwards."""
+    with tempfile.TemporaryDirectory(prefix="backlog-", dir=file.parent, ignore_cleanup_errors=True) as folder:
+        yield str(shutil.copy(file, Path(folder) / "features.db"))
+
+
 @pytest.fixture(scope="session")
-def new_db(
-    engine: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[], AbstractContextManager[str]]:
+def new_db(engine: str, request: pytest.FixtureRequest) -> Callable[[], AbstractContextManager[str]]:
     """Makes the name of a database for as long as it is needed, as `--db` takes it."""
     if engine == "sqlite":
         file: Path = request.getfixturevalue("migrated_file")
-        return lambda: nullcontext(str(shutil.copy(file, tmp_path_factory.mktemp("backlog") / "features.db")))
+        return lambda: copied(file)
     server, template = request.getfixturevalue("postgres"), request.getfixturevalue("migrated")
     return lambda: fresh_database(server, template)
 
