@@ -8,7 +8,7 @@ from pydantic import Field
 
 from dibs_schema.answers import Acknowledgement, Claimed, Idle
 from dibs_schema.inputs import Agent, Category, Evidence, FeatureId, Note, Reason, RequestId, Token, Wait
-from dibs_schema.operations.operation import Command, Group, Operation, arguments, either, only
+from dibs_schema.operations.operation import Command, Operation, arguments, either, only
 from dibs_schema.roles import CODER, PLANNER, TESTER
 
 ID = ("feature_id",)
@@ -96,7 +96,6 @@ class Claims:
     take = Operation(
         "feature_claim_and_get",
         "Claim a feature",
-        group=Group.CLAIMS,
         roles=(CODER,),
         arguments=ClaimFeature,
         answers=either(Claimed, Idle),
@@ -122,7 +121,6 @@ class Claims:
     mark_in_progress = Operation(
         "feature_mark_in_progress",
         "Claim a known feature",
-        group=Group.CLAIMS,
         roles=(CODER,),
         arguments=MarkInProgress,
         answers=only(Acknowledgement),
@@ -132,7 +130,6 @@ class Claims:
     heartbeat = Operation(
         "feature_heartbeat",
         "Keep a claim",
-        group=Group.CLAIMS,
         roles=(CODER,),
         arguments=SendHeartbeat,
         answers=only(Acknowledgement),
@@ -147,7 +144,6 @@ class Claims:
     release = Operation(
         "feature_clear_in_progress",
         "Give a claim back",
-        group=Group.CLAIMS,
         roles=(CODER, PLANNER),
         arguments=ReleaseClaim,
         answers=only(Acknowledgement),
@@ -159,7 +155,6 @@ class Claims:
     mark_passing = Operation(
         "feature_mark_passing",
         "Pass a feature",
-        group=Group.CLAIMS,
         roles=(CODER, TESTER),
         arguments=MarkPassing,
         answers=only(Acknowledgement),
@@ -171,7 +166,6 @@ class Claims:
     mark_failing = Operation(
         "feature_mark_failing",
         "Fail a feature",
-        group=Group.CLAIMS,
         roles=(CODER, TESTER),
         arguments=MarkFailing,
         answers=only(Acknowledgement),
@@ -182,7 +176,6 @@ class Claims:
     skip = Operation(
         "feature_skip",
         "Skip a feature",
-        group=Group.CLAIMS,
         roles=(CODER,),
         arguments=SkipFeature,
         answers=only(Acknowledgement),
@@ -192,7 +185,6 @@ class Claims:
     add_note = Operation(
         "feature_add_note",
         "Add a note",
-        group=Group.CLAIMS,
         roles=(CODER, TESTER, PLANNER),
         arguments=AddNote,
         answers=only(Acknowledgement),

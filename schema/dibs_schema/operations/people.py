@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dibs_schema.answers import Acknowledgement, Asked
 from dibs_schema.inputs import Answers, FeatureId, HumanFields, Questions, Reason, Token
-from dibs_schema.operations.operation import Command, Group, Operation, arguments, either, only
+from dibs_schema.operations.operation import Command, Operation, arguments, either, only
 from dibs_schema.roles import CODER, PLANNER
 
 ID = ("feature_id",)
@@ -44,7 +44,6 @@ class People:
     ask_person = Operation(
         "feature_request_human_input",
         "Ask a person",
-        group=Group.PEOPLE,
         roles=(CODER,),
         arguments=RequestHumanInput,
         answers=only(Acknowledgement),
@@ -61,7 +60,6 @@ class People:
     answer_person = Operation(
         "feature_answer_human_input",
         "Answer a request",
-        group=Group.PEOPLE,
         roles=(PLANNER,),
         arguments=AnswerHumanInput,
         answers=either(Acknowledgement, Asked),
@@ -72,7 +70,6 @@ class People:
     ask_user = Operation(
         "ask_user",
         "Ask the user",
-        group=Group.PEOPLE,
         roles=(CODER, PLANNER),
         arguments=AskUser,
         answers=only(Asked),

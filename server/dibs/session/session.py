@@ -133,9 +133,9 @@ class Session:
 
 def load_operations() -> None:
     """Import the functions of all operations, which import SQLAlchemy."""
-    from dibs_schema.operations import Group
+    from dibs_schema.operations import OPERATIONS
 
-    for group in Group:
+    for group in dict.fromkeys(one.group for one in OPERATIONS):
         importlib.import_module(f"dibs.session.{group}")
 
 
