@@ -105,7 +105,6 @@ class Claims:
             options={"wait_seconds": "--wait"},
             texts={
                 "category": "Claim a feature of this category only.",
-                "wait_seconds": "Wait up to this many seconds for work.",
                 "resume": "Take back what the agent's name holds, if it holds anything.",
                 "request_id": "The same id with the same arguments returns the same claim again.",
             },

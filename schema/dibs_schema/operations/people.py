@@ -50,7 +50,6 @@ class People:
         command=Command(
             "ask",
             (*ID, "prompt"),
-            texts={"fields": "All the fields, as the tool takes them."},
             help="""Ask a person what a claimed feature cannot be built without. This ends the claim.
 
             Without a field, the person is asked for one text.""",
@@ -76,10 +75,7 @@ class People:
         command=Command(
             "ask-user",
             options={"question_id": "--read"},
-            texts={
-                "questions": "Up to four questions, as the tool takes them.",
-                "question_id": "Read the answer to the question with this id.",
-            },
+            texts={"question_id": "Read the answer to the question with this id."},
             help="""Ask the user a question with answers to choose from, or --read the answer.
 
             A person answers with `dibs answer --question ID`.""",
