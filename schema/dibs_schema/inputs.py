@@ -1,4 +1,4 @@
-"""What callers send: each argument's type, its bounds, and the words that describe it."""
+"""The arguments that callers send: their types, bounds and descriptions."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _number(value: Any) -> Any:
 
 
 def _from_json(value: Any) -> Any:
-    """Arrays and objects may arrive as JSON text: some clients send every argument so."""
+    """Parse an array or object that arrives as JSON text, as some clients send every argument."""
     if not isinstance(value, str):
         return value
     try:
@@ -97,7 +97,7 @@ class EvidenceFields(Input):
     commit: Annotated[str, StringConstraints(min_length=1, max_length=100), CLEAN] | None = None
 
     @model_validator(mode="after")
-    def _says_something(self) -> EvidenceFields:
+    def _is_not_empty(self) -> EvidenceFields:
         if not (self.summary or self.commands or self.commit):
             raise ValueError("give a summary, commands or a commit")
         return self
@@ -126,9 +126,7 @@ class HumanField(Input):
     label: Annotated[str, StringConstraints(min_length=1, max_length=200), CLEAN]
     type: Literal["text", "textarea", "select", "boolean"] = "text"
     options: Annotated[
-        list[Annotated[str, StringConstraints(min_length=1, max_length=200), CLEAN]],
-        Field(max_length=20),
-        FROM_JSON,
+        list[Annotated[str, StringConstraints(min_length=1, max_length=200), CLEAN]], Field(max_length=20), FROM_JSON
     ] = []
     required: bool = True
 
@@ -145,12 +143,12 @@ MOST_CHOICES = 20
 
 
 def _reply(value: Any) -> Any:
-    """A text, a truth, or several texts; one type for each would put its name into the path of a refusal."""
+    """Check an answer to a person's question; a union of types would put a type's name into a refusal's path."""
     texts = value if isinstance(value, list) else [value]
     if isinstance(value, bool):
         return value
     if len(texts) > MOST_CHOICES or not all(isinstance(one, str) for one in texts):
-        raise ValueError("answer with a text, true or false, or a list of at most 20 texts")
+        raise ValueError("answer with a string, true or false, or a list of at most 20 strings")
     if any(len(one) > LONGEST_ANSWER for one in texts):
         raise ValueError(f"at most {LONGEST_ANSWER:,} characters")
     return [_cleaned(one) for one in texts] if isinstance(value, list) else _cleaned(value)
@@ -159,17 +157,12 @@ def _reply(value: Any) -> Any:
 _REPLY_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "boolean"}, {"type": "array", "items": {"type": "string"}}]}
 Reply = Annotated[Any, BeforeValidator(_reply), WithJsonSchema(_REPLY_SCHEMA)]
 Answers = Annotated[
-    dict[Annotated[str, StringConstraints(max_length=100)], Reply],
-    Field(min_length=1, max_length=20),
-    FROM_JSON,
+    dict[Annotated[str, StringConstraints(max_length=100)], Reply], Field(min_length=1, max_length=20), FROM_JSON
 ]
 
 
 def checked_answers(given: dict[str, Any]) -> dict[str, Any]:
-    """Answers that came by another way than a tool's arguments, cleaned and within the same bounds.
-
-    Raises InvalidInput naming the answer.
-    """
+    """Clean and check answers that did not arrive as a tool's arguments. Raises InvalidInput, which names the answer."""
     checked: dict[str, Any] = {}
     for name, value in given.items():
         try:
@@ -191,11 +184,7 @@ class Question(Input):
 
     question: Annotated[str, StringConstraints(min_length=1, max_length=500), CLEAN]
     header: Annotated[str, StringConstraints(min_length=1, max_length=12), CLEAN]
-    options: Annotated[
-        list[Annotated[Option, BeforeValidator(_choice)]],
-        Field(min_length=2, max_length=4),
-        FROM_JSON,
-    ]
+    options: Annotated[list[Annotated[Option, BeforeValidator(_choice)]], Field(min_length=2, max_length=4), FROM_JSON]
     multiSelect: bool = False  # noqa: N815 - the name that agents' own question tools use
 
 

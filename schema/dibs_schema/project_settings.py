@@ -45,14 +45,14 @@ class ProjectSettings(BaseModel):
 
     @classmethod
     def of_row(cls, row: Mapping[Any, Any]) -> ProjectSettings:
-        """The settings in a row of `projects`, whose constraints have checked them."""
+        """Read the settings from a row of `projects`, whose constraints have checked them."""
         return cls.model_construct(**{name: row[column(name)] for name in cls.model_fields})
 
     def row(self) -> dict[str, Any]:
-        """The settings as columns of `projects`."""
+        """Return the settings as columns of `projects`."""
         return {column(name): value for name, value in self.model_dump().items()}
 
 
 def column(setting: str) -> str:
-    """The column of a setting; `order` is a word of SQL."""
+    """Return the column of a setting. `order` is a keyword of SQL."""
     return "claim_order" if setting == "order" else setting

@@ -16,11 +16,11 @@ class Role(StrEnum):
 
     @property
     def plans(self) -> bool:
-        """Whether it may do what is reserved for planners, such as releasing another agent's claim."""
+        """Whether the role may do what only planners may do, such as release another agent's claim."""
         return self in (Role.PLANNER, Role.ALL)
 
     def has(self, roles: tuple[Role, ...]) -> bool:
-        """Whether it is one of `roles`, or `all`."""
+        """Whether the role is one of `roles`, or `all`."""
         return self is Role.ALL or self in roles
 
 

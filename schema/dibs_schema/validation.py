@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from dibs_schema.refusals import InvalidInput
 
-_WORDS = {
+_MESSAGES = {
     "bool_parsing": "must be true or false",
     "bool_type": "must be true or false",
     "dataclass_type": "must be an object",
@@ -39,7 +39,7 @@ _WORDS = {
     "unexpected_keyword_argument": "is not known here",
     "too_short": "needs at least {min_length} entries",
 }
-"""By pydantic's type of error (https://docs.pydantic.dev/latest/errors/validation_errors/)."""
+"""The message for each of pydantic's error types (https://docs.pydantic.dev/latest/errors/validation_errors/)."""
 
 
 def invalid_argument(error: ValidationError, parameters: Sequence[str] = ()) -> InvalidInput:
@@ -47,11 +47,11 @@ def invalid_argument(error: ValidationError, parameters: Sequence[str] = ()) -> 
 
     For an unknown argument it lists the known `parameters`.
     """
-    place, kind, words = first_problem(error)
+    place, kind, message = first_problem(error)
     path = path_of(place)
     unknown = kind in ("extra_forbidden", "unexpected_keyword_argument") and len(place) == 1
     known = f" It takes {', '.join(parameters)}." if unknown and parameters else ""
-    return InvalidInput(f"{path}: {words}.{known} Nothing was changed.", field=path)
+    return InvalidInput(f"{path}: {message}.{known} Nothing was changed.", field=path)
 
 
 def path_of(places: Sequence[int | str]) -> str:
@@ -64,11 +64,11 @@ def path_of(places: Sequence[int | str]) -> str:
 
 
 def first_problem(error: ValidationError) -> tuple[Sequence[int | str], str, str]:
-    """Return the first invalid place, pydantic's name of the error there, and words for it."""
+    """Return the path of the first invalid value, pydantic's name of the error, and a message."""
     problem: Any = error.errors(include_url=False, include_input=False)[0]
     kind = problem["type"]
     if kind == "value_error":  # raised by a validator of this package
-        words = str(problem["ctx"]["error"])
+        message = str(problem["ctx"]["error"])
     else:
-        words = _WORDS.get(kind, "does not fit").format_map(problem.get("ctx", {}))
-    return problem["loc"], kind, words[:200]
+        message = _MESSAGES.get(kind, "does not fit").format_map(problem.get("ctx", {}))
+    return problem["loc"], kind, message[:200]

@@ -6,20 +6,20 @@ import atexit
 import gc
 import sys
 
-SELDOM = 100_000
-"""New objects between two collections: most commands load libraries, which leave no garbage, do one thing and end."""
+GC_THRESHOLD = 100_000
+"""New objects between two collections: a command loads libraries, which leave no garbage, does one thing and ends."""
 
 
 def main() -> None:
-    """Run the command line; `serve` takes the short way, since clients wait for it."""
+    """Run the command line. `serve` loads less than other commands, since clients wait for it."""
     if sys.argv[1:2] == ["serve"]:
         serve(sys.argv[2:])
     else:
-        gc.set_threshold(SELDOM)
-        atexit.register(gc.disable)  # what is left at the end goes with the process
+        gc.set_threshold(GC_THRESHOLD)
+        atexit.register(gc.disable)  # the operating system frees the memory faster
         try:
             from dibs.cli import commands
-        except KeyboardInterrupt:  # later ones are the command's
+        except KeyboardInterrupt:  # during a command, click handles it
             sys.exit(130)
         commands()
 

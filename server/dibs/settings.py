@@ -1,4 +1,4 @@
-"""What a process is told, read once at the edge: flag, then environment, then default."""
+"""The settings of a process, read once at its start: from flags, then the environment, then defaults."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PREFIX = "DIBS_"
 TEST_PREFIX = "DIBS_TEST_"
 
 Seconds = Annotated[float, Field(gt=0, le=7 * 86_400, allow_inf_nan=False)]
-# Not those of dibs_schema.inputs, whose models every command would build before its first word.
+# Not imported from dibs_schema.inputs, whose models would delay the start of every command.
 CLEAN = BeforeValidator(lambda value: clean(value) if isinstance(value, str) else value)
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100), CLEAN]
 Token = Annotated[str, StringConstraints(min_length=1, max_length=20, to_lower=True), CLEAN]
@@ -34,14 +34,14 @@ class Settings(BaseModel):
         "default", description="The project served; on a server, if none is named, the root folder's name."
     )
     agent: Name | None = Field(None, description="The name that claims are made under.")
-    token: Token | None = Field(None, description="The claim that a command of the shell speaks for.")
+    token: Token | None = Field(None, description="The claim token that shell commands send.")
     role: Role = Field(Role.ALL, description="Which tools, and which commands, are offered.")
     lease: Seconds = Field(120, description="How long a claim outlives its server.")
     detached_lease: Seconds = Field(
-        1800, description="How long a claim lasts where no connection proves that its holder lives."
+        1800, description="How long a claim lasts if no connection proves that its holder is alive."
     )
     hold_limit: Seconds = Field(7200, description="Renewal stops after so long without a call about the feature.")
-    patience: Annotated[float, Field(gt=0, le=45)] = Field(20, description="How long a move waits for the database.")
+    patience: Annotated[float, Field(gt=0, le=45)] = Field(20, description="How long a call waits for the database.")
     synchronous: Literal["FULL", "NORMAL"] = Field(
         "FULL", description="NORMAL is faster, and a power cut may undo the last moments."
     )
@@ -52,7 +52,7 @@ class Settings(BaseModel):
     def read(cls, flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:
         """Combine `flags` (None where not given) with the environment.
 
-        Raises InvalidInput, whose `field` names the flag or variable that is unknown or malformed.
+        Raises InvalidInput, whose `field` names the unknown or malformed flag or variable.
         """
         values: dict[str, Any] = {}
         origin: dict[str, str] = {}
@@ -74,10 +74,10 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            place, _, words = first_problem(error)
+            place, _, message = first_problem(error)
             name = str(place[0])
             field = origin.get(name, name)
-            raise InvalidInput(f"{field}={values.get(name)!r}: {words}.", field=field) from None
+            raise InvalidInput(f"{field}={values.get(name)!r}: {message}.", field=field) from None
 
     @property
     def is_server_url(self) -> bool:
@@ -85,20 +85,20 @@ class Settings(BaseModel):
         return self.db is not None and "://" in self.db
 
     def database_file(self, folder: Path | None = None) -> Path:
-        """The SQLite file to serve: `db`, else `<root>/.dibs/features.db` (see `find_root`)."""
+        """Return the SQLite file to serve: `db`, else `<root>/.dibs/features.db` (see `find_root`)."""
         if self.db is not None:
             return Path(self.db).expanduser()
         return find_root(folder or current_folder(), isolated=self.isolated) / ".dibs" / "features.db"
 
 
 def forget_settings() -> None:
-    """Drop from the environment what was set for this user's agents, before servers of one's own are started."""
+    """Remove the settings of Dibs from the environment, so that child processes start with the defaults."""
     for field in Settings.model_fields:
         os.environ.pop(PREFIX + field.upper(), None)
 
 
 def current_folder() -> Path:
-    """Where the process is. Raises InvalidInput where that folder is gone, as after `git worktree remove`."""
+    """Return the current folder. Raises InvalidInput if it was deleted, as by `git worktree remove`."""
     try:
         return Path.cwd()
     except FileNotFoundError:
@@ -109,11 +109,10 @@ def current_folder() -> Path:
 
 
 def find_root(folder: Path, *, isolated: bool = False) -> Path:
-    """The folder whose `.dibs/` agents that work in `folder` share.
+    """Return the folder whose `.dibs/` is shared by the agents that work in `folder`.
 
-    In a git repository it is the common root, so that all worktrees share one backlog (`isolated`
-    stops at the worktree). Elsewhere it is the nearest folder upward that has a backlog already,
-    so that none is made beside it, and else `folder` itself.
+    In a git repository it is the common root, so that all worktrees share one backlog; `isolated` stops at the
+    worktree. Elsewhere it is the nearest folder upward that has a backlog, else `folder` itself.
     Source: gitrepository-layout(5) for `.git` files and `commondir`.
     """
     lineage = [folder, *folder.parents]

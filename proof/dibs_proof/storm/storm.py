@@ -13,7 +13,7 @@ from threading import Event
 import anyio
 
 from dibs.client import ServerGone
-from dibs.client.claim import leaves
+from dibs.client.claim import leaf_errors
 from dibs.database import Database, open_database
 from dibs.settings import Settings
 from dibs.verbs.create import create_bulk
@@ -160,7 +160,7 @@ async def _take_over(storm: StormState) -> None:
             await anyio.sleep(max(0.0, died + storm.plan.lease + PAUSE - time.monotonic()))
             await _claim(storm, server, feature, died)
     except* (ServerGone, Refusal) as errors:
-        storm.wrong += [f"after the storm: {one}" for one in leaves(errors)]
+        storm.wrong += [f"after the storm: {one}" for one in leaf_errors(errors)]
 
 
 async def _reap_by_an_idle_server(storm: StormState) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dibs_schema.operations.claims import Claims
-from dibs_schema.operations.operation import AnyOperation, Command, Group, Operation, adapter, read_arguments
+from dibs_schema.operations.operation import AnyOperation, Command, Operation, adapter, read_arguments
 from dibs_schema.operations.people import People
 from dibs_schema.operations.planning import Planning
 from dibs_schema.operations.reading import Reading
@@ -20,7 +20,6 @@ __all__ = [
     "OPERATIONS",
     "AnyOperation",
     "Command",
-    "Group",
     "Operation",
     "Operations",
     "adapter",
@@ -44,5 +43,5 @@ BY_TOOL: Mapping[str, AnyOperation] = {one.tool: one for one in OPERATIONS}
 
 
 def offered(role: Role) -> list[AnyOperation]:
-    """The operations that a role may use, in the table's order."""
+    """Return the operations that a role may use, in the table's order."""
     return [one for one in OPERATIONS if role.has(one.roles)]

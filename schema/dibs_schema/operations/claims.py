@@ -8,7 +8,7 @@ from pydantic import Field
 
 from dibs_schema.answers import Acknowledgement, Claimed, Idle
 from dibs_schema.inputs import Agent, Category, Evidence, FeatureId, Note, Reason, RequestId, Token, Wait
-from dibs_schema.operations.operation import Command, Group, Operation, arguments, either, only
+from dibs_schema.operations.operation import Command, Operation, arguments, either, only
 from dibs_schema.roles import CODER, PLANNER, TESTER
 
 ID = ("feature_id",)
@@ -96,7 +96,6 @@ class Claims:
     take = Operation(
         "feature_claim_and_get",
         "Claim a feature",
-        group=Group.CLAIMS,
         roles=(CODER,),
         arguments=ClaimFeature,
         answers=either(Claimed, Idle),
@@ -106,7 +105,6 @@ class Claims:
             options={"wait_seconds": "--wait"},
             texts={
                 "category": "Claim a feature of this category only.",
-                "wait_seconds": "Wait up to this many seconds for work.",
                 "resume": "Take back what the agent's name holds, if it holds anything.",
                 "request_id": "The same id with the same arguments returns the same claim again.",
             },
@@ -122,7 +120,6 @@ class Claims:
     mark_in_progress = Operation(
         "feature_mark_in_progress",
         "Claim a known feature",
-        group=Group.CLAIMS,
         roles=(CODER,),
         arguments=MarkInProgress,
         answers=only(Acknowledgement),
@@ -132,7 +129,6 @@ class Claims:
     heartbeat = Operation(
         "feature_heartbeat",
         "Keep a claim",
-        group=Group.CLAIMS,
         roles=(CODER,),
         arguments=SendHeartbeat,
         answers=only(Acknowledgement),
@@ -147,7 +143,6 @@ class Claims:
     release = Operation(
         "feature_clear_in_progress",
         "Give a claim back",
-        group=Group.CLAIMS,
         roles=(CODER, PLANNER),
         arguments=ReleaseClaim,
         answers=only(Acknowledgement),
@@ -159,7 +154,6 @@ class Claims:
     mark_passing = Operation(
         "feature_mark_passing",
         "Pass a feature",
-        group=Group.CLAIMS,
         roles=(CODER, TESTER),
         arguments=MarkPassing,
         answers=only(Acknowledgement),
@@ -171,7 +165,6 @@ class Claims:
     mark_failing = Operation(
         "feature_mark_failing",
         "Fail a feature",
-        group=Group.CLAIMS,
         roles=(CODER, TESTER),
         arguments=MarkFailing,
         answers=only(Acknowledgement),
@@ -182,7 +175,6 @@ class Claims:
     skip = Operation(
         "feature_skip",
         "Skip a feature",
-        group=Group.CLAIMS,
         roles=(CODER,),
         arguments=SkipFeature,
         answers=only(Acknowledgement),
@@ -192,7 +184,6 @@ class Claims:
     add_note = Operation(
         "feature_add_note",
         "Add a note",
-        group=Group.CLAIMS,
         roles=(CODER, TESTER, PLANNER),
         arguments=AddNote,
         answers=only(Acknowledgement),

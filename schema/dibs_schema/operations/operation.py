@@ -1,10 +1,9 @@
-"""What is known of an operation: how each face calls it, who may use it, what it takes and answers."""
+"""The definition of an operation: its form on each face, its roles, its arguments and its answers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from enum import StrEnum
 from functools import cached_property, partial
 from inspect import Parameter, Signature
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, dataclass_transform, overload
@@ -25,47 +24,38 @@ A_co = TypeVar("A_co", bound=Answer, covariant=True)
 
 @dataclass_transform(frozen_default=True)
 def arguments(cls: type[T]) -> type[T]:
-    """Make a class the arguments of an operation. Its docstring describes the operation to an agent."""
+    """Turn a class into the arguments of an operation. Its docstring describes the operation to an agent."""
     validated: Any = validated_dataclass(config=ConfigDict(extra="forbid", defer_build=True), frozen=True)(cls)
-    made: type[T] = validated
-    return made
+    result: type[T] = validated
+    return result
 
 
 _adapters: dict[Any, TypeAdapter[Any]] = {}
 
 
 def adapter(kind: Any) -> TypeAdapter[Any]:
-    """Validates values of `kind`. Built at the first use and kept."""
+    """Return the validator of values of `kind`, which is built at the first use."""
     if kind not in _adapters:
         _adapters[kind] = TypeAdapter(kind)
     return _adapters[kind]
 
 
 def read_arguments(operation: AnyOperation, given: Mapping[str, Any]) -> Any:
-    """The arguments of an operation, checked. Raises InvalidInput naming the first that does not fit."""
+    """Check and convert the arguments of an operation. Raises InvalidInput, which names the first invalid one."""
     try:
         return adapter(operation.arguments).validate_python(given)
     except ValidationError as error:
         raise invalid_argument(error, operation.parameters) from None
 
 
-class Group(StrEnum):
-    """What operations have in common; each group has its module of functions in `dibs.session`."""
-
-    CLAIMS = "claims"
-    PEOPLE = "people"
-    PLANNING = "planning"
-    READING = "reading"
-
-
 @dataclass(frozen=True, slots=True)
 class Command:
     """An operation as a shell command.
 
-    `words` is what is typed after `dibs`, with a flag where several operations share a command. `positional` are
+    `words` follows `dibs` on the command line, with a flag if several operations share a command. `positional` lists
     the parameters given as arguments, in order. Every other parameter is an option: `--name` with hyphens, or as
-    `options` spells it. `texts` are the help texts of parameters, and `help` the command's, where the ones for
-    agents do not suit a shell.
+    `options` spells it. `texts` are the help texts of the parameters. `help` is the command's help text; the default
+    is the text for agents.
     """
 
     words: str
@@ -77,7 +67,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Answers(Generic[A_co]):
-    """The classes of which an operation's answer is one."""
+    """The possible classes of an operation's answer."""
 
     classes: tuple[type[Answer], ...]
 
@@ -109,12 +99,13 @@ class Blocking(Protocol):
 class Operation(Generic[P, A]):
     """One operation, as an attribute of the class that lists its group.
 
-    The attribute's name, `method`, names its function in `dibs.session` and its method in the Python client, which
-    inherits the lists. `reads` says that it changes nothing, `destroys` that it overwrites something, `repeatable`
-    that the same call again has no further effect. Clients load a tool that is `preloaded` at once. Only roles that
-    plan see the parameters in `planner_only`.
+    `group` is that class's name in lower case, and the module of `dibs.session` with the operation's function.
+    `method`, the attribute's name, is the name of that function and of the Python client's method. `reads` says that
+    the operation changes nothing, `destroys` that it overwrites something, `repeatable` that the same call again has
+    no further effect. Clients load a `preloaded` tool at once. Only planners see the parameters in `planner_only`.
     """
 
+    group: str
     method: str
 
     def __init__(
@@ -122,7 +113,6 @@ class Operation(Generic[P, A]):
         tool: str,
         title: str,
         *,
-        group: Group,
         roles: tuple[Role, ...],
         arguments: Callable[P, Any],
         answers: Answers[A],
@@ -136,7 +126,6 @@ class Operation(Generic[P, A]):
         assert isinstance(arguments, type), "a class made by `arguments`"
         self.tool = tool
         self.title = title
-        self.group = group
         self.roles = roles
         self.arguments: type[Any] = arguments
         self.answers = answers.classes
@@ -147,7 +136,8 @@ class Operation(Generic[P, A]):
         self.preloaded = preloaded
         self.planner_only = planner_only
 
-    def __set_name__(self, _: type, name: str) -> None:
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.group = owner.__name__.lower()
         self.method = name
 
     @overload
@@ -157,7 +147,7 @@ class Operation(Generic[P, A]):
     @overload
     def __get__(self, owner: Blocking, _: type) -> Callable[P, A]: ...
     def __get__(self, owner: Any, _: type) -> Any:
-        """The operation itself on the class; the method that calls it on an object of the Python client."""
+        """Return the operation on a class, and the method that calls it on an object of the Python client."""
         if owner is None:
             return self
         if hasattr(owner, "call_operation"):
@@ -166,7 +156,7 @@ class Operation(Generic[P, A]):
 
     @property
     def description(self) -> str:
-        """What agents read about it."""
+        """The description for agents."""
         return " ".join((self.arguments.__doc__ or "").split())
 
     @cached_property

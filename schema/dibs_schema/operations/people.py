@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dibs_schema.answers import Acknowledgement, Asked
 from dibs_schema.inputs import Answers, FeatureId, HumanFields, Questions, Reason, Token
-from dibs_schema.operations.operation import Command, Group, Operation, arguments, either, only
+from dibs_schema.operations.operation import Command, Operation, arguments, either, only
 from dibs_schema.roles import CODER, PLANNER
 
 ID = ("feature_id",)
@@ -44,14 +44,12 @@ class People:
     ask_person = Operation(
         "feature_request_human_input",
         "Ask a person",
-        group=Group.PEOPLE,
         roles=(CODER,),
         arguments=RequestHumanInput,
         answers=only(Acknowledgement),
         command=Command(
             "ask",
             (*ID, "prompt"),
-            texts={"fields": "All the fields, as the tool takes them."},
             help="""Ask a person what a claimed feature cannot be built without. This ends the claim.
 
             Without a field, the person is asked for one text.""",
@@ -61,7 +59,6 @@ class People:
     answer_person = Operation(
         "feature_answer_human_input",
         "Answer a request",
-        group=Group.PEOPLE,
         roles=(PLANNER,),
         arguments=AnswerHumanInput,
         answers=either(Acknowledgement, Asked),
@@ -72,17 +69,13 @@ class People:
     ask_user = Operation(
         "ask_user",
         "Ask the user",
-        group=Group.PEOPLE,
         roles=(CODER, PLANNER),
         arguments=AskUser,
         answers=only(Asked),
         command=Command(
             "ask-user",
             options={"question_id": "--read"},
-            texts={
-                "questions": "Up to four questions, as the tool takes them.",
-                "question_id": "Read the answer to the question with this id.",
-            },
+            texts={"question_id": "Read the answer to the question with this id."},
             help="""Ask the user a question with answers to choose from, or --read the answer.
 
             A person answers with `dibs answer --question ID`.""",

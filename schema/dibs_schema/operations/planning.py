@@ -20,7 +20,7 @@ from dibs_schema.inputs import (
     RequestId,
     Steps,
 )
-from dibs_schema.operations.operation import Command, Group, Operation, arguments, only
+from dibs_schema.operations.operation import Command, Operation, arguments, only
 from dibs_schema.roles import CODER, PLANNER
 
 ID = ("feature_id",)
@@ -104,7 +104,6 @@ class Planning:
     create = Operation(
         "feature_create",
         "Add a feature",
-        group=Group.PLANNING,
         roles=(PLANNER, CODER),
         arguments=CreateFeature,
         answers=only(Created),
@@ -126,7 +125,6 @@ class Planning:
     create_many = Operation(
         "feature_create_bulk",
         "Add many features",
-        group=Group.PLANNING,
         roles=(PLANNER,),
         arguments=CreateFeatures,
         answers=only(Created),
@@ -145,7 +143,6 @@ class Planning:
     update = Operation(
         "feature_update",
         "Change a feature",
-        group=Group.PLANNING,
         roles=(PLANNER,),
         arguments=UpdateFeature,
         answers=only(Acknowledgement),
@@ -169,7 +166,6 @@ class Planning:
     add_dependency = Operation(
         "feature_add_dependency",
         "Add a dependency",
-        group=Group.PLANNING,
         roles=(PLANNER,),
         arguments=AddDependency,
         answers=only(Acknowledgement),
@@ -182,7 +178,6 @@ class Planning:
     remove_dependency = Operation(
         "feature_remove_dependency",
         "Remove a dependency",
-        group=Group.PLANNING,
         roles=(PLANNER,),
         arguments=RemoveDependency,
         answers=only(Acknowledgement),
@@ -194,7 +189,6 @@ class Planning:
     set_dependencies = Operation(
         "feature_set_dependencies",
         "Set dependencies",
-        group=Group.PLANNING,
         roles=(PLANNER,),
         arguments=SetDependencies,
         answers=only(Acknowledgement),

@@ -7,19 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from dibs_schema.answers import Feature, Graph, History, Page, Stats, Summaries, Testing
-from dibs_schema.inputs import (
-    Agent,
-    Category,
-    Cursor,
-    Depth,
-    FeatureId,
-    Fifty,
-    Hundred,
-    Several,
-    StatusName,
-    Ten,
-)
-from dibs_schema.operations.operation import Command, Group, Operation, arguments, only
+from dibs_schema.inputs import Agent, Category, Cursor, Depth, FeatureId, Fifty, Hundred, Several, StatusName, Ten
+from dibs_schema.operations.operation import Command, Operation, arguments, only
 from dibs_schema.roles import EVERYONE, PLANNER, TESTER, VIEWER
 
 ID = ("feature_id",)
@@ -113,7 +102,6 @@ class Reading:
     take_for_regression = Operation(
         "feature_get_for_regression",
         "Take features to test again",
-        group=Group.READING,
         roles=(TESTER,),
         arguments=TakeForRegression,
         answers=only(Testing),
@@ -129,7 +117,6 @@ class Reading:
     get = Operation(
         "feature_get_by_id",
         "Read a feature",
-        group=Group.READING,
         roles=EVERYONE,
         arguments=GetFeature,
         answers=only(Feature),
@@ -145,7 +132,6 @@ class Reading:
     summaries = Operation(
         "feature_get_summary",
         "Summarise features",
-        group=Group.READING,
         roles=EVERYONE,
         arguments=GetSummaries,
         answers=only(Summaries),
@@ -156,7 +142,6 @@ class Reading:
     search = Operation(
         "feature_search",
         "Find features",
-        group=Group.READING,
         roles=EVERYONE,
         arguments=SearchFeatures,
         answers=only(Page),
@@ -178,7 +163,6 @@ class Reading:
     ready = Operation(
         "feature_get_ready",
         "What is ready",
-        group=Group.READING,
         roles=EVERYONE,
         arguments=GetReady,
         answers=only(Page),
@@ -189,7 +173,6 @@ class Reading:
     blocked = Operation(
         "feature_get_blocked",
         "What is blocked",
-        group=Group.READING,
         roles=EVERYONE,
         arguments=GetBlocked,
         answers=only(Page),
@@ -200,7 +183,6 @@ class Reading:
     graph = Operation(
         "feature_get_graph",
         "Dependency graph",
-        group=Group.READING,
         roles=(PLANNER, VIEWER),
         arguments=GetGraph,
         answers=only(Graph),
@@ -220,7 +202,6 @@ class Reading:
     history = Operation(
         "feature_get_history",
         "History",
-        group=Group.READING,
         roles=EVERYONE,
         arguments=GetHistory,
         answers=only(History),
@@ -231,7 +212,6 @@ class Reading:
     stats = Operation(
         "feature_get_stats",
         "Progress",
-        group=Group.READING,
         roles=EVERYONE,
         arguments=GetStats,
         answers=only(Stats),

@@ -25,11 +25,11 @@ COMMANDS = {
     "backup": "dibs.cli.transfer:backup",
     "restore": "dibs.cli.transfer:restore",
 }
-"""The commands that do not stand for one operation, and where each is; its module is imported when it is run."""
+"""The commands without an operation of their own, and the place of each. Its module is imported when it runs."""
 
 
 class _Commands(click.Group):
-    """These commands, and one for each operation."""
+    """COMMANDS, and a command for each operation."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(dict.fromkeys([*COMMANDS, *operation_commands()]))
@@ -51,7 +51,7 @@ class _Commands(click.Group):
 
 
 def operation_commands() -> list[str]:
-    """The names of the commands that stand for operations; some share one, by a flag."""
+    """Return the names of the commands that stand for operations. Some operations share one, and differ by a flag."""
     from dibs_schema.operations import OPERATIONS
 
     names = dict.fromkeys(one.command.words.split()[0] for one in OPERATIONS)

@@ -1,4 +1,4 @@
-"""`dibs answer`: what agents ask a person."""
+"""`dibs answer`: lists and answers the questions that agents ask a person."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import anyio
 import click
 
 from dibs.cli.operation_command import checked
-from dibs.cli.options import backlog, looks_at_backlog, print_json, settings_options
+from dibs.cli.options import backlog, backlog_command, print_json, settings_options
 from dibs.cli.wording import SHELL
 from dibs.session.caller import Caller
 from dibs.session.issued_tokens import ClaimMemory
@@ -30,14 +30,12 @@ OPERATION = BY_TOOL["feature_answer_human_input"]
 @click.command()
 @click.argument("feature_id", type=click.IntRange(1, GREATEST_ID), required=False)
 @click.option(
-    "--question",
-    type=click.IntRange(1, GREATEST_ID),
-    help="Answer this question to the user instead of a feature's.",
+    "--question", type=click.IntRange(1, GREATEST_ID), help="Answer this question to the user instead of a feature's."
 )
 @click.option("--set", "given", multiple=True, metavar="FIELD=VALUE", help="An answer; may be repeated.")
 @click.option("--cancel", is_flag=True, help="Withdraw the question.")
 @settings_options("role")
-@looks_at_backlog
+@backlog_command
 def answer(
     feature_id: int | None,
     *,
@@ -48,9 +46,9 @@ def answer(
     role: str | None,
     **flags: Any,
 ) -> None:
-    """List what agents ask, or answer one request: dibs answer 12 --set colour=blue.
+    """List the questions of agents, or answer one request: dibs answer 12 --set colour=blue.
 
-    Without --set the fields are asked for at the terminal.
+    Without --set the command prompts for each field.
     """
     settings = Settings.read(flags | {"role": role}).model_copy(update={"agent": None})  # a person answers
     if feature_id is not None and question is not None:
@@ -58,11 +56,11 @@ def answer(
     if feature_id is not None or question is not None:
         refuse_role(settings.role, OPERATION, SHELL)
     with backlog(flags) as database:
-        asked = _open(database)
+        requests = _open_requests(database)
         if feature_id is None and question is None:
-            _list(asked, as_json=as_json)
+            _list(requests, as_json=as_json)
             return
-        answers = None if cancel else _answers(asked, feature_id, question, given)
+        answers = None if cancel else _answers(requests, feature_id, question, given)
         arguments = {"feature_id": feature_id, "question_id": question, "answers": answers, "cancel": cancel}
         session = Session(database, settings, Caller.in_shell(settings), ClaimMemory(), wording=SHELL)
         done = anyio.run(session.perform, OPERATION, checked(AnswerHumanInput, arguments))
@@ -73,19 +71,19 @@ def answer(
         click.echo(f"{what}: {done.wire().get('state') or done.wire()['status']}.")
 
 
-def _open(database: Database) -> list[OpenQuestion]:
+def _open_requests(database: Database) -> list[OpenQuestion]:
     from dibs.queries.open_questions import open_questions, open_requests
 
     return database.read_now(lambda tx: [*open_requests(tx), *open_questions(tx)])
 
 
-def _list(asked: list[OpenQuestion], *, as_json: bool) -> None:
+def _list(requests: list[OpenQuestion], *, as_json: bool) -> None:
     if as_json:
-        print_json([one.wire() for one in asked])
+        print_json([one.wire() for one in requests])
         return
-    if not asked:
-        click.echo("Nobody asks anything.")
-    for one in asked:
+    if not requests:
+        click.echo("There are no open questions.")
+    for one in requests:
         name = f"{one.feature_id}" if one.feature_id is not None else f"--question {one.question_id}"
         click.echo(f"dibs answer {name}   asked by {one.asked_by}")
         if one.prompt:
@@ -99,10 +97,10 @@ def _list(asked: list[OpenQuestion], *, as_json: bool) -> None:
 
 
 def _answers(
-    asked: list[OpenQuestion], feature: int | None, question: int | None, given: tuple[str, ...]
+    requests: list[OpenQuestion], feature: int | None, question: int | None, given: tuple[str, ...]
 ) -> dict[str, Any]:
-    """What was given with --set, or is asked for at the terminal, as the fields want it."""
-    one = next((one for one in asked if (one.feature_id, one.question_id) == (feature, question)), None)
+    """Return the answers from --set or from prompts at the terminal, converted to the types of their fields."""
+    one = next((one for one in requests if (one.feature_id, one.question_id) == (feature, question)), None)
     fields = {field["id"]: HumanField.model_validate(field) for field in one.fields} if one else {}
     if given:
         pairs = [text.partition("=") for text in given]
@@ -110,7 +108,7 @@ def _answers(
             raise InvalidInput(f"--set {bad}: write FIELD=VALUE.", field="set")
         return {name: _typed(fields.get(name), value) for name, _, value in pairs}
     if one is None:
-        return {"answer": ""}  # whatever is answered, the refusal says why nothing is asked
+        return {"answer": ""}  # with any answer, the refusal says why there is no question
     answers: dict[str, Any] = {}
     for entry in one.questions:
         labels = [option["label"] for option in entry["options"]]
@@ -126,16 +124,6 @@ def _answers(
 def _typed(field: HumanField | None, value: str) -> str | bool:
     if field is None or field.type != "boolean":
         return value
-    truth = {
-        "true": True,
-        "yes": True,
-        "y": True,
-        "1": True,
-        "false": False,
-        "no": False,
-        "n": False,
-        "0": False,
-    }
-    if value.lower() not in truth:
+    if value.lower() not in ("true", "yes", "y", "1", "false", "no", "n", "0"):
         raise InvalidInput(f"{field.id}: answer yes or no.", field=f"answers.{field.id}")
-    return truth[value.lower()]
+    return value.lower() in ("true", "yes", "y", "1")

@@ -1,4 +1,4 @@
-"""`dibs claim`: the shell either gets the claim, or there is none."""
+"""`dibs claim`: prints the claim, or takes it back if the answer cannot be delivered."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import click
 from pydantic import Field
 
 from dibs.cli.operation_command import Convenience, Given, Invocation, checked, print_answer
-from dibs.cli.options import NOTHING_FOR_AGENTS, NOTHING_FREE, NOTHING_LEFT, flush
+from dibs.cli.options import NOTHING_FOR_AGENTS, NOTHING_LEFT, NOTHING_READY, flush
 from dibs.cli.wording import SHELL
 from dibs.database import WriteJob
 from dibs.session.caller import CallContext
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from dibs.session.claims import ClaimingJob
 
 UNDELIVERED = 2.0
-"""Seconds for taking a claim back whose shell has gone."""
+"""Seconds for which the release of an undelivered claim waits for the database."""
 LongWait = Annotated[float, Field(ge=0, le=86_400), WHOLE]
 
 
 class ShellCall(CallContext):
-    """A claim that a shell has asked for; it may wait for a day."""
+    """A claim of a shell, which may wait for a day."""
 
     job: ClaimingJob[Any] | None = None
 
@@ -39,12 +39,12 @@ class ShellCall(CallContext):
         """Note the claim, to take it back if it cannot be delivered."""
         from dibs.session.claims import ClaimingJob
 
-        assert isinstance(job, ClaimingJob), "a claim is one"
+        assert isinstance(job, ClaimingJob), "the only kind of job that claims"
         self.job = job
 
 
 class Claiming:
-    """One claim: made and printed, or taken back if it could not be printed."""
+    """One claim, which is made and printed, or taken back if it cannot be printed."""
 
     def __init__(self, invocation: Invocation) -> None:
         self._invocation = invocation
@@ -53,9 +53,9 @@ class Claiming:
         self._signal: int | None = None
 
     def run(self) -> Answer:
-        """Claim, and print the answer. A signal, or an output that nobody reads, takes the claim back.
+        """Claim, and print the answer. A signal, or an output that cannot be written, takes the claim back.
 
-        Raises SystemExit for a signal, OSError if the answer could not be written, and the claim's Refusals.
+        Raises SystemExit for a signal, OSError if the answer cannot be written, and the claim's Refusals.
         """
         delivered = False
         try:
@@ -67,21 +67,20 @@ class Claiming:
                 delivered = True
         except Refusal as refusal:
             job = self._call.job
-            # With a key, or by a resume, the same call again finds out about a claim in doubt.
-            in_doubt = isinstance(refusal, OutcomeUnknown) and job is not None and job.settle() is not None
-            delivered = not in_doubt
+            # With a key or a resume, the caller can repeat the call to learn the outcome.
+            delivered = not (isinstance(refusal, OutcomeUnknown) and job is not None and job.settle() is not None)
             raise
         finally:
             if not delivered:
                 self._take_back()
         if answer is None:
             assert self._signal is not None, "nothing else ends the wait without an answer"
-            self._invocation.session.database.close()  # at once, not when the database is free
+            self._invocation.session.database.close()  # now, without waiting for the database
             sys.exit(128 + self._signal)
         return answer
 
     async def _until_signal(self) -> Answer | None:
-        """The answer; None if a signal came first. Raises the claim's Refusals."""
+        """Return the answer, or None if a signal came first. Raises the claim's Refusals."""
         session, operation = self._invocation.session, self._invocation.operation
         answer: Answer | None = None
         refused: Refusal | None = None
@@ -92,7 +91,7 @@ class Claiming:
                     answer = await session.perform(operation, self._invocation.arguments, self._call)
                     if not isinstance(answer, Idle):
                         await session.claims.forget_ended(session.database)
-                except Refusal as refusal:  # raised out of the group, it would come as one of several
+                except Refusal as refusal:  # the task group would wrap it
                     refused = refusal
                 group.cancel_scope.cancel()
         if refused is not None and self._signal is None:
@@ -108,15 +107,14 @@ class Claiming:
         failure = getattr(self._invocation.session.claims, "failure", None)
         if failure is not None:
             click.echo(
-                f"dibs: the token could not be stored in .dibs/ ({failure.strerror}). Send it with --token.",
-                err=True,
+                f"dibs: the token could not be stored in .dibs/ ({failure.strerror}). Send it with --token.", err=True
             )
 
     def _take_back(self) -> None:
         job = self._call.job
         if job is None or job.abandon():
             return
-        with contextlib.suppress(Refusal):  # then its lease expires by itself
+        with contextlib.suppress(Refusal):  # then the lease expires
             self._invocation.session.database.write_now(job.take_back, UNDELIVERED)
 
 
@@ -131,32 +129,31 @@ def _deliver(invocation: Invocation, answer: Answer) -> None:
 
 
 def _claim(invocation: Invocation) -> None:
-    _refuse_odd(invocation)
+    _refuse_unusable_token(invocation)
     sys.exit(_status(Claiming(invocation).run()))
 
 
 def _status(answer: Answer) -> int:
-    """0, or why a claim got nothing: for now, because nothing is left, or because a person must act first."""
+    """Return the exit status of a claim."""
     if not isinstance(answer, Idle):
         return 0
     if answer.state in ("complete", "empty"):
         return NOTHING_LEFT
-    return NOTHING_FREE if answer.state in ("waiting_for_claims", "waiting_for_back_off") else NOTHING_FOR_AGENTS
+    return NOTHING_READY if answer.state in ("waiting_for_claims", "waiting_for_back_off") else NOTHING_FOR_AGENTS
 
 
-def _refuse_odd(invocation: Invocation) -> None:
+def _refuse_unusable_token(invocation: Invocation) -> None:
     if invocation.session.settings.agent is not None:
         return
     if invocation.given["resume"]:
         raise InvalidInput("--resume needs an agent's name: give --agent, or set DIBS_AGENT.", field="resume")
     if invocation.given["number_only"]:
         raise InvalidInput(
-            "--id does not print the token, so the token must be stored: give --agent, or set DIBS_AGENT.",
-            field="id",
+            "--id does not print the token, so the token must be stored: give --agent, or set DIBS_AGENT.", field="id"
         )
 
 
-def _wish(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Given]:
+def _operation(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Given]:
     brief, _ = given.pop("brief"), given.pop("number_only")
     wait = checked(LongWait, given.pop("wait"))
     if not brief:
@@ -170,11 +167,11 @@ def _wish(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Given]:
 
 CLAIM = Convenience(
     params=(
-        click.Option(["--wait"], type=float, default=0, metavar="SECONDS", help="Wait so long for work."),
-        click.Option(["--brief"], is_flag=True, help="You know the feature's text: answer briefly."),
-        click.Option(["--id", "number_only"], is_flag=True, help="Print only the feature's number."),
+        click.Option(["--wait"], type=float, default=0, metavar="SECONDS", help="Wait for work for this long."),
+        click.Option(["--brief"], is_flag=True, help="Print a brief answer, without the feature's text."),
+        click.Option(["--id", "number_only"], is_flag=True, help="Print only the feature's id."),
     ),
-    convert=_wish,
+    convert=_operation,
     without=("wait_seconds",),
     settings=("detached_lease",),
     run=_claim,

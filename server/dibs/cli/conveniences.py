@@ -1,4 +1,4 @@
-"""What single commands offer beyond the parameters of their operations."""
+"""The parameters that some commands have in addition to those of their operations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dibs_schema.operations import BY_TOOL, AnyOperation
 from dibs_schema.refusals import InvalidInput
 
 ANSWER_FIELD = "answer"
-"""The id of the one field that a person is asked for if the command names none."""
+"""The id of the only field of a request if the command names none."""
 
 
 def _json(name: str, text: str) -> Any:
@@ -32,9 +32,9 @@ def _evidence(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Give
     if ran or commit is not None:
         evidence = {}
         if "evidence" in given:
-            stated = checked(operation.arguments, given).evidence
-            assert isinstance(stated, EvidenceFields), "the type converts a text"
-            evidence = stated.model_dump(exclude_defaults=True)
+            fields = checked(operation.arguments, given).evidence
+            assert isinstance(fields, EvidenceFields), "the type converts a string"
+            evidence = fields.model_dump(exclude_defaults=True)
         runs = [{"exit_code": status, "command": command} for status, command in ran]
         evidence["commands"] = [*evidence.get("commands", []), *runs]
         given["evidence"] = evidence if commit is None else evidence | {"commit": commit}
@@ -48,7 +48,7 @@ PASS = Convenience(
             type=(int, str),
             multiple=True,
             metavar="STATUS COMMAND",
-            help="A command that was run, and its exit status; may be repeated.",
+            help="A command that you ran, and its exit status; may be repeated.",
         ),
         click.Option(["--commit"], help="The commit that contains it."),
     ),
@@ -59,7 +59,6 @@ PASS = Convenience(
 
 
 def _fields(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Given]:
-    """Everything that is asked for, by whichever option."""
     asked: list[Any] = []
     for name, kind in (("field", "text"), ("select", "select"), ("yes_no", "boolean")):
         for text in given.pop(name, ()):
@@ -68,10 +67,10 @@ def _fields(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Given]
                 raise InvalidInput(f"--{name.replace('_', '-')} {text[:60]}: write ID=…", field=name)
             more = {"label": key, "options": rest.split(",")} if kind == "select" else {"label": rest}
             asked.append({"id": key, "type": kind, **more})
-    stated = _json("fields", given.pop("fields")) if "fields" in given else None
-    if stated is None and not asked:
+    parsed = _json("fields", given["fields"]) if "fields" in given else None
+    if parsed is None and not asked:
         asked.append({"id": ANSWER_FIELD, "label": "Answer", "type": "textarea"})
-    fields: list[HumanField] = checked(HumanFields, stated) if stated is not None else []
+    fields: list[HumanField] = [] if parsed is None else checked(HumanFields, parsed)
     return operation, given | {"fields": [*(one.model_dump() for one in fields), *asked]}
 
 
@@ -80,7 +79,7 @@ ASK = Convenience(
         click.Option(["--field"], multiple=True, metavar="ID=LABEL", help="A text to ask for; may be repeated."),
         click.Option(["--select"], multiple=True, metavar="ID=ONE,TWO", help="A choice to ask for; may be repeated."),
         click.Option(["--yes-no"], multiple=True, metavar="ID=LABEL", help="A yes or no to ask for; may be repeated."),
-        click.Option(["--fields"], metavar="JSON", help="All the fields, as the tool takes them."),
+        click.Option(["--fields"], metavar="JSON", help="The fields in the JSON form of the tool."),
     ),
     convert=_fields,
 )
@@ -92,8 +91,8 @@ def _question(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Give
     if sum(one is not None for one in (question, given.get("questions"), given.get("question_id"))) != 1:
         raise InvalidInput("Give one of QUESTION, --questions and --read.", field="questions")
     if question is not None:
-        stated = {"question": question, "header": header, "options": list(options), "multiSelect": several}
-        given["questions"] = checked(Questions, [stated])
+        fields = {"question": question, "header": header, "options": list(options), "multiSelect": several}
+        given["questions"] = checked(Questions, [fields])
     elif "questions" in given:
         given["questions"] = _json("questions", given["questions"])
     return operation, given
@@ -105,7 +104,7 @@ ASK_USER = Convenience(
         click.Option(["--header"], default="Question", show_default=True, help="One or two words that name it."),
         click.Option(["--option"], multiple=True, help="An answer to choose; two to four."),
         click.Option(["--multi"], is_flag=True, help="The user may choose several."),
-        click.Option(["--questions"], metavar="JSON", help="Up to four questions, as the tool takes them."),
+        click.Option(["--questions"], metavar="JSON", help="Up to four questions in the JSON form of the tool."),
     ),
     convert=_question,
 )
@@ -114,10 +113,10 @@ ASK_USER = Convenience(
 
 
 def _features(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Given]:
-    """The features in a file: a JSON list, or an object with one under `features`."""
+    """Read features from a file: a JSON list, or an object with the list as `features`."""
     file: IO[str] = given["features"]
-    found = _json("FEATURES", file.read())
-    features = found["features"] if isinstance(found, dict) and "features" in found else found
+    content = _json("FEATURES", file.read())
+    features = content["features"] if isinstance(content, dict) and "features" in content else content
     return operation, given | {"features": features}
 
 
@@ -135,7 +134,7 @@ def _no_paths(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Give
 
 
 UPDATE = Convenience(
-    params=(click.Option(["--no-paths"], is_flag=True, help="It may be built at the same time as any other."),),
+    params=(click.Option(["--no-paths"], is_flag=True, help="Remove all paths: any other may be built with it."),),
     convert=_no_paths,
 )
 
@@ -149,15 +148,15 @@ def _dependencies(operation: AnyOperation, given: Given) -> tuple[AnyOperation, 
         return BY_TOOL["feature_set_dependencies"], given | {"dependency_ids": ids}
     if len(ids) != 1:
         raise InvalidInput("Name one feature to wait for, or several with --only.", field="dependency_ids")
-    meant = BY_TOOL["feature_remove_dependency"] if remove else operation
-    return meant, given | {"dependency_id": ids[0]}
+    operation = BY_TOOL["feature_remove_dependency"] if remove else operation
+    return operation, given | {"dependency_id": ids[0]}
 
 
 DEPEND = Convenience(
     params=(
         click.Argument(["dependency_ids"], type=int, nargs=-1),
-        click.Option(["--remove"], is_flag=True, help="Let it no longer wait for that one."),
-        click.Option(["--only"], is_flag=True, help="Let it wait for these and no others; with none, for nothing."),
+        click.Option(["--remove"], is_flag=True, help="Remove the dependency."),
+        click.Option(["--only"], is_flag=True, help="Replace all dependencies by these; without any, remove all."),
     ),
     convert=_dependencies,
     without=("dependency_id",),

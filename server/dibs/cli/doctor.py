@@ -1,17 +1,18 @@
-"""`dibs doctor`: whether this backlog is well."""
+"""`dibs doctor`: checks a backlog."""
 
 from __future__ import annotations
 
 import getpass
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from dibs.cli.options import backlog, looks_at_backlog, print_json
+from dibs.cli.options import backlog, backlog_command, print_json
 from dibs.database.health import HealthCheck, check_library
 from dibs.queries.audit import Audit, OpenLease
 from dibs.settings import Settings
@@ -42,24 +43,22 @@ CHECK: dict[type[Unavailable], str] = {
     ReadOnly: "file",
     DatabaseReplaced: "identity",
 }
-"""What failed where a database cannot even be opened."""
+"""The check that a refusal to open the database stands for."""
 
 
 @click.command()
 @click.option(
     "--repair-counters",
     is_flag=True,
-    help="Set counters, heights and file areas to what a recount gives; the rest stays.",
+    help="Recompute counters, heights and file areas. Nothing else is changed.",
 )
-@looks_at_backlog
+@backlog_command
 def doctor(*, repair_counters: bool, as_json: bool, **flags: Any) -> None:
-    """Check integrity, counters against a recount, states against the journal, leases, locks, library, file system.
+    """Check integrity, counters, states against events, leases, locks, the SQLite library and the file system.
 
-    Writes nothing, unless --repair-counters is given. The exit status is 0 where all is well, 1 with warnings, 2
-    with errors; of a repair, what it is afterwards.
+    Nothing is written without --repair-counters. The exit status is 0 without findings, 1 with warnings, and 2 with
+    errors. After a repair, the exit status is that of a new check.
     """
-    from dibs.database.health import HealthCheck
-
     repaired = None
     settings = Settings.read(flags)
     try:
@@ -77,16 +76,15 @@ def doctor(*, repair_counters: bool, as_json: bool, **flags: Any) -> None:
         findings = [HealthCheck(CHECK.get(type(refusal), refusal.code), "error", refusal.message)]
     worst = max(STATUS[one.level] for one in findings)
     if as_json:
-        told = {"repaired": repaired.wire()} if repaired is not None else {}
-        print_json({"status": worst, "findings": [asdict(one) for one in findings]} | told)
+        repairs = {"repaired": repaired.wire()} if repaired is not None else {}
+        print_json({"status": worst, "findings": [asdict(one) for one in findings]} | repairs)
     else:
         _print(findings, repaired)
     sys.exit(worst)
 
 
 def _unopened(settings: Settings, *, repairing: bool) -> list[HealthCheck] | None:
-    """What there is to say of a database that opening would change, or None. Raises NotFound."""
-    from dibs.database.health import HealthCheck
+    """Return the findings about a database that opening would migrate, or None. Raises NotFound."""
     from dibs.transfer.bulk import inspect_schema
     from dibs_schema.tables import HEAD
 
@@ -98,26 +96,24 @@ def _unopened(settings: Settings, *, repairing: bool) -> list[HealthCheck] | Non
             "schema",
             "warning",
             f"version {version}, this Dibs knows {HEAD}. The next server or command that opens it migrates it, and "
-            "older servers must be restarted then. Until then nothing else can be checked."
-            + " Nothing was repaired."
-            * repairing,
+            "older servers must then be restarted. Until then nothing else can be checked."
+            + (" Nothing was repaired." if repairing else ""),
         )
     ]
 
 
 def _examine(database: Database, settings: Settings) -> list[HealthCheck]:
-    from dibs.cli.doctor import recounted
     from dibs.database.files import is_open_nowhere
     from dibs.queries.audit import audit
 
-    # Before the database is opened here: who is in another container is seen by the lock alone.
+    # Before the database is opened here: only the lock shows processes in other containers.
     nobody = database.file is not None and is_open_nowhere(database.file.resolve()) is True
     findings = database.check_health()
     return findings + recounted(database.read_now(audit), settings.hold_limit, nobody_there=nobody)
 
 
 def _repair(database: Database) -> Repaired:
-    """Set counters, heights and areas right, where the database itself is sound. Raises DatabaseDamaged."""
+    """Recompute counters, heights and areas. Raises DatabaseDamaged if the database itself is not sound."""
     from dibs.verbs.repair import repair_counters
 
     for one in database.check_health():
@@ -134,32 +130,30 @@ def _print(findings: list[HealthCheck], repaired: Repaired | None) -> None:
     marks = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "error": "[red]error[/]"}
     table = Table.grid(padding=(0, 2))
     if repaired is not None:
-        table.add_row("[green]repaired[/]", "", escape(_told(repaired)))
+        table.add_row("[green]repaired[/]", "", escape(_describe(repaired)))
     for one in findings:
         table.add_row(marks[one.level], one.check, escape(one.says))
     Console(highlight=False).print(table)
 
 
-def _told(repaired: Repaired) -> str:
+def _describe(repaired: Repaired) -> str:
     parts = [
-        f"{len(changed)} {what} ({', '.join(f'{one}: {kept} is {now} now' for one, (kept, now) in changed.items())})"
+        f"{len(changed)} {what} ({', '.join(f'{one}: {old} is now {new}' for one, (old, new) in changed.items())})"
         for what, changed in repaired.wire().items()
         if changed
     ]
-    return "; ".join(parts) or "nothing, for nothing was wrong"
+    return "; ".join(parts) or "nothing, since all values were correct"
 
 
-PATIENT = 60.0
-"""Seconds for which a lease may have run out before somebody should have noticed."""
+REAP_DELAY = 60.0
+"""Seconds after which an expired lease should have been reaped."""
 
-REPAIR = "`dibs doctor --repair-counters` sets them right."
-STRAY = (
-    "Somebody wrote to the tables by hand, or a backup was mixed with its successor. Look at `dibs show`, and restore."
-)
+REPAIR = "`dibs doctor --repair-counters` corrects them."
+STRAY = "Somebody wrote to the tables by hand, or a backup was mixed with newer data. Look at `dibs show`, and restore."
 
 
 def recounted(found: Audit, hold_limit: float, *, nobody_there: bool) -> list[HealthCheck]:
-    """The findings of a recount; `nobody_there` where it is known that no other process has the database open."""
+    """Return the findings of an audit. `nobody_there` says that no other process has the database open."""
     return [
         _compared("counters", "unmet dependencies", found.counters, found.features, REPAIR),
         _compared("heights", "heights", found.heights, found.features, REPAIR),
@@ -177,28 +171,28 @@ def recounted(found: Audit, hold_limit: float, *, nobody_there: bool) -> list[He
 
 def _compared(check: str, what: str, differing: Mapping[int, Any], total: int, advice: str) -> HealthCheck:
     if not differing:
-        return HealthCheck(check, "ok", f"the {what} of {total} features agree with a recount")
-    shown = ", ".join(
-        f"{feature}: {kept!s}, counted {counted!s}" for feature, (kept, counted) in list(differing.items())[:5]
-    )
-    says = f"{len(differing)} features keep other {what} than a recount gives ({shown}). {advice}"
-    return HealthCheck(check, "error", says)
+        return HealthCheck(check, "ok", f"the {what} of {total} features agree with the audit")
+    shown = ", ".join(f"{feature}: {stored}, counted {counted}" for feature, (stored, counted) in _first(differing))
+    return HealthCheck(check, "error", f"{len(differing)} features have wrong {what} ({shown}). {advice}")
+
+
+def _first(found: Mapping[int, Any]) -> Iterable[tuple[int, Any]]:
+    return islice(found.items(), 5)
 
 
 def _replayed(found: Audit) -> HealthCheck:
     if not found.gaps:
-        return HealthCheck("replay", "ok", "every move starts where the one before it ended")
+        return HealthCheck("replay", "ok", "every transition starts from the state in which the last one ended")
     shown = ", ".join(
-        f"{feature}: {kind} from {source}, but it was {left}"
-        for feature, (kind, source, left) in list(found.gaps.items())[:5]
+        f"{feature}: {kind} from {old}, but it was {last}" for feature, (kind, old, last) in _first(found.gaps)
     )
-    return HealthCheck("replay", "error", f"the journal of {len(found.gaps)} features has gaps ({shown}). {STRAY}")
+    return HealthCheck("replay", "error", f"the events of {len(found.gaps)} features have gaps ({shown}). {STRAY}")
 
 
 def _claims(found: Audit) -> HealthCheck:
     if not found.claims:
-        return HealthCheck("claims", "ok", "every claim has its holder's event, and its columns fit its state")
-    shown = "; ".join(f"{feature}: {what}" for feature, what in list(found.claims.items())[:5])
+        return HealthCheck("claims", "ok", "every claim has an event of its holder, and columns that fit its state")
+    shown = "; ".join(f"{feature}: {what}" for feature, what in _first(found.claims))
     return HealthCheck("claims", "error", f"{len(found.claims)} features have wrong claim columns ({shown}). {STRAY}")
 
 
@@ -207,23 +201,23 @@ def _leases(leases: list[OpenLease], hold_limit: float, *, nobody_there: bool) -
     live = [one for one in leases if not one.run_out]
     late = [one for one in leases if one.run_out]
     idle = [one for one in live if now - one.active_at > hold_limit]
-    left = [one for one in live if one.connected and (nobody_there or one.elsewhere) and one not in idle]
+    orphaned = [one for one in live if one.connected and (nobody_there or one.elsewhere) and one not in idle]
     findings = []
     if late:
         since = now - min(one.expires_at for one in late)
-        says = f"{_which(late)} past the lease, for up to {_span(since)}; the next claim or idle server takes them back"
-        if since > PATIENT:
-            says += ". Nobody has, so no server is at work: start one"
-        findings.append(HealthCheck("leases", "warning" if since > PATIENT else "ok", f"{says}."))
+        says = f"{_which(late)} past the lease, for up to {_span(since)}; the next claim or an idle server ends them"
+        if since > REAP_DELAY:
+            says += ". No server has done so: start one"
+        findings.append(HealthCheck("leases", "warning" if since > REAP_DELAY else "ok", f"{says}."))
     if idle:
-        says = f"{_which(idle)} held without a call about it for longer than {_span(hold_limit)}; a planner gives them back "
+        says = f"{_which(idle)} held without a call about it for longer than {_span(hold_limit)}; a planner can end it "
         findings.append(HealthCheck("leases", "warning", f"{says}with `dibs release ID --force`."))
-    if left:
-        ends = _span(max(one.expires_at for one in left) - now)
-        why = "no server has the database open" if nobody_there else "the machine was started anew, or it is another"
-        says = f"{_which(left)} held by a server that is gone ({why}). They come back by themselves within {ends}."
+    if orphaned:
+        ends = _span(max(one.expires_at for one in orphaned) - now)
+        why = "no server has the database open" if nobody_there else "it ran before a restart or on another machine"
+        says = f"{_which(orphaned)} held by a server that is gone ({why}). Their leases expire within {ends}."
         findings.append(HealthCheck("leases", "warning", says))
-    return findings or [HealthCheck("leases", "ok", f"{len(leases)} claims are held")]
+    return findings or [HealthCheck("leases", "ok", f"{len(leases)} claims are live")]
 
 
 def _which(leases: list[OpenLease]) -> str:
@@ -233,8 +227,6 @@ def _which(leases: list[OpenLease]) -> str:
 
 
 def _span(seconds: float) -> str:
-    units: list[tuple[float, Callable[[float], str]]] = [
-        (90, lambda one: f"{max(one, 0):.0f} s"),
-        (5400, lambda one: f"{one / 60:.0f} min"),
-    ]
-    return next((say(seconds) for most, say in units if seconds < most), f"{seconds / 3600:.0f} h")
+    if seconds < 90:
+        return f"{max(seconds, 0):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.0f} h"

@@ -1,4 +1,4 @@
-"""`dibs follow`: watch what the agents do."""
+"""`dibs follow`: prints the events of a project."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import click
 
-from dibs.cli.options import backlog, looks_at_backlog, print_json
+from dibs.cli.options import backlog, backlog_command, print_json
 
 if TYPE_CHECKING:
     from dibs.database import Database
@@ -18,15 +18,13 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--after", "cursor", help="Begin after this cursor; 0-0 is the beginning of the journal.")
+@click.option("--after", "cursor", help="Begin after this cursor; 0-0 is the beginning of the event log.")
 @click.option("--until-complete", is_flag=True, help="End when nothing is left to do.")
-@looks_at_backlog
+@backlog_command
 def follow(*, cursor: str | None, until_complete: bool, as_json: bool, **flags: Any) -> None:
-    """Print what happens as it happens, until Ctrl-C; --json prints one event a line, with its cursor."""
-    with backlog(flags) as database:
-        watching = partial(_follow, database, cursor, until_complete=until_complete, as_json=as_json)
-        with suppress(KeyboardInterrupt):
-            anyio.run(watching)
+    """Print events as they happen, until Ctrl-C. With --json, each line is one event with its cursor."""
+    with backlog(flags) as database, suppress(KeyboardInterrupt):
+        anyio.run(partial(_follow, database, cursor, until_complete=until_complete, as_json=as_json))
 
 
 async def _follow(database: Database, cursor: str | None, *, until_complete: bool, as_json: bool) -> None:
@@ -44,8 +42,8 @@ def _print(event: FollowedEvent, *, as_json: bool) -> None:
     if as_json:
         print_json(event.wire())
         return
-    what = (event.detail or {}).get("reason") or (event.detail or {}).get("note") or ""
-    moved = f"{event.from_status or ''} -> {event.to_status}" if event.to_status else ""
+    text = (event.detail or {}).get("reason") or (event.detail or {}).get("note") or ""
+    transition = f"{event.from_status or ''} -> {event.to_status}" if event.to_status else ""
     at = time.strftime("%H:%M:%S", time.localtime(event.at))
-    place = "" if event.feature is None else f"#{event.feature}"
-    click.echo(f"{at}  {place:>6}  {event.kind:<10} {event.agent:<20} {moved:<26} {str(what)[:100]}".rstrip())
+    feature = "" if event.feature is None else f"#{event.feature}"
+    click.echo(f"{at}  {feature:>6}  {event.kind:<10} {event.agent:<20} {transition:<26} {str(text)[:100]}".rstrip())

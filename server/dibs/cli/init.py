@@ -37,12 +37,7 @@ class InitResult:
     def as_json(self, root: Path) -> dict[str, Any]:
         """Return the result as JSON values, as `--json` prints them."""
         clients = [
-            {
-                "client": one.client.name,
-                "file": str(one.file),
-                "change": one.kind,
-                "diff": one.diff(root),
-            }
+            {"client": one.client.name, "file": str(one.file), "change": one.kind, "diff": one.diff(root)}
             | ({"server": self.answers[one.client.name]} if one.client.name in self.answers else {})
             for one in self.changes
         ]
@@ -64,14 +59,7 @@ class InitResult:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, and do not ask.")
 @say_refusals
 def init(
-    clients: tuple[str, ...],
-    *,
-    remove: bool,
-    force: bool,
-    yes: bool,
-    dry_run: bool,
-    as_json: bool,
-    **flags: str | None,
+    clients: tuple[str, ...], *, remove: bool, force: bool, yes: bool, dry_run: bool, as_json: bool, **flags: str | None
 ) -> None:
     """Register the server with the MCP clients of this project, and check that it answers.
 
@@ -151,10 +139,7 @@ def _write(result: InitResult, *, yes: bool, as_json: bool) -> int:
     if not pending:
         return 0
     if not yes and (as_json or not sys.stdin.isatty()):
-        click.echo(
-            "Nothing was changed: there is no terminal to confirm it. Repeat with --yes to write it.",
-            err=True,
-        )
+        click.echo("Nothing was changed: there is no terminal to confirm it. Repeat with --yes to write it.", err=True)
         return UNCONFIRMED
     if not yes:
         what = "it" if len(pending) == 1 else f"these {len(pending)} files"
@@ -198,5 +183,5 @@ def _check_server(launch: Launch, root: Path) -> tuple[str, bool]:
         return f"but the server does not answer: {silence}", False
     says = f"and the server answers: version {answer.version}, project {answer.project} in {answer.database}."
     if answer.version != __version__:
-        says += f" This command has version {__version__}: another comes first on PATH."
+        says += f" This command has version {__version__}: another `dibs` comes first on PATH."
     return says, True

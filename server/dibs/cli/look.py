@@ -6,68 +6,57 @@ from typing import Any
 
 import click
 
-from dibs.cli.options import backlog, looks_at_backlog, print_json
+from dibs.cli.options import PLACE, backlog, backlog_command, print_json
 from dibs_schema.inputs import GREATEST_ID
 from dibs_schema.status import Status
 
 
 @click.command()
-@looks_at_backlog
+@backlog_command
 def status(*, as_json: bool, **flags: Any) -> None:
-    """Say how far the project is."""
+    """Show the progress of the project."""
     from dibs.database.project import backup_of, new_place
     from dibs.queries.stats import get_stats
 
     with backlog(flags) as database:
         stats, mark = database.read_now(lambda tx: (get_stats(tx, database.label), tx.project.moved_to))
-    told = {"moved_to": new_place(mark), "backup_of": backup_of(mark)}
+    origin = {"moved_to": new_place(mark), "backup_of": backup_of(mark)}
     if as_json:
-        print_json(stats.wire() | {name: words for name, words in told.items() if words})
+        print_json(stats.wire() | {name: text for name, text in origin.items() if text})
     else:
-        from dibs.cli.words import say_stats
+        from dibs.cli.words import print_stats
 
-        say_stats(stats, **told)
+        print_stats(stats, **origin)
 
 
 @click.command("list")
-@click.option("--text", help="Part of name, category or reference.")
-@click.option("--status", "wanted", type=click.Choice([str(one) for one in Status]), help="Only of this status.")
-@click.option("--category", help="Only of this category.")
-@click.option("--agent", help="Held or passed by this agent.")
-@click.option("--limit", type=click.IntRange(1, 100), default=50, show_default=True, help="At most so many.")
-@click.option("--cursor", help="Go on after the last list.")
-@looks_at_backlog
-def list_features(
-    *,
-    text: str | None,
-    wanted: str | None,
-    category: str | None,
-    agent: str | None,
-    limit: int,
-    cursor: str | None,
-    as_json: bool,
-    **flags: Any,
-) -> None:
+@click.option("--text", help="Only features with this text in name, category or reference.")
+@click.option("--status", type=click.Choice([str(one) for one in Status]), help="Only features of this status.")
+@click.option("--category", help="Only features of this category.")
+@click.option("--agent", help="Only features that this agent holds or has passed.")
+@click.option("--limit", type=click.IntRange(1, 100), default=50, show_default=True, help="List at most this many.")
+@click.option("--cursor", help="Continue after the last list: its next cursor.")
+@backlog_command
+def list_features(*, as_json: bool, **given: Any) -> None:
     """List features."""
     from dibs.queries.search import search
 
+    flags = {name: given.pop(name) for name in PLACE}
     with backlog(flags) as database:
-        page = database.read_now(
-            lambda tx: search(tx, text=text, status=wanted, category=category, agent=agent, limit=limit, cursor=cursor)
-        )
+        page = database.read_now(lambda tx: search(tx, **given))
     if as_json:
         print_json(page.wire())
     else:
-        from dibs.cli.words import say_page
+        from dibs.cli.words import print_page
 
-        say_page(page)
+        print_page(page)
 
 
 @click.command()
 @click.argument("feature_id", type=click.IntRange(1, GREATEST_ID))
-@looks_at_backlog
+@backlog_command
 def show(feature_id: int, *, as_json: bool, **flags: Any) -> None:
-    """Show everything that is known of a feature, and its history."""
+    """Show all fields and the history of a feature."""
     from dibs.queries.get import get_by_id
     from dibs.queries.history import get_history
 
@@ -76,6 +65,6 @@ def show(feature_id: int, *, as_json: bool, **flags: Any) -> None:
     if as_json:
         print_json(feature.wire() | {"history": history.wire()["events"]})
     else:
-        from dibs.cli.words import say_feature
+        from dibs.cli.words import print_feature
 
-        say_feature(feature, history)
+        print_feature(feature, history)

@@ -1,4 +1,4 @@
-"""The command of an operation, built from its row: its arguments and its answer are those of the tool."""
+"""Builds the command of an operation from its row. Its arguments and its answer are those of the tool."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SET_ELSEWHERE = {"agent": "agent", "claim_token": "token"}
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """A command that was typed: the operation, its checked arguments, and all that was given."""
+    """One run of a command: the operation, its checked arguments, and all parameters of the command line."""
 
     session: Session
     operation: AnyOperation
@@ -52,12 +52,12 @@ def _unchanged(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Giv
 
 @dataclass(frozen=True, slots=True)
 class Convenience:
-    """What a command offers beyond its operation's parameters.
+    """The differences between a command's parameters and those of its operation.
 
-    `params` are its further parameters, or other forms of the operation's. `convert` returns the operation to perform
-    and its arguments, from everything that was given. `without` are parameters of the operation that the command does
-    not have. `settings` are further settings that can be given as options. `run` takes the place of `perform`. `makes`
-    says that the command makes a backlog where there is none.
+    `params` adds or replaces parameters. `convert` returns the operation to perform and its arguments, from the given
+    parameters. `without` names parameters of the operation that the command does not have. `settings` names further
+    settings that the command takes as options. `run` replaces `perform`. `makes` says that the command creates a
+    missing backlog.
     """
 
     params: tuple[click.Parameter, ...] = ()
@@ -82,12 +82,13 @@ def command_of(operation: AnyOperation, convenience: Convenience) -> click.Comma
         flags = {name: given.pop(name) for name in settings}
         read = Settings.read(flags)
         refuse_role(read.role, operation, SHELL)
-        meant, asked = convenience.convert(operation, {name: one for name, one in given.items() if _is_given(one)})
-        arguments = checked(meant.arguments, asked)
+        parameters = {name: one for name, one in given.items() if one is not None and one != ()}
+        performed, converted = convenience.convert(operation, parameters)
+        arguments = checked(performed.arguments, converted)
         with backlog(flags, make=convenience.makes) as database:
             memory = TokenFiles.of(read, database)
             session = Session(database, read, Caller.in_shell(read), memory, wording=SHELL)
-            convenience.run(Invocation(session, meant, arguments, given, as_json))
+            convenience.run(Invocation(session, performed, arguments, given, as_json))
 
     as_json = click.Option(["--json", "as_json"], is_flag=True, help="Print the tool's answer as JSON.")
     return click.Command(
@@ -103,12 +104,8 @@ def command_of(operation: AnyOperation, convenience: Convenience) -> click.Comma
     )
 
 
-def _is_given(value: Any) -> bool:
-    return value is not None and value != ()
-
-
 def checked(kind: Any, given: Any) -> Any:
-    """Return `given` as the type wants it. Raises InvalidInput naming the first argument that does not fit."""
+    """Convert `given` to the type `kind`. Raises InvalidInput, which names the first invalid argument."""
     try:
         return adapter(kind).validate_python(given)
     except ValidationError as error:
@@ -116,14 +113,14 @@ def checked(kind: Any, given: Any) -> Any:
 
 
 def print_answer(answer: Answer, *, as_json: bool) -> None:
-    """Print an answer: as the tool sends it, or as text for people."""
-    told = answer.worded(SHELL, "Run")
+    """Print an answer in the tool's JSON form, or as text for people."""
+    worded = answer.worded(SHELL, "Run")
     if as_json:
-        print_json(told.wire())
+        print_json(worded.wire())
     else:
-        from dibs.cli.words import say
+        from dibs.cli.words import print_text
 
-        say(told)
+        print_text(worded)
 
 
 def _parameters(operation: AnyOperation, convenience: Convenience) -> list[click.Parameter]:
@@ -161,7 +158,7 @@ def _option(operation: AnyOperation, name: str, hint: Any, field: Any) -> click.
 
 
 def _kind(hint: Any) -> tuple[Any, bool]:
-    """The type that click converts to, and whether there may be several values. JSON stays a string."""
+    """Return the type that click converts to, and whether there may be several values. JSON stays a string."""
     if get_origin(hint) in (Union, types.UnionType):
         hint = next(one for one in get_args(hint) if one is not type(None))
     if get_origin(hint) is Literal:

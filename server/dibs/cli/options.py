@@ -1,4 +1,4 @@
-"""What every command has: the flags of the settings, `--json`, and what becomes of a refusal."""
+"""The parts that all commands share: options for settings, `--json`, and exit statuses for refusals."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 Command = Callable[..., Any]
 
 PLACE = ("db", "project", "isolated")
-"""The settings that say which backlog is meant."""
-NOTHING_FREE, NOTHING_LEFT, NOTHING_FOR_AGENTS = 3, 4, 5
-"""Exit statuses of a claim that got nothing: for now; as all is done or the backlog is empty; until a person acts."""
+"""The settings that name the backlog."""
+NOTHING_READY, NOTHING_LEFT, NOTHING_FOR_AGENTS = 3, 4, 5
+"""Exit statuses of a claim without a feature: none is ready now; none is left to do; the rest waits for a person."""
 CLOSING = 5.0
-"""Seconds that a command waits for the door at its end."""
+"""Seconds for which a command waits for the writer queue at its end."""
 
 
 def settings_options(*names: str) -> Callable[[Command], Command]:
-    """Add the flags of the named settings, with the words of `Settings`."""
+    """Add options for the named settings, with the descriptions of `Settings`."""
 
     def add(command: Command) -> Command:
         for name in reversed(names):
@@ -44,7 +44,7 @@ def settings_options(*names: str) -> Callable[[Command], Command]:
 
 
 def setting_option(name: str) -> click.Option:
-    """The flag of a setting."""
+    """Return the option of a setting."""
     return click.Option(["--" + name.replace("_", "-")], **_of_setting(name))
 
 
@@ -54,14 +54,14 @@ def _of_setting(name: str) -> dict[str, Any]:
     return {"default": None, "help": text} | ({"is_flag": True} if name == "isolated" else {"type": kind})
 
 
-def looks_at_backlog(command: Command) -> Command:
-    """Add the flags that name a backlog, `--json`, and the end that a refusal makes."""
+def backlog_command(command: Command) -> Command:
+    """Add the options that name a backlog, `--json`, and the exit statuses of refusals."""
     as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
     return settings_options(*PLACE)(as_json(say_refusals(command)))
 
 
 def say_refusals(command: Command) -> Command:
-    """End with the refusal's message and a status that tells its kind, instead of a traceback."""
+    """Print a refusal's message instead of a traceback, and exit with the status of its kind."""
 
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -69,7 +69,7 @@ def say_refusals(command: Command) -> Command:
             result = command(*args, **kwargs)
             flush()
         except BrokenPipeError:
-            raise  # nobody reads any more: click ends in silence
+            raise  # the reader has gone: click exits without a message
         except OSError as error:
             click.echo(f"dibs: {error}", err=True)
             _drop_output()
@@ -87,22 +87,22 @@ def say_refusals(command: Command) -> Command:
 
 
 def flush() -> None:
-    """Have what was printed written, or know that it was not. Raises OSError."""
+    """Write all buffered output. Raises OSError if that fails."""
     if sys.stdout is None:
         raise OSError(errno.EBADF, "standard output is closed")
     sys.stdout.flush()
 
 
 def _drop_output() -> None:
-    """Let what could not be written go nowhere, or the interpreter tries it once more at its end."""
+    """Redirect output to the null device, or the interpreter would try to flush it again at exit."""
     if sys.stdout is not None:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
 
 
 def exit_status(refusal: Refusal) -> int:
-    """2 for a wrong call, 75 (EX_TEMPFAIL of sysexits.h) for one to repeat, 1 for every other refusal."""
+    """Return 2 for invalid input, 75 (EX_TEMPFAIL of sysexits.h) for a call to repeat, else 1."""
     if refusal.retryable:
         return 75
     return 2 if refusal.code == "invalid_input" else 1
@@ -110,11 +110,10 @@ def exit_status(refusal: Refusal) -> int:
 
 @contextmanager
 def backlog(flags: dict[str, Any], *, make: bool = False, read_only: bool = False) -> Iterator[Database]:
-    """The backlog that the flags name, closed at the end; only `make` brings a new one into being.
+    """Open the backlog that the flags name, and close it at the end. `make` creates a missing one.
 
-    One that is opened for `read_only` is left as it is, to the last byte.
-
-    Raises NotFound where there is none, and what keeps it from being opened.
+    A database opened with `read_only` is not changed in any byte.
+    Raises NotFound if there is no backlog, and the Unavailable refusals.
     """
     from dibs.database import open_database
 
@@ -122,7 +121,7 @@ def backlog(flags: dict[str, Any], *, make: bool = False, read_only: bool = Fals
     if not make and not database.exists():
         raise NotFound(
             f"There is no backlog at {database.label}. `dibs import FILE`, `dibs add`, `dibs plan` or an agent's "
-            "`dibs serve` makes one; --db names another."
+            "`dibs serve` creates one; --db names another."
         )
     try:
         yield database
@@ -137,14 +136,14 @@ def print_json(data: Any) -> None:
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Let a signal end the command as an exception does: what was half made is removed on the way out.
+    """Let a signal raise SystemExit, so that the command removes incomplete files.
 
-    It may come in the middle of a library's work, which then complains of what it finds on that way.
+    A signal may interrupt a library, which may then raise another exception; the exit status is the same.
     """
-    came: list[int] = []
+    received: list[int] = []
 
     def end(number: int, _: object) -> None:
-        came.append(number)
+        received.append(number)
         sys.exit(128 + number)
 
     before = {one: signal.signal(one, end) for one in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
@@ -153,5 +152,5 @@ def ended_by_signals() -> Iterator[None]:
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
-        if came:
-            sys.exit(128 + came[0])
+        if received:
+            sys.exit(128 + received[0])

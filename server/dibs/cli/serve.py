@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import gc
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from dibs.cli.options import say_refusals, settings_options
-
-if TYPE_CHECKING:
-    from dibs.settings import Settings
+from dibs.settings import Settings
 
 
 @click.command()
@@ -19,27 +17,13 @@ if TYPE_CHECKING:
     metavar="[PORT | HOST:PORT]",
     is_flag=False,
     flag_value="",
-    help="Serve Streamable HTTP to the clients of this machine (port 3427, if none is named).",
+    help="Serve Streamable HTTP to the clients of this machine; the default port is 3427.",
 )
-@settings_options(
-    "db",
-    "project",
-    "agent",
-    "role",
-    "lease",
-    "detached_lease",
-    "hold_limit",
-    "patience",
-    "synchronous",
-    "log",
-    "isolated",
-)
+@settings_options(*(name for name in Settings.model_fields if name != "token"))
 @say_refusals
 def serve(http: str | None, **flags: Any) -> None:
     """Serve the backlog to an MCP client over stdio, or to many over HTTP."""
-    gc.disable()  # collecting while loading only costs time; the server enables it when it is warm
-    from dibs.settings import Settings
-
+    gc.disable()  # imports leave no garbage; the server enables it when all is loaded
     settings = Settings.read(flags)
     if http is not None:
         _serve_http(settings, http)
@@ -62,7 +46,7 @@ def _serve_http(settings: Settings, where: str) -> None:
 
     if settings.agent is not None:
         raise InvalidInput(
-            "An agent's name is one client's, and over HTTP there are many: leave out --agent and DIBS_AGENT. "
+            "An agent's name belongs to one client, and over HTTP there are many: leave out --agent and DIBS_AGENT. "
             "Each call of feature_claim_and_get names its own agent.",
             field="--agent",
         )

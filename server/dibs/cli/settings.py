@@ -1,4 +1,4 @@
-"""`dibs settings`: the rules of a project."""
+"""`dibs settings`: shows and changes the settings of a project."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 import click
 
-from dibs.cli.options import backlog, looks_at_backlog, print_json
+from dibs.cli.options import backlog, backlog_command, print_json
 from dibs_schema.refusals import InvalidInput
 
 
 @click.command()
 @click.argument("name", required=False)
 @click.argument("value", required=False)
-@looks_at_backlog
+@backlog_command
 def settings(name: str | None, value: str | None, *, as_json: bool, **flags: Any) -> None:
     """Show the project's settings, or one, or set it: dibs settings order critical_path."""
     from dibs.verbs.project_settings import change_setting, get_settings
@@ -32,4 +32,4 @@ def settings(name: str | None, value: str | None, *, as_json: bool, **flags: Any
     if as_json:
         print_json(shown)
     else:
-        click.echo("\n".join(f"{one} = {is_}" for one, is_ in shown.items()))
+        click.echo("\n".join(f"{one} = {current}" for one, current in shown.items()))

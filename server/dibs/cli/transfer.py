@@ -1,4 +1,4 @@
-"""`dibs import`, `backup`, `restore` and `copy`: whole backlogs come and go."""
+"""`dibs import`, `backup`, `restore` and `copy`: transfer whole backlogs."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import click
 from dibs.cli.options import (
     PLACE,
     backlog,
+    backlog_command,
     ended_by_signals,
-    looks_at_backlog,
     print_json,
     say_refusals,
     settings_options,
@@ -25,13 +25,9 @@ from dibs_schema.refusals import InvalidInput
 
 if TYPE_CHECKING:
     from dibs.transfer.backup import BackedUp
-    from dibs.transfer.restore import Restored
-
-if TYPE_CHECKING:
     from dibs.transfer.copy import Copied
-
-if TYPE_CHECKING:
     from dibs.transfer.project_rows import Progress
+    from dibs.transfer.restore import Restored
 
 
 @click.command()
@@ -39,10 +35,10 @@ if TYPE_CHECKING:
 @click.option(
     "--keep",
     type=click.IntRange(min=1),
-    help="Then delete all but the newest N backups of this project in that folder.",
+    help="Afterwards delete all but the newest N backups of this project in that folder.",
 )
 @click.option("--force", is_flag=True, help="Replace the file TARGET, unless it is a live backlog.")
-@looks_at_backlog
+@backlog_command
 def backup(target: Path | None, *, keep: int | None, force: bool, as_json: bool, **flags: Any) -> None:
     """Back up the project while agents work: to TARGET, a file or a folder, or to the folder of the database.
 
@@ -54,14 +50,14 @@ def backup(target: Path | None, *, keep: int | None, force: bool, as_json: bool,
 
     settings = Settings.read(flags)
     source = BulkDatabase(settings)
-    named_here = target is None or target.is_dir()
+    is_folder = target is None or target.is_dir()
     name = settings.project if source.file is None or settings.project != "default" else source.file.stem
     if target is None:
         target = (source.file or settings.model_copy(update={"db": None}).database_file().absolute()).parent
-    if keep is not None and not named_here:
+    if keep is not None and not is_folder:
         raise InvalidInput("--keep counts backups that Dibs has named. Name a folder, not a file.", field="keep")
     with ended_by_signals(), progress_bar("opening") as progress:
-        path = target / backup_name(name) if named_here else target
+        path = target / backup_name(name) if is_folder else target
         done = back_up(source, path, force=force, progress=progress)
     if keep is not None:
         rotate(target, name, done, keep)
@@ -81,20 +77,20 @@ def _print_backup(done: BackedUp) -> None:
         click.echo(f"It contains {done.claims} claims, which a restore releases.")
     for old in done.removed:
         click.echo(f"Deleted {old}.")
-    _warn(done.unsound, "in the backlog", "and so in the backup. `dibs doctor` says more.")
+    _warn(done.unsound, "and so in the backup. `dibs doctor` says more.")
 
 
 @click.command()
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("--to", help="The same as --db.")
-@click.option("--force", is_flag=True, help="Set an existing project aside, if nobody uses it; nothing is deleted.")
+@click.option("--force", is_flag=True, help="Rename an existing project that nobody uses; nothing is deleted.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @settings_options(*PLACE)
 @say_refusals
 def restore(source: Path, *, to: str | None, force: bool, as_json: bool, **flags: Any) -> None:
     """Make a live backlog from the backup SOURCE, in a file or on a server; a live one is never overwritten.
 
-    To running servers the project is a new one. Claims that were live at the time of the backup are released.
+    Running servers treat the project as a new one. Claims that were live at the time of the backup are released.
     """
     from dibs.transfer.restore import mark_of, restore_project
 
@@ -117,19 +113,15 @@ def _print_restored(done: Restored) -> None:
     if done.released:
         click.echo(f"{len(done.released)} claims from the time of the backup were released.")
     if done.aside:
-        click.echo(f"What was there before is kept as {done.aside}.")
+        click.echo(f"The earlier project is stored as {done.aside}.")
     if done.project != "default":
         click.echo(f"Servers need DIBS_PROJECT={done.project}.")
-    _warn(
-        done.unsound,
-        "in the backlog",
-        "as in the backup. `dibs doctor --repair-counters` recomputes the counters.",
-    )
+    _warn(done.unsound, "as in the backup. `dibs doctor --repair-counters` recomputes the counters.")
 
 
-def _warn(unsound: list[str], where: str, what: str) -> None:
+def _warn(unsound: list[str], consequence: str) -> None:
     if unsound:
-        click.echo(f"dibs: {' and '.join(unsound)} {where} differ from the audit, {what}", err=True)
+        click.echo(f"dibs: {' and '.join(unsound)} in the backlog differ from the audit, {consequence}", err=True)
 
 
 WHERE = Settings.model_fields["db"].description
@@ -141,9 +133,7 @@ WHERE = Settings.model_fields["db"].description
 @click.option("--project", help="The project to move. [DIBS_PROJECT]")
 @click.option("--to-project", help="Its name there.  [default: the same]")
 @click.option(
-    "--with-claims",
-    is_flag=True,
-    help="Copy live claims too; without this flag they make the command refuse.",
+    "--with-claims", is_flag=True, help="Copy live claims too; without this flag they make the command refuse."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @say_refusals
@@ -160,20 +150,20 @@ def copy(
 
     origin = Settings.read({"db": source, "project": project})
     goal = Settings.read({"db": target, "project": to_project or origin.project})
-    here, there = BulkDatabase(origin), BulkDatabase(goal)
+    source_database, target_database = BulkDatabase(origin), BulkDatabase(goal)
     try:
         with progress_bar("waiting for both databases") as progress:
-            done = copy_project(here, there, with_claims=with_claims, progress=progress)
+            done = copy_project(source_database, target_database, with_claims=with_claims, progress=progress)
     finally:
-        here.close()
-        there.close()
+        source_database.close()
+        target_database.close()
     if as_json:
         print_json(asdict(done))
     else:
-        _print(done)
+        _print_copied(done)
 
 
-def _print(done: Copied) -> None:
+def _print_copied(done: Copied) -> None:
     if done.finished:
         click.echo(f"The copy at {done.target} was complete already, and is live now.")
     else:
@@ -196,7 +186,7 @@ def _print(done: Copied) -> None:
 
 @click.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
-@looks_at_backlog
+@backlog_command
 def import_file(file: Path, *, as_json: bool, **flags: Any) -> None:
     """Import FILE (feature_list.json, JSON Lines, or AutoForge's features.db), completely or not at all.
 

@@ -1,4 +1,4 @@
-"""How a shell writes a call: a command for a tool, options for its parameters."""
+"""Writes calls as shell commands: a command for a tool, options for its parameters."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 from dibs_schema.next_step import Step
 from dibs_schema.operations import BY_TOOL, Command
 
-NOTHING = Command("", options={"wait_seconds": "--wait"})
-"""Stands for the command that was typed."""
+SAME_COMMAND = Command("", options={"wait_seconds": "--wait"})
+"""Stands for the command of the refused call."""
 
 
 class ShellWording:
-    """The words for the user of a shell."""
+    """Writes calls for the user of a shell."""
 
     def call(self, step: Step) -> str:
-        """The command line of a call, between back quotes."""
+        """Return the command line of a call, in back quotes."""
         if step.operation is None:
-            given = [_option(NOTHING, name, value) for name, value in step.arguments.items()]
+            given = [_option(SAME_COMMAND, name, value) for name, value in step.arguments.items()]
             return f"it again with `{' '.join(given)}`" if given else "it again"
         command = BY_TOOL[step.operation].command
         words = ["dibs", command.words]
@@ -33,7 +33,7 @@ SHELL = ShellWording()
 
 
 def option(command: Command, name: str) -> str:
-    """How a parameter is given to a command: `--wait`, `--archive/--restore`."""
+    """Return a parameter's option on the command line: `--wait`, `--archive/--restore`."""
     return command.options.get(name, "--token" if name == "claim_token" else "--" + name.replace("_", "-"))
 
 

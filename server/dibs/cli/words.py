@@ -1,4 +1,4 @@
-"""Answers in words, for people at a terminal. What others wrote is data here, too: it is never markup."""
+"""Prints answers as text for people at a terminal. Texts that agents wrote are escaped, and never markup."""
 
 from __future__ import annotations
 
@@ -37,32 +37,32 @@ STYLES = {
     "unconfirmed": "yellow",
 }
 UNFOLDED = 10_000
-"""Columns, where nobody sees them: no row is folded."""
+"""The width in columns that keeps each row of a table on one line."""
 PARTS = {"ready": " (part of pending)", "unconfirmed": " (part of passing)"}
-"""What is counted once more under another name."""
+"""The counts that are part of another count."""
 
 
-def say(answer: Answer) -> None:
+def print_text(answer: Answer) -> None:
     """Print an answer of any kind."""
-    ways: dict[type[Answer], Callable[[Any], None]] = {
+    printers: dict[type[Answer], Callable[[Any], None]] = {
         Acknowledgement: _acknowledgement,
         Asked: _asked,
         Claimed: _claimed,
         Created: _created,
-        Feature: say_feature,
+        Feature: print_feature,
         Graph: _graph,
-        History: say_history,
+        History: print_history,
         Idle: _idle,
-        Page: say_page,
-        Stats: say_stats,
+        Page: print_page,
+        Stats: print_stats,
         Summaries: _summaries,
         Testing: _testing,
     }
-    ways[type(answer)](answer)
+    printers[type(answer)](answer)
 
 
-def say_stats(stats: Stats, moved_to: str | None = None, backup_of: str | None = None) -> None:
-    """How far the project is."""
+def print_stats(stats: Stats, moved_to: str | None = None, backup_of: str | None = None) -> None:
+    """Print the progress of the project."""
     from rich.console import Console
     from rich.markup import escape
     from rich.progress_bar import ProgressBar
@@ -76,27 +76,28 @@ def say_stats(stats: Stats, moved_to: str | None = None, backup_of: str | None =
             table.add_row(f"[{style}]{name}[/]", str(counts[name]) + note)
     console = Console()
     console.print(
-        f"[bold]{escape(stats.project)}[/] {stats.percent_passing:g} % passing, {stats.total} features",
-        highlight=False,
+        f"[bold]{escape(stats.project)}[/] {stats.percent_passing:g} % passing, {stats.total} features", highlight=False
     )
     console.print(ProgressBar(total=100, completed=stats.percent_passing, width=50), "")
     console.print(table)
     for group in stats.groups:
-        told = ", ".join(f"{name} {count}" for name, count in group.counts.wire().items())
-        console.print(f"{escape(group.name)}: {told}", soft_wrap=True, highlight=False)
+        parts = ", ".join(f"{name} {count}" for name, count in group.counts.wire().items())
+        console.print(f"{escape(group.name)}: {parts}", soft_wrap=True, highlight=False)
     if stats.open_questions:
         console.print(f"{stats.open_questions} open questions to the user: `dibs answer` lists them.")
     if moved_to:
-        console.print(f"[yellow]This is as it was when the project moved to {escape(moved_to)}.[/]", soft_wrap=True)
+        console.print(
+            f"[yellow]The project has moved to {escape(moved_to)}. This is its state before.[/]", soft_wrap=True
+        )
     if backup_of:
         console.print(f"[yellow]This is a backup of {escape(backup_of)}.[/]", soft_wrap=True)
     console.print(f"[dim]{escape(stats.database)}[/]", highlight=False, soft_wrap=True)
 
 
-def say_page(page: Page) -> None:
-    """A list, and how to go on with it."""
+def print_page(page: Page) -> None:
+    """Print a page of a list, and the option for the next page."""
     _rows(page.features)
-    more = f"; go on with --cursor {page.next_cursor}" if page.next_cursor else ""
+    more = f"; continue with --cursor {page.next_cursor}" if page.next_cursor else ""
     click.echo(f"{len(page.features)} of {page.total}{more}")
 
 
@@ -120,7 +121,7 @@ def _rows(rows: list[FeatureRow]) -> None:
             waits = f"files of {row.held_by}"
         texts = (row.category, row.name, row.agent or "", waits)
         table.add_row(str(row.id), f"[{STYLES[row.status]}]{row.status}[/]", *map(escape, texts))
-    width = None if sys.stdout.isatty() else UNFOLDED  # who reads a pipe wants a line for each
+    width = None if sys.stdout.isatty() else UNFOLDED  # the reader of a pipe needs one line for each feature
     Console(width=width).print(table)
     for row in rows:
         if row.description is not None:
@@ -128,8 +129,8 @@ def _rows(rows: list[FeatureRow]) -> None:
             click.echo(f"{row.id} {row.name}\n{row.description}{steps}")
 
 
-def say_feature(feature: Feature, history: History | None = None) -> None:
-    """Everything that is known of a feature."""
+def print_feature(feature: Feature, history: History | None = None) -> None:
+    """Print all fields of a feature, and its history."""
     from rich.console import Console
     from rich.markup import escape
 
@@ -139,31 +140,29 @@ def say_feature(feature: Feature, history: History | None = None) -> None:
     console.print(escape(feature.description or ""))
     for number, step in enumerate(feature.steps, 1):
         console.print(f"  {number}. {escape(step)}")
-    told = feature.wire()
-    for name in ("id", "name", "status", "description", "steps", "next_cursor"):
-        told.pop(name, None)
-    for name, value in told.items():
-        console.print(f"[dim]{name}[/] {escape(_plain(value))}")
+    for name, value in feature.wire().items():
+        if name not in ("id", "name", "status", "description", "steps", "next_cursor"):
+            console.print(f"[dim]{name}[/] {escape(_plain(value))}")
     if feature.next_cursor:
         console.print(f"[dim]`dibs get {feature.id} --cursor {feature.next_cursor}` shows the rest.[/]")
     if history is not None and history.events:
         console.print("[dim]history, newest first[/]")
-        say_history(history)
+        print_history(history)
 
 
-def say_history(history: History) -> None:
-    """A line for each event."""
+def print_history(history: History) -> None:
+    """Print a line for each event."""
     for event in history.wire().get("events", []):
-        move = f"{event['kind']} {event.get('from_status', '')} -> {event.get('to_status', '')}".strip(" ->")
-        click.echo(f"  {event['at']} {event['agent']} {move} {_plain(event.get('detail', ''))}".rstrip())
+        transition = f"{event['kind']} {event.get('from_status', '')} -> {event.get('to_status', '')}".strip(" ->")
+        click.echo(f"  {event['at']} {event['agent']} {transition} {_plain(event.get('detail', ''))}".rstrip())
     if history.next_cursor:
-        click.echo(f"{len(history.events)} of {history.total}; go on with --cursor {history.next_cursor}")
+        click.echo(f"{len(history.events)} of {history.total}; continue with --cursor {history.next_cursor}")
 
 
 def _claimed(answer: Claimed) -> None:
     lease = answer.wire()["claim"]
     _work(answer.feature)
-    click.echo(f"token: {lease['token']}   yours until {lease['expires_at']}; `dibs heartbeat` makes it longer")
+    click.echo(f"token: {lease['token']}   yours until {lease['expires_at']}; `dibs heartbeat` renews the lease")
 
 
 def _work(work: Work) -> None:
@@ -173,14 +172,14 @@ def _work(work: Work) -> None:
         click.echo(f"  {number}. {step}")
     if work.next_cursor:
         click.echo(f"`dibs get {work.id} --cursor {work.next_cursor}` shows the rest.")
-    told = work.wire()
+    values = work.wire()
     for name in ("dependencies", "failures", "notes"):
-        for one in told.get(name, []):
+        for one in values.get(name, []):
             click.echo(f"{name}: {_plain(one)}")
     if work.earlier_evidence is not None:
         click.echo(f"passed earlier with: {work.earlier_evidence}")
     if work.human_answer is not None:
-        click.echo(f"answered: {_plain(told['human_answer'])}")
+        click.echo(f"answered: {_plain(values['human_answer'])}")
 
 
 def _idle(answer: Idle) -> None:
@@ -189,13 +188,13 @@ def _idle(answer: Idle) -> None:
 
 
 def _acknowledgement(answer: Acknowledgement) -> None:
-    told = answer.wire()
-    more = told.pop("unblocked_count", 0) - len(answer.unblocked)
+    values = answer.wire()
+    more = values.pop("unblocked_count", 0) - len(answer.unblocked)
     if more > 0:
-        told["unblocked"] = [*answer.unblocked, f"{more:,} more"]
-    told = {name: one for name, one in told.items() if name not in ("id", "status")}
-    words = "".join(f"; {name}" if one is True else f"; {name}: {_plain(one)}" for name, one in told.items())
-    click.echo(f"Feature {answer.id} is {answer.status}{words}.")
+        values["unblocked"] = [*answer.unblocked, f"{more:,} more"]
+    shown = [(name, one) for name, one in values.items() if name not in ("id", "status")]
+    rest = "".join(f"; {name}" if one is True else f"; {name}: {_plain(one)}" for name, one in shown)
+    click.echo(f"Feature {answer.id} is {answer.status}{rest}.")
 
 
 def _created(answer: Created) -> None:

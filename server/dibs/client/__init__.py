@@ -1,6 +1,6 @@
-"""The backlog for harnesses: `Backlog` and `SyncBacklog`, with the connections that they stand on.
+"""The Python client: `Backlog` and `SyncBacklog`, and the connections that they use.
 
-Nothing is loaded before it is asked for: neither the protocol's library nor the database's.
+Each name is imported at its first use, and with it the MCP SDK and SQLAlchemy.
 """
 
 from __future__ import annotations
@@ -15,17 +15,9 @@ if TYPE_CHECKING:
     from dibs.client.process import Client, server_command
     from dibs.client.sync import SyncBacklog
 
-__all__ = [
-    "Backlog",
-    "ClaimedFeature",
-    "Client",
-    "NothingToClaim",
-    "ServerGone",
-    "SyncBacklog",
-    "server_command",
-]
+__all__ = ["Backlog", "ClaimedFeature", "Client", "NothingToClaim", "ServerGone", "SyncBacklog", "server_command"]
 
-_PLACES = {
+_MODULES = {
     "Backlog": "backlog",
     "ClaimedFeature": "claim",
     "Client": "process",
@@ -37,7 +29,7 @@ _PLACES = {
 
 
 def __getattr__(name: str) -> Any:
-    place = _PLACES.get(name)
-    if place is None:
+    module = _MODULES.get(name)
+    if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{place}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{module}"), name)

@@ -1,10 +1,11 @@
-"""The backlog as an object of a harness: a method for each operation, claims as blocks, and the events as a stream."""
+"""The backlog as a Python object: a method for each operation, claims as `async with` blocks, and a stream of events."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import anyio.to_thread
 
@@ -20,19 +21,19 @@ if TYPE_CHECKING:
 class Backlog(Calls):
     """One connection to a backlog; `async with Backlog.open() as backlog`, on asyncio.
 
-    Answers are the models of `dibs_schema.answers`; refusals are raised as the exceptions of
-    `dibs_schema.refusals`, each with `code`, `message`, `retryable` and `details`. ServerGone is raised where
-    the server ended or went out of reach. Claims remember their token, and later calls on that feature send it.
+    Answers are the models of `dibs_schema.answers`. Refusals are raised as the exceptions of `dibs_schema.refusals`,
+    each with `code`, `message`, `retryable` and `details`. ServerGone is raised if the server ends or cannot be
+    reached. The object remembers the token of each claim, and sends it with later calls on that feature.
 
-    `retry_for` is in seconds: a call that found the database `busy` is repeated for so long; one whose outcome
-    is unknown likewise, where a `request_id`, a token or the tool's nature keeps it from acting twice.
+    A call that finds the database `busy` is repeated for `retry_for` seconds. So is a call with an unknown outcome, if
+    a `request_id`, a token or the operation itself prevents a second effect.
     """
 
     @classmethod
     def open(cls, *, retry_for: float = RETRY_FOR, **options: Unpack[Options]) -> AbstractAsyncContextManager[Backlog]:
-        """A backlog served within this process. Its claims are given back when the block ends.
+        """Open a backlog within this process. Its claims are released when the block ends.
 
-        A call raises InvalidInput where the options do not fit, and the Unavailable refusals.
+        Raises InvalidInput for invalid options. A call raises the Unavailable refusals.
         """
         from dibs.client.links import in_process
 
@@ -40,9 +41,9 @@ class Backlog(Calls):
 
     @classmethod
     def start(cls, *, retry_for: float = RETRY_FOR, **options: Unpack[Options]) -> AbstractAsyncContextManager[Backlog]:
-        """A backlog with a server process of its own, over stdio, as agents have it.
+        """Start a server process, and connect to it over stdio, as agents do.
 
-        Raises InvalidInput where the options do not fit, and ServerGone where no server comes up.
+        Raises InvalidInput for invalid options, and ServerGone if the server does not start.
         """
         from dibs.client.links import own_process
 
@@ -52,10 +53,11 @@ class Backlog(Calls):
     def connect(
         cls, url: str, *, agent: str | None = None, retry_for: float = RETRY_FOR
     ) -> AbstractAsyncContextManager[Backlog]:
-        """A backlog that is served at a URL, such as http://127.0.0.1:3427/mcp; a call raises ServerGone.
+        """Connect to a server at a URL, such as http://127.0.0.1:3427/mcp. A call raises ServerGone.
 
-        No connection shows there that a claim's holder lives: its lease is longer, and each call on the
-        feature renews it; a block does so by itself. Claims want an `agent`, whose calls can be told apart.
+        Over HTTP no connection proves that a claim's holder is alive. So leases are longer, and each call on the
+        feature renews its lease; a `claim` block renews it by itself. Give an `agent`, so that the server can
+        distinguish your calls.
         """
         from dibs.client.links import over_http
 
@@ -66,9 +68,9 @@ class Backlog(Calls):
     async def _over(
         cls, link: AbstractAsyncContextManager[Link], agent: str | None, retry_for: float
     ) -> AsyncIterator[Backlog]:
-        from dibs.client.hosting import hosted
+        from dibs.client.hosting import in_own_task
 
-        async with hosted(link) as entered:
+        async with in_own_task(link) as entered:
             backlog = cls(entered, agent=agent, retry_for=retry_for)
             try:
                 yield backlog
@@ -84,38 +86,32 @@ class Backlog(Calls):
         agent: str | None = None,
         resume: bool = False,
     ) -> Claim:
-        """Hold a feature for a block: `async with backlog.claim() as feature`. The arguments are those of `take`.
+        """Claim a feature for a block: `async with backlog.claim() as feature`. The arguments are those of `take`.
 
-        The block's end passes the feature, with `feature.evidence` if that was set. An Exception marks it as
-        failing, with the exception's text (of a group, that of each exception in it), and goes on. A
-        cancellation, KeyboardInterrupt or SystemExit gives the claim back, also one that was not yet answered.
-        A block that had ended by then still passes or fails. Where the block has itself passed, failed, skipped
-        or released it, or asked a person, its end does nothing.
-        Raises NothingToClaim at the start; ClaimLost, or another Refusal, at the end, if it could not be passed.
+        The end of the block passes the feature, with `feature.evidence` if that is set. An Exception marks it as
+        failing, with the exception's message (for a group, the messages in it), and propagates. A cancellation,
+        KeyboardInterrupt or SystemExit releases the claim, even before the claim is answered. If it comes after the
+        end of the block, the feature still passes or fails. If the block itself has passed, failed, skipped or
+        released the feature, or asked a person, its end does nothing.
+
+        Raises NothingToClaim at the start, and ClaimLost or another Refusal at the end, if the pass is refused.
         """
-        asked = {"category": category, "wait_seconds": wait_seconds, "agent": agent, "resume": resume}
-        return Claim(self, {"feature_id": feature_id, **asked}, self._tasks)
+        options = {"category": category, "wait_seconds": wait_seconds, "agent": agent, "resume": resume}
+        return Claim(self, {"feature_id": feature_id, **options}, self._tasks)
 
     async def follow(self, after: str | None = None) -> AsyncGenerator[FollowedEvent, None]:
-        """What happens in the project, by any process, as it happens: every event once, for ever.
+        """Yield every event of the project once, as it happens, without end. Reads the database directly.
 
-        `after` is the `cursor` of an event, to go on after it, or "0-0" for the beginning; without it, the
-        stream begins with what happens after its first `__anext__`. Reads the database itself.
-        Raises InvalidInput for a cursor that is none, and RuntimeError on a connection by URL.
+        `after` is the `cursor` of the event to continue after, or "0-0" for the beginning. Without it, the stream
+        begins with the first event after its first `__anext__`.
+        Raises InvalidInput for an invalid cursor, and RuntimeError on a connection by URL.
         """
         if self._link.event_log is None:
             raise RuntimeError(
-                "a URL leads to no journal: follow it with Backlog.open() where the database is in reach"
+                "events cannot be followed by URL: use Backlog.open() on a machine that has the database"
             )
-        watch = await anyio.to_thread.run_sync(_load_watch)
+        queries = await anyio.to_thread.run_sync(importlib.import_module, "dibs.queries.follow")  # imports SQLAlchemy
         with self._link.event_log() as database:
-            async for events in watch(database, after):
+            async for events in queries.watch(database, after):
                 for event in events:
                     yield event
-
-
-def _load_watch() -> Any:
-    """The loop over the journal, which brings the database's library."""
-    from dibs.queries.follow import watch
-
-    return watch

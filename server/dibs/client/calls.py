@@ -1,4 +1,4 @@
-"""One call of an operation: its answer or its refusal, repeated where that is safe, with the claim's token."""
+"""Calls operations, repeats calls where that is safe, and remembers the tokens of claims."""
 
 from __future__ import annotations
 
@@ -27,27 +27,26 @@ T = TypeVar("T")
 A = TypeVar("A", bound=Answer)
 
 PAUSE = (0.1, 0.5)
-"""Seconds between two attempts of a call, drawn at random, so that many clients do not return at once."""
+"""Bounds of the random pause between two attempts of a call, in seconds; many clients then spread out."""
 RETRY_FOR = 60.0
 """Seconds for which a call is repeated by default."""
 
 CLOSED = "this backlog is closed: its block has ended"
 
 
-class ServerGone(Exception):  # noqa: N818 - it says what happened
-    """The server ended, or could not be reached, during a call. The call may or may not have taken effect.
+class ServerGone(Exception):  # noqa: N818 - it names what has happened
+    """The server ended or could not be reached during a call. The call may or may not have taken effect.
 
-    Also raised by a backlog whose own block has ended.
+    A backlog whose own block has ended raises it too.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A way to call operations, and to open the event log where the database is within reach.
+    """A way to call operations, and to open the event log if this machine can reach the database.
 
     `call` takes an operation and its arguments, and raises Refusals and ServerGone. `renews_leases` says whether the
-    connection proves that the holder is alive: its server renews the leases, and knows the owner of an idempotency
-    key without a name.
+    connection proves that the holder is alive. Then the server renews the leases, and idempotency keys need no name.
     """
 
     call: Callable[[AnyOperation, dict[str, Any]], Awaitable[Any]]
@@ -58,8 +57,8 @@ class Link:
 class Calls(Operations):
     """Calls operations over a link, and remembers the token of each of its claims.
 
-    `agent` is the name that claims are made under. A call that found the database `busy`, or whose outcome is
-    unknown, is repeated for `retry_for` seconds; the latter only if it cannot take effect twice.
+    `agent` is the name of the claims' holder. A call that finds the database `busy` is repeated for `retry_for`
+    seconds, and so is a call with an unknown outcome that cannot take effect twice.
     """
 
     def __init__(self, link: Link, *, agent: str | None = None, retry_for: float = RETRY_FOR) -> None:
@@ -70,14 +69,14 @@ class Calls(Operations):
         self._tasks = Tasks()
 
     async def call_operation(self, operation: Operation[..., A], *args: Any, **kwargs: Any) -> A:
-        """Call an operation. Arguments that are None are left out. Raises its Refusals, and ServerGone.
+        """Call an operation. Arguments that are None are omitted. Raises its Refusals, and ServerGone.
 
-        A lost token stays remembered, so that a late call is never taken for one about somebody else's claim.
+        The token of a lost claim stays remembered, so that a late call never affects another agent's claim.
         """
         bound = operation.signature.bind(*args, **kwargs).arguments
         given = {name: _plain(value) for name, value in bound.items() if value is not None}
         if operation is Operations.take:
-            return await self._take(given)  # type: ignore[return-value]  # which is what `take` answers
+            return await self._take(given)  # type: ignore[return-value]  # A is the answer of `take`
         if operation is Operations.mark_in_progress:
             return await self._mark_in_progress(given)  # type: ignore[return-value]  # likewise
         feature = given.get("feature_id")
@@ -90,7 +89,7 @@ class Calls(Operations):
         if isinstance(answer, Acknowledgement) and is_about_claim and answer.status != "in_progress":
             self._forget(answer.id, given.get("claim_token"))
         if isinstance(answer, Testing):
-            for one in answer.features:  # what is reported about them concerns no earlier claim
+            for one in answer.features:  # later reports on them concern no earlier claim
                 self._forget(one.id)
         return answer
 
@@ -105,14 +104,14 @@ class Calls(Operations):
         return self._link.renews_leases
 
     async def _ask(self, operation: Operation[..., A], given: Mapping[str, Any]) -> A:
-        """Call an operation, again as long as that helps."""
-        ends = time.monotonic() + self._retry_for
+        """Call an operation, and repeat the call if that is safe."""
+        deadline = time.monotonic() + self._retry_for
         while True:
             try:
                 answer: A = await self._link.call(operation, dict(given))
             except (Busy, OutcomeUnknown) as refusal:
-                again = isinstance(refusal, Busy) or _is_safe_twice(operation, given)
-                if not again or time.monotonic() > ends:
+                is_safe = isinstance(refusal, Busy) or _is_repeatable(operation, given)
+                if not is_safe or time.monotonic() > deadline:
                     raise
             else:
                 return answer
@@ -123,19 +122,18 @@ class Calls(Operations):
     async def _take(self, given: dict[str, Any]) -> Claimed | Idle:
         """Claim, and remember the token.
 
-        A claim without an idempotency key gets one, so that a repeated call takes effect once, and so that a claim
-        whose caller was cancelled is found and released. Over HTTP a key needs a name, so one is made up as well.
+        A claim without an idempotency key gets one, so that a repeated call takes effect once, and so that the claim
+        of a cancelled caller can be found and released. Over HTTP a key needs a name, so the claim gets one as well.
         """
-        chosen_key = given.get("request_id")
-        if "agent" not in given and self._agent is not None:
-            given["agent"] = self._agent
+        has_key = "request_id" in given
+        if self._agent is not None:
+            given.setdefault("agent", self._agent)
         if not self.renews_leases and not ({"agent", "request_id"} & given.keys() or given.get("resume")):
             given["agent"] = f"client-{uuid4().hex[:12]}"
-        has_key = chosen_key is not None
         if not has_key and ("agent" in given or self.renews_leases):
             given["request_id"] = uuid4().hex
 
-        async def taken_back(call: asyncio.Task[Claimed | Idle]) -> None:
+        async def take_back(call: asyncio.Task[Claimed | Idle]) -> None:
             call.cancel()
             answer = await _result_of(call)
             if answer is None and not has_key and "request_id" in given:
@@ -143,17 +141,16 @@ class Calls(Operations):
             if isinstance(answer, Claimed) and not has_key:
                 await self._give_back(answer.feature.id, answer.claim.token)
 
-        answer = await self._tasks.undo(self._ask(Operations.take, given), taken_back)
+        answer = await self._tasks.undo(self._ask(Operations.take, given), take_back)
         if isinstance(answer, Claimed):
             self._tokens[answer.feature.id] = answer.claim.token
         return answer
 
     async def _find(self, given: dict[str, Any]) -> Claimed | None:
-        """The claim of a call whose answer nobody received, if it was made.
+        """Return the claim of a call whose answer was not received, if it was made.
 
-        The server takes a cancelled call back, unless it has just answered. The same call again would find out, but
-        might claim again what was taken back. So the key is first sent with other arguments: a known key is refused
-        with RequestReused.
+        The server undoes the claim of a cancelled call, unless it has just answered. To repeat the call could make an
+        undone claim again. So the key is first sent with other arguments: a known key is refused with RequestReused.
         """
         key = {name: given[name] for name in ("agent", "request_id") if name in given}
         with suppress(Refusal, ServerGone):
@@ -169,14 +166,14 @@ class Calls(Operations):
         if self._agent is not None:
             given.setdefault("agent", self._agent)
 
-        async def taken_back(call: asyncio.Task[Acknowledgement]) -> None:
-            if (answer := await _result_of(call)) is not None and answer.token is not None:
-                await self._give_back(answer.id, answer.token)
+        async def take_back(call: asyncio.Task[Acknowledgement]) -> None:
+            if (claim := await _result_of(call)) is not None and claim.token is not None:
+                await self._give_back(claim.id, claim.token)
 
-        done = await self._tasks.undo(self._ask(Operations.mark_in_progress, given), taken_back)
-        if done.token is not None:
-            self._tokens[done.id] = done.token
-        return done
+        answer = await self._tasks.undo(self._ask(Operations.mark_in_progress, given), take_back)
+        if answer.token is not None:
+            self._tokens[answer.id] = answer.token
+        return answer
 
     async def _give_back(self, feature_id: int, token: str) -> None:
         with suppress(Refusal, ServerGone):
@@ -193,14 +190,14 @@ def _plain(value: Any) -> Any:
     return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
-def _is_safe_twice(operation: AnyOperation, given: Mapping[str, Any]) -> bool:
-    """Whether a call that may have taken effect can be repeated: by its key, its token, or by what it does."""
+def _is_repeatable(operation: AnyOperation, given: Mapping[str, Any]) -> bool:
+    """Whether a call that may have taken effect cannot take effect twice: by its key, its token or its operation."""
     if "note" in given or given.get("force"):
         return False
     return operation.reads or operation.repeatable or "request_id" in given or "claim_token" in given
 
 
 async def _result_of(call: asyncio.Task[T]) -> T | None:
-    """What a call has returned when it ends, if it returned anything."""
+    """Wait for a call, and return its answer, or None if it was cancelled or raised an exception."""
     await asyncio.wait({call})
     return None if call.cancelled() or call.exception() is not None else call.result()

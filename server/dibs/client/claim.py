@@ -1,4 +1,4 @@
-"""A claim that lasts as long as a block, and ends as the block ends."""
+"""A claim that lasts as long as an `async with` block, whose end decides the outcome."""
 
 from __future__ import annotations
 
@@ -17,16 +17,13 @@ from dibs_schema.sanitize import clean
 if TYPE_CHECKING:
     from dibs.client.tasks import Tasks
 
-SOONEST, LATEST = 1.0, 600.0
-"""Seconds between two renewals where the server makes none: a third of the lease, within these bounds."""
-LONGEST_REASON = 2_000
+SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 600.0
+"""Seconds between two renewals if the server does not renew: a third of the lease, within these bounds."""
+REASON_LIMIT = 2_000
 
 
-class NothingToClaim(Exception):  # noqa: N818 - it is what was found
-    """There is nothing to claim now. `state` and `idle` say why, and `idle.retry_after_seconds` when to ask again.
-
-    `is_final` is true unless the work of others or time may still bring something.
-    """
+class NothingToClaim(Exception):  # noqa: N818 - it names what has happened
+    """There is nothing to claim now. `state` and `idle` say why, and `idle.retry_after_seconds` when to ask again."""
 
     def __init__(self, idle: Idle) -> None:
         super().__init__(idle)
@@ -37,19 +34,19 @@ class NothingToClaim(Exception):  # noqa: N818 - it is what was found
 
     @property
     def state(self) -> IdleState:
-        """Why: `complete`, `empty`, `waiting_for_claims`, `waiting_for_back_off`, `waiting_for_human` and so on."""
+        """The reason: `complete`, `empty`, `waiting_for_claims`, `waiting_for_back_off`, `waiting_for_human` and so on."""
         return self.idle.state
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing will come until somebody adds features, answers, or puts a stuck one back."""
+        """Whether no feature will become ready unless somebody adds one, answers, or puts a stuck one back."""
         return self.state not in ("waiting_for_claims", "waiting_for_back_off")
 
 
 class ClaimedFeature(Work):
-    """The feature that a block works on: its texts, what it depends on, earlier failures and notes.
+    """The feature of a `claim` block: its texts, dependencies, earlier failures and notes.
 
-    Set `evidence` to what shows that it works (a text, or EvidenceFields); it is sent when the block passes.
+    Set `evidence` (a string or EvidenceFields) to show that the feature works. The end of the block sends it.
     """
 
     claim: Lease
@@ -64,7 +61,7 @@ class Claim:
         self._tasks = tasks
         self._asked = asked
         self._held: ClaimedFeature | None = None
-        self._keeper: asyncio.Task[None] | None = None
+        self._renewal: asyncio.Task[None] | None = None
         self._entering: asyncio.Task[Any] | None = None
 
     async def __aenter__(self) -> ClaimedFeature:
@@ -74,21 +71,18 @@ class Claim:
             raise NothingToClaim(answer)
         self._held = _held(answer)
         if not self._backlog.renews_leases:
-            self._keeper = asyncio.create_task(self._keep(self._held))
+            self._renewal = asyncio.create_task(self._renew_lease(self._held))
         return self._held
 
     async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         held = self._held
         assert held is not None, "the block was entered"
-        if self._keeper is not None:
-            self._keeper.cancel()
+        if self._renewal is not None:
+            self._renewal.cancel()
         if not self._backlog.holds(held.id, held.claim.token):
-            return  # the block has ended the claim itself, and said how
+            return  # the block has ended the claim itself
         if error is None:
             await self._tasks.finish(self._pass(held))
         elif isinstance(error, Exception):
@@ -97,16 +91,16 @@ class Claim:
             await self._tasks.briefly(self._give_back(held))
 
     async def abandon(self) -> None:
-        """Give back what was entered, or is about to be, where the block never begins."""
+        """Release the claim if the block never begins."""
         if self._entering is not None and not self._entering.done():
             self._entering.cancel()
             await asyncio.wait({self._entering})
         if self._held is not None:
             await self.__aexit__(asyncio.CancelledError, asyncio.CancelledError(), None)
 
-    async def _keep(self, held: ClaimedFeature) -> None:
-        """Renew the lease, which no connection does; a claim that was lost is told when the block ends."""
-        pause = SOONEST
+    async def _renew_lease(self, held: ClaimedFeature) -> None:
+        """Renew the lease, since no connection does. A lost claim is reported when the block ends."""
+        pause = SHORTEST_PAUSE
         with suppress(Refusal, ServerGone):
             pause = await self._pause(held)
         while self._backlog.holds(held.id, held.claim.token):
@@ -116,28 +110,28 @@ class Claim:
             except (ClaimLost, NotClaimed, NotFound):
                 return
             except (Refusal, ServerGone):
-                pass  # it may answer the next time
+                pass  # the next call may succeed
 
     async def _pause(self, held: ClaimedFeature) -> float:
-        """A third of the lease, in seconds: how long it lasted when it was last begun, by the server's clock alone."""
-        seen = await self._backlog.get(held.id)
-        if seen.expires_at is None or seen.updated_at is None:
-            return SOONEST
-        return min(max((seen.expires_at - seen.updated_at) / 3, SOONEST), LATEST)
+        """Return a third of the lease, in seconds, by the server's clock alone."""
+        feature = await self._backlog.get(held.id)
+        if feature.expires_at is None or feature.updated_at is None:
+            return SHORTEST_PAUSE
+        return min(max((feature.expires_at - feature.updated_at) / 3, SHORTEST_PAUSE), LONGEST_PAUSE)
 
     async def _pass(self, held: ClaimedFeature) -> None:
         try:
             await self._backlog.mark_passing(held.id, held.claim.token, held.evidence)
         except ClaimLost:
             raise
-        except BaseException:  # refused: nobody would end the claim
+        except BaseException:  # nobody else would end the claim
             await self._give_back(held)
             raise
 
     async def _fail(self, held: ClaimedFeature, error: Exception) -> None:
         try:
             await self._backlog.mark_failing(held.id, _reason(error), held.claim.token)
-        except (Refusal, ServerGone) as why:  # the block's own error is the news
+        except (Refusal, ServerGone) as why:  # the block's own error matters more
             error.add_note(f"Feature {held.id} was not marked as failing: {why}")
             await self._give_back(held)
 
@@ -152,18 +146,18 @@ def _held(answer: Claimed) -> ClaimedFeature:
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, as a reason: never empty, and no longer than one may be; of a group, what is in it."""
-    return "; ".join(dict.fromkeys(_told(leaf) for leaf in leaves(error)))[:LONGEST_REASON].rstrip(": ")
+    """Return an exception as the reason of a failure: not empty, and at most REASON_LIMIT characters."""
+    return "; ".join(dict.fromkeys(_described(leaf) for leaf in leaf_errors(error)))[:REASON_LIMIT].rstrip(": ")
 
 
-def _told(error: BaseException) -> str:
-    return f"{type(error).__name__}: {clean(str(error)).strip()}"[:LONGEST_REASON].rstrip(": ")
+def _described(error: BaseException) -> str:
+    return f"{type(error).__name__}: {clean(str(error)).strip()}"[:REASON_LIMIT].rstrip(": ")
 
 
-def leaves(error: BaseException) -> Iterator[BaseException]:
-    """What is in a group, and in the groups within it; else the error itself."""
+def leaf_errors(error: BaseException) -> Iterator[BaseException]:
+    """Yield the exceptions in a group and in its nested groups, or the exception itself."""
     if isinstance(error, BaseExceptionGroup):
         for one in error.exceptions:
-            yield from leaves(one)
+            yield from leaf_errors(one)
     else:
         yield error

@@ -1,4 +1,4 @@
-"""How a connection lasts: in a task of its own, until its block ends, and with one error for what is asked later."""
+"""Runs a connection in its own task until its block ends. Later calls raise ServerGone."""
 
 from __future__ import annotations
 
@@ -18,40 +18,40 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def hosted(link: AbstractAsyncContextManager[Link]) -> AsyncIterator[Link]:
-    """Hold a connection in a task of its own, so that its task groups neither wrap nor cancel what the caller does.
+async def in_own_task(link: AbstractAsyncContextManager[Link]) -> AsyncIterator[Link]:
+    """Open a connection in its own task, so that its task groups neither wrap nor cancel the caller's code.
 
-    Raises what kept it from being made.
+    Raises the error that prevented the connection.
     """
-    made: asyncio.Future[Link] = asyncio.get_running_loop().create_future()
-    leave = asyncio.Event()
+    opened: asyncio.Future[Link] = asyncio.get_running_loop().create_future()
+    ending = asyncio.Event()
 
     async def host() -> None:
         async with link as entered:
-            made.set_result(entered)
-            await leave.wait()
+            opened.set_result(entered)
+            await ending.wait()
 
     task = asyncio.create_task(host())
     try:
-        await asyncio.wait((task, made), return_when=asyncio.FIRST_COMPLETED)
-        if made.done():
-            open_link = Lasting(made.result())
+        await asyncio.wait((task, opened), return_when=asyncio.FIRST_COMPLETED)
+        if opened.done():
+            closable = ClosableLink(opened.result())
             try:
-                yield open_link.link
+                yield closable.link
             finally:
-                await open_link.close()
+                await closable.close()
     finally:
-        leave.set()
-        if not made.done():
+        ending.set()
+        if not opened.done():
             task.cancel()
         with anyio.CancelScope(shield=True):
             await asyncio.wait((task,))
     if (error := task.exception()) is not None:
-        raise _sole(error)
+        raise _unwrapped(error)
 
 
-class Lasting:
-    """A link until its end, and what is told after it: every call is a task, so that it can be ended from here."""
+class ClosableLink:
+    """A link that can be closed. Each call is a task, so that closing can cancel it."""
 
     def __init__(self, link: Link) -> None:
         self._inner = link
@@ -60,7 +60,7 @@ class Lasting:
         self.link = Link(self._call, self._event_log if link.event_log else None, link.renews_leases)
 
     async def close(self) -> None:
-        """End the calls that are open; these and all later ones raise ServerGone."""
+        """Cancel the open calls. These and all later ones raise ServerGone."""
         self._closed = True
         await self._tasks.stop()
 
@@ -70,18 +70,18 @@ class Lasting:
         assert caller is not None, "asyncio runs it"
         before = caller.cancelling()
         try:
-            return await self._tasks.cancel(self._sent(operation, arguments))
+            return await self._tasks.cancel(self._send(operation, arguments))
         except asyncio.CancelledError:
-            if caller.cancelling() == before:  # the call was cancelled, and not who waits for it
+            if caller.cancelling() == before:  # the call was cancelled, and not its caller
                 self._refuse_closed()
             raise
 
-    async def _sent(self, operation: AnyOperation, arguments: dict[str, Any]) -> Any:
-        return await self._inner.call(operation, arguments)
+    async def _send(self, operation: AnyOperation, arguments: dict[str, Any]) -> Any:
+        return await self._inner.call(operation, arguments)  # a task needs a coroutine, not any awaitable
 
     def _event_log(self) -> AbstractContextManager[Database]:
         self._refuse_closed()
-        assert self._inner.event_log is not None, "else it is not asked for"
+        assert self._inner.event_log is not None, "the link offers it only then"
         return self._inner.event_log()
 
     def _refuse_closed(self) -> None:
@@ -89,8 +89,8 @@ class Lasting:
             raise ServerGone(CLOSED)
 
 
-def _sole(error: BaseException) -> BaseException:
-    """The error that a task group has wrapped, if it is the only one."""
+def _unwrapped(error: BaseException) -> BaseException:
+    """Return the only error in an exception group, or the error itself."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error

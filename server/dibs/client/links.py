@@ -13,13 +13,7 @@ import anyio
 import anyio.to_thread
 from mcp.client import Client as ProtocolClient
 from mcp.shared.exceptions import MCPError
-from mcp.types import (
-    CONNECTION_CLOSED,
-    CallToolRequest,
-    CallToolRequestParams,
-    CallToolResult,
-    Implementation,
-)
+from mcp.types import CONNECTION_CLOSED, CallToolRequest, CallToolRequestParams, CallToolResult, Implementation
 
 from dibs.client.calls import Link, ServerGone
 from dibs.client.process import Client, content_of, server_command
@@ -34,17 +28,17 @@ from dibs_schema.next_step import Step
 from dibs_schema.operations import BY_TOOL, AnyOperation, adapter, read_arguments
 
 NAME = "dibs-backlog"
-"""How the client introduces itself."""
+"""The client's name in the protocol."""
 REVISION = "2026-07-28"
-"""The protocol's revision that is spoken over HTTP: it has no sessions, so a call needs no handshake."""
-CONNECTING, ANSWERING = 10.0, 120.0
-"""Seconds to reach the server, and to wait for an answer: a claim may wait for 45, the database for 20 more."""
-LEAVING = 5.0
-"""Seconds that a follower's own database waits for the door when it closes."""
+"""The protocol's revision over HTTP: it has no sessions, so a call needs no handshake."""
+CONNECT_TIMEOUT, ANSWER_TIMEOUT = 10.0, 120.0
+"""Seconds to reach the server and to receive an answer: a claim may wait for 45, and for the database 20 more."""
+CLOSING = 5.0
+"""Seconds for which a follower's own database waits for the writer queue when it closes."""
 
 
 class Options(TypedDict, total=False):
-    """The settings of the server's side, as `dibs serve` takes them; what is left out comes from DIBS_*.
+    """The settings of the server, as options of `dibs serve`. Omitted ones come from the variables DIBS_*.
 
     `db` is a path or a postgresql:// URL; `lease`, `hold_limit` and `patience` are in seconds.
     """
@@ -63,8 +57,8 @@ class Options(TypedDict, total=False):
 
 @asynccontextmanager
 async def own_process(options: Options) -> AsyncIterator[Link]:
-    """A server process for this connection alone. Raises InvalidInput, and ServerGone if it does not start."""
-    _settings(options)  # the process would report what does not fit on its standard error alone
+    """Start a server process for this connection. Raises InvalidInput, and ServerGone if it does not start."""
+    _settings(options)  # the process would report invalid options only on its standard error
     flags: list[str] = []
     for name, text in _given(options).items():
         flag = "--" + name.replace("_", "-")
@@ -74,12 +68,12 @@ async def own_process(options: Options) -> AsyncIterator[Link]:
         async def call(operation: AnyOperation, arguments: dict[str, Any]) -> Any:
             return answer_of(operation, await client.call_raw(operation.tool, arguments))
 
-        yield Link(call, partial(_opened, options))
+        yield Link(call, partial(_open_database, options))
 
 
 @asynccontextmanager
 async def in_process(options: Options) -> AsyncIterator[Link]:
-    """A session within this process, without a server or a pipe. Raises InvalidInput."""
+    """Open a session within this process. Raises InvalidInput."""
     settings = _settings(options)
     database = open_database(settings)
     connection = new_session()
@@ -104,18 +98,20 @@ async def in_process(options: Options) -> AsyncIterator[Link]:
 
 @asynccontextmanager
 async def over_http(url: str) -> AsyncIterator[Link]:
-    """A server at a URL. Each call connects to it again, so that it may be restarted."""
+    """Connect to a server at a URL. Each call makes its own connection, so the server may restart between calls."""
     import httpx2
     from mcp.client.streamable_http import streamable_http_client
 
-    async with httpx2.AsyncClient(timeout=httpx2.Timeout(CONNECTING, read=ANSWERING)) as http:
+    info = Implementation(name=NAME, version="1")
+    async with httpx2.AsyncClient(timeout=httpx2.Timeout(CONNECT_TIMEOUT, read=ANSWER_TIMEOUT)) as http:
 
         async def call(operation: AnyOperation, arguments: dict[str, Any]) -> Any:
-            # The library's transport cancels its task group when the network fails. So each call has its own, and
-            # carries the error out of it, which would wrap it.
+            # The SDK's transport cancels its task group when the network fails. So each call has its own transport,
+            # and carries its error out of the task group, which would wrap it.
             outcome: CallToolResult | Exception | None = None
             try:
-                async with _protocol(streamable_http_client(url, http_client=http), mode=REVISION) as client:
+                transport = streamable_http_client(url, http_client=http)
+                async with ProtocolClient(transport, client_info=info, cache=None, mode=REVISION) as client:
                     try:
                         outcome = await _call(client, operation.tool, arguments)
                     except (MCPError, ServerGone) as error:
@@ -123,16 +119,17 @@ async def over_http(url: str) -> AsyncIterator[Link]:
             except* (httpx2.TransportError, httpx2.InvalidURL, MCPError) as failed:
                 outcome = outcome or failed.exceptions[0]
             except* (anyio.BrokenResourceError, anyio.ClosedResourceError) as failed:
-                outcome = outcome or failed.exceptions[0]  # a stream that ended after its answer says nothing
+                outcome = outcome or failed.exceptions[0]  # a stream that ends after its answer is no failure
             if isinstance(outcome, CallToolResult) and _is_of_dibs(outcome):
                 return answer_of(operation, outcome)
-            raise ServerGone(f"no answer of a Dibs server from {url}: {_words(outcome)}") from _cause(outcome)
+            cause = outcome if isinstance(outcome, BaseException) else None
+            raise ServerGone(f"no answer of a Dibs server from {url}: {_message(outcome)}") from cause
 
         yield Link(call, renews_leases=False)
 
 
 def answer_of(operation: AnyOperation, result: CallToolResult) -> Any:
-    """The answer in a tool's result. Raises the Refusal that it is."""
+    """Return the answer in a tool's result, or raise the Refusal in it."""
     return adapter(reduce(or_, operation.answers)).validate_python(content_of(result))
 
 
@@ -141,8 +138,7 @@ def _is_of_dibs(result: CallToolResult) -> bool:
     return content is not None and (not result.is_error or "error" in content)
 
 
-def _words(outcome: CallToolResult | BaseException | None) -> str:
-    """What came in place of an answer."""
+def _message(outcome: CallToolResult | BaseException | None) -> str:
     if isinstance(outcome, CallToolResult):
         return " ".join(getattr(part, "text", "") for part in outcome.content)[:500]
     while isinstance(outcome, BaseExceptionGroup):
@@ -150,16 +146,8 @@ def _words(outcome: CallToolResult | BaseException | None) -> str:
     return str(outcome) or type(outcome).__name__
 
 
-def _cause(outcome: object) -> BaseException | None:
-    return outcome if isinstance(outcome, BaseException) else None
-
-
-def _protocol(server: Any, **more: Any) -> ProtocolClient:
-    return ProtocolClient(server, client_info=Implementation(name=NAME, version="1"), cache=None, **more)
-
-
 async def _call(client: ProtocolClient, tool: str, arguments: dict[str, Any]) -> CallToolResult:
-    """Call a tool without the library's look at its definition: the answer is checked against its model."""
+    """Call a tool. The SDK's own method would first request its definition, but the model checks the answer here."""
     request = CallToolRequest(params=CallToolRequestParams(name=tool, arguments=arguments))
     try:
         return await client.session.send_request(request, CallToolResult)
@@ -170,13 +158,13 @@ async def _call(client: ProtocolClient, tool: str, arguments: dict[str, Any]) ->
 
 
 @contextmanager
-def _opened(options: Options) -> Iterator[Database]:
-    """A look of one's own at the database that the server process serves."""
+def _open_database(options: Options) -> Iterator[Database]:
+    """Open the database that the server process serves."""
     database = open_database(_settings(options))
     try:
         yield database
     finally:
-        database.close(LEAVING)
+        database.close(CLOSING)
 
 
 def _settings(options: Options) -> Settings:
@@ -184,7 +172,7 @@ def _settings(options: Options) -> Settings:
 
 
 def _given(options: Mapping[str, Any]) -> dict[str, str | bool]:
-    """The options that were given, as a command line would bring them."""
+    """Return the given options as a command line would contain them."""
     return {
         name: value if isinstance(value, bool) else os.fspath(value) if name == "db" else str(value)
         for name, value in options.items()
@@ -193,10 +181,10 @@ def _given(options: Mapping[str, Any]) -> dict[str, str | bool]:
 
 
 class PythonWording:
-    """The words for the author of a harness."""
+    """Writes calls for Python programs."""
 
     def call(self, step: Step) -> str:
-        """`take(resume=True)`."""
+        """Write `take(resume=True)`."""
         given = [f"{name}={value!r}" for name, value in step.arguments.items()]
         given += [f"{name}=…" for name in step.needs]
         method = "the method again with " if step.operation is None else BY_TOOL[step.operation].method

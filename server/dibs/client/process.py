@@ -1,4 +1,4 @@
-"""A real MCP client with a server process of its own."""
+"""An MCP client that starts its own server process."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from dibs.client.calls import ServerGone
 from dibs_schema.refusals import all_codes
 
 STOPPING = 5.0
-"""Seconds that a server gets to end after its input has."""
+"""Seconds that a server gets to end after its input has ended."""
 LONGEST_LINE = 64 * 1024 * 1024
 
 
 def server_command(*flags: str) -> list[str]:
-    """The command line of a server on this interpreter, as `dibs serve FLAGS`."""
+    """Return the command line of `dibs serve FLAGS` with this interpreter."""
     return [sys.executable, "-m", "dibs", "serve", *flags]
 
 
@@ -47,10 +47,10 @@ class Client:
         elicit: ElicitationFnT | None = None,
         stderr: int | None = None,
     ) -> AsyncIterator[Client]:
-        """Start the server, shake hands, and end it when the block ends.
+        """Start and initialize the server, and end it when the block ends.
 
-        `environment` is added to this process's. `elicit` answers the server's questions to the user.
-        Raises ServerGone where the server ends before it has answered `initialize`.
+        `environment` extends this process's environment. `elicit` answers the server's questions to the user.
+        Raises ServerGone if the server ends before it answers `initialize`.
         """
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -59,7 +59,7 @@ class Client:
             stderr=stderr,
             env={**os.environ, **(environment or {})},
             limit=LONGEST_LINE,
-            start_new_session=True,  # an interrupt at the terminal is this process's to pass on
+            start_new_session=True,  # this process handles an interrupt at the terminal
         )
         into, inbox = anyio.create_memory_object_stream[SessionMessage | Exception](64)
         outbox, out = anyio.create_memory_object_stream[SessionMessage](64)
@@ -86,12 +86,12 @@ class Client:
     async def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
         """Call a tool and return its structured content.
 
-        Raises the Refusal that the server answered, and ServerGone where it ended before it answered.
+        Raises the Refusal that the server answers, and ServerGone if it ends before it answers.
         """
         return content_of(await self.call_raw(tool, arguments))
 
     async def call_raw(self, tool: str, arguments: dict[str, Any]) -> CallToolResult:
-        """Call a tool and return what came over the wire. Raises ServerGone, and RuntimeError in a fork."""
+        """Call a tool and return its result. Raises ServerGone, and RuntimeError in a fork."""
         self._refuse_fork()
         result: CallToolResult = await self._answered(self.session.call_tool(tool, arguments))
         return result
@@ -114,13 +114,13 @@ class Client:
         self.process.stdin.close()
 
     def _refuse_fork(self) -> None:
-        """The server is its parent's: a child would mix its words into those of the parent, or end its server."""
+        """Raise RuntimeError in a fork, which would mix its messages into those of its parent."""
         if os.getpid() != self._owner:
             raise RuntimeError("a client does not survive a fork: start one in the child")
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:
-    """Send SIGKILL past asyncio, whose own way may reap the process, and lose its exit status."""
+    """Send SIGKILL without asyncio, whose `kill` may reap the process and lose its exit status."""
     if process.returncode is None:
         with suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGKILL)
@@ -131,7 +131,7 @@ async def _pump_in(process: asyncio.subprocess.Process, into: Any) -> None:
     async with into:
         async for line in process.stdout:
             if not line.endswith(b"\n"):
-                return  # it was killed in the middle of an answer
+                return  # the server was killed in the middle of an answer
             await into.send(SessionMessage(jsonrpc_message_adapter.validate_json(line, by_name=False)))
 
 
@@ -147,11 +147,11 @@ async def _pump_out(process: asyncio.subprocess.Process, out: Any) -> None:
 
 
 def content_of(result: CallToolResult) -> dict[str, Any]:
-    """The structured content of a tool's result. Raises the Refusal that it is."""
+    """Return the structured content of a tool's result, or raise the Refusal in it."""
     content = result.structured_content or {}
     if not result.is_error:
         return content
-    if "error" not in content:  # the protocol's library refused what the server sent
+    if "error" not in content:  # the SDK rejected the server's answer
         raise RuntimeError(" ".join(getattr(part, "text", "") for part in result.content))
     error = dict(content["error"])
     kind = all_codes()[error.pop("code")]

@@ -1,4 +1,4 @@
-"""Pytest fixtures for the tests of a harness: a temporary backlog, and the address of its server.
+"""Pytest fixtures for the tests of your programs: a temporary backlog, and the command that serves it.
 
 Load them with `pytest_plugins = ["dibs.client.pytest_plugin"]` in a `conftest.py` or a test module.
 """
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TemporaryServer:
-    """How agents under test reach the temporary backlog.
+    """The ways in which agents under test reach the temporary backlog.
 
-    `db` is the path of its file. `command` starts a server on it, and `environment` makes any `dibs` or
-    `dibs-mcp` use it; the test's own process has it already.
+    `db` is the path of its file. `command` starts a server on it. `environment` makes any `dibs` or `dibs-mcp` use it;
+    the test's own process has these variables already.
     """
 
     db: str
@@ -33,7 +33,7 @@ class TemporaryServer:
 
 @pytest.fixture
 def dibs_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TemporaryServer:
-    """A server to be, on a backlog of the test's own; every DIBS_* of the developer is out of the way."""
+    """Describe a server on the test's own backlog, and remove the developer's variables DIBS_*."""
     for name in [name for name in os.environ if name.startswith("DIBS_")]:
         monkeypatch.delenv(name)
     db = str(tmp_path / "dibs" / "features.db")
@@ -43,7 +43,7 @@ def dibs_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TemporarySer
 
 @pytest.fixture
 def dibs_backlog(dibs_server: TemporaryServer) -> Iterator[SyncBacklog]:
-    """The same backlog as an object, to fill before the test and to look at after it."""
+    """Open the same backlog as an object, to fill it before the test and to check it afterwards."""
     from dibs.client.sync import SyncBacklog
 
     with SyncBacklog.open(db=dibs_server.db) as backlog:

@@ -1,4 +1,4 @@
-"""The same backlog for code without an event loop, which runs in a thread behind it."""
+"""The client for code without an event loop: the loop runs in another thread."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ A = TypeVar("A", bound=Answer)
 
 
 class Loop:
-    """An event loop in a thread behind its callers."""
+    """An event loop in another thread."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._owner = os.getpid()
-        self._door = threading.Lock()
+        self._lock = threading.Lock()
         self._closed = False
 
     def close(self) -> None:
-        """Let no later call in: it would wait for ever for a loop that has ended."""
-        with self._door:
+        """Refuse later calls, which would wait for a loop that has ended."""
+        with self._lock:
             self._closed = True
 
     def run(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Run a call there and wait for it; an interrupt that comes meanwhile takes it back.
+        """Run a call in the loop and wait for it. An interrupt cancels the call.
 
-        Raises what the call raises, ServerGone after the end, and RuntimeError in a fork, in which the thread is missing.
+        Raises the call's exceptions, ServerGone after `close`, and RuntimeError in a fork, which has no such thread.
         """
         if os.getpid() != self._owner:
             raise RuntimeError("a backlog does not survive a fork: open it in the child")
@@ -54,25 +54,21 @@ class Loop:
             future = self._begin(call)
             return future.result()
         except CancelledError:
-            raise ServerGone(CLOSED) from None  # only the end of the loop cancels what runs there
+            raise ServerGone(CLOSED) from None  # only the end of the loop cancels calls
         except BaseException:
             if future is not None:
                 future.cancel()
             raise
 
     def _begin(self, call: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:
-        with self._door:
+        with self._lock:
             if self._closed:
                 raise ServerGone(CLOSED)
             return asyncio.run_coroutine_threadsafe(call(), self._loop)
 
 
-async def _this_loop() -> Loop:
-    return Loop(asyncio.get_running_loop())
-
-
 class SyncClaim:
-    """`with backlog.claim() as feature:` holds the feature for the block; see `Backlog.claim`."""
+    """`with backlog.claim() as feature:` claims a feature for the block; see `Backlog.claim`."""
 
     def __init__(self, loop: Loop, claim: Claim) -> None:
         self._loop = loop
@@ -81,16 +77,13 @@ class SyncClaim:
     def __enter__(self) -> ClaimedFeature:
         try:
             return self._loop.run(self._claim.__aenter__)
-        except BaseException:  # an interrupt may come when the claim was made, and nobody has it yet
+        except BaseException:  # an interrupt may come when the claim was made but not yet returned
             with suppress(ServerGone):
                 self._loop.run(self._claim.abandon)
             raise
 
     def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._loop.run(partial(self._claim.__aexit__, kind, error, traceback))
 
@@ -98,7 +91,7 @@ class SyncClaim:
 class SyncBacklog(Operations):
     """A `Backlog` whose methods wait for their answers; `with SyncBacklog.open() as backlog`.
 
-    May be used from several threads. Each method, and what it raises, is that of `Backlog`.
+    Several threads may use it. The methods and their exceptions are those of `Backlog`.
     """
 
     def __init__(self, loop: Loop, backlog: Backlog) -> None:
@@ -107,26 +100,26 @@ class SyncBacklog(Operations):
 
     @classmethod
     def open(cls, *, retry_for: float = RETRY_FOR, **options: Unpack[Options]) -> AbstractContextManager[SyncBacklog]:
-        """A backlog served within this process; see `Backlog.open`."""
+        """Open a backlog within this process; see `Backlog.open`."""
         return cls._over(partial(Backlog.open, retry_for=retry_for, **options))
 
     @classmethod
     def start(cls, *, retry_for: float = RETRY_FOR, **options: Unpack[Options]) -> AbstractContextManager[SyncBacklog]:
-        """A backlog with a server process of its own; see `Backlog.start`."""
+        """Start a server process, and connect to it; see `Backlog.start`."""
         return cls._over(partial(Backlog.start, retry_for=retry_for, **options))
 
     @classmethod
     def connect(
         cls, url: str, *, agent: str | None = None, retry_for: float = RETRY_FOR
     ) -> AbstractContextManager[SyncBacklog]:
-        """A backlog that is served at a URL; see `Backlog.connect`."""
+        """Connect to a server at a URL; see `Backlog.connect`."""
         return cls._over(partial(Backlog.connect, url, agent=agent, retry_for=retry_for))
 
     @classmethod
     @contextmanager
     def _over(cls, make: Callable[[], AbstractAsyncContextManager[Backlog]]) -> Iterator[SyncBacklog]:
         with start_blocking_portal("asyncio") as portal, portal.wrap_async_context_manager(make()) as backlog:
-            loop = portal.call(_this_loop)
+            loop = Loop(portal.call(asyncio.get_running_loop))
             try:
                 yield cls(loop, backlog)
             finally:
@@ -145,18 +138,18 @@ class SyncBacklog(Operations):
         agent: str | None = None,
         resume: bool = False,
     ) -> SyncClaim:
-        """Hold a feature for a block: `with backlog.claim() as feature`; see `Backlog.claim`."""
+        """Claim a feature for a block: `with backlog.claim() as feature`; see `Backlog.claim`."""
         claim = self._backlog.claim(
             feature_id, category=category, wait_seconds=wait_seconds, agent=agent, resume=resume
         )
         return SyncClaim(self._loop, claim)
 
     def holds(self, feature_id: int, token: str | None = None) -> bool:
-        """Whether this object remembers a claim on the feature (that one), as far as it was told."""
+        """Whether this object remembers a claim of the feature, or that very claim."""
         return self._backlog.holds(feature_id, token)
 
     def follow(self, after: str | None = None) -> Generator[FollowedEvent, None, None]:
-        """What happens in the project, as it happens; see `Backlog.follow`."""
+        """Yield every event of the project, as it happens; see `Backlog.follow`."""
         events = self._backlog.follow(after)
         try:
             while True:

@@ -1,4 +1,4 @@
-"""Tasks that end cleanly: with their caller, with their connection, and never half done."""
+"""Tasks of a connection that end cleanly when their caller is cancelled or the connection closes."""
 
 from __future__ import annotations
 
@@ -11,82 +11,81 @@ import anyio
 T = TypeVar("T")
 
 PATIENCE = 5.0
-"""Seconds that a caller who was cancelled waits, at most, for what must not be left half done. That goes on behind him."""
+"""Seconds for which a cancelled caller waits for its task at most. The task continues afterwards."""
 
 
 class Tasks:
-    """What was begun over one connection: it may outlive the caller who waits for it, but not the connection."""
+    """The tasks of one connection. A task may outlive its caller, but not the connection."""
 
     def __init__(self) -> None:
         self._open: set[asyncio.Task[Any]] = set()
-        self._ending: set[asyncio.Task[Any]] = set()
+        self._must_finish: set[asyncio.Task[Any]] = set()
 
     async def finish(self, work: Coroutine[Any, Any, T]) -> T:
-        """What `work` brings. It is done also where its caller is cancelled meanwhile."""
-        return await self._kept(work, _patiently, ending=True)
+        """Return the result of `work`, which continues if its caller is cancelled."""
+        return await self._run(work, _wait, must_finish=True)
 
     async def cancel(self, work: Coroutine[Any, Any, T]) -> T:
-        """What `work` brings. It is cancelled with its caller, who is told that alone, whatever it ends as."""
+        """Return the result of `work`, which is cancelled with its caller."""
 
         async def stop(task: asyncio.Task[T]) -> None:
             task.cancel()
-            await _patiently(task)
+            await _wait(task)
 
-        return await self._kept(work, stop)
+        return await self._run(work, stop)
 
     async def undo(
-        self,
-        work: Coroutine[Any, Any, T],
-        undone: Callable[[asyncio.Task[T]], Coroutine[Any, Any, None]],
+        self, work: Coroutine[Any, Any, T], undo: Callable[[asyncio.Task[T]], Coroutine[Any, Any, None]]
     ) -> T:
-        """What `work` brings; or, where its caller is cancelled meanwhile, have its task `undone`."""
-        return await self._kept(work, lambda task: self.briefly(undone(task)))
+        """Return the result of `work`. If its caller is cancelled, call `undo` with its task."""
+        return await self._run(work, lambda task: self.briefly(undo(task)))
 
     async def briefly(self, work: Coroutine[Any, Any, None]) -> None:
-        """Wait a short while for `work`, which is done in any case; also where the caller was cancelled."""
-        await _patiently(self._begin(work, ending=True))
+        """Wait up to PATIENCE seconds for `work`, which continues afterwards, even if the caller is cancelled."""
+        await _wait(self._begin(work, must_finish=True))
 
     async def settle(self) -> None:
-        """Wait a short while for what must not be left half done."""
-        if self._ending:
-            await _patiently(*self._ending)
+        """Wait up to PATIENCE seconds for the tasks that must finish."""
+        if self._must_finish:
+            await _wait(*self._must_finish)
 
     async def stop(self) -> None:
-        """Cancel all that is still going on."""
+        """Cancel all tasks."""
         for task in self._open:
             task.cancel()
         if self._open:
-            await _patiently(*self._open)
+            await _wait(*self._open)
 
-    def _begin(self, work: Coroutine[Any, Any, T], *, ending: bool = False) -> asyncio.Task[T]:
+    def _begin(self, work: Coroutine[Any, Any, T], *, must_finish: bool = False) -> asyncio.Task[T]:
         task = asyncio.create_task(work)
-        for kept in (self._open, self._ending)[: 1 + ending]:
-            kept.add(task)
+        self._open.add(task)
+        if must_finish:
+            self._must_finish.add(task)
         task.add_done_callback(self._ended)
         return task
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._open.discard(task)
-        self._ending.discard(task)
+        self._must_finish.discard(task)
         if not task.cancelled():
-            task.exception()  # its caller may have gone, and asyncio would complain that nobody asked
+            task.exception()  # without a caller to retrieve it, asyncio would log a complaint
 
-    async def _kept(
+    async def _run(
         self,
         work: Coroutine[Any, Any, T],
-        abandoned: Callable[[asyncio.Task[T]], Coroutine[Any, Any, None]],
+        on_cancelled: Callable[[asyncio.Task[T]], Coroutine[Any, Any, None]],
         *,
-        ending: bool = False,
+        must_finish: bool = False,
     ) -> T:
-        task = self._begin(work, ending=ending)
+        task = self._begin(work, must_finish=must_finish)
         try:
             await asyncio.wait({task})
         except asyncio.CancelledError:
-            await abandoned(task)
+            await on_cancelled(task)
             raise
         return task.result()
 
 
-async def _patiently(*tasks: asyncio.Task[Any]) -> None:
+async def _wait(*tasks: asyncio.Task[Any]) -> None:
     with anyio.CancelScope(shield=True):
         await asyncio.wait(tasks, timeout=PATIENCE)

@@ -1,4 +1,4 @@
-"""What a server offers beside its tools: resources, prompts, completions, and word of what has changed."""
+"""The parts of a server besides its tools: resources, prompts, completions and notifications of changes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from mcp.types import (
 )
 
 from dibs.database import Database
-from dibs.mcp.protocol_errors import in_words_of_the_protocol
+from dibs.mcp.protocol_errors import as_protocol_errors
 from dibs.mcp.resources.subscriptions import Subscriptions
 from dibs.mcp.resources.uris import is_ours, parse
 from dibs.mcp.resources.watcher import Watch
@@ -43,13 +43,13 @@ if TYPE_CHECKING:
 
 
 LISTS = ("tools/list", "prompts/list", "resources/list", "resources/templates/list")
-NOTHING_THERE = "There is no such resource. resources/list names those that there are, and features by a template."
+NOT_FOUND = "There is no such resource. resources/list and resources/templates/list name the resources."
 
 
-class OfferingServer(MCPServer[Session]):
-    """Serves resources and prompts, and tells subscribers of changes in both protocol eras.
+class BaseServer(MCPServer[Session]):
+    """Serves resources and prompts, and notifies subscribers of changes in both protocol eras.
 
-    `built` is set once the parts are loaded that bring the database's library; what needs them waits for it.
+    `built` is set when SQLAlchemy is imported; requests that need it wait for that.
     """
 
     def __init__(self, database: Database, role: Role, **more: Any) -> None:
@@ -66,20 +66,20 @@ class OfferingServer(MCPServer[Session]):
             assert listing is not None, "the SDK serves every list"
             server.add_request_handler(method, PaginatedRequestParams, partial(_list, listing.handler))
         changing = NotificationOptions(resources_changed=True)
-        # What every transport asks for what `initialize` answers, without a word about notifications.
+        # Every transport calls this for the answer to `initialize`, and passes no notification options.
         server.create_initialization_options = partial(server.create_initialization_options, changing)  # type: ignore[method-assign]
 
     # -- resources --------------------------------------------------------------------------------
 
     async def list_resources(self) -> list[Resource]:
-        """The few resources with an address of their own."""
+        """Return the resources with fixed URIs."""
         await self.built.wait()
         from dibs.mcp.resources.read import FIXED
 
         return [*FIXED, *await super().list_resources()]
 
     async def list_resource_templates(self) -> list[ResourceTemplate]:
-        """The addresses of features, and of the journal from any place."""
+        """Return the URI templates of features, and of the events after a cursor."""
         await self.built.wait()
         from dibs.mcp.resources.read import TEMPLATES
 
@@ -88,13 +88,13 @@ class OfferingServer(MCPServer[Session]):
     async def read_resource(
         self, uri: AnyUrl | str, context: Context[Session, Any] | None = None
     ) -> Iterable[ReadResourceContents] | InputRequiredResult:
-        """A resource's text. Raises MCPError where there is none."""
-        with in_words_of_the_protocol(str(uri)):
+        """Return a resource's text. Raises MCPError if there is no such resource."""
+        with as_protocol_errors(str(uri)):
             if not is_ours(str(uri)):
                 try:
                     return await super().read_resource(uri, context)
                 except ResourceNotFoundError:
-                    raise NotFound(NOTHING_THERE) from None
+                    raise NotFound(NOT_FOUND) from None
             assert context is not None, "resources are read by clients"
             await self.built.wait()
             from dibs.mcp.context import session_of
@@ -104,10 +104,10 @@ class OfferingServer(MCPServer[Session]):
         return [ReadResourceContents(content=text, mime_type=kind)]
 
     async def _refuse_unknown(self, request: Request, uri: str) -> None:
-        """Raise NotFound where nothing is at the address."""
+        """Raise NotFound if there is no such resource."""
         if not is_ours(uri):
             if uri not in {str(one.uri) for one in await super().list_resources()}:
-                raise NotFound(NOTHING_THERE)
+                raise NotFound(NOT_FOUND)
             return
         await self.built.wait()
         feature = parse(uri).feature
@@ -119,32 +119,29 @@ class OfferingServer(MCPServer[Session]):
     # -- prompts and completions ------------------------------------------------------------------
 
     async def list_prompts(self) -> list[Prompt]:
-        """The prompts of which the role has every tool."""
+        """Return the prompts whose tools the role has."""
         await self.built.wait()
         from dibs.mcp.prompts.prompts import listed
 
         return [*listed(self._role), *await super().list_prompts()]
 
     async def get_prompt(
-        self,
-        name: str,
-        arguments: dict[str, Any] | None = None,
-        context: Context[Session, Any] | None = None,
+        self, name: str, arguments: dict[str, Any] | None = None, context: Context[Session, Any] | None = None
     ) -> GetPromptResult | InputRequiredResult:
-        """The prompt of that name. Raises MCPError where there is none, or an argument does not fit."""
+        """Return the text of a prompt. Raises MCPError if there is no such prompt, or if an argument is invalid."""
         if name in {prompt.name for prompt in await super().list_prompts()}:
             return await super().get_prompt(name, arguments, context)
         await self.built.wait()
         from dibs.mcp.prompts.prompts import render
 
-        with in_words_of_the_protocol():
+        with as_protocol_errors():
             return render(self._role, name, arguments or {})
 
     async def _complete(self, request: Request, params: CompleteRequestParams) -> CompleteResult:
         await self.built.wait()
         from dibs.mcp.prompts.completions import complete
 
-        with in_words_of_the_protocol():
+        with as_protocol_errors():
             return CompleteResult(completion=await complete(request.lifespan_context, self._role, params))
 
 
@@ -153,7 +150,7 @@ async def _list(
     request: Request,
     params: PaginatedRequestParams,
 ) -> HandlerResult:
-    """A list, which is always whole: no answer gave the cursor that was sent."""
+    """Answer with a complete list. Raises MCPError for a cursor, since no answer contained one."""
     if params.cursor:
-        raise MCPError(code=INVALID_PARAMS, message="cursor: the list is whole, and has none.")
+        raise MCPError(code=INVALID_PARAMS, message="cursor: the list is complete, and has no cursors.")
     return await handler(request, params)

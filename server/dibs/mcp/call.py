@@ -1,4 +1,4 @@
-"""The call of a tool: its arguments are checked, its operation is performed, its answer is sent in both channels."""
+"""The call of a tool: checks its arguments, performs its operation, and returns its answer in both channels."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ async def call(session: Session, name: str, arguments: dict[str, Any], ctx: Ctx)
 
 
 def result(data: dict[str, Any], *, is_error: bool = False) -> CallToolResult:
-    """One answer in both channels: some clients show the model only the one, some only the other."""
+    """Return an answer as text and as structured content: some clients show the model only one of the two."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=data, is_error=is_error)
 
 
 def refused(refusal: Refusal) -> CallToolResult:
-    """A refusal, flagged as an error."""
+    """Return a refusal, flagged as an error."""
     return result(refusal.answer(), is_error=True)

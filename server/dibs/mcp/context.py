@@ -1,4 +1,4 @@
-"""One call of a tool: the session that it belongs to, and how its client asks its user."""
+"""One call of a tool: its session, and the questions to its client's user."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from dibs_schema.inputs import HumanField, Question
 Ctx = Context[Any, Any]
 
 STATELESS = "2026-07-28"
-"""From this protocol revision on there are no sessions. A client asks its user by itself, and then repeats the call."""
+"""From this protocol revision on there are no sessions. A client asks its user itself, and then repeats the call."""
 
 LONGEST_WAIT = 49.0
-"""Seconds that waiting for work and for the database may take together: clients give up after 60."""
+"""Seconds for which a call may wait for work and for the database together: clients give up after 60."""
 ELICITATION_PATIENCE = 45.0
 """Seconds that a question stays open within a call."""
 KEY = "answer"
 
 
 def session_of(ctx: Ctx) -> Session:
-    """The session of the client that makes a call: the connection's, or over HTTP the request's."""
+    """Return the session of the client that makes a call: the connection's, or the HTTP request's."""
     session = ctx.request_context.lifespan_context
     assert isinstance(session, Session)
     if session.caller.connection is not None:
@@ -39,7 +39,7 @@ def session_of(ctx: Ctx) -> Session:
 
 
 class InputRequired(Exception):  # noqa: N818 - it is no error
-    """The client must ask its user and repeat the call. `result` tells it so."""
+    """The client must ask its user and repeat the call, as `result` says."""
 
     def __init__(self, result: InputRequiredResult) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class McpCall(CallContext):
 
     @property
     def asked_question(self) -> int | None:  # type: ignore[override]  # it is read only here
-        """The id of the question that an earlier round of this call has stored."""
+        """The id of the question that the first round of this call has stored."""
         state = self._ctx.request_state
         return int(state) if state is not None else None
 
@@ -75,14 +75,14 @@ class McpCall(CallContext):
         )
 
     async def ask_fields(self, prompt: str, fields: Sequence[HumanField]) -> Reply | None:
-        """Ask the client's user for the fields. Raises InputRequired where the client asks by itself."""
+        """Ask the client's user for the fields. Raises InputRequired if the client must ask and repeat the call."""
         result = await self._elicit(prompt, field_schema(fields))
         if result is None or result.action != "accept":
             return None
         return Reply({name: value for name, value in (result.content or {}).items() if value is not None})
 
     async def ask_questions(self, questions: Sequence[Question], question: int) -> Reply | None:
-        """Ask the client's user the questions. Raises InputRequired where the client asks by itself."""
+        """Ask the client's user the questions. Raises InputRequired if the client must ask and repeat the call."""
         message = "\n".join(one.question for one in questions)
         result = await self._elicit(message, question_schema(questions), state=str(question))
         if result is None or result.action == "cancel":
@@ -90,9 +90,9 @@ class McpCall(CallContext):
         return Reply(None if result.action == "decline" else split_choices(questions, result.content or {}))
 
     async def _elicit(self, message: str, schema: dict[str, Any], state: str | None = None) -> ElicitResult | None:
-        """What the user said, or None if the client cannot ask or nobody answered in time.
+        """Return the user's reply, or None if the client cannot ask or nobody answered in time.
 
-        `state` comes back with the repeated call of a client that asks by itself.
+        `state` returns with the repeated call of a client that asks its user itself.
         """
         ctx = self._ctx
         if not self.can_ask:
@@ -108,12 +108,10 @@ class McpCall(CallContext):
         try:
             with anyio.move_on_after(ELICITATION_PATIENCE):
                 result: ElicitResult = await ctx.session.elicit_form(
-                    message=message,
-                    requested_schema=schema,
-                    related_request_id=ctx.request_context.request_id,
+                    message=message, requested_schema=schema, related_request_id=ctx.request_context.request_id
                 )
                 return result
-        except MCPError:  # the client declares the capability and refuses all the same
+        except MCPError:  # the client declares the capability but refuses the request
             return None
         return None
 
@@ -122,7 +120,7 @@ Schema = dict[str, Any]
 
 
 def field_schema(fields: Sequence[HumanField]) -> Schema:
-    """The form for a feature's request."""
+    """Return the form for a feature's request."""
     return {
         "type": "object",
         "properties": {field.id: _property(field) for field in fields},
@@ -131,15 +129,12 @@ def field_schema(fields: Sequence[HumanField]) -> Schema:
 
 
 def _property(field: HumanField) -> Schema:
-    if field.type == "boolean":
-        return {"type": "boolean", "title": field.label}
-    if field.type == "select":
-        return {"type": "string", "title": field.label, "enum": field.options}
-    return {"type": "string", "title": field.label}
+    kind = "boolean" if field.type == "boolean" else "string"
+    return {"type": kind, "title": field.label} | ({"enum": field.options} if field.type == "select" else {})
 
 
 def question_schema(questions: Sequence[Question]) -> Schema:
-    """The form for questions to the user; several choices are typed with commas between them."""
+    """Return the form for questions to the user; several choices are typed with commas between them."""
     return {
         "type": "object",
         "properties": {question.header: _choice(question) for question in questions},
@@ -150,23 +145,17 @@ def question_schema(questions: Sequence[Question]) -> Schema:
 def _choice(question: Question) -> Schema:
     labels = [option.label for option in question.options]
     described = [f"{option.label}: {option.description}" for option in question.options if option.description]
-    words = " ".join([question.question, *described])
+    text = " ".join([question.question, *described])
     if question.multiSelect:
-        return {
-            "type": "string",
-            "title": question.header,
-            "description": f"{words} (some of: {', '.join(labels)})",
-        }
-    return {"type": "string", "title": question.header, "description": words, "enum": labels}
+        return {"type": "string", "title": question.header, "description": f"{text} (some of: {', '.join(labels)})"}
+    return {"type": "string", "title": question.header, "description": text, "enum": labels}
 
 
 def split_choices(questions: Sequence[Question], content: dict[str, Any]) -> dict[str, Any]:
-    """The form's content as answers: several choices typed with commas become a list."""
-    several = {question.header for question in questions if question.multiSelect}
-    return {
-        name: [part.strip() for part in value.split(",") if part.strip()]
-        if name in several and isinstance(value, str)
-        else value
-        for name, value in content.items()
-        if value is not None
-    }
+    """Return the form's content as answers: several choices typed with commas become a list."""
+    answers = {name: value for name, value in content.items() if value is not None}
+    for question in questions:
+        value = answers.get(question.header)
+        if question.multiSelect and isinstance(value, str):
+            answers[question.header] = [part.strip() for part in value.split(",") if part.strip()]
+    return answers

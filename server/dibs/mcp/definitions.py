@@ -1,6 +1,6 @@
-"""The definitions of tools as clients list them, made from the table of operations.
+"""The definitions of tools as clients list them, built from the table of operations.
 
-Schemas are as small as they can be: clients send them to a model with every turn.
+Schemas are as small as possible, since clients send them to a model with every turn.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from dibs_schema.roles import Role
 
 
 def definitions(role: Role) -> list[Tool]:
-    """The definitions of a role's tools, in a fixed order."""
+    """Return the definitions of a role's tools, in a fixed order."""
     return [definition(operation, role) for operation in offered(role)]
 
 
 def definition(operation: AnyOperation, role: Role) -> Tool:
-    """The definition of one tool for a role."""
+    """Return the definition of one tool for a role."""
     parameters = input_schema(operation.arguments)
     if not role.plans:
         for name in operation.planner_only:
@@ -42,38 +42,30 @@ def definition(operation: AnyOperation, role: Role) -> Tool:
 
 
 def _hints(operation: AnyOperation) -> ToolAnnotations:
-    """The hints about a tool; the protocol gives the others no meaning for one that only reads."""
-    if operation.reads:
+    if operation.reads:  # the protocol gives the other hints no meaning then
         return ToolAnnotations(read_only_hint=True)
     return ToolAnnotations(destructive_hint=operation.destroys, idempotent_hint=operation.repeatable or None)
 
 
 class _WithoutDefaults(GenerateJsonSchema):
-    """Spares the work of writing down defaults, which `_slim` would drop."""
+    """Omits defaults, which `_compact` would drop; to serialise them takes time."""
 
     def default_schema(self, schema: WithDefaultSchema) -> JsonSchemaValue:
         return self.generate_inner(schema["schema"])
 
 
-TOLD_LENGTH = 12
-TOLD_NUMBER = 1_000_000
-"""Bounds above these are enforced, and not worth a model's attention."""
+LONGEST_SHOWN = 12
+GREATEST_SHOWN = 1_000_000
+"""The greatest bounds on lengths and numbers that a schema shows. Others are enforced all the same."""
 
 
 def input_schema(arguments: type[Any]) -> dict[str, Any]:
-    """A tool's parameters: no titles, no null alternatives, definitions in their place."""
-    schema = adapter(arguments).json_schema(by_alias=True, schema_generator=_WithoutDefaults)
-    definitions = schema.pop("$defs", {})
-    slim = _slim(schema, definitions)
-    assert isinstance(slim, dict)
-    return slim
+    """Return the schema of a tool's parameters: without titles, null alternatives and references."""
+    return _inlined(adapter(arguments).json_schema(by_alias=True, schema_generator=_WithoutDefaults))
 
 
 def output_schema(answers: Sequence[type[Answer]]) -> dict[str, Any]:
-    """One of the answers, or a refusal.
-
-    Errors are in it, since some clients hide an error whose structured content does not fit the schema.
-    """
+    """Return the schema of one of the answers, or of a refusal: some clients hide an error that does not fit it."""
     refusal = {
         "type": "object",
         "properties": {
@@ -94,55 +86,52 @@ def output_schema(answers: Sequence[type[Answer]]) -> dict[str, Any]:
 
 @cache
 def _answer_schema(answer: type[Answer]) -> dict[str, Any]:
-    schema = answer.model_json_schema(mode="serialization", schema_generator=_WithoutDefaults)
+    return _inlined(answer.model_json_schema(mode="serialization", schema_generator=_WithoutDefaults))
+
+
+def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
     definitions = schema.pop("$defs", {})
-    slim = _slim(schema, definitions)
-    assert isinstance(slim, dict)
-    return slim
+    compact: dict[str, Any] = _compact(schema, definitions)
+    return compact
 
 
-def _slim(schema: Any, definitions: dict[str, Any]) -> Any:
+def _compact(schema: Any, definitions: dict[str, Any]) -> Any:
     if isinstance(schema, list):
-        return [_slim(one, definitions) for one in schema]
+        return [_compact(one, definitions) for one in schema]
     if not isinstance(schema, dict):
         return schema
     if "$ref" in schema:
         referred = definitions[schema["$ref"].removeprefix("#/$defs/")]
-        return _slim({**referred, **{name: value for name, value in schema.items() if name != "$ref"}}, definitions)
+        return _compact({**referred, **{name: value for name, value in schema.items() if name != "$ref"}}, definitions)
     if "anyOf" in schema:
         others = [one for one in schema["anyOf"] if one != {"type": "null"}]
         if len(others) < len(schema["anyOf"]):
             rest = {name: value for name, value in schema.items() if name != "anyOf"}
-            return _slim({**others[0], **rest} if len(others) == 1 else {"anyOf": others, **rest}, definitions)
+            return _compact({**others[0], **rest} if len(others) == 1 else {"anyOf": others, **rest}, definitions)
     return {
-        name: {key: _slim(one, definitions) for key, one in value.items()}
+        name: {key: _compact(one, definitions) for key, one in value.items()}
         if name == "properties"
-        else _slim(value, definitions)
+        else _compact(value, definitions)
         for name, value in schema.items()
-        if not _is_spared(schema, name, value)
+        if not _is_omitted(schema, name, value)
     }
 
 
-def _is_spared(schema: dict[str, Any], name: str, value: Any) -> bool:
-    """Whether a model can do without it: titles, defaults, a class's docstring, and most bounds.
+def _is_omitted(schema: dict[str, Any], name: str, value: Any) -> bool:
+    """Whether a model does not need an entry: titles, defaults, a class's docstring, and most bounds.
 
-    Everything spared is enforced all the same, and the refusal tells what a sensible call never meets.
+    These are enforced all the same. A refusal names them to the rare call that breaks one.
     """
     match name:
         case "title" | "pattern" | "minLength" | "default" | "propertyNames":
             return True
         case "additionalProperties":
             return value is False
-        case "description":
-            return _is_model(schema)
+        case "description":  # a class's docstring is for readers of the code
+            return schema.get("type") == "object" and "properties" in schema
         case "maxLength" | "maxItems":
-            return int(value) > TOLD_LENGTH
+            return int(value) > LONGEST_SHOWN
         case "minimum" | "maximum" | "minItems":
-            return bool(abs(value) > TOLD_NUMBER or value == 1)
+            return bool(abs(value) > GREATEST_SHOWN or value == 1)
         case _:
             return False
-
-
-def _is_model(schema: dict[str, Any]) -> bool:
-    """Whether it came from a class, whose docstring is for readers of the code."""
-    return schema.get("type") == "object" and "properties" in schema

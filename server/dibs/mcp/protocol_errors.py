@@ -1,4 +1,4 @@
-"""Refusals of requests that are no calls of tools: the protocol's own errors, with the refusal as their data."""
+"""Converts refusals of requests other than tool calls to errors of the protocol, with the refusal as their data."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def in_words_of_the_protocol(uri: str | None = None) -> Iterator[None]:
-    """Turn refusals, and what nobody foresaw, into the protocol's own errors."""
+def as_protocol_errors(uri: str | None = None) -> Iterator[None]:
+    """Convert refusals and unexpected exceptions to MCPError. `uri` is the resource that the request is about."""
     try:
         yield
     except Refusal as refusal:
@@ -26,6 +26,6 @@ def in_words_of_the_protocol(uri: str | None = None) -> Iterator[None]:
     except MCPError:
         raise
     except Exception as error:
-        # The SDK would send its words, which may be a library's.
+        # The SDK would send its message, which may come from a library.
         logger.exception("a request failed")
-        raise MCPError(code=INTERNAL_ERROR, message="Dibs made an error; its log says which.") from error
+        raise MCPError(code=INTERNAL_ERROR, message="Dibs has failed; its log says why.") from error

@@ -15,8 +15,8 @@ from mcp.types import Tool as ToolDefinition
 
 from dibs import __version__
 from dibs.database import Database
-from dibs.mcp.base_server import OfferingServer
-from dibs.mcp.protocol_errors import in_words_of_the_protocol
+from dibs.mcp.base_server import BaseServer
+from dibs.mcp.protocol_errors import as_protocol_errors
 from dibs.mcp.transport.stdio import serve_stdio
 from dibs.session.caller import Caller
 from dibs.session.issued_tokens import ClaimMemory, IssuedTokens
@@ -52,15 +52,15 @@ Database: {database}, project {project}."""
 
 LEASE_RENEWED = "The lease is renewed while you are connected; nothing needs to be done for it."
 LEASE_DETACHED = (
-    "Every call needs the token, and nobody renews the lease for you: it begins anew, for {minutes:g} minutes, with each "
+    "Every call needs the token, and nobody renews the lease for you: it starts again, for {minutes:g} minutes, with each "
     "call that carries claim_token. Call feature_heartbeat in time."
 )
 
 
-class DibsServer(OfferingServer):
-    """Serves one backlog to one client on a `connection`, or without one to any number over HTTP.
+class DibsServer(BaseServer):
+    """Serves one backlog to one client on a `connection`, or to any number of clients over HTTP if that is None.
 
-    The definitions of the tools are built in a thread while the client is greeted, since that loads much.
+    A thread builds the definitions of the tools, so that `initialize` is answered before SQLAlchemy is imported.
     """
 
     def __init__(self, database: Database, settings: Settings, connection: str | None) -> None:
@@ -87,12 +87,12 @@ class DibsServer(OfferingServer):
             lifespan=_lifespan,
             log_level=settings.log,
         )
-        # Nothing exports spans here, and making one for each message is a tenth of the SDK's own work.
+        # Nothing exports spans here, and to create one for each message takes a tenth of the SDK's time.
         self.middleware[:] = [one for one in self.middleware if type(one).__name__ != "OpenTelemetryMiddleware"]
 
     @property
     def closing(self) -> anyio.Event:
-        """Set when the input has ended; it ends calls that wait."""
+        """Set when the input has ended, which ends the calls that wait."""
         return self.session.closing
 
     async def run_stdio_async(self) -> None:
@@ -100,20 +100,20 @@ class DibsServer(OfferingServer):
         await serve_stdio(self._lowlevel_server, closing=self.closing)
 
     async def list_tools(self) -> list[ToolDefinition]:
-        """The definitions of the role's tools, in a fixed order."""
+        """Return the definitions of the role's tools, in a fixed order."""
         await self.built.wait()
         return self._tools
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Session, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
-        """Perform the operation behind a tool. Every refusal becomes an answer here, and nowhere else."""
+        """Perform the operation of a tool. Every refusal becomes an answer here, and nowhere else."""
         await self.built.wait()
         from dibs.mcp.call import call, refused
         from dibs.mcp.context import InputRequired, session_of
 
         assert context is not None, "tools are called by clients"
-        with in_words_of_the_protocol():
+        with as_protocol_errors():
             try:
                 return await call(session_of(context), name, arguments, context)
             except Refusal as refusal:
@@ -122,18 +122,18 @@ class DibsServer(OfferingServer):
                 return required.result
 
     async def warm_up(self) -> None:
-        """Build the definitions and open the database, so that the first call finds both ready.
+        """Build the definitions and open the database before the first call.
 
-        If the database cannot be opened, the calls that need it say why. What was loaded by then lives to the end, so
-        the garbage collector need never look at it.
+        If the database cannot be opened, the calls that need it say why. Objects loaded by then live until the end, so
+        the garbage collector ignores them.
         """
         self._tools = await anyio.to_thread.run_sync(_build, self._settings)
         self.built.set()
         try:
             await self.session.database.warm_up()
         except Refusal as refusal:
-            logger.error("%s", refusal)  # noqa: TRY400 - its words are meant for a person
-        if not gc.isenabled():  # `dibs serve` is the whole process; a harness that serves itself is not
+            logger.error("%s", refusal)  # noqa: TRY400 - its message is for a person
+        if not gc.isenabled():  # `dibs serve` has disabled it; other programs that contain a server have not
             gc.freeze()
             gc.enable()
 

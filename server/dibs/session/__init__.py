@@ -1,1 +1,1 @@
-"""One caller of a backlog: who it is, which claims it holds, and how they are kept alive."""
+"""One caller of a backlog: its identity, its claims and the renewal of their leases."""

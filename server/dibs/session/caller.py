@@ -1,4 +1,4 @@
-"""Who calls a backlog, what proves that the holder of a claim is alive, and what a face can do during a call."""
+"""The caller of a backlog, and what its face can do during a call."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:  # the rules import SQLAlchemy, which is loaded after `initial
 class Caller:
     """One caller of a backlog.
 
-    `agent` is the caller's identity, if it has one. `author` is the name recorded for what it does without a claim,
+    `agent` is the caller's identity, if it has one. `author` is the name recorded for its actions without a claim,
     and `alias` the holder's name of a claim made without an identity. `scope` is where its idempotency keys are
-    unique if it has no identity; None where nothing distinguishes it from other callers.
+    unique if it has no identity; None if nothing distinguishes it from other callers.
 
-    `connection` is the id of the connection whose server renews the claims' leases. It is None where no connection
+    `connection` is the id of the connection whose server renews the claims' leases. It is None if no connection
     proves that the holder is alive; then each call that carries the token renews the lease. `lease` is in seconds.
     """
 
@@ -41,51 +41,39 @@ class Caller:
 
     @classmethod
     def on_connection(cls, settings: Settings, connection: str) -> Caller:
-        """The client of a connection that lasts as long as its agent works."""
-        alias = _alias(connection)
-        return cls(
-            agent=settings.agent,
-            author=settings.agent or alias,
-            alias=alias,
-            scope=connection,
-            connection=connection,
-            lease=settings.lease,
-        )
+        """Return the client of a connection that lasts as long as its agent works."""
+        alias = f"client-{connection[:4]}"
+        author = settings.agent or alias
+        return cls(settings.agent, author, alias, connection, connection=connection, lease=settings.lease)
 
     @classmethod
     def over_http(cls, settings: Settings, http_session: str | None) -> Caller:
-        """The client of one HTTP request. Without an HTTP session, no two requests are known to come from one client.
+        """Return the client of one HTTP request. Without an HTTP session, each request counts as a new client.
 
-        The id of an HTTP session is a secret of its client, so others see a digest of it. An agent's name in the
-        settings would be every client's, and is not used.
+        The id of an HTTP session is a secret of its client, so others see a digest of it. The agent's name in the
+        settings would name every client, so it is not used.
         """
-        if http_session is None:
-            shown = secrets.token_hex(10)
-        else:
-            shown = hashlib.blake2b(http_session.encode(), digest_size=10).hexdigest()
-        alias = _alias(shown)
-        scope = None if http_session is None else shown
+        scope = None
+        if http_session is not None:
+            scope = hashlib.blake2b(http_session.encode(), digest_size=10).hexdigest()
+        alias = f"client-{(scope or secrets.token_hex(2))[:4]}"
         return cls(None, alias, alias, scope, connection=None, lease=settings.detached_lease)
 
     @classmethod
     def in_shell(cls, settings: Settings) -> Caller:
-        """The user of a shell, or the agent that its settings name. Each claim without a name is by itself."""
+        """Return the user of a shell, or the agent that its settings name. Each claim without a name has its own alias."""
         user = getpass.getuser()
         author = settings.agent or user
         alias = f"{user[:90]}-{secrets.token_hex(2)}"
         return cls(settings.agent, author, alias, author, connection=None, lease=settings.detached_lease)
 
     def holder(self, agent: str | None, token: str | None = None) -> Holder:
-        """The holder of a claim made under the name `agent`, the caller's own, or none; `token` is the new claim's."""
+        """Return the holder of a claim under the name `agent`, the caller's own, or none. `token` is the new claim's."""
         from dibs.rules.claimant import Holder
 
         name = agent or self.agent
         return Holder(
-            name=name or self.alias,
-            named=name is not None,
-            session=self.connection,
-            lease=self.lease,
-            fresh=token,
+            name=name or self.alias, named=name is not None, session=self.connection, lease=self.lease, fresh=token
         )
 
     def request_scope(self, agent: str | None, request_id: str | None) -> str:
@@ -103,11 +91,6 @@ class Caller:
         return scope or self.author
 
 
-def _alias(connection: str) -> str:
-    """How a connection without an agent name is shown."""
-    return f"client-{connection[:4]}"
-
-
 @dataclass(frozen=True, slots=True)
 class Reply:
     """A person's reply: the answers, or None if they declined to answer."""
@@ -116,26 +99,26 @@ class Reply:
 
 
 class CallContext:
-    """A call whose client cannot ask a person and wants no progress. Faces that can do more subclass it."""
+    """A call whose client cannot ask a person and needs no progress reports. Faces that can do more subclass it."""
 
     wait_seconds: float | None = None
-    """How long a claim waits for work, if that is not bounded by the operation's argument."""
+    """Seconds for which a claim waits for work, instead of the operation's argument."""
     longest_wait: float = math.inf
-    """Seconds that waiting for work and for the database may take together."""
+    """Seconds for which a call may wait for work and for the database together."""
     can_ask = False
     """Whether the client can show a question to its user."""
     asked_question: int | None = None
     """The id of the question whose answer the client brings with a repeated call."""
 
     def claiming(self, job: WriteJob[Any]) -> None:
-        """Note the claim that the call is about to make, for a face that may have to take it back."""
+        """Note the claim that the call is about to make, for a face that may have to undo it."""
 
     async def is_abandoned(self) -> bool:
         """Whether nobody will receive the answer."""
         return False
 
     async def report_waiting(self, seconds: float) -> None:
-        """Report that the call has been waiting for work for so long."""
+        """Report for how many seconds the call has waited for work."""
 
     async def ask_fields(self, prompt: str, fields: Sequence[HumanField]) -> Reply | None:  # noqa: ARG002 - nobody to ask
         """Ask the client's user for the fields. Returns None if they did not reply in time."""

@@ -1,4 +1,4 @@
-"""The operations of an agent at work: claim a feature, keep the claim, and end it."""
+"""The operations of an agent at work: claim a feature, renew the claim, and end it."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ T = TypeVar("T")
 
 
 class ClaimingJob(WriteJob[T]):
-    """A claim, from its transaction to the delivery of its answer. The token is drawn before it is made."""
+    """A claim, from its transaction to the delivery of its answer. Its token exists before the transaction."""
 
     def __init__(self, session: Session, agent: str | None) -> None:
         self.token = new_token()
         self._holder: Holder = session.caller.holder(agent, self.token)
         self._claims = session.claims
         self._reaper = session.reaper
-        self._lock = threading.Lock()  # between the writer thread, which begins, and a caller that gives up
+        self._lock = threading.Lock()  # shared by the writer thread, which begins, and a caller, which abandons
         self._begun = False
         self._abandoned = False
 
@@ -56,20 +56,20 @@ class ClaimingJob(WriteJob[T]):
         return self
 
     def begin(self) -> None:
-        """Note that there may be a claim to be taken back. Raises Busy if the caller has given up."""
+        """Note that the claim may be made from now on. Raises Busy if the caller has abandoned it."""
         with self._lock:
             if self._abandoned:
                 raise Busy("The call was abandoned. Nothing was changed.")
             self._begun = True
 
     def abandon(self) -> bool:
-        """Prevent the claim. Returns False if it may have been made, and must be taken back."""
+        """Prevent the claim. Returns False if it may have been made and must be taken back."""
         with self._lock:
             self._abandoned = True
             return not self._begun
 
     def take_back(self, tx: Transaction) -> None:
-        """Take back what this job has claimed, if anything, so that it counts as no attempt."""
+        """Take back this job's claim, if it made one. The claim does not count as an attempt."""
         self._claims.undo(self.token)
         undeliver(tx, self._holder.name, self.token)
 
@@ -81,11 +81,7 @@ class ClaimJob(ClaimingJob[Claimed | Idle]):
         super().__init__(session, asked.agent)
         self._asked = asked
         scope = session.caller.request_scope(asked.agent, asked.request_id)
-        fingerprinted = {
-            "feature_id": asked.feature_id,
-            "category": asked.category,
-            "resume": asked.resume,
-        }
+        fingerprinted = {"feature_id": asked.feature_id, "category": asked.category, "resume": asked.resume}
         self._request = Request.of(asked.request_id, "feature_claim_and_get", fingerprinted, scope)
 
     def run(self, tx: Transaction) -> Claimed | Idle:
@@ -96,7 +92,7 @@ class ClaimJob(ClaimingJob[Claimed | Idle]):
         return once(tx, self._request, Claimed, fresh, replay=partial(claim.replay_claim, tx, holder))
 
     def autocommit(self) -> Callable[[Transaction], Claimed | None] | None:
-        """The claim of the next feature as one statement; a claim by id or key, and a resume, need several."""
+        """Return the claim of the next feature as one statement. A claim by id or key, and a resume, need several."""
         if self._request or self._asked.feature_id is not None or self._asked.resume:
             return None
         self.begin()
@@ -109,15 +105,15 @@ class ClaimJob(ClaimingJob[Claimed | Idle]):
 
     def undo(self, result: Claimed | Idle) -> Callable[[Transaction], object] | None:
         """Return the verb that takes the claim back; a replayed claim belongs to another call."""
-        made_here = isinstance(result, Claimed) and result.claim.token == self.token
-        return self.take_back if made_here else None
+        is_own = isinstance(result, Claimed) and result.claim.token == self.token
+        return self.take_back if is_own else None
 
     def settle(self) -> Callable[[Transaction], object] | None:
-        """Return the verb that takes the claim back; with a key, or by a resume, the caller finds out by itself."""
+        """Return the verb that takes the claim back. With a key or a resume, the caller can repeat the call instead."""
         return None if self._request or self._asked.resume else self.take_back
 
     def take_back(self, tx: Transaction) -> None:
-        """Take back what this job has claimed, if anything, and forget the key, so that it can be used again."""
+        """Take back this job's claim, if it made one, and forget the key, so that it can be used again."""
         self._claims.undo(self.token)
         if undeliver(tx, self._holder.name, self.token):
             forget(tx, self._request)
@@ -139,7 +135,7 @@ class MarkJob(ClaimingJob[Acknowledgement]):
         """Remember the token for the calls that follow."""
         self._claims.remember(self._feature, self.token, self._holder.name)
 
-    def undo(self, result: Acknowledgement) -> Callable[[Transaction], object]:  # noqa: ARG002 - it is always its own
+    def undo(self, result: Acknowledgement) -> Callable[[Transaction], object]:  # noqa: ARG002 - the claim is its own
         """Return the verb that takes the claim back."""
         return self.take_back
 
@@ -180,7 +176,7 @@ async def mark_in_progress(session: Session, asked: MarkInProgress, context: Cal
 
 
 async def heartbeat(session: Session, asked: SendHeartbeat, _: CallContext) -> Acknowledgement:
-    """Extend the lease of a claim, and keep a note."""
+    """Renew the lease of a claim, and store a note."""
     return await session.transition(
         asked.feature_id,
         asked.claim_token,
@@ -201,8 +197,7 @@ async def release(session: Session, asked: ReleaseClaim, _: CallContext) -> Ackn
         )
     if not session.settings.role.plans:
         raise Forbidden(
-            "Only planners may use force. Release your own claim without it.",
-            tool="feature_clear_in_progress",
+            "Only planners may use force. Release your own claim without it.", tool="feature_clear_in_progress"
         )
     by = session.author()
     released = await session.database.write(lambda tx: release_verb(tx, by, asked.feature_id, None, force=True))
@@ -243,7 +238,7 @@ async def skip(session: Session, asked: SkipFeature, _: CallContext) -> Acknowle
 
 
 async def add_note(session: Session, asked: AddNote, _: CallContext) -> Acknowledgement:
-    """Keep a note on a feature. If the caller has proved a claim of it, the claim's lease starts again."""
+    """Store a note on a feature. If the caller proves a claim of it, the claim's lease is renewed."""
     session.claims.touch(asked.feature_id)
     by = session.author(asked.feature_id)
     proven = session.claims.proof(asked.feature_id)

@@ -1,4 +1,4 @@
-"""The claims that were issued to one caller, so that a call may leave its token out where it is unambiguous."""
+"""The claims that one caller has made, so that a call may omit its token if only one claim can be meant."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class ClaimMemory:
     """Remembers no claim: every call sends its token. The other memories subclass it."""
 
     def choose(self, feature: int, sent: str | None, kind: Kind) -> Callable[[Transaction], str | None]:  # noqa: ARG002
-        """Return the function that says, within the transaction, which token a call on `feature` means."""
+        """Return the function that chooses, within the transaction, the token of a call on `feature`."""
         return lambda _: sent
 
     def proof(self, feature: int) -> Callable[[Transaction], str | None]:  # noqa: ARG002 - nothing is remembered
-        """Return the function that says which token proves the author of a note, if one does."""
+        """Return the function that chooses the token that proves the author of a note, if there is one."""
         return lambda _: None
 
     def author(self, feature: int) -> str | None:  # noqa: ARG002 - nothing is remembered
@@ -43,7 +43,7 @@ class ClaimMemory:
         """Note that the holder's own transition ended the claim."""
 
     def end_all(self, feature: int, kind: Kind) -> None:
-        """Note that a transition ended whatever claim there was on the feature."""
+        """Note that a transition ended every claim of the feature."""
 
     def lose(self, tokens: Iterable[str | None]) -> None:
         """Note claims that others have ended."""
@@ -51,19 +51,19 @@ class ClaimMemory:
     def touch(self, feature: int) -> None:
         """Note a call about the feature: its holder is at work."""
 
-    def was_ended_here(self, token: str | None) -> bool:  # noqa: ARG002 - nothing is remembered
+    def was_ended_by_holder(self, token: str | None) -> bool:  # noqa: ARG002 - nothing is remembered
         """Whether the holder itself ended the claim, so that a new call is not about it."""
         return False
 
     async def forget_ended(self, database: Database, features: Iterable[int] = ()) -> None:
-        """Forget ended claims of `features`: what the caller does next about them is not about old claims."""
+        """Forget ended claims of `features`: later calls on them are not about these claims."""
 
 
 @dataclass(slots=True)
 class IssuedClaim:
     """A claim that was issued: its token, the holder's name, and how it ended.
 
-    It is live until a transition of its holder ended it (`ended_by`), or it was lost to somebody else.
+    It is live until its holder's transition ends it (`ended_by`), or until another caller ends it (`lost`).
     """
 
     feature: int
@@ -124,10 +124,10 @@ class IssuedTokens(ClaimMemory):
                 one.touched = time.monotonic()
 
     def choose(self, feature: int, sent: str | None, kind: Kind) -> Callable[[Transaction], str | None]:
-        """Return the function that says which token a call means: the one sent, or the only one it can mean.
+        """Return the function that chooses a call's token: the one sent, or that of the only claim it can be about.
 
-        A lost claim is meant until proven otherwise, so that a late call hears of it and is not taken for one about
-        somebody else's claim. The function raises TokenRequired where several claims can be meant.
+        A lost claim counts, so that a late call is refused with ClaimLost and does not affect another agent's claim.
+        The function raises TokenRequired if the call can be about several claims.
         """
         return lambda _: self._chosen(feature, sent, kind)
 
@@ -147,7 +147,7 @@ class IssuedTokens(ClaimMemory):
             last = issued[-1]
             return last.token if last.ended_by in (None, kind) else None
 
-    def was_ended_here(self, token: str | None) -> bool:
+    def was_ended_by_holder(self, token: str | None) -> bool:
         """Whether the holder itself ended the claim, so that a new call is not about it."""
         with self._lock:
             one = self._by_token.get(token) if token is not None else None
@@ -168,14 +168,14 @@ class IssuedTokens(ClaimMemory):
                 one.ended_by = kind
 
     def end_all(self, feature: int, kind: Kind) -> None:
-        """Note that a transition ended whatever claim there was on the feature."""
+        """Note that a transition ended every claim of the feature."""
         with self._lock:
             for one in self._by_feature.get(feature, ()):
                 if one.live:
                     one.ended_by = kind
 
     def at_work(self, within: float) -> list[str]:
-        """The live tokens of features about which there was a call in the last `within` seconds."""
+        """Return the live tokens of features that a call named in the last `within` seconds."""
         since = time.monotonic() - within
         with self._lock:
             return [one.token for one in self._by_token.values() if one.live and one.touched > since]

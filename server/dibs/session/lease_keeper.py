@@ -1,4 +1,4 @@
-"""A server process's care for leases: it renews those of its connection, and ends expired ones of others."""
+"""Renews the leases of a connection's claims, and reaps expired claims of any holder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 RENEWAL_PATIENCE = 0.5
 RENEWAL_RETRY = 1.0
 RELEASE_PATIENCE = 0.4
-"""Seconds: for one attempt to renew, between two attempts (less with a short lease), and for the release at the end."""
+"""Seconds for one renewal, between two tries (less with a short lease), and for the release at the end."""
 
 
 class LeaseKeeper:
@@ -46,9 +46,7 @@ class LeaseKeeper:
             began = time.monotonic()
             try:
                 renewed = await self._database.write(
-                    VerbJob(partial(renew, tokens=tokens), exclusive=False),
-                    patience=RENEWAL_PATIENCE,
-                    urgent=True,
+                    VerbJob(partial(renew, tokens=tokens), exclusive=False), patience=RENEWAL_PATIENCE, urgent=True
                 )
             except (Busy, OutcomeUnknown):
                 await anyio.sleep(min(RENEWAL_RETRY, self._settings.lease / 20))
@@ -58,7 +56,7 @@ class LeaseKeeper:
             else:
                 self._tokens.lose(set(tokens) - renewed)
                 if time.monotonic() - began < self._settings.lease / 3:
-                    return  # after a long wait the leases count from before it, and must be renewed again
+                    return  # else the leases began before a long wait, and must be renewed again
 
     async def _reap(self) -> None:
         from dibs.verbs.lease import REAPING
@@ -81,5 +79,5 @@ class LeaseKeeper:
                 )
             except Refusal as refusal:
                 logger.warning("claims were not released; their leases will expire: %s", refusal)
-                self._database.close(patience=0)  # what blocked the writer then still blocks it
+                self._database.close(patience=0)  # the writer is still blocked
         self._database.close()

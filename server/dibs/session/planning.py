@@ -57,13 +57,7 @@ async def update(session: Session, asked: UpdateFeature, _: CallContext) -> Ackn
     changed = {name: value for name, value in given.items() if value is not None}
     return await session.database.write(
         lambda tx: change(
-            tx,
-            by,
-            asked.feature_id,
-            changed,
-            archived=asked.archived,
-            retry=asked.retry,
-            confirm=asked.confirm,
+            tx, by, asked.feature_id, changed, archived=asked.archived, retry=asked.retry, confirm=asked.confirm
         )
     )
 

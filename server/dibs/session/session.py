@@ -6,6 +6,7 @@ import importlib
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from copy import copy
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
@@ -30,63 +31,49 @@ Verb = Callable[["Transaction", str, str | None], T]
 """A transition of a claimed feature: given the transaction, the author and the claim token."""
 
 REAP_PAUSE = 0.25
-"""Seconds between two looks for expired leases; claims within it share one."""
+"""Seconds for which claims do not reap again."""
 
 
 class Reaper:
-    """Decides when a claim first looks for expired leases."""
+    """Decides which claims reap first."""
 
     def __init__(self) -> None:
-        self._looked_at = 0.0
+        self._reaped_at = 0.0
 
     def due(self) -> Upkeep | None:
-        """Return the upkeep that ends expired claims, if the last look was long enough ago."""
+        """Return the upkeep that reaps, if the last one was long enough ago."""
         from dibs.verbs.lease import REAPING
 
         now = time.monotonic()
-        if now - self._looked_at < REAP_PAUSE:
+        if now - self._reaped_at < REAP_PAUSE:
             return None
-        self._looked_at = now
+        self._reaped_at = now
         return REAPING
 
 
 class Session:
     """One caller's use of a backlog.
 
-    `claims` remembers the tokens of its claims. `wording` writes a call as the caller does. `closing` is set when the
-    caller's input has ended, which ends calls that wait.
+    `claims` remembers the tokens of its claims. `wording` writes calls in the caller's form. `closing` is set when the
+    caller's input ends, which ends the calls that wait.
     """
 
     def __init__(
-        self,
-        database: Database,
-        settings: Settings,
-        caller: Caller,
-        claims: ClaimMemory,
-        *,
-        wording: Wording = TOOLS,
-        reaper: Reaper | None = None,
-        closing: anyio.Event | None = None,
+        self, database: Database, settings: Settings, caller: Caller, claims: ClaimMemory, *, wording: Wording = TOOLS
     ) -> None:
         self.database = database
         self.settings = settings
         self.caller = caller
         self.claims = claims
         self.wording = wording
-        self.reaper = reaper or Reaper()
-        self.closing = closing or anyio.Event()
+        self.reaper = Reaper()
+        self.closing = anyio.Event()
 
     def for_caller(self, caller: Caller) -> Session:
-        """The session of another caller of the same server."""
-        return Session(
-            self.database,
-            self.settings,
-            caller,
-            self.claims,
-            wording=self.wording,
-            reaper=self.reaper,
-            closing=self.closing,
-        )
+        """Return a session of another caller that shares everything else with this one."""
+        session = copy(self)
+        session.caller = caller
+        return session
 
     async def perform(self, operation: AnyOperation, arguments: Any, context: CallContext | None = None) -> Answer:
         """Perform an operation and return its answer.
@@ -100,7 +87,7 @@ class Session:
         return answer
 
     def author(self, feature: int | None = None) -> str:
-        """The name recorded for an action: the one under which the feature was claimed here, else the caller's."""
+        """Return the name recorded for an action: the holder's of the caller's own claim, else the caller's."""
         return (self.claims.author(feature) if feature is not None else None) or self.caller.author
 
     async def transition(
@@ -122,7 +109,7 @@ class Session:
         return answer
 
     async def prove_alive(self, token: str | None) -> None:
-        """Renew the lease of the claim whose token a call carries, if no connection renews it."""
+        """Renew the lease of the claim that a call's token proves, if no connection renews it."""
         if token is None or self.caller.connection is not None:
             return
         from dibs.verbs.lease import renew
@@ -133,9 +120,9 @@ class Session:
 
 def load_operations() -> None:
     """Import the functions of all operations, which import SQLAlchemy."""
-    from dibs_schema.operations import Group
+    from dibs_schema.operations import OPERATIONS
 
-    for group in Group:
+    for group in dict.fromkeys(one.group for one in OPERATIONS):
         importlib.import_module(f"dibs.session.{group}")
 
 
@@ -152,7 +139,7 @@ def refuse_role(role: Role, operation: AnyOperation, wording: Wording) -> None:
 
 
 class TransitionJob(WriteJob[T]):
-    """A transition of a claimed feature. `token` is the claim token that it was made with."""
+    """A transition of a claimed feature. `token` is the claim token that it used."""
 
     def __init__(self, session: Session, feature: int, token: str | None, kind: Kind, verb: Verb[T]) -> None:
         self.token: str | None = None
@@ -164,14 +151,13 @@ class TransitionJob(WriteJob[T]):
         self._choose = session.claims.choose(feature, token, kind)
 
     def run(self, tx: Transaction) -> T:
-        """Run the verb with the token that the call means."""
-        claims = self._session.claims
+        """Run the verb with the call's token."""
         self.token = self._choose(tx)
         author = self._session.author(self._feature)
         try:
             return self._verb(tx, author, self.token)
         except ClaimLost:
-            if self._given is not None or not claims.was_ended_here(self.token):
+            if self._given is not None or not self._session.claims.was_ended_by_holder(self.token):
                 raise
             # The caller ended that claim itself, so this call is not about it.
             self.token = None

@@ -1,8 +1,8 @@
-"""The tokens of a named agent's claims, kept in files for the next commands of its shell.
+"""The tokens of a named agent's claims, stored in files for the next commands of its shell.
 
 Each claim has one small file, `.dibs/tokens/<agent>/<feature>-<digest>`, with mode 0600 in folders with mode 0700.
-A rename puts it in place whole. Two shells that share a name never write the same file, since each claim has its own
-token. So nothing is locked, and nothing is read in order to be written again.
+A rename puts the complete file in place. Two shells that share a name never write the same file, since each claim has
+its own token. So the files need no lock.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ class TokenFiles(ClaimMemory):
 
     @classmethod
     def of(cls, settings: Settings, database: Database) -> TokenFiles:
-        """The tokens of the agent that `settings` name, for the project in that database.
+        """Return the tokens of the agent that `settings` name, for the project in that database.
 
-        The folder is in the `.dibs/` that holds the database file or stands next to it. For a database server, it is
+        The folder is in the `.dibs/` that contains the database file or is next to it. For a database server, it is
         in the `.dibs/` of the root folder (see `find_root`).
         """
         if settings.agent is None:
@@ -69,9 +69,9 @@ class TokenFiles(ClaimMemory):
         return cls(folder, settings.token)
 
     def choose(self, feature: int, sent: str | None, kind: Kind) -> Callable[[Transaction], str | None]:  # noqa: ARG002
-        """Return the function that says which token a call means.
+        """Return the function that chooses a call's token.
 
-        It is the one sent; else the stored one that is still valid; else the newest stored one, whose claim is lost.
+        It chooses the one sent, else a stored one that is still valid, else the newest stored one, whose claim is lost.
         """
         given = sent or self._sent
         stored = [] if given else [one for one in self.stored() if one.feature == feature]
@@ -87,11 +87,11 @@ class TokenFiles(ClaimMemory):
         return chosen
 
     def proof(self, feature: int) -> Callable[[Transaction], str | None]:
-        """Return the function that says which token proves the author of a note."""
+        """Return the function that chooses the token that proves the author of a note."""
         return self.choose(feature, None, Kind.NOTE)
 
-    def remember(self, feature: int, token: str, name: str) -> None:  # noqa: ARG002 - the folder is the name's
-        """Store the token of a claim that was committed, or note why that failed."""
+    def remember(self, feature: int, token: str, name: str) -> None:  # noqa: ARG002 - the folder stands for the name
+        """Store the token of a committed claim, or note in `failure` why that failed."""
         if self.folder is None:
             return
         try:
@@ -106,8 +106,8 @@ class TokenFiles(ClaimMemory):
         except OSError as error:
             self.failure = error
 
-    def end(self, feature: int, token: str | None, kind: Kind) -> None:  # noqa: ARG002 - however it ended
-        """Remove the token of a claim that has ended. What cannot be removed does no harm: its claim is over."""
+    def end(self, feature: int, token: str | None, kind: Kind) -> None:  # noqa: ARG002 - the outcome does not matter
+        """Remove the token of an ended claim. A file that cannot be removed does no harm."""
         if self.folder is not None and token is not None:
             with suppress(OSError):
                 _file(self.folder, feature, token).unlink()
@@ -118,7 +118,7 @@ class TokenFiles(ClaimMemory):
             if one.token == token:
                 self.end(one.feature, token, Kind.RELEASE)
 
-    async def forget_ended(self, database: Database, features: Iterable[int] = ()) -> None:  # noqa: ARG002 - of all
+    async def forget_ended(self, database: Database, features: Iterable[int] = ()) -> None:  # noqa: ARG002 - removes all
         """Remove the tokens of all claims that have ended."""
         stored = self.stored()
         if not stored:
@@ -130,19 +130,16 @@ class TokenFiles(ClaimMemory):
             self.end(one.feature, one.token, Kind.EXPIRE)
 
     def stored(self) -> list[StoredToken]:
-        """Every stored token, the oldest first."""
+        """Return every stored token, the oldest first."""
         found: list[tuple[int, StoredToken]] = []
         if self.folder is None or not self.folder.is_dir():
             return []
         for file in self.folder.iterdir():
-            named = _FILE.fullmatch(file.name)
-            if named is None:
-                continue
-            try:
-                stored = StoredToken(int(named[1]), file.read_text(encoding="utf-8"))
-                found.append((file.stat().st_mtime_ns, stored))
-            except OSError:  # another shell of that name has just ended the claim, or another user owns the file
-                continue
+            name = _FILE.fullmatch(file.name)
+            if name is not None:
+                with suppress(OSError):  # another shell has just ended the claim, or another user owns the file
+                    stored = StoredToken(int(name[1]), file.read_text(encoding="utf-8"))
+                    found.append((file.stat().st_mtime_ns, stored))
         return [stored for _, stored in sorted(found, key=lambda one: one[0])]
 
 
@@ -151,7 +148,7 @@ def _file(folder: Path, feature: int, token: str) -> Path:
 
 
 def _make_private(folder: Path) -> None:
-    """Make the folder for this user alone, in a `.dibs` that ignores itself in git."""
+    """Make a folder that only this user can read, in a `.dibs` that git ignores."""
     tokens = folder.parent
     tokens.parent.mkdir(parents=True, exist_ok=True)
     ignore = tokens.parent / ".gitignore"

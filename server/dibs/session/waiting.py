@@ -1,4 +1,4 @@
-"""A claim that waits for work, whoever asks for it."""
+"""Repeats a claim until there is work or the wait is over."""
 
 from __future__ import annotations
 
@@ -16,41 +16,40 @@ from dibs_schema.answers import Claimed, Idle
 from dibs_schema.refusals import Busy
 
 POLL = (0.08, 0.16)
-"""Seconds between two looks at the database's version: within the quarter of a second that is promised."""
+"""Seconds between two reads of the database's version; the contract promises a quarter of a second."""
 PROGRESS = 5.0
-"""Seconds between two progress notices."""
-FRUITLESS = 0.25
-"""Seconds before time alone leads to the next attempt: an end of a lease that nobody reaps yet is no end."""
+"""Seconds between two progress reports."""
+REAP_PAUSE = 0.25
+"""Least number of seconds before an expired lease leads to the next attempt: no claim may reap it sooner."""
 
 Attempt = Callable[[float], Awaitable[Claimed | Idle]]
-"""One try of the claim, with the patience in seconds that it may have."""
+"""One attempt to claim; its argument is its patience in seconds."""
 
 
 @dataclass(slots=True)
 class Waiting:
-    """A claim that waits: for `wait` seconds, and with the database's patience for no more than `longest`.
+    """A claim that waits for work: for `wait` seconds, and for at most `longest` with the database's `patience`.
 
-    It ends early when `closing` is set, or who asks `is_gone`. `tell` hears from time to time for how many seconds
-    it has waited.
+    The wait ends early when `closing` is set, or when `is_abandoned` returns true. `report` receives the number of
+    seconds waited, every PROGRESS seconds.
     """
 
     database: Database
     category: str | None
     wait: float
     patience: float
-    longest: float = math.inf
-    closing: anyio.Event = field(default_factory=anyio.Event)
-    tell: Callable[[float], Awaitable[object]] | None = None
-    is_gone: Callable[[], Awaitable[bool]] | None = None
+    longest: float
+    closing: anyio.Event
+    report: Callable[[float], Awaitable[object]]
+    is_abandoned: Callable[[], Awaitable[bool]]
     _began: float = field(default_factory=time.monotonic)
 
     async def claim(self, attempt: Attempt) -> Claimed | Idle:
         """Attempt a claim until one succeeds, the time is over, or `closing` is set.
 
-        Between attempts it only looks, without the write lock. What leads to the next attempt is a feature
-        that became ready by another's commit, the end of a lease or back-off, and the end of all work.
-        Returns the last answer, with why the wait ended. Raises Busy where the first attempt does, or the
-        database cannot be reached when the wait is over.
+        Between attempts it reads without the write lock. The next attempt follows when a commit makes a feature
+        ready, when a lease or back-off ends, and when all work is done. Returns the last answer, with the reason why
+        the wait ended. Raises Busy if the first attempt does, or if the database is busy when the wait is over.
         """
         answer = await attempt(self.patience)
         while isinstance(answer, Idle) and answer.state != "complete" and self.wait > 0:
@@ -67,41 +66,41 @@ class Waiting:
         return answer
 
     async def _until_worth_trying(self) -> tuple[bool, Idle | None]:
-        """Whether an attempt makes sense before the wait is over, and how things stood at the last look.
+        """Return whether to attempt again before the wait is over, and the state at the last read.
 
-        Looks again after each commit of anybody. Raises Busy where it could not look at the end.
+        Reads again after each commit by any process. Raises Busy if the last read failed.
         """
         seen: int | None = None
         idle: Idle | None = None
-        started = wakes = told = time.monotonic()
-        trouble: Busy | None = None
+        started = wakes = reported = time.monotonic()
+        failure: Busy | None = None
         end = self._began + self.wait
         while (now := time.monotonic()) < end and not await self._is_over():
             try:
                 version = await self.database.work_version()
                 if version != seen:
-                    look, ends_in = await self.database.read(
+                    latest, ends_in = await self.database.read(
                         lambda tx: look_ahead(tx, self.category), patience=self._left()
                     )
-                    seen, idle, wakes = version, look, max(now + ends_in, started + FRUITLESS)
-                    if look.counts.ready or look.state == "complete":
-                        return True, look
-                trouble = None
+                    seen, idle, wakes = version, latest, max(now + ends_in, started + REAP_PAUSE)
+                    if latest.counts.ready or latest.state == "complete":
+                        return True, latest
+                failure = None
             except Busy as busy:  # the wait goes on, since the database may be back before its end
-                seen, trouble, wakes = None, busy, math.inf
+                seen, failure, wakes = None, busy, math.inf
             if now >= wakes:
                 return True, idle
-            if self.tell is not None and now - told >= PROGRESS:
-                told = now
-                await self.tell(now - self._began)
+            if now - reported >= PROGRESS:
+                reported = now
+                await self.report(now - self._began)
             with anyio.move_on_after(min(random.uniform(*POLL), max(POLL[0], wakes - now), end - now)):
                 await self.closing.wait()
-        if trouble is not None and not await self._is_over():
-            raise trouble
+        if failure is not None and not await self._is_over():
+            raise failure
         return False, idle
 
     async def _is_over(self) -> bool:
-        return self.closing.is_set() or (self.is_gone is not None and await self.is_gone())
+        return self.closing.is_set() or await self.is_abandoned()
 
     def _left(self) -> float:
         return min(self.patience, self.longest - (time.monotonic() - self._began))

@@ -1,13 +1,8 @@
-"""Completions: what could stand for an argument of a prompt or a part of a resource's address."""
+"""Completions of the arguments of prompts and of the variables in resource URIs."""
 
 from __future__ import annotations
 
-from mcp.types import (
-    CompleteRequestParams,
-    Completion,
-    PromptReference,
-    ResourceTemplateReference,
-)
+from mcp.types import CompleteRequestParams, Completion, PromptReference, ResourceTemplateReference
 
 from dibs.database.transaction import Transaction
 from dibs.mcp.prompts import prompts
@@ -18,40 +13,35 @@ from dibs_schema.refusals import InvalidInput, NotFound
 from dibs_schema.roles import Role
 
 LONGEST = 100
-"""Characters that are looked for; nothing that could be completed is longer."""
+"""Characters of the longest text that can be completed."""
 
 
-async def complete(here: Session, role: Role, params: CompleteRequestParams) -> Completion:
-    """Up to a hundred values. Raises NotFound and InvalidInput for what takes no such argument."""
+async def complete(session: Session, role: Role, params: CompleteRequestParams) -> Completion:
+    """Return up to a hundred values. Raises NotFound and InvalidInput for an unknown prompt, URI or argument."""
     argument = _known(role, params)
     typed = params.argument.value.strip()
     if argument not in ("id", "feature_id", "category") or len(typed) > LONGEST:
         return Completion(values=[])
 
-    def look(tx: Transaction) -> list[str]:
+    def values_of(tx: Transaction) -> list[str]:
         if argument == "category":
             return complete_category(tx, typed)
         return [str(one) for one in complete_id(tx, typed)]
 
-    values = await here.database.read(look)
+    values = await session.database.read(values_of)
     return Completion(values=values, has_more=len(values) == MOST)
 
 
 def _known(role: Role, params: CompleteRequestParams) -> str:
-    """The name of the argument, which what is referred to takes."""
+    """Return the name of the argument. Raises NotFound and InvalidInput if it is unknown."""
     match params.ref:
         case PromptReference(name=name):
-            takes = [one.name for one in prompts.find(role, name).arguments]
+            known = [one.name for one in prompts.find(role, name).arguments]
         case ResourceTemplateReference(uri=uri):
-            takes = _of_template(uri)
-    if params.argument.name not in takes:
-        known = ", ".join(takes) or "no arguments"
-        raise InvalidInput(f"There is no such argument. It takes {known}.", field="argument.name")
+            if uri not in read.PARAMETERS:
+                raise NotFound(f"There is no such template. The templates are {', '.join(read.PARAMETERS)}.")
+            known = list(read.PARAMETERS[uri])
+    if params.argument.name not in known:
+        listed = ", ".join(known) or "no arguments"
+        raise InvalidInput(f"There is no such argument. It takes {listed}.", field="argument.name")
     return params.argument.name
-
-
-def _of_template(uri: str) -> list[str]:
-    for template, takes in read.PARAMETERS.items():
-        if uri == template:
-            return list(takes)
-    raise NotFound(f"There is no such template. There are {', '.join(read.PARAMETERS)}.")

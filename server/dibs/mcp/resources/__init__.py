@@ -1,1 +1,1 @@
-"""The MCP resources: the backlog as addresses that clients can read and subscribe to."""
+"""The MCP resources: URIs of the backlog that clients can read and subscribe to."""

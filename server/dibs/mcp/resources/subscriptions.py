@@ -1,7 +1,7 @@
 """Subscriptions to resources in both eras of the protocol.
 
-A connection that was initialized subscribes to one resource at a time, and is then told of the list's changes
-too; since 2026-07-28 a stream says at once all that it wants to hear of.
+A connection with a handshake subscribes to one resource at a time, and then also hears of changes of the list. Since
+2026-07-28 a stream names all of its resources when it opens.
 """
 
 from __future__ import annotations
@@ -10,12 +10,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mcp.server.subscriptions import (
-    InMemorySubscriptionBus,
-    ListenHandler,
-    ResourcesListChanged,
-    ResourceUpdated,
-)
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ResourcesListChanged, ResourceUpdated
 from mcp.types import (
     EmptyResult,
     SubscribeRequestParams,
@@ -24,7 +19,7 @@ from mcp.types import (
     UnsubscribeRequestParams,
 )
 
-from dibs.mcp.protocol_errors import in_words_of_the_protocol
+from dibs.mcp.protocol_errors import as_protocol_errors
 from dibs.mcp.resources.watcher import LIST, Audience, Watch
 from dibs.session.session import Session
 from dibs_schema.refusals import InvalidInput
@@ -37,19 +32,16 @@ if TYPE_CHECKING:
     Request = ServerRequestContext[Session, Any]
 
 MOST = 1_000
-"""Resources that one connection, or one stream, may subscribe to."""
+"""Resources to which one connection, or one stream, may subscribe."""
 
 _AUDIENCE = "dibs.audience"
 
 
 class Subscriptions:
-    """Who has subscribed to what; `known` raises NotFound for a resource that is not there."""
+    """The subscriptions of all clients. `known` raises NotFound if a resource does not exist."""
 
     def __init__(
-        self,
-        watch: Watch,
-        bus: InMemorySubscriptionBus,
-        known: Callable[[Request, str], Awaitable[None]],
+        self, watch: Watch, bus: InMemorySubscriptionBus, known: Callable[[Request, str], Awaitable[None]]
     ) -> None:
         self._watch = watch
         self._known = known
@@ -63,7 +55,7 @@ class Subscriptions:
         server.add_request_handler("subscriptions/listen", SubscriptionsListenRequestParams, self._hear)
 
     async def _subscribe(self, request: Request, params: SubscribeRequestParams) -> EmptyResult:
-        with in_words_of_the_protocol(params.uri):
+        with as_protocol_errors(params.uri):
             await self._known(request, params.uri)
             audience = self._audience_of(_peer(request))
             if len(audience.wanted) > MOST:
@@ -75,7 +67,7 @@ class Subscriptions:
 
     async def _unsubscribe(self, request: Request, params: UnsubscribeRequestParams) -> EmptyResult:
         audience = self._audience_of(_peer(request))
-        if params.uri in audience.wanted:  # of another, nothing was told anyway
+        if params.uri in audience.wanted:
             audience.remove(params.uri)
             if list(audience.wanted) == [LIST]:
                 audience.remove(LIST)
@@ -83,7 +75,7 @@ class Subscriptions:
         return EmptyResult()
 
     def _audience_of(self, peer: Peer) -> Audience:
-        """What one connection wants to hear of, until it ends."""
+        """Return the audience of one connection, which lasts until the connection ends."""
         audience: Audience | None = peer.state.get(_AUDIENCE)
         if audience is None:
             audience = peer.state[_AUDIENCE] = Audience(partial(_send, peer))
@@ -91,13 +83,13 @@ class Subscriptions:
         return audience
 
     async def _hear(self, request: Request, params: SubscriptionsListenRequestParams) -> SubscriptionsListenResult:
-        """Serve one stream, and watch for what it asked for as long as it is open."""
+        """Serve one stream, and watch its resources for as long as it is open."""
         wanted = set(params.notifications.resource_subscriptions or ())
         if params.notifications.resources_list_changed:
             wanted.add(LIST)
         if not wanted:
             return await self._listen(request, params)
-        with in_words_of_the_protocol():
+        with as_protocol_errors():
             if len(wanted) > MOST:
                 raise InvalidInput(f"A stream subscribes to at most {MOST} resources.", field="notifications")
             await self._watch.begin()
@@ -112,12 +104,11 @@ class Subscriptions:
 
 
 def _peer(request: Request) -> Peer:
-    """The connection that a request came on."""
-    return request.session._connection  # noqa: SLF001 - the SDK offers nothing else that outlives the request
+    return request.session._connection  # noqa: SLF001 - the SDK has no public object that outlives the request
 
 
 async def _send(peer: Peer, uri: str) -> None:
-    """Notify a connection that was initialized."""
+    """Notify a connection with a handshake."""
     if uri == LIST:
         await peer.send_resource_list_changed()
     else:
@@ -125,5 +116,5 @@ async def _send(peer: Peer, uri: str) -> None:
 
 
 async def _publish(bus: InMemorySubscriptionBus, uri: str) -> None:
-    """Notify the streams that asked for it."""
+    """Notify the streams that have subscribed."""
     await bus.publish(ResourcesListChanged() if uri == LIST else ResourceUpdated(uri))

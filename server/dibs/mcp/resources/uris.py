@@ -1,6 +1,6 @@
-"""The addresses of resources: `feature://12`, `features://stats`, and where a long one goes on.
+"""The URIs of resources: `feature://12`, `features://stats`, and the following pages of long ones.
 
-The module is light to import: subscriptions are minded beside everything else.
+The module imports little, since the server loads it before it answers `initialize`.
 """
 
 from __future__ import annotations
@@ -14,41 +14,41 @@ from dibs_schema.refusals import InvalidInput, NotFound
 
 Kind = Literal["feature", "stats", "ready", "graph", "events"]
 
-OURS = re.compile(r"features?://", re.IGNORECASE)
+_SCHEMES = re.compile(r"features?://", re.IGNORECASE)
 LONGEST_CURSOR = 100
 
 _LISTED = re.compile(r"features://(stats|ready|graph|events)/?", re.IGNORECASE)
 _FEATURE = re.compile(r"feature://([0-9]+)/?", re.IGNORECASE)
-_GOES_ON_BY = {"feature": "cursor", "ready": "cursor", "events": "after"}
-"""The one parameter that some addresses take."""
+_CURSOR_PARAMETER = {"feature": "cursor", "ready": "cursor", "events": "after"}
+"""The parameter that some URIs take."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """What a resource's URI says: what is read, of which feature, and from where on."""
+    """The parts of a resource's URI: its kind, its feature's id, and the cursor from which to continue."""
 
     kind: Kind
     feature: int | None = None
     cursor: str | None = None
 
-    def going_on(self, cursor: str) -> str:
-        """The URI of what follows."""
+    def following(self, cursor: str) -> str:
+        """Return the URI of the next page."""
         place = f"feature://{self.feature}" if self.kind == "feature" else f"features://{self.kind}"
-        return f"{place}?{_GOES_ON_BY[self.kind]}={quote(cursor, safe=':')}"
+        return f"{place}?{_CURSOR_PARAMETER[self.kind]}={quote(cursor, safe=':')}"
 
 
 def is_ours(uri: str) -> bool:
-    """Whether a URI has one of our schemes."""
-    return OURS.match(uri) is not None
+    """Whether a URI has the scheme `feature` or `features`."""
+    return _SCHEMES.match(uri) is not None
 
 
 def parse(uri: str) -> Address:
-    """What a URI of ours addresses. Raises NotFound where there is nothing like it, InvalidInput for a bad part."""
-    from dibs_schema.inputs import GREATEST_ID  # brings shapes that `initialize` need not wait for
+    """Parse a URI of Dibs. Raises NotFound for an unknown resource, and InvalidInput for an invalid id or cursor."""
+    from dibs_schema.inputs import GREATEST_ID  # the import takes time before `initialize`
 
     place, _, query = uri.partition("?")
     if listed := _LISTED.fullmatch(place):
-        kind: Kind = listed[1].lower()  # type: ignore[assignment]  # the pattern knows the kinds alone
+        kind: Kind = listed[1].lower()  # type: ignore[assignment]  # the pattern matches only kinds
         return Address(kind, cursor=_cursor(kind, query))
     if feature := _FEATURE.fullmatch(place):
         number = int(feature[1][:20])
@@ -66,7 +66,7 @@ def parse(uri: str) -> Address:
 def _cursor(kind: Kind, query: str) -> str | None:
     if not query:
         return None
-    known = _GOES_ON_BY.get(kind)
+    known = _CURSOR_PARAMETER.get(kind)
     if known is None:
         raise InvalidInput(f"features://{kind} takes no parameters.", field="uri")
     try:
@@ -77,5 +77,5 @@ def _cursor(kind: Kind, query: str) -> str | None:
         raise InvalidInput(f"The address takes one parameter, {known}=….", field="uri")
     cursor = given[0][1]
     if not 1 <= len(cursor) <= LONGEST_CURSOR:
-        raise InvalidInput(f"{known}: send it as it came in the last answer.", field=known)
+        raise InvalidInput(f"{known}: send the cursor of the last answer unchanged.", field=known)
     return cursor

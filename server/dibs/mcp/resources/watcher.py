@@ -1,7 +1,7 @@
-"""Telling subscribers what has changed, whichever process changed it.
+"""Notifies subscribers of changes by any process.
 
-Nothing is looked at, and nothing runs, while nobody is subscribed. One look tells all that happened since
-the last, so that a burst of changes makes one notification for each resource.
+While there is no subscriber, nothing runs. One read finds all changes since the last one, so that many changes in a
+short time lead to one notification for each resource.
 """
 
 from __future__ import annotations
@@ -22,67 +22,65 @@ from dibs.database import Database
 from dibs.mcp.resources.uris import Address, is_ours, parse
 from dibs_schema.refusals import Refusal
 
-if TYPE_CHECKING:  # the verbs bring SQLAlchemy, which is loaded after `initialize` has been answered
+if TYPE_CHECKING:  # the queries import SQLAlchemy, which is loaded after `initialize` has been answered
     from dibs.queries.change_feed import Changes
 
 logger = logging.getLogger(__name__)
 
 POLL: Final = (0.08, 0.16)
-"""Seconds between two looks at the database's version; changes are told within half a second."""
+"""Seconds between two reads of the database's version; subscribers are notified within half a second."""
 TROUBLED: Final = 1.0
-"""Seconds until the next look at a database that could not be looked at."""
+"""Seconds between two reads while the database is unavailable."""
 SLACK: Final = 0.02
 """Seconds after the end of a back-off in which clocks may disagree whether it has ended."""
 LIST: Final = ""
-"""What stands for the list of resources among the addresses that are told."""
+"""Stands for the list of resources among the URIs."""
 
 
 class Audience:
-    """Those who are told over one way: what they want to hear of, and what they have not yet been told."""
+    """Subscribers that one function notifies: the URIs that they want, and those with a pending notification."""
 
-    def __init__(self, tell: Callable[[str], Awaitable[object]]) -> None:
-        self.tell = tell
+    def __init__(self, notify: Callable[[str], Awaitable[object]]) -> None:
+        self.notify = notify
         self.wanted: Counter[str] = Counter()
         self.addresses: dict[str, Address] = {}
-        self.untold: dict[str, None] = {}
-        self.is_told = False
+        self.pending: dict[str, None] = {}
+        self.is_notified = False
 
     def add(self, *uris: str) -> None:
-        """Want to hear of these; each time counts. Raises what `parse` raises, having added none."""
+        """Subscribe to URIs; each time counts. Raises the refusals of `parse` before it adds any."""
         self.addresses |= {uri: parse(uri) for uri in uris if is_ours(uri)}
         self.wanted.update(uris)
 
     def remove(self, *uris: str) -> None:
-        """Want it no more, once for each time it was added."""
+        """Unsubscribe from URIs once; a URI that was added twice must be removed twice."""
         for uri in uris:
             self.wanted[uri] -= 1
             if self.wanted[uri] <= 0:
                 del self.wanted[uri]
                 self.addresses.pop(uri, None)
-                self.untold.pop(uri, None)
+                self.pending.pop(uri, None)
 
-    def concerns(self, changes: Changes, *, ready: bool) -> list[str]:
-        """Which of the wanted addresses lead to something else now."""
-        told = [LIST] if changes.listed and LIST in self.wanted else []
-        return told + [uri for uri, one in self.addresses.items() if _is_touched(one, changes, ready=ready)]
+    def affected(self, changes: Changes, *, ready: bool) -> list[str]:
+        """Return the wanted URIs whose contents have changed. `ready` says that a back-off has ended."""
+        lists = [LIST] if changes.listed and LIST in self.wanted else []
+        return lists + [uri for uri, one in self.addresses.items() if _is_affected(one, changes, ready=ready)]
 
 
-def _is_touched(address: Address, changes: Changes, *, ready: bool) -> bool:
+def _is_affected(address: Address, changes: Changes, *, ready: bool) -> bool:
     match address.kind:
         case "feature":
             return address.feature in changes.features
         case "events":
             return changes.any
-        case "stats":
-            return changes.moved or ready
-        case "ready":
+        case "stats" | "ready":
             return changes.moved or ready
         case "graph":
             return changes.moved
 
 
 class Watch:
-    """Looks for changes while there is an audience, and tells it; a slow one holds up no other."""
+    """Polls the database for changes while there are audiences, and notifies them; a slow one delays no other."""
 
     def __init__(self, database: Database, built: anyio.Event) -> None:
         self._database = database
@@ -94,11 +92,11 @@ class Watch:
         self._ready_at = math.inf
 
     async def begin(self) -> None:
-        """Note the place in the journal after which changes are told. Raises what reading raises.
+        """Note the newest event; later ones lead to notifications. Raises the Unavailable refusals.
 
-        Who joins in the same breath misses nothing that happens from now on.
+        An audience that joins before the next await misses no later event.
         """
-        await self._built.wait()  # for the database's library
+        await self._built.wait()  # SQLAlchemy is imported by then
         if self._cursor is None:
             from dibs.queries.follow import newest
 
@@ -107,26 +105,26 @@ class Watch:
                 self._cursor, self._seen = cursor, None
 
     def join(self, audience: Audience) -> None:
-        """Have the audience told from now on; twice is once."""
+        """Notify the audience from now on."""
         if audience not in self._audiences:
             self._audiences.append(audience)
         self._wanted.set()
 
     def leave(self, audience: Audience) -> None:
-        """Tell the audience nothing more; after the last one nothing is looked at."""
+        """Notify the audience no longer. Without any audience, polling stops."""
         if audience in self._audiences:
             self._audiences.remove(audience)
-        audience.untold.clear()
+        audience.pending.clear()
         if not self._audiences:
             self._wanted, self._cursor = anyio.Event(), None
 
     async def run(self) -> None:
-        """Look and tell, for ever."""
-        async with anyio.create_task_group() as tellers:
+        """Poll and notify until cancelled."""
+        async with anyio.create_task_group() as senders:
             while True:
                 await self._wanted.wait()
                 try:
-                    while await self._look(tellers):
+                    while await self._poll(senders):
                         pass
                 except Refusal as refusal:
                     logger.info("subscribers wait: %s", refusal)
@@ -135,40 +133,39 @@ class Watch:
                 else:
                     await anyio.sleep(random.uniform(*POLL))
 
-    async def _look(self, tellers: TaskGroup) -> bool:
-        """Tell what has changed since the last look; returns whether there is more."""
-        news = await self._database.event_version()
+    async def _poll(self, senders: TaskGroup) -> bool:
+        """Queue notifications of the changes since the last read. Returns whether more changes wait to be read."""
+        version = await self._database.event_version()
         expected = self._ready_at
-        if (news == self._seen and time.monotonic() < expected) or self._cursor is None:
+        if (version == self._seen and time.monotonic() < expected) or self._cursor is None:
             return False
         from dibs.queries.change_feed import changes
 
         addresses = [one for audience in self._audiences for one in audience.addresses.values()]
-        asked = {one.feature for one in addresses if one.feature is not None}
-        look = partial(changes, cursor=self._cursor, asked=asked)
+        features = {one.feature for one in addresses if one.feature is not None}
         began = time.monotonic()
-        found = await self._database.read(look)
-        if not self._audiences:  # the last has left meanwhile
+        found = await self._database.read(partial(changes, cursor=self._cursor, asked=features))
+        if not self._audiences:  # the last one has left during the read
             return False
-        self._cursor, self._seen = found.cursor, None if found.more else news
+        self._cursor, self._seen = found.cursor, None if found.more else version
         self._ready_at = math.inf if found.ready_in is None else began + found.ready_in + SLACK
-        has_ended = self._ready_at > expected + SLACK  # whether this look was for it, or for something else
+        has_ended = self._ready_at > expected + SLACK  # the expected back-off, even if this read had another cause
         for audience in self._audiences:
-            self._spread(audience, audience.concerns(found, ready=has_ended), tellers)
+            self._queue(audience, audience.affected(found, ready=has_ended), senders)
         return found.more
 
-    def _spread(self, audience: Audience, uris: list[str], tellers: TaskGroup) -> None:
-        audience.untold.update(dict.fromkeys(uris))
-        if audience.untold and not audience.is_told:
-            audience.is_told = True
-            tellers.start_soon(_tell, audience)
+    def _queue(self, audience: Audience, uris: list[str], senders: TaskGroup) -> None:
+        audience.pending.update(dict.fromkeys(uris))
+        if audience.pending and not audience.is_notified:
+            audience.is_notified = True
+            senders.start_soon(_notify, audience)
 
 
-async def _tell(audience: Audience) -> None:
+async def _notify(audience: Audience) -> None:
     try:
-        while audience.untold:
-            uri = next(iter(audience.untold))
-            del audience.untold[uri]
-            await audience.tell(uri)
+        while audience.pending:
+            uri = next(iter(audience.pending))
+            del audience.pending[uri]
+            await audience.notify(uri)
     finally:
-        audience.is_told = False
+        audience.is_notified = False

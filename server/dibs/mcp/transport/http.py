@@ -1,4 +1,4 @@
-"""Serving MCP over Streamable HTTP: one process, one database, any number of clients of this machine."""
+"""Serves MCP over Streamable HTTP: one process and one database for any number of clients on this machine."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ PATH = "/mcp"
 BACKLOG = 1024
 """Connections that may wait to be accepted."""
 CUT_OFF = 1
-"""Seconds that open calls get at the end; then the streams that clients keep open are cut."""
+"""Seconds that open calls get at the end; then open streams are cut."""
 
 
 def address(text: str) -> tuple[str, int]:
-    """The host and port of PORT or HOST:PORT, an IPv6 host in brackets. Raises InvalidInput."""
+    """Parse PORT or HOST:PORT, with an IPv6 host in brackets. Raises InvalidInput."""
     host, colon, port = text.rpartition(":")
     host = host.strip("[]") if colon else LOOPBACK[0]
     if not (port.isascii() and port.isdecimal() and int(port) < 1 << 16):
@@ -44,8 +44,8 @@ def address(text: str) -> tuple[str, int]:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens there; 0 takes any free port. Raises InvalidInput where the address cannot be had."""
-    # The event loop turns off Nagle's algorithm for sockets that say they are TCP's; with it each answer takes 40 ms.
+    """Return a listening socket; port 0 takes any free port. Raises InvalidInput if the address is not available."""
+    # asyncio turns off Nagle's algorithm only for sockets made with IPPROTO_TCP; with it each answer takes 40 ms.
     listening = socket.socket(
         socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP
     )
@@ -56,35 +56,31 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listening.close()
         raise InvalidInput(
-            f"--http: nothing can listen at {host}:{port}: {error.strerror}. Another port may be free; 0 takes one that is.",
+            f"--http: cannot listen at {host}:{port}: {error.strerror}. Send another port; 0 takes any free one.",
             field="--http",
         ) from error
     return listening
 
 
 async def serve_http(server: DibsServer, listening: socket.socket, closing: anyio.Event) -> None:
-    """Serve clients on that socket until a signal comes, and say on standard error where.
+    """Serve clients on that socket until a signal arrives, and print the URL on standard error.
 
-    A call that waits for work is answered as soon as `closing` is set; what is open CUT_OFF seconds later is cut.
+    A call that waits for work is answered as soon as `closing` is set. Connections still open CUT_OFF seconds later
+    are closed.
     """
     host, port = listening.getsockname()[:2]
     app = server.streamable_http_app(streamable_http_path=PATH, host=host)
     config = uvicorn.Config(
-        app,
-        lifespan="on",
-        ws="none",
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=CUT_OFF,
+        app, lifespan="on", ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=CUT_OFF
     )
     shown = f"[{host}]" if ":" in host else host
-    sys.stderr.write(f"dibs: serving http://{shown}:{port}{PATH}\n")  # its clients wait in the backlog by now
+    sys.stderr.write(f"dibs: serving http://{shown}:{port}{PATH}\n")  # the socket already queues connections
     sys.stderr.flush()
     await _Listener(config, closing).serve(sockets=[listening])
 
 
 class _Listener(uvicorn.Server):
-    """Ends by the event loop's own signals, so that the lifespan ends too, and the exit status is 0."""
+    """Ends by the event loop's signal handlers, so that the lifespan ends too, and the exit status is 0."""
 
     def __init__(self, config: uvicorn.Config, closing: anyio.Event) -> None:
         super().__init__(config)
@@ -98,4 +94,4 @@ class _Listener(uvicorn.Server):
     def _end(self) -> None:
         self._closing.set()
         self.should_exit = True
-        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # what is cut now is cut on purpose
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # connections are cut on purpose now

@@ -1,4 +1,4 @@
-"""JSON-RPC messages over lines: the two streams that the SDK serves from, and what happens at their end."""
+"""JSON-RPC messages over lines: the two streams of the SDK's server, and their end."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from dibs.mcp.transport.line_io import LONGEST_LINE, LineReader, LineWriter
 
 
 class Malformed(Exception):  # noqa: N818 - it describes the line
-    """A line is no JSON-RPC message; `answer` is the error to send for it."""
+    """A line is not a JSON-RPC message; `answer` is the error to send for it."""
 
     def __init__(self, code: int, message: str, request_id: RequestId | None = None) -> None:
         super().__init__(message)
@@ -42,23 +42,23 @@ class Malformed(Exception):  # noqa: N818 - it describes the line
 def decode(line: bytes | None) -> JSONRPCMessage:
     """Return the message in a line as `LineReader.take` gives it.
 
-    Raises Malformed with PARSE_ERROR for what is no JSON in UTF-8, with INVALID_REQUEST for what is no
-    single JSON-RPC 2.0 message (MCP has no batches) or is too long.
+    Raises Malformed with PARSE_ERROR if the line is not JSON in UTF-8, and with INVALID_REQUEST if it is too long or
+    not a single JSON-RPC 2.0 message (MCP has no batches).
     """
     if line is None:
         raise Malformed(INVALID_REQUEST, f"A message may be at most {LONGEST_LINE >> 20} MiB long.")
     try:
         message = jsonrpc_message_adapter.validate_json(line, by_name=False)
     except ValidationError:
-        message = _mended(line)
-    # The SDK takes a request whose id is null or a fraction for a notification, and would never answer it.
+        message = _repaired(line)
+    # The SDK treats a request whose id is null or a fraction as a notification, and would never answer it.
     if isinstance(message, JSONRPCNotification) and b'"id"' in line and "id" in from_json(line):
         raise Malformed(INVALID_REQUEST, "A request's id must be a string or an integer.")
     return message
 
 
-def _mended(line: bytes) -> JSONRPCMessage:
-    """Return the message in a line whose texts hold halves of surrogate pairs, as JavaScript writes them."""
+def _repaired(line: bytes) -> JSONRPCMessage:
+    """Return the message in a line whose strings contain lone surrogates, as JavaScript writes them."""
     try:
         whole = json.dumps(json.loads(line), ensure_ascii=False).encode(errors="replace")
         return jsonrpc_message_adapter.validate_json(whole, by_name=False)
@@ -73,7 +73,7 @@ def _diagnosis(line: bytes) -> Malformed:
         return Malformed(PARSE_ERROR, "The line is not JSON in UTF-8.")
     if not isinstance(value, dict):
         return Malformed(INVALID_REQUEST, "A line must hold one JSON-RPC message, and not a batch.")
-    # The id of a malformed response is one of the server's own; sent back, it would answer another request.
+    # The id of a malformed response is one of the server's own requests; an error with it would answer another one.
     is_response = "result" in value or "error" in value
     request_id = None if is_response else as_request_id(value.get("id"))
     return Malformed(INVALID_REQUEST, "The line is JSON, but not a JSON-RPC 2.0 message.", request_id)
@@ -85,9 +85,9 @@ def encode(message: JSONRPCMessage) -> bytes:
 
 
 class OpenRequests:
-    """The requests that still wait for their answer, in either direction.
+    """The requests without an answer, in either direction.
 
-    A subscription is answered at the end only, and a cancelled request never, so neither is waited for.
+    Subscriptions do not count, since they are answered only at the end; nor do cancelled requests, which never are.
     """
 
     def __init__(self) -> None:
@@ -96,7 +96,7 @@ class OpenRequests:
         self._settled = anyio.Event()
 
     def received(self, message: JSONRPCMessage) -> None:
-        """Take note of a message from the client."""
+        """Note a message from the client."""
         match message:
             case JSONRPCRequest(id=request_id, method=method):
                 if method != "subscriptions/listen":
@@ -107,7 +107,7 @@ class OpenRequests:
                 self.of_server.discard(coerce_request_id(request_id))
 
     def sent(self, message: JSONRPCMessage) -> None:
-        """Take note of a message to the client."""
+        """Note a message to the client."""
         match message:
             case JSONRPCResponse(id=request_id) | JSONRPCError(id=request_id):
                 self._settle(request_id)
@@ -140,17 +140,12 @@ def _no_answer(request_id: RequestId) -> JSONRPCError:
 class MessageReader(ObjectReceiveStream[SessionMessage]):
     """The client's messages, up to the end of its input and the last answer to them.
 
-    Lines that are no messages are answered here, and not passed on. `closing` is set when the end is
-    known; requests that are then open get `grace` seconds, and none once the client reads no more.
+    Malformed lines are answered here, and not passed on. `closing` is set when the input ends. Open requests then get
+    `grace` seconds, or none if the client has stopped reading.
     """
 
     def __init__(
-        self,
-        lines: LineReader,
-        answers: LineWriter,
-        requests: OpenRequests,
-        closing: anyio.Event,
-        grace: float,
+        self, lines: LineReader, answers: LineWriter, requests: OpenRequests, closing: anyio.Event, grace: float
     ) -> None:
         self._lines = lines
         self._answers = answers
@@ -161,7 +156,7 @@ class MessageReader(ObjectReceiveStream[SessionMessage]):
         answers.on_broken = partial(self.end, within=0)
 
     async def receive(self) -> SessionMessage:
-        """Return the next message, or raise anyio.EndOfStream when nothing is left to answer either."""
+        """Return the next message. Raises anyio.EndOfStream when the input has ended and all requests are answered."""
         while True:
             try:
                 message = decode(await self._lines.take())
@@ -169,7 +164,7 @@ class MessageReader(ObjectReceiveStream[SessionMessage]):
                 self._answers.write(encode(fault.answer))
             except anyio.EndOfStream:
                 self.end(self._grace)
-                if self._requests.of_server:  # the handler that asked can still finish without an answer
+                if self._requests.of_server:  # the handler that waits for the answer can still finish
                     return SessionMessage(_no_answer(self._requests.of_server.pop()))
                 await self._settled()
                 raise
@@ -178,7 +173,7 @@ class MessageReader(ObjectReceiveStream[SessionMessage]):
                 return SessionMessage(message)
 
     def end(self, within: float) -> None:
-        """End the input now, and the wait for open requests in so many seconds; it is never made longer."""
+        """End the input now, and the wait for open requests in `within` seconds or earlier, if that was set before."""
         self._closing.set()
         self._lines.close()
         deadline = asyncio.get_running_loop().time() + within
@@ -195,7 +190,7 @@ class MessageReader(ObjectReceiveStream[SessionMessage]):
 
 
 class MessageWriter(ObjectSendStream[SessionMessage]):
-    """The messages to the client; each leaves whole and in order, even if its sender is cancelled."""
+    """The messages to the client, each complete and in order, even if its sender is cancelled."""
 
     def __init__(self, lines: LineWriter, requests: OpenRequests, closing: anyio.Event) -> None:
         self._lines = lines
@@ -204,10 +199,10 @@ class MessageWriter(ObjectSendStream[SessionMessage]):
         self._closed = False
 
     async def send(self, item: SessionMessage) -> None:
-        """Write a message, and wait while the client is slow to read, unless the end is near.
+        """Write a message, and wait for a slow client, unless the input has ended.
 
-        Raises anyio.BrokenResourceError when the client has gone, or cannot answer the server's question
-        since its input has ended; anyio.ClosedResourceError after `aclose`.
+        Raises anyio.BrokenResourceError if the client has gone, or if the message is a request that the client cannot
+        answer, since its input has ended. Raises anyio.ClosedResourceError after `aclose`.
         """
         if self._closed:
             raise anyio.ClosedResourceError
@@ -221,5 +216,5 @@ class MessageWriter(ObjectSendStream[SessionMessage]):
             await self._lines.drained()
 
     async def aclose(self) -> None:
-        """Accept no more; what was sent is still written."""
+        """Accept no more messages. Those sent before are still written."""
         self._closed = True

@@ -1,7 +1,7 @@
-"""Lines over a pair of descriptors, on the event loop and without threads.
+"""Reads and writes lines on a pair of descriptors, on the event loop and without threads.
 
-O_NONBLOCK is never set: the open file description may be shared with the parent process, or with the
-shell. A read follows readability instead, and a write is as small as `poll` promises to take.
+O_NONBLOCK is never set, since the parent process or the shell may share the open file description. Instead, a read
+waits until the descriptor is readable, and a write is no longer than `poll` guarantees.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ _READ_AT_MOST: Final = 64 << 10  # what a pipe holds
 
 
 @contextmanager
-def private_wire() -> Iterator[tuple[int, int]]:
-    """Take descriptors 0 and 1 off the wire, and yield private duplicates (input, output) of them.
+def private_stdio() -> Iterator[tuple[int, int]]:
+    """Yield private duplicates (input, output) of descriptors 0 and 1.
 
-    Meanwhile 0 reads from the null device and 1 writes to standard error, here and in child processes.
+    Until the end, 0 reads from the null device and 1 writes to standard error, here and in child processes.
     """
-    wire_in = fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 3)
-    wire_out = fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, 3)
+    input_fd = fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 3)
+    output_fd = fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, 3)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
     os.dup2(2, 1)
     try:
-        yield wire_in, wire_out
+        yield input_fd, output_fd
     finally:
         with suppress(OSError, ValueError):  # standard error may be gone, or sys.stdout closed
-            sys.stdout.flush()  # so that nothing printed is left over for the wire
-        os.dup2(wire_in, 0)
-        os.dup2(wire_out, 1)
-        os.close(wire_in)
-        os.close(wire_out)
+            sys.stdout.flush()  # so that no buffered output reaches the client
+        os.dup2(input_fd, 0)
+        os.dup2(output_fd, 1)
+        os.close(input_fd)
+        os.close(output_fd)
 
 
 class LineReader:
-    """Lines from a descriptor, which is read no further while lines wait to be taken."""
+    """Reads lines from a descriptor. It does not read ahead while complete lines wait to be taken."""
 
     def __init__(self, fd: int, longest: int = LONGEST_LINE) -> None:
         mode = os.fstat(fd).st_mode
@@ -102,16 +102,16 @@ class LineReader:
             self._listening = False
 
     def _read(self) -> None:
-        if self._lines or self._ended:  # what is not read stays in the pipe, and in time stops the client
+        if self._lines or self._ended:  # the rest stays in the pipe, which makes a fast client wait
             self._stop_listening()
             return
         try:
             data = os.read(self._fd, _READ_AT_MOST)
-        except BlockingIOError:  # someone who shares the description made it non-blocking, and was faster
+        except BlockingIOError:  # another process that shares the description made it non-blocking, and was faster
             return
         except OSError:  # a socket that was reset, a terminal that hung up
             data = b""
-        first, *others = data.split(b"\n")  # each byte is looked at once, however long the line
+        first, *others = data.split(b"\n")  # each byte is examined once, even in a long line
         self._append(first)
         for part in others:
             self._finish_line()
@@ -138,9 +138,9 @@ class LineReader:
 
 
 class LineWriter:
-    """Lines to a descriptor, written at once as far as there is room, whole and in order.
+    """Writes lines to a descriptor, complete and in order, as soon as there is room.
 
-    `on_broken` is called once, when it turns out that nobody reads any more; `broken` is true from then on.
+    `on_broken` is called once, when the reader has gone; `broken` is true from then on.
     """
 
     def __init__(self, fd: int) -> None:
@@ -154,13 +154,13 @@ class LineWriter:
         self.on_broken: Callable[[], None] | None = None
 
     def write(self, line: bytes) -> None:
-        """Write a line, its newline included; what finds no room follows as soon as there is some."""
+        """Write a line with its newline, now or as soon as there is room."""
         if not self.broken:
             self._backlog += line
             self._flush()
 
     async def drained(self) -> None:
-        """Wait until everything was written, or nobody reads it any more."""
+        """Wait until everything was written, or the reader has gone."""
         while self._backlog:
             await self._room.wait()
 
@@ -174,7 +174,7 @@ class LineWriter:
             # What polls as writable takes PIPE_BUF bytes without blocking, and not always more.
             while self._backlog and self._poll.poll(0):
                 del self._backlog[: os.write(self._fd, self._backlog[: select.PIPE_BUF])]
-        except BlockingIOError:  # someone who shares the description made it non-blocking
+        except BlockingIOError:  # another process that shares the description made it non-blocking
             pass
         except OSError:
             self.broken = True

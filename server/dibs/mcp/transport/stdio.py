@@ -1,6 +1,6 @@
-"""Serving MCP over standard input and output: from the first signal to the last answer.
+"""Serves MCP over standard input and output.
 
-The module is light to import, so that `install_early_exit` can come before everything that is not.
+The module imports little, so that `install_early_exit` can run before slower imports.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mcp.server.lowlevel import Server
 
 GRACE: Final = 60.0
-"""Seconds that open requests get after the end of input; clients give up on a call after as long."""
+"""Seconds that open requests get after the end of input, after which clients give up on a call too."""
 
 HURRY: Final = 0.2
 """Seconds that open requests get after a signal, and that a slow client gets to read the last bytes."""
@@ -37,20 +37,19 @@ def install_early_exit() -> None:
 
 
 def _exit_at_once(_number: int, _frame: FrameType | None) -> None:
-    os._exit(0)  # nothing has begun that would want to be cleaned up
+    os._exit(0)  # there is nothing to clean up yet
 
 
 async def serve_stdio(server: Server[Any], *, closing: anyio.Event, grace: float = GRACE, hurry: float = HURRY) -> None:
-    """Serve one client on standard input and output until its input ends, it goes away, or a signal comes.
+    """Serve one client on standard input and output until its input ends, it goes away, or a signal arrives.
 
-    Every request that was read is answered before the end: `closing` is set as soon as the end is
-    known, so that a handler that waits can finish early, and what is still open after `grace` seconds
-    is cancelled. SIGTERM and SIGINT leave it `hurry` seconds instead; a client that no longer reads,
-    none. Whatever is printed meanwhile goes to standard error.
+    Every request that was read is answered before the end. `closing` is set when the input ends, so that handlers that
+    wait can finish early. Requests still open after `grace` seconds are cancelled; after SIGTERM or SIGINT they get
+    `hurry` seconds, and if the client has stopped reading, none. Output of `print` goes to standard error.
 
     Raises what the server's lifespan raises. Runs on asyncio, in the main thread.
     """
-    if sys.platform == "win32":  # an event loop there cannot wait for a pipe it did not make
+    if sys.platform == "win32":  # an event loop there cannot wait for a pipe that it did not create
         from mcp.server.stdio import stdio_server
 
         async with stdio_server() as (read_stream, write_stream):
@@ -61,12 +60,12 @@ async def serve_stdio(server: Server[Any], *, closing: anyio.Event, grace: float
     import anyio
 
     from dibs.mcp.transport.jsonrpc_streams import MessageReader, MessageWriter, OpenRequests
-    from dibs.mcp.transport.line_io import LineReader, LineWriter, private_wire
+    from dibs.mcp.transport.line_io import LineReader, LineWriter, private_stdio
 
     with (
-        private_wire() as (wire_in, wire_out),
-        contextlib.closing(LineReader(wire_in)) as lines_in,
-        contextlib.closing(LineWriter(wire_out)) as lines_out,
+        private_stdio() as (input_fd, output_fd),
+        contextlib.closing(LineReader(input_fd)) as lines_in,
+        contextlib.closing(LineWriter(output_fd)) as lines_out,
     ):
         requests = OpenRequests()
         reader = MessageReader(lines_in, lines_out, requests, closing, grace)
@@ -79,10 +78,10 @@ async def serve_stdio(server: Server[Any], *, closing: anyio.Event, grace: float
 
 @contextlib.contextmanager
 def signals_call(end: Callable[[], None]) -> Iterator[None]:
-    """Have the event loop call `end`, on its next turn, for each signal that would end the process.
+    """Make the event loop call `end`, on its next turn, for each SIGTERM and SIGINT.
 
-    The loop's own hook rather than a task around anyio's receiver, which uses the same hook: a task
-    group would wrap what the lifespan raises in an ExceptionGroup.
+    It uses the loop's handlers and not a task around anyio's signal receiver: a task group would wrap exceptions of
+    the lifespan in an ExceptionGroup.
     """
     import asyncio
 
