@@ -31,9 +31,9 @@ class Answer(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     ALWAYS: ClassVar[dict[str, Any]] = {}
-    """Members that are sent even if they have their default: a caller must see that a list is empty."""
+    """Members that are sent even if they have their default, so that a caller sees that a list is empty."""
 
-    def worded(self, wording: Wording = TOOLS, verb: str = "Call") -> Self:  # noqa: ARG002 - for `Guidance`
+    def worded(self, wording: Wording = TOOLS, verb: str = "Call") -> Self:  # noqa: ARG002 - `Guidance` uses them
         """Return the answer with its next steps in its text, worded for one kind of reader."""
         return self
 
@@ -43,7 +43,7 @@ class Answer(BaseModel):
 
 
 class Guidance(Answer):
-    """An answer that can name the next steps. They are never sent as data, but as the end of its text."""
+    """An answer that can name the next steps, which are sent at the end of its text and not as data."""
 
     TEXT: ClassVar[str] = "message"
     """The member that the steps are appended to."""
@@ -59,7 +59,7 @@ class Guidance(Answer):
 
 
 class Acknowledgement(Guidance):
-    """A transition is on disk: the feature, its status now, and what else changed."""
+    """A transition is committed: the feature, its status now, and what else changed."""
 
     TEXT: ClassVar[str] = "hint"
 
@@ -191,7 +191,7 @@ class Idle(Guidance):
 
 
 class FeatureRow(Answer):
-    """One feature in a list. Texts and paths are present if they were asked for; long texts are truncated.
+    """One feature in a list. Texts and paths are present with `detail="full"`; long texts are truncated.
 
     If a live claim may change the files of a ready feature, `held_by` is the claimed feature, and `agent` its holder.
     """
@@ -222,7 +222,7 @@ class Page(Answer):
 
 
 class Summaries(Answer):
-    """Features asked for by id, and the ids that do not exist."""
+    """Features by id, and the ids that do not exist."""
 
     ALWAYS: ClassVar[dict[str, Any]] = {"features": []}
 
@@ -278,7 +278,7 @@ class Created(Answer):
 
 
 class Imported(Answer):
-    """How many features an import added, and how many were present before."""
+    """How many features an import added, and how many already existed."""
 
     added: int
     present: int
@@ -307,7 +307,7 @@ class Asked(Guidance):
 
 
 class OpenQuestion(Answer):
-    """Something that a person is asked, by `ask_user` (`question_id`) or for a feature (`feature_id`)."""
+    """A question to a person, from `ask_user` (`question_id`) or about a feature (`feature_id`)."""
 
     question_id: int | None = None
     feature_id: int | None = None
@@ -360,7 +360,7 @@ class FollowedEvent(HistoryEvent):
 
 
 class EventPage(Answer):
-    """A part of the project's events, oldest first. The cursor `after` continues behind it."""
+    """A part of the project's events, oldest first. The cursor `after` continues it."""
 
     ALWAYS: ClassVar[dict[str, Any]] = {"events": []}
 

@@ -38,7 +38,7 @@ class Area(NamedTuple):
 
 
 def area_of(path: str) -> Area:
-    """Return the area of a path in the form that `path_of` returns.
+    """Return the area of a path that `path_of` has normalised.
 
     A path without a wildcard is a file, or a folder with its contents; the slash distinguishes `src` from `src2`.
     The ending of a glob counts only if it is a file extension: `*.py` matches files, but `packages/*/tests` also
@@ -58,28 +58,28 @@ def areas_of(paths: Iterable[str]) -> list[Area]:
     return sorted({area_of(path) for path in paths})
 
 
-def path_of(given: str) -> str:
+def path_of(text: str) -> str:
     """Return a path as it is stored: relative to the repository's root, without `./` and double slashes.
 
     Raises ValueError with a message for the author of the path.
     """
-    path = given.strip()
+    path = text.strip()
     if not 1 <= len(path) <= LONGEST_PATH:
         raise ValueError(f"must have 1 to {LONGEST_PATH} characters")
     if clean(path) != path or not path.isprintable():
-        raise ValueError("has a character that cannot be seen; write the path as the repository has it")
+        raise ValueError("has an invisible character; write the path as the repository has it")
     if "\\" in path:
         raise ValueError("separate folders with /, as in src/app, and escape nothing")
     if path.startswith(("/", "~")) or re.match(r"[A-Za-z]:", path):
         raise ValueError("must be relative to the repository's root, as in src/app/**")
     if path.startswith("!"):
-        raise ValueError("cannot exclude; write the files that the feature changes")
+        raise ValueError("cannot exclude files; write the files that the feature changes")
     parts = path.split("/")
     if ".." in parts:
         raise ValueError('must not contain ".."; write it from the repository\'s root')
     kept = "/".join(part for part in parts if part not in ("", "."))
     if not kept:
-        raise ValueError("names everything; write ** if that is meant")
+        raise ValueError("matches every file; write ** if that is what you mean")
     means_folders = path.endswith("/") and _OPENS.search(kept)
     return f"{kept}/**" if means_folders else kept
 

@@ -1,9 +1,9 @@
 """The tree of refusals: every error that a caller of an operation can receive.
 
 Refusal
-├── NotFound, Archived, Stuck, WaitingForHuman, NotWaitingForHuman      the feature's status forbids it
-├── AlreadyClaimed, AlreadyHolding, AlreadyPassing, TooManyClaims      it is claimed or done, or a limit is reached
-├── NotClaimed, NotReady, ClaimLost, TokenRequired                      the caller has no such claim
+├── NotFound, Archived, Stuck, WaitingForHuman, NotWaitingForHuman      the feature's status forbids the call
+├── AlreadyClaimed, AlreadyHolding, AlreadyPassing, TooManyClaims       it is claimed or done, or a limit is reached
+├── NotClaimed, NotReady, ClaimLost, TokenRequired                      the caller does not have the claim
 ├── UnmetDependencies, WouldCycle, TooManyDependencies                  the dependencies forbid it
 ├── InvalidInput, RequestReused, Forbidden                              the call is wrong
 └── Unavailable                                                         the database cannot serve the call
@@ -32,6 +32,12 @@ class Refusal(Exception):  # noqa: N818 - the domain's word for an expected answ
     code: ClassVar[str]
     retryable: ClassVar[bool] = False
 
+    def __init_subclass__(cls, *, code: str | None = None, retryable: bool | None = None) -> None:
+        if code is not None:
+            cls.code = code
+        if retryable is not None:
+            cls.retryable = retryable
+
     def __init__(self, fact: str, *, next: Sequence[Step] = (), **details: Any) -> None:  # noqa: A002 - the domain's word
         super().__init__(fact)
         self.fact = fact
@@ -51,12 +57,12 @@ class Refusal(Exception):  # noqa: N818 - the domain's word for an expected answ
         return f"{self.fact} {word(self.next, wording, verb)}".rstrip()
 
     def answer(self, wording: Wording = TOOLS, verb: str = "Call") -> dict[str, Any]:
-        """The refusal as it is sent: `{"error": {"code", "message", "retryable", ...details}}`."""
+        """Return the refusal as it is sent: `{"error": {"code", "message", "retryable", ...details}}`."""
         error = {"code": self.code, "message": self.worded(wording, verb), "retryable": self.retryable}
         return {"error": error | self.details}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle with the details, since refusals cross process pools in harnesses."""
+        """Pickle with the details, since test harnesses send refusals between processes."""
         return _restore, (type(self), self.fact, self.next, self.details)
 
 
@@ -64,173 +70,116 @@ def _restore(kind: type[Refusal], fact: str, next_: Sequence[Step], details: dic
     return kind(fact, next=next_, **details)
 
 
-class NotFound(Refusal):
+class NotFound(Refusal, code="not_found"):
     """No feature or question has that id in this project."""
 
-    code = "not_found"
 
-
-class Archived(Refusal):
+class Archived(Refusal, code="archived"):
     """The feature is archived."""
 
-    code = "archived"
 
-
-class Stuck(Refusal):
+class Stuck(Refusal, code="stuck"):
     """The feature is quarantined until a planner puts it back."""
 
-    code = "stuck"
 
-
-class WaitingForHuman(Refusal):
+class WaitingForHuman(Refusal, code="waiting_for_human"):
     """The feature waits for a person's answer."""
 
-    code = "waiting_for_human"
 
-
-class NotWaitingForHuman(Refusal):
+class NotWaitingForHuman(Refusal, code="not_waiting_for_human"):
     """There is no open request to answer."""
 
-    code = "not_waiting_for_human"
 
-
-class AlreadyClaimed(Refusal):
+class AlreadyClaimed(Refusal, code="already_claimed"):
     """Another holder has claimed the feature; the refusal says nothing else about it."""
 
-    code = "already_claimed"
 
-
-class AlreadyHolding(Refusal):
+class AlreadyHolding(Refusal, code="already_holding"):
     """The agent already has as many claims as it may."""
 
-    code = "already_holding"
 
-
-class AlreadyPassing(Refusal):
+class AlreadyPassing(Refusal, code="already_passing"):
     """The feature is done."""
 
-    code = "already_passing"
 
-
-class TooManyClaims(Refusal):
+class TooManyClaims(Refusal, code="too_many_claims"):
     """A connection without an agent name already has as many claims as it may."""
 
-    code = "too_many_claims"
 
-
-class NotClaimed(Refusal):
+class NotClaimed(Refusal, code="not_claimed"):
     """The transition needs a claim, and the feature is not claimed."""
 
-    code = "not_claimed"
 
-
-class NotReady(Refusal):
+class NotReady(Refusal, code="not_ready", retryable=True):
     """The feature is in its back-off, or a live claim may change its files; it will be ready later."""
 
-    code = "not_ready"
-    retryable = True
 
-
-class ClaimLost(Refusal):
+class ClaimLost(Refusal, code="claim_lost"):
     """The token belongs to a claim that has ended."""
 
-    code = "claim_lost"
 
-
-class TokenRequired(Refusal):
+class TokenRequired(Refusal, code="token_required"):
     """The feature is claimed, and nothing shows that the call comes from its holder."""
 
-    code = "token_required"
 
-
-class UnmetDependencies(Refusal):
+class UnmetDependencies(Refusal, code="unmet_dependencies"):
     """Features that this one depends on are not passing."""
 
-    code = "unmet_dependencies"
 
-
-class WouldCycle(Refusal):
+class WouldCycle(Refusal, code="would_cycle"):
     """The dependency would close a cycle."""
 
-    code = "would_cycle"
 
-
-class TooManyDependencies(Refusal):
+class TooManyDependencies(Refusal, code="too_many_dependencies"):
     """The feature would depend on more than `max_dependencies` others."""
 
-    code = "too_many_dependencies"
 
-
-class InvalidInput(Refusal):
+class InvalidInput(Refusal, code="invalid_input"):
     """An argument is invalid; `field` is its path."""
 
-    code = "invalid_input"
 
-
-class RequestReused(Refusal):
+class RequestReused(Refusal, code="request_reused"):
     """The request_id was used before, with other arguments."""
 
-    code = "request_reused"
 
-
-class Forbidden(Refusal):
-    """The caller's role does not have the operation."""
-
-    code = "forbidden"
+class Forbidden(Refusal, code="forbidden"):
+    """The caller's role does not permit the operation."""
 
 
 class Unavailable(Refusal):
     """The database cannot serve the call."""
 
 
-class Busy(Unavailable):
+class Busy(Unavailable, code="busy", retryable=True):
     """The database was not free before the call's deadline; nothing was changed."""
 
-    code = "busy"
-    retryable = True
+
+class OutcomeUnknown(Unavailable, code="outcome_unknown", retryable=True):
+    """It is unknown whether a COMMIT took effect: its connection broke, or the disk failed during it."""
 
 
-class OutcomeUnknown(Unavailable):
-    """Nobody knows whether a COMMIT took effect: its connection broke, or the disk failed during it."""
-
-    code = "outcome_unknown"
-    retryable = True
-
-
-class DatabaseReplaced(Unavailable):
+class DatabaseReplaced(Unavailable, code="database_replaced"):
     """The file was deleted or replaced while the server ran."""
 
-    code = "database_replaced"
 
-
-class DatabaseDamaged(Unavailable):
+class DatabaseDamaged(Unavailable, code="database_damaged"):
     """The database engine reports damage, or the disk fails. Nothing is repaired in place."""
 
-    code = "database_damaged"
 
-
-class SchemaNewer(Unavailable):
+class SchemaNewer(Unavailable, code="schema_newer"):
     """A newer Dibs has migrated the database."""
 
-    code = "schema_newer"
 
-
-class UnsafeFilesystem(Unavailable):
+class UnsafeFilesystem(Unavailable, code="unsafe_filesystem"):
     """The file system cannot share a write-ahead log between processes."""
 
-    code = "unsafe_filesystem"
 
-
-class DiskFull(Unavailable):
+class DiskFull(Unavailable, code="disk_full"):
     """There is no room to write."""
 
-    code = "disk_full"
 
-
-class ReadOnly(Unavailable):
+class ReadOnly(Unavailable, code="read_only"):
     """The database or its folder cannot be written."""
-
-    code = "read_only"
 
 
 def all_codes() -> dict[str, type[Refusal]]:

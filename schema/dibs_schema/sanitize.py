@@ -6,8 +6,8 @@ can carry hidden text; lone surrogates. Line ends become `\n`.
 
 An invisible character stays where it changes what a reader sees: a zero-width joiner between two emoji (a family, a
 profession); a joiner or non-joiner between two letters of scripts that use them (Arabic to Myanmar, Khmer, Mongolian);
-a variation selector after an emoji, sign or ideograph that has variants. Elsewhere it would only make words differ that
-look the same. Flags of regions (England, Scotland, Wales) lose their tag characters and become black flags.
+a variation selector after an emoji, sign or ideograph that has variants. Elsewhere it would only distinguish words
+that look the same. Flags of regions (England, Scotland, Wales) lose their tag characters and become black flags.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _INVISIBLE = (
 )
 _IN_CONTEXT = r"\u180b-\u180d\u180f\u200c\u200d\ufe00-\ufe0f\U000e0100-\U000e01ef"
 
-_UNSEEN = (
+_REMOVED = (
     rf"(?=[{_CONTROL}{_INVISIBLE}{_IN_CONTEXT}])(?:"  # a quick test that most characters fail
     + "|".join(
         (
@@ -56,9 +56,8 @@ _UNSEEN = (
 
 
 @cache
-def _unseen() -> re.Pattern[str]:
-    """Compile the pattern at its first use, since that takes as long as an import."""
-    return re.compile(_UNSEEN)
+def _invisible() -> re.Pattern[str]:
+    return re.compile(_REMOVED)  # at the first use, since that takes as long as an import
 
 
 def clean(text: str) -> str:
@@ -67,8 +66,6 @@ def clean(text: str) -> str:
         return text
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    while (
-        seen := _unseen().sub("", text)
-    ) != text:  # a removal can put characters next to each other that must go, too
-        text = seen
+    while (visible := _invisible().sub("", text)) != text:  # a removal can join characters that must be removed, too
+        text = visible
     return text

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """The state of a feature, in one column."""
+    """The state of a feature."""
 
     PENDING = "pending"
     IN_PROGRESS = "in_progress"
@@ -23,7 +23,7 @@ MEANING = {
     Status.PASSING: "done and verified",
     Status.NEEDS_HUMAN: "waiting for a person's answer",
     Status.STUCK: "quarantined after too many failures, skips or claims without outcome; a person must look",
-    Status.ARCHIVED: "taken off the board; never blocks its dependents; restoring returns it to where it was",
+    Status.ARCHIVED: "no longer part of the work; never blocks its dependents; a restore returns its earlier status",
 }
 
 
@@ -71,46 +71,34 @@ TRANSITIONS: tuple[Transition, ...] = (
         (),
         (_P, _D, _H, _S, _A),
         "the arguments and the graph are valid; pending, unless imported in another state",
-        "a number is taken; unmet dependencies are counted",
+        "an id is assigned; unmet dependencies are counted",
     ),
     Transition(
-        Kind.CLAIM,
-        (_P,),
-        (_I,),
-        "ready, and of the id or category asked for",
-        "attempts + 1; new token; lease",
+        Kind.CLAIM, (_P,), (_I,), "ready, and of the id or category asked for", "attempts + 1; new token; lease"
     ),
     Transition(Kind.RESUME, (_I,), (_I,), "held by the same agent name", "new token; lease; the old token is lost"),
     Transition(Kind.HEARTBEAT, (_I,), (_I,), "token", "lease extended; an event only when it carries a note"),
     Transition(Kind.RELEASE, (_I,), (_P, _S), "token, or force by a planner", "claim cleared; stuck at max_attempts"),
     Transition(
-        Kind.EXPIRE,
-        (_I,),
-        (_P, _S),
-        "the lease has run out",
-        "failures + 1; stuck at max_failures or max_attempts",
+        Kind.EXPIRE, (_I,), (_P, _S), "the lease has expired", "failures + 1; stuck at max_failures or max_attempts"
     ),
     Transition(
         Kind.PASS,
         (_I,),
         (_D,),
         "token, and no dependency is unmet",
-        "dependents' unmet_dependencies - 1; evidence kept; attempts, failures, skips reset",
+        "dependents' unmet_dependencies - 1; evidence stored; attempts, failures, skips reset",
     ),
     Transition(
         Kind.VERIFY,
         (_D,),
         (_D,),
         "status",
-        "last_tested_at; evidence kept if given; confirmed, unless by the agent that passed it",
+        "last_tested_at; evidence stored if given; confirmed, unless by the agent that passed it",
     ),
-    Transition(Kind.FAIL, (_I,), (_P, _S), "token; a reason", "failures + 1; back-off; reason kept"),
+    Transition(Kind.FAIL, (_I,), (_P, _S), "token; a reason", "failures + 1; back-off; reason stored"),
     Transition(
-        Kind.REGRESS,
-        (_D,),
-        (_P,),
-        "status; a reason",
-        "dependents' unmet_dependencies + 1; holders keep their claims",
+        Kind.REGRESS, (_D,), (_P,), "status; a reason", "dependents' unmet_dependencies + 1; holders keep their claims"
     ),
     Transition(
         Kind.SKIP,
@@ -119,13 +107,9 @@ TRANSITIONS: tuple[Transition, ...] = (
         "token if claimed; a reason",
         "priority = greatest + 1; skips + 1; stuck at max_skips",
     ),
-    Transition(Kind.ASK, (_I,), (_H,), "token", "request kept; claim cleared"),
+    Transition(Kind.ASK, (_I,), (_H,), "token", "request stored; claim cleared"),
     Transition(
-        Kind.ANSWER,
-        (_H, _I),
-        (_P, _I),
-        "status; the answer fits the asked fields",
-        "answer kept for the next claim",
+        Kind.ANSWER, (_H, _I), (_P, _I), "status; the answer fits the asked fields", "answer stored for the next claim"
     ),
     Transition(Kind.CANCEL, (_H,), (_P,), "status", "request cleared"),
     Transition(Kind.RETRY, (_S,), (_P,), "status", "attempts, failures, skips and back-off reset"),
@@ -134,7 +118,7 @@ TRANSITIONS: tuple[Transition, ...] = (
         (_P, _D, _H, _S),
         (_A,),
         "not claimed",
-        "dependents' unmet_dependencies - 1 unless it was passing; archived_from kept",
+        "dependents' unmet_dependencies - 1 unless it was passing; archived_from stored",
     ),
     Transition(
         Kind.RESTORE,

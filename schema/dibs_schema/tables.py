@@ -47,8 +47,8 @@ metadata = MetaData(
 def _partial(name: str, *columns: str | TextClause, where: str) -> Index:
     """Return an index of the rows that match `where`, which must be a literal: planners match no parameter with it.
 
-    The predicate is kept in `info`, and the migrations' environment passes it to the engine in use. Naming it for
-    each engine here would load all their dialects into every server.
+    `info` holds the predicate, and the migrations' environment passes it to the engine in use. Naming it for each
+    engine here would load every dialect into every server.
     """
     return Index(name, *columns, info={"where": where})
 
@@ -173,8 +173,8 @@ features = Table(
     CheckConstraint("length(category) BETWEEN 1 AND 100", name="category"),
     CheckConstraint("length(name) BETWEEN 1 AND 255", name="name"),
     CheckConstraint("length(description) BETWEEN 1 AND 20000", name="description"),
-    # The queue, one index for each order; the last columns let a query read the index alone.
-    # Heights are null unless the project sorts by them, so the other order pays nothing for that index.
+    # The queue, one index for each order; the last columns let a query read only the index.
+    # Heights are null unless the project sorts by them, so that index is empty for the other order.
     _partial(
         "features_ready_by_priority",
         "project_id",
@@ -196,27 +196,15 @@ features = Table(
         "category",
         where="status = 'pending' AND unmet_dependencies = 0 AND height IS NOT NULL",
     ),
-    # For the reaper, by clock and end; and to count the claims of one agent or connection.
+    # For reaping, by clock and end; and to count the claims of one agent or connection.
     _partial("features_leases", "project_id", "lease_clock", "lease_ends", where="status = 'in_progress'"),
     _partial("features_holders", "project_id", "claimed_by", "claim_session", where="status = 'in_progress'"),
     # The least recently tested first.
     _partial("features_tested", "project_id", "last_tested_at", "id", where="status = 'passing'"),
     # Passing features that wait for another agent to confirm them, the oldest first.
-    _partial(
-        "features_unconfirmed",
-        "project_id",
-        "unconfirmed_since",
-        "id",
-        where="unconfirmed_since IS NOT NULL",
-    ),
-    # Features that wait for a person or a planner, and archived ones: few, which are counted and listed.
-    _partial(
-        "features_resting",
-        "project_id",
-        "status",
-        "id",
-        where="status IN ('needs_human', 'stuck', 'archived')",
-    ),
+    _partial("features_unconfirmed", "project_id", "unconfirmed_since", "id", where="unconfirmed_since IS NOT NULL"),
+    # The few features that wait for a person or a planner or are archived, to count and list them.
+    _partial("features_resting", "project_id", "status", "id", where="status IN ('needs_human', 'stuck', 'archived')"),
     # The greatest priority. The predicate is always true; it keeps the index out of every other plan.
     _partial("features_priority", "project_id", "priority", where=f"priority > {BELOW_EVERY_PRIORITY}"),
 )
@@ -234,9 +222,7 @@ dependencies = Table(
     _Dependencies,
     ForeignKeyConstraint(["project_id", "feature_id"], ["features.project_id", "features.id"]),
     ForeignKeyConstraint(
-        ["project_id", "dependency_id"],
-        ["features.project_id", "features.id"],
-        name="dependencies_dependency_id_fkey",
+        ["project_id", "dependency_id"], ["features.project_id", "features.id"], name="dependencies_dependency_id_fkey"
     ),
     CheckConstraint("feature_id <> dependency_id", name="itself"),
     Index("dependencies_dependents", "project_id", "dependency_id", "feature_id"),
@@ -278,8 +264,8 @@ events = Table(
     _Events,
     ForeignKeyConstraint(["project_id"], ["projects.id"]),
     Index("events_of_feature", "project_id", "feature_id", "id"),
-    # For followers. Where transactions may commit in another order than they number their events, `xact` is the
-    # number of the transaction. With one writer at a time it is 0.
+    # For followers. `xact` is the number of the transaction on engines where transactions may commit in another order
+    # than they number their events. With one writer at a time it is 0.
     Index("events_in_order", "project_id", "xact", "id"),
 )
 

@@ -1,4 +1,4 @@
-"""The only place that names an engine: opens a database, and runs verbs on it in transactions."""
+"""Open a database and run verbs on it in transactions. Only this package names an engine."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ __all__ = ["Database", "Upkeep", "VerbJob", "WriteJob", "file_driver", "locate_d
 
 
 def open_database(settings: Settings, *, read_only: bool = False) -> Database:
-    """Return the database that `settings` name. The first transaction opens it.
+    """Return the database of `settings`. The first transaction opens it.
 
-    A `read_only` database must exist already, in the newest schema. Nothing of it changes, and no file beside it.
-    Raises InvalidInput where the settings name no engine that this version serves.
+    A `read_only` database must exist and have the newest schema; neither it nor a file next to it changes.
+    Raises InvalidInput if Dibs does not serve the kind of database that the settings name.
     """
     return Database(locate_database(settings, read_only=read_only), settings)
 
 
 def locate_database(settings: Settings, *, read_only: bool = False) -> DatabaseLocation:
-    """Return where the database is that `settings` name. Raises InvalidInput as `open_database` does."""
+    """Return the location of the database of `settings`. Raises InvalidInput as `open_database` does."""
     if settings.is_server_url:
         from dibs.database.postgres import locate
     else:
@@ -32,7 +32,7 @@ def locate_database(settings: Settings, *, read_only: bool = False) -> DatabaseL
 
 
 def file_driver() -> ModuleType:
-    """Return the SQLite library of this process; it must load no other one."""
+    """Return the SQLite module of this process, which must load no other one."""
     from dibs.database.sqlite.driver import driver
 
     return driver()

@@ -1,4 +1,4 @@
-"""What both engines do to bring a database up: the schema, its migrations, and the project's row."""
+"""Prepare a database, on both engines: the schema, its migrations, and the project's row."""
 
 from __future__ import annotations
 
@@ -15,25 +15,16 @@ from dibs.database.project import Project, find_project, newer_schema
 from dibs_schema.project_settings import ProjectSettings
 from dibs_schema.tables import HEAD, projects
 
-FIRST_TABLES = [
-    "alembic_version",
-    "projects",
-    "features",
-    "dependencies",
-    "events",
-    "questions",
-    "requests",
-    "writers",
-]
-"""The tables of every version of the schema. A database with some of them alone belongs to another program."""
+FIRST_TABLES = ["alembic_version", "projects", "features", "dependencies", "events", "questions", "requests", "writers"]
+"""The tables of every version of the schema. A database with only some of them belongs to another program."""
 
 _MIGRATION = threading.Lock()
-"""Alembic keeps the running migration in a module, so that two of one process would mix."""
+"""Held during a migration: Alembic keeps its state in a module, which the threads of a process share."""
 _NO_SUCH_TABLE = ("no such table", "does not exist")
 
 
 def schema_version(connection: Connection) -> str | None:
-    """Return the newest migration that the database has, or None where it is not a backlog yet."""
+    """Return the newest migration of the database, or None if it has none yet."""
     try:
         return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
     except DatabaseError as error:
@@ -43,10 +34,7 @@ def schema_version(connection: Connection) -> str | None:
 
 
 def ready_project(connection: Connection, name: str, label: str) -> Project | None:
-    """Return the project, or None where the schema is older or the project is missing. Writes nothing.
-
-    Raises SchemaNewer.
-    """
+    """Return the project, or None if the schema is older or the project is missing. Raises SchemaNewer."""
     version = schema_version(connection)
     if version is None or version < HEAD:  # an older schema lacks columns that `find_project` names
         return None
@@ -56,11 +44,11 @@ def ready_project(connection: Connection, name: str, label: str) -> Project | No
 
 
 def write_missing(connection: Connection, name: str, version: str | None) -> None:
-    """Migrate from `version` of the schema and insert the project, in the transaction that the caller holds."""
+    """Migrate from `version` of the schema and insert the project, in the caller's transaction."""
     if version is None or version < HEAD:
         _migrate(connection)
     if find_project(connection, name)[0] is None:
-        # The generation tells the project from any other that will ever have its name.
+        # The generation distinguishes the project from every other one of the same name.
         identity = {"name": name, "generation": secrets.token_hex(8), "created_at": time.time()}
         numbers = {"next_feature_id": 1, "next_question_id": 1}
         connection.execute(insert(projects).values(identity | ProjectSettings().row() | numbers))

@@ -1,4 +1,4 @@
-"""The clock that leases are counted in."""
+"""The clocks that leases are measured by."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 WALL = "wall"
 JUMP = 1.0
-"""Seconds; less between two looks is a clock that is being set right slowly."""
+"""Seconds. A smaller change between two readings is a gradual adjustment of the clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,35 +21,34 @@ class LeaseClock:
     domain: str
 
     def read(self) -> float:
-        """Seconds since an origin that is the same for every process of the domain."""
+        """Return seconds since an origin that every process of the domain shares."""
         return time.time() if self.domain == WALL else time.monotonic()
 
 
 class WallClock:
-    """The wall clock, and for how long it has run evenly as far as this process has looked.
+    """The wall clock, and the time since its last jump that this process has observed.
 
-    It jumps where somebody sets it, and where the machine slept: the clock that it is held against stands still then.
+    It jumps when somebody sets it and when the machine has slept, since the monotonic clock stands still during sleep.
     """
 
     def __init__(self) -> None:
-        self._ahead = time.time() - time.monotonic()
+        self._offset = time.time() - time.monotonic()
         self._jumped_at = -math.inf
 
     def read(self) -> tuple[float, float]:
-        """Seconds since the epoch, and seconds since the last jump."""
-        now, steady = time.time(), time.monotonic()
-        if abs(now - steady - self._ahead) > JUMP:
-            self._jumped_at = steady
-        self._ahead = now - steady
-        return now, steady - self._jumped_at
+        """Return seconds since the epoch, and seconds since the last jump."""
+        now, monotonic = time.time(), time.monotonic()
+        if abs(now - monotonic - self._offset) > JUMP:
+            self._jumped_at = monotonic
+        self._offset = now - monotonic
+        return now, monotonic - self._jumped_at
 
 
 def lease_clock() -> LeaseClock:
-    """The clock of this machine.
+    """Return the lease clock of this machine: CLOCK_MONOTONIC on Linux, elsewhere the wall clock.
 
-    On Linux CLOCK_MONOTONIC, which all processes of a boot share, no change of the wall clock moves,
-    and which stands still while the machine sleeps, as the holders of leases do; its domain is the
-    boot and time namespace. Elsewhere the wall clock.
+    All processes of a boot share CLOCK_MONOTONIC, and no change of the wall clock affects it. It stands still while
+    the machine sleeps, as the holders of leases do. Its domain is the boot and the time namespace.
     Source: clock_gettime(2), time_namespaces(7); Python's time.monotonic is CLOCK_MONOTONIC on Linux.
     """
     if sys.platform != "linux":
@@ -57,6 +56,6 @@ def lease_clock() -> LeaseClock:
     boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     try:
         namespace = os.readlink("/proc/self/ns/time")  # noqa: PTH115 - a magic link, not a path
-    except FileNotFoundError:  # kernels before 5.6 have one time for all
+    except FileNotFoundError:  # kernels before 5.6 have no time namespaces
         namespace = ""
     return LeaseClock(f"{boot} {namespace}".rstrip())

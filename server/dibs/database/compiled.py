@@ -10,23 +10,21 @@ from sqlalchemy import Executable
 from sqlalchemy.engine import Connection, Dialect
 
 Processor = Callable[[Any], Any]
-
-
 StatementT = TypeVar("StatementT", bound=Executable)
 
 
 def hot(statement: StatementT) -> StatementT:
-    """Mark a statement that is built once and run often; it must not contain an expanding parameter.
+    """Return a statement marked to bypass SQLAlchemy at each execution. It must not contain an expanding parameter.
 
-    It remains an expression like any other. This saves SQLAlchemy's work at each execution, which is several times
-    the engine's own (measured in docs/decisions/004-compiled-statements.md).
+    SQLAlchemy's work at each execution costs several times the engine's own (measured in
+    docs/decisions/004-compiled-statements.md).
     """
     marked: StatementT = statement.execution_options(hot=True)
     return marked
 
 
 def is_hot(statement: Executable) -> bool:
-    """Check that the statement was marked as hot."""
+    """Return whether `hot` has marked the statement."""
     return bool(statement.get_execution_options().get("hot"))
 
 
@@ -51,16 +49,16 @@ class PreparedStatement:
         self._readers: list[tuple[str, Processor]] | None = None if columns else []
         self._dialect = dialect
 
-    def values(self, given: dict[str, Any]) -> dict[str, Any]:
+    def values(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Return the parameters as the driver takes them."""
-        values = self._constants | given
+        values = self._constants | parameters
         for name, write in self._writers.items():
             values[name] = write(values[name])
         return values
 
-    def run(self, connection: Connection, given: dict[str, Any]) -> tuple[list[dict[str, Any]], int]:
+    def run(self, connection: Connection, parameters: dict[str, Any]) -> tuple[list[dict[str, Any]], int]:
         """Execute the statement. Returns all rows, and how many rows were changed."""
-        values = self.values(given)
+        values = self.values(parameters)
         driver = connection.connection.dbapi_connection
         assert driver is not None, "a transaction holds its connection"
         cursor = driver.cursor()

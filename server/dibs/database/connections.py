@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from dibs.database.engine import DatabaseLocation, Engine, Unreachable
 from dibs_schema.refusals import Busy
 
-if TYPE_CHECKING:  # SQLAlchemy is loaded in a worker, after `initialize` has been answered
+if TYPE_CHECKING:  # a worker thread loads SQLAlchemy after the answer to `initialize`
     from sqlalchemy.engine import Connection
 
     from dibs.database.project import Project
@@ -28,9 +28,9 @@ class _ThreadConnection:
 
 
 class Connections:
-    """Opens the database when the first worker needs it. A failure is raised there, and the next worker tries again.
+    """Opens the database when the first worker needs it. If that fails, the next worker tries again.
 
-    A connection that was lost is replaced when its thread needs one again.
+    A lost connection is replaced when its thread needs one again.
     """
 
     def __init__(self, location: DatabaseLocation, project: str) -> None:
@@ -52,17 +52,17 @@ class Connections:
 
     @property
     def project(self) -> Project:
-        """The project as it was last seen."""
+        """The project as the last transaction has read it."""
         assert self._project is not None, "the first use of a connection opens the database"
         return self._project
 
     @project.setter
-    def project(self, seen: Project) -> None:
-        self._project = seen
+    def project(self, project: Project) -> None:
+        self._project = project
 
     @property
     def is_open(self) -> bool:
-        """True once the database was opened."""
+        """True once the database has been opened."""
         return self._engine is not None
 
     @property
@@ -77,9 +77,9 @@ class Connections:
 
     @contextmanager
     def use(self, *, reading: bool = False) -> Iterator[Connection]:
-        """Hold this thread's connection, which is not closed meanwhile.
+        """Hold this thread's connection, which stays open until the end of the block.
 
-        Raises the refusal that says why the database cannot be opened, and Busy where it is being closed.
+        Raises the refusal that says why the database cannot be opened, or Busy during shutdown.
         """
         own: _ThreadConnection | None = getattr(self._local, "own", None)
         if own is not None and not self._closed and not self.engine.is_usable(own.connection):
@@ -115,13 +115,13 @@ class Connections:
             return own
 
     def interrupt(self) -> None:
-        """End what still waits at the other end, so that it never acts; for the end of the process."""
+        """Cancel every statement that still runs or waits at the server; for the end of the process."""
         for own in tuple(self._all):  # a thread may be adding its own
             if own.in_use.locked():
                 self.engine.interrupt(own.connection)
 
     def close(self, patience: float) -> None:
-        """Close the connections that are free within `patience` seconds each; the exit of the process closes the rest."""
+        """Close each connection that is free within `patience` seconds; the exit of the process closes the rest."""
         self._closed = True
         with self.engine.closing():
             for own in tuple(self._all):  # a thread may be adding its own

@@ -1,4 +1,4 @@
-"""Running jobs on a database: writes in order in one worker thread, reads in others."""
+"""Run jobs on a database: writes in order in one worker thread, reads in other threads."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ import anyio.lowlevel
 
 from dibs.database.engine import DatabaseLocation, Engine
 from dibs.database.runner import JobRunner, QueuedWrite
-from dibs.database.worker_threads import WorkerThreads, begun_at_once, outcome, wait
+from dibs.database.worker_threads import WorkerThreads, job_of, outcome, wait
 from dibs.database.write_job import VerbJob, WriteJob
 from dibs.settings import Settings
 from dibs_schema.refusals import OutcomeUnknown
 
-if TYPE_CHECKING:  # SQLAlchemy is loaded in a worker, after `initialize` has been answered
+if TYPE_CHECKING:  # a worker thread loads SQLAlchemy after the answer to `initialize`
     from pathlib import Path
 
     from sqlalchemy.engine import Connection
@@ -31,15 +31,15 @@ if TYPE_CHECKING:  # SQLAlchemy is loaded in a worker, after `initialize` has be
 T = TypeVar("T")
 
 ABANDONED_EXIT = 0.3
-"""Seconds that closing waits for the writer queue before it leaves the rest to the exit of the process."""
+"""Seconds that `close` waits for the writer queue before it leaves the rest to the exit of the process."""
 
 
 class Database:
     """One backlog's database, shared by the threads and tasks of this process.
 
     Writes run in order in one thread. Reads have threads of their own, and never wait for a writer.
-    A call that cannot begin within its patience is refused with Busy; what it leaves in the queue gives the lock
-    back without acting. A job is repeated only where nothing of it was applied.
+    A call that cannot begin within its patience is refused with Busy, and its job in the queue then does nothing.
+    A job is repeated only if nothing of it was applied.
     """
 
     def __init__(self, location: DatabaseLocation, settings: Settings) -> None:
@@ -53,16 +53,12 @@ class Database:
         self._connections = self._runner.connections
 
     async def write(
-        self,
-        verb: WriteJob[T] | Callable[[Transaction], T],
-        *,
-        patience: float | None = None,
-        urgent: bool = False,
+        self, verb: WriteJob[T] | Callable[[Transaction], T], *, patience: float | None = None, urgent: bool = False
     ) -> T:
-        """Run a job, or a verb alone, in one write transaction and return its result once it is committed.
+        """Run a job or a verb in one write transaction, and return its result once it is committed.
 
-        `patience` is in seconds; an `urgent` job overtakes the queue of this process.
-        Raises what the verb raises, having rolled back, and Busy and the other Unavailable refusals.
+        `patience` is in seconds. An `urgent` job goes to the front of this process's queue.
+        Raises what the verb raises after a rollback, Busy, and the other Unavailable refusals.
         """
         patience = self._settings.patience if patience is None else patience
         job = _job(verb)
@@ -70,12 +66,12 @@ class Database:
         future.add_done_callback(lambda done: self._settle(done, job))
         try:
             result = await outcome(future, patience, self._runner.busy, self._interrupt)
-            # A cancellation that came while the result was on its way is raised at the next await. That must
-            # be here, where the write is undone: nobody will read the answer.
+            # A cancellation that arrived together with the result is raised at the next await. That must happen
+            # here, where the write is undone: nobody will read the answer.
             await anyio.lowlevel.checkpoint_if_cancelled()
         except asyncio.CancelledError:
             if not future.cancel():
-                future.add_done_callback(lambda late: self._take_back(late, job))
+                future.add_done_callback(lambda late: self._undo(late, job))
             raise
         return result
 
@@ -85,7 +81,7 @@ class Database:
         return await outcome(self._submit_read(verb, patience), patience, self._runner.busy, self._interrupt)
 
     def write_now(self, verb: WriteJob[T] | Callable[[Transaction], T], patience: float | None = None) -> T:
-        """Do the same as `write` without an event loop; `undo` and `settle` are not called."""
+        """Do the same as `write` without an event loop, and without `undo` and `settle`."""
         patience = self._settings.patience if patience is None else patience
         future = self._submit_write(_job(verb), patience)
         return wait(future, patience, self._runner.busy, self._interrupt)
@@ -96,31 +92,32 @@ class Database:
         return wait(self._submit_read(verb, patience), patience, self._runner.busy, self._interrupt)
 
     async def warm_up(self) -> None:
-        """Open the database, so that the first call finds it open. Raises the refusal where it cannot be opened."""
+        """Open the database before the first call. Raises the refusal that says why it cannot be opened."""
 
         def open_it() -> None:
             with self._connections.use():
                 pass
 
-        await asyncio.shield(asyncio.wrap_future(self._writer.submit(begun_at_once(open_it))))
+        await asyncio.shield(asyncio.wrap_future(self._writer.submit(job_of(open_it))))
 
     async def work_version(self) -> int:
-        """Return a number that changes when a commit of any process may have made work ready; takes no lock, reads no table.
+        """Return a number that changes when a commit of any process may have made work ready.
 
-        It belongs to one connection, so it is always read in the same thread.
+        Reads no table and takes no lock.
         """
-        return await self._watched(lambda engine, connection: engine.work_version(connection))
+        return await self._read_version(lambda engine, connection: engine.work_version(connection))
 
     async def event_version(self) -> int:
         """Return a number that changes when a commit of any process may have added events; as cheap as `work_version`."""
-        return await self._watched(lambda engine, connection: engine.event_version(connection))
+        return await self._read_version(lambda engine, connection: engine.event_version(connection))
 
-    async def _watched(self, ask: Callable[[Engine, Connection], int]) -> int:
-        def look() -> int:
+    async def _read_version(self, read: Callable[[Engine, Connection], int]) -> int:
+        def run() -> int:
             with self._connections.use(reading=True) as connection:
-                return ask(self._connections.engine, connection)
+                return read(self._connections.engine, connection)
 
-        return await asyncio.wrap_future(self._watcher.submit(begun_at_once(look)))
+        # Versions of two connections do not compare, so one thread reads all of them.
+        return await asyncio.wrap_future(self._watcher.submit(job_of(run)))
 
     @property
     def label(self) -> str:
@@ -129,11 +126,11 @@ class Database:
 
     @property
     def file(self) -> Path | None:
-        """The database's file, if it is one."""
+        """The file of the database, or None on a server."""
         return self._location.file
 
     def exists(self) -> bool:
-        """Check that there is a backlog already; else opening the database would make one."""
+        """Return whether the backlog exists. If not, opening the database creates it."""
         return self._location.exists()
 
     @property
@@ -148,19 +145,19 @@ class Database:
             with self._connections.use(reading=True) as connection:
                 return self._connections.engine.check_health(connection)
 
-        return wait(self._readers.submit(begun_at_once(check)), math.inf, self._runner.busy, self._interrupt)
+        return wait(self._readers.submit(job_of(check)), math.inf, self._runner.busy, self._interrupt)
 
     def close(self, patience: float = ABANDONED_EXIT) -> None:
-        """Let no further commit begin, then close the connections, within `patience` seconds.
+        """Let no further commit begin, then close the connections within `patience` seconds. Idempotent.
 
-        Idempotent. Connections that are still in use then are closed by the exit of the process.
+        The exit of the process closes the connections that are still in use after that.
         """
         if self._runner.gate.closed:
             return
         self._runner.gate.close()
         if not self._connections.is_open:
             return
-        closing = self._writer.submit(begun_at_once(lambda: self._connections.close(patience / 2)), urgent=True)
+        closing = self._writer.submit(job_of(lambda: self._connections.close(patience / 2)), urgent=True)
         try:
             closing.result(patience)
         except TimeoutError:
@@ -169,14 +166,12 @@ class Database:
 
     @property
     def on_time(self) -> bool:
-        """True where this process has not itself waited for the database lately, and so may reap the claims of others."""
+        """True if this process has not waited for the database lately, and so may reap the claims of others."""
         return self._runner.on_time
 
     def _interrupt(self) -> None:
-        """Let the server end what this process waits for: a commit waits without limit for a standby that is away."""
-        self._watcher.submit(begun_at_once(self._connections.interrupt))
-
-    # -- in the workers ---------------------------------------------------------------------------
+        """Cancel what this process waits for: a commit waits without limit for a standby that does not answer."""
+        self._watcher.submit(job_of(self._connections.interrupt))
 
     def _submit_write(self, job: WriteJob[T], patience: float, *, urgent: bool = False) -> Future[T]:
         self._refuse_fork()
@@ -193,9 +188,9 @@ class Database:
         if os.getpid() != self._process:
             raise RuntimeError("a database connection does not survive a fork: open the database in the child")
 
-    def _take_back(self, late: Future[T], job: WriteJob[T]) -> None:
-        if not late.cancelled() and late.exception() is None:
-            undo = job.undo(late.result())
+    def _undo(self, done: Future[T], job: WriteJob[T]) -> None:
+        if not done.cancelled() and done.exception() is None:
+            undo = job.undo(done.result())
             if undo is not None:
                 self._submit_write(VerbJob(undo), self._settings.patience, urgent=True)
 

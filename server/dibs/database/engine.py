@@ -1,4 +1,4 @@
-"""What every database engine does. Each contract is one sentence; the quirks are the engine's own."""
+"""The interface of a database engine."""
 
 from __future__ import annotations
 
@@ -21,21 +21,18 @@ if TYPE_CHECKING:
 
 
 class NotApplied(Busy):
-    """The transaction left no trace, through no fault of its own, and may be tried again.
-
-    A connection lost before COMMIT was sent, a server that is down, a deadlock.
-    """
+    """The transaction was not applied, and may be repeated: a connection lost before COMMIT, a deadlock."""
 
 
 class Unreachable(NotApplied):
-    """The database was not reached, or what was reached takes no writes: others may not have reached it either."""
+    """The database could not be reached or takes no writes, possibly for other processes as well."""
 
 
 class Engine(ABC):
     """One database: connections to it, transactions on it, and what its errors mean."""
 
     library: str
-    """Name and version of the library or server that does the work."""
+    """Name and version of the library or server."""
     clock: str
     """The domain of the lease clock: readings of one domain compare, those of two do not."""
 
@@ -43,22 +40,22 @@ class Engine(ABC):
 
     @abstractmethod
     def bring_up(self, name: str) -> tuple[Connection, Project]:
-        """Make the database ready to serve the project of that name; a warm start writes nothing."""
+        """Prepare the database to serve the project of that name; a warm start writes nothing."""
 
     @abstractmethod
     def connect(self, *, reading: bool = False) -> Connection:
-        """Open a connection for one thread; one for reading can never write."""
+        """Open a connection for one thread; with `reading` it can never write."""
 
     @abstractmethod
     def is_usable(self, connection: Connection) -> bool:
-        """Check that the connection can be used again, without asking the other end."""
+        """Return whether the connection can be used again, without asking the server."""
 
     @abstractmethod
     def closing(self) -> AbstractContextManager[None]:
-        """Hold what must be held while connections are closed; nothing is opened afterwards."""
+        """Hold the locks that closing connections needs; no connection is opened afterwards."""
 
-    def interrupt(self, connection: Connection) -> None:  # noqa: B027 - nothing to do where the work is done here
-        """End, from another thread, what a connection runs or waits for at the other end."""
+    def interrupt(self, connection: Connection) -> None:  # noqa: B027 - an embedded engine needs nothing
+        """Cancel, from another thread, what a connection runs or waits for at the server."""
 
     # -- transactions -----------------------------------------------------------------------------
 
@@ -66,9 +63,9 @@ class Engine(ABC):
     def write_transaction(
         self, connection: Connection, name: str, *, exclusive: bool, abandoned: Callable[[], bool]
     ) -> AbstractContextManager[TransactionStart | None]:
-        """Hold a write transaction, rolled back at the end unless it was committed; None if `abandoned` first.
+        """Hold a write transaction, rolled back at the end unless it was committed; yield None once `abandoned`.
 
-        No two `exclusive` ones run in a project at the same time.
+        Two `exclusive` transactions of a project never run at the same time.
         """
 
     @abstractmethod
@@ -82,56 +79,56 @@ class Engine(ABC):
         connection: Connection,  # noqa: ARG002 - not every engine has it
         project: Project,  # noqa: ARG002 - likewise
     ) -> AbstractContextManager[TransactionStart] | None:
-        """Let single statements commit by themselves where several writers work at the same time; else None.
+        """Let each statement commit by itself; None on engines without concurrent writers.
 
-        The project is as it was last seen, and each statement must guard against change.
+        `project` is as last read, and each statement must guard against a change of it.
         """
         return None
 
     @abstractmethod
     def commit(self, connection: Connection, *, wake: bool) -> None:
-        """Commit, and `wake` those who wait for work; when this returns, the transaction is on disk."""
+        """Commit, and `wake` waiting claims; when this returns, the transaction is on disk."""
 
     # -- copies of whole projects -----------------------------------------------------------------
 
-    def lift_timeouts(  # noqa: B027 - most have none
+    def lift_timeouts(  # noqa: B027 - not every engine has timeouts
         self, connection: Connection, *, exclusive: bool = False, reading: bool = False
     ) -> None:
-        """Let the transaction take its time; `exclusive` also keeps out claims of one statement.
+        """Lift the transaction's timeouts; `exclusive` also excludes claims in one statement.
 
-        With `reading` it is a snapshot, which is in nobody's way.
+        With `reading` the transaction is a snapshot, which blocks nobody.
         """
 
-    def analyze(self, connection: Connection) -> None:  # noqa: B027 - most need nothing
+    def analyze(self, connection: Connection) -> None:  # noqa: B027 - not every engine needs it
         """Update the planner's statistics, before a transaction that has inserted many rows commits."""
 
-    def continue_after(self, connection: Connection, last_event: int) -> None:  # noqa: B027 - most need nothing
-        """Number new events from `last_event` on, after rows were inserted with their ids."""
+    def continue_after(self, connection: Connection, last_event: int) -> None:  # noqa: B027 - not every engine needs it
+        """Number new events after `last_event`, once rows have been inserted with their ids."""
 
     # -- changes, health, errors ------------------------------------------------------------------
 
     @abstractmethod
     def work_version(self, connection: Connection) -> int:
-        """Return a number that changes when anybody's commit may have made work ready; takes no lock."""
+        """Return a number that changes when a commit may have made work ready; takes no lock."""
 
     def event_version(self, connection: Connection) -> int:
-        """Return a number that changes when followers may find new events; reads no table and takes no lock."""
+        """Return a number that changes when a commit may have added events; reads no table and takes no lock."""
         return self.work_version(connection)
 
     @abstractmethod
     def check_health(self, connection: Connection) -> list[HealthCheck]:
-        """Check how healthy the database is; raises Unavailable where it cannot be read at all."""
+        """Check the health of the database; raises Unavailable if it cannot be read at all."""
 
     @abstractmethod
     def translated(self) -> AbstractContextManager[None]:
-        """Turn the driver's errors into refusals; none of their words reach a client."""
+        """Turn the driver's errors into refusals, so that their text reaches no client."""
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseLocation:
-    """Where a database is: its label for users, its file if it is one, and how it is opened.
+    """The location of a database: its label for users, its file if it has one, and how to open it.
 
-    It is light to make, since `initialize` is answered before any database library is loaded.
+    Making one loads no database library, so that the answer to `initialize` does not wait for that.
     """
 
     label: str

@@ -1,4 +1,4 @@
-"""A database file from outside: what is in it, who has it open, and where it may be. Nothing here serves it."""
+"""Inspect and copy a database file without serving it: its projects, its lock holders, its file system."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ __all__ = [
 
 
 def projects_in(file: Path) -> dict[str, Freeze | None]:
-    """Return the projects of a file by their names, each with its freeze, or None where it is live.
+    """Return the projects of a file by their names, each with its freeze, or None if it accepts writes.
 
-    Raises NotFound, DatabaseDamaged, and InvalidInput where the file is another program's.
+    Raises NotFound, DatabaseDamaged, and InvalidInput if the file belongs to another program.
     """
     with _opened(file) as connection:
         try:
             rows = connection.execute("SELECT name, moved_to FROM projects").fetchall()
         except driver().OperationalError as error:
-            if "no such column" in str(error):  # the first version, in which no project could move
+            if "no such column" in str(error):  # the first version of the schema had no freezes
                 rows = connection.execute("SELECT name, NULL FROM projects").fetchall()
             elif "no such table" in str(error):
                 raise InvalidInput(f"{file} is a database, but not a backlog.", field="source") from error
@@ -52,22 +52,22 @@ def projects_in(file: Path) -> dict[str, Freeze | None]:
 
 
 def schema_in(file: Path) -> str:
-    """Return the schema's version in a backlog's file."""
+    """Return the schema's version of a backlog's file."""
     with _opened(file) as connection:
         return str(connection.execute("SELECT version_num FROM alembic_version").fetchone()[0])
 
 
 def refuse_newer(file: Path) -> None:
-    """Raise SchemaNewer where a newer Dibs has written a backlog's file."""
+    """Raise SchemaNewer if a newer Dibs has written a backlog's file."""
     version = schema_in(file)
     if version > HEAD:
         raise newer_schema(str(file), version)
 
 
 def copy_snapshot(file: Path, into: Path) -> None:
-    """Copy one snapshot of a database, which others may write to meanwhile, into a new file.
+    """Copy one snapshot of a database into a new file; others may write during the copy.
 
-    Raises DatabaseDamaged where it cannot be read, and DiskFull where there is no room for the copy.
+    Raises DatabaseDamaged if it cannot be read, and DiskFull if there is no room for the copy.
     Source: https://www.sqlite.org/lang_vacuum.html#vacuum_with_an_into_clause.
     """
     with _opened(file, live=True) as connection:
@@ -86,9 +86,9 @@ def _copy(connection: Any, into: Path) -> None:
 
 
 def copy_checked(file: Path, into: Path) -> None:
-    """Copy a database file whose every page is sound. It may be read-only, and no file is made next to it.
+    """Check every page of a database file and copy it. It may be read-only, and no file is made next to it.
 
-    Raises NotFound, DatabaseDamaged, and DiskFull where there is no room for the copy.
+    Raises NotFound, DatabaseDamaged, and DiskFull if there is no room for the copy.
     """
     with _opened(file) as connection:
         lines = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(3)")]
@@ -100,10 +100,10 @@ def copy_checked(file: Path, into: Path) -> None:
 
 
 def checkpoint(file: Path) -> bool:
-    """Write a database's log into its file and remove the log; False where a reader is in the way or it is damaged.
+    """Write a database's log into its file and remove the log. Returns False if a reader or damage prevents that.
 
-    Raises Busy where another process has it open.
-    Source: https://www.sqlite.org/wal.html#use_of_wal_without_shared_memory, for the lock that keeps everyone out.
+    Raises Busy if another process has the file open.
+    Source: https://www.sqlite.org/wal.html#use_of_wal_without_shared_memory, for the exclusive lock.
     """
     if not _is_sound(file):  # closing a connection that can write would checkpoint damaged pages
         return False
@@ -134,15 +134,15 @@ def _is_sound(file: Path) -> bool:
 
 @contextmanager
 def _opened(file: Path, *, live: bool = False) -> Iterator[Any]:
-    """Open a connection that writes nothing; where the file may be `live`, it takes locks and may make a log."""
+    """Open a connection that writes nothing; for a `live` file it takes locks and may create a log."""
     if not file.is_file():
         raise NotFound(f"{file} is not a file." if file.exists() else f"There is no file {file}.")
     log = Path(f"{file}-wal")
     can_change = live and os.access(file.parent, os.W_OK)
-    still = "" if can_change or (log.exists() and log.stat().st_size) else "&immutable=1"
+    immutable = "" if can_change or (log.exists() and log.stat().st_size) else "&immutable=1"
     with _translated(file):
         # Closing a connection that can write would checkpoint the log, however damaged it or the file is.
-        connection = driver().connect(f"{file.resolve().as_uri()}?mode=ro{still}", uri=True)
+        connection = driver().connect(f"{file.resolve().as_uri()}?mode=ro{immutable}", uri=True)
         try:
             yield connection
         finally:

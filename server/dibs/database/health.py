@@ -1,4 +1,4 @@
-"""The checks of a database's health that every engine makes."""
+"""The health checks that every engine runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Level = Literal["ok", "warning", "error"]
 
 @dataclass(frozen=True, slots=True)
 class HealthCheck:
-    """The result of one check, and what to do where it is not well."""
+    """The result of one check: `says` is what it found, and what to do unless the level is ok."""
 
     check: str
     level: Level
@@ -23,7 +23,7 @@ class HealthCheck:
 
 
 def check_schema(connection: Connection) -> HealthCheck:
-    """Check that the schema is the one that this Dibs knows."""
+    """Check that the schema has the version that this Dibs needs."""
     version = schema_version(connection)
     if version == HEAD:
         return HealthCheck("schema", "ok", f"version {version}")
@@ -31,7 +31,7 @@ def check_schema(connection: Connection) -> HealthCheck:
 
 
 def check_library(check: str, library: str, seen: str = "") -> HealthCheck:
-    """Check that a library that writes or has written is sound: its name and version, and where it was `seen`."""
+    """Check a library (its name and version, and where it was `seen`) for the bug that can lose commits."""
     from dibs.database.sqlite.driver import NAME, has_wal_reset_bug
 
     name, _, version = library.partition(" ")

@@ -27,7 +27,7 @@ by_name = hot(
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """The identity of a project, and the settings that every process obeys."""
+    """The identity of a project, and its settings."""
 
     id: int
     name: str
@@ -37,19 +37,18 @@ class Project:
 
 
 def project_of(row: Mapping[Any, Any]) -> Project:
-    """Return the project of a row that `by_name` has found."""
-    settings = ProjectSettings.of_row(row)
-    return Project(row["id"], row["name"], row["generation"], row["moved_to"], settings)
+    """Return the project of a row of `by_name`."""
+    return Project(row["id"], row["name"], row["generation"], row["moved_to"], ProjectSettings.of_row(row))
 
 
 def find_project(connection: Connection, name: str) -> tuple[Project | None, str | None]:
-    """Return the project of that name and the schema's version, or None twice where there is no such project."""
+    """Return the project of that name and the schema's version, or None for both if there is no such project."""
     rows, _ = prepared(by_name, connection.dialect).run(connection, {"name": name})
     return (project_of(rows[0]), rows[0]["schema_version"]) if rows else (None, None)
 
 
 def newer_schema(label: str, version: str | None) -> SchemaNewer:
-    """Return the refusal of a database that a newer Dibs has migrated."""
+    """Return the refusal for a database that a newer Dibs has migrated."""
     return SchemaNewer(
         f"{label} has schema {version}, this Dibs knows up to {HEAD}. Nothing was written. "
         "Update Dibs on this machine, then restart the server.",
@@ -58,10 +57,10 @@ def newer_schema(label: str, version: str | None) -> SchemaNewer:
 
 
 def check_project(found: Project | None, schema: str | None, opened: Project, label: str, *, writing: bool) -> Project:
-    """Return the project as a transaction `found` it.
+    """Return the project that a transaction has `found`.
 
-    Raises DatabaseReplaced where it is not the one that the process opened, and where the transaction would write
-    to a frozen one. Raises SchemaNewer where it would write and a newer Dibs has migrated the database.
+    Raises DatabaseReplaced if it is not the one that the process opened, or if the transaction writes and the project
+    is frozen. Raises SchemaNewer if the transaction writes and a newer Dibs has migrated the database.
     """
     if writing and found is not None and found.moved_to is not None:
         raise frozen(opened.name, Freeze.read(found.moved_to))
@@ -81,12 +80,11 @@ LONGEST_FREEZE = 500
 
 @dataclass(frozen=True, slots=True)
 class Freeze:
-    """Why nobody writes to a project here, as `projects.moved_to` says it.
+    """The reason why a project accepts no writes in this database, as `projects.moved_to` stores it.
 
-    A project that has `moved` names its copy. An unfinished copy (`copied`) names its source, and a `backup` the
-    project that it was made of. `generation`, `project` and `label` are those of that other project; the label
-    holds no credentials. A backup also has `at`, when it was made, in seconds of the wall clock, and `seal`, the
-    schema's version with the digest of its rows.
+    `generation`, `project` and `label` identify another project: the copy of one that has `moved`, the source of an
+    unfinished copy (`copied`), or the original of a `backup`. The label holds no credentials. A backup also has `at`,
+    its time in seconds of the wall clock, and `seal`, the schema's version with the digest of its rows.
     """
 
     state: Literal["moved", "copied", "backup"]
@@ -98,7 +96,7 @@ class Freeze:
 
     @classmethod
     def read(cls, text: str) -> Self:
-        """Return the freeze that a row holds."""
+        """Return the freeze that `projects.moved_to` holds."""
         return cls(*json.loads(text))
 
     def __str__(self) -> str:
@@ -112,26 +110,24 @@ class Freeze:
 
 
 def new_place(moved_to: str | None) -> str | None:
-    """Return where the project of a row is live now, or None where it has not moved."""
+    """Return the label of the database to which a project has moved, or None."""
     freeze = Freeze.read(moved_to) if moved_to is not None else None
     return freeze.label if freeze is not None and freeze.state == "moved" else None
 
 
 def backup_of(moved_to: str | None) -> str | None:
-    """Return what the project of a row is a backup of, and since when; None where it is not a backup."""
+    """Return the label of a backup's original and the time of the backup, or None for a project that is no backup."""
     freeze = Freeze.read(moved_to) if moved_to is not None else None
-    if freeze is None or freeze.state != "backup":
-        return None
-    return f"{freeze.label}, made {when(freeze.at)}"
+    return f"{freeze.label}, made {when(freeze.at)}" if freeze is not None and freeze.state == "backup" else None
 
 
 def when(at: float) -> str:
-    """Return a time as messages show it, the same on every machine."""
+    """Return a time in UTC, as messages show it."""
     return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(at))
 
 
 def frozen(name: str, freeze: Freeze) -> DatabaseReplaced:
-    """Return the refusal to write to a project that is not live here."""
+    """Return the refusal for a write to a project that is frozen in this database."""
     if freeze.state == "copied":
         return DatabaseReplaced(
             f"The project {name!r} here is a copy of {freeze.project!r} at {freeze.label} that was not finished. "

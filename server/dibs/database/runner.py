@@ -1,4 +1,4 @@
-"""Running jobs in the worker threads: each in a transaction, repeated only where nothing of it was applied."""
+"""Run jobs in the worker threads: each in a transaction, repeated only if nothing of it was applied."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dibs.database.write_job import Upkeep, WriteJob
 from dibs.settings import Settings
 from dibs_schema.refusals import Busy, OutcomeUnknown
 
-if TYPE_CHECKING:  # SQLAlchemy is loaded in a worker, after `initialize` has been answered
+if TYPE_CHECKING:  # a worker thread loads SQLAlchemy after the answer to `initialize`
     from sqlalchemy.engine import Connection
 
     from dibs.database.transaction import Transaction, TransactionStart
@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # SQLAlchemy is loaded in a worker, after `initialize` has be
 T = TypeVar("T")
 
 PAUSE = (0.02, 0.25)
-"""Seconds between two attempts."""
+"""The least and the most seconds between two attempts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,9 @@ class JobRunner:
 
     @property
     def on_time(self) -> bool:
-        """True where this process has not itself waited for the database, or lost it, in the last third of a lease.
+        """True if this process has neither waited for the database nor lost it during the last third of a lease.
 
-        A process that has must not reap claims: the renewals of their holders waited in the same queue, and come
-        first.
+        Otherwise it must not reap claims: the renewals of their holders waited in the same queue, and come first.
         """
         held_up_at = max(self._held_up_at, self.connections.lost_at)
         return time.monotonic() - held_up_at > self._settings.lease / 3
@@ -75,9 +74,9 @@ class JobRunner:
         )
 
     def write(self, future: Future[T], work: QueuedWrite[T]) -> None:
-        """Resolve `future` with what the job returns or raises; not at all where it was cancelled before it began."""
+        """Resolve `future` with what the job returns or raises, unless it was cancelled before the job began."""
 
-        def done() -> T:
+        def run() -> T:
             try:
                 result = self._repeat(lambda: self._attempt(future, work), future, work.deadline)
             finally:
@@ -85,7 +84,7 @@ class JobRunner:
             work.job.committed(result)
             return result
 
-        resolve(future, done)
+        resolve(future, run)
 
     def read(self, future: Future[T], verb: Callable[[Transaction], T], deadline: float) -> None:
         """Resolve `future` with what `verb` returns or raises on a snapshot."""
@@ -101,9 +100,9 @@ class JobRunner:
         resolve(future, lambda: self._repeat(attempt, future, deadline))
 
     def _repeat(self, attempt: Callable[[], T], future: Future[T], deadline: float) -> T:
-        """Attempt again what was not applied, until its caller gives up or `deadline` (time.monotonic) is near.
+        """Repeat an attempt that was not applied, until its caller cancels or `deadline` (time.monotonic) is near.
 
-        The caller still waits then, and so receives the reason instead of a timeout.
+        The caller still waits at that time, so it receives the reason instead of a timeout.
         """
         while not future.cancelled():
             trouble: NotApplied | None = None
@@ -135,9 +134,9 @@ class JobRunner:
                 return self._commit(connection, start, job.run, exclusive=job.exclusive)
 
     def _keep_up(self, connection: Connection, future: Future[T], work: QueuedWrite[T], upkeep: Upkeep) -> None:
-        """Run the upkeep in a write transaction of its own, where a look finds it due.
+        """Run the upkeep in a write transaction of its own, if a read finds it due.
 
-        The look takes the project as it was last seen; the write transaction reads and checks its row.
+        The read uses the project as last read; the write transaction reads and checks the project's row again.
         """
         engine, project = self.connections.engine, self.connections.project
         with engine.read_transaction(connection, project.name, known=project) as start:
@@ -148,9 +147,9 @@ class JobRunner:
                 return
             try:
                 self._commit(connection, writing, upkeep.run, exclusive=False)
-            except OutcomeUnknown as unknown:  # the job itself has not begun, and upkeep may be repeated
+            except OutcomeUnknown as unknown:  # the job has not begun, and upkeep may be repeated
                 raise Unreachable(
-                    f"{self._location.label} failed before this call was begun. Nothing was changed. Call again in a moment."
+                    f"{self._location.label} failed before this call began. Nothing was changed. Call again in a moment."
                 ) from unknown
 
     def _autocommit(
@@ -173,8 +172,8 @@ class JobRunner:
         except NotApplied as error:
             if transaction is None or not transaction.applied:
                 raise
-            raise OutcomeUnknown(  # the claim is committed and must not be repeated; only its answer failed
-                "The claim was made, but what belongs to its answer could not be read. It is given back: just claim again."
+            raise OutcomeUnknown(  # the claim is committed and must not be repeated; only the read after it failed
+                "The claim was made, but reading its answer failed. The server releases the claim: claim again."
             ) from error
 
     @contextmanager
@@ -193,16 +192,14 @@ class JobRunner:
             self._held_up_at = time.monotonic()
 
     def _commit(
-        self,
-        connection: Connection,
-        start: TransactionStart,
-        verb: Callable[[Transaction], T],
-        *,
-        exclusive: bool,
+        self, connection: Connection, start: TransactionStart, verb: Callable[[Transaction], T], *, exclusive: bool
     ) -> T:
         transaction = self._transaction(connection, start, writing=True)
-        if exclusive and not self._is_recorded:  # two that are not exclusive could both insert the row
-            self._record_writer(transaction)
+        if exclusive and not self._is_recorded:  # two writes that are not exclusive could both insert the row
+            from dibs.database.transaction import record_writer
+
+            process = f"{os.uname().nodename} pid {os.getpid()}"
+            record_writer(transaction, self.connections.engine.library, process)
         result = verb(transaction)
         if transaction.grows:
             self.connections.engine.analyze(connection)
@@ -221,9 +218,3 @@ class JobRunner:
         project = check_project(start.project, start.schema, connections.project, label, writing=writing)
         connections.project = project
         return Transaction(connection, project, connections.engine.clock, start)
-
-    def _record_writer(self, transaction: Transaction) -> None:
-        from dibs.database.transaction import record_writer
-
-        process = f"{os.uname().nodename} pid {os.getpid()}"
-        record_writer(transaction, self.connections.engine.library, process)

@@ -1,4 +1,4 @@
-"""What a verb is given: one transaction on one project."""
+"""The transaction that a verb receives, on one project."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ Row = Mapping[Any, Any]
 """A row by the names of its columns."""
 
 NO_HORIZON = 1 << 62
-"""The horizon where transactions are numbered in the order of their commits."""
+"""The horizon on engines that number transactions in the order of their commits."""
 
 
 class TransactionStart(NamedTuple):
-    """What a transaction begins with: the project and the schema's version inside it, and the time.
+    """The state in which a transaction begins: the project, the schema's version, and the time.
 
-    `now` is the wall clock in seconds, `reading` the lease clock's. Both are read under the transaction's lock, but
-    in autocommit reckoned on from the last transaction.
+    `now` is the wall clock and `reading` the lease clock, in seconds. Both are read under the transaction's lock; in
+    autocommit they are extrapolated from the last transaction.
     No transaction below `horizon` can still commit: its events are complete.
-    `up` is for how many seconds the database could be reached without a break, as far as it knows; `even` for how
-    many seconds the wall clock has not jumped.
+    `up` is the number of seconds since the database was last unreachable, as far as it knows. `even` is the number of
+    seconds since the wall clock last jumped.
     """
 
     project: Project | None
@@ -46,24 +46,14 @@ class Transaction:
     """A connection inside a transaction, its project, and the time at which it began.
 
     `now` is the wall clock in seconds and `reading` the lease clock of the domain `clock`, both read after BEGIN.
-    Every statement gets those of the parameters `project`, `now`, `clock`, `reading`, `horizon`, `up` and `even`
-    that it names.
-    A verb sets `wakes` where those who wait for work should look again. It sets `grows` where it has inserted so
-    many rows that the planner's statistics must be updated. It sets `applied` where a statement that commits by
-    itself has done its work: then a later failure must not repeat the verb.
+    A statement receives each of the parameters `project`, `now`, `clock`, `reading`, `horizon`, `up` and `even` that
+    it names.
+    A verb sets `wakes` if waiting claims should look again, and `grows` if it has inserted so many rows that the
+    planner's statistics must be updated. It sets `applied` after a statement that has committed by itself: a later
+    failure must not repeat the verb.
     """
 
-    __slots__ = (
-        "applied",
-        "clock",
-        "connection",
-        "grows",
-        "now",
-        "parameters",
-        "project",
-        "reading",
-        "wakes",
-    )
+    __slots__ = ("applied", "clock", "connection", "grows", "now", "parameters", "project", "reading", "wakes")
 
     def __init__(self, connection: Connection, project: Project, clock: str, start: TransactionStart) -> None:
         self.connection = connection
@@ -85,13 +75,13 @@ class Transaction:
         }
 
     def all(self, statement: Executable, **parameters: Any) -> Sequence[Row]:
-        """Return every row, fetched to the end."""
+        """Return every row."""
         if is_hot(statement):
             return self._run_hot(statement, parameters)[0]
         return self._execute(statement, parameters).mappings().all()
 
     def first(self, statement: Executable, **parameters: Any) -> Row | None:
-        """Return the first row, or None; the rest is fetched and dropped."""
+        """Return the first row, or None."""
         rows = self.all(statement, **parameters)
         return rows[0] if rows else None
 
@@ -107,7 +97,7 @@ class Transaction:
         return self._execute(statement, parameters).rowcount
 
     def insert(self, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Insert many rows at once."""
+        """Insert rows in one statement."""
         if rows:
             self.connection.execute(statement, rows)
 
@@ -115,13 +105,13 @@ class Transaction:
         return prepared(statement, self.connection.dialect).run(self.connection, self.parameters | parameters)
 
     def _execute(self, statement: Executable, parameters: dict[str, Any]) -> CursorResult[Any]:
-        given = {name: self.parameters[name] for name in _named_parameters(statement)}
-        return self.connection.execute(statement, given | parameters)
+        common = {name: self.parameters[name] for name in _named_parameters(statement)}
+        return self.connection.execute(statement, common | parameters)
 
 
 @lru_cache(maxsize=1024)
 def _named_parameters(statement: ClauseElement) -> frozenset[str]:
-    """Return which of the common parameters a statement names. Statements are built once, so this is too."""
+    """Return which of the common parameters a statement names."""
     named = {element.key for element in visitors.iterate(statement) if isinstance(element, BindParameter)}
     return PARAMETERS & named
 
@@ -131,9 +121,9 @@ PARAMETERS = frozenset({"project", "now", "clock", "reading", "horizon", "up", "
 
 def record_writer(transaction: Transaction, library: str, process: str) -> None:
     """Record which library this process writes with, so that `dibs doctor` can name an unsound one."""
-    given = {"library_": library, "process_": process[:200]}
-    if not transaction.run(_update_writer, **given):
-        transaction.run(_insert_writer, **given)
+    row = {"library_": library, "process_": process[:200]}
+    if not transaction.run(_update_writer, **row):
+        transaction.run(_insert_writer, **row)
 
 
 _update_writer = (

@@ -1,4 +1,4 @@
-"""Threads of our own for the database, so that the event loop never waits for it."""
+"""Worker threads for the database, so that the event loop never waits for it."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from dibs_schema.refusals import Busy
 T = TypeVar("T")
 
 OVERDUE = 10.0
-"""Seconds after its patience in which a job that has begun must end by itself, before it is interrupted."""
+"""Seconds after its patience until a job that has begun is interrupted."""
 LAST_COMMIT = 0.3
-"""Seconds that closing waits for a commit; a longer one waits for a server that does not answer."""
+"""Seconds that closing waits for a commit. A commit that takes longer waits for a server that does not answer."""
 
 
 class WorkerThreads:
-    """A first-in-first-out queue that `count` daemon threads work off.
+    """A first-in-first-out queue of jobs for `count` daemon threads.
 
-    They are daemons so that one which is stuck in a lock cannot hold up the exit; the `CommitGate` keeps it from
-    committing then. A job says by `begin` that it has begun; until then its caller can cancel it.
+    A daemon thread that waits for a lock does not delay the exit, and the `CommitGate` keeps it from committing.
+    A job calls `begin` when it begins; until then its caller can cancel it.
     """
 
     def __init__(self, name: str, count: int) -> None:
@@ -38,19 +38,16 @@ class WorkerThreads:
         self._tickets: SimpleQueue[None] = SimpleQueue()
 
     def submit(self, job: Callable[[Future[T]], None], *, urgent: bool = False) -> Future[T]:
-        """Queue a job, which resolves the future that it is given; an `urgent` one goes to the front."""
+        """Queue a job, which resolves the future that it receives; an `urgent` one goes to the front."""
         future: Future[T] = Future()
         (self._jobs.appendleft if urgent else self._jobs.append)(lambda: job(future))
         self._tickets.put(None)  # one for each job; the thread that takes it runs the first job
         if self._started < self._count:
-            self._start_another()
+            with self._starting:
+                if self._started < self._count:
+                    self._started += 1
+                    threading.Thread(target=self._run, name=f"{self._name}-{self._started}", daemon=True).start()
         return future
-
-    def _start_another(self) -> None:
-        with self._starting:
-            if self._started < self._count:
-                self._started += 1
-                threading.Thread(target=self._run, name=f"{self._name}-{self._started}", daemon=True).start()
 
     def _run(self) -> None:
         while True:
@@ -59,14 +56,14 @@ class WorkerThreads:
 
 
 class CommitGate:
-    """A lock that each commit holds. Once the gate is closed, no transaction of this process commits."""
+    """A lock that each commit holds. After the gate is closed, no transaction of this process commits."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._closed = False
 
     def close(self) -> None:
-        """Wait a moment for the current commit, and let no other begin."""
+        """Wait up to `LAST_COMMIT` seconds for the current commit, and let no other begin."""
         waited = self._lock.acquire(timeout=LAST_COMMIT)
         self._closed = True
         if waited:
@@ -74,11 +71,11 @@ class CommitGate:
 
     @property
     def closed(self) -> bool:
-        """True once it is closed."""
+        """True once the gate is closed."""
         return self._closed
 
     def __enter__(self) -> bool:
-        """Hold the gate, and return whether it is open."""
+        """Hold the gate. Returns whether it is open."""
         self._lock.acquire()
         return not self._closed
 
@@ -86,32 +83,29 @@ class CommitGate:
         self._lock.release()
 
 
-def begun_at_once(work: Callable[[], T]) -> Callable[[Future[T]], None]:
+def job_of(work: Callable[[], T]) -> Callable[[Future[T]], None]:
     """Return a job that begins as soon as a thread takes it, and runs `work`."""
 
-    def run(future: Future[T]) -> None:
-        def begun() -> T:
-            begin(future)
-            return work()
+    def begin_and_work(future: Future[T]) -> T:
+        begin(future)
+        return work()
 
-        resolve(future, begun)
-
-    return run
+    return lambda future: resolve(future, lambda: begin_and_work(future))
 
 
 def begin(future: Future[T]) -> None:
-    """Note that a job has begun. Raises CancelledError where its caller has given it up."""
+    """Mark a job as begun. Raises CancelledError if its caller has cancelled it."""
     if not (future.running() or future.set_running_or_notify_cancel()):
         raise CancelledError
 
 
 def resolve(future: Future[T], work: Callable[[], T]) -> None:
-    """Resolve the future with what `work` returns or raises; leave it alone where it raises CancelledError."""
+    """Resolve the future with what `work` returns or raises, unless that is CancelledError."""
     try:
         result = work()
     except CancelledError:
         pass
-    except BaseException as error:  # noqa: BLE001 - handed to the caller, who raises it
+    except BaseException as error:  # noqa: BLE001 - the caller raises it
         if future.running() or future.set_running_or_notify_cancel():
             future.set_exception(error)
     else:
@@ -121,15 +115,15 @@ def resolve(future: Future[T], work: Callable[[], T]) -> None:
 async def outcome(
     future: Future[T], patience: float, busy: Callable[[float], Busy], interrupt: Callable[[], object]
 ) -> T:
-    """Wait `patience` seconds for a job to begin, then for its end; call `interrupt` where that is overdue.
+    """Wait `patience` seconds for a job to begin, then for its end; call `interrupt` when that is overdue.
 
-    Raises what `busy` returns where the job has not begun in time, and what the job raises.
+    Returns the job's result. Raises what the job raises, and what `busy` returns if the job has not begun in time.
     """
     loop = asyncio.get_running_loop()
     done = asyncio.Event()
 
     def wake(_: Future[T]) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended, so nobody waits
+        with contextlib.suppress(RuntimeError):  # the loop has ended
             loop.call_soon_threadsafe(done.set)
 
     future.add_done_callback(wake)
@@ -142,7 +136,7 @@ async def outcome(
         if future.cancel():
             raise busy(patience)
         done.clear()
-        if not future.done():  # it has begun, and ends by itself
+        if not future.done():  # the job has begun
             overdue = loop.call_later(OVERDUE, interrupt)
             try:
                 await done.wait()

@@ -1,4 +1,4 @@
-"""One write to the database: the verb that runs in its transaction, and what belongs to the outcome."""
+"""One write to the database: the verb that runs in its transaction, and what follows its outcome."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-if TYPE_CHECKING:  # SQLAlchemy is loaded in a worker, after `initialize` has been answered
+if TYPE_CHECKING:  # a worker thread loads SQLAlchemy after the answer to `initialize`
     from dibs.database.transaction import Transaction
 
 T = TypeVar("T")
@@ -15,10 +15,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Upkeep:
-    """Work for others that a write does first, where there is any.
-
-    `is_due` runs on a snapshot and waits for no writer. `run` has a write transaction of its own.
-    """
+    """Maintenance before a write: if `is_due` on a snapshot, `run` in a write transaction of its own."""
 
     is_due: Callable[[Transaction], bool]
     run: Callable[[Transaction], object]
@@ -27,44 +24,40 @@ class Upkeep:
 class WriteJob(ABC, Generic[T]):
     """A write that `Database.write` runs and whose result it returns.
 
-    A job may keep state, and is submitted once. `run` is called again where its transaction was not applied.
-    `autocommit`, `run` and `committed` are called in the writer's thread.
+    A job may keep state, and is submitted once. `run` is called again if its transaction was not applied.
+    The writer thread calls `autocommit`, `run` and `committed`.
     """
 
     exclusive: bool = True
-    """Whether no other exclusive write to the project runs meanwhile, as one that touches several rows needs."""
+    """True if no other exclusive write to the project may run at the same time."""
     upkeep: Upkeep | None = None
-    """What is done before `run`, unless this process has itself been late and so may not judge others."""
+    """What runs first, unless this process is late itself and so must not end the claims of others."""
 
     @abstractmethod
     def run(self, tx: Transaction) -> T:
-        """Act in a write transaction, and return the result."""
+        """Change the project in a write transaction, and return the result."""
 
     def autocommit(self) -> Callable[[Transaction], T | None] | None:
         """Return a verb of one statement that commits by itself, or None.
 
-        It is tried before `run` where the engine lets writers work at the same time. If it returns None, `run`
-        follows.
+        It runs first on engines with concurrent writers. If it returns None, `run` follows.
         """
         return None
 
     def committed(self, result: T) -> None:
-        """Note the result once it is committed, before the next job begins."""
+        """Receive the result after its commit, before the next job begins."""
 
-    def undo(self, result: T) -> Callable[[Transaction], object] | None:  # noqa: ARG002 - most take nothing back
-        """Return the verb that takes back a result whose caller was cancelled during the commit, or None."""
+    def undo(self, result: T) -> Callable[[Transaction], object] | None:  # noqa: ARG002 - most writes stay
+        """Return the verb that undoes a write whose caller was cancelled during the commit, or None."""
         return None
 
     def settle(self) -> Callable[[Transaction], object] | None:
-        """Return the verb that takes back the write where its outcome stayed unknown, or None.
-
-        It is tried for as long as a lease.
-        """
+        """Return the verb that undoes a write of unknown outcome, or None. It is tried for as long as a lease."""
         return None
 
 
 class VerbJob(WriteJob[T]):
-    """A verb, with nothing to do about its outcome."""
+    """A job that runs a verb; nothing follows its outcome."""
 
     def __init__(
         self, verb: Callable[[Transaction], T], *, exclusive: bool = True, upkeep: Upkeep | None = None

@@ -1,14 +1,14 @@
-"""Audit: recompute every derived value of a project from the edges, the paths and the events, and compare."""
+"""Audit: recompute every derived value of a project from its dependencies, paths and events, and compare."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from sqlalchemy import and_, bindparam, func, not_, select
+from sqlalchemy import and_, func, not_, select
 
 from dibs.database.transaction import Row, Transaction
-from dibs.rules.conditions import F, among, expired, in_project, is_, leased, of_another_clock
+from dibs.rules.conditions import NO_CLAIM, F, among, expired, in_project, is_, leased, of_another_clock
 from dibs.rules.critical_path import true_heights
 from dibs_schema.file_areas import Area, areas_of
 from dibs_schema.status import SATISFIED, Kind, Status
@@ -31,7 +31,7 @@ _counters = (
 )
 _last_transition = (
     select(_E.feature_id, func.max(_E.id).label("last"))
-    .where(_E.project_id == bindparam("project"), _E.to_status.is_not(None))
+    .where(in_project(events), _E.to_status.is_not(None))
     .group_by(_E.feature_id)
     .subquery("last_transition")
 )
@@ -50,7 +50,7 @@ _replayed = (
         _E.from_status,
         func.lag(_E.to_status).over(partition_by=_E.feature_id, order_by=_E.id).label("left_in"),
     )
-    .where(_E.project_id == bindparam("project"), _E.to_status.is_not(None))
+    .where(in_project(events), _E.to_status.is_not(None))
     .subquery("replayed")
 )
 _gaps = (
@@ -58,16 +58,7 @@ _gaps = (
     .where(func.coalesce(_replayed.c.from_status, "") != func.coalesce(_replayed.c.left_in, ""))
     .order_by(_replayed.c.id.desc())
 )
-_OF_CLAIM = (
-    F.claim_token,
-    F.claimed_by,
-    F.claimed_at,
-    F.lease_clock,
-    F.lease_ends,
-    F.lease_seconds,
-    F.lease_expires_at,
-    F.last_activity_at,
-)
+_OF_CLAIM = [column for column in NO_CLAIM if column is not F.claim_session]
 _claimed = and_(*(column.is_not(None) for column in _OF_CLAIM))
 _unclaimed = and_(F.claim_session.is_(None), *(column.is_(None) for column in _OF_CLAIM))
 _in_progress = is_(Status.IN_PROGRESS)
@@ -101,20 +92,16 @@ _leases = (
     .order_by(F.id)
 )
 _with_paths = select(F.id, F.paths).where(in_project(), F.paths.is_not(None))
-_kept_areas = select(areas.c.feature_id, areas.c.beginning, areas.c.ending).where(
-    areas.c.project_id == bindparam("project")
-)
-_writers = select(writers.c.library, writers.c.process, writers.c.seen_at).where(
-    writers.c.project_id == bindparam("project")
-)
+_stored_areas = select(areas.c.feature_id, areas.c.beginning, areas.c.ending).where(in_project(areas))
+_writers = select(writers.c.library, writers.c.process, writers.c.seen_at).where(in_project(writers))
 
 
 @dataclass(frozen=True, slots=True)
 class OpenLease:
     """A live claim; times in seconds of the wall clock.
 
-    `connected` says that a server renews it while its client lives. `elsewhere` says that its lease is counted
-    by the clock of another machine, or of this machine before its last boot.
+    A server renews a `connected` one while its client lives. The lease of one `elsewhere` is measured by the clock of
+    another machine, or of this machine before its last boot.
     """
 
     feature: int
@@ -130,12 +117,11 @@ class OpenLease:
 
 @dataclass(slots=True)
 class Audit:
-    """What an audit found. Each mapping has the features whose stored values are wrong.
+    """The findings of an audit. Each mapping has the features whose stored values are wrong.
 
-    `counters` and `heights` map a feature to (stored, counted), and `areas` to the numbers of its areas:
-    (stored, derived from its paths). `states` map it to (stored, state after its last event), `gaps` to the latest
-    event that does not start in the state in which the event before ended: (kind, from, state before), and `claims`
-    to what is wrong with its claim columns.
+    `counters` and `heights` map a feature to (stored, counted), `areas` to the numbers of its areas (stored, derived
+    from its paths), and `states` to (stored, state after its last event). `gaps` maps it to the latest event that does
+    not start where the event before ended: (kind, from, state before). `claims` maps it to the fault of its claim.
     """
 
     features: int = 0
@@ -150,12 +136,12 @@ class Audit:
 
     @property
     def unsound(self) -> list[str]:
-        """Every difference that the audit found, one a line; empty where the project is sound."""
+        """Every difference, one a line; empty if the project is sound."""
         return [f"feature {feature}: {what}" for feature, what in self._differences()]
 
     @property
     def failed_checks(self) -> list[str]:
-        """The checks that failed, by the names that `dibs doctor` has for them."""
+        """The failed checks, by their names in `dibs doctor`."""
         checks = {
             "counters": self.counters,
             "heights": self.heights,
@@ -170,8 +156,8 @@ class Audit:
             yield feature, f"the row says {stored} unmet dependencies, the edges say {counted}"
         for feature, (height, longest) in self.heights.items():
             yield feature, f"the row says height {height}, the edges say {longest}"
-        for feature, (there, derived) in self.areas.items():
-            yield feature, f"its {there} file areas are not the {derived} areas of its paths"
+        for feature, (stored, derived) in self.areas.items():
+            yield feature, f"its {stored} file areas are not the {derived} areas of its paths"
         for feature, (status, after) in self.states.items():
             yield feature, f"the row says {status}, the events say {after}"
         for feature, (kind, source, before) in self.gaps.items():
@@ -188,7 +174,7 @@ def audit(tx: Transaction) -> Audit:
         found.features += 1
         if row["kept"] != row["counted"]:
             found.counters[row["id"]] = (row["kept"], row["counted"])
-        height = heights.get(row["id"], 0) if has_heights else None  # by priority none is stored
+        height = heights.get(row["id"], 0) if has_heights else None  # a queue by priority stores no heights
         if row["height"] != height:
             found.heights[row["id"]] = (row["height"], height)
     found.areas = _wrong_areas(tx)
@@ -196,7 +182,7 @@ def audit(tx: Transaction) -> Audit:
     found.gaps = {row["feature_id"]: (row["kind"], row["from_status"], row["left_in"]) for row in tx.all(_gaps)}
     live = tx.all(_leases)
     found.claims = {
-        row["id"]: f"{row['claimed_by']} holds it, but its last claim was made by {row['claimed_last_by']}"
+        row["id"]: f"{row['claimed_by']} holds it, but {row['claimed_last_by']} made its last claim"
         for row in live
         if row["claimed_by"] != row["claimed_last_by"]
     } | {row["id"]: f"the claim columns do not fit the status {row['status']}" for row in tx.all(_claim_columns)}
@@ -208,10 +194,10 @@ def audit(tx: Transaction) -> Audit:
 def _wrong_areas(tx: Transaction) -> dict[int, tuple[int, int]]:
     derived = {row["id"]: areas_of(row["paths"] or ()) for row in tx.all(_with_paths)}
     stored: dict[int, list[Area]] = {}
-    for row in tx.all(_kept_areas):
+    for row in tx.all(_stored_areas):
         stored.setdefault(row["feature_id"], []).append(Area(row["beginning"], row["ending"]))
     both = ((one, sorted(stored.get(one, [])), derived.get(one, [])) for one in sorted({*stored, *derived}))
-    return {one: (len(there), len(should)) for one, there, should in both if there != should}
+    return {one: (len(has), len(needs)) for one, has, needs in both if has != needs}
 
 
 def _open_lease(row: Row) -> OpenLease:

@@ -1,4 +1,4 @@
-"""Which features have changed since a cursor, for subscribers to resources."""
+"""The features that have changed since a cursor, for subscribers to resources."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from sqlalchemy import bindparam, select
 from dibs.database.transaction import Row, Transaction
 from dibs.queries.follow import complete, cursor_of, later, parse_cursor
 from dibs.queries.queue_state import next_back_off_end
+from dibs.rules.conditions import in_project
 from dibs_schema.status import Kind
 from dibs_schema.tables import dependencies, events
 
 _E, _D = events.c, dependencies.c
 
 MOST = 1_000
-"""Events read at once. If there are more, `cursor` points after the last of these."""
-
+"""Events of one read. If there are more, `cursor` is the position after the last of these."""
 QUIET = (Kind.NOTE, Kind.HEARTBEAT)
-"""Events that change nothing that lists show."""
+"""Events that change nothing in lists."""
 LISTING = (Kind.CREATE, Kind.ARCHIVE, Kind.RESTORE)
 """Events that add features to lists, or remove them."""
 
@@ -29,11 +29,11 @@ _since = (
     .order_by(_E.xact, _E.id)
     .limit(MOST)
 )
-# Of the features asked for, the dependents and the dependencies of those that changed.
+# Of the subscribed features, the dependents and the dependencies of those that changed.
 _neighbour_queries = [
     select(asked.label("asked"))
     .where(
-        _D.project_id == bindparam("project"),
+        in_project(dependencies),
         asked.in_(bindparam("asked_", expanding=True)),
         other.in_(bindparam("changed_", expanding=True)),
     )
@@ -44,11 +44,11 @@ _neighbour_queries = [
 
 @dataclass(slots=True)
 class Changes:
-    """What happened up to `cursor`.
+    """The changes up to `cursor`.
 
-    `features` changed, or were asked for and show a dependency or dependent that changed. `any` says that anything
-    happened, `moved` that lists and counts may differ, `listed` that features were added or archived, and `more` that
-    events remain. The next back-off ends in `ready_in` seconds, which writes no event.
+    `features` have changed, or are subscribed and show a dependency or dependent that has changed. `any` is true
+    after any event, `moved` if lists and counts may differ, `listed` if features were added or archived, and `more`
+    if events remain. The next back-off ends in `ready_in` seconds, which writes no event.
     """
 
     cursor: str
@@ -61,7 +61,7 @@ class Changes:
 
 
 def changes(tx: Transaction, cursor: str, asked: Collection[int] = ()) -> Changes:
-    """Return what changed after `cursor`. Of the features `asked` for, neighbours of changed ones count, too.
+    """Return the changes after `cursor`, with the neighbours of changed features among the subscribed ones (`asked`).
 
     Raises InvalidInput if the cursor is invalid.
     """
@@ -82,7 +82,7 @@ def changes(tx: Transaction, cursor: str, asked: Collection[int] = ()) -> Change
 
 
 def _features_in(row: Row) -> set[int]:
-    """Return the features that an event is about: its own, and those that its feature no longer depends on."""
+    """Return the feature of an event, and those that it no longer depends on."""
     about = {row["feature_id"]} if row["feature_id"] is not None else set()
     if row["kind"] == Kind.DEPEND:
         about.update((row["detail"] or {}).get("removed", []))
@@ -92,6 +92,6 @@ def _features_in(row: Row) -> set[int]:
 def _neighbours(tx: Transaction, changed: set[int], asked: set[int]) -> set[int]:
     if not changed or not asked:
         return set()
-    given = {"asked_": sorted(asked), "changed_": sorted(changed)}
-    found = {row["asked"] for statement in _neighbour_queries for row in tx.all(statement, **given)}
+    ids = {"asked_": sorted(asked), "changed_": sorted(changed)}
+    found = {row["asked"] for statement in _neighbour_queries for row in tx.all(statement, **ids)}
     return found | (asked & changed)

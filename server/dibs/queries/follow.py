@@ -13,6 +13,7 @@ from sqlalchemy import BigInteger, bindparam, select, tuple_
 
 from dibs.database.transaction import Row, Transaction
 from dibs.queries.history import event_of
+from dibs.rules.conditions import in_project
 from dibs.rules.truncate import json_bytes
 from dibs_schema.answers import EventPage, FollowedEvent
 from dibs_schema.refusals import InvalidInput
@@ -27,13 +28,13 @@ _CURSOR = re.compile(r"(\d{1,19})-(\d{1,19})")
 BEGINNING = "0-0"
 """The cursor before the first event."""
 PAGE, ROOM = 100, 9_000
-"""Events of one page, and the bytes that they may take."""
+"""The most events of one page, and their most bytes."""
 POLL, LOOK_ANYWAY = 0.1, 1.0
 """Seconds between two checks for changes, and after which events are read without a change."""
 
 # A transaction that is still open may commit events with smaller numbers than existing ones.
 # Only events below the horizon are complete.
-complete = (_E.project_id == bindparam("project")) & (_E.xact < bindparam("horizon", type_=BigInteger))
+complete = in_project(events) & (_E.xact < bindparam("horizon", type_=BigInteger))
 later = tuple_(_E.xact, _E.id) > tuple_(bindparam("xact", type_=BigInteger), bindparam("last", type_=BigInteger))
 """After the cursor whose numbers are the parameters `xact` and `last`."""
 _after = select(events).where(complete, later).order_by(_E.xact, _E.id).limit(bindparam("most"))
@@ -44,8 +45,8 @@ _newest = select(_E.xact, _E.id).where(complete).order_by(_E.xact.desc(), _E.id.
 def follow(tx: Transaction, cursor: str, limit: int = 100) -> list[FollowedEvent]:
     """Return at most `limit` events after `cursor`, which is `BEGINNING` or the cursor of an event.
 
-    No event is ever missed, although transactions may commit in another order than they number their events. An event
-    appears when no older transaction is open. Events of concurrent transactions on one feature may come in either
+    No event is ever missed, although transactions may commit in another order than they number their events: an event
+    appears when no older transaction is open. Events of concurrent transactions on one feature may appear in either
     order; their ids give the true one. Cursors are not valid in a copy of the project.
     Raises InvalidInput if the cursor is invalid.
     """
@@ -54,7 +55,7 @@ def follow(tx: Transaction, cursor: str, limit: int = 100) -> list[FollowedEvent
 
 
 def page(tx: Transaction, cursor: str | None = None) -> EventPage:
-    """Return the events after `cursor`, or the newest, as many as one answer takes, oldest first.
+    """Return the events after `cursor`, or else the newest, as many as fit in one answer, oldest first.
 
     Raises InvalidInput if the cursor is invalid.
     """
@@ -104,11 +105,11 @@ async def watch(database: Database, cursor: str | None = None) -> AsyncGenerator
     Each check yields what it found, which may be an empty list. Raises InvalidInput as `follow` does.
     """
     place = cursor if cursor is not None else await database.read(newest)
-    seen, looked = -1, 0.0
+    last_version, last_read = -1, 0.0
     while True:
         version = await database.work_version()
-        if version != seen or time.monotonic() - looked > LOOK_ANYWAY:
-            seen, looked = version, time.monotonic()
+        if version != last_version or time.monotonic() - last_read > LOOK_ANYWAY:
+            last_version, last_read = version, time.monotonic()
             while found := await database.read(partial(follow, cursor=place)):
                 place = found[-1].cursor
                 yield found

@@ -28,37 +28,26 @@ LISTED = 9_500
 """Bytes of all rows of `summaries`; with many rows, names are truncated."""
 
 _whole = select(features).where(this())
-_dependents = (
-    select(_D.feature_id)
-    .where(_D.project_id == bindparam("project"), _D.dependency_id == bindparam("feature"))
-    .order_by(_D.feature_id)
-    .limit(DEPENDENTS)
-)
-_dependents_count = select(func.count()).where(
-    _D.project_id == bindparam("project"), _D.dependency_id == bindparam("feature")
-)
+_depends_on_this = in_project(dependencies) & (_D.dependency_id == bindparam("feature"))
+_dependents = select(_D.feature_id).where(_depends_on_this).order_by(_D.feature_id).limit(DEPENDENTS)
+_dependents_count = select(func.count()).where(_depends_on_this)
 _some = select(*COLUMNS).where(in_project(), F.id.in_(bindparam("ids", expanding=True))).order_by(F.id)
 
 
 def get_by_id(tx: Transaction, feature: int, cursor: str | None = None) -> Feature:
-    """Return all that is known of a feature, or with `cursor` the rest of its text. Raises NotFound."""
+    """Return a whole feature, or with `cursor` the rest of its text. Raises NotFound, InvalidInput."""
     find(tx, feature)
     row = tx.first(_whole, feature=feature)
     assert row is not None, "it was found in this transaction"
-    here: dict[str, Any] = {
-        "id": feature,
-        "status": row["status"],
-        "name": row["name"],
-        "category": row["category"],
-    }
+    head: dict[str, Any] = {name: row[name] for name in ("id", "status", "name", "category")}
     if cursor is not None:
         _check_cursor(cursor, row["steps"])
         description, steps, following = cut_text(row["description"], row["steps"], cursor, TEXT_PAGE)
-        return Feature(**here, priority=row["priority"], description=description, steps=steps, next_cursor=following)
+        return Feature(**head, priority=row["priority"], description=description, steps=steps, next_cursor=following)
     paths = row["paths"] or []
     description, steps, following = cut_text(row["description"], row["steps"], None, FIRST_PAGE - json_length(paths))
     return Feature(
-        **here,
+        **head,
         **{name: truncate(row[name], 250) if isinstance(row[name], str) else row[name] for name in _PLAIN},
         description=description,
         steps=steps,
@@ -70,10 +59,10 @@ def get_by_id(tx: Transaction, feature: int, cursor: str | None = None) -> Featu
         ready_at=ready_at(row, tx.now),
         expires_at=row["lease_expires_at"],
         last_failure=truncate(row["last_failure"], 300),
-        evidence=_evidence(row["evidence"]),
+        evidence=None if row["evidence"] is None else truncate_json(row["evidence"], 700),
         evidence_is_outdated=row["evidence"] is not None
         and Status.PASSING not in (row["status"], row["archived_from"]),
-        human_request=_request(row),
+        human_request=truncate_json(row["human_request"], 900) if row["status"] == Status.NEEDS_HUMAN else None,
         human_answer=human_answer_of(row["human_answer"], 800),
     )
 
@@ -108,14 +97,6 @@ def ready_at(row: Any, now: float) -> float | None:
 def _check_cursor(cursor: str, steps: list[str]) -> None:
     if not re.fullmatch(r"-?\d{1,4}:\d{1,6}", cursor) or not -1 <= int(cursor.split(":", maxsplit=1)[0]) < len(steps):
         raise InvalidInput("cursor: send next_cursor as it came in the last answer.", field="cursor")
-
-
-def _evidence(stored: dict[str, Any] | None) -> dict[str, Any] | None:
-    return None if stored is None else truncate_json(stored, 700)
-
-
-def _request(row: Any) -> dict[str, Any] | None:
-    return truncate_json(row["human_request"], 900) if row["status"] == Status.NEEDS_HUMAN else None
 
 
 def summaries(tx: Transaction, ids: Sequence[int]) -> Summaries:

@@ -15,11 +15,11 @@ from dibs_schema.tables import dependencies
 
 _D = dependencies.c
 ROOM = 9_000
-"""Characters of nodes in one answer."""
+"""Bytes of nodes in one answer."""
 DEEPEST = 50
 """Depth from a root, if the caller gives none."""
 
-# All that a root depends on, with each depth at which it was found; `_reached` keeps the smallest.
+# All dependencies of a root, direct or not, with each of their depths; `_reached` keeps the least.
 _seed = select(
     bindparam("project", type_=Integer).label("project_id"),
     bindparam("root", type_=Integer).label("id"),
@@ -43,7 +43,7 @@ _every = select(F.id, F.name, F.status).where(in_project()).order_by(F.id).limit
 _count = select(func.count()).where(in_project(), F.id.is_not(None))
 _edges = (
     select(_D.feature_id, _D.dependency_id)
-    .where(_D.project_id == bindparam("project"), _D.feature_id.in_(bindparam("ids", expanding=True)))
+    .where(in_project(dependencies), _D.feature_id.in_(bindparam("ids", expanding=True)))
     .order_by(_D.feature_id, _D.dependency_id)
 )
 
@@ -56,9 +56,9 @@ def get_graph(
     limit: int = 50,
     form: Literal["json", "mermaid"] = "json",
 ) -> Graph:
-    """Return all features with their dependencies, or those that `root` depends on, up to `depth` edges away.
+    """Return all features with their dependencies, or `root` and its dependencies up to `depth` edges away.
 
-    `cut` says that the answer does not hold all. Raises NotFound.
+    `cut` is true if the answer omits some. Raises NotFound.
     """
     if root is None:
         rows, total = tx.all(_every, most=limit), tx.value(_count)
@@ -82,7 +82,7 @@ def _nodes(tx: Transaction, rows: Any) -> list[Node]:
     for row in rows:
         name = truncate(row["name"], 60) or ""
         node = Node(id=row["id"], name=name, status=row["status"], depends_on=needs.get(row["id"], []))
-        # A flowchart takes more room for each edge and quotation mark than data.
+        # A flowchart needs more bytes for each edge and quotation mark than data does.
         room -= json_bytes(node.wire()) + json_bytes(_label(name)) - json_bytes(name) + 20 * len(node.depends_on)
         if room < 0:
             break

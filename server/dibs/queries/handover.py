@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import select
 
 from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
-from dibs.rules.conditions import among
+from dibs.rules.conditions import among, of_feature
 from dibs.rules.truncate import cut_text, first_line, json_bytes, json_length, truncate, truncate_json
 from dibs_schema.answers import Answer, Dependency, Failure, HumanAnswer, NoteEntry, Work
 from dibs_schema.status import SATISFIED, Kind
@@ -18,7 +18,7 @@ from dibs_schema.tables import dependencies, events, features
 OWN_TEXT = 5_000
 """Characters of description and steps in one answer; a cursor continues them."""
 HAND_OVER = 3_900
-"""Bytes of what other agents left. What one part does not use, the next part may."""
+"""Bytes of texts of other agents. Each part may use what the parts before it have left."""
 FAILURES, FAILURE_ROOM = 3, 600
 NOTES, NOTES_ROOM = 10, 900
 ANSWER_ROOM = 1_100
@@ -35,31 +35,22 @@ _D, _F, _E = dependencies.c, features.c, events.c
 _builds_on = hot(
     select(_F.id, _F.name, _F.status, _F.evidence)
     .join(dependencies, (_D.project_id == _F.project_id) & (_D.dependency_id == _F.id))
-    .where(_D.project_id == bindparam("project"), _D.feature_id == bindparam("feature"))
+    .where(of_feature(dependencies))
     .order_by(_D.dependency_id)
 )
 
 _learned = hot(
     select(_E.at, _E.agent, _E.kind, _E.detail)
-    .where(
-        _E.project_id == bindparam("project"),
-        _E.feature_id == bindparam("feature"),
-        among(_E.kind, (*_FAILED, *_NOTED)),
-    )
+    .where(of_feature(events), among(_E.kind, (*_FAILED, *_NOTED)))
     .order_by(_E.id.desc())
     .limit(50)
 )
 
 
 def work_of(
-    tx: Transaction,
-    row: Mapping[Any, Any],
-    *,
-    text: int = OWN_TEXT,
-    room: int = HAND_OVER,
-    name: int = NAME_ROOM,
+    tx: Transaction, row: Mapping[Any, Any], *, text: int = OWN_TEXT, room: int = HAND_OVER, name: int = NAME_ROOM
 ) -> Work:
-    """Return a feature with its hand-over: `text` characters of its own text, `room` bytes of what others left."""
+    """Return a feature with its hand-over: `text` characters of its own text, `room` bytes of other agents' texts."""
     paths = paths_in(row, text)
     description, steps, cursor = cut_text(row["description"], row["steps"], None, text - json_length(paths))
     learned = tx.all(_learned, feature=row["id"])
@@ -115,7 +106,7 @@ def dependencies_of(tx: Transaction, feature: int, room: int) -> list[Dependency
     for row in rows:
         name = truncate(row["name"], max(8, min(80, each * 2 // 3))) or ""
         rest = each - json_bytes(name)
-        passes = row["status"] in SATISFIED  # earlier evidence says nothing after a feature broke
+        passes = row["status"] in SATISFIED  # the evidence is outdated after a regression
         summary = (row["evidence"] or {}).get("summary") if passes else None
         evidence = first_line(summary, min(100, rest)) if rest >= 12 else None
         found.append(Dependency(id=row["id"], name=name, status=row["status"], evidence=evidence))
@@ -123,7 +114,7 @@ def dependencies_of(tx: Transaction, feature: int, room: int) -> list[Dependency
 
 
 def human_answer_of(stored: dict[str, Any] | None, room: int) -> HumanAnswer | None:
-    """Return what a person answered, in at most about `room` bytes."""
+    """Return a person's answer in about `room` bytes at most."""
     if stored is None:
         return None
     prompt = truncate(stored.get("prompt"), room // 6)
@@ -145,7 +136,7 @@ def _failures(learned: Any, room: int) -> list[Failure]:
 
 
 def _notes(learned: Any, now: float, room: int) -> list[NoteEntry]:
-    """Return as many of the newest notes as `room` takes, oldest first."""
+    """Return as many of the newest notes as fit in `room` bytes, oldest first."""
     notes: list[NoteEntry] = []
     for row in [row for row in learned if row["kind"] in _NOTED][:NOTES]:
         if room < 100:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import BigInteger, bindparam, func, select
 
 from dibs.database.transaction import Row, Transaction
+from dibs.rules.conditions import of_feature
 from dibs.rules.diagnosis import find
 from dibs.rules.truncate import json_bytes, truncate, truncate_json
 from dibs_schema.answers import History, HistoryEvent
@@ -15,16 +14,15 @@ from dibs_schema.tables import events
 
 _E = events.c
 ROOM = 9_000
-"""Characters of events in one answer."""
+"""Bytes of events in one answer."""
 
-_of = (_E.project_id == bindparam("project")) & (_E.feature_id == bindparam("feature"))
 _events = (
     select(events)
-    .where(_of, _E.id < bindparam("before", type_=BigInteger))
+    .where(of_feature(events), _E.id < bindparam("before", type_=BigInteger))
     .order_by(_E.id.desc())
     .limit(bindparam("most"))
 )
-_count = select(func.count()).select_from(events).where(_of)
+_count = select(func.count()).select_from(events).where(of_feature(events))
 
 
 def get_history(tx: Transaction, feature: int, limit: int = 20, cursor: str | None = None) -> History:
@@ -47,16 +45,12 @@ def get_history(tx: Transaction, feature: int, limit: int = 20, cursor: str | No
 
 
 def event_of(row: Row) -> HistoryEvent:
-    """Return an event as it is shown. It has one status if it did not change the status."""
+    """Return an event for an answer. It has no `to_status` if the status did not change."""
     return HistoryEvent(
         at=row["at"],
         agent=truncate(row["agent"], 100) or "",
         kind=row["kind"],
         from_status=row["from_status"],
         to_status=row["to_status"] if row["to_status"] != row["from_status"] else None,
-        detail=_cut(row["detail"]),
+        detail=None if row["detail"] is None else truncate_json(row["detail"], 500),
     )
-
-
-def _cut(detail: dict[str, Any] | None) -> dict[str, Any] | None:
-    return None if detail is None else truncate_json(detail, 500)

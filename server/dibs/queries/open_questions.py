@@ -1,8 +1,8 @@
-"""What a person is asked and has not answered: questions of `ask_user`, and requests about features."""
+"""Open questions to a person: those of `ask_user`, and requests about features."""
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import func, select
 
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import F, in_project, is_, resting
@@ -11,8 +11,8 @@ from dibs_schema.status import Kind, Status
 from dibs_schema.tables import events, questions
 
 _Q = questions.c
-_questions = select(questions).where(_Q.project_id == bindparam("project"), _Q.answered_at.is_(None)).order_by(_Q.id)
-_count = select(func.count()).where(_Q.project_id == bindparam("project"), _Q.answered_at.is_(None))
+_questions = select(questions).where(in_project(questions), _Q.answered_at.is_(None)).order_by(_Q.id)
+_count = select(func.count()).where(in_project(questions), _Q.answered_at.is_(None))
 _requests = (
     select(F.id, F.name, F.human_request, events.c.agent, events.c.at)
     .join(
@@ -30,20 +30,17 @@ def count_open(tx: Transaction) -> int:
 
 
 def open_questions(tx: Transaction) -> list[OpenQuestion]:
-    """Return the questions of `ask_user` that nobody has answered."""
+    """Return the open questions of `ask_user`."""
     return [
         OpenQuestion(
-            question_id=row["id"],
-            asked_by=row["asked_by"],
-            asked_at=row["asked_at"],
-            questions=row["questions"],
+            question_id=row["id"], asked_by=row["asked_by"], asked_at=row["asked_at"], questions=row["questions"]
         )
         for row in tx.all(_questions)
     ]
 
 
 def open_requests(tx: Transaction) -> list[OpenQuestion]:
-    """Return what features wait for, in the order of the features' ids."""
+    """Return the open requests about features, in the order of the features' ids."""
     latest = {row["id"]: row for row in tx.all(_requests)}
     return [
         OpenQuestion(

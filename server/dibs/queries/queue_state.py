@@ -18,9 +18,9 @@ from dibs_schema.status import Status
 from dibs_schema.tables import projects
 
 LONGEST_RETRY = 60
-"""Seconds. A lease that is renewed says little about when its feature will be free."""
+"""Seconds. The end of a lease that is renewed says little about the end of its claim."""
 
-# Each count reads one narrow index. Pending features are the rest, since no feature is ever deleted.
+# Each count reads one narrow index. The count of pending features is the rest, since no feature is ever deleted.
 _counted = {
     "ready": hot(select(func.count()).where(in_project(), ready())),
     "in_progress": hot(select(func.count()).where(in_project(), leased())),
@@ -28,12 +28,8 @@ _counted = {
 }
 _resting = hot(select(F.status, func.count().label("n")).where(in_project(), resting(), F.id > 0).group_by(F.status))
 _all = hot(select(projects.c.next_feature_id - 1).where(projects.c.id == bindparam("project")))
-_by_status_there = (
-    select(F.status, func.count().label("n"))
-    .where(in_project(), F.category == bindparam("category_"))
-    .group_by(F.status)
-)
 _in_category = F.category == bindparam("category_")
+_by_status_there = select(F.status, func.count().label("n")).where(in_project(), _in_category).group_by(F.status)
 _ready_there = _counted["ready"].where(_in_category)
 # Seconds from now, by the lease clock if that is this machine's: the wall clock may jump.
 _by_own_clock = F.lease_ends - bindparam("reading")
@@ -61,7 +57,7 @@ _MESSAGES: dict[IdleState, str] = {
     "waiting_for_claims": "Other agents have claimed every feature that was ready.",
     "waiting_for_back_off": "The remaining features failed recently and are not ready yet.",
     "waiting_for_human": "The remaining features wait for a person's answer: `dibs answer` lists the questions.",
-    "stuck": "The remaining features are stuck: they failed, were skipped or were given up too often.",
+    "stuck": "The remaining features are stuck: they failed, were skipped or were released too often.",
     "waiting_for_dependencies": "The remaining features wait for features that nobody can claim.",
     "waiting_for_confirmation": "Every feature is passing or archived, but some passes wait for another agent's "
     "confirmation. If you are not a tester, stop.",
@@ -82,9 +78,9 @@ _STEPS: dict[IdleState, tuple[Step, ...]] = {
 def counts(tx: Transaction, category: str | None = None) -> Counts:
     """Return the number of features (in `category`) by status."""
     if category is not None:
-        there = {row["status"]: row["n"] for row in tx.all(_by_status_there, category_=category)}
+        by_status = {row["status"]: row["n"] for row in tx.all(_by_status_there, category_=category)}
         held_back = count_held_back(tx, category)
-        return Counts(ready=tx.value(_ready_there, category_=category) - held_back, held_back=held_back, **there)
+        return Counts(ready=tx.value(_ready_there, category_=category) - held_back, held_back=held_back, **by_status)
     found = {name: tx.value(statement) for name, statement in _counted.items()}
     found["held_back"] = count_held_back(tx)
     found["ready"] -= found["held_back"]
@@ -94,34 +90,18 @@ def counts(tx: Transaction, category: str | None = None) -> Counts:
 
 
 def why_idle(tx: Transaction, category: str | None = None) -> Idle:
-    """Return the first reason that applies, with counts, and when to ask again.
+    """Return the first reason that applies, with counts, and when to call again.
 
     With `category` the answer is about that category only, and never calls the project complete.
     """
-    there = counts(tx, category)
-    return _why(there, _ends(tx, category, beyond=there.held_back > 0), category)
-
-
-Ends = tuple[float | None, float | None]
-"""Seconds until the next lease and the next back-off end."""
-
-
-def _ends(tx: Transaction, category: str | None, *, beyond: bool) -> Ends:
-    """Return the ends in `category`, or of all leases if claims `beyond` the category hold it back."""
-    if category is None:
-        return tx.value(_next_lease_end), tx.value(_next_back_off_end)
-    given = {"category_": category}
-    lease_end = tx.value(_next_lease_end) if beyond else tx.value(_lease_end_there, **given)
-    return lease_end, tx.value(_back_off_end_there, **given)
-
-
-def _why(there: Counts, ends: Ends, category: str | None) -> Idle:
-    state = _state(there, is_backing_off=ends[1] is not None)
+    found = counts(tx, category)
+    lease_end, back_off_end = _ends(tx, category, any_claim=found.held_back > 0)
+    state = _state(found, is_backing_off=back_off_end is not None)
     message, steps = _MESSAGES[state], _STEPS.get(state, ())
     if state in ("waiting_for_claims", "waiting_for_back_off"):
         within = {} if category is None else {"category": category}
         steps = (Step("feature_claim_and_get", {**within, "wait_seconds": 45}),)
-    if state == "waiting_for_claims" and there.held_back:
+    if state == "waiting_for_claims" and found.held_back:
         message, steps = _HELD_BACK, (*steps, Step("feature_get_blocked", purpose="to see which"))
     if category is not None and state in ("complete", "empty", "waiting_for_dependencies"):
         steps = (Step("feature_claim_and_get", purpose="without a category"),)
@@ -129,9 +109,20 @@ def _why(there: Counts, ends: Ends, category: str | None) -> Idle:
             message = f"The remaining features of category {category!r} wait for other features."
         else:
             state, message = "empty", f"Nothing is left in category {category!r}."
-    end = {"waiting_for_claims": ends[0], "waiting_for_back_off": ends[1]}.get(state)
+    end = {"waiting_for_claims": lease_end, "waiting_for_back_off": back_off_end}.get(state)
     retry = None if end is None else min(LONGEST_RETRY, max(1, ceil(end)))
-    return Idle(state=state, counts=there, retry_after_seconds=retry, message=message, next=steps)
+    return Idle(state=state, counts=found, retry_after_seconds=retry, message=message, next=steps)
+
+
+def _ends(tx: Transaction, category: str | None, *, any_claim: bool) -> tuple[float | None, float | None]:
+    """Return the seconds until the next lease and the next back-off end, in `category`.
+
+    With `any_claim` leases of other categories count, too: claims there may hold features back.
+    """
+    if category is None:
+        return tx.value(_next_lease_end), tx.value(_next_back_off_end)
+    lease_end = tx.value(_next_lease_end) if any_claim else tx.value(_lease_end_there, category_=category)
+    return lease_end, tx.value(_back_off_end_there, category_=category)
 
 
 def next_back_off_end(tx: Transaction) -> float | None:
@@ -141,24 +132,20 @@ def next_back_off_end(tx: Transaction) -> float | None:
 
 
 def look_ahead(tx: Transaction, category: str | None = None) -> tuple[Idle, float]:
-    """Return the state of the queue, and the seconds until a lease or back-off ends, or infinity.
-
-    A read: a claim may find the queue in another state.
-    """
+    """Return the state of the queue, and the seconds until a lease or back-off ends, or infinity."""
     ends = [tx.value(_next_lease_end), tx.value(_next_back_off_end)]
     return why_idle(tx, category), min((max(0.0, end) for end in ends if end is not None), default=inf)
 
 
-def _state(there: Counts, *, is_backing_off: bool) -> IdleState:
-    open_ = there.pending + there.in_progress + there.needs_human + there.stuck
-    if not open_:
-        if there.unconfirmed:
+def _state(found: Counts, *, is_backing_off: bool) -> IdleState:
+    if not (found.pending + found.in_progress + found.needs_human + found.stuck):
+        if found.unconfirmed:
             return "waiting_for_confirmation"
-        return "complete" if there.passing else "empty"
-    reasons: list[tuple[IdleState, bool]] = [
-        ("waiting_for_claims", bool(there.in_progress or there.held_back)),
-        ("waiting_for_back_off", is_backing_off),
-        ("waiting_for_human", bool(there.needs_human)),
-        ("stuck", bool(there.stuck)),
-    ]
-    return next((state for state, applies in reasons if applies), "waiting_for_dependencies")
+        return "complete" if found.passing else "empty"
+    if found.in_progress or found.held_back:
+        return "waiting_for_claims"
+    if is_backing_off:
+        return "waiting_for_back_off"
+    if found.needs_human:
+        return "waiting_for_human"
+    return "stuck" if found.stuck else "waiting_for_dependencies"

@@ -20,7 +20,6 @@ from dibs_schema.tables import dependencies, features
 
 COLUMNS = (F.id, F.status, F.category, F.name, F.priority, F.claimed_by, F.not_before, F.skips, F.height)
 """The short columns, which a row of a list needs."""
-
 SHOWN_CATEGORY, SHOWN_AGENT, SHOWN_BLOCKERS = 24, 20, 4
 ROOM = 9_000
 """Bytes of rows in one answer."""
@@ -39,7 +38,7 @@ def row_of(
     name: int = 2_000,
     holder: Mapping[Any, Any] | None = None,
 ) -> FeatureRow:
-    """Return a row of at most 160 bytes and a name of at most `name` bytes. A claim of `holder` may change its files."""
+    """Return a row of at most 160 bytes and a name of at most `name` bytes; `holder` is a claim on the same files."""
     until = row["not_before"]
     backs_off = row["status"] == Status.PENDING and until is not None and now < until <= now + FARTHEST_BACK_OFF
     return FeatureRow(
@@ -60,8 +59,8 @@ _texts = select(F.id, F.description, F.steps, F.paths).where(in_project(), F.id.
 
 def _with_text(row: FeatureRow, text: Mapping[Any, Any]) -> FeatureRow:
     description, steps, rest = cut_text(text["description"], text["steps"], None, TEXT)
-    own = {"description": description, "steps": steps, "text_cursor": rest, "paths": text["paths"] or []}
-    return row.model_copy(update=own)
+    texts = {"description": description, "steps": steps, "text_cursor": rest, "paths": text["paths"] or []}
+    return row.model_copy(update=texts)
 
 
 def search(
@@ -80,18 +79,17 @@ def search(
     With `detail="full"` rows include the features' texts, and a page has fewer rows.
     Raises InvalidInput if the cursor is invalid.
     """
-    wanted: list[ColumnElement[bool]] = [in_project()]
+    conditions: list[ColumnElement[bool]] = [in_project()]
     if text is not None:
-        wanted.append(or_(*(column.icontains(text, autoescape=True) for column in (F.name, F.category, F.reference))))
+        columns = (F.name, F.category, F.reference)
+        conditions.append(or_(*(column.icontains(text, autoescape=True) for column in columns)))
     for column, value in ((F.status, status), (F.category, category)):
         if value is not None:
-            wanted.append(column == value)
+            conditions.append(column == value)
     if agent is not None:
-        wanted.append(or_(F.claimed_by == agent, F.passed_by == agent))
-    after = _number(cursor)
-    statement = select(*COLUMNS).where(*wanted, F.id > after).order_by(F.id).limit(limit + 1)
-    rows = tx.all(statement)
-    total = tx.value(select(func.count()).select_from(features).where(*wanted))
+        conditions.append(or_(F.claimed_by == agent, F.passed_by == agent))
+    rows = tx.all(select(*COLUMNS).where(*conditions, F.id > _number(cursor)).order_by(F.id).limit(limit + 1))
+    total = tx.value(select(func.count()).select_from(features).where(*conditions))
     ids = [row["id"] for row in rows] if detail == "full" else []
     texts = {one["id"]: one for one in tx.all(_texts, ids=ids)} if ids else None
     return _page(tx, rows, limit, total, lambda row: str(row["id"]), texts=texts)
@@ -100,11 +98,11 @@ def search(
 def get_ready(tx: Transaction, limit: int = 10, cursor: str | None = None) -> Page:
     """Return the features that can be claimed now, in the order of the queue. Raises InvalidInput."""
     order = queue_order(tx.project.settings.order)
-    wanted = [in_project(), ready(), ~files_are_claimed()]
-    statement = select(*COLUMNS).where(*wanted).order_by(*order).limit(limit + 1)
+    conditions = [in_project(), ready(), ~files_are_claimed()]
+    statement = select(*COLUMNS).where(*conditions).order_by(*order).limit(limit + 1)
     if cursor is not None:
         statement = statement.where(_after_in_queue(tx.project.settings.order, cursor))
-    total = tx.value(select(func.count()).select_from(features).where(*wanted))
+    total = tx.value(select(func.count()).select_from(features).where(*conditions))
     return _page(tx, tx.all(statement), limit, total, _queue_place)
 
 
@@ -114,7 +112,7 @@ def _queue_place(row: Mapping[Any, Any]) -> str:
 
 def _after_in_queue(claim_order: str, cursor: str) -> ColumnElement[bool]:
     if not re.fullmatch(r"\d{1,9}\.\d{1,9}\.-?\d{1,10}\.\d{1,10}", cursor):
-        raise _bad_cursor()
+        raise _invalid_cursor()
     skips, height, priority, id_ = map(int, cursor.split("."))
     behind = tuple_(F.priority, F.id) > tuple_(literal(priority), literal(id_))
     if claim_order == "critical_path":
@@ -128,15 +126,10 @@ def get_blocked(tx: Transaction, limit: int = 20, cursor: str | None = None) -> 
     Raises InvalidInput if the cursor is invalid.
     """
     waiting = is_(Status.PENDING) & ((F.unmet_dependencies > 0) | ~ready() | held_back())
-    wanted = [in_project(), or_(waiting, is_(Status.NEEDS_HUMAN), is_(Status.STUCK))]
-    statement = (
-        select(*COLUMNS, ready().label("is_ready"))
-        .where(*wanted, F.id > _number(cursor))
-        .order_by(F.id)
-        .limit(limit + 1)
-    )
-    rows = tx.all(statement)
-    total = tx.value(select(func.count()).select_from(features).where(*wanted))
+    conditions = [in_project(), or_(waiting, is_(Status.NEEDS_HUMAN), is_(Status.STUCK))]
+    statement = select(*COLUMNS, ready().label("is_ready")).where(*conditions, F.id > _number(cursor))
+    rows = tx.all(statement.order_by(F.id).limit(limit + 1))
+    total = tx.value(select(func.count()).select_from(features).where(*conditions))
     blockers = _blockers(tx, [row["id"] for row in rows])
     holders = holders_of(tx, [row["id"] for row in rows if row["is_ready"]])  # features that wait only for files
     return _page(tx, rows, limit, total, lambda row: str(row["id"]), blockers, holders)
@@ -145,11 +138,7 @@ def get_blocked(tx: Transaction, limit: int = 20, cursor: str | None = None) -> 
 _unmet_edges = (
     select(_D.feature_id, _D.dependency_id)
     .join(features, (F.project_id == _D.project_id) & (F.id == _D.dependency_id))
-    .where(
-        _D.project_id == bindparam("project"),
-        _D.feature_id.in_(bindparam("ids", expanding=True)),
-        ~among(F.status, SATISFIED),
-    )
+    .where(in_project(dependencies), _D.feature_id.in_(bindparam("ids", expanding=True)), ~among(F.status, SATISFIED))
     .order_by(_D.feature_id, _D.dependency_id)
 )
 
@@ -171,7 +160,7 @@ def _page(
     holders: Mapping[int, Mapping[Any, Any]] | None = None,
     texts: Mapping[int, Mapping[Any, Any]] | None = None,
 ) -> Page:
-    """Return as many rows as `limit` and the size of an answer allow, and the cursor after the last one."""
+    """Return as many rows as `limit` and the size of an answer allow, and the cursor after the last row."""
     shown: list[FeatureRow] = []
     room = ROOM
     for row in rows[:limit]:
@@ -190,11 +179,11 @@ def _number(cursor: str | None) -> int:
     if cursor is None:
         return 0
     if not cursor.isdecimal() or len(cursor) > 10:
-        raise _bad_cursor()
+        raise _invalid_cursor()
     return int(cursor)
 
 
-def _bad_cursor() -> InvalidInput:
+def _invalid_cursor() -> InvalidInput:
     return InvalidInput("cursor: send next_cursor as it came in the last answer.", field="cursor")
 
 
@@ -216,12 +205,12 @@ def complete_id(tx: Transaction, typed: str) -> list[int]:
 
 def complete_category(tx: Transaction, typed: str) -> list[str]:
     """Return categories that begin with the typed text, in upper or lower case."""
-    found = _categories.where(F.category.istartswith(typed, autoescape=True))
-    return [row["category"] for row in tx.all(found)]
+    matching = _categories.where(F.category.istartswith(typed, autoescape=True))
+    return [row["category"] for row in tx.all(matching)]
 
 
 def _beginning_with(digits: str) -> ColumnElement[bool]:
-    """The ranges of numbers that begin with these digits, which the primary key finds."""
+    """Ids that begin with these digits, as ranges of the primary key."""
     first, ranges = 0 if digits.startswith("0") else int(digits[:20]), []
     size = 1
     while 0 < first * size <= GREATEST_ID:

@@ -38,16 +38,15 @@ _by_agent = (
 
 def get_stats(tx: Transaction, database: str, by: Literal["category", "agent"] | None = None) -> Stats:
     """Return counts by status, for the project and for each category or agent (what it has claimed or passed)."""
-    there = counts(tx)
-    parts = {"ready", "held_back", "unconfirmed"}  # parts of other counts
-    total = sum(there.model_dump(exclude=parts).values())
-    wanted = total - there.archived
+    found = counts(tx)
+    total = sum(found.model_dump(exclude={"ready", "held_back", "unconfirmed"}).values())  # those are parts of others
+    not_archived = total - found.archived
     return Stats(
         project=tx.project.name,
         database=database,
-        counts=there,
+        counts=found,
         total=total,
-        percent_passing=round(100 * there.passing / wanted, 1) if wanted else 0.0,
+        percent_passing=round(100 * found.passing / not_archived, 1) if not_archived else 0.0,
         groups=_groups(tx, by) if by else [],
         open_questions=count_open(tx),
     )

@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-"""Thirty-two characters that cannot be confused (Crockford's base 32): five bits each."""
+"""Crockford's base 32, whose characters cannot be confused: five bits each."""
 LETTERS = 13
 
 
@@ -14,9 +14,9 @@ LETTERS = 13
 class Holder:
     """An agent, or a connection without an agent name.
 
-    Others see `name`; `named` says that it is an agent's name. `session` is the connection that proves that the holder
-    lives: its server renews the lease of `lease` seconds, and releases the claim at the end. Without it `session` is
-    None. `fresh` is the token of the next claim, if the caller must know it before the claim.
+    Others see `name`, which is an agent's name if `named`. `session` is the connection whose server renews the lease
+    of `lease` seconds while the connection lives and then releases the claim, or None. `fresh` is the token of the
+    next claim, if the caller must know it before the claim.
     """
 
     name: str
@@ -33,7 +33,7 @@ def new_token() -> str:
 
 
 def new_session() -> str:
-    """Return a new id of a connection."""
+    """Return a new id for a connection."""
     return secrets.token_hex(10)
 
 

@@ -12,7 +12,7 @@ from dibs_schema.tables import dependencies, features
 
 F = features.c
 FARTHEST_BACK_OFF = 600
-"""Seconds. A `not_before` further ahead than any back-off comes from a wrong clock, and is ignored."""
+"""Seconds. A later `not_before` comes from a wrong clock, and is ignored."""
 
 NO_CLAIM: dict[Any, Any] = dict.fromkeys(
     [
@@ -31,7 +31,7 @@ NO_CLAIM: dict[Any, Any] = dict.fromkeys(
 
 
 def is_(status: Status, table: FromClause = features) -> ColumnElement[bool]:
-    """The status as a literal, so that partial indexes apply."""
+    """In that status, as a literal, so that partial indexes apply."""
     return table.c.status == literal_column(f"'{status}'")
 
 
@@ -48,6 +48,11 @@ def literal_text(text: str) -> ColumnElement[str]:
 def in_project(table: FromClause = features) -> ColumnElement[bool]:
     """In the transaction's project."""
     return table.c.project_id == bindparam("project")
+
+
+def of_feature(table: FromClause) -> ColumnElement[bool]:
+    """Rows of the feature of the parameter `feature`, in a table with a `feature_id`."""
+    return in_project(table) & (table.c.feature_id == bindparam("feature"))
 
 
 def this() -> ColumnElement[bool]:
@@ -67,7 +72,7 @@ def backed_off(table: FromClause = features) -> ColumnElement[bool]:
 
 
 def leased(table: FromClause = features) -> ColumnElement[bool]:
-    """Claimed. A range over the whole index of leases, since query planners prefer a range to an equality."""
+    """Claimed, as a range over the whole index of leases: query planners prefer a range to an equality."""
     return is_(Status.IN_PROGRESS, table) & (table.c.lease_clock > literal_column("''"))
 
 
@@ -100,8 +105,8 @@ def ready(table: FromClause = features) -> ColumnElement[bool]:
 def expired() -> ColumnElement[bool]:
     """The lease has expired: by its lease clock if that is this machine's, else by the wall clock.
 
-    Nobody could renew while the database was unreachable, so a lease counts in full from its return. A lease by the wall
-    clock also counts in full from that clock's last jump: a living holder has renewed it by then.
+    No holder could renew while the database was unreachable, so every lease lasts its full length from the database's
+    return. A lease by the wall clock also lasts its full length from that clock's last jump.
     """
     return or_(
         (F.lease_clock == bindparam("clock"))
@@ -114,22 +119,19 @@ def expired() -> ColumnElement[bool]:
 
 
 def of_another_clock() -> ColumnElement[bool]:
-    """Leased on another boot or machine. Two ranges, since an index does not support an inequality."""
+    """Leased on another boot or machine, as two ranges: an index does not support an inequality."""
     clock = bindparam("clock", type_=String)
     return or_(F.lease_clock < clock, F.lease_clock > clock)
 
 
 def depends_on_this() -> ColumnElement[bool]:
     """Dependent on the feature of the parameter `feature`."""
-    edges = dependencies.c
-    dependents = select(edges.feature_id).where(
-        edges.project_id == bindparam("project"), edges.dependency_id == bindparam("feature")
-    )
-    return in_project() & F.id.in_(dependents)
+    dependency = dependencies.c.dependency_id == bindparam("feature")
+    return in_project() & F.id.in_(select(dependencies.c.feature_id).where(in_project(dependencies), dependency))
 
 
 def queue_order(claim_order: str, table: FromClause = features) -> list[ColumnElement[Any]]:
-    """Return the columns that the queue is sorted by, in the order of their index."""
+    """Return the columns that sort the queue, in the order of their index."""
     c = table.c
     if claim_order == "critical_path":
         return [c.skips, c.height.desc(), c.priority, c.id]

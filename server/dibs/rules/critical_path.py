@@ -8,28 +8,28 @@ from collections.abc import Iterable
 from sqlalchemy import bindparam, select, update
 
 from dibs.database.transaction import Transaction
-from dibs.rules.conditions import F, in_project, this
+from dibs.rules.conditions import F, in_project, of_feature, this
 from dibs_schema.tables import dependencies, features
 
 _D = dependencies.c
-_edges = select(_D.feature_id, _D.dependency_id).where(_D.project_id == bindparam("project"))
+_edges = select(_D.feature_id, _D.dependency_id).where(in_project(dependencies))
 _heights = select(F.id, F.height).where(in_project())
 _set_height = update(features).where(this()).values(height=bindparam("tall"))
 _forget = update(features).where(in_project(), F.height.is_not(None)).values(height=None)
 _waiting_heights = (
     select(F.height)
     .join(dependencies, (_D.project_id == F.project_id) & (_D.feature_id == F.id))
-    .where(_D.project_id == bindparam("project"), _D.dependency_id == bindparam("feature"))
+    .where(in_project(dependencies), _D.dependency_id == bindparam("feature"))
 )
 _height_of = select(F.height).where(this())
-_needs = select(_D.dependency_id).where(_D.project_id == bindparam("project"), _D.feature_id == bindparam("feature"))
+_needs = select(_D.dependency_id).where(of_feature(dependencies))
 
 ONE_BY_ONE = 50
 """With more changed features than this, recomputing all heights is cheaper than following each chain."""
 
 
 def raise_heights(tx: Transaction, touched: Iterable[int]) -> None:
-    """Recompute the heights of features whose dependents changed, and of all that these depend on."""
+    """Recompute the heights of features whose dependents changed, and of their dependencies."""
     if tx.project.settings.order != "critical_path":
         return
     todo = list(touched)
@@ -45,33 +45,33 @@ def raise_heights(tx: Transaction, touched: Iterable[int]) -> None:
 
 
 def forget_heights(tx: Transaction) -> None:
-    """Drop every height, when the project no longer sorts by height."""
+    """Remove every height, after the project has stopped sorting by height."""
     tx.run(_forget)
 
 
 def rebuild_heights(tx: Transaction) -> None:
-    """Recompute every height in one pass, when the project begins to sort by height."""
-    tall = true_heights(tx)
+    """Recompute every height in one pass, for example after the project has begun to sort by height."""
+    heights = true_heights(tx)
     for row in tx.all(_heights):
-        height = tall.get(row["id"], 0)
+        height = heights.get(row["id"], 0)
         if height != row["height"]:
             tx.run(_set_height, feature=row["id"], tall=height)
 
 
 def true_heights(tx: Transaction) -> dict[int, int]:
-    """Return the heights that follow from the dependencies: 0 if nothing waits for a feature."""
+    """Return the heights that follow from the dependencies: 0 for a feature without dependents."""
     needs: dict[int, list[int]] = defaultdict(list)
     waiting: dict[int, int] = defaultdict(int)
     for row in tx.all(_edges):
         needs[row["feature_id"]].append(row["dependency_id"])
         waiting[row["dependency_id"]] += 1
-    tall: dict[int, int] = defaultdict(int)
-    tips = [feature for feature in needs if not waiting[feature]]
-    while tips:
-        feature = tips.pop()
+    heights: dict[int, int] = defaultdict(int)
+    complete = [feature for feature in needs if not waiting[feature]]
+    while complete:
+        feature = complete.pop()
         for need in needs.get(feature, ()):
-            tall[need] = max(tall[need], tall[feature] + 1)
+            heights[need] = max(heights[need], heights[feature] + 1)
             waiting[need] -= 1
             if not waiting[need]:
-                tips.append(need)
-    return tall
+                complete.append(need)
+    return heights

@@ -1,4 +1,4 @@
-"""Explain why a guard did not hold: reads after a statement that changed nothing, in its transaction."""
+"""Explain why a guard did not hold, by reads in the transaction of the statement that changed nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, select
 
 from dibs.database.compiled import hot
 from dibs.database.transaction import Row, Transaction
-from dibs.rules.conditions import FARTHEST_BACK_OFF, F, among, this
+from dibs.rules.conditions import FARTHEST_BACK_OFF, F, among, of_feature, this
 from dibs.rules.events import last_detail
 from dibs.rules.file_areas import holders_of
 from dibs_schema.answers import iso
@@ -52,11 +52,7 @@ _holder = hot(select(F.claimed_by).where(this(), F.claim_token == bindparam("tok
 _unmet = hot(
     select(dependencies.c.dependency_id)
     .join(features, (F.project_id == dependencies.c.project_id) & (F.id == dependencies.c.dependency_id))
-    .where(
-        dependencies.c.project_id == bindparam("project"),
-        dependencies.c.feature_id == bindparam("feature"),
-        ~among(F.status, SATISFIED),
-    )
+    .where(of_feature(dependencies), ~among(F.status, SATISFIED))
     .order_by(dependencies.c.dependency_id)
 )
 
@@ -72,21 +68,17 @@ def find(tx: Transaction, feature: int) -> Row:
 
 
 def holder_of(tx: Transaction, feature: int, token: str | None) -> str | None:
-    """Return the holder with that token, who is the author of a transition with it, or None."""
+    """Return the holder of the claim with that token, or None."""
     holder: str | None = tx.value(_holder, feature=feature, token=token) if token is not None else None
     return holder
 
 
-def unmet(tx: Transaction, feature: int) -> list[int]:
-    """Return the ids of the unmet dependencies."""
-    return [row["dependency_id"] for row in tx.all(_unmet, feature=feature)]
-
-
 def refuse_unmet(tx: Transaction, feature: int) -> NoReturn:
     """Raise UnmetDependencies with the unmet dependencies."""
-    missing = unmet(tx, feature)
+    missing = [row["dependency_id"] for row in tx.all(_unmet, feature=feature)]
+    shown = ", ".join(map(str, missing[:10])) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
     raise UnmetDependencies(
-        f"Feature {feature} depends on features that are not passing: {_few(missing)}.",
+        f"Feature {feature} depends on features that are not passing: {shown}.",
         next=[NEXT_FEATURE],
         id=feature,
         unmet=missing[:20],
@@ -110,7 +102,7 @@ def refuse_claim(tx: Transaction, row: Row) -> NoReturn:
     refuse_resting(row)
     if row["unmet_dependencies"]:
         refuse_unmet(tx, feature)
-    _refuse_hindered(tx, feature)
+    _refuse_files_in_use(tx, feature)
     wait = ceil(row["not_before"] - tx.now)
     assert 0 <= wait <= FARTHEST_BACK_OFF, "every other reason was excluded"
     raise NotReady(
@@ -121,8 +113,7 @@ def refuse_claim(tx: Transaction, row: Row) -> NoReturn:
     )
 
 
-def _refuse_hindered(tx: Transaction, feature: int) -> None:
-    """Raise NotReady if a live claim may change the feature's files."""
+def _refuse_files_in_use(tx: Transaction, feature: int) -> None:
     holder = holders_of(tx, [feature]).get(feature)
     if holder is not None:
         raise NotReady(
@@ -147,15 +138,13 @@ def refuse_resting(row: Row) -> None:
     if row["status"] == Status.STUCK:
         last = f" The last failure: {row['last_failure'][:200]}." if row["last_failure"] else ""
         raise Stuck(
-            f"Feature {feature} is stuck: it failed, was skipped or was given up too often.{last}",
+            f"Feature {feature} is stuck: it failed, was skipped or was released too often.{last}",
             next=[_update(feature, "to put it back in the queue", retry=True)],
             id=feature,
         )
     if row["status"] == Status.ARCHIVED:
         raise Archived(
-            f"Feature {feature} is archived.",
-            next=[_update(feature, "to restore it", archived=False)],
-            id=feature,
+            f"Feature {feature} is archived.", next=[_update(feature, "to restore it", archived=False)], id=feature
         )
 
 
@@ -164,7 +153,7 @@ def _update(feature: int, purpose: str, **change: bool) -> Step:
 
 
 def earlier_outcome(tx: Transaction, feature: int, token: str | None, kind: Kind) -> dict[str, Any]:
-    """Return the detail of the event if this token made the transition before; else raise why it was not made."""
+    """Return the detail of the event if this token made the transition before; else raise the reason for the refusal."""
     row = find(tx, feature)
     if token is None or row["ended_token"] != token or row["ended_by"] != kind:
         refuse_transition(tx, feature, token)
@@ -172,7 +161,7 @@ def earlier_outcome(tx: Transaction, feature: int, token: str | None, kind: Kind
 
 
 def refuse_transition(tx: Transaction, feature: int, token: str | None) -> NoReturn:
-    """Raise why a transition of a claim was not made."""
+    """Raise the reason why a transition of a claim was refused."""
     row = find(tx, feature)
     if token is None:
         _refuse_without_token(row)
@@ -182,12 +171,12 @@ def refuse_transition(tx: Transaction, feature: int, token: str | None) -> NoRet
 
 
 def refuse_lost(row: Row) -> NoReturn:
-    """Raise ClaimLost with the present holder, and since when it has held the feature."""
+    """Raise ClaimLost with the present holder and the time of its claim."""
     feature, holder = row["id"], row["claimed_by"]
     since = iso(row["claimed_at"]) if holder else None
     now = f"{holder} has held it since {since}" if holder else f"it is {row['status']} now"
     raise ClaimLost(
-        f"This claim on feature {feature} has ended; {now}. Nothing was changed. Stop work on it.",
+        f"This claim of feature {feature} has ended; {now}. Nothing was changed. Stop work on it.",
         next=[NEXT_FEATURE],
         id=feature,
         status=row["status"],
@@ -218,9 +207,7 @@ def _refuse_without_token(row: Row) -> NoReturn:
         )
     if row["status"] == Status.PASSING:
         raise AlreadyPassing(
-            f"Feature {feature} is already passing, and nobody has claimed it.",
-            next=[NEXT_FEATURE],
-            id=feature,
+            f"Feature {feature} is already passing, and nobody has claimed it.", next=[NEXT_FEATURE], id=feature
         )
     refuse_resting(row)
     raise NotClaimed(
@@ -228,8 +215,3 @@ def _refuse_without_token(row: Row) -> NoReturn:
         next=[Step("feature_claim_and_get", {"feature_id": feature}, "to claim it first")],
         id=feature,
     )
-
-
-def _few(ids: list[int], most: int = 10) -> str:
-    shown = ", ".join(map(str, ids[:most]))
-    return f"{shown} and {len(ids) - most} more" if len(ids) > most else shown

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Select, Update, bindparam, insert, literal_column, select
+from sqlalchemy import Select, Update, bindparam, insert, select
 
 from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
+from dibs.rules.conditions import literal_text, of_feature
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import events
 
@@ -28,11 +29,7 @@ _record = hot(
 
 _last = hot(
     select(_E.at, _E.detail, _E.to_status)
-    .where(
-        _E.project_id == bindparam("project"),
-        _E.feature_id == bindparam("feature"),
-        _E.kind == bindparam("move"),
-    )
+    .where(of_feature(events), _E.kind == bindparam("move"))
     .order_by(_E.id.desc())
     .limit(1)
 )
@@ -47,7 +44,7 @@ def record(
     target: Status | str | None = None,
     **detail: Any,
 ) -> None:
-    """Write the event of one transition. `detail` has JSON values; None and empty lists are left out."""
+    """Write the event of one transition. `detail` has JSON values; None and empty lists are omitted."""
     tx.wakes = tx.wakes or _may_end_a_wait(kind, source, target)
     what = {name: value for name, value in detail.items() if value is not None and value != []} or None
     tx.run(_record, feature=feature, by=by, move=kind.value, source=source, target=target, what=what)
@@ -64,17 +61,14 @@ def with_event(transition: Update, kind: Kind, source: Status, target: Status) -
             moved.c.id,
             bindparam("now", type_=_E.at.type),
             bindparam("by", type_=_E.agent.type),
-            *(literal_column(f"'{one}'") for one in (kind, source, target)),
+            *map(literal_text, (kind, source, target)),
         ),
     )
     return select(moved).add_cte(event.cte("recorded"))
 
 
 def _may_end_a_wait(kind: Kind, source: Status | str | None, target: Status | str | None) -> bool:
-    """Return whether waiting claims should look again: a feature or its files may be free, or all work may be done.
-
-    A pass decides that itself.
-    """
+    """Return whether a feature or its files may be ready now, or all work may be done. A pass decides that itself."""
     became_pending = target == Status.PENDING and kind not in (Kind.UPDATE, Kind.NOTE)
     set_aside = source == Status.IN_PROGRESS and target in (Status.STUCK, Status.NEEDS_HUMAN)
     return became_pending or set_aside or kind in (Kind.ARCHIVE, Kind.DEPEND)
@@ -89,12 +83,5 @@ def last_detail(tx: Transaction, feature: int, kind: Kind) -> dict[str, Any]:
 def record_all(tx: Transaction, by: str, kind: Kind, rows: list[dict[str, Any]]) -> None:
     """Write many events, each with `feature_id`, and with `from_status`, `to_status` and `detail` if it has them."""
     tx.wakes = tx.wakes or any(_may_end_a_wait(kind, row.get("from_status"), row.get("to_status")) for row in rows)
-    tx.insert(
-        insert(events),
-        [
-            {"project_id": tx.project.id, "at": tx.now, "agent": by, "kind": kind.value, "from_status": None}
-            | {"detail": None}
-            | row
-            for row in rows
-        ],
-    )
+    common = {"project_id": tx.project.id, "at": tx.now, "agent": by, "kind": kind.value}
+    tx.insert(insert(events), [common | {"from_status": None, "detail": None} | row for row in rows])

@@ -1,4 +1,4 @@
-"""File areas: a feature is not claimed while another claimed feature may change the same files."""
+"""File areas: nobody can claim a feature while another claimed feature may change the same files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, FromClause, Select, bindparam, delete, exi
 
 from dibs.database.compiled import hot
 from dibs.database.transaction import Row, Transaction
-from dibs.rules.conditions import F, in_project, leased, ready
+from dibs.rules.conditions import F, in_project, leased, of_feature, ready
 from dibs_schema.file_areas import areas_of
 from dibs_schema.tables import areas, features
 
@@ -29,20 +29,17 @@ def overlap(one: tuple[Text, Text], other: tuple[Text, Text]) -> ColumnElement[b
     It uses substr instead of LIKE: nothing needs escaping, and both engines distinguish upper and lower case.
     """
     (beginning, ending), (others_beginning, others_ending) = one, other
-    return _begins(beginning, others_beginning) & _ends(ending, others_ending)
+    begins = or_(_is_start(beginning, others_beginning), _is_start(others_beginning, beginning))
+    return begins & or_(_is_end(ending, others_ending), _is_end(others_ending, ending))
 
 
-def _begins(one: Text, other: Text) -> ColumnElement[bool]:
-    return or_(func.substr(one, 1, func.length(other)) == other, func.substr(other, 1, func.length(one)) == one)
+def _is_start(text: Text, start: Text) -> ColumnElement[bool]:
+    return func.substr(text, 1, func.length(start)) == start
 
 
-def _ends(one: Text, other: Text) -> ColumnElement[bool]:
-    return or_(_is_end(one, other), _is_end(other, one))
-
-
-def _is_end(long: Text, short: Text) -> ColumnElement[bool]:
-    # If `long` is the shorter one, substr returns an even shorter string on both engines.
-    return func.substr(long, func.length(long) - func.length(short) + 1) == short
+def _is_end(text: Text, end: Text) -> ColumnElement[bool]:
+    # If `text` is shorter than `end`, substr returns an even shorter string on both engines.
+    return func.substr(text, func.length(text) - func.length(end) + 1) == end
 
 
 _meet = overlap((_mine.c.beginning, _mine.c.ending), (_theirs.c.beginning, _theirs.c.ending))
@@ -62,7 +59,7 @@ def _live(*shown: ColumnElement[Any]) -> Select[Any]:
 def files_are_free(table: FromClause = features) -> ColumnElement[bool]:
     """No live claim may change the feature's files. Costs one index lookup for a feature without paths.
 
-    It reads only the areas, so that the queue's index suffices without the row.
+    The condition reads only areas, so a query of the queue need not read the feature's row.
     """
     meeting = _live(_theirs.c.feature_id).correlate(_mine).exists()
     own = exists().where(in_project(_mine), _mine.c.feature_id == table.c.id, meeting)
@@ -83,7 +80,7 @@ def held_back() -> ColumnElement[bool]:
 
 
 _count = hot(select(func.count()).where(in_project(), held_back()))
-_count_there = hot(_count.where(F.category == bindparam("category_")))
+_count_of_category = hot(_count.where(F.category == bindparam("category_")))
 _live_area = hot(_claimed(_theirs.c.feature_id).limit(1))
 _holders = (
     _live(_mine.c.feature_id.label("held"), _holder.c.id, _holder.c.claimed_by)
@@ -91,20 +88,18 @@ _holders = (
     .where(_mine.c.feature_id.in_(bindparam("ids", expanding=True)))
     .order_by(_mine.c.feature_id, _holder.c.id)
 )
-_forget = delete(areas).where(areas.c.project_id == bindparam("project"), areas.c.feature_id == bindparam("feature"))
+_forget = delete(areas).where(of_feature(areas))
 
 
 def count_held_back(tx: Transaction, category: str | None = None) -> int:
     """Return how many features (of `category`) are ready except that live claims may change their files."""
     if tx.first(_live_area) is None:
         return 0
-    if category is not None:
-        return int(tx.value(_count_there, category_=category))
-    return int(tx.value(_count))
+    return int(tx.value(_count) if category is None else tx.value(_count_of_category, category_=category))
 
 
 def holders_of(tx: Transaction, ids: Sequence[int]) -> dict[int, Row]:
-    """Return `id` and `claimed_by` of the first live claim that may change the files of each feature, by its id."""
+    """Return by feature the `id` and `claimed_by` of the first live claim that may change its files."""
     found: dict[int, Row] = {}
     for row in tx.all(_holders, ids=list(ids)) if ids else []:
         found.setdefault(row["held"], row)
@@ -112,7 +107,7 @@ def holders_of(tx: Transaction, ids: Sequence[int]) -> dict[int, Row]:
 
 
 def add_areas(tx: Transaction, paths: Mapping[int, Iterable[str] | None]) -> None:
-    """Store the areas of new features, from their paths."""
+    """Store the areas of new features; `paths` has the paths of each by its id."""
     tx.insert(
         insert(areas),
         [
@@ -124,7 +119,7 @@ def add_areas(tx: Transaction, paths: Mapping[int, Iterable[str] | None]) -> Non
 
 
 def replace_areas(tx: Transaction, feature: int, paths: Iterable[str] | None) -> None:
-    """Replace the areas of a feature by those of its new paths."""
+    """Replace the areas of a feature with those of its new paths."""
     tx.run(_forget, feature=feature)
     add_areas(tx, {feature: paths})
-    tx.wakes = True  # it, or a feature that waited for its files, may be ready now
+    tx.wakes = True  # this feature, or one that waited for its files, may be ready now

@@ -12,6 +12,7 @@ from sqlalchemy import bindparam, delete, insert, select
 
 from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
+from dibs.rules.conditions import in_project
 from dibs_schema.answers import Answer
 from dibs_schema.refusals import RequestReused
 from dibs_schema.tables import requests
@@ -23,9 +24,7 @@ AnswerT = TypeVar("AnswerT", bound=Answer)
 OtherT = TypeVar("OtherT", bound=Answer)
 _R = requests.c
 
-_this = (
-    (_R.project_id == bindparam("project")) & (_R.scope == bindparam("within")) & (_R.request_id == bindparam("key"))
-)
+_this = in_project(requests) & (_R.scope == bindparam("within")) & (_R.request_id == bindparam("key"))
 _find = hot(select(_R.fingerprint, _R.result).where(_this))
 _keep = hot(
     insert(requests).values(
@@ -38,7 +37,7 @@ _keep = hot(
     )
 )
 _forget_one = delete(requests).where(_this)
-_forget = hot(delete(requests).where(_R.project_id == bindparam("project"), _R.created_at < bindparam("now") - KEPT))
+_forget = hot(delete(requests).where(in_project(requests), _R.created_at < bindparam("now") - KEPT))
 
 
 @dataclass(frozen=True, slots=True)

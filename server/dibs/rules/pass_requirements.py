@@ -17,8 +17,8 @@ from dibs_schema.status import Status
 def require_evidence_of(rule: str, feature: int, evidence: EvidenceFields | None) -> None:
     """Raise InvalidInput if `evidence` is less than the project's rule requires.
 
-    `summary` requires a summary, `command` a command with exit code 0. Only the evidence of this pass counts: earlier
-    evidence says nothing after a feature broke.
+    `summary` requires a summary, `command` a command with exit code 0. Only the evidence of this pass counts, since
+    earlier evidence is outdated after a regression.
     """
     if rule == "summary" and not (evidence and evidence.summary):
         raise InvalidInput(
@@ -33,10 +33,7 @@ def require_evidence_of(rule: str, feature: int, evidence: EvidenceFields | None
             next=[
                 _pass_again(feature, "if such a command succeeds"),
                 Step(
-                    "feature_mark_failing",
-                    {"feature_id": feature},
-                    "if the feature does not work",
-                    needs=("reason",),
+                    "feature_mark_failing", {"feature_id": feature}, "if the feature does not work", needs=("reason",)
                 ),
             ],
             field="evidence.commands",
@@ -60,10 +57,10 @@ _unconfirmed = hot(select(func.count()).where(in_project(), F.unconfirmed_since.
 
 
 def requires_confirmation(tx: Transaction) -> bool:
-    """Return whether this project requires that another agent confirms a pass."""
+    """Return whether another agent must confirm a pass."""
     return tx.project.settings.verifier == "other"
 
 
 def count_unconfirmed(tx: Transaction) -> int:
-    """Return how many passes wait for confirmation: none if the project does not require it."""
+    """Return how many passes wait for confirmation, or 0 if the project does not require it."""
     return int(tx.value(_unconfirmed)) if requires_confirmation(tx) else 0

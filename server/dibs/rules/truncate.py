@@ -1,4 +1,4 @@
-"""Truncate texts to the room that an answer has, in bytes of JSON as clients receive it."""
+"""Truncate texts to the room in an answer, in bytes of JSON as clients receive it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ def json_bytes(value: Any) -> int:
 
 
 def truncate(words: str | None, room: int) -> str | None:
-    """Return the start of a text in at most `room` bytes, with … if it was cut, or None without a text."""
+    """Return the start of a text in at most `room` bytes, with … if it is truncated, or None without a text."""
     if not words:
         return None
     if len(words) <= room and json_bytes(words) - 2 <= room:
         return words
     low, high = 0, min(len(words), room)
-    while low < high:  # the longest start that leaves three bytes for …
+    while low < high:  # find the longest start that leaves three bytes for …
         middle = (low + high + 1) // 2
         low, high = (middle, high) if json_bytes(words[:middle]) - 2 <= room - 3 else (low, middle - 1)
     return words[:low] + "…"
@@ -65,9 +65,7 @@ def cut_text(
         if room <= 0:
             break
     following = f"{index - 1}:{offset}" if index < len(parts) else None
-    if at == -1:
-        return shown[0], shown[1:], following
-    return None, shown, following
+    return (shown[0], shown[1:], following) if at == -1 else (None, shown, following)
 
 
 def _fitting(words: str, room: int) -> str:

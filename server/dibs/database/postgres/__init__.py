@@ -14,17 +14,16 @@ if TYPE_CHECKING:
 
 SCHEMES = ("postgresql", "postgres")
 READERS = 1
-"""Each takes one of the server's few connections."""
+"""Threads for reads; each takes one of the server's few connections."""
 
 
-def locate(settings: Settings, *, read_only: bool = False) -> DatabaseLocation:  # noqa: ARG001 - reading leaves nothing on a server
-    """Return the database that the settings' URL names. Raises InvalidInput for a URL of another kind."""
+def locate(settings: Settings, *, read_only: bool = False) -> DatabaseLocation:  # noqa: ARG001 - a read leaves no file on a server
+    """Return the location of the database at the settings' URL. Raises InvalidInput for a URL of another kind."""
     url = settings.db or ""
     scheme = url.partition("://")[0]
     if scheme not in SCHEMES:
         raise InvalidInput(
-            f"{scheme}:// is not a database that Dibs serves. Name a file, or a postgresql:// URL.",
-            field="db",
+            f"{scheme}:// is not a database that Dibs serves. Name a file, or a postgresql:// URL.", field="db"
         )
     if find_spec("psycopg") is None:
         raise InvalidInput("PostgreSQL needs the package psycopg: install dibs-mcp[postgres].", field="db")
@@ -41,6 +40,6 @@ def locate(settings: Settings, *, read_only: bool = False) -> DatabaseLocation: 
 
 
 def label_of(url: str) -> str:
-    """Return the URL without user, password and parameters, even where these are not escaped."""
+    """Return the URL without user, password and parameters, even if these are not escaped."""
     place, _, parameters = url.partition("://")[2].partition("?")
     return "a PostgreSQL server" if "@" in parameters else f"postgresql://{place.rpartition('@')[2]}"

@@ -1,4 +1,4 @@
-"""PostgreSQL through psycopg 3: the engine for several machines, and every quirk of it."""
+"""PostgreSQL through psycopg 3: the engine for several machines."""
 
 from __future__ import annotations
 
@@ -38,21 +38,18 @@ from dibs_schema.refusals import InvalidInput
 from dibs_schema.tables import projects
 
 CLOCK: Final = "server"
-"""The domain of the lease clock: one server's wall clock, whichever machine asks."""
-
+"""The domain of the lease clock: the wall clock of the server."""
 INTERRUPT: Final = 0.2
-"""Seconds for telling the server to cancel a statement."""
-
+"""Seconds in which a request to cancel a statement must reach the server."""
 CLOCK_KEPT: Final = 10.0
-"""Seconds for which the server's clock is reckoned on from the last transaction."""
-
+"""Seconds for which the server's clock is extrapolated from the last transaction."""
 COPY_TIMEOUT: Final = "10min"
-"""For one statement, and while the other database is at work. Bounded, since a client that vanished holds locks."""
+"""For one statement, and for a transaction that waits for the other database. A lost client holds its locks so long."""
 
 MIGRATION_LOCK: Final = 0x64696273
 """The advisory lock under which one process migrates ("dibs")."""
 COPY_LOCK: Final = 0x64696274
-"""The advisory lock of a copy from or to a database: one at a time, or two could wait for each other."""
+"""The advisory lock of a copy from or to a database: two copies at a time could deadlock."""
 
 _HAS_TABLES: Final = "SELECT every(to_regclass(name) IS NOT NULL) FROM unnest(%s::text[]) name"
 
@@ -63,10 +60,9 @@ SELECT opened.*, extract(epoch FROM clock_timestamp())::float8 AS now,
         - greatest(pg_postmaster_start_time(), pg_last_xact_replay_timestamp()))::float8 AS up
 FROM ({}) opened
 """
-"""The clock is read outside the subquery, so that this happens once the row's lock is held.
+"""The clock is read outside the subquery, so after the row is locked.
 
-A standby that was promoted has been up for longer than it has been the primary. The last commit that it replayed
-shows when that began.
+A promoted standby started before it became the primary. Its last replayed commit shows when it became the primary.
 """
 
 _ADVANCE: Final = """
@@ -96,13 +92,11 @@ class Postgres(Engine):
         self._plain = _TIMED.format(by_name.compile(dialect=dialect))
         self._locked = _TIMED.format(by_name.with_for_update(key_share=True, of=projects).compile(dialect=dialect))
 
-    # -- connections ------------------------------------------------------------------------------
-
     def bring_up(self, name: str) -> tuple[Connection, Project]:
-        """Open a connection to the database, and make it ready to serve the project of that name.
+        """Open a connection to the database, and prepare the database to serve the project of that name.
 
-        Many processes may do this at the same moment. All look first; those that find something missing write it
-        one after another under an advisory lock, and look again.
+        Many processes may do this at the same time. Each reads first. Those that find something missing write it one
+        after another under an advisory lock, and read again.
         Raises SchemaNewer, InvalidInput, NotApplied, ReadOnly.
         """
         connection = self.connect()
@@ -112,7 +106,7 @@ class Postgres(Engine):
                 if project is None:
                     _write_missing(connection, name)
                     project = self._ready_project(connection, name)
-                    assert project is not None, "it was just written"
+                    assert project is not None, "this call has written it"
         except BaseException:
             connection.close()
             raise
@@ -121,13 +115,12 @@ class Postgres(Engine):
         return connection, project
 
     def _ready_project(self, connection: Connection, name: str) -> Project | None:
-        """Return the project, or None where anything at all is missing. Writes nothing."""
         project = ready_project(connection, name, self.label) if _has_schema(connection) else None
         connection.rollback()
         return project
 
     def has_project(self, name: str) -> bool:
-        """Check for a project of that name, in any version of the schema. Writes nothing."""
+        """Return whether a project of that name exists, in any version of the schema. Writes nothing."""
         connection = self.connect(reading=True)
         try:
             with self.translated():
@@ -137,7 +130,7 @@ class Postgres(Engine):
             connection.close()
 
     def connect(self, *, reading: bool = False) -> Connection:
-        """Open a connection for one thread. One for reading can never write."""
+        """Open a connection for one thread; with `reading` it can never write."""
         with self.translated():
             connection = self._engine.connect()
             try:
@@ -151,9 +144,9 @@ class Postgres(Engine):
         return connect(self._url)
 
     def is_usable(self, connection: Connection) -> bool:
-        """Check that the connection is open, outside any transaction, and as far as is known not at its end.
+        """Return whether the connection is open, outside any transaction, and without a message from the server.
 
-        What a server sends unasked is its last message, unless this connection asked for notifications.
+        An unrequested message is the server's last one, unless this connection listens for notifications.
         """
         if connection.closed or connection.invalidated:
             return False
@@ -163,19 +156,17 @@ class Postgres(Engine):
         return driver is self._notifications.listener or is_silent(driver)
 
     def interrupt(self, connection: Connection) -> None:
-        """Cancel the statement that runs: a server notices only at its end that its client has gone."""
+        """Cancel the running statement: a server notices the loss of its client only at the statement's end."""
         with suppress(psycopg.Error):
             _driver(connection).cancel_safe(timeout=INTERRUPT)
 
     @contextmanager
     def closing(self) -> Iterator[None]:
-        """Hold nothing: connections may be closed at any time."""
+        """Hold no lock: connections may be closed at any time."""
         try:
             yield
         finally:
             self._engine.dispose()
-
-    # -- transactions -----------------------------------------------------------------------------
 
     @contextmanager
     def write_transaction(
@@ -199,16 +190,16 @@ class Postgres(Engine):
     def read_transaction(
         self, connection: Connection, name: str, known: Project | None = None
     ) -> Iterator[TransactionStart]:
-        """Hold one snapshot for all statements, which waits for nobody."""
+        """Hold one snapshot for all statements, which never waits for a writer."""
         load = self._plain if known is None else self._clock_only
         with self._transaction(connection, READING, load, name) as row:
             yield _start(row, known)
 
     def autocommit(self, connection: Connection, project: Project) -> AbstractContextManager[TransactionStart] | None:
-        """Commit each statement by itself: what it does is on disk when it returns.
+        """Commit each statement by itself: its effect is on disk when it returns.
 
-        None where the server's clock was not read lately, and behind a pooler.
-        Raises OutcomeUnknown where the connection is lost.
+        Returns None if the server's clock was not read lately, or behind a pooler.
+        The context raises OutcomeUnknown if the connection is lost.
         """
         seen, now = self._clock_seen
         passed = time.monotonic() - seen
@@ -243,20 +234,18 @@ class Postgres(Engine):
                 _end(connection, driver)
 
     def commit(self, connection: Connection, *, wake: bool) -> None:
-        """Commit; raises OutcomeUnknown where the connection was lost before the answer came."""
+        """Commit; raises OutcomeUnknown if the connection is lost before the answer."""
         driver = _driver(connection)
         with unless_lost(driver, self.label), driver.pipeline():
             if wake:
                 driver.execute("SELECT pg_notify(%s, '')", [self._notifications.channel])
             driver.execute("COMMIT")
 
-    # -- copies of whole projects -----------------------------------------------------------------
-
     def lift_timeouts(self, connection: Connection, *, exclusive: bool = False, reading: bool = False) -> None:
-        """Let the transaction take its time; `exclusive` also waits for claims of one statement, and keeps them out.
+        """Lift the transaction's timeouts; `exclusive` also locks the table of features against claims in one statement.
 
-        Those lock no project, but they need the table. A statement that has waited for a table's lock reads the
-        rows again, so it finds the project moved. Claims in the database's other projects wait as well.
+        Such claims lock no project. A statement that has waited for a table's lock reads the rows again, so it finds
+        that the project has moved. Claims in other projects of the database wait, too.
         Source: https://www.postgresql.org/docs/current/explicit-locking.html (ROW EXCLUSIVE conflicts with it).
         """
         with self.translated():
@@ -268,35 +257,33 @@ class Postgres(Engine):
                 connection.exec_driver_sql("LOCK TABLE features IN SHARE ROW EXCLUSIVE MODE")
 
     def analyze(self, connection: Connection) -> None:
-        """Update the planner's statistics: until autovacuum does, a slow plan may outlast all patience."""
+        """Update the planner's statistics: before autovacuum does, a slow plan may exceed every timeout."""
         with self.translated():
             connection.exec_driver_sql("ANALYZE features, dependencies, events")
 
     def continue_after(self, connection: Connection, last_event: int) -> None:
         """Advance the sequence of the events to `last_event`, and analyze the tables.
 
-        Number by number: setval could take back what others have drawn since its argument was read.
+        nextval is called for each number, since setval could undo the calls of others after its argument was read.
         """
         with self.translated():
             connection.exec_driver_sql(_ADVANCE, (last_event,))
         self.analyze(connection)
 
-    # -- changes, health, errors ------------------------------------------------------------------
-
     def work_version(self, connection: Connection) -> int:
-        """Return how many notifications of ready work have come; asks the server nothing once it listens."""
+        """Return the number of notifications of ready work; asks the server nothing after the first call."""
         driver = _driver(connection)
         with self.translated(driver):
             return self._notifications.count(driver, own=connection.info["own"])
 
     def event_version(self, connection: Connection) -> int:
-        """Return the horizon below which events are complete: followers find more only where it has changed."""
+        """Return the horizon below which events are complete: followers find new events only after it has changed."""
         driver = _driver(connection)
         with self.translated(driver):
             return self._notifications.horizon(driver)
 
     def check_health(self, connection: Connection) -> list[HealthCheck]:
-        """Check the server, the schema and the settings that durability rests on."""
+        """Check the server, the schema and the settings that durability depends on."""
         from dibs.database.postgres.health import check_server
 
         with self.translated():
@@ -304,9 +291,9 @@ class Postgres(Engine):
 
     @contextmanager
     def translated(self, driver: psycopg.Connection[Any] | None = None) -> Iterator[None]:
-        """Turn the driver's errors into refusals; none of their words reach a client.
+        """Turn the driver's errors into refusals, so that their text reaches no client.
 
-        A connection to a server that takes no writes is closed: the next one may find another server.
+        A connection to a server that takes no writes is closed: the next one may reach another server.
         """
         try:
             yield
@@ -339,7 +326,7 @@ def _write_missing(connection: Connection, name: str) -> None:
 
 
 def _refuse_foreign(connection: Connection) -> None:
-    """Leave another program's tables alone."""
+    """Raise InvalidInput if another program's tables have the names of Dibs' tables."""
     tables = set(inspect(connection).get_table_names())
     if tables & set(FIRST_TABLES) and not tables >= set(FIRST_TABLES):
         raise InvalidInput(
@@ -357,15 +344,15 @@ def _start(row: dict[str, Any] | None, known: Project | None = None) -> Transact
 
 
 def _end(connection: Connection, driver: psycopg.Connection[Any]) -> None:
-    with suppress(psycopg.Error):  # a connection that is lost has ended its transaction
+    with suppress(psycopg.Error):  # the loss of a connection ends its transaction
         if driver.info.transaction_status is not TransactionStatus.IDLE and not driver.closed:
             driver.rollback()
-    if connection.in_transaction():  # what SQLAlchemy keeps of it, where it ran a statement
+    if connection.in_transaction():  # SQLAlchemy's own record of the transaction, if it ran a statement
         with suppress(DBAPIError, psycopg.Error):
             connection.rollback()
 
 
 def _driver(connection: Connection) -> psycopg.Connection[Any]:
-    """Return the driver's own connection, which is in autocommit: transactions begin and end by statements."""
+    """Return the driver's connection, which is in autocommit: transactions begin and end by statements."""
     driver: Any = connection.connection.dbapi_connection
     return driver  # type: ignore[no-any-return]  # SQLAlchemy's protocol says less

@@ -1,4 +1,4 @@
-"""What PostgreSQL's errors mean for a caller.
+"""Turn PostgreSQL's errors into refusals.
 
 Source: https://www.postgresql.org/docs/current/errcodes-appendix.html (class and code of SQLSTATE).
 """
@@ -12,26 +12,16 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 
 from dibs.database.engine import NotApplied, Unreachable
-from dibs_schema.refusals import (
-    DatabaseDamaged,
-    DatabaseReplaced,
-    DiskFull,
-    InvalidInput,
-    ReadOnly,
-    Refusal,
-)
+from dibs_schema.refusals import DatabaseDamaged, DatabaseReplaced, DiskFull, InvalidInput, ReadOnly, Refusal
 
 
 def meaning(label: str, error: BaseException) -> Refusal | None:
-    """Return the refusal for an error of the driver, or None where it is a bug of Dibs.
-
-    The error is one of a statement that was not COMMIT: the transaction has left no trace.
-    """
+    """Return the refusal for an error of a statement other than COMMIT, or None if the error is a bug of Dibs."""
     code = getattr(error, "sqlstate", None)
     if code is not None:
         found = _BY_CODE.get(code) or _BY_CLASS.get(code[:2])
     elif isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
-        # The connection was lost or not made. libpq has no code for that, only a message; an unknown one, or one
+        # The connection was lost or not made. libpq has no code for that, only a message. An unknown message, or one
         # in another language, means that the call may be repeated.
         found = next((one for words, one in _BY_WORDS.items() if words.search(str(error))), _GONE)
     else:
@@ -40,12 +30,12 @@ def meaning(label: str, error: BaseException) -> Refusal | None:
 
 
 def original(error: DBAPIError | psycopg.Error) -> BaseException:
-    """Return the driver's error, even where SQLAlchemy has wrapped it."""
+    """Return the driver's error, even if SQLAlchemy has wrapped it."""
     return error.orig if isinstance(error, DBAPIError) and error.orig else error
 
 
 def is_lost(error: BaseException) -> bool:
-    """Check that the connection was lost with the error, so that the server's answer is not known."""
+    """Return whether the connection was lost with the error, so that the server's answer is unknown."""
     if not isinstance(error, psycopg.Error):
         return False
     code = error.sqlstate
@@ -65,21 +55,20 @@ class _Meaning(NamedTuple):
 
 _GONE = _Meaning(
     Unreachable,
-    "{} cannot be reached now: the server is down, restarts, or changes hands. Nothing was changed. "
+    "{} cannot be reached now: the server is down, restarts, or fails over. Nothing was changed. "
     "Call again in a moment.",
 )
 _STANDBY = _Meaning(
     Unreachable,
-    "{} takes no writes: it is a standby, or was made one. Nothing was changed. Call again in a moment; "
+    "{} takes no writes: it is a standby, or has become one. Nothing was changed. Call again in a moment; "
     "if it lasts, name the server that takes writes in DIBS_DB too: postgresql://user@host1,host2/database.",
 )
 _TOO_SLOW = _Meaning(
-    NotApplied,
-    "{} ended a transaction in which this process had stood still. Nothing was changed. Call again.",
+    NotApplied, "{} ended a transaction in which this process was idle for too long. Nothing was changed. Call again."
 )
 _CONTENDED = _Meaning(
     NotApplied,
-    "Other writers were in the way at {}. Nothing was changed, and the database is healthy. Call again in a moment.",
+    "Other writers blocked this call at {}. Nothing was changed, and the database is healthy. Call again in a moment.",
 )
 _CROWDED = _Meaning(
     NotApplied,
@@ -109,7 +98,7 @@ _EMPTIED = _Meaning(
 _FULL = _Meaning(DiskFull, "There is no room to write at {}. Nothing was changed. Free some space and call again.")
 _DAMAGED = _Meaning(
     DatabaseDamaged,
-    "PostgreSQL reports that {} is damaged. Nothing was changed. Stop the agents and bring back a backup.",
+    "PostgreSQL reports that {} is damaged. Nothing was changed. Stop the agents and restore a backup.",
 )
 
 _BY_CODE = {
@@ -132,4 +121,4 @@ _BY_WORDS = {
         "|permission denied|not permitted|SSL was required|certificate"
     ): _REFUSED,
 }
-"""What PostgreSQL and PgBouncer answer to a client that may not connect."""
+"""Messages of PostgreSQL and PgBouncer to a client that may not connect."""

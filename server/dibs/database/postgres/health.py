@@ -9,10 +9,9 @@ from sqlalchemy.engine import Connection
 from dibs.database.health import HealthCheck, check_schema
 
 CROWDED = 0.8
-"""The share of the server's connections in use above which there is a warning."""
-
+"""The share of used connections above which a check warns."""
 OLD = 300
-"""Seconds after which there is a warning about a transaction."""
+"""Seconds after which a check warns about a transaction."""
 
 _WAITING = """
 SELECT blocker.pid, blocker.usename, blocker.application_name,
@@ -22,7 +21,7 @@ FROM pg_stat_activity waiter, unnest(pg_blocking_pids(waiter.pid)) AS blocking(p
 WHERE waiter.datname = current_database()
 GROUP BY 1, 2, 3, 4 ORDER BY 4 DESC NULLS LAST LIMIT 5
 """
-"""The sessions that keep others waiting. A role that may not see a session's times gets NULL for them."""
+"""The sessions that others wait for. A role without the right to see a session's times gets NULL for them."""
 
 _OLDEST = """
 SELECT pid, usename, application_name, extract(epoch FROM clock_timestamp() - xact_start)::float8
@@ -34,7 +33,7 @@ ORDER BY xact_start LIMIT 1
 
 
 def check_server(label: str, connection: Connection) -> list[HealthCheck]:
-    """Check the server, the schema, and what durability rests on. Writes nothing."""
+    """Check the server, the schema, and the settings that durability depends on. Writes nothing."""
 
     def ask(sql: str) -> Any:
         return connection.exec_driver_sql(sql).scalar_one()
@@ -64,19 +63,19 @@ def _durable(fsync: str, pages: str, commit: str) -> HealthCheck:
         says = f"fsync is {fsync}, full_page_writes {pages}: a crash of the server can lose or damage what was acknowledged."
         return HealthCheck("durability", "error", says)
     if commit == "off":
-        return HealthCheck("durability", "warning", "synchronous_commit is off: a crash may undo the last moments.")
+        return HealthCheck("durability", "warning", "synchronous_commit is off: a crash may undo the last commits.")
     return HealthCheck("durability", "ok", f"fsync on, synchronous_commit {commit}")
 
 
 def _vacuum(enabled: str) -> HealthCheck:
     if enabled == "off":
-        return HealthCheck("autovacuum", "error", "it is off: claims grow slower by the hour. Turn it on.")
+        return HealthCheck("autovacuum", "error", "it is off: claims become slower by the hour. Turn it on.")
     return HealthCheck("autovacuum", "ok", "on")
 
 
 def _encoding(encoding: str) -> HealthCheck:
     if encoding != "UTF8":
-        return HealthCheck("encoding", "error", f"{encoding}: texts that it does not hold are refused. Use UTF8.")
+        return HealthCheck("encoding", "error", f"{encoding}: texts with other characters are refused. Use UTF8.")
     return HealthCheck("encoding", "ok", encoding)
 
 
@@ -91,7 +90,7 @@ def _lock(waiting: list[tuple[Any, ...]]) -> HealthCheck:
     if not waiting:
         return HealthCheck("lock", "ok", "no session waits for another")
     says = "; ".join(
-        f"{_session(*who)} keeps {count} waiting" + (f", since {age:.0f} s" if age is not None else "")
+        f"{_session(*who)} keeps {count} waiting" + (f", for {age:.0f} s" if age is not None else "")
         for *who, age, count in waiting
     )
     return HealthCheck(
@@ -107,7 +106,7 @@ def _old(oldest: tuple[Any, ...] | None) -> HealthCheck:
     return HealthCheck(
         "transactions",
         "warning",
-        f"{says}: it delays followers, and keeps dead rows in the tables. End it if it is forgotten: "
+        f"{says}: it delays followers, and keeps dead rows in the tables. To end it: "
         f"SELECT pg_terminate_backend({who[0]}).",
     )
 

@@ -1,4 +1,4 @@
-"""A session with PostgreSQL: how it is connected, its settings, and what a lost connection leaves unknown."""
+"""A session with PostgreSQL: its connection, its settings, its notifications, and the loss of its connection."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from dibs_schema.refusals import InvalidInput, OutcomeUnknown
 
 STATEMENT_TIMEOUT: Final = "30s"
 IDLE_TIMEOUT: Final = "15s"
-"""For one statement, and for a transaction whose client is idle: less than others wait for its locks.
+"""For one statement, and for a transaction whose client is idle; others wait longer than that for its locks.
 
-A shorter timeout that the URL, the role or the server sets stays in force.
+A shorter timeout from the URL, the role or the server has precedence.
 """
 
 DEFAULTS: Final[Mapping[str, Any]] = {
@@ -31,7 +31,7 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
 }
-"""So that a server that vanished is noticed within seconds; the URL's own parameters take precedence."""
+"""They reveal the loss of a server within seconds; the URL's own parameters take precedence."""
 
 _SHORTER: Final = """set_config('{0}', CASE
     WHEN current_setting('{0}')::interval BETWEEN '1ms' AND '{1}' THEN current_setting('{0}') ELSE '{1}' END, {{local}})"""
@@ -44,7 +44,7 @@ SELECT set_config('lock_timeout', %(lock)s, {{local}}),
         WHEN current_setting('synchronous_commit') = 'off' THEN 'on'
         ELSE current_setting('synchronous_commit') END, {{local}})
 """
-_FOR_GOOD: Final = (
+_FOR_SESSION: Final = (
     _SET.format(local="false") + ", set_config('default_transaction_isolation', 'read committed', false)"
     ", set_config('default_transaction_read_only', %(reading)s, false) WHERE pg_backend_pid() = %(backend)s"
 )
@@ -60,66 +60,63 @@ PREPARE_AFTER: Final = 5
 def connect(url: str) -> psycopg.Connection[Any]:
     """Open a connection in autocommit: transactions begin and end by statements.
 
-    Raises psycopg.Error, and InvalidInput where the URL is not valid: the library's message may quote the password.
+    Raises psycopg.Error, and InvalidInput for an invalid URL: the library's message may quote the password.
     """
     try:
-        given = psycopg.conninfo.conninfo_to_dict(url)
+        parameters = psycopg.conninfo.conninfo_to_dict(url)
     except psycopg.ProgrammingError:
         raise InvalidInput(
-            "The URL in DIBS_DB cannot be read. It is postgresql://USER:PASSWORD@HOST:PORT/DATABASE?PARAMETERS, "
-            "with what is special in a URL written as %XX; docs/how-to/postgresql.md has examples.",
+            "The URL in DIBS_DB is invalid. Its form is postgresql://USER:PASSWORD@HOST:PORT/DATABASE?PARAMETERS, "
+            "with special characters as %XX; docs/how-to/postgresql.md has examples.",
             field="db",
         ) from None
-    if "," in str(given.get("host", "")):  # of several servers, use the one that takes writes
-        given.setdefault("target_session_attrs", "read-write")
-    return psycopg.connect(autocommit=True, prepare_threshold=PREPARE_AFTER, **{**DEFAULTS, **given})
+    if "," in str(parameters.get("host", "")):  # of several servers, use the one that takes writes
+        parameters.setdefault("target_session_attrs", "read-write")
+    return psycopg.connect(autocommit=True, prepare_threshold=PREPARE_AFTER, **{**DEFAULTS, **parameters})
 
 
 def set_up(driver: psycopg.Connection[Any], settings: Settings, *, reading: bool) -> bool:
-    """Set what holds for the whole session; with `reading` it can never write. Returns whether the session is our own.
+    """Apply the settings of a whole session; with `reading` it can never write. Returns whether the session is our own.
 
-    It is not behind a pooler that lends a session for one transaction: then nothing is set, and no statement is
-    prepared. Such a pooler passes settings, LISTEN and prepared statements on to its other clients, and a
-    statement that is mixed up with another's may run without an error. A pooler invents the backend's process
-    id that it greets with, so this differs from the server's.
+    It is not our own behind a pooler that lends a session for one transaction: then nothing is set, and no statement
+    is prepared. Such a pooler passes settings, LISTEN and prepared statements on to its other clients, and a statement
+    that is confused with another may run without an error. A pooler invents the process id that it reports for the
+    backend, so this differs from the server's.
     """
-    given = {"reading": "on" if reading else "off", "backend": driver.info.backend_pid}
-    own = driver.execute(_FOR_GOOD, _values(settings) | given).fetchone() is not None
+    values = _values(settings) | {"reading": "on" if reading else "off", "backend": driver.info.backend_pid}
+    own = driver.execute(_FOR_SESSION, values).fetchone() is not None
     if not own:
         driver.prepare_threshold = None
     return own
 
 
 def set_up_transaction(driver: psycopg.Connection[Any], settings: Settings) -> None:
-    """Set the same for the current transaction, on a session that is not our own."""
+    """Apply the same settings to the current transaction, on a session that is not our own."""
     driver.execute(_FOR_ONE_TRANSACTION, _values(settings))
 
 
 def _values(settings: Settings) -> dict[str, object]:
-    return {
-        "lock": f"{int(settings.patience * 1000)}ms",
-        "relaxed": settings.synchronous == "NORMAL",
-    }
+    return {"lock": f"{int(settings.patience * 1000)}ms", "relaxed": settings.synchronous == "NORMAL"}
 
 
 def is_silent(driver: psycopg.Connection[Any]) -> bool:
-    """Check that nothing has come unasked: no last message of the server, and no end of the connection."""
-    unasked = select.poll()
-    unasked.register(driver.fileno(), select.POLLIN)
-    return not unasked.poll(0)
+    """Return whether neither a message of the server nor the end of the connection has arrived."""
+    poll = select.poll()
+    poll.register(driver.fileno(), select.POLLIN)
+    return not poll.poll(0)
 
 
 @contextmanager
 def unless_lost(driver: psycopg.Connection[Any], label: str) -> Iterator[None]:
-    """Raise OutcomeUnknown where a commit's answer is lost, or the commit is not on every disk that it must be on.
+    """Raise OutcomeUnknown if a commit's answer is lost, or if the commit may not be on every required disk.
 
-    A server that gives up waiting for its standby sends a warning, and then the answer that it has committed.
+    A server that stops waiting for its standby sends a warning, and then the answer that it has committed.
     Source: SyncRepWaitForLSN in PostgreSQL's src/backend/replication/syncrep.c
     """
     severities: list[str | None] = []
 
     def listen(notice: psycopg.errors.Diagnostic) -> None:
-        severities.append(notice.severity_nonlocalized)  # read now: later it is gone
+        severities.append(notice.severity_nonlocalized)  # valid only during this call
 
     driver.add_notice_handler(listen)
     try:
@@ -136,19 +133,19 @@ def unless_lost(driver: psycopg.Connection[Any], label: str) -> Iterator[None]:
 
 def _unknown(what: str) -> OutcomeUnknown:
     return OutcomeUnknown(
-        f"{what} while the change was being committed: it may be there or not. Call again with the same "
-        "request_id or claim_token to find out. A claim without either is given back: just claim again. "
-        "Look before you repeat anything else."
+        f"{what} during the commit: the change may have taken effect or not. Call again with the same request_id or "
+        "claim_token to find out. The server releases a claim without either: claim again. Before you repeat anything "
+        "else, read what is there."
     )
 
 
 LOOK_ANYWAY: Final = 5.0
 LOOK_POOLED: Final = 1.0
-"""Seconds after which those who wait look again anyway; more often behind a pooler, which passes on no notifications."""
+"""Seconds after which waiting claims look without a notification; a pooler passes on no notifications."""
 
 
 class Notifications:
-    """Counts what has come on `channel` through one connection, the `listener`; a new one sends LISTEN again."""
+    """Counts the notifications on `channel` through one connection, the `listener`; a new one sends LISTEN again."""
 
     def __init__(self) -> None:
         self.channel = ""
@@ -157,16 +154,16 @@ class Notifications:
         self._looked = -math.inf
 
     def count(self, driver: psycopg.Connection[Any], *, own: bool) -> int:
-        """Return a number that changes where work may be ready; asks the server nothing once it listens.
+        """Return a number that changes when work may be ready; asks the server nothing once it listens.
 
-        On a session that is not our `own`, a LISTEN would outlive the transaction, for the pooler's other clients.
+        On a session that is not our `own`, a LISTEN would outlive the transaction and reach the pooler's other clients.
         """
         if not own:
             return int(time.monotonic() / LOOK_POOLED)
         if self.listener is not driver:
             driver.execute(f"LISTEN {self.channel}")
             self.listener = driver
-            self._count += 1  # what came before is not known
+            self._count += 1  # there may have been notifications before
         self._count += sum(1 for _ in driver.notifies(timeout=0))
         if time.monotonic() - self._looked > LOOK_ANYWAY:
             self._looked = time.monotonic()
@@ -174,7 +171,7 @@ class Notifications:
         return self._count
 
     def horizon(self, driver: psycopg.Connection[Any]) -> int:
-        """Return the number below which every transaction has ended. Notifications that come meanwhile are counted."""
+        """Return the number below which every transaction has ended; also counts the notifications so far."""
         if self.listener is driver:
             self._count += sum(1 for _ in driver.notifies(timeout=0))
         row = driver.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint").fetchone()

@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from dibs.database.sqlite.engine import SQLite
 
 READERS = 2
-"""Reads at the same time; more of them only compete for the interpreter."""
+"""Threads for reads; more of them only compete for the interpreter."""
 
 
 def locate(settings: Settings, *, read_only: bool = False) -> DatabaseLocation:
-    """Return the file that the settings name; `read_only` makes, writes and removes nothing there."""
+    """Return the location of the settings' file; with `read_only` nothing is created, written or removed there."""
     path = settings.database_file()
 
     def make_engine() -> SQLite:

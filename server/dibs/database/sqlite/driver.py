@@ -21,10 +21,10 @@ def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
 
 
 def driver() -> ModuleType:
-    """Return the SQLite library of this process: pysqlite3's where it is installed and sound, else Python's own.
+    """Return the SQLite module of this process: pysqlite3 if it is installed and has no WAL-reset bug, else sqlite3.
 
-    Two copies of SQLite in one process drop each other's locks. So every caller asks here, and Python's module is
-    not even loaded to read its version.
+    Two copies of SQLite in one process drop each other's locks. So every caller uses this function, and sqlite3 is
+    not loaded even to read its version.
     Source: https://www.sqlite.org/howtocorrupt.html, 2.2 and 2.2.1.
     """
     if importlib.util.find_spec("pysqlite3") is not None:

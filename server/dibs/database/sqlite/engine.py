@@ -1,4 +1,4 @@
-"""SQLite in WAL mode: the embedded engine, and every quirk of it."""
+"""SQLite in WAL mode: the embedded engine."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from dibs.database.transaction import TransactionStart
 from dibs_schema.refusals import Busy, DatabaseReplaced, InvalidInput, ReadOnly
 
 BUSY_TIMEOUT = 5_000
-"""Milliseconds; only a second net behind the writer queue, for writers that do not join it."""
+"""Milliseconds; for writers outside the writer queue."""
 
 
 class SQLite(Engine):
-    """One database file: connections to it, write transactions on it, and what its errors mean."""
+    """One database file."""
 
     def __init__(self, path: Path, synchronous: str, *, read_only: bool = False) -> None:
         refuse_unsafe(path)
@@ -55,13 +55,11 @@ class SQLite(Engine):
             "sqlite://", module=self.driver, creator=self._connect, poolclass=NullPool
         )
 
-    # -- connections ------------------------------------------------------------------------------
-
     def bring_up(self, name: str) -> tuple[Connection, Project]:
-        """Open a connection to the file, and make it ready to serve the project of that name.
+        """Open a connection to the file, and prepare the file to serve the project of that name.
 
-        Thirty-two processes may do this at the same moment. All look first; those that find something missing
-        write it one after another in the writer queue, and look again.
+        Many processes may do this at the same time. Each reads first. Those that find something missing write it one
+        after another in the writer queue, and read again.
         Raises SchemaNewer, Busy, ReadOnly, DatabaseDamaged.
         """
         connection = self.connect()
@@ -69,7 +67,7 @@ class SQLite(Engine):
             with self.translated():
                 project = self._ready_project(connection, name)
                 if project is None:
-                    project = self._make_ready(connection, name)
+                    project = self._prepare(connection, name)
             self._identity = self._files()
         except BaseException:
             with self.closing():
@@ -78,25 +76,28 @@ class SQLite(Engine):
         return connection, project
 
     def _ready_project(self, connection: Connection, name: str) -> Project | None:
-        """Return the project, or None where anything at all is missing. Writes nothing."""
+        """Return the project, or None if anything is missing. Writes nothing."""
         try:
             with self.translated():
                 in_wal = self._read_only or self._journal_mode(connection) == "wal"
                 return ready_project(connection, name, str(self.path)) if in_wal else None
-        except Busy:  # another process is bringing it up
+        except Busy:  # another process prepares it
             return None
         finally:
             connection.rollback()
 
-    def _make_ready(self, connection: Connection, name: str) -> Project:
+    def _prepare(self, connection: Connection, name: str) -> Project:
         if self._read_only:
-            raise Busy(f"{self.path} is being changed by others. Nothing was done. Look again in a moment.")
+            raise Busy(f"{self.path} is being changed by others. Nothing was done. Call again in a moment.")
         self._enter_queue()
         try:
             self._refuse_foreign(connection)
             if self._journal_mode(connection) != "wal":
-                os.chmod(self.path, 0o600)  # noqa: PTH101 - the -wal and -shm files take after it
-                self._enter_wal(connection)
+                os.chmod(self.path, 0o600)  # noqa: PTH101 - the -wal and -shm files get the same mode
+                mode = connection.exec_driver_sql("PRAGMA journal_mode = WAL").scalar_one()
+                connection.rollback()
+                if mode != "wal":
+                    raise ReadOnly(f"{self.path} cannot use a write-ahead log (its journal mode stays {mode!r}).")
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             write_missing(connection, name, schema_version(connection))
             connection.commit()
@@ -104,13 +105,12 @@ class SQLite(Engine):
             connection.rollback()
             self._queue.leave()
         project = self._ready_project(connection, name)
-        assert project is not None, "it was just written"
+        assert project is not None, "this call has written it"
         return project
 
     def _refuse_foreign(self, connection: Connection) -> None:
-        """Leave another program's database alone."""
-        rows = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'")
-        tables = {row[0] for row in rows}
+        """Raise InvalidInput if the file is another program's database."""
+        tables = {row[0] for row in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'")}
         connection.rollback()
         if tables and not set(FIRST_TABLES) <= tables:
             raise InvalidInput(
@@ -124,15 +124,8 @@ class SQLite(Engine):
         connection.rollback()
         return mode
 
-    def _enter_wal(self, connection: Connection) -> None:
-        """Switch to write-ahead logging, and trust only the mode that comes back."""
-        mode = connection.exec_driver_sql("PRAGMA journal_mode = WAL").scalar_one()
-        connection.rollback()
-        if mode != "wal":
-            raise ReadOnly(f"{self.path} cannot use a write-ahead log (its journal mode stays {mode!r}).")
-
     def connect(self, *, reading: bool = False) -> Connection:
-        """Open a connection for one thread. One for reading can never write."""
+        """Open a connection for one thread; with `reading` it can never write."""
         with self.translated():
             connection = self._engine.connect()
             if reading:
@@ -141,8 +134,8 @@ class SQLite(Engine):
             return connection
 
     def _connect(self) -> object:
-        mode = "rwc" if self._identity is None else "rw"  # never a new file while another one is served
-        if self._read_only:  # closing it checkpoints nothing, however damaged the file or its log are
+        mode = "rwc" if self._identity is None else "rw"  # never create a file while another one is served
+        if self._read_only:  # closing it checkpoints nothing, even if the file or its log is damaged
             mode = "ro&immutable=1" if self._is_immutable() else "ro"
         connection = self.driver.connect(
             f"{self.path.as_uri()}?mode={mode}",
@@ -166,16 +159,16 @@ class SQLite(Engine):
         return connection
 
     def _is_immutable(self) -> bool:
-        """Check that nobody can write to it: it is on a read-only medium, and has no log."""
+        """Return whether nobody can write to the file: its folder is read-only, and it has no log."""
         return not os.access(self.path.parent, os.W_OK) and not Path(f"{self.path}-wal").exists()
 
     def is_usable(self, connection: Connection) -> bool:
-        """Check that it was not closed: a connection to a file is not lost."""
+        """Return whether the connection is open: a connection to a file is never lost."""
         return not connection.closed
 
     @contextmanager
     def closing(self) -> Iterator[None]:
-        """Close connections in the writer queue: the last connection checkpoints. Nothing is opened afterwards."""
+        """Hold the writer queue: closing the last connection checkpoints. No connection is opened afterwards."""
         if not self._read_only:
             self._enter_queue()
         try:
@@ -185,15 +178,13 @@ class SQLite(Engine):
             self._queue.close()
             self._engine.dispose()
 
-    # -- transactions -----------------------------------------------------------------------------
-
     @contextmanager
     def write_transaction(
         self,
         connection: Connection,
         name: str,
         *,
-        exclusive: bool = True,  # noqa: ARG002 - there is one writer at a time, whatever it does
+        exclusive: bool = True,  # noqa: ARG002 - every write transaction is exclusive
         abandoned: Callable[[], bool] = lambda: False,
     ) -> Iterator[TransactionStart | None]:
         """Hold the write lock: in the writer queue, between BEGIN IMMEDIATE and ROLLBACK."""
@@ -213,7 +204,7 @@ class SQLite(Engine):
             self._queue.leave()
 
     def _enter_queue(self) -> None:
-        """Wait in the writer queue. Raises ReadOnly where its file cannot be opened."""
+        """Wait in the writer queue. Raises ReadOnly if its file cannot be opened."""
         try:
             self._queue.enter()
         except OSError as error:
@@ -225,7 +216,7 @@ class SQLite(Engine):
                 with self.translated():
                     _driver_connection(connection).execute("BEGIN IMMEDIATE")
             except Busy:
-                time.sleep(random.uniform(0.001, 0.010))  # another program has it, which joins no queue
+                time.sleep(random.uniform(0.001, 0.010))  # a program outside the queue has the lock
             else:
                 return True
         return False
@@ -247,7 +238,7 @@ class SQLite(Engine):
         return TransactionStart(project, schema, now=now, reading=self._clock.read(), even=even)
 
     def commit(self, connection: Connection, *, wake: bool) -> None:  # noqa: ARG002 - every commit wakes
-        """Commit, on disk as far as `synchronous` promises. Raises OutcomeUnknown where the disk failed at it."""
+        """Commit, as durably as `synchronous` promises. Raises OutcomeUnknown if the disk fails during the commit."""
         try:
             _driver_connection(connection).commit()
         except self.driver.Error as error:
@@ -255,8 +246,6 @@ class SQLite(Engine):
             if unknown is None:
                 raise
             raise unknown from error
-
-    # -- changes, health, errors ------------------------------------------------------------------
 
     def work_version(self, connection: Connection) -> int:
         """Return a number that changes when another connection commits. Reads no table and takes no lock."""
@@ -271,7 +260,7 @@ class SQLite(Engine):
             return check_file(self.path, self.library, connection)
 
     def check_identity(self) -> None:
-        """Raise DatabaseReplaced where the path leads to other files than those held open."""
+        """Raise DatabaseReplaced if the path leads to other files than those that are open."""
         if self._identity is not None and self._files() != self._identity:
             raise DatabaseReplaced(
                 f"{self.path} was deleted or replaced while this server ran. Nothing was written, neither "
@@ -286,11 +275,11 @@ class SQLite(Engine):
 
     @contextmanager
     def translated(self) -> Iterator[None]:
-        """Turn the library's errors into refusals; none of its words reach a client."""
+        """Turn the library's errors into refusals, so that their text reaches no client."""
         try:
             yield
         except (DBAPIError, self.driver.Error, UnicodeDecodeError, JSONDecodeError) as error:
-            self.check_identity()  # whatever went wrong, other files at the path are the reason
+            self.check_identity()  # other files at the path explain every error
             refusal = meaning(self.path, (error.orig or error) if isinstance(error, DBAPIError) else error)
             if refusal is None:
                 raise
@@ -301,10 +290,10 @@ def _end(connection: Connection) -> None:
     driver = _driver_connection(connection)
     if driver.in_transaction:
         driver.rollback()
-    if connection.in_transaction():  # what SQLAlchemy keeps of it, where it ran a statement
+    if connection.in_transaction():  # SQLAlchemy's own record of the transaction, if it ran a statement
         connection.rollback()
 
 
 def _driver_connection(connection: Connection) -> Any:
-    """Return the driver's own connection: transactions begin and end on it, at a tenth of the cost."""
+    """Return the driver's connection, which begins and ends transactions at a tenth of SQLAlchemy's cost."""
     return connection.connection.dbapi_connection

@@ -1,4 +1,4 @@
-"""What SQLite's errors mean for a caller.
+"""Turn SQLite's errors into refusals.
 
 Source: https://www.sqlite.org/rescode.html (the low byte of a result code is the primary one).
 """
@@ -11,24 +11,16 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from dibs_schema.refusals import (
-    Busy,
-    DatabaseDamaged,
-    DatabaseReplaced,
-    DiskFull,
-    OutcomeUnknown,
-    ReadOnly,
-    Refusal,
-)
+from dibs_schema.refusals import Busy, DatabaseDamaged, DatabaseReplaced, DiskFull, OutcomeUnknown, ReadOnly, Refusal
 
 NEARLY_FULL = 1024 * 1024
-"""Bytes; with less free space, a failed write is taken for a full disk."""
+"""Bytes of free space below which a failed write counts as a full disk."""
 
 _SYNC_FAILED = ("SQLITE_IOERR", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_DIR_FSYNC")
 
 
 def meaning(path: Path, error: BaseException) -> Refusal | None:
-    """Return the refusal for an error of the driver, or None where it is a bug of Dibs."""
+    """Return the refusal for an error of the driver, or None if the error is a bug of Dibs."""
     name = getattr(error, "sqlite_errorname", None) or ""
     refuse = _MEANING.get("_".join(name.split("_")[:2]))
     if isinstance(error, ValueError) or str(error).startswith("Could not decode to UTF-8"):
@@ -39,29 +31,27 @@ def meaning(path: Path, error: BaseException) -> Refusal | None:
 
 
 def unknown_outcome(path: Path, error: BaseException) -> OutcomeUnknown | None:
-    """Return the refusal of a commit whose sync failed: its record is whole in the log, but no reader uses it.
+    """Return the refusal for a commit whose sync failed, or None if the commit failed otherwise.
 
-    The next commit overwrites the record. If every process crashes before that, recovery finds the record and takes
-    it for committed. A driver that reports only a failed read or write leaves open whether it was the sync.
-    None where the commit failed otherwise.
+    The log holds the whole record, but no reader uses it, and the next commit overwrites it. If every process crashes
+    before that, recovery treats the record as committed. A driver may report the failed sync as a failed read or write.
     Source: https://www.sqlite.org/walformat.html, "Recovery".
     """
     name = getattr(error, "sqlite_errorname", None) or ""
     if name not in _SYNC_FAILED or not isinstance(_input_or_output(path), DatabaseDamaged):
         return None
     return OutcomeUnknown(
-        f"The disk of {path} failed while the change was being committed: it is not there now, but a crash of "
-        "all servers could bring it back. Call again with the same request_id or claim_token. A claim without "
-        "either is given back: just claim again. Look before you repeat anything else. A person must look at "
-        "the disk."
+        f"The disk of {path} failed during the commit: the change is not visible now, but a crash of all servers could "
+        "restore it. Call again with the same request_id or claim_token. The server releases a claim without either: "
+        "claim again. Before you repeat anything else, read what is there. A person must check the disk."
     )
 
 
 def unwritable(path: Path, why: str) -> ReadOnly:
-    """Return the refusal of a file that cannot be written, or whose folder cannot, because of `why`."""
+    """Return the refusal for a file that cannot be written, or whose folder cannot; `why` is the reason."""
     return ReadOnly(
         f"{path} cannot be opened or written: {why}. Make the file and its folder writable for this user, "
-        "or name another database with --db or DIBS_DB.",
+        "or name another database with --db or DIBS_DB."
     )
 
 
@@ -79,24 +69,21 @@ def _emptied(path: Path) -> Refusal:
 def _no_database(path: Path) -> Refusal:
     return DatabaseDamaged(
         f"{path} is not a SQLite database, or its beginning was overwritten. Nothing was changed. "
-        "Name the right file with --db or DIBS_DB, or bring back a backup with `dibs restore`."
+        "Name the right file with --db or DIBS_DB, or restore a backup with `dibs restore`."
     )
 
 
 def _input_or_output(path: Path) -> Refusal:
-    """Return the refusal of a failed read or write: a full disk, a read-only file system, or a bad disk.
-
-    On a full disk, the shared memory of the log cannot grow either.
-    """
+    """Return the refusal for a failed read or write: a full disk, a read-only file system, or a bad disk."""
     if shutil.disk_usage(path.parent).free < NEARLY_FULL:
         return _full(path)
     return unwritable(path, "its file system is read-only") if _is_read_only(path) else _unreadable(path)
 
 
 def _is_read_only(path: Path) -> bool:
-    """Check, with the lock file, whether the file system takes no change at all.
+    """Return whether the file system rejects a change of the lock file.
 
-    After an error ext4 takes none although it is mounted for writing, so the mount's flags do not tell.
+    After an error, ext4 rejects every change although it is mounted for writing: the mount's flags do not show that.
     """
     try:
         os.utime(f"{path}.lock")
@@ -107,8 +94,8 @@ def _is_read_only(path: Path) -> bool:
 
 def _unreadable(path: Path) -> Refusal:
     return DatabaseDamaged(
-        f"The disk or file system of {path} failed to read or write. Nothing was changed. Stop the agents and look "
-        "at the system's log; do not delete the -wal file next to it, which holds recent commits."
+        f"The disk or file system of {path} failed to read or write. Nothing was changed. Stop the agents and check "
+        "the system's log; do not delete the -wal file next to it, which holds recent commits."
     )
 
 
@@ -118,8 +105,8 @@ def _full(path: Path) -> Refusal:
 
 def _damaged(path: Path) -> Refusal:
     return DatabaseDamaged(
-        f"SQLite reports that {path} is damaged. Nothing was changed. Stop the agents and bring back a "
-        "backup with `dibs restore`; do not delete the -wal file next to it, which holds recent commits."
+        f"SQLite reports that {path} is damaged. Nothing was changed. Stop the agents and restore a backup with "
+        "`dibs restore`; do not delete the -wal file next to it, which holds recent commits."
     )
 
 

@@ -1,4 +1,4 @@
-"""Which file is at a path, and its size, read without reading its times."""
+"""The identity and size of the file at a path, read without its times."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from collections.abc import Callable
 from typing import Any
 
 FileId = tuple[int, int]
-"""A file's device and its inode number there."""
+"""A file's device and inode number."""
 
-_HERE = -100  # AT_FDCWD
-_NUMBER, _LENGTH = 0x100, 0x200  # STATX_INO, STATX_SIZE
-_SIZE = 256
-_NUMBER_AT, _LENGTH_AT, _DEVICE_AT = 32, 40, 136
+_AT_FDCWD = -100
+_STATX_INO, _STATX_SIZE = 0x100, 0x200
+_BYTES = 256  # of struct statx
+_INODE_OFFSET, _SIZE_OFFSET, _DEVICE_OFFSET = 32, 40, 136
 
 
 def file_of(stat: os.stat_result) -> FileId:
@@ -28,28 +28,28 @@ def _by_stat(path: bytes) -> FileId:
 
 
 def _by_statx(path: bytes) -> FileId:
-    found = ctypes.create_string_buffer(_SIZE)
-    if _statx(_HERE, path, 0, _NUMBER, found) != 0:
+    found = ctypes.create_string_buffer(_BYTES)
+    if _statx(_AT_FDCWD, path, 0, _STATX_INO, found) != 0:
         return _by_stat(path)  # an older kernel or a missing file; stat raises the reason
-    major, minor = struct.unpack_from("=II", found, _DEVICE_AT)
-    return os.makedev(major, minor), struct.unpack_from("=Q", found, _NUMBER_AT)[0]
+    major, minor = struct.unpack_from("=II", found, _DEVICE_OFFSET)
+    return os.makedev(major, minor), struct.unpack_from("=Q", found, _INODE_OFFSET)[0]
 
 
 def size_at(path: bytes) -> int:
     """Return the size in bytes of the file at an encoded path, without reading its times. Raises OSError."""
-    found = ctypes.create_string_buffer(_SIZE)
-    if _statx is None or _statx(_HERE, path, 0, _LENGTH, found) != 0:
+    found = ctypes.create_string_buffer(_BYTES)
+    if _statx is None or _statx(_AT_FDCWD, path, 0, _STATX_SIZE, found) != 0:
         return os.stat(path).st_size  # noqa: PTH116 - often
-    size: int = struct.unpack_from("=Q", found, _LENGTH_AT)[0]
+    size: int = struct.unpack_from("=Q", found, _SIZE_OFFSET)[0]
     return size
 
 
 _statx: Any = getattr(ctypes.CDLL(None), "statx", None) if sys.platform == "linux" else None
 
 file_at: Callable[[bytes], FileId] = _by_statx if _statx is not None else _by_stat
-"""The file at an encoded path, symbolic links followed. Raises OSError.
+"""Return the identity of the file at an encoded path, and follow symbolic links. Raises OSError.
 
-Since Linux 6.13, a file whose times were read must get a new time at the next write, which puts its inode into the
+Since Linux 6.13, a file whose times were read receives a new time at the next write, which puts its inode into the
 file system's journal: with os.stat on the log, a commit took a third longer.
 Source: statx(2); "multigrain timestamps" in the kernel's documentation; measured in
 docs/decisions/007-file-numbers-without-times.md.

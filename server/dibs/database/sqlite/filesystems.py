@@ -15,7 +15,7 @@ _UNSAFE = re.compile(r"nfs\d?|smb\d?|smbfs|cifs|9p|virtiofs|fuse\..+|fuseblk|drv
 
 
 def file_system(path: Path, mounts: Path = MOUNTS) -> str | None:
-    """Return the type of the file system that `path` is on, by the longest mount prefix; None where unknown.
+    """Return the type of the file system of `path`, by the longest mount prefix, or None if it is unknown.
 
     Source: proc_pid_mountinfo(5): field 5 is the mount point, the first after " - " is the type.
     """
@@ -26,14 +26,14 @@ def file_system(path: Path, mounts: Path = MOUNTS) -> str | None:
     for line in mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
         left, _, right = line.partition(" - ")
         point = Path(re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), left.split()[4]))
-        # Of two mounts on one point the later hides the earlier.
+        # The later of two mounts on one point hides the earlier.
         if place.is_relative_to(point) and (best is None or len(point.parts) >= best[0]):
             best = (len(point.parts), right.split()[0])
     return best[1] if best else None
 
 
 def is_unsafe(kind: str | None) -> bool:
-    """Check that shared memory or locks do not reach all processes on a file system of that type.
+    """Return whether a file system of that type may fail to share memory or locks between all processes.
 
     Source: https://www.sqlite.org/wal.html, "All processes using a database must be on the same host".
     """
@@ -41,7 +41,7 @@ def is_unsafe(kind: str | None) -> bool:
 
 
 def refuse_unsafe(path: Path, mounts: Path = MOUNTS) -> None:
-    """Raise UnsafeFilesystem where processes cannot share a write-ahead log."""
+    """Raise UnsafeFilesystem if processes cannot share a write-ahead log on the file system of `path`."""
     kind = file_system(path, mounts)
     if is_unsafe(kind):
         raise UnsafeFilesystem(
@@ -52,9 +52,9 @@ def refuse_unsafe(path: Path, mounts: Path = MOUNTS) -> None:
 
 
 def prepare_folder(path: Path) -> None:
-    """Make the folder of the database; a `.dibs` ignores itself in git.
+    """Make the folder of the database; a folder `.dibs` gets a .gitignore for all that is in it.
 
-    Raises ReadOnly where it cannot be made, or where `path` is a folder.
+    Raises ReadOnly if that is impossible, or if `path` is a folder.
     """
     try:
         if path.is_dir():
@@ -74,15 +74,15 @@ def prepare_folder(path: Path) -> None:
 
 
 def _make_folder(folder: Path) -> None:
-    """Make the folder, and sync its name to the disk: SQLite syncs what is in it, and nothing further up.
+    """Make the folder, and sync the folders above it: SQLite syncs only the folder itself.
 
-    It does so also where the folder exists already: the process that has just made it may not have synced it yet.
+    This also holds for an existing folder, since another process may have made it and not synced it yet.
     Source: fsync(2), on the directory that contains a file; SQLite's unixSync, which ignores the same errors.
     """
     new = [one for one in folder.parents if not one.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for parent in {folder.parent, *(one.parent for one in new)}:
-        with suppress(OSError):  # a folder that may be entered but not read, or that cannot be synced
+        with suppress(OSError):  # this user cannot read the folder, or its file system cannot sync it
             descriptor = os.open(parent, os.O_RDONLY)
             try:
                 os.fsync(descriptor)

@@ -25,16 +25,16 @@ from dibs.database.sqlite.lock_holders import (
 from dibs_schema.tables import metadata
 
 LARGE_WAL = 64 * 1024 * 1024
-"""Bytes; a healthy log stays under 20 MB unless somebody reads for long."""
+"""Bytes; a healthy log stays under 20 MB unless a read takes long."""
 
 MOST_NAMED = 5
-"""Invalid values that are named of one table."""
+"""Invalid values of one table that a check names."""
 
 
 def check_file(path: Path, library: str, connection: Connection) -> list[HealthCheck]:
     """Check the file, its file system, the library, the log and every page. Writes nothing.
 
-    Raises the driver's error where the file cannot be read at all.
+    Raises the driver's error if the file cannot be read at all.
     """
     try:
         return [
@@ -58,12 +58,10 @@ def _file(path: Path) -> HealthCheck:
     size, mode = f"{stat.st_size / 1_048_576:.1f} MiB", stat.st_mode & 0o777
     if not all(os.access(one, os.W_OK) for one in (path, path.parent)):
         says = f"{path}, {size}, cannot be written from here: the file, its folder or the whole mount is read-only."
-        return HealthCheck("file", "warning", f"{says} Commands can look, but no server started here can claim.")
+        return HealthCheck("file", "warning", f"{says} Commands can read, but no server started here can claim.")
     if mode & 0o077:
         return HealthCheck(
-            "file",
-            "warning",
-            f"{path}, {size}, others may read it (mode {mode:o}); chmod 600 keeps it private.",
+            "file", "warning", f"{path}, {size}, others may read it (mode {mode:o}); chmod 600 keeps it private."
         )
     return HealthCheck("file", "ok", f"{path}, {size}, private")
 
@@ -94,7 +92,7 @@ def _lock(path: Path) -> HealthCheck:
     waiting = [one.pid for one in locks_on(lock_file) if one.waiting]
     writing = persistent(lambda: writers_of(path)) - queue
     if not queue and not writing:
-        return HealthCheck("lock", "ok", "no process holds it for long")
+        return HealthCheck("lock", "ok", "no process has held it for long")
     says = []
     if queue:
         says.append(f"{_names(queue)} stays at the head of the writer queue")
@@ -109,9 +107,7 @@ def _lock(path: Path) -> HealthCheck:
 def _servers(path: Path) -> HealthCheck:
     if not LOCKS.exists():
         return HealthCheck("servers", "ok", "the kernel does not list lock holders here")
-    return HealthCheck(
-        "servers", "ok", f"open in {', '.join(attached(path)) or 'no other process that is seen from here'}"
-    )
+    return HealthCheck("servers", "ok", f"open in {', '.join(attached(path)) or 'no other process visible from here'}")
 
 
 def _names(pids: Iterable[int]) -> str:
@@ -122,7 +118,7 @@ def _pages(connection: Connection) -> HealthCheck:
     lines = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check(10)")]
     if lines == ["ok"]:
         return HealthCheck("integrity", "ok", "every page and index is sound")
-    says = f"damaged: {'; '.join(lines[:3])}. Stop the agents and bring back a backup; delete nothing."
+    says = f"damaged: {'; '.join(lines[:3])}. Stop the agents and restore a backup; delete nothing."
     return HealthCheck("integrity", "error", says)
 
 
@@ -130,7 +126,7 @@ def _texts(connection: Connection) -> HealthCheck:
     broken = invalid_values(connection)
     if broken:
         says = f"damaged: {', '.join(broken[:5])}{' and more' if len(broken) > 5 else ''}. "
-        return HealthCheck("texts", "error", f"{says}Stop the agents and bring back a backup; delete nothing.")
+        return HealthCheck("texts", "error", f"{says}Stop the agents and restore a backup; delete nothing.")
     return HealthCheck("texts", "ok", "every TEXT value is valid")
 
 
@@ -142,12 +138,12 @@ def _references(connection: Connection) -> HealthCheck:
 
 
 def invalid_values(connection: Connection) -> list[str]:
-    """Return where a TEXT value is not UTF-8, or a JSON value is not valid JSON; at most a few places of each table.
+    """Return the places of TEXT values that are not UTF-8 and of JSON values that are not valid, a few of each table.
 
-    To SQLite a page is sound, whatever bytes its TEXT values have.
+    SQLite's own checks ignore the bytes of TEXT values.
     """
     driver = connection.connection.driver_connection
-    assert driver is not None, "it is open"
+    assert driver is not None, "the connection is open"
     kept, driver.text_factory = driver.text_factory, bytes
     try:
         return [place for table in metadata.sorted_tables for place in _invalid_in(driver, table)]

@@ -1,4 +1,4 @@
-"""The processes that have a database file open, or wait for it, as the kernel lists their locks."""
+"""The processes that have a database file open or wait for it, from the kernel's list of locks."""
 
 from __future__ import annotations
 
@@ -19,8 +19,6 @@ _SHARED_FIRST, _SHARED_SIZE = 0x40000002, 510
 
 Source: https://www.sqlite.org/fileformat2.html#the_lock_byte_page, and `unixLock` in SQLite's os_unix.c.
 """
-
-
 _WRITING, _READING = range(120, 121), range(123, 128)
 """The bytes of the shared memory that a writer locks, and those that a reader of a snapshot locks.
 
@@ -28,7 +26,7 @@ Source: https://www.sqlite.org/walformat.html#how_the_various_locks_are_used.
 """
 
 PAUSE = 0.15
-"""Seconds between two looks at the locks; a process that appears in all of them holds its lock for long."""
+"""Seconds between two reads of the locks; a process that appears in all of them has held its lock for long."""
 
 
 class FileLock(NamedTuple):
@@ -42,7 +40,7 @@ class FileLock(NamedTuple):
     last: float
 
     def covers(self, bytes_: range) -> bool:
-        """Check that any of the bytes are locked."""
+        """Return whether any of the bytes are locked."""
         return self.first < bytes_.stop and self.last >= bytes_.start
 
 
@@ -56,9 +54,9 @@ def process_name(pid: int) -> str:
 
 
 def locks_on(path: Path) -> list[FileLock]:
-    """Return the locks on a file, with those that wait in their order; none where the kernel does not list them.
+    """Return the locks on a file, waiting ones in their order; an empty list if the kernel does not list them.
 
-    Processes of other containers have no id here, and are left out.
+    The list omits processes of other containers, which have no id here.
     Source: proc_locks(5).
     """
     try:
@@ -83,7 +81,7 @@ def locks_on(path: Path) -> list[FileLock]:
 
 
 def _has_open(pid: int, path: Path) -> bool:
-    """Check that the process has the path open: some file systems show another device in /proc/locks than in stat."""
+    """Return whether the process has the path open: /proc/locks and stat show different devices on some file systems."""
     try:
         return any(
             os.readlink(one) == str(path)  # noqa: PTH115 - a magic link, not a path
@@ -111,20 +109,19 @@ def readers_of(path: Path) -> set[int]:
 
 
 def persistent(look: Callable[[], set[int]], times: int = 4) -> set[int]:
-    """Return the processes that each of a few looks finds."""
+    """Return the processes that each of `times` looks finds."""
     found = look()
     for _ in range(times - 1):
-        if not found:
-            break
-        time.sleep(PAUSE)
-        found &= look()
+        if found:
+            time.sleep(PAUSE)
+            found &= look()
     return found
 
 
 def is_open_nowhere(path: Path) -> bool | None:
-    """Check that no process has the database open, not even in another container; None where that is not known.
+    """Return whether no process, in any container, has the database open, or None if that is unknown.
 
-    To be called before this process opens it.
+    Call this before this process opens it.
     """
     try:
         with exclusive_access(path):
@@ -137,11 +134,11 @@ def is_open_nowhere(path: Path) -> bool | None:
 
 @contextmanager
 def exclusive_access(path: Path) -> Iterator[None]:
-    """Keep every process out of a database file. This process must not have it open either.
+    """Exclude every other process from a database file, which this process must not have open either.
 
-    Raises Busy where a process has it open, with its name as far as the kernel knows it.
+    Raises Busy if a process has it open, with the process's name if the kernel knows it.
     """
-    import fcntl  # some platforms lack it, and servers run there as well
+    import fcntl  # some platforms lack it, and servers also run there
 
     with path.open("r+b") as file:
         try:

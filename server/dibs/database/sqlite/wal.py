@@ -1,4 +1,4 @@
-"""The write-ahead log, which is kept short even while reads follow each other without a gap."""
+"""Keep the write-ahead log short, even during reads without a pause."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ OUTGROWN = LIMIT + LIMIT // 8
 CHECK_EVERY = 4
 """Transactions of this process between two checks of the log's size."""
 WAIT = 0.4
-"""Seconds that one attempt waits for reads to end, while all writers wait in the queue."""
+"""Seconds that one attempt waits for reads to end; all writers wait in the queue during that time."""
 POLL = 0.005
-"""Seconds between two checks whether they have ended; SQLite's own waiting sleeps for up to 100 ms."""
+"""Seconds between two attempts to checkpoint; SQLite's own busy handler sleeps for up to 100 ms."""
 PAUSE, LONGEST_PAUSE = 0.5, 32.0
-"""Seconds for which no attempt follows that of any process; doubled where this process's own attempt did not help."""
+"""Seconds between the attempts of all processes; doubled after each failed attempt of this process."""
 
 
 class WriteAheadLog:
     """The log of one database file, as a writer at the head of the queue uses it.
 
-    SQLite restarts its log when all of it is in the database and nobody reads from it any more. A passive checkpoint
-    never waits for that moment: a single reader that searched without a pause let the log grow by 10 MiB a second.
-    So a writer that finds the log too long waits for the current reads. Later reads use the database alone, and are
-    not waited for.
+    SQLite restarts its log when all of it is in the database and nobody reads from it. A passive checkpoint never
+    waits for that moment: a single reader that searched without a pause let the log grow by 10 MiB a second. So a
+    writer that finds the log too long waits for the current reads. Later reads use only the database file, and the
+    writer does not wait for them.
     Source: https://www.sqlite.org/wal.html#avoiding_excessively_large_wal_files, SQLITE_CHECKPOINT_RESTART.
     """
 
@@ -42,10 +42,10 @@ class WriteAheadLog:
         self._pause = PAUSE
 
     def restart_if_large(self, connection: Any) -> None:
-        """Restart the log if it has outgrown its limit and its readers end in time.
+        """Restart the log if it is longer than its limit and its readers end in time.
 
-        To be called at the head of the queue, outside any transaction. Errors are left to the next transaction,
-        which meets them itself: what was committed stays so.
+        Call this at the head of the queue, outside any transaction. It suppresses errors: the commit before it
+        stands, and the next transaction meets them itself.
         """
         self._until_check -= 1
         if self._until_check:

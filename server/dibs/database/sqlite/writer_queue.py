@@ -10,16 +10,16 @@ from dibs.database.sqlite.file_identity import FileId, file_at, file_of
 
 try:
     import fcntl
-except ImportError:  # no flock on this platform: the engine's own retries serve alone
+except ImportError:  # no flock on this platform: only the engine's own retries order writers
     fcntl = None  # type: ignore[assignment]  # the checker knows POSIX only
 
 
 class WriterQueue:
     """An exclusive flock on a file next to the database.
 
-    SQLite lets waiting writers poll, and the luckiest poll wins. The kernel queues those that wait for a flock. The
-    file carries no data and is never unlinked. One thread of a process uses a queue, since flock does not exclude
-    threads that share a descriptor.
+    SQLite's waiting writers poll, in no order. The kernel queues processes that wait for a flock. The file carries no
+    data and is never unlinked. Only one thread of a process uses a queue, since flock does not exclude threads that
+    share a descriptor.
     Source: flock(2); measured against a plain busy timeout in docs/decisions/002-writer-queue.md.
     """
 
@@ -30,7 +30,7 @@ class WriterQueue:
         _close_in_forks(self)
 
     def enter(self) -> None:
-        """Wait in the queue, for as long as it takes. Raises OSError where the file cannot be opened."""
+        """Wait in the queue without a limit. Raises OSError if the file cannot be opened."""
         if fcntl is None:
             return
         while True:
@@ -40,7 +40,7 @@ class WriterQueue:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
             if self._is_the_file_at_the_path():
                 return
-            self.close()  # deleted or replaced: other writers queue at another file
+            self.close()  # the file was deleted or replaced: other writers queue at another one
 
     def leave(self) -> None:
         """Let the next writer in."""
@@ -48,16 +48,16 @@ class WriterQueue:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     def note_restart(self) -> None:
-        """Record, as the time of the file, that a process has tried to restart the log. Raises OSError."""
+        """Record an attempt to restart the log, as the time of the file. Raises OSError."""
         if self._descriptor is not None:
             os.utime(self._descriptor)
 
     def restarted_at(self) -> float:
-        """Return the wall clock at the last attempt to restart the log; 0 if there was none. Raises OSError."""
+        """Return the wall clock at the last attempt to restart the log, or 0 before the first. Raises OSError."""
         return os.fstat(self._descriptor).st_mtime if self._descriptor is not None else 0.0
 
     def close(self) -> None:
-        """Close the descriptor, and with it give up any place in the queue."""
+        """Close the descriptor, which gives up any place in the queue."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -70,7 +70,7 @@ class WriterQueue:
 
 
 def _close_in_forks(queue: WriterQueue) -> None:
-    """Close the descriptor in forks: a child would keep the place of a parent that was killed during a write."""
+    """Close the descriptor in forks: a child would keep the place of a parent that is killed during a write."""
     reference = weakref.ref(queue)
 
     def close() -> None:
