@@ -22,13 +22,7 @@ ENDING = {
 """The tools that end a claim, with the kinds of their events."""
 NOTING = {"feature_add_note": Kind.NOTE, "feature_heartbeat": Kind.HEARTBEAT}
 """The tools that leave a note; a heartbeat without one leaves no event."""
-TEXTS = {
-    Kind.FAIL: "reason",
-    Kind.SKIP: "reason",
-    Kind.ASK: "prompt",
-    Kind.NOTE: "text",
-    Kind.HEARTBEAT: "note",
-}
+TEXTS = {Kind.FAIL: "reason", Kind.SKIP: "reason", Kind.ASK: "prompt", Kind.NOTE: "text", Kind.HEARTBEAT: "note"}
 """The argument that the event keeps as it was sent."""
 MAY_BE = {Kind.RESUME: (Kind.RESUME, Kind.CLAIM)}
 """A resume by an agent that holds nothing is a claim; its answer fits both."""
@@ -50,13 +44,7 @@ def acknowledged(history: History, names: Mapping[str, str]) -> Iterator[Acknowl
             text = call.arguments.get(TEXTS[kind])
             if text is not None:
                 yield Acknowledged(
-                    kind,
-                    call.answer["id"],
-                    by,
-                    call.answer["status"],
-                    frozenset({text}),
-                    call.begun,
-                    call.until,
+                    kind, call.answer["id"], by, call.answer["status"], frozenset({text}), call.begun, call.until
                 )
 
 
@@ -77,10 +65,7 @@ def _claims(history: History, calls: list[Call], names: Mapping[str, str]) -> It
             given[token].append(call)
     for tokens in given.values():
         call = min(tokens, key=lambda one: one.until)
-        feature, key = (
-            claimed_feature(call),
-            (holder_of(history, call), str(call.arguments.get("request_id"))),
-        )
+        feature, key = (claimed_feature(call), (holder_of(history, call), str(call.arguments.get("request_id"))))
         assert feature is not None, "a call with a token has claimed"
         kind = Kind.RESUME if call.arguments.get("resume") else Kind.CLAIM
         by, begun = _name(history, call, names), first.get(key, call.begun)

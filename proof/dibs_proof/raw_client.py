@@ -73,12 +73,7 @@ class MissingAnswer(Exception):  # noqa: N818 - it names what is missing
 def start_process(command: Sequence[str], environment: Mapping[str, str], stderr: IO[bytes]) -> Process:
     """Start the server as a child process with unbuffered pipes."""
     return subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=stderr,
-        env=dict(environment),
-        bufsize=0,
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, env=dict(environment), bufsize=0
     )
 
 

@@ -165,8 +165,7 @@ class Agent:
         """Print that the killed agent's feature has a new holder, who keeps it until the killed agent was refused."""
         after = holding.given_at - self._demo.kill.at
         self._demo.say(
-            f"TAKEN OVER  {holding.agent} gets {holding}, {after:.1f} s after the kill, and goes on with it.",
-            Tone.GOOD,
+            f"TAKEN OVER  {holding.agent} gets {holding}, {after:.1f} s after the kill, and goes on with it.", Tone.GOOD
         )
         self._demo.kill.taken_over.set()
         with anyio.move_on_after(REFUSAL_TIMEOUT):

@@ -159,8 +159,7 @@ async def _answer_all(demo: DemoState, client: RecordingClient) -> None:
         await client.change(Kind.ANSWER, "feature_answer_human_input", request.feature_id, answers=answers)
         demo.progress.answers += 1
         demo.say_first(
-            "answer",
-            f"The {PERSON} answers about feature {request.feature_id}: its next holder gets the answer.",
+            "answer", f"The {PERSON} answers about feature {request.feature_id}: its next holder gets the answer."
         )
 
 

@@ -44,12 +44,7 @@ class Tone(StrEnum):
 
 
 TONES = {Tone.PLAIN: "", Tone.GOOD: "green", Tone.BAD: "bold red"}
-STYLES = {
-    Activity.WORKING: "cyan",
-    Activity.KILLED: "bold red",
-    Activity.RESTARTED: "yellow",
-    Activity.DONE: "green",
-}
+STYLES = {Activity.WORKING: "cyan", Activity.KILLED: "bold red", Activity.RESTARTED: "yellow", Activity.DONE: "green"}
 DIM = "dim"
 COUNTED = {"in_progress": "held", "ready": "ready", "needs_human": "waiting for a person", "stuck": "stuck"}
 BAR_WIDTH, LONGEST_LINE = 50, 100

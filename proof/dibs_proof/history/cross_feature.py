@@ -12,14 +12,7 @@ from dibs_proof.history.dependencies import Graph
 from dibs_proof.history.expectations import is_hindered
 from dibs_proof.history.feature_history import endings
 from dibs_proof.history.history import Call, History
-from dibs_proof.history.interpret import (
-    CLAIMS,
-    CREATES,
-    TRANSITIONS,
-    Interpretation,
-    claimed_feature,
-    holder_of,
-)
+from dibs_proof.history.interpret import CLAIMS, CREATES, TRANSITIONS, Interpretation, claimed_feature, holder_of
 from dibs_proof.history.violations import Violation
 from dibs_schema.status import Kind
 
@@ -46,10 +39,7 @@ def tokens_are_given_once(interpretation: Interpretation) -> Iterator[Violation]
         for other in calls[1:]:
             if other not in interpretation.repeats(first) or claimed_feature(other) != claimed_feature(first):
                 yield Violation(
-                    "token_twice",
-                    claimed_feature(other),
-                    f"the token {token} was given out twice",
-                    (first, other),
+                    "token_twice", claimed_feature(other), f"the token {token} was given out twice", (first, other)
                 )
 
 

@@ -163,10 +163,7 @@ class Graph:
         ids = call.answer.get("ids", [])
         for number, one in zip(ids, given, strict=True):
             self._satisfied(number)
-            for need in [
-                *one.get("dependencies", []),
-                *(ids[at] for at in one.get("depends_on_indices", [])),
-            ]:
+            for need in [*one.get("dependencies", []), *(ids[at] for at in one.get("depends_on_indices", []))]:
                 # Before it was created nobody could claim it, so that it may count as present from the beginning.
                 self.edges[number].setdefault(need, Fact(initial=True)).write(begun, call.until, value=True)
 

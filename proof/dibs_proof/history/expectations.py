@@ -159,9 +159,4 @@ def simulate_already_holding(holder: str) -> Simulate:
 
 def report_of(state: FeatureState) -> dict[str, Any]:
     """Return what answers may report of a feature."""
-    return {
-        "status": state.status.value,
-        "attempts": state.attempts,
-        "failures": state.failures,
-        "skips": state.skips,
-    }
+    return {"status": state.status.value, "attempts": state.attempts, "failures": state.failures, "skips": state.skips}

@@ -35,8 +35,7 @@ if TYPE_CHECKING:
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="Draws the calls, the ends and the disturbances.")
 @click.option(
-    "--db",
-    help="A new file, on the file system to be tried, or a server's URL.  [default: a temporary file]",
+    "--db", help="A new file, on the file system to be tried, or a server's URL.  [default: a temporary file]"
 )
 @click.option("--keep", is_flag=True, help="Keep the database, the histories and the logs, and say where they are.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
@@ -137,9 +136,5 @@ def _figures(of: dict[str, Any]) -> list[tuple[str, Any, str]]:
         ("call latency, median", f"{of['call_p50_ms']} ms", ""),
         ("call latency, p99", f"{of['call_p99_ms']} ms", ""),
         ("call latency, longest", f"{of['call_longest_ms']} ms", own),
-        (
-            "claims of dead holders",
-            of["claims_of_the_dead"],
-            f"{of['taken_back_after_s']} s at most after a kill",
-        ),
+        ("claims of dead holders", of["claims_of_the_dead"], f"{of['taken_back_after_s']} s at most after a kill"),
     ]

@@ -125,12 +125,7 @@ class OrphanedClaims:
     """Each claim that outlived its server, and when it ended."""
 
     def __init__(
-        self,
-        history: History,
-        events: list[Event],
-        names: Mapping[str, str],
-        watcher: EventWatcher,
-        delays: Delays,
+        self, history: History, events: list[Event], names: Mapping[str, str], watcher: EventWatcher, delays: Delays
     ) -> None:
         self._servers = ended_servers(history, names)
         self._watcher = watcher

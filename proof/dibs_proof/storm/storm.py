@@ -47,12 +47,7 @@ LOAD = 3.0
 """Seconds that a busy machine may need to start a server and to answer a call."""
 NO_REAPING = 3600.0
 """The lease in seconds of a server that reaps by itself only once in twenty minutes."""
-FEATURE = {
-    "category": "storm",
-    "name": "The last one",
-    "description": "To be taken over.",
-    "steps": ["Look."],
-}
+FEATURE = {"category": "storm", "name": "The last one", "description": "To be taken over.", "steps": ["Look."]}
 
 Watch = Callable[[StormState, float], None]
 """Is called with the storm's state now and then, and with the seconds that are left."""
@@ -77,13 +72,7 @@ def run_storm(plan: Plan, folder: Path, watch: Watch, made: Event | None = None)
         before.write(histories / "0.jsonl")
         began = time.monotonic()
         storm = StormState(
-            plan,
-            log,
-            histories,
-            EventWatcher(database),
-            WallClock(folder),
-            ForeignLocks(plan, log),
-            ProcessCleanup(),
+            plan, log, histories, EventWatcher(database), WallClock(folder), ForeignLocks(plan, log), ProcessCleanup()
         )
         with storm.cleanup.running():
             anyio.run(_run, storm, watch)

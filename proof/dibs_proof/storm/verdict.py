@@ -71,13 +71,7 @@ def judge(database: Database, storm: StormState, history: History, seconds: floa
 
 def _findings(database: Database, storm: StormState, history: History) -> tuple[list[Finding], dict[str, Any]]:
     events, statuses, recount, names, paths = database.read_now(
-        lambda tx: (
-            read_events(tx),
-            read_statuses(tx),
-            invariants.sound(audit(tx)),
-            read_names(tx),
-            read_paths(tx),
-        )
+        lambda tx: (read_events(tx), read_statuses(tx), invariants.sound(audit(tx)), read_names(tx), read_paths(tx))
     )
     agents = names_of(history, events)
     overloaded = [*storm.watcher.overloaded, *storm.without_servers]
@@ -178,10 +172,7 @@ def _histories(history: History) -> Finding:
 
 def _documented(storm: StormState) -> Finding:
     found = Finding(
-        "documented",
-        "Every refusal and every end of a server was due",
-        sum(storm.refusals.values()),
-        "refusals",
+        "documented", "Every refusal and every end of a server was due", sum(storm.refusals.values()), "refusals"
     )
     found.broken += [f"{count} calls got {code}" for code, count in storm.refusals.items() if code in NEVER]
     found.broken += storm.wrong

@@ -11,14 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import bindparam, update
 
-from dibs.database.files import (
-    attached,
-    copy_checked,
-    exclusive_access,
-    projects_in,
-    refuse_newer,
-    refuse_unsafe,
-)
+from dibs.database.files import attached, copy_checked, exclusive_access, projects_in, refuse_newer, refuse_unsafe
 from dibs.database.project import Freeze, when
 from dibs.settings import Settings
 from dibs.transfer.atomic_file import (

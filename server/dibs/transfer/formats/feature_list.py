@@ -21,15 +21,7 @@ from dibs.transfer.formats.backlog import (
     Report,
     within,
 )
-from dibs.transfer.formats.fields import (
-    FeatureFields,
-    RawFeature,
-    SourceField,
-    any_text,
-    one_line,
-    shown,
-    text,
-)
+from dibs.transfer.formats.fields import FeatureFields, RawFeature, SourceField, any_text, one_line, shown, text
 from dibs.transfer.formats.references import check_dependencies, read_dependencies, read_references
 from dibs.transfer.formats.status import read_status, settle_blocked
 from dibs.transfer.formats.vocabulary import snake

@@ -41,10 +41,7 @@ def read_request(field: SourceField, report: Report) -> dict[str, Any] | None:
         path = f"{field.path}.fields"
         raise InvalidInput(f"{path} has {len(fields)} fields and may have {MAX_FIELDS}; remove some.", field=path)
     by_id = {one["id"]: one for one in fields or default_request("")["fields"]}
-    return {
-        "prompt": within(prompt, DESCRIPTION_LENGTH, f"{field.path}.prompt"),
-        "fields": list(by_id.values()),
-    }
+    return {"prompt": within(prompt, DESCRIPTION_LENGTH, f"{field.path}.prompt"), "fields": list(by_id.values())}
 
 
 def _request_field(item: dict[str, Any], path: str, report: Report) -> dict[str, Any]:

@@ -119,9 +119,7 @@ def _not_json(error: json.JSONDecodeError, line: int) -> InvalidInput:
     cut_off = error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated string")
     problem = "the file ends too early" if cut_off else _PROBLEMS.get(error.msg, "that is not JSON")
     return InvalidInput(
-        f"it is not valid JSON at line {line}, column {error.colno}: {problem}.",
-        line=line,
-        column=error.colno,
+        f"it is not valid JSON at line {line}, column {error.colno}: {problem}.", line=line, column=error.colno
     )
 
 

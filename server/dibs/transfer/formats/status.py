@@ -7,15 +7,7 @@ from dataclasses import dataclass, replace
 
 from dibs.transfer.formats.backlog import Report
 from dibs.transfer.formats.fields import FeatureFields, SourceField, one_line, shown, truth
-from dibs.transfer.formats.vocabulary import (
-    BLOCKED,
-    FLAGS,
-    HUMAN_FLAGS,
-    PROGRESS_FLAGS,
-    STATUS_WORDS,
-    STATUSES,
-    snake,
-)
+from dibs.transfer.formats.vocabulary import BLOCKED, FLAGS, HUMAN_FLAGS, PROGRESS_FLAGS, STATUS_WORDS, STATUSES, snake
 from dibs_schema.status import SATISFIED, Status
 
 
@@ -95,10 +87,7 @@ def _from_word(word: str, report: Report, *, passing: bool | None) -> ImportedSt
 
 
 def settle_blocked(
-    found: Sequence[ImportedStatus],
-    references: Sequence[str],
-    dependencies: Sequence[Sequence[str]],
-    report: Report,
+    found: Sequence[ImportedStatus], references: Sequence[str], dependencies: Sequence[Sequence[str]], report: Report
 ) -> list[ImportedStatus]:
     """Replace the status of blocked features: pending if a dependency in the file is unmet, else stuck."""
     by_reference = dict(zip(references, found, strict=True))
