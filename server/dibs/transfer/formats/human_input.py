@@ -18,7 +18,7 @@ _NOT_IN_ID = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
 def default_request(name: str) -> dict[str, Any]:
-    """Return the request of a feature that waits for a person while the file does not say for what."""
+    """Return the request for a feature that waits for a person, if the file does not have the request."""
     return {
         "prompt": f"The imported backlog says that this feature waits for a person: {name}",
         "fields": [{"id": "answer", "label": "Answer", "type": "textarea", "required": True}],

@@ -25,8 +25,6 @@ class ImportedStatus:
 
 @dataclass(frozen=True, slots=True)
 class _Flag:
-    """A boolean field, with its name in the file."""
-
     name: str
     value: bool
 
@@ -67,7 +65,7 @@ def _known_word(field: SourceField, report: Report) -> str | None:
     word = one_line(field.value)
     if word is not None and snake(word) in STATUS_WORDS:
         return word
-    report.ignored(f"status '{shown(word or field.value)}', which is not known: other fields decide, or pending")
+    report.ignored(f"status '{shown(word or field.value)}', an unknown word: other fields decide, else it is pending")
     return None
 
 
@@ -78,7 +76,7 @@ def _from_word(word: str, report: Report, *, passing: bool | None) -> ImportedSt
         return ImportedStatus(status, blocked=label)
     contradicts = passing is not None and passing != (status is Status.PASSING)
     if contradicts and status in {Status.PASSING, Status.PENDING}:
-        report.ignored(f"{label} beside a boolean that says {str(passing).lower()}: pending")
+        report.ignored(f"{label}, which a boolean field that says {str(passing).lower()} contradicts: pending")
         return ImportedStatus(Status.PENDING)
     report.mapped(label, status)
     if status is Status.ARCHIVED:
@@ -98,7 +96,7 @@ def settle_blocked(
             continue
         waits = any(by_reference[reference].status not in SATISFIED for reference in needed)
         status = Status.PENDING if waits else Status.STUCK
-        reason = "its dependencies hold it back" if waits else "a person must look"
+        reason = "it has unmet dependencies" if waits else "a person must look"
         report.mapped(own.blocked, f"{status}: {reason}")
         settled.append(replace(own, status=status, blocked=None))
     return settled
