@@ -1,7 +1,7 @@
-"""Runs N agents on one backlog until no agent can go on: `python orchestrator.py 4 claude -p`.
+"""Runs N agents on one backlog until there is no work for an agent: `python orchestrator.py 4 claude -p`.
 
 The command gets each feature as JSON on standard input. Exit status 0 passes the feature, any other fails it. Features
-that wait for a person, or failed too often, are left. docs/how-to/orchestrator.md explains the parts.
+that wait for a person, or failed too often, stay as they are. docs/how-to/orchestrator.md explains the parts.
 """
 
 import asyncio
@@ -20,26 +20,26 @@ workers, command = int(sys.argv[1]), sys.argv[2:]
 
 
 async def build(feature: ClaimedFeature) -> None:
-    """Have an agent build a feature; replace this by what your harness does."""
+    """Let an agent build a feature; replace this by your own code."""
     try:
         agent = await create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=STDOUT, process_group=0)
     except OSError as error:  # nothing is wrong with the feature, so release it
         print(f"{command[0]}: {error.strerror}")
         raise asyncio.CancelledError from error
     try:
-        said, _ = await agent.communicate(feature.model_dump_json(exclude={"claim", "evidence"}).encode())
-    finally:  # also when this worker is cancelled: kill the agent and everything that it started
+        output, _ = await agent.communicate(feature.model_dump_json(exclude={"claim", "evidence"}).encode())
+    finally:  # also when this worker is cancelled: kill the agent and all its child processes
         with suppress(ProcessLookupError):
             os.killpg(agent.pid, signal.SIGKILL)
         await agent.wait()
-    last = said.decode(errors="replace").strip()[-1_000:]
+    last = output.decode(errors="replace").strip()[-1_000:]
     if agent.returncode:
         raise RuntimeError(f"status {agent.returncode}: {last}")
     feature.evidence = last or "The agent ended with status 0."
 
 
 async def work(backlog: Backlog, name: str) -> None:
-    """Claim, build, and pass or fail, for as long as there may be work."""
+    """Claim, build, and pass or fail features while there may be work."""
     while True:
         try:
             async with backlog.claim(agent=name, wait_seconds=5) as feature:

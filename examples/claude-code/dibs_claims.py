@@ -1,4 +1,4 @@
-"""A Claude Code hook: it tells the agent its claims when a session starts, and releases them when the session ends.
+"""A Claude Code hook: it shows the agent its claims when a session starts, and releases them when the session ends.
 
 DIBS_AGENT names the agent of this session. Without it, or without a backlog, the hook does nothing. It acts as a planner,
 whatever the agent's role is, since only a planner may release the claims of another connection. Events and fields:
@@ -37,9 +37,9 @@ def main() -> None:
                 except NotClaimed:  # its own server has released it already
                     continue
             return
-    said = "\n".join(HELD.format(id=feature) for feature in held) or GONE * (event["source"] == "resume")
-    if said:
-        context = {"hookEventName": "SessionStart", "additionalContext": said}
+    reminder = "\n".join(HELD.format(id=feature) for feature in held) or GONE * (event["source"] == "resume")
+    if reminder:
+        context = {"hookEventName": "SessionStart", "additionalContext": reminder}
         print(json.dumps({"hookSpecificOutput": context}))
 
 

@@ -22,24 +22,18 @@ ENDING = {
 """The tools that end a claim, with the kinds of their events."""
 NOTING = {"feature_add_note": Kind.NOTE, "feature_heartbeat": Kind.HEARTBEAT}
 """The tools that leave a note; a heartbeat without one leaves no event."""
-TEXTS = {
-    Kind.FAIL: "reason",
-    Kind.SKIP: "reason",
-    Kind.ASK: "prompt",
-    Kind.NOTE: "text",
-    Kind.HEARTBEAT: "note",
-}
-"""The argument that the event keeps as it was sent."""
+TEXTS = {Kind.FAIL: "reason", Kind.SKIP: "reason", Kind.ASK: "prompt", Kind.NOTE: "text", Kind.HEARTBEAT: "note"}
+"""The argument that the event stores unchanged."""
 MAY_BE = {Kind.RESUME: (Kind.RESUME, Kind.CLAIM)}
-"""A resume by an agent that holds nothing is a claim; its answer fits both."""
+"""A resume by an agent that has no claim is a claim; the answer does not say which."""
 Key = tuple[str, int, str | None]
 
 
 def acknowledged(history: History, names: Mapping[str, str]) -> Iterator[Acknowledged]:
-    """Yield every transition of a claim, and every note, that a client got an acknowledgement of.
+    """Yield every transition of a claim, and every note, that a server acknowledged.
 
-    `names` maps each client to its agent's name in the events, as far as that is known. A repeated call, which is
-    acknowledged again, counts once, and any of the calls that repeat each other may have made the transition.
+    `names` maps each client to its agent's name in the events, if that is known. A repeated call, which is acknowledged
+    again, counts once, and any of the equal calls may have made the transition.
     """
     calls = sorted(history.calls, key=lambda one: one.begun)
     yield from _claims(history, calls, names)
@@ -50,13 +44,7 @@ def acknowledged(history: History, names: Mapping[str, str]) -> Iterator[Acknowl
             text = call.arguments.get(TEXTS[kind])
             if text is not None:
                 yield Acknowledged(
-                    kind,
-                    call.answer["id"],
-                    by,
-                    call.answer["status"],
-                    frozenset({text}),
-                    call.begun,
-                    call.until,
+                    kind, call.answer["id"], by, call.answer["status"], frozenset({text}), call.begun, call.until
                 )
 
 
@@ -66,7 +54,7 @@ def _name(history: History, call: Call, names: Mapping[str, str]) -> str:
 
 
 def _claims(history: History, calls: list[Call], names: Mapping[str, str]) -> Iterator[Acknowledged]:
-    """Each token counts once; a request_id may have taken effect when it was first sent."""
+    """Yield each token once, from the moment when its request_id was first sent."""
     first: dict[tuple[str, str], float] = {}
     given: dict[str, list[Call]] = defaultdict(list)
     for call in calls:
@@ -77,10 +65,7 @@ def _claims(history: History, calls: list[Call], names: Mapping[str, str]) -> It
             given[token].append(call)
     for tokens in given.values():
         call = min(tokens, key=lambda one: one.until)
-        feature, key = (
-            claimed_feature(call),
-            (holder_of(history, call), str(call.arguments.get("request_id"))),
-        )
+        feature, key = (claimed_feature(call), (holder_of(history, call), str(call.arguments.get("request_id"))))
         assert feature is not None, "a call with a token has claimed"
         kind = Kind.RESUME if call.arguments.get("resume") else Kind.CLAIM
         by, begun = _name(history, call, names), first.get(key, call.begun)
@@ -88,9 +73,9 @@ def _claims(history: History, calls: list[Call], names: Mapping[str, str]) -> It
 
 
 def _ends(history: History, calls: list[Call], names: Mapping[str, str]) -> Iterator[Acknowledged]:
-    """Each token is ended once, and its event names the claim's holder, whichever client sent the token.
+    """Yield the end of each token once. Its event names the claim's holder, whichever client sent the token.
 
-    A regression is different: its event names the client that reported it, with an ended token or without one.
+    The event of a regression names the client that reported it.
     """
     given: dict[tuple[str, int], str] = {}
     holders: dict[str, str] = {}
@@ -100,7 +85,7 @@ def _ends(history: History, calls: list[Call], names: Mapping[str, str]) -> Iter
         feature, token = claimed_feature(call), token_of(call)
         if feature is not None and token is not None:
             given[call.client, feature] = token
-            if token not in holders:  # else a request_id has brought it again, and it may have ended
+            if token not in holders:  # else a repeated request_id returned it again, and its claim may have ended
                 holders[token] = _name(history, call, names)
                 live.add(token)
         elif call.tool in ENDING:
@@ -124,7 +109,7 @@ def _ended(call: Call, same: list[Call], by: str) -> Acknowledged:
     assert call.answer is not None, "it was acknowledged"
     kind = ENDING[call.tool]
     if kind is Kind.FAIL and not call.answer.get("failures"):
-        kind = Kind.REGRESS  # of what a lost call with this token had passed
+        kind = Kind.REGRESS  # a call with this token whose answer was lost had passed the feature
     if kind is Kind.RELEASE:
         texts = {str(call.answer.get("attempts", 0))}
     else:
@@ -144,8 +129,8 @@ def each_has_its_event(
 ) -> Finding:
     """Every acknowledged transition has an event of its own.
 
-    The event has the same kind, feature, agent and resulting status, has the text that only this call sent, and was
-    committed while the call was open: the event of another call, answered or not, is not enough.
+    The event has the same kind, feature, agent and resulting status, and the text that only this call sent. It was
+    committed while the call was open.
     """
     recorded: dict[Key, list[Event]] = defaultdict(list)
     for event in events:
@@ -154,7 +139,7 @@ def each_has_its_event(
     owners: dict[int, Acknowledged] = {}
 
     def assign(one: Acknowledged, visited: set[int]) -> bool:
-        """Assign an event, if need be one whose owner can take another: an augmenting path of a bipartite matching."""
+        """Assign an event, by an augmenting path of a bipartite matching."""
         for kind in MAY_BE.get(one.kind, (one.kind,)):
             for event in _candidates(one, recorded[kind, one.feature, one.status], seen):
                 if event.id not in visited:
@@ -164,7 +149,7 @@ def each_has_its_event(
                         return True
         return False
 
-    for one in sorted(acknowledgements, key=lambda one: one.ended):  # in this order few owners change
+    for one in sorted(acknowledgements, key=lambda one: one.ended):  # this order reassigns few events
         found.checked += 1
         if not assign(one, set()):
             by, texts = one.agent or "an agent", f": {', '.join(sorted(one.texts))}" if one.texts else ""

@@ -1,4 +1,4 @@
-"""What happened: the events, edges and rows in the database, read without any server, and what clients saw of it."""
+"""The events, dependencies and rows in the database, read without a server, and the records of clients."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ _rows = select(features).where(in_project())
 _row = select(features).where(this())
 
 RENEWED = ("lease_clock", "lease_ends", "lease_expires_at")
-"""The columns that a renewal of the lease changes at any time."""
+"""The columns that a renewal of the lease changes."""
 TEXTS = ("reason", "note", "prompt", "evidence", "attempts")
-"""What an event's detail has from its caller, or for its caller; at most one of them is in it."""
+"""The fields of an event's detail that a caller sent or received; a detail has at most one of them."""
 SHOWN = 40
-"""Characters of a feature's name in a line."""
+"""The number of characters of a feature's name that a line shows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event, in the order in which it was committed; `text` is what its caller sent with it."""
+    """One event; `text` is what its caller sent with it."""
 
     id: int
     feature: int
@@ -54,7 +54,7 @@ class Event:
 
 
 class Seen(NamedTuple):
-    """An event was committed between the two, in seconds of the monotonic clock."""
+    """The earliest and the latest time of an event's commit, in seconds of the monotonic clock."""
 
     low: float
     high: float
@@ -62,10 +62,10 @@ class Seen(NamedTuple):
 
 @dataclass(slots=True)
 class Holding:
-    """One claim as its holder knew it; times in seconds of the monotonic clock.
+    """One claim, as its holder recorded it; times in seconds of the monotonic clock.
 
-    It was certainly held from `given_at`, when the token arrived, to `until`: when the call that ended it was sent or,
-    where the claim was lost, the earliest end of its lease. None while it is held.
+    The claim was certainly valid from `given_at`, when the token arrived, to `until`: when the call that ended it was
+    sent or, if the claim was lost, when its lease could first expire. `until` is None while the claim is held.
     """
 
     feature: int
@@ -85,8 +85,8 @@ class Holding:
 class Acknowledged:
     """A transition that a server acknowledged: of which feature, by whom, and to which status.
 
-    It was made while the call was open, from `begun` to `ended`. Its event has one of the `texts`, if any are given.
-    An empty `agent` is not known.
+    It was made while the call was open, from `begun` to `ended`. Its event has one of the `texts`, if there are any.
+    An empty `agent` is unknown.
     """
 
     kind: Kind
@@ -99,7 +99,7 @@ class Acknowledged:
 
 
 def read_new(tx: Transaction, since: int) -> list[int]:
-    """Return the numbers of the events after that one, in no order."""
+    """Return the numbers of the events after that one, in any order."""
     return [row["id"] for row in tx.all(_new, since=since)]
 
 
@@ -142,7 +142,7 @@ def read_names(tx: Transaction) -> dict[int, str]:
 
 
 def read_paths(tx: Transaction) -> dict[int, list[str]]:
-    """Return which files each feature changes, where it says so."""
+    """Return the paths of each feature that has any."""
     return {row["id"]: row["paths"] for row in tx.all(_paths) if row["paths"]}
 
 
@@ -153,7 +153,7 @@ def read_row(tx: Transaction, feature: int) -> dict[str, Any]:
 
 
 def read_initial_history(tx: Transaction) -> History:
-    """Return a history without calls yet: the features and the limits of the project as they are now."""
+    """Return a history without calls: the features and the limits of the project now."""
     rules, needs = get_settings(tx), read_edges(tx)
     return History(
         Limits(rules.max_failures, rules.max_attempts, rules.max_skips),

@@ -1,4 +1,4 @@
-"""What must hold of any backlog, each as one small function that trusts neither the servers nor the clients alone."""
+"""The invariants of a backlog. Each check is one function that compares the events with what clients saw."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Transitions = Counter[tuple[str, int, str, str | None]]
 
 @dataclass(slots=True)
 class Finding:
-    """One thing that must hold: how much was `checked`, and in which ways it is `broken`."""
+    """The result of one check: the number of `checked` cases, and a line for each `broken` one."""
 
     name: str
     claim: str
@@ -30,13 +30,13 @@ class Finding:
 
     @property
     def holds(self) -> bool:
-        """Return whether nothing was found against it."""
+        """Return whether no case is broken."""
         return not self.broken
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimPeriod:
-    """One claim of a feature under one token, as the events have it; `ended` is None while it is held."""
+    """One claim of a feature under one token, from its events; `ended` is None while it is held."""
 
     begun: Event
     ended: Event | None = None
@@ -46,7 +46,7 @@ class ClaimPeriod:
 
 
 def claim_periods(events: Iterable[Event]) -> Iterator[ClaimPeriod]:
-    """Yield every claim, in the order of their ends; those that are held at the end come last."""
+    """Yield every claim in the order in which they ended; those that are still held come last."""
     live: dict[int, ClaimPeriod] = {}
     for event in events:
         before = live.get(event.feature)
@@ -76,12 +76,12 @@ def one_holder_in_the_events(events: Iterable[Event]) -> Finding:
                 )
             holder[event.feature] = event.agent
         elif _ends_a_claim(event) and holder.pop(event.feature, None) is None:
-            found.broken.append(f"event {event.id}: {event.kind} of feature {event.feature}, which nobody holds")
+            found.broken.append(f"event {event.id}: {event.kind} of feature {event.feature}, which has no holder")
     return found
 
 
 def events_are_unbroken(events: Iterable[Event]) -> Finding:
-    """Replay: each event of a feature starts from the status in which the event before left it."""
+    """Replay: each event of a feature starts from the status in which the previous event left it."""
     found = Finding("unbroken", "The events of each feature have no gap", unit="events replayed")
     status: dict[int, str | None] = {}
     for event in events:
@@ -144,7 +144,7 @@ def dependencies_respected(events: Iterable[Event], edges: Mapping[int, set[int]
 
 
 def areas_respected(events: Iterable[Event], paths: Mapping[int, Iterable[str]]) -> Finding:
-    """Replay: at each claim, nobody held a feature that may change the same files. `paths` never changed."""
+    """Replay: at each claim, no agent held a feature that may change the same files. `paths` never changed."""
     found = Finding("areas", "No two features on the same files were held at once", unit="pairs compared")
     areas = {feature: areas_of(globs) for feature, globs in paths.items()}
     held: dict[int, str] = {}
@@ -165,7 +165,7 @@ def areas_respected(events: Iterable[Event], paths: Mapping[int, Iterable[str]])
 
 
 def sound(audit: Audit) -> Finding:
-    """Every value that is derived from edges, paths or events is what an audit recomputes."""
+    """Every value that is derived from dependencies, paths or events equals what an audit recomputes."""
     found = Finding("recount", "Every stored value equals its recount", audit.features, "features recounted")
     found.broken += audit.unsound
     return found

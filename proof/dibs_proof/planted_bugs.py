@@ -1,4 +1,4 @@
-"""Real servers with bugs in them, which the history checker and `dibs storm` must find.
+"""Real servers with planted bugs, which the history checker and `dibs storm` must find.
 
 `python -m dibs_proof.planted_bugs BUG,BUG FLAGS` is `dibs serve FLAGS` with those bugs.
 """
@@ -17,11 +17,11 @@ from typing import Any
 import anyio
 
 COMMIT_DELAY = 2.0
-"""Seconds between an answer that comes too early and its commit: a server that dies in them has lost the change."""
+"""Seconds between an early answer and its commit: a server that dies in between loses the change."""
 FREEZE_RATE = 0.03
 """The share of calls that freeze."""
 FREEZE = 2.0
-"""Seconds that count as a freeze where one is planted; a call that freezes takes twice as long."""
+"""Seconds that count as a freeze in a test of this bug; a call that freezes takes twice as long."""
 
 
 def no_token_check() -> None:
@@ -71,8 +71,8 @@ def answer_before_commit() -> None:
     JobRunner.write = answer  # type: ignore[method-assign]  # it is the bug
 
 
-class _NotCommitted(Exception):  # noqa: N818 - it is what happens
-    """Ends a transaction whose answer has been given."""
+class _NotCommitted(Exception):  # noqa: N818 - it is not an error, but the bug
+    """Ends a transaction after its answer was recorded."""
 
 
 def answer_without_commit() -> None:
@@ -157,7 +157,7 @@ def idle_servers_do_not_reap() -> None:
 
 
 def no_release_at_the_end() -> None:
-    """A server that ends keeps its claims until their leases expire."""
+    """A server that ends does not release its claims."""
     from dibs.session.lease_keeper import LeaseKeeper
 
     async def end(self: LeaseKeeper) -> None:
@@ -198,7 +198,7 @@ def no_idempotency() -> None:
 
 
 def no_file_area_guard() -> None:
-    """A claim ignores that another agent works on the same files."""
+    """A claim ignores the file areas of live claims."""
     from sqlalchemy import literal_column
 
     from dibs.rules import file_areas
@@ -215,7 +215,7 @@ def areas_do_not_follow_paths() -> None:
 
 
 def exit_status_3() -> None:
-    """A server that ends in peace exits with status 3."""
+    """A server that ends normally exits with status 3."""
     import atexit
 
     atexit.register(os._exit, 3)
@@ -242,11 +242,11 @@ BUGS = {plant.__name__: plant for plant, _, _ in _ALL}
 IN_HISTORIES = frozenset(plant.__name__ for plant, seen, _ in _ALL if seen)
 """The bugs that the history checker must find alone."""
 IN_STORMS = {plant.__name__: check for plant, _, check in _ALL if check is not None}
-"""The bugs that a storm must find, each with the check that must name what it breaks."""
+"""The bugs that a storm must find, each with the check that must fail."""
 
 
 def buggy_server(*bugs: str) -> tuple[str, ...]:
-    """Return the command that starts a server with those bugs, before its flags."""
+    """Return the command that starts a server with those bugs, without its options."""
     return sys.executable, "-m", "dibs_proof.planted_bugs", ",".join(bugs)
 
 

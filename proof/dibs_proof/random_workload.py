@@ -1,7 +1,7 @@
-"""A random workload: calls of every tool, with arguments that are mostly right and often too late.
+"""A random workload: calls of every tool, with arguments that are mostly valid and often outdated.
 
-An agent's `Memory` is fed with the answers that it gets, and `draw` makes its next call from a list of weighted calls:
-`EVERY_TOOL` for storms, `CONTENTION` for clients that get in each other's way on few features.
+An agent's `Memory` learns from the answers that it gets, and `draw` makes the next call from a list of weighted calls:
+`EVERY_TOOL` for storms, `CONTENTION` for clients that compete for few features.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ QUESTION = [
 ]
 FILES = ("src/**", "src/*.py", "src/app/main.py", "docs", "docs/*.md", "README.md")
 WITH_FILES = 0.3
-"""The share of features that say which files they change."""
+"""The share of features with paths."""
 REMEMBERED = 20
 REPEATED = 0.5
-"""How often a call is repeated whose answer was lost with the server, as soon as there is another server."""
+"""The probability that the next call repeats one whose answer was lost."""
 
 
 @dataclass(slots=True)
 class Memory:
-    """What one agent knows: the tokens of its claims, those that have ended, and how many features there are.
+    """The knowledge of one agent: the tokens of its live and ended claims, and the number of features.
 
-    `unanswered` are calls with a request_id that may have taken effect in a server that is gone. `questions` are the
-    numbers of the questions to the user that it knows of. `named` says whether its server gives it a name.
+    `unanswered` are calls with a request_id that may have taken effect in a server that has ended. `questions` are the
+    numbers of known questions to the user. `named` says whether its server has an agent name.
     """
 
     chance: Random
@@ -50,20 +50,20 @@ class Memory:
     texts: int = 0
 
     def text(self, what: str) -> str:
-        """Return a text that no other call has, so that its event can be told from any other."""
+        """Return a text that no other call has, so that its event is unique."""
         self.texts += 1
         return f"{what} ({self.name}, {self.texts})"
 
     def feature(self) -> int:
-        """Return any feature."""
+        """Return a random feature."""
         return self.chance.randint(1, self.features)
 
     def claimed(self) -> int | None:
-        """Return a feature that it has claimed, as far as it knows."""
+        """Return a random feature from the agent's own claims, or None."""
         return self.chance.choice(list(self.claims)) if self.claims else None
 
     def learn(self, answer: Arguments) -> None:
-        """Remember what an answer says of claims, questions and new features."""
+        """Remember the claims, questions and new features in an answer."""
         if "question_id" in answer:
             self.questions.append(answer["question_id"])
         elif answer.get("state") == "claimed":
@@ -75,28 +75,28 @@ class Memory:
         self.features = max([self.features, *answer.get("ids", [])])
 
     def end_claim(self, feature: int | None) -> None:
-        """Note that a claim has ended; its token may still be sent, too late."""
+        """Move a claim to the ended ones, whose tokens may still be sent."""
         if feature is not None and feature in self.claims:
             self.ended.append((feature, self.claims.pop(feature)))
 
     def miss_answer(self, call: Call) -> None:
-        """Note that no answer came. Without a name, a claim of another connection cannot be asked for again."""
+        """Remember a call without an answer. Without an agent name, another connection cannot repeat a claim."""
         tool, arguments = call
         if "request_id" in arguments and (self.named or tool != "feature_claim_and_get"):
             self.unanswered.append(call)
 
     def end_all_claims(self) -> None:
-        """Note that the server has gone, and soon every claim with it."""
+        """Move all claims to the ended ones, because the server has ended."""
         for feature in tuple(self.claims):
             self.end_claim(feature)
 
 
 Draw = Callable[[Memory], Call | None]
-"""Makes a call, or returns None where the agent cannot make it now."""
+"""Makes a call, or returns None if the agent cannot make it now."""
 Calls = tuple[tuple[int, Draw], ...]
 """Calls, each with its weight."""
 Texts = dict[str, str]
-"""Arguments that get a unique text in each call: what each of them begins with."""
+"""The arguments that get a unique text in each call, and the beginning of that text."""
 WHY: Texts = {"reason": "The workload says so"}
 
 
@@ -166,7 +166,7 @@ def _new(name: str) -> Arguments:
 
 
 def some_files(chance: Random) -> Arguments:
-    """Return which files a feature changes: most say nothing, and some of the others overlap."""
+    """Return the paths of a new feature: most have none, and some of the others overlap."""
     return {"paths": [chance.choice(FILES)]} if chance.random() < WITH_FILES else {}
 
 
@@ -230,7 +230,7 @@ EVERY_TOOL: Calls = (
     (1, lambda _: ("feature_search", {"text": "storm", "limit": 5})),
     (1, lambda _: ("feature_get_graph", {"limit": 20})),
 )
-"""Every tool in every form, as agents use them and as they must not."""
+"""Every tool in every form, with correct and incorrect calls."""
 
 
 def _contended_claim(memory: Memory) -> Call:
@@ -254,7 +254,7 @@ def _edge_below(tool: str, argument: str) -> Draw:
 
 
 def _with_any_token(draw: Draw) -> Draw:
-    """Mostly leave the token as it is; sometimes leave it out, sometimes take one that has ended."""
+    """Sometimes remove the token of a call, or replace it by an ended one."""
 
     def changed(memory: Memory) -> Call | None:
         call = draw(memory)
@@ -300,11 +300,11 @@ CONTENTION: Calls = (
     (8, lambda _: ("feature_get_ready", {})),
     (8, lambda _: ("feature_search", {"limit": 50})),
 )
-"""Claims and their ends, by few agents on few features, with tokens that have ended and keys that come again."""
+"""Claims and their ends, by few agents on few features, with ended tokens and repeated keys."""
 
 
 def draw(memory: Memory, calls: Calls = EVERY_TOOL) -> Call:
-    """Return the next call; one that was never answered is made again with the same arguments."""
+    """Return the next call: a random one, or the repetition of one without an answer."""
     if memory.unanswered and memory.chance.random() < REPEATED:
         again = next((one for one in memory.unanswered if memory.named or one[0] != "feature_claim_and_get"), None)
         if again is not None:

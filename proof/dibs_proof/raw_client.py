@@ -1,7 +1,7 @@
 """A JSON-RPC client over stdio that can pipeline, cancel, hang up, stop and kill, and that times every answer.
 
-The other proofs use a real MCP client. This client is for what such a client cannot do or hides: several requests in
-one moment, a request that is never awaited, an answer that nobody reads, a time without the client's own work in it.
+The other proofs use a real MCP client. This client does what a real one cannot do or hides: it sends several requests at
+once, never awaits a request, leaves an answer unread, and measures times without the client's own work.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ OPENING: list[Message] = [
 ]
 """The messages that open a connection."""
 ANSWER_TIMEOUT = 60.0
-"""Seconds after which an answer is missing, and not late."""
+"""Seconds after which an answer counts as missing."""
 CHUNK = 1 << 16
 LOG_LINES = 12
 
@@ -46,7 +46,7 @@ _REFUSALS = all_codes()
 
 
 class Process(Protocol):
-    """What the client uses of `subprocess.Popen`."""
+    """The part of `subprocess.Popen` that the client uses."""
 
     stdin: IO[bytes] | None
     stdout: IO[bytes] | None
@@ -73,22 +73,17 @@ class MissingAnswer(Exception):  # noqa: N818 - it names what is missing
 def start_process(command: Sequence[str], environment: Mapping[str, str], stderr: IO[bytes]) -> Process:
     """Start the server as a child process with unbuffered pipes."""
     return subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=stderr,
-        env=dict(environment),
-        bufsize=0,
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, env=dict(environment), bufsize=0
     )
 
 
 class RawClient:
     """One server process and the two ends of its pipes.
 
-    A request is sent by `ask` or `send`, which return its id at once; `message` and `answer` wait for what came back.
-    A thread reads the answers as they come, so that a slow caller holds no server up and each arrival is known.
-    With `threaded=False` they are read while somebody waits for one, which keeps the thread's switches out of
-    a measurement. Times are in seconds of `time.monotonic`.
+    `ask` and `send` send a request and return its id at once; `message` and `answer` wait for its answer. A thread reads
+    each answer when it arrives, so a slow caller does not block the server, and arrival times are exact. With
+    `threaded=False` a call that waits reads the answers, which keeps thread switches out of a measurement. Times are in
+    seconds of `time.monotonic`.
     """
 
     def __init__(
@@ -130,14 +125,12 @@ class RawClient:
         """Return the descriptor that answers are read from, so that a selector can wait for several servers."""
         return self._out
 
-    # -- requests ---------------------------------------------------------------------------------
-
     def write(self, message: Message) -> float:
-        """Send one message; returns when it was sent. Raises BrokenPipeError."""
+        """Send one message, and return the time. Raises BrokenPipeError."""
         return self.write_bytes(json.dumps(message, separators=(",", ":")).encode() + b"\n")
 
     def write_bytes(self, data: bytes) -> float:
-        """Send bytes as they are; returns when they were sent. Raises BrokenPipeError."""
+        """Send bytes unchanged, and return the time. Raises BrokenPipeError."""
         assert self.process.stdin is not None
         sent = time.monotonic()
         view = memoryview(data)
@@ -161,8 +154,6 @@ class RawClient:
         """Cancel a request."""
         self.write({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": request}})
 
-    # -- answers ----------------------------------------------------------------------------------
-
     def message(self, request: int, within: float = ANSWER_TIMEOUT) -> Message:
         """Return the message that answers a request. Raises MissingAnswer after `within` seconds."""
         if self._reader is None:
@@ -175,7 +166,7 @@ class RawClient:
         raise MissingAnswer(f"the server {'ended' if self._ended else 'is late'}\n{self.log()}")
 
     def answer(self, request: int, within: float = ANSWER_TIMEOUT) -> Any:
-        """Return the structured content of a tool's answer. Raises the Refusal that it is, or MissingAnswer."""
+        """Return the structured content of a tool's answer. Raises Refusal, or MissingAnswer."""
         message = self.message(request, within)
         assert "result" in message, f"{message}\n{self.log()}"
         content = message["result"]["structuredContent"]
@@ -186,11 +177,11 @@ class RawClient:
         raise _REFUSALS[error.pop("code")](error.pop("message"), **error)
 
     def call(self, tool: str, **arguments: Any) -> Any:
-        """Call a tool and wait. Raises the Refusal that the server answered, or MissingAnswer."""
+        """Call a tool, and wait for its answer. Raises Refusal, or MissingAnswer."""
         return self.answer(self.send(tool, **arguments))
 
     def refusal(self, tool: str, **arguments: Any) -> Refusal | None:
-        """Call a tool; returns its refusal, or None where it was not refused."""
+        """Call a tool, and return its refusal, or None if it was not refused."""
         try:
             self.call(tool, **arguments)
         except Refusal as refusal:
@@ -202,15 +193,15 @@ class RawClient:
         return request in self._arrived
 
     def arrival(self, request: int) -> float:
-        """Return when the answer to a request was read."""
+        """Return the time at which the answer to a request was read."""
         return self._arrived[request][1]
 
     def seconds(self, request: int) -> float:
-        """Return the seconds from the sending of a request to the arrival of its answer."""
+        """Return the seconds between a request and its answer."""
         return self.arrival(request) - self._sent[request]
 
     def timed(self, method: str, **params: Any) -> float:
-        """Send a request and wait; returns the seconds that it took."""
+        """Send a request, wait for its answer, and return the seconds that it took."""
         request = self.ask(method, **params)
         self.message(request)
         return self.seconds(request)
@@ -219,8 +210,6 @@ class RawClient:
         """Wait until the server has opened its database, and return the client."""
         self.call("feature_get_stats")
         return self
-
-    # -- the process ------------------------------------------------------------------------------
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         """Send a signal to the server."""
@@ -233,12 +222,12 @@ class RawClient:
             self.process.stdin.close()
 
     def vanish(self) -> None:
-        """End as a client that was killed does: it neither writes to the server nor reads from it."""
+        """Close both pipes, as the death of a client does."""
         self._stop_reading()
         self.hang_up()
 
     def status(self, within: float = 10.0) -> int:
-        """Return the exit status of a server that ends by itself within so many seconds."""
+        """Wait up to `within` seconds for the server to end, and return its exit status."""
         return self.process.wait(within)
 
     def finish(self) -> int:
@@ -247,14 +236,14 @@ class RawClient:
         return self.status()
 
     def log(self) -> str:
-        """Return the last lines that the server wrote to standard error, also while it ended."""
+        """Return the last lines of the server's standard error; wait up to a second for its end."""
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(1)
         self.stderr.seek(0)
         return "\n".join(self.stderr.read().decode(errors="replace").splitlines()[-LOG_LINES:])
 
     def close(self) -> None:
-        """Kill the server where it still runs, and close every descriptor."""
+        """Kill the server if it still runs, and close every descriptor."""
         self.kill()
         self.process.wait()
         self.hang_up()
@@ -262,8 +251,6 @@ class RawClient:
         os.close(self._stop)
         os.close(self._stopper)
         self.stderr.close()
-
-    # -- reading ----------------------------------------------------------------------------------
 
     def _stop_reading(self) -> None:
         assert self.process.stdout is not None
@@ -286,7 +273,7 @@ class RawClient:
                 self._end()
 
     def _read(self) -> bool:
-        """Read what has come; returns False at the end of the server's output."""
+        """Read what has arrived, and return False at the end of the server's output."""
         data = os.read(self._out, CHUNK)
         now = time.monotonic()
         *lines, self._unfinished = (self._unfinished + data).split(b"\n")

@@ -1,4 +1,4 @@
-"""A real MCP client that records every call in a file, and what a proof does to its server."""
+"""A real MCP client that records in a file every call, and everything that a proof does to its server."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from dibs_schema.refusals import Refusal
 
 
 def send_signal(client: Client, number: int) -> None:
-    """Send a signal to the server, past asyncio, whose own way may reap the process and lose its exit status."""
+    """Send a signal to the server. asyncio's own method may reap the process and lose its exit status."""
     if client.process.returncode is None:
         with suppress(ProcessLookupError):
             os.kill(client.process.pid, number)
 
 
 class Recorder:
-    """One client with a server of its own, and the file that its calls are written to.
+    """One client with its own server, and the file to which its calls are written.
 
-    A call is written before it is sent and again when its answer has come, so that a call without an answer is known,
-    also where this process was killed.
+    A call is written before it is sent, and again when its answer arrives. So the file shows calls without an answer,
+    also after this process was killed.
     """
 
     def __init__(self, client: Client, name: str, file: TextIO) -> None:
@@ -76,14 +76,14 @@ class Recorder:
             self._answered(call, refusal.answer()["error"], refused=True)
             raise
         except ServerGone:
-            if not self._over:  # it ended by itself, in whatever way, since its last answer
+            if not self._over:  # the server ended by itself, at some time since its last answer
                 self.note("closed", self._answered_at)
             raise
         self._answered(call, answer, refused=False)
         return answer
 
     async def ask(self, tool: str, **arguments: Any) -> dict[str, Any]:
-        """Call a tool, and return the answer, also where it is a refusal. Raises ServerGone."""
+        """Call a tool, and return the answer or the refusal. Raises ServerGone."""
         try:
             return await self.call(tool, **arguments)
         except Refusal as refusal:
@@ -100,7 +100,7 @@ class Recorder:
         send_signal(self.client, signal.SIGKILL)
 
     def terminate(self) -> None:
-        """Tell the server to end, so that it releases its claims."""
+        """Send SIGTERM to the server, so that it releases its claims."""
         self.note("closed")
         send_signal(self.client, signal.SIGTERM)
 
@@ -110,7 +110,7 @@ class Recorder:
         self.client.close_input()
 
     def stop_reading(self) -> None:
-        """Read no more answers, as a client that has crashed: the server's next write fails."""
+        """Read no more answers, like a client that has crashed: the server's next write fails."""
         self.note("closed")
         transport = self.client.process._transport  # type: ignore[attr-defined]  # noqa: SLF001 - asyncio offers no other way
         transport.get_pipe_transport(1).close()
@@ -121,12 +121,12 @@ class Recorder:
         send_signal(self.client, signal.SIGSTOP)
 
     def go_on(self) -> None:
-        """Let a stopped server go on."""
+        """Continue a stopped server with SIGCONT."""
         send_signal(self.client, signal.SIGCONT)
         self.note("continued")
 
     def note(self, change: Change, at: float | None = None) -> None:
-        """Write down what happens to the server, before it does."""
+        """Record an interruption of the server before it happens."""
         self._over |= change in ("killed", "closed")
         at = time.monotonic() if at is None else at
         write_line(self._file, {"interruption": change, "client": self.name, "at": at})

@@ -13,7 +13,7 @@ from rich.text import Text
 from dibs_proof.invariants import Finding
 
 SHOWN = 5
-"""How many broken cases of one kind are printed; `--json` has them all."""
+"""The number of broken cases of one kind that are printed; `--json` has them all."""
 
 
 def print_figures(console: Console, rows: Iterable[tuple[str, Text | str, str]]) -> None:
@@ -28,7 +28,7 @@ def print_figures(console: Console, rows: Iterable[tuple[str, Text | str, str]])
 
 
 def print_findings(console: Console, findings: Sequence[Finding]) -> None:
-    """Print what was checked, a line each, and the first cases of what is broken."""
+    """Print one line for each check, and then the first broken cases of each."""
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     for one in findings:
         mark = Text("✗", style="bold red") if one.broken else Text("✓" if one.checked else "-", style="green")
@@ -47,6 +47,6 @@ def print_verdict(console: Console, text: str, style: str) -> None:
 
 
 def broken_verdict(findings: Sequence[Finding]) -> str:
-    """Return the verdict on findings that do not all hold."""
+    """Return the text of a verdict on findings of which some do not hold."""
     broken = sum(not one.holds for one in findings)
     return f"BROKEN. {broken} of {len(findings)} promises did not hold; see above."

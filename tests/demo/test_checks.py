@@ -62,7 +62,7 @@ def test_claims_of_different_features_do_not_disturb_each_other() -> None:
 def test_an_end_without_a_claim_is_seen() -> None:
     """A pass of a feature that nobody holds has no claim to end."""
     found = invariants.one_holder_in_the_events(events(CREATED, PASSED))
-    assert found.broken == ["event 2: pass of feature 1, which nobody holds"]
+    assert found.broken == ["event 2: pass of feature 1, which has no holder"]
 
 
 def test_a_skip_of_a_waiting_feature_ends_no_claim() -> None:

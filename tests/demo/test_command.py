@@ -82,7 +82,7 @@ def test_a_terminal_shows_a_table_that_is_redrawn(tmp_path: Path) -> None:
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
     assert shown.count("\x1b[2K") > 10
     assert plain.count("agent-1") > 10
-    assert "looks after them" in plain
+    assert "helps them" in plain
     assert "IT HOLDS" in plain
 
 

@@ -1,4 +1,4 @@
-"""A coding agent of the demo: it claims, works (or pretends to), reports, and claims again, until nothing is left."""
+"""A coding agent of the demo: it claims, pretends to work, reports, and claims again, until nothing is left."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dibs_schema.status import Kind, Status
 WAIT = 1.0
 """Seconds that a claim waits for work before the agent asks again."""
 RIVALRY = 0.08
-"""How often an agent asks for a feature that another one holds."""
+"""The share of claims that ask for a feature of another holder."""
 NOTHING_LEFT = ("complete", "empty")
 REFUSAL_TIMEOUT = 30.0
 """Seconds for which the new holder waits to see the killed agent refused."""
@@ -39,11 +39,11 @@ LATE_CALLS: dict[str, dict[str, Any]] = {
     "feature_mark_failing": {"reason": "Too late (pretended by dibs demo)."},
     "feature_skip": {"reason": "Too late (pretended by dibs demo)."},
 }
-"""What an agent calls that does not know that it has lost its claim."""
+"""The calls of an agent that does not know that its claim is lost, with their arguments."""
 
 
 class Agent:
-    """One agent with a server of its own, and with a second one after the first was killed."""
+    """One agent with its own server, and with another one if that server is killed."""
 
     def __init__(self, status: AgentStatus, demo: DemoState) -> None:
         self._status = status
@@ -51,7 +51,7 @@ class Agent:
         self._random = Random(f"{demo.plan.seed}:{status.name}")
 
     async def run(self) -> None:
-        """Work until every feature is done. Raises ServerGone where a server ends that was not killed."""
+        """Work until every feature is done. Raises ServerGone if a server ends that was not killed."""
         async with self._demo.server(self._status.name, "coder") as client:
             self._demo.server_started(self._status, client.client.process.pid)
             await self._demo.begun.wait()
@@ -78,12 +78,12 @@ class Agent:
         return won
 
     async def _work(self, client: RecordingClient, holding: Holding | None) -> Holding | None:
-        """Work until nothing is left, or until this agent's server is killed; then return what it held."""
+        """Work until nothing is left, or until this agent's server is killed; then return its claim."""
         demo, status = self._demo, self._status
         while holding or (holding := await self._next(client)):
             status.claims += 1
             status.set(Activity.WORKING, holding)
-            has_planned_outcome = holding.feature in demo.outcomes  # which would not come about
+            has_planned_outcome = holding.feature in demo.outcomes  # which a kill would prevent
             claims, attempt = len(demo.records.holdings), demo.records.attempts[holding.feature]
             if not has_planned_outcome and demo.kill.is_due(claims, attempt):
                 await self._be_killed(client, holding)
@@ -103,7 +103,7 @@ class Agent:
             try:
                 return await client.claim_this(self._random.choice(others))
             except Refusal:
-                pass  # as it should be, and counted
+                pass  # the client has counted the refusal, which is expected
         found = await client.claim_next()
         while isinstance(found, str) and found not in NOTHING_LEFT:
             self._status.set(Activity.WAITING)
@@ -121,11 +121,11 @@ class Agent:
         await anyio.sleep(work_time(demo.plan.seed, holding.feature, attempt))
         note = f"Attempt {attempt}: {name} was here (dibs demo)."
         await client.change(Kind.NOTE, "feature_add_note", holding.feature, text=note)
-        self._status.set(Activity.REPORTING)  # from here on another may have it
+        self._status.set(Activity.REPORTING)  # from now on another agent may hold the feature
         await self._report(client, holding, outcome)
 
     async def _report(self, client: RecordingClient, holding: Holding, outcome: Outcome) -> None:
-        """End the claim with its outcome. Raises ClaimLost where the lease had expired."""
+        """End the claim with its outcome. Raises ClaimLost if the lease has expired."""
         demo, name = self._demo, self._status.name
         if outcome is Outcome.PASS:
             await client.end(Kind.PASS, "feature_mark_passing", holding, evidence=EVIDENCE)
@@ -146,8 +146,6 @@ class Agent:
             await client.end(Kind.ASK, "feature_request_human_input", holding, **QUESTION)
             demo.say_first("ask", f"{name} asks a person about {holding}, and takes another feature meanwhile.")
 
-    # -- the kill ---------------------------------------------------------------------------------
-
     async def _be_killed(self, client: RecordingClient, holding: Holding) -> None:
         """Kill this agent's server while it holds a claim; SIGKILL leaves it no time to release it."""
         demo, status = self._demo, self._status
@@ -162,10 +160,10 @@ class Agent:
         )
 
     async def _show_take_over(self, holding: Holding) -> None:
-        """Print that the killed agent's feature has a new holder, who keeps it until the killed agent was refused."""
+        """Print that the killed agent's feature has a new holder, and keep the claim until that agent was refused."""
         after = holding.given_at - self._demo.kill.at
         self._demo.say(
-            f"TAKEN OVER  {holding.agent} gets {holding}, {after:.1f} s after the kill, and goes on with it.",
+            f"TAKEN OVER  {holding.agent} gets {holding}, {after:.1f} s after the kill, and continues its work.",
             Tone.GOOD,
         )
         self._demo.kill.taken_over.set()
@@ -173,7 +171,7 @@ class Agent:
             await self._demo.kill.refused.wait()
 
     async def _try_lost_token(self, client: RecordingClient, lost: Holding) -> None:
-        """Try to end the lost claim in every way there is, once another agent has the feature."""
+        """Wait until another agent has the feature, and then try every call that ends a claim."""
         demo = self._demo
         self._status.set(Activity.RESTARTED, lost)
         await demo.kill.taken_over.wait()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 CLOSING = 5.0
 """Seconds that the database gets to close."""
 LOG_END = 4_000
-"""Characters of the servers' log that are shown where a demo is broken off."""
+"""The number of characters of the servers' log that are shown if a demo stops early."""
 
 
 @click.command()
@@ -33,7 +33,7 @@ LOG_END = 4_000
     "--features",
     "file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The backlog to drain: whatever `dibs import` reads.  [default: an example of 64 features]",
+    help="The backlog to drain, in any format that `dibs import` reads.  [default: an example of 64 features]",
 )
 @click.option(
     "--lease",
@@ -43,9 +43,9 @@ LOG_END = 4_000
     help="Seconds for which the killed agent's claim stays valid.",
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="Draws which features fail, are skipped or ask.")
-@click.option("--db", type=click.Path(path_type=Path), help="Where to make the database, and keep it.")
-@click.option("--keep", is_flag=True, help="Keep the database, and say where it is.")
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON, and the story to stderr.")
+@click.option("--db", type=click.Path(path_type=Path), help="Create the database at this path, and keep it.")
+@click.option("--keep", is_flag=True, help="Keep the database, and print its path.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON, and everything else to stderr.")
 @say_refusals
 def demo(
     *, agents: int, file: Path | None, lease: float, seed: int, db: Path | None, keep: bool, as_json: bool
@@ -95,9 +95,9 @@ def run_demo(plan: Plan, file: Path, log: Path, screen: Screen) -> Verdict:
     try:
         backlog = fill(database, file)
         screen.say(
-            f"You will see {plan.agents} agents, each with a server process of its own, share one backlog of "
+            f"You will see {plan.agents} agents, each with its own server process, share one backlog of "
             f"{len(backlog.statuses)} features. No feature is ever held by two agents. One agent is killed, "
-            "and another one finishes its work."
+            "and another agent finishes its work."
         )
         with log.open("wb") as out:
             seen = anyio.run(run_agents, plan, backlog, database, out, screen)
@@ -110,7 +110,7 @@ def run_demo(plan: Plan, file: Path, log: Path, screen: Screen) -> Verdict:
 
 
 def print_report(console: Console, verdict: Verdict) -> None:
-    """Print everything that was found, the verdict last."""
+    """Print the figures, the findings and the verdict."""
     from rich.text import Text
 
     from dibs_proof.report import print_figures, print_findings, print_verdict
@@ -157,7 +157,7 @@ def _verdict(verdict: Verdict) -> tuple[str, str]:
     if not verdict.holds:
         return broken_verdict(verdict.findings), "bold red"
     if not figures.claims:
-        words = "NOTHING TO DO. Every feature was done already: no agent claimed anything, and none was killed."
+        words = "NOTHING TO DO. Every feature was done before: no agent claimed one, and no server was killed."
         return words, "yellow"
     words = (
         f"IT HOLDS. {figures.features} of {figures.features} features are done, no feature was held by two agents, "

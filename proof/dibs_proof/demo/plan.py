@@ -1,4 +1,4 @@
-"""What is decided before the demo starts: the backlog, how many agents, and how each attempt ends."""
+"""The plan of a demo: its backlog, the number of agents, and the outcome of each attempt."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What was asked for: `agents` servers on the database `db`, leases of `lease` seconds, and the seed.
+    """The options of a demo: `agents` servers on the database `db`, leases of `lease` seconds, and the seed.
 
-    A demo in which nothing happens for `patience` seconds is broken off.
+    A demo in which nothing happens for `patience` seconds is stopped.
     """
 
     agents: int
@@ -50,7 +50,7 @@ class Plan:
 
     @classmethod
     def of(cls, agents: int, lease: float, seed: int, db: Path) -> Plan:
-        """Return the plan with a patience that slow machines and long leases do not exhaust."""
+        """Return the plan, with a patience that suffices for slow machines and long leases."""
         return cls(agents, lease, seed, db, patience=max(60.0, 5 * lease, 3.0 * agents))
 
 
@@ -98,11 +98,10 @@ def fill(database: Database, file: Path) -> Backlog:
 
 
 def planned_outcomes(features: Sequence[int], seed: int) -> dict[int, tuple[Outcome, ...]]:
-    """Return how the first attempts at some features end; all the others pass, so that the backlog always drains.
+    """Return the outcomes of the first attempts at some features. All other attempts pass, so the backlog always drains.
 
-    The same features and seed give the same outcomes, whichever agent gets which feature. From eight features on,
-    every outcome occurs: one feature in 32 fails until it is stuck, and in 16 each one fails once, one is skipped
-    and one asks a person.
+    The outcomes depend on the features and the seed alone. With eight or more features every outcome occurs: 1 in 32
+    fails until it is stuck, 1 in 16 fails once, 1 in 16 is skipped, and 1 in 16 asks a person.
     """
     shuffled = Random(seed).sample(sorted(features), len(features))
     rare, seldom = (max(len(features) // share, len(features) // 8 > 0) for share in (32, 16))

@@ -1,9 +1,8 @@
-"""The run of a demo: start the servers, let the agents work until nothing is left, and let a person look after them."""
+"""The run of a demo: starts the servers, and lets agents and a person work until every feature is done."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -11,6 +10,7 @@ import anyio
 from mcp.shared.exceptions import MCPError
 
 from dibs.client import ServerGone
+from dibs.client.claim import leaves
 from dibs.database import Database
 from dibs.queries.open_questions import open_requests
 from dibs_proof.demo.agent import Agent
@@ -23,14 +23,14 @@ from dibs_schema.status import Kind, Status
 FRAME = 0.1
 """Seconds between two drawings of the screen."""
 PAUSE = 0.25
-"""Seconds between two looks of the person at the backlog."""
+"""Seconds between two reads of the backlog by the person."""
 
 
 @dataclass(frozen=True, slots=True)
 class Observations:
-    """What all the clients saw, and when; times in seconds of the monotonic clock.
+    """What all clients saw, and when; times in seconds of the monotonic clock.
 
-    `broken_off` says why the demo did not reach its end, if it did not.
+    `broken_off` is the reason why the demo stopped early, or empty.
     """
 
     records: Records
@@ -43,9 +43,9 @@ class Observations:
 
 
 async def run_agents(plan: Plan, backlog: Backlog, database: Database, log: IO[bytes], screen: Screen) -> Observations:
-    """Drain the backlog, and return what all the clients saw.
+    """Drain the backlog, and return what all clients saw.
 
-    The run is broken off when it stalls, and when a server fails or refuses what it must not.
+    The run stops early when it stalls, when a server ends, and when a server refuses a call that must succeed.
     """
     demo = DemoState(
         plan=plan,
@@ -63,8 +63,8 @@ async def run_agents(plan: Plan, backlog: Backlog, database: Database, log: IO[b
     try:
         async with anyio.create_task_group() as watched:
             watched.start_soon(_watch, demo, watched.cancel_scope)
-            async with anyio.create_task_group() as everybody:
-                everybody.start_soon(_person, demo)
+            async with anyio.create_task_group() as participants:
+                participants.start_soon(_person, demo)
                 async with anyio.create_task_group() as agents:
                     for agent in demo.progress.agents:
                         agents.start_soon(Agent(agent, demo).run)
@@ -89,7 +89,7 @@ async def run_agents(plan: Plan, backlog: Backlog, database: Database, log: IO[b
 
 
 async def _watch(demo: DemoState, scope: anyio.CancelScope) -> None:
-    """Draw the screen, and break off a run that stalls, so that its verdict can say so."""
+    """Draw the screen, and cancel a run that stalls, so that its verdict can report that."""
     while time.monotonic() - demo.records.last_answer_at < demo.plan.patience:
         demo.screen.draw(demo.progress)
         await anyio.sleep(FRAME)
@@ -97,8 +97,8 @@ async def _watch(demo: DemoState, scope: anyio.CancelScope) -> None:
 
 
 def _reason(group: BaseExceptionGroup[BaseException]) -> str:
-    """Return what a server did that it must not do; anything else is raised again."""
-    for one in _leaves(group):
+    """Return the server's fault that ended the run. Raises the group if it contains none."""
+    for one in leaves(group):
         if isinstance(one, ServerGone | MCPError):
             return str(one)
         if isinstance(one, Refusal):
@@ -106,19 +106,8 @@ def _reason(group: BaseExceptionGroup[BaseException]) -> str:
     raise group
 
 
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for one in group.exceptions:
-        if isinstance(one, BaseExceptionGroup):
-            yield from _leaves(one)
-        else:
-            yield one
-
-
-# -- the person -----------------------------------------------------------------------------------
-
-
 async def _person(demo: DemoState) -> None:
-    """Let the agents begin when every server has started, then look after the backlog until the run is over."""
+    """Let the agents begin when every server has started, then answer and retry features until the run is over."""
     async with demo.server(PERSON, "planner") as client:
         await demo.all_started.wait()
         ready = (await client.ask("feature_get_ready", limit=1))["features"]
@@ -132,14 +121,14 @@ async def _person(demo: DemoState) -> None:
             await demo.race.over.wait()
             demo.say(f"RACE        All {count} agents ask for feature {demo.race.feature} at once: {demo.race}.")
         while not demo.over.is_set():
-            await _look(demo, client)
+            await _help_agents(demo, client)
             with anyio.move_on_after(PAUSE):
                 await demo.over.wait()
         demo.progress.counts = await _counts(client)
 
 
-async def _look(demo: DemoState, client: RecordingClient) -> None:
-    """Answer what agents ask, and put stuck features back; the screen shows the counts that the person sees."""
+async def _help_agents(demo: DemoState, client: RecordingClient) -> None:
+    """Answer the agents' questions, retry stuck features, and update the counts on the screen."""
     demo.progress.counts = await _counts(client)
     if demo.progress.counts.get(Status.NEEDS_HUMAN):
         await _answer_all(demo, client)
@@ -159,8 +148,7 @@ async def _answer_all(demo: DemoState, client: RecordingClient) -> None:
         await client.change(Kind.ANSWER, "feature_answer_human_input", request.feature_id, answers=answers)
         demo.progress.answers += 1
         demo.say_first(
-            "answer",
-            f"The {PERSON} answers about feature {request.feature_id}: its next holder gets the answer.",
+            "answer", f"The {PERSON} answers about feature {request.feature_id}: its next holder gets the answer."
         )
 
 

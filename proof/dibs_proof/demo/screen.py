@@ -1,4 +1,4 @@
-"""What a demo shows: what each agent does, and how far the backlog is; redrawn on a terminal, plain lines elsewhere."""
+"""The screen of a demo: the activity of each agent and the progress, redrawn on a terminal, as plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rich.text import Text
 from dibs_proof.events import Holding
 
 PERSON = "person"
-"""The name of the person, who has a connection of her own."""
+"""The agent name of the person's connection."""
 PAUSE = 1.0
 """Seconds between two plain lines about the progress."""
 
@@ -36,7 +36,7 @@ class Activity(StrEnum):
 
 
 class Tone(StrEnum):
-    """How a line is meant."""
+    """Whether a line is good or bad news."""
 
     PLAIN = "plain"
     GOOD = "good"
@@ -44,22 +44,17 @@ class Tone(StrEnum):
 
 
 TONES = {Tone.PLAIN: "", Tone.GOOD: "green", Tone.BAD: "bold red"}
-STYLES = {
-    Activity.WORKING: "cyan",
-    Activity.KILLED: "bold red",
-    Activity.RESTARTED: "yellow",
-    Activity.DONE: "green",
-}
+STYLES = {Activity.WORKING: "cyan", Activity.KILLED: "bold red", Activity.RESTARTED: "yellow", Activity.DONE: "green"}
 DIM = "dim"
 COUNTED = {"in_progress": "held", "ready": "ready", "needs_human": "waiting for a person", "stuck": "stuck"}
 BAR_WIDTH, LONGEST_LINE = 50, 100
 OTHER_LINES = 9
-"""Lines of the table and the bar that are not agents."""
+"""The number of lines of the table and the bar without the agents."""
 
 
 @dataclass(slots=True)
 class AgentStatus:
-    """One agent: its server's process id, what it does, and what it has got done."""
+    """One agent: its activity, its server's process id, and the numbers of its claims and passes."""
 
     name: str
     activity: Activity = Activity.STARTING
@@ -75,7 +70,7 @@ class AgentStatus:
 
 @dataclass(slots=True)
 class Progress:
-    """Everything that a screen draws; `counts` are the features by status, as a server reported them last."""
+    """What a screen draws; `counts` are the features by status, as a server reported them last."""
 
     total: int
     agents: list[AgentStatus]
@@ -123,7 +118,7 @@ class PlainScreen:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Do nothing: all lines stay."""
+        pass
 
     def say(self, line: str, tone: Tone = Tone.PLAIN) -> None:
         """Print a line without wrapping it, so that it can be searched for."""
@@ -154,7 +149,7 @@ class LiveScreen:
         self._live.stop()
 
     def say(self, line: str, tone: Tone = Tone.PLAIN) -> None:
-        """Print a line above the table; where it wraps, its time stays in its own column."""
+        """Print a line above the table, with its time in a column of its own."""
         row = Table.grid(padding=(0, 2))
         row.add_column(justify="right", style=DIM, min_width=8, no_wrap=True)
         row.add_column()
@@ -187,12 +182,12 @@ def table_of(progress: Progress, width: int, height: int) -> RenderableType:
     if hidden := len(progress.agents) - len(shown):
         table.add_row("", f"and {hidden} more", style=DIM)
     helped = f"answered {progress.answers}, put back {progress.retries}"
-    table.add_row("", PERSON, "looks after them", helped, "", "", style=DIM)
+    table.add_row("", PERSON, "helps them", helped, "", "", style=DIM)
     return Group("", table, "", _bar(progress), Text(f"        {summary(progress)}", style=DIM))
 
 
 def _shown(agents: list[AgentStatus], height: int) -> list[AgentStatus]:
-    """Return as many agents as there is room for, and always the one that was killed."""
+    """Return the agents that fit on the screen, and always the one that was killed."""
     room = max(3, height - OTHER_LINES)
     if len(agents) <= room:
         return agents
@@ -221,7 +216,7 @@ def _bar(progress: Progress) -> RenderableType:
 
 
 def summary(progress: Progress) -> str:
-    """Return how far the demo is, in one line."""
+    """Return the progress of the demo as one line."""
     if progress.started < len(progress.agents):
         return f"{progress.started} of {len(progress.agents)} servers have started"
     counts = [f"{progress.counts[name]} {text}" for name, text in COUNTED.items() if progress.counts.get(name)]

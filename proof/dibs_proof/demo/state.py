@@ -1,4 +1,4 @@
-"""The state of a running demo: what the clients saw, the race, the kill, and clients that record their calls."""
+"""The state of a running demo: the records of all clients, the race, the kill, and the clients themselves."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class LateCall:
 
 @dataclass(slots=True)
 class Records:
-    """Everything that all the clients saw; times in seconds of the monotonic clock."""
+    """What all clients saw; times in seconds of the monotonic clock."""
 
     holdings: list[Holding] = field(default_factory=list)
     acknowledged: list[Acknowledged] = field(default_factory=list)
@@ -63,13 +63,13 @@ class Records:
         return sum(one.kind is kind for one in self.acknowledged)
 
     def held_by_others(self, agent: str) -> list[int]:
-        """Return the features that other agents hold, as far as they know."""
-        recent = self.holdings[-200:]  # each agent holds one, and older claims have ended
+        """Return the features that other agents hold, according to their own records."""
+        recent = self.holdings[-200:]  # each agent holds at most one, so older claims have ended
         return [one.feature for one in recent if one.until is None and one.agent != agent]
 
 
 class Race:
-    """All agents ask for `feature` at once: who got it, and how the others were refused; then `over` is set."""
+    """All agents claim `feature` at once. `over` is set when each of them has won or was refused."""
 
     def __init__(self, feature: int, agents: int) -> None:
         self.feature = feature
@@ -100,10 +100,10 @@ class Race:
 
 
 class Kill:
-    """One server is killed when `after` claims have been made, while its agent holds a feature for the first time.
+    """The kill of one server, after more than `after` claims, at the first attempt of a feature.
 
-    `taken_over` is set when another agent has the feature, and `refused` when the killed agent has come back and
-    was refused. Until then the new holder keeps the feature.
+    `taken_over` is set when another agent has claimed the feature, and `refused` when the killed agent has come back
+    and was refused. Until then the new holder keeps the feature.
     """
 
     def __init__(self, after: int) -> None:
@@ -116,17 +116,17 @@ class Kill:
         self._after = after
 
     def is_due(self, claims: int, attempt: int) -> bool:
-        """Return whether to kill the server of an agent that has just made the `attempt`-th claim of a feature."""
+        """Return whether to kill the server of an agent that has just begun the `attempt`-th attempt of a feature."""
         return self.victim is None and claims > self._after and attempt == 1
 
     def begin(self, victim: Holding, lease: float) -> None:
-        """Record whose server is killed; the claim stays valid until its lease has expired."""
+        """Record the claim of the killed server, which stays valid until its lease expires."""
         self.victim = victim
         self.at = time.monotonic()
         victim.until = victim.asked_at + lease
 
     def is_take_over(self, holding: Holding) -> bool:
-        """Return whether this claim is the first that takes over the killed agent's feature, and record it."""
+        """Return whether this claim is the first one that takes over the killed agent's feature; if so, record it."""
         if self.victim is None or self.new_holder is not None or holding.feature != self.victim.feature:
             return False
         self.new_holder = holding
@@ -143,7 +143,7 @@ class RecordingClient:
         self._lease = lease
 
     async def ask(self, tool: str, **arguments: Any) -> dict[str, Any]:
-        """Call a tool, again while the database is busy. Raises Refusal, which is counted, and ServerGone."""
+        """Call a tool, and repeat the call while the database is busy. Raises Refusal, which is counted, and ServerGone."""
         while True:
             try:
                 return await self.client.call(tool, **arguments)
@@ -155,13 +155,13 @@ class RecordingClient:
                 raise
 
     async def claim_this(self, feature: int) -> Holding:
-        """Claim one feature. Raises the Refusal that says why not."""
+        """Claim one feature. Raises Refusal."""
         found = await self._claim(feature_id=feature)
         assert isinstance(found, Holding), "a claim by id succeeds or is refused"
         return found
 
     async def claim_next(self, wait: float = 0) -> Holding | str:
-        """Claim the next ready feature, waiting `wait` seconds for one; returns the claim, or why there is none."""
+        """Claim the next ready feature, and wait up to `wait` seconds for one. Return the claim, or the idle state."""
         return await self._claim(wait_seconds=wait)
 
     async def _claim(self, **arguments: Any) -> Holding | str:
@@ -195,7 +195,7 @@ class RecordingClient:
         self._records.acknowledge(kind, feature, self._agent, answer["status"])
 
     async def refused(self, tool: str, holding: Holding, **arguments: Any) -> str | None:
-        """Make a call that must be refused; returns the refusal's code, or None if it was accepted."""
+        """Make a call that must be refused, and return the refusal's code, or None if it was accepted."""
         try:
             await self.ask(tool, feature_id=holding.feature, claim_token=holding.token, **arguments)
         except Refusal as refusal:
@@ -205,11 +205,11 @@ class RecordingClient:
 
 @dataclass(slots=True)
 class DemoState:
-    """The plan, the planned outcomes, the database and the servers' log, and what happens.
+    """The plan, the planned outcomes, the database, the servers' log, and the events of the run.
 
     `all_started` is set when every agent has its server. `begun` is set, at `begun_at` seconds of the monotonic clock,
-    when the agents may begin; `race` is known by then, and None where no feature is ready. `over` is set when every
-    agent has found nothing left to do.
+    when the agents may begin; by then `race` is set, unless no feature is ready. `over` is set when no agent has
+    anything left to do.
     """
 
     plan: Plan
@@ -229,7 +229,7 @@ class DemoState:
 
     @asynccontextmanager
     async def server(self, agent: str, role: str) -> AsyncIterator[RecordingClient]:
-        """Start a server with a client of its own, which has answered its first call."""
+        """Start a server with its own client, and wait until it has answered one call."""
         flags = {
             "--db": str(self.plan.db),
             "--project": PROJECT,
@@ -252,11 +252,11 @@ class DemoState:
             self.all_started.set()
 
     def say(self, line: str, tone: Tone = Tone.PLAIN) -> None:
-        """Print what happened."""
+        """Print a line."""
         self.screen.say(line, tone)
 
     def say_first(self, subject: str, line: str) -> None:
-        """Print what happened, but only the first of each kind: one shows what all are like."""
+        """Print the line only if it is the first about that subject."""
         if subject not in self.printed:
             self.printed.add(subject)
             self.screen.say(line)

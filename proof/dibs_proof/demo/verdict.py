@@ -1,4 +1,4 @@
-"""The verdict on a demo: every check, on one consistent snapshot of the database, and the figures."""
+"""The verdict on a demo: every check, on one snapshot of the database, and the figures."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Everything that was found, and whether all of it holds.
+    """All findings and figures.
 
-    `broken_off` says why the demo did not reach its end, if it did not; then `log` is the end of the servers' log.
+    `broken_off` is the reason why the demo stopped early, or empty. If it did, `log` is the end of the servers' log.
     """
 
     findings: list[Finding]
@@ -61,7 +61,7 @@ class Verdict:
 
     @property
     def holds(self) -> bool:
-        """Return whether nothing at all is broken."""
+        """Return whether the demo reached its end and every finding holds."""
         return not self.broken_off and all(one.holds for one in self.findings)
 
     def as_json(self) -> dict[str, Any]:
@@ -97,11 +97,8 @@ def _judge(tx: Transaction, backlog: Backlog, seen: Observations) -> Verdict:
     return Verdict(findings, counted, seen.broken_off)
 
 
-# -- checks ---------------------------------------------------------------------------------------
-
-
 def all_done(imported: Mapping[int, str], final: Mapping[int, str]) -> Finding:
-    """Every feature ends passing, or archived where it was imported so, and none is missing."""
+    """Every feature ends passing, or archived if it was imported as archived, and none is missing."""
     found = Finding("all_done", "Every feature ends passing", len(imported), "features")
     for feature, before in imported.items():
         wanted = Status.ARCHIVED if before == Status.ARCHIVED else Status.PASSING
@@ -111,7 +108,7 @@ def all_done(imported: Mapping[int, str], final: Mapping[int, str]) -> Finding:
 
 
 def taken_over_in_time(victim: Holding | None, taker: Holding | None, lease: float) -> Finding:
-    """The killed agent's feature went to another agent, and not before its lease had expired."""
+    """Another agent claimed the killed agent's feature, and not before its lease had expired."""
     found = Finding("take_over", "The killed agent's work was taken over in time", unit="take-over")
     if victim is None:
         return found
@@ -138,9 +135,6 @@ def lost_token_refused(late: Sequence[LateCall], *, expected: int) -> Finding:
         if changed:
             found.broken.append(f"{call.tool} changed {', '.join(changed)}")
     return found
-
-
-# -- figures --------------------------------------------------------------------------------------
 
 
 def figures(features: int, seen: Observations, events: Sequence[Event], *, doubles: int, lost: int) -> Figures:
@@ -170,7 +164,7 @@ def figures(features: int, seen: Observations, events: Sequence[Event], *, doubl
 
 
 def take_overs(events: Sequence[Event]) -> int:
-    """Return how often an expired claim was followed by another agent's."""
+    """Return how often another agent claimed a feature after a claim had expired."""
     holder: dict[int, str] = {}
     expired: dict[int, str] = {}
     count = 0
@@ -184,7 +178,7 @@ def take_overs(events: Sequence[Event]) -> int:
 
 
 def quantile(values: Sequence[float], share: float) -> float | None:
-    """Return the smallest value that `share` of all values do not exceed, or None where there are none."""
+    """Return the smallest value that `share` of all values do not exceed, or None if there are no values."""
     return sorted(values)[max(0, ceil(share * len(values)) - 1)] if values else None
 
 

@@ -1,4 +1,4 @@
-"""The history checker: whether every answer can be true, if each call took effect at one moment while it was open."""
+"""The history checker: checks that every answer can be true, if each call took effect at one moment while it was open."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ CLOSED = ("answered", "cancelled")
 
 
 def check(history: History) -> list[Violation]:
-    """Return every way in which the history cannot be true; none where it can.
+    """Return every violation in the history.
 
-    For each feature there must be an order of its calls that fits the model, and what spans features must hold too.
+    For each feature its calls must have an order that fits the model, and the rules between features must hold too.
     """
     history = replace(history, calls=sorted(history.calls, key=lambda call: call.begun))
     interpretation = Interpretation(history)
@@ -35,9 +35,6 @@ def check(history: History) -> list[Violation]:
     for feature in feature_histories(history, interpretation, graph).values():
         found += _has_an_order(feature, history.limits)
     return found
-
-
-# -- one feature ----------------------------------------------------------------------------------
 
 
 def _has_an_order(feature: FeatureHistory, limits: Limits) -> Iterator[Violation]:
@@ -73,12 +70,12 @@ def _report_text(effect: Effect, report: Report) -> str:
 
 
 def _kind(found: Contradiction) -> str:
-    """Return the kind of violation that the contradiction shows, as far as the answers show it."""
+    """Return the most exact kind of violation that the answers prove."""
     reported = found.effect.reported or {}
     wanted = [report for state in found.reached for report in found.effect.expected(state)]
     codes = {report.get("code") if report is not None else None for report in wanted}
     if "code" not in reported:
-        if codes & {None, "not_found"}:  # another acknowledgement was due, or there is no such feature
+        if codes & {None, "not_found"}:  # another acknowledgement was correct, or there is no such feature
             return "no_order"
         if "claim_lost" in codes:
             return "late_token"
@@ -88,7 +85,7 @@ def _kind(found: Contradiction) -> str:
 
 
 def _shortest_history(feature: FeatureHistory, found: Contradiction, state: FeatureState | None) -> Iterator[Call]:
-    """Yield the calls that led to the state, those that were open at the same time, and the call that does not fit."""
+    """Yield the calls that led to the state, the concurrent calls, and the call that does not fit."""
     tokens = [state.token, state.ended[0]] if state is not None else []
     for token in tokens:
         if token in feature.issued:
@@ -105,9 +102,6 @@ def _shortest_history(feature: FeatureHistory, found: Contradiction, state: Feat
     yield from ends[-1:]
     yield from [effect.call for effect in found.concurrent]
     yield found.effect.call
-
-
-# -- questions ------------------------------------------------------------------------------------
 
 
 def questions_are_closed_once(history: History) -> Iterator[Violation]:

@@ -1,4 +1,4 @@
-"""What must hold between features, and of the claims of one holder."""
+"""The rules between features, and for the claims of one holder."""
 
 from __future__ import annotations
 
@@ -12,14 +12,7 @@ from dibs_proof.history.dependencies import Graph
 from dibs_proof.history.expectations import is_hindered
 from dibs_proof.history.feature_history import endings
 from dibs_proof.history.history import Call, History
-from dibs_proof.history.interpret import (
-    CLAIMS,
-    CREATES,
-    TRANSITIONS,
-    Interpretation,
-    claimed_feature,
-    holder_of,
-)
+from dibs_proof.history.interpret import CLAIMS, CREATES, TRANSITIONS, Interpretation, claimed_feature, holder_of
 from dibs_proof.history.violations import Violation
 from dibs_schema.status import Kind
 
@@ -29,32 +22,29 @@ ROUNDING = 1.0
 
 
 def check(history: History, interpretation: Interpretation, graph: Graph) -> Iterator[Violation]:
-    """Yield everything that is found against the history."""
+    """Yield every violation of these rules."""
     yield from tokens_are_given_once(interpretation)
     yield from dependencies_come_first(history, interpretation, graph)
     yield from complete_means_complete(history, graph)
     yield from skipped_go_last(history)
-    yield from nobody_holds_too_many(history, interpretation)
+    yield from no_holder_has_too_many(history, interpretation)
     if history.back_off is not None:
         yield from back_off_is_kept(history, history.back_off)
 
 
 def tokens_are_given_once(interpretation: Interpretation) -> Iterator[Violation]:
-    """No token is given to two claims; the same request_id brings the same token."""
+    """No token is given to two claims; the same request_id returns the same token."""
     for token, calls in interpretation.holders.items():
         first = calls[0]
         for other in calls[1:]:
             if other not in interpretation.repeats(first) or claimed_feature(other) != claimed_feature(first):
                 yield Violation(
-                    "token_twice",
-                    claimed_feature(other),
-                    f"the token {token} was given out twice",
-                    (first, other),
+                    "token_twice", claimed_feature(other), f"the token {token} was given out twice", (first, other)
                 )
 
 
 def dependencies_come_first(history: History, interpretation: Interpretation, graph: Graph) -> Iterator[Violation]:
-    """What was claimed or passed had no unmet dependency, and what was refused for one had it."""
+    """A claimed or passed feature had no unmet dependency, and one that was refused for a dependency had it."""
     known = {*history.start, *(number for call in history.calls for number in _created(call))}
     for call in history.calls:
         feature = claimed_feature(call) or call.arguments.get("feature_id")
@@ -75,7 +65,7 @@ def dependencies_come_first(history: History, interpretation: Interpretation, gr
 
 
 def _about(history: History, features: list[int], until: float) -> list[Call]:
-    """Return the last calls that ended before and are about any of these features."""
+    """Return the last two calls on any of these features that ended by then."""
     before = [
         call
         for call in history.calls
@@ -85,7 +75,7 @@ def _about(history: History, features: list[int], until: float) -> list[Call]:
 
 
 def complete_means_complete(history: History, graph: Graph) -> Iterator[Violation]:
-    """No feature is open when a client is answered that all is complete."""
+    """No feature is open when a server answers that all features are complete."""
     for call in history.calls:
         answer = call.answer or {}
         if call.refused or call.ended is None or answer.get("state") != "complete":
@@ -95,7 +85,7 @@ def complete_means_complete(history: History, graph: Graph) -> Iterator[Violatio
         span = (call.begun, call.ended)
         if not graph.may_be_complete(there, span):
             still = [number for number in there if not graph.may_be_complete([number], span)]
-            message = f"{call.client} was answered that all is complete while features were open: {still[:10]}"
+            message = f"{call.client} got the answer `complete` while features were open: {still[:10]}"
             yield Violation("complete", still[0] if still else None, message, (*_about(history, still, span[1]), call))
 
 
@@ -106,14 +96,14 @@ def _created(call: Call) -> list[int]:
 
 
 def skipped_go_last(history: History) -> Iterator[Violation]:
-    """A skipped feature goes to the end of the queue: each skip gets a greater place than those before, and its own.
+    """A skipped feature goes to the end of the queue: each skip gets a greater place than all earlier ones.
 
-    Nothing is checked while priorities are set by hand.
+    Skips during a call that sets a priority are not checked.
     """
     skipping = CallsOfTool(history, "feature_skip")
     skips: dict[tuple[int, int], Call] = {}
     for call in skipping.done:
-        # A repeated call is answered with the place of the first.
+        # A repeated call returns the place of the first one.
         skips.setdefault((call.arguments["feature_id"], _place(call)), call)
     by_hand = [one for one in history.calls if one.arguments.get("priority") is not None]
     latest: Call | None = None
@@ -121,8 +111,8 @@ def skipped_go_last(history: History) -> Iterator[Violation]:
         if latest is not None and not any(_overlap(one, call, latest) for one in by_hand):
             same = _place(latest) == _place(call)
             if same or call.until < skipping.since(latest):
-                why = "the same place" if same else "a place before one that was given later"
-                message = f"a skip was given {why} in the queue: {_place(call)} and {_place(latest)}"
+                why = "the same place as another skip" if same else "a place before that of an earlier skip"
+                message = f"a skip got {why}: {_place(call)} and {_place(latest)}"
                 yield Violation("skip_order", call.arguments["feature_id"], message, (latest, call))
         if latest is None or skipping.since(call) >= skipping.since(latest):
             latest = call
@@ -137,7 +127,7 @@ def _overlap(one: Call, some: Call, other: Call) -> bool:
 
 
 class CallsOfTool:
-    """The calls of one tool by feature: those that took effect (`done`), and since when each may have."""
+    """The calls of one tool by feature; `done` are those that took effect."""
 
     def __init__(self, history: History, tool: str) -> None:
         self._of: dict[int, list[Call]] = defaultdict(list)
@@ -147,7 +137,7 @@ class CallsOfTool:
         self.done = [call for calls in self._of.values() for call in calls if not call.lost]
 
     def since(self, call: Call) -> float:
-        """Return when the first call began that this one may repeat: with the same token, or without one."""
+        """Return the begin of the first call that this one may repeat: with the same token, or without one."""
         token = call.arguments.get("claim_token")
         same = [
             one.begun
@@ -157,12 +147,12 @@ class CallsOfTool:
         return min(call.begun, *same)
 
     def any_lost(self, feature: int) -> bool:
-        """Return whether a call on the feature was lost."""
+        """Return whether the answer to a call on the feature was lost."""
         return any(call.lost for call in self._of[feature])
 
 
 def back_off_is_kept(history: History, back_off: float) -> Iterator[Violation]:
-    """A feature is not claimed before its back-off is over, and not refused for it afterwards."""
+    """No feature is claimed before its back-off is over, or refused for a back-off after that."""
     failing = CallsOfTool(history, "feature_mark_failing")
     back_offs: dict[int, list[BackOff]] = defaultdict(list)
     for call in failing.done:
@@ -185,7 +175,7 @@ def back_off_is_kept(history: History, back_off: float) -> Iterator[Violation]:
 
 
 class BackOff(NamedTuple):
-    """A failure, when it may have begun, and the earliest and the latest end of the back-off after it."""
+    """A failure: its earliest begin, and the earliest and the latest end of its back-off."""
 
     call: Call
     begun: float
@@ -207,15 +197,15 @@ def _back_off_was_due(
 
 @dataclass(frozen=True, slots=True)
 class CertainClaim:
-    """A claim, and when it was certainly held: from its answer to the first call that may have ended it."""
+    """A claim, and the time when it was certainly held: from its answer to the first call that may have ended it."""
 
     call: Call
     since: float
     until: float
 
 
-def nobody_holds_too_many(history: History, interpretation: Interpretation) -> Iterator[Violation]:
-    """An agent name, and a connection without one, hold no more claims at once than the project allows."""
+def no_holder_has_too_many(history: History, interpretation: Interpretation) -> Iterator[Violation]:
+    """No agent name, and no connection without one, holds more claims at once than the project allows."""
     by_holder: dict[tuple[str, bool], list[CertainClaim]] = defaultdict(list)
     for claim in _certain_claims(history, interpretation):
         call = claim.call

@@ -1,8 +1,8 @@
-"""When each feature may have been passing, and when each dependency may have existed.
+"""The times when each feature may have been passing, and when each dependency may have existed.
 
-A fact (this feature is passing; that one depends on it) is written by calls, each at an unknown moment between its begin
-and its end. It may be true at a moment if some call that made it true had begun by then, and no call that made it false
-certainly lies between the two.
+Calls write a fact ("this feature is passing", "that one depends on it"), each at an unknown moment between its begin and
+its end. The fact may be true at a moment if a call that made it true had begun before, and no call that made it false
+certainly lies in between.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Span = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A call that made or reported the fact; `ended` is infinite where it may never have taken effect."""
+    """A call that made or reported the fact; `ended` is infinite if it may never have taken effect."""
 
     begun: float
     ended: float
@@ -39,7 +39,7 @@ class Write:
 
 @dataclass(slots=True)
 class Fact:
-    """Something that is true or false, and every call that made or reported it so."""
+    """A fact that is true or false, and every call that changed or reported it."""
 
     initial: bool
     writes: list[Write] = field(default_factory=list)
@@ -50,14 +50,14 @@ class Fact:
         self.writes.append(Write(begun, ended, value))
 
     def possibly(self, *, value: bool) -> list[Span]:
-        """Return when the fact may have had this value, in order."""
+        """Return the spans in which the fact may have had this value, in order."""
         if value not in self._known:
             self._known[value] = union(self._spans(value))
         return self._known[value]
 
     def _spans(self, value: bool) -> list[Span]:
         against = sorted((one for one in self.writes if one.value is not value), key=lambda one: one.begun)
-        # The least end of all that began at or after each place.
+        # The earliest end of the writes from each place on.
         ends = [math.inf] * (len(against) + 1)
         for place in range(len(against) - 1, -1, -1):
             ends[place] = min(ends[place + 1], against[place].ended)
@@ -73,7 +73,7 @@ class Fact:
 
 
 def union(spans: Iterable[Span]) -> list[Span]:
-    """Return the moments in any of the spans, as spans that do not overlap."""
+    """Return the union of the spans, as spans that do not overlap."""
     joined: list[Span] = []
     for low, high in sorted(spans):
         if joined and low <= joined[-1][1]:
@@ -84,7 +84,7 @@ def union(spans: Iterable[Span]) -> list[Span]:
 
 
 def intersection(some: list[Span], others: list[Span]) -> list[Span]:
-    """Return the moments in both."""
+    """Return the moments that are in both lists."""
     found, here, there = [], 0, 0
     while here < len(some) and there < len(others):
         low, high = max(some[here][0], others[there][0]), min(some[here][1], others[there][1])
@@ -98,7 +98,7 @@ def intersection(some: list[Span], others: list[Span]) -> list[Span]:
 
 
 class Graph:
-    """The facts of a history that span features: whether each feature is satisfied, and each dependency."""
+    """The facts of a history between features: whether each feature is satisfied, and whether each dependency exists."""
 
     def __init__(self, history: History, interpretation: Interpretation) -> None:
         self.satisfied: dict[int, Fact] = {}
@@ -115,26 +115,24 @@ class Graph:
             if not call.refused or call.lost:
                 self._add(call)
 
-    # -- questions------------------------------------------------------------------------------------
-
     def met(self, feature: int, within: Span) -> list[Span]:
-        """Return when, within a span, no dependency of the feature may have been unmet."""
+        """Return the parts of a span in which every dependency of the feature may have been met."""
         found = [within]
         for need in self.edges[feature]:
             found = intersection(found, self.free_of(feature, need))
         return found
 
     def met_by(self, feature: int, need: int, within: Span) -> list[Span]:
-        """Return when, within a span, that dependency may have been met."""
+        """Return the parts of a span in which that dependency may have been met."""
         return intersection([within], self.free_of(feature, need))
 
     def free_of(self, feature: int, need: int) -> list[Span]:
-        """Return when that dependency may have been satisfied, or absent."""
+        """Return the spans in which that dependency may have been satisfied or absent."""
         absent = self.edges[feature][need].possibly(value=False)
         return union([*self._satisfied(need).possibly(value=True), *absent])
 
     def may_wait(self, feature: int, needs: Iterable[int], within: Span) -> list[Span]:
-        """Return when, within a span, all of these dependencies may have been unmet."""
+        """Return the parts of a span in which all of these dependencies may have been unmet."""
         found = [within]
         for need in needs:
             there = self.edges[feature][need].possibly(value=True) if need in self.edges[feature] else []
@@ -142,13 +140,11 @@ class Graph:
         return found
 
     def may_be_complete(self, features: Iterable[int], within: Span) -> list[Span]:
-        """Return when, within a span, all of these may have been passing or archived."""
+        """Return the parts of a span in which all of these features may have been passing or archived."""
         found = [within]
         for feature in features:
             found = intersection(found, self._satisfied(feature).possibly(value=True))
         return found
-
-    # -- facts --------------------------------------------------------------------------------------
 
     def _satisfied(self, feature: int) -> Fact:
         return self.satisfied.setdefault(feature, Fact(initial=False))
@@ -163,11 +159,8 @@ class Graph:
         ids = call.answer.get("ids", [])
         for number, one in zip(ids, given, strict=True):
             self._satisfied(number)
-            for need in [
-                *one.get("dependencies", []),
-                *(ids[at] for at in one.get("depends_on_indices", [])),
-            ]:
-                # Before it was created nobody could claim it, so that it may count as present from the beginning.
+            for need in [*one.get("dependencies", []), *(ids[at] for at in one.get("depends_on_indices", []))]:
+                # No client could claim the feature before its creation, so the dependency may count from the beginning.
                 self.edges[number].setdefault(need, Fact(initial=True)).write(begun, call.until, value=True)
 
     def _add(self, call: Call) -> None:

@@ -1,4 +1,4 @@
-"""What one call means for one feature: what the model does and reports, to be compared with the answer."""
+"""The effect of one call on one feature: the result of the model, which is compared with the answer."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ UNKNOWN = "?"
 """The token, and the holder, of a claim whose answer was lost."""
 
 Report = dict[str, Any] | None
-"""What an answer reports: the refusal's `code`, or the `status` and counters of the feature; None for any answer."""
+"""The content of an answer: the refusal's `code`, or the `status` and counters of the feature; None for any answer."""
 Simulate = Callable[[FeatureState], Iterator[tuple[FeatureState, Report]]]
-"""Each way in which the model may take the call in a state: the state after it, and what it reports."""
+"""Yields each possible result of the call in a state: the state after it, and its report."""
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
     """The effect of one call on one feature.
 
-    It happens at one moment from `begun` to `ended`; if it is `lost`, then or never. `reported` is what the answer
-    reports; only that is compared with the model's report.
+    It happens at one moment from `begun` to `ended`; a `lost` one may never happen. Only what the answer `reported` is
+    compared with the model's report.
     """
 
     feature: int
@@ -38,11 +38,11 @@ class Effect:
 
     @property
     def lost(self) -> bool:
-        """Return whether it is unknown if it has happened."""
+        """Return whether the effect may have happened or not."""
         return self.reported is None
 
     def after(self, state: FeatureState | None) -> list[FeatureState | None]:
-        """Return the states that it may lead to where the answer fits the model; None stands for no feature."""
+        """Return the possible states after the effect that fit the answer; None means that there is no feature."""
         if self.creates:
             return [FeatureState()] if state is None else []
         if state is None:
@@ -50,7 +50,7 @@ class Effect:
         return [after for after, report in self.simulate(state) if self._agrees(report)]
 
     def expected(self, state: FeatureState | None) -> list[Report]:
-        """Return what the model reports instead."""
+        """Return the reports of the model."""
         return [{"code": "not_found"}] if state is None else [report for _, report in self.simulate(state)]
 
     def _agrees(self, report: Report) -> bool:
@@ -62,7 +62,7 @@ class Effect:
 
 
 def simulate_claim(call: Call, holder: str, token: str, reported: Report, *, again: bool) -> Simulate:
-    """Claim a ready feature, take over the holder's own claim by `resume`, or repeat a request_id (`again`)."""
+    """Claim a ready feature, resume the holder's own claim, or repeat a request_id (`again`)."""
     code = (reported or {}).get("code")
     hindered = is_hindered(call)
 
@@ -75,7 +75,7 @@ def simulate_claim(call: Call, holder: str, token: str, reported: Report, *, aga
         if call.arguments.get("resume") and state.holder in (holder, UNKNOWN):
             taken = replace(model.resume(state, token), holder=holder)
             yield taken, report_of(taken)
-        # Whether the back-off was over is checked elsewhere.
+        # `cross_feature` checks whether the back-off was over.
         after_back_off = replace(state, backs_off=state.backs_off and code == "not_ready")
         try:
             claimed = model.claim(after_back_off, holder, token, unmet=code == "unmet_dependencies")
@@ -93,7 +93,7 @@ def is_hindered(call: Call) -> bool:
 
 
 def simulate_transition(kind: Kind, tokens: tuple[str | None, ...], reported: Report, limits: Limits) -> Simulate:
-    """Make a transition of one of the claims that the call may be about; the token None stands for no claim."""
+    """Make a transition with one of the possible tokens; None means without a token."""
     unmet = (reported or {}).get("code") == "unmet_dependencies"
 
     def simulate(state: FeatureState) -> Iterator[tuple[FeatureState, Report]]:
@@ -104,10 +104,10 @@ def simulate_transition(kind: Kind, tokens: tuple[str | None, ...], reported: Re
                 yield state, {"code": refused.code}
             else:
                 yield made.state, _acknowledgement(made)
-        if len(tokens) > 2:  # the server has issued several, and cannot tell which is meant
+        if len(tokens) > 2:  # the server has issued several, and does not know which one is meant
             yield state, {"code": "token_required"}
         if kind is Kind.ASK and state.token in tokens and state.token is not None:
-            yield state, {"status": Status.IN_PROGRESS}  # answered at once, and the claim goes on
+            yield state, {"status": Status.IN_PROGRESS}  # a person answered at once, and the claim stays
 
     return simulate
 
@@ -133,7 +133,7 @@ def simulate_change(change: Callable[[FeatureState], FeatureState]) -> Simulate:
 
 
 def simulate_update(arguments: dict[str, Any]) -> Simulate:
-    """Make the changes of `feature_update` that are not texts."""
+    """Make the changes of `feature_update` to the state."""
 
     def change(state: FeatureState) -> FeatureState:
         after = model.retry(state) if arguments.get("retry") else state
@@ -158,10 +158,5 @@ def simulate_already_holding(holder: str) -> Simulate:
 
 
 def report_of(state: FeatureState) -> dict[str, Any]:
-    """Return what answers may report of a feature."""
-    return {
-        "status": state.status.value,
-        "attempts": state.attempts,
-        "failures": state.failures,
-        "skips": state.skips,
-    }
+    """Return everything that an answer may report about a feature."""
+    return {"status": state.status.value, "attempts": state.attempts, "failures": state.failures, "skips": state.skips}

@@ -1,4 +1,4 @@
-"""The history of one feature: the effects of calls on it, and what may have ended its claims without a call."""
+"""The history of one feature: the effects of calls on it, and the ends of its claims without a call."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from dibs_proof.history.model import FeatureState
 from dibs_schema.status import Kind
 
 SLACK = 0.1
-"""Seconds by which clocks that are read at different places may seem to differ."""
+"""Seconds by which two readings of the same clock in different processes may seem to differ."""
 
 
 class Ending(NamedTuple):
-    """A way in which a claim may have ended without a call, between two moments."""
+    """A possible end of a claim without a call, between two moments."""
 
     kind: Kind
     earliest: float
@@ -30,9 +30,9 @@ class Ending(NamedTuple):
 
 @dataclass(slots=True)
 class FeatureHistory:
-    """One feature: its first state, the effects of calls on it, the claims that were issued, and how they may end.
+    """One feature: its first state, the effects of calls on it, the issued claims, and their possible ends.
 
-    `unattributed` are the begins of lost claims that may have taken this feature, another one, or none.
+    `unattributed` has the begins of lost claims that may have claimed this feature, another one, or none.
     """
 
     feature: int
@@ -44,7 +44,7 @@ class FeatureHistory:
 
 
 def feature_histories(history: History, interpretation: Interpretation, graph: Graph) -> dict[int, FeatureHistory]:
-    """Return the history of each feature; claims and passes are narrowed to when their dependencies may be met."""
+    """Return the history of each feature; a claim or pass is narrowed to the time when its dependencies may be met."""
     effects_on: dict[int, list[Effect]] = defaultdict(list)
     for call in history.calls:
         for effect in interpretation.effects(call):
@@ -64,7 +64,7 @@ def feature_histories(history: History, interpretation: Interpretation, graph: G
 
 
 def _narrowed(effect: Effect, interpretation: Interpretation, graph: Graph) -> Effect:
-    """Return the effect at the moments at which its guard may have held; whole where there is no such moment."""
+    """Return the effect, narrowed to the time when its guard may have held, if there is such a time."""
     if effect.feature != (claimed_feature(effect.call) or effect.call.arguments.get("feature_id")):
         return effect  # it only reads this feature
     if not interpretation.had_nothing_unmet(effect.call):
@@ -83,7 +83,7 @@ def _first(history: History, number: int, effects: list[Effect]) -> FeatureState
 
 
 def endings(history: History, calls: list[Call]) -> Iterator[Ending]:
-    """Yield how a claim may have ended without a call: with the connection of any client that got its token."""
+    """Yield the possible ends of a claim without a call: with the connection of a client that has its token."""
     for call in calls:
         connection = history.connection(call.client)
         lease_ends = call.begun + connection.lease - SLACK

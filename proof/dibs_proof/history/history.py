@@ -13,10 +13,10 @@ from dibs_proof.history.model import FeatureState, Limits
 from dibs_schema.status import Kind, Status
 
 UNSURE = ("outcome_unknown",)
-"""Refusals after which a call may have taken effect or not, as if its answer had been lost."""
+"""Refusals after which a call may have taken effect or not, as after a lost answer."""
 
 AFTERLIFE = 60.0
-"""Seconds after a server's end in which its calls may still take effect: longer than any wait for a lock."""
+"""Seconds after a server's end in which its calls may still take effect; no wait for a lock is longer."""
 
 Change = Literal["killed", "closed", "stopped", "continued"]
 
@@ -25,8 +25,8 @@ Change = Literal["killed", "closed", "stopped", "continued"]
 class Call:
     """One call of one client; times in seconds of CLOCK_MONOTONIC, which all processes of a machine share.
 
-    `ended` and `answer` are None where the answer was lost: the call may have taken effect, or not.
-    `answer` is the structured content; of a refusal it is the object in `error`.
+    `ended` and `answer` are None if the answer was lost: the call may have taken effect, or not.
+    `answer` is the structured content; for a refusal it is the object in `error`.
     """
 
     client: str
@@ -40,26 +40,26 @@ class Call:
 
     @property
     def code(self) -> str | None:
-        """Return the refusal's code, or None where the call was not refused."""
+        """Return the refusal's code, or None if the call was not refused."""
         return str(self.answer["code"]) if self.refused and self.answer is not None else None
 
     @property
     def lost(self) -> bool:
-        """Return whether it is unknown if the call took effect."""
+        """Return whether the call may have taken effect or not."""
         return self.answer is None or self.code in UNSURE
 
     @property
     def until(self) -> float:
-        """Return the latest time at which it can have taken effect."""
+        """Return the latest time at which the call can have taken effect."""
         return math.inf if self.ended is None or self.lost else self.ended
 
 
 @dataclass(frozen=True, slots=True)
 class Interruption:
-    """What happened to a client's server, and when.
+    """An interruption of a client's server.
 
-    `killed`: it ended at once and released nothing. `closed`: its input ended or it was told to end, so that it
-    releases its claims. `stopped` and `continued`: it did not run between the two.
+    `killed`: it ended at once and released nothing. `closed`: its input ended or it got SIGTERM, so it releases its
+    claims. `stopped` and `continued`: it did not run between the two.
     """
 
     client: str
@@ -79,7 +79,7 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class InitialFeature:
-    """A feature before the first call: its state, and what it depends on."""
+    """A feature before the first call: its state and its dependencies."""
 
     state: FeatureState = field(default_factory=FeatureState)
     needs: frozenset[int] = frozenset()
@@ -87,9 +87,9 @@ class InitialFeature:
 
 @dataclass(slots=True)
 class History:
-    """Every call of every client on one project, and what is needed to check them.
+    """Every call of every client on one project, and the settings and states that the checks need.
 
-    `back_off` is in seconds, or None where it is not checked because wall clocks were changed.
+    `back_off` is in seconds, or None if it is not checked because wall clocks were changed.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -122,9 +122,9 @@ class History:
 
     @classmethod
     def read(cls, paths: Iterable[Path]) -> History:
-        """Read the history that files hold together; each process may write its own file.
+        """Read one history from several files; each process may write its own file.
 
-        A last line without its end counts as not written: its writer was killed.
+        A last line without a line end is ignored: its writer was killed.
         """
         history = cls()
         open_: dict[tuple[str, int], dict[str, Any]] = {}
@@ -154,14 +154,14 @@ class History:
                 calls.setdefault((line["client"], line["number"]), {}).update(line)
 
     def over_by(self, call: Call) -> float:
-        """Return the latest time at which a call can have taken effect: for a lost one, soon after its server's end."""
+        """Return the latest time at which a call can have taken effect; for a lost one, soon after its server's end."""
         if not call.lost:
             return call.until
         ends = [one.at for one in self.connection(call.client).interruptions if one.change in ("killed", "closed")]
         return max(call.begun, min(ends)) + AFTERLIFE if ends else math.inf
 
     def connection(self, client: str) -> Connection:
-        """Return what is known of a client."""
+        """Return the connection of a client; add it if it is new."""
         return self.connections.setdefault(client, Connection(client))
 
 
@@ -177,7 +177,7 @@ def call_line(call: Call) -> dict[str, Any]:
 
 
 def answer_line(call: Call) -> dict[str, Any]:
-    """Return the line that is written when the answer has come."""
+    """Return the line that is written when the answer has arrived."""
     return {
         "client": call.client,
         "number": call.number,

@@ -1,4 +1,4 @@
-"""The interpretation of a history: what each call means for each feature."""
+"""The interpretation of a history: the effects of each call on each feature."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TRANSITIONS = {
     "feature_request_human_input": Kind.ASK,
 }
 COUNTED = {Kind.FAIL: "failures", Kind.SKIP: "skips", Kind.RELEASE: "attempts"}
-"""The counter that an acknowledgement reports; it is left out where it has its default."""
+"""The counter that an acknowledgement reports, unless it has its default."""
 OF_THE_STATE = {
     "already_claimed",
     "already_passing",
@@ -38,11 +38,11 @@ OF_THE_STATE = {
     "unmet_dependencies",
     "waiting_for_human",
 }
-"""Refusals that report the feature's state; the others are about the call or the database, and change nothing."""
+"""Refusals that report the feature's state; the others are about the call or the database."""
 
 
 def token_of(call: Call) -> str | None:
-    """Return the token that a call got by a claim, or None."""
+    """Return the claim token that a call returned, or None."""
     if call.tool not in CLAIMS or call.lost or call.refused or call.answer is None:
         return None
     if call.tool == "feature_mark_in_progress":
@@ -51,7 +51,7 @@ def token_of(call: Call) -> str | None:
 
 
 def claimed_feature(call: Call) -> int | None:
-    """Return the feature that a call has claimed, or None."""
+    """Return the feature that a call claimed, or None."""
     if token_of(call) is None or call.answer is None:
         return None
     work = call.answer if call.tool == "feature_mark_in_progress" else call.answer["feature"]
@@ -97,14 +97,14 @@ class Interpretation:
         return call.tool, holder_of(self.history, call) if call.tool in CLAIMS else "", str(key)
 
     def repeats(self, call: Call) -> list[Call]:
-        """Return the calls with the same request_id, which take effect once."""
+        """Return the calls with the same request_id, which together take effect once."""
         key = self._key(call)
         return [call] if key is None else self._requests[key]
 
     def had_nothing_unmet(self, call: Call) -> bool:
-        """Return whether the call made a claim or a pass, for which no dependency may have been unmet.
+        """Return whether the call made a claim or a pass, which requires that no dependency was unmet.
 
-        A pass that may only repeat an earlier one does not count.
+        A pass that may repeat an earlier one does not count.
         """
         if call.refused or call.lost:
             return False
@@ -145,7 +145,7 @@ class Interpretation:
         if call.code == "invalid_input":
             return bool(call.arguments.get("retry"))
         if call.tool in DEPENDS or (call.code == "claim_lost" and call.tool in CLAIMS):
-            return False  # about another feature, or about the claim that a request_id stands for
+            return False  # it is about another feature, or about the claim of an earlier call with this request_id
         return call.code in OF_THE_STATE and call.arguments.get("feature_id") is not None
 
     def _claim(self, call: Call, feature: int | None) -> Iterator[Effect]:
@@ -171,7 +171,7 @@ class Interpretation:
     def _create(self, call: Call) -> Iterator[Effect]:
         group = [one for one in self.repeats(call) if not one.lost and not one.refused]
         if call.lost or group[:1] != [call] or call.answer is None:
-            return  # its ids are unknown, or known from the first of these calls
+            return  # its ids are unknown, or the first of these calls reported them
         begun = min(one.begun for one in self.repeats(call))
         for number in call.answer.get("ids", []):
             yield Effect(number, call, expectations.simulate_read, {}, begun, call.until, creates=True)
@@ -191,7 +191,7 @@ class Interpretation:
         return expectations.simulate_read
 
     def _meant(self, call: Call, feature: int) -> tuple[str | None, ...]:
-        """Return the claims that a call may be about: its token, or those that its server may remember."""
+        """Return the possible tokens of a call: the given one, or those that its server may remember."""
         given = call.arguments.get("claim_token")
         if given is not None:
             return (given,)
@@ -204,7 +204,7 @@ class Interpretation:
 
 
 def reported_by(call: Call) -> Report:
-    """Return what an answer reports of the call's feature; None where the answer was lost."""
+    """Return what an answer reports about the call's feature, or None if the answer was lost."""
     if call.lost or call.answer is None:
         return None
     if call.refused:

@@ -1,10 +1,10 @@
-"""Search for an order of the calls on one feature in which the model reports what was answered.
+"""Search for an order of the calls on one feature in which the model gives the answers of the history.
 
-The search follows the calls in time. At each moment there is a set of configurations: states in which the feature may be.
-When a call ends without having been placed, each configuration is extended by calls that are still open, lost calls and
-ends of claims, until the call fits. Where no configuration is left, no order exists. A call that fits and changes nothing
-is placed at once, since whatever could come before it can come after it as well; but not while a claim may expire that
-later could not. A lost call ends when it can take effect no more: by then it has, or never does.
+The search follows the calls in time. At each moment there is a set of configurations: possible states of the feature.
+When a call ends that has not been placed, each configuration is extended by open calls, lost calls and ends of claims,
+until the call fits. If no configuration is left, no order exists. A call that fits and changes nothing is placed at once,
+because everything that could precede it can also follow it. The exception is a claim that may expire now but not later.
+A lost call ends when it can no longer take effect.
 Source: G. Lowe, "Testing for linearizability" (2017), the just-in-time search, which comes from
 J. Wing and C. Gong, "Testing and verifying concurrent objects" (1993).
 """
@@ -24,37 +24,37 @@ from dibs_proof.history.model import FeatureState, Limits, Refused
 from dibs_schema.status import Kind, Status
 
 MOST_CONFIGURATIONS = 4_000_000
-"""Configurations that are searched for one feature before it is given up as undecided."""
+"""The number of configurations after which the search for one feature ends as undecided."""
 
 
 class Undecided(Exception):  # noqa: N818 - it is a result of the search
-    """There were too many possibilities."""
+    """There are too many possibilities."""
 
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """A state in which the feature may be, and which open and lost calls have taken effect by then."""
+    """A possible state of the feature, and the open and lost calls that have taken effect in it."""
 
     state: FeatureState | None
     placed: frozenset[int] = frozenset()
 
 
 class Cost(NamedTuple):
-    """What a configuration needs: so many unknown claims, and `low`, the earliest moment for it."""
+    """The requirements of a configuration: a number of unknown claims, and `low`, its earliest moment."""
 
     unknown: int
     low: float
 
     def dominates(self, other: Cost) -> bool:
-        """Return whether what can follow the other can follow this one."""
+        """Return whether everything that can follow `other` can also follow this one."""
         return self.unknown <= other.unknown and self.low <= other.low
 
 
 @dataclass(frozen=True, slots=True)
 class Contradiction:
-    """A call that fits nowhere: the states before it, and the effects of the calls that were open at the same time.
+    """A call that fits nowhere: the states before it, and the effects of the concurrent calls.
 
-    `reached` are also the states to which open calls and ends of claims could have led.
+    `reached` also has the states to which open calls and ends of claims could have led.
     """
 
     effect: Effect
@@ -64,13 +64,13 @@ class Contradiction:
 
 
 Configurations = dict[Configuration, list[Cost]]
-"""Each configuration, with its costs, of which none dominates another."""
+"""Each configuration with its costs; no cost dominates another."""
 
 
 def contradiction(feature: FeatureHistory, limits: Limits) -> Contradiction | None:
-    """Return the first call that fits into no order, or None where there is one. Raises Undecided.
+    """Return the first call that fits into no order, or None if there is an order. Raises Undecided.
 
-    Claims whose answers were lost are used only where no order exists without them.
+    Claims whose answers were lost are used only if no order exists without them.
     """
     allowed = 0
     while True:
@@ -111,7 +111,6 @@ class _Search:
         return None
 
     def _place(self, configurations: Configurations, number: int, now: float) -> Configurations:
-        """Return the configurations after the call, which ends now."""
         after: Configurations = {}
         before: Configurations = {}
         for one, cost in _each(configurations):
@@ -135,7 +134,7 @@ class _Search:
         return Contradiction(self._effects[number], states, list(self._reached), concurrent)
 
     def _place_idle_calls(self, configurations: Configurations) -> Configurations:
-        """Return the configurations with every open call placed that fits and can change nothing."""
+        """Place every open call that fits and can change nothing."""
         found: Configurations = {}
         for one, cost in _each(configurations):
             idle: set[int] = set()
@@ -148,12 +147,12 @@ class _Search:
         return self._effects[number].after(one.state) == [one.state]
 
     def _may_expire_only_now(self, state: FeatureState | None, cost: Cost) -> bool:
-        """Return whether the claim may have ended at some moment, but not at any later one."""
+        """Return whether the claim may end now, but not later."""
         endings = self._feature.endings.get(state.token, ()) if state is not None and state.token else ()
         return any(cost.low <= ending.latest < math.inf for ending in endings)
 
     def _extend(self, seen: Configurations, number: int, now: float, after: Configurations) -> None:
-        """Add to `after` where the call may lead from `seen`, and to `seen` what other calls and ends lead to first."""
+        """Add the results of the call to `after`, and the results of other calls and ends before it to `seen`."""
         effect = self._effects[number]
         todo = deque(_each(seen))
         while todo:
@@ -192,7 +191,7 @@ class _Search:
             yield replace(one, state=state), Cost(cost.unknown + 1, low)
 
     def _ended(self, state: FeatureState, low: float, now: float) -> Iterator[tuple[FeatureState, float]]:
-        """Yield how the claim may have ended without a call."""
+        """Yield the states after an end of the claim without a call."""
         if state.token not in self._feature.endings:  # unknown, or from before the first call
             yield model.undeliver(state), low
             yield model.end(state, Kind.RELEASE, self._limits), low
@@ -208,7 +207,7 @@ def _each(configurations: Configurations) -> Iterator[tuple[Configuration, Cost]
 
 
 def _add(configurations: Configurations, configuration: Configuration, cost: Cost) -> bool:
-    """Add a configuration at a cost; returns whether no known cost dominated it."""
+    """Add a configuration at a cost, and return whether no known cost dominates it."""
     known = configurations.setdefault(configuration, [])
     if any(one.dominates(cost) for one in known):
         return False

@@ -1,6 +1,6 @@
-"""A model of one feature in plain Python: what each transition does, and when it is refused.
+"""A model of one feature in plain Python: the effect of each transition, and its refusals.
 
-It knows no time, no SQL and no other feature: its caller says whether a dependency is unmet.
+The model has no time, no SQL and no other features: its caller says whether a dependency is unmet.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ P, I, D, H, S, A = Status  # noqa: E741 - as in the table of transitions
 BLOCKED = {H: "waiting_for_human", S: "stuck", A: "archived"}
 
 
-class Refused(Exception):  # noqa: N818 - it is a refusal, and no error of the model
+class Refused(Exception):  # noqa: N818 - it is a refusal, not an error of the model
     """The model refuses the call, with this code."""
 
     def __init__(self, code: str) -> None:
@@ -24,7 +24,7 @@ class Refused(Exception):  # noqa: N818 - it is a refusal, and no error of the m
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The settings of a project that say when a feature is stuck."""
+    """The settings of a project after which a feature is stuck."""
 
     max_failures: int = 3
     max_attempts: int = 10
@@ -33,7 +33,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class FeatureState:
-    """One feature, as the model has it."""
+    """The state of one feature in the model."""
 
     status: Status = P
     token: str | None = None
@@ -47,7 +47,7 @@ class FeatureState:
 
 
 class Transition(NamedTuple):
-    """A transition: the feature after it, and its event; None where it only repeats an earlier one."""
+    """A transition: the feature after it, and the kind of its event, or None if it repeats an earlier transition."""
 
     state: FeatureState
     kind: Kind | None
@@ -68,7 +68,7 @@ def resume(state: FeatureState, token: str) -> FeatureState:
 
 
 def transition(state: FeatureState, kind: Kind, token: str | None, limits: Limits, *, unmet: bool) -> Transition:
-    """Make a transition of that kind with a token, or its counterpart without one. Raises Refused."""
+    """Make a transition of that kind, with or without a token. Raises Refused."""
     if token is None:
         return _without_token(state, kind, limits)
     if state.token == token:
@@ -138,7 +138,7 @@ def retry(state: FeatureState) -> FeatureState:
 
 
 def archive(state: FeatureState, *, archived: bool) -> FeatureState:
-    """Archive a feature, or restore it; nothing happens where it is so already. Raises Refused."""
+    """Archive or restore a feature; do nothing if it is so already. Raises Refused."""
     if archived == (state.status is A):
         return state
     if state.status is I:
@@ -155,5 +155,5 @@ def _skip(state: FeatureState, limits: Limits) -> FeatureState:
 
 
 def _regress(state: FeatureState) -> FeatureState:
-    # That pass is undone, and repeating it acknowledges nothing.
+    # The pass is undone, so a repetition of it is refused.
     return replace(state, status=P, ended=(None, None))

@@ -1,4 +1,4 @@
-"""What the checker reports of a history that cannot be true."""
+"""The violations that the checker finds in a history."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from dibs_proof.history.model import FeatureState
 from dibs_schema.status import Status
 
 LONGEST = 200
-"""Characters of a call's arguments or answer in a line."""
+"""The number of characters of a call's arguments or answer that a line shows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A broken promise: its kind, its feature, and the shortest history that shows it.
+    """A broken promise: its kind, its feature, and the shortest history that proves it.
 
     Kinds: two_holders, late_token, live_claim_lost, change_lost, no_order, dependency, token_twice, complete,
     skip_order, back_off, too_many, question, undecided (too many possibilities to check).
@@ -39,7 +39,7 @@ def _once(calls: Iterable[Call]) -> list[Call]:
 
 
 def call_text(call: Call, zero: float = 0.0) -> str:
-    """Return a call as one line; its times are in seconds after `zero`."""
+    """Return a call as one line, with times in seconds after `zero`."""
     span = f"{call.begun - zero:9.4f} .. " + (f"{call.ended - zero:9.4f}" if call.ended is not None else "?".rjust(9))
     given = ", ".join(f"{name}={value!r}" for name, value in call.arguments.items())
     return f"{span}  {call.client}: {call.tool}({given[:LONGEST]}) -> {_outcome(call)}"

@@ -1,4 +1,4 @@
-"""An agent in the storm: it uses one server after another, each until the server ends in a way that is drawn."""
+"""An agent of the storm: it uses one server after another, and ends each one in a random way."""
 
 from __future__ import annotations
 
@@ -21,17 +21,16 @@ from dibs_proof.storm.state import StormState
 from dibs_schema.refusals import Refusal
 
 NAMED = 0.5
-"""The share of servers with an agent name, under which claims are counted over all connections."""
+"""The share of servers with an agent name, whose claims count together on all connections."""
 OTHER_CLOCK = 0.3
-"""The share of servers that go by the wall clock that jumps."""
+"""The share of servers that use the wall clock that jumps."""
 MOST_CALLS = 60
 NOT_RELEASED = b"claims were not released"
-"""What a server logs that ended while others kept it from the database."""
+"""The line that a server logs at its end if the database was locked."""
 LONGEST_DELAY = 0.3
-"""Seconds after its last call at rest at which a server is killed, whatever it does then."""
-
+"""The longest delay in seconds before a server is killed during calls."""
 PROMPT = 10.0
-"""Seconds within which a server that is told to end must have ended."""
+"""Seconds within which a server that is asked to end must have ended."""
 
 
 class ServerEnd(StrEnum):
@@ -39,18 +38,18 @@ class ServerEnd(StrEnum):
 
     KILLED = "killed at rest"
     KILLED_IN_A_CALL = "killed in a call"
-    TOLD = "told to end"
+    TERMINATED = "ended by SIGTERM"
     STOPPED = "stopped for longer than its leases"
     CLOSED = "its input closed"
-    NOT_READ = "nobody reads its answers"
+    NOT_READ = "its answers not read"
 
 
 BY_SIGKILL = (ServerEnd.KILLED, ServerEnd.KILLED_IN_A_CALL, ServerEnd.STOPPED)
-"""The ways of which SIGKILL is the last step."""
+"""The ways whose last step is SIGKILL."""
 WEIGHTS = {
     ServerEnd.KILLED: 4,
     ServerEnd.KILLED_IN_A_CALL: 8,
-    ServerEnd.TOLD: 2,
+    ServerEnd.TERMINATED: 2,
     ServerEnd.STOPPED: 2,
     ServerEnd.CLOSED: 2,
     ServerEnd.NOT_READ: 2,
@@ -58,16 +57,16 @@ WEIGHTS = {
 
 
 def choose(chance: Random) -> ServerEnd:
-    """Draw the end of a server that is about to be started."""
+    """Draw the way in which the next server ends."""
     return chance.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
 
 
 async def end(recorder: Recorder, how: ServerEnd) -> str | None:
-    """End a server at rest; returns what is wrong with how it ended, or None."""
+    """End a server at rest, and return a line about a fault of its end, or None."""
     began = time.monotonic()
     if how in BY_SIGKILL:
         recorder.kill()
-    elif how is ServerEnd.TOLD:
+    elif how is ServerEnd.TERMINATED:
         recorder.terminate()
     else:
         recorder.hang_up()
@@ -81,7 +80,7 @@ async def end(recorder: Recorder, how: ServerEnd) -> str | None:
 
 
 class Agent:
-    """Uses servers until the storm is over."""
+    """One agent, its memory, and its current server."""
 
     def __init__(self, number: int, storm: StormState) -> None:
         self._name = f"agent-{number}"
@@ -92,7 +91,7 @@ class Agent:
         self._log = storm.log / f"{self._name}.log"
 
     async def run(self) -> None:
-        """Use one server after another."""
+        """Use one server after another, until the storm is over."""
         while not self._storm.over.is_set():
             self._servers += 1
             how = choose(self._chance)
@@ -102,7 +101,7 @@ class Agent:
             try:
                 await self._use_one(how, clock, named=named)
             except* ServerGone:
-                self._storm.wrong.append(f"a server of {self._name} ended although nothing had been done to it")
+                self._storm.wrong.append(f"a server of {self._name} ended by itself")
             self._memory.end_all_claims()
 
     async def _use_one(self, how: ServerEnd, clock: Mapping[str, str], *, named: bool) -> None:
@@ -126,7 +125,7 @@ class Agent:
 
     async def _make_calls(self, recorder: Recorder, how: ServerEnd, *, named: bool) -> None:
         self._memory.named = named
-        if not named:  # the event of this text has the name that the server gave the connection
+        if not named:  # the note's event shows the name that the server gave to the connection
             note = {"feature_id": self._memory.feature(), "text": recorder.name}
             await self._ask(recorder, "feature_add_note", note)
         for _ in range(self._chance.randrange(MOST_CALLS)):
@@ -138,7 +137,7 @@ class Agent:
 
     @asynccontextmanager
     async def _logged(self, client: str) -> AsyncIterator[int]:
-        """Open the log of one server; its end shows whether the server could not release its claims."""
+        """Open the log of one server, and check at the end whether the server could not release its claims."""
         with self._log.open("ab") as log:
             before = log.tell()
             yield log.fileno()
@@ -157,9 +156,9 @@ class Agent:
         except Refusal as refusal:
             self._storm.refusals[refusal.code] += 1
             if refusal.code == "claim_lost":
-                self._memory.end_claim(refusal.details.get("id"))  # also of a claim that was asked for again
+                self._memory.end_claim(refusal.details.get("id"))  # also if a repeated claim was refused
         except (MCPError, KeyError) as error:  # a protocol error, or a refusal with an unknown code
-            self._storm.wrong.append(f"{tool} was not answered as a tool answers: {error!r}")
+            self._storm.wrong.append(f"{tool} got an answer that no tool may give: {error!r}")
         else:
             self._storm.count_answer()
             self._memory.learn(answer)
@@ -176,7 +175,6 @@ class Agent:
             self._storm.wrong.append(wrong)
 
     async def _kill_in_a_call(self, recorder: Recorder) -> None:
-        """Kill the server while calls go on."""
         delay = self._chance.uniform(0, LONGEST_DELAY)
 
         async def kill() -> None:
@@ -190,7 +188,7 @@ class Agent:
                     await self._call(recorder)
 
     async def _stop(self, recorder: Recorder) -> None:
-        """Stop the server until others may claim what it holds, then let it go on."""
+        """Stop the server until its leases have expired, then continue it."""
         recorder.stop()
         await anyio.sleep(self._chance.uniform(self._storm.plan.lease, self._storm.plan.longest_stop))
         recorder.go_on()
@@ -198,7 +196,7 @@ class Agent:
             await self._call(recorder)
 
     async def _stop_reading(self, recorder: Recorder) -> None:
-        """Make one more call, and read no answer."""
+        """Make one more call, and do not read the answer."""
         async with anyio.create_task_group() as both:
             both.start_soon(self._last_call, recorder)
             await anyio.sleep(self._chance.uniform(0, 0.05))

@@ -1,12 +1,12 @@
 """The processes that a storm starts in addition to its servers.
 
-`python -m dibs_proof.storm.child_processes lock DB SECONDS` is a foreign program that locks every writer out. It uses the
-database without Dibs, and so without the writer queue. It prints since when and until when it held the lock, in seconds
-of the monotonic clock, and nothing where it did not get the lock.
+`python -m dibs_proof.storm.child_processes lock DB SECONDS` is a foreign program that blocks every writer. It uses the
+database without Dibs, and so without the writer queue. It prints the times at which it got and released the lock, in
+seconds of the monotonic clock, or nothing if it did not get the lock.
 
-`python -m dibs_proof.storm.child_processes clean-up` outlives a killed storm, and kills the servers that it has left. It
-reads process ids, `+7` to add one and `-7` to remove it. When its input ends, it kills those that are left, also stopped
-ones: a stopped server does not notice that its own input has ended.
+`python -m dibs_proof.storm.child_processes clean-up` outlives a killed storm, and kills the servers that the storm left.
+It reads process ids, `+7` to add one and `-7` to remove it. When its input ends, it kills those that are left, also
+stopped ones: a stopped server does not notice that its own input has ended.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ _COMMAND = (sys.executable, "-m", "dibs_proof.storm.child_processes")
 
 
 def lock_command(db: str, seconds: float) -> list[str]:
-    """Return the command of a program that holds the lock for so many seconds."""
+    """Return the command of a program that holds the lock for `seconds`."""
     return [*_COMMAND, "lock", db, f"{seconds:.2f}"]
 
 
 class ProcessCleanup:
-    """The storm's end of the pipe to the process that cleans up."""
+    """The storm's end of the pipe to the clean-up process."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Run the process in a session of its own, so that no terminal ends it together with the storm."""
+        """Run the process in its own session, so that a terminal does not end it together with the storm."""
         command = [*_COMMAND, "clean-up"]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
         try:
@@ -48,7 +48,7 @@ class ProcessCleanup:
 
     @contextmanager
     def registered(self, pid: int) -> Iterator[None]:
-        """Have that process killed if the storm is killed before the block ends."""
+        """Kill that process if the storm is killed before the block ends."""
         self._send(f"+{pid}\n")
         try:
             yield
@@ -62,11 +62,8 @@ class ProcessCleanup:
         self._process.stdin.flush()
 
 
-# -- in the processes -----------------------------------------------------------------------------
-
-
 def hold_lock(db: str, seconds: float) -> None:
-    """Hold the lock for so many seconds; does nothing where another holds it, or wins a deadlock."""
+    """Hold the lock for `seconds`. Do nothing if another program holds it, or wins a deadlock."""
     driver, connection, lock = _connected(db)
     with closing(connection), suppress(driver.Error):
         for statement in lock:
@@ -78,7 +75,7 @@ def hold_lock(db: str, seconds: float) -> None:
 
 
 def _connected(db: str) -> tuple[Any, Any, tuple[str, ...]]:
-    """Connect as any program does; returns the driver, a connection in autocommit, and what takes the lock."""
+    """Connect as any program does, and return the driver, a connection, and the statements that take the lock."""
     if "://" in db:
         import psycopg
 
@@ -96,7 +93,7 @@ def _print(now: float) -> None:
 
 
 def clean_up(lines: Iterable[str]) -> None:
-    """Read process ids, and kill those that are left when there are no more lines."""
+    """Read process ids, and kill the processes that are left after the last line."""
     left: dict[int, int | None] = {}
     for line in lines:
         pid = int(line[1:])
@@ -114,7 +111,7 @@ def clean_up(lines: Iterable[str]) -> None:
 
 
 def _handle(pid: int) -> int | None:
-    """Return a descriptor of this very process, where the system has such: the kernel may reuse its number."""
+    """Return a descriptor of the process, if the system has them: the kernel may reuse a process id."""
     if not hasattr(os, "pidfd_open"):
         return None
     try:

@@ -1,4 +1,4 @@
-"""`dibs storm`: see whether Dibs holds on this machine and its file system."""
+"""`dibs storm`: tests whether Dibs keeps its promises on this machine and its file system."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--minutes", type=click.FloatRange(0.05, 24 * 60), default=1, show_default=True, help="How long.")
+@click.option("--minutes", type=click.FloatRange(0.05, 24 * 60), default=1, show_default=True, help="Duration.")
 @click.option("--agents", type=click.IntRange(2, 64), default=8, show_default=True, help="How many agents.")
 @click.option(
     "--lease",
@@ -34,19 +34,16 @@ if TYPE_CHECKING:
     help="Seconds for which a dead agent's claim stays valid.",
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="Draws the calls, the ends and the disturbances.")
-@click.option(
-    "--db",
-    help="A new file, on the file system to be tried, or a server's URL.  [default: a temporary file]",
-)
-@click.option("--keep", is_flag=True, help="Keep the database, the histories and the logs, and say where they are.")
+@click.option("--db", help="A new file, on the file system to test, or a server's URL.  [default: a temporary file]")
+@click.option("--keep", is_flag=True, help="Keep the database, the histories and the logs, and print their paths.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @say_refusals
 def storm(*, minutes: float, agents: int, lease: float, seed: int, db: str | None, keep: bool, as_json: bool) -> None:
     """Kill, stop and disturb real servers while real clients work, and check every answer.
 
-    Servers are killed, told to end, stopped for longer than their leases and disconnected; foreign programs lock
+    Servers are killed, terminated, stopped for longer than their leases and disconnected; foreign programs lock
     the database; wall clocks jump. Then the database is checked, counters are recounted, the events are replayed, and
-    every client's history is checked. The storm has a project, or a file, of its own and removes it at the end. The exit
+    every client's history is checked. The storm creates its own project, or file, and removes it at the end. The exit
     status is 1 if a promise was broken; then the database, the histories and the servers' logs are kept.
     """
     from rich.console import Console
@@ -55,7 +52,7 @@ def storm(*, minutes: float, agents: int, lease: float, seed: int, db: str | Non
     from dibs_proof.storm.plan import Plan
 
     forget_settings()
-    Settings.read({})  # refuses a variable that no server simulate take
+    Settings.read({})  # refuses an unknown DIBS_* variable, which a server would refuse too
     console = Console(stderr=as_json, highlight=False)
     folder = Path(tempfile.mkdtemp(prefix="dibs-storm-"))
     name = f"storm {time.strftime('%Y-%m-%d %H:%M:%S')}"
@@ -70,7 +67,7 @@ def storm(*, minutes: float, agents: int, lease: float, seed: int, db: str | Non
 
 
 def _run(plan: Plan, folder: Path, console: Console, *, keep: bool) -> Verdict:
-    """Run the storm. What it has made is removed, also where a signal ends it, unless it is worth a look."""
+    """Run the storm, and remove what it made, also after a signal. Keep it if a promise was broken."""
     from dibs_proof.storm.plan import refuse_missing_folder, remove, where
     from dibs_proof.storm.storm import run_storm
 
@@ -79,7 +76,7 @@ def _run(plan: Plan, folder: Path, console: Console, *, keep: bool) -> Verdict:
     def watch(state: StormState, left: float) -> None:
         status.update(
             f"{left:4.0f} s left: {state.answers} answers, {sum(state.ends.values())} servers ended, "
-            f"{len(state.wrong)} things wrong"
+            f"{len(state.wrong)} faults"
         )
 
     try:
@@ -88,7 +85,7 @@ def _run(plan: Plan, folder: Path, console: Console, *, keep: bool) -> Verdict:
             verdict = run_storm(plan, folder, watch, made)
         kept = keep or not verdict.holds
     except Refusal:
-        kept = made.is_set()  # it may show what kept the storm from beginning or from being judged
+        kept = made.is_set()  # the database may show why the storm could not begin or be judged
         raise
     except Exception:
         kept = True  # an error of the storm itself
@@ -104,7 +101,7 @@ def _run(plan: Plan, folder: Path, console: Console, *, keep: bool) -> Verdict:
 
 
 def print_report(console: Console, verdict: Verdict) -> None:
-    """Print everything that was found, the verdict last."""
+    """Print the figures, the findings and the verdict."""
     from dibs_proof.report import broken_verdict, print_figures, print_findings, print_verdict
 
     print_figures(console, ((name, str(value), text) for name, value, text in _figures(verdict.figures)))
@@ -119,17 +116,17 @@ def print_report(console: Console, verdict: Verdict) -> None:
 def _figures(of: dict[str, Any]) -> list[tuple[str, Any, str]]:
     ends = ", ".join(f"{count} {how}" for how, count in of["ends"].items() if count)
     refusals = ", ".join(f"{count} {code}" for code, count in of["refusals"].items())
-    no_jumps = "leases go by a server's clock, or libfaketime is not installed"
+    no_jumps = "a server's clock measures leases, or libfaketime is not installed"
     rows = [
         ("time", f"{of['seconds']:g} s", f"{of['agents']} agents, seed {of['seed']}"),
-        ("calls", of["calls"], f"{of['answers_lost']} of them never answered"),
+        ("calls", of["calls"], f"{of['answers_lost']} of them without an answer"),
         ("refusals", sum(of["refusals"].values()), refusals),
         ("servers", of["servers"], ends),
         ("kills by SIGKILL", of["kills"], ""),
         ("foreign programs", of["strangers"], "held the database's lock"),
         ("jumps of the wall clock", of["clock_jumps"], "" if of["clock_jumps"] else no_jumps),
     ]
-    if "call_p50_ms" not in of:  # the database could not be read in the end
+    if "call_p50_ms" not in of:  # the database could not be read at the end
         return rows
     own = f"{of['call_longest_own_ms']} ms without foreign locks and a busy machine"
     return [
@@ -137,9 +134,5 @@ def _figures(of: dict[str, Any]) -> list[tuple[str, Any, str]]:
         ("call latency, median", f"{of['call_p50_ms']} ms", ""),
         ("call latency, p99", f"{of['call_p99_ms']} ms", ""),
         ("call latency, longest", f"{of['call_longest_ms']} ms", own),
-        (
-            "claims of dead holders",
-            of["claims_of_the_dead"],
-            f"{of['taken_back_after_s']} s at most after a kill",
-        ),
+        ("claims of dead holders", of["claims_of_the_dead"], f"{of['taken_back_after_s']} s at most after a kill"),
     ]

@@ -1,4 +1,4 @@
-"""What disturbs the servers from outside: foreign programs that hold the database's lock, and wall clocks that jump."""
+"""The disturbances of a storm: foreign programs that hold the database's lock, and wall clocks that jump."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from dibs_proof.storm.child_processes import lock_command
 from dibs_proof.storm.plan import Plan
 
 LONGEST_HOLD = 1.5
-"""Seconds for which a foreign program locks every writer out."""
+"""The longest time in seconds for which a foreign program blocks every writer."""
 LEAVING = 0.1
-"""Seconds that it may take to release the lock."""
+"""Seconds that the program may need to release the lock."""
 HOUR = 3600
 FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
-"""The library that gives a process a wall clock of its own, where it is installed."""
+"""The library that gives a process its own wall clock, if it is installed."""
 
 
 class ForeignLocks:
-    """Programs that know nothing of Dibs and hold the lock that every writer needs; `held` are the spans."""
+    """Programs without Dibs that hold the lock that every writer needs; `held` are the spans."""
 
     def __init__(self, plan: Plan, log: Path) -> None:
         self._plan = plan
@@ -31,7 +31,7 @@ class ForeignLocks:
         self.held: list[Span] = []
 
     async def run(self, until: anyio.Event) -> None:
-        """Hold the lock now and then, each time in a new process, until the storm is over."""
+        """Hold the lock at random times, each time in a new process, until the storm is over."""
         with self._log.open("wb") as log:
             while not until.is_set():
                 await anyio.sleep(self._chance.uniform(0.5, 4))
@@ -41,15 +41,15 @@ class ForeignLocks:
         seconds = self._chance.uniform(0.05, LONGEST_HOLD)
         done = await anyio.run_process(lock_command(self._plan.db, seconds), stderr=log, check=False)
         ended, times = time.monotonic(), done.stdout.split()
-        if times:  # else another program won, and this one held nothing
+        if times:  # else another program had the lock
             self.held.append((float(times[0]), float(times[1]) + LEAVING if len(times) > 1 else ended))
 
 
 class WallClock:
-    """The wall clock of the servers that are started with it; it is the true one where the library is missing.
+    """The wall clock of the servers that are started with it; the real one if the library is missing.
 
-    Under that library `time.sleep` fails on some versions of Python, and a call that pauses before it tries again
-    fails with it. It has no use on a database server, whose own clock leases go by.
+    Under that library `time.sleep` fails on some versions of Python, and so does a call that pauses before a retry. It
+    has no effect on PostgreSQL, where the server's clock measures leases.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -59,7 +59,7 @@ class WallClock:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Return the variables that make a server go by this clock."""
+        """Return the variables that make a server use this clock."""
         if not FAKETIME:
             return {}
         return {
@@ -72,13 +72,13 @@ class WallClock:
         }
 
     def jump(self, seconds: int) -> None:
-        """Set it so many seconds off the true time, for all its servers at once."""
+        """Set the clock `seconds` off the real time, for all its servers at once."""
         new = self._file.with_suffix(".new")
         new.write_text(f"{seconds:+d}\n")
         new.replace(self._file)
 
     async def run(self, plan: Plan, until: anyio.Event) -> None:
-        """Set it up to an hour off every few seconds, until the storm is over."""
+        """Set the clock an hour off, or right, every few seconds, until the storm is over."""
         chance = plan.chance("wall clock")
         while FAKETIME and not plan.has_own_clock and not until.is_set():
             await anyio.sleep(chance.uniform(1, 5))

@@ -1,4 +1,4 @@
-"""What became of the claims of servers that ended, and for which delays Dibs is not to blame."""
+"""The claims of servers that ended, and the delays for which Dibs is not responsible."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from dibs_proof.storm.state import EventWatcher
 from dibs_schema.status import Kind
 
 QUIET = 0.5
-"""Seconds without an answer to any write after which a stopped server may hold the lock."""
+"""Seconds without an answer to any write after which a stopped server may be the one that holds the lock."""
 READS = ("feature_get_", "feature_search", "ask_user")
 RELEASED = 3.0
-"""Seconds within which a server whose input is closed, or that is told to end, has released its claims."""
+"""Seconds within which a server releases its claims after its input has ended or it got SIGTERM."""
 TAKEN_BACK = 3.0
-"""Seconds within which a dead server's claim is taken back, after its lease and the third of one between two looks.
+"""Seconds within which a dead server's claim is reaped, after its lease and the third of a lease between two reapings.
 
-Each look is a transaction in the writer queue, and a server that had to wait there leaves out its next look."""
+Each reaping is a transaction in the writer queue, and a server that had to wait there leaves out the next one."""
 
 
 class Delays:
-    """When others had the database's lock, and when this machine was too busy to run the storm's own process in time.
+    """The times when others had the database's lock, or when the machine was too busy to run the storm's own process.
 
     `not_released` are clients whose servers logged at their end that the database was too busy to release claims.
-    A stopped server may have the lock while no write of anybody is answered.
+    A stopped server may have the lock while no write is answered.
     """
 
     def __init__(
@@ -46,11 +46,11 @@ class Delays:
         self._all = union([*self._locked, *overloaded])
 
     def excused(self, begun: float, ended: float) -> float:
-        """Return for how many seconds between the two Dibs is not to blame."""
+        """Return the seconds between the two times for which Dibs is not responsible."""
         return _within(self._all, begun, ended)
 
     def blocked(self, begun: float, ended: float) -> bool:
-        """Return whether another process had the lock at any moment between the two."""
+        """Return whether another process had the lock at any moment between the two times."""
         return _within(self._locked, begun, ended) > 0
 
 
@@ -85,7 +85,7 @@ def _within(joined: list[Span], begun: float, ended: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class EndedServer:
-    """One server: its client in the history, its agent in the events, its lease, and how and when it ended."""
+    """A server that ended: its client in the history, its agent in the events, its lease, and its end."""
 
     client: str
     agent: str
@@ -95,14 +95,14 @@ class EndedServer:
 
 
 def names_of(history: History, events: Iterable[Event]) -> dict[str, str]:
-    """Return each client's agent name in the events: its server's name, or the author of the note with its name."""
+    """Return each client's agent name in the events: its server's, or that of the note with the client's name."""
     names = {client: one.agent for client, one in history.connections.items() if one.agent is not None}
     notes = {event.text: event.agent for event in events if event.kind == Kind.NOTE}
     return names | {client: notes[client] for client in history.connections if client in notes}
 
 
 def ended_servers(history: History, names: Mapping[str, str]) -> dict[str, list[EndedServer]]:
-    """Return every server that has ended, by its agent's name, in the order of their ends."""
+    """Return the servers that have ended by their agents' names, in the order of their ends."""
     found: dict[str, list[EndedServer]] = defaultdict(list)
     for one in history.connections.values():
         end = _end(one)
@@ -122,15 +122,10 @@ def _end(one: Connection) -> tuple[str, float] | None:
 
 
 class OrphanedClaims:
-    """Each claim that outlived its server, and when it ended."""
+    """The claims that outlived their servers."""
 
     def __init__(
-        self,
-        history: History,
-        events: list[Event],
-        names: Mapping[str, str],
-        watcher: EventWatcher,
-        delays: Delays,
+        self, history: History, events: list[Event], names: Mapping[str, str], watcher: EventWatcher, delays: Delays
     ) -> None:
         self._servers = ended_servers(history, names)
         self._watcher = watcher
@@ -142,7 +137,7 @@ class OrphanedClaims:
         self._longest = 0.0
 
     def _holder(self, claim: ClaimPeriod) -> EndedServer | None:
-        """Return the server that made the claim, or renewed it last, if it ended before the claim did."""
+        """Return the server that made or last renewed the claim, if it ended before the claim did."""
         begun = self._watcher.of(claim.begun.id)
         after = [server for server in self._servers.get(claim.begun.agent, ()) if server.at >= begun.low]
         if not after:
@@ -153,12 +148,12 @@ class OrphanedClaims:
         return last if last.at <= ended else None
 
     def figures(self) -> dict[str, Any]:
-        """Return how many claims were orphaned, and the longest time until one was taken back."""
+        """Return the number of orphaned claims, and the longest time until one was reaped."""
         return {"claims_of_the_dead": len(self._orphaned), "taken_back_after_s": round(self._longest, 1)}
 
     def released(self) -> Finding:
-        """A server that was told to end released its claims at once, or logged that the lock kept it from that."""
-        found = Finding("released", "Servers that were told to end released their claims", unit="claims")
+        """A server that was asked to end released its claims at once, or logged that the lock prevented that."""
+        found = Finding("released", "Servers that were asked to end released their claims", unit="claims")
         for claim, server in self._orphaned:
             if server.how != "closed" or (claim.ended is not None and claim.ended.kind == Kind.RESUME):
                 continue
@@ -169,28 +164,28 @@ class OrphanedClaims:
             late = self._seconds_late(claim, server, RELEASED)
             if claim.ended is None or claim.ended.kind == Kind.EXPIRE or late > 0:
                 what = claim.ended.kind if claim.ended is not None else "nothing"
-                found.broken.append(f"{claim}: its server was told to end, and {what} followed")
+                found.broken.append(f"{claim}: its server was asked to end, and {what} followed")
         return found
 
     def taken_back(self) -> Finding:
-        """The claims of killed servers were taken back once their leases had expired."""
-        found = Finding("in_time", "The claims of killed servers were taken back in time", unit="claims")
+        """The claims of killed servers were reaped when their leases had expired."""
+        found = Finding("in_time", "The claims of killed servers were reaped in time", unit="claims")
         for claim, server in self._orphaned:
             if server.how != "killed" or (claim.ended is not None and claim.ended.kind != Kind.EXPIRE):
                 continue
             found.checked += 1
             if claim.ended is None:
-                found.broken.append(f"{claim} was not taken back, though its server had been killed")
+                found.broken.append(f"{claim} was not reaped, though its server had been killed")
                 continue
             allowed = server.lease * 4 / 3 + TAKEN_BACK
             late = self._seconds_late(claim, server, allowed)
             self._longest = max(self._longest, self._watcher.of(claim.ended.id).low - server.at)
             if late > 0:
-                found.broken.append(f"{claim} was taken back {late:.1f} s too late after its server had been killed")
+                found.broken.append(f"{claim} was reaped {late:.1f} s too late after its server had been killed")
         return found
 
     def _seconds_late(self, claim: ClaimPeriod, server: EndedServer, allowed: float) -> float:
-        """Return by how many seconds the claim ended later than allowed, without the excused delays."""
+        """Return how many seconds later than allowed the claim ended, without the excused delays."""
         if claim.ended is None:
             return math.inf
         low = self._watcher.of(claim.ended.id).low
@@ -198,7 +193,7 @@ class OrphanedClaims:
 
 
 def _repeaters(history: History) -> dict[str, set[str]]:
-    """Return for each client those that have repeated a request_id of its, and may have got its claim by that."""
+    """Return for each client the others that repeated one of its request_ids, and so may have its claim."""
     found: dict[str, set[str]] = defaultdict(set)
     first: dict[str, str] = {}
     for key, client in _keys(history):

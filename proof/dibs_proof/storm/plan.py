@@ -1,32 +1,30 @@
-"""What a storm is asked to be, and what it leaves in a database."""
+"""The plan of a storm, and the removal of what the storm made in a database."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from random import Random
 
 from sqlalchemy import bindparam, delete
 
 from dibs.client import server_command
 from dibs.settings import Settings
+from dibs.transfer.backup import own_files
 from dibs.transfer.bulk import BulkDatabase
 from dibs.transfer.project_rows import clear
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.tables import projects
 
 FEATURES = 160
-"""Features at the start; about a third of them depend on others."""
-SUFFIXES = ("", "-wal", "-shm", "-journal", ".lock")
-"""What the names of a database's files end in."""
+"""The number of features at the start, of which about a third depend on others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """`agents` clients for `seconds`, on the project `project` of the database `db`, with leases of `lease` seconds.
 
-    `serve` is the command that a server's flags are added to. The seed fixes what is drawn, not how the steps of
-    the processes interleave.
+    `serve` is the command of a server, without its options. The seed fixes the random choices, but not the order in
+    which processes run.
     """
 
     db: str
@@ -38,17 +36,17 @@ class Plan:
     serve: tuple[str, ...] = field(default_factory=lambda: tuple(server_command()))
 
     def chance(self, who: str) -> Random:
-        """Return the random generator of one of those that take part."""
+        """Return the random generator of one participant."""
         return Random(f"{self.seed}:{who}")
 
     @property
     def has_own_clock(self) -> bool:
-        """Return whether leases go by the database server's clock, whatever a process takes the time to be."""
+        """Return whether the database server's clock measures leases, so that the clocks of processes do not matter."""
         return "://" in self.db
 
     @property
     def longest_stop(self) -> float:
-        """Return the seconds for which a server may be stopped: twice a lease."""
+        """Return the longest time in seconds for which a server is stopped: two leases."""
         return 2 * self.lease
 
     def command(self, *flags: str, lease: float | None = None) -> list[str]:
@@ -58,18 +56,20 @@ class Plan:
 
 
 def refuse_missing_folder(plan: Plan) -> None:
-    """Raise InvalidInput where there is no folder for the plan's file: its name may be mistyped."""
+    """Raise InvalidInput if the folder of the plan's file does not exist: its name may be mistyped."""
     file = _database(plan).file
     if file is not None and not file.parent.is_dir():
-        raise InvalidInput(f"There is no folder {file.parent}, and a storm makes none. Nothing was made.", field="db")
+        raise InvalidInput(
+            f"There is no folder {file.parent}, and a storm does not create it. Nothing was created.", field="db"
+        )
 
 
 def remove(plan: Plan) -> None:
-    """Remove what the storm has made in the database: its file, or the rows of its project."""
+    """Remove the storm's database file, or the rows of its project."""
     database = _database(plan)
     if database.file is not None:
-        for suffix in SUFFIXES:
-            Path(f"{database.file}{suffix}").unlink(missing_ok=True)
+        for file in own_files(database.file):
+            file.unlink(missing_ok=True)
         return
     with database.opened(), database.writing(exclusive=True) as tx:
         clear(tx)
@@ -78,7 +78,7 @@ def remove(plan: Plan) -> None:
 
 
 def where(plan: Plan) -> str:
-    """Return where a person finds what the storm has made, without the database's password."""
+    """Return the place of the storm's project for a person, without the database's password."""
     return f"the project {plan.project!r} in {_database(plan).label}"
 
 

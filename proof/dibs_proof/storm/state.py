@@ -22,17 +22,17 @@ from dibs_schema.refusals import Refusal
 PAUSE = 0.2
 """Seconds between two reads of the events."""
 OVERLAP = 500
-"""Events that are read again: where many write at once, a later number may be committed earlier."""
+"""The number of events that are read again: of concurrent writers, one with a later number may commit earlier."""
 TICK = 0.05
-"""Seconds by which a pause may be longer than asked for before the machine counts as overloaded."""
+"""Seconds by which a pause may be too long before the machine counts as overloaded."""
 
 
 @dataclass(slots=True)
 class EventWatcher:
-    """When each event was `seen` first, and in which spans the machine was too busy to run this process in time.
+    """The times when each event was `seen` first, and when the machine was too busy to run this process.
 
-    A pause that lasts too long measures the machine's load, since it needs nothing but a processor. Reads wait for
-    nobody; each runs in a thread of its own.
+    A pause needs nothing but a processor, so one that lasts too long measures the machine's load. Each read runs in its
+    own thread and waits for no writer.
     """
 
     database: Database
@@ -42,7 +42,7 @@ class EventWatcher:
     _before: float = -math.inf
 
     async def watch(self) -> None:
-        """Read now and then, until cancelled."""
+        """Read repeatedly until cancelled."""
         while True:
             await self.read()
             began = time.monotonic()
@@ -69,14 +69,13 @@ class EventWatcher:
 
 @dataclass(slots=True)
 class StormState:
-    """The plan and what happens: how servers ended, answers, refusals, and what must not have happened.
+    """The plan, and the events of the run: the ends of servers, answers, refusals, and faults (`wrong`).
 
-    Clients' calls are recorded in the folder `histories`; servers and foreign lockers log to the folder `log`.
-    `not_released` are clients whose servers logged that they could not release claims, and `not_taken_back` says which
-    claims of dead holders others could not have. In the spans `without_servers` no server ran.
+    Clients record their calls in the folder `histories`; servers and foreign programs log to the folder `log`.
+    `not_released` are clients whose servers logged that they could not release claims; `not_taken_back` has a line for
+    each claim of a dead holder that was not reaped. In the spans `without_servers` no server ran.
 
-    `begun` is set when as many calls have been answered as there are agents, and `over` when no agent starts anything
-    any more.
+    `begun` is set when as many calls have been answered as there are agents, and `over` when agents must stop.
     """
 
     plan: Plan

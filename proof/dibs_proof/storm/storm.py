@@ -1,4 +1,4 @@
-"""One storm from beginning to end."""
+"""The run of a storm: fills a project, lets agents work under disturbances, and judges the result."""
 
 from __future__ import annotations
 
@@ -35,34 +35,28 @@ from dibs_schema.status import Status
 CLOSING = 5.0
 """Seconds that the database gets to close."""
 LAST_CALLS = 30.0
-"""Seconds that the last calls get after the storm and after the longest stop; a call without an answer then hangs."""
+"""Seconds for the last calls after the storm and after the longest stop; a call without an answer by then hangs."""
 RULES = {"back_off": 1, "max_failures": 5, "max_attempts": 30, "max_skips": 10, "max_claims": 2}
-"""Features come back soon, and do not all end stuck."""
+"""Settings with which features are ready again soon, and do not all become stuck."""
 TICK = 0.5
 PAUSE = 0.1
-"""Seconds between two looks at a claim that must end."""
+"""Seconds between two reads of a claim that must end."""
 LEASES = 2.0
 """Leases after which no claim of a dead holder may be left."""
 LOAD = 3.0
 """Seconds that a busy machine may need to start a server and to answer a call."""
 NO_REAPING = 3600.0
-"""The lease in seconds of a server that reaps by itself only once in twenty minutes."""
-FEATURE = {
-    "category": "storm",
-    "name": "The last one",
-    "description": "To be taken over.",
-    "steps": ["Look."],
-}
+"""A lease in seconds with which a server reaps by itself only once in 20 minutes."""
+FEATURE = {"category": "storm", "name": "The last one", "description": "To be taken over.", "steps": ["Look."]}
 
 Watch = Callable[[StormState, float], None]
-"""Is called with the storm's state now and then, and with the seconds that are left."""
+"""Receives the storm's state and the seconds that are left, twice a second."""
 
 
 def run_storm(plan: Plan, folder: Path, watch: Watch, made: Event | None = None) -> Verdict:
-    """Run a storm on a project of its own, and judge it. The servers' logs and the histories go to `folder`.
+    """Run a storm on a new project, and judge it. The servers' logs and the histories go to `folder`.
 
-    `made` is set as soon as the database may hold something of the storm's.
-    Raises InvalidInput where the project exists already.
+    `made` is set before the first write to the database. Raises InvalidInput if the project exists.
     """
     database = open_database(Settings(db=plan.db, project=plan.project))
     try:
@@ -77,13 +71,7 @@ def run_storm(plan: Plan, folder: Path, watch: Watch, made: Event | None = None)
         before.write(histories / "0.jsonl")
         began = time.monotonic()
         storm = StormState(
-            plan,
-            log,
-            histories,
-            EventWatcher(database),
-            WallClock(folder),
-            ForeignLocks(plan, log),
-            ProcessCleanup(),
+            plan, log, histories, EventWatcher(database), WallClock(folder), ForeignLocks(plan, log), ProcessCleanup()
         )
         with storm.cleanup.running():
             anyio.run(_run, storm, watch)
@@ -95,7 +83,7 @@ def run_storm(plan: Plan, folder: Path, watch: Watch, made: Event | None = None)
 
 def _refuse_existing(database: Database) -> None:
     if database.exists():
-        raise InvalidInput(f"{database.label} exists already, and a storm begins with a fresh database.", field="db")
+        raise InvalidInput(f"{database.label} exists already, and a storm needs a new database.", field="db")
 
 
 def _fill(database: Database, plan: Plan) -> None:
@@ -141,7 +129,7 @@ async def _disturb_agents(storm: StormState, watch: Watch) -> None:
 
 
 async def _wait(storm: StormState, watch: Watch) -> None:
-    """Wait for the storm's time, counted from when as many calls have been answered as there are agents."""
+    """Wait for the storm's time, which begins when as many calls have been answered as there are agents."""
     with anyio.move_on_after(LAST_CALLS):
         await storm.begun.wait()
     deadline = time.monotonic() + storm.plan.seconds
@@ -151,12 +139,12 @@ async def _wait(storm: StormState, watch: Watch) -> None:
 
 
 async def _take_over(storm: StormState) -> None:
-    """After the storm: let an idle server take back the claims of the dead, and let a claim take over one more."""
+    """After the storm: let an idle server reap the claims of dead holders, and let a claim reap one more."""
     try:
         await _claim_and_die(storm, "first")
         await _reap_by_an_idle_server(storm)
         feature, died = await _claim_and_die(storm, "second")
-        async with _server(storm, "heir", NO_REAPING) as server:
+        async with _server(storm, "successor", NO_REAPING) as server:
             await anyio.sleep(max(0.0, died + storm.plan.lease + PAUSE - time.monotonic()))
             await _claim(storm, server, feature, died)
     except* (ServerGone, Refusal) as errors:
@@ -171,12 +159,12 @@ async def _reap_by_an_idle_server(storm: StormState) -> None:
         while await _held(storm) and time.monotonic() < deadline:  # noqa: ASYNC110 - it waits for the server
             await anyio.sleep(PAUSE)
         storm.not_taken_back += [
-            f"feature {feature} was left claimed by an idle server" for feature in await _held(storm)
+            f"feature {feature} is still claimed, because an idle server did not reap" for feature in await _held(storm)
         ]
 
 
 async def _claim_and_die(storm: StormState, name: str) -> tuple[int, float]:
-    """Claim a new feature, and kill the server; returns the feature, and when the server was dead."""
+    """Claim a new feature, kill the server, and return the feature and the time of the server's death."""
     async with _server(storm, name) as server:
         feature = (await server.call("feature_create", **FEATURE))["ids"][0]
         await server.call("feature_mark_in_progress", feature_id=feature)
@@ -187,7 +175,6 @@ async def _claim_and_die(storm: StormState, name: str) -> tuple[int, float]:
 
 @asynccontextmanager
 async def _server(storm: StormState, name: str, lease: float | None = None) -> AsyncIterator[Recorder]:
-    """Start a server whose agent has that name."""
     lease = lease or storm.plan.lease
     with (storm.log / f"{name}.log").open("wb") as log:
         async with Recorder.start(

@@ -1,4 +1,4 @@
-"""The verdict on a storm: what clients were answered, against the events, the rows and the database's own checks."""
+"""The verdict on a storm: compares the clients' answers with the events, the rows and the database's own checks."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ NEVER = (
     "forbidden",
     "request_reused",
 )
-"""Refusals that nothing in a storm gives a reason for."""
+"""Refusals that cannot be correct in a storm."""
 FREEZE = 8.0
-"""Seconds that count as a freeze, without those in which others had the lock or the machine was too busy."""
+"""Seconds that count as a freeze, without the times when others had the lock or the machine was too busy."""
 PATIENCE = 20.0
 """Seconds for which a server waits for the lock."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Everything that was found, and the figures of the storm."""
+    """All findings and figures of a storm."""
 
     findings: list[Finding]
     figures: dict[str, Any]
 
     @property
     def holds(self) -> bool:
-        """Return whether nothing at all is broken."""
+        """Return whether every finding holds."""
         return all(one.holds for one in self.findings)
 
     def as_json(self) -> dict[str, Any]:
@@ -58,7 +58,7 @@ class Verdict:
 
 
 def judge(database: Database, storm: StormState, history: History, seconds: float) -> Verdict:
-    """Compare everything with everything. It changes nothing, not even what servers have left undone."""
+    """Run every check. The checks change nothing: they reap no claim that servers have left."""
     figures = _figures(storm, history.calls, seconds)
     try:
         found, more = _findings(database, storm, history)
@@ -71,13 +71,7 @@ def judge(database: Database, storm: StormState, history: History, seconds: floa
 
 def _findings(database: Database, storm: StormState, history: History) -> tuple[list[Finding], dict[str, Any]]:
     events, statuses, recount, names, paths = database.read_now(
-        lambda tx: (
-            read_events(tx),
-            read_statuses(tx),
-            invariants.sound(audit(tx)),
-            read_names(tx),
-            read_paths(tx),
-        )
+        lambda tx: (read_events(tx), read_statuses(tx), invariants.sound(audit(tx)), read_names(tx), read_paths(tx))
     )
     agents = names_of(history, events)
     overloaded = [*storm.watcher.overloaded, *storm.without_servers]
@@ -103,15 +97,15 @@ def _findings(database: Database, storm: StormState, history: History) -> tuple[
 
 
 class Latency:
-    """How long each answered call took, without the time for which it asked to wait for work."""
+    """The duration of each answered call, without the time for which it asked to wait for work."""
 
     def __init__(self, calls: Sequence[Call], delays: Delays) -> None:
         self._times = [(call, _time(call), _own(call, delays)) for call in calls if call.ended is not None]
 
     def no_freeze(self) -> Finding:
-        """No call took long without an excuse, and none took much longer than patience with one."""
+        """No call took `FREEZE` seconds without an excuse, or much longer than the patience with one."""
         found = Finding(
-            "no_freeze", f"No call took {FREEZE:g} s but for the locks of others", len(self._times), "calls"
+            "no_freeze", f"No call took {FREEZE:g} s except for the locks of others", len(self._times), "calls"
         )
         found.broken += [
             f"{call.tool} of {call.client} took {time:.1f} s, {own:.1f} s of them without an excuse"
@@ -142,12 +136,12 @@ def _own(call: Call, delays: Delays) -> float:
 
 
 def _at(times: list[float], share: float) -> float | None:
-    """Return the time in milliseconds that this share of the calls did not exceed."""
+    """Return the time in milliseconds that this share of the calls does not exceed."""
     return round(times[min(len(times) - 1, int(share * len(times)))] * 1000, 1) if times else None
 
 
 def done_once(history: History, names: Mapping[int, str]) -> Finding:
-    """Each creation with a request_id took effect once: its features' names are unique, and its answers are equal."""
+    """Each creation with a request_id took effect once: its features exist once, and its answers are equal."""
     found = Finding("once", "Each repeated request took effect once", unit="requests")
     there = Counter(names.values())
     requests: dict[str, list[Call]] = defaultdict(list)
@@ -159,7 +153,7 @@ def done_once(history: History, names: Mapping[int, str]) -> Finding:
         answers = {tuple((call.answer or {}).get("ids", ())) for call in calls if not call.lost and not call.refused}
         made = {there[name] for name in _new_names(calls[0])}
         if len(answers) > 1:
-            found.broken.append(f"request_id {key}: sent {len(calls)} times, and got {len(answers)} different answers")
+            found.broken.append(f"request_id {key}: sent {len(calls)} times, with {len(answers)} different answers")
         if made not in ({1}, {0}) or (answers and made == {0}):
             found.broken.append(f"request_id {key}: sent {len(calls)} times, and took effect {sorted(made)} times")
     return found
@@ -178,10 +172,7 @@ def _histories(history: History) -> Finding:
 
 def _documented(storm: StormState) -> Finding:
     found = Finding(
-        "documented",
-        "Every refusal and every end of a server was due",
-        sum(storm.refusals.values()),
-        "refusals",
+        "documented", "Every refusal and every end of a server was due", sum(storm.refusals.values()), "refusals"
     )
     found.broken += [f"{count} calls got {code}" for code, count in storm.refusals.items() if code in NEVER]
     found.broken += storm.wrong

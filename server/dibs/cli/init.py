@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,13 +114,12 @@ def _variables(flags: dict[str, str | None]) -> dict[str, str]:
 
 
 def _show(result: InitResult, root: Path, *, listed: bool, remove: bool) -> None:
-    from dibs.registration.command import shown
 
     if not result.changes:
         click.echo(f"No client is in use in {root} yet. Name one or more: {', '.join(CLIENTS)}.")
         return
     if not remove:
-        click.echo(f"The command is `{shown(result.command.words)}`: {result.command.why}.")
+        click.echo(f"The command is `{shlex.join(result.command.words)}`: {result.command.why}.")
     for one in result.changes:
         where = f"{one.client.title}, {one.file.relative_to(root)}"
         if one.kind == "nothing":

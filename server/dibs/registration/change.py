@@ -6,7 +6,7 @@ import difflib
 import os
 import secrets
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
@@ -56,37 +56,40 @@ def registration(
     Raises InvalidInput if the client could not read the file or, without `force`, if another server has the name.
     Raises ReadOnly if the file cannot be read, or is marked as read-only.
     """
-    file = client.file(root)
-    before = _text(file)
-    text = client.beginning if before is None else before
-    try:
-        data = client.parse(text)
-        keys = client.place(data)
-        there = _at(data, keys)
-        _refuse_theirs(file, there, force=force)
-        entry = merged(client, there, command, variables)
-        after = text if entry == there else client.format.with_value(text, keys, entry)
-        _check(client.parse(after), _changed(data, keys, entry))
-    except Unreadable as error:
-        raise _unfit(file, error) from None
-    return _writable(Change(client, file, before, after, entry))
+
+    def entry(there: Any) -> ServerEntry:
+        return merged(client, there, command, variables)
+
+    return _change(client, root, client.beginning, entry, force=force)
 
 
 def removal(client: Client, root: Path, *, force: bool = False) -> Change:
     """Return the change that removes the entry. Raises the same refusals as `registration`."""
+    return _change(client, root, "", lambda _: None, force=force)
+
+
+def _change(
+    client: Client, root: Path, beginning: str, entry_for: Callable[[Any], ServerEntry | None], *, force: bool
+) -> Change:
     file = client.file(root)
     before = _text(file)
-    text = before or ""
+    text = beginning if before is None else before
     try:
         data = client.parse(text)
         keys = client.place(data)
         there = _at(data, keys)
         _refuse_theirs(file, there, force=force)
-        after = text if there is None else client.format.without(text, keys)
-        _check(_with_section(client.parse(after), data, keys), _changed(data, keys, None))
+        entry = entry_for(there)
+        if entry == there:
+            after = text
+        else:
+            after = client.format.without(text, keys) if entry is None else client.format.with_value(text, keys, entry)
+        _check(_with_section(client.parse(after), data, keys), _changed(data, keys, entry))
     except Unreadable as error:
         raise _unfit(file, error) from None
-    return _writable(Change(client, file, before, after, None))
+    if before is not None and after != before:
+        _refuse_read_only(file)
+    return Change(client, file, before, after, entry)
 
 
 def _unfit(file: Path, error: Unreadable) -> InvalidInput:
@@ -107,7 +110,6 @@ def _refuse_theirs(file: Path, there: Any, *, force: bool) -> None:
 
 
 def _text(file: Path) -> str | None:
-    """Return the file's text, or None if it does not exist. Raises InvalidInput, ReadOnly."""
     try:
         return file.read_bytes().decode("utf-8")
     except FileNotFoundError:
@@ -118,13 +120,10 @@ def _text(file: Path) -> str | None:
         raise ReadOnly(f"{file} cannot be read: {error.strerror}. Nothing was changed.") from error
 
 
-def _writable(change: Change) -> Change:
-    """Return the change. Raises ReadOnly if its file is marked as read-only."""
-    if change.kind == "change":
-        marked = not change.file.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH)
-        if marked or not os.access(change.file, os.W_OK):  # the mark counts for root too
-            raise ReadOnly(f"{change.file} is read-only. Make it writable and repeat. Nothing was changed.")
-    return change
+def _refuse_read_only(file: Path) -> None:
+    marked = not file.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH)
+    if marked or not os.access(file, os.W_OK):  # the mark counts for root too
+        raise ReadOnly(f"{file} is read-only. Make it writable and repeat. Nothing was changed.")
 
 
 def _at(data: Any, keys: tuple[str, ...]) -> Any:
@@ -139,7 +138,6 @@ def _at(data: Any, keys: tuple[str, ...]) -> Any:
 
 
 def _changed(data: dict[str, Any], keys: tuple[str, ...], entry: ServerEntry | None) -> dict[str, Any]:
-    """Return the data with the entry at the keys, or without an entry there."""
     result = deepcopy(data)
     around: Any = result
     for key in keys[:-1]:

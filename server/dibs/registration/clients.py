@@ -29,7 +29,7 @@ class Client:
 
     `files` are the possible paths of its project configuration; a new file gets the first. `signs` are further paths
     that show that a project uses the client. `comments` and `trailing_commas` say what its parser accepts beyond JSON,
-    as tried with its program. `passes_on` says whether its servers see the variables of the user's shell.
+    as tested with the client itself. `passes_on` says whether its servers see the variables of the user's shell.
     """
 
     name: str
@@ -86,13 +86,13 @@ def _with_type(command: Command, variables: Mapping[str, str]) -> ServerEntry:
 
 
 def _claude(command: Command, variables: Mapping[str, str]) -> ServerEntry:
-    """Return the entry of `.mcp.json.example`, in which each user's shell may set what is not set here."""
+    """Return the entry of `.mcp.json.example`: each user's shell may set the variables that are not set here."""
     defaults = {"DIBS_DB": "${DIBS_DB:-}", "DIBS_ROLE": "${DIBS_ROLE:-all}"}
     return {"command": command.program, "args": command.arguments, "env": defaults | dict(variables)}
 
 
 def _codex(command: Command, variables: Mapping[str, str]) -> ServerEntry:
-    """Return an entry with `required`; without it, a turn begins before the server is up, and the agent has no tools."""
+    """Set `required`: without it, a turn begins before the server has started, and the agent has no tools."""
     return _plain(command, variables) | {"required": True}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import shutil
 import sys
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ RUNNERS = (("uvx",), ("uv", "tool", "run"), ("uv", "run"), ("pipx", "run"))
 WITH_VALUE = frozenset({"--from", "--with", "--python", "-p", "--index", "--spec", "--directory", "-X", "-W"})
 """Options of runners and of Python whose value is the next word."""
 CACHES = frozenset({".cache", "Caches", "archive-v0", "environments-v2"})
-"""Folders where `uvx` and `pipx run` install packages for one run, which may be deleted at any time.
+"""Folders where `uvx` and `pipx run` install packages for one run. They may be deleted at any time.
 
 Source: https://docs.astral.sh/uv/reference/storage/ and pipx's documentation of PIPX_HOME.
 """
@@ -46,7 +45,7 @@ def server_command(prefix: Path | None = None, search: str | None = None) -> Com
     """Return a command that clients on this machine can start; `search` is a PATH, `prefix` the folder of this Python."""
     prefix = prefix or Path(sys.prefix)
     if CACHES.intersection(prefix.parts):
-        return Command(("uvx", SCRIPT), "this dibs runs from a cache that may be emptied, so uvx fetches it again")
+        return Command(("uvx", SCRIPT), "this dibs runs from a cache that may be deleted, so uvx fetches it again")
     found = shutil.which(SCRIPT, path=search)
     if found is not None:
         return Command((SCRIPT,), f"{SCRIPT} is on PATH, at {found}{_only_while_active(Path(found))}")
@@ -57,7 +56,6 @@ def server_command(prefix: Path | None = None, search: str | None = None) -> Com
 
 
 def _only_while_active(found: Path) -> str:
-    """Return a warning if only an active virtual environment puts the command on PATH."""
     active = os.environ.get("VIRTUAL_ENV")
     if not active or not found.is_relative_to(active):
         return ""
@@ -88,8 +86,3 @@ def _without_options(words: list[str]) -> list[str]:
     while words and words[0].startswith("-"):
         words = words[2:] if words[0] in WITH_VALUE else words[1:]
     return words
-
-
-def shown(words: Sequence[str]) -> str:
-    """Return the command as it would be typed in a shell."""
-    return shlex.join(words)

@@ -32,8 +32,6 @@ class _Member:
 
 @dataclass(frozen=True, slots=True)
 class _Object:
-    """The positions of an object's braces, and its members."""
-
     start: int
     end: int
     members: list[_Member]
@@ -168,7 +166,6 @@ def _bare(text: str) -> str:
 
 
 def _unmarked(text: str) -> str:
-    """Return the text with a byte order mark replaced by a space."""
     return " " + text[1:] if text.startswith("\ufeff") else text
 
 
@@ -178,7 +175,6 @@ def _plain(bare: str) -> str:
 
 
 def _object(plain: str, start: int) -> _Object:
-    """Return the object at that position of a text that is known to be JSON."""
     decoder = json.JSONDecoder()
     members: list[_Member] = []
     at = _skip(plain, start + 1)

@@ -18,7 +18,7 @@ _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 
 
 class ServerSilent(Exception):  # noqa: N818 - the name says what happened
-    """The command started no server that answers."""
+    """The command did not start a server that answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +78,12 @@ async def _ask(
     server = StdioServerParameters(command=command, args=arguments, env=dict(variables), cwd=root)
     with anyio.fail_after(PATIENCE):
         async with stdio_client(server, errors) as streams, ClientSession(*streams) as session:
-            met = await session.initialize()
+            opened = await session.initialize()
             result = await session.call_tool("feature_get_stats", {})
-    said: dict[str, Any] = result.structured_content or {}
+    stats: dict[str, Any] = result.structured_content or {}
     if result.is_error:
-        raise ServerSilent(said["error"]["message"])
-    return ServerInfo(met.server_info.version, said["project"], said["database"], said["total"])
+        raise ServerSilent(stats["error"]["message"])
+    return ServerInfo(opened.server_info.version, stats["project"], stats["database"], stats["total"])
 
 
 def _expanded(text: str) -> str:

@@ -22,15 +22,16 @@ def with_value(text: str, keys: tuple[str, ...], value: dict[str, Any]) -> str:
     Raises Unreadable if the section is not a table.
     """
     import tomlkit
+    from tomlkit.items import InlineTable
 
     section, name = keys
     there = parse(text).get(section, {})
     if not isinstance(there, dict):
         raise Unreadable(f"{section} is not a table")
-    if name not in there and not _is_inline(text, section):
-        return _appended(text, keys, value)
     document = tomlkit.parse(text)
-    table: Any = document[section]
+    if name not in there and not isinstance(document.get(section), InlineTable):
+        return _appended(text, keys, value)
+    table: Any = document[section]  # a new entry goes into it only if it is inline: no table can be appended to it
     if not isinstance(there.get(name), dict):
         table[name] = _inline(value)
     else:
@@ -57,14 +58,6 @@ def without(text: str, keys: tuple[str, ...]) -> str:
     if rest.endswith("\n\n") and not text.endswith("\n\n"):  # the empty line before the removed table
         rest = rest.removesuffix("\n")
     return _line_ends(text, rest)
-
-
-def _is_inline(text: str, section: str) -> bool:
-    """Check whether the section is an inline table, to which no table can be appended."""
-    import tomlkit
-    from tomlkit.items import InlineTable
-
-    return isinstance(tomlkit.parse(text).get(section), InlineTable)
 
 
 def _appended(text: str, keys: tuple[str, ...], value: dict[str, Any]) -> str:

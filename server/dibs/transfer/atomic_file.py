@@ -19,9 +19,9 @@ from dibs.database.files import checkpoint, exclusive_access, file_system, is_un
 from dibs_schema.refusals import Busy, DiskFull, InvalidInput, ReadOnly
 
 PREFIX, SUFFIX = ".dibs-", ".partial"
-"""The name of a temporary folder begins and ends so."""
+"""The beginning and the end of a temporary folder's name."""
 LOGS = ("-wal", "-journal")
-"""Suffixes of files that may hold commits of a database."""
+"""Suffixes of the files that may contain commits of a database."""
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
@@ -30,9 +30,9 @@ _NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
 
 @contextmanager
 def partial_folder(parent: Path) -> Iterator[Path]:
-    """Create a private folder in `parent`, thus on the same file system, and delete it at the end.
+    """Create a private folder in `parent`, on the same file system, and delete it at the end.
 
-    It also deletes the folders of killed processes, which are no longer locked.
+    It also deletes the folders that killed processes left, which are no longer locked.
     """
     for left in parent.glob(f"{PREFIX}*{SUFFIX}"):
         with suppress(OSError), _locked(left):
@@ -42,7 +42,7 @@ def partial_folder(parent: Path) -> Iterator[Path]:
     try:  # a signal may arrive as soon as the folder exists
         new.mkdir(mode=0o700)
         with _locked(new, optional=True):
-            new.rename(made)  # under this name it is never seen unlocked
+            new.rename(made)  # so the folder never has this name without its lock
             yield made
     finally:
         shutil.rmtree(new, ignore_errors=True)
@@ -51,7 +51,7 @@ def partial_folder(parent: Path) -> Iterator[Path]:
 
 @contextmanager
 def _locked(folder: Path, *, optional: bool = False) -> Iterator[None]:
-    """Lock a folder; `optional` accepts file systems without locks, where nobody cleans up. Raises OSError."""
+    """Lock a folder. With `optional`, accept a file system that has no locks. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         with suppress(*((OSError,) if optional else ())):
@@ -109,13 +109,12 @@ def refuse_unfinished(made: Path) -> None:
 def name_taken(target: Path) -> InvalidInput:
     """Return the refusal to replace an existing file."""
     return InvalidInput(
-        f"{target} exists already and was not changed. Name another file, or replace it with --force.",
-        field="target",
+        f"{target} exists already and was not changed. Name another file, or replace it with --force.", field="target"
     )
 
 
 def put_in_place(made: Path, target: Path, *, replace: bool = False) -> None:
-    """Sync a file that nobody has open, and rename it to `target`.
+    """Sync a file that no process has open, and rename it to `target`.
 
     Raises InvalidInput if `target` exists, unless `replace` is true.
     """

@@ -55,8 +55,8 @@ class BackedUp:
 def back_up(source: BulkDatabase, target: Path, *, force: bool, progress: Progress) -> BackedUp:
     """Write a snapshot of the project to a new file, check it, and give it the name `target`.
 
-    Writers are not blocked. The backup appears whole or not at all. An existing file stays, unless `force` replaces it;
-    a live backlog always stays.
+    Writers are not blocked. The backup appears whole or not at all. `force` replaces an existing file, but never a live
+    backlog.
     Raises NotFound, InvalidInput, DatabaseReplaced if the project is not live, DatabaseDamaged, DiskFull, ReadOnly.
     """
     began = time.monotonic()
@@ -82,7 +82,7 @@ def back_up(source: BulkDatabase, target: Path, *, force: bool, progress: Progre
 
 
 def _from_file(source: BulkDatabase, file: Path, made: Path, done: BackedUp, progress: Progress) -> ProjectDigest:
-    """Copy the file in one read, and do the slow work on the copy, away from the agents."""
+    """Copy the file in one read, and do the slow work on the copy, where it delays no agent."""
     refuse_unknown(source, projects_in(file) if file.exists() else ())
     refuse_newer(file)
     at = time.time()
@@ -102,7 +102,6 @@ def _from_file(source: BulkDatabase, file: Path, made: Path, done: BackedUp, pro
 
 
 def _from_server(source: BulkDatabase, made: Path, done: BackedUp, progress: Progress) -> ProjectDigest:
-    """Copy one snapshot row by row to a file, and compare."""
     refuse_unknown(source, source.projects())
     there = BulkDatabase(Settings(db=str(made), project=source.name))
     with source.opened(), there.opened(), source.reading() as here, there.writing() as tx:
@@ -121,14 +120,13 @@ def _mark_of(here: BulkTransaction, source: BulkDatabase, at: float) -> Freeze:
 
 
 def _finish(tx: BulkTransaction, mark: Freeze, written: ProjectDigest, done: BackedUp) -> None:
-    """Freeze the rows as a backup with their seal, and commit without a record of this writer."""
     set_mark(tx, written.generation, replace(mark, seal=written.seal))
     done.claims = int(tx.value(count_claims))
     tx.commit(introduced=False)
 
 
 def check(file: Path, project: str, written: ProjectDigest) -> list[str]:
-    """Open a file that was written and closed, and return the checks of `dibs doctor` that fail on its rows.
+    """Open a finished file, and return the checks of `dibs doctor` that fail on its rows.
 
     Raises DatabaseDamaged if the file is damaged, or if rows are missing.
     """
@@ -148,7 +146,7 @@ def check(file: Path, project: str, written: ProjectDigest) -> list[str]:
 
 
 def _refuse_taken(source: BulkDatabase, target: Path, *, force: bool) -> None:
-    """Refuse to overwrite anything; with `force`, only a live backlog."""
+    """Refuse to overwrite a file; with `force`, refuse only to overwrite a live backlog."""
     if source.file is not None and target.resolve() in own_files(source.file):
         raise InvalidInput(f"{target} is the backlog itself. Name another file.", field="target")
     if not target.exists():
@@ -180,9 +178,9 @@ def _safe_name(name: str) -> str:
 
 
 def rotate(folder: Path, name: str, done: BackedUp, keep: int) -> None:
-    """Delete all but the newest `keep` backups of the same source that `backup_name` named, and record them in `done`.
+    """Delete all but the newest `keep` backups of the same source, and record the deleted ones in `done`.
 
-    Backups of other databases and all other files stay.
+    Only files that `backup_name` named are deleted; backups of other databases stay.
     """
     ours = re.compile(rf"{re.escape(_safe_name(name))}\.\d{{8}}T\d{{6}}\.\d{{3}}Z\.backup")
     named = sorted(one for one in folder.iterdir() if ours.fullmatch(one.name))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import Executable, Select, select
 from sqlalchemy.engine import Connection
@@ -28,7 +28,7 @@ BATCH = 1_000
 
 
 class BulkTransaction(Transaction):
-    """A transaction without a time limit: it has its project to itself, or reads a snapshot."""
+    """A transaction without a time limit: it locks its project exclusively, or reads a snapshot."""
 
     __slots__ = ("_engine",)
 
@@ -60,17 +60,17 @@ class BulkTransaction(Transaction):
                 super().insert(statement, rows)
         except (DataError, IntegrityError) as error:
             raise InvalidInput(
-                "The project holds a value that the target database does not accept, or that breaks a rule of the schema. "
+                "The project has a value that the target database does not accept, or that breaks a rule of the schema. "
                 "Nothing was changed in either database. `dibs doctor` on the source may name the value.",
                 field="from",
             ) from error
 
     def settle(self, last_event: int) -> None:
-        """Let the engine number new events from `last_event` on, after rows were inserted with their ids."""
+        """Continue the numbers of events after `last_event`, because rows were inserted with their ids."""
         self._engine.continue_after(self.connection, last_event)
 
     def commit(self, *, introduced: bool = True) -> None:
-        """Commit and end the transaction. With `introduced`, first record which library has written."""
+        """Commit and end the transaction. With `introduced`, first record the writer's database library."""
         with self._engine.translated():
             if introduced:
                 record_writer(self, self._engine.library, f"{os.uname().nodename} pid {os.getpid()}")
@@ -81,7 +81,7 @@ class BulkDatabase:
     """The database of one project, for bulk access. Construction opens and creates nothing."""
 
     def __init__(self, settings: Settings) -> None:
-        # A power cut must not undo a commit that the other database already relies on.
+        # A power cut must not undo a commit on which the other database relies.
         self._settings = settings.model_copy(update={"synchronous": "FULL"})
         self._place = locate_database(self._settings)
         self._engine: Engine | None = None
@@ -106,7 +106,7 @@ class BulkDatabase:
         """Return the generation of each project by its name; empty if there is no backlog. Creates nothing."""
         if self.file is not None and not self.file.exists():
             return {}
-        return _inspect(self._place.make_engine()).projects
+        return _inspect(self._place.make_engine())[1]
 
     def open(self) -> None:
         """Open the database, and create the project if it does not exist."""
@@ -137,18 +137,19 @@ class BulkDatabase:
         Raises Busy if it cannot begin within the settings' patience, and SchemaNewer.
         """
         engine, connection = self._opened()
+        deadline = time.monotonic() + self._settings.patience
         with engine.write_transaction(
-            connection, self.name, exclusive=True, abandoned=self._out_of_patience()
+            connection, self.name, exclusive=True, abandoned=lambda: time.monotonic() > deadline
         ) as start:
             if start is None:
-                raise Busy(f"Another program held {self.label}. Nothing was changed. Try again.")
+                raise Busy(f"Another program has locked {self.label}. Nothing was changed. Try again.")
             project = self._checked(start)
             engine.lift_timeouts(connection, exclusive=exclusive)
             yield BulkTransaction(engine, connection, project, start)
 
     @contextmanager
     def reading(self) -> Iterator[BulkTransaction]:
-        """Begin a snapshot of everything, which blocks no writer. Raises SchemaNewer."""
+        """Begin a read of one snapshot, which blocks no writer. Raises SchemaNewer."""
         engine, connection = self._opened()
         with engine.read_transaction(connection, self.name) as start:
             project = self._checked(start)
@@ -172,27 +173,17 @@ class BulkDatabase:
             raise newer_schema(self.label, start.schema)
         return start.project
 
-    def _out_of_patience(self) -> Callable[[], bool]:
-        deadline = time.monotonic() + self._settings.patience
-        return lambda: time.monotonic() > deadline
 
-
-class Contents(NamedTuple):
-    """The schema's version, None if the database holds no backlog, and the generation of each project by its name."""
-
-    version: str | None
-    projects: dict[str, str]
-
-
-def _inspect(engine: Engine) -> Contents:
+def _inspect(engine: Engine) -> tuple[str | None, dict[str, str]]:
+    """Return the schema's version, None if there is no backlog, and the generation of each project by its name."""
     with engine.translated():
         connection = engine.connect(reading=True)
         try:
             version = schema_version(connection)
             if version is None:
-                return Contents(None, {})
+                return None, {}
             rows = connection.execute(select(projects.c.name, projects.c.generation))
-            return Contents(version, {row.name: row.generation for row in rows})
+            return version, {row.name: row.generation for row in rows}
         finally:
             with engine.closing():
                 connection.close()

@@ -1,9 +1,9 @@
-"""Copy: moves a project to another database, completely or not at all; at most one of both is ever live.
+"""Copy: moves a project to another database, completely or not at all. At most one of the two is ever live.
 
 The two databases commit separately, so the order of the commits makes the copy safe:
 
-1. The copy is written and compared, and marked as a copy, so nobody can write to it.
-2. The source is marked as moved, so nobody can write to it either.
+1. The copy is written, compared, and marked as a copy: no one can write to it.
+2. The source is marked as moved: no one can write to it either.
 3. The mark of the copy is removed: it is live.
 
 The source is locked from before the first row is read until commit 2. After a crash, the same command reads the marks.
@@ -89,7 +89,7 @@ def copy_project(source: BulkDatabase, target: BulkDatabase, *, with_claims: boo
 
 
 def _copy(here: BulkTransaction, there: BulkTransaction, done: Copied, progress: Progress) -> str:
-    """Write and commit the copy under a mark, which is returned; then mark the source, without a commit."""
+    """Write and commit the copy under a mark, mark the source without a commit, and return the copy's mark."""
     mark = Freeze("copied", here.project.generation, here.project.name, done.source)
     written = write_copy(here, there, mark, done.target, progress)
     there.commit()
@@ -100,7 +100,6 @@ def _copy(here: BulkTransaction, there: BulkTransaction, done: Copied, progress:
 
 
 def _refuse_same(source: BulkDatabase, target: BulkDatabase) -> None:
-    """Refuse a copy within one database, before anything is opened for writing."""
     if source.label == target.label:
         raise InvalidInput("Both are the same database. Name another one with --to.", field="to")
     generations = source.projects()

@@ -19,9 +19,9 @@ from dibs_schema.status import Status
 from dibs_schema.tables import HEAD, events, features, metadata, projects, questions, requests
 
 Progress = Callable[[str, int, int], object]
-"""Receives what is being done, how many rows are done, and how many there are in all."""
+"""Receives the name of the current step, the number of finished rows, and the total number of rows."""
 Advance = Callable[[int], object]
-"""Receives how many more rows are done."""
+"""Receives the number of rows that were finished since the last call."""
 
 TABLES = [table for table in metadata.sorted_tables if "project_id" in table.c]
 """The tables with rows of a project, in an order in which rows may be inserted."""
@@ -65,7 +65,7 @@ class Digest:
 
 @dataclass(frozen=True, slots=True)
 class ProjectDigest:
-    """What a project consists of: a new generation for it, the digest of each table, and the shift of event ids."""
+    """A new generation for a project, the digest of each of its tables, and the shift of its event ids."""
 
     generation: str
     tables: Mapping[str, Digest]
@@ -94,7 +94,7 @@ def _sum(parts: Iterable[Digest]) -> str:
 def write_copy(
     here: BulkTransaction, there: BulkTransaction, mark: Freeze, label: str, progress: Progress
 ) -> ProjectDigest:
-    """Replace the project `there` by the one `here`, under a mark, and compare both; commit nothing.
+    """Replace the project in `there` by the one in `here`, under a mark, and compare both. Commits nothing.
 
     `label` names the target in messages. Raises DatabaseDamaged if the copy differs from its source.
     """
@@ -126,7 +126,7 @@ def set_mark(there: BulkTransaction, generation: str, mark: Freeze | None) -> No
 
 
 def is_used(there: BulkTransaction) -> bool:
-    """Check whether the project ever held anything."""
+    """Check whether the project has ever contained a feature, an event, a question or a request."""
     return set(there.all(_counters)[0].values()) != {1} or any(
         _count(there, table) for table in (features, events, questions, requests)
     )
@@ -215,13 +215,12 @@ def _digested(
 
 
 def _settings(tx: BulkTransaction) -> dict[str, Any]:
-    """Return the project's settings and counters."""
     columns = [column for column in projects.c if column.name not in _IDENTITY]
     return dict(tx.all(select(*columns).where(_P.id == bindparam("project")))[0])
 
 
 def _events_shift(source: BulkTransaction, target: BulkTransaction) -> int:
-    """Return the number to add to event ids: 0 unless all projects of the target share one sequence with taken ids."""
+    """Return the number to add to event ids: 0 unless the target's shared sequence has used some of them."""
     first, last = source.all(_ends_of_events)[0].values()
     key = inspect(target.connection).get_pk_constraint("events")["constrained_columns"]
     if first is None or key != ["id"] or not target.value(_taken, first=first, last=last):
@@ -230,7 +229,7 @@ def _events_shift(source: BulkTransaction, target: BulkTransaction) -> int:
 
 
 def _convert_lease(row: dict[str, Any], source: BulkTransaction, target: BulkTransaction) -> None:
-    """Convert a lease to the target's clock by its remaining seconds: clocks of two machines do not compare."""
+    """Convert a lease to the target's clock by its remaining seconds: clocks of two machines cannot be compared."""
     same_clock = row["lease_clock"] == source.clock
     left = row["lease_ends"] - source.reading if same_clock else row["lease_expires_at"] - source.now
     row["lease_clock"] = PENDING_LEASE if left >= 0 else target.clock

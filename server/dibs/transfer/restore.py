@@ -11,14 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import bindparam, update
 
-from dibs.database.files import (
-    attached,
-    copy_checked,
-    exclusive_access,
-    projects_in,
-    refuse_newer,
-    refuse_unsafe,
-)
+from dibs.database.files import attached, copy_checked, exclusive_access, projects_in, refuse_newer, refuse_unsafe
 from dibs.database.project import Freeze, when
 from dibs.settings import Settings
 from dibs.transfer.atomic_file import (
@@ -48,7 +41,10 @@ _rename = update(projects).where(_P.id == bindparam("project")).values(name=bind
 
 @dataclass(slots=True)
 class Restored:
-    """The result of a restore. `aside` names what was there before; `released` lists features whose claims ended."""
+    """The result of a restore.
+
+    `aside` is the new name of what was at the target before; `released` lists the features whose claims ended.
+    """
 
     source: str
     made: str
@@ -77,7 +73,6 @@ def mark_of(backup: Path) -> Freeze:
 
 @contextmanager
 def _damage_named(backup: Path) -> Iterator[None]:
-    """Word DatabaseDamaged for a backup."""
     try:
         yield
     except DatabaseDamaged as refusal:
@@ -88,7 +83,7 @@ def _damage_named(backup: Path) -> Iterator[None]:
 def restore_project(backup: Path, goal: Settings, *, force: bool, progress: Progress) -> Restored:
     """Make the project that `goal` names from a backup, with a new generation and without live claims.
 
-    An existing project stays; with `force` it is set aside if nobody uses it.
+    An existing project is refused; `force` sets it aside unless a process or an agent uses it.
     Raises NotFound, InvalidInput, Busy if servers use the target, AlreadyClaimed, DatabaseDamaged, DiskFull.
     """
     began = time.monotonic()
@@ -105,7 +100,7 @@ def restore_project(backup: Path, goal: Settings, *, force: bool, progress: Prog
         copy = stack.enter_context(partial_folder(parent)) / "copy"
         refuse_newer(backup)
         with _damage_named(backup):
-            copy_checked(backup, copy)  # to open a database may change it, and migrates an older one
+            copy_checked(backup, copy)  # opening may change a database: it migrates an older one
         source = BulkDatabase(Settings(db=str(copy), project=mark.project))
         if file is not None and (force or not file.exists()):
             _as_file(source, copy, file, mark, done, progress)
@@ -119,7 +114,7 @@ def restore_project(backup: Path, goal: Settings, *, force: bool, progress: Prog
 
 
 def _refuse_altered(mark: Freeze, written: ProjectDigest, source: str) -> None:
-    """Raise DatabaseDamaged if rows differ from the seal; seals of different schemas do not compare."""
+    """Raise DatabaseDamaged if rows differ from the seal; seals of different schemas cannot be compared."""
     if mark.seal != written.seal and mark.seal.partition(":")[0] == HEAD:
         raise DatabaseDamaged(
             f"{source} is damaged: its rows differ from those that were backed up. Nothing was restored. Try an older "
@@ -127,11 +122,8 @@ def _refuse_altered(mark: Freeze, written: ProjectDigest, source: str) -> None:
         )
 
 
-# -- into a file ------------------------------------------------------------------------------------
-
-
 def _refuse_in_use(target: BulkDatabase, file: Path, backup: Path, *, force: bool) -> None:
-    """Refuse now what would be refused after the backup was read."""
+    """Refuse before the backup is read, because that takes long."""
     if file.exists() and not file.is_file():
         raise InvalidInput(f"{file} is not a file. Name another place with --db.", field="db")
     if backup.resolve() in own_files(file):
@@ -147,7 +139,7 @@ def _refuse_in_use(target: BulkDatabase, file: Path, backup: Path, *, force: boo
         others = [name for name, mark in marks.items() if name != target.name and mark is None]
         if others:
             raise InvalidInput(
-                f"{file} also holds {', '.join(sorted(others))}, so it is not set aside. Nothing was changed. "
+                f"{file} also has the projects {', '.join(sorted(others))}, so it is not set aside. Nothing was changed. "
                 "Name another place with --db, or another name with --project.",
                 field="db",
             )
@@ -179,9 +171,6 @@ def _as_file(source: BulkDatabase, copy: Path, file: Path, mark: Freeze, done: R
         put_in_place(copy, file)
 
 
-# -- into a database with other projects --------------------------------------------------------------
-
-
 def _into(
     source: BulkDatabase,
     target: BulkDatabase,
@@ -191,7 +180,7 @@ def _into(
     *,
     replaced: str | None = None,
 ) -> None:
-    """Write the project and make it live, in one transaction; it takes the name of the project `replaced`."""
+    """Write the project and make it live in one transaction, under the name of the project `replaced`, if any."""
     with source.reading() as here, target.writing() as there:
         if there.project.moved_to is not None or is_used(there):
             raise InvalidInput(
@@ -210,7 +199,7 @@ def _into(
 
 
 def _replacing(source: BulkDatabase, goal: Settings, mark: Freeze, done: Restored, progress: Progress) -> None:
-    """Write the project under a temporary name; its transaction ends with the exchange of names."""
+    """Write the project under a temporary name, and exchange the names in the same transaction."""
     old = BulkDatabase(goal)
     with old.opened(), old.reading() as tx:
         live = tx.all(live_claims)

@@ -118,7 +118,7 @@ def test_a_file_that_holds_other_projects_too_is_not_set_aside(db: str, backup: 
     """The other projects' agents would lose their backlog."""
     with opened(db, "another") as other:
         add(other)
-    with pytest.raises(InvalidInput, match="also holds another"):
+    with pytest.raises(InvalidInput, match="also has the projects another"):
         restored(backup, db, force=True)
     assert is_live(db, "another")
 

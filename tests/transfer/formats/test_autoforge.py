@@ -134,7 +134,7 @@ def test_a_dependency_on_a_deleted_feature_is_left_out_and_reported(tmp_path: Pa
     rows: list[dict[str, Any]] = [{"id": 1, "dependencies": "[404, 2]"}, {"id": 2}]
     backlog = read(build(tmp_path / "features.db", rows))
     assert backlog.features[0].dependencies == ["2"]
-    assert backlog.ignored == ["the dependency of 1 on 404, which is gone (1)"]
+    assert backlog.ignored == ["the dependency of 1 on 404, which does not exist (1)"]
 
 
 def test_a_circle_is_refused(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from transfer.formats.conftest import Read, Refused
         (b'[\n{"name": "a', "line 2, column 10: the file ends too early"),
         (b'[\n  {"name": "a",}\n]', "line 2, column "),
         (b'[{"name": "a" "id": 1}]', "line 1, column 15: a comma or a closing bracket is missing"),
-        (b'[{"name": "a"}] rest', "line 1, column 17: the JSON has ended before"),
+        (b'[{"name": "a"}] rest', "line 1, column 17: the JSON has ended, and more"),
         (b'[{"name": "a\nb"}]', "line 1, column 13: a string there holds a bare line break"),
         (b'[{"name": "\\q"}]', "line 1, column 12: a backslash there"),
         (b"# Features\n- one\n", "line 1, column 1: a value is missing there"),

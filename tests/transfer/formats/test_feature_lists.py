@@ -37,7 +37,7 @@ def test_status_words(one: One, words: str, status: Status) -> None:
 def test_an_unknown_status_is_reported(read: Read) -> None:
     """A word that is not known is told, with what became of it."""
     backlog = read([{"name": "a", "status": "sideways"}, {"name": "b", "status": "sideways"}, {"name": "c"}])
-    assert backlog.ignored[0] == "status 'sideways', which is not known: other fields decide, or pending (2)"
+    assert backlog.ignored[0] == "status 'sideways', an unknown word: other fields decide, else it is pending (2)"
     assert "no status -> pending (3)" in backlog.mapped
 
 
@@ -73,7 +73,7 @@ def test_a_feature_passes_only_if_nothing_says_otherwise(one: One, fields: dict[
 def test_a_contradiction_is_reported(read: Read) -> None:
     """What was not believed is told."""
     backlog = read([{"name": "a", "status": "todo", "passes": True}])
-    assert backlog.ignored == ["status 'todo' beside a boolean that says true: pending (1)"]
+    assert backlog.ignored == ["status 'todo', which a boolean field that says true contradicts: pending (1)"]
 
 
 def test_what_is_blocked_by_unfinished_features_is_pending(read: Read) -> None:
@@ -246,7 +246,7 @@ def test_dependencies(read: Read, fields: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("listed", "field", "says"),
     [
-        ([{"id": 1}, {"id": "1"}], "[1].id", "'1', which [0] has already"),
+        ([{"id": 1}, {"id": "1"}], "[1].id", "'1', which is already the id of [0]"),
         ([{"id": "x" * 256}], "[0].id", "256 characters and may have 255"),
         ([{"id": [1]}], "[0].id", "is not an id"),
         ([{}], "[0]", "is empty"),

@@ -1,4 +1,4 @@
-"""Reads backlogs that other tools keep. Each format is one module, and a file's content selects the format.
+"""Reads the backlogs of other tools. Each format is one module, and a file's content selects the format.
 
 To add a format, write a module with the two functions of `Format` and list it in `FORMATS`.
 """
@@ -24,7 +24,7 @@ class Format(Protocol):
         """Check, by its content, whether the file has this format."""
 
     def read(self, file: SourceFile) -> Backlog:
-        """Return everything that the file holds. Raises InvalidInput, without the file's name."""
+        """Return the file's backlog. Raises InvalidInput, without the file's name."""
 
 
 FORMATS: Final[tuple[Format, ...]] = (autoforge, json_file)
@@ -34,9 +34,8 @@ FORMATS: Final[tuple[Format, ...]] = (autoforge, json_file)
 def read_backlog(path: Path, driver: ModuleType | None = None) -> Backlog:
     """Read the whole file, and leave it unchanged.
 
-    `driver` is the SQLite module that this process uses; without one, databases are refused. `path` must not
-    be a database that this process has open: closing it after the read would release the process's locks.
-
+    `driver` is the SQLite module of this process; without one, databases are refused. `path` must not be a database that
+    this process has open: to close it after the read would release the process's locks.
     Raises InvalidInput, which names the file and the correction; `field` is the path inside the file.
     """
     try:

@@ -140,7 +140,7 @@ def _values(columns: list[str], row: tuple[Any, ...]) -> Iterator[tuple[str, Any
 
 
 def _from_json(value: Any) -> Any:
-    """Return the value of a JSON column; text that is not JSON stays text."""
+    """Return the value of a JSON column; text that is not JSON stays a string."""
     try:
         return json.loads(value, parse_float=str) if isinstance(value, str) else _plain(value)
     except (ValueError, RecursionError):
@@ -148,7 +148,7 @@ def _from_json(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Return a column's value; floats and blobs, which SQLite allows in any column, become text."""
+    """Return a column's value; floats and blobs, which SQLite allows in any column, become strings."""
     if isinstance(value, bytes):
         return _decoded(value)
     return str(value) if isinstance(value, float) else value

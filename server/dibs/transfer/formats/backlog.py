@@ -20,7 +20,7 @@ STEP_LENGTH: Final = 2_000
 STEP_COUNT: Final = 100
 PRIORITY_LIMIT: Final = 1_000_000_000
 REPORT_LINES: Final = 100
-"""A report lists this many mapped or ignored fields, and counts the rest in one more line."""
+"""The number of mapped or ignored fields that a report lists; one more line counts the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +54,9 @@ class SourceFile:
 class ImportedFeature:
     """One feature of the file, within the limits of a Dibs feature.
 
-    `reference` is its id in the file, and `dependencies` are references of the same file. `path` is its place in the
+    `reference` is its id in the file, and `dependencies` are references in the same file. `path` is its place in the
     file (`features[3]`), for later refusals. `archived_from` is set if it is archived. `human_request` is set if its
-    status is `needs_human`, or together with a `human_answer` that the next agent has not read yet.
+    status is `needs_human`, or together with a `human_answer` that no agent has read yet.
     """
 
     path: str
@@ -78,10 +78,10 @@ class ImportedFeature:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Everything that a file holds, with its features in the file's order.
+    """The backlog in a file, with its features in the file's order.
 
-    `source` names the format. `mapped` lists which fields and words became what; `ignored` lists those that were
-    left out. Each line ends with a count.
+    `source` names the format. `mapped` lists the fields and words that were imported, and as what; `ignored` lists those
+    that were left out. Each line ends with a count.
     """
 
     source: str
@@ -98,7 +98,7 @@ class Report:
         self._ignored: Counter[str] = Counter()
 
     def mapped(self, source: str, target: str) -> None:
-        """Count that `source` became `target`; a field that keeps its name is reported by its name alone."""
+        """Count a field or value that was imported as `target`; one that keeps its name is reported by that alone."""
         self._mapped[source if source == target else f"{source} -> {target}"] += 1
 
     def ignored(self, what: str) -> None:

@@ -21,15 +21,7 @@ from dibs.transfer.formats.backlog import (
     Report,
     within,
 )
-from dibs.transfer.formats.fields import (
-    FeatureFields,
-    RawFeature,
-    SourceField,
-    any_text,
-    one_line,
-    shown,
-    text,
-)
+from dibs.transfer.formats.fields import FeatureFields, RawFeature, SourceField, any_text, one_line, shown, text
 from dibs.transfer.formats.references import check_dependencies, read_dependencies, read_references
 from dibs.transfer.formats.status import read_status, settle_blocked
 from dibs.transfer.formats.vocabulary import snake
@@ -51,7 +43,7 @@ _STEP_FIELDS = {*words.STEP_TITLES, *words.STEP_TEXTS, *(name for name, _ in wor
 def read(source: str, raw: Sequence[RawFeature], report: Report, *, drop_unknown: bool = False) -> Backlog:
     """Return the features as a backlog; their order in the file is the queue order.
 
-    `drop_unknown` leaves out dependencies on missing features, for formats that are known to keep such.
+    `drop_unknown` leaves out dependencies on missing features, for formats that may contain them.
     Raises InvalidInput if any feature cannot be imported.
     """
     features = [FeatureFields(one, report) for one in raw]
@@ -85,11 +77,8 @@ def read(source: str, raw: Sequence[RawFeature], report: Report, *, drop_unknown
     return report.backlog(source, imported)
 
 
-# -- name, description, category ----------------------------------------------------------------------
-
-
 def _name_and_description(fields: FeatureFields, reference: str, report: Report) -> tuple[str, str]:
-    """Return both. If the file has only one, or only the id, the other is made from it."""
+    """Return both. If the file has only one of them, or only an id, the rest is made from it."""
     name = fields.take("name", words.NAMES, lambda field: _limited(field, NAME_LENGTH))
     name = name or fields.take("name", words.SPARE_NAMES, lambda field: _if_short(field, NAME_LENGTH))
     description = fields.take("description", words.DESCRIPTIONS, _long_text)
@@ -110,7 +99,7 @@ def _name_and_description(fields: FeatureFields, reference: str, report: Report)
 
 
 def _headline(description: str) -> str:
-    """Return the first line or sentence, cut between words to the length of a name."""
+    """Return the first line or sentence, shortened between two words to the length of a name."""
     lines = (_MARKUP.sub("", line).strip() for line in description.split("\n"))
     line = " ".join(next((line for line in lines if line), description).split())
     sentence = _SENTENCE.match(line)
@@ -156,11 +145,8 @@ def _if_short(field: SourceField, limit: int) -> str | None:
     return found if found and len(found) <= limit else None
 
 
-# -- steps ------------------------------------------------------------------------------------------
-
-
 def _steps(fields: FeatureFields, report: Report) -> list[str]:
-    """Return the steps of all fields that describe verification; a later field repeats none of an earlier one."""
+    """Return the steps of all fields that describe verification; repetitions in later fields are left out."""
     found: list[str] = []
     for batch in fields.take_all("steps", words.STEPS, lambda field: _steps_of(field, report)):
         earlier = set(found)
@@ -204,9 +190,6 @@ def _step(item: Any, field: str, report: Report) -> str | None:
     return "; ".join(part for part in parts if part) or None
 
 
-# -- priority, paths, human input -----------------------------------------------------------------------
-
-
 def _priorities(features: Sequence[FeatureFields], report: Report) -> list[int]:
     """Return each feature's priority; without one, medium if the file uses words, else its position."""
     worded = any(snake(str(one.get("priority"))) in words.PRIORITY_WORDS for one in features)
@@ -248,7 +231,7 @@ def _paths(field: SourceField) -> list[str] | None:
 
 
 def _with_human_input(feature: ImportedFeature, fields: FeatureFields, report: Report) -> ImportedFeature:
-    """Add the request that waits for an answer, or the answer that the next agent has not read yet."""
+    """Add the request that waits for an answer, or the answer that no agent has read yet."""
     waiting = feature.status is Status.NEEDS_HUMAN
     pending = feature.status is Status.PENDING
     answer = fields.take("answer of a person", words.ANSWERS, human_input.read_answer) if pending else None

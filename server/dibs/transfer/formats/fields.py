@@ -14,7 +14,7 @@ from dibs_schema.sanitize import clean
 
 T = TypeVar("T")
 LONGEST_SHOWN = 60
-"""Characters of a value of the file that a message shows."""
+"""The number of characters of a value that a message shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class FeatureFields:
 
     @property
     def empty(self) -> bool:
-        """True if no field has a value."""
+        """Whether no field has a value."""
         return not self._fields
 
     def get(self, name: str) -> Any:

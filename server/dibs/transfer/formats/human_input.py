@@ -18,7 +18,7 @@ _NOT_IN_ID = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
 def default_request(name: str) -> dict[str, Any]:
-    """Return the request of a feature that waits for a person while the file does not say for what."""
+    """Return the request for a feature that waits for a person, if the file does not have the request."""
     return {
         "prompt": f"The imported backlog says that this feature waits for a person: {name}",
         "fields": [{"id": "answer", "label": "Answer", "type": "textarea", "required": True}],
@@ -41,10 +41,7 @@ def read_request(field: SourceField, report: Report) -> dict[str, Any] | None:
         path = f"{field.path}.fields"
         raise InvalidInput(f"{path} has {len(fields)} fields and may have {MAX_FIELDS}; remove some.", field=path)
     by_id = {one["id"]: one for one in fields or default_request("")["fields"]}
-    return {
-        "prompt": within(prompt, DESCRIPTION_LENGTH, f"{field.path}.prompt"),
-        "fields": list(by_id.values()),
-    }
+    return {"prompt": within(prompt, DESCRIPTION_LENGTH, f"{field.path}.prompt"), "fields": list(by_id.values())}
 
 
 def _request_field(item: dict[str, Any], path: str, report: Report) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from dibs_schema.refusals import InvalidInput
 LONGEST_NUMBER: Final = 18
 """Integers with more digits stay text, because an id may have that form."""
 MAX_WRAPPERS: Final = 3
-"""The object with the list may be nested in this many others."""
+"""The greatest number of objects that may be nested around the one with the list."""
 
 _PROBLEMS: Final = {
     "Expecting value": "a value is missing there, or is not JSON",
@@ -38,7 +38,7 @@ _PROBLEMS: Final = {
     "Invalid control character at": "a string there holds a bare line break or control character",
     "Invalid \\escape": "a backslash there begins no valid escape",
     "Invalid \\uXXXX escape": "a \\u there is not followed by four hexadecimal digits",
-    "Extra data": "the JSON has ended before, and more text follows",
+    "Extra data": "the JSON has ended, and more text follows",
     "Illegal trailing comma before end of object": "the comma there must be removed",
     "Illegal trailing comma before end of array": "the comma there must be removed",
 }
@@ -60,14 +60,11 @@ def read(file: SourceFile) -> Backlog:
     return feature_list.read(source, found, report)
 
 
-# -- from bytes to values ---------------------------------------------------------------------------
-
-
 def parse(content: bytes) -> Any:
     """Return the JSON value in `content`, or `Lines` if every line is a JSON object. Raises InvalidInput."""
     text = _decode(content)
     if not text.strip():
-        raise InvalidInput("it is empty; there is nothing to import.")
+        raise InvalidInput("it is empty, so there is nothing to import.")
     try:
         return _loads(text)
     except json.JSONDecodeError as error:
@@ -119,13 +116,8 @@ def _not_json(error: json.JSONDecodeError, line: int) -> InvalidInput:
     cut_off = error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated string")
     problem = "the file ends too early" if cut_off else _PROBLEMS.get(error.msg, "that is not JSON")
     return InvalidInput(
-        f"it is not valid JSON at line {line}, column {error.colno}: {problem}.",
-        line=line,
-        column=error.colno,
+        f"it is not valid JSON at line {line}, column {error.colno}: {problem}.", line=line, column=error.colno
     )
-
-
-# -- from a value to its features -------------------------------------------------------------------
 
 
 def locate(document: Any, report: Report) -> tuple[str, list[RawFeature]]:
@@ -143,7 +135,7 @@ def locate(document: Any, report: Report) -> tuple[str, list[RawFeature]]:
 
 def _in_object(document: Any, report: Report, prefix: str = "", depth: int = 0) -> tuple[str, list[RawFeature]]:
     if not isinstance(document, dict):
-        raise InvalidInput("its JSON is neither a list of features nor an object with one.")
+        raise InvalidInput("its JSON is neither a list of features nor an object with such a list.")
     keys = [key for key in document if snake(key) in CONTAINERS]
     found = [key for key in keys if _holds_objects(document[key])]
     found = found or [key for key in document if snake(key) in GROUPS and _holds_groups(document[key])]
@@ -177,7 +169,7 @@ def _in_wrapper(
 
 
 def _several_lists(names: str, field: str) -> InvalidInput:
-    return InvalidInput(f"it holds several lists, {names}; keep one of them in a copy.", field=field)
+    return InvalidInput(f"it has several lists, {names}; make a copy with one of them.", field=field)
 
 
 def _members(path: str, held: Any, group: str | None) -> Iterator[RawFeature]:

@@ -31,7 +31,7 @@ def read_references(features: Sequence[FeatureFields]) -> list[str]:
         if reference in found:
             path, name = f"{feature.path}.id", shown(reference)
             raise InvalidInput(
-                f"{path} is {name!r}, which {found[reference]} has already; give it an id of its own.",
+                f"{path} is {name!r}, which is already the id of {found[reference]}; give it an id of its own.",
                 field=path,
                 id=name,
             )
@@ -125,7 +125,7 @@ def _unknown(reference: str, dependency: Dependency, report: Report, *, drop_unk
             "a feature in the file; correct or remove that entry.",
             field=dependency.path,
         )
-    report.ignored(f"the dependency of {shown(reference)} on {shown(dependency.reference)}, which is gone")
+    report.ignored(f"the dependency of {shown(reference)} on {shown(dependency.reference)}, which does not exist")
 
 
 def _refuse_cycle(graph: dict[str, dict[str, Dependency]]) -> None:

@@ -7,15 +7,7 @@ from dataclasses import dataclass, replace
 
 from dibs.transfer.formats.backlog import Report
 from dibs.transfer.formats.fields import FeatureFields, SourceField, one_line, shown, truth
-from dibs.transfer.formats.vocabulary import (
-    BLOCKED,
-    FLAGS,
-    HUMAN_FLAGS,
-    PROGRESS_FLAGS,
-    STATUS_WORDS,
-    STATUSES,
-    snake,
-)
+from dibs.transfer.formats.vocabulary import BLOCKED, FLAGS, HUMAN_FLAGS, PROGRESS_FLAGS, STATUS_WORDS, STATUSES, snake
 from dibs_schema.status import SATISFIED, Status
 
 
@@ -33,8 +25,6 @@ class ImportedStatus:
 
 @dataclass(frozen=True, slots=True)
 class _Flag:
-    """A boolean field, with its name in the file."""
-
     name: str
     value: bool
 
@@ -75,7 +65,7 @@ def _known_word(field: SourceField, report: Report) -> str | None:
     word = one_line(field.value)
     if word is not None and snake(word) in STATUS_WORDS:
         return word
-    report.ignored(f"status '{shown(word or field.value)}', which is not known: other fields decide, or pending")
+    report.ignored(f"status '{shown(word or field.value)}', an unknown word: other fields decide, else it is pending")
     return None
 
 
@@ -86,7 +76,7 @@ def _from_word(word: str, report: Report, *, passing: bool | None) -> ImportedSt
         return ImportedStatus(status, blocked=label)
     contradicts = passing is not None and passing != (status is Status.PASSING)
     if contradicts and status in {Status.PASSING, Status.PENDING}:
-        report.ignored(f"{label} beside a boolean that says {str(passing).lower()}: pending")
+        report.ignored(f"{label}, which a boolean field that says {str(passing).lower()} contradicts: pending")
         return ImportedStatus(Status.PENDING)
     report.mapped(label, status)
     if status is Status.ARCHIVED:
@@ -95,10 +85,7 @@ def _from_word(word: str, report: Report, *, passing: bool | None) -> ImportedSt
 
 
 def settle_blocked(
-    found: Sequence[ImportedStatus],
-    references: Sequence[str],
-    dependencies: Sequence[Sequence[str]],
-    report: Report,
+    found: Sequence[ImportedStatus], references: Sequence[str], dependencies: Sequence[Sequence[str]], report: Report
 ) -> list[ImportedStatus]:
     """Replace the status of blocked features: pending if a dependency in the file is unmet, else stuck."""
     by_reference = dict(zip(references, found, strict=True))
@@ -109,7 +96,7 @@ def settle_blocked(
             continue
         waits = any(by_reference[reference].status not in SATISFIED for reference in needed)
         status = Status.PENDING if waits else Status.STUCK
-        reason = "its dependencies hold it back" if waits else "a person must look"
+        reason = "it has unmet dependencies" if waits else "a person must look"
         report.mapped(own.blocked, f"{status}: {reason}")
         settled.append(replace(own, status=status, blocked=None))
     return settled

@@ -1,4 +1,4 @@
-"""The field names and status words of public feature lists, and what they mean in Dibs. All in snake case."""
+"""The field names and status words of public feature lists, in snake case, and their meaning in Dibs."""
 
 from __future__ import annotations
 
