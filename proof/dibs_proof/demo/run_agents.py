@@ -10,7 +10,7 @@ import anyio
 from mcp.shared.exceptions import MCPError
 
 from dibs.client import ServerGone
-from dibs.client.claim import leaves
+from dibs.client.claim import leaf_errors
 from dibs.database import Database
 from dibs.queries.open_questions import open_requests
 from dibs_proof.demo.agent import Agent
@@ -98,7 +98,7 @@ async def _watch(demo: DemoState, scope: anyio.CancelScope) -> None:
 
 def _reason(group: BaseExceptionGroup[BaseException]) -> str:
     """Return the server's fault that ended the run. Raises the group if it contains none."""
-    for one in leaves(group):
+    for one in leaf_errors(group):
         if isinstance(one, ServerGone | MCPError):
             return str(one)
         if isinstance(one, Refusal):
