@@ -53,8 +53,7 @@ async def create_many(session: Session, asked: CreateFeatures, _: CallContext) -
 async def update(session: Session, asked: UpdateFeature, _: CallContext) -> Acknowledgement:
     """Change a feature's texts, archive or restore it, retry it, or confirm its pass."""
     by = session.author()
-    given = {name: getattr(asked, name) for name in TEXTS}
-    changed = {name: value for name, value in given.items() if value is not None}
+    changed = {name: value for name in TEXTS if (value := getattr(asked, name)) is not None}
     return await session.database.write(
         lambda tx: change(
             tx, by, asked.feature_id, changed, archived=asked.archived, retry=asked.retry, confirm=asked.confirm
