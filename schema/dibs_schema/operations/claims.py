@@ -1,4 +1,4 @@
-"""The operations of an agent at work: claim a feature, keep the claim, end it."""
+"""The operations of an agent at work: claim a feature, renew the claim, end it."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class AddNote:
 
 
 class Claims:
-    """The operations of an agent at work: claim a feature, keep the claim, end it."""
+    """The operations of an agent at work: claim a feature, renew the claim, end it."""
 
     take = Operation(
         "feature_claim_and_get",
