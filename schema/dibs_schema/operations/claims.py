@@ -111,7 +111,7 @@ class Claims:
             help="""Claim the next ready feature, or FEATURE_ID, with everything needed to build it.
 
             The exit status is 3 if nothing is ready now, 4 if nothing is left to do, and 5 if the rest waits for a
-            person. With an agent's name the token is kept for your next commands. Otherwise send it with --token or
+            person. With an agent's name the token is stored for your next commands. Otherwise send it with --token or
             DIBS_TOKEN.""",
         ),
         preloaded=True,
