@@ -1,4 +1,4 @@
-"""The operations of an agent at work: claim a feature, keep the claim, end it."""
+"""The operations of an agent at work: claim a feature, renew the claim, end it."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class AddNote:
 
 
 class Claims:
-    """The operations of an agent at work: claim a feature, keep the claim, end it."""
+    """The operations of an agent at work: claim a feature, renew the claim, end it."""
 
     take = Operation(
         "feature_claim_and_get",
@@ -111,7 +111,7 @@ class Claims:
             help="""Claim the next ready feature, or FEATURE_ID, with everything needed to build it.
 
             The exit status is 3 if nothing is ready now, 4 if nothing is left to do, and 5 if the rest waits for a
-            person. With an agent's name the token is kept for your next commands. Otherwise send it with --token or
+            person. With an agent's name the token is stored for your next commands. Otherwise send it with --token or
             DIBS_TOKEN.""",
         ),
         preloaded=True,

@@ -1,4 +1,4 @@
-"""The operations that read, and the one that hands out features to test again."""
+"""The operations that read, and the one that reserves features for a new test."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class GetStats:
 
 
 class Reading:
-    """The operations that read, and the one that hands out features to test again."""
+    """The operations that read, and the one that reserves features for a new test."""
 
     take_for_regression = Operation(
         "feature_get_for_regression",

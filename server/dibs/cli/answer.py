@@ -20,7 +20,6 @@ from dibs_schema.operations.people import AnswerHumanInput
 from dibs_schema.refusals import InvalidInput
 
 if TYPE_CHECKING:
-    from dibs.database import Database
     from dibs_schema.answers import OpenQuestion
 
 
@@ -50,13 +49,15 @@ def answer(
 
     Without --set the command prompts for each field.
     """
+    from dibs.queries.open_questions import open_questions, open_requests
+
     settings = Settings.read(flags | {"role": role}).model_copy(update={"agent": None})  # a person answers
     if feature_id is not None and question is not None:
         raise InvalidInput("Name either a feature or --question.", field="question")
     if feature_id is not None or question is not None:
         refuse_role(settings.role, OPERATION, SHELL)
     with backlog(flags) as database:
-        requests = _open_requests(database)
+        requests = database.read_now(lambda tx: [*open_requests(tx), *open_questions(tx)])
         if feature_id is None and question is None:
             _list(requests, as_json=as_json)
             return
@@ -69,12 +70,6 @@ def answer(
     else:
         what = f"Feature {feature_id}" if feature_id is not None else f"Question {question}"
         click.echo(f"{what}: {done.wire().get('state') or done.wire()['status']}.")
-
-
-def _open_requests(database: Database) -> list[OpenQuestion]:
-    from dibs.queries.open_questions import open_questions, open_requests
-
-    return database.read_now(lambda tx: [*open_requests(tx), *open_questions(tx)])
 
 
 def _list(requests: list[OpenQuestion], *, as_json: bool) -> None:

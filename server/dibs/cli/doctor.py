@@ -16,18 +16,7 @@ from dibs.cli.options import backlog, backlog_command, print_json
 from dibs.database.health import HealthCheck, check_library
 from dibs.queries.audit import Audit, OpenLease
 from dibs.settings import Settings
-from dibs_schema.refusals import (
-    Busy,
-    DatabaseDamaged,
-    DatabaseReplaced,
-    InvalidInput,
-    NotFound,
-    OutcomeUnknown,
-    ReadOnly,
-    SchemaNewer,
-    Unavailable,
-    UnsafeFilesystem,
-)
+from dibs_schema import refusals
 
 if TYPE_CHECKING:
     from dibs.database import Database
@@ -36,12 +25,12 @@ if TYPE_CHECKING:
 
 STATUS = {"ok": 0, "warning": 1, "error": 2}
 
-CHECK: dict[type[Unavailable], str] = {
-    DatabaseDamaged: "integrity",
-    SchemaNewer: "schema",
-    UnsafeFilesystem: "file system",
-    ReadOnly: "file",
-    DatabaseReplaced: "identity",
+CHECK: dict[type[refusals.Unavailable], str] = {
+    refusals.DatabaseDamaged: "integrity",
+    refusals.SchemaNewer: "schema",
+    refusals.UnsafeFilesystem: "file system",
+    refusals.ReadOnly: "file",
+    refusals.DatabaseReplaced: "identity",
 }
 """The check that a refusal to open the database stands for."""
 
@@ -68,11 +57,11 @@ def doctor(*, repair_counters: bool, as_json: bool, **flags: Any) -> None:
                 if repair_counters:
                     repaired = _repair(database)
                 findings = _examine(database, settings)
-    except (Busy, OutcomeUnknown):
+    except (refusals.Busy, refusals.OutcomeUnknown):
         raise
-    except (NotFound, InvalidInput) as refusal:
+    except (refusals.NotFound, refusals.InvalidInput) as refusal:
         findings = [HealthCheck("database", "error", refusal.message)]
-    except Unavailable as refusal:
+    except refusals.Unavailable as refusal:
         findings = [HealthCheck(CHECK.get(type(refusal), refusal.code), "error", refusal.message)]
     worst = max(STATUS[one.level] for one in findings)
     if as_json:
@@ -118,7 +107,7 @@ def _repair(database: Database) -> Repaired:
 
     for one in database.check_health():
         if one.check in ("integrity", "references") and one.level == "error":
-            raise DatabaseDamaged(f"Nothing was repaired: {one.says}")
+            raise refusals.DatabaseDamaged(f"Nothing was repaired: {one.says}")
     return database.write_now(lambda tx: repair_counters(tx, getpass.getuser()))
 
 

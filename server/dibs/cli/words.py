@@ -8,23 +8,7 @@ from typing import Any
 
 import click
 
-from dibs_schema.answers import (
-    Acknowledgement,
-    Answer,
-    Asked,
-    Claimed,
-    Created,
-    Feature,
-    FeatureRow,
-    Graph,
-    History,
-    Idle,
-    Page,
-    Stats,
-    Summaries,
-    Testing,
-    Work,
-)
+from dibs_schema import answers
 
 STYLES = {
     "ready": "green",
@@ -42,26 +26,26 @@ PARTS = {"ready": " (part of pending)", "unconfirmed": " (part of passing)"}
 """The counts that are part of another count."""
 
 
-def print_text(answer: Answer) -> None:
+def print_text(answer: answers.Answer) -> None:
     """Print an answer of any kind."""
-    printers: dict[type[Answer], Callable[[Any], None]] = {
-        Acknowledgement: _acknowledgement,
-        Asked: _asked,
-        Claimed: _claimed,
-        Created: _created,
-        Feature: print_feature,
-        Graph: _graph,
-        History: print_history,
-        Idle: _idle,
-        Page: print_page,
-        Stats: print_stats,
-        Summaries: _summaries,
-        Testing: _testing,
+    printers: dict[type[answers.Answer], Callable[[Any], None]] = {
+        answers.Acknowledgement: _acknowledgement,
+        answers.Asked: _asked,
+        answers.Claimed: _claimed,
+        answers.Created: _created,
+        answers.Feature: print_feature,
+        answers.Graph: _graph,
+        answers.History: print_history,
+        answers.Idle: _idle,
+        answers.Page: print_page,
+        answers.Stats: print_stats,
+        answers.Summaries: _summaries,
+        answers.Testing: _testing,
     }
     printers[type(answer)](answer)
 
 
-def print_stats(stats: Stats, moved_to: str | None = None, backup_of: str | None = None) -> None:
+def print_stats(stats: answers.Stats, moved_to: str | None = None, backup_of: str | None = None) -> None:
     """Print the progress of the project."""
     from rich.console import Console
     from rich.markup import escape
@@ -94,20 +78,20 @@ def print_stats(stats: Stats, moved_to: str | None = None, backup_of: str | None
     console.print(f"[dim]{escape(stats.database)}[/]", highlight=False, soft_wrap=True)
 
 
-def print_page(page: Page) -> None:
+def print_page(page: answers.Page) -> None:
     """Print a page of a list, and the option for the next page."""
     _rows(page.features)
     more = f"; continue with --cursor {page.next_cursor}" if page.next_cursor else ""
     click.echo(f"{len(page.features)} of {page.total}{more}")
 
 
-def _summaries(answer: Summaries) -> None:
+def _summaries(answer: answers.Summaries) -> None:
     _rows(answer.features)
     if answer.missing:
         click.echo(f"There is no feature {', '.join(map(str, answer.missing))}.")
 
 
-def _rows(rows: list[FeatureRow]) -> None:
+def _rows(rows: list[answers.FeatureRow]) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -129,7 +113,7 @@ def _rows(rows: list[FeatureRow]) -> None:
             click.echo(f"{row.id} {row.name}\n{row.description}{steps}")
 
 
-def print_feature(feature: Feature, history: History | None = None) -> None:
+def print_feature(feature: answers.Feature, history: answers.History | None = None) -> None:
     """Print all fields of a feature, and its history."""
     from rich.console import Console
     from rich.markup import escape
@@ -150,7 +134,7 @@ def print_feature(feature: Feature, history: History | None = None) -> None:
         print_history(history)
 
 
-def print_history(history: History) -> None:
+def print_history(history: answers.History) -> None:
     """Print a line for each event."""
     for event in history.wire().get("events", []):
         transition = f"{event['kind']} {event.get('from_status', '')} -> {event.get('to_status', '')}".strip(" ->")
@@ -159,13 +143,13 @@ def print_history(history: History) -> None:
         click.echo(f"{len(history.events)} of {history.total}; continue with --cursor {history.next_cursor}")
 
 
-def _claimed(answer: Claimed) -> None:
+def _claimed(answer: answers.Claimed) -> None:
     lease = answer.wire()["claim"]
     _work(answer.feature)
     click.echo(f"token: {lease['token']}   yours until {lease['expires_at']}; `dibs heartbeat` renews the lease")
 
 
-def _work(work: Work) -> None:
+def _work(work: answers.Work) -> None:
     click.echo(f"{work.id} {work.name}   [{work.category}]")
     click.echo(work.description)
     for number, step in enumerate(work.steps, 1):
@@ -182,12 +166,12 @@ def _work(work: Work) -> None:
         click.echo(f"answered: {_plain(values['human_answer'])}")
 
 
-def _idle(answer: Idle) -> None:
+def _idle(answer: answers.Idle) -> None:
     counts = ", ".join(f"{name} {count}" for name, count in answer.counts.wire().items())
     click.echo(f"{answer.state}: {answer.message}" + (f" ({counts})" if counts else ""))
 
 
-def _acknowledgement(answer: Acknowledgement) -> None:
+def _acknowledgement(answer: answers.Acknowledgement) -> None:
     values = answer.wire()
     more = values.pop("unblocked_count", 0) - len(answer.unblocked)
     if more > 0:
@@ -197,11 +181,11 @@ def _acknowledgement(answer: Acknowledgement) -> None:
     click.echo(f"Feature {answer.id} is {answer.status}{rest}.")
 
 
-def _created(answer: Created) -> None:
+def _created(answer: answers.Created) -> None:
     click.echo(f"{answer.count} added: {', '.join(map(str, answer.ids))}")
 
 
-def _testing(answer: Testing) -> None:
+def _testing(answer: answers.Testing) -> None:
     for work in answer.features:
         _work(work)
         click.echo(f"`dibs pass {work.id}` if it still works, `dibs fail {work.id} REASON` if not.")
@@ -209,7 +193,7 @@ def _testing(answer: Testing) -> None:
         click.echo(answer.message)
 
 
-def _asked(answer: Asked) -> None:
+def _asked(answer: answers.Asked) -> None:
     click.echo(f"Question {answer.question_id} is {answer.state}.")
     if answer.answers:
         click.echo(f"{_plain(answer.answers)} ({answer.answered_by})")
@@ -217,7 +201,7 @@ def _asked(answer: Asked) -> None:
         click.echo(answer.message)
 
 
-def _graph(answer: Graph) -> None:
+def _graph(answer: answers.Graph) -> None:
     if answer.mermaid is not None:
         click.echo(answer.mermaid)
     for node in answer.nodes:

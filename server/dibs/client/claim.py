@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from dibs.client.calls import Calls, ServerGone
-from dibs_schema.answers import Claimed, Idle, IdleState, Lease, Work
+from dibs_schema.answers import Idle, IdleState, Lease, Work
 from dibs_schema.inputs import EvidenceFields
 from dibs_schema.refusals import ClaimLost, NotClaimed, NotFound, Refusal
 from dibs_schema.sanitize import clean
@@ -69,7 +69,8 @@ class Claim:
         answer = await self._backlog.take(**self._asked)
         if isinstance(answer, Idle):
             raise NothingToClaim(answer)
-        self._held = _held(answer)
+        texts = {name: getattr(answer.feature, name) for name in Work.model_fields}
+        self._held = ClaimedFeature.model_construct(claim=answer.claim, evidence=None, **texts)
         if not self._backlog.renews_leases:
             self._renewal = asyncio.create_task(self._renew_lease(self._held))
         return self._held
@@ -138,11 +139,6 @@ class Claim:
     async def _give_back(self, held: ClaimedFeature) -> None:
         with suppress(Refusal, ServerGone):
             await self._backlog.release(held.id, held.claim.token)
-
-
-def _held(answer: Claimed) -> ClaimedFeature:
-    known = {name: getattr(answer.feature, name) for name in Work.model_fields}
-    return ClaimedFeature.model_construct(claim=answer.claim, evidence=None, **known)
 
 
 def _reason(error: Exception) -> str:

@@ -12,8 +12,9 @@ from typing import Any
 
 import anyio
 from mcp.client.session import ClientSession, ElicitationFnT
+from mcp.shared.exceptions import MCPError
 from mcp.shared.message import SessionMessage
-from mcp.types import CallToolResult, Implementation, jsonrpc_message_adapter
+from mcp.types import CONNECTION_CLOSED, CallToolResult, Implementation, jsonrpc_message_adapter
 
 from dibs.client.calls import ServerGone
 from dibs_schema.refusals import all_codes
@@ -97,9 +98,6 @@ class Client:
         return result
 
     async def _answered(self, call: Any) -> Any:
-        from mcp.shared.exceptions import MCPError
-        from mcp.types import CONNECTION_CLOSED
-
         try:
             return await call
         except MCPError as error:

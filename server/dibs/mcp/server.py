@@ -67,13 +67,12 @@ class DibsServer(BaseServer):
         if connection is not None:
             tokens = IssuedTokens()
             caller = Caller.on_connection(settings, connection)
-            self.session = Session(database, settings, caller, tokens)
             leases = LEASE_RENEWED
         else:
             tokens = None
             caller = Caller.over_http(settings, None)
-            self.session = Session(database, settings, caller, ClaimMemory())
             leases = LEASE_DETACHED.format(minutes=settings.detached_lease / 60)
+        self.session = Session(database, settings, caller, tokens or ClaimMemory())
         self.leases = LeaseKeeper(database, settings, connection, tokens)
         self._settings = settings
         self._tools: list[ToolDefinition] = []

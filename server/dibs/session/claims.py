@@ -22,16 +22,7 @@ from dibs.verbs.release import undeliver
 from dibs.verbs.skip import skip as skip_verb
 from dibs.verbs.update import add_note as add_note_verb
 from dibs_schema.answers import Acknowledgement, Claimed, Idle
-from dibs_schema.operations.claims import (
-    AddNote,
-    ClaimFeature,
-    MarkFailing,
-    MarkInProgress,
-    MarkPassing,
-    ReleaseClaim,
-    SendHeartbeat,
-    SkipFeature,
-)
+from dibs_schema.operations import claims as arguments
 from dibs_schema.refusals import Busy, Forbidden
 from dibs_schema.status import Kind
 
@@ -77,26 +68,26 @@ class ClaimingJob(WriteJob[T]):
 class ClaimJob(ClaimingJob[Claimed | Idle]):
     """The claim of the next ready feature, or of one by its id."""
 
-    def __init__(self, session: Session, asked: ClaimFeature) -> None:
-        super().__init__(session, asked.agent)
-        self._asked = asked
-        scope = session.caller.request_scope(asked.agent, asked.request_id)
-        fingerprinted = {"feature_id": asked.feature_id, "category": asked.category, "resume": asked.resume}
-        self._request = Request.of(asked.request_id, "feature_claim_and_get", fingerprinted, scope)
+    def __init__(self, session: Session, args: arguments.ClaimFeature) -> None:
+        super().__init__(session, args.agent)
+        self._args = args
+        scope = session.caller.request_scope(args.agent, args.request_id)
+        fingerprinted = {"feature_id": args.feature_id, "category": args.category, "resume": args.resume}
+        self._request = Request.of(args.request_id, "feature_claim_and_get", fingerprinted, scope)
 
     def run(self, tx: Transaction) -> Claimed | Idle:
         """Claim, or return the claim of an earlier call with the same request_id."""
         self.begin()
-        asked, holder = self._asked, self._holder
-        fresh = partial(claim.claim, tx, holder, asked.feature_id, category=asked.category, resume=asked.resume)
+        args, holder = self._args, self._holder
+        fresh = partial(claim.claim, tx, holder, args.feature_id, category=args.category, resume=args.resume)
         return once(tx, self._request, Claimed, fresh, replay=partial(claim.replay_claim, tx, holder))
 
     def autocommit(self) -> Callable[[Transaction], Claimed | None] | None:
         """Return the claim of the next feature as one statement. A claim by id or key, and a resume, need several."""
-        if self._request or self._asked.feature_id is not None or self._asked.resume:
+        if self._request or self._args.feature_id is not None or self._args.resume:
             return None
         self.begin()
-        return partial(claim_alone, holder=self._holder, category=self._asked.category)
+        return partial(claim_alone, holder=self._holder, category=self._args.category)
 
     def committed(self, result: Claimed | Idle) -> None:
         """Remember the token for the calls that follow."""
@@ -110,7 +101,7 @@ class ClaimJob(ClaimingJob[Claimed | Idle]):
 
     def settle(self) -> Callable[[Transaction], object] | None:
         """Return the verb that takes the claim back. With a key or a resume, the caller can repeat the call instead."""
-        return None if self._request or self._asked.resume else self.take_back
+        return None if self._request or self._args.resume else self.take_back
 
     def take_back(self, tx: Transaction) -> None:
         """Take back this job's claim, if it made one, and forget the key, so that it can be used again."""
@@ -122,9 +113,9 @@ class ClaimJob(ClaimingJob[Claimed | Idle]):
 class MarkJob(ClaimingJob[Acknowledgement]):
     """The claim of a feature whose text the caller knows."""
 
-    def __init__(self, session: Session, asked: MarkInProgress) -> None:
-        super().__init__(session, asked.agent)
-        self._feature = asked.feature_id
+    def __init__(self, session: Session, args: arguments.MarkInProgress) -> None:
+        super().__init__(session, args.agent)
+        self._feature = args.feature_id
 
     def run(self, tx: Transaction) -> Acknowledgement:
         """Claim the feature."""
@@ -144,9 +135,9 @@ class MarkJob(ClaimingJob[Acknowledgement]):
         return self.take_back
 
 
-async def take(session: Session, asked: ClaimFeature, context: CallContext) -> Claimed | Idle:
-    """Claim the next ready feature or one by id, and wait for work if asked to."""
-    job = ClaimJob(session, asked)
+async def take(session: Session, args: arguments.ClaimFeature, context: CallContext) -> Claimed | Idle:
+    """Claim the next ready feature or one by id, and wait for work if requested."""
+    job = ClaimJob(session, args)
     context.claiming(job)
 
     async def attempt(patience: float) -> Claimed | Idle:
@@ -157,8 +148,8 @@ async def take(session: Session, asked: ClaimFeature, context: CallContext) -> C
 
     waiting = Waiting(
         session.database,
-        asked.category,
-        asked.wait_seconds if context.wait_seconds is None else context.wait_seconds,
+        args.category,
+        args.wait_seconds if context.wait_seconds is None else context.wait_seconds,
         session.settings.patience,
         context.longest_wait,
         session.closing,
@@ -168,86 +159,86 @@ async def take(session: Session, asked: ClaimFeature, context: CallContext) -> C
     return await waiting.claim(attempt)
 
 
-async def mark_in_progress(session: Session, asked: MarkInProgress, context: CallContext) -> Acknowledgement:
+async def mark_in_progress(session: Session, args: arguments.MarkInProgress, context: CallContext) -> Acknowledgement:
     """Claim a feature by id, and answer briefly."""
-    job = MarkJob(session, asked)
+    job = MarkJob(session, args)
     context.claiming(job)
     return await session.database.write(job.prepare())
 
 
-async def heartbeat(session: Session, asked: SendHeartbeat, _: CallContext) -> Acknowledgement:
+async def heartbeat(session: Session, args: arguments.SendHeartbeat, _: CallContext) -> Acknowledgement:
     """Renew the lease of a claim, and store a note."""
     return await session.transition(
-        asked.feature_id,
-        asked.claim_token,
+        args.feature_id,
+        args.claim_token,
         Kind.HEARTBEAT,
-        lambda tx, _, token: lease.heartbeat(tx, asked.feature_id, token, asked.note),
-        exclusive=asked.note is not None,  # a note that was acknowledged must not be missing from a copy
+        lambda tx, _, token: lease.heartbeat(tx, args.feature_id, token, args.note),
+        exclusive=args.note is not None,  # a note that was acknowledged must not be missing from a copy
     )
 
 
-async def release(session: Session, asked: ReleaseClaim, _: CallContext) -> Acknowledgement:
+async def release(session: Session, args: arguments.ReleaseClaim, _: CallContext) -> Acknowledgement:
     """Give a claim back without an outcome; a planner may release another's."""
-    if not asked.force:
+    if not args.force:
         return await session.transition(
-            asked.feature_id,
-            asked.claim_token,
+            args.feature_id,
+            args.claim_token,
             Kind.RELEASE,
-            lambda tx, by, token: release_verb(tx, by, asked.feature_id, token),
+            lambda tx, by, token: release_verb(tx, by, args.feature_id, token),
         )
     if not session.settings.role.plans:
         raise Forbidden(
             "Only planners may use force. Release your own claim without it.", tool="feature_clear_in_progress"
         )
     by = session.author()
-    released = await session.database.write(lambda tx: release_verb(tx, by, asked.feature_id, None, force=True))
-    session.claims.end_all(asked.feature_id, Kind.RELEASE)
+    released = await session.database.write(lambda tx: release_verb(tx, by, args.feature_id, None, force=True))
+    session.claims.end_all(args.feature_id, Kind.RELEASE)
     return released
 
 
-async def mark_passing(session: Session, asked: MarkPassing, _: CallContext) -> Acknowledgement:
+async def mark_passing(session: Session, args: arguments.MarkPassing, _: CallContext) -> Acknowledgement:
     """Finish a claimed feature, or confirm one that passes."""
-    evidence = asked.evidence
+    evidence = args.evidence
     assert not isinstance(evidence, str), "the type converts a string"
     return await session.transition(
-        asked.feature_id,
-        asked.claim_token,
+        args.feature_id,
+        args.claim_token,
         Kind.PASS,
-        lambda tx, by, token: outcome.mark_passing(tx, by, asked.feature_id, token, evidence),
+        lambda tx, by, token: outcome.mark_passing(tx, by, args.feature_id, token, evidence),
     )
 
 
-async def mark_failing(session: Session, asked: MarkFailing, _: CallContext) -> Acknowledgement:
+async def mark_failing(session: Session, args: arguments.MarkFailing, _: CallContext) -> Acknowledgement:
     """End a failed attempt, or report a regression."""
     return await session.transition(
-        asked.feature_id,
-        asked.claim_token,
+        args.feature_id,
+        args.claim_token,
         Kind.FAIL,
-        lambda tx, by, token: outcome.mark_failing(tx, by, asked.feature_id, asked.reason, token),
+        lambda tx, by, token: outcome.mark_failing(tx, by, args.feature_id, args.reason, token),
     )
 
 
-async def skip(session: Session, asked: SkipFeature, _: CallContext) -> Acknowledgement:
+async def skip(session: Session, args: arguments.SkipFeature, _: CallContext) -> Acknowledgement:
     """Put a feature last."""
     return await session.transition(
-        asked.feature_id,
-        asked.claim_token,
+        args.feature_id,
+        args.claim_token,
         Kind.SKIP,
-        lambda tx, by, token: skip_verb(tx, by, asked.feature_id, asked.reason, token),
+        lambda tx, by, token: skip_verb(tx, by, args.feature_id, args.reason, token),
     )
 
 
-async def add_note(session: Session, asked: AddNote, _: CallContext) -> Acknowledgement:
+async def add_note(session: Session, args: arguments.AddNote, _: CallContext) -> Acknowledgement:
     """Store a note on a feature. If the caller proves a claim of it, the claim's lease is renewed."""
-    session.claims.touch(asked.feature_id)
-    by = session.author(asked.feature_id)
-    proven = session.claims.proof(asked.feature_id)
+    session.claims.touch(args.feature_id)
+    by = session.author(args.feature_id)
+    proven = session.claims.proof(args.feature_id)
 
     def write(tx: Transaction) -> Acknowledgement:
         token = proven(tx)
         if token is not None:
             lease.renew(tx, [token])
-        author = holder_of(tx, asked.feature_id, token) or by
-        return add_note_verb(tx, author, asked.feature_id, asked.text)
+        author = holder_of(tx, args.feature_id, token) or by
+        return add_note_verb(tx, author, args.feature_id, args.text)
 
     return await session.database.write(write)

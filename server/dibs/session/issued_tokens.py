@@ -75,7 +75,7 @@ class IssuedClaim:
 
     @property
     def live(self) -> bool:
-        """Whether the caller still has the claim, as far as this process knows."""
+        """Whether the caller still has the claim, by the knowledge of this process."""
         return not self.lost and self.ended_by is None
 
 

@@ -15,17 +15,17 @@ USER = "user"
 """The author of an answer that a person gives through an agent's client."""
 
 
-async def ask_person(session: Session, asked: RequestHumanInput, context: CallContext) -> Acknowledgement:
+async def ask_person(session: Session, args: RequestHumanInput, context: CallContext) -> Acknowledgement:
     """Ask a person about a claimed feature. An answer within the call keeps the claim; otherwise it ends."""
-    feature = asked.feature_id
-    request = requests.new_request(asked.prompt, list(asked.fields))
+    feature = args.feature_id
+    request = requests.new_request(args.prompt, list(args.fields))
     if context.can_ask:
-        choose = session.claims.choose(feature, asked.claim_token, Kind.ASK)
+        choose = session.claims.choose(feature, args.claim_token, Kind.ASK)
         token = await session.database.read(choose)
         if token is not None:
             await session.database.read(lambda tx: requests.check_claim(tx, feature, token))
             await session.prove_alive(token)
-            reply = await context.ask_fields(asked.prompt, asked.fields)
+            reply = await context.ask_fields(args.prompt, args.fields)
             if reply is not None and reply.answers is not None:
                 answers = reply.answers
                 return await session.database.write(
@@ -33,23 +33,23 @@ async def ask_person(session: Session, asked: RequestHumanInput, context: CallCo
                 )
     return await session.transition(
         feature,
-        asked.claim_token,
+        args.claim_token,
         Kind.ASK,
         lambda tx, by, token: requests.request_human_input(tx, by, feature, token, request),
     )
 
 
-async def ask_user(session: Session, asked: AskUser, context: CallContext) -> Asked:
+async def ask_user(session: Session, args: AskUser, context: CallContext) -> Asked:
     """Store questions to the user and ask them if the client can, or read the answer to an earlier one."""
-    if (asked.questions is None) == (asked.question_id is None):
+    if (args.questions is None) == (args.question_id is None):
         raise InvalidInput("Send either questions or question_id.", field="questions")
     database = session.database
-    if asked.questions is None:
-        assert asked.question_id is not None, "one of the two is given"
-        earlier = asked.question_id
+    if args.questions is None:
+        assert args.question_id is not None, "one of the two is given"
+        earlier = args.question_id
         return await database.read(lambda tx: questions.read_question(tx, earlier))
     by = session.author()
-    wanted = list(asked.questions)
+    wanted = list(args.questions)
     if context.asked_question is None:
         stored = await database.write(lambda tx: questions.ask_user(tx, by, wanted))
     else:  # the client repeats the call with the user's answer to the question stored before
@@ -65,21 +65,21 @@ async def ask_user(session: Session, asked: AskUser, context: CallContext) -> As
     return await database.write(lambda tx: questions.answer_question(tx, USER, number, answers))
 
 
-async def answer_person(session: Session, asked: AnswerHumanInput, _: CallContext) -> Acknowledgement | Asked:
+async def answer_person(session: Session, args: AnswerHumanInput, _: CallContext) -> Acknowledgement | Asked:
     """Answer a feature's request or a question, or cancel it."""
-    if (asked.feature_id is None) == (asked.question_id is None):
+    if (args.feature_id is None) == (args.question_id is None):
         raise InvalidInput("Send either feature_id or question_id.", field="feature_id")
-    if asked.cancel == (asked.answers is not None):
+    if args.cancel == (args.answers is not None):
         raise InvalidInput("Send either answers or cancel=true.", field="answers")
     by = session.author()
-    database, answers = session.database, asked.answers
-    if asked.feature_id is not None:
-        feature = asked.feature_id
+    database, answers = session.database, args.answers
+    if args.feature_id is not None:
+        feature = args.feature_id
         if answers is None:
             return await database.write(lambda tx: requests.cancel_request(tx, by, feature))
         return await database.write(lambda tx: requests.answer_feature(tx, by, feature, answers))
-    assert asked.question_id is not None, "one of the two is given"
-    number = asked.question_id
+    assert args.question_id is not None, "one of the two is given"
+    number = args.question_id
     if answers is None:
         return await database.write(lambda tx: questions.cancel_question(tx, by, number))
     return await database.write(lambda tx: questions.answer_question(tx, by, number, answers))

@@ -10,75 +10,67 @@ from dibs.verbs import depend
 from dibs.verbs.update import change
 from dibs_schema.answers import Acknowledgement, Created
 from dibs_schema.inputs import NewFeature
-from dibs_schema.operations.planning import (
-    AddDependency,
-    CreateFeature,
-    CreateFeatures,
-    RemoveDependency,
-    SetDependencies,
-    UpdateFeature,
-)
+from dibs_schema.operations import planning as arguments
 
 TEXTS = ("category", "name", "description", "steps", "priority", "paths")
 """The columns that an update may change."""
 
 
-async def create(session: Session, asked: CreateFeature, _: CallContext) -> Created:
+async def create(session: Session, args: arguments.CreateFeature, _: CallContext) -> Created:
     """Add a feature."""
     by = session.author()
     feature = NewFeature(
-        category=asked.category,
-        name=asked.name,
-        description=asked.description,
-        steps=list(asked.steps),
-        priority=asked.priority,
-        dependencies=list(asked.dependencies or ()),
-        paths=list(asked.paths or ()),
+        category=args.category,
+        name=args.name,
+        description=args.description,
+        steps=list(args.steps),
+        priority=args.priority,
+        dependencies=list(args.dependencies or ()),
+        paths=list(args.paths or ()),
     )
-    request = Request.of(asked.request_id, "feature_create", feature.model_dump())
+    request = Request.of(args.request_id, "feature_create", feature.model_dump())
     return await session.database.write(lambda tx: once(tx, request, Created, lambda: creation.create(tx, by, feature)))
 
 
-async def create_many(session: Session, asked: CreateFeatures, _: CallContext) -> Created:
+async def create_many(session: Session, args: arguments.CreateFeatures, _: CallContext) -> Created:
     """Add up to 1,000 features, all or none."""
     by = session.author()
-    features = list(asked.features)
+    features = list(args.features)
     fingerprinted = {"features": [one.model_dump() for one in features]}
-    request = Request.of(asked.request_id, "feature_create_bulk", fingerprinted)
+    request = Request.of(args.request_id, "feature_create_bulk", fingerprinted)
     return await session.database.write(
         lambda tx: once(tx, request, Created, lambda: creation.create_bulk(tx, by, features))
     )
 
 
-async def update(session: Session, asked: UpdateFeature, _: CallContext) -> Acknowledgement:
+async def update(session: Session, args: arguments.UpdateFeature, _: CallContext) -> Acknowledgement:
     """Change a feature's texts, archive or restore it, retry it, or confirm its pass."""
     by = session.author()
-    given = {name: getattr(asked, name) for name in TEXTS}
-    changed = {name: value for name, value in given.items() if value is not None}
+    changed = {name: value for name in TEXTS if (value := getattr(args, name)) is not None}
     return await session.database.write(
         lambda tx: change(
-            tx, by, asked.feature_id, changed, archived=asked.archived, retry=asked.retry, confirm=asked.confirm
+            tx, by, args.feature_id, changed, archived=args.archived, retry=args.retry, confirm=args.confirm
         )
     )
 
 
-async def add_dependency(session: Session, asked: AddDependency, _: CallContext) -> Acknowledgement:
+async def add_dependency(session: Session, args: arguments.AddDependency, _: CallContext) -> Acknowledgement:
     """Let a feature wait for another."""
     by = session.author()
-    return await session.database.write(lambda tx: depend.add_dependency(tx, by, asked.feature_id, asked.dependency_id))
+    return await session.database.write(lambda tx: depend.add_dependency(tx, by, args.feature_id, args.dependency_id))
 
 
-async def remove_dependency(session: Session, asked: RemoveDependency, _: CallContext) -> Acknowledgement:
+async def remove_dependency(session: Session, args: arguments.RemoveDependency, _: CallContext) -> Acknowledgement:
     """Let a feature no longer wait for another."""
     by = session.author()
     return await session.database.write(
-        lambda tx: depend.remove_dependency(tx, by, asked.feature_id, asked.dependency_id)
+        lambda tx: depend.remove_dependency(tx, by, args.feature_id, args.dependency_id)
     )
 
 
-async def set_dependencies(session: Session, asked: SetDependencies, _: CallContext) -> Acknowledgement:
+async def set_dependencies(session: Session, args: arguments.SetDependencies, _: CallContext) -> Acknowledgement:
     """Replace everything that a feature waits for."""
     by = session.author()
     return await session.database.write(
-        lambda tx: depend.set_dependencies(tx, by, asked.feature_id, list(asked.dependency_ids))
+        lambda tx: depend.set_dependencies(tx, by, args.feature_id, list(args.dependency_ids))
     )

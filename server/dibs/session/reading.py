@@ -1,4 +1,4 @@
-"""The operations that read, and the one that hands out features to test again."""
+"""The operations that read, and the one that reserves features for a new test."""
 
 from __future__ import annotations
 
@@ -11,80 +11,70 @@ from dibs.session.caller import CallContext
 from dibs.session.session import Session
 from dibs.verbs import verify
 from dibs_schema.answers import Feature, Graph, History, Page, Stats, Summaries, Testing
-from dibs_schema.operations.reading import (
-    GetBlocked,
-    GetFeature,
-    GetGraph,
-    GetHistory,
-    GetReady,
-    GetStats,
-    GetSummaries,
-    SearchFeatures,
-    TakeForRegression,
-)
+from dibs_schema.operations import reading as arguments
 from dibs_schema.refusals import InvalidInput
 
 
-async def take_for_regression(session: Session, asked: TakeForRegression, _: CallContext) -> Testing:
+async def take_for_regression(session: Session, args: arguments.TakeForRegression, _: CallContext) -> Testing:
     """Reserve the passing features tested longest ago."""
     by = session.author()
-    taken = await session.database.write(lambda tx: verify.take_for_regression(tx, asked.limit, by))
+    taken = await session.database.write(lambda tx: verify.take_for_regression(tx, args.limit, by))
     await session.claims.forget_ended(session.database, [feature.id for feature in taken.features])
     return taken
 
 
-async def get(session: Session, asked: GetFeature, _: CallContext) -> Feature:
+async def get(session: Session, args: arguments.GetFeature, _: CallContext) -> Feature:
     """Read one feature."""
-    session.claims.touch(asked.feature_id)
-    return await session.database.read(lambda tx: features.get_by_id(tx, asked.feature_id, asked.cursor))
+    session.claims.touch(args.feature_id)
+    return await session.database.read(lambda tx: features.get_by_id(tx, args.feature_id, args.cursor))
 
 
-async def summaries(session: Session, asked: GetSummaries, _: CallContext) -> Summaries:
+async def summaries(session: Session, args: arguments.GetSummaries, _: CallContext) -> Summaries:
     """Read a line for each of some features."""
-    if (asked.feature_id is None) == (asked.feature_ids is None):
+    if (args.feature_id is None) == (args.feature_ids is None):
         raise InvalidInput("Send either feature_id or feature_ids.", field="feature_ids")
-    ids = [asked.feature_id] if asked.feature_id is not None else list(asked.feature_ids or ())
+    ids = [args.feature_id] if args.feature_id is not None else list(args.feature_ids or ())
     return await session.database.read(lambda tx: features.summaries(tx, ids))
 
 
-async def search(session: Session, asked: SearchFeatures, _: CallContext) -> Page:
+async def search(session: Session, args: arguments.SearchFeatures, _: CallContext) -> Page:
     """List features by text, status, category or agent."""
     return await session.database.read(
         lambda tx: lists.search(
             tx,
-            text=asked.text,
-            status=asked.status,
-            category=asked.category,
-            agent=asked.agent,
-            detail=asked.detail,
-            limit=asked.limit,
-            cursor=asked.cursor,
+            text=args.text,
+            status=args.status,
+            category=args.category,
+            agent=args.agent,
+            detail=args.detail,
+            limit=args.limit,
+            cursor=args.cursor,
         )
     )
 
 
-async def ready(session: Session, asked: GetReady, _: CallContext) -> Page:
+async def ready(session: Session, args: arguments.GetReady, _: CallContext) -> Page:
     """List what can be claimed."""
-    return await session.database.read(lambda tx: lists.get_ready(tx, asked.limit, asked.cursor))
+    return await session.database.read(lambda tx: lists.get_ready(tx, args.limit, args.cursor))
 
 
-async def blocked(session: Session, asked: GetBlocked, _: CallContext) -> Page:
+async def blocked(session: Session, args: arguments.GetBlocked, _: CallContext) -> Page:
     """List what cannot be claimed, and why."""
-    return await session.database.read(lambda tx: lists.get_blocked(tx, asked.limit, asked.cursor))
+    return await session.database.read(lambda tx: lists.get_blocked(tx, args.limit, args.cursor))
 
 
-async def graph(session: Session, asked: GetGraph, _: CallContext) -> Graph:
+async def graph(session: Session, args: arguments.GetGraph, _: CallContext) -> Graph:
     """Read the graph of dependencies."""
     return await session.database.read(
-        lambda tx: get_graph(tx, root=asked.root, depth=asked.depth, limit=asked.limit, form=asked.format)
+        lambda tx: get_graph(tx, root=args.root, depth=args.depth, limit=args.limit, form=args.format)
     )
 
 
-async def history(session: Session, asked: GetHistory, _: CallContext) -> History:
+async def history(session: Session, args: arguments.GetHistory, _: CallContext) -> History:
     """List a feature's events."""
-    return await session.database.read(lambda tx: get_history(tx, asked.feature_id, asked.limit, asked.cursor))
+    return await session.database.read(lambda tx: get_history(tx, args.feature_id, args.limit, args.cursor))
 
 
-async def stats(session: Session, asked: GetStats, _: CallContext) -> Stats:
+async def stats(session: Session, args: arguments.GetStats, _: CallContext) -> Stats:
     """Count the project's features."""
-    return await session.database.read(lambda tx: get_stats(tx, session.database.label, asked.by))
+    return await session.database.read(lambda tx: get_stats(tx, session.database.label, args.by))

@@ -29,7 +29,7 @@ def plan(given: Mapping[str, Any]) -> str:
     source = (
         f"Specification, as the user gave it (a path, a link or the text itself): {_quoted(specification)}"
         if specification
-        else "The specification is what the user described in this conversation; ask for it where there is none."
+        else "The specification is what the user described in this conversation; ask for it if there is none."
     )
     return f"""Turn a specification into features of the backlog that coding agents share.
 {source}

@@ -132,11 +132,6 @@ class OpenRequests:
             self._settled.set()
 
 
-def _no_answer(request_id: RequestId) -> JSONRPCError:
-    error = ErrorData(code=CONNECTION_CLOSED, message="The client's input has ended.")
-    return JSONRPCError(jsonrpc="2.0", id=request_id, error=error)
-
-
 class MessageReader(ObjectReceiveStream[SessionMessage]):
     """The client's messages, up to the end of its input and the last answer to them.
 
@@ -165,7 +160,8 @@ class MessageReader(ObjectReceiveStream[SessionMessage]):
             except anyio.EndOfStream:
                 self.end(self._grace)
                 if self._requests.of_server:  # the handler that waits for the answer can still finish
-                    return SessionMessage(_no_answer(self._requests.of_server.pop()))
+                    error = ErrorData(code=CONNECTION_CLOSED, message="The client's input has ended.")
+                    return SessionMessage(JSONRPCError(jsonrpc="2.0", id=self._requests.of_server.pop(), error=error))
                 await self._settled()
                 raise
             else:

@@ -23,7 +23,7 @@ import anyio.lowlevel
 LONGEST_LINE: Final = 64 << 20
 """Bytes of the longest line that is accepted."""
 
-_READ_AT_MOST: Final = 64 << 10  # what a pipe holds
+_READ_AT_MOST: Final = 64 << 10  # the capacity of a pipe
 
 
 @contextmanager
@@ -82,7 +82,7 @@ class LineReader:
         return self._lines.popleft()
 
     def close(self) -> None:
-        """Read no more, and drop what was not taken."""
+        """Stop reading, and drop lines that were not taken."""
         self._lines.clear()
         self._end()
 
@@ -165,7 +165,7 @@ class LineWriter:
             await self._room.wait()
 
     def close(self) -> None:
-        """Write no more, and drop what was not written."""
+        """Stop writing, and drop the lines that were not written."""
         self._backlog.clear()
         self._stop_waiting()
 
