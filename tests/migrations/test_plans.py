@@ -142,8 +142,8 @@ INDEXES = [
         claim.next_claim("critical_path", by_category=True),
         "features_ready_by_critical_path",
     ),
-    ("the reaper", lease._run_out, "features_leases"),
-    ("the reaper's look", lease._any_run_out, "features_leases"),
+    ("the reaper", lease._expired, "features_leases"),
+    ("the reaper's look", lease._count_expired, "features_leases"),
     ("the count of what one name holds", claim._claim_this, "features_holders"),
     ("the least recently tested", verify._least_recent, "features_tested"),
 ]

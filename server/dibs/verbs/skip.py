@@ -22,15 +22,14 @@ _last = select(func.coalesce(func.max(_all.c.priority), literal_column("0")) + 1
 
 _behind: dict[Any, Any] = {
     F.status: case(
-        (F.skips + 1 >= bindparam("max_skips", type_=Integer), literal(Status.STUCK)),
-        else_=literal(Status.PENDING),
+        (F.skips + 1 >= bindparam("max_skips", type_=Integer), literal(Status.STUCK)), else_=literal(Status.PENDING)
     ),
     F.skips: F.skips + 1,
     F.priority: _last.scalar_subquery(),
     F.updated_at: bindparam("now"),
 }
 _changed = (F.status, F.skips, F.priority)
-_skip_waiting = update(features).where(this(), is_(Status.PENDING)).values(_behind).returning(*_changed)
+_skip_pending = update(features).where(this(), is_(Status.PENDING)).values(_behind).returning(*_changed)
 _skip_claimed = update(features).where(this(), held()).values({**_behind, **ending(Kind.SKIP)}).returning(*_changed)
 
 
@@ -40,14 +39,11 @@ def skip(tx: Transaction, by: str, feature: int, reason: str, token: str | None 
     Raises ClaimLost, TokenRequired, or the refusal of the status that the feature has now.
     """
     by = holder_of(tx, feature, token) or by
+    most = tx.project.settings.max_skips
     if token is None:
-        row, source = (
-            tx.first(_skip_waiting, feature=feature, max_skips=tx.project.settings.max_skips),
-            Status.PENDING,
-        )
+        row, source = tx.first(_skip_pending, feature=feature, max_skips=most), Status.PENDING
     else:
-        row = tx.first(_skip_claimed, feature=feature, token=token, max_skips=tx.project.settings.max_skips)
-        source = Status.IN_PROGRESS
+        row, source = tx.first(_skip_claimed, feature=feature, token=token, max_skips=most), Status.IN_PROGRESS
     if row is None:
         return _skipped(feature, earlier_outcome(tx, feature, token, Kind.SKIP))
     detail = {"reason": reason, "status": row["status"], "skips": row["skips"], "priority": row["priority"]}
