@@ -7,11 +7,10 @@ from typing import Any
 from sqlalchemy import bindparam, select, update
 
 from dibs.database.transaction import Row, Transaction
-from dibs.rules.conditions import F, held, is_, literal, this
+from dibs.rules.conditions import F, ending, held, is_, literal, this
 from dibs.rules.diagnosis import earlier_outcome, find, holder_of, refuse_transition
 from dibs.rules.events import record
 from dibs.rules.truncate import truncate_json
-from dibs.verbs.outcome import ending
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.inputs import HumanField, checked_answers
 from dibs_schema.next_step import NEXT_FEATURE, Step

@@ -5,24 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import (
-    BindParameter,
-    ColumnElement,
-    Executable,
-    Integer,
-    bindparam,
-    case,
-    func,
-    literal_column,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import BindParameter, ColumnElement, Executable, bindparam, func, or_, select, update
 
 from dibs.database import Upkeep
 from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
-from dibs.rules.conditions import NO_CLAIM, F, expired, held, in_project, is_, leased, literal, of_another_clock, this
+from dibs.rules.conditions import (
+    ATTEMPTS_USED_UP,
+    FAILURES_USED_UP,
+    F,
+    ending,
+    expired,
+    held,
+    in_project,
+    is_,
+    leased,
+    of_another_clock,
+    stuck_if,
+    this,
+)
 from dibs.rules.diagnosis import refuse_transition
 from dibs.rules.events import record, record_all
 from dibs_schema.answers import Acknowledgement
@@ -58,8 +59,6 @@ _heartbeat = hot(
     .returning(F.lease_expires_at, F.claimed_by)
 )
 
-_ATTEMPTS_USED_UP = F.attempts >= bindparam("max_attempts", type_=Integer)
-
 _of_session = in_project() & leased() & (F.claim_session == bindparam("session"))
 _all_claims = in_project() & leased()
 
@@ -70,15 +69,7 @@ def _release_where(condition: ColumnElement[bool]) -> tuple[Executable, Executab
     release = (
         update(features)
         .where(condition)
-        .values(
-            {
-                F.status: case((_ATTEMPTS_USED_UP, literal(Status.STUCK)), else_=literal(Status.PENDING)),
-                F.ended_token: F.claim_token,
-                F.ended_by: literal_column(f"'{Kind.RELEASE}'"),
-                F.updated_at: bindparam("now"),
-                **NO_CLAIM,
-            }
-        )
+        .values({F.status: stuck_if(ATTEMPTS_USED_UP), **ending(Kind.RELEASE)})
         .returning(F.id, F.status)
     )
     return holders, release
@@ -105,19 +96,10 @@ _expire = (
     .where(in_project(), F.id.in_(bindparam("ids", expanding=True)), is_(Status.IN_PROGRESS), expired())
     .values(
         {
-            F.status: case(
-                (
-                    or_(F.failures + 1 >= bindparam("max_failures", type_=Integer), _ATTEMPTS_USED_UP),
-                    literal(Status.STUCK),
-                ),
-                else_=literal(Status.PENDING),
-            ),
+            F.status: stuck_if(or_(FAILURES_USED_UP, ATTEMPTS_USED_UP)),
             F.failures: F.failures + 1,
             F.last_failure: EXPIRED,
-            F.ended_token: F.claim_token,
-            F.ended_by: literal_column(f"'{Kind.EXPIRE}'"),
-            F.updated_at: bindparam("now"),
-            **NO_CLAIM,
+            **ending(Kind.EXPIRE),
         }
     )
     .returning(F.id, F.status)

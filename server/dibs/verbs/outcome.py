@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Double, Integer, bindparam, case, literal_column, or_, select, update
+from sqlalchemy import Double, bindparam, or_, select, update
 
 from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import (
+    ATTEMPTS_USED_UP,
+    FAILURES_USED_UP,
     FARTHEST_BACK_OFF,
-    NO_CLAIM,
     F,
     depends_on_this,
+    ending,
     held,
     in_project,
     is_,
     leased,
     literal,
+    stuck_if,
     this,
     unblocked,
 )
@@ -32,16 +35,6 @@ from dibs_schema.tables import features
 
 SHOWN = 10
 """Ids that an acknowledgement lists; its count includes all of them."""
-
-
-def ending(kind: Kind) -> dict[Any, Any]:
-    """Return the values that end a claim by a transition of that kind and store its token as `ended_token`."""
-    return {
-        F.ended_token: F.claim_token,
-        F.ended_by: literal_column(f"'{kind}'"),
-        F.updated_at: bindparam("now"),
-        **NO_CLAIM,
-    }
 
 
 _evidence = bindparam("proof", type_=F.evidence.type)
@@ -78,16 +71,7 @@ unsatisfied_dependents = (
 _unblocked = hot(select(F.id).where(depends_on_this(), unblocked()).order_by(F.id))
 
 _failed_attempt: dict[Any, Any] = {
-    F.status: case(
-        (
-            or_(
-                F.failures + 1 >= bindparam("max_failures", type_=Integer),
-                F.attempts >= bindparam("max_attempts", type_=Integer),
-            ),
-            literal(Status.STUCK),
-        ),
-        else_=literal(Status.PENDING),
-    ),
+    F.status: stuck_if(or_(FAILURES_USED_UP, ATTEMPTS_USED_UP)),
     F.failures: F.failures + 1,
     F.last_failure: bindparam("why"),
     F.not_before: bindparam("now") + bindparam("pause", type_=Double),

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Integer, bindparam, case, update
+from sqlalchemy import update
 
 from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
-from dibs.rules.conditions import F, held, in_project, is_, leased, literal, this
+from dibs.rules.conditions import ATTEMPTS_USED_UP, F, ending, held, in_project, is_, leased, literal, stuck_if, this
 from dibs.rules.diagnosis import earlier_outcome, holder_of
 from dibs.rules.events import record
-from dibs.verbs.outcome import ending
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import features
 
 _release_values: dict[Any, Any] = {
-    F.status: case(
-        (F.attempts >= bindparam("max_attempts", type_=Integer), literal(Status.STUCK)), else_=literal(Status.PENDING)
-    ),
+    F.status: stuck_if(ATTEMPTS_USED_UP),
     **ending(Kind.RELEASE),
 }
 _undeliver = (

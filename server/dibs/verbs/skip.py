@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Integer, bindparam, case, func, literal_column, select, update
+from sqlalchemy import Integer, bindparam, func, literal_column, select, update
 
 from dibs.database.transaction import Transaction
-from dibs.rules.conditions import F, held, in_project, is_, literal, this
+from dibs.rules.conditions import F, ending, held, in_project, is_, stuck_if, this
 from dibs.rules.diagnosis import earlier_outcome, holder_of
 from dibs.rules.events import record
-from dibs.verbs.outcome import ending
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import BELOW_EVERY_PRIORITY, features
@@ -21,9 +20,7 @@ _last = select(func.coalesce(func.max(_all.c.priority), literal_column("0")) + 1
 )
 
 _behind: dict[Any, Any] = {
-    F.status: case(
-        (F.skips + 1 >= bindparam("max_skips", type_=Integer), literal(Status.STUCK)), else_=literal(Status.PENDING)
-    ),
+    F.status: stuck_if(F.skips + 1 >= bindparam("max_skips", type_=Integer)),
     F.skips: F.skips + 1,
     F.priority: _last.scalar_subquery(),
     F.updated_at: bindparam("now"),
