@@ -34,12 +34,7 @@ FAILURES_USED_UP = F.failures + 1 >= bindparam("max_failures", type_=Integer)
 
 def ending(kind: Kind) -> dict[Any, Any]:
     """Return the values that end a claim by a transition of that kind and store its token as `ended_token`."""
-    return {
-        F.ended_token: F.claim_token,
-        F.ended_by: literal_text(kind),
-        F.updated_at: bindparam("now"),
-        **NO_CLAIM,
-    }
+    return {F.ended_token: F.claim_token, F.ended_by: literal_text(kind), F.updated_at: bindparam("now"), **NO_CLAIM}
 
 
 def stuck_if(condition: ColumnElement[bool]) -> ColumnElement[str]:

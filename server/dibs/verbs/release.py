@@ -15,10 +15,7 @@ from dibs_schema.answers import Acknowledgement
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import features
 
-_release_values: dict[Any, Any] = {
-    F.status: stuck_if(ATTEMPTS_USED_UP),
-    **ending(Kind.RELEASE),
-}
+_release_values: dict[Any, Any] = {F.status: stuck_if(ATTEMPTS_USED_UP), **ending(Kind.RELEASE)}
 _undeliver = (
     update(features)
     .where(in_project(), leased(), held())
