@@ -20,8 +20,8 @@ from dibs.database.transaction import Transaction
 from dibs.rules.claimant import Holder, new_session, new_token
 from dibs.verbs.claim import claim, claim_row
 from dibs.verbs.claim_in_one_statement import (
-    claim_alone,
-    claim_row_alone,
+    claim_in_one_statement,
+    claim_row_in_one_statement,
     one_statement,
     one_statement_parameters,
 )
@@ -78,7 +78,7 @@ def _claim(_number: int, barrier: Barrier, url: str, project: str, kind: str, ea
 
 def _by_verb(database: Database, kind: str) -> Claim:
     """A claim as the tools make it; each with its own session, since one session may hold only a few."""
-    alone, ordinary = (claim_row_alone, claim_row) if kind == "take" else (claim_alone, claim)
+    alone, ordinary = (claim_row_in_one_statement, claim_row) if kind == "take" else (claim_in_one_statement, claim)
 
     def make(_: int) -> object:
         who = Holder("client-bench", named=False, session=new_session(), lease=120)

@@ -77,11 +77,11 @@ def path_of(text: str) -> str:
     parts = path.split("/")
     if ".." in parts:
         raise ValueError('must not contain ".."; write it from the repository\'s root')
-    kept = "/".join(part for part in parts if part not in ("", "."))
-    if not kept:
+    relative = "/".join(part for part in parts if part not in ("", "."))
+    if not relative:
         raise ValueError("matches every file; write ** if that is what you mean")
-    means_folders = path.endswith("/") and _OPENS.search(kept)
-    return f"{kept}/**" if means_folders else kept
+    means_folders = path.endswith("/") and _OPENS.search(relative)
+    return f"{relative}/**" if means_folders else relative
 
 
 def paths_of(paths: list[str]) -> list[str]:

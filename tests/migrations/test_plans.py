@@ -25,14 +25,15 @@ pytestmark = pytest.mark.only_on("sqlite", reason="it reads how this engine expl
 READS_ALL = {
     "audit": "a recount looks at every row",
     "stats": "groups are counted over every row",
-    "heights._edges": "a rebuild follows every edge",
-    "heights._heights": "a rebuild sets every height",
-    "heights._forget": "heights are dropped when the order changes",
+    "critical_path._edges": "a rebuild follows every edge",
+    "critical_path._heights": "a rebuild sets every height",
+    "critical_path._forget": "heights are dropped when the order changes",
     "graph._every": "the first page of a graph without a root",
     "graph._count": "the total of a graph without a root",
-    "rows": "a copy reads the whole project",
-    "complete": "a completion matches any part of a number or name, as a search does",
-    "idle._by_status_there": "a category has no index of its own",
+    "project_rows": "a copy reads the whole project",
+    "search._ids": "a completion matches any part of a number or name, as a search does",
+    "search._categories": "likewise",
+    "queue_state._by_status_there": "a category has no index of its own",
 }
 """Statements that may read all of a project, and why; a module's name stands for all of its."""
 
@@ -142,8 +143,8 @@ INDEXES = [
         claim.next_claim("critical_path", by_category=True),
         "features_ready_by_critical_path",
     ),
-    ("the reaper", lease._run_out, "features_leases"),
-    ("the reaper's look", lease._any_run_out, "features_leases"),
+    ("the reaper", lease._expired, "features_leases"),
+    ("the reaper's look", lease._count_expired, "features_leases"),
     ("the count of what one name holds", claim._claim_this, "features_holders"),
     ("the least recently tested", verify._least_recent, "features_tested"),
 ]

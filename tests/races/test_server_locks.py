@@ -15,7 +15,7 @@ from dibs.database.transaction import Transaction
 from dibs.rules.claimant import Holder
 from dibs.settings import Settings
 from dibs.verbs import claim, depend, lease, outcome, skip
-from dibs.verbs.claim_in_one_statement import claim_alone
+from dibs.verbs.claim_in_one_statement import claim_in_one_statement
 from dibs.verbs.create import create_bulk
 from dibs_schema.answers import Claimed, Idle
 from dibs_schema.inputs import NewFeature
@@ -202,7 +202,7 @@ class ClaimOfNext(WriteJob[Claimed | Idle]):
         return claim.claim(tx, self.who)
 
     def autocommit(self) -> Callable[[Transaction], Claimed | None]:
-        return lambda tx: claim_alone(tx, self.who)
+        return lambda tx: claim_in_one_statement(tx, self.who)
 
 
 @pytest.mark.parametrize("stronger", [False, True], ids=["no key update", "update"])
@@ -235,7 +235,7 @@ def test_a_claim_by_id_and_a_claim_of_the_next_never_get_the_same(two: tuple[Dat
     first, second = after_each_other(
         two,
         lambda tx: claim.claim_row(tx, holder("by id"), 1),
-        lambda tx: claim_alone(tx, holder("of the next", named=False)),
+        lambda tx: claim_in_one_statement(tx, holder("of the next", named=False)),
     )
     assert first["id"] == 1
     assert second is not None

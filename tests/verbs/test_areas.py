@@ -13,7 +13,7 @@ from dibs.queries import get, queue_state, search
 from dibs.queries.audit import audit
 from dibs.queries.stats import get_stats
 from dibs.verbs import ask_person, claim, lease, outcome, skip, update
-from dibs.verbs.claim_in_one_statement import claim_alone
+from dibs.verbs.claim_in_one_statement import claim_in_one_statement
 from dibs.verbs.release import release
 from dibs.verbs.repair import repair_counters
 from dibs_schema.answers import Claimed, Idle
@@ -200,7 +200,7 @@ def test_a_claim_beside_others_leaves_features_with_paths_to_one_behind_the_lock
     add(database)
 
     def alone(tx: Any) -> Claimed | None:
-        return claim_alone(tx, nameless("some connection"))
+        return claim_in_one_statement(tx, nameless("some connection"))
 
     assert database.write_now(alone) is None
     set_paths(database, 1)

@@ -68,7 +68,7 @@ def changes(tx: Transaction, cursor: str, asked: Collection[int] = ()) -> Change
     xact, last = parse_cursor(cursor)
     rows = tx.all(_since, xact=xact, last=last)
     found = Changes(cursor, any=bool(rows), more=len(rows) == MOST, ready_in=next_back_off_end(tx))
-    moving: set[int] = set()
+    changed: set[int] = set()
     for row in rows:
         found.cursor = cursor_of(row)
         found.listed |= row["kind"] in LISTING
@@ -76,8 +76,8 @@ def changes(tx: Transaction, cursor: str, asked: Collection[int] = ()) -> Change
             found.features.add(row["feature_id"])
         if row["kind"] not in QUIET:
             found.moved = True
-            moving |= _features_in(row)
-    found.features |= _neighbours(tx, moving, set(asked) - found.features)
+            changed |= _features_in(row)
+    found.features |= _neighbours(tx, changed, set(asked) - found.features)
     return found
 
 

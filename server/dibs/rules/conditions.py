@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Double, FromClause, String, bindparam, literal_column, or_, select
+from sqlalchemy import ColumnElement, Double, FromClause, Integer, String, bindparam, case, literal_column, or_, select
 
-from dibs_schema.status import Status
+from dibs_schema.status import Kind, Status
 from dibs_schema.tables import dependencies, features
 
 F = features.c
@@ -28,6 +28,18 @@ NO_CLAIM: dict[Any, Any] = dict.fromkeys(
     ]
 )
 """The columns of a claim, as a row without a claim has them."""
+ATTEMPTS_USED_UP = F.attempts >= bindparam("max_attempts", type_=Integer)
+FAILURES_USED_UP = F.failures + 1 >= bindparam("max_failures", type_=Integer)
+
+
+def ending(kind: Kind) -> dict[Any, Any]:
+    """Return the values that end a claim by a transition of that kind and store its token as `ended_token`."""
+    return {F.ended_token: F.claim_token, F.ended_by: literal_text(kind), F.updated_at: bindparam("now"), **NO_CLAIM}
+
+
+def stuck_if(condition: ColumnElement[bool]) -> ColumnElement[str]:
+    """The status to set: stuck if the condition holds, else pending."""
+    return case((condition, literal(Status.STUCK)), else_=literal(Status.PENDING))
 
 
 def is_(status: Status, table: FromClause = features) -> ColumnElement[bool]:

@@ -63,7 +63,7 @@ def once(
     shape: type[AnswerT],
     work: Callable[[], AnswerT | OtherT],
     *,
-    replay: Callable[[AnswerT], AnswerT] = lambda kept: kept,
+    replay: Callable[[AnswerT], AnswerT] = lambda answer: answer,
 ) -> AnswerT | OtherT:
     """Do `work`, or return the answer of the first call with this key, through `replay`. Raises RequestReused.
 
@@ -76,8 +76,8 @@ def once(
     if row is None:
         answer = work()
         if isinstance(answer, shape):
-            kept = answer.model_dump(mode="json")
-            tx.run(_keep, within=request.scope, key=request.key, print=request.fingerprint, answer=kept)
+            stored = answer.model_dump(mode="json")
+            tx.run(_keep, within=request.scope, key=request.key, print=request.fingerprint, answer=stored)
         return answer
     if row["fingerprint"] != request.fingerprint:
         raise RequestReused(

@@ -34,8 +34,8 @@ def truncate_json(value: Any, room: int) -> Any:
     if isinstance(value, str):
         return truncate(value, max(room, 8)) or ""
     if isinstance(value, list):
-        kept = value[: max(1, room // 16)]
-        return [truncate_json(one, room // max(1, len(kept)) - 4) for one in kept]
+        items = value[: max(1, room // 16)]
+        return [truncate_json(one, room // max(1, len(items)) - 4) for one in items]
     if isinstance(value, dict):
         names = list(value)[: max(1, room // 24)]
         each = (room - sum(json_bytes(name) + 2 for name in names)) // max(1, len(names))

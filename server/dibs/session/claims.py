@@ -16,7 +16,7 @@ from dibs.session.caller import CallContext
 from dibs.session.session import Session
 from dibs.session.waiting import Waiting
 from dibs.verbs import claim, lease, outcome
-from dibs.verbs.claim_in_one_statement import claim_alone
+from dibs.verbs.claim_in_one_statement import claim_in_one_statement
 from dibs.verbs.release import release as release_verb
 from dibs.verbs.release import undeliver
 from dibs.verbs.skip import skip as skip_verb
@@ -87,7 +87,7 @@ class ClaimJob(ClaimingJob[Claimed | Idle]):
         if self._request or self._args.feature_id is not None or self._args.resume:
             return None
         self.begin()
-        return partial(claim_alone, holder=self._holder, category=self._args.category)
+        return partial(claim_in_one_statement, holder=self._holder, category=self._args.category)
 
     def committed(self, result: Claimed | Idle) -> None:
         """Remember the token for the calls that follow."""

@@ -7,11 +7,10 @@ from typing import Any
 from sqlalchemy import bindparam, select, update
 
 from dibs.database.transaction import Row, Transaction
-from dibs.rules.conditions import F, held, is_, literal, this
+from dibs.rules.conditions import F, ending, held, is_, literal, this
 from dibs.rules.diagnosis import earlier_outcome, find, holder_of, refuse_transition
 from dibs.rules.events import record
 from dibs.rules.truncate import truncate_json
-from dibs.verbs.outcome import ending
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.inputs import HumanField, checked_answers
 from dibs_schema.next_step import NEXT_FEATURE, Step
@@ -20,7 +19,7 @@ from dibs_schema.status import Kind, Status
 from dibs_schema.tables import features
 
 ANSWER_BYTES = 4_000
-"""Bytes of the answers in an acknowledgement; the database keeps all of them."""
+"""Bytes of the answers in an acknowledgement; the database stores all of them."""
 
 _request = bindparam("request", type_=F.human_request.type)
 _answer = bindparam("reply", type_=F.human_answer.type)
@@ -29,12 +28,7 @@ _ask = (
     update(features)
     .where(this(), held())
     .values(
-        {
-            F.status: literal(Status.NEEDS_HUMAN),
-            F.human_request: _request,
-            F.human_answer: None,
-            **ending(Kind.ASK),
-        }
+        {F.status: literal(Status.NEEDS_HUMAN), F.human_request: _request, F.human_answer: None, **ending(Kind.ASK)}
     )
 )
 _answer_waiting = (
@@ -58,12 +52,7 @@ _cancel = (
     update(features)
     .where(this(), is_(Status.NEEDS_HUMAN))
     .values(
-        {
-            F.status: literal(Status.PENDING),
-            F.human_request: None,
-            F.human_answer: None,
-            F.updated_at: bindparam("now"),
-        }
+        {F.status: literal(Status.PENDING), F.human_request: None, F.human_answer: None, F.updated_at: bindparam("now")}
     )
 )
 _request_of = select(F.id, F.human_request).where(this(), is_(Status.NEEDS_HUMAN))
@@ -99,7 +88,7 @@ def request_human_input(
 
 
 def check_claim(tx: Transaction, feature: int, token: str | None) -> None:
-    """Raise the refusal of a transition with this token. A read: it cannot permit the transition."""
+    """Raise the refusal that a transition with this token would get now. Writes nothing."""
     row = find(tx, feature)
     if token is None or row["claim_token"] != token:
         earlier_outcome(tx, feature, token, Kind.ASK)
@@ -108,28 +97,28 @@ def check_claim(tx: Transaction, feature: int, token: str | None) -> None:
 def answer_claimed(
     tx: Transaction, by: str, feature: int, token: str, request: dict[str, Any], answers: dict[str, Any]
 ) -> Acknowledgement:
-    """Store what a person answered while the asking call was still open; the claim continues.
+    """Store a person's answer while the asking call is still open; the claim continues.
 
-    Raises InvalidInput if an answer does not fit, and ClaimLost if the claim has ended.
+    Raises InvalidInput if an answer does not match its field, and ClaimLost if the claim has ended.
     """
-    fitting = checked_against(request, answers)
-    reply = {"answers": fitting, "by": by, "prompt": request["prompt"]}
+    checked = checked_against(request, answers)
+    reply = {"answers": checked, "by": by, "prompt": request["prompt"]}
     if not tx.run(_answer_claimed, feature=feature, token=token, request=request, reply=reply):
         refuse_transition(tx, feature, token)
-    record(tx, by, Kind.ANSWER, feature, Status.IN_PROGRESS, Status.IN_PROGRESS, answers=fitting)
-    return Acknowledgement(id=feature, status=Status.IN_PROGRESS.value, answer=truncate_json(fitting, ANSWER_BYTES))
+    record(tx, by, Kind.ANSWER, feature, Status.IN_PROGRESS, Status.IN_PROGRESS, answers=checked)
+    return Acknowledgement(id=feature, status=Status.IN_PROGRESS.value, answer=truncate_json(checked, ANSWER_BYTES))
 
 
 def answer_feature(tx: Transaction, by: str, feature: int, answers: dict[str, Any]) -> Acknowledgement:
     """Answer a waiting feature. The next claim receives the answer.
 
-    Raises NotWaitingForHuman, NotFound, or InvalidInput with the field that does not fit.
+    Raises NotWaitingForHuman, NotFound, or InvalidInput with the field of the first invalid answer.
     """
     request = _waiting(tx, feature)["human_request"]
-    fitting = checked_against(request, answers)
-    reply = {"answers": fitting, "by": by, "prompt": request["prompt"]}
+    checked = checked_against(request, answers)
+    reply = {"answers": checked, "by": by, "prompt": request["prompt"]}
     tx.run(_answer_waiting, feature=feature, reply=reply)
-    record(tx, by, Kind.ANSWER, feature, Status.NEEDS_HUMAN, Status.PENDING, answers=fitting)
+    record(tx, by, Kind.ANSWER, feature, Status.NEEDS_HUMAN, Status.PENDING, answers=checked)
     return Acknowledgement(id=feature, status=Status.PENDING.value)
 
 
@@ -147,13 +136,7 @@ def _waiting(tx: Transaction, feature: int) -> Row:
         status = find(tx, feature)["status"]
         raise NotWaitingForHuman(
             f"Feature {feature} is {status}, and no question about it is open. `dibs answer` lists the open questions.",
-            next=[
-                Step(
-                    "feature_search",
-                    {"status": Status.NEEDS_HUMAN.value},
-                    "for features that wait for an answer",
-                )
-            ],
+            next=[Step("feature_search", {"status": Status.NEEDS_HUMAN.value}, "for features that wait for an answer")],
             id=feature,
             status=status,
         )
@@ -167,8 +150,7 @@ def checked_against(request: dict[str, Any], answers: dict[str, Any]) -> dict[st
     for name in answers:
         if name not in fields:
             raise InvalidInput(
-                f"answers.{name}: no field has this name. The fields are {', '.join(fields)}.",
-                field=f"answers.{name}",
+                f"answers.{name}: no field has this name. The fields are {', '.join(fields)}.", field=f"answers.{name}"
             )
     for name, field in fields.items():
         problem = _problem_with(field, answers.get(name))
@@ -177,13 +159,13 @@ def checked_against(request: dict[str, Any], answers: dict[str, Any]) -> dict[st
     return answers
 
 
-def _problem_with(field: HumanField, given: Any) -> str | None:
-    if given is None or given == "":
+def _problem_with(field: HumanField, answer: Any) -> str | None:
+    if answer is None or answer == "":
         return "an answer is required" if field.required else None
     if field.type == "boolean":
-        return None if isinstance(given, bool) else "answer true or false"
-    if not isinstance(given, str):
+        return None if isinstance(answer, bool) else "answer true or false"
+    if not isinstance(answer, str):
         return "answer with a string"
-    if field.type == "select" and given not in field.options:
+    if field.type == "select" and answer not in field.options:
         return f"choose one of {', '.join(field.options)}"
     return None

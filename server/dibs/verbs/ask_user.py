@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import bindparam, insert, select, update
 
 from dibs.database.transaction import Row, Transaction
+from dibs.rules.conditions import in_project
 from dibs.rules.events import record
 from dibs.rules.truncate import truncate_json
 from dibs_schema.answers import Asked
@@ -18,7 +19,7 @@ from dibs_schema.tables import projects, questions
 
 _Q = questions.c
 ANSWER_BYTES = 8_000
-"""Bytes of the replies in an answer; the database keeps all of them."""
+"""Bytes of the replies in an answer; the database stores all of them."""
 
 _take_number = (
     update(projects)
@@ -33,15 +34,13 @@ _keep = insert(questions).values(
     asked_at=bindparam("now"),
     questions=bindparam("asked", type_=_Q.questions.type),
 )
-_this = (_Q.project_id == bindparam("project")) & (_Q.id == bindparam("number"))
+_this = in_project(questions) & (_Q.id == bindparam("number"))
 _one = select(questions).where(_this)
 _close = (
     update(questions)
     .where(_this, _Q.answered_at.is_(None))
     .values(
-        answered_by=bindparam("by"),
-        answered_at=bindparam("now"),
-        answers=bindparam("reply", type_=_Q.answers.type),
+        answered_by=bindparam("by"), answered_at=bindparam("now"), answers=bindparam("reply", type_=_Q.answers.type)
     )
 )
 
@@ -71,10 +70,7 @@ def read_question(tx: Transaction, number: int) -> Asked:
     row = _find(tx, number)
     if row["answered_at"] is None:
         return Asked(
-            question_id=number,
-            state="open",
-            message="Nobody has answered yet.",
-            next=(_read(number, "again later"),),
+            question_id=number, state="open", message="Nobody has answered yet.", next=(_read(number, "again later"),)
         )
     if row["answers"] is None:
         return Asked(question_id=number, state="cancelled", answered_by=row["answered_by"])
@@ -91,12 +87,11 @@ def answer_question(tx: Transaction, by: str, number: int, answers: dict[str, An
 
     Raises NotFound, NotWaitingForHuman, InvalidInput.
     """
-    row = _find(tx, number)
-    fitting = _checked_against(row["questions"], answers)
-    if not tx.run(_close, number=number, by=by, reply=fitting):
+    checked = _checked_against(_find(tx, number)["questions"], answers)
+    if not tx.run(_close, number=number, by=by, reply=checked):
         _refuse_closed(number)
-    record(tx, by, Kind.ANSWER, None, question=number, answers=fitting)
-    return Asked(question_id=number, state="answered", answers=truncate_json(fitting, ANSWER_BYTES), answered_by=by)
+    record(tx, by, Kind.ANSWER, None, question=number, answers=checked)
+    return Asked(question_id=number, state="answered", answers=truncate_json(checked, ANSWER_BYTES), answered_by=by)
 
 
 def cancel_question(tx: Transaction, by: str, number: int) -> Asked:
@@ -125,28 +120,25 @@ def _read(number: int, purpose: str) -> Step:
 
 def _refuse_closed(number: int) -> None:
     raise NotWaitingForHuman(
-        f"Question {number} is already closed.",
-        next=[_read(number, "to read its answer")],
-        question_id=number,
+        f"Question {number} is already closed.", next=[_read(number, "to read its answer")], question_id=number
     )
 
 
 def _checked_against(asked: list[dict[str, Any]], answers: dict[str, Any]) -> dict[str, Any]:
     answers = checked_answers(answers)
     by_name = {str(place): one for place, one in enumerate(asked, 1)} | {one["header"]: one for one in asked}
-    fitting: dict[str, Any] = {}
-    for name, given in answers.items():
+    checked: dict[str, Any] = {}
+    for name, answer in answers.items():
         question = by_name.get(name)
         if question is None:
             known = ", ".join(one["header"] for one in asked)
             raise InvalidInput(
-                f"answers.{name}: no question has this header. The headers are {known}.",
-                field=f"answers.{name}",
+                f"answers.{name}: no question has this header. The headers are {known}.", field=f"answers.{name}"
             )
-        if isinstance(given, bool) or (isinstance(given, list) and not question.get("multiSelect")):
+        if isinstance(answer, bool) or (isinstance(answer, list) and not question.get("multiSelect")):
             raise InvalidInput(f"answers.{name}: give one label or a string.", field=f"answers.{name}")
-        fitting[question["header"]] = given
-    missing = [one["header"] for one in asked if one["header"] not in fitting]
-    if missing:
-        raise InvalidInput(f"answers.{missing[0]}: an answer is required.", field=f"answers.{missing[0]}")
-    return fitting
+        checked[question["header"]] = answer
+    missing = next((one["header"] for one in asked if one["header"] not in checked), None)
+    if missing is not None:
+        raise InvalidInput(f"answers.{missing}: an answer is required.", field=f"answers.{missing}")
+    return checked

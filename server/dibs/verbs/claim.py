@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, Update, bindparam, func, literal_column, select, update
+from sqlalchemy import BindParameter, ColumnElement, FromClause, Update, bindparam, func, literal_column, select, update
 
 from dibs.database.compiled import hot
 from dibs.database.engine import NotApplied
@@ -23,30 +23,18 @@ from dibs_schema.refusals import AlreadyHolding, InvalidInput, TooManyClaims
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import features
 
-
-def _held_by_holder() -> Select[int]:
-    mine = features.alias("mine")
-    return select(func.count()).where(
-        in_project(mine),
-        is_(Status.IN_PROGRESS, mine),
-        mine.c.claimed_by == bindparam("holder"),
-        (mine.c.claim_session == bindparam("counted_session")) | bindparam("counted_session").is_(None),
-    )
+_mine = features.alias("mine")
 
 
-def _next(claim_order: str, *, by_category: bool, alone: bool) -> Select[int]:
-    queue = features.alias("queue")
-    head = select(queue.c.id).where(in_project(queue), ready(queue))
-    if not alone:
-        head = head.where(files_are_free(queue))
-    if claim_order == "critical_path":
-        head = head.where(queue.c.height.is_not(None))
-    if by_category:
-        head = head.where(queue.c.category == bindparam("category_"))
-    return head.order_by(*queue_order(claim_order, queue)).limit(1).with_for_update(skip_locked=True)
+def _of_holder(table: FromClause) -> ColumnElement[bool]:
+    """Claimed by the parameter `holder`, through the connection `counted_session` unless that is NULL."""
+    session: BindParameter[str] = bindparam("counted_session")
+    return (table.c.claimed_by == bindparam("holder")) & ((table.c.claim_session == session) | session.is_(None))
 
 
-_KEPT_UP: dict[Any, Any] = {
+_count_mine = select(func.count()).where(in_project(_mine), is_(Status.IN_PROGRESS, _mine), _of_holder(_mine))
+
+_RENEWED: dict[Any, Any] = {
     F.claim_session: bindparam("session"),
     F.lease_clock: bindparam("clock"),
     F.lease_ends: bindparam("reading") + bindparam("lease"),
@@ -59,12 +47,12 @@ _LEASED: dict[Any, Any] = {
     F.claim_token: bindparam("fresh"),
     F.claimed_by: bindparam("holder"),
     F.claimed_at: bindparam("now"),
-    **_KEPT_UP,
+    **_RENEWED,
 }
 
 _claim = hot(
     update(features)
-    .where(ready(), _held_by_holder().scalar_subquery() < bindparam("most"))
+    .where(ready(), _count_mine.scalar_subquery() < bindparam("most"))
     .values({F.status: literal(Status.IN_PROGRESS), F.attempts: F.attempts + 1, F.not_before: None, **_LEASED})
     .returning(*features.c)
 )
@@ -72,26 +60,27 @@ _claim_this = _claim.where(this(), files_are_free())
 
 
 @cache
-def next_claim(claim_order: str, *, by_category: bool, alone: bool = False) -> Update:
+def next_claim(claim_order: str, *, by_category: bool, autocommit: bool = False) -> Update:
     """Return the claim of the first feature of the queue, or of its first feature in `category_`.
 
-    Concurrent claims that are made `alone` do not see each other. They therefore claim no feature that has paths:
-    if the first feature has paths, the statement claims nothing.
+    Concurrent claims in `autocommit` do not see each other. Therefore they claim no feature that has paths: if the
+    first feature has paths, the statement claims nothing.
     """
-    head = _next(claim_order, by_category=by_category, alone=alone)
-    statement = _claim.where(in_project(), F.id == head.scalar_subquery())
-    return statement.where(F.paths.is_(None)) if alone else statement
+    queue = features.alias("queue")
+    first = select(queue.c.id).where(in_project(queue), ready(queue))
+    if not autocommit:
+        first = first.where(files_are_free(queue))
+    if claim_order == "critical_path":
+        first = first.where(queue.c.height.is_not(None))
+    if by_category:
+        first = first.where(queue.c.category == bindparam("category_"))
+    first = first.order_by(*queue_order(claim_order, queue)).limit(1).with_for_update(skip_locked=True)
+    statement = _claim.where(in_project(), F.id == first.scalar_subquery())
+    return statement.where(F.paths.is_(None)) if autocommit else statement
 
 
-_holding = hot(
-    select(F.id, F.name, F.claimed_at)
-    .where(
-        in_project(),
-        leased(),
-        F.claimed_by == bindparam("holder"),
-        (F.claim_session == bindparam("counted_session")) | bindparam("counted_session").is_(None),
-    )
-    .order_by(F.claimed_at, F.id)
+_claims_of_holder = hot(
+    select(F.id, F.name, F.claimed_at).where(in_project(), leased(), _of_holder(features)).order_by(F.claimed_at, F.id)
 )
 
 _resume = (
@@ -101,20 +90,15 @@ _resume = (
     .returning(*features.c)
 )
 
-_hold_again = update(features).where(this(), held()).values(_KEPT_UP).returning(F.lease_expires_at)
+_renew = update(features).where(this(), held()).values(_RENEWED).returning(F.lease_expires_at)
 
 
 def claim(
-    tx: Transaction,
-    holder: Holder,
-    feature: int | None = None,
-    *,
-    category: str | None = None,
-    resume: bool = False,
+    tx: Transaction, holder: Holder, feature: int | None = None, *, category: str | None = None, resume: bool = False
 ) -> Claimed | Idle:
     """Claim `feature` or the next ready one (of `category`), or `resume` a claim of the agent name.
 
-    Returns the claim with all that the agent needs, or why there is nothing to claim.
+    Returns the claim with all that the agent needs, or the reason why there is nothing to claim.
     Raises NotFound, AlreadyClaimed, AlreadyHolding, AlreadyPassing, TooManyClaims, UnmetDependencies,
     WaitingForHuman, Stuck, Archived, NotReady, InvalidInput if a resume has no agent name, and NotApplied
     if others are claiming every ready feature.
@@ -123,7 +107,7 @@ def claim(
     if row is not None:
         return claimed(tx, holder, row)
     idle = why_idle(tx, category)
-    if idle.counts.ready:  # claims of others, not yet committed, lock these rows
+    if idle.counts.ready:  # uncommitted claims lock these rows
         raise NotApplied(
             "Other agents are claiming every ready feature at this moment. Nothing was changed.",
             next=[Step(None, purpose="in a moment")],
@@ -138,14 +122,13 @@ def claimed(tx: Transaction, holder: Holder, row: Row) -> Claimed:
 
 
 def replay_claim(tx: Transaction, holder: Holder, claimed: Claimed) -> Claimed:
-    """Return a replayed claim, whose lease this connection renews from now on. Raises ClaimLost."""
+    """Return the claim of an earlier call, whose lease this connection renews from now on. Raises ClaimLost."""
     feature, token = claimed.feature.id, claimed.claim.token
-    row = tx.first(_hold_again, feature=feature, token=token, session=holder.session, lease=holder.lease)
+    row = tx.first(_renew, feature=feature, token=token, session=holder.session, lease=holder.lease)
     if row is None:
         refuse_lost(find(tx, feature))
-    return claimed.model_copy(
-        update={"claim": claimed.claim.model_copy(update={"expires_at": row["lease_expires_at"]})}
-    )
+    lease = claimed.claim.model_copy(update={"expires_at": row["lease_expires_at"]})
+    return claimed.model_copy(update={"claim": lease})
 
 
 def mark_in_progress(tx: Transaction, holder: Holder, feature: int) -> Acknowledgement:
@@ -158,25 +141,20 @@ def mark_in_progress(tx: Transaction, holder: Holder, feature: int) -> Acknowled
 
 
 def claim_row(
-    tx: Transaction,
-    holder: Holder,
-    feature: int | None = None,
-    *,
-    category: str | None = None,
-    resume: bool = False,
+    tx: Transaction, holder: Holder, feature: int | None = None, *, category: str | None = None, resume: bool = False
 ) -> Any:
     """Return the claimed row, or None if nothing is ready. Raises the refusals of `claim`."""
-    if resume and (taken := _resume_claim(tx, holder, feature)) is not None:
-        return taken
-    given = claim_parameters(tx, holder)
+    if resume and (resumed := _resume_claim(tx, holder, feature)) is not None:
+        return resumed
+    parameters = claim_parameters(tx, holder)
     if feature is not None:
-        row = tx.first(_claim_this, feature=feature, **given)
+        row = tx.first(_claim_this, feature=feature, **parameters)
     elif category is not None:
-        row = tx.first(next_claim(tx.project.settings.order, by_category=True), category_=category, **given)
+        row = tx.first(next_claim(tx.project.settings.order, by_category=True), category_=category, **parameters)
     else:
-        row = tx.first(next_claim(tx.project.settings.order, by_category=False), **given)
+        row = tx.first(next_claim(tx.project.settings.order, by_category=False), **parameters)
     if row is None:
-        _refuse(tx, holder, feature, given["most"])
+        _refuse(tx, holder, feature, parameters["most"])
         return None
     record(tx, holder.name, Kind.CLAIM, row["id"], Status.PENDING, Status.IN_PROGRESS)
     return row
@@ -201,7 +179,7 @@ def _resume_claim(tx: Transaction, holder: Holder, feature: int | None) -> Any:
             next=[Step("feature_claim_and_get", {"resume": True}, needs=("agent",))],
             field="resume",
         )
-    mine = [row["id"] for row in tx.all(_holding, holder=holder.name, counted_session=None)]
+    mine = [row["id"] for row in tx.all(_claims_of_holder, holder=holder.name, counted_session=None)]
     if not mine or (feature is not None and feature not in mine):
         return None
     chosen = feature if feature is not None else mine[0]
@@ -213,13 +191,13 @@ def _resume_claim(tx: Transaction, holder: Holder, feature: int | None) -> Any:
         session=holder.session,
         lease=holder.lease,
     )
-    assert row is not None, "the holder's claims were read in this transaction"
+    assert row is not None, "this transaction has read the holder's claims"
     record(tx, holder.name, Kind.RESUME, chosen, Status.IN_PROGRESS, Status.IN_PROGRESS)
     return row
 
 
 def _refuse(tx: Transaction, holder: Holder, feature: int | None, most: int) -> None:
-    mine = tx.all(_holding, holder=holder.name, counted_session=None if holder.named else holder.session)
+    mine = tx.all(_claims_of_holder, holder=holder.name, counted_session=None if holder.named else holder.session)
     own = holder.named and feature is not None and any(row["id"] == feature for row in mine)
     if feature is not None and not own:
         row = find(tx, feature)
@@ -232,7 +210,7 @@ def _refuse(tx: Transaction, holder: Holder, feature: int | None, most: int) -> 
             f"This connection has {len(mine)} claims, and the limit is {most}.",
             next=[
                 Step("feature_mark_passing", {"feature_id": mine[0]["id"]}, "to finish one"),
-                Step("feature_clear_in_progress", {"feature_id": mine[0]["id"]}, "to give one back"),
+                Step("feature_clear_in_progress", {"feature_id": mine[0]["id"]}, "to release one"),
             ],
             held=[row["id"] for row in mine][:most],
         )

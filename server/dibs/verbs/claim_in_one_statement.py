@@ -21,7 +21,7 @@ from dibs_schema.tables import HEAD, projects
 _P = projects.c
 
 CLOCK_OFF = 2
-"""Seconds between both clocks. After the machine has slept, an extrapolated clock would give an expired lease."""
+"""Seconds between both clocks. After the machine has slept, an extrapolated clock would begin an expired lease."""
 
 _as_known = (
     select(_P.id)
@@ -36,30 +36,30 @@ _as_known = (
     )
     .exists()
 )
-"""The project is as this process knows it; every other transaction checks that first."""
+"""The project is as this process knows it. Every other transaction checks that when it begins."""
 
 
 @cache
 def one_statement(claim_order: str, *, by_category: bool) -> Select[Any]:
     """Return the guarded UPDATE with its event, and the guard against a project that has changed."""
-    statement = next_claim(claim_order, by_category=by_category, alone=True).where(_as_known)
+    statement = next_claim(claim_order, by_category=by_category, autocommit=True).where(_as_known)
     return hot(with_event(statement, Kind.CLAIM, Status.PENDING, Status.IN_PROGRESS))
 
 
-def claim_alone(tx: Transaction, holder: Holder, category: str | None = None) -> Claimed | None:
+def claim_in_one_statement(tx: Transaction, holder: Holder, category: str | None = None) -> Claimed | None:
     """Claim the next ready feature (of `category`) for a connection without an agent name.
 
-    Returns None if nothing was claimed, for any reason: `claim` then claims, or raises the reason.
+    Returns None if it claims nothing, for any reason: `claim` then claims, or raises the reason.
     """
-    row = claim_row_alone(tx, holder, category)
+    row = claim_row_in_one_statement(tx, holder, category)
     tx.applied = row is not None
     return None if row is None else claimed(tx, holder, row)
 
 
-def claim_row_alone(tx: Transaction, holder: Holder, category: str | None = None) -> Row | None:
+def claim_row_in_one_statement(tx: Transaction, holder: Holder, category: str | None = None) -> Row | None:
     """Return the claimed row, or None.
 
-    The limit of a name counts the claims of all its connections. That needs an exclusive transaction: `claim`.
+    The limit of an agent name counts the claims of all its connections, which needs the exclusive `claim`.
     """
     if holder.named:
         return None
@@ -69,6 +69,6 @@ def claim_row_alone(tx: Transaction, holder: Holder, category: str | None = None
 
 def one_statement_parameters(tx: Transaction, holder: Holder, category: str | None = None) -> dict[str, Any]:
     """Return the parameters of the statement: those of a claim, and the project as this process knows it."""
-    known = {"generation": tx.project.generation, "order": tx.project.settings.order}
-    wanted = {} if category is None else {"category_": category}
-    return {"by": holder.name, **known, **wanted, **claim_parameters(tx, holder)}
+    project = {"generation": tx.project.generation, "order": tx.project.settings.order}
+    within = {} if category is None else {"category_": category}
+    return {"by": holder.name, **project, **within, **claim_parameters(tx, holder)}

@@ -46,9 +46,9 @@ def create_bulk(tx: Transaction, by: str, batch: Sequence[NewFeature]) -> Create
     first = claim_numbers(tx, len(batch))
     edges: list[tuple[int, int]] = []
     for place, one in enumerate(batch):
-        wanted = [first + _inside(place, index, len(batch)) for index in one.depends_on_indices]
+        of_batch = [first + _checked_index(place, index, len(batch)) for index in one.depends_on_indices]
         known_statuses(tx, [other for other in one.dependencies if other >= first])  # refuses ids of this batch
-        edges += ((first + place, dependency) for dependency in dict.fromkeys([*wanted, *one.dependencies]))
+        edges += ((first + place, dependency) for dependency in dict.fromkeys([*of_batch, *one.dependencies]))
     path = find_cycle(edges)
     if path is not None:
         indices = [number - first for number in path]
@@ -59,17 +59,18 @@ def create_bulk(tx: Transaction, by: str, batch: Sequence[NewFeature]) -> Create
             path=indices[:50],
             length=len(indices) - 1,
         )
-    rows = [_row(one) for one in batch]
+    fields = {"category", "name", "description", "steps", "priority"}
+    rows = [one.model_dump(include=fields) | {"paths": one.paths or None} for one in batch]
     insert_features(tx, by, first, rows, edges)
     return Created(ids=list(range(first, first + len(batch))), count=len(batch))
 
 
 def claim_numbers(tx: Transaction, count: int) -> int:
-    """Reserve `count` feature numbers, which are never used again, and return the first."""
+    """Reserve `count` feature ids, which are never used again, and return the first."""
     return int(tx.value(_take_numbers, wanted=count)) - count
 
 
-def _inside(place: int, index: int, count: int) -> int:
+def _checked_index(place: int, index: int, count: int) -> int:
     if index >= count:
         raise InvalidInput(
             f"features[{place}].depends_on_indices: {index} is outside the batch of {count} (0 is the first).",
@@ -84,34 +85,24 @@ def _inside(place: int, index: int, count: int) -> int:
     return index
 
 
-def _row(one: NewFeature) -> dict[str, Any]:
-    return {
-        "category": one.category,
-        "name": one.name,
-        "description": one.description,
-        "steps": one.steps,
-        "priority": one.priority,
-        "paths": one.paths or None,
-    }
-
-
 def insert_features(
     tx: Transaction, by: str, first: int, rows: list[dict[str, Any]], edges: list[tuple[int, int]]
 ) -> None:
-    """Insert rows numbered from `first`, with their dependencies, counters and events.
+    """Insert rows with ids from `first` on, and their dependencies, counters and events.
 
     Rows without a priority go to the end of the queue. Raises NotFound, TooManyDependencies.
     """
     unmet = _unmet_counts(tx, first, rows, edges)
     priority = int(tx.value(_greatest_priority))
+    height = 0 if tx.project.settings.order == "critical_path" else None
+    common = {"project_id": tx.project.id, "created_at": tx.now, "updated_at": tx.now, "height": height}
     complete: list[dict[str, Any]] = []
     for number, row in enumerate(rows, first):
+        own = {"id": number, "unmet_dependencies": unmet[number]}
         if row.get("priority") is None:
             priority += 1
-            row = {**row, "priority": priority}  # noqa: PLW2901 - the same row, completed
-        complete.append(
-            _BLANK | {"created_by": by, **_stamps(tx)} | row | {"id": number, "unmet_dependencies": unmet[number]}
-        )
+            own["priority"] = priority
+        complete.append(_BLANK | {"created_by": by} | common | row | own)
     tx.insert(insert(features), complete)
     add_areas(tx, {row["id"]: row["paths"] for row in complete})
     tx.insert(
@@ -142,11 +133,6 @@ _BLANK: dict[str, Any] = {
 }
 
 
-def _stamps(tx: Transaction) -> dict[str, Any]:
-    height = 0 if tx.project.settings.order == "critical_path" else None
-    return {"project_id": tx.project.id, "created_at": tx.now, "updated_at": tx.now, "height": height}
-
-
 def _unmet_counts(
     tx: Transaction, first: int, rows: Sequence[dict[str, Any]], edges: Iterable[tuple[int, int]]
 ) -> dict[int, int]:
@@ -163,17 +149,15 @@ def _unmet_counts(
 
 
 def known_statuses(tx: Transaction, ids: Sequence[int]) -> dict[int, str]:
-    """Return the statuses of features that must exist. Raises NotFound with the first that does not."""
-    wanted = list(dict.fromkeys(ids))
+    """Return the statuses of features that must exist. Raises NotFound with the first missing id."""
+    distinct = list(dict.fromkeys(ids))
     found: dict[int, str] = {}
-    for start in range(0, len(wanted), 500):
-        found |= {row["id"]: row["status"] for row in tx.all(_statuses, ids=wanted[start : start + 500])}
-    missing = next((one for one in wanted if one not in found), None)
+    for start in range(0, len(distinct), 500):
+        found |= {row["id"]: row["status"] for row in tx.all(_statuses, ids=distinct[start : start + 500])}
+    missing = next((one for one in distinct if one not in found), None)
     if missing is not None:
         raise NotFound(
-            f"There is no feature {missing} to depend on. Nothing was changed.",
-            next=[FIND_FEATURE],
-            id=missing,
+            f"There is no feature {missing} to depend on. Nothing was changed.", next=[FIND_FEATURE], id=missing
         )
     return found
 
@@ -197,24 +181,17 @@ def find_cycle(edges: Iterable[tuple[int, int]]) -> list[int] | None:
     for one, other in edges:
         following.setdefault(one, []).append(other)
     done: set[int] = set()
-    for start in following:
-        trail: list[int] = []
-        on_trail: set[int] = set()
-        stack = [(start, iter(following.get(start, ())))] if start not in done else []
-        if stack:
-            trail.append(start)
-            on_trail.add(start)
-        while stack:
-            node, rest = stack[-1]
-            step = next(rest, None)
+    for start, targets in following.items():
+        path = {start: iter(targets)} if start not in done else {}  # each node with its untried edges
+        while path:
+            node = next(reversed(path))
+            step = next(path[node], None)
             if step is None:
-                stack.pop()
+                del path[node]
                 done.add(node)
-                on_trail.discard(trail.pop())
-            elif step in on_trail:
-                return [*trail[trail.index(step) :], step]
+            elif step in path:
+                nodes = list(path)
+                return [*nodes[nodes.index(step) :], step]
             elif step not in done:
-                trail.append(step)
-                on_trail.add(step)
-                stack.append((step, iter(following.get(step, ()))))
+                path[step] = iter(following.get(step, ()))
     return None

@@ -1,4 +1,4 @@
-"""Change dependencies between features: no cycle, and no dependency twice."""
+"""Change dependencies between features, without cycles and duplicates."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from sqlalchemy import Integer, bindparam, delete, func, insert, select, update
 
 from dibs.database.transaction import Transaction
-from dibs.rules.conditions import this
+from dibs.rules.conditions import of_feature, this
 from dibs.rules.critical_path import raise_heights
 from dibs.rules.diagnosis import find
 from dibs.rules.events import record
@@ -19,20 +19,11 @@ from dibs_schema.status import SATISFIED, Kind
 from dibs_schema.tables import dependencies, features
 
 _D = dependencies.c
-_edge = (
-    (_D.project_id == bindparam("project"))
-    & (_D.feature_id == bindparam("feature"))
-    & (_D.dependency_id == bindparam("needed"))
-)
 _insert = insert(dependencies).values(
     project_id=bindparam("project"), feature_id=bindparam("feature"), dependency_id=bindparam("needed")
 )
-_delete = delete(dependencies).where(_edge)
-_needs = (
-    select(_D.dependency_id)
-    .where(_D.project_id == bindparam("project"), _D.feature_id == bindparam("feature"))
-    .order_by(_D.dependency_id)
-)
+_delete = delete(dependencies).where(of_feature(dependencies), _D.dependency_id == bindparam("needed"))
+_needs = select(_D.dependency_id).where(of_feature(dependencies)).order_by(_D.dependency_id)
 _count_more = (
     update(features)
     .where(this())
@@ -40,7 +31,7 @@ _count_more = (
     .returning(features.c.unmet_dependencies, features.c.status)
 )
 
-# All that `start` depends on, directly or not. UNION drops rows that were found before.
+# All dependencies of `start`, direct or not. UNION removes rows that were found before.
 _seed = select(
     bindparam("project", type_=Integer).label("project_id"), bindparam("start", type_=Integer).label("id")
 ).cte("reached", recursive=True)
@@ -68,10 +59,7 @@ def add_dependency(tx: Transaction, by: str, feature: int, dependency: int) -> A
 
 
 def remove_dependency(tx: Transaction, by: str, feature: int, dependency: int) -> Acknowledgement:
-    """Remove a dependency. Removing one that does not exist changes nothing.
-
-    Raises NotFound.
-    """
+    """Remove a dependency. Removing one that does not exist changes nothing. Raises NotFound."""
     find(tx, feature)
     find(tx, dependency)
     before = _dependencies_of(tx, feature)
@@ -100,29 +88,14 @@ def _change(tx: Transaction, by: str, feature: int, before: list[int], wanted: I
     more = sum(statuses[one] not in SATISFIED for one in added)
     less = sum(statuses[one] not in SATISFIED for one in removed)
     row = tx.first(_count_more, feature=feature, more=more - less)
-    assert row is not None, "the feature was found in this transaction"
+    assert row is not None, "this transaction has found the feature"
     if added or removed:
-        record(
-            tx,
-            by,
-            Kind.DEPEND,
-            feature,
-            row["status"],
-            row["status"],
-            added=added or None,
-            removed=removed or None,
-        )
+        record(tx, by, Kind.DEPEND, feature, row["status"], row["status"], added=added or None, removed=removed or None)
         raise_heights(tx, [*added, *removed])
+    changed = [f"+{one}" for one in added[:5]] + [f"-{one}" for one in removed[:5]]
     return Acknowledgement(
-        id=feature,
-        status=row["status"],
-        unmet_dependencies=row["unmet_dependencies"],
-        changed=_changed(added, removed),
+        id=feature, status=row["status"], unmet_dependencies=row["unmet_dependencies"], changed=changed
     )
-
-
-def _changed(added: list[int], removed: list[int]) -> list[str]:
-    return [f"+{one}" for one in added[:5]] + [f"-{one}" for one in removed[:5]]
 
 
 def _dependencies_of(tx: Transaction, feature: int) -> list[int]:
@@ -149,9 +122,9 @@ def _refuse_cycle(tx: Transaction, feature: int, dependency: int) -> None:
     path = find_cycle([(feature, dependency), *((one, other) for one, other in below if one != feature)])
     assert path is not None, "the feature was reached"
     shown = path if len(path) <= SHOWN_PATH else [*path[: SHOWN_PATH - 1], path[-1]]
-    way = " -> ".join(map(str, shown[:12])) + (" -> …" if len(shown) > 12 else "")
+    arrows = " -> ".join(map(str, shown[:12])) + (" -> …" if len(shown) > 12 else "")
     raise WouldCycle(
-        f"Feature {feature} cannot depend on {dependency}, which already waits for it: {way}.",
+        f"Feature {feature} cannot depend on {dependency}, which already waits for it: {arrows}.",
         next=[
             Step(
                 "feature_remove_dependency",

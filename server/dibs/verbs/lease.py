@@ -1,37 +1,27 @@
-"""Leases: renewed while the holder lives, released at its end, reaped after they have expired."""
+"""Leases: renew them while their holders live, release claims at the holder's end, and reap expired leases."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import (
-    BindParameter,
-    ColumnElement,
-    Executable,
-    Integer,
-    bindparam,
-    case,
-    func,
-    literal_column,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import BindParameter, ColumnElement, Executable, bindparam, func, or_, select, update
 
 from dibs.database import Upkeep
 from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import (
-    NO_CLAIM,
+    ATTEMPTS_USED_UP,
+    FAILURES_USED_UP,
     F,
+    ending,
     expired,
     held,
     in_project,
     is_,
     leased,
-    literal,
     of_another_clock,
+    stuck_if,
     this,
 )
 from dibs.rules.diagnosis import refuse_transition
@@ -69,40 +59,30 @@ _heartbeat = hot(
     .returning(F.lease_expires_at, F.claimed_by)
 )
 
-_ATTEMPTS_USED_UP = F.attempts >= bindparam("max_attempts", type_=Integer)
-
 _of_session = in_project() & leased() & (F.claim_session == bindparam("session"))
 _all_claims = in_project() & leased()
 
 
-def _release_where(these: ColumnElement[bool]) -> tuple[Executable, Executable]:
-    """Return the query for the holders of these claims, and the statement that releases them."""
-    found = select(F.id, F.claimed_by, F.attempts).where(these)
+def _release_where(condition: ColumnElement[bool]) -> tuple[Executable, Executable]:
+    """Return the query for the holders of the claims that meet a condition, and the statement that releases them."""
+    holders = select(F.id, F.claimed_by, F.attempts).where(condition)
     release = (
         update(features)
-        .where(these)
-        .values(
-            {
-                F.status: case((_ATTEMPTS_USED_UP, literal(Status.STUCK)), else_=literal(Status.PENDING)),
-                F.ended_token: F.claim_token,
-                F.ended_by: literal_column(f"'{Kind.RELEASE}'"),
-                F.updated_at: bindparam("now"),
-                **NO_CLAIM,
-            }
-        )
+        .where(condition)
+        .values({F.status: stuck_if(ATTEMPTS_USED_UP), **ending(Kind.RELEASE)})
         .returning(F.id, F.status)
     )
-    return found, release
+    return holders, release
 
 
 _RELEASE_SESSION = _release_where(_of_session)
 _RELEASE_ALL = _release_where(_all_claims)
 
-_ran_out = in_project() & leased() & expired()
-_run_out = select(F.id, F.claimed_by).where(_ran_out).order_by(F.id).with_for_update(skip_locked=True)
-_any_run_out = hot(select(func.count()).where(_ran_out))
+_has_expired = in_project() & leased() & expired()
+_expired = select(F.id, F.claimed_by).where(_has_expired).order_by(F.id).with_for_update(skip_locked=True)
+_count_expired = hot(select(func.count()).where(_has_expired))
 
-# The holder of this lock may trust its earlier reads of claims: exclusive transactions lock the project row first.
+# Exclusive transactions lock the project row first, so the holder of this lock may trust its earlier reads of claims.
 _lock_project = (
     select(projects.c.id)
     .where(projects.c.id == bindparam("project"), projects.c.moved_to.is_(None))
@@ -116,33 +96,24 @@ _expire = (
     .where(in_project(), F.id.in_(bindparam("ids", expanding=True)), is_(Status.IN_PROGRESS), expired())
     .values(
         {
-            F.status: case(
-                (
-                    or_(F.failures + 1 >= bindparam("max_failures", type_=Integer), _ATTEMPTS_USED_UP),
-                    literal(Status.STUCK),
-                ),
-                else_=literal(Status.PENDING),
-            ),
+            F.status: stuck_if(or_(FAILURES_USED_UP, ATTEMPTS_USED_UP)),
             F.failures: F.failures + 1,
             F.last_failure: EXPIRED,
-            F.ended_token: F.claim_token,
-            F.ended_by: literal_column(f"'{Kind.EXPIRE}'"),
-            F.updated_at: bindparam("now"),
-            **NO_CLAIM,
+            **ending(Kind.EXPIRE),
         }
     )
     .returning(F.id, F.status)
 )
 
-# The wall clock judges a lease of another boot, and may have been set back since the lease began.
+# The wall clock measures a lease of another boot, and somebody may have set it back since the lease began.
 # Such a lease never ends later than one lease from now.
-_too_far = in_project() & leased() & of_another_clock() & (F.lease_expires_at > bindparam("now") + F.lease_seconds)
-_clamp = update(features).where(_too_far).values({F.lease_expires_at: bindparam("now") + F.lease_seconds})
-_any_too_far = hot(select(func.count()).where(_too_far))
+_is_too_far = in_project() & leased() & of_another_clock() & (F.lease_expires_at > bindparam("now") + F.lease_seconds)
+_clamp = update(features).where(_is_too_far).values({F.lease_expires_at: bindparam("now") + F.lease_seconds})
+_count_too_far = hot(select(func.count()).where(_is_too_far))
 
 
 def heartbeat(tx: Transaction, feature: int, token: str | None, note: str | None = None) -> Acknowledgement:
-    """Renew the lease of a claim, and keep `note` for the next agent.
+    """Renew the lease of a claim, and store `note` for the next agent.
 
     Raises ClaimLost, TokenRequired, NotClaimed, or the refusal of the status that the feature has now.
     """
@@ -152,10 +123,7 @@ def heartbeat(tx: Transaction, feature: int, token: str | None, note: str | None
     if note is not None:
         record(tx, row["claimed_by"], Kind.HEARTBEAT, feature, Status.IN_PROGRESS, Status.IN_PROGRESS, note=note)
     return Acknowledgement(
-        id=feature,
-        status=Status.IN_PROGRESS.value,
-        expires_at=row["lease_expires_at"],
-        noted=note is not None,
+        id=feature, status=Status.IN_PROGRESS.value, expires_at=row["lease_expires_at"], noted=note is not None
     )
 
 
@@ -174,14 +142,14 @@ def release_all(tx: Transaction, reason: str) -> list[int]:
     return _release(tx, _RELEASE_ALL, reason)
 
 
-def _release(tx: Transaction, statements: tuple[Executable, Executable], reason: str, **these: Any) -> list[int]:
-    found, release = statements
-    held = tx.all(found, **these)
-    if not held:
+def _release(tx: Transaction, statements: tuple[Executable, Executable], reason: str, **parameters: Any) -> list[int]:
+    holders, release = statements
+    claims = tx.all(holders, **parameters)
+    if not claims:
         return []
-    released = tx.all(release, max_attempts=tx.project.settings.max_attempts, **these)
+    released = tx.all(release, max_attempts=tx.project.settings.max_attempts, **parameters)
     statuses = {row["id"]: row["status"] for row in released}
-    for row in held:
+    for row in claims:
         record(
             tx,
             row["claimed_by"],
@@ -193,47 +161,36 @@ def _release(tx: Transaction, statements: tuple[Executable, Executable], reason:
             status=statuses[row["id"]],
             attempts=row["attempts"],
         )
-    return [row["id"] for row in held]
+    return [row["id"] for row in claims]
 
 
 def any_expired(tx: Transaction) -> bool:
-    """Return whether a lease has expired. Reads one small index."""
-    return bool(tx.value(_any_run_out) or tx.value(_any_too_far))
+    """Return whether a lease has expired or ends too far ahead. Reads one small index."""
+    return bool(tx.value(_count_expired) or tx.value(_count_too_far))
 
 
 def reap(tx: Transaction) -> list[int]:
-    """End every claim whose lease has expired, and return the features' ids.
-
-    A lease that is renewed in time is never reaped. Each expiry is recorded once.
-    """
+    """End every claim whose lease has expired, and return the features' ids. Records each expiry once."""
     if not any_expired(tx) or tx.first(_lock_project) is None:
         return []
     tx.run(_clamp)
-    run_out = {row["id"]: row["claimed_by"] for row in tx.all(_run_out)}
-    if not run_out:
+    holders = {row["id"]: row["claimed_by"] for row in tx.all(_expired)}
+    if not holders:
         return []
-    reaped = tx.all(
-        _expire,
-        ids=list(run_out),
-        max_failures=tx.project.settings.max_failures,
-        max_attempts=tx.project.settings.max_attempts,
-    )
-    record_all(
-        tx,
-        "dibs",
-        Kind.EXPIRE,
-        [
-            {
-                "feature_id": row["id"],
-                "from_status": Status.IN_PROGRESS.value,
-                "to_status": row["status"],
-                "detail": {"reason": EXPIRED, "holder": run_out[row["id"]]},
-            }
-            for row in reaped
-        ],
-    )
+    limits = {"max_failures": tx.project.settings.max_failures, "max_attempts": tx.project.settings.max_attempts}
+    reaped = tx.all(_expire, ids=list(holders), **limits)
+    events = [
+        {
+            "feature_id": row["id"],
+            "from_status": Status.IN_PROGRESS.value,
+            "to_status": row["status"],
+            "detail": {"reason": EXPIRED, "holder": holders[row["id"]]},
+        }
+        for row in reaped
+    ]
+    record_all(tx, "dibs", Kind.EXPIRE, events)
     return [row["id"] for row in reaped]
 
 
 REAPING = Upkeep(is_due=any_expired, run=reap)
-"""Reaping before a claim: it waits for the write lock only if a lease has expired."""
+"""Reaping before a claim; it needs the write lock only if a lease has expired."""

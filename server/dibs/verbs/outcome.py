@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Double, Integer, bindparam, case, literal_column, or_, select, update
+from sqlalchemy import Double, bindparam, or_, select, update
 
 from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import (
+    ATTEMPTS_USED_UP,
+    FAILURES_USED_UP,
     FARTHEST_BACK_OFF,
-    NO_CLAIM,
     F,
     depends_on_this,
+    ending,
     held,
     in_project,
     is_,
     leased,
     literal,
+    stuck_if,
     this,
     unblocked,
 )
@@ -31,17 +34,7 @@ from dibs_schema.status import Kind, Status
 from dibs_schema.tables import features
 
 SHOWN = 10
-"""Ids that an acknowledgement lists; its count includes all."""
-
-
-def ending(kind: Kind) -> dict[Any, Any]:
-    """Return the values that end a claim by a transition of that kind, and keep its token."""
-    return {
-        F.ended_token: F.claim_token,
-        F.ended_by: literal_column(f"'{kind}'"),
-        F.updated_at: bindparam("now"),
-        **NO_CLAIM,
-    }
+"""Ids that an acknowledgement lists; its count includes all of them."""
 
 
 _evidence = bindparam("proof", type_=F.evidence.type)
@@ -78,16 +71,7 @@ unsatisfied_dependents = (
 _unblocked = hot(select(F.id).where(depends_on_this(), unblocked()).order_by(F.id))
 
 _failed_attempt: dict[Any, Any] = {
-    F.status: case(
-        (
-            or_(
-                F.failures + 1 >= bindparam("max_failures", type_=Integer),
-                F.attempts >= bindparam("max_attempts", type_=Integer),
-            ),
-            literal(Status.STUCK),
-        ),
-        else_=literal(Status.PENDING),
-    ),
+    F.status: stuck_if(or_(FAILURES_USED_UP, ATTEMPTS_USED_UP)),
     F.failures: F.failures + 1,
     F.last_failure: bindparam("why"),
     F.not_before: bindparam("now") + bindparam("pause", type_=Double),
@@ -111,7 +95,7 @@ _regress = (
             F.testing_until: None,
             F.passed_at: None,
             F.passed_by: None,
-            F.ended_token: None,  # the pass is undone: the same call again must not be acknowledged
+            F.ended_token: None,  # a repeated call must not be acknowledged after the pass is undone
             F.ended_by: None,
             F.unconfirmed_since: None,
             F.confirmed_by: None,
@@ -120,14 +104,14 @@ _regress = (
     )
 )
 
-_anything_claimed = hot(select(F.id).where(in_project(), leased()).limit(1))
+_any_claim = hot(select(F.id).where(in_project(), leased()).limit(1))
 _failures_so_far = hot(select(F.failures).where(this()))
 
 
 def mark_passing(
     tx: Transaction, by: str, feature: int, token: str | None = None, evidence: EvidenceFields | None = None
 ) -> Acknowledgement:
-    """Pass a claimed feature, or verify one that is passing.
+    """Pass a claimed feature, or verify a passing one.
 
     Raises ClaimLost, TokenRequired, NotClaimed, UnmetDependencies, InvalidInput if the project requires evidence
     that is missing, or the refusal of the status that the feature has now.
@@ -140,16 +124,18 @@ def mark_passing(
     if tx.project.settings.require_evidence != "off" and holder_of(tx, feature, token) is not None:
         require_evidence_of(tx.project.settings.require_evidence, feature, evidence)
     proof = evidence.model_dump(exclude_defaults=True) if evidence is not None else None
-    asks = requires_confirmation(tx)
-    row = tx.first(_pass, feature=feature, token=token, proof=proof, unconfirmed=tx.now if asks else None)
+    needs_confirmation = requires_confirmation(tx)
+    unconfirmed = tx.now if needs_confirmation else None
+    row = tx.first(_pass, feature=feature, token=token, proof=proof, unconfirmed=unconfirmed)
     if row is None:
         return _passed(feature, earlier_outcome(tx, feature, token, Kind.PASS))
     tx.run(satisfied_dependents, feature=feature)
-    freed = [one["id"] for one in tx.all(_unblocked, feature=feature)]
-    # Waiting claims look again: a feature is ready, files are free, or all work may be done.
-    tx.wakes = bool(freed or row["paths"]) or not tx.value(_anything_claimed)
-    detail = {"unblocked": freed[:SHOWN], "unblocked_count": len(freed), "evidence": evidence_line(evidence)}
-    if asks:
+    unblocked_ids = [one["id"] for one in tx.all(_unblocked, feature=feature)]
+    # Waiting claims must look again: a feature is ready, its files are free, or all work may be done.
+    tx.wakes = bool(unblocked_ids or row["paths"]) or not tx.value(_any_claim)
+    detail: dict[str, Any] = {"unblocked": unblocked_ids[:SHOWN], "unblocked_count": len(unblocked_ids)}
+    detail["evidence"] = evidence_line(evidence)
+    if needs_confirmation:
         detail["unconfirmed"] = True
     record(tx, row["passed_by"], Kind.PASS, feature, Status.IN_PROGRESS, Status.PASSING, **detail)
     return _passed(feature, detail)
@@ -170,7 +156,7 @@ def _passed(feature: int, detail: dict[str, Any]) -> Acknowledgement:
 def mark_failing(tx: Transaction, by: str, feature: int, reason: str, token: str | None = None) -> Acknowledgement:
     """End a claim as failed, or report that a passing feature is broken.
 
-    A token that is sent must be valid: a late report on a lost claim says nothing about a later pass.
+    A `token` must be valid: a late report on a lost claim says nothing about a later pass.
     Raises ClaimLost, TokenRequired, NotClaimed, or the refusal of the status that the feature has now.
     """
     if token is None or _passed_with(tx, feature, token):
@@ -192,12 +178,7 @@ def mark_failing(tx: Transaction, by: str, feature: int, reason: str, token: str
     )
     if row is None:
         return _failed(feature, earlier_outcome(tx, feature, token, Kind.FAIL))
-    detail = {
-        "reason": reason,
-        "status": row["status"],
-        "failures": row["failures"],
-        "ready_at": row["not_before"],
-    }
+    detail = {"reason": reason, "status": row["status"], "failures": row["failures"], "ready_at": row["not_before"]}
     record(tx, by, Kind.FAIL, feature, Status.IN_PROGRESS, row["status"], **detail)
     return _failed(feature, detail)
 
@@ -210,8 +191,5 @@ def _passed_with(tx: Transaction, feature: int, token: str) -> bool:
 def _failed(feature: int, detail: dict[str, Any]) -> Acknowledgement:
     stuck = detail["status"] == Status.STUCK
     return Acknowledgement(
-        id=feature,
-        status=detail["status"],
-        failures=detail["failures"],
-        ready_at=None if stuck else detail["ready_at"],
+        id=feature, status=detail["status"], failures=detail["failures"], ready_at=None if stuck else detail["ready_at"]
     )

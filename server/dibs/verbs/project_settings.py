@@ -1,4 +1,4 @@
-"""Read and change the settings of a project. Each process obeys them from its next transaction on."""
+"""Read and change the settings of a project. Each process applies a change from its next transaction on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def get_settings(tx: Transaction) -> ProjectSettings:
 
 
 def change_setting(tx: Transaction, by: str, name: str, value: Any) -> ProjectSettings:
-    """Set one setting. A new order computes all heights, or drops them. Raises InvalidInput."""
+    """Change one setting. A new order computes or removes all heights. Raises InvalidInput."""
     try:
         changed = ProjectSettings.model_validate(tx.project.settings.model_dump() | {name: value})
     except ValidationError as error:

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Integer, bindparam, case, update
+from sqlalchemy import update
 
 from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
-from dibs.rules.conditions import F, held, in_project, is_, leased, literal, this
+from dibs.rules.conditions import ATTEMPTS_USED_UP, F, ending, held, in_project, is_, leased, literal, stuck_if, this
 from dibs.rules.diagnosis import earlier_outcome, holder_of
 from dibs.rules.events import record
-from dibs.verbs.outcome import ending
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import features
 
-_release_values: dict[Any, Any] = {
-    F.status: case(
-        (F.attempts >= bindparam("max_attempts", type_=Integer), literal(Status.STUCK)),
-        else_=literal(Status.PENDING),
-    ),
-    **ending(Kind.RELEASE),
-}
+_release_values: dict[Any, Any] = {F.status: stuck_if(ATTEMPTS_USED_UP), **ending(Kind.RELEASE)}
 _undeliver = (
     update(features)
     .where(in_project(), leased(), held())
@@ -41,11 +34,11 @@ def release(tx: Transaction, by: str, feature: int, token: str | None, *, force:
     Raises ClaimLost, TokenRequired, NotClaimed, or the refusal of the status that the feature has now.
     """
     by = holder_of(tx, feature, token) or by
-    statement = _force_release if force else _release
-    given = {} if force else {"token": token}
-    row = None
-    if force or token is not None:
-        row = tx.first(statement, feature=feature, max_attempts=tx.project.settings.max_attempts, **given)
+    row, most = None, tx.project.settings.max_attempts
+    if force:
+        row = tx.first(_force_release, feature=feature, max_attempts=most)
+    elif token is not None:
+        row = tx.first(_release, feature=feature, token=token, max_attempts=most)
     if row is None:
         return _released(feature, earlier_outcome(tx, feature, token, Kind.RELEASE))
     detail = {"status": row["status"], "attempts": row["attempts"], "forced": force or None}
@@ -60,7 +53,7 @@ def _released(feature: int, detail: dict[str, Any]) -> Acknowledgement:
 
 
 def undeliver(tx: Transaction, by: str, token: str) -> bool:
-    """Take back a claim whose answer was not delivered, so that it counts as no attempt. False if there is none."""
+    """Undo a claim whose answer was not delivered, so that it counts as no attempt. Returns False if it has ended."""
     row = tx.first(_undeliver, token=token)
     if row is None:
         return False

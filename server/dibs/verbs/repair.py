@@ -1,4 +1,4 @@
-"""Repair: set the counters, heights and areas that a recount finds wrong, and nothing else."""
+"""Repair: correct the counters, heights and areas that an audit finds wrong, and nothing else."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from dibs_schema.tables import features
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """What was set right: by feature, what was kept and what was counted."""
+    """The corrected values: by feature, the stored and the counted value."""
 
     counters: dict[int, tuple[int, int]] = field(default_factory=dict)
     heights: dict[int, tuple[int | None, int | None]] = field(default_factory=dict)
     areas: dict[int, tuple[int, int]] = field(default_factory=dict)
 
     def wire(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Return the corrected values as JSON values."""
         return asdict(self)
 
 
 def _set(column: Column[Any]) -> Update:
-    """Set what is still as it was found."""
+    """Return the statement that sets a column which still has the value that the audit found."""
     kept = bindparam("kept", type_=Integer)
     return (
         update(features)
@@ -45,27 +45,20 @@ _set_counter, _set_height = _set(F.unmet_dependencies), _set(F.height)
 
 
 def repair_counters(tx: Transaction, by: str) -> Repaired:
-    """Recount all that is counted, set what differs, and record each with an event that moves nothing."""
+    """Audit the project, correct each value that differs, and record it with an event without a transition."""
     found = audit(tx)
-    for name, statement, differing in (
-        ("unmet_dependencies", _set_counter, {**found.counters}),
-        ("height", _set_height, found.heights),
-    ):
-        _repair(tx, by, name, statement, differing)
-    for feature, (there, should) in found.areas.items():
+    _repair(tx, by, "unmet_dependencies", _set_counter, {**found.counters})
+    _repair(tx, by, "height", _set_height, found.heights)
+    for feature, (stored, derived) in found.areas.items():
         replace_areas(tx, feature, tx.value(_paths, feature=feature))
-        record(tx, by, Kind.UPDATE, feature, repaired="areas", kept=there, counted=should)
+        record(tx, by, Kind.UPDATE, feature, repaired="areas", kept=stored, counted=derived)
     return Repaired(found.counters, found.heights, found.areas)
 
 
 def _repair(
-    tx: Transaction,
-    by: str,
-    name: str,
-    statement: Update,
-    differing: Mapping[int, tuple[int | None, int | None]],
+    tx: Transaction, by: str, name: str, statement: Update, differing: Mapping[int, tuple[int | None, int | None]]
 ) -> None:
     for feature, (kept, counted) in differing.items():
         if tx.run(statement, feature=feature, kept=kept, counted=counted):
             record(tx, by, Kind.UPDATE, feature, repaired=name, kept=kept, counted=counted)
-            tx.wakes = True  # it may be ready now
+            tx.wakes = True  # the feature may be ready now

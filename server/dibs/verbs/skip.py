@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Integer, bindparam, case, func, literal_column, select, update
+from sqlalchemy import Integer, bindparam, func, literal_column, select, update
 
 from dibs.database.transaction import Transaction
-from dibs.rules.conditions import F, held, in_project, is_, literal, this
+from dibs.rules.conditions import F, ending, held, in_project, is_, stuck_if, this
 from dibs.rules.diagnosis import earlier_outcome, holder_of
 from dibs.rules.events import record
-from dibs.verbs.outcome import ending
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import BELOW_EVERY_PRIORITY, features
@@ -21,16 +20,13 @@ _last = select(func.coalesce(func.max(_all.c.priority), literal_column("0")) + 1
 )
 
 _behind: dict[Any, Any] = {
-    F.status: case(
-        (F.skips + 1 >= bindparam("max_skips", type_=Integer), literal(Status.STUCK)),
-        else_=literal(Status.PENDING),
-    ),
+    F.status: stuck_if(F.skips + 1 >= bindparam("max_skips", type_=Integer)),
     F.skips: F.skips + 1,
     F.priority: _last.scalar_subquery(),
     F.updated_at: bindparam("now"),
 }
 _changed = (F.status, F.skips, F.priority)
-_skip_waiting = update(features).where(this(), is_(Status.PENDING)).values(_behind).returning(*_changed)
+_skip_pending = update(features).where(this(), is_(Status.PENDING)).values(_behind).returning(*_changed)
 _skip_claimed = update(features).where(this(), held()).values({**_behind, **ending(Kind.SKIP)}).returning(*_changed)
 
 
@@ -40,14 +36,11 @@ def skip(tx: Transaction, by: str, feature: int, reason: str, token: str | None 
     Raises ClaimLost, TokenRequired, or the refusal of the status that the feature has now.
     """
     by = holder_of(tx, feature, token) or by
+    most = tx.project.settings.max_skips
     if token is None:
-        row, source = (
-            tx.first(_skip_waiting, feature=feature, max_skips=tx.project.settings.max_skips),
-            Status.PENDING,
-        )
+        row, source = tx.first(_skip_pending, feature=feature, max_skips=most), Status.PENDING
     else:
-        row = tx.first(_skip_claimed, feature=feature, token=token, max_skips=tx.project.settings.max_skips)
-        source = Status.IN_PROGRESS
+        row, source = tx.first(_skip_claimed, feature=feature, token=token, max_skips=most), Status.IN_PROGRESS
     if row is None:
         return _skipped(feature, earlier_outcome(tx, feature, token, Kind.SKIP))
     detail = {"reason": reason, "status": row["status"], "skips": row["skips"], "priority": row["priority"]}

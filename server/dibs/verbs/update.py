@@ -1,4 +1,4 @@
-"""Change a feature outside of its claims: fields, archive and restore, retry, confirmation, notes."""
+"""Change a feature outside its claims: fields, archive and restore, retry, confirmation, notes."""
 
 from __future__ import annotations
 
@@ -24,16 +24,7 @@ _stamp: dict[Any, Any] = {F.updated_at: bindparam("now")}
 _retry = (
     update(features)
     .where(this(), is_(Status.STUCK))
-    .values(
-        {
-            F.status: literal(Status.PENDING),
-            F.attempts: 0,
-            F.failures: 0,
-            F.skips: 0,
-            F.not_before: None,
-            **_stamp,
-        }
-    )
+    .values({F.status: literal(Status.PENDING), F.attempts: 0, F.failures: 0, F.skips: 0, F.not_before: None, **_stamp})
 )
 _archive = (
     update(features)
@@ -47,7 +38,7 @@ _restore = (
     .values({F.status: F.archived_from, F.archived_from: None, **_stamp})
     .returning(F.status)
 )
-# Locked, since a claim in one statement could change the status between this read and the event that repeats it.
+# The lock keeps a claim in one statement from changing the status between this read and the event with that status.
 _status = select(F.status).where(this()).with_for_update(read=True)
 
 
@@ -75,47 +66,38 @@ def change(
     changed: list[str] = []
     if texts:
         values = {f"new_{name}": value or None if name == "paths" else value for name, value in texts.items()}
-        status = tx.value(_texts(tuple(texts)), feature=feature, **values)  # claims of one statement take no door
+        new = {F[name]: bindparam(f"new_{name}", type_=F[name].type) for name in texts}
+        statement = update(features).where(this()).values({**new, **_stamp}).returning(F.status)
+        status = tx.value(statement, feature=feature, **values)  # a claim in one statement may have changed it
         if "paths" in texts:
             replace_areas(tx, feature, texts["paths"])
         record(tx, by, Kind.UPDATE, feature, status, status, fields=list(texts))
         changed += texts
     if retry:
-        status = _put_back(tx, by, feature, status)
+        status = _retry_stuck(tx, by, feature, status)
         changed.append("retry")
     if confirm:
         confirm_as_planner(tx, by, feature)
         changed.append("confirm")
     if archived is not None and archived != (status == Status.ARCHIVED):
-        status = _take_off(tx, by, feature, status) if archived else _bring_back(tx, by, feature)
+        status = _archive_feature(tx, by, feature, status) if archived else _restore_feature(tx, by, feature)
         changed.append("archived")
     return Acknowledgement(id=feature, status=status, changed=changed)
 
 
-def _texts(names: tuple[str, ...]) -> Any:
-    values = {F[name]: bindparam(f"new_{name}", type_=F[name].type) for name in names}
-    return update(features).where(this()).values({**values, **_stamp}).returning(F.status)
-
-
-def _put_back(tx: Transaction, by: str, feature: int, status: str) -> str:
+def _retry_stuck(tx: Transaction, by: str, feature: int, status: str) -> str:
     if not tx.run(_retry, feature=feature):
         raise InvalidInput(f"Feature {feature} is {status}; only a stuck feature can be retried.", field="retry")
     record(tx, by, Kind.RETRY, feature, Status.STUCK, Status.PENDING)
     return Status.PENDING.value
 
 
-def _take_off(tx: Transaction, by: str, feature: int, status: str) -> str:
+def _archive_feature(tx: Transaction, by: str, feature: int, status: str) -> str:
     row = tx.first(_archive, feature=feature)
     if row is None:
         raise AlreadyClaimed(
             f"Feature {feature} is claimed, and a claimed feature cannot be archived. Wait until its claim has ended.",
-            next=[
-                Step(
-                    "feature_clear_in_progress",
-                    {"feature_id": feature, "force": True},
-                    "to end the claim now",
-                )
-            ],
+            next=[Step("feature_clear_in_progress", {"feature_id": feature, "force": True}, "to end the claim now")],
             id=feature,
         )
     if row["archived_from"] != Status.PASSING:
@@ -124,9 +106,9 @@ def _take_off(tx: Transaction, by: str, feature: int, status: str) -> str:
     return Status.ARCHIVED.value
 
 
-def _bring_back(tx: Transaction, by: str, feature: int) -> str:
+def _restore_feature(tx: Transaction, by: str, feature: int) -> str:
     row = tx.first(_restore, feature=feature)
-    assert row is not None, "its status was read in this transaction"
+    assert row is not None, "this transaction has read its status"
     if row["status"] != Status.PASSING:
         tx.run(unsatisfied_dependents, feature=feature)
     record(tx, by, Kind.RESTORE, feature, Status.ARCHIVED, row["status"])

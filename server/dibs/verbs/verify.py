@@ -27,13 +27,7 @@ CANNOT_CONFIRM_OWN = "The agent that passed a feature cannot confirm it: another
 _confirm = (
     update(features)
     .where(this(), is_(Status.PASSING), F.unconfirmed_since.is_not(None))
-    .values(
-        {
-            F.confirmed_by: bindparam("by", type_=String),
-            F.unconfirmed_since: None,
-            F.updated_at: bindparam("now"),
-        }
-    )
+    .values({F.confirmed_by: bindparam("by", type_=String), F.unconfirmed_since: None, F.updated_at: bindparam("now")})
 )
 _confirm_as_another = _confirm.where(F.passed_by.is_distinct_from(bindparam("by", type_=String)))
 
@@ -79,7 +73,7 @@ _reserve = (
 def take_for_regression(tx: Transaction, most: int, by: str | None = None) -> Testing:
     """Reserve up to `most` passing features for half an hour, the least recently tested first.
 
-    Features that wait for a confirmation and that `by` may confirm come before all others, the oldest pass first.
+    Features whose pass `by` may confirm come before all others, the oldest pass first.
     """
     ids = [row["id"] for row in tx.all(_to_confirm, most=most, by=by)] if requires_confirmation(tx) else []
     if len(ids) < most:
@@ -119,7 +113,7 @@ def verify(tx: Transaction, by: str, feature: int, evidence: EvidenceFields | No
 
 
 def confirm_as_planner(tx: Transaction, by: str, feature: int) -> None:
-    """Confirm a pass in place of another agent; the event says so. Raises InvalidInput if none waits for it."""
+    """Confirm a pass in place of another agent; the event records that. Raises InvalidInput if no pass waits for it."""
     if not tx.run(_confirm, feature=feature, by=by):
         raise InvalidInput(f"Feature {feature} does not wait for confirmation.", field="confirm")
     tx.wakes = True

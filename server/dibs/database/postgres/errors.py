@@ -97,8 +97,7 @@ _EMPTIED = _Meaning(
 )
 _FULL = _Meaning(DiskFull, "There is no room to write at {}. Nothing was changed. Free some space and call again.")
 _DAMAGED = _Meaning(
-    DatabaseDamaged,
-    "PostgreSQL reports that {} is damaged. Nothing was changed. Stop the agents and restore a backup.",
+    DatabaseDamaged, "PostgreSQL reports that {} is damaged. Nothing was changed. Stop the agents and restore a backup."
 )
 
 _BY_CODE = {

@@ -144,11 +144,11 @@ def invalid_values(connection: Connection) -> list[str]:
     """
     driver = connection.connection.driver_connection
     assert driver is not None, "the connection is open"
-    kept, driver.text_factory = driver.text_factory, bytes
+    text_factory, driver.text_factory = driver.text_factory, bytes
     try:
         return [place for table in metadata.sorted_tables for place in _invalid_in(driver, table)]
     finally:
-        driver.text_factory = kept
+        driver.text_factory = text_factory
 
 
 def _invalid_in(driver: Any, table: Table) -> Iterator[str]:
