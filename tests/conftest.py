@@ -1,4 +1,4 @@
-"""What every test may use: a fresh backlog, and real servers with real clients over real stdio."""
+"""Fixtures for every test: a fresh backlog, and real servers with real clients over stdio."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ os.environ["DIBS_PROJECT"] = "default"  # also on a server, where else it is the
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what a test that is marked `only_on` one engine would be on another."""
+    """Deselect tests that are marked `only_on` another engine."""
     elsewhere = [item for item in items if _is_elsewhere(item)]
     if elsewhere:
         config.hook.pytest_deselected(items=elsewhere)
@@ -72,7 +72,7 @@ def migrated(postgres: Server) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same as a file: creating the schema takes ten times as long as opening a copy."""
+    """The template as a file: creating the schema takes ten times as long as opening a copy."""
     path = tmp_path_factory.mktemp("template") / "features.db"
     _bring_up(str(path))
     return path
@@ -88,7 +88,7 @@ def _bring_up(db: str) -> None:
 def new_db(
     engine: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[], AbstractContextManager[str]]:
-    """Makes the name of a database for as long as it is needed, as `--db` takes it."""
+    """Yields the name of a new database, as `--db` takes it."""
     if engine == "sqlite":
         file: Path = request.getfixturevalue("migrated_file")
         return lambda: nullcontext(str(shutil.copy(file, tmp_path_factory.mktemp("backlog") / "features.db")))
@@ -107,7 +107,7 @@ def db(new_db: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
 def new_empty_db(
     engine: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> Callable[[], AbstractContextManager[str]]:
-    """Makes the name of a database that nobody has opened: of no file, or of a database without tables."""
+    """Makes the name of a database without tables, or of a file that does not exist."""
     if engine == "sqlite":
         numbers = count(1)
         return lambda: nullcontext(str(tmp_path / f"new-{next(numbers)}" / "features.db"))
@@ -117,7 +117,7 @@ def new_empty_db(
 
 @pytest.fixture
 def empty_db(new_empty_db: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
-    """The name of a database that nobody has opened."""
+    """The name of a database without tables, or of a file that does not exist."""
     with new_empty_db() as name:
         yield name
 
