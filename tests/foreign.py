@@ -1,4 +1,4 @@
-"""What a program does to a database that knows nothing of Dibs, or a person by hand."""
+"""Changes to a database by a foreign program, or by hand."""
 
 from __future__ import annotations
 

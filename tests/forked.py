@@ -1,4 +1,4 @@
-"""Lets the MCP client of `dibs.client` start its servers from the nursery (see `races.fork_server`).
+"""Lets the MCP client of `dibs.client` start its servers from the fork server (see `races.fork_server`).
 
 Such a server is a real process with pipes of its own. It saves the half second in which an interpreter loads the SDK.
 """
@@ -22,7 +22,7 @@ _spawn = asyncio.create_subprocess_exec
 
 @pytest.fixture(scope="module", autouse=True)
 def forked() -> Iterator[None]:
-    """Start the servers of a folder's tests from the nursery, where its conftest imports this."""
+    """Start the servers of a folder's tests from the fork server, if its conftest imports this."""
     with forked_servers():
         yield
 

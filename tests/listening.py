@@ -56,7 +56,7 @@ class Listening:
         return os.pread(self._errors.fileno(), LONGEST, 0).decode()
 
     def end(self) -> int:
-        """Tell it to end, and return its exit status."""
+        """Send SIGTERM, and return the exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(20)
 
@@ -72,7 +72,7 @@ class Listening:
 
 @contextmanager
 def listening(db: object, *flags: str) -> Iterator[Listening]:
-    """A server over HTTP on that database, which is gone after the block."""
+    """A server over HTTP on that database, during the block."""
     server = Listening([*SERVER, "--db", str(db), *flags])
     try:
         yield server
@@ -144,7 +144,7 @@ class Caller:
         raise AssertionError("the answer came before the client left")
 
     def open_stream(self) -> httpx2.Response:
-        """The stream of what the server says unasked, which stays open."""
+        """The open stream of the server's notifications."""
         request = self._http.build_request("GET", self._url, headers={"accept": "text/event-stream"})
         return self._http.send(request, stream=True)
 
@@ -153,7 +153,7 @@ class Caller:
         return int(self._http.delete(self._url).status_code)
 
     def close(self) -> None:
-        """Close the connections, with no word."""
+        """Close the connections without ending the session."""
         self._http.close()
 
 

@@ -1,4 +1,4 @@
-"""A proxy before PostgreSQL that loses the connection at the worst moment.
+"""A proxy before PostgreSQL that breaks the connection at a chosen statement.
 
 It reads the protocol (https://www.postgresql.org/docs/18/protocol-message-formats.html) as far as it must: which
 statement a message runs, and which answer belongs to it. Every 'Q' (simple query), 'S' (sync) and the start are
@@ -37,7 +37,7 @@ class Cut:
 
 
 class CuttingProxy:
-    """Forwards connections to the server of a URL until told otherwise. As a context it is closed at the end."""
+    """Forwards connections to the server of a URL. The end of its `with` block closes it."""
 
     def __init__(self, server: str) -> None:
         self.lead_to(server)
@@ -76,7 +76,7 @@ class CuttingProxy:
         return self._arm(Cut(text, after=True, since=since))
 
     def cut_all(self) -> None:
-        """Lose every connection now, whatever it is doing."""
+        """Break every connection now."""
         with self._lock:
             lines, self._lines = self._lines, []
         for line in lines:

@@ -25,7 +25,7 @@ PROMISES: list[tuple[Measured, bool]] = [
 
 @pytest.mark.parametrize(("figure", "missed"), PROMISES, ids=[figure.name for figure, _ in PROMISES])
 def test_a_bound_is_missed_in_its_own_direction(figure: Measured, missed: bool) -> None:
-    """Less is better of times and more of rates; the verdict and the table say the same."""
+    """Lower times and higher rates are better, and verdict and table agree."""
     assert figure.missed is missed
     assert ("MISSED" in tables([figure])) is missed
 
@@ -46,7 +46,7 @@ def test_a_report_that_was_kept_says_what_was_measured(tmp_path: Path) -> None:
 
 
 def test_tables_stand_between_their_marks(tmp_path: Path) -> None:
-    """Whoever writes the page's tables anew leaves the rest of the page as it is."""
+    """New tables leave the rest of the page unchanged."""
     page = tmp_path / "page.md"
     page.write_text(f"before\n{BEGIN}old\n{END}after\n", encoding="utf-8")
     report = Report()

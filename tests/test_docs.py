@@ -1,4 +1,4 @@
-"""The pages say what the code does: tables are generated, names are complete, links lead somewhere.
+"""The pages agree with the code: tables are generated, names are complete, links are valid.
 
 `DIBS_TEST_RENEW=1` writes the generated blocks; read the difference before you commit it.
 """
@@ -113,7 +113,7 @@ def methods() -> str:
 
 
 def list_fields() -> str:
-    """What the fields of an imported feature may be called."""
+    """The names of the fields of an imported feature."""
     from dibs.transfer.formats import vocabulary as words
 
     fields = {
@@ -139,7 +139,7 @@ def list_fields() -> str:
 
 
 def list_words() -> str:
-    """What the words for a status or a priority in an imported list become."""
+    """The meaning of the words for a status or a priority in an imported list."""
     from dibs.transfer.formats.vocabulary import BLOCKED, PRIORITY_WORDS, STATUS_WORDS
 
     found: dict[str, list[str]] = {}

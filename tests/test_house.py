@@ -1,4 +1,4 @@
-"""What neither import-linter nor ruff can say of the house: words, sizes, and what a process loads."""
+"""Rules that neither import-linter nor ruff can check: words, sizes, and the modules that a process loads."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _is_docstring(node: ast.stmt) -> bool:
 
 
 def test_modules_stay_readable_in_one_sitting() -> None:
-    """No module outgrows its reader; a migration is a record, and may be long."""
+    """No module is too long, except migrations and the listed ones."""
     texts = {name: text for name, text in modules().items() if "/versions/" not in name}
     too_long = [name for name, text in texts.items() if len(text.splitlines()) > LINES]
     assert set(too_long) <= set(LONG), too_long
@@ -111,7 +111,7 @@ def printed(code: str, *arguments: str) -> str:
 
 
 def test_a_server_over_stdio_loads_nothing_of_ours_that_serves_http() -> None:
-    """What `dibs serve` loads without `--http` is what it was before; the SDK's own imports are the SDK's."""
+    """Without `--http`, `dibs serve` loads no module for HTTP beyond the SDK's own imports."""
     code = (
         "import sys; from dibs.database import open_database; from dibs.settings import Settings; "
         "import dibs.cli.serve, dibs.mcp.transport.stdio; from dibs.mcp.server import DibsServer; "

@@ -1,4 +1,4 @@
-"""The shell blocks of the README and of the pages for users work as they stand."""
+"""The shell blocks of the README and of the pages for users work unchanged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 INSTALLS = ("make ", "uv tool install ")
-"""Lines that install the project first, which whoever runs this test has done; `.ci/run` runs `make`."""
+"""Lines that install the project, which is installed for this test; `.ci/run` runs `make`."""
 
 
 def script(page: Path) -> str:

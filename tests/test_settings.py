@@ -1,4 +1,4 @@
-"""What a process is told is read once, and a mistake in it is named."""
+"""The settings of a process are read once, and an error names the wrong one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.usefixtures("checkout")
 def test_on_a_server_a_project_is_named_after_the_repository() -> None:
-    """A server holds many backlogs: without a name each repository has its own; a file holds one, `default`."""
+    """Without a name, a server's project is named for the repository, and a file's is `default`."""
     assert Settings.read({"db": URL}, {}).project == "shop"
     assert Settings.read({}, {"DIBS_DB": URL}).project == "shop"
     assert Settings.read({"db": "a.db"}, {}).project == "default"
@@ -32,7 +32,7 @@ def test_on_a_server_a_project_is_named_after_the_repository() -> None:
 
 @pytest.mark.usefixtures("checkout")
 def test_a_project_that_is_named_is_served() -> None:
-    """Flag, then environment, then default."""
+    """An option overrides the environment, which overrides the default."""
     assert Settings.read({"db": URL, "project": "till"}, {"DIBS_PROJECT": "bar"}).project == "till"
     assert Settings.read({"db": URL}, {"DIBS_PROJECT": "bar"}).project == "bar"
 
@@ -55,6 +55,6 @@ def test_a_mistake_is_named(environment: dict[str, str], named: str) -> None:
 
 
 def test_a_name_of_blanks_is_called_empty() -> None:
-    """It is a text, and not a list that lacks entries."""
+    """A list in an environment variable stays a string."""
     with pytest.raises(InvalidInput, match="DIBS_AGENT=' ': must not be empty"):
         Settings.read({}, {"DIBS_AGENT": " "})

@@ -1,4 +1,4 @@
-"""A shell beside a fresh backlog."""
+"""A shell in a folder with an empty backlog."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cli.shells import Shell
 
 @pytest.fixture
 def there(db: str, tmp_path: Path) -> Shell:
-    """A shell in a folder of its own, beside a backlog without features."""
+    """A shell in its own folder with a backlog without features."""
     folder = tmp_path / "folder"
     (folder / ".git").mkdir(parents=True)  # so that it is a root: a server has no folder of its own
     return Shell(folder, {"DIBS_DB": db, "DIBS_PROJECT": "default"})

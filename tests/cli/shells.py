@@ -1,4 +1,4 @@
-"""Shells in which tests run `dibs`: in this process, where a process of its own would prove nothing more."""
+"""Shells in which tests run `dibs`, in this process if a separate process proves nothing more."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dibs.cli import commands
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended, and what it printed."""
+    """The exit status and the output of a command."""
 
     returncode: int
     stdout: str
@@ -28,7 +28,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Shell:
-    """A folder in which somebody runs `dibs`, with the settings that are there, and none of the developer's."""
+    """A folder in which a test runs `dibs`, with its own settings and without the developer's."""
 
     folder: Path
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -55,12 +55,12 @@ class Shell:
         )
 
     def environment(self, **settings: str) -> dict[str, str]:
-        """What a process is started with."""
+        """The environment of a new process."""
         clean = {name: value for name, value in os.environ.items() if name not in foreign_settings()}
         return {**clean, **self.settings, **settings}
 
     def json(self, *arguments: object, status: int = 0, cwd: Path | None = None, **settings: str) -> Any:
-        """What `dibs … --json` prints, where it ends with that status."""
+        """Run `dibs … --json`, check its exit status, and return what it prints."""
         done = self.dibs(*arguments, "--json", cwd=cwd, **settings)
         assert done.returncode == status, done.stderr or done.stdout
         return json.loads(done.stdout)

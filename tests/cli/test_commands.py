@@ -1,4 +1,4 @@
-"""The command line, as a person uses it; one test runs it as a process, as a person does."""
+"""The command line as a person uses it; one test runs it as a process."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ FEATURES: list[dict[str, Any]] = [
 
 @pytest.fixture
 def empty(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> Shell:
-    """A folder without a backlog: one of its own, or on a server that DIBS_DB names."""
+    """A folder without a backlog, in a file or on the server that DIBS_DB names."""
     named = {"DIBS_PROJECT": "default"}  # and not the folder, which a server would name it by
     settings = {} if engine == "sqlite" else named | {"DIBS_DB": request.getfixturevalue("empty_db")}
     folder = tmp_path / "folder"
@@ -51,7 +51,7 @@ def empty(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> Shell:
 
 @pytest.fixture
 def shell(empty: Shell) -> Shell:
-    """A folder whose backlog holds FEATURES."""
+    """A folder whose backlog contains FEATURES."""
     (empty.folder / "list.json").write_text(json.dumps(FEATURES), encoding="utf-8")
     done = empty.dibs("import", "list.json")
     assert done.returncode == 0, done.stderr
@@ -62,7 +62,7 @@ A_FILE = pytest.mark.only_on("sqlite", reason="it is about a file")
 A_SERVER = pytest.mark.only_on("postgresql", reason="it is about a server")
 
 UNSYNCED = "durability"
-"""What the doctor rightly finds wrong with the tests' own server, which is told not to wait for the disk."""
+"""The correct findings of the doctor about the tests' server, which does not sync to disk."""
 
 
 @A_FILE
@@ -129,7 +129,7 @@ def test_people_get_words(shell: Shell, command: list[str]) -> None:
 
 
 def test_looking_makes_no_backlog(empty: Shell) -> None:
-    """A command that only looks refuses to bring an empty backlog into being."""
+    """A command that only reads refuses to create an empty backlog."""
     done = empty.dibs("status")
     assert done.returncode == 1
     assert "There is no backlog at" in done.stderr
@@ -140,7 +140,7 @@ def test_looking_makes_no_backlog(empty: Shell) -> None:
 
 @A_FILE
 def test_another_programs_database_is_left_alone(empty: Shell) -> None:
-    """A SQLite file with other tables is refused and not changed by a byte."""
+    """A SQLite file with other tables is refused and stays unchanged."""
     other = empty.folder / "other.db"
     with sqlite3.connect(other) as connection:
         connection.execute("CREATE TABLE customers (name TEXT)")
@@ -155,7 +155,7 @@ def test_another_programs_database_is_left_alone(empty: Shell) -> None:
 @A_SERVER
 @pytest.mark.parametrize("table", ["projects", "alembic_version"])
 def test_another_programs_tables_are_left_alone(empty: Shell, table: str) -> None:
-    """A schema in which another program has a table of our name is refused, and gets no table of ours."""
+    """A schema with another program's table of the same name is refused, and no table is created in it."""
     by_hand(empty.db, f"CREATE TABLE {table} (version_num text)", f"INSERT INTO {table} VALUES ('theirs')")
     (empty.folder / "list.json").write_text(json.dumps(FEATURES), encoding="utf-8")
     done = empty.dibs("import", "list.json")
@@ -175,7 +175,7 @@ def test_other_tables_beside_ours_do_no_harm(empty: Shell) -> None:
 
 
 def signed(url: str, user: str | None = None, password: str | None = None) -> str:
-    """The same URL for another user, or with another password."""
+    """Return the URL for another user, or with another password."""
     parts = urlsplit(url)
     at = f"{user or parts.username}:{password or parts.password}@{parts.netloc.rpartition('@')[2]}"
     return urlunsplit(parts._replace(netloc=at))
@@ -207,7 +207,7 @@ WRONG: dict[str, tuple[Callable[[str], str], int, str]] = {
 def test_a_server_that_cannot_be_used_is_named_without_the_password(
     empty: Shell, change: Callable[[str], str], status: int, says: str
 ) -> None:
-    """What is wrong with the URL is said with what to do, at once, and no password nor library word with it."""
+    """An invalid URL is refused at once with the next step, without a password or a library's words."""
     url = change(empty.db)
     done = empty.dibs("status", DIBS_DB=url, DIBS_PATIENCE="1")
     assert (done.returncode, done.stdout) == (status, "")
@@ -234,7 +234,7 @@ def ask(shell: Shell) -> None:
 
 
 def test_answers_are_listed_checked_and_kept(shell: Shell) -> None:
-    """`dibs answer` lists what is asked, refuses what does not fit, and takes what does."""
+    """`dibs answer` lists questions, refuses an invalid answer, and accepts a valid one."""
     ask(shell)
     assert [one.get("feature_id") for one in shell.json("answer")] == [1, None]
     wrong = shell.dibs("answer", "1", "--set", "colour=green", "--set", "sure=yes")
@@ -257,7 +257,7 @@ def test_answers_are_asked_for_at_the_terminal(shell: Shell) -> None:
 
 
 def test_settings_are_shown_changed_and_checked(shell: Shell) -> None:
-    """`dibs settings` reads and writes one rule, and names a wrong one."""
+    """`dibs settings` reads and writes one setting, and names an unknown one."""
     assert shell.json("settings")["max_claims"] == 1
     assert shell.json("settings", "max_claims", "3") == {"max_claims": 3}
     assert shell.json("settings", "max_claims") == {"max_claims": 3}
@@ -266,7 +266,7 @@ def test_settings_are_shown_changed_and_checked(shell: Shell) -> None:
 
 
 def test_the_doctor_says_how_bad_it_is(shell: Shell) -> None:
-    """The exit status is that of the worst finding, and of a new backlog nothing is wrong."""
+    """The exit status is that of the worst finding; a new backlog has no findings."""
     found = shell.dibs("doctor", "--json")
     findings = json.loads(found.stdout)["findings"]
     assert found.returncode == max(["ok", "warning", "error"].index(one["level"]) for one in findings)
@@ -277,7 +277,7 @@ def test_the_doctor_says_how_bad_it_is(shell: Shell) -> None:
 
 
 def test_the_doctor_finds_a_wrong_counter(shell: Shell) -> None:
-    """A counter that a foreign hand changed is named, with exit status 2."""
+    """A counter that was changed without Dibs is named, with exit status 2."""
     by_hand(shell.db, "UPDATE features SET unmet_dependencies = 5 WHERE id = 2")
     done = shell.dibs("doctor", "--json")
     assert done.returncode == 2
@@ -287,7 +287,7 @@ def test_the_doctor_finds_a_wrong_counter(shell: Shell) -> None:
 
 
 def test_an_unknown_setting_in_the_environment_is_named(empty: Shell) -> None:
-    """A misspelt DIBS_ variable is an error and not silence."""
+    """An unknown DIBS_ variable is an error."""
     done = empty.dibs("status", DIBS_LEESE="3")
     assert done.returncode == 2
     assert "DIBS_LEESE" in done.stderr
@@ -308,7 +308,7 @@ def test_worktrees_share_the_backlog_of_their_repository(empty: Shell) -> None:
 
 
 def test_a_follower_reads_every_event_once_and_page_after_page(empty: Shell) -> None:
-    """`dibs follow` prints a long journal without a pause between its pages, and can go on after any cursor."""
+    """`dibs follow` prints many events without a pause between pages, and continues after any cursor."""
     many = [{**FEATURES[0], "id": str(number), "name": f"Feature {number}", "passes": True} for number in range(450)]
     (empty.folder / "many.json").write_text(json.dumps(many), encoding="utf-8")
     assert empty.dibs("import", "many.json").returncode == 0

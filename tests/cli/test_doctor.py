@@ -1,4 +1,4 @@
-"""`dibs doctor` names what is wrong, each thing made real, and changes nothing but what it is told to."""
+"""`dibs doctor` names each real fault, and repairs only what its options allow."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ A_FILE = pytest.mark.only_on("sqlite", reason="it is about a file")
 A_SERVER = pytest.mark.only_on("postgresql", reason="it is about a server")
 
 UNSYNCED = "durability"
-"""What is rightly found wrong with the tests' own server, which is told not to wait for the disk."""
+"""The correct findings about the tests' server, which does not sync to disk."""
 
 
 def doctor(db: str, *flags: str) -> tuple[int, dict[str, HealthCheck], Any]:
-    """Run it in this process: its exit status, what it finds that is not all right, and the whole answer."""
+    """Run it in this process; return its exit status, its findings that are not ok, and its answer."""
     done = CliRunner().invoke(commands, ["doctor", "--db", db, "--json", *flags])
     answer = json.loads(done.stdout)
     if "findings" not in answer:
@@ -47,18 +47,18 @@ def doctor(db: str, *flags: str) -> tuple[int, dict[str, HealthCheck], Any]:
 
 
 def examined(database: Database, check: str) -> HealthCheck:
-    """What is found in this process."""
+    """The findings in this process."""
     return next(one for one in database.check_health() if one.check == check)
 
 
 def leases(database: Database, *, nobody_there: bool = False) -> list[HealthCheck]:
-    """What is said of claims in this process."""
+    """The findings about claims in this process."""
     found = recounted(database.read_now(audit), 7200.0, nobody_there=nobody_there)
     return [one for one in found if one.check == "leases"]
 
 
 def test_counters_and_heights_are_repaired_when_asked(database: Database, db: str) -> None:
-    """Without the flag nothing is written; with it they agree with a recount, and an event for each says what it was."""
+    """Without the flag nothing is written; with it counters equal a recount, and an event has each old value."""
     rule(database, order="critical_path")
     one, two, three = add(database, 3)
     depend(database, two, one)
@@ -86,7 +86,7 @@ def test_counters_and_heights_are_repaired_when_asked(database: Database, db: st
 
 
 def test_a_journal_with_a_move_missing_is_found(database: Database, db: str) -> None:
-    """The state agrees with the last event, but the moves before it do not lead there."""
+    """A state that agrees with the last event, but not with the transitions before it, is found."""
     (one,) = add(database)
     take(database, named("ada"), one)
     alter(database, one, priority=7)
@@ -99,7 +99,7 @@ def test_a_journal_with_a_move_missing_is_found(database: Database, db: str) -> 
 
 
 def test_claims_that_nobody_keeps_up_are_named(database: Database) -> None:
-    """Run out for long; held without a call for longer than the limit; and one that is all right."""
+    """Claims that expired long ago, or passed the hold limit, are found; a valid claim is not."""
     one, two, three = add(database, 3)
     for each in (one, two, three):
         take(database, named(f"ada-{each}", session="s"), each)
@@ -115,7 +115,7 @@ def test_claims_that_nobody_keeps_up_are_named(database: Database) -> None:
 
 @A_FILE
 def test_a_claim_of_a_killed_server_is_named(db: str) -> None:
-    """While its server runs it is held, and the server named; once that is killed, the claim has no holder."""
+    """A claim's server is named while it runs; after its kill, the claim has no live holder."""
     with serving(db) as start:
         server = start().ready()
         server.call("feature_create", category="c", name="n", description="d", steps=["s"])
@@ -132,7 +132,7 @@ def test_a_claim_of_a_killed_server_is_named(db: str) -> None:
 
 
 def test_who_holds_the_lock_and_who_waits_is_named(database: Database, db: str) -> None:
-    """A program that sits on the lock at which writers queue, and one that waits for it."""
+    """The holder of the writer queue's lock and a process that waits for it are named."""
     add(database)
     assert examined(database, "lock").level == "ok"
     with serving(db) as start, held("queue", db) as holder:
@@ -152,7 +152,7 @@ def test_who_holds_the_lock_and_who_waits_is_named(database: Database, db: str) 
 
 @A_FILE
 def test_who_holds_the_engines_own_lock_is_named(database: Database, db: str) -> None:
-    """A program that knows no queue."""
+    """A foreign program that holds SQLite's lock is named."""
     add(database)
     with held("engine", db) as holder:
         found = examined(database, "lock")
@@ -175,7 +175,7 @@ with connected(sys.argv[1]) as connection:
 
 @contextmanager
 def reader(db: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A program that holds one snapshot until the end of the block."""
+    """Hold one snapshot in another program until the end of the block."""
     command = [sys.executable, "-c", READER, db]
     with subprocess.Popen(
         command, cwd=Path(__file__).parent.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -191,7 +191,7 @@ def reader(db: str) -> Iterator[subprocess.Popen[bytes]]:
 def test_who_keeps_the_log_from_shrinking_is_named(
     database: Database, db: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A log that has grown behind a program that reads on and on (here: past four megabytes, to be quick)."""
+    """A log that grew during an endless read is found (here: over four megabytes, to be quick)."""
     monkeypatch.setattr(file_health, "LARGE_WAL", 4 << 20)
     (one,) = add(database)
     with reader(db) as process, connected(db) as connection:
@@ -219,7 +219,7 @@ def test_a_forgotten_transaction_is_named(database: Database, db: str, monkeypat
 
 
 def test_it_makes_and_migrates_nothing(database: Database, db: str) -> None:
-    """A project that is not there is not made; another schema is named, the database left as it is."""
+    """A missing project is not created; another schema is named, and the database stays unchanged."""
     add(database)
     database.close(patience=5)
     status, found, answer = doctor(db, "--project", "nobody")
@@ -236,7 +236,7 @@ def test_it_makes_and_migrates_nothing(database: Database, db: str) -> None:
 
 
 def test_file_areas_that_do_not_fit_are_found_and_repaired(database: Database, db: str) -> None:
-    """Areas that are not those of a feature's paths are an error, until they are made anew."""
+    """File areas that differ from a feature's paths are an error until they are rebuilt."""
     (one,) = add(database, paths=["src", "docs"])
     by_hand(db, "DELETE FROM areas")
     status, found, _ = doctor(db)
@@ -249,7 +249,7 @@ def test_file_areas_that_do_not_fit_are_found_and_repaired(database: Database, d
 
 @A_FILE
 def test_a_damaged_database_is_not_repaired(database: Database, db: str) -> None:
-    """Where an index does not agree with its table, counting again would build on sand."""
+    """Counters are not repaired while an index differs from its table."""
     one, _ = add(database, 2)
     alter(database, one, unmet_dependencies=3)
     database.close(patience=5)
@@ -268,7 +268,7 @@ def test_a_damaged_database_is_not_repaired(database: Database, db: str) -> None
 @A_FILE
 @pytest.mark.parametrize("damage", ["none", "a page", "a text"])
 def test_looking_changes_no_byte_of_what_a_killed_server_left(db: str, damage: str) -> None:
-    """A database beside its log stays as it is, sound or damaged, and so does the log."""
+    """A database and its log stay unchanged, sound or damaged."""
     assert program("leave", db).returncode == -signal.SIGKILL
     file, log = Path(db), Path(f"{db}-wal")
     if damage == "a page":
@@ -283,7 +283,7 @@ def test_looking_changes_no_byte_of_what_a_killed_server_left(db: str, damage: s
 
 
 def overwrite(file: Path, where: bytes, by: bytes) -> None:
-    """Write over the place at which something stands."""
+    """Overwrite the place of these bytes."""
     content = file.read_bytes()
     place = content.find(where)
     if place >= 0:

@@ -1,4 +1,4 @@
-"""`dibs init`, run as a person runs it."""
+"""`dibs init` as a person runs it."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ ENTRY = {
 
 
 def environment(**more: str) -> dict[str, str]:
-    """This process's, with the installed commands on PATH and without the developer's settings."""
+    """The environment of this process, with the installed commands on PATH and without the developer's settings."""
     clean = {name: text for name, text in os.environ.items() if not name.startswith("DIBS_")}
     return {**clean, "PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}", **more}
 
 
 def init(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Run `dibs init` there, with nobody at a terminal."""
+    """Run `dibs init` in that folder, without a terminal."""
     return subprocess.run(
         [sys.executable, "-m", "dibs", "init", *arguments],
         cwd=folder,
@@ -55,7 +55,7 @@ def init(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) ->
 
 
 def files(folder: Path) -> list[str]:
-    """Every file of a project, but for what is git's and Dibs's."""
+    """Every file of a project except those of git and Dibs."""
     found = (one.relative_to(folder) for one in folder.rglob("*") if one.is_file())
     return sorted(one.as_posix() for one in found if one.parts[0] not in {".git", ".dibs"})
 
@@ -86,7 +86,7 @@ def test_six_clients_are_registered_and_their_servers_answer(tmp_path: Path) -> 
 
 
 def test_nothing_is_written_where_nobody_can_be_asked(tmp_path: Path) -> None:
-    """Without a terminal and --yes the difference is shown, nothing is changed, and the exit status is 3; --dry-run is 0."""
+    """Without a terminal and --yes the change is shown but not made, with status 3; --dry-run exits with 0."""
     asked = init(tmp_path, "claude")
     assert (asked.returncode, files(tmp_path)) == (3, [])
     assert '+      "command": "dibs-mcp",' in asked.stdout.splitlines()
@@ -100,7 +100,7 @@ def test_nothing_is_written_where_nobody_can_be_asked(tmp_path: Path) -> None:
 
 
 def test_without_a_client_those_in_use_are_listed(tmp_path: Path) -> None:
-    """What would be done for each client that has something here is shown, and nothing is changed."""
+    """The change for each client in use is shown, and nothing is changed."""
     assert "No client is in use" in init(tmp_path).stdout
     (tmp_path / ".codex").mkdir()
     (tmp_path / "CLAUDE.md").touch()
@@ -112,7 +112,7 @@ def test_without_a_client_those_in_use_are_listed(tmp_path: Path) -> None:
 
 
 def test_a_worktree_gets_files_of_its_own(tmp_path: Path) -> None:
-    """In a worktree of git the file stands at the worktree's root, while the backlog is the repository's."""
+    """In a git worktree the file is at the worktree's root, and the backlog is the repository's."""
     (tmp_path / "main" / ".git" / "worktrees" / "side").mkdir(parents=True)
     (tmp_path / "main" / ".git" / "worktrees" / "side" / "commondir").write_text("../..\n")
     side = tmp_path / "side"
@@ -150,7 +150,7 @@ def test_a_person_is_shown_the_difference_and_asked(answer: str, tmp_path: Path)
 
 
 def test_one_broken_file_keeps_every_file_from_being_written(tmp_path: Path) -> None:
-    """The broken file is named with its place, the exit status is 2, and the good ones are not written either."""
+    """A broken file is named with line and column, the exit status is 2, and no file is written."""
     (tmp_path / "opencode.json").write_text('{\n  "mcp": {,}\n}')
     refused = init(tmp_path, "claude", "opencode", "--yes")
     assert refused.returncode == 2
@@ -160,7 +160,7 @@ def test_one_broken_file_keeps_every_file_from_being_written(tmp_path: Path) -> 
 
 
 def test_a_command_that_is_no_server_is_found_out(tmp_path: Path) -> None:
-    """The written command is started: when it does not answer, what it printed is told, and the exit status is 1."""
+    """The written command is started; if it does not answer, its output is shown, and the exit status is 1."""
     (tmp_path / "bin").mkdir()
     script = tmp_path / "bin" / "dibs-mcp"
     script.write_text("#!/bin/sh\necho I am not well >&2\nexit 1\n")
@@ -171,7 +171,7 @@ def test_a_command_that_is_no_server_is_found_out(tmp_path: Path) -> None:
 
 
 def test_a_server_that_does_not_answer_is_told_every_time(tmp_path: Path) -> None:
-    """Where nothing is to be written the server is tried all the same, and decides the status; --dry-run starts none."""
+    """The server is tested even if nothing changes, and decides the exit status; --dry-run starts no server."""
     (tmp_path / "db").mkdir()
     flags = ("cursor", "--db", str(tmp_path / "db"))  # a folder, which is no database
     assert init(tmp_path, *flags, "--yes").returncode == 1
@@ -190,7 +190,7 @@ def test_a_server_that_does_not_answer_is_told_every_time(tmp_path: Path) -> Non
 
 
 def test_a_server_of_somebody_else_is_replaced_by_force_alone(tmp_path: Path) -> None:
-    """One that only has our name is refused with status 2, whatever --yes says; --force replaces it, and its secrets go."""
+    """Another server of that name is refused with status 2, even with --yes; --force replaces all of its entry."""
     theirs = {"mcpServers": {"features": {"command": "launchdarkly-mcp", "env": {"LD_TOKEN": "s3cret"}}}}
     file = tmp_path / ".mcp.json"
     file.write_text(json.dumps(theirs))
@@ -203,7 +203,7 @@ def test_a_server_of_somebody_else_is_replaced_by_force_alone(tmp_path: Path) ->
 
 
 def test_without_the_command_on_path_this_python_is_written(tmp_path: Path) -> None:
-    """The interpreter's full path starts the same server, and the reason is said."""
+    """The interpreter's full path starts the same server, and the reason is printed."""
     done = init(tmp_path, "vscode", "--yes", env=environment(PATH="/usr/bin:/bin"))
     assert done.returncode == 0, done.stderr
     assert "dibs-mcp is not on PATH" in done.stdout
@@ -212,7 +212,7 @@ def test_without_the_command_on_path_this_python_is_written(tmp_path: Path) -> N
 
 
 def test_flags_are_written_and_checked_as_settings(tmp_path: Path) -> None:
-    """--db, --project, --agent and --role go into the entry; a password or a role that there is not does not."""
+    """--db, --project, --agent and --role go into the entry; a password or an unknown role is refused."""
     flags = ("--db", "ours.db", "--project", "shop", "--agent", "ann", "--role", "tester")
     done = init(tmp_path, "claude", *flags, "--dry-run", "--json")
     diff = json.loads(done.stdout)["clients"][0]["diff"]

@@ -1,4 +1,4 @@
-"""A shell's claims: their tokens, their leases, and what becomes of them when the shell ends."""
+"""The claims of a shell: their tokens, their leases, and the end of the shell."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def ada(there: Shell) -> Shell:
 
 @contextmanager
 def backlog(shell: Shell) -> Iterator[Database]:
-    """The shell's backlog, to be set up and looked at."""
+    """The shell's backlog, for set-up and checks."""
     opened = open_database(Settings(db=shell.db))
     opened.write_now(lambda _: None)  # so that it is there
     try:
@@ -68,7 +68,7 @@ def test_a_named_agents_token_is_kept_for_its_user_alone(ada: Shell) -> None:
 
 @pytest.mark.parametrize("end", [["pass"], ["fail", "no"], ["skip", "no"], ["release"], ["ask", "What?"]])
 def test_a_token_goes_with_its_claim(ada: Shell, end: list[str]) -> None:
-    """Whatever ends a claim needs no token from the agent that made it, and leaves none."""
+    """The agent that claimed needs no token to end its claim, and no stored token is left."""
     with backlog(ada) as database:
         (one,) = add(database)
     ada.json("claim")
@@ -77,7 +77,7 @@ def test_a_token_goes_with_its_claim(ada: Shell, end: list[str]) -> None:
 
 
 def test_without_a_name_the_token_is_sent(there: Shell) -> None:
-    """Nothing is kept without a name: --token speaks for the claim, else DIBS_TOKEN, else the call is refused."""
+    """Without a name no token is stored: --token or DIBS_TOKEN is required."""
     with backlog(there) as database:
         one, other = add(database, 2)
     token, second = (there.json("claim")["claim"]["token"] for _ in range(2))
@@ -88,7 +88,7 @@ def test_without_a_name_the_token_is_sent(there: Shell) -> None:
 
 
 def test_a_sent_token_comes_before_the_kept_one(ada: Shell) -> None:
-    """Who sends a token means it, also where another is kept."""
+    """A given token is used, even if another one is stored."""
     with backlog(ada) as database:
         (one,) = add(database)
     ada.json("claim")
@@ -97,7 +97,7 @@ def test_a_sent_token_comes_before_the_kept_one(ada: Shell) -> None:
 
 
 def test_a_lost_claim_is_known_until_the_next_one(ada: Shell) -> None:
-    """A late failure of a lost claim is no report on what another has passed since, however often it is told."""
+    """A late failure of a lost claim never reports a regression of another agent's pass."""
     with backlog(ada) as database:
         one, _ = add(database, 2)
         ada.json("claim")
@@ -113,7 +113,7 @@ def test_a_lost_claim_is_known_until_the_next_one(ada: Shell) -> None:
 
 
 def test_shells_that_share_a_name_leave_a_good_token(ada: Shell) -> None:
-    """Four shells of one name take one claim back at the same moment: the one that was last can be passed."""
+    """Four shells of one name resume one claim at once; the last token can pass it."""
     with backlog(ada) as database:
         (one,) = add(database)
     ada.json("claim")
@@ -127,7 +127,7 @@ def test_shells_that_share_a_name_leave_a_good_token(ada: Shell) -> None:
 
 
 def test_an_agent_holds_as_many_claims_as_it_may(ada: Shell) -> None:
-    """With max_claims 2, tokens are told apart by their features."""
+    """With max_claims 2, each feature has its own stored token."""
     with backlog(ada) as database:
         add(database, 3)
         rule(database, max_claims="2")
@@ -137,7 +137,7 @@ def test_an_agent_holds_as_many_claims_as_it_may(ada: Shell) -> None:
 
 
 def test_a_token_that_cannot_be_kept_is_told(ada: Shell) -> None:
-    """Where `.dibs/tokens` cannot be made the claim stands, and a warning says what to do."""
+    """If `.dibs/tokens` cannot be created, the claim stays, and a warning names the next step."""
     with backlog(ada) as database:
         (one,) = add(database)
     home = ada.folder if "://" in ada.db else Path(ada.db).parent
@@ -149,7 +149,7 @@ def test_a_token_that_cannot_be_kept_is_told(ada: Shell) -> None:
 
 
 def test_a_shells_claim_lasts_for_the_detached_lease(ada: Shell) -> None:
-    """The lease is DIBS_DETACHED_LEASE, and heartbeat and note make it begin anew."""
+    """The lease is DIBS_DETACHED_LEASE, and heartbeat and note renew it."""
     with backlog(ada) as database:
         (one,) = add(database)
         ada.json("claim", "--brief", one, DIBS_DETACHED_LEASE="900")
@@ -213,7 +213,7 @@ def test_the_status_says_why_there_is_nothing(ada: Shell) -> None:
      ["claim", "0"], ["add", "", "--category", "c", "--description", "d", "--step", "s"]],
 )  # fmt: skip
 def test_a_call_that_makes_no_sense_is_refused(there: Shell, words: list[str]) -> None:
-    """What cannot be meant is said by name, with status 2, before anything is done."""
+    """An invalid call is refused by name, with status 2, before anything is done."""
     assert there.json(*words, status=2)["error"]["code"] == "invalid_input"
 
 
@@ -228,7 +228,7 @@ def until_it_listens(pid: int) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_wait_and_leaves_no_claim(ada: Shell, number: signal.Signals) -> None:
-    """Who waits and is told to end, ends at once with 128 and the signal's number, and has nothing."""
+    """A signal ends a waiting claim at once, with status 128 plus its number, and no claim is left."""
     with backlog(ada) as database:
         waiting = ada.start("claim", "--wait", "60")
         until_it_listens(waiting.pid)
@@ -241,7 +241,7 @@ def test_a_signal_ends_the_wait_and_leaves_no_claim(ada: Shell, number: signal.S
 
 
 def test_a_signal_ends_a_claim_that_waits_for_the_database(ada: Shell) -> None:
-    """A claim that has not begun when the signal comes is never made."""
+    """A claim that has not begun when the signal arrives is never made."""
     with backlog(ada) as database:
         (one,) = add(database)
         with held("queue", ada.db):
@@ -265,7 +265,7 @@ def test_a_waiting_shell_gets_what_comes(ada: Shell) -> None:
 
 
 def test_a_claim_that_nobody_reads_is_given_back(ada: Shell) -> None:
-    """Where the answer cannot be written the claim is taken back, and counts as no attempt."""
+    """If the answer cannot be written, the claim is undone and counts as no attempt."""
     with backlog(ada) as database:
         (one,) = add(database)
         reading, writing = os.pipe()
@@ -286,7 +286,7 @@ def test_a_claim_that_nobody_reads_is_given_back(ada: Shell) -> None:
 
 
 def looping(shell: Shell, name: str, *command: str, **settings: str) -> subprocess.Popen[str]:
-    """Start `examples/loop.sh` there, with `dibs` on PATH, for an agent of that name."""
+    """Start `examples/loop.sh` in that folder, with `dibs` on PATH, for an agent of that name."""
     bin_ = shell.folder / "bin"
     bin_.mkdir(exist_ok=True)
     (bin_ / "dibs").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m dibs "$@"\n', encoding="utf-8")
@@ -304,7 +304,7 @@ def looping(shell: Shell, name: str, *command: str, **settings: str) -> subproce
 
 @pytest.mark.only_on("sqlite", reason="the loop knows nothing of engines")
 def test_a_loop_ends_where_only_a_person_can_go_on(there: Shell) -> None:
-    """With what is stuck or waits for a person left, it waits once, says what is left, and ends with status 0."""
+    """If only stuck or waiting features are left, it waits once, prints them, and exits with status 0."""
     with backlog(there) as database:
         add(database)
         place(database, Status.NEEDS_HUMAN)
@@ -318,7 +318,7 @@ def test_a_loop_ends_where_only_a_person_can_go_on(there: Shell) -> None:
 
 @pytest.mark.only_on("sqlite", reason="the loop knows nothing of engines")
 def test_a_signal_ends_a_loop_that_waits_for_work(there: Shell) -> None:
-    """SIGTERM is passed on to the claim that waits, and the loop ends with 143 at once and holds nothing."""
+    """SIGTERM ends the waiting claim and the loop at once, with status 143, and no claim is left."""
     with backlog(there) as database:
         (one,) = add(database)
         database.write_now(lambda tx: mark_in_progress(tx, named("bob"), one))
@@ -337,7 +337,7 @@ def test_a_signal_ends_a_loop_that_waits_for_work(there: Shell) -> None:
 
 
 def is_dibs(pid: int) -> bool:
-    """Whether a process is there and runs `dibs claim`."""
+    """Whether a process exists and runs `dibs claim`."""
     try:
         return b"dibs\0claim" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
@@ -346,7 +346,7 @@ def is_dibs(pid: int) -> bool:
 
 @pytest.mark.only_on("sqlite", reason="the loop knows nothing of engines, and starts many processes")
 def test_two_loops_build_everything_once(there: Shell) -> None:
-    """`examples/loop.sh` twice at once: each feature is built by one of them, a failure is tried again, and both end."""
+    """Two loops build each feature once, retry a failure, and end."""
     with backlog(there) as database:
         ids = add(database, 5)
         rule(database, back_off="1")

@@ -1,4 +1,4 @@
-"""What a command does where nobody can read what it prints, or where it stands nowhere."""
+"""Commands without a working standard output, or in a deleted folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NEW = ("--category", "core", "--description", "What it does.", "--step", "Look."
 
 
 def typed(there: Shell, line: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """What a shell makes of a line in which `dibs` is the command."""
+    """Run a shell line in which `dibs` is the command."""
     script = f'dibs() {{ "{sys.executable}" -m dibs "$@"; }}; {line}'
     return subprocess.run(
         ["sh", "-c", script],
@@ -31,7 +31,7 @@ def typed(there: Shell, line: str, cwd: Path | None = None) -> subprocess.Comple
 
 @pytest.mark.parametrize("output", [">/dev/full", ">&-"])
 def test_a_claim_that_nobody_can_read_is_told_and_taken_back(there: Shell, output: str) -> None:
-    """With a full disk behind standard output, or none, the command says so in a line, and holds nothing."""
+    """If standard output is full or closed, the command prints one line about it, and has no claim."""
     there.json("add", "One", *NEW)
     done = typed(there, f"dibs claim {output}")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
@@ -40,7 +40,7 @@ def test_a_claim_that_nobody_can_read_is_told_and_taken_back(there: Shell, outpu
 
 
 def test_a_list_into_a_full_disk_is_told(there: Shell) -> None:
-    """What could not be written ends in a line and status 1, not in a traceback."""
+    """Failed output ends in one line and status 1, not in a traceback."""
     there.json("add", "One", *NEW)
     done = typed(there, "dibs list >/dev/full")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
@@ -48,7 +48,7 @@ def test_a_list_into_a_full_disk_is_told(there: Shell) -> None:
 
 
 def test_a_list_in_a_pipe_has_a_line_for_each_feature(there: Shell) -> None:
-    """However long names are, none is folded where programs read."""
+    """Long names are never wrapped in output for programs."""
     name = " ".join(["word"] * 40)
     there.json("add", name, *NEW)
     done = typed(there, "dibs list | cat")
@@ -57,7 +57,7 @@ def test_a_list_in_a_pipe_has_a_line_for_each_feature(there: Shell) -> None:
 
 @pytest.mark.parametrize("command", ["list", "claim", "init claude --yes", "serve"])
 def test_a_folder_that_is_gone_is_told(there: Shell, tmp_path: Path, command: str) -> None:
-    """In a folder that was deleted, as a worktree is under an agent, every command says so."""
+    """In a deleted folder, every command reports that."""
     gone = tmp_path / "gone"
     gone.mkdir()
     done = typed(there, f"rmdir ../gone; env -u DIBS_DB {sys.executable} -m dibs {command} </dev/null", gone)

@@ -27,7 +27,7 @@ def command(words: str) -> click.Command:
 
 @pytest.mark.parametrize("name", [*COMMANDS, *operation_commands()])
 def test_every_command_and_option_says_what_it_is(name: str) -> None:
-    """No command is without words, and no option without help."""
+    """Every command and every option has a help text."""
     one = command(name)
     assert one.help
     assert [opt.opts for opt in one.params if isinstance(opt, click.Option) and not opt.help] == []
@@ -35,7 +35,7 @@ def test_every_command_and_option_says_what_it_is(name: str) -> None:
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: one.tool)
 def test_every_parameter_of_an_operation_can_be_given_to_its_command(operation: AnyOperation) -> None:
-    """Each parameter is an argument or option; so is each flag by which operations share a command."""
+    """Each parameter, and each flag of a shared command, is an argument or an option."""
     given = {spelled for one in command(operation.command.words).params for spelled in (*one.opts, *one.secondary_opts)}
     wanted = [
         one
@@ -118,7 +118,7 @@ def test_a_shell_gets_the_answers_that_a_server_gives(there: Shell) -> None:
 
 
 def told_by_a_server(there: Shell, calls: list[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
-    """What a real server on the same backlog answers to these calls."""
+    """The answers of a real server on the same backlog."""
     import anyio
 
     from dibs.client import Client, server_command
@@ -133,7 +133,7 @@ def told_by_a_server(there: Shell, calls: list[tuple[str, dict[str, Any]]]) -> l
 
 
 def test_a_whole_feature_is_built_in_a_shell(there: Shell) -> None:
-    """Claim, note, ask, answer, claim again, pass: each step with what the one before it left behind."""
+    """Claim, note, ask, answer, claim again and pass work one after the other."""
     ada = Shell(there.folder, {**there.settings, "DIBS_AGENT": "ada"})
     ada.json("add", "First", *NEW)
     ada.json("add", "Second", *NEW, "--depends-on", 1, "--path", "src", "--path", "docs/*.md")
@@ -193,7 +193,7 @@ WORDS: list[list[object]] = [
 
 
 def test_people_get_words_from_each_command(there: Shell) -> None:
-    """Without --json there are words, and what others wrote is no markup in them."""
+    """Without --json the output is text, and texts of other agents are not read as markup."""
     there.json("add", "[bold]First[/]", *NEW)
     there.json("add", "[/nonsense] Second", *NEW)
     for words in WORDS:
@@ -207,7 +207,7 @@ def test_people_get_words_from_each_command(there: Shell) -> None:
 
 
 def test_a_pass_names_what_it_unblocks_and_counts_the_rest(there: Shell) -> None:
-    """A line for a person, not the names of fields."""
+    """A refusal is a line for a person, without the names of fields."""
     ada = Shell(there.folder, {**there.settings, "DIBS_AGENT": "ada"})
     ada.json("add", "First", *NEW)
     for number in range(2, 15):
@@ -219,7 +219,7 @@ def test_a_pass_names_what_it_unblocks_and_counts_the_rest(there: Shell) -> None
 
 @pytest.mark.parametrize("role", ["coder", "tester", "planner", "viewer"])
 def test_a_role_is_refused_the_commands_of_other_roles(there: Shell, role: str) -> None:
-    """`DIBS_ROLE` holds in a shell as on a server, before anything is looked at."""
+    """`DIBS_ROLE` applies in a shell as on a server, before anything is read."""
     samples: dict[str, list[object]] = {
         "feature_claim_and_get": ["claim"],
         "feature_mark_passing": ["pass", 1],

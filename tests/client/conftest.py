@@ -1,4 +1,4 @@
-"""One backlog within this process for each module of tests, and features made for each test."""
+"""One backlog in this process for each module of tests, and new features for each test."""
 
 from __future__ import annotations
 

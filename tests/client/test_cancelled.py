@@ -1,4 +1,4 @@
-"""Cancellations leave nothing behind, wherever they fall: no claim without a holder, no block without an end."""
+"""A cancellation at any moment leaves no claim and no open block."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def url(shared_db: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module", params=["open", "start", "connect", "connect by name"])
 async def reached(request: pytest.FixtureRequest, shared_db: str, anyio_backend: str) -> AsyncIterator[Backlog]:
-    """The backlog, by each way that leads to it."""
+    """The backlog, for each way to connect."""
     if request.param in ("open", "start"):
         way = getattr(Backlog, request.param)(db=shared_db)
     else:
@@ -44,11 +44,11 @@ async def reached(request: pytest.FixtureRequest, shared_db: str, anyio_backend:
 
 
 ON_THE_WAY = 1.5
-"""Seconds that an answer is on its way, in which another call is made and the cancellation comes."""
+"""The delay of an answer in seconds, during which another call and the cancellation happen."""
 
 
 class Slow:
-    """The same backlog, whose answers (or questions) of one tool are on their way for a while."""
+    """The same backlog, with a delay for the answers or requests of one tool."""
 
     def __init__(self, backlog: Backlog, tool: str, *, before: bool = False) -> None:
         self._call = backlog._link.call
@@ -73,7 +73,7 @@ class Slow:
 
 
 async def cancelled(task: asyncio.Task[Any], *, times: int = 1) -> None:
-    """Cancel a task, which ends as that."""
+    """Cancel a task, and check that it ends as cancelled."""
     for _ in range(times):
         task.cancel()
         await asyncio.sleep(0)
@@ -83,7 +83,7 @@ async def cancelled(task: asyncio.Task[Any], *, times: int = 1) -> None:
 
 @pytest.mark.parametrize("how", ["take", "claim", "mark"])
 async def test_a_claim_whose_answer_was_on_its_way_is_given_back(reached: Backlog, new: New, how: str) -> None:
-    """The server has acted, and the caller has gone: nobody else would know the token."""
+    """A claim whose caller was cancelled after the server had acted is released."""
     feature = await new()
     slow = Slow(reached, "feature_mark_in_progress" if how == "mark" else "feature_claim_and_get")
 
@@ -105,7 +105,7 @@ async def test_a_claim_whose_answer_was_on_its_way_is_given_back(reached: Backlo
 
 
 async def test_a_claim_that_was_never_made_is_not_made_to_be_given_back(reached: Backlog, new: New) -> None:
-    """Who looks for a claim whose call came to nothing does not claim by that, which would count as an attempt."""
+    """The search for a claim that was never made does not make one, which would count as an attempt."""
     feature = await new()
     slow = Slow(reached, "feature_claim_and_get", before=True)
     task = asyncio.create_task(slow.backlog.take(feature))
@@ -115,7 +115,7 @@ async def test_a_claim_that_was_never_made_is_not_made_to_be_given_back(reached:
 
 
 async def test_a_claim_is_given_back_whenever_it_was_cancelled(reached: Backlog, new: New) -> None:
-    """No moment leaves a claim, and each ends as a cancellation and as nothing else."""
+    """A cancellation at any moment leaves no claim, and ends as a cancellation."""
     for _ in range(3):
         await new(category="race")
 
@@ -135,7 +135,7 @@ async def test_a_claim_is_given_back_whenever_it_was_cancelled(reached: Backlog,
 
 
 async def test_a_call_with_its_own_key_is_left_to_its_caller(backlog: Backlog, new: New) -> None:
-    """It is found by the same call, and what an earlier call got by it stays its own."""
+    """A claim under the caller's request_id stays, and the same call returns it."""
     feature = await new()
     slow = Slow(backlog, "feature_claim_and_get")
     task = asyncio.create_task(slow.backlog.take(feature, request_id="mine"))
@@ -151,7 +151,7 @@ async def test_a_call_with_its_own_key_is_left_to_its_caller(backlog: Backlog, n
 async def test_a_block_that_had_ended_is_not_ended_otherwise_by_a_cancellation(
     backlog: Backlog, new: New, *, before: bool, times: int
 ) -> None:
-    """A failure is a failure and a pass is a pass, although a task group cancels while it is told."""
+    """A failure or pass is recorded, even if a task group cancels during the call."""
     for tool, status, failures in (
         ("feature_mark_failing", "pending", 1),
         ("feature_mark_passing", "passing", 0),
@@ -173,7 +173,7 @@ async def test_a_block_that_had_ended_is_not_ended_otherwise_by_a_cancellation(
 
 
 async def test_siblings_that_fail_together_all_fail(reached: Backlog, new: New) -> None:
-    """A task group cancels those whose failure is being told; none of them leaves its claim."""
+    """Tasks that a group cancels while they report a failure leave no claim."""
     features = [await new() for _ in range(3)]
     agents = [f"agent-{feature}" for feature in features]
 

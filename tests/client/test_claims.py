@@ -1,4 +1,4 @@
-"""A claim lasts as long as its block, and ends as the block ends."""
+"""A claim lasts as long as its block, and its outcome is that of the block."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ pytestmark = [
 
 
 async def kinds(backlog: Backlog, feature: int) -> list[str]:
-    """What happened to a feature, oldest first."""
+    """The kinds of a feature's events, oldest first."""
     return [event.kind for event in reversed((await backlog.history(feature)).events)]
 
 
 async def test_a_block_that_ends_well_passes_with_its_evidence(backlog: Backlog, new: New) -> None:
-    """The feature is held in the block and passing after it; a text as evidence is its summary."""
+    """The feature is claimed in the block and passing after it; a string as evidence is its summary."""
     feature = await new(name="Sign in")
     async with backlog.claim(feature) as held:
         assert (held.id, held.name, held.steps) == (feature, "Sign in", ["look"])
@@ -36,7 +36,7 @@ async def test_a_block_that_ends_well_passes_with_its_evidence(backlog: Backlog,
 
 
 async def test_evidence_may_be_fields(backlog: Backlog, new: New) -> None:
-    """Commands and a commit are kept as they were given."""
+    """Commands and a commit are stored unchanged."""
     feature = await new()
     given = {"commands": [{"command": "make test", "exit_code": 0}], "commit": "abc1234"}
     async with backlog.claim(feature) as held:
@@ -45,7 +45,7 @@ async def test_evidence_may_be_fields(backlog: Backlog, new: New) -> None:
 
 
 async def test_a_block_that_raises_fails_with_the_text_of_its_exception(backlog: Backlog, new: New) -> None:
-    """The exception goes on, and the next worker reads what it said."""
+    """The exception propagates, and the next holder reads its text."""
     feature = await new()
     with pytest.raises(ValueError, match="no such table"):
         async with backlog.claim(feature):
@@ -77,7 +77,7 @@ async def test_an_exception_says_enough_and_not_too_much(
 
 
 async def test_a_group_says_what_is_in_it(backlog: Backlog, new: New) -> None:
-    """The next worker reads what went wrong in the tasks of the block, and not that there were some."""
+    """The next holder reads the errors of the block's tasks, not the text of their group."""
     feature = await new()
 
     async def fail(error: Exception) -> None:
@@ -100,7 +100,7 @@ async def test_a_group_says_what_is_in_it(backlog: Backlog, new: New) -> None:
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)], ids=["interrupt", "exit"])
 async def test_an_interrupt_gives_the_claim_back(backlog: Backlog, new: New, error: BaseException) -> None:
-    """Nothing is wrong with the feature then, so no failure is counted."""
+    """A released feature counts no failure."""
     feature = await new()
     with pytest.raises(type(error)):
         async with backlog.claim(feature):
@@ -110,7 +110,7 @@ async def test_an_interrupt_gives_the_claim_back(backlog: Backlog, new: New, err
 
 
 async def test_a_cancelled_block_gives_the_claim_back(backlog: Backlog, new: New) -> None:
-    """A worker that is cancelled leaves its feature to the others at once."""
+    """The feature of a cancelled task is ready for others at once."""
     feature = await new()
     begun = asyncio.Event()
 
@@ -129,7 +129,7 @@ async def test_a_cancelled_block_gives_the_claim_back(backlog: Backlog, new: New
 
 
 async def test_a_claim_that_was_cancelled_while_it_waited_leaves_nothing(backlog: Backlog) -> None:
-    """Work that comes after a waiting claim was cancelled is nobody's."""
+    """A feature that becomes ready after a waiting claim was cancelled stays unclaimed."""
     waiting = asyncio.create_task(backlog.take(category="rare", wait_seconds=30))
     await asyncio.sleep(0.3)
     waiting.cancel()
@@ -142,7 +142,7 @@ async def test_a_claim_that_was_cancelled_while_it_waited_leaves_nothing(backlog
 
 @pytest.mark.parametrize("how", ["pass", "fail", "skip", "release", "ask"])
 async def test_a_block_that_ended_its_claim_is_not_ended_again(backlog: Backlog, new: New, how: str) -> None:
-    """What the block itself said of the feature is the last word."""
+    """An outcome that the block itself reports is kept."""
     feature = await new()
     async with backlog.claim(feature):
         if how == "pass":
@@ -159,13 +159,13 @@ async def test_a_block_that_ended_its_claim_is_not_ended_again(backlog: Backlog,
 
 
 async def taken_over(other: Backlog, feature: int) -> None:
-    """Another client frees the feature and claims it for itself."""
+    """Another client releases the feature and claims it."""
     await other.release(feature, force=True)
     assert isinstance(await other.take(feature), Claimed)
 
 
 async def test_a_claim_that_was_lost_meanwhile_is_told(backlog: Backlog, other: Backlog, new: New) -> None:
-    """Work that somebody else took over is not reported as done: the block's end raises claim_lost."""
+    """If another agent has taken over the feature, the end of the block raises claim_lost."""
     feature = await new()
     with pytest.raises(ClaimLost):
         async with backlog.claim(feature):
@@ -187,7 +187,7 @@ async def test_an_exception_is_not_hidden_by_a_lost_claim(backlog: Backlog, othe
 
 
 async def test_a_pass_that_is_refused_gives_the_claim_back(backlog: Backlog, new: New) -> None:
-    """A block whose feature may not pass says why, and leaves nothing held by nobody."""
+    """A block whose feature may not pass raises the refusal, and leaves no claim."""
     feature, below = await new(), await new()
     with pytest.raises(UnmetDependencies):
         async with backlog.claim(feature):
@@ -201,7 +201,7 @@ async def test_a_pass_that_is_refused_gives_the_claim_back(backlog: Backlog, new
 
 
 async def test_nothing_to_claim_says_why(backlog: Backlog, new: New) -> None:
-    """The block is not entered; the exception has the whole answer, and whether more may come."""
+    """Without work the block is not entered; the exception has the answer and `is_final`."""
     below = await new(category="chain")
     feature = await new(category="chain", dependencies=[below])
     async with backlog.claim(below):
@@ -219,7 +219,7 @@ async def test_nothing_to_claim_says_why(backlog: Backlog, new: New) -> None:
 
 
 async def test_a_loser_is_told_by_the_exception_of_the_tree(backlog: Backlog, new: New) -> None:
-    """What the server refuses is raised as its class, with its details."""
+    """A refusal is raised as its class, with its details."""
     feature = await new()
     async with backlog.claim(feature):
         with pytest.raises(AlreadyClaimed) as raised:

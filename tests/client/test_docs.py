@@ -1,4 +1,4 @@
-"""The Python blocks of the pages run as they stand, in real processes where they handle signals."""
+"""The Python blocks of the pages run unchanged, in real processes if they handle signals."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_an_orchestrator_builds_what_is_ready_and_ends(
 
 
 def test_the_block_of_the_readme_builds_what_is_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a `build` of the harness's own it passes what it claims, with what that returned."""
+    """With another `build`, each claimed feature passes with the evidence that `build` returns."""
     monkeypatch.chdir(tmp_path)
     (block,) = python_blocks("README.md")
     program = f"async def main(Backlog, build):\n{textwrap.indent(block, '    ')}"

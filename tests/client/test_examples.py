@@ -1,4 +1,4 @@
-"""The examples do what they say, run as their users run them."""
+"""The examples work as their users run them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def backlog(place: Path) -> Iterator[SyncBacklog]:
 
 
 def features(*names: str) -> list[NewFeature]:
-    """Features of which each but the first two waits for the one before the one before it."""
+    """Features of which each, from the third on, depends on the one two places before it."""
     return [
         NewFeature(
             category="core",
@@ -66,7 +66,7 @@ def features(*names: str) -> list[NewFeature]:
 
 
 def test_the_orchestrator_drains_a_backlog(place: Path, backlog: SyncBacklog) -> None:
-    """Its workers share the features, what an agent could not build is failed with its words, and it ends."""
+    """Workers share the features, a failed build fails its feature with the output, and the program ends."""
     database = open_database(Settings())
     rule(database, "max_failures", 1)
     database.close(patience=5)
@@ -85,7 +85,7 @@ def test_the_orchestrator_drains_a_backlog(place: Path, backlog: SyncBacklog) ->
 
 
 def archive_what_failed(backlog: SyncBacklog) -> None:
-    """Take the first feature that fails off the board, so that nobody waits for it."""
+    """Archive the first feature that fails, so that no feature waits for it."""
     failed = next(event.feature for event in backlog.follow("0-0") if event.kind == "fail")
     assert failed is not None
     backlog.update(failed, archived=True)
@@ -95,7 +95,7 @@ def archive_what_failed(backlog: SyncBacklog) -> None:
 def test_the_orchestrator_gives_back_what_it_held_when_it_was_interrupted(
     ending: signal.Signals, place: Path, backlog: SyncBacklog
 ) -> None:
-    """Ctrl-C, or a SIGTERM, leaves no claim behind, no agent and none of its children, and prints one line."""
+    """Ctrl-C or SIGTERM leaves no claim, no agent and no child process, and prints one line."""
     backlog.create_many(features("one", "two"))
     agent = "sh -c 'touch pid-$$; exec sleep 60' & touch pid-$$; wait"
     with subprocess.Popen(
@@ -111,7 +111,7 @@ def test_the_orchestrator_gives_back_what_it_held_when_it_was_interrupted(
 
 
 def is_running(pid: int) -> bool:
-    """Whether a process is there and has not ended; who inherits it may be slow to notice that it has."""
+    """Whether a process has not ended; its new parent may reap it late."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
     except FileNotFoundError:
@@ -120,7 +120,7 @@ def is_running(pid: int) -> bool:
 
 
 def test_the_orchestrator_blames_no_feature_for_a_command_that_there_is_not(place: Path, backlog: SyncBacklog) -> None:
-    """A mistyped command ends it in plain words, and the features are as they were; without one it says its usage."""
+    """A mistyped command ends it with a message and changes no feature; without a command it prints its usage."""
     backlog.create_many(features("one", "two"))
     call = [sys.executable, str(ORCHESTRATOR)]
     mistyped = subprocess.run([*call, "2", "cluade", "-p"], capture_output=True, text=True, check=False, timeout=60)
@@ -136,7 +136,7 @@ def test_the_orchestrator_blames_no_feature_for_a_command_that_there_is_not(plac
 
 
 def test_the_orchestrator_is_short() -> None:
-    """It is what a harness's author copies: less than fifty lines, and nothing of Dibs beyond the client."""
+    """The example is short enough to copy, and uses only the client of Dibs."""
     text = ORCHESTRATOR.read_text(encoding="utf-8")
     code = [line for line in text.split('"""', 2)[2].splitlines() if line.strip() and '"""' not in line]
     assert len(code) < 50
@@ -148,14 +148,14 @@ class TestClaudeCodeHooks:
 
     @pytest.fixture
     def project(self, place: Path) -> Path:
-        """A project in which the example was copied to where it says."""
+        """A project with the example's files copied as its page says."""
         hooks = place / ".claude" / "hooks"
         hooks.mkdir(parents=True)
         shutil.copy(EXAMPLES / "claude-code" / "dibs_claims.py", hooks)
         return place
 
     def fire(self, project: Path, event: str, agent: str = "ada", role: str = "", **fields: str) -> str:
-        """What the hooks print that are configured for an event."""
+        """The output of the hooks that are configured for an event."""
         configured = json.loads((EXAMPLES / "claude-code" / "settings.json").read_text(encoding="utf-8"))
         (group,) = configured["hooks"][event]
         sort = fields.get("source")
@@ -175,7 +175,7 @@ class TestClaudeCodeHooks:
         return done.stdout
 
     def told(self, printed: str) -> str:
-        """The words that Claude Code adds to the agent's context."""
+        """The text that Claude Code adds to the agent's context."""
         answer: dict[str, Any] = json.loads(printed)
         (specific,) = answer.values()
         assert answer.keys() == {"hookSpecificOutput"}
@@ -185,7 +185,7 @@ class TestClaudeCodeHooks:
         return words
 
     def test_a_compacted_session_finds_its_claim_again(self, project: Path, backlog: SyncBacklog) -> None:
-        """It is told which feature it holds, and the call that it is told to make gives it back."""
+        """After a compaction the context names the claimed feature, and the named call resumes it."""
         backlog.create_many(features("secret name"))
         claimed = backlog.take(agent="ada")
         assert isinstance(claimed, Claimed)
@@ -199,7 +199,7 @@ class TestClaudeCodeHooks:
         assert self.fire(project, "SessionStart", agent="bob", source="startup") == ""
 
     def test_a_session_that_ends_gives_its_claim_back(self, project: Path, backlog: SyncBacklog) -> None:
-        """So it is also after /clear, which the server outlives; a session that is resumed learns of it."""
+        """The end of a session and /clear release claims; a resumed session is informed."""
         backlog.create_many(features("one", "two"))
         backlog.take(agent="ada")
         backlog.take(agent="bob")
@@ -209,7 +209,7 @@ class TestClaudeCodeHooks:
 
     @pytest.mark.parametrize("role", ["coder", "tester"])
     def test_a_session_of_any_role_gives_its_claim_back(self, role: str, project: Path, backlog: SyncBacklog) -> None:
-        """The hook does what its agent may not: it frees a claim whose token it does not know."""
+        """The hook releases a claim without its token, which its agent may not do."""
         backlog.create_many(features("one"))
         backlog.take(agent="ada")
         assert "feature 1 " in self.told(self.fire(project, "SessionStart", role=role, source="compact"))
@@ -217,13 +217,13 @@ class TestClaudeCodeHooks:
         assert backlog.get(1).status == "pending"
 
     def test_no_backlog_is_made_where_there_is_none(self, project: Path) -> None:
-        """A session with a name in a folder without a backlog is left alone, and so is the folder."""
+        """A named session in a folder without a backlog gets no text, and no backlog is created."""
         for source in ("startup", "resume"):
             assert self.fire(project, "SessionStart", source=source) == ""
         assert self.fire(project, "SessionEnd", reason="clear") == ""
         assert not (project / ".dibs").exists()
 
     def test_a_session_without_a_name_is_left_alone(self, project: Path) -> None:
-        """Nothing tells its claims from others', and no backlog is made for it."""
+        """A session without a name gets no text, and no backlog is created."""
         assert self.fire(project, "SessionStart", agent="", source="startup") == ""
         assert not (project / ".dibs").exists()

@@ -1,4 +1,4 @@
-"""The journal as a stream."""
+"""The events as a stream."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def first(backlog: Backlog, count: int, after: str | None = None) -> list[
 async def test_a_follower_sees_what_others_do_and_goes_on_after_a_cursor(
     backlog: Backlog, other: Backlog, new: New
 ) -> None:
-    """Events come once, in the order of the journal, while they are made; each cursor continues after it."""
+    """Each event arrives once, in order, soon after its commit; each cursor continues after its event."""
     one = await new()
     (made,) = await first(other, 1, "0-0")  # on a server, a transaction of anybody's delays what followers see
     watching = asyncio.create_task(first(other, 5, made.cursor))
@@ -54,13 +54,13 @@ async def test_a_follower_sees_what_others_do_and_goes_on_after_a_cursor(
 
 @pytest.mark.only_on("sqlite", reason="the stream looks at it before any engine does")
 async def test_a_cursor_that_is_none_is_refused(backlog: Backlog) -> None:
-    """It is refused as every argument is."""
+    """An invalid cursor is refused like every invalid argument."""
     with pytest.raises(InvalidInput):
         await first(backlog, 1, "yesterday")
 
 
 async def test_by_url_there_is_no_journal() -> None:
-    """A client that cannot reach the database says so, and what to do."""
+    """A client that cannot reach the database raises a refusal with the next step."""
 
     async def call(tool: str, arguments: object) -> None:
         raise AssertionError("nothing is asked")

@@ -1,4 +1,4 @@
-"""The same backlog within the process, with a server of its own, and by URL."""
+"""The same backlog in this process, in a server process, and by URL."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def url(shared_db: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module", params=WAYS)
 async def reached(request: pytest.FixtureRequest, shared_db: str, anyio_backend: str) -> AsyncIterator[Backlog]:
-    """The backlog, by each way that leads to it."""
+    """The backlog, for each way to connect."""
     if request.param == "connect":
         way = Backlog.connect(request.getfixturevalue("url"), agent="harness")
     else:
@@ -58,7 +58,7 @@ def a_feature(**more: object) -> NewFeature:
 
 
 async def test_every_way_leads_to_the_same_answers(reached: Backlog) -> None:
-    """Models come in and go out, times are numbers, and tokens are sent by themselves."""
+    """Arguments and answers are models, times are numbers, and tokens are sent automatically."""
     one, two = (await reached.create_many([a_feature(), a_feature(depends_on_indices=[0])])).ids
     claimed = await reached.take(one)
     assert isinstance(claimed, Claimed)
@@ -80,14 +80,14 @@ async def test_every_way_leads_to_the_same_answers(reached: Backlog) -> None:
 
 
 async def test_what_is_refused_is_refused_by_every_way(reached: Backlog) -> None:
-    """A refusal is its class, also where an argument does not fit."""
+    """A refusal is raised as its class, also for an invalid argument."""
     with pytest.raises(InvalidInput) as raised:
         await reached.search(limit=1_000)
     assert raised.value.details["field"] == "limit"
 
 
 async def test_a_claim_is_given_back_when_the_connection_ends(shared_db: str, backlog: Backlog) -> None:
-    """Where a connection stands for the holder, its end frees what it held."""
+    """If a connection proves that the holder lives, its end releases the claims."""
     (feature,) = (await backlog.create_many([a_feature()])).ids
     async with Backlog.open(db=shared_db) as passing_by:
         await passing_by.mark_in_progress(feature)
@@ -97,7 +97,7 @@ async def test_a_claim_is_given_back_when_the_connection_ends(shared_db: str, ba
 
 
 async def test_a_block_over_http_renews_its_lease(url: str, backlog: Backlog) -> None:
-    """Nobody else would: there is no connection that shows that the holder lives."""
+    """A claim block over HTTP renews its lease, because no connection does."""
     (feature,) = (await backlog.create_many([a_feature()])).ids
     async with Backlog.connect(url, agent="slow") as reached, reached.claim(feature) as held:
         await asyncio.sleep(LEASE / 3 + 0.7)
@@ -108,7 +108,7 @@ async def test_a_block_over_http_renews_its_lease(url: str, backlog: Backlog) ->
 
 
 async def test_a_block_over_http_stops_to_renew_what_it_has_lost(url: str, backlog: Backlog) -> None:
-    """A claim that somebody else has is told at the block's end, and not asked for all the time until then."""
+    """A lost claim is reported at the end of the block, and no longer renewed before that."""
     (feature,) = (await backlog.create_many([a_feature()])).ids
     async with Backlog.connect(url, agent="left behind") as reached:
         renewals = 0
@@ -230,7 +230,7 @@ async def test_options_reach_the_server(tmp_path: Path) -> None:
 
 
 async def test_a_server_within_the_process_leaves_the_process_as_it_was(tmp_path: Path) -> None:
-    """Neither the root logger nor the garbage collector of the harness is touched."""
+    """The client changes neither the root logger nor the garbage collector of the harness."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     root.handlers.clear()  # as in a program that has not set logging up

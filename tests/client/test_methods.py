@@ -24,7 +24,7 @@ def test_a_method_is_its_operation(operation: AnyOperation) -> None:
 
 
 def test_a_method_takes_its_arguments_by_place_and_by_name(tmp_path: object) -> None:
-    """It is called as the operation's class of arguments is, and refuses what that does not know."""
+    """A method has the parameters of the operation's input model, and refuses others."""
     with SyncBacklog.open(db=f"{tmp_path}/features.db") as backlog:
         assert backlog.create("core", "by place", "d", ["s"]).ids == [1]
         assert backlog.create(category="core", name="by name", description="d", steps=["s"]).ids == [2]
@@ -36,7 +36,7 @@ def test_a_method_takes_its_arguments_by_place_and_by_name(tmp_path: object) -> 
 
 
 def test_what_is_no_operation_is_in_both_kinds_too() -> None:
-    """Ways in, blocks and the events have the same parameters in both."""
+    """The constructors, blocks and event streams have the same parameters in both classes."""
     for name in ("open", "start", "connect", "claim", "holds", "follow"):
         there, here = getattr(Backlog, name), getattr(SyncBacklog, name)
         assert list(inspect.signature(here).parameters) == list(inspect.signature(there).parameters), name
@@ -52,7 +52,7 @@ def test_what_is_no_operation_is_in_both_kinds_too() -> None:
     ],
 )
 def test_nothing_is_loaded_before_it_is_needed(code: str, absent: tuple[str, ...]) -> None:
-    """Who imports the client waits neither for the database's library nor, mostly, for the protocol's."""
+    """An import of the client loads neither the database's library nor most of the protocol's."""
     program = f"import sys; {code}; print([name for name in {absent!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -1,4 +1,4 @@
-"""What is repeated, and what is not: a busy database costs a harness nothing, and no call acts twice."""
+"""Calls are repeated only if that is safe, so that no call takes effect twice."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BEGIN, CLAIM, COMMIT = WRITING.encode(), b"UPDATE features", b"COMMIT"
 
 @pytest.mark.only_on("sqlite", reason="every engine is as busy to a client")
 async def test_a_busy_database_is_asked_again(shared_db: str, backlog: Backlog, new: New) -> None:
-    """The server gives up after a fifth of a second, the client not before the lock is free; one event tells of it."""
+    """The client repeats a busy call until the lock is free, and it takes effect once."""
     feature = await new()
     async with (
         Backlog.open(db=shared_db, patience=0.2) as patient,
@@ -48,7 +48,7 @@ async def test_a_busy_database_is_asked_again(shared_db: str, backlog: Backlog, 
 
 
 class TestInDoubt:
-    """The connection to a database server breaks in the COMMIT, before or after the server heard of it."""
+    """The connection breaks during COMMIT, before or after the server received it."""
 
     @pytest.fixture
     def db(self, postgres: Server, migrated: str) -> Iterator[str]:
@@ -58,14 +58,14 @@ class TestInDoubt:
 
     @pytest.fixture
     def database(self, db: str) -> Iterator[Database]:
-        """The test's own way to it."""
+        """The test's own connection to that database."""
         opened = open_database(Settings(db=db))
         yield opened
         opened.close(patience=5)
 
     @pytest.fixture
     def proxy(self, db: str) -> Iterator[CuttingProxy]:
-        """What the client's server reaches the database through."""
+        """The proxy between the client's server and the database."""
         with CuttingProxy(db) as started:
             yield started
 
@@ -73,7 +73,7 @@ class TestInDoubt:
     async def test_a_call_in_doubt_is_repeated_and_acts_once(
         self, db: str, database: Database, proxy: CuttingProxy, *, committed: bool
     ) -> None:
-        """Creations and claims by the key that was made up for them, moves by their token."""
+        """Creations and claims are repeated by their generated key, transitions by their token."""
         arm = proxy.cut_after if committed else proxy.cut_before
         async with Backlog.open(db=proxy.url(db), project="default") as backlog:
             await backlog.stats()
@@ -92,7 +92,7 @@ class TestInDoubt:
     async def test_what_could_act_twice_is_told_to_be_in_doubt(
         self, db: str, database: Database, proxy: CuttingProxy
     ) -> None:
-        """A note has no key and no token: whoever wrote it decides whether to write it again."""
+        """A note has no key and no token, so it is not repeated."""
         async with Backlog.open(db=proxy.url(db), project="default") as backlog:
             (feature,) = (await backlog.create(*TEXTS)).ids
             cut = proxy.cut_after(COMMIT, since=BEGIN)

@@ -42,7 +42,7 @@ def new(backlog: SyncBacklog) -> int:
 
 
 def test_blocks_end_as_they_do_with_an_event_loop(backlog: SyncBacklog) -> None:
-    """A good end passes, an exception fails and is raised as it was."""
+    """The end of the block passes the feature; an exception fails it and propagates."""
     feature = new(backlog)
     error = ValueError("no")
     with pytest.raises(ValueError, match="no") as raised, backlog.claim(feature):
@@ -57,7 +57,7 @@ def test_blocks_end_as_they_do_with_an_event_loop(backlog: SyncBacklog) -> None:
 
 
 def test_refusals_are_raised_where_the_call_was_made(backlog: SyncBacklog) -> None:
-    """The class of the tree, in the caller's thread."""
+    """A refusal is raised as its class in the caller's thread."""
     with pytest.raises(NotFound):
         backlog.get(10**6)
     with pytest.raises(NothingToClaim), backlog.claim(category="nowhere"):
@@ -80,7 +80,7 @@ def test_threads_share_one_object(backlog: SyncBacklog) -> None:
 
 
 def test_the_journal_is_an_iterator(backlog: SyncBacklog) -> None:
-    """It begins where it is told to, and may be left at any time."""
+    """The stream begins after its cursor, and may be left at any time."""
     feature = new(backlog)
     with closing(backlog.follow("0-0")) as events:
         found = next(event for event in events if event.feature == feature)
@@ -89,7 +89,7 @@ def test_the_journal_is_an_iterator(backlog: SyncBacklog) -> None:
 
 @pytest.mark.filterwarnings("error")
 def test_a_closed_backlog_says_so(db: str) -> None:
-    """Calls after the block, and one that waits in another thread as it ends, raise ServerGone, and warn of nothing."""
+    """Calls after the block, and calls that wait at its end, raise ServerGone without warnings."""
     with ThreadPoolExecutor(1) as threads:
         with SyncBacklog.open(db=db) as backlog:
             waiting = threads.submit(backlog.take, category="never", wait_seconds=30)
@@ -127,7 +127,7 @@ with SyncBacklog.open(db=sys.argv[1]) as backlog:
 
 
 def test_an_interrupt_takes_a_waiting_claim_back(db: str) -> None:
-    """Ctrl-C ends the wait at once, and what becomes ready then is nobody's."""
+    """Ctrl-C ends the wait at once, and a feature that becomes ready later stays unclaimed."""
     program = subprocess.Popen([sys.executable, "-c", PROGRAM, db], stdout=subprocess.PIPE, text=True)
     with program:
         assert program.stdout is not None
@@ -168,7 +168,7 @@ with SyncBacklog.open(db=sys.argv[1]) as backlog:
 
 
 def test_an_interrupt_leaves_no_claim_wherever_it_comes(db: str) -> None:
-    """Before the claim, as it is made, and in the block: what nobody holds is given back."""
+    """Ctrl-C before, during and after the claim leaves no claim."""
     command = [sys.executable, "-c", STORM, db]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.stdout == "0\n", done.stderr
@@ -193,7 +193,7 @@ with SyncBacklog.open(db=sys.argv[1]) as backlog:
 
 
 def test_a_fork_is_told_to_open_its_own(db: str) -> None:
-    """The thread that answers is not in the child, which would wait for ever; the parent goes on."""
+    """A forked child gets an error instead of waiting forever, and the parent continues."""
     command = [sys.executable, "-W", "ignore", "-c", FORKING, db]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     assert done.stdout == "7 True\n", done.stderr

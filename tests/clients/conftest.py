@@ -1,4 +1,4 @@
-"""The tests of other clients start their servers from the nursery."""
+"""The tests of other clients start their servers from the fork server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An agent that knows nothing but what it was answered: it reads a message, and makes the call that this names."""
+"""An agent that only follows answers: it reads a message, and makes the call that it names."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _value(text: str) -> Any:
 
 
 class Reader:
-    """One agent at one server; it remembers what it was given, and nothing else."""
+    """One agent at one server; it remembers only its answers."""
 
     def __init__(self, client: Client, **own: Any) -> None:
         self.client = client
@@ -57,7 +57,7 @@ class Reader:
         return data
 
     async def refused(self, code: str, tool: str, **arguments: Any) -> dict[str, Any]:
-        """Call what is refused; returns the error."""
+        """Make a call that must be refused, and return the error."""
         answer = await self.call(tool, **arguments)
         error: dict[str, Any] = answer.get("error", {})
         assert error.get("code") == code, answer

@@ -34,12 +34,12 @@ class Initialized(ServerClient):
         super().__init__(command_on(db), opening=opening)
 
     def agreed(self) -> list[str]:
-        """The revisions that the server said it would speak."""
+        """The revisions that the server supports."""
         return [self.message(0)["result"]["protocolVersion"]]
 
 
 class Enveloped(ServerClient):
-    """A client of the revision in which each request says what others said once."""
+    """A client of the revision without a handshake, in which each request has an envelope."""
 
     opened_by = "server/discover"
 
@@ -56,13 +56,13 @@ class Enveloped(ServerClient):
         return super().ask(method, **params, _meta=self._meta)
 
     def agreed(self) -> list[str]:
-        """The revisions that the server says it speaks in this way."""
+        """The revisions that the server supports in this way."""
         found: list[str] = self.message(self.ask("server/discover"))["result"]["supportedVersions"]
         return found
 
 
 def row(revision: str, opened_by: str, claim: Message, told: Message, tool: Message) -> str:
-    """What was seen, as a row of the page's table."""
+    """The results as a row of the page's table."""
     given = claim["result"]
     channels = " and ".join(
         words for field, words in (("content", "text"), ("structuredContent", "structured")) if field in given
@@ -83,7 +83,7 @@ def rows() -> dict[str, str]:
 
 @pytest.mark.parametrize("revision", [*STATEFUL, STATELESS])
 def test_a_client_of_each_revision_claims_and_passes(db: str, revision: str) -> None:
-    """The revision is agreed on, a feature is claimed and passed, and the page tells what was seen."""
+    """The revision is negotiated, a feature is claimed and passed, and the page shows the results."""
     client = Enveloped(db, revision) if revision == STATELESS else Initialized(db, revision)
     try:
         assert client.agreed() == [revision]
@@ -104,7 +104,7 @@ def test_a_client_of_each_revision_claims_and_passes(db: str, revision: str) -> 
 
 
 def test_the_page_has_a_row_for_each_revision_that_the_sdk_speaks() -> None:
-    """No revision is missing from the table, and none is in it that was not tried."""
+    """The table has exactly the tested revisions."""
     from mcp.types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
     assert list(rows()) == [*STATEFUL, STATELESS] == [*HANDSHAKE_PROTOCOL_VERSIONS, *MODERN_PROTOCOL_VERSIONS]

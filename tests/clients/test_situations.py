@@ -1,4 +1,4 @@
-"""A dozen situations that agents come into: the answer's own text names the call that comes next, and it works."""
+"""In common situations the text of an answer names the next call, and that call works."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def shared(new_db: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 async def client(shared: str, anyio_backend: str) -> AsyncIterator[Client]:
-    """The server that the agent is connected to, and others are not."""
+    """The agent's own server, to which no other agent is connected."""
     async with Client.start(server_command("--db", shared)) as started:
         await started.call("feature_get_stats")
         yield started
@@ -62,7 +62,7 @@ def backlog(shared: str, client: Client) -> Iterator[Database]:
 
 
 async def test_a_feature_that_another_has_leads_to_the_next_one(client: Client, backlog: Database) -> None:
-    """Who asks for a claimed feature is told how to get another, and gets it."""
+    """The refusal of a claimed feature names the call that claims another one."""
     theirs, other = add(backlog, 2)
     token_of(backlog, theirs)
     me = Reader(client)
@@ -71,7 +71,7 @@ async def test_a_feature_that_another_has_leads_to_the_next_one(client: Client, 
 
 
 async def test_a_lost_claim_leads_to_other_work(client: Client, backlog: Database) -> None:
-    """Who passes what was taken over meanwhile is told to stop, and gets the next feature."""
+    """The refusal of a pass with a lost claim says to stop, and names the call for the next feature."""
     first, second = add(backlog, 2)
     me = Reader(client)
     mine = await me.call(CLAIM, feature_id=first)
@@ -85,7 +85,7 @@ async def test_a_lost_claim_leads_to_other_work(client: Client, backlog: Databas
 
 
 async def test_a_blocked_feature_leads_to_what_it_waits_for(client: Client, backlog: Database) -> None:
-    """Who asks for a blocked feature is told what comes first, and the call that it names hands it out."""
+    """The refusal of a blocked feature names its dependency, and the call that claims it."""
     needed, waiting = add(backlog, 2)
     depend(backlog, waiting, needed)
     me = Reader(client)
@@ -113,7 +113,7 @@ async def test_nothing_left_to_do_says_stop(client: Client, backlog: Database) -
 async def test_a_pass_that_needs_evidence_says_which(
     client: Client, backlog: Database, asked: str, enough: dict[str, Any]
 ) -> None:
-    """Who passes without what the project asks for is told to pass again with it, and this passes."""
+    """The refusal of a pass without evidence names the same call with evidence."""
     (feature,) = add(backlog)
     rule(backlog, require_evidence=asked)
     try:
@@ -127,7 +127,7 @@ async def test_a_pass_that_needs_evidence_says_which(
 
 
 async def test_what_another_must_confirm_leads_to_a_test_of_it(client: Client, backlog: Database) -> None:
-    """When all that is left is to confirm another's pass, the answer names who hands it out, and all is complete then."""
+    """If only confirmations are left, the answer names the tool for testers, and the project then completes."""
     rule(backlog, verifier="other")
     try:
         theirs = place(backlog, Status.PASSING)
@@ -143,7 +143,7 @@ async def test_what_another_must_confirm_leads_to_a_test_of_it(client: Client, b
 
 
 async def test_work_that_others_hold_is_waited_for(client: Client, backlog: Database) -> None:
-    """When others hold what is ready, the answer says how to wait, and waiting ends with what is given back."""
+    """If other agents hold everything, the answer says how to wait, and the wait ends with a release."""
     (only,) = add(backlog)
     theirs = token_of(backlog, only)
     me = Reader(client)
@@ -165,7 +165,7 @@ async def test_work_that_others_hold_is_waited_for(client: Client, backlog: Data
 
 
 async def test_a_question_to_a_person_leads_to_its_answer(client: Client, backlog: Database) -> None:
-    """Who asks for a feature that waits for a person is told how a planner answers; then it can be claimed."""
+    """The refusal of a feature that waits for a person names the planner's call that answers it."""
     asking = place(backlog, Status.NEEDS_HUMAN).id
     me = Reader(client)
     said = await me.refused("waiting_for_human", CLAIM, feature_id=asking)
@@ -175,7 +175,7 @@ async def test_a_question_to_a_person_leads_to_its_answer(client: Client, backlo
 
 
 async def test_an_agent_that_crashed_goes_on_with_what_it_held(shared: str, backlog: Database) -> None:
-    """Who comes back under its name, having forgotten everything, takes its feature back and passes it."""
+    """An agent without memory resumes its feature under its name, and passes it."""
     (feature,) = add(backlog)
     async with Client.start(server_command("--db", shared, "--agent", "ada")) as before:
         await before.call(CLAIM)
@@ -190,7 +190,7 @@ async def test_an_agent_that_crashed_goes_on_with_what_it_held(shared: str, back
 
 
 async def test_a_forgotten_token_leads_to_a_new_one(client: Client, backlog: Database) -> None:
-    """Who holds a feature by another process's claim is told how to get a token, and passes with it."""
+    """An agent whose claim belongs to another process gets a token by the named call, and passes."""
     (feature,) = add(backlog)
     token_of(backlog, feature, "ada")
     me = Reader(client)
@@ -201,7 +201,7 @@ async def test_a_forgotten_token_leads_to_a_new_one(client: Client, backlog: Dat
 
 
 async def test_a_strangers_claim_leads_to_other_work(client: Client, backlog: Database) -> None:
-    """Who passes what somebody else holds is told who does, and how to get another feature."""
+    """The refusal of a pass of another's feature names the holder, and the call for another feature."""
     theirs, other = add(backlog, 2)
     token_of(backlog, theirs, "ada")
     me = Reader(client)
@@ -214,7 +214,7 @@ async def test_a_strangers_claim_leads_to_other_work(client: Client, backlog: Da
 async def test_a_stuck_feature_is_put_back_by_the_call_that_its_refusal_names(
     client: Client, backlog: Database
 ) -> None:
-    """Who asks for a stuck feature is told why it is, and how a planner puts it back."""
+    """The refusal of a stuck feature names the reason, and the planner's call that retries it."""
     stuck = place(backlog, Status.STUCK).id
     me = Reader(client)
     said = await me.refused("stuck", CLAIM, feature_id=stuck)
@@ -225,7 +225,7 @@ async def test_a_stuck_feature_is_put_back_by_the_call_that_its_refusal_names(
 
 
 async def test_a_feature_that_failed_lately_leads_to_another(client: Client, backlog: Database) -> None:
-    """Who asks for a feature that backs off is told for how long, and gets another one meanwhile."""
+    """The refusal of a feature that backs off has the remaining time, and the call for another one."""
     failed, other = add(backlog, 2)
     me = Reader(client)
     await me.call(CLAIM, feature_id=failed)
@@ -236,7 +236,7 @@ async def test_a_feature_that_failed_lately_leads_to_another(client: Client, bac
 
 
 async def test_passing_without_a_claim_leads_to_claiming_first(client: Client, backlog: Database) -> None:
-    """Who passes a feature that nobody holds is told to claim that very feature, and passes it then."""
+    """The refusal of a pass without a claim names the claim of that feature."""
     _, wanted = add(backlog, 2)
     me = Reader(client)
     said = await me.refused("not_claimed", PASS, feature_id=wanted)
@@ -245,7 +245,7 @@ async def test_passing_without_a_claim_leads_to_claiming_first(client: Client, b
 
 
 async def test_a_circle_leads_to_the_edge_that_is_in_the_way(client: Client, backlog: Database) -> None:
-    """Who would close a circle is shown it, and the call that it names takes an edge of it away."""
+    """The refusal of a cycle shows it, and names the call that removes one of its edges."""
     needed, waiting = add(backlog, 2)
     depend(backlog, waiting, needed)
     me = Reader(client)
@@ -257,7 +257,7 @@ async def test_a_circle_leads_to_the_edge_that_is_in_the_way(client: Client, bac
 
 
 async def test_a_reused_key_leads_to_a_new_one(client: Client) -> None:
-    """Who sends an old request_id with other arguments is told to take a new one."""
+    """The refusal of a reused request_id asks for a new one."""
     me = Reader(client)
     await me.call("feature_create", **FEATURE, request_id="one")
     said = await me.refused("request_reused", "feature_create", **FEATURE | {"name": "two"}, request_id="one")
@@ -269,7 +269,7 @@ async def test_a_reused_key_leads_to_a_new_one(client: Client) -> None:
 async def test_what_is_off_the_board_is_brought_back_by_the_call_that_is_named(
     client: Client, backlog: Database
 ) -> None:
-    """Who asks for an archived feature is told how a planner restores it."""
+    """The refusal of an archived feature names the planner's call that restores it."""
     away = place(backlog, Status.ARCHIVED).id
     me = Reader(client)
     said = await me.refused("archived", CLAIM, feature_id=away)
@@ -278,7 +278,7 @@ async def test_what_is_off_the_board_is_brought_back_by_the_call_that_is_named(
 
 
 async def test_an_agent_that_holds_too_much_gives_something_back(client: Client, backlog: Database) -> None:
-    """A connection that may hold no more is told what it holds and how to end one, and can claim again."""
+    """The refusal of too many claims lists them and names the call that ends one."""
     rule(backlog, max_claims_per_connection=2)
     add(backlog, 3)
     me = Reader(client)
@@ -291,7 +291,7 @@ async def test_an_agent_that_holds_too_much_gives_something_back(client: Client,
 
 
 async def test_a_wrong_argument_is_named_by_its_path(client: Client, backlog: Database) -> None:
-    """Who sends what does not fit is told the field, and the same call without the mistake works."""
+    """The refusal of an invalid argument names the field, and the corrected call works."""
     me = Reader(client)
     wrong = FEATURE | {"steps": ["look", 5]}
     said = await me.refused("invalid_input", "feature_create", **wrong)

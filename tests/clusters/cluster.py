@@ -1,4 +1,4 @@
-"""A PostgreSQL of a test's own, which may be killed, restarted, copied and promoted."""
+"""A separate PostgreSQL server for a test, which may be killed, restarted, copied and promoted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The process that keeps the shared server: it starts it, and stops it when the test run has gone.
+"""The guardian process: it starts the shared server, and stops it when the test run has ended.
 
 It needs no message to know: each process of the run shares a lock, which the kernel takes from the dead.
 """

@@ -1,4 +1,4 @@
-"""The programs of the PostgreSQL that comes in a wheel, run by somebody who is not root."""
+"""Runs the PostgreSQL programs of a wheel, as a user other than root."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ GIVEN = "DIBS_TEST_POSTGRES"
 
 
 class Serves(Protocol):
-    """A server, shared or a test's own; its default database is where others are created from."""
+    """A server, shared or a test's own; other databases are created from its default database."""
 
     def url(self) -> str:
         """Where its default database is found, by a role that may create others."""

@@ -19,7 +19,7 @@ def moved(url: str, params: Mapping[str, object], database: str | None = None, p
 
 
 def free_port() -> int:
-    """A port that nobody listens on, and that the kernel gives to nobody.
+    """A free port outside the kernel's range for outgoing connections.
 
     It gives outgoing connections a port from 32768 up (macOS: 49152). A server that comes back to a port up
     there may find it taken; worse, a client that calls its absent server on and on may be given the very

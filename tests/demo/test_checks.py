@@ -1,4 +1,4 @@
-"""Each check passes what is sound, and sees the violation that is planted."""
+"""Each check accepts correct records, and finds a planted violation."""
 
 from __future__ import annotations
 
@@ -71,18 +71,18 @@ def test_a_skip_of_a_waiting_feature_ends_no_claim() -> None:
 
 
 def test_events_without_gaps_are_unbroken() -> None:
-    """Every event starts from where the one before ended."""
+    """Every event starts from the status in which the previous one ended."""
     assert invariants.events_are_unbroken(SOUND).holds
 
 
 def test_a_missing_event_is_a_gap() -> None:
-    """A feature that is claimed after it was left in progress has lost an event."""
+    """A claim of a feature that is in progress shows a missing event."""
     found = invariants.events_are_unbroken([event for event in SOUND if event.kind != "expire"])
     assert len(found.broken) == 1
 
 
 def test_holdings_one_after_the_other_are_sound() -> None:
-    """A token that arrives after the other holder's last call was sent is no overlap."""
+    """A token that arrives after the other holder's last call is no overlap."""
     found = invariants.one_holder_among_the_clients(
         [holding(at=1, until=2), holding("bob", at=2, until=3), holding(at=4, until=None)]
     )
@@ -98,7 +98,7 @@ def test_two_clients_that_hold_the_same_feature_are_seen(until: float | None) ->
 
 
 def test_a_long_holding_is_not_hidden_by_a_short_one() -> None:
-    """The holder who holds longest is the one that every later token is compared with."""
+    """Every later token is compared with the claim that lasts longest."""
     found = invariants.one_holder_among_the_clients(
         [holding(at=1, until=9), holding("bob", at=2, until=3), holding("eve", at=5, until=6)]
     )
@@ -106,7 +106,7 @@ def test_a_long_holding_is_not_hidden_by_a_short_one() -> None:
 
 
 def test_a_token_that_is_given_out_twice_is_seen() -> None:
-    """Tokens fence only as long as each is given to one holder."""
+    """A token that is given to two holders is a violation."""
     twice = [holding(at=1, until=2, token="same"), holding("bob", at=3, until=4, token="same")]
     assert invariants.one_holder_among_the_clients(twice).broken == [
         "the token of bob on feature 1 was given out before"
@@ -155,18 +155,18 @@ def test_an_acknowledgement_of_another_status_is_seen() -> None:
 
 
 def test_a_drained_backlog_is_done() -> None:
-    """Passing is done, and so is what was archived before."""
+    """Passing features, and features that were imported as archived, count as done."""
     assert verdict.all_done({1: "pending", 2: "archived"}, {1: "passing", 2: "archived"}).holds
 
 
 @pytest.mark.parametrize("final", [{1: "stuck"}, {1: "archived"}, {1: "in_progress"}, {}])
 def test_a_feature_that_is_not_done_is_seen(final: dict[int, str]) -> None:
-    """Stuck, newly archived, claimed or gone is not done."""
+    """A stuck, newly archived, claimed or missing feature is not done."""
     assert len(verdict.all_done({1: "pending"}, final).broken) == 1
 
 
 def test_a_feature_claimed_after_its_dependency_is_sound() -> None:
-    """A claim may follow the pass of what it depends on."""
+    """A claim may follow the pass of its dependency."""
     first = events(CREATED, CLAIMED, PASSED, feature=2)
     found = invariants.dependencies_respected([*first, *events(CREATED, CLAIMED, first=4)], {1: {2}})
     assert found.holds
@@ -235,13 +235,13 @@ def test_a_take_over_after_the_lease_is_sound() -> None:
 
 
 def test_without_a_victim_there_is_nothing_to_check() -> None:
-    """Where nobody was killed, the finding says that it checked nothing."""
+    """If no agent was killed, the finding has checked nothing."""
     assert verdict.taken_over_in_time(None, None, lease=3).checked == 0
 
 
 @pytest.mark.parametrize("taker", [None, holding(at=5, until=6), holding("bob", at=2, until=6)])
 def test_a_take_over_that_is_missing_early_or_no_take_over_is_seen(taker: Holding | None) -> None:
-    """Nobody, the dead agent itself, or another agent before the lease's end: none is a take-over."""
+    """No claim, a claim by the killed agent, and a claim before the lease's end are no take-overs."""
     assert len(verdict.taken_over_in_time(VICTIM, taker, lease=3).broken) == 1
 
 
@@ -249,7 +249,7 @@ REFUSED = LateCall("feature_skip", "claim_lost", {"status": "in_progress"}, {"st
 
 
 def test_a_dead_agents_token_that_is_refused_is_sound() -> None:
-    """claim_lost and an unchanged row are what a late call must meet."""
+    """A late call gets claim_lost and leaves the row unchanged."""
     assert verdict.lost_token_refused([REFUSED], expected=1).holds
 
 

@@ -1,4 +1,4 @@
-"""The demo drains backlogs that other tools have written."""
+"""The demo drains backlogs of other tools."""
 
 from __future__ import annotations
 

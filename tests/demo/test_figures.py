@@ -1,4 +1,4 @@
-"""The figures are what they claim to be."""
+"""The figures of a demo are computed correctly."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_a_quantile_is_a_measured_value(share: float, value: float) -> None:
 
 
 def test_without_measurements_there_is_no_quantile() -> None:
-    """Nothing measured is not zero."""
+    """Without measurements the value is None, not zero."""
     assert quantile([], 0.5) is None
 
 

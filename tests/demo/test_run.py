@@ -54,7 +54,7 @@ def database(demo_run: DemoRun, tmp_path: Path) -> Iterator[Database]:
 
 
 def change(database: Database, statement: str) -> None:
-    """Change the database past Dibs."""
+    """Change the database without Dibs."""
     database.write_now(lambda tx: tx.connection.execute(text(statement)).rowcount)
 
 
@@ -110,7 +110,7 @@ def test_the_race_has_one_winner(demo_run: DemoRun) -> None:
 def test_a_changed_database_breaks_the_verdict(
     demo_run: DemoRun, database: Database, statement: str, names: set[str]
 ) -> None:
-    """What is changed, added or deleted past Dibs is found by the checks that it concerns."""
+    """Each change that was made without Dibs is found by the right check."""
     change(database, statement)
     verdict = judge(database, demo_run.backlog, demo_run.seen)
     assert names <= broken(verdict)
@@ -119,7 +119,7 @@ def test_a_changed_database_breaks_the_verdict(
 
 @pytest.mark.slow
 def test_a_demo_that_stalls_is_broken_off_and_judged(tmp_path: Path) -> None:
-    """With a lease that is longer than the patience nobody takes over; the verdict says what is missing."""
+    """If the lease is longer than the patience, the verdict reports the missing take-over."""
     demo_run = run(tmp_path, small_backlog(tmp_path), agents=2, lease=300, patience=10)
     database = open_database(Settings(db=str(demo_run.db), project=PROJECT))
     verdict = judge(database, demo_run.backlog, demo_run.seen)

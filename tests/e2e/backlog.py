@@ -1,4 +1,4 @@
-"""A backlog of its own for a test, and what its journal says afterwards."""
+"""A separate backlog for a test, and checks of its events."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Backlog:
         return server_command("--db", str(self.path), *flags)
 
     def add(self, *features: dict[str, Any]) -> None:
-        """Add features, each given by what is special about it."""
+        """Add features, each with the given fields."""
         plain = {"category": "e2e", "description": "Build it.", "steps": ["look at it"], "passes": False}
         source = self.path.with_name("feature_list.json")
         source.write_text(json.dumps([plain | one for one in features]), encoding="utf-8")
@@ -39,7 +39,7 @@ class Backlog:
         subprocess.run(command, check=True, capture_output=True)
 
     def add_plain(self, count: int) -> None:
-        """Add so many features with nothing special."""
+        """Add `count` features with default fields."""
         self.add(*({"name": f"Feature {number}"} for number in range(1, count + 1)))
 
     def statuses(self) -> dict[int, str]:
@@ -47,7 +47,7 @@ class Backlog:
         return self._read(read_statuses)
 
     def claims(self) -> int:
-        """How many claims the journal has, each of which ended before the next began. Raises AssertionError."""
+        """Return the number of claims in the events, none of which overlap. Raises AssertionError."""
         journal = self._read(read_events)
         one_holder = one_holder_in_the_events(journal)
         assert one_holder.holds, one_holder.broken

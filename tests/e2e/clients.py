@@ -1,4 +1,4 @@
-"""The real clients: how each is configured, started and kept from the network."""
+"""The real clients: how each one is configured, started and separated from the network."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from e2e.fetching import BIN
 from e2e.model import Dialect
 
 KEY = "sk-nobody"
-"""No model asks for more than a key's shape."""
+"""A key that the model server accepts."""
 
 LIMIT = {"context": 200_000, "output": 8_000}
-"""What opencode believes of the model's context; at the end of it, it would shorten the conversation."""
+"""The context size that opencode assumes; beyond it, opencode would shorten the conversation."""
 
 WAITING = {"MCP_CONNECTION_NONBLOCKING": "0", "MCP_CONNECT_TIMEOUT_MS": "60000"}
-"""Lets Claude Code wait for its servers, and for longer than five seconds."""
+"""Makes Claude Code wait for its servers, for longer than five seconds."""
 
 NOWHERE = "http://127.0.0.1:9"
-"""Where nobody listens: whoever wants to leave loopback is sent there."""
+"""An address without a listener, as the proxy for connections beyond loopback."""
 
 PROMPT = "Build the features of the MCP server `features` until it says complete."
 
@@ -52,12 +52,12 @@ class Place:
 
     @property
     def server_environment(self) -> dict[str, str]:
-        """What the server needs of the environment: clients pass it little of their own."""
+        """The environment that the server needs: clients pass on little of their own."""
         return {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
 
 
 def late(seconds: float, command: list[str]) -> list[str]:
-    """The command of a server that starts so much later."""
+    """The command of a server that starts after a delay."""
     return ["sh", "-c", f'sleep {seconds}; exec "$@"', "late", *command]
 
 
@@ -68,7 +68,7 @@ class Client(ABC):
     dialect: type[Dialect]
 
     def register(self, place: Place) -> None:
-        """Let the client know the server: by `dibs init`, or, for a server that is none of a user's, by hand."""
+        """Register the server with the client, by `dibs init` or, for a test's own server, by hand."""
         if place.db is None:
             self.register_by_hand(place)
             return
@@ -123,7 +123,7 @@ class Claude(Client):
         _write(place.project / ".mcp.json", {"mcpServers": {"features": server}})
 
     def settle(self, place: Place, url: str) -> dict[str, str]:
-        """Settings of the user allow the project's server; nothing but the model is called."""
+        """The user's settings allow the project's server, and only the model is called."""
         config = place.home / ".claude"
         _write(
             config / "settings.json",
@@ -172,7 +172,7 @@ class Codex(Client):
         _append(place.home / ".codex" / "config.toml", lines)
 
     def settle(self, place: Place, url: str) -> dict[str, str]:
-        """A model provider of its own; root keys come before the tables."""
+        """A separate model provider; root keys come before the tables."""
         path = place.home / ".codex" / "config.toml"
         tables = path.read_text(encoding="utf-8") if path.exists() else ""
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -212,7 +212,7 @@ class Opencode(Client):
         _write(place.project / "opencode.json", {"mcp": {"features": server}})
 
     def settle(self, place: Place, url: str) -> dict[str, str]:
-        """The user's config names a provider of its own."""
+        """The user's configuration names a separate provider."""
         _write(
             place.home / ".config" / "opencode" / "opencode.json",
             {
@@ -249,7 +249,7 @@ class Opencode(Client):
 
 
 class Gemini(Client):
-    """Gemini CLI, of which only the connection is tried: no model of ours speaks its protocol."""
+    """Gemini CLI, of which only the connection is tested: our model does not speak its protocol."""
 
     name = "gemini"
 

@@ -1,4 +1,4 @@
-"""What the tests with real clients share. They run by `make e2e` alone."""
+"""Fixtures for the tests with real clients, which only `make e2e` runs."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def backlog(tmp_path: Path) -> Backlog:
 
 @pytest.fixture(scope="session")
 def new_place(tmp_path_factory: pytest.TempPathFactory) -> NewPlace:
-    """Makes a throwaway home and project, where a server's command is registered."""
+    """Makes a temporary home and project, in which a server's command is registered."""
     return lambda command: Place.make(tmp_path_factory.mktemp("place"), command)
 
 
 @pytest.fixture(scope="session")
 def new_project(tmp_path_factory: pytest.TempPathFactory) -> NewProject:
-    """Makes a throwaway home and project that uses a backlog as `dibs init` lets it."""
+    """Makes a temporary home and project, registered with a backlog by `dibs init`."""
 
     def make(backlog: Backlog) -> Place:
         return Place.make(tmp_path_factory.mktemp("place"), list(server_command().words), backlog.path)

@@ -12,9 +12,9 @@ WANTED = Path(__file__).with_name("package.json")
 CACHE = ROOT / "build" / "e2e"
 BIN = CACHE / "node_modules" / ".bin"
 FETCHED = CACHE / "fetched.json"
-"""What `package.json` said when it was fetched."""
+"""The content of `package.json` at the last fetch."""
 WHY_NOT = CACHE / "why-not"
-"""Why nothing could be fetched, for the tests that skip then."""
+"""The reason why nothing could be fetched, for tests that skip."""
 
 QUIET = ("--no-audit", "--no-fund", "--no-package-lock", "--no-update-notifier", "--loglevel=error")
 PROBE = 30.0
@@ -32,7 +32,7 @@ def why_not() -> str:
 
 
 def fetch() -> int:
-    """Fetch what is missing; return the exit status: npm out of reach is none of our faults, the rest is."""
+    """Fetch missing packages, and return the exit status: 0 if npm cannot be reached, else npm's."""
     if is_fetched():
         return 0
     CACHE.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,7 @@ SEARCHES = 8
 
 @dataclass(frozen=True)
 class Definition:
-    """A tool as the model was offered it."""
+    """A tool as the client offers it to the model."""
 
     name: str
     description: str
@@ -42,7 +42,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model says: a call with its id and the client's name of the tool, or else the end."""
+    """The model's answer: a call with its id and the client's name of the tool, or the end of the turn."""
 
     call_id: str = ""
     tool: Definition | None = None
@@ -59,10 +59,10 @@ class Dialect(ABC):
 
     @abstractmethod
     def read(self, body: dict[str, Any]) -> Turn:
-        """What a request says."""
+        """Parse a request."""
 
     def query(self, *tools: str) -> dict[str, Any]:
-        """The finder's arguments that load tools of ours."""
+        """Return the search tool's arguments that load tools of Dibs."""
         return {"query": " ".join(tools), "limit": max(8, 2 * len(tools))}
 
     @abstractmethod
@@ -71,7 +71,7 @@ class Dialect(ABC):
 
 
 class Model:
-    """A model that follows a script; one conversation with tools, whatever else the client asks beside it."""
+    """A model that follows a script in one conversation with tools, and answers other requests too."""
 
     def __init__(self, dialect: Dialect, script: Script) -> None:
         self.dialect = dialect
@@ -93,7 +93,7 @@ class Model:
 
     @property
     def shown(self) -> list[Shown]:
-        """Every result that the model was shown, once each, in order."""
+        """Every result that the client showed to the model, once each, in order."""
         found: dict[str, Shown] = {}
         for turn in self.turns:
             for one in turn.shown:
@@ -101,7 +101,7 @@ class Model:
         return list(found.values())
 
     def reply(self, body: dict[str, Any]) -> Answer:
-        """Answer a request: with the script's next call, or with the same as before where it is a retry."""
+        """Answer a request with the script's next call, or a retry with the same call again."""
         turn = self.dialect.read(body)
         with self._lock:
             if not (any(own_name(one.name) for one in turn.tools) or self._finder(turn)):
@@ -139,7 +139,7 @@ class Model:
 
 
 def own_name(name: str) -> str:
-    """A tool's own name in that of a client, or nothing where it is none of ours."""
+    """Return a tool's own name from the client's name, or nothing if it is not a tool of Dibs."""
     for start in ("feature_", "ask_user"):
         if start in name:
             return name[name.index(start) :]
@@ -152,7 +152,7 @@ def offered(tool: str, tools: list[Definition]) -> Definition | None:
 
 
 def guessed(tool: str, tools: list[Definition]) -> Definition:
-    """A definition for a tool that the client does not offer, under the name that it would have."""
+    """Return a definition for a tool that the client does not offer, under the client's name for it."""
     ours = next((one for one in tools if own_name(one.name)), None)
     prefix = ours.name[: ours.name.index(own_name(ours.name))] if ours else ""
     return Definition(prefix + tool, "", {}, {}, ours.namespace if ours else "")
@@ -202,12 +202,12 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that was killed hangs up; what else goes wrong is kept for the test's own thread."""
+        """Ignore closed connections of killed clients; keep other errors for the test's thread."""
 
 
 @contextmanager
 def serving(dialect: Dialect, script: Script) -> Iterator[Model]:
-    """A model server for as long as the block runs; what went wrong in it is raised at its end."""
+    """Run a model server during the block; its errors are raised at the end."""
     model = Model(dialect, script)
     handler = type("Handler", (_Handler,), {"model": model})
     with _Server(("127.0.0.1", 0), handler) as server:

@@ -1,4 +1,4 @@
-"""A server that says different things on every channel, to learn which of them a client shows its model."""
+"""A server with a different answer on each channel, which shows the channel that a client uses."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ LONG = 20_000
 
 
 def ruler(length: int) -> str:
-    """A text that says at every tenth character how far it is: what is cut off it can be read off its end."""
+    """Return a text with its position at every tenth character, so that its end shows where it was cut."""
     return "".join(f"{place:09};" for place in range(10, length + 1, 10))
 
 
 def measure(text: str) -> int:
-    """How much of a ruler is in a text."""
+    """Return how much of a ruler a text contains."""
     marks = [one for one in text.replace("\n", ";").split(";") if one.isdigit() and len(one) == 9]
     return max(map(int, marks), default=0)
 

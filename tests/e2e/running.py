@@ -1,4 +1,4 @@
-"""A client at work: its process, the model that it asks, and what is left of both after a kill."""
+"""A running client: its process, its model, and the clean-up after a kill."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Run:
     process: subprocess.Popen[str]
 
     def finish(self) -> str:
-        """Wait for the end, and return what the client printed. Raises AssertionError where it failed."""
+        """Wait for the end, and return the client's output. Raises AssertionError if it failed."""
         output, errors = self.process.communicate(timeout=PATIENCE)
         if self.model.failure:
             raise self.model.failure
@@ -60,7 +60,7 @@ def _is_server(process: psutil.Process) -> bool:
 
 @contextmanager
 def running(client: Client, place: Place, script: Script, prompt: str = PROMPT) -> Iterator[Run]:
-    """Register Dibs, start the client at a model that follows `script`, and leave no process behind."""
+    """Register Dibs, start the client with a model that follows `script`, and end every process."""
     client.register(place)
     with serving(client.dialect(), script) as model:
         process = subprocess.Popen(
@@ -81,7 +81,7 @@ def running(client: Client, place: Place, script: Script, prompt: str = PROMPT) 
 
 
 def play(client: Client, place: Place, script: Script) -> Model:
-    """Run a script to its end, and return the model for a look at what it was sent."""
+    """Run a script to its end, and return the model with its requests."""
     with running(client, place, script) as run:
         run.finish()
     return run.model

@@ -1,4 +1,4 @@
-"""What a scripted model does: calls of tools, each computed from what the last one showed it."""
+"""Scripts for a model: calls of tools, each computed from the last result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Shown:
-    """What the model was shown of a tool's result: `raw` as it came, `text` what a model reads of it."""
+    """A tool's result as the client shows it to the model: `raw`, and its `text`."""
 
     call_id: str
     raw: Any
@@ -26,7 +26,7 @@ class Shown:
     is_error: bool | None = None
 
     def data(self) -> dict[str, Any]:
-        """The answer in the text, which is the one JSON object in it."""
+        """The answer: the one JSON object in the text."""
         assert "{" in self.text, f"the model was shown no data: {self.text!r}"
         found = json.loads(self.text[self.text.index("{") : self.text.rindex("}") + 1])
         assert isinstance(found, dict)
@@ -34,13 +34,13 @@ class Shown:
 
 
 Script = Generator[Call, Shown, None]
-"""A model's mind: yields calls, is sent what each showed; its end is the end of the turn."""
+"""A script: yields calls and receives their results; its end is the end of the turn."""
 
 NewScript = Callable[[], Script]
 
 
 def calls(*planned: Call) -> Script:
-    """A script that makes these calls, whatever they show."""
+    """A script that makes these calls, whatever their results."""
     yield from planned
 
 

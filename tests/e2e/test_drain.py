@@ -19,13 +19,13 @@ from e2e.running import Run, play, running
 from e2e.script import Call, Script, Shown, drain
 
 LEASE = 4
-"""Seconds, for the servers of those who die."""
+"""The lease in seconds of the servers that are killed."""
 SLACK = 8.0
 """Seconds that a take-over may take beyond the lease on a loaded machine."""
 
 
 def test_a_scripted_agent_drains_ten_features(client: Client, backlog: Backlog, new_project: NewProject) -> None:
-    """A real client claims and passes ten features one after the other, and is told that all is complete."""
+    """A real client claims and passes ten features one after the other, and then gets `complete`."""
     backlog.add_plain(10)
     model = play(client, new_project(backlog), drain(client.name))
     assert set(backlog.statuses().values()) == {"passing"}
@@ -52,7 +52,7 @@ def meeting(agent: str, both: threading.Barrier, given: list[int]) -> Script:
 def test_two_agents_at_once_never_hold_the_same_feature(
     client: Client, backlog: Backlog, new_project: NewProject
 ) -> None:
-    """Two real clients that hold claims at the same moment share twelve features, each given to one of them once."""
+    """Two real clients with claims at the same time share twelve features, each claimed once."""
     backlog.add_plain(12)
     both = threading.Barrier(2)
     given: dict[str, list[int]] = {"one": [], "two": []}
@@ -70,7 +70,7 @@ def test_two_agents_at_once_never_hold_the_same_feature(
 
 
 def hold(claimed: threading.Event, released: threading.Event) -> Script:
-    """Claim a feature and think about it for ever."""
+    """Claim a feature, and never end the turn."""
     yield Call("feature_claim_and_get", {"agent": "the late"})
     claimed.set()
     released.wait(timeout=120)
@@ -80,7 +80,7 @@ def hold(claimed: threading.Event, released: threading.Event) -> Script:
 def test_a_killed_agent_gives_its_feature_back(
     client: Client, backlog: Backlog, new_place: NewPlace, *, with_server: bool
 ) -> None:
-    """After a SIGKILL of the client, or of it and its server, another gets the feature within the lease."""
+    """After a SIGKILL of the client, or of it and its server, another agent gets the feature within the lease."""
     backlog.add_plain(1)
     claimed, released = threading.Event(), threading.Event()
     place = new_place(backlog.server("--lease", str(LEASE)))
@@ -98,7 +98,7 @@ def test_a_killed_agent_gives_its_feature_back(
 
 
 async def kill_and_take(run: Run, backlog: Backlog, with_servers: bool) -> tuple[dict[str, Any], float]:
-    """Kill the client while another agent is there, and wait for its feature; return it, and how long that took."""
+    """Kill the client, wait until another agent gets its feature, and return the feature and the time."""
     async with Reader.start(backlog.server()) as heir:
         run.kill(with_servers=with_servers)
         killed = time.monotonic()

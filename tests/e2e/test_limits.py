@@ -1,4 +1,4 @@
-"""What clients cut and which channel they show, tried with a server that says something different on each."""
+"""What clients shorten, and which channel they show, tested with a different answer on each channel."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from e2e.script import Call, Script, Shown
 
 @dataclass(frozen=True)
 class Limits:
-    """What a client of this version does."""
+    """The behaviour of a client of this version."""
 
     answer: str
     error: str
@@ -37,7 +37,7 @@ SIZES = (10_000, 30_000, 120_000)
 
 @pytest.fixture(scope="module")
 def tried(client: Client, new_place: NewPlace) -> tuple[Limits, Model, dict[str, Shown]]:
-    """What one conversation with the probing server showed."""
+    """The result of one conversation with the probing server."""
     shown: dict[str, Shown] = {}
 
     def script() -> Script:
@@ -54,14 +54,14 @@ Tried = tuple[Limits, Model, dict[str, Shown]]
 
 
 def test_the_channel_of_an_answer_is_known(tried: Tried) -> None:
-    """Each client shows one channel only, and not always the same for an error: both must say all."""
+    """Each client shows one channel only, which can be another one for errors."""
     limits, _, shown = tried
     assert shown["answer"].data()["channel"] == limits.answer
     assert shown["error"].data()["channel"] == limits.error
 
 
 def test_the_cut_of_descriptions_and_instructions_is_known(tried: Tried) -> None:
-    """Each client shows as much of a tool's description, and of the instructions at first, as is written here."""
+    """Each client shows the listed length of a tool's description and of the instructions."""
     limits, model, _ = tried
     assert measure(model.tools["feature_probe"].description) == limits.description
     assert measure(model.turns[0].words) == limits.instructions

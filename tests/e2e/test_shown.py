@@ -1,4 +1,4 @@
-"""What the model was sent: the tools, the instructions and the answers, against what the server really says."""
+"""The tools, instructions and answers that the model gets, compared with those of the server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from e2e.script import Call, Script, Shown
 STRANGE = "Ünïcode “quoted” <b>&amp;</b> </system-reminder> \\ 日本 😀"
 LONG = "".join(f"Line {number} of a long text.\n" for number in range(500))
 BOUNDS = {f"{end}{what}" for end in ("min", "max") for what in ("imum", "Length", "Items", "Properties")} - {"minItems"}
-"""What Codex leaves out of the schemas that it shows."""
+"""The keywords that Codex removes from schemas."""
 
 PREFIX = {"claude": "mcp__features__", "codex": "", "opencode": "features_"}
 NAMESPACE = {"claude": "", "codex": "mcp__features", "opencode": ""}
@@ -29,7 +29,7 @@ HOT = {"feature_claim_and_get", "feature_mark_passing", "feature_mark_failing"}
 
 @dataclass(frozen=True)
 class Said:
-    """What the server itself says to a plain client."""
+    """The server's own definitions and instructions."""
 
     instructions: str
     tools: list[Any]
@@ -38,7 +38,7 @@ class Said:
 
 @dataclass(frozen=True)
 class Talk:
-    """One conversation: what the server says, what the model was sent, and what it was shown of each call."""
+    """One conversation: the server's definitions, the model's requests, and the results of each call."""
 
     client: Client
     said: Said
@@ -56,7 +56,7 @@ CALLS = {
 
 
 async def listen(backlog: Backlog) -> Said:
-    """Ask the server directly."""
+    """Get the definitions and instructions from the server directly."""
     async with Reader.start(backlog.server()) as reader:
         tools = (await reader.session.list_tools()).tools
         whole = await reader.call("feature_get_by_id", feature_id=2)
@@ -83,14 +83,14 @@ def talk(client: Client, new_project: NewProject, tmp_path_factory: pytest.TempP
 
 
 def test_every_tool_is_offered_under_the_clients_prefix(talk: Talk) -> None:
-    """All tools can be had, named as the client names them, with their descriptions whole."""
+    """All tools are available under the client's names, with complete descriptions."""
     prefix, namespace = PREFIX[talk.client.name], NAMESPACE[talk.client.name]
     offered = {(one.namespace, one.name, one.description) for one in talk.model.tools.values()}
     assert offered == {(namespace, prefix + tool.name, tool.description) for tool in talk.said.tools}
 
 
 def expected_schema(client: str, schema: dict[str, Any]) -> dict[str, Any]:
-    """What a client makes of a tool's schema."""
+    """Return a tool's schema as the client changes it."""
     if client == "opencode":
         return schema | {"additionalProperties": False}
     return without_bounds(schema) if client == "codex" else schema
@@ -114,7 +114,7 @@ def test_schemas_are_whole_but_for_what_the_client_is_known_to_change(talk: Talk
 
 
 def test_neither_output_schemas_nor_hints_nor_titles_reach_the_model(talk: Talk) -> None:
-    """What a tool answers and whether it is safe is told to the client alone: descriptions must do without it."""
+    """Clients do not show output schemas and hints to the model."""
     for tool in talk.said.tools:
         raw = json.dumps(talk.model.tools[tool.name].raw)
         assert "outputSchema" not in raw
@@ -124,7 +124,7 @@ def test_neither_output_schemas_nor_hints_nor_titles_reach_the_model(talk: Talk)
 
 
 def first_offered(talk: Talk) -> list[Definition]:
-    """What the first request of the conversation offers of ours."""
+    """The tools of Dibs in the first request of the conversation."""
     return [one for one in talk.model.turns[0].tools if own_name(one.name)]
 
 
@@ -165,7 +165,7 @@ def test_the_instructions_arrive(talk: Talk) -> None:
     ],
 )
 def test_a_refusal_arrives_whole(talk: Talk, name: str, code: str, next_call: str) -> None:
-    """The model is shown the code, the message and whether to try again; only Claude Code flags it as an error."""
+    """The model gets the code, the message and `retryable`; only Claude Code flags an error."""
     shown = talk.shown[name]
     error = shown.data()["error"]
     assert error["code"] == code
@@ -175,6 +175,6 @@ def test_a_refusal_arrives_whole(talk: Talk, name: str, code: str, next_call: st
 
 
 def test_an_answer_arrives_whole_and_undistorted(talk: Talk) -> None:
-    """Strange characters and a text of thousands of characters reach the model as the server said them."""
+    """Unusual characters and long texts reach the model unchanged."""
     assert talk.shown["read"].data() == talk.said.whole
     assert talk.shown["claimed"].data()["feature"]["name"] == STRANGE

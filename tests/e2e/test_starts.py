@@ -1,4 +1,4 @@
-"""What a client shows its model of a server that is slow to start."""
+"""The tools that a client shows to its model while a server starts slowly."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from e2e.running import play
 from e2e.script import Call, Script
 
 SECONDS = 3
-"""How late the server is; a busy machine makes it so at times."""
+"""The delay of the server's start in seconds, as on a busy machine."""
 
 
 class HastyClaude(Claude):
-    """Claude Code as it comes: it does not wait for its servers."""
+    """Claude Code with its defaults: it does not wait for its servers."""
 
     waits = False
 
 
 class HastyCodex(Codex):
-    """Codex as it comes: a server is not required."""
+    """Codex with its defaults: a server is not required."""
 
     required = False
 
@@ -31,7 +31,7 @@ def offers(model: Model) -> list[set[str]]:
 
 
 def stats() -> Script:
-    """Look, once."""
+    """Make one request."""
     yield Call("feature_get_stats")
 
 

@@ -29,7 +29,7 @@ async def occupy(backlog: Backlog, client: Client, place: Place) -> Shown:
 
 
 def test_the_longest_wait_for_work_is_borne(client: Client, backlog: Backlog, new_place: NewPlace) -> None:
-    """No client gives up a call that waits 45 seconds for work: the model is shown that there is still none."""
+    """No client gives up a call that waits 45 seconds for work; the model gets the idle answer."""
     backlog.add_plain(1)
     shown = anyio.run(occupy, backlog, client, new_place(backlog.server()))
     assert shown.data()["counts"] == {"in_progress": 1}

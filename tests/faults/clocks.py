@@ -1,4 +1,4 @@
-"""Clocks of a server's own: a wall clock that can be set, another boot, another time namespace."""
+"""Separate clocks for a server: a wall clock that can be set, another boot, another time namespace."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ settable = pytest.mark.skipif(not FAKETIME, reason="needs libfaketime (apt insta
 
 
 def another_boot(tmp_path: Path) -> list[str]:
-    """What starts a server that sees another boot, as on another machine, or after this one was started anew."""
+    """The command prefix for a server with another boot id, as on another machine or after a reboot."""
     file = tmp_path / f"boot-{uuid4()}"
     file.write_text(f"{uuid4()}\n")
     return _tried(["unshare", "-m", "sh", "-c", f'mount --bind {file} {BOOT_ID} && exec "$@"', "sh"])
 
 
 def another_time(tmp_path: Path) -> list[str]:
-    """What starts a server in a time namespace whose monotonic clock is a day ahead, as containers may have."""
+    """The command prefix for a server in a time namespace whose monotonic clock is a day ahead."""
     return _tried(["unshare", "--time", "--monotonic", "86400", "--fork", "--kill-child"])
 
 

@@ -1,4 +1,4 @@
-"""What the faults share."""
+"""Fixtures for the tests of faults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kills one move at one point after another, and looks at what is left."""
+"""Kills a write at one point after another, and checks what is left."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from races.backlog import LONG
 
 SEED = os.environ.get("DIBS_TEST_SEED", "0")
 BESIDE = 1
-"""Points of each move that a short run tries, drawn by the seed, beside those around each COMMIT."""
+"""The number of random points of each write in a short run, in addition to those around each COMMIT."""
 WRITES = ("BEGIN IMMEDIATE", "BEGIN ISOLATION LEVEL READ COMMITTED")
 
 Window = tuple[int, int]
-"""The points right before and right after what commits; between them nobody can say whether it has."""
+"""The points right before and right after a commit; between them its outcome is unknown."""
 Copies = Callable[[str], AbstractContextManager[str]]
-"""Makes a copy of a database that nobody has open."""
+"""Makes a copy of a database that no process has open."""
 
 
 class Crash:
-    """One move, killed at one point after another."""
+    """One write, killed at one point after another."""
 
     def __init__(self, zygote: Zygote, copies: Copies, name: str, db: str, staged: Staged) -> None:
         self._zygote, self._copies, self._name, self._db, self._staged = zygote, copies, name, db, staged
@@ -40,7 +40,7 @@ class Crash:
         self.windows = windows(self.whole.points)
 
     def chosen(self) -> list[int]:
-        """The points to try: those around what commits, and in a long run every other from BEGIN on."""
+        """The points to test: those around commits, and in a long run all others from BEGIN on."""
         points = self.whole.points
         first = next(place for place, (_, what) in enumerate(points) if what.startswith(WRITES))
         rest = range(first, len(points))
@@ -52,7 +52,7 @@ class Crash:
         return self.whole.points[window[0]][1].startswith(("COMMIT", "WITH"))
 
     def try_all(self, move: Move, points: list[int]) -> None:
-        """Kill at each, and look: what is there is what was, or what the whole move makes, and in that order."""
+        """Kill at each point, and check that the write is there completely or not at all, in that order."""
         seen: list[Change] = [{}]
         last = 0
         with ExitStack() as used:
@@ -89,7 +89,7 @@ _untouched = functools.cache(state_of)  # what is staged is copied, and never wr
 
 
 def windows(points: list[tuple[str, str]]) -> list[Window]:
-    """Around each COMMIT up to where its answer is there, and each statement outside a transaction."""
+    """The points around each COMMIT and around each statement outside a transaction."""
     found: list[Window] = []
     inside = False
     for place, (when, what) in enumerate(points):

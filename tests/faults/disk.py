@@ -18,7 +18,7 @@ from typing import Literal
 from faults.recording import Cut, Event, Made, Removed, Said, Synced, Written
 
 SECTOR = 512
-"""Bytes; the smallest that is in use, so that a page of 4,096 is torn within itself as well."""
+"""The sector size in bytes; the smallest one in use, so that pages of 4,096 bytes are torn too."""
 
 Way = Literal["all", "none", "some", "torn"]
 """How much of what was not synced is there: as after the death of the process alone; nothing; some writes; parts of them."""
@@ -37,7 +37,7 @@ class File:
         self.since.clear()
 
     def after(self, way: Way, chance: random.Random) -> bytes:
-        """What is found after the power was cut."""
+        """The content after a power cut."""
         content, reached = bytearray(self.there), len(self.there)
         for one in self.since:
             if isinstance(one, Cut):
@@ -76,7 +76,7 @@ def _parts(one: Written, way: Way, chance: random.Random) -> list[tuple[int, byt
 
 
 class Disk:
-    """Files and folders, what of them is on the disk, and what is not yet."""
+    """Files and folders, the part of them that is on the disk, and the part that is not."""
 
     def __init__(self, root: Path) -> None:
         self._root = f"{root}"
@@ -85,7 +85,7 @@ class Disk:
         self._renamed: list[tuple[str, bool, File | None]] = []
 
     def do(self, event: Event) -> None:
-        """Let it happen."""
+        """Apply the change."""
         match event:
             case Made(path, folder):
                 if path not in self._names:
@@ -101,7 +101,7 @@ class Disk:
                 pass
 
     def unsynced(self) -> bool:
-        """Whether anything could be lost."""
+        """Whether a power cut could lose anything."""
         return bool(self._renamed) or any(one is not None and one.since for one in self._names.values())
 
     def _file(self, path: str) -> File:
@@ -119,7 +119,7 @@ class Disk:
         self._renamed = [one for one in self._renamed if _folder(one[0]) != path]
 
     def after(self, way: Way, chance: random.Random) -> dict[str, bytes | None]:
-        """What is found after the power was cut: the files by their paths, and None for a folder."""
+        """The files by their paths after a power cut; None for a folder."""
         found = dict(self._on_disk)
         stopped: set[str] = set()  # of one name's changes those come first that were made first
         for one in self._renamed:
@@ -151,7 +151,7 @@ def _name(names: dict[str, File | None], path: str, there: bool, file: File | No
 
 
 def put(found: dict[str, bytes | None], root: Path, into: Path) -> None:
-    """Make the files that were found under `root` in another folder."""
+    """Create the files under `root` in another folder."""
     for path in sorted(found):
         place, content = into / Path(path).relative_to(root), found[path]
         if content is None:

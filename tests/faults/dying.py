@@ -34,7 +34,7 @@ LOADED = (
     "dibs.mcp.transport.line_io",
     "dibs.verbs.project_settings",
 )
-"""What a server and a command import when they need it."""
+"""The modules that a server and a command import lazily."""
 
 PATIENT = 30.0
 """Seconds after which a process that neither answers nor dies is a failure."""
@@ -52,7 +52,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How a process went: the points that it passed, the answers it gave, the signal that ended it."""
+    """The report on a process: the points that it passed, its answers, and the signal that ended it."""
 
     points: list[tuple[str, str]]
     answers: list[dict[str, Any]]
@@ -62,7 +62,7 @@ class Report:
 
 @dataclass(slots=True)
 class Zygote:
-    """The process that forks, as its parent sees it."""
+    """The parent's handle of the process that forks."""
 
     process: subprocess.Popen[str] = field(
         default_factory=lambda: subprocess.Popen(
@@ -96,7 +96,7 @@ def main() -> None:
 
 
 def load() -> None:
-    """Import what the children need, and build the tools' definitions, which are the same for all of them."""
+    """Import the modules that the children need, and build the tools' definitions once."""
     for name in LOADED:
         importlib.import_module(name)
 
@@ -120,7 +120,7 @@ def load() -> None:
 
 
 def run(job: Job) -> Report:
-    """Let a child do the job on pipes of its own, and report how it went."""
+    """Run the job in a child with its own pipes, and report the result."""
     pipes = [os.pipe() for _ in range(4)]
     (stdin, to_child), (answers, stdout), (points, reports), (said, stderr) = pipes
     child = os.fork()
@@ -144,7 +144,7 @@ def run(job: Job) -> Report:
 
 
 def _live(job: Job, reports: int) -> None:
-    """Be the process that dies."""
+    """Run as the process that dies."""
     try:
         death, passed = Death(str(job.point)), iter(range(1 << 30))
 
@@ -164,7 +164,7 @@ def _live(job: Job, reports: int) -> None:
 
 
 def _converse(job: Job, child: int, to_child: int, answers: int, others: list[int]) -> dict[int, bytes]:
-    """Say what the move says, read all that is said, and end the child, or its input, once it has answered."""
+    """Send the requests, read all output, and end the child or its input after the answers."""
     move = ALL[job.move]
     calls = move.calls(job.staged)
     with open(to_child, "wb", buffering=0) as wire:
@@ -189,7 +189,7 @@ def _converse(job: Job, child: int, to_child: int, answers: int, others: list[in
 
 
 def _answers(wire: bytes) -> list[dict[str, Any]]:
-    """The answers to the calls, as far as whole lines came; the one to the greeting is none."""
+    """The complete answers to the calls, without the one to `initialize`."""
     messages = [json.loads(line) for line in wire.split(b"\n")[:-1] if line.startswith(b"{")]
     return [message for message in messages if message.get("id")]
 

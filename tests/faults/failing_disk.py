@@ -1,4 +1,4 @@
-"""A disk that fails when it is told to: a library that is preloaded into a server, and the plan that it follows."""
+"""A failing disk: a library that is preloaded into a server, and the plan that it follows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def built(folder: Path) -> Path:
 
 
 class Disk:
-    """What becomes of the calls on the files below a path, in every server that is started with it."""
+    """The plan for system calls on the files below a path, in every server that is started with it."""
 
     def __init__(self, library: Path, below: Path, plan: Path) -> None:
         plan.write_bytes(_PLAN.pack(0, 0, 0, 0, 0))
@@ -45,7 +45,7 @@ class Disk:
 
     @contextmanager
     def failing(self, calls: int, error: int, after: int = 0) -> Iterator[None]:
-        """Let the calls fail with `error`, all of them but the first `after`."""
+        """Let all calls after the first `after` fail with `error`."""
         self._plan[:] = _PLAN.pack(calls, error, after, 0, 0)
         try:
             yield
@@ -53,11 +53,11 @@ class Disk:
             self.mend()
 
     def mend(self) -> None:
-        """Let nothing fail any more."""
+        """Let no call fail."""
         _, _, _, made, failed = _PLAN.unpack(self._plan[:])
         self._plan[:] = _PLAN.pack(0, 0, 0, made, failed)
 
     @property
     def failed(self) -> int:
-        """How many calls failed the last time that any were to."""
+        """The number of calls that failed under the last plan."""
         return int(_PLAN.unpack(self._plan[:])[4])

@@ -1,4 +1,4 @@
-"""Every way to write: each move as a client, a command or the server makes it, on the staged backlog."""
+"""Every way to write to the staged backlog: by a client, by a command, or by the server itself."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class Move:
         ]
 
     def told(self, answers: int) -> int:
-        """How many of its commits must have been made when so many answers were given."""
+        """The number of commits that must have been made after so many answers."""
         return self.commits - self.to_the_end - (max(1, len(self.tools)) - answers) if answers else 0
 
     def make(self, db: str, staged: Staged) -> None:
-        """Be the process that makes it: a server, a command, or what a server does unasked."""
+        """Run as the process that makes the write: a server, a command, or a server's own task."""
         from dibs.database import open_database
         from dibs.settings import Settings
 
@@ -82,7 +82,7 @@ def _filled(given: Any, staged: Staged) -> Any:
 
 
 def _in_connection(what: str) -> Callable[[Database, Staged], None]:
-    """What a server does unasked, by the clock."""
+    """A write that a server makes by itself, by the clock."""
 
     def do(database: Database, staged: Staged) -> None:
         import anyio
@@ -215,13 +215,13 @@ MOVES: dict[str, Move] = {
 }
 
 OPENING = Move(itself=lambda database, _: database.read_now(lambda _: None))
-"""The first look at a database that is not there yet."""
+"""The creation of a database by its first use."""
 
 
 PLANTED: dict[str, Move] = {
     "a move in two transactions": Move(itself=in_two),
     "a move that is answered and not committed": Move(itself=never_committed),
 }
-"""Mistakes that must be found."""
+"""Planted bugs that must be found."""
 
 ALL = {**MOVES, **PLANTED, "opening": OPENING}

@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from typing import Any
 
 Pass = Callable[[str, str], None]
-"""Is told of every point that the process comes to: "before" or "after", and which statement."""
+"""Receives every point of the process: "before" or "after", and the statement."""
 
 PIPELINE = "the end of the pipeline"
-"""Where statements that were only queued are sent, and their answers awaited."""
+"""The function that sends queued statements and waits for their results."""
 
 
 class Death:
-    """The end of this process by SIGKILL, when its moment comes."""
+    """Ends this process by SIGKILL at a chosen point."""
 
     def __init__(self, moment: str) -> None:
         self._moment = moment

@@ -31,7 +31,7 @@ SEED = os.environ.get("DIBS_TEST_SEED", "0")
 
 
 def work(server: ServerClient, name: str) -> None:
-    """Moves of many kinds, each of which writes an event; all claims are ended."""
+    """Writes of many kinds, each with an event; all claims are ended."""
     new = {"category": "core", "name": name, "description": name * 200, "steps": ["look"]}
     rows = [new | {"depends_on_indices": [place - 1] if place % 3 else []} for place in range(6)]
     ids = server.call("feature_create_bulk", features=rows, request_id=name)["ids"]
@@ -100,7 +100,7 @@ class Found:
 
     @property
     def lost(self) -> bool:
-        """Whether it is sound, and without something that was acknowledged."""
+        """Whether it is sound, but lacks an acknowledged change."""
         return self.there is not None and self.there < self.acknowledged
 
 
@@ -116,7 +116,7 @@ class Recording:
     _seen: set[tuple[bytes, int]] = field(default_factory=set)
 
     def learn(self) -> None:
-        """Note what the database holds after each answer, as it is left by the death of the process alone."""
+        """Record the content of the database after each answer, as the death of the process leaves it."""
         disk, never = Disk(self.home), random.Random(0)
         self.answered.append(_held({}, self.home))
         for event in self.events:
@@ -127,7 +127,7 @@ class Recording:
         assert counts == sorted(set(counts)), "an answer without an event could not be told from the one before"
 
     def cuts(self, rounds: int) -> Iterator[tuple[int, Disk, Way]]:
-        """Moments at which to cut the power: before and after each sync and answer, and anywhere else."""
+        """The moments of the power cut: before and after each sync and answer, and random ones."""
         chance, disk = random.Random(SEED), Disk(self.home)
         ways: tuple[Way, ...] = ("some", "torn")
         yield 0, disk, "none"
@@ -145,7 +145,7 @@ class Recording:
                     yield place + 1, disk, chance.choice(ways)
 
     def cut_everywhere(self, rounds: int) -> Iterator[Found]:
-        """Cut the power, and open what is found, unless the same was found before."""
+        """Cut the power, and open the result unless the same one was opened before."""
         acknowledged, last = 0, 0
         for cut, disk, way in self.cuts(rounds):
             acknowledged += sum(isinstance(event, Said) for event in self.events[last:cut])
@@ -170,7 +170,7 @@ class Recording:
 
 
 def _held(files: dict[str, bytes | None], home: Path) -> State:
-    """What a database holds that was found so. It must be sound, and take the next write."""
+    """The content of a database after a power cut. It must be sound, and accept the next write."""
     with tempfile.TemporaryDirectory(dir=quick_folder()) as folder:
         put(files, home, Path(folder))
         database = open_database(Settings(db=f"{Path(folder) / FILE}", project="default"))

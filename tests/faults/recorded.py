@@ -15,7 +15,7 @@ from dibs.database import file_driver
 
 
 def set_otherwise(pragmas: dict[str, Any]) -> None:
-    """From now on, let each connection set these pragmas to these values instead of its own."""
+    """Let each new connection use these pragma values instead of its own."""
     driver: Any = file_driver()
     connect = driver.connect
 

@@ -33,7 +33,7 @@ CALLS = (
     "pwritev2",
 )
 UNKNOWN = ("fallocate", "sync_file_range", "rename", "renameat", "renameat2", "writev", "pwritev", "pwritev2")
-"""Calls that SQLite makes to none of these files; the model has no answer for them, so they must not come."""
+"""Calls that SQLite does not make on these files, and that the model does not support."""
 
 _FROM_BEGIN = ("write", "pwrite64")
 
@@ -93,13 +93,13 @@ Event = Made | Removed | Written | Cut | Synced | Said
 
 
 def command(into: Path) -> list[str]:
-    """What a program is started with, so that what it does is recorded."""
+    """The command prefix that records a program."""
     told = ["-f", "-y", "-xx", "-s", "100000000", "--seccomp-bpf", "-e", f"trace={','.join(CALLS)}"]
     return ["strace", *told, "-o", f"{into}"]
 
 
 def why_not() -> str | None:
-    """Why nothing can be recorded here, if so."""
+    """The reason why nothing can be recorded here, or None."""
     if shutil.which("strace") is None:
         return "strace is not installed"
     tried = subprocess.run(["strace", "--seccomp-bpf", "-f", "-y", "true"], capture_output=True, check=False)

@@ -1,4 +1,4 @@
-"""What the tests on PostgreSQL's faults share: a backlog on a server that may go away, and what calls get then."""
+"""Helpers for faults of PostgreSQL: a backlog on a server that may stop, and the refusals of calls."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from races.servers import ServerClient
 
 NEW = {"category": "c", "name": "n", "description": "d", "steps": ["s"]}
 AWAY = "cannot be reached now"
-"""What a call is told while the server is away."""
+"""The refusals of calls while the server is down."""
 
 
 @contextmanager
 def opened(url: str) -> Iterator[Database]:
-    """The backlog there, in this process."""
+    """The backlog on that server, opened in this process."""
     database = open_database(Settings(db=url))
     try:
         yield database

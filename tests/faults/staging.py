@@ -1,4 +1,4 @@
-"""A backlog on which every move can be made, and mistakes to plant in it."""
+"""A backlog on which every transition can be made, and bugs to plant in it."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def let_expire(database: Database, staged: Staged) -> None:
 
 
 def let_wait(database: Database, staged: Staged) -> None:
-    """Have the passing feature wait for another agent to confirm it."""
+    """Let the passing feature wait for a confirmation."""
     from verbs.stage import alter, rule
 
     rule(database, verifier="other")

@@ -1,4 +1,4 @@
-"""What a database holds, and how that differs from what it held before a move."""
+"""The content of a database, and its difference from the content before a write."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Change = dict[str, Any]
 """What is new, by table, key and column."""
 
 RANDOM = {"claim_token", "ended_token", "process", "token", "expires_at", "ready_at"}
-"""Columns, and names in kept answers, that no two runs have in common."""
+"""Columns, and names in stored answers, whose values differ between runs."""
 NEVER = {"xact"}
 OTHER = "another"
 
@@ -37,7 +37,7 @@ def state_of(db: str) -> State:
 
 
 def look(tx: Transaction) -> State:
-    """What the project holds. Raises AssertionError as `state_of` does."""
+    """The content of the project. Raises AssertionError as `state_of` does."""
     assert audit(tx).unsound == []
     return {table.name: _rows(tx, table) for table in metadata.sorted_tables}
 
@@ -55,7 +55,7 @@ def _rows(tx: Transaction, table: Table) -> dict[str, dict[str, Any]]:
 
 
 def changed(before: State, after: State) -> Change:
-    """What is different after: new values, but of what no two runs have in common only that it is another."""
+    """The differences: new values, but only the fact of a change for values that differ between runs."""
     change: Change = {}
     for table, rows in after.items():
         timed = {column.name for column in metadata.tables[table].columns if isinstance(column.type, Double)}

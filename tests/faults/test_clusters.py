@@ -1,4 +1,4 @@
-"""The tests' own PostgreSQL servers do what the tests on faults take for granted."""
+"""The tests' own PostgreSQL servers behave as the tests of faults assume."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def notes(url: str) -> list[str]:
 
 
 def refused(url: str) -> bool:
-    """Whether nobody answers there any more."""
+    """Whether no server answers at this URL."""
     try:
         psycopg.connect(url, connect_timeout=2).close()
     except psycopg.OperationalError:
@@ -120,7 +120,7 @@ with Cluster(Path(sys.argv[1])) as server:
 def test_a_run_shares_one_server_that_ends_after_its_last_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Start
 ) -> None:
-    """Processes that come at once get the same server; it outlives all but the last of them, killed or not."""
+    """Concurrent processes share one server, which lives until the last of them has ended."""
     monkeypatch.delenv(GIVEN, raising=False)
     processes = [owner(SHARES, tmp_path) for _ in range(3)]
     (url,) = {said(process) for process in processes}
@@ -133,7 +133,7 @@ def test_a_run_shares_one_server_that_ends_after_its_last_process(
 
 
 def test_a_server_that_ended_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever comes just after the last has left gets a server that answers."""
+    """A process that starts just after the last one has ended gets a running server."""
     monkeypatch.delenv(GIVEN, raising=False)
     for _ in range(3):
         with shared_server(tmp_path) as shared:
@@ -195,7 +195,7 @@ def test_what_was_acknowledged_survives_sigkill(cluster: Cluster) -> None:
 
 
 def test_a_kill_takes_a_backend_at_work(cluster: Cluster) -> None:
-    """A busy backend would not notice that its server has gone; it ends at once all the same."""
+    """A busy backend ends at once with its server."""
     with closing(psycopg.connect(cluster.url())) as connection:
         busy = connection.info.backend_pid
         connection.pgconn.send_query(b"DO $$ BEGIN LOOP END LOOP; END $$")
@@ -209,7 +209,7 @@ def test_a_kill_takes_a_backend_at_work(cluster: Cluster) -> None:
 def test_a_cluster_stops_and_restarts_in_every_mode(
     cluster: Cluster, mode: Literal["smart", "fast", "immediate"]
 ) -> None:
-    """What was committed is there afterwards; while it is down, connections are refused."""
+    """After a restart committed rows are there; while the server is down, connections are refused."""
     run(cluster.url(), "INSERT INTO notes VALUES ('kept')")
     cluster.restart(mode)
     assert notes(cluster.url()) == ["kept"]
@@ -246,7 +246,7 @@ def test_no_acknowledged_commit_is_lost_by_a_failover(cluster: Cluster) -> None:
 
 
 def test_a_commit_waits_for_the_standby(cluster: Cluster) -> None:
-    """Without its standby the server acknowledges nothing; it does when the standby is back."""
+    """Without its standby the server acknowledges no commit until the standby is back."""
     standby = cluster.standby()
     standby.kill()
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE 'INSERT%'"
@@ -363,7 +363,7 @@ def test_a_cut_comes_once_and_only_at_its_text(url: str, proxy: CuttingProxy) ->
 
 
 def test_an_outage_refuses_new_connections_and_ends(url: str, proxy: CuttingProxy) -> None:
-    """Who is connected stays so until everybody is cut; who comes is refused until the proxy accepts again."""
+    """Open connections stay until all are cut; new ones are refused until the proxy accepts again."""
     with psycopg.connect(proxy.url(url), autocommit=True) as connection:
         proxy.stop_accepting()
         assert refused(proxy.url(url))
@@ -392,7 +392,7 @@ def test_the_proxy_changes_nothing_that_it_forwards(url: str, proxy: CuttingProx
 
 
 def test_a_cut_that_never_comes_is_told(proxy: CuttingProxy) -> None:
-    """A test whose statement never came by fails, instead of proving nothing."""
+    """A cut whose statement never arrives fails the test."""
     cut = proxy.cut_before(b"UPDATE features")
     with pytest.raises(AssertionError, match="UPDATE features"):
         cut.wait(within=0.01)

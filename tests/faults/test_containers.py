@@ -1,4 +1,4 @@
-"""Containers and boots whose clocks do not compare share one volume: leases hold, and run out, all the same."""
+"""Leases hold and expire on a volume that containers or boots with different clocks share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.only_on("sqlite", reason="a server has one clock for al
 
 LEASE = 2.0  # seconds
 NOISE = 3.0
-"""Seconds that a loaded machine may take for what should take none."""
+"""Seconds of delay that are allowed on a loaded machine."""
 HOUR = 3600
 
 Elsewhere = Callable[[Path], list[str]]
@@ -36,7 +36,7 @@ def claim(server: ServerClient, feature: int) -> None:
 def test_a_lease_of_another_boot_holds_while_its_holder_lives_and_runs_out_when_it_is_dead(
     database: Database, start: StartServer, tmp_path: Path, elsewhere: Elsewhere
 ) -> None:
-    """Whoever lives keeps its claim from those of another clock; whoever died has lost it after a lease."""
+    """A live holder keeps its claim from agents with another clock; a dead one loses it after a lease."""
     fill(database, 2)
     prefix = elsewhere(tmp_path)
     lease = ("--lease", f"{LEASE}")
@@ -63,7 +63,7 @@ def test_a_lease_of_another_boot_holds_while_its_holder_lives_and_runs_out_when_
 def test_a_jump_of_the_wall_clock_between_two_boots_ends_no_living_lease_and_keeps_no_dead_one(
     database: Database, start: StartServer, tmp_path: Path, jump: int
 ) -> None:
-    """Leases of another boot go by the wall clock: after a jump the living are kept, the dead are not kept for ever."""
+    """After a jump of the wall clock, live holders of another boot keep their claims, and dead ones lose them."""
     fill(database, 2)
     clock = WallClock(tmp_path)
     prefix = another_boot(tmp_path)

@@ -1,4 +1,4 @@
-"""A process that is killed before or after any statement leaves its move done whole, or not at all."""
+"""A process that is killed before or after any statement leaves its write completely or not at all."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.timeout(times(120, 900))
 
 @pytest.fixture(scope="module")
 def zygote() -> Iterator[Zygote]:
-    """Where the processes come from that die."""
+    """The process that forks the dying ones."""
     mother = Zygote()
     yield mother
     mother.close()
@@ -45,7 +45,7 @@ def tried(engine: str) -> Iterator[list[int]]:
 
 @pytest.fixture(scope="module")
 def copies(engine: str, request: pytest.FixtureRequest) -> Copies:
-    """Makes a copy of a database that nobody has open; of a file in memory, since no disk is to be tried."""
+    """Makes a copy of a database that no process has open; a file is copied into memory."""
 
     @contextmanager
     def copy_file(db: str) -> Iterator[str]:
@@ -60,7 +60,7 @@ def copies(engine: str, request: pytest.FixtureRequest) -> Copies:
 
 @pytest.fixture(scope="module")
 def staged(new_db: Callable[[], AbstractContextManager[str]]) -> Iterator[dict[str, tuple[str, Staged]]]:
-    """For each claim order a database on which every move can be made."""
+    """A database for each claim order, on which every write can be made."""
     with new_db() as one, new_db() as other:
         found: dict[str, tuple[str, Staged]] = {}
         for order, db in (("priority", one), ("critical_path", other)):
@@ -100,7 +100,7 @@ def test_a_killed_process_leaves_its_move_whole_or_not_at_all(
     staged: dict[str, tuple[str, Staged]],
     tried: list[int],
 ) -> None:
-    """Killed before COMMIT nothing of it is there, after COMMIT all of it, and a recount finds all sound."""
+    """A write that is killed before COMMIT leaves nothing; after COMMIT it is complete; an audit finds both sound."""
     db, parts = staged[order]
     with prepared(MOVES[name], copies, db, parts) as ready:
         crash = Crash(zygote, copies, name, ready, parts)
@@ -114,7 +114,7 @@ def test_a_killed_process_leaves_its_move_whole_or_not_at_all(
 def test_a_planted_mistake_is_found(
     name: str, zygote: Zygote, copies: Copies, staged: dict[str, tuple[str, Staged]]
 ) -> None:
-    """A move in two transactions, and one that is answered without COMMIT, do not get through."""
+    """A write in two transactions, and an answer without COMMIT, are found."""
     crash = Crash(zygote, copies, name, *staged["priority"])
     with pytest.raises(AssertionError, match=r"is kept is not|not as many"):
         crash.try_all(PLANTED[name], crash.chosen())
@@ -132,7 +132,7 @@ def tables(db: str) -> int:
 def test_a_killed_first_opening_leaves_all_tables_or_none(
     zygote: Zygote, new_empty_db: Callable[[], AbstractContextManager[str]], tried: list[int]
 ) -> None:
-    """The next that opens the database finds it ready, or makes it so."""
+    """After a killed creation the next process opens the database without errors."""
     with new_empty_db() as db:
         whole = zygote.run(Job("opening", db, {}))
         assert len(whole.answers) == 1, whole.said
@@ -150,7 +150,7 @@ def test_a_killed_first_opening_leaves_all_tables_or_none(
 
 
 def test_every_tool_that_writes_has_crash_points() -> None:
-    """A new tool, or a new key of one, must be given its moves here."""
+    """Every tool that writes, and every request_id, has its writes here."""
     writing = {one.tool: one for one in OPERATIONS if not one.reads}
     by_key = {name for name, one in writing.items() if "request_id" in one.parameters}
     calls = [call for move in MOVES.values() for call in move.tools]

@@ -1,4 +1,4 @@
-"""A file that is no sound backlog is refused for what it is, and left as it is."""
+"""A damaged file, or another kind of file, is refused with its cause and stays unchanged."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_damage_is_called_damage_and_nothing_is_repaired(
 
 
 def assert_alive(server: ServerClient) -> None:
-    """The server still talks, so that the agent hears what is wrong."""
+    """The server still answers, so that the agent gets the refusal."""
     assert "result" in server.message(server.ask("ping"))
     assert "result" in server.message(server.ask("tools/list"))
 
@@ -121,7 +121,7 @@ def test_the_database_of_another_program_is_left_alone(db: str, start: StartServ
 
 
 def test_a_server_serves_the_backup_that_is_put_in_the_place_of_a_damaged_file(db: str, start: StartServer) -> None:
-    """What could not be opened is tried again with each call."""
+    """Each call tries to open the database again."""
     file = make(db)
     sound = file.read_bytes()
     write_something_else(file)
@@ -138,7 +138,7 @@ def test_a_server_serves_the_backup_that_is_put_in_the_place_of_a_damaged_file(d
     ids=["no UTF-8", "no JSON"],
 )
 def test_a_text_that_is_none_is_called_damage(db: str, start: StartServer, where: bytes, by: bytes) -> None:
-    """SQLite hands any bytes on as text; whoever reads them is told of the damage, and `dibs doctor` names the place."""
+    """A TEXT value that is not valid UTF-8 is refused as damage, and `dibs doctor` names its row."""
     database = open_database(Settings(db=db))
     add(database, 3, description="what to do", steps=["look"])
     database.close(patience=5)

@@ -1,4 +1,4 @@
-"""A disk that fails at any call of a move: the move is refused for what it is, and nothing acknowledged is lost."""
+"""If the disk fails at any call of a write, the write is refused, and no acknowledged change is lost."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _IDS = select(features.c.id)
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Which calls fail and how, and how a move is refused for it."""
+    """The calls that fail, the error, and the refusal."""
 
     name: str
     calls: int
@@ -95,7 +95,7 @@ def refused_until_whole(
     tool: str,
     arguments: dict[str, Any],
 ) -> int:
-    """Let the disk fail after one call more each time, until the move is made; the number of refusals."""
+    """Let the disk fail one call later each time until the write succeeds; return the number of refusals."""
     after = 0
     while True:
         before = written()
@@ -113,7 +113,7 @@ def refused_until_whole(
 def test_a_disk_that_fails_at_any_call_of_a_move_undoes_that_move_alone(
     database: Database, db: str, start: StartServer, disk: Disk, server: ServerClient, fault: Fault
 ) -> None:
-    """Whichever call of a move fails, it is refused and not made; made later, it survives the server's death."""
+    """A write with a failing call is refused and changes nothing; a later one survives the server's death."""
     with writes(db) as written:
         tried = [refused_until_whole(server, disk, fault, written, *move) for move in MOVES]
     assert min(tried) >= (1 if fault.calls == SYNC else 4)
@@ -141,7 +141,7 @@ def assert_whole(db: str) -> None:
 def test_a_disk_that_fails_anywhere_in_long_writes_and_in_moving_the_log_loses_nothing(
     database: Database, db: str, start: StartServer, disk: Disk, server: ServerClient, fault: Fault
 ) -> None:
-    """Commits of hundreds of pages, and the copying of the log into the file, fail at many places; none is lost."""
+    """Failures in large commits and checkpoints lose no acknowledged change."""
     acknowledged, copied = 3, False
     for after in (0, 1, 2) * 4 if fault.calls == SYNC else range(0, 1_600, 53 if LONG else 199):
         with disk.failing(fault.calls, fault.error, after):
@@ -160,7 +160,7 @@ def test_a_disk_that_fails_anywhere_in_long_writes_and_in_moving_the_log_loses_n
 def test_a_commit_whose_sync_failed_says_that_it_may_be_there(
     database: Database, db: str, start: StartServer, disk: Disk, server: ServerClient
 ) -> None:
-    """It is not there; a crash of all servers may bring it back; the same request_id makes it once either way."""
+    """After a failed sync the change is not there but may return after a crash; its request_id takes effect once."""
     once = NEW | {"request_id": "once"}
     with disk.failing(SYNC, errno.EIO):
         refusal = server.refusal("feature_create", **once)
@@ -179,7 +179,7 @@ def test_a_commit_whose_sync_failed_says_that_it_may_be_there(
 def test_a_read_that_fails_is_refused_and_the_next_one_is_served(
     database: Database, start: StartServer, disk: Disk
 ) -> None:
-    """What the disk does not give is `database_damaged`, and no end of the server."""
+    """A failing read is refused as `database_damaged`, and the server lives."""
     fill(database, 300)
     database.close(patience=5)
     server = start(**disk.environment).ready()
@@ -199,7 +199,7 @@ MAKING = [(fault, after) for fault in FAULTS for after in range(0, 120, 6)] if L
 def test_a_database_whose_making_fails_anywhere_is_made_later(
     library: Path, tmp_path: Path, fault: Fault, after: int
 ) -> None:
-    """Wherever the disk fails while a database is made, the same server makes it when the disk works again."""
+    """A failed creation of a database succeeds in the same server when the disk works again."""
     new = tmp_path / "new.db"
     disk = Disk(library, new, tmp_path / "plan")
     with serving(new) as start, disk.failing(fault.calls, fault.error, after):

@@ -36,7 +36,7 @@ def several(*clusters: Cluster) -> str:
 
 @dataclass
 class Ledger:
-    """What servers have acknowledged. `unsettled` are calls that were never answered for sure."""
+    """The changes that servers acknowledged; `unsettled` are calls with an unknown outcome."""
 
     claims: list[tuple[int, str, float]] = field(default_factory=list)  # feature, token, when asked for
     passes: list[tuple[int, str]] = field(default_factory=list)
@@ -47,7 +47,7 @@ class Ledger:
 
 
 class Worker:
-    """An agent with a server of its own, which works until it is told to stop, and repeats what is in doubt."""
+    """An agent with its own server, which works until the test ends, and repeats calls with an unknown outcome."""
 
     def __init__(self, server: ServerClient, number: int, ledger: Ledger, stop: threading.Event) -> None:
         self.server, self.number, self.ledger, self.stop = server, number, ledger, stop
@@ -82,7 +82,7 @@ class Worker:
             self.ledger.created.append((made["ids"][0], key))
 
     def until_known(self, call: Callable[[], Any]) -> Any:
-        """Repeat the very same call while its answer is that it should be repeated."""
+        """Repeat the same call while its refusal says to repeat it."""
         while True:
             try:
                 return call()
@@ -94,7 +94,7 @@ class Worker:
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("attempt", range(times(1, 5)))
 def test_nothing_acknowledged_is_lost_when_the_standby_takes_over(tmp_path: Path, attempt: int) -> None:
-    """The primary is killed under load, and the servers go on with the standby (5 times with DIBS_TEST_LONG=1)."""
+    """The primary is killed under load, and the servers continue with the standby (5 times with DIBS_TEST_LONG=1)."""
     with Cluster(tmp_path / "primary", max_connections=100) as primary:
         with opened(primary.url()) as database:
             fill(database, FEATURES)
@@ -183,7 +183,7 @@ def started(start: StartServer) -> ServerClient:
 
 
 def test_a_standby_by_itself_serves_reads_and_says_what_writes_need(pair: tuple[Cluster, Cluster]) -> None:
-    """A write is refused with the way out, and works without a restart once the standby is promoted."""
+    """A write is refused with the next step, and succeeds without a restart after the standby's promotion."""
     primary, standby = pair
     with serving(standby.url()) as start:
         server = started(start)

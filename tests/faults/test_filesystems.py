@@ -61,7 +61,7 @@ def test_the_longest_mount_point_decides_by_whole_names(tmp_path: Path) -> None:
 
 
 def test_a_link_is_followed_to_the_file_system_it_leads_to(tmp_path: Path) -> None:
-    """What counts is where the file is, not where its name is."""
+    """The file system of a link's target counts, not that of the link."""
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
     there = mounts(tmp_path, ("/", "ext4"), (f"{tmp_path}/real", "nfs"))
@@ -69,7 +69,7 @@ def test_a_link_is_followed_to_the_file_system_it_leads_to(tmp_path: Path) -> No
 
 
 def test_a_system_without_mountinfo_is_trusted(tmp_path: Path) -> None:
-    """Where nothing is known nothing is refused."""
+    """Without mount information nothing is refused."""
     assert file_system(tmp_path, tmp_path / "missing") is None
 
 

@@ -1,4 +1,4 @@
-"""A harness that embeds the client or the database forks: the child is told so, and the parent is unharmed."""
+"""After a fork, the client and the database refuse to work in the child, and the parent is unharmed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks h
 
 
 def in_a_fork(work: Callable[[], object]) -> str:
-    """What `work` said in a child that was forked, or the error that it ended with."""
+    """The result of `work` in a forked child, or its error."""
     context = multiprocessing.get_context("fork")
     here, there = context.Pipe(duplex=False)
 
@@ -52,7 +52,7 @@ def in_a_fork(work: Callable[[], object]) -> str:
 
 
 def test_a_fork_may_not_use_its_parents_database(database: Database) -> None:
-    """Reads and writes of the child are refused at once, and those of the parent go on."""
+    """Reads and writes of the child are refused at once, and those of the parent continue."""
     fill(database, 2)
     for use in (
         lambda: database.read_now(lambda _: None),
@@ -68,7 +68,7 @@ def test_a_fork_may_not_use_its_parents_database(database: Database) -> None:
 
 
 def leave(database: Database) -> str:
-    """Close in the child what the parent opened, and drop it."""
+    """Close and drop the parent's object in the child."""
     database.close()
     del database
     gc.collect()
@@ -77,7 +77,7 @@ def leave(database: Database) -> str:
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_a_fork_that_closes_what_it_inherited_takes_no_lock_from_its_parent(db: str) -> None:
-    """While the parent is in the middle of a write nobody else writes, whatever its child did and however it ended."""
+    """During a write of the parent no other process writes, whatever its child does."""
     embedded = [open_database(Settings(db=db))]
     other = open_database(Settings(db=db, patience=0.3))
     fill(embedded[0], 1)
@@ -99,7 +99,7 @@ def test_a_fork_that_closes_what_it_inherited_takes_no_lock_from_its_parent(db: 
 
 @pytest.mark.only_on("sqlite", reason="a server ends a session that sits in a transaction after 15 s")
 def test_a_fork_that_outlives_its_parent_holds_nobody_up(db: str, database: Database) -> None:
-    """The place at the door of a harness that was killed in a write is free, though a child of it lives on."""
+    """The writer queue of a killed parent is free, even if its child lives."""
     fill(database, 1)
     command = [sys.executable, "-m", "faults.forking", db]
     with subprocess.Popen(command, cwd=TESTS, stdout=subprocess.PIPE) as harness:
@@ -117,7 +117,7 @@ def test_a_fork_that_outlives_its_parent_holds_nobody_up(db: str, database: Data
 
 @pytest.mark.anyio
 async def test_a_fork_may_not_use_its_parents_client(db: str) -> None:
-    """What the child asks of it is refused and reaches no server; the parent's next call is answered."""
+    """Calls of the child are refused and reach no server; the parent's next call is answered."""
     async with Client.start(server_command("--db", db)) as client:
         await client.call("feature_create", category="c", name="n", description="d", steps=["s"])
         for use in (

@@ -1,4 +1,4 @@
-"""There is no room: a write says so, and nothing that was acknowledged is lost."""
+"""On a full disk writes are refused, and no acknowledged change is lost."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def assert_there(server: ServerClient, ids: list[int]) -> None:
 
 
 def test_what_was_acknowledged_before_the_disk_was_full_is_kept(disk: Path, small: StartServer) -> None:
-    """The write that finds no room gets `disk_full`; all before it stand, for every process."""
+    """A write without room gets `disk_full`, and all earlier ones stay."""
     server, other = up(small(), small())
     acknowledged, refusal = create_until_full(server)
     assert isinstance(refusal, DiskFull), refusal
@@ -63,7 +63,7 @@ def test_what_was_acknowledged_before_the_disk_was_full_is_kept(disk: Path, smal
 
 
 def test_a_server_works_on_when_there_is_room_again(disk: Path, small: StartServer) -> None:
-    """A full disk ends no server, and what was refused for it was not done."""
+    """A full disk ends no server, and refused writes change nothing."""
     server = small()
     acknowledged = server.call("feature_create", name="n0", **TEXT)["ids"]
     filler = fill_up(disk)
@@ -94,7 +94,7 @@ def test_a_claim_that_could_not_be_written_was_never_issued(disk: Path, small: S
 def test_a_server_that_starts_on_a_full_disk_says_so_and_serves_when_there_is_room(
     disk: Path, small: StartServer
 ) -> None:
-    """No database can be made without room; it is made by the first call after there is some."""
+    """A database cannot be created on a full disk; the first call with room creates it."""
     filler = fill_up(disk)
     server = small()
     for _ in range(2):

@@ -49,7 +49,7 @@ def test_a_size_is_asked_without_times_too(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_the_engine_is_there_without_file_locks() -> None:
-    """Where the platform has no fcntl, and so no door, the engine can be imported all the same."""
+    """The engine can be imported on a platform without fcntl."""
     program = "import sys; sys.modules['fcntl'] = None; import dibs.database.sqlite.engine"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (run.returncode, run.stderr) == (0, "")

@@ -1,4 +1,4 @@
-"""A role that owns nothing serves a backlog with the grants that docs/how-to/postgresql.md lists, and with none less."""
+"""A role that owns nothing needs exactly the grants that docs/how-to/postgresql.md lists."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def closing_database(url: str, project: str, patience: float = 0.5) -> Any:
 
 @pytest.fixture(scope="module")
 def backlogs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backlogs]:
-    """A server of the tests' own, on which PUBLIC may nothing, so that each grant must be the page's."""
+    """A separate server without rights for PUBLIC, so that only the page's grants apply."""
     with Cluster(tmp_path_factory.mktemp("privilege") / "primary", fsync="off") as cluster:
         backlogs = Backlogs(cluster)
         cluster.sql(f"CREATE ROLE {ROLE} LOGIN PASSWORD '{PASSWORD}'")
@@ -160,14 +160,14 @@ def tour(database: Database) -> None:
 
 
 def test_the_grants_suffice_for_every_verb(backlogs: Backlogs) -> None:
-    """A role that owns nothing makes every move and every look."""
+    """A role that owns nothing can run every verb and every query."""
     with closing_database(backlogs.url(), backlogs.project()) as database:
         tour(database)
 
 
 @pytest.mark.parametrize("grant", single_grants())
 def test_without_any_one_of_the_grants_something_is_refused(backlogs: Backlogs, grant: str) -> None:
-    """Not one privilege is listed that is not needed; what lacks one is refused and not broken."""
+    """Every listed privilege is necessary; without one, calls are refused properly."""
     project = backlogs.project()
     whole = next(one for one in grants() if one.endswith(grant.split(" ON ")[1]))
     run_as_superuser(backlogs.cluster, grant.replace("GRANT", "REVOKE").replace(" TO ", " FROM "))
@@ -222,7 +222,7 @@ def test_a_real_server_serves_all_its_tools_with_these_grants(backlogs: Backlogs
 
 
 def test_the_role_cannot_change_rules_schema_or_the_journal(backlogs: Backlogs) -> None:
-    """What only the owner needs is refused to the role, in the words of a refusal."""
+    """Calls that only the owner may make get a proper refusal."""
     project = backlogs.project()
     with closing_database(backlogs.url(), project) as database, pytest.raises(ReadOnly):
         database.write_now(lambda tx: change_setting(tx, "ada", "max_claims", 5))
@@ -238,5 +238,5 @@ def test_the_role_cannot_change_rules_schema_or_the_journal(backlogs: Backlogs) 
 
 @pytest.mark.parametrize("query", re.findall(r"^```sql\n(SELECT .*?)^```", PAGE, re.MULTILINE | re.DOTALL))
 def test_the_page_s_queries_run(backlogs: Backlogs, query: str) -> None:
-    """What the page tells to watch can be asked as it stands."""
+    """The page's monitoring queries work unchanged."""
     backlogs.sql(query)

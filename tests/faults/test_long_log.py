@@ -28,12 +28,12 @@ LIMIT = 16 * MEBI
 """What the log shrinks to (journal_size_limit)."""
 ROUNDS = 40
 SLOWER = 4.0
-"""How much slower a call may be than before; it is nearer to 1, but the machine is not idle."""
+"""The allowed factor by which a call may get slower on a busy machine."""
 
 
 @contextmanager
 def stuck_reader(db: str) -> Iterator[None]:
-    """A program that looked at the database once, and forgot to end its transaction."""
+    """A program that read the database once and did not end its transaction."""
     with closing(file_driver().connect(db, isolation_level=None)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM features").fetchone()
@@ -105,7 +105,7 @@ def test_a_log_that_grew_behind_a_stuck_reader_slows_nobody_and_shrinks_when_it_
 def test_a_reader_that_stays_is_waited_for_by_one_at_a_time_and_ever_more_rarely(
     database: Database, db: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of all who find the log too long one waits, and after twice the time another, until the reader has gone."""
+    """Only one process at a time tries to restart the log, and doubles its pause after a failure."""
     monkeypatch.setattr("dibs.database.sqlite.wal.PAUSE", 0.05)
     monkeypatch.setattr("dibs.database.sqlite.wal.WAIT", 0)
     tries: list[str] = []

@@ -1,4 +1,4 @@
-"""A newer Dibs has been here: older processes look, and write nothing."""
+"""After a migration by a newer Dibs, older processes only read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The connection breaks around a commit: the call says what it does not know, and its repetition finds out."""
+"""If the connection breaks around a commit, the outcome is unknown, and a repetition finds it out."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def db(postgres: Server, migrated: str) -> Iterator[str]:
 
 @pytest.fixture
 def proxy(db: str) -> Iterator[CuttingProxy]:
-    """What the servers reach the database through; the tests themselves go straight to it."""
+    """The proxy between the servers and the database; the tests connect directly."""
     with CuttingProxy(db) as started:
         yield started
 
@@ -47,7 +47,7 @@ def start(db: str, proxy: CuttingProxy) -> Iterator[StartServer]:
 
 
 def doubtful(server: ServerClient, tool: str, **arguments: Any) -> OutcomeUnknown:
-    """The refusal of a call whose connection breaks in its commit: it says what to do, and no secret."""
+    """Return the refusal of a call whose connection breaks in its commit; it has a next step and no secret."""
     result = server.message(server.send(tool, **arguments))["result"]
     error = result["structuredContent"]["error"]
     assert result["isError"], result
@@ -62,7 +62,7 @@ def doubtful(server: ServerClient, tool: str, **arguments: Any) -> OutcomeUnknow
 def test_a_pass_in_doubt_is_settled_by_its_token(
     database: Database, proxy: CuttingProxy, start: StartServer, *, committed: bool
 ) -> None:
-    """Whether the server heard of the COMMIT or not: the same call again acknowledges one pass."""
+    """A repeated pass is acknowledged once, whether the server received the COMMIT or not."""
     fill(database, 2, [[], [0]])
     server = start().ready()
     token = server.call("feature_claim_and_get")["claim"]["token"]
@@ -187,7 +187,7 @@ def test_a_claim_in_doubt_of_a_name_is_taken_over_by_resume(
 
 
 def given_back(database: Database, feature: int) -> bool:
-    """Whether the feature is free again, and the claim that nobody heard of counts as no attempt."""
+    """Whether the feature is ready again, and the undelivered claim counts as no attempt."""
     there = row(database, feature)
     return (there["status"], there["attempts"], there["failures"]) == ("pending", 0, 0)
 
@@ -196,7 +196,7 @@ def given_back(database: Database, feature: int) -> bool:
 def test_a_claim_of_the_next_in_doubt_is_given_back(
     database: Database, proxy: CuttingProxy, start: StartServer, *, committed: bool
 ) -> None:
-    """A claim by one statement, without a request_id, that nobody knows of is free again at once."""
+    """An undelivered claim without a request_id is released at once."""
     fill(database, 3)
     server = start().ready()
     server.call("feature_claim_and_get")  # from now on one statement does it
@@ -291,7 +291,7 @@ def test_a_reaper_in_doubt_keeps_nobody_from_claiming(
 def test_a_look_for_expired_leases_that_breaks_is_repeated_in_silence(
     database: Database, proxy: CuttingProxy, start: StartServer
 ) -> None:
-    """Who claims looks first whether there is anything to reap, and nothing was begun then."""
+    """A failed check for claims to reap is no doubt about the claim, which had not begun."""
     fill(database, 1)
     server = start().ready()
     cut = proxy.cut_before(READING.encode())

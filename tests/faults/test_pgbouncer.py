@@ -1,4 +1,4 @@
-"""Servers behind a pooler that lends a session for one transaction each: nothing may rest on the session."""
+"""Servers work behind a pooler in transaction mode without any session state."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ AS_GIVEN = {
     "default_transaction_read_only": "off",
     "synchronous_commit": "on",
 }
-"""What a stranger finds who is lent a session."""
+"""The state of a session that another client of the pool gets."""
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def db(cluster: Cluster, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def backlog(cluster: Cluster, db: str) -> Iterator[Database]:
-    """The backlog behind the pooler, looked at past it."""
+    """The backlog behind the pooler, read directly."""
     opened = open_database(Settings(db=db))
     opened.read_now(lambda tx: tx.project)
     opened.close(patience=5)
@@ -128,7 +128,7 @@ def test_leases_are_renewed_and_given_back(backlog: Database, start: StartServer
 
 
 def test_a_stranger_gets_the_session_as_the_server_gives_it(backlog: Database, start: StartServer, db: str) -> None:
-    """No setting, no LISTEN and no prepared statement of ours is left to whoever is lent the session next."""
+    """The next client of a pooled session inherits no setting, no LISTEN and no prepared statement."""
     fill(backlog, 8)
     server = start().ready()
     work(server)
@@ -142,7 +142,7 @@ def test_a_stranger_gets_the_session_as_the_server_gives_it(backlog: Database, s
 
 
 def test_our_own_settings_hold_all_the_same(cluster: Cluster, backlog: Database, start: StartServer) -> None:
-    """A move behind a lock that is never given back ends as busy when its patience does, and frees its session."""
+    """A write that waits for a lock beyond its patience gets `busy` and frees its session."""
     fill(backlog, 1)
     server = start("--patience", "1").ready()
     with psycopg.connect(cluster.url()) as holder:

@@ -1,4 +1,4 @@
-"""When the power is cut, no database is damaged; under FULL nothing that was acknowledged is lost."""
+"""A power cut damages no database; under FULL no acknowledged change is lost."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def recording(root: Path, ends: Sequence[str], *flags: str, **pragmas: str) -> R
 
 
 def assert_all_happened(events: list[Event], ends: int) -> None:
-    """The recording holds a cold start, checkpoints, logs begun anew after one, and logs removed at a good end."""
+    """The recording contains a cold start, checkpoints, restarted logs, and logs removed at a normal end."""
     begun = [event for event in events if isinstance(event, Written) and event.offset == 0]
     assert sum(isinstance(event, Made) and event.path.endswith("-journal") for event in events) == 1
     assert sum(event.path.endswith("-wal") for event in begun) > ends + 1
@@ -46,7 +46,7 @@ def tell(one: Recording, synchronous: str) -> None:
 
 
 def test_under_full_no_power_cut_takes_what_was_acknowledged(root: Path) -> None:
-    """Whatever was not synced is lost, torn or kept: each move is whole or not there, and there once it was answered."""
+    """Under FULL each write is complete or missing after a power cut, and acknowledged ones are there."""
     one = recording(root, ["well", "killed", "well"])
     found = list(one.cut_everywhere(ROUNDS))
     tell(one, "FULL")
@@ -56,7 +56,7 @@ def test_under_full_no_power_cut_takes_what_was_acknowledged(root: Path) -> None
 
 
 def test_under_normal_a_power_cut_takes_only_the_last_moves(root: Path) -> None:
-    """What is left is what was there after some answer, so moves are lost from the end only; and some are."""
+    """Under NORMAL only the last writes are lost, and some are."""
     one = recording(root, ["killed", "well"], "--synchronous", "NORMAL")
     found = list(one.cut_everywhere(ROUNDS))
     tell(one, "NORMAL")
@@ -67,6 +67,6 @@ def test_under_normal_a_power_cut_takes_only_the_last_moves(root: Path) -> None:
 
 
 def test_without_syncs_a_lost_acknowledgement_is_found(root: Path) -> None:
-    """The same trial of a server whose synchronous is OFF finds that moves are lost that were acknowledged."""
+    """With synchronous=OFF the same test finds lost acknowledged writes."""
     one = recording(root, ["killed"], synchronous="OFF")
     assert any(state.lost for state in one.cut_everywhere(1))

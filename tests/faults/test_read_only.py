@@ -1,4 +1,4 @@
-"""Places that cannot be written: every call says so, in words for a person, and the server lives."""
+"""Calls on a database that cannot be written are refused, and the server lives."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_read_only_file_system_is_refused(tmp_path: Path, left: str) -> None:
 
 
 def test_doctor_says_that_a_backlog_cannot_be_written(tmp_path: Path) -> None:
-    """What is sound, and of no use to an agent, is a warning."""
+    """A read-only database is a warning of `dibs doctor`."""
     with volume(tmp_path / "disk", "4m") as disk, serving(disk / "features.db") as start:
         leave(start(), disk, killed=False)
         assert file_of(disk / "features.db")["level"] == "ok"

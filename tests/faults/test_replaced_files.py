@@ -1,4 +1,4 @@
-"""Somebody deletes or replaces files under running servers: nothing is written where it does not belong."""
+"""If files are deleted or replaced under running servers, no server writes to the wrong file."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_a_database_that_was_deleted_before_the_first_call_is_not_made_again(db:
 def test_each_feature_has_one_winner_while_the_lock_file_comes_and_goes(
     database: Database, db: str, start: StartServer, replacement: str
 ) -> None:
-    """The queue at the door is for fairness; without it claims are still exclusive."""
+    """The writer queue is only for fairness; without it claims are still exclusive."""
     count = 120
     fill(database, count)
     rule(database, "max_claims_per_connection", count)

@@ -1,4 +1,4 @@
-"""Backlogs that have nothing to do with each other stay apart, in one file or in two."""
+"""Separate backlogs do not affect each other, in one file or in two."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_what_happens_in_one_backlog_is_not_seen_in_the_other(
 
 
 def test_the_end_of_one_server_releases_nothing_of_the_other(pair: tuple[ServerClient, ServerClient]) -> None:
-    """Claims are given back in the backlog where they were made, and in no other."""
+    """Claims are released only in the backlog where they were made."""
     one, two = pair
     for server in pair:
         server.call("feature_create", name="n", **FEATURE)

@@ -1,4 +1,4 @@
-"""Locks that others hold on the server: deadlocks are repeated in silence, and who stands still loses its lock."""
+"""With foreign locks on the server, deadlocks are retried, and an idle transaction loses its lock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PostgreSQL goes away and comes back: servers and claims outlive it, and every call says what is true."""
+"""Servers and claims survive a restart of PostgreSQL, and calls get correct refusals."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture
 def cluster(running: Cluster) -> Iterator[Cluster]:
-    """That server, which is up again after the test whatever became of it."""
+    """That server, which runs again after the test."""
     yield running
     running.stop("immediate")
     running.start()
@@ -49,7 +49,7 @@ def url(running: Cluster, cluster: Cluster) -> Iterator[str]:
 
 @pytest.fixture
 def database(url: str) -> Iterator[Database]:
-    """The backlog there, in this process."""
+    """The backlog on that server, opened in this process."""
     with opened(url) as database:
         yield database
 
@@ -137,7 +137,7 @@ def test_connections_do_not_pile_up(cluster: Cluster, url: str, start: StartServ
 def test_a_claim_outlives_an_outage_that_is_shorter_than_its_lease(
     cluster: Cluster, database: Database, start: StartServer
 ) -> None:
-    """The holder's token works, its lease is kept up again, and nobody else gets the feature."""
+    """After the restart the holder's token works, its lease is renewed, and no other agent gets the feature."""
     fill(database, 1)
     holder, other = up(start(*PROMPT, "--lease", "8"), start(*PROMPT, "--lease", "8"))
     token = holder.call("feature_claim_and_get")["claim"]["token"]
@@ -204,7 +204,7 @@ def _commits(cluster: Cluster, url: str) -> int:
 
 
 def test_a_waiting_claim_spans_the_outage(cluster: Cluster, start: StartServer) -> None:
-    """It is answered by what is created after the return, as if nothing had been."""
+    """A waiting claim gets a feature that is created after the restart."""
     waiter, planner = up(start(*PROMPT), start(*PROMPT))
     request = waiter.send("feature_claim_and_get", wait_seconds=40)
     time.sleep(0.5)
@@ -219,7 +219,7 @@ def test_a_waiting_claim_spans_the_outage(cluster: Cluster, start: StartServer) 
 
 
 def test_a_wait_that_ends_in_the_outage_says_so(cluster: Cluster, start: StartServer) -> None:
-    """What it saw before is not sold as the truth."""
+    """An idle answer from before the outage is not given after it."""
     waiter = start(*PROMPT).ready()
     request = waiter.send("feature_claim_and_get", wait_seconds=2)
     time.sleep(0.5)
@@ -284,7 +284,7 @@ def test_the_process_itself_reconnects(cluster: Cluster, database: Database) -> 
 def test_an_idle_server_notices_the_loss_before_it_sends_anything(
     cluster: Cluster, url: str, database: Database, start: StartServer
 ) -> None:
-    """A claim that would commit by itself is not sent down a dead line, and so is never in doubt."""
+    """An autocommit claim is not sent over a broken connection, so its outcome is never unknown."""
     fill(database, 9)
     server: ServerClient = start(*PROMPT).ready()
     for number in range(1, 5):

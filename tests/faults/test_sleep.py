@@ -1,4 +1,4 @@
-"""A machine sleeps past its leases, or everything on it is stopped: each feature has one holder when it wakes."""
+"""After a machine slept, or all processes were stopped, past the leases, each feature has one holder."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_laptop_that_slept_for_a_night_wakes_with_its_claims(
 def test_when_everything_was_stopped_past_a_lease_one_holder_has_the_feature(
     database: Database, start: StartServer
 ) -> None:
-    """Holder and heir wake at once: either the claim was kept, or it is the heir's and the holder learns of it."""
+    """If holder and waiter continue at once, the claim is kept, or the waiter has it and the holder gets claim_lost."""
     fill(database, 1)
     holder, heir = up(start("--lease", f"{LEASE}"), start("--lease", f"{LEASE}"))
     token = holder.call("feature_mark_in_progress", feature_id=1)["token"]

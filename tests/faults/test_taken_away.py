@@ -1,4 +1,4 @@
-"""What running servers could write, they may not write any more: they say so, live on, and lose nothing."""
+"""Servers that lose write access refuse writes, stay alive, and lose nothing."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ WRITES = (
 
 
 def made(db: Path) -> None:
-    """A backlog of three features that nobody has open."""
+    """A backlog of three features that no process has open."""
     database = open_database(Settings(db=str(db)))
     fill(database, 3)
     database.close(patience=5)
 
 
 def assert_whole(db: Path) -> None:
-    """Counters, states and journal agree, and feature 1 was claimed and passed."""
+    """Counters, states and events agree, and feature 1 was claimed and passed."""
     database = open_database(Settings(db=str(db)))
     assert_sound(database)
     assert kinds(database, 1) == ["create", "claim", "pass"]

@@ -1,4 +1,4 @@
-"""The wall clock jumps by an hour: leases count in a clock that does not."""
+"""Leases do not depend on jumps of the wall clock."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def begin(start: StartServer, clock: WallClock) -> Callable[..., ServerClient]:
 def test_a_jump_of_the_wall_clock_ends_no_lease_and_prolongs_none(
     database: Database, begin: Callable[..., ServerClient], clock: WallClock
 ) -> None:
-    """Through an hour forward and two back the living keep their claims, and the dead lose theirs in time."""
+    """During jumps of the wall clock live holders keep their claims, and dead ones lose them in time."""
     fill(database, 3)
     dead = [begin("--lease", f"{LEASE}"), begin("--lease", f"{LEASE}")]
     holder, heir, *dead = up(begin("--lease", f"{8 * LEASE}"), begin(), *dead)

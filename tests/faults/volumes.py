@@ -1,4 +1,4 @@
-"""Small file systems of a test's own, to fill and to make read-only."""
+"""Small file systems for tests, which can be filled and made read-only."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def journalled(place: Path) -> Iterator[Path]:
 
 
 def break_file_system(place: Path) -> None:
-    """Have the kernel find an error in it, and take no change any more; skipped where it cannot be told to."""
+    """Make the kernel report an error in it, so that it becomes read-only; skip if that is impossible."""
     source = subprocess.run(["findmnt", "-no", "SOURCE", place], capture_output=True, text=True, check=True)
     told = Path("/sys/fs/ext4") / Path(source.stdout.strip()).name / "trigger_fs_error"
     if not told.exists():

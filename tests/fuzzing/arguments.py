@@ -18,7 +18,7 @@ Schema = dict[str, Any]
 Call = tuple[str, dict[str, Any]]
 
 SCHEMAS: dict[str, Schema] = {one.tool: adapter(one.arguments).json_schema(by_alias=True) for one in OPERATIONS}
-"""Each tool's parameters with all their bounds, of which clients are told the useful ones only."""
+"""Each tool's parameters with all their bounds; clients see only the useful ones."""
 
 STAGED = 40
 """Ids up to here are asked for most; the stage has at least as many features."""
@@ -74,7 +74,7 @@ _texts = st.one_of(
 
 @st.composite
 def _mostly(draw: st.DrawFn, usual: SearchStrategy[Any], odd: SearchStrategy[Any]) -> Any:
-    """The usual, and one time in a dozen the odd: what has many parts shall fit as a whole now and then."""
+    """Usually a valid value, and one time in twelve an odd one."""
     return draw(odd if draw(st.integers(0, 12)) == 7 else usual)
 
 
@@ -164,7 +164,7 @@ EITHER = {
     "ask_user": [("questions", "question_id")],
     "feature_get_summary": [("feature_id", "feature_ids")],
 }
-"""Arguments of which a sensible call has one."""
+"""Arguments of which a valid call has exactly one."""
 TWISTS = [None] * 12 + ["less", "more", "junk", "junk", "inside", "inside", "text"]
 
 

@@ -1,4 +1,4 @@
-"""Lines that are no proper JSON-RPC messages, or proper ones without sense, each with the answers it must get."""
+"""Invalid JSON-RPC lines, and valid ones without meaning, each with its expected answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A client that keeps every line it hears, and minds each that is no JSON-RPC."""
+"""A client that keeps every received line, and reports each one that is not JSON-RPC."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from races.servers import ServerClient, command_on
 
 
 class Peer(ServerClient):
-    """One server process; what it says is kept whole."""
+    """One server process with its complete output."""
 
     def __init__(self, command: Sequence[str]) -> None:
         self.strange: list[bytes] = []

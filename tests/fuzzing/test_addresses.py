@@ -1,4 +1,4 @@
-"""Generated addresses, prompts and completions: each is answered, or refused by the protocol's own code."""
+"""Generated resource URIs, prompts and completions are answered, or refused by a protocol code."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def judge(method: str, message: dict[str, Any]) -> str:
 def test_every_address_is_answered_or_refused_by_a_code_of_the_protocol(
     database: Database, db: str, engine: str
 ) -> None:
-    """No address, prompt or completion is a fault, and none writes (400 requests; 10,000 with DIBS_TEST_LONG=1)."""
+    """No URI, prompt or completion is an internal error or writes (400 requests; 10,000 with DIBS_TEST_LONG=1)."""
     add(database, 40)
     tally: Counter[str] = Counter()
     with writes(db) as written, peer_on(db) as peer:

@@ -1,4 +1,4 @@
-"""Generated calls of every tool: each is answered as documented, and what is refused has written nothing."""
+"""Generated calls of every tool get documented answers, and refused ones write nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Generated lines that no sound client sends: each gets the answers it is owed, and the server goes on."""
+"""Generated invalid lines get exactly the required answers, and the server continues."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PROMPT = 60.0
 
 
 class Ledger:
-    """The answers that are owed, and those that came."""
+    """The expected answers and the received ones."""
 
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
@@ -34,7 +34,7 @@ class Ledger:
         self._either = 0
 
     def send(self, batch: list[Line]) -> None:
-        """Send lines all at once, and wait until each has what it is owed."""
+        """Send all lines at once, and wait for their expected answers."""
         for line in batch:
             if len(line.answered) == 1:
                 self._owed[line.answered[0]] += 1
@@ -66,7 +66,7 @@ class Ledger:
 def test_every_line_gets_the_answers_that_it_is_owed_and_the_server_goes_on(
     database: Database, db: str, engine: str
 ) -> None:
-    """Each line that is owed an answer gets it, and nothing is written (200 lines; 2,000 with DIBS_TEST_LONG=1)."""
+    """Each line gets its expected answers, and nothing is written (200 lines; 2,000 with DIBS_TEST_LONG=1)."""
     database.read_now(lambda _: None)
     began = time.monotonic()
     with writes(db) as written, peer_on(db) as peer:

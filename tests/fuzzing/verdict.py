@@ -1,4 +1,4 @@
-"""What an answer must be: a result, a documented refusal or a protocol error, and nothing of a library in it."""
+"""The rules for an answer: a result, a documented refusal or a protocol error, without a library's words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether anything was written: exact, and as cheap as one small question between two calls."""
+"""Detects exactly, by one cheap query, whether anything was written."""
 
 from __future__ import annotations
 

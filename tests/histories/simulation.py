@@ -1,4 +1,4 @@
-"""Histories that are true by construction: each call takes effect at one moment, and its answer says so."""
+"""Histories that are correct by construction: each call takes effect at one moment, with the right answer."""
 
 from __future__ import annotations
 

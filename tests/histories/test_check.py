@@ -1,4 +1,4 @@
-"""The history checker finds what cannot be true, and nothing else."""
+"""The history checker finds impossible histories, and accepts possible ones."""
 
 from __future__ import annotations
 
@@ -294,7 +294,7 @@ def claimed(feature: int, token: str, attempts: int = 1) -> dict[str, Any]:
 
 @pytest.mark.parametrize("tale", TRUE.values(), ids=TRUE)
 def test_what_can_be_true_is_found_true(tale: Callable[[], Written]) -> None:
-    """A history for which there is an order, with lost answers and dead holders, breaks nothing."""
+    """A possible history, with lost answers and dead holders, has no violation."""
     assert "\n".join(map(str, tale().found())) == ""
 
 
@@ -513,7 +513,7 @@ def held_back(tale: Written, at: float, *, by: int) -> Written:
 
 @pytest.mark.parametrize(("kind", "tale"), FALSE.values(), ids=FALSE)
 def test_what_cannot_be_true_is_found(kind: str, tale: Callable[[], Written]) -> None:
-    """A history for which there is no order breaks one promise, which is named, with the calls that show it."""
+    """An impossible history has one violation, with its kind and the calls that prove it."""
     found = tale().found()
     print(*found, sep="\n")
     assert [one.kind for one in found] == [kind]
@@ -533,7 +533,7 @@ def test_a_history_that_was_kept_is_judged_the_same(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cut", [1, 40, 10_000])
 def test_a_line_that_was_cut_off_is_a_call_whose_answer_was_lost(tmp_path: Path, cut: int) -> None:
-    """Where the writer of a history was killed in the middle of a line, all before that line is read."""
+    """An incomplete last line of a history is ignored."""
     path = tmp_path / "history.jsonl"
     answer = {"id": 1, "status": "pending", "name": "ä" * 6_000}
     Written().call("ada", 0, 1, SHOW, answer, feature_id=1).history.write(path)
@@ -544,7 +544,7 @@ def test_a_line_that_was_cut_off_is_a_call_whose_answer_was_lost(tmp_path: Path,
 
 @pytest.mark.parametrize("seed", range(times(20, 400)))
 def test_histories_that_are_true_by_construction_are_found_true(seed: int) -> None:
-    """Whatever random clients do, and whichever of them dies, their answers break nothing."""
+    """Simulated histories of random clients, some of which die, have no violation."""
     history = Simulation(seed, features=5 + seed % 4, clients=6, lost=0.04).run(300)
     assert "\n".join(map(str, check(history))) == ""
 

@@ -1,4 +1,4 @@
-"""Questions to the user: the checker accepts what can be true of them, and names what cannot."""
+"""The checker accepts possible histories of questions, and finds impossible ones."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def history(*steps: tuple[dict[str, Any], str | None]) -> History:
     ],
 )
 def test_a_question_that_is_closed_once_can_be_true(steps: list[tuple[dict[str, Any], str | None]]) -> None:
-    """Reads show it as open until it may have been closed."""
+    """A question that is open until it may have been closed has no violation."""
     assert check(history(*steps)) == []
 
 
@@ -50,7 +50,7 @@ def test_a_question_that_is_closed_once_can_be_true(steps: list[tuple[dict[str, 
     ],
 )
 def test_what_cannot_be_true_of_a_question_is_named(steps: list[tuple[dict[str, Any], str | None]], words: str) -> None:
-    """Each is found, with what cannot be true of it."""
+    """Each impossible history of a question is found, with its violation."""
     (found,) = check(history(*steps))
     assert found.kind == "question"
     assert words in found.message

@@ -1,4 +1,4 @@
-"""What a claim costs on a large backlog of the engine for several machines."""
+"""The cost of a claim on a large PostgreSQL backlog."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def url(postgres: Server, migrated: str) -> Iterator[str]:
 
 
 def explained(database: Database, order: str, category: str | None) -> dict[str, Any]:
-    """The claim's plan with what it really touched; the claim is rolled back."""
+    """The claim's plan with its real page counts; the claim is rolled back."""
 
     def explain(tx: Transaction) -> dict[str, Any]:
         statement = prepared(one_statement(order, by_category=category is not None), tx.connection.dialect)

@@ -1,4 +1,4 @@
-"""Every statement that is built once finds its rows by an index, and the queue's by the index made for it."""
+"""Every prepared statement finds its rows by an index."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def plan(database: Database, statement: Executable) -> list[str]:
 
 
 def reads_much(line: str, aliases: dict[str, str]) -> bool:
-    """Whether a line of a plan goes over a large table, or over all rows of one project in it."""
+    """Whether a line of a plan scans a large table, or all rows of one project in it."""
     match = re.match(r"(SCAN|SEARCH) (\w+)(?: USING (?:COVERING )?INDEX (\w+)(?: \((.*)\))?)?", line)
     if match is None:
         return False
@@ -117,7 +117,7 @@ ALIASES = {
 
 @pytest.mark.parametrize("name", STATEMENTS)
 def test_a_statement_finds_its_rows_by_an_index(database: Database, name: str) -> None:
-    """No statement goes over all features, edges, events or requests, but those that must."""
+    """No statement scans all features, dependencies, events or requests, except the listed ones."""
     lines = plan(database, STATEMENTS[name])
     if name in READS_ALL or name.split(".", maxsplit=1)[0] in READS_ALL:
         return

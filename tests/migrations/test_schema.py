@@ -1,4 +1,4 @@
-"""The migrations make what the tables say, once, and a database that has it is left alone."""
+"""The migrations create the tables of the code once, and leave a current database unchanged."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def warm_start(db: str, *flags: str) -> str:
 
 @pytest.mark.parametrize("flags", [(), ("write",)], ids=["reading", "writing"])
 def test_a_warm_start_loads_nothing_of_alembic(made: str, flags: tuple[str, ...]) -> None:
-    """Who finds the database as it should be does not even import what would migrate it."""
+    """A process that finds a current schema does not import Alembic."""
     assert warm_start(made, *flags) == "[]"
 
 
@@ -175,7 +175,7 @@ def test_a_warm_start_writes_nothing(made: str) -> None:
 
 @A_SERVER
 def test_a_warm_start_writes_no_row(made: str) -> None:
-    """Opening, reading and closing leaves every row where it was, written by whom it was."""
+    """Opening, reading and closing changes no row."""
 
     def state() -> list[object]:
         return [by_hand(made, f"SELECT ctid, xmin FROM {table}") for table in (*metadata.tables, "alembic_version")]
@@ -204,7 +204,7 @@ def test_others_see_no_commit_of_a_warm_start(made: str) -> None:
 
 @A_FILE
 def test_an_interrupted_migration_leaves_nothing(tmp_path: Path) -> None:
-    """The schema and the project's row come in one transaction: a file without them is brought up anew."""
+    """Schema and project row are created in one transaction, so a file without them is initialized."""
     path = tmp_path / "features.db"
     half = file_driver().connect(str(path), isolation_level=None)
     half.execute("PRAGMA journal_mode = WAL")  # as far as a process gets that dies before its first commit
@@ -231,7 +231,7 @@ def test_a_newer_schema_is_not_touched(db: str) -> None:
 
 @A_FILE
 def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
-    """A SQLite file with other tables is refused, and not a byte of it changes."""
+    """A SQLite file with other tables is refused and stays unchanged."""
     path = tmp_path / "places.sqlite"
     theirs = file_driver().connect(str(path))
     theirs.execute("CREATE TABLE places (name TEXT)")
@@ -248,7 +248,7 @@ def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
 
 @A_FILE
 def test_the_database_is_private(database: Database) -> None:
-    """The file, its log and its door can be read and written by their owner alone."""
+    """Only the owner can read and write the file, its log and its lock file."""
     add(database)
     for name in ("", "-wal", "-shm", ".lock"):
         assert Path(f"{database.label}{name}").stat().st_mode & 0o777 == 0o600, name
@@ -309,7 +309,7 @@ REFUSED = (file_driver().IntegrityError, psycopg.IntegrityError, psycopg.errors.
 
 @pytest.mark.parametrize(("status", "statement"), [case[1:] for case in FORBIDDEN], ids=[case[0] for case in FORBIDDEN])
 def test_a_constraint_holds_against_any_writer(database: Database, db: str, status: Status, statement: str) -> None:
-    """What must never be true of a row cannot be written, not even by hand."""
+    """Constraints prevent invalid rows, even by hand."""
     on = place(database, status)
     before = row(database, on.id)
     with pytest.raises(REFUSED):

@@ -1,4 +1,4 @@
-"""A backlog of an older version is brought up by whoever opens it first, with all that is in it."""
+"""The first process that opens an older backlog migrates it, and nothing is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small model of a backlog in plain Python: the features of `dibs_proof.history.model`, and what spans them."""
+"""A small model of a backlog in plain Python: features of `dibs_proof.history.model`, and the rules between them."""
 
 from __future__ import annotations
 

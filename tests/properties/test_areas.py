@@ -1,4 +1,4 @@
-"""Whatever files two globs have in common, their areas overlap: a feature may wait once too often, never once too few."""
+"""If two globs match a common file, their areas overlap; areas may also overlap without need."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ APART = [
 
 @pytest.mark.parametrize(("one", "other"), APART)
 def test_globs_that_plainly_differ_do_not_overlap(opened: Database, one: str, other: str) -> None:
-    """Other folders, other extensions, other capitals: nothing waits for what it cannot meet."""
+    """Paths with other folders, extensions or capitals do not overlap."""
     assert not meet(opened, area_of(path_of(one)), area_of(path_of(other)))
 
 
@@ -162,6 +162,6 @@ REFUSED = ["", "  ", "/etc", "~/x", "C:/x", "a/../b", "a\\b", "!a", "./", "a\nb"
 
 @pytest.mark.parametrize("path", REFUSED)
 def test_what_is_no_path_is_refused(path: str) -> None:
-    """What is absolute, climbs, excludes, escapes or cannot be seen is refused in words, and never guessed at."""
+    """Absolute paths, `..`, exclusions, escapes and invisible characters are refused with a message."""
     with pytest.raises(ValueError, match=r"\w"):
         path_of(path)

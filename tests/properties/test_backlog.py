@@ -36,7 +36,7 @@ from verbs import stage
 
 AGENTS = st.sampled_from(["ada", "grace", "alan"])
 FEATURES = st.integers(1, 5)
-"""Few agents and few features, so that they get in each other's way."""
+"""Few agents and few features, so that they compete."""
 
 PATHS = st.sampled_from(
     [[], ["src/a/**"], ["src/**/*.py"], ["docs/*.md", "src/b"], ["src/a/x.ts"], ["README.md", "src"]]
@@ -271,7 +271,7 @@ class Backlog(RuleBasedStateMachine):
 
     @invariant()
     def the_rows_are_as_in_the_model(self) -> None:
-        """Every column that the model has is as the model has it."""
+        """Every column that the model has equals the model's value."""
         if not hasattr(self, "other_events"):
             return
         rows = stage.board(self.database)["features"]
@@ -318,7 +318,7 @@ class Backlog(RuleBasedStateMachine):
 
 @pytest.mark.timeout(600)  # a failure takes minutes to be shrunk to what can be read
 def test_random_calls_agree_with_the_model(db: str) -> None:
-    """Whatever is called in whatever order, the backlog does what the model does, and stays sound."""
+    """For random calls the backlog agrees with the model and stays sound."""
     Backlog.db = db
     Backlog.projects = iter(range(1_000_000))
     run_state_machine_as_test(

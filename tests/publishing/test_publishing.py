@@ -1,4 +1,4 @@
-"""What the registry and the bundle say of the server is true, and the bundle starts it."""
+"""The data for the registry and the bundle is correct, and the bundle starts the server."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PUBLISHING = ROOT / "docs" / "publishing"
 
 
 def said(name: str) -> dict[str, Any]:
-    """What a file of `docs/publishing` says."""
+    """The content of a file in `docs/publishing`."""
     loaded: dict[str, Any] = json.loads((PUBLISHING / name).read_text(encoding="utf-8"))
     return loaded
 

@@ -1,4 +1,4 @@
-"""What the races share."""
+"""Fixtures for the tests of races."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real processes race for features on the same files: no two of them ever work on one file at once."""
+"""Real processes race for features on the same files, and no two claims overlap."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def plan(database: Database, paths: list[list[str]]) -> None:
 
 
 def live_together(events: Any) -> tuple[int, int]:
-    """How many claims were ever live at once, and how many began while another on the same part was."""
+    """The greatest number of live claims, and the number of claims that overlapped another one."""
     live: set[int] = set()
     most = clashes = 0
     for event in events:
@@ -59,7 +59,7 @@ def live_together(events: Any) -> tuple[int, int]:
 
 @pytest.mark.timeout(300)
 def test_no_two_live_claims_are_ever_on_one_file(database: Database, start: StartServer) -> None:
-    """Many agents claim at once, with names and without, and end their claims in every way: no two share a part.
+    """Many agents claim at once, with and without names, and no two claims overlap in files.
 
     Read from the journal, which has claims with paths, and their ends, in the order in which they were made.
     """
@@ -98,11 +98,11 @@ ENDS = [
     ("feature_mark_passing", {}),
     ("feature_request_human_input", {"prompt": "?", "fields": [{"id": "a", "label": "a"}]}),
 ]
-"""Those after which nothing else is ready: of the others every claim that waits is told anyway."""
+"""The ends of a claim after which no other feature becomes ready."""
 
 
 def test_a_waiting_claim_wakes_when_files_become_free(database: Database, start: StartServer) -> None:
-    """However the claim on its files ends, a waiting claim gets its feature within the promised time."""
+    """Every end of a claim on its files wakes a waiting claim within the promised time."""
     plan(database, [path for n in range(len(ENDS)) for path in ([f"part{n}"], [f"part{n}/a.py"])] + [["z"]])
     holder, waiter = up(start(), start())
     holder.call("feature_mark_in_progress", feature_id=2 * len(ENDS) + 1)  # so that somebody is always at work

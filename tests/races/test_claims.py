@@ -135,7 +135,7 @@ def test_the_end_of_a_process_that_knows_nothing_of_the_resume_releases_nothing(
 
 
 def test_one_request_id_from_six_processes_creates_one_feature(database: Database, start: StartServer) -> None:
-    """The same request at the same time from any process has one effect and one answer."""
+    """The same request from many processes at once takes effect once, with one answer."""
     servers = up(*[start() for _ in range(6)])
     feature = {"category": "c", "name": "n", "description": "d", "steps": ["s"], "request_id": "once"}
     for server, request in [(server, server.send("feature_create", **feature)) for server in servers]:

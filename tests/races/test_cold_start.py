@@ -39,7 +39,7 @@ def test_thirty_two_processes_open_a_new_database_at_once(
 
 
 def test_sixteen_servers_start_at_once_on_a_new_database(empty_db: str, start: StartServer) -> None:
-    """Whichever of them makes it, each writes its first feature into the one backlog, and none logs anything."""
+    """Servers that create a database at once share one backlog, and log nothing."""
     servers = [start(on=empty_db) for _ in range(SERVERS)]
     feature = {"category": "c", "name": "n", "description": "d", "steps": ["s"]}
     asked = [(server, server.send("feature_create", **feature)) for server in servers]

@@ -1,4 +1,4 @@
-"""A program that does not use the writer queue holds the lock: reads go on, and writes wait."""
+"""While a foreign program holds the lock, reads continue and writes wait."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from races.locks import LOCKS, held, let_go
 from races.servers import ServerClient, StartServer, up
 
 PROMISED = 0.05
-"""Seconds for a ping and for every read, whoever holds the lock."""
+"""Seconds for a ping and for every read while the lock is held."""
 NOISE = 0.45
 """Seconds by which a single answer may be later on a loaded machine; half of the answers may not."""
 LONGER = {("sqlite", "engine"): 5.5}
@@ -172,7 +172,7 @@ def test_a_claim_whose_client_has_gone_is_given_back(
 def test_what_was_asked_before_the_end_of_input_is_answered_and_then_given_back(
     database: Database, start: StartServer, db: str, lock: str
 ) -> None:
-    """A call that waits for the lock when the input ends is still made, answered, and its claim released."""
+    """A call that waits for the lock at the end of input takes effect and is answered; its claim is released."""
     fill(database, 1)
     server = start().ready()
     with held(lock, db) as foreign:
@@ -188,7 +188,7 @@ def test_what_was_asked_before_the_end_of_input_is_answered_and_then_given_back(
 def test_a_claim_that_is_cancelled_at_any_moment_is_held_by_nobody_who_does_not_know(
     database: Database, start: StartServer
 ) -> None:
-    """Either the client reads the answer, or the claim is released; there is no third outcome."""
+    """A claim's answer is read by the client, or the claim is released."""
     batches, size = times(40, 60), 6
     fill(database, batches * size)
     server, other = up(start("--lease", "60"), start())

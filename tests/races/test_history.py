@@ -1,4 +1,4 @@
-"""The answers to real client processes, while servers are killed and stopped, fit one order for each feature."""
+"""The answers to real clients fit one order for each feature, while servers are killed and stopped."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from races.random_client import FEATURES
 
 LEASE = 2.5
 SERVERS = (["none:150"], ["kill:50", "none:50"], ["stop:25", "hang up:40"])
-"""What happens to the servers of each client process, one after another, and after how many calls."""
+"""The accidents of each client's servers, each with the number of calls before it."""
 
 
 @pytest.mark.timeout(600)
 def test_the_answers_fit_one_order_of_the_calls(database: Database, db: str, tmp_path: Path) -> None:
-    """Random calls of several processes, whose servers die and stop, make a history that can be true.
+    """Random calls of several processes, whose servers are killed and stopped, make a possible history.
 
     Over a few seconds; over about a minute with DIBS_TEST_LONG=1.
     """

@@ -1,4 +1,4 @@
-"""Servers are killed at the worst moment: acknowledged changes are kept, and no other change is half made."""
+"""After random kills acknowledged changes are kept, and no change is incomplete."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_an_acknowledged_move_survives_sigkill_an_instant_later(database: Databa
 
 @pytest.mark.timeout(300)
 def test_a_backlog_survives_servers_that_are_killed_at_random(database: Database, start: StartServer) -> None:
-    """Through random kills no acknowledged change is lost, none is made twice, and every counter is right."""
+    """After random kills no acknowledged change is lost or repeated, and every counter is correct."""
     chance = random.Random(11)
     needs = [chance.sample(range(n), min(n, chance.randrange(3))) for n in range(200)]
     fill(database, len(needs), needs)

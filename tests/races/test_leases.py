@@ -1,4 +1,4 @@
-"""A claim lasts as long as its holder: it is renewed, released, or taken from the dead."""
+"""A claim is renewed while its holder lives, released at its end, and reaped after its death."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from races.servers import ServerClient, StartServer, up
 
 LEASE = 2.0
 NOISE = 1.0
-"""Seconds that a loaded machine may take for what should take none."""
+"""Seconds of delay that are allowed on a loaded machine."""
 
 
 def claim(server: ServerClient, feature: int = 1) -> str:
@@ -80,7 +80,7 @@ def test_many_reapers_take_a_dead_claim_once(database: Database, start: StartSer
 
 
 def test_a_holder_that_was_stopped_for_longer_than_its_lease_has_lost(database: Database, start: StartServer) -> None:
-    """A process that wakes up too late neither renews nor releases nor ends what is now another's."""
+    """A process that continues too late does not renew, release or end another agent's claim."""
     fill(database, 1)
     sleeper, heir = up(start("--lease", f"{LEASE}"), start("--lease", "300"))
     token = claim(sleeper)
@@ -97,7 +97,7 @@ def test_a_holder_that_was_stopped_for_longer_than_its_lease_has_lost(database: 
 
 
 def stop_between_writes(database: Database, server: ServerClient) -> None:
-    """SIGSTOP a server just after a renewal, so that it holds no lock while it sleeps."""
+    """SIGSTOP a server just after a renewal, so that it holds no lock while it is stopped."""
     lease = row(database, 1)["lease_ends"]
     eventually(lambda: row(database, 1)["lease_ends"] != lease)
     time.sleep(0.1)
@@ -150,7 +150,7 @@ def test_the_end_of_input_gives_every_claim_back(database: Database, start: Star
 def test_a_signal_gives_every_claim_back_within_a_second(
     database: Database, start: StartServer, number: signal.Signals
 ) -> None:
-    """A server that is told to end releases what it issued and exits with status 0."""
+    """A server that gets SIGTERM releases its claims and exits with status 0."""
     fill(database, 1)
     server = start()
     claim(server)
@@ -188,7 +188,7 @@ def test_a_signal_ends_a_server_whose_call_waits_for_the_lock(
 def test_a_lease_that_could_not_be_renewed_for_a_foreign_lock_is_not_reaped_by_who_waited_too(
     engine: str, database: Database, start: StartServer, db: str, lock: str
 ) -> None:
-    """When a lock that outlasted a lease is free again, the live holder renews before anyone reaps."""
+    """After a lock that outlasted a lease, the live holder renews before another process reaps."""
     fill(database, 2)
     holder, other = up(start("--lease", "3.6"), start("--lease", "3.6"))
     token = claim(holder)

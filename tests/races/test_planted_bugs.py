@@ -90,7 +90,7 @@ async def skip_two(one: Recorder) -> None:
 def test_a_planted_bug_is_found(
     database: Database, db: str, tmp_path: Path, bug: str, scenario: Scenario, kind: str, feature: int
 ) -> None:
-    """From the answers of a server with that bug, the checker names what was broken."""
+    """The checker finds each planted bug from the answers of a server."""
     fill(database, 3, [[], [0], []])
     history = asyncio.run(played(database, db, tmp_path, bug, scenario))
     found = check(history)

@@ -1,4 +1,4 @@
-"""Reader threads: what they see of other processes, and how they end."""
+"""Reader threads see commits of other processes, and end cleanly."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_the_version_changes_whenever_another_process_makes_work_ready(
 
 @pytest.mark.only_on("postgresql", reason="a file tells of every commit")
 def test_the_version_stays_when_a_commit_makes_nothing_ready(db: str, database: Database) -> None:
-    """A waiting claim is not woken by other commits, apart from a look now and then."""
+    """Unrelated commits do not wake a waiting claim, apart from rare polls."""
     fill(database, 1)
     with a_follower(db) as follower:
         began, before = time.monotonic(), asyncio.run(follower.work_version())

@@ -1,4 +1,4 @@
-"""Many servers drain one backlog on the engine for several machines."""
+"""Many servers drain one backlog on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BATCH = 999
 
 @pytest.mark.timeout(400)
 def test_thirty_two_processes_claim_each_feature_once(database: Database, start: StartServer) -> None:
-    """Nothing is claimed twice, and no lock, deadlock or serialization of the server's reaches a client.
+    """No feature is claimed twice, and no client sees an error about PostgreSQL's locks.
 
     2,000 features with DIBS_TEST_LONG=1, else 320; a third of them wait for others.
     """

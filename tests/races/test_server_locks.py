@@ -1,4 +1,4 @@
-"""The locks of the engine for several machines: each test says which, and fails without it."""
+"""The locks on PostgreSQL: each test names its lock, and fails without it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def two(db: str) -> Iterator[tuple[Database, Database]]:
 
 
 class Held:
-    """A verb that was run in a transaction which stays open until `finish`; `result` is what came of it."""
+    """A verb in a transaction that stays open until `finish`; `result` is its result."""
 
     def __init__(self, database: Database, verb: Callable[[Transaction], Any]) -> None:
         self._verb = verb
@@ -62,11 +62,11 @@ class Held:
             self._done.set()
 
     def has_run(self, within: float = 1.0) -> bool:
-        """Whether the verb has been run, and has not to wait for somebody."""
+        """Whether the verb has run, and does not wait for a lock."""
         return self._done.wait(within)
 
     def finish(self) -> Any:
-        """Let the transaction commit, and return what came of it."""
+        """Commit the transaction, and return the result."""
         self._finish.set()
         self._thread.join()
         return self.result
@@ -85,7 +85,7 @@ def after_each_other(
 
 @contextmanager
 def never_exclusive() -> Iterator[None]:
-    """What the moves would be without the lock of the project's row."""
+    """Remove the lock of the project's row."""
     whole = Postgres.write_transaction
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
@@ -230,7 +230,7 @@ def test_a_move_under_way_does_not_hold_up_the_claims_of_others(
 
 
 def test_a_claim_by_id_and_a_claim_of_the_next_never_get_the_same(two: tuple[Database, Database]) -> None:
-    """Whichever comes second is refused, or takes another; the one by id waits for the other's end."""
+    """The second of two claims is refused or gets another feature; a claim by id waits for the first."""
     fill(two[0], 2)
     first, second = after_each_other(
         two,
@@ -243,7 +243,7 @@ def test_a_claim_by_id_and_a_claim_of_the_next_never_get_the_same(two: tuple[Dat
 
 
 def test_a_claim_by_id_of_what_is_just_being_claimed_is_refused(two: tuple[Database, Database]) -> None:
-    """A claim by id never skips a locked row: it waits, and then says who was first."""
+    """A claim by id waits for a locked row, and then reports the holder."""
     fill(two[0], 1)
     with never_exclusive():
         first, second = after_each_other(
@@ -256,7 +256,7 @@ def test_a_claim_by_id_of_what_is_just_being_claimed_is_refused(two: tuple[Datab
 
 
 def test_what_is_just_being_claimed_is_never_called_complete(two: tuple[Database, Database]) -> None:
-    """A claim that finds every ready row locked looks again until it is gone, and then says what is true."""
+    """A claim that finds every ready row locked retries, and then gives a correct answer."""
     fill(two[0], 1)
     with never_exclusive():
         under_way = Held(two[0], lambda tx: claim.claim(tx, holder("of the next")))
@@ -309,7 +309,7 @@ def test_two_renewals_of_the_same_claims_never_deadlock(two: tuple[Database, Dat
 
 
 def claim_one_file(two: tuple[Database, Database]) -> list[Any]:
-    """Claim two features of one file at the same time, each by whom it may."""
+    """Claim two features of one file at the same time."""
     batch = [
         NewFeature(category="c", name="n", description="d", steps=["s"], paths=[path]) for path in ("src", "src/a")
     ]
@@ -321,7 +321,7 @@ def claim_one_file(two: tuple[Database, Database]) -> list[Any]:
 
 
 def test_two_claims_are_never_on_one_file(two: tuple[Database, Database]) -> None:
-    """Of two claims of features that overlap the second looks after the first has committed."""
+    """The second of two overlapping claims reads after the first has committed."""
     assert claim_one_file(two) == ["claimed", "waiting_for_claims"]
 
 

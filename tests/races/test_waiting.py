@@ -16,7 +16,7 @@ NOISE = 0.75
 
 
 def assert_prompt(delays: list[float]) -> None:
-    """Half of the answers came as promised, and none much later."""
+    """Check that half of the answers arrived as promised, and none much later."""
     print("seconds after the event:", ", ".join(f"{delay:.3f}" for delay in delays))
     assert statistics.median_low(delays) < PROMISED, delays
     assert max(delays) < PROMISED + NOISE, delays
@@ -60,7 +60,7 @@ def test_a_waiting_claim_gets_what_another_process_unblocks(database: Database, 
 
 
 def test_a_waiting_claim_wakes_when_a_lease_runs_out(database: Database, start: StartServer) -> None:
-    """What a dead process held is handed on when its lease ends, and not at some later look."""
+    """A waiting claim gets a dead process's feature when its lease ends, not at a later poll."""
     fill(database, 3)
     waiter = start().ready()
     dead = up(*[start("--lease", f"{lease}") for lease in (1.2, 2.1, 3.4)])
@@ -98,7 +98,7 @@ def test_a_waiting_claim_wakes_when_a_lease_runs_out_amid_the_commits_of_others(
 
 
 def test_a_waiting_claim_wakes_when_a_back_off_ends(database: Database, start: StartServer) -> None:
-    """A feature that failed is handed on when its back-off is over, and not at some later look."""
+    """A waiting claim gets a failed feature when its back-off is over, not at a later poll."""
     fill(database, 1)
     rule(database, "back_off", 1)
     rule(database, "max_failures", 99)
@@ -136,7 +136,7 @@ def _seconds_after_back_off(database: Database, server: ServerClient, head_start
 
 
 def test_of_many_waiting_claims_one_gets_the_one_new_feature(database: Database, start: StartServer) -> None:
-    """One feature wakes many, and exactly one of them has it."""
+    """One feature wakes many waiting claims, and exactly one gets it."""
     waiters = up(*[start() for _ in range(3)])
     waiting = [(server, server.send("feature_claim_and_get", wait_seconds=3)) for server in waiters for _ in "ab"]
     time.sleep(0.4)
@@ -148,7 +148,7 @@ def test_of_many_waiting_claims_one_gets_the_one_new_feature(database: Database,
 
 
 def test_a_waiting_claim_ends_with_the_input_and_an_answer(database: Database, start: StartServer) -> None:
-    """The client that ends its input still reads why it got nothing, at once."""
+    """A client that ends its input gets the idle answer of its waiting claim at once."""
     server = start().ready()
     waiting = wait_for_work(server, 45)
     began = time.monotonic()
@@ -162,7 +162,7 @@ def test_a_waiting_claim_ends_with_the_input_and_an_answer(database: Database, s
 
 
 def test_a_waiting_claim_takes_no_write_lock(database: Database, start: StartServer) -> None:
-    """Waiting writes nothing and holds up nobody."""
+    """A waiting claim writes nothing and blocks no other process."""
     fill(database, 1)
     holder = start()
     holder.call("feature_mark_in_progress", feature_id=1)

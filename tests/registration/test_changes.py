@@ -1,4 +1,4 @@
-"""Each client's file gets one entry, in the form that the client reads, and is otherwise left alone."""
+"""Each client's file gets one entry in the client's format, and stays otherwise unchanged."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ EMPTY = {
     "opencode": "opencode.json",
     "gemini": ".gemini/settings.json",
 }
-"""Where each client's documentation says that a project's servers stand."""
+"""The documented file of a project's servers for each client."""
 
 PLAIN: dict[str, Any] = {
     "claude": {
@@ -75,14 +75,14 @@ each_client = pytest.mark.parametrize("client", CLIENTS.values(), ids=list(CLIEN
 
 
 def said(file: Path) -> dict[str, Any]:
-    """What a file without comments says."""
+    """Parse a file without comments."""
     text = file.read_text(encoding="utf-8")
     loaded: dict[str, Any] = tomllib.loads(text) if file.suffix == ".toml" else json.loads(text)
     return loaded
 
 
 def with_server(client: Client, *command: str, **variables: str) -> str:
-    """A file of the client with one server that is called `features`."""
+    """A file of the client with one server named `features`."""
     if client.format is toml:
         return tomlkit.dumps(
             {"mcp_servers": {"features": {"command": command[0], "args": list(command[1:]), "env": variables}}}
@@ -95,7 +95,7 @@ def with_server(client: Client, *command: str, **variables: str) -> str:
 
 
 def words(client: Client, file: Path) -> list[str]:
-    """The command line that the client's entry of ours says."""
+    """The command line of the entry of Dibs."""
     entry = said(file)[client.keys[0]]["features"]
     command = entry["command"]
     return list(command) if isinstance(command, list) else [command, *entry.get("args", [])]
@@ -111,7 +111,7 @@ def filled(client: Client, root: Path, text: str) -> Path:
 
 @each_client
 def test_an_empty_folder_gets_the_entry_that_the_client_reads(client: Client, tmp_path: Path) -> None:
-    """The file is made where the client looks for it, and says what its documentation asks for."""
+    """The file is created where the client reads it, in the documented format."""
     change = registration(client, tmp_path, SHORT, CODER)
     assert (change.kind, change.file) == ("create", tmp_path / EMPTY[client.name])
     assert not change.file.exists()
@@ -122,7 +122,7 @@ def test_an_empty_folder_gets_the_entry_that_the_client_reads(client: Client, tm
 
 @each_client
 def test_other_servers_comments_and_forms_stay_byte_for_byte(client: Client, tmp_path: Path) -> None:
-    """What was there is there, and taking the entry out again gives the very bytes of before."""
+    """Existing content stays, and removing the entry restores the same bytes."""
     file = filled(client, tmp_path, OTHERS[client.name])
     change = registration(client, tmp_path, LONG, {})
     assert change.kind == "change"
@@ -145,7 +145,7 @@ def test_other_servers_comments_and_forms_stay_byte_for_byte(client: Client, tmp
 
 @each_client
 def test_a_second_time_nothing_is_to_be_done(client: Client, tmp_path: Path) -> None:
-    """Registering what is registered, or taking out what is not there, changes nothing."""
+    """A second registration, and a removal of a missing entry, change nothing."""
     assert removal(client, tmp_path).kind == "nothing"
     filled(client, tmp_path, OTHERS[client.name])
     assert removal(client, tmp_path).kind == "nothing"
@@ -156,7 +156,7 @@ def test_a_second_time_nothing_is_to_be_done(client: Client, tmp_path: Path) -> 
 
 @each_client
 def test_what_an_earlier_flag_has_set_stays(client: Client, tmp_path: Path) -> None:
-    """A call without a flag leaves role, name and database of the entry; one with a flag changes what it says, alone."""
+    """Without options an entry keeps role, name and database; an option changes only its own value."""
     given = {"DIBS_DB": "/data/x.db", "DIBS_PROJECT": "shop", "DIBS_AGENT": "ann", "DIBS_ROLE": "tester"}
     write(registration(client, tmp_path, SHORT, given))
     assert registration(client, tmp_path, SHORT, {}).kind == "nothing"
@@ -167,7 +167,7 @@ def test_what_an_earlier_flag_has_set_stays(client: Client, tmp_path: Path) -> N
 
 @each_client
 def test_options_in_a_command_of_ours_stay(client: Client, tmp_path: Path) -> None:
-    """What a user has written behind our command stays, but for the option that a flag now says otherwise."""
+    """A user's own options in the command stay, except one that a new option overrides."""
     text = with_server(client, "dibs-mcp", "--role", "tester", "--lease=60")
     file = filled(client, tmp_path, text)
     write(registration(client, tmp_path, LONG, {}))
@@ -178,7 +178,7 @@ def test_options_in_a_command_of_ours_stay(client: Client, tmp_path: Path) -> No
 
 @each_client
 def test_a_server_of_somebody_else_is_left_alone(client: Client, tmp_path: Path) -> None:
-    """A server called `features` that is not ours is neither changed nor taken out; the refusal tells no secret of it."""
+    """Another server named `features` is neither changed nor removed; the refusal shows no secret."""
     file = filled(
         client,
         tmp_path,
@@ -217,7 +217,7 @@ def test_a_server_of_somebody_else_is_left_alone(client: Client, tmp_path: Path)
 )
 @pytest.mark.parametrize("name", ["gemini", "opencode"])
 def test_every_command_of_ours_is_known(name: str, command: tuple[str, ...], tmp_path: Path) -> None:
-    """Dibs is recognized whatever starts it, whether an entry keeps its command in two keys or in one list."""
+    """Dibs is recognized with every runner, and in both forms of a command."""
     client = CLIENTS[name]
     file = filled(client, tmp_path, with_server(client, *command))
     assert registration(client, tmp_path, SHORT, {}).entry is not None
@@ -239,7 +239,7 @@ def test_every_command_of_ours_is_known(name: str, command: tuple[str, ...], tmp
     ids=" ".join,
 )
 def test_a_command_that_only_looks_like_ours_is_not(command: tuple[str, ...], tmp_path: Path) -> None:
-    """Our name among somebody else's arguments makes no server ours."""
+    """An argument with the name of Dibs does not make another server ours."""
     filled(CLIENTS["gemini"], tmp_path, with_server(CLIENTS["gemini"], *command))
     with pytest.raises(InvalidInput, match="is not Dibs"):
         removal(CLIENTS["gemini"], tmp_path)
@@ -247,7 +247,7 @@ def test_a_command_that_only_looks_like_ours_is_not(command: tuple[str, ...], tm
 
 @pytest.mark.parametrize("entry", ['{"url": "http://127.0.0.1:1/mcp?key=s3cret"}', "[]", "{}", '{"command": 1}'])
 def test_an_entry_that_starts_nothing_is_not_ours(entry: str, tmp_path: Path) -> None:
-    """A server of our name that is reached by a URL, or is none at all, is left alone but for --force."""
+    """An entry named `features` with a URL, or without a command, is replaced only with --force."""
     cursor = CLIENTS["cursor"]
     file = filled(cursor, tmp_path, text := f'{{"mcpServers": {{"features": {entry}}}}}')
     for refused in (
@@ -264,7 +264,7 @@ def test_an_entry_that_starts_nothing_is_not_ours(entry: str, tmp_path: Path) ->
 
 @each_client
 def test_a_file_that_cannot_be_parsed_is_refused_and_left_alone(client: Client, tmp_path: Path) -> None:
-    """A broken file, or one of another form, is refused by name and stays as it is."""
+    """A broken file, or one with another structure, is refused by name and stays unchanged."""
     file = filled(client, tmp_path, BROKEN[client.name])
     with pytest.raises(InvalidInput, match=re.escape(str(file))):
         registration(client, tmp_path, SHORT, {})
@@ -287,7 +287,7 @@ def test_a_file_that_cannot_be_parsed_is_refused_and_left_alone(client: Client, 
     ],
 )
 def test_what_the_client_itself_cannot_read_is_refused(name: str, text: str, words: str, tmp_path: Path) -> None:
-    """A file that the client would throw away whole is not written to, and the place of the reason is told."""
+    """A file that the client could not read is refused with line and column, and stays unchanged."""
     file = filled(CLIENTS[name], tmp_path, text)
     with pytest.raises(InvalidInput, match=words):
         registration(CLIENTS[name], tmp_path, SHORT, {})
@@ -296,7 +296,7 @@ def test_what_the_client_itself_cannot_read_is_refused(name: str, text: str, wor
 
 @each_client
 def test_what_a_user_added_to_our_entry_stays(client: Client, tmp_path: Path) -> None:
-    """Time limits and variables of a user's own stay; the command and the variables that init is told are set."""
+    """A user's own keys and variables stay; the command and the given variables are set."""
     write(registration(client, tmp_path, LONG, {"DIBS_AGENT": "ann"}))
     file = tmp_path / EMPTY[client.name]
     data = said(file)
@@ -314,7 +314,7 @@ def test_what_a_user_added_to_our_entry_stays(client: Client, tmp_path: Path) ->
 
 
 def test_a_file_of_opencodes_second_version_keeps_its_form(tmp_path: Path) -> None:
-    """Where servers stand under `mcp.servers`, ours does, too; a server of that name is no such place."""
+    """If servers are under `mcp.servers`, the entry goes there; a server named `servers` is no such section."""
     opencode = CLIENTS["opencode"]
     file = filled(opencode, tmp_path, '{"mcp": {"servers": {"docs": {"type": "local", "command": ["npx"]}}}}')
     write(registration(opencode, tmp_path, SHORT, {}))
@@ -327,7 +327,7 @@ def test_a_file_of_opencodes_second_version_keeps_its_form(tmp_path: Path) -> No
 
 
 def test_opencode_uses_the_file_that_is_there(tmp_path: Path) -> None:
-    """With an `opencode.jsonc`, no `opencode.json` is made beside it."""
+    """If there is an `opencode.jsonc`, no `opencode.json` is created."""
     (tmp_path / "opencode.jsonc").write_text("{} // mine\n")
     write(registration(CLIENTS["opencode"], tmp_path, SHORT, {}))
     assert [one.name for one in tmp_path.iterdir()] == ["opencode.jsonc"]
@@ -335,7 +335,7 @@ def test_opencode_uses_the_file_that_is_there(tmp_path: Path) -> None:
 
 
 def test_mode_and_link_of_a_file_stay(tmp_path: Path) -> None:
-    """A linked file is written where it is, with the mode that it had, and the link stays a link."""
+    """The target of a link is written with its old mode, and the link stays a link."""
     (tmp_path / "dotfiles").mkdir()
     real = tmp_path / "dotfiles" / "mcp.json"
     real.write_text("{}")
@@ -348,7 +348,7 @@ def test_mode_and_link_of_a_file_stay(tmp_path: Path) -> None:
 
 
 def test_a_read_only_file_is_refused_and_left_alone(tmp_path: Path) -> None:
-    """A file that is marked as not to be written is not replaced either, and not even by root."""
+    """A read-only file is not replaced, not even by root."""
     file = filled(CLIENTS["claude"], tmp_path, "{}")
     file.chmod(0o444)
     with pytest.raises(ReadOnly, match="read-only"):
@@ -360,7 +360,7 @@ def test_a_read_only_file_is_refused_and_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_file_that_changes_meanwhile_is_left_alone(tmp_path: Path) -> None:
-    """What someone else wrote between the look and the answer is not overwritten."""
+    """A change by another program between reading and writing is not overwritten."""
     change = registration(CLIENTS["claude"], tmp_path, SHORT, {})
     file = filled(CLIENTS["claude"], tmp_path, '{"mcpServers": {}}')
     with pytest.raises(Busy, match="Another program changed"):
@@ -375,7 +375,7 @@ def test_the_example_is_what_init_writes_for_claude(tmp_path: Path) -> None:
 
 
 def test_the_command_is_one_that_the_client_will_find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`dibs-mcp` where it is on PATH, uvx where this dibs is of a cache, and else this Python by its full path."""
+    """The command is `dibs-mcp` if it is on PATH, uvx for a dibs from a cache, else this Python by its full path."""
     monkeypatch.delenv("VIRTUAL_ENV", raising=False)
     nowhere = server_command(tmp_path, search=str(tmp_path))
     assert nowhere.words[1:] == ("-m", "dibs", "serve")

@@ -1,4 +1,4 @@
-"""JSON with comments is changed in one place, and stays as it is in every other."""
+"""JSON with comments is changed in one place, and stays unchanged elsewhere."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ GAPS = ("", " ", "\n", "\n    ", "\r\n\t", ' // "a" {,\n', "/* } */", " /* two,\
 
 @st.composite
 def written(draw: st.DrawFn, data: Any) -> str:
-    """The data as some person might write it: spaces, line ends and comments anywhere, commas at the end."""
+    """The data with random spaces, line ends, comments and trailing commas, as a person might write it."""
 
     def gap() -> str:
         return draw(st.sampled_from(GAPS))
@@ -68,7 +68,7 @@ def wanted(data: dict[str, Any]) -> dict[str, Any]:
 @settings(max_examples=60 * LONG, deadline=None)
 @given(st.data(), configs)
 def test_everything_else_in_any_object_is_kept(drawn: st.DataObject, data: dict[str, Any]) -> None:
-    """Whatever a file says, however it is written, it says the same and our entry afterwards; no comment is lost."""
+    """Every file keeps its data and comments, and gets the entry."""
     before = drawn.draw(written(data))
     assert jsonc.parse(before) == data
     after = jsonc.with_value(before, KEYS, ENTRY)
@@ -86,7 +86,7 @@ def test_everything_else_in_any_object_is_kept(drawn: st.DataObject, data: dict[
 def test_an_entry_that_is_taken_out_again_leaves_the_bytes_of_before(
     data: dict[str, Any], indent: int | str | None, newline: str
 ) -> None:
-    """A file that had a section is byte for byte what it was, and the entry stood there in the file's own form."""
+    """Adding and removing an entry restores the same bytes, and the entry follows the file's format."""
     data = {"mcpServers": {"other": {"command": "x"}}} | data
     data["mcpServers"].pop("features", None)
     before = json.dumps(data, indent=indent, ensure_ascii=False).replace("\n", newline) + newline
@@ -123,7 +123,7 @@ def test_an_entry_that_is_taken_out_again_leaves_the_bytes_of_before(
     ],
 )
 def test_a_value_comes_where_a_person_would_put_it(before: str, after: str) -> None:
-    """The new value follows the last one, in the file's own indent and line ends."""
+    """The new value follows the last one, with the file's own indent and line ends."""
     assert jsonc.with_value(before, ("a", "b"), 1) == after
 
 
@@ -142,7 +142,7 @@ def test_a_value_comes_where_a_person_would_put_it(before: str, after: str) -> N
     ],
 )
 def test_taking_out_leaves_comments_and_neighbours(before: str, after: str) -> None:
-    """The value goes with its comma and its line; what people wrote around it stays."""
+    """A value is removed with its comma and line; everything around it stays."""
     assert jsonc.without(before, ("a", "b")) == after
 
 
@@ -161,14 +161,14 @@ def test_taking_out_leaves_comments_and_neighbours(before: str, after: str) -> N
     ],
 )
 def test_what_is_no_json_is_refused_with_its_place(text: str, words: str) -> None:
-    """Of a broken file is said where it is broken."""
+    """The error for a broken file has line and column."""
     with pytest.raises(Unreadable) as refused:
         jsonc.parse(text)
     assert words in str(refused.value) or (words == "depth" and "recursion" in str(refused.value))
 
 
 def test_plain_json_has_nothing_that_a_plain_reader_refuses() -> None:
-    """What looks like comments and commas inside a text is none, nor is a byte order mark."""
+    """Comment signs and commas inside strings, and a byte order mark, are handled."""
     plain = '\ufeff{"a": "// \ufeff /* x */ ,]", "b": [1, 2]}'
     jsonc.refuse_extras(plain, "any", comments=False, trailing_commas=False)
     with pytest.raises(Unreadable, match="line 1, column 2: any accepts no comments"):

@@ -1,4 +1,4 @@
-"""TOML is changed in one table, and stays as it is in every other."""
+"""TOML is changed in one table, and stays unchanged elsewhere."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ values = st.recursive(
 @settings(max_examples=40, deadline=None)
 @given(st.dictionaries(texts, values, max_size=4), st.none() | st.dictionaries(texts, values, max_size=3))
 def test_everything_else_in_any_file_is_kept(data: dict[str, Any], section: dict[str, Any] | None) -> None:
-    """Whatever a file says, it says the same and our entry afterwards, behind the very bytes of before."""
+    """Every file keeps its data, and the entry is appended to the same bytes."""
     data |= {} if section is None else {"mcp_servers": section}
     before = tomlkit.dumps(data)
     after = toml.with_value(before, KEYS, ENTRY)
@@ -51,7 +51,7 @@ def test_everything_else_in_any_file_is_kept(data: dict[str, Any], section: dict
 
 
 def test_a_new_entry_is_appended() -> None:
-    """The file is there byte for byte, and our table follows it."""
+    """The file stays unchanged, and the table is appended."""
     after = toml.with_value(FILE, KEYS, ENTRY)
     assert after == (
         f'{FILE}\n[mcp_servers.features]\ncommand = "dibs-mcp"\nargs = ["--role", "coder"]\n'
@@ -61,7 +61,7 @@ def test_a_new_entry_is_appended() -> None:
 
 
 def test_an_entry_is_changed_key_by_key() -> None:
-    """What a user has written into our table stays, with its comments, and so does what follows it."""
+    """A user's own keys and comments in the table stay, and so does the rest of the file."""
     ours = '[mcp_servers.features]\ncommand = "old" # mine\nstartup_timeout_sec = 20 # slow\ncwd = "\\u0061"\n\n'
     before = FILE.replace("[profiles", f"{ours}[profiles")
     after = toml.with_value(before, KEYS, {"command": "dibs-mcp", "startup_timeout_sec": 20, "cwd": "a"})
@@ -81,7 +81,7 @@ def test_an_entry_is_changed_key_by_key() -> None:
     ],
 )
 def test_every_way_to_write_the_section_is_changed_or_refused(before: str, newline: str) -> None:
-    """Inline, dotted and split tables say the same and our entry afterwards, in their own line ends."""
+    """Inline, dotted and split tables keep their data and line ends, and get the entry."""
     before = before.replace("\n", newline)
     data = tomllib.loads(before)
     after = toml.with_value(before, KEYS, ENTRY)
@@ -94,7 +94,7 @@ def test_every_way_to_write_the_section_is_changed_or_refused(before: str, newli
 
 
 def test_what_is_no_toml_is_refused_with_its_place() -> None:
-    """Of a broken file is said where it is broken."""
+    """The error for a broken file has line and column."""
     with pytest.raises(Unreadable, match="line 2"):
         toml.parse('a = 1\nb = "\n')
     with pytest.raises(Unreadable, match="mcp_servers is not a table"):

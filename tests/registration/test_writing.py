@@ -1,4 +1,4 @@
-"""A file is replaced whole, whenever its writer is killed."""
+"""A file is replaced completely or not at all when its writer is killed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ while True:
 
 
 def test_a_kill_leaves_the_old_file_or_the_new_one(tmp_path: Path) -> None:
-    """A process that writes without a pause is killed at ten random moments: the file is never half of anything."""
+    """After kills at ten random moments the file is never incomplete."""
     file = tmp_path / ".mcp.json"
     texts = ["a" * 200_000, "b" * 200_000]
     for _ in range(10):

@@ -1,4 +1,4 @@
-"""An acknowledgement counts once, whichever client repeats the call."""
+"""An acknowledgement counts once, even if another client repeats the call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dibs storm` as a command: its verdict, its exit status, and what it leaves behind."""
+"""`dibs storm` as a command: its verdict, its exit status, and its clean-up."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_what_a_storm_has_made_is_removed_and_nothing_else(db: str, engine: str,
 
 @ON_FILES
 def test_a_storm_is_refused_where_it_would_make_or_use_what_is_not_its_own(tmp_path: Path, temporary: Path) -> None:
-    """A file that exists and a folder that does not are refused with 2, and nothing is made or removed."""
+    """An existing file and a missing folder are refused with 2, and nothing is created or removed."""
     there, mistyped = tmp_path / "there.db", tmp_path / "mistyped" / "features.db"
     there.write_text("mine")
     exists, missing = stormed("--db", str(there)), stormed("--db", str(mistyped))
@@ -111,7 +111,7 @@ def test_a_storm_begins_with_no_setting_that_its_servers_would_refuse(
 @ON_FILES
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_a_storm_that_is_ended_leaves_no_server(tmp_path: Path, temporary: Path, number: signal.Signals) -> None:
-    """SIGTERM and SIGHUP remove what it has made, and whatever ends it, no server stays, not even a stopped one."""
+    """SIGTERM and SIGHUP remove everything; after any end no server is left, not even a stopped one."""
     db = str(tmp_path / "storm.db")
     flags = ["--minutes", "5", "--db", db, "--seed", SOON_ONE_IS_STOPPED]
     storm = subprocess.Popen([*STORM, *flags], stderr=subprocess.PIPE, text=True)

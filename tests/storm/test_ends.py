@@ -1,4 +1,4 @@
-"""How a storm ends a server, and how it notices a wrong end."""
+"""A storm ends servers, and notices a wrong end."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = [
 async def test_a_server_that_ended_by_itself_is_not_mistaken_for_one_that_was_ended(
     db: str, tmp_path: Path, how: ServerEnd, before: signal.Signals | None, wrong: bool
 ) -> None:
-    """The exit status shows it: after a kill it is the signal's, after every other end it is 0."""
+    """The exit status is the signal's after a kill, and 0 after every other end."""
     plan = Plan(db, "default", 1, 2, 3, 1)
     async with Recorder.start(plan.command(), tmp_path / "history.jsonl", "ada") as recorder:
         if before is not None:

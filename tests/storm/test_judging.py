@@ -1,4 +1,4 @@
-"""How a storm judges times and events: each excuse covers what it is for, and no more."""
+"""A storm judges times and events; each excuse covers only its own delays."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_one_event_serves_one_acknowledgement() -> None:
 
 
 def test_an_event_is_left_to_the_only_acknowledgement_that_it_fits() -> None:
-    """A resume that found nothing and claimed leaves the event of the next resume to that one, though it simulate fit."""
+    """A resume that made a claim does not use the event of the next resume, although that would fit."""
     claim = Event(1, 1, "ada", Kind.CLAIM, "pending", "in_progress")
     resume = Event(2, 1, "ada", Kind.RESUME, "in_progress", "in_progress")
     seen = {1: Seen(10, 11), 2: Seen(10, 13)}  # a watcher that was late cannot tell the second from the first
@@ -116,7 +116,7 @@ def test_a_lost_call_that_is_repeated_may_have_taken_effect_with_its_own_text() 
 
 
 def test_who_reports_a_break_is_not_who_held_the_claim() -> None:
-    """A lost pass has happened, and its token comes back by a connection of another name: that one's is the event."""
+    """A regression of a lost pass has the event of the connection that reported it."""
     claim = Call("ada", 1, "feature_mark_in_progress", {"feature_id": 1}, 1, 2, {"id": 1, "token": "t"})
     asked = {"feature_id": 1, "claim_token": "t"}
     lost = Call("ada", 2, "feature_mark_passing", asked, 3)

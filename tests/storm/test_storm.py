@@ -41,7 +41,7 @@ def plan(db: str, seconds: float, seed: int = 3, bugs: tuple[str, ...] = ()) -> 
 
 
 def broken(verdict: Verdict) -> dict[str, list[str]]:
-    """What did not hold; that the tests' own server does not sync is so on purpose."""
+    """The broken findings, without the one about the tests' server, which does not sync to disk."""
     found = {one.name: [line for line in one.broken if not line.startswith("fsync is off")] for one in verdict.findings}
     return {name: lines for name, lines in found.items() if lines}
 
@@ -53,7 +53,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_promise_holds_in_a_storm(empty_db: str, tmp_path: Path, engine: str) -> None:
-    """Through kills, stops, hang-ups, foreign locks and jumping clocks, nothing is found against any promise."""
+    """A storm of kills, stops, hang-ups, foreign locks and jumping clocks breaks no promise."""
     if engine == "sqlite" and not LONG:
         pytest.skip("`make storm` is a minute of it; DIBS_TEST_LONG=1 has it here, too")
     verdict = run_storm(plan(empty_db, times(6, 120)), tmp_path, lambda *_: None)
@@ -69,7 +69,7 @@ def test_every_promise_holds_in_a_storm(empty_db: str, tmp_path: Path, engine: s
 @pytest.mark.usefixtures("quick")
 @pytest.mark.only_on("sqlite", reason="the checks are the same on both; a storm costs seconds")
 def test_every_check_fails_where_what_it_checks_is_broken(tmp_path: Path) -> None:
-    """Servers with every bug at once, and a foreign program that changes the database, break each of the promises."""
+    """Servers with every bug, and a foreign program that changes the database, fail every check."""
     found: dict[str, list[str]] = defaultdict(list)
     checks: set[str] = set()
     with ThreadPoolExecutor(AT_ONCE) as storms:
@@ -98,7 +98,7 @@ def _buggy_storm(folder: Path, number: int) -> Verdict:
 @pytest.mark.only_on("sqlite", reason="the checks are the same on both; a storm costs seconds")
 @pytest.mark.parametrize("bug", IN_STORMS)
 def test_each_bug_is_named_by_its_check(tmp_path: Path, bug: str) -> None:
-    """A server with one bug breaks what it should, in one of a few storms."""
+    """A server with one bug fails its check in one of a few storms."""
     for number in range(ROUNDS):
         folder = tmp_path / str(number)
         folder.mkdir()
@@ -111,7 +111,7 @@ def test_each_bug_is_named_by_its_check(tmp_path: Path, bug: str) -> None:
 
 @pytest.mark.only_on("sqlite", reason="a table is missed in the same way on both; a storm costs seconds")
 def test_a_database_that_cannot_be_read_in_the_end_is_a_verdict(tmp_path: Path) -> None:
-    """Then nothing else can be judged, and that is what is broken: the report says so, without an error."""
+    """A database that cannot be read is the only finding, and the report shows it."""
     mine = plan(str(tmp_path / "features.db"), 3)
     verdict = run_storm(mine, tmp_path, Tamper(mine.db, "DROP TABLE events"))
     assert [one.name for one in verdict.findings if not one.holds] == ["healthy"], verdict.findings
@@ -122,7 +122,7 @@ def test_a_database_that_cannot_be_read_in_the_end_is_a_verdict(tmp_path: Path) 
 
 
 class Tamper:
-    """Changes the database past Dibs, once, shortly before the end of a storm, by these statements."""
+    """Changes the database by these statements, without Dibs, once, shortly before the end of a storm."""
 
     def __init__(self, db: str, *statements: str) -> None:
         self._db = db

@@ -1,4 +1,4 @@
-"""One server for each module of tests, with a look of the test's own at its database."""
+"""One server for each module of tests, with a second connection to its database."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def server(shared_db: str, anyio_backend: str) -> AsyncIterator[Client]:
 
 @pytest.fixture(scope="module")
 def backlog(shared_db: str, server: Client) -> Iterator[Database]:
-    """The shared server's database, opened by the test to set the stage and to see what is in it."""
+    """The shared server's database, opened by the test for set-up and checks."""
     opened = open_database(Settings(db=shared_db))
     yield opened
     opened.close(patience=5)

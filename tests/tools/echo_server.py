@@ -121,7 +121,7 @@ class Answer(BaseModel):
 
 @server.tool(structured_output=False)
 async def ask(ctx: Context[None], *, late: bool) -> str:
-    """Ask the client, or wait until its input has ended and ask then."""
+    """Ask the client, now or after its input has ended."""
     if late:
         await closing.wait()
     try:

@@ -1,4 +1,4 @@
-"""A client that keeps every notification with the moment it came, in either era of the protocol."""
+"""A client that records every notification with its time, in both eras of the protocol."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LATE = 30.0
 
 
 class Listener(ServerClient):
-    """One server process and what it tells unasked."""
+    """One server process and its notifications."""
 
     def __init__(self, command: Sequence[str], era: str) -> None:
         self.told: list[tuple[float, Message]] = []
@@ -73,23 +73,23 @@ class Listener(ServerClient):
             return self._arrival.wait_for(there, within)
 
     def heard(self) -> list[str]:
-        """What was told to have changed, in order: URIs, and "list" for the list of resources."""
+        """The notified changes in order: URIs, and "list" for the list of resources."""
         return [_subject(one) for _, one in self.told if one["method"] in (UPDATED, LIST_CHANGED)]
 
     def forget(self) -> None:
-        """Begin to listen anew."""
+        """Forget earlier notifications."""
         with self._arrival:
             self.told.clear()
 
     def seconds_until(self, since: float, *subjects: str) -> float:
-        """How long after `since` (time.monotonic) all of these had been told."""
+        """Return how long after `since` (time.monotonic) all of these were notified."""
         assert self.wait_until(lambda: set(subjects) <= set(self.heard())), (subjects, self.heard())
         with self._arrival:
             first = {_subject(one): now for now, one in reversed(self.told) if one["method"] in (UPDATED, LIST_CHANGED)}
         return max(first[subject] for subject in subjects) - since
 
     def quiet_for(self, seconds: float) -> list[str]:
-        """What was told within so many seconds from now."""
+        """Return the notifications within `seconds` from now."""
         self.forget()
         time.sleep(seconds)
         return self.heard()
@@ -103,7 +103,7 @@ def _subject(notification: Message) -> str:
 
 @contextmanager
 def listening(db: str, era: str, *flags: str) -> Iterator[Listener]:
-    """A server of its own for one listener, which ends in good order and has logged no fault."""
+    """A separate server for one listener, which ends normally and logs no error."""
     listener = Listener(command_on(db, *flags), era)
     try:
         listener.ready()

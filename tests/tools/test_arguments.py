@@ -1,4 +1,4 @@
-"""Malformed arguments of every tool are refused by the name of the field, and nothing is written."""
+"""Invalid arguments of every tool are refused with the name of the field, and nothing is written."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "feature_get_summary": {"feature_id": 1},
     "feature_get_history": {"feature_id": 1},
 }
-"""Arguments beside which exactly one is malformed; tools that need none are left out."""
+"""Valid arguments of each tool, of which one at a time is replaced by an invalid value."""
 
 LONGEST = {
     "category": 100,
@@ -138,7 +138,7 @@ async def refused(server: Client, tool: str, arguments: dict[str, Any]) -> dict[
 
 
 def names(error: dict[str, Any], name: str) -> bool:
-    """Whether the path of a refusal is the parameter, or leads into it, in the caller's own words."""
+    """Whether the path of a refusal is the parameter or a part of it."""
     path = error["field"]
     assert error["message"].startswith(f"{path}: ")
     return bool(path == name or path.startswith((f"{name}[", f"{name}.")))
@@ -146,7 +146,7 @@ def names(error: dict[str, Any], name: str) -> bool:
 
 @pytest.fixture(scope="module", autouse=True)
 def two_features(backlog: Database) -> None:
-    """What the good arguments speak of."""
+    """The features and tokens of valid arguments."""
     add(backlog, 2)
 
 
@@ -169,7 +169,7 @@ async def test_a_malformed_value_is_refused_by_name(
 @BEFORE_ANY_ENGINE
 @pytest.mark.parametrize("tool", SCHEMAS)
 async def test_what_is_required_is_missed_by_name(server: Client, backlog: Database, tool: str) -> None:
-    """Each required argument is asked for by its name."""
+    """A missing required argument is named."""
     before = board(backlog)
     for name in SCHEMAS[tool].get("required", ()):
         rest = {key: value for key, value in GOOD[tool].items() if key != name}
@@ -181,7 +181,7 @@ async def test_what_is_required_is_missed_by_name(server: Client, backlog: Datab
 @BEFORE_ANY_ENGINE
 @pytest.mark.parametrize("tool", SCHEMAS)
 async def test_unknown_arguments_are_refused_by_name(server: Client, backlog: Database, tool: str) -> None:
-    """An argument that the tool does not have is never dropped silently, and those that it has are listed."""
+    """An unknown argument is refused, and the refusal lists the known ones."""
     before = board(backlog)
     for name in ("colour", "Feature_Id", "feature_id ", "ctx", "__class__", ""):
         error = await refused(server, tool, GOOD.get(tool, {}) | {name: 1})
@@ -197,7 +197,7 @@ TEXTS = [(tool, name) for tool, name, schema in PARAMETERS if schema.get("type")
 @BEFORE_ANY_ENGINE
 @pytest.mark.parametrize(("tool", "name"), TEXTS, ids=[f"{tool}.{name}" for tool, name in TEXTS])
 async def test_ten_megabytes_are_refused_shortly(server: Client, backlog: Database, tool: str, name: str) -> None:
-    """A text of ten million characters is refused in a few words, and not kept anywhere."""
+    """A text of ten million characters is refused with a short message, and stored nowhere."""
     before = board(backlog)
     error = await refused(server, tool, GOOD.get(tool, {}) | {name: TEN_MEGABYTES})
     assert error["field"] == name
@@ -230,7 +230,7 @@ MONSTERS: list[tuple[str, str, Any]] = [
 async def test_monsters_inside_arguments_are_refused_shortly(
     server: Client, backlog: Database, tool: str, name: str, value: Any
 ) -> None:
-    """What is too long deep inside an argument, even as a key, is refused in a few words."""
+    """A long text deep inside an argument, even as a key, is refused with a short message."""
     on = place(backlog, Status.NEEDS_HUMAN) if tool == "feature_answer_human_input" else None
     arguments = GOOD[tool] | {name: value} | ({"feature_id": on.id} if on else {})
     before = board(backlog)
@@ -240,7 +240,7 @@ async def test_monsters_inside_arguments_are_refused_shortly(
 
 @BEFORE_ANY_ENGINE
 async def test_a_monster_of_a_name_is_refused_shortly(server: Client) -> None:
-    """An unknown argument with a name of ten million characters is refused in a few words."""
+    """An unknown argument with a name of ten million characters is refused with a short message."""
     await refused(server, "feature_get_stats", {TEN_MEGABYTES: 1})
 
 
@@ -375,7 +375,7 @@ LITERAL = ["null", "[1,2]", '{"a": 1}', "true", "5", '"quoted"', "NaN"]
 
 @pytest.mark.parametrize("text", LITERAL)
 async def test_a_text_that_looks_like_json_stays_a_text(server: Client, backlog: Database, text: str) -> None:
-    """Texts are never parsed: what was written is what is kept."""
+    """Strings are never parsed as JSON, but stored unchanged."""
     made = await server.call("feature_create", category=text, name=text, description=text, steps=[text])
     kept = row(backlog, made["ids"][0])
     assert (kept["category"], kept["name"], kept["description"], kept["steps"]) == (text, text, text, [text])
@@ -436,7 +436,7 @@ async def test_what_cannot_be_seen_is_not_kept(server: Client, backlog: Database
 
 @pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN)
 async def test_what_people_are_asked_and_answer_is_clean_too(server: Client, backlog: Database, hidden: str) -> None:
-    """Questions, labels, options and answers go through the same hands as every other text."""
+    """Questions, labels, options and answers are cleaned like every other text."""
     dirty = f"a{hidden}b"
     (feature,) = add(backlog)
     await server.call("feature_mark_in_progress", feature_id=feature)
@@ -454,7 +454,7 @@ async def test_what_people_are_asked_and_answer_is_clean_too(server: Client, bac
 
 
 def _unclean(data: Any, path: str = "") -> list[str]:
-    """Where in the data a text carries what should have been stripped."""
+    """The places in the data with characters that should have been removed."""
     if isinstance(data, str):
         return [] if clean(data) == data else [f"{path}: {data!r}"]
     if isinstance(data, dict):

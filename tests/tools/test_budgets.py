@@ -1,4 +1,4 @@
-"""Answers stay within their budgets in the worst case, and cursors lead over everything exactly once."""
+"""Answers stay within their budgets in the worst case, and cursors return everything exactly once."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ async def test_an_acknowledgement_is_short(
     arrange: Callable[[Database], dict[str, Any]],
     arguments: dict[str, Any],
 ) -> None:
-    """What a move answers takes at most 250 bytes, however much it changed or was told."""
+    """An acknowledgement has at most 250 bytes, even for long arguments and many changes."""
     answer = await ask(server, tool, **arrange(backlog), **arguments)
     assert octets(answer) <= ACKNOWLEDGEMENT, answer
 
@@ -303,7 +303,7 @@ async def test_regression_tests_fit_an_answer(server: Client, backlog: Database,
 
 
 async def _every(server: Client, tool: str, **asked: Any) -> list[int]:
-    """The ids on all pages of a list, each page within its budget and telling the same total."""
+    """The ids on all pages of a list; each page fits its budget and has the same total."""
     page = await ask(server, tool, **asked)
     ids = [row["id"] for row in page["features"]]
     while "next_cursor" in page:
@@ -337,7 +337,7 @@ async def test_lists_page_through_everything_once(
 @ONCE_READ
 @EACH
 async def test_fifty_summaries_fit_an_answer(server: Client, backlog: Database, letters: str) -> None:
-    """Fifty features with the longest names are told, with a cursor or in a form that fits."""
+    """Answers about fifty features with the longest names fit, with a cursor or in a shorter form."""
     ids = add(backlog, 50, name=words(letters, 255), category=words(letters, 100))
     answer = await ask(server, "feature_get_summary", feature_ids=ids)
     assert [row["id"] for row in answer["features"]] == ids[: len(answer["features"])]
@@ -347,7 +347,7 @@ async def test_fifty_summaries_fit_an_answer(server: Client, backlog: Database, 
 @EACH
 @pytest.mark.parametrize("form", ["json", "mermaid"])
 async def test_the_graph_fits_an_answer(server: Client, backlog: Database, letters: str, form: str) -> None:
-    """A hundred nodes with long names, with and without edges, are cut to what fits, and the cut is told."""
+    """A graph of a hundred nodes with long names is cut to fit, and the answer reports the cut."""
     needed = add(backlog, 20, name=words(letters, 255))
     layers = [add(backlog, 100, name=words(letters, 255), dependencies=below) for below in ([], needed)]
     rule(backlog, max_dependencies=100)

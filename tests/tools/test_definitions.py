@@ -1,4 +1,4 @@
-"""What clients are told of the tools: kept as snapshots, small, in a fixed order, true, and by role."""
+"""Tool definitions equal their snapshots, are small, ordered and correct, and depend on the role."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ async def test_a_role_has_its_tools_and_no_others(db: str, role: str) -> None:
 
 
 async def test_words_are_few(server: Client, tools: dict[str, Tool], shared_db: str, backlog: Database) -> None:
-    """Descriptions and instructions stay below what clients cut; these name the database, but not its password."""
+    """Descriptions and instructions are shorter than the clients' limits; the instructions show no password."""
     instructions = server.session.instructions
     assert instructions is not None
     assert len(instructions) < 2_000
@@ -243,7 +243,7 @@ async def test_real_answers_and_refusals_fit_their_schemas(
 
 
 MAY_BE_EMPTY = ("features", "counts")
-"""An empty list of features is news; a backlog without features has no counts."""
+"""The empty values that an answer keeps: a list of features, and counts."""
 
 
 def _nothings(data: Any, path: str = "") -> list[str]:

@@ -1,4 +1,4 @@
-"""A person at the client can answer within the call; where nobody does, the request waits."""
+"""A person at the client can answer within the call; otherwise the request stays open."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Reply = Callable[[ElicitRequestFormParams], Awaitable[ElicitResult | ErrorData]]
 
 
 class Person:
-    """Somebody at the client: what they were shown, and what they reply."""
+    """A person at the client: the shown forms, and the replies."""
 
     def __init__(self) -> None:
         self.shown: list[ElicitRequestFormParams] = []
@@ -68,7 +68,7 @@ async def _fail(_: ElicitRequestFormParams) -> ElicitResult | ErrorData:
 
 
 def says(content: dict[str, Any]) -> Reply:
-    """Somebody who fills in the form."""
+    """A person who fills in the form."""
 
     async def reply(_: ElicitRequestFormParams) -> ElicitResult | ErrorData:
         return ElicitResult(action="accept", content=content)
@@ -129,7 +129,7 @@ async def test_an_answer_at_once_keeps_the_claim(asking: Client, person: Person,
 async def test_without_an_answer_the_feature_waits(
     asking: Client, person: Person, backlog: Database, reply: Reply
 ) -> None:
-    """Who declines, cancels or cannot be asked leaves the request open for later, and the claim ends."""
+    """If the person declines, cancels or cannot be asked, the request stays open, and the claim ends."""
     person.reply = reply
     async with question_of(asking, backlog) as (feature, arguments):
         answer = await asking.call("feature_request_human_input", **arguments)
@@ -177,7 +177,7 @@ MISFITS: list[tuple[dict[str, Any], str]] = [
 async def test_a_form_that_does_not_fit_leaves_the_claim(
     asking: Client, person: Person, backlog: Database, content: dict[str, Any], field: str
 ) -> None:
-    """What a client lets through and the fields do not is refused by name; the claim and the row stay."""
+    """An answer that does not fit the fields is refused by name; the claim and the row stay."""
     person.reply = says(content)
     async with question_of(asking, backlog) as (feature, arguments):
         before = row(backlog, feature)
@@ -199,7 +199,7 @@ async def test_a_long_answer_at_once_fits_an_answer(asking: Client, person: Pers
 
 
 async def test_what_a_person_types_is_cleaned(asking: Client, person: Person, backlog: Database) -> None:
-    """What cannot be seen in a person's answer is not kept, like in any other text."""
+    """Invisible characters of a person's answer are removed, as in every text."""
     person.reply = says({"colour": "blue", "why": "a\u202eb\x1b[31mc\u200b"})
     async with question_of(asking, backlog) as (feature, arguments):
         answer = await asking.call("feature_request_human_input", **arguments)
@@ -210,7 +210,7 @@ async def test_what_a_person_types_is_cleaned(asking: Client, person: Person, ba
 async def test_a_claim_that_was_lost_meanwhile_gets_no_answer(
     asking: Client, person: Person, backlog: Database
 ) -> None:
-    """A person who answers after the claim was lost answers nobody, and what another did stays."""
+    """An answer after the claim was lost changes nothing."""
 
     async def slowly(_: ElicitRequestFormParams) -> ElicitResult | ErrorData:
         expire(backlog, feature)
@@ -239,7 +239,7 @@ async def test_nobody_is_asked_about_a_claim_that_is_lost(asking: Client, person
 async def test_other_calls_are_answered_while_a_person_thinks(
     asking: Client, person: Person, backlog: Database
 ) -> None:
-    """An open question holds up neither the connection's other calls nor the database."""
+    """An open question blocks neither the connection's other calls nor the database."""
     answered = anyio.Event()
 
     async def after_others(_: ElicitRequestFormParams) -> ElicitResult | ErrorData:
@@ -279,7 +279,7 @@ ENDS = [(_decline, "cancelled"), (_cancel, "open"), (_fail, "open")]
 async def test_a_question_that_is_not_answered_stays_or_is_withdrawn(
     asking: Client, person: Person, reply: Reply, state: str
 ) -> None:
-    """Who declines closes the question; who only closes the window leaves it open."""
+    """Declining closes the question; cancelling leaves it open."""
     person.reply = reply
     answer = await asking.call("ask_user", questions=QUESTIONS)
     assert answer["state"] == state
@@ -298,7 +298,7 @@ async def test_a_question_waits_for_a_planner(server: Client) -> None:
 
 
 async def test_a_long_answer_to_a_question_is_refused_or_fits(server: Client) -> None:
-    """However much somebody writes in their own words, reading the answer stays within its budget."""
+    """The answer to a question fits its budget, however long the person's text is."""
     number = (await server.call("ask_user", questions=QUESTIONS))["question_id"]
     told = {"Colour": "x" * 1_000_000, "Sizes": ["M"] * 10_000}
     with pytest.raises(InvalidInput):

@@ -1,4 +1,4 @@
-"""Over HTTP a claim's token speaks for its holder, since no connection does."""
+"""Over HTTP the claim token identifies the holder, because no connection does."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def lease_end(db: str, feature: int) -> float:
 
 @ERAS
 def test_the_token_is_always_needed(client: Callable[..., Caller], one: int, revision: str) -> None:
-    """A call of the very client that claimed is refused without the token, and works with it."""
+    """Even the client that claimed needs the token for its calls."""
     caller = client(revision)
     token = caller.call("feature_claim_and_get", feature_id=one)["claim"]["token"]
     assert isinstance(caller.refusal("feature_mark_passing", feature_id=one), TokenRequired)
@@ -82,7 +82,7 @@ def test_the_token_is_always_needed(client: Callable[..., Caller], one: int, rev
 
 @ERAS
 def test_a_token_from_one_session_works_in_another(client: Callable[..., Caller], one: int, revision: str) -> None:
-    """Whoever has the token holds the claim, and nobody else does."""
+    """The token works from any session, and no call works without it."""
     token = client(revision).call("feature_claim_and_get", feature_id=one)["claim"]["token"]
     other = client(revision)
     assert isinstance(other.refusal("feature_skip", feature_id=one, reason="no", claim_token="0" * 13), ClaimLost)
@@ -106,7 +106,7 @@ def test_a_holder_without_a_name_is_shown_by_its_session(client: Callable[..., C
 def test_the_lease_is_a_detached_one_and_its_token_renews_it(
     client: Callable[..., Caller], one: int, http_db: str, revision: str
 ) -> None:
-    """A claim is not renewed by the server, lasts for the detached lease, and anew with each call that carries its token."""
+    """The server does not renew a claim; each call with its token renews the detached lease."""
     caller = client(revision)
     claim = caller.call("feature_claim_and_get", feature_id=one)["claim"]
     assert claim["renewed"] is False
@@ -127,7 +127,7 @@ def test_the_lease_is_a_detached_one_and_its_token_renews_it(
 
 
 def test_the_instructions_say_how_long_a_lease_is(client: Callable[..., Caller]) -> None:
-    """An agent is told that nobody renews its lease, when it ends, and what renews it, in less than clients cut."""
+    """The instructions say that the lease is not renewed, how long it lasts, and which call renews it."""
     told = read(client(STATELESS).post("server/discover", {}))["result"]["instructions"]
     assert "nobody renews the lease" in told
     assert f"{DETACHED // 60} minutes" in told
@@ -147,7 +147,7 @@ def test_the_end_of_a_session_ends_no_claim(client: Callable[..., Caller], one: 
 
 @ERAS
 def test_a_client_that_left_is_given_nothing(client: Callable[..., Caller], revision: str) -> None:
-    """Who closes the connection while its claim waits for work gets none: the next feature is another's to claim."""
+    """A client that disconnects while its claim waits gets no claim."""
     client(revision).call_and_leave("feature_claim_and_get", 0.7, category=revision, wait_seconds=20)
     caller = client()
     number = caller.call("feature_create", name="late", **{**NEW, "category": revision})["ids"][0]
@@ -157,7 +157,7 @@ def test_a_client_that_left_is_given_nothing(client: Callable[..., Caller], revi
 
 
 def test_a_request_id_without_a_session_needs_a_name(client: Callable[..., Caller], one: int) -> None:
-    """Where nothing ties a client's calls together, only its name tells its keys from those of others."""
+    """Without sessions a claim's request_id requires an agent name."""
     caller = client(STATELESS)
     refused = caller.refusal("feature_claim_and_get", feature_id=one, request_id="1")
     assert isinstance(refused, InvalidInput)
@@ -177,7 +177,7 @@ def test_a_request_id_without_a_session_needs_a_name(client: Callable[..., Calle
 def test_a_page_of_another_site_is_refused(
     server: Listening, revision: str, header: dict[str, str], status: int
 ) -> None:
-    """A browser that was lured here sends a foreign Host or Origin, and is answered nothing."""
+    """Requests with a foreign Host or Origin, as from a web page, are refused."""
     caller = Caller(server.url, STATELESS, header)
     asked = {"protocolVersion": revision, "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}}
     method = "initialize" if revision == STATEFUL else "tools/list"
@@ -240,7 +240,7 @@ def test_a_signal_ends_it_and_no_claim(db: str) -> None:
 def test_what_cannot_be_served_is_refused_in_words(
     tmp_path_factory: pytest.TempPathFactory, flags: list[str], words: str
 ) -> None:
-    """Another host, no port, and one name for all are refused before anything is opened."""
+    """A host other than loopback, an invalid port and `--agent` are refused before anything is opened."""
     file = tmp_path_factory.mktemp("refused") / "features.db"
     command = [sys.executable, "-m", "dibs", "serve", "--db", str(file), *flags]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)

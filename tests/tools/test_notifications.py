@@ -1,4 +1,4 @@
-"""Subscribers are told what changed, in both eras, whichever process changed it, and nobody else is told anything."""
+"""In both eras exactly the subscribers are notified of changes by any process."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def worker(place: str) -> Iterator[ServerClient]:
 
 
 def done(worker: ServerClient, tool: str, **arguments: Any) -> float:
-    """Have a change made by a call; returns when that was acknowledged."""
+    """Make a change by a call, and return the time of its acknowledgement."""
     request = worker.send(tool, **arguments)
     worker.answer(request)
     return worker.arrival(request)
@@ -80,7 +80,7 @@ def done(worker: ServerClient, tool: str, **arguments: Any) -> float:
 def test_what_another_process_does_is_told_within_half_a_second(
     listener: Listener, worker: ServerClient, database: Database
 ) -> None:
-    """A claim, a note, a pass and a new feature are told of every resource that they change, and of no other."""
+    """Each change is notified for exactly the resources that it changes."""
     (feature,) = add(database)
     (beside,) = add(database, dependencies=[feature])
     ours, next_one = f"feature://{feature}", f"feature://{beside}"
@@ -109,7 +109,7 @@ def test_what_another_process_does_is_told_within_half_a_second(
 
 @either_era
 def test_what_the_same_process_does_is_told_too(listener: Listener, database: Database) -> None:
-    """A client hears of its own server's changes as of others'."""
+    """A client is notified of its own server's changes too."""
     (feature,) = add(database)
     end = listener.subscribe("features://stats")
     listener.forget()
@@ -122,7 +122,7 @@ def test_what_the_same_process_does_is_told_too(listener: Listener, database: Da
 def test_only_who_is_subscribed_is_told_and_only_of_what_comes_then(
     listener: Listener, worker: ServerClient, database: Database
 ) -> None:
-    """Before a subscription and after its end a server says nothing unasked; between two, nothing is kept."""
+    """Without a subscription there are no notifications, and changes between two subscriptions are not kept."""
     first, second, third = add(database, 3)
     listener.forget()
     done(worker, "feature_mark_in_progress", feature_id=first)
@@ -146,7 +146,7 @@ def test_only_who_is_subscribed_is_told_and_only_of_what_comes_then(
 
 @one_era
 def test_a_burst_is_told_in_a_few_notifications_and_to_its_end(listener: Listener, database: Database) -> None:
-    """Of 1,500 changes in one breath a list's watchers hear a few times, and those of the last feature hear, too."""
+    """1,500 changes at once make few notifications, but reach the subscribers of the last feature too."""
     last = f"feature://{add(database)[0] + 1_500}"
     end = listener.subscribe("features://stats", last)
     listener.forget()
@@ -162,7 +162,7 @@ def test_a_burst_is_told_in_a_few_notifications_and_to_its_end(listener: Listene
 
 @one_era
 def test_the_end_of_a_back_off_is_told(listener: Listener, worker: ServerClient, database: Database) -> None:
-    """What is ready changes when a back-off ends, though nobody does anything then."""
+    """The end of a back-off is notified as a change of the ready features."""
     (feature,) = add(database)
     rule(database, back_off=3)
     end = listener.subscribe("features://ready")
@@ -179,7 +179,7 @@ def test_the_end_of_a_back_off_is_told(listener: Listener, worker: ServerClient,
 async def test_an_end_that_is_seen_by_a_look_for_something_else_is_told(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A look that some other change has caused, and that meets the end of a back-off before its time, tells it."""
+    """An early poll still notifies of the end of a back-off."""
     monkeypatch.setattr("dibs.mcp.resources.watcher.SLACK", 60.0)  # so that no look is for the end itself
     (feature,) = add(database)
     rule(database, back_off=1)
@@ -261,7 +261,7 @@ def _wakes(listener: Listener) -> int:
 def test_subscribers_hear_on_after_the_database_was_lost(
     listener: Listener, worker: ServerClient, database: Database, place: str
 ) -> None:
-    """When every connection to the server has broken, subscribers hear of what happens after all the same."""
+    """After all database connections broke, subscribers are notified of later changes."""
     first, second = add(database, 2)
     end = listener.subscribe(f"feature://{first}", f"feature://{second}")
     with connected(place) as connection:
@@ -281,7 +281,7 @@ def test_subscribers_hear_on_after_the_database_was_lost(
 @once
 @pytest.mark.parametrize("era", ERAS)
 def test_a_subscription_does_not_hold_up_the_end(place: str, era: str) -> None:
-    """A server whose input ends while a client is subscribed ends at once, and in good order."""
+    """A server with a subscriber ends at once and normally when its input ends."""
     with listening(place, era) as other:
         other.subscribe("features://stats")
         began = time.monotonic()
@@ -305,7 +305,7 @@ def test_a_client_is_told_that_it_can_subscribe(listener: Listener) -> None:
 @once
 @either_era
 def test_what_cannot_be_subscribed_to_is_refused(listener: Listener, database: Database) -> None:
-    """An address that is none is refused with the protocol's code for it, and so are far too many."""
+    """An invalid URI, and too many subscriptions, are refused with the protocol's code."""
     add(database)
     far = [f"feature://{10**6 + number}" for number in range(1_001)]
     listener.forget()

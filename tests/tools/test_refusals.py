@@ -1,4 +1,4 @@
-"""Every refusal reaches the client with its code, in words for an agent, and changes nothing."""
+"""Every refusal reaches the client with its code and a message for an agent, and changes nothing."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def at(status: Status) -> Arrange:
 
 
 async def nothing(_: Client, __: Database) -> Arguments:
-    """A feature that never was."""
+    """The id of a feature that does not exist."""
     return {"feature_id": 2_000_000_000}
 
 
@@ -235,7 +235,7 @@ CASES: list[tuple[str, Arrange, str, str]] = [
 async def test_a_refusal_says_what_is_true_and_changes_nothing(
     server: Client, backlog: Database, code: str, arrange: Arrange, tool: str, then: str
 ) -> None:
-    """A refused call answers its code in both channels, names the way on, and leaves every row as it was."""
+    """A refusal has its code in both channels and a next step, and every row stays unchanged."""
     arguments = await arrange(server, backlog)
     before = board(backlog)
     error = refusal_in(await server.call_raw(tool, arguments), code, then)
@@ -265,7 +265,7 @@ FORBIDDEN = [
 
 @pytest.mark.parametrize(("role", "tool", "arguments"), FORBIDDEN)
 async def test_forbidden(db: str, role: str, tool: str, arguments: Arguments) -> None:
-    """What is not a role's is refused, though its arguments are good."""
+    """A tool of another role is refused, even with valid arguments."""
     mine = open_database(Settings(db=db))
     try:
         place(mine, Status.IN_PROGRESS)
@@ -280,7 +280,7 @@ async def test_forbidden(db: str, role: str, tool: str, arguments: Arguments) ->
 
 
 async def test_busy(db: str) -> None:
-    """While another program holds the lock a move is refused in time, and reads are answered."""
+    """While another program holds the lock, writes are refused in time, and reads are answered."""
     async with Client.start(server_command("--db", db, "--patience", "0.3")) as client:
         with contextlib.suppress(Busy):  # a third of a second may be too short for a server that still starts
             await client.call("feature_get_stats")
@@ -301,7 +301,7 @@ async def serving(db: str | Path) -> AsyncIterator[Client]:
 @A_FILE
 @pytest.mark.parametrize("how", ["deleted", "replaced"])
 async def test_database_replaced(db: str, tmp_path: Path, how: str) -> None:
-    """A file that was deleted or replaced is not written, and neither is what stands in its place."""
+    """A deleted or replaced file is not written, and neither is the new file at its path."""
     async with serving(db) as client:
         await client.call("feature_create", **FEATURE)
         for name in ("", "-wal", "-shm"):
@@ -329,7 +329,7 @@ async def test_database_replaced_on_a_server(db: str, how: str) -> None:
 
 @A_FILE
 async def test_database_damaged(db: str) -> None:
-    """A file that is no database is refused as damaged by every call, and left as it is."""
+    """A file that is no database is refused as damaged by every call, and stays unchanged."""
     await anyio.Path(db).write_bytes(b"this is not a database at all, " * 200)
     async with serving(db) as client:
         for tool in (CLAIM, "feature_get_stats"):
@@ -351,7 +351,7 @@ async def test_schema_newer(db: str) -> None:
 
 @A_SERVER
 async def test_read_only_on_a_server(db: str) -> None:
-    """A user without the right to write is told so, and may read."""
+    """A user without write permission gets `read_only`, and can read."""
     async with serving(db) as client:
         await client.call("feature_create", **FEATURE)
         by_hand(db, f"REVOKE INSERT, UPDATE, DELETE ON {', '.join(metadata.tables)} FROM CURRENT_USER")
@@ -380,7 +380,7 @@ ON_THEIR_OWN = {
 
 
 def test_every_code_is_reached() -> None:
-    """No refusal is without a test: here, or elsewhere for a stated reason."""
+    """Every refusal has a test, here or elsewhere for a stated reason."""
     reached = {case[0] for case in CASES} | ON_THEIR_OWN.keys() | ELSEWHERE.keys()
     assert reached == all_codes().keys()
 

@@ -1,4 +1,4 @@
-"""Resources say what the tools say, within an answer's size, and lead on to the rest."""
+"""Resources have the same data as the tools, within an answer's size, and a URI for the rest."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ async def test_a_feature_of_any_size_is_read_whole_in_parts(server: Client, back
 
 @letters
 async def test_lists_of_any_size_are_read_in_parts(server: Client, backlog: Database, alphabet: str) -> None:
-    """Neither the queue nor the graph nor the journal is longer than an answer; the queue goes on by `next`."""
+    """The queue, the graph and the events fit in one answer; `next` continues the queue."""
     ids = add(backlog, 120, name=words(alphabet, 255), category=words(alphabet, 100))
     seen, uri = list[int](), "features://ready"
     while True:
@@ -185,7 +185,7 @@ async def test_lists_of_any_size_are_read_in_parts(server: Client, backlog: Data
 async def test_what_is_no_address_is_refused_in_words_of_ours(
     server: Client, backlog: Database, uri: str, says: str
 ) -> None:
-    """An unknown resource, a bad id and a bad cursor get -32602, and words that say what would do."""
+    """An unknown resource, a bad id and a bad cursor get -32602, with a message that lists valid ones."""
     add(backlog)
     error = (await refused(server, uri)).error
     assert says in error.message
@@ -221,7 +221,7 @@ async def test_addresses_are_read_as_clients_write_them(server: Client, backlog:
 
 
 async def test_every_role_reads_every_resource(serve: Any) -> None:
-    """Reading is everyone's: the role that may least reads what the others read."""
+    """Every role can read every resource."""
     async with serve("--role", "viewer") as client:
         assert len((await client.session.list_resources()).resources) == 4
         for uri in ("features://stats", "features://ready", "features://graph", "features://events"):

@@ -1,4 +1,4 @@
-"""The stdio transport, proven on real processes over real pipes, sockets, files and terminals."""
+"""The stdio transport, tested with real processes over pipes, sockets, files and terminals."""
 
 import json
 import os
@@ -116,7 +116,7 @@ def spawned(
 
 
 class Client:
-    """A client that writes, reads and waits when it is told to, and not otherwise."""
+    """A client that writes, reads and waits only on request."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdin
@@ -199,7 +199,7 @@ def test_piped_requests_are_all_answered(era: Era, kind: str, tmp_path: Path) ->
 
 
 def test_an_empty_input_ends_quietly() -> None:
-    """A server whose input is the null device ends with status 0 and without a word."""
+    """A server whose input is the null device ends with status 0 and without output."""
     with spawned(stdin=subprocess.DEVNULL) as process:
         out, _ = process.communicate(timeout=SOON)
     assert (process.returncode, out) == (0, b"")
@@ -236,7 +236,7 @@ def test_closing_is_set_at_the_end_of_input(era: Era) -> None:
 
 @both_eras
 def test_a_cancelled_request_does_not_hold_the_end(era: Era) -> None:
-    """Nobody waits at the end of input for a request that was cancelled, and it gets no answer."""
+    """The end of input does not wait for a cancelled request, which gets no answer."""
     with client() as peer:
         peer.open(era).send(era.call(1, "nap"))
         peer.hear("napping")
@@ -246,7 +246,7 @@ def test_a_cancelled_request_does_not_hold_the_end(era: Era) -> None:
 
 
 def test_a_subscription_does_not_hold_the_end() -> None:
-    """Nobody waits at the end of input for a subscription, which would last for ever."""
+    """The end of input does not wait for a subscription."""
     with client() as peer:
         peer.open(MODERN).send(MODERN.request(1, "subscriptions/listen", notifications={"toolsListChanged": True}))
         assert peer.receive()["method"] == "notifications/subscriptions/acknowledged"
@@ -297,7 +297,7 @@ def test_the_end_of_input_is_not_held_longer_than_the_grace() -> None:
 
 @both_eras
 def test_a_slow_reader_delays_nobody_and_gets_whole_messages(era: Era) -> None:
-    """While nobody reads, requests are still handled; what is read later is whole, in order and complete."""
+    """Requests are handled while the client does not read, and later output is complete and in order."""
     with client() as peer:
         peer.open(era)
         peer.send(*(era.call(letter, "big", letter=letter, size=5_000_000) for letter in "abc"))
@@ -319,7 +319,7 @@ def test_an_answer_is_complete_although_the_reader_comes_after_the_end_of_input(
 
 
 def test_a_handler_cannot_run_ahead_of_a_slow_reader() -> None:
-    """A handler that reports more than the pipe holds waits until somebody reads it."""
+    """A handler that sends more than the pipe can buffer waits until the client reads."""
     with client() as peer:
         flood = LEGACY.call(1, "flood", steps=1000)
         flood["params"]["_meta"] = {"progressToken": 1}
@@ -362,7 +362,7 @@ def test_large_answers_cross_a_socket_to_a_slow_reader() -> None:
 
 @pytest.mark.parametrize("blocking", [True, False])
 def test_the_descriptors_keep_their_mode(blocking: bool) -> None:
-    """The transport works in blocking and non-blocking mode, and changes neither for those who share it."""
+    """The transport works with blocking and non-blocking descriptors, and does not change their mode."""
     stdin, asking = os.pipe()
     answering, stdout = os.pipe()
     os.set_blocking(stdin, blocking)
@@ -384,7 +384,7 @@ def test_the_descriptors_keep_their_mode(blocking: bool) -> None:
 
 
 def test_a_client_that_closes_its_end_ends_the_server() -> None:
-    """When nobody can read the answers, the server cleans up, waits for no request and ends with status 0."""
+    """If the client closes the output, the server cleans up, waits for no request and exits with status 0."""
     with client() as peer:
         peer.open().send(LEGACY.call(1, "nap"))
         peer.hear("napping")
@@ -420,7 +420,7 @@ MALFORMED: list[tuple[bytes, int, int | str | None]] = [
 
 @both_eras
 def test_each_malformed_line_gets_its_error_and_the_server_goes_on(era: Era) -> None:
-    """What is no JSON gets -32700, what is no message -32600, with the id where a request has one."""
+    """Invalid JSON gets -32700, and an invalid message -32600, with the request's id if it has one."""
     bad = [line for line, _, _ in MALFORMED]
     with client() as peer:
         peer.hear("serving")
@@ -436,7 +436,7 @@ def test_each_malformed_line_gets_its_error_and_the_server_goes_on(era: Era) -> 
 
 
 def test_what_needs_no_answer_gets_none() -> None:
-    """Blank lines and answers to questions that were never asked pass without a word."""
+    """Blank lines and unexpected answers are ignored."""
     unasked = {"jsonrpc": "2.0", "id": 99}
     with client() as peer:
         peer.open()
@@ -517,7 +517,7 @@ def test_a_signal_ends_the_server_promptly_with_status_0(number: signal.Signals,
 
 
 def test_a_signal_lets_handlers_finish_that_watch_closing() -> None:
-    """After a signal, a handler that waits for `closing` still gets its answer out."""
+    """After a signal, a handler that waits for `closing` still sends its answer."""
     with client(PATIENT) as peer:
         peer.open().send(LEGACY.call(1, "until_closing"), LEGACY.call(2, "note", text="here"))
         assert peer.receive()["id"] == 2
@@ -598,7 +598,7 @@ def test_a_signal_shortens_the_grace() -> None:
 
 
 def test_what_the_lifespan_raises_arrives_as_it_was_raised() -> None:
-    """A refusal to start reaches the caller bare, and not in a group."""
+    """A refusal to start reaches the caller without an exception group."""
     with spawned({"ECHO_FAILS": "1"}) as process:
         out, _ = process.communicate(timeout=SOON)
     assert (process.returncode, out) == (3, b"")
@@ -660,7 +660,7 @@ def test_a_closed_reader_gives_no_more_lines(tmp_path: Path) -> None:
 
 
 def test_sending_to_a_client_that_has_gone_raises(pipe: tuple[int, int]) -> None:
-    """A sender learns that nobody reads, and again when it tries once more."""
+    """A sender gets an error after the reader has closed, also at the next attempt."""
     source, sink = pipe
     os.close(source)
     pong = SessionMessage(JSONRPCResponse(jsonrpc="2.0", id=1, result={}))

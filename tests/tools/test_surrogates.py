@@ -1,4 +1,4 @@
-"""Half a surrogate pair, as JavaScript writes it when it cuts an emoji in two, costs its letter and no more."""
+"""A lone surrogate, as JavaScript writes for half an emoji, is removed, and the rest of the text stays."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ async def claimed(server: Client, backlog: Database) -> tuple[int, str]:
 async def test_the_token_of_the_only_claim_may_be_left_out(
     server: Client, backlog: Database, tool: str, arguments: dict[str, Any], kind: Kind, how: str
 ) -> None:
-    """A connection with one claim on a feature is meant by every call about it; the token is as good."""
+    """Calls of a connection with one claim on a feature need no token."""
     feature, token = await claimed(server, backlog)
     sent = {
         "left out": {},
@@ -57,7 +57,7 @@ async def test_the_token_of_the_only_claim_may_be_left_out(
 async def test_a_move_that_is_repeated_without_its_token_is_answered_again(
     server: Client, backlog: Database, tool: str, arguments: dict[str, Any], kind: Kind
 ) -> None:
-    """A lost reply costs nothing: the same call again is answered the same and changes nothing."""
+    """A repeated call after a lost answer gets the same answer and changes nothing."""
     feature, _ = await claimed(server, backlog)
     first = await server.call(tool, feature_id=feature, **arguments)
     before = board(backlog)
@@ -70,7 +70,7 @@ async def test_a_move_that_is_repeated_without_its_token_is_answered_again(
 async def test_a_lost_claim_is_told_whether_its_token_is_sent_or_not(
     server: Client, backlog: Database, tool: str, arguments: dict[str, Any], kind: Kind, sent: bool
 ) -> None:
-    """A late call of a lost claim never passes for a call about what somebody else did since."""
+    """A late call of a lost claim never applies to another agent's claim."""
     feature, token = await claimed(server, backlog)
     expire(backlog, feature)
     backlog.write_now(reap)
@@ -156,7 +156,7 @@ async def test_a_feature_can_be_claimed_again_after_each_outcome(server: Client,
 
 
 async def test_a_token_that_is_none_is_refused_or_lost(server: Client, backlog: Database) -> None:
-    """Whatever is sent in a token's place moves nothing."""
+    """An invalid token changes nothing."""
     feature, _ = await claimed(server, backlog)
     before = board(backlog)
     for wrong, kind in (("nonsense", ClaimLost), ("x" * 21, InvalidInput), ("", InvalidInput)):

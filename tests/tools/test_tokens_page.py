@@ -1,4 +1,4 @@
-"""What is published of the tokens that Dibs costs is what it costs."""
+"""The published context budget is the measured one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What these tests share: two places on two engines, and a backlog worth moving."""
+"""Fixtures for these tests: two databases on two engines, and a backlog to move."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sets the stage for tests: features in any state, holders to claim them, and looks at what a move changed."""
+"""Test set-up: features in any state, holders, and checks of the changes of a verb."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from dibs_schema.tables import dependencies, events, features, questions, reques
 RefusalT = TypeVar("RefusalT", bound=Refusal)
 
 NEVER_ISSUED = "0000000000000"
-"""A token that no claim was ever given."""
+"""A token that no claim has."""
 
 FIELDS = [HumanField(id="colour", label="Which colour?")]
 REQUEST = ask_person.new_request("Please decide.", FIELDS)
@@ -153,7 +153,7 @@ def journal(database: Database, feature: int | None = None) -> list[dict[str, An
 
 
 def board(database: Database) -> dict[str, Any]:
-    """Everything that a refused call must leave as it is."""
+    """All rows that a refused call must not change."""
     return {
         "features": _rows(database, features, features.c.id),
         "dependencies": _rows(database, dependencies, dependencies.c.feature_id, dependencies.c.dependency_id),
@@ -169,7 +169,7 @@ def is_sound(database: Database) -> bool:
 
 
 def refused(database: Database, kind: type[RefusalT], verb: Callable[[Transaction], object]) -> RefusalT:
-    """Run a verb that must be refused so, and change nothing; returns the refusal."""
+    """Run a verb that must be refused and change nothing, and return the refusal."""
     before = board(database)
     with pytest.raises(kind) as caught:
         database.write_now(verb)

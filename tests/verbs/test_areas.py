@@ -1,4 +1,4 @@
-"""No feature is claimed while a live claim is on its files, and everybody is told so."""
+"""A feature is not claimed while a live claim has overlapping files, and answers report that."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from verbs.stage import REQUEST, add, alter, expire, journal, named, nameless, n
 
 
 def next_for(database: Database, name: str, **asked: Any) -> int | str:
-    """The feature that a claim of the next one gets, or why it gets none."""
+    """The feature that the next claim gets, or its idle state."""
     answer = database.write_now(lambda tx: claim.claim(tx, named(name), **asked))
     return answer.feature.id if isinstance(answer, Claimed) else answer.state
 
 
 def set_paths(database: Database, feature: int, *paths: str) -> None:
-    """A planner says anew which files a feature is about."""
+    """Change a feature's paths as a planner does."""
     database.write_now(lambda tx: update.change(tx, "planner", feature, {"paths": list(paths)}))
 
 
 @pytest.mark.parametrize("order", ["priority", "critical_path"])
 def test_the_next_feature_is_one_that_meets_no_live_claim(database: Database, order: str) -> None:
-    """Whoever asks for work gets the first feature whose files nobody is on, in either order."""
+    """A claim gets the first feature whose files overlap with no live claim, in either claim order."""
     rule(database, order=order)
     (one,) = add(database, paths=["src/**"])
     add(database, 2, paths=["src/app/*.py", "docs"])
@@ -53,7 +53,7 @@ def test_each_of_a_features_paths_counts(database: Database) -> None:
 
 
 def test_a_feature_without_paths_neither_waits_nor_keeps_others(database: Database) -> None:
-    """Who says nothing of files is as free as before."""
+    """A feature without paths is never held back."""
     add(database)
     add(database, paths=["**"])
     add(database)
@@ -61,7 +61,7 @@ def test_a_feature_without_paths_neither_waits_nor_keeps_others(database: Databa
 
 
 def test_a_claim_by_id_names_who_has_the_files(database: Database) -> None:
-    """Who asks for a feature that is held back learns of the other, its holder, and what to call next."""
+    """The refusal of a held-back feature has the other feature, its holder and the next step."""
     one, two = *add(database, paths=["src"]), *add(database, paths=["src/a.py"])
     take(database, named("ada"), one)
     refusal = refused(database, NotReady, lambda tx: claim.mark_in_progress(tx, named("grace"), two))
@@ -70,7 +70,7 @@ def test_a_claim_by_id_names_who_has_the_files(database: Database) -> None:
 
 
 def test_who_holds_a_claim_may_resume_it_whatever_else_is_live(database: Database) -> None:
-    """What is live stays live: paths that are set later hinder no holder."""
+    """New paths do not affect live claims."""
     one, two = add(database, 2)
     take(database, named("ada"), one)
     take(database, named("grace"), two)
@@ -105,7 +105,7 @@ ENDS: dict[str, Callable[[Any, int, str], object]] = {
 def test_however_a_claim_ends_its_files_are_free_and_who_waits_is_woken(
     database: Database, end: str, *, stuck: bool
 ) -> None:
-    """Each end of a claim wakes who waits for its files, also where it leaves nothing else to do."""
+    """Each end of a claim with paths wakes waiting claims."""
     if stuck:
         rule(database, max_failures=1, max_attempts=1, max_skips=1)
     one, two = *add(database, paths=["src"]), *add(database, paths=["src/a"])
@@ -128,7 +128,7 @@ def test_however_a_claim_ends_its_files_are_free_and_who_waits_is_woken(
 
 
 def test_what_is_held_back_is_pending_and_not_ready(database: Database) -> None:
-    """Counts, lists and statistics say what a claim would find."""
+    """Counts, lists and statistics agree with the next claim."""
     (one,) = add(database, paths=["src"])
     held = add(database, 2, paths=["src/a"], category="other")
     (free,) = add(database)
@@ -210,7 +210,7 @@ def test_a_claim_beside_others_leaves_features_with_paths_to_one_behind_the_lock
 
 
 def test_areas_that_do_not_fit_the_paths_are_found_and_repaired(database: Database) -> None:
-    """Areas that were lost are counted by an audit, and a repair makes them anew."""
+    """An audit finds missing file areas, and a repair rebuilds them."""
     one, two = *add(database, paths=["src"]), *add(database, paths=["src/a", "b"])
     mine = areas.c.project_id == database.read_now(lambda tx: tx.project.id)
     database.write_now(lambda tx: tx.run(delete(areas).where(mine, areas.c.feature_id == two)))

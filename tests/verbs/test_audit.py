@@ -1,4 +1,4 @@
-"""The audit finds every stored value that is not as the edges, the paths and the events have it."""
+"""The audit finds every stored value that differs from the dependencies, paths and events."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _run(database: Database, statement: Callable[[int], Executable]) -> None:
 def test_each_planted_difference_is_found_and_no_other(
     database: Database, plant: Callable[[Database], None], field: str, check: str, finding: str
 ) -> None:
-    """One value that somebody wrote past Dibs is one finding, in the field and the check that it belongs to."""
+    """One value that was changed without Dibs is one finding, in its own field and check."""
     one, two = *add(database), *add(database, paths=["src/**", "README.md"])
     depend(database, two, one)
     take(database, named("ada"), one)
@@ -159,7 +159,7 @@ def test_claim_columns_that_do_not_fit_the_status_are_found(db: str, engine: str
 
 
 def test_a_wrong_height_is_found_in_either_order(database: Database) -> None:
-    """Heights are counted under `critical_path`, and none is stored by priority."""
+    """Heights are stored under `critical_path`, and not under `priority`."""
     one, two = add(database, 2)
     depend(database, two, one)
     alter(database, one, height=9)

@@ -1,4 +1,4 @@
-"""What a planner changes: texts and priority, whether a feature is on the board, and a stuck one put back."""
+"""The changes of a planner: texts, priority, archiving, and the retry of a stuck feature."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_dependent_can_be_built_while_its_dependency_is_off_the_board(database
 
 
 def test_a_claimed_feature_cannot_be_archived(database: Database) -> None:
-    """What somebody works on stays on the board, and its texts stay too when both were asked for."""
+    """A claimed feature is not archived, and a call that also changes its texts changes nothing."""
     on = place(database, Status.IN_PROGRESS)
     refused(database, AlreadyClaimed, lambda tx: change(tx, "planner", on.id, TEXTS, archived=True))
 

@@ -1,4 +1,4 @@
-"""What changed since a place in the journal is told whole, and nothing beside it."""
+"""The changes after a cursor are reported completely, and nothing else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from verbs.stage import add, alter, named, row
 
 
 def after(database: Database, verb: Callable[[Transaction], object], *asked: int) -> Changes:
-    """What is told of one change, once it is complete: older transactions on a server hold it back."""
+    """The report of one change, which on PostgreSQL waits for older transactions."""
     cursor = database.read_now(newest)
     database.write_now(verb)
     deadline = time.monotonic() + 20
@@ -41,7 +41,7 @@ def three(database: Database) -> tuple[int, int, int]:
 def test_a_move_is_told_of_its_feature_and_the_neighbours_asked_for(
     database: Database, three: tuple[int, int, int]
 ) -> None:
-    """What a feature says of those that it builds on, and that build on it, changes with them."""
+    """A transition is reported for its feature and for the neighbours that show it."""
     first, second, third = three
     holder = named("ada")
     found = after(database, lambda tx: claim.mark_in_progress(tx, holder, first), second, third)
@@ -54,14 +54,14 @@ def test_a_move_is_told_of_its_feature_and_the_neighbours_asked_for(
 
 
 def test_a_note_moves_nothing(database: Database, three: tuple[int, int, int]) -> None:
-    """Lists and counts are not told of what they do not show."""
+    """Changes that lists and counts do not show are not reported for them."""
     first, second, _ = three
     found = after(database, lambda tx: add_note(tx, "ada", first, "seen"), second)
     assert (found.features, found.moved, found.listed) == ({first}, False, False)
 
 
 def test_an_edge_that_goes_is_told_at_both_ends(database: Database, three: tuple[int, int, int]) -> None:
-    """The feature that nobody builds on any more is told, though no edge leads to it."""
+    """A removed dependency is reported for both features."""
     first, second, third = three
     assert after(database, lambda tx: remove_dependency(tx, "planner", second, first), first, third).features == {
         first,
@@ -84,7 +84,7 @@ def test_what_comes_and_goes_changes_the_list(database: Database, three: tuple[i
 
 
 def test_more_than_one_look_holds_is_told_in_several(database: Database) -> None:
-    """After a thousand events the next look goes on where the last one ended."""
+    """After a thousand events the next read continues at the cursor."""
     ids = add(database, 2 * MOST + 10)
     deadline = time.monotonic() + 20
     while database.read_now(newest) == BEGINNING:
@@ -100,7 +100,7 @@ def test_more_than_one_look_holds_is_told_in_several(database: Database) -> None
 
 
 def test_the_next_end_of_a_back_off_is_told(database: Database) -> None:
-    """Nobody writes an event when a back-off ends, so that its end is known before."""
+    """The time of the next end of a back-off is reported, because no event marks it."""
     first, second = add(database, 2)
     assert database.read_now(lambda tx: changes(tx, BEGINNING)).ready_in is None
     now = database.read_now(lambda tx: tx.now)

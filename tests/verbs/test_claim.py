@@ -1,4 +1,4 @@
-"""A claim gives one holder one feature, in the order of the queue, or says why not."""
+"""A claim gives one holder one feature, in queue order, or the reason why not."""
 
 from __future__ import annotations
 
@@ -292,14 +292,14 @@ def test_a_resume_takes_only_what_its_own_name_holds(database: Database) -> None
 
 
 def test_a_resume_needs_a_name(database: Database) -> None:
-    """A nameless connection cannot say what it would resume."""
+    """A connection without a name cannot resume."""
     add(database)
     refusal = refused(database, InvalidInput, lambda tx: claim.claim(tx, nameless("abcd"), resume=True))
     assert refusal.details["field"] == "resume"
 
 
 def test_attempts_are_counted_and_told_from_the_second_on(database: Database) -> None:
-    """Each claim counts one attempt, and a worker is told when it is not the first."""
+    """Each claim counts one attempt, and the answer has the number from the second on."""
     on = place(database, Status.IN_PROGRESS)
     assert row(database, on.id)["attempts"] == 1
     database.write_now(lambda tx: skip.skip(tx, "ada", on.id, "later", on.token))
@@ -316,7 +316,7 @@ def test_tokens_are_long_enough_and_never_repeat(database: Database) -> None:
 
 
 def test_an_archived_feature_is_skipped_by_the_queue(database: Database) -> None:
-    """What was taken off the board is never claimed."""
+    """An archived feature is never claimed."""
     gone, there = add(database, 2)
     database.write_now(lambda tx: update.change(tx, "planner", gone, {}, archived=True))
     assert _drain(database) == [there]

@@ -1,4 +1,4 @@
-"""What was typed is completed to what there is."""
+"""Completions of ids, names and categories."""
 
 from __future__ import annotations
 

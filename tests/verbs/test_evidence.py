@@ -1,4 +1,4 @@
-"""A pass comes with what the project asks for as proof, and no proof outlives what it proved."""
+"""A pass needs the evidence that the project requires, and old evidence is marked after a regression."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_pass_with_what_the_project_asks_for_is_made(
 
 
 def test_a_lost_claim_is_told_before_missing_evidence(database: Database) -> None:
-    """Whoever lost the claim is not sent to collect evidence first."""
+    """A lost claim is refused before missing evidence."""
     on = place(database, Status.IN_PROGRESS)
     rule(database, require_evidence="command")
     refused(database, ClaimLost, lambda tx: outcome.mark_passing(tx, "ada", on.id, NEVER_ISSUED))
@@ -85,7 +85,7 @@ def test_a_repeated_pass_needs_no_evidence(database: Database) -> None:
 
 
 def test_evidence_from_before_a_regression_does_not_count(database: Database) -> None:
-    """After a feature broke, its next pass needs evidence anew, and the old is shown as outdated."""
+    """After a regression the next pass needs new evidence, and the old one is shown as outdated."""
     rule(database, require_evidence="summary")
     (feature,) = add(database)
     token = token_of(database, feature)
@@ -102,7 +102,7 @@ def test_evidence_from_before_a_regression_does_not_count(database: Database) ->
 
 
 def test_a_claim_shows_evidence_of_what_it_builds_on_only_while_that_passes(database: Database) -> None:
-    """A dependency that broke proves nothing to whoever goes on with a feature built on it."""
+    """The evidence of a broken dependency is not shown to the holder of its dependent."""
     needed, waiting = add(database, 2)
     depend(database, waiting, needed)
     token = token_of(database, needed)

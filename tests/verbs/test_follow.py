@@ -57,7 +57,7 @@ def test_a_follower_goes_on_after_any_event(database: Database) -> None:
 
 
 def test_a_follower_that_begins_now_is_told_what_comes(database: Database) -> None:
-    """After the newest cursor only later events are told."""
+    """After the newest cursor only later events are returned."""
     (feature,) = add(database)
     soon(database, BEGINNING, 1)
     now = database.read_now(newest)
@@ -66,7 +66,7 @@ def test_a_follower_that_begins_now_is_told_what_comes(database: Database) -> No
 
 
 def test_pages_that_fit_into_an_answer_lead_to_the_end(database: Database) -> None:
-    """Page by page the journal is told whole and in order; without a place its newest events are, oldest first."""
+    """Pages return all events in order; without a cursor the newest ones, oldest first."""
     features = add(database, 20)
     for one in features:
         database.write_now(lambda tx, one=one: add_note(tx, "ada", one, "x" * 450))  # type: ignore[misc]
@@ -85,7 +85,7 @@ def test_pages_that_fit_into_an_answer_lead_to_the_end(database: Database) -> No
 
 
 def test_projects_are_followed_apart(database: Database, shared_db: str) -> None:
-    """The journal of a project holds nothing of another one's."""
+    """The events of a project contain none of another project."""
     add(database)
     beside = open_database(Settings(db=shared_db, project=f"beside {id(database)}"))
     try:
@@ -110,7 +110,7 @@ def test_a_cursor_beyond_everything_is_at_the_end(database: Database) -> None:
 
 
 def test_a_transaction_that_commits_late_is_not_missed(database: Database, shared_db: str) -> None:
-    """What a transaction wrote that was open between two others is told, though the later one committed first."""
+    """An event of a transaction that commits late is returned, although a later one committed first."""
     features = add(database, 3)
     project = database.read_now(lambda tx: tx.project.name)
     soon(database, BEGINNING, 3)
@@ -150,7 +150,7 @@ def write_without_door(database: Database, verb: Callable[[Transaction], object]
 
 
 def test_a_look_for_news_takes_no_notice_away_from_who_waits(database: Database, shared_db: str) -> None:
-    """Followers and waiting claims look over one connection: what the one's look meets, the other still hears."""
+    """A follower and a waiting claim share a connection, and each gets every notification."""
     project = database.read_now(lambda tx: tx.project.name)
     other = open_database(Settings(db=shared_db, project=project))
 

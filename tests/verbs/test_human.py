@@ -54,7 +54,7 @@ def test_an_answer_that_does_not_fit_is_refused(database: Database, answers: dic
 
 @pytest.mark.parametrize("extra", [{}, {"why": "because"}, {"why": ""}])
 def test_an_answer_that_fits_comes_with_the_next_claim(database: Database, extra: dict[str, Any]) -> None:
-    """The answer, who gave it and what was asked are told to whoever claims the feature next, without nulls."""
+    """The next claim brings the answer, its author and the question, without nulls."""
     feature = _ask(database)
     database.write_now(lambda tx: ask_person.answer_feature(tx, "user", feature, {**GOOD, **extra}))
     told = take(database, named("grace"), feature).feature.human_answer
@@ -65,7 +65,7 @@ def test_an_answer_that_fits_comes_with_the_next_claim(database: Database, extra
 
 
 def test_asking_puts_the_feature_aside(database: Database) -> None:
-    """The claim ends, the request is open, and its prompt is in the journal."""
+    """A request ends the claim and stays open, and its prompt is in the events."""
     feature = _ask(database)
     kept = row(database, feature)
     assert (kept["status"], kept["claim_token"]) == ("needs_human", None)
@@ -100,7 +100,7 @@ def test_cancelling_withdraws_the_request(database: Database) -> None:
 
 
 def test_an_answer_within_the_call_keeps_the_claim(database: Database) -> None:
-    """What a person answers while the asking call is open is kept and told, and the claim goes on."""
+    """An answer during the asking call is stored and returned, and the claim stays."""
     on = place(database, Status.IN_PROGRESS)
     answer = database.write_now(lambda tx: ask_person.answer_claimed(tx, "user", on.id, on.token or "", REQUEST, REPLY))
     assert (answer.status, answer.answer) == ("in_progress", REPLY)
@@ -110,7 +110,7 @@ def test_an_answer_within_the_call_keeps_the_claim(database: Database) -> None:
 
 
 def test_an_answer_within_the_call_needs_the_claim(database: Database) -> None:
-    """Where the claim was lost while the person thought, nothing is kept."""
+    """If the claim was lost before the answer, nothing is stored."""
     on = place(database, Status.IN_PROGRESS)
     refused(
         database,
@@ -121,7 +121,7 @@ def test_an_answer_within_the_call_needs_the_claim(database: Database) -> None:
 
 
 def test_there_must_be_something_to_answer(database: Database) -> None:
-    """Answering or cancelling where nothing was asked, or nothing is, is refused as such."""
+    """Answering or cancelling without an open request, or without a feature, is refused."""
     (feature,) = add(database)
     for verb in (
         lambda tx: ask_person.answer_feature(tx, "user", feature, GOOD),

@@ -1,4 +1,4 @@
-"""When there is nothing to claim, the first reason of the contract is told, with counts."""
+"""If there is nothing to claim, the answer has the first reason that applies, with counts."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_all_passing_is_complete(database: Database) -> None:
 
 @pytest.mark.parametrize("bring_about", [*(case[1] for case in ORDER), _blocked])
 def test_open_work_is_never_complete(database: Database, bring_about: Callable[[Database, str], None]) -> None:
-    """While anything is claimed, backs off, waits or is stuck, nobody is told to stop."""
+    """While any feature is claimed, backs off, waits or is stuck, the state is not `complete`."""
     _passing(database, "core")
     bring_about(database, "core")
     assert _ask(database).state != "complete"
@@ -125,7 +125,7 @@ def test_a_category_is_never_complete(database: Database) -> None:
 
 
 def test_time_that_helps_is_told(database: Database) -> None:
-    """A back-off tells when it ends, a lease when it would run out, and neither more than a minute."""
+    """`retry_after_seconds` is the time to the end of a back-off or a lease, at most a minute."""
     _backing_off(database, "core")
     assert 38 <= (_ask(database).retry_after_seconds or 0) <= 40
     alter(database, 1, not_before=database.write_now(lambda tx: tx.now) + 500)

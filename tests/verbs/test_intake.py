@@ -73,7 +73,7 @@ def test_an_archived_import_holds_nobody_back(database: Database, was: Status) -
 
 
 def test_an_answer_that_was_imported_comes_with_the_claim(database: Database) -> None:
-    """A person's answer in the file is told to the next worker."""
+    """The next claim brings a person's answer from the file."""
     said = {"answers": {"colour": "red"}, "by": "a person"}
     one = imported("a", human_request=REQUEST, human_answer=said)
     database.write_now(lambda tx: import_features(tx, [one]))

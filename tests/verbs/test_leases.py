@@ -1,4 +1,4 @@
-"""A lease holds while its holder lives, and gives the feature back when it has run out."""
+"""A lease is renewed while its holder lives, and its expiry ends the claim."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_the_reaper_takes_what_has_run_out_once(database: Database) -> None:
 def test_who_reaps_queues_for_it_only_where_a_lease_has_run_out(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Looking takes no lock: a move that finds nothing to reap is one write transaction, and not two."""
+    """A claim with nothing to reap is one write transaction, not two."""
     gone, live = place(database, Status.IN_PROGRESS), place(database, Status.IN_PROGRESS)
     engine = type(database._connections.engine)
     writing, begun = engine.write_transaction, []
@@ -175,7 +175,7 @@ def test_the_end_of_a_connection_counts_attempts_too(database: Database) -> None
 
 
 def test_a_resumed_claim_survives_the_first_connection(database: Database) -> None:
-    """What was taken over by another connection is not given back with the old one."""
+    """A claim that another connection resumed is not released with the old one."""
     (feature,) = add(database)
     take(database, named("ada", session="first"), feature)
     take(database, named("ada", session="second"), resume=True)
@@ -184,7 +184,7 @@ def test_a_resumed_claim_survives_the_first_connection(database: Database) -> No
 
 
 def test_an_undelivered_claim_is_taken_back(database: Database) -> None:
-    """What could not be delivered is released, counts as no attempt, and a second time changes nothing."""
+    """An undelivered claim is released once and counts as no attempt."""
     (feature,) = add(database)
     token = take(database, named("ada"), feature).claim.token
     database.write_now(lambda tx: undeliver(tx, "ada", token))

@@ -1,4 +1,4 @@
-"""Looking: lists page through everything once, and the graph, history and statistics tell what is."""
+"""Reads: lists page through everything once; graph, history and statistics are correct."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _search(database: Database, **asked: Any) -> list[int]:
 
 
 def _every_page(database: Database, verb: Any, **asked: Any) -> list[int]:
-    """The ids on all pages, in their order; every page tells the same total."""
+    """The ids on all pages, in order; every page has the same total."""
     page: Page = database.read_now(partial(verb, **asked))
     ids = readings(page.features)
     while page.next_cursor is not None:
@@ -130,7 +130,7 @@ CURSORS = [
 
 @pytest.mark.parametrize("cursor", CURSORS)
 def test_a_cursor_that_is_none_is_refused(database: Database, cursor: str) -> None:
-    """Whatever was not handed out as a cursor is refused by the name of the argument."""
+    """An invalid cursor is refused with the name of the argument."""
     (feature,) = add(database)
     for verb in (
         partial(search.search, cursor=cursor),
@@ -254,7 +254,7 @@ def test_summaries_tell_what_is_missing(database: Database) -> None:
 
 
 def test_the_graph_has_every_node_and_edge(database: Database) -> None:
-    """Without a root all features come with what they depend on; `cut` tells what did not fit."""
+    """Without a root the graph has all features and dependencies; `cut` is the number of those left out."""
     one, two, three = add(database, 3)
     depend(database, three, one, two)
     whole = database.read_now(graph.get_graph)

@@ -1,4 +1,4 @@
-"""Every move of the table in `dibs_schema.status` goes where the table says, and from nowhere else."""
+"""Every transition of the table in `dibs_schema.status` has exactly the listed sources and targets."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def _prepare(database: Database, kind: Kind, on: Placed) -> None:
 def test_a_move_leads_where_the_table_says(
     database: Database, kind: Kind, source: Status, target: Status, rules: dict[str, int]
 ) -> None:
-    """A move from its source ends in its target and writes exactly one event, which says so."""
+    """A transition from its source ends in its target and writes exactly one event about it."""
     on = place(database, source)
     rule(database, **rules)
     _prepare(database, kind, on)
@@ -145,7 +145,7 @@ def test_restoring_leads_back(database: Database, target: Status) -> None:
 
 
 def test_the_transitions_are_the_whole_table() -> None:
-    """Every source and every target of every move but CREATE and RESTORE is tried here, and no other."""
+    """These tests cover exactly the sources and targets of every transition except CREATE and RESTORE."""
     for kind in ATTEMPTS.keys() - {Kind.RESTORE}:
         tried = [(source, target) for one, source, target, _ in TRIED if one is kind]
         assert {source for source, _ in tried} == set(TABLE[kind].sources), kind
@@ -160,12 +160,12 @@ ELSEWHERE = [
     if status not in TABLE[kind].sources and (kind, status) != (Kind.RESUME, P)
 ]
 NOTHING_TO_DO = {Kind.EXPIRE: set(Status), Kind.ARCHIVE: {A}, Kind.RESTORE: set(Status) - {A}}
-"""What finds nothing to change, and is no reason to refuse: the reaper, and asking for what is so already."""
+"""Transitions that change nothing from another status and are not refused."""
 
 
 @pytest.mark.parametrize(("kind", "status"), ELSEWHERE)
 def test_a_move_from_elsewhere_changes_nothing(database: Database, kind: Kind, status: Status) -> None:
-    """From a status that is not its source a move is refused, and every row stays as it was."""
+    """A transition from another status is refused, and every row stays unchanged."""
     on = place(database, status)
     before = board(database)
     if status in NOTHING_TO_DO.get(kind, ()):
@@ -186,7 +186,7 @@ def test_resuming_what_nobody_holds_claims_it(database: Database) -> None:
 
 @pytest.mark.parametrize("status", [status for status in Status if status is not I])
 def test_a_claim_leaves_nothing_behind(database: Database, status: Status) -> None:
-    """Outside in_progress no column of a claim holds anything."""
+    """Outside in_progress the columns of a claim are empty."""
     kept = row(database, place(database, status).id)
     claim_columns = [name for name in kept if name.startswith(("claim", "lease"))] + ["last_activity_at"]
     assert {name: kept[name] for name in claim_columns} == dict.fromkeys(claim_columns)
@@ -230,7 +230,7 @@ def test_importing_starts_a_feature_where_the_table_says(database: Database, sta
 
 @pytest.mark.parametrize("kind", [Kind.HEARTBEAT, Kind.PASS, Kind.FAIL, Kind.SKIP, Kind.RELEASE, Kind.ASK])
 def test_a_lease_that_has_run_out_still_belongs_to_its_holder(database: Database, kind: Kind) -> None:
-    """Until it is reaped, the token of an expired lease makes every move of its claim."""
+    """Until it is reaped, the token of an expired lease still works."""
     on = place(database, I)
     expire(database, on.id)
     database.write_now(lambda tx: ATTEMPTS[kind](tx, on))

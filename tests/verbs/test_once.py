@@ -1,4 +1,4 @@
-"""An idempotency key has one effect and one answer, for seven days."""
+"""An idempotency key takes effect once and has one answer, for seven days."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_same_request_has_one_effect(database: Database) -> None:
 
 
 def test_without_a_key_each_call_is_its_own(database: Database) -> None:
-    """No key, no memory."""
+    """Without a key a repeated call takes effect again."""
     assert Request.of(None, "feature_create", {}) is None
     database.write_now(_create)
     database.write_now(_create)

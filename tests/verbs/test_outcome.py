@@ -1,4 +1,4 @@
-"""How a claim ends: counters of dependents, back-off, quarantine, late tokens and repeated calls."""
+"""The ends of a claim: counters of dependents, back-off, quarantine, late tokens and repeated calls."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_pass_shows_ten_of_what_it_freed_and_counts_all(database: Database) ->
 
 
 def test_a_regression_holds_the_dependents_back(database: Database) -> None:
-    """A passing feature that broke counts up each dependent; whoever holds one keeps the claim, and learns of it."""
+    """A regression counts up each dependent; a holder keeps its claim, but its pass is refused."""
     needed, waiting = add(database, 2)
     depend(database, waiting, needed)
     finish(database, needed)
@@ -140,7 +140,7 @@ def test_verifying_keeps_the_state_and_notes_the_time(database: Database) -> Non
 
 
 def test_back_off_doubles_up_to_ten_minutes(database: Database) -> None:
-    """After the n-th failure a feature rests 30, 60, 120 ... seconds, never more than 600."""
+    """After the n-th failure a feature backs off for 30, 60, 120 ... seconds, at most 600."""
     rule(database, max_failures=100, max_attempts=100)
     (feature,) = add(database)
     pauses: list[int] = []
@@ -230,7 +230,7 @@ def test_a_failure_that_quarantines_promises_no_return(database: Database) -> No
 
 @pytest.mark.parametrize("kind", ENDINGS)
 def test_repeating_the_ending_move_returns_its_answer_again(database: Database, kind: Kind) -> None:
-    """The same move with the same token is acknowledged with the same words, and changes nothing."""
+    """The same transition with the same token gets the same answer, and changes nothing."""
     on = place(database, Status.IN_PROGRESS)
     first = database.write_now(lambda tx: ENDINGS[kind](tx, on.id, on.token))
     before = board(database)
@@ -241,7 +241,7 @@ def test_repeating_the_ending_move_returns_its_answer_again(database: Database, 
 
 @pytest.mark.parametrize("kind", [Kind.PASS, Kind.FAIL, Kind.SKIP, Kind.RELEASE])
 def test_a_replay_is_the_same_after_others_went_on(database: Database, kind: Kind) -> None:
-    """A repeated call is answered as the first was, whatever became of the feature meanwhile."""
+    """A repeated call gets the first answer, even if the feature has changed since."""
     rule(database, back_off=0)
     on = place(database, Status.IN_PROGRESS)
     first = database.write_now(lambda tx: ENDINGS[kind](tx, on.id, on.token))
@@ -253,7 +253,7 @@ def test_a_replay_is_the_same_after_others_went_on(database: Database, kind: Kin
 
 
 def test_a_release_by_the_end_of_a_connection_can_be_repeated(database: Database) -> None:
-    """A release that finds its claim given back by the connection's end is told how that ended."""
+    """A release after the connection's end is acknowledged with the result of that end."""
     rule(database, max_attempts=1)
     on = place(database, Status.IN_PROGRESS)
     database.write_now(lambda tx: lease.release_session(tx, on.holder.session or ""))
@@ -349,7 +349,7 @@ def test_moves_of_unclaimed_features_say_so(database: Database) -> None:
 
 
 def test_a_planner_frees_a_claim_by_force(database: Database) -> None:
-    """Force needs no token; the holder's next call is told that its claim has ended."""
+    """A forced release needs no token; the holder's next call gets claim_lost."""
     on = place(database, Status.IN_PROGRESS)
     answer = database.write_now(lambda tx: release(tx, "planner", on.id, None, force=True))
     assert answer.status == "pending"
@@ -386,7 +386,7 @@ def test_a_worker_is_told_what_its_feature_builds_on(database: Database) -> None
 
 
 def test_handing_over_reads_and_never_writes(database: Database) -> None:
-    """What a worker is told can be read again from the same row in a transaction that cannot write."""
+    """The hand-over of a claim can be read again in a read-only transaction."""
     on = place(database, Status.IN_PROGRESS)
     kept = row(database, on.id)
     assert database.read_now(lambda tx: work_of(tx, kept)).id == on.id

@@ -1,4 +1,4 @@
-"""Questions to the user are kept until somebody answers or withdraws them."""
+"""Questions to the user stay open until they are answered or withdrawn."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_an_answer_that_does_not_fit_is_refused(database: Database, given: dict[
 
 
 def test_a_question_is_closed_once(database: Database) -> None:
-    """What was answered or withdrawn can be neither answered nor withdrawn again."""
+    """A closed question can be neither answered nor withdrawn again."""
     good = FITTING[0][1]
     answered, cancelled = _ask(database), _ask(database)
     database.write_now(lambda tx: ask_user.answer_question(tx, "user", answered, good))

@@ -29,7 +29,7 @@ def test_the_least_recently_tested_come_first(database: Database) -> None:
 
 
 def test_two_testers_never_get_the_same(database: Database) -> None:
-    """What one tester has is reserved for half an hour, or until it was tested."""
+    """A feature is reserved for its tester for half an hour, or until it was tested."""
     ids = [place(database, Status.PASSING).id for _ in range(3)]
     first = database.write_now(lambda tx: take_for_regression(tx, 2))
     assert readings(first.features) == ids[:2]

@@ -1,4 +1,4 @@
-"""Where a project asks for it, a pass is confirmed by another agent; it unblocks at once, and complete waits."""
+"""With `verifier other` a pass unblocks at once, and the project completes after another agent's confirmation."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_pass_unblocks_at_once_and_only_complete_waits(database: Database) -> 
 
 
 def test_who_passed_cannot_confirm(database: Database) -> None:
-    """A second look by the same agent is noted as a test, and confirms nothing; the answer says so."""
+    """A second test by the same agent is recorded but confirms nothing, and the answer says so."""
     rule(database, verifier="other")
     (feature,) = add(database)
     _passed_by(database, "ada", feature)
@@ -125,7 +125,7 @@ def test_nothing_is_confirmed_that_is_not_there(database: Database) -> None:
 
 
 def test_a_regression_takes_the_question_away(database: Database) -> None:
-    """What broke waits for no confirmation; its next pass does, anew."""
+    """A regression ends the wait for a confirmation; the next pass waits again."""
     rule(database, verifier="other", back_off=0)
     (feature,) = add(database)
     _passed_by(database, "ada", feature)
@@ -138,7 +138,7 @@ def test_a_regression_takes_the_question_away(database: Database) -> None:
 
 
 def test_an_archived_feature_keeps_nobody_waiting(database: Database) -> None:
-    """Off the board it counts no more; back on it, it waits again."""
+    """An archived pass needs no confirmation; a restored one does."""
     rule(database, verifier="other")
     one, other = add(database, 2)
     _passed_by(database, "ada", one)
@@ -163,7 +163,7 @@ def test_the_rule_speaks_of_passes_from_now_on(database: Database) -> None:
 
 
 def test_a_project_without_the_rule_is_complete_by_its_passes(database: Database) -> None:
-    """By default a pass asks nobody, and its answer says nothing of another agent."""
+    """By default a pass needs no confirmation, and its answer does not mention one."""
     (feature,) = add(database)
     answer = _passed_by(database, "ada", feature)
     assert answer.hint is None

@@ -17,7 +17,7 @@ SECRET = "not-to-be-told"
 
 
 def test_they_say_what_was_done_and_where(db: str, tmp_path: Path) -> None:
-    """The words name the file, what is in it, the claims that were given back, and no credentials."""
+    """The output names the file, its content and the released claims, without credentials."""
     with opened(db, "web") as old:
         stage(old)
     backup = dibs("backup", tmp_path, "--db", db, "--project", "web")

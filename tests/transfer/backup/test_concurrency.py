@@ -19,7 +19,7 @@ FEATURES = times(1_000, 8_000)
 
 
 def test_a_backup_beside_eight_writers_has_all_that_was_acknowledged_before_it(db: str, tmp_path: Path) -> None:
-    """Each pass that was told before it began is in it, its events replay, and nobody was held up."""
+    """A backup has every pass that was acknowledged before it began, its events replay, and no writer waited."""
     with opened(db) as database:
         for _ in range(FEATURES // 1_000):
             fill(database, 1_000)

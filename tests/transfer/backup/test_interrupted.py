@@ -1,4 +1,4 @@
-"""However a backup ends, there is a whole file or none."""
+"""After every end of a backup there is a complete file or none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A restore that is cut off in the middle: the backlog that was there is whole at its path, or the restored one is."""
+"""After a killed restore the path has the complete old backlog or the complete restored one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def scene(tmp_path: Path) -> Path:
 
 
 def test_a_restore_that_is_killed_at_any_step_leaves_one_whole_backlog(scene: Path, tmp_path: Path) -> None:
-    """Whatever step is the last one, the path has all that was acknowledged or all that was restored, and no second name."""
+    """After each step the path has all acknowledged changes, or the whole restored backlog."""
     folders = tmp_path / "folders"
     folders.mkdir()
     run = program("each", scene, folders)
@@ -73,7 +73,7 @@ def test_where_two_names_cannot_be_exchanged_at_once_nothing_is_lost(scene: Path
 
 
 def test_what_is_damaged_goes_aside_together_with_its_log(scene: Path) -> None:
-    """A log that cannot be taken in keeps its database company."""
+    """A log that cannot be merged is kept next to its database."""
     with (scene / "live.db").open("r+b") as file:
         file.write(os.urandom(4096))
     log = (scene / "live.db-wal").read_bytes()

@@ -1,4 +1,4 @@
-"""What is live is never overwritten, and what is damaged is never brought back."""
+"""A live backlog is never overwritten, and a damaged backup is never restored."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def backup(db: str, tmp_path: Path) -> Path:
 
 
 def test_a_project_that_is_there_is_not_overwritten(db: str, backup: Path) -> None:
-    """Without --force a project of that name is in the way, whoever uses it."""
+    """Without --force an existing project of that name is refused."""
     with opened(db) as old:
         add(old)
         before = contents(old)
@@ -52,7 +52,7 @@ def test_a_project_that_is_there_is_not_overwritten(db: str, backup: Path) -> No
 
 @A_FILE
 def test_a_file_that_a_server_has_open_is_not_replaced(db: str, backup: Path) -> None:
-    """Not even with --force: the refusal names the process, and the server goes on."""
+    """A file that a server uses is refused even with --force; the refusal names the process."""
     with serving(db) as start:
         server = start().ready()
         for force in (False, True):
@@ -71,7 +71,7 @@ def test_a_file_that_a_server_has_open_is_not_replaced(db: str, backup: Path) ->
 
 @A_FILE
 def test_a_killed_server_leaves_a_log_that_is_set_aside_with_its_file(db: str, backup: Path) -> None:
-    """What was acknowledged and stood only in the log is still there aside, and the new file is free of it."""
+    """Commits that are only in the log are kept with the old file, and are not in the new one."""
     with serving(db) as start:
         server = start().ready()
         server.call("feature_mark_in_progress", feature_id=1)
@@ -88,7 +88,7 @@ def test_a_killed_server_leaves_a_log_that_is_set_aside_with_its_file(db: str, b
 
 @A_FILE
 def test_the_log_of_a_file_that_is_gone_does_not_get_into_the_new_one(db: str, backup: Path) -> None:
-    """Somebody deleted the database alone: its log is set aside, and not taken for the new database's."""
+    """The log of a deleted database is set aside, and the new database does not read it."""
     with serving(db) as start:
         server = start().ready()
         server.call("feature_mark_in_progress", feature_id=1)
@@ -104,7 +104,7 @@ def test_the_log_of_a_file_that_is_gone_does_not_get_into_the_new_one(db: str, b
 
 @A_FILE
 def test_a_damaged_file_is_set_aside(db: str, backup: Path) -> None:
-    """What a restore is for: the damaged file stays, under another name, as it was."""
+    """A restore over a damaged file keeps that file, unchanged, under another name."""
     noise = random.Random(3).randbytes(40_000)
     Path(db).write_bytes(noise)
     aside = restored(backup, db, force=True).aside
@@ -115,7 +115,7 @@ def test_a_damaged_file_is_set_aside(db: str, backup: Path) -> None:
 
 @A_FILE
 def test_a_file_that_holds_other_projects_too_is_not_set_aside(db: str, backup: Path) -> None:
-    """The other projects' agents would lose their backlog."""
+    """--force does not set aside a file with other live projects."""
     with opened(db, "another") as other:
         add(other)
     with pytest.raises(InvalidInput, match="also has the projects another"):
@@ -158,7 +158,7 @@ def overwrite(file: Path) -> None:
 
 
 def change_a_letter(file: Path) -> None:
-    """A bit that fell over inside a text, which no check of pages notices."""
+    """A flipped bit inside a text, which no check of pages finds."""
     data = file.read_bytes()
     assert b"what it does" in data
     file.write_bytes(data.replace(b"what it does", b"what is does"))
@@ -197,7 +197,7 @@ def test_only_a_backup_is_restored(db: str, backup: Path, tmp_path: Path) -> Non
 
 
 def test_a_backup_replaces_nothing_but_backups(db: str, backup: Path, tmp_path: Path) -> None:
-    """Not the backlog itself, nor another live one; another file only with --force."""
+    """A backup never replaces a live backlog, and another file only with --force."""
     with pytest.raises(InvalidInput, match="--force"):
         backed_up(db, backup)
     other = tmp_path / "other.db"
@@ -218,7 +218,7 @@ def test_a_backup_replaces_nothing_but_backups(db: str, backup: Path, tmp_path: 
 
 @A_FILE
 def test_an_unsound_backlog_is_backed_up_and_says_so(db: str, tmp_path: Path) -> None:
-    """Wrong counters are no reason to have no backup."""
+    """A backlog with wrong counters is backed up too."""
     with opened(db) as old:
         add(old, 2)
     by_hand(db, "UPDATE features SET unmet_dependencies = 3 WHERE id = 2")

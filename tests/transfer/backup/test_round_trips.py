@@ -49,7 +49,7 @@ def seal(backup: str) -> str:
 
 
 def test_claims_of_then_are_given_back(pair: tuple[str, str], tmp_path: Path) -> None:
-    """Their holders are gone: each claim ends with an event of its own, and its token is lost."""
+    """A restore ends each claim with its own event, and its token gets claim_lost."""
     source, target = pair
     with opened(source) as old:
         (feature,) = add(old)
@@ -91,7 +91,7 @@ async def test_what_was_restored_is_another_project_to_running_servers(pair: tup
 
 
 def test_a_backup_is_served_to_readers_only(db: str, tmp_path: Path) -> None:
-    """Who opens a backup as if it were the backlog reads what was, and is told at the first write what it is."""
+    """A backup can be read like a backlog, and a write is refused because it is a backup."""
     with opened(db) as old:
         add(old, 2)
         before = contents(old)
@@ -111,7 +111,7 @@ def db_label(db: str) -> str:
 
 
 def test_a_project_comes_back_beside_others_and_under_another_name(pair: tuple[str, str], tmp_path: Path) -> None:
-    """A database with other projects takes it in, though ids are taken there; of others nothing is in the backup."""
+    """A backup has one project, and can be restored into a database with other projects and taken event ids."""
     source, target = pair
     with opened(source, "web") as old:
         add(old, 3)

@@ -1,4 +1,4 @@
-"""A backlog with something in every table, copied as `dibs copy` does it, and looks at what came out."""
+"""A backlog with rows in every table, copied as `dibs copy` does it, and checks of the copy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from verbs.stage import Placed, add, depend, new, place, rule, token_of
 
 KEY = "the same again"
 OTHER_CLOCK = {"lease_clock", "lease_ends", "lease_expires_at"}
-"""Columns that say the same in the words of another clock."""
+"""Columns that are converted to another clock."""
 
 
 @contextmanager
@@ -83,7 +83,7 @@ def repeat(database: Database) -> list[int]:
 
 
 def contents(database: Database, shift: int = 0) -> dict[str, Any]:
-    """All that belongs to the project, but for what each database says in its own way."""
+    """All rows of the project, without the values that differ between databases."""
 
     def look(tx: Transaction) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -117,5 +117,5 @@ def is_live(db: str, project: str = "default") -> bool:
 
 
 def generation(database: Database) -> str:
-    """What tells the project from every other that will ever have its name."""
+    """The generation of the project."""
     return database.read_now(lambda tx: tx.project.generation)

@@ -29,7 +29,7 @@ def dibs(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_it_says_what_to_do_next(pair: tuple[str, str]) -> None:
-    """The words name what was copied, the old place and the new, and no credentials; nothing goes to standard error."""
+    """The output names the copied rows and both databases, without credentials; standard error stays empty."""
     source, target = pair
     with opened(source, "web") as old:
         stage(old)
@@ -52,7 +52,7 @@ def test_it_says_what_to_do_next(pair: tuple[str, str]) -> None:
 
 
 def test_it_answers_in_json(pair: tuple[str, str]) -> None:
-    """Counts of every table, and a digest, for scripts; a refusal too is JSON, with a status of its own."""
+    """--json prints the counts of every table and a digest; a refusal is JSON too, with its own status."""
     source, target = pair
     with opened(source) as old:
         add(old, 2)

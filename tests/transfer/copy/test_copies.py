@@ -45,7 +45,7 @@ def _libraries(database: Database) -> set[str]:
 
 
 def test_an_idempotency_key_goes_along(pair: tuple[str, str]) -> None:
-    """A call that is repeated in the new place gets the answer of the first, and adds nothing."""
+    """A repeated request_id in the new database gets the first answer, and adds nothing."""
     source, target = pair
     with opened(source) as old:
         ids = repeat(old)
@@ -56,7 +56,7 @@ def test_an_idempotency_key_goes_along(pair: tuple[str, str]) -> None:
 
 
 def test_a_live_claim_goes_on_in_the_new_place(pair: tuple[str, str]) -> None:
-    """The token from before works, and its lease begins anew, by the new place's clock."""
+    """The old token works, with a new lease by the new database's clock."""
     source, target = pair
     with opened(source) as old:
         claim = stage(old)
@@ -79,7 +79,7 @@ def test_a_live_claim_goes_on_in_the_new_place(pair: tuple[str, str]) -> None:
 
 
 def test_a_lease_runs_out_in_the_new_place_too(pair: tuple[str, str]) -> None:
-    """A claim that came along and is not kept up is reaped when its lease has run out, and not before."""
+    """A copied claim that is not renewed is reaped when its lease has expired, and not before."""
     source, target = pair
     with opened(source) as old:
         (feature,) = add(old)
@@ -105,7 +105,7 @@ def test_a_lease_that_had_run_out_is_reaped_in_the_new_place(pair: tuple[str, st
 
 
 def test_a_claim_of_another_boot_goes_by_the_wall_clock(new_place: Callable[[str], str]) -> None:
-    """What another machine's clock said of a lease is not taken for this one's."""
+    """A lease by another machine's clock is converted to this one's."""
     source, target = new_place("sqlite"), new_place("sqlite")
     with opened(source) as old:
         lapsed, lives = add(old, 2)
@@ -118,7 +118,7 @@ def test_a_claim_of_another_boot_goes_by_the_wall_clock(new_place: Callable[[str
 
 
 def test_there_and_back_again(pair: tuple[str, str]) -> None:
-    """A project comes back to its old place with all that was done meanwhile, and can go again."""
+    """A project can be copied back to its old database with all later changes, and can move again."""
     source, target = pair
     with opened(source) as old:
         add(old, 2)
@@ -163,7 +163,7 @@ def written_out(database: Database) -> bytes:
 
 
 def test_a_cold_place_and_an_empty_project_are_the_same(pair: tuple[str, str]) -> None:
-    """Whoever has looked at the new place before has made an empty project there, which is replaced."""
+    """An empty project at the target is replaced."""
     source, target = pair
     with opened(source) as old:
         add(old)
@@ -175,7 +175,7 @@ def test_a_cold_place_and_an_empty_project_are_the_same(pair: tuple[str, str]) -
 
 
 def test_projects_of_one_database_do_not_meet(pair: tuple[str, str]) -> None:
-    """Beside another project, and under another name; neither project loses or gains an event."""
+    """A project is copied into a file with another project, under another name, and neither changes."""
     source, target = pair
     with opened(source, "web") as old:
         stage(old)

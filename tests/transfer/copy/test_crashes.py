@@ -28,7 +28,7 @@ def copy_and_die(source: str, target: str, moment: str) -> None:
 
 
 def live(source: str, target: str) -> list[str]:
-    """Where the project takes writes; an empty one of its name, which the tests' look makes, is not it."""
+    """The databases in which the project is live; an empty project of its name does not count."""
     found = ["source"] if is_live(source) else []
     with opened(target) as new:
         there = contents(new)["features"]
@@ -37,7 +37,7 @@ def live(source: str, target: str) -> list[str]:
 
 @pytest.mark.parametrize("moment", SOURCE_IS_LIVE)
 def test_before_the_source_is_marked_it_goes_on(pair: tuple[str, str], moment: str) -> None:
-    """A copy that was cut off is no project, and running it again takes what was done since."""
+    """A copy that was killed early is not live, and a second run copies later changes too."""
     source, target = pair
     with opened(source) as old:
         claim = stage(old)
@@ -57,7 +57,7 @@ def test_before_the_source_is_marked_it_goes_on(pair: tuple[str, str], moment: s
 
 @pytest.mark.parametrize("moment", NONE_IS_LIVE)
 def test_once_the_source_is_marked_the_copy_is_finished(pair: tuple[str, str], moment: str) -> None:
-    """No one writes until the command is run again, which only makes the copy live; claims get a whole lease."""
+    """After step 2 both refuse writes until a second run makes the copy live, with new leases."""
     source, target = pair
     with opened(source) as old:
         claim = stage(old)
@@ -110,7 +110,7 @@ def test_a_way_back_that_was_cut_off_is_finished_too(pair: tuple[str, str], mome
 
 
 def test_an_unfinished_copy_is_copied_by_nobody_else(pair: tuple[str, str], tmp_path: Path) -> None:
-    """It is neither a source nor, for another project, a target."""
+    """An unfinished copy is neither a source nor a target for another project."""
     source, target = pair
     with opened(source) as old:
         add(old)

@@ -1,4 +1,4 @@
-"""Copies beside servers at work, and beside other copies."""
+"""Copies during the work of servers, and during other copies."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def begin(source: str, target: str, *flags: str) -> subprocess.Popen[str]:
 
 @pytest.mark.anyio
 async def test_no_acknowledged_claim_is_left_behind(pair: tuple[str, str]) -> None:
-    """Servers claim as fast as they can while the project moves: whoever was told a token finds it in the new place."""
+    """Claims that were acknowledged during a copy are in the new database."""
     source, target = pair
     with opened(source) as old:
         for _ in range(2):
@@ -61,7 +61,7 @@ async def test_no_acknowledged_claim_is_left_behind(pair: tuple[str, str]) -> No
 
 
 def test_two_who_copy_the_same_do_not_both_succeed(pair: tuple[str, str], tmp_path: Path) -> None:
-    """One project, two commands at the same moment, to two places: one is refused, and one place is live."""
+    """Of two copies of one project at the same time, one is refused, and one target is live."""
     source, target = pair
     with opened(source) as old:
         add(old, 200)

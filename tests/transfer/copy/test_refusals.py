@@ -1,4 +1,4 @@
-"""What is not copied stays as it is, and what was copied is live in one place."""
+"""A refused copy changes nothing, and a copied project is live in one database."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def refused(
 
 
 def test_live_claims_are_a_reason_to_refuse(pair: tuple[str, str]) -> None:
-    """Without being told to take them along, a copy waits for the holders; nothing changes."""
+    """Without --with-claims a project with live claims is refused, and nothing changes."""
     source, target = pair
     with opened(source) as old:
         claim = stage(old)
@@ -50,7 +50,7 @@ def test_live_claims_are_a_reason_to_refuse(pair: tuple[str, str]) -> None:
 
 
 def test_the_source_refuses_writes_and_answers_reads(pair: tuple[str, str]) -> None:
-    """Who has it open, and who opens it, is told the new place without credentials; what was there is still read."""
+    """Writes to a moved project get the new database's label without credentials; reads still work."""
     source, target = pair
     with opened(source) as early:
         add(early)
@@ -72,7 +72,7 @@ def test_the_source_refuses_writes_and_answers_reads(pair: tuple[str, str]) -> N
 
 @pytest.mark.anyio
 async def test_a_running_server_gets_to_know(pair: tuple[str, str]) -> None:
-    """A server on the source says so at the next write, reads on, and ends well; one on the new place goes on."""
+    """A server on the source refuses the next write, still reads, and ends normally; one on the target continues."""
     source, target = pair
     with opened(source) as old:
         add(old, 2)
@@ -173,7 +173,7 @@ def test_what_is_not_there_is_not_made(new_place: Callable[[str], str], engine: 
 
 
 def test_a_value_that_the_target_cannot_hold_is_refused(new_place: Callable[[str], str]) -> None:
-    """All or nothing: the rows before it are taken back, and the source stays live."""
+    """A value that the target does not accept rolls back the copy, and the source stays live."""
     source, target = new_place("sqlite"), new_place("postgresql")
     with opened(source) as old:
         ids = add(old, 3)

@@ -1,4 +1,4 @@
-"""An AutoForge database is read whole, by the caller's SQLite library, and never written to."""
+"""An AutoForge database is read completely, with the caller's SQLite library, and never written."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def untouched(folder: Path, *, but: str = "") -> Iterator[None]:
 
 
 def test_every_column_finds_its_place(tmp_path: Path) -> None:
-    """Ids, order, texts, steps, dependencies and statuses come over."""
+    """Ids, order, texts, steps, dependencies and statuses are imported."""
     rows: list[dict[str, Any]] = [
         {"id": 5, "priority": 2, "passes": 1},
         {"id": 2, "priority": 9, "in_progress": 1, "dependencies": "[5]"},
@@ -112,7 +112,7 @@ def test_every_column_finds_its_place(tmp_path: Path) -> None:
 
 
 def test_who_waits_for_a_person_goes_on_waiting(tmp_path: Path) -> None:
-    """A request keeps its fields; an answer that nobody has read yet is kept with its question."""
+    """A request keeps its fields; an answer that no agent has read yet is kept with its question."""
     request = {
         "prompt": "Which host?",
         "fields": [{"id": "host", "label": "Host", "type": "text", "required": True}],
@@ -138,7 +138,7 @@ def test_a_dependency_on_a_deleted_feature_is_left_out_and_reported(tmp_path: Pa
 
 
 def test_a_circle_is_refused(tmp_path: Path) -> None:
-    """A circle cannot be worked off, so it is refused here as in a list."""
+    """A cycle of dependencies is refused, as in a list."""
     rows: list[dict[str, Any]] = [{"id": 1, "dependencies": "[2]"}, {"id": 2, "dependencies": "[1]"}]
     with pytest.raises(InvalidInput) as caught:
         read(build(tmp_path / "features.db", rows))
@@ -171,7 +171,7 @@ def test_nulls_and_odd_values_are_tolerated(tmp_path: Path) -> None:
 
 
 def test_strange_columns_are_reported(tmp_path: Path) -> None:
-    """A fork's own columns have no place, and are told once each."""
+    """Unknown columns of a fork are reported as ignored, once each."""
     backlog = read(build(tmp_path / "features.db", [{"agent": "x"}], f"{TODAY}, agent TEXT"))
     assert backlog.ignored == ["agent of the table (1)"]
 
@@ -185,7 +185,7 @@ def test_nothing_is_written_in_or_beside_it(tmp_path: Path, journal: str) -> Non
 
 
 def test_a_log_that_a_killed_process_left_is_read(tmp_path: Path) -> None:
-    """Rows that are in the log alone are imported; only the log's index, which is scratch, may change."""
+    """Rows that are only in the log are imported; only the log's temporary index may change."""
     path = build_and_die(tmp_path / "features.db")
     with untouched(tmp_path, but="features.db-shm"):
         assert [feature.name for feature in read(path).features] == ["in the log"]
@@ -200,7 +200,7 @@ def test_a_log_without_its_index_is_read_from_a_copy(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_transaction_is_taken_back_in_a_copy(tmp_path: Path) -> None:
-    """A rollback journal that a killed process left is honoured, and stays for its owner."""
+    """A rollback journal of a killed process is applied to a copy, and stays."""
     path = build(tmp_path / "features.db", [{"name": "before"}] + [{"id": n} for n in range(2, 500)])
     code = f"""
 import os, sqlite3
@@ -237,7 +237,7 @@ def test_a_database_in_use_is_read_with_its_latest_rows(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("state", ["clean", "left"])
 def test_a_folder_that_cannot_be_written_is_no_hindrance(state: str) -> None:
-    """A reader without write permission gets the same rows, with or without a log."""
+    """A process without write permission reads the same rows, with or without a log."""
     with TemporaryDirectory() as name:
         folder = Path(name)
         path = folder / "features.db"
@@ -274,7 +274,7 @@ def names_read_by_nobody(path: Path) -> str:
 
 
 def test_a_locked_database_is_refused_as_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that holds it exclusively is waited for, and then named as the reason."""
+    """An import waits for an exclusive lock, and then is refused because of it."""
     path = build(tmp_path / "features.db", [{}])
     monkeypatch.setattr("dibs.transfer.formats.autoforge.PATIENCE", 0.1)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
@@ -296,7 +296,7 @@ def test_a_locked_database_is_refused_as_locked(tmp_path: Path, monkeypatch: pyt
     ],
 )
 def test_another_database_is_refused(tmp_path: Path, statement: str, says: str) -> None:
-    """A database that is not AutoForge's is told as what it is."""
+    """The refusal of another database says what it is."""
     path = tmp_path / "other.db"
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(statement)

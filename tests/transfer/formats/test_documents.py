@@ -1,4 +1,4 @@
-"""Whatever a file holds, it is read, or refused with what is wrong and where."""
+"""Every file is read, or refused with the reason and the place."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from transfer.formats.conftest import Read, Refused
     ],
 )
 def test_a_file_that_is_no_feature_list_is_refused_with_the_place(refused: Refused, content: bytes, says: str) -> None:
-    """The message tells line and column, or what the file lacks."""
+    """The message has line and column, or what is missing."""
     assert says in refused(content).message
 
 
@@ -65,7 +65,7 @@ def test_an_object_of_features_gives_them_their_ids(read: Read) -> None:
 
 
 def test_a_missing_file_a_folder_and_a_pipe_are_refused(tmp_path: Path) -> None:
-    """What is no file at all is refused by name, and never waited for."""
+    """A path that is not a regular file is refused by name, without waiting for it."""
     os.mkfifo(tmp_path / "pipe")
     for name, says in {"gone.json": "no such file", ".": "is a folder", "pipe": "not a regular file"}.items():
         with pytest.raises(InvalidInput) as caught:
@@ -129,7 +129,7 @@ def test_the_features_are_found_where_projects_put_them(read: Read, document: An
 
 
 def test_fields_beside_the_list_are_reported(read: Read) -> None:
-    """Rules and metadata of the file have no place here, and the report says so."""
+    """Rules and metadata of the file are reported as ignored."""
     backlog = read({"project": "p", "rules": ["r"], "empty": None, "features": [{"name": "a"}]})
     assert backlog.ignored == ["project of the file (1)", "rules of the file (1)"]
     assert backlog.source == "JSON list under 'features'"

@@ -35,7 +35,7 @@ def test_status_words(one: One, words: str, status: Status) -> None:
 
 
 def test_an_unknown_status_is_reported(read: Read) -> None:
-    """A word that is not known is told, with what became of it."""
+    """An unknown status word is reported."""
     backlog = read([{"name": "a", "status": "sideways"}, {"name": "b", "status": "sideways"}, {"name": "c"}])
     assert backlog.ignored[0] == "status 'sideways', an unknown word: other fields decide, else it is pending (2)"
     assert "no status -> pending (3)" in backlog.mapped
@@ -64,14 +64,14 @@ def test_booleans(one: One, field: str, value: Any, status: str) -> None:
     ],
 )
 def test_a_feature_passes_only_if_nothing_says_otherwise(one: One, fields: dict[str, Any], status: Status) -> None:
-    """Where words and booleans disagree, work is done again rather than lost."""
+    """If a status word and a boolean contradict, the feature is pending."""
     feature = one(**fields)
     assert feature.status is status
     assert feature.archived_from is (Status.PASSING if status is Status.ARCHIVED else None)
 
 
 def test_a_contradiction_is_reported(read: Read) -> None:
-    """What was not believed is told."""
+    """A contradiction between status fields is reported."""
     backlog = read([{"name": "a", "status": "todo", "passes": True}])
     assert backlog.ignored == ["status 'todo', which a boolean field that says true contradicts: pending (1)"]
 
@@ -172,7 +172,7 @@ def test_steps(one: One, fields: dict[str, Any], steps: list[str]) -> None:
 
 
 def test_what_steps_lose_is_reported(read: Read) -> None:
-    """Fields of a step's object that have no place are told."""
+    """Unknown fields of a step's object are reported."""
     backlog = read([{"name": "a", "steps": [{"text": "t", "done": True}, {"id": 1}, True]}])
     assert backlog.ignored == [
         "done of an entry of steps (1)",
@@ -293,7 +293,7 @@ def test_what_cannot_be_imported_is_refused_whole_with_its_path(
 
 
 def test_a_circle_names_its_features(refused: Refused) -> None:
-    """A circle behind a long chain is found without recursion, and only the circle is told."""
+    """A cycle behind a long chain is found without recursion, and only the cycle is reported."""
     chain = [{"id": n, "dependencies": [n + 1]} for n in range(5_000)]
     refusal = refused([*chain, {"id": 5_000, "dependencies": [4_998]}])
     assert refusal.details["ids"] == ["4998", "4999", "5000"]
@@ -316,7 +316,7 @@ def test_evidence_and_failures(one: One) -> None:
 
 
 def test_fields_without_a_place_are_reported_once_with_counts(read: Read) -> None:
-    """Every field that holds something and was not used is told; empty ones are not."""
+    """Every unused field with a value is reported; empty ones are not."""
     listed = [
         {"name": "a", "notes": "n", "tags": []},
         {"name": "b", "notes": "m", "updated_at": 3, "owner": None},
@@ -332,7 +332,7 @@ def test_a_report_of_many_fields_is_short(read: Read) -> None:
 
 
 def test_two_spellings_of_a_field_are_reported(read: Read) -> None:
-    """The first spelling counts, and the second is told."""
+    """The first spelling of a field is used, and the second is reported."""
     backlog = read([{"name": "a", "dependsOn": [2], "depends_on": [3]}, {"name": "b"}, {"name": "c"}])
     assert backlog.features[0].dependencies == ["2"]
     assert backlog.ignored == ["depends_on (a second spelling of the same field) (1)"]
@@ -377,7 +377,7 @@ def test_a_feature_that_waits_without_a_request_gets_one(one: One) -> None:
 
 
 def test_an_unread_answer_is_kept_with_its_question(one: One) -> None:
-    """An answer goes to the next worker of a pending feature, and is left out of a finished one."""
+    """The next holder of a pending feature gets an answer; a finished feature has none."""
     asked = {"human_input_request": {"prompt": "Which?", "fields": []}}
     answered = asked | {"human_input_response": {"fields": {"db": "pg", "sure": True}, "responded_at": "2026"}}
     assert one(**answered).human_answer == {"db": "pg", "sure": True}
@@ -400,5 +400,5 @@ def test_paths_are_the_files_that_a_feature_changes(one: One) -> None:
 
 @pytest.mark.parametrize("paths", [["/etc"], ["a/../b"], ["x"] * 21, ["a" * 301]])
 def test_paths_that_do_not_fit_are_refused(refused: Refused, paths: list[str]) -> None:
-    """A path that is none is named, and nothing is imported."""
+    """An invalid path is named, and nothing is imported."""
     assert refused([{"name": "F", "paths": paths}]).details["field"] == "[0].paths"

@@ -1,4 +1,4 @@
-"""What cannot be seen in a text is taken out of it, and nothing else."""
+"""Only invisible characters are removed from a text."""
 
 from __future__ import annotations
 
