@@ -27,7 +27,7 @@ from faults.points import Death, watch_file_driver, watch_server_driver
 LOADED = (
     "sqlalchemy.dialects.postgresql.psycopg",
     "sqlalchemy.dialects.sqlite.pysqlite",
-    "dibs.cli.settings",
+    "dibs.cli.look",
     "dibs.database.postgres.engine",
     "dibs.database.sqlite.engine",
     "dibs.mcp.transport.jsonrpc_streams",

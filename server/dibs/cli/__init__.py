@@ -19,7 +19,7 @@ COMMANDS = {
     "follow": "dibs.cli.follow:follow",
     "answer": "dibs.cli.answer:answer",
     "doctor": "dibs.cli.doctor:doctor",
-    "settings": "dibs.cli.settings:settings",
+    "settings": "dibs.cli.look:settings",
     "copy": "dibs.cli.transfer:copy",
     "storm": "dibs_proof.storm.command:storm",
     "backup": "dibs.cli.transfer:backup",

@@ -97,7 +97,7 @@ class BaseServer(MCPServer[Session]):
                     raise NotFound(NOT_FOUND) from None
             assert context is not None, "resources are read by clients"
             await self.built.wait()
-            from dibs.mcp.context import session_of
+            from dibs.mcp.call import session_of
             from dibs.mcp.resources.read import read
 
             text, kind = await read(session_of(context), parse(str(uri)))

@@ -1,16 +1,174 @@
-"""The call of a tool: checks its arguments, performs its operation, and returns its answer in both channels."""
+"""One call of a tool: its session, its operation, its answer in both channels, and how its client asks its user."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
-from mcp.types import CallToolResult, TextContent
+import anyio
+from mcp.server.mcpserver import Context
+from mcp.shared.exceptions import MCPError
+from mcp.types import (
+    CallToolResult,
+    ElicitRequest,
+    ElicitRequestFormParams,
+    ElicitResult,
+    InputRequiredResult,
+    TextContent,
+)
 
-from dibs.mcp.context import Ctx, McpCall
+from dibs.session.caller import CallContext, Caller, Reply
 from dibs.session.session import Session, refuse_role
+from dibs_schema.inputs import HumanField, Question
 from dibs_schema.operations import BY_TOOL, offered, read_arguments
 from dibs_schema.refusals import InvalidInput, Refusal
+
+Ctx = Context[Any, Any]
+
+STATELESS = "2026-07-28"
+"""From this protocol revision on there are no sessions. A client asks its user itself, and then repeats the call."""
+
+LONGEST_WAIT = 49.0
+"""Seconds for which a call may wait for work and for the database together: clients give up after 60."""
+ELICITATION_PATIENCE = 45.0
+"""Seconds that a question stays open within a call."""
+KEY = "answer"
+
+
+def session_of(ctx: Ctx) -> Session:
+    """Return the session of the client that makes a call: the connection's, or the HTTP request's."""
+    session = ctx.request_context.lifespan_context
+    assert isinstance(session, Session)
+    if session.caller.connection is not None:
+        return session
+    request = ctx.request_context.request
+    knows_sessions = (ctx.protocol_version or "") < STATELESS
+    http_session = request.headers.get("mcp-session-id") if request is not None and knows_sessions else None
+    return session.for_caller(Caller.over_http(session.settings, http_session))
+
+
+class InputRequired(Exception):  # noqa: N818 - it is no error
+    """The client must ask its user and repeat the call, as `result` says."""
+
+    def __init__(self, result: InputRequiredResult) -> None:
+        super().__init__()
+        self.result = result
+
+
+class McpCall(CallContext):
+    """A call of a tool by an MCP client."""
+
+    longest_wait = LONGEST_WAIT
+
+    def __init__(self, ctx: Ctx, wait_seconds: float = 0) -> None:
+        self._ctx = ctx
+        self._wait_seconds = wait_seconds
+        capabilities = ctx.client_capabilities
+        self.can_ask = capabilities is not None and capabilities.elicitation is not None
+
+    @property
+    def asked_question(self) -> int | None:  # type: ignore[override]  # it is read only here
+        """The id of the question that the first round of this call has stored."""
+        state = self._ctx.request_state
+        return int(state) if state is not None else None
+
+    async def is_abandoned(self) -> bool:
+        """Whether the client has closed its HTTP request. A broken pipe ends the whole server."""
+        request = self._ctx.request_context.request
+        return request is not None and bool(await request.is_disconnected())
+
+    async def report_waiting(self, seconds: float) -> None:
+        """Report progress to the client."""
+        await self._ctx.report_progress(
+            seconds, total=self._wait_seconds, message="waiting for a feature to become ready"
+        )
+
+    async def ask_fields(self, prompt: str, fields: Sequence[HumanField]) -> Reply | None:
+        """Ask the client's user for the fields. Raises InputRequired if the client must ask and repeat the call."""
+        result = await self._elicit(prompt, field_schema(fields))
+        if result is None or result.action != "accept":
+            return None
+        return Reply({name: value for name, value in (result.content or {}).items() if value is not None})
+
+    async def ask_questions(self, questions: Sequence[Question], question: int) -> Reply | None:
+        """Ask the client's user the questions. Raises InputRequired if the client must ask and repeat the call."""
+        message = "\n".join(one.question for one in questions)
+        result = await self._elicit(message, question_schema(questions), state=str(question))
+        if result is None or result.action == "cancel":
+            return None
+        return Reply(None if result.action == "decline" else split_choices(questions, result.content or {}))
+
+    async def _elicit(self, message: str, schema: dict[str, Any], state: str | None = None) -> ElicitResult | None:
+        """Return the user's reply, or None if the client cannot ask or nobody answered in time.
+
+        `state` returns with the repeated call of a client that asks its user itself.
+        """
+        ctx = self._ctx
+        if not self.can_ask:
+            return None
+        if (ctx.protocol_version or "") >= STATELESS:
+            reply = (ctx.input_responses or {}).get(KEY)
+            if isinstance(reply, ElicitResult):
+                return reply
+            params = ElicitRequestFormParams(message=message, requested_schema=schema)
+            raise InputRequired(
+                InputRequiredResult(input_requests={KEY: ElicitRequest(params=params)}, request_state=state)
+            )
+        try:
+            with anyio.move_on_after(ELICITATION_PATIENCE):
+                result: ElicitResult = await ctx.session.elicit_form(
+                    message=message, requested_schema=schema, related_request_id=ctx.request_context.request_id
+                )
+                return result
+        except MCPError:  # the client declares the capability but refuses the request
+            return None
+        return None
+
+
+Schema = dict[str, Any]
+
+
+def field_schema(fields: Sequence[HumanField]) -> Schema:
+    """Return the form for a feature's request."""
+    return {
+        "type": "object",
+        "properties": {field.id: _property(field) for field in fields},
+        "required": [field.id for field in fields if field.required],
+    }
+
+
+def _property(field: HumanField) -> Schema:
+    kind = "boolean" if field.type == "boolean" else "string"
+    return {"type": kind, "title": field.label} | ({"enum": field.options} if field.type == "select" else {})
+
+
+def question_schema(questions: Sequence[Question]) -> Schema:
+    """Return the form for questions to the user; several choices are typed with commas between them."""
+    return {
+        "type": "object",
+        "properties": {question.header: _choice(question) for question in questions},
+        "required": [question.header for question in questions],
+    }
+
+
+def _choice(question: Question) -> Schema:
+    labels = [option.label for option in question.options]
+    described = [f"{option.label}: {option.description}" for option in question.options if option.description]
+    text = " ".join([question.question, *described])
+    if question.multiSelect:
+        return {"type": "string", "title": question.header, "description": f"{text} (some of: {', '.join(labels)})"}
+    return {"type": "string", "title": question.header, "description": text, "enum": labels}
+
+
+def split_choices(questions: Sequence[Question], content: dict[str, Any]) -> dict[str, Any]:
+    """Return the form's content as answers: several choices typed with commas become a list."""
+    answers = {name: value for name, value in content.items() if value is not None}
+    for question in questions:
+        value = answers.get(question.header)
+        if question.multiSelect and isinstance(value, str):
+            answers[question.header] = [part.strip() for part in value.split(",") if part.strip()]
+    return answers
 
 
 async def call(session: Session, name: str, arguments: dict[str, Any], ctx: Ctx) -> CallToolResult:

@@ -108,8 +108,7 @@ class DibsServer(BaseServer):
     ) -> CallToolResult | InputRequiredResult:
         """Perform the operation of a tool. Every refusal becomes an answer here, and nowhere else."""
         await self.built.wait()
-        from dibs.mcp.call import call, refused
-        from dibs.mcp.context import InputRequired, session_of
+        from dibs.mcp.call import InputRequired, call, refused, session_of
 
         assert context is not None, "tools are called by clients"
         with as_protocol_errors():
