@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from demo.demo_run import small_backlog
-from dibs.database import Database
+from dibs.database import Database, open_database
+from dibs.settings import Settings
 from dibs.verbs.project_settings import get_settings
 from dibs_proof.demo.plan import BACK_OFF, example, fill
 from dibs_schema.refusals import InvalidInput
 
 pytestmark = pytest.mark.only_on("sqlite", reason="the demo makes a file of its own")
+
+
+@pytest.fixture
+def database(empty_db: str) -> Iterator[Database]:
+    """A database that nobody has opened, as the demo wants it."""
+    opened = open_database(Settings(db=empty_db))
+    yield opened
+    opened.close(patience=5)
 
 
 def test_the_example_has_sixty_four_features_to_build(database: Database) -> None:
