@@ -1,7 +1,8 @@
-"""Commands without a working standard output, or in a deleted folder."""
+"""Commands without a working standard output, in a deleted folder, or of a user without a name."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from cli.shells import Shell
+from dibs.session.caller import user_name
 
 pytestmark = pytest.mark.only_on("sqlite", reason="no engine plays a part")
 
@@ -63,3 +65,20 @@ def test_a_folder_that_is_gone_is_told(there: Shell, tmp_path: Path, command: st
     done = typed(there, f"rmdir ../gone; env -u DIBS_DB {sys.executable} -m dibs {command} </dev/null", gone)
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
     assert "folder has been deleted" in done.stderr
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become a user that the system does not know")
+def test_a_user_that_the_system_does_not_know_is_named_by_its_number() -> None:
+    """A container may run as any user, so no command depends on an entry in passwd."""
+    reads, writes = os.pipe()
+    child = os.fork()
+    if child == 0:
+        for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+            os.environ.pop(variable, None)
+        os.setuid(61_234)
+        os.write(writes, user_name().encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writes)
+    assert os.read(reads, 100) == b"uid-61234"
+    os.close(reads)

@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 SERVER = [sys.executable, str(Path(__file__).with_name("echo_server.py"))]
 SOON = GRACE / 3  # seconds; a busy machine may need them, and a wait that nobody ended would be longer
 PATIENT = {"ECHO_HURRY": str(SOON)}  # for what must not depend on how busy the machine is
-SIGNALS = [signal.SIGTERM, signal.SIGINT]
+SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
 
 Message = dict[str, Any]
 
@@ -495,7 +495,7 @@ def test_standard_output_is_itself_again_afterwards() -> None:
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize("moment", ["importing", "before initialize", "idle", "napping", "unread"])
 def test_a_signal_ends_the_server_promptly_with_status_0(number: signal.Signals, moment: str) -> None:
-    """SIGTERM and SIGINT end the process in any state, with its clean-up done if it had begun to serve."""
+    """SIGTERM, SIGINT and SIGHUP end the process in any state, with its clean-up done if it had begun to serve."""
     with client() as peer:
         if moment == "importing":
             peer.hear("early")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
 import time
 from collections.abc import Iterable, Mapping
@@ -15,6 +14,7 @@ import click
 from dibs.cli.options import backlog, backlog_command, print_json
 from dibs.database.health import HealthCheck, check_library
 from dibs.queries.audit import Audit, OpenLease
+from dibs.session.caller import user_name
 from dibs.settings import Settings
 from dibs_schema import refusals
 
@@ -108,7 +108,7 @@ def _repair(database: Database) -> Repaired:
     for one in database.check_health():
         if one.check in ("integrity", "references") and one.level == "error":
             raise refusals.DatabaseDamaged(f"Nothing was repaired: {one.says}")
-    return database.write_now(lambda tx: repair_counters(tx, getpass.getuser()))
+    return database.write_now(lambda tx: repair_counters(tx, user_name()))
 
 
 def _print(findings: list[HealthCheck], repaired: Repaired | None) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import Any
 
 import click
 
 from dibs.cli.options import PLACE, backlog, backlog_command, print_json
+from dibs.session.caller import user_name
 from dibs_schema.inputs import GREATEST_ID
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.status import Status
@@ -82,7 +82,7 @@ def settings(name: str | None, value: str | None, *, as_json: bool, **flags: Any
 
     with backlog(flags) as database:
         if name is not None and value is not None:
-            rules = database.write_now(lambda tx: change_setting(tx, getpass.getuser(), name, value))
+            rules = database.write_now(lambda tx: change_setting(tx, user_name(), name, value))
         else:
             rules = database.read_now(get_settings)
     shown = rules.model_dump()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import hashlib
 import math
+import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ class Caller:
     @classmethod
     def in_shell(cls, settings: Settings) -> Caller:
         """Return the user of a shell, or the agent that its settings name. Each claim without a name has its own alias."""
-        user = getpass.getuser()
+        user = user_name()
         author = settings.agent or user
         alias = f"{user[:90]}-{secrets.token_hex(2)}"
         return cls(settings.agent, author, alias, author, connection=None, lease=settings.detached_lease)
@@ -89,6 +90,14 @@ class Caller:
                 field="request_id",
             )
         return scope or self.author
+
+
+def user_name() -> str:
+    """Return the name of this machine's user, or `uid-1001` where the system knows no name, as in many containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid-{os.getuid()}"
 
 
 @dataclass(frozen=True, slots=True)

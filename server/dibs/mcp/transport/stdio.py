@@ -24,15 +24,21 @@ GRACE: Final = 60.0
 HURRY: Final = 0.2
 """Seconds that open requests get after a signal, and that a slow client gets to read the last bytes."""
 
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+def _signals() -> list[signal.Signals]:
+    """The signals that end a server: SIGTERM, SIGINT, and SIGHUP, which a closing terminal sends."""
+    found = [signal.SIGTERM, signal.SIGINT]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
+        found.append(signal.SIGHUP)
+    return found
 
 
 def install_early_exit() -> None:
-    """Make SIGTERM and SIGINT end the process at once with status 0, until `serve_stdio` takes them over.
+    """Make the signals that end a server end the process with status 0, until `serve_stdio` takes them over.
 
     Raises ValueError outside the main thread.
     """
-    for number in _SIGNALS:
+    for number in _signals():
         signal.signal(number, _exit_at_once)
 
 
@@ -44,7 +50,7 @@ async def serve_stdio(server: Server[Any], *, closing: anyio.Event, grace: float
     """Serve one client on standard input and output until its input ends, it goes away, or a signal arrives.
 
     Every request that was read is answered before the end. `closing` is set when the input ends, so that handlers that
-    wait can finish early. Requests still open after `grace` seconds are cancelled; after SIGTERM or SIGINT they get
+    wait can finish early. Requests still open after `grace` seconds are cancelled; after a signal they get
     `hurry` seconds, and if the client has stopped reading, none. Output of `print` goes to standard error.
 
     Raises what the server's lifespan raises. Runs on asyncio, in the main thread.
@@ -78,7 +84,7 @@ async def serve_stdio(server: Server[Any], *, closing: anyio.Event, grace: float
 
 @contextlib.contextmanager
 def signals_call(end: Callable[[], None]) -> Iterator[None]:
-    """Make the event loop call `end`, on its next turn, for each SIGTERM and SIGINT.
+    """Make the event loop call `end`, on its next turn, for each signal that ends a server.
 
     It uses the loop's handlers and not a task around anyio's signal receiver: a task group would wrap exceptions of
     the lifespan in an ExceptionGroup.
@@ -86,8 +92,8 @@ def signals_call(end: Callable[[], None]) -> Iterator[None]:
     import asyncio
 
     loop = asyncio.get_running_loop()
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    for number in _SIGNALS:
+    before = {number: signal.getsignal(number) for number in _signals()}
+    for number in before:
         loop.add_signal_handler(number, end)
     try:
         yield
