@@ -20,7 +20,7 @@ demo: $(READY) ## Watch eight real servers drain a backlog, one of them killed o
 	$(BIN)/dibs demo
 
 test: check ## Lint, type-check and run every test.
-	$(BIN)/python -m pytest -n 3 --dist worksteal --durations 15
+	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 15
 
 e2e: export PYTHONPATH := $(CURDIR)/tests
 e2e: $(READY) ## Let real Claude Code, Codex and opencode build backlogs by a script; fetches them from npm, 1.5 GB.
