@@ -38,7 +38,8 @@ def state_of(db: str) -> State:
 
 def look(tx: Transaction) -> State:
     """The content of the project. Raises AssertionError as `state_of` does."""
-    assert audit(tx).unsound == []
+    unsound = audit(tx).unsound
+    assert unsound == [], f"unsound: {unsound}"
     return {table.name: _rows(tx, table) for table in metadata.sorted_tables}
 
 
