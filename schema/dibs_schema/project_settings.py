@@ -6,6 +6,7 @@ To add a setting: its row here, its column in `tables.py`, a migration, and the 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -45,8 +46,8 @@ class ProjectSettings(BaseModel):
 
     @classmethod
     def of_row(cls, row: Mapping[Any, Any]) -> ProjectSettings:
-        """Read the settings from a row of `projects`, whose constraints have checked them."""
-        return cls.model_construct(**{name: row[column(name)] for name in cls.model_fields})
+        """Return the settings in a row of `projects`, whose constraints have checked them."""
+        return _of_values(*(row[name] for name in _COLUMNS))
 
     def row(self) -> dict[str, Any]:
         """Return the settings as columns of `projects`."""
@@ -56,3 +57,12 @@ class ProjectSettings(BaseModel):
 def column(setting: str) -> str:
     """Return the column of a setting. `order` is a keyword of SQL."""
     return "claim_order" if setting == "order" else setting
+
+
+_COLUMNS = tuple(column(name) for name in ProjectSettings.model_fields)
+
+
+@lru_cache(maxsize=64)
+def _of_values(*values: Any) -> ProjectSettings:
+    """Return the settings with these values; every transaction asks for them, and they seldom change."""
+    return ProjectSettings.model_construct(**dict(zip(ProjectSettings.model_fields, values, strict=True)))

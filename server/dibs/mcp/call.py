@@ -64,8 +64,12 @@ class McpCall(CallContext):
     def __init__(self, ctx: Ctx, wait_seconds: float = 0) -> None:
         self._ctx = ctx
         self._wait_seconds = wait_seconds
-        capabilities = ctx.client_capabilities
-        self.can_ask = capabilities is not None and capabilities.elicitation is not None
+
+    @property
+    def can_ask(self) -> bool:  # type: ignore[override]  # it is read only here
+        """Whether the client can show a question to its user."""
+        capabilities = self._ctx.client_capabilities
+        return capabilities is not None and capabilities.elicitation is not None
 
     @property
     def asked_question(self) -> int | None:  # type: ignore[override]  # it is read only here
