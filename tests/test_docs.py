@@ -90,7 +90,7 @@ def tools() -> str:
 def operation_commands() -> str:
     """The commands that stand for tools."""
     from dibs.cli import commands
-    from dibs.cli.wording import option
+    from dibs.cli.shell_wording import option
 
     rows = []
     for one in OPERATIONS:

@@ -231,7 +231,7 @@ class Summaries(Answer):
 
 
 class Feature(Answer):
-    """All that is known of a feature. Long texts are truncated; `next_cursor` continues them."""
+    """Everything known about a feature. Long texts are truncated; `next_cursor` continues them."""
 
     id: int
     status: StatusName
@@ -377,7 +377,7 @@ class History(Answer):
 
 
 class Group(Answer):
-    """One group of the statistics."""
+    """The counts of one category or agent in the statistics."""
 
     name: str
     counts: Counts

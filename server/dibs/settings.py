@@ -40,7 +40,7 @@ class Settings(BaseModel):
     detached_lease: Seconds = Field(
         1800, description="How long a claim lasts if no connection proves that its holder is alive."
     )
-    hold_limit: Seconds = Field(7200, description="Renewal stops after so long without a call about the feature.")
+    hold_limit: Seconds = Field(7200, description="Renewal stops after this long without a call about the feature.")
     patience: Annotated[float, Field(gt=0, le=45)] = Field(20, description="How long a call waits for the database.")
     synchronous: Literal["FULL", "NORMAL"] = Field(
         "FULL", description="NORMAL is faster, and a power cut may undo the last moments."

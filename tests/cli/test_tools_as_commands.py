@@ -11,7 +11,7 @@ import pytest
 
 from cli.shells import Shell
 from dibs.cli import COMMANDS, commands, operation_commands
-from dibs.cli.wording import SHELL, option
+from dibs.cli.shell_wording import SHELL, option
 from dibs_schema.next_step import Step
 from dibs_schema.operations import BY_TOOL, OPERATIONS, AnyOperation
 from dibs_schema.roles import Role

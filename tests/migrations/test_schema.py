@@ -23,7 +23,7 @@ import dibs_schema.migrations
 from dibs.database import Database, file_driver, open_database
 from dibs.settings import Settings
 from dibs.verbs.project_settings import get_settings
-from dibs_schema.migrations.predicates import metadata_for
+from dibs_schema.migrations.engine_tables import metadata_for
 from dibs_schema.refusals import InvalidInput, SchemaNewer
 from dibs_schema.status import Status
 from dibs_schema.tables import HEAD, metadata

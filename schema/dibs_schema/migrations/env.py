@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from dibs_schema.migrations.predicates import metadata_for
+from dibs_schema.migrations.engine_tables import metadata_for
 
 connection = context.config.attributes["connection"]
 context.configure(

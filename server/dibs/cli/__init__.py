@@ -42,7 +42,7 @@ class _Commands(click.Group):
             return command
         if cmd_name not in operation_commands():
             return None
-        from dibs.cli.conveniences import CONVENIENCES, NO_CONVENIENCE
+        from dibs.cli.extra_parameters import CONVENIENCES, NO_CONVENIENCE
         from dibs.cli.operation_command import command_of
         from dibs_schema.operations import OPERATIONS
 

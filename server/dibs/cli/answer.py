@@ -9,7 +9,7 @@ import click
 
 from dibs.cli.operation_command import checked
 from dibs.cli.options import backlog, backlog_command, print_json, settings_options
-from dibs.cli.wording import SHELL
+from dibs.cli.shell_wording import SHELL
 from dibs.session.caller import Caller
 from dibs.session.issued_tokens import ClaimMemory
 from dibs.session.session import Session, refuse_role
@@ -29,7 +29,7 @@ OPERATION = BY_TOOL["feature_answer_human_input"]
 @click.command()
 @click.argument("feature_id", type=click.IntRange(1, GREATEST_ID), required=False)
 @click.option(
-    "--question", type=click.IntRange(1, GREATEST_ID), help="Answer this question to the user instead of a feature's."
+    "--question", type=click.IntRange(1, GREATEST_ID), help="Answer this question instead of a feature's request."
 )
 @click.option("--set", "given", multiple=True, metavar="FIELD=VALUE", help="An answer; may be repeated.")
 @click.option("--cancel", is_flag=True, help="Withdraw the question.")

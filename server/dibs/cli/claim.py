@@ -14,7 +14,7 @@ from pydantic import Field
 
 from dibs.cli.operation_command import Convenience, Given, Invocation, checked, print_answer
 from dibs.cli.options import NOTHING_FOR_AGENTS, NOTHING_LEFT, NOTHING_READY, flush
-from dibs.cli.wording import SHELL
+from dibs.cli.shell_wording import SHELL
 from dibs.database import WriteJob
 from dibs.session.caller import CallContext
 from dibs_schema.answers import Acknowledgement, Answer, Claimed, Idle
@@ -36,7 +36,7 @@ class ShellCall(CallContext):
     job: ClaimingJob[Any] | None = None
 
     def claiming(self, job: WriteJob[Any]) -> None:
-        """Note the claim, to take it back if it cannot be delivered."""
+        """Record the claim, to take it back if it cannot be delivered."""
         from dibs.session.claims import ClaimingJob
 
         assert isinstance(job, ClaimingJob), "the only kind of job that claims"
@@ -161,7 +161,7 @@ def _operation(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Giv
     if "feature_id" not in given:
         raise InvalidInput("--brief needs FEATURE_ID.", field="brief")
     if wait or given.get("resume") or given.get("category") or given.get("request_id"):
-        raise InvalidInput("--brief goes with FEATURE_ID alone.", field="brief")
+        raise InvalidInput("--brief can only be combined with FEATURE_ID.", field="brief")
     return BY_TOOL["feature_mark_in_progress"], {"feature_id": given["feature_id"]}
 
 

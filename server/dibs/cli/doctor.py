@@ -92,7 +92,7 @@ def _unopened(settings: Settings, *, repairing: bool) -> list[HealthCheck] | Non
 
 
 def _examine(database: Database, settings: Settings) -> list[HealthCheck]:
-    from dibs.database.files import is_open_nowhere
+    from dibs.database.file_inspection import is_open_nowhere
     from dibs.queries.audit import audit
 
     # Before the database is opened here: only the lock shows processes in other containers.

@@ -17,7 +17,7 @@ from dibs_schema.status import Status
 @backlog_command
 def status(*, as_json: bool, **flags: Any) -> None:
     """Show the progress of the project."""
-    from dibs.database.project import backup_of, new_place
+    from dibs.database.project_row import backup_of, new_place
     from dibs.queries.stats import get_stats
 
     with backlog(flags) as database:
@@ -26,7 +26,7 @@ def status(*, as_json: bool, **flags: Any) -> None:
     if as_json:
         print_json(stats.wire() | {name: text for name, text in origin.items() if text})
     else:
-        from dibs.cli.words import print_stats
+        from dibs.cli.terminal_text import print_stats
 
         print_stats(stats, **origin)
 
@@ -49,7 +49,7 @@ def list_features(*, as_json: bool, **given: Any) -> None:
     if as_json:
         print_json(page.wire())
     else:
-        from dibs.cli.words import print_page
+        from dibs.cli.terminal_text import print_page
 
         print_page(page)
 
@@ -67,7 +67,7 @@ def show(feature_id: int, *, as_json: bool, **flags: Any) -> None:
     if as_json:
         print_json(feature.wire() | {"history": history.wire()["events"]})
     else:
-        from dibs.cli.words import print_feature
+        from dibs.cli.terminal_text import print_feature
 
         print_feature(feature, history)
 

@@ -12,7 +12,7 @@ import click
 from pydantic import ValidationError
 
 from dibs.cli.options import PLACE, backlog, print_json, say_refusals, setting_option
-from dibs.cli.wording import SHELL, option
+from dibs.cli.shell_wording import SHELL, option
 from dibs.session.caller import Caller
 from dibs.session.session import Session, refuse_role
 from dibs.session.token_files import TokenFiles
@@ -118,7 +118,7 @@ def print_answer(answer: Answer, *, as_json: bool) -> None:
     if as_json:
         print_json(worded.wire())
     else:
-        from dibs.cli.words import print_text
+        from dibs.cli.terminal_text import print_text
 
         print_text(worded)
 

@@ -75,7 +75,7 @@ def say_refusals(command: Command) -> Command:
             _drop_output()
             sys.exit(1)
         except Refusal as refusal:
-            from dibs.cli.wording import SHELL
+            from dibs.cli.shell_wording import SHELL
 
             if kwargs.get("as_json"):
                 print_json(refusal.answer(SHELL, "Run"))
@@ -112,7 +112,7 @@ def exit_status(refusal: Refusal) -> int:
 def backlog(flags: dict[str, Any], *, make: bool = False, read_only: bool = False) -> Iterator[Database]:
     """Open the backlog that the flags name, and close it at the end. `make` creates a missing one.
 
-    A database opened with `read_only` is not changed in any byte.
+    With `read_only`, not a single byte of the database changes.
     Raises NotFound if there is no backlog, and the Unavailable refusals.
     """
     from dibs.database import open_database

@@ -77,7 +77,7 @@ def _print_backup(done: BackedUp) -> None:
         click.echo(f"It contains {done.claims} claims, which a restore releases.")
     for old in done.removed:
         click.echo(f"Deleted {old}.")
-    _warn(done.unsound, "and so in the backup. `dibs doctor` says more.")
+    _warn(done.unsound, "and also in the backup. `dibs doctor` shows the details.")
 
 
 @click.command()

@@ -68,7 +68,7 @@ class Backlog(Calls):
     async def _over(
         cls, link: AbstractAsyncContextManager[Link], agent: str | None, retry_for: float
     ) -> AsyncIterator[Backlog]:
-        from dibs.client.hosting import in_own_task
+        from dibs.client.link_lifetime import in_own_task
 
         async with in_own_task(link) as entered:
             backlog = cls(entered, agent=agent, retry_for=retry_for)

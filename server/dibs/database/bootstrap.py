@@ -11,7 +11,7 @@ from sqlalchemy import insert
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DatabaseError
 
-from dibs.database.project import Project, find_project, newer_schema
+from dibs.database.project_row import Project, find_project, newer_schema
 from dibs_schema.project_settings import ProjectSettings
 from dibs_schema.tables import HEAD, projects
 

@@ -16,7 +16,7 @@ from dibs_schema.refusals import Busy
 if TYPE_CHECKING:  # a worker thread loads SQLAlchemy after the answer to `initialize`
     from sqlalchemy.engine import Connection
 
-    from dibs.database.project import Project
+    from dibs.database.project_row import Project
 
 
 @dataclass(frozen=True, slots=True)

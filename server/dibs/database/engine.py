@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from dibs.database.health import HealthCheck
-    from dibs.database.project import Project
+    from dibs.database.project_row import Project
     from dibs.database.transaction import TransactionStart
 
 
 class NotApplied(Busy):
-    """The transaction was not applied, and may be repeated: a connection lost before COMMIT, a deadlock."""
+    """The transaction was not applied and may be repeated: a deadlock, or a connection lost before COMMIT."""
 
 
 class Unreachable(NotApplied):
@@ -55,7 +55,7 @@ class Engine(ABC):
         """Hold the locks that closing connections needs; no connection is opened afterwards."""
 
     def interrupt(self, connection: Connection) -> None:  # noqa: B027 - an embedded engine needs nothing
-        """Cancel, from another thread, what a connection runs or waits for at the server."""
+        """Cancel, from another thread, what a connection is running or waiting for at the server."""
 
     # -- transactions -----------------------------------------------------------------------------
 
@@ -103,7 +103,7 @@ class Engine(ABC):
         """Update the planner's statistics, before a transaction that has inserted many rows commits."""
 
     def continue_after(self, connection: Connection, last_event: int) -> None:  # noqa: B027 - not every engine needs it
-        """Number new events after `last_event`, once rows have been inserted with their ids."""
+        """Number new events after `last_event`, once events have been inserted with explicit ids."""
 
     # -- changes, health, errors ------------------------------------------------------------------
 

@@ -211,7 +211,7 @@ class JobRunner:
         return result
 
     def _transaction(self, connection: Connection, start: TransactionStart, *, writing: bool) -> Transaction:
-        from dibs.database.project import check_project
+        from dibs.database.project_row import check_project
         from dibs.database.transaction import Transaction
 
         connections, label = self.connections, self._location.label

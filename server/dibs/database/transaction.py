@@ -13,7 +13,7 @@ from sqlalchemy.sql import visitors
 from sqlalchemy.sql.elements import ClauseElement
 
 from dibs.database.compiled import is_hot, prepared
-from dibs.database.project import Project
+from dibs.database.project_row import Project
 from dibs_schema.tables import writers
 
 Row = Mapping[Any, Any]

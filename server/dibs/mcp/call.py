@@ -73,7 +73,7 @@ class McpCall(CallContext):
 
     @property
     def asked_question(self) -> int | None:  # type: ignore[override]  # it is read only here
-        """The id of the question that the first round of this call has stored."""
+        """The id of the question that the first attempt of this call stored."""
         state = self._ctx.request_state
         return int(state) if state is not None else None
 

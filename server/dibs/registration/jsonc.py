@@ -200,7 +200,7 @@ def _member(text: str, at: int, name: str, value: Any, *, spread: bool = True, i
 
 
 def _dumped(text: str, at: int, value: Any, *, spread: bool, indent: str | None = None) -> str:
-    """Return the value as JSON: on one line, or spread over lines with the indent of the line at `at`."""
+    """Return the value as JSON: on one line, or spread over several lines with the indent of the line at `at`."""
     if not spread:
         return json.dumps(value, ensure_ascii=False)
     lines = json.dumps(value, indent=_unit(text), ensure_ascii=False).split("\n")

@@ -78,7 +78,7 @@ def held() -> ColumnElement[bool]:
 
 
 def backed_off(table: FromClause = features) -> ColumnElement[bool]:
-    """In the back-off after a failure."""
+    """In the back-off period after a failure."""
     now = bindparam("now", type_=Double)
     return (table.c.not_before > now) & (table.c.not_before <= now + FARTHEST_BACK_OFF)
 
@@ -104,7 +104,7 @@ def unblocked(table: FromClause = features) -> ColumnElement[bool]:
 
 
 def not_backed_off(table: FromClause = features) -> ColumnElement[bool]:
-    """Not in the back-off after a failure."""
+    """Not in the back-off period after a failure."""
     now = bindparam("now", type_=Double)
     return or_(table.c.not_before.is_(None), table.c.not_before <= now, table.c.not_before > now + FARTHEST_BACK_OFF)
 
@@ -137,7 +137,7 @@ def of_another_clock() -> ColumnElement[bool]:
 
 
 def depends_on_this() -> ColumnElement[bool]:
-    """Dependent on the feature of the parameter `feature`."""
+    """A dependent of the feature of the parameter `feature`."""
     dependency = dependencies.c.dependency_id == bindparam("feature")
     return in_project() & F.id.in_(select(dependencies.c.feature_id).where(in_project(dependencies), dependency))
 

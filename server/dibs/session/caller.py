@@ -120,7 +120,7 @@ class CallContext:
     """The id of the question whose answer the client brings with a repeated call."""
 
     def claiming(self, job: WriteJob[Any]) -> None:
-        """Note the claim that the call is about to make, for a face that may have to undo it."""
+        """Record the claim that the call is about to make, for a face that may have to undo it."""
 
     async def is_abandoned(self) -> bool:
         """Whether nobody will receive the answer."""

@@ -40,16 +40,16 @@ class ClaimMemory:
         """Forget a claim that was taken back before its answer was delivered."""
 
     def end(self, feature: int, token: str | None, kind: Kind) -> None:
-        """Note that the holder's own transition ended the claim."""
+        """Record that the holder's own transition ended the claim."""
 
     def end_all(self, feature: int, kind: Kind) -> None:
-        """Note that a transition ended every claim of the feature."""
+        """Record that a transition ended every claim of the feature."""
 
     def lose(self, tokens: Iterable[str | None]) -> None:
-        """Note claims that others have ended."""
+        """Record that other callers ended these claims."""
 
     def touch(self, feature: int) -> None:
-        """Note a call about the feature: its holder is at work."""
+        """Record a call about the feature, which shows that its holder is working."""
 
     def was_ended_by_holder(self, token: str | None) -> bool:  # noqa: ARG002 - nothing is remembered
         """Whether the holder itself ended the claim, so that a new call is not about it."""
@@ -75,7 +75,7 @@ class IssuedClaim:
 
     @property
     def live(self) -> bool:
-        """Whether the caller still has the claim, by the knowledge of this process."""
+        """Whether the caller still has the claim, as far as this process knows."""
         return not self.lost and self.ended_by is None
 
 
@@ -118,7 +118,7 @@ class IssuedTokens(ClaimMemory):
             return issued[-1].name if issued else None
 
     def touch(self, feature: int) -> None:
-        """Note a call about the feature: its holder is at work."""
+        """Record a call about the feature, which shows that its holder is working."""
         with self._lock:
             for one in self._by_feature.get(feature, ()):
                 one.touched = time.monotonic()
@@ -154,21 +154,21 @@ class IssuedTokens(ClaimMemory):
             return one is not None and one.ended_by is not None
 
     def lose(self, tokens: Iterable[str | None]) -> None:
-        """Note claims that others have ended."""
+        """Record that other callers ended these claims."""
         with self._lock:
             for token in tokens:
                 if token in self._by_token:
                     self._by_token[token].lost = True
 
     def end(self, feature: int, token: str | None, kind: Kind) -> None:  # noqa: ARG002 - the token says which
-        """Note that the holder's own transition ended the claim."""
+        """Record that the holder's own transition ended the claim."""
         with self._lock:
             one = self._by_token.get(token) if token is not None else None
             if one is not None and one.live:
                 one.ended_by = kind
 
     def end_all(self, feature: int, kind: Kind) -> None:
-        """Note that a transition ended every claim of the feature."""
+        """Record that a transition ended every claim of the feature."""
         with self._lock:
             for one in self._by_feature.get(feature, ()):
                 if one.live:

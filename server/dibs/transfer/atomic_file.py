@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from dibs.database.files import checkpoint, exclusive_access, file_system, is_unsafe, prepare_folder
+from dibs.database.file_inspection import checkpoint, exclusive_access, file_system, is_unsafe, prepare_folder
 from dibs_schema.refusals import Busy, DiskFull, InvalidInput, ReadOnly
 
 PREFIX, SUFFIX = ".dibs-", ".partial"

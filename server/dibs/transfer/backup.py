@@ -8,8 +8,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from dibs.database.files import copy_snapshot, projects_in, refuse_newer
-from dibs.database.project import Freeze, frozen
+from dibs.database.file_inspection import copy_snapshot, projects_in, refuse_newer
+from dibs.database.project_row import Freeze, frozen
 from dibs.queries.audit import audit
 from dibs.settings import Settings
 from dibs.transfer.atomic_file import (

@@ -17,7 +17,7 @@ from dibs.database import locate_database
 from dibs.database.bootstrap import schema_version
 from dibs.database.engine import Engine
 from dibs.database.health import HealthCheck
-from dibs.database.project import Project, newer_schema
+from dibs.database.project_row import Project, newer_schema
 from dibs.database.transaction import Row, Transaction, TransactionStart, record_writer
 from dibs.settings import Settings
 from dibs_schema.refusals import Busy, DatabaseReplaced, InvalidInput, NotFound
@@ -66,7 +66,7 @@ class BulkTransaction(Transaction):
             ) from error
 
     def settle(self, last_event: int) -> None:
-        """Continue the numbers of events after `last_event`, because rows were inserted with their ids."""
+        """Number new events after `last_event`, because events were inserted with explicit ids."""
         self._engine.continue_after(self.connection, last_event)
 
     def commit(self, *, introduced: bool = True) -> None:
@@ -194,7 +194,7 @@ def inspect_schema(settings: Settings) -> str:
 
     Raises NotFound if it does not hold the settings' project, InvalidInput, UnsafeFilesystem and Unavailable.
     """
-    from dibs.database.files import projects_in, refuse_unsafe, schema_in
+    from dibs.database.file_inspection import projects_in, refuse_unsafe, schema_in
 
     database = BulkDatabase(settings)
     version: str | None = None

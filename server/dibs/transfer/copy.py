@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import bindparam, select, update
 
-from dibs.database.project import Freeze, frozen
+from dibs.database.project_row import Freeze, frozen
 from dibs.rules.conditions import F, expired, in_project, leased
 from dibs.transfer.bulk import BulkDatabase, BulkTransaction, refuse_unknown
 from dibs.transfer.project_rows import PENDING_LEASE, Progress, count_claims, is_used, write_copy

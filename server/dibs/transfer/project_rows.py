@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Table, bindparam, delete, func, insert, inspect, select, update
 
-from dibs.database.project import Freeze
+from dibs.database.project_row import Freeze
 from dibs.rules.conditions import in_project, leased
 from dibs.transfer.bulk import BulkTransaction
 from dibs_schema.refusals import DatabaseDamaged
@@ -133,7 +133,7 @@ def is_used(there: BulkTransaction) -> bool:
 
 
 def count_rows(tx: BulkTransaction) -> int:
-    """Return how many rows belong to the project, without its own row."""
+    """Return how many rows belong to the project, not counting its row in `projects`."""
     return sum(_count(tx, table) for table in TABLES)
 
 
@@ -142,7 +142,7 @@ def _count(tx: BulkTransaction, table: Table) -> int:
 
 
 def clear(tx: BulkTransaction) -> None:
-    """Delete the project's rows, but not its own row."""
+    """Delete the project's rows in all tables except its row in `projects`."""
     for table in reversed(TABLES):
         tx.run(delete(table).where(in_project(table)))
 
@@ -169,7 +169,7 @@ def _row_counter(progress: Progress, total: int) -> Callable[[str], Advance]:
 
 
 def _copy_rows(source: BulkTransaction, target: BulkTransaction, shift: int, advance: Advance) -> dict[str, Digest]:
-    """Copy all rows but the project's own, and return the digests of the source.
+    """Copy all rows except the one in `projects`, and return the digests of the source.
 
     Ids stay the same; those of events grow by `shift`. Expired leases are converted to the target's clock. The other
     leases begin when the copy becomes live.

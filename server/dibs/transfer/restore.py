@@ -11,8 +11,15 @@ from pathlib import Path
 
 from sqlalchemy import bindparam, update
 
-from dibs.database.files import attached, copy_checked, exclusive_access, projects_in, refuse_newer, refuse_unsafe
-from dibs.database.project import Freeze, when
+from dibs.database.file_inspection import (
+    attached,
+    copy_checked,
+    exclusive_access,
+    projects_in,
+    refuse_newer,
+    refuse_unsafe,
+)
+from dibs.database.project_row import Freeze, when
 from dibs.settings import Settings
 from dibs.transfer.atomic_file import (
     errors_named,

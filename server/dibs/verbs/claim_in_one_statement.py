@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Double, Select, bindparam, extract, func, select
 
 from dibs.database.compiled import hot
-from dibs.database.project import schema_versions
+from dibs.database.project_row import schema_versions
 from dibs.database.transaction import Row, Transaction
 from dibs.rules.claimant import Holder
 from dibs.rules.conditions import literal_text

@@ -176,7 +176,7 @@ def refuse_too_many(tx: Transaction, feature: int, count: int, place: int | None
 
 
 def find_cycle(edges: Iterable[tuple[int, int]]) -> list[int] | None:
-    """Return the ids along a cycle of the edges, with the first again at the end, or None."""
+    """Return the ids along a cycle of the edges, with the first id repeated at the end, or None."""
     following: dict[int, list[int]] = {}
     for one, other in edges:
         following.setdefault(one, []).append(other)

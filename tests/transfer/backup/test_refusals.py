@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dibs.database.files import is_open_nowhere
+from dibs.database.file_inspection import is_open_nowhere
 from dibs_schema.refusals import (
     AlreadyClaimed,
     Busy,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dibs.client import Client, server_command
-from dibs.database.project import Freeze
+from dibs.database.project_row import Freeze
 from dibs.verbs import outcome
 from dibs.verbs.release import release
 from dibs_schema.refusals import ClaimLost, DatabaseReplaced

@@ -31,7 +31,7 @@ from dibs.database.postgres.session import (
     set_up_transaction,
     unless_lost,
 )
-from dibs.database.project import Project, by_name, project_of
+from dibs.database.project_row import Project, by_name, project_of
 from dibs.database.transaction import TransactionStart
 from dibs.settings import Settings
 from dibs_schema.refusals import InvalidInput
@@ -44,7 +44,7 @@ INTERRUPT: Final = 0.2
 CLOCK_KEPT: Final = 10.0
 """Seconds for which the server's clock is extrapolated from the last transaction."""
 COPY_TIMEOUT: Final = "10min"
-"""For one statement, and for a transaction that waits for the other database. A lost client holds its locks so long."""
+"""For one statement, and for a transaction that waits for the other database. A lost client's locks last as long."""
 
 MIGRATION_LOCK: Final = 0x64696273
 """The advisory lock under which one process migrates ("dibs")."""

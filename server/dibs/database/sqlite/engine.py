@@ -20,7 +20,7 @@ from dibs.database.bootstrap import FIRST_TABLES, ready_project, schema_version,
 from dibs.database.clock import WallClock, lease_clock
 from dibs.database.engine import Engine
 from dibs.database.health import HealthCheck
-from dibs.database.project import Project, find_project
+from dibs.database.project_row import Project, find_project
 from dibs.database.sqlite.driver import NAME, driver
 from dibs.database.sqlite.errors import meaning, unknown_outcome, unwritable
 from dibs.database.sqlite.file_identity import FileId, file_at
@@ -260,7 +260,7 @@ class SQLite(Engine):
             return check_file(self.path, self.library, connection)
 
     def check_identity(self) -> None:
-        """Raise DatabaseReplaced if the path leads to other files than those that are open."""
+        """Raise DatabaseReplaced if the path leads to files other than those that are open."""
         if self._identity is not None and self._files() != self._identity:
             raise DatabaseReplaced(
                 f"{self.path} was deleted or replaced while this server ran. Nothing was written, neither "

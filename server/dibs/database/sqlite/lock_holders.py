@@ -109,7 +109,7 @@ def readers_of(path: Path) -> set[int]:
 
 
 def persistent(look: Callable[[], set[int]], times: int = 4) -> set[int]:
-    """Return the processes that each of `times` looks finds."""
+    """Return the processes that are found in each of `times` consecutive reads of the locks."""
     found = look()
     for _ in range(times - 1):
         if found:

@@ -64,7 +64,7 @@ def verify(given: Mapping[str, Any]) -> str:
     limit = f" with limit={given['limit']}" if given.get("limit") else ""
     return f"""Test again what has passed, so that regressions are found.
 1. feature_get_for_regression{limit} gives you the features that were tested longest ago, for 30 minutes and to you alone.
-2. Go through each feature's steps on the project as it is now, as a user would. Do not mend anything.
+2. Go through each feature's steps on the project as it is now, as a user would. Do not fix anything.
 3. Where all of them work: feature_mark_passing with evidence (what you ran, with exit codes). Where one does not: \
 feature_mark_failing with the step, what you expected and what happened; this reopens the feature for a worker.
 Then report each feature with its result.
@@ -148,7 +148,7 @@ PROMPTS: tuple[Entry, ...] = (
     Entry(
         "triage_stuck",
         "Look after stuck features",
-        "Find out why features are stuck, take the cause away and put them back.",
+        "Find out why features are stuck, remove the cause and return them to the queue.",
         (_argument("feature_id", "Only this feature"),),
         (
             "feature_search",
@@ -206,7 +206,7 @@ def render(role: Role, name: str, arguments: Mapping[str, str]) -> GetPromptResu
 
 
 def _checked(name: str, text: str) -> Any:
-    """Check and convert an argument. A blank one counts as omitted, since clients send omitted ones so."""
+    """Check and convert an argument. A blank one counts as omitted, since clients send omitted ones that way."""
     value = clean(text).strip()
     if len(value) > LONGEST:
         raise InvalidInput(f"{name}: has more than {LONGEST} characters. Send the path of a file.", field=name)

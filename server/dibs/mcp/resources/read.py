@@ -31,7 +31,7 @@ TEMPLATES = (
         uri_template="feature://{id}",
         name="feature",
         title="A feature",
-        description="Everything that is known of one feature.",
+        description="Everything known about one feature.",
         mime_type=JSON,
     ),
     ResourceTemplate(

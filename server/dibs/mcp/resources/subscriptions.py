@@ -1,6 +1,6 @@
 """Subscriptions to resources in both eras of the protocol.
 
-A connection with a handshake subscribes to one resource at a time, and then also hears of changes of the list. Since
+A connection with a handshake subscribes to one resource at a time, and is also notified of changes to the list. Since
 2026-07-28 a stream names all of its resources when it opens.
 """
 

@@ -96,7 +96,7 @@ class OpenRequests:
         self._settled = anyio.Event()
 
     def received(self, message: JSONRPCMessage) -> None:
-        """Note a message from the client."""
+        """Record a message from the client."""
         match message:
             case JSONRPCRequest(id=request_id, method=method):
                 if method != "subscriptions/listen":
@@ -107,7 +107,7 @@ class OpenRequests:
                 self.of_server.discard(coerce_request_id(request_id))
 
     def sent(self, message: JSONRPCMessage) -> None:
-        """Note a message to the client."""
+        """Record a message to the client."""
         match message:
             case JSONRPCResponse(id=request_id) | JSONRPCError(id=request_id):
                 self._settle(request_id)

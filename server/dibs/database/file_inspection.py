@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dibs.database.project import Freeze, newer_schema
+from dibs.database.project_row import Freeze, newer_schema
 from dibs.database.sqlite.driver import driver
 from dibs.database.sqlite.errors import meaning
 from dibs.database.sqlite.filesystems import file_system, is_unsafe, prepare_folder, refuse_unsafe
