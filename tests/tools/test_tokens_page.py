@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from bench import tokens
 
-pytestmark = pytest.mark.only_on("sqlite", reason="what is told weighs the same, whichever engine it came from")
+pytestmark = pytest.mark.only_on("sqlite", reason="definitions and answers have the same size on both engines")
 
 PAGE = Path(__file__).parents[2] / "docs" / "internals" / "context-budget.md"
 
