@@ -108,7 +108,7 @@ def _run(database: Database, statement: Callable[[int], Executable]) -> None:
             "journal",
             "feature 1: a claim starts in stuck, but the event before it ended in pending",
         ),
-        (_other_holder, "claims", "claims", "feature 1: eve holds it, but its last claim was made by ada"),
+        (_other_holder, "claims", "claims", "feature 1: eve holds it, but ada made its last claim"),
     ],
 )
 def test_each_planted_difference_is_found_and_no_other(
