@@ -193,6 +193,8 @@ EVERY_TOOL: Calls = (
     (4, _resume),
     (6, _on_any("feature_claim_and_get")),
     (4, _on_any("feature_mark_in_progress")),
+    (3, _on_claimed("feature_claim_and_get", with_token=False)),
+    (3, _on_claimed("feature_mark_in_progress", with_token=False)),
     (22, partial(_pass, with_token=True)),
     (5, partial(_pass, with_token=False)),
     (6, _on_claimed("feature_mark_failing", WHY)),

@@ -65,6 +65,7 @@ class Acknowledgement(Guidance):
 
     id: int
     status: StatusName
+    already_claimed: bool = False
     token: str | None = None
     expires_at: Time | None = None
     attempts: int = 0
@@ -162,9 +163,10 @@ class Work(Answer):
 
 
 class Claimed(Answer):
-    """The caller has claimed the feature."""
+    """The caller has claimed the feature, now or `already_claimed` it by an earlier call."""
 
     state: Literal["claimed"]
+    already_claimed: bool = False
     claim: Lease
     feature: Work
 

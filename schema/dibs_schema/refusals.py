@@ -91,7 +91,7 @@ class NotWaitingForHuman(Refusal, code="not_waiting_for_human"):
 
 
 class AlreadyClaimed(Refusal, code="already_claimed"):
-    """Another holder has claimed the feature; the refusal says nothing else about it."""
+    """The feature is claimed: by another holder, or on this connection, whose claim the refusal then identifies."""
 
 
 class AlreadyHolding(Refusal, code="already_holding"):

@@ -95,7 +95,7 @@ def _in_connection(what: str) -> Callable[[Database, Staged], None]:
 
         async def run() -> None:
             tokens = IssuedTokens()
-            tokens.remember(staged["claimed"], staged["token"], "ada")
+            tokens.remember(staged["claimed"], staged["token"], "ada", "feature_claim_and_get")
             keeper = lease_keeper.LeaseKeeper(database, Settings(lease=LONG_LEASE), SESSION, tokens)
             await getattr(keeper, what)()
 

@@ -23,6 +23,7 @@ CLAIM, CLAIM_THIS = "feature_claim_and_get", "feature_mark_in_progress"
 PASS, FAIL, SKIP = "feature_mark_passing", "feature_mark_failing", "feature_skip"
 RELEASE, SHOW, UPDATE = "feature_clear_in_progress", "feature_get_by_id", "feature_update"
 LEASE = 2.0
+AGAIN = {"already_claimed": True}
 
 
 class Written:
@@ -202,6 +203,14 @@ TRUE: dict[str, Callable[[], Written]] = {
         .call("bob", 2, 5, CLAIM, claimed(3, "t3"), agent="ada")
         .with_token("ada", 3, 4, PASS, 1, "t1", "passing")
     ),
+    "a claim that its connection receives again, with a dependency that broke since": lambda: (
+        Written()
+        .begin(1, FeatureState(D))
+        .claim("ada", 0, 1, 2, "t2")
+        .call("bob", 1, 2, FAIL, {"status": "pending"}, feature_id=1)
+        .call("ada", 3, 4, CLAIM_THIS, {"id": 2, "status": "in_progress", "token": "t2", **AGAIN}, feature_id=2)
+        .call("ada", 4, 5, CLAIM, {**claimed(2, "t2"), **AGAIN}, feature_id=2)
+    ),
     "two claims of a connection without a name": lambda: (
         Written().claim("ada", 0, 1, 1, "t1").claim("ada", 2, 3, 3, "t3")
     ),
@@ -306,6 +315,24 @@ FALSE: dict[str, tuple[str, Callable[[], Written]]] = {
     "two hold one feature, at the same moment": (
         "two_holders",
         lambda: Written().claim("ada", 0, 2, 1, "t1").claim("bob", 1, 3, 1, "t2"),
+    ),
+    "another connection receives the claim": (
+        "token_twice",
+        lambda: (
+            Written().claim("ada", 0, 1, 1, "t1").call("bob", 2, 3, CLAIM, {**claimed(1, "t1"), **AGAIN}, feature_id=1)
+        ),
+    ),
+    "a claim is received again after it was passed": (
+        "change_lost",
+        lambda: ada_passes_one().call("ada", 3, 4, CLAIM, {**claimed(1, "t1"), **AGAIN}, feature_id=1),
+    ),
+    "a claim that is received again counts as an attempt": (
+        "no_order",
+        lambda: (
+            Written()
+            .claim("ada", 0, 1, 1, "t1")
+            .call("ada", 2, 3, CLAIM, {**claimed(1, "t1", attempts=2), **AGAIN}, feature_id=1)
+        ),
     ),
     "a lost claim explains no second holder": (
         "two_holders",

@@ -14,7 +14,6 @@ from dibs.database import Database
 from dibs.database.transaction import Transaction
 from dibs.queries.audit import audit
 from dibs.rules.claimant import Holder
-from dibs.rules.claimant import nameless as shown_as
 from dibs.transfer.formats.backlog import ImportedFeature
 from dibs.verbs import ask_person, claim, create, outcome, project_settings, skip
 from dibs.verbs import depend as edges
@@ -52,7 +51,7 @@ def named(name: str, *, session: str | None = None, lease: float = 120.0) -> Hol
 
 def nameless(session: str, *, lease: float = 120.0) -> Holder:
     """A connection without an agent name."""
-    return Holder(name=shown_as(session), named=False, session=session, lease=lease)
+    return Holder(name=f"client-{session[:4]}", named=False, session=session, lease=lease)
 
 
 def new(name: str = "a feature", **fields: Any) -> NewFeature:

@@ -187,12 +187,13 @@ def test_a_claim_by_id_says_why_not(database: Database, status: Status, kind: ty
     assert "secret plan" not in str(refusal.answer())
 
 
-def test_a_loser_learns_nothing_of_the_feature(database: Database) -> None:
-    """The refusal of a lost race carries the id alone: no text, no token, no holder."""
-    on = place(database, Status.IN_PROGRESS)
+def test_a_loser_learns_only_who_has_the_feature_and_since_when(database: Database) -> None:
+    """The refusal of a lost race names the holder and the time of its claim: no text, no token."""
+    on = place(database, Status.IN_PROGRESS, name="a secret plan")
     refusal = refused(database, AlreadyClaimed, lambda tx: claim.claim(tx, named("grace"), on.id))
-    assert refusal.details == {"id": on.id}
-    assert on.holder.name not in refusal.message
+    assert set(refusal.details) == {"id", "holder", "since"}
+    assert refusal.details["holder"] == on.holder.name
+    assert "secret plan" not in refusal.message
     assert on.token is not None
     assert on.token not in refusal.message
 

@@ -179,7 +179,7 @@ def _lost(database: Database) -> tuple[Verb, list[Step]]:
 def _claimed_twice(database: Database) -> tuple[Verb, list[Step]]:
     tokens = IssuedTokens()
     for token in ("one", "two"):
-        tokens.remember(1, token, "ada")
+        tokens.remember(1, token, "ada", "feature_claim_and_get")
     return tokens.choose(1, None, Kind.PASS), [PROVE]
 
 

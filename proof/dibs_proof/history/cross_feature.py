@@ -12,7 +12,15 @@ from dibs_proof.history.dependencies import Graph
 from dibs_proof.history.expectations import is_hindered
 from dibs_proof.history.feature_history import endings
 from dibs_proof.history.history import Call, History
-from dibs_proof.history.interpret import CLAIMS, CREATES, TRANSITIONS, Interpretation, claimed_feature, holder_of
+from dibs_proof.history.interpret import (
+    CLAIMS,
+    CREATES,
+    TRANSITIONS,
+    Interpretation,
+    claimed_feature,
+    holder_of,
+    token_of,
+)
 from dibs_proof.history.violations import Violation
 from dibs_schema.status import Kind
 
@@ -33,7 +41,7 @@ def check(history: History, interpretation: Interpretation, graph: Graph) -> Ite
 
 
 def tokens_are_given_once(interpretation: Interpretation) -> Iterator[Violation]:
-    """No token is given to two claims; the same request_id returns the same token."""
+    """No token is given to two claims; the same request_id returns the same token, and so does the claim's connection."""
     for token, calls in interpretation.holders.items():
         first = calls[0]
         for other in calls[1:]:
@@ -41,6 +49,12 @@ def tokens_are_given_once(interpretation: Interpretation) -> Iterator[Violation]
                 yield Violation(
                     "token_twice", claimed_feature(other), f"the token {token} was given out twice", (first, other)
                 )
+    for call in interpretation.claimed_again:
+        token = token_of(call) or ""
+        first = interpretation.holders[token][0]
+        if (call.client, claimed_feature(call)) != (first.client, claimed_feature(first)):
+            message = f"the token {token} was returned to another connection, or for another feature"
+            yield Violation("token_twice", claimed_feature(call), message, (first, call))
 
 
 def dependencies_come_first(history: History, interpretation: Interpretation, graph: Graph) -> Iterator[Violation]:

@@ -65,10 +65,15 @@ def simulate_claim(call: Call, holder: str, token: str, reported: Report, *, aga
     """Claim a ready feature, resume the holder's own claim, or repeat a request_id (`again`)."""
     code = (reported or {}).get("code")
     hindered = is_hindered(call)
+    already = has_already_claimed(call)
 
     def simulate(state: FeatureState) -> Iterator[tuple[FeatureState, Report]]:
         if hindered and state.status is Status.PENDING:
             yield state, reported
+            return
+        if already:
+            if state.token == token:
+                yield state, report_of(state)
             return
         if again and state.token == token:
             yield state, None
@@ -85,6 +90,11 @@ def simulate_claim(call: Call, holder: str, token: str, reported: Report, *, aga
             yield claimed, report_of(claimed)
 
     return simulate
+
+
+def has_already_claimed(call: Call) -> bool:
+    """Return whether the answer is the caller's own earlier claim."""
+    return bool((call.answer or {}).get("already_claimed"))
 
 
 def is_hindered(call: Call) -> bool:

@@ -70,6 +70,7 @@ class Interpretation:
         self.history = history
         self.issued: dict[tuple[str, int], list[tuple[float, str]]] = defaultdict(list)
         self.holders: dict[str, list[Call]] = defaultdict(list)
+        self.claimed_again: list[Call] = []
         self.lost_claims: list[Call] = []
         self._requests: dict[tuple[str, str, str], list[Call]] = defaultdict(list)
         self._passes: dict[int, list[Call]] = defaultdict(list)
@@ -79,7 +80,9 @@ class Interpretation:
             if (key := self._key(call)) is not None:
                 self._requests[key].append(call)
             token, feature = token_of(call), claimed_feature(call)
-            if token is not None and feature is not None:
+            if token in self.holders and expectations.has_already_claimed(call):
+                self.claimed_again.append(call)
+            elif token is not None and feature is not None:
                 self.issued[call.client, feature].append((call.begun, token))
                 self.holders[token].append(call)
         seen: set[int] = set()
@@ -109,7 +112,7 @@ class Interpretation:
         if call.refused or call.lost:
             return False
         if claimed_feature(call) is not None:
-            return not call.arguments.get("resume")
+            return not call.arguments.get("resume") and not expectations.has_already_claimed(call)
         token = call.arguments.get("claim_token")
         if call.tool != "feature_mark_passing" or token is None:
             return False

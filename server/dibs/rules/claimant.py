@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import platform
 import secrets
 from dataclasses import dataclass
+from functools import cache
+
+from dibs.database.clock import lease_clock
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's base 32, whose characters cannot be confused: five bits each."""
@@ -33,10 +39,31 @@ def new_token() -> str:
 
 
 def new_session() -> str:
-    """Return a new id for a connection."""
-    return secrets.token_hex(10)
+    """Return a new id for a connection: random, followed by the process that serves it, for `is_served`."""
+    return f"{secrets.token_hex(10)}-{_process_table()}-{os.getpid()}"
 
 
-def nameless(session: str) -> str:
-    """Return the name by which others see a connection without an agent name."""
-    return f"client-{session[:4]}"
+def is_served(session: str) -> bool | None:
+    """Return whether the process that serves a connection runs, or None if this process cannot see that one."""
+    _, _, process = session.partition("-")
+    table, _, pid = process.partition("-")
+    if table != _process_table() or os.name != "posix":
+        return None
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
+
+
+@cache
+def _process_table() -> str:
+    """Return what identifies this machine, its boot and its container, within which process ids are unique."""
+    try:
+        container = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - a magic link, not a path
+    except OSError:  # only Linux has pid namespaces
+        container = ""
+    identity = f"{platform.node()}\0{lease_clock().domain}\0{container}"
+    return hashlib.sha256(identity.encode()).hexdigest()[:8]

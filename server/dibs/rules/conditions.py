@@ -130,6 +130,16 @@ def expired() -> ColumnElement[bool]:
     )
 
 
+def renewed_lately() -> ColumnElement[bool]:
+    """A server renews the lease, and has done so within the last half of it: its connection lives."""
+    half = F.lease_seconds / 2
+    left = case(
+        (F.lease_clock == bindparam("clock"), F.lease_ends - bindparam("reading", type_=Double)),
+        else_=F.lease_expires_at - bindparam("now", type_=Double),
+    )
+    return F.claim_session.is_not(None) & (left > half)
+
+
 def of_another_clock() -> ColumnElement[bool]:
     """Leased on another boot or machine, as two ranges: an index does not support an inequality."""
     clock = bindparam("clock", type_=String)

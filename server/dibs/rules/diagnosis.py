@@ -89,7 +89,7 @@ def refuse_claim(tx: Transaction, row: Row) -> NoReturn:
     """Raise the reason why an existing feature cannot be claimed."""
     feature = row["id"]
     if row["status"] == Status.IN_PROGRESS:
-        raise AlreadyClaimed(f"Another agent has claimed feature {feature}.", next=[NEXT_FEATURE], id=feature)
+        raise AlreadyClaimed(f"{_held_since(tx, row)}.", next=[NEXT_FEATURE], id=feature, **_claimed_by(row))
     if row["status"] == Status.PASSING:
         raise AlreadyPassing(
             f"Feature {feature} is already passing.",
@@ -111,6 +111,26 @@ def refuse_claim(tx: Transaction, row: Row) -> NoReturn:
         id=feature,
         retry_after_seconds=wait,
     )
+
+
+def refuse_shared_claim(tx: Transaction, row: Row) -> NoReturn:
+    """Raise AlreadyClaimed with the token: the claim was made on the caller's connection, by it or by a subagent."""
+    raise AlreadyClaimed(
+        f"{_held_since(tx, row)}: it was claimed on this connection. If that was you, go on with it.",
+        next=[Step("feature_claim_and_get", purpose="if it was another agent")],
+        id=row["id"],
+        **_claimed_by(row),
+        claim_token=row["claim_token"],
+    )
+
+
+def _held_since(tx: Transaction, row: Row) -> str:
+    seconds = max(0, int(tx.now - row["claimed_at"]))
+    return f"{row['claimed_by']} has held feature {row['id']} for {seconds} s"
+
+
+def _claimed_by(row: Row) -> dict[str, Any]:
+    return {"holder": row["claimed_by"], "since": iso(row["claimed_at"])}
 
 
 def _refuse_files_in_use(tx: Transaction, feature: int) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dibs_schema.next_step import Step
@@ -33,8 +33,12 @@ class ClaimMemory:
         """The name under which the feature was last claimed."""
         return None
 
-    def remember(self, feature: int, token: str, name: str) -> None:
-        """Remember a claim that was committed."""
+    def own(self, feature: int) -> Sequence[IssuedClaim]:  # noqa: ARG002 - nothing is remembered
+        """Return the claims of the feature that the caller may still have."""
+        return ()
+
+    def remember(self, feature: int, token: str, name: str, tool: str) -> None:
+        """Remember a claim that was committed, and the tool whose call received it."""
 
     def undo(self, token: str) -> None:
         """Forget a claim that was taken back before its answer was delivered."""
@@ -61,7 +65,7 @@ class ClaimMemory:
 
 @dataclass(slots=True)
 class IssuedClaim:
-    """A claim that was issued: its token, the holder's name, and how it ended.
+    """A claim that was issued: its token, the holder's name, the tools whose calls received it, and how it ended.
 
     It is live until its holder's transition ends it (`ended_by`), or until another caller ends it (`lost`).
     """
@@ -70,6 +74,7 @@ class IssuedClaim:
     token: str
     name: str
     touched: float
+    tools: set[str] = field(default_factory=set)
     lost: bool = False
     ended_by: Kind | None = None
 
@@ -87,12 +92,18 @@ class IssuedTokens(ClaimMemory):
         self._by_feature: dict[int, list[IssuedClaim]] = defaultdict(list)
         self._by_token: dict[str, IssuedClaim] = {}
 
-    def remember(self, feature: int, token: str, name: str) -> None:
-        """Remember a claim that was committed."""
+    def own(self, feature: int) -> Sequence[IssuedClaim]:
+        """Return the claims of the feature that the caller may still have."""
+        with self._lock:
+            return [one for one in self._by_feature.get(feature, ()) if one.live]
+
+    def remember(self, feature: int, token: str, name: str, tool: str) -> None:
+        """Remember a claim that was committed, and the tool whose call received it."""
         with self._lock:
             if token not in self._by_token:
                 issued = self._by_token[token] = IssuedClaim(feature, token, name, time.monotonic())
                 self._by_feature[feature].append(issued)
+            self._by_token[token].tools.add(tool)
 
     async def forget_ended(self, database: Database, features: Iterable[int] = ()) -> None:  # noqa: ARG002
         """Forget ended claims of `features`."""
@@ -127,7 +138,8 @@ class IssuedTokens(ClaimMemory):
         """Return the function that chooses a call's token: the one sent, or that of the only claim it can be about.
 
         A lost claim counts, so that a late call is refused with ClaimLost and does not affect another agent's claim.
-        The function raises TokenRequired if the call can be about several claims.
+        The function raises TokenRequired if the call can be about several claims: after one was lost, a late call and
+        a call about a newer claim look the same.
         """
         return lambda _: self._chosen(feature, sent, kind)
 
@@ -137,7 +149,8 @@ class IssuedTokens(ClaimMemory):
             issued = self._by_feature.get(feature, [])
             if sent is not None or not issued:
                 return sent
-            if len(issued) > 1 and any(one.ended_by is None for one in issued):
+            unfinished = [one for one in issued if one.ended_by is None]
+            if len(issued) > 1 and (len(unfinished) > 1 or any(one.lost for one in issued)):
                 raise TokenRequired(
                     f"This connection has claimed feature {feature} more than once, and the call does not say which "
                     "claim it belongs to.",

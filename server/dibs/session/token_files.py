@@ -11,13 +11,13 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dibs.session.issued_tokens import ClaimMemory
+from dibs.session.issued_tokens import ClaimMemory, IssuedClaim
 from dibs.settings import Settings, current_folder, find_root
 from dibs_schema.status import Kind
 
@@ -42,8 +42,9 @@ class TokenFiles(ClaimMemory):
     `sent` is the token of every call, if the shell sets one. `failure` is why the last token could not be stored.
     """
 
-    def __init__(self, folder: Path | None, sent: str | None = None) -> None:
+    def __init__(self, folder: Path | None, sent: str | None = None, agent: str = "") -> None:
         self.folder = folder
+        self._agent = agent
         self.failure: OSError | None = None
         self._sent = sent
 
@@ -66,7 +67,7 @@ class TokenFiles(ClaimMemory):
         identity = f"{settings.agent}\0{settings.project}\0{place}"
         readable = re.sub(r"[^A-Za-z0-9]+", "-", settings.agent)[:40]
         folder = home / "tokens" / f"{readable}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
-        return cls(folder, settings.token)
+        return cls(folder, settings.token, settings.agent)
 
     def choose(self, feature: int, sent: str | None, kind: Kind) -> Callable[[Transaction], str | None]:  # noqa: ARG002
         """Return the function that chooses a call's token.
@@ -90,7 +91,11 @@ class TokenFiles(ClaimMemory):
         """Return the function that chooses the token that proves the author of a note."""
         return self.choose(feature, None, Kind.NOTE)
 
-    def remember(self, feature: int, token: str, name: str) -> None:  # noqa: ARG002 - the folder stands for the name
+    def own(self, feature: int) -> Sequence[IssuedClaim]:
+        """Return the claims of the feature whose tokens are stored."""
+        return [IssuedClaim(one.feature, one.token, self._agent, 0) for one in self.stored() if one.feature == feature]
+
+    def remember(self, feature: int, token: str, name: str, tool: str) -> None:  # noqa: ARG002 - the folder stands for the name
         """Store the token of a committed claim, or note in `failure` why that failed."""
         if self.folder is None:
             return

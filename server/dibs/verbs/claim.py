@@ -12,8 +12,8 @@ from dibs.database.engine import NotApplied
 from dibs.database.transaction import Row, Transaction
 from dibs.queries.handover import work_of
 from dibs.queries.queue_state import why_idle
-from dibs.rules.claimant import Holder, new_token
-from dibs.rules.conditions import F, held, in_project, is_, leased, literal, queue_order, ready, this
+from dibs.rules.claimant import Holder, is_served, new_token
+from dibs.rules.conditions import F, held, in_project, is_, leased, literal, queue_order, ready, renewed_lately, this
 from dibs.rules.diagnosis import find, refuse_claim, refuse_lost
 from dibs.rules.events import record
 from dibs.rules.file_areas import files_are_free
@@ -80,7 +80,9 @@ def next_claim(claim_order: str, *, by_category: bool, autocommit: bool = False)
 
 
 _claims_of_holder = hot(
-    select(F.id, F.name, F.claimed_at).where(in_project(), leased(), _of_holder(features)).order_by(F.claimed_at, F.id)
+    select(F.id, F.name, F.claimed_at, F.claim_session, renewed_lately().label("renewed_lately"))
+    .where(in_project(), leased(), _of_holder(features))
+    .order_by(F.claimed_at, F.id)
 )
 
 _resume = (
@@ -90,7 +92,7 @@ _resume = (
     .returning(*features.c)
 )
 
-_renew = update(features).where(this(), held()).values(_RENEWED).returning(F.lease_expires_at)
+_renew = hot(update(features).where(this(), held()).values(_RENEWED).returning(*features.c))
 
 
 def claim(
@@ -115,28 +117,40 @@ def claim(
     return idle
 
 
-def claimed(tx: Transaction, holder: Holder, row: Row) -> Claimed:
+def claimed(tx: Transaction, holder: Holder, row: Row, *, already: bool = False) -> Claimed:
     """Return the answer to a claim: the token, the lease, and all that the agent needs."""
     lease = Lease(token=row["claim_token"], expires_at=row["lease_expires_at"], renewed=holder.session is not None)
-    return Claimed(state="claimed", claim=lease, feature=work_of(tx, row))
+    return Claimed(state="claimed", already_claimed=already, claim=lease, feature=work_of(tx, row))
+
+
+def claim_again(tx: Transaction, holder: Holder, feature: int, token: str) -> Row | None:
+    """Return the row of a claim that the caller already has, with its lease renewed, or None if it has ended."""
+    return tx.first(_renew, feature=feature, token=token, session=holder.session, lease=holder.lease)
 
 
 def replay_claim(tx: Transaction, holder: Holder, claimed: Claimed) -> Claimed:
     """Return the claim of an earlier call, whose lease this connection renews from now on. Raises ClaimLost."""
     feature, token = claimed.feature.id, claimed.claim.token
-    row = tx.first(_renew, feature=feature, token=token, session=holder.session, lease=holder.lease)
+    row = claim_again(tx, holder, feature, token)
     if row is None:
         refuse_lost(find(tx, feature))
     lease = claimed.claim.model_copy(update={"expires_at": row["lease_expires_at"]})
     return claimed.model_copy(update={"claim": lease})
 
 
-def mark_in_progress(tx: Transaction, holder: Holder, feature: int) -> Acknowledgement:
-    """Claim `feature` and answer briefly. Raises the refusals of `claim`."""
-    row = claim_row(tx, holder, feature)
+def mark_in_progress(tx: Transaction, holder: Holder, feature: int, own: Row | None = None) -> Acknowledgement:
+    """Claim `feature` and answer briefly, or answer with the row of the caller's `own` claim.
+
+    Raises the refusals of `claim`.
+    """
+    row = claim_row(tx, holder, feature) if own is None else own
     assert row is not None, "a claim by id succeeds or raises"
     return Acknowledgement(
-        id=feature, status=row["status"], token=row["claim_token"], expires_at=row["lease_expires_at"]
+        id=feature,
+        status=row["status"],
+        already_claimed=own is not None,
+        token=row["claim_token"],
+        expires_at=row["lease_expires_at"],
     )
 
 
@@ -216,16 +230,24 @@ def _refuse(tx: Transaction, holder: Holder, feature: int | None, most: int) -> 
         )
     held = next((row for row in mine if row["id"] == feature), mine[0])
     age = max(0, int(tx.now - held["claimed_at"]))
-    raise AlreadyHolding(
-        f"{holder.name} already claimed feature {held['id']} ({held['name'][:80]}) {age} s ago. Finish it first.",
-        next=[
-            Step(
-                "feature_claim_and_get",
-                {"feature_id": held["id"], "resume": True, "agent": holder.name},
-                "to continue it with a new token",
-            )
-        ],
-        id=held["id"],
-        name=held["name"],
-        age_seconds=age,
-    )
+    fact = f"{holder.name} already claimed feature {held['id']} ({held['name'][:80]}) {age} s ago."
+    resume = {"feature_id": held["id"], "resume": True, "agent": holder.name}
+    if _of_another_session(holder, held):
+        fact += " Another session works under this name."
+        step = Step("feature_claim_and_get", needs=("agent",), purpose="under a name of your own")
+    else:
+        fact += " Finish it first."
+        step = Step("feature_claim_and_get", resume, "to continue it with a new token")
+    raise AlreadyHolding(fact, next=[step], id=held["id"], name=held["name"], age_seconds=age)
+
+
+def _of_another_session(holder: Holder, held: Row) -> bool:
+    """Return whether another connection that lives has the claim.
+
+    Its process shows that. The connection of a process that cannot be seen lives if it has renewed the lease lately.
+    """
+    session: str | None = held["claim_session"]
+    if session is None or session == holder.session:
+        return False
+    served = is_served(session)
+    return bool(held["renewed_lately"]) if served is None else served
