@@ -12,11 +12,13 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    ValidationInfo,
     WithJsonSchema,
     model_validator,
 )
 
 from dibs_schema.file_areas import MOST_PATHS, path_of, paths_of
+from dibs_schema.lenient_input import without_empty, without_unknown
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.sanitize import clean
 from dibs_schema.status import Status
@@ -77,9 +79,17 @@ assert set(get_args(StatusName)) == set(Status)
 
 
 class Input(BaseModel):
-    """An object argument: unknown fields are refused by name."""
+    """An object argument: optional fields that are empty count as absent, as `read_arguments` says."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out(cls, given: Any, info: ValidationInfo) -> Any:
+        if not isinstance(given, dict):
+            return given
+        optional = [name for name, one in cls.model_fields.items() if not one.is_required()]
+        return without_empty(without_unknown(given, cls.model_fields, info.context), optional)
 
 
 class CommandRun(Input):

@@ -9,6 +9,9 @@ from pydantic import ValidationError
 
 from dibs_schema.refusals import InvalidInput
 
+SHOWN = 10
+"""Invalid arguments that a refusal names."""
+UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 _MESSAGES = {
     "bool_parsing": "must be true or false",
     "bool_type": "must be true or false",
@@ -43,15 +46,18 @@ _MESSAGES = {
 
 
 def invalid_argument(error: ValidationError, parameters: Sequence[str] = ()) -> InvalidInput:
-    """Return the refusal of the first invalid argument, by its path, without repeating the value.
+    """Return the refusal of the invalid arguments, by their paths, without repeating the values.
 
     For an unknown argument it lists the known `parameters`.
     """
-    place, kind, message = first_problem(error)
-    path = path_of(place)
-    unknown = kind in ("extra_forbidden", "unexpected_keyword_argument") and len(place) == 1
-    known = f" It takes {', '.join(parameters)}." if unknown and parameters else ""
-    return InvalidInput(f"{path}: {message}.{known} Nothing was changed.", field=path)
+    found = problems(error)
+    said = [f"{path_of(place)}: {message}." for place, _, message in found[:SHOWN]]
+    if len(found) > SHOWN:
+        said.append(f"{len(found) - SHOWN} more arguments are invalid.")
+    if parameters and any(kind in UNKNOWN and len(place) == 1 for place, kind, _ in found):
+        said.append(f"It takes {', '.join(parameters)}.")
+    more: dict[str, Any] = {"fields": [path_of(place) for place, _, _ in found[:SHOWN]]} if len(found) > 1 else {}
+    return InvalidInput(" ".join([*said, "Nothing was changed."]), field=path_of(found[0][0]), **more)
 
 
 def path_of(places: Sequence[int | str]) -> str:
@@ -63,9 +69,21 @@ def path_of(places: Sequence[int | str]) -> str:
     return path[:200]
 
 
-def first_problem(error: ValidationError) -> tuple[Sequence[int | str], str, str]:
-    """Return the path of the first invalid value, pydantic's name of the error, and a message."""
-    problem: Any = error.errors(include_url=False, include_input=False)[0]
+Problem = tuple[Sequence[int | str], str, str]
+"""The path of an invalid value, pydantic's name of the error, and a message."""
+
+
+def first_problem(error: ValidationError) -> Problem:
+    """Return the first problem of an error."""
+    return problems(error)[0]
+
+
+def problems(error: ValidationError) -> list[Problem]:
+    """Return every problem of an error, in the order of the fields."""
+    return [_problem(one) for one in error.errors(include_url=False, include_input=False)]
+
+
+def _problem(problem: Any) -> Problem:
     kind = problem["type"]
     if kind == "value_error":  # raised by a validator of this package
         message = str(problem["ctx"]["error"])

@@ -165,7 +165,11 @@ EITHER = {
     "feature_get_summary": [("feature_id", "feature_ids")],
 }
 """Arguments of which a valid call has exactly one."""
-TWISTS = [None] * 12 + ["less", "more", "junk", "junk", "inside", "inside", "text"]
+TWISTS = [None] * 12 + ["less", "more", "junk", "junk", "inside", "inside", "text", "filled", "filled", "injected"]
+FILLERS = ["", " ", None, 0, False, [], {}, "null", "[]"]
+"""What models send in optional arguments that they have nothing for."""
+INJECTED = ["task_progress", "random_string", "_meta", "explanation", "reason", "featureId", "feature-id", "wait"]
+"""What clients add to every call, and misspelled arguments."""
 
 
 @st.composite
@@ -188,6 +192,11 @@ def calls(draw: st.DrawFn) -> Call:
         _twist_inside(draw, arguments)
     elif twist == "text":
         _into_text(draw, arguments)
+    elif twist == "filled":
+        missing = schema["properties"].keys() - arguments.keys()
+        arguments |= {name: draw(st.sampled_from(FILLERS)) for name in sorted(missing)}
+    elif twist == "injected":
+        arguments[draw(st.sampled_from(INJECTED))] = draw(_scalars)
     return tool, _impatient(arguments)
 
 

@@ -11,6 +11,7 @@ from dibs.client import Client
 from dibs.database import Database
 from dibs.mcp.definitions import definitions
 from dibs.queries.graph import get_graph
+from dibs_schema.lenient_input import is_empty, is_filler
 from dibs_schema.roles import Role
 from dibs_schema.sanitize import clean
 from dibs_schema.status import Status
@@ -71,6 +72,11 @@ BOUNDS = {"limit": (1, 100), "depth": (0, 50), "priority": (-(10**9), 10**9), "w
 
 IDS = (1, 2**31 - 1)
 TEN_MEGABYTES = "x" * 10_000_000
+
+
+def counts_as_absent(tool: str, name: str, value: Any) -> bool:
+    """Return whether the value says that an optional argument has none; tests/tools/test_filled_in.py has these."""
+    return name not in SCHEMAS[tool].get("required", ()) and (is_empty(value) or is_filler(value))
 
 
 def malformed(name: str, schema: dict[str, Any]) -> list[Any]:
@@ -160,7 +166,7 @@ async def test_a_malformed_value_is_refused_by_name(
     values = malformed(name, schema)
     if name in SCHEMAS[tool].get("required", ()):
         values.append(None)
-    for value in values:
+    for value in [one for one in values if not counts_as_absent(tool, name, one)]:
         error = await refused(server, tool, GOOD.get(tool, {}) | {name: value})
         assert names(error, name), f"{tool} {name}={value!r}: {error}"
     assert board(backlog) == before
@@ -180,14 +186,15 @@ async def test_what_is_required_is_missed_by_name(server: Client, backlog: Datab
 
 @BEFORE_ANY_ENGINE
 @pytest.mark.parametrize("tool", SCHEMAS)
-async def test_unknown_arguments_are_refused_by_name(server: Client, backlog: Database, tool: str) -> None:
-    """An unknown argument is refused, and the refusal lists the known ones."""
+async def test_misspelled_arguments_are_refused_by_name(server: Client, backlog: Database, tool: str) -> None:
+    """An unknown argument that resembles a known one is refused, and the refusal names that one."""
     before = board(backlog)
-    for name in ("colour", "Feature_Id", "feature_id ", "ctx", "__class__", ""):
-        error = await refused(server, tool, GOOD.get(tool, {}) | {name: 1})
-        assert error["field"] == name
-        for known in SCHEMAS[tool]["properties"]:
-            assert known in error["message"]
+    for known in SCHEMAS[tool]["properties"]:
+        for name in (known.title(), f"{known} ", known.replace("_", "-") + "s", known.upper()):
+            if name not in SCHEMAS[tool]["properties"]:
+                error = await refused(server, tool, GOOD.get(tool, {}) | {name: 1})
+                assert error["field"] == name
+                assert "is not known here; use " in error["message"]
     assert board(backlog) == before
 
 
@@ -209,7 +216,6 @@ MONSTERS: list[tuple[str, str, Any]] = [
     ("feature_mark_passing", "evidence", {"summary": TEN_MEGABYTES}),
     ("feature_mark_passing", "evidence", {TEN_MEGABYTES: "a key"}),
     ("feature_request_human_input", "fields", [FIELD | {"label": TEN_MEGABYTES}]),
-    ("feature_request_human_input", "fields", [FIELD | {TEN_MEGABYTES: 1}]),
     ("feature_answer_human_input", "answers", {"colour": TEN_MEGABYTES}),
     ("feature_answer_human_input", "answers", {TEN_MEGABYTES: "red"}),
     ("ask_user", "questions", [QUESTION | {"question": TEN_MEGABYTES}]),
@@ -239,9 +245,9 @@ async def test_monsters_inside_arguments_are_refused_shortly(
 
 
 @BEFORE_ANY_ENGINE
-async def test_a_monster_of_a_name_is_refused_shortly(server: Client) -> None:
-    """An unknown argument with a name of ten million characters is refused with a short message."""
-    await refused(server, "feature_get_stats", {TEN_MEGABYTES: 1})
+async def test_a_monster_of_a_name_is_answered_shortly(server: Client) -> None:
+    """An unknown argument with a name of ten million characters is reported by the beginning of its name."""
+    assert (await server.call("feature_get_stats", **{TEN_MEGABYTES: 1}))["ignored"] == [TEN_MEGABYTES[:60]]
 
 
 NESTED: list[tuple[str, dict[str, Any], str]] = [
@@ -261,11 +267,10 @@ NESTED: list[tuple[str, dict[str, Any], str]] = [
         {"features": [FEATURE | {"depends_on_indices": [1]}]},
         "features[0].depends_on_indices",
     ),
-    ("feature_create_bulk", {"features": [FEATURE | {"request_id": "r"}]}, "features[0].request_id"),
+    ("feature_create_bulk", {"features": [FEATURE | {"depends-on": [0]}]}, "features[0]"),
     ("feature_create_bulk", {"features": [{"name": "only"}]}, "features[0].category"),
     ("feature_create", FEATURE | {"steps": ["a"] * 101}, "steps"),
     ("feature_create", FEATURE | {"steps": ["x" * 2_001]}, "steps[0]"),
-    ("feature_mark_passing", {"feature_id": 1, "evidence": {}}, "evidence"),
     ("feature_mark_passing", {"feature_id": 1, "evidence": {"summary": 5}}, "evidence.summary"),
     (
         "feature_mark_passing",
@@ -277,7 +282,7 @@ NESTED: list[tuple[str, dict[str, Any], str]] = [
         {"feature_id": 1, "evidence": {"commands": [{"command": "x", "exit_code": True}]}},
         "evidence.commands[0].exit_code",
     ),
-    ("feature_mark_passing", {"feature_id": 1, "evidence": {"colour": "red"}}, "evidence.colour"),
+    ("feature_mark_passing", {"feature_id": 1, "evidence": {"colour": "red"}}, "evidence"),
     ("feature_request_human_input", {"feature_id": 1, "prompt": "?", "fields": []}, "fields"),
     ("feature_request_human_input", {"feature_id": 1, "prompt": "?", "fields": [FIELD] * 2}, "fields"),
     (

@@ -218,7 +218,7 @@ CASES: list[tuple[str, Arrange, str, str]] = [
     ("would_cycle", batch_around, "feature_create_bulk", "feature_create_bulk"),
     ("too_many_dependencies", twenty_one, "feature_set_dependencies", "dibs settings"),
     ("invalid_input", given(feature_id="one"), CLAIM, "feature_id: "),
-    ("invalid_input", given(colour="red"), CLAIM, "It takes feature_id, category"),
+    ("invalid_input", given(catgory="red"), CLAIM, "is not known here; use category"),
     (
         "invalid_input",
         given(features=[FEATURE, FEATURE | {"steps": ["a", 5]}]),

@@ -6,14 +6,16 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cached_property, partial
 from inspect import Parameter, Signature
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar, dataclass_transform, overload
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, dataclass_transform, get_type_hints, overload
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated_dataclass
 
 from dibs_schema.answers import Answer
+from dibs_schema.lenient_input import MAY_BE_EMPTY, MisspelledError, is_filler, without_empty, without_unknown
+from dibs_schema.refusals import InvalidInput
 from dibs_schema.roles import Role
-from dibs_schema.validation import invalid_argument
+from dibs_schema.validation import invalid_argument, problems
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -40,12 +42,26 @@ def adapter(kind: Any) -> TypeAdapter[Any]:
     return _adapters[kind]
 
 
-def read_arguments(operation: AnyOperation, given: Mapping[str, Any]) -> Any:
-    """Check and convert the arguments of an operation. Raises InvalidInput, which names the first invalid one."""
+def read_arguments(operation: AnyOperation, given: Mapping[str, Any], ignored: list[str] | None = None) -> Any:
+    """Check and convert the arguments of an operation. Raises InvalidInput, which names the invalid ones.
+
+    An optional argument that is empty counts as absent. Unknown arguments are refused, or ignored and added to
+    `ignored` if that is given and their names resemble no known one.
+    """
     try:
-        return adapter(operation.arguments).validate_python(given)
+        known = without_unknown(given, operation.parameters, ignored)
+    except MisspelledError as error:
+        raise InvalidInput(f"{error}. Nothing was changed.", field=error.name) from None
+    present = without_empty(known, operation.optional, operation.may_be_empty)
+    try:
+        return adapter(operation.arguments).validate_python(present, context=ignored)
     except ValidationError as error:
-        raise invalid_argument(error, operation.parameters) from None
+        rejected = {str(place[0]) for place, _, _ in problems(error) if len(place) == 1}
+        fillers = {name for name in rejected & operation.optional if is_filler(present.get(name, MISSING))}
+        if not fillers:
+            raise invalid_argument(error, operation.parameters) from None
+        others = {name: value for name, value in present.items() if name not in fillers}
+        return read_arguments(operation, others, ignored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +188,17 @@ class Operation(Generic[P, A]):
                 for one in fields(self.arguments)
             ]
         )
+
+    @cached_property
+    def optional(self) -> frozenset[str]:
+        """The names of the parameters that have a default."""
+        return frozenset(one.name for one in fields(self.arguments) if one.default is not MISSING)
+
+    @cached_property
+    def may_be_empty(self) -> frozenset[str]:
+        """The names of the parameters whose empty list differs from an absent one."""
+        hints = get_type_hints(self.arguments, include_extras=True)
+        return frozenset(name for name, hint in hints.items() if MAY_BE_EMPTY in getattr(hint, "__metadata__", ()))
 
     @property
     def parameters(self) -> list[str]:

@@ -20,6 +20,7 @@ from dibs_schema.inputs import (
     RequestId,
     Steps,
 )
+from dibs_schema.lenient_input import MAY_BE_EMPTY
 from dibs_schema.operations.operation import Command, Operation, arguments, only
 from dibs_schema.roles import CODER, PLANNER
 
@@ -68,7 +69,7 @@ class UpdateFeature:
     description: Description | None = None
     steps: Steps | None = None
     priority: Priority | None = None
-    paths: Annotated[Paths | None, Field(description="as when created; [] for none")] = None
+    paths: Annotated[Paths | None, Field(description="as when created; [] for none"), MAY_BE_EMPTY] = None
     archived: Annotated[bool | None, Field(description="true takes it off the board, false restores it")] = None
     retry: Annotated[bool, Field(description="put a stuck feature back, its counters reset")] = False
     confirm: Annotated[bool, Field(description="confirm a pass in another agent's place")] = False

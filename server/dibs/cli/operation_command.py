@@ -17,7 +17,7 @@ from dibs.session.caller import Caller
 from dibs.session.session import Session, refuse_role
 from dibs.session.token_files import TokenFiles
 from dibs.settings import Settings
-from dibs_schema.operations import AnyOperation, adapter
+from dibs_schema.operations import AnyOperation, adapter, read_arguments
 from dibs_schema.validation import invalid_argument
 
 if TYPE_CHECKING:
@@ -84,7 +84,10 @@ def command_of(operation: AnyOperation, convenience: Convenience) -> click.Comma
         refuse_role(read.role, operation, SHELL)
         parameters = {name: one for name, one in given.items() if one is not None and one != ()}
         performed, converted = convenience.convert(operation, parameters)
-        arguments = checked(performed.arguments, converted)
+        ignored: list[str] = []
+        arguments = read_arguments(performed, converted, ignored)
+        if ignored:
+            click.echo(f"dibs: ignored, since nothing here has this name: {', '.join(ignored)}", err=True)
         with backlog(flags, make=convenience.makes) as database:
             memory = TokenFiles.of(read, database)
             session = Session(database, read, Caller.in_shell(read), memory, wording=SHELL)

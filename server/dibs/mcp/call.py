@@ -34,6 +34,8 @@ LONGEST_WAIT = 49.0
 ELICITATION_PATIENCE = 45.0
 """Seconds that a question stays open within a call."""
 KEY = "answer"
+IGNORED_SHOWN = 10
+"""Unknown arguments that an answer lists."""
 
 
 def session_of(ctx: Ctx) -> Session:
@@ -182,10 +184,11 @@ async def call(session: Session, name: str, arguments: dict[str, Any], ctx: Ctx)
         names = ", ".join(one.tool for one in offered(session.settings.role))
         raise InvalidInput(f"There is no tool {name[:100]!r}. This server offers {names}.", field="name")
     refuse_role(session.settings.role, operation, session.wording)
-    given = read_arguments(operation, arguments)
+    ignored: list[str] = []
+    given = read_arguments(operation, arguments, ignored)
     wait_seconds = getattr(given, "wait_seconds", 0)
     answer = await session.perform(operation, given, McpCall(ctx, wait_seconds))
-    return result(answer.wire())
+    return result(answer.wire() | ({"ignored": ignored[:IGNORED_SHOWN]} if ignored else {}))
 
 
 def result(data: dict[str, Any], *, is_error: bool = False) -> CallToolResult:

@@ -1,0 +1,111 @@
+"""What models and their clients send beside what was asked for: empty optional arguments, and unknown ones.
+
+Some models fill in every argument, and some clients add arguments of their own to every call.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping
+from difflib import SequenceMatcher
+from typing import Any
+
+from dibs_schema.sanitize import clean
+
+MAY_BE_EMPTY = "may be empty"
+"""Marks an optional argument whose empty list differs from an absent one."""
+
+SIMILAR = 0.8
+"""The ratio of equal letters from which an unknown name is taken for a misspelled one."""
+SHORTEST_ABBREVIATION = 3
+LONGEST_MISSPELLED = 60
+"""Letters."""
+
+_WORD = re.compile(r"[a-z]+|[A-Z][a-z]*|\d+")
+
+
+class MisspelledError(ValueError):
+    """The `name` of an argument resembles a known one."""
+
+    def __init__(self, name: str, meant: str) -> None:
+        super().__init__(f"{name} is not known here; use {meant}")
+        self.name = name
+
+
+def is_empty(value: Any) -> bool:
+    """Return whether a value says nothing: null, an empty or blank string, an empty list or object."""
+    return value is None or value in ([], {}) or (isinstance(value, str) and not value.strip())
+
+
+def is_filler(value: Any) -> bool:
+    """Return whether a value that was refused is one that models fill in: also 0, false, or an object of such values.
+
+    It may arrive as JSON text.
+    """
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return False
+    if isinstance(value, Mapping):
+        return all(is_filler(one) or is_empty(one) for one in value.values())
+    return is_empty(value) or (isinstance(value, int | float) and value == 0)
+
+
+def without_empty(given: Mapping[str, Any], optional: Collection[str], kept: Collection[str] = ()) -> dict[str, Any]:
+    """Return the arguments without optional ones that are empty, but with the empty lists of those in `kept`."""
+    return {
+        name: value
+        for name, value in given.items()
+        if name not in optional or not is_empty(value) or (name in kept and value == [])
+    }
+
+
+def without_unknown(given: Mapping[str, Any], known: Collection[str], ignored: list[str] | None) -> dict[str, Any]:
+    """Return the arguments without unknown ones, whose names are added to `ignored`; if that is None, keep them.
+
+    Raises MisspelledError if an unknown name resembles a known one.
+    """
+    if ignored is None:
+        return dict(given)
+    for name in given:
+        if name not in known:
+            meant = similar(name, known)
+            if meant is not None:
+                raise MisspelledError(_shown(name), meant)
+            if _shown(name) not in ignored:
+                ignored.append(_shown(name))
+    return {name: value for name, value in given.items() if name in known}
+
+
+def similar(name: str, known: Collection[str]) -> str | None:
+    """Return the known name that an unknown one was probably meant to be, or None.
+
+    They share all words of the shorter one, or most of their letters, or one abbreviates the other.
+    """
+    if len(name) > LONGEST_MISSPELLED:
+        return None
+    words, plain = _words(name), _plain(name)
+    for one in known:
+        own, letters = _words(one), _plain(one)
+        shorter, longer = sorted((plain, letters), key=len)
+        if (
+            (words and (words <= own or own <= words))
+            or (len(shorter) >= SHORTEST_ABBREVIATION and longer.startswith(shorter))
+            or SequenceMatcher(None, plain, letters).ratio() >= SIMILAR
+        ):
+            return one
+    return None
+
+
+def _shown(name: str) -> str:
+    return clean(name)[:60]
+
+
+def _words(name: str) -> set[str]:
+    return {word.lower() for word in _WORD.findall(name)}
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
