@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import math
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from dibs_proof.events import Acknowledged, Event, Seen
 from dibs_proof.history.history import Call, History
 from dibs_proof.history.interpret import claimed_feature, holder_of, token_of
 from dibs_proof.invariants import Finding
+from dibs_proof.read_database import Event
+from dibs_proof.storm.event_watcher import Seen
 from dibs_schema.status import Kind, Status
 
 ENDING = {
@@ -27,6 +29,25 @@ TEXTS = {Kind.FAIL: "reason", Kind.SKIP: "reason", Kind.ASK: "prompt", Kind.NOTE
 MAY_BE = {Kind.RESUME: (Kind.RESUME, Kind.CLAIM)}
 """A resume by an agent that has no claim is a claim; the answer does not say which."""
 Key = tuple[str, int, str | None]
+Transitions = Counter[tuple[str, int, str, str | None]]
+"""How often a transition was made: its kind, feature, agent and resulting status."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """A transition that a server acknowledged: of which feature, by whom, and to which status.
+
+    It was made while the call was open, from `begun` to `ended`. Its event has one of the `texts`, if there are any.
+    An empty `agent` is unknown.
+    """
+
+    kind: Kind
+    feature: int
+    agent: str
+    status: str
+    texts: frozenset[str] = frozenset()
+    begun: float = -math.inf
+    ended: float = math.inf
 
 
 def acknowledged(history: History, names: Mapping[str, str]) -> Iterator[Acknowledged]:
@@ -122,6 +143,18 @@ def _text(call: Call, kind: Kind) -> str | None:
     if kind is Kind.PASS:
         return (call.arguments.get("evidence") or {}).get("summary")
     return call.arguments.get(TEXTS[Kind.FAIL if kind is Kind.REGRESS else kind])
+
+
+def nothing_lost(acknowledged: Iterable[Acknowledged], events: Iterable[Event]) -> Finding:
+    """Every acknowledged transition has an event of its own: same kind, feature, agent and resulting status."""
+    answered: Transitions = Counter((one.kind.value, one.feature, one.agent, one.status) for one in acknowledged)
+    recorded: Transitions = Counter((one.kind, one.feature, one.agent, one.target) for one in events)
+    found = Finding("nothing_lost", "Every acknowledged change has its event", answered.total(), "acknowledgements")
+    for (kind, feature, agent, status), missing in (answered - recorded).items():
+        found.broken += [
+            f"{agent} got an acknowledgement of its {kind} of feature {feature} ({status}), which has no event"
+        ] * missing
+    return found
 
 
 def each_has_its_event(

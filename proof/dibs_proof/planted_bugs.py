@@ -235,7 +235,7 @@ _ALL: tuple[tuple[Callable[[], None], bool, str | None], ...] = (
     (no_idempotency, False, "once"),
     (exit_status_3, False, "documented"),
     (no_file_area_guard, False, "areas"),
-    (areas_do_not_follow_paths, False, "recount"),
+    (areas_do_not_follow_paths, False, "audit"),
 )
 BUGS = {plant.__name__: plant for plant, _, _ in _ALL}
 """Every bug, by its name."""

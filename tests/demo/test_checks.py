@@ -9,9 +9,11 @@ import pytest
 
 from dibs.queries.audit import Audit
 from dibs_proof import invariants
+from dibs_proof.acknowledgements import Acknowledged, nothing_lost
 from dibs_proof.demo import verdict
 from dibs_proof.demo.state import LateCall
-from dibs_proof.events import Acknowledged, Event, Holding
+from dibs_proof.holding import Holding
+from dibs_proof.read_database import Event
 from dibs_schema.status import Kind
 
 CREATED = ("create", "import", None, "pending")
@@ -126,7 +128,7 @@ ACKNOWLEDGED = [
 
 def test_what_was_acknowledged_is_found_in_the_events() -> None:
     """Every acknowledged transition has an event of its own."""
-    found = invariants.nothing_lost(ACKNOWLEDGED, SOUND)
+    found = nothing_lost(ACKNOWLEDGED, SOUND)
     assert found.holds
     assert found.checked == len(ACKNOWLEDGED)
 
@@ -135,18 +137,18 @@ def test_what_was_acknowledged_is_found_in_the_events() -> None:
 def test_an_acknowledged_move_without_its_event_is_seen(kind: str) -> None:
     """A transition that was acknowledged and has no event is lost, once for each that is missing."""
     missing = [event for event in SOUND if event.kind != kind]
-    assert len(invariants.nothing_lost(ACKNOWLEDGED, missing).broken) == sum(one.kind == kind for one in ACKNOWLEDGED)
+    assert len(nothing_lost(ACKNOWLEDGED, missing).broken) == sum(one.kind == kind for one in ACKNOWLEDGED)
 
 
 def test_one_event_does_not_stand_for_two_acknowledgements() -> None:
     """The same transition acknowledged twice needs two events."""
-    assert len(invariants.nothing_lost([*ACKNOWLEDGED, ACKNOWLEDGED[-1]], SOUND).broken) == 1
+    assert len(nothing_lost([*ACKNOWLEDGED, ACKNOWLEDGED[-1]], SOUND).broken) == 1
 
 
 def test_an_acknowledgement_of_another_status_is_seen() -> None:
     """A failure that was acknowledged as stuck but recorded as pending is another transition."""
     changed = [replace(ACKNOWLEDGED[1], status="stuck")]
-    assert invariants.nothing_lost(changed, SOUND).broken == [
+    assert nothing_lost(changed, SOUND).broken == [
         "ada got an acknowledgement of its fail of feature 1 (stuck), which has no event"
     ]
 

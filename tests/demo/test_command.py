@@ -72,7 +72,7 @@ def test_a_server_that_does_not_start_breaks_the_demo_off() -> None:
     command = [*COMMAND, "--agents", "2"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 1
-    assert "BROKEN OFF" in done.stdout
+    assert "STOPPED EARLY" in done.stdout
     assert "DIBS_LEASSE is not a setting" in done.stdout
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dibs_proof.demo.verdict import busiest, quantile, take_overs
-from dibs_proof.events import Event
+from dibs_proof.read_database import Event
 
 
 @pytest.mark.parametrize(("share", "value"), [(0.5, 50), (0.99, 99), (1.0, 100), (0.001, 1)])

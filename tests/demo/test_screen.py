@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from dibs_proof.demo.screen import Activity, AgentStatus, Progress, summary, table_of
-from dibs_proof.events import Holding
+from dibs_proof.holding import Holding
 
 
 def progress(agents: int) -> Progress:

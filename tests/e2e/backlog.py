@@ -14,8 +14,8 @@ from dibs.client import server_command
 from dibs.database import open_database
 from dibs.database.transaction import Transaction
 from dibs.settings import Settings
-from dibs_proof.events import read_events, read_statuses
 from dibs_proof.invariants import events_are_unbroken, one_holder_in_the_events
+from dibs_proof.read_database import read_events, read_statuses
 
 T = TypeVar("T")
 

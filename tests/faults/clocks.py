@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from dibs_proof.storm.disturbances import FAKETIME
+from dibs_proof.storm.wall_clock import FAKETIME
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dibs.database import Database
-from dibs_proof.storm.disturbances import WallClock
+from dibs_proof.storm.wall_clock import WallClock
 from dibs_schema.refusals import AlreadyClaimed, ClaimLost, NotReady
 from faults.clocks import settable
 from races.backlog import assert_sound, fill, kinds

@@ -11,7 +11,7 @@ from pathlib import Path
 from dibs.client import ServerGone, server_command
 from dibs_proof.planted_bugs import buggy_server
 from dibs_proof.random_workload import CONTENTION, Memory, draw
-from dibs_proof.recorder import Recorder
+from dibs_proof.recording_client import RecordingClient
 
 FEATURES = 8
 """How many features there are at the beginning."""
@@ -20,7 +20,7 @@ FEATURES = 8
 class RandomCaller:
     """Random calls on one connection, on few features, so that clients get in each other's way."""
 
-    def __init__(self, recorder: Recorder, chance: random.Random) -> None:
+    def __init__(self, recorder: RecordingClient, chance: random.Random) -> None:
         self._recorder = recorder
         self._chance = chance
         self._memory = Memory(chance, FEATURES, recorder.name)
@@ -38,7 +38,7 @@ class RandomCaller:
             calls = None if calls is None else calls - 1
 
 
-async def use_server(recorder: Recorder, caller: RandomCaller, accident: str, calls: int, lease: float) -> None:
+async def use_server(recorder: RecordingClient, caller: RandomCaller, accident: str, calls: int, lease: float) -> None:
     """Make calls until the server meets with its accident, and on while it lives. Raises ServerGone."""
     await caller.run(calls)
     if accident == "stop":
@@ -63,7 +63,7 @@ async def use_servers(db: str, path: Path, name: str, rounds: int, lease: float,
         if "DIBS_TEST_BUG" in os.environ:
             command = [*buggy_server(os.environ["DIBS_TEST_BUG"]), *command[command.index("--db") :]]
         try:
-            async with Recorder.start(command, path, f"{name}.{number}", lease=lease) as recorder:
+            async with RecordingClient.start(command, path, f"{name}.{number}", lease=lease) as recorder:
                 await recorder.ask("feature_get_stats")
                 await use_server(recorder, RandomCaller(recorder, chance), accident, int(calls), lease)
         except* ServerGone:

@@ -15,7 +15,8 @@ import pytest
 from dibs.database import open_database
 from dibs.settings import Settings
 from dibs_proof.storm.agent import ServerEnd
-from dibs_proof.storm.plan import Plan, remove
+from dibs_proof.storm.command import remove
+from dibs_proof.storm.plan import Plan
 from foreign import by_hand
 from races.backlog import fill
 

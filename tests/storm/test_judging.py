@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from dibs_proof.acknowledgements import acknowledged, each_has_its_event
-from dibs_proof.events import Acknowledged, Event, Seen
+from dibs_proof.acknowledgements import Acknowledged, acknowledged, each_has_its_event
 from dibs_proof.history.history import Call, Connection, History, Interruption
-from dibs_proof.storm.orphaned_claims import Delays
+from dibs_proof.read_database import Event
+from dibs_proof.storm.delays import Delays
+from dibs_proof.storm.event_watcher import Seen
 from dibs_proof.storm.verdict import FREEZE, Latency
 from dibs_schema.status import Kind
 

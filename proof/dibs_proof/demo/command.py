@@ -104,7 +104,7 @@ def run_demo(plan: Plan, file: Path, log: Path, screen: Screen) -> Verdict:
         verdict = judge(database, backlog, seen)
     finally:
         database.close(CLOSING)
-    if not seen.broken_off:
+    if not seen.stopped_early:
         return verdict
     return replace(verdict, log=log.read_text(encoding="utf-8", errors="replace")[-LOG_END:])
 
@@ -152,8 +152,8 @@ def _verdict(verdict: Verdict) -> tuple[str, str]:
     from dibs_proof.report import broken_verdict
 
     figures = verdict.figures
-    if verdict.broken_off:
-        return f"BROKEN OFF after {figures.passed} features: {verdict.broken_off}", "bold red"
+    if verdict.stopped_early:
+        return f"STOPPED EARLY after {figures.passed} features: {verdict.stopped_early}", "bold red"
     if not verdict.holds:
         return broken_verdict(verdict.findings), "bold red"
     if not figures.claims:

@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from dibs_proof.events import Holding
+from dibs_proof.holding import Holding
 
 PERSON = "person"
 """The agent name of the person's connection."""

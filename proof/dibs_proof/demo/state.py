@@ -13,9 +13,10 @@ import anyio
 
 from dibs.client import Client, server_command
 from dibs.database import Database
+from dibs_proof.acknowledgements import Acknowledged
 from dibs_proof.demo.plan import PROJECT, Outcome, Plan
 from dibs_proof.demo.screen import Activity, AgentStatus, Progress, Screen, Tone
-from dibs_proof.events import Acknowledged, Holding
+from dibs_proof.holding import Holding
 from dibs_schema.refusals import Busy, ClaimLost, Refusal
 from dibs_schema.status import Kind
 
@@ -133,7 +134,7 @@ class Kill:
         return True
 
 
-class RecordingClient:
+class AgentClient:
     """Calls the tools of one server as `agent`, and records every answer."""
 
     def __init__(self, client: Client, agent: str, records: Records, lease: float) -> None:
@@ -228,7 +229,7 @@ class DemoState:
     printed: set[str] = field(default_factory=set)
 
     @asynccontextmanager
-    async def server(self, agent: str, role: str) -> AsyncIterator[RecordingClient]:
+    async def server(self, agent: str, role: str) -> AsyncIterator[AgentClient]:
         """Start a server with its own client, and wait until it has answered one call."""
         flags = {
             "--db": str(self.plan.db),
@@ -239,7 +240,7 @@ class DemoState:
         }
         command = server_command(*(word for flag in flags.items() for word in flag))
         async with Client.start(command, name="dibs-demo", stderr=self.log.fileno()) as client:
-            recording = RecordingClient(client, agent, self.records, self.plan.lease)
+            recording = AgentClient(client, agent, self.records, self.plan.lease)
             await recording.ask("feature_get_stats")
             yield recording
 

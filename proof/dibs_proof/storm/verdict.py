@@ -11,13 +11,14 @@ from dibs.database import Database
 from dibs.queries.audit import audit
 from dibs_proof import invariants
 from dibs_proof.acknowledgements import acknowledged, each_has_its_event
-from dibs_proof.events import read_events, read_names, read_paths, read_statuses
 from dibs_proof.history.check import check
 from dibs_proof.history.history import Call, History
 from dibs_proof.history.interpret import CREATES
 from dibs_proof.invariants import Finding
+from dibs_proof.read_database import read_events, read_names, read_paths, read_statuses
 from dibs_proof.storm.agent import BY_SIGKILL, ServerEnd
-from dibs_proof.storm.orphaned_claims import Delays, OrphanedClaims, names_of
+from dibs_proof.storm.delays import Delays
+from dibs_proof.storm.orphaned_claims import OrphanedClaims, names_of
 from dibs_proof.storm.state import StormState
 from dibs_schema.refusals import Refusal
 from dibs_schema.status import Status

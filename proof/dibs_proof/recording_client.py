@@ -23,7 +23,7 @@ def send_signal(client: Client, number: int) -> None:
             os.kill(client.process.pid, number)
 
 
-class Recorder:
+class RecordingClient:
     """One client with its own server, and the file to which its calls are written.
 
     A call is written before it is sent, and again when its answer arrives. So the file shows calls without an answer,
@@ -50,7 +50,7 @@ class Recorder:
         lease: float = 120.0,
         agent: str | None = None,
         stderr: int | None = None,
-    ) -> AsyncIterator[Recorder]:
+    ) -> AsyncIterator[RecordingClient]:
         """Start a server, and append the calls of its client `name` to the file at `path`.
 
         `name` must be used once in a history. `lease` (seconds) and `agent` are the server's settings.
