@@ -106,7 +106,7 @@ def _ends(history: History, calls: list[Call], names: Mapping[str, str]) -> Iter
         feature, token = claimed_feature(call), token_of(call)
         if feature is not None and token is not None:
             given[call.client, feature] = token
-            if token not in holders:  # else a repeated request_id returned it again, and its claim may have ended
+            if token not in holders:  # otherwise a repeated request_id returned it again, and its claim may have ended
                 holders[token] = _name(history, call, names)
                 live.add(token)
         elif call.tool in ENDING:
@@ -146,7 +146,7 @@ def _text(call: Call, kind: Kind) -> str | None:
 
 
 def nothing_lost(acknowledged: Iterable[Acknowledged], events: Iterable[Event]) -> Finding:
-    """Every acknowledged transition has an event of its own: same kind, feature, agent and resulting status."""
+    """Check that each acknowledged transition has its own event: same kind, feature, agent and resulting status."""
     answered: Transitions = Counter((one.kind.value, one.feature, one.agent, one.status) for one in acknowledged)
     recorded: Transitions = Counter((one.kind, one.feature, one.agent, one.target) for one in events)
     found = Finding("nothing_lost", "Every acknowledged change has its event", answered.total(), "acknowledgements")
@@ -160,7 +160,7 @@ def nothing_lost(acknowledged: Iterable[Acknowledged], events: Iterable[Event]) 
 def each_has_its_event(
     acknowledgements: Iterable[Acknowledged], events: Iterable[Event], seen: Callable[[int], Seen]
 ) -> Finding:
-    """Every acknowledged transition has an event of its own.
+    """Check that each acknowledged transition has its own event.
 
     The event has the same kind, feature, agent and resulting status, and the text that only this call sent. It was
     committed while the call was open.

@@ -39,7 +39,7 @@ TEXTS = ("reason", "note", "prompt", "evidence", "attempts")
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event; `text` is what its caller sent with it."""
+    """One event; `text` is the string that the caller sent with the call."""
 
     id: int
     feature: int
@@ -51,7 +51,7 @@ class Event:
 
 
 def read_new(tx: Transaction, since: int) -> list[int]:
-    """Return the numbers of the events after that one, in any order."""
+    """Return the numbers of the events after the event `since`, in any order."""
     return [row["id"] for row in tx.all(_new, since=since)]
 
 
@@ -76,7 +76,7 @@ def _text(detail: dict[str, Any] | None) -> str | None:
 
 
 def read_edges(tx: Transaction) -> dict[int, set[int]]:
-    """Return what each feature depends on."""
+    """Return the dependencies of each feature."""
     edges: dict[int, set[int]] = defaultdict(set)
     for row in tx.all(_edges):
         edges[row["feature_id"]].add(row["dependency_id"])

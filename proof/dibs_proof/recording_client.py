@@ -1,4 +1,4 @@
-"""A real MCP client that records in a file every call, and everything that a proof does to its server."""
+"""A real MCP client that writes to a file every call, and every interruption of its server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class RecordingClient:
     """One client with its own server, and the file to which its calls are written.
 
     A call is written before it is sent, and again when its answer arrives. So the file shows calls without an answer,
-    also after this process was killed.
+    even after this process was killed.
     """
 
     def __init__(self, client: Client, name: str, file: TextIO) -> None:

@@ -44,7 +44,7 @@ LATE_CALLS: dict[str, dict[str, Any]] = {
 
 
 class Agent:
-    """One agent with its own server, and with another one if that server is killed."""
+    """One agent with its own server, and with another server if the first is killed."""
 
     def __init__(self, status: AgentStatus, demo: DemoState) -> None:
         self._status = status
@@ -69,7 +69,7 @@ class Agent:
         if race is None:
             return None
         try:
-            won = await client.claim_this(race.feature)
+            won = await client.claim_feature(race.feature)
         except Refusal as refusal:
             race.lost(refusal.code)
             return None
@@ -102,7 +102,7 @@ class Agent:
         others = self._demo.records.held_by_others(self._status.name)
         if others and self._random.random() < RIVALRY:
             try:
-                return await client.claim_this(self._random.choice(others))
+                return await client.claim_feature(self._random.choice(others))
             except Refusal:
                 pass  # the client has counted the refusal, which is expected
         found = await client.claim_next()
@@ -161,7 +161,7 @@ class Agent:
         )
 
     async def _show_take_over(self, holding: Holding) -> None:
-        """Print that the killed agent's feature has a new holder, and keep the claim until that agent was refused."""
+        """Print that the killed agent's feature has a new holder, and keep the claim until the killed agent was refused."""
         after = holding.given_at - self._demo.kill.at
         self._demo.say(
             f"TAKEN OVER  {holding.agent} gets {holding}, {after:.1f} s after the kill, and continues its work.",

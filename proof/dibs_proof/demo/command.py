@@ -132,7 +132,7 @@ def _figures(of: Figures) -> list[tuple[str, Text | str, str]]:
         ("features", of.features, f"{of.passed} of them built now"),
         ("claims", of.claims, f"{outcomes} first" if of.claims else ""),
         ("double claims", of.double_claims, "given to a second agent while one held it"),
-        ("lost acknowledgements", of.lost_acknowledgements, "confirmed, but without an event"),
+        ("lost acknowledgements", of.lost_acknowledgements, "acknowledged, but without an event"),
         ("take-overs", of.take_overs, "left by a killed agent, finished by another"),
         ("refusals", sum(of.refusals.values()), refused),
         ("claim latency, median", _ms(of.claim_p50_ms), "from a client's call to its token"),
@@ -161,6 +161,6 @@ def _verdict(verdict: Verdict) -> tuple[str, str]:
         return words, "yellow"
     words = (
         f"IT HOLDS. {figures.features} of {figures.features} features are done, no feature was held by two agents, "
-        "no confirmed change was lost, and another agent finished the killed agent's work."
+        "no acknowledged change was lost, and another agent finished the killed agent's work."
     )
     return words, "bold green"

@@ -157,7 +157,7 @@ async def _retry_all(demo: DemoState, client: AgentClient) -> None:
     for row in stuck["features"]:
         await client.change(Kind.RETRY, "feature_update", row["id"], retry=True)
         demo.progress.retries += 1
-        demo.say_first("retry", f"The {PERSON} puts stuck feature {row['id']} back into the queue.")
+        demo.say_first("retry", f"The {PERSON} retries stuck feature {row['id']}: it is pending again.")
 
 
 def _answer(field: dict[str, Any]) -> str | bool:

@@ -36,7 +36,7 @@ class Activity(StrEnum):
 
 
 class Tone(StrEnum):
-    """Whether a line is good or bad news."""
+    """The tone of a line: good news, bad news, or neither."""
 
     PLAIN = "plain"
     GOOD = "good"
@@ -107,7 +107,7 @@ class Screen(Protocol):
 
 
 class PlainScreen:
-    """Plain lines, each with the seconds since the demo began, and one about the progress every second."""
+    """Plain lines, each with the seconds since the demo began, and a line about the progress every second."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -181,13 +181,13 @@ def table_of(progress: Progress, width: int, height: int) -> RenderableType:
         table.add_row("", agent.name, *_activity(agent), str(agent.claims), str(agent.passed), style=style)
     if hidden := len(progress.agents) - len(shown):
         table.add_row("", f"and {hidden} more", style=DIM)
-    helped = f"answered {progress.answers}, put back {progress.retries}"
+    helped = f"answered {progress.answers}, retried {progress.retries}"
     table.add_row("", PERSON, "helps them", helped, "", "", style=DIM)
     return Group("", table, "", _bar(progress), Text(f"        {summary(progress)}", style=DIM))
 
 
 def _shown(agents: list[AgentStatus], height: int) -> list[AgentStatus]:
-    """Return the agents that fit on the screen, and always the one that was killed."""
+    """Return the agents that fit on the screen, and always the killed agent."""
     room = max(3, height - OTHER_LINES)
     if len(agents) <= room:
         return agents

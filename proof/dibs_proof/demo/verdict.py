@@ -25,7 +25,7 @@ from dibs_schema.status import Kind, Status
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Counts, latencies in milliseconds (None where nothing was claimed), and other times in seconds.
+    """Counts, latencies in milliseconds (None if nothing was claimed), and other times in seconds.
 
     `work_seconds` last from the moment at which every server had started to the last pass.
     """
@@ -100,7 +100,7 @@ def _judge(tx: Transaction, backlog: Backlog, seen: Observations) -> Verdict:
 
 
 def all_done(imported: Mapping[int, str], final: Mapping[int, str]) -> Finding:
-    """Every feature ends passing, or archived if it was imported as archived, and none is missing."""
+    """Check that every feature is passing, or archived if it was imported as archived, and that none is missing."""
     found = Finding("all_done", "Every feature ends passing", len(imported), "features")
     for feature, before in imported.items():
         wanted = Status.ARCHIVED if before == Status.ARCHIVED else Status.PASSING
@@ -110,7 +110,7 @@ def all_done(imported: Mapping[int, str], final: Mapping[int, str]) -> Finding:
 
 
 def taken_over_in_time(victim: Holding | None, taker: Holding | None, lease: float) -> Finding:
-    """Another agent claimed the killed agent's feature, and not before its lease had expired."""
+    """Check that another agent claimed the killed agent's feature, and not before the lease had expired."""
     found = Finding("take_over", "The killed agent's work was taken over in time", unit="take-over")
     if victim is None:
         return found
@@ -126,8 +126,10 @@ def taken_over_in_time(victim: Holding | None, taker: Holding | None, lease: flo
 
 
 def lost_token_refused(late: Sequence[LateCall], *, expected: int) -> Finding:
-    """Each of the `expected` calls with the killed agent's token got claim_lost, and left the row as it was."""
-    found = Finding("dead_token", "Its old token was refused, and changed nothing", len(late), "late calls")
+    """Check that each of the `expected` calls with the killed agent's token got claim_lost and did not change the row."""
+    found = Finding(
+        "dead_token", "The killed agent's old token was refused, and changed nothing", len(late), "late calls"
+    )
     if len(late) != expected:
         found.broken.append(f"{len(late)} of {expected} late calls were made")
     for call in late:

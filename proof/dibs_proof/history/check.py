@@ -1,4 +1,4 @@
-"""The history checker: checks that every answer can be true, if each call took effect at one moment while it was open."""
+"""Checks that every answer in a history can be true if each call took effect at one moment while it was open."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _report_text(effect: Effect, report: Report) -> str:
 
 
 def _kind(found: Contradiction) -> str:
-    """Return the most exact kind of violation that the answers prove."""
+    """Return the most specific kind of violation that the answers prove."""
     reported = found.effect.reported or {}
     wanted = [report for state in found.reached for report in found.effect.expected(state)]
     codes = {report.get("code") if report is not None else None for report in wanted}

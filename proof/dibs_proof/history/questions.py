@@ -14,7 +14,7 @@ CLOSED = ("answered", "cancelled")
 
 
 def questions_are_closed_once(history: History) -> Iterator[Violation]:
-    """No number is given to two questions, and every reader of a question sees the same answer."""
+    """Yield a violation for each id given to two questions, and for each question whose readers saw different answers."""
     asked: dict[int, Call] = {}
     about: dict[int, list[Call]] = defaultdict(list)
     for call in history.calls:

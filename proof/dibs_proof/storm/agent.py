@@ -21,7 +21,7 @@ from dibs_proof.storm.state import StormState
 from dibs_schema.refusals import Refusal
 
 NAMED = 0.5
-"""The share of servers with an agent name, whose claims count together on all connections."""
+"""The share of servers with an agent name. The claims of one name are counted in total, on all its connections."""
 OTHER_CLOCK = 0.3
 """The share of servers that use the wall clock that jumps."""
 MOST_CALLS = 60
@@ -62,7 +62,7 @@ def choose(chance: Random) -> ServerEnd:
 
 
 async def end(recorder: RecordingClient, how: ServerEnd) -> str | None:
-    """End a server at rest, and return a line about a fault of its end, or None."""
+    """End a server at rest, and return what went wrong as a line, or None if nothing did."""
     began = time.monotonic()
     if how in BY_SIGKILL:
         recorder.kill()

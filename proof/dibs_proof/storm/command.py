@@ -43,7 +43,7 @@ def storm(*, minutes: float, agents: int, lease: float, seed: int, db: str | Non
     """Kill, stop and disturb real servers while real clients work, and check every answer.
 
     Servers are killed, terminated, stopped for longer than their leases and disconnected; foreign programs lock
-    the database; wall clocks jump. Then the database is checked, counters are recounted, the events are replayed, and
+    the database; wall clocks jump. Then the database is checked, counters are audited, the events are replayed, and
     every client's history is checked. The storm creates its own project, or file, and removes it at the end. The exit
     status is 1 if a promise was broken; then the database, the histories and the servers' logs are kept.
     """
@@ -92,7 +92,7 @@ def _run(plan: Plan, folder: Path, console: Console, *, keep: bool) -> Verdict:
         raise
     finally:
         if kept:
-            console.print(f"Kept: {where(plan)}; the histories and the servers' logs in {folder}", soft_wrap=True)
+            console.print(f"Kept: {location(plan)}; the histories and the servers' logs in {folder}", soft_wrap=True)
         else:
             if made.is_set():
                 remove(plan)
@@ -128,7 +128,7 @@ def remove(plan: Plan) -> None:
         tx.commit(introduced=False)
 
 
-def where(plan: Plan) -> str:
+def location(plan: Plan) -> str:
     """Return the location of the storm's project for a person, without the database's password."""
     return f"the project {plan.project!r} in {_database(plan).label}"
 

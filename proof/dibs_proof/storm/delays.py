@@ -10,12 +10,12 @@ from dibs_proof.history.dependencies import Span, union
 from dibs_proof.history.history import Call, History
 
 QUIET = 0.5
-"""Seconds without an answer to any write after which a stopped server may be the one that holds the lock."""
+"""Seconds without an answer to any write after which a stopped server may be the process that holds the lock."""
 READS = ("feature_get_", "feature_search", "ask_user")
 
 
 class Delays:
-    """The times when others had the database's lock, or when the machine was too busy to run the storm's own process.
+    """The times when other processes had the database's lock, or when the machine was too busy for the storm's own process.
 
     `not_released` are clients whose servers logged at their end that the database was too busy to release claims.
     A stopped server may have the lock while no write is answered.
@@ -32,7 +32,7 @@ class Delays:
         self._all = union([*self._locked, *overloaded])
 
     def excused(self, begun: float, ended: float) -> float:
-        """Return the seconds between the two times for which Dibs is not responsible."""
+        """Return how many seconds between the two times Dibs is not responsible for."""
         return _within(self._all, begun, ended)
 
     def blocked(self, begun: float, ended: float) -> bool:

@@ -18,7 +18,7 @@ from dibs_schema.refusals import Refusal
 PAUSE = 0.2
 """Seconds between two reads of the events."""
 OVERLAP = 500
-"""The number of events that are read again: of concurrent writers, one with a later number may commit earlier."""
+"""The number of events that are read again: an event with a later number may be committed earlier."""
 TICK = 0.05
 """Seconds by which a pause may be too long before the machine counts as overloaded."""
 

@@ -26,7 +26,7 @@ LEAVING = 0.1
 
 
 class ForeignLocks:
-    """Programs without Dibs that hold the lock that every writer needs; `held` are the spans."""
+    """Programs without Dibs that hold the lock that every writer needs; `held` has the spans in which they held it."""
 
     def __init__(self, plan: Plan, log: Path) -> None:
         self._plan = plan
@@ -45,7 +45,7 @@ class ForeignLocks:
         seconds = self._chance.uniform(0.05, LONGEST_HOLD)
         done = await anyio.run_process(lock_command(self._plan.db, seconds), stderr=log, check=False)
         ended, times = time.monotonic(), done.stdout.split()
-        if times:  # else another program had the lock
+        if times:  # otherwise another program had the lock
             self.held.append((float(times[0]), float(times[1]) + LEAVING if len(times) > 1 else ended))
 
 

@@ -20,7 +20,7 @@ RELEASED = 3.0
 TAKEN_BACK = 3.0
 """Seconds within which a dead server's claim is reaped, after its lease and the third of a lease between two reapings.
 
-Each reaping is a transaction in the writer queue, and a server that had to wait there leaves out the next one."""
+Each reaping is a transaction in the writer queue, and a server that had to wait there skips the next reaping."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class EndedServer:
 
 
 def names_of(history: History, events: Iterable[Event]) -> dict[str, str]:
-    """Return each client's agent name in the events: its server's, or that of the note with the client's name."""
+    """Return each client's agent name in the events: its server's, or the agent of the note with the client's name."""
     names = {client: one.agent for client, one in history.connections.items() if one.agent is not None}
     notes = {event.text: event.agent for event in events if event.kind == Kind.NOTE}
     return names | {client: notes[client] for client in history.connections if client in notes}
@@ -92,7 +92,7 @@ class OrphanedClaims:
         return {"claims_of_the_dead": len(self._orphaned), "taken_back_after_s": round(self._longest, 1)}
 
     def released(self) -> Finding:
-        """A server that was asked to end released its claims at once, or logged that the lock prevented that."""
+        """Check that servers that were asked to end released their claims at once, or logged that the lock prevented it."""
         found = Finding("released", "Servers that were asked to end released their claims", unit="claims")
         for claim, server in self._orphaned:
             if server.how != "closed" or (claim.ended is not None and claim.ended.kind == Kind.RESUME):
@@ -108,7 +108,7 @@ class OrphanedClaims:
         return found
 
     def taken_back(self) -> Finding:
-        """The claims of killed servers were reaped when their leases had expired."""
+        """Check that the claims of killed servers were reaped when their leases had expired."""
         found = Finding("in_time", "The claims of killed servers were reaped in time", unit="claims")
         for claim, server in self._orphaned:
             if server.how != "killed" or (claim.ended is not None and claim.ended.kind != Kind.EXPIRE):
@@ -133,7 +133,7 @@ class OrphanedClaims:
 
 
 def _repeaters(history: History) -> dict[str, set[str]]:
-    """Return for each client the others that repeated one of its request_ids, and so may have its claim."""
+    """Return for each client the other clients that repeated one of its request_ids, and so may have its claim."""
     found: dict[str, set[str]] = defaultdict(set)
     first: dict[str, str] = {}
     for key, client in _keys(history):

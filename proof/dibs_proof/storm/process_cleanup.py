@@ -1,8 +1,8 @@
 """The process that outlives a killed storm, and kills the servers that the storm left.
 
 `python -m dibs_proof.storm.process_cleanup` reads process ids, `+7` to add one and `-7` to remove it. When its input
-ends, it kills the processes that are left, also stopped ones: a stopped server does not notice that its own input has
-ended.
+ends, it kills the processes that are left, including stopped ones: a stopped server does not notice that its own input
+has ended.
 """
 
 from __future__ import annotations

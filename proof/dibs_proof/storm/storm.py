@@ -49,7 +49,7 @@ LOAD = 3.0
 """Seconds that a busy machine may need to start a server and to answer a call."""
 NO_REAPING = 3600.0
 """A lease in seconds with which a server reaps by itself only once in 20 minutes."""
-FEATURE = {"category": "storm", "name": "The last one", "description": "To be taken over.", "steps": ["Look."]}
+FEATURE = {"category": "storm", "name": "The last feature", "description": "To be taken over.", "steps": ["Look."]}
 
 Watch = Callable[[StormState, float], None]
 """Receives the storm's state and the seconds that are left, twice a second."""
@@ -141,7 +141,7 @@ async def _wait(storm: StormState, watch: Watch) -> None:
 
 
 async def _take_over(storm: StormState) -> None:
-    """After the storm: let an idle server reap the claims of dead holders, and let a claim reap one more."""
+    """After the storm: let an idle server reap the claims of dead holders, and let a claim reap another claim."""
     try:
         await _claim_and_die(storm, "first")
         await _reap_by_an_idle_server(storm)

@@ -71,7 +71,7 @@ def judge(database: Database, storm: StormState, history: History, seconds: floa
 
 
 def _findings(database: Database, storm: StormState, history: History) -> tuple[list[Finding], dict[str, Any]]:
-    events, statuses, recount, names, paths = database.read_now(
+    events, statuses, audited, names, paths = database.read_now(
         lambda tx: (read_events(tx), read_statuses(tx), invariants.sound(audit(tx)), read_names(tx), read_paths(tx))
     )
     agents = names_of(history, events)
@@ -84,7 +84,7 @@ def _findings(database: Database, storm: StormState, history: History) -> tuple[
         invariants.areas_respected(events, paths),
         each_has_its_event(acknowledged(history, agents), events, storm.watcher.of),
         invariants.events_are_unbroken(events),
-        recount,
+        audited,
         _histories(history),
         done_once(history, names),
         _documented(storm),
@@ -104,7 +104,7 @@ class Latency:
         self._times = [(call, _time(call), _own(call, delays)) for call in calls if call.ended is not None]
 
     def no_freeze(self) -> Finding:
-        """No call took `FREEZE` seconds without an excuse, or much longer than the patience with one."""
+        """Check that no call took `FREEZE` seconds without an excuse, or much longer than the patience with an excuse."""
         found = Finding(
             "no_freeze", f"No call took {FREEZE:g} s except for the locks of others", len(self._times), "calls"
         )
@@ -142,7 +142,7 @@ def _at(times: list[float], share: float) -> float | None:
 
 
 def done_once(history: History, names: Mapping[int, str]) -> Finding:
-    """Each creation with a request_id took effect once: its features exist once, and its answers are equal."""
+    """Check that each creation with a request_id took effect once: its features exist once, its answers are equal."""
     found = Finding("once", "Each repeated request took effect once", unit="requests")
     there = Counter(names.values())
     requests: dict[str, list[Call]] = defaultdict(list)

@@ -14,7 +14,7 @@ FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 
 
 class WallClock:
-    """The wall clock of the servers that are started with it; the real one if the library is missing.
+    """The wall clock of the servers that are started with it; the real wall clock if the library is missing.
 
     Under that library `time.sleep` fails on some versions of Python, and so does a call that pauses before a retry. It
     has no effect on PostgreSQL, where the server's clock measures leases.
@@ -35,7 +35,7 @@ class WallClock:
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # or threads simulate wait for each other far too long
+            "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # otherwise threads wait for each other far too long
             "NO_FAKE_STAT": "1",
         }
 
@@ -46,7 +46,7 @@ class WallClock:
         new.replace(self._file)
 
     async def run(self, plan: Plan, until: anyio.Event) -> None:
-        """Set the clock an hour off, or right, every few seconds, until the storm is over."""
+        """Set the clock an hour ahead, an hour back, or right, every few seconds, until the storm is over."""
         chance = plan.chance("wall clock")
         while FAKETIME and not plan.has_own_clock and not until.is_set():
             await anyio.sleep(chance.uniform(1, 5))
