@@ -53,7 +53,7 @@ async def client(shared: str, anyio_backend: str) -> AsyncIterator[Client]:
 
 @pytest.fixture
 def backlog(shared: str, client: Client) -> Iterator[Database]:
-    """The backlog, opened by the test to set the stage; what earlier situations left is off the board."""
+    """The backlog, opened by the test for set-up. The features of earlier situations are archived."""
     opened = open_database(Settings(db=shared))
     clear = update(features).values({**NO_CLAIM, features.c.status: "archived", features.c.archived_from: "pending"})
     opened.write_now(lambda tx: tx.run(clear.where(features.c.project_id == tx.project.id)))
@@ -312,5 +312,5 @@ async def test_a_wrong_argument_is_named_by_its_path(client: Client, backlog: Da
     ],
 )
 def test_the_reader_reads_no_more_than_is_said(message: str, calls: list[Next]) -> None:
-    """A call, and the arguments that are spelled out, are all that is taken from a message."""
+    """The reader takes only the named call and the given arguments from a message."""
     assert calls_named_in(message) == calls
