@@ -31,7 +31,7 @@ PAUSE = 0.05
 
 
 def said(text: str) -> CallToolResult:
-    """A tool's answer that is one text."""
+    """Return a tool's answer that consists of one text."""
     return CallToolResult(content=[TextContent(type="text", text=text)])
 
 

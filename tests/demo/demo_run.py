@@ -31,7 +31,7 @@ class RecordingScreen:
         self.drawn += 1
 
     def lines(self, word: str) -> list[str]:
-        """Return the lines that begin with a word."""
+        """Return the lines that begin with the given word."""
         return [line for line in self.printed if line.startswith(word)]
 
 
@@ -46,7 +46,7 @@ class DemoRun:
 
 
 def small_backlog(folder: Path, count: int = 16) -> Path:
-    """Write a backlog in which odd features depend on the one before, one is passing and one archived."""
+    """Write a backlog in which odd features depend on the feature before, one is passing and one is archived."""
     features = [
         {
             "id": f"F{number}",

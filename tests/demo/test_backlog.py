@@ -19,7 +19,7 @@ pytestmark = pytest.mark.only_on("sqlite", reason="the demo makes a file of its 
 
 @pytest.fixture
 def database(empty_db: str) -> Iterator[Database]:
-    """A database that nobody has opened, as the demo wants it."""
+    """A database that no process has opened, as the demo requires."""
     opened = open_database(Settings(db=empty_db))
     yield opened
     opened.close(patience=5)

@@ -64,7 +64,7 @@ def broken(verdict: Verdict) -> set[str]:
 
 
 def test_every_promise_is_kept_and_none_is_empty(demo_run: DemoRun, database: Database) -> None:
-    """Real servers drain the backlog, and each of the checks had something to check."""
+    """Real servers drain the backlog, and each check had at least one case."""
     verdict = judge(database, demo_run.backlog, demo_run.seen)
     assert broken(verdict) == set()
     assert verdict.holds

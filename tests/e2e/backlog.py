@@ -22,12 +22,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Backlog:
-    """A file of features in a folder of its own."""
+    """A file of features in its own folder."""
 
     path: Path
 
     def server(self, *flags: str) -> list[str]:
-        """The command of a server on it."""
+        """The command of a server on this backlog."""
         return server_command("--db", str(self.path), *flags)
 
     def add(self, *features: dict[str, Any]) -> None:
@@ -43,7 +43,7 @@ class Backlog:
         self.add(*({"name": f"Feature {number}"} for number in range(1, count + 1)))
 
     def statuses(self) -> dict[int, str]:
-        """Each feature's status."""
+        """Return each feature's status."""
         return self._read(read_statuses)
 
     def claims(self) -> int:

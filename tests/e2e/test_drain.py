@@ -1,4 +1,4 @@
-"""Real clients build a whole backlog by a script, alone, together, and after one of them died."""
+"""Real clients build a whole backlog by a script, alone, at the same time, and after one of them died."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_scripted_agent_drains_ten_features(client: Client, backlog: Backlog, 
 
 
 def meeting(agent: str, both: threading.Barrier, given: list[int]) -> Script:
-    """Drain, but keep the first claim until the other has one as well."""
+    """Drain, but keep the first claim until the other client has a claim too."""
     waited = False
 
     def note(shown: Shown) -> None:
