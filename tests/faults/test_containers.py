@@ -36,7 +36,7 @@ def claim(server: ServerClient, feature: int) -> None:
 def test_a_lease_of_another_boot_holds_while_its_holder_lives_and_runs_out_when_it_is_dead(
     database: Database, start: StartServer, tmp_path: Path, elsewhere: Elsewhere
 ) -> None:
-    """A live holder keeps its claim from agents with another clock; a dead one loses it after a lease."""
+    """A live holder keeps its claim from agents with another clock; a dead holder loses it after a lease."""
     fill(database, 2)
     prefix = elsewhere(tmp_path)
     lease = ("--lease", f"{LEASE}")
@@ -45,7 +45,7 @@ def test_a_lease_of_another_boot_holds_while_its_holder_lives_and_runs_out_when_
     claim(there, 2)
     clocks = {row(database, feature)["lease_clock"] for feature in (1, 2)}
     assert len(clocks) == 2, "the two clocks must not compare"
-    time.sleep(1.5 * LEASE)  # the claims are past the lease that they began with
+    time.sleep(1.5 * LEASE)  # the claims have outlasted their first lease
     assert isinstance(here.refusal("feature_mark_in_progress", feature_id=2), AlreadyClaimed)
     assert isinstance(there.refusal("feature_mark_in_progress", feature_id=1), AlreadyClaimed)
     for dead, heir, feature in ((there, here, 2), (here, start(*lease, prefix=prefix), 1)):
@@ -70,7 +70,7 @@ def test_a_jump_of_the_wall_clock_between_two_boots_ends_no_living_lease_and_kee
     lease = ("--lease", f"{LEASE}")
     living = start("--lease", f"{8 * LEASE}", prefix=prefix, **clock.environment)
     dead = start(*lease, prefix=prefix, **clock.environment)
-    heir = start(**clock.environment)  # whose own long lease says that a busy machine is no reason not to judge
+    heir = start(**clock.environment)  # with a long lease of its own, so that it judges even on a busy machine
     up(living, dead, heir)
     claim(living, 1)
     claim(dead, 2)

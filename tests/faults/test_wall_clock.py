@@ -14,7 +14,7 @@ from faults.clocks import settable
 from races.backlog import fill, kinds, row, rule
 from races.servers import ServerClient, StartServer, up
 
-LEASE = 3.0  # long enough that a loaded machine renews the living in time
+LEASE = 3.0  # long enough that a busy machine renews live claims in time
 NOISE = 1.0
 HOUR = 3600
 
@@ -32,14 +32,14 @@ def clock(tmp_path: Path) -> WallClock:
 
 @pytest.fixture
 def begin(start: StartServer, clock: WallClock) -> Callable[..., ServerClient]:
-    """Start servers that go by that clock."""
+    """Start servers that use that wall clock."""
     return lambda *flags: start(*flags, **clock.environment)
 
 
 def test_a_jump_of_the_wall_clock_ends_no_lease_and_prolongs_none(
     database: Database, begin: Callable[..., ServerClient], clock: WallClock
 ) -> None:
-    """During jumps of the wall clock live holders keep their claims, and dead ones lose them in time."""
+    """During jumps of the wall clock live holders keep their claims, and dead holders lose them in time."""
     fill(database, 3)
     dead = [begin("--lease", f"{LEASE}"), begin("--lease", f"{LEASE}")]
     holder, heir, *dead = up(begin("--lease", f"{8 * LEASE}"), begin(), *dead)
