@@ -25,7 +25,7 @@ def claim(server: ServerClient, feature: int = 1) -> str:
 
 
 def assert_lost(database: Database, server: ServerClient, token: str) -> None:
-    """The token is refused by every tool, and changes nothing."""
+    """Assert that every tool refuses the token, and that no call changes anything."""
     before = without_lease(database)
     for tool, more in (
         ("feature_mark_passing", {}),
@@ -174,7 +174,7 @@ def test_a_signal_ends_a_server_whose_call_waits_for_the_lock(
     with held(lock, db):
         server.send("feature_mark_in_progress", feature_id=2)
         server.send("feature_mark_passing", feature_id=1)
-        time.sleep(0.3)  # both are waiting by now
+        time.sleep(0.3)  # both calls wait by now
         began = time.monotonic()
         server.kill(number)
         assert server.status() == 0

@@ -20,10 +20,10 @@ from races.backlog import LONG, fill
 from races.test_history import prepare, recorded
 
 Scenario = Callable[..., Awaitable[None]]
-"""What clients do, each with a server of its own."""
+"""The calls of some clients, each with its own server."""
 
 NEEDS_A_MOMENT = ("answer_before_commit", "skip_reads_before_its_update")
-"""Bugs that show only where a death, or two calls, fall into the same moment."""
+"""Bugs that appear only if a death, or two calls, happen at the same moment."""
 
 
 async def late_pass(one: RecordingClient) -> None:
@@ -35,7 +35,7 @@ async def late_pass(one: RecordingClient) -> None:
 
 
 async def early_claim(one: RecordingClient) -> None:
-    """A feature is claimed that depends on another one."""
+    """A feature is claimed although it depends on another."""
     await one.ask("feature_mark_in_progress", feature_id=2)
 
 
@@ -55,7 +55,7 @@ async def die_after_passing(one: RecordingClient, other: RecordingClient) -> Non
 
 
 async def claim_another(one: RecordingClient, other: RecordingClient) -> None:
-    """A client claims one feature while another works on a second one."""
+    """A client claims one feature while another client works on a second feature."""
     token = (await one.call("feature_mark_in_progress", feature_id=1))["token"]
     await other.call("feature_mark_in_progress", feature_id=3)
     await one.ask("feature_mark_passing", feature_id=1, claim_token=token)
@@ -101,7 +101,7 @@ def test_a_planted_bug_is_found(
 
 
 async def played(database: Database, db: str, folder: Path, bug: str, scenario: Scenario) -> History:
-    """Let clients of servers with that bug play a scenario, and read the history of their answers."""
+    """Let clients of servers with the given bug play a scenario, and read the history of their answers."""
     database.read_now(read_initial_history).write(folder / "beginning.jsonl")
     command = [*buggy_server(bug), "--db", db]
     path = folder / "calls.jsonl"
