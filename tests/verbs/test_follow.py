@@ -21,12 +21,12 @@ from verbs.stage import add, new
 
 
 def read(database: Database, cursor: str, limit: int = 100) -> list[FollowedEvent]:
-    """What follows after a cursor."""
+    """Return the events after a cursor."""
     return database.read_now(lambda tx: follow(tx, cursor, limit))
 
 
 def soon(database: Database, cursor: str, count: int) -> list[FollowedEvent]:
-    """The next events, once so many are complete: any older transaction on the server holds them back."""
+    """Return the next events, once there are `count`: an older transaction on the server holds them back."""
     deadline = time.monotonic() + 20
     while len(found := read(database, cursor)) < count and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -49,7 +49,7 @@ def test_pages_of_any_size_tell_every_event_in_one_order(database: Database) -> 
 
 
 def test_a_follower_goes_on_after_any_event(database: Database) -> None:
-    """Each event has a cursor of its own, so who stops in the middle of a page misses nothing."""
+    """Each event has a cursor of its own, so a follower that stops in the middle of a page misses nothing."""
     add(database, 4)
     whole = soon(database, BEGINNING, 4)
     for number, event in enumerate(whole, 1):
@@ -132,7 +132,7 @@ def test_a_transaction_that_commits_late_is_not_missed(database: Database, share
             target=lambda: write_without_door(others[1], lambda tx: add_note(tx, "last", features[2], "last"))
         )
         last.start()
-        last.join(0.5)  # on an engine with one writer it waits for the other
+        last.join(0.5)  # on an engine with one writer it waits for the other write
         told = read(database, cursor)
         finish.set()
         late.join()
@@ -145,7 +145,7 @@ def test_a_transaction_that_commits_late_is_not_missed(database: Database, share
 
 
 def write_without_door(database: Database, verb: Callable[[Transaction], object]) -> None:
-    """A write beside others, where the engine lets it."""
+    """Make a write during other writes, if the engine allows it."""
     asyncio.run(database.write(VerbJob(verb, exclusive=False)))
 
 

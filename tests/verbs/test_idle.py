@@ -48,7 +48,7 @@ def _stuck(database: Database, category: str) -> None:
 
 
 def _blocked(database: Database, category: str) -> None:
-    """A feature that waits for one of another category, which is stuck."""
+    """Create a feature that depends on a stuck feature of another category."""
     needed = place(database, Status.STUCK, category="elsewhere").id
     (waiting,) = add(database, category=category)
     depend(database, waiting, needed)
@@ -60,7 +60,7 @@ ORDER: list[tuple[str, Callable[[Database, str], None]]] = [
     ("waiting_for_human", _asking),
     ("stuck", _stuck),
 ]
-"""The reasons in the contract's order, each with what brings it about."""
+"""The reasons in the contract's order, each with its set-up."""
 
 
 @pytest.mark.parametrize("place_in_order", range(len(ORDER)))
@@ -98,7 +98,7 @@ def test_open_work_is_never_complete(database: Database, bring_about: Callable[[
 
 
 def test_what_waits_for_the_unclaimable_is_told_last(database: Database) -> None:
-    """Where nothing else applies, what is left waits for dependencies."""
+    """If no other reason applies, the remaining features wait for dependencies."""
     _blocked(database, "core")
     assert _ask(database, "core").state == "waiting_for_dependencies"
 
@@ -116,7 +116,7 @@ def test_with_a_category_the_answer_speaks_of_that_category(
 
 
 def test_a_category_is_never_complete(database: Database) -> None:
-    """Where all of a category pass, or it has none, the answer is empty, and names the way on."""
+    """If all features of a category pass, or it has none, the answer is empty, and names the next step."""
     _passing(database, "core")
     for category in ("core", "no such category"):
         answer = _ask(database, category)

@@ -165,7 +165,7 @@ def test_the_back_off_is_a_rule_of_the_project(database: Database) -> None:
 
 
 def test_a_claim_ends_the_back_off(database: Database) -> None:
-    """What was claimed after its back-off carries none while it is held."""
+    """A feature that is claimed after its back-off has no back-off while it is claimed."""
     rule(database, back_off=0)
     on = place(database, Status.IN_PROGRESS)
     database.write_now(lambda tx: ENDINGS[Kind.FAIL](tx, on.id, on.token))
@@ -262,7 +262,7 @@ def test_a_release_by_the_end_of_a_connection_can_be_repeated(database: Database
 
 
 def _waiting(database: Database, on: Placed) -> None:
-    """Leave it where the first move left it."""
+    """Leave the feature in the state after the first transition."""
 
 
 def _claimed_by_another(database: Database, on: Placed) -> None:
