@@ -68,13 +68,13 @@ def queue_held() -> Iterator[list[float]]:
     entered: list[float] = []
     enter, leave = WriterQueue.enter, WriterQueue.leave
 
-    def timed_enter(door: WriterQueue) -> None:
-        enter(door)
+    def timed_enter(queue: WriterQueue) -> None:
+        enter(queue)
         entered.append(time.perf_counter())
 
-    def timed_leave(door: WriterQueue) -> None:
+    def timed_leave(queue: WriterQueue) -> None:
         times.append(time.perf_counter() - entered.pop())
-        leave(door)
+        leave(queue)
 
     with patch.object(WriterQueue, "enter", timed_enter), patch.object(WriterQueue, "leave", timed_leave):
         yield times

@@ -32,7 +32,7 @@ class Cut:
     happened: threading.Event = field(default_factory=threading.Event)
 
     def wait(self, within: float = 10) -> None:
-        """Return when it has happened. Raises AssertionError if it has not within so many seconds."""
+        """Return when it has happened. Raises AssertionError if it has not within the given seconds."""
         assert self.happened.wait(within), f"no {self.text!r} came by"
 
 

@@ -88,7 +88,7 @@ def test_without_a_name_the_token_is_sent(there: Shell) -> None:
 
 
 def test_a_sent_token_comes_before_the_kept_one(ada: Shell) -> None:
-    """A given token is used, even if another one is stored."""
+    """A given token is used, even if another token is stored."""
     with backlog(ada) as database:
         (one,) = add(database)
     ada.json("claim")

@@ -62,7 +62,7 @@ def backlog(shared: str, client: Client) -> Iterator[Database]:
 
 
 async def test_a_feature_that_another_has_leads_to_the_next_one(client: Client, backlog: Database) -> None:
-    """The refusal of a claimed feature names the call that claims another one."""
+    """The refusal of a claimed feature names the call that claims another feature."""
     theirs, other = add(backlog, 2)
     token_of(backlog, theirs)
     me = Reader(client)
@@ -225,7 +225,7 @@ async def test_a_stuck_feature_is_put_back_by_the_call_that_its_refusal_names(
 
 
 async def test_a_feature_that_failed_lately_leads_to_another(client: Client, backlog: Database) -> None:
-    """The refusal of a feature that backs off has the remaining time, and the call for another one."""
+    """The refusal of a feature that backs off has the remaining time, and the call for another feature."""
     failed, other = add(backlog, 2)
     me = Reader(client)
     await me.call(CLAIM, feature_id=failed)

@@ -63,8 +63,8 @@ def shared_server(common: Path) -> Iterator[Server]:
     if given := os.environ.get(GIVEN):
         yield Server(given)
         return
-    with (common / "postgres.door").open("a") as door:
-        fcntl.flock(door, fcntl.LOCK_EX)  # one process at a time looks and starts
+    with (common / "postgres.start-lock").open("a") as lock_file:
+        fcntl.flock(lock_file, fcntl.LOCK_EX)  # one process at a time looks and starts
         place = common / "postgres"  # shows which folder belongs to it
         users = _join(Path(place.read_text())) if place.exists() else None
         if users is None:

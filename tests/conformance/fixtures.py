@@ -49,7 +49,7 @@ def embedded(uri: str, mime_type: str, text: str) -> EmbeddedResource:
 
 
 async def test_simple_text() -> CallToolResult:
-    """A text."""
+    """Return a text."""
     return said("This is a simple text response for testing.")
 
 
@@ -149,7 +149,7 @@ def test_prompt_with_image() -> list[UserMessage]:
 
 
 def static_text() -> str:
-    """A text."""
+    """Return a text."""
     return "This is the content of the static text resource."
 
 

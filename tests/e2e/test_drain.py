@@ -99,8 +99,8 @@ def test_a_killed_agent_gives_its_feature_back(
 
 async def kill_and_take(run: Run, backlog: Backlog, with_servers: bool) -> tuple[dict[str, Any], float]:
     """Kill the client, wait until another agent gets its feature, and return the feature and the time."""
-    async with Reader.start(backlog.server()) as heir:
+    async with Reader.start(backlog.server()) as successor:
         run.kill(with_servers=with_servers)
         killed = time.monotonic()
-        taken = await heir.call("feature_claim_and_get", wait_seconds=20, agent="the heir")
+        taken = await successor.call("feature_claim_and_get", wait_seconds=20, agent="the successor")
         return taken, time.monotonic() - killed

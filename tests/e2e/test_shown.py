@@ -175,6 +175,6 @@ def test_a_refusal_arrives_whole(talk: Talk, name: str, code: str, next_call: st
 
 
 def test_an_answer_arrives_whole_and_undistorted(talk: Talk) -> None:
-    """Unusual characters and long texts reach the model unchanged."""
+    """Unusual characters and long strings reach the model unchanged."""
     assert talk.shown["read"].data() == talk.said.whole
     assert talk.shown["claimed"].data()["feature"]["name"] == STRANGE

@@ -116,17 +116,17 @@ def test_a_reader_that_stays_is_waited_for_by_one_at_a_time_and_ever_more_rarely
 
     with closing(file_driver().connect(db, isolation_level=None)) as connection:
         connection.set_trace_callback(watch)
-        doors = [WriterQueue(Path(f"{db}.lock")) for _ in range(4)]
-        logs = [WriteAheadLog(bytes(log(db)), door, file_driver(), 5_000) for door in doors]
+        queues = [WriterQueue(Path(f"{db}.lock")) for _ in range(4)]
+        logs = [WriteAheadLog(bytes(log(db)), queue, file_driver(), 5_000) for queue in queues]
 
         def look(seconds: float) -> int:
             tries.clear()
             until = time.monotonic() + seconds
             while time.monotonic() < until:
-                for one, door in zip(logs, doors, strict=True):
-                    door.enter()
+                for one, queue in zip(logs, queues, strict=True):
+                    queue.enter()
                     one.restart_if_large(connection)
-                    door.leave()
+                    queue.leave()
                 time.sleep(0.001)
             return len(tries)
 
@@ -141,9 +141,9 @@ def test_a_reader_that_stays_is_waited_for_by_one_at_a_time_and_ever_more_rarely
         with closing(file_driver().connect(db, isolation_level=None)) as writer:
             writer.execute("INSERT INTO ballast SELECT 1")
             frames = writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
-        assert frames < 10, "the log was not begun anew"
-        for door in doors:
-            door.close()
+        assert frames < 10, "the log was not restarted"
+        for queue in queues:
+            queue.close()
 
 
 def _told(taken: list[float]) -> str:

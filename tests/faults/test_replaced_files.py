@@ -143,12 +143,12 @@ def test_each_feature_has_one_winner_while_the_lock_file_comes_and_goes(
     over = threading.Event()
 
     def harass() -> None:
-        door = Path(f"{db}.lock")
+        lock_file = Path(f"{db}.lock")
         while not over.is_set():
-            door.unlink(missing_ok=True)
+            lock_file.unlink(missing_ok=True)
             if replacement == "a new file":
-                door.with_suffix(".new").touch()
-                door.with_suffix(".new").replace(door)
+                lock_file.with_suffix(".new").touch()
+                lock_file.with_suffix(".new").replace(lock_file)
             time.sleep(0.001)
 
     def claim_all(server: ServerClient) -> list[int]:

@@ -55,19 +55,19 @@ def test_when_everything_was_stopped_past_a_lease_one_holder_has_the_feature(
 ) -> None:
     """If both continue at once, the holder keeps its claim, or the waiter gets it and the holder gets claim_lost."""
     fill(database, 1)
-    holder, heir = up(start("--lease", f"{LEASE}"), start("--lease", f"{LEASE}"))
+    holder, successor = up(start("--lease", f"{LEASE}"), start("--lease", f"{LEASE}"))
     token = holder.call("feature_mark_in_progress", feature_id=1)["token"]
-    waiting = heir.send("feature_claim_and_get", wait_seconds=5)
-    sleep([holder, heir], 2 * LEASE)
+    waiting = successor.send("feature_claim_and_get", wait_seconds=5)
+    sleep([holder, successor], 2 * LEASE)
     passed = holder.refusal("feature_mark_passing", feature_id=1, claim_token=token)
-    won = heir.answer(waiting)
+    won = successor.answer(waiting)
     if passed is None:
         assert won["state"] in ("complete", "waiting_for_claims")
         assert kinds(database, 1) == ["create", "claim", "pass"]
     else:
         assert isinstance(passed, ClaimLost | NotReady), passed
         if won["state"] == "claimed":
-            assert heir.call("feature_mark_passing", feature_id=1)["status"] == "passing"
+            assert successor.call("feature_mark_passing", feature_id=1)["status"] == "passing"
         assert kinds(database, 1)[:3] == ["create", "claim", "expire"]
     assert kinds(database, 1).count("pass") <= 1
     assert_sound(database)

@@ -42,19 +42,19 @@ def test_a_jump_of_the_wall_clock_ends_no_lease_and_prolongs_none(
     """During jumps of the wall clock live holders keep their claims, and dead holders lose them in time."""
     fill(database, 3)
     dead = [begin("--lease", f"{LEASE}"), begin("--lease", f"{LEASE}")]
-    holder, heir, *dead = up(begin("--lease", f"{8 * LEASE}"), begin(), *dead)
+    holder, successor, *dead = up(begin("--lease", f"{8 * LEASE}"), begin(), *dead)
     for feature, server in enumerate([holder, *dead], 1):
         server.call("feature_mark_in_progress", feature_id=feature)
     for feature, (server, jump) in enumerate(zip(dead, (HOUR, -HOUR), strict=True), 2):
         server.kill()
         killed = time.monotonic()
         clock.jump(jump)
-        waiting = heir.send("feature_claim_and_get", wait_seconds=10)
-        assert heir.answer(waiting)["feature"]["id"] == feature
-        assert heir.arrival(waiting) - killed < LEASE + 1 + NOISE
+        waiting = successor.send("feature_claim_and_get", wait_seconds=10)
+        assert successor.answer(waiting)["feature"]["id"] == feature
+        assert successor.arrival(waiting) - killed < LEASE + 1 + NOISE
         assert abs(row(database, feature)["claimed_at"] - time.time() - jump) < 60  # the clock did jump
         assert kinds(database, feature) == ["create", "claim", "expire", "claim"]
-    assert heir.call("feature_claim_and_get")["state"] == "waiting_for_claims"
+    assert successor.call("feature_claim_and_get")["state"] == "waiting_for_claims"
     assert kinds(database, 1) == ["create", "claim"]
     assert holder.call("feature_mark_passing", feature_id=1)["status"] == "passing"
 

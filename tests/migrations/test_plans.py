@@ -23,7 +23,7 @@ from dibs.verbs import claim, lease, verify
 pytestmark = pytest.mark.only_on("sqlite", reason="it reads how this engine explains its plans")
 
 READS_ALL = {
-    "audit": "a recount looks at every row",
+    "audit": "the audit reads every row",
     "stats": "groups are counted over every row",
     "critical_path._edges": "a rebuild follows every edge",
     "critical_path._heights": "a rebuild sets every height",

@@ -189,7 +189,7 @@ def test_a_warm_start_writes_no_row(made: str) -> None:
 
 @A_FILE
 def test_others_see_no_commit_of_a_warm_start(made: str) -> None:
-    """A process that has the database open sees no change when another one opens, reads and closes it."""
+    """A process that has the database open sees no change when another process opens, reads and closes it."""
     watcher = file_driver().connect(made)
     try:
         before = watcher.execute("PRAGMA data_version").fetchall()
@@ -295,7 +295,7 @@ FORBIDDEN: list[tuple[str, Status, str]] = [
     ("a long category", Status.PENDING, f"UPDATE features SET category = '{'x' * 101}'"),
     ("an empty description", Status.PENDING, "UPDATE features SET description = ''"),
     ("a long description", Status.PENDING, f"UPDATE features SET description = '{'x' * 20_001}'"),
-    ("a number that is none", Status.PENDING, "UPDATE features SET id = 0"),
+    ("the id 0", Status.PENDING, "UPDATE features SET id = 0"),
     ("a feature on itself", Status.PENDING, "INSERT INTO dependencies VALUES (1, 1, 1)"),
     ("a dependency on nothing", Status.PENDING, "INSERT INTO dependencies VALUES (1, 1, 99)"),
     ("an unknown order", Status.PENDING, "UPDATE projects SET claim_order = 'random'"),

@@ -89,7 +89,7 @@ def test_no_two_live_claims_are_ever_on_one_file(database: Database, start: Star
     assert all(rounds), "each had a part in it"
     most, clashes = live_together(events_of(database))
     assert clashes == 0
-    assert most > 1, "they did work beside each other"
+    assert most > 1, "they worked at the same time"
     assert {row(database, number)["status"] for number in range(1, FEATURES + 1)} == {"passing"}
     assert_sound(database)
 

@@ -20,7 +20,7 @@ from dibs.verbs.create import create
 from dibs_schema.inputs import NewFeature
 from races.backlog import eventually, times
 
-pytestmark = pytest.mark.only_on("sqlite", reason="a server lets writers work beside each other, and keeps its own log")
+pytestmark = pytest.mark.only_on("sqlite", reason="a server lets writers work at the same time, and keeps its own log")
 
 MIB = 1024 * 1024
 LONG = NewFeature(category="long", name="A long one", description="x" * 20_000, steps=["y" * 2_000] * 20)

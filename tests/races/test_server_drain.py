@@ -12,7 +12,7 @@ from dibs.database import Database
 from races.backlog import LONG, assert_sound, events_of, fill
 from races.servers import ServerClient, StartServer
 
-pytestmark = pytest.mark.only_on("postgresql", reason="only there do so many write beside each other")
+pytestmark = pytest.mark.only_on("postgresql", reason="only there can so many processes write at the same time")
 
 PROCESSES = 32
 FEATURES = 2_000 if LONG else 320

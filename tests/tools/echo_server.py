@@ -102,7 +102,7 @@ async def until_closing(linger: float = 0) -> str:
 
 @server.tool(structured_output=False)
 async def flood(ctx: Context[None], steps: int) -> str:
-    """Report so many steps of progress, a kilobyte each, as fast as the client takes them."""
+    """Report this many steps of progress, a kilobyte each, as fast as the client takes them."""
     for step in range(steps):
         await ctx.report_progress(step, message="." * 1000)
         progress[0] = step + 1

@@ -193,7 +193,7 @@ def test_paths_can_be_changed_at_any_time(database: Database) -> None:
     ] * 2
 
 
-@pytest.mark.only_on("postgresql", reason="where one writes at a time, no claim is made beside others")
+@pytest.mark.only_on("postgresql", reason="with one writer at a time, no two claims are concurrent")
 def test_a_claim_beside_others_leaves_features_with_paths_to_one_behind_the_lock(database: Database) -> None:
     """A claim in one statement cannot see concurrent claims, so it takes no feature with paths and skips none."""
     add(database, paths=["src"])

@@ -1,4 +1,4 @@
-"""The changes of a planner: texts, priority, archiving, and the retry of a stuck feature."""
+"""The changes of a planner: descriptions, priority, archiving, and the retry of a stuck feature."""
 
 from __future__ import annotations
 

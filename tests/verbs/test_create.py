@@ -25,7 +25,7 @@ def test_ids_count_from_one_in_each_project(database: Database, shared_db: str) 
     """Numbers are small, in the order of the calls, and each project has its own."""
     assert add(database, 3) == [1, 2, 3]
     assert add(database) == [4]
-    other = open_database(Settings(db=shared_db, project=f"beside {id(database)}"))
+    other = open_database(Settings(db=shared_db, project=f"neighbour {id(database)}"))
     try:
         assert add(other) == [1]
         assert len(board(other)["features"]) == 1

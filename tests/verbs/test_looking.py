@@ -198,7 +198,7 @@ def test_history_tells_every_event_newest_first(database: Database) -> None:
 
 
 def test_a_look_by_id_tells_all(database: Database) -> None:
-    """Dependencies both ways, counters, the holder and the text of one feature."""
+    """Dependencies both ways, counters, the holder and the description of one feature."""
     (needed,) = add(database, name="the base")
     on = place(database, Status.PENDING, name="the middle", dependencies=[needed])
     above = add(database, 25, dependencies=[on.id])

@@ -194,7 +194,7 @@ def test_a_claim_leaves_nothing_behind(database: Database, status: Status) -> No
 
 @pytest.mark.parametrize("status", Status)
 def test_changes_beside_the_moves_keep_the_status(database: Database, status: Status) -> None:
-    """A note, a new text and a new dependency write one event each, from the status to itself."""
+    """A note, a new description and a new dependency write one event each, from the status to itself."""
     on = place(database, status)
     (other,) = add(database)
     changes: dict[Kind, Callable[[Transaction], object]] = {

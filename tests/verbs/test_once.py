@@ -77,12 +77,12 @@ def test_keys_of_other_scopes_are_other_keys(database: Database, shared_db: str)
     for request in (_request(scope="ada"), _request(scope="grace"), _request()):
         database.write_now(partial(_create, request=request))
     assert _features(database) == 3
-    beside = open_database(Settings(db=shared_db, project=f"beside {id(database)}"))
+    neighbour = open_database(Settings(db=shared_db, project=f"neighbour {id(database)}"))
     try:
-        beside.write_now(partial(_create, request=_request()))
-        assert _features(beside) == 1
+        neighbour.write_now(partial(_create, request=_request()))
+        assert _features(neighbour) == 1
     finally:
-        beside.close(patience=5)
+        neighbour.close(patience=5)
 
 
 def test_what_was_refused_is_not_kept(database: Database) -> None:
@@ -166,7 +166,7 @@ def test_a_lost_claim_is_given_again(database: Database) -> None:
     assert isinstance(again, Claimed)
     assert again.feature.wire() == first.feature.wire()
     assert again.claim.token == first.claim.token
-    assert again.claim.expires_at >= first.claim.expires_at, "the lease begins anew"
+    assert again.claim.expires_at >= first.claim.expires_at, "the lease begins again"
 
 
 def test_a_replayed_claim_that_has_ended_is_lost(database: Database) -> None:

@@ -52,7 +52,7 @@ def test_the_newest_are_kept(db: str, tmp_path: Path) -> None:
     assert made[2].removed == [made[0].file]
 
 
-@pytest.mark.only_on("sqlite", reason="beside a server there is no place")
+@pytest.mark.only_on("sqlite", reason="a backup of a server has no default folder")
 def test_a_backup_stands_beside_its_database(db: str) -> None:
     """Without a target the backup is named after the database and the time, and is created in its folder."""
     with opened(db) as old:

@@ -56,7 +56,7 @@ def test_a_backup_beside_eight_writers_has_all_that_was_acknowledged_before_it(d
         assert before <= passing(copy)
         assert len(passing(copy)) < len(told) + SERVERS
         assert is_sound(copy)
-    print(f"{len(before)} passes before, {len(told)} in all; the longest took {max(longest):.2f} s")
+    print(f"{len(before)} passes before, {len(told)} in total; the longest took {max(longest):.2f} s")
 
 
 def passing(database: Database) -> set[int]:

@@ -182,11 +182,11 @@ def test_projects_of_one_database_do_not_meet(pair: tuple[str, str]) -> None:
         before = contents(old)
     with opened(target, "api") as other:
         stage(other)
-        beside = contents(other)
+        neighbour = contents(other)
     done = copied(source, target, project="web", to_project="site", with_claims=True)
     with opened(target, "site") as new, opened(target, "api") as other:
         assert contents(new, done.events_renumbered_by) == before
-        assert contents(other) == beside
+        assert contents(other) == neighbour
         assert is_sound(new)
         assert is_sound(other)
         add(other)

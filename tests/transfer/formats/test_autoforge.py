@@ -89,7 +89,7 @@ def untouched(folder: Path, *, but: str = "") -> Iterator[None]:
 
 
 def test_every_column_finds_its_place(tmp_path: Path) -> None:
-    """Ids, order, texts, steps, dependencies and statuses are imported."""
+    """Ids, order, descriptions, steps, dependencies and statuses are imported."""
     rows: list[dict[str, Any]] = [
         {"id": 5, "priority": 2, "passes": 1},
         {"id": 2, "priority": 9, "in_progress": 1, "dependencies": "[5]"},
