@@ -1,4 +1,4 @@
-"""How servers with comparable tools are asked to do the same work, one class for each.
+"""Adapters that ask servers with comparable tools to do the same work, one class for each.
 
 An adapter speaks the tools of one kind of server over stdio. It contains no code of that server.
 """

@@ -29,7 +29,7 @@ SERVER_MEMORY = 100 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How many agents there are, and for how many seconds they work."""
+    """The number of agents, and the seconds for which they work."""
 
     agents: int
     seconds: float
@@ -73,7 +73,7 @@ def _available() -> int:
 
 
 class _Times(list[tuple[float, float]]):
-    """When each call of one agent ended, in seconds before the end, and how long it took."""
+    """The calls of one agent: the end of each in seconds before the end of the run, and its duration."""
 
     def record(self, timed: Timed, end: float) -> None:
         self.append((end - timed.came, timed.seconds))

@@ -65,7 +65,7 @@ def _canvas(height: float, columns: int = 1) -> tuple[Plot, Any]:
 
 
 def _bounds(report: Report) -> tuple[Plot, float]:
-    """Which part of each bound is used."""
+    """Draw which part of each bound is used."""
     bounded = [
         figure
         for name in SHOWN_BOUNDS

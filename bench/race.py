@@ -39,7 +39,7 @@ Opener = Callable[[Path, int], Fleet]
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast a fleet answered in each block of rounds: calls per second, p99 and CPU time of a call in seconds."""
+    """The speed of a fleet in each block of rounds: calls per second, p99 and CPU time of a call in seconds."""
 
     rates: list[float] = field(default_factory=list)
     p99s: list[float] = field(default_factory=list)

@@ -58,7 +58,7 @@ connection.close()
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How often each wait is measured, and for how many seconds a foreign lock is held."""
+    """The number of measurements of each wait, and the seconds for which a foreign lock is held."""
 
     locks: int
     locked: float
@@ -72,7 +72,7 @@ QUICK = Effort(locks=1, locked=1.5, take_overs=1, wakes=3, exits=1)
 
 
 def measure(folder: Path, effort: Effort) -> Iterator[Promise]:
-    """Measure every promise. Raises Failed where an awaited event does not happen."""
+    """Measure every promise. Raises Failed if an awaited event does not happen."""
     yield from _under_a_lock(backlogs.make(folder / "locked.db", SIZE), effort.locks, effort.locked)
     yield _take_over(folder, effort.take_overs)
     yield from _wake(backlogs.make(folder / "wake.db", 0), effort.wakes)

@@ -1,4 +1,4 @@
-"""What every test may use: a fresh backlog, and real servers with real clients over real stdio."""
+"""Fixtures for all tests: a fresh backlog, and real servers with real clients over real stdio."""
 
 from __future__ import annotations
 

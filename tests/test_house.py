@@ -71,7 +71,7 @@ def test_modules_stay_readable_in_one_sitting() -> None:
 
 
 def test_no_database_library_is_loaded_before_initialize() -> None:
-    """What `dibs serve` imports before it answers brings neither SQLAlchemy nor Alembic nor any engine's library."""
+    """Before it answers, `dibs serve` imports neither SQLAlchemy nor Alembic nor any engine's library."""
     code = (
         "import dibs.cli.serve, dibs.mcp.server, dibs.database.postgres, dibs.database.sqlite, dibs.settings, sys; "
         "from dibs.database import open_database; from dibs.settings import Settings; "

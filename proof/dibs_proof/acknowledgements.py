@@ -1,4 +1,4 @@
-"""What a recorded history acknowledged, and whether each acknowledgement has an event of its own."""
+"""The acknowledgements in recorded histories, and the check that each has its own event."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the conformance suite asks of a server under test: tools, prompts and resources with given names and contents."""
+"""The tools, prompts and resources that the conformance suite requires of a server under test."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def static_binary() -> bytes:
 
 
 def watched() -> str:
-    """What can be subscribed to."""
+    """Return the content of a resource with subscriptions."""
     return "Watched resource content"
 
 

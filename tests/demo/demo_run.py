@@ -1,4 +1,4 @@
-"""What the demo's tests share: a small backlog, a screen that records, and a demo run with what its clients saw."""
+"""Helpers for the demo's tests: a small backlog, a screen that records, and a demo run with its clients' records."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def test_the_example_has_sixty_four_features_to_build(database: Database) -> Non
 
 
 def test_a_backlog_is_imported_as_it_was(database: Database, tmp_path: Path) -> None:
-    """What was passing or archived is not open, and the back-off is short."""
+    """Passing and archived features are not open, and the back-off is short."""
     backlog = fill(database, small_backlog(tmp_path))
     assert (len(backlog.statuses), len(backlog.open)) == (16, 14)
     assert database.read_now(get_settings).back_off == BACK_OFF

@@ -50,7 +50,7 @@ class Answer:
 
 
 class Dialect(ABC):
-    """How one protocol writes what a client asks and what a model answers."""
+    """One protocol's format of a client's requests and a model's answers."""
 
     path: str
 

@@ -1,4 +1,4 @@
-"""What clients shorten, and which channel they show, tested with a different answer on each channel."""
+"""The limits of clients and the channel that they show, tested with a different answer on each channel."""
 
 from __future__ import annotations
 

@@ -482,7 +482,7 @@ def test_a_child_that_stays_does_not_hold_the_wire_open() -> None:
 
 
 def test_standard_output_is_itself_again_afterwards() -> None:
-    """What is printed after serving goes to standard output, behind the last answer."""
+    """Output after serving goes to standard output, after the last answer."""
     with spawned({"ECHO_AFTER": "goodbye"}) as process:
         out, _ = process.communicate(lines(MODERN.call(1, "shout")), timeout=SOON)
     answer, goodbye = out.splitlines()

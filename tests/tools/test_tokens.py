@@ -1,4 +1,4 @@
-"""Over stdio the token may be left out where it is unambiguous, and is checked in every state."""
+"""Over stdio the token may be left out if it is unambiguous, and is checked in every state."""
 
 from __future__ import annotations
 

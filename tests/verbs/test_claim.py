@@ -253,7 +253,7 @@ def test_without_a_name_each_call_is_a_claim_of_its_own(database: Database) -> N
 
 
 def test_connections_whose_shown_names_are_equal_do_not_count_together(database: Database) -> None:
-    """What one nameless connection holds is no reason to refuse another that is shown under the same name."""
+    """The claims of one nameless connection do not count for another that is shown under the same name."""
     (one,) = add(database)
     rule(database, max_claims_per_connection=1)
     here, there = nameless("abcd-here"), nameless("abcd-there")

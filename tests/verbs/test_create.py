@@ -184,7 +184,7 @@ GRAPHS: list[tuple[list[tuple[int, int]], bool]] = [
 
 @pytest.mark.parametrize(("edges", "has_one"), GRAPHS)
 def test_a_circle_is_found_as_a_path(edges: list[tuple[int, int]], has_one: bool) -> None:
-    """What is found is a walk along the edges that ends where it began; without a circle nothing is."""
+    """The path of a cycle follows edges and ends at its start. Without a cycle there is no path."""
     path = find_cycle(edges)
     assert (path is not None) == has_one
     if path is not None:

@@ -107,7 +107,7 @@ def test_what_waits_for_the_unclaimable_is_told_last(database: Database) -> None
 def test_with_a_category_the_answer_speaks_of_that_category(
     database: Database, elsewhere: Callable[[Database, str], None]
 ) -> None:
-    """What is claimed, backs off, waits or is stuck elsewhere is no reason within the category."""
+    """Features of other categories are no reason within the category."""
     elsewhere(database, "another")
     _blocked(database, "core")
     answer = _ask(database, "core")
@@ -160,7 +160,7 @@ def test_counts_tell_each_status(database: Database) -> None:
 
 @pytest.mark.parametrize("category", [None, "core"])
 def test_a_glance_finds_what_a_claim_would(database: Database, category: str | None) -> None:
-    """What is ready is counted without a claim, with the seconds until a lease or a back-off ends."""
+    """Ready features are counted without a claim, with the seconds until a lease or a back-off ends."""
     assert database.read_now(lambda tx: queue_state.look_ahead(tx, category))[1] == inf
     _backing_off(database, "core")
     _blocked(database, "core")

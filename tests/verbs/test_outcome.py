@@ -128,7 +128,7 @@ def test_a_pass_resets_the_counters_and_keeps_who_and_why(database: Database) ->
 
 
 def test_verifying_keeps_the_state_and_notes_the_time(database: Database) -> None:
-    """A pass of a passing feature records the test; evidence replaces the old only where it is given."""
+    """A pass of a passing feature records the test; new evidence replaces the old evidence."""
     on = place(database, Status.PASSING)
     proof = EvidenceFields(summary="still green")
     database.write_now(lambda tx: outcome.mark_passing(tx, "tester", on.id, None, proof))

@@ -22,7 +22,7 @@ PAUSE = 1.0
 
 
 class Activity(StrEnum):
-    """What an agent does."""
+    """The activity of an agent."""
 
     STARTING = "starting its server"
     READY = "ready"
@@ -70,7 +70,7 @@ class AgentStatus:
 
 @dataclass(slots=True)
 class Progress:
-    """What a screen draws; `counts` are the features by status, as a server reported them last."""
+    """What a screen draws; `counts` are the features by status, as a server last reported them."""
 
     total: int
     agents: list[AgentStatus]
@@ -97,7 +97,7 @@ class Progress:
 
 
 class Screen(Protocol):
-    """Where the demo is shown."""
+    """A display of the demo."""
 
     def say(self, line: str, tone: Tone = Tone.PLAIN) -> None:
         """Print a line that stays."""
@@ -162,7 +162,7 @@ class LiveScreen:
 
 
 def screen_for(console: Console) -> PlainScreen | LiveScreen:
-    """Return the screen that fits where `console` writes."""
+    """Return a live screen for a terminal, or a plain one for other consoles."""
     return LiveScreen(console) if console.is_terminal and not console.is_dumb_terminal else PlainScreen(console)
 
 
