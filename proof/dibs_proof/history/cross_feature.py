@@ -43,7 +43,7 @@ def check(history: History, interpretation: Interpretation, graph: Graph) -> Ite
 def tokens_are_given_once(interpretation: Interpretation) -> Iterator[Violation]:
     """Yield a violation for each token that was given to two claims.
 
-    A repeated request_id returns the same token, and so may a repeated claim of the same caller.
+    A repeated request_id returns the same token, and so does a repeated claim on the same connection.
     """
     for token, calls in interpretation.holders.items():
         first = calls[0]
