@@ -1,4 +1,4 @@
-"""`python -m bench`: measure, print the tables, and exit with status 1 where a bound is missed."""
+"""`python -m bench`: measure, print the tables, and exit with status 1 if a bound is missed."""
 
 from __future__ import annotations
 

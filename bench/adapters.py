@@ -1,4 +1,4 @@
-"""How servers with comparable tools are asked to do the same work, one class for each.
+"""Adapters that ask servers with comparable tools to do the same work, one class for each.
 
 An adapter speaks the tools of one kind of server over stdio. It contains no code of that server.
 """
@@ -21,7 +21,7 @@ CLAIM, PASS, STATS = "feature_claim_and_get", "feature_mark_passing", "feature_g
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A feature to create: its texts, and the positions in its batch of its dependencies."""
+    """A feature to create: its name and description, and the positions of its dependencies in its batch."""
 
     category: str
     name: str
@@ -31,10 +31,10 @@ class Planned:
 
 
 class Adapter(ABC):
-    """The tools of one kind of server. Those that Dibs and AutoForge have in common are written here."""
+    """The tools of one kind of server. The tools that Dibs and AutoForge have in common are here."""
 
     def fill(self, batch: Sequence[Planned]) -> Iterator[Call]:
-        """The calls that create these features behind the existing ones; numbers continue from 1."""
+        """Return the calls that create the features after the existing features; numbers continue from 1."""
         made = [
             {
                 "category": one.category,
@@ -48,31 +48,31 @@ class Adapter(ABC):
         yield Call("feature_create_bulk", {"features": made})
 
     def look(self) -> Call:
-        """A call that only reads; a server that answers it has opened its database."""
+        """Return a call that only reads; a server that answers it has opened its database."""
         return Call(STATS)
 
     def claim(self, feature: int) -> Call:
-        """The call by which many servers ask for the same feature."""
+        """Return the call with which many servers claim the same feature."""
         return Call(CLAIM, {"feature_id": feature})
 
     @abstractmethod
     def won(self, timed: Timed) -> bool:
-        """Whether that call got the feature. Raises Failed where it was neither won nor lost."""
+        """Return whether the claim got the feature. Raises Failed if it was neither won nor lost."""
 
     def finish(self, feature: int) -> Call:
-        """The call by which the winner ends its claim."""
+        """Return the call with which the winner ends its claim."""
         return Call(PASS, {"feature_id": feature})
 
     @abstractmethod
     def agent(self, number: int) -> Agent:
-        """Claim and pass ready features until none is left; returns how many it passed."""
+        """Claim and pass ready features until none is left, and return how many it passed."""
 
 
 class Dibs(Adapter):
     """The tools of Dibs: the server hands out the features."""
 
     def won(self, timed: Timed) -> bool:
-        """Whether the claim was granted; a refusal says that the feature is claimed already."""
+        """Return whether the claim was granted; a refusal says that the feature is claimed already."""
         answer = content(timed)
         if timed.answer.get("isError"):
             if answer["error"]["code"] != "already_claimed":
@@ -100,21 +100,21 @@ class Dibs(Adapter):
 class AutoForge(Adapter):
     """The tools of AutoForge's `mcp_server/feature_mcp.py` (AGPL, https://github.com/AutoForgeAI/autoforge).
 
-    An agent chooses the feature itself: it reads the ready ones, claims one of those, and passes it.
+    An agent chooses the feature itself: it reads the ready features, claims one of them, and passes it.
     """
 
     SHOWN = 10
     """Ready features that an agent chooses from; the tool's default."""
 
     def won(self, timed: Timed) -> bool:
-        """The server gives the feature to every caller, and reports in `already_claimed` whether somebody has it."""
+        """Return whether `already_claimed` is false: the server gives the feature to every caller."""
         answer = _text(timed)
         if "error" in answer:
             raise Failed(f"a claim was refused: {answer}")
         return not answer["already_claimed"]
 
     def agent(self, number: int) -> Agent:
-        """Read what is ready, claim one of it, and pass it; each agent tries another one first."""
+        """Read the ready features, claim one of them, and pass it. Each agent tries another feature first."""
         passed = 0
         while True:
             ready = _text((yield Call("feature_get_ready", {"limit": self.SHOWN})))["features"]
@@ -140,14 +140,14 @@ ADAPTERS: dict[str, Adapter] = {"autoforge": AutoForge(), "dibs": Dibs()}
 
 
 def content(timed: Timed | None) -> dict[str, Any]:
-    """The structured content of an answer."""
+    """Return the structured content of an answer."""
     assert timed is not None, "a call is answered"
     found: dict[str, Any] = timed.answer["structuredContent"]
     return found
 
 
 def _text(timed: Timed | None) -> dict[str, Any]:
-    """The JSON in the text of an answer."""
+    """Return the JSON in the text of an answer."""
     assert timed is not None, "a call is answered"
     found: dict[str, Any] = json.loads(timed.answer["content"][0]["text"])
     return found

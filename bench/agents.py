@@ -24,12 +24,12 @@ WARM_UP = 2.0
 FEATURES = 20_000
 """More than the agents can claim."""
 SERVER_MEMORY = 100 * 1024
-"""KiB for each server; fewer agents run where memory is short."""
+"""KiB for each server; fewer agents run if memory is short."""
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How many agents there are, and for how many seconds they work."""
+    """The number of agents, and the seconds for which they work."""
 
     agents: int
     seconds: float
@@ -67,13 +67,13 @@ def _above(claims: list[float], noops: list[float]) -> float:
 
 
 def _available() -> int:
-    """The memory in KiB that is left for new processes. Source: MemAvailable in proc_meminfo(5)."""
+    """Return the memory in KiB that is left for new processes. Source: MemAvailable in proc_meminfo(5)."""
     lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
 
 
 class _Times(list[tuple[float, float]]):
-    """When each call of one agent ended, in seconds before the end, and how long it took."""
+    """The calls of one agent: the end of each in seconds before the end of the run, and its duration."""
 
     def record(self, timed: Timed, end: float) -> None:
         self.append((end - timed.came, timed.seconds))
@@ -84,7 +84,7 @@ def _windows(agents: list[_Times], seconds: float) -> list[list[float]]:
     for times in agents:
         for before, took in times:
             place = int(before / seconds * WINDOWS)
-            if 0 <= place < WINDOWS:  # else it belongs to the warm-up, or came after the end
+            if 0 <= place < WINDOWS:  # otherwise the call belongs to the warm-up, or ended too late
                 windows[place].append(took)
     if not all(windows):
         raise Failed(f"no call was answered for {seconds / WINDOWS:g} s")

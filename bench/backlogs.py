@@ -41,12 +41,12 @@ def opened(db: Path | str, synchronous: str = "FULL", project: str | None = None
 
 
 def holder(name: str) -> Holder:
-    """The claimant of that name, with the default lease."""
+    """Return the claimant with the given name and the default lease."""
     return Holder(name, named=True, session="bench", lease=120)
 
 
 def feature(number: int, **more: Any) -> NewFeature:
-    """One feature, with texts as long as planners write them."""
+    """Return a feature with a name, description and steps of realistic length."""
     return NewFeature(
         category=f"area {number % 12}",
         name=f"Feature {number} does one thing that users asked for",
@@ -57,7 +57,7 @@ def feature(number: int, **more: Any) -> NewFeature:
 
 
 def make(path: Db, size: int, project: str | None = None) -> Db:
-    """Make a backlog of `size` ready features through the verbs, with texts as long as planners write them."""
+    """Make a backlog of `size` ready features through the verbs, with descriptions of realistic length."""
     database = opened(path, project=project)
     for start in range(0, size, BATCH):
         batch = [feature(number) for number in range(start, min(start + BATCH, size))]
@@ -73,7 +73,7 @@ def make_large(path: Path, count: int, *, passing: int = 0, blocked: int = 0, de
         path: The file.
         count: Features without the dependents.
         passing: How many of the first pass.
-        blocked: How many after those depend on the last feature. The rest is ready.
+        blocked: How many of the following features depend on the last feature. The rest is ready.
         dependents: How many more features depend on each ready one.
     """
     database = opened(path, "NORMAL")
@@ -128,6 +128,6 @@ def _insert_dependencies(tx: Transaction, first: int, count: int, needed: Column
 
 
 def _numbers(first: int, count: int) -> Any:
-    """A table with the column `number`: `count` numbers from `first`."""
+    """Return a table with the column `number`: `count` numbers from `first`."""
     numbers = select(literal(first).label("number")).cte("numbers", recursive=True)
     return numbers.union_all(select(numbers.c.number + 1).where(numbers.c.number < first + count - 1))

@@ -1,4 +1,4 @@
-"""What a claim costs without MCP, against the same statements on the bare driver; by one process, and by many."""
+"""The cost of a claim without MCP, against the same statements on the bare driver, by one and by many processes."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def measure(folder: Path, batches: int, rounds: int) -> Iterator[Figure]:
 
 
 def _one_process(folder: Path, batches: int) -> Iterator[Figure]:
-    """Claims per second in alternating batches, each kind on its own backlog."""
+    """Return claims per second in alternating batches, each kind on its own backlog."""
     size = (batches + 1) * BATCH
     paths = {name: backlogs.make(folder / f"{name}.db", size) for name in ("bare", "take", "claim")}
     bare, taking, claiming = (
@@ -119,7 +119,7 @@ def _claim(database: Database, verb: Callable[[Transaction, Holder], object], na
 
 
 def _rate(make: Callable[[str], object], batch: int) -> float:
-    """Claims per second; each under its own name, since a name may hold only one."""
+    """Return claims per second, each under its own name, because a name may hold only one claim."""
     began = time.perf_counter()
     for number in range(BATCH):
         assert make(f"agent {batch}.{number}") is not None, "the backlog is long enough"
@@ -127,7 +127,7 @@ def _rate(make: Callable[[str], object], batch: int) -> float:
 
 
 class Span(NamedTuple):
-    """One process in one round: when it claimed, by the clock of all, and the mean time that a claim held the queue."""
+    """One process in one round: the times of its claims, and the mean time for which a claim held the queue."""
 
     started: float
     ended: float
@@ -135,7 +135,7 @@ class Span(NamedTuple):
 
 
 def _many_processes(folder: Path, rounds: int) -> Iterator[Figure]:
-    """Rounds in which the first process makes as many claims alone as then all of them make together.
+    """Run rounds in which the first process alone makes as many claims as all processes then make in total.
 
     Bare `sqlite3` in the same writer queue shows what a queue of processes costs without any code of Dibs.
     """
@@ -184,7 +184,7 @@ def _by_bare_driver(number: int, barrier: Barrier, path: Path, rounds: int) -> l
 
 
 def _spans(make: Callable[[str], None], number: int, barrier: Barrier, rounds: int) -> list[Span]:
-    """Two spans for each round: alone, if this process is the first, and with the others."""
+    """Return two spans for each round: alone, if this process is the first, and with the others."""
     names = (f"agent {number}.{each}" for each in count())
     make(next(names))  # it prepares the statements
     spans: list[Span] = []

@@ -24,7 +24,7 @@ _INITIALIZE = {
 
 
 def dibs(database: Path) -> list[str]:
-    """The command that serves the backlog in `database`."""
+    """Return the command that serves the backlog in `database`."""
     return [sys.executable, "-m", "dibs", "serve", "--db", str(database)]
 
 
@@ -51,7 +51,7 @@ class Timed:
 
     @property
     def seconds(self) -> float:
-        """Seconds from the request to the answer."""
+        """Return the time from the request to the answer, in seconds."""
         return self.came - self.sent
 
 
@@ -76,7 +76,7 @@ class Server:
         self._arrived: dict[int, tuple[dict[str, Any], float]] = {}
 
     def fileno(self) -> int:
-        """The descriptor of its output, so that a selector can wait for several servers."""
+        """Return the descriptor of the server's output, so that a selector can wait for several servers."""
         return self._out
 
     @property
@@ -107,9 +107,9 @@ class Server:
         return answered
 
     def end(self, number: signal.Signals, within: float = 20) -> float:
-        """Send the signal; return the seconds until the process has exited.
+        """Send the signal, and return how long it took, in seconds, until the process exited.
 
-        Raises Failed where that takes more than `within` seconds, or the status is not 0 (SIGKILL aside).
+        Raises Failed if that takes more than `within` seconds, or the status is not 0 (SIGKILL aside).
         Source: pidfd_open(2); `Popen.wait` with a timeout would look every 50 ms.
         """
         gone = os.pidfd_open(self.pid)
@@ -127,7 +127,7 @@ class Server:
         return seconds
 
     def call(self, tool: str, arguments: dict[str, Any]) -> Timed:
-        """Call a tool, and wait for its answer. Raises Failed where that is an error."""
+        """Call a tool, and wait for its answer. Raises Failed if the answer is an error."""
         return self.receive(self.ask(tool, arguments))
 
     def ask(self, tool: str, arguments: dict[str, Any]) -> Sent:
@@ -135,11 +135,11 @@ class Server:
         return self.send("tools/call", {"name": tool, "arguments": arguments})
 
     def request(self, method: str, params: dict[str, Any]) -> Timed:
-        """Send one request and wait for its answer. Raises Failed where that is an error."""
+        """Send one request and wait for its answer. Raises Failed if the answer is an error."""
         return self.receive(self.send(method, params))
 
     def send(self, method: str, params: dict[str, Any]) -> Sent:
-        """Send one request, and receive its answer later. Raises Failed where the server has exited."""
+        """Send one request, and receive its answer later. Raises Failed if the server has exited."""
         self._last_id += 1
         line = _line({"jsonrpc": "2.0", "id": self._last_id, "method": method, "params": params})
         sent = Sent(self._last_id, line, time.perf_counter())
@@ -152,7 +152,7 @@ class Server:
     def receive(self, sent: Sent, *, refusals: bool = False) -> Timed:
         """Wait for an answer. Answers to other requests are kept; other messages are dropped.
 
-        Raises Failed where the answer is an error; with `refusals`, a tool's refusal is accepted.
+        Raises Failed if the answer is an error; with `refusals`, a tool's refusal is accepted.
         """
         while sent.id not in self._arrived:
             data = self._read_lines()
@@ -166,7 +166,7 @@ class Server:
         return Timed(message["result"], sent.at, came)
 
     def processor_seconds(self) -> float:
-        """The CPU time in seconds that all its threads have used so far, user and system, to the nanosecond.
+        """Return the CPU time in seconds that all threads of the server have used so far, user and system.
 
         /proc/PID/stat has ticks of 10 ms, too coarse for one call. Linux derives the clock's id
         from the process's. Source: clock_getcpuclockid(3) in glibc, MAKE_PROCESS_CPUCLOCK in the kernel.
@@ -174,7 +174,7 @@ class Server:
         return time.clock_gettime((~self.pid << 3) | 2)
 
     def memory(self) -> tuple[int, int]:
-        """RSS and PSS in KiB. Source: proc_pid_smaps_rollup in proc(5)."""
+        """Return RSS and PSS in KiB. Source: proc_pid_smaps_rollup in proc(5)."""
         rows = Path(f"/proc/{self.pid}/smaps_rollup").read_text(encoding="ascii").splitlines()[1:]
         sizes = {row.split(":")[0]: int(row.split()[1]) for row in rows}
         return sizes["Rss"], sizes["Pss"]

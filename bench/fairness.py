@@ -1,4 +1,4 @@
-"""How evenly writers that never pause share the writer queue, and what long reads do to them."""
+"""How evenly writers that never pause share the writer queue, and how long reads affect them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ QUICK = Effort(seconds=4, features=20_000)
 
 
 def measure(folder: Path, effort: Effort) -> Iterator[Measured]:
-    """Measure writers alone, writers during long reads, and writers of long texts."""
+    """Measure writers alone, writers during long reads, and writers of long descriptions."""
     path = backlogs.make_large(folder / "writers.db", effort.features)
     yield from _turns(run_together(write_for, [(path, effort.seconds)] * WRITERS), effort.seconds)
     path = backlogs.make_large(folder / "searched.db", effort.features)
@@ -69,7 +69,7 @@ def measure(folder: Path, effort: Effort) -> Iterator[Measured]:
 
 
 def jain(counts: list[int]) -> float:
-    """Jain's index of fairness: 1 where all got the same, 1/n where one got all."""
+    """Jain's index of fairness: 1 if all got the same, 1/n if one got everything."""
     return sum(counts) ** 2 / (len(counts) * sum(count**2 for count in counts))
 
 
@@ -142,7 +142,7 @@ def _read_or_write(number: int, barrier: Barrier, path: Path, seconds: float, re
 
 
 def write_for(number: int, barrier: Barrier, path: Path, seconds: float) -> list[float]:
-    """Claim and pass without a pause; return the seconds of each write."""
+    """Claim and pass without a pause; return how long each write took, in seconds."""
     database = backlogs.opened(path)
     one = Writer(database, f"agent {number}")
     for _ in range(10):
@@ -174,7 +174,7 @@ class Writer:
 
 
 def _write_long_texts(number: int, barrier: Barrier, path: Path, seconds: float) -> list[float]:
-    """Create, claim and pass features with the longest description; return the seconds that each held the lock."""
+    """Create, claim and pass features with the longest description; return for how many seconds each held the lock."""
     database = backlogs.opened(path)
     feature = NewFeature(category="long", name="A long one", description=LONG_TEXT, steps=["Do it"])
     one = Writer(database, f"agent {number}")
@@ -193,7 +193,7 @@ def _write_long_texts(number: int, barrier: Barrier, path: Path, seconds: float)
 
 
 def _repeat(seconds: float, act: Callable[[], object]) -> list[float]:
-    """Repeat `act` for so many seconds; return the seconds of each."""
+    """Repeat `act` for the given time, and return how long each call took, in seconds."""
     took = []
     began = now = time.perf_counter()
     while now < began + seconds:

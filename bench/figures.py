@@ -19,7 +19,7 @@ MORE_IS_BETTER: tuple[Unit, ...] = ("/s", "of 1")
 class Figure:
     """One comparison: samples of `ours` and of its yardstick, in seconds, KiB, numbers per second, or parts of 1.
 
-    `bound` is the largest ratio allowed, or the smallest one where more is better; without a bound the
+    `bound` is the largest ratio allowed, or the smallest if more is better; without a bound the
     figure is for information. The spread is half the interquartile range of the samples, over their median.
     """
 
@@ -33,21 +33,21 @@ class Figure:
 
     @property
     def ratio(self) -> float:
-        """The median of Dibs over that of the yardstick."""
+        """Return the median of Dibs over the median of the yardstick."""
         return statistics.median(self.ours) / statistics.median(self.theirs)
 
     @property
     def missed(self) -> bool:
-        """Whether the ratio misses its bound."""
+        """Return whether the ratio misses its bound."""
         return self.bound is not None and self.of_bound() > 1
 
     def of_bound(self) -> float:
-        """Which part of the bound is used; more than 1 is a miss."""
+        """Return which part of the bound is used; more than 1 is a miss."""
         assert self.bound is not None, "the figure has a bound"
         return self.bound / self.ratio if self.unit in MORE_IS_BETTER else self.ratio / self.bound
 
     def row(self) -> list[str]:
-        """The cells of its row in the table."""
+        """Return the cells of the figure's row in the table."""
         return [
             self.name,
             formatted(statistics.median(self.ours), self.unit),
@@ -62,7 +62,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """Samples of a wait in seconds, and the promised `bound` in seconds; without one, for information.
+    """Samples of a wait in seconds, and the promised `bound` in seconds. Without a bound they are for information.
 
     One sample in a hundred may exceed the bound, unless `every` is set.
     """
@@ -77,16 +77,16 @@ class Promise:
 
     @property
     def missed(self) -> bool:
-        """Whether the p99 exceeds the bound; of fewer than a hundred samples, the maximum."""
+        """Return whether the p99 exceeds the bound; of fewer than a hundred samples, the maximum."""
         return self.bound is not None and self.of_bound() > 1
 
     def of_bound(self) -> float:
-        """Which part of the bound is used; more than 1 is a miss."""
+        """Return which part of the bound is used; more than 1 is a miss."""
         assert self.bound is not None, "the promise has a bound"
         return rank(self.samples, 1 if self.every else 0.99) / self.bound
 
     def row(self) -> list[str]:
-        """The cells of its row in the table."""
+        """Return the cells of the figure's row in the table."""
         return [
             self.name,
             *(formatted(rank(self.samples, part), self.unit) for part in (0.5, 0.99, 1)),
@@ -105,7 +105,7 @@ def rank(samples: Sequence[float], part: float) -> float:
 
 
 def to_json(figure: Measured) -> dict[str, Any]:
-    """The figure as JSON values, with every sample to five digits."""
+    """Return the figure as JSON values, with every sample to five digits."""
     values = asdict(figure)
     for name, value in values.items():
         if isinstance(value, list | tuple):
@@ -114,22 +114,22 @@ def to_json(figure: Measured) -> dict[str, Any]:
 
 
 def from_json(values: dict[str, Any]) -> Measured:
-    """The figure that `to_json` wrote."""
+    """Return the figure that `to_json` wrote."""
     made: dict[str, type[Measured]] = {"Figure": Figure, "Promise": Promise}
     return made[values["kind"]](**{name: value for name, value in values.items() if name != "kind"})
 
 
 def formatted(value: float, unit: Unit) -> str:
-    """A value in its unit, to four digits."""
+    """Return a value in its unit, to four digits."""
     scaled = value * SCALES[unit] if unit != "of 1" else value
     digits = f"{scaled:.4g}"
-    if abs(scaled) >= 1_000:  # else 99,330 would be 9.933e+04
+    if abs(scaled) >= 1_000:  # otherwise 99,330 would be 9.933e+04
         digits = f"{float(digits):,.0f}"
     return digits if unit == "of 1" else f"{digits} {unit}"
 
 
 def tables(figures: Sequence[Measured], *, markdown: bool = False) -> str:
-    """One table of the comparisons, then one of the promises; empty without figures."""
+    """Return one table of the comparisons, and one of the promises; an empty string without figures."""
     some: list[list[Measured]] = [
         [figure for figure in figures if isinstance(figure, Figure)],
         [figure for figure in figures if isinstance(figure, Promise)],

@@ -53,7 +53,7 @@ class Fleet:
         self._open.close()
 
     def call(self, call: Call) -> Timed:
-        """Call a tool of the first server. Raises Failed where it refuses."""
+        """Call a tool of the first server. Raises Failed if the server refuses."""
         return self.servers[0].call(call.tool, dict(call.arguments))
 
     def at_once(self, call: Call) -> list[Timed]:
@@ -119,5 +119,5 @@ class _Work:
             self._asked[place] = self._servers[place].ask(step.tool, dict(step.arguments))
 
     def _milliseconds(self) -> float | None:
-        """Milliseconds until the next pause ends; None without a pause."""
+        """Return the milliseconds until the next pause ends, or None without a pause."""
         return max(0.0, self._pauses[0][0] - time.perf_counter()) * 1e3 if self._pauses else None

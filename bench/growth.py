@@ -1,4 +1,4 @@
-"""Whether the cost of a verb grows with the backlog: each statement must find its rows by an index."""
+"""Measures whether the cost of a verb grows with the backlog: each statement must find its rows by an index."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BOUND = 1.5
 SMALL, LARGE = 2_000, 20_000
 ROUNDS = 20
 CHAIN = 200
-"""Features of each thousand that depend on the next one, so that a larger backlog has more dependencies."""
+"""Features of each thousand that depend on the next feature, so that a larger backlog has more dependencies."""
 
 Work = Callable[[Database, int], None]
 
@@ -85,7 +85,7 @@ def _skip(database: Database, number: int) -> None:
 
 
 def _link(database: Database, start: int, count: int) -> None:
-    """Let each of `count` features depend on the one after it."""
+    """Let each of `count` features depend on the next feature."""
 
     def link(tx: Transaction) -> None:
         for one in range(start, start + count):

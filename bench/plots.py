@@ -19,7 +19,7 @@ OURS, THEIRS, BAD = "#1b6ca8", "#9aa5b1", "#c0392b"
 SHOWN_BOUNDS = ("calls", "race", "verbs", "growth", "scale", "fairness", "agents", "peer")
 """The sections in the plot of all bounds."""
 LEAST_USED = 0.02
-"""The left end of that plot; a smaller value is drawn there."""
+"""The left end of the plot of all bounds; smaller values are drawn there."""
 
 mpl.rcParams.update(
     {
@@ -65,7 +65,7 @@ def _canvas(height: float, columns: int = 1) -> tuple[Plot, Any]:
 
 
 def _bounds(report: Report) -> tuple[Plot, float]:
-    """Which part of each bound is used."""
+    """Draw which part of each bound is used."""
     bounded = [
         figure
         for name in SHOWN_BOUNDS

@@ -32,11 +32,11 @@ WARM_UP = 5
 """Claims of each process before the measurement: psycopg prepares a statement after five."""
 
 Claim = Callable[[int], object]
-"""Makes one claim, by its number; returns a true value where it got a feature."""
+"""Makes the claim with the given number, and returns a true value if it got a feature."""
 
 
 def measure(folder: Path, rounds: int, claims: int) -> Iterator[Figure]:
-    """Compare claims per second of 8 and of 32 processes, in alternating rounds of `claims` claims in all.
+    """Compare claims per second of 8 and of 32 processes, in alternating rounds of `claims` claims in total.
 
     The server is the wheel's, with fsync on; each round drains its own project.
     """
@@ -52,7 +52,7 @@ def measure(folder: Path, rounds: int, claims: int) -> Iterator[Figure]:
 
 
 def _drain(url: str, kind: str, processes: int, each: int) -> float:
-    """Claims per second of `processes` processes that claim `each` features each, all at once."""
+    """Return the claims per second of `processes` processes that claim `each` features each, all at once."""
     project = new_session()
     backlogs.make(url, processes * (each + WARM_UP), project)
     spans = run_together(_claim, [(url, project, kind, each)] * processes)
@@ -61,7 +61,7 @@ def _drain(url: str, kind: str, processes: int, each: int) -> float:
 
 
 def _claim(_number: int, barrier: Barrier, url: str, project: str, kind: str, each: int) -> tuple[float, float]:
-    """When this process began to claim, and when it was done."""
+    """Return the times at which this process began and ended its claims."""
     database = backlogs.opened(url, project=project)
     database.write_now(lambda _: None)
     one = _by_psycopg(database, url) if kind == "bare" else _by_verb(database, kind)
@@ -77,7 +77,7 @@ def _claim(_number: int, barrier: Barrier, url: str, project: str, kind: str, ea
 
 
 def _by_verb(database: Database, kind: str) -> Claim:
-    """A claim as the tools make it; each with its own session, since one session may hold only a few."""
+    """Return a function that claims as the tools do, each time with a new session, which may hold only a few claims."""
     alone, ordinary = (claim_row_in_one_statement, claim_row) if kind == "take" else (claim_in_one_statement, claim)
 
     def make(_: int) -> object:
@@ -102,7 +102,7 @@ class MeasuredClaim(WriteJob[object]):
 
 
 def _by_psycopg(database: Database, url: str) -> Claim:
-    """The same statement by psycopg, in autocommit."""
+    """Return a function that claims with the same statement by psycopg, in autocommit."""
     who = Holder("client-bench", named=False, session="", lease=120)
     text, given = database.read_now(
         lambda tx: (

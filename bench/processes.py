@@ -18,7 +18,7 @@ STARTED_WITHIN = 120.0
 
 
 class Barrier(Protocol):
-    """Where the processes wait for each other."""
+    """A barrier at which the processes wait for each other."""
 
     def wait(self) -> int:
         """Wait until all processes have arrived."""
@@ -31,7 +31,7 @@ Work = Callable[..., T]
 def run_together(work: Work[T], arguments: Sequence[tuple[Any, ...]]) -> list[T]:
     """Run `work` in one new process for each element of `arguments`; return the results in that order.
 
-    Raises RuntimeError where a process ends without a result.
+    Raises RuntimeError if a process ends without a result.
     """
     spawn = multiprocessing.get_context("spawn")
     barrier = spawn.Barrier(len(arguments), timeout=STARTED_WITHIN)
@@ -61,20 +61,20 @@ def _run(work: Work[T], number: int, barrier: Barrier, answer: Any, given: tuple
 def queue_held() -> Iterator[list[float]]:
     """Collect for how many seconds this process holds the writer queue, each time; the queue itself is the real one.
 
-    The write lock is held for a little less. The clock is read before the next writer is let in, since that
-    one may take this processor at once.
+    The write lock is held for a little less. The clock is read before the next writer gets the queue, because
+    that writer may take this processor at once.
     """
     times: list[float] = []
     entered: list[float] = []
     enter, leave = WriterQueue.enter, WriterQueue.leave
 
-    def timed_enter(door: WriterQueue) -> None:
-        enter(door)
+    def timed_enter(queue: WriterQueue) -> None:
+        enter(queue)
         entered.append(time.perf_counter())
 
-    def timed_leave(door: WriterQueue) -> None:
+    def timed_leave(queue: WriterQueue) -> None:
         times.append(time.perf_counter() - entered.pop())
-        leave(door)
+        leave(queue)
 
     with patch.object(WriterQueue, "enter", timed_enter), patch.object(WriterQueue, "leave", timed_leave):
         yield times

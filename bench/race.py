@@ -34,19 +34,19 @@ DEPENDENCIES = 3
 """Most dependencies of a feature, all on features before it in its batch."""
 
 Opener = Callable[[Path, int], Fleet]
-"""Starts so many servers on the backlog in a folder."""
+"""Starts the given number of servers on the backlog in a folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast a fleet answered in each block of rounds: calls per second, p99 and CPU time of a call in seconds."""
+    """The speed of a fleet in each block of rounds: calls per second, p99 and CPU time of a call in seconds."""
 
     rates: list[float] = field(default_factory=list)
     p99s: list[float] = field(default_factory=list)
     processor: list[float] = field(default_factory=list)
 
     def run(self, rounds: Rounds, count: int, *, warming_up: bool) -> None:
-        """Run a block of `count` rounds, and record it unless it warms up."""
+        """Run a block of `count` rounds, and record it unless it is a warm-up."""
         spans: list[float] = []
         calls: list[Timed] = []
         before = rounds.fleet.processor_seconds()
@@ -68,7 +68,7 @@ class Rounds:
         self._call = call
 
     def round(self) -> tuple[float, list[Timed]]:
-        """The seconds of one round, and its calls."""
+        """Run one round, and return its time in seconds, and its calls."""
         began = time.perf_counter()
         timed = self.fleet.at_once(self._call)
         return time.perf_counter() - began, timed
@@ -83,7 +83,7 @@ class Claims(Rounds):
         self._feature = 0
 
     def round(self) -> tuple[float, list[Timed]]:
-        """The seconds of one round, and its calls. Raises Failed where not exactly one got the feature."""
+        """Run one round, and return its time in seconds, and its calls. Raises Failed unless exactly one is won."""
         self._feature += 1
         self._call = self._tools.claim(self._feature)
         span, timed = super().round()
@@ -98,7 +98,7 @@ class Claims(Rounds):
 def measure(folder: Path, blocks: int, rounds: int) -> Iterator[Figure]:
     """Run blocks of rounds, in turn with a stock server's no-op tool; the time excludes the end of the claim.
 
-    The CPU time of a call is for information: that of the claims includes the winner's pass. The invalid
+    The CPU time of a call is for information: the time of the claims includes the winner's pass. The invalid
     calls are refused for their arguments, before any work on the database.
     """
     path = backlogs.make(folder / "race.db", (blocks + 1) * rounds)
@@ -130,7 +130,7 @@ def _compared(name: str, ours: Pace, theirs: Pace) -> Iterator[Figure]:
 
 
 def measure_peer(folder: Path, command: str, name: str, *, blocks: int, rounds: int, size: int) -> Iterator[Figure]:
-    """Race and drain beside another server.
+    """Race and drain in comparison with another server.
 
     Args:
         folder: Where the backlogs are made.
@@ -180,10 +180,10 @@ def _race_peer(
 
 
 def _drain(there: Path, opener: Opener, tools: Adapter, size: int) -> float:
-    """Features per second, from the first claim to the last answer. Raises Failed unless each passes exactly once."""
+    """Return features per second, from the first claim to the last answer. Raises Failed unless each passes exactly once."""
     _fill(there, opener, tools, size, DEPENDENCIES)
     with opener(there, RACERS) as fleet:
-        fleet.at_once(tools.look())  # some answer `initialize` before they have opened the database
+        fleet.at_once(tools.look())  # some servers answer `initialize` before they have opened the database
         began = time.perf_counter()
         passed = fleet.work([tools.agent(number) for number in range(RACERS)])
         span = time.perf_counter() - began
@@ -201,7 +201,7 @@ def _fill(there: Path, opener: Opener, tools: Adapter, size: int, dependencies: 
 
 
 def _planned(start: int, count: int, dependencies: int) -> Sequence[Planned]:
-    """Features with texts as long as planners write them, and random dependencies; the same in every run."""
+    """Return features of realistic length with random dependencies, the same in every run."""
     chance = random.Random(start)
     return [
         Planned(

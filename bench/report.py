@@ -30,7 +30,7 @@ class Section:
 
     @property
     def caption(self) -> str:
-        """When it was measured, on which machine, and the load."""
+        """Return the time and machine of the measurement, and the load."""
         short = ", the quick form" if self.quick else ""
         return f"{self.measured}, load {self.load:.1f} at the end{short}. {self.machine}. {self.versions}."
 
@@ -74,19 +74,19 @@ class Report:
         path.write_text(f"{before}{begin}\n{shown}{self.markdown()}\n{end}{after}", encoding="utf-8")
 
     def markdown(self) -> str:
-        """A heading, a caption and tables for each section."""
+        """Return a heading, a caption and tables for each section."""
         return "".join(
             f"### {name}\n\n{one.caption}\n\n{tables(one.figures, markdown=True)}\n\n"
             for name, one in self.sections.items()
         )
 
     def figures(self) -> list[Measured]:
-        """The figures of all sections."""
+        """Return the figures of all sections."""
         return [figure for one in self.sections.values() for figure in one.figures]
 
 
 def machine() -> str:
-    """Processor, cores, memory and system."""
+    """Return processor, cores, memory and system."""
     model = next(
         (line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")),
         platform.machine(),
@@ -97,7 +97,7 @@ def machine() -> str:
 
 
 def versions() -> str:
-    """Versions of Dibs, Python, the SDK and SQLite."""
+    """Return the versions of Dibs, Python, the SDK and SQLite."""
     from importlib.metadata import version
 
     from dibs import __version__

@@ -1,4 +1,4 @@
-"""Backlogs larger than any that people have: the cost of a claim, a pass, a batch and a search in them."""
+"""Very large backlogs: the cost of a claim, a pass, a batch and a search in them."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ SMALL = 1_000
 WARM_UP = 5
 DEPENDENTS = 1_000
 HELD_BACK = 1_000
-"""Features ahead of the first one that can be claimed, each on files of a live claim."""
+"""Features before the first claimable feature, each on files of a live claim."""
 LIVE = (1, 10, 100)
-"""The numbers of such claims."""
+"""The numbers of live claims on files."""
 BATCH = 1_000
 DEPENDENCIES = 3
 
@@ -65,7 +65,7 @@ def measure(folder: Path, effort: Effort) -> Iterator[Measured]:
 
 
 def name_of(size: int) -> str:
-    """The name of the figure that compares a claim in a backlog of `size` features with one in the small backlog."""
+    """Return the name of the figure that compares a claim in a backlog of `size` features with one in the small backlog."""
     return f"claim, {size:,} features of which 99 % pass, against {SMALL:,}"
 
 
@@ -106,7 +106,7 @@ def _add(database: Database, count: int, paths: Callable[[int], list[str]]) -> N
 
 
 def _in_turn(path: Path, small: Database, claims: int) -> tuple[list[float], list[float]]:
-    """Alternate claims in the large backlog and in the small one; return the seconds of each."""
+    """Alternate claims in the large backlog and in the small one; return how long each took, in seconds."""
     large = backlogs.opened(path, "NORMAL")
     took: dict[Database, list[float]] = {large: [], small: []}
     for run in range(-WARM_UP, claims):
@@ -119,7 +119,7 @@ def _in_turn(path: Path, small: Database, claims: int) -> tuple[list[float], lis
 
 
 def _claim(database: Database, agent: str) -> float:
-    """Seconds of a claim of the next feature, with the whole hand-over."""
+    """Return how long a claim of the next feature takes, in seconds, with the whole hand-over."""
     holder = backlogs.holder(agent)
     began = time.perf_counter()
     claimed = database.write_now(lambda tx: claim(tx, holder))
@@ -145,7 +145,7 @@ def _unblocking(path: Path, runs: int) -> Iterator[Promise]:
 
 
 def _batches(path: Path, runs: int) -> Iterator[Promise]:
-    """Create the same batches over stdio, and by the verb, to see how long it holds the lock."""
+    """Create the same batches over stdio, and by the verb, to measure how long it holds the lock."""
     with Server(dibs(path)) as server:
         server.initialize()
         server.call("feature_get_stats", {})

@@ -1,4 +1,4 @@
-"""What one server costs one client: its start, its memory, and the latency and CPU time of each call."""
+"""The cost of one server for one client: its start, its memory, and the latency and CPU time of each call."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Costs:
 def measure_calls(backlog: Path, unsynced: Path, size: int, cycles: int, paced: int) -> list[Figure]:
     """Alternate calls to Dibs and to the no-op server: `cycles` over all tools, then `paced` claims with pauses.
 
-    The backlog `unsynced` is served with synchronous=NORMAL, which shows a claim without the disk's part.
+    The backlog `unsynced` is served with synchronous=NORMAL, which shows the cost of a claim without the disk.
     """
     with (
         Server(dibs(backlog)) as server,
@@ -105,7 +105,7 @@ def measure_calls(backlog: Path, unsynced: Path, size: int, cycles: int, paced: 
         for one in (server, unsynced_server, stock):
             one.initialize()
         for last in range(size, size - WARM_UP - cycles, -1):
-            if last in (size, size - WARM_UP):  # the cycles before warmed up
+            if last in (size, size - WARM_UP):  # the earlier cycles were the warm-up
                 ours, theirs = Costs(server), Costs(stock)
             for _ in _cycle(ours, last):
                 theirs.call("noop", {})

@@ -39,23 +39,23 @@ class Spent:
 
     @property
     def missed(self) -> bool:
-        """Whether the size exceeds the budget."""
+        """Return whether the size exceeds the budget."""
         return self.budget is not None and self.size > self.budget
 
     def cells(self) -> tuple[str, ...]:
-        """The cells of the table's row."""
+        """Return the cells of the table's row."""
         bound = "" if self.budget is None else f"{self.budget:,}"
         whole = "" if self.whole is None else f"{self.whole:,}"
         return self.what, self.count, f"{self.size:,}", bound, whole
 
 
 def octets(data: Any) -> int:
-    """Bytes of a JSON value as it is sent: compact, in UTF-8."""
+    """Return the bytes of a JSON value as it is sent: compact, in UTF-8."""
     return len(json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode())
 
 
 def definitions(command: list[str], what: str, budget: int | None = None) -> Spent:
-    """Size of the tool definitions that a server lists; the budget excludes output schemas."""
+    """Return the size of the tool definitions that a server lists; the budget excludes output schemas."""
     with Server(command) as server:
         server.initialize()
         tools: list[dict[str, Any]] = []
@@ -71,14 +71,14 @@ def definitions(command: list[str], what: str, budget: int | None = None) -> Spe
 
 
 def by_role(folder: Path) -> Iterable[Spent]:
-    """Size of the definitions for each role."""
+    """Return the size of the definitions for each role."""
     for role in Role:
         command = [*dibs(folder / "roles.db"), "--role", role.value]
         yield definitions(command, f"`--role {role.value}`", BUDGETS.get(role.value))
 
 
 def instructions(folder: Path) -> Spent:
-    """Size of the server instructions, without the path of the database."""
+    """Return the size of the server instructions, without the path of the database."""
     path = folder / "roles.db"
     with Server(dibs(path)) as server:
         text = server.initialize().answer["instructions"].replace(str(path), "")
@@ -86,7 +86,7 @@ def instructions(folder: Path) -> Spent:
 
 
 def build(folder: Path) -> Iterable[Spent]:
-    """One agent claims each feature, adds a note, and passes it; sizes of the structured answers."""
+    """Let one agent claim each feature, add a note, and pass it; return the sizes of the structured answers."""
     path = backlogs.make(folder / "build.db", FEATURES)
     spent = dict.fromkeys(("claim", "note", "pass"), 0)
     with Server(dibs(path)) as server:
@@ -122,18 +122,18 @@ def _answer(server: Server, tool: str, arguments: dict[str, Any]) -> dict[str, A
 
 
 def table(rows: Iterable[Spent]) -> str:
-    """The rows as Markdown."""
+    """Return the rows as Markdown."""
     lines = ["| | of | bytes | at most | with output schemas |", "|---|---|--:|--:|--:|"]
     return "\n".join([*lines, *("| " + " | ".join(one.cells()) + " |" for one in rows)])
 
 
 def measure(folder: Path) -> list[Spent]:
-    """All sizes of Dibs."""
+    """Return all sizes of Dibs."""
     return [*by_role(folder), instructions(folder), *build(folder)]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; the exit status is 1 where a budget is exceeded."""
+    """Measure and print; the exit status is 1 if a budget is exceeded."""
     parser = argparse.ArgumentParser(prog="python -m bench.tokens", description=__doc__)
     parser.add_argument("--markdown", type=Path, help="put the table between the marks of this page")
     parser.add_argument(

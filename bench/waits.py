@@ -1,4 +1,4 @@
-"""Whether Dibs keeps what it promises in seconds: under a foreign lock, after a kill, at a commit, at a signal."""
+"""Measures whether Dibs keeps its promises in seconds: under a foreign lock, after a kill, a commit or a signal."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ READS: dict[str, dict[str, Any]] = {
     "feature_get_stats": {},
 }
 PAUSE = 0.005
-"""Most seconds between two reads; random, so that nothing else keeps step with them."""
+"""The most seconds between two reads. Pauses are random, so that the reads do not coincide with other work."""
 SETTLE = 0.3
 """Seconds after which a call that was sent certainly waits."""
 
@@ -58,7 +58,7 @@ connection.close()
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How often each wait is measured, and for how many seconds a foreign lock is held."""
+    """The number of measurements of each wait, and the seconds for which a foreign lock is held."""
 
     locks: int
     locked: float
@@ -72,7 +72,7 @@ QUICK = Effort(locks=1, locked=1.5, take_overs=1, wakes=3, exits=1)
 
 
 def measure(folder: Path, effort: Effort) -> Iterator[Promise]:
-    """Measure every promise. Raises Failed where an awaited event does not happen."""
+    """Measure every promise. Raises Failed if an awaited event does not happen."""
     yield from _under_a_lock(backlogs.make(folder / "locked.db", SIZE), effort.locks, effort.locked)
     yield _take_over(folder, effort.take_overs)
     yield from _wake(backlogs.make(folder / "wake.db", 0), effort.wakes)
@@ -80,7 +80,7 @@ def measure(folder: Path, effort: Effort) -> Iterator[Promise]:
 
 
 class ForeignLock:
-    """BEGIN IMMEDIATE on the database in `path`, by another program, until the block ends."""
+    """Another program that holds BEGIN IMMEDIATE on the database in `path` until the block ends."""
 
     def __init__(self, path: Path) -> None:
         self._holder = subprocess.Popen(
@@ -107,7 +107,7 @@ class ForeignLock:
 
 
 def _opened(path: Path, *flags: str) -> Server:
-    """A server that has opened its database."""
+    """Start a server, and wait until it has opened its database."""
     server = Server([*dibs(path), *flags])
     server.initialize()
     server.call("feature_get_stats", {})
@@ -120,7 +120,7 @@ def _under_a_lock(path: Path, locks: int, locked: float) -> Iterator[Promise]:
     writes: list[float] = []
     with Server(dibs(path)) as server:
         server.initialize()
-        _read(server, defaultdict(list))  # the first of each prepares its statements
+        _read(server, defaultdict(list))  # the first call of each tool prepares its statements
         for feature in range(1, locks + 1):
             with ForeignLock(path) as lock:
                 write = server.ask(MARK, {"feature_id": feature})
@@ -162,7 +162,7 @@ def _take_over(folder: Path, runs: int) -> Promise:
 
 
 def _claimed_at(server: Server, waiting: Sent) -> tuple[int, float]:
-    """Which feature a waiting claim got, and when. Raises Failed where it got none."""
+    """Return the feature that a waiting claim got, and the time. Raises Failed if it got none."""
     timed = server.receive(waiting)
     answer: dict[str, Any] = timed.answer["structuredContent"]
     if answer["state"] != "claimed":
@@ -171,7 +171,7 @@ def _claimed_at(server: Server, waiting: Sent) -> tuple[int, float]:
 
 
 def _wake(path: Path, runs: int) -> Iterator[Promise]:
-    """Let a claim of one server wait for a feature that another creates or unblocks."""
+    """Let a claim of one server wait for a feature that another server creates or unblocks."""
     created, unblocked = [], []
     with Server(dibs(path)) as waiter, Server(dibs(path)) as worker:
         waiter.initialize()
@@ -188,7 +188,7 @@ def _wake(path: Path, runs: int) -> Iterator[Promise]:
 
 
 def _seconds_to_wake(waiter: Server, worker: Server, tool: str, arguments: dict[str, Any]) -> float:
-    """From the answer to the worker's call to the answer to the waiter's claim, which may come first."""
+    """Return the seconds from the answer to the worker's call to the answer to the waiting claim, which may come first."""
     waiting = waiter.ask(CLAIM, WAITING)
     time.sleep(SETTLE + random.uniform(0, SETTLE))
     acknowledged = worker.call(tool, arguments).came
@@ -205,7 +205,7 @@ def _create(server: Server, **more: Any) -> int:
 Exit = Callable[[Path, Server, int, signal.Signals], float]
 """Signals a new server on the backlog and returns the seconds until its exit.
 
-It gets a second server that reads what was left, and a feature that nobody has claimed yet.
+It gets a second server, which reads the result, and an unclaimed feature.
 """
 
 

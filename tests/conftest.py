@@ -1,4 +1,4 @@
-"""What every test may use: a fresh backlog, and real servers with real clients over real stdio."""
+"""Fixtures for all tests: a fresh backlog, and real servers with real clients over real stdio."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from dibs.settings import Settings
 ENGINES = ("sqlite", "postgresql")
 
 for _name in [name for name in os.environ if name.startswith("DIBS_") and not name.startswith("DIBS_TEST_")]:
-    del os.environ[_name]  # the developer's own settings stay outside
-os.environ["DIBS_PROJECT"] = "default"  # also on a server, where else it is the folder's name
+    del os.environ[_name]  # the tests do not use the developer's own settings
+os.environ["DIBS_PROJECT"] = "default"  # also on a server, where the default is the folder's name
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what a test that is marked `only_on` one engine would be on another."""
+    """Deselect each test that is marked `only_on` one engine for every other engine."""
     elsewhere = [item for item in items if _is_elsewhere(item)]
     if elsewhere:
         config.hook.pytest_deselected(items=elsewhere)
@@ -52,20 +52,20 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session", params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> str:
-    """The engine that a test runs on: each test on every one, unless it is marked `only_on` one of them."""
+    """The engine that a test runs on: each test runs on every engine, unless it is marked `only_on` one of them."""
     return str(request.param)
 
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A real PostgreSQL, started once for the whole run, or the one that DIBS_TEST_POSTGRES names."""
+    """A real PostgreSQL, started once for the whole run, or the server that DIBS_TEST_POSTGRES names."""
     with shared_server(run_folder(tmp_path_factory)) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def migrated(postgres: Server) -> Iterator[str]:
-    """A database with the schema and an empty project, the template of others."""
+    """The URL of a database with the schema and an empty project, from which others are copied."""
     with fresh_database(postgres) as url:
         _bring_up(url)
         yield url
@@ -73,14 +73,14 @@ def migrated(postgres: Server) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def in_memory() -> Iterator[Path]:
-    """A folder in memory where there is one: databases in it are synced as always, without waiting for a disk."""
+    """A folder in memory, if there is room: databases in it are synced as always, without waiting for a disk."""
     with tempfile.TemporaryDirectory(prefix="dibs-", dir=quick_folder()) as folder:
         yield Path(folder)
 
 
 @pytest.fixture(scope="session")
 def migrated_file(in_memory: Path) -> Path:
-    """The same as a file: creating the schema takes ten times as long as opening a copy."""
+    """A file with the schema and an empty project. Creating the schema takes ten times as long as opening a copy."""
     path = in_memory / "template.db"
     _bring_up(str(path))
     return path
@@ -94,14 +94,14 @@ def _bring_up(db: str) -> None:
 
 @contextmanager
 def copied(file: Path) -> Iterator[str]:
-    """The name of a copy in a folder of its own, which is removed afterwards."""
+    """Copy the file into its own folder, yield the copy's name, and remove the folder afterwards."""
     with tempfile.TemporaryDirectory(prefix="backlog-", dir=file.parent, ignore_cleanup_errors=True) as folder:
         yield str(shutil.copy(file, Path(folder) / "features.db"))
 
 
 @pytest.fixture(scope="session")
 def new_db(engine: str, request: pytest.FixtureRequest) -> Callable[[], AbstractContextManager[str]]:
-    """Makes the name of a database for as long as it is needed, as `--db` takes it."""
+    """Makes a database, and yields its name as `--db` takes it."""
     if engine == "sqlite":
         file: Path = request.getfixturevalue("migrated_file")
         return lambda: copied(file)
@@ -120,7 +120,7 @@ def db(new_db: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
 def new_empty_db(
     engine: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> Callable[[], AbstractContextManager[str]]:
-    """Makes the name of a database that nobody has opened: of no file, or of a database without tables."""
+    """Makes the name of a database that no process has opened: a path without a file, or a database without tables."""
     if engine == "sqlite":
         numbers = count(1)
         return lambda: nullcontext(str(tmp_path / f"new-{next(numbers)}" / "features.db"))
@@ -130,7 +130,7 @@ def new_empty_db(
 
 @pytest.fixture
 def empty_db(new_empty_db: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
-    """The name of a database that nobody has opened."""
+    """The name of a database that no process has opened."""
     with new_empty_db() as name:
         yield name
 

@@ -24,7 +24,7 @@ def connected(db: str) -> Iterator[Any]:
 
 
 def by_hand(db: str, *statements: str) -> Sequence[tuple[Any, ...]]:
-    """Run statements, and return the rows of the last one."""
+    """Run statements, and return the rows of the last statement."""
     with connected(db) as connection:
         for statement in statements:
             done = connection.execute(statement)

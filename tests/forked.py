@@ -29,7 +29,7 @@ def forked() -> Iterator[None]:
 
 @contextmanager
 def forked_servers() -> Iterator[None]:
-    """Within the block, `create_subprocess_exec` forks plain servers; every other command is started as always."""
+    """Let `create_subprocess_exec` fork plain servers within the block. Other commands are started as always."""
     with patch.object(asyncio, "create_subprocess_exec", _start):
         yield
 
@@ -44,7 +44,7 @@ async def _start(*command: str, env: Mapping[str, str], limit: int, **options: A
 
 
 class _Process:
-    """What `dibs.client` uses of asyncio's Process."""
+    """The part of asyncio's Process that `dibs.client` uses."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class _Process:
 
     @property
     def returncode(self) -> int | None:
-        """The exit status, or None while it runs."""
+        """The exit status, or None while the process runs."""
         return self._born.poll()
 
     async def wait(self) -> int:
@@ -83,9 +83,9 @@ class _Process:
         return status
 
     def kill(self) -> None:
-        """End it by SIGKILL, as asyncio's Process does."""
+        """End the process by SIGKILL, as asyncio's Process does."""
         os.kill(self.pid, signal.SIGKILL)
 
     def get_pipe_transport(self, number: int) -> asyncio.BaseTransport:
-        """The transport of one of its standard streams."""
+        """The transport of one of the process's standard streams."""
         return self._read if number == 1 else self.stdin.transport

@@ -22,9 +22,9 @@ SERVER = [sys.executable, "-m", "dibs", "serve", "--http", "0"]
 STATEFUL = "2025-11-25"
 STATELESS = "2026-07-28"
 STARTING = 30.0
-"""Seconds in which a server must be there."""
+"""Seconds within which a server must listen."""
 LONGEST = 1 << 20
-"""Bytes of what it may write to standard error."""
+"""The most bytes that a server may write to standard error."""
 ACCEPT = {"accept": "application/json, text/event-stream"}
 CLIENT = {"name": "by-hand", "version": "1"}
 META = "io.modelcontextprotocol/"
@@ -52,7 +52,7 @@ class Listening:
         return said.splitlines()[0].split()[-1]
 
     def said(self) -> str:
-        """What it wrote to standard error."""
+        """Return what the server wrote to standard error."""
         return os.pread(self._errors.fileno(), LONGEST, 0).decode()
 
     def end(self) -> int:
@@ -61,7 +61,7 @@ class Listening:
         return self.process.wait(20)
 
     def close(self) -> None:
-        """Kill it where it still runs."""
+        """Kill the server if it still runs."""
         self.process.kill()
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):
@@ -72,7 +72,7 @@ class Listening:
 
 @contextmanager
 def listening(db: object, *flags: str) -> Iterator[Listening]:
-    """A server over HTTP on that database, during the block."""
+    """Run a server over HTTP on the database `db` during the block."""
     server = Listening([*SERVER, "--db", str(db), *flags])
     try:
         yield server
@@ -81,7 +81,7 @@ def listening(db: object, *flags: str) -> Iterator[Listening]:
 
 
 class Caller:
-    """One client of such a server: a session, or in the stateless revision nothing that ties its calls together."""
+    """One client of a server over HTTP: one session, or separate calls in the stateless revision."""
 
     def __init__(self, url: str, revision: str = STATEFUL, headers: Mapping[str, str] = {}) -> None:
         self._http = httpx2.Client(timeout=60, headers={**ACCEPT, **headers})
@@ -102,7 +102,7 @@ class Caller:
         assert told.status_code == 202
 
     def request(self, method: str, params: Mapping[str, Any]) -> httpx2.Request:
-        """The HTTP request of a call, as the revision wants it."""
+        """Return the HTTP request of a call in the form of the revision."""
         self._last_id += 1
         headers, whole = {}, dict(params)
         if self._revision == STATELESS:
@@ -122,11 +122,11 @@ class Caller:
         return self._http.send(self.request(method, params))
 
     def call(self, tool: str, **arguments: Any) -> Any:
-        """The structured content of a tool's answer. Raises the Refusal that it is."""
+        """Return the structured content of a tool's answer. Raises a Refusal if the answer is one."""
         return content(read(self.post("tools/call", {"name": tool, "arguments": arguments})))
 
     def refusal(self, tool: str, **arguments: Any) -> Refusal:
-        """How a call is refused; it must be."""
+        """Make a call that must be refused, and return the refusal."""
         try:
             answer = self.call(tool, **arguments)
         except Refusal as refusal:
@@ -134,7 +134,7 @@ class Caller:
         raise AssertionError(f"{tool} was not refused: {answer}")
 
     def call_and_leave(self, tool: str, after: float, **arguments: Any) -> None:
-        """Send a call, and close the connection after so many seconds without reading the answer."""
+        """Send a call, and close the connection `after` seconds later without reading the answer."""
         request = self.request("tools/call", {"name": tool, "arguments": arguments})
         request.extensions["timeout"] = dict.fromkeys(("connect", "write", "pool"), 10) | {"read": after}
         try:
@@ -144,12 +144,12 @@ class Caller:
         raise AssertionError("the answer came before the client left")
 
     def open_stream(self) -> httpx2.Response:
-        """The open stream of the server's notifications."""
+        """Open the stream of the server's notifications, and return it."""
         request = self._http.build_request("GET", self._url, headers={"accept": "text/event-stream"})
         return self._http.send(request, stream=True)
 
     def end_session(self) -> int:
-        """End the session as a client does that has finished; returns the HTTP status."""
+        """End the session as a client that has finished does, and return the HTTP status."""
         return int(self._http.delete(self._url).status_code)
 
     def close(self) -> None:
@@ -158,7 +158,7 @@ class Caller:
 
 
 def read(response: httpx2.Response) -> dict[str, Any]:
-    """The JSON-RPC answer in a response, which is JSON or the last event of a stream."""
+    """Return the JSON-RPC answer in a response, which is JSON or the last event of a stream."""
     assert response.status_code == 200, f"{response.status_code} {response.text}"
     if response.headers["content-type"].startswith("application/json"):
         message: dict[str, Any] = response.json()
@@ -169,7 +169,7 @@ def read(response: httpx2.Response) -> dict[str, Any]:
 
 
 def content(message: Mapping[str, Any]) -> Any:
-    """The structured content of a tool's answer. Raises the Refusal that it is."""
+    """Return the structured content of a tool's answer. Raises a Refusal if the answer is one."""
     assert "result" in message, message
     told = message["result"]["structuredContent"]
     if not message["result"].get("isError"):

@@ -1,8 +1,8 @@
 """A proxy before PostgreSQL that breaks the connection at a chosen statement.
 
-It reads the protocol (https://www.postgresql.org/docs/18/protocol-message-formats.html) as far as it must: which
-statement a message runs, and which answer belongs to it. Every 'Q' (simple query), 'S' (sync) and the start are
-answered by exactly one 'Z' (ready for query), in order. TLS it declines; COPY FROM STDIN it does not count right.
+It reads only the necessary part of the protocol (https://www.postgresql.org/docs/18/protocol-message-formats.html):
+which statement a message runs, and which answer belongs to it. The server answers the start, each 'Q' (simple query) and
+each 'S' (sync) with exactly one 'Z' (ready for query), in order. The proxy declines TLS, and miscounts COPY FROM STDIN.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ _CANCEL = 80877102
 
 @dataclass
 class Cut:
-    """A connection to be lost, once, at the first statement with this text."""
+    """A connection that will be lost, once, at the first statement that contains `text`."""
 
     text: bytes
-    after: bool  # the server did it, and said so to the proxy; else it never heard of it
-    since: bytes = b""  # not before a statement with this text came by
+    after: bool  # True: the server runs the statement and answers the proxy. False: it never receives the statement
+    since: bytes = b""  # the cut waits for a statement that contains this
     happened: threading.Event = field(default_factory=threading.Event)
 
     def wait(self, within: float = 10) -> None:
-        """Return when it happened; an AssertionError if it did not in so many seconds."""
+        """Return when it has happened. Raises AssertionError if it has not within the given seconds."""
         assert self.happened.wait(within), f"no {self.text!r} came by"
 
 
@@ -56,23 +56,23 @@ class CuttingProxy:
         self.close()
 
     def url(self, url: str) -> str:
-        """The same database, by way of this proxy."""
+        """Return the URL of the same database through this proxy."""
         return moved(url, {"sslmode": "disable", "gssencmode": "disable"}, port=self.port)
 
     def lead_to(self, server: str) -> None:
-        """Send new connections to the server of this URL: one that was promoted, say."""
+        """Send new connections to the server of this URL, such as a promoted standby."""
         parts = urlsplit(server)
         self.server = (parts.hostname or "127.0.0.1", parts.port or 5432)
 
     def cut_before(self, text: bytes, since: bytes = b"") -> Cut:
-        """Lose the connection on which the next statement with this text comes by, and the statement with it.
+        """Lose the next statement that contains `text`, and its connection.
 
-        With `since` it is the next one after a statement with that text.
+        With `since`, that is the next such statement after a statement that contains `since`.
         """
         return self._arm(Cut(text, after=False, since=since))
 
     def cut_after(self, text: bytes, since: bytes = b"") -> Cut:
-        """Let the server run the next statement with this text, then lose its answer and the connection."""
+        """Let the server run the next statement that contains `text`, then lose its answer and the connection."""
         return self._arm(Cut(text, after=True, since=since))
 
     def cut_all(self) -> None:
@@ -83,7 +83,7 @@ class CuttingProxy:
             line.cut()
 
     def stop_accepting(self) -> None:
-        """Refuse new connections, as a server that is down does. Those that are open stay open."""
+        """Refuse new connections, as a server that is down does. Open connections stay open."""
         self._accepting.clear()
         self._taker.join()
 
@@ -103,7 +103,7 @@ class CuttingProxy:
             thread.join()
 
     def armed_for(self, statement: bytes) -> Cut | None:
-        """The cut that this statement calls for. It is given out once."""
+        """Return the cut at this statement, or None. Each cut is returned once."""
         with self._lock:
             cut = self._armed
             if cut is None or cut.since or cut.text not in statement:
@@ -120,10 +120,10 @@ class CuttingProxy:
         return cut
 
     def _take(self, listener: socket.socket) -> None:
-        listener.settimeout(0.02)  # to notice the end; closing a socket that is waited on wakes nobody
+        listener.settimeout(0.02)  # to notice the end: closing a socket does not wake a thread that waits for it
         with listener:
             while self._accepting.is_set():
-                with suppress(OSError):  # nobody came, or the server is down
+                with suppress(OSError):  # no client came, or the server is down
                     self._join(listener.accept()[0])
 
     def _join(self, client: socket.socket) -> None:
@@ -141,16 +141,16 @@ class CuttingProxy:
 
 
 class _Line:
-    """One client's connection. A thread carries its questions up, another the answers down."""
+    """One client's connection. One thread carries requests to the server, another carries answers to the client."""
 
     def __init__(self, proxy: CuttingProxy, client: socket.socket, server: socket.socket) -> None:
         for end in (client, server):
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._proxy, self._client, self._server = proxy, client, server
-        self._statements: dict[bytes, bytes] = {}  # prepared ones, by name
-        self._portals: dict[bytes, bytes] = {}  # those that are bound, by portal
-        self._asked = 1  # how many 'Z' the server will have sent; the first ends the start
-        self._due: tuple[Cut, int] | None = None  # and how many 'Z' come before the answer to be lost
+        self._statements: dict[bytes, bytes] = {}  # prepared statements, by name
+        self._portals: dict[bytes, bytes] = {}  # bound statements, by portal
+        self._asked = 1  # how many 'Z' the server must send; the first ends the start
+        self._due: tuple[Cut, int] | None = None  # and the number of 'Z' before the lost answer
 
     def cut(self) -> None:
         """Lose the connection."""
@@ -192,7 +192,7 @@ class _Line:
         self._client.close()
 
     def _start(self, messages: IO[bytes]) -> bool:
-        """Carry the messages before the first typed one; whether any will follow."""
+        """Carry the messages before the first typed message, and return whether any will follow."""
         while head := messages.read(8):
             length, code = struct.unpack("!II", head)
             if code in _UNENCRYPTED:
@@ -203,7 +203,7 @@ class _Line:
         return False
 
     def _runs(self, kind: bytes, body: bytes) -> bytes | None:
-        """The statement that a message runs, None if it runs none."""
+        """Return the statement that a message runs, or None if it runs no statement."""
         if kind == b"Q":
             return body[:-1]
         first, _, rest = body.partition(b"\0")
@@ -218,6 +218,6 @@ class _Line:
 
 
 def _typed(messages: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """Each message's kind, and the whole of it."""
+    """Yield each message's kind and its bytes."""
     while len(head := messages.read(5)) == 5:
         yield head[:1], head + messages.read(struct.unpack("!I", head[1:])[0] - 4)

@@ -31,7 +31,7 @@ def test_a_bound_is_missed_in_its_own_direction(figure: Measured, missed: bool) 
 
 
 def test_a_report_that_was_kept_says_what_was_measured(tmp_path: Path) -> None:
-    """What is read back has the same tables, and a section that is measured again replaces its own part alone."""
+    """A report that is read back has the same tables, and a section that is measured again replaces only its own part."""
     report = Report()
     report.record("one", [figure for figure, _ in PROMISES], quick=False)
     report.record("two", [Figure("a", [1.23456789, 2.0], [1.0, 3.0], "us", 2)], quick=True)

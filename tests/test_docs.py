@@ -27,7 +27,7 @@ PAGES = [*ROOT.glob("*.md"), *DOCS.glob("**/*.md")]
 
 
 def table(head: str, rows: Iterable[str]) -> str:
-    """A Markdown table."""
+    """Return a Markdown table."""
     return "\n".join([head, re.sub(r"[^|]+", "---", head), *rows])
 
 
@@ -80,7 +80,7 @@ def roles(operation: AnyOperation) -> str:
 
 
 def tools() -> str:
-    """The tools, as agents read of them."""
+    """The tools, as agents see them."""
     return table(
         "| tool | what it does | parameters | roles |",
         (f"| `{one.tool}` | {one.description} | {code(one.parameters)} | {roles(one)} |" for one in OPERATIONS),
@@ -152,7 +152,7 @@ def list_words() -> str:
 
 
 def code(names: Iterable[str]) -> str:
-    """Names in code type."""
+    """Return names in code type."""
     return ", ".join(f"`{one}`" for one in names)
 
 
@@ -235,7 +235,7 @@ def anchors(page: Path) -> set[str]:
 
 
 def test_links_lead_somewhere() -> None:
-    """Every relative link names a file that exists, and a heading of it."""
+    """Every relative link names an existing file, and an existing heading in it."""
     broken = []
     for page in PAGES:
         for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text(encoding="utf-8")):

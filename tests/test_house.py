@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 MAY_NAME_ENGINES = (
     "server/dibs/database/",
     "server/dibs/settings.py",  # reads the URL
-    "server/dibs/transfer/formats/",  # some are SQLite files
+    "server/dibs/transfer/formats/",  # some formats are SQLite files
     "schema/dibs_schema/migrations/",
 )
 
@@ -32,14 +32,14 @@ LONG = {
 
 
 def modules() -> dict[str, str]:
-    """Every module of the product: its text by its path."""
+    """Return the source of every module of the product, by path."""
     found = [*(ROOT / "server" / "dibs").rglob("*.py"), *(ROOT / "schema" / "dibs_schema").rglob("*.py")]
     assert found
     return {str(one.relative_to(ROOT)): one.read_text(encoding="utf-8") for one in sorted(found)}
 
 
 def test_engines_are_named_inside_the_database_only() -> None:
-    """No code outside `database/` depends on which engine is used, but for the listed places."""
+    """No code outside `database/` depends on which engine is used, except in the listed places."""
     named = [
         name
         for name, text in modules().items()
@@ -49,7 +49,7 @@ def test_engines_are_named_inside_the_database_only() -> None:
 
 
 def _code(text: str) -> str:
-    """The code without comments and docstrings, which may speak of engines."""
+    """Return the code without comments and docstrings, which may name engines."""
     tree = ast.parse(text)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
@@ -71,7 +71,7 @@ def test_modules_stay_readable_in_one_sitting() -> None:
 
 
 def test_no_database_library_is_loaded_before_initialize() -> None:
-    """What `dibs serve` imports before it answers brings neither SQLAlchemy nor Alembic nor any engine's library."""
+    """Before it answers, `dibs serve` imports neither SQLAlchemy nor Alembic nor any engine's library."""
     code = (
         "import dibs.cli.serve, dibs.mcp.server, dibs.database.postgres, dibs.database.sqlite, dibs.settings, sys; "
         "from dibs.database import open_database; from dibs.settings import Settings; "
@@ -91,7 +91,7 @@ USE = (
 
 @pytest.mark.only_on("sqlite", reason="it is about the library for files")
 def test_a_process_on_a_file_loads_one_library_for_it_and_none_for_servers(db: str) -> None:
-    """After the database was opened and used, only one copy of SQLite is in the process, and nothing of psycopg."""
+    """After the database was opened and used, only one copy of SQLite is in the process, and psycopg is not."""
     copies = "sum(name in sys.modules for name in ('_sqlite3', 'pysqlite3._sqlite3'))"
     others = "[name for name in sys.modules if name.startswith('psycopg')]"
     assert printed(f"{USE} print({copies}, {others})", db) == "1 []"
@@ -105,7 +105,7 @@ def test_a_process_on_a_server_loads_no_library_for_files(db: str) -> None:
 
 
 def printed(code: str, *arguments: str) -> str:
-    """What a program prints in a process of its own."""
+    """Run a program in another process, and return its output."""
     command = [sys.executable, "-c", code, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 

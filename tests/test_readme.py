@@ -13,11 +13,11 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 INSTALLS = ("make ", "uv tool install ")
-"""Lines that install the project, which is installed for this test; `.ci/run` runs `make`."""
+"""Lines that install the project; for this test it is installed already. `.ci/run` runs `make`."""
 
 
 def script(page: Path) -> str:
-    """The page's shell blocks in their order, without the lines that install."""
+    """Return the page's shell blocks in order, without the lines that install."""
     blocks = re.findall(r"^```sh\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     lines = "".join(blocks).splitlines(keepends=True)
     return "".join(line for line in lines if not line.startswith(INSTALLS))
@@ -29,7 +29,7 @@ PAGES = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("[!i
 @pytest.mark.timeout(250)  # a page has up to fifteen commands, each a process of its own
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_blocks_of_a_page_run_as_they_stand(page: Path, tmp_path: Path) -> None:
-    """All of them succeed, one after the other, in a folder with a feature_list.json; of a how-to, with a backlog."""
+    """All blocks succeed in order, in a folder with a feature_list.json, or with a backlog for a how-to page."""
     begin = "dibs import feature_list.json\n" if page.parent.name == "how-to" else ""
     (tmp_path / "feature_list.json").write_text(json.dumps([{"id": 1, "name": "One"}]), encoding="utf-8")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -49,5 +49,5 @@ def test_the_blocks_of_a_page_run_as_they_stand(page: Path, tmp_path: Path) -> N
 
 
 def test_the_pages_that_show_the_first_steps_have_blocks() -> None:
-    """The README, the start page and the command line's page are among those that are run."""
+    """The README, the start page and the command line's page are among the tested pages."""
     assert {"README.md", "quickstart.md", "cli.md", "import.md", "overnight.md"} <= {page.name for page in PAGES}

@@ -14,7 +14,7 @@ URL = "postgresql://db.example.com/dibs"
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder: one below the root of a repository."""
+    """Make a repository, and change to a folder below its root."""
     below = tmp_path / "shop" / "src"
     below.mkdir(parents=True)
     (tmp_path / "shop" / ".git").mkdir()

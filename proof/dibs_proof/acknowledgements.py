@@ -1,15 +1,17 @@
-"""What a recorded history acknowledged, and whether each acknowledgement has an event of its own."""
+"""The acknowledgements in recorded histories, and the check that each has its own event."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+import math
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from dibs_proof.events import Acknowledged, Event, Seen
 from dibs_proof.history.history import Call, History
 from dibs_proof.history.interpret import claimed_feature, holder_of, token_of
 from dibs_proof.invariants import Finding
+from dibs_proof.read_database import Event
+from dibs_proof.storm.event_watcher import Seen
 from dibs_schema.status import Kind, Status
 
 ENDING = {
@@ -27,6 +29,25 @@ TEXTS = {Kind.FAIL: "reason", Kind.SKIP: "reason", Kind.ASK: "prompt", Kind.NOTE
 MAY_BE = {Kind.RESUME: (Kind.RESUME, Kind.CLAIM)}
 """A resume by an agent that has no claim is a claim; the answer does not say which."""
 Key = tuple[str, int, str | None]
+Transitions = Counter[tuple[str, int, str, str | None]]
+"""How often a transition was made: its kind, feature, agent and resulting status."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """A transition that a server acknowledged: of which feature, by whom, and to which status.
+
+    It was made while the call was open, from `begun` to `ended`. Its event has one of the `texts`, if there are any.
+    An empty `agent` is unknown.
+    """
+
+    kind: Kind
+    feature: int
+    agent: str
+    status: str
+    texts: frozenset[str] = frozenset()
+    begun: float = -math.inf
+    ended: float = math.inf
 
 
 def acknowledged(history: History, names: Mapping[str, str]) -> Iterator[Acknowledged]:
@@ -85,7 +106,7 @@ def _ends(history: History, calls: list[Call], names: Mapping[str, str]) -> Iter
         feature, token = claimed_feature(call), token_of(call)
         if feature is not None and token is not None:
             given[call.client, feature] = token
-            if token not in holders:  # else a repeated request_id returned it again, and its claim may have ended
+            if token not in holders:  # otherwise a repeated request_id returned it again, and its claim may have ended
                 holders[token] = _name(history, call, names)
                 live.add(token)
         elif call.tool in ENDING:
@@ -124,10 +145,22 @@ def _text(call: Call, kind: Kind) -> str | None:
     return call.arguments.get(TEXTS[Kind.FAIL if kind is Kind.REGRESS else kind])
 
 
+def nothing_lost(acknowledged: Iterable[Acknowledged], events: Iterable[Event]) -> Finding:
+    """Check that each acknowledged transition has its own event: same kind, feature, agent and resulting status."""
+    answered: Transitions = Counter((one.kind.value, one.feature, one.agent, one.status) for one in acknowledged)
+    recorded: Transitions = Counter((one.kind, one.feature, one.agent, one.target) for one in events)
+    found = Finding("nothing_lost", "Every acknowledged change has its event", answered.total(), "acknowledgements")
+    for (kind, feature, agent, status), missing in (answered - recorded).items():
+        found.broken += [
+            f"{agent} got an acknowledgement of its {kind} of feature {feature} ({status}), which has no event"
+        ] * missing
+    return found
+
+
 def each_has_its_event(
     acknowledgements: Iterable[Acknowledged], events: Iterable[Event], seen: Callable[[int], Seen]
 ) -> Finding:
-    """Every acknowledged transition has an event of its own.
+    """Check that each acknowledged transition has its own event.
 
     The event has the same kind, feature, agent and resulting status, and the text that only this call sent. It was
     committed while the call was open.

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from dibs.queries.audit import Audit
-from dibs_proof.events import Acknowledged, Event, Holding
+from dibs_proof.holding import Holding
+from dibs_proof.read_database import Event
 from dibs_schema.file_areas import areas_of
 from dibs_schema.status import SATISFIED, Kind, Status
 
 ENDS = (Kind.PASS, Kind.FAIL, Kind.SKIP, Kind.ASK, Kind.RELEASE, Kind.EXPIRE)
 """The kinds of event that end a claim."""
 
-Transitions = Counter[tuple[str, int, str, str | None]]
-"""How often a transition was made: its kind, feature, agent and resulting status."""
-
 
 @dataclass(slots=True)
 class Finding:
-    """The result of one check: the number of `checked` cases, and a line for each `broken` one."""
+    """The result of one check: the number of `checked` cases, and a line for each `broken` case."""
 
     name: str
     claim: str
@@ -46,7 +43,7 @@ class ClaimPeriod:
 
 
 def claim_periods(events: Iterable[Event]) -> Iterator[ClaimPeriod]:
-    """Yield every claim in the order in which they ended; those that are still held come last."""
+    """Yield every claim in the order in which they ended; claims that are still held come last."""
     live: dict[int, ClaimPeriod] = {}
     for event in events:
         before = live.get(event.feature)
@@ -63,7 +60,7 @@ def _ends_a_claim(event: Event) -> bool:
 
 
 def one_holder_in_the_events(events: Iterable[Event]) -> Finding:
-    """Replay: for each feature, claim and end of claim strictly alternate."""
+    """Replay the events, and check that claims and ends of claims strictly alternate for each feature."""
     found = Finding("one_holder", "No feature had two holders at once", unit="claims replayed")
     holder: dict[int, str] = {}
     for event in events:
@@ -81,7 +78,7 @@ def one_holder_in_the_events(events: Iterable[Event]) -> Finding:
 
 
 def events_are_unbroken(events: Iterable[Event]) -> Finding:
-    """Replay: each event of a feature starts from the status in which the previous event left it."""
+    """Replay the events, and check that each event starts from the status in which the previous one left the feature."""
     found = Finding("unbroken", "The events of each feature have no gap", unit="events replayed")
     status: dict[int, str | None] = {}
     for event in events:
@@ -96,8 +93,10 @@ def events_are_unbroken(events: Iterable[Event]) -> Finding:
 
 
 def one_holder_among_the_clients(holdings: Iterable[Holding]) -> Finding:
-    """No two clients certainly held the same feature at the same time, and no token was given out twice."""
-    found = Finding("one_owner", "No two clients were ever given the same feature", unit="tokens compared")
+    """Check that no two clients certainly held the same feature at the same time, and no token was given out twice."""
+    found = Finding(
+        "one_holder_among_clients", "No two clients were ever given the same feature", unit="tokens compared"
+    )
     tokens: set[str] = set()
     last: dict[int, Holding] = {}
     for one in sorted(holdings, key=lambda holding: holding.given_at):
@@ -113,20 +112,8 @@ def one_holder_among_the_clients(holdings: Iterable[Holding]) -> Finding:
     return found
 
 
-def nothing_lost(acknowledged: Iterable[Acknowledged], events: Iterable[Event]) -> Finding:
-    """Every acknowledged transition has an event of its own: same kind, feature, agent and resulting status."""
-    answered: Transitions = Counter((one.kind.value, one.feature, one.agent, one.status) for one in acknowledged)
-    recorded: Transitions = Counter((one.kind, one.feature, one.agent, one.target) for one in events)
-    found = Finding("nothing_lost", "Every acknowledged change has its event", answered.total(), "acknowledgements")
-    for (kind, feature, agent, status), missing in (answered - recorded).items():
-        found.broken += [
-            f"{agent} got an acknowledgement of its {kind} of feature {feature} ({status}), which has no event"
-        ] * missing
-    return found
-
-
 def dependencies_respected(events: Iterable[Event], edges: Mapping[int, set[int]]) -> Finding:
-    """Replay: at each claim, every dependency of the feature was passing or archived."""
+    """Replay the events, and check that every dependency of a claimed feature was passing or archived."""
     found = Finding("dependencies", "Nothing was claimed before its dependencies", unit="dependencies looked up")
     status: dict[int, str | None] = {}
     for event in events:
@@ -144,7 +131,7 @@ def dependencies_respected(events: Iterable[Event], edges: Mapping[int, set[int]
 
 
 def areas_respected(events: Iterable[Event], paths: Mapping[int, Iterable[str]]) -> Finding:
-    """Replay: at each claim, no agent held a feature that may change the same files. `paths` never changed."""
+    """Replay the events, and check that no agent claimed a feature on files of a claimed one. `paths` never changed."""
     found = Finding("areas", "No two features on the same files were held at once", unit="pairs compared")
     areas = {feature: areas_of(globs) for feature, globs in paths.items()}
     held: dict[int, str] = {}
@@ -165,7 +152,7 @@ def areas_respected(events: Iterable[Event], paths: Mapping[int, Iterable[str]])
 
 
 def sound(audit: Audit) -> Finding:
-    """Every value that is derived from dependencies, paths or events equals what an audit recomputes."""
-    found = Finding("recount", "Every stored value equals its recount", audit.features, "features recounted")
+    """Check that every value derived from dependencies, paths or events equals what the audit recomputes."""
+    found = Finding("audit", "Every stored value equals what the audit recomputes", audit.features, "features audited")
     found.broken += audit.unsound
     return found

@@ -1,6 +1,6 @@
 """Real servers with planted bugs, which the history checker and `dibs storm` must find.
 
-`python -m dibs_proof.planted_bugs BUG,BUG FLAGS` is `dibs serve FLAGS` with those bugs.
+`python -m dibs_proof.planted_bugs BUG,BUG FLAGS` runs `dibs serve FLAGS` with the named bugs.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FREEZE = 2.0
 
 
 def no_token_check() -> None:
-    """Any token ends a claim."""
+    """Let any token end a claim."""
     from sqlalchemy import String, bindparam
 
     from dibs.rules import conditions
@@ -36,7 +36,7 @@ def no_token_check() -> None:
 
 
 def no_dependency_guard() -> None:
-    """A claim ignores unmet dependencies."""
+    """Let a claim ignore unmet dependencies."""
     from dibs.rules import conditions
     from dibs_schema.status import Status
     from dibs_schema.tables import features
@@ -45,7 +45,7 @@ def no_dependency_guard() -> None:
 
 
 def answer_before_commit() -> None:
-    """A pass is acknowledged a moment before it is committed."""
+    """Acknowledge a pass a moment before it is committed."""
     from dataclasses import replace
 
     from dibs.database.runner import JobRunner, QueuedWrite
@@ -76,7 +76,7 @@ class _NotCommitted(Exception):  # noqa: N818 - it is not an error, but the bug
 
 
 def answer_without_commit() -> None:
-    """A pass is acknowledged, and never committed."""
+    """Acknowledge a pass, and never commit it."""
     from dibs.database.runner import JobRunner
 
     commit = JobRunner._commit  # noqa: SLF001 - it is what the bug is planted into
@@ -84,14 +84,14 @@ def answer_without_commit() -> None:
     def answer(self: JobRunner, connection: Any, start: Any, verb: Callable[..., Any], *, exclusive: bool) -> Any:
         answers: list[Any] = []
 
-        def note(tx: Any) -> Any:
+        def record(tx: Any) -> Any:
             answers.append(verb(tx))
             if getattr(answers[0], "status", None) == "passing":
                 raise _NotCommitted
             return answers[0]
 
         try:
-            return commit(self, connection, start, note, exclusive=exclusive)
+            return commit(self, connection, start, record, exclusive=exclusive)
         except _NotCommitted:
             return answers[0]
 
@@ -99,7 +99,7 @@ def answer_without_commit() -> None:
 
 
 def reaper_without_lease_guard() -> None:
-    """Every lease counts as expired when another agent claims."""
+    """Treat every lease as expired when another agent claims."""
     from sqlalchemy import literal_column
 
     from dibs.rules import conditions
@@ -108,7 +108,7 @@ def reaper_without_lease_guard() -> None:
 
 
 def skip_reads_before_its_update() -> None:
-    """The last place in the queue is read in a transaction before the one that takes it."""
+    """Read the last place in the queue in one transaction, and take the place in a later transaction."""
     from sqlalchemy import Integer, bindparam, update
 
     from dibs.rules.conditions import this
@@ -140,14 +140,14 @@ def skip_reads_before_its_update() -> None:
 
 
 def claims_do_not_reap() -> None:
-    """A claim does not reap: an expired claim stays with its dead holder."""
+    """Let claims not reap, so that an expired claim stays with its dead holder."""
     from dibs.session.session import Reaper
 
     Reaper.due = lambda _: None  # type: ignore[assignment,method-assign]  # it is the bug
 
 
 def idle_servers_do_not_reap() -> None:
-    """An idle server does not reap: an expired claim stays with its dead holder."""
+    """Let idle servers not reap, so that an expired claim stays with its dead holder."""
     from dibs.session.lease_keeper import LeaseKeeper
 
     async def reap(_: LeaseKeeper) -> None:
@@ -157,7 +157,7 @@ def idle_servers_do_not_reap() -> None:
 
 
 def no_release_at_the_end() -> None:
-    """A server that ends does not release its claims."""
+    """Let a server end without releasing its claims."""
     from dibs.session.lease_keeper import LeaseKeeper
 
     async def end(self: LeaseKeeper) -> None:
@@ -167,7 +167,7 @@ def no_release_at_the_end() -> None:
 
 
 def some_calls_freeze() -> None:
-    """Some calls block the server before they are answered."""
+    """Let some calls block the server before they are answered."""
     from dibs.mcp.server import DibsServer
 
     call = DibsServer.call_tool
@@ -181,7 +181,7 @@ def some_calls_freeze() -> None:
 
 
 def no_idempotency() -> None:
-    """A repeated request_id takes effect again, and a server that has created features may die before it answers."""
+    """Let a repeated request_id take effect again, and let servers that created features die before they answer."""
     from dibs.mcp.server import DibsServer
     from dibs.rules import idempotency
 
@@ -198,7 +198,7 @@ def no_idempotency() -> None:
 
 
 def no_file_area_guard() -> None:
-    """A claim ignores the file areas of live claims."""
+    """Let a claim ignore the file areas of live claims."""
     from sqlalchemy import literal_column
 
     from dibs.rules import file_areas
@@ -208,14 +208,14 @@ def no_file_area_guard() -> None:
 
 
 def areas_do_not_follow_paths() -> None:
-    """A new feature's paths are stored without their file areas."""
+    """Store a new feature's paths without their file areas."""
     from dibs.verbs import create
 
     create.add_areas = lambda _tx, _paths: None  # type: ignore[assignment,attr-defined]  # it is the bug
 
 
 def exit_status_3() -> None:
-    """A server that ends normally exits with status 3."""
+    """Let a server that ends normally exit with status 3."""
     import atexit
 
     atexit.register(os._exit, 3)
@@ -235,7 +235,7 @@ _ALL: tuple[tuple[Callable[[], None], bool, str | None], ...] = (
     (no_idempotency, False, "once"),
     (exit_status_3, False, "documented"),
     (no_file_area_guard, False, "areas"),
-    (areas_do_not_follow_paths, False, "recount"),
+    (areas_do_not_follow_paths, False, "audit"),
 )
 BUGS = {plant.__name__: plant for plant, _, _ in _ALL}
 """Every bug, by its name."""
@@ -246,7 +246,7 @@ IN_STORMS = {plant.__name__: check for plant, _, check in _ALL if check is not N
 
 
 def buggy_server(*bugs: str) -> tuple[str, ...]:
-    """Return the command that starts a server with those bugs, without its options."""
+    """Return the command, without options, that starts a server with `bugs`."""
     return sys.executable, "-m", "dibs_proof.planted_bugs", ",".join(bugs)
 
 

@@ -28,7 +28,7 @@ WITH_FILES = 0.3
 """The share of features with paths."""
 REMEMBERED = 20
 REPEATED = 0.5
-"""The probability that the next call repeats one whose answer was lost."""
+"""The probability that the next call repeats a call whose answer was lost."""
 
 
 @dataclass(slots=True)
@@ -50,7 +50,7 @@ class Memory:
     texts: int = 0
 
     def text(self, what: str) -> str:
-        """Return a text that no other call has, so that its event is unique."""
+        """Return a string that no other call has sent, so that the event is unique."""
         self.texts += 1
         return f"{what} ({self.name}, {self.texts})"
 
@@ -96,7 +96,7 @@ Draw = Callable[[Memory], Call | None]
 Calls = tuple[tuple[int, Draw], ...]
 """Calls, each with its weight."""
 Texts = dict[str, str]
-"""The arguments that get a unique text in each call, and the beginning of that text."""
+"""The arguments that get a unique string in each call, and the beginning of each string."""
 WHY: Texts = {"reason": "The workload says so"}
 
 
@@ -306,7 +306,7 @@ CONTENTION: Calls = (
 
 
 def draw(memory: Memory, calls: Calls = EVERY_TOOL) -> Call:
-    """Return the next call: a random one, or the repetition of one without an answer."""
+    """Return the next call: a random call, or the repetition of a call without an answer."""
     if memory.unanswered and memory.chance.random() < REPEATED:
         again = next((one for one in memory.unanswered if memory.named or one[0] != "feature_claim_and_get"), None)
         if again is not None:

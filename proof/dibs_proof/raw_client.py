@@ -197,11 +197,11 @@ class RawClient:
         return self._arrived[request][1]
 
     def seconds(self, request: int) -> float:
-        """Return the seconds between a request and its answer."""
+        """Return the time between a request and its answer, in seconds."""
         return self.arrival(request) - self._sent[request]
 
     def timed(self, method: str, **params: Any) -> float:
-        """Send a request, wait for its answer, and return the seconds that it took."""
+        """Send a request, wait for its answer, and return how long it took, in seconds."""
         request = self.ask(method, **params)
         self.message(request)
         return self.seconds(request)

@@ -42,7 +42,7 @@ FEATURES: list[dict[str, Any]] = [
 @pytest.fixture
 def empty(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> Shell:
     """A folder without a backlog, in a file or on the server that DIBS_DB names."""
-    named = {"DIBS_PROJECT": "default"}  # and not the folder, which a server would name it by
+    named = {"DIBS_PROJECT": "default"}  # so that the project on a server is not named after the folder
     settings = {} if engine == "sqlite" else named | {"DIBS_DB": request.getfixturevalue("empty_db")}
     folder = tmp_path / "folder"
     folder.mkdir()
@@ -73,7 +73,7 @@ def test_an_import_makes_a_private_backlog_that_git_ignores(shell: Shell) -> Non
 
 
 def test_a_command_is_a_process_that_says_how_it_ended(shell: Shell) -> None:
-    """`python -m dibs` prints answers on standard output, refusals on standard error, and ends with the status of either."""
+    """`python -m dibs` prints answers on standard output and refusals on standard error, and exits with the right status."""
     for words, status, prints in (
         (("status", "--json"), 0, (True, False)),
         (("show", "9"), 1, (False, True)),
@@ -91,7 +91,7 @@ def test_importing_twice_adds_nothing(shell: Shell) -> None:
 
 
 def test_a_refused_import_adds_nothing(shell: Shell) -> None:
-    """A file with one bad feature is refused whole, naming the place."""
+    """A file with one bad feature is refused as a whole, and the refusal names the place."""
     (shell.folder / "bad.json").write_text(
         json.dumps([{"id": 1, "name": "x"}, {"id": 1, "name": "y"}]), encoding="utf-8"
     )
@@ -167,7 +167,7 @@ def test_another_programs_tables_are_left_alone(empty: Shell, table: str) -> Non
 
 @A_SERVER
 def test_other_tables_beside_ours_do_no_harm(empty: Shell) -> None:
-    """A schema in which another program has tables of other names is shared with it."""
+    """Dibs can share a schema with a program whose tables have other names."""
     by_hand(empty.db, "CREATE TABLE customers (name text)", "INSERT INTO customers VALUES ('theirs')")
     (empty.folder / "list.json").write_text(json.dumps(FEATURES), encoding="utf-8")
     assert empty.json("import", "list.json")["added"] == 2
@@ -249,7 +249,7 @@ def test_answers_are_listed_checked_and_kept(shell: Shell) -> None:
 
 
 def test_answers_are_asked_for_at_the_terminal(shell: Shell) -> None:
-    """Without --set each field is asked for."""
+    """Without --set the command prompts for each field."""
     ask(shell)
     done = shell.dibs("answer", "1", typed="red\nno\n")
     assert done.returncode == 0, done.stderr

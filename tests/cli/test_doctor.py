@@ -37,7 +37,7 @@ UNSYNCED = "durability"
 
 
 def doctor(db: str, *flags: str) -> tuple[int, dict[str, HealthCheck], Any]:
-    """Run it in this process; return its exit status, its findings that are not ok, and its answer."""
+    """Run `dibs doctor` in this process, and return its exit status, the findings that are not ok, and its answer."""
     done = CliRunner().invoke(commands, ["doctor", "--db", db, "--json", *flags])
     answer = json.loads(done.stdout)
     if "findings" not in answer:
@@ -47,18 +47,18 @@ def doctor(db: str, *flags: str) -> tuple[int, dict[str, HealthCheck], Any]:
 
 
 def examined(database: Database, check: str) -> HealthCheck:
-    """The findings in this process."""
+    """Return the findings of the examination in this process."""
     return next(one for one in database.check_health() if one.check == check)
 
 
 def leases(database: Database, *, nobody_there: bool = False) -> list[HealthCheck]:
-    """The findings about claims in this process."""
+    """Return the findings about claims in this process."""
     found = recounted(database.read_now(audit), 7200.0, nobody_there=nobody_there)
     return [one for one in found if one.check == "leases"]
 
 
 def test_counters_and_heights_are_repaired_when_asked(database: Database, db: str) -> None:
-    """Without the flag nothing is written; with it counters equal a recount, and an event has each old value."""
+    """Without the flag nothing is written; with it counters are right, and an event has each old value."""
     rule(database, order="critical_path")
     one, two, three = add(database, 3)
     depend(database, two, one)
@@ -205,7 +205,7 @@ def test_who_keeps_the_log_from_shrinking_is_named(
 
 @A_SERVER
 def test_a_forgotten_transaction_is_named(database: Database, db: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that has been open for a while (here: a tenth of a second) delays followers."""
+    """A transaction that has been open for a while (here: a tenth of a second) delays followers."""
     monkeypatch.setattr(server_health, "OLD", 0.1)
     add(database)
     with connected(db) as connection:
@@ -257,7 +257,7 @@ def test_a_damaged_database_is_not_repaired(database: Database, db: str) -> None
         connection.execute("PRAGMA writable_schema = ON")
         connection.execute(
             "DELETE FROM sqlite_master WHERE name = 'features_priority'"
-        )  # its pages belong to nothing now
+        )  # its pages belong to no table or index now
     status, found, answer = doctor(db, "--repair-counters")
     assert (status, set(found)) == (2, {"integrity"})
     assert "Nothing was repaired" in found["integrity"].says
@@ -283,7 +283,7 @@ def test_looking_changes_no_byte_of_what_a_killed_server_left(db: str, damage: s
 
 
 def overwrite(file: Path, where: bytes, by: bytes) -> None:
-    """Overwrite the place of these bytes."""
+    """Overwrite these bytes where they are in the file."""
     content = file.read_bytes()
     place = content.find(where)
     if place >= 0:

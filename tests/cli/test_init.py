@@ -41,7 +41,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def init(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Run `dibs init` in that folder, without a terminal."""
+    """Run `dibs init` in `folder`, without a terminal."""
     return subprocess.run(
         [sys.executable, "-m", "dibs", "init", *arguments],
         cwd=folder,
@@ -212,7 +212,7 @@ def test_without_the_command_on_path_this_python_is_written(tmp_path: Path) -> N
 
 
 def test_flags_are_written_and_checked_as_settings(tmp_path: Path) -> None:
-    """--db, --project, --agent and --role go into the entry; a password or an unknown role is refused."""
+    """--db, --project, --agent and --role are written to the entry; a password or an unknown role is refused."""
     flags = ("--db", "ours.db", "--project", "shop", "--agent", "ann", "--role", "tester")
     done = init(tmp_path, "claude", *flags, "--dry-run", "--json")
     diff = json.loads(done.stdout)["clients"][0]["diff"]
@@ -231,7 +231,7 @@ def test_flags_are_written_and_checked_as_settings(tmp_path: Path) -> None:
 
 
 def test_a_client_that_passes_nothing_on_is_tried_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With DIBS_DB in the shell, Claude Code's server serves that database, and Codex's its project's own."""
+    """With DIBS_DB in the shell, Claude Code's server serves that database, and Codex's server serves its project's own."""
     other = tmp_path / "elsewhere" / "features.db"
     monkeypatch.setenv("DIBS_DB", str(other))
     here = Command((sys.executable, "-m", "dibs", "serve"), "it is there")

@@ -37,7 +37,7 @@ def ada(there: Shell) -> Shell:
 def backlog(shell: Shell) -> Iterator[Database]:
     """The shell's backlog, for set-up and checks."""
     opened = open_database(Settings(db=shell.db))
-    opened.write_now(lambda _: None)  # so that it is there
+    opened.write_now(lambda _: None)  # so that the backlog exists
     try:
         yield opened
     finally:
@@ -45,7 +45,7 @@ def backlog(shell: Shell) -> Iterator[Database]:
 
 
 def kept(shell: Shell) -> list[Path]:
-    """The files of tokens in the folder that belongs to the shell's backlog."""
+    """Return the files of tokens of the shell's backlog."""
     home = shell.folder if "://" in shell.db else Path(shell.db).parent
     return sorted(one for one in (home / ".dibs" / "tokens").glob("*/*") if one.is_file())
 
@@ -88,7 +88,7 @@ def test_without_a_name_the_token_is_sent(there: Shell) -> None:
 
 
 def test_a_sent_token_comes_before_the_kept_one(ada: Shell) -> None:
-    """A given token is used, even if another one is stored."""
+    """A given token is used, even if another token is stored."""
     with backlog(ada) as database:
         (one,) = add(database)
     ada.json("claim")
@@ -175,7 +175,7 @@ def test_a_claim_takes_over_what_has_run_out(ada: Shell) -> None:
 
 
 def test_the_same_request_gives_the_same_claim(ada: Shell) -> None:
-    """--request-id makes a claim repeatable, and so an addition."""
+    """--request-id makes a claim and an addition repeatable."""
     with backlog(ada) as database:
         add(database, 2)
     first, again = (ada.json("claim", "--request-id", "r1")["claim"]["token"] for _ in range(2))
@@ -185,7 +185,7 @@ def test_the_same_request_gives_the_same_claim(ada: Shell) -> None:
 
 
 def test_the_status_says_why_there_is_nothing(ada: Shell) -> None:
-    """4 where the backlog is empty or complete, 5 where a person must act, 3 where work may come, 75 to repeat the call."""
+    """Status 4: empty or complete. 5: a person must act. 3: work may come. 75: repeat the call."""
     with backlog(ada) as database:
         assert ada.json("claim", status=4)["state"] == "empty"
         one, other = add(database, 2)
@@ -218,7 +218,7 @@ def test_a_call_that_makes_no_sense_is_refused(there: Shell, words: list[str]) -
 
 
 def until_it_listens(pid: int) -> None:
-    """Wait until a process has a handler for SIGTERM, as its wait begins with it. Source: proc(5), SigCgt."""
+    """Wait until a process has a handler for SIGTERM, as its wait begins after that. Source: proc(5), SigCgt."""
     caught = re.compile(r"^SigCgt:\s*([0-9a-f]+)", re.MULTILINE)
     while found := caught.search(Path(f"/proc/{pid}/status").read_text(encoding="ascii")):
         if int(found[1], 16) >> (signal.SIGTERM - 1) & 1:
@@ -286,7 +286,7 @@ def test_a_claim_that_nobody_reads_is_given_back(ada: Shell) -> None:
 
 
 def looping(shell: Shell, name: str, *command: str, **settings: str) -> subprocess.Popen[str]:
-    """Start `examples/loop.sh` in that folder, with `dibs` on PATH, for an agent of that name."""
+    """Start `examples/loop.sh` in the folder, with `dibs` on PATH, for the named agent."""
     bin_ = shell.folder / "bin"
     bin_.mkdir(exist_ok=True)
     (bin_ / "dibs").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m dibs "$@"\n', encoding="utf-8")
@@ -337,7 +337,7 @@ def test_a_signal_ends_a_loop_that_waits_for_work(there: Shell) -> None:
 
 
 def is_dibs(pid: int) -> bool:
-    """Whether a process exists and runs `dibs claim`."""
+    """Return whether a process exists and runs `dibs claim`."""
     try:
         return b"dibs\0claim" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError):

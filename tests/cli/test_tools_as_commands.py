@@ -19,7 +19,7 @@ from dibs_schema.roles import Role
 
 @cache
 def command(words: str) -> click.Command:
-    """The command of that name."""
+    """Return the command with the given name."""
     found = commands.get_command(click.Context(commands), words.split(maxsplit=1)[0])
     assert found is not None, f"there is no `dibs {words}`"
     return found
@@ -118,7 +118,7 @@ def test_a_shell_gets_the_answers_that_a_server_gives(there: Shell) -> None:
 
 
 def told_by_a_server(there: Shell, calls: list[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
-    """The answers of a real server on the same backlog."""
+    """Return the answers of a real server on the same backlog."""
     import anyio
 
     from dibs.client import Client, server_command
@@ -162,7 +162,7 @@ def test_a_whole_feature_is_built_in_a_shell(there: Shell) -> None:
 
 
 def test_a_planner_orders_the_backlog_in_a_shell(there: Shell) -> None:
-    """Dependencies, texts, the board and a stuck feature are changed by commands."""
+    """Dependencies, descriptions, archiving and a stuck feature are changed by commands."""
     for name in ("One", "Two", "Three"):
         there.json("add", name, *NEW)
     assert there.json("depend", 3, 1)["changed"] == ["+1"]
@@ -193,7 +193,7 @@ WORDS: list[list[object]] = [
 
 
 def test_people_get_words_from_each_command(there: Shell) -> None:
-    """Without --json the output is text, and texts of other agents are not read as markup."""
+    """Without --json the output is text, and strings of other agents are not read as markup."""
     there.json("add", "[bold]First[/]", *NEW)
     there.json("add", "[/nonsense] Second", *NEW)
     for words in WORDS:

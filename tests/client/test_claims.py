@@ -63,7 +63,7 @@ async def test_a_block_that_raises_fails_with_the_text_of_its_exception(backlog:
 async def test_an_exception_says_enough_and_not_too_much(
     backlog: Backlog, new: New, error: ValueError, reason: str
 ) -> None:
-    """The reason is never empty, and no longer than one may be."""
+    """The reason is never empty, and no longer than a reason may be."""
     feature = await new()
     with pytest.raises(ValueError):  # noqa: PT011 - which one is checked below
         async with backlog.claim(feature):
@@ -159,7 +159,7 @@ async def test_a_block_that_ended_its_claim_is_not_ended_again(backlog: Backlog,
 
 
 async def taken_over(other: Backlog, feature: int) -> None:
-    """Another client releases the feature and claims it."""
+    """Let another client release the feature and claim it."""
     await other.release(feature, force=True)
     assert isinstance(await other.take(feature), Claimed)
 

@@ -36,7 +36,7 @@ sys.exit(feature["name"] == "broken")
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project's folder, whose backlog every program finds that is started in it."""
+    """A project's folder. Each program that is started in it finds its backlog."""
     (tmp_path / ".git").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
@@ -52,7 +52,7 @@ def backlog(place: Path) -> Iterator[SyncBacklog]:
 
 
 def features(*names: str) -> list[NewFeature]:
-    """Features of which each, from the third on, depends on the one two places before it."""
+    """Features. Each, from the third on, depends on the feature two places before it."""
     return [
         NewFeature(
             category="core",
@@ -111,7 +111,7 @@ def test_the_orchestrator_gives_back_what_it_held_when_it_was_interrupted(
 
 
 def is_running(pid: int) -> bool:
-    """Whether a process has not ended; its new parent may reap it late."""
+    """Return whether a process has not ended; its new parent may reap it late."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
     except FileNotFoundError:
@@ -155,7 +155,7 @@ class TestClaudeCodeHooks:
         return place
 
     def fire(self, project: Path, event: str, agent: str = "ada", role: str = "", **fields: str) -> str:
-        """The output of the hooks that are configured for an event."""
+        """Run the hooks that are configured for an event, and return their output."""
         configured = json.loads((EXAMPLES / "claude-code" / "settings.json").read_text(encoding="utf-8"))
         (group,) = configured["hooks"][event]
         sort = fields.get("source")
@@ -175,7 +175,7 @@ class TestClaudeCodeHooks:
         return done.stdout
 
     def told(self, printed: str) -> str:
-        """The text that Claude Code adds to the agent's context."""
+        """Return the text that Claude Code adds to the agent's context."""
         answer: dict[str, Any] = json.loads(printed)
         (specific,) = answer.values()
         assert answer.keys() == {"hookSpecificOutput"}

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def first(backlog: Backlog, count: int, after: str | None = None) -> list[FollowedEvent]:
-    """The next events of a stream, as many as asked for."""
+    """Return the next `count` events of a stream."""
     found: list[FollowedEvent] = []
     async with aclosing(backlog.follow(after)) as events:
         async for event in events:
@@ -32,9 +32,9 @@ async def test_a_follower_sees_what_others_do_and_goes_on_after_a_cursor(
 ) -> None:
     """Each event arrives once, in order, soon after its commit; each cursor continues after its event."""
     one = await new()
-    (made,) = await first(other, 1, "0-0")  # on a server, a transaction of anybody's delays what followers see
+    (made,) = await first(other, 1, "0-0")  # on a server, any open transaction delays what followers see
     watching = asyncio.create_task(first(other, 5, made.cursor))
-    await asyncio.sleep(0.5)  # so that most of it is followed while it is made
+    await asyncio.sleep(0.5)  # so that most events are followed while they are made
     two = await new()
     for feature in (one, two):
         async with backlog.claim(feature):

@@ -52,7 +52,7 @@ async def reached(request: pytest.FixtureRequest, shared_db: str, anyio_backend:
 
 
 def a_feature(**more: object) -> NewFeature:
-    """A feature to be created."""
+    """Return a feature to be created."""
     texts = {"category": "core", "name": "a feature", "description": "what it does", "steps": ["look"]}
     return NewFeature.model_validate(texts | more)
 
@@ -128,7 +128,7 @@ async def test_a_block_over_http_stops_to_renew_what_it_has_lost(url: str, backl
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_closed_backlog_says_so(request: pytest.FixtureRequest, shared_db: str, way: str) -> None:
-    """Whatever is asked after the block, and what was open when it ended, raises ServerGone, by every way."""
+    """Calls after the block, and calls that were open when it ended, raise ServerGone over every connection."""
     if way == "connect":
         opening = Backlog.connect(request.getfixturevalue("url"), agent="late")
     else:
@@ -145,7 +145,7 @@ async def test_a_closed_backlog_says_so(request: pytest.FixtureRequest, shared_d
 
 
 async def test_what_a_block_raises_comes_out_as_it_was(shared_db: str, url: str) -> None:
-    """No way wraps the harness's own exceptions, nor its cancellation, in groups of its library's tasks."""
+    """The harness's own exceptions and its cancellation are never wrapped in exception groups of a library."""
     for way in (Backlog.open(db=shared_db), Backlog.connect(url)):
         error = ValueError("mine")
         with pytest.raises(ValueError, match="mine") as raised:
@@ -162,7 +162,7 @@ async def test_what_a_block_raises_comes_out_as_it_was(shared_db: str, url: str)
 
 
 async def test_what_is_no_dibs_server_is_told_with_its_url(url: str) -> None:
-    """A wrong path, a server of something else, and what is no address are all ServerGone."""
+    """A wrong path, another kind of server, and an invalid address all raise ServerGone."""
     foreign = HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler)
     thread = threading.Thread(target=foreign.serve_forever)
     thread.start()
@@ -179,7 +179,7 @@ async def test_what_is_no_dibs_server_is_told_with_its_url(url: str) -> None:
 
 
 async def test_a_server_that_is_gone_is_told_and_may_come_back(tmp_path: Path) -> None:
-    """A call that reaches no server raises ServerGone; the same object goes on when there is one again."""
+    """A call that reaches no server raises ServerGone; the same object works again when a server is back."""
     db, port = str(tmp_path / "features.db"), free_port()
     async with Backlog.connect(f"http://127.0.0.1:{port}/mcp", agent="patient") as reached:
         with pytest.raises(ServerGone, match=f"127.0.0.1:{port}"):
@@ -220,7 +220,7 @@ async def test_options_that_do_not_fit_are_refused(tmp_path: Path, way: Any) -> 
 
 
 async def test_options_reach_the_server(tmp_path: Path) -> None:
-    """A server process is told what it shall serve, and to whom."""
+    """A server process gets the options for its database and its caller."""
     async with Backlog.start(
         db=tmp_path / "features.db", role="viewer", project="mine", patience=2, isolated=True
     ) as viewer:
@@ -233,7 +233,7 @@ async def test_a_server_within_the_process_leaves_the_process_as_it_was(tmp_path
     """The client changes neither the root logger nor the garbage collector of the harness."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    root.handlers.clear()  # as in a program that has not set logging up
+    root.handlers.clear()  # as in a program that has not configured logging
     try:
         frozen = gc.get_freeze_count()
         async with Backlog.open(db=tmp_path / "features.db") as backlog:
@@ -245,7 +245,7 @@ async def test_a_server_within_the_process_leaves_the_process_as_it_was(tmp_path
 
 
 async def test_the_token_is_sent_and_not_left_to_the_server(backlog: Backlog) -> None:
-    """Each call on a claimed feature carries its token, as a server without a memory of connections needs it."""
+    """Each call on a claimed feature carries its token, because a server without sessions needs it."""
     sent: list[tuple[str, object]] = []
 
     async def call(operation: AnyOperation, arguments: dict[str, Any]) -> Any:

@@ -16,7 +16,7 @@ EACH = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: one.meth
 
 @EACH
 def test_a_method_is_its_operation(operation: AnyOperation) -> None:
-    """Both kinds of backlog have the operation as an attribute, documented, which neither overrides."""
+    """Both classes have each operation as a documented attribute, and neither overrides it."""
     assert getattr(Backlog, operation.method) is operation
     assert getattr(SyncBacklog, operation.method) is operation
     assert operation.description

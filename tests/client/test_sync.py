@@ -37,7 +37,7 @@ def backlog(db: str) -> Iterator[SyncBacklog]:
 
 
 def new(backlog: SyncBacklog) -> int:
-    """A feature's id."""
+    """Create a feature, and return its id."""
     return backlog.create(*TEXTS).ids[0]
 
 
@@ -65,7 +65,7 @@ def test_refusals_are_raised_where_the_call_was_made(backlog: SyncBacklog) -> No
 
 
 def test_threads_share_one_object(backlog: SyncBacklog) -> None:
-    """Eight threads that claim by it get eight features."""
+    """Eight threads that claim through one object get eight features."""
     for _ in range(8):
         new(backlog)
 
@@ -132,7 +132,7 @@ def test_an_interrupt_takes_a_waiting_claim_back(db: str) -> None:
     with program:
         assert program.stdout is not None
         assert program.stdout.readline() == "ready\n"
-        time.sleep(0.3)  # it waits by then; a slower one is interrupted on its way there, and ends the same
+        time.sleep(0.3)  # it waits by then; a slower call is interrupted earlier, and ends in the same way
         began = time.monotonic()
         os.kill(program.pid, signal.SIGINT)
         assert program.stdout.read() == "pending\n"

@@ -23,7 +23,7 @@ class Next:
 
 
 def calls_named_in(message: str) -> list[Next]:
-    """Every call that a message names, in its order; `name=value` after a call, or in its sentence, belongs to it."""
+    """Return the calls that a message names, in order. `name=value` after a call, or in its sentence, is its argument."""
     found = []
     for sentence in re.split(r"(?<=[.:])\s", message):
         names = list(_CALL.finditer(sentence))
@@ -48,10 +48,10 @@ class Reader:
     def __init__(self, client: Client, **own: Any) -> None:
         self.client = client
         self.own = own
-        """What it knows of itself: its name, its reason, its evidence."""
+        """The values that only the agent knows: its name, its reason, its evidence."""
 
     async def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
-        """Call a tool; the answer's data, a refusal's too."""
+        """Call a tool, and return the data of the answer or the refusal."""
         result = await self.client.call_raw(tool, arguments)
         data: dict[str, Any] = result.structured_content or {}
         return data
@@ -64,10 +64,10 @@ class Reader:
         return error
 
     async def follow(self, said: dict[str, Any], number: int = 0, **more: Any) -> dict[str, Any]:
-        """Make the call that a refusal or an idle answer names, and return what it answers; that is no refusal.
+        """Make the call that a refusal or an idle answer names, and return its answer, which must be no refusal.
 
-        Arguments are those that the message spells out, else what the refusal carries for programs, else what
-        this agent knows; `more` is what only it can know, such as another text.
+        Arguments come from the message, or else from the refusal's data, or else from what this agent knows. `more`
+        has arguments that only this agent can know, such as another description.
         """
         calls = calls_named_in(said["message"])
         assert calls, f"no call is named: {said['message']}"

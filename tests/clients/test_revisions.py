@@ -56,13 +56,13 @@ class Enveloped(ServerClient):
         return super().ask(method, **params, _meta=self._meta)
 
     def agreed(self) -> list[str]:
-        """The revisions that the server supports in this way."""
+        """The revisions without a handshake that the server supports."""
         found: list[str] = self.message(self.ask("server/discover"))["result"]["supportedVersions"]
         return found
 
 
 def row(revision: str, opened_by: str, claim: Message, told: Message, tool: Message) -> str:
-    """The results as a row of the page's table."""
+    """Return the results as a row of the page's table."""
     given = claim["result"]
     channels = " and ".join(
         words for field, words in (("content", "text"), ("structuredContent", "structured")) if field in given
@@ -75,7 +75,7 @@ def row(revision: str, opened_by: str, claim: Message, told: Message, tool: Mess
 
 
 def rows() -> dict[str, str]:
-    """The table of the page, by revision."""
+    """Return the rows of the page's table by revision."""
     found = re.findall(r"^\| (\d{4}-\d\d-\d\d) \|.*$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     lines = re.findall(r"^\| \d{4}-\d\d-\d\d \|.*$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     return dict(zip(found, lines, strict=True))

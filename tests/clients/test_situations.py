@@ -53,7 +53,7 @@ async def client(shared: str, anyio_backend: str) -> AsyncIterator[Client]:
 
 @pytest.fixture
 def backlog(shared: str, client: Client) -> Iterator[Database]:
-    """The backlog, opened by the test to set the stage; what earlier situations left is off the board."""
+    """The backlog, opened by the test for set-up. The features of earlier situations are archived."""
     opened = open_database(Settings(db=shared))
     clear = update(features).values({**NO_CLAIM, features.c.status: "archived", features.c.archived_from: "pending"})
     opened.write_now(lambda tx: tx.run(clear.where(features.c.project_id == tx.project.id)))
@@ -62,7 +62,7 @@ def backlog(shared: str, client: Client) -> Iterator[Database]:
 
 
 async def test_a_feature_that_another_has_leads_to_the_next_one(client: Client, backlog: Database) -> None:
-    """The refusal of a claimed feature names the call that claims another one."""
+    """The refusal of a claimed feature names the call that claims another feature."""
     theirs, other = add(backlog, 2)
     token_of(backlog, theirs)
     me = Reader(client)
@@ -225,7 +225,7 @@ async def test_a_stuck_feature_is_put_back_by_the_call_that_its_refusal_names(
 
 
 async def test_a_feature_that_failed_lately_leads_to_another(client: Client, backlog: Database) -> None:
-    """The refusal of a feature that backs off has the remaining time, and the call for another one."""
+    """The refusal of a feature that backs off has the remaining time, and the call for another feature."""
     failed, other = add(backlog, 2)
     me = Reader(client)
     await me.call(CLAIM, feature_id=failed)
@@ -312,5 +312,5 @@ async def test_a_wrong_argument_is_named_by_its_path(client: Client, backlog: Da
     ],
 )
 def test_the_reader_reads_no_more_than_is_said(message: str, calls: list[Next]) -> None:
-    """A call, and the arguments that are spelled out, are all that is taken from a message."""
+    """The reader takes only the named call and the given arguments from a message."""
     assert calls_named_in(message) == calls

@@ -1,4 +1,4 @@
-"""A PgBouncer of a test's own before a cluster, which lends its sessions for one transaction each."""
+"""A separate PgBouncer in front of a cluster, in transaction mode: it lends a session for one transaction at a time."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ GIVEN = "DIBS_TEST_PGBOUNCER"
 
 
 def program() -> str | None:
-    """The program that DIBS_TEST_PGBOUNCER names, else the one on the path, or where Debian puts it; else None."""
+    """Return the program that DIBS_TEST_PGBOUNCER names, or else the one on PATH or in Debian's folder, or else None."""
     return shutil.which(os.environ.get(GIVEN, "pgbouncer"), path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
 @contextmanager
 def bouncer(cluster: Cluster, folder: Path, **settings: object) -> Iterator[str]:
-    """The URL of the cluster's database through a pooler, which ends with the block.
+    """Run a pooler during the block, and yield the URL of the cluster's database through it.
 
     Args:
         cluster: The server behind it.
-        folder: Where its files may be.
-        settings: As in pgbouncer.ini.
+        folder: The folder for its files.
+        settings: Settings as in pgbouncer.ini.
     """
     found, port = program(), free_port()
     assert found is not None, "skip before this, with a reason"

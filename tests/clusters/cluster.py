@@ -24,17 +24,17 @@ _GUARD = 'read -r _; kill -QUIT "$0"; rm -r "$1"'  # its input ends when the pro
 
 
 class Cluster:
-    """A server with its data, made at its first start; as a context it is started, and leaves only its log.
+    """A server with its data, created at its first start. As a context manager it starts, and leaves only its log.
 
-    The tests' role is `dibs`: it owns the database `dibs` and may create others, but is no superuser.
+    The tests' role is `dibs`: it owns the database `dibs` and may create databases, but is no superuser.
     """
 
     def __init__(self, place: Path, **settings: str | int) -> None:
-        """A cluster to be made.
+        """Plan a cluster; `start` creates it.
 
         Args:
-            place: Its folder, which need not exist. The last part names it to the server that it follows.
-            settings: As in postgresql.conf. It is made with PostgreSQL's defaults, so a commit is on disk.
+            place: Its folder, which need not exist. Its name is the standby's name on the server that it follows.
+            settings: Settings as in postgresql.conf. PostgreSQL's defaults apply otherwise, so a commit is on disk.
         """
         self.place = place
         self.settings = settings
@@ -57,17 +57,17 @@ class Cluster:
         self.close()
 
     def url(self, database: str = "dibs", **params: object) -> str:
-        """Where a client finds a database: over TCP, unless `host=cluster.sockets` says otherwise."""
+        """Return the URL of a database: over TCP, unless `host=cluster.sockets` is given."""
         return moved(f"postgresql://dibs:{PASSWORD}@127.0.0.1:{self.port}", params, database)
 
     def sql(self, statement: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """Run a statement as the superuser, past TCP and every proxy, and return its rows."""
+        """Run a statement as the superuser, not through TCP or a proxy, and return its rows."""
         with psycopg.connect(self._inside(), autocommit=True) as connection:
             done = connection.execute(statement.encode(), parameters or None)
             return done.fetchall() if done.description else []
 
     def start(self, within: float = 30) -> None:
-        """Start it, and return when it answers.
+        """Start the server, and return when it answers.
 
         Raises:
             RuntimeError: It ended, or did not answer within so many seconds; the message is its log.
@@ -76,7 +76,7 @@ class Cluster:
         new = not (self.data / "PG_VERSION").exists()
         if new:
             self._make()
-        (self.data / "postmaster.pid").unlink(missing_ok=True)  # of one that was killed, all of it
+        (self.data / "postmaster.pid").unlink(missing_ok=True)  # after a kill, all of it
         told = ["-D", f"{self.data}", "-h", "127.0.0.1", "-p", f"{self.port}", "-k", f"{self.sockets}"]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -84,7 +84,7 @@ class Cluster:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # an interrupt from the keyboard is for the tests
+                start_new_session=True,  # an interrupt from the keyboard must reach only the tests
             )
         guard = ["sh", "-c", _GUARD, f"{self._process.pid}", f"{self.sockets}"]
         self._guard = subprocess.Popen(guard, stdin=subprocess.PIPE, start_new_session=True)
@@ -94,22 +94,22 @@ class Cluster:
             self.sql("CREATE DATABASE dibs OWNER dibs")
 
     def stop(self, mode: Literal["smart", "fast", "immediate"] = "fast", within: float = 60) -> None:
-        """Stop it as `pg_ctl stop -m` does, and return when it has gone. A stopped one stays stopped."""
+        """Stop the server as `pg_ctl stop -m` does, and return when it has ended. Do nothing if it is stopped."""
         if self._process is not None:
             self._process.send_signal(_STOP[mode])
             self._process.wait(within)
             self._gone()
 
     def restart(self, mode: Literal["smart", "fast", "immediate"] = "fast") -> None:
-        """Stop it and start it, on the same port."""
+        """Stop and start the server, on the same port."""
         self.stop(mode)
         self.start()
 
     def kill(self) -> None:
-        """Kill all of its processes with SIGKILL, and return when they have gone.
+        """Kill all of its processes with SIGKILL, and return when they have ended.
 
-        Killing the postmaster alone is no crash: a backend at work would go on, and might still commit. It is
-        held first, so that it neither starts another process nor cleans up.
+        Killing the postmaster alone is no crash: a working backend would continue, and might still commit. The
+        postmaster is stopped first, so that it neither starts another process nor cleans up.
         """
         assert self._process is not None, "it does not run"
         self._process.send_signal(signal.SIGSTOP)
@@ -123,7 +123,7 @@ class Cluster:
         self._gone()
 
     def close(self) -> None:
-        """Stop it and its standbys, and remove all but the log."""
+        """Stop the server and its standbys, and remove everything except the log."""
         for standby in self.standbys:
             standby.close()
         self.stop("immediate")
@@ -131,7 +131,7 @@ class Cluster:
         shutil.rmtree(self.sockets, ignore_errors=True)
 
     def standby(self, place: Path | None = None) -> Cluster:
-        """A started copy that follows this server; from now on no commit is acknowledged that it has not on disk.
+        """Start a copy that follows this server. From now on a commit is acknowledged once the copy has it on disk.
 
         Raises:
             RuntimeError: The copy could not be made.
@@ -141,10 +141,10 @@ class Cluster:
         self.standbys.append(copy)
         hand_over(copy.place)
         source = f"host={self.sockets} port={self.port} user=postgres application_name={copy.place.name}"
-        slot = ["--create-slot", f"--slot={copy.place.name}"]  # or the log that it needs may be recycled
+        slot = ["--create-slot", f"--slot={copy.place.name}"]  # otherwise the log that it needs may be recycled
         run("pg_basebackup", "-d", source, "-D", f"{copy.data}", "-R", "--no-sync", "-c", "fast", *slot)
         with (copy.data / "postgresql.auto.conf").open("a") as settings:
-            settings.write("synchronous_standby_names = ''\n")  # or, promoted, it waits for its own followers
+            settings.write("synchronous_standby_names = ''\n")  # otherwise a promoted copy waits for its own standbys
         copy.start()
         names = ", ".join(f'"{standby.place.name}"' for standby in self.standbys)
         self.sql(f"ALTER SYSTEM SET synchronous_standby_names = 'FIRST {len(self.standbys)} ({names})'")
@@ -153,7 +153,7 @@ class Cluster:
         return copy
 
     def wait_in_sync(self, within: float = 30) -> None:
-        """Return when every standby is synchronous, and has on disk all that is committed here so far.
+        """Wait until every standby is synchronous, and has on disk everything that was committed here.
 
         Raises:
             AssertionError: That took longer than so many seconds.
@@ -169,7 +169,7 @@ class Cluster:
         )
 
     def promote(self, within: int = 30) -> None:
-        """Make this standby the server, and return when it takes writes. Stop or kill the other first."""
+        """Promote this standby, and return when it takes writes. Stop or kill the primary first."""
         assert self.sql("SELECT pg_promote(true, %s)", (within,)) == [(True,)], "it was not promoted in time"
 
     def _make(self) -> None:
@@ -183,7 +183,7 @@ class Cluster:
         return f"host={self.sockets} port={self.port} user=postgres dbname=postgres"
 
     def _until_ready(self, process: subprocess.Popen[bytes], within: float) -> None:
-        state = self.data / "postmaster.pid"  # its eighth line says how far the start has come
+        state = self.data / "postmaster.pid"  # its eighth line is the state of the start
         deadline = time.monotonic() + within
         while not (state.exists() and state.read_text().splitlines()[7:8] == ["ready   "]):
             if process.poll() is not None or time.monotonic() > deadline:
@@ -194,7 +194,7 @@ class Cluster:
     def _gone(self) -> None:
         assert self._guard is not None
         assert self._guard.stdin is not None
-        self._guard.kill()  # first: the number of the process that it guards is free for others now
+        self._guard.kill()  # first: the system may reuse the id of the guarded process now
         self._guard.wait()
         self._guard.stdin.close()
         self._process = self._guard = None

@@ -1,6 +1,6 @@
 """The guardian process: it starts the shared server, and stops it when the test run has ended.
 
-It needs no message to know: each process of the run shares a lock, which the kernel takes from the dead.
+It needs no message: each process of the run shares a lock, which the kernel releases when a process ends.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from clusters.cluster import Cluster
 
 
 def keep(folder: Path, ready: Callable[[], object]) -> None:
-    """Serve while anyone shares the lock on `users` in the folder, then remove the folder.
+    """Serve while any process shares the lock on `users` in the folder, then remove the folder.
 
-    Nothing here outlives the run, so nothing waits for the disk; a crash of the machine has tests of its own.
+    No data here outlives the run, so no write waits for the disk. Other tests cover a crash of the machine.
     """
     with Cluster(folder / "server", fsync="off", full_page_writes="off", max_connections=300) as server:
         (folder / "url").write_text(server.url())
@@ -30,7 +30,7 @@ def keep(folder: Path, ready: Callable[[], object]) -> None:
 
 
 def main(folder: Path) -> int:
-    """Leave a guardian behind in a session of its own; return 0 once its server answers, else 1."""
+    """Start a guardian in its own session, and return 0 once its server answers, or 1 if it does not."""
     reading, writing = os.pipe()
     if os.fork():
         os.close(writing)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def command(name: str, *arguments: str) -> list[str]:
-    """The command line that runs a program of the wheel.
+    """Return the command line that runs a program of the wheel.
 
     Raises:
         RuntimeError: The wheel is missing, or root has no `setpriv`.
@@ -24,11 +24,11 @@ def command(name: str, *arguments: str) -> list[str]:
 
 
 def as_nobody(program: str, *arguments: str) -> list[str]:
-    """The command line that runs a program which refuses to run as root, as PostgreSQL and PgBouncer do.
+    """Return the command line for a program that refuses to run as root, as PostgreSQL and PgBouncer do.
 
-    The wheel's own way out adds a user to the machine and opens every folder above the program (/root too)
-    to everybody. Here root becomes `nobody` for this process alone, and keeps one right, to pass closed
-    folders. `no_setuid_fixup` is for access(2), which else drops it.
+    The wheel itself would add a user to the machine, and open every folder above the program (even /root) to all
+    users. Here the process changes from root to the user `nobody`, and keeps one capability: to pass closed folders.
+    Without `no_setuid_fixup`, access(2) would drop that capability.
 
     Raises:
         RuntimeError: Root has no `setpriv`.
@@ -51,7 +51,7 @@ def run(name: str, *arguments: str) -> None:
     """Run a program to its end.
 
     Raises:
-        RuntimeError: It failed; the message is what it said.
+        RuntimeError: The program failed; the message is its output.
     """
     done = subprocess.run(command(name, *arguments), capture_output=True, text=True, check=False)
     if done.returncode != 0:
@@ -59,7 +59,7 @@ def run(name: str, *arguments: str) -> None:
 
 
 def hand_over(folder: Path) -> Path:
-    """Make the folder, if need be, and give it to the user that the programs run as."""
+    """Create the folder if it is missing, and give it to the user that the programs run as."""
     folder.mkdir(parents=True, exist_ok=True)
     if os.geteuid() == 0:
         nobody = pwd.getpwnam("nobody")

@@ -27,10 +27,10 @@ GIVEN = "DIBS_TEST_POSTGRES"
 
 
 class Serves(Protocol):
-    """A server, shared or a test's own; other databases are created from its default database."""
+    """A shared or a separate server. Other databases are created from its default database."""
 
     def url(self) -> str:
-        """Where its default database is found, by a role that may create others."""
+        """The URL of its default database, for a role that may create databases."""
 
 
 @dataclass(frozen=True)
@@ -40,32 +40,32 @@ class Server:
     at: str
 
     def url(self) -> str:
-        """Where its default database is found."""
+        """The URL of its default database."""
         return self.at
 
 
 def run_folder(factory: pytest.TempPathFactory) -> Path:
-    """The folder that all processes of a test run have in common, with pytest-xdist and without."""
+    """Return the folder that all processes of a test run share, with and without pytest-xdist."""
     own = factory.getbasetemp()
     return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 @contextmanager
 def shared_server(common: Path) -> Iterator[Server]:
-    """The server of all processes that name the same folder: started by the first, stopped after the last.
+    """Share one server between all processes with the same folder: the first starts it, and it stops after the last.
 
-    It is stopped too if they are killed. DIBS_TEST_POSTGRES=<url> names another instead, which is neither
+    It stops even if they are killed. DIBS_TEST_POSTGRES=<url> names another server instead, which is neither
     started nor stopped; its role must be allowed to create databases.
 
     Raises:
-        RuntimeError: It did not start; the message is its log.
+        RuntimeError: The server did not start; the message is its log.
     """
     if given := os.environ.get(GIVEN):
         yield Server(given)
         return
-    with (common / "postgres.door").open("a") as door:
-        fcntl.flock(door, fcntl.LOCK_EX)  # one looks and starts at a time
-        place = common / "postgres"  # says which folder is its own
+    with (common / "postgres.start-lock").open("a") as lock_file:
+        fcntl.flock(lock_file, fcntl.LOCK_EX)  # one process at a time looks and starts
+        place = common / "postgres"  # shows which folder belongs to it
         users = _join(Path(place.read_text())) if place.exists() else None
         if users is None:
             folder = Path(tempfile.mkdtemp(prefix="dibs-", dir=quick_folder()))
@@ -77,11 +77,11 @@ def shared_server(common: Path) -> Iterator[Server]:
 
 @contextmanager
 def fresh_database(server: Serves, template: str | None = None) -> Iterator[str]:
-    """The URL of a new database, which is dropped afterwards, whoever is still connected.
+    """Create a database, yield its URL, and drop it afterwards, even if a client is still connected.
 
     Args:
-        server: Where to make it.
-        template: The URL of a database to copy, which nobody may be connected to at that moment.
+        server: The server to create it on.
+        template: The URL of a database to copy, to which no client may be connected at that moment.
     """
     name = f"dibs_{uuid4().hex[:16]}"
     source = "template0" if template is None else urlsplit(template).path[1:]
@@ -100,7 +100,7 @@ def fresh_database(server: Serves, template: str | None = None) -> Iterator[str]
 
 
 def _persist(drop: Callable[[], object]) -> None:
-    """Drop a database, again where the server's own vacuum is in it: only a superuser may end that."""
+    """Drop a database, and retry while the server's own vacuum uses it: only a superuser may end that."""
     for _ in range(50):
         try:
             drop()
@@ -112,19 +112,19 @@ def _persist(drop: Callable[[], object]) -> None:
 
 
 def quick_folder() -> Path:
-    """Memory, if it has room: CREATE DATABASE makes 300 files, for which a busy disk took 290 ms, and memory 9."""
+    """Return a folder in memory, if there is room. CREATE DATABASE makes 300 files: 290 ms on a busy disk, 9 in memory."""
     memory = Path("/dev/shm")
     roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 1 << 30
     return memory if roomy else Path(tempfile.gettempdir())
 
 
 def _join(folder: Path) -> TextIO | None:
-    """Share the lock of the server in this folder; None if it has been stopped."""
+    """Share the lock of the server in this folder. Return None if the server has been stopped."""
     try:
         users = (folder / "users").open()
     except FileNotFoundError:
         return None
-    fcntl.flock(users, fcntl.LOCK_SH)  # waits for a guardian who is about to stop it
+    fcntl.flock(users, fcntl.LOCK_SH)  # waits for a guardian that is about to stop it
     if (folder / "url").exists():
         return users
     users.close()

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 
 def moved(url: str, params: Mapping[str, object], database: str | None = None, port: int | None = None) -> str:
-    """The same URL, but for parameters as libpq knows them, the database, or the port on this machine."""
+    """Return the URL with other libpq parameters, another database, or another port on this machine."""
     parts = urlsplit(url)
     path = parts.path if database is None else f"/{quote(database, safe='')}"
     at = parts.netloc if port is None else f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{port}".removeprefix("@")
@@ -19,11 +19,10 @@ def moved(url: str, params: Mapping[str, object], database: str | None = None, p
 
 
 def free_port() -> int:
-    """A free port outside the kernel's range for outgoing connections.
+    """Return a free port outside the kernel's range for outgoing connections.
 
-    It gives outgoing connections a port from 32768 up (macOS: 49152). A server that comes back to a port up
-    there may find it taken; worse, a client that calls its absent server on and on may be given the very
-    port that it calls, and talk to itself.
+    That range begins at 32768 (macOS: 49152). A server that restarts on a port in it may find the port taken. A
+    client that repeatedly calls its absent server may even be given the port that it calls, and talk to itself.
     """
     while True:
         port = random.randrange(15_000, 32_000)

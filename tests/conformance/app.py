@@ -28,10 +28,10 @@ from dibs.settings import Settings
 
 
 class ConformanceServer(DibsServer):
-    """Made as `dibs serve --http` makes it; the fixtures come beside the product's own tools."""
+    """The server of `dibs serve --http`, with the fixtures in addition to the product's own tools."""
 
     def add_fixtures(self) -> None:
-        """Add what the suite asks for."""
+        """Add the fixtures that the suite asks for."""
         for prompt in (*fixtures.PROMPTS, *asking.PROMPTS):
             self.prompt()(prompt)
         for uri, (resource, mime_type) in fixtures.RESOURCES.items():
@@ -43,13 +43,13 @@ class ConformanceServer(DibsServer):
         handle("logging/setLevel", SetLevelRequestParams, _done)
 
     async def list_tools(self) -> list[ToolDefinition]:
-        """The product's tools, and the fixtures."""
+        """Return the product's tools and the fixtures."""
         return [*await super().list_tools(), *(_definition(tool) for tool in FIXTURES.values())]
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
-        """A fixture, or a tool of the product."""
+        """Call a fixture, or a tool of the product."""
         if name not in FIXTURES:
             return await super().call_tool(name, arguments, context)
         assert context is not None

@@ -28,19 +28,19 @@ Schema = dict[str, Any]
 
 
 def form(words: str, required: bool = True, **properties: Schema) -> ElicitRequest:
-    """A question to the user, as the stateless revision puts it."""
+    """Return a question to the user in the form of the stateless revision."""
     schema = {"type": "object", "properties": properties, "required": list(properties) if required else []}
     return ElicitRequest(params=ElicitRequestFormParams(message=words, requested_schema=schema))
 
 
 def sample(words: str) -> CreateMessageRequest:
-    """A question to the client's model."""
+    """Return a question to the client's model."""
     asked = SamplingMessage(role="user", content=TextContent(type="text", text=words))
     return CreateMessageRequest(params=CreateMessageRequestParams(messages=[asked], max_tokens=100))
 
 
 def told(reply: Any) -> str:
-    """What a client said to any of these."""
+    """Return the client's answer to one of these requests, as text."""
     match reply:
         case ElicitResult():
             return f"{reply.action} {reply.content}"
@@ -56,12 +56,12 @@ NAME = form("What is your name?", name=TEXT)
 
 
 def ask(state: str | None = None, /, **requests: Any) -> InputRequiredResult:
-    """Ask the client all of that."""
+    """Ask the client all of the given questions."""
     return InputRequiredResult(input_requests=requests, request_state=state)
 
 
 def answered(ctx: Ctx, *names: str) -> str | None:
-    """What the client said to all of these, or None where it was not asked yet."""
+    """Return the client's answers to all of the questions, or None if it was not asked yet."""
     replies = ctx.input_responses or {}
     if not all(name in replies for name in names):
         return None
@@ -92,7 +92,7 @@ async def test_input_required_result_list_roots(ctx: Ctx) -> CallToolResult | In
 
 
 async def test_input_required_result_request_state(ctx: Ctx) -> CallToolResult | InputRequiredResult:
-    """Ask, and have a state come back."""
+    """Ask, and receive a state with the answer."""
     if answered(ctx, "confirm") and ctx.request_state == "asked":
         return said("state-ok")
     return ask("asked", confirm=form("Please confirm", ok={"type": "boolean"}))
@@ -132,7 +132,7 @@ async def test_input_required_result_capabilities(ctx: Ctx) -> CallToolResult | 
 
 
 async def test_missing_capability(ctx: Ctx) -> CallToolResult:
-    """What only a client with sampling may call."""
+    """Refuse a client without sampling."""
     if ctx.client_capabilities is None or ctx.client_capabilities.sampling is None:
         raise MCPError(
             code=MISSING_REQUIRED_CLIENT_CAPABILITY,
@@ -171,7 +171,7 @@ async def test_sampling(prompt: str, ctx: Ctx) -> CallToolResult:
 
 
 async def test_elicitation(message: str, ctx: Ctx) -> CallToolResult:
-    """Ask the user for two texts."""
+    """Ask the user for two strings."""
     texts = {name: {"type": "string", "description": f"The {name}"} for name in ("username", "email")}
     return await elicited(ctx, message, {"type": "object", "properties": texts, "required": list(texts)})
 
@@ -189,7 +189,7 @@ async def test_elicitation_sep1034_defaults(ctx: Ctx) -> CallToolResult:
 
 
 async def test_elicitation_sep1330_enums(ctx: Ctx) -> CallToolResult:
-    """Ask to choose, in all the ways there are."""
+    """Ask the user to choose, in every form that the protocol has."""
     values = [f"option{number}" for number in (1, 2, 3)]
     titled = [{"const": value, "title": value.title()} for value in values]
     properties = {

@@ -1,4 +1,4 @@
-"""What the conformance suite asks of a server under test: tools, prompts and resources with given names and contents."""
+"""The tools, prompts and resources that the conformance suite requires of a server under test."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PAUSE = 0.05
 
 
 def said(text: str) -> CallToolResult:
-    """A tool's answer that is one text."""
+    """Return a tool's answer that consists of one text."""
     return CallToolResult(content=[TextContent(type="text", text=text)])
 
 
@@ -49,7 +49,7 @@ def embedded(uri: str, mime_type: str, text: str) -> EmbeddedResource:
 
 
 async def test_simple_text() -> CallToolResult:
-    """A text."""
+    """Return a text."""
     return said("This is a simple text response for testing.")
 
 
@@ -149,7 +149,7 @@ def test_prompt_with_image() -> list[UserMessage]:
 
 
 def static_text() -> str:
-    """A text."""
+    """Return a text."""
     return "This is the content of the static text resource."
 
 
@@ -159,7 +159,7 @@ def static_binary() -> bytes:
 
 
 def watched() -> str:
-    """What can be subscribed to."""
+    """Return the content of a resource with subscriptions."""
     return "Watched resource content"
 
 

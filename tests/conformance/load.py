@@ -22,7 +22,7 @@ TOOLS: dict[str, list[str]] = {
 
 
 def load(programs: Path, target: list[str], tool: str) -> dict[str, Any]:
-    """The Inspector's summary of many calls of one tool. Raises SystemExit where one of them failed."""
+    """Return the Inspector's summary of many calls of one tool. Raises SystemExit if a call failed."""
     bounds = ["--load", "--load-requests", str(CALLS), "--load-concurrency", str(AT_ONCE)]
     flags = ["--protocol-era", "modern", "--method", "tools/call", "--tool-name", tool, *TOOLS[tool], *bounds]
     done = program(programs, [str(programs / "mcp-inspector"), "--cli", *target, *flags])

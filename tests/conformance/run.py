@@ -22,15 +22,15 @@ NODE = "node@22"
 REVISIONS = ("2025-11-25", "2026-07-28")
 BASELINE = HERE / "baseline.yml"
 LONGEST = 600
-"""Seconds that fetching, or one run of the suite, may take."""
+"""Seconds that a fetch from npm, or one run of the suite, may take."""
 
 
 class Skipped(Exception):  # noqa: N818 - it says what happened
-    """The programs are not to be had here."""
+    """The programs cannot be fetched here."""
 
 
 def fetched() -> Path:
-    """The folder of the programs, fetched from npm where they are not there yet. Raises Skipped."""
+    """Return the folder of the programs, and fetch missing ones from npm. Raises Skipped."""
     programs = FOLDER / "node_modules" / ".bin"
     stamp = FOLDER / "fetched"
     wanted = f"{SUITE} {INSPECTOR} {NODE}"
@@ -57,7 +57,7 @@ def _npm(*command: str) -> subprocess.CompletedProcess[str]:
 
 @contextmanager
 def server(name: str, command: list[str]) -> Iterator[Listening]:
-    """A server on a database of its own."""
+    """Run a server on its own database during the block."""
     os.environ["DIBS_TEST_FRESH"] = "1"  # as users start it
     with tempfile.TemporaryDirectory(prefix="dibs-conformance-") as folder:
         one = Listening([*command, str(Path(folder) / f"{name}.db")])
@@ -69,7 +69,7 @@ def server(name: str, command: list[str]) -> Iterator[Listening]:
 
 
 def suite(programs: Path, url: str, revision: str, *flags: str) -> str | None:
-    """Run what a revision requires; returns what was found wrong, or None."""
+    """Run the scenarios that a revision requires, and return the faults as text, or None."""
     command = [str(programs / "conformance"), "server", "--url", url, "--requirements", revision, *flags]
     done = program(programs, command)
     _, _, summary = done.stdout.partition("=== SUMMARY ===")
@@ -83,7 +83,7 @@ def suite(programs: Path, url: str, revision: str, *flags: str) -> str | None:
 
 
 def scenarios(revision: str) -> list[str]:
-    """The scenarios that a revision requires of a server; the suite runs others too, which do not count."""
+    """Return the scenarios that a revision requires of a server. The suite also runs others, which do not count."""
     package = FOLDER / "node_modules" / "@modelcontextprotocol" / "conformance"
     listed = (package / "requirements" / f"{revision}.yaml").read_text(encoding="utf-8")
     ours = re.search(r"^server:\n((?:  - \S+\n)+)", listed, re.MULTILINE)
@@ -92,7 +92,7 @@ def scenarios(revision: str) -> list[str]:
 
 
 def strict_tools(programs: Path, url: str, era: str) -> str | None:
-    """Have the Inspector look at the tools' schemas; returns what it found, or None."""
+    """Let the Inspector check the tools' schemas, and return its findings, or None."""
     flags = ["--cli", url, "--transport", "http", "--protocol-era", era]
     done = program(programs, [str(programs / "mcp-inspector"), *flags, "--method", "tools/list", "--strict"])
     found = done.stderr.strip() or ("" if '"feature_claim_and_get"' in done.stdout else "no tools were listed")
@@ -101,7 +101,7 @@ def strict_tools(programs: Path, url: str, era: str) -> str | None:
 
 
 def program(programs: Path, command: list[str]) -> subprocess.CompletedProcess[str]:
-    """What one of the fetched programs did, on a node that is new enough."""
+    """Run one of the fetched programs on a version of node that is new enough."""
     path = f"{programs}{os.pathsep}{os.environ['PATH']}"  # its node first: the Inspector wants 22 or newer
     return subprocess.run(
         command,
@@ -115,7 +115,7 @@ def program(programs: Path, command: list[str]) -> subprocess.CompletedProcess[s
 
 
 def main() -> int:
-    """Try the product's server and the test application; the exit status says whether all is as it must be."""
+    """Test the product's server and the test application; the exit status is 0 if both are as required."""
     try:
         programs = fetched()
     except Skipped as skipped:

@@ -1,4 +1,4 @@
-"""What the product's server does not pass of the conformance suite is known, and why."""
+"""Each scenario that the product's server does not pass is in the baseline, with its reason."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NOT_FIXTURES = {"logging-set-level": "the server sends no log messages to client
 
 
 def entries() -> list[tuple[str, str]]:
-    """Each entry of the baseline with its reason."""
+    """Return each entry of the baseline with its reason."""
     lines = BASELINE.read_text(encoding="utf-8").splitlines()
     listed = [line.strip() for line in lines if line.strip().startswith("- ")]
     found = [re.fullmatch(r"- (\S+) # (.+)", line) for line in listed]
@@ -22,7 +22,7 @@ def entries() -> list[tuple[str, str]]:
 
 
 def test_each_entry_is_a_fixture_that_the_test_application_has() -> None:
-    """An entry names the tool, prompt or resource that the suite asks for, which the application offers; or says why."""
+    """An entry names a tool, prompt or resource of the suite that the application offers, or has a reason."""
     tools = [one.__name__ for one in (*fixtures.TOOLS, *asking.TOOLS, *fixtures.PROMPTS, *asking.PROMPTS)]
     offered = {*tools, *fixtures.RESOURCES, "test://template/123/data"}
     for name, reason in entries():
@@ -31,6 +31,6 @@ def test_each_entry_is_a_fixture_that_the_test_application_has() -> None:
 
 
 def test_no_scenario_is_listed_twice() -> None:
-    """Each entry stands once."""
+    """The baseline lists each scenario once."""
     names = [name for name, _ in entries()]
     assert len(names) == len(set(names))

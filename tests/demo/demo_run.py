@@ -1,4 +1,4 @@
-"""What the demo's tests share: a small backlog, a screen that records, and a demo run with what its clients saw."""
+"""Helpers for the demo's tests: a small backlog, a screen that records, and a demo run with its clients' records."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class RecordingScreen:
         self.drawn += 1
 
     def lines(self, word: str) -> list[str]:
-        """Return the lines that begin with a word."""
+        """Return the lines that begin with the given word."""
         return [line for line in self.printed if line.startswith(word)]
 
 
@@ -46,7 +46,7 @@ class DemoRun:
 
 
 def small_backlog(folder: Path, count: int = 16) -> Path:
-    """Write a backlog in which odd features depend on the one before, one is passing and one archived."""
+    """Write a backlog in which odd features depend on the feature before, one is passing and one is archived."""
     features = [
         {
             "id": f"F{number}",

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.only_on("sqlite", reason="the demo makes a file of its 
 
 @pytest.fixture
 def database(empty_db: str) -> Iterator[Database]:
-    """A database that nobody has opened, as the demo wants it."""
+    """A database that no process has opened, as the demo requires."""
     opened = open_database(Settings(db=empty_db))
     yield opened
     opened.close(patience=5)
@@ -31,7 +31,7 @@ def test_the_example_has_sixty_four_features_to_build(database: Database) -> Non
 
 
 def test_a_backlog_is_imported_as_it_was(database: Database, tmp_path: Path) -> None:
-    """What was passing or archived is not open, and the back-off is short."""
+    """Passing and archived features are not open, and the back-off is short."""
     backlog = fill(database, small_backlog(tmp_path))
     assert (len(backlog.statuses), len(backlog.open)) == (16, 14)
     assert database.read_now(get_settings).back_off == BACK_OFF

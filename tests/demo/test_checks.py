@@ -9,9 +9,11 @@ import pytest
 
 from dibs.queries.audit import Audit
 from dibs_proof import invariants
+from dibs_proof.acknowledgements import Acknowledged, nothing_lost
 from dibs_proof.demo import verdict
 from dibs_proof.demo.state import LateCall
-from dibs_proof.events import Acknowledged, Event, Holding
+from dibs_proof.holding import Holding
+from dibs_proof.read_database import Event
 from dibs_schema.status import Kind
 
 CREATED = ("create", "import", None, "pending")
@@ -24,13 +26,13 @@ PASSED_BY_BOB = ("pass", "bob", "in_progress", "passing")
 
 
 def events(*steps: tuple[str, str, str | None, str | None], feature: int = 1, first: int = 1) -> list[Event]:
-    """Events of one feature, in their order."""
+    """Return events of one feature, in order."""
     numbers = count(first)
     return [Event(next(numbers), feature, agent, kind, source, target) for kind, agent, source, target in steps]
 
 
 def holding(agent: str = "ada", *, at: float, until: float | None, token: str = "") -> Holding:
-    """A claim of feature 1 that was asked for at `at` and given a moment later."""
+    """Return a claim of feature 1 that was sent at `at` and answered a moment later."""
     return Holding(1, "One", agent, token or f"token-{agent}-{at}", at, at + 0.1, until)
 
 
@@ -48,7 +50,7 @@ def test_sound_events_have_one_holder_at_a_time() -> None:
 
 
 def test_a_second_claim_before_the_first_has_ended_is_seen() -> None:
-    """Two claims in a row of one feature are a double claim, which names both agents."""
+    """Two successive claims of one feature are a double claim, whose line names both agents."""
     found = invariants.one_holder_in_the_events(events(CREATED, CLAIMED, CLAIMED_BY_BOB, PASSED))
     assert found.broken == ["event 3: bob claims feature 1, which ada holds"]
 
@@ -60,7 +62,7 @@ def test_claims_of_different_features_do_not_disturb_each_other() -> None:
 
 
 def test_an_end_without_a_claim_is_seen() -> None:
-    """A pass of a feature that nobody holds has no claim to end."""
+    """A pass of a feature without a holder has no claim to end."""
     found = invariants.one_holder_in_the_events(events(CREATED, PASSED))
     assert found.broken == ["event 2: pass of feature 1, which has no holder"]
 
@@ -125,28 +127,28 @@ ACKNOWLEDGED = [
 
 
 def test_what_was_acknowledged_is_found_in_the_events() -> None:
-    """Every acknowledged transition has an event of its own."""
-    found = invariants.nothing_lost(ACKNOWLEDGED, SOUND)
+    """Correct records have an event for each acknowledged transition."""
+    found = nothing_lost(ACKNOWLEDGED, SOUND)
     assert found.holds
     assert found.checked == len(ACKNOWLEDGED)
 
 
 @pytest.mark.parametrize("kind", ["claim", "fail", "pass"])
 def test_an_acknowledged_move_without_its_event_is_seen(kind: str) -> None:
-    """A transition that was acknowledged and has no event is lost, once for each that is missing."""
+    """A transition that was acknowledged and has no event is lost; each missing event counts once."""
     missing = [event for event in SOUND if event.kind != kind]
-    assert len(invariants.nothing_lost(ACKNOWLEDGED, missing).broken) == sum(one.kind == kind for one in ACKNOWLEDGED)
+    assert len(nothing_lost(ACKNOWLEDGED, missing).broken) == sum(one.kind == kind for one in ACKNOWLEDGED)
 
 
 def test_one_event_does_not_stand_for_two_acknowledgements() -> None:
     """The same transition acknowledged twice needs two events."""
-    assert len(invariants.nothing_lost([*ACKNOWLEDGED, ACKNOWLEDGED[-1]], SOUND).broken) == 1
+    assert len(nothing_lost([*ACKNOWLEDGED, ACKNOWLEDGED[-1]], SOUND).broken) == 1
 
 
 def test_an_acknowledgement_of_another_status_is_seen() -> None:
     """A failure that was acknowledged as stuck but recorded as pending is another transition."""
     changed = [replace(ACKNOWLEDGED[1], status="stuck")]
-    assert invariants.nothing_lost(changed, SOUND).broken == [
+    assert nothing_lost(changed, SOUND).broken == [
         "ada got an acknowledgement of its fail of feature 1 (stuck), which has no event"
     ]
 
@@ -193,7 +195,7 @@ FILES = {1: ["src/**"], 2: ["src/app.py"], 3: ["docs"]}
 
 
 def test_claims_on_the_same_files_are_seen() -> None:
-    """A claim during another claim on its files breaks the rule; one after that, or on other files, does not."""
+    """A claim during another claim on its files breaks the rule; a later claim, or a claim on other files, does not."""
     first, during = events(CREATED, CLAIMED), events(CREATED, CLAIMED, feature=2, first=9)
     assert len(invariants.areas_respected([*first, *during], FILES).broken) == 1
     after = events(CREATED, CLAIMED, PASSED)
@@ -203,7 +205,7 @@ def test_claims_on_the_same_files_are_seen() -> None:
     assert (found.holds, found.checked) == (True, 1)
 
 
-def test_counters_that_equal_their_recount_are_sound() -> None:
+def test_counters_that_equal_what_the_audit_recomputes_are_sound() -> None:
     """An audit that found nothing is a finding that holds."""
     assert invariants.sound(Audit(features=3)).holds
 
@@ -219,7 +221,7 @@ def test_counters_that_equal_their_recount_are_sound() -> None:
         Audit(features=3, claims={1: "the claim columns do not fit the status pending"}),
     ],
 )
-def test_a_counter_that_differs_from_its_recount_is_seen(audit: Audit) -> None:
+def test_a_counter_that_differs_from_what_the_audit_recomputes_is_seen(audit: Audit) -> None:
     """Wrong dependency counts, heights and statuses are each reported with their feature."""
     assert "feature 1" in invariants.sound(audit).broken[0]
 

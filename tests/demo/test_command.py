@@ -41,7 +41,7 @@ def test_the_example_drains_and_every_step_is_printed(tmp_path: Path) -> None:
 
 
 def test_json_is_the_only_thing_on_standard_output(tmp_path: Path) -> None:
-    """With --json the figures are one JSON document, and the story goes to standard error."""
+    """With --json the figures are one JSON document, and everything else goes to standard error."""
     done = run("--json", "--agents", "2", "--features", str(small_backlog(tmp_path)))
     answer = json.loads(done.stdout)
     assert done.returncode == 0, done.stderr
@@ -52,8 +52,8 @@ def test_json_is_the_only_thing_on_standard_output(tmp_path: Path) -> None:
     assert "TAKEN OVER" in done.stderr
 
 
-def test_the_database_is_made_where_it_is_wanted_and_never_over_another(tmp_path: Path) -> None:
-    """--db places and keeps the database; an existing one is refused and left as it is."""
+def test_the_database_is_made_at_the_given_path_and_never_over_another(tmp_path: Path) -> None:
+    """--db places and keeps the database; an existing database is refused and stays unchanged."""
     place = tmp_path / "kept.db"
     flags = ["--agents", "2", "--features", str(small_backlog(tmp_path, count=2)), "--db", str(place)]
     first = run(*flags)
@@ -66,13 +66,13 @@ def test_the_database_is_made_where_it_is_wanted_and_never_over_another(tmp_path
     assert place.read_bytes() == before
 
 
-def test_a_server_that_does_not_start_breaks_the_demo_off() -> None:
+def test_a_server_that_does_not_start_stops_the_demo_early() -> None:
     """The end of the servers' log is printed, and the exit status is 1."""
     environment = {**os.environ, "DIBS_LEASSE": "9"}  # an unknown setting, which every server refuses
     command = [*COMMAND, "--agents", "2"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 1
-    assert "BROKEN OFF" in done.stdout
+    assert "STOPPED EARLY" in done.stdout
     assert "DIBS_LEASSE is not a setting" in done.stdout
 
 
@@ -96,7 +96,7 @@ def on_a_terminal(*flags: str) -> str:
     try:
         while part := os.read(ours, 65536):
             shown += part
-    except OSError:  # Linux ends a terminal whose last user has gone with EIO
+    except OSError:  # on Linux, reading a terminal without users fails with EIO
         pass
     os.close(ours)
     assert process.wait() == 0

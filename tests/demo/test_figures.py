@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dibs_proof.demo.verdict import busiest, quantile, take_overs
-from dibs_proof.events import Event
+from dibs_proof.read_database import Event
 
 
 @pytest.mark.parametrize(("share", "value"), [(0.5, 50), (0.99, 99), (1.0, 100), (0.001, 1)])
@@ -27,7 +27,7 @@ def test_the_busiest_second_is_found_anywhere() -> None:
 
 @pytest.mark.parametrize(("second", "count"), [("bob", 1), ("ada", 0)])
 def test_a_take_over_is_another_agents_claim_after_an_expiry(second: str, count: int) -> None:
-    """An agent that gets its own feature again has taken nothing over."""
+    """An agent that gets its own feature again has not taken over."""
     events = [
         Event(1, 1, "ada", "claim", "pending", "in_progress"),
         Event(2, 1, "dibs", "expire", "in_progress", "pending"),

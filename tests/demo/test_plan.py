@@ -23,7 +23,7 @@ def test_a_seed_gives_the_same_plan_again() -> None:
 
 @pytest.mark.parametrize("count", [8, 64, 516])
 def test_every_outcome_occurs_from_eight_features_on(count: int) -> None:
-    """Some feature fails until it is stuck, one fails once, one is skipped and one asks."""
+    """One feature fails until it is stuck, one fails once, one is skipped, and one asks a person."""
     assert set(planned_outcomes(range(1, count + 1), 1).values()) == {
         (Outcome.FAIL,) * MAX_FAILURES,
         (Outcome.FAIL,),

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from dibs_proof.demo.screen import Activity, AgentStatus, Progress, summary, table_of
-from dibs_proof.events import Holding
+from dibs_proof.holding import Holding
 
 
 def progress(agents: int) -> Progress:
@@ -23,7 +23,7 @@ def progress(agents: int) -> Progress:
 
 
 def lines(agents: int, width: int, height: int) -> list[str]:
-    """Return the table on a terminal of that size."""
+    """Return the lines of the table on a terminal of the given size."""
     console = Console(file=io.StringIO(), width=width, height=height, color_system=None)
     console.print(table_of(progress(agents), width, height))
     assert isinstance(console.file, io.StringIO)

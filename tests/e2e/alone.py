@@ -1,4 +1,4 @@
-"""Runs a command without a network but loopback, where the system lets us: `python -m e2e.alone COMMAND`."""
+"""Runs a command with no network except loopback, if the system allows that: `python -m e2e.alone COMMAND`."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ WAYS = (["unshare", "--net"], ["unshare", "--user", "--map-root-user", "--net"])
 
 
 def bring_up_loopback() -> None:
-    """In a new network namespace even loopback is down."""
+    """Bring up loopback, which is down in a new network namespace."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh", b"lo", UP))
 
 
 def way_to_be_alone() -> list[str]:
-    """The command that takes the network away, or nothing where none may."""
+    """Return the command prefix that removes the network, or nothing if the system allows none."""
     if shutil.which("unshare"):
         for way in WAYS:
             if subprocess.run([*way, "true"], check=False, capture_output=True).returncode == 0:
@@ -34,7 +34,7 @@ def way_to_be_alone() -> list[str]:
 
 
 def main(command: list[str]) -> None:
-    """Become the command, alone if it can be."""
+    """Run the command in place of this process, without a network if possible."""
     if command[0] == "--inside":
         bring_up_loopback()
         os.execvp(command[1], command[1:])

@@ -14,20 +14,20 @@ from dibs.client import server_command
 from dibs.database import open_database
 from dibs.database.transaction import Transaction
 from dibs.settings import Settings
-from dibs_proof.events import read_events, read_statuses
 from dibs_proof.invariants import events_are_unbroken, one_holder_in_the_events
+from dibs_proof.read_database import read_events, read_statuses
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Backlog:
-    """A file of features in a folder of its own."""
+    """A file of features in its own folder."""
 
     path: Path
 
     def server(self, *flags: str) -> list[str]:
-        """The command of a server on it."""
+        """The command of a server on this backlog."""
         return server_command("--db", str(self.path), *flags)
 
     def add(self, *features: dict[str, Any]) -> None:
@@ -43,7 +43,7 @@ class Backlog:
         self.add(*({"name": f"Feature {number}"} for number in range(1, count + 1)))
 
     def statuses(self) -> dict[int, str]:
-        """Each feature's status."""
+        """Return each feature's status."""
         return self._read(read_statuses)
 
     def claims(self) -> int:

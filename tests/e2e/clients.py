@@ -19,7 +19,7 @@ KEY = "sk-nobody"
 """A key that the model server accepts."""
 
 LIMIT = {"context": 200_000, "output": 8_000}
-"""The context size that opencode assumes; beyond it, opencode would shorten the conversation."""
+"""The context size that opencode assumes; opencode shortens longer conversations."""
 
 WAITING = {"MCP_CONNECTION_NONBLOCKING": "0", "MCP_CONNECT_TIMEOUT_MS": "60000"}
 """Makes Claude Code wait for its servers, for longer than five seconds."""
@@ -32,9 +32,9 @@ PROMPT = "Build the features of the MCP server `features` until it says complete
 
 @dataclass(frozen=True)
 class Place:
-    """A throwaway home with a project in it, and the command of the server that is registered there.
+    """A temporary home with a project, and the command of the server that is registered in the project.
 
-    With `db`, that of a backlog, `dibs init` registers it, and knows the command itself.
+    With `db`, the path of a backlog, `dibs init` registers the server, and chooses the command itself.
     """
 
     home: Path
@@ -44,7 +44,7 @@ class Place:
 
     @classmethod
     def make(cls, folder: Path, command: list[str], db: Path | None = None) -> Place:
-        """A new place in `folder`."""
+        """Make a new place in `folder`."""
         home, project = folder / "home", folder / "project"
         for one in (home, project):
             one.mkdir(parents=True)
@@ -52,7 +52,7 @@ class Place:
 
     @property
     def server_environment(self) -> dict[str, str]:
-        """The environment that the server needs: clients pass on little of their own."""
+        """The environment that the server needs: clients pass on few of their own variables."""
         return {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
 
 
@@ -75,22 +75,22 @@ class Client(ABC):
         init = [sys.executable, "-m", "dibs", "init", self.name, "--yes", "--db", str(place.db), "--json"]
         done = subprocess.run(init, cwd=place.project, capture_output=True, text=True, check=True)
         (registered,) = json.loads(done.stdout)["clients"]
-        assert registered["server"], done.stdout  # it was started, and has answered
+        assert registered["server"], done.stdout  # the server was started, and has answered
 
     @abstractmethod
     def register_by_hand(self, place: Place) -> None:
-        """Write the config of a server of any command."""
+        """Write the configuration of a server with any command."""
 
     @abstractmethod
     def settle(self, place: Place, url: str) -> dict[str, str]:
-        """Point the client to the model at `url`; return what it needs in its environment."""
+        """Point the client to the model at `url`; return the environment variables that it needs."""
 
     @abstractmethod
     def command(self, prompt: str) -> list[str]:
-        """The command line of a run without a person."""
+        """Return the command line of a run without a person."""
 
     def environment(self, place: Place, url: str) -> dict[str, str]:
-        """The whole environment of the client, which inherits nothing but the language and the path."""
+        """The whole environment of the client, which inherits only the language and PATH."""
         home = str(place.home)
         return {
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
@@ -114,16 +114,16 @@ class Claude(Client):
     name = "claude"
     dialect = Messages
     waits = True
-    """Whether it waits for its servers before it asks the model."""
+    """Whether the client waits for its servers before it calls the model."""
 
     def register_by_hand(self, place: Place) -> None:
-        """The project's `.mcp.json`."""
+        """Write the project's `.mcp.json`."""
         command, *arguments = place.command
         server = {"command": command, "args": arguments, "env": place.server_environment}
         _write(place.project / ".mcp.json", {"mcpServers": {"features": server}})
 
     def settle(self, place: Place, url: str) -> dict[str, str]:
-        """The user's settings allow the project's server, and only the model is called."""
+        """Allow the project's server in the user's settings, and let the client call only the model."""
         config = place.home / ".claude"
         _write(
             config / "settings.json",
@@ -159,7 +159,7 @@ class Codex(Client):
     """Whether a session waits for the server."""
 
     def register_by_hand(self, place: Place) -> None:
-        """A table of `config.toml`."""
+        """Write a table of `config.toml`."""
         command, *arguments = place.command
         lines = [
             "[mcp_servers.features]",
@@ -172,7 +172,7 @@ class Codex(Client):
         _append(place.home / ".codex" / "config.toml", lines)
 
     def settle(self, place: Place, url: str) -> dict[str, str]:
-        """A separate model provider; root keys come before the tables."""
+        """Add a model provider of our own. Root keys come before the tables."""
         path = place.home / ".codex" / "config.toml"
         tables = path.read_text(encoding="utf-8") if path.exists() else ""
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -207,12 +207,12 @@ class Opencode(Client):
     dialect = Completions
 
     def register_by_hand(self, place: Place) -> None:
-        """The project's `opencode.json`."""
+        """Write the project's `opencode.json`."""
         server = {"type": "local", "command": place.command, "environment": place.server_environment}
         _write(place.project / "opencode.json", {"mcp": {"features": server}})
 
     def settle(self, place: Place, url: str) -> dict[str, str]:
-        """The user's configuration names a separate provider."""
+        """Name a model provider of our own in the user's configuration."""
         _write(
             place.home / ".config" / "opencode" / "opencode.json",
             {
@@ -254,13 +254,13 @@ class Gemini(Client):
     name = "gemini"
 
     def register_by_hand(self, place: Place) -> None:
-        """The project's `.gemini/settings.json`."""
+        """Write the project's `.gemini/settings.json`."""
         command, *arguments = place.command
         server = {"command": command, "args": arguments, "env": place.server_environment}
         _write(place.project / ".gemini" / "settings.json", {"mcpServers": {"features": server}})
 
     def settle(self, place: Place, url: str) -> dict[str, str]:
-        """The user's settings trust the project."""
+        """Trust the project in the user's settings."""
         _write(
             place.home / ".gemini" / "settings.json",
             {

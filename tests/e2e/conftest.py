@@ -24,7 +24,7 @@ def _fetched() -> None:
 
 @pytest.fixture(scope="session", params=CLIENTS, ids=lambda one: one.name)
 def client(request: pytest.FixtureRequest) -> Client:
-    """Each of the clients that a model drives."""
+    """Each client that a model drives."""
     found: Client = request.param
     return found
 

@@ -1,4 +1,4 @@
-"""The three protocols by which clients ask their models."""
+"""The three protocols in which clients call their models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DONE = "Done."
 
 
 def texts(value: Any) -> str:
-    """Every text in a message's content, joined."""
+    """Return all text in a message's content, joined."""
     if isinstance(value, str):
         return value
     if isinstance(value, list):
@@ -152,7 +152,7 @@ class Responses(Dialect):
 
 
 class Completions(Dialect):
-    """OpenAI's chat completions, as opencode speaks it to a provider of one's own."""
+    """OpenAI's chat completions, as opencode speaks it to a custom provider."""
 
     path = "/chat/completions"
 

@@ -22,17 +22,17 @@ INSTALL = 240.0
 
 
 def is_fetched() -> bool:
-    """Whether the clients of these versions are there."""
+    """Return whether the clients are installed in these versions."""
     return FETCHED.exists() and FETCHED.read_bytes() == WANTED.read_bytes()
 
 
 def why_not() -> str:
-    """Why they are not there."""
+    """Return the reason why they are not installed."""
     return WHY_NOT.read_text(encoding="utf-8") if WHY_NOT.exists() else "the clients are fetched by `make e2e`"
 
 
 def fetch() -> int:
-    """Fetch missing packages, and return the exit status: 0 if npm cannot be reached, else npm's."""
+    """Fetch missing packages, and return the exit status: 0 if npm cannot be reached, otherwise npm's."""
     if is_fetched():
         return 0
     CACHE.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A model server on loopback that answers with the calls of a script, whatever the protocol."""
+"""A model server on loopback that answers with the calls of a script, in any of the protocols."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 from e2e.script import Call, Script, Shown
 
 SEARCHES = 8
-"""How often a model searches for a tool that it does not find."""
+"""How often a model repeats the search for a tool that it has not found."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ class Answer:
 
 
 class Dialect(ABC):
-    """How one protocol writes what a client asks and what a model answers."""
+    """One protocol's format of a client's requests and a model's answers."""
 
     path: str
 
     finder = ""
-    """The tool by which a model loads definitions that it was not given at first."""
+    """The tool with which a model loads definitions that it did not get at first."""
 
     @abstractmethod
     def read(self, body: dict[str, Any]) -> Turn:
@@ -71,7 +71,7 @@ class Dialect(ABC):
 
 
 class Model:
-    """A model that follows a script in one conversation with tools, and answers other requests too."""
+    """A model that follows a script in the one conversation with tools, and also answers other requests."""
 
     def __init__(self, dialect: Dialect, script: Script) -> None:
         self.dialect = dialect
@@ -106,7 +106,7 @@ class Model:
         with self._lock:
             if not (any(own_name(one.name) for one in turn.tools) or self._finder(turn)):
                 self.others.append(("POST", self.dialect.path, body))
-                return Answer()  # a title for the conversation, or the like
+                return Answer()  # such as a title for the conversation
             self.turns.append(turn)
             last = turn.shown[-1] if turn.shown else None
             key = last.call_id if last else ""
@@ -147,7 +147,7 @@ def own_name(name: str) -> str:
 
 
 def offered(tool: str, tools: list[Definition]) -> Definition | None:
-    """The definition that the client offers for a tool, by its own name or by the client's."""
+    """Return the definition that the client offers for a tool, by the tool's own name or by the client's name for it."""
     return next((one for one in tools if tool in (one.name, own_name(one.name))), None)
 
 

@@ -9,12 +9,12 @@ LONG = 20_000
 
 
 def ruler(length: int) -> str:
-    """Return a text with its position at every tenth character, so that its end shows where it was cut."""
+    """Return a string with its position at every tenth character, so that its end shows where it was cut."""
     return "".join(f"{place:09};" for place in range(10, length + 1, 10))
 
 
 def measure(text: str) -> int:
-    """Return how much of a ruler a text contains."""
+    """Return how much of a ruler a string contains."""
     marks = [one for one in text.replace("\n", ";").split(";") if one.isdigit() and len(one) == 9]
     return max(map(int, marks), default=0)
 

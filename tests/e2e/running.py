@@ -14,7 +14,7 @@ from e2e.model import Model, serving
 from e2e.script import Script
 
 PATIENCE = 150.0
-"""Seconds that a run may take; a few are usual, more than a minute on a machine with much else to do."""
+"""Seconds that a run may take: usually a few, but more than a minute on a busy machine."""
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Run:
         return [one for one in self._descendants() if _is_server(one)]
 
     def kill(self, *, with_servers: bool) -> None:
-        """Kill the client by SIGKILL, all its processes at once, and the servers only where asked."""
+        """Kill all processes of the client with SIGKILL, and its servers only if asked to."""
         victims = [one for one in self._descendants() if with_servers or not _is_server(one)]
         for one in [psutil.Process(self.process.pid), *victims]:
             with suppress(psutil.NoSuchProcess):
@@ -54,7 +54,7 @@ class Run:
 def _is_server(process: psutil.Process) -> bool:
     try:
         return "dibs" in process.cmdline()
-    except psutil.NoSuchProcess:  # it has ended meanwhile
+    except psutil.NoSuchProcess:  # it has ended in the meantime
         return False
 
 

@@ -34,13 +34,13 @@ class Shown:
 
 
 Script = Generator[Call, Shown, None]
-"""A script: yields calls and receives their results; its end is the end of the turn."""
+"""A script: yields calls and receives their results. The turn ends when it returns."""
 
 NewScript = Callable[[], Script]
 
 
 def calls(*planned: Call) -> Script:
-    """A script that makes these calls, whatever their results."""
+    """Return a script that makes the given calls, whatever their results."""
     yield from planned
 
 

@@ -16,7 +16,7 @@ from e2e.conftest import NewProject
 from e2e.running import PATIENCE
 
 TRIES = 4
-"""They wait for a server for a few seconds only, which a busy machine may need to start one."""
+"""The most attempts. The clients wait only a few seconds for a server, which a busy machine may need to start it."""
 
 LISTS: dict[str, tuple[Client, str]] = {
     "claude": (Claude(), "features: {command} - ✔ Connected"),
@@ -39,7 +39,7 @@ def test_mcp_list_says_that_the_server_is_connected(name: str, backlog: Backlog,
 
 
 def list_servers(name: str, client: Client, place: Place) -> str:
-    """What the client prints about its servers."""
+    """Return what the client prints about its servers."""
     listed = subprocess.run(
         [name, "mcp", "list"],
         cwd=place.project,
@@ -61,7 +61,7 @@ class AppServer:
         self._last = 0
 
     def ask(self, method: str, **params: Any) -> Any:
-        """Send a request and return its result, past what else the server tells."""
+        """Send a request, skip notifications, and return the result."""
         self._last += 1
         self._send({"method": method, "id": self._last, "params": params})
         assert self._process.stdout is not None

@@ -1,4 +1,4 @@
-"""Real clients build a whole backlog by a script, alone, together, and after one of them died."""
+"""Real clients build a whole backlog by a script, alone, at the same time, and after one of them died."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_scripted_agent_drains_ten_features(client: Client, backlog: Backlog, 
 
 
 def meeting(agent: str, both: threading.Barrier, given: list[int]) -> Script:
-    """Drain, but keep the first claim until the other has one as well."""
+    """Drain, but keep the first claim until the other client has a claim too."""
     waited = False
 
     def note(shown: Shown) -> None:
@@ -99,8 +99,8 @@ def test_a_killed_agent_gives_its_feature_back(
 
 async def kill_and_take(run: Run, backlog: Backlog, with_servers: bool) -> tuple[dict[str, Any], float]:
     """Kill the client, wait until another agent gets its feature, and return the feature and the time."""
-    async with Reader.start(backlog.server()) as heir:
+    async with Reader.start(backlog.server()) as successor:
         run.kill(with_servers=with_servers)
         killed = time.monotonic()
-        taken = await heir.call("feature_claim_and_get", wait_seconds=20, agent="the heir")
+        taken = await successor.call("feature_claim_and_get", wait_seconds=20, agent="the successor")
         return taken, time.monotonic() - killed

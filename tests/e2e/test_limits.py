@@ -1,4 +1,4 @@
-"""What clients shorten, and which channel they show, tested with a different answer on each channel."""
+"""The limits of clients and the channel that they show, tested with a different answer on each channel."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ Tried = tuple[Limits, Model, dict[str, Shown]]
 
 
 def test_the_channel_of_an_answer_is_known(tried: Tried) -> None:
-    """Each client shows one channel only, which can be another one for errors."""
+    """Each client shows only one channel, which may differ for errors."""
     limits, _, shown = tried
     assert shown["answer"].data()["channel"] == limits.answer
     assert shown["error"].data()["channel"] == limits.error
@@ -68,7 +68,7 @@ def test_the_cut_of_descriptions_and_instructions_is_known(tried: Tried) -> None
 
 
 def test_answers_of_up_to_thirty_thousand_characters_are_not_cut(tried: Tried) -> None:
-    """Dibs' longest answer, of 10,000 characters, is far below what any client cuts; far above it, each cuts."""
+    """Dibs' longest answer, of 10,000 characters, is far below every client's limit; far above it, each client cuts."""
     _, _, shown = tried
     for size in (10_000, 30_000):
         assert shown[str(size)].data()["ruler"] == probe.ruler(size)

@@ -90,14 +90,14 @@ def test_every_tool_is_offered_under_the_clients_prefix(talk: Talk) -> None:
 
 
 def expected_schema(client: str, schema: dict[str, Any]) -> dict[str, Any]:
-    """Return a tool's schema as the client changes it."""
+    """Return a tool's schema as the client shows it."""
     if client == "opencode":
         return schema | {"additionalProperties": False}
     return without_bounds(schema) if client == "codex" else schema
 
 
 def without_bounds(schema: Any) -> Any:
-    """A schema as Codex shows it: no bounds, and every object with a list of its properties."""
+    """Return a schema as Codex shows it: no bounds, and every object with a list of its properties."""
     if isinstance(schema, list):
         return [without_bounds(one) for one in schema]
     if not isinstance(schema, dict):
@@ -129,14 +129,14 @@ def first_offered(talk: Talk) -> list[Definition]:
 
 
 def test_what_is_loaded_at_once_is_the_hot_tools_or_all_or_none(talk: Talk) -> None:
-    """Claude Code loads what is marked as hot, opencode everything, Codex nothing before it has searched."""
+    """Claude Code loads the tools that are marked as hot, opencode all tools, and Codex none before a search."""
     everything = {tool.name for tool in talk.said.tools}
     wanted = {"claude": HOT, "codex": set(), "opencode": everything}
     assert {own_name(one.name) for one in first_offered(talk)} == wanted[talk.client.name]
 
 
 def test_names_of_what_is_not_loaded_are_shown_by_claude_alone(talk: Talk) -> None:
-    """Claude Code lists the other tools by name; Codex names the server and nothing of its tools."""
+    """Claude Code lists the other tools by name; Codex names the server, but none of its tools."""
     words = talk.model.turns[0].words.replace(talk.said.instructions, "")
     named = {tool.name for tool in talk.said.tools if f"mcp__features__{tool.name}\n" in words}
     everything = {tool.name for tool in talk.said.tools}
@@ -144,7 +144,7 @@ def test_names_of_what_is_not_loaded_are_shown_by_claude_alone(talk: Talk) -> No
 
 
 def test_the_instructions_arrive(talk: Talk) -> None:
-    """Claude Code and opencode show them whole at once; Codex the first line, and the whole with the tools it found."""
+    """Claude Code and opencode show them completely at once. Codex shows one line, and the rest with the tools it found."""
     words = "\n".join(line.strip() for line in talk.model.turns[0].words.splitlines())
     whole = talk.said.instructions
     if talk.client.name != "codex":
@@ -175,6 +175,6 @@ def test_a_refusal_arrives_whole(talk: Talk, name: str, code: str, next_call: st
 
 
 def test_an_answer_arrives_whole_and_undistorted(talk: Talk) -> None:
-    """Unusual characters and long texts reach the model unchanged."""
+    """Unusual characters and long strings reach the model unchanged."""
     assert talk.shown["read"].data() == talk.said.whole
     assert talk.shown["claimed"].data()["feature"]["name"] == STRANGE

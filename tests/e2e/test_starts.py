@@ -26,7 +26,7 @@ class HastyCodex(Codex):
 
 
 def offers(model: Model) -> list[set[str]]:
-    """Which of our tools each request offered."""
+    """Return the tools of Dibs that each request offered."""
     return [{own_name(one.name) for one in turn.tools} - {""} for turn in model.turns]
 
 
@@ -36,7 +36,7 @@ def stats() -> Script:
 
 
 def test_a_late_server_is_waited_for(client: Client, backlog: Backlog, new_place: NewPlace) -> None:
-    """Configured as here, each client shows its first request what it would show with a server that is there at once."""
+    """With this configuration, each client's first request offers the tools, as with a server that starts at once."""
     model = play(client, new_place(late(SECONDS, backlog.server())), stats())
     assert "Dibs keeps the backlog" in model.turns[0].words
     assert model.shown[-1].data()["project"] == "default"
@@ -55,7 +55,7 @@ def test_claude_begins_without_a_late_server(backlog: Backlog, new_place: NewPla
 
 
 def test_codex_begins_without_a_late_server_that_is_not_required(backlog: Backlog, new_place: NewPlace) -> None:
-    """Without `required = true`, Codex begins as if there were no such server, and searches find nothing until it is up."""
+    """Without `required = true`, Codex begins as if there were no server, and searches find nothing until it is up."""
     model = play(HastyCodex(), new_place(late(SECONDS, backlog.server())), stats())
     assert "mcp__features" not in model.turns[0].words
     assert model.shown[0].raw == [], "the first search"

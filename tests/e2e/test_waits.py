@@ -16,7 +16,7 @@ WAIT = 45
 
 
 async def occupy(backlog: Backlog, client: Client, place: Place) -> Shown:
-    """Hold the only feature, and let the client wait for work for as long as it may."""
+    """Hold the only feature, and let the client wait for work for the longest time."""
     shown: list[Shown] = []
 
     def script() -> Script:

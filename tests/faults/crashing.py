@@ -18,7 +18,7 @@ from races.backlog import LONG
 
 SEED = os.environ.get("DIBS_TEST_SEED", "0")
 BESIDE = 1
-"""The number of random points of each write in a short run, in addition to those around each COMMIT."""
+"""The number of random points of each write in a short run, in addition to the points around each COMMIT."""
 WRITES = ("BEGIN IMMEDIATE", "BEGIN ISOLATION LEVEL READ COMMITTED")
 
 Window = tuple[int, int]
@@ -40,7 +40,7 @@ class Crash:
         self.windows = windows(self.whole.points)
 
     def chosen(self) -> list[int]:
-        """The points to test: those around commits, and in a long run all others from BEGIN on."""
+        """The points to test: the points around commits, and in a long run all others from BEGIN on."""
         points = self.whole.points
         first = next(place for place, (_, what) in enumerate(points) if what.startswith(WRITES))
         rest = range(first, len(points))
@@ -52,13 +52,13 @@ class Crash:
         return self.whole.points[window[0]][1].startswith(("COMMIT", "WITH"))
 
     def try_all(self, move: Move, points: list[int]) -> None:
-        """Kill at each point, and check that the write is there completely or not at all, in that order."""
+        """Kill at each point, and check that each change appears at its COMMIT, in order, and is never undone."""
         seen: list[Change] = [{}]
         last = 0
         with ExitStack() as used:
             db = used.enter_context(self._copies(self._db))
             for point in points:
-                if len(seen) > 1:  # else it is as it was
+                if len(seen) > 1:  # otherwise the database is unchanged
                     used.close()
                     db = used.enter_context(self._copies(self._db))
                 report, now = self._die(db, point)
@@ -85,11 +85,11 @@ class Crash:
             return report, changed(self._before, state_of(db))
 
 
-_untouched = functools.cache(state_of)  # what is staged is copied, and never written to again
+_untouched = functools.cache(state_of)  # the staged database is copied, and never written again
 
 
 def windows(points: list[tuple[str, str]]) -> list[Window]:
-    """The points around each COMMIT and around each statement outside a transaction."""
+    """Return the points around each COMMIT and around each statement outside a transaction."""
     found: list[Window] = []
     inside = False
     for place, (when, what) in enumerate(points):

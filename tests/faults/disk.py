@@ -1,11 +1,11 @@
-"""A disk that loses its power: what may be found on it afterwards, by what SQLite asks of a disk and no more.
+"""A disk that loses its power, and its possible content afterwards, under SQLite's own assumptions about disks.
 
-What was synced is there. Of what was written since, any part may be: each write whole, or torn into sectors, of
-which any may be missing, or one be half new; a size may have changed without its bytes, which are then zeros or
-anything. A name in a folder that was not synced may be missing, or be there still. What a write did not touch is
-never changed (https://www.sqlite.org/psow.html), and a sector is half new from one of its ends
-(https://www.sqlite.org/atomiccommit.html, 2: "linear"). Of two writes to the same bytes the later one wins, if
-it is there at all: no cache of a kernel or disk writes an older version of a sector after a newer.
+Synced data is there. Any part of the later writes may be there: a write can be complete, or torn into sectors, of which
+any may be missing and one may be half new. A size may have changed without its bytes, which are then zeros or random. In
+a folder that was not synced, a new name may be missing, and a removed name may still be there. Bytes that a write did not
+touch never change (https://www.sqlite.org/psow.html), and a sector becomes new from one of its ends
+(https://www.sqlite.org/atomiccommit.html, 2: "linear"). Of two writes to the same bytes the later one wins, if it is there
+at all: no cache of a kernel or disk writes an older version of a sector after a newer version.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from typing import Literal
 from faults.recording import Cut, Event, Made, Removed, Said, Synced, Written
 
 SECTOR = 512
-"""The sector size in bytes; the smallest one in use, so that pages of 4,096 bytes are torn too."""
+"""The sector size in bytes: the smallest in use, so that pages of 4,096 bytes are torn too."""
 
 Way = Literal["all", "none", "some", "torn"]
-"""How much of what was not synced is there: as after the death of the process alone; nothing; some writes; parts of them."""
+"""How much unsynced data is there: everything, as after the death of the process; nothing; some writes; parts of them."""
 
 
 @dataclass(slots=True)
 class File:
-    """What is on the disk, and what was done since."""
+    """The synced content of a file, and the changes since."""
 
     there: bytes = b""
     since: list[Written | Cut] = field(default_factory=list)
 
     def sync(self) -> None:
-        """Bring all of it to the disk."""
+        """Bring all changes to the disk."""
         self.there = self.after("all", random.Random(0))
         self.since.clear()
 
     def after(self, way: Way, chance: random.Random) -> bytes:
-        """The content after a power cut."""
+        """Return a possible content after a power cut."""
         content, reached = bytearray(self.there), len(self.there)
         for one in self.since:
             if isinstance(one, Cut):
@@ -49,13 +49,13 @@ class File:
                 content = content.ljust(start, b"\0")
                 content[start : start + len(data)] = data
         if way in ("some", "torn") and len(content) < reached and chance.random() < 0.5:
-            missing = chance.randint(1, reached - len(content))  # the size came, the bytes did not
+            missing = chance.randint(1, reached - len(content))  # the new size is there, but the bytes are not
             content += bytes(missing) if chance.random() < 0.5 else chance.randbytes(missing)
         return bytes(content)
 
 
 def _parts(one: Written, way: Way, chance: random.Random) -> list[tuple[int, bytes]]:
-    """Which bytes of a write are there."""
+    """Return the parts of a write that are there."""
     if way == "all" or (way == "some" and chance.random() < 0.5):
         return [(one.offset, one.data)]
     if way != "torn":
@@ -67,7 +67,7 @@ def _parts(one: Written, way: Way, chance: random.Random) -> list[tuple[int, byt
         stop = min(end, start - start % SECTOR + SECTOR)
         if chance.random() < much:
             found.append((start, one.data[start - one.offset : stop - one.offset]))
-        elif chance.random() < 0.1:  # this one was being written
+        elif chance.random() < 0.1:  # this sector was being written
             middle = chance.randint(start, stop)
             first, last = (start, middle) if chance.random() < 0.5 else (middle, stop)
             found.append((first, one.data[first - one.offset : last - one.offset]))
@@ -76,7 +76,7 @@ def _parts(one: Written, way: Way, chance: random.Random) -> list[tuple[int, byt
 
 
 class Disk:
-    """Files and folders, the part of them that is on the disk, and the part that is not."""
+    """Files and folders, with the changes that are on the disk and those that are not."""
 
     def __init__(self, root: Path) -> None:
         self._root = f"{root}"
@@ -101,7 +101,7 @@ class Disk:
                 pass
 
     def unsynced(self) -> bool:
-        """Whether a power cut could lose anything."""
+        """Return whether a power cut could lose anything."""
         return bool(self._renamed) or any(one is not None and one.since for one in self._names.values())
 
     def _file(self, path: str) -> File:
@@ -119,9 +119,9 @@ class Disk:
         self._renamed = [one for one in self._renamed if _folder(one[0]) != path]
 
     def after(self, way: Way, chance: random.Random) -> dict[str, bytes | None]:
-        """The files by their paths after a power cut; None for a folder."""
+        """Return the files by path after a power cut, with None for a folder."""
         found = dict(self._on_disk)
-        stopped: set[str] = set()  # of one name's changes those come first that were made first
+        stopped: set[str] = set()  # the changes of one name come in the order in which they were made
         for one in self._renamed:
             lost = way == "none" or (way != "all" and chance.random() < 0.5)
             if lost:

@@ -1,6 +1,6 @@
-"""Servers that die at a chosen statement: a process that has loaded everything forks one for each.
+"""Servers that die at a chosen statement: a process that has loaded everything forks a server for each job.
 
-It never opens a database itself, so no connection crosses a fork. JobRunner come as lines of JSON, and so do the reports:
+It never opens a database itself, so no connection crosses a fork. Jobs and reports are lines of JSON:
 `python -m faults.dying`.
 """
 
@@ -42,7 +42,7 @@ PATIENT = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Which move to make, on which database, with what was staged there; and at which point to die, if at any."""
+    """The write to make, its database, the features that were staged there, and the point at which to die, if any."""
 
     move: str
     db: str
@@ -62,7 +62,7 @@ class Report:
 
 @dataclass(slots=True)
 class Zygote:
-    """The parent's handle of the process that forks."""
+    """The parent's handle for the process that forks."""
 
     process: subprocess.Popen[str] = field(
         default_factory=lambda: subprocess.Popen(
@@ -75,7 +75,7 @@ class Zygote:
     )
 
     def run(self, job: Job) -> Report:
-        """Run a job in a process of its own."""
+        """Run a job in its own process."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(asdict(job)) + "\n")
@@ -84,12 +84,12 @@ class Zygote:
         return Report(**report | {"points": [(when, what) for when, what in report["points"]]})
 
     def close(self) -> None:
-        """End it."""
+        """End the process."""
         self.process.communicate(timeout=10)
 
 
 def main() -> None:
-    """Fork for each line."""
+    """Fork a child for each line of input."""
     load()
     for line in sys.stdin:
         print(json.dumps(asdict(run(Job(**json.loads(line))))), flush=True)
@@ -169,7 +169,7 @@ def _converse(job: Job, child: int, to_child: int, answers: int, others: list[in
     calls = move.calls(job.staged)
     with open(to_child, "wb", buffering=0) as wire:
         if calls:
-            with suppress(BrokenPipeError):  # it died before it was greeted
+            with suppress(BrokenPipeError):  # it died before it received the first message
                 wire.write("".join(json.dumps(line) + "\n" for line in [*OPENING, *calls]).encode())
         read = dict.fromkeys([answers, *others], b"")
         open_ends = set(read)
@@ -189,7 +189,7 @@ def _converse(job: Job, child: int, to_child: int, answers: int, others: list[in
 
 
 def _answers(wire: bytes) -> list[dict[str, Any]]:
-    """The complete answers to the calls, without the one to `initialize`."""
+    """Return the complete answers to the calls, without the answer to `initialize`."""
     messages = [json.loads(line) for line in wire.split(b"\n")[:-1] if line.startswith(b"{")]
     return [message for message in messages if message.get("id")]
 

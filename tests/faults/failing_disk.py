@@ -20,7 +20,7 @@ _PLAN = struct.Struct("5q")
 
 
 def built(folder: Path) -> Path:
-    """The library, compiled; the test is skipped where there is no compiler or no preloading."""
+    """Compile the library. Skip the test if there is no compiler or no preloading."""
     compiler = shutil.which("cc")
     if compiler is None or os.uname().sysname != "Linux":
         pytest.skip("needs Linux and a C compiler")

@@ -11,7 +11,7 @@ from dibs.settings import Settings
 
 
 def main(db: str) -> None:
-    """Fork a child that does nothing for a long time, and then hold a write until somebody kills this process."""
+    """Fork a child that does nothing for a long time, and then hold a write until this process is killed."""
     database = open_database(Settings(db=db))
     database.write_now(lambda _: None)
     child = os.fork()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from faults.staging import LONG_LEASE, QUESTION, Staged, in_two, let_expire, let_wait, never_committed
 
-if TYPE_CHECKING:  # what dies is forked from a process that has opened no database
+if TYPE_CHECKING:  # the dying processes are forked from a process that has opened no database
     from dibs.database import Database
     from dibs.database.transaction import Transaction
 
@@ -21,11 +21,11 @@ FIELDS = [{"id": "colour", "label": "Which colour?"}]
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One way to write: calls of tools over stdio, or something that is done in the process itself.
+    """One way to write: calls of tools over stdio, or a function that runs in the process itself.
 
-    Arguments name what was staged as `$claimed`. A move `to_the_end` goes on until the input has ended. It
-    makes `commits` that change something. `prepare` is done to the staged backlog before it. It is tried under
-    both claim orders, in a short run only under `order`.
+    Arguments refer to staged features and tokens by names such as `$claimed`. A move `to_the_end` continues until the
+    input has ended. `commits` is the number of its commits that change something. `prepare` changes the staged backlog
+    before the move. The move is tested under both claim orders, in a short run only under `order`.
     """
 
     tools: Sequence[tuple[str, dict[str, Any]]] = ()
@@ -37,7 +37,7 @@ class Move:
     order: str = "priority"
 
     def calls(self, staged: Staged) -> list[dict[str, Any]]:
-        """The requests that a client sends."""
+        """Return the requests that a client sends."""
         return [
             {
                 "jsonrpc": "2.0",
@@ -49,7 +49,7 @@ class Move:
         ]
 
     def told(self, answers: int) -> int:
-        """The number of commits that must have been made after so many answers."""
+        """Return the number of commits that must have been made after this number of answers."""
         return self.commits - self.to_the_end - (max(1, len(self.tools)) - answers) if answers else 0
 
     def make(self, db: str, staged: Staged) -> None:
@@ -82,7 +82,7 @@ def _filled(given: Any, staged: Staged) -> Any:
 
 
 def _in_connection(what: str) -> Callable[[Database, Staged], None]:
-    """A write that a server makes by itself, by the clock."""
+    """Run a write that a server makes by itself when it is due."""
 
     def do(database: Database, staged: Staged) -> None:
         import anyio
@@ -91,7 +91,7 @@ def _in_connection(what: str) -> Callable[[Database, Staged], None]:
         from dibs.session.issued_tokens import IssuedTokens
         from dibs.settings import Settings
 
-        lease_keeper.RENEWAL_PATIENCE = 20.0  # a second try would be another way
+        lease_keeper.RENEWAL_PATIENCE = 20.0  # a second attempt would take other steps
 
         async def run() -> None:
             tokens = IssuedTokens()
@@ -137,7 +137,7 @@ def _tool(tool: str, /, **arguments: Any) -> Move:
 
 
 def _tall(tool: str, /, **arguments: Any) -> Move:
-    """A tool that heights depend on."""
+    """Return a move of a tool that changes heights."""
     return Move(tools=[(tool, arguments)], order="critical_path")
 
 

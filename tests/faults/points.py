@@ -1,4 +1,4 @@
-"""The moments at which a process can be made to die: chosen ones, and those around every statement it sends."""
+"""The points at which a process can be killed: chosen points, and the points around every statement that it sends."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Death:
         self._moment = moment
 
     def come(self, now: str) -> None:
-        """Die, if this is the moment."""
+        """Die if this is the chosen point."""
         if now == self._moment:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
 def watch_file_driver(point: Pass) -> None:
-    """From now on, pass the points around every statement that this process sends to a database file."""
+    """From now on, report the points around every statement that this process sends to a database file."""
     from dibs.database import file_driver
 
     driver: Any = file_driver()
@@ -61,7 +61,7 @@ def watch_file_driver(point: Pass) -> None:
 
 
 def watch_server_driver(point: Pass) -> None:
-    """From now on, pass the points around every statement that this process sends to a database server."""
+    """From now on, report the points around every statement that this process sends to a database server."""
     import psycopg
 
     driver: Any = psycopg

@@ -26,12 +26,12 @@ from races.servers import ServerClient
 
 FILE = Path("new") / ".dibs" / "features.db"
 AUTOCHECKPOINT = 25
-"""Pages, instead of 1,000: checkpoints come every few moves, and each state is made of small files."""
+"""Pages until a checkpoint, instead of 1,000: checkpoints are frequent, and each state consists of small files."""
 SEED = os.environ.get("DIBS_TEST_SEED", "0")
 
 
 def work(server: ServerClient, name: str) -> None:
-    """Writes of many kinds, each with an event; all claims are ended."""
+    """Make writes of many kinds, each with an event, and end all claims."""
     new = {"category": "core", "name": name, "description": name * 200, "steps": ["look"]}
     rows = [new | {"depends_on_indices": [place - 1] if place % 3 else []} for place in range(6)]
     ids = server.call("feature_create_bulk", features=rows, request_id=name)["ids"]
@@ -51,9 +51,9 @@ def work(server: ServerClient, name: str) -> None:
 
 
 def record(root: Path, ends: Sequence[str], *flags: str, **pragmas: str) -> list[Event]:
-    """What servers with these flags do, one after another, on a database that is not there at first.
+    """Record servers with these flags, one after another, on a database that does not exist at first.
 
-    Each ends as told: "well", when its input ends, or "killed". The pragmas are forced on them.
+    Each server ends in the given way: "well", when its input ends, or "killed". All of them use the given pragmas.
     """
     events: list[Event] = []
     told = json.dumps({"wal_autocheckpoint": AUTOCHECKPOINT} | pragmas)
@@ -86,10 +86,10 @@ def record(root: Path, ends: Sequence[str], *flags: str, **pragmas: str) -> list
 
 @dataclass(slots=True)
 class Found:
-    """A database after a power cut: when, how many moves were acknowledged, and how many are there.
+    """A database after a power cut: the time of the cut, and the numbers of acknowledged and of present writes.
 
-    None are, and `wrong` says why, where it is refused, damaged, unsound, or holds anything but what was there
-    after one of the answers.
+    The latter is None if the database is refused, damaged or unsound, or if its content is not that after one of the
+    answers; then `wrong` is the reason.
     """
 
     cut: int
@@ -100,13 +100,13 @@ class Found:
 
     @property
     def lost(self) -> bool:
-        """Whether it is sound, but lacks an acknowledged change."""
+        """Return whether the database is sound, but lacks an acknowledged change."""
         return self.there is not None and self.there < self.acknowledged
 
 
 @dataclass(slots=True)
 class Recording:
-    """A recording, and what the database held after each answer."""
+    """A recording, and the content of the database after each answer."""
 
     events: list[Event]
     home: Path
@@ -116,7 +116,7 @@ class Recording:
     _seen: set[tuple[bytes, int]] = field(default_factory=set)
 
     def learn(self) -> None:
-        """Record the content of the database after each answer, as the death of the process leaves it."""
+        """Record the content of the database after each answer, as the death of only the process would leave it."""
         disk, never = Disk(self.home), random.Random(0)
         self.answered.append(_held({}, self.home))
         for event in self.events:
@@ -127,7 +127,7 @@ class Recording:
         assert counts == sorted(set(counts)), "an answer without an event could not be told from the one before"
 
     def cuts(self, rounds: int) -> Iterator[tuple[int, Disk, Way]]:
-        """The moments of the power cut: before and after each sync and answer, and random ones."""
+        """Yield the moments of the power cuts: before and after each sync and answer, and random moments."""
         chance, disk = random.Random(SEED), Disk(self.home)
         ways: tuple[Way, ...] = ("some", "torn")
         yield 0, disk, "none"
@@ -145,7 +145,7 @@ class Recording:
                     yield place + 1, disk, chance.choice(ways)
 
     def cut_everywhere(self, rounds: int) -> Iterator[Found]:
-        """Cut the power, and open the result unless the same one was opened before."""
+        """Cut the power at each moment, and open each resulting state that was not opened before."""
         acknowledged, last = 0, 0
         for cut, disk, way in self.cuts(rounds):
             acknowledged += sum(isinstance(event, Said) for event in self.events[last:cut])
@@ -170,7 +170,7 @@ class Recording:
 
 
 def _held(files: dict[str, bytes | None], home: Path) -> State:
-    """The content of a database after a power cut. It must be sound, and accept the next write."""
+    """Return the content of a database after a power cut. The database must be sound, and accept the next write."""
     with tempfile.TemporaryDirectory(dir=quick_folder()) as folder:
         put(files, home, Path(folder))
         database = open_database(Settings(db=f"{Path(folder) / FILE}", project="default"))
@@ -182,6 +182,6 @@ def _held(files: dict[str, bytes | None], home: Path) -> State:
             database.close(patience=5)
     assert not wrong, wrong
     del state["writers"]
-    for name in ("generation", "created_at"):  # of a database that was made anew
+    for name in ("generation", "created_at"):  # of a database that was created again
         del state["projects"]["1"][name]
     return state

@@ -1,4 +1,4 @@
-"""A server whose database is opened with other pragmas than Dibs sets: python -m faults.recorded PRAGMAS --db FILE.
+"""A server with other pragmas than those of Dibs: python -m faults.recorded PRAGMAS --db FILE.
 
 PRAGMAS is JSON, as {"synchronous": "OFF"}. Everything else is as `dibs serve` does it.
 """
@@ -15,7 +15,7 @@ from dibs.database import file_driver
 
 
 def set_otherwise(pragmas: dict[str, Any]) -> None:
-    """Let each new connection use these pragma values instead of its own."""
+    """Let each new connection use these pragma values instead of the values that Dibs sets."""
     driver: Any = file_driver()
     connect = driver.connect
 

@@ -1,6 +1,6 @@
-"""What a real process did to its files, and when it said what: system calls as strace wrote them down.
+"""The changes of a real process to its files, and its answers, in order: system calls as recorded by strace.
 
-`strace -y` gives the path of each descriptor, `-xx` every byte of it and of the data.
+`strace -y` prints the path of each descriptor, and `-xx` every byte of paths and data.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """A name was taken away."""
+    """A name was removed."""
 
     path: str
 
@@ -69,7 +69,7 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A file was given a size."""
+    """The size of a file was set."""
 
     path: str
     size: int
@@ -84,7 +84,7 @@ class Synced:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """An answer was on its way to the client."""
+    """An answer was sent to the client."""
 
     answer: int
 
@@ -93,13 +93,13 @@ Event = Made | Removed | Written | Cut | Synced | Said
 
 
 def command(into: Path) -> list[str]:
-    """The command prefix that records a program."""
+    """Return the command prefix that records a program."""
     told = ["-f", "-y", "-xx", "-s", "100000000", "--seccomp-bpf", "-e", f"trace={','.join(CALLS)}"]
     return ["strace", *told, "-o", f"{into}"]
 
 
 def why_not() -> str | None:
-    """The reason why nothing can be recorded here, or None."""
+    """Return the reason why nothing can be recorded here, or None."""
     if shutil.which("strace") is None:
         return "strace is not installed"
     tried = subprocess.run(["strace", "--seccomp-bpf", "-f", "-y", "true"], capture_output=True, check=False)
@@ -107,9 +107,9 @@ def why_not() -> str | None:
 
 
 def read(recorded: Path, root: Path) -> Iterator[Event]:
-    """What happened to the files under `root`, and what was said, in order.
+    """Return the changes of the files under `root`, and the answers, in order.
 
-    A write counts from when it began, everything else from when it had ended.
+    A write has the time of its start, and everything else the time of its end.
     """
     begun: dict[str, tuple[str, str]] = {}
     said = b""
@@ -160,13 +160,13 @@ def _event(call: str, text: str, root: str) -> Iterator[Event]:
 
 
 def _answer(line: bytes) -> int:
-    """The number of the request that a line answers; 0 for the greeting and for what is no answer."""
+    """Return the id of the request that a line answers, or 0 for the answer to `initialize` and for other lines."""
     message = json.loads(line) if line.startswith(b"{") else {}
     return 0 if "method" in message else int(message.get("id", 0))
 
 
 def _path(text: str) -> str:
-    """What the call is about: the open file, or the path that it names."""
+    """Return the path of a call: that of the open file, or the path in its arguments."""
     named = _OPEN_FILE.match(text)
     return (_bytes(named[2]) if named else _data(text)).decode(errors="replace")
 

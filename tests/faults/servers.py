@@ -24,7 +24,7 @@ AWAY = "cannot be reached now"
 
 @contextmanager
 def opened(url: str) -> Iterator[Database]:
-    """The backlog on that server, opened in this process."""
+    """Open the backlog on the server in this process."""
     database = open_database(Settings(db=url))
     try:
         yield database
@@ -33,7 +33,7 @@ def opened(url: str) -> Iterator[Database]:
 
 
 def refused_as_away(server: ServerClient, request: int) -> float:
-    """Seconds until the call answered that the database cannot be reached now, and to call again."""
+    """Return how long it took, in seconds, until the call was refused because the database cannot be reached."""
     began = time.monotonic()
     result = server.message(request)["result"]
     error = result["structuredContent"]["error"]
@@ -45,7 +45,7 @@ def refused_as_away(server: ServerClient, request: int) -> float:
 
 
 def sessions(url: str, condition: str = "true") -> list[tuple[Any, ...]]:
-    """The ids of the server's processes that serve Dibs on this database, and of which the condition is true."""
+    """Return the ids of the server processes that serve Dibs on this database and satisfy the condition."""
     ours = "datname = current_database() AND application_name = 'dibs'"
     query = f"SELECT pid FROM pg_stat_activity WHERE {ours} AND {condition}"
     with psycopg.connect(moved(url, {"application_name": "tests"}), autocommit=True) as connection:
@@ -53,5 +53,5 @@ def sessions(url: str, condition: str = "true") -> list[tuple[Any, ...]]:
 
 
 def until_one_waits(url: str) -> None:
-    """Return when a session of Dibs waits for a lock that a foreign one holds."""
+    """Wait until a session of Dibs waits for a lock of a foreign session."""
     eventually(lambda: sessions(url, "wait_event_type = 'Lock'"), within=20)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # what dies is forked from a process that has opened no database
+if TYPE_CHECKING:  # the dying processes are forked from a process that has opened no database
     from dibs.database import Database
 
 LONG_LEASE = 86_400.0
 QUESTION = {"question": "Which?", "header": "Colour", "options": [{"label": "a"}, {"label": "b"}]}
 Staged = dict[str, Any]
-"""The features by the parts they play, and the token of the one that is claimed."""
+"""The features by their roles in the tests, and the token of the claimed feature."""
 
 
 def stage(database: Database, order: str) -> Staged:
-    """A backlog on which every move can be made; returns its features by the parts they play, and the token."""
+    """Make a backlog on which every write is possible, and return its features by role, and the token."""
     from dibs_schema.status import Status
     from verbs.stage import add, depend, finish, named, place, rule, take
 

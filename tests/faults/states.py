@@ -14,9 +14,9 @@ from dibs.settings import Settings
 from dibs_schema.tables import metadata
 
 State = dict[str, dict[str, dict[str, Any]]]
-"""Rows by table and key; events by their place."""
+"""Rows by table and key; events by their position."""
 Change = dict[str, Any]
-"""What is new, by table, key and column."""
+"""New values, by table, key and column."""
 
 RANDOM = {"claim_token", "ended_token", "process", "token", "expires_at", "ready_at"}
 """Columns, and names in stored answers, whose values differ between runs."""
@@ -25,9 +25,9 @@ OTHER = "another"
 
 
 def state_of(db: str) -> State:
-    """What the project holds, read by opening the database as any process does. It must be sound.
+    """Open the database as any process does, and return the content of the project.
 
-    Raises what the database is refused with, and AssertionError where a recount finds what was kept wrong.
+    Raises the Refusal of the database, and AssertionError if the audit finds a wrong value.
     """
     database = open_database(Settings(db=db, project="default"))
     try:
@@ -37,7 +37,7 @@ def state_of(db: str) -> State:
 
 
 def look(tx: Transaction) -> State:
-    """The content of the project. Raises AssertionError as `state_of` does."""
+    """Return the content of the project. Raises AssertionError as `state_of` does."""
     unsound = audit(tx).unsound
     assert unsound == [], f"unsound: {unsound}"
     return {table.name: _rows(tx, table) for table in metadata.sorted_tables}
@@ -56,7 +56,7 @@ def _rows(tx: Transaction, table: Table) -> dict[str, dict[str, Any]]:
 
 
 def changed(before: State, after: State) -> Change:
-    """The differences: new values, but only the fact of a change for values that differ between runs."""
+    """Return the differences: new values, or only the fact of a change for values that differ between runs."""
     change: Change = {}
     for table, rows in after.items():
         timed = {column.name for column in metadata.tables[table].columns if isinstance(column.type, Double)}

@@ -28,7 +28,7 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The server of the whole run."""
+    """The shared server of the test run."""
     with shared_server(run_folder(tmp_path_factory)) as shared:
         yield shared
 
@@ -43,33 +43,33 @@ def url(server: Server) -> Iterator[str]:
 
 @pytest.fixture
 def proxy(url: str) -> Iterator[CuttingProxy]:
-    """A proxy before that database."""
+    """A proxy in front of that database."""
     with CuttingProxy(url) as started:
         yield started
 
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    """A server of the test's own, with the table `notes`, empty."""
+    """A separate server with the table `notes`, empty."""
     with Cluster(tmp_path / "primary") as started:
         run(started.url(), "CREATE TABLE notes (text text PRIMARY KEY)")
         yield started
 
 
 def run(url: str, statement: str) -> list[tuple[Any, ...]]:
-    """A statement on a connection of its own."""
+    """Run a statement on its own connection."""
     with psycopg.connect(url, autocommit=True) as connection:
         done = connection.execute(statement.encode())
         return done.fetchall() if done.description else []
 
 
 def notes(url: str) -> list[str]:
-    """What the table has, in order."""
+    """Return the rows of the table, in order."""
     return [text for (text,) in run(url, "SELECT text FROM notes ORDER BY text")]
 
 
 def refused(url: str) -> bool:
-    """Whether no server answers at this URL."""
+    """Return whether no server answers at this URL."""
     try:
         psycopg.connect(url, connect_timeout=2).close()
     except psycopg.OperationalError:
@@ -98,7 +98,7 @@ def owner() -> Iterator[Start]:
 
 
 def said(process: Owner) -> str:
-    """The next line that it prints."""
+    """Return the next line that the process prints."""
     assert process.stdout
     return process.stdout.readline().strip()
 
@@ -133,7 +133,7 @@ def test_a_run_shares_one_server_that_ends_after_its_last_process(
 
 
 def test_a_server_that_ended_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that starts just after the last one has ended gets a running server."""
+    """A process that starts just after the last process has ended gets a running server."""
     monkeypatch.delenv(GIVEN, raising=False)
     for _ in range(3):
         with shared_server(tmp_path) as shared:
@@ -142,7 +142,7 @@ def test_a_server_that_ended_is_started_again(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_given_server_is_used_and_none_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With DIBS_TEST_POSTGRES the tests run on that server, whatever its URL says besides."""
+    """With DIBS_TEST_POSTGRES the tests run on the given server, whatever else its URL contains."""
     monkeypatch.setenv(GIVEN, "postgresql://me:secret@db.example:5433/home?sslmode=require")
     with shared_server(tmp_path) as shared:
         assert shared.url() == "postgresql://me:secret@db.example:5433/home?sslmode=require"
@@ -151,7 +151,7 @@ def test_a_given_server_is_used_and_none_is_started(tmp_path: Path, monkeypatch:
 
 
 def test_a_fresh_database_is_empty_and_dropped_under_whoever_uses_it(server: Server) -> None:
-    """Two never meet, and an open connection does not keep one alive."""
+    """Two databases share nothing, and an open connection does not prevent the drop."""
     with fresh_database(server) as first, fresh_database(server) as second:
         run(first, "CREATE TABLE notes (text text)")
         assert run(second, "SELECT to_regclass('notes')") == [(None,)]
@@ -164,7 +164,7 @@ def test_a_fresh_database_is_empty_and_dropped_under_whoever_uses_it(server: Ser
 
 
 def test_a_fresh_database_may_copy_another(server: Server, url: str) -> None:
-    """The copy has what the template had, and keeps its own from then on."""
+    """The copy has the template's rows, and later changes of one do not affect the other."""
     run(url, "INSERT INTO notes VALUES ('old')")
     with fresh_database(server, template=url) as copy:
         run(copy, "INSERT INTO notes VALUES ('new')")
@@ -181,7 +181,7 @@ def test_the_tests_role_is_no_superuser(cluster: Cluster) -> None:
 
 
 def test_what_was_acknowledged_survives_sigkill(cluster: Cluster) -> None:
-    """A kill takes every process at once, the durable settings hold, and the server comes back on its port."""
+    """A kill takes every process at once, the durable settings hold, and the server restarts on its port."""
     durable = "SELECT current_setting(name) FROM unnest('{fsync,synchronous_commit,full_page_writes}'::text[]) name"
     assert run(cluster.url(), durable) == [("on",)] * 3
     with psycopg.connect(cluster.url()) as asleep:
@@ -209,7 +209,7 @@ def test_a_kill_takes_a_backend_at_work(cluster: Cluster) -> None:
 def test_a_cluster_stops_and_restarts_in_every_mode(
     cluster: Cluster, mode: Literal["smart", "fast", "immediate"]
 ) -> None:
-    """After a restart committed rows are there; while the server is down, connections are refused."""
+    """After a restart, committed rows are there; while the server is down, connections are refused."""
     run(cluster.url(), "INSERT INTO notes VALUES ('kept')")
     cluster.restart(mode)
     assert notes(cluster.url()) == ["kept"]
@@ -228,7 +228,7 @@ def test_a_cluster_ends_with_its_killed_owner(tmp_path: Path, owner: Start) -> N
 
 
 def test_no_acknowledged_commit_is_lost_by_a_failover(cluster: Cluster) -> None:
-    """The standby is synchronous: it has each acknowledged row when the server is killed, and takes writes then."""
+    """The standby is synchronous: it has each acknowledged row when the server is killed, and then takes writes."""
     standby = cluster.standby()
     state = "SELECT application_name, state, sync_state FROM pg_stat_replication"
     assert cluster.sql(state) == [("primary_standby", "streaming", "sync")]
@@ -261,7 +261,7 @@ def test_a_commit_waits_for_the_standby(cluster: Cluster) -> None:
 
 
 def test_a_server_may_have_two_synchronous_standbys(cluster: Cluster, tmp_path: Path) -> None:
-    """Each of several standbys is synchronous, and so is one that follows a promoted server."""
+    """Each of several standbys is synchronous, and so is a standby that follows a promoted server."""
     first = cluster.standby()
     second = cluster.standby(tmp_path / "second")
     assert cluster.sql("SELECT DISTINCT sync_state FROM pg_stat_replication") == [("sync",)]
@@ -274,25 +274,25 @@ def test_a_server_may_have_two_synchronous_standbys(cluster: Cluster, tmp_path: 
 
 
 def transaction(connection: Connection) -> None:
-    """A write that ends with a simple query, COMMIT."""
+    """Make a write that ends with the simple query COMMIT."""
     connection.execute("INSERT INTO notes VALUES ('it')")
     connection.commit()
 
 
 def extended_commit(connection: Connection) -> None:
-    """A COMMIT by the extended protocol."""
+    """Make a write that ends with a COMMIT by the extended protocol."""
     connection.execute("INSERT INTO notes VALUES ('it')")
     connection.execute("COMMIT", binary=True)
 
 
 def single(connection: Connection) -> None:
-    """A statement with parameters that is its own transaction."""
+    """Run a statement with parameters that is its own transaction."""
     connection.set_autocommit(True)
     connection.execute("INSERT INTO notes /* COMMIT */ VALUES (%s)", ("it",))
 
 
 def pipelined(connection: Connection) -> None:
-    """Statements sent in one go, of which the last commits."""
+    """Send several statements at once, of which the last commits."""
     with connection.pipeline():
         connection.execute("SELECT 1")
         connection.execute("INSERT INTO notes VALUES ('it')")
@@ -304,7 +304,7 @@ def pipelined(connection: Connection) -> None:
 def test_a_commit_is_lost_on_the_wanted_side_of_the_server(
     url: str, proxy: CuttingProxy, work: Callable[[Connection], None], after: bool
 ) -> None:
-    """Cut before, the row is not there; cut after, it is; the client sees the same lost connection."""
+    """A cut before the commit leaves no row, and a later cut leaves it. The client sees the same lost connection."""
     with psycopg.connect(proxy.url(url)) as connection:
         cut = (proxy.cut_after if after else proxy.cut_before)(b"COMMIT")
         with pytest.raises(psycopg.OperationalError):
@@ -331,7 +331,7 @@ def test_a_prepared_statement_is_known_by_its_text(url: str, proxy: CuttingProxy
 
 
 def test_what_was_answered_before_the_cut_arrives(url: str, proxy: CuttingProxy) -> None:
-    """Of several statements on their way at once, only the answer to the wanted one is lost."""
+    """Of several pipelined statements, only the answer to the chosen statement is lost."""
     with closing(psycopg.connect(proxy.url(url))) as connection:
         cut = proxy.cut_after(b"INSERT INTO notes")
         wire = connection.pgconn  # psycopg's own pipeline would wait for each answer
@@ -348,7 +348,7 @@ def test_what_was_answered_before_the_cut_arrives(url: str, proxy: CuttingProxy)
 
 
 def test_a_cut_comes_once_and_only_at_its_text(url: str, proxy: CuttingProxy) -> None:
-    """Other statements pass, other connections live on, and the next client meets no cut."""
+    """Other statements pass, other connections stay open, and the next client is not cut."""
     with psycopg.connect(proxy.url(url)) as other, psycopg.connect(proxy.url(url)) as connection:
         cut = proxy.cut_after(b"COMMIT")
         connection.execute("INSERT INTO notes VALUES ('it')")
@@ -363,7 +363,7 @@ def test_a_cut_comes_once_and_only_at_its_text(url: str, proxy: CuttingProxy) ->
 
 
 def test_an_outage_refuses_new_connections_and_ends(url: str, proxy: CuttingProxy) -> None:
-    """Open connections stay until all are cut; new ones are refused until the proxy accepts again."""
+    """Open connections stay until all are cut; new connections are refused until the proxy accepts again."""
     with psycopg.connect(proxy.url(url), autocommit=True) as connection:
         proxy.stop_accepting()
         assert refused(proxy.url(url))
@@ -376,7 +376,7 @@ def test_an_outage_refuses_new_connections_and_ends(url: str, proxy: CuttingProx
 
 
 def test_the_proxy_changes_nothing_that_it_forwards(url: str, proxy: CuttingProxy) -> None:
-    """Large values, notifications, errors, a copy out, and a client who first asks for TLS come through."""
+    """Large values, notifications, errors, a copy out, and a client that first asks for TLS pass through."""
     through = moved(url, {"sslmode": "prefer"}, port=proxy.port)
     with psycopg.connect(through, autocommit=True) as connection:
         large = "x" * 3_000_000
@@ -399,6 +399,6 @@ def test_a_cut_that_never_comes_is_told(proxy: CuttingProxy) -> None:
 
 
 def idle(url: str) -> bool:
-    """Whether the server has noticed that no client is connected to this database any more."""
+    """Return whether the server has noticed that no client is connected to this database anymore."""
     others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     return run(url, others) == [(0,)]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dibs.database import Database
-from dibs_proof.storm.disturbances import WallClock
+from dibs_proof.storm.wall_clock import WallClock
 from dibs_schema.refusals import AlreadyClaimed
 from faults.clocks import another_boot, another_time, settable
 from races.backlog import assert_sound, fill, kinds, long_form, row
@@ -36,7 +36,7 @@ def claim(server: ServerClient, feature: int) -> None:
 def test_a_lease_of_another_boot_holds_while_its_holder_lives_and_runs_out_when_it_is_dead(
     database: Database, start: StartServer, tmp_path: Path, elsewhere: Elsewhere
 ) -> None:
-    """A live holder keeps its claim from agents with another clock; a dead one loses it after a lease."""
+    """A live holder keeps its claim from agents with another clock; a dead holder loses it after a lease."""
     fill(database, 2)
     prefix = elsewhere(tmp_path)
     lease = ("--lease", f"{LEASE}")
@@ -45,15 +45,15 @@ def test_a_lease_of_another_boot_holds_while_its_holder_lives_and_runs_out_when_
     claim(there, 2)
     clocks = {row(database, feature)["lease_clock"] for feature in (1, 2)}
     assert len(clocks) == 2, "the two clocks must not compare"
-    time.sleep(1.5 * LEASE)  # the claims are past the lease that they began with
+    time.sleep(1.5 * LEASE)  # the claims have outlasted their first lease
     assert isinstance(here.refusal("feature_mark_in_progress", feature_id=2), AlreadyClaimed)
     assert isinstance(there.refusal("feature_mark_in_progress", feature_id=1), AlreadyClaimed)
-    for dead, heir, feature in ((there, here, 2), (here, start(*lease, prefix=prefix), 1)):
-        waiting = heir.ready().send("feature_claim_and_get", wait_seconds=20)
+    for dead, successor, feature in ((there, here, 2), (here, start(*lease, prefix=prefix), 1)):
+        waiting = successor.ready().send("feature_claim_and_get", wait_seconds=20)
         dead.kill(signal.SIGKILL)
         killed = time.monotonic()
-        assert heir.answer(waiting)["feature"]["id"] == feature
-        assert heir.arrival(waiting) - killed < LEASE + 1 + NOISE
+        assert successor.answer(waiting)["feature"]["id"] == feature
+        assert successor.arrival(waiting) - killed < LEASE + 1 + NOISE
         assert kinds(database, feature) == ["create", "claim", "expire", "claim"]
     assert_sound(database)
 
@@ -70,16 +70,16 @@ def test_a_jump_of_the_wall_clock_between_two_boots_ends_no_living_lease_and_kee
     lease = ("--lease", f"{LEASE}")
     living = start("--lease", f"{8 * LEASE}", prefix=prefix, **clock.environment)
     dead = start(*lease, prefix=prefix, **clock.environment)
-    heir = start(**clock.environment)  # whose own long lease says that a busy machine is no reason not to judge
-    up(living, dead, heir)
+    successor = start(**clock.environment)  # with a long lease of its own, so that it judges even on a busy machine
+    up(living, dead, successor)
     claim(living, 1)
     claim(dead, 2)
     dead.kill(signal.SIGKILL)
     killed = time.monotonic()
     clock.jump(jump)
-    waiting = heir.send("feature_claim_and_get", wait_seconds=30)
-    assert heir.answer(waiting)["feature"]["id"] == 2
-    assert heir.arrival(waiting) - killed < 2 * LEASE + 1 + NOISE
-    assert isinstance(heir.refusal("feature_mark_in_progress", feature_id=1), AlreadyClaimed)
+    waiting = successor.send("feature_claim_and_get", wait_seconds=30)
+    assert successor.answer(waiting)["feature"]["id"] == 2
+    assert successor.arrival(waiting) - killed < 2 * LEASE + 1 + NOISE
+    assert isinstance(successor.refusal("feature_mark_in_progress", feature_id=1), AlreadyClaimed)
     assert kinds(database, 1) == ["create", "claim"], "a living holder has lost its claim"
     assert living.call("feature_mark_passing", feature_id=1)["status"] == "passing"

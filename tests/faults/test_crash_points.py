@@ -29,7 +29,7 @@ pytestmark = pytest.mark.timeout(times(120, 900))
 
 @pytest.fixture(scope="module")
 def zygote() -> Iterator[Zygote]:
-    """The process that forks the dying ones."""
+    """The process that forks the dying processes."""
     mother = Zygote()
     yield mother
     mother.close()
@@ -37,7 +37,7 @@ def zygote() -> Iterator[Zygote]:
 
 @pytest.fixture(scope="module")
 def tried(engine: str) -> Iterator[list[int]]:
-    """Counts the points that were tried, and all there are."""
+    """Counts the tested points, and all points."""
     count = [0, 0]
     yield count
     print(f"\n{count[0]} of {count[1]} crash points on {engine}, seed {SEED}")
@@ -60,7 +60,7 @@ def copies(engine: str, request: pytest.FixtureRequest) -> Copies:
 
 @pytest.fixture(scope="module")
 def staged(new_db: Callable[[], AbstractContextManager[str]]) -> Iterator[dict[str, tuple[str, Staged]]]:
-    """A database for each claim order, on which every write can be made."""
+    """A database for each claim order, on which every write is possible."""
     with new_db() as one, new_db() as other:
         found: dict[str, tuple[str, Staged]] = {}
         for order, db in (("priority", one), ("critical_path", other)):
@@ -71,7 +71,7 @@ def staged(new_db: Callable[[], AbstractContextManager[str]]) -> Iterator[dict[s
 
 @contextmanager
 def prepared(move: Move, copies: Copies, db: str, staged: Staged) -> Iterator[str]:
-    """The staged database as the move needs it."""
+    """Return the staged database, prepared for the move."""
     if move.prepare is None:
         yield db
         return
@@ -82,7 +82,7 @@ def prepared(move: Move, copies: Copies, db: str, staged: Staged) -> Iterator[st
 
 
 def orders() -> list[tuple[str, str]]:
-    """Each move under the claim orders of a short or a long run."""
+    """Return each move with the claim orders of a short or a long run."""
     return [
         (name, order)
         for name, move in MOVES.items()
@@ -121,7 +121,7 @@ def test_a_planted_mistake_is_found(
 
 
 def tables(db: str) -> int:
-    """How many there are."""
+    """Return the number of tables."""
     if "://" in db:
         with psycopg.connect(db) as server:
             return len(server.execute("SELECT FROM pg_tables WHERE schemaname = 'public'").fetchall())
@@ -150,7 +150,7 @@ def test_a_killed_first_opening_leaves_all_tables_or_none(
 
 
 def test_every_tool_that_writes_has_crash_points() -> None:
-    """Every tool that writes, and every request_id, has its writes here."""
+    """Every tool that writes is tested here, also with a request_id where it takes one."""
     writing = {one.tool: one for one in OPERATIONS if not one.reads}
     by_key = {name for name, one in writing.items() if "request_id" in one.parameters}
     calls = [call for move in MOVES.values() for call in move.tools]

@@ -33,7 +33,7 @@ CALLS: tuple[tuple[str, dict[str, Any]], ...] = (
 
 
 def make(db: str) -> Path:
-    """A database of many pages that no process has open."""
+    """Make a database of many pages that no process has open."""
     database = open_database(Settings(db=db))
     fill(database, 300)
     database.close(patience=5)
@@ -41,7 +41,7 @@ def make(db: str) -> Path:
 
 
 def overwrite_the_middle(db: Path) -> None:
-    """Noise over everything but the first pages and the last."""
+    """Overwrite everything except the first pages and the last page with noise."""
     size = db.stat().st_size
     with db.open("r+b") as file:
         file.seek(6 * 4096)
@@ -49,19 +49,19 @@ def overwrite_the_middle(db: Path) -> None:
 
 
 def overwrite_the_schema(db: Path) -> None:
-    """Noise over the first page, behind the header."""
+    """Overwrite the first page, except the header, with noise."""
     with db.open("r+b") as file:
         file.seek(100)
         file.write(random.Random(5).randbytes(3996))
 
 
 def cut_off(db: Path) -> None:
-    """A copy that ended too early."""
+    """Truncate the file, like a copy that ended too early."""
     os.truncate(db, db.stat().st_size // 2 // 4096 * 4096)
 
 
 def write_something_else(db: Path) -> None:
-    """A file of another kind."""
+    """Replace the content by a file of another kind."""
     db.write_bytes(b"# Notes\n\nThis is no database.\n" * 400)
 
 
@@ -69,7 +69,7 @@ def write_something_else(db: Path) -> None:
 def test_damage_is_called_damage_and_nothing_is_repaired(
     db: str, start: StartServer, damage: Callable[[Path], None]
 ) -> None:
-    """Every call that meets the damage says `database_damaged`, never busy, and the file stays as it is."""
+    """Every call that reads the damage gets `database_damaged`, never busy, and the file stays unchanged."""
     file = make(db)
     damage(file)
     before = sha256(file.read_bytes()).hexdigest()
@@ -86,13 +86,13 @@ def test_damage_is_called_damage_and_nothing_is_repaired(
 
 
 def assert_alive(server: ServerClient) -> None:
-    """The server still answers, so that the agent gets the refusal."""
+    """Assert that the server still answers, so that the agent gets the refusal."""
     assert "result" in server.message(server.ask("ping"))
     assert "result" in server.message(server.ask("tools/list"))
 
 
 def test_damage_under_a_running_server_is_called_damage(db: str, start: StartServer) -> None:
-    """A page that goes bad while a server runs is reported when it is read, and the server lives on."""
+    """A page that is damaged while a server runs is reported when it is read, and the server continues."""
     file = make(db)
     server = start()
     server.call("feature_get_stats")

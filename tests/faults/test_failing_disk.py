@@ -46,7 +46,7 @@ FAULTS = [
 
 
 def some_in_short(*faults: Fault) -> pytest.MarkDecorator:
-    """These faults, and the others where there is time."""
+    """Return the given faults, and in a long run all others too."""
     marks = {True: (), False: (long_form,)}
     return pytest.mark.parametrize(
         "fault", [pytest.param(fault, id=fault.name, marks=marks[fault in faults]) for fault in FAULTS]
@@ -61,7 +61,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def disk(library: Path, db: str, tmp_path: Path) -> Disk:
-    """The disk that the test's database is on."""
+    """The disk of the test's database."""
     return Disk(library, Path(db).resolve(), tmp_path / "plan")
 
 
@@ -84,7 +84,7 @@ MOVES: list[tuple[str, dict[str, Any]]] = [
     ("feature_add_dependency", {"feature_id": 4, "dependency_id": 3}),
     ("feature_update", {"feature_id": 4, "archived": True}),
 ]
-"""One after the other, each can be made."""
+"""Writes that can be made one after the other."""
 
 
 def refused_until_whole(
@@ -113,7 +113,7 @@ def refused_until_whole(
 def test_a_disk_that_fails_at_any_call_of_a_move_undoes_that_move_alone(
     database: Database, db: str, start: StartServer, disk: Disk, server: ServerClient, fault: Fault
 ) -> None:
-    """A write with a failing call is refused and changes nothing; a later one survives the server's death."""
+    """A write with a failing call is refused and changes nothing; a later write survives the server's death."""
     with writes(db) as written:
         tried = [refused_until_whole(server, disk, fault, written, *move) for move in MOVES]
     assert min(tried) >= (1 if fault.calls == SYNC else 4)
@@ -131,7 +131,7 @@ def test_a_disk_that_fails_at_any_call_of_a_move_undoes_that_move_alone(
 
 
 def assert_whole(db: str) -> None:
-    """Every page is sound."""
+    """Assert that every page is sound."""
     check = file_driver().connect(db)
     assert check.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     check.close()
@@ -166,7 +166,7 @@ def test_a_commit_whose_sync_failed_says_that_it_may_be_there(
         refusal = server.refusal("feature_create", **once)
     assert isinstance(refusal, OutcomeUnknown), refusal
     assert [event["kind"] for event in events_of(database)] == ["create"] * 3
-    database.close(patience=5)  # or this process would remember for all where the log ends
+    database.close(patience=5)  # otherwise this process would remember where the log ends, for all processes
     server.kill()
     server.process.wait()
     after = start()

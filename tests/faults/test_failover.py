@@ -23,13 +23,13 @@ from races.servers import ServerClient, StartServer, serving, up
 PROCESSES = 7
 FEATURES = 1_500
 WARM, AFTER = 2.0, 3.0
-"""Seconds of load before the kill, and after the first claim that was acknowledged since."""
+"""Seconds of load before the kill, and after the first claim that was acknowledged afterwards."""
 PROMISED = 20.0
-"""Seconds within which claims work again on a loaded machine; the run prints what it took."""
+"""Seconds within which claims work again on a loaded machine; the run prints the measured time."""
 
 
 def several(*clusters: Cluster) -> str:
-    """One URL for all of them."""
+    """Return one URL that names all of the servers."""
     hosts = ",".join(f"127.0.0.1:{cluster.port}" for cluster in clusters)
     return f"postgresql://dibs:{PASSWORD}@{hosts}/dibs"
 
@@ -38,12 +38,12 @@ def several(*clusters: Cluster) -> str:
 class Ledger:
     """The changes that servers acknowledged; `unsettled` are calls with an unknown outcome."""
 
-    claims: list[tuple[int, str, float]] = field(default_factory=list)  # feature, token, when asked for
+    claims: list[tuple[int, str, float]] = field(default_factory=list)  # feature, token, time of the request
     passes: list[tuple[int, str]] = field(default_factory=list)
     created: list[tuple[int, str]] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
-    answered_at: list[tuple[float, float]] = field(default_factory=list)  # claims: asked, answered
+    answered_at: list[tuple[float, float]] = field(default_factory=list)  # claims: times of request and answer
 
 
 class Worker:
@@ -146,7 +146,7 @@ def _assert_kept(ledger: Ledger, events: Any) -> None:
     tokens = [token for _, token, _ in ledger.claims]
     assert len(set(tokens)) == len(tokens)
     claimed = Counter(feature for feature, _, _ in ledger.claims)
-    assert set(claimed.values()) == {1}  # each was claimed by one, who passed it
+    assert set(claimed.values()) == {1}  # each was claimed by one worker, which passed it
     for feature, _, _ in ledger.claims:
         assert "claim" in history[feature]
     for feature, _ in ledger.passes:
@@ -178,7 +178,7 @@ def pair(tmp_path: Path) -> Iterator[tuple[Cluster, Cluster]]:
 
 
 def started(start: StartServer) -> ServerClient:
-    """A server with a short patience."""
+    """Start a server with a short patience."""
     return start("--patience", "2").ready()
 
 
@@ -198,7 +198,7 @@ def test_a_standby_by_itself_serves_reads_and_says_what_writes_need(pair: tuple[
 
 
 def test_of_several_servers_the_one_that_takes_writes_is_served(pair: tuple[Cluster, Cluster]) -> None:
-    """Whatever their order in the URL, and whatever it says of that, and the label names them all."""
+    """The order of the servers in the URL does not matter, and the label names all of them."""
     primary, standby = pair
     for url in (several(standby, primary), several(standby, primary) + "?target_session_attrs=read-write"):
         with serving(url) as start:
@@ -221,5 +221,5 @@ def test_of_several_servers_the_one_that_takes_writes_is_served(pair: tuple[Clus
     ],
 )
 def test_a_label_names_the_servers_and_no_secret(url: str, label: str) -> None:
-    """Users see where the backlog is, with several hosts too."""
+    """The label shows where the backlog is, even with several hosts."""
     assert label_of(url) == label

@@ -16,7 +16,7 @@ LINE = "{number} 1 0:{number} / {point} rw,relatime shared:{number} - {kind} sou
 
 
 def mounts(tmp_path: Path, *points: tuple[str, str]) -> Path:
-    """A mountinfo file that says what is mounted where."""
+    """Write a mountinfo file with the given mounts."""
     file = tmp_path / "mountinfo"
     file.write_text("".join(LINE.format(number=n, point=p, kind=k) for n, (p, k) in enumerate(points, 20)))
     return file
@@ -27,7 +27,7 @@ def mounts(tmp_path: Path, *points: tuple[str, str]) -> Path:
     ["nfs", "nfs4", "cifs", "smb3", "9p", "virtiofs", "fuse.sshfs", "fuse.gocryptfs", "fuseblk", "drvfs"],
 )
 def test_what_reaches_other_machines_or_kernels_is_refused(tmp_path: Path, kind: str) -> None:
-    """The refusal names the file system and the way out."""
+    """The refusal names the file system and the next step."""
     there = mounts(tmp_path, ("/", "ext4"), ("/shared", kind))
     with pytest.raises(UnsafeFilesystem) as refused:
         refuse_unsafe(Path("/shared/project/.dibs/features.db"), there)
@@ -43,7 +43,7 @@ def test_what_one_kernel_serves_is_accepted(tmp_path: Path, kind: str) -> None:
 
 
 def test_the_longest_mount_point_decides_by_whole_names(tmp_path: Path) -> None:
-    """`/data-nfs` is not inside `/data`, and of two mounts on one point the later one counts."""
+    """`/data-nfs` is not inside `/data`, and of two mounts on one point the later mount counts."""
     there = mounts(
         tmp_path,
         ("/", "ext4"),
@@ -87,7 +87,7 @@ def test_a_server_on_an_unsafe_file_system_says_so() -> None:
 
 
 def is_unsafe(point: Path) -> bool:
-    """Whether the file system mounted there is refused."""
+    """Return whether the file system mounted there is refused."""
     try:
         refuse_unsafe(point)
     except UnsafeFilesystem:

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks h
 
 
 def in_a_fork(work: Callable[[], object]) -> str:
-    """The result of `work` in a forked child, or its error."""
+    """Return the result of `work` in a forked child, or its error as text."""
     context = multiprocessing.get_context("fork")
     here, there = context.Pipe(duplex=False)
 
@@ -108,7 +108,7 @@ def test_a_fork_that_outlives_its_parent_holds_nobody_up(db: str, database: Data
         harness.kill()
         harness.wait()
         try:
-            os.kill(child, 0)  # it lives
+            os.kill(child, 0)  # it is alive
             database.write_now(lambda _: None, patience=5)
         finally:
             with suppress(ProcessLookupError):

@@ -32,7 +32,7 @@ def small(disk: Path) -> Iterator[StartServer]:
 
 
 def create_until_full(server: ServerClient) -> tuple[list[int], Refusal]:
-    """Create features until one is refused; the ids that were acknowledged, and the refusal."""
+    """Create features until one is refused, and return the acknowledged ids and the refusal."""
     acknowledged: list[int] = []
     while True:
         try:
@@ -42,13 +42,13 @@ def create_until_full(server: ServerClient) -> tuple[list[int], Refusal]:
 
 
 def assert_there(server: ServerClient, ids: list[int]) -> None:
-    """Each of the features is found, in full."""
+    """Assert that each of the features is there with all of its fields."""
     for number in ids:
         assert server.call("feature_get_by_id", feature_id=number)["name"] == f"n{number - 1}"
 
 
 def test_what_was_acknowledged_before_the_disk_was_full_is_kept(disk: Path, small: StartServer) -> None:
-    """A write without room gets `disk_full`, and all earlier ones stay."""
+    """A write without room gets `disk_full`, and all earlier writes stay."""
     server, other = up(small(), small())
     acknowledged, refusal = create_until_full(server)
     assert isinstance(refusal, DiskFull), refusal
@@ -80,7 +80,7 @@ def test_a_server_works_on_when_there_is_room_again(disk: Path, small: StartServ
 
 
 def test_a_claim_that_could_not_be_written_was_never_issued(disk: Path, small: StartServer) -> None:
-    """After a claim that failed for want of room, the one that is made is the only one, and needs no token."""
+    """After a claim that failed because the disk was full, the next claim is the only one, and its token may be left out."""
     server = small()
     server.call("feature_create", name="n0", **TEXT)
     filler = fill_up(disk)
@@ -107,7 +107,7 @@ def test_a_server_that_starts_on_a_full_disk_says_so_and_serves_when_there_is_ro
 
 @pytest.mark.parametrize("room", [8, 40, 100])
 def test_a_database_that_is_made_with_too_little_room_is_made_later(disk: Path, small: StartServer, room: int) -> None:
-    """Wherever the making of a database ends for want of room, what is left of it is completed later."""
+    """A database whose creation stops at any point because the disk is full is completed later."""
     filler = fill_up(disk)
     with filler.open("r+b") as file:
         file.truncate(filler.stat().st_size - room * 1024)
@@ -121,7 +121,7 @@ def test_a_database_that_is_made_with_too_little_room_is_made_later(disk: Path, 
 
 
 def test_a_limit_on_the_size_of_files_loses_nothing_either(db: str, start: StartServer) -> None:
-    """A write that the system refuses for another reason than a full disk is refused, and all before it stand."""
+    """A write that the system rejects for another reason is refused, and all earlier writes stay."""
     server = start(prefix=["prlimit", "--fsize=600000"])
     acknowledged, refusal = create_until_full(server)
     assert isinstance(refusal, DiskFull | OutcomeUnknown), refusal

@@ -1,4 +1,4 @@
-"""Which file is at a path: the same answer with and without the system call that does not look at its times."""
+"""The identity of a file at a path is the same with and without the system call that does not read its times."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if file_identity._statx is not None:
 
 @pytest.mark.parametrize("file_at", WAYS)
 def test_a_file_is_known_by_its_device_and_number(tmp_path: Path, file_at: object) -> None:
-    """Links lead to it, a copy in its place is another, and whatever is missing raises."""
+    """A link has the identity of its target, a copy has another, and a missing file raises an error."""
     assert callable(file_at)
     path, link = tmp_path / "ä file", tmp_path / "link"
     path.write_text("one")
@@ -37,7 +37,7 @@ def test_a_file_is_known_by_its_device_and_number(tmp_path: Path, file_at: objec
 
 
 def test_a_size_is_asked_without_times_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The size is what the file system says, with and without that system call."""
+    """The size is that of the file system, with and without that system call."""
     path = tmp_path / "file"
     path.write_bytes(b"x" * 12_345)
     sizes = [file_identity.size_at(os.fsencode(path))]

@@ -42,14 +42,14 @@ ASKED = Question(question="Which?", header="Which", options=[Option(label="a"), 
 
 
 def grants() -> list[str]:
-    """The statements of the page's block that begins with the role."""
+    """Return the statements of the page's block that begins with the role."""
     found = re.search(rf"^```sql\n(CREATE ROLE {ROLE} .*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     assert found, "the page lists no grants"
     return [line for line in found[1].splitlines() if line.startswith("GRANT ")]
 
 
 def single_grants() -> list[str]:
-    """The same, each with one privilege on one column."""
+    """Return the grants split into one privilege on one column each."""
     singles = []
     for line in grants():
         given, where = line.removeprefix("GRANT ").split(" ON ", 1)
@@ -62,7 +62,7 @@ def single_grants() -> list[str]:
 
 @dataclass
 class Backlogs:
-    """A database whose owner brings up projects, for a role that owns nothing."""
+    """A database whose owner creates projects, for a role that owns nothing."""
 
     cluster: Cluster
 
@@ -75,11 +75,11 @@ class Backlogs:
             connection.execute(statement.encode())
 
     def url(self) -> str:
-        """Where the role finds the database."""
+        """The URL of the database for the role."""
         return moved(self.cluster.url().replace("//dibs:", f"//{ROLE}:"), {})
 
     def project(self) -> str:
-        """The name of a new project, which the owner has brought up."""
+        """Create a project as the owner, and return its name."""
         name = f"project {next(self._numbers)}"
         with closing_database(self.cluster.url(), name, patience=20) as owned:
             owned.read_now(lambda tx: tx.project)
@@ -87,7 +87,7 @@ class Backlogs:
 
 
 def closing_database(url: str, project: str, patience: float = 0.5) -> Any:
-    """An open database, closed at the end of the block."""
+    """Open a database, and close it at the end of the block."""
     return closing(open_database(Settings(db=url, project=project, patience=patience)))
 
 
@@ -119,7 +119,7 @@ def _create(tx: Transaction, number: int, request: idempotency.Request | None) -
 
 
 def tour(database: Database) -> None:
-    """Every verb once, in one project."""
+    """Call every verb once, in one project."""
     for number in range(5):
         once_only = idempotency.Request.of(f"request {number}", "create", {})
         database.write_now(partial(_create, number=number, request=once_only))
@@ -179,7 +179,7 @@ def test_without_any_one_of_the_grants_something_is_refused(backlogs: Backlogs, 
 
 
 def test_a_real_server_serves_all_its_tools_with_these_grants(backlogs: Backlogs) -> None:
-    """Under the role, no tool is refused for want of a right, and one server's work wakes another."""
+    """With the role, no tool is refused for a missing privilege, and one server's work wakes another server."""
     flags = ("--project", backlogs.project())
     texts = {"category": "c", "name": "n", "description": "d", "steps": ["s"]}
     field = {"id": "colour", "label": "Which colour?"}

@@ -1,4 +1,4 @@
-"""A reader that never ends lets the write-ahead log grow: calls stay quick, and the log shrinks when it has gone."""
+"""A reader that never ends lets the write-ahead log grow: calls stay quick, and the log shrinks after its end."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.only_on("sqlite", reason="these faults are those of a f
 MEBI = 1 << 20
 GROWN = 1024 * MEBI if LONG else 100 * MEBI
 LIMIT = 16 * MEBI
-"""What the log shrinks to (journal_size_limit)."""
+"""The size to which the log shrinks (journal_size_limit)."""
 ROUNDS = 40
 SLOWER = 4.0
 """The allowed factor by which a call may get slower on a busy machine."""
@@ -33,7 +33,7 @@ SLOWER = 4.0
 
 @contextmanager
 def stuck_reader(db: str) -> Iterator[None]:
-    """A program that read the database once and did not end its transaction."""
+    """Run a program that reads the database once and does not end its transaction."""
     with closing(file_driver().connect(db, isolation_level=None)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM features").fetchone()
@@ -41,7 +41,7 @@ def stuck_reader(db: str) -> Iterator[None]:
 
 
 def grow(db: str) -> None:
-    """Write so much to the database, in pages that are all different ones and in transactions of a mebibyte."""
+    """Write to the database until the log has `GROWN` bytes, in transactions of one mebibyte."""
     with closing(file_driver().connect(db, isolation_level=None, timeout=30)) as writer:
         writer.execute("PRAGMA synchronous = OFF")
         writer.execute("CREATE TABLE IF NOT EXISTS ballast (load BLOB)")
@@ -50,12 +50,12 @@ def grow(db: str) -> None:
 
 
 def log(db: str) -> Path:
-    """The write-ahead log."""
+    """Return the path of the write-ahead log."""
     return Path(f"{db}-wal")
 
 
 def seconds_of_a_claim(server: ServerClient) -> list[float]:
-    """How long claims took, each given back again."""
+    """Return how long claims took, in seconds. Each claim is released again."""
     taken = []
     for _ in range(ROUNDS):
         began = time.monotonic()
@@ -67,7 +67,7 @@ def seconds_of_a_claim(server: ServerClient) -> list[float]:
 
 
 def doctor(db: str) -> dict[str, Any]:
-    """What the doctor finds of the log."""
+    """Return the findings of `dibs doctor` about the log."""
     command = [sys.executable, "-m", "dibs", "doctor", "--db", db, "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
     findings = json.loads(done.stdout)["findings"]
@@ -97,7 +97,7 @@ def test_a_log_that_grew_behind_a_stuck_reader_slows_nobody_and_shrinks_when_it_
         f"{_told(first)} when it had gone; small again after {time.monotonic() - began:.1f} s"
     )
     assert statistics.median(during) < SLOWER * statistics.median(before)
-    assert max(first) < 20  # one of them copies the log into the file
+    assert max(first) < 20  # one of the writes copies the log into the file
     assert doctor(db)["level"] == "ok"
     assert_sound(database)
 
@@ -116,17 +116,17 @@ def test_a_reader_that_stays_is_waited_for_by_one_at_a_time_and_ever_more_rarely
 
     with closing(file_driver().connect(db, isolation_level=None)) as connection:
         connection.set_trace_callback(watch)
-        doors = [WriterQueue(Path(f"{db}.lock")) for _ in range(4)]
-        logs = [WriteAheadLog(bytes(log(db)), door, file_driver(), 5_000) for door in doors]
+        queues = [WriterQueue(Path(f"{db}.lock")) for _ in range(4)]
+        logs = [WriteAheadLog(bytes(log(db)), queue, file_driver(), 5_000) for queue in queues]
 
         def look(seconds: float) -> int:
             tries.clear()
             until = time.monotonic() + seconds
             while time.monotonic() < until:
-                for one, door in zip(logs, doors, strict=True):
-                    door.enter()
+                for one, queue in zip(logs, queues, strict=True):
+                    queue.enter()
                     one.restart_if_large(connection)
-                    door.leave()
+                    queue.leave()
                 time.sleep(0.001)
             return len(tries)
 
@@ -141,9 +141,9 @@ def test_a_reader_that_stays_is_waited_for_by_one_at_a_time_and_ever_more_rarely
         with closing(file_driver().connect(db, isolation_level=None)) as writer:
             writer.execute("INSERT INTO ballast SELECT 1")
             frames = writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
-        assert frames < 10, "the log was not begun anew"
-        for door in doors:
-            door.close()
+        assert frames < 10, "the log was not restarted"
+        for queue in queues:
+            queue.close()
 
 
 def _told(taken: list[float]) -> str:

@@ -22,12 +22,12 @@ WRITES: tuple[tuple[str, dict[str, Any]], ...] = (
 
 
 def migrate(db: str, version: str) -> None:
-    """Change what the database says of its schema, as a newer program does."""
+    """Change the schema version in the database, as a newer program does."""
     by_hand(db, f"UPDATE alembic_version SET version_num = '{version}'")
 
 
 def content(db: str) -> list[object]:
-    """Every feature and event."""
+    """Return every feature and event."""
     return [by_hand(db, f"SELECT * FROM {table} ORDER BY id") for table in ("features", "events")]
 
 
@@ -39,7 +39,7 @@ def filled(db: str) -> None:
 
 
 def assert_writes_nothing(server: ServerClient, db: str) -> None:
-    """Every write is refused, and names the version."""
+    """Assert that every write is refused, and that the refusal names the version."""
     before = content(db)
     for tool, arguments in WRITES:
         refusal = server.refusal(tool, **arguments)
@@ -64,7 +64,7 @@ def test_a_running_server_stops_writing_when_a_newer_one_migrates(db: str, start
 
 
 def test_a_server_that_starts_on_a_newer_schema_writes_nothing(db: str, start: StartServer) -> None:
-    """It is refused at the start as it is while running, and served once the schema is known again."""
+    """A server that starts on it refuses writes too, and works once the schema is known again."""
     filled(db)
     migrate(db, NEWER)
     server = start()

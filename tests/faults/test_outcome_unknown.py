@@ -1,4 +1,4 @@
-"""If the connection breaks around a commit, the outcome is unknown, and a repetition finds it out."""
+"""If the connection breaks around a commit, the outcome is unknown, and repeating the call settles it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from races.backlog import assert_sound, events_of, eventually, fill, kinds, row,
 from races.servers import ServerClient, StartServer, serving
 
 BEGIN, MOVE, COMMIT = WRITING.encode(), b"UPDATE features", b"COMMIT"
-CLAIM = MOVE + b" SET status='in_progress'"  # no renewal of a lease, which may come in between
+CLAIM = MOVE + b" SET status='in_progress'"  # no renewal of a lease, which could happen in between
 BATCH = {"features": [{**NEW, "name": name} for name in ("one", "two")]}
 
 
@@ -88,7 +88,7 @@ def test_a_pass_in_doubt_is_settled_by_its_token(
 def test_every_move_in_doubt_is_settled_by_its_token(
     database: Database, proxy: CuttingProxy, start: StartServer, tool: str, more: dict[str, Any], kind: str
 ) -> None:
-    """Also where the token was left out, since the server remembers it."""
+    """Each write is settled, even without the token, because the server remembers it."""
     fill(database, 1)
     server = start().ready()
     server.call("feature_claim_and_get")
@@ -112,7 +112,7 @@ def test_every_move_in_doubt_is_settled_by_its_token(
 def test_what_breaks_before_the_commit_is_repeated_in_silence(
     database: Database, proxy: CuttingProxy, start: StartServer, text: bytes, *, answered: bool
 ) -> None:
-    """Nothing was applied then, so the client learns nothing of it, and the move is made once."""
+    """Nothing was applied, so the server repeats the write once, and the client does not notice."""
     fill(database, 1)
     server = start().ready()
     server.call("feature_claim_and_get")
@@ -137,7 +137,7 @@ def test_a_creation_in_doubt_is_settled_by_its_request_id(
     *,
     committed: bool,
 ) -> None:
-    """The same request again, also from another server, gives the same ids, and there is nothing twice."""
+    """The same request gives the same ids, even from another server, and creates nothing twice."""
     server, other = start().ready(), start().ready()
     cut = (proxy.cut_after if committed else proxy.cut_before)(COMMIT, since=BEGIN)
     doubtful(server, tool, **arguments, request_id="once")
@@ -153,7 +153,7 @@ def test_a_creation_in_doubt_is_settled_by_its_request_id(
 def test_a_claim_in_doubt_is_settled_by_its_request_id(
     database: Database, proxy: CuttingProxy, start: StartServer, who: dict[str, str], *, committed: bool
 ) -> None:
-    """The same request again brings the claim that was made, and its lease is kept up from then on."""
+    """The same request returns the claim that was made, and its lease is renewed from then on."""
     fill(database, 2)
     server = start("--lease", "3").ready()
     asked = {**who, "request_id": "once"}
@@ -174,7 +174,7 @@ def test_a_claim_in_doubt_is_settled_by_its_request_id(
 def test_a_claim_in_doubt_of_a_name_is_taken_over_by_resume(
     database: Database, proxy: CuttingProxy, start: StartServer
 ) -> None:
-    """A takeover that is in doubt is repeated, and not given back."""
+    """A take-over with an unknown outcome is repeated, and not released."""
     fill(database, 2)
     server = start("--agent", "ada").ready()
     server.call("feature_claim_and_get")
@@ -187,7 +187,7 @@ def test_a_claim_in_doubt_of_a_name_is_taken_over_by_resume(
 
 
 def given_back(database: Database, feature: int) -> bool:
-    """Whether the feature is ready again, and the undelivered claim counts as no attempt."""
+    """Return whether the feature is ready again, and the undelivered claim counts as no attempt."""
     there = row(database, feature)
     return (there["status"], there["attempts"], there["failures"]) == ("pending", 0, 0)
 
@@ -199,7 +199,7 @@ def test_a_claim_of_the_next_in_doubt_is_given_back(
     """An undelivered claim without a request_id is released at once."""
     fill(database, 3)
     server = start().ready()
-    server.call("feature_claim_and_get")  # from now on one statement does it
+    server.call("feature_claim_and_get")  # from now on a claim is one statement
     cut = (proxy.cut_after if committed else proxy.cut_before)(CLAIM)
     doubtful(server, "feature_claim_and_get")
     cut.wait()
@@ -228,7 +228,7 @@ def test_every_claim_in_doubt_is_given_back(
     tool: str,
     arguments: dict[str, Any],
 ) -> None:
-    """Then the same call again makes a new claim, which is renewed as any other."""
+    """After that, the same call makes a new claim, which is renewed like any other."""
     fill(database, 1)
     server = start(*flags).ready()
     cut = proxy.cut_after(COMMIT, since=CLAIM)
@@ -260,7 +260,7 @@ def test_a_claim_in_doubt_is_given_back_after_an_outage(
 def test_a_claim_in_doubt_whose_server_died_runs_out(
     database: Database, proxy: CuttingProxy, start: StartServer
 ) -> None:
-    """Nobody renews it, so that it is free after its lease at the latest."""
+    """No server renews the claim, so it ends with its lease at the latest."""
     fill(database, 2)
     server, other = start("--lease", "2").ready(), start().ready()
     server.call("feature_claim_and_get")
@@ -276,7 +276,7 @@ def test_a_claim_in_doubt_whose_server_died_runs_out(
 def test_a_reaper_in_doubt_keeps_nobody_from_claiming(
     database: Database, proxy: CuttingProxy, start: StartServer, *, committed: bool
 ) -> None:
-    """What is reaped before a claim may be reaped again: the claim hears nothing of a break in that."""
+    """A broken connection while a claim reaps does not affect the claim, because reaping can be repeated."""
     fill(database, 2)
     server = start().ready()
     dead = Holder("dead", named=True, session="gone", lease=0.001)
@@ -301,7 +301,7 @@ def test_a_look_for_expired_leases_that_breaks_is_repeated_in_silence(
 
 
 def test_a_commit_that_no_standby_confirms_is_in_doubt(tmp_path: Path) -> None:
-    """A server that gives up waiting for its standby says that it has committed: that is not said to be safe."""
+    """A server that stops waiting for its standby reports a commit, but Dibs reports an unknown outcome."""
     with Cluster(tmp_path / "primary") as primary:
         standby = primary.standby()
         with opened(primary.url()) as database, serving(primary.url()) as start:

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 SESSIONS = 2
-"""How many sessions with the server all processes share: fewer than there are processes."""
+"""The number of sessions that all processes share; fewer than the processes."""
 AS_GIVEN = {
     "lock_timeout": "0",
     "statement_timeout": "0",
@@ -37,7 +37,7 @@ AS_GIVEN = {
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A server of the tests' own, whose log tells of every error."""
+    """A separate server, whose log has every error."""
     with Cluster(tmp_path_factory.mktemp("pooled") / "primary", fsync="off") as started:
         yield started
 
@@ -64,7 +64,7 @@ def backlog(cluster: Cluster, db: str) -> Iterator[Database]:
 
 
 def errors(cluster: Cluster) -> list[str]:
-    """The errors in the server's log."""
+    """Return the errors in the server's log."""
     return [line for line in cluster.log.read_text().splitlines() if "ERROR:" in line]
 
 
@@ -95,7 +95,7 @@ def test_many_servers_drain_a_backlog_over_few_sessions(
 
 
 def test_a_waiting_claim_looks_by_itself(backlog: Database, start: StartServer) -> None:
-    """No notice comes through the pooler, and what another creates is claimed after a second or two all the same."""
+    """No notification passes the pooler, but a new feature is still claimed after a second or two."""
     waiter, planner = up(start(), start())
     delays = []
     for number in range(1, 4):
@@ -154,7 +154,7 @@ def test_our_own_settings_hold_all_the_same(cluster: Cluster, backlog: Database,
 
 
 def test_a_pool_in_session_mode_serves_too(cluster: Cluster, backlog: Database, tmp_path: Path) -> None:
-    """Where a session is kept, it needs one for each connection, and all else is the same."""
+    """In session mode each connection needs its own session, and everything else works in the same way."""
     fill(backlog, 6)
     with (
         bouncer(cluster, tmp_path / "kept", pool_mode="session", default_pool_size=9) as url,

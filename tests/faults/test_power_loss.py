@@ -13,12 +13,12 @@ from races.backlog import times
 
 pytestmark = pytest.mark.timeout(times(120, 1800))
 ROUNDS = times(1, 8)
-"""How often each moment is tried with another choice of what is lost."""
+"""How often each moment is tested, each time with other lost writes."""
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Where servers are recorded."""
+    """The folder in which servers are recorded."""
     if reason := why_not():
         pytest.skip(reason)
     return tmp_path
@@ -46,7 +46,7 @@ def tell(one: Recording, synchronous: str) -> None:
 
 
 def test_under_full_no_power_cut_takes_what_was_acknowledged(root: Path) -> None:
-    """Under FULL each write is complete or missing after a power cut, and acknowledged ones are there."""
+    """Under FULL each write is complete or missing after a power cut, and acknowledged writes are there."""
     one = recording(root, ["well", "killed", "well"])
     found = list(one.cut_everywhere(ROUNDS))
     tell(one, "FULL")

@@ -34,7 +34,7 @@ def below_a_file(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("place", [a_folder, below_a_file])
 def test_a_path_that_cannot_be_a_file_is_refused(tmp_path: Path, place: Callable[[Path], Path]) -> None:
-    """The refusal names the path, and the server goes on talking."""
+    """The refusal names the path, and the server continues to answer."""
     path = place(tmp_path)
     with serving(path) as start:
         server = start()
@@ -48,7 +48,7 @@ def test_a_path_that_cannot_be_a_file_is_refused(tmp_path: Path, place: Callable
 
 @pytest.mark.parametrize("left", ["closed", "killed", "nothing"])
 def test_a_read_only_file_system_is_refused(tmp_path: Path, left: str) -> None:
-    """Writes get `read_only`, whatever state the database was left in; nothing crashes."""
+    """Writes get `read_only`, in whatever state the database was left, and no server crashes."""
     with volume(tmp_path / "disk", "4m") as disk, serving(disk / "features.db") as start:
         if left != "nothing":
             leave(start(), disk, killed=left == "killed")
@@ -72,7 +72,7 @@ def test_doctor_says_that_a_backlog_cannot_be_written(tmp_path: Path) -> None:
 
 
 def file_of(db: Path) -> dict[str, str]:
-    """What `dibs doctor` finds of the file itself."""
+    """Return the finding of `dibs doctor` about the file itself."""
     command = [sys.executable, "-m", "dibs", "doctor", "--db", str(db), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return next(one for one in json.loads(done.stdout)["findings"] if one["check"] == "file")
@@ -88,7 +88,7 @@ def leave(server: ServerClient, disk: Path, *, killed: bool) -> None:
 
 @contextmanager
 def immutable(path: Path) -> Iterator[None]:
-    """Nobody may write to it, not even root; the test is skipped where the file system has no such flag."""
+    """Make the path immutable, even for root. Skip the test if the file system has no such flag."""
     done = subprocess.run(["chattr", "+i", path], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         pytest.skip(f"needs a file system with immutable files: {done.stderr.strip()}")

@@ -31,7 +31,7 @@ WRITES = (
 
 
 def filled(db: str, count: int) -> str:
-    """A database with so many features, which no process has open."""
+    """Make a database with the given number of features, which no process has open."""
     database = open_database(Settings(db=db))
     fill(database, count)
     database.close(patience=5)
@@ -39,12 +39,12 @@ def filled(db: str, count: int) -> str:
 
 
 def digests(*files: object) -> list[str]:
-    """What is in the files. Only for those that this process has not open with SQLite."""
+    """Return digests of the files, which this process must not have open with SQLite."""
     return [sha256(Path(str(file)).read_bytes()).hexdigest() for file in files]
 
 
 def assert_replaced(server: ServerClient) -> None:
-    """Every write is refused, as often as it is tried."""
+    """Assert that every write is refused, however often it is repeated."""
     for tool, arguments in WRITES:
         refusal = server.refusal(tool, **arguments)
         assert isinstance(refusal, DatabaseReplaced), (tool, refusal)
@@ -65,7 +65,7 @@ def delete_log(db: Path) -> list[Path]:
 
 
 def replace_by_another(db: Path) -> list[Path]:
-    """Put another backlog in its place, as `git checkout` or a copy of a folder does."""
+    """Replace the database by another backlog, as `git checkout` or a copy of a folder does."""
     other = filled(f"{db}.other", 5)
     delete(db)
     Path(other).replace(db)
@@ -73,7 +73,7 @@ def replace_by_another(db: Path) -> list[Path]:
 
 
 def replace_by_backup(db: Path) -> list[Path]:
-    """Put a backup of the very same backlog in its place."""
+    """Replace the database by a backup of the same backlog."""
     connection = file_driver().connect(f"{db}")
     connection.execute("VACUUM INTO ?", [f"{db}.backup"])
     connection.close()
@@ -86,7 +86,7 @@ def replace_by_backup(db: Path) -> list[Path]:
 def test_nothing_is_written_once_the_database_was_deleted_or_replaced(
     db: str, start: StartServer, fault: Callable[[Path], list[Path]]
 ) -> None:
-    """Writes get `database_replaced`; the orphan and the new file stay as they are, also when servers end."""
+    """Writes get `database_replaced`; the old and the new file stay unchanged, even when servers end."""
     filled(db, 5)
     servers = up(start("--lease", "1"), start("--lease", "1"))
     servers[0].call("feature_mark_in_progress", feature_id=1)
@@ -105,7 +105,7 @@ def test_nothing_is_written_once_the_database_was_deleted_or_replaced(
 
 
 def test_nothing_is_written_once_the_log_was_deleted(db: str, start: StartServer) -> None:
-    """Without its log beside it the database takes no more writes, and what was acknowledged is not lost."""
+    """Without its log the database takes no more writes, and no acknowledged change is lost."""
     filled(db, 5)
     server = start().ready()
     server.call("feature_mark_in_progress", feature_id=1)
@@ -120,7 +120,7 @@ def test_nothing_is_written_once_the_log_was_deleted(db: str, start: StartServer
 
 
 def test_a_database_that_was_deleted_before_the_first_call_is_not_made_again(db: str, start: StartServer) -> None:
-    """A server that has opened its database never makes a second one in its place."""
+    """A server that has opened its database never creates another in its place."""
     filled(db, 3)
     server = start().ready()
     delete(Path(db))
@@ -143,12 +143,12 @@ def test_each_feature_has_one_winner_while_the_lock_file_comes_and_goes(
     over = threading.Event()
 
     def harass() -> None:
-        door = Path(f"{db}.lock")
+        lock_file = Path(f"{db}.lock")
         while not over.is_set():
-            door.unlink(missing_ok=True)
+            lock_file.unlink(missing_ok=True)
             if replacement == "a new file":
-                door.with_suffix(".new").touch()
-                door.with_suffix(".new").replace(door)
+                lock_file.with_suffix(".new").touch()
+                lock_file.with_suffix(".new").replace(lock_file)
             time.sleep(0.001)
 
     def claim_all(server: ServerClient) -> list[int]:

@@ -16,7 +16,7 @@ FEATURE = {"category": "c", "description": "d", "steps": ["s"]}
 
 @pytest.fixture(params=["two projects in one file", "two files"])
 def pair(request: pytest.FixtureRequest, start: StartServer, tmp_path: Path) -> tuple[ServerClient, ServerClient]:
-    """Two servers, each with a backlog of its own and the same agent's name."""
+    """Two servers, each with its own backlog, and with the same agent name."""
     if request.param == "two files":
         return start("--agent", "ada"), start("--agent", "ada", on=tmp_path / "other.db")
     return start("--agent", "ada", "--project", "one"), start("--agent", "ada", "--project", "two")

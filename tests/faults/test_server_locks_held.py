@@ -18,7 +18,7 @@ from races.servers import StartServer, serving, up
 
 LOCK = "SELECT id FROM features WHERE id = %s FOR UPDATE"
 STANDSTILL = 4.0
-"""Seconds after which the server ends a transaction that says nothing, in this test."""
+"""Seconds after which the server ends an idle transaction in this test."""
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def db(postgres: Server, migrated: str) -> Iterator[str]:
 
 
 def deadlocks(db: str) -> int:
-    """How many deadlocks the server has broken in this database."""
+    """Return how many deadlocks the server has broken in this database."""
     with psycopg.connect(db, autocommit=True) as connection:
         query = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
         row = connection.execute(query).fetchone()
@@ -38,15 +38,15 @@ def deadlocks(db: str) -> int:
 
 
 def test_a_deadlock_never_reaches_a_client(db: str, database: Database, start: StartServer) -> None:
-    """A pass that a foreign program's locks make the victim of a deadlock is made once, by another try."""
+    """A pass that becomes the victim of a deadlock with a foreign program is retried, and made once."""
     fill(database, 2, [[], [0]])
     server = start().ready()
     token = server.call("feature_claim_and_get")["claim"]["token"]
     with psycopg.connect(db) as foreign:
         foreign.execute(LOCK, (2,))
         request = server.send("feature_mark_passing", feature_id=1, claim_token=token)
-        until_one_waits(db)  # it has locked the first, and wants its dependent
-        foreign.execute(LOCK, (1,))  # returns when the server has broken the circle
+        until_one_waits(db)  # it has locked the first feature, and waits for its dependent
+        foreign.execute(LOCK, (1,))  # returns when the server has broken the deadlock
         assert not server.has_answered(request)
     assert server.answer(request)["unblocked"] == [2]
     eventually(lambda: deadlocks(db) == 1)
@@ -55,7 +55,7 @@ def test_a_deadlock_never_reaches_a_client(db: str, database: Database, start: S
 
 
 def test_who_stands_still_in_a_transaction_does_not_hold_the_others_up(db: str, database: Database) -> None:
-    """The server takes its lock away in time for them; when it goes on, its call is made all the same, once."""
+    """The server ends its transaction in time for the others. When it continues, its call is still made once."""
     fill(database, 2)
     with serving(moved(db, {"options": f"-c idle_in_transaction_session_timeout={STANDSTILL:.0f}s"})) as start:
         stopped, other = up(start(), start())
@@ -78,7 +78,7 @@ def test_who_stands_still_in_a_transaction_does_not_hold_the_others_up(db: str, 
 
 
 def test_the_servers_own_limit_is_below_the_patience_of_others(db: str) -> None:
-    """A transaction may stand still for 15 s, a call waits for 20 s; a longer limit of the server's is lowered."""
+    """A transaction may be idle for 15 s, and a call waits for 20 s. A longer limit of the server is lowered."""
     lazy = moved(db, {"options": "-c idle_in_transaction_session_timeout=10min -c statement_timeout=0"})
     for url in (db, lazy):
         with opened(url) as database:
@@ -87,5 +87,5 @@ def test_the_servers_own_limit_is_below_the_patience_of_others(db: str) -> None:
 
 
 def limit(database: Database, name: str) -> str:
-    """A setting of the database's own session."""
+    """Return a setting of the database's own session."""
     return database.read_now(lambda tx: str(tx.connection.exec_driver_sql(f"SHOW {name}").scalar_one()))

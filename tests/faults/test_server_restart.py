@@ -25,14 +25,14 @@ PROMPT = ("--patience", f"{PATIENCE}")
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A server for this module, since it will be stopped and killed."""
+    """A separate server for this module, because it will be stopped and killed."""
     with Cluster(tmp_path_factory.mktemp("restarts") / "primary", max_connections=60) as started:
         yield started
 
 
 @pytest.fixture
 def cluster(running: Cluster) -> Iterator[Cluster]:
-    """That server, which runs again after the test."""
+    """The separate server, which runs again after the test."""
     yield running
     running.stop("immediate")
     running.start()
@@ -40,10 +40,10 @@ def cluster(running: Cluster) -> Iterator[Cluster]:
 
 @pytest.fixture
 def url(running: Cluster, cluster: Cluster) -> Iterator[str]:
-    """A new database on it."""
+    """A new database on that server."""
     with fresh_database(running) as fresh:
         yield fresh
-        cluster.stop("immediate")  # here, so that it can be dropped
+        cluster.stop("immediate")  # the server runs here, so that the database can be dropped
         cluster.start()
 
 
@@ -56,18 +56,18 @@ def database(url: str) -> Iterator[Database]:
 
 @pytest.fixture
 def start(url: str) -> Iterator[StartServer]:
-    """Start servers on it."""
+    """Start Dibs servers on that database."""
     with serving(url) as starter:
         yield starter
 
 
 def stop(cluster: Cluster) -> None:
-    """As an administrator does."""
+    """Stop the server as an administrator does."""
     cluster.stop("fast")
 
 
 def kill(cluster: Cluster) -> None:
-    """As a crash does."""
+    """Kill the server, as a crash does."""
     cluster.kill()
 
 
@@ -75,7 +75,7 @@ def kill(cluster: Cluster) -> None:
 def test_servers_outlive_a_restart(
     cluster: Cluster, url: str, database: Database, start: StartServer, end: Callable[[Cluster], None]
 ) -> None:
-    """While the server is away writes and reads are refused in time and pings answered; then all goes on."""
+    """While the server is down, writes and reads are refused in time and pings are answered; then everything continues."""
     fill(database, 6)
     holder, other = up(start(*PROMPT), start(*PROMPT))
     mine = holder.call("feature_claim_and_get")
@@ -114,7 +114,7 @@ def test_servers_outlive_a_restart(
 
 
 def test_connections_do_not_pile_up(cluster: Cluster, url: str, start: StartServer) -> None:
-    """After several restarts, with calls in between and during them, a server has as many as before."""
+    """After several restarts, with calls between and during them, a server has as many connections as before."""
     server = start(*PROMPT).ready()
 
     def use() -> None:
@@ -154,12 +154,12 @@ def test_a_claim_outlives_an_outage_that_is_shorter_than_its_lease(
 def test_a_lease_that_ran_out_meanwhile_is_renewed_and_not_reaped(
     cluster: Cluster, url: str, database: Database, start: StartServer
 ) -> None:
-    """Nobody could renew while the server was away: holders come first, also before who has just come."""
+    """No holder could renew while the server was down, so holders renew before any process reaps, even a new process."""
     fill(database, 1)
     short = ("--lease", "8")
     holder, other = up(start(*PROMPT, *short), start(*PROMPT, *short))
     token = holder.call("feature_claim_and_get")["claim"]["token"]
-    holder.kill(signal.SIGSTOP)  # it cannot be quicker than who would reap
+    holder.kill(signal.SIGSTOP)  # it cannot be quicker than a process that reaps
     cluster.kill()
     time.sleep(8.5)
     cluster.start()
@@ -178,7 +178,7 @@ def test_a_lease_that_ran_out_meanwhile_is_renewed_and_not_reaped(
 def test_who_died_before_the_outage_is_reaped_one_lease_after_it(
     cluster: Cluster, url: str, database: Database, start: StartServer
 ) -> None:
-    """The rest that holders get is one lease long, and a waiting claim wakes at its end without a storm."""
+    """The grace for holders lasts one lease, and a waiting claim wakes at its end without constant polls."""
     fill(database, 1)
     dead, waiter = up(start("--lease", "4"), start(*PROMPT, "--lease", "4"))
     dead.call("feature_claim_and_get")
@@ -251,7 +251,7 @@ def test_a_server_ends_at_once_while_the_database_is_away(
 def test_a_server_that_starts_while_the_database_is_away_works_after_it(
     cluster: Cluster, database: Database, start: StartServer
 ) -> None:
-    """It greets its client, refuses calls in time, and needs no restart."""
+    """It answers `initialize`, refuses calls in time, and needs no restart."""
     fill(database, 1)
     cluster.stop("fast")
     server = start(*PROMPT)
@@ -272,7 +272,7 @@ def test_a_server_that_starts_while_the_database_is_away_works_after_it(
 
 
 def test_the_process_itself_reconnects(cluster: Cluster, database: Database) -> None:
-    """What uses the database without a server is refused likewise, and goes on likewise."""
+    """A process that uses the database without a server is refused in the same way, and continues in the same way."""
     fill(database, 1)
     cluster.stop("fast")
     with pytest.raises(Busy, match=AWAY):
@@ -291,6 +291,6 @@ def test_an_idle_server_notices_the_loss_before_it_sends_anything(
         server.call("feature_claim_and_get")
         cluster.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dibs'")
         eventually(lambda: not sessions(url))
-        time.sleep(0.3)  # for their last words to arrive
+        time.sleep(0.3)  # for their last messages to arrive
         assert server.call("feature_claim_and_get")["feature"]["id"] == 2 * number
     assert len(events_of(database)) == 9 + 8

@@ -34,7 +34,7 @@ def made(db: Path) -> None:
 
 
 def assert_whole(db: Path) -> None:
-    """Counters, states and events agree, and feature 1 was claimed and passed."""
+    """Assert that counters, states and events agree, and that feature 1 was claimed and passed."""
     database = open_database(Settings(db=str(db)))
     assert_sound(database)
     assert kinds(database, 1) == ["create", "claim", "pass"]
@@ -61,7 +61,7 @@ def test_a_file_system_that_goes_read_only_under_servers_is_named_and_costs_noth
 
 
 def remount(disk: Path) -> None:
-    """What an administrator does: take the file system out and put it in again, which mends it."""
+    """Unmount the file system and mount it again, as an administrator does; that repairs it."""
     import subprocess
 
     subprocess.run(["umount", disk], check=True)
@@ -69,7 +69,7 @@ def remount(disk: Path) -> None:
 
 
 def without_power_over_files() -> list[str]:
-    """What starts a server for whom permissions count, also where the tests run as root."""
+    """Return the command prefix for a server to which permissions apply, even if the tests run as root."""
     if os.geteuid() != 0:
         return []
     if shutil.which("setpriv") is None:
@@ -79,13 +79,13 @@ def without_power_over_files() -> list[str]:
 
 
 def of_the_files(db: Path, allowed: bool) -> None:
-    """Permissions of the files of the database."""
+    """Allow or forbid access to the database's files."""
     for file in db.parent.glob("features.db*"):
         file.chmod(0o600 if allowed else 0o000)
 
 
 def of_the_folder(db: Path, allowed: bool) -> None:
-    """Permissions of the folder alone."""
+    """Allow or forbid access to the folder."""
     db.parent.chmod(0o700 if allowed else 0o000)
 
 
@@ -93,7 +93,7 @@ def of_the_folder(db: Path, allowed: bool) -> None:
 def test_permissions_that_are_taken_away_under_servers_cost_nothing(
     tmp_path: Path, permissions: Callable[[Path, bool], None]
 ) -> None:
-    """Servers go on with what they hold open or say `read_only`; a new one says it; given back, all go on."""
+    """Servers continue with open files or report `read_only`, and so does a new server. Later all of them write again."""
     folder = tmp_path / "folder"
     folder.mkdir()
     db = folder / "features.db"

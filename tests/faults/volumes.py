@@ -13,7 +13,7 @@ import pytest
 
 @contextmanager
 def volume(place: Path, size: str) -> Iterator[Path]:
-    """A file system in memory at `place`; the test is skipped where none can be mounted."""
+    """A file system in memory at `place`; the test is skipped if none can be mounted."""
     place.mkdir()
     mount("-t", "tmpfs", "-o", f"size={size}", "tmpfs", f"{place}")
     try:
@@ -30,7 +30,7 @@ def mount(*arguments: str) -> None:
 
 
 def fill_up(place: Path) -> Path:
-    """Leave no byte free, and return the file that takes the room."""
+    """Leave no byte free, and return the file that fills the disk."""
     filler = place / "filler"
     with filler.open("wb", buffering=0) as file:
         for size in (1 << 16, 1 << 12, 1):
@@ -44,7 +44,7 @@ def fill_up(place: Path) -> Path:
 
 @contextmanager
 def journalled(place: Path) -> Iterator[Path]:
-    """A file system of ext4 in a file, which goes read-only when it meets an error; skipped where there can be none."""
+    """A file system of ext4 in a file, which becomes read-only after an error. Skip the test if that is impossible."""
     if shutil.which("mkfs.ext4") is None:
         pytest.skip("needs mkfs.ext4")
     place.mkdir()
@@ -60,7 +60,7 @@ def journalled(place: Path) -> Iterator[Path]:
 
 
 def break_file_system(place: Path) -> None:
-    """Make the kernel report an error in it, so that it becomes read-only; skip if that is impossible."""
+    """Make the kernel report an error in the file system, which becomes read-only. Skip the test if that is impossible."""
     source = subprocess.run(["findmnt", "-no", "SOURCE", place], capture_output=True, text=True, check=True)
     told = Path("/sys/fs/ext4") / Path(source.stdout.strip()).name / "trigger_fs_error"
     if not told.exists():

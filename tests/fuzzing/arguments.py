@@ -1,7 +1,7 @@
-"""Calls for every tool, made from the tool's own schema: some fit it, most are twisted in one place.
+"""Generated calls of every tool from its own schema: some are valid, most have one invalid place.
 
-hypothesis-jsonschema was weighed: it knows no ids that exist, and of two strings that a schema allows it has
-no reason to choose the one that has half a letter in it.
+hypothesis-jsonschema was considered, but it does not know existing ids, and it would seldom draw a string with half of a
+surrogate pair.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ SCHEMAS: dict[str, Schema] = {one.tool: adapter(one.arguments).json_schema(by_al
 """Each tool's parameters with all their bounds; clients see only the useful ones."""
 
 STAGED = 40
-"""Ids up to here are asked for most; the stage has at least as many features."""
+"""The greatest id that is drawn often; the staged backlog has at least this many features."""
 LONGEST_WAIT = 0.02
-"""Seconds that a call may wait for work, and keep the next one waiting."""
+"""Seconds that a call may wait for work, during which the next call waits too."""
 
 WORDS = ["core", "a name", "Größe", "x", "0", "null", "[1, 2]", "true", "colour", "red"]
 ODD = [
@@ -74,7 +74,7 @@ _texts = st.one_of(
 
 @st.composite
 def _mostly(draw: st.DrawFn, usual: SearchStrategy[Any], odd: SearchStrategy[Any]) -> Any:
-    """Usually a valid value, and one time in twelve an odd one."""
+    """Draw a valid value, or one time in twelve an odd value."""
     return draw(odd if draw(st.integers(0, 12)) == 7 else usual)
 
 
@@ -96,11 +96,11 @@ junk: SearchStrategy[Any] = st.one_of(
     _huge,
     st.just([1] * 2_000),
 )
-"""Any JSON value, and not only small ones."""
+"""Any JSON value, including large values."""
 
 
 def fitting(name: str, schema: Schema, root: Schema) -> SearchStrategy[Any]:
-    """Values that fit a schema, or nearly; `root` has its definitions."""
+    """Return values that fit a schema, or nearly fit it; `root` has its definitions."""
     match schema:
         case {"$ref": place}:
             found = fitting(name, root["$defs"][place.removeprefix("#/$defs/")], root)
@@ -140,7 +140,7 @@ def _strings(name: str, schema: Schema) -> SearchStrategy[Any]:
         st.sampled_from([0, 0, 1]),
     )
     odd = st.one_of(at_the_limit, st.sampled_from(ODD), _texts)
-    if name in ("agent", "request_id", "category", "id"):  # such as meet again
+    if name in ("agent", "request_id", "category", "id"):  # names that are drawn repeatedly
         return _mostly(st.sampled_from(["ada", "bo", "cy", "colour"]), odd)
     if name == "cursor":
         return _mostly(st.sampled_from(["0", "1", "20", "-1:0", "0:1", "9" * 18, "9" * 19]), odd)
@@ -174,7 +174,7 @@ INJECTED = ["task_progress", "random_string", "_meta", "explanation", "reason", 
 
 @st.composite
 def calls(draw: st.DrawFn) -> Call:
-    """A tool and its arguments."""
+    """Draw a tool and its arguments."""
     tool = draw(st.sampled_from(sorted(SCHEMAS)))
     schema = SCHEMAS[tool]
     arguments = draw(_objects(schema, schema))
@@ -201,7 +201,7 @@ def calls(draw: st.DrawFn) -> Call:
 
 
 def _twist_inside(draw: st.DrawFn, value: Any) -> None:
-    """Put junk somewhere below the first level, if there is such a place."""
+    """Replace a random value below the first level by junk, if there is one."""
     places: list[Any] = sorted(value) if isinstance(value, dict) else list(range(len(value)))
     if not places:
         return
@@ -214,7 +214,7 @@ def _twist_inside(draw: st.DrawFn, value: Any) -> None:
 
 
 def _into_text(draw: st.DrawFn, arguments: dict[str, Any]) -> None:
-    """Send an array or object as JSON text, whole or cut."""
+    """Replace an array or object by JSON text, which may be cut off."""
     for name in sorted(name for name, value in arguments.items() if _holds(value)):
         text = json.dumps(arguments[name])
         arguments[name] = text[: draw(st.sampled_from([len(text), len(text), len(text) // 2]))]
@@ -225,7 +225,7 @@ def _holds(value: Any) -> bool:
 
 
 def _impatient(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Never wait longer for work than a fuzzer has time."""
+    """Limit the wait for work to `LONGEST_WAIT`."""
     wait = arguments.get("wait_seconds")
     try:
         if not isinstance(wait, bool | None) and LONGEST_WAIT < float(wait) <= 45:

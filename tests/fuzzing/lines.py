@@ -1,4 +1,4 @@
-"""Invalid JSON-RPC lines, and valid ones without meaning, each with its expected answers."""
+"""Invalid JSON-RPC lines, and valid but meaningless lines, each with its expected answers."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from fuzzing.arguments import ODD, junk
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Bytes without a newline, and under which ids exactly one answer to them may come: under none of none."""
+    """Bytes without a newline, and the ids under one of which exactly one answer must come; without ids, no answer."""
 
     data: bytes
     answered: tuple[Any, ...] = (None,)
 
 
 IDS = st.one_of(st.integers(-3, 5), st.sampled_from(["", "a", "7", "ü" * 50, "x" * 5_000, 2**53 - 1]))
-"""Few, so that many are used twice, also at once."""
+"""Few ids, so that many are used twice, also at the same time."""
 METHODS = [
     "ping",
     "initialize",
@@ -67,7 +67,7 @@ DEPTHS = [150, 199, 200, 201, 500, 990, 1_100, 20_000, 200_000]
 
 
 def _request(request_id: Any, method: str, params: Any, **more: Any) -> dict[str, Any]:
-    """A request, without params where they are the word "none"."""
+    """Return a request, without params if `params` is the string "none"."""
     message = {"jsonrpc": "2.0", "id": request_id, "method": method, "params": params, **more}
     if params == "none":
         del message["params"]
@@ -83,7 +83,7 @@ _bytes = _usual.map(lambda message: json.dumps(message, ensure_ascii=False).enco
 
 
 def _raw(data: bytes) -> Line:
-    """Bytes that are surely no message."""
+    """Draw bytes that are certainly no message."""
     data = data.replace(b"\n", b"")
     return Line(data, (None,) if data.strip() else ())
 
@@ -96,7 +96,7 @@ def _cut(draw: st.DrawFn) -> Line:
 
 @st.composite
 def _broken(draw: st.DrawFn) -> Line:
-    """A message with bytes in its middle that are no UTF-8, or that are not JSON's."""
+    """Draw a message with bytes in its middle that are invalid in UTF-8 or in JSON."""
     whole = draw(_bytes)
     place = whole.index(b'"method": "') + 11
     wrong = draw(
@@ -115,7 +115,7 @@ def _deep(draw: st.DrawFn) -> Line:
 
 @st.composite
 def _marked(draw: st.DrawFn) -> Line:
-    """A message in another encoding, or behind a mark of one; a kind reader may understand it."""
+    """Draw a message in another encoding, or after a byte order mark; a tolerant reader may understand it."""
     text = json.dumps(_request("marked", "ping", {}))
     coding = draw(st.sampled_from(["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"]))
     return Line(text.encode(coding), ("marked", None))
@@ -174,10 +174,10 @@ _ANY: list[SearchStrategy[Line]] = [
     st.builds(_response, IDS, st.sampled_from(RESPONSES)),
     st.builds(_response, IDS, st.sampled_from(NO_RESPONSES), st.none()),
 ]
-"""Each of them as often as the others."""
+"""All kinds of lines, which are equally frequent."""
 
 
 @st.composite
 def lines(draw: st.DrawFn) -> Line:
-    """A line of any kind; huge ones are rare, since they take their time."""
+    """Draw a line of any kind. Huge lines are rare, because they are slow."""
     return draw(_huge() if draw(st.integers(0, 60)) == 31 else st.one_of(_ANY))

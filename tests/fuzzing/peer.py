@@ -35,18 +35,18 @@ class Peer(ServerClient):
             self._arrival.notify_all()
 
     def wait_for_total(self, count: int, within: float) -> bool:
-        """Whether so many answers in all came in time."""
+        """Return whether `count` answers in total came in time."""
         with self._arrival:
             return self._arrival.wait_for(lambda: self.heard.total() >= count, within)
 
     def logged(self) -> str:
-        """All that the server wrote to standard error."""
+        """Return everything that the server wrote to standard error."""
         self.stderr.seek(0)
         return self.stderr.read().decode(errors="replace")
 
 
 def _understood(line: bytes) -> Message | None:
-    """The JSON-RPC message in a line, or None where it is none."""
+    """Return the JSON-RPC message in a line, or None if the line is no such message."""
     try:
         message = json.loads(line.decode("utf-8"))
     except ValueError:
@@ -60,7 +60,7 @@ def _understood(line: bytes) -> Message | None:
 
 @contextmanager
 def peer_on(db: str, *flags: str) -> Iterator[Peer]:
-    """A server on the database; it must live to its end, say JSON-RPC alone, and log no fault of its own."""
+    """Run a server during the block. It must not end early, must print only JSON-RPC, and must log no fault of its own."""
     peer = Peer(command_on(db, *flags))
     try:
         peer.ready()

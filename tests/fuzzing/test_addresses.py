@@ -86,7 +86,7 @@ requests: SearchStrategy[tuple[str, dict[str, Any]]] = st.one_of(
 
 
 def judge(method: str, message: dict[str, Any]) -> str:
-    """What came back: a result within its bounds, or invalid params."""
+    """Check an answer: it must be a result within its bounds, or the error for invalid params."""
     if "error" in message:
         assert message["error"]["code"] in PROTOCOL, message
         return f"{method}: {PROTOCOL[message['error']['code']]}"
@@ -135,7 +135,7 @@ def _ask(peer: Peer, request: tuple[str, dict[str, Any]]) -> int:
 
 
 def _without(message: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
-    """An answer without the address that it repeats."""
+    """Return an answer without the address that it repeats."""
     if "error" in message and "uri" in params:
         return {**message, "error": {**message["error"], "data": None}}
     return message

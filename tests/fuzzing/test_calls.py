@@ -24,16 +24,16 @@ from verbs.stage import add, depend, place, rule
 
 CALLS = times(600, 20_000)
 ROUNDS = times(1, 10)
-"""Fresh stages, since the calls leave little to claim behind them."""
+"""The number of fresh backlogs: after many calls little is left to claim."""
 SEED = int(os.environ.get("DIBS_TEST_SEED", "20_261_120"))
 BATCH = 20
-"""Calls that one example holds, so that a search for new ones sees what follows on what."""
+"""Calls in one example, so that Hypothesis varies sequences of calls."""
 PROMPT = 60.0
 """Seconds after which a call hangs."""
 
 
 def set_the_stage(database: Database) -> None:
-    """Features in every status, and edges between some."""
+    """Create features in every status, and dependencies between some of them."""
     rule(database, max_claims=5, max_claims_per_connection=10)
     for status in Status:
         for number in range(4):
@@ -44,7 +44,7 @@ def set_the_stage(database: Database) -> None:
 
 
 def fuzz(db: str, seeded: int, tally: Tally, faults: list[str]) -> None:
-    """Call the tools of a server on a fresh stage, one call after another."""
+    """Call the tools of a server on a fresh backlog, one call after another."""
     database = open_database(Settings(db=db))
     set_the_stage(database)
     with writes(db) as written, peer_on(db, "--lease", "86400", "--patience", "45") as peer:
@@ -56,7 +56,7 @@ def fuzz(db: str, seeded: int, tally: Tally, faults: list[str]) -> None:
                 served = tally.take(tool, message, database.label)
                 assert served or written() == before, "a refused call has written"
             except AssertionError as error:
-                # All are told, and at the end: the same call would not meet the same backlog again.
+                # All faults are reported at the end: a repeated call would not find the same backlog again.
                 faults.append(f"{error}\n{tool} {str(arguments)[:1_000]}\n{str(message)[:2_000]}")
 
         @seed(seeded)
@@ -81,7 +81,7 @@ def fuzz(db: str, seeded: int, tally: Tally, faults: list[str]) -> None:
 def test_every_call_is_answered_as_documented_and_a_refused_one_writes_nothing(
     new_db: Callable[[], AbstractContextManager[str]], engine: str
 ) -> None:
-    """Answers fit what is declared, and a refusal leaves all as it was (600 calls; 20,000 with DIBS_TEST_LONG=1)."""
+    """Answers fit the declared schemas, and a refusal changes nothing (600 calls; 20,000 with DIBS_TEST_LONG=1)."""
     tally, faults = Tally(), list[str]()
     began = time.monotonic()
     for number in range(ROUNDS):

@@ -34,7 +34,7 @@ class Ledger:
         self._either = 0
 
     def send(self, batch: list[Line]) -> None:
-        """Send all lines at once, and wait for their expected answers."""
+        """Send all lines at once, and wait for the expected answers."""
         for line in batch:
             if len(line.answered) == 1:
                 self._owed[line.answered[0]] += 1
@@ -61,7 +61,7 @@ class Ledger:
         assert heard.total() == total
 
 
-@pytest.mark.filterwarnings("ignore:Generating overly large repr")  # where it fails on a huge line
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")  # in case it fails on a huge line
 @pytest.mark.timeout(1_200 if LONG else 300)
 def test_every_line_gets_the_answers_that_it_is_owed_and_the_server_goes_on(
     database: Database, db: str, engine: str

@@ -18,7 +18,7 @@ Message = dict[str, Any]
 
 REFUSALS = all_codes()
 HEALTHY = {code for code, kind in REFUSALS.items() if not issubclass(kind, Unavailable)}
-"""What may be answered while nothing is wrong with the database."""
+"""The codes that are allowed while the database is healthy."""
 
 PROTOCOL = {
     -32700: "parse error",
@@ -26,7 +26,7 @@ PROTOCOL = {
     -32601: "no such method",
     -32602: "invalid params",
 }
-"""JSON-RPC's own errors, but for -32603: that is a mistake of the server's."""
+"""JSON-RPC's own errors except -32603, which means a bug in the server."""
 
 BUDGET = 10_000
 """Characters of any answer (design, section 5)."""
@@ -37,13 +37,13 @@ FOREIGN = re.compile(
     r"|(?<!\bfeature)(?<!\bfeatures)(?<=\w)://|/root\b|/tmp\b|/home\b|/usr\b|0x[0-9a-f]{6}|\b\w+Error\b|_type=|input_value",
     re.IGNORECASE,
 )
-"""Words of libraries, statements, paths and addresses, but for those of resources. Calls say none of them."""
+"""Words of libraries, statements, paths and addresses (except of resources), which no generated call contains."""
 
 _OUTPUTS = {tool.name: Draft202012Validator(tool.output_schema) for tool in definitions(Role.ALL)}
 
 
 class Tally:
-    """How many answers there were of each kind."""
+    """The number of answers of each kind."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -60,7 +60,7 @@ class Tally:
         )
 
     def take(self, tool: str, message: Message, db: str) -> bool:
-        """Judge the answer to a call of `tool`; returns whether the call was served. Raises AssertionError."""
+        """Check the answer to a call of `tool`, and return whether the call was served. Raises AssertionError."""
         self.calls += 1
         assert_no_foreign_word(message, db if tool == "feature_get_stats" else None)
         if "error" in message:
@@ -81,7 +81,7 @@ def _listed(counts: Counter[str]) -> str:
 
 
 def _content(result: Message) -> Message:
-    """The structured content, which the text repeats."""
+    """Return the structured content, after checking that the text repeats it."""
     assert result.keys() <= {"content", "structuredContent", "isError", "resultType"}, result.keys()
     (block,) = result["content"]
     content: Message = result["structuredContent"]
@@ -93,7 +93,7 @@ def _content(result: Message) -> Message:
 
 
 def _empty(value: Any) -> Iterator[Any]:
-    """Nulls, which the contract leaves out."""
+    """Yield each null in the content. The contract leaves nulls out."""
     if value is None:
         yield value
     elif isinstance(value, dict | list):
@@ -114,7 +114,7 @@ def _refusal(content: Message) -> str:
 
 
 def protocol_error(message: Message) -> str:
-    """The name of a JSON-RPC error, after checking its shape."""
+    """Return the name of a JSON-RPC error, after checking its shape."""
     assert message.keys() == {"jsonrpc", "id", "error"}, message
     error = message["error"]
     assert error["code"] in PROTOCOL, message
@@ -123,7 +123,7 @@ def protocol_error(message: Message) -> str:
 
 
 def assert_no_foreign_word(message: Message, but: str | None = None) -> None:
-    """Nothing of a library, a statement or a path is in the message, but for the words it may say."""
+    """Assert that the message has no words of a library, a statement or a path, except the allowed words."""
     result = message.get("result", {})
     said = json.dumps(result.get("structuredContent", message), ensure_ascii=False)
     found = FOREIGN.search(said.replace(but, "") if but else said)

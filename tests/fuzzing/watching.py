@@ -23,9 +23,9 @@ END LOOP; END $$
 def writes(db: str) -> Iterator[Callable[[], int]]:
     """A number that changes whenever another connection has committed a change to any row of the database.
 
-    A file tells every commit that changed it: https://www.sqlite.org/pragma.html#pragma_data_version. On a
-    server each table gets a trigger that counts the rows which were written, also in vain: what is rolled
-    back takes its count with it.
+    A file reports every commit that changed it: https://www.sqlite.org/pragma.html#pragma_data_version. On a
+    server each table gets a trigger that counts the written rows, even if their values stay the same. A rollback
+    also undoes its counts.
     """
     question = "SELECT count(*) FROM written" if "://" in db else "PRAGMA data_version"
     with connected(db) as connection:

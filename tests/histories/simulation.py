@@ -26,7 +26,7 @@ Answer = tuple[dict[str, Any], bool]
 
 
 class Simulation:
-    """Clients that make random calls, some of which are killed, on features of which some depend on others."""
+    """Random calls of clients, some of which are killed, on features of which some depend on others."""
 
     def __init__(self, seed: int, *, features: int, clients: int, lost: float) -> None:
         self._chance = chance = random.Random(seed)
@@ -49,7 +49,7 @@ class Simulation:
             self._join(chance.uniform(0, 0.1))
 
     def run(self, calls: int) -> History:
-        """Make so many calls, or a few more."""
+        """Make the given number of calls, or a few more."""
         while len(self.history.calls) < calls:
             at, _, happen = heapq.heappop(self._agenda)
             happen(at)
@@ -77,7 +77,7 @@ class Simulation:
             if self._chance.random() < 0.5:
                 effect()
             if tool == "feature_mark_in_progress" and self._chance.random() < 0.5:
-                tool, arguments = "feature_claim_and_get", {}  # so that its feature is not known
+                tool, arguments = "feature_claim_and_get", {}  # so that its feature is unknown
             self.history.calls.append(Call(client, number, tool, arguments, begun))
             self._die(client, at)
             return

@@ -27,7 +27,7 @@ AGAIN = {"already_claimed": True}
 
 
 class Written:
-    """A history that is written by hand. Feature 2 depends on feature 1; times in seconds."""
+    """A history that is written by hand. Feature 2 depends on feature 1. Times are in seconds."""
 
     def __init__(self) -> None:
         needs: dict[int, set[int]] = {1: set(), 2: {1}, 3: set()}
@@ -36,7 +36,7 @@ class Written:
         )
 
     def call(self, who: str, begun: float, ended: float | None, tool: str, answered: Any, **arguments: Any) -> Written:
-        """Add a call; `answered` is the answer, a refusal's code, or None where it was lost."""
+        """Add a call; `answered` is the answer, a refusal's code, or None if it was lost."""
         self.history.connections.setdefault(who, Connection(who, lease=LEASE))
         answer = {"code": answered} if isinstance(answered, str) else answered
         number = len(self.history.calls) + 1
@@ -47,7 +47,7 @@ class Written:
     def claim(
         self, who: str, begun: float, ended: float | None, feature: int, token: str, attempts: int = 1
     ) -> Written:
-        """Add a claim of the next feature, which is this one."""
+        """Add a claim of the next feature, which returned `feature`."""
         return self.call(who, begun, ended, CLAIM, claimed(feature, token, attempts))
 
     def with_token(
@@ -63,7 +63,7 @@ class Written:
         return self
 
     def happens(self, who: str, change: Any, at: float) -> Written:
-        """Add something that happens to a client's server."""
+        """Add an interruption of a client's server."""
         self.history.connections.setdefault(who, Connection(who, lease=LEASE))
         self.history.connections[who].interruptions.append(Interruption(who, change, at))
         return self
@@ -74,7 +74,7 @@ class Written:
 
 
 def ada_passes_one() -> Written:
-    """Ada has claimed feature 1 and passed it, by second 2."""
+    """Return a history in which Ada has claimed and passed feature 1 by second 2."""
     return Written().claim("ada", 0, 1, 1, "t1").with_token("ada", 1.1, 2, PASS, 1, "t1", "passing")
 
 

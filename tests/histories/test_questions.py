@@ -19,7 +19,7 @@ def reported(state: str | None, number: int = 1) -> dict[str, Any] | None:
 
 
 def history(*steps: tuple[dict[str, Any], str | None]) -> History:
-    """Return calls one after the other: their arguments, and the reported state; None where no answer came."""
+    """Return a history of successive calls: their arguments, and the reported state, or None if the answer was lost."""
     calls = []
     for at, (arguments, state) in enumerate(steps, start=1):
         tool = "feature_answer_human_input" if "answers" in arguments else "ask_user"

@@ -20,7 +20,7 @@ from dibs.verbs.claim_in_one_statement import one_statement, one_statement_param
 
 FEATURES, BLOCKED = 300_000, 10_000
 BUFFERS = 50
-"""Pages of 8 KiB that a claim may touch, whatever is in the tables beside its own rows."""
+"""Pages of 8 KiB that a claim may touch, however many other rows the tables have."""
 
 FILL = """
 INSERT INTO features (project_id, id, status, priority, skips, unmet_dependencies, attempts, failures, created_by,
@@ -34,7 +34,7 @@ FROM generate_series(1, {total}) n
 
 @pytest.fixture(scope="module")
 def url(postgres: Server, migrated: str) -> Iterator[str]:
-    """300,000 features: 10,000 that wait for others stand first in the queue, 3,000 are ready, the rest passes."""
+    """A backlog of 300,000 features: first 10,000 with unmet dependencies, then 3,000 ready ones; the rest pass."""
     with fresh_database(postgres, migrated) as made:
         opened = open_database(Settings(db=made))
         project = opened.read_now(lambda tx: tx.project.id)
@@ -52,7 +52,7 @@ def url(postgres: Server, migrated: str) -> Iterator[str]:
 
 
 def explained(database: Database, order: str, category: str | None) -> dict[str, Any]:
-    """The claim's plan with its real page counts; the claim is rolled back."""
+    """Return the claim's plan with its real page counts, and roll the claim back."""
 
     def explain(tx: Transaction) -> dict[str, Any]:
         statement = prepared(one_statement(order, by_category=category is not None), tx.connection.dialect)
@@ -66,7 +66,7 @@ def explained(database: Database, order: str, category: str | None) -> dict[str,
     plan: list[dict[str, Any]] = []
 
     class Undone(Exception):  # noqa: N818 - it says what became of the claim
-        """Rolls back."""
+        """Rolls a transaction back."""
 
     def undone(tx: Transaction) -> None:
         plan.append(explain(tx))
@@ -78,7 +78,7 @@ def explained(database: Database, order: str, category: str | None) -> dict[str,
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Every node of a plan."""
+    """Yield every node of a plan."""
     yield plan
     for below in plan.get("Plans", []):
         yield from nodes(below)
@@ -92,7 +92,7 @@ def test_a_claim_reads_the_head_of_its_index_and_little_else(url: str, order: st
         connection.execute("UPDATE projects SET claim_order = %s", [order])
     database = open_database(Settings(db=url))
     try:
-        for _ in range(3):  # what is read once for a connection, or for a table's first row, is no claim's
+        for _ in range(3):  # pages that are read once for a connection, or for a table's first row, do not count
             plan = explained(database, order, category)
     finally:
         database.close(patience=5)

@@ -23,7 +23,7 @@ from dibs.verbs import claim, lease, verify
 pytestmark = pytest.mark.only_on("sqlite", reason="it reads how this engine explains its plans")
 
 READS_ALL = {
-    "audit": "a recount looks at every row",
+    "audit": "the audit reads every row",
     "stats": "groups are counted over every row",
     "critical_path._edges": "a rebuild follows every edge",
     "critical_path._heights": "a rebuild sets every height",
@@ -35,7 +35,7 @@ READS_ALL = {
     "search._categories": "likewise",
     "queue_state._by_status_there": "a category has no index of its own",
 }
-"""Statements that may read all of a project, and why; a module's name stands for all of its."""
+"""Statements that may read a whole project, and why. A module's name stands for all of its statements."""
 
 LARGE = ("features", "dependencies", "events", "requests")
 """The tables that grow."""
@@ -49,11 +49,11 @@ NARROW = (
     "features_resting",
     "features_priority",
 )
-"""Partial indexes: a range over one of them reads only the rows that it is about."""
+"""Partial indexes: a range over one of them reads only the rows in question."""
 
 
 def statements() -> dict[str, Executable]:
-    """Every statement that a verb's module builds at import, and those that it builds on demand."""
+    """Return every statement that a verb's module builds, at import or on demand."""
     found: dict[str, Executable] = {}
     for package in (dibs.rules, dibs.queries, dibs.verbs, dibs.transfer):
         for module in pkgutil.iter_modules(package.__path__):
@@ -71,14 +71,14 @@ STATEMENTS = statements()
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    """A migrated database; without statistics its plans do not depend on what is in it."""
+    """A migrated database. Without statistics, its plans do not depend on its content."""
     opened = open_database(Settings(db=str(tmp_path_factory.mktemp("plans") / "features.db")))
     yield opened
     opened.close(patience=5)
 
 
 def plan(database: Database, statement: Executable) -> list[str]:
-    """The lines of a statement's query plan, with its parameters left open as at run time."""
+    """Return the lines of a statement's query plan, with unbound parameters as at run time."""
     assert isinstance(statement, ClauseElement)
 
     def explain(tx: Transaction) -> list[str]:
@@ -94,7 +94,7 @@ def plan(database: Database, statement: Executable) -> list[str]:
 
 
 def reads_much(line: str, aliases: dict[str, str]) -> bool:
-    """Whether a line of a plan scans a large table, or all rows of one project in it."""
+    """Return whether a line of a plan scans a large table, or all rows of one project in it."""
     match = re.match(r"(SCAN|SEARCH) (\w+)(?: USING (?:COVERING )?INDEX (\w+)(?: \((.*)\))?)?", line)
     if match is None:
         return False
@@ -152,7 +152,7 @@ INDEXES = [
 
 @pytest.mark.parametrize(("statement", "index"), [case[1:] for case in INDEXES], ids=[case[0] for case in INDEXES])
 def test_a_hot_path_uses_the_index_made_for_it(database: Database, statement: Executable, index: str) -> None:
-    """The queue, the reaper and the count of what one holds each have an index, and it is used."""
+    """The queue, the reaper and the count of a holder's claims each have an index, and use it."""
     lines = plan(database, statement)
     assert any(f"INDEX {index}" in line for line in lines), "\n".join(lines)
 

@@ -32,7 +32,7 @@ from verbs.stage import add, board, place, row
 
 
 def scripts() -> ScriptDirectory:
-    """The migrations as Alembic finds them."""
+    """Return the migrations as Alembic finds them."""
     config = Config()
     config.set_main_option("script_location", str(Path(dibs_schema.migrations.__file__).parent))
     return ScriptDirectory.from_config(config)
@@ -54,7 +54,7 @@ def made(new_db: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
 
 @contextmanager
 def connected(db: str) -> Iterator[Connection]:
-    """A connection of SQLAlchemy's, with the libraries of this process."""
+    """Open a connection of SQLAlchemy with the libraries of this process."""
     if "://" in db:
         engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(db))
     else:
@@ -72,7 +72,7 @@ def connection(made: str) -> Iterator[Connection]:
 
 
 def not_an_index(_object: Any, _name: str | None, kind: str, _reflected: bool, _other: Any) -> bool:
-    """Indexes are compared word for word below, since Alembic cannot read expressions back."""
+    """Leave out indexes: another test compares them word for word, because Alembic cannot read expressions back."""
     return kind != "index"
 
 
@@ -91,17 +91,17 @@ PARTS = {
         WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text <> 'alembic_version'
     """,
 }
-"""How to ask an engine for its tables, indexes and constraints, as their SQL."""
+"""Queries for the SQL of an engine's tables, indexes and constraints."""
 
 
 def definitions(connection: Connection) -> dict[str, list[str]]:
-    """Each table, index and constraint of a database as its SQL, in parts whose order does not matter."""
+    """Return the SQL of each table, index and constraint of a database, as sorted parts."""
     rows = connection.exec_driver_sql(PARTS[connection.dialect.name])
     return {name: sorted(parts_of(sql)) for name, sql in rows}
 
 
 def parts_of(sql: str) -> list[str]:
-    """What stands between commas in the outermost brackets, and before and behind; in any layout."""
+    """Return the parts of a statement between commas in the outermost brackets, and outside them, in any layout."""
     parts, depth = [""], 0
     for sign in re.sub(r"\s+", " ", sql):
         depth += (sign == "(") - (sign == ")")
@@ -124,7 +124,7 @@ def test_every_index_and_constraint_is_the_same(connection: Connection, empty_db
 
 
 def test_the_code_knows_the_newest_migration() -> None:
-    """`HEAD` is the only head of the migrations, which form one line and sort as they follow each other."""
+    """`HEAD` is the only head of the migrations, which form one line and sort in their order."""
     directory = scripts()
     assert directory.get_heads() == [HEAD]
     line = [script.revision for script in directory.walk_revisions()]
@@ -148,7 +148,7 @@ print(sorted(name for name in sys.modules if name.split(".")[0] in ("alembic", "
 
 
 def warm_start(db: str, *flags: str) -> str:
-    """Open, read (and write) and close a database in a process of its own; what it loaded of Alembic."""
+    """Open, read (and write) and close a database in another process, and return its loaded modules of Alembic."""
     command = [sys.executable, "-c", WARM, db, *flags]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
@@ -161,7 +161,7 @@ def test_a_warm_start_loads_nothing_of_alembic(made: str, flags: tuple[str, ...]
 
 @A_FILE
 def test_a_warm_start_writes_nothing(made: str) -> None:
-    """Opening, reading and closing leaves the file byte for byte, with its times, and no log beside it."""
+    """Opening, reading and closing leaves the file's bytes and times unchanged, and creates no log."""
 
     def state() -> tuple[bytes, int, int]:
         file = Path(made)
@@ -189,7 +189,7 @@ def test_a_warm_start_writes_no_row(made: str) -> None:
 
 @A_FILE
 def test_others_see_no_commit_of_a_warm_start(made: str) -> None:
-    """A process that has the database open sees no change when another one opens, reads and closes it."""
+    """A process that has the database open sees no change when another process opens, reads and closes it."""
     watcher = file_driver().connect(made)
     try:
         before = watcher.execute("PRAGMA data_version").fetchall()
@@ -207,7 +207,7 @@ def test_an_interrupted_migration_leaves_nothing(tmp_path: Path) -> None:
     """Schema and project row are created in one transaction, so a file without them is initialized."""
     path = tmp_path / "features.db"
     half = file_driver().connect(str(path), isolation_level=None)
-    half.execute("PRAGMA journal_mode = WAL")  # as far as a process gets that dies before its first commit
+    half.execute("PRAGMA journal_mode = WAL")  # as after the death of a process before its first commit
     half.close()
     opened = open_database(Settings(db=str(path)))
     try:
@@ -295,7 +295,7 @@ FORBIDDEN: list[tuple[str, Status, str]] = [
     ("a long category", Status.PENDING, f"UPDATE features SET category = '{'x' * 101}'"),
     ("an empty description", Status.PENDING, "UPDATE features SET description = ''"),
     ("a long description", Status.PENDING, f"UPDATE features SET description = '{'x' * 20_001}'"),
-    ("a number that is none", Status.PENDING, "UPDATE features SET id = 0"),
+    ("the id 0", Status.PENDING, "UPDATE features SET id = 0"),
     ("a feature on itself", Status.PENDING, "INSERT INTO dependencies VALUES (1, 1, 1)"),
     ("a dependency on nothing", Status.PENDING, "INSERT INTO dependencies VALUES (1, 1, 99)"),
     ("an unknown order", Status.PENDING, "UPDATE projects SET claim_order = 'random'"),
@@ -304,12 +304,12 @@ FORBIDDEN: list[tuple[str, Status, str]] = [
 
 
 REFUSED = (file_driver().IntegrityError, psycopg.IntegrityError, psycopg.errors.StringDataRightTruncation)
-"""How engines say that a constraint does not hold."""
+"""The errors with which engines report a violated constraint."""
 
 
 @pytest.mark.parametrize(("status", "statement"), [case[1:] for case in FORBIDDEN], ids=[case[0] for case in FORBIDDEN])
 def test_a_constraint_holds_against_any_writer(database: Database, db: str, status: Status, statement: str) -> None:
-    """Constraints prevent invalid rows, even by hand."""
+    """Constraints prevent invalid rows, even from a foreign program."""
     on = place(database, status)
     before = row(database, on.id)
     with pytest.raises(REFUSED):
@@ -326,7 +326,7 @@ def test_a_reference_is_used_once_in_a_project(database: Database, db: str) -> N
 
 
 def test_projects_of_one_database_do_not_meet(database: Database, db: str) -> None:
-    """Two projects in one database have numbers, queues and rules of their own."""
+    """Two projects in one database have separate numbers, queues and settings."""
     other = open_database(Settings(db=db, project="the other"))
     try:
         assert add(database, 2) == add(other, 2) == [1, 2]

@@ -65,7 +65,7 @@ def old(new_empty_db: Callable[[], AbstractContextManager[str]]) -> Iterator[str
 
 @pytest.mark.parametrize("writes_first", [True, False], ids=["written", "read"])
 def test_the_first_version_is_brought_up(old: str, *, writes_first: bool) -> None:
-    """Whether it is first read or first written: the schema is the newest, and nothing is lost."""
+    """After a first read or write of the backlog the schema is the newest, and nothing is lost."""
     database = open_database(Settings(db=old))
     try:
         assert database.exists()
@@ -82,7 +82,7 @@ def test_the_first_version_is_brought_up(old: str, *, writes_first: bool) -> Non
 
 @pytest.mark.only_on("sqlite", reason="a server's project is read by its rows, which the newest schema names")
 def test_the_first_version_is_backed_up_as_it_is(old: str, tmp_path: Path) -> None:
-    """A backup before an update does not bring the update: only the copy is migrated."""
+    """A backup does not migrate the backlog: only the copy is migrated."""
     backed_up(old, tmp_path / "it")
     assert by_hand(old, "SELECT version_num FROM alembic_version") == [(FIRST,)]
     new = str(tmp_path / "new.db")
@@ -94,7 +94,7 @@ def test_the_first_version_is_backed_up_as_it_is(old: str, tmp_path: Path) -> No
 def test_databases_that_one_process_makes_at_once_do_not_mix(
     new_empty_db: Callable[[], AbstractContextManager[str]],
 ) -> None:
-    """A program with several backlogs, such as a harness, may open them side by side for the first time."""
+    """A program with several backlogs, such as a harness, may open them for the first time at the same time."""
     with ExitStack() as ended:
         names = [ended.enter_context(new_empty_db()) for _ in range(4)]
         opened = [open_database(Settings(db=name)) for name in names]

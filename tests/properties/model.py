@@ -15,7 +15,7 @@ LIMITS = Limits(MOST_FAILURES, MOST_ATTEMPTS, MOST_SKIPS)
 
 
 class Model:
-    """The features with their dependencies, paths and places in the queue; who passed and who confirmed each.
+    """The features with their dependencies, paths and places in the queue, and the agents that passed and confirmed each.
 
     `events` counts the events that should be recorded.
     """
@@ -57,7 +57,7 @@ class Model:
         return sorted(free, key=lambda one: (self[one].skips, tall[one], self.priority[one], one))
 
     def any(self, status: Status) -> bool:
-        """Return whether there is a feature of that status."""
+        """Return whether a feature has the given status."""
         return any(one.status is status for one in self.features.values())
 
     def held_by(self, holder: str) -> list[int]:
@@ -65,7 +65,7 @@ class Model:
         return [feature for feature, one in self.features.items() if one.holder == holder]
 
     def is_held_back(self, feature: int) -> bool:
-        """Return whether an agent works on a feature that may change the same files."""
+        """Return whether an agent works on another feature that may change the same files."""
         claimed = [other for other, one in self.features.items() if one.status is I]
         own = areas_of(self.paths[feature])
         return any(one.meets(other) for there in claimed for other in areas_of(self.paths[there]) for one in own)
@@ -113,7 +113,7 @@ class Model:
         self.events += 1
 
     def claim(self, holder: str, feature: int | None, token: str | None) -> int | None:
-        """Claim this feature, or the next one; returns it, or None where there is nothing. `token` is the real token."""
+        """Claim `feature`, or the next one, with the real `token`. Return the claimed feature, or None if none is ready."""
         held = self.held_by(holder)
         if feature is None:
             if held:
@@ -132,7 +132,7 @@ class Model:
         return feature
 
     def resume(self, holder: str, token: str | None) -> int | None:
-        """Take over what a holder has claimed, with a new token."""
+        """Resume a holder's claim with a new token."""
         held = self.held_by(holder)
         if not held:
             return self.claim(holder, None, token)
@@ -140,7 +140,7 @@ class Model:
         return held[0]
 
     def transition(self, feature: int, token: str | None, kind: Kind, by: str) -> bool:
-        """Make a transition; returns False where it is a repetition, which changes nothing."""
+        """Make a transition. Return False if it repeats an earlier one, and so changes nothing."""
         before = self[feature]
         made: Transition = model.transition(before, kind, token, LIMITS, unmet=self.unmet(feature) > 0)
         if made.kind is None:
@@ -181,7 +181,7 @@ class Model:
         self._set(feature, model.answer(self[feature]))
 
     def retry(self, feature: int) -> None:
-        """Put a stuck feature back."""
+        """Return a stuck feature to pending."""
         self._set(feature, model.retry(self[feature]))
 
     def archive(self, feature: int, *, archived: bool) -> None:

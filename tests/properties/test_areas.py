@@ -1,4 +1,4 @@
-"""If two globs match a common file, their areas overlap; areas may also overlap without need."""
+"""If two globs match a common file, their areas overlap; areas may also overlap without a common file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ GLOBS = st.lists(st.one_of(NAMES, PIECES, st.just("**")), min_size=1, max_size=4
 
 @st.composite
 def globs_of(draw: st.DrawFn, file: str) -> str:
-    """A glob that is likely to name the file: parts of it, made wider."""
+    """Draw a glob that is likely to match the file: the file's path with wider parts."""
     parts: list[str] = []
     for part in file.split("/"):
         end = draw(st.integers(0, len(part)))
@@ -55,7 +55,7 @@ def _compiled(pattern: str) -> glob.WcMatcher[str]:
 
 
 def names(path: str, file: str) -> bool:
-    """Whether a path of a feature means the file, by a glob matcher that is not ours.
+    """Return whether a path of a feature matches the file, by a third-party glob matcher.
 
     A path without wildcards, or whose last part has no extension, may be a folder.
     """
@@ -69,7 +69,7 @@ def names(path: str, file: str) -> bool:
 
 @pytest.fixture(scope="module")
 def opened(new_db: object) -> Iterator[Database]:
-    """A database to compare in, as the claim does."""
+    """A database in which areas are compared, as the claim does."""
     with new_db() as name:  # type: ignore[operator]  # a fixture's type
         database = open_database(Settings(db=name))
         yield database
@@ -84,7 +84,7 @@ OVERLAP = select(overlap(_given("one"), _given("other")))
 
 
 def meet(database: Database, one: Area, other: Area) -> bool:
-    """Whether the areas overlap, by the very words that stand in the claim's WHERE, whichever is asked about."""
+    """Return whether the areas overlap, in both directions, by the conditions in the claim's WHERE."""
     given_ = {
         "one_b": one.beginning,
         "one_e": one.ending,
@@ -101,8 +101,8 @@ def meet(database: Database, one: Area, other: Area) -> bool:
 @given(data=st.data())
 @example(data=None)
 def test_two_globs_that_name_one_file_overlap(opened: Database, data: st.DataObject | None) -> None:
-    """Where a real matcher finds a file that both paths name, the areas overlap."""
-    if data is None:  # what is easily got wrong
+    """If a real matcher finds a file that both globs match, the areas overlap."""
+    if data is None:  # cases that are easy to get wrong
         cases = [("**/a.py", "*a.py", "a.py"), ("src/**/a.py", "src/a.py", "src/a.py"), ("a", "a/*", "a/b")]
         cases += [("p/*/tests", "p/**/*.py", "p/x/tests/a.py"), ("src/*/", "src/a/b/c", "src/a/b/c")]
     else:
@@ -153,7 +153,7 @@ TOGETHER = [
 
 @pytest.mark.parametrize(("one", "other"), TOGETHER)
 def test_globs_that_plainly_meet_overlap(opened: Database, one: str, other: str) -> None:
-    """A folder and what is in it, a glob and a file that it names."""
+    """A folder and its files overlap, and so do a glob and a matching file."""
     assert meet(opened, area_of(path_of(one)), area_of(path_of(other)))
 
 

@@ -41,11 +41,11 @@ FEATURES = st.integers(1, 5)
 PATHS = st.sampled_from(
     [[], ["src/a/**"], ["src/**/*.py"], ["docs/*.md", "src/b"], ["src/a/x.ts"], ["README.md", "src"]]
 )
-"""Which files features change: some pairs overlap, some do not, and some features name none."""
+"""The paths of features: some pairs overlap, some do not, and some features have none."""
 VERIFIERS = st.sampled_from(["anyone", "other"])
 
 TOKENS = st.sampled_from(["live", "live", "live", "ended", "none", "foreign"])
-"""Which token a call carries."""
+"""The kinds of token that a call can have."""
 
 Verb = Callable[[Transaction, str, int, str | None], Any]
 
@@ -99,7 +99,7 @@ class Backlog(RuleBasedStateMachine):
         return expected(), answer
 
     def there(self, feature: int, *preferred: Status) -> int:
-        """Return a feature that exists, picked by a number, in a preferred status if there is one."""
+        """Return a feature that exists, picked by a number, in the preferred status if one is in it."""
         ids = [number for number, one in self.model.features.items() if one.status in preferred]
         return (ids or list(self.model.features))[(feature - 1) % len(ids or self.model.features)]
 
@@ -156,7 +156,7 @@ class Backlog(RuleBasedStateMachine):
     @precondition(lambda self: self.model.any(Status.PASSING))
     @rule(feature=FEATURES, by=AGENTS)
     def verify(self, feature: int, by: str) -> None:
-        """Test a passing feature again, which confirms it where another passed it."""
+        """Test a passing feature again, which confirms it if another agent passed it."""
         self.transition(self.there(feature, Status.PASSING), "none", Kind.PASS, held=False, by=by)
 
     @precondition(lambda self: self.model.any(Status.PASSING))
@@ -291,14 +291,14 @@ class Backlog(RuleBasedStateMachine):
 
     @invariant()
     def an_audit_finds_nothing(self) -> None:
-        """Every value that is derived from edges, paths or events is right."""
+        """Every value that is derived from dependencies, paths or events is right."""
         if not hasattr(self, "other_events"):
             return
         assert self.database.read_now(audit).unsound == []
 
     @invariant()
     def the_events_replay(self) -> None:
-        """Each call recorded one event, which starts where the one before ended, and ends where the table says."""
+        """Each call recorded one event, and source and target of each event fit the event before and the table."""
         if not hasattr(self, "other_events"):
             return
         events = stage.journal(self.database)
@@ -316,7 +316,7 @@ class Backlog(RuleBasedStateMachine):
         assert at == {number: one.status for number, one in self.model.features.items()}
 
 
-@pytest.mark.timeout(600)  # a failure takes minutes to be shrunk to what can be read
+@pytest.mark.timeout(600)  # shrinking a failing example takes minutes
 def test_random_calls_agree_with_the_model(db: str) -> None:
     """For random calls the backlog agrees with the model and stays sound."""
     Backlog.db = db

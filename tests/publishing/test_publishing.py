@@ -25,13 +25,13 @@ PUBLISHING = ROOT / "docs" / "publishing"
 
 
 def said(name: str) -> dict[str, Any]:
-    """The content of a file in `docs/publishing`."""
+    """Return the content of a file in `docs/publishing`."""
     loaded: dict[str, Any] = json.loads((PUBLISHING / name).read_text(encoding="utf-8"))
     return loaded
 
 
 def test_the_registry_entry_is_of_this_package_and_version() -> None:
-    """`server.json` names the distribution and its version, within the registry's limits, and the README its name."""
+    """`server.json` names the distribution and its version, within the registry's limits, and the README has its name."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     entry = said("server.json")
     assert entry["version"] == project["version"] == __version__
@@ -45,7 +45,7 @@ def test_the_registry_entry_is_of_this_package_and_version() -> None:
 
 
 def test_published_variables_are_settings() -> None:
-    """Every variable that the entry or the bundle sets is one that the server knows, with the roles that there are."""
+    """Every variable of the entry and the bundle is a setting of the server, and the listed roles exist."""
     asked = {one["name"]: one for one in said("server.json")["packages"][0]["environmentVariables"]}
     set_by_bundle = set(said("manifest.json")["server"]["mcp_config"]["env"])
     for variable in {*asked, *set_by_bundle}:
@@ -54,7 +54,7 @@ def test_published_variables_are_settings() -> None:
 
 
 def test_the_registry_entry_fits_the_registrys_schema() -> None:
-    """`server.json` is valid by the schema that it names, of which `server.schema.json` has all but the words."""
+    """`server.json` is valid under its schema. `server.schema.json` is that schema without the descriptions."""
     rules = json.loads((Path(__file__).parent / "server.schema.json").read_text(encoding="utf-8"))
     assert rules["$id"] == said("server.json")["$schema"]
     validator = validators.validator_for(rules)(rules)
@@ -63,7 +63,7 @@ def test_the_registry_entry_fits_the_registrys_schema() -> None:
 
 
 def test_the_bundle_holds_all_that_the_server_needs(tmp_path: Path) -> None:
-    """Packed, unpacked elsewhere and started as its manifest says, it serves the chosen folder from its own code."""
+    """Packed, unpacked elsewhere and started as its manifest says, it serves the chosen folder with its own code."""
     subprocess.run(
         ["make", "--always-make", f"{tmp_path}/made", f"BUNDLE={tmp_path}/made"],
         cwd=ROOT,
@@ -90,9 +90,9 @@ def test_the_bundle_holds_all_that_the_server_needs(tmp_path: Path) -> None:
 
 
 def started(bundle: Path, folder: Path) -> Launch:
-    """The manifest's command with its places filled in, as a host does it.
+    """Return the manifest's command with its placeholders filled in, as a host does.
 
-    `uv run` makes an environment of `pyproject.toml` and starts Python in it: here the environment is this one.
+    `uv run` makes an environment of `pyproject.toml` and starts Python in it: here it is the tests' own environment.
     """
     config = said("manifest.json")["server"]["mcp_config"]
     values = {"__dirname": str(bundle), "user_config.folder": str(folder), "user_config.role": "all"}

@@ -19,7 +19,7 @@ from dibs_schema.tables import events, features
 
 Row = Mapping[Any, Any]
 LONG = os.environ.get("DIBS_TEST_LONG") == "1"
-"""Whether every repetition runs (DIBS_TEST_LONG=1), or only those of a run before each commit."""
+"""Whether this is a long run (DIBS_TEST_LONG=1) with every repetition, or a short run."""
 
 
 long_form = pytest.mark.skipif(not LONG, reason="one of many like it: DIBS_TEST_LONG=1 runs them all")
@@ -31,7 +31,7 @@ def times(short: int, full: int) -> int:
 
 
 def fill(database: Database, count: int, needs: Sequence[Sequence[int]] = ()) -> None:
-    """Create features 1..count; `needs[n]` are the indices that the n-th depends on."""
+    """Create features 1..count; `needs[n]` has the indices of the features that the n-th feature depends on."""
     batch = [
         NewFeature(
             category="races",
@@ -46,7 +46,7 @@ def fill(database: Database, count: int, needs: Sequence[Sequence[int]] = ()) ->
 
 
 def rule(database: Database, name: str, value: int) -> None:
-    """Set a rule of the project."""
+    """Change a setting of the project."""
     database.write_now(lambda tx: change_setting(tx, "test", name, value))
 
 
@@ -56,7 +56,7 @@ def row(database: Database, feature: int) -> Row:
 
 
 def events_of(database: Database, feature: int | None = None) -> Sequence[Row]:
-    """Return the events of a feature, or of all, oldest first."""
+    """Return the events of a feature, or of all features, oldest first."""
     wanted = select(events).order_by(events.c.id)
     if feature is not None:
         wanted = wanted.where(events.c.feature_id == feature)
@@ -84,7 +84,7 @@ def assert_sound(database: Database) -> None:
 
 
 def eventually(true: Callable[[], Any], within: float = 10.0) -> float:
-    """Wait until `true()` holds; returns the seconds that it took. Fails after `within` seconds."""
+    """Wait until `true()` holds, and return how long it took, in seconds. Fails after `within` seconds."""
     began = time.monotonic()
     while not true():
         assert time.monotonic() - began < within, "it did not happen in time"

@@ -2,8 +2,8 @@
 
 Loading the SDK takes two thirds of a second of processor time, and the tests start a thousand servers. A forked server
 is a process with its own pipes and environment, as `python -m dibs serve` is; no code of the server ran before the fork.
-The fork server reports its exit status. Servers are started afresh with DIBS_TEST_FRESH=1 or DIBS_TEST_LONG=1, and where
-the command or the environment is not that of a plain server.
+The fork server reports its exit status. A new interpreter starts each server with DIBS_TEST_FRESH=1 or DIBS_TEST_LONG=1,
+and if the command or the environment is not that of a plain server.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from typing import IO, Any
 SERVER = [sys.executable, "-m", "dibs", "serve"]
 TESTS = Path(__file__).parent.parent
 LONGEST = 1 << 20
-"""Bytes of a request: the arguments and the environment."""
+"""The most bytes of a request, which has the arguments and the environment."""
 
 
 def is_plain(command: Sequence[str], environment: Mapping[str, str]) -> bool:
-    """Return whether this server can be forked: nothing stands before the command, and nothing is preloaded."""
+    """Return whether this server can be forked: the command has no prefix, and no library is preloaded."""
     wanted = any(os.environ.get(f"DIBS_TEST_{name}") == "1" for name in ("FRESH", "LONG"))
     return (
         list(command[: len(SERVER)]) == SERVER
@@ -43,7 +43,7 @@ def is_plain(command: Sequence[str], environment: Mapping[str, str]) -> bool:
 
 
 class ForkedServer:
-    """A forked server, with what the tests use of subprocess.Popen."""
+    """A forked server, with the part of subprocess.Popen that the tests use."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], stderr: IO[bytes]) -> None:
         answers, out = os.pipe()
@@ -64,13 +64,13 @@ class ForkedServer:
         self.returncode: int | None = None
 
     def poll(self) -> int | None:
-        """The exit status, or None while it runs."""
+        """Return the exit status, or None while the server runs."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.wait(0)
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        """The exit status, negative for a signal. Raises TimeoutExpired."""
+        """Wait for the end, and return the exit status, negative for a signal. Raises TimeoutExpired."""
         if self.returncode is None:
             if not select.select([self._status], [], [], timeout)[0]:
                 raise subprocess.TimeoutExpired(SERVER, timeout or 0)
@@ -79,7 +79,7 @@ class ForkedServer:
         return self.returncode
 
     def send_signal(self, number: int) -> None:
-        """Send a signal, unless it has ended."""
+        """Send a signal, unless the server has ended."""
         if self.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
@@ -90,7 +90,7 @@ class ForkedServer:
 
 
 class _ForkServer:
-    """The process, and the socket to it."""
+    """The process of the fork server, and the socket to it."""
 
     def __init__(self) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -120,7 +120,7 @@ _opening = threading.Lock()
 
 
 def serve(connection: socket.socket) -> None:
-    """Fork servers until the tests are over; in each of them this returns when the server has ended."""
+    """Fork servers until the tests are over. In each server this returns when the server has ended."""
     _load()
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
@@ -147,7 +147,7 @@ def serve(connection: socket.socket) -> None:
 
 
 def _load() -> None:
-    """Load what a server loads, without running any of it."""
+    """Import the modules of a server, without running any of its code."""
     for module in ("mcp.server", "cli.serve", "database.sqlite.engine", "database.postgres.engine"):
         importlib.import_module(f"dibs.{module}")
     gc.collect()
@@ -159,7 +159,7 @@ def _report_ended(statuses: dict[int, int]) -> None:
         while (dead := os.waitpid(-1, os.WNOHANG))[0]:
             pid, status = dead
             end = statuses.pop(pid)
-            with contextlib.suppress(BrokenPipeError):  # nobody waits for it
+            with contextlib.suppress(BrokenPipeError):  # no process waits for it
                 os.write(end, str(os.waitstatus_to_exitcode(status)).encode())
             os.close(end)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from foreign import connected
 
 LOCKS = ("engine", "queue")
-"""The engine's own lock that keeps every writer out, and the lock of the writer queue."""
+"""The engine's own lock, which blocks every writer, and the lock of the writer queue."""
 
 HELD = {
     ("engine", "file"): ["BEGIN IMMEDIATE"],
@@ -24,7 +24,7 @@ HELD = {
 
 @contextmanager
 def held(lock: str, db: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Hold `lock` on the database in a process of its own; `let_go` or the block's end releases it."""
+    """Hold `lock` on the database in another process, until `let_go` or the end of the block."""
     command = [sys.executable, "-m", "races.locks", lock, db]
     with subprocess.Popen(
         command, cwd=Path(__file__).parent.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE

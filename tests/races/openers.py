@@ -1,4 +1,4 @@
-"""Many processes that open one database at the same moment: they are forked with everything imported."""
+"""Many processes that open one database at the same moment. They are forked with everything imported."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from dibs.settings import Settings
 
 
 def open_at_once(db: str, processes: int, projects: int) -> int:
-    """Print one line for each process: its project's number and generation. Returns how many failed."""
+    """Open the database in many processes, and print each one's project number and generation. Return how many failed."""
     engine = "postgres" if "://" in db else "sqlite"
     importlib.import_module(f"dibs.database.{engine}.engine")  # loaded before any process opens the database
     ready, go = os.pipe()
     children = []
     for number in range(processes):
-        child = os.fork()  # no database is open yet: no connection crosses
+        child = os.fork()  # no database is open yet, so no connection crosses the fork
         if child == 0:
             os.close(go)
             os.read(ready, 1)  # returns when the parent closes its end

@@ -1,4 +1,4 @@
-"""A client process that makes random calls on servers of its own, and records them; some servers it kills or stops."""
+"""A client process that makes random calls on its own servers, and records them. It kills or stops some of the servers."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from pathlib import Path
 from dibs.client import ServerGone, server_command
 from dibs_proof.planted_bugs import buggy_server
 from dibs_proof.random_workload import CONTENTION, Memory, draw
-from dibs_proof.recorder import Recorder
+from dibs_proof.recording_client import RecordingClient
 
 FEATURES = 8
-"""How many features there are at the beginning."""
+"""The number of features at the beginning."""
 
 
 class RandomCaller:
-    """Random calls on one connection, on few features, so that clients get in each other's way."""
+    """Random calls on one connection, on few features, so that clients compete."""
 
-    def __init__(self, recorder: Recorder, chance: random.Random) -> None:
+    def __init__(self, recorder: RecordingClient, chance: random.Random) -> None:
         self._recorder = recorder
         self._chance = chance
         self._memory = Memory(chance, FEATURES, recorder.name)
 
     async def run(self, calls: int | None = None) -> None:
-        """Make so many calls, or go on for ever. Raises ServerGone."""
+        """Make the given number of calls, or calls without end. Raises ServerGone."""
         while calls is None or calls > 0:
             tool, arguments = draw(self._memory, CONTENTION)
             answer = await self._recorder.ask(tool, **arguments)
@@ -38,8 +38,8 @@ class RandomCaller:
             calls = None if calls is None else calls - 1
 
 
-async def use_server(recorder: Recorder, caller: RandomCaller, accident: str, calls: int, lease: float) -> None:
-    """Make calls until the server meets with its accident, and on while it lives. Raises ServerGone."""
+async def use_server(recorder: RecordingClient, caller: RandomCaller, accident: str, calls: int, lease: float) -> None:
+    """Make `calls` calls, interrupt the server as `accident` says, and continue while it lives. Raises ServerGone."""
     await caller.run(calls)
     if accident == "stop":
         running = asyncio.create_task(caller.run(calls))
@@ -55,7 +55,7 @@ async def use_server(recorder: Recorder, caller: RandomCaller, accident: str, ca
 
 
 async def use_servers(db: str, path: Path, name: str, rounds: int, lease: float, *servers: str) -> None:
-    """Use one server after another, each with its accident and the number of calls before it, as `kill:40`."""
+    """Use one server after another. Each has an accident and the number of calls before it, such as `kill:40`."""
     chance = random.Random(name)
     for number, server in enumerate(servers * rounds):
         accident, calls = server.split(":")
@@ -63,7 +63,7 @@ async def use_servers(db: str, path: Path, name: str, rounds: int, lease: float,
         if "DIBS_TEST_BUG" in os.environ:
             command = [*buggy_server(os.environ["DIBS_TEST_BUG"]), *command[command.index("--db") :]]
         try:
-            async with Recorder.start(command, path, f"{name}.{number}", lease=lease) as recorder:
+            async with RecordingClient.start(command, path, f"{name}.{number}", lease=lease) as recorder:
                 await recorder.ask("feature_get_stats")
                 await use_server(recorder, RandomCaller(recorder, chance), accident, int(calls), lease)
         except* ServerGone:

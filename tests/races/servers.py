@@ -23,7 +23,7 @@ def start_process(command: Sequence[str], environment: Mapping[str, str], stderr
 
 
 class ServerClient(RawClient):
-    """A raw client of a server that is forked from a loaded process where that is possible."""
+    """A raw client of a server that is forked from a loaded process if possible."""
 
     def __init__(
         self,

@@ -18,16 +18,16 @@ from races.test_waiting import assert_prompt, wait_for_work
 FEATURES = times(24, 400)
 PROCESSES = times(4, 16)
 WAYS = [["part{}/**"], ["part{}/a.py"], ["part{}", "elsewhere/{}"], ["part{}/*.py", "lib{}.py"]]
-"""The ways to name one part in `paths`: any two of them overlap."""
+"""The ways to name one part in `paths`; any two of them overlap."""
 
 
 def part_of(number: int) -> int | None:
-    """Return which part a feature changes; every seventh names no files."""
+    """Return the part that a feature changes. Every seventh feature names no files."""
     return None if number % 7 == 0 else number % 4
 
 
 def paths_of(number: int) -> list[str]:
-    """Return its paths, in one of the ways to name its part."""
+    """Return a feature's paths, in one of the ways to name its part."""
     part = part_of(number)
     return [] if part is None else [path.format(part) for path in WAYS[number // 4 % len(WAYS)]]
 
@@ -42,7 +42,7 @@ def plan(database: Database, paths: list[list[str]]) -> None:
 
 
 def live_together(events: Any) -> tuple[int, int]:
-    """The greatest number of live claims, and the number of claims that overlapped another one."""
+    """Return the greatest number of live claims, and the number of claims that overlapped another claim."""
     live: set[int] = set()
     most = clashes = 0
     for event in events:
@@ -61,7 +61,7 @@ def live_together(events: Any) -> tuple[int, int]:
 def test_no_two_live_claims_are_ever_on_one_file(database: Database, start: StartServer) -> None:
     """Many agents claim at once, with and without names, and no two claims overlap in files.
 
-    Read from the journal, which has claims with paths, and their ends, in the order in which they were made.
+    The event log has the claims of features with paths, and their ends, in order.
     """
     plan(database, [paths_of(number) for number in range(1, FEATURES + 1)])
     servers = up(*(start(*(["--agent", f"agent-{n}"] if n % 2 else [])) for n in range(PROCESSES)))
@@ -89,7 +89,7 @@ def test_no_two_live_claims_are_ever_on_one_file(database: Database, start: Star
     assert all(rounds), "each had a part in it"
     most, clashes = live_together(events_of(database))
     assert clashes == 0
-    assert most > 1, "they did work beside each other"
+    assert most > 1, "they worked at the same time"
     assert {row(database, number)["status"] for number in range(1, FEATURES + 1)} == {"passing"}
     assert_sound(database)
 
@@ -105,7 +105,7 @@ def test_a_waiting_claim_wakes_when_files_become_free(database: Database, start:
     """Every end of a claim on its files wakes a waiting claim within the promised time."""
     plan(database, [path for n in range(len(ENDS)) for path in ([f"part{n}"], [f"part{n}/a.py"])] + [["z"]])
     holder, waiter = up(start(), start())
-    holder.call("feature_mark_in_progress", feature_id=2 * len(ENDS) + 1)  # so that somebody is always at work
+    holder.call("feature_mark_in_progress", feature_id=2 * len(ENDS) + 1)  # so that some agent always has a claim
     for number in range(len(ENDS)):
         holder.call("feature_mark_in_progress", feature_id=2 * number + 1)
     delays = []

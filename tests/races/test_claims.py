@@ -41,7 +41,7 @@ def test_each_feature_that_eight_processes_claim_by_id_has_exactly_one_winner(
 
 
 def _try(server: ServerClient, feature: int) -> str:
-    """Return the token of a claim, or an empty string where another agent has the feature."""
+    """Return the token of a claim, or an empty string if another agent has the feature."""
     result = server.message(server.send("feature_mark_in_progress", feature_id=feature))["result"]
     content = result["structuredContent"]
     if not result.get("isError"):

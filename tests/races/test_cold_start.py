@@ -50,7 +50,7 @@ def test_sixteen_servers_start_at_once_on_a_new_database(empty_db: str, start: S
 
 
 def assert_made_once(db: str, projects: int) -> None:
-    """Assert that there are so many projects, one schema and, in a file, the right journal mode."""
+    """Assert that the database has this number of projects, one schema and, in a file, the right journal mode."""
     names = by_hand(db, "SELECT count(*), count(DISTINCT name) FROM projects")
     assert names == [(projects, projects)]
     assert len(by_hand(db, "SELECT version_num FROM alembic_version")) == 1

@@ -1,4 +1,4 @@
-"""How many connections a server process holds, and what each costs the server: the figures of docs/how-to/postgresql.md."""
+"""The connections of a server process, and the cost of each on PostgreSQL: the figures of docs/how-to/postgresql.md."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from races.backlog import eventually
 from races.servers import ServerClient, serving
 
 AT_WORK = 8
-"""Claims that a server makes before its backends are weighed: their caches have grown by then."""
+"""Claims that a server makes before its backends are measured; by then their caches have grown."""
 
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    """A server of the test's own: no other test's connections are counted."""
+    """A separate server, so that no other test's connections are counted."""
     with Cluster(tmp_path / "primary", fsync="off") as started:
         yield started
 
 
 def backends(cluster: Cluster) -> list[int]:
-    """The processes that serve Dibs."""
+    """Return the PostgreSQL processes that serve Dibs."""
     found = cluster.sql("SELECT pid FROM pg_stat_activity WHERE application_name = 'dibs'")
     return [pid for (pid,) in found]
 
 
 def own_memory(pid: int) -> float:
-    """MiB of a backend that it shares with nobody, plus its share of what it does share, without shared buffers."""
+    """Return the private memory of a backend plus its share of shared memory, without shared buffers, in MiB."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
     kilobytes = {line.split()[0]: int(line.split()[1]) for line in lines[1:]}
     return (kilobytes["Pss:"] - kilobytes["Pss_Shmem:"]) / 1024
 
 
 def test_a_server_holds_one_connection_two_at_work_and_three_while_it_waits(cluster: Cluster) -> None:
-    """One for writing from the start, one for reading from the first read, and one that listens for a claim that waits."""
+    """One connection writes from the start, one reads after the first read, and one listens while a claim waits."""
     with serving(cluster.url()) as start:
         server = start()
         server.call("feature_create_bulk", features=[_feature() for _ in range(AT_WORK)])

@@ -20,11 +20,11 @@ from dibs.verbs.create import create
 from dibs_schema.inputs import NewFeature
 from races.backlog import eventually, times
 
-pytestmark = pytest.mark.only_on("sqlite", reason="a server lets writers work beside each other, and keeps its own log")
+pytestmark = pytest.mark.only_on("sqlite", reason="a server lets writers work at the same time, and keeps its own log")
 
 MIB = 1024 * 1024
 LONG = NewFeature(category="long", name="A long one", description="x" * 20_000, steps=["y" * 2_000] * 20)
-"""About 64 KiB in the log."""
+"""A feature that takes about 64 KiB in the log."""
 
 
 def test_every_saturating_writer_gets_its_turn(db: str) -> None:
@@ -33,13 +33,13 @@ def test_every_saturating_writer_gets_its_turn(db: str) -> None:
     backlog = backlogs.make_large(Path(db), times(5_000, 50_000))
     waits = run_together(write_for, [(backlog, float(seconds))] * writers)
     counts = [len(took) for took in waits]
-    assert jain(counts) > 0.8  # 0.99 where nothing else runs on the machine
-    mean = writers * seconds / sum(counts)  # of a round in which each has its turn
+    assert jain(counts) > 0.8  # 0.99 on an idle machine
+    mean = writers * seconds / sum(counts)  # a round in which each writer has its turn
     assert max(wait for took in waits for wait in took) < max(20 * mean, 0.5)
 
 
 def test_reads_without_a_gap_do_not_let_the_log_grow_for_ever(db: str, database: Database) -> None:
-    """While there is a reader at every moment, the log restarts nevertheless once it has outgrown its limit."""
+    """Although there is a reader at every moment, the log restarts after it has outgrown its limit."""
     log = Path(f"{db}-wal")
 
     def write() -> None:
@@ -50,7 +50,7 @@ def test_reads_without_a_gap_do_not_let_the_log_grow_for_ever(db: str, database:
         return log.stat().st_size < 10 * MIB
 
     with readers_without_a_gap(db):
-        for _ in range(times(200, 2_000)):  # at least 18 MiB, which the log would be as long as
+        for _ in range(times(200, 2_000)):  # at least 18 MiB, which would all be in the log
             write()
         eventually(is_short, within=30)
 
@@ -69,7 +69,7 @@ def test_a_read_that_does_not_end_holds_no_writer_up(db: str, database: Database
 
 @contextmanager
 def readers_without_a_gap(db: str) -> Iterator[None]:
-    """Four take turns so that there is always a snapshot, none older than a few hundredths of a second."""
+    """Let four readers take turns, so that there is always a snapshot, but none older than a few hundredths of a second."""
     over = threading.Event()
     with ExitStack() as readers:
         for seconds in (0.010, 0.012, 0.015, 0.017):
@@ -87,7 +87,7 @@ def a_snapshot(db: str) -> Iterator[None]:
 
 @contextmanager
 def reading(db: str, dwell: Callable[[], object], over: threading.Event) -> Iterator[None]:
-    """Snapshots one after the other, each held for as long as `dwell` takes."""
+    """Take one snapshot after another, and hold each for as long as `dwell` takes."""
     other = open_database(Settings(db=db))
     held = threading.Event()
 

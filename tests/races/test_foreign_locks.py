@@ -18,9 +18,9 @@ from races.servers import ServerClient, StartServer, up
 PROMISED = 0.05
 """Seconds for a ping and for every read while the lock is held."""
 NOISE = 0.45
-"""Seconds by which a single answer may be later on a loaded machine; half of the answers may not."""
+"""Seconds by which a single answer may be later on a busy machine. Half of the answers must not be later."""
 LONGER = {("sqlite", "engine"): 5.5}
-"""Seconds that a lock is held: SQLite's own for longer than its busy timeout, any other for LONG_ENOUGH."""
+"""Seconds for which a lock is held: SQLite's own for longer than its busy timeout, other locks for LONG_ENOUGH."""
 LONG_ENOUGH = 1.5
 
 READS: list[tuple[str, dict[str, Any]]] = [
@@ -62,7 +62,7 @@ def test_pings_and_reads_are_answered_while_a_write_waits(
 
 
 def assert_prompt(server: ServerClient) -> None:
-    """A ping and every tool that reads answer within the time that is promised."""
+    """Assert that a ping and every tool that reads answer within the promised time."""
     pings = [server.timed("ping") for _ in range(7)]
     assert statistics.median(pings) < PROMISED, pings
     assert max(pings) < PROMISED + NOISE, pings
@@ -142,10 +142,10 @@ def test_a_cancelled_claim_behind_a_lock_is_never_made(
             server.send("feature_mark_in_progress", feature_id=1),
             server.send("feature_claim_and_get", feature_id=2),
         ]
-        time.sleep(0.3)  # one waits for the lock, the other behind it
+        time.sleep(0.3)  # one waits for the lock, the other waits behind the first
         for request in taken_back:
             server.cancel(request)
-        server.message(server.ask("ping"))  # the notices were read
+        server.message(server.ask("ping"))  # the notifications were read
         let_go(foreign)
     server.call("feature_mark_in_progress", feature_id=3)
     assert kinds(database, 1) == kinds(database, 2) == ["create"]

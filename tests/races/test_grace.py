@@ -30,7 +30,7 @@ async def test_a_process_that_waited_in_the_queue_reaps_nobody(database: Databas
 
 
 async def test_a_replayed_claim_is_released_by_who_replayed_it(database: Database, db: str) -> None:
-    """The server that made a claim is killed; the one that replays it releases it at its own end."""
+    """The server that made a claim is killed; the server that replays the claim releases it at its own end."""
     fill(database, 1)
     command = server_command("--db", db, "--agent", "bo")
     async with Client.start(command) as first:

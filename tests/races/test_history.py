@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from dibs.database import Database
-from dibs_proof.events import read_initial_history
 from dibs_proof.history.check import check
 from dibs_proof.history.history import History
+from dibs_proof.read_database import read_initial_history
 from races.backlog import assert_sound, fill, rule, times
 from races.random_client import FEATURES
 

@@ -22,7 +22,7 @@ def drain(caller: Caller | ServerClient, begin: threading.Barrier, won: list[tup
             number, token = answer["feature"]["id"], answer["claim"]["token"]
             won.append((number, token))
             if len(won) == 1:
-                begin.wait()  # nobody is so quick that others get none
+                begin.wait()  # so that no client takes all features before the others start
             caller.call("feature_mark_passing", feature_id=number, claim_token=token)
 
 

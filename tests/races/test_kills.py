@@ -27,7 +27,7 @@ def test_an_acknowledged_move_survives_sigkill_an_instant_later(database: Databa
     fill(database, KILLS)
 
     def acknowledged(feature: int) -> tuple[int, str, str]:
-        server = start("--lease", "3600")  # or the first would have run out when the last is looked at
+        server = start("--lease", "3600")  # otherwise the first lease would expire before the last feature is checked
         claim = server.send("feature_mark_in_progress", feature_id=feature)
         token = server.answer(claim)["token"]
         if feature % 2:
@@ -92,7 +92,7 @@ def test_a_backlog_survives_servers_that_are_killed_at_random(database: Database
 
 
 def assert_replays(database: Database, features: Iterable[int]) -> None:
-    """Each event starts where the one before it ended, and the last one ends where the feature is."""
+    """Assert that each event starts where the event before ended, and the last ends in the feature's status."""
     status = dict.fromkeys(features, "")
     for event in events_of(database):
         feature = event["feature_id"]

@@ -25,7 +25,7 @@ def claim(server: ServerClient, feature: int = 1) -> str:
 
 
 def assert_lost(database: Database, server: ServerClient, token: str) -> None:
-    """The token is refused by every tool, and changes nothing."""
+    """Assert that every tool refuses the token, and that no call changes anything."""
     before = without_lease(database)
     for tool, more in (
         ("feature_mark_passing", {}),
@@ -51,14 +51,14 @@ def test_the_feature_of_a_killed_holder_is_free_within_a_lease_and_a_second(
 ) -> None:
     """The claim of a dead process expires once, and its token is refused afterwards."""
     fill(database, 1)
-    dead, heir = up(start("--lease", f"{LEASE}"), start("--lease", f"{LEASE}"))
+    dead, successor = up(start("--lease", f"{LEASE}"), start("--lease", f"{LEASE}"))
     token = claim(dead)
-    waiting = heir.send("feature_claim_and_get", wait_seconds=20)
+    waiting = successor.send("feature_claim_and_get", wait_seconds=20)
     dead.kill()
     killed = time.monotonic()
-    assert heir.answer(waiting)["feature"]["id"] == 1
-    assert heir.arrival(waiting) - killed < LEASE + 1 + NOISE
-    assert_lost(database, heir, token)
+    assert successor.answer(waiting)["feature"]["id"] == 1
+    assert successor.arrival(waiting) - killed < LEASE + 1 + NOISE
+    assert_lost(database, successor, token)
     assert kinds(database, 1) == ["create", "claim", "expire", "claim"]
     assert row(database, 1)["failures"] == 1
     assert_sound(database)
@@ -68,12 +68,16 @@ def test_many_reapers_take_a_dead_claim_once(database: Database, start: StartSer
     """Each expired claim has one expiry event, however many processes reap at the same time."""
     fill(database, 12)
     dead = start("--lease", "1")
-    heirs = up(*[start("--lease", "120") for _ in range(4)])
+    successors = up(*[start("--lease", "120") for _ in range(4)])
     for feature in range(1, 13):
         claim(dead, feature)
-    waiting = [(heir, heir.send("feature_claim_and_get", wait_seconds=20)) for heir in heirs for _ in range(3)]
+    waiting = [
+        (successor, successor.send("feature_claim_and_get", wait_seconds=20))
+        for successor in successors
+        for _ in range(3)
+    ]
     dead.kill()
-    taken = [heir.answer(request)["feature"]["id"] for heir, request in waiting]
+    taken = [successor.answer(request)["feature"]["id"] for successor, request in waiting]
     assert sorted(taken) == list(range(1, 13))
     assert sum(event["kind"] == "expire" for event in events_of(database)) == 12
     assert_sound(database)
@@ -82,10 +86,10 @@ def test_many_reapers_take_a_dead_claim_once(database: Database, start: StartSer
 def test_a_holder_that_was_stopped_for_longer_than_its_lease_has_lost(database: Database, start: StartServer) -> None:
     """A process that continues too late does not renew, release or end another agent's claim."""
     fill(database, 1)
-    sleeper, heir = up(start("--lease", f"{LEASE}"), start("--lease", "300"))
+    sleeper, successor = up(start("--lease", f"{LEASE}"), start("--lease", "300"))
     token = claim(sleeper)
     stop_between_writes(database, sleeper)
-    new = heir.call("feature_claim_and_get", wait_seconds=20)["claim"]["token"]
+    new = successor.call("feature_claim_and_get", wait_seconds=20)["claim"]["token"]
     sleeper.kill(signal.SIGCONT)
     assert_lost(database, sleeper, token)
     lease = row(database, 1)["lease_ends"]
@@ -118,14 +122,14 @@ def test_a_lease_is_renewed_for_as_long_as_the_connection_is_open(database: Data
 def test_renewal_stops_when_no_call_is_about_the_feature_any_more(database: Database, start: StartServer) -> None:
     """A claim without calls ends at the hold limit, and each call about its feature keeps it."""
     fill(database, 2)
-    holder, heir = up(start("--lease", "1", "--hold-limit", "2"), start("--lease", "1"))
+    holder, successor = up(start("--lease", "1", "--hold-limit", "2"), start("--lease", "1"))
     forgotten = claim(holder, 1)
     claim(holder, 2)
-    waiting = heir.send("feature_claim_and_get", wait_seconds=20)
-    while not heir.has_answered(waiting):
+    waiting = successor.send("feature_claim_and_get", wait_seconds=20)
+    while not successor.has_answered(waiting):
         holder.call("feature_heartbeat", feature_id=2)
         time.sleep(0.2)
-    assert heir.answer(waiting)["feature"]["id"] == 1
+    assert successor.answer(waiting)["feature"]["id"] == 1
     assert kinds(database, 1) == ["create", "claim", "expire", "claim"]
     assert kinds(database, 2) == ["create", "claim"]
     assert_lost(database, holder, forgotten)
@@ -174,7 +178,7 @@ def test_a_signal_ends_a_server_whose_call_waits_for_the_lock(
     with held(lock, db):
         server.send("feature_mark_in_progress", feature_id=2)
         server.send("feature_mark_passing", feature_id=1)
-        time.sleep(0.3)  # both are waiting by now
+        time.sleep(0.3)  # both calls wait by now
         began = time.monotonic()
         server.kill(number)
         assert server.status() == 0

@@ -10,23 +10,23 @@ from pathlib import Path
 import pytest
 
 from dibs.database import Database
-from dibs_proof.events import read_initial_history
 from dibs_proof.history.check import check
 from dibs_proof.history.history import History
 from dibs_proof.history.violations import Violation
 from dibs_proof.planted_bugs import IN_HISTORIES, buggy_server
-from dibs_proof.recorder import Recorder
+from dibs_proof.read_database import read_initial_history
+from dibs_proof.recording_client import RecordingClient
 from races.backlog import LONG, fill
 from races.test_history import prepare, recorded
 
 Scenario = Callable[..., Awaitable[None]]
-"""What clients do, each with a server of its own."""
+"""The calls of some clients, each with its own server."""
 
 NEEDS_A_MOMENT = ("answer_before_commit", "skip_reads_before_its_update")
-"""Bugs that show only where a death, or two calls, fall into the same moment."""
+"""Bugs that appear only if a death, or two calls, happen at the same moment."""
 
 
-async def late_pass(one: Recorder) -> None:
+async def late_pass(one: RecordingClient) -> None:
     """A token is used after its claim has ended and another has begun."""
     old = (await one.call("feature_mark_in_progress", feature_id=1))["token"]
     await one.call("feature_clear_in_progress", feature_id=1, claim_token=old)
@@ -34,19 +34,19 @@ async def late_pass(one: Recorder) -> None:
     await one.ask("feature_mark_passing", feature_id=1, claim_token=old)
 
 
-async def early_claim(one: Recorder) -> None:
-    """A feature is claimed that depends on another one."""
+async def early_claim(one: RecordingClient) -> None:
+    """A feature is claimed although it depends on another."""
     await one.ask("feature_mark_in_progress", feature_id=2)
 
 
-async def pass_and_clear(one: Recorder) -> None:
+async def pass_and_clear(one: RecordingClient) -> None:
     """A passing feature is released as if it were claimed."""
     token = (await one.call("feature_mark_in_progress", feature_id=1))["token"]
     await one.call("feature_mark_passing", feature_id=1, claim_token=token)
     await one.ask("feature_clear_in_progress", feature_id=1, force=True)
 
 
-async def die_after_passing(one: Recorder, other: Recorder) -> None:
+async def die_after_passing(one: RecordingClient, other: RecordingClient) -> None:
     """A server is killed as soon as it has acknowledged a pass, and another client asks for that feature."""
     token = (await one.call("feature_mark_in_progress", feature_id=1))["token"]
     await one.call("feature_mark_passing", feature_id=1, claim_token=token)
@@ -54,20 +54,20 @@ async def die_after_passing(one: Recorder, other: Recorder) -> None:
     await other.ask("feature_mark_in_progress", feature_id=1)
 
 
-async def claim_another(one: Recorder, other: Recorder) -> None:
-    """A client claims one feature while another works on a second one."""
+async def claim_another(one: RecordingClient, other: RecordingClient) -> None:
+    """A client claims one feature while another client works on a second feature."""
     token = (await one.call("feature_mark_in_progress", feature_id=1))["token"]
     await other.call("feature_mark_in_progress", feature_id=3)
     await one.ask("feature_mark_passing", feature_id=1, claim_token=token)
 
 
-async def claim_the_same(one: Recorder, other: Recorder) -> None:
+async def claim_the_same(one: RecordingClient, other: RecordingClient) -> None:
     """Two clients ask for the next feature."""
     await one.call("feature_claim_and_get")
     await other.call("feature_claim_and_get")
 
 
-async def skip_two(one: Recorder) -> None:
+async def skip_two(one: RecordingClient) -> None:
     """Two features are skipped at the same time."""
     await asyncio.gather(
         one.call("feature_skip", feature_id=1, reason="later"),
@@ -101,13 +101,13 @@ def test_a_planted_bug_is_found(
 
 
 async def played(database: Database, db: str, folder: Path, bug: str, scenario: Scenario) -> History:
-    """Let clients of servers with that bug play a scenario, and read the history of their answers."""
+    """Let clients of servers with the given bug play a scenario, and read the history of their answers."""
     database.read_now(read_initial_history).write(folder / "beginning.jsonl")
     command = [*buggy_server(bug), "--db", db]
     path = folder / "calls.jsonl"
     async with AsyncExitStack() as stack:
         clients = scenario.__code__.co_argcount
-        starts = [Recorder.start(command, path, f"client-{number}") for number in range(clients)]
+        starts = [RecordingClient.start(command, path, f"client-{number}") for number in range(clients)]
         recorders = [await stack.enter_async_context(start) for start in starts]
         await scenario(*recorders)
     return History.read([folder / "beginning.jsonl", path])

@@ -58,14 +58,14 @@ def test_the_version_stays_when_a_commit_makes_nothing_ready(db: str, database: 
         began, before = time.monotonic(), asyncio.run(follower.work_version())
         for _ in range(20):
             rule(database, "max_claims", 3)
-        time.sleep(0.2)  # a notice would be here by now
+        time.sleep(0.2)  # a notification would be here by now
         looks_anyway = (time.monotonic() - began) // LOOK_ANYWAY + 1
         assert asyncio.run(follower.work_version()) - before <= looks_anyway
 
 
 @contextmanager
 def a_follower(db: str) -> Iterator[Database]:
-    """Another look at the database, each of whose threads for reading has its connection."""
+    """Open the database again, with a connection for each reader thread."""
     follower = open_database(Settings(db=db))
     try:
         use_every_reader(follower)
@@ -75,11 +75,11 @@ def a_follower(db: str) -> Iterator[Database]:
 
 
 def use_every_reader(database: Database) -> None:
-    """Have reads run at the same time, so that every thread for reading has its connection."""
+    """Run reads at the same time, so that every reader thread has its connection."""
     meeting = threading.Barrier(2)
 
     def meet(_: object) -> None:
-        with suppress(threading.BrokenBarrierError):  # there is one reader alone
+        with suppress(threading.BrokenBarrierError):  # there is only one reader
             meeting.wait(1)
 
     with ThreadPoolExecutor(2) as pool:
@@ -118,7 +118,7 @@ def _close_under_reads(database: Database) -> None:
         started.wait(10)
         database.close(patience=5)
         for read in reads:
-            read.exception(timeout=10)  # it ended, and that is all that is asked
+            read.exception(timeout=10)  # it ended, and no more is required
 
 
 @contextmanager

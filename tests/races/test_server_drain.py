@@ -12,7 +12,7 @@ from dibs.database import Database
 from races.backlog import LONG, assert_sound, events_of, fill
 from races.servers import ServerClient, StartServer
 
-pytestmark = pytest.mark.only_on("postgresql", reason="only there do so many write beside each other")
+pytestmark = pytest.mark.only_on("postgresql", reason="only there can so many processes write at the same time")
 
 PROCESSES = 32
 FEATURES = 2_000 if LONG else 320
@@ -23,7 +23,7 @@ BATCH = 999
 def test_thirty_two_processes_claim_each_feature_once(database: Database, start: StartServer) -> None:
     """No feature is claimed twice, and no client sees an error about PostgreSQL's locks.
 
-    2,000 features with DIBS_TEST_LONG=1, else 320; a third of them wait for others.
+    The backlog has 320 features, or 2,000 with DIBS_TEST_LONG=1. A third of them depend on others.
     """
     for first in range(0, FEATURES, BATCH):
         count = min(BATCH, FEATURES - first)
@@ -38,7 +38,7 @@ def test_thirty_two_processes_claim_each_feature_once(database: Database, start:
         return began, time.monotonic()
 
     servers = [start() for _ in range(PROCESSES)]
-    for server in servers:  # all at once on a few cores: the last one is a while in coming
+    for server in servers:  # all start at once on a few cores, so the last one takes a while
         server.answer(server.send("feature_get_stats"), within=240)
     with ThreadPoolExecutor(PROCESSES) as pool:
         spans = list(pool.map(work, servers))  # a refusal of any kind would be raised here

@@ -30,7 +30,7 @@ pytestmark = [
 
 @pytest.fixture
 def two(db: str) -> Iterator[tuple[Database, Database]]:
-    """Two processes' worth of connections to one backlog."""
+    """Two sets of connections to one backlog, as of two processes."""
     ours = open_database(Settings(db=db)), open_database(Settings(db=db))
     yield ours
     for one in ours:
@@ -62,7 +62,7 @@ class Held:
             self._done.set()
 
     def has_run(self, within: float = 1.0) -> bool:
-        """Whether the verb has run, and does not wait for a lock."""
+        """Return whether the verb has run, and does not wait for a lock."""
         return self._done.wait(within)
 
     def finish(self) -> Any:
@@ -110,12 +110,12 @@ def add_edges(two: tuple[Database, Database]) -> list[Any]:
 
 
 def test_two_edges_never_close_a_circle_between_them(two: tuple[Database, Database]) -> None:
-    """Of two edges that together make a cycle, the second is refused: it reads after the first has committed."""
+    """Of two edges that would make a cycle, the second is refused: it reads after the first has committed."""
     fill(two[0], 2)
     assert isinstance(add_edges(two)[1], WouldCycle)
 
 
-def test_without_the_door_they_would(two: tuple[Database, Database]) -> None:
+def test_without_the_project_lock_they_would(two: tuple[Database, Database]) -> None:
     """The test above finds the fault that the lock of the project row prevents."""
     fill(two[0], 2)
     with never_exclusive():
@@ -123,7 +123,7 @@ def test_without_the_door_they_would(two: tuple[Database, Database]) -> None:
 
 
 def skip_both(two: tuple[Database, Database]) -> list[int]:
-    """Skip 1 and 2 at the same time; their priorities."""
+    """Skip 1 and 2 at the same time, and return their priorities."""
     after_each_other(
         two,
         lambda tx: skip.skip(tx, "one", 1, "later"),
@@ -133,12 +133,12 @@ def skip_both(two: tuple[Database, Database]) -> list[int]:
 
 
 def test_two_skips_never_end_at_the_same_place(two: tuple[Database, Database]) -> None:
-    """A skip puts its feature behind all others, also behind those that are skipped at the same time."""
+    """A skip puts its feature behind all others, even behind features that are skipped at the same time."""
     fill(two[0], 3)
     assert skip_both(two) == [4, 5]
 
 
-def test_without_the_door_they_would_share_a_place(two: tuple[Database, Database]) -> None:
+def test_without_the_project_lock_they_would_share_a_place(two: tuple[Database, Database]) -> None:
     """The test above finds the fault that the lock of the project row prevents."""
     fill(two[0], 3)
     with never_exclusive():
@@ -156,7 +156,7 @@ def claimed(database: Database, who: Holder, feature: int) -> str:
 
 
 def test_two_passes_that_share_dependents_free_each_of_them_once(two: tuple[Database, Database]) -> None:
-    """The last of the dependencies to pass says that the dependents are free, and the counters are right."""
+    """The last dependency to pass reports that the dependents are ready, and the counters are right."""
     fill(two[0], 4, needs=[(), (), (0, 1), (0, 1)])
     tokens = [claimed(two[0], holder(f"agent {feature}"), feature) for feature in (1, 2)]
     first, second = after_each_other(
@@ -169,7 +169,7 @@ def test_two_passes_that_share_dependents_free_each_of_them_once(two: tuple[Data
 
 
 def edge_while_passing(two: tuple[Database, Database]) -> int:
-    """Let 2 wait for 1, which passes at the same time; how many unmet dependencies 2 then has."""
+    """Let 2 depend on 1, which passes at the same time, and return how many unmet dependencies 2 has then."""
     token = claimed(two[0], holder("ada"), 1)
     after_each_other(
         two,
@@ -179,13 +179,13 @@ def edge_while_passing(two: tuple[Database, Database]) -> int:
     return int(row(two[0], 2)["unmet_dependencies"])
 
 
-def test_an_edge_to_what_passes_meanwhile_holds_nothing_back(two: tuple[Database, Database]) -> None:
+def test_an_edge_to_a_feature_that_passes_at_the_same_time_holds_nothing_back(two: tuple[Database, Database]) -> None:
     """The status that an edge counts by is read after the pass has committed."""
     fill(two[0], 2)
     assert edge_while_passing(two) == 0
 
 
-def test_without_the_door_it_would_for_ever(two: tuple[Database, Database]) -> None:
+def test_without_the_project_lock_it_would_for_ever(two: tuple[Database, Database]) -> None:
     """The test above finds the fault that the lock of the project row prevents."""
     fill(two[0], 2)
     with never_exclusive():
@@ -325,7 +325,7 @@ def test_two_claims_are_never_on_one_file(two: tuple[Database, Database]) -> Non
     assert claim_one_file(two) == ["claimed", "waiting_for_claims"]
 
 
-def test_without_the_door_two_claims_would_be(two: tuple[Database, Database]) -> None:
+def test_without_the_project_lock_two_claims_would_be(two: tuple[Database, Database]) -> None:
     """The test above finds the fault that the lock of the project row prevents."""
     with never_exclusive():
         assert claim_one_file(two) == ["claimed", "claimed"]

@@ -1,4 +1,4 @@
-"""A claim that waits is answered as soon as there is something to claim, or nothing more to wait for."""
+"""A claim that waits is answered as soon as there is something to claim, or no reason to wait anymore."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from races.servers import ServerClient, StartServer, up
 PROMISED = 0.25
 """Seconds from a commit in any process to the answer of a claim that waits for it."""
 NOISE = 0.75
-"""Seconds by which a single answer may be later on a loaded machine; half of the answers may not."""
+"""Seconds by which a single answer may be later on a busy machine. Half of the answers must not be later."""
 
 
 def assert_prompt(delays: list[float]) -> None:
@@ -31,7 +31,7 @@ def wait_for_work(server: ServerClient, seconds: float = 30) -> int:
 
 
 def test_a_waiting_claim_gets_what_another_process_creates(start: StartServer) -> None:
-    """A feature that is created wakes the claim that waits for one."""
+    """A new feature wakes a waiting claim."""
     waiter, planner = up(start(), start())
     delays = []
     for number in range(1, 7):
@@ -109,7 +109,7 @@ def test_a_waiting_claim_wakes_when_a_back_off_ends(database: Database, start: S
 def test_a_waiting_claim_wakes_when_a_back_off_ends_while_others_hold_claims(
     database: Database, start: StartServer
 ) -> None:
-    """Of the lease that may end and the back-off that will, the earlier one is waited for."""
+    """A claim waits for the end of a lease or of a back-off, whichever is earlier."""
     fill(database, 2)
     rule(database, "back_off", 1)
     rule(database, "max_failures", 99)
@@ -119,7 +119,7 @@ def test_a_waiting_claim_wakes_when_a_back_off_ends_while_others_hold_claims(
 
 
 def _seconds_after_back_off(database: Database, server: ServerClient, head_start: float) -> float:
-    """Fail feature 1 for its first time, and measure how late after its back-off it is claimed."""
+    """Fail feature 1 once, and measure how many seconds after its back-off it is claimed."""
     token = server.call("feature_mark_in_progress", feature_id=1)["token"]
     server.call("feature_mark_failing", feature_id=1, claim_token=token, reason="it did not work")
     ready_at = row(database, 1)["not_before"]
@@ -168,7 +168,7 @@ def test_a_waiting_claim_takes_no_write_lock(database: Database, start: StartSer
     holder.call("feature_mark_in_progress", feature_id=1)
     waiters = [start() for _ in range(2)]
     waiting = [(server, server.send("feature_claim_and_get", wait_seconds=3)) for server in waiters]
-    time.sleep(1.5)  # every server is up, and every claim has been tried once
+    time.sleep(1.5)  # every server has started, and every claim has been tried once
     began = time.monotonic()
     for _ in range(50):
         database.write_now(lambda _: None)

@@ -82,7 +82,7 @@ def said(file: Path) -> dict[str, Any]:
 
 
 def with_server(client: Client, *command: str, **variables: str) -> str:
-    """A file of the client with one server named `features`."""
+    """Return a file of the client with one server named `features`."""
     if client.format is toml:
         return tomlkit.dumps(
             {"mcp_servers": {"features": {"command": command[0], "args": list(command[1:]), "env": variables}}}
@@ -95,14 +95,14 @@ def with_server(client: Client, *command: str, **variables: str) -> str:
 
 
 def words(client: Client, file: Path) -> list[str]:
-    """The command line of the entry of Dibs."""
+    """Return the command line in the entry of Dibs."""
     entry = said(file)[client.keys[0]]["features"]
     command = entry["command"]
     return list(command) if isinstance(command, list) else [command, *entry.get("args", [])]
 
 
 def filled(client: Client, root: Path, text: str) -> Path:
-    """The client's file with that text, byte for byte."""
+    """Write the client's file with the text, byte for byte, and return its path."""
     file = root / EMPTY[client.name]
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(text.encode())
@@ -268,7 +268,7 @@ def test_a_file_that_cannot_be_parsed_is_refused_and_left_alone(client: Client, 
     file = filled(client, tmp_path, BROKEN[client.name])
     with pytest.raises(InvalidInput, match=re.escape(str(file))):
         registration(client, tmp_path, SHORT, {})
-    if client.name != "cursor":  # whose file only has no place for an entry
+    if client.name != "cursor":  # their file only has no place for an entry
         with pytest.raises(InvalidInput, match=re.escape(str(file))):
             removal(client, tmp_path)
     assert file.read_bytes() == BROKEN[client.name].encode()

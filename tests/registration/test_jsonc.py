@@ -35,7 +35,7 @@ GAPS = ("", " ", "\n", "\n    ", "\r\n\t", ' // "a" {,\n', "/* } */", " /* two,\
 
 @st.composite
 def written(draw: st.DrawFn, data: Any) -> str:
-    """The data with random spaces, line ends, comments and trailing commas, as a person might write it."""
+    """Return the data as a person might write it: with random spaces, line ends, comments and trailing commas."""
 
     def gap() -> str:
         return draw(st.sampled_from(GAPS))
@@ -55,13 +55,13 @@ def written(draw: st.DrawFn, data: Any) -> str:
 
 
 def comments(text: str) -> list[str]:
-    """The comments of a text, in order."""
+    """Return the comments in a JSON document, in order."""
     found = re.finditer(r'"(?:[^"\\]|\\.)*"|//[^\n]*|/\*.*?\*/', text, re.DOTALL)
     return [one[0].rstrip("\r") for one in found if one[0][0] == "/"]
 
 
 def wanted(data: dict[str, Any]) -> dict[str, Any]:
-    """The data with the entry."""
+    """Return the data with the entry."""
     return data | {"mcpServers": data.get("mcpServers", {}) | {"features": ENTRY}}
 
 
@@ -123,7 +123,7 @@ def test_an_entry_that_is_taken_out_again_leaves_the_bytes_of_before(
     ],
 )
 def test_a_value_comes_where_a_person_would_put_it(before: str, after: str) -> None:
-    """The new value follows the last one, with the file's own indent and line ends."""
+    """The new value follows the last value, with the file's own indent and line ends."""
     assert jsonc.with_value(before, ("a", "b"), 1) == after
 
 

@@ -12,12 +12,12 @@ NEXT, FAIL = "feature_claim_and_get", "feature_mark_failing"
 
 
 def answered(number: int, client: str, tool: str, answer: dict[str, Any], **arguments: Any) -> Call:
-    """An answered call, in the order of the numbers."""
+    """Return an answered call; a higher number is a later call."""
     return Call(client, number, tool, arguments, begun=number, ended=number + 0.5, answer=answer)
 
 
 def claimed(token: str) -> dict[str, Any]:
-    """The answer of a claim of feature 1."""
+    """Return the answer to a claim of feature 1."""
     return {"state": "claimed", "claim": {"token": token}, "feature": {"id": 1}}
 
 

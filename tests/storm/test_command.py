@@ -15,7 +15,8 @@ import pytest
 from dibs.database import open_database
 from dibs.settings import Settings
 from dibs_proof.storm.agent import ServerEnd
-from dibs_proof.storm.plan import Plan, remove
+from dibs_proof.storm.command import remove
+from dibs_proof.storm.plan import Plan
 from foreign import by_hand
 from races.backlog import fill
 
@@ -23,13 +24,13 @@ pytestmark = pytest.mark.timeout(300)
 
 STORM = [sys.executable, "-m", "dibs", "storm", "--agents", "2"]
 SOON_ONE_IS_STOPPED = "6"
-"""A seed by which the first server of one of two agents is stopped."""
+"""A seed with which the first server of one of two agents is stopped."""
 ON_FILES = pytest.mark.only_on("sqlite", reason="the command line is the same on both; a storm costs seconds")
 
 
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder for temporary files of the storms of a test."""
+    """The folder for temporary files of a test's storms."""
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setenv("TMPDIR", str(folder))
@@ -66,7 +67,7 @@ def test_the_command_tells_the_story_and_leaves_nothing(
 
 
 def test_what_a_storm_has_made_is_removed_and_nothing_else(db: str, engine: str, tmp_path: Path) -> None:
-    """On a server the rows of its project go and those of others stay; a file goes with its companion files."""
+    """On a server only the rows of the storm's project are removed. A file is removed with its companion files."""
     place = db if engine == "postgresql" else str(tmp_path / "storm.db")
     plan = Plan(place, "storm of then", 1, 2, 1, 1)
     for project in ("mine", plan.project) if engine == "postgresql" else (plan.project,):
@@ -134,7 +135,7 @@ def test_a_storm_that_is_ended_leaves_no_server(tmp_path: Path, temporary: Path,
 
 
 def servers(db: str) -> Iterator[tuple[int, str]]:
-    """The processes of that database's servers, and their states: T is stopped."""
+    """Return the processes of the database's servers with their states; T is stopped."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:

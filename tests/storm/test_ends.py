@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dibs_proof.recorder import Recorder, send_signal
+from dibs_proof.recording_client import RecordingClient, send_signal
 from dibs_proof.storm.agent import ServerEnd, end
 from dibs_proof.storm.plan import Plan
 
@@ -32,7 +32,7 @@ async def test_a_server_that_ended_by_itself_is_not_mistaken_for_one_that_was_en
 ) -> None:
     """The exit status is the signal's after a kill, and 0 after every other end."""
     plan = Plan(db, "default", 1, 2, 3, 1)
-    async with Recorder.start(plan.command(), tmp_path / "history.jsonl", "ada") as recorder:
+    async with RecordingClient.start(plan.command(), tmp_path / "history.jsonl", "ada") as recorder:
         if before is not None:
             send_signal(recorder.client, before)
             await recorder.client.process.wait()

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from dibs_proof.acknowledgements import acknowledged, each_has_its_event
-from dibs_proof.events import Acknowledged, Event, Seen
+from dibs_proof.acknowledgements import Acknowledged, acknowledged, each_has_its_event
 from dibs_proof.history.history import Call, Connection, History, Interruption
-from dibs_proof.storm.orphaned_claims import Delays
+from dibs_proof.read_database import Event
+from dibs_proof.storm.delays import Delays
+from dibs_proof.storm.event_watcher import Seen
 from dibs_proof.storm.verdict import FREEZE, Latency
 from dibs_schema.status import Kind
 
@@ -18,7 +19,7 @@ Span = tuple[float, float]
 
 
 def call(begun: float, ended: float | None, tool: str = "feature_skip", **answer: Any) -> Call:
-    """A call of feature 1, answered where it has ended."""
+    """Return a call about feature 1, which has an answer if it has ended."""
     answer_ = {"id": 1, "status": "pending", **answer} if ended is not None else None
     return Call("ada", int(begun), tool, {"feature_id": 1, "reason": "why"}, begun, ended, answer_)
 
@@ -30,7 +31,7 @@ def frozen(
     overloaded: Sequence[Span] = (),
     stops: Sequence[Span] = (),
 ) -> int:
-    """How many of the calls count as frozen."""
+    """Return how many of the calls count as frozen."""
     stopped = Connection("bob")
     for low, high in stops:
         stopped.interruptions += [Interruption("bob", "stopped", low), Interruption("bob", "continued", high)]
@@ -57,8 +58,8 @@ def test_a_long_call_is_frozen_unless_others_had_the_lock(excuse: dict[str, list
     assert frozen([LONG, *BUSY], **excuse) == count
 
 
-def test_a_stopped_server_excuses_while_nobody_is_answered() -> None:
-    """The stopped server may have the lock then."""
+def test_a_stopped_server_excuses_while_no_write_is_answered() -> None:
+    """The stopped server may have the lock at that time."""
     assert frozen([LONG, call(90, 91)], stops=[(101.0, 104.0)]) == 0
 
 
@@ -77,7 +78,7 @@ EVENT = Event(7, 1, "ada", "skip", "pending", "pending", "why")
     ],
 )
 def test_an_acknowledgement_is_tied_to_its_own_event(change: dict[str, Any], lost: int) -> None:
-    """An event of another agent, with another text, or of another time does not count for it."""
+    """An event of another agent, with another string, or of another time does not count for it."""
     given: dict[str, Any] = {
         "agent": "ada",
         "texts": frozenset({"why"}),
@@ -95,10 +96,10 @@ def test_one_event_serves_one_acknowledgement() -> None:
 
 
 def test_an_event_is_left_to_the_only_acknowledgement_that_it_fits() -> None:
-    """A resume that made a claim does not use the event of the next resume, although that would fit."""
+    """A resume that made a claim does not use the event of the next resume, although that event would fit."""
     claim = Event(1, 1, "ada", Kind.CLAIM, "pending", "in_progress")
     resume = Event(2, 1, "ada", Kind.RESUME, "in_progress", "in_progress")
-    seen = {1: Seen(10, 11), 2: Seen(10, 13)}  # a watcher that was late cannot tell the second from the first
+    seen = {1: Seen(10, 11), 2: Seen(10, 13)}  # a late watcher cannot distinguish the second event from the first
     first = Acknowledged(Kind.RESUME, 1, "ada", "in_progress", begun=10, ended=11)
     second = Acknowledged(Kind.RESUME, 1, "ada", "in_progress", begun=12, ended=13)
     assert each_has_its_event([first, second], [claim, resume], seen.__getitem__).broken == []
@@ -106,7 +107,7 @@ def test_an_event_is_left_to_the_only_acknowledgement_that_it_fits() -> None:
 
 
 def test_a_lost_call_that_is_repeated_may_have_taken_effect_with_its_own_text() -> None:
-    """The acknowledgement reaches back to the first call with that token, and may have the text of each."""
+    """The event may be as early as the first call with that token, and may have the string of any of the calls."""
     claim = Call("ada", 1, "feature_mark_in_progress", {"feature_id": 1}, 1, 2, {"id": 1, "token": "t"})
     asked = {"feature_id": 1, "claim_token": "t"}
     first = Call("ada", 2, "feature_skip", asked | {"reason": "one"}, 3)
@@ -115,7 +116,7 @@ def test_a_lost_call_that_is_repeated_may_have_taken_effect_with_its_own_text() 
     assert (ended.texts, ended.begun, ended.agent) == (frozenset({"one", "two"}), 3.0, "client-0001")
 
 
-def test_who_reports_a_break_is_not_who_held_the_claim() -> None:
+def test_the_reporter_of_a_regression_is_not_the_holder_of_the_claim() -> None:
     """A regression of a lost pass has the event of the connection that reported it."""
     claim = Call("ada", 1, "feature_mark_in_progress", {"feature_id": 1}, 1, 2, {"id": 1, "token": "t"})
     asked = {"feature_id": 1, "claim_token": "t"}

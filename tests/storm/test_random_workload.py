@@ -47,7 +47,7 @@ def test_the_seed_fixes_every_argument() -> None:
 
 
 def test_a_call_that_was_not_answered_is_repeated_as_it_was() -> None:
-    """A call that may have taken effect is made once more with its request_id, by an agent that may."""
+    """A call that may have taken effect is repeated once with its request_id, if its agent may repeat it."""
     memory = Memory(Random(1), 10, "ada", named=True)
     lost: Call = ("feature_claim_and_get", {"request_id": "mine"})
     memory.miss_answer(lost)

@@ -24,8 +24,8 @@ pytestmark = pytest.mark.timeout(600)
 ROUNDS = 8
 """Storms in which each bug must have been found at the latest; most are found in each."""
 AT_ONCE = 2
-"""How many of them run at the same time: most of a storm is waiting."""
-TAMPERED = {"one_holder", "unbroken", "recount", "healthy"}
+"""The number of storms at the same time; a storm mostly waits."""
+TAMPERED = {"one_holder", "unbroken", "audit", "healthy"}
 """The checks that these break: missing events, a wrong counter and a wrong reference."""
 WRONG = (
     "DELETE FROM events WHERE kind = 'claim' AND id % 2 = 0",

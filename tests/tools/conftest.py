@@ -35,7 +35,7 @@ def shared_db(new_db: Callable[[], AbstractContextManager[str]]) -> Iterator[str
 async def server(shared_db: str, anyio_backend: str) -> AsyncIterator[Client]:
     """A client of a server with every tool, shared by the tests of one module."""
     async with Client.start(server_command("--db", shared_db)) as client:
-        await client.call("feature_get_stats")  # the database is there
+        await client.call("feature_get_stats")  # the database has been created
         yield client
 
 
@@ -48,7 +48,7 @@ def backlog(shared_db: str, server: Client) -> Iterator[Database]:
 
 
 def both_channels(result: CallToolResult) -> dict[str, Any]:
-    """An answer's data, after checking that structured content and text carry the same."""
+    """Return an answer's data, after checking that structured content and text are the same."""
     (content,) = result.content
     assert isinstance(content, TextContent)
     data: dict[str, Any] | None = result.structured_content

@@ -1,8 +1,8 @@
 """A tiny server over the transport under test; the tests run it as a process and read its standard error.
 
 Environment: ECHO_GRACE and ECHO_HURRY (seconds), ECHO_HOLD (a file; clean-up lasts until it is gone),
-ECHO_FAILS (the lifespan raises), ECHO_AFTER (what to print in the end), ECHO_LINGERS (does not end after
-serving), ECHO_STOCK (serves on the SDK's own transport, to compare).
+ECHO_FAILS (the lifespan raises), ECHO_AFTER (a line to print at the end), ECHO_LINGERS (the process does not end
+after serving), ECHO_STOCK (serves on the SDK's own transport, for comparison).
 """
 
 # ruff: noqa: E402 - the early exit comes first, as in the real command
@@ -102,7 +102,7 @@ async def until_closing(linger: float = 0) -> str:
 
 @server.tool(structured_output=False)
 async def flood(ctx: Context[None], steps: int) -> str:
-    """Report so many steps of progress, a kilobyte each, as fast as the client takes them."""
+    """Report this many steps of progress, a kilobyte each, as fast as the client takes them."""
     for step in range(steps):
         await ctx.report_progress(step, message="." * 1000)
         progress[0] = step + 1

@@ -21,7 +21,7 @@ LIST_CHANGED = "notifications/resources/list_changed"
 UPDATED = "notifications/resources/updated"
 ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
 LATE = 30.0
-"""Seconds after which a notification is missing, and not late."""
+"""Seconds after which a notification counts as missing."""
 
 
 class Listener(ServerClient):
@@ -33,7 +33,7 @@ class Listener(ServerClient):
         super().__init__(command)
 
     def write(self, message: Message) -> float:
-        """Send a message as the era has it: with an envelope, or after a handshake."""
+        """Send a message in the form of the era: with an envelope, or after a handshake."""
         if self.is_modern:
             if "method" in message and message["method"] in ("initialize", "notifications/initialized"):
                 return 0.0
@@ -47,12 +47,12 @@ class Listener(ServerClient):
         super()._take(lines, now)
 
     def get(self, method: str, **params: Any) -> Any:
-        """The result of a request, or its error."""
+        """Send a request, and return its result or its error."""
         answer = self.message(self.ask(method, **params))
         return answer.get("result", answer.get("error"))
 
     def subscribe(self, *uris: str) -> Callable[[], None]:
-        """Subscribe as the era does, to the list of resources too; returns the way to end it."""
+        """Subscribe in the form of the era, also to the list of resources. Return a function that ends the subscription."""
         if self.is_modern:
             wanted = {"resourceSubscriptions": list(uris), "resourcesListChanged": True}
             stream = self.ask("subscriptions/listen", notifications=wanted)
@@ -68,7 +68,7 @@ class Listener(ServerClient):
         return end
 
     def wait_until(self, there: Callable[[], bool], within: float = LATE) -> bool:
-        """Whether it is so in time."""
+        """Return whether the condition becomes true in time."""
         with self._arrival:
             return self._arrival.wait_for(there, within)
 
@@ -82,7 +82,7 @@ class Listener(ServerClient):
             self.told.clear()
 
     def seconds_until(self, since: float, *subjects: str) -> float:
-        """Return how long after `since` (time.monotonic) all of these were notified."""
+        """Return how many seconds after `since` (time.monotonic) all of `subjects` were notified."""
         assert self.wait_until(lambda: set(subjects) <= set(self.heard())), (subjects, self.heard())
         with self._arrival:
             first = {_subject(one): now for now, one in reversed(self.told) if one["method"] in (UPDATED, LIST_CHANGED)}

@@ -65,10 +65,10 @@ LONGEST = {
     "note": 2_000,
     "text": 2_000,
 }
-"""Characters of the contract's texts; a search's text is shorter still."""
+"""The most characters of each string in the contract; the text of a search is shorter."""
 
 BOUNDS = {"limit": (1, 100), "depth": (0, 50), "priority": (-(10**9), 10**9), "wait_seconds": (0, 45)}
-"""The least and the greatest of the contract's numbers; every other number is an id."""
+"""The least and the greatest value of each number in the contract. Every other number is an id."""
 
 IDS = (1, 2**31 - 1)
 TEN_MEGABYTES = "x" * 10_000_000
@@ -80,7 +80,7 @@ def counts_as_absent(tool: str, name: str, value: Any) -> bool:
 
 
 def malformed(name: str, schema: dict[str, Any]) -> list[Any]:
-    """Values that the parameter must refuse, by its type."""
+    """Return values that the parameter must refuse, by its type."""
     if "enum" in schema:
         return ["nonsense", "", 5, ["pending"]]
     match schema.get("type"):
@@ -132,7 +132,7 @@ EACH = pytest.mark.parametrize(
 
 
 async def refused(server: Client, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """The refusal of malformed arguments."""
+    """Call the tool with malformed arguments, and return the refusal."""
     result = await server.call_raw(tool, arguments)
     shown = str(arguments)[:200]
     assert result.is_error, f"{tool} accepted {shown}"
@@ -144,7 +144,7 @@ async def refused(server: Client, tool: str, arguments: dict[str, Any]) -> dict[
 
 
 def names(error: dict[str, Any], name: str) -> bool:
-    """Whether the path of a refusal is the parameter or a part of it."""
+    """Return whether the path of a refusal is the parameter or a part of it."""
     path = error["field"]
     assert error["message"].startswith(f"{path}: ")
     return bool(path == name or path.startswith((f"{name}[", f"{name}.")))
@@ -152,7 +152,7 @@ def names(error: dict[str, Any], name: str) -> bool:
 
 @pytest.fixture(scope="module", autouse=True)
 def two_features(backlog: Database) -> None:
-    """The features and tokens of valid arguments."""
+    """The features and tokens that valid arguments need."""
     add(backlog, 2)
 
 
@@ -204,7 +204,7 @@ TEXTS = [(tool, name) for tool, name, schema in PARAMETERS if schema.get("type")
 @BEFORE_ANY_ENGINE
 @pytest.mark.parametrize(("tool", "name"), TEXTS, ids=[f"{tool}.{name}" for tool, name in TEXTS])
 async def test_ten_megabytes_are_refused_shortly(server: Client, backlog: Database, tool: str, name: str) -> None:
-    """A text of ten million characters is refused with a short message, and stored nowhere."""
+    """A string of ten million characters is refused with a short message, and stored nowhere."""
     before = board(backlog)
     error = await refused(server, tool, GOOD.get(tool, {}) | {name: TEN_MEGABYTES})
     assert error["field"] == name
@@ -236,7 +236,7 @@ MONSTERS: list[tuple[str, str, Any]] = [
 async def test_monsters_inside_arguments_are_refused_shortly(
     server: Client, backlog: Database, tool: str, name: str, value: Any
 ) -> None:
-    """A long text deep inside an argument, even as a key, is refused with a short message."""
+    """A long string deep inside an argument, even as a key, is refused with a short message."""
     on = place(backlog, Status.NEEDS_HUMAN) if tool == "feature_answer_human_input" else None
     arguments = GOOD[tool] | {name: value} | ({"feature_id": on.id} if on else {})
     before = board(backlog)
@@ -342,12 +342,12 @@ async def test_the_path_leads_to_what_does_not_fit(
 
 
 def as_json(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments as some clients send them: arrays and objects as JSON texts."""
+    """Return the arguments as some clients send them: arrays and objects as JSON strings."""
     return {name: json.dumps(value) if isinstance(value, list | dict) else value for name, value in arguments.items()}
 
 
 async def test_arrays_and_objects_may_be_json_texts(server: Client, backlog: Database) -> None:
-    """Lists and objects are the same to a tool whether they come as themselves or as JSON."""
+    """A tool accepts lists and objects both as such and as JSON strings."""
     plain = FEATURE | {"steps": ["one", "two"], "dependencies": [1]}
     made = [(await server.call("feature_create", **one))["ids"][0] for one in (plain, as_json(plain))]
     seen = [row(backlog, feature) for feature in made]
@@ -393,7 +393,7 @@ async def test_a_text_that_looks_like_json_stays_a_text(server: Client, backlog:
 
 
 async def test_evidence_may_be_a_plain_text(server: Client, backlog: Database) -> None:
-    """A text in the place of the evidence object is its summary, even if it looks like JSON."""
+    """A string in place of the evidence object is its summary, even if it looks like JSON."""
     for text in ("it works", "5", "null", "[1,2]"):
         (feature,) = add(backlog)
         await server.call("feature_mark_in_progress", feature_id=feature)
@@ -417,7 +417,7 @@ HIDDEN = {
 
 @pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN)
 async def test_what_cannot_be_seen_is_not_kept(server: Client, backlog: Database, hidden: str) -> None:
-    """Control, ANSI, bidirectional and zero-width characters are gone from every text that a tool keeps."""
+    """Control, ANSI, bidirectional and zero-width characters are removed from every string that a tool stores."""
     dirty = f"a{hidden}b"
     texts = {"category": dirty, "name": dirty, "description": dirty, "steps": [dirty]}
     (feature,) = (await server.call("feature_create", **texts, request_id=f"{dirty} {len(journal(backlog))}"))["ids"]
@@ -441,7 +441,7 @@ async def test_what_cannot_be_seen_is_not_kept(server: Client, backlog: Database
 
 @pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN)
 async def test_what_people_are_asked_and_answer_is_clean_too(server: Client, backlog: Database, hidden: str) -> None:
-    """Questions, labels, options and answers are cleaned like every other text."""
+    """Questions, labels, options and answers are cleaned like every other string."""
     dirty = f"a{hidden}b"
     (feature,) = add(backlog)
     await server.call("feature_mark_in_progress", feature_id=feature)
@@ -459,7 +459,7 @@ async def test_what_people_are_asked_and_answer_is_clean_too(server: Client, bac
 
 
 def _unclean(data: Any, path: str = "") -> list[str]:
-    """The places in the data with characters that should have been removed."""
+    """Yield the places in the data with characters that should have been removed."""
     if isinstance(data, str):
         return [] if clean(data) == data else [f"{path}: {data!r}"]
     if isinstance(data, dict):

@@ -36,7 +36,7 @@ REST_OF_A_CLAIM = 600
 ANSWER = 10_000
 
 ALPHABETS = ["x", '"', "\\", "é", "😀", "a\n", "<b>&'"]
-"""What texts are made of: some take more room as JSON, some as bytes."""
+"""The characters of generated strings: some take more room as JSON, some as bytes."""
 
 EACH = pytest.mark.parametrize(
     "letters", ALPHABETS, ids=["plain", "quotes", "backslashes", "accents", "emoji", "lines", "markup"]
@@ -44,17 +44,17 @@ EACH = pytest.mark.parametrize(
 
 
 def words(letters: str, length: int) -> str:
-    """A text of so many characters, which begins and ends visibly."""
+    """Return a string with this number of characters, which begins and ends with a visible one."""
     return "a" + "".join(islice(cycle(letters), length - 2)) + "z"
 
 
 def octets(data: Any) -> int:
-    """How many bytes the data takes as compact JSON."""
+    """Return the number of bytes of the data as compact JSON."""
     return len(json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode())
 
 
 async def ask(server: Client, tool: str, **arguments: Any) -> dict[str, Any]:
-    """An answer, which must not be a refusal nor longer than any answer may be."""
+    """Return an answer, which must neither be a refusal nor exceed the limit for answers."""
     result = await server.call_raw(tool, arguments)
     data = both_channels(result)
     assert not result.is_error, data
@@ -65,7 +65,7 @@ async def ask(server: Client, tool: str, **arguments: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module", autouse=True)
 def a_large_project(backlog: Database) -> None:
-    """Ids of seven digits, and rules that let a feature fail often."""
+    """Give the project ids of seven digits, and settings that let a feature fail often."""
     statement = update(projects).values(next_feature_id=1_000_001)
     backlog.write_now(lambda tx: tx.run(statement.where(projects.c.id == tx.project.id)))
     rule(backlog, max_failures=1_000, max_attempts=1_000, max_skips=1_000)
@@ -156,7 +156,7 @@ async def test_what_was_created_is_told_in_ids(server: Client) -> None:
 
 
 def _rows(backlog: Database, letters: str) -> list[int]:
-    """Features whose rows are as long as can be: held, backing off, waiting for many, and asking."""
+    """Create features with the longest rows: claimed, backing off, with many dependencies, and waiting for a person."""
     texts: dict[str, Any] = {
         "name": words(letters, 255),
         "category": words(letters, 100),
@@ -177,7 +177,7 @@ def _rows(backlog: Database, letters: str) -> list[int]:
 @ONCE_READ
 @EACH
 async def test_a_row_is_short_beside_its_name(server: Client, backlog: Database, letters: str) -> None:
-    """A row of any list takes at most 160 bytes and its name."""
+    """A row of any list takes at most 160 bytes in addition to its name."""
     ids = _rows(backlog, letters)
     listed = [
         (await ask(server, "feature_get_summary", feature_ids=ids[-6:]))["features"],
@@ -194,7 +194,7 @@ async def test_a_row_is_short_beside_its_name(server: Client, backlog: Database,
 
 
 def _worst(backlog: Database, letters: str) -> int:
-    """A feature with the longest text and hand-over that the bounds allow, ready to be claimed."""
+    """Create a ready feature with the longest fields and hand-over that the bounds allow."""
     said = partial(words, letters)
     proof = EvidenceFields.model_validate({"summary": said(2_000), "commit": said(100)})
     base = [new(said(255), category=said(100)) for _ in range(20)]
@@ -235,7 +235,7 @@ OWN = ("name", "description", "steps", "paths")
 @ONCE_READ
 @EACH
 async def test_a_claim_is_its_text_and_a_short_hand_over(server: Client, backlog: Database, letters: str) -> None:
-    """A claim brings the feature's own text, 4,000 bytes of what others left, and 600 of the rest."""
+    """A claim returns the feature's own text, 4,000 bytes of hand-over, and 600 bytes of other data."""
     feature = _worst(backlog, letters)
     answer = await ask(server, "feature_claim_and_get", feature_id=feature, agent=words(letters, 90) + str(feature))
     work = answer["feature"]
@@ -252,7 +252,7 @@ async def test_a_claim_is_its_text_and_a_short_hand_over(server: Client, backlog
 @ONCE_READ
 @EACH
 async def test_a_look_at_the_worst_feature_fits_an_answer(server: Client, backlog: Database, letters: str) -> None:
-    """Reading a feature with everything that the bounds allow stays within one answer, as each page does."""
+    """A feature with everything that the bounds allow fits in one answer, and so does each of its pages."""
     feature = _worst(backlog, letters)
     page = await ask(server, "feature_get_by_id", feature_id=feature)
     parts = [page["description"], *page.get("steps", [])]
@@ -269,7 +269,7 @@ async def test_a_look_at_the_worst_feature_fits_an_answer(server: Client, backlo
 @ONCE_READ
 @EACH
 async def test_a_history_fits_its_answers(server: Client, backlog: Database, letters: str) -> None:
-    """The events of the worst feature come in pages that fit, each event once, the newest first."""
+    """The events of the worst feature come in pages that fit; each event comes once, the newest first."""
     feature = _worst(backlog, letters)
     kinds: list[str] = []
     cursor: dict[str, str] = {}
@@ -286,7 +286,7 @@ async def test_a_history_fits_its_answers(server: Client, backlog: Database, let
 @ONCE_READ
 @EACH
 async def test_regression_tests_fit_an_answer(server: Client, backlog: Database, letters: str) -> None:
-    """Ten passing features with long texts are handed out in one answer that fits, or fewer."""
+    """Ten passing features with long descriptions, or fewer, are returned in one answer that fits."""
     texts: dict[str, Any] = {"description": words(letters, 20_000), "steps": [words(letters, 2_000)] * 5}
     batch = [imported(f"{letters}-{n}", status=Status.PASSING, **texts) for n in range(10)]
     backlog.write_now(lambda tx: take_for_regression(tx, 1_000))
@@ -303,7 +303,7 @@ async def test_regression_tests_fit_an_answer(server: Client, backlog: Database,
 
 
 async def _every(server: Client, tool: str, **asked: Any) -> list[int]:
-    """The ids on all pages of a list; each page fits its budget and has the same total."""
+    """Return the ids on all pages of a list. Each page must fit its budget and have the same total."""
     page = await ask(server, tool, **asked)
     ids = [row["id"] for row in page["features"]]
     while "next_cursor" in page:
@@ -319,7 +319,7 @@ async def _every(server: Client, tool: str, **asked: Any) -> list[int]:
 async def test_lists_page_through_everything_once(
     serve: Callable[..., AbstractAsyncContextManager[Client]], database: Database, letters: str
 ) -> None:
-    """Pages of the longest rows fit, and following their cursors meets each row once, in order."""
+    """Pages of the longest rows fit, and following their cursors returns each row once, in order."""
     category = f"paged {letters}"
     texts: dict[str, Any] = {"category": category, "name": words(letters, 255)}
     ids = add(database, 110, **texts)

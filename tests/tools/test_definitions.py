@@ -60,17 +60,17 @@ ROLES = {"coder": "c", "tester": "t", "planner": "p", "viewer": "v", "all": "ctp
 
 @pytest.fixture(scope="module")
 async def tools(server: Client) -> dict[str, Tool]:
-    """Every definition as a client gets it, by name."""
+    """Return every definition as a client gets it, by name."""
     return {tool.name: tool for tool in (await server.session.list_tools()).tools}
 
 
 def wire(tool: Tool) -> dict[str, Any]:
-    """A definition as it goes over the wire."""
+    """Return a definition as it is sent."""
     return tool.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def size(tools: list[Tool]) -> int:
-    """Bytes of the definitions as a model gets them: without output schemas, which clients keep for themselves."""
+    """Return the bytes of the definitions as a model gets them: clients do not pass on output schemas."""
     shown = [{key: value for key, value in wire(tool).items() if key != "outputSchema"} for tool in tools]
     return len(json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode())
 
@@ -78,7 +78,7 @@ def size(tools: list[Tool]) -> int:
 @BEFORE_ANY_ENGINE
 @pytest.mark.parametrize("name", CONTRACT)
 async def test_a_definition_is_as_it_was(tools: dict[str, Tool], name: str) -> None:
-    """A change of a definition is a change of every client's prompt, so it is made on purpose."""
+    """A changed definition changes every client's prompt, so its snapshot must be renewed on purpose."""
     file = SNAPSHOTS / f"{name}.json"
     now = wire(tools[name])
     if os.environ.get(RENEW):
@@ -89,13 +89,13 @@ async def test_a_definition_is_as_it_was(tools: dict[str, Tool], name: str) -> N
 
 
 def test_no_snapshot_is_left_over() -> None:
-    """Each kept definition belongs to a tool."""
+    """Each snapshot belongs to a tool."""
     assert {file.stem for file in SNAPSHOTS.glob("*.json")} == CONTRACT.keys()
 
 
 @BEFORE_ANY_ENGINE
 async def test_the_order_is_that_of_the_contract(server: Client, tools: dict[str, Tool]) -> None:
-    """Tools are listed in one order, always, so that prompts can be cached."""
+    """Tools are always listed in the same order, so that prompts can be cached."""
     assert list(tools) == list(CONTRACT)
     again = (await server.session.list_tools()).tools
     assert [wire(tool) for tool in again] == [wire(tool) for tool in tools.values()]
@@ -121,7 +121,7 @@ async def test_words_are_few(server: Client, tools: dict[str, Tool], shared_db: 
     instructions = server.session.instructions
     assert instructions is not None
     assert len(instructions) < 2_000
-    first = instructions.partition("\n")[0]  # all that Codex shows at first, with names that its search finds
+    first = instructions.partition("\n")[0]  # Codex shows only this at first; its search finds the names
     assert len(first) <= 250
     assert "feature_claim_and_get" in first
     assert backlog.label in instructions
@@ -135,7 +135,7 @@ async def test_words_are_few(server: Client, tools: dict[str, Tool], shared_db: 
 
 @BEFORE_ANY_ENGINE
 async def test_every_tool_has_a_title(tools: dict[str, Tool]) -> None:
-    """Titles are what people see; no two are the same."""
+    """People see titles, so no two are the same."""
     titles = [tool.title for tool in tools.values()]
     assert all(titles)
     assert len(set(titles)) == len(titles)
@@ -143,7 +143,7 @@ async def test_every_tool_has_a_title(tools: dict[str, Tool]) -> None:
 
 @BEFORE_ANY_ENGINE
 async def test_the_hot_tools_are_loaded_at_once(tools: dict[str, Tool]) -> None:
-    """Three to five tools carry the mark by which clients load them without being asked."""
+    """Three to five tools have the mark with which clients load them at once."""
     hot = [name for name, tool in tools.items() if (tool.meta or {}).get("anthropic/alwaysLoad") is True]
     assert 3 <= len(hot) <= 5
     assert {"feature_claim_and_get", "feature_mark_passing", "feature_mark_failing"} <= set(hot)
@@ -178,7 +178,7 @@ FEATURE = {"category": "core", "name": "a name", "description": "words", "steps"
 
 
 async def calls(server: Client, backlog: Database) -> dict[str, list[dict[str, Any]]]:
-    """For each tool, good arguments for every shape of its answer."""
+    """Return valid arguments of each tool, for every shape of its answer."""
     held = [place(backlog, Status.IN_PROGRESS) for _ in range(7)]
     tokens = [{"feature_id": on.id, "claim_token": on.token} for on in held]
     waiting, stuck, asking = (
@@ -228,7 +228,7 @@ async def calls(server: Client, backlog: Database) -> dict[str, list[dict[str, A
 async def test_real_answers_and_refusals_fit_their_schemas(
     server: Client, backlog: Database, tools: dict[str, Tool]
 ) -> None:
-    """What each tool answers, and what it refuses with, validates against its own output schema."""
+    """The answers and refusals of each tool are valid under its output schema."""
     for name, wanted in (await calls(server, backlog)).items():
         validator = Draft202012Validator(tools[name].output_schema or {})
         for arguments in wanted:
@@ -247,7 +247,7 @@ MAY_BE_EMPTY = ("features", "counts")
 
 
 def _nothings(data: Any, path: str = "") -> list[str]:
-    """Where an answer carries a null or an empty list, which should have been left out."""
+    """Yield the places in an answer with a null or an empty list, which should have been left out."""
     if data is None or (data == [] and path.rpartition(".")[2] not in MAY_BE_EMPTY):
         return [path]
     if isinstance(data, dict):
@@ -260,7 +260,7 @@ def _nothings(data: Any, path: str = "") -> list[str]:
 async def test_what_says_that_it_only_reads_writes_nothing(
     server: Client, backlog: Database, tools: dict[str, Tool]
 ) -> None:
-    """A read-only tool leaves every row, and every tool that writes does not say that it only reads."""
+    """A read-only tool changes no row, and a tool that writes is not marked as read-only."""
     good = await calls(server, backlog)
     reading = [name for name, tool in tools.items() if tool.annotations and tool.annotations.read_only_hint]
     for name in reading:
@@ -281,7 +281,7 @@ TIMES = ("updated_at", "last_tested_at", "last_activity_at")
 async def test_what_says_that_it_is_repeatable_has_one_effect(
     server: Client, backlog: Database, tools: dict[str, Tool]
 ) -> None:
-    """Called again with the same arguments, an idempotent tool changes no row but for times, whatever it answers."""
+    """Called again with the same arguments, an idempotent tool changes nothing except times, whatever it answers."""
     good = await calls(server, backlog)
     repeatable = [name for name, tool in tools.items() if tool.annotations and tool.annotations.idempotent_hint]
     assert repeatable
@@ -300,7 +300,7 @@ def _state(backlog: Database) -> list[dict[str, Any]]:
 
 @BEFORE_ANY_ENGINE
 async def test_what_takes_something_away_says_so(tools: dict[str, Tool]) -> None:
-    """Exactly the tools that overwrite or remove what others wrote are called destructive."""
+    """Exactly the tools that overwrite or remove data of others are marked as destructive."""
     destructive = {name for name, tool in tools.items() if tool.annotations and tool.annotations.destructive_hint}
     assert destructive == {"feature_update", "feature_remove_dependency", "feature_set_dependencies"}
     for tool in tools.values():

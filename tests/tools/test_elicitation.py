@@ -92,7 +92,7 @@ async def asking(shared_db: str, person: Person, anyio_backend: str) -> AsyncIte
 
 @asynccontextmanager
 async def question_of(client: Client, backlog: Database) -> AsyncIterator[tuple[int, dict[str, Any]]]:
-    """A claimed feature, and the arguments that ask about it."""
+    """Claim a feature, and return it with the arguments of a question about it."""
     (feature,) = add(backlog)
     token = (await client.call("feature_claim_and_get", feature_id=feature))["claim"]["token"]
     yield feature, {"feature_id": feature, "prompt": PROMPT, "fields": FIELDS, "claim_token": token}
@@ -144,7 +144,7 @@ async def test_without_an_answer_the_feature_waits(
 
 
 async def test_a_client_that_cannot_ask_is_not_asked(server: Client, backlog: Database) -> None:
-    """Without the capability the request is kept at once, and a planner's answer comes with the next claim."""
+    """Without the capability the request is stored at once, and a planner's answer comes with the next claim."""
     async with question_of(server, backlog) as (feature, arguments):
         assert (await server.call("feature_request_human_input", **arguments))["status"] == "needs_human"
         told = await server.call("feature_answer_human_input", feature_id=feature, answers={"colour": "red"})
@@ -188,7 +188,7 @@ async def test_a_form_that_does_not_fit_leaves_the_claim(
 
 
 async def test_a_long_answer_at_once_fits_an_answer(asking: Client, person: Person, backlog: Database) -> None:
-    """Ten long texts that a person typed are kept whole, and the acknowledgement stays within its budget."""
+    """Ten long strings that a person typed are stored completely, and the acknowledgement stays within its budget."""
     said = {f"field{n}": "x" * 5_000 for n in range(10)}
     person.reply = says(said)
     async with question_of(asking, backlog) as (feature, arguments):
@@ -199,7 +199,7 @@ async def test_a_long_answer_at_once_fits_an_answer(asking: Client, person: Pers
 
 
 async def test_what_a_person_types_is_cleaned(asking: Client, person: Person, backlog: Database) -> None:
-    """Invisible characters of a person's answer are removed, as in every text."""
+    """Invisible characters of a person's answer are removed, as in every string."""
     person.reply = says({"colour": "blue", "why": "a\u202eb\x1b[31mc\u200b"})
     async with question_of(asking, backlog) as (feature, arguments):
         answer = await asking.call("feature_request_human_input", **arguments)
@@ -260,7 +260,7 @@ async def test_other_calls_are_answered_while_a_person_thinks(
 
 
 async def test_the_user_answers_questions_at_once(asking: Client, person: Person) -> None:
-    """Choices come back by header; several are typed with commas between them."""
+    """Choices are returned by header. A person types several with commas between them."""
     person.shown.clear()
     person.reply = says({"Colour": "blue", "Sizes": "S, L"})
     answer = await asking.call("ask_user", questions=QUESTIONS)
@@ -298,7 +298,7 @@ async def test_a_question_waits_for_a_planner(server: Client) -> None:
 
 
 async def test_a_long_answer_to_a_question_is_refused_or_fits(server: Client) -> None:
-    """The answer to a question fits its budget, however long the person's text is."""
+    """The answer to a question fits its budget, however much the person types."""
     number = (await server.call("ask_user", questions=QUESTIONS))["question_id"]
     told = {"Colour": "x" * 1_000_000, "Sizes": ["M"] * 10_000}
     with pytest.raises(InvalidInput):
@@ -327,7 +327,7 @@ MODERN = [
 async def test_the_modern_era_asks_all_the_same(
     modern: mcp.Client, person: Person, backlog: Database, reply: Reply, status: str, kinds: list[Kind]
 ) -> None:
-    """Where the client repeats the call, the person is asked once and one move is made."""
+    """If the client repeats the call, the person is asked once, and one transition is made."""
     person.shown.clear()
     person.reply = reply
     (feature,) = add(backlog)
@@ -350,7 +350,7 @@ MODERN_QUESTIONS = [
 async def test_the_modern_era_keeps_a_question_once(
     modern: mcp.Client, person: Person, backlog: Database, reply: Reply, state: str
 ) -> None:
-    """The round in which the client asks does not ask the question a second time."""
+    """The repeated call of the client does not ask the question a second time."""
     person.reply = reply
     before = len(board(backlog)["questions"])
     answer = both_channels(await modern.call_tool("ask_user", {"questions": QUESTIONS}))

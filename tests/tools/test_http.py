@@ -38,7 +38,7 @@ def server(http_db: str) -> Iterator[Listening]:
 
 @pytest.fixture
 def client(server: Listening) -> Iterator[Callable[..., Caller]]:
-    """A way to have further clients of the server."""
+    """Makes clients of the server."""
     callers: list[Caller] = []
 
     def connect(revision: str = STATEFUL, **headers: str) -> Caller:
@@ -52,13 +52,13 @@ def client(server: Listening) -> Iterator[Callable[..., Caller]]:
 
 @pytest.fixture
 def one(client: Callable[..., Caller]) -> int:
-    """A fresh feature that can be claimed."""
+    """A new feature that can be claimed."""
     number: int = client().call("feature_create", name="one", **NEW)["ids"][0]
     return number
 
 
 def lease_end(db: str, feature: int) -> float:
-    """When the lease of a claim runs out, as the database has it."""
+    """Return the time in the database at which the lease of a claim expires."""
     from sqlalchemy import select
 
     from dibs.rules.conditions import F, this
@@ -90,7 +90,7 @@ def test_a_token_from_one_session_works_in_another(client: Callable[..., Caller]
 
 
 def test_a_holder_without_a_name_is_shown_by_its_session(client: Callable[..., Caller]) -> None:
-    """Each session has a name of its own, the same for all its claims, which tells nothing of the session's id."""
+    """Each session has its own name, the same for all its claims, which reveals nothing about the session's id."""
     here, there = client(), client()
     ids = here.call("feature_create_bulk", features=[{"name": f"f{n}", **NEW} for n in range(3)])["ids"]
     for caller, number in zip((here, here, there), ids, strict=True):
@@ -136,7 +136,7 @@ def test_the_instructions_say_how_long_a_lease_is(client: Callable[..., Caller])
 
 
 def test_the_end_of_a_session_ends_no_claim(client: Callable[..., Caller], one: int) -> None:
-    """A client that ends its session, or only goes, keeps what it claimed."""
+    """A client that ends its session, or only disconnects, keeps its claims."""
     gone, other = client(), client()
     token = gone.call("feature_claim_and_get", feature_id=one)["claim"]["token"]
     assert gone.end_session() in {200, 204}
@@ -202,7 +202,7 @@ def test_an_answer_waits_for_no_acknowledgement(client: Callable[..., Caller], r
 
 
 def test_a_signal_ends_it_and_no_claim(db: str) -> None:
-    """SIGTERM answers a call that waits, ends open streams, exits with status 0 soon, and leaves claims alone."""
+    """At SIGTERM the server answers waiting calls, ends streams, exits with status 0 soon, and releases no claim."""
     with listening(db) as first:
         caller, waiting = Caller(first.url), Caller(first.url)
         number = caller.call("feature_create", name="one", **NEW)["ids"][0]
@@ -249,7 +249,7 @@ def test_what_cannot_be_served_is_refused_in_words(
 
 
 def test_a_port_that_is_taken_is_told(server: Listening) -> None:
-    """A second server at the same port says why it cannot be."""
+    """A second server on the same port reports that the port is taken."""
     port = server.url.rsplit(":", 1)[1].partition("/")[0]
     command = [sys.executable, "-m", "dibs", "serve", "--http", port]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)

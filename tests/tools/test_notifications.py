@@ -24,11 +24,11 @@ from tools.listening import ERAS, LIST_CHANGED, UPDATED, Listener, listening
 from verbs.stage import add, named, new, rule, take
 
 PROMISED = 0.5
-"""Seconds from a commit in any process to the notification of it."""
+"""Seconds from a commit in any process to its notification."""
 NOISE = 1.0
-"""Seconds by which a single one may be later on a loaded machine; half of them may not."""
+"""Seconds by which a single notification may be later on a busy machine. Half of them must not be later."""
 SILENCE = 0.5
-"""Seconds in which what is told is told, as a rule."""
+"""Seconds within which notifications normally arrive."""
 
 LISTS = ("features://stats", "features://ready", "features://graph", "features://events")
 
@@ -46,7 +46,7 @@ def place(new_db: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def database(place: str) -> Iterator[Database]:
-    """The same database in this process, which counts as another agent's."""
+    """The same database in this process, which acts as another agent."""
     opened = open_database(Settings(db=place))
     yield opened
     opened.close(patience=5)
@@ -82,8 +82,8 @@ def test_what_another_process_does_is_told_within_half_a_second(
 ) -> None:
     """Each change is notified for exactly the resources that it changes."""
     (feature,) = add(database)
-    (beside,) = add(database, dependencies=[feature])
-    ours, next_one = f"feature://{feature}", f"feature://{beside}"
+    (dependent,) = add(database, dependencies=[feature])
+    ours, next_one = f"feature://{feature}", f"feature://{dependent}"
     everything = {*LISTS, ours, next_one}
     new = {"category": "c", "name": "n", "description": "d", "steps": ["s"]}
     moves: list[tuple[str, dict[str, Any], set[str]]] = [
@@ -91,7 +91,7 @@ def test_what_another_process_does_is_told_within_half_a_second(
         ("feature_add_note", {"feature_id": feature, "text": "half of it"}, {"features://events", ours}),
         ("feature_mark_passing", {"feature_id": feature}, everything),
         ("feature_create", new, {*LISTS, "list"}),
-        ("feature_update", {"feature_id": beside, "archived": True}, {*everything, "list"}),
+        ("feature_update", {"feature_id": dependent, "archived": True}, {*everything, "list"}),
     ]
     end = listener.subscribe(*everything)
     delays = []
@@ -99,7 +99,7 @@ def test_what_another_process_does_is_told_within_half_a_second(
         listener.forget()
         since = done(worker, tool, **arguments)
         delays.append(listener.seconds_until(since, *expected))
-        time.sleep(0.2)  # what does not belong here comes with the same look
+        time.sleep(0.2)  # a wrong notification would come from the same read
         assert sorted(listener.heard()) == sorted(expected), tool
     end()
     print(f"seconds after the acknowledgement: {', '.join(f'{delay:.3f}' for delay in delays)}")
@@ -131,7 +131,7 @@ def test_only_who_is_subscribed_is_told_and_only_of_what_comes_then(
     done(worker, "feature_mark_in_progress", feature_id=second)
     assert listener.wait_until(lambda: "features://events" in listener.heard())
     end()
-    listener.get("tools/list")  # what was sent before its answer was meant for the subscription
+    listener.get("tools/list")  # notifications before this answer belonged to the subscription
     listener.forget()
     done(worker, "feature_mark_in_progress", feature_id=third)
     add(database)
@@ -180,7 +180,7 @@ async def test_an_end_that_is_seen_by_a_look_for_something_else_is_told(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An early poll still notifies of the end of a back-off."""
-    monkeypatch.setattr("dibs.mcp.resources.watcher.SLACK", 60.0)  # so that no look is for the end itself
+    monkeypatch.setattr("dibs.mcp.resources.watcher.SLACK", 60.0)  # so that no read is due at the end itself
     (feature,) = add(database)
     rule(database, back_off=1)
     told: list[str] = []
@@ -203,10 +203,10 @@ async def test_an_end_that_is_seen_by_a_look_for_something_else_is_told(
         with anyio.move_on_after(PROMISED + NOISE):
             await heard.wait()
         await anyio.sleep(0.3)
-        assert told  # of the failure
+        assert told  # the notification of the failure
         told.clear()
         heard = anyio.Event()
-        # Until after the end; on a server, another test's commit may cause the look already.
+        # Wait until after the end. On a server, another test's commit may cause an earlier read.
         await anyio.sleep(1.2)
         await database.write(lambda tx: add_note(tx, "bob", feature, "of which no list says anything"))
         with anyio.move_on_after(PROMISED + NOISE):
@@ -222,31 +222,31 @@ def test_calls_are_answered_while_many_changes_are_told(listener: Listener, data
     ids = add(database, 300)
     alone = statistics.median(listener.timed("ping") for _ in range(20))
     end = listener.subscribe(*(f"feature://{one}" for one in ids))
-    beside = []
+    loaded = []
     for _ in range(6):
         (last,) = add(database, dependencies=ids[:20])
-        beside += [listener.timed("ping") for _ in range(5)]
+        loaded += [listener.timed("ping") for _ in range(5)]
     assert listener.wait_until(lambda: len(set(listener.heard())) >= 20), f"feature {last} builds on twenty"
     end()
-    print(f"a ping: {alone * 1000:.1f} ms alone, {statistics.median(beside) * 1000:.1f} ms beside")
-    assert statistics.median(beside) < alone + 0.05
+    print(f"a ping: {alone * 1000:.1f} ms alone, {statistics.median(loaded) * 1000:.1f} ms under load")
+    assert statistics.median(loaded) < alone + 0.05
 
 
 @once
 @either_era
 def test_a_server_without_subscribers_looks_at_nothing(listener: Listener) -> None:
-    """After its last subscription has ended a server sleeps; beside one it wakes a few times in a second."""
+    """After its last subscription has ended a server sleeps; with a subscriber it wakes a few times per second."""
     end = listener.subscribe("features://stats")
     during = _wakes(listener)
     end()
     after = _wakes(listener)
-    print(f"wakes in 0.7 s: {during} beside a subscription, {after} after the last")
+    print(f"wakes in 0.7 s: {during} with a subscription, {after} after the last")
     assert after <= 2
     assert 4 <= during <= 100
 
 
 def _wakes(listener: Listener) -> int:
-    """How often the server's event loop was woken within 0.7 s."""
+    """Return how often the server's event loop woke within 0.7 s."""
     process = psutil.Process(listener.process.pid)
     listener.get("tools/list")
     time.sleep(0.1)

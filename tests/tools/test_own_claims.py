@@ -1,4 +1,4 @@
-"""A caller that asks again for what it has claimed receives that claim, and nobody else does."""
+"""A caller that claims its own feature again receives its claim, and no other caller does."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ async def test_the_same_tool_again_may_be_another_agent(server: Client, backlog:
         assert "If that was you, go on with it" in refusal.value.fact
 
 
-async def test_a_new_claim_of_the_feature_begins_anew(server: Client, backlog: Database) -> None:
+async def test_a_feature_can_be_claimed_again_after_its_claim_ended(server: Client, backlog: Database) -> None:
     """After an outcome the feature can be claimed by both tools again."""
     (feature,) = add(backlog)
     for _ in range(3):
@@ -81,7 +81,7 @@ async def test_a_new_claim_of_the_feature_begins_anew(server: Client, backlog: D
 async def test_a_named_agent_receives_its_claim_as_often_as_it_asks(
     server: Client, backlog: Database, arguments: dict[str, Any]
 ) -> None:
-    """A name on the connection that holds the claim: the same token, all details, no further attempt."""
+    """On the claim's connection a named agent gets the same token and all details, without a further attempt."""
     feature, _ = add(backlog, 2)
     agent = {"agent": f"ada-{feature}"}
     made = await server.call(CLAIM, feature_id=feature, **agent)
@@ -110,7 +110,7 @@ async def test_a_named_agent_is_refused_another_feature(server: Client, backlog:
 async def test_another_name_on_the_connection_is_another_agent(
     server: Client, backlog: Database, name: str | None
 ) -> None:
-    """A claim made without a name, or under another one, is not returned to an agent that says its name."""
+    """A claim made without a name, or under another one, is not returned to an agent with a name."""
     (feature,) = add(backlog)
     made = await server.call(CLAIM, feature_id=feature, **({"agent": name} if name else {}))
     with pytest.raises(AlreadyClaimed) as refusal:
@@ -121,7 +121,7 @@ async def test_another_name_on_the_connection_is_another_agent(
 async def test_another_session_with_the_name_is_told_to_take_its_own(
     server: Client, backlog: Database, shared_db: str
 ) -> None:
-    """While the connection that holds the claim lives, the refusal does not suggest to take the claim over."""
+    """While the connection that holds the claim lives, the refusal does not suggest a take-over."""
     (feature,) = add(backlog)
     name = f"ada-{feature}"
     await server.call(CLAIM, feature_id=feature, agent=name)
@@ -134,7 +134,7 @@ async def test_another_session_with_the_name_is_told_to_take_its_own(
 
 
 async def test_the_claim_of_another_names_its_holder(server: Client, backlog: Database) -> None:
-    """The refusal says who has held the feature and since when, and nothing about the feature."""
+    """The refusal names the holder and the time of its claim, and nothing about the feature."""
     (feature,) = add(backlog, name="a secret plan")
     token = token_of(backlog, feature, "grace")
     for tool in (CLAIM, MARK):
@@ -174,7 +174,7 @@ async def test_eight_subagents_never_share_a_feature(server: Client, backlog: Da
 async def test_a_token_is_needed_only_after_a_claim_was_lost(
     server: Client, backlog: Database, endings: list[str]
 ) -> None:
-    """Claims that calls on this connection ended leave no doubt which claim a call is about."""
+    """A claim that was ended by a call on this connection does not make later calls ambiguous."""
     (feature,) = add(backlog)
     for ending in endings:
         await server.call(CLAIM, feature_id=feature)

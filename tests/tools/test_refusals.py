@@ -36,7 +36,7 @@ ELSEWHERE = {
     "disk_full": "tests/faults fills a real disk",
     "unsafe_filesystem": "tests/faults reads mount tables",
 }
-"""The codes that are not reached here, and why."""
+"""The codes that are tested elsewhere, and why."""
 
 A_FILE = pytest.mark.only_on("sqlite", reason="this happens to files")
 A_SERVER = pytest.mark.only_on("postgresql", reason="this happens on servers")
@@ -46,13 +46,13 @@ LIBRARY = re.compile(
     r"|\b0x[0-9a-f]{6}|validation error",
     re.IGNORECASE,
 )
-"""Words that only a library would use."""
+"""Words that only a library uses."""
 
 CLAIM, PASS = "feature_claim_and_get", "feature_mark_passing"
 
 
 def refusal_in(result: Any, code: str, then: str) -> dict[str, Any]:
-    """The error in an answer, after checking everything that is promised of each."""
+    """Return the error in an answer, after checking the promises for all errors."""
     assert result.is_error
     error = both_channels(result)["error"]
     assert isinstance(error, dict)
@@ -66,7 +66,7 @@ def refusal_in(result: Any, code: str, then: str) -> dict[str, Any]:
 
 
 def at(status: Status) -> Arrange:
-    """A feature in a status, by its id."""
+    """Create a feature in a status, and return its id."""
 
     async def arrange(_: Client, backlog: Database) -> Arguments:
         return {"feature_id": place(backlog, status).id}
@@ -157,7 +157,7 @@ async def nothing_asked(_: Client, backlog: Database) -> Arguments:
 
 
 def given(**arguments: Any) -> Arrange:
-    """Fixed arguments."""
+    """Return a function that gives fixed arguments."""
 
     async def arrange(_: Client, __: Database) -> Arguments:
         return arguments
@@ -166,7 +166,7 @@ def given(**arguments: Any) -> Arrange:
 
 
 def also(arrange: Arrange, **arguments: Any) -> Arrange:
-    """The same with more arguments."""
+    """Return a function that gives more arguments in addition."""
 
     async def more(server: Client, backlog: Database) -> Arguments:
         return await arrange(server, backlog) | arguments
@@ -174,7 +174,7 @@ def also(arrange: Arrange, **arguments: Any) -> Arrange:
     return more
 
 
-# The code, how to get there, the tool that refuses, and what its message names as the way on.
+# The code, the set-up, the tool that refuses, and the next step that its message names.
 CASES: list[tuple[str, Arrange, str, str]] = [
     ("not_found", nothing, CLAIM, "feature_search"),
     ("not_found", nothing, "feature_get_by_id", "feature_search"),
@@ -245,7 +245,7 @@ async def test_a_refusal_says_what_is_true_and_changes_nothing(
 
 
 async def test_too_many_claims(db: str) -> None:
-    """A connection without a name is refused the seventeenth claim, with what it holds."""
+    """A connection without a name is refused a seventeenth claim, and the refusal lists its claims."""
     async with Client.start(server_command("--db", db)) as client:
         await client.call("feature_create_bulk", features=[FEATURE] * 17)
         held = [(await client.call(CLAIM))["feature"]["id"] for _ in range(16)]
@@ -282,7 +282,7 @@ async def test_forbidden(db: str, role: str, tool: str, arguments: Arguments) ->
 async def test_busy(db: str) -> None:
     """While another program holds the lock, writes are refused in time, and reads are answered."""
     async with Client.start(server_command("--db", db, "--patience", "0.3")) as client:
-        with contextlib.suppress(Busy):  # a third of a second may be too short for a server that still starts
+        with contextlib.suppress(Busy):  # a third of a second may be too short for a starting server
             await client.call("feature_get_stats")
         await client.call("feature_create", **FEATURE)
         with held("engine", db):
@@ -293,7 +293,7 @@ async def test_busy(db: str) -> None:
 
 @asynccontextmanager
 async def serving(db: str | Path) -> AsyncIterator[Client]:
-    """A server whose log is not shown, since it tells what is wrong."""
+    """Run a server without showing its log, which is expected to have errors."""
     async with Client.start(server_command("--db", str(db)), stderr=subprocess.DEVNULL) as client:
         yield client
 
@@ -316,7 +316,7 @@ async def test_database_replaced(db: str, tmp_path: Path, how: str) -> None:
 @A_SERVER
 @pytest.mark.parametrize("how", ["emptied", "replaced"])
 async def test_database_replaced_on_a_server(db: str, how: str) -> None:
-    """A database whose tables are gone, or another backlog's, is not written."""
+    """A database whose tables are missing, or belong to another backlog, is not written."""
     tables = ", ".join(metadata.tables)
     replace = f"DROP TABLE {tables}" if how == "emptied" else "UPDATE projects SET generation = 'another'"
     async with serving(db) as client:
@@ -376,7 +376,7 @@ ON_THEIR_OWN = {
     "schema_newer": test_schema_newer,
     "read_only": test_read_only,
 }
-"""The codes that need a server of their own."""
+"""The codes that need a separate server."""
 
 
 def test_every_code_is_reached() -> None:
@@ -386,13 +386,13 @@ def test_every_code_is_reached() -> None:
 
 
 async def test_an_unknown_tool_is_refused_like_a_wrong_argument(server: Client) -> None:
-    """A tool that does not exist is answered as a refusal which lists those that do."""
+    """A call of an unknown tool gets a refusal that lists the existing tools."""
     refusal_in(await server.call_raw("feature_delete_everything", {}), "invalid_input", CLAIM)
     refusal_in(await server.call_raw("x" * 100_000, {}), "invalid_input", CLAIM)
 
 
 async def test_rules_are_obeyed_at_once(server: Client, backlog: Database) -> None:
-    """A rule that another process changes holds from the next call on."""
+    """A setting that another process changes applies from the next call on."""
     one, two = add(backlog, 2)
     await server.call(CLAIM, feature_id=one, agent="the ruled")
     refusal_in(

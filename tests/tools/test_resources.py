@@ -28,12 +28,12 @@ letters = pytest.mark.parametrize("alphabet", ["x", '"', "\\", "é", "😀", "a\
 
 
 def words(alphabet: str, length: int) -> str:
-    """A text of so many characters."""
+    """Return a string with this number of characters."""
     return "".join(islice(cycle(alphabet), length - 1)) + "z"
 
 
 async def read(server: Client, uri: str) -> Any:
-    """A resource's data, after checking its size."""
+    """Return a resource's data, after checking its size."""
     (content,) = (await server.session.read_resource(uri)).contents
     text: str = content.text  # type: ignore[union-attr]  # no resource is a blob
     assert str(content.uri) == uri
@@ -47,7 +47,7 @@ async def read(server: Client, uri: str) -> Any:
 
 
 async def refused(server: Client, uri: str) -> MCPError:
-    """The protocol's error for a resource."""
+    """Read a resource that must be refused, and return the protocol's error."""
     with pytest.raises(MCPError) as caught:
         await server.session.read_resource(uri)
     assert caught.value.error.code == -32602
@@ -85,7 +85,7 @@ async def test_each_says_what_its_tool_says(server: Client, backlog: Database) -
 
 
 async def test_the_journal_is_read_from_any_place_to_its_end(server: Client, backlog: Database) -> None:
-    """Following `next` from the beginning gives every event once and in order; without a place, the newest."""
+    """Following `next` from the beginning gives every event once, in order; a read without a cursor gives the newest."""
     ids = add(backlog, 30)
     for one in ids[:10]:
         backlog.write_now(lambda tx, one=one: update.add_note(tx, "ada", one, words("x", 400)))  # type: ignore[misc]
@@ -194,7 +194,7 @@ async def test_what_is_no_address_is_refused_in_words_of_ours(
 
 
 async def test_a_cursor_that_no_list_gave_is_refused(server: Client) -> None:
-    """Every list is whole, so that a cursor in the question gets -32602."""
+    """These lists have one page, so a cursor in the request gets -32602."""
     session = server.session
     for listing in (
         session.list_tools,
@@ -209,7 +209,7 @@ async def test_a_cursor_that_no_list_gave_is_refused(server: Client) -> None:
 
 
 async def test_addresses_are_read_as_clients_write_them(server: Client, backlog: Database) -> None:
-    """A scheme in capitals, a stroke at the end and an escaped cursor are no other address."""
+    """A scheme in capitals, a slash at the end and an escaped cursor make no difference."""
     (feature,) = add(backlog, description="d" * 9_000)
     whole = await server.call("feature_get_by_id", feature_id=feature)
     for uri in (f"FEATURE://{feature}", f"feature://{feature}/"):

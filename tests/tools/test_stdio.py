@@ -29,7 +29,7 @@ pytestmark = [
 
 ROOT = Path(__file__).parents[2]
 SERVER = [sys.executable, str(Path(__file__).with_name("echo_server.py"))]
-SOON = GRACE / 3  # seconds; a busy machine may need them, and a wait that nobody ended would be longer
+SOON = GRACE / 3  # seconds; a busy machine may need them, and an endless wait would be longer
 PATIENT = {"ECHO_HURRY": str(SOON)}  # for what must not depend on how busy the machine is
 SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
 
@@ -37,7 +37,7 @@ Message = dict[str, Any]
 
 
 class Era:
-    """How a client of one protocol era opens a connection and asks."""
+    """The way in which a client of one protocol era opens a connection and sends requests."""
 
     def __init__(self, name: str, opening: list[Message], meta: Message) -> None:
         self.name = name
@@ -92,7 +92,7 @@ def lines(*messages: Message | bytes) -> bytes:
 
 
 def said(answer: Message) -> str:
-    """What a tool answered."""
+    """Return the text of a tool's answer."""
     text: str = answer["result"]["content"][0]["text"]
     return text
 
@@ -105,9 +105,9 @@ def spawned(
     stdout: int | IO[bytes] = subprocess.PIPE,
     stderr: int = subprocess.PIPE,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the server; what is left of it afterwards is killed."""
+    """Run the server, and kill it at the end of the block."""
     env = os.environ | {"PYTHONPATH": f"{ROOT / 'server'}:{ROOT / 'schema'}"} | (settings or {})
-    env.pop("PYTHONUNBUFFERED", None)  # what a handler prints must be safe in its buffer, too
+    env.pop("PYTHONUNBUFFERED", None)  # output that a handler prints must not be lost in a buffer
     with subprocess.Popen(SERVER, env=env, stdin=stdin, stdout=stdout, stderr=stderr) as process:
         try:
             yield process
@@ -143,14 +143,14 @@ class Client:
         return self
 
     def hear(self, text: str) -> None:
-        """Wait until the server says so on standard error."""
+        """Wait until the server prints the given text on standard error."""
         for line in self.stderr:
             if line.decode().strip() == text:
                 return
         pytest.fail(f"the server ended without saying {text!r}")
 
     def finish(self, within: float = SOON) -> tuple[list[Message], str]:
-        """End the input, and return the rest of the answers and of standard error; the status is 0."""
+        """End the input, and return the remaining answers and standard error. The status must be 0."""
         out, err = self.process.communicate(timeout=within)
         assert self.process.returncode == 0
         return [json.loads(line) for line in out.splitlines()], err.decode()
@@ -276,7 +276,7 @@ def test_a_question_does_not_hold_the_end(late: bool) -> None:
 
 
 def test_an_id_used_twice_is_answered_twice() -> None:
-    """Two open requests with the same id are two requests, also to the end of input."""
+    """Two open requests with the same id count as two requests, even at the end of input."""
     with client() as peer:
         peer.open().send(*(LEGACY.call(1, "until_closing", linger=linger) for linger in (0, 0.1)))
         answers, _ = peer.finish()
@@ -309,11 +309,11 @@ def test_a_slow_reader_delays_nobody_and_gets_whole_messages(era: Era) -> None:
 
 
 def test_an_answer_is_complete_although_the_reader_comes_after_the_end_of_input() -> None:
-    """The end of input waits for the bytes to be read, and not just for the handlers."""
+    """The end of input waits until the bytes are read, and not only for the handlers."""
     with client() as peer:
         peer.open().send(LEGACY.call(1, "big", letter="x", size=5_000_000))
         peer.stdin.close()
-        time.sleep(2 * HURRY)  # such a reader is slow by nature
+        time.sleep(2 * HURRY)  # such a reader is always slow
         assert said(peer.receive()) == "x" * 5_000_000
         assert peer.process.wait(SOON) == 0
 
@@ -344,7 +344,7 @@ def test_a_cancelled_sender_does_not_tear_its_message() -> None:
 
 
 def test_large_answers_cross_a_socket_to_a_slow_reader() -> None:
-    """A socket, as Node gives its children, carries large answers to a slow reader, too."""
+    """A socket, as Node gives its children, carries large answers even to a slow reader."""
     ours, theirs = socket.socketpair()
     with ours, theirs, spawned(stdin=theirs.fileno(), stdout=theirs.fileno()) as process:
         theirs.close()
@@ -447,7 +447,7 @@ def test_what_needs_no_answer_gets_none() -> None:
 
 
 def test_a_line_of_ten_megabytes_is_a_message_and_one_of_sixty_four_is_not() -> None:
-    """Long lines are read whole, up to the limit; beyond it they are refused and the next one is served."""
+    """Long lines are read whole, up to the limit; longer lines are refused, and the next line is served."""
     text = "ü" * 5_000_000
     with client() as peer:
         peer.open().send(LEGACY.call(1, "length", text=text), json.dumps(text, ensure_ascii=False).encode())
@@ -482,7 +482,7 @@ def test_a_child_that_stays_does_not_hold_the_wire_open() -> None:
 
 
 def test_standard_output_is_itself_again_afterwards() -> None:
-    """What is printed after serving goes to standard output, behind the last answer."""
+    """Output after serving goes to standard output, after the last answer."""
     with spawned({"ECHO_AFTER": "goodbye"}) as process:
         out, _ = process.communicate(lines(MODERN.call(1, "shout")), timeout=SOON)
     answer, goodbye = out.splitlines()
@@ -512,7 +512,7 @@ def test_a_signal_ends_the_server_promptly_with_status_0(number: signal.Signals,
         assert peer.process.wait(SOON) == 0
         err = peer.stderr.read().decode()
     assert "Traceback" not in err
-    assert "gave up" not in err  # as the SDK says when a last answer was not taken from it for a second
+    assert "gave up" not in err  # the SDK's message when a last answer was not read for a second
     assert ("cleaned" in err) == (moment != "importing")
 
 
@@ -546,7 +546,7 @@ def test_waiting_for_input_does_not_block_the_loop(kind: str) -> None:
 
 
 def test_what_was_sent_before_a_signal_arrives_whole(tmp_path: Path) -> None:
-    """After a signal, too, a client that reads at last gets whole messages, and errors for open requests."""
+    """After a signal, a client that reads late still gets complete messages, and errors for open requests."""
     hold = tmp_path / "hold"
     hold.touch()
     with client({"ECHO_HURRY": "2", "ECHO_HOLD": str(hold)}) as peer:
@@ -564,7 +564,7 @@ def test_what_was_sent_before_a_signal_arrives_whole(tmp_path: Path) -> None:
 
 
 def test_a_signal_after_serving_ends_the_process_with_status_0() -> None:
-    """When serving is over, signals mean again what they meant before."""
+    """After serving, signals have their earlier meaning again."""
     with client({"ECHO_LINGERS": "1"}) as peer:
         peer.open().stdin.close()
         peer.hear("over")
@@ -573,7 +573,7 @@ def test_a_signal_after_serving_ends_the_process_with_status_0() -> None:
 
 
 def test_a_second_signal_changes_nothing(tmp_path: Path) -> None:
-    """Signals that come during clean-up do not cut it short."""
+    """Signals during clean-up do not interrupt it."""
     hold = tmp_path / "hold"
     hold.touch()
     with client({"ECHO_HOLD": str(hold)}) as peer:
@@ -660,7 +660,7 @@ def test_a_closed_reader_gives_no_more_lines(tmp_path: Path) -> None:
 
 
 def test_sending_to_a_client_that_has_gone_raises(pipe: tuple[int, int]) -> None:
-    """A sender gets an error after the reader has closed, also at the next attempt."""
+    """A sender gets an error after the reader has closed, and again at the next attempt."""
     source, sink = pipe
     os.close(source)
     pong = SessionMessage(JSONRPCResponse(jsonrpc="2.0", id=1, result={}))

@@ -27,7 +27,7 @@ OPENING: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("half", [chr(0xD83D), chr(0xDE00)], ids=["first", "second"])
 def test_a_text_with_half_a_letter_is_kept_without_it(db: str, half: str) -> None:
-    """The call is answered under its own id, and the feature's name has everything but the half."""
+    """The call is answered under its own id, and only the half is missing from the feature's name."""
     arguments = {"category": "c", "name": f"cut {half} off", "description": "d", "steps": ["s"]}
     calls = [
         {

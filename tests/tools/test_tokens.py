@@ -1,4 +1,4 @@
-"""Over stdio the token may be left out where it is unambiguous, and is checked in every state."""
+"""Over stdio the token may be left out if it is unambiguous, and is checked in every state."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ async def test_a_lost_claim_is_told_whether_its_token_is_sent_or_not(
 async def test_after_a_second_claim_the_token_is_needed(
     server: Client, backlog: Database, tool: str, arguments: dict[str, Any], kind: Kind
 ) -> None:
-    """Where a connection has issued two claims on a feature, the call must say which it belongs to."""
+    """If a connection has had two claims on a feature, a call must name the claim by its token."""
     (feature,) = add(backlog)
     agent = {"agent": f"ada-{feature}"}
     await server.call("feature_claim_and_get", feature_id=feature, **agent)
@@ -100,7 +100,7 @@ async def test_after_a_second_claim_the_token_is_needed(
 
 
 async def test_another_connection_needs_the_token(server: Client, backlog: Database, shared_db: str) -> None:
-    """A token works from any connection, and none is assumed where this one issued none."""
+    """A token works from any connection, and a connection that issued no token assumes none."""
     feature, token = await claimed(server, backlog)
     async with Client.start(server_command("--db", shared_db)) as other:
         with pytest.raises(TokenRequired):
@@ -120,7 +120,7 @@ async def test_the_holders_name_is_kept_on_what_it_does(server: Client, backlog:
 
 
 async def test_who_passed_a_feature_can_test_it_again(server: Client, backlog: Database) -> None:
-    """A connection that passed a feature itself is handed it for a regression test, and its verdict counts."""
+    """A connection that passed a feature itself may get it for a regression test, and its result counts."""
     backlog.write_now(lambda tx: take_for_regression(tx, 1_000))
     feature, _ = await claimed(server, backlog)
     await server.call("feature_mark_passing", feature_id=feature, **PROOF)

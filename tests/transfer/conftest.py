@@ -1,4 +1,4 @@
-"""Fixtures for these tests: two databases on two engines, and a backlog to move."""
+"""Fixtures for the tests of transfers: two databases on two engines, and a backlog to move."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from races.backlog import LONG
 
 ENGINES = ("sqlite", "postgresql")
 PAIRS = [(one, other) for one in ENGINES for other in ENGINES if LONG or one != other]
-"""From one engine to the other; with DIBS_TEST_LONG=1 also from one to another of its kind."""
+"""Pairs of different engines; with DIBS_TEST_LONG=1 also pairs of the same engine."""
 
 
 @pytest.fixture
 def new_place(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[str], str]]:
-    """Names a database of the given engine that is not there yet, or is empty."""
+    """Names a database of the given engine that does not exist yet, or is empty."""
     with ExitStack() as opened:
 
         def make(engine: str) -> str:
@@ -33,6 +33,6 @@ def new_place(
 
 @pytest.fixture(params=PAIRS, ids=[f"{one} to {other}" for one, other in PAIRS])
 def pair(request: pytest.FixtureRequest, new_place: Callable[[str], str]) -> tuple[str, str]:
-    """Where a project is copied from, and where to; both are cold."""
+    """The source and the target of a copy; no process has opened either."""
     source, target = request.param
     return new_place(source), new_place(target)

@@ -1,4 +1,4 @@
-"""One database for all tests of verbs, and in it a project of its own for each test."""
+"""One database for all tests of verbs, with a separate project for each test."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dibs.settings import Settings
 
 @pytest.fixture(scope="session")
 def shared_db(new_db: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
-    """The database that the tests share; making one for each of them would take most of their time."""
+    """The database that the tests share; creating a database for each test would take most of the time."""
     with new_db() as name:
         yield name
 

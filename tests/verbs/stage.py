@@ -36,7 +36,7 @@ REPLY = {"colour": "blue"}
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A feature that was brought into a status; `holder` and `token` are those of its claim, if it has one."""
+    """A feature that was brought into a status, with the `holder` and the `token` of its claim, if it has one."""
 
     id: int
     status: Status
@@ -45,23 +45,23 @@ class Placed:
 
 
 def named(name: str, *, session: str | None = None, lease: float = 120.0) -> Holder:
-    """An agent with an explicit name."""
+    """Return an agent with an explicit name."""
     return Holder(name=name, named=True, session=session, lease=lease)
 
 
 def nameless(session: str, *, lease: float = 120.0) -> Holder:
-    """A connection without an agent name."""
+    """Return a connection without an agent name."""
     return Holder(name=f"client-{session[:4]}", named=False, session=session, lease=lease)
 
 
 def new(name: str = "a feature", **fields: Any) -> NewFeature:
-    """A feature to be created."""
+    """Return a feature to be created."""
     texts = {"category": "core", "description": "what it does", "steps": ["look at it"]}
     return NewFeature.model_validate({"name": name, **texts, **fields})
 
 
 def imported(reference: str, **fields: Any) -> ImportedFeature:
-    """A feature as an import brings it, with what its status needs."""
+    """Return a feature as an import creates it, with the fields that its status needs."""
     status = fields.setdefault("status", Status.PENDING)
     if status is Status.ARCHIVED:
         fields.setdefault("archived_from", Status.PENDING)
@@ -78,14 +78,14 @@ def add(database: Database, count: int = 1, **fields: Any) -> list[int]:
 
 
 def take(database: Database, holder: Holder, feature: int | None = None, **asked: Any) -> Claimed:
-    """Claim what must be there to claim."""
+    """Claim a feature, which must be possible, and return the claim."""
     answer = database.write_now(lambda tx: claim.claim(tx, holder, feature, **asked))
     assert isinstance(answer, Claimed), answer
     return answer
 
 
 def token_of(database: Database, feature: int, name: str = "ada") -> str:
-    """Claim a feature under a name of its own and return the token."""
+    """Claim a feature under a separate agent name, and return the token."""
     return take(database, named(f"{name}-{feature}"), feature).claim.token
 
 
@@ -96,7 +96,7 @@ def finish(database: Database, feature: int) -> None:
 
 
 def place(database: Database, status: Status, **fields: Any) -> Placed:
-    """Create a feature and bring it into `status` by the moves that lead there."""
+    """Create a feature and bring it into `status` by transitions."""
     (feature,) = add(database, **fields)
     holder = named(f"ada-{feature}", session=f"session-{feature}")
     if status is Status.PENDING:
@@ -124,7 +124,7 @@ def depend(database: Database, feature: int, *needed: int) -> None:
 
 
 def rule(database: Database, **values: Any) -> None:
-    """Set rules of the project."""
+    """Change settings of the project."""
     for name, value in values.items():
         database.write_now(partial(project_settings.change_setting, by="planner", name=name, value=value))
 
@@ -141,18 +141,18 @@ def expire(database: Database, feature: int) -> None:
 
 
 def row(database: Database, feature: int) -> dict[str, Any]:
-    """A feature's row as it is in the table."""
+    """Return a feature's row in the table."""
     return next(one for one in _rows(database, features, features.c.id) if one["id"] == feature)
 
 
 def journal(database: Database, feature: int | None = None) -> list[dict[str, Any]]:
-    """The events of one feature, or of the project, in their order."""
+    """Return the events of one feature, or of the project, in order."""
     written = _rows(database, events, events.c.id)
     return [one for one in written if feature is None or one["feature_id"] == feature]
 
 
 def board(database: Database) -> dict[str, Any]:
-    """All rows that a refused call must not change."""
+    """Return all rows that a refused call must not change."""
     return {
         "features": _rows(database, features, features.c.id),
         "dependencies": _rows(database, dependencies, dependencies.c.feature_id, dependencies.c.dependency_id),
@@ -163,7 +163,7 @@ def board(database: Database) -> dict[str, Any]:
 
 
 def is_sound(database: Database) -> bool:
-    """Whether an audit finds no difference."""
+    """Return whether an audit finds no difference."""
     return not database.read_now(audit).unsound
 
 
@@ -177,7 +177,7 @@ def refused(database: Database, kind: type[RefusalT], verb: Callable[[Transactio
 
 
 def readings(found: Iterable[Any]) -> list[int]:
-    """The ids in a list of features."""
+    """Return the ids in a list of features."""
     return [one.id for one in found]
 
 

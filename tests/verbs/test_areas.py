@@ -23,7 +23,7 @@ from verbs.stage import REQUEST, add, alter, expire, journal, named, nameless, n
 
 
 def next_for(database: Database, name: str, **asked: Any) -> int | str:
-    """The feature that the next claim gets, or its idle state."""
+    """Return the feature that the next claim gets, or the idle state."""
     answer = database.write_now(lambda tx: claim.claim(tx, named(name), **asked))
     return answer.feature.id if isinstance(answer, Claimed) else answer.state
 
@@ -111,7 +111,7 @@ def test_however_a_claim_ends_its_files_are_free_and_who_waits_is_woken(
     one, two = *add(database, paths=["src"]), *add(database, paths=["src/a"])
     add(database)
     token = take(database, named("ada", session="here"), one).claim.token
-    take(database, named("alan"))  # so that not everything is free when this one ends
+    take(database, named("alan"))  # so that other files stay occupied when this claim ends
     if end == "expire":
         expire(database, one)
     woken: list[bool] = []
@@ -149,7 +149,7 @@ def test_what_is_held_back_is_pending_and_not_ready(database: Database) -> None:
 
 
 def test_a_category_that_another_one_holds_back_waits_for_claims(database: Database) -> None:
-    """Where the files are another category's, the answer is to wait for claims, and for how long."""
+    """If a claim in another category has the files, the answer is to wait for claims, with a time."""
     (one,) = add(database, paths=["src"])
     add(database, paths=["src/a"], category="other")
     take(database, named("ada", lease=40), one)
@@ -170,7 +170,7 @@ def test_what_else_keeps_a_feature_is_told_without_its_files(database: Database)
 
 
 def test_paths_are_shown_with_the_feature(database: Database) -> None:
-    """A claim, a look at the feature and a full list bring its paths; without any, nothing is said of them."""
+    """A claim, a read of the feature and a full list return its paths. Without paths the field is absent."""
     (one,), (two,) = add(database, paths=["./src//a", "b/*/", "src/a"]), add(database)
     taken = take(database, named("ada"), one).feature
     assert taken.paths == ["src/a", "b/*/**"]
@@ -193,9 +193,9 @@ def test_paths_can_be_changed_at_any_time(database: Database) -> None:
     ] * 2
 
 
-@pytest.mark.only_on("postgresql", reason="where one writes at a time, no claim is made beside others")
+@pytest.mark.only_on("postgresql", reason="with one writer at a time, no two claims are concurrent")
 def test_a_claim_beside_others_leaves_features_with_paths_to_one_behind_the_lock(database: Database) -> None:
-    """A claim of one statement, which sees no other's, takes no feature that has paths, and passes over none."""
+    """A claim in one statement cannot see concurrent claims, so it takes no feature with paths and skips none."""
     add(database, paths=["src"])
     add(database)
 
@@ -223,7 +223,7 @@ def test_areas_that_do_not_fit_the_paths_are_found_and_repaired(database: Databa
 
 
 def test_a_feature_of_the_longest_paths_is_created(database: Database) -> None:
-    """Twenty paths, of as many characters together as there may be."""
+    """A feature can have twenty paths with the greatest total length."""
     paths = [f"{number:02}{'é' * 93}" for number in range(20)]
     assert take(database, named("ada"), *add(database, paths=paths)).feature.paths == paths
     with pytest.raises(ValueError, match="2,000 characters together"):

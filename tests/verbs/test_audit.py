@@ -18,12 +18,12 @@ from foreign import connected
 from verbs.stage import add, alter, depend, is_sound, named, place, rule, take
 
 NOT_COMPARED = {"features", "leases", "writers"}
-"""The fields of an audit that are no differences."""
+"""The fields of an audit that are not differences."""
 _SRC = (areas.c.feature_id == 2) & (areas.c.beginning == "src/")
 
 
 def test_a_sound_backlog_passes(database: Database) -> None:
-    """A backlog with features in every state, edges between them and both orders is found sound."""
+    """A backlog with features in every state and dependencies is sound under both claim orders."""
     ids = [place(database, status).id for status in Status]
     (waiting,) = add(database, paths=["src/**"])
     depend(database, waiting, *ids)
@@ -126,13 +126,13 @@ def test_each_planted_difference_is_found_and_no_other(
 
 
 def test_every_field_of_an_audit_has_a_planted_difference() -> None:
-    """A field that is added to the audit is added to the table above."""
+    """Every field of the audit is in the table above."""
     marks = test_each_planted_difference_is_found_and_no_other.pytestmark  # type: ignore[attr-defined]  # set by pytest
     assert {case[1] for case in marks[0].args[1]} == compared()
 
 
 def compared() -> set[str]:
-    """The fields of an audit that hold differences."""
+    """Return the fields of an audit that hold differences."""
     return {one.name for one in fields(Audit)} - NOT_COMPARED
 
 

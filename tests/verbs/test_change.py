@@ -1,4 +1,4 @@
-"""The changes of a planner: texts, priority, archiving, and the retry of a stuck feature."""
+"""The changes of a planner: descriptions, priority, archiving, and the retry of a stuck feature."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_each_text_changes_alone(database: Database, name: str) -> None:
 
 
 def test_a_claimed_feature_can_be_reworded(database: Database) -> None:
-    """New texts leave the claim as it is."""
+    """New descriptions leave the claim unchanged."""
     on = place(database, Status.IN_PROGRESS)
     database.write_now(lambda tx: change(tx, "planner", on.id, TEXTS))
     assert row(database, on.id)["claim_token"] == on.token
@@ -73,7 +73,7 @@ def test_a_dependent_can_be_built_while_its_dependency_is_off_the_board(database
 
 
 def test_a_claimed_feature_cannot_be_archived(database: Database) -> None:
-    """A claimed feature is not archived, and a call that also changes its texts changes nothing."""
+    """A claimed feature is not archived, and a call that also changes its description changes nothing."""
     on = place(database, Status.IN_PROGRESS)
     refused(database, AlreadyClaimed, lambda tx: change(tx, "planner", on.id, TEXTS, archived=True))
 
@@ -114,7 +114,7 @@ def test_a_retry_finds_only_what_is_stuck(database: Database) -> None:
 
 
 def test_there_must_be_something_to_change(database: Database) -> None:
-    """A call without a change is refused, and so is one for a feature that is not there."""
+    """A call without a change is refused, and so is a call for a missing feature."""
     (feature,) = add(database)
     refused(database, InvalidInput, lambda tx: change(tx, "planner", feature, {}))
     refused(database, NotFound, lambda tx: change(tx, "planner", 99, TEXTS))

@@ -18,7 +18,7 @@ from verbs.stage import add, alter, named, row
 
 
 def after(database: Database, verb: Callable[[Transaction], object], *asked: int) -> Changes:
-    """The report of one change, which on PostgreSQL waits for older transactions."""
+    """Return the report of one change, which on PostgreSQL waits for older transactions."""
     cursor = database.read_now(newest)
     database.write_now(verb)
     deadline = time.monotonic() + 20
@@ -31,7 +31,7 @@ def after(database: Database, verb: Callable[[Transaction], object], *asked: int
 
 @pytest.fixture
 def three(database: Database) -> tuple[int, int, int]:
-    """Features of which the second builds on the first and the third on the second."""
+    """Three features. The second depends on the first, and the third on the second."""
     (first,) = add(database)
     (second,) = add(database, dependencies=[first])
     (third,) = add(database, dependencies=[second])

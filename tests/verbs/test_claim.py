@@ -47,7 +47,7 @@ from verbs.stage import (
 
 
 def _drain(database: Database, category: str | None = None) -> list[int]:
-    """The ids in the order in which claims get them."""
+    """Return the ids in the order in which claims get them."""
     ids: list[int] = []
     while True:
         agent = named(f"drainer-{len(ids)}")
@@ -118,7 +118,7 @@ def test_critical_path_puts_the_longest_chain_first(database: Database) -> None:
 
 
 def test_heights_follow_every_change_of_the_graph(database: Database) -> None:
-    """Under `critical_path` the kept heights equal a recount after creating, linking, unlinking and passing."""
+    """Under `critical_path` an audit finds the stored heights right after creating, linking, unlinking and passing."""
     rule(database, order="critical_path")
     ids = add(database, 12)
     for below, above in pairwise(ids):
@@ -180,7 +180,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("status", "kind"), REFUSED)
 def test_a_claim_by_id_says_why_not(database: Database, status: Status, kind: type[AlreadyClaimed]) -> None:
-    """A feature that cannot be claimed is refused by what it is in."""
+    """A feature that cannot be claimed is refused with the code for its status."""
     on = place(database, status, name="a secret plan")
     refusal = refused(database, kind, lambda tx: claim.claim(tx, named("grace"), on.id))
     assert refusal.details["id"] == on.id
@@ -199,7 +199,7 @@ def test_a_loser_learns_only_who_has_the_feature_and_since_when(database: Databa
 
 
 def test_a_claim_of_nothing_is_not_found(database: Database) -> None:
-    """An id that was never given is not found."""
+    """An id that no feature has is not found."""
     refused(database, NotFound, lambda tx: claim.claim(tx, named("ada"), 999))
 
 
@@ -253,7 +253,7 @@ def test_without_a_name_each_call_is_a_claim_of_its_own(database: Database) -> N
 
 
 def test_connections_whose_shown_names_are_equal_do_not_count_together(database: Database) -> None:
-    """What one nameless connection holds is no reason to refuse another that is shown under the same name."""
+    """The claims of one nameless connection do not count for another that is shown under the same name."""
     (one,) = add(database)
     rule(database, max_claims_per_connection=1)
     here, there = nameless("abcd-here"), nameless("abcd-there")
@@ -264,7 +264,7 @@ def test_connections_whose_shown_names_are_equal_do_not_count_together(database:
 
 
 def test_resuming_takes_over_with_a_fresh_token(database: Database) -> None:
-    """A resume brings the feature again under a new token and session; the old token is lost."""
+    """A resume returns the feature with a new token and session, and the old token is lost."""
     (feature,) = add(database)
     before = take(database, named("ada", session="here"))
     after = take(database, named("ada", session="there"), resume=True)

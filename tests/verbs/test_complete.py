@@ -24,7 +24,7 @@ def test_ids_are_completed_from_digits_and_from_words(database: Database) -> Non
 
 
 def test_categories_are_completed_in_any_case(database: Database) -> None:
-    """What begins as typed is offered once, and signs stand for themselves."""
+    """Each category that begins with the typed string is offered once, and wildcards have no special meaning."""
     for category in ("Front end", "front desk", "back end", "100%"):
         add(database, 2, category=category)
 

@@ -25,7 +25,7 @@ def test_ids_count_from_one_in_each_project(database: Database, shared_db: str) 
     """Numbers are small, in the order of the calls, and each project has its own."""
     assert add(database, 3) == [1, 2, 3]
     assert add(database) == [4]
-    other = open_database(Settings(db=shared_db, project=f"beside {id(database)}"))
+    other = open_database(Settings(db=shared_db, project=f"neighbour {id(database)}"))
     try:
         assert add(other) == [1]
         assert len(board(other)["features"]) == 1
@@ -35,14 +35,14 @@ def test_ids_count_from_one_in_each_project(database: Database, shared_db: str) 
 
 
 def test_a_refused_batch_leaves_no_gap_that_is_reused(database: Database) -> None:
-    """Numbers are never given twice, whether a batch before was refused or not."""
+    """Ids are never given twice, even after a refused batch."""
     add(database)
     refused(database, NotFound, lambda tx: create(tx, "planner", new(dependencies=[77])))
     assert add(database)[0] > 1
 
 
 def test_new_features_queue_up_behind_the_others(database: Database) -> None:
-    """Without a priority a feature goes last; with one it goes there."""
+    """Without a priority a feature is last; with a priority it has that place."""
     one, two = add(database, 2)
     (urgent,) = add(database, priority=-5)
     (last,) = add(database)
@@ -50,7 +50,7 @@ def test_new_features_queue_up_behind_the_others(database: Database) -> None:
 
 
 def test_a_batch_points_at_itself_in_any_direction(database: Database) -> None:
-    """`depends_on_indices` may name features before and behind, and stand beside `dependencies`."""
+    """`depends_on_indices` may name earlier and later features, and may be combined with `dependencies`."""
     (there,) = add(database)
     batch = [
         new("first", depends_on_indices=[2]),
@@ -184,7 +184,7 @@ GRAPHS: list[tuple[list[tuple[int, int]], bool]] = [
 
 @pytest.mark.parametrize(("edges", "has_one"), GRAPHS)
 def test_a_circle_is_found_as_a_path(edges: list[tuple[int, int]], has_one: bool) -> None:
-    """What is found is a walk along the edges that ends where it began; without a circle nothing is."""
+    """The path of a cycle follows edges and ends at its start. Without a cycle there is no path."""
     path = find_cycle(edges)
     assert (path is not None) == has_one
     if path is not None:

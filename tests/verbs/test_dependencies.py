@@ -19,7 +19,7 @@ def _unmet(database: Database, feature: int) -> int:
 
 
 def _chain(database: Database, length: int) -> list[int]:
-    """Features of which each depends on the one before."""
+    """Create features of which each depends on the one before."""
     ids: list[int] = []
     while len(ids) < length:
         batch = [new(depends_on_indices=[n - 1]) for n in range(1, min(1_000, length - len(ids)))]
@@ -104,7 +104,7 @@ def test_an_edge_counts_while_its_dependency_is_unmet(database: Database, status
 
 
 def test_what_is_so_already_changes_nothing(database: Database) -> None:
-    """Adding an edge that exists, removing one that does not, and setting the same again write no event."""
+    """Adding an existing edge, removing a missing edge, and setting the same edges again write no event."""
     needed, waiting = add(database, 2)
     depend(database, waiting, needed)
     before = len(journal(database))
@@ -116,7 +116,7 @@ def test_what_is_so_already_changes_nothing(database: Database) -> None:
 
 
 def test_setting_replaces_all(database: Database) -> None:
-    """What is not in the new list is gone, and one event tells what came and went."""
+    """Dependencies that are not in the new list are removed, and one event has all changes."""
     done, two, three, waiting = add(database, 4)
     finish(database, done)
     depend(database, waiting, done, two)

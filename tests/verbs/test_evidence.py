@@ -61,7 +61,7 @@ ENOUGH: list[tuple[str, dict[str, Any] | None]] = [
 def test_a_pass_with_what_the_project_asks_for_is_made(
     database: Database, rule_: str, given: dict[str, Any] | None
 ) -> None:
-    """What was asked for is enough; nothing is asked for by default."""
+    """The required evidence suffices, and by default none is required."""
     on = place(database, Status.IN_PROGRESS)
     rule(database, require_evidence=rule_)
     database.write_now(lambda tx: outcome.mark_passing(tx, "ada", on.id, on.token, _evidence(given)))

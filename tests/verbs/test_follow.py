@@ -21,12 +21,12 @@ from verbs.stage import add, new
 
 
 def read(database: Database, cursor: str, limit: int = 100) -> list[FollowedEvent]:
-    """What follows after a cursor."""
+    """Return the events after a cursor."""
     return database.read_now(lambda tx: follow(tx, cursor, limit))
 
 
 def soon(database: Database, cursor: str, count: int) -> list[FollowedEvent]:
-    """The next events, once so many are complete: any older transaction on the server holds them back."""
+    """Return the next events, once there are `count`: an older transaction on the server holds them back."""
     deadline = time.monotonic() + 20
     while len(found := read(database, cursor)) < count and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -49,7 +49,7 @@ def test_pages_of_any_size_tell_every_event_in_one_order(database: Database) -> 
 
 
 def test_a_follower_goes_on_after_any_event(database: Database) -> None:
-    """Each event has a cursor of its own, so who stops in the middle of a page misses nothing."""
+    """Each event has a cursor of its own, so a follower that stops in the middle of a page misses nothing."""
     add(database, 4)
     whole = soon(database, BEGINNING, 4)
     for number, event in enumerate(whole, 1):
@@ -87,13 +87,13 @@ def test_pages_that_fit_into_an_answer_lead_to_the_end(database: Database) -> No
 def test_projects_are_followed_apart(database: Database, shared_db: str) -> None:
     """The events of a project contain none of another project."""
     add(database)
-    beside = open_database(Settings(db=shared_db, project=f"beside {id(database)}"))
+    neighbour = open_database(Settings(db=shared_db, project=f"neighbour {id(database)}"))
     try:
-        add(beside, 3)
-        assert len(soon(beside, BEGINNING, 3)) == 3
+        add(neighbour, 3)
+        assert len(soon(neighbour, BEGINNING, 3)) == 3
         assert len(soon(database, BEGINNING, 1)) == 1
     finally:
-        beside.close(patience=5)
+        neighbour.close(patience=5)
 
 
 @pytest.mark.parametrize("cursor", ["", "1", "1-", "-1-1", "a-b", "1-1 ", "9" * 20 + "-1", "0-0; DROP TABLE events"])
@@ -125,14 +125,14 @@ def test_a_transaction_that_commits_late_is_not_missed(database: Database, share
 
     try:
         database.write_now(lambda tx: add_note(tx, "first", features[0], "first"))
-        late = threading.Thread(target=lambda: write_without_door(others[0], slowly))
+        late = threading.Thread(target=lambda: write_without_project_lock(others[0], slowly))
         late.start()
         assert written.wait(10)
         last = threading.Thread(
-            target=lambda: write_without_door(others[1], lambda tx: add_note(tx, "last", features[2], "last"))
+            target=lambda: write_without_project_lock(others[1], lambda tx: add_note(tx, "last", features[2], "last"))
         )
         last.start()
-        last.join(0.5)  # on an engine with one writer it waits for the other
+        last.join(0.5)  # on an engine with one writer it waits for the other write
         told = read(database, cursor)
         finish.set()
         late.join()
@@ -144,8 +144,8 @@ def test_a_transaction_that_commits_late_is_not_missed(database: Database, share
             one.close(patience=5)
 
 
-def write_without_door(database: Database, verb: Callable[[Transaction], object]) -> None:
-    """A write beside others, where the engine lets it."""
+def write_without_project_lock(database: Database, verb: Callable[[Transaction], object]) -> None:
+    """Make a write during other writes, if the engine allows it."""
     asyncio.run(database.write(VerbJob(verb, exclusive=False)))
 
 

@@ -77,7 +77,7 @@ def test_asking_puts_the_feature_aside(database: Database) -> None:
 
 
 def test_only_the_latest_request_is_open(database: Database) -> None:
-    """A feature that asked twice is listed once, by who asked last."""
+    """A feature with two requests is listed once, with its last request."""
     feature = _ask(database)
     database.write_now(lambda tx: ask_person.answer_feature(tx, "user", feature, GOOD))
     token = take(database, named("grace"), feature).claim.token

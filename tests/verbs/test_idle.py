@@ -48,7 +48,7 @@ def _stuck(database: Database, category: str) -> None:
 
 
 def _blocked(database: Database, category: str) -> None:
-    """A feature that waits for one of another category, which is stuck."""
+    """Create a feature that depends on a stuck feature of another category."""
     needed = place(database, Status.STUCK, category="elsewhere").id
     (waiting,) = add(database, category=category)
     depend(database, waiting, needed)
@@ -60,7 +60,7 @@ ORDER: list[tuple[str, Callable[[Database, str], None]]] = [
     ("waiting_for_human", _asking),
     ("stuck", _stuck),
 ]
-"""The reasons in the contract's order, each with what brings it about."""
+"""The reasons in the contract's order, each with its set-up."""
 
 
 @pytest.mark.parametrize("place_in_order", range(len(ORDER)))
@@ -98,7 +98,7 @@ def test_open_work_is_never_complete(database: Database, bring_about: Callable[[
 
 
 def test_what_waits_for_the_unclaimable_is_told_last(database: Database) -> None:
-    """Where nothing else applies, what is left waits for dependencies."""
+    """If no other reason applies, the remaining features wait for dependencies."""
     _blocked(database, "core")
     assert _ask(database, "core").state == "waiting_for_dependencies"
 
@@ -107,7 +107,7 @@ def test_what_waits_for_the_unclaimable_is_told_last(database: Database) -> None
 def test_with_a_category_the_answer_speaks_of_that_category(
     database: Database, elsewhere: Callable[[Database, str], None]
 ) -> None:
-    """What is claimed, backs off, waits or is stuck elsewhere is no reason within the category."""
+    """Features of other categories are no reason within the category."""
     elsewhere(database, "another")
     _blocked(database, "core")
     answer = _ask(database, "core")
@@ -116,7 +116,7 @@ def test_with_a_category_the_answer_speaks_of_that_category(
 
 
 def test_a_category_is_never_complete(database: Database) -> None:
-    """Where all of a category pass, or it has none, the answer is empty, and names the way on."""
+    """If all features of a category pass, or it has none, the answer is empty, and names the next step."""
     _passing(database, "core")
     for category in ("core", "no such category"):
         answer = _ask(database, category)
@@ -160,7 +160,7 @@ def test_counts_tell_each_status(database: Database) -> None:
 
 @pytest.mark.parametrize("category", [None, "core"])
 def test_a_glance_finds_what_a_claim_would(database: Database, category: str | None) -> None:
-    """What is ready is counted without a claim, with the seconds until a lease or a back-off ends."""
+    """Ready features are counted without a claim, with the seconds until a lease or a back-off ends."""
     assert database.read_now(lambda tx: queue_state.look_ahead(tx, category))[1] == inf
     _backing_off(database, "core")
     _blocked(database, "core")

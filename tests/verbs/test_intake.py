@@ -1,4 +1,4 @@
-"""An import adds what is not here yet, with its states and dependencies, and never twice."""
+"""An import adds new features with their states and dependencies, and never adds one twice."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_an_import_keeps_order_references_and_edges(database: Database) -> None:
 
 @pytest.mark.only_on("postgresql", reason="a file has no planner's statistics: its plans are the same for any size")
 def test_a_large_import_is_surveyed_by_the_server(database: Database, shared_db: str) -> None:
-    """After many rows the planner of a server knows of them at once, and not when autovacuum comes round."""
+    """After many rows PostgreSQL's planner has statistics at once, and not only after autovacuum."""
     add(database)
     (before,) = by_hand(shared_db, ANALYZED)
     features = [imported(f"f{n}") for n in range(500)]
@@ -65,7 +65,7 @@ def test_a_longer_file_adds_the_rest(database: Database) -> None:
 
 @pytest.mark.parametrize("was", [Status.PENDING, Status.PASSING, Status.NEEDS_HUMAN, Status.STUCK])
 def test_an_archived_import_holds_nobody_back(database: Database, was: Status) -> None:
-    """An archived feature comes with where it was, and its dependents are free."""
+    """An archived feature is imported with its earlier state, and its dependents are ready."""
     gone = imported("a", status=Status.ARCHIVED, archived_from=was, human_request=REQUEST)
     database.write_now(lambda tx: import_features(tx, [gone, imported("b", dependencies=["a"])]))
     assert (row(database, 1)["archived_from"], row(database, 2)["unmet_dependencies"]) == (was, 0)

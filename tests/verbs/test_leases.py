@@ -30,7 +30,7 @@ from verbs.stage import (
 
 
 def test_a_claim_has_a_lease_in_both_clocks(database: Database) -> None:
-    """A lease ends so many seconds after the claim, by the lease clock and by the wall clock."""
+    """A lease ends its number of seconds after the claim, by the lease clock and by the wall clock."""
     (feature,) = add(database)
     answer = take(database, named("ada", session="here", lease=300), feature)
     kept = row(database, feature)
@@ -47,7 +47,7 @@ def test_without_a_connection_nobody_renews(database: Database) -> None:
 
 
 def test_renewing_extends_and_records_nothing(database: Database) -> None:
-    """A renewal moves the ends of the given tokens' leases, and returns those that are still good."""
+    """A renewal extends the leases of the given tokens, and returns the tokens that are still valid."""
     one, two = place(database, Status.IN_PROGRESS), place(database, Status.IN_PROGRESS)
     for on in (one, two):
         alter(database, on.id, lease_ends=1.0, lease_expires_at=1.0)
@@ -140,7 +140,7 @@ def test_a_lease_is_judged_by_its_own_clock(database: Database, columns: dict[st
 
 
 def test_another_boots_lease_never_counts_for_more_than_one_lease(database: Database) -> None:
-    """A wall-clock end further ahead than one lease came from a clock that has jumped, and is brought near."""
+    """A wall-clock end further ahead than one lease came from a clock that has jumped, and is shortened."""
     on = place(database, Status.IN_PROGRESS)
     now = time.time()
     alter(database, on.id, lease_clock="another", lease_expires_at=now + HOUR)

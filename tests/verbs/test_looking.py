@@ -37,7 +37,7 @@ def _search(database: Database, **asked: Any) -> list[int]:
 
 
 def _every_page(database: Database, verb: Any, **asked: Any) -> list[int]:
-    """The ids on all pages, in order; every page has the same total."""
+    """Return the ids on all pages, in order. Every page must have the same total."""
     page: Page = database.read_now(partial(verb, **asked))
     ids = readings(page.features)
     while page.next_cursor is not None:
@@ -51,7 +51,7 @@ def _every_page(database: Database, verb: Any, **asked: Any) -> list[int]:
 
 
 def test_search_looks_into_name_category_and_reference(database: Database) -> None:
-    """A text is found in any of the three, in any case, and nowhere else."""
+    """A string is found in any of the three, in upper or lower case, and nowhere else."""
     one, two, three = (
         *add(database, name="Log in"),
         *add(database, category="LOGIN page"),
@@ -198,7 +198,7 @@ def test_history_tells_every_event_newest_first(database: Database) -> None:
 
 
 def test_a_look_by_id_tells_all(database: Database) -> None:
-    """Dependencies both ways, counters, the holder and the text of one feature."""
+    """Dependencies both ways, counters, the holder and the description of one feature."""
     (needed,) = add(database, name="the base")
     on = place(database, Status.PENDING, name="the middle", dependencies=[needed])
     above = add(database, 25, dependencies=[on.id])
@@ -221,13 +221,13 @@ TEXTS: list[tuple[str, list[str]]] = [
 
 
 def _put_together(database: Database, beginning: Work | Feature) -> list[str]:
-    """The description and the steps of feature 1, from the first answer over all pages."""
+    """Return the description and the steps of feature 1, from the first answer and all pages."""
     parts = [beginning.description or "", *beginning.steps]
     cursor = beginning.next_cursor
     while cursor is not None:
         page = database.read_now(partial(get.get_by_id, feature=1, cursor=cursor))
         pieces = ([page.description] if page.description is not None else []) + page.steps
-        if not cursor.endswith(":0"):  # the first piece goes on with what was cut
+        if not cursor.endswith(":0"):  # the first piece continues the cut string
             parts[-1] += pieces.pop(0)
         parts += pieces
         cursor = page.next_cursor
@@ -254,7 +254,7 @@ def test_summaries_tell_what_is_missing(database: Database) -> None:
 
 
 def test_the_graph_has_every_node_and_edge(database: Database) -> None:
-    """Without a root the graph has all features and dependencies; `cut` is the number of those left out."""
+    """Without a root the graph has all features and dependencies; `cut` is the number of omitted features."""
     one, two, three = add(database, 3)
     depend(database, three, one, two)
     whole = database.read_now(graph.get_graph)
@@ -265,7 +265,7 @@ def test_the_graph_has_every_node_and_edge(database: Database) -> None:
 
 
 def test_a_root_narrows_the_graph_to_what_it_builds_on(database: Database) -> None:
-    """Only what the root depends on, up to the depth, nearest first; a feature is met once."""
+    """Only what the root depends on, up to the depth, nearest first, and each feature once."""
     base, left, right, top, _ = add(database, 5)
     depend(database, left, base)
     depend(database, right, base)

@@ -76,9 +76,9 @@ ATTEMPTS: dict[Kind, Attempt] = {
     Kind.ARCHIVE: _archive,
     Kind.RESTORE: _restore,
 }
-"""Each move, made with whatever claim the feature has; what changes nothing gives something empty or a refusal."""
+"""Each transition, made with the feature's claim, if any. Without a change the result is empty, or a refusal."""
 
-# Where each move leads, from where, and under which rules of the project.
+# The source and target of each transition, and the settings of the project.
 TRIED: list[tuple[Kind, Status, Status, dict[str, int]]] = [
     (Kind.CLAIM, P, I, {}),
     (Kind.RESUME, I, I, {}),
@@ -178,7 +178,7 @@ def test_a_move_from_elsewhere_changes_nothing(database: Database, kind: Kind, s
 
 
 def test_resuming_what_nobody_holds_claims_it(database: Database) -> None:
-    """A resume that finds nothing of its name to take back is an ordinary claim."""
+    """A resume by a name without a claim is an ordinary claim."""
     on = place(database, P)
     database.write_now(lambda tx: ATTEMPTS[Kind.RESUME](tx, on))
     assert [event["kind"] for event in journal(database, on.id)] == [Kind.CREATE, Kind.CLAIM]
@@ -194,7 +194,7 @@ def test_a_claim_leaves_nothing_behind(database: Database, status: Status) -> No
 
 @pytest.mark.parametrize("status", Status)
 def test_changes_beside_the_moves_keep_the_status(database: Database, status: Status) -> None:
-    """A note, a new text and a new dependency write one event each, from the status to itself."""
+    """A note, a new description and a new dependency write one event each, from the status to itself."""
     on = place(database, status)
     (other,) = add(database)
     changes: dict[Kind, Callable[[Transaction], object]] = {

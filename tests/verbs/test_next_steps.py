@@ -39,7 +39,7 @@ from verbs.stage import depend as depends
 
 Verb = Callable[[Transaction], object]
 Case = Callable[[Database], tuple[Verb, list[Step]]]
-"""Arranges a backlog; returns the verb that must be refused, and the steps that the refusal must name."""
+"""Prepares a backlog, and returns the verb that must be refused and the steps that the refusal must name."""
 
 CLAIM, PASS, FAIL, UPDATE = (
     "feature_claim_and_get",
@@ -64,7 +64,7 @@ VALUES: dict[str, Any] = {
 
 
 def assert_can_be_called(step: Step) -> None:
-    """Check that the operation exists for its caller's role and takes these arguments, which are all that it requires."""
+    """Check that the operation exists for its caller's role and that the given arguments are valid and complete."""
     if step.operation is None:
         assert not step.arguments
         return
@@ -74,12 +74,12 @@ def assert_can_be_called(step: Step) -> None:
 
 
 def without_purpose(steps: Sequence[Step]) -> list[Step]:
-    """The steps as they are compared: not by the words at their end."""
+    """Return the steps without their purposes, which are not compared."""
     return [replace(step, purpose="", needs=tuple(step.needs)) for step in steps]
 
 
 def found(action: Callable[[Transaction, int], object], *steps: Step) -> Callable[[Status], Case]:
-    """A case for a feature that is in some status; steps without a feature_id that need one get its id."""
+    """Return a case for a feature in a given status. Steps that need a feature_id and have none get its id."""
 
     def within(status: Status) -> Case:
         def arrange(database: Database) -> tuple[Verb, list[Step]]:
@@ -92,7 +92,7 @@ def found(action: Callable[[Transaction, int], object], *steps: Step) -> Callabl
 
 
 def _about(step: Step, feature: int) -> Step:
-    """The step with the feature's id in the place of THIS."""
+    """Return the step with the feature's id in place of THIS."""
     return replace(step, arguments={k: feature if v is THIS else v for k, v in step.arguments.items()})
 
 
@@ -464,7 +464,7 @@ def test_an_answer_without_work_names_the_next_steps(
 
 
 def test_steps_are_sent_as_the_end_of_the_text(database: Database) -> None:
-    """What is sent has no member for the steps; each face appends them in its own words, once."""
+    """The answer has no field for the steps; each face appends them to the text in its own words, once."""
 
     class Shell:
         def call(self, step: Step) -> str:
@@ -480,7 +480,7 @@ def test_steps_are_sent_as_the_end_of_the_text(database: Database) -> None:
 
 
 def test_other_answers_name_the_next_steps(database: Database) -> None:
-    """A question that is open, a pass to be confirmed and a feature that was put aside each say what comes next."""
+    """A question that is open, a pass to be confirmed and a feature that was put aside each name the next step."""
     asked = [Question.model_validate(one) for one in VALUES["questions"]]
     question = database.write_now(lambda tx: ask_user.ask_user(tx, "ada", asked))
     read = Step("ask_user", {"question_id": question.question_id})

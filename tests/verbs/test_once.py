@@ -36,7 +36,7 @@ def _features(database: Database) -> int:
 
 
 def _age(database: Database, seconds: float) -> None:
-    """Let the kept requests of the project have been made so many seconds earlier."""
+    """Make the stored requests of the project older by this number of seconds."""
     older = update(requests).values(created_at=requests.c.created_at - seconds)
     database.write_now(lambda tx: tx.run(older.where(requests.c.project_id == tx.project.id)))
 
@@ -77,12 +77,12 @@ def test_keys_of_other_scopes_are_other_keys(database: Database, shared_db: str)
     for request in (_request(scope="ada"), _request(scope="grace"), _request()):
         database.write_now(partial(_create, request=request))
     assert _features(database) == 3
-    beside = open_database(Settings(db=shared_db, project=f"beside {id(database)}"))
+    neighbour = open_database(Settings(db=shared_db, project=f"neighbour {id(database)}"))
     try:
-        beside.write_now(partial(_create, request=_request()))
-        assert _features(beside) == 1
+        neighbour.write_now(partial(_create, request=_request()))
+        assert _features(neighbour) == 1
     finally:
-        beside.close(patience=5)
+        neighbour.close(patience=5)
 
 
 def test_what_was_refused_is_not_kept(database: Database) -> None:
@@ -97,7 +97,7 @@ def test_what_was_refused_is_not_kept(database: Database) -> None:
 
 
 def test_a_key_lasts_seven_days(database: Database) -> None:
-    """Just before the end of its seven days a key still answers, whatever else was asked meanwhile."""
+    """Just before the end of its seven days a key still returns its answer, whatever other calls were made."""
     first = database.write_now(partial(_create, request=_request()))
     _age(database, KEPT - 60)
     database.write_now(partial(_create, request=_request("another")))
@@ -114,7 +114,7 @@ def test_a_key_is_forgotten_after_seven_days(database: Database, arguments: dict
 
 
 def test_old_keys_are_swept_away(database: Database) -> None:
-    """Keeping a new key drops those that have run out, so that the table does not grow for ever."""
+    """Storing a new key deletes expired keys, so that the table does not grow forever."""
     for number in range(3):
         database.write_now(partial(_create, request=_request(f"old {number}")))
     _age(database, KEPT + 60)
@@ -159,18 +159,18 @@ def _claim(tx: Transaction, name: str = "ada") -> Claimed | Idle:
 
 
 def test_a_lost_claim_is_given_again(database: Database) -> None:
-    """A claim that is asked for again with its key brings the same token and the same text."""
+    """A claim that is repeated with its key returns the same token and the same feature."""
     add(database)
     first, again = database.write_now(_claim), database.write_now(_claim)
     assert isinstance(first, Claimed)
     assert isinstance(again, Claimed)
     assert again.feature.wire() == first.feature.wire()
     assert again.claim.token == first.claim.token
-    assert again.claim.expires_at >= first.claim.expires_at, "the lease begins anew"
+    assert again.claim.expires_at >= first.claim.expires_at, "the lease begins again"
 
 
 def test_a_replayed_claim_that_has_ended_is_lost(database: Database) -> None:
-    """The answer is repeated only while the token is good."""
+    """The answer is repeated only while the token is valid."""
     add(database, 2)
     first = database.write_now(_claim)
     assert isinstance(first, Claimed)

@@ -128,7 +128,7 @@ def test_a_pass_resets_the_counters_and_keeps_who_and_why(database: Database) ->
 
 
 def test_verifying_keeps_the_state_and_notes_the_time(database: Database) -> None:
-    """A pass of a passing feature records the test; evidence replaces the old only where it is given."""
+    """A pass of a passing feature records the test; new evidence replaces the old evidence."""
     on = place(database, Status.PASSING)
     proof = EvidenceFields(summary="still green")
     database.write_now(lambda tx: outcome.mark_passing(tx, "tester", on.id, None, proof))
@@ -165,7 +165,7 @@ def test_the_back_off_is_a_rule_of_the_project(database: Database) -> None:
 
 
 def test_a_claim_ends_the_back_off(database: Database) -> None:
-    """What was claimed after its back-off carries none while it is held."""
+    """A feature that is claimed after its back-off has no back-off while it is claimed."""
     rule(database, back_off=0)
     on = place(database, Status.IN_PROGRESS)
     database.write_now(lambda tx: ENDINGS[Kind.FAIL](tx, on.id, on.token))
@@ -262,7 +262,7 @@ def test_a_release_by_the_end_of_a_connection_can_be_repeated(database: Database
 
 
 def _waiting(database: Database, on: Placed) -> None:
-    """Leave it where the first move left it."""
+    """Leave the feature in the state after the first transition."""
 
 
 def _claimed_by_another(database: Database, on: Placed) -> None:

@@ -1,4 +1,4 @@
-"""The rules of a project: one at a time, checked, obeyed from the next transaction on."""
+"""The settings of a project: changed one at a time, checked, and effective from the next transaction on."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DEFAULTS = {
     "verifier": "anyone",
 }
 OTHERS = {"order": "critical_path", "require_evidence": "command", "verifier": "other"}
-"""A value that is no number, for the rules that are none."""
+"""A valid value for each setting that is not a number."""
 
 
 def test_a_new_project_has_the_contracts_rules(database: Database) -> None:

@@ -31,7 +31,7 @@ def _ask(database: Database) -> int:
 
 
 def test_questions_are_numbered_and_open(database: Database) -> None:
-    """Each call gets the next number, and stands open under the name of who asked."""
+    """Each call gets the next number, and stays open under the name of its asker."""
     assert [_ask(database), _ask(database)] == [1, 2]
     assert database.read_now(lambda tx: ask_user.read_question(tx, 1)).state == "open"
     assert database.read_now(count_open) == 2
@@ -53,7 +53,7 @@ FITTING: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("given", "kept"), [case[1:] for case in FITTING], ids=[case[0] for case in FITTING])
 def test_an_answer_is_read_by_header(database: Database, given: dict[str, Any], kept: dict[str, Any]) -> None:
-    """An answer names its question by header or position, and is a label, several, or a text of one's own."""
+    """An answer names its question by header or position, and is one label, several labels, or free text."""
     number = _ask(database)
     database.write_now(lambda tx: ask_user.answer_question(tx, "user", number, given))
     read = database.read_now(lambda tx: ask_user.read_question(tx, number))
@@ -90,7 +90,7 @@ def test_a_question_is_closed_once(database: Database) -> None:
 
 
 def test_an_unknown_question_is_not_found(database: Database) -> None:
-    """A number that was never given is not found, whatever is done with it."""
+    """An unknown number is not found by any call."""
     with pytest.raises(NotFound):
         database.read_now(lambda tx: ask_user.read_question(tx, 7))
     refused(database, NotFound, lambda tx: ask_user.cancel_question(tx, "user", 7))
@@ -107,6 +107,6 @@ def test_questions_are_in_the_journal_and_belong_to_no_feature(database: Databas
 
 
 def test_two_questions_of_one_call_have_two_headers(database: Database) -> None:
-    """Headers name the answers, so a call that uses one twice is refused; else an answer would be lost."""
+    """Headers name the answers, so a call that uses a header twice is refused; otherwise an answer would be lost."""
     twice = [TWO[0], TWO[0].model_copy(update={"question": "And the other colour?"})]
     refused(database, InvalidInput, lambda tx: ask_user.ask_user(tx, "ada", twice))

@@ -20,7 +20,7 @@ def test_nothing_passing_is_nothing_to_test(database: Database) -> None:
 
 
 def test_the_least_recently_tested_come_first(database: Database) -> None:
-    """Never tested before long ago before lately; equals in the order of their ids."""
+    """Features that were never tested come first, then the least recently tested; equal ones by id."""
     ids = [place(database, Status.PASSING).id for _ in range(4)]
     for feature, tested in zip(ids, (300.0, None, 100.0, None), strict=True):
         alter(database, feature, last_tested_at=tested)

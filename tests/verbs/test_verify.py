@@ -75,7 +75,7 @@ def test_who_passed_cannot_confirm(database: Database) -> None:
 
 
 def test_testers_are_given_what_they_may_confirm_first(database: Database) -> None:
-    """The oldest pass that another made comes first, then the least recently tested."""
+    """The oldest pass of another agent comes first, then the least recently tested feature."""
     rule(database, verifier="other")
     tested, mine, theirs, older = add(database, 4)
     for feature, who in ((tested, "cleo"), (mine, "ada"), (theirs, "bob"), (older, "bob")):
@@ -87,7 +87,7 @@ def test_testers_are_given_what_they_may_confirm_first(database: Database) -> No
 
 
 def test_a_tester_with_room_for_one_is_given_one(database: Database) -> None:
-    """What waits to be confirmed never makes the answer longer than asked for."""
+    """Unconfirmed passes never make the answer longer than the limit."""
     rule(database, verifier="other")
     for feature in add(database, 3):
         _passed_by(database, "bob", feature)
@@ -96,7 +96,7 @@ def test_a_tester_with_room_for_one_is_given_one(database: Database) -> None:
 
 
 def test_a_planner_may_overrule_and_the_journal_says_so(database: Database) -> None:
-    """The way out of a project with one agent: a planner confirms in another's place."""
+    """The way out of a project with one agent: a planner confirms in place of another agent."""
     rule(database, verifier="other")
     (feature,) = add(database)
     _passed_by(database, "ada", feature)
@@ -113,7 +113,7 @@ def test_a_planner_may_overrule_and_the_journal_says_so(database: Database) -> N
 
 @pytest.mark.parametrize("status", Status)
 def test_only_what_waits_to_be_confirmed_can_be(database: Database, status: Status) -> None:
-    """A feature that does not pass, or passes without a question, is no case for a planner."""
+    """A planner cannot confirm a feature that does not pass, or that needs no confirmation."""
     on = place(database, status)
     refusal = refused(database, InvalidInput, lambda tx: update.change(tx, "planner", on.id, {}, confirm=True))
     assert refusal.details["field"] == "confirm"
@@ -151,7 +151,7 @@ def test_an_archived_feature_keeps_nobody_waiting(database: Database) -> None:
 
 
 def test_the_rule_speaks_of_passes_from_now_on(database: Database) -> None:
-    """What passed before the rule was made waits for nobody, and without the rule nothing waits at all."""
+    """A pass from before the setting needs no confirmation, and without the setting no pass does."""
     before, after = add(database, 2)
     _passed_by(database, "ada", before)
     rule(database, verifier="other")

@@ -10,9 +10,10 @@ import anyio
 
 from dibs_proof.demo.plan import Outcome, work_time
 from dibs_proof.demo.screen import Activity, AgentStatus, Tone
-from dibs_proof.demo.state import DemoState, LateCall, RecordingClient
-from dibs_proof.events import Holding, read_row
-from dibs_proof.recorder import send_signal
+from dibs_proof.demo.state import AgentClient, DemoState, LateCall
+from dibs_proof.holding import Holding
+from dibs_proof.read_database import read_row
+from dibs_proof.recording_client import send_signal
 from dibs_schema.refusals import ClaimLost, Refusal
 from dibs_schema.status import Kind, Status
 
@@ -43,7 +44,7 @@ LATE_CALLS: dict[str, dict[str, Any]] = {
 
 
 class Agent:
-    """One agent with its own server, and with another one if that server is killed."""
+    """One agent with its own server, and with another server if the first is killed."""
 
     def __init__(self, status: AgentStatus, demo: DemoState) -> None:
         self._status = status
@@ -63,12 +64,12 @@ class Agent:
                 await self._work(client, None)
         self._status.set(Activity.DONE)
 
-    async def _race(self, client: RecordingClient) -> Holding | None:
+    async def _race(self, client: AgentClient) -> Holding | None:
         race = self._demo.race
         if race is None:
             return None
         try:
-            won = await client.claim_this(race.feature)
+            won = await client.claim_feature(race.feature)
         except Refusal as refusal:
             race.lost(refusal.code)
             return None
@@ -77,7 +78,7 @@ class Agent:
         await race.over.wait()
         return won
 
-    async def _work(self, client: RecordingClient, holding: Holding | None) -> Holding | None:
+    async def _work(self, client: AgentClient, holding: Holding | None) -> Holding | None:
         """Work until nothing is left, or until this agent's server is killed; then return its claim."""
         demo, status = self._demo, self._status
         while holding or (holding := await self._next(client)):
@@ -95,13 +96,13 @@ class Agent:
             holding = None
         return None
 
-    async def _next(self, client: RecordingClient) -> Holding | None:
+    async def _next(self, client: AgentClient) -> Holding | None:
         """Return the next claim, or None when nothing is left to do."""
         self._status.set(Activity.ASKING)
         others = self._demo.records.held_by_others(self._status.name)
         if others and self._random.random() < RIVALRY:
             try:
-                return await client.claim_this(self._random.choice(others))
+                return await client.claim_feature(self._random.choice(others))
             except Refusal:
                 pass  # the client has counted the refusal, which is expected
         found = await client.claim_next()
@@ -110,7 +111,7 @@ class Agent:
             found = await client.claim_next(wait=WAIT)
         return found if isinstance(found, Holding) else None
 
-    async def _build(self, client: RecordingClient, holding: Holding) -> None:
+    async def _build(self, client: AgentClient, holding: Holding) -> None:
         demo, name = self._demo, self._status.name
         attempt = demo.records.attempts[holding.feature]
         planned = demo.outcomes.get(holding.feature, ())
@@ -124,7 +125,7 @@ class Agent:
         self._status.set(Activity.REPORTING)  # from now on another agent may hold the feature
         await self._report(client, holding, outcome)
 
-    async def _report(self, client: RecordingClient, holding: Holding, outcome: Outcome) -> None:
+    async def _report(self, client: AgentClient, holding: Holding, outcome: Outcome) -> None:
         """End the claim with its outcome. Raises ClaimLost if the lease has expired."""
         demo, name = self._demo, self._status.name
         if outcome is Outcome.PASS:
@@ -146,7 +147,7 @@ class Agent:
             await client.end(Kind.ASK, "feature_request_human_input", holding, **QUESTION)
             demo.say_first("ask", f"{name} asks a person about {holding}, and takes another feature meanwhile.")
 
-    async def _be_killed(self, client: RecordingClient, holding: Holding) -> None:
+    async def _be_killed(self, client: AgentClient, holding: Holding) -> None:
         """Kill this agent's server while it holds a claim; SIGKILL leaves it no time to release it."""
         demo, status = self._demo, self._status
         demo.kill.begin(holding, demo.plan.lease)
@@ -160,7 +161,7 @@ class Agent:
         )
 
     async def _show_take_over(self, holding: Holding) -> None:
-        """Print that the killed agent's feature has a new holder, and keep the claim until that agent was refused."""
+        """Print that the killed agent's feature has a new holder, and keep the claim until the killed agent was refused."""
         after = holding.given_at - self._demo.kill.at
         self._demo.say(
             f"TAKEN OVER  {holding.agent} gets {holding}, {after:.1f} s after the kill, and continues its work.",
@@ -170,7 +171,7 @@ class Agent:
         with anyio.move_on_after(REFUSAL_TIMEOUT):
             await self._demo.kill.refused.wait()
 
-    async def _try_lost_token(self, client: RecordingClient, lost: Holding) -> None:
+    async def _try_lost_token(self, client: AgentClient, lost: Holding) -> None:
         """Wait until another agent has the feature, and then try every call that ends a claim."""
         demo = self._demo
         self._status.set(Activity.RESTARTED, lost)

@@ -104,7 +104,7 @@ def run_demo(plan: Plan, file: Path, log: Path, screen: Screen) -> Verdict:
         verdict = judge(database, backlog, seen)
     finally:
         database.close(CLOSING)
-    if not seen.broken_off:
+    if not seen.stopped_early:
         return verdict
     return replace(verdict, log=log.read_text(encoding="utf-8", errors="replace")[-LOG_END:])
 
@@ -132,7 +132,7 @@ def _figures(of: Figures) -> list[tuple[str, Text | str, str]]:
         ("features", of.features, f"{of.passed} of them built now"),
         ("claims", of.claims, f"{outcomes} first" if of.claims else ""),
         ("double claims", of.double_claims, "given to a second agent while one held it"),
-        ("lost acknowledgements", of.lost_acknowledgements, "confirmed, but without an event"),
+        ("lost acknowledgements", of.lost_acknowledgements, "acknowledged, but without an event"),
         ("take-overs", of.take_overs, "left by a killed agent, finished by another"),
         ("refusals", sum(of.refusals.values()), refused),
         ("claim latency, median", _ms(of.claim_p50_ms), "from a client's call to its token"),
@@ -152,8 +152,8 @@ def _verdict(verdict: Verdict) -> tuple[str, str]:
     from dibs_proof.report import broken_verdict
 
     figures = verdict.figures
-    if verdict.broken_off:
-        return f"BROKEN OFF after {figures.passed} features: {verdict.broken_off}", "bold red"
+    if verdict.stopped_early:
+        return f"STOPPED EARLY after {figures.passed} features: {verdict.stopped_early}", "bold red"
     if not verdict.holds:
         return broken_verdict(verdict.findings), "bold red"
     if not figures.claims:
@@ -161,6 +161,6 @@ def _verdict(verdict: Verdict) -> tuple[str, str]:
         return words, "yellow"
     words = (
         f"IT HOLDS. {figures.features} of {figures.features} features are done, no feature was held by two agents, "
-        "no confirmed change was lost, and another agent finished the killed agent's work."
+        "no acknowledged change was lost, and another agent finished the killed agent's work."
     )
     return words, "bold green"

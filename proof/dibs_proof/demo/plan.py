@@ -68,7 +68,7 @@ class Backlog:
 
 
 def example() -> Path:
-    """Return the example backlog: in the installed package, else in the repository. Raises NotFound."""
+    """Return the example backlog: in the installed package, or else in the repository. Raises NotFound."""
     shipped = resources.files("dibs_proof.demo") / "backlog.json"
     for path in (Path(str(shipped)), REPOSITORY / "examples" / "backlog.json"):
         if path.is_file():
@@ -79,7 +79,7 @@ def example() -> Path:
 def fill(database: Database, file: Path) -> Backlog:
     """Import `file` into a new database, and set a short back-off.
 
-    Raises InvalidInput where the file holds no backlog, or the database is not a new one.
+    Raises InvalidInput if the file holds no backlog, or the database is not new.
     """
     from dibs.database import file_driver
     from dibs.transfer.formats import read_backlog
@@ -119,5 +119,5 @@ def planned_outcomes(features: Sequence[int], seed: int) -> dict[int, tuple[Outc
 
 
 def work_time(seed: int, feature: int, attempt: int) -> float:
-    """Return the seconds that this attempt takes."""
+    """Return how long the attempt takes, in seconds."""
     return Random(f"{seed}:{feature}:{attempt}").uniform(SHORTEST_WORK, LONGEST_WORK)

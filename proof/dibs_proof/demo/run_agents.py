@@ -16,7 +16,7 @@ from dibs.queries.open_questions import open_requests
 from dibs_proof.demo.agent import Agent
 from dibs_proof.demo.plan import Backlog, Plan, planned_outcomes
 from dibs_proof.demo.screen import PERSON, AgentStatus, Progress, Screen, Tone
-from dibs_proof.demo.state import DemoState, Kill, Race, RecordingClient, Records
+from dibs_proof.demo.state import AgentClient, DemoState, Kill, Race, Records
 from dibs_schema.refusals import Refusal
 from dibs_schema.status import Kind, Status
 
@@ -30,7 +30,7 @@ PAUSE = 0.25
 class Observations:
     """What all clients saw, and when; times in seconds of the monotonic clock.
 
-    `broken_off` is the reason why the demo stopped early, or empty.
+    `stopped_early` is the reason why the demo stopped early, or empty.
     """
 
     records: Records
@@ -39,7 +39,7 @@ class Observations:
     began: float
     begun_at: float
     over_at: float
-    broken_off: str
+    stopped_early: str
 
 
 async def run_agents(plan: Plan, backlog: Backlog, database: Database, log: IO[bytes], screen: Screen) -> Observations:
@@ -59,7 +59,7 @@ async def run_agents(plan: Plan, backlog: Backlog, database: Database, log: IO[b
         records=Records(),
         kill=Kill(after=len(backlog.open) // 3),
     )
-    broken_off = ""
+    stopped_early = ""
     try:
         async with anyio.create_task_group() as watched:
             watched.start_soon(_watch, demo, watched.cancel_scope)
@@ -71,11 +71,11 @@ async def run_agents(plan: Plan, backlog: Backlog, database: Database, log: IO[b
                 demo.over.set()
             watched.cancel_scope.cancel()
         if not demo.over.is_set():
-            broken_off = f"nothing has happened for {plan.patience:g} s"
+            stopped_early = f"nothing has happened for {plan.patience:g} s"
     except BaseExceptionGroup as group:
-        broken_off = _reason(group)
-    if broken_off:
-        demo.say(f"BROKEN OFF  {broken_off}", Tone.BAD)
+        stopped_early = _reason(group)
+    if stopped_early:
+        demo.say(f"STOPPED EARLY  {stopped_early}", Tone.BAD)
     over_at = time.monotonic()
     return Observations(
         records=demo.records,
@@ -84,7 +84,7 @@ async def run_agents(plan: Plan, backlog: Backlog, database: Database, log: IO[b
         began=demo.progress.began,
         begun_at=demo.begun_at or over_at,
         over_at=over_at,
-        broken_off=broken_off,
+        stopped_early=stopped_early,
     )
 
 
@@ -127,7 +127,7 @@ async def _person(demo: DemoState) -> None:
         demo.progress.counts = await _counts(client)
 
 
-async def _help_agents(demo: DemoState, client: RecordingClient) -> None:
+async def _help_agents(demo: DemoState, client: AgentClient) -> None:
     """Answer the agents' questions, retry stuck features, and update the counts on the screen."""
     demo.progress.counts = await _counts(client)
     if demo.progress.counts.get(Status.NEEDS_HUMAN):
@@ -136,12 +136,12 @@ async def _help_agents(demo: DemoState, client: RecordingClient) -> None:
         await _retry_all(demo, client)
 
 
-async def _counts(client: RecordingClient) -> dict[str, int]:
+async def _counts(client: AgentClient) -> dict[str, int]:
     stats = await client.ask("feature_get_stats")
     return dict(stats["counts"])
 
 
-async def _answer_all(demo: DemoState, client: RecordingClient) -> None:
+async def _answer_all(demo: DemoState, client: AgentClient) -> None:
     for request in await demo.database.read(open_requests):  # what `dibs answer` shows a person
         assert request.feature_id is not None, "these are the requests about features"
         answers = {field["id"]: _answer(field) for field in request.fields}
@@ -152,12 +152,12 @@ async def _answer_all(demo: DemoState, client: RecordingClient) -> None:
         )
 
 
-async def _retry_all(demo: DemoState, client: RecordingClient) -> None:
+async def _retry_all(demo: DemoState, client: AgentClient) -> None:
     stuck = await client.ask("feature_search", status=Status.STUCK.value, limit=100)
     for row in stuck["features"]:
         await client.change(Kind.RETRY, "feature_update", row["id"], retry=True)
         demo.progress.retries += 1
-        demo.say_first("retry", f"The {PERSON} puts stuck feature {row['id']} back into the queue.")
+        demo.say_first("retry", f"The {PERSON} retries stuck feature {row['id']}: it is pending again.")
 
 
 def _answer(field: dict[str, Any]) -> str | bool:

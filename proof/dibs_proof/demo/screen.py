@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from dibs_proof.events import Holding
+from dibs_proof.holding import Holding
 
 PERSON = "person"
 """The agent name of the person's connection."""
@@ -22,7 +22,7 @@ PAUSE = 1.0
 
 
 class Activity(StrEnum):
-    """What an agent does."""
+    """The activity of an agent."""
 
     STARTING = "starting its server"
     READY = "ready"
@@ -36,7 +36,7 @@ class Activity(StrEnum):
 
 
 class Tone(StrEnum):
-    """Whether a line is good or bad news."""
+    """The tone of a line: good news, bad news, or neither."""
 
     PLAIN = "plain"
     GOOD = "good"
@@ -70,7 +70,7 @@ class AgentStatus:
 
 @dataclass(slots=True)
 class Progress:
-    """What a screen draws; `counts` are the features by status, as a server reported them last."""
+    """What a screen draws; `counts` are the features by status, as a server last reported them."""
 
     total: int
     agents: list[AgentStatus]
@@ -97,7 +97,7 @@ class Progress:
 
 
 class Screen(Protocol):
-    """Where the demo is shown."""
+    """A display of the demo."""
 
     def say(self, line: str, tone: Tone = Tone.PLAIN) -> None:
         """Print a line that stays."""
@@ -107,7 +107,7 @@ class Screen(Protocol):
 
 
 class PlainScreen:
-    """Plain lines, each with the seconds since the demo began, and one about the progress every second."""
+    """Plain lines, each with the seconds since the demo began, and a line about the progress every second."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -162,7 +162,7 @@ class LiveScreen:
 
 
 def screen_for(console: Console) -> PlainScreen | LiveScreen:
-    """Return the screen that fits where `console` writes."""
+    """Return a live screen for a terminal, or a plain one for other consoles."""
     return LiveScreen(console) if console.is_terminal and not console.is_dumb_terminal else PlainScreen(console)
 
 
@@ -181,13 +181,13 @@ def table_of(progress: Progress, width: int, height: int) -> RenderableType:
         table.add_row("", agent.name, *_activity(agent), str(agent.claims), str(agent.passed), style=style)
     if hidden := len(progress.agents) - len(shown):
         table.add_row("", f"and {hidden} more", style=DIM)
-    helped = f"answered {progress.answers}, put back {progress.retries}"
+    helped = f"answered {progress.answers}, retried {progress.retries}"
     table.add_row("", PERSON, "helps them", helped, "", "", style=DIM)
     return Group("", table, "", _bar(progress), Text(f"        {summary(progress)}", style=DIM))
 
 
 def _shown(agents: list[AgentStatus], height: int) -> list[AgentStatus]:
-    """Return the agents that fit on the screen, and always the one that was killed."""
+    """Return the agents that fit on the screen, and always the killed agent."""
     room = max(3, height - OTHER_LINES)
     if len(agents) <= room:
         return agents

@@ -13,14 +13,15 @@ import anyio
 
 from dibs.client import Client, server_command
 from dibs.database import Database
+from dibs_proof.acknowledgements import Acknowledged
 from dibs_proof.demo.plan import PROJECT, Outcome, Plan
 from dibs_proof.demo.screen import Activity, AgentStatus, Progress, Screen, Tone
-from dibs_proof.events import Acknowledged, Holding
+from dibs_proof.holding import Holding
 from dibs_schema.refusals import Busy, ClaimLost, Refusal
 from dibs_schema.status import Kind
 
 BUSY_PAUSE = 0.1
-"""Seconds before a call is repeated that found the database busy."""
+"""Seconds before a call that found the database busy is repeated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class Records:
             self.passed_at.append(self.last_answer_at)
 
     def count(self, kind: Kind) -> int:
-        """Return how many transitions of that kind were acknowledged."""
+        """Return how many transitions of `kind` were acknowledged."""
         return sum(one.kind is kind for one in self.acknowledged)
 
     def held_by_others(self, agent: str) -> list[int]:
@@ -96,7 +97,7 @@ class Race:
         refused = ", ".join(
             f"{count} {'was' if count == 1 else 'were'} refused with {code}" for code, count in self.refusals.items()
         )
-        return f"{' and '.join(self.winners) or 'nobody'} got it, {refused}"
+        return f"{' and '.join(self.winners) or 'no agent'} got it, {refused}"
 
 
 class Kill:
@@ -126,14 +127,14 @@ class Kill:
         victim.until = victim.asked_at + lease
 
     def is_take_over(self, holding: Holding) -> bool:
-        """Return whether this claim is the first one that takes over the killed agent's feature; if so, record it."""
+        """Return whether this claim is the first to take over the killed agent's feature; if so, record it."""
         if self.victim is None or self.new_holder is not None or holding.feature != self.victim.feature:
             return False
         self.new_holder = holding
         return True
 
 
-class RecordingClient:
+class AgentClient:
     """Calls the tools of one server as `agent`, and records every answer."""
 
     def __init__(self, client: Client, agent: str, records: Records, lease: float) -> None:
@@ -154,7 +155,7 @@ class RecordingClient:
                 self._records.refusals[refusal.code] += 1
                 raise
 
-    async def claim_this(self, feature: int) -> Holding:
+    async def claim_feature(self, feature: int) -> Holding:
         """Claim one feature. Raises Refusal."""
         found = await self._claim(feature_id=feature)
         assert isinstance(found, Holding), "a claim by id succeeds or is refused"
@@ -170,7 +171,7 @@ class RecordingClient:
         given_at = time.monotonic()
         if answer["state"] != "claimed":
             return str(answer["state"])
-        if not arguments.get("wait_seconds"):  # else the time includes the wait for work
+        if not arguments.get("wait_seconds"):  # otherwise the time includes the wait for work
             self._records.claim_times.append(given_at - asked_at)
         work, token = answer["feature"], answer["claim"]["token"]
         holding = Holding(work["id"], work["name"], self._agent, token, asked_at, given_at)
@@ -178,7 +179,7 @@ class RecordingClient:
         return holding
 
     async def end(self, kind: Kind, tool: str, holding: Holding, **arguments: Any) -> dict[str, Any]:
-        """Make the call that ends a claim. Raises ClaimLost where the lease had expired before."""
+        """Make the call that ends a claim. Raises ClaimLost if the lease had expired before the call."""
         sent_at = time.monotonic()
         try:
             answer = await self.ask(tool, feature_id=holding.feature, claim_token=holding.token, **arguments)
@@ -228,7 +229,7 @@ class DemoState:
     printed: set[str] = field(default_factory=set)
 
     @asynccontextmanager
-    async def server(self, agent: str, role: str) -> AsyncIterator[RecordingClient]:
+    async def server(self, agent: str, role: str) -> AsyncIterator[AgentClient]:
         """Start a server with its own client, and wait until it has answered one call."""
         flags = {
             "--db": str(self.plan.db),
@@ -239,7 +240,7 @@ class DemoState:
         }
         command = server_command(*(word for flag in flags.items() for word in flag))
         async with Client.start(command, name="dibs-demo", stderr=self.log.fileno()) as client:
-            recording = RecordingClient(client, agent, self.records, self.plan.lease)
+            recording = AgentClient(client, agent, self.records, self.plan.lease)
             await recording.ask("feature_get_stats")
             yield recording
 
@@ -256,7 +257,7 @@ class DemoState:
         self.screen.say(line, tone)
 
     def say_first(self, subject: str, line: str) -> None:
-        """Print the line only if it is the first about that subject."""
+        """Print the line only if it is the first about `subject`."""
         if subject not in self.printed:
             self.printed.add(subject)
             self.screen.say(line)

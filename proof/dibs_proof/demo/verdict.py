@@ -11,19 +11,21 @@ from dibs.database import Database
 from dibs.database.transaction import Transaction
 from dibs.queries.audit import audit
 from dibs_proof import invariants
+from dibs_proof.acknowledgements import nothing_lost
 from dibs_proof.demo.agent import LATE_CALLS
 from dibs_proof.demo.plan import Backlog
 from dibs_proof.demo.run_agents import Observations
 from dibs_proof.demo.state import LateCall
-from dibs_proof.events import Event, Holding, read_edges, read_events, read_statuses
+from dibs_proof.holding import Holding
 from dibs_proof.invariants import Finding
+from dibs_proof.read_database import Event, read_edges, read_events, read_statuses
 from dibs_schema.refusals import ClaimLost
 from dibs_schema.status import Kind, Status
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Counts, latencies in milliseconds (None where nothing was claimed), and other times in seconds.
+    """Counts, latencies in milliseconds (None if nothing was claimed), and other times in seconds.
 
     `work_seconds` last from the moment at which every server had started to the last pass.
     """
@@ -51,23 +53,23 @@ class Figures:
 class Verdict:
     """All findings and figures.
 
-    `broken_off` is the reason why the demo stopped early, or empty. If it did, `log` is the end of the servers' log.
+    `stopped_early` is the reason why the demo stopped early, or empty. If it did, `log` is the end of the servers' log.
     """
 
     findings: list[Finding]
     figures: Figures
-    broken_off: str
+    stopped_early: str
     log: str = ""
 
     @property
     def holds(self) -> bool:
         """Return whether the demo reached its end and every finding holds."""
-        return not self.broken_off and all(one.holds for one in self.findings)
+        return not self.stopped_early and all(one.holds for one in self.findings)
 
     def as_json(self) -> dict[str, Any]:
         """Return the verdict as JSON values."""
         found = {one.name: {"checked": one.checked, "broken": one.broken} for one in self.findings}
-        return {"holds": self.holds, "broken_off": self.broken_off, **asdict(self.figures), "checks": found}
+        return {"holds": self.holds, "stopped_early": self.stopped_early, **asdict(self.figures), "checks": found}
 
 
 def judge(database: Database, backlog: Backlog, seen: Observations) -> Verdict:
@@ -78,12 +80,12 @@ def judge(database: Database, backlog: Backlog, seen: Observations) -> Verdict:
 def _judge(tx: Transaction, backlog: Backlog, seen: Observations) -> Verdict:
     events = read_events(tx)
     records, kill = seen.records, seen.kill
-    one_holder = invariants.one_holder_in_the_events(events)
-    one_owner = invariants.one_holder_among_the_clients(records.holdings)
-    lost = invariants.nothing_lost(records.acknowledged, events)
+    in_events = invariants.one_holder_in_the_events(events)
+    among_clients = invariants.one_holder_among_the_clients(records.holdings)
+    lost = nothing_lost(records.acknowledged, events)
     findings = [
-        one_holder,
-        one_owner,
+        in_events,
+        among_clients,
         lost,
         all_done(backlog.statuses, read_statuses(tx)),
         invariants.dependencies_respected(events, read_edges(tx)),
@@ -92,13 +94,13 @@ def _judge(tx: Transaction, backlog: Backlog, seen: Observations) -> Verdict:
         taken_over_in_time(kill.victim, kill.new_holder, seen.lease),
         lost_token_refused(kill.late_calls, expected=len(LATE_CALLS) if kill.victim else 0),
     ]
-    doubles = max(len(one_holder.broken), len(one_owner.broken))
+    doubles = max(len(in_events.broken), len(among_clients.broken))
     counted = figures(len(backlog.statuses), seen, events, doubles=doubles, lost=len(lost.broken))
-    return Verdict(findings, counted, seen.broken_off)
+    return Verdict(findings, counted, seen.stopped_early)
 
 
 def all_done(imported: Mapping[int, str], final: Mapping[int, str]) -> Finding:
-    """Every feature ends passing, or archived if it was imported as archived, and none is missing."""
+    """Check that every feature is passing, or archived if it was imported as archived, and that none is missing."""
     found = Finding("all_done", "Every feature ends passing", len(imported), "features")
     for feature, before in imported.items():
         wanted = Status.ARCHIVED if before == Status.ARCHIVED else Status.PASSING
@@ -108,7 +110,7 @@ def all_done(imported: Mapping[int, str], final: Mapping[int, str]) -> Finding:
 
 
 def taken_over_in_time(victim: Holding | None, taker: Holding | None, lease: float) -> Finding:
-    """Another agent claimed the killed agent's feature, and not before its lease had expired."""
+    """Check that another agent claimed the killed agent's feature, and not before the lease had expired."""
     found = Finding("take_over", "The killed agent's work was taken over in time", unit="take-over")
     if victim is None:
         return found
@@ -124,8 +126,10 @@ def taken_over_in_time(victim: Holding | None, taker: Holding | None, lease: flo
 
 
 def lost_token_refused(late: Sequence[LateCall], *, expected: int) -> Finding:
-    """Each of the `expected` calls with the killed agent's token got claim_lost, and left the row as it was."""
-    found = Finding("dead_token", "Its old token was refused, and changed nothing", len(late), "late calls")
+    """Check that each of the `expected` calls with the killed agent's token got claim_lost and did not change the row."""
+    found = Finding(
+        "dead_token", "The killed agent's old token was refused, and changed nothing", len(late), "late calls"
+    )
     if len(late) != expected:
         found.broken.append(f"{len(late)} of {expected} late calls were made")
     for call in late:

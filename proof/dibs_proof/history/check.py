@@ -1,11 +1,9 @@
-"""The history checker: checks that every answer can be true, if each call took effect at one moment while it was open."""
+"""Checks that every answer in a history can be true if each call took effect at one moment while it was open."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import pairwise
 
 from dibs_proof.history import cross_feature
 from dibs_proof.history.dependencies import Graph
@@ -15,11 +13,9 @@ from dibs_proof.history.history import Call, History
 from dibs_proof.history.interpret import Interpretation
 from dibs_proof.history.linearizability import Contradiction, Undecided, contradiction
 from dibs_proof.history.model import FeatureState, Limits
+from dibs_proof.history.questions import questions_are_closed_once
 from dibs_proof.history.violations import Violation, state_text
 from dibs_schema.status import Status
-
-CLOSED = ("answered", "cancelled")
-"""The states of a question that is closed."""
 
 
 def check(history: History) -> list[Violation]:
@@ -70,7 +66,7 @@ def _report_text(effect: Effect, report: Report) -> str:
 
 
 def _kind(found: Contradiction) -> str:
-    """Return the most exact kind of violation that the answers prove."""
+    """Return the most specific kind of violation that the answers prove."""
     reported = found.effect.reported or {}
     wanted = [report for state in found.reached for report in found.effect.expected(state)]
     codes = {report.get("code") if report is not None else None for report in wanted}
@@ -102,46 +98,3 @@ def _shortest_history(feature: FeatureHistory, found: Contradiction, state: Feat
     yield from ends[-1:]
     yield from [effect.call for effect in found.concurrent]
     yield found.effect.call
-
-
-def questions_are_closed_once(history: History) -> Iterator[Violation]:
-    """No number is given to two questions, and every reader of a question sees the same answer."""
-    asked: dict[int, Call] = {}
-    about: dict[int, list[Call]] = defaultdict(list)
-    for call in history.calls:
-        number = call.arguments.get("question_id")
-        if number is None and call.tool == "ask_user" and call.answer is not None and not call.refused:
-            number = call.answer["question_id"]
-            if number in asked:
-                yield _violation(f"the number {number} was given to two questions", asked[number], call)
-            asked[number] = call
-        if number is not None:
-            about[number].append(call)
-    for number, calls in about.items():
-        yield from _closed_once(number, calls)
-
-
-def _closed_once(number: int, calls: list[Call]) -> Iterator[Violation]:
-    tried = [call for call in calls if call.tool != "ask_user" and (call.lost or not call.refused)]
-    tried += [call for call in calls if "questions" in call.arguments and _state(call) in CLOSED]
-    done = [call for call in tried if not call.lost]
-    for before, call in pairwise(done):
-        yield _violation(f"question {number} was closed twice", before, call)
-    for call in calls:
-        if call in tried:
-            continue
-        may_be_closed = any(one.begun <= call.until for one in tried)
-        if (_state(call) in CLOSED or call.code == "not_waiting_for_human") and not may_be_closed:
-            yield _violation(f"question {number} was reported closed, but no call had closed it", call)
-        closed = next((one for one in done if one.until < call.begun), None)
-        if closed is not None and _state(call) not in (None, _state(closed)):
-            message = f"question {number} was {_state(closed)}, and reported as {_state(call)}"
-            yield _violation(message, closed, call)
-
-
-def _state(call: Call) -> str | None:
-    return None if call.lost or call.refused else (call.answer or {}).get("state")
-
-
-def _violation(message: str, *calls: Call) -> Violation:
-    return Violation("question", None, message, calls)

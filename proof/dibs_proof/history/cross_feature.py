@@ -1,4 +1,4 @@
-"""The rules between features, and for the claims of one holder."""
+"""Checks the rules between features, and the limit of claims for one holder."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from dibs_schema.status import Kind
 
 LONGEST_BACK_OFF = 600.0
 ROUNDING = 1.0
-"""Seconds by which the wall clock, which measures the back-off, may drift from the monotonic one."""
+"""Seconds by which the wall clock, which measures the back-off, may drift from the monotonic clock."""
 
 
 def check(history: History, interpretation: Interpretation, graph: Graph) -> Iterator[Violation]:
-    """Yield every violation of these rules."""
+    """Yield every violation of the rules in this module."""
     yield from tokens_are_given_once(interpretation)
     yield from dependencies_come_first(history, interpretation, graph)
     yield from complete_means_complete(history, graph)
@@ -41,7 +41,10 @@ def check(history: History, interpretation: Interpretation, graph: Graph) -> Ite
 
 
 def tokens_are_given_once(interpretation: Interpretation) -> Iterator[Violation]:
-    """No token is given to two claims; the same request_id returns the same token, and so does the claim's connection."""
+    """Yield a violation for each token that was given to two claims.
+
+    A repeated request_id returns the same token, and so does a repeated claim on the same connection.
+    """
     for token, calls in interpretation.holders.items():
         first = calls[0]
         for other in calls[1:]:
@@ -58,7 +61,7 @@ def tokens_are_given_once(interpretation: Interpretation) -> Iterator[Violation]
 
 
 def dependencies_come_first(history: History, interpretation: Interpretation, graph: Graph) -> Iterator[Violation]:
-    """A claimed or passed feature had no unmet dependency, and one that was refused for a dependency had it."""
+    """Yield a violation for each claim or pass despite an unmet dependency, and for each refusal without one."""
     known = {*history.start, *(number for call in history.calls for number in _created(call))}
     for call in history.calls:
         feature = claimed_feature(call) or call.arguments.get("feature_id")
@@ -79,7 +82,7 @@ def dependencies_come_first(history: History, interpretation: Interpretation, gr
 
 
 def _about(history: History, features: list[int], until: float) -> list[Call]:
-    """Return the last two calls on any of these features that ended by then."""
+    """Return the last two calls on any of `features` that ended by the time `until`."""
     before = [
         call
         for call in history.calls
@@ -89,7 +92,7 @@ def _about(history: History, features: list[int], until: float) -> list[Call]:
 
 
 def complete_means_complete(history: History, graph: Graph) -> Iterator[Violation]:
-    """No feature is open when a server answers that all features are complete."""
+    """Yield a violation for each answer that all features are complete, if a feature was open."""
     for call in history.calls:
         answer = call.answer or {}
         if call.refused or call.ended is None or answer.get("state") != "complete":
@@ -110,14 +113,14 @@ def _created(call: Call) -> list[int]:
 
 
 def skipped_go_last(history: History) -> Iterator[Violation]:
-    """A skipped feature goes to the end of the queue: each skip gets a greater place than all earlier ones.
+    """Yield a violation for each skip whose place in the queue is not greater than the places of all earlier skips.
 
     Skips during a call that sets a priority are not checked.
     """
     skipping = CallsOfTool(history, "feature_skip")
     skips: dict[tuple[int, int], Call] = {}
     for call in skipping.done:
-        # A repeated call returns the place of the first one.
+        # A repeated call returns the place of the first call.
         skips.setdefault((call.arguments["feature_id"], _place(call)), call)
     by_hand = [one for one in history.calls if one.arguments.get("priority") is not None]
     latest: Call | None = None
@@ -141,7 +144,7 @@ def _overlap(one: Call, some: Call, other: Call) -> bool:
 
 
 class CallsOfTool:
-    """The calls of one tool by feature; `done` are those that took effect."""
+    """The calls of one tool by feature; `done` are the calls that took effect."""
 
     def __init__(self, history: History, tool: str) -> None:
         self._of: dict[int, list[Call]] = defaultdict(list)
@@ -151,7 +154,7 @@ class CallsOfTool:
         self.done = [call for calls in self._of.values() for call in calls if not call.lost]
 
     def since(self, call: Call) -> float:
-        """Return the begin of the first call that this one may repeat: with the same token, or without one."""
+        """Return the start of the first call that `call` may repeat: a call with the same token, or without a token."""
         token = call.arguments.get("claim_token")
         same = [
             one.begun
@@ -166,7 +169,7 @@ class CallsOfTool:
 
 
 def back_off_is_kept(history: History, back_off: float) -> Iterator[Violation]:
-    """No feature is claimed before its back-off is over, or refused for a back-off after that."""
+    """Yield a violation for each claim during a back-off, and for each refusal for a back-off that was over."""
     failing = CallsOfTool(history, "feature_mark_failing")
     back_offs: dict[int, list[BackOff]] = defaultdict(list)
     for call in failing.done:
@@ -189,7 +192,7 @@ def back_off_is_kept(history: History, back_off: float) -> Iterator[Violation]:
 
 
 class BackOff(NamedTuple):
-    """A failure: its earliest begin, and the earliest and the latest end of its back-off."""
+    """A failure: its earliest start, and the earliest and the latest end of its back-off."""
 
     call: Call
     begun: float
@@ -219,7 +222,7 @@ class CertainClaim:
 
 
 def no_holder_has_too_many(history: History, interpretation: Interpretation) -> Iterator[Violation]:
-    """No agent name, and no connection without one, holds more claims at once than the project allows."""
+    """Yield a violation for each agent name, or connection without a name, with more claims than the project allows."""
     by_holder: dict[tuple[str, bool], list[CertainClaim]] = defaultdict(list)
     for claim in _certain_claims(history, interpretation):
         call = claim.call

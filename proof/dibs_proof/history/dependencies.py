@@ -1,8 +1,8 @@
 """The times when each feature may have been passing, and when each dependency may have existed.
 
-Calls write a fact ("this feature is passing", "that one depends on it"), each at an unknown moment between its begin and
-its end. The fact may be true at a moment if a call that made it true had begun before, and no call that made it false
-certainly lies in between.
+A call writes a fact ("feature 1 is passing", "feature 2 depends on feature 1") at an unknown moment between its start
+and its end. The fact may be true at a moment if a call that made it true had begun before, and no call that made it
+false certainly lies in between.
 """
 
 from __future__ import annotations
@@ -57,15 +57,15 @@ class Fact:
 
     def _spans(self, value: bool) -> list[Span]:
         against = sorted((one for one in self.writes if one.value is not value), key=lambda one: one.begun)
-        # The earliest end of the writes from each place on.
+        # ends[place] is the earliest end of the writes from that place on.
         ends = [math.inf] * (len(against) + 1)
         for place in range(len(against) - 1, -1, -1):
             ends[place] = min(ends[place + 1], against[place].ended)
-        begins = [(one.begun, one.ended) for one in self.writes if one.value is value]
+        starts = [(one.begun, one.ended) for one in self.writes if one.value is value]
         if self.initial is value:
-            begins.append((-math.inf, -math.inf))
+            starts.append((-math.inf, -math.inf))
         spans, place = [], 0
-        for begun, ended in sorted(begins, key=lambda one: one[1]):
+        for begun, ended in sorted(starts, key=lambda one: one[1]):
             while place < len(against) and against[place].begun <= ended:
                 place += 1
             spans.append((begun, max(begun, ends[place])))
@@ -123,16 +123,16 @@ class Graph:
         return found
 
     def met_by(self, feature: int, need: int, within: Span) -> list[Span]:
-        """Return the parts of a span in which that dependency may have been met."""
+        """Return the parts of a span in which the dependency `need` may have been met."""
         return intersection([within], self.free_of(feature, need))
 
     def free_of(self, feature: int, need: int) -> list[Span]:
-        """Return the spans in which that dependency may have been satisfied or absent."""
+        """Return the spans in which the dependency `need` may have been satisfied or absent."""
         absent = self.edges[feature][need].possibly(value=False)
         return union([*self._satisfied(need).possibly(value=True), *absent])
 
     def may_wait(self, feature: int, needs: Iterable[int], within: Span) -> list[Span]:
-        """Return the parts of a span in which all of these dependencies may have been unmet."""
+        """Return the parts of a span in which all of the dependencies `needs` may have been unmet."""
         found = [within]
         for need in needs:
             there = self.edges[feature][need].possibly(value=True) if need in self.edges[feature] else []
@@ -140,7 +140,7 @@ class Graph:
         return found
 
     def may_be_complete(self, features: Iterable[int], within: Span) -> list[Span]:
-        """Return the parts of a span in which all of these features may have been passing or archived."""
+        """Return the parts of a span in which all of `features` may have been passing or archived."""
         found = [within]
         for feature in features:
             found = intersection(found, self._satisfied(feature).possibly(value=True))
@@ -190,9 +190,9 @@ class Graph:
 
 
 def satisfies(call: Call) -> bool | None:
-    """Return whether the call's feature was satisfied when it took effect; None where the answer does not say.
+    """Return whether the feature was satisfied when the call took effect, or None if the answer does not say.
 
-    A call that may only repeat an earlier one says nothing, but for a pass, which then still holds.
+    A call that may only repeat an earlier call says nothing. A pass is the exception: it still holds when it is repeated.
     """
     kind = TRANSITIONS.get(call.tool)
     if call.lost:

@@ -15,7 +15,7 @@ UNKNOWN = "?"
 """The token, and the holder, of a claim whose answer was lost."""
 
 Report = dict[str, Any] | None
-"""The content of an answer: the refusal's `code`, or the `status` and counters of the feature; None for any answer."""
+"""The content of an answer: the refusal's `code`, or the feature's `status` and counters. None stands for any answer."""
 Simulate = Callable[[FeatureState], Iterator[tuple[FeatureState, Report]]]
 """Yields each possible result of the call in a state: the state after it, and its report."""
 
@@ -24,7 +24,7 @@ Simulate = Callable[[FeatureState], Iterator[tuple[FeatureState, Report]]]
 class Effect:
     """The effect of one call on one feature.
 
-    It happens at one moment from `begun` to `ended`; a `lost` one may never happen. Only what the answer `reported` is
+    It happens at one moment from `begun` to `ended`; a `lost` effect may never happen. Only what the answer `reported` is
     compared with the model's report.
     """
 
@@ -38,7 +38,7 @@ class Effect:
 
     @property
     def lost(self) -> bool:
-        """Return whether the effect may have happened or not."""
+        """Return whether it is unknown if the effect happened."""
         return self.reported is None
 
     def after(self, state: FeatureState | None) -> list[FeatureState | None]:
@@ -50,7 +50,7 @@ class Effect:
         return [after for after, report in self.simulate(state) if self._agrees(report)]
 
     def expected(self, state: FeatureState | None) -> list[Report]:
-        """Return the reports of the model."""
+        """Return the reports that the model allows in a state."""
         return [{"code": "not_found"}] if state is None else [report for _, report in self.simulate(state)]
 
     def _agrees(self, report: Report) -> bool:
@@ -62,7 +62,7 @@ class Effect:
 
 
 def simulate_claim(call: Call, holder: str, token: str, reported: Report, *, again: bool) -> Simulate:
-    """Claim a ready feature, resume the holder's own claim, or repeat a request_id (`again`)."""
+    """Return the simulation of a claim, of a resume of the holder's own claim, or of a repeated request_id (`again`)."""
     code = (reported or {}).get("code")
     hindered = is_hindered(call)
     already = has_already_claimed(call)
@@ -103,7 +103,7 @@ def is_hindered(call: Call) -> bool:
 
 
 def simulate_transition(kind: Kind, tokens: tuple[str | None, ...], reported: Report, limits: Limits) -> Simulate:
-    """Make a transition with one of the possible tokens; None means without a token."""
+    """Return the simulation of a transition with one of the possible tokens; None means without a token."""
     unmet = (reported or {}).get("code") == "unmet_dependencies"
 
     def simulate(state: FeatureState) -> Iterator[tuple[FeatureState, Report]]:
@@ -114,7 +114,7 @@ def simulate_transition(kind: Kind, tokens: tuple[str | None, ...], reported: Re
                 yield state, {"code": refused.code}
             else:
                 yield made.state, _acknowledgement(made)
-        if len(tokens) > 2:  # the server has issued several, and does not know which one is meant
+        if len(tokens) > 2:  # the server has issued several tokens, and does not know which of them is meant
             yield state, {"code": "token_required"}
         if kind is Kind.ASK and state.token in tokens and state.token is not None:
             yield state, {"status": Status.IN_PROGRESS}  # a person answered at once, and the claim stays
@@ -129,7 +129,7 @@ def _acknowledgement(made: Transition) -> Report:
 
 
 def simulate_change(change: Callable[[FeatureState], FeatureState]) -> Simulate:
-    """Make a change that needs no claim."""
+    """Return the simulation of a change that needs no claim."""
 
     def simulate(state: FeatureState) -> Iterator[tuple[FeatureState, Report]]:
         try:
@@ -143,7 +143,7 @@ def simulate_change(change: Callable[[FeatureState], FeatureState]) -> Simulate:
 
 
 def simulate_update(arguments: dict[str, Any]) -> Simulate:
-    """Make the changes of `feature_update` to the state."""
+    """Return the simulation of the changes that `feature_update` makes."""
 
     def change(state: FeatureState) -> FeatureState:
         after = model.retry(state) if arguments.get("retry") else state
@@ -154,12 +154,12 @@ def simulate_update(arguments: dict[str, Any]) -> Simulate:
 
 
 def simulate_read(state: FeatureState) -> Iterator[tuple[FeatureState, Report]]:
-    """Read the feature, which changes nothing."""
+    """Simulate a read of the feature, and yield its unchanged state."""
     yield state, report_of(state)
 
 
 def simulate_already_holding(holder: str) -> Simulate:
-    """Refuse a claim because its holder holds this feature already."""
+    """Return the simulation of a claim that is refused because `holder` holds this feature already."""
 
     def simulate(state: FeatureState) -> Iterator[tuple[FeatureState, Report]]:
         yield state, report_of(state) | {"holder": holder if state.holder == UNKNOWN else state.holder}

@@ -32,7 +32,7 @@ class Ending(NamedTuple):
 class FeatureHistory:
     """One feature: its first state, the effects of calls on it, the issued claims, and their possible ends.
 
-    `unattributed` has the begins of lost claims that may have claimed this feature, another one, or none.
+    `unattributed` has the start times of lost claims, each of which may have claimed this feature, another one, or none.
     """
 
     feature: int
@@ -44,7 +44,7 @@ class FeatureHistory:
 
 
 def feature_histories(history: History, interpretation: Interpretation, graph: Graph) -> dict[int, FeatureHistory]:
-    """Return the history of each feature; a claim or pass is narrowed to the time when its dependencies may be met."""
+    """Return the history of each feature. A claim or pass is narrowed to the times when its dependencies may be met."""
     effects_on: dict[int, list[Effect]] = defaultdict(list)
     for call in history.calls:
         for effect in interpretation.effects(call):
@@ -83,7 +83,7 @@ def _first(history: History, number: int, effects: list[Effect]) -> FeatureState
 
 
 def endings(history: History, calls: list[Call]) -> Iterator[Ending]:
-    """Yield the possible ends of a claim without a call: with the connection of a client that has its token."""
+    """Yield the possible ends of a claim without a call, from interruptions of the clients that have its token."""
     for call in calls:
         connection = history.connection(call.client)
         lease_ends = call.begun + connection.lease - SLACK
@@ -93,7 +93,7 @@ def endings(history: History, calls: list[Call]) -> Iterator[Ending]:
             if change.change in ("killed", "closed"):
                 yield Ending(Kind.EXPIRE, max(change.at, lease_ends), math.inf)
         for begun, ended in _pauses(connection):
-            if ended - begun > connection.lease / 3 - SLACK:  # else it was renewed in time
+            if ended - begun > connection.lease / 3 - SLACK:  # otherwise it was renewed in time
                 yield Ending(Kind.EXPIRE, max(begun, lease_ends), ended + connection.lease)
 
 

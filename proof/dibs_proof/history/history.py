@@ -13,7 +13,7 @@ from dibs_proof.history.model import FeatureState, Limits
 from dibs_schema.status import Kind, Status
 
 UNSURE = ("outcome_unknown",)
-"""Refusals after which a call may have taken effect or not, as after a lost answer."""
+"""Refusals after which it is unknown whether the call took effect, as after a lost answer."""
 
 AFTERLIFE = 60.0
 """Seconds after a server's end in which its calls may still take effect; no wait for a lock is longer."""
@@ -25,7 +25,7 @@ Change = Literal["killed", "closed", "stopped", "continued"]
 class Call:
     """One call of one client; times in seconds of CLOCK_MONOTONIC, which all processes of a machine share.
 
-    `ended` and `answer` are None if the answer was lost: the call may have taken effect, or not.
+    `ended` and `answer` are None if the answer was lost: whether the call took effect is unknown.
     `answer` is the structured content; for a refusal it is the object in `error`.
     """
 
@@ -45,7 +45,7 @@ class Call:
 
     @property
     def lost(self) -> bool:
-        """Return whether the call may have taken effect or not."""
+        """Return whether it is unknown if the call took effect."""
         return self.answer is None or self.code in UNSURE
 
     @property
@@ -154,7 +154,7 @@ class History:
                 calls.setdefault((line["client"], line["number"]), {}).update(line)
 
     def over_by(self, call: Call) -> float:
-        """Return the latest time at which a call can have taken effect; for a lost one, soon after its server's end."""
+        """Return the latest time at which a call can have taken effect: for a lost call, soon after its server's end."""
         if not call.lost:
             return call.until
         ends = [one.at for one in self.connection(call.client).interruptions if one.change in ("killed", "closed")]

@@ -59,7 +59,7 @@ def claimed_feature(call: Call) -> int | None:
 
 
 def holder_of(history: History, call: Call) -> str:
-    """Return the holder of a call's claims: the agent that it or its server names, else the connection."""
+    """Return the holder of a call's claims: the agent that the call or its server names, or else the connection."""
     return str(call.arguments.get("agent") or history.connection(call.client).agent or call.client)
 
 
@@ -100,14 +100,14 @@ class Interpretation:
         return call.tool, holder_of(self.history, call) if call.tool in CLAIMS else "", str(key)
 
     def repeats(self, call: Call) -> list[Call]:
-        """Return the calls with the same request_id, which together take effect once."""
+        """Return the calls with the same request_id, which take effect once in total."""
         key = self._key(call)
         return [call] if key is None else self._requests[key]
 
     def had_nothing_unmet(self, call: Call) -> bool:
         """Return whether the call made a claim or a pass, which requires that no dependency was unmet.
 
-        A pass that may repeat an earlier one does not count.
+        A pass that may repeat an earlier pass does not count.
         """
         if call.refused or call.lost:
             return False
@@ -194,7 +194,7 @@ class Interpretation:
         return expectations.simulate_read
 
     def _meant(self, call: Call, feature: int) -> tuple[str | None, ...]:
-        """Return the possible tokens of a call: the given one, or those that its server may remember."""
+        """Return the possible tokens of a call: the given token, or the tokens that its server may remember."""
         given = call.arguments.get("claim_token")
         if given is not None:
             return (given,)

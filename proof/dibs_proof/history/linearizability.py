@@ -46,13 +46,13 @@ class Cost(NamedTuple):
     low: float
 
     def dominates(self, other: Cost) -> bool:
-        """Return whether everything that can follow `other` can also follow this one."""
+        """Return whether everything that can follow `other` can also follow this cost."""
         return self.unknown <= other.unknown and self.low <= other.low
 
 
 @dataclass(frozen=True, slots=True)
 class Contradiction:
-    """A call that fits nowhere: the states before it, and the effects of the concurrent calls.
+    """A call that fits into no order: the states before it, and the effects of the concurrent calls.
 
     `reached` also has the states to which open calls and ends of claims could have led.
     """
@@ -103,7 +103,7 @@ class _Search:
             after = self._place(configurations, number, now)
             (self._lost if lost else self._open).discard(number)
             if lost:
-                for one, cost in _each(configurations):  # or it has never taken effect
+                for one, cost in _each(configurations):  # or the lost call never took effect
                     _add(after, replace(one, placed=one.placed - {number}), cost)
             if not after:
                 return self._contradiction(number, configurations)
@@ -124,9 +124,9 @@ class _Search:
 
     def _moments(self) -> list[tuple[float, bool, int]]:
         effects = list(enumerate(self._effects))
-        begins = [(effect.begun, False, number) for number, effect in effects]
+        starts = [(effect.begun, False, number) for number, effect in effects]
         ends = [(effect.ended, True, number) for number, effect in effects if effect.ended < math.inf]
-        return sorted(begins + ends)
+        return sorted(starts + ends)
 
     def _contradiction(self, number: int, configurations: Configurations) -> Contradiction:
         concurrent = [self._effects[other] for other in sorted(self._open) if other != number]

@@ -68,7 +68,7 @@ def resume(state: FeatureState, token: str) -> FeatureState:
 
 
 def transition(state: FeatureState, kind: Kind, token: str | None, limits: Limits, *, unmet: bool) -> Transition:
-    """Make a transition of that kind, with or without a token. Raises Refused."""
+    """Make a transition of the given kind, with or without a token. Raises Refused."""
     if token is None:
         return _without_token(state, kind, limits)
     if state.token == token:
@@ -100,7 +100,7 @@ def force(state: FeatureState, limits: Limits) -> FeatureState:
 
 
 def end(state: FeatureState, kind: Kind, limits: Limits) -> FeatureState:
-    """End a claim by a transition of that kind; a heartbeat ends nothing."""
+    """End a claim by a transition of the given kind; a heartbeat ends nothing."""
     if kind is Kind.HEARTBEAT:
         return state
     free = replace(state, token=None, holder=None, ended=(state.token, kind))
@@ -118,7 +118,7 @@ def end(state: FeatureState, kind: Kind, limits: Limits) -> FeatureState:
 
 
 def undeliver(state: FeatureState) -> FeatureState:
-    """Take back a claim whose answer could not be delivered: it counts as no attempt."""
+    """End a claim whose answer could not be delivered; it does not count as an attempt."""
     ended = (state.token, Kind.RELEASE)
     return replace(state, status=P, token=None, holder=None, attempts=state.attempts - 1, ended=ended)
 
@@ -131,14 +131,14 @@ def answer(state: FeatureState) -> FeatureState:
 
 
 def retry(state: FeatureState) -> FeatureState:
-    """Put a stuck feature back. Raises Refused."""
+    """Return a stuck feature to pending. Raises Refused."""
     if state.status is not S:
         raise Refused("invalid_input")
     return replace(state, status=P, attempts=0, failures=0, skips=0, backs_off=False)
 
 
 def archive(state: FeatureState, *, archived: bool) -> FeatureState:
-    """Archive or restore a feature; do nothing if it is so already. Raises Refused."""
+    """Archive or restore a feature; do nothing if it is already in the wanted state. Raises Refused."""
     if archived == (state.status is A):
         return state
     if state.status is I:

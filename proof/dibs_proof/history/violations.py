@@ -47,7 +47,7 @@ def call_text(call: Call, zero: float = 0.0) -> str:
 
 def _outcome(call: Call) -> str:
     if call.answer is None:
-        return "no answer: it may have taken effect, or not"
+        return "no answer: whether it took effect is unknown"
     if call.refused:
         return f"refused with {call.answer['code']}"
     answer: dict[str, Any] = call.answer

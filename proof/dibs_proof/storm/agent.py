@@ -15,13 +15,13 @@ from mcp.shared.exceptions import MCPError
 
 from dibs.client import ServerGone
 from dibs_proof.random_workload import Memory, draw
-from dibs_proof.recorder import Recorder
+from dibs_proof.recording_client import RecordingClient
 from dibs_proof.storm.plan import FEATURES
 from dibs_proof.storm.state import StormState
 from dibs_schema.refusals import Refusal
 
 NAMED = 0.5
-"""The share of servers with an agent name, whose claims count together on all connections."""
+"""The share of servers with an agent name. The claims of one name are counted in total, on all its connections."""
 OTHER_CLOCK = 0.3
 """The share of servers that use the wall clock that jumps."""
 MOST_CALLS = 60
@@ -61,8 +61,8 @@ def choose(chance: Random) -> ServerEnd:
     return chance.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
 
 
-async def end(recorder: Recorder, how: ServerEnd) -> str | None:
-    """End a server at rest, and return a line about a fault of its end, or None."""
+async def end(recorder: RecordingClient, how: ServerEnd) -> str | None:
+    """End a server at rest, and return what went wrong as a line, or None if nothing did."""
     began = time.monotonic()
     if how in BY_SIGKILL:
         recorder.kill()
@@ -110,7 +110,7 @@ class Agent:
         client = f"{self._name}.{self._servers}"
         async with (
             self._logged(client) as log,
-            Recorder.start(
+            RecordingClient.start(
                 storm.plan.command(*(["--agent", agent] if agent else [])),
                 storm.histories / f"{self._name}.jsonl",
                 client,
@@ -123,7 +123,7 @@ class Agent:
             with storm.cleanup.registered(recorder.client.process.pid):
                 await self._make_calls(recorder, how, named=named)
 
-    async def _make_calls(self, recorder: Recorder, how: ServerEnd, *, named: bool) -> None:
+    async def _make_calls(self, recorder: RecordingClient, how: ServerEnd, *, named: bool) -> None:
         self._memory.named = named
         if not named:  # the note's event shows the name that the server gave to the connection
             note = {"feature_id": self._memory.feature(), "text": recorder.name}
@@ -144,10 +144,10 @@ class Agent:
         if NOT_RELEASED in self._log.read_bytes()[before:]:
             self._storm.not_released.add(client)
 
-    async def _call(self, recorder: Recorder) -> None:
+    async def _call(self, recorder: RecordingClient) -> None:
         await self._ask(recorder, *draw(self._memory))
 
-    async def _ask(self, recorder: Recorder, tool: str, arguments: dict[str, Any]) -> None:
+    async def _ask(self, recorder: RecordingClient, tool: str, arguments: dict[str, Any]) -> None:
         try:
             answer = await recorder.call(tool, **arguments)
         except ServerGone:
@@ -163,7 +163,7 @@ class Agent:
             self._storm.count_answer()
             self._memory.learn(answer)
 
-    async def _end(self, how: ServerEnd, recorder: Recorder) -> None:
+    async def _end(self, how: ServerEnd, recorder: RecordingClient) -> None:
         if how is ServerEnd.KILLED_IN_A_CALL:
             await self._kill_in_a_call(recorder)
         elif how is ServerEnd.STOPPED:
@@ -174,7 +174,7 @@ class Agent:
         if wrong is not None:
             self._storm.wrong.append(wrong)
 
-    async def _kill_in_a_call(self, recorder: Recorder) -> None:
+    async def _kill_in_a_call(self, recorder: RecordingClient) -> None:
         delay = self._chance.uniform(0, LONGEST_DELAY)
 
         async def kill() -> None:
@@ -187,7 +187,7 @@ class Agent:
                 while True:
                     await self._call(recorder)
 
-    async def _stop(self, recorder: Recorder) -> None:
+    async def _stop(self, recorder: RecordingClient) -> None:
         """Stop the server until its leases have expired, then continue it."""
         recorder.stop()
         await anyio.sleep(self._chance.uniform(self._storm.plan.lease, self._storm.plan.longest_stop))
@@ -195,13 +195,13 @@ class Agent:
         for _ in range(10):
             await self._call(recorder)
 
-    async def _stop_reading(self, recorder: Recorder) -> None:
+    async def _stop_reading(self, recorder: RecordingClient) -> None:
         """Make one more call, and do not read the answer."""
         async with anyio.create_task_group() as both:
             both.start_soon(self._last_call, recorder)
             await anyio.sleep(self._chance.uniform(0, 0.05))
             recorder.stop_reading()
 
-    async def _last_call(self, recorder: Recorder) -> None:
+    async def _last_call(self, recorder: RecordingClient) -> None:
         with suppress(ServerGone):
             await self._call(recorder)

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dibs.cli.options import ended_by_signals, print_json, say_refusals
-from dibs_schema.refusals import Refusal
+from dibs_schema.refusals import InvalidInput, Refusal
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from dibs.transfer.bulk import BulkDatabase
     from dibs_proof.storm.plan import Plan
     from dibs_proof.storm.state import StormState
     from dibs_proof.storm.verdict import Verdict
@@ -42,7 +43,7 @@ def storm(*, minutes: float, agents: int, lease: float, seed: int, db: str | Non
     """Kill, stop and disturb real servers while real clients work, and check every answer.
 
     Servers are killed, terminated, stopped for longer than their leases and disconnected; foreign programs lock
-    the database; wall clocks jump. Then the database is checked, counters are recounted, the events are replayed, and
+    the database; wall clocks jump. Then the database is checked, counters are audited, the events are replayed, and
     every client's history is checked. The storm creates its own project, or file, and removes it at the end. The exit
     status is 1 if a promise was broken; then the database, the histories and the servers' logs are kept.
     """
@@ -68,7 +69,6 @@ def storm(*, minutes: float, agents: int, lease: float, seed: int, db: str | Non
 
 def _run(plan: Plan, folder: Path, console: Console, *, keep: bool) -> Verdict:
     """Run the storm, and remove what it made, also after a signal. Keep it if a promise was broken."""
-    from dibs_proof.storm.plan import refuse_missing_folder, remove, where
     from dibs_proof.storm.storm import run_storm
 
     made, kept = Event(), False
@@ -92,12 +92,52 @@ def _run(plan: Plan, folder: Path, console: Console, *, keep: bool) -> Verdict:
         raise
     finally:
         if kept:
-            console.print(f"Kept: {where(plan)}; the histories and the servers' logs in {folder}", soft_wrap=True)
+            console.print(f"Kept: {location(plan)}; the histories and the servers' logs in {folder}", soft_wrap=True)
         else:
             if made.is_set():
                 remove(plan)
             shutil.rmtree(folder)
     return verdict
+
+
+def refuse_missing_folder(plan: Plan) -> None:
+    """Raise InvalidInput if the folder of the plan's file does not exist: its name may be mistyped."""
+    file = _database(plan).file
+    if file is not None and not file.parent.is_dir():
+        raise InvalidInput(
+            f"There is no folder {file.parent}, and a storm does not create it. Nothing was created.", field="db"
+        )
+
+
+def remove(plan: Plan) -> None:
+    """Remove the storm's database file, or the rows of its project."""
+    from sqlalchemy import bindparam, delete
+
+    from dibs.transfer.backup import own_files
+    from dibs.transfer.project_rows import clear
+    from dibs_schema.tables import projects
+
+    database = _database(plan)
+    if database.file is not None:
+        for file in own_files(database.file):
+            file.unlink(missing_ok=True)
+        return
+    with database.opened(), database.writing(exclusive=True) as tx:
+        clear(tx)
+        tx.run(delete(projects).where(projects.c.id == bindparam("project")))
+        tx.commit(introduced=False)
+
+
+def location(plan: Plan) -> str:
+    """Return the location of the storm's project for a person, without the database's password."""
+    return f"the project {plan.project!r} in {_database(plan).label}"
+
+
+def _database(plan: Plan) -> BulkDatabase:
+    from dibs.settings import Settings
+    from dibs.transfer.bulk import BulkDatabase
+
+    return BulkDatabase(Settings(db=plan.db, project=plan.project))
 
 
 def print_report(console: Console, verdict: Verdict) -> None:

@@ -1,86 +1,26 @@
-"""The claims of servers that ended, and the delays for which Dibs is not responsible."""
+"""The claims of servers that ended."""
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
-from dibs_proof.events import Event
-from dibs_proof.history.dependencies import Span, union
-from dibs_proof.history.history import Call, Connection, History
+from dibs_proof.history.history import Connection, History
 from dibs_proof.invariants import ClaimPeriod, Finding, claim_periods
-from dibs_proof.storm.state import EventWatcher
+from dibs_proof.read_database import Event
+from dibs_proof.storm.delays import Delays
+from dibs_proof.storm.event_watcher import EventWatcher
 from dibs_schema.status import Kind
 
-QUIET = 0.5
-"""Seconds without an answer to any write after which a stopped server may be the one that holds the lock."""
-READS = ("feature_get_", "feature_search", "ask_user")
 RELEASED = 3.0
 """Seconds within which a server releases its claims after its input has ended or it got SIGTERM."""
 TAKEN_BACK = 3.0
 """Seconds within which a dead server's claim is reaped, after its lease and the third of a lease between two reapings.
 
-Each reaping is a transaction in the writer queue, and a server that had to wait there leaves out the next one."""
-
-
-class Delays:
-    """The times when others had the database's lock, or when the machine was too busy to run the storm's own process.
-
-    `not_released` are clients whose servers logged at their end that the database was too busy to release claims.
-    A stopped server may have the lock while no write is answered.
-    """
-
-    def __init__(
-        self, history: History, foreign: Iterable[Span], overloaded: Iterable[Span], not_released: set[str]
-    ) -> None:
-        self.not_released = not_released
-        stops = list(_stops(history))
-        quiet = list(_quiet(history.calls))
-        overlaps = [(max(low, one), min(high, other)) for low, high in stops for one, other in quiet]
-        self._locked = union([*foreign, *(span for span in overlaps if span[0] < span[1])])
-        self._all = union([*self._locked, *overloaded])
-
-    def excused(self, begun: float, ended: float) -> float:
-        """Return the seconds between the two times for which Dibs is not responsible."""
-        return _within(self._all, begun, ended)
-
-    def blocked(self, begun: float, ended: float) -> bool:
-        """Return whether another process had the lock at any moment between the two times."""
-        return _within(self._locked, begun, ended) > 0
-
-
-def _stops(history: History) -> Iterator[Span]:
-    for one in history.connections.values():
-        begun = None
-        for change in sorted(one.interruptions, key=lambda change: change.at):
-            if change.change == "stopped":
-                begun = change.at
-            elif begun is not None:
-                yield begun, change.at
-                begun = None
-
-
-def _quiet(calls: Iterable[Call]) -> Iterator[Span]:
-    writes = (one for one in calls if not one.tool.startswith(READS) and not one.refused)
-    answers = sorted(one.ended for one in writes if one.ended is not None)
-    for one, other in pairwise(answers):
-        if other - one > QUIET:
-            yield one, other
-
-
-def _within(joined: list[Span], begun: float, ended: float) -> float:
-    first = max(0, bisect_left(joined, (begun, begun)) - 1)
-    found = 0.0
-    for low, high in joined[first:]:
-        if low >= ended:
-            break
-        found += max(0.0, min(high, ended) - max(low, begun))
-    return found
+Each reaping is a transaction in the writer queue, and a server that had to wait there skips the next reaping."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +35,7 @@ class EndedServer:
 
 
 def names_of(history: History, events: Iterable[Event]) -> dict[str, str]:
-    """Return each client's agent name in the events: its server's, or that of the note with the client's name."""
+    """Return each client's agent name in the events: its server's, or the agent of the note with the client's name."""
     names = {client: one.agent for client, one in history.connections.items() if one.agent is not None}
     notes = {event.text: event.agent for event in events if event.kind == Kind.NOTE}
     return names | {client: notes[client] for client in history.connections if client in notes}
@@ -152,7 +92,7 @@ class OrphanedClaims:
         return {"claims_of_the_dead": len(self._orphaned), "taken_back_after_s": round(self._longest, 1)}
 
     def released(self) -> Finding:
-        """A server that was asked to end released its claims at once, or logged that the lock prevented that."""
+        """Check that servers that were asked to end released their claims at once, or logged that the lock prevented it."""
         found = Finding("released", "Servers that were asked to end released their claims", unit="claims")
         for claim, server in self._orphaned:
             if server.how != "closed" or (claim.ended is not None and claim.ended.kind == Kind.RESUME):
@@ -168,7 +108,7 @@ class OrphanedClaims:
         return found
 
     def taken_back(self) -> Finding:
-        """The claims of killed servers were reaped when their leases had expired."""
+        """Check that the claims of killed servers were reaped when their leases had expired."""
         found = Finding("in_time", "The claims of killed servers were reaped in time", unit="claims")
         for claim, server in self._orphaned:
             if server.how != "killed" or (claim.ended is not None and claim.ended.kind != Kind.EXPIRE):
@@ -193,7 +133,7 @@ class OrphanedClaims:
 
 
 def _repeaters(history: History) -> dict[str, set[str]]:
-    """Return for each client the others that repeated one of its request_ids, and so may have its claim."""
+    """Return for each client the other clients that repeated one of its request_ids, and so may have its claim."""
     found: dict[str, set[str]] = defaultdict(set)
     first: dict[str, str] = {}
     for key, client in _keys(history):

@@ -1,19 +1,11 @@
-"""The plan of a storm, and the removal of what the storm made in a database."""
+"""The plan of a storm."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from random import Random
 
-from sqlalchemy import bindparam, delete
-
 from dibs.client import server_command
-from dibs.settings import Settings
-from dibs.transfer.backup import own_files
-from dibs.transfer.bulk import BulkDatabase
-from dibs.transfer.project_rows import clear
-from dibs_schema.refusals import InvalidInput
-from dibs_schema.tables import projects
 
 FEATURES = 160
 """The number of features at the start, of which about a third depend on others."""
@@ -53,34 +45,3 @@ class Plan:
         """Return the command that starts a server, with the storm's lease or another one."""
         lease = self.lease if lease is None else lease
         return [*self.serve, "--db", self.db, "--project", self.project, "--lease", f"{lease:g}", *flags]
-
-
-def refuse_missing_folder(plan: Plan) -> None:
-    """Raise InvalidInput if the folder of the plan's file does not exist: its name may be mistyped."""
-    file = _database(plan).file
-    if file is not None and not file.parent.is_dir():
-        raise InvalidInput(
-            f"There is no folder {file.parent}, and a storm does not create it. Nothing was created.", field="db"
-        )
-
-
-def remove(plan: Plan) -> None:
-    """Remove the storm's database file, or the rows of its project."""
-    database = _database(plan)
-    if database.file is not None:
-        for file in own_files(database.file):
-            file.unlink(missing_ok=True)
-        return
-    with database.opened(), database.writing(exclusive=True) as tx:
-        clear(tx)
-        tx.run(delete(projects).where(projects.c.id == bindparam("project")))
-        tx.commit(introduced=False)
-
-
-def where(plan: Plan) -> str:
-    """Return the place of the storm's project for a person, without the database's password."""
-    return f"the project {plan.project!r} in {_database(plan).label}"
-
-
-def _database(plan: Plan) -> BulkDatabase:
-    return BulkDatabase(Settings(db=plan.db, project=plan.project))

@@ -18,16 +18,18 @@ from dibs.database import Database, open_database
 from dibs.settings import Settings
 from dibs.verbs.create import create_bulk
 from dibs.verbs.project_settings import change_setting
-from dibs_proof.events import read_initial_history, read_statuses
 from dibs_proof.history.history import History
 from dibs_proof.random_workload import some_files
-from dibs_proof.recorder import Recorder
+from dibs_proof.read_database import read_initial_history, read_statuses
+from dibs_proof.recording_client import RecordingClient
 from dibs_proof.storm.agent import Agent
-from dibs_proof.storm.child_processes import ProcessCleanup
-from dibs_proof.storm.disturbances import ForeignLocks, WallClock
+from dibs_proof.storm.event_watcher import EventWatcher
+from dibs_proof.storm.foreign_locks import ForeignLocks
 from dibs_proof.storm.plan import FEATURES, Plan
-from dibs_proof.storm.state import EventWatcher, StormState
+from dibs_proof.storm.process_cleanup import ProcessCleanup
+from dibs_proof.storm.state import StormState
 from dibs_proof.storm.verdict import Verdict, judge
+from dibs_proof.storm.wall_clock import WallClock
 from dibs_schema.inputs import NewFeature
 from dibs_schema.refusals import InvalidInput, Refusal
 from dibs_schema.status import Status
@@ -47,7 +49,7 @@ LOAD = 3.0
 """Seconds that a busy machine may need to start a server and to answer a call."""
 NO_REAPING = 3600.0
 """A lease in seconds with which a server reaps by itself only once in 20 minutes."""
-FEATURE = {"category": "storm", "name": "The last one", "description": "To be taken over.", "steps": ["Look."]}
+FEATURE = {"category": "storm", "name": "The last feature", "description": "To be taken over.", "steps": ["Look."]}
 
 Watch = Callable[[StormState, float], None]
 """Receives the storm's state and the seconds that are left, twice a second."""
@@ -139,7 +141,7 @@ async def _wait(storm: StormState, watch: Watch) -> None:
 
 
 async def _take_over(storm: StormState) -> None:
-    """After the storm: let an idle server reap the claims of dead holders, and let a claim reap one more."""
+    """After the storm: let an idle server reap the claims of dead holders, and let a claim reap another claim."""
     try:
         await _claim_and_die(storm, "first")
         await _reap_by_an_idle_server(storm)
@@ -174,10 +176,10 @@ async def _claim_and_die(storm: StormState, name: str) -> tuple[int, float]:
 
 
 @asynccontextmanager
-async def _server(storm: StormState, name: str, lease: float | None = None) -> AsyncIterator[Recorder]:
+async def _server(storm: StormState, name: str, lease: float | None = None) -> AsyncIterator[RecordingClient]:
     lease = lease or storm.plan.lease
     with (storm.log / f"{name}.log").open("wb") as log:
-        async with Recorder.start(
+        async with RecordingClient.start(
             storm.plan.command("--agent", name, lease=lease),
             storm.histories / f"{name}.jsonl",
             name,
@@ -193,7 +195,7 @@ async def _held(storm: StormState) -> list[int]:
     return [feature for feature, status in statuses.items() if status == Status.IN_PROGRESS]
 
 
-async def _claim(storm: StormState, server: Recorder, feature: int, died: float) -> None:
+async def _claim(storm: StormState, server: RecordingClient, feature: int, died: float) -> None:
     while True:
         try:
             await server.call("feature_claim_and_get", feature_id=feature)

@@ -11,13 +11,14 @@ from dibs.database import Database
 from dibs.queries.audit import audit
 from dibs_proof import invariants
 from dibs_proof.acknowledgements import acknowledged, each_has_its_event
-from dibs_proof.events import read_events, read_names, read_paths, read_statuses
 from dibs_proof.history.check import check
 from dibs_proof.history.history import Call, History
 from dibs_proof.history.interpret import CREATES
 from dibs_proof.invariants import Finding
+from dibs_proof.read_database import read_events, read_names, read_paths, read_statuses
 from dibs_proof.storm.agent import BY_SIGKILL, ServerEnd
-from dibs_proof.storm.orphaned_claims import Delays, OrphanedClaims, names_of
+from dibs_proof.storm.delays import Delays
+from dibs_proof.storm.orphaned_claims import OrphanedClaims, names_of
 from dibs_proof.storm.state import StormState
 from dibs_schema.refusals import Refusal
 from dibs_schema.status import Status
@@ -70,7 +71,7 @@ def judge(database: Database, storm: StormState, history: History, seconds: floa
 
 
 def _findings(database: Database, storm: StormState, history: History) -> tuple[list[Finding], dict[str, Any]]:
-    events, statuses, recount, names, paths = database.read_now(
+    events, statuses, audited, names, paths = database.read_now(
         lambda tx: (read_events(tx), read_statuses(tx), invariants.sound(audit(tx)), read_names(tx), read_paths(tx))
     )
     agents = names_of(history, events)
@@ -83,7 +84,7 @@ def _findings(database: Database, storm: StormState, history: History) -> tuple[
         invariants.areas_respected(events, paths),
         each_has_its_event(acknowledged(history, agents), events, storm.watcher.of),
         invariants.events_are_unbroken(events),
-        recount,
+        audited,
         _histories(history),
         done_once(history, names),
         _documented(storm),
@@ -103,7 +104,7 @@ class Latency:
         self._times = [(call, _time(call), _own(call, delays)) for call in calls if call.ended is not None]
 
     def no_freeze(self) -> Finding:
-        """No call took `FREEZE` seconds without an excuse, or much longer than the patience with one."""
+        """Check that no call took `FREEZE` seconds without an excuse, or much longer than the patience with an excuse."""
         found = Finding(
             "no_freeze", f"No call took {FREEZE:g} s except for the locks of others", len(self._times), "calls"
         )
@@ -141,7 +142,7 @@ def _at(times: list[float], share: float) -> float | None:
 
 
 def done_once(history: History, names: Mapping[int, str]) -> Finding:
-    """Each creation with a request_id took effect once: its features exist once, and its answers are equal."""
+    """Check that each creation with a request_id took effect once: its features exist once, its answers are equal."""
     found = Finding("once", "Each repeated request took effect once", unit="requests")
     there = Counter(names.values())
     requests: dict[str, list[Call]] = defaultdict(list)

@@ -24,12 +24,12 @@ def dibs(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def invoked(*arguments: object) -> Result:
-    """Run `dibs` in this process, which is quicker."""
+    """Run `dibs` in this process, which is faster."""
     return CliRunner().invoke(commands, [str(one) for one in arguments])
 
 
 def answered(*arguments: object) -> Any:
-    """What `dibs … --json` prints, in this process."""
+    """Run `dibs … --json` in this process, and return what it prints."""
     done = invoked(*arguments, "--json")
     assert done.exit_code == 0, done.output
     return json.loads(done.stdout)
@@ -46,7 +46,7 @@ def restored(backup: Path, db: str, *, project: str = "default", force: bool = F
 
 
 def left_in(folder: Path) -> set[str]:
-    """What is in a folder."""
+    """Return the names of the files in a folder."""
     return {one.name for one in folder.iterdir()}
 
 

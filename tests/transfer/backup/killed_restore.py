@@ -34,11 +34,11 @@ def leave(db: str) -> None:
     database = open_database(Settings(db=db))
     add(database, 1, name="acknowledged")
     die()
-    database.close(0)  # never: it holds the connection until then
+    database.close(0)  # never reached: it keeps the connection open until then
 
 
 def restore(backup: str, db: str, number: int, *, at_once: bool) -> None:
-    """Restore over what is there, and die before the step of that number; status 0 where there were fewer."""
+    """Restore over the existing files, and die before the step with this number. With fewer steps the status is 0."""
     left = number
 
     def counted(step: Callable[..., Any]) -> Callable[..., Any]:
@@ -55,7 +55,7 @@ def restore(backup: str, db: str, number: int, *, at_once: bool) -> None:
         setattr(os, name, counted(getattr(os, name)))
     atomic_file.exchange_names = counted(atomic_file.exchange_names)
     if not at_once:
-        atomic_file._RENAME_EXCHANGE = 64  # what no file system knows
+        atomic_file._RENAME_EXCHANGE = 64  # an operation that no file system supports
     restored(Path(backup), db, force=True)
 
 

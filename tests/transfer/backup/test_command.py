@@ -37,7 +37,7 @@ def test_they_say_what_was_done_and_where(db: str, tmp_path: Path) -> None:
 
 
 def test_the_newest_are_kept(db: str, tmp_path: Path) -> None:
-    """Rotation removes older backups of the same project, which Dibs has named, and nothing else."""
+    """Rotation removes only older backups of the same project whose names come from Dibs."""
     folder = tmp_path / "folder"
     folder.mkdir()
     for each in (db, str(tmp_path / "features.db")):
@@ -52,9 +52,9 @@ def test_the_newest_are_kept(db: str, tmp_path: Path) -> None:
     assert made[2].removed == [made[0].file]
 
 
-@pytest.mark.only_on("sqlite", reason="beside a server there is no place")
+@pytest.mark.only_on("sqlite", reason="a backup of a server has no default folder")
 def test_a_backup_stands_beside_its_database(db: str) -> None:
-    """Without a target it gets the database's name and the time."""
+    """Without a target the backup is named after the database and the time, and is created in its folder."""
     with opened(db) as old:
         add(old)
     first, made = answered("backup", "--db", db), answered("backup", "--db", db, "--keep", "1")

@@ -1,4 +1,4 @@
-"""A backup that is made while real servers write is one moment of the backlog."""
+"""A backup that is made while real servers write has the backlog at one moment."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_backup_beside_eight_writers_has_all_that_was_acknowledged_before_it(d
         while not over.is_set():
             began = time.monotonic()
             claimed = server.call("feature_claim_and_get")
-            if claimed["state"] != "claimed":  # all is done, so slow was the backup's start on a busy machine
+            if claimed["state"] != "claimed":  # all work is done, because the backup started slowly on a busy machine
                 return
             server.call("feature_mark_passing", feature_id=claimed["feature"]["id"])
             told[claimed["feature"]["id"]] = time.monotonic()
@@ -56,9 +56,9 @@ def test_a_backup_beside_eight_writers_has_all_that_was_acknowledged_before_it(d
         assert before <= passing(copy)
         assert len(passing(copy)) < len(told) + SERVERS
         assert is_sound(copy)
-    print(f"{len(before)} passes before, {len(told)} in all; the longest took {max(longest):.2f} s")
+    print(f"{len(before)} passes before, {len(told)} in total; the longest took {max(longest):.2f} s")
 
 
 def passing(database: Database) -> set[int]:
-    """The features that are done."""
+    """Return the passing features."""
     return {one["id"] for one in contents(database)["features"] if one["status"] == "passing"}

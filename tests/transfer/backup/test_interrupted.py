@@ -1,4 +1,4 @@
-"""After every end of a backup there is a complete file or none."""
+"""However a backup ends, there is a complete file or no file."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ def begin(db: str, target: Path) -> subprocess.Popen[bytes]:
 
 
 def partial(folder: Path) -> list[Path]:
-    """Where a backup is being made."""
+    """Return the path at which a backup is being made."""
     return list(folder.glob(".dibs-*.partial"))
 
 
 def assert_whole(backup: Path) -> None:
-    """A file that is there has everything."""
+    """Assert that the backup is sound and complete."""
     (check,) = by_hand(str(backup), "PRAGMA integrity_check")
     ((features,),) = by_hand(str(backup), "SELECT count(*) FROM features")
     assert (check, features) == (("ok",), FEATURES)
 
 
 def test_a_killed_backup_leaves_a_whole_file_or_none(large: str, tmp_path: Path) -> None:
-    """SIGKILL at random moments; what it left beside the target is removed by the next one."""
+    """After SIGKILL at random moments, the next backup removes the remains next to the target."""
     chance = random.Random(7)
     folder = tmp_path / "folder"
     folder.mkdir()
@@ -77,7 +77,7 @@ def test_a_killed_backup_leaves_a_whole_file_or_none(large: str, tmp_path: Path)
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT][: times(1, 2)])
 def test_a_backup_that_is_told_to_end_leaves_nothing(large: str, tmp_path: Path, number: int) -> None:
-    """A signal that can be heard removes what was half made, and the exit status names it."""
+    """A signal that can be handled removes the incomplete file, and the exit status is that of the signal."""
     folder = tmp_path / "folder"
     folder.mkdir()
     process = begin(large, folder / "it.backup")
@@ -88,7 +88,7 @@ def test_a_backup_that_is_told_to_end_leaves_nothing(large: str, tmp_path: Path,
 
 
 def test_a_full_disk_leaves_nothing(large: str, tmp_path: Path) -> None:
-    """Wherever the room ends, the answer is `disk_full`, and the disk is as it was."""
+    """Wherever the disk becomes full, the refusal is `disk_full`, and the disk is unchanged."""
     with volume(tmp_path / "disk", "4m") as disk:
         size = backed_up(large, tmp_path / "elsewhere").bytes
         filler = fill_up(disk)
@@ -104,7 +104,7 @@ def test_a_full_disk_leaves_nothing(large: str, tmp_path: Path) -> None:
 
 
 def test_a_folder_that_takes_no_files_is_named(large: str, tmp_path: Path) -> None:
-    """A target that cannot be is refused as `read_only`, by its own name."""
+    """A target that cannot be created is refused as `read_only`, by its own name."""
     (tmp_path / "file").touch()
     with pytest.raises(ReadOnly, match="file"):
         backed_up(large, tmp_path / "file" / "it.backup")
@@ -115,7 +115,7 @@ def test_a_folder_that_takes_no_files_is_named(large: str, tmp_path: Path) -> No
 def test_a_backup_goes_to_a_disk_on_which_no_database_works(
     db: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is made on the machine's own disk and brought over (here: to a file system that is taken for a network's)."""
+    """The backup is made on the machine's own disk, and then moved (here: to a file system that counts as a network's)."""
     with opened(db) as database:
         fill(database, 3)
     with volume(tmp_path / "disk", "4m") as disk:

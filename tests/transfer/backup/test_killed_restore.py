@@ -24,7 +24,7 @@ OLD, RESTORED = (4, 1), (2, 0)
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Path:
-    """A folder with a backup of two features and a backlog of four, one of which stands in its log alone."""
+    """A folder with a backup of two features and a backlog of four, one of which is only in its log."""
     folder = tmp_path / "scene"
     folder.mkdir()
     for name, features in (("origin.db", 2), ("live.db", 3)):
@@ -64,7 +64,7 @@ def test_a_restore_that_is_killed_at_any_step_leaves_one_whole_backlog(scene: Pa
 
 
 def test_where_two_names_cannot_be_exchanged_at_once_nothing_is_lost(scene: Path, tmp_path: Path) -> None:
-    """A file system without that step has a moment without a backlog at the path; then it lies beside it, whole."""
+    """On such a file system, the path may have no backlog for a moment; the complete backlog is then next to it."""
     folder = Path(shutil.copytree(scene, tmp_path / "by-steps"))
     assert program("restore", folder / "it.backup", folder / "live.db", 1_000, "by-steps").returncode == 0
     assert by_hand(str(folder / "live.db"), NAMES) == [RESTORED]

@@ -39,7 +39,7 @@ def backup(db: str, tmp_path: Path) -> Path:
 
 
 def test_a_project_that_is_there_is_not_overwritten(db: str, backup: Path) -> None:
-    """Without --force an existing project of that name is refused."""
+    """Without --force an existing project with the same name is refused."""
     with opened(db) as old:
         add(old)
         before = contents(old)
@@ -125,7 +125,7 @@ def test_a_file_that_holds_other_projects_too_is_not_set_aside(db: str, backup: 
 
 @A_SERVER
 def test_a_project_on_a_server_makes_room_under_another_name(db: str, backup: Path) -> None:
-    """With --force: the old one keeps its rows and takes no writes; while agents hold claims in it, nothing happens."""
+    """With --force the old project keeps its rows and takes no writes. While agents hold claims in it, it is refused."""
     with opened(db) as old:
         token_of(old, 2)
         before = contents(old)
@@ -146,33 +146,33 @@ def test_a_project_on_a_server_makes_room_under_another_name(db: str, backup: Pa
 
 
 def cut_off(file: Path) -> None:
-    """A copy that ended too early."""
+    """Truncate the file, like a copy that ended too early."""
     os.truncate(file, file.stat().st_size // 2)
 
 
 def overwrite(file: Path) -> None:
-    """Noise in the middle."""
+    """Overwrite the middle with noise."""
     with file.open("r+b") as opened_:
         opened_.seek(8 * 4096)
         opened_.write(random.Random(5).randbytes(4 * 4096))
 
 
 def change_a_letter(file: Path) -> None:
-    """A flipped bit inside a text, which no check of pages finds."""
+    """Change a letter of a string, which no check of pages finds."""
     data = file.read_bytes()
     assert b"what it does" in data
     file.write_bytes(data.replace(b"what it does", b"what is does"))
 
 
 def write_something_else(file: Path) -> None:
-    """A file of another kind."""
+    """Replace the content by a file of another kind."""
     file.write_bytes(b"# Notes\n" * 1000)
 
 
 @pytest.mark.parametrize("damage", [cut_off, overwrite, change_a_letter, write_something_else])
 @A_FILE
 def test_a_damaged_backup_is_not_restored(backup: Path, tmp_path: Path, damage: object) -> None:
-    """It is refused as `database_damaged`, and nothing is made."""
+    """A damaged backup is refused as `database_damaged`, and nothing is created."""
     assert callable(damage)
     damage(backup)
     place = tmp_path / "place"
@@ -184,7 +184,7 @@ def test_a_damaged_backup_is_not_restored(backup: Path, tmp_path: Path, damage: 
 
 @A_FILE
 def test_only_a_backup_is_restored(db: str, backup: Path, tmp_path: Path) -> None:
-    """A live backlog, a file that is not there, and a backup from a newer Dibs are refused by name."""
+    """A live backlog, a missing file, and a backup from a newer Dibs are refused by name."""
     new = str(tmp_path / "new.db")
     with pytest.raises(InvalidInput, match="is not a backup"):
         restored(Path(db), new)
@@ -197,7 +197,7 @@ def test_only_a_backup_is_restored(db: str, backup: Path, tmp_path: Path) -> Non
 
 
 def test_a_backup_replaces_nothing_but_backups(db: str, backup: Path, tmp_path: Path) -> None:
-    """A backup never replaces a live backlog, and another file only with --force."""
+    """A backup never replaces a live backlog, and it replaces another file only with --force."""
     with pytest.raises(InvalidInput, match="--force"):
         backed_up(db, backup)
     other = tmp_path / "other.db"
@@ -228,7 +228,7 @@ def test_an_unsound_backlog_is_backed_up_and_says_so(db: str, tmp_path: Path) ->
 
 @A_FILE
 def test_what_is_damaged_is_named(db: str, tmp_path: Path) -> None:
-    """What is read and damaged is named, not the file that is made of it; what was cut off leads to an older backup."""
+    """The refusal names the damaged file, not the target. For a truncated backup it suggests an older backup."""
     with opened(db) as database:
         add(database, 300)
     whole = Path(backed_up(db, tmp_path / "it.backup").file).read_bytes()
@@ -245,7 +245,7 @@ def test_what_is_damaged_is_named(db: str, tmp_path: Path) -> None:
 
 @A_FILE
 def test_who_has_it_open_is_seen_by_the_lock_alone(db: str) -> None:
-    """Whether anybody has a database open is known also of processes that have no number here."""
+    """An open database is detected even if its process has no id in this namespace."""
     with opened(db) as database:
         add(database)
     assert is_open_nowhere(Path(db))

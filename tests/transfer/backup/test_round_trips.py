@@ -19,7 +19,7 @@ from verbs.stage import add, is_sound, journal, row, token_of
 
 
 def test_everything_comes_back(pair: tuple[str, str], tmp_path: Path) -> None:
-    """Every row is the same on the other engine, keys and numbers go on, and a backup of it holds the same digest."""
+    """Every row is the same on the other engine, ids continue, and a backup of the restored project has the same digest."""
     source, target = pair
     with opened(source) as old:
         claim = stage(old)
@@ -43,7 +43,7 @@ def test_everything_comes_back(pair: tuple[str, str], tmp_path: Path) -> None:
 
 
 def seal(backup: str) -> str:
-    """The digest that a backup carries."""
+    """Return the digest in a backup."""
     ((text,),) = by_hand(backup, "SELECT moved_to FROM projects")
     return Freeze.read(text).seal
 
@@ -70,14 +70,14 @@ def test_claims_of_then_are_given_back(pair: tuple[str, str], tmp_path: Path) ->
 
 @pytest.mark.anyio
 async def test_what_was_restored_is_another_project_to_running_servers(pair: tuple[str, str], tmp_path: Path) -> None:
-    """A server that had the place open while it was empty writes nothing to what was restored there."""
+    """A server that opened the database while it was empty writes nothing to the restored project."""
     source, target = pair
     with opened(source) as old:
         add(old)
         first = generation(old)
     backed_up(source, tmp_path / "it")
     if "://" not in target:
-        with opened(target, "another") as new:  # the file is there, and the project is not
+        with opened(target, "another") as new:  # the file exists, but the project does not
             add(new)
         restored(tmp_path / "it", target)
     else:
@@ -105,7 +105,7 @@ def test_a_backup_is_served_to_readers_only(db: str, tmp_path: Path) -> None:
 
 
 def db_label(db: str) -> str:
-    """A server's database as messages name it."""
+    """Return a database's label in messages."""
     with opened(db) as database:
         return database.label
 

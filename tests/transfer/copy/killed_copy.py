@@ -16,11 +16,11 @@ MOMENTS = (
     "while comparing",
     *(f"{when} {step}" for step in STEPS for when in ("before", "after")),
 )
-"""The three commits of a copy, and what lies before them."""
+"""The moments before and after the three commits of a copy."""
 
 
 def main(source: str, target: str, moment: str) -> None:
-    """Copy, and die at the moment."""
+    """Copy, and die at the given moment."""
     commit, number, death = BulkTransaction.commit, count(), Death(moment)
 
     def dying_commit(tx: BulkTransaction) -> None:

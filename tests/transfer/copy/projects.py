@@ -30,7 +30,7 @@ OTHER_CLOCK = {"lease_clock", "lease_ends", "lease_expires_at"}
 
 @contextmanager
 def opened(db: str, project: str = "default") -> Iterator[Database]:
-    """A database of this process."""
+    """Open a database in this process during the block."""
     database = open_database(Settings(db=db, project=project))
     try:
         yield database
@@ -57,7 +57,7 @@ def copied(
 
 
 def stage(database: Database) -> Placed:
-    """Put something into every table and every status, and return a feature that is claimed."""
+    """Fill every table, create features in every status, and return a claimed feature."""
     rule(database, order="critical_path", max_skips=3, back_off=45)
     placed = {status: place(database, status) for status in Status}
     ids = add(database, 3, name="Überschrift “mit” 😀", description="z\n\u2028", steps=["1", "2"], priority=7)
@@ -75,7 +75,7 @@ def stage(database: Database) -> Placed:
 
 
 def repeat(database: Database) -> list[int]:
-    """Make the same call under the same key."""
+    """Repeat a call with the same idempotency key."""
     batch = [new("by key")]
     request = Request.of(KEY, "feature_create_bulk", {"features": ["by key"]})
     made = database.write_now(lambda tx: once(tx, request, Created, lambda: create.create_bulk(tx, "planner", batch)))
@@ -83,7 +83,7 @@ def repeat(database: Database) -> list[int]:
 
 
 def contents(database: Database, shift: int = 0) -> dict[str, Any]:
-    """All rows of the project, without the values that differ between databases."""
+    """Return all rows of the project, without the values that differ between databases."""
 
     def look(tx: Transaction) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -107,7 +107,7 @@ def contents(database: Database, shift: int = 0) -> dict[str, Any]:
 
 
 def is_live(db: str, project: str = "default") -> bool:
-    """Whether the project takes writes there."""
+    """Return whether the project in this database takes writes."""
     with opened(db, project) as database:
         try:
             database.write_now(lambda _: None)
@@ -117,5 +117,5 @@ def is_live(db: str, project: str = "default") -> bool:
 
 
 def generation(database: Database) -> str:
-    """The generation of the project."""
+    """Return the generation of the project."""
     return database.read_now(lambda tx: tx.project.generation)

@@ -19,7 +19,7 @@ SECRET = "not-to-be-told"
 
 
 def command(*arguments: str) -> list[str]:
-    """A command line of `dibs`."""
+    """Return a command line of `dibs`."""
     return [sys.executable, "-m", "dibs", *arguments]
 
 
@@ -70,7 +70,7 @@ def test_it_answers_in_json(pair: tuple[str, str]) -> None:
 
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
 def test_a_terminal_shows_how_far_it_is(new_place: Callable[[str], str], engine: str) -> None:
-    """The bar goes to standard error, where that is a terminal, so that --json stays clean."""
+    """The progress bar is written to standard error, if that is a terminal, so that --json output stays clean."""
     source, target = new_place(engine), new_place("sqlite")
     with opened(source) as old:
         for _ in range(3):
@@ -84,7 +84,7 @@ def test_a_terminal_shows_how_far_it_is(new_place: Callable[[str], str], engine:
         env=os.environ | {"TERM": "xterm-256color"},
     ) as process:
         os.close(writing)
-        while chunk := _read(reading):  # the terminal must be read, or the bar would fill its buffer and block
+        while chunk := _read(reading):  # the terminal must be read, otherwise the bar would fill its buffer and block
             shown += chunk
         printed, _ = process.communicate(timeout=60)
     os.close(reading)

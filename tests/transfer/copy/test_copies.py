@@ -21,7 +21,7 @@ from verbs.stage import add, alter, expire, is_sound, journal, named, row, rule,
 
 
 def test_everything_is_there_with_its_ids(pair: tuple[str, str]) -> None:
-    """Every row is the same, counters and heights agree with a recount, and numbers go on where they were."""
+    """Every row is the same, an audit finds counters and heights right, and numbers continue."""
     source, target = pair
     with opened(source) as old:
         stage(old)
@@ -92,7 +92,7 @@ def test_a_lease_runs_out_in_the_new_place_too(pair: tuple[str, str]) -> None:
 
 
 def test_a_lease_that_had_run_out_is_reaped_in_the_new_place(pair: tuple[str, str]) -> None:
-    """It is no reason to refuse, it is not renewed by the copy, and its token is lost as it would have been."""
+    """An expired lease does not prevent the copy and is not renewed by it, and its token gets claim_lost."""
     source, target = pair
     with opened(source) as old:
         (feature,) = add(old)
@@ -105,7 +105,7 @@ def test_a_lease_that_had_run_out_is_reaped_in_the_new_place(pair: tuple[str, st
 
 
 def test_a_claim_of_another_boot_goes_by_the_wall_clock(new_place: Callable[[str], str]) -> None:
-    """A lease by another machine's clock is converted to this one's."""
+    """A lease by another machine's clock is converted to this machine's clock."""
     source, target = new_place("sqlite"), new_place("sqlite")
     with opened(source) as old:
         lapsed, lives = add(old, 2)
@@ -140,7 +140,7 @@ def test_there_and_back_again(pair: tuple[str, str]) -> None:
 
 
 def test_a_large_project_comes_back_byte_for_byte(new_place: Callable[[str], str]) -> None:
-    """10,000 features (1,000 without DIBS_TEST_LONG=1) are the same bytes, written out of a file, a server and a file."""
+    """10,000 features (1,000 without DIBS_TEST_LONG=1) stay the same bytes from a file to a server to a file."""
     places = [new_place(engine) for engine in ("sqlite", "postgresql", "sqlite")]
     written = []
     with opened(places[0]) as first:
@@ -158,7 +158,7 @@ def test_a_large_project_comes_back_byte_for_byte(new_place: Callable[[str], str
 
 
 def written_out(database: Database) -> bytes:
-    """A project as text: every row of every table."""
+    """Return a project as text: every row of every table."""
     return json.dumps(contents(database), sort_keys=True, ensure_ascii=False).encode()
 
 
@@ -182,11 +182,11 @@ def test_projects_of_one_database_do_not_meet(pair: tuple[str, str]) -> None:
         before = contents(old)
     with opened(target, "api") as other:
         stage(other)
-        beside = contents(other)
+        neighbour = contents(other)
     done = copied(source, target, project="web", to_project="site", with_claims=True)
     with opened(target, "site") as new, opened(target, "api") as other:
         assert contents(new, done.events_renumbered_by) == before
-        assert contents(other) == beside
+        assert contents(other) == neighbour
         assert is_sound(new)
         assert is_sound(other)
         add(other)
@@ -200,7 +200,7 @@ def test_projects_of_one_database_do_not_meet(pair: tuple[str, str]) -> None:
 def test_events_are_renumbered_only_where_their_ids_are_taken(
     new_place: Callable[[str], str], engine: str, moves: bool
 ) -> None:
-    """One sequence for all projects of a file: ids in the way are passed, in order. A server has one for each."""
+    """In a file all projects share one sequence, so taken ids change, in order. On a server each project has its own."""
     source, target = new_place("sqlite"), new_place(engine)
     with opened(source) as old:
         add(old, 3)
@@ -214,7 +214,7 @@ def test_events_are_renumbered_only_where_their_ids_are_taken(
 
 
 def test_a_rule_goes_along(pair: tuple[str, str]) -> None:
-    """The project's settings are the copy's."""
+    """The copy has the project's settings."""
     source, target = pair
     with opened(source) as old:
         rule(old, max_claims=4, order="critical_path")

@@ -21,7 +21,7 @@ TARGET_IS_LIVE = MOMENTS[7:]
 
 
 def copy_and_die(source: str, target: str, moment: str) -> None:
-    """Copy in a process that is killed at the moment."""
+    """Copy in a process that is killed at the given moment."""
     command = [sys.executable, "-m", "transfer.copy.killed_copy", source, target, moment]
     done = subprocess.run(command, cwd=Path(__file__).parents[2], check=False, timeout=60)
     assert done.returncode == -signal.SIGKILL
@@ -92,7 +92,7 @@ def test_after_the_last_step_nothing_is_left_to_do(pair: tuple[str, str], moment
 
 @pytest.mark.parametrize("moment", ["after the copy is written", "after the source is marked"])
 def test_a_way_back_that_was_cut_off_is_finished_too(pair: tuple[str, str], moment: str) -> None:
-    """The same holds where the copy replaces what had stayed behind."""
+    """The same is true if the copy replaces the old rows of a project that moved."""
     source, target = pair
     with opened(source) as old:
         add(old)

@@ -1,4 +1,4 @@
-"""Copies during the work of servers, and during other copies."""
+"""Copies while servers work, and during other copies."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _holds(db: str) -> bool:
 
 
 def test_copies_in_opposite_directions_pass_each_other(pair: tuple[str, str]) -> None:
-    """Each holds one database and wants the other: both take them in the same order, and both get through."""
+    """Both copies lock the two databases in the same order, so both succeed."""
     source, target = pair
     for db, name in ((source, "web"), (target, "api")):
         with opened(db, name) as database:

@@ -27,7 +27,7 @@ SECRET = "not-to-be-told"
 def refused(
     kind: type[Refusal], source: str, target: str, *, project: str = "default", to_project: str | None = None
 ) -> Refusal:
-    """Copying must be refused so."""
+    """Run a copy that must be refused, and return the refusal, which must not contain the password."""
     with pytest.raises(kind) as caught:
         copied(source, target, project=project, to_project=to_project)
     assert SECRET not in caught.value.message
@@ -72,7 +72,7 @@ def test_the_source_refuses_writes_and_answers_reads(pair: tuple[str, str]) -> N
 
 @pytest.mark.anyio
 async def test_a_running_server_gets_to_know(pair: tuple[str, str]) -> None:
-    """A server on the source refuses the next write, still reads, and ends normally; one on the target continues."""
+    """A server on the source refuses the next write, still reads, and ends normally; a server on the target continues."""
     source, target = pair
     with opened(source) as old:
         add(old, 2)
@@ -93,7 +93,7 @@ async def test_a_running_server_gets_to_know(pair: tuple[str, str]) -> None:
 
 @pytest.mark.anyio
 async def test_a_server_that_opened_the_empty_target_must_be_restarted(pair: tuple[str, str]) -> None:
-    """What it took for its project is another one now."""
+    """The project that it had opened has been replaced by another."""
     source, target = pair
     with opened(source) as old:
         add(old)
@@ -105,7 +105,7 @@ async def test_a_server_that_opened_the_empty_target_must_be_restarted(pair: tup
 
 
 def test_a_second_copy_is_refused(pair: tuple[str, str], new_place: Callable[[str], str]) -> None:
-    """A project that has moved is copied from its new place only."""
+    """A project that has moved is copied only from its new database."""
     source, target = pair
     with opened(source) as old:
         add(old)
@@ -117,7 +117,7 @@ def test_a_second_copy_is_refused(pair: tuple[str, str], new_place: Callable[[st
 
 
 def test_a_project_in_the_way_is_left_alone(pair: tuple[str, str]) -> None:
-    """A target that has a project of that name is refused by name."""
+    """A target with a project of the same name is refused by name."""
     source, target = pair
     for db in pair:
         with opened(db, "web") as database:
@@ -130,7 +130,7 @@ def test_a_project_in_the_way_is_left_alone(pair: tuple[str, str]) -> None:
 
 
 def test_an_old_place_of_another_project_is_left_alone(new_place: Callable[[str], str]) -> None:
-    """Only the project that has moved from there may come back over what stayed behind."""
+    """Only the project that moved away may be copied over its old rows."""
     one, other, third = (new_place("sqlite") for _ in range(3))
     for db in (one, third):
         with opened(db) as database:
@@ -143,7 +143,7 @@ def test_an_old_place_of_another_project_is_left_alone(new_place: Callable[[str]
 
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
 def test_one_database_under_two_names_is_seen_through(new_place: Callable[[str], str], engine: str) -> None:
-    """A link, or a URL with other parameters, leads to the same database, which is refused before anything is made."""
+    """A link, or a URL with other parameters, to the same database is refused before anything is created."""
     source = new_place(engine)
     with opened(source) as old:
         add(old)
@@ -162,7 +162,7 @@ def test_one_database_under_two_names_is_seen_through(new_place: Callable[[str],
 
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
 def test_what_is_not_there_is_not_made(new_place: Callable[[str], str], engine: str) -> None:
-    """A mistyped source or project is refused, naming what there is, and leaves nothing behind."""
+    """A mistyped source or project is refused with the existing names, and nothing is created."""
     source, target = new_place(engine), new_place("sqlite")
     refused(NotFound, source, target)
     with opened(source, "web") as old:
@@ -197,7 +197,7 @@ CREATE TRIGGER lies BEFORE INSERT ON features FOR EACH ROW EXECUTE FUNCTION lie(
 
 @pytest.mark.parametrize(("engine", "lie"), [("sqlite", LIE_TO_A_FILE), ("postgresql", LIE_TO_A_SERVER)])
 def test_a_copy_that_differs_is_taken_back(new_place: Callable[[str], str], engine: str, lie: str) -> None:
-    """What the target holds is compared before it is committed, so a value that changed on the way is found."""
+    """The rows in the target are compared before the commit, so a changed value is found."""
     source, target = new_place("sqlite"), new_place(engine)
     with opened(source) as old:
         add(old, 2)

@@ -1,4 +1,4 @@
-"""What the tests of formats share: files to read, written for one test."""
+"""Fixtures for the tests of formats: files that are written for one test."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def one(read: Read) -> Callable[..., ImportedFeature]:
 
 @pytest.fixture
 def refused(read: Read) -> Refused:
-    """Read what must be refused, and return the refusal."""
+    """Read a file that must be refused, and return the refusal."""
 
     def read_and_catch(document: Any) -> InvalidInput:
         with pytest.raises(InvalidInput) as caught:

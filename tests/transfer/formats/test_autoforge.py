@@ -42,7 +42,7 @@ NOBODY = 65534
 
 
 def build(path: Path, rows: list[dict[str, Any]], columns: str = TODAY, journal: str = "delete") -> Path:
-    """Write a database with the given rows, each on top of a plain one."""
+    """Write a database with the given rows; missing columns have default values."""
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(f"PRAGMA journal_mode = {journal}")
         connection.execute(f"CREATE TABLE features ({columns})")
@@ -89,7 +89,7 @@ def untouched(folder: Path, *, but: str = "") -> Iterator[None]:
 
 
 def test_every_column_finds_its_place(tmp_path: Path) -> None:
-    """Ids, order, texts, steps, dependencies and statuses are imported."""
+    """Ids, order, descriptions, steps, dependencies and statuses are imported."""
     rows: list[dict[str, Any]] = [
         {"id": 5, "priority": 2, "passes": 1},
         {"id": 2, "priority": 9, "in_progress": 1, "dependencies": "[5]"},
@@ -152,7 +152,7 @@ def test_an_old_file_lacks_columns(tmp_path: Path) -> None:
 
 
 def test_nulls_and_odd_values_are_tolerated(tmp_path: Path) -> None:
-    """Nulls everywhere, text for JSON, blobs, fractions and broken UTF-8 are read as far as they go."""
+    """Nulls, strings for JSON, blobs, fractions and invalid UTF-8 are read as far as possible."""
     rows: list[dict[str, Any]] = [
         dict.fromkeys(ROW, None) | {"id": 1, "name": "only a name"},
         {"id": 2, "steps": "first\nsecond", "dependencies": "", "priority": 2.5, "passes": "true"},
@@ -178,7 +178,7 @@ def test_strange_columns_are_reported(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("journal", ["delete", "truncate", "persist", "wal"])
 def test_nothing_is_written_in_or_beside_it(tmp_path: Path, journal: str) -> None:
-    """In every journal mode the folder is byte for byte what it was."""
+    """In every journal mode the folder stays unchanged, byte for byte."""
     path = build(tmp_path / "features.db", [{}], journal=journal)
     with untouched(tmp_path):
         assert len(read(path).features) == 1
@@ -192,7 +192,7 @@ def test_a_log_that_a_killed_process_left_is_read(tmp_path: Path) -> None:
 
 
 def test_a_log_without_its_index_is_read_from_a_copy(tmp_path: Path) -> None:
-    """File and log copied from elsewhere are read whole, and no index appears beside them."""
+    """A file and a log that were copied are read completely, and no index is created next to them."""
     path = build_and_die(tmp_path / "features.db")
     path.with_name("features.db-shm").unlink()
     with untouched(tmp_path):
@@ -218,7 +218,7 @@ os.kill(os.getpid(), 9)
 
 
 def test_a_database_in_use_without_news_is_left_alone(tmp_path: Path) -> None:
-    """While another process has it open and its log is empty, nothing comes or goes beside it."""
+    """While another process has the database open and its log is empty, no file next to it is created or removed."""
     path = build(tmp_path / "features.db", [{}], journal="wal")
     with closing(sqlite3.connect(path)) as other:
         other.execute("SELECT count(*) FROM features").fetchone()
@@ -227,7 +227,7 @@ def test_a_database_in_use_without_news_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_database_in_use_is_read_with_its_latest_rows(tmp_path: Path) -> None:
-    """While another process has it open in WAL mode, what that one has committed is imported."""
+    """While another process has the database open in WAL mode, its committed rows are imported."""
     path = build(tmp_path / "features.db", [{}], journal="wal")
     with closing(sqlite3.connect(path)) as other:
         other.execute("UPDATE features SET name = 'newest'")
@@ -254,7 +254,7 @@ def test_a_folder_that_cannot_be_written_is_no_hindrance(state: str) -> None:
 
 
 def names_read_by_nobody(path: Path) -> str:
-    """Read in a child without root's powers; it is a fork, since nobody may start this interpreter."""
+    """Read in a forked child without root's privileges, and return the names. Other users cannot start this interpreter."""
     result, report = os.pipe()
     child = os.fork()
     if child == 0:
@@ -274,7 +274,7 @@ def names_read_by_nobody(path: Path) -> str:
 
 
 def test_a_locked_database_is_refused_as_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An import waits for an exclusive lock, and then is refused because of it."""
+    """An import waits for an exclusive lock, and is then refused because of the lock."""
     path = build(tmp_path / "features.db", [{}])
     monkeypatch.setattr("dibs.transfer.formats.autoforge.PATIENCE", 0.1)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:

@@ -59,7 +59,7 @@ def test_an_entry_that_is_no_object_is_refused_with_its_path(refused: Refused, d
 
 
 def test_an_object_of_features_gives_them_their_ids(read: Read) -> None:
-    """Keys are ids where a feature has none of its own."""
+    """A key is the id of a feature without an id."""
     backlog = read({"items": {"A": {"name": "a"}, "B": {"id": ""}, "C": {"id": "own"}}})
     assert [feature.reference for feature in backlog.features] == ["A", "B", "own"]
 
@@ -90,7 +90,7 @@ def test_a_file_over_the_limit_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_byte_order_mark_is_no_hindrance(read: Read) -> None:
-    """Windows editors begin UTF-8 with a mark; it is skipped."""
+    """A byte order mark, which Windows editors write, is skipped."""
     assert read(b'\xef\xbb\xbf[{"name": "a"}]').features[0].name == "a"
 
 

@@ -1,4 +1,4 @@
-"""Fields and words of feature lists become a feature's own, or are reported, or refused with their path."""
+"""Fields and words of feature lists become a feature's fields, or are reported, or are refused with their path."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_an_unknown_status_is_reported(read: Read) -> None:
     ("value", "status"), [(True, "passing"), (False, "pending"), (1, "passing"), ("no", "pending")]
 )
 def test_booleans(one: One, field: str, value: Any, status: str) -> None:
-    """A boolean, or what stands for one, makes a feature passing or pending."""
+    """A boolean, or a word for one, makes a feature passing or pending."""
     assert one(**{field: value}).status == status
 
 
@@ -108,7 +108,7 @@ def test_what_is_blocked_by_unfinished_features_is_pending(read: Read) -> None:
     ],
 )
 def test_name_and_description(read: Read, fields: dict[str, Any], name: str, description: str) -> None:
-    """Each comes from its own field, a spare one, or the other; both are clean."""
+    """Each comes from its own field, a substitute field, or the other field, and both are cleaned."""
     (feature,) = read([fields]).features
     assert (feature.name, feature.description) == (name, description)
 
@@ -123,7 +123,7 @@ def test_a_derived_name_is_cut_between_words(read: Read) -> None:
 
 
 def test_a_summary_too_long_for_a_name_is_the_description(read: Read) -> None:
-    """A spare field that does not fit as a name serves as the text, and the name is made from it."""
+    """A substitute field that is too long for a name becomes the description, and the name is made from it."""
     (feature,) = read([{"summary": "This is the gist of it. " + "More. " * 100}]).features
     assert feature.name == "This is the gist of it"
     assert feature.description.startswith("This is the gist of it. More.")
@@ -142,7 +142,7 @@ def test_a_summary_too_long_for_a_name_is_the_description(read: Read) -> None:
     ],
 )
 def test_category(one: One, fields: dict[str, Any], category: str) -> None:
-    """The category is the first such field that fits, else general."""
+    """The category comes from the first suitable field, or is `general` if there is none."""
     assert one(**fields).category == category
 
 
@@ -167,7 +167,7 @@ def test_category(one: One, fields: dict[str, Any], category: str) -> None:
     ],
 )
 def test_steps(one: One, fields: dict[str, Any], steps: list[str]) -> None:
-    """Lists, objects and texts of every such field become steps, without repeating another field's."""
+    """Lists, objects and strings of every field for steps become steps, without duplicates."""
     assert one(**fields).steps == steps
 
 
@@ -206,7 +206,7 @@ def test_priority(one: One, field: str, value: Any, priority: int) -> None:
 
 
 def test_without_priorities_the_order_of_the_file_counts(read: Read) -> None:
-    """Where the file has none, a priority is the position; where it has words, medium."""
+    """In a file without priorities the position is the priority; in a file with words the default is medium."""
     assert [feature.priority for feature in read([{"name": n} for n in "abc"]).features] == [1, 2, 3]
     worded = [{"name": "a", "priority": "low"}, {"name": "b"}, {"name": "c", "priority": "high"}]
     assert [feature.priority for feature in read(worded).features] == [4, 3, 2]
@@ -222,7 +222,7 @@ def test_without_priorities_the_order_of_the_file_counts(read: Read) -> None:
     ],
 )
 def test_references(read: Read, listed: list[Any], references: list[str]) -> None:
-    """A feature keeps its own id as text, or is known by its position."""
+    """A feature keeps its own id as a string, or is identified by its position."""
     assert [feature.reference for feature in read(listed).features] == references
 
 
@@ -238,7 +238,7 @@ def test_references(read: Read, listed: list[Any], references: list[str]) -> Non
     ],
 )
 def test_dependencies(read: Read, fields: dict[str, Any]) -> None:
-    """Ids as numbers, texts or objects, in any such field, name features of the same file."""
+    """Ids as numbers, strings or objects, in any field for dependencies, name features of the same file."""
     backlog = read([{"id": 1, "name": "a"}, {"id": "b", "name": "b"}, {"id": "c", "name": "c"} | fields])
     assert backlog.features[2].dependencies == ["1", "b"]
 
@@ -301,14 +301,14 @@ def test_a_circle_names_its_features(refused: Refused) -> None:
 
 
 def test_a_diamond_is_no_circle(read: Read) -> None:
-    """Two ways to the same feature are fine, in any order of the file."""
+    """Two paths to the same feature are accepted, in any order of the file."""
     listed = [{"id": "d", "dependencies": ["b", "c"]}, {"id": "b", "dependencies": ["a"]}]
     listed += [{"id": "c", "dependencies": ["a"]}, {"id": "a"}]
     assert len(read(listed).features) == 4
 
 
 def test_evidence_and_failures(one: One) -> None:
-    """Texts stay texts; lists and objects become compact lines."""
+    """Strings stay strings; lists and objects become compact lines."""
     assert one(evidence="42 tests pass").evidence == "42 tests pass"
     assert one(evidence=["a", {"exit": 0}]).evidence == 'a\n{"exit": 0}'
     assert one(verification={"verdict": "pass"}).evidence == '{"verdict": "pass"}'
@@ -316,7 +316,7 @@ def test_evidence_and_failures(one: One) -> None:
 
 
 def test_fields_without_a_place_are_reported_once_with_counts(read: Read) -> None:
-    """Every unused field with a value is reported; empty ones are not."""
+    """Every unused field with a value is reported; empty fields are not."""
     listed = [
         {"name": "a", "notes": "n", "tags": []},
         {"name": "b", "notes": "m", "updated_at": 3, "owner": None},
@@ -339,7 +339,7 @@ def test_two_spellings_of_a_field_are_reported(read: Read) -> None:
 
 
 def test_a_person_is_asked_as_before(one: One) -> None:
-    """A request to a person keeps its prompt and fields, in the shape that Dibs keeps."""
+    """A request to a person keeps its prompt and fields, in the form that Dibs stores."""
     fields = [
         {
             "id": "db",
@@ -387,12 +387,12 @@ def test_an_unread_answer_is_kept_with_its_question(one: One) -> None:
 
 
 def test_a_long_description_at_the_limit_is_kept_whole(one: One) -> None:
-    """Nothing is cut."""
+    """A description of the greatest length is not cut."""
     assert len(one(description="x" * DESCRIPTION_LENGTH).description) == DESCRIPTION_LENGTH
 
 
 def test_paths_are_the_files_that_a_feature_changes(one: One) -> None:
-    """A list of globs, or one, is taken over as it will be kept."""
+    """A list of globs, or a single glob, is imported in the form that Dibs stores."""
     assert one(paths=["./src//a", "b/*.py", "src/a"]).paths == ["src/a", "b/*.py"]
     assert one(paths="docs/").paths == ["docs"]
     assert one().paths == []

@@ -1,4 +1,4 @@
-"""Whole files in the shapes that public tools write, and the three that a project really wrote."""
+"""Complete files in the formats of public tools, and three files of a real project."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ PUBLIC = REPOSITORY.parent / "shared/data/feature_lists"
 
 
 def statuses(backlog: Backlog) -> dict[Status, int]:
-    """How many features are in each status."""
+    """Return how many features are in each status."""
     return dict(Counter(feature.status for feature in backlog.features))
 
 
 def test_user_stories() -> None:
-    """A file of user stories keeps its ids, priorities, criteria and booleans; its notes have no place."""
+    """A file of user stories keeps its ids, priorities, criteria and booleans; its notes are reported as ignored."""
     backlog = read_backlog(FIXTURES / "user_stories.json")
     first, second = backlog.features
     assert (first.reference, first.status, first.priority) == ("US-001", Status.PASSING, 1)
@@ -51,7 +51,7 @@ def test_tagged_tasks() -> None:
 
 
 def test_phases() -> None:
-    """Groups give the category where a feature has none; what is blocked waits or needs a look."""
+    """A group is the category of a feature without one. A blocked feature waits, or needs a person."""
     backlog = read_backlog(FIXTURES / "phases.json")
     assert [feature.category for feature in backlog.features] == [
         "Foundation",

@@ -67,7 +67,7 @@ documents = (
 
 
 def keeps_the_limits(backlog: Backlog) -> None:
-    """Assert what every importer may rely on."""
+    """Assert the limits that every importer relies on."""
     references = [feature.reference for feature in backlog.features]
     assert len(set(references)) == len(references)
     waiting = dict(zip(references, (set(feature.dependencies) for feature in backlog.features), strict=True))

@@ -1,4 +1,4 @@
-"""Only invisible characters are removed from a text."""
+"""Only invisible characters are removed from a string."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ ALPHABET = (
     ],
 )
 def test_what_cannot_be_seen_is_taken_out(dirty: str, expected: str) -> None:
-    """Escape sequences, controls, direction, zero width, tags, idle selectors and half characters go."""
+    """Escape sequences, controls, direction, zero width, tags, selectors without effect and lone surrogates are removed."""
     assert clean(dirty) == expected
 
 
@@ -74,12 +74,12 @@ def test_what_a_reader_sees_stays(text: str) -> None:
     ],
 )
 def test_a_joiner_elsewhere_goes(dirty: str, expected: str) -> None:
-    """A joiner that joins nothing visible would only make equal-looking words differ, so it goes."""
+    """A joiner that joins nothing visible would only make equal-looking words differ, so it is removed."""
     assert clean(dirty) == expected
 
 
 def test_no_invisible_character_stays_alone() -> None:
-    """Of controls, format characters and halves only those that are seen stay, and every letter does."""
+    """Of controls, format characters and surrogates only the visible ones stay, and every letter stays."""
     unseen = {"Cc", "Cf", "Cs"}
     kept = {code for code in range(sys.maxunicode + 1) if clean(chr(code))}
     seen = {
@@ -99,7 +99,7 @@ def test_no_invisible_character_stays_alone() -> None:
 
 
 @given(st.text(alphabet=ALPHABET))
-@example("\x1b1\ufe00")  # the digit goes with the escape, and the selector has nothing to select then
+@example("\x1b1\ufe00")  # the digit is removed with the escape, so the selector has no effect
 def test_clean_text_is_clean(text: str) -> None:
     """Cleaning twice is cleaning once, and the result can be written as UTF-8 without a control character."""
     once = clean(text)
@@ -116,7 +116,7 @@ def test_printable_ascii_comes_back_itself(text: str) -> None:
 
 @pytest.mark.parametrize("piece", ["\x1b]", "\x1b[0", "\x9d", "\x1b", "\x1b[;", "\u200d", "\ufe0f", "\x90a"])
 def test_hostile_text_takes_linear_time(piece: str) -> None:
-    """Sixteen times the text takes nowhere near 256 times as long, whatever is begun and not ended."""
+    """A string that is sixteen times longer takes far less than 256 times as long, even with unfinished sequences."""
 
     def seconds(count: int) -> float:
         text = piece * count

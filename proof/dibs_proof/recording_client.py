@@ -1,4 +1,4 @@
-"""A real MCP client that records in a file every call, and everything that a proof does to its server."""
+"""A real MCP client that writes to a file every call, and every interruption of its server."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def send_signal(client: Client, number: int) -> None:
             os.kill(client.process.pid, number)
 
 
-class Recorder:
+class RecordingClient:
     """One client with its own server, and the file to which its calls are written.
 
     A call is written before it is sent, and again when its answer arrives. So the file shows calls without an answer,
-    also after this process was killed.
+    even after this process was killed.
     """
 
     def __init__(self, client: Client, name: str, file: TextIO) -> None:
@@ -50,7 +50,7 @@ class Recorder:
         lease: float = 120.0,
         agent: str | None = None,
         stderr: int | None = None,
-    ) -> AsyncIterator[Recorder]:
+    ) -> AsyncIterator[RecordingClient]:
         """Start a server, and append the calls of its client `name` to the file at `path`.
 
         `name` must be used once in a history. `lease` (seconds) and `agent` are the server's settings.

@@ -1,11 +1,10 @@
-"""The events, dependencies and rows in the database, read without a server, and the records of clients."""
+"""Reads a project without a server: its events, dependencies, statuses, names, paths and rows."""
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import bindparam, select
 
@@ -36,13 +35,11 @@ RENEWED = ("lease_clock", "lease_ends", "lease_expires_at")
 """The columns that a renewal of the lease changes."""
 TEXTS = ("reason", "note", "prompt", "evidence", "attempts")
 """The fields of an event's detail that a caller sent or received; a detail has at most one of them."""
-SHOWN = 40
-"""The number of characters of a feature's name that a line shows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event; `text` is what its caller sent with it."""
+    """One event; `text` is the string that the caller sent with the call."""
 
     id: int
     feature: int
@@ -53,53 +50,8 @@ class Event:
     text: str | None = None
 
 
-class Seen(NamedTuple):
-    """The earliest and the latest time of an event's commit, in seconds of the monotonic clock."""
-
-    low: float
-    high: float
-
-
-@dataclass(slots=True)
-class Holding:
-    """One claim, as its holder recorded it; times in seconds of the monotonic clock.
-
-    The claim was certainly valid from `given_at`, when the token arrived, to `until`: when the call that ended it was
-    sent or, if the claim was lost, when its lease could first expire. `until` is None while the claim is held.
-    """
-
-    feature: int
-    name: str
-    agent: str
-    token: str
-    asked_at: float
-    given_at: float
-    until: float | None = None
-
-    def __str__(self) -> str:
-        name = self.name if len(self.name) <= SHOWN else f"{self.name[: SHOWN - 1]}…"
-        return f"feature {self.feature} “{name}”"
-
-
-@dataclass(frozen=True, slots=True)
-class Acknowledged:
-    """A transition that a server acknowledged: of which feature, by whom, and to which status.
-
-    It was made while the call was open, from `begun` to `ended`. Its event has one of the `texts`, if there are any.
-    An empty `agent` is unknown.
-    """
-
-    kind: Kind
-    feature: int
-    agent: str
-    status: str
-    texts: frozenset[str] = frozenset()
-    begun: float = -math.inf
-    ended: float = math.inf
-
-
 def read_new(tx: Transaction, since: int) -> list[int]:
-    """Return the numbers of the events after that one, in any order."""
+    """Return the numbers of the events after the event `since`, in any order."""
     return [row["id"] for row in tx.all(_new, since=since)]
 
 
@@ -124,7 +76,7 @@ def _text(detail: dict[str, Any] | None) -> str | None:
 
 
 def read_edges(tx: Transaction) -> dict[int, set[int]]:
-    """Return what each feature depends on."""
+    """Return the dependencies of each feature."""
     edges: dict[int, set[int]] = defaultdict(set)
     for row in tx.all(_edges):
         edges[row["feature_id"]].add(row["dependency_id"])
