@@ -166,7 +166,7 @@ EITHER = {
 }
 """Arguments of which a valid call has exactly one."""
 TWISTS = [None] * 12 + ["less", "more", "junk", "junk", "inside", "inside", "text", "filled", "filled", "injected"]
-FILLERS = ["", " ", None, 0, False, [], {}, "null", "[]"]
+FILLERS: list[Any] = ["", " ", None, 0, False, [], {}, "null", "[]"]
 """What models send in optional arguments that they have nothing for."""
 INJECTED = ["task_progress", "random_string", "_meta", "explanation", "reason", "featureId", "feature-id", "wait"]
 """What clients add to every call, and misspelled arguments."""

@@ -119,9 +119,12 @@ def test_a_storm_that_is_ended_leaves_no_server(tmp_path: Path, temporary: Path,
     deadline = time.monotonic() + 60
     while "T" not in (states := [state for _, state in servers(db)]) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert "T" in states, "the storm has stopped no server"
-    storm.send_signal(number)
-    _, report = storm.communicate(timeout=60)
+    try:
+        assert "T" in states, "the storm has stopped no server"
+        storm.send_signal(number)
+        _, report = storm.communicate(timeout=60)
+    finally:
+        storm.kill()
     status = storm.returncode
     print(report)
     deadline = time.monotonic() + 20

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -107,11 +110,23 @@ def _fill(database: Database, plan: Plan) -> None:
 
 
 async def _run(storm: StormState, watch: Watch) -> None:
+    """Run the storm until its end or a signal. Raises SystemExit after a signal, when every server has ended."""
+    received: list[int] = []
     async with anyio.create_task_group() as watching:
+
+        def end(number: int) -> None:
+            received.append(number)
+            watching.cancel_scope.cancel()
+
+        # A handler that raised in the middle of a task could leave the loop waiting for that task for ever.
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, end, number)
         watching.start_soon(storm.watcher.watch)
         await _disturb_agents(storm, watch)
         await _take_over(storm)
         watching.cancel_scope.cancel()
+    if received:
+        sys.exit(128 + received[0])
     await storm.watcher.read()
 
 

@@ -23,7 +23,7 @@ from dibs_schema.operations import BY_TOOL, AnyOperation
 from dibs_schema.refusals import InvalidInput, OutcomeUnknown, Refusal
 
 if TYPE_CHECKING:
-    from dibs.session.claims import ClaimingJob
+    from dibs.session.claim_job import ClaimingJob
 
 UNDELIVERED = 2.0
 """Seconds for which the release of an undelivered claim waits for the database."""
@@ -37,7 +37,7 @@ class ShellCall(CallContext):
 
     def claiming(self, job: WriteJob[Any]) -> None:
         """Record the claim, to take it back if it cannot be delivered."""
-        from dibs.session.claims import ClaimingJob
+        from dibs.session.claim_job import ClaimingJob
 
         assert isinstance(job, ClaimingJob), "the only kind of job that claims"
         self.job = job
