@@ -189,16 +189,12 @@ class Database:
             raise RuntimeError("a database connection does not survive a fork: open the database in the child")
 
     def _undo(self, done: Future[T], job: WriteJob[T]) -> None:
-        if not done.cancelled() and done.exception() is None:
-            undo = job.undo(done.result())
-            if undo is not None:
-                self._submit_write(VerbJob(undo), self._settings.patience, urgent=True)
+        if not done.cancelled() and done.exception() is None and (undo := job.undo(done.result())):
+            self._submit_write(VerbJob(undo), self._settings.patience, urgent=True)
 
     def _settle(self, done: Future[T], job: WriteJob[T]) -> None:
-        if not done.cancelled() and isinstance(done.exception(), OutcomeUnknown):
-            settle = job.settle()
-            if settle is not None:
-                self._submit_write(VerbJob(settle), self._settings.lease, urgent=True)
+        if not done.cancelled() and isinstance(done.exception(), OutcomeUnknown) and (settle := job.settle()):
+            self._submit_write(VerbJob(settle), self._settings.lease, urgent=True)
 
 
 def _job(verb: WriteJob[T] | Callable[[Transaction], T]) -> WriteJob[T]:

@@ -61,9 +61,7 @@ class Transaction:
         self.clock = clock
         self.reading = start.reading
         self.now = start.now
-        self.wakes = False
-        self.grows = False
-        self.applied = False
+        self.wakes = self.grows = self.applied = False
         self.parameters = {
             "project": project.id,
             "now": self.now,

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from typing import Any, Final
 
 import psycopg
@@ -37,8 +38,6 @@ from dibs.settings import Settings
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.tables import projects
 
-CLOCK: Final = "server"
-"""The domain of the lease clock: the wall clock of the server."""
 INTERRUPT: Final = 0.2
 """Seconds in which a request to cancel a statement must reach the server."""
 CLOCK_KEPT: Final = 10.0
@@ -75,17 +74,16 @@ FROM numbers, generate_series(coalesce(pg_sequence_last_value(name), 0) + 1, %s)
 class Postgres(Engine):
     """One database of a PostgreSQL server."""
 
-    clock = CLOCK
+    clock = "server"  # the wall clock of the server
 
     def __init__(self, url: str, label: str, settings: Settings) -> None:
         self.label = label
         self.library = "PostgreSQL"
-        self._url = url
         self._settings = settings
         self._notifications = Notifications()
         self._clock_seen = (-math.inf, 0.0)
         self._engine = sqlalchemy.create_engine(
-            "postgresql+psycopg://", creator=self._connect, poolclass=NullPool, use_native_hstore=False
+            "postgresql+psycopg://", creator=partial(connect, url), poolclass=NullPool, use_native_hstore=False
         )
         dialect = self._engine.dialect
         self._clock_only = _TIMED.format("SELECT")
@@ -139,9 +137,6 @@ class Postgres(Engine):
                 connection.close()
                 raise
             return connection
-
-    def _connect(self) -> psycopg.Connection[Any]:
-        return connect(self._url)
 
     def is_usable(self, connection: Connection) -> bool:
         """Return whether the connection is open, outside any transaction, and without a message from the server.
@@ -316,24 +311,19 @@ def _write_missing(connection: Connection, name: str) -> None:
         connection.exec_driver_sql("SET LOCAL lock_timeout = '60s'")
         connection.exec_driver_sql("SET LOCAL statement_timeout = '60s'")
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
-        _refuse_foreign(connection)
+        tables = set(inspect(connection).get_table_names())
+        if tables & set(FIRST_TABLES) and not tables >= set(FIRST_TABLES):
+            raise InvalidInput(
+                "The schema of this database holds tables of another program by the same names. Nothing was changed. "
+                "Give Dibs a database or a schema of its own (search_path in the URL's options).",
+                field="db",
+            )
         # A query of a missing table would abort the transaction.
-        version = schema_version(connection) if inspect(connection).has_table("alembic_version") else None
+        version = schema_version(connection) if "alembic_version" in tables else None
         write_missing(connection, name, version)
         connection.exec_driver_sql("COMMIT")
     finally:
         connection.rollback()
-
-
-def _refuse_foreign(connection: Connection) -> None:
-    """Raise InvalidInput if another program's tables have the names of Dibs' tables."""
-    tables = set(inspect(connection).get_table_names())
-    if tables & set(FIRST_TABLES) and not tables >= set(FIRST_TABLES):
-        raise InvalidInput(
-            "The schema of this database holds tables of another program by the same names. Nothing was changed. "
-            "Give Dibs a database or a schema of its own (search_path in the URL's options).",
-            field="db",
-        )
 
 
 def _start(row: dict[str, Any] | None, known: Project | None = None) -> TransactionStart:

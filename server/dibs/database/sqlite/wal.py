@@ -61,14 +61,10 @@ class WriteAheadLog:
         until = time.monotonic() + WAIT
         connection.execute("PRAGMA busy_timeout = 0")
         try:
-            while _is_busy(connection) and time.monotonic() < until:
+            # The first column of the answer says whether a reader was in the way.
+            while connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()[0][0] and time.monotonic() < until:
                 time.sleep(POLL)
         finally:
             connection.execute(f"PRAGMA busy_timeout = {self._busy_timeout}")
             self._queue.note_restart()
         self._pause = min(2 * self._pause, LONGEST_PAUSE)  # if the restart has worked, the next check resets it
-
-
-def _is_busy(connection: Any) -> bool:
-    ((busy, _, _),) = connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
-    return bool(busy)
