@@ -24,10 +24,7 @@ from dibs.settings import Settings
 from dibs_schema.refusals import InvalidInput
 
 if TYPE_CHECKING:
-    from dibs.transfer.backup import BackedUp
-    from dibs.transfer.copy import Copied
     from dibs.transfer.project_rows import Progress
-    from dibs.transfer.restore import Restored
 
 
 @click.command()
@@ -63,14 +60,9 @@ def backup(target: Path | None, *, keep: int | None, force: bool, as_json: bool,
         rotate(target, name, done, keep)
     if as_json:
         print_json(asdict(done))
-    else:
-        _print_backup(done)
-
-
-def _print_backup(done: BackedUp) -> None:
-    rows = done.rows
+        return
     click.echo(
-        f"{rows['features']} features and {rows['events']} events of {done.project!r} are in {done.file} "
+        f"{done.rows['features']} features and {done.rows['events']} events of {done.project!r} are in {done.file} "
         f"({done.bytes / 1_048_576:.1f} MiB), as one snapshot, and checked ({done.seconds:.1f} s)."
     )
     if done.claims:
@@ -100,15 +92,10 @@ def restore(source: Path, *, to: str | None, force: bool, as_json: bool, **flags
         done = restore_project(source, Settings.read(flags), force=force, progress=progress)
     if as_json:
         print_json(asdict(done))
-    else:
-        _print_restored(done)
-
-
-def _print_restored(done: Restored) -> None:
-    rows = done.rows
+        return
     click.echo(
-        f"{rows['features']} features and {rows['events']} events, backed up from {done.origin} at {done.made}, are "
-        f"live at {done.target} now, and checked ({done.seconds:.1f} s)."
+        f"{done.rows['features']} features and {done.rows['events']} events, backed up from {done.origin} at {done.made}, "
+        f"are live at {done.target} now, and checked ({done.seconds:.1f} s)."
     )
     if done.released:
         click.echo(f"{len(done.released)} claims from the time of the backup were released.")
@@ -150,27 +137,17 @@ def copy(
 
     origin = Settings.read({"db": source, "project": project})
     goal = Settings.read({"db": target, "project": to_project or origin.project})
-    source_database, target_database = BulkDatabase(origin), BulkDatabase(goal)
-    try:
-        with progress_bar("waiting for both databases") as progress:
-            done = copy_project(source_database, target_database, with_claims=with_claims, progress=progress)
-    finally:
-        source_database.close()
-        target_database.close()
+    with progress_bar("waiting for both databases") as progress:
+        done = copy_project(BulkDatabase(origin), BulkDatabase(goal), with_claims=with_claims, progress=progress)
     if as_json:
         print_json(asdict(done))
-    else:
-        _print_copied(done)
-
-
-def _print_copied(done: Copied) -> None:
+        return
     if done.finished:
         click.echo(f"The copy at {done.target} was complete already, and is live now.")
     else:
-        rows = done.rows
         click.echo(
-            f"{rows['features']} features and {rows['events']} events are at {done.target} now, compared row by row "
-            f"({done.seconds:.1f} s)."
+            f"{done.rows['features']} features and {done.rows['events']} events are at {done.target} now, compared "
+            f"row by row ({done.seconds:.1f} s)."
         )
     if done.events_renumbered_by:
         click.echo(
