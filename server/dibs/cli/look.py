@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from dibs.cli.options import PLACE, backlog, backlog_command, print_json
+from dibs.cli.terminal_text import print_feature, print_page, print_stats
 from dibs.session.caller import user_name
 from dibs_schema.inputs import GREATEST_ID
 from dibs_schema.refusals import InvalidInput
@@ -17,18 +18,15 @@ from dibs_schema.status import Status
 @backlog_command
 def status(*, as_json: bool, **flags: Any) -> None:
     """Show the progress of the project."""
-    from dibs.database.project_row import backup_of, new_place
+    from dibs.database.project_row import whereabouts
     from dibs.queries.stats import get_stats
 
     with backlog(flags) as database:
         stats, mark = database.read_now(lambda tx: (get_stats(tx, database.label), tx.project.moved_to))
-    origin = {"moved_to": new_place(mark), "backup_of": backup_of(mark)}
     if as_json:
-        print_json(stats.wire() | {name: text for name, text in origin.items() if text})
+        print_json(stats.wire() | whereabouts(mark))
     else:
-        from dibs.cli.terminal_text import print_stats
-
-        print_stats(stats, **origin)
+        print_stats(stats, **whereabouts(mark))
 
 
 @click.command("list")
@@ -49,8 +47,6 @@ def list_features(*, as_json: bool, **given: Any) -> None:
     if as_json:
         print_json(page.wire())
     else:
-        from dibs.cli.terminal_text import print_page
-
         print_page(page)
 
 
@@ -67,8 +63,6 @@ def show(feature_id: int, *, as_json: bool, **flags: Any) -> None:
     if as_json:
         print_json(feature.wire() | {"history": history.wire()["events"]})
     else:
-        from dibs.cli.terminal_text import print_feature
-
         print_feature(feature, history)
 
 

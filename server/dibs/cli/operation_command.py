@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from dibs.cli.options import PLACE, backlog, print_json, say_refusals, setting_option
 from dibs.cli.shell_wording import SHELL, option
+from dibs.cli.terminal_text import print_text
 from dibs.session.caller import Caller
 from dibs.session.session import Session, refuse_role
 from dibs.session.token_files import TokenFiles
@@ -46,10 +47,6 @@ def perform(invocation: Invocation) -> None:
     print_answer(answer, as_json=invocation.as_json)
 
 
-def _unchanged(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Given]:
-    return operation, given
-
-
 @dataclass(frozen=True, slots=True)
 class Convenience:
     """The differences between a command's parameters and those of its operation.
@@ -61,7 +58,7 @@ class Convenience:
     """
 
     params: tuple[click.Parameter, ...] = ()
-    convert: Callable[[AnyOperation, Given], tuple[AnyOperation, Given]] = _unchanged
+    convert: Callable[[AnyOperation, Given], tuple[AnyOperation, Given]] = lambda operation, given: (operation, given)
     without: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     run: Callable[[Invocation], None] = perform
@@ -118,8 +115,6 @@ def print_answer(answer: Answer, *, as_json: bool) -> None:
     if as_json:
         print_json(worded.wire())
     else:
-        from dibs.cli.terminal_text import print_text
-
         print_text(worded)
 
 

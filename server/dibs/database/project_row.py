@@ -109,16 +109,16 @@ class Freeze:
         return json.dumps([self.state, self.generation, self.project, label, *more], ensure_ascii=False)
 
 
-def new_place(moved_to: str | None) -> str | None:
-    """Return the label of the database to which a project has moved, or None."""
+def whereabouts(moved_to: str | None) -> dict[str, str]:
+    """Return `moved_to`, the label of a moved project's database, or `backup_of`, that of a backup's original."""
     freeze = Freeze.read(moved_to) if moved_to is not None else None
-    return freeze.label if freeze is not None and freeze.state == "moved" else None
-
-
-def backup_of(moved_to: str | None) -> str | None:
-    """Return the label of a backup's original and the time of the backup, or None for a project that is no backup."""
-    freeze = Freeze.read(moved_to) if moved_to is not None else None
-    return f"{freeze.label}, made {when(freeze.at)}" if freeze is not None and freeze.state == "backup" else None
+    if freeze is None or freeze.state == "copied":
+        return {}
+    return (
+        {"moved_to": freeze.label}
+        if freeze.state == "moved"
+        else {"backup_of": f"{freeze.label}, made {when(freeze.at)}"}
+    )
 
 
 def when(at: float) -> str:
