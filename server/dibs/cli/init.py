@@ -114,7 +114,6 @@ def _variables(flags: dict[str, str | None]) -> dict[str, str]:
 
 
 def _show(result: InitResult, root: Path, *, listed: bool, remove: bool) -> None:
-
     if not result.changes:
         click.echo(f"No client is in use in {root} yet. Name one or more: {', '.join(CLIENTS)}.")
         return

@@ -22,7 +22,7 @@ from dibs.session.caller import CallContext, Caller, Reply
 from dibs.session.session import Session, refuse_role
 from dibs_schema.inputs import HumanField, Question
 from dibs_schema.operations import BY_TOOL, offered, read_arguments
-from dibs_schema.refusals import InvalidInput, Refusal
+from dibs_schema.refusals import InvalidInput
 
 Ctx = Context[Any, Any]
 
@@ -192,8 +192,3 @@ def result(data: dict[str, Any], *, is_error: bool = False) -> CallToolResult:
     """Return an answer as text and as structured content: some clients show the model only one of the two."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=data, is_error=is_error)
-
-
-def refused(refusal: Refusal) -> CallToolResult:
-    """Return a refusal, flagged as an error."""
-    return result(refusal.answer(), is_error=True)

@@ -70,15 +70,11 @@ def _text(tx: Transaction, database: str, address: Address) -> str:
             data = follow.page(tx, address.cursor).wire()
             data["next_cursor"] = data.pop("after")  # later events continue there
         case "graph":
-            return _mermaid(tx)
+            found = graph.get_graph(tx, limit=NODES, form="mermaid")
+            assert found.mermaid is not None, "the form is mermaid"
+            more = f"\n%% not all of the {found.total} features have room here; feature_get_graph takes a root"
+            return found.mermaid + more if found.cut else found.mermaid
     cursor = data.pop("next_cursor", None)
     if cursor is not None:
         data["next"] = address.following(cursor)
     return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-
-
-def _mermaid(tx: Transaction) -> str:
-    found = graph.get_graph(tx, limit=NODES, form="mermaid")
-    assert found.mermaid is not None, "the form is mermaid"
-    more = f"\n%% not all of the {found.total} features have room here; feature_get_graph takes a root"
-    return found.mermaid + more if found.cut else found.mermaid
