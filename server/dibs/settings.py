@@ -15,7 +15,6 @@ from dibs_schema.sanitize import clean
 from dibs_schema.validation import first_problem
 
 PREFIX = "DIBS_"
-TEST_PREFIX = "DIBS_TEST_"
 
 Seconds = Annotated[float, Field(gt=0, le=7 * 86_400, allow_inf_nan=False)]
 # Not imported from dibs_schema.inputs, whose models would delay the start of every command.
@@ -57,7 +56,7 @@ class Settings(BaseModel):
         values: dict[str, Any] = {}
         origin: dict[str, str] = {}
         for variable, text in environ.items():
-            if not variable.startswith(PREFIX) or variable.startswith(TEST_PREFIX):
+            if not variable.startswith(PREFIX) or variable.startswith("DIBS_TEST_"):
                 continue
             name = variable.removeprefix(PREFIX).lower()
             if name not in cls.model_fields:

@@ -13,9 +13,6 @@ from dibs_schema.inputs import EvidenceFields, HumanField, HumanFields, Question
 from dibs_schema.operations import BY_TOOL, AnyOperation
 from dibs_schema.refusals import InvalidInput
 
-ANSWER_FIELD = "answer"
-"""The id of the only field of a request if the command names none."""
-
 
 def _json(name: str, text: str) -> Any:
     try:
@@ -69,7 +66,7 @@ def _fields(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Given]
             asked.append({"id": key, "type": kind, **more})
     parsed = _json("fields", given["fields"]) if "fields" in given else None
     if parsed is None and not asked:
-        asked.append({"id": ANSWER_FIELD, "label": "Answer", "type": "textarea"})
+        asked.append({"id": "answer", "label": "Answer", "type": "textarea"})
     fields: list[HumanField] = [] if parsed is None else checked(HumanFields, parsed)
     return operation, given | {"fields": [*(one.model_dump() for one in fields), *asked]}
 

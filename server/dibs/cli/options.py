@@ -80,7 +80,9 @@ def say_refusals(command: Command) -> Command:
             if kwargs.get("as_json"):
                 print_json(refusal.answer(SHELL, "Run"))
             click.echo(f"dibs: {refusal.worded(SHELL, 'Run')}", err=True)
-            sys.exit(exit_status(refusal))
+            if refusal.retryable:
+                sys.exit(75)  # EX_TEMPFAIL of sysexits.h: a call to repeat
+            sys.exit(2 if refusal.code == "invalid_input" else 1)
         return result
 
     return run
@@ -99,13 +101,6 @@ def _drop_output() -> None:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())
         os.close(null)
-
-
-def exit_status(refusal: Refusal) -> int:
-    """Return 2 for invalid input, 75 (EX_TEMPFAIL of sysexits.h) for a call to repeat, else 1."""
-    if refusal.retryable:
-        return 75
-    return 2 if refusal.code == "invalid_input" else 1
 
 
 @contextmanager

@@ -143,11 +143,9 @@ class Claim:
 
 def _reason(error: Exception) -> str:
     """Return an exception as the reason of a failure: not empty, and at most REASON_LIMIT characters."""
-    return "; ".join(dict.fromkeys(_described(leaf) for leaf in leaf_errors(error)))[:REASON_LIMIT].rstrip(": ")
-
-
-def _described(error: BaseException) -> str:
-    return f"{type(error).__name__}: {clean(str(error)).strip()}"[:REASON_LIMIT].rstrip(": ")
+    leaves = (f"{type(leaf).__name__}: {clean(str(leaf)).strip()}" for leaf in leaf_errors(error))
+    described = dict.fromkeys(leaf[:REASON_LIMIT].rstrip(": ") for leaf in leaves)
+    return "; ".join(described)[:REASON_LIMIT].rstrip(": ")
 
 
 def leaf_errors(error: BaseException) -> Iterator[BaseException]:

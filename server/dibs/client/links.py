@@ -29,8 +29,6 @@ from dibs_schema.operations import BY_TOOL, AnyOperation, adapter, read_argument
 
 NAME = "dibs-backlog"
 """The client's name in the protocol."""
-REVISION = "2026-07-28"
-"""The protocol's revision over HTTP: it has no sessions, so a call needs no handshake."""
 CONNECT_TIMEOUT, ANSWER_TIMEOUT = 10.0, 120.0
 """Seconds to reach the server and to receive an answer: a claim may wait for 45, and for the database 20 more."""
 CLOSING = 5.0
@@ -111,7 +109,8 @@ async def over_http(url: str) -> AsyncIterator[Link]:
             outcome: CallToolResult | Exception | None = None
             try:
                 transport = streamable_http_client(url, http_client=http)
-                async with ProtocolClient(transport, client_info=info, cache=None, mode=REVISION) as client:
+                # This revision has no sessions, so a call needs no handshake.
+                async with ProtocolClient(transport, client_info=info, cache=None, mode="2026-07-28") as client:
                     try:
                         outcome = await _call(client, operation.tool, arguments)
                     except (MCPError, ServerGone) as error:

@@ -19,8 +19,6 @@ from mcp.types import CONNECTION_CLOSED, CallToolResult, Implementation, jsonrpc
 from dibs.client.calls import ServerGone
 from dibs_schema.refusals import all_codes
 
-STOPPING = 5.0
-"""Seconds that a server gets to end after its input has ended."""
 LONGEST_LINE = 64 * 1024 * 1024
 
 
@@ -48,7 +46,7 @@ class Client:
         elicit: ElicitationFnT | None = None,
         stderr: int | None = None,
     ) -> AsyncIterator[Client]:
-        """Start and initialize the server, and end it when the block ends.
+        """Start and initialize the server. When the block ends, the server gets 5 seconds to end by itself.
 
         `environment` extends this process's environment. `elicit` answers the server's questions to the user.
         Raises ServerGone if the server ends before it answers `initialize`.
@@ -74,7 +72,7 @@ class Client:
                     await client._answered(session.initialize())
                     yield client
                     client.close_input()
-                    with anyio.move_on_after(STOPPING):
+                    with anyio.move_on_after(5):
                         await process.wait()
                 pumps.cancel_scope.cancel()
         finally:

@@ -30,9 +30,6 @@ if TYPE_CHECKING:  # a worker thread loads SQLAlchemy after the answer to `initi
 
 T = TypeVar("T")
 
-ABANDONED_EXIT = 0.3
-"""Seconds that `close` waits for the writer queue before it leaves the rest to the exit of the process."""
-
 
 class Database:
     """One backlog's database, shared by the threads and tasks of this process.
@@ -147,7 +144,7 @@ class Database:
 
         return wait(self._readers.submit(job_of(check)), math.inf, self._runner.busy, self._interrupt)
 
-    def close(self, patience: float = ABANDONED_EXIT) -> None:
+    def close(self, patience: float = 0.3) -> None:
         """Let no further commit begin, then close the connections within `patience` seconds. Idempotent.
 
         The exit of the process closes the connections that are still in use after that.

@@ -74,10 +74,6 @@ def check_project(found: Project | None, schema: str | None, opened: Project, la
     return found
 
 
-LONGEST_FREEZE = 500
-"""Characters of `projects.moved_to`."""
-
-
 @dataclass(frozen=True, slots=True)
 class Freeze:
     """The reason why a project accepts no writes in this database, as `projects.moved_to` stores it.
@@ -101,7 +97,7 @@ class Freeze:
 
     def __str__(self) -> str:
         text = self._text(self.label)
-        too_long = len(text) - LONGEST_FREEZE
+        too_long = len(text) - 500  # characters of `projects.moved_to`
         return text if too_long <= 0 else self._text(f"…{self.label[too_long + 1 :]}")
 
     def _text(self, label: str) -> str:

@@ -30,7 +30,7 @@ from dibs.transfer.atomic_file import (
     set_logs_aside,
 )
 from dibs.transfer.backup import check, own_files
-from dibs.transfer.bulk import BulkDatabase, BulkTransaction
+from dibs.transfer.bulk import BulkDatabase
 from dibs.transfer.copy import live_claims
 from dibs.transfer.project_rows import Progress, ProjectDigest, digest_of, is_used, set_mark, write_copy
 from dibs.verbs.lease import release_all
@@ -199,8 +199,11 @@ def _into(
         _refuse_altered(mark, written, done.source)
         done.released = release_all(there, RELEASE_REASON)
         set_mark(there, written.generation, None)
-        if replaced is not None:
-            done.aside = _take_name(there, replaced, written, done)
+        if replaced is not None:  # its old name belongs to the new project
+            done.aside = f"{replaced[:60]} (until {when(there.now)})"
+            moved = Freeze("moved", written.generation, replaced, done.target)
+            there.run(_retire, named=replaced, retired=done.aside, mark=str(moved))
+            there.run(_rename, named=replaced)
         there.commit()
     done.rows = written.rows
 
@@ -220,12 +223,3 @@ def _replacing(source: BulkDatabase, goal: Settings, mark: Freeze, done: Restore
     new = BulkDatabase(goal.model_copy(update={"project": f"{goal.project[:80]} (being restored)"}))
     with source.opened(), new.opened():
         _into(source, new, mark, done, progress, replaced=goal.project)
-
-
-def _take_name(there: BulkTransaction, name: str, written: ProjectDigest, done: Restored) -> str:
-    """Rename the old project and mark it as moved, give its name to the new one, and return the old one's new name."""
-    retired = f"{name[:60]} (until {when(there.now)})"
-    mark = Freeze("moved", written.generation, name, done.target)
-    there.run(_retire, named=name, retired=retired, mark=str(mark))
-    there.run(_rename, named=name)
-    return retired

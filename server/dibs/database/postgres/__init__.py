@@ -12,7 +12,6 @@ from dibs_schema.refusals import InvalidInput
 if TYPE_CHECKING:
     from dibs.database.postgres.engine import Postgres
 
-SCHEMES = ("postgresql", "postgres")
 READERS = 1
 """Threads for reads; each takes one of the server's few connections."""
 
@@ -21,7 +20,7 @@ def locate(settings: Settings, *, read_only: bool = False) -> DatabaseLocation: 
     """Return the location of the database at the settings' URL. Raises InvalidInput for a URL of another kind."""
     url = settings.db or ""
     scheme = url.partition("://")[0]
-    if scheme not in SCHEMES:
+    if scheme not in ("postgresql", "postgres"):
         raise InvalidInput(
             f"{scheme}:// is not a database that Dibs serves. Name a file, or a postgresql:// URL.", field="db"
         )

@@ -38,10 +38,6 @@ from dibs.settings import Settings
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.tables import projects
 
-INTERRUPT: Final = 0.2
-"""Seconds in which a request to cancel a statement must reach the server."""
-CLOCK_KEPT: Final = 10.0
-"""Seconds for which the server's clock is extrapolated from the last transaction."""
 COPY_TIMEOUT: Final = "10min"
 """For one statement, and for a transaction that waits for the other database. A lost client's locks last as long."""
 
@@ -151,9 +147,12 @@ class Postgres(Engine):
         return driver is self._notifications.listener or is_silent(driver)
 
     def interrupt(self, connection: Connection) -> None:
-        """Cancel the running statement: a server notices the loss of its client only at the statement's end."""
+        """Cancel the running statement: a server notices the loss of its client only at the statement's end.
+
+        The request has 0.2 seconds to reach the server.
+        """
         with suppress(psycopg.Error):
-            _driver(connection).cancel_safe(timeout=INTERRUPT)
+            _driver(connection).cancel_safe(timeout=0.2)
 
     @contextmanager
     def closing(self) -> Iterator[None]:
@@ -193,12 +192,12 @@ class Postgres(Engine):
     def autocommit(self, connection: Connection, project: Project) -> AbstractContextManager[TransactionStart] | None:
         """Commit each statement by itself: its effect is on disk when it returns.
 
-        Returns None if the server's clock was not read lately, or behind a pooler.
+        Returns None if the server's clock was not read in the last 10 seconds, or behind a pooler.
         The context raises OutcomeUnknown if the connection is lost.
         """
         seen, now = self._clock_seen
         passed = time.monotonic() - seen
-        if passed >= CLOCK_KEPT or not connection.info["own"]:
+        if passed >= 10 or not connection.info["own"]:
             return None
         return self._autocommit(connection, TransactionStart(project, None, now + passed, now + passed))
 

@@ -14,11 +14,6 @@ from pathlib import Path
 from dibs.database.engine import EMPTIED, Meaning
 from dibs_schema.refusals import Busy, DatabaseDamaged, DiskFull, OutcomeUnknown, ReadOnly, Refusal
 
-NEARLY_FULL = 1024 * 1024
-"""Bytes of free space below which a failed write counts as a full disk."""
-
-_SYNC_FAILED = ("SQLITE_IOERR", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_DIR_FSYNC")
-
 
 def meaning(path: Path, error: BaseException) -> Refusal | None:
     """Return the refusal for an error of the driver, or None if the error is a bug of Dibs."""
@@ -39,7 +34,8 @@ def unknown_outcome(path: Path, error: BaseException) -> OutcomeUnknown | None:
     Source: https://www.sqlite.org/walformat.html, "Recovery".
     """
     name = getattr(error, "sqlite_errorname", None) or ""
-    if name not in _SYNC_FAILED or not isinstance(_input_or_output(path), DatabaseDamaged):
+    sync_failed = name in ("SQLITE_IOERR", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_DIR_FSYNC")
+    if not sync_failed or not isinstance(_input_or_output(path), DatabaseDamaged):
         return None
     return OutcomeUnknown(
         f"The disk of {path} failed during the commit: the change is not visible now, but a crash of all servers could "
@@ -57,8 +53,8 @@ def unwritable(path: Path, why: str) -> ReadOnly:
 
 
 def _input_or_output(path: Path) -> Refusal:
-    """Return the refusal for a failed read or write: a full disk, a read-only file system, or a bad disk."""
-    if shutil.disk_usage(path.parent).free < NEARLY_FULL:
+    """Return the refusal for a failed read or write: a full disk (under 1 MiB free), a read-only one, or a bad one."""
+    if shutil.disk_usage(path.parent).free < 1024 * 1024:
         return _FULL.of(path)
     return unwritable(path, "its file system is read-only") if _is_read_only(path) else _UNREADABLE.of(path)
 

@@ -36,10 +36,11 @@ def check_file(path: Path, library: str, connection: Connection) -> list[HealthC
 
     Raises the driver's error if the file cannot be read at all.
     """
+    kind = file_system(path)
     try:
         return [
             _file(path),
-            _mount(path),
+            HealthCheck("file system", "ok", f"{kind}, which can share a write-ahead log" if kind else "unknown here"),
             check_library("library", library),
             check_schema(connection),
             _log(path),
@@ -64,11 +65,6 @@ def _file(path: Path) -> HealthCheck:
             "file", "warning", f"{path}, {size}, others may read it (mode {mode:o}); chmod 600 keeps it private."
         )
     return HealthCheck("file", "ok", f"{path}, {size}, private")
-
-
-def _mount(path: Path) -> HealthCheck:
-    kind = file_system(path)
-    return HealthCheck("file system", "ok", f"{kind}, which can share a write-ahead log" if kind else "unknown here")
 
 
 def _log(path: Path) -> HealthCheck:
@@ -123,7 +119,14 @@ def _pages(connection: Connection) -> HealthCheck:
 
 
 def _texts(connection: Connection) -> HealthCheck:
-    broken = invalid_values(connection)
+    """Check that TEXT values are UTF-8 and JSON values valid: SQLite's own checks ignore the bytes of TEXT values."""
+    driver = connection.connection.driver_connection
+    assert driver is not None, "the connection is open"
+    text_factory, driver.text_factory = driver.text_factory, bytes
+    try:
+        broken = [place for table in metadata.sorted_tables for place in _invalid_in(driver, table)]
+    finally:
+        driver.text_factory = text_factory
     if broken:
         says = f"damaged: {', '.join(broken[:5])}{' and more' if len(broken) > 5 else ''}. "
         return HealthCheck("texts", "error", f"{says}Stop the agents and restore a backup; delete nothing.")
@@ -137,21 +140,8 @@ def _references(connection: Connection) -> HealthCheck:
     return HealthCheck("references", "ok", "every referenced row exists")
 
 
-def invalid_values(connection: Connection) -> list[str]:
-    """Return the places of TEXT values that are not UTF-8 and of JSON values that are not valid, a few of each table.
-
-    SQLite's own checks ignore the bytes of TEXT values.
-    """
-    driver = connection.connection.driver_connection
-    assert driver is not None, "the connection is open"
-    text_factory, driver.text_factory = driver.text_factory, bytes
-    try:
-        return [place for table in metadata.sorted_tables for place in _invalid_in(driver, table)]
-    finally:
-        driver.text_factory = text_factory
-
-
 def _invalid_in(driver: Any, table: Table) -> Iterator[str]:
+    """Yield the places of a table's invalid values, a few of them."""
     keys = [column.name for column in table.primary_key]
     texts = [column for column in table.c if isinstance(column.type, (String, JSON))]
     names = ", ".join([*keys, *(column.name for column in texts)])
@@ -159,8 +149,10 @@ def _invalid_in(driver: Any, table: Table) -> Iterator[str]:
     for row in driver.execute(f"SELECT {names} FROM {table.name}"):  # noqa: S608 - our own names
         for column, value in zip(texts, row[len(keys) :], strict=True):
             if value is not None and not _is_valid(value, is_json=isinstance(column.type, JSON)):
-                key = ".".join(_shown(part) for part in row[: len(keys)])
-                yield f"{column.name} of {table.name} {key}"
+                parts = [
+                    one.decode(errors="replace") if isinstance(one, bytes) else str(one) for one in row[: len(keys)]
+                ]
+                yield f"{column.name} of {table.name} {'.'.join(parts)}"
                 found += 1
         if found >= MOST_NAMED:
             return
@@ -174,7 +166,3 @@ def _is_valid(value: Any, *, is_json: bool) -> bool:
     except (ValueError, TypeError):
         return False
     return isinstance(text, str)
-
-
-def _shown(key: object) -> str:
-    return key.decode(errors="replace") if isinstance(key, bytes) else str(key)

@@ -12,7 +12,6 @@ from dibs.database.sqlite.writer_queue import WriterQueue
 
 LIMIT = 6 * 1024 * 1024
 """Bytes to which a log is truncated when it restarts."""
-OUTGROWN = LIMIT + LIMIT // 8
 CHECK_EVERY = 4
 """Transactions of this process between two checks of the log's size."""
 WAIT = 0.4
@@ -52,7 +51,7 @@ class WriteAheadLog:
             return
         self._until_check = CHECK_EVERY
         with suppress(self._driver.Error, OSError):
-            if size_at(self._path) <= OUTGROWN:
+            if size_at(self._path) <= LIMIT + LIMIT // 8:
                 self._pause = PAUSE
             elif not 0 <= time.time() - self._queue.restarted_at() < self._pause:
                 self._restart(connection)

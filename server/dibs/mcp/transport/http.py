@@ -23,8 +23,6 @@ PORT = 3427
 """D, I, B and S on the keys of a telephone."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PATH = "/mcp"
-BACKLOG = 1024
-"""Connections that may wait to be accepted."""
 CUT_OFF = 1
 """Seconds that open calls get at the end; then open streams are cut."""
 
@@ -52,7 +50,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
-        listening.listen(BACKLOG)
+        listening.listen(1024)
     except OSError as error:
         listening.close()
         raise InvalidInput(

@@ -23,8 +23,6 @@ import anyio.lowlevel
 LONGEST_LINE: Final = 64 << 20
 """Bytes of the longest line that is accepted."""
 
-_READ_AT_MOST: Final = 64 << 10  # the capacity of a pipe
-
 
 @contextmanager
 def private_stdio() -> Iterator[tuple[int, int]]:
@@ -106,7 +104,7 @@ class LineReader:
             self._stop_listening()
             return
         try:
-            data = os.read(self._fd, _READ_AT_MOST)
+            data = os.read(self._fd, 64 << 10)  # the capacity of a pipe
         except BlockingIOError:  # another process that shares the description made it non-blocking, and was faster
             return
         except OSError:  # a socket that was reset, a terminal that hung up

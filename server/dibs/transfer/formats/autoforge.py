@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,7 +26,6 @@ COLUMNS: Final = (
     *("id", "priority", "category", "name", "description", "passes", "in_progress", "needs_human_input"),
     *JSON_COLUMNS,
 )
-DIBS_COLUMNS: Final = ("project_id", "unmet_dependencies")
 PATIENCE: Final = 5.0
 """Seconds to wait for a process that has locked the database."""
 
@@ -123,20 +121,20 @@ def _query(uri: str, driver: ModuleType, report: Report) -> list[dict[str, Any]]
     for column in present:
         if column not in COLUMNS:
             report.ignored(f"{column} of the table")
-    return [dict(_values(chosen, row)) for row in found]
+    return [
+        {
+            name: _from_json(value) if name in JSON_COLUMNS else _plain(value)
+            for name, value in zip(chosen, row, strict=True)
+        }
+        for row in found
+    ]
 
 
 def _refuse_other(present: list[str]) -> None:
-    if any(column in present for column in DIBS_COLUMNS):
+    if {"project_id", "unmet_dependencies"} & {*present}:
         raise InvalidInput("it is a Dibs database; name it with --db instead of importing it.")
     if "id" not in present or not {"name", "description"} & {*present}:
         raise InvalidInput("its table `features` has no id, or neither name nor description: it is not AutoForge's.")
-
-
-def _values(columns: list[str], row: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
-    for column, value in zip(columns, row, strict=True):
-        decode: Callable[[Any], Any] = _from_json if column in JSON_COLUMNS else _plain
-        yield column, decode(value)
 
 
 def _from_json(value: Any) -> Any:

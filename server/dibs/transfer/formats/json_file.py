@@ -25,11 +25,6 @@ from dibs.transfer.formats.vocabulary import (
 )
 from dibs_schema.refusals import InvalidInput
 
-LONGEST_NUMBER: Final = 18
-"""Integers with more digits stay text, because an id may have that form."""
-MAX_WRAPPERS: Final = 3
-"""The greatest number of objects that may be nested around the one with the list."""
-
 _PROBLEMS: Final = {
     "Expecting value": "a value is missing there, or is not JSON",
     "Expecting property name enclosed in double quotes": "a name in double quotes is missing there",
@@ -97,7 +92,7 @@ def _loads(text: str) -> Any:
 
 
 def _number(digits: str) -> int | str:
-    return int(digits) if len(digits) <= LONGEST_NUMBER else digits
+    return int(digits) if len(digits) <= 18 else digits  # an id may have the form of a long number
 
 
 def _decode(content: bytes) -> str:
@@ -138,7 +133,7 @@ def _in_object(document: Any, report: Report, prefix: str = "", depth: int = 0) 
         raise InvalidInput("its JSON is neither a list of features nor an object with such a list.")
     keys = [key for key in document if snake(key) in CONTAINERS]
     found = [key for key in keys if _holds_objects(document[key])]
-    found = found or [key for key in document if snake(key) in GROUPS and _holds_groups(document[key])]
+    found = found or [key for key in document if snake(key) in GROUPS and any(map(_has_list, _objects(document[key])))]
     if len(found) > 1:
         raise _several_lists(" and ".join(repr(shown(key)) for key in found[:5]), shown(found[1]))
     if found:
@@ -151,8 +146,8 @@ def _in_object(document: Any, report: Report, prefix: str = "", depth: int = 0) 
 def _in_wrapper(
     document: dict[str, Any], keys: list[str], report: Report, prefix: str, depth: int
 ) -> tuple[str, list[RawFeature]]:
-    inner = [key for key, value in document.items() if isinstance(value, dict) and _has_list(value)]
-    if len(inner) == 1 and depth < MAX_WRAPPERS:
+    inner = [key for key, value in document.items() if _has_list(value)]
+    if len(inner) == 1 and depth < 3:  # objects around the one with the list
         _report_rest(document, inner[0], prefix, report)
         return _in_object(document[inner[0]], report, f"{prefix}{shown(inner[0])}.", depth + 1)
     if inner:
@@ -162,7 +157,8 @@ def _in_wrapper(
             _object(document[key][0], f"{prefix}{shown(key)}[0]")
     if any(document[key] in ([], {}) for key in keys):
         return f"JSON list under '{prefix}{shown(keys[0])}'", []
-    if _is_feature(document):
+    names = {snake(key) for key in document}
+    if names & {*NAMES, *DESCRIPTIONS} and names & {*IDS, *STATUSES, *FLAGS}:
         return "one JSON feature", [RawFeature("feature", document)]
     known = ", ".join(CONTAINERS[:5])
     raise InvalidInput(f"it has no list of features: it is not a list, and has none under a key such as {known}.")
@@ -205,22 +201,15 @@ def _holds_objects(held: Any) -> bool:
     return any(isinstance(value, dict) for value in _objects(held))
 
 
-def _holds_groups(held: Any) -> bool:
-    return any(isinstance(value, dict) and _has_list(value) for value in _objects(held))
-
-
-def _has_list(value: dict[str, Any]) -> bool:
+def _has_list(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
     return any(snake(key) in CONTAINERS and isinstance(inner, list | dict) for key, inner in value.items())
 
 
 def _group_name(member: dict[str, Any]) -> str | None:
     by_name = {snake(key): value for key, value in member.items()}
     return next((by_name[name] for name in GROUP_NAMES if isinstance(by_name.get(name), str)), None)
-
-
-def _is_feature(document: dict[str, Any]) -> bool:
-    keys = {snake(key) for key in document}
-    return bool(keys & {*NAMES, *DESCRIPTIONS}) and bool(keys & {*IDS, *STATUSES, *FLAGS})
 
 
 def _report_rest(document: dict[str, Any], taken: str, prefix: str, report: Report) -> None:
