@@ -7,16 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import anyio
+from mcp import types
 from mcp.server.mcpserver import Context
 from mcp.shared.exceptions import MCPError
-from mcp.types import (
-    CallToolResult,
-    ElicitRequest,
-    ElicitRequestFormParams,
-    ElicitResult,
-    InputRequiredResult,
-    TextContent,
-)
 
 from dibs.session.caller import CallContext, Caller, Reply
 from dibs.session.session import Session, refuse_role
@@ -51,7 +44,7 @@ def session_of(ctx: Ctx) -> Session:
 class InputRequired(Exception):  # noqa: N818 - it is no error
     """The client must ask its user and repeat the call, as `result` says."""
 
-    def __init__(self, result: InputRequiredResult) -> None:
+    def __init__(self, result: types.InputRequiredResult) -> None:
         super().__init__()
         self.result = result
 
@@ -103,7 +96,9 @@ class McpCall(CallContext):
             return None
         return Reply(None if result.action == "decline" else split_choices(questions, result.content or {}))
 
-    async def _elicit(self, message: str, schema: dict[str, Any], state: str | None = None) -> ElicitResult | None:
+    async def _elicit(
+        self, message: str, schema: dict[str, Any], state: str | None = None
+    ) -> types.ElicitResult | None:
         """Return the user's reply, or None if the client cannot ask or nobody answered in time.
 
         `state` returns with the repeated call of a client that asks its user itself.
@@ -113,15 +108,15 @@ class McpCall(CallContext):
             return None
         if (ctx.protocol_version or "") >= STATELESS:
             reply = (ctx.input_responses or {}).get(KEY)
-            if isinstance(reply, ElicitResult):
+            if isinstance(reply, types.ElicitResult):
                 return reply
-            params = ElicitRequestFormParams(message=message, requested_schema=schema)
+            params = types.ElicitRequestFormParams(message=message, requested_schema=schema)
             raise InputRequired(
-                InputRequiredResult(input_requests={KEY: ElicitRequest(params=params)}, request_state=state)
+                types.InputRequiredResult(input_requests={KEY: types.ElicitRequest(params=params)}, request_state=state)
             )
         try:
             with anyio.move_on_after(ELICITATION_PATIENCE):
-                result: ElicitResult = await ctx.session.elicit_form(
+                result: types.ElicitResult = await ctx.session.elicit_form(
                     message=message, requested_schema=schema, related_request_id=ctx.request_context.request_id
                 )
                 return result
@@ -175,7 +170,7 @@ def split_choices(questions: Sequence[Question], content: dict[str, Any]) -> dic
     return answers
 
 
-async def call(session: Session, name: str, arguments: dict[str, Any], ctx: Ctx) -> CallToolResult:
+async def call(session: Session, name: str, arguments: dict[str, Any], ctx: Ctx) -> types.CallToolResult:
     """Call a tool. Raises the Refusals of its operation, and InvalidInput for unknown tools and invalid arguments."""
     operation = BY_TOOL.get(name)
     if operation is None:
@@ -188,7 +183,9 @@ async def call(session: Session, name: str, arguments: dict[str, Any], ctx: Ctx)
     return result(answer.wire())
 
 
-def result(data: dict[str, Any], *, is_error: bool = False) -> CallToolResult:
+def result(data: dict[str, Any], *, is_error: bool = False) -> types.CallToolResult:
     """Return an answer as text and as structured content: some clients show the model only one of the two."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=data, is_error=is_error)
+    return types.CallToolResult(
+        content=[types.TextContent(type="text", text=text)], structured_content=data, is_error=is_error
+    )

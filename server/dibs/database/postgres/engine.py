@@ -21,17 +21,8 @@ from sqlalchemy.pool import NullPool
 from dibs.database.bootstrap import FIRST_TABLES, ready_project, schema_version, write_missing
 from dibs.database.engine import Engine, Unreachable
 from dibs.database.health import HealthCheck
+from dibs.database.postgres import session
 from dibs.database.postgres.errors import meaning, original
-from dibs.database.postgres.session import (
-    READING,
-    WRITING,
-    Notifications,
-    connect,
-    is_silent,
-    set_up,
-    set_up_transaction,
-    unless_lost,
-)
 from dibs.database.project_row import Project, by_name, project_of
 from dibs.database.transaction import TransactionStart
 from dibs.settings import Settings
@@ -76,10 +67,10 @@ class Postgres(Engine):
         self.label = label
         self.library = "PostgreSQL"
         self._settings = settings
-        self._notifications = Notifications()
+        self._notifications = session.Notifications()
         self._clock_seen = (-math.inf, 0.0)
         self._engine = sqlalchemy.create_engine(
-            "postgresql+psycopg://", creator=partial(connect, url), poolclass=NullPool, use_native_hstore=False
+            "postgresql+psycopg://", creator=partial(session.connect, url), poolclass=NullPool, use_native_hstore=False
         )
         dialect = self._engine.dialect
         self._clock_only = _TIMED.format("SELECT")
@@ -128,7 +119,7 @@ class Postgres(Engine):
         with self.translated():
             connection = self._engine.connect()
             try:
-                connection.info["own"] = set_up(_driver(connection), self._settings, reading=reading)
+                connection.info["own"] = session.set_up(_driver(connection), self._settings, reading=reading)
             except BaseException:
                 connection.close()
                 raise
@@ -144,7 +135,7 @@ class Postgres(Engine):
         driver = _driver(connection)
         if driver.closed or driver.info.transaction_status is not TransactionStatus.IDLE:
             return False
-        return driver is self._notifications.listener or is_silent(driver)
+        return driver is self._notifications.listener or session.is_silent(driver)
 
     def interrupt(self, connection: Connection) -> None:
         """Cancel the running statement: a server notices the loss of its client only at the statement's end.
@@ -164,12 +155,7 @@ class Postgres(Engine):
 
     @contextmanager
     def write_transaction(
-        self,
-        connection: Connection,
-        name: str,
-        *,
-        exclusive: bool = True,
-        abandoned: Callable[[], bool] = lambda: False,
+        self, connection: Connection, name: str, *, exclusive: bool, abandoned: Callable[[], bool]
     ) -> Iterator[TransactionStart | None]:
         """Hold a transaction at READ COMMITTED; an `exclusive` one begins by locking the project's row.
 
@@ -177,7 +163,7 @@ class Postgres(Engine):
         key of an event, which locks the same row FOR KEY SHARE, does not wait for it.
         """
         load = self._locked if exclusive else self._plain
-        with self._transaction(connection, WRITING, load, name) as row:
+        with self._transaction(connection, session.WRITING, load, name) as row:
             yield None if abandoned() else _start(row)
 
     @contextmanager
@@ -186,7 +172,7 @@ class Postgres(Engine):
     ) -> Iterator[TransactionStart]:
         """Hold one snapshot for all statements, which never waits for a writer."""
         load = self._plain if known is None else self._clock_only
-        with self._transaction(connection, READING, load, name) as row:
+        with self._transaction(connection, session.READING, load, name) as row:
             yield _start(row, known)
 
     def autocommit(self, connection: Connection, project: Project) -> AbstractContextManager[TransactionStart] | None:
@@ -206,7 +192,7 @@ class Postgres(Engine):
         driver = _driver(connection)
         with self.translated(driver):
             try:
-                with unless_lost(driver, self.label):
+                with session.unless_lost(driver, self.label):
                     yield start
             finally:
                 _end(connection, driver)
@@ -219,7 +205,7 @@ class Postgres(Engine):
                 with driver.pipeline(), driver.cursor(row_factory=dict_row) as cursor:
                     driver.execute(begin)
                     if not connection.info["own"]:
-                        set_up_transaction(driver, self._settings)
+                        session.set_up_transaction(driver, self._settings)
                     row = cursor.execute(load, {"name": name}).fetchone()
                 if row is not None:
                     self._clock_seen = (time.monotonic(), row["now"])
@@ -230,7 +216,7 @@ class Postgres(Engine):
     def commit(self, connection: Connection, *, wake: bool) -> None:
         """Commit; raises OutcomeUnknown if the connection is lost before the answer."""
         driver = _driver(connection)
-        with unless_lost(driver, self.label), driver.pipeline():
+        with session.unless_lost(driver, self.label), driver.pipeline():
             if wake:
                 driver.execute("SELECT pg_notify(%s, '')", [self._notifications.channel])
             driver.execute("COMMIT")

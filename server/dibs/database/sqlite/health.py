@@ -12,16 +12,8 @@ from sqlalchemy import JSON, String, Table
 from sqlalchemy.engine import Connection
 
 from dibs.database.health import HealthCheck, check_library, check_schema
+from dibs.database.sqlite import lock_holders
 from dibs.database.sqlite.filesystems import file_system
-from dibs.database.sqlite.lock_holders import (
-    LOCKS,
-    attached,
-    locks_on,
-    persistent,
-    process_name,
-    readers_of,
-    writers_of,
-)
 from dibs_schema.tables import metadata
 
 LARGE_WAL = 64 * 1024 * 1024
@@ -73,7 +65,7 @@ def _log(path: Path) -> HealthCheck:
     if size <= LARGE_WAL:
         return HealthCheck("write-ahead log", "ok", f"{size / 1_048_576:.1f} MiB")
     says = f"{size / 1_048_576:.0f} MiB: it cannot restart while a reader uses its older part. "
-    if readers := persistent(lambda: readers_of(path)):
+    if readers := lock_holders.persistent(lambda: lock_holders.readers_of(path)):
         says += f"{_names(readers)} reads without a pause: end that program, and the next commits shrink the log."
     else:
         says += "No process reads now: the next commits shrink it."
@@ -81,12 +73,12 @@ def _log(path: Path) -> HealthCheck:
 
 
 def _lock(path: Path) -> HealthCheck:
-    if not LOCKS.exists():
+    if not lock_holders.LOCKS.exists():
         return HealthCheck("lock", "ok", "the kernel does not list lock holders here")
     lock_file = Path(f"{path}.lock")
-    queue = persistent(lambda: {one.pid for one in locks_on(lock_file) if not one.waiting})
-    waiting = [one.pid for one in locks_on(lock_file) if one.waiting]
-    writing = persistent(lambda: writers_of(path)) - queue
+    queue = lock_holders.persistent(lambda: {one.pid for one in lock_holders.locks_on(lock_file) if not one.waiting})
+    waiting = [one.pid for one in lock_holders.locks_on(lock_file) if one.waiting]
+    writing = lock_holders.persistent(lambda: lock_holders.writers_of(path)) - queue
     if not queue and not writing:
         return HealthCheck("lock", "ok", "no process has held it for long")
     says = []
@@ -101,13 +93,15 @@ def _lock(path: Path) -> HealthCheck:
 
 
 def _servers(path: Path) -> HealthCheck:
-    if not LOCKS.exists():
+    if not lock_holders.LOCKS.exists():
         return HealthCheck("servers", "ok", "the kernel does not list lock holders here")
-    return HealthCheck("servers", "ok", f"open in {', '.join(attached(path)) or 'no other process visible from here'}")
+    return HealthCheck(
+        "servers", "ok", f"open in {', '.join(lock_holders.attached(path)) or 'no other process visible from here'}"
+    )
 
 
 def _names(pids: Iterable[int]) -> str:
-    return ", ".join(map(process_name, sorted(pids)))
+    return ", ".join(map(lock_holders.process_name, sorted(pids)))
 
 
 def _pages(connection: Connection) -> HealthCheck:

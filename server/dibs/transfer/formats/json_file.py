@@ -10,19 +10,10 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from dibs.transfer.formats import feature_list
+from dibs.transfer.formats import vocabulary as words
 from dibs.transfer.formats.backlog import Backlog, Report, SourceFile
 from dibs.transfer.formats.fields import RawFeature, shown
-from dibs.transfer.formats.vocabulary import (
-    CONTAINERS,
-    DESCRIPTIONS,
-    FLAGS,
-    GROUP_NAMES,
-    GROUPS,
-    IDS,
-    NAMES,
-    STATUSES,
-    snake,
-)
+from dibs.transfer.formats.vocabulary import snake
 from dibs_schema.refusals import InvalidInput
 
 _PROBLEMS: Final = {
@@ -131,9 +122,11 @@ def locate(document: Any, report: Report) -> tuple[str, list[RawFeature]]:
 def _in_object(document: Any, report: Report, prefix: str = "", depth: int = 0) -> tuple[str, list[RawFeature]]:
     if not isinstance(document, dict):
         raise InvalidInput("its JSON is neither a list of features nor an object with such a list.")
-    keys = [key for key in document if snake(key) in CONTAINERS]
+    keys = [key for key in document if snake(key) in words.CONTAINERS]
     found = [key for key in keys if _holds_objects(document[key])]
-    found = found or [key for key in document if snake(key) in GROUPS and any(map(_has_list, _objects(document[key])))]
+    found = found or [
+        key for key in document if snake(key) in words.GROUPS and any(map(_has_list, _objects(document[key])))
+    ]
     if len(found) > 1:
         raise _several_lists(" and ".join(repr(shown(key)) for key in found[:5]), shown(found[1]))
     if found:
@@ -158,9 +151,9 @@ def _in_wrapper(
     if any(document[key] in ([], {}) for key in keys):
         return f"JSON list under '{prefix}{shown(keys[0])}'", []
     names = {snake(key) for key in document}
-    if names & {*NAMES, *DESCRIPTIONS} and names & {*IDS, *STATUSES, *FLAGS}:
+    if names & {*words.NAMES, *words.DESCRIPTIONS} and names & {*words.IDS, *words.STATUSES, *words.FLAGS}:
         return "one JSON feature", [RawFeature("feature", document)]
-    known = ", ".join(CONTAINERS[:5])
+    known = ", ".join(words.CONTAINERS[:5])
     raise InvalidInput(f"it has no list of features: it is not a list, and has none under a key such as {known}.")
 
 
@@ -173,12 +166,12 @@ def _members(path: str, held: Any, group: str | None) -> Iterator[RawFeature]:
     for key, value in held.items() if isinstance(held, dict) else enumerate(held):
         here = f"{path}.{shown(key)}" if isinstance(key, str) else f"{path}[{key}]"
         member = _object(value, here)
-        lists = [name for name in member if snake(name) in CONTAINERS and _holds_objects(member[name])]
+        lists = [name for name in member if snake(name) in words.CONTAINERS and _holds_objects(member[name])]
         if lists:
             name = _group_name(member) or (key if isinstance(key, str) else group)
             for inner in lists:
                 yield from _members(f"{here}.{shown(inner)}", member[inner], name)
-        elif isinstance(key, str) and not any(snake(name) in IDS and held for name, held in member.items()):
+        elif isinstance(key, str) and not any(snake(name) in words.IDS and held for name, held in member.items()):
             yield RawFeature(here, member | {"id": key}, group)
         else:
             yield RawFeature(here, member, group)
@@ -204,12 +197,12 @@ def _holds_objects(held: Any) -> bool:
 def _has_list(value: Any) -> bool:
     if not isinstance(value, dict):
         return False
-    return any(snake(key) in CONTAINERS and isinstance(inner, list | dict) for key, inner in value.items())
+    return any(snake(key) in words.CONTAINERS and isinstance(inner, list | dict) for key, inner in value.items())
 
 
 def _group_name(member: dict[str, Any]) -> str | None:
     by_name = {snake(key): value for key, value in member.items()}
-    return next((by_name[name] for name in GROUP_NAMES if isinstance(by_name.get(name), str)), None)
+    return next((by_name[name] for name in words.GROUP_NAMES if isinstance(by_name.get(name), str)), None)
 
 
 def _report_rest(document: dict[str, Any], taken: str, prefix: str, report: Report) -> None:
