@@ -83,11 +83,11 @@ class Settings(BaseModel):
         """Whether `db` names a database server and not a file."""
         return self.db is not None and "://" in self.db
 
-    def database_file(self, folder: Path | None = None) -> Path:
+    def database_file(self) -> Path:
         """Return the SQLite file to serve: `db`, else `<root>/.dibs/features.db` (see `find_root`)."""
         if self.db is not None:
             return Path(self.db).expanduser()
-        return find_root(folder or current_folder(), isolated=self.isolated) / ".dibs" / "features.db"
+        return find_root(current_folder(), isolated=self.isolated) / ".dibs" / "features.db"
 
 
 def forget_settings() -> None:

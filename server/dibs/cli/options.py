@@ -28,8 +28,6 @@ PLACE = ("db", "project", "isolated")
 """The settings that name the backlog."""
 NOTHING_READY, NOTHING_LEFT, NOTHING_FOR_AGENTS = 3, 4, 5
 """Exit statuses of a claim without a feature: none is ready now; none is left to do; the rest waits for a person."""
-CLOSING = 5.0
-"""Seconds for which a command waits for the writer queue at its end."""
 
 
 def settings_options(*names: str) -> Callable[[Command], Command]:
@@ -121,7 +119,7 @@ def backlog(flags: dict[str, Any], *, make: bool = False, read_only: bool = Fals
     try:
         yield database
     finally:
-        database.close(CLOSING)
+        database.close(patience=5)
 
 
 def print_json(data: Any) -> None:

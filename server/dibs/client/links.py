@@ -31,8 +31,6 @@ NAME = "dibs-backlog"
 """The client's name in the protocol."""
 CONNECT_TIMEOUT, ANSWER_TIMEOUT = 10.0, 120.0
 """Seconds to reach the server and to receive an answer: a claim may wait for 45, and for the database 20 more."""
-CLOSING = 5.0
-"""Seconds for which a follower's own database waits for the writer queue when it closes."""
 
 
 class Options(TypedDict, total=False):
@@ -163,7 +161,7 @@ def _open_database(options: Options) -> Iterator[Database]:
     try:
         yield database
     finally:
-        database.close(CLOSING)
+        database.close(patience=5)
 
 
 def _settings(options: Options) -> Settings:

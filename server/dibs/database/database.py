@@ -130,11 +130,6 @@ class Database:
         """Return whether the backlog exists. If not, opening the database creates it."""
         return self._location.exists()
 
-    @property
-    def library(self) -> str:
-        """Name and version of the database library."""
-        return self._connections.engine.library
-
     def check_health(self) -> list[HealthCheck]:
         """Check the health of the engine, the file and its file system. Raises Unavailable."""
 

@@ -50,10 +50,9 @@ def private_stdio() -> Iterator[tuple[int, int]]:
 class LineReader:
     """Reads lines from a descriptor. It does not read ahead while complete lines wait to be taken."""
 
-    def __init__(self, fd: int, longest: int = LONGEST_LINE) -> None:
+    def __init__(self, fd: int) -> None:
         mode = os.fstat(fd).st_mode
         self._fd = fd
-        self._longest = longest
         self._pollable = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(fd)
         self._listening = False
         self._ended = False
@@ -122,13 +121,13 @@ class LineReader:
 
     def _append(self, part: bytes) -> None:
         self._size += len(part)
-        if self._size <= self._longest:
+        if self._size <= LONGEST_LINE:
             self._unfinished.append(part)
         else:
             self._unfinished.clear()
 
     def _finish_line(self) -> None:
-        line = b"".join(self._unfinished) if self._size <= self._longest else None
+        line = b"".join(self._unfinished) if self._size <= LONGEST_LINE else None
         if line is None or line.strip():
             self._lines.append(line)
         self._unfinished.clear()
