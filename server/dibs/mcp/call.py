@@ -125,10 +125,7 @@ class McpCall(CallContext):
         return None
 
 
-Schema = dict[str, Any]
-
-
-def field_schema(fields: Sequence[HumanField]) -> Schema:
+def field_schema(fields: Sequence[HumanField]) -> dict[str, Any]:
     """Return the form for a feature's request."""
     return {
         "type": "object",
@@ -137,12 +134,12 @@ def field_schema(fields: Sequence[HumanField]) -> Schema:
     }
 
 
-def _property(field: HumanField) -> Schema:
+def _property(field: HumanField) -> dict[str, Any]:
     kind = "boolean" if field.type == "boolean" else "string"
     return {"type": kind, "title": field.label} | ({"enum": field.options} if field.type == "select" else {})
 
 
-def question_schema(questions: Sequence[Question]) -> Schema:
+def question_schema(questions: Sequence[Question]) -> dict[str, Any]:
     """Return the form for questions to the user; several choices are typed with commas between them."""
     return {
         "type": "object",
@@ -151,7 +148,7 @@ def question_schema(questions: Sequence[Question]) -> Schema:
     }
 
 
-def _choice(question: Question) -> Schema:
+def _choice(question: Question) -> dict[str, Any]:
     labels = [option.label for option in question.options]
     described = [f"{option.label}: {option.description}" for option in question.options if option.description]
     text = " ".join([question.question, *described])

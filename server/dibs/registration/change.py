@@ -18,8 +18,6 @@ from dibs.registration.command import Command
 from dibs.registration.errors import Unreadable
 from dibs_schema.refusals import Busy, InvalidInput, ReadOnly
 
-Kind = Literal["create", "change", "nothing"]
-
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -32,7 +30,7 @@ class Change:
     entry: ServerEntry | None
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> Literal["create", "change", "nothing"]:
         """Whether the change creates a file, changes one, or does nothing."""
         if self.after == (self.before or ""):
             return "nothing"

@@ -115,7 +115,12 @@ def _query(uri: str, driver: ModuleType, report: Report) -> list[dict[str, Any]]
         if not connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'features'").fetchone():
             raise InvalidInput("it is a SQLite database without a table `features`.")
         present = [row[1] for row in connection.execute("PRAGMA table_info(features)")]
-        _refuse_other(present)
+        if {"project_id", "unmet_dependencies"} & {*present}:
+            raise InvalidInput("it is a Dibs database; name it with --db instead of importing it.")
+        if "id" not in present or not {"name", "description"} & {*present}:
+            raise InvalidInput(
+                "its table `features` has no id, or neither name nor description: it is not AutoForge's."
+            )
         chosen = [column for column in COLUMNS if column in present]
         found = connection.execute(f"SELECT {', '.join(chosen)} FROM features ORDER BY id").fetchall()  # noqa: S608 - our own names
     for column in present:
@@ -128,13 +133,6 @@ def _query(uri: str, driver: ModuleType, report: Report) -> list[dict[str, Any]]
         }
         for row in found
     ]
-
-
-def _refuse_other(present: list[str]) -> None:
-    if {"project_id", "unmet_dependencies"} & {*present}:
-        raise InvalidInput("it is a Dibs database; name it with --db instead of importing it.")
-    if "id" not in present or not {"name", "description"} & {*present}:
-        raise InvalidInput("its table `features` has no id, or neither name nor description: it is not AutoForge's.")
 
 
 def _from_json(value: Any) -> Any:
