@@ -70,7 +70,10 @@ def say_refusals(command: Command) -> Command:
             raise  # the reader has gone: click exits without a message
         except OSError as error:
             click.echo(f"dibs: {error}", err=True)
-            _drop_output()
+            if sys.stdout is not None:  # the interpreter would try to flush it again at exit
+                null = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(null, sys.stdout.fileno())
+                os.close(null)
             sys.exit(1)
         except Refusal as refusal:
             from dibs.cli.shell_wording import SHELL
@@ -91,14 +94,6 @@ def flush() -> None:
     if sys.stdout is None:
         raise OSError(errno.EBADF, "standard output is closed")
     sys.stdout.flush()
-
-
-def _drop_output() -> None:
-    """Redirect output to the null device, or the interpreter would try to flush it again at exit."""
-    if sys.stdout is not None:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
-        os.close(null)
 
 
 @contextmanager

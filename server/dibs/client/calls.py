@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -49,7 +49,7 @@ class Link:
     connection proves that the holder is alive. Then the server renews the leases, and idempotency keys need no name.
     """
 
-    call: Callable[[AnyOperation, dict[str, Any]], Awaitable[Any]]
+    call: Callable[[AnyOperation, dict[str, Any]], Coroutine[Any, Any, Any]]
     event_log: Callable[[], AbstractContextManager[Database]] | None = None
     renews_leases: bool = True
 

@@ -76,7 +76,9 @@ class Client:
                         await process.wait()
                 pumps.cancel_scope.cancel()
         finally:
-            _kill(process)
+            if process.returncode is None:  # asyncio's `kill` may reap the process and lose its exit status
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGKILL)
             with anyio.CancelScope(shield=True):
                 await process.wait()
             for stream in (into, inbox, outbox, out):
@@ -113,13 +115,6 @@ class Client:
         """Raise RuntimeError in a fork, which would mix its messages into those of its parent."""
         if os.getpid() != self._owner:
             raise RuntimeError("a client does not survive a fork: start one in the child")
-
-
-def _kill(process: asyncio.subprocess.Process) -> None:
-    """Send SIGKILL without asyncio, whose `kill` may reap the process and lose its exit status."""
-    if process.returncode is None:
-        with suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGKILL)
 
 
 async def _pump_in(process: asyncio.subprocess.Process, into: Any) -> None:

@@ -106,13 +106,9 @@ class Postgres(Engine):
 
     def has_project(self, name: str) -> bool:
         """Return whether a project of that name exists, in any version of the schema. Writes nothing."""
-        connection = self.connect(reading=True)
-        try:
-            with self.translated():
-                found = select(projects.c.id).where(projects.c.name == name)
-                return _has_schema(connection) and connection.execute(found).first() is not None
-        finally:
-            connection.close()
+        with self.connect(reading=True) as connection, self.translated():
+            found = select(projects.c.id).where(projects.c.name == name)
+            return _has_schema(connection) and connection.execute(found).first() is not None
 
     def connect(self, *, reading: bool = False) -> Connection:
         """Open a connection for one thread; with `reading` it can never write."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from mcp.types import CompleteRequestParams, Completion, PromptReference, ResourceTemplateReference
 
-from dibs.database.transaction import Transaction
 from dibs.mcp.prompts import prompts
 from dibs.mcp.resources import read
 from dibs.queries.search import MOST, complete_category, complete_id
@@ -22,13 +21,8 @@ async def complete(session: Session, role: Role, params: CompleteRequestParams) 
     typed = params.argument.value.strip()
     if argument not in ("id", "feature_id", "category") or len(typed) > LONGEST:
         return Completion(values=[])
-
-    def values_of(tx: Transaction) -> list[str]:
-        if argument == "category":
-            return complete_category(tx, typed)
-        return [str(one) for one in complete_id(tx, typed)]
-
-    values = await session.database.read(values_of)
+    matching = complete_category if argument == "category" else complete_id
+    values = [str(one) for one in await session.database.read(lambda tx: matching(tx, typed))]
     return Completion(values=values, has_more=len(values) == MOST)
 
 

@@ -51,7 +51,7 @@ class Subscriptions:
     async def _subscribe(self, request: Request, params: types.SubscribeRequestParams) -> types.EmptyResult:
         with as_protocol_errors(params.uri):
             await self._known(request, params.uri)
-            audience = self._audience_of(_peer(request))
+            audience = self._audience_of(request)
             if len(audience.wanted) > MOST:
                 raise InvalidInput(f"A connection subscribes to at most {MOST} resources.", field="uri")
             await self._watch.begin()
@@ -60,7 +60,7 @@ class Subscriptions:
         return types.EmptyResult()
 
     async def _unsubscribe(self, request: Request, params: types.UnsubscribeRequestParams) -> types.EmptyResult:
-        audience = self._audience_of(_peer(request))
+        audience = self._audience_of(request)
         if params.uri in audience.wanted:
             audience.remove(params.uri)
             if list(audience.wanted) == [LIST]:
@@ -68,8 +68,9 @@ class Subscriptions:
                 self._watch.leave(audience)
         return types.EmptyResult()
 
-    def _audience_of(self, peer: Peer) -> Audience:
+    def _audience_of(self, request: Request) -> Audience:
         """Return the audience of one connection, which lasts until the connection ends."""
+        peer = request.session._connection  # noqa: SLF001 - the SDK has no public object that outlives the request
         audience: Audience | None = peer.state.get(_AUDIENCE)
         if audience is None:
             audience = peer.state[_AUDIENCE] = Audience(partial(_send, peer))
@@ -97,10 +98,6 @@ class Subscriptions:
             self._listeners.remove(*wanted)
             if not self._listeners.wanted:
                 self._watch.leave(self._listeners)
-
-
-def _peer(request: Request) -> Peer:
-    return request.session._connection  # noqa: SLF001 - the SDK has no public object that outlives the request
 
 
 async def _send(peer: Peer, uri: str) -> None:
