@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 Given = dict[str, Any]
 
-SET_ELSEWHERE = {"agent": "agent", "claim_token": "token"}
-"""Parameters that a shell sets for all its commands, and their settings: DIBS_AGENT, DIBS_TOKEN."""
-
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
@@ -120,13 +117,10 @@ def print_answer(answer: Answer, *, as_json: bool) -> None:
 
 def _parameters(operation: AnyOperation, convenience: Convenience) -> list[click.Parameter]:
     hints = get_type_hints(operation.arguments)
-    replaced = {one.name for one in convenience.params}
-    elsewhere = set() if operation.reads else set(SET_ELSEWHERE)
-    own = {
-        one.name: one
-        for one in fields(operation.arguments)
-        if one.name not in elsewhere | replaced and one.name not in convenience.without
-    }
+    absent = {*convenience.without, *(one.name for one in convenience.params)}
+    if not operation.reads:
+        absent |= {"agent", "claim_token"}  # they are settings: DIBS_AGENT, DIBS_TOKEN
+    own = {one.name: one for one in fields(operation.arguments) if one.name not in absent}
     positional = [name for name in operation.command.positional if name in own]
     arguments: list[click.Parameter] = [
         click.Argument([name], type=_kind(hints[name])[0], required=own[name].default is MISSING) for name in positional

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 A = TypeVar("A", bound=Answer)
 
-PAUSE = (0.1, 0.5)
-"""Bounds of the random pause between two attempts of a call, in seconds; many clients then spread out."""
 RETRY_FOR = 60.0
 """Seconds for which a call is repeated by default."""
 
@@ -115,7 +113,7 @@ class Calls(Operations):
                     raise
             else:
                 return answer
-            await anyio.sleep(random.uniform(*PAUSE))
+            await anyio.sleep(random.uniform(0.1, 0.5))  # many clients spread out
 
     # -- claims -----------------------------------------------------------------------------------
 

@@ -29,8 +29,6 @@ from dibs_schema.operations import BY_TOOL, AnyOperation, adapter, read_argument
 
 NAME = "dibs-backlog"
 """The client's name in the protocol."""
-CONNECT_TIMEOUT, ANSWER_TIMEOUT = 10.0, 120.0
-"""Seconds to reach the server and to receive an answer: a claim may wait for 45, and for the database 20 more."""
 
 
 class Options(TypedDict, total=False):
@@ -99,7 +97,8 @@ async def over_http(url: str) -> AsyncIterator[Link]:
     from mcp.client.streamable_http import streamable_http_client
 
     info = Implementation(name=NAME, version="1")
-    async with httpx2.AsyncClient(timeout=httpx2.Timeout(CONNECT_TIMEOUT, read=ANSWER_TIMEOUT)) as http:
+    timeout = httpx2.Timeout(10, read=120)  # a claim may wait 45 seconds for work, and 20 more for the database
+    async with httpx2.AsyncClient(timeout=timeout) as http:
 
         async def call(operation: AnyOperation, arguments: dict[str, Any]) -> Any:
             # The SDK's transport cancels its task group when the network fails. So each call has its own transport,

@@ -19,8 +19,6 @@ from mcp.types import CONNECTION_CLOSED, CallToolResult, Implementation, jsonrpc
 from dibs.client.calls import ServerGone
 from dibs_schema.refusals import all_codes
 
-LONGEST_LINE = 64 * 1024 * 1024
-
 
 def server_command(*flags: str) -> list[str]:
     """Return the command line of `dibs serve FLAGS` with this interpreter."""
@@ -57,7 +55,7 @@ class Client:
             stdout=asyncio.subprocess.PIPE,
             stderr=stderr,
             env={**os.environ, **(environment or {})},
-            limit=LONGEST_LINE,
+            limit=64 << 20,  # bytes of the longest line
             start_new_session=True,  # this process handles an interrupt at the terminal
         )
         into, inbox = anyio.create_memory_object_stream[SessionMessage | Exception](64)

@@ -21,8 +21,6 @@ if TYPE_CHECKING:  # a worker thread loads SQLAlchemy after the answer to `initi
 
 @dataclass(frozen=True, slots=True)
 class _ThreadConnection:
-    """The connection of one thread, and the lock that is held during its use."""
-
     connection: Connection
     in_use: threading.Lock = field(default_factory=threading.Lock)
 

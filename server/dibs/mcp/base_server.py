@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     Request = ServerRequestContext[Session, Any]
 
 
-LISTS = ("tools/list", "prompts/list", "resources/list", "resources/templates/list")
 NOT_FOUND = "There is no such resource. resources/list and resources/templates/list name the resources."
 
 
@@ -51,7 +50,7 @@ class BaseServer(MCPServer[Session]):
         server = self._lowlevel_server
         Subscriptions(self.watch, bus, self._refuse_unknown).serve(server)
         server.add_request_handler("completion/complete", types.CompleteRequestParams, self._complete)
-        for method in LISTS:
+        for method in ("tools/list", "prompts/list", "resources/list", "resources/templates/list"):
             listing = server.get_request_handler(method)
             assert listing is not None, "the SDK serves every list"
             server.add_request_handler(method, types.PaginatedRequestParams, partial(_list, listing.handler))

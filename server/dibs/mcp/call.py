@@ -24,8 +24,6 @@ STATELESS = "2026-07-28"
 
 LONGEST_WAIT = 49.0
 """Seconds for which a call may wait for work and for the database together: clients give up after 60."""
-ELICITATION_PATIENCE = 45.0
-"""Seconds that a question stays open within a call."""
 KEY = "answer"
 
 
@@ -115,7 +113,7 @@ class McpCall(CallContext):
                 types.InputRequiredResult(input_requests={KEY: types.ElicitRequest(params=params)}, request_state=state)
             )
         try:
-            with anyio.move_on_after(ELICITATION_PATIENCE):
+            with anyio.move_on_after(45):
                 result: types.ElicitResult = await ctx.session.elicit_form(
                     message=message, requested_schema=schema, related_request_id=ctx.request_context.request_id
                 )

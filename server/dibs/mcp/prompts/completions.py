@@ -11,15 +11,12 @@ from dibs.session.session import Session
 from dibs_schema.refusals import InvalidInput, NotFound
 from dibs_schema.roles import Role
 
-LONGEST = 100
-"""Characters of the longest text that can be completed."""
-
 
 async def complete(session: Session, role: Role, params: CompleteRequestParams) -> Completion:
     """Return up to a hundred values. Raises NotFound and InvalidInput for an unknown prompt, URI or argument."""
     argument = _known(role, params)
     typed = params.argument.value.strip()
-    if argument not in ("id", "feature_id", "category") or len(typed) > LONGEST:
+    if argument not in ("id", "feature_id", "category") or len(typed) > 100:
         return Completion(values=[])
     matching = complete_category if argument == "category" else complete_id
     values = [str(one) for one in await session.database.read(lambda tx: matching(tx, typed))]

@@ -11,7 +11,6 @@ from dibs_schema.refusals import InvalidInput
 
 LABEL_LENGTH = 200
 MAX_FIELDS = 10
-MAX_OPTIONS = 20
 
 _NOT_IN_ID = re.compile(r"[^A-Za-z0-9_.-]+")
 
@@ -48,7 +47,7 @@ def _request_field(item: dict[str, Any], path: str, report: Report) -> dict[str,
     label = within(one_line(item.get("label")) or name, LABEL_LENGTH, f"{path}.label")
     kind = item.get("type") if item.get("type") in ("text", "textarea", "select", "boolean") else "text"
     options = _options(item.get("options"), path) if kind == "select" else []
-    if kind == "select" and not 1 <= len(options) <= MAX_OPTIONS:
+    if kind == "select" and not 1 <= len(options) <= 20:
         report.ignored(f"the {len(options)} options of a question to a person: it became a text field")
         kind, options = "text", []
     required = truth(item.get("required")) is not False
