@@ -18,15 +18,15 @@ from dibs_schema.status import Status
 @backlog_command
 def status(*, as_json: bool, **flags: Any) -> None:
     """Show the progress of the project."""
-    from dibs.database.project_row import whereabouts
+    from dibs.database.project_row import freeze_labels
     from dibs.queries.stats import get_stats
 
     with backlog(flags) as database:
         stats, mark = database.read_now(lambda tx: (get_stats(tx, database.label), tx.project.moved_to))
     if as_json:
-        print_json(stats.wire() | whereabouts(mark))
+        print_json(stats.wire() | freeze_labels(mark))
     else:
-        print_stats(stats, **whereabouts(mark))
+        print_stats(stats, **freeze_labels(mark))
 
 
 @click.command("list")

@@ -105,16 +105,14 @@ class Freeze:
         return json.dumps([self.state, self.generation, self.project, label, *more], ensure_ascii=False)
 
 
-def whereabouts(moved_to: str | None) -> dict[str, str]:
+def freeze_labels(moved_to: str | None) -> dict[str, str]:
     """Return `moved_to`, the label of a moved project's database, or `backup_of`, that of a backup's original."""
     freeze = Freeze.read(moved_to) if moved_to is not None else None
     if freeze is None or freeze.state == "copied":
         return {}
-    return (
-        {"moved_to": freeze.label}
-        if freeze.state == "moved"
-        else {"backup_of": f"{freeze.label}, made {when(freeze.at)}"}
-    )
+    if freeze.state == "moved":
+        return {"moved_to": freeze.label}
+    return {"backup_of": f"{freeze.label}, made {when(freeze.at)}"}
 
 
 def when(at: float) -> str:
