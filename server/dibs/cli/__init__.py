@@ -16,7 +16,7 @@ COMMANDS = {
     "status": "dibs.cli.look:status",
     "list": "dibs.cli.look:list_features",
     "show": "dibs.cli.look:show",
-    "follow": "dibs.cli.follow:follow",
+    "follow": "dibs.cli.look:follow",
     "answer": "dibs.cli.answer:answer",
     "doctor": "dibs.cli.doctor:doctor",
     "settings": "dibs.cli.look:settings",
