@@ -149,7 +149,6 @@ class HumanField(Input):
 
 HumanFields = Annotated[list[HumanField], Field(min_length=1, max_length=10), FROM_JSON]
 LONGEST_ANSWER = 5_000
-MOST_CHOICES = 20
 
 
 def _reply(value: Any) -> Any:
@@ -157,7 +156,7 @@ def _reply(value: Any) -> Any:
     texts = value if isinstance(value, list) else [value]
     if isinstance(value, bool):
         return value
-    if len(texts) > MOST_CHOICES or not all(isinstance(one, str) for one in texts):
+    if len(texts) > 20 or not all(isinstance(one, str) for one in texts):
         raise ValueError("answer with a string, true or false, or a list of at most 20 strings")
     if any(len(one) > LONGEST_ANSWER for one in texts):
         raise ValueError(f"at most {LONGEST_ANSWER:,} characters")

@@ -17,6 +17,7 @@ A refusal states what is true now, and names the next steps as data; each face w
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from dibs_schema.next_step import TOOLS, Step, Wording, word
@@ -63,11 +64,7 @@ class Refusal(Exception):  # noqa: N818 - the domain's word for an expected answ
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle with the details, since test harnesses send refusals between processes."""
-        return _restore, (type(self), self.fact, self.next, self.details)
-
-
-def _restore(kind: type[Refusal], fact: str, next_: Sequence[Step], details: dict[str, Any]) -> Refusal:
-    return kind(fact, next=next_, **details)
+        return partial(type(self), next=self.next, **self.details), (self.fact,)
 
 
 class NotFound(Refusal, code="not_found"):

@@ -138,17 +138,13 @@ class _Features(TypedColumns):
 
 _STATUSES = ", ".join(f"'{status}'" for status in Status)
 _CLAIM = (
-    "claim_token",
-    "claimed_by",
-    "claimed_at",
-    "lease_clock",
-    "lease_ends",
-    "lease_seconds",
-    "lease_expires_at",
-    "last_activity_at",
+    *("claim_token", "claimed_by", "claimed_at", "lease_clock"),
+    *("lease_ends", "lease_seconds", "lease_expires_at", "last_activity_at"),
 )
 _CLAIMED = " AND ".join(f"{column} IS NOT NULL" for column in _CLAIM)
 _UNCLAIMED = " AND ".join(f"{column} IS NULL" for column in (*_CLAIM, "claim_session"))
+_READY = "status = 'pending' AND unmet_dependencies = 0"
+_SKIPS_FIRST, _THEN_PRIORITY = ("project_id", "skips"), ("priority", "id", "not_before", "category")
 
 features = Table(
     "features",
@@ -175,26 +171,11 @@ features = Table(
     CheckConstraint("length(description) BETWEEN 1 AND 20000", name="description"),
     # The queue, one index for each order; the last columns let a query read only the index.
     # Heights are null unless the project sorts by them, so that index is empty for the other order.
-    _partial(
-        "features_ready_by_priority",
-        "project_id",
-        "skips",
-        "priority",
-        "id",
-        "not_before",
-        "category",
-        where="status = 'pending' AND unmet_dependencies = 0",
-    ),
+    _partial("features_ready_by_priority", *_SKIPS_FIRST, *_THEN_PRIORITY, where=_READY),
     _partial(
         "features_ready_by_critical_path",
-        "project_id",
-        "skips",
-        text("height DESC"),
-        "priority",
-        "id",
-        "not_before",
-        "category",
-        where="status = 'pending' AND unmet_dependencies = 0 AND height IS NOT NULL",
+        *(*_SKIPS_FIRST, text("height DESC"), *_THEN_PRIORITY),
+        where=f"{_READY} AND height IS NOT NULL",
     ),
     # For reaping, by clock and end; and to count the claims of one agent or connection.
     _partial("features_leases", "project_id", "lease_clock", "lease_ends", where="status = 'in_progress'"),

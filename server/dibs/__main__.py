@@ -6,16 +6,13 @@ import atexit
 import gc
 import sys
 
-GC_THRESHOLD = 100_000
-"""New objects between two collections: a command loads libraries, which leave no garbage, does one thing and ends."""
-
 
 def main() -> None:
     """Run the command line. `serve` loads less than other commands, since clients wait for it."""
     if sys.argv[1:2] == ["serve"]:
         serve(sys.argv[2:])
     else:
-        gc.set_threshold(GC_THRESHOLD)
+        gc.set_threshold(100_000)  # a command loads libraries, which leave no garbage, does one thing and ends
         atexit.register(gc.disable)  # the operating system frees the memory faster
         try:
             from dibs.cli import commands

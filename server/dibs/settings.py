@@ -15,7 +15,6 @@ from dibs_schema.sanitize import clean
 from dibs_schema.validation import first_problem
 
 PREFIX = "DIBS_"
-TEST_PREFIX = "DIBS_TEST_"
 
 Seconds = Annotated[float, Field(gt=0, le=7 * 86_400, allow_inf_nan=False)]
 # Not imported from dibs_schema.inputs, whose models would delay the start of every command.
@@ -57,7 +56,7 @@ class Settings(BaseModel):
         values: dict[str, Any] = {}
         origin: dict[str, str] = {}
         for variable, text in environ.items():
-            if not variable.startswith(PREFIX) or variable.startswith(TEST_PREFIX):
+            if not variable.startswith(PREFIX) or variable.startswith("DIBS_TEST_"):
                 continue
             name = variable.removeprefix(PREFIX).lower()
             if name not in cls.model_fields:
@@ -84,11 +83,11 @@ class Settings(BaseModel):
         """Whether `db` names a database server and not a file."""
         return self.db is not None and "://" in self.db
 
-    def database_file(self, folder: Path | None = None) -> Path:
+    def database_file(self) -> Path:
         """Return the SQLite file to serve: `db`, else `<root>/.dibs/features.db` (see `find_root`)."""
         if self.db is not None:
             return Path(self.db).expanduser()
-        return find_root(folder or current_folder(), isolated=self.isolated) / ".dibs" / "features.db"
+        return find_root(current_folder(), isolated=self.isolated) / ".dibs" / "features.db"
 
 
 def forget_settings() -> None:

@@ -33,7 +33,7 @@ def test_a_sound_backlog_passes(database: Database) -> None:
     assert (found.features, found.unsound, found.failed_checks) == (7, [], [])
     (lease,) = found.leases
     assert (lease.feature, lease.holder) == (ids[1], f"ada-{ids[1]}")
-    assert [one["library"] for one in found.writers] == [database.library]
+    assert [one["library"] for one in found.writers] == [database._connections.engine.library]
 
 
 def _wrong_counter(database: Database) -> None:

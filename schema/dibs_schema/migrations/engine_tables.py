@@ -1,6 +1,6 @@
 """The tables of `tables.py` as one engine has them: its partial indexes, and the numbering of its events."""
 
-from sqlalchemy import BigInteger, DefaultClause, MetaData, PrimaryKeyConstraint, Table, text
+from sqlalchemy import BigInteger, DefaultClause, MetaData, PrimaryKeyConstraint, text
 
 from dibs_schema.tables import metadata
 
@@ -13,14 +13,10 @@ def metadata_for(engine: str) -> MetaData:
         for index in table.to_metadata(copied).indexes:
             if index.name in predicates:
                 index.dialect_kwargs[f"{engine}_where"] = text(predicates[index.name])
-    if engine == "postgresql":
-        _number_transactions(copied.tables["events"])
+    if engine == "postgresql":  # each event has the number of its transaction, since these commit out of order
+        events = copied.tables["events"]
+        events.c.id.type, events.c.id.autoincrement = BigInteger(), True
+        events.c.project_id.primary_key = True
+        events.append_constraint(PrimaryKeyConstraint("project_id", "id", name="events_pkey"))
+        events.c.xact.server_default = DefaultClause(text("((pg_current_xact_id()::text)::bigint)"))
     return copied
-
-
-def _number_transactions(events: Table) -> None:
-    """Give each event the number of its transaction, since these commit out of order, and a 64-bit id."""
-    events.c.id.type, events.c.id.autoincrement = BigInteger(), True
-    events.c.project_id.primary_key = True
-    events.append_constraint(PrimaryKeyConstraint("project_id", "id", name="events_pkey"))
-    events.c.xact.server_default = DefaultClause(text("((pg_current_xact_id()::text)::bigint)"))

@@ -16,7 +16,7 @@ COMMANDS = {
     "status": "dibs.cli.look:status",
     "list": "dibs.cli.look:list_features",
     "show": "dibs.cli.look:show",
-    "follow": "dibs.cli.follow:follow",
+    "follow": "dibs.cli.look:follow",
     "answer": "dibs.cli.answer:answer",
     "doctor": "dibs.cli.doctor:doctor",
     "settings": "dibs.cli.look:settings",
@@ -42,12 +42,12 @@ class _Commands(click.Group):
             return command
         if cmd_name not in operation_commands():
             return None
-        from dibs.cli.extra_parameters import CONVENIENCES, NO_CONVENIENCE
-        from dibs.cli.operation_command import command_of
+        from dibs.cli.extra_parameters import CONVENIENCES
+        from dibs.cli.operation_command import Convenience, command_of
         from dibs_schema.operations import OPERATIONS
 
         operation = next(one for one in OPERATIONS if one.command.words == cmd_name)
-        return command_of(operation, CONVENIENCES.get(cmd_name, NO_CONVENIENCE))
+        return command_of(operation, CONVENIENCES.get(cmd_name, Convenience()))
 
 
 def operation_commands() -> list[str]:

@@ -25,8 +25,6 @@ from dibs_schema.refusals import InvalidInput, OutcomeUnknown, Refusal
 if TYPE_CHECKING:
     from dibs.session.claim_job import ClaimingJob
 
-UNDELIVERED = 2.0
-"""Seconds for which the release of an undelivered claim waits for the database."""
 LongWait = Annotated[float, Field(ge=0, le=86_400), WHOLE]
 
 
@@ -115,7 +113,7 @@ class Claiming:
         if job is None or job.abandon():
             return
         with contextlib.suppress(Refusal):  # then the lease expires
-            self._invocation.session.database.write_now(job.take_back, UNDELIVERED)
+            self._invocation.session.database.write_now(job.take_back, patience=2.0)
 
 
 def _deliver(invocation: Invocation, answer: Answer) -> None:
@@ -129,28 +127,23 @@ def _deliver(invocation: Invocation, answer: Answer) -> None:
 
 
 def _claim(invocation: Invocation) -> None:
-    _refuse_unusable_token(invocation)
+    if invocation.session.settings.agent is None:
+        if invocation.given["resume"]:
+            raise InvalidInput("--resume needs an agent's name: give --agent, or set DIBS_AGENT.", field="resume")
+        if invocation.given["number_only"]:
+            raise InvalidInput(
+                "--id does not print the token, so the token must be stored: give --agent, or set DIBS_AGENT.",
+                field="id",
+            )
     sys.exit(_status(Claiming(invocation).run()))
 
 
 def _status(answer: Answer) -> int:
-    """Return the exit status of a claim."""
     if not isinstance(answer, Idle):
         return 0
     if answer.state in ("complete", "empty"):
         return NOTHING_LEFT
     return NOTHING_READY if answer.state in ("waiting_for_claims", "waiting_for_back_off") else NOTHING_FOR_AGENTS
-
-
-def _refuse_unusable_token(invocation: Invocation) -> None:
-    if invocation.session.settings.agent is not None:
-        return
-    if invocation.given["resume"]:
-        raise InvalidInput("--resume needs an agent's name: give --agent, or set DIBS_AGENT.", field="resume")
-    if invocation.given["number_only"]:
-        raise InvalidInput(
-            "--id does not print the token, so the token must be stored: give --agent, or set DIBS_AGENT.", field="id"
-        )
 
 
 def _operation(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Given]:

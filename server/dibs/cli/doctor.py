@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -37,9 +37,7 @@ CHECK: dict[type[refusals.Unavailable], str] = {
 
 @click.command()
 @click.option(
-    "--repair-counters",
-    is_flag=True,
-    help="Recompute counters, heights and file areas. Nothing else is changed.",
+    "--repair-counters", is_flag=True, help="Recompute counters, heights and file areas. Nothing else is changed."
 )
 @backlog_command
 def doctor(*, repair_counters: bool, as_json: bool, **flags: Any) -> None:
@@ -134,6 +132,8 @@ def _describe(repaired: Repaired) -> str:
     return "; ".join(parts) or "nothing, since all values were correct"
 
 
+MOST_NAMED = 5
+"""Features that a finding names."""
 REAP_DELAY = 60.0
 """Seconds after which an expired lease should have been reaped."""
 
@@ -161,27 +161,23 @@ def recounted(found: Audit, hold_limit: float, *, nobody_there: bool) -> list[He
 def _compared(check: str, what: str, differing: Mapping[int, Any], total: int, advice: str) -> HealthCheck:
     if not differing:
         return HealthCheck(check, "ok", f"the {what} of {total} features agree with the audit")
-    shown = ", ".join(f"{feature}: {stored}, counted {counted}" for feature, (stored, counted) in _first(differing))
+    some = islice(differing.items(), MOST_NAMED)
+    shown = ", ".join(f"{feature}: {stored}, counted {counted}" for feature, (stored, counted) in some)
     return HealthCheck(check, "error", f"{len(differing)} features have wrong {what} ({shown}). {advice}")
-
-
-def _first(found: Mapping[int, Any]) -> Iterable[tuple[int, Any]]:
-    return islice(found.items(), 5)
 
 
 def _replayed(found: Audit) -> HealthCheck:
     if not found.gaps:
         return HealthCheck("replay", "ok", "every transition starts from the state in which the last one ended")
-    shown = ", ".join(
-        f"{feature}: {kind} from {old}, but it was {last}" for feature, (kind, old, last) in _first(found.gaps)
-    )
+    some = islice(found.gaps.items(), MOST_NAMED)
+    shown = ", ".join(f"{feature}: {kind} from {old}, but it was {last}" for feature, (kind, old, last) in some)
     return HealthCheck("replay", "error", f"the events of {len(found.gaps)} features have gaps ({shown}). {STRAY}")
 
 
 def _claims(found: Audit) -> HealthCheck:
     if not found.claims:
         return HealthCheck("claims", "ok", "every claim has an event of its holder, and columns that fit its state")
-    shown = "; ".join(f"{feature}: {what}" for feature, what in _first(found.claims))
+    shown = "; ".join(f"{feature}: {what}" for feature, what in islice(found.claims.items(), MOST_NAMED))
     return HealthCheck("claims", "error", f"{len(found.claims)} features have wrong claim columns ({shown}). {STRAY}")
 
 
@@ -210,8 +206,8 @@ def _leases(leases: list[OpenLease], hold_limit: float, *, nobody_there: bool) -
 
 
 def _which(leases: list[OpenLease]) -> str:
-    shown = ", ".join(f"{one.feature} by {one.holder}" for one in leases[:5])
-    more = f" and {len(leases) - 5} more" if len(leases) > 5 else ""
+    shown = ", ".join(f"{one.feature} by {one.holder}" for one in leases[:MOST_NAMED])
+    more = f" and {len(leases) - MOST_NAMED} more" if len(leases) > MOST_NAMED else ""
     return f"{shown}{more}: {'is' if len(leases) == 1 else 'are'}"
 
 

@@ -13,18 +13,12 @@ from dibs_schema.inputs import EvidenceFields, HumanField, HumanFields, Question
 from dibs_schema.operations import BY_TOOL, AnyOperation
 from dibs_schema.refusals import InvalidInput
 
-ANSWER_FIELD = "answer"
-"""The id of the only field of a request if the command names none."""
-
 
 def _json(name: str, text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
         raise click.BadParameter(f"{name} is not JSON.") from None
-
-
-# -- pass -----------------------------------------------------------------------------------------
 
 
 def _evidence(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Given]:
@@ -41,23 +35,6 @@ def _evidence(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Give
     return operation, given
 
 
-PASS = Convenience(
-    params=(
-        click.Option(
-            ["--ran"],
-            type=(int, str),
-            multiple=True,
-            metavar="STATUS COMMAND",
-            help="A command that you ran, and its exit status; may be repeated.",
-        ),
-        click.Option(["--commit"], help="The commit that contains it."),
-    ),
-    convert=_evidence,
-)
-
-# -- ask, ask-user --------------------------------------------------------------------------------
-
-
 def _fields(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Given]:
     asked: list[Any] = []
     for name, kind in (("field", "text"), ("select", "select"), ("yes_no", "boolean")):
@@ -69,20 +46,9 @@ def _fields(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Given]
             asked.append({"id": key, "type": kind, **more})
     parsed = _json("fields", given["fields"]) if "fields" in given else None
     if parsed is None and not asked:
-        asked.append({"id": ANSWER_FIELD, "label": "Answer", "type": "textarea"})
+        asked.append({"id": "answer", "label": "Answer", "type": "textarea"})
     fields: list[HumanField] = [] if parsed is None else checked(HumanFields, parsed)
     return operation, given | {"fields": [*(one.model_dump() for one in fields), *asked]}
-
-
-ASK = Convenience(
-    params=(
-        click.Option(["--field"], multiple=True, metavar="ID=LABEL", help="A text to ask for; may be repeated."),
-        click.Option(["--select"], multiple=True, metavar="ID=ONE,TWO", help="A choice to ask for; may be repeated."),
-        click.Option(["--yes-no"], multiple=True, metavar="ID=LABEL", help="A yes or no to ask for; may be repeated."),
-        click.Option(["--fields"], metavar="JSON", help="The fields in the JSON form of the tool."),
-    ),
-    convert=_fields,
-)
 
 
 def _question(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Given]:
@@ -98,20 +64,6 @@ def _question(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Give
     return operation, given
 
 
-ASK_USER = Convenience(
-    params=(
-        click.Argument(["question"], required=False),
-        click.Option(["--header"], default="Question", show_default=True, help="One or two words that name it."),
-        click.Option(["--option"], multiple=True, help="An answer to choose; two to four."),
-        click.Option(["--multi"], is_flag=True, help="The user may choose several."),
-        click.Option(["--questions"], metavar="JSON", help="Up to four questions in the JSON form of the tool."),
-    ),
-    convert=_question,
-)
-
-# -- plan, update, depend, summary ----------------------------------------------------------------
-
-
 def _features(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Given]:
     """Read features from a file: a JSON list, or an object with the list as `features`."""
     file: IO[str] = given["features"]
@@ -120,23 +72,10 @@ def _features(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Give
     return operation, given | {"features": features}
 
 
-PLAN = Convenience(
-    params=(click.Argument(["features"], type=click.File(encoding="utf-8"), default="-"),),
-    convert=_features,
-    makes=True,
-)
-
-
 def _no_paths(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Given]:
     if given.pop("no_paths"):
         given.setdefault("paths", [])
     return operation, given
-
-
-UPDATE = Convenience(
-    params=(click.Option(["--no-paths"], is_flag=True, help="Remove all paths: any other may be built with it."),),
-    convert=_no_paths,
-)
 
 
 def _dependencies(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Given]:
@@ -152,32 +91,66 @@ def _dependencies(operation: AnyOperation, given: Given) -> tuple[AnyOperation, 
     return operation, given | {"dependency_id": ids[0]}
 
 
-DEPEND = Convenience(
-    params=(
-        click.Argument(["dependency_ids"], type=int, nargs=-1),
-        click.Option(["--remove"], is_flag=True, help="Remove the dependency."),
-        click.Option(["--only"], is_flag=True, help="Replace all dependencies by these; without any, remove all."),
-    ),
-    convert=_dependencies,
-    without=("dependency_id",),
-)
-
-SUMMARY = Convenience(
-    params=(click.Argument(["feature_ids"], type=int, nargs=-1, required=True),), without=("feature_id",)
-)
-
-NO_CONVENIENCE = Convenience()
-
 CONVENIENCES = {
     "add": Convenience(makes=True),
-    "ask": ASK,
-    "ask-user": ASK_USER,
+    "ask": Convenience(
+        params=(
+            click.Option(["--field"], multiple=True, metavar="ID=LABEL", help="A text to ask for; may be repeated."),
+            click.Option(
+                ["--select"], multiple=True, metavar="ID=ONE,TWO", help="A choice to ask for; may be repeated."
+            ),
+            click.Option(
+                ["--yes-no"], multiple=True, metavar="ID=LABEL", help="A yes or no to ask for; may be repeated."
+            ),
+            click.Option(["--fields"], metavar="JSON", help="The fields in the JSON form of the tool."),
+        ),
+        convert=_fields,
+    ),
+    "ask-user": Convenience(
+        params=(
+            click.Argument(["question"], required=False),
+            click.Option(["--header"], default="Question", show_default=True, help="One or two words that name it."),
+            click.Option(["--option"], multiple=True, help="An answer to choose; two to four."),
+            click.Option(["--multi"], is_flag=True, help="The user may choose several."),
+            click.Option(["--questions"], metavar="JSON", help="Up to four questions in the JSON form of the tool."),
+        ),
+        convert=_question,
+    ),
     "claim": CLAIM,
-    "depend": DEPEND,
+    "depend": Convenience(
+        params=(
+            click.Argument(["dependency_ids"], type=int, nargs=-1),
+            click.Option(["--remove"], is_flag=True, help="Remove the dependency."),
+            click.Option(["--only"], is_flag=True, help="Replace all dependencies by these; without any, remove all."),
+        ),
+        convert=_dependencies,
+        without=("dependency_id",),
+    ),
     "note": Convenience(settings=("token",)),
-    "pass": PASS,
-    "plan": PLAN,
-    "summary": SUMMARY,
-    "update": UPDATE,
+    "pass": Convenience(
+        params=(
+            click.Option(
+                ["--ran"],
+                type=(int, str),
+                multiple=True,
+                metavar="STATUS COMMAND",
+                help="A command that you ran, and its exit status; may be repeated.",
+            ),
+            click.Option(["--commit"], help="The commit that contains it."),
+        ),
+        convert=_evidence,
+    ),
+    "plan": Convenience(
+        params=(click.Argument(["features"], type=click.File(encoding="utf-8"), default="-"),),
+        convert=_features,
+        makes=True,
+    ),
+    "summary": Convenience(
+        params=(click.Argument(["feature_ids"], type=int, nargs=-1, required=True),), without=("feature_id",)
+    ),
+    "update": Convenience(
+        params=(click.Option(["--no-paths"], is_flag=True, help="Remove all paths: any other may be built with it."),),
+        convert=_no_paths,
+    ),
 }
 """By the name of the command."""

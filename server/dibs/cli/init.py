@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from dibs.registration.command import Command
     from dibs.registration.server_check import Launch
 
-UNCONFIRMED = 3
-"""The exit status if there is something to write and no terminal to confirm it."""
 COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 
@@ -114,7 +112,6 @@ def _variables(flags: dict[str, str | None]) -> dict[str, str]:
 
 
 def _show(result: InitResult, root: Path, *, listed: bool, remove: bool) -> None:
-
     if not result.changes:
         click.echo(f"No client is in use in {root} yet. Name one or more: {', '.join(CLIENTS)}.")
         return
@@ -140,7 +137,7 @@ def _write(result: InitResult, *, yes: bool, as_json: bool) -> int:
         return 0
     if not yes and (as_json or not sys.stdin.isatty()):
         click.echo("Nothing was changed: there is no terminal to confirm it. Repeat with --yes to write it.", err=True)
-        return UNCONFIRMED
+        return 3
     if not yes:
         what = "it" if len(pending) == 1 else f"these {len(pending)} files"
         click.confirm(f"Write {what}?", default=True, abort=True)

@@ -1,34 +1,40 @@
-"""`dibs status`, `list`, `show` and `settings`: look at a backlog and at its settings."""
+"""`dibs status`, `list`, `show`, `follow` and `settings`: look at a backlog, its events and its settings."""
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
+import anyio
 import click
 
 from dibs.cli.options import PLACE, backlog, backlog_command, print_json
+from dibs.cli.terminal_text import print_feature, print_page, print_stats
 from dibs.session.caller import user_name
 from dibs_schema.inputs import GREATEST_ID
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.status import Status
+
+if TYPE_CHECKING:
+    from dibs.database import Database
+    from dibs_schema.answers import FollowedEvent
 
 
 @click.command()
 @backlog_command
 def status(*, as_json: bool, **flags: Any) -> None:
     """Show the progress of the project."""
-    from dibs.database.project_row import backup_of, new_place
+    from dibs.database.project_row import freeze_labels
     from dibs.queries.stats import get_stats
 
     with backlog(flags) as database:
         stats, mark = database.read_now(lambda tx: (get_stats(tx, database.label), tx.project.moved_to))
-    origin = {"moved_to": new_place(mark), "backup_of": backup_of(mark)}
     if as_json:
-        print_json(stats.wire() | {name: text for name, text in origin.items() if text})
+        print_json(stats.wire() | freeze_labels(mark))
     else:
-        from dibs.cli.terminal_text import print_stats
-
-        print_stats(stats, **origin)
+        print_stats(stats, **freeze_labels(mark))
 
 
 @click.command("list")
@@ -49,8 +55,6 @@ def list_features(*, as_json: bool, **given: Any) -> None:
     if as_json:
         print_json(page.wire())
     else:
-        from dibs.cli.terminal_text import print_page
-
         print_page(page)
 
 
@@ -67,9 +71,39 @@ def show(feature_id: int, *, as_json: bool, **flags: Any) -> None:
     if as_json:
         print_json(feature.wire() | {"history": history.wire()["events"]})
     else:
-        from dibs.cli.terminal_text import print_feature
-
         print_feature(feature, history)
+
+
+@click.command()
+@click.option("--after", "cursor", help="Begin after this cursor; 0-0 is the beginning of the event log.")
+@click.option("--until-complete", is_flag=True, help="End when nothing is left to do.")
+@backlog_command
+def follow(*, cursor: str | None, until_complete: bool, as_json: bool, **flags: Any) -> None:
+    """Print events as they happen, until Ctrl-C. With --json, each line is one event with its cursor."""
+    with backlog(flags) as database, suppress(KeyboardInterrupt):
+        anyio.run(partial(_follow, database, cursor, until_complete=until_complete, as_json=as_json))
+
+
+async def _follow(database: Database, cursor: str | None, *, until_complete: bool, as_json: bool) -> None:
+    from dibs.queries.follow import watch
+    from dibs.queries.queue_state import why_idle
+
+    async for events in watch(database, cursor):
+        for event in events:
+            _print_event(event, as_json=as_json)
+        if until_complete and not events and (await database.read(why_idle)).state == "complete":
+            return
+
+
+def _print_event(event: FollowedEvent, *, as_json: bool) -> None:
+    if as_json:
+        print_json(event.wire())
+        return
+    text = (event.detail or {}).get("reason") or (event.detail or {}).get("note") or ""
+    transition = f"{event.from_status or ''} -> {event.to_status}" if event.to_status else ""
+    at = time.strftime("%H:%M:%S", time.localtime(event.at))
+    feature = "" if event.feature is None else f"#{event.feature}"
+    click.echo(f"{at}  {feature:>6}  {event.kind:<10} {event.agent:<20} {transition:<26} {str(text)[:100]}".rstrip())
 
 
 @click.command()

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from dibs.cli.options import PLACE, backlog, print_json, say_refusals, setting_option
 from dibs.cli.shell_wording import SHELL, option
+from dibs.cli.terminal_text import print_text
 from dibs.session.caller import Caller
 from dibs.session.session import Session, refuse_role
 from dibs.session.token_files import TokenFiles
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from dibs_schema.answers import Answer
 
 Given = dict[str, Any]
-
-SET_ELSEWHERE = {"agent": "agent", "claim_token": "token"}
-"""Parameters that a shell sets for all its commands, and their settings: DIBS_AGENT, DIBS_TOKEN."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +44,6 @@ def perform(invocation: Invocation) -> None:
     print_answer(answer, as_json=invocation.as_json)
 
 
-def _unchanged(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Given]:
-    return operation, given
-
-
 @dataclass(frozen=True, slots=True)
 class Convenience:
     """The differences between a command's parameters and those of its operation.
@@ -61,7 +55,7 @@ class Convenience:
     """
 
     params: tuple[click.Parameter, ...] = ()
-    convert: Callable[[AnyOperation, Given], tuple[AnyOperation, Given]] = _unchanged
+    convert: Callable[[AnyOperation, Given], tuple[AnyOperation, Given]] = lambda operation, given: (operation, given)
     without: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     run: Callable[[Invocation], None] = perform
@@ -121,20 +115,15 @@ def print_answer(answer: Answer, *, as_json: bool) -> None:
     if as_json:
         print_json(worded.wire())
     else:
-        from dibs.cli.terminal_text import print_text
-
         print_text(worded)
 
 
 def _parameters(operation: AnyOperation, convenience: Convenience) -> list[click.Parameter]:
     hints = get_type_hints(operation.arguments)
-    replaced = {one.name for one in convenience.params}
-    elsewhere = set() if operation.reads else set(SET_ELSEWHERE)
-    own = {
-        one.name: one
-        for one in fields(operation.arguments)
-        if one.name not in elsewhere | replaced and one.name not in convenience.without
-    }
+    absent = {*convenience.without, *(one.name for one in convenience.params)}
+    if not operation.reads:
+        absent |= {"agent", "claim_token"}  # they are settings: DIBS_AGENT, DIBS_TOKEN
+    own = {one.name: one for one in fields(operation.arguments) if one.name not in absent}
     positional = [name for name in operation.command.positional if name in own]
     arguments: list[click.Parameter] = [
         click.Argument([name], type=_kind(hints[name])[0], required=own[name].default is MISSING) for name in positional

@@ -28,8 +28,6 @@ PLACE = ("db", "project", "isolated")
 """The settings that name the backlog."""
 NOTHING_READY, NOTHING_LEFT, NOTHING_FOR_AGENTS = 3, 4, 5
 """Exit statuses of a claim without a feature: none is ready now; none is left to do; the rest waits for a person."""
-CLOSING = 5.0
-"""Seconds for which a command waits for the writer queue at its end."""
 
 
 def settings_options(*names: str) -> Callable[[Command], Command]:
@@ -72,7 +70,10 @@ def say_refusals(command: Command) -> Command:
             raise  # the reader has gone: click exits without a message
         except OSError as error:
             click.echo(f"dibs: {error}", err=True)
-            _drop_output()
+            if sys.stdout is not None:  # the interpreter would try to flush it again at exit
+                null = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(null, sys.stdout.fileno())
+                os.close(null)
             sys.exit(1)
         except Refusal as refusal:
             from dibs.cli.shell_wording import SHELL
@@ -80,7 +81,9 @@ def say_refusals(command: Command) -> Command:
             if kwargs.get("as_json"):
                 print_json(refusal.answer(SHELL, "Run"))
             click.echo(f"dibs: {refusal.worded(SHELL, 'Run')}", err=True)
-            sys.exit(exit_status(refusal))
+            if refusal.retryable:
+                sys.exit(75)  # EX_TEMPFAIL of sysexits.h: a call to repeat
+            sys.exit(2 if refusal.code == "invalid_input" else 1)
         return result
 
     return run
@@ -91,21 +94,6 @@ def flush() -> None:
     if sys.stdout is None:
         raise OSError(errno.EBADF, "standard output is closed")
     sys.stdout.flush()
-
-
-def _drop_output() -> None:
-    """Redirect output to the null device, or the interpreter would try to flush it again at exit."""
-    if sys.stdout is not None:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
-        os.close(null)
-
-
-def exit_status(refusal: Refusal) -> int:
-    """Return 2 for invalid input, 75 (EX_TEMPFAIL of sysexits.h) for a call to repeat, else 1."""
-    if refusal.retryable:
-        return 75
-    return 2 if refusal.code == "invalid_input" else 1
 
 
 @contextmanager
@@ -126,7 +114,7 @@ def backlog(flags: dict[str, Any], *, make: bool = False, read_only: bool = Fals
     try:
         yield database
     finally:
-        database.close(CLOSING)
+        database.close(patience=5)
 
 
 def print_json(data: Any) -> None:

@@ -9,6 +9,7 @@ import click
 
 from dibs.cli.options import say_refusals, settings_options
 from dibs.settings import Settings
+from dibs_schema.refusals import InvalidInput
 
 
 @click.command()
@@ -25,31 +26,24 @@ def serve(http: str | None, **flags: Any) -> None:
     """Serve the backlog to an MCP client over stdio, or to many over HTTP."""
     gc.disable()  # imports leave no garbage; the server enables it when all is loaded
     settings = Settings.read(flags)
-    if http is not None:
-        _serve_http(settings, http)
-        return
-    from dibs.database import open_database
-    from dibs.mcp.server import DibsServer
-    from dibs.rules.claimant import new_session
-
-    server = DibsServer(open_database(settings), settings, new_session())
-    server.run("stdio")
-
-
-def _serve_http(settings: Settings, where: str) -> None:
-    import anyio
-
-    from dibs.database import open_database
-    from dibs.mcp.server import DibsServer
-    from dibs.mcp.transport.http import PORT, address, listen, serve_http
-    from dibs_schema.refusals import InvalidInput
-
-    if settings.agent is not None:
+    if http is not None and settings.agent is not None:
         raise InvalidInput(
             "An agent's name belongs to one client, and over HTTP there are many: leave out --agent and DIBS_AGENT. "
             "Each call of feature_claim_and_get names its own agent.",
             field="--agent",
         )
-    with listen(*address(where or str(PORT))) as listening:
+    from dibs.database import open_database
+    from dibs.mcp.server import DibsServer
+
+    if http is None:
+        from dibs.rules.claimant import new_session
+
+        DibsServer(open_database(settings), settings, new_session()).run("stdio")
+        return
+    import anyio
+
+    from dibs.mcp.transport.http import PORT, address, listen, serve_http
+
+    with listen(*address(http or str(PORT))) as listening:
         server = DibsServer(open_database(settings), settings, None)
         anyio.run(serve_http, server, listening, server.closing)

@@ -8,9 +8,6 @@ from typing import Any
 from dibs_schema.next_step import Step
 from dibs_schema.operations import BY_TOOL, Command
 
-SAME_COMMAND = Command("", options={"wait_seconds": "--wait"})
-"""Stands for the command of the refused call."""
-
 
 class ShellWording:
     """Writes calls for the user of a shell."""
@@ -18,7 +15,8 @@ class ShellWording:
     def call(self, step: Step) -> str:
         """Return the command line of a call, in back quotes."""
         if step.operation is None:
-            given = [_option(SAME_COMMAND, name, value) for name, value in step.arguments.items()]
+            refused = Command("", options={"wait_seconds": "--wait"})
+            given = [_option(refused, name, value) for name, value in step.arguments.items()]
             return f"it again with `{' '.join(given)}`" if given else "it again"
         command = BY_TOOL[step.operation].command
         words = ["dibs", command.words]

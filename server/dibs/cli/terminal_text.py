@@ -20,8 +20,6 @@ STYLES = {
     "archived": "bright_black",
     "unconfirmed": "yellow",
 }
-UNFOLDED = 10_000
-"""The width in columns that keeps each row of a table on one line."""
 PARTS = {"ready": " (part of pending)", "unconfirmed": " (part of passing)"}
 """The counts that are part of another count."""
 
@@ -105,7 +103,7 @@ def _rows(rows: list[answers.FeatureRow]) -> None:
             waits = f"files of {row.held_by}"
         texts = (row.category, row.name, row.agent or "", waits)
         table.add_row(str(row.id), f"[{STYLES[row.status]}]{row.status}[/]", *map(escape, texts))
-    width = None if sys.stdout.isatty() else UNFOLDED  # the reader of a pipe needs one line for each feature
+    width = None if sys.stdout.isatty() else 10_000  # the reader of a pipe needs one line for each feature
     Console(width=width).print(table)
     for row in rows:
         if row.description is not None:

@@ -11,23 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dibs.cli.options import (
-    PLACE,
-    backlog,
-    backlog_command,
-    ended_by_signals,
-    print_json,
-    say_refusals,
-    settings_options,
-)
+from dibs.cli import options
 from dibs.settings import Settings
 from dibs_schema.refusals import InvalidInput
 
 if TYPE_CHECKING:
-    from dibs.transfer.backup import BackedUp
-    from dibs.transfer.copy import Copied
     from dibs.transfer.project_rows import Progress
-    from dibs.transfer.restore import Restored
 
 
 @click.command()
@@ -38,7 +27,7 @@ if TYPE_CHECKING:
     help="Afterwards delete all but the newest N backups of this project in that folder.",
 )
 @click.option("--force", is_flag=True, help="Replace the file TARGET, unless it is a live backlog.")
-@backlog_command
+@options.backlog_command
 def backup(target: Path | None, *, keep: int | None, force: bool, as_json: bool, **flags: Any) -> None:
     """Back up the project while agents work: to TARGET, a file or a folder, or to the folder of the database.
 
@@ -56,21 +45,16 @@ def backup(target: Path | None, *, keep: int | None, force: bool, as_json: bool,
         target = (source.file or settings.model_copy(update={"db": None}).database_file().absolute()).parent
     if keep is not None and not is_folder:
         raise InvalidInput("--keep counts backups that Dibs has named. Name a folder, not a file.", field="keep")
-    with ended_by_signals(), progress_bar("opening") as progress:
+    with options.ended_by_signals(), progress_bar("opening") as progress:
         path = target / backup_name(name) if is_folder else target
         done = back_up(source, path, force=force, progress=progress)
     if keep is not None:
         rotate(target, name, done, keep)
     if as_json:
-        print_json(asdict(done))
-    else:
-        _print_backup(done)
-
-
-def _print_backup(done: BackedUp) -> None:
-    rows = done.rows
+        options.print_json(asdict(done))
+        return
     click.echo(
-        f"{rows['features']} features and {rows['events']} events of {done.project!r} are in {done.file} "
+        f"{done.rows['features']} features and {done.rows['events']} events of {done.project!r} are in {done.file} "
         f"({done.bytes / 1_048_576:.1f} MiB), as one snapshot, and checked ({done.seconds:.1f} s)."
     )
     if done.claims:
@@ -85,8 +69,8 @@ def _print_backup(done: BackedUp) -> None:
 @click.option("--to", help="The same as --db.")
 @click.option("--force", is_flag=True, help="Rename an existing project that nobody uses; nothing is deleted.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@settings_options(*PLACE)
-@say_refusals
+@options.settings_options(*options.PLACE)
+@options.say_refusals
 def restore(source: Path, *, to: str | None, force: bool, as_json: bool, **flags: Any) -> None:
     """Make a live backlog from the backup SOURCE, in a file or on a server; a live one is never overwritten.
 
@@ -96,19 +80,14 @@ def restore(source: Path, *, to: str | None, force: bool, as_json: bool, **flags
 
     flags["db"] = to or flags["db"]
     flags["project"] = flags["project"] or os.environ.get("DIBS_PROJECT") or mark_of(source).project
-    with ended_by_signals(), progress_bar("reading the backup") as progress:
+    with options.ended_by_signals(), progress_bar("reading the backup") as progress:
         done = restore_project(source, Settings.read(flags), force=force, progress=progress)
     if as_json:
-        print_json(asdict(done))
-    else:
-        _print_restored(done)
-
-
-def _print_restored(done: Restored) -> None:
-    rows = done.rows
+        options.print_json(asdict(done))
+        return
     click.echo(
-        f"{rows['features']} features and {rows['events']} events, backed up from {done.origin} at {done.made}, are "
-        f"live at {done.target} now, and checked ({done.seconds:.1f} s)."
+        f"{done.rows['features']} features and {done.rows['events']} events, backed up from {done.origin} at {done.made}, "
+        f"are live at {done.target} now, and checked ({done.seconds:.1f} s)."
     )
     if done.released:
         click.echo(f"{len(done.released)} claims from the time of the backup were released.")
@@ -136,7 +115,7 @@ WHERE = Settings.model_fields["db"].description
     "--with-claims", is_flag=True, help="Copy live claims too; without this flag they make the command refuse."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@say_refusals
+@options.say_refusals
 def copy(
     *, source: str, target: str, project: str | None, to_project: str | None, with_claims: bool, as_json: bool
 ) -> None:
@@ -150,27 +129,17 @@ def copy(
 
     origin = Settings.read({"db": source, "project": project})
     goal = Settings.read({"db": target, "project": to_project or origin.project})
-    source_database, target_database = BulkDatabase(origin), BulkDatabase(goal)
-    try:
-        with progress_bar("waiting for both databases") as progress:
-            done = copy_project(source_database, target_database, with_claims=with_claims, progress=progress)
-    finally:
-        source_database.close()
-        target_database.close()
+    with progress_bar("waiting for both databases") as progress:
+        done = copy_project(BulkDatabase(origin), BulkDatabase(goal), with_claims=with_claims, progress=progress)
     if as_json:
-        print_json(asdict(done))
-    else:
-        _print_copied(done)
-
-
-def _print_copied(done: Copied) -> None:
+        options.print_json(asdict(done))
+        return
     if done.finished:
         click.echo(f"The copy at {done.target} was complete already, and is live now.")
     else:
-        rows = done.rows
         click.echo(
-            f"{rows['features']} features and {rows['events']} events are at {done.target} now, compared row by row "
-            f"({done.seconds:.1f} s)."
+            f"{done.rows['features']} features and {done.rows['events']} events are at {done.target} now, compared "
+            f"row by row ({done.seconds:.1f} s)."
         )
     if done.events_renumbered_by:
         click.echo(
@@ -186,7 +155,7 @@ def _print_copied(done: Copied) -> None:
 
 @click.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
-@backlog_command
+@options.backlog_command
 def import_file(file: Path, *, as_json: bool, **flags: Any) -> None:
     """Import FILE (feature_list.json, JSON Lines, or AutoForge's features.db), completely or not at all.
 
@@ -196,14 +165,14 @@ def import_file(file: Path, *, as_json: bool, **flags: Any) -> None:
     from dibs.transfer.formats import read_backlog
     from dibs.transfer.importer import import_features
 
-    with backlog(flags, make=True) as database:
+    with options.backlog(flags, make=True) as database:
         if file.exists() and database.file and database.file.exists() and file.samefile(database.file):
             raise InvalidInput(f"{file} is the backlog itself. Name the file to import from.", field="file")
         found = read_backlog(file, file_driver())
         done = database.write_now(lambda tx: import_features(tx, found.features))
         place = database.label
     if as_json:
-        print_json(done.wire() | {"source": found.source, "mapped": found.mapped, "ignored": found.ignored})
+        options.print_json(done.wire() | {"source": found.source, "mapped": found.mapped, "ignored": found.ignored})
         return
     click.echo(f"{done.added} features added to {place}, {done.present} were there already ({found.source}).")
     for title, lines in (("Mapped", found.mapped), ("Ignored", found.ignored)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 A = TypeVar("A", bound=Answer)
 
-PAUSE = (0.1, 0.5)
-"""Bounds of the random pause between two attempts of a call, in seconds; many clients then spread out."""
 RETRY_FOR = 60.0
 """Seconds for which a call is repeated by default."""
 
@@ -49,7 +47,7 @@ class Link:
     connection proves that the holder is alive. Then the server renews the leases, and idempotency keys need no name.
     """
 
-    call: Callable[[AnyOperation, dict[str, Any]], Awaitable[Any]]
+    call: Callable[[AnyOperation, dict[str, Any]], Coroutine[Any, Any, Any]]
     event_log: Callable[[], AbstractContextManager[Database]] | None = None
     renews_leases: bool = True
 
@@ -115,7 +113,7 @@ class Calls(Operations):
                     raise
             else:
                 return answer
-            await anyio.sleep(random.uniform(*PAUSE))
+            await anyio.sleep(random.uniform(0.1, 0.5))  # many clients spread out
 
     # -- claims -----------------------------------------------------------------------------------
 

@@ -103,7 +103,9 @@ class Claim:
         """Renew the lease, since no connection does. A lost claim is reported when the block ends."""
         pause = SHORTEST_PAUSE
         with suppress(Refusal, ServerGone):
-            pause = await self._pause(held)
+            feature = await self._backlog.get(held.id)
+            if feature.expires_at is not None and feature.updated_at is not None:  # by the server's clock alone
+                pause = min(max((feature.expires_at - feature.updated_at) / 3, SHORTEST_PAUSE), LONGEST_PAUSE)
         while self._backlog.holds(held.id, held.claim.token):
             await asyncio.sleep(pause)
             try:
@@ -112,13 +114,6 @@ class Claim:
                 return
             except (Refusal, ServerGone):
                 pass  # the next call may succeed
-
-    async def _pause(self, held: ClaimedFeature) -> float:
-        """Return a third of the lease, in seconds, by the server's clock alone."""
-        feature = await self._backlog.get(held.id)
-        if feature.expires_at is None or feature.updated_at is None:
-            return SHORTEST_PAUSE
-        return min(max((feature.expires_at - feature.updated_at) / 3, SHORTEST_PAUSE), LONGEST_PAUSE)
 
     async def _pass(self, held: ClaimedFeature) -> None:
         try:
@@ -143,11 +138,9 @@ class Claim:
 
 def _reason(error: Exception) -> str:
     """Return an exception as the reason of a failure: not empty, and at most REASON_LIMIT characters."""
-    return "; ".join(dict.fromkeys(_described(leaf) for leaf in leaf_errors(error)))[:REASON_LIMIT].rstrip(": ")
-
-
-def _described(error: BaseException) -> str:
-    return f"{type(error).__name__}: {clean(str(error)).strip()}"[:REASON_LIMIT].rstrip(": ")
+    leaves = (f"{type(leaf).__name__}: {clean(str(leaf)).strip()}" for leaf in leaf_errors(error))
+    described = dict.fromkeys(leaf[:REASON_LIMIT].rstrip(": ") for leaf in leaves)
+    return "; ".join(described)[:REASON_LIMIT].rstrip(": ")
 
 
 def leaf_errors(error: BaseException) -> Iterator[BaseException]:

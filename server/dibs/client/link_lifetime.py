@@ -70,14 +70,11 @@ class ClosableLink:
         assert caller is not None, "asyncio runs it"
         before = caller.cancelling()
         try:
-            return await self._tasks.cancel(self._send(operation, arguments))
+            return await self._tasks.cancel(self._inner.call(operation, arguments))
         except asyncio.CancelledError:
             if caller.cancelling() == before:  # the call was cancelled, and not its caller
                 self._refuse_closed()
             raise
-
-    async def _send(self, operation: AnyOperation, arguments: dict[str, Any]) -> Any:
-        return await self._inner.call(operation, arguments)  # a task needs a coroutine, not any awaitable
 
     def _event_log(self) -> AbstractContextManager[Database]:
         self._refuse_closed()

@@ -29,12 +29,6 @@ from dibs_schema.operations import BY_TOOL, AnyOperation, adapter, read_argument
 
 NAME = "dibs-backlog"
 """The client's name in the protocol."""
-REVISION = "2026-07-28"
-"""The protocol's revision over HTTP: it has no sessions, so a call needs no handshake."""
-CONNECT_TIMEOUT, ANSWER_TIMEOUT = 10.0, 120.0
-"""Seconds to reach the server and to receive an answer: a claim may wait for 45, and for the database 20 more."""
-CLOSING = 5.0
-"""Seconds for which a follower's own database waits for the writer queue when it closes."""
 
 
 class Options(TypedDict, total=False):
@@ -103,7 +97,8 @@ async def over_http(url: str) -> AsyncIterator[Link]:
     from mcp.client.streamable_http import streamable_http_client
 
     info = Implementation(name=NAME, version="1")
-    async with httpx2.AsyncClient(timeout=httpx2.Timeout(CONNECT_TIMEOUT, read=ANSWER_TIMEOUT)) as http:
+    timeout = httpx2.Timeout(10, read=120)  # a claim may wait 45 seconds for work, and 20 more for the database
+    async with httpx2.AsyncClient(timeout=timeout) as http:
 
         async def call(operation: AnyOperation, arguments: dict[str, Any]) -> Any:
             # The SDK's transport cancels its task group when the network fails. So each call has its own transport,
@@ -111,7 +106,8 @@ async def over_http(url: str) -> AsyncIterator[Link]:
             outcome: CallToolResult | Exception | None = None
             try:
                 transport = streamable_http_client(url, http_client=http)
-                async with ProtocolClient(transport, client_info=info, cache=None, mode=REVISION) as client:
+                # This revision has no sessions, so a call needs no handshake.
+                async with ProtocolClient(transport, client_info=info, cache=None, mode="2026-07-28") as client:
                     try:
                         outcome = await _call(client, operation.tool, arguments)
                     except (MCPError, ServerGone) as error:
@@ -164,7 +160,7 @@ def _open_database(options: Options) -> Iterator[Database]:
     try:
         yield database
     finally:
-        database.close(CLOSING)
+        database.close(patience=5)
 
 
 def _settings(options: Options) -> Settings:

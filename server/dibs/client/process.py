@@ -19,10 +19,6 @@ from mcp.types import CONNECTION_CLOSED, CallToolResult, Implementation, jsonrpc
 from dibs.client.calls import ServerGone
 from dibs_schema.refusals import all_codes
 
-STOPPING = 5.0
-"""Seconds that a server gets to end after its input has ended."""
-LONGEST_LINE = 64 * 1024 * 1024
-
 
 def server_command(*flags: str) -> list[str]:
     """Return the command line of `dibs serve FLAGS` with this interpreter."""
@@ -48,7 +44,7 @@ class Client:
         elicit: ElicitationFnT | None = None,
         stderr: int | None = None,
     ) -> AsyncIterator[Client]:
-        """Start and initialize the server, and end it when the block ends.
+        """Start and initialize the server. When the block ends, the server gets 5 seconds to end by itself.
 
         `environment` extends this process's environment. `elicit` answers the server's questions to the user.
         Raises ServerGone if the server ends before it answers `initialize`.
@@ -59,7 +55,7 @@ class Client:
             stdout=asyncio.subprocess.PIPE,
             stderr=stderr,
             env={**os.environ, **(environment or {})},
-            limit=LONGEST_LINE,
+            limit=64 << 20,  # bytes of the longest line
             start_new_session=True,  # this process handles an interrupt at the terminal
         )
         into, inbox = anyio.create_memory_object_stream[SessionMessage | Exception](64)
@@ -74,11 +70,13 @@ class Client:
                     await client._answered(session.initialize())
                     yield client
                     client.close_input()
-                    with anyio.move_on_after(STOPPING):
+                    with anyio.move_on_after(5):
                         await process.wait()
                 pumps.cancel_scope.cancel()
         finally:
-            _kill(process)
+            if process.returncode is None:  # asyncio's `kill` may reap the process and lose its exit status
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGKILL)
             with anyio.CancelScope(shield=True):
                 await process.wait()
             for stream in (into, inbox, outbox, out):
@@ -115,13 +113,6 @@ class Client:
         """Raise RuntimeError in a fork, which would mix its messages into those of its parent."""
         if os.getpid() != self._owner:
             raise RuntimeError("a client does not survive a fork: start one in the child")
-
-
-def _kill(process: asyncio.subprocess.Process) -> None:
-    """Send SIGKILL without asyncio, whose `kill` may reap the process and lose its exit status."""
-    if process.returncode is None:
-        with suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGKILL)
 
 
 async def _pump_in(process: asyncio.subprocess.Process, into: Any) -> None:

@@ -20,7 +20,6 @@ FIRST_TABLES = ["alembic_version", "projects", "features", "dependencies", "even
 
 _MIGRATION = threading.Lock()
 """Held during a migration: Alembic keeps its state in a module, which the threads of a process share."""
-_NO_SUCH_TABLE = ("no such table", "does not exist")
 
 
 def schema_version(connection: Connection) -> str | None:
@@ -28,7 +27,7 @@ def schema_version(connection: Connection) -> str | None:
     try:
         return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
     except DatabaseError as error:
-        if any(words in str(error.orig) for words in _NO_SUCH_TABLE):
+        if any(words in str(error.orig) for words in ("no such table", "does not exist")):
             return None
         raise
 

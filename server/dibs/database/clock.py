@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 WALL = "wall"
-JUMP = 1.0
-"""Seconds. A smaller change between two readings is a gradual adjustment of the clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,7 @@ class WallClock:
     def read(self) -> tuple[float, float]:
         """Return seconds since the epoch, and seconds since the last jump."""
         now, monotonic = time.time(), time.monotonic()
-        if abs(now - monotonic - self._offset) > JUMP:
+        if abs(now - monotonic - self._offset) > 1:  # a smaller change is a gradual adjustment of the clock
             self._jumped_at = monotonic
         self._offset = now - monotonic
         return now, monotonic - self._jumped_at

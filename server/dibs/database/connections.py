@@ -21,8 +21,6 @@ if TYPE_CHECKING:  # a worker thread loads SQLAlchemy after the answer to `initi
 
 @dataclass(frozen=True, slots=True)
 class _ThreadConnection:
-    """The connection of one thread, and the lock that is held during its use."""
-
     connection: Connection
     in_use: threading.Lock = field(default_factory=threading.Lock)
 
@@ -30,7 +28,8 @@ class _ThreadConnection:
 class Connections:
     """Opens the database when the first worker needs it. If that fails, the next worker tries again.
 
-    A lost connection is replaced when its thread needs one again.
+    A lost connection is replaced when its thread needs one again. `lost_at` is when a connection was last found lost
+    or could not be opened, as a reading of time.monotonic.
     """
 
     def __init__(self, location: DatabaseLocation, project: str) -> None:
@@ -42,7 +41,7 @@ class Connections:
         self._engine: Engine | None = None
         self._project: Project | None = None
         self._closed = False
-        self._lost_at = -math.inf
+        self.lost_at = -math.inf
 
     @property
     def engine(self) -> Engine:
@@ -70,11 +69,6 @@ class Connections:
         """True while a worker waits for a connection."""
         return self._opening.locked()
 
-    @property
-    def lost_at(self) -> float:
-        """When a connection was last found lost or could not be opened, as a reading of time.monotonic."""
-        return self._lost_at
-
     @contextmanager
     def use(self, *, reading: bool = False) -> Iterator[Connection]:
         """Hold this thread's connection, which stays open until the end of the block.
@@ -83,7 +77,7 @@ class Connections:
         """
         own: _ThreadConnection | None = getattr(self._local, "own", None)
         if own is not None and not self._closed and not self.engine.is_usable(own.connection):
-            self._lost_at = time.monotonic()
+            self.lost_at = time.monotonic()
             self._all.discard(own)
             own.connection.invalidate()
             own.connection.close()
@@ -93,7 +87,7 @@ class Connections:
             try:
                 own = self._local.own = self._open_one(reading=reading)
             except Unreachable:
-                self._lost_at = time.monotonic()
+                self.lost_at = time.monotonic()
                 raise
         with own.in_use:
             if self._closed:

@@ -30,9 +30,6 @@ if TYPE_CHECKING:  # a worker thread loads SQLAlchemy after the answer to `initi
 
 T = TypeVar("T")
 
-ABANDONED_EXIT = 0.3
-"""Seconds that `close` waits for the writer queue before it leaves the rest to the exit of the process."""
-
 
 class Database:
     """One backlog's database, shared by the threads and tasks of this process.
@@ -133,11 +130,6 @@ class Database:
         """Return whether the backlog exists. If not, opening the database creates it."""
         return self._location.exists()
 
-    @property
-    def library(self) -> str:
-        """Name and version of the database library."""
-        return self._connections.engine.library
-
     def check_health(self) -> list[HealthCheck]:
         """Check the health of the engine, the file and its file system. Raises Unavailable."""
 
@@ -147,7 +139,7 @@ class Database:
 
         return wait(self._readers.submit(job_of(check)), math.inf, self._runner.busy, self._interrupt)
 
-    def close(self, patience: float = ABANDONED_EXIT) -> None:
+    def close(self, patience: float = 0.3) -> None:
         """Let no further commit begin, then close the connections within `patience` seconds. Idempotent.
 
         The exit of the process closes the connections that are still in use after that.
@@ -189,16 +181,12 @@ class Database:
             raise RuntimeError("a database connection does not survive a fork: open the database in the child")
 
     def _undo(self, done: Future[T], job: WriteJob[T]) -> None:
-        if not done.cancelled() and done.exception() is None:
-            undo = job.undo(done.result())
-            if undo is not None:
-                self._submit_write(VerbJob(undo), self._settings.patience, urgent=True)
+        if not done.cancelled() and done.exception() is None and (undo := job.undo(done.result())):
+            self._submit_write(VerbJob(undo), self._settings.patience, urgent=True)
 
     def _settle(self, done: Future[T], job: WriteJob[T]) -> None:
-        if not done.cancelled() and isinstance(done.exception(), OutcomeUnknown):
-            settle = job.settle()
-            if settle is not None:
-                self._submit_write(VerbJob(settle), self._settings.lease, urgent=True)
+        if not done.cancelled() and isinstance(done.exception(), OutcomeUnknown) and (settle := job.settle()):
+            self._submit_write(VerbJob(settle), self._settings.lease, urgent=True)
 
 
 def _job(verb: WriteJob[T] | Callable[[Transaction], T]) -> WriteJob[T]:

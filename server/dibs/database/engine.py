@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from dibs_schema.refusals import Busy
+from dibs_schema.refusals import Busy, DatabaseReplaced, Refusal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +26,25 @@ class NotApplied(Busy):
 
 class Unreachable(NotApplied):
     """The database could not be reached or takes no writes, possibly for other processes as well."""
+
+
+class Meaning(NamedTuple):
+    """The refusal that a kind of error means; `{}` in `fact` stands for the label of the database."""
+
+    refusal: type[Refusal]
+    fact: str
+    field: str | None = None
+
+    def of(self, label: object) -> Refusal:
+        """Return the refusal for the database with this label."""
+        return self.refusal(self.fact.format(label), field=self.field)
+
+
+EMPTIED = Meaning(
+    DatabaseReplaced,
+    "{} no longer holds the backlog's tables: it was emptied or replaced. Nothing was written. "
+    "Restart the server to serve what is there now.",
+)
 
 
 class Engine(ABC):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -105,31 +105,19 @@ def checkpoint(file: Path) -> bool:
     Raises Busy if another process has the file open.
     Source: https://www.sqlite.org/wal.html#use_of_wal_without_shared_memory, for the exclusive lock.
     """
-    if not _is_sound(file):  # closing a connection that can write would checkpoint damaged pages
-        return False
-    connection = driver().connect(f"{file.resolve().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=0)
-    try:
-        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        ((busy, _, _),) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    except driver().Error as error:
-        refusal = meaning(file, error)
-        if isinstance(refusal, DatabaseDamaged):
-            return False
-        if refusal is None:
-            raise
-        raise refusal from error
-    finally:
-        connection.close()  # closing the last connection removes the log
-    return not busy
-
-
-def _is_sound(file: Path) -> bool:
+    url = f"{file.resolve().as_uri()}?mode=rw"
     try:
         with _opened(file) as connection:
-            return [tuple(row) for row in connection.execute("PRAGMA quick_check(1)")] == [("ok",)]
+            if [tuple(row) for row in connection.execute("PRAGMA quick_check(1)")] != [("ok",)]:
+                return False  # closing a connection that can write would checkpoint damaged pages
+        # Closing the last connection removes the log.
+        with _translated(file), closing(driver().connect(url, uri=True, isolation_level=None, timeout=0)) as writer:
+            writer.execute("PRAGMA locking_mode = EXCLUSIVE")
+            writer.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            ((busy, _, _),) = writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     except DatabaseDamaged:
         return False
+    return not busy
 
 
 @contextmanager
@@ -140,13 +128,10 @@ def _opened(file: Path, *, live: bool = False) -> Iterator[Any]:
     log = Path(f"{file}-wal")
     can_change = live and os.access(file.parent, os.W_OK)
     immutable = "" if can_change or (log.exists() and log.stat().st_size) else "&immutable=1"
-    with _translated(file):
-        # Closing a connection that can write would checkpoint the log, however damaged it or the file is.
-        connection = driver().connect(f"{file.resolve().as_uri()}?mode=ro{immutable}", uri=True)
-        try:
-            yield connection
-        finally:
-            connection.close()
+    url = f"{file.resolve().as_uri()}?mode=ro{immutable}"
+    # Closing a connection that can write would checkpoint the log, however damaged it or the file is.
+    with _translated(file), closing(driver().connect(url, uri=True)) as connection:
+        yield connection
 
 
 @contextmanager

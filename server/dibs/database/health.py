@@ -10,15 +10,13 @@ from sqlalchemy.engine import Connection
 from dibs.database.bootstrap import schema_version
 from dibs_schema.tables import HEAD
 
-Level = Literal["ok", "warning", "error"]
-
 
 @dataclass(frozen=True, slots=True)
 class HealthCheck:
     """The result of one check: `says` is what it found, and what to do unless the level is ok."""
 
     check: str
-    level: Level
+    level: Literal["ok", "warning", "error"]
     says: str
 
 

@@ -74,10 +74,6 @@ def check_project(found: Project | None, schema: str | None, opened: Project, la
     return found
 
 
-LONGEST_FREEZE = 500
-"""Characters of `projects.moved_to`."""
-
-
 @dataclass(frozen=True, slots=True)
 class Freeze:
     """The reason why a project accepts no writes in this database, as `projects.moved_to` stores it.
@@ -101,7 +97,7 @@ class Freeze:
 
     def __str__(self) -> str:
         text = self._text(self.label)
-        too_long = len(text) - LONGEST_FREEZE
+        too_long = len(text) - 500  # characters of `projects.moved_to`
         return text if too_long <= 0 else self._text(f"…{self.label[too_long + 1 :]}")
 
     def _text(self, label: str) -> str:
@@ -109,16 +105,14 @@ class Freeze:
         return json.dumps([self.state, self.generation, self.project, label, *more], ensure_ascii=False)
 
 
-def new_place(moved_to: str | None) -> str | None:
-    """Return the label of the database to which a project has moved, or None."""
+def freeze_labels(moved_to: str | None) -> dict[str, str]:
+    """Return `moved_to`, the label of a moved project's database, or `backup_of`, that of a backup's original."""
     freeze = Freeze.read(moved_to) if moved_to is not None else None
-    return freeze.label if freeze is not None and freeze.state == "moved" else None
-
-
-def backup_of(moved_to: str | None) -> str | None:
-    """Return the label of a backup's original and the time of the backup, or None for a project that is no backup."""
-    freeze = Freeze.read(moved_to) if moved_to is not None else None
-    return f"{freeze.label}, made {when(freeze.at)}" if freeze is not None and freeze.state == "backup" else None
+    if freeze is None or freeze.state == "copied":
+        return {}
+    if freeze.state == "moved":
+        return {"moved_to": freeze.label}
+    return {"backup_of": f"{freeze.label}, made {when(freeze.at)}"}
 
 
 def when(at: float) -> str:

@@ -26,9 +26,6 @@ if TYPE_CHECKING:  # a worker thread loads SQLAlchemy after the answer to `initi
 
 T = TypeVar("T")
 
-PAUSE = (0.02, 0.25)
-"""The least and the most seconds between two attempts."""
-
 
 @dataclass(frozen=True, slots=True)
 class QueuedWrite(Generic[T]):
@@ -109,7 +106,7 @@ class JobRunner:
             try:
                 return attempt()
             except NotApplied as error:
-                trouble, pause = error, random.uniform(*PAUSE)
+                trouble, pause = error, random.uniform(0.02, 0.25)
                 if time.monotonic() + pause > deadline:
                     raise
             finally:

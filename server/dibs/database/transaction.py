@@ -19,16 +19,14 @@ from dibs_schema.tables import writers
 Row = Mapping[Any, Any]
 """A row by the names of its columns."""
 
-NO_HORIZON = 1 << 62
-"""The horizon on engines that number transactions in the order of their commits."""
-
 
 class TransactionStart(NamedTuple):
     """The state in which a transaction begins: the project, the schema's version, and the time.
 
     `now` is the wall clock and `reading` the lease clock, in seconds. Both are read under the transaction's lock; in
     autocommit they are extrapolated from the last transaction.
-    No transaction below `horizon` can still commit: its events are complete.
+    No transaction below `horizon` can still commit: its events are complete. The default is above all transactions, for
+    engines that number them in the order of their commits.
     `up` is the number of seconds since the database was last unreachable, as far as it knows. `even` is the number of
     seconds since the wall clock last jumped.
     """
@@ -37,7 +35,7 @@ class TransactionStart(NamedTuple):
     schema: str | None
     now: float
     reading: float
-    horizon: int = NO_HORIZON
+    horizon: int = 1 << 62
     up: float = math.inf
     even: float = math.inf
 
@@ -61,9 +59,7 @@ class Transaction:
         self.clock = clock
         self.reading = start.reading
         self.now = start.now
-        self.wakes = False
-        self.grows = False
-        self.applied = False
+        self.wakes = self.grows = self.applied = False
         self.parameters = {
             "project": project.id,
             "now": self.now,
@@ -126,14 +122,10 @@ def record_writer(transaction: Transaction, library: str, process: str) -> None:
         transaction.run(_insert_writer, **row)
 
 
+_seen: dict[str, BindParameter[Any]] = {"process": bindparam("process_"), "seen_at": bindparam("now")}
 _update_writer = (
     update(writers)
     .where(writers.c.project_id == bindparam("project"), writers.c.library == bindparam("library_"))
-    .values(process=bindparam("process_"), seen_at=bindparam("now"))
+    .values(_seen)
 )
-_insert_writer = insert(writers).values(
-    project_id=bindparam("project"),
-    library=bindparam("library_"),
-    process=bindparam("process_"),
-    seen_at=bindparam("now"),
-)
+_insert_writer = insert(writers).values(project_id=bindparam("project"), library=bindparam("library_"), **_seen)

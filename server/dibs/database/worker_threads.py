@@ -56,28 +56,23 @@ class WorkerThreads:
 
 
 class CommitGate:
-    """A lock that each commit holds. After the gate is closed, no transaction of this process commits."""
+    """A lock that each commit holds. After the gate is `closed`, no transaction of this process commits."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._closed = False
+        self.closed = False
 
     def close(self) -> None:
         """Wait up to `LAST_COMMIT` seconds for the current commit, and let no other begin."""
         waited = self._lock.acquire(timeout=LAST_COMMIT)
-        self._closed = True
+        self.closed = True
         if waited:
             self._lock.release()
-
-    @property
-    def closed(self) -> bool:
-        """True once the gate is closed."""
-        return self._closed
 
     def __enter__(self) -> bool:
         """Hold the gate. Returns whether it is open."""
         self._lock.acquire()
-        return not self._closed
+        return not self.closed
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:  # a worker thread loads SQLAlchemy after the answer to `initialize`
@@ -56,16 +56,14 @@ class WriteJob(ABC, Generic[T]):
         return None
 
 
+@dataclass(frozen=True, slots=True)
 class VerbJob(WriteJob[T]):
     """A job that runs a verb; nothing follows its outcome."""
 
-    def __init__(
-        self, verb: Callable[[Transaction], T], *, exclusive: bool = True, upkeep: Upkeep | None = None
-    ) -> None:
-        self._verb = verb
-        self.exclusive = exclusive
-        self.upkeep = upkeep
+    verb: Callable[[Transaction], T]
+    exclusive: bool = field(default=True, kw_only=True)
+    upkeep: Upkeep | None = field(default=None, kw_only=True)
 
     def run(self, tx: Transaction) -> T:
         """Run the verb."""
-        return self._verb(tx)
+        return self.verb(tx)

@@ -7,23 +7,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
+from mcp import types
 from mcp.server import MCPServer
 from mcp.server.lowlevel import NotificationOptions
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver.exceptions import ResourceNotFoundError
 from mcp.server.subscriptions import InMemorySubscriptionBus
 from mcp.shared.exceptions import MCPError
-from mcp.types import (
-    INVALID_PARAMS,
-    CompleteRequestParams,
-    CompleteResult,
-    GetPromptResult,
-    InputRequiredResult,
-    PaginatedRequestParams,
-    Prompt,
-    Resource,
-    ResourceTemplate,
-)
 
 from dibs.database import Database
 from dibs.mcp.protocol_errors import as_protocol_errors
@@ -42,7 +32,6 @@ if TYPE_CHECKING:
     Request = ServerRequestContext[Session, Any]
 
 
-LISTS = ("tools/list", "prompts/list", "resources/list", "resources/templates/list")
 NOT_FOUND = "There is no such resource. resources/list and resources/templates/list name the resources."
 
 
@@ -60,25 +49,25 @@ class BaseServer(MCPServer[Session]):
         super().__init__(subscriptions=bus, **more)
         server = self._lowlevel_server
         Subscriptions(self.watch, bus, self._refuse_unknown).serve(server)
-        server.add_request_handler("completion/complete", CompleteRequestParams, self._complete)
-        for method in LISTS:
+        server.add_request_handler("completion/complete", types.CompleteRequestParams, self._complete)
+        for method in ("tools/list", "prompts/list", "resources/list", "resources/templates/list"):
             listing = server.get_request_handler(method)
             assert listing is not None, "the SDK serves every list"
-            server.add_request_handler(method, PaginatedRequestParams, partial(_list, listing.handler))
+            server.add_request_handler(method, types.PaginatedRequestParams, partial(_list, listing.handler))
         changing = NotificationOptions(resources_changed=True)
         # Every transport calls this for the answer to `initialize`, and passes no notification options.
         server.create_initialization_options = partial(server.create_initialization_options, changing)  # type: ignore[method-assign]
 
     # -- resources --------------------------------------------------------------------------------
 
-    async def list_resources(self) -> list[Resource]:
+    async def list_resources(self) -> list[types.Resource]:
         """Return the resources with fixed URIs."""
         await self.built.wait()
         from dibs.mcp.resources.read import FIXED
 
         return [*FIXED, *await super().list_resources()]
 
-    async def list_resource_templates(self) -> list[ResourceTemplate]:
+    async def list_resource_templates(self) -> list[types.ResourceTemplate]:
         """Return the URI templates of features, and of the events after a cursor."""
         await self.built.wait()
         from dibs.mcp.resources.read import TEMPLATES
@@ -87,7 +76,7 @@ class BaseServer(MCPServer[Session]):
 
     async def read_resource(
         self, uri: AnyUrl | str, context: Context[Session, Any] | None = None
-    ) -> Iterable[ReadResourceContents] | InputRequiredResult:
+    ) -> Iterable[ReadResourceContents] | types.InputRequiredResult:
         """Return a resource's text. Raises MCPError if there is no such resource."""
         with as_protocol_errors(str(uri)):
             if not is_ours(str(uri)):
@@ -118,7 +107,7 @@ class BaseServer(MCPServer[Session]):
 
     # -- prompts and completions ------------------------------------------------------------------
 
-    async def list_prompts(self) -> list[Prompt]:
+    async def list_prompts(self) -> list[types.Prompt]:
         """Return the prompts whose tools the role has."""
         await self.built.wait()
         from dibs.mcp.prompts.prompts import listed
@@ -127,7 +116,7 @@ class BaseServer(MCPServer[Session]):
 
     async def get_prompt(
         self, name: str, arguments: dict[str, Any] | None = None, context: Context[Session, Any] | None = None
-    ) -> GetPromptResult | InputRequiredResult:
+    ) -> types.GetPromptResult | types.InputRequiredResult:
         """Return the text of a prompt. Raises MCPError if there is no such prompt, or if an argument is invalid."""
         if name in {prompt.name for prompt in await super().list_prompts()}:
             return await super().get_prompt(name, arguments, context)
@@ -137,20 +126,20 @@ class BaseServer(MCPServer[Session]):
         with as_protocol_errors():
             return render(self._role, name, arguments or {})
 
-    async def _complete(self, request: Request, params: CompleteRequestParams) -> CompleteResult:
+    async def _complete(self, request: Request, params: types.CompleteRequestParams) -> types.CompleteResult:
         await self.built.wait()
         from dibs.mcp.prompts.completions import complete
 
         with as_protocol_errors():
-            return CompleteResult(completion=await complete(request.lifespan_context, self._role, params))
+            return types.CompleteResult(completion=await complete(request.lifespan_context, self._role, params))
 
 
 async def _list(
-    handler: Callable[[Request, PaginatedRequestParams], Awaitable[HandlerResult]],
+    handler: Callable[[Request, types.PaginatedRequestParams], Awaitable[HandlerResult]],
     request: Request,
-    params: PaginatedRequestParams,
+    params: types.PaginatedRequestParams,
 ) -> HandlerResult:
     """Answer with a complete list. Raises MCPError for a cursor, since no answer contained one."""
     if params.cursor:
-        raise MCPError(code=INVALID_PARAMS, message="cursor: the list is complete, and has no cursors.")
+        raise MCPError(code=types.INVALID_PARAMS, message="cursor: the list is complete, and has no cursors.")
     return await handler(request, params)

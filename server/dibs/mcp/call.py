@@ -7,22 +7,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import anyio
+from mcp import types
 from mcp.server.mcpserver import Context
 from mcp.shared.exceptions import MCPError
-from mcp.types import (
-    CallToolResult,
-    ElicitRequest,
-    ElicitRequestFormParams,
-    ElicitResult,
-    InputRequiredResult,
-    TextContent,
-)
 
 from dibs.session.caller import CallContext, Caller, Reply
 from dibs.session.session import Session, refuse_role
 from dibs_schema.inputs import HumanField, Question
 from dibs_schema.operations import BY_TOOL, offered, read_arguments
-from dibs_schema.refusals import InvalidInput, Refusal
+from dibs_schema.refusals import InvalidInput
 
 Ctx = Context[Any, Any]
 
@@ -31,8 +24,6 @@ STATELESS = "2026-07-28"
 
 LONGEST_WAIT = 49.0
 """Seconds for which a call may wait for work and for the database together: clients give up after 60."""
-ELICITATION_PATIENCE = 45.0
-"""Seconds that a question stays open within a call."""
 KEY = "answer"
 IGNORED_SHOWN = 10
 """Unknown arguments that an answer lists."""
@@ -53,7 +44,7 @@ def session_of(ctx: Ctx) -> Session:
 class InputRequired(Exception):  # noqa: N818 - it is no error
     """The client must ask its user and repeat the call, as `result` says."""
 
-    def __init__(self, result: InputRequiredResult) -> None:
+    def __init__(self, result: types.InputRequiredResult) -> None:
         super().__init__()
         self.result = result
 
@@ -105,7 +96,9 @@ class McpCall(CallContext):
             return None
         return Reply(None if result.action == "decline" else split_choices(questions, result.content or {}))
 
-    async def _elicit(self, message: str, schema: dict[str, Any], state: str | None = None) -> ElicitResult | None:
+    async def _elicit(
+        self, message: str, schema: dict[str, Any], state: str | None = None
+    ) -> types.ElicitResult | None:
         """Return the user's reply, or None if the client cannot ask or nobody answered in time.
 
         `state` returns with the repeated call of a client that asks its user itself.
@@ -115,15 +108,15 @@ class McpCall(CallContext):
             return None
         if (ctx.protocol_version or "") >= STATELESS:
             reply = (ctx.input_responses or {}).get(KEY)
-            if isinstance(reply, ElicitResult):
+            if isinstance(reply, types.ElicitResult):
                 return reply
-            params = ElicitRequestFormParams(message=message, requested_schema=schema)
+            params = types.ElicitRequestFormParams(message=message, requested_schema=schema)
             raise InputRequired(
-                InputRequiredResult(input_requests={KEY: ElicitRequest(params=params)}, request_state=state)
+                types.InputRequiredResult(input_requests={KEY: types.ElicitRequest(params=params)}, request_state=state)
             )
         try:
-            with anyio.move_on_after(ELICITATION_PATIENCE):
-                result: ElicitResult = await ctx.session.elicit_form(
+            with anyio.move_on_after(45):
+                result: types.ElicitResult = await ctx.session.elicit_form(
                     message=message, requested_schema=schema, related_request_id=ctx.request_context.request_id
                 )
                 return result
@@ -132,10 +125,7 @@ class McpCall(CallContext):
         return None
 
 
-Schema = dict[str, Any]
-
-
-def field_schema(fields: Sequence[HumanField]) -> Schema:
+def field_schema(fields: Sequence[HumanField]) -> dict[str, Any]:
     """Return the form for a feature's request."""
     return {
         "type": "object",
@@ -144,12 +134,12 @@ def field_schema(fields: Sequence[HumanField]) -> Schema:
     }
 
 
-def _property(field: HumanField) -> Schema:
+def _property(field: HumanField) -> dict[str, Any]:
     kind = "boolean" if field.type == "boolean" else "string"
     return {"type": kind, "title": field.label} | ({"enum": field.options} if field.type == "select" else {})
 
 
-def question_schema(questions: Sequence[Question]) -> Schema:
+def question_schema(questions: Sequence[Question]) -> dict[str, Any]:
     """Return the form for questions to the user; several choices are typed with commas between them."""
     return {
         "type": "object",
@@ -158,7 +148,7 @@ def question_schema(questions: Sequence[Question]) -> Schema:
     }
 
 
-def _choice(question: Question) -> Schema:
+def _choice(question: Question) -> dict[str, Any]:
     labels = [option.label for option in question.options]
     described = [f"{option.label}: {option.description}" for option in question.options if option.description]
     text = " ".join([question.question, *described])
@@ -177,7 +167,7 @@ def split_choices(questions: Sequence[Question], content: dict[str, Any]) -> dic
     return answers
 
 
-async def call(session: Session, name: str, arguments: dict[str, Any], ctx: Ctx) -> CallToolResult:
+async def call(session: Session, name: str, arguments: dict[str, Any], ctx: Ctx) -> types.CallToolResult:
     """Call a tool. Raises the Refusals of its operation, and InvalidInput for unknown tools and invalid arguments."""
     operation = BY_TOOL.get(name)
     if operation is None:
@@ -191,12 +181,9 @@ async def call(session: Session, name: str, arguments: dict[str, Any], ctx: Ctx)
     return result(answer.wire() | ({"ignored": ignored[:IGNORED_SHOWN]} if ignored else {}))
 
 
-def result(data: dict[str, Any], *, is_error: bool = False) -> CallToolResult:
+def result(data: dict[str, Any], *, is_error: bool = False) -> types.CallToolResult:
     """Return an answer as text and as structured content: some clients show the model only one of the two."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=data, is_error=is_error)
-
-
-def refused(refusal: Refusal) -> CallToolResult:
-    """Return a refusal, flagged as an error."""
-    return result(refusal.answer(), is_error=True)
+    return types.CallToolResult(
+        content=[types.TextContent(type="text", text=text)], structured_content=data, is_error=is_error
+    )

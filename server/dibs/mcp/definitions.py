@@ -36,15 +36,11 @@ def definition(operation: AnyOperation, role: Role) -> Tool:
         description=operation.description,
         input_schema=parameters,
         output_schema=output_schema(operation.answers),
-        annotations=_hints(operation),
+        annotations=ToolAnnotations(read_only_hint=True)
+        if operation.reads  # the protocol gives the other hints no meaning then
+        else ToolAnnotations(destructive_hint=operation.destroys, idempotent_hint=operation.repeatable or None),
         _meta={"anthropic/alwaysLoad": True} if operation.preloaded else None,
     )
-
-
-def _hints(operation: AnyOperation) -> ToolAnnotations:
-    if operation.reads:  # the protocol gives the other hints no meaning then
-        return ToolAnnotations(read_only_hint=True)
-    return ToolAnnotations(destructive_hint=operation.destroys, idempotent_hint=operation.repeatable or None)
 
 
 class _WithoutDefaults(GenerateJsonSchema):
@@ -52,11 +48,6 @@ class _WithoutDefaults(GenerateJsonSchema):
 
     def default_schema(self, schema: WithDefaultSchema) -> JsonSchemaValue:
         return self.generate_inner(schema["schema"])
-
-
-LONGEST_SHOWN = 12
-GREATEST_SHOWN = 1_000_000
-"""The greatest bounds on lengths and numbers that a schema shows. Others are enforced all the same."""
 
 
 def input_schema(arguments: type[Any]) -> dict[str, Any]:
@@ -130,8 +121,8 @@ def _is_omitted(schema: dict[str, Any], name: str, value: Any) -> bool:
         case "description":  # a class's docstring is for readers of the code
             return schema.get("type") == "object" and "properties" in schema
         case "maxLength" | "maxItems":
-            return int(value) > LONGEST_SHOWN
+            return int(value) > 12
         case "minimum" | "maximum" | "minItems":
-            return bool(abs(value) > GREATEST_SHOWN or value == 1)
+            return bool(abs(value) > 1_000_000 or value == 1)
         case _:
             return False

@@ -108,14 +108,14 @@ class DibsServer(BaseServer):
     ) -> CallToolResult | InputRequiredResult:
         """Perform the operation of a tool. Every refusal becomes an answer here, and nowhere else."""
         await self.built.wait()
-        from dibs.mcp.call import InputRequired, call, refused, session_of
+        from dibs.mcp.call import InputRequired, call, result, session_of
 
         assert context is not None, "tools are called by clients"
         with as_protocol_errors():
             try:
                 return await call(session_of(context), name, arguments, context)
             except Refusal as refusal:
-                return refused(refusal)
+                return result(refusal.answer(), is_error=True)
             except InputRequired as required:
                 return required.result
 

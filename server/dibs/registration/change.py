@@ -18,8 +18,6 @@ from dibs.registration.command import Command
 from dibs.registration.errors import Unreadable
 from dibs_schema.refusals import Busy, InvalidInput, ReadOnly
 
-Kind = Literal["create", "change", "nothing"]
-
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -32,7 +30,7 @@ class Change:
     entry: ServerEntry | None
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> Literal["create", "change", "nothing"]:
         """Whether the change creates a file, changes one, or does nothing."""
         if self.after == (self.before or ""):
             return "nothing"
@@ -56,11 +54,7 @@ def registration(
     Raises InvalidInput if the client could not read the file or, without `force`, if another server has the name.
     Raises ReadOnly if the file cannot be read, or is marked as read-only.
     """
-
-    def entry(there: Any) -> ServerEntry:
-        return merged(client, there, command, variables)
-
-    return _change(client, root, client.beginning, entry, force=force)
+    return _change(client, root, client.beginning, lambda there: merged(client, there, command, variables), force=force)
 
 
 def removal(client: Client, root: Path, *, force: bool = False) -> Change:
@@ -88,7 +82,9 @@ def _change(
     except Unreadable as error:
         raise _unfit(file, error) from None
     if before is not None and after != before:
-        _refuse_read_only(file)
+        marked = not file.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH)
+        if marked or not os.access(file, os.W_OK):  # the mark counts for root too
+            raise ReadOnly(f"{file} is read-only. Make it writable and repeat. Nothing was changed.")
     return Change(client, file, before, after, entry)
 
 
@@ -118,12 +114,6 @@ def _text(file: Path) -> str | None:
         raise _unfit(file, Unreadable(f"byte {error.start} is not UTF-8")) from None
     except OSError as error:
         raise ReadOnly(f"{file} cannot be read: {error.strerror}. Nothing was changed.") from error
-
-
-def _refuse_read_only(file: Path) -> None:
-    marked = not file.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH)
-    if marked or not os.access(file, os.W_OK):  # the mark counts for root too
-        raise ReadOnly(f"{file} is read-only. Make it writable and repeat. Nothing was changed.")
 
 
 def _at(data: Any, keys: tuple[str, ...]) -> Any:

@@ -48,18 +48,14 @@ def server_command(prefix: Path | None = None, search: str | None = None) -> Com
         return Command(("uvx", SCRIPT), "this dibs runs from a cache that may be deleted, so uvx fetches it again")
     found = shutil.which(SCRIPT, path=search)
     if found is not None:
-        return Command((SCRIPT,), f"{SCRIPT} is on PATH, at {found}{_only_while_active(Path(found))}")
+        active = os.environ.get("VIRTUAL_ENV")
+        temporary = ", but only while this virtual environment is active: start your client in it"
+        why = temporary if active and Path(found).is_relative_to(active) else ""
+        return Command((SCRIPT,), f"{SCRIPT} is on PATH, at {found}{why}")
     return Command(
         (sys.executable, "-m", "dibs", "serve"),
         f"{SCRIPT} is not on PATH, so the command names this Python by its full path, which is valid on this machine only",
     )
-
-
-def _only_while_active(found: Path) -> str:
-    active = os.environ.get("VIRTUAL_ENV")
-    if not active or not found.is_relative_to(active):
-        return ""
-    return ", but only while this virtual environment is active: start your client in it"
 
 
 def options_of(words: Sequence[str]) -> list[str] | None:

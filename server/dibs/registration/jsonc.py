@@ -215,9 +215,8 @@ def _unit(text: str) -> str:
 
 
 def _line_indent(text: str, at: int) -> str:
-    found = re.compile(r"[ \t]*").match(text, text.rfind("\n", 0, at) + 1)
-    assert found is not None
-    return found[0]
+    line = text[text.rfind("\n", 0, at) + 1 :]
+    return line[: len(line) - len(line.lstrip(" \t"))]
 
 
 def _nested(keys: tuple[str, ...], value: Any) -> Any:

@@ -42,7 +42,11 @@ class Launch:
     @classmethod
     def of(cls, client: Client, entry: ServerEntry) -> Launch:
         """Return how the client starts the entry's server."""
-        variables = {name: _expanded(text) for name, text in entry.get(client.variables, {}).items()}
+        given = entry.get(client.variables, {})  # with `${NAME}` and `${NAME:-default}`, which clients replace
+        variables = {
+            name: _VARIABLE.sub(lambda one: os.environ.get(one[1]) or one[2] or "", text)
+            for name, text in given.items()
+        }
         return cls(tuple(words_of(entry)), tuple(sorted(variables.items())), client.passes_on)
 
 
@@ -84,11 +88,6 @@ async def _ask(
     if result.is_error:
         raise ServerSilent(stats["error"]["message"])
     return ServerInfo(opened.server_info.version, stats["project"], stats["database"], stats["total"])
-
-
-def _expanded(text: str) -> str:
-    """Return the text with `${NAME}` and `${NAME:-default}` replaced as clients do."""
-    return _VARIABLE.sub(lambda one: os.environ.get(one[1]) or one[2] or "", text)
 
 
 def _first(failure: BaseException) -> BaseException:

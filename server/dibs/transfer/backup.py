@@ -12,27 +12,9 @@ from dibs.database.file_inspection import copy_snapshot, projects_in, refuse_new
 from dibs.database.project_row import Freeze, frozen
 from dibs.queries.audit import audit
 from dibs.settings import Settings
-from dibs.transfer.atomic_file import (
-    build_folder,
-    copy_into,
-    errors_named,
-    name_taken,
-    partial_folder,
-    put_in_place,
-    refuse_unfinished,
-    time_stamp,
-)
+from dibs.transfer import atomic_file, project_rows
 from dibs.transfer.bulk import BulkDatabase, BulkTransaction, refuse_unknown
-from dibs.transfer.project_rows import (
-    Progress,
-    ProjectDigest,
-    count_claims,
-    count_rows,
-    digest_of,
-    remove_others,
-    set_mark,
-    write_copy,
-)
+from dibs.transfer.project_rows import Progress, ProjectDigest
 from dibs_schema.refusals import DatabaseDamaged, InvalidInput, Refusal
 
 
@@ -64,10 +46,10 @@ def back_up(source: BulkDatabase, target: Path, *, force: bool, progress: Progre
     _refuse_taken(source, target, force=force)
     done = BackedUp(source.label, source.name, str(target))
     with ExitStack() as stack:
-        stack.enter_context(errors_named(target))
-        folder = stack.enter_context(partial_folder(target.parent))
-        place = build_folder(target.parent)
-        made = (folder if place == target.parent else stack.enter_context(partial_folder(place))) / "backup"
+        stack.enter_context(atomic_file.errors_named(target))
+        folder = stack.enter_context(atomic_file.partial_folder(target.parent))
+        place = atomic_file.build_folder(target.parent)
+        made = (folder if place == target.parent else stack.enter_context(atomic_file.partial_folder(place))) / "backup"
         if source.file is not None:
             written = _from_file(source, source.file, made, done, progress)
         else:
@@ -75,7 +57,7 @@ def back_up(source: BulkDatabase, target: Path, *, force: bool, progress: Progre
         done.rows, done.digest = written.rows, written.digest
         progress("checking", 0, 0)
         done.unsound = check(made, source.name, written)
-        put_in_place(copy_into(folder, made), target, replace=force)
+        atomic_file.put_in_place(atomic_file.copy_into(folder, made), target, replace=force)
     done.bytes = target.stat().st_size
     done.seconds = round(time.monotonic() - began, 2)
     return done
@@ -91,10 +73,10 @@ def _from_file(source: BulkDatabase, file: Path, made: Path, done: BackedUp, pro
     there = BulkDatabase(Settings(db=str(made), project=source.name))
     with there.opened(), there.writing() as tx:
         mark = _mark_of(tx, source, at)
-        shared = remove_others(tx)
-        written = digest_of(tx, progress)
+        shared = project_rows.remove_others(tx)
+        written = project_rows.digest_of(tx, progress)
         _finish(tx, mark, written, done)
-    refuse_unfinished(made)
+    atomic_file.refuse_unfinished(made)
     if shared:  # free pages still hold the deleted rows
         copy_snapshot(made, made.with_name("alone"))
         made.with_name("alone").replace(made)
@@ -106,9 +88,9 @@ def _from_server(source: BulkDatabase, made: Path, done: BackedUp, progress: Pro
     there = BulkDatabase(Settings(db=str(made), project=source.name))
     with source.opened(), there.opened(), source.reading() as here, there.writing() as tx:
         mark = _mark_of(here, source, here.now)
-        written = write_copy(here, tx, mark, "the backup", progress)
+        written = project_rows.write_copy(here, tx, mark, "the backup", progress)
         _finish(tx, mark, written, done)
-    refuse_unfinished(made)
+    atomic_file.refuse_unfinished(made)
     return written
 
 
@@ -120,8 +102,8 @@ def _mark_of(here: BulkTransaction, source: BulkDatabase, at: float) -> Freeze:
 
 
 def _finish(tx: BulkTransaction, mark: Freeze, written: ProjectDigest, done: BackedUp) -> None:
-    set_mark(tx, written.generation, replace(mark, seal=written.seal))
-    done.claims = int(tx.value(count_claims))
+    project_rows.set_mark(tx, written.generation, replace(mark, seal=written.seal))
+    done.claims = int(tx.value(project_rows.count_claims))
     tx.commit(introduced=False)
 
 
@@ -134,9 +116,10 @@ def check(file: Path, project: str, written: ProjectDigest) -> list[str]:
     with database.opened():
         bad = [one.says for one in database.check_health() if one.level == "error"]
         with database.reading() as tx:
-            missing = sum(written.rows.values()) - 1 - count_rows(tx)  # the project's own row is not counted
+            # The project's own row is not counted.
+            missing = sum(written.rows.values()) - 1 - project_rows.count_rows(tx)
             found = audit(tx)
-    refuse_unfinished(file)
+    atomic_file.refuse_unfinished(file)
     if bad or missing > 0:
         raise DatabaseDamaged(
             f"The written file differs from what was read: {'; '.join(bad) or f'{missing} rows are missing'}. "
@@ -154,7 +137,7 @@ def _refuse_taken(source: BulkDatabase, target: Path, *, force: bool) -> None:
     if not target.is_file():
         raise InvalidInput(f"{target} is not a file. Name another one.", field="target")
     if not force:
-        raise name_taken(target)
+        raise atomic_file.name_taken(target)
     try:
         live = None in projects_in(target).values()
     except Refusal:  # it is damaged or not a backlog, and --force may replace it
@@ -170,7 +153,7 @@ def own_files(database: Path) -> set[Path]:
 
 def backup_name(of: str) -> str:
     """Return a name with the current time for a backup of a file or project of that name."""
-    return f"{_safe_name(of)}.{time_stamp()}.backup"
+    return f"{_safe_name(of)}.{atomic_file.time_stamp()}.backup"
 
 
 def _safe_name(name: str) -> str:

@@ -108,26 +108,17 @@ class BulkDatabase:
             return {}
         return _inspect(self._place.make_engine())[1]
 
-    def open(self) -> None:
-        """Open the database, and create the project if it does not exist."""
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Open the database for the duration of the block, and create the project if it does not exist."""
         self._engine = self._place.make_engine()
         self._connection, _ = self._engine.bring_up(self.name)
-
-    def close(self) -> None:
-        """Close the database if it is open."""
-        if self._engine is not None and self._connection is not None:
+        try:
+            yield
+        finally:
             with self._engine.closing():
                 self._connection.close()
             self._connection = None
-
-    @contextmanager
-    def opened(self) -> Iterator[None]:
-        """Open the database for the duration of the block."""
-        try:
-            self.open()
-            yield
-        finally:
-            self.close()
 
     @contextmanager
     def writing(self, *, exclusive: bool = False) -> Iterator[BulkTransaction]:

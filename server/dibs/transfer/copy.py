@@ -63,27 +63,26 @@ def copy_project(source: BulkDatabase, target: BulkDatabase, *, with_claims: boo
     began = time.monotonic()
     _refuse_same(source, target)
     done = Copied(source.label, target.label, source.name, target.name)
-    source.open()
-    target.open()
-    with ExitStack() as stack:
-        # Every copy locks in the same order, so that copies in opposite directions cannot deadlock.
-        both = {
-            one: stack.enter_context(one.writing(exclusive=one is source))
-            for one in sorted((source, target), key=lambda one: one.label)
-        }
-        here, there = both[source], both[target]
-        if _is_unfinished(here, there):
-            mark, done.finished = str(there.project.moved_to), True
-        else:
-            _refuse_live_claims(here, with_claims=with_claims)
-            _refuse_occupied(here, there, target.label)
-            mark = _copy(here, there, done, progress)
-            here.commit()
-    with target.writing() as there:
-        there.run(_begin_leases)
-        there.run(_go_live, mark=mark)
-        done.claims = int(there.value(count_claims))
-        there.commit()
+    with source.opened(), target.opened():
+        with ExitStack() as stack:
+            # Every copy locks in the same order, so that copies in opposite directions cannot deadlock.
+            both = {
+                one: stack.enter_context(one.writing(exclusive=one is source))
+                for one in sorted((source, target), key=lambda one: one.label)
+            }
+            here, there = both[source], both[target]
+            if _is_unfinished(here, there):
+                mark, done.finished = str(there.project.moved_to), True
+            else:
+                _refuse_live_claims(here, with_claims=with_claims)
+                _refuse_occupied(here, there, target.label)
+                mark = _copy(here, there, done, progress)
+                here.commit()
+        with target.writing() as there:
+            there.run(_begin_leases)
+            there.run(_go_live, mark=mark)
+            done.claims = int(there.value(count_claims))
+            there.commit()
     done.seconds = round(time.monotonic() - began, 2)
     return done
 

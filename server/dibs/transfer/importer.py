@@ -25,7 +25,10 @@ def import_features(tx: Transaction, imported: list[ImportedFeature]) -> Importe
     Features with a known reference stay unchanged, so a second import of a file adds nothing.
     Raises TooManyDependencies.
     """
-    here = _ids_by_reference(tx, [one.reference for one in imported])
+    here: dict[str, int] = {}
+    for start in range(0, len(imported), BATCH):
+        rows = tx.all(_by_reference, references=[one.reference for one in imported[start : start + BATCH]])
+        here |= {row["reference"]: row["id"] for row in rows}
     new = [one for one in imported if one.reference not in here]
     if not new:
         return Imported(added=0, present=len(imported))
@@ -34,14 +37,6 @@ def import_features(tx: Transaction, imported: list[ImportedFeature]) -> Importe
     edges = [(numbers[one.reference], numbers[other]) for one in new for other in dict.fromkeys(one.dependencies)]
     insert_features(tx, IMPORTER, first, [_row(tx, one) for one in new], edges)
     return Imported(added=len(new), present=len(imported) - len(new), first_id=first, last_id=first + len(new) - 1)
-
-
-def _ids_by_reference(tx: Transaction, references: list[str]) -> dict[str, int]:
-    known: dict[str, int] = {}
-    for start in range(0, len(references), BATCH):
-        rows = tx.all(_by_reference, references=references[start : start + BATCH])
-        known |= {row["reference"]: row["id"] for row in rows}
-    return known
 
 
 def _row(tx: Transaction, one: ImportedFeature) -> dict[str, Any]:

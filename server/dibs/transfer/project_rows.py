@@ -7,6 +7,7 @@ import json
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Table, bindparam, delete, func, insert, inspect, select, update
@@ -98,14 +99,14 @@ def write_copy(
 
     `label` names the target in messages. Raises DatabaseDamaged if the copy differs from its source.
     """
-    counted = _row_counter(progress, count_rows(here) * 2)
+    advance = _row_counter(progress, count_rows(here) * 2)
     generation = secrets.token_hex(8)
     clear(there)
     set_mark(there, generation, mark)
     there.run(_this_project.values(_settings(here)))
     shift = _events_shift(here, there)
-    read = _copy_rows(here, there, shift, counted("copying"))
-    if _digests(there, shift, counted("comparing")) != read:
+    read = _copy_rows(here, there, shift, partial(advance, "copying"))
+    if _digests(there, shift, partial(advance, "comparing")) != read:
         raise DatabaseDamaged(
             f"The copy at {label} differs from what was read at {mark.label}. The copy was rolled back, and the project "
             "stays where it is. Run `dibs doctor` on both databases."
@@ -116,8 +117,8 @@ def write_copy(
 
 def digest_of(there: BulkTransaction, progress: Progress) -> ProjectDigest:
     """Return the digest of a project that was copied by other means than `write_copy`."""
-    counted = _row_counter(progress, count_rows(there))
-    return ProjectDigest(secrets.token_hex(8), _digests(there, 0, counted("reading")))
+    advance = _row_counter(progress, count_rows(there))
+    return ProjectDigest(secrets.token_hex(8), _digests(there, 0, partial(advance, "reading")))
 
 
 def set_mark(there: BulkTransaction, generation: str, mark: Freeze | None) -> None:
@@ -154,18 +155,15 @@ def remove_others(tx: BulkTransaction) -> bool:
     return tx.run(delete(projects).where(_P.id != bindparam("project"))) > 0
 
 
-def _row_counter(progress: Progress, total: int) -> Callable[[str], Advance]:
+def _row_counter(progress: Progress, total: int) -> Callable[[str, int], None]:
     done = 0
 
-    def counted(what: str) -> Advance:
-        def advance(rows: int) -> None:
-            nonlocal done
-            done += rows
-            progress(what, done, total)
+    def advance(what: str, rows: int) -> None:
+        nonlocal done
+        done += rows
+        progress(what, done, total)
 
-        return advance
-
-    return counted
+    return advance
 
 
 def _copy_rows(source: BulkTransaction, target: BulkTransaction, shift: int, advance: Advance) -> dict[str, Digest]:

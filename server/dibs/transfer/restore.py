@@ -11,26 +11,12 @@ from pathlib import Path
 
 from sqlalchemy import bindparam, update
 
-from dibs.database.file_inspection import (
-    attached,
-    copy_checked,
-    exclusive_access,
-    projects_in,
-    refuse_newer,
-    refuse_unsafe,
-)
+from dibs.database import file_inspection
 from dibs.database.project_row import Freeze, when
 from dibs.settings import Settings
-from dibs.transfer.atomic_file import (
-    errors_named,
-    exchange,
-    partial_folder,
-    put_in_place,
-    refuse_unfinished,
-    set_logs_aside,
-)
+from dibs.transfer import atomic_file
 from dibs.transfer.backup import check, own_files
-from dibs.transfer.bulk import BulkDatabase, BulkTransaction
+from dibs.transfer.bulk import BulkDatabase
 from dibs.transfer.copy import live_claims
 from dibs.transfer.project_rows import Progress, ProjectDigest, digest_of, is_used, set_mark, write_copy
 from dibs.verbs.lease import release_all
@@ -68,7 +54,7 @@ class Restored:
 def mark_of(backup: Path) -> Freeze:
     """Return the mark of a backup. Raises NotFound, DatabaseDamaged, and InvalidInput if the file is not a backup."""
     with _damage_named(backup):
-        marks = list(projects_in(backup).values())
+        marks = list(file_inspection.projects_in(backup).values())
     if len(marks) != 1 or marks[0] is None or marks[0].state != "backup":
         raise InvalidInput(
             f"{backup} is not a backup but a backlog: name it with --db to use it. `dibs copy` moves it to another "
@@ -100,14 +86,14 @@ def restore_project(backup: Path, goal: Settings, *, force: bool, progress: Prog
     done = Restored(str(backup), when(mark.at), mark.label, target.label, goal.project)
     with ExitStack() as stack:
         if file is not None:
-            refuse_unsafe(file)
-            stack.enter_context(errors_named(file))
+            file_inspection.refuse_unsafe(file)
+            stack.enter_context(atomic_file.errors_named(file))
             _refuse_in_use(target, file, backup, force=force)
         parent = file.parent if file is not None else Path(tempfile.gettempdir())
-        copy = stack.enter_context(partial_folder(parent)) / "copy"
-        refuse_newer(backup)
+        copy = stack.enter_context(atomic_file.partial_folder(parent)) / "copy"
+        file_inspection.refuse_newer(backup)
         with _damage_named(backup):
-            copy_checked(backup, copy)  # opening may change a database: it migrates an older one
+            file_inspection.copy_checked(backup, copy)  # opening may change a database: it migrates an older one
         source = BulkDatabase(Settings(db=str(copy), project=mark.project))
         if file is not None and (force or not file.exists()):
             _as_file(source, copy, file, mark, done, progress)
@@ -139,9 +125,9 @@ def _refuse_in_use(target: BulkDatabase, file: Path, backup: Path, *, force: boo
         return
     marks: dict[str, Freeze | None] = {target.name: None}
     with suppress(Refusal):  # damaged: the file counts as this project
-        marks = projects_in(file)
+        marks = file_inspection.projects_in(file)
     if force:
-        with exclusive_access(file):
+        with file_inspection.exclusive_access(file):
             pass
         others = [name for name, mark in marks.items() if name != target.name and mark is None]
         if others:
@@ -150,7 +136,7 @@ def _refuse_in_use(target: BulkDatabase, file: Path, backup: Path, *, force: boo
                 "Name another place with --db, or another name with --project.",
                 field="db",
             )
-    elif target.name in marks and (users := attached(file)):
+    elif target.name in marks and (users := file_inspection.attached(file)):
         raise Busy(
             f"{file} is a live backlog: {', '.join(users)}. Nothing was changed. Stop the servers that use it, "
             "or name another place with --db."
@@ -166,16 +152,16 @@ def _as_file(source: BulkDatabase, copy: Path, file: Path, mark: Freeze, done: R
         set_mark(tx, written.generation, None)
         done.released = release_all(tx, RELEASE_REASON)
         tx.commit()
-    refuse_unfinished(copy)
+    atomic_file.refuse_unfinished(copy)
     done.rows = written.rows
     progress("checking", 0, 1)
     done.unsound = check(copy, done.project, written)
     if file.exists():
-        done.aside = str(exchange(copy, file))
+        done.aside = str(atomic_file.exchange(copy, file))
     else:
-        left = set_logs_aside(file)
+        left = atomic_file.set_logs_aside(file)
         done.aside = str(left) if left is not None else None
-        put_in_place(copy, file)
+        atomic_file.put_in_place(copy, file)
 
 
 def _into(
@@ -199,8 +185,11 @@ def _into(
         _refuse_altered(mark, written, done.source)
         done.released = release_all(there, RELEASE_REASON)
         set_mark(there, written.generation, None)
-        if replaced is not None:
-            done.aside = _take_name(there, replaced, written, done)
+        if replaced is not None:  # its old name belongs to the new project
+            done.aside = f"{replaced[:60]} (until {when(there.now)})"
+            moved = Freeze("moved", written.generation, replaced, done.target)
+            there.run(_retire, named=replaced, retired=done.aside, mark=str(moved))
+            there.run(_rename, named=replaced)
         there.commit()
     done.rows = written.rows
 
@@ -220,12 +209,3 @@ def _replacing(source: BulkDatabase, goal: Settings, mark: Freeze, done: Restore
     new = BulkDatabase(goal.model_copy(update={"project": f"{goal.project[:80]} (being restored)"}))
     with source.opened(), new.opened():
         _into(source, new, mark, done, progress, replaced=goal.project)
-
-
-def _take_name(there: BulkTransaction, name: str, written: ProjectDigest, done: Restored) -> str:
-    """Rename the old project and mark it as moved, give its name to the new one, and return the old one's new name."""
-    retired = f"{name[:60]} (until {when(there.now)})"
-    mark = Freeze("moved", written.generation, name, done.target)
-    there.run(_retire, named=name, retired=retired, mark=str(mark))
-    there.run(_rename, named=name)
-    return retired

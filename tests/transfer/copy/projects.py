@@ -49,11 +49,7 @@ def copied(
     """Copy a project in this process."""
     here = BulkDatabase(Settings(db=source, project=project))
     there = BulkDatabase(Settings(db=target, project=to_project or project))
-    try:
-        return copy_project(here, there, with_claims=with_claims, progress=lambda *_: None)
-    finally:
-        here.close()
-        there.close()
+    return copy_project(here, there, with_claims=with_claims, progress=lambda *_: None)
 
 
 def stage(database: Database) -> Placed:

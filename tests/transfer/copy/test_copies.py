@@ -31,7 +31,7 @@ def test_everything_is_there_with_its_ids(pair: tuple[str, str]) -> None:
         assert contents(new) == before
         assert done.rows["features"] == len(before["features"])
         assert done.events_renumbered_by == 0
-        assert libraries | {new.library} == _libraries(new)
+        assert libraries | {new._connections.engine.library} == _libraries(new)
         assert is_sound(new)
         last = max(event["id"] for event in before["events"])
         (following,) = add(new)

@@ -12,16 +12,12 @@ from dibs_schema.refusals import InvalidInput
 if TYPE_CHECKING:
     from dibs.database.postgres.engine import Postgres
 
-SCHEMES = ("postgresql", "postgres")
-READERS = 1
-"""Threads for reads; each takes one of the server's few connections."""
-
 
 def locate(settings: Settings, *, read_only: bool = False) -> DatabaseLocation:  # noqa: ARG001 - a read leaves no file on a server
     """Return the location of the database at the settings' URL. Raises InvalidInput for a URL of another kind."""
     url = settings.db or ""
     scheme = url.partition("://")[0]
-    if scheme not in SCHEMES:
+    if scheme not in ("postgresql", "postgres"):
         raise InvalidInput(
             f"{scheme}:// is not a database that Dibs serves. Name a file, or a postgresql:// URL.", field="db"
         )
@@ -36,7 +32,8 @@ def locate(settings: Settings, *, read_only: bool = False) -> DatabaseLocation: 
     def exists() -> bool:
         return make_engine().has_project(settings.project)
 
-    return DatabaseLocation(label=label_of(url), file=None, readers=READERS, make_engine=make_engine, exists=exists)
+    # Each reader takes one of the server's few connections.
+    return DatabaseLocation(label=label_of(url), file=None, readers=1, make_engine=make_engine, exists=exists)
 
 
 def label_of(url: str) -> str:

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from typing import Any, Final
 
 import psycopg
@@ -20,29 +21,14 @@ from sqlalchemy.pool import NullPool
 from dibs.database.bootstrap import FIRST_TABLES, ready_project, schema_version, write_missing
 from dibs.database.engine import Engine, Unreachable
 from dibs.database.health import HealthCheck
+from dibs.database.postgres import session
 from dibs.database.postgres.errors import meaning, original
-from dibs.database.postgres.session import (
-    READING,
-    WRITING,
-    Notifications,
-    connect,
-    is_silent,
-    set_up,
-    set_up_transaction,
-    unless_lost,
-)
 from dibs.database.project_row import Project, by_name, project_of
 from dibs.database.transaction import TransactionStart
 from dibs.settings import Settings
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.tables import projects
 
-CLOCK: Final = "server"
-"""The domain of the lease clock: the wall clock of the server."""
-INTERRUPT: Final = 0.2
-"""Seconds in which a request to cancel a statement must reach the server."""
-CLOCK_KEPT: Final = 10.0
-"""Seconds for which the server's clock is extrapolated from the last transaction."""
 COPY_TIMEOUT: Final = "10min"
 """For one statement, and for a transaction that waits for the other database. A lost client's locks last as long."""
 
@@ -75,17 +61,16 @@ FROM numbers, generate_series(coalesce(pg_sequence_last_value(name), 0) + 1, %s)
 class Postgres(Engine):
     """One database of a PostgreSQL server."""
 
-    clock = CLOCK
+    clock = "server"  # the wall clock of the server
 
     def __init__(self, url: str, label: str, settings: Settings) -> None:
         self.label = label
         self.library = "PostgreSQL"
-        self._url = url
         self._settings = settings
-        self._notifications = Notifications()
+        self._notifications = session.Notifications()
         self._clock_seen = (-math.inf, 0.0)
         self._engine = sqlalchemy.create_engine(
-            "postgresql+psycopg://", creator=self._connect, poolclass=NullPool, use_native_hstore=False
+            "postgresql+psycopg://", creator=partial(session.connect, url), poolclass=NullPool, use_native_hstore=False
         )
         dialect = self._engine.dialect
         self._clock_only = _TIMED.format("SELECT")
@@ -121,27 +106,20 @@ class Postgres(Engine):
 
     def has_project(self, name: str) -> bool:
         """Return whether a project of that name exists, in any version of the schema. Writes nothing."""
-        connection = self.connect(reading=True)
-        try:
-            with self.translated():
-                found = select(projects.c.id).where(projects.c.name == name)
-                return _has_schema(connection) and connection.execute(found).first() is not None
-        finally:
-            connection.close()
+        with self.connect(reading=True) as connection, self.translated():
+            found = select(projects.c.id).where(projects.c.name == name)
+            return _has_schema(connection) and connection.execute(found).first() is not None
 
     def connect(self, *, reading: bool = False) -> Connection:
         """Open a connection for one thread; with `reading` it can never write."""
         with self.translated():
             connection = self._engine.connect()
             try:
-                connection.info["own"] = set_up(_driver(connection), self._settings, reading=reading)
+                connection.info["own"] = session.set_up(_driver(connection), self._settings, reading=reading)
             except BaseException:
                 connection.close()
                 raise
             return connection
-
-    def _connect(self) -> psycopg.Connection[Any]:
-        return connect(self._url)
 
     def is_usable(self, connection: Connection) -> bool:
         """Return whether the connection is open, outside any transaction, and without a message from the server.
@@ -153,12 +131,15 @@ class Postgres(Engine):
         driver = _driver(connection)
         if driver.closed or driver.info.transaction_status is not TransactionStatus.IDLE:
             return False
-        return driver is self._notifications.listener or is_silent(driver)
+        return driver is self._notifications.listener or session.is_silent(driver)
 
     def interrupt(self, connection: Connection) -> None:
-        """Cancel the running statement: a server notices the loss of its client only at the statement's end."""
+        """Cancel the running statement: a server notices the loss of its client only at the statement's end.
+
+        The request has 0.2 seconds to reach the server.
+        """
         with suppress(psycopg.Error):
-            _driver(connection).cancel_safe(timeout=INTERRUPT)
+            _driver(connection).cancel_safe(timeout=0.2)
 
     @contextmanager
     def closing(self) -> Iterator[None]:
@@ -170,12 +151,7 @@ class Postgres(Engine):
 
     @contextmanager
     def write_transaction(
-        self,
-        connection: Connection,
-        name: str,
-        *,
-        exclusive: bool = True,
-        abandoned: Callable[[], bool] = lambda: False,
+        self, connection: Connection, name: str, *, exclusive: bool, abandoned: Callable[[], bool]
     ) -> Iterator[TransactionStart | None]:
         """Hold a transaction at READ COMMITTED; an `exclusive` one begins by locking the project's row.
 
@@ -183,7 +159,7 @@ class Postgres(Engine):
         key of an event, which locks the same row FOR KEY SHARE, does not wait for it.
         """
         load = self._locked if exclusive else self._plain
-        with self._transaction(connection, WRITING, load, name) as row:
+        with self._transaction(connection, session.WRITING, load, name) as row:
             yield None if abandoned() else _start(row)
 
     @contextmanager
@@ -192,18 +168,18 @@ class Postgres(Engine):
     ) -> Iterator[TransactionStart]:
         """Hold one snapshot for all statements, which never waits for a writer."""
         load = self._plain if known is None else self._clock_only
-        with self._transaction(connection, READING, load, name) as row:
+        with self._transaction(connection, session.READING, load, name) as row:
             yield _start(row, known)
 
     def autocommit(self, connection: Connection, project: Project) -> AbstractContextManager[TransactionStart] | None:
         """Commit each statement by itself: its effect is on disk when it returns.
 
-        Returns None if the server's clock was not read lately, or behind a pooler.
+        Returns None if the server's clock was not read in the last 10 seconds, or behind a pooler.
         The context raises OutcomeUnknown if the connection is lost.
         """
         seen, now = self._clock_seen
         passed = time.monotonic() - seen
-        if passed >= CLOCK_KEPT or not connection.info["own"]:
+        if passed >= 10 or not connection.info["own"]:
             return None
         return self._autocommit(connection, TransactionStart(project, None, now + passed, now + passed))
 
@@ -212,7 +188,7 @@ class Postgres(Engine):
         driver = _driver(connection)
         with self.translated(driver):
             try:
-                with unless_lost(driver, self.label):
+                with session.unless_lost(driver, self.label):
                     yield start
             finally:
                 _end(connection, driver)
@@ -225,7 +201,7 @@ class Postgres(Engine):
                 with driver.pipeline(), driver.cursor(row_factory=dict_row) as cursor:
                     driver.execute(begin)
                     if not connection.info["own"]:
-                        set_up_transaction(driver, self._settings)
+                        session.set_up_transaction(driver, self._settings)
                     row = cursor.execute(load, {"name": name}).fetchone()
                 if row is not None:
                     self._clock_seen = (time.monotonic(), row["now"])
@@ -236,7 +212,7 @@ class Postgres(Engine):
     def commit(self, connection: Connection, *, wake: bool) -> None:
         """Commit; raises OutcomeUnknown if the connection is lost before the answer."""
         driver = _driver(connection)
-        with unless_lost(driver, self.label), driver.pipeline():
+        with session.unless_lost(driver, self.label), driver.pipeline():
             if wake:
                 driver.execute("SELECT pg_notify(%s, '')", [self._notifications.channel])
             driver.execute("COMMIT")
@@ -316,24 +292,19 @@ def _write_missing(connection: Connection, name: str) -> None:
         connection.exec_driver_sql("SET LOCAL lock_timeout = '60s'")
         connection.exec_driver_sql("SET LOCAL statement_timeout = '60s'")
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
-        _refuse_foreign(connection)
+        tables = set(inspect(connection).get_table_names())
+        if tables & set(FIRST_TABLES) and not tables >= set(FIRST_TABLES):
+            raise InvalidInput(
+                "The schema of this database holds tables of another program by the same names. Nothing was changed. "
+                "Give Dibs a database or a schema of its own (search_path in the URL's options).",
+                field="db",
+            )
         # A query of a missing table would abort the transaction.
-        version = schema_version(connection) if inspect(connection).has_table("alembic_version") else None
+        version = schema_version(connection) if "alembic_version" in tables else None
         write_missing(connection, name, version)
         connection.exec_driver_sql("COMMIT")
     finally:
         connection.rollback()
-
-
-def _refuse_foreign(connection: Connection) -> None:
-    """Raise InvalidInput if another program's tables have the names of Dibs' tables."""
-    tables = set(inspect(connection).get_table_names())
-    if tables & set(FIRST_TABLES) and not tables >= set(FIRST_TABLES):
-        raise InvalidInput(
-            "The schema of this database holds tables of another program by the same names. Nothing was changed. "
-            "Give Dibs a database or a schema of its own (search_path in the URL's options).",
-            field="db",
-        )
 
 
 def _start(row: dict[str, Any] | None, known: Project | None = None) -> TransactionStart:

@@ -6,13 +6,12 @@ Source: https://www.postgresql.org/docs/current/errcodes-appendix.html (class an
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 import psycopg
 from sqlalchemy.exc import DBAPIError
 
-from dibs.database.engine import NotApplied, Unreachable
-from dibs_schema.refusals import DatabaseDamaged, DatabaseReplaced, DiskFull, InvalidInput, ReadOnly, Refusal
+from dibs.database.engine import EMPTIED, Meaning, NotApplied, Unreachable
+from dibs_schema.refusals import DatabaseDamaged, DiskFull, InvalidInput, ReadOnly, Refusal
 
 
 def meaning(label: str, error: BaseException) -> Refusal | None:
@@ -26,7 +25,7 @@ def meaning(label: str, error: BaseException) -> Refusal | None:
         found = next((one for words, one in _BY_WORDS.items() if words.search(str(error))), _GONE)
     else:
         return None
-    return found.refusal(found.fact.format(label), field=found.field) if found is not None else None
+    return found.of(label) if found is not None else None
 
 
 def original(error: DBAPIError | psycopg.Error) -> BaseException:
@@ -45,58 +44,45 @@ def is_lost(error: BaseException) -> bool:
 _ENDED = ("57P01", "57P02", "57P03", "57P05", "08000", "08003", "08006", "08P01")
 
 
-class _Meaning(NamedTuple):
-    """The refusal for a kind of error; `{}` in `fact` stands for the label of the database."""
-
-    refusal: type[Refusal]
-    fact: str
-    field: str | None = None
-
-
-_GONE = _Meaning(
+_GONE = Meaning(
     Unreachable,
     "{} cannot be reached now: the server is down, restarts, or fails over. Nothing was changed. "
     "Call again in a moment.",
 )
-_STANDBY = _Meaning(
+_STANDBY = Meaning(
     Unreachable,
     "{} takes no writes: it is a standby, or has become one. Nothing was changed. Call again in a moment; "
     "if it lasts, name the server that takes writes in DIBS_DB too: postgresql://user@host1,host2/database.",
 )
-_TOO_SLOW = _Meaning(
+_TOO_SLOW = Meaning(
     NotApplied, "{} ended a transaction in which this process was idle for too long. Nothing was changed. Call again."
 )
-_CONTENDED = _Meaning(
+_CONTENDED = Meaning(
     NotApplied,
     "Other writers blocked this call at {}. Nothing was changed, and the database is healthy. Call again in a moment.",
 )
-_CROWDED = _Meaning(
+_CROWDED = Meaning(
     NotApplied,
     "{} has no connection left. Nothing was changed. Call again in a moment; if it lasts, raise "
     "max_connections or put a pooler before it (docs/how-to/postgresql.md).",
 )
-_UNPREPARED = _Meaning(
+_UNPREPARED = Meaning(
     NotApplied,
     "A connection pooler mixed up prepared statements. Nothing was changed. Give Dibs a pool in session mode, "
     "or the server's own address.",
 )
-_REFUSED = _Meaning(
+_REFUSED = Meaning(
     InvalidInput,
     "{} does not let this user in, or there is no such database. "
     "Check user, password, database and sslmode in DIBS_DB.",
     field="db",
 )
-_FORBIDDEN = _Meaning(
+_FORBIDDEN = Meaning(
     ReadOnly,
     "This user may not do that at {}. Nothing was changed. docs/how-to/postgresql.md lists the grants it needs.",
 )
-_EMPTIED = _Meaning(
-    DatabaseReplaced,
-    "{} no longer holds the backlog's tables: it was emptied or replaced. Nothing was written. "
-    "Restart the server to serve what is there now.",
-)
-_FULL = _Meaning(DiskFull, "There is no room to write at {}. Nothing was changed. Free some space and call again.")
-_DAMAGED = _Meaning(
+_FULL = Meaning(DiskFull, "There is no room to write at {}. Nothing was changed. Free some space and call again.")
+_DAMAGED = Meaning(
     DatabaseDamaged, "PostgreSQL reports that {} is damaged. Nothing was changed. Stop the agents and restore a backup."
 )
 
@@ -109,7 +95,7 @@ _BY_CODE = {
     **dict.fromkeys(("25P03", "25P04"), _TOO_SLOW),
     **dict.fromkeys(("26000", "42P05", "08P01"), _UNPREPARED),
     **dict.fromkeys(("40001", "40P01", "55P03", "57014"), _CONTENDED),
-    **dict.fromkeys(("42P01", "42703", "3F000"), _EMPTIED),
+    **dict.fromkeys(("42P01", "42703", "3F000"), EMPTIED),
     **dict.fromkeys(("XX001", "XX002"), _DAMAGED),
 }
 _BY_CLASS = {"08": _GONE, "57": _GONE, "28": _REFUSED, "53": _CROWDED}

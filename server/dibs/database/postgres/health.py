@@ -8,8 +8,6 @@ from sqlalchemy.engine import Connection
 
 from dibs.database.health import HealthCheck, check_schema
 
-CROWDED = 0.8
-"""The share of used connections above which a check warns."""
 OLD = 300
 """Seconds after which a check warns about a transaction."""
 
@@ -81,7 +79,7 @@ def _encoding(encoding: str) -> HealthCheck:
 
 def _room(used: int, most: int) -> HealthCheck:
     says = f"{used} of {most} in use"
-    if used > most * CROWDED:
+    if used > most * 0.8:
         return HealthCheck("connections", "warning", f"{says}. Raise max_connections, or use a pooler.")
     return HealthCheck("connections", "ok", says)
 

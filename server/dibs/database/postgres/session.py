@@ -53,9 +53,6 @@ _FOR_ONE_TRANSACTION: Final = _SET.format(local="true")
 WRITING: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
 READING: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
-PREPARE_AFTER: Final = 5
-"""Executions after which a statement is prepared at the server; psycopg's own default."""
-
 
 def connect(url: str) -> psycopg.Connection[Any]:
     """Open a connection in autocommit: transactions begin and end by statements.
@@ -72,7 +69,7 @@ def connect(url: str) -> psycopg.Connection[Any]:
         ) from None
     if "," in str(parameters.get("host", "")):  # of several servers, use the one that takes writes
         parameters.setdefault("target_session_attrs", "read-write")
-    return psycopg.connect(autocommit=True, prepare_threshold=PREPARE_AFTER, **{**DEFAULTS, **parameters})
+    return psycopg.connect(autocommit=True, **{**DEFAULTS, **parameters})
 
 
 def set_up(driver: psycopg.Connection[Any], settings: Settings, *, reading: bool) -> bool:

@@ -10,9 +10,6 @@ from dibs.settings import Settings
 if TYPE_CHECKING:
     from dibs.database.sqlite.engine import SQLite
 
-READERS = 2
-"""Threads for reads; more of them only compete for the interpreter."""
-
 
 def locate(settings: Settings, *, read_only: bool = False) -> DatabaseLocation:
     """Return the location of the settings' file; with `read_only` nothing is created, written or removed there."""
@@ -26,4 +23,5 @@ def locate(settings: Settings, *, read_only: bool = False) -> DatabaseLocation:
             prepare_folder(path)
         return SQLite(path, settings.synchronous, read_only=read_only)
 
-    return DatabaseLocation(label=str(path), file=path, readers=READERS, make_engine=make_engine, exists=path.exists)
+    # More than two readers only compete for the interpreter.
+    return DatabaseLocation(label=str(path), file=path, readers=2, make_engine=make_engine, exists=path.exists)

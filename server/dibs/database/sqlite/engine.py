@@ -136,7 +136,8 @@ class SQLite(Engine):
     def _connect(self) -> object:
         mode = "rwc" if self._identity is None else "rw"  # never create a file while another one is served
         if self._read_only:  # closing it checkpoints nothing, even if the file or its log is damaged
-            mode = "ro&immutable=1" if self._is_immutable() else "ro"
+            nobody_writes = not os.access(self.path.parent, os.W_OK) and not Path(f"{self.path}-wal").exists()
+            mode = "ro&immutable=1" if nobody_writes else "ro"
         connection = self.driver.connect(
             f"{self.path.as_uri()}?mode={mode}",
             uri=True,
@@ -157,10 +158,6 @@ class SQLite(Engine):
         ):
             connection.execute(f"PRAGMA {pragma}")
         return connection
-
-    def _is_immutable(self) -> bool:
-        """Return whether nobody can write to the file: its folder is read-only, and it has no log."""
-        return not os.access(self.path.parent, os.W_OK) and not Path(f"{self.path}-wal").exists()
 
     def is_usable(self, connection: Connection) -> bool:
         """Return whether the connection is open: a connection to a file is never lost."""
@@ -184,8 +181,8 @@ class SQLite(Engine):
         connection: Connection,
         name: str,
         *,
-        exclusive: bool = True,  # noqa: ARG002 - every write transaction is exclusive
-        abandoned: Callable[[], bool] = lambda: False,
+        exclusive: bool,  # noqa: ARG002 - every write transaction is exclusive
+        abandoned: Callable[[], bool],
     ) -> Iterator[TransactionStart | None]:
         """Hold the write lock: in the writer queue, between BEGIN IMMEDIATE and ROLLBACK."""
         self._enter_queue()

@@ -11,12 +11,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from dibs_schema.refusals import Busy, DatabaseDamaged, DatabaseReplaced, DiskFull, OutcomeUnknown, ReadOnly, Refusal
-
-NEARLY_FULL = 1024 * 1024
-"""Bytes of free space below which a failed write counts as a full disk."""
-
-_SYNC_FAILED = ("SQLITE_IOERR", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_DIR_FSYNC")
+from dibs.database.engine import EMPTIED, Meaning
+from dibs_schema.refusals import Busy, DatabaseDamaged, DiskFull, OutcomeUnknown, ReadOnly, Refusal
 
 
 def meaning(path: Path, error: BaseException) -> Refusal | None:
@@ -24,9 +20,9 @@ def meaning(path: Path, error: BaseException) -> Refusal | None:
     name = getattr(error, "sqlite_errorname", None) or ""
     refuse = _MEANING.get("_".join(name.split("_")[:2]))
     if isinstance(error, ValueError) or str(error).startswith("Could not decode to UTF-8"):
-        refuse = _damaged  # a TEXT value that is not UTF-8, or JSON that cannot be parsed
+        refuse = _DAMAGED.of  # a TEXT value that is not UTF-8, or JSON that cannot be parsed
     if refuse is None and str(error).startswith(("no such table", "no such column")):
-        refuse = _emptied
+        refuse = EMPTIED.of
     return refuse(path) if refuse is not None else None
 
 
@@ -38,7 +34,8 @@ def unknown_outcome(path: Path, error: BaseException) -> OutcomeUnknown | None:
     Source: https://www.sqlite.org/walformat.html, "Recovery".
     """
     name = getattr(error, "sqlite_errorname", None) or ""
-    if name not in _SYNC_FAILED or not isinstance(_input_or_output(path), DatabaseDamaged):
+    sync_failed = name in ("SQLITE_IOERR", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_DIR_FSYNC")
+    if not sync_failed or not isinstance(_input_or_output(path), DatabaseDamaged):
         return None
     return OutcomeUnknown(
         f"The disk of {path} failed during the commit: the change is not visible now, but a crash of all servers could "
@@ -55,29 +52,11 @@ def unwritable(path: Path, why: str) -> ReadOnly:
     )
 
 
-def _locked(path: Path) -> Refusal:
-    return Busy(f"{path} is locked by another program. The database itself is healthy.")
-
-
-def _emptied(path: Path) -> Refusal:
-    return DatabaseReplaced(
-        f"{path} no longer holds the backlog's tables: it was emptied or replaced. Nothing was written. "
-        "Restart the server to serve what is there now."
-    )
-
-
-def _no_database(path: Path) -> Refusal:
-    return DatabaseDamaged(
-        f"{path} is not a SQLite database, or its beginning was overwritten. Nothing was changed. "
-        "Name the right file with --db or DIBS_DB, or restore a backup with `dibs restore`."
-    )
-
-
 def _input_or_output(path: Path) -> Refusal:
-    """Return the refusal for a failed read or write: a full disk, a read-only file system, or a bad disk."""
-    if shutil.disk_usage(path.parent).free < NEARLY_FULL:
-        return _full(path)
-    return unwritable(path, "its file system is read-only") if _is_read_only(path) else _unreadable(path)
+    """Return the refusal for a failed read or write: a full disk (under 1 MiB free), a read-only one, or a bad one."""
+    if shutil.disk_usage(path.parent).free < 1024 * 1024:
+        return _FULL.of(path)
+    return unwritable(path, "its file system is read-only") if _is_read_only(path) else _UNREADABLE.of(path)
 
 
 def _is_read_only(path: Path) -> bool:
@@ -92,31 +71,31 @@ def _is_read_only(path: Path) -> bool:
     return False
 
 
-def _unreadable(path: Path) -> Refusal:
-    return DatabaseDamaged(
-        f"The disk or file system of {path} failed to read or write. Nothing was changed. Stop the agents and check "
-        "the system's log; do not delete the -wal file next to it, which holds recent commits."
-    )
-
-
-def _full(path: Path) -> Refusal:
-    return DiskFull(f"There is no room to write {path}. Nothing was changed. Free some space and call again.")
-
-
-def _damaged(path: Path) -> Refusal:
-    return DatabaseDamaged(
-        f"SQLite reports that {path} is damaged. Nothing was changed. Stop the agents and restore a backup with "
-        "`dibs restore`; do not delete the -wal file next to it, which holds recent commits."
-    )
-
+_LOCKED = Meaning(Busy, "{} is locked by another program. The database itself is healthy.")
+_NO_DATABASE = Meaning(
+    DatabaseDamaged,
+    "{} is not a SQLite database, or its beginning was overwritten. Nothing was changed. "
+    "Name the right file with --db or DIBS_DB, or restore a backup with `dibs restore`.",
+)
+_UNREADABLE = Meaning(
+    DatabaseDamaged,
+    "The disk or file system of {} failed to read or write. Nothing was changed. Stop the agents and check "
+    "the system's log; do not delete the -wal file next to it, which holds recent commits.",
+)
+_FULL = Meaning(DiskFull, "There is no room to write {}. Nothing was changed. Free some space and call again.")
+_DAMAGED = Meaning(
+    DatabaseDamaged,
+    "SQLite reports that {} is damaged. Nothing was changed. Stop the agents and restore a backup with "
+    "`dibs restore`; do not delete the -wal file next to it, which holds recent commits.",
+)
 
 _MEANING: dict[str, Callable[[Path], Refusal]] = {
-    "SQLITE_BUSY": _locked,
-    "SQLITE_LOCKED": _locked,
-    "SQLITE_CORRUPT": _damaged,
-    "SQLITE_NOTADB": _no_database,
+    "SQLITE_BUSY": _LOCKED.of,
+    "SQLITE_LOCKED": _LOCKED.of,
+    "SQLITE_CORRUPT": _DAMAGED.of,
+    "SQLITE_NOTADB": _NO_DATABASE.of,
     "SQLITE_IOERR": _input_or_output,
-    "SQLITE_FULL": _full,
+    "SQLITE_FULL": _FULL.of,
     "SQLITE_READONLY": lambda path: unwritable(path, "it is read-only"),
     "SQLITE_PERM": lambda path: unwritable(path, "permission is denied"),
     "SQLITE_CANTOPEN": lambda path: unwritable(path, "it cannot be opened"),

@@ -12,16 +12,8 @@ from sqlalchemy import JSON, String, Table
 from sqlalchemy.engine import Connection
 
 from dibs.database.health import HealthCheck, check_library, check_schema
+from dibs.database.sqlite import lock_holders
 from dibs.database.sqlite.filesystems import file_system
-from dibs.database.sqlite.lock_holders import (
-    LOCKS,
-    attached,
-    locks_on,
-    persistent,
-    process_name,
-    readers_of,
-    writers_of,
-)
 from dibs_schema.tables import metadata
 
 LARGE_WAL = 64 * 1024 * 1024
@@ -36,10 +28,11 @@ def check_file(path: Path, library: str, connection: Connection) -> list[HealthC
 
     Raises the driver's error if the file cannot be read at all.
     """
+    kind = file_system(path)
     try:
         return [
             _file(path),
-            _mount(path),
+            HealthCheck("file system", "ok", f"{kind}, which can share a write-ahead log" if kind else "unknown here"),
             check_library("library", library),
             check_schema(connection),
             _log(path),
@@ -66,18 +59,13 @@ def _file(path: Path) -> HealthCheck:
     return HealthCheck("file", "ok", f"{path}, {size}, private")
 
 
-def _mount(path: Path) -> HealthCheck:
-    kind = file_system(path)
-    return HealthCheck("file system", "ok", f"{kind}, which can share a write-ahead log" if kind else "unknown here")
-
-
 def _log(path: Path) -> HealthCheck:
     log = Path(f"{path}-wal")
     size = log.stat().st_size if log.exists() else 0
     if size <= LARGE_WAL:
         return HealthCheck("write-ahead log", "ok", f"{size / 1_048_576:.1f} MiB")
     says = f"{size / 1_048_576:.0f} MiB: it cannot restart while a reader uses its older part. "
-    if readers := persistent(lambda: readers_of(path)):
+    if readers := lock_holders.persistent(lambda: lock_holders.readers_of(path)):
         says += f"{_names(readers)} reads without a pause: end that program, and the next commits shrink the log."
     else:
         says += "No process reads now: the next commits shrink it."
@@ -85,12 +73,12 @@ def _log(path: Path) -> HealthCheck:
 
 
 def _lock(path: Path) -> HealthCheck:
-    if not LOCKS.exists():
+    if not lock_holders.LOCKS.exists():
         return HealthCheck("lock", "ok", "the kernel does not list lock holders here")
     lock_file = Path(f"{path}.lock")
-    queue = persistent(lambda: {one.pid for one in locks_on(lock_file) if not one.waiting})
-    waiting = [one.pid for one in locks_on(lock_file) if one.waiting]
-    writing = persistent(lambda: writers_of(path)) - queue
+    queue = lock_holders.persistent(lambda: {one.pid for one in lock_holders.locks_on(lock_file) if not one.waiting})
+    waiting = [one.pid for one in lock_holders.locks_on(lock_file) if one.waiting]
+    writing = lock_holders.persistent(lambda: lock_holders.writers_of(path)) - queue
     if not queue and not writing:
         return HealthCheck("lock", "ok", "no process has held it for long")
     says = []
@@ -105,13 +93,15 @@ def _lock(path: Path) -> HealthCheck:
 
 
 def _servers(path: Path) -> HealthCheck:
-    if not LOCKS.exists():
+    if not lock_holders.LOCKS.exists():
         return HealthCheck("servers", "ok", "the kernel does not list lock holders here")
-    return HealthCheck("servers", "ok", f"open in {', '.join(attached(path)) or 'no other process visible from here'}")
+    return HealthCheck(
+        "servers", "ok", f"open in {', '.join(lock_holders.attached(path)) or 'no other process visible from here'}"
+    )
 
 
 def _names(pids: Iterable[int]) -> str:
-    return ", ".join(map(process_name, sorted(pids)))
+    return ", ".join(map(lock_holders.process_name, sorted(pids)))
 
 
 def _pages(connection: Connection) -> HealthCheck:
@@ -123,7 +113,14 @@ def _pages(connection: Connection) -> HealthCheck:
 
 
 def _texts(connection: Connection) -> HealthCheck:
-    broken = invalid_values(connection)
+    """Check that TEXT values are UTF-8 and JSON values valid: SQLite's own checks ignore the bytes of TEXT values."""
+    driver = connection.connection.driver_connection
+    assert driver is not None, "the connection is open"
+    text_factory, driver.text_factory = driver.text_factory, bytes
+    try:
+        broken = [place for table in metadata.sorted_tables for place in _invalid_in(driver, table)]
+    finally:
+        driver.text_factory = text_factory
     if broken:
         says = f"damaged: {', '.join(broken[:5])}{' and more' if len(broken) > 5 else ''}. "
         return HealthCheck("texts", "error", f"{says}Stop the agents and restore a backup; delete nothing.")
@@ -137,21 +134,8 @@ def _references(connection: Connection) -> HealthCheck:
     return HealthCheck("references", "ok", "every referenced row exists")
 
 
-def invalid_values(connection: Connection) -> list[str]:
-    """Return the places of TEXT values that are not UTF-8 and of JSON values that are not valid, a few of each table.
-
-    SQLite's own checks ignore the bytes of TEXT values.
-    """
-    driver = connection.connection.driver_connection
-    assert driver is not None, "the connection is open"
-    text_factory, driver.text_factory = driver.text_factory, bytes
-    try:
-        return [place for table in metadata.sorted_tables for place in _invalid_in(driver, table)]
-    finally:
-        driver.text_factory = text_factory
-
-
 def _invalid_in(driver: Any, table: Table) -> Iterator[str]:
+    """Yield the places of a table's invalid values, a few of them."""
     keys = [column.name for column in table.primary_key]
     texts = [column for column in table.c if isinstance(column.type, (String, JSON))]
     names = ", ".join([*keys, *(column.name for column in texts)])
@@ -159,8 +143,10 @@ def _invalid_in(driver: Any, table: Table) -> Iterator[str]:
     for row in driver.execute(f"SELECT {names} FROM {table.name}"):  # noqa: S608 - our own names
         for column, value in zip(texts, row[len(keys) :], strict=True):
             if value is not None and not _is_valid(value, is_json=isinstance(column.type, JSON)):
-                key = ".".join(_shown(part) for part in row[: len(keys)])
-                yield f"{column.name} of {table.name} {key}"
+                parts = [
+                    one.decode(errors="replace") if isinstance(one, bytes) else str(one) for one in row[: len(keys)]
+                ]
+                yield f"{column.name} of {table.name} {'.'.join(parts)}"
                 found += 1
         if found >= MOST_NAMED:
             return
@@ -174,7 +160,3 @@ def _is_valid(value: Any, *, is_json: bool) -> bool:
     except (ValueError, TypeError):
         return False
     return isinstance(text, str)
-
-
-def _shown(key: object) -> str:
-    return key.decode(errors="replace") if isinstance(key, bytes) else str(key)

@@ -12,7 +12,6 @@ from dibs.database.sqlite.writer_queue import WriterQueue
 
 LIMIT = 6 * 1024 * 1024
 """Bytes to which a log is truncated when it restarts."""
-OUTGROWN = LIMIT + LIMIT // 8
 CHECK_EVERY = 4
 """Transactions of this process between two checks of the log's size."""
 WAIT = 0.4
@@ -52,7 +51,7 @@ class WriteAheadLog:
             return
         self._until_check = CHECK_EVERY
         with suppress(self._driver.Error, OSError):
-            if size_at(self._path) <= OUTGROWN:
+            if size_at(self._path) <= LIMIT + LIMIT // 8:
                 self._pause = PAUSE
             elif not 0 <= time.time() - self._queue.restarted_at() < self._pause:
                 self._restart(connection)
@@ -61,14 +60,10 @@ class WriteAheadLog:
         until = time.monotonic() + WAIT
         connection.execute("PRAGMA busy_timeout = 0")
         try:
-            while _is_busy(connection) and time.monotonic() < until:
+            # The first column of the answer says whether a reader was in the way.
+            while connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()[0][0] and time.monotonic() < until:
                 time.sleep(POLL)
         finally:
             connection.execute(f"PRAGMA busy_timeout = {self._busy_timeout}")
             self._queue.note_restart()
         self._pause = min(2 * self._pause, LONGEST_PAUSE)  # if the restart has worked, the next check resets it
-
-
-def _is_busy(connection: Any) -> bool:
-    ((busy, _, _),) = connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
-    return bool(busy)

@@ -27,7 +27,9 @@ class WriterQueue:
         self._path = os.fsencode(path)
         self._descriptor: int | None = None
         self._file: FileId | None = None
-        _close_in_forks(self)
+        if hasattr(os, "register_at_fork"):  # a child would keep the place of a parent that is killed during a write
+            inherited = weakref.WeakMethod(self.close)
+            os.register_at_fork(after_in_child=lambda: (close := inherited()) and close())
 
     def enter(self) -> None:
         """Wait in the queue without a limit. Raises OSError if the file cannot be opened."""
@@ -67,16 +69,3 @@ class WriterQueue:
             return file_at(self._path) == self._file
         except FileNotFoundError:
             return False
-
-
-def _close_in_forks(queue: WriterQueue) -> None:
-    """Close the descriptor in forks: a child would keep the place of a parent that is killed during a write."""
-    reference = weakref.ref(queue)
-
-    def close() -> None:
-        inherited = reference()
-        if inherited is not None:
-            inherited.close()
-
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=close)

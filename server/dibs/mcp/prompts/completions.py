@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from mcp.types import CompleteRequestParams, Completion, PromptReference, ResourceTemplateReference
 
-from dibs.database.transaction import Transaction
 from dibs.mcp.prompts import prompts
 from dibs.mcp.resources import read
 from dibs.queries.search import MOST, complete_category, complete_id
@@ -12,23 +11,15 @@ from dibs.session.session import Session
 from dibs_schema.refusals import InvalidInput, NotFound
 from dibs_schema.roles import Role
 
-LONGEST = 100
-"""Characters of the longest text that can be completed."""
-
 
 async def complete(session: Session, role: Role, params: CompleteRequestParams) -> Completion:
     """Return up to a hundred values. Raises NotFound and InvalidInput for an unknown prompt, URI or argument."""
     argument = _known(role, params)
     typed = params.argument.value.strip()
-    if argument not in ("id", "feature_id", "category") or len(typed) > LONGEST:
+    if argument not in ("id", "feature_id", "category") or len(typed) > 100:
         return Completion(values=[])
-
-    def values_of(tx: Transaction) -> list[str]:
-        if argument == "category":
-            return complete_category(tx, typed)
-        return [str(one) for one in complete_id(tx, typed)]
-
-    values = await session.database.read(values_of)
+    matching = complete_category if argument == "category" else complete_id
+    values = [str(one) for one in await session.database.read(lambda tx: matching(tx, typed))]
     return Completion(values=values, has_more=len(values) == MOST)
 
 

@@ -6,6 +6,7 @@ Their texts contain only the user's own arguments, as JSON; no text that an agen
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from mcp.types import GetPromptResult, Prompt, PromptArgument, PromptMessage, Te
 from pydantic import ValidationError
 
 from dibs_schema.inputs import Category, FeatureId, Ten
-from dibs_schema.operations import adapter, offered
+from dibs_schema.operations import BY_TOOL, adapter, offered
 from dibs_schema.refusals import Forbidden, InvalidInput, NotFound
 from dibs_schema.roles import Role
 from dibs_schema.sanitize import clean
@@ -100,14 +101,18 @@ LONGEST = 8_000
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One prompt: its names, its arguments, the tools that it mentions, and the function that writes its text."""
+    """One prompt: its names, its arguments, and the function that writes its text."""
 
     name: str
     title: str
     description: str
     arguments: tuple[PromptArgument, ...]
-    tools: tuple[str, ...]
     text: Callable[[Mapping[str, Any]], str]
+
+    @property
+    def tools(self) -> set[str]:
+        """The tools that its text mentions."""
+        return BY_TOOL.keys() & re.findall(r"\w+", self.text({}))
 
 
 def _argument(name: str, description: str) -> PromptArgument:
@@ -120,7 +125,6 @@ PROMPTS: tuple[Entry, ...] = (
         "Plan the backlog",
         "Turn a specification into features with dependencies.",
         (_argument("specification", "A path, a link or the text; without it, what was said before"),),
-        ("feature_get_stats", "feature_search", "feature_create_bulk", "feature_get_graph"),
         plan,
     ),
     Entry(
@@ -128,13 +132,6 @@ PROMPTS: tuple[Entry, ...] = (
         "Build the next feature",
         "Claim the next ready feature, build it, test it and report the outcome.",
         (_argument("category", "Only a feature of this category"),),
-        (
-            "feature_claim_and_get",
-            "feature_mark_passing",
-            "feature_mark_failing",
-            "feature_request_human_input",
-            "feature_add_note",
-        ),
         work,
     ),
     Entry(
@@ -142,7 +139,6 @@ PROMPTS: tuple[Entry, ...] = (
         "Test passing features again",
         "Test the features that were tested longest ago, and reopen those that no longer work.",
         (_argument("limit", "How many features, 1 to 10; 3 without it"),),
-        ("feature_get_for_regression", "feature_mark_passing", "feature_mark_failing"),
         verify,
     ),
     Entry(
@@ -150,17 +146,6 @@ PROMPTS: tuple[Entry, ...] = (
         "Look after stuck features",
         "Find out why features are stuck, remove the cause and return them to the queue.",
         (_argument("feature_id", "Only this feature"),),
-        (
-            "feature_search",
-            "feature_get_by_id",
-            "feature_get_history",
-            "feature_update",
-            "feature_create",
-            "feature_create_bulk",
-            "feature_add_dependency",
-            "feature_add_note",
-            "ask_user",
-        ),
         triage,
     ),
 )

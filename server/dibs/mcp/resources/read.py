@@ -46,8 +46,6 @@ TEMPLATES = (
 PARAMETERS = {"feature://{id}": ("id",), "features://events{?after}": ("after",)}
 """The variables of each template."""
 
-READY, NODES = 50, 100
-
 
 async def read(session: Session, address: Address) -> tuple[str, str]:
     """Return a resource's text and its media type. Raises NotFound, InvalidInput, and the Unavailable refusals."""
@@ -65,20 +63,16 @@ def _text(tx: Transaction, database: str, address: Address) -> str:
         case "stats":
             data = stats.get_stats(tx, database).wire()
         case "ready":
-            data = search.get_ready(tx, READY, address.cursor).wire()
+            data = search.get_ready(tx, 50, address.cursor).wire()
         case "events":
             data = follow.page(tx, address.cursor).wire()
             data["next_cursor"] = data.pop("after")  # later events continue there
         case "graph":
-            return _mermaid(tx)
+            found = graph.get_graph(tx, limit=100, form="mermaid")
+            assert found.mermaid is not None, "the form is mermaid"
+            more = f"\n%% not all of the {found.total} features have room here; feature_get_graph takes a root"
+            return found.mermaid + more if found.cut else found.mermaid
     cursor = data.pop("next_cursor", None)
     if cursor is not None:
         data["next"] = address.following(cursor)
     return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-
-
-def _mermaid(tx: Transaction) -> str:
-    found = graph.get_graph(tx, limit=NODES, form="mermaid")
-    assert found.mermaid is not None, "the form is mermaid"
-    more = f"\n%% not all of the {found.total} features have room here; feature_get_graph takes a root"
-    return found.mermaid + more if found.cut else found.mermaid

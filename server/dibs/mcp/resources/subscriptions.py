@@ -10,14 +10,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from mcp import types
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ResourcesListChanged, ResourceUpdated
-from mcp.types import (
-    EmptyResult,
-    SubscribeRequestParams,
-    SubscriptionsListenRequestParams,
-    SubscriptionsListenResult,
-    UnsubscribeRequestParams,
-)
 
 from dibs.mcp.protocol_errors import as_protocol_errors
 from dibs.mcp.resources.watcher import LIST, Audience, Watch
@@ -50,39 +44,42 @@ class Subscriptions:
 
     def serve(self, server: Server[Any]) -> None:
         """Answer the methods of both eras."""
-        server.add_request_handler("resources/subscribe", SubscribeRequestParams, self._subscribe)
-        server.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, self._unsubscribe)
-        server.add_request_handler("subscriptions/listen", SubscriptionsListenRequestParams, self._hear)
+        server.add_request_handler("resources/subscribe", types.SubscribeRequestParams, self._subscribe)
+        server.add_request_handler("resources/unsubscribe", types.UnsubscribeRequestParams, self._unsubscribe)
+        server.add_request_handler("subscriptions/listen", types.SubscriptionsListenRequestParams, self._hear)
 
-    async def _subscribe(self, request: Request, params: SubscribeRequestParams) -> EmptyResult:
+    async def _subscribe(self, request: Request, params: types.SubscribeRequestParams) -> types.EmptyResult:
         with as_protocol_errors(params.uri):
             await self._known(request, params.uri)
-            audience = self._audience_of(_peer(request))
+            audience = self._audience_of(request)
             if len(audience.wanted) > MOST:
                 raise InvalidInput(f"A connection subscribes to at most {MOST} resources.", field="uri")
             await self._watch.begin()
             audience.add(*({params.uri, LIST} - audience.wanted.keys()))
             self._watch.join(audience)
-        return EmptyResult()
+        return types.EmptyResult()
 
-    async def _unsubscribe(self, request: Request, params: UnsubscribeRequestParams) -> EmptyResult:
-        audience = self._audience_of(_peer(request))
+    async def _unsubscribe(self, request: Request, params: types.UnsubscribeRequestParams) -> types.EmptyResult:
+        audience = self._audience_of(request)
         if params.uri in audience.wanted:
             audience.remove(params.uri)
             if list(audience.wanted) == [LIST]:
                 audience.remove(LIST)
                 self._watch.leave(audience)
-        return EmptyResult()
+        return types.EmptyResult()
 
-    def _audience_of(self, peer: Peer) -> Audience:
+    def _audience_of(self, request: Request) -> Audience:
         """Return the audience of one connection, which lasts until the connection ends."""
+        peer = request.session._connection  # noqa: SLF001 - the SDK has no public object that outlives the request
         audience: Audience | None = peer.state.get(_AUDIENCE)
         if audience is None:
             audience = peer.state[_AUDIENCE] = Audience(partial(_send, peer))
             peer.exit_stack.callback(self._watch.leave, audience)
         return audience
 
-    async def _hear(self, request: Request, params: SubscriptionsListenRequestParams) -> SubscriptionsListenResult:
+    async def _hear(
+        self, request: Request, params: types.SubscriptionsListenRequestParams
+    ) -> types.SubscriptionsListenResult:
         """Serve one stream, and watch its resources for as long as it is open."""
         wanted = set(params.notifications.resource_subscriptions or ())
         if params.notifications.resources_list_changed:
@@ -101,10 +98,6 @@ class Subscriptions:
             self._listeners.remove(*wanted)
             if not self._listeners.wanted:
                 self._watch.leave(self._listeners)
-
-
-def _peer(request: Request) -> Peer:
-    return request.session._connection  # noqa: SLF001 - the SDK has no public object that outlives the request
 
 
 async def _send(peer: Peer, uri: str) -> None:

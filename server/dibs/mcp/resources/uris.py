@@ -15,8 +15,6 @@ from dibs_schema.refusals import InvalidInput, NotFound
 Kind = Literal["feature", "stats", "ready", "graph", "events"]
 
 _SCHEMES = re.compile(r"features?://", re.IGNORECASE)
-LONGEST_CURSOR = 100
-
 _LISTED = re.compile(r"features://(stats|ready|graph|events)/?", re.IGNORECASE)
 _FEATURE = re.compile(r"feature://([0-9]+)/?", re.IGNORECASE)
 _CURSOR_PARAMETER = {"feature": "cursor", "ready": "cursor", "events": "after"}
@@ -76,6 +74,6 @@ def _cursor(kind: Kind, query: str) -> str | None:
     if len(given) != 1 or given[0][0] != known:
         raise InvalidInput(f"The address takes one parameter, {known}=….", field="uri")
     cursor = given[0][1]
-    if not 1 <= len(cursor) <= LONGEST_CURSOR:
+    if not 1 <= len(cursor) <= 100:
         raise InvalidInput(f"{known}: send the cursor of the last answer unchanged.", field=known)
     return cursor

@@ -23,10 +23,6 @@ PORT = 3427
 """D, I, B and S on the keys of a telephone."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PATH = "/mcp"
-BACKLOG = 1024
-"""Connections that may wait to be accepted."""
-CUT_OFF = 1
-"""Seconds that open calls get at the end; then open streams are cut."""
 
 
 def address(text: str) -> tuple[str, int]:
@@ -52,7 +48,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
-        listening.listen(BACKLOG)
+        listening.listen(1024)
     except OSError as error:
         listening.close()
         raise InvalidInput(
@@ -65,13 +61,13 @@ def listen(host: str, port: int) -> socket.socket:
 async def serve_http(server: DibsServer, listening: socket.socket, closing: anyio.Event) -> None:
     """Serve clients on that socket until a signal arrives, and print the URL on standard error.
 
-    A call that waits for work is answered as soon as `closing` is set. Connections still open CUT_OFF seconds later
-    are closed.
+    A call that waits for work is answered as soon as `closing` is set. Connections that are still open one second
+    later are closed.
     """
     host, port = listening.getsockname()[:2]
     app = server.streamable_http_app(streamable_http_path=PATH, host=host)
     config = uvicorn.Config(
-        app, lifespan="on", ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=CUT_OFF
+        app, lifespan="on", ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=1
     )
     shown = f"[{host}]" if ":" in host else host
     sys.stderr.write(f"dibs: serving http://{shown}:{port}{PATH}\n")  # the socket already queues connections

@@ -8,23 +8,11 @@ from collections import Counter
 from functools import partial
 
 import anyio
+import mcp_types as types
 from anyio.abc import ObjectReceiveStream, ObjectSendStream
 from mcp.shared.dispatcher import as_request_id, coerce_request_id
 from mcp.shared.jsonrpc_dispatcher import cancelled_request_id_from_params
 from mcp.shared.message import SessionMessage
-from mcp_types import (
-    CONNECTION_CLOSED,
-    INVALID_REQUEST,
-    PARSE_ERROR,
-    ErrorData,
-    JSONRPCError,
-    JSONRPCMessage,
-    JSONRPCNotification,
-    JSONRPCRequest,
-    JSONRPCResponse,
-    RequestId,
-    jsonrpc_message_adapter,
-)
 from pydantic import ValidationError
 from pydantic_core import from_json
 
@@ -34,34 +22,36 @@ from dibs.mcp.transport.line_io import LONGEST_LINE, LineReader, LineWriter
 class Malformed(Exception):  # noqa: N818 - it describes the line
     """A line is not a JSON-RPC message; `answer` is the error to send for it."""
 
-    def __init__(self, code: int, message: str, request_id: RequestId | None = None) -> None:
+    def __init__(self, code: int, message: str, request_id: types.RequestId | None = None) -> None:
         super().__init__(message)
-        self.answer = JSONRPCError(jsonrpc="2.0", id=request_id, error=ErrorData(code=code, message=message))
+        self.answer = types.JSONRPCError(
+            jsonrpc="2.0", id=request_id, error=types.ErrorData(code=code, message=message)
+        )
 
 
-def decode(line: bytes | None) -> JSONRPCMessage:
+def decode(line: bytes | None) -> types.JSONRPCMessage:
     """Return the message in a line as `LineReader.take` gives it.
 
     Raises Malformed with PARSE_ERROR if the line is not JSON in UTF-8, and with INVALID_REQUEST if it is too long or
     not a single JSON-RPC 2.0 message (MCP has no batches).
     """
     if line is None:
-        raise Malformed(INVALID_REQUEST, f"A message may be at most {LONGEST_LINE >> 20} MiB long.")
+        raise Malformed(types.INVALID_REQUEST, f"A message may be at most {LONGEST_LINE >> 20} MiB long.")
     try:
-        message = jsonrpc_message_adapter.validate_json(line, by_name=False)
+        message = types.jsonrpc_message_adapter.validate_json(line, by_name=False)
     except ValidationError:
         message = _repaired(line)
     # The SDK treats a request whose id is null or a fraction as a notification, and would never answer it.
-    if isinstance(message, JSONRPCNotification) and b'"id"' in line and "id" in from_json(line):
-        raise Malformed(INVALID_REQUEST, "A request's id must be a string or an integer.")
+    if isinstance(message, types.JSONRPCNotification) and b'"id"' in line and "id" in from_json(line):
+        raise Malformed(types.INVALID_REQUEST, "A request's id must be a string or an integer.")
     return message
 
 
-def _repaired(line: bytes) -> JSONRPCMessage:
+def _repaired(line: bytes) -> types.JSONRPCMessage:
     """Return the message in a line whose strings contain lone surrogates, as JavaScript writes them."""
     try:
         whole = json.dumps(json.loads(line), ensure_ascii=False).encode(errors="replace")
-        return jsonrpc_message_adapter.validate_json(whole, by_name=False)
+        return types.jsonrpc_message_adapter.validate_json(whole, by_name=False)
     except (ValueError, RecursionError):
         raise _diagnosis(line) from None
 
@@ -70,16 +60,16 @@ def _diagnosis(line: bytes) -> Malformed:
     try:
         value = from_json(line)
     except ValueError:
-        return Malformed(PARSE_ERROR, "The line is not JSON in UTF-8.")
+        return Malformed(types.PARSE_ERROR, "The line is not JSON in UTF-8.")
     if not isinstance(value, dict):
-        return Malformed(INVALID_REQUEST, "A line must hold one JSON-RPC message, and not a batch.")
+        return Malformed(types.INVALID_REQUEST, "A line must hold one JSON-RPC message, and not a batch.")
     # The id of a malformed response is one of the server's own requests; an error with it would answer another one.
     is_response = "result" in value or "error" in value
     request_id = None if is_response else as_request_id(value.get("id"))
-    return Malformed(INVALID_REQUEST, "The line is JSON, but not a JSON-RPC 2.0 message.", request_id)
+    return Malformed(types.INVALID_REQUEST, "The line is JSON, but not a JSON-RPC 2.0 message.", request_id)
 
 
-def encode(message: JSONRPCMessage) -> bytes:
+def encode(message: types.JSONRPCMessage) -> bytes:
     """Return the line that carries the message, with its newline."""
     return message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
 
@@ -91,27 +81,27 @@ class OpenRequests:
     """
 
     def __init__(self) -> None:
-        self.of_server: set[RequestId] = set()
-        self._of_client: Counter[RequestId] = Counter()
+        self.of_server: set[types.RequestId] = set()
+        self._of_client: Counter[types.RequestId] = Counter()
         self._settled = anyio.Event()
 
-    def received(self, message: JSONRPCMessage) -> None:
+    def received(self, message: types.JSONRPCMessage) -> None:
         """Record a message from the client."""
         match message:
-            case JSONRPCRequest(id=request_id, method=method):
+            case types.JSONRPCRequest(id=request_id, method=method):
                 if method != "subscriptions/listen":
                     self._of_client[coerce_request_id(request_id)] += 1
-            case JSONRPCNotification(method="notifications/cancelled", params=params):
+            case types.JSONRPCNotification(method="notifications/cancelled", params=params):
                 self._settle(cancelled_request_id_from_params(params))
-            case JSONRPCResponse(id=request_id) | JSONRPCError(id=request_id) if request_id is not None:
+            case types.JSONRPCResponse(id=request_id) | types.JSONRPCError(id=request_id) if request_id is not None:
                 self.of_server.discard(coerce_request_id(request_id))
 
-    def sent(self, message: JSONRPCMessage) -> None:
+    def sent(self, message: types.JSONRPCMessage) -> None:
         """Record a message to the client."""
         match message:
-            case JSONRPCResponse(id=request_id) | JSONRPCError(id=request_id):
+            case types.JSONRPCResponse(id=request_id) | types.JSONRPCError(id=request_id):
                 self._settle(request_id)
-            case JSONRPCRequest(id=request_id):
+            case types.JSONRPCRequest(id=request_id):
                 self.of_server.add(coerce_request_id(request_id))
 
     async def settled(self) -> None:
@@ -120,7 +110,7 @@ class OpenRequests:
             self._settled = anyio.Event()
             await self._settled.wait()
 
-    def _settle(self, request_id: RequestId | None) -> None:
+    def _settle(self, request_id: types.RequestId | None) -> None:
         if request_id is None:
             return
         key = coerce_request_id(request_id)
@@ -160,8 +150,10 @@ class MessageReader(ObjectReceiveStream[SessionMessage]):
             except anyio.EndOfStream:
                 self.end(self._grace)
                 if self._requests.of_server:  # the handler that waits for the answer can still finish
-                    error = ErrorData(code=CONNECTION_CLOSED, message="The client's input has ended.")
-                    return SessionMessage(JSONRPCError(jsonrpc="2.0", id=self._requests.of_server.pop(), error=error))
+                    error = types.ErrorData(code=types.CONNECTION_CLOSED, message="The client's input has ended.")
+                    return SessionMessage(
+                        types.JSONRPCError(jsonrpc="2.0", id=self._requests.of_server.pop(), error=error)
+                    )
                 await self._settled()
                 raise
             else:
@@ -202,7 +194,7 @@ class MessageWriter(ObjectSendStream[SessionMessage]):
         """
         if self._closed:
             raise anyio.ClosedResourceError
-        if isinstance(item.message, JSONRPCRequest) and self._closing.is_set():
+        if isinstance(item.message, types.JSONRPCRequest) and self._closing.is_set():
             raise anyio.BrokenResourceError
         self._lines.write(encode(item.message))
         if self._lines.broken:

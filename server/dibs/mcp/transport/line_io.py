@@ -23,8 +23,6 @@ import anyio.lowlevel
 LONGEST_LINE: Final = 64 << 20
 """Bytes of the longest line that is accepted."""
 
-_READ_AT_MOST: Final = 64 << 10  # the capacity of a pipe
-
 
 @contextmanager
 def private_stdio() -> Iterator[tuple[int, int]]:
@@ -52,10 +50,9 @@ def private_stdio() -> Iterator[tuple[int, int]]:
 class LineReader:
     """Reads lines from a descriptor. It does not read ahead while complete lines wait to be taken."""
 
-    def __init__(self, fd: int, longest: int = LONGEST_LINE) -> None:
+    def __init__(self, fd: int) -> None:
         mode = os.fstat(fd).st_mode
         self._fd = fd
-        self._longest = longest
         self._pollable = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(fd)
         self._listening = False
         self._ended = False
@@ -106,7 +103,7 @@ class LineReader:
             self._stop_listening()
             return
         try:
-            data = os.read(self._fd, _READ_AT_MOST)
+            data = os.read(self._fd, 64 << 10)  # the capacity of a pipe
         except BlockingIOError:  # another process that shares the description made it non-blocking, and was faster
             return
         except OSError:  # a socket that was reset, a terminal that hung up
@@ -124,13 +121,13 @@ class LineReader:
 
     def _append(self, part: bytes) -> None:
         self._size += len(part)
-        if self._size <= self._longest:
+        if self._size <= LONGEST_LINE:
             self._unfinished.append(part)
         else:
             self._unfinished.clear()
 
     def _finish_line(self) -> None:
-        line = b"".join(self._unfinished) if self._size <= self._longest else None
+        line = b"".join(self._unfinished) if self._size <= LONGEST_LINE else None
         if line is None or line.strip():
             self._lines.append(line)
         self._unfinished.clear()

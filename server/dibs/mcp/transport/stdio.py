@@ -11,7 +11,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
-from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -39,11 +38,7 @@ def install_early_exit() -> None:
     Raises ValueError outside the main thread.
     """
     for number in _signals():
-        signal.signal(number, _exit_at_once)
-
-
-def _exit_at_once(_number: int, _frame: FrameType | None) -> None:
-    os._exit(0)  # there is nothing to clean up yet
+        signal.signal(number, lambda *_: os._exit(0))  # there is nothing to clean up yet
 
 
 async def serve_stdio(server: Server[Any], *, closing: anyio.Event, grace: float = GRACE, hurry: float = HURRY) -> None:

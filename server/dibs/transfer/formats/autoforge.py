@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,7 +26,6 @@ COLUMNS: Final = (
     *("id", "priority", "category", "name", "description", "passes", "in_progress", "needs_human_input"),
     *JSON_COLUMNS,
 )
-DIBS_COLUMNS: Final = ("project_id", "unmet_dependencies")
 PATIENCE: Final = 5.0
 """Seconds to wait for a process that has locked the database."""
 
@@ -117,26 +115,24 @@ def _query(uri: str, driver: ModuleType, report: Report) -> list[dict[str, Any]]
         if not connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'features'").fetchone():
             raise InvalidInput("it is a SQLite database without a table `features`.")
         present = [row[1] for row in connection.execute("PRAGMA table_info(features)")]
-        _refuse_other(present)
+        if {"project_id", "unmet_dependencies"} & {*present}:
+            raise InvalidInput("it is a Dibs database; name it with --db instead of importing it.")
+        if "id" not in present or not {"name", "description"} & {*present}:
+            raise InvalidInput(
+                "its table `features` has no id, or neither name nor description: it is not AutoForge's."
+            )
         chosen = [column for column in COLUMNS if column in present]
         found = connection.execute(f"SELECT {', '.join(chosen)} FROM features ORDER BY id").fetchall()  # noqa: S608 - our own names
     for column in present:
         if column not in COLUMNS:
             report.ignored(f"{column} of the table")
-    return [dict(_values(chosen, row)) for row in found]
-
-
-def _refuse_other(present: list[str]) -> None:
-    if any(column in present for column in DIBS_COLUMNS):
-        raise InvalidInput("it is a Dibs database; name it with --db instead of importing it.")
-    if "id" not in present or not {"name", "description"} & {*present}:
-        raise InvalidInput("its table `features` has no id, or neither name nor description: it is not AutoForge's.")
-
-
-def _values(columns: list[str], row: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
-    for column, value in zip(columns, row, strict=True):
-        decode: Callable[[Any], Any] = _from_json if column in JSON_COLUMNS else _plain
-        yield column, decode(value)
+    return [
+        {
+            name: _from_json(value) if name in JSON_COLUMNS else _plain(value)
+            for name, value in zip(chosen, row, strict=True)
+        }
+        for row in found
+    ]
 
 
 def _from_json(value: Any) -> Any:

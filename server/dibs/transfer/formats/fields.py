@@ -47,7 +47,7 @@ class FeatureFields:
         self._report = report
         self._fields: dict[str, SourceField] = {}
         for key, value in raw.fields.items():
-            if _is_blank(value):
+            if value in (None, [], {}) or (isinstance(value, str) and not value.strip()):
                 continue
             name = shown(key)
             field = SourceField(name, f"{raw.path}.{name}", value)
@@ -84,10 +84,6 @@ class FeatureFields:
         """Report the fields that were not mapped as ignored."""
         for name in self._unmapped:
             self._report.ignored(self._fields[name].name)
-
-
-def _is_blank(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and not value.strip()) or value in ([], {})
 
 
 def shown(value: Any) -> str:

@@ -9,10 +9,8 @@ from dibs.transfer.formats.backlog import DESCRIPTION_LENGTH, Report, within
 from dibs.transfer.formats.fields import SourceField, one_line, shown, text, truth
 from dibs_schema.refusals import InvalidInput
 
-TYPES = ("text", "textarea", "select", "boolean")
 LABEL_LENGTH = 200
 MAX_FIELDS = 10
-MAX_OPTIONS = 20
 
 _NOT_IN_ID = re.compile(r"[^A-Za-z0-9_.-]+")
 
@@ -47,9 +45,9 @@ def read_request(field: SourceField, report: Report) -> dict[str, Any] | None:
 def _request_field(item: dict[str, Any], path: str, report: Report) -> dict[str, Any]:
     name = _field_id(one_line(item.get("id")) or one_line(item.get("label")) or "answer")
     label = within(one_line(item.get("label")) or name, LABEL_LENGTH, f"{path}.label")
-    kind = item.get("type") if item.get("type") in TYPES else "text"
+    kind = item.get("type") if item.get("type") in ("text", "textarea", "select", "boolean") else "text"
     options = _options(item.get("options"), path) if kind == "select" else []
-    if kind == "select" and not 1 <= len(options) <= MAX_OPTIONS:
+    if kind == "select" and not 1 <= len(options) <= 20:
         report.ignored(f"the {len(options)} options of a question to a person: it became a text field")
         kind, options = "text", []
     required = truth(item.get("required")) is not False

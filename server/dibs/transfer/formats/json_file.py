@@ -10,25 +10,11 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from dibs.transfer.formats import feature_list
+from dibs.transfer.formats import vocabulary as words
 from dibs.transfer.formats.backlog import Backlog, Report, SourceFile
 from dibs.transfer.formats.fields import RawFeature, shown
-from dibs.transfer.formats.vocabulary import (
-    CONTAINERS,
-    DESCRIPTIONS,
-    FLAGS,
-    GROUP_NAMES,
-    GROUPS,
-    IDS,
-    NAMES,
-    STATUSES,
-    snake,
-)
+from dibs.transfer.formats.vocabulary import snake
 from dibs_schema.refusals import InvalidInput
-
-LONGEST_NUMBER: Final = 18
-"""Integers with more digits stay text, because an id may have that form."""
-MAX_WRAPPERS: Final = 3
-"""The greatest number of objects that may be nested around the one with the list."""
 
 _PROBLEMS: Final = {
     "Expecting value": "a value is missing there, or is not JSON",
@@ -97,7 +83,7 @@ def _loads(text: str) -> Any:
 
 
 def _number(digits: str) -> int | str:
-    return int(digits) if len(digits) <= LONGEST_NUMBER else digits
+    return int(digits) if len(digits) <= 18 else digits  # an id may have the form of a long number
 
 
 def _decode(content: bytes) -> str:
@@ -136,9 +122,11 @@ def locate(document: Any, report: Report) -> tuple[str, list[RawFeature]]:
 def _in_object(document: Any, report: Report, prefix: str = "", depth: int = 0) -> tuple[str, list[RawFeature]]:
     if not isinstance(document, dict):
         raise InvalidInput("its JSON is neither a list of features nor an object with such a list.")
-    keys = [key for key in document if snake(key) in CONTAINERS]
+    keys = [key for key in document if snake(key) in words.CONTAINERS]
     found = [key for key in keys if _holds_objects(document[key])]
-    found = found or [key for key in document if snake(key) in GROUPS and _holds_groups(document[key])]
+    found = found or [
+        key for key in document if snake(key) in words.GROUPS and any(map(_has_list, _objects(document[key])))
+    ]
     if len(found) > 1:
         raise _several_lists(" and ".join(repr(shown(key)) for key in found[:5]), shown(found[1]))
     if found:
@@ -151,8 +139,8 @@ def _in_object(document: Any, report: Report, prefix: str = "", depth: int = 0) 
 def _in_wrapper(
     document: dict[str, Any], keys: list[str], report: Report, prefix: str, depth: int
 ) -> tuple[str, list[RawFeature]]:
-    inner = [key for key, value in document.items() if isinstance(value, dict) and _has_list(value)]
-    if len(inner) == 1 and depth < MAX_WRAPPERS:
+    inner = [key for key, value in document.items() if _has_list(value)]
+    if len(inner) == 1 and depth < 3:  # objects around the one with the list
         _report_rest(document, inner[0], prefix, report)
         return _in_object(document[inner[0]], report, f"{prefix}{shown(inner[0])}.", depth + 1)
     if inner:
@@ -162,9 +150,10 @@ def _in_wrapper(
             _object(document[key][0], f"{prefix}{shown(key)}[0]")
     if any(document[key] in ([], {}) for key in keys):
         return f"JSON list under '{prefix}{shown(keys[0])}'", []
-    if _is_feature(document):
+    names = {snake(key) for key in document}
+    if names & {*words.NAMES, *words.DESCRIPTIONS} and names & {*words.IDS, *words.STATUSES, *words.FLAGS}:
         return "one JSON feature", [RawFeature("feature", document)]
-    known = ", ".join(CONTAINERS[:5])
+    known = ", ".join(words.CONTAINERS[:5])
     raise InvalidInput(f"it has no list of features: it is not a list, and has none under a key such as {known}.")
 
 
@@ -177,12 +166,12 @@ def _members(path: str, held: Any, group: str | None) -> Iterator[RawFeature]:
     for key, value in held.items() if isinstance(held, dict) else enumerate(held):
         here = f"{path}.{shown(key)}" if isinstance(key, str) else f"{path}[{key}]"
         member = _object(value, here)
-        lists = [name for name in member if snake(name) in CONTAINERS and _holds_objects(member[name])]
+        lists = [name for name in member if snake(name) in words.CONTAINERS and _holds_objects(member[name])]
         if lists:
             name = _group_name(member) or (key if isinstance(key, str) else group)
             for inner in lists:
                 yield from _members(f"{here}.{shown(inner)}", member[inner], name)
-        elif isinstance(key, str) and not any(snake(name) in IDS and held for name, held in member.items()):
+        elif isinstance(key, str) and not any(snake(name) in words.IDS and held for name, held in member.items()):
             yield RawFeature(here, member | {"id": key}, group)
         else:
             yield RawFeature(here, member, group)
@@ -205,22 +194,15 @@ def _holds_objects(held: Any) -> bool:
     return any(isinstance(value, dict) for value in _objects(held))
 
 
-def _holds_groups(held: Any) -> bool:
-    return any(isinstance(value, dict) and _has_list(value) for value in _objects(held))
-
-
-def _has_list(value: dict[str, Any]) -> bool:
-    return any(snake(key) in CONTAINERS and isinstance(inner, list | dict) for key, inner in value.items())
+def _has_list(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
+    return any(snake(key) in words.CONTAINERS and isinstance(inner, list | dict) for key, inner in value.items())
 
 
 def _group_name(member: dict[str, Any]) -> str | None:
     by_name = {snake(key): value for key, value in member.items()}
-    return next((by_name[name] for name in GROUP_NAMES if isinstance(by_name.get(name), str)), None)
-
-
-def _is_feature(document: dict[str, Any]) -> bool:
-    keys = {snake(key) for key in document}
-    return bool(keys & {*NAMES, *DESCRIPTIONS}) and bool(keys & {*IDS, *STATUSES, *FLAGS})
+    return next((by_name[name] for name in words.GROUP_NAMES if isinstance(by_name.get(name), str)), None)
 
 
 def _report_rest(document: dict[str, Any], taken: str, prefix: str, report: Report) -> None:

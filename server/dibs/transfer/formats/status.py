@@ -23,12 +23,6 @@ class ImportedStatus:
     blocked: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Flag:
-    name: str
-    value: bool
-
-
 def read_status(feature: FeatureFields, report: Report) -> ImportedStatus:
     """Return the status: from the word if it is known, else from the booleans, else pending.
 
@@ -51,12 +45,13 @@ def read_status(feature: FeatureFields, report: Report) -> ImportedStatus:
     return _from_flag(next((flag for flag in flags if not flag.value), None), Status.PENDING, report)
 
 
-def _flag(field: SourceField) -> _Flag | None:
+def _flag(field: SourceField) -> SourceField | None:
+    """Return the field with the boolean that its value means, or None."""
     value = truth(field.value)
-    return None if value is None else _Flag(field.name, value)
+    return None if value is None else replace(field, value=value)
 
 
-def _from_flag(flag: _Flag | None, status: Status, report: Report) -> ImportedStatus:
+def _from_flag(flag: SourceField | None, status: Status, report: Report) -> ImportedStatus:
     report.mapped(f"{flag.name} {str(flag.value).lower()}" if flag else "no status", status)
     return ImportedStatus(status)
 
