@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from dibs.client import Client
 from dibs.database import Database
 from dibs.verbs.lease import release_all
-from dibs_schema.operations import BY_TOOL, OPERATIONS, AnyOperation, read_arguments
+from dibs_schema.operations import BY_TOOL, OPERATIONS, AnyOperation
+from dibs_schema.operations import read_arguments as read
 from dibs_schema.refusals import InvalidInput
 from verbs.stage import add, row
 
@@ -63,6 +65,9 @@ NESTED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         },
     ),
 ]
+
+
+read_arguments = partial(read, from_model=True)
 
 
 def required_of(operation: AnyOperation) -> dict[str, Any]:

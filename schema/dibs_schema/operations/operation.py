@@ -42,11 +42,14 @@ def adapter(kind: Any) -> TypeAdapter[Any]:
     return _adapters[kind]
 
 
-def read_arguments(operation: AnyOperation, given: Mapping[str, Any], ignored: list[str] | None = None) -> Any:
+def read_arguments(
+    operation: AnyOperation, given: Mapping[str, Any], ignored: list[str] | None = None, *, from_model: bool = False
+) -> Any:
     """Check and convert the arguments of an operation. Raises InvalidInput, which names the invalid ones.
 
     An optional argument that is empty counts as absent. Unknown arguments are refused, or ignored and added to
-    `ignored` if that is given and their names resemble no known one.
+    `ignored` if that is given and their names resemble no known one. An optional argument `from_model` also counts as
+    absent if it is 0 or false and that is refused, since some models fill in every argument.
     """
     try:
         known = without_unknown(given, operation.parameters, ignored)
@@ -58,10 +61,10 @@ def read_arguments(operation: AnyOperation, given: Mapping[str, Any], ignored: l
     except ValidationError as error:
         rejected = {str(place[0]) for place, _, _ in problems(error) if len(place) == 1}
         fillers = {name for name in rejected & operation.optional if is_filler(present.get(name, MISSING))}
-        if not fillers:
+        if not (fillers and from_model):
             raise invalid_argument(error, operation.parameters) from None
         others = {name: value for name, value in present.items() if name not in fillers}
-        return read_arguments(operation, others, ignored)
+        return read_arguments(operation, others, ignored, from_model=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,7 +175,7 @@ async def call(session: Session, name: str, arguments: dict[str, Any], ctx: Ctx)
         raise InvalidInput(f"There is no tool {name[:100]!r}. This server offers {names}.", field="name")
     refuse_role(session.settings.role, operation, session.wording)
     ignored: list[str] = []
-    given = read_arguments(operation, arguments, ignored)
+    given = read_arguments(operation, arguments, ignored, from_model=True)
     wait_seconds = getattr(given, "wait_seconds", 0)
     answer = await session.perform(operation, given, McpCall(ctx, wait_seconds))
     return result(answer.wire() | ({"ignored": ignored[:IGNORED_SHOWN]} if ignored else {}))
