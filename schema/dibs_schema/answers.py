@@ -272,11 +272,24 @@ class Feature(Answer):
     updated_at: Time | None = None
 
 
+class RefusedEntry(Answer):
+    """An entry of a batch that was not created; `index` is its place, from 0."""
+
+    index: int
+    reason: str
+
+
 class Created(Answer):
-    """The ids of created features, in the order of the call."""
+    """The ids of features in the order of the call, 0 for a `refused` entry, and how many of them were created.
+
+    `existing` entries name features that were there already; `differing` are those whose description or steps differ.
+    """
 
     ids: list[int] = []
     count: int
+    existing: int = 0
+    differing: list[int] = []
+    refused: list[RefusedEntry] = []
 
 
 class Imported(Answer):

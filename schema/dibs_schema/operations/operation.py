@@ -12,7 +12,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated_dataclass
 
 from dibs_schema.answers import Answer
-from dibs_schema.lenient_input import MAY_BE_EMPTY, MisspelledError, is_filler, without_empty, without_unknown
+from dibs_schema.lenient_input import MAY_BE_EMPTY, Leniency, MisspelledError, is_filler, without_empty, without_unknown
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.roles import Role
 from dibs_schema.validation import invalid_argument, problems
@@ -51,13 +51,14 @@ def read_arguments(
     `ignored` if that is given and their names resemble no known one. An optional argument `from_model` also counts as
     absent if it is 0 or false and that is refused, since some models fill in every argument.
     """
+    leniency = None if ignored is None else Leniency(ignored, partial=given.get("partial") in (True, "true"))
     try:
-        known = without_unknown(given, operation.parameters, ignored)
+        known = without_unknown(given, operation.parameters, leniency)
     except MisspelledError as error:
         raise InvalidInput(f"{error}. Nothing was changed.", field=error.name) from None
     present = without_empty(known, operation.optional, operation.may_be_empty)
     try:
-        return adapter(operation.arguments).validate_python(present, context=ignored)
+        return adapter(operation.arguments).validate_python(present, context=leniency)
     except ValidationError as error:
         rejected = {str(place[0]) for place, _, _ in problems(error) if len(place) == 1}
         fillers = {name for name in rejected & operation.optional if is_filler(present.get(name, MISSING))}

@@ -37,7 +37,9 @@ CHECK: dict[type[refusals.Unavailable], str] = {
 
 @click.command()
 @click.option(
-    "--repair-counters", is_flag=True, help="Recompute counters, heights and file areas. Nothing else is changed."
+    "--repair-counters",
+    is_flag=True,
+    help="Recompute counters, heights, file areas and folded names, and nothing else.",
 )
 @backlog_command
 def doctor(*, repair_counters: bool, as_json: bool, **flags: Any) -> None:
@@ -147,6 +149,7 @@ def recounted(found: Audit, hold_limit: float, *, nobody_there: bool) -> list[He
         _compared("counters", "unmet dependencies", found.counters, found.features, REPAIR),
         _compared("heights", "heights", found.heights, found.features, REPAIR),
         _compared("areas", "file areas", found.areas, found.features, REPAIR),
+        _compared("names", "folded names", found.names, found.features, REPAIR),
         _compared("journal", "states", found.states, found.features, STRAY),
         _replayed(found),
         _claims(found),
