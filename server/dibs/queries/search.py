@@ -197,22 +197,23 @@ MOST = 100
 """Suggestions in one answer; MCP allows no more."""
 
 _ids = select(F.id).where(in_project()).order_by(F.id).limit(MOST)
-_categories = select(F.category).where(in_project()).distinct().order_by(F.category).limit(MOST)
+_categories = select(F.category).where(in_project()).distinct().order_by(F.category)
 
 
 def complete_id(tx: Transaction, typed: str) -> list[int]:
-    """Return features whose ids begin with the typed digits, or whose names contain the typed text."""
+    """Return features whose ids begin with the typed digits, or that a search for the typed text finds."""
     if not typed:
         return [row["id"] for row in tx.all(_ids)]
     if typed.isascii() and typed.isdecimal():
         return [row["id"] for row in tx.all(_ids.where(_beginning_with(typed)))]
-    return [row["id"] for row in tx.all(_ids.where(F.name.icontains(typed, autoescape=True)))]
+    return [row["id"] for row in tx.all(_ids.where(F.id.in_(_matches(typed))))]
 
 
 def complete_category(tx: Transaction, typed: str) -> list[str]:
     """Return categories that begin with the typed text, in upper or lower case."""
-    matching = _categories.where(F.category.istartswith(typed, autoescape=True))
-    return [row["category"] for row in tx.all(matching)]
+    wanted = fold(typed)
+    matching = [row["category"] for row in tx.all(_categories) if fold(row["category"]).startswith(wanted)]
+    return matching[:MOST]
 
 
 def _beginning_with(digits: str) -> ColumnElement[bool]:
