@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -33,6 +34,10 @@ class Answer(BaseModel):
     ALWAYS: ClassVar[dict[str, Any]] = {}
     """Members that are sent even if they have their default, so that a caller sees that a list is empty."""
 
+    def with_steps(self, change: Callable[[Sequence[Step]], tuple[Step, ...]]) -> Self:  # noqa: ARG002 - likewise
+        """Return the answer with changed next steps."""
+        return self
+
     def worded(self, wording: Wording = TOOLS, verb: str = "Call") -> Self:  # noqa: ARG002 - `Guidance` uses them
         """Return the answer with its next steps in its text, worded for one kind of reader."""
         return self
@@ -49,6 +54,10 @@ class Guidance(Answer):
     """The member that the steps are appended to."""
 
     next: SkipJsonSchema[tuple[InstanceOf[Step], ...]] = Field((), exclude=True)
+
+    def with_steps(self, change: Callable[[Sequence[Step]], tuple[Step, ...]]) -> Self:
+        """Return the answer with changed next steps."""
+        return self.model_copy(update={"next": change(self.next)}) if self.next else self
 
     def worded(self, wording: Wording = TOOLS, verb: str = "Call") -> Self:
         """Return the answer with its next steps in its text, worded for one kind of reader."""

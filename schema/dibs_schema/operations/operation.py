@@ -123,6 +123,7 @@ class Operation(Generic[P, A]):
     `method`, the attribute's name, is the name of that function and of the Python client's method. `reads` says that
     the operation changes nothing, `destroys` that it overwrites something, `repeatable` that the same call again has
     no further effect. Clients load a `preloaded` tool at once. Only planners see the parameters in `planner_only`.
+    `former` are names of other tools that did the same, by which prompts for them still call it.
     """
 
     group: str
@@ -142,6 +143,7 @@ class Operation(Generic[P, A]):
         repeatable: bool = False,
         preloaded: bool = False,
         planner_only: tuple[str, ...] = (),
+        former: tuple[str, ...] = (),
     ) -> None:
         assert isinstance(arguments, type), "a class made by `arguments`"
         self.tool = tool
@@ -155,6 +157,7 @@ class Operation(Generic[P, A]):
         self.repeatable = repeatable
         self.preloaded = preloaded
         self.planner_only = planner_only
+        self.former = former
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.group = owner.__name__.lower()
