@@ -208,7 +208,7 @@ async def calls(server: Client, backlog: Database) -> dict[str, list[dict[str, A
         "ask_user": [{"questions": [QUESTION]}, {"question_id": asked}],
         "feature_add_note": [{"feature_id": two, "text": "a note"}],
         "feature_get_for_regression": [{"limit": 10}, {"limit": 10}],
-        "feature_create": [FEATURE],
+        "feature_create": [FEATURE | {"allow_duplicates": True}],
         "feature_create_bulk": [{"features": [FEATURE, FEATURE | {"name": "another"}], "allow_duplicates": True}],
         "feature_update": [{"feature_id": stuck, "retry": True}, {"feature_id": two, "name": "another"}],
         "feature_add_dependency": [{"feature_id": stuck, "dependency_id": two}],
