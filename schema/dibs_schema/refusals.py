@@ -76,7 +76,7 @@ class Archived(Refusal, code="archived"):
 
 
 class Stuck(Refusal, code="stuck"):
-    """The feature is quarantined until a planner puts it back."""
+    """The feature is quarantined until a planner retries it."""
 
 
 class WaitingForHuman(Refusal, code="waiting_for_human"):

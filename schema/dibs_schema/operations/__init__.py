@@ -1,6 +1,6 @@
-"""The table of operations. MCP tools, commands, methods of the Python client, roles and reference pages follow from it.
+"""The table of operations. MCP tools, commands, methods of the Python client, roles and reference pages are made from it.
 
-To add an operation: its arguments and its row in the module of its group, its verb or query, and its function in
+To add an operation, write its arguments and its row in the module of its group, its verb or query, and its function in
 `dibs.session`.
 """
 

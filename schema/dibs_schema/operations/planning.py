@@ -75,7 +75,7 @@ class UpdateFeature:
     priority: Priority | None = None
     paths: Annotated[Paths | None, Field(description="as when created; [] for none"), MAY_BE_EMPTY] = None
     archived: Annotated[bool | None, Field(description="true takes it off the board, false restores it")] = None
-    retry: Annotated[bool, Field(description="put a stuck feature back, its counters reset")] = False
+    retry: Annotated[bool, Field(description="return a stuck feature to pending")] = False
     confirm: Annotated[bool, Field(description="confirm a pass in another agent's place")] = False
 
 

@@ -37,7 +37,7 @@ class Project:
 
 
 def project_of(row: Mapping[Any, Any]) -> Project:
-    """Return the project of a row of `by_name`."""
+    """Return the project in a row that `by_name` selected."""
     return Project(row["id"], row["name"], row["generation"], row["moved_to"], ProjectSettings.of_row(row))
 
 

@@ -24,7 +24,7 @@ STATELESS = "2026-07-28"
 """From this protocol revision on there are no sessions. A client asks its user itself, and then repeats the call."""
 
 LONGEST_WAIT = 49.0
-"""Seconds for which a call may wait for work and for the database together: clients give up after 60."""
+"""Seconds in total for which a call may wait for work and for the database: clients give up after 60."""
 KEY = "answer"
 IGNORED_SHOWN = 10
 """Unknown arguments that an answer lists."""
@@ -72,7 +72,7 @@ class McpCall(CallContext):
         return int(state) if state is not None else None
 
     async def is_abandoned(self) -> bool:
-        """Whether the client has closed its HTTP request. A broken pipe ends the whole server."""
+        """Return whether the client has closed its HTTP request. A broken pipe ends the whole server."""
         request = self._ctx.request_context.request
         return request is not None and bool(await request.is_disconnected())
 

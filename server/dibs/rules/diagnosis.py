@@ -179,7 +179,7 @@ def refuse_resting(row: Row) -> None:
         last = f" The last failure: {row['last_failure'][:200]}." if row["last_failure"] else ""
         raise Stuck(
             f"Feature {feature} is stuck: it failed, was skipped or was released too often.{last}",
-            next=[_update(feature, "to put it back in the queue", retry=True)],
+            next=[_update(feature, "to return it to the queue", retry=True)],
             id=feature,
         )
     if row["status"] == Status.ARCHIVED:
@@ -193,7 +193,7 @@ def _update(feature: int, purpose: str, **change: bool) -> Step:
 
 
 def earlier_outcome(tx: Transaction, feature: int, token: str | None, kind: Kind) -> dict[str, Any]:
-    """Return the detail of the event if this token made the transition before; else raise the reason for the refusal."""
+    """Return the detail of the event if this token made the transition before; or raise the reason for the refusal."""
     row = find(tx, feature)
     if token is None or row["ended_token"] != token or row["ended_by"] != kind:
         refuse_transition(tx, feature, token)

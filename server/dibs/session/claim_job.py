@@ -44,7 +44,7 @@ class ClaimingJob(WriteJob[T]):
         return self
 
     def begin(self) -> None:
-        """Note that the claim may be made from now on. Raises Busy if the caller has abandoned it."""
+        """Record that the transaction may make the claim from now on. Raises Busy if the caller has abandoned it."""
         with self._lock:
             if self._abandoned:
                 raise Busy("The call was abandoned. Nothing was changed.")

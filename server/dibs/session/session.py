@@ -42,7 +42,7 @@ class Reaper:
         self._reaped_at = 0.0
 
     def due(self) -> Upkeep | None:
-        """Return the upkeep that reaps, if the last one was long enough ago."""
+        """Return REAPING if this session has not reaped for REAP_PAUSE seconds, or None."""
         from dibs.verbs.lease import REAPING
 
         now = time.monotonic()
