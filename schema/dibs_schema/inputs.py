@@ -139,6 +139,11 @@ else:
     Evidence = Annotated[EvidenceFields, BeforeValidator(_evidence)]
 
 
+def _label(value: Any) -> Any:
+    """Take an option with a value and a label, as forms have it, by its label."""
+    return value.get("label", value.get("value")) if isinstance(value, dict) else value
+
+
 def _choice(value: Any) -> Any:
     return {"label": value} if isinstance(value, str) else value
 
@@ -150,7 +155,9 @@ class HumanField(Input):
     label: Annotated[str, StringConstraints(min_length=1, max_length=200), CLEAN]
     type: Literal["text", "textarea", "select", "boolean"] = "text"
     options: Annotated[
-        list[Annotated[str, StringConstraints(min_length=1, max_length=200), CLEAN]], Field(max_length=20), FROM_JSON
+        list[Annotated[str, StringConstraints(min_length=1, max_length=200), CLEAN, BeforeValidator(_label)]],
+        Field(max_length=20),
+        FROM_JSON,
     ] = []
     required: bool = True
 
