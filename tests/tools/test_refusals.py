@@ -276,7 +276,7 @@ async def test_forbidden(db: str, role: str, tool: str, arguments: Arguments) ->
         place(mine, Status.IN_PROGRESS)
         async with Client.start(server_command("--db", db, "--role", role)) as client:
             before = board(mine)
-            then = "without it" if "force" in arguments else "feature_get_by_id"
+            then = "Only a planner" if "force" in arguments else "feature_get_"
             error = refusal_in(await client.call_raw(tool, arguments), "forbidden", then)
             assert error["tool"] == tool
             assert board(mine) == before
