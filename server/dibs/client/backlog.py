@@ -85,8 +85,11 @@ class Backlog(Calls):
         wait_seconds: float = 0,
         agent: str | None = None,
         resume: bool = False,
+        timeout: float | None = None,
     ) -> Claim:
         """Claim a feature for a block: `async with backlog.claim() as feature`. The arguments are those of `take`.
+
+        After `timeout` seconds the block is cancelled, the feature fails, and the block raises TimeoutError.
 
         The end of the block passes the feature, with `feature.evidence` if that is set. An Exception marks it as
         failing, with the exception's message (for a group, the messages in it), and propagates. A cancellation,
@@ -97,7 +100,7 @@ class Backlog(Calls):
         Raises NothingToClaim at the start, and ClaimLost or another Refusal at the end, if the pass is refused.
         """
         options = {"category": category, "wait_seconds": wait_seconds, "agent": agent, "resume": resume}
-        return Claim(self, {"feature_id": feature_id, **options}, self._tasks)
+        return Claim(self, {"feature_id": feature_id, **options}, self._tasks, timeout)
 
     async def follow(self, after: str | None = None) -> AsyncGenerator[FollowedEvent, None]:
         """Yield every event of the project once, as it happens, without end. Reads the database directly.
