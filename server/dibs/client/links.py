@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from functools import partial, reduce
 from operator import or_
 from typing import Any, Literal, TypedDict
@@ -25,7 +26,8 @@ from dibs.session.lease_keeper import LeaseKeeper
 from dibs.session.session import Session, load_operations
 from dibs.settings import Settings
 from dibs_schema.next_step import Step
-from dibs_schema.operations import BY_TOOL, AnyOperation, adapter, read_arguments
+from dibs_schema.operations import BY_TOOL, AnyOperation, Operations, adapter, read_arguments
+from dibs_schema.refusals import Refusal
 
 NAME = "dibs-backlog"
 """The client's name in the protocol."""
@@ -79,10 +81,18 @@ async def in_process(options: Options) -> AsyncIterator[Link]:
         await anyio.to_thread.run_sync(load_operations)  # which imports SQLAlchemy the first time
         return await session.perform(operation, read_arguments(operation, arguments))
 
+    def release_now(_: Mapping[int, str]) -> None:
+        from dibs.verbs.lease import release_session
+
+        with suppress(Refusal):  # then the leases expire
+            if tokens.any_live():
+                database.write_now(lambda tx: release_session(tx, connection), patience=2.0)
+        database.close()
+
     async with anyio.create_task_group() as background:
         background.start_soon(keeper.run)
         try:
-            yield Link(call, lambda: nullcontext(database))
+            yield Link(call, lambda: nullcontext(database), release_now=release_now)
         finally:
             session.closing.set()
             background.cancel_scope.cancel()
@@ -121,7 +131,15 @@ async def over_http(url: str) -> AsyncIterator[Link]:
             cause = outcome if isinstance(outcome, BaseException) else None
             raise ServerGone(f"no answer of a Dibs server from {url}: {_message(outcome)}") from cause
 
-        yield Link(call, renews_leases=False)
+        yield Link(call, renews_leases=False, release_now=lambda tokens: asyncio.run(_release_by_url(url, tokens)))
+
+
+async def _release_by_url(url: str, tokens: Mapping[int, str]) -> None:
+    """Release claims over a connection of its own, which needs nothing of an interrupted event loop."""
+    async with over_http(url) as link:
+        for feature, token in tokens.items():
+            with suppress(Refusal, ServerGone):  # then the lease expires
+                await link.call(Operations.release, {"feature_id": feature, "claim_token": token})
 
 
 def answer_of(operation: AnyOperation, result: CallToolResult) -> Any:
