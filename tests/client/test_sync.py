@@ -88,6 +88,18 @@ def test_the_journal_is_an_iterator(backlog: SyncBacklog) -> None:
 
 
 @pytest.mark.filterwarnings("error")
+def test_a_following_thread_ends_with_the_backlog(db: str) -> None:
+    """A stream that waits for the next event ends without an error when the backlog is closed."""
+    with ThreadPoolExecutor(1) as threads:
+        with SyncBacklog.open(db=db) as backlog:
+            feature = new(backlog)
+            events = backlog.follow("0-0")
+            next(event for event in events if event.feature == feature)
+            following = threads.submit(list, events)
+        assert following.result(20) == []
+
+
+@pytest.mark.filterwarnings("error")
 def test_a_closed_backlog_says_so(db: str) -> None:
     """Calls after the block, and calls that wait at its end, raise ServerGone without warnings."""
     with ThreadPoolExecutor(1) as threads:

@@ -105,8 +105,16 @@ def backlog(flags: dict[str, Any], *, make: bool = False, read_only: bool = Fals
     """
     from dibs.database import open_database
 
-    database = open_database(Settings.read(flags), read_only=read_only)
+    settings = Settings.read(flags)
+    database = open_database(settings, read_only=read_only)
     if not make and not database.exists():
+        from dibs.database.project_row import listed
+
+        if others := database.projects():
+            raise NotFound(
+                f"There is no project {settings.project!r} at {database.label}, but there {listed(others)}. Name one "
+                "with --project or DIBS_PROJECT."
+            )
         raise NotFound(
             f"There is no backlog at {database.label}. `dibs import FILE`, `dibs add`, `dibs plan` or an agent's "
             "`dibs serve` creates one; --db names another."

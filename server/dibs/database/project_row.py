@@ -47,6 +47,13 @@ def find_project(connection: Connection, name: str) -> tuple[Project | None, str
     return (project_of(rows[0]), rows[0]["schema_version"]) if rows else (None, None)
 
 
+def listed(names: list[str]) -> str:
+    """Return `is 'web'` or `are 'site', 'web'` for a message, with at most ten names."""
+    shown = ", ".join(map(repr, names[:10]))
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return f"{'is' if len(names) == 1 else 'are'} {shown}{more}"
+
+
 def newer_schema(label: str, version: str | None) -> SchemaNewer:
     """Return the refusal for a database that a newer Dibs has migrated."""
     return SchemaNewer(
