@@ -22,7 +22,7 @@ from dibs.client.links import answer_of
 from dibs_schema.answers import Claimed
 from dibs_schema.inputs import NewFeature
 from dibs_schema.operations import AnyOperation
-from dibs_schema.refusals import AlreadyClaimed, ClaimLost, Forbidden, InvalidInput
+from dibs_schema.refusals import AlreadyClaimed, AlreadyHolding, ClaimLost, Forbidden, InvalidInput
 
 pytestmark = [
     pytest.mark.anyio,
@@ -59,15 +59,14 @@ def a_feature(**more: object) -> NewFeature:
 
 async def test_every_way_leads_to_the_same_answers(reached: Backlog) -> None:
     """Arguments and answers are models, times are numbers, and tokens are sent automatically."""
-    one, two = (await reached.create_many([a_feature(), a_feature(depends_on_indices=[0])])).ids
+    one, two = (await reached.create_many([a_feature(), a_feature(depends_on_indices=[0])], allow_duplicates=True)).ids
     claimed = await reached.take(one)
     assert isinstance(claimed, Claimed)
     assert claimed.claim.expires_at > 1e9
     assert reached.holds(one, claimed.claim.token)
     assert (await reached.heartbeat(one, note="half done")).noted
-    own = await reached.take()
-    assert isinstance(own, Claimed)
-    assert own.claim.token == claimed.claim.token
+    with pytest.raises(AlreadyHolding):
+        await reached.take()
     again = await reached.take(resume=True)
     assert isinstance(again, Claimed)
     assert again.claim.token != claimed.claim.token
@@ -89,7 +88,7 @@ async def test_what_is_refused_is_refused_by_every_way(reached: Backlog) -> None
 
 async def test_a_claim_is_given_back_when_the_connection_ends(shared_db: str, backlog: Backlog) -> None:
     """If a connection proves that the holder lives, its end releases the claims."""
-    (feature,) = (await backlog.create_many([a_feature()])).ids
+    (feature,) = (await backlog.create_many([a_feature()], allow_duplicates=True)).ids
     async with Backlog.open(db=shared_db) as passing_by:
         await passing_by.mark_in_progress(feature)
         with pytest.raises(AlreadyClaimed):
@@ -99,7 +98,7 @@ async def test_a_claim_is_given_back_when_the_connection_ends(shared_db: str, ba
 
 async def test_a_block_over_http_renews_its_lease(url: str, backlog: Backlog) -> None:
     """A claim block over HTTP renews its lease, because no connection does."""
-    (feature,) = (await backlog.create_many([a_feature()])).ids
+    (feature,) = (await backlog.create_many([a_feature()], allow_duplicates=True)).ids
     async with Backlog.connect(url, agent="slow") as reached, reached.claim(feature) as held:
         await asyncio.sleep(LEASE / 3 + 0.7)
         seen = await backlog.get(feature)
@@ -110,7 +109,7 @@ async def test_a_block_over_http_renews_its_lease(url: str, backlog: Backlog) ->
 
 async def test_a_block_over_http_stops_to_renew_what_it_has_lost(url: str, backlog: Backlog) -> None:
     """A lost claim is reported at the end of the block, and no longer renewed before that."""
-    (feature,) = (await backlog.create_many([a_feature()])).ids
+    (feature,) = (await backlog.create_many([a_feature()], allow_duplicates=True)).ids
     async with Backlog.connect(url, agent="left behind") as reached:
         renewals = 0
 
@@ -256,7 +255,7 @@ async def test_the_token_is_sent_and_not_left_to_the_server(backlog: Backlog) ->
     watched = Backlog(Link(call))
     tokens = []
     for _ in range(2):
-        (feature,) = (await watched.create_many([a_feature()])).ids
+        (feature,) = (await watched.create_many([a_feature()], allow_duplicates=True)).ids
         claimed = await watched.take(feature)
         assert isinstance(claimed, Claimed)
         tokens.append(claimed.claim.token)

@@ -18,7 +18,7 @@ from dibs.client.tasks import Tasks
 from dibs_schema.answers import Acknowledgement, Answer, Claimed, Idle, Testing
 from dibs_schema.inputs import GREATEST_ID
 from dibs_schema.operations import AnyOperation, Operation, Operations
-from dibs_schema.refusals import Busy, OutcomeUnknown, Refusal, RequestReused
+from dibs_schema.refusals import AlreadyHolding, Busy, OutcomeUnknown, Refusal, RequestReused
 
 if TYPE_CHECKING:
     from dibs.database import Database
@@ -140,11 +140,12 @@ class Calls(Operations):
             answer = await _result_of(call)
             if answer is None and not has_key and "request_id" in given:
                 answer = await self._find(given)
-            if isinstance(answer, Claimed) and not has_key:
+            if isinstance(answer, Claimed) and not has_key and not answer.already_claimed:
                 await self._give_back(answer.feature.id, answer.claim.token)
 
         answer = await self._tasks.undo(self._ask(Operations.take, given), take_back)
         if isinstance(answer, Claimed):
+            self._refuse_shared(answer, answer.feature.id)
             self._tokens[answer.feature.id] = answer.claim.token
         return answer
 
@@ -169,13 +170,23 @@ class Calls(Operations):
             given.setdefault("agent", self._agent)
 
         async def take_back(call: asyncio.Task[Acknowledgement]) -> None:
-            if (claim := await _result_of(call)) is not None and claim.token is not None:
+            claim = await _result_of(call)
+            if claim is not None and claim.token is not None and not claim.already_claimed:
                 await self._give_back(claim.id, claim.token)
 
         answer = await self._tasks.undo(self._ask(Operations.mark_in_progress, given), take_back)
+        self._refuse_shared(answer, answer.id)
         if answer.token is not None:
             self._tokens[answer.id] = answer.token
         return answer
+
+    def _refuse_shared(self, answer: Claimed | Acknowledgement, feature_id: int) -> None:
+        """Raise AlreadyHolding for a claim that this object has already: another task of the program works on it."""
+        if answer.already_claimed and self.holds(feature_id):
+            raise AlreadyHolding(
+                f"This object has already claimed feature {feature_id}, for another task or an earlier call.",
+                id=feature_id,
+            )
 
     async def _give_back(self, feature_id: int, token: str) -> None:
         with suppress(Refusal, ServerGone):
