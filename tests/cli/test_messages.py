@@ -46,3 +46,21 @@ def test_the_status_of_a_file_is_headed_by_its_name(tmp_path: Path, file: str, t
     assert shell.dibs("status").stdout.startswith(f"{title} 0 % passing")
     shell.json("add", "One", *NEW, DIBS_PROJECT="mine")
     assert shell.dibs("status", DIBS_PROJECT="mine").stdout.startswith("mine 0 % passing")
+
+
+def test_an_answer_says_what_it_has_done(there: Shell) -> None:
+    """An answer and a withdrawal are told from each other, and a claim that was there from a new one."""
+    there.json("add", "One", *NEW)
+    assert "claimed already" not in there.dibs("claim", DIBS_AGENT="ada").stdout
+    again = there.dibs("claim", DIBS_AGENT="ada").stdout
+    assert "claimed already" in again
+    assert "`dibs heartbeat 1`" in again
+    there.json("ask", 1, "Which colour?", DIBS_AGENT="ada")
+    answered = there.dibs("answer", 1, "--set", "answer=blue").stdout
+    assert answered == "The answer is recorded. Feature 1 is pending.\n"
+    there.json("ask-user", "Which?", "--header", "Colour", "--option", "a", "--option", "b")
+    status = there.dibs("status").stdout
+    assert "0 % passing, 1 feature\n" in status
+    assert "1 open question to the user" in status
+    withdrawn = there.dibs("answer", "--question", 1, "--cancel").stdout
+    assert withdrawn.startswith("The question is withdrawn. Question 1 is ")

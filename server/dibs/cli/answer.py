@@ -70,7 +70,8 @@ def answer(
         print_json(done.wire())
     else:
         what = f"Feature {feature_id}" if feature_id is not None else f"Question {question}"
-        click.echo(f"{what}: {done.wire().get('state') or done.wire()['status']}.")
+        recorded = "The question is withdrawn" if cancel else "The answer is recorded"
+        click.echo(f"{recorded}. {what} is {done.wire().get('state') or done.wire()['status']}.")
 
 
 def _list(requests: list[OpenQuestion], *, as_json: bool) -> None:

@@ -85,7 +85,7 @@ def print_stats(stats: answers.Stats, moved_to: str | None = None, backup_of: st
         if counts[name]:
             table.add_row(Text(name, style), str(counts[name]) + PARTS.get(name, ""))
     out = console()
-    progress = f" {stats.percent_passing:g} % passing, {stats.total} features"
+    progress = f" {stats.percent_passing:g} % passing, {_count(stats.total, 'feature')}"
     out.print(Text(one_line(_title(stats)), "bold") + Text(progress))
     out.print(ProgressBar(total=100, completed=stats.percent_passing, width=50), "")
     out.print(table)
@@ -93,12 +93,16 @@ def print_stats(stats: answers.Stats, moved_to: str | None = None, backup_of: st
         parts = ", ".join(f"{name} {count}" for name, count in group.counts.wire().items())
         out.print(f"{one_line(group.name)}: {parts}")
     if stats.open_questions:
-        out.print(f"{stats.open_questions} open questions to the user: `dibs answer` lists them.")
+        out.print(f"{_count(stats.open_questions, 'open question')} to the user: `dibs answer` shows what was asked.")
     if moved_to:
         out.print(f"The project has moved to {one_line(moved_to)}. This is its state before.", style="yellow")
     if backup_of:
         out.print(f"This is a backup of {one_line(backup_of)}.", style="yellow")
     out.print(one_line(stats.database), style="dim")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _title(stats: answers.Stats) -> str:
@@ -187,7 +191,9 @@ def print_history(history: answers.History) -> None:
 def _claimed(answer: answers.Claimed) -> None:
     lease = answer.wire()["claim"]
     _work(answer.feature)
-    click.echo(f"token: {lease['token']}   yours until {lease['expires_at']}; `dibs heartbeat` renews the lease")
+    already = "claimed already; " if answer.already_claimed else ""
+    renewal = f"`dibs heartbeat {answer.feature.id}` renews the lease"
+    click.echo(f"token: {lease['token']}   {already}yours until {lease['expires_at']}; {renewal}")
 
 
 def _work(work: answers.Work) -> None:
