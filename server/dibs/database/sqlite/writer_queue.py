@@ -13,6 +13,8 @@ try:
 except ImportError:  # no flock on this platform: only the engine's own retries order writers
     fcntl = None  # type: ignore[assignment]  # the checker knows POSIX only
 
+_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+
 
 class WriterQueue:
     """An exclusive flock on a file next to the database.
@@ -37,7 +39,7 @@ class WriterQueue:
             return
         while True:
             if self._descriptor is None:
-                self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                self._descriptor = os.open(self._path, _FLAGS, 0o600)
                 self._file = file_of(os.fstat(self._descriptor))
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
             if self._is_the_file_at_the_path():
