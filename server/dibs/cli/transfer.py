@@ -168,8 +168,6 @@ def import_file(file: Path, *, as_json: bool, **flags: Any) -> None:
     from dibs.transfer.importer import import_features
 
     with options.backlog(flags, make=True) as database:
-        if file.exists() and database.file and database.file.exists() and file.samefile(database.file):
-            raise InvalidInput(f"{file} is the backlog itself. Name the file to import from.", field="file")
         found = read_backlog(file, file_driver())
         done = database.write_now(lambda tx: import_features(tx, found.features))
         place = database.label
