@@ -137,9 +137,23 @@ def test_a_database_whose_other_files_are_irregular_is_refused(shell: Shell, suf
         for command in ("status", "add One --category c --description d --step s", "doctor --json"):
             done = shell.dibs(*command.split(), "--db", db)
             assert f"{suffix} is a" in done.stderr + done.stdout, done
+            assert done.returncode == 2
             assert state(shell.folder) == before
         path.rmdir() if kind is a_folder else path.unlink()
         path.with_name("back").unlink(missing_ok=True)
+
+
+def test_a_backlog_without_a_usable_lock_is_read_alone(shell: Shell, tmp_path: Path) -> None:
+    """Its lock is a link of the repository: reads need none, and writes are refused before they touch its target."""
+    assert shell.dibs("add", "One", *NEW).returncode == 0
+    (tmp_path / "target").write_text("mine")
+    lock = shell.folder / ".dibs" / "features.db.lock"
+    lock.unlink()
+    lock.symlink_to(tmp_path / "target")
+    assert shell.dibs("status").returncode == 0
+    for command in ("claim", "add One --category c --description d --step s", "settings order critical_path"):
+        refused(shell.dibs(*command.split()), "features.db.lock is a symbolic link")
+    assert ((tmp_path / "target").read_text(), lock.is_symlink()) == ("mine", True)
 
 
 def test_a_lock_file_that_is_a_link_is_not_written_through(shell: Shell, tmp_path: Path) -> None:
@@ -295,7 +309,7 @@ def test_gitignore_is_not_written_through_a_link(shell: Shell, tmp_path: Path, t
 def test_a_linked_folder_gets_no_gitignore(shell: Shell, tmp_path: Path) -> None:
     """`.dibs` may be a link to a folder, where git does not look; a link to nothing is refused."""
     (shell.folder / ".dibs").symlink_to(tmp_path / "shared")
-    refused(shell.dibs("add", "One", *NEW), ".dibs is a symbolic link to nothing")
+    refused(shell.dibs("add", "One", *NEW), ".dibs is a symbolic link to a folder that does not exist")
     (tmp_path / "shared").mkdir()
     assert shell.dibs("add", "One", *NEW).returncode == 0
     names = {one.name for one in (tmp_path / "shared").iterdir()}

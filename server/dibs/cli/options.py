@@ -69,7 +69,8 @@ def say_refusals(command: Command) -> Command:
         except BrokenPipeError:
             raise  # the reader has gone: click exits without a message
         except OSError as error:
-            click.echo(f"dibs: {error}", err=True)
+            place = f"{error.filename}: " if error.filename is not None else ""
+            click.echo(f"dibs: {place}{error.strerror or error}", err=True)
             if sys.stdout is not None:  # the interpreter would try to flush it again at exit
                 null = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(null, sys.stdout.fileno())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from dibs.database.engine import DatabaseLocation
@@ -29,5 +30,6 @@ def locate(settings: Settings, *, read_only: bool = False) -> DatabaseLocation:
         refuse_path(path)
         return path.exists()
 
+    label = os.fsencode(path).decode(errors="backslashreplace")  # every face prints it
     # More than two readers only compete for the interpreter.
-    return DatabaseLocation(label=str(path), file=path, readers=2, make_engine=make_engine, exists=exists)
+    return DatabaseLocation(label=label, file=path, readers=2, make_engine=make_engine, exists=exists)

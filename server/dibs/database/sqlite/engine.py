@@ -30,7 +30,7 @@ from dibs.database.sqlite.health import check_file
 from dibs.database.sqlite.wal import LIMIT, WriteAheadLog
 from dibs.database.sqlite.writer_queue import WriterQueue
 from dibs.database.transaction import TransactionStart
-from dibs_schema.refusals import Busy, DatabaseReplaced, ReadOnly
+from dibs_schema.refusals import Busy, DatabaseReplaced, ReadOnly, Refusal
 
 BUSY_TIMEOUT = 5_000
 """Milliseconds; for writers outside the writer queue."""
@@ -181,9 +181,13 @@ class SQLite(Engine):
 
     @contextmanager
     def closing(self) -> Iterator[None]:
-        """Hold the writer queue: closing the last connection checkpoints. No connection is opened afterwards."""
+        """Hold the writer queue: closing the last connection checkpoints. No connection is opened afterwards.
+
+        Without its file, as in a folder that was deleted, the connections are closed all the same.
+        """
         if not self._read_only:
-            self._enter_queue()
+            with suppress(Refusal):
+                self._enter_queue()
         try:
             yield
         finally:

@@ -62,8 +62,15 @@ def refuse_path(path: Path) -> None:
     """
     try:
         refuse_irregular(path, "db")
+        if path.parent.is_symlink() and not path.parent.exists():
+            raise InvalidInput(
+                f"{path.parent} is a symbolic link to a folder that does not exist. Nothing was changed. Make that folder, "
+                "or remove the link.",
+                field="db",
+            )
         place = os.fsencode(path.resolve())
-        for suffix in ("-wal", "-shm", "-journal", ".lock"):
+        # Reads of an existing database need no lock.
+        for suffix in ("-wal", "-shm", "-journal", *(() if path.exists() else (".lock",))):
             refuse_irregular(Path(os.fsdecode(place) + suffix), "db", follow=False)
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
@@ -71,16 +78,14 @@ def refuse_path(path: Path) -> None:
         place = b"." * (LONGEST_PATH + 1)
     if len(place) > LONGEST_PATH:
         raise InvalidInput(
-            f"{path} is too long for SQLite, which opens paths of {LONGEST_PATH} bytes. Name a shorter one with --db or "
-            "DIBS_DB.",
+            f"{path} is too long for SQLite, which opens paths of at most {LONGEST_PATH} bytes. Name a shorter one.",
             field="db",
         )
     try:
         place.decode()
     except UnicodeDecodeError:
         raise InvalidInput(
-            f"{place.decode(errors='backslashreplace')} is not UTF-8. Rename its folder, or name another database with "
-            "--db or DIBS_DB.",
+            f"{place.decode(errors='backslashreplace')} is not UTF-8. Nothing was changed. Name a path that is.",
             field="db",
         ) from None
 
@@ -97,8 +102,7 @@ def prepare_folder(path: Path) -> None:
         if path.parent.name == ".dibs":
             hide_from_git(path.parent)
     except FileExistsError as error:
-        kind = "a symbolic link to nothing" if path.parent.is_symlink() else "a file, not a folder"
-        raise ReadOnly(f"{path.parent} is {kind}. Name another database with --db or DIBS_DB.") from error
+        raise ReadOnly(f"{path.parent} is a file, not a folder. Name another database with --db or DIBS_DB.") from error
     except OSError as error:
         raise _unreachable(path, error) from error
 
