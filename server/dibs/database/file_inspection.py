@@ -47,7 +47,7 @@ def projects_in(file: Path) -> dict[str, Freeze | None]:
             if "no such column" in str(error):  # the first version of the schema had no freezes
                 rows = connection.execute("SELECT name, NULL FROM projects").fetchall()
             elif "no such table" in str(error):
-                raise InvalidInput(f"{file} is a database, but not a backlog.", field="source") from error
+                raise InvalidInput(f"{file} is a SQLite database of another program, and not a backlog.", field="source") from error
             else:
                 raise
     return {name: Freeze.read(text) if text is not None else None for name, text in rows}

@@ -225,7 +225,8 @@ class SQLite(Engine):
         try:
             self._queue.enter()
         except OSError as error:
-            self.check_identity()  # a folder that was deleted explains every error
+            if isinstance(error, FileNotFoundError):  # the folder was deleted
+                self.check_identity()
             raise unopened(self.path, error) from error
 
     def _begin(self, connection: Connection, abandoned: Callable[[], bool]) -> bool:
