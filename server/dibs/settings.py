@@ -101,8 +101,16 @@ class Settings(BaseModel):
     def database_file(self) -> Path:
         """Return the SQLite file to serve: `db`, else `<root>/.dibs/features.db` (see `find_root`)."""
         if self.db is not None:
-            return Path(self.db).expanduser()
+            return expanded(self.db)
         return find_root(current_folder(), isolated=self.isolated) / ".dibs" / "features.db"
+
+
+def expanded(path: str) -> Path:
+    """Return the path with its `~` replaced. Raises InvalidInput where no home folder is known, as in many containers."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise InvalidInput(f"{path}: no such home folder is known. Name the whole path.", field="--db") from None
 
 
 def forget_settings() -> None:

@@ -147,3 +147,10 @@ def test_a_folder_that_may_not_be_entered_is_named(shell: Shell, command: str) -
     assert status in (1, 2)
     assert b".dibs cannot be entered" in printed
     assert b"Permission denied" in printed
+
+
+def test_a_home_folder_that_is_not_known_is_refused(shell: Shell) -> None:
+    """As in a container whose user has no entry in the list of users."""
+    for command in (("status",), ("add", "One", *NEW), ("backup",), ("init", "claude", "--dry-run")):
+        done = shell.dibs(*command, "--db", "~nobody-of-this-name/it.db")
+        assert (done.returncode, "no such home folder" in done.stderr) == (2, True), done

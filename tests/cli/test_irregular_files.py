@@ -13,6 +13,7 @@ import pytest
 
 from cli.shells import Ended, Shell
 from dibs.database import file_driver
+from races.servers import serving
 
 pytestmark = [
     pytest.mark.only_on("sqlite", reason="it is about files"),
@@ -124,6 +125,20 @@ def test_a_database_that_is_no_regular_file_is_left_alone(
         refused(shell.dibs(*words, typed=""), KINDS[kind])
         assert state(shell.folder) == before, command
     assert not elsewhere["other"].exists()
+
+
+def test_a_server_says_what_its_database_is(shell: Shell) -> None:
+    """It answers every call with the reason, opens nothing, and ends cleanly."""
+    a_fifo(shell.folder / "it")
+    before = state(shell.folder)
+    with serving(shell.folder / "it") as start:
+        server = start()
+        for tool, arguments in (("feature_get_stats", {}), ("feature_claim_and_get", {"wait_seconds": 1})):
+            refusal = server.refusal(tool, **arguments)
+            assert refusal is not None
+            assert "it is a FIFO" in refusal.message
+        assert server.finish() == 0
+    assert state(shell.folder) == before
 
 
 @pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal", ".lock"])

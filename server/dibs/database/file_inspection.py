@@ -12,7 +12,7 @@ from dibs.database.project_row import Freeze, newer_schema
 from dibs.database.sqlite.driver import driver
 from dibs.database.sqlite.errors import meaning
 from dibs.database.sqlite.filesystems import file_system, is_unsafe, prepare_folder, refuse_path, refuse_unsafe
-from dibs.database.sqlite.foreign import at_rest, foreign_objects
+from dibs.database.sqlite.foreign import at_rest, foreign_objects, holds_backlog
 from dibs.database.sqlite.lock_holders import attached, exclusive_access, is_open_nowhere
 from dibs_schema.refusals import DatabaseDamaged, InvalidInput, NotFound
 from dibs_schema.tables import HEAD
@@ -41,15 +41,16 @@ def projects_in(file: Path) -> dict[str, Freeze | None]:
     Raises NotFound, DatabaseDamaged, and InvalidInput if the file belongs to another program.
     """
     with _opened(file) as connection:
+        if not holds_backlog(connection):
+            raise InvalidInput(f"{file} is a SQLite database of another program, and not a backlog.", field="source")
         try:
             rows = connection.execute("SELECT name, moved_to FROM projects").fetchall()
         except driver().OperationalError as error:
-            if "no such column" in str(error):  # the first version of the schema had no freezes
-                rows = connection.execute("SELECT name, NULL FROM projects").fetchall()
-            elif "no such table" in str(error):
-                raise InvalidInput(f"{file} is a SQLite database of another program, and not a backlog.", field="source") from error
-            else:
+            if "no such column" not in str(error):
                 raise
+            rows = connection.execute(
+                "SELECT name, NULL FROM projects"
+            ).fetchall()  # as in the first version of the schema
     return {name: Freeze.read(text) if text is not None else None for name, text in rows}
 
 

@@ -42,6 +42,22 @@ def test_what_somebody_has_added_is_named(db: str, tmp_path: Path, what: str) ->
         assert not target.exists()
 
 
+def test_a_view_in_place_of_a_table_is_not_read(db: str, tmp_path: Path) -> None:
+    """A query of another's, which may never end, does not stand for the projects."""
+    with opened(db) as database:
+        add(database)
+    backup = Path(backed_up(db, tmp_path / "it.backup").file)
+    endless = (
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i AS name, NULL AS moved_to FROM n"
+    )
+    by_hand(str(backup), "ALTER TABLE projects RENAME TO old")
+    by_hand(str(backup), f"CREATE VIEW projects AS {endless}")
+    with pytest.raises(InvalidInput, match="not a backlog"):
+        restored(backup, str(tmp_path / "new.db"))
+    for command in ("status", "doctor", "backup"):
+        assert Shell(tmp_path).dibs(command, "--db", backup).returncode == 2
+
+
 def level(shell: Shell, db: str, what: str = "theirs") -> tuple[str, bool]:
     """Return the level of the finding about objects, and whether it names one."""
     findings = shell.dibs("doctor", "--db", db, "--json")

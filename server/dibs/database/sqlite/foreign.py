@@ -29,18 +29,27 @@ def refuse_foreign(file: Path) -> None:
     url = f"{file.as_uri()}?mode=ro{at_rest(file)}"
     try:
         with closing(library.connect(url, uri=True)) as connection:
-            tables = {name for kind, name in connection.execute(_OBJECTS) if kind == "table"}
+            foreign = _tables(connection) and not holds_backlog(connection)
     except library.Error as error:
         refusal = meaning(file, error)
         if refusal is not None and getattr(error, "sqlite_errorname", "") == "SQLITE_NOTADB":
             raise refusal from error
         return  # others are changing it, or its damage shows when it is opened
-    if tables and not set(FIRST_TABLES) <= tables:
+    if foreign:
         raise InvalidInput(
             f"{file} is a SQLite database of another program. Nothing was changed. Name a file of its own with --db; "
             "`dibs import` reads the backlogs of other tools.",
             field="db",
         )
+
+
+def holds_backlog(connection: Any) -> bool:
+    """Return whether the driver's connection leads to a database of Dibs, of any version."""
+    return set(FIRST_TABLES) <= _tables(connection)
+
+
+def _tables(connection: Any) -> set[str]:
+    return {name for kind, name in connection.execute(_OBJECTS) if kind == "table"}
 
 
 def foreign_objects(connection: Any) -> list[str]:
