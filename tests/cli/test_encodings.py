@@ -20,7 +20,7 @@ pytestmark = pytest.mark.only_on("sqlite", reason="no engine plays a part")
 NAME = "Änderung €🎉"
 NEW = ("--category", "core", "--description", "What it does.", "--step", "Look.")
 FEATURES = [{"category": "core", "name": NAME, "description": "It.", "steps": ["Look."]}]
-TERMINALS: dict[str, Mapping[str, str]] = {
+TERMINALS: dict[str, dict[str, str]] = {
     "cp1252": {"PYTHONIOENCODING": "cp1252"},
     "ascii": {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
     "C": {"LC_ALL": "C"},
@@ -34,12 +34,14 @@ def shell(tmp_path: Path) -> Shell:
     return Shell(tmp_path / "folder")
 
 
-def run(shell: Shell, *words: str, given: bytes = b"", cwd: Path | None = None, **variables: str) -> tuple[int, bytes]:
+def run(
+    shell: Shell, *words: str, given: bytes = b"", cwd: Path | None = None, variables: Mapping[str, str] | None = None
+) -> tuple[int, bytes]:
     """Run a command in a process of its own; return its status and all that it prints."""
     done = subprocess.run(
         [*without_power_over_files(), sys.executable, "-m", "dibs", *words],
         cwd=cwd or shell.folder,
-        env=shell.environment(**variables),
+        env=shell.environment(**(variables or {})),
         input=given,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -56,10 +58,10 @@ def test_every_terminal_can_show_every_text(shell: Shell, terminal: str) -> None
     variables = TERMINALS[terminal]
     assert shell.dibs("add", NAME, *NEW).returncode == 0
     for command in ("list", "show 1", "get 1", "status", "history 1", "graph", "doctor", "claim"):
-        status, printed = run(shell, *command.split(), **variables)
+        status, printed = run(shell, *command.split(), variables=variables)
         assert status in (0, 1), printed
         assert "Error" not in printed.decode("cp1252", "replace")
-    status, printed = run(shell, "list", "--json", **variables)
+    status, printed = run(shell, "list", "--json", variables=variables)
     assert json.loads(printed)["features"][0]["name"] == NAME
 
 

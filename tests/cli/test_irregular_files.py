@@ -121,7 +121,7 @@ def test_a_database_that_is_no_regular_file_is_left_alone(
     before = state(shell.folder)
     for command in (*READS, *WRITES, *TRANSFERS):
         words = command.format(**elsewhere).split()
-        words += [path] if words[-1] in ("--to", "--from") else ["--db", path]
+        words += [str(path)] if words[-1] in ("--to", "--from") else ["--db", str(path)]
         refused(shell.dibs(*words, typed=""), KINDS[kind])
         assert state(shell.folder) == before, command
     assert not elsewhere["other"].exists()

@@ -47,6 +47,8 @@ def test_a_configuration_passes_on_settings_of_dibs_alone(tmp_path: Path, flags:
 
 def test_an_environment_that_is_no_object_of_strings_is_read_as_far_as_it_is() -> None:
     """No value of a configuration ends in a traceback."""
-    for given in ([], "x", None, {"DIBS_DB": 5, "DIBS_ROLE": None, "DIBS_PROJECT": "p", "HOME": "/x"}):
+    strings_and_others = {"DIBS_DB": 5, "DIBS_ROLE": None, "DIBS_PROJECT": "p", "HOME": "/x"}
+    environments: list[object] = [[], "x", None, strings_and_others]
+    for given in environments:
         launch = Launch.of(CLIENTS["claude"], {"command": "dibs-mcp", "env": given})
         assert launch.variables == ((("DIBS_PROJECT", "p"),) if isinstance(given, dict) else ())
