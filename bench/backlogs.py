@@ -61,7 +61,7 @@ def make(path: Db, size: int, project: str | None = None) -> Db:
     database = opened(path, project=project)
     for start in range(0, size, BATCH):
         batch = [feature(number) for number in range(start, min(start + BATCH, size))]
-        database.write_now(partial(create_bulk, by="planner", batch=batch))
+        database.write_now(partial(create_bulk, by="planner", entries=batch))
     database.close(5)
     return path
 

@@ -102,7 +102,7 @@ def _claims_behind_files(folder: Path, effort: Effort) -> Iterator[Figure]:
 
 def _add(database: Database, count: int, paths: Callable[[int], list[str]]) -> None:
     batch = [backlogs.feature(number, paths=paths(number)) for number in range(count)]
-    database.write_now(partial(create_bulk, by="planner", batch=batch))
+    database.write_now(partial(create_bulk, by="planner", entries=batch))
 
 
 def _in_turn(path: Path, small: Database, claims: int) -> tuple[list[float], list[float]]:
@@ -156,7 +156,7 @@ def _batches(path: Path, runs: int) -> Iterator[Promise]:
     database.write_now(lambda _: None)
     with queue_held() as held:
         for _ in range(runs):
-            database.write_now(partial(create_bulk, by="planner", batch=batch))
+            database.write_now(partial(create_bulk, by="planner", entries=batch))
     database.close(5)
     yield Promise("the same, lock held", held[:runs], BATCH_LOCK_BOUND)
 

@@ -2,14 +2,15 @@
 # A worker in a shell. It claims a feature, runs a command for it, and passes or fails it by the command's exit status.
 # It repeats this until there is no work for an agent: all features are done, or the rest waits for a person.
 #
-#   DIBS_AGENT=ada examples/loop.sh COMMAND [ARGUMENT...]
+#   [DIBS_AGENT=ada] examples/loop.sh COMMAND [ARGUMENT...]
 #
-# The command finds the feature's number in FEATURE; `dibs get "$FEATURE"` prints its text. Each loop needs its own name.
-# A claim lasts for 30 minutes; for longer commands set DIBS_DETACHED_LEASE (seconds). One claim waits for work for WAIT
-# seconds (45).
+# The command finds the feature's number in FEATURE; `dibs get "$FEATURE"` prints its text. Start as many loops as you
+# like: each one adds its host and process id to its name. A claim lasts for 30 minutes, also if the loop was killed; for
+# longer commands set DIBS_DETACHED_LEASE (seconds). One claim waits for work for WAIT seconds (45).
 set -u
-: "${DIBS_AGENT:?set it to a name that no other loop has}"
-[ $# -gt 0 ] || { echo "usage: DIBS_AGENT=name $0 COMMAND [ARGUMENT...]" >&2; exit 2; }
+[ $# -gt 0 ] || { echo "usage: $0 COMMAND [ARGUMENT...]" >&2; exit 2; }
+DIBS_AGENT=${DIBS_AGENT:-loop}-$(uname -n)-$$
+export DIBS_AGENT
 
 FEATURE='' child='' claimed=$(mktemp) || exit 1
 trap 'rm -f "$claimed"' EXIT
@@ -27,7 +28,7 @@ trap stop HUP INT TERM
 
 while :; do
     # in the background, because the shell handles signals only during `wait`
-    dibs claim --id --resume --wait "${WAIT:-45}" >"$claimed" &
+    dibs claim --id --wait "${WAIT:-45}" >"$claimed" &
     child=$!
     wait "$child" && status=0 || status=$?
     FEATURE=$(cat "$claimed") child=''

@@ -1,7 +1,8 @@
 """Runs N agents on one backlog until there is no work for an agent: `python orchestrator.py 4 claude -p`.
 
 The command gets each feature as JSON on standard input. Exit status 0 passes the feature, any other fails it. Features
-that wait for a person, or failed too often, stay as they are. docs/how-to/orchestrator.md explains the parts.
+that wait for a person, or failed too often, stay as they are. Start it as often as you like: each process has its own
+names. docs/how-to/orchestrator.md explains the parts.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from asyncio.subprocess import PIPE, STDOUT, create_subprocess_exec
 from contextlib import suppress
 
 from dibs.client import Backlog, ClaimedFeature, NothingToClaim
-from dibs_schema.refusals import ClaimLost
+from dibs_schema.refusals import AlreadyHolding, ClaimLost
 
 if len(sys.argv) < 3 or not sys.argv[1].isdecimal():
     sys.exit(__doc__)
@@ -47,6 +48,8 @@ async def work(backlog: Backlog, name: str) -> None:
                 await build(feature)
         except (RuntimeError, ClaimLost) as error:  # the failure is recorded, and another attempt may follow
             print(f"{name}: {error}")
+        except AlreadyHolding:  # a dead process had the same name; its claim ends with its lease
+            await asyncio.sleep(5)
         except NothingToClaim as nothing:
             if nothing.is_final:
                 print(f"{name}: {nothing}")
@@ -56,7 +59,7 @@ async def work(backlog: Backlog, name: str) -> None:
 async def main() -> None:
     """Run the workers; a signal ends their agents and releases their claims."""
     async with Backlog.open() as backlog, asyncio.TaskGroup() as group:
-        tasks = [group.create_task(work(backlog, f"worker-{n}")) for n in range(workers)]
+        tasks = [group.create_task(work(backlog, f"{os.uname().nodename}-{os.getpid()}-{n}")) for n in range(workers)]
         for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(ending, lambda: [one.cancel() for one in tasks])
     if any(one.cancelled() for one in tasks):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -33,6 +34,10 @@ class Answer(BaseModel):
     ALWAYS: ClassVar[dict[str, Any]] = {}
     """Members that are sent even if they have their default, so that a caller sees that a list is empty."""
 
+    def with_steps(self, change: Callable[[Sequence[Step]], tuple[Step, ...]]) -> Self:  # noqa: ARG002 - likewise
+        """Return the answer with changed next steps."""
+        return self
+
     def worded(self, wording: Wording = TOOLS, verb: str = "Call") -> Self:  # noqa: ARG002 - `Guidance` uses them
         """Return the answer with its next steps in its text, worded for one kind of reader."""
         return self
@@ -49,6 +54,10 @@ class Guidance(Answer):
     """The member that the steps are appended to."""
 
     next: SkipJsonSchema[tuple[InstanceOf[Step], ...]] = Field((), exclude=True)
+
+    def with_steps(self, change: Callable[[Sequence[Step]], tuple[Step, ...]]) -> Self:
+        """Return the answer with changed next steps."""
+        return self.model_copy(update={"next": change(self.next)}) if self.next else self
 
     def worded(self, wording: Wording = TOOLS, verb: str = "Call") -> Self:
         """Return the answer with its next steps in its text, worded for one kind of reader."""
@@ -272,11 +281,24 @@ class Feature(Answer):
     updated_at: Time | None = None
 
 
+class RefusedEntry(Answer):
+    """An entry of a batch that was not created; `index` is its place, from 0."""
+
+    index: int
+    reason: str
+
+
 class Created(Answer):
-    """The ids of created features, in the order of the call."""
+    """The ids of features in the order of the call, 0 for a `refused` entry, and how many of them were created.
+
+    `existing` entries name features that were there already; `differing` are those whose description or steps differ.
+    """
 
     ids: list[int] = []
     count: int
+    existing: int = 0
+    differing: list[int] = []
+    refused: list[RefusedEntry] = []
 
 
 class Imported(Answer):

@@ -85,7 +85,7 @@ def path_of(text: str) -> str:
 
 
 def paths_of(paths: list[str]) -> list[str]:
-    """Return all paths of a feature, without duplicates. Raises ValueError if they are too long together."""
+    """Return all paths of a feature, without duplicates. Raises ValueError if their total length is too great."""
     if len(json.dumps(paths, ensure_ascii=False)) > LONGEST_PATHS:
-        raise ValueError(f"have more than {LONGEST_PATHS:,} characters together; write fewer, wider globs")
+        raise ValueError(f"have more than {LONGEST_PATHS:,} characters in total; write fewer, wider globs")
     return list(dict.fromkeys(paths))

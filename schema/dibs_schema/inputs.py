@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import (
@@ -12,16 +14,22 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    ValidationError,
     ValidationInfo,
+    ValidatorFunctionWrapHandler,
     WithJsonSchema,
+    WrapValidator,
     model_validator,
 )
+from pydantic.json_schema import SkipJsonSchema
 
 from dibs_schema.file_areas import MOST_PATHS, path_of, paths_of
 from dibs_schema.lenient_input import without_empty, without_unknown
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.sanitize import clean
 from dibs_schema.status import Status
+from dibs_schema.validation import first_problem
+from dibs_schema.validation import path_of as argument_path
 
 GREATEST_ID = 2**31 - 1
 
@@ -34,6 +42,11 @@ def _number(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError("must be a number")  # noqa: TRY004 - pydantic turns ValueError into its own
     return value
+
+
+def _key(value: Any) -> Any:
+    """Take a number as the key that it reads as."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _from_json(value: Any) -> Any:
@@ -61,6 +74,7 @@ Description = Annotated[str, StringConstraints(min_length=1, max_length=20_000),
 Step = Annotated[str, StringConstraints(min_length=1, max_length=2_000), CLEAN]
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=2_000), CLEAN]
 Note = Annotated[str, StringConstraints(min_length=1, max_length=2_000), CLEAN]
+Key = Annotated[str, StringConstraints(min_length=1, max_length=100), CLEAN, BeforeValidator(_key)]
 Cursor = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 Wait = Annotated[float, Field(ge=0, le=45), WHOLE]
 Priority = Annotated[int, Field(ge=-1_000_000_000, le=1_000_000_000), WHOLE]
@@ -125,6 +139,11 @@ else:
     Evidence = Annotated[EvidenceFields, BeforeValidator(_evidence)]
 
 
+def _label(value: Any) -> Any:
+    """Take an option with a value and a label, as forms have it, by its label."""
+    return value.get("label", value.get("value")) if isinstance(value, dict) else value
+
+
 def _choice(value: Any) -> Any:
     return {"label": value} if isinstance(value, str) else value
 
@@ -136,7 +155,9 @@ class HumanField(Input):
     label: Annotated[str, StringConstraints(min_length=1, max_length=200), CLEAN]
     type: Literal["text", "textarea", "select", "boolean"] = "text"
     options: Annotated[
-        list[Annotated[str, StringConstraints(min_length=1, max_length=200), CLEAN]], Field(max_length=20), FROM_JSON
+        list[Annotated[str, StringConstraints(min_length=1, max_length=200), CLEAN, BeforeValidator(_label)]],
+        Field(max_length=20),
+        FROM_JSON,
     ] = []
     required: bool = True
 
@@ -211,6 +232,30 @@ class NewFeature(Input):
     dependencies: FeatureIds = []
     depends_on_indices: Annotated[list[Index], Field(max_length=100), FROM_JSON] = []
     paths: Annotated[Paths, Field(description=PATHS)] = []
+    passes: SkipJsonSchema[bool] = False
+    key: Key | None = None
+    depends_on: Annotated[list[Key], Field(max_length=100), FROM_JSON] = []
 
 
-NewFeatures = Annotated[list[NewFeature], Field(min_length=1, max_length=1_000), FROM_JSON]
+@dataclass(frozen=True, slots=True)
+class InvalidEntry:
+    """An entry of a batch that is not valid, if the valid ones are to be created. `problem` follows its path."""
+
+    problem: str
+
+
+def _entry(value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+    try:
+        return handler(value)
+    except ValidationError as error:
+        if info.context is None or not info.context.partial:
+            raise
+        place, _, message = first_problem(error)
+        return InvalidEntry(f"{'.' if place else ''}{argument_path(place)}: {message}.")
+
+
+if TYPE_CHECKING:
+    NewFeatures = Sequence[NewFeature | InvalidEntry]
+else:
+    Entry = Annotated[NewFeature, WrapValidator(_entry)]
+    NewFeatures = Annotated[list[Entry], Field(min_length=1, max_length=1_000), FROM_JSON]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
 
@@ -62,20 +63,28 @@ def without_empty(given: Mapping[str, Any], optional: Collection[str], kept: Col
     }
 
 
-def without_unknown(given: Mapping[str, Any], known: Collection[str], ignored: list[str] | None) -> dict[str, Any]:
-    """Return the arguments without unknown ones, whose names are added to `ignored`; if that is None, keep them.
+@dataclass(slots=True)
+class Leniency:
+    """What a call may send beside valid arguments: unknown ones, which are `ignored`, and invalid entries (`partial`)."""
+
+    ignored: list[str]
+    partial: bool = False
+
+
+def without_unknown(given: Mapping[str, Any], known: Collection[str], leniency: Leniency | None) -> dict[str, Any]:
+    """Return the arguments without unknown ones, which `leniency` notes as ignored; if that is None, keep them.
 
     Raises MisspelledError if an unknown name resembles a known one.
     """
-    if ignored is None:
+    if leniency is None:
         return dict(given)
     for name in given:
         if name not in known:
             meant = similar(name, known)
             if meant is not None:
                 raise MisspelledError(_shown(name), meant)
-            if _shown(name) not in ignored:
-                ignored.append(_shown(name))
+            if _shown(name) not in leniency.ignored:
+                leniency.ignored.append(_shown(name))
     return {name: value for name, value in given.items() if name in known}
 
 

@@ -16,7 +16,8 @@ class Step:
 
     `operation` is a tool's name, or None for the same call again. `arguments` are its arguments. `needs` names the
     arguments whose values only the caller knows. `purpose` ends the sentence: "for the next ready feature". `by` is
-    the role that calls it, where that is not the caller.
+    the role that calls it, where that is not the caller. A step that is not `named` is said without its operation, which
+    its reader does not have.
     """
 
     operation: str | None
@@ -24,6 +25,7 @@ class Step:
     purpose: str = ""
     needs: Sequence[str] = ()
     by: Role | None = None
+    named: bool = True
 
 
 class Wording(Protocol):
@@ -59,8 +61,15 @@ def word(steps: Sequence[Step], wording: Wording = TOOLS, verb: str = "Call") ->
     """
     own = [_clause(step, wording) for step in steps if step.by is None]
     sentences = [f"{verb} {', or '.join(own)}."] if own else []
-    sentences += [f"A {step.by} {verb.lower()}s {_clause(step, wording)}." for step in steps if step.by is not None]
+    for step in steps:
+        if step.by is not None:
+            needed = f"A {step.by} {verb.lower()}s {_clause(step, wording)}." if step.named else _need(step)
+            sentences.append(needed)
     return " ".join(sentences)
+
+
+def _need(step: Step) -> str:
+    return f"A {step.by} is needed {step.purpose}".rstrip() + "."
 
 
 def _clause(step: Step, wording: Wording) -> str:

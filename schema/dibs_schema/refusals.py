@@ -32,6 +32,8 @@ class Refusal(Exception):  # noqa: N818 - the domain's word for an expected answ
 
     code: ClassVar[str]
     retryable: ClassVar[bool] = False
+    wording: Wording = TOOLS
+    """How `message` writes calls; the Python client sets its own."""
 
     def __init_subclass__(cls, *, code: str | None = None, retryable: bool | None = None) -> None:
         if code is not None:
@@ -50,8 +52,8 @@ class Refusal(Exception):  # noqa: N818 - the domain's word for an expected answ
 
     @property
     def message(self) -> str:
-        """The fact and the next steps, worded for an agent that calls tools."""
-        return self.worded(TOOLS)
+        """The fact and the next steps, worded for an agent that calls tools, or for a Python program."""
+        return self.worded(self.wording)
 
     def worded(self, wording: Wording, verb: str = "Call") -> str:
         """Return the fact and the next steps, worded for one kind of reader."""
@@ -76,7 +78,7 @@ class Archived(Refusal, code="archived"):
 
 
 class Stuck(Refusal, code="stuck"):
-    """The feature is quarantined until a planner puts it back."""
+    """The feature is quarantined until a planner retries it."""
 
 
 class WaitingForHuman(Refusal, code="waiting_for_human"):

@@ -20,7 +20,7 @@ class Role(StrEnum):
         return self in (Role.PLANNER, Role.ALL)
 
     def has(self, roles: tuple[Role, ...]) -> bool:
-        """Whether the role is one of `roles`, or `all`."""
+        """Return whether the role is one of `roles`, or `all`."""
         return self is Role.ALL or self in roles
 
 

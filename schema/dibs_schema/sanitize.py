@@ -1,7 +1,7 @@
-r"""Remove invisible characters from texts that one agent writes and another reads.
+r"""Remove invisible characters from text that one agent writes and another reads.
 
-Removed are: ANSI escape sequences with their contents; C0 and C1 control characters except newline and tab; controls
-of the writing direction; zero-width and other invisible characters; tags, and variation selectors without a base, which
+It removes: ANSI escape sequences with their contents; C0 and C1 control characters except newline and tab;
+bidirectional controls; zero-width and other invisible characters; tags, and variation selectors without a base, which
 can carry hidden text; lone surrogates. Line ends become `\n`.
 
 An invisible character stays where it changes what a reader sees: a zero-width joiner between two emoji (a family, a

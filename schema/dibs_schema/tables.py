@@ -29,7 +29,7 @@ from sqlalchemy import (
 from dibs_schema.file_areas import LONGEST_PATH
 from dibs_schema.status import Status
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest migration; a warm start compares this with the database and imports nothing of Alembic."""
 
 BELOW_EVERY_PRIORITY = -1_000_000_000_000
@@ -134,6 +134,8 @@ class _Features(TypedColumns):
     unconfirmed_since = Column(Double)
     confirmed_by = Column(String(100))
     paths = Column(JSON(none_as_null=True))
+    identity = Column(String(32))
+    searched = Column(Text)
 
 
 _STATUSES = ", ".join(f"'{status}'" for status in Status)
@@ -186,6 +188,9 @@ features = Table(
     _partial("features_unconfirmed", "project_id", "unconfirmed_since", "id", where="unconfirmed_since IS NOT NULL"),
     # The few features that wait for a person or a planner or are archived, to count and list them.
     _partial("features_resting", "project_id", "status", "id", where="status IN ('needs_human', 'stuck', 'archived')"),
+    # The features with the same category and name; and the text of searches, so that they read only this index.
+    Index("features_identity", "project_id", "identity"),
+    Index("features_searched", "project_id", "id", "searched"),
     # The greatest priority. The predicate is always true; it keeps the index out of every other plan.
     _partial("features_priority", "project_id", "priority", where=f"priority > {BELOW_EVERY_PRIORITY}"),
 )

@@ -26,7 +26,7 @@ _MESSAGES = {
     "less_than_equal": "must be at most {le}",
     "list_type": "must be a list",
     "missing": "is required",
-    "string_pattern_mismatch": "has a character that is not allowed there",
+    "string_pattern_mismatch": "has a character that is not allowed",
     "string_too_long": "has more than {max_length} characters",
     "string_too_short": "must not be empty",
     "string_type": "must be a string",

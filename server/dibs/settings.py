@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, StringConstraints, ValidationError
 
 from dibs.regular_file import read_regular
 from dibs_schema.refusals import InvalidInput
@@ -61,6 +61,7 @@ class Settings(BaseModel):
     )
     log: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("WARNING", description="What goes to standard error.")
     isolated: bool = Field(default=False, description="Give this git worktree a backlog of its own.")
+    _guesses_project: bool = PrivateAttr(default=False)
 
     @classmethod
     def read(cls, flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:
@@ -82,16 +83,24 @@ class Settings(BaseModel):
         for name, value in flags.items():
             if value is not None:
                 values[name], origin[name] = value, "--" + name.replace("_", "-")
-        if "project" not in values and "://" in str(values.get("db", "")):
+        guesses = "project" not in values and "://" in str(values.get("db", ""))
+        if guesses:
             root = find_root(current_folder(), isolated=values.get("isolated") in (True, "1", "true"))
-            values["project"] = clean(root.name)[:100] or cls.model_fields["project"].default
+            values["project"] = project_of(root)
         try:
-            return cls.model_validate(values)
+            settings = cls.model_validate(values)
         except ValidationError as error:
             place, _, message = first_problem(error)
             name = str(place[0])
             field = origin.get(name, name)
             raise InvalidInput(f"{field}={values.get(name)!r}: {message}.", field=field) from None
+        settings._guesses_project = guesses  # noqa: SLF001 - an attribute of this class
+        return settings
+
+    @property
+    def guesses_project(self) -> bool:
+        """Whether nobody named the project, so that it has the name of the root folder."""
+        return self._guesses_project
 
     @property
     def is_server_url(self) -> bool:
@@ -111,6 +120,11 @@ def expanded(path: str) -> Path:
         return Path(path).expanduser()
     except RuntimeError:
         raise InvalidInput(f"{path}: no such home folder is known. Name the whole path.", field="--db") from None
+
+
+def project_of(root: Path) -> str:
+    """Return the name of a root folder's project on a server, if none is named."""
+    return clean(root.name)[:100] or str(Settings.model_fields["project"].default)
 
 
 def forget_settings() -> None:

@@ -76,6 +76,7 @@ def test_counters_and_heights_are_repaired_when_asked(database: Database, db: st
         "counters": {str(two): [0, 1], str(three): [4, 0]},
         "heights": {str(three): [9, 0]},
         "areas": {},
+        "names": {},
     }
     assert is_sound(database)
     assert (row(database, two)["unmet_dependencies"], row(database, three)["height"]) == (1, 0)

@@ -196,7 +196,7 @@ async def test_a_pass_that_is_refused_gives_the_claim_back(backlog: Backlog, new
     other = await new()
     with pytest.raises(InvalidInput):
         async with backlog.claim(other) as held:
-            held.evidence = ""
+            held.evidence = "x" * 100_000
     assert (await backlog.get(other)).status == "pending"
 
 

@@ -26,7 +26,8 @@ def python_blocks(page: str) -> list[str]:
 
 
 CLIENT = python_blocks("docs/reference/client.md")
-ORCHESTRATORS = python_blocks("docs/how-to/orchestrator.md")
+ORCHESTRATORS = [one for one in python_blocks("docs/how-to/orchestrator.md") if "COMMAND" in one]
+(TIMEOUTS,) = (one for one in python_blocks("docs/how-to/orchestrator.md") if "COMMAND" not in one)
 BLOCKS = [*CLIENT, *python_blocks("docs/how-to/pytest.md")]
 PORT = "3427"
 
@@ -65,6 +66,17 @@ def test_an_orchestrator_builds_what_is_ready_and_ends(
         assert "complete" in done.stdout
         for feature in (1, 2):
             assert "Signs" in str(backlog.get(feature).evidence)
+
+
+def test_the_block_about_timeouts_prints_what_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Each place of the timeout has the effect that its comment tells."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "block.py").write_text(TIMEOUTS, encoding="utf-8")
+    runpy.run_path(str(tmp_path / "block.py"), run_name="__main__")
+    told = re.findall(r"last_failure\)  # (.*)", TIMEOUTS)
+    assert capfd.readouterr().out.splitlines() == ["None", *told[1:]]
 
 
 def test_the_block_of_the_readme_builds_what_is_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

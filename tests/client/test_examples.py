@@ -74,11 +74,13 @@ def test_the_orchestrator_drains_a_backlog(place: Path, backlog: SyncBacklog) ->
     planner = threading.Thread(target=archive_what_failed, args=(backlog,))
     planner.start()
     command = [sys.executable, str(ORCHESTRATOR), "2", sys.executable, "-c", AGENT]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
-    assert done.returncode == 0, done.stderr
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        _, errors = running.communicate(timeout=100)
+    assert running.returncode == 0, errors
     assert backlog.stats().counts.passing == 4
     assert backlog.get(3).evidence == {"summary": "built three"}
-    assert {backlog.get(number).passed_by for number in range(1, 5)} == {"worker-0", "worker-1"}
+    process = f"{os.uname().nodename}-{running.pid}"
+    assert {backlog.get(number).passed_by for number in range(1, 5)} == {f"{process}-0", f"{process}-1"}
     broken = backlog.get(5)
     planner.join()
     assert (broken.status, broken.last_failure) == ("archived", "RuntimeError: status 1: built broken")

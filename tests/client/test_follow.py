@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import aclosing
+from typing import Any
 
 import pytest
 
@@ -66,4 +68,21 @@ async def test_by_url_there_is_no_journal() -> None:
         raise AssertionError("nothing is asked")
 
     with pytest.raises(RuntimeError, match=r"Backlog\.open"):
-        await first(Backlog(Link(call)), 1)  # type: ignore[arg-type]  # it is never called
+        Backlog(Link(call)).follow()  # type: ignore[arg-type]  # it is never called
+
+
+@pytest.mark.only_on("sqlite", reason="the client ends the stream, whatever the engine")
+@pytest.mark.parametrize("way", [Backlog.open, Backlog.start], ids=["open", "start"])
+async def test_a_stream_ends_with_its_backlog(way: Callable[..., Any], shared_db: str) -> None:
+    """A task that follows ends without an error when the backlog is closed."""
+    began = asyncio.Event()
+
+    async def follow(backlog: Backlog) -> None:
+        async for _ in backlog.follow("0-0"):
+            began.set()
+
+    async with way(db=shared_db) as backlog:
+        await backlog.create("core", "a feature", "what it does", ["look"])
+        following = asyncio.create_task(follow(backlog))
+        await asyncio.wait_for(began.wait(), 20)
+    await asyncio.wait_for(following, 20)

@@ -78,7 +78,7 @@ class TestInDoubt:
         async with Backlog.open(db=proxy.url(db), project="default") as backlog:
             await backlog.stats()
             cut = arm(COMMIT, since=BEGIN)
-            (feature,) = (await backlog.create(*TEXTS)).ids
+            (feature,) = (await backlog.create(*TEXTS, allow_duplicates=True)).ids
             cut.wait()
             cut = arm(COMMIT, since=CLAIM)
             assert isinstance(await backlog.take(), Claimed)
@@ -94,7 +94,7 @@ class TestInDoubt:
     ) -> None:
         """A note has no key and no token, so it is not repeated."""
         async with Backlog.open(db=proxy.url(db), project="default") as backlog:
-            (feature,) = (await backlog.create(*TEXTS)).ids
+            (feature,) = (await backlog.create(*TEXTS, allow_duplicates=True)).ids
             cut = proxy.cut_after(COMMIT, since=BEGIN)
             with pytest.raises(OutcomeUnknown):
                 await backlog.add_note(feature, "once")

@@ -38,7 +38,7 @@ def backlog(db: str) -> Iterator[SyncBacklog]:
 
 def new(backlog: SyncBacklog) -> int:
     """Create a feature, and return its id."""
-    return backlog.create(*TEXTS).ids[0]
+    return backlog.create(*TEXTS, allow_duplicates=True).ids[0]
 
 
 def test_blocks_end_as_they_do_with_an_event_loop(backlog: SyncBacklog) -> None:
@@ -85,6 +85,18 @@ def test_the_journal_is_an_iterator(backlog: SyncBacklog) -> None:
     with closing(backlog.follow("0-0")) as events:
         found = next(event for event in events if event.feature == feature)
     assert found.kind == "create"
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_following_thread_ends_with_the_backlog(db: str) -> None:
+    """A stream that waits for the next event ends without an error when the backlog is closed."""
+    with ThreadPoolExecutor(1) as threads:
+        with SyncBacklog.open(db=db) as backlog:
+            feature = new(backlog)
+            events = backlog.follow("0-0")
+            next(event for event in events if event.feature == feature)
+            following = threads.submit(list, events)
+        assert following.result(20) == []
 
 
 @pytest.mark.filterwarnings("error")

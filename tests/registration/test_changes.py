@@ -387,5 +387,7 @@ def test_the_command_is_one_that_the_client_will_find(tmp_path: Path, monkeypatc
     assert (found.words, found.why) == (("dibs-mcp",), f"dibs-mcp is on PATH, at {script}")
     monkeypatch.setenv("VIRTUAL_ENV", str(tmp_path))
     assert "only while this virtual environment is active" in server_command(tmp_path, search=str(tmp_path)).why
-    cached = server_command(Path("/home/ann/.cache/uv/archive-v0/x1"), search=str(tmp_path))
-    assert cached.words == ("uvx", "dibs-mcp")
+    for cache in (".cache/uv/archive-v0/x1", ".local/share/pipx/.cache/x1", ".cache/pipx/x1"):
+        assert server_command(Path("/home/ann", cache), search=str(tmp_path)).words == ("uvx", "dibs-mcp"), cache
+    for lasting in (".cache/pypoetry/virtualenvs/x1", ".cache/mine/venv", "Library/Caches/pypoetry/virtualenvs/x1"):
+        assert server_command(Path("/home/ann", lasting), search=str(tmp_path)).words == ("dibs-mcp",), lasting

@@ -348,12 +348,15 @@ def as_json(arguments: dict[str, Any]) -> dict[str, Any]:
 
 async def test_arrays_and_objects_may_be_json_texts(server: Client, backlog: Database) -> None:
     """A tool accepts lists and objects both as such and as JSON strings."""
-    plain = FEATURE | {"steps": ["one", "two"], "dependencies": [1]}
+    plain = FEATURE | {"steps": ["one", "two"], "dependencies": [1], "allow_duplicates": True}
     made = [(await server.call("feature_create", **one))["ids"][0] for one in (plain, as_json(plain))]
     seen = [row(backlog, feature) for feature in made]
     assert seen[0]["steps"] == seen[1]["steps"] == ["one", "two"]
     assert [node.depends_on for node in backlog.read_now(get_graph).nodes if node.id in made] == [[1], [1]]
-    batch = [FEATURE | {"steps": json.dumps(["inside"])}, FEATURE | {"depends_on_indices": "[0]"}]
+    batch = [
+        FEATURE | {"name": "inside", "steps": json.dumps(["inside"])},
+        FEATURE | {"name": "waits", "depends_on_indices": "[0]"},
+    ]
     ids = (await server.call("feature_create_bulk", **as_json({"features": batch})))["ids"]
     assert row(backlog, ids[0])["steps"] == ["inside"]
     assert row(backlog, ids[1])["unmet_dependencies"] == 1

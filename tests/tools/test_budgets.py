@@ -148,7 +148,7 @@ async def test_an_acknowledgement_is_short(
 async def test_what_was_created_is_told_in_ids(server: Client) -> None:
     """A thousand new features are acknowledged by their ids alone."""
     feature = {"category": "c", "name": "n", "description": "d", "steps": ["s"]}
-    answer = await ask(server, "feature_create_bulk", features=[feature] * 1_000)
+    answer = await ask(server, "feature_create_bulk", features=[feature] * 1_000, allow_duplicates=True)
     assert answer["count"] == len(answer["ids"]) == 1_000
 
 
@@ -198,7 +198,7 @@ def _worst(backlog: Database, letters: str) -> int:
     said = partial(words, letters)
     proof = EvidenceFields.model_validate({"summary": said(2_000), "commit": said(100)})
     base = [new(said(255), category=said(100)) for _ in range(20)]
-    needed = backlog.write_now(partial(create_bulk, by=said(100), batch=base)).ids
+    needed = backlog.write_now(partial(create_bulk, by=said(100), entries=base)).ids
     for one in needed:
         token = take(backlog, named(f"{said(80)}{one}"), one).claim.token
         backlog.write_now(partial(outcome.mark_passing, by="a", feature=one, token=token, evidence=proof))

@@ -28,10 +28,10 @@ RENEW = "DIBS_TEST_RENEW"
 
 # Section 4 of the contract: each tool with its roles (c, t, p, v), in the order in which they are listed.
 CONTRACT = {
-    "feature_claim_and_get": "c",
+    "feature_claim_and_get": "ct",
     "feature_mark_in_progress": "c",
-    "feature_heartbeat": "c",
-    "feature_clear_in_progress": "cp",
+    "feature_heartbeat": "ct",
+    "feature_clear_in_progress": "ctp",
     "feature_mark_passing": "ct",
     "feature_mark_failing": "ct",
     "feature_skip": "c",
@@ -208,8 +208,8 @@ async def calls(server: Client, backlog: Database) -> dict[str, list[dict[str, A
         "ask_user": [{"questions": [QUESTION]}, {"question_id": asked}],
         "feature_add_note": [{"feature_id": two, "text": "a note"}],
         "feature_get_for_regression": [{"limit": 10}, {"limit": 10}],
-        "feature_create": [FEATURE],
-        "feature_create_bulk": [{"features": [FEATURE, FEATURE]}],
+        "feature_create": [FEATURE | {"allow_duplicates": True}],
+        "feature_create_bulk": [{"features": [FEATURE, FEATURE | {"name": "another"}], "allow_duplicates": True}],
         "feature_update": [{"feature_id": stuck, "retry": True}, {"feature_id": two, "name": "another"}],
         "feature_add_dependency": [{"feature_id": stuck, "dependency_id": two}],
         "feature_remove_dependency": [{"feature_id": stuck, "dependency_id": two}],
@@ -237,7 +237,8 @@ async def test_real_answers_and_refusals_fit_their_schemas(
             assert not result.is_error, f"{name} {arguments}: {data}"
             validator.validate(data)
             assert _nothings(data) == [], f"{name}: {data}"
-        refused = await server.call_raw(name, {"colour": "red"})
+        first = next(iter(tools[name].input_schema["properties"]), None)
+        refused = await server.call_raw(name, {f"{first}s": "red"})
         assert refused.is_error
         validator.validate(both_channels(refused))
 

@@ -53,7 +53,7 @@ def client(server: Listening) -> Iterator[Callable[..., Caller]]:
 @pytest.fixture
 def one(client: Callable[..., Caller]) -> int:
     """A new feature that can be claimed."""
-    number: int = client().call("feature_create", name="one", **NEW)["ids"][0]
+    number: int = client().call("feature_create", name="one", **NEW, allow_duplicates=True)["ids"][0]
     return number
 
 
@@ -205,7 +205,7 @@ def test_a_signal_ends_it_and_no_claim(db: str) -> None:
     """At SIGTERM the server answers waiting calls, ends streams, exits with status 0 soon, and releases no claim."""
     with listening(db) as first:
         caller, waiting = Caller(first.url), Caller(first.url)
-        number = caller.call("feature_create", name="one", **NEW)["ids"][0]
+        number = caller.call("feature_create", name="one", **NEW, allow_duplicates=True)["ids"][0]
         token = caller.call("feature_claim_and_get")["claim"]["token"]
         stream = caller.open_stream()
         answers: list[dict[str, object]] = []

@@ -85,7 +85,7 @@ def test_what_another_process_does_is_told_within_half_a_second(
     (dependent,) = add(database, dependencies=[feature])
     ours, next_one = f"feature://{feature}", f"feature://{dependent}"
     everything = {*LISTS, ours, next_one}
-    new = {"category": "c", "name": "n", "description": "d", "steps": ["s"]}
+    new = {"category": "c", "name": "n", "description": "d", "steps": ["s"], "allow_duplicates": True}
     moves: list[tuple[str, dict[str, Any], set[str]]] = [
         ("feature_mark_in_progress", {"feature_id": feature}, everything),
         ("feature_add_note", {"feature_id": feature, "text": "half of it"}, {"features://events", ours}),

@@ -179,7 +179,12 @@ CASES: list[tuple[str, Arrange, str, str]] = [
     ("not_found", nothing, CLAIM, "feature_search"),
     ("not_found", nothing, "feature_get_by_id", "feature_search"),
     ("not_found", also(nothing, text="a note"), "feature_add_note", "feature_search"),
-    ("not_found", given(**FEATURE, dependencies=[2_000_000_000]), "feature_create", "feature_search"),
+    (
+        "not_found",
+        given(**FEATURE | {"name": "waits"}, dependencies=[2_000_000_000]),
+        "feature_create",
+        "feature_search",
+    ),
     ("not_found", given(question_id=999), "ask_user", "ask_user"),
     ("already_claimed", claimed_elsewhere, CLAIM, CLAIM),
     ("already_claimed", claimed_elsewhere, "feature_mark_in_progress", CLAIM),
@@ -247,7 +252,7 @@ async def test_a_refusal_says_what_is_true_and_changes_nothing(
 async def test_too_many_claims(db: str) -> None:
     """A connection without a name is refused a seventeenth claim, and the refusal lists its claims."""
     async with Client.start(server_command("--db", db)) as client:
-        await client.call("feature_create_bulk", features=[FEATURE] * 17)
+        await client.call("feature_create_bulk", features=[FEATURE] * 17, allow_duplicates=True)
         held = [(await client.call(CLAIM))["feature"]["id"] for _ in range(16)]
         error = refusal_in(await client.call_raw(CLAIM, {}), "too_many_claims", "feature_clear_in_progress")
         assert error["held"] == held
@@ -271,7 +276,7 @@ async def test_forbidden(db: str, role: str, tool: str, arguments: Arguments) ->
         place(mine, Status.IN_PROGRESS)
         async with Client.start(server_command("--db", db, "--role", role)) as client:
             before = board(mine)
-            then = "without it" if "force" in arguments else "feature_get_by_id"
+            then = "Only a planner" if "force" in arguments else "feature_get_"
             error = refusal_in(await client.call_raw(tool, arguments), "forbidden", then)
             assert error["tool"] == tool
             assert board(mine) == before

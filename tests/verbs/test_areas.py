@@ -226,5 +226,5 @@ def test_a_feature_of_the_longest_paths_is_created(database: Database) -> None:
     """A feature can have twenty paths with the greatest total length."""
     paths = [f"{number:02}{'é' * 93}" for number in range(20)]
     assert take(database, named("ada"), *add(database, paths=paths)).feature.paths == paths
-    with pytest.raises(ValueError, match="2,000 characters together"):
+    with pytest.raises(ValueError, match="2,000 characters in total"):
         new(paths=[f"{path}{'é' * 10}" for path in paths])

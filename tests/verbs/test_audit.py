@@ -12,6 +12,7 @@ from dibs.database import Database, open_database
 from dibs.queries.audit import Audit, audit
 from dibs.settings import Settings
 from dibs.verbs.repair import repair_counters
+from dibs_schema.folding import identity_of
 from dibs_schema.status import Status
 from dibs_schema.tables import areas, events
 from foreign import connected
@@ -66,6 +67,14 @@ def _other_paths(database: Database) -> None:
     alter(database, 2, paths=["docs"])
 
 
+def _other_name(database: Database) -> None:
+    alter(database, 2, name="renamed by hand")
+
+
+def _other_searched_text(database: Database) -> None:
+    alter(database, 2, searched="")
+
+
 def _wrong_state(database: Database) -> None:
     alter(database, 2, status="stuck")
 
@@ -101,6 +110,18 @@ def _run(database: Database, statement: Callable[[int], Executable]) -> None:
         (_foreign_area, "areas", "areas", "feature 1: its 1 file areas are not the 0 areas of its paths"),
         (_other_area, "areas", "areas", "feature 2: its 2 file areas are not the 2 areas of its paths"),
         (_other_paths, "areas", "areas", "feature 2: its 2 file areas are not the 1 areas of its paths"),
+        (
+            _other_name,
+            "names",
+            "names",
+            "feature 2: the row says identity {digest}, its names say {other}, or its search text differs",
+        ),
+        (
+            _other_searched_text,
+            "names",
+            "names",
+            "feature 2: the row says identity {digest}, its names say {digest}, or its search text differs",
+        ),
         (_wrong_state, "states", "journal", "feature 2: the row says stuck, the events say pending"),
         (
             _gap,
@@ -121,7 +142,8 @@ def test_each_planted_difference_is_found_and_no_other(
     assert is_sound(database)
     plant(database)
     found = database.read_now(audit)
-    assert (found.unsound, found.failed_checks) == ([finding], [check])
+    digests = {"digest": identity_of("core", "a feature"), "other": identity_of("core", "renamed by hand")}
+    assert (found.unsound, found.failed_checks) == ([finding.format(**digests)], [check])
     assert [name for name in compared() if getattr(found, name)] == [field]
 
 

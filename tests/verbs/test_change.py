@@ -34,7 +34,9 @@ def test_each_text_changes_alone(database: Database, name: str) -> None:
     answer = database.write_now(lambda tx: change(tx, "planner", feature, {name: TEXTS[name]}))
     assert answer.changed == [name]
     after = row(database, feature)
-    assert {column for column in after if after[column] != before[column]} == {name, "updated_at"}
+    derived = {"category": {"identity", "searched"}, "name": {"identity", "searched"}}.get(name, set())
+    assert {column for column in after if after[column] != before[column]} == {name, "updated_at", *derived}
+    assert is_sound(database)
     assert after[name] == TEXTS[name]
     assert journal(database, feature)[-1]["detail"] == {"fields": [name]}
 

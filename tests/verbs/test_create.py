@@ -11,7 +11,8 @@ import pytest
 
 from dibs.database import Database, open_database
 from dibs.settings import Settings
-from dibs.verbs.create import create, create_bulk, find_cycle
+from dibs.verbs.batch import find_cycle
+from dibs.verbs.create import create, create_bulk
 from dibs_schema.refusals import InvalidInput, NotFound, Refusal, TooManyDependencies, WouldCycle
 from dibs_schema.tables import dependencies
 from verbs.stage import add, board, finish, is_sound, journal, new, refused, row, rule
@@ -158,7 +159,7 @@ def test_creators_at_once_never_share_a_number(database: Database, shared_db: st
     def make() -> None:
         mine = open_database(Settings(db=shared_db, project=project))
         try:
-            got.extend(mine.write_now(partial(create_bulk, by="planner", batch=[new()] * 5)).ids for _ in range(5))
+            got.extend(mine.write_now(partial(create_bulk, by="planner", entries=[new()] * 5)).ids for _ in range(5))
         finally:
             mine.close(patience=5)
 

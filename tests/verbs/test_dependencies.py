@@ -24,7 +24,7 @@ def _chain(database: Database, length: int) -> list[int]:
     while len(ids) < length:
         batch = [new(depends_on_indices=[n - 1]) for n in range(1, min(1_000, length - len(ids)))]
         first = new(dependencies=ids[-1:])
-        ids += database.write_now(partial(create_bulk, by="planner", batch=[first, *batch])).ids
+        ids += database.write_now(partial(create_bulk, by="planner", entries=[first, *batch])).ids
     return ids
 
 

@@ -13,7 +13,7 @@ from dibs.verbs import outcome
 from dibs_schema.inputs import EvidenceFields
 from dibs_schema.refusals import ClaimLost, InvalidInput
 from dibs_schema.status import Status
-from verbs.stage import NEVER_ISSUED, add, depend, finish, named, place, refused, row, rule, take, token_of
+from verbs.stage import NEVER_ISSUED, add, depend, finish, journal, named, place, refused, row, rule, take, token_of
 
 GREEN = {"command": "make test", "exit_code": 0}
 RED = {"command": "make test", "exit_code": 2}
@@ -82,6 +82,36 @@ def test_a_repeated_pass_needs_no_evidence(database: Database) -> None:
     rule(database, require_evidence="summary")
     again = database.write_now(lambda tx: outcome.mark_passing(tx, "ada", on.id, on.token))
     assert again == first
+
+
+def test_the_holder_can_correct_its_evidence(database: Database) -> None:
+    """The same pass with other evidence replaces it, once; the event of the pass keeps the first."""
+    on = place(database, Status.IN_PROGRESS)
+    mine = partial(outcome.mark_passing, by="ada", feature=on.id, token=on.token)
+    wrong, right = (EvidenceFields.model_validate({"summary": text}) for text in ("wrong file", "12 tests pass"))
+    database.write_now(partial(mine, evidence=wrong))
+    for _ in range(2):
+        answer = database.write_now(partial(mine, evidence=right))
+        assert (answer.status, answer.evidence) == ("passing", True)
+    database.write_now(mine)  # without evidence nothing is corrected
+    assert row(database, on.id)["evidence"] == {"summary": "12 tests pass"}
+    told = [(event["kind"], (event["detail"] or {}).get("evidence")) for event in journal(database, on.id)[-2:]]
+    assert told == [("pass", "wrong file"), ("update", "12 tests pass")]
+    rule(database, require_evidence="command")
+    refused(database, InvalidInput, partial(mine, evidence=wrong))
+
+
+def test_a_late_pass_corrects_no_evidence(database: Database) -> None:
+    """A token that was overtaken does not replace what another agent has shown."""
+    on = place(database, Status.IN_PROGRESS)
+    evidence = EvidenceFields.model_validate({"summary": "mine"})
+    database.write_now(lambda tx: outcome.mark_passing(tx, "ada", on.id, on.token, evidence))
+    database.write_now(lambda tx: outcome.mark_failing(tx, "eve", on.id, "it broke"))
+    theirs = token_of(database, on.id, "grace")
+    database.write_now(lambda tx: outcome.mark_passing(tx, "grace", on.id, theirs, evidence))
+    late = EvidenceFields.model_validate({"summary": "late"})
+    refused(database, ClaimLost, lambda tx: outcome.mark_passing(tx, "ada", on.id, on.token, late))
+    assert row(database, on.id)["evidence"] == {"summary": "mine"}
 
 
 def test_evidence_from_before_a_regression_does_not_count(database: Database) -> None:

@@ -9,11 +9,13 @@ import pytest
 from dibs.database import Database
 from dibs.queries import get
 from dibs.queries.open_questions import open_requests
+from dibs.transfer.importer import import_features
 from dibs.verbs import ask_person
 from dibs_schema.inputs import HumanField
+from dibs_schema.operations import BY_TOOL, read_arguments
 from dibs_schema.refusals import ClaimLost, InvalidInput, NotFound, NotWaitingForHuman
 from dibs_schema.status import Kind, Status
-from verbs.stage import NEVER_ISSUED, REPLY, REQUEST, add, journal, named, place, refused, row, take
+from verbs.stage import NEVER_ISSUED, REPLY, REQUEST, add, imported, journal, named, place, refused, row, take
 
 FIELDS = [
     HumanField(id="name", label="Name it", type="text"),
@@ -153,3 +155,22 @@ def test_a_malformed_field_is_refused(changes: dict[str, Any]) -> None:
     """A field has an id of word characters, a label, a known type, and options exactly if it is a select."""
     with pytest.raises(ValueError, match="validation error"):
         HumanField.model_validate({"id": "one", "label": "One", **changes})
+
+
+def test_an_imported_request_is_listed_and_answered(database: Database) -> None:
+    """A request that came with an import has no event of its own, and is open like any other."""
+    database.write_now(lambda tx: import_features(tx, [imported("F1", status=Status.NEEDS_HUMAN)]))
+    (open_one,) = database.read_now(open_requests)
+    assert (open_one.feature_id, open_one.asked_by, open_one.prompt) == (1, "import", REQUEST["prompt"])
+    database.write_now(lambda tx: ask_person.answer_feature(tx, "user", 1, {"colour": "red"}))
+    assert database.read_now(open_requests) == []
+
+
+def test_an_option_with_a_value_and_a_label_is_taken_by_its_label() -> None:
+    """Forms of other tools send options as objects, and hints that mean nothing here."""
+    options = [{"value": "r", "label": "Red"}, {"value": "blue"}, "Green"]
+    field = {"id": "colour", "label": "Which?", "type": "select", "options": options, "placeholder": "choose"}
+    ignored: list[str] = []
+    asked = {"feature_id": 1, "prompt": "Which?", "fields": [field]}
+    read = read_arguments(BY_TOOL["feature_request_human_input"], asked, ignored)
+    assert (read.fields[0].options, ignored) == (["Red", "blue", "Green"], ["placeholder"])

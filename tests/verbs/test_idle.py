@@ -171,3 +171,15 @@ def test_a_glance_finds_what_a_claim_would(database: Database, category: str | N
     take(database, named("ada", lease=5), feature)
     there, seconds = database.read_now(lambda tx: queue_state.look_ahead(tx, category))
     assert (there.counts.ready, there.state, 4 <= seconds <= 5) == (0, "waiting_for_claims", True)
+
+
+def test_a_category_that_no_feature_has_leads_to_those_there_are(database: Database) -> None:
+    """A category in another case is answered with its own spelling, and an unknown one with those of ready features."""
+    add(database, category="Core API")
+    add(database, category="docs")
+    idle = _ask(database, "core api")
+    assert (idle.state, idle.next[0].arguments) == ("empty", {"category": "Core API"})
+    idle = _ask(database, "nothing")
+    assert idle.message == (
+        "No feature has the category 'nothing'. The features that can be claimed have the categories 'Core API', 'docs'."
+    )

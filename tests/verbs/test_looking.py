@@ -64,6 +64,30 @@ def test_search_looks_into_name_category_and_reference(database: Database) -> No
     assert three not in _search(database, text="log")
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Änderung", "änderung"),
+        ("Änderung", "ÄNDERUNG"),
+        ("СОХРАНИТЬ", "сохранить"),
+        ("café", "cafe\u0301"),
+        ("cafe\u0301", "café"),
+        ("Straße", "STRASSE"),
+        ("ΣΊΣΥΦΟΣ", "σίσυφος"),
+        ("two  words", "TWO WORDS"),
+        ("\uff46ull", "full"),
+    ],
+)
+def test_search_ignores_case_and_form_in_every_script(database: Database, name: str, text: str) -> None:
+    """Upper and lower case, composed and decomposed characters and compatible forms are equal."""
+    (wanted,) = add(database, name=f"before {name} after")
+    (by_category,) = add(database, category=name)
+    add(database, name="something else")
+    assert _search(database, text=text) == [wanted, by_category]
+    assert database.read_now(partial(search.complete_id, typed=text)) == [wanted, by_category]
+    assert database.read_now(partial(search.complete_category, typed=text)) == [name]
+
+
 @pytest.mark.parametrize("text", ["100%", "a_b", "back\\slash", "it's", '"quoted"', "ünïcode", "/"])
 def test_search_takes_a_text_literally(database: Database, text: str) -> None:
     """Wildcards, quotes and backslashes stand for themselves."""

@@ -30,7 +30,7 @@ from dibs.verbs.verify import take_for_regression
 from dibs_schema.answers import Created, Guidance, Idle
 from dibs_schema.inputs import HumanField, Question
 from dibs_schema.next_step import TOOLS, Step, word
-from dibs_schema.operations import BY_TOOL, read_arguments
+from dibs_schema.operations import BY_TOOL, offered, read_arguments, steps_for
 from dibs_schema.refusals import Forbidden, Unavailable, all_codes
 from dibs_schema.roles import Role
 from dibs_schema.status import Kind, Status
@@ -366,6 +366,15 @@ def test_a_refusal_names_the_next_steps(database: Database, code: str, arrange: 
         assert_can_be_called(step)
     assert not OPERATION.search(refusal.fact), refusal.fact
     assert refusal.message == f"{refusal.fact} {word(refusal.next)}".rstrip()
+    for role in Role:
+        assert_is_of_role(role, refusal.next)
+
+
+def assert_is_of_role(role: Role, steps: Sequence[Step]) -> None:
+    """Check that the steps, as they are said to a role, name no operation or argument that it does not have."""
+    said = word(steps_for(role, steps))
+    assert set(OPERATION.findall(said)) <= {one.tool for one in offered(role)}, f"{role}: {said}"
+    assert role.plans or "force" not in said
 
 
 OPERATION = re.compile(rf"\b(?:{'|'.join(BY_TOOL)})\b")

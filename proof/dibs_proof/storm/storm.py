@@ -183,7 +183,7 @@ async def _reap_by_an_idle_server(storm: StormState) -> None:
 async def _claim_and_die(storm: StormState, name: str) -> tuple[int, float]:
     """Claim a new feature, kill the server, and return the feature and the time of the server's death."""
     async with _server(storm, name) as server:
-        feature = (await server.call("feature_create", **FEATURE))["ids"][0]
+        feature = (await server.call("feature_create", **FEATURE, allow_duplicates=True))["ids"][0]
         await server.call("feature_mark_in_progress", feature_id=feature)
         server.kill()
         await server.client.process.wait()

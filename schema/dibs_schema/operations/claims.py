@@ -96,7 +96,7 @@ class Claims:
     take = Operation(
         "feature_claim_and_get",
         "Claim a feature",
-        roles=(CODER,),
+        roles=(CODER, TESTER),
         arguments=ClaimFeature,
         answers=either(Claimed, Idle),
         command=Command(
@@ -115,6 +115,7 @@ class Claims:
             DIBS_TOKEN.""",
         ),
         preloaded=True,
+        former=("feature_get_next", "feature_claim_next"),
     )
 
     mark_in_progress = Operation(
@@ -129,7 +130,7 @@ class Claims:
     heartbeat = Operation(
         "feature_heartbeat",
         "Keep a claim",
-        roles=(CODER,),
+        roles=(CODER, TESTER),
         arguments=SendHeartbeat,
         answers=only(Acknowledgement),
         command=Command(
@@ -143,11 +144,12 @@ class Claims:
     release = Operation(
         "feature_clear_in_progress",
         "Give a claim back",
-        roles=(CODER, PLANNER),
+        roles=(CODER, TESTER, PLANNER),
         arguments=ReleaseClaim,
         answers=only(Acknowledgement),
         command=Command("release", ID, texts={"force": "Release another agent's claim; planners only."}),
         repeatable=True,
+        former=("feature_release", "feature_release_claim"),
         planner_only=("force",),
     )
 

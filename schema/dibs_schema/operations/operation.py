@@ -12,7 +12,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated_dataclass
 
 from dibs_schema.answers import Answer
-from dibs_schema.lenient_input import MAY_BE_EMPTY, MisspelledError, is_filler, without_empty, without_unknown
+from dibs_schema.lenient_input import MAY_BE_EMPTY, Leniency, MisspelledError, is_filler, without_empty, without_unknown
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.roles import Role
 from dibs_schema.validation import invalid_argument, problems
@@ -51,13 +51,14 @@ def read_arguments(
     `ignored` if that is given and their names resemble no known one. An optional argument `from_model` also counts as
     absent if it is 0 or false and that is refused, since some models fill in every argument.
     """
+    leniency = None if ignored is None else Leniency(ignored, partial=given.get("partial") in (True, "true"))
     try:
-        known = without_unknown(given, operation.parameters, ignored)
+        known = without_unknown(given, operation.parameters, leniency)
     except MisspelledError as error:
         raise InvalidInput(f"{error}. Nothing was changed.", field=error.name) from None
     present = without_empty(known, operation.optional, operation.may_be_empty)
     try:
-        return adapter(operation.arguments).validate_python(present, context=ignored)
+        return adapter(operation.arguments).validate_python(present, context=leniency)
     except ValidationError as error:
         rejected = {str(place[0]) for place, _, _ in problems(error) if len(place) == 1}
         fillers = {name for name in rejected & operation.optional if is_filler(present.get(name, MISSING))}
@@ -122,6 +123,7 @@ class Operation(Generic[P, A]):
     `method`, the attribute's name, is the name of that function and of the Python client's method. `reads` says that
     the operation changes nothing, `destroys` that it overwrites something, `repeatable` that the same call again has
     no further effect. Clients load a `preloaded` tool at once. Only planners see the parameters in `planner_only`.
+    `former` are names of other tools that did the same, by which prompts for them still call it.
     """
 
     group: str
@@ -141,6 +143,7 @@ class Operation(Generic[P, A]):
         repeatable: bool = False,
         preloaded: bool = False,
         planner_only: tuple[str, ...] = (),
+        former: tuple[str, ...] = (),
     ) -> None:
         assert isinstance(arguments, type), "a class made by `arguments`"
         self.tool = tool
@@ -154,6 +157,7 @@ class Operation(Generic[P, A]):
         self.repeatable = repeatable
         self.preloaded = preloaded
         self.planner_only = planner_only
+        self.former = former
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.group = owner.__name__.lower()

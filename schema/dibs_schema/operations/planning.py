@@ -46,17 +46,21 @@ class CreateFeature:
     dependencies: Annotated[FeatureIds | None, Field(description="ids to wait for")] = None
     paths: Annotated[Paths | None, Field(description=PATHS)] = None
     request_id: RequestId | None = None
+    allow_duplicates: bool = False
 
 
 @arguments
 class CreateFeatures:
     """Add up to 1,000 features, all or none; ids come back in order.
 
-    depends_on_indices point into this batch (0 is the first), dependencies at existing ids.
+    Entries name each other by their keys in depends_on, or by position in depends_on_indices (0 is the first).
+    dependencies are ids of existing features. What exists by category and name is not added again.
     """
 
     features: NewFeatures
-    request_id: RequestId | None = None
+    request_id: Annotated[RequestId | None, Field(description="repeat a call with it if its answer was lost")] = None
+    allow_duplicates: bool = False
+    partial: Annotated[bool, Field(description="add the valid entries, and say why not the others")] = False
 
 
 @arguments
@@ -71,7 +75,7 @@ class UpdateFeature:
     priority: Priority | None = None
     paths: Annotated[Paths | None, Field(description="as when created; [] for none"), MAY_BE_EMPTY] = None
     archived: Annotated[bool | None, Field(description="true takes it off the board, false restores it")] = None
-    retry: Annotated[bool, Field(description="put a stuck feature back, its counters reset")] = False
+    retry: Annotated[bool, Field(description="return a stuck feature to pending")] = False
     confirm: Annotated[bool, Field(description="confirm a pass in another agent's place")] = False
 
 
@@ -118,9 +122,10 @@ class Planning:
                 "dependencies": "The id of a feature to wait for; may be repeated.",
                 "paths": "A glob of files that it changes; may be repeated.",
                 "request_id": "The same id with the same feature adds it once.",
+                "allow_duplicates": "Add it even if there is a feature of this category and name.",
             },
         ),
-        planner_only=("paths",),
+        planner_only=("paths", "allow_duplicates"),
     )
 
     create_many = Operation(
@@ -132,12 +137,17 @@ class Planning:
         command=Command(
             "plan",
             ("features",),
-            texts={"request_id": "The same id with the same features adds them once."},
+            texts={
+                "request_id": "The same id with the same features adds them once.",
+                "allow_duplicates": "Add features even if others have their category and name.",
+                "partial": "Add the valid features, and print why the others were not added.",
+            },
             help="""Add up to 1,000 features from the JSON file FEATURES (default: standard input), all or none.
 
-            The file holds a list of objects with category, name, description and steps. Optional are priority,
-            dependencies (ids of existing features), depends_on_indices (positions in this list, from 0) and paths
-            (globs of files). The ids come back in order.""",
+            The file holds a list of objects with category, name, description and steps. They may also have a priority,
+            dependencies (ids of existing features), a key and depends_on (keys of others in this list),
+            depends_on_indices (positions in this list, from 0) and paths (globs of files). A feature that exists by
+            category and name is not added again. The ids come back in order.""",
         ),
     )
 

@@ -112,6 +112,7 @@ class Reading:
 
             Test each, then run `dibs pass` or `dibs fail`.""",
         ),
+        former=("feature_claim_for_testing", "feature_release_testing"),
     )
 
     get = Operation(

@@ -10,6 +10,7 @@ import click
 from dibs.cli.operation_command import checked
 from dibs.cli.options import backlog, backlog_command, print_json, settings_options
 from dibs.cli.shell_wording import SHELL
+from dibs.cli.terminal_text import one_line
 from dibs.session.caller import Caller
 from dibs.session.issued_tokens import ClaimMemory
 from dibs.session.session import Session, refuse_role
@@ -80,15 +81,15 @@ def _list(requests: list[OpenQuestion], *, as_json: bool) -> None:
         click.echo("There are no open questions.")
     for one in requests:
         name = f"{one.feature_id}" if one.feature_id is not None else f"--question {one.question_id}"
-        click.echo(f"dibs answer {name}   asked by {one.asked_by}")
+        click.echo(f"dibs answer {name}   asked by {one_line(one.asked_by)}")
         if one.prompt:
-            click.echo(f"    {one.prompt}")
+            click.echo(f"    {one_line(one.prompt)}")
         for field in one.fields:
             options = f" ({', '.join(field['options'])})" if field.get("options") else ""
-            click.echo(f"    {field['id']}: {field['label']}{options}")
+            click.echo(f"    {one_line(field['id'])}: {one_line(field['label'] + options)}")
         for entry in one.questions:
             labels = ", ".join(option["label"] for option in entry["options"])
-            click.echo(f"    {entry['header']}: {entry['question']} ({labels})")
+            click.echo(f"    {one_line(entry['header'])}: {one_line(entry['question'])} ({one_line(labels)})")
 
 
 def _answers(
@@ -107,10 +108,12 @@ def _answers(
     answers: dict[str, Any] = {}
     for entry in one.questions:
         labels = [option["label"] for option in entry["options"]]
-        answers[entry["header"]] = click.prompt(f"{entry['question']} ({', '.join(labels)})")
+        answers[entry["header"]] = click.prompt(one_line(f"{entry['question']} ({', '.join(labels)})"))
     for name, field in fields.items():
         kind = click.Choice(field.options) if field.type == "select" else None
-        text = click.prompt(field.label, type=kind, default=None if field.required else "", show_default=False)
+        text = click.prompt(
+            one_line(field.label), type=kind, default=None if field.required else "", show_default=False
+        )
         if text != "":
             answers[name] = _typed(field, text)
     return answers

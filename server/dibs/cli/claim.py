@@ -61,6 +61,7 @@ class Claiming:
             if answer is not None:
                 self._warn_of_unstored_token()
                 _deliver(self._invocation, answer)
+                self._explain_token(answer)
                 flush()
                 delivered = True
         except Refusal as refusal:
@@ -107,6 +108,21 @@ class Claiming:
             click.echo(
                 f"dibs: the token could not be stored in .dibs/ ({failure.strerror}). Send it with --token.", err=True
             )
+
+    def _explain_token(self, answer: Answer) -> None:
+        """Say how the next commands prove the claim of an agent without a name, whose token is not stored."""
+        if self._invocation.as_json or self._invocation.session.settings.agent is not None:
+            return
+        if isinstance(answer, Claimed):
+            feature, token = answer.feature.id, answer.claim.token
+        elif isinstance(answer, Acknowledgement) and answer.token is not None:
+            feature, token = answer.id, answer.token
+        else:
+            return
+        click.echo(
+            f"To finish it: `dibs pass {feature} --token {token}`. Or begin with `export DIBS_AGENT=NAME`, with a"
+        )
+        click.echo("name that no other shell has: then `dibs claim` stores the token for the next commands.")
 
     def _take_back(self) -> None:
         job = self._call.job

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dibs.cli.options import backlog, backlog_command, print_json
+from dibs.cli.terminal_text import console, one_line
 from dibs.database.health import HealthCheck, check_library
 from dibs.queries.audit import Audit, OpenLease
 from dibs.session.caller import user_name
@@ -37,7 +38,9 @@ CHECK: dict[type[refusals.Unavailable], str] = {
 
 @click.command()
 @click.option(
-    "--repair-counters", is_flag=True, help="Recompute counters, heights and file areas. Nothing else is changed."
+    "--repair-counters",
+    is_flag=True,
+    help="Recompute counters, heights, file areas and folded names, and nothing else.",
 )
 @backlog_command
 def doctor(*, repair_counters: bool, as_json: bool, **flags: Any) -> None:
@@ -110,17 +113,16 @@ def _repair(database: Database) -> Repaired:
 
 
 def _print(findings: list[HealthCheck], repaired: Repaired | None) -> None:
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
-    marks = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "error": "[red]error[/]"}
+    colours = {"ok": "green", "warning": "yellow", "error": "red"}
     table = Table.grid(padding=(0, 2))
     if repaired is not None:
-        table.add_row("[green]repaired[/]", "", escape(_describe(repaired)))
+        table.add_row(Text("repaired", "green"), "", _describe(repaired))
     for one in findings:
-        table.add_row(marks[one.level], one.check, escape(one.says))
-    Console(highlight=False).print(table)
+        table.add_row(Text(one.level, colours[one.level]), one.check, one_line(one.says))
+    console().print(table, soft_wrap=False)
 
 
 def _describe(repaired: Repaired) -> str:
@@ -147,6 +149,7 @@ def recounted(found: Audit, hold_limit: float, *, nobody_there: bool) -> list[He
         _compared("counters", "unmet dependencies", found.counters, found.features, REPAIR),
         _compared("heights", "heights", found.heights, found.features, REPAIR),
         _compared("areas", "file areas", found.areas, found.features, REPAIR),
+        _compared("names", "folded names", found.names, found.features, REPAIR),
         _compared("journal", "states", found.states, found.features, STRAY),
         _replayed(found),
         _claims(found),

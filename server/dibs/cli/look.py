@@ -11,7 +11,7 @@ import anyio
 import click
 
 from dibs.cli.options import PLACE, backlog, backlog_command, print_json
-from dibs.cli.terminal_text import print_feature, print_page, print_stats
+from dibs.cli.terminal_text import one_line, print_feature, print_page, print_stats
 from dibs.session.caller import user_name
 from dibs_schema.inputs import GREATEST_ID
 from dibs_schema.refusals import InvalidInput
@@ -103,7 +103,8 @@ def _print_event(event: FollowedEvent, *, as_json: bool) -> None:
     transition = f"{event.from_status or ''} -> {event.to_status}" if event.to_status else ""
     at = time.strftime("%H:%M:%S", time.localtime(event.at))
     feature = "" if event.feature is None else f"#{event.feature}"
-    click.echo(f"{at}  {feature:>6}  {event.kind:<10} {event.agent:<20} {transition:<26} {str(text)[:100]}".rstrip())
+    agent, shown = one_line(event.agent), one_line(text)[:100]
+    click.echo(f"{at}  {feature:>6}  {event.kind:<10} {agent:<20} {transition:<26} {shown}".rstrip())
 
 
 @click.command()

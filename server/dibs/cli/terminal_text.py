@@ -1,14 +1,23 @@
-"""Prints answers as text for people at a terminal. Texts that agents wrote are escaped, and never markup."""
+"""Prints answers as text for people at a terminal.
+
+Texts that agents wrote are never read as markup or emoji codes. Where a line stands for one thing, as for an event,
+line breaks and control characters in it are shown as escapes, so that no text can forge another line.
+"""
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dibs_schema import answers
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 STYLES = {
     "ready": "green",
@@ -43,37 +52,61 @@ def print_text(answer: answers.Answer) -> None:
     printers[type(answer)](answer)
 
 
+def one_line(text: object) -> str:
+    r"""Return a text with its line breaks and control characters shown as escapes, such as `\n`."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", _escape, str(text))
+
+
+def several_lines(text: str) -> str:
+    """Return a text with its control characters shown as escapes, except line breaks and tabs."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", _escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()
+
+
+def console(width: int | None = None) -> Console:
+    """Return a console that prints what it is given: without markup, emoji codes, highlights or wrapped lines."""
+    from rich.console import Console
+
+    return Console(width=width, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
 def print_stats(stats: answers.Stats, moved_to: str | None = None, backup_of: str | None = None) -> None:
     """Print the progress of the project."""
-    from rich.console import Console
-    from rich.markup import escape
     from rich.progress_bar import ProgressBar
     from rich.table import Table
+    from rich.text import Text
 
     table = Table.grid(padding=(0, 2))
     counts = stats.counts.model_dump()
     for name, style in STYLES.items():
         if counts[name]:
-            note = PARTS.get(name, "")
-            table.add_row(f"[{style}]{name}[/]", str(counts[name]) + note)
-    console = Console()
-    console.print(
-        f"[bold]{escape(stats.project)}[/] {stats.percent_passing:g} % passing, {stats.total} features", highlight=False
-    )
-    console.print(ProgressBar(total=100, completed=stats.percent_passing, width=50), "")
-    console.print(table)
+            table.add_row(Text(name, style), str(counts[name]) + PARTS.get(name, ""))
+    out = console()
+    progress = f" {stats.percent_passing:g} % passing, {stats.total} features"
+    out.print(Text(one_line(_title(stats)), "bold") + Text(progress))
+    out.print(ProgressBar(total=100, completed=stats.percent_passing, width=50), "")
+    out.print(table)
     for group in stats.groups:
         parts = ", ".join(f"{name} {count}" for name, count in group.counts.wire().items())
-        console.print(f"{escape(group.name)}: {parts}", soft_wrap=True, highlight=False)
+        out.print(f"{one_line(group.name)}: {parts}")
     if stats.open_questions:
-        console.print(f"{stats.open_questions} open questions to the user: `dibs answer` lists them.")
+        out.print(f"{stats.open_questions} open questions to the user: `dibs answer` lists them.")
     if moved_to:
-        console.print(
-            f"[yellow]The project has moved to {escape(moved_to)}. This is its state before.[/]", soft_wrap=True
-        )
+        out.print(f"The project has moved to {one_line(moved_to)}. This is its state before.", style="yellow")
     if backup_of:
-        console.print(f"[yellow]This is a backup of {escape(backup_of)}.[/]", soft_wrap=True)
-    console.print(f"[dim]{escape(stats.database)}[/]", highlight=False, soft_wrap=True)
+        out.print(f"This is a backup of {one_line(backup_of)}.", style="yellow")
+    out.print(one_line(stats.database), style="dim")
+
+
+def _title(stats: answers.Stats) -> str:
+    """Return the project's name; for the only one of a file, that is the folder's or the file's."""
+    if stats.project != "default" or "://" in stats.database:
+        return stats.project
+    file = Path(stats.database)
+    return file.parent.parent.name if file.parent.name == ".dibs" else file.stem
 
 
 def print_page(page: answers.Page) -> None:
@@ -90,45 +123,54 @@ def _summaries(answer: answers.Summaries) -> None:
 
 
 def _rows(rows: list[answers.FeatureRow]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, header_style="dim")
-    for heading in ("id", "status", "category", "name", "held by", "waits for"):
+    lines = [(row, row.agent or "", _waits_for(row)) for row in rows]
+    has_holders, has_waits = any(holder for _, holder, _ in lines), any(waits for _, _, waits in lines)
+    headings = ["id", "status", "category", "name", *["held by"] * has_holders, *["waits for"] * has_waits]
+    for heading in headings:
         table.add_column(heading, justify="right" if heading == "id" else "left")
-    for row in rows:
-        waits = ", ".join(map(str, row.blocked_by)) or row.wire().get("ready_at", "")
-        if row.held_by is not None:
-            waits = f"files of {row.held_by}"
-        texts = (row.category, row.name, row.agent or "", waits)
-        table.add_row(str(row.id), f"[{STYLES[row.status]}]{row.status}[/]", *map(escape, texts))
-    width = None if sys.stdout.isatty() else 10_000  # the reader of a pipe needs one line for each feature
-    Console(width=width).print(table)
+    for row, holder, waits in lines:
+        texts = (row.category, row.name, *[holder] * has_holders, *[waits] * has_waits)
+        table.add_row(str(row.id), Text(row.status, STYLES[row.status]), *(Text(one_line(one)) for one in texts))
+    # The reader of a pipe needs one line for each feature.
+    console(None if sys.stdout.isatty() else 10_000).print(table, soft_wrap=False)
     for row in rows:
         if row.description is not None:
-            steps = "".join(f"\n  {number}. {step}" for number, step in enumerate(row.steps, 1))
-            click.echo(f"{row.id} {row.name}\n{row.description}{steps}")
+            click.echo(f"{row.id} {one_line(row.name)}\n{several_lines(row.description)}")
+            _steps(row.steps)
+
+
+def _waits_for(row: answers.FeatureRow) -> str:
+    if row.held_by is not None:
+        return f"files of {row.held_by}"
+    return ", ".join(map(str, row.blocked_by)) or row.wire().get("ready_at", "")
+
+
+def _steps(steps: list[str]) -> None:
+    for number, step in enumerate(steps, 1):
+        click.echo(f"  {number}. {several_lines(step)}")
 
 
 def print_feature(feature: answers.Feature, history: answers.History | None = None) -> None:
     """Print all fields of a feature, and its history."""
-    from rich.console import Console
-    from rich.markup import escape
+    from rich.text import Text
 
-    console = Console(highlight=False)
-    colour = STYLES[feature.status]
-    console.print(f"[bold]{feature.id} {escape(feature.name)}[/]  [{colour}]{feature.status}[/]")
-    console.print(escape(feature.description or ""))
-    for number, step in enumerate(feature.steps, 1):
-        console.print(f"  {number}. {escape(step)}")
+    out = console()
+    out.print(
+        Text(f"{feature.id} {one_line(feature.name)}", "bold"), Text(f" {feature.status}", STYLES[feature.status])
+    )
+    click.echo(several_lines(feature.description or ""))
+    _steps(feature.steps)
     for name, value in feature.wire().items():
         if name not in ("id", "name", "status", "description", "steps", "next_cursor"):
-            console.print(f"[dim]{name}[/] {escape(_plain(value))}")
+            out.print(Text(name, "dim"), Text(_plain(value)))
     if feature.next_cursor:
-        console.print(f"[dim]`dibs get {feature.id} --cursor {feature.next_cursor}` shows the rest.[/]")
+        out.print(f"`dibs get {feature.id} --cursor {feature.next_cursor}` shows the rest.", style="dim")
     if history is not None and history.events:
-        console.print("[dim]history, newest first[/]")
+        out.print("history, newest first", style="dim")
         print_history(history)
 
 
@@ -136,7 +178,8 @@ def print_history(history: answers.History) -> None:
     """Print a line for each event."""
     for event in history.wire().get("events", []):
         transition = f"{event['kind']} {event.get('from_status', '')} -> {event.get('to_status', '')}".strip(" ->")
-        click.echo(f"  {event['at']} {event['agent']} {transition} {_plain(event.get('detail', ''))}".rstrip())
+        agent, detail = one_line(event["agent"]), _plain(event.get("detail", ""))
+        click.echo(f"  {event['at']} {agent} {transition} {detail}".rstrip())
     if history.next_cursor:
         click.echo(f"{len(history.events)} of {history.total}; continue with --cursor {history.next_cursor}")
 
@@ -148,10 +191,9 @@ def _claimed(answer: answers.Claimed) -> None:
 
 
 def _work(work: answers.Work) -> None:
-    click.echo(f"{work.id} {work.name}   [{work.category}]")
-    click.echo(work.description)
-    for number, step in enumerate(work.steps, 1):
-        click.echo(f"  {number}. {step}")
+    click.echo(f"{work.id} {one_line(work.name)}   [{one_line(work.category)}]")
+    click.echo(several_lines(work.description))
+    _steps(work.steps)
     if work.next_cursor:
         click.echo(f"`dibs get {work.id} --cursor {work.next_cursor}` shows the rest.")
     values = work.wire()
@@ -159,14 +201,14 @@ def _work(work: answers.Work) -> None:
         for one in values.get(name, []):
             click.echo(f"{name}: {_plain(one)}")
     if work.earlier_evidence is not None:
-        click.echo(f"passed earlier with: {work.earlier_evidence}")
+        click.echo(f"passed earlier with: {one_line(work.earlier_evidence)}")
     if work.human_answer is not None:
         click.echo(f"answered: {_plain(values['human_answer'])}")
 
 
 def _idle(answer: answers.Idle) -> None:
     counts = ", ".join(f"{name} {count}" for name, count in answer.counts.wire().items())
-    click.echo(f"{answer.state}: {answer.message}" + (f" ({counts})" if counts else ""))
+    click.echo(f"{answer.state}: {one_line(answer.message)}" + (f" ({counts})" if counts else ""))
 
 
 def _acknowledgement(answer: answers.Acknowledgement) -> None:
@@ -174,9 +216,9 @@ def _acknowledgement(answer: answers.Acknowledgement) -> None:
     more = values.pop("unblocked_count", 0) - len(answer.unblocked)
     if more > 0:
         values["unblocked"] = [*answer.unblocked, f"{more:,} more"]
-    shown = [(name, one) for name, one in values.items() if name not in ("id", "status")]
+    shown = [(name, one) for name, one in values.items() if name not in ("id", "status", "hint")]
     rest = "".join(f"; {name}" if one is True else f"; {name}: {_plain(one)}" for name, one in shown)
-    click.echo(f"Feature {answer.id} is {answer.status}{rest}.")
+    click.echo(f"Feature {answer.id} is {answer.status}{rest}. {one_line(answer.hint or '')}".rstrip())
 
 
 def _created(answer: answers.Created) -> None:
@@ -194,7 +236,7 @@ def _testing(answer: answers.Testing) -> None:
 def _asked(answer: answers.Asked) -> None:
     click.echo(f"Question {answer.question_id} is {answer.state}.")
     if answer.answers:
-        click.echo(f"{_plain(answer.answers)} ({answer.answered_by})")
+        click.echo(f"{_plain(answer.answers)} ({one_line(answer.answered_by)})")
     if answer.message:
         click.echo(answer.message)
 
@@ -204,14 +246,15 @@ def _graph(answer: answers.Graph) -> None:
         click.echo(answer.mermaid)
     for node in answer.nodes:
         needs = f" <- {', '.join(map(str, node.depends_on))}" if node.depends_on else ""
-        click.echo(f"{node.id} {node.name} ({node.status}){needs}")
+        click.echo(f"{node.id} {one_line(node.name)} ({node.status}){needs}")
     if answer.cut:
         click.echo(f"# {len(answer.nodes)} of {answer.total}" if answer.nodes else f"# of {answer.total}")
 
 
 def _plain(value: Any) -> str:
+    """Return JSON values as one line."""
     if isinstance(value, dict):
-        return ", ".join(f"{name}: {_plain(one)}" for name, one in value.items())
+        return ", ".join(f"{one_line(name)}: {_plain(one)}" for name, one in value.items())
     if isinstance(value, list):
         return "; ".join(_plain(one) for one in value)
-    return str(value)
+    return one_line(value)

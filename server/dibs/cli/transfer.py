@@ -13,7 +13,7 @@ import click
 
 from dibs.cli import options
 from dibs.regular_file import irregularity
-from dibs.settings import Settings
+from dibs.settings import Settings, find_root, project_of
 from dibs_schema.refusals import InvalidInput
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ WHERE = Settings.model_fields["db"].description
 @click.option("--from", "source", required=True, help=f"Where the project is. {WHERE}")
 @click.option("--to", "target", required=True, help=f"Where to move it. {WHERE}")
 @click.option("--project", help="The project to move. [DIBS_PROJECT]")
-@click.option("--to-project", help="Its name there.  [default: the same]")
+@click.option("--to-project", help="Its name there.  [default: the same, or else the name that clients look for]")
 @click.option(
     "--with-claims", is_flag=True, help="Copy live claims too; without this flag they make the command refuse."
 )
@@ -129,7 +129,12 @@ def copy(
     from dibs.transfer.copy import copy_project
 
     origin = Settings.read({"db": source, "project": project})
-    goal = Settings.read({"db": target, "project": to_project or origin.project})
+    goal = Settings.read({"db": target, "project": to_project or project})
+    if goal.guesses_project:
+        name = goal.project
+        if not origin.is_server_url and (folder := origin.database_file().absolute().parent).name == ".dibs":
+            name = project_of(find_root(folder.parent))  # the root folder of the source's clients
+        goal = Settings.read({"db": target, "project": name})
     with progress_bar("waiting for both databases") as progress:
         done = copy_project(BulkDatabase(origin), BulkDatabase(goal), with_claims=with_claims, progress=progress)
     if as_json:
@@ -148,10 +153,12 @@ def copy(
         )
     if done.claims:
         click.echo(f"{done.claims} claims were copied; their tokens work there.")
-    named = f" and DIBS_PROJECT={done.to_project}" if done.to_project != "default" else ""
+    named = f" and DIBS_PROJECT={done.to_project}" if goal.is_server_url or done.to_project != "default" else ""
     click.echo(
         f"{done.source} refuses writes from now on. Set DIBS_DB to the new database{named}, and restart the servers."
     )
+    if goal.is_server_url:
+        click.echo(f"In a root folder that is called {done.to_project}, clients find the project without DIBS_PROJECT.")
 
 
 @click.command("import")

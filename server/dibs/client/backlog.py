@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import signal
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Unpack
 
 import anyio.to_thread
 
 from dibs.client.calls import RETRY_FOR, Calls
 from dibs.client.claim import Claim
+from dibs.client.signals import before_signals, in_thread
+from dibs_schema.refusals import Refusal
 
 if TYPE_CHECKING:
     from dibs.client.calls import Link
     from dibs.client.links import Options
+    from dibs.database import Database
     from dibs_schema.answers import FollowedEvent
 
 
@@ -32,6 +36,9 @@ class Backlog(Calls):
     @classmethod
     def open(cls, *, retry_for: float = RETRY_FOR, **options: Unpack[Options]) -> AbstractAsyncContextManager[Backlog]:
         """Open a backlog within this process. Its claims are released when the block ends.
+
+        They are released at SIGTERM and SIGHUP too, which then end the process as always, if this is the main thread
+        and the program has no handler of its own. So are the claims of `connect`; a server of `start` sees the end.
 
         Raises InvalidInput for invalid options. A call raises the Unavailable refusals.
         """
@@ -73,9 +80,19 @@ class Backlog(Calls):
         async with in_own_task(link) as entered:
             backlog = cls(entered, agent=agent, retry_for=retry_for)
             try:
-                yield backlog
+                with backlog.released_at_termination():
+                    yield backlog
             finally:
+                backlog._closed = True
                 await backlog._tasks.settle()
+
+    def released_at_termination(self) -> AbstractContextManager[None]:
+        """Release the claims when SIGTERM or SIGHUP ends the process, if the program has no handler of its own."""
+        release = self._link.release_now
+        if release is None:
+            return nullcontext()
+        ending = (signal.SIGTERM, signal.SIGHUP)
+        return before_signals(ending, signal.SIG_DFL, lambda: in_thread(lambda: release(dict(self._tokens))))
 
     def claim(
         self,
@@ -85,8 +102,11 @@ class Backlog(Calls):
         wait_seconds: float = 0,
         agent: str | None = None,
         resume: bool = False,
+        timeout: float | None = None,
     ) -> Claim:
         """Claim a feature for a block: `async with backlog.claim() as feature`. The arguments are those of `take`.
+
+        After `timeout` seconds the block is cancelled, the feature fails, and the block raises TimeoutError.
 
         The end of the block passes the feature, with `feature.evidence` if that is set. An Exception marks it as
         failing, with the exception's message (for a group, the messages in it), and propagates. A cancellation,
@@ -97,21 +117,32 @@ class Backlog(Calls):
         Raises NothingToClaim at the start, and ClaimLost or another Refusal at the end, if the pass is refused.
         """
         options = {"category": category, "wait_seconds": wait_seconds, "agent": agent, "resume": resume}
-        return Claim(self, {"feature_id": feature_id, **options}, self._tasks)
+        return Claim(self, {"feature_id": feature_id, **options}, self._tasks, timeout)
 
-    async def follow(self, after: str | None = None) -> AsyncGenerator[FollowedEvent, None]:
-        """Yield every event of the project once, as it happens, without end. Reads the database directly.
+    def follow(self, after: str | None = None) -> AsyncGenerator[FollowedEvent, None]:
+        """Yield every event of the project once, as it happens, until the backlog closes. Reads the database directly.
 
         `after` is the `cursor` of the event to continue after, or "0-0" for the beginning. Without it, the stream
         begins with the first event after its first `__anext__`.
-        Raises InvalidInput for an invalid cursor, and RuntimeError on a connection by URL.
+        Raises RuntimeError at once on a connection by URL, and InvalidInput for an invalid cursor.
         """
         if self._link.event_log is None:
             raise RuntimeError(
                 "events cannot be followed by URL: use Backlog.open() on a machine that has the database"
             )
+        return self._followed(self._link.event_log, after)
+
+    async def _followed(
+        self, event_log: Callable[[], AbstractContextManager[Database]], after: str | None
+    ) -> AsyncGenerator[FollowedEvent, None]:
         queries = await anyio.to_thread.run_sync(importlib.import_module, "dibs.queries.follow")  # imports SQLAlchemy
-        with self._link.event_log() as database:
-            async for events in queries.watch(database, after):
-                for event in events:
-                    yield event
+        with event_log() as database:
+            try:
+                async for events in queries.watch(database, after):
+                    for event in events:
+                        yield event
+                    if self._closed:
+                        return
+            except Refusal:
+                if not self._closed:
+                    raise

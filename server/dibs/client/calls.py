@@ -45,11 +45,14 @@ class Link:
 
     `call` takes an operation and its arguments, and raises Refusals and ServerGone. `renews_leases` says whether the
     connection proves that the holder is alive. Then the server renews the leases, and idempotency keys need no name.
+    `release_now` releases claims, given the token of each feature, in a process that a signal ends; it is None where
+    the end of the process releases them.
     """
 
     call: Callable[[AnyOperation, dict[str, Any]], Coroutine[Any, Any, Any]]
     event_log: Callable[[], AbstractContextManager[Database]] | None = None
     renews_leases: bool = True
+    release_now: Callable[[Mapping[int, str]], None] | None = None
 
 
 class Calls(Operations):
@@ -65,6 +68,7 @@ class Calls(Operations):
         self._retry_for = retry_for
         self._tokens: dict[int, str] = {}
         self._tasks = Tasks()
+        self._closed = False
 
     async def call_operation(self, operation: Operation[..., A], *args: Any, **kwargs: Any) -> A:
         """Call an operation. Arguments that are None are omitted. Raises its Refusals, and ServerGone.

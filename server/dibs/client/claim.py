@@ -56,16 +56,18 @@ class ClaimedFeature(Work):
 class Claim:
     """`async with backlog.claim() as feature:` holds the feature for the block; see `Backlog.claim`."""
 
-    def __init__(self, backlog: Calls, asked: dict[str, Any], tasks: Tasks) -> None:
+    def __init__(self, backlog: Calls, asked: dict[str, Any], tasks: Tasks, timeout: float | None = None) -> None:
         self._backlog = backlog
         self._tasks = tasks
         self._asked = asked
+        self._seconds = timeout
+        self._timeout: asyncio.Timeout | None = None
         self._held: ClaimedFeature | None = None
         self._renewal: asyncio.Task[None] | None = None
         self._entering: asyncio.Task[Any] | None = None
 
     async def __aenter__(self) -> ClaimedFeature:
-        self._held, self._entering = None, asyncio.current_task()
+        self._held, self._timeout, self._entering = None, None, asyncio.current_task()
         answer = await self._backlog.take(**self._asked)
         if isinstance(answer, Idle):
             raise NothingToClaim(answer)
@@ -73,6 +75,9 @@ class Claim:
         self._held = ClaimedFeature.model_construct(claim=answer.claim, evidence=None, **texts)
         if not self._backlog.renews_leases:
             self._renewal = asyncio.create_task(self._renew_lease(self._held))
+        if self._seconds is not None:
+            self._timeout = asyncio.timeout(self._seconds)
+            await self._timeout.__aenter__()
         return self._held
 
     async def __aexit__(
@@ -82,6 +87,16 @@ class Claim:
         assert held is not None, "the block was entered"
         if self._renewal is not None:
             self._renewal.cancel()
+        if self._timeout is not None:
+            try:
+                await self._timeout.__aexit__(kind, error, traceback)
+            except TimeoutError:
+                late = TimeoutError(f"the claim's timeout of {self._seconds:g} s has passed")
+                await self._end(held, late)
+                raise late from error
+        await self._end(held, error)
+
+    async def _end(self, held: ClaimedFeature, error: BaseException | None) -> None:
         if not self._backlog.holds(held.id, held.claim.token):
             return  # the block has ended the claim itself
         if error is None:

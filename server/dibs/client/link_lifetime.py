@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -57,7 +58,7 @@ class ClosableLink:
         self._inner = link
         self._tasks = Tasks()
         self._closed = False
-        self.link = Link(self._call, self._event_log if link.event_log else None, link.renews_leases)
+        self.link = replace(link, call=self._call, event_log=self._event_log if link.event_log else None)
 
     async def close(self) -> None:
         """Cancel the open calls. These and all later ones raise ServerGone."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from functools import partial, reduce
 from operator import or_
 from typing import Any, Literal, TypedDict
@@ -17,6 +18,7 @@ from mcp.types import CONNECTION_CLOSED, CallToolRequest, CallToolRequestParams,
 
 from dibs.client.calls import Link, ServerGone
 from dibs.client.process import Client, content_of, server_command
+from dibs.client.wording import PYTHON, name_methods
 from dibs.database import Database, open_database
 from dibs.rules.claimant import new_session
 from dibs.session.caller import Caller
@@ -24,8 +26,8 @@ from dibs.session.issued_tokens import IssuedTokens
 from dibs.session.lease_keeper import LeaseKeeper
 from dibs.session.session import Session, load_operations
 from dibs.settings import Settings
-from dibs_schema.next_step import Step
-from dibs_schema.operations import BY_TOOL, AnyOperation, adapter, read_arguments
+from dibs_schema.operations import AnyOperation, Operations, adapter, read_arguments
+from dibs_schema.refusals import Refusal
 
 NAME = "dibs-backlog"
 """The client's name in the protocol."""
@@ -77,12 +79,25 @@ async def in_process(options: Options) -> AsyncIterator[Link]:
 
     async def call(operation: AnyOperation, arguments: dict[str, Any]) -> Any:
         await anyio.to_thread.run_sync(load_operations)  # which imports SQLAlchemy the first time
-        return await session.perform(operation, read_arguments(operation, arguments))
+        try:
+            answer = await session.perform(operation, read_arguments(operation, arguments))
+        except Refusal as refusal:
+            refusal.wording = PYTHON
+            raise
+        return answer.worded(PYTHON)
+
+    def release_now(_: Mapping[int, str]) -> None:
+        from dibs.verbs.lease import release_session
+
+        with suppress(Refusal):  # then the leases expire
+            if tokens.any_live():
+                database.write_now(lambda tx: release_session(tx, connection), patience=2.0)
+        database.close()
 
     async with anyio.create_task_group() as background:
         background.start_soon(keeper.run)
         try:
-            yield Link(call, lambda: nullcontext(database))
+            yield Link(call, lambda: nullcontext(database), release_now=release_now)
         finally:
             session.closing.set()
             background.cancel_scope.cancel()
@@ -121,12 +136,25 @@ async def over_http(url: str) -> AsyncIterator[Link]:
             cause = outcome if isinstance(outcome, BaseException) else None
             raise ServerGone(f"no answer of a Dibs server from {url}: {_message(outcome)}") from cause
 
-        yield Link(call, renews_leases=False)
+        yield Link(call, renews_leases=False, release_now=lambda tokens: asyncio.run(_release_by_url(url, tokens)))
+
+
+async def _release_by_url(url: str, tokens: Mapping[int, str]) -> None:
+    """Release claims over a connection of its own, which needs nothing of an interrupted event loop."""
+    async with over_http(url) as link:
+        for feature, token in tokens.items():
+            with suppress(Refusal, ServerGone):  # then the lease expires
+                await link.call(Operations.release, {"feature_id": feature, "claim_token": token})
 
 
 def answer_of(operation: AnyOperation, result: CallToolResult) -> Any:
-    """Return the answer in a tool's result, or raise the Refusal in it."""
-    return adapter(reduce(or_, operation.answers)).validate_python(content_of(result))
+    """Return the answer in a tool's result, or raise the Refusal in it. Their texts name methods."""
+    try:
+        content = content_of(result)
+    except Refusal as refusal:
+        raise type(refusal)(name_methods(refusal.fact), **refusal.details) from None
+    texts = {name: name_methods(content[name]) for name in ("message", "hint") if isinstance(content.get(name), str)}
+    return adapter(reduce(or_, operation.answers)).validate_python(content | texts)
 
 
 def _is_of_dibs(result: CallToolResult) -> bool:
@@ -174,17 +202,3 @@ def _given(options: Mapping[str, Any]) -> dict[str, str | bool]:
         for name, value in options.items()
         if value is not None
     }
-
-
-class PythonWording:
-    """Writes calls for Python programs."""
-
-    def call(self, step: Step) -> str:
-        """Write `take(resume=True)`."""
-        given = [f"{name}={value!r}" for name, value in step.arguments.items()]
-        given += [f"{name}=…" for name in step.needs]
-        method = "the method again with " if step.operation is None else BY_TOOL[step.operation].method
-        return f"{method}({', '.join(given)})"
-
-
-PYTHON = PythonWording()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import threading
-from collections.abc import Callable, Coroutine, Generator, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, suppress
 from functools import partial
@@ -16,6 +17,7 @@ from anyio.from_thread import start_blocking_portal
 
 from dibs.client.backlog import Backlog
 from dibs.client.calls import CLOSED, RETRY_FOR, ServerGone
+from dibs.client.signals import before_signals
 from dibs_schema.answers import Answer
 from dibs_schema.operations import Operation, Operations
 
@@ -29,42 +31,92 @@ A = TypeVar("A", bound=Answer)
 
 
 class Loop:
-    """An event loop in another thread."""
+    """An event loop in another thread.
+
+    `interrupt` ends the work of all threads but the main one: their later calls raise SystemExit, except those that
+    are `ending` something.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._owner = os.getpid()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may run while this thread holds it
         self._closed = False
+        self._interrupted = False
+        self._calls: set[Future[Any]] = set()
+        self._claims: set[Claim] = set()
 
     def close(self) -> None:
         """Refuse later calls, which would wait for a loop that has ended."""
         with self._lock:
             self._closed = True
 
-    def run(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    def interrupt(self) -> None:
+        """Cancel the open calls of all threads but the main one, and release their claims."""
+        with self._lock:
+            if self._closed:
+                return
+            self._interrupted = True
+            for call in list(self._calls):
+                call.cancel()
+            for claim in self._claims:
+                asyncio.run_coroutine_threadsafe(claim.abandon(), self._loop)
+
+    def hold(self, claim: Claim) -> None:
+        """Let an interrupt release the claim of this thread. The main thread's own blocks end by themselves."""
+        if not _is_main_thread():
+            with self._lock:
+                self._claims.add(claim)
+
+    def drop(self, claim: Claim) -> None:
+        """End what `hold` began."""
+        with self._lock:
+            self._claims.discard(claim)
+
+    def refuse_interrupted(self) -> None:
+        """Raise SystemExit if an interrupt has ended the work of this thread."""
+        if self._interrupted and not _is_main_thread():
+            raise SystemExit(130)
+
+    def refuse_closed(self) -> None:
+        """Raise ServerGone after `close`."""
+        if self._closed:
+            raise ServerGone(CLOSED)
+
+    def run(self, call: Callable[[], Coroutine[Any, Any, T]], *, ending: bool = False) -> T:
         """Run a call in the loop and wait for it. An interrupt cancels the call.
 
-        Raises the call's exceptions, ServerGone after `close`, and RuntimeError in a fork, which has no such thread.
+        Raises the call's exceptions, ServerGone after `close`, SystemExit after `interrupt`, and RuntimeError in a
+        fork, which has no such thread.
         """
         if os.getpid() != self._owner:
             raise RuntimeError("a backlog does not survive a fork: open it in the child")
         future: Future[T] | None = None
         try:
-            future = self._begin(call)
+            future = self._begin(call, ending=ending)
             return future.result()
         except CancelledError:
+            self.refuse_interrupted()
             raise ServerGone(CLOSED) from None  # only the end of the loop cancels calls
         except BaseException:
             if future is not None:
                 future.cancel()
             raise
 
-    def _begin(self, call: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:
+    def _begin(self, call: Callable[[], Coroutine[Any, Any, T]], *, ending: bool) -> Future[T]:
         with self._lock:
-            if self._closed:
-                raise ServerGone(CLOSED)
-            return asyncio.run_coroutine_threadsafe(call(), self._loop)
+            if not ending:
+                self.refuse_interrupted()
+            self.refuse_closed()
+            future = asyncio.run_coroutine_threadsafe(call(), self._loop)
+            if not (ending or _is_main_thread()):
+                self._calls.add(future)
+                future.add_done_callback(self._calls.discard)
+            return future
+
+
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 class SyncClaim:
@@ -75,23 +127,31 @@ class SyncClaim:
         self._claim = claim
 
     def __enter__(self) -> ClaimedFeature:
+        self._loop.hold(self._claim)
         try:
             return self._loop.run(self._claim.__aenter__)
         except BaseException:  # an interrupt may come when the claim was made but not yet returned
+            self._loop.drop(self._claim)
             with suppress(ServerGone):
-                self._loop.run(self._claim.abandon)
+                self._loop.run(self._claim.abandon, ending=True)
             raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._loop.run(partial(self._claim.__aexit__, kind, error, traceback))
+        self._loop.drop(self._claim)
+        self._loop.run(partial(self._claim.__aexit__, kind, error, traceback), ending=True)
+        if error is None:
+            self._loop.refuse_interrupted()
 
 
 class SyncBacklog(Operations):
     """A `Backlog` whose methods wait for their answers; `with SyncBacklog.open() as backlog`.
 
     Several threads may use it. The methods and their exceptions are those of `Backlog`.
+
+    Ctrl-C stops all of them, if the backlog was opened in the main thread: that gets KeyboardInterrupt as always, the
+    claims of the other threads are released at once, and their calls raise SystemExit, which ends a thread silently.
     """
 
     def __init__(self, loop: Loop, backlog: Backlog) -> None:
@@ -120,8 +180,13 @@ class SyncBacklog(Operations):
     def _over(cls, make: Callable[[], AbstractAsyncContextManager[Backlog]]) -> Iterator[SyncBacklog]:
         with start_blocking_portal("asyncio") as portal, portal.wrap_async_context_manager(make()) as backlog:
             loop = Loop(portal.call(asyncio.get_running_loop))
+            interrupts = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
             try:
-                yield cls(loop, backlog)
+                with (
+                    backlog.released_at_termination(),
+                    before_signals(interrupts, signal.default_int_handler, loop.interrupt),
+                ):
+                    yield cls(loop, backlog)
             finally:
                 loop.close()
 
@@ -149,11 +214,16 @@ class SyncBacklog(Operations):
         return self._backlog.holds(feature_id, token)
 
     def follow(self, after: str | None = None) -> Generator[FollowedEvent, None, None]:
-        """Yield every event of the project, as it happens; see `Backlog.follow`."""
-        events = self._backlog.follow(after)
+        """Yield every event of the project, until the backlog closes or Ctrl-C; see `Backlog.follow`."""
+        return self._followed(self._backlog.follow(after))
+
+    def _followed(self, events: AsyncGenerator[FollowedEvent, None]) -> Generator[FollowedEvent, None, None]:
+        self._loop.refuse_closed()
         try:
             while True:
                 yield self._loop.run(events.__anext__)
+        except (StopAsyncIteration, ServerGone):  # the backlog was closed
+            return
         finally:
             with suppress(ServerGone):
-                self._loop.run(events.aclose)
+                self._loop.run(events.aclose, ending=True)

@@ -37,7 +37,7 @@ class Project:
 
 
 def project_of(row: Mapping[Any, Any]) -> Project:
-    """Return the project of a row of `by_name`."""
+    """Return the project in a row that `by_name` selected."""
     return Project(row["id"], row["name"], row["generation"], row["moved_to"], ProjectSettings.of_row(row))
 
 
@@ -45,6 +45,13 @@ def find_project(connection: Connection, name: str) -> tuple[Project | None, str
     """Return the project of that name and the schema's version, or None for both if there is no such project."""
     rows, _ = prepared(by_name, connection.dialect).run(connection, {"name": name})
     return (project_of(rows[0]), rows[0]["schema_version"]) if rows else (None, None)
+
+
+def listed(names: list[str]) -> str:
+    """Return `is 'web'` or `are 'site', 'web'` for a message, with at most ten names."""
+    shown = ", ".join(map(repr, names[:10]))
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return f"{'is' if len(names) == 1 else 'are'} {shown}{more}"
 
 
 def newer_schema(label: str, version: str | None) -> SchemaNewer:

@@ -14,6 +14,7 @@ from mcp.shared.exceptions import MCPError
 from dibs.session.caller import CallContext, Caller, Reply
 from dibs.session.session import Session, refuse_role
 from dibs_schema.inputs import HumanField, Question
+from dibs_schema.next_step import Step
 from dibs_schema.operations import BY_TOOL, offered, read_arguments
 from dibs_schema.refusals import InvalidInput
 
@@ -23,7 +24,7 @@ STATELESS = "2026-07-28"
 """From this protocol revision on there are no sessions. A client asks its user itself, and then repeats the call."""
 
 LONGEST_WAIT = 49.0
-"""Seconds for which a call may wait for work and for the database together: clients give up after 60."""
+"""Seconds in total for which a call may wait for work and for the database: clients give up after 60."""
 KEY = "answer"
 IGNORED_SHOWN = 10
 """Unknown arguments that an answer lists."""
@@ -71,7 +72,7 @@ class McpCall(CallContext):
         return int(state) if state is not None else None
 
     async def is_abandoned(self) -> bool:
-        """Whether the client has closed its HTTP request. A broken pipe ends the whole server."""
+        """Return whether the client has closed its HTTP request. A broken pipe ends the whole server."""
         request = self._ctx.request_context.request
         return request is not None and bool(await request.is_disconnected())
 
@@ -171,6 +172,11 @@ async def call(session: Session, name: str, arguments: dict[str, Any], ctx: Ctx)
     """Call a tool. Raises the Refusals of its operation, and InvalidInput for unknown tools and invalid arguments."""
     operation = BY_TOOL.get(name)
     if operation is None:
+        today = next((one.tool for one in offered(session.settings.role) if name in one.former), None)
+        if today is not None:
+            raise InvalidInput(
+                f"There is no tool {name!r} any more.", next=[Step(today, purpose="instead")], field="name"
+            )
         names = ", ".join(one.tool for one in offered(session.settings.role))
         raise InvalidInput(f"There is no tool {name[:100]!r}. This server offers {names}.", field="name")
     refuse_role(session.settings.role, operation, session.wording)

@@ -109,7 +109,7 @@ def _compact(schema: Any, definitions: dict[str, Any]) -> Any:
 
 
 def _is_omitted(schema: dict[str, Any], name: str, value: Any) -> bool:
-    """Whether a model does not need an entry: titles, defaults, a class's docstring, and most bounds.
+    """Return whether a model does not need an entry: titles, defaults, a class's docstring, and most bounds.
 
     These are enforced all the same. A refusal names them to the rare call that breaks one.
     """

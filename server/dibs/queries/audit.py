@@ -11,6 +11,7 @@ from dibs.database.transaction import Row, Transaction
 from dibs.rules.conditions import NO_CLAIM, F, among, expired, in_project, is_, leased, of_another_clock
 from dibs.rules.critical_path import true_heights
 from dibs_schema.file_areas import Area, areas_of
+from dibs_schema.folding import folded
 from dibs_schema.status import SATISFIED, Kind, Status
 from dibs_schema.tables import areas, dependencies, events, features, writers
 
@@ -91,6 +92,7 @@ _leases = (
     .where(in_project(), leased())
     .order_by(F.id)
 )
+_names = select(F.id, F.category, F.name, F.reference, F.identity, F.searched).where(in_project())
 _with_paths = select(F.id, F.paths).where(in_project(), F.paths.is_not(None))
 _stored_areas = select(areas.c.feature_id, areas.c.beginning, areas.c.ending).where(in_project(areas))
 _writers = select(writers.c.library, writers.c.process, writers.c.seen_at).where(in_project(writers))
@@ -120,14 +122,16 @@ class Audit:
     """The findings of an audit. Each mapping has the features whose stored values are wrong.
 
     `counters` and `heights` map a feature to (stored, counted), `areas` to the numbers of its areas (stored, derived
-    from its paths), and `states` to (stored, state after its last event). `gaps` maps it to the latest event that does
-    not start where the event before ended: (kind, from, state before). `claims` maps it to the fault of its claim.
+    from its paths), `names` to the digest of its category and name (stored, derived), and `states` to (stored, state
+    after its last event). `gaps` maps it to the latest event that does not start where the event before ended: (kind,
+    from, state before). `claims` maps it to the fault of its claim.
     """
 
     features: int = 0
     counters: dict[int, tuple[int, int]] = field(default_factory=dict)
     heights: dict[int, tuple[int | None, int | None]] = field(default_factory=dict)
     areas: dict[int, tuple[int, int]] = field(default_factory=dict)
+    names: dict[int, tuple[str | None, str]] = field(default_factory=dict)
     states: dict[int, tuple[str, str | None]] = field(default_factory=dict)
     gaps: dict[int, tuple[str, str, str | None]] = field(default_factory=dict)
     claims: dict[int, str] = field(default_factory=dict)
@@ -146,6 +150,7 @@ class Audit:
             "counters": self.counters,
             "heights": self.heights,
             "areas": self.areas,
+            "names": self.names,
             "journal": self.states or self.gaps,
             "claims": self.claims,
         }
@@ -158,6 +163,8 @@ class Audit:
             yield feature, f"the row says height {height}, the edges say {longest}"
         for feature, (stored, derived) in self.areas.items():
             yield feature, f"its {stored} file areas are not the {derived} areas of its paths"
+        for feature, (digest, derived_digest) in self.names.items():
+            yield feature, f"the row says identity {digest}, its names say {derived_digest}, or its search text differs"
         for feature, (status, after) in self.states.items():
             yield feature, f"the row says {status}, the events say {after}"
         for feature, (kind, source, before) in self.gaps.items():
@@ -178,6 +185,11 @@ def audit(tx: Transaction) -> Audit:
         if row["height"] != height:
             found.heights[row["id"]] = (row["height"], height)
     found.areas = _wrong_areas(tx)
+    found.names = {
+        row["id"]: (row["identity"], derived["identity"])
+        for row in tx.all(_names)
+        if {"identity": row["identity"], "searched": row["searched"]} != (derived := folded(row))
+    }
     found.states = {row["id"]: (row["status"], row["to_status"]) for row in tx.all(_states)}
     found.gaps = {row["feature_id"]: (row["kind"], row["from_status"], row["left_in"]) for row in tx.all(_gaps)}
     live = tx.all(_leases)

@@ -82,7 +82,7 @@ def newest(tx: Transaction) -> str:
 
 
 def parse_cursor(cursor: str) -> tuple[int, int]:
-    """Return the numbers of a cursor, by which events are ordered. Raises InvalidInput if it is invalid."""
+    """Return the transaction number and the event id in a cursor, which order events. Raises InvalidInput."""
     match = _CURSOR.fullmatch(cursor)
     if match is None:
         raise InvalidInput("cursor: send the cursor as it came in the last answer.", field="cursor")

@@ -90,7 +90,7 @@ _PLAIN = (
 
 def ready_at(row: Any, now: float) -> float | None:
     """Return when a feature's back-off ends, or None without a back-off."""
-    until: float | None = row["not_before"]
+    until: float | None = row["not_before"] if row["status"] == Status.PENDING else None
     return until if until is not None and now < until <= now + FARTHEST_BACK_OFF else None
 
 

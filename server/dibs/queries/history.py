@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import BigInteger, bindparam, func, select
 
 from dibs.database.transaction import Row, Transaction
 from dibs.rules.conditions import of_feature
 from dibs.rules.diagnosis import find
 from dibs.rules.truncate import json_bytes, truncate, truncate_json
-from dibs_schema.answers import History, HistoryEvent
+from dibs_schema.answers import History, HistoryEvent, iso
 from dibs_schema.refusals import InvalidInput
+from dibs_schema.status import Status
 from dibs_schema.tables import events
 
 _E = events.c
@@ -52,5 +55,15 @@ def event_of(row: Row) -> HistoryEvent:
         kind=row["kind"],
         from_status=row["from_status"],
         to_status=row["to_status"] if row["to_status"] != row["from_status"] else None,
-        detail=None if row["detail"] is None else truncate_json(row["detail"], 500),
+        detail=None if row["detail"] is None else truncate_json(_with_times(row["detail"]), 500),
     )
+
+
+def _with_times(detail: dict[str, Any]) -> dict[str, Any]:
+    """Return the details with times as answers send them. A stuck feature has no `ready_at`."""
+    stuck = detail.get("status") == Status.STUCK
+    return {
+        name: iso(value) if name.endswith("_at") and isinstance(value, float) else value
+        for name, value in detail.items()
+        if not (stuck and name == "ready_at")
+    }

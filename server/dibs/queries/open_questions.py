@@ -14,8 +14,8 @@ _Q = questions.c
 _questions = select(questions).where(in_project(questions), _Q.answered_at.is_(None)).order_by(_Q.id)
 _count = select(func.count()).where(in_project(questions), _Q.answered_at.is_(None))
 _requests = (
-    select(F.id, F.name, F.human_request, events.c.agent, events.c.at)
-    .join(
+    select(F.id, F.name, F.human_request, F.created_by, F.created_at, events.c.agent, events.c.at)
+    .outerjoin(
         events,
         (events.c.project_id == F.project_id) & (events.c.feature_id == F.id) & (events.c.kind == Kind.ASK.value),
     )
@@ -45,8 +45,8 @@ def open_requests(tx: Transaction) -> list[OpenQuestion]:
     return [
         OpenQuestion(
             feature_id=row["id"],
-            asked_by=row["agent"],
-            asked_at=row["at"],
+            asked_by=row["agent"] or row["created_by"],  # an imported request has no event
+            asked_at=row["at"] or row["created_at"],
             prompt=row["human_request"]["prompt"],
             fields=row["human_request"]["fields"],
         )

@@ -12,6 +12,7 @@ from dibs.rules.conditions import F, backed_off, in_project, is_, leased, ready,
 from dibs.rules.file_areas import count_held_back
 from dibs.rules.pass_requirements import count_unconfirmed
 from dibs_schema.answers import Counts, Idle, IdleState
+from dibs_schema.folding import fold
 from dibs_schema.next_step import Step
 from dibs_schema.roles import Role
 from dibs_schema.status import Status
@@ -47,6 +48,9 @@ _next_lease_end = hot(select(func.min(_left)).where(in_project(), leased()))
 _next_back_off_end = hot(
     select(func.min(F.not_before - bindparam("now"))).where(in_project(), unblocked(), backed_off())
 )
+
+_categories = select(F.category).where(in_project(), unblocked()).distinct().order_by(F.category)
+SHOWN_CATEGORIES = 12
 
 _lease_end_there = hot(_next_lease_end.where(_in_category))
 _back_off_end_there = hot(_next_back_off_end.where(_in_category))
@@ -107,11 +111,27 @@ def why_idle(tx: Transaction, category: str | None = None) -> Idle:
         steps = (Step("feature_claim_and_get", purpose="without a category"),)
         if state == "waiting_for_dependencies":
             message = f"The remaining features of category {category!r} wait for other features."
+        elif found == Counts():
+            state = "empty"
+            message, steps = _unknown_category(tx, category)
         else:
             state, message = "empty", f"Nothing is left in category {category!r}."
     end = {"waiting_for_claims": lease_end, "waiting_for_back_off": back_off_end}.get(state)
     retry = None if end is None else min(LONGEST_RETRY, max(1, ceil(end)))
     return Idle(state=state, counts=found, retry_after_seconds=retry, message=message, next=steps)
+
+
+def _unknown_category(tx: Transaction, category: str) -> tuple[str, tuple[Step, ...]]:
+    """Return what to say of a category that no feature has, and the next step: the one that differs in form only."""
+    there = [row["category"] for row in tx.all(_categories)]
+    same = next((one for one in there if fold(one) == fold(category)), None)
+    fact = f"No feature has the category {category!r}."
+    if same is not None:
+        return fact, (Step("feature_claim_and_get", {"category": same}),)
+    names = ", ".join(repr(one) for one in there[:SHOWN_CATEGORIES])
+    more = f" and {len(there) - SHOWN_CATEGORIES} more" if len(there) > SHOWN_CATEGORIES else ""
+    known = f" The features that can be claimed have the categories {names}{more}." if there else ""
+    return fact + known, (Step("feature_claim_and_get", purpose="without a category"),)
 
 
 def _ends(tx: Transaction, category: str | None, *, any_claim: bool) -> tuple[float | None, float | None]:

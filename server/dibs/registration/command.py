@@ -16,10 +16,11 @@ RUNNERS = (("uvx",), ("uv", "tool", "run"), ("uv", "run"), ("pipx", "run"))
 """Programs that fetch a package and run it."""
 WITH_VALUE = frozenset({"--from", "--with", "--python", "-p", "--index", "--spec", "--directory", "-X", "-W"})
 """Options of runners and of Python whose value is the next word."""
-CACHES = frozenset({".cache", "Caches", "archive-v0", "environments-v2"})
+CACHES = re.compile(r"/(archive-v0|environments-v2|pipx/\.cache|\.cache/pipx|Caches/pipx)/")
 """Folders where `uvx` and `pipx run` install packages for one run. They may be deleted at any time.
 
-Source: https://docs.astral.sh/uv/reference/storage/ and pipx's documentation of PIPX_HOME.
+Source: https://docs.astral.sh/uv/reference/storage/ and pipx's documentation of PIPX_HOME. Other tools keep their
+environments in caches too (`~/.cache/pypoetry/virtualenvs`), for good.
 """
 
 
@@ -44,7 +45,7 @@ class Command:
 def server_command(prefix: Path | None = None, search: str | None = None) -> Command:
     """Return a command that clients on this machine can start; `search` is a PATH, `prefix` the folder of this Python."""
     prefix = prefix or Path(sys.prefix)
-    if CACHES.intersection(prefix.parts):
+    if CACHES.search(f"{prefix.as_posix()}/"):
         return Command(("uvx", SCRIPT), "this dibs runs from a cache that may be deleted, so uvx fetches it again")
     found = shutil.which(SCRIPT, path=search)
     if found is not None:

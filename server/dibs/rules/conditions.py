@@ -94,7 +94,7 @@ def among(column: ColumnElement[str], values: Iterable[str]) -> ColumnElement[bo
 
 
 def resting() -> ColumnElement[bool]:
-    """Waiting for a person or a planner, or archived: the condition of their partial index."""
+    """The feature is needs_human, stuck or archived: the condition of the index `features_resting`."""
     return among(F.status, (Status.NEEDS_HUMAN, Status.STUCK, Status.ARCHIVED))
 
 

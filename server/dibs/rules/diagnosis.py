@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from math import ceil
 from typing import Any, NoReturn
 
@@ -9,7 +10,7 @@ from sqlalchemy import bindparam, select
 
 from dibs.database.compiled import hot
 from dibs.database.transaction import Row, Transaction
-from dibs.rules.conditions import FARTHEST_BACK_OFF, F, among, of_feature, this
+from dibs.rules.conditions import FARTHEST_BACK_OFF, F, among, literal_text, of_feature, this
 from dibs.rules.events import last_detail
 from dibs.rules.file_areas import holders_of
 from dibs_schema.answers import iso
@@ -19,6 +20,7 @@ from dibs_schema.refusals import (
     AlreadyPassing,
     Archived,
     ClaimLost,
+    Forbidden,
     NotClaimed,
     NotFound,
     NotReady,
@@ -29,7 +31,7 @@ from dibs_schema.refusals import (
 )
 from dibs_schema.roles import Role
 from dibs_schema.status import SATISFIED, Kind, Status
-from dibs_schema.tables import dependencies, features
+from dibs_schema.tables import dependencies, events, features
 
 _row = hot(
     select(
@@ -124,6 +126,24 @@ def refuse_shared_claim(tx: Transaction, row: Row) -> NoReturn:
     )
 
 
+_last_report = (
+    select(events.c.agent)
+    .where(of_feature(events), events.c.kind == literal_text(Kind.REGRESS))
+    .order_by(events.c.id.desc())
+    .limit(1)
+)
+
+
+def refuse_unreported(tx: Transaction, feature: int | None, names: Collection[str]) -> None:
+    """Raise Forbidden unless one of `names` made the last report that the feature is broken: so a tester can mend it."""
+    if feature is None or tx.value(_last_report, feature=feature) not in names:
+        raise Forbidden(
+            "A tester claims only a feature, by its id, that it has reported as broken.",
+            next=[Step("feature_get_for_regression", purpose="for the next feature to test")],
+            tool="feature_claim_and_get",
+        )
+
+
 def _held_since(tx: Transaction, row: Row) -> str:
     seconds = max(0, int(tx.now - row["claimed_at"]))
     return f"{row['claimed_by']} has held feature {row['id']} for {seconds} s"
@@ -152,14 +172,14 @@ def refuse_resting(row: Row) -> None:
     if row["status"] == Status.NEEDS_HUMAN:
         raise WaitingForHuman(
             f"Feature {feature} waits for a person's answer. A person answers with `dibs answer {feature}`.",
-            next=[Step("feature_answer_human_input", {"feature_id": feature}, needs=("answers",), by=Role.PLANNER)],
+            next=[Step("feature_answer_human_input", {"feature_id": feature}, "to answer", ("answers",), Role.PLANNER)],
             id=feature,
         )
     if row["status"] == Status.STUCK:
         last = f" The last failure: {row['last_failure'][:200]}." if row["last_failure"] else ""
         raise Stuck(
             f"Feature {feature} is stuck: it failed, was skipped or was released too often.{last}",
-            next=[_update(feature, "to put it back in the queue", retry=True)],
+            next=[_update(feature, "to return it to the queue", retry=True)],
             id=feature,
         )
     if row["status"] == Status.ARCHIVED:
@@ -173,7 +193,7 @@ def _update(feature: int, purpose: str, **change: bool) -> Step:
 
 
 def earlier_outcome(tx: Transaction, feature: int, token: str | None, kind: Kind) -> dict[str, Any]:
-    """Return the detail of the event if this token made the transition before; else raise the reason for the refusal."""
+    """Return the detail of the event if this token made the transition before; or raise the reason for the refusal."""
     row = find(tx, feature)
     if token is None or row["ended_token"] != token or row["ended_by"] != kind:
         refuse_transition(tx, feature, token)

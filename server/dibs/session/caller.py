@@ -25,9 +25,9 @@ if TYPE_CHECKING:  # the rules import SQLAlchemy, which is loaded after `initial
 class Caller:
     """One caller of a backlog.
 
-    `agent` is the caller's identity, if it has one. `author` is the name recorded for its actions without a claim,
-    and `alias` the holder's name of a claim made without an identity. `scope` is where its idempotency keys are
-    unique if it has no identity; None if nothing distinguishes it from other callers.
+    `agent` is the caller's identity, if it has one. `author` is the name recorded for its actions without a claim.
+    `alias` is the holder name of claims made without an identity. `scope` is the namespace of its idempotency keys if
+    it has no identity; None if nothing distinguishes it from other callers.
 
     `connection` is the id of the connection whose server renews the claims' leases. It is None if no connection
     proves that the holder is alive; then each call that carries the token renews the lease. `lease` is in seconds.
@@ -113,7 +113,7 @@ class CallContext:
     wait_seconds: float | None = None
     """Seconds for which a claim waits for work, instead of the operation's argument."""
     longest_wait: float = math.inf
-    """Seconds for which a call may wait for work and for the database together."""
+    """Seconds in total for which a call may wait for work and for the database."""
     can_ask = False
     """Whether the client can show a question to its user."""
     asked_question: int | None = None
@@ -123,7 +123,7 @@ class CallContext:
         """Record the claim that the call is about to make, for a face that may have to undo it."""
 
     async def is_abandoned(self) -> bool:
-        """Whether nobody will receive the answer."""
+        """Return whether nobody will receive the answer."""
         return False
 
     async def report_waiting(self, seconds: float) -> None:

@@ -10,7 +10,7 @@ from typing import ClassVar, Self, TypeVar
 from dibs.database import WriteJob
 from dibs.database.transaction import Row, Transaction
 from dibs.rules.claimant import Holder, new_token
-from dibs.rules.diagnosis import refuse_shared_claim
+from dibs.rules.diagnosis import refuse_shared_claim, refuse_unreported
 from dibs.rules.idempotency import Request, forget, once
 from dibs.session.session import Session
 from dibs.verbs import claim
@@ -19,6 +19,7 @@ from dibs.verbs.release import undeliver
 from dibs_schema.answers import Acknowledgement, Claimed, Idle
 from dibs_schema.operations import claims as arguments
 from dibs_schema.refusals import AlreadyHolding, Busy
+from dibs_schema.roles import Role
 
 T = TypeVar("T")
 
@@ -43,7 +44,7 @@ class ClaimingJob(WriteJob[T]):
         return self
 
     def begin(self) -> None:
-        """Note that the claim may be made from now on. Raises Busy if the caller has abandoned it."""
+        """Record that the transaction may make the claim from now on. Raises Busy if the caller has abandoned it."""
         with self._lock:
             if self._abandoned:
                 raise Busy("The call was abandoned. Nothing was changed.")
@@ -85,6 +86,7 @@ class ClaimJob(ClaimingJob[Claimed | Idle]):
     def __init__(self, session: Session, args: arguments.ClaimFeature) -> None:
         super().__init__(session, args.agent)
         self._args = args
+        self._tester = session.author() if session.settings.role is Role.TESTER else None
         scope = session.caller.request_scope(args.agent, args.request_id)
         fingerprinted = {"feature_id": args.feature_id, "category": args.category, "resume": args.resume}
         self._request = Request.of(args.request_id, "feature_claim_and_get", fingerprinted, scope)
@@ -98,6 +100,8 @@ class ClaimJob(ClaimingJob[Claimed | Idle]):
 
     def _claim(self, tx: Transaction) -> Claimed | Idle:
         args, holder = self._args, self._holder
+        if self._tester is not None:
+            refuse_unreported(tx, args.feature_id, {self._tester, holder.name})
         if args.feature_id is not None and not args.resume:
             own = self.own_claim(tx, args.feature_id)
             if own is not None:
@@ -118,8 +122,8 @@ class ClaimJob(ClaimingJob[Claimed | Idle]):
         return row if row is not None and self._args.category in (None, row["category"]) else None
 
     def autocommit(self) -> Callable[[Transaction], Claimed | None] | None:
-        """Return the claim of the next feature as one statement. A claim by id or key, and a resume, need several."""
-        if self._request or self._args.feature_id is not None or self._args.resume:
+        """Return the claim of the next feature as one statement. Other claims need several."""
+        if self._request or self._args.feature_id is not None or self._args.resume or self._tester is not None:
             return None
 
         def begin_and_claim(tx: Transaction) -> Claimed | None:

@@ -70,9 +70,7 @@ async def release(session: Session, args: arguments.ReleaseClaim, _: CallContext
             lambda tx, by, token: release_verb(tx, by, args.feature_id, token),
         )
     if not session.settings.role.plans:
-        raise Forbidden(
-            "Only planners may use force. Release your own claim without it.", tool="feature_clear_in_progress"
-        )
+        raise Forbidden("Only a planner may end the claim of another agent.", tool="feature_clear_in_progress")
     by = session.author()
     released = await session.database.write(lambda tx: release_verb(tx, by, args.feature_id, None, force=True))
     session.claims.end_all(args.feature_id, Kind.RELEASE)

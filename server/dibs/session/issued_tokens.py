@@ -56,7 +56,7 @@ class ClaimMemory:
         """Record a call about the feature, which shows that its holder is working."""
 
     def was_ended_by_holder(self, token: str | None) -> bool:  # noqa: ARG002 - nothing is remembered
-        """Whether the holder itself ended the claim, so that a new call is not about it."""
+        """Return whether the holder ended this claim itself. A later call without a token then does not refer to it."""
         return False
 
     async def forget_ended(self, database: Database, features: Iterable[int] = ()) -> None:
@@ -161,7 +161,7 @@ class IssuedTokens(ClaimMemory):
             return last.token if last.ended_by in (None, kind) else None
 
     def was_ended_by_holder(self, token: str | None) -> bool:
-        """Whether the holder itself ended the claim, so that a new call is not about it."""
+        """Return whether the holder ended this claim itself. A later call without a token then does not refer to it."""
         with self._lock:
             one = self._by_token.get(token) if token is not None else None
             return one is not None and one.ended_by is not None
@@ -194,6 +194,6 @@ class IssuedTokens(ClaimMemory):
             return [one.token for one in self._by_token.values() if one.live and one.touched > since]
 
     def any_live(self) -> bool:
-        """Whether any claim is live."""
+        """Return whether any claim is live."""
         with self._lock:
             return any(one.live for one in self._by_token.values())

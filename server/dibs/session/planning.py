@@ -7,6 +7,7 @@ from dibs.session.caller import CallContext
 from dibs.session.session import Session
 from dibs.verbs import create as creation
 from dibs.verbs import depend
+from dibs.verbs.batch import check_batch
 from dibs.verbs.update import change
 from dibs_schema.answers import Acknowledgement, Created
 from dibs_schema.inputs import NewFeature
@@ -29,17 +30,26 @@ async def create(session: Session, args: arguments.CreateFeature, _: CallContext
         paths=list(args.paths or ()),
     )
     request = Request.of(args.request_id, "feature_create", feature.model_dump())
-    return await session.database.write(lambda tx: once(tx, request, Created, lambda: creation.create(tx, by, feature)))
+    once_by_name = not args.allow_duplicates
+    return await session.database.write(
+        lambda tx: once(tx, request, Created, lambda: creation.create(tx, by, feature, once_by_name=once_by_name))
+    )
 
 
 async def create_many(session: Session, args: arguments.CreateFeatures, _: CallContext) -> Created:
-    """Add up to 1,000 features, all or none."""
+    """Add up to 1,000 features, all or none, or those that are valid."""
     by = session.author()
     features = list(args.features)
-    fingerprinted = {"features": [one.model_dump() for one in features]}
+    fingerprinted = {"features": [one.model_dump() for one in features if isinstance(one, NewFeature)]}
     request = Request.of(args.request_id, "feature_create_bulk", fingerprinted)
+    batch, once_by_name = check_batch(features), not args.allow_duplicates
     return await session.database.write(
-        lambda tx: once(tx, request, Created, lambda: creation.create_bulk(tx, by, features))
+        lambda tx: once(
+            tx,
+            request,
+            Created,
+            lambda: creation.create_batch(tx, by, batch, once_by_name=once_by_name, partial=args.partial),
+        )
     )
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from copy import copy
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
@@ -41,7 +42,7 @@ class Reaper:
         self._reaped_at = 0.0
 
     def due(self) -> Upkeep | None:
-        """Return the upkeep that reaps, if the last one was long enough ago."""
+        """Return REAPING if this session has not reaped for REAP_PAUSE seconds, or None."""
         from dibs.verbs.lease import REAPING
 
         now = time.monotonic()
@@ -81,10 +82,17 @@ class Session:
         `arguments` is an instance of the operation's class. Raises Forbidden if the caller's role does not have the
         operation, and the Refusals of its verb or query.
         """
-        refuse_role(self.settings.role, operation, self.wording)
+        from dibs_schema.operations import steps_for
+
+        role = self.settings.role
+        refuse_role(role, operation, self.wording)
         module = importlib.import_module(f"dibs.session.{operation.group}")
-        answer: Answer = await getattr(module, operation.method)(self, arguments, context or CallContext())
-        return answer
+        try:
+            answer: Answer = await getattr(module, operation.method)(self, arguments, context or CallContext())
+        except Refusal as refusal:
+            refusal.next = steps_for(role, refusal.next)
+            raise
+        return answer.with_steps(partial(steps_for, role))
 
     def author(self, feature: int | None = None) -> str:
         """Return the name recorded for an action: the holder's of the caller's own claim, else the caller's."""

@@ -18,7 +18,7 @@ from dibs.database.bootstrap import schema_version
 from dibs.database.engine import Engine
 from dibs.database.file_inspection import projects_in, refuse_path, refuse_unsafe, schema_in
 from dibs.database.health import HealthCheck
-from dibs.database.project_row import Project, newer_schema
+from dibs.database.project_row import Project, listed, newer_schema
 from dibs.database.transaction import Row, Transaction, TransactionStart, record_writer
 from dibs.settings import Settings
 from dibs_schema.refusals import Busy, DatabaseReplaced, InvalidInput, NotFound
@@ -216,5 +216,6 @@ def refuse_unknown(source: BulkDatabase, there_are: Iterable[str]) -> None:
         )
     if source.name not in names:
         raise NotFound(
-            f"There is no project {source.name!r} at {source.label}. It holds {', '.join(names)}: choose one with --project."
+            f"There is no project {source.name!r} at {source.label}, but there {listed(names)}. Name one with --project or "
+            "DIBS_PROJECT."
         )

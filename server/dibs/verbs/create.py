@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import bindparam, func, insert, literal_column, select, update
 
-from dibs.database.transaction import Transaction
+from dibs.database.transaction import Row, Transaction
 from dibs.rules.conditions import F, in_project
 from dibs.rules.critical_path import raise_heights
 from dibs.rules.events import record_all
 from dibs.rules.file_areas import add_areas
-from dibs_schema.answers import Created
+from dibs.verbs.batch import Batch, check_batch
+from dibs_schema.answers import Created, RefusedEntry
+from dibs_schema.folding import folded, identity_of
 from dibs_schema.inputs import NewFeature
-from dibs_schema.next_step import FIND_FEATURE, Step
-from dibs_schema.refusals import InvalidInput, NotFound, TooManyDependencies, WouldCycle
+from dibs_schema.next_step import FIND_FEATURE
+from dibs_schema.refusals import NotFound, Refusal, TooManyDependencies
 from dibs_schema.status import SATISFIED, Kind, Status
 from dibs_schema.tables import BELOW_EVERY_PRIORITY, dependencies, features, projects
 
@@ -28,61 +31,113 @@ _take_numbers = (
 _greatest_priority = select(func.coalesce(func.max(F.priority), 0)).where(
     in_project(), F.priority > literal_column(str(BELOW_EVERY_PRIORITY))
 )
-_CORRECTED = Step("feature_create_bulk", purpose="after you have corrected depends_on_indices", needs=("features",))
+_GIVEN = {"category", "name", "description", "steps", "priority"}
+_same = (
+    select(F.id, F.identity, F.description, F.steps)
+    .where(
+        in_project(),
+        F.identity.in_(bindparam("identities", expanding=True)),
+        F.status != literal_column(f"'{Status.ARCHIVED}'"),
+    )
+    .order_by(F.id)
+)
 _statuses = select(F.id, F.status).where(in_project(), F.id.in_(bindparam("ids", expanding=True)))
 
 
-def create(tx: Transaction, by: str, feature: NewFeature) -> Created:
+def create(tx: Transaction, by: str, feature: NewFeature, *, once_by_name: bool = False) -> Created:
     """Create one feature at the end of the queue, or at its `priority`. Raises NotFound, TooManyDependencies."""
-    return create_bulk(tx, by, [feature])
+    return create_batch(tx, by, check_batch([feature]), once_by_name=once_by_name)
 
 
-def create_bulk(tx: Transaction, by: str, batch: Sequence[NewFeature]) -> Created:
+def create_bulk(tx: Transaction, by: str, entries: Sequence[NewFeature]) -> Created:
+    """Create all `entries` or nothing, whatever the names of existing features. Raises the refusals of `create_batch`."""
+    return create_batch(tx, by, check_batch(entries))
+
+
+def create_batch(
+    tx: Transaction, by: str, batch: Batch, *, once_by_name: bool = False, partial: bool = False
+) -> Created:
     """Create all of `batch` or nothing, and return the ids in order.
 
-    `depends_on_indices` name features of the batch, `dependencies` features that exist.
-    Raises InvalidInput with the path of the field, NotFound, TooManyDependencies, WouldCycle.
+    With `once_by_name`, an entry with the category and name of a feature that is not archived stands for that
+    feature. With `partial`, the valid entries are created, each whole or not at all.
+    Raises the refusal of the only invalid entry, or InvalidInput if there are several.
     """
-    first = claim_numbers(tx, len(batch))
-    edges: list[tuple[int, int]] = []
-    for place, one in enumerate(batch):
-        of_batch = [first + _checked_index(place, index, len(batch)) for index in one.depends_on_indices]
-        known_statuses(tx, [other for other in one.dependencies if other >= first])  # refuses ids of this batch
-        edges += ((first + place, dependency) for dependency in dict.fromkeys([*of_batch, *one.dependencies]))
-    path = find_cycle(edges)
-    if path is not None:
-        indices = [number - first for number in path]
-        shown = " -> ".join(f"#{index}" for index in indices[:12]) + (" -> …" if len(indices) > 12 else "")
-        raise WouldCycle(
-            f"The batch depends on itself: {shown} (indices). Nothing was created.",
-            next=[_CORRECTED],
-            path=indices[:50],
-            length=len(indices) - 1,
-        )
-    fields = {"category", "name", "description", "steps", "priority"}
-    rows = [one.model_dump(include=fields) | {"paths": one.paths or None} for one in batch]
-    insert_features(tx, by, first, rows, edges)
-    return Created(ids=list(range(first, first + len(batch))), count=len(batch))
+    ids, differing, first_of = _find_existing(tx, batch) if once_by_name else ({}, [], {})
+    missing = {place: one for place, one in batch.valid().items() if place not in ids and place not in first_of}
+    batch = replace(batch, refused=batch.refused | _refused_dependencies(tx, batch, missing))
+    if batch.refused and not partial:
+        batch.refuse()
+    batch.refuse_dependents()
+    batch.refused.update({place: batch.refused[one] for place, one in first_of.items() if one in batch.refused})
+    new = [place for place in missing if place not in batch.refused]
+    if new:
+        first = claim_numbers(tx, len(new))
+        ids |= {place: number for number, place in enumerate(new, first)}
+        edges = [
+            (ids[place], other)
+            for place in new
+            for other in dict.fromkeys(
+                [*(ids[first_of.get(one, one)] for one in batch.within[place]), *missing[place].dependencies]
+            )
+            if other != ids[place]
+        ]
+        insert_features(tx, by, first, [_row(tx, by, missing[place]) for place in new], edges)
+    return Created(
+        ids=[ids.get(first_of.get(place, place), 0) for place in range(len(batch.entries))],
+        count=len(new),
+        existing=len(batch.entries) - len(new) - len(batch.refused),
+        differing=differing,
+        refused=[RefusedEntry(index=place, reason=why.fact) for place, why in sorted(batch.refused.items())],
+    )
+
+
+def _row(tx: Transaction, by: str, one: NewFeature) -> dict[str, Any]:
+    passing = {"status": Status.PASSING.value, "passed_by": by, "passed_at": tx.now} if one.passes else {}
+    return one.model_dump(include=_GIVEN) | {"paths": one.paths or None} | passing
+
+
+def _find_existing(tx: Transaction, batch: Batch) -> tuple[dict[int, int], list[int], dict[int, int]]:
+    """Return the features that entries stand for, those whose texts differ, and the first of equal entries."""
+    identities = {place: identity_of(one.category, one.name) for place, one in batch.valid().items()}
+    wanted = list(dict.fromkeys(identities.values()))
+    found: dict[str, Row] = {}
+    for start in range(0, len(wanted), 500):
+        for row in tx.all(_same, identities=wanted[start : start + 500]):
+            found.setdefault(row["identity"], row)
+    ids: dict[int, int] = {}
+    differing: list[int] = []
+    places: dict[str, int] = {}
+    first_of: dict[int, int] = {}
+    for place, one in batch.valid().items():
+        if identities[place] not in found:
+            first = places.setdefault(identities[place], place)
+            if first != place:
+                first_of[place] = first
+            continue
+        row = found[identities[place]]
+        ids[place] = row["id"]
+        if (row["description"], row["steps"]) != (one.description, one.steps):
+            differing.append(row["id"])
+    return ids, differing, first_of
+
+
+def _refused_dependencies(tx: Transaction, batch: Batch, entries: Mapping[int, NewFeature]) -> dict[int, Refusal]:
+    """Return the refusals of entries that depend on a feature that does not exist, or on too many."""
+    known = _known_statuses(tx, [other for one in entries.values() for other in one.dependencies])
+    refused: dict[int, Refusal] = {}
+    for place, one in entries.items():
+        try:
+            _refuse_unknown(known, one.dependencies)
+            refuse_too_many(tx, place, len({*batch.within[place], *(-id_ for id_ in one.dependencies)}), place=place)
+        except Refusal as refusal:
+            refused[place] = refusal
+    return refused
 
 
 def claim_numbers(tx: Transaction, count: int) -> int:
     """Reserve `count` feature ids, which are never used again, and return the first."""
     return int(tx.value(_take_numbers, wanted=count)) - count
-
-
-def _checked_index(place: int, index: int, count: int) -> int:
-    if index >= count:
-        raise InvalidInput(
-            f"features[{place}].depends_on_indices: {index} is outside the batch of {count} (0 is the first).",
-            field=f"features[{place}].depends_on_indices",
-        )
-    if index == place:
-        raise WouldCycle(
-            f"features[{place}] depends on itself: #{place} -> #{place}. Nothing was created.",
-            next=[_CORRECTED],
-            path=[place, place],
-        )
-    return index
 
 
 def insert_features(
@@ -98,7 +153,7 @@ def insert_features(
     common = {"project_id": tx.project.id, "created_at": tx.now, "updated_at": tx.now, "height": height}
     complete: list[dict[str, Any]] = []
     for number, row in enumerate(rows, first):
-        own = {"id": number, "unmet_dependencies": unmet[number]}
+        own = {"id": number, "unmet_dependencies": unmet[number], **folded(row)}
         if row.get("priority") is None:
             priority += 1
             own["priority"] = priority
@@ -150,16 +205,25 @@ def _unmet_counts(
 
 def known_statuses(tx: Transaction, ids: Sequence[int]) -> dict[int, str]:
     """Return the statuses of features that must exist. Raises NotFound with the first missing id."""
+    found = _known_statuses(tx, ids)
+    _refuse_unknown(found, ids)
+    return found
+
+
+def _known_statuses(tx: Transaction, ids: Sequence[int]) -> dict[int, str]:
     distinct = list(dict.fromkeys(ids))
     found: dict[int, str] = {}
     for start in range(0, len(distinct), 500):
         found |= {row["id"]: row["status"] for row in tx.all(_statuses, ids=distinct[start : start + 500])}
-    missing = next((one for one in distinct if one not in found), None)
+    return found
+
+
+def _refuse_unknown(known: Mapping[int, str], ids: Sequence[int]) -> None:
+    missing = next((one for one in ids if one not in known), None)
     if missing is not None:
         raise NotFound(
             f"There is no feature {missing} to depend on. Nothing was changed.", next=[FIND_FEATURE], id=missing
         )
-    return found
 
 
 def refuse_too_many(tx: Transaction, feature: int, count: int, place: int | None = None) -> None:
@@ -173,25 +237,3 @@ def refuse_too_many(tx: Transaction, feature: int, count: int, place: int | None
             count=count,
             most=most,
         )
-
-
-def find_cycle(edges: Iterable[tuple[int, int]]) -> list[int] | None:
-    """Return the ids along a cycle of the edges, with the first id repeated at the end, or None."""
-    following: dict[int, list[int]] = {}
-    for one, other in edges:
-        following.setdefault(one, []).append(other)
-    done: set[int] = set()
-    for start, targets in following.items():
-        path = {start: iter(targets)} if start not in done else {}  # each node with its untried edges
-        while path:
-            node = next(reversed(path))
-            step = next(path[node], None)
-            if step is None:
-                del path[node]
-                done.add(node)
-            elif step in path:
-                nodes = list(path)
-                return [*nodes[nodes.index(step) :], step]
-            elif step not in done:
-                path[step] = iter(following.get(step, ()))
-    return None

@@ -11,7 +11,8 @@ from dibs.rules.conditions import of_feature, this
 from dibs.rules.critical_path import raise_heights
 from dibs.rules.diagnosis import find
 from dibs.rules.events import record
-from dibs.verbs.create import find_cycle, known_statuses, refuse_too_many
+from dibs.verbs.batch import find_cycle
+from dibs.verbs.create import known_statuses, refuse_too_many
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.next_step import Step
 from dibs_schema.refusals import WouldCycle

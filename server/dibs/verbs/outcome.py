@@ -62,6 +62,13 @@ _pass = hot(
     .returning(F.passed_by, F.paths)
 )
 
+_stored_evidence = select(F.evidence).where(this())
+_correct_evidence = (
+    update(features)
+    .where(this(), is_(Status.PASSING), F.ended_token == bindparam("token"))
+    .values({F.evidence: _evidence, F.updated_at: bindparam("now")})
+)
+
 satisfied_dependents = hot(
     update(features).where(depends_on_this()).values({F.unmet_dependencies: F.unmet_dependencies - 1})
 )
@@ -111,7 +118,7 @@ _failures_so_far = hot(select(F.failures).where(this()))
 def mark_passing(
     tx: Transaction, by: str, feature: int, token: str | None = None, evidence: EvidenceFields | None = None
 ) -> Acknowledgement:
-    """Pass a claimed feature, or verify a passing one.
+    """Pass a claimed feature, or verify a passing one. The same call with other evidence corrects the evidence.
 
     Raises ClaimLost, TokenRequired, NotClaimed, UnmetDependencies, InvalidInput if the project requires evidence
     that is missing, or the refusal of the status that the feature has now.
@@ -128,7 +135,15 @@ def mark_passing(
     unconfirmed = tx.now if needs_confirmation else None
     row = tx.first(_pass, feature=feature, token=token, proof=proof, unconfirmed=unconfirmed)
     if row is None:
-        return _passed(feature, earlier_outcome(tx, feature, token, Kind.PASS))
+        earlier = earlier_outcome(tx, feature, token, Kind.PASS)
+        if proof is not None and proof != tx.value(_stored_evidence, feature=feature):
+            if tx.project.settings.require_evidence != "off":
+                require_evidence_of(tx.project.settings.require_evidence, feature, evidence)
+            tx.run(_correct_evidence, feature=feature, token=token, proof=proof)
+            line = evidence_line(evidence)
+            record(tx, by, Kind.UPDATE, feature, Status.PASSING, Status.PASSING, fields=["evidence"], evidence=line)
+            earlier = {**earlier, "evidence": line}
+        return _passed(feature, earlier)
     tx.run(satisfied_dependents, feature=feature)
     unblocked_ids = [one["id"] for one in tx.all(_unblocked, feature=feature)]
     # Waiting claims must look again: a feature is ready, its files are free, or all work may be done.

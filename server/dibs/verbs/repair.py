@@ -1,4 +1,4 @@
-"""Repair: correct the counters, heights and areas that an audit finds wrong, and nothing else."""
+"""Repair: correct the counters, heights, areas and folded names that an audit finds wrong, and nothing else."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from dibs.queries.audit import audit
 from dibs.rules.conditions import F, this
 from dibs.rules.events import record
 from dibs.rules.file_areas import replace_areas
+from dibs_schema.folding import folded
 from dibs_schema.status import Kind
 from dibs_schema.tables import features
 
@@ -24,6 +25,7 @@ class Repaired:
     counters: dict[int, tuple[int, int]] = field(default_factory=dict)
     heights: dict[int, tuple[int | None, int | None]] = field(default_factory=dict)
     areas: dict[int, tuple[int, int]] = field(default_factory=dict)
+    names: dict[int, tuple[str | None, str]] = field(default_factory=dict)
 
     def wire(self) -> dict[str, Any]:
         """Return the corrected values as JSON values."""
@@ -41,6 +43,9 @@ def _set(column: Column[Any]) -> Update:
 
 
 _paths = select(F.paths).where(this())
+_names = select(F.category, F.name, F.reference).where(this())
+_folded = {F[name]: bindparam(f"new_{name}", type_=F[name].type) for name in ("identity", "searched")}
+_set_names = update(features).where(this()).values(_folded)
 _set_counter, _set_height = _set(F.unmet_dependencies), _set(F.height)
 
 
@@ -52,7 +57,12 @@ def repair_counters(tx: Transaction, by: str) -> Repaired:
     for feature, (stored, derived) in found.areas.items():
         replace_areas(tx, feature, tx.value(_paths, feature=feature))
         record(tx, by, Kind.UPDATE, feature, repaired="areas", kept=stored, counted=derived)
-    return Repaired(found.counters, found.heights, found.areas)
+    for feature, (digest, derived_digest) in found.names.items():
+        row = tx.first(_names, feature=feature)
+        assert row is not None, "this transaction has audited it"
+        tx.run(_set_names, feature=feature, **{f"new_{name}": value for name, value in folded(row).items()})
+        record(tx, by, Kind.UPDATE, feature, repaired="names", kept=digest, counted=derived_digest)
+    return Repaired(found.counters, found.heights, found.areas, found.names)
 
 
 def _repair(

@@ -14,6 +14,7 @@ from dibs.rules.file_areas import replace_areas
 from dibs.verbs.outcome import satisfied_dependents, unsatisfied_dependents
 from dibs.verbs.verify import confirm_as_planner
 from dibs_schema.answers import Acknowledgement
+from dibs_schema.folding import folded
 from dibs_schema.next_step import Step
 from dibs_schema.refusals import AlreadyClaimed, InvalidInput
 from dibs_schema.status import Kind, Status
@@ -38,6 +39,8 @@ _restore = (
     .values({F.status: F.archived_from, F.archived_from: None, **_stamp})
     .returning(F.status)
 )
+NAMES = ("category", "name", "reference")
+_names = select(*(F[name] for name in NAMES)).where(this())
 # The lock keeps a claim in one statement from changing the status between this read and the event with that status.
 _status = select(F.status).where(this()).with_for_update(read=True)
 
@@ -65,8 +68,9 @@ def change(
     status = find(tx, feature)["status"]
     changed: list[str] = []
     if texts:
-        values = {f"new_{name}": value or None if name == "paths" else value for name, value in texts.items()}
-        new = {F[name]: bindparam(f"new_{name}", type_=F[name].type) for name in texts}
+        columns = texts | (folded({**_names_of(tx, feature), **texts}) if texts.keys() & NAMES else {})
+        values = {f"new_{name}": value or None if name == "paths" else value for name, value in columns.items()}
+        new = {F[name]: bindparam(f"new_{name}", type_=F[name].type) for name in columns}
         statement = update(features).where(this()).values({**new, **_stamp}).returning(F.status)
         status = tx.value(statement, feature=feature, **values)  # a claim in one statement may have changed it
         if "paths" in texts:
@@ -83,6 +87,12 @@ def change(
         status = _archive_feature(tx, by, feature, status) if archived else _restore_feature(tx, by, feature)
         changed.append("archived")
     return Acknowledgement(id=feature, status=status, changed=changed)
+
+
+def _names_of(tx: Transaction, feature: int) -> dict[str, Any]:
+    row = tx.first(_names, feature=feature)
+    assert row is not None, "this transaction has read its status"
+    return {name: row[name] for name in NAMES}
 
 
 def _retry_stuck(tx: Transaction, by: str, feature: int, status: str) -> str:

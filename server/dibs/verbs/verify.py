@@ -21,7 +21,7 @@ from dibs_schema.status import Kind, Status
 from dibs_schema.tables import features
 
 NEEDS_CONFIRMATION = "Another agent must confirm it."
-TEST_IT = Step("feature_get_for_regression", by=Role.TESTER)
+TEST_IT = Step("feature_get_for_regression", purpose="to confirm it", by=Role.TESTER)
 CANNOT_CONFIRM_OWN = "The agent that passed a feature cannot confirm it: another agent must."
 
 _confirm = (

@@ -29,11 +29,13 @@ def locate(settings: Settings, *, read_only: bool = False) -> DatabaseLocation: 
 
         return Postgres(url, label_of(url), settings)
 
-    def exists() -> bool:
-        return make_engine().has_project(settings.project)
-
-    # Each reader takes one of the server's few connections.
-    return DatabaseLocation(label=label_of(url), file=None, readers=1, make_engine=make_engine, exists=exists)
+    return DatabaseLocation(
+        label=label_of(url),
+        file=None,
+        readers=1,  # each takes one of the server's few connections
+        make_engine=make_engine,
+        exists=lambda: settings.project in make_engine().project_names(),
+    )
 
 
 def label_of(url: str) -> str:

@@ -23,7 +23,7 @@ from dibs.database.engine import Engine, Unreachable
 from dibs.database.health import HealthCheck
 from dibs.database.postgres import session
 from dibs.database.postgres.errors import meaning, original
-from dibs.database.project_row import Project, by_name, project_of
+from dibs.database.project_row import Project, by_name, listed, project_of
 from dibs.database.transaction import TransactionStart
 from dibs.settings import Settings
 from dibs_schema.refusals import InvalidInput
@@ -89,7 +89,7 @@ class Postgres(Engine):
             with self.translated():
                 project = self._ready_project(connection, name)
                 if project is None:
-                    _write_missing(connection, name)
+                    self._write_missing(connection, name)
                     project = self._ready_project(connection, name)
                     assert project is not None, "this call has written it"
         except BaseException:
@@ -104,11 +104,37 @@ class Postgres(Engine):
         connection.rollback()
         return project
 
-    def has_project(self, name: str) -> bool:
-        """Return whether a project of that name exists, in any version of the schema. Writes nothing."""
+    def _write_missing(self, connection: Connection, name: str) -> None:
+        connection.exec_driver_sql("BEGIN ISOLATION LEVEL READ COMMITTED")
+        try:
+            connection.exec_driver_sql("SET LOCAL lock_timeout = '60s'")
+            connection.exec_driver_sql("SET LOCAL statement_timeout = '60s'")
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
+            tables = set(inspect(connection).get_table_names())
+            if tables & set(FIRST_TABLES) and not tables >= set(FIRST_TABLES):
+                raise InvalidInput(
+                    "The schema of this database holds tables of another program by the same names. Nothing was changed. "
+                    "Give Dibs a database or a schema of its own (search_path in the URL's options).",
+                    field="db",
+                )
+            # A query of a missing table would abort the transaction.
+            version = schema_version(connection) if "alembic_version" in tables else None
+            others = _project_names(connection) if version is not None and self._settings.guesses_project else []
+            if others and name not in others:
+                raise InvalidInput(
+                    f"There is no project {name!r} at {self.label}, but there {listed(others)}. Nothing was changed. Name "
+                    f"one with DIBS_PROJECT or --project; a name that is not there yet starts a project.",
+                    field="project",
+                )
+            write_missing(connection, name, version)
+            connection.exec_driver_sql("COMMIT")
+        finally:
+            connection.rollback()
+
+    def project_names(self) -> list[str]:
+        """Return the names of all projects, in any version of the schema. Writes nothing."""
         with self.connect(reading=True) as connection, self.translated():
-            found = select(projects.c.id).where(projects.c.name == name)
-            return _has_schema(connection) and connection.execute(found).first() is not None
+            return _project_names(connection) if _has_schema(connection) else []
 
     def connect(self, *, reading: bool = False) -> Connection:
         """Open a connection for one thread; with `reading` it can never write."""
@@ -286,25 +312,8 @@ def _has_schema(connection: Connection) -> bool:
     return bool(connection.exec_driver_sql(_HAS_TABLES, (FIRST_TABLES,)).scalar_one())
 
 
-def _write_missing(connection: Connection, name: str) -> None:
-    connection.exec_driver_sql("BEGIN ISOLATION LEVEL READ COMMITTED")
-    try:
-        connection.exec_driver_sql("SET LOCAL lock_timeout = '60s'")
-        connection.exec_driver_sql("SET LOCAL statement_timeout = '60s'")
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
-        tables = set(inspect(connection).get_table_names())
-        if tables & set(FIRST_TABLES) and not tables >= set(FIRST_TABLES):
-            raise InvalidInput(
-                "The schema of this database holds tables of another program by the same names. Nothing was changed. "
-                "Give Dibs a database or a schema of its own (search_path in the URL's options).",
-                field="db",
-            )
-        # A query of a missing table would abort the transaction.
-        version = schema_version(connection) if "alembic_version" in tables else None
-        write_missing(connection, name, version)
-        connection.exec_driver_sql("COMMIT")
-    finally:
-        connection.rollback()
+def _project_names(connection: Connection) -> list[str]:
+    return list(connection.execute(select(projects.c.name).order_by(projects.c.name)).scalars())
 
 
 def _start(row: dict[str, Any] | None, known: Project | None = None) -> TransactionStart:

@@ -73,7 +73,7 @@ Then report each feature with its result.
 
 
 def triage(given: Mapping[str, Any]) -> str:
-    """Write the prompt to put stuck features back on the board."""
+    """Write the prompt to return stuck features to the queue."""
     feature = given.get("feature_id")
     first = (
         f"1. Look at feature {feature}: feature_get_by_id, and feature_get_history for why its attempts ended."
@@ -86,7 +86,7 @@ why its attempts ended.'
 2. Find the cause in the project, and take it away: say in feature_update what was unclear or wrong; add what is missing \
 with feature_create and feature_add_dependency; split what is too large with feature_create_bulk, and archive the rest \
 (archived=true). Ask the user before you archive, and with ask_user what only a person can decide.
-3. feature_add_note tells the next worker what to do otherwise. Then feature_update with retry=true puts it back.
+3. feature_add_note tells the next worker what to do otherwise. Then feature_update with retry=true returns it to the queue.
 Then report each feature with its cause and what you changed.
 {AS_DATA}"""
 
@@ -124,7 +124,7 @@ PROMPTS: tuple[Entry, ...] = (
         "plan_backlog",
         "Plan the backlog",
         "Turn a specification into features with dependencies.",
-        (_argument("specification", "A path, a link or the text; without it, what was said before"),),
+        (_argument("specification", "A path, a link or the text (default: what was said before)"),),
         plan,
     ),
     Entry(
@@ -138,7 +138,7 @@ PROMPTS: tuple[Entry, ...] = (
         "verify_passing",
         "Test passing features again",
         "Test the features that were tested longest ago, and reopen those that no longer work.",
-        (_argument("limit", "How many features, 1 to 10; 3 without it"),),
+        (_argument("limit", "The number of features, 1 to 10 (default: 3)"),),
         verify,
     ),
     Entry(

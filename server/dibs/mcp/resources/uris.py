@@ -36,7 +36,7 @@ class Address:
 
 
 def is_ours(uri: str) -> bool:
-    """Whether a URI has the scheme `feature` or `features`."""
+    """Return whether a URI has the scheme `feature` or `features`."""
     return _SCHEMES.match(uri) is not None
 
 

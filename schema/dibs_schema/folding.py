@@ -1,0 +1,38 @@
+"""Text as it is compared: without the differences of case, of Unicode's composed and decomposed forms, and of spaces."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+LONGEST_SEARCHED = 2_400
+"""Bytes. PostgreSQL has no room for more than 2,704 in an entry of an index."""
+
+
+def fold(text: str) -> str:
+    """Return the text in the form in which equal texts are equal strings.
+
+    Source: Unicode Standard, section 3.13, compatibility caseless matching.
+    """
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return " ".join(folded.split())
+
+
+def identity_of(category: str, name: str) -> str:
+    """Return a digest that two features share if their categories and names differ in nothing but form."""
+    return hashlib.blake2b(f"{fold(category)}\0{fold(name)}".encode(), digest_size=16).hexdigest()
+
+
+def folded(feature: Mapping[str, Any]) -> dict[str, str]:
+    """Return the columns by which a feature is compared and searched, from its category, name and reference."""
+    category, name = feature["category"], feature["name"]
+    searched = searched_text(category, name, feature.get("reference"))
+    return {"identity": identity_of(category, name), "searched": searched}
+
+
+def searched_text(category: str, name: str, reference: str | None) -> str:
+    """Return the text that a search looks in, one line for each field, at most LONGEST_SEARCHED bytes of it."""
+    text = "\n".join((fold(name), fold(category), fold(reference or "")))
+    return text.encode()[:LONGEST_SEARCHED].decode(errors="ignore")

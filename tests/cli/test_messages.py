@@ -1,0 +1,48 @@
+"""Messages say what is true, and what a reader who does not know Dibs does next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cli.shells import Shell
+
+NEW = ("--category", "core", "--description", "What it does.", "--step", "Look.")
+
+pytestmark = pytest.mark.only_on("sqlite", reason="no engine plays a part")
+
+
+@pytest.mark.parametrize("brief", [[], ["1", "--brief"]], ids=["whole", "brief"])
+def test_a_claim_without_a_name_says_both_ways_on(there: Shell, brief: list[str]) -> None:
+    """The printed command passes the feature, and the other way is a name; a named agent reads neither."""
+    for _ in range(2):
+        there.json("add", "One", *NEW)
+    printed = there.dibs("claim", *brief).stdout
+    assert "export DIBS_AGENT=NAME" in printed
+    command = printed.split("To finish it: `dibs ")[1].split("`")[0]
+    assert "passing" in there.dibs(*command.split()).stdout
+    named = there.dibs("claim", DIBS_AGENT="ada").stdout
+    assert "To finish it" not in named
+    assert "passing" in there.dibs("pass", 2, DIBS_AGENT="ada").stdout
+
+
+def test_a_hint_is_a_sentence_of_its_own(there: Shell) -> None:
+    """An acknowledgement with a hint ends with one full stop."""
+    there.json("add", "One", *NEW)
+    there.json("claim", DIBS_AGENT="ada")
+    said = there.dibs("ask", 1, "Which colour?", DIBS_AGENT="ada").stdout
+    assert said.startswith("Feature 1 is needs_human. The answer comes with the next claim of this feature. ")
+    assert said.endswith(".\n")
+    assert not said.endswith("..\n")
+
+
+@pytest.mark.parametrize(("file", "title"), [("shop/.dibs/features.db", "shop"), ("shop/list.db", "list")])
+def test_the_status_of_a_file_is_headed_by_its_name(tmp_path: Path, file: str, title: str) -> None:
+    """A file's only project is called after its folder or its file; another project has its own name."""
+    (tmp_path / file).parent.mkdir(parents=True)
+    shell = Shell(tmp_path, {"DIBS_DB": str(tmp_path / file)})
+    shell.json("add", "One", *NEW)
+    assert shell.dibs("status").stdout.startswith(f"{title} 0 % passing")
+    shell.json("add", "One", *NEW, DIBS_PROJECT="mine")
+    assert shell.dibs("status", DIBS_PROJECT="mine").stdout.startswith("mine 0 % passing")
