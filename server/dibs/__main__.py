@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import io
 import sys
 
 
@@ -12,6 +13,8 @@ def main() -> None:
     if sys.argv[1:2] == ["serve"]:
         serve(sys.argv[2:])
     else:
+        if isinstance(sys.stdout, io.TextIOWrapper):  # characters that its encoding lacks are escaped
+            sys.stdout.reconfigure(errors="backslashreplace")
         gc.set_threshold(100_000)  # a command loads libraries, which leave no garbage, does one thing and ends
         atexit.register(gc.disable)  # the operating system frees the memory faster
         try:

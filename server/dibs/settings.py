@@ -9,12 +9,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, StringConstraints, ValidationError
 
+from dibs.regular_file import read_regular
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.roles import Role
 from dibs_schema.sanitize import clean
 from dibs_schema.validation import first_problem
 
 PREFIX = "DIBS_"
+LONGEST_LINE = 4096
+"""Bytes of a path, with which no system call works any more. Source: PATH_MAX of Linux."""
 
 Seconds = Annotated[float, Field(gt=0, le=7 * 86_400, allow_inf_nan=False)]
 # Not imported from dibs_schema.inputs, whose models would delay the start of every command.
@@ -23,12 +26,24 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=100), CLEAN]
 Token = Annotated[str, StringConstraints(min_length=1, max_length=20, to_lower=True), CLEAN]
 
 
+def _decodable(path: Any) -> Any:
+    """Return the value. Raises ValueError for a path that is not UTF-8, whose other bytes are lone surrogates here."""
+    if isinstance(path, str):
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            raise ValueError("the path is not UTF-8") from None
+    return path
+
+
 class Settings(BaseModel):
     """The settings of one process. Durations are in seconds; each field is also `DIBS_<NAME>`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
-    db: str | None = Field(None, min_length=1, description="A path, or a postgresql:// URL.")
+    db: Annotated[str, BeforeValidator(_decodable)] | None = Field(
+        None, min_length=1, description="A path, or a postgresql:// URL."
+    )
     project: Name = Field(
         "default", description="The project served; on a server, if none is named, the root folder's name."
     )
@@ -95,8 +110,16 @@ class Settings(BaseModel):
     def database_file(self) -> Path:
         """Return the SQLite file to serve: `db`, else `<root>/.dibs/features.db` (see `find_root`)."""
         if self.db is not None:
-            return Path(self.db).expanduser()
+            return expanded(self.db)
         return find_root(current_folder(), isolated=self.isolated) / ".dibs" / "features.db"
+
+
+def expanded(path: str) -> Path:
+    """Return the path with its `~` replaced. Raises InvalidInput where no home folder is known, as in many containers."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise InvalidInput(f"{path}: no such home folder is known. Name the whole path.", field="--db") from None
 
 
 def project_of(root: Path) -> str:
@@ -129,19 +152,35 @@ def find_root(folder: Path, *, isolated: bool = False) -> Path:
     Source: gitrepository-layout(5) for `.git` files and `commondir`.
     """
     lineage = [folder, *folder.parents]
-    for candidate in lineage:
-        dot_git = candidate / ".git"
-        if dot_git.is_dir():
-            return candidate
-        if dot_git.is_file():
-            return candidate if isolated else _common_root(candidate, dot_git)
-    return next((one for one in lineage if (one / ".dibs" / "features.db").exists()), folder)
+    try:
+        for candidate in lineage:
+            dot_git = candidate / ".git"
+            if dot_git.is_dir():
+                return candidate
+            if dot_git.is_file():
+                return candidate if isolated else _common_root(candidate, dot_git)
+        return next((one for one in lineage if (one / ".dibs" / "features.db").exists()), folder)
+    except OSError as error:
+        raise InvalidInput(
+            f"{error.filename} cannot be read: {error.strerror}. Name the backlog with --db or DIBS_DB.", field="--db"
+        ) from error
 
 
 def _common_root(worktree: Path, dot_git: Path) -> Path:
-    git_dir = (worktree / dot_git.read_text(encoding="utf-8").removeprefix("gitdir:").strip()).resolve()
+    git_dir = _path_in(dot_git, worktree)
     commondir = git_dir / "commondir"
     if not commondir.is_file():  # a submodule: a repository of its own
         return worktree
-    common = (git_dir / commondir.read_text(encoding="utf-8").strip()).resolve()
+    common = _path_in(commondir, git_dir)
     return common.parent if common.name == ".git" else common  # a bare repository has no work tree of its own
+
+
+def _path_in(file: Path, folder: Path) -> Path:
+    """Return the path that a file of git holds, which need not be UTF-8. Raises InvalidInput, and OSError."""
+    content = read_regular(file, LONGEST_LINE)
+    path = os.fsdecode(content).removeprefix("gitdir:").strip()
+    if not path or len(content) == LONGEST_LINE or "\0" in path:
+        raise InvalidInput(
+            f"{file} holds no path, as git writes it. Name the backlog with --db or DIBS_DB.", field="--db"
+        )
+    return (folder / path).resolve()

@@ -106,7 +106,7 @@ def test_the_backlog_itself_is_not_imported(shell: Shell) -> None:
     """`dibs import` refuses its own database."""
     done = shell.dibs("import", ".dibs/features.db")
     assert done.returncode == 2
-    assert "backlog itself" in done.stderr
+    assert "a Dibs database" in done.stderr
 
 
 def test_status_list_and_show_tell_what_is_there(shell: Shell) -> None:

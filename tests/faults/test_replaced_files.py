@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 import time
 from collections import Counter
@@ -17,7 +18,7 @@ from dibs.database import Database, file_driver, open_database
 from dibs.settings import Settings
 from dibs_schema.refusals import DatabaseReplaced, ReadOnly, Refusal
 from races.backlog import assert_sound, fill, kinds, rule
-from races.servers import ServerClient, StartServer, up
+from races.servers import ServerClient, StartServer, serving, up
 
 pytestmark = pytest.mark.only_on("sqlite", reason="these faults are those of a file; a server has tests of its own")
 
@@ -102,6 +103,25 @@ def test_nothing_is_written_once_the_database_was_deleted_or_replaced(
     assert Path(db).exists() == bool(new)
     if new:
         assert start().call("feature_get_stats")["counts"]["pending"] in (4, 5)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_folder_that_was_deleted_is_a_replaced_database(tmp_path: Path, again: bool) -> None:
+    """`rm -r .dibs` below servers, and a new folder in its place, get `database_replaced`: also before the first write."""
+    db = tmp_path / ".dibs" / "features.db"
+    db.parent.mkdir()
+    filled(str(db), 3)
+    with serving(db) as start:
+        servers = up(start(), start())
+        servers[0].call("feature_mark_in_progress", feature_id=1)
+        assert servers[1].call("feature_get_stats")["total"] == 3
+        shutil.rmtree(db.parent)
+        if again:
+            db.parent.mkdir()
+        for server in servers:
+            assert_replaced(server)
+        assert [server.finish() for server in servers] == [0, 0]
+    assert not db.exists()
 
 
 def test_nothing_is_written_once_the_log_was_deleted(db: str, start: StartServer) -> None:

@@ -57,7 +57,7 @@ def answer(
         raise InvalidInput("Name either a feature or --question.", field="question")
     if feature_id is not None or question is not None:
         refuse_role(settings.role, OPERATION, SHELL)
-    with backlog(flags) as database:
+    with backlog(flags, read_only=feature_id is None and question is None) as database:
         requests = database.read_now(lambda tx: [*open_requests(tx), *open_questions(tx)])
         if feature_id is None and question is None:
             _list(requests, as_json=as_json)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import IO, Any
+from pathlib import Path
+from typing import Any
 
 import click
 
 from dibs.cli.claim import CLAIM
 from dibs.cli.operation_command import Convenience, Given, checked
+from dibs.transfer.formats.backlog import SourceFile
 from dibs_schema.inputs import EvidenceFields, HumanField, HumanFields, Questions
 from dibs_schema.operations import BY_TOOL, AnyOperation
 from dibs_schema.refusals import InvalidInput
@@ -66,8 +68,12 @@ def _question(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Give
 
 def _features(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Given]:
     """Read features from a file: a JSON list, or an object with the list as `features`."""
-    file: IO[str] = given["features"]
-    content = _json("FEATURES", file.read())
+    path: Path = given["features"]
+    try:
+        text = SourceFile.open(path, None).text()
+    except InvalidInput as refusal:
+        raise InvalidInput(f"{path}: {refusal.message}", **refusal.details) from refusal
+    content = _json("FEATURES", text)
     features = content["features"] if isinstance(content, dict) and "features" in content else content
     return operation, given | {"features": features}
 
@@ -141,7 +147,7 @@ CONVENIENCES = {
         convert=_evidence,
     ),
     "plan": Convenience(
-        params=(click.Argument(["features"], type=click.File(encoding="utf-8"), default="-"),),
+        params=(click.Argument(["features"], type=click.Path(path_type=Path), default="-"),),
         convert=_features,
         makes=True,
     ),

@@ -13,7 +13,7 @@ import click
 
 from dibs.cli.options import print_json, say_refusals, settings_options
 from dibs.registration.clients import CLIENTS
-from dibs.settings import Settings, current_folder, find_root
+from dibs.settings import Settings, current_folder, expanded, find_root
 from dibs_schema.refusals import InvalidInput
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _variables(flags: dict[str, str | None]) -> dict[str, str]:
         )
     if "db" in given and not settings.is_server_url:
         # clients start servers in folders of their own
-        given["db"] = str(Path(given["db"]).expanduser().absolute())
+        given["db"] = str(expanded(given["db"]).absolute())
     return {f"DIBS_{name.upper()}": value for name, value in given.items()}
 
 

@@ -29,7 +29,7 @@ def status(*, as_json: bool, **flags: Any) -> None:
     from dibs.database.project_row import freeze_labels
     from dibs.queries.stats import get_stats
 
-    with backlog(flags) as database:
+    with backlog(flags, read_only=True) as database:
         stats, mark = database.read_now(lambda tx: (get_stats(tx, database.label), tx.project.moved_to))
     if as_json:
         print_json(stats.wire() | freeze_labels(mark))
@@ -50,7 +50,7 @@ def list_features(*, as_json: bool, **given: Any) -> None:
     from dibs.queries.search import search
 
     flags = {name: given.pop(name) for name in PLACE}
-    with backlog(flags) as database:
+    with backlog(flags, read_only=True) as database:
         page = database.read_now(lambda tx: search(tx, **given))
     if as_json:
         print_json(page.wire())
@@ -66,7 +66,7 @@ def show(feature_id: int, *, as_json: bool, **flags: Any) -> None:
     from dibs.queries.get import get_by_id
     from dibs.queries.history import get_history
 
-    with backlog(flags) as database:
+    with backlog(flags, read_only=True) as database:
         feature, history = database.read_now(lambda tx: (get_by_id(tx, feature_id), get_history(tx, feature_id)))
     if as_json:
         print_json(feature.wire() | {"history": history.wire()["events"]})
@@ -115,7 +115,7 @@ def settings(name: str | None, value: str | None, *, as_json: bool, **flags: Any
     """Show the project's settings, or one, or set it: dibs settings order critical_path."""
     from dibs.verbs.project_settings import change_setting, get_settings
 
-    with backlog(flags) as database:
+    with backlog(flags, read_only=value is None) as database:
         if name is not None and value is not None:
             rules = database.write_now(lambda tx: change_setting(tx, user_name(), name, value))
         else:

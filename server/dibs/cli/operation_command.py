@@ -82,7 +82,7 @@ def command_of(operation: AnyOperation, convenience: Convenience) -> click.Comma
         arguments = read_arguments(performed, converted, ignored)
         if ignored:
             click.echo(f"dibs: ignored, since nothing here has this name: {', '.join(ignored)}", err=True)
-        with backlog(flags, make=convenience.makes) as database:
+        with backlog(flags, make=convenience.makes, read_only=performed.reads) as database:
             memory = TokenFiles.of(read, database)
             session = Session(database, read, Caller.in_shell(read), memory, wording=SHELL)
             convenience.run(Invocation(session, performed, arguments, given, as_json))

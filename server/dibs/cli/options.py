@@ -10,12 +10,12 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from dibs.settings import Settings
-from dibs_schema.refusals import NotFound, Refusal
+from dibs_schema.refusals import ReadOnly, Refusal
 from dibs_schema.roles import Role
 
 if TYPE_CHECKING:
@@ -69,7 +69,8 @@ def say_refusals(command: Command) -> Command:
         except BrokenPipeError:
             raise  # the reader has gone: click exits without a message
         except OSError as error:
-            click.echo(f"dibs: {error}", err=True)
+            place = f"{error.filename}: " if error.filename is not None else ""
+            click.echo(f"dibs: {place}{error.strerror or error}", err=True)
             if sys.stdout is not None:  # the interpreter would try to flush it again at exit
                 null = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(null, sys.stdout.fileno())
@@ -100,34 +101,36 @@ def flush() -> None:
 def backlog(flags: dict[str, Any], *, make: bool = False, read_only: bool = False) -> Iterator[Database]:
     """Open the backlog that the flags name, and close it at the end. `make` creates a missing one.
 
-    With `read_only`, not a single byte of the database changes.
+    With `read_only`, not a single byte of the database changes, and no file is made next to it.
     Raises NotFound if there is no backlog, and the Unavailable refusals.
     """
     from dibs.database import open_database
+    from dibs.transfer.bulk import inspect_schema
+    from dibs_schema.tables import HEAD
 
     settings = Settings.read(flags)
-    database = open_database(settings, read_only=read_only)
-    if not make and not database.exists():
-        from dibs.database.project_row import listed
-
-        if others := database.projects():
-            raise NotFound(
-                f"There is no project {settings.project!r} at {database.label}, but there {listed(others)}. Name one "
-                "with --project or DIBS_PROJECT."
+    if not make:
+        version = inspect_schema(settings)
+        if read_only and version < HEAD:
+            raise ReadOnly(
+                f"The backlog has schema {version}, and this Dibs reads {HEAD}. This command changes nothing. The next "
+                "server or command that writes migrates it, and older servers must then be restarted."
             )
-        raise NotFound(
-            f"There is no backlog at {database.label}. `dibs import FILE`, `dibs add`, `dibs plan` or an agent's "
-            "`dibs serve` creates one; --db names another."
-        )
+    database = open_database(settings, read_only=read_only)
     try:
         yield database
     finally:
         database.close(patience=5)
 
 
+def is_unicode(stream: TextIO | None) -> bool:
+    """Return whether a stream can print every character."""
+    return stream is not None and (stream.encoding or "").lower().startswith("utf")
+
+
 def print_json(data: Any) -> None:
     """Print JSON values as one line."""
-    click.echo(json.dumps(data, ensure_ascii=False))
+    click.echo(json.dumps(data, ensure_ascii=not is_unicode(sys.stdout)))
 
 
 @contextmanager

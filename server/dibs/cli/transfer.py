@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dibs.cli import options
+from dibs.regular_file import irregularity
 from dibs.settings import Settings, find_root, project_of
 from dibs_schema.refusals import InvalidInput
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     type=click.IntRange(min=1),
     help="Afterwards delete all but the newest N backups of this project in that folder.",
 )
-@click.option("--force", is_flag=True, help="Replace the file TARGET, unless it is a live backlog.")
+@click.option("--force", is_flag=True, help="Replace TARGET if it is a backup, and nothing else.")
 @options.backlog_command
 def backup(target: Path | None, *, keep: int | None, force: bool, as_json: bool, **flags: Any) -> None:
     """Back up the project while agents work: to TARGET, a file or a folder, or to the folder of the database.
@@ -39,7 +40,7 @@ def backup(target: Path | None, *, keep: int | None, force: bool, as_json: bool,
 
     settings = Settings.read(flags)
     source = BulkDatabase(settings)
-    is_folder = target is None or target.is_dir()
+    is_folder = target is None or irregularity(target) == "a folder"
     name = settings.project if source.file is None or settings.project != "default" else source.file.stem
     if target is None:
         target = (source.file or settings.model_copy(update={"db": None}).database_file().absolute()).parent
@@ -166,6 +167,7 @@ def copy(
 def import_file(file: Path, *, as_json: bool, **flags: Any) -> None:
     """Import FILE (feature_list.json, JSON Lines, or AutoForge's features.db), completely or not at all.
 
+    FILE may be - for standard input, if it is JSON.
     Features keep their ids as references, so a second import of a file adds only new features.
     """
     from dibs.database import file_driver
@@ -173,8 +175,6 @@ def import_file(file: Path, *, as_json: bool, **flags: Any) -> None:
     from dibs.transfer.importer import import_features
 
     with options.backlog(flags, make=True) as database:
-        if file.exists() and database.file and database.file.exists() and file.samefile(database.file):
-            raise InvalidInput(f"{file} is the backlog itself. Name the file to import from.", field="file")
         found = read_backlog(file, file_driver())
         done = database.write_now(lambda tx: import_features(tx, found.features))
         place = database.label

@@ -130,10 +130,6 @@ class Database:
         """Return whether the backlog exists. If not, opening the database creates it."""
         return self._location.exists()
 
-    def projects(self) -> list[str]:
-        """Return the names of the projects on a server; of a file none, since a file has one for each folder."""
-        return self._location.projects()
-
     def check_health(self) -> list[HealthCheck]:
         """Check the health of the engine, the file and its file system. Raises Unavailable."""
 

@@ -155,5 +155,3 @@ class DatabaseLocation:
     readers: int
     make_engine: Callable[[], Engine]
     exists: Callable[[], bool]
-    projects: Callable[[], list[str]] = list
-    """Returns the names of the projects on a server."""

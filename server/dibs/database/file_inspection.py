@@ -11,7 +11,8 @@ from typing import Any
 from dibs.database.project_row import Freeze, newer_schema
 from dibs.database.sqlite.driver import driver
 from dibs.database.sqlite.errors import meaning
-from dibs.database.sqlite.filesystems import file_system, is_unsafe, prepare_folder, refuse_unsafe
+from dibs.database.sqlite.filesystems import file_system, is_unsafe, prepare_folder, refuse_path, refuse_unsafe
+from dibs.database.sqlite.foreign import at_rest, foreign_objects, holds_backlog
 from dibs.database.sqlite.lock_holders import attached, exclusive_access, is_open_nowhere
 from dibs_schema.refusals import DatabaseDamaged, InvalidInput, NotFound
 from dibs_schema.tables import HEAD
@@ -28,6 +29,7 @@ __all__ = [
     "prepare_folder",
     "projects_in",
     "refuse_newer",
+    "refuse_path",
     "refuse_unsafe",
     "schema_in",
 ]
@@ -39,15 +41,16 @@ def projects_in(file: Path) -> dict[str, Freeze | None]:
     Raises NotFound, DatabaseDamaged, and InvalidInput if the file belongs to another program.
     """
     with _opened(file) as connection:
+        if not holds_backlog(connection):
+            raise InvalidInput(f"{file} is a SQLite database of another program, and not a backlog.", field="source")
         try:
             rows = connection.execute("SELECT name, moved_to FROM projects").fetchall()
         except driver().OperationalError as error:
-            if "no such column" in str(error):  # the first version of the schema had no freezes
-                rows = connection.execute("SELECT name, NULL FROM projects").fetchall()
-            elif "no such table" in str(error):
-                raise InvalidInput(f"{file} is a database, but not a backlog.", field="source") from error
-            else:
+            if "no such column" not in str(error):
                 raise
+            rows = connection.execute(
+                "SELECT name, NULL FROM projects"
+            ).fetchall()  # as in the first version of the schema
     return {name: Freeze.read(text) if text is not None else None for name, text in rows}
 
 
@@ -88,9 +91,16 @@ def _copy(connection: Any, into: Path) -> None:
 def copy_checked(file: Path, into: Path) -> None:
     """Check every page of a database file and copy it. It may be read-only, and no file is made next to it.
 
-    Raises NotFound, DatabaseDamaged, and DiskFull if there is no room for the copy.
+    Raises NotFound, InvalidInput if somebody has added a table, view or trigger to it, DatabaseDamaged, and DiskFull if
+    there is no room for the copy.
     """
     with _opened(file) as connection:
+        if foreign := foreign_objects(connection):
+            raise InvalidInput(
+                f"{file} has {', '.join(foreign[:5])}, which no backup of Dibs has: somebody has added them. Nothing was "
+                "restored. Remove them, or restore another backup.",
+                field="source",
+            )
         lines = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(3)")]
         if lines != ["ok"] or connection.execute("PRAGMA foreign_key_check").fetchone() is not None:
             raise DatabaseDamaged(
@@ -123,11 +133,10 @@ def checkpoint(file: Path) -> bool:
 @contextmanager
 def _opened(file: Path, *, live: bool = False) -> Iterator[Any]:
     """Open a connection that writes nothing; for a `live` file it takes locks and may create a log."""
-    if not file.is_file():
-        raise NotFound(f"{file} is not a file." if file.exists() else f"There is no file {file}.")
-    log = Path(f"{file}-wal")
-    can_change = live and os.access(file.parent, os.W_OK)
-    immutable = "" if can_change or (log.exists() and log.stat().st_size) else "&immutable=1"
+    refuse_path(file)
+    if not file.exists():
+        raise NotFound(f"There is no file {file}.")
+    immutable = "" if live and os.access(file.parent, os.W_OK) else at_rest(file)
     url = f"{file.resolve().as_uri()}?mode=ro{immutable}"
     # Closing a connection that can write would checkpoint the log, however damaged it or the file is.
     with _translated(file), closing(driver().connect(url, uri=True)) as connection:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from dibs.registration.clients import NAME, Client, ServerEntry, is_ours, merged, words_of
 from dibs.registration.command import Command
 from dibs.registration.errors import Unreadable
+from dibs.regular_file import read_regular
 from dibs_schema.refusals import Busy, InvalidInput, ReadOnly
 
 
@@ -107,7 +108,7 @@ def _refuse_theirs(file: Path, there: Any, *, force: bool) -> None:
 
 def _text(file: Path) -> str | None:
     try:
-        return file.read_bytes().decode("utf-8")
+        return read_regular(file, field="client").decode("utf-8")
     except FileNotFoundError:
         return None
     except UnicodeDecodeError as error:
@@ -160,7 +161,7 @@ def write(change: Change) -> None:
     target = Path(os.path.realpath(change.file))  # a symbolic link stays, and its target is written
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        now = target.read_bytes() if target.exists() else None
+        now = read_regular(target, field="client") if target.exists() else None
         if now != (None if change.before is None else change.before.encode()):
             raise Busy(f"Another program changed {change.file} in the meantime. It was left unchanged; run this again.")
         _replace(target, change.after.encode())

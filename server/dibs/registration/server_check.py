@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from dibs.registration.clients import Client, ServerEntry, words_of
+from dibs.settings import PREFIX
 
 PATIENCE = 60.0
 """Seconds for the start and one call; uvx may need to fetch the package first."""
@@ -41,11 +42,15 @@ class Launch:
 
     @classmethod
     def of(cls, client: Client, entry: ServerEntry) -> Launch:
-        """Return how the client starts the entry's server."""
+        """Return how the client starts the entry's server, with the settings of Dibs as its only variables.
+
+        Others, such as PYTHONPATH, could run a stranger's code before anybody has trusted the repository.
+        """
         given = entry.get(client.variables, {})  # with `${NAME}` and `${NAME:-default}`, which clients replace
         variables = {
             name: _VARIABLE.sub(lambda one: os.environ.get(one[1]) or one[2] or "", text)
-            for name, text in given.items()
+            for name, text in (given.items() if isinstance(given, dict) else ())
+            if name.startswith(PREFIX) and isinstance(text, str)
         }
         return cls(tuple(words_of(entry)), tuple(sorted(variables.items())), client.passes_on)
 
@@ -59,9 +64,8 @@ def check_server(launch: Launch, root: Path) -> ServerInfo:
     from mcp.shared.exceptions import MCPError
 
     command, *arguments = launch.words
-    variables = {
-        name: text for name, text in os.environ.items() if launch.passes_on or not name.startswith("DIBS_")
-    } | dict(launch.variables)
+    variables = {name: text for name, text in os.environ.items() if launch.passes_on or not name.startswith(PREFIX)}
+    variables |= {**dict(launch.variables), "PYTHONSAFEPATH": "1"}  # no module of the repository is imported
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
         try:
             return anyio.run(_ask, command, arguments, variables, root, errors)

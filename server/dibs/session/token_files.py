@@ -7,6 +7,7 @@ its own token. So the files need no lock.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -17,14 +18,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dibs.regular_file import hide_from_git, read_regular
 from dibs.session.issued_tokens import ClaimMemory, IssuedClaim
 from dibs.settings import Settings, current_folder, find_root
+from dibs_schema.refusals import InvalidInput
 from dibs_schema.status import Kind
 
 if TYPE_CHECKING:
     from dibs.database import Database
     from dibs.database.transaction import Transaction
 
+LONGEST_TOKEN = 100
 _FILE = re.compile(r"(\d{1,10})-[0-9a-f]{16}")
 
 
@@ -61,7 +65,7 @@ class TokenFiles(ClaimMemory):
             home = find_root(current_folder(), isolated=settings.isolated) / ".dibs"
             place = database.label
         else:
-            place = str(database.file.resolve())
+            place = os.path.realpath(database.file)
             parent = Path(place).parent
             home = parent if parent.name == ".dibs" else parent / ".dibs"
         identity = f"{settings.agent}\0{settings.project}\0{place}"
@@ -137,15 +141,22 @@ class TokenFiles(ClaimMemory):
     def stored(self) -> list[StoredToken]:
         """Return every stored token, the oldest first."""
         found: list[tuple[int, StoredToken]] = []
-        if self.folder is None or not self.folder.is_dir():
-            return []
-        for file in self.folder.iterdir():
+        for file in _files_in(self.folder):
             name = _FILE.fullmatch(file.name)
             if name is not None:
-                with suppress(OSError):  # another shell has just ended the claim, or another user owns the file
-                    stored = StoredToken(int(name[1]), file.read_text(encoding="utf-8"))
+                # Another shell has just ended the claim, another user owns the file, or it is no token's.
+                with suppress(OSError, UnicodeDecodeError, InvalidInput):
+                    stored = StoredToken(int(name[1]), read_regular(file, LONGEST_TOKEN, follow=False).decode("ascii"))
                     found.append((file.stat().st_mtime_ns, stored))
         return [stored for _, stored in sorted(found, key=lambda one: one[0])]
+
+
+def _files_in(folder: Path | None) -> list[Path]:
+    """Return the files in the folder; none if it is a symbolic link, is missing, or may not be read."""
+    with suppress(OSError):
+        if folder is not None and not folder.is_symlink() and not folder.parent.is_symlink():
+            return list(folder.iterdir())
+    return []
 
 
 def _file(folder: Path, feature: int, token: str) -> Path:
@@ -156,8 +167,8 @@ def _make_private(folder: Path) -> None:
     """Make a folder that only this user can read, in a `.dibs` that git ignores."""
     tokens = folder.parent
     tokens.parent.mkdir(parents=True, exist_ok=True)
-    ignore = tokens.parent / ".gitignore"
-    if not ignore.exists():
-        ignore.write_text("*\n", encoding="utf-8")
+    hide_from_git(tokens.parent)
     for one in (tokens, folder):
+        if one.is_symlink():
+            raise OSError(errno.ELOOP, "its folder is a symbolic link", str(one))
         one.mkdir(mode=0o700, exist_ok=True)

@@ -109,7 +109,8 @@ def refuse_unfinished(made: Path) -> None:
 def name_taken(target: Path) -> InvalidInput:
     """Return the refusal to replace an existing file."""
     return InvalidInput(
-        f"{target} exists already and was not changed. Name another file, or replace it with --force.", field="target"
+        f"{target} exists already and was not changed. Name another file, or replace a backup with --force.",
+        field="target",
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from dibs.database.file_inspection import copy_snapshot, projects_in, refuse_newer
 from dibs.database.project_row import Freeze, frozen
 from dibs.queries.audit import audit
+from dibs.regular_file import refuse_irregular
 from dibs.settings import Settings
 from dibs.transfer import atomic_file, project_rows
 from dibs.transfer.bulk import BulkDatabase, BulkTransaction, refuse_unknown
@@ -37,8 +38,8 @@ class BackedUp:
 def back_up(source: BulkDatabase, target: Path, *, force: bool, progress: Progress) -> BackedUp:
     """Write a snapshot of the project to a new file, check it, and give it the name `target`.
 
-    Writers are not blocked. The backup appears whole or not at all. `force` replaces an existing file, but never a live
-    backlog.
+    Writers are not blocked. The backup appears whole or not at all. `force` replaces an existing backup, and nothing
+    else.
     Raises NotFound, InvalidInput, DatabaseReplaced if the project is not live, DatabaseDamaged, DiskFull, ReadOnly.
     """
     began = time.monotonic()
@@ -129,21 +130,25 @@ def check(file: Path, project: str, written: ProjectDigest) -> list[str]:
 
 
 def _refuse_taken(source: BulkDatabase, target: Path, *, force: bool) -> None:
-    """Refuse to overwrite a file; with `force`, refuse only to overwrite a live backlog."""
+    """Refuse to overwrite a file; with `force`, refuse to overwrite anything but a backup."""
+    refuse_irregular(target, "target")
     if source.file is not None and target.resolve() in own_files(source.file):
         raise InvalidInput(f"{target} is the backlog itself. Name another file.", field="target")
     if not target.exists():
         return
-    if not target.is_file():
-        raise InvalidInput(f"{target} is not a file. Name another one.", field="target")
     if not force:
         raise atomic_file.name_taken(target)
     try:
-        live = None in projects_in(target).values()
-    except Refusal:  # it is damaged or not a backlog, and --force may replace it
-        return
-    if live:
+        marks = list(projects_in(target).values())
+    except (DatabaseDamaged, InvalidInput):
+        marks = []
+    if None in marks:
         raise InvalidInput(f"{target} is a live backlog, which no backup replaces. Name another file.", field="target")
+    if [mark.state for mark in marks if mark is not None] != ["backup"]:
+        raise InvalidInput(
+            f"{target} is not a backup of Dibs, and --force replaces nothing else. Nothing was changed. Name another file.",
+            field="target",
+        )
 
 
 def own_files(database: Path) -> set[Path]:

@@ -16,8 +16,9 @@ from sqlalchemy.exc import DataError, IntegrityError
 from dibs.database import locate_database
 from dibs.database.bootstrap import schema_version
 from dibs.database.engine import Engine
+from dibs.database.file_inspection import projects_in, refuse_path, refuse_unsafe, schema_in
 from dibs.database.health import HealthCheck
-from dibs.database.project_row import Project, newer_schema
+from dibs.database.project_row import Project, listed, newer_schema
 from dibs.database.transaction import Row, Transaction, TransactionStart, record_writer
 from dibs.settings import Settings
 from dibs_schema.refusals import Busy, DatabaseReplaced, InvalidInput, NotFound
@@ -78,12 +79,17 @@ class BulkTransaction(Transaction):
 
 
 class BulkDatabase:
-    """The database of one project, for bulk access. Construction opens and creates nothing."""
+    """The database of one project, for bulk access.
+
+    Construction opens and creates nothing, but raises InvalidInput or ReadOnly for a path that cannot be a database.
+    """
 
     def __init__(self, settings: Settings) -> None:
         # A power cut must not undo a commit on which the other database relies.
         self._settings = settings.model_copy(update={"synchronous": "FULL"})
         self._place = locate_database(self._settings)
+        if self._place.file is not None:
+            refuse_path(self._place.file)
         self._engine: Engine | None = None
         self._connection: Connection | None = None
 
@@ -185,8 +191,6 @@ def inspect_schema(settings: Settings) -> str:
 
     Raises NotFound if it does not hold the settings' project, InvalidInput, UnsafeFilesystem and Unavailable.
     """
-    from dibs.database.file_inspection import projects_in, refuse_unsafe, schema_in
-
     database = BulkDatabase(settings)
     version: str | None = None
     names: Iterable[str] = ()
@@ -205,6 +209,13 @@ def inspect_schema(settings: Settings) -> str:
 def refuse_unknown(source: BulkDatabase, there_are: Iterable[str]) -> None:
     """Raise NotFound, which names the existing projects, if the database's project is not one of them."""
     names = sorted(there_are)
+    if not names:
+        raise NotFound(
+            f"There is no backlog at {source.label}. `dibs import FILE`, `dibs add`, `dibs plan` or an agent's "
+            "`dibs serve` creates one; --db names another."
+        )
     if source.name not in names:
-        choice = f"It holds {', '.join(names)}: choose one with --project." if names else ""
-        raise NotFound(f"There is no project {source.name!r} at {source.label}. {choice}".rstrip())
+        raise NotFound(
+            f"There is no project {source.name!r} at {source.label}, but there {listed(names)}. Name one with --project or "
+            "DIBS_PROJECT."
+        )

@@ -117,8 +117,6 @@ def _refuse_altered(mark: Freeze, written: ProjectDigest, source: str) -> None:
 
 def _refuse_in_use(target: BulkDatabase, file: Path, backup: Path, *, force: bool) -> None:
     """Refuse before the backup is read, because that takes long."""
-    if file.exists() and not file.is_file():
-        raise InvalidInput(f"{file} is not a file. Name another place with --db.", field="db")
     if backup.resolve() in own_files(file):
         raise InvalidInput(f"{backup} is the backlog itself. Name the place with --db.", field="db")
     if not file.exists():

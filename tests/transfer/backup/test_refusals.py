@@ -197,7 +197,7 @@ def test_only_a_backup_is_restored(db: str, backup: Path, tmp_path: Path) -> Non
 
 
 def test_a_backup_replaces_nothing_but_backups(db: str, backup: Path, tmp_path: Path) -> None:
-    """A backup never replaces a live backlog, and it replaces another file only with --force."""
+    """A backup never replaces a live backlog, and it replaces another backup only with --force."""
     with pytest.raises(InvalidInput, match="--force"):
         backed_up(db, backup)
     other = tmp_path / "other.db"
@@ -232,8 +232,9 @@ def test_what_is_damaged_is_named(db: str, tmp_path: Path) -> None:
     with opened(db) as database:
         add(database, 300)
     whole = Path(backed_up(db, tmp_path / "it.backup").file).read_bytes()
-    with pytest.raises(InvalidInput, match="is not a file"):
-        restored(tmp_path / "it.backup", "/dev/null")
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(InvalidInput, match="is a folder, not a regular file"):
+        restored(tmp_path / "it.backup", str(tmp_path / "taken"))
     (tmp_path / "it.backup").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DatabaseDamaged, match=r"it\.backup .*older backup"):
         restored(tmp_path / "it.backup", str(tmp_path / "live.db"))

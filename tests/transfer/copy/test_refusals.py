@@ -168,7 +168,7 @@ def test_what_is_not_there_is_not_made(new_place: Callable[[str], str], engine: 
     with opened(source, "web") as old:
         add(old)
     says = refused(NotFound, source, target, project="wbe")
-    assert "It holds web" in says.message
+    assert "but there is 'web'" in says.message
     assert not Path(target).exists()
 
 

@@ -29,16 +29,12 @@ def locate(settings: Settings, *, read_only: bool = False) -> DatabaseLocation: 
 
         return Postgres(url, label_of(url), settings)
 
-    def projects() -> list[str]:
-        return make_engine().project_names()
-
     return DatabaseLocation(
         label=label_of(url),
         file=None,
         readers=1,  # each takes one of the server's few connections
         make_engine=make_engine,
-        exists=lambda: settings.project in projects(),
-        projects=projects,
+        exists=lambda: settings.project in make_engine().project_names(),
     )
 
 

@@ -6,7 +6,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
@@ -16,20 +16,21 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from dibs.database.bootstrap import FIRST_TABLES, ready_project, schema_version, write_missing
+from dibs.database.bootstrap import ready_project, schema_version, write_missing
 from dibs.database.clock import WallClock, lease_clock
-from dibs.database.engine import Engine
+from dibs.database.engine import Engine, NotApplied
 from dibs.database.health import HealthCheck
 from dibs.database.project_row import Project, find_project
 from dibs.database.sqlite.driver import NAME, driver
-from dibs.database.sqlite.errors import meaning, unknown_outcome, unwritable
+from dibs.database.sqlite.errors import meaning, unknown_outcome, unopened
 from dibs.database.sqlite.file_identity import FileId, file_at
 from dibs.database.sqlite.filesystems import refuse_unsafe
+from dibs.database.sqlite.foreign import refuse_foreign
 from dibs.database.sqlite.health import check_file
 from dibs.database.sqlite.wal import LIMIT, WriteAheadLog
 from dibs.database.sqlite.writer_queue import WriterQueue
 from dibs.database.transaction import TransactionStart
-from dibs_schema.refusals import Busy, DatabaseReplaced, InvalidInput, ReadOnly
+from dibs_schema.refusals import Busy, DatabaseReplaced, ReadOnly, Refusal
 
 BUSY_TIMEOUT = 5_000
 """Milliseconds; for writers outside the writer queue."""
@@ -51,6 +52,7 @@ class SQLite(Engine):
         self._paths = (os.fsencode(self.path), os.fsencode(f"{self.path}-wal"))
         self._log = WriteAheadLog(self._paths[1], self._queue, self.driver, BUSY_TIMEOUT)
         self._identity: tuple[FileId, ...] | None = None
+        self._at_rest: tuple[int, int] | None = None
         self._engine = sqlalchemy.create_engine(
             "sqlite://", module=self.driver, creator=self._connect, poolclass=NullPool
         )
@@ -62,6 +64,9 @@ class SQLite(Engine):
         after another in the writer queue, and read again.
         Raises SchemaNewer, Busy, ReadOnly, DatabaseDamaged.
         """
+        if not self._read_only:
+            refuse_foreign(self.path)
+            self._create_file()
         connection = self.connect()
         try:
             with self.translated():
@@ -88,12 +93,10 @@ class SQLite(Engine):
 
     def _prepare(self, connection: Connection, name: str) -> Project:
         if self._read_only:
-            raise Busy(f"{self.path} is being changed by others. Nothing was done. Call again in a moment.")
+            raise self._changing()
         self._enter_queue()
         try:
-            self._refuse_foreign(connection)
             if self._journal_mode(connection) != "wal":
-                os.chmod(self.path, 0o600)  # noqa: PTH101 - the -wal and -shm files get the same mode
                 mode = connection.exec_driver_sql("PRAGMA journal_mode = WAL").scalar_one()
                 connection.rollback()
                 if mode != "wal":
@@ -108,16 +111,16 @@ class SQLite(Engine):
         assert project is not None, "this call has written it"
         return project
 
-    def _refuse_foreign(self, connection: Connection) -> None:
-        """Raise InvalidInput if the file is another program's database."""
-        tables = {row[0] for row in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        connection.rollback()
-        if tables and not set(FIRST_TABLES) <= tables:
-            raise InvalidInput(
-                f"{self.path} is a SQLite database of another program. Nothing was changed. Name a file of its own "
-                "with --db; `dibs import` reads the backlogs of other tools.",
-                field="db",
-            )
+    def _create_file(self) -> None:
+        """Create a missing file for this user alone; SQLite gives the files next to it the same mode."""
+        try:
+            with suppress(FileExistsError):
+                os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        except OSError as error:
+            raise unopened(self.path, error) from error
+
+    def _changing(self) -> NotApplied:
+        return NotApplied(f"{self.path} is being changed by others. Nothing was done. Call again in a moment.")
 
     def _journal_mode(self, connection: Connection) -> str:
         mode = str(connection.exec_driver_sql("PRAGMA journal_mode").scalar_one())
@@ -128,16 +131,17 @@ class SQLite(Engine):
         """Open a connection for one thread; with `reading` it can never write."""
         with self.translated():
             connection = self._engine.connect()
+            connection.info["at_rest"] = self._at_rest
             if reading:
                 connection.exec_driver_sql("PRAGMA query_only = ON")
                 connection.commit()
             return connection
 
     def _connect(self) -> object:
-        mode = "rwc" if self._identity is None else "rw"  # never create a file while another one is served
+        mode = "rw"
         if self._read_only:  # closing it checkpoints nothing, even if the file or its log is damaged
-            nobody_writes = not os.access(self.path.parent, os.W_OK) and not Path(f"{self.path}-wal").exists()
-            mode = "ro&immutable=1" if nobody_writes else "ro"
+            self._at_rest = self._size_and_time()
+            mode = "ro" if self._at_rest is None else "ro&immutable=1"  # a log would be created, and would stay
         connection = self.driver.connect(
             f"{self.path.as_uri()}?mode={mode}",
             uri=True,
@@ -160,14 +164,30 @@ class SQLite(Engine):
         return connection
 
     def is_usable(self, connection: Connection) -> bool:
-        """Return whether the connection is open: a connection to a file is never lost."""
-        return not connection.closed
+        """Return whether the connection is open, and sees what others have written since it was opened."""
+        return not connection.closed and not self._is_disturbed(connection.info["at_rest"])
+
+    def _size_and_time(self) -> tuple[int, int] | None:
+        """Return the size and time of the file, or None if a process has it open or has left a log."""
+        with suppress(FileNotFoundError):
+            stat = self.path.stat()
+            if not Path(f"{self.path}-wal").exists():
+                return stat.st_size, stat.st_mtime_ns
+        return None
+
+    def _is_disturbed(self, at_rest: tuple[int, int] | None) -> bool:
+        """Return whether others have opened or written the file since it was opened as one that nobody uses."""
+        return at_rest is not None and at_rest != self._size_and_time()
 
     @contextmanager
     def closing(self) -> Iterator[None]:
-        """Hold the writer queue: closing the last connection checkpoints. No connection is opened afterwards."""
+        """Hold the writer queue: closing the last connection checkpoints. No connection is opened afterwards.
+
+        Without its file, as in a folder that was deleted, the connections are closed all the same.
+        """
         if not self._read_only:
-            self._enter_queue()
+            with suppress(Refusal):
+                self._enter_queue()
         try:
             yield
         finally:
@@ -205,7 +225,9 @@ class SQLite(Engine):
         try:
             self._queue.enter()
         except OSError as error:
-            raise unwritable(self.path, error.strerror or str(error)) from error
+            if isinstance(error, FileNotFoundError):  # the folder was deleted
+                self.check_identity()
+            raise unopened(self.path, error) from error
 
     def _begin(self, connection: Connection, abandoned: Callable[[], bool]) -> bool:
         while not abandoned():
@@ -229,6 +251,8 @@ class SQLite(Engine):
                 yield self._start(*(find_project(connection, name) if known is None else (known, None)))
             finally:
                 _end(connection)
+            if self._is_disturbed(connection.info["at_rest"]):
+                raise self._changing()
 
     def _start(self, project: Project | None, schema: str | None) -> TransactionStart:
         now, even = self._wall.read()
@@ -276,6 +300,8 @@ class SQLite(Engine):
         try:
             yield
         except (DBAPIError, self.driver.Error, UnicodeDecodeError, JSONDecodeError) as error:
+            if self._is_disturbed(self._at_rest):
+                raise self._changing() from error
             self.check_identity()  # other files at the path explain every error
             refusal = meaning(self.path, (error.orig or error) if isinstance(error, DBAPIError) else error)
             if refusal is None:

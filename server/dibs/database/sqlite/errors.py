@@ -52,6 +52,13 @@ def unwritable(path: Path, why: str) -> ReadOnly:
     )
 
 
+def unopened(path: Path, error: OSError) -> Refusal:
+    """Return the refusal for a file of the database that cannot be opened or created."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return _FULL.of(path)
+    return unwritable(path, error.strerror or str(error))
+
+
 def _input_or_output(path: Path) -> Refusal:
     """Return the refusal for a failed read or write: a full disk (under 1 MiB free), a read-only one, or a bad one."""
     if shutil.disk_usage(path.parent).free < 1024 * 1024:

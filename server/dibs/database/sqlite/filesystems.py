@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from contextlib import suppress
 from pathlib import Path
 
-from dibs_schema.refusals import ReadOnly, UnsafeFilesystem
+from dibs.regular_file import hide_from_git, refuse_irregular
+from dibs_schema.refusals import InvalidInput, ReadOnly, UnsafeFilesystem
 
 MOUNTS = Path("/proc/self/mountinfo")
+LONGEST_PATH = 504
+"""Bytes of a path that SQLite opens: 512 with its longest suffix. Source: MAX_PATHNAME in os_unix.c, and pager.c."""
 
 _UNSAFE = re.compile(r"nfs\d?|smb\d?|smbfs|cifs|9p|virtiofs|fuse\..+|fuseblk|drvfs|afs|ceph|glusterfs|lustre|gpfs")
 
@@ -51,26 +55,63 @@ def refuse_unsafe(path: Path, mounts: Path = MOUNTS) -> None:
         )
 
 
+def refuse_path(path: Path) -> None:
+    """Refuse a path that cannot lead to a database file, and one whose other files are not regular files.
+
+    Raises InvalidInput, and ReadOnly if a folder on the way may not be entered.
+    """
+    try:
+        refuse_irregular(path, "db")
+        if path.parent.is_symlink() and not path.parent.exists():
+            raise InvalidInput(
+                f"{path.parent} is a symbolic link to a folder that does not exist. Nothing was changed. Make that folder, "
+                "or remove the link.",
+                field="db",
+            )
+        place = os.fsencode(path.resolve())
+        # Reads of an existing database need no lock.
+        for suffix in ("-wal", "-shm", "-journal", *(() if path.exists() else (".lock",))):
+            refuse_irregular(Path(os.fsdecode(place) + suffix), "db", follow=False)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise _unreachable(path, error) from error
+        place = b"." * (LONGEST_PATH + 1)
+    if len(place) > LONGEST_PATH:
+        raise InvalidInput(
+            f"{path} is too long for SQLite, which opens paths of at most {LONGEST_PATH} bytes. Name a shorter one.",
+            field="db",
+        )
+    try:
+        place.decode()
+    except UnicodeDecodeError:
+        raise InvalidInput(
+            f"{place.decode(errors='backslashreplace')} is not UTF-8. Nothing was changed. Name a path that is.",
+            field="db",
+        ) from None
+
+
 def prepare_folder(path: Path) -> None:
     """Make the folder of the database; a folder `.dibs` gets a .gitignore for all that is in it.
 
-    Raises ReadOnly if that is impossible, or if `path` is a folder.
+    Raises InvalidInput if the path cannot lead to a file, and ReadOnly if the folder cannot be made.
     """
+    refuse_path(path)
     try:
-        if path.is_dir():
-            raise ReadOnly(f"{path} is a folder. Name a file, for example {path / 'features.db'}.")
         if not path.exists():
             _make_folder(path.parent)
-        ignore = path.parent / ".gitignore"
-        if path.parent.name == ".dibs" and not ignore.exists():
-            ignore.write_text("*\n", encoding="utf-8")
+        if path.parent.name == ".dibs":
+            hide_from_git(path.parent)
     except FileExistsError as error:
         raise ReadOnly(f"{path.parent} is a file, not a folder. Name another database with --db or DIBS_DB.") from error
     except OSError as error:
-        raise ReadOnly(
-            f"{path.parent} cannot be entered, made or written: {error.strerror}. Make it writable for this user, "
-            "or name another database with --db or DIBS_DB."
-        ) from error
+        raise _unreachable(path, error) from error
+
+
+def _unreachable(path: Path, error: OSError) -> ReadOnly:
+    return ReadOnly(
+        f"{path.parent} cannot be entered, made or written: {error.strerror}. Make it writable for this user, "
+        "or name another database with --db or DIBS_DB."
+    )
 
 
 def _make_folder(folder: Path) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 from dibs.database.health import HealthCheck, check_library, check_schema
 from dibs.database.sqlite import lock_holders
 from dibs.database.sqlite.filesystems import file_system
+from dibs.database.sqlite.foreign import foreign_objects
 from dibs_schema.tables import metadata
 
 LARGE_WAL = 64 * 1024 * 1024
@@ -35,6 +36,7 @@ def check_file(path: Path, library: str, connection: Connection) -> list[HealthC
             HealthCheck("file system", "ok", f"{kind}, which can share a write-ahead log" if kind else "unknown here"),
             check_library("library", library),
             check_schema(connection),
+            _objects(connection),
             _log(path),
             _lock(path),
             _servers(path),
@@ -57,6 +59,14 @@ def _file(path: Path) -> HealthCheck:
             "file", "warning", f"{path}, {size}, others may read it (mode {mode:o}); chmod 600 keeps it private."
         )
     return HealthCheck("file", "ok", f"{path}, {size}, private")
+
+
+def _objects(connection: Connection) -> HealthCheck:
+    foreign = foreign_objects(connection.connection.driver_connection)
+    if not foreign:
+        return HealthCheck("objects", "ok", "every table, view, trigger and index is Dibs's own")
+    says = f"not Dibs's own: {', '.join(foreign[:MOST_NAMED])}. Somebody added them, and triggers change what agents write."
+    return HealthCheck("objects", "error", f"{says} Remove them, or restore a backup.")
 
 
 def _log(path: Path) -> HealthCheck:

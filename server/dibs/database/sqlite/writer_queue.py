@@ -7,11 +7,14 @@ import weakref
 from pathlib import Path
 
 from dibs.database.sqlite.file_identity import FileId, file_at, file_of
+from dibs.regular_file import refuse_irregular
 
 try:
     import fcntl
 except ImportError:  # no flock on this platform: only the engine's own retries order writers
     fcntl = None  # type: ignore[assignment]  # the checker knows POSIX only
+
+_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 
 class WriterQueue:
@@ -32,12 +35,13 @@ class WriterQueue:
             os.register_at_fork(after_in_child=lambda: (close := inherited()) and close())
 
     def enter(self) -> None:
-        """Wait in the queue without a limit. Raises OSError if the file cannot be opened."""
+        """Wait in the queue without a limit. Raises InvalidInput or OSError if the file cannot be opened."""
         if fcntl is None:
             return
         while True:
             if self._descriptor is None:
-                self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                refuse_irregular(Path(os.fsdecode(self._path)), "db", follow=False)
+                self._descriptor = os.open(self._path, _FLAGS, 0o600)
                 self._file = file_of(os.fstat(self._descriptor))
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
             if self._is_the_file_at_the_path():

@@ -46,6 +46,8 @@ def read(file: SourceFile) -> Backlog:
     """Return the rows of the `features` table in the order of their ids. Raises InvalidInput."""
     if file.driver is None:
         raise InvalidInput("it is a SQLite database, and only JSON is read here.")
+    if str(file.path) == "-":
+        raise InvalidInput("it is a SQLite database, which needs a file; name that.")
     report = Report()
     path = file.path.resolve()
     rows = _in_place(path, file.driver, report, is_wal=file.content[_FORMAT_AT] == _WAL_FORMAT)

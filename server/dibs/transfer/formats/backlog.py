@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
+import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, Self
 
+from dibs.regular_file import irregularity, read_regular
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.status import Status
 
@@ -33,21 +36,37 @@ class SourceFile:
 
     @classmethod
     def open(cls, path: Path, driver: ModuleType | None) -> Self:
-        """Read a regular file of at most `MAX_BYTES` bytes. Raises InvalidInput."""
+        """Read a regular file of at most `MAX_BYTES` bytes, or standard input for `-`. Raises InvalidInput."""
         try:
-            if path.is_dir():
-                raise InvalidInput("it is a folder; name the file inside it.")
-            if not path.exists():
-                raise InvalidInput("there is no such file; check the path.")
-            if not path.is_file():
-                raise InvalidInput("it is not a regular file.")
-            with path.open("rb") as file:
-                content = file.read(MAX_BYTES + 1)
+            if str(path) == "-":
+                content = sys.stdin.buffer.read(MAX_BYTES + 1)
+            else:
+                kind = irregularity(path)
+                if kind is not None:
+                    raise InvalidInput(f"it is {kind}, not a regular file; `-` reads standard input.")
+                content = read_regular(path, MAX_BYTES + 1)
+        except FileNotFoundError:
+            raise InvalidInput("there is no such file; check the path.") from None
         except OSError as error:
             raise InvalidInput(f"it cannot be read: {error.strerror}.") from error
         if len(content) > MAX_BYTES:
             raise InvalidInput(f"it is larger than {MAX_BYTES // 1_000_000} MB; split it or name another file.")
         return cls(path, content, driver)
+
+    def text(self) -> str:
+        """Return the content as text, in UTF-8 or, with a byte order mark, in UTF-16. Raises InvalidInput."""
+        encoding = "utf-16" if self.content[:2] in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE} else "utf-8-sig"
+        try:
+            return self.content.decode(encoding)
+        except UnicodeDecodeError as error:
+            if encoding == "utf-16":
+                raise InvalidInput("it begins as UTF-16, but is not; save it as UTF-8.") from error
+            # The codec removes a byte order mark before it counts.
+            before = error.object[: error.start]
+            line, column = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
+            raise InvalidInput(
+                f"it is not UTF-8 at line {line}, byte {column} of the line; save it as UTF-8."
+            ) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

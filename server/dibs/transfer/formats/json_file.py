@@ -42,13 +42,12 @@ def recognizes(file: SourceFile) -> bool:  # noqa: ARG001 - the interface of a f
 def read(file: SourceFile) -> Backlog:
     """Return the backlog of a JSON or JSON Lines file. Raises InvalidInput."""
     report = Report()
-    source, found = locate(parse(file.content), report)
+    source, found = locate(parse(file.text()), report)
     return feature_list.read(source, found, report)
 
 
-def parse(content: bytes) -> Any:
-    """Return the JSON value in `content`, or `Lines` if every line is a JSON object. Raises InvalidInput."""
-    text = _decode(content)
+def parse(text: str) -> Any:
+    """Return the JSON value in `text`, or `Lines` if every line is a JSON object. Raises InvalidInput."""
     if not text.strip():
         raise InvalidInput("it is empty, so there is nothing to import.")
     try:
@@ -84,18 +83,6 @@ def _loads(text: str) -> Any:
 
 def _number(digits: str) -> int | str:
     return int(digits) if len(digits) <= 18 else digits  # an id may have the form of a long number
-
-
-def _decode(content: bytes) -> str:
-    if content[:2] in {b"\xff\xfe", b"\xfe\xff"}:
-        raise InvalidInput("it is written in UTF-16; save it as UTF-8.")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        # The codec removes a byte order mark before it counts.
-        before = error.object[: error.start]
-        line, column = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
-        raise InvalidInput(f"it is not UTF-8 at line {line}, byte {column} of the line; save it as UTF-8.") from error
 
 
 def _not_json(error: json.JSONDecodeError, line: int) -> InvalidInput:
