@@ -221,7 +221,7 @@ def test_a_pass_names_what_it_unblocks_and_counts_the_rest(there: Shell) -> None
 def test_a_role_is_refused_the_commands_of_other_roles(there: Shell, role: str) -> None:
     """`DIBS_ROLE` applies in a shell as on a server, before anything is read."""
     samples: dict[str, list[object]] = {
-        "feature_claim_and_get": ["claim"],
+        "feature_skip": ["skip", 1, "later"],
         "feature_mark_passing": ["pass", 1],
         "feature_get_for_regression": ["regression"],
         "feature_update": ["update", 1, "--retry"],

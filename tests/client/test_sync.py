@@ -161,8 +161,8 @@ import time
 from dibs.client import SyncBacklog
 
 with SyncBacklog.open(db=sys.argv[1]) as backlog:
-    for _ in range(5):
-        backlog.create("storm", "a feature", "what it does", ["look"])
+    for number in range(5):
+        backlog.create("storm", f"feature {number}", "what it does", ["look"])
     for moment in range(30):
         timer = threading.Timer(moment / 2_000, os.kill, (os.getpid(), signal.SIGINT))
         try:

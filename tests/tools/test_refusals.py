@@ -365,11 +365,12 @@ async def test_read_only_on_a_server(db: str) -> None:
 
 
 async def test_read_only(tmp_path: Path) -> None:
-    """A folder in the place of the file, or a file in the place of its folder, cannot be written."""
+    """A file in the place of the folder cannot be written, and a folder in the place of the file is no database."""
     (tmp_path / "a file").write_text("in the way")
-    for place_ in (tmp_path, tmp_path / "a file" / "features.db"):
-        async with serving(place_) as client:
-            refusal_in(await client.call_raw(CLAIM, {}), "read_only", "--db" if place_ != tmp_path else "Name a file")
+    async with serving(tmp_path / "a file" / "features.db") as client:
+        refusal_in(await client.call_raw(CLAIM, {}), "read_only", "--db")
+    async with serving(tmp_path) as client:
+        refusal_in(await client.call_raw(CLAIM, {}), "invalid_input", "is a folder, not a regular file")
 
 
 ON_THEIR_OWN = {

@@ -159,7 +159,7 @@ async def test_a_token_that_is_none_is_refused_or_lost(server: Client, backlog: 
     """An invalid token changes nothing."""
     feature, _ = await claimed(server, backlog)
     before = board(backlog)
-    for wrong, kind in (("nonsense", ClaimLost), ("x" * 21, InvalidInput), ("", InvalidInput)):
+    for wrong, kind in (("nonsense", ClaimLost), ("x" * 21, InvalidInput)):
         with pytest.raises(kind):
             await server.call("feature_mark_passing", feature_id=feature, claim_token=wrong)
     assert board(backlog) == before
