@@ -152,7 +152,7 @@ def _write(result: InitResult, *, yes: bool, as_json: bool) -> int:
 
 
 def _check_servers(result: InitResult, root: Path, *, as_json: bool) -> int:
-    """Start the server of each entry as its client would, whether new or unchanged; return the exit status."""
+    """Start the server of each new or unchanged entry as its client would, and return the exit status."""
     from dibs.registration.server_check import Launch
 
     checked: dict[Launch, tuple[str, bool]] = {}

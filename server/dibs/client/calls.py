@@ -96,7 +96,7 @@ class Calls(Operations):
         return answer
 
     def holds(self, feature_id: int, token: str | None = None) -> bool:
-        """Whether this object remembers a claim of the feature, or that very claim."""
+        """Return whether this object remembers a claim of the feature, or that very claim."""
         remembered = self._tokens.get(feature_id)
         return remembered is not None and token in (None, remembered)
 
@@ -204,7 +204,7 @@ def _plain(value: Any) -> Any:
 
 
 def _is_repeatable(operation: AnyOperation, given: Mapping[str, Any]) -> bool:
-    """Whether a call that may have taken effect cannot take effect twice: by its key, its token or its operation."""
+    """Return whether a call that may have taken effect cannot take effect twice: by its key, its token or its operation."""
     if "note" in given or given.get("force"):
         return False
     return operation.reads or operation.repeatable or "request_id" in given or "claim_token" in given

@@ -210,7 +210,7 @@ class SyncBacklog(Operations):
         return SyncClaim(self._loop, claim)
 
     def holds(self, feature_id: int, token: str | None = None) -> bool:
-        """Whether this object remembers a claim of the feature, or that very claim."""
+        """Return whether this object remembers a claim of the feature, or that very claim."""
         return self._backlog.holds(feature_id, token)
 
     def follow(self, after: str | None = None) -> Generator[FollowedEvent, None, None]:

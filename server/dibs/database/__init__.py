@@ -32,7 +32,7 @@ def locate_database(settings: Settings, *, read_only: bool = False) -> DatabaseL
 
 
 def file_driver() -> ModuleType:
-    """Return the SQLite module of this process, which must load no other one."""
+    """Return the SQLite module that this process uses. The process must not load a second one."""
     from dibs.database.sqlite.driver import driver
 
     return driver()

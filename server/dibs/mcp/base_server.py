@@ -108,7 +108,7 @@ class BaseServer(MCPServer[Session]):
     # -- prompts and completions ------------------------------------------------------------------
 
     async def list_prompts(self) -> list[types.Prompt]:
-        """Return the prompts whose tools the role has."""
+        """Return the prompts that use only tools of this role."""
         await self.built.wait()
         from dibs.mcp.prompts.prompts import listed
 

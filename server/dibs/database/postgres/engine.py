@@ -192,7 +192,7 @@ class Postgres(Engine):
     def read_transaction(
         self, connection: Connection, name: str, known: Project | None = None
     ) -> Iterator[TransactionStart]:
-        """Hold one snapshot for all statements, which never waits for a writer."""
+        """Run all statements on one snapshot. They never wait for a writer."""
         load = self._plain if known is None else self._clock_only
         with self._transaction(connection, session.READING, load, name) as row:
             yield _start(row, known)

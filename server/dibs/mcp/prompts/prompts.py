@@ -154,7 +154,7 @@ _TYPES: dict[str, Any] = {"category": Category, "feature_id": FeatureId, "limit"
 
 
 def prompts_of(role: Role) -> list[Entry]:
-    """Return the prompts whose tools the role has."""
+    """Return the prompts that use only tools of this role."""
     tools = {one.tool for one in offered(role)}
     return [one for one in PROMPTS if tools.issuperset(one.tools)]
 

@@ -92,7 +92,7 @@ class Watch:
         self._ready_at = math.inf
 
     async def begin(self) -> None:
-        """Note the newest event; later ones lead to notifications. Raises the Unavailable refusals.
+        """Record the newest event; later ones lead to notifications. Raises the Unavailable refusals.
 
         An audience that joins before the next await misses no later event.
         """

@@ -93,7 +93,7 @@ def shown(value: Any) -> str:
 
 
 def text(value: Any) -> str | None:
-    """Return the clean text of a string, an integer, or a list of strings (one per line); else None."""
+    """Return the clean text of a string, an integer, or a list of strings (one per line), or None for anything else."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
@@ -110,7 +110,7 @@ def one_line(value: Any) -> str | None:
 
 
 def truth(value: Any) -> bool | None:
-    """Return a boolean, or the boolean that a word or number means; else None."""
+    """Return a boolean, or the boolean that a word or number means, or None for anything else."""
     if isinstance(value, bool):
         return value
     return BOOLEANS.get(str(value).strip().casefold()) if isinstance(value, str | int) else None

@@ -171,7 +171,7 @@ def _object(value: Any, path: str) -> dict[str, Any]:
 
 
 def _objects(held: Any) -> list[Any]:
-    """Return the values of a list, or of an object whose values are all objects; else nothing."""
+    """Return the elements of a list, or the values of an object of objects, or an empty list."""
     if isinstance(held, dict) and all(isinstance(value, dict) for value in held.values()):
         return list(held.values())
     return held if isinstance(held, list) else []
