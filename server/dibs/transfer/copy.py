@@ -136,7 +136,7 @@ def _refuse_live_claims(here: BulkTransaction, *, with_claims: bool) -> None:
 
 
 def _refuse_occupied(here: BulkTransaction, there: BulkTransaction, label: str) -> None:
-    """Refuse to overwrite a project, unless it is empty, an unfinished copy of this one, or the one that it was moved from."""
+    """Refuse to overwrite a project, unless it is empty, an unfinished copy of this one, or its former place."""
     is_what = ""
     if there.project.moved_to is not None:
         mark = Freeze.read(there.project.moved_to)
