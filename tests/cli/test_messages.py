@@ -16,8 +16,8 @@ pytestmark = pytest.mark.only_on("sqlite", reason="no engine plays a part")
 @pytest.mark.parametrize("brief", [[], ["1", "--brief"]], ids=["whole", "brief"])
 def test_a_claim_without_a_name_says_both_ways_on(there: Shell, brief: list[str]) -> None:
     """The printed command passes the feature, and the other way is a name; a named agent reads neither."""
-    for _ in range(2):
-        there.json("add", "One", *NEW)
+    for name in ("One", "Two"):
+        there.json("add", name, *NEW)
     printed = there.dibs("claim", *brief).stdout
     assert "export DIBS_AGENT=NAME" in printed
     command = printed.split("To finish it: `dibs ")[1].split("`")[0]

@@ -78,7 +78,7 @@ def test_a_program_that_a_signal_ends_releases_its_claims(
     """The claims are released, and the signal ends the program silently, as without Dibs."""
     db, mine = backlog
     for _ in range(2):
-        mine.create(*TEXTS)
+        mine.create(*TEXTS, allow_duplicates=True)
     with program(text, db) as running:
         began = time.monotonic()
         running.send_signal(number)
@@ -96,7 +96,7 @@ def test_a_signal_releases_claims_over_http_too(text: str, backlog: tuple[str, S
     """A lease of half an hour does not outlive a program that SIGTERM has ended."""
     db, mine = backlog
     for _ in range(2):
-        mine.create(*TEXTS)
+        mine.create(*TEXTS, allow_duplicates=True)
     with served(db) as url, program(text.format(way=CONNECT), url) as running:
         running.send_signal(signal.SIGTERM)
         assert running.communicate(timeout=20) == ("", "")
@@ -117,7 +117,7 @@ with SyncBacklog.open(db=sys.argv[1]) as backlog, backlog.claim(1):
 def test_a_programs_own_handler_stays_alone(backlog: tuple[str, SyncBacklog]) -> None:
     """A program that handles SIGTERM itself ends as it says."""
     db, mine = backlog
-    mine.create(*TEXTS)
+    mine.create(*TEXTS, allow_duplicates=True)
     with program(OWN, db) as running:
         running.terminate()
         assert running.communicate(timeout=20) == ("", "mine\n")
@@ -174,7 +174,7 @@ def test_workers_in_threads_stop_at_an_interrupt(number: signal.Signals, backlog
     """Ctrl-C releases what other threads hold, ends their waits, and they claim nothing more; followers end too."""
     db, mine = backlog
     for _ in range(20):
-        mine.create(*TEXTS)
+        mine.create(*TEXTS, allow_duplicates=True)
     with program(WORKERS, db) as running:
         began = time.monotonic()
         running.send_signal(number)
