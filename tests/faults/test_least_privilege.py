@@ -182,11 +182,15 @@ def test_a_real_server_serves_all_its_tools_with_these_grants(backlogs: Backlogs
     """With the role, no tool is refused for a missing privilege, and one server's work wakes another server."""
     flags = ("--project", backlogs.project())
     texts = {"category": "c", "name": "n", "description": "d", "steps": ["s"]}
+    again = {"allow_duplicates": True}
     field = {"id": "colour", "label": "Which colour?"}
     options = [{"label": "a", "description": "a"}, {"label": "b", "description": "b"}]
     called: dict[str, list[dict[str, Any]]] = {
-        "feature_create_bulk": [{"features": [texts] * 6, "request_id": "bulk"}, {"features": [texts] * 500}],
-        "feature_create": [texts],
+        "feature_create_bulk": [
+            {"features": [texts] * 6, "request_id": "bulk", **again},
+            {"features": [texts] * 500, **again},
+        ],
+        "feature_create": [texts | again],
         "feature_add_dependency": [{"feature_id": 7, "dependency_id": 1}],
         "feature_remove_dependency": [{"feature_id": 7, "dependency_id": 1}],
         "feature_set_dependencies": [{"feature_id": 7, "dependency_ids": [1]}],
