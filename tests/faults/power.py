@@ -33,7 +33,9 @@ SEED = os.environ.get("DIBS_TEST_SEED", "0")
 def work(server: ServerClient, name: str) -> None:
     """Make writes of many kinds, each with an event, and end all claims."""
     new = {"category": "core", "name": name, "description": name * 200, "steps": ["look"]}
-    rows = [new | {"depends_on_indices": [place - 1] if place % 3 else []} for place in range(6)]
+    rows = [
+        new | {"name": f"{name} {place}", "depends_on_indices": [place - 1] if place % 3 else []} for place in range(6)
+    ]
     ids = server.call("feature_create_bulk", features=rows, request_id=name)["ids"]
     server.call("feature_claim_and_get", feature_id=ids[0])
     server.call("feature_add_note", feature_id=ids[0], text="learned " * 100)

@@ -102,7 +102,7 @@ def test_a_waiting_claim_looks_by_itself(backlog: Database, start: StartServer) 
         waiting = waiter.send("feature_claim_and_get", wait_seconds=30)
         time.sleep(1.5)
         assert not waiter.has_answered(waiting)
-        created = planner.send("feature_create", category="c", name="n", description="d", steps=["s"])
+        created = planner.send("feature_create", category="c", name=f"n {number}", description="d", steps=["s"])
         planner.answer(created)
         assert waiter.answer(waiting)["feature"]["id"] == number
         delays.append(waiter.arrival(waiting) - planner.arrival(created))

@@ -32,14 +32,12 @@ _greatest_priority = select(func.coalesce(func.max(F.priority), 0)).where(
     in_project(), F.priority > literal_column(str(BELOW_EVERY_PRIORITY))
 )
 _GIVEN = {"category", "name", "description", "steps", "priority"}
-_same = (
-    select(F.id, F.identity, F.description, F.steps)
-    .where(
-        in_project(),
-        F.identity.in_(bindparam("identities", expanding=True)),
-        F.status != literal_column(f"'{Status.ARCHIVED}'"),
-    )
-    .order_by(F.id)
+_same = select(
+    F.id, F.identity, F.description, F.steps
+).where(  # in no order: to sort by id, SQLite would read all rows
+    in_project(),
+    F.identity.in_(bindparam("identities", expanding=True)),
+    F.status != literal_column(f"'{Status.ARCHIVED}'"),
 )
 _statuses = select(F.id, F.status).where(in_project(), F.id.in_(bindparam("ids", expanding=True)))
 
@@ -104,7 +102,8 @@ def _find_existing(tx: Transaction, batch: Batch) -> tuple[dict[int, int], list[
     found: dict[str, Row] = {}
     for start in range(0, len(wanted), 500):
         for row in tx.all(_same, identities=wanted[start : start + 500]):
-            found.setdefault(row["identity"], row)
+            if row["id"] <= found.get(row["identity"], row)["id"]:
+                found[row["identity"]] = row
     ids: dict[int, int] = {}
     differing: list[int] = []
     places: dict[str, int] = {}
