@@ -40,7 +40,7 @@ def test_a_server_holds_one_connection_two_at_work_and_three_while_it_waits(clus
     """One connection writes from the start, one reads after the first read, and one listens while a claim waits."""
     with serving(cluster.url()) as start:
         server = start()
-        server.call("feature_create_bulk", features=[_feature() for _ in range(AT_WORK)])
+        server.call("feature_create_bulk", features=[_feature() for _ in range(AT_WORK)], allow_duplicates=True)
         assert len(backends(cluster)) == 1
         server.call("feature_get_stats")
         assert len(backends(cluster)) == 2
@@ -66,6 +66,6 @@ def _feature() -> dict[str, object]:
 
 
 def _wait_for_what_is_not_there(server: ServerClient) -> None:
-    server.call("feature_create", **_feature())
+    server.call("feature_create", **_feature(), allow_duplicates=True)
     server.call("feature_claim_and_get")
     server.send("feature_claim_and_get", wait_seconds=30)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -119,8 +120,9 @@ async def _run(storm: StormState, watch: Watch) -> None:
             watching.cancel_scope.cancel()
 
         # A handler that raised in the middle of a task could leave the loop waiting for that task for ever.
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, end, number)
+        if threading.current_thread() is threading.main_thread():  # only there does Python receive signals
+            for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(number, end, number)
         watching.start_soon(storm.watcher.watch)
         await _disturb_agents(storm, watch)
         await _take_over(storm)

@@ -168,10 +168,10 @@ class SQLite(Engine):
         return not connection.closed and not self._is_disturbed(connection.info["at_rest"])
 
     def _size_and_time(self) -> tuple[int, int] | None:
-        """Return the size and time of the file, or None if a process has it open or has left a log."""
+        """Return the size and time of the file, or None if a process has it open or has left a log or a journal."""
         with suppress(FileNotFoundError):
             stat = self.path.stat()
-            if not Path(f"{self.path}-wal").exists():
+            if not any(Path(f"{self.path}{suffix}").exists() for suffix in ("-wal", "-journal")):
                 return stat.st_size, stat.st_mtime_ns
         return None
 

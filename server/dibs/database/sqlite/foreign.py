@@ -16,9 +16,12 @@ _OBJECTS = "SELECT type, name FROM sqlite_master WHERE name NOT LIKE 'sqlite!_%'
 
 
 def at_rest(file: Path) -> str:
-    """Return the parameter of a URL by which SQLite makes no file next to a database without a log."""
-    log = Path(f"{file}-wal")
-    return "" if log.exists() and log.stat().st_size else "&immutable=1"
+    """Return the parameter of a URL by which SQLite makes no file next to a database without a log or a journal.
+
+    With either, the file alone is not the database: a power cut may have left it half written.
+    """
+    left = (Path(f"{file}{suffix}") for suffix in ("-wal", "-journal"))
+    return "" if any(one.exists() and one.stat().st_size for one in left) else "&immutable=1"
 
 
 def refuse_foreign(file: Path) -> None:
