@@ -61,7 +61,7 @@ def create_batch(
     feature. With `partial`, the valid entries are created, each whole or not at all.
     Raises the refusal of the only invalid entry, or InvalidInput if there are several.
     """
-    ids, differing, first_of = _find_existing(tx, batch) if once_by_name else ({}, [], {})
+    ids, differing, first_of = find_existing(tx, batch) if once_by_name else ({}, [], {})
     missing = {place: one for place, one in batch.valid().items() if place not in ids and place not in first_of}
     batch = replace(batch, refused=batch.refused | _refused_dependencies(tx, batch, missing))
     if batch.refused and not partial:
@@ -95,7 +95,7 @@ def _row(tx: Transaction, by: str, one: NewFeature) -> dict[str, Any]:
     return one.model_dump(include=_GIVEN) | {"paths": one.paths or None} | passing
 
 
-def _find_existing(tx: Transaction, batch: Batch) -> tuple[dict[int, int], list[int], dict[int, int]]:
+def find_existing(tx: Transaction, batch: Batch) -> tuple[dict[int, int], list[int], dict[int, int]]:
     """Return the features that entries stand for, those whose texts differ, and the first of equal entries."""
     identities = {place: identity_of(one.category, one.name) for place, one in batch.valid().items()}
     wanted = list(dict.fromkeys(identities.values()))

@@ -29,7 +29,6 @@ from transfer.formats.conftest import Read, Refused
         (b"# Features\n- one\n", "line 1, column 1: a value is missing there"),
         (b'[\n{"name": "\xff"}]', "not UTF-8 at line 2, byte 11"),
         (b'\xef\xbb\xbf[\n{"name": "\xff"}]', "not UTF-8 at line 2, byte 11"),
-        ('[{"name": "a"}]'.encode("utf-16"), "UTF-16"),
         (b'{"id": 1, "name": "a"}\n{"id": 2, "name"}\n', "line 2, column 17"),
         (b'{"id": 1, "name": "a"}\nnot json\n', "line 2, column 1"),
         (b'{"a":' * 100_000, "nested too deeply"),
