@@ -48,7 +48,7 @@ class Talk:
 
 CALLS = {
     "refused": Call("feature_mark_passing", {"feature_id": 1}),
-    "invalid": Call("feature_claim_and_get", {"nonsense": 1}),
+    "invalid": Call("feature_claim_and_get", {"wait": 1}),
     "read": Call("feature_get_by_id", {"feature_id": 2}),
     "claimed": Call("feature_claim_and_get", {"feature_id": 1, "agent": "talker"}),
     "greedy": Call("feature_claim_and_get", {"feature_id": 2, "agent": "talker"}),
