@@ -41,7 +41,7 @@ def test_thirty_two_processes_open_a_new_database_at_once(
 def test_sixteen_servers_start_at_once_on_a_new_database(empty_db: str, start: StartServer) -> None:
     """Servers that create a database at once share one backlog, and log nothing."""
     servers = [start(on=empty_db) for _ in range(SERVERS)]
-    feature = {"category": "c", "name": "n", "description": "d", "steps": ["s"]}
+    feature = {"category": "c", "name": "n", "description": "d", "steps": ["s"], "allow_duplicates": True}
     asked = [(server, server.send("feature_create", **feature)) for server in servers]
     made = [server.answer(request)["ids"][0] for server, request in asked]
     assert sorted(made) == list(range(1, SERVERS + 1))

@@ -36,7 +36,7 @@ def test_a_waiting_claim_gets_what_another_process_creates(start: StartServer) -
     delays = []
     for number in range(1, 7):
         waiting = wait_for_work(waiter)
-        created = planner.send("feature_create", category="c", name="n", description="d", steps=["s"])
+        created = planner.send("feature_create", category="c", name=f"n {number}", description="d", steps=["s"])
         planner.answer(created)
         assert waiter.answer(waiting)["feature"]["id"] == number
         delays.append(waiter.arrival(waiting) - planner.arrival(created))
