@@ -297,7 +297,7 @@ CONTENTION: Calls = (
     (3, _edge_below("feature_add_dependency", "dependency_id")),
     (3, _edge_below("feature_remove_dependency", "dependency_id")),
     (3, _edge_below("feature_set_dependencies", "dependency_ids")),
-    (3, lambda memory: ("feature_create", _new("Made once") | {"dependencies": [memory.feature()]})),
+    (3, lambda memory: ("feature_create", _new(memory.text("Made once")) | {"dependencies": [memory.feature()]})),
     (8, _on_any("feature_get_by_id")),
     (8, lambda _: ("feature_get_ready", {})),
     (8, lambda _: ("feature_search", {"limit": 50})),

@@ -61,7 +61,7 @@ def test_a_claim_made_for_a_client_that_has_left_is_given_back(db: str) -> None:
     with listening(db) as server:
         staying = Caller(server.url)
         for revision in (STATEFUL, STATELESS):
-            (number,) = staying.call("feature_create", name="one", **NEW)["ids"]
+            (number,) = staying.call("feature_create", name=f"one in {revision}", **NEW)["ids"]
             leaving = Caller(server.url, revision)
             with held("engine", db) as holder:
                 leaving.call_and_leave("feature_claim_and_get", 0.7)
