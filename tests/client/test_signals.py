@@ -16,7 +16,11 @@ from dibs.client import SyncBacklog
 
 pytestmark = pytest.mark.only_on("sqlite", reason="it looks at signals, which no engine sees")
 
-TEXTS = ("core", "a feature", "what it does", ["look"])
+
+def fill(backlog: SyncBacklog, count: int) -> None:
+    """Create features."""
+    for number in range(1, count + 1):
+        backlog.create("core", f"feature {number}", "what it does", ["look"])
 
 
 @pytest.fixture
@@ -77,8 +81,7 @@ def test_a_program_that_a_signal_ends_releases_its_claims(
 ) -> None:
     """The claims are released, and the signal ends the program silently, as without Dibs."""
     db, mine = backlog
-    for _ in range(2):
-        mine.create(*TEXTS, allow_duplicates=True)
+    fill(mine, 2)
     with program(text, db) as running:
         began = time.monotonic()
         running.send_signal(number)
@@ -95,8 +98,7 @@ def test_a_program_that_a_signal_ends_releases_its_claims(
 def test_a_signal_releases_claims_over_http_too(text: str, backlog: tuple[str, SyncBacklog]) -> None:
     """A lease of half an hour does not outlive a program that SIGTERM has ended."""
     db, mine = backlog
-    for _ in range(2):
-        mine.create(*TEXTS, allow_duplicates=True)
+    fill(mine, 2)
     with served(db) as url, program(text.format(way=CONNECT), url) as running:
         running.send_signal(signal.SIGTERM)
         assert running.communicate(timeout=20) == ("", "")
@@ -117,7 +119,7 @@ with SyncBacklog.open(db=sys.argv[1]) as backlog, backlog.claim(1):
 def test_a_programs_own_handler_stays_alone(backlog: tuple[str, SyncBacklog]) -> None:
     """A program that handles SIGTERM itself ends as it says."""
     db, mine = backlog
-    mine.create(*TEXTS, allow_duplicates=True)
+    fill(mine, 1)
     with program(OWN, db) as running:
         running.terminate()
         assert running.communicate(timeout=20) == ("", "mine\n")
@@ -173,8 +175,7 @@ with SyncBacklog.open(db=sys.argv[1]) as backlog:
 def test_workers_in_threads_stop_at_an_interrupt(number: signal.Signals, backlog: tuple[str, SyncBacklog]) -> None:
     """Ctrl-C releases what other threads hold, ends their waits, and they claim nothing more; followers end too."""
     db, mine = backlog
-    for _ in range(20):
-        mine.create(*TEXTS, allow_duplicates=True)
+    fill(mine, 20)
     with program(WORKERS, db) as running:
         began = time.monotonic()
         running.send_signal(number)
