@@ -114,8 +114,8 @@ def _insert_features(tx: Transaction, count: int, passing: int, waiting: ColumnE
         _F.reference: func.printf("REF-%06d", _number),
         _F.category: func.printf("area %d", _number % 12),
         _F.name: func.printf("Feature %d does one thing that users asked for", _number),
-        _F.identity: func.printf("%032x", _number),
-        _F.searched: func.printf(
+        _F.name_digest: func.printf("%032x", _number),
+        _F.search_text: func.printf(
             "feature %d does one thing that users asked for\narea %d\nref-%06d", _number, _number % 12, _number
         ),
         _F.steps: literal_column(f"'{SHORT_STEPS}'"),

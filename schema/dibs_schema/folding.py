@@ -20,7 +20,7 @@ def fold(text: str) -> str:
     return " ".join(folded.split())
 
 
-def identity_of(category: str, name: str) -> str:
+def name_digest(category: str, name: str) -> str:
     """Return a digest that two features share if their categories and names differ in nothing but form."""
     return hashlib.blake2b(f"{fold(category)}\0{fold(name)}".encode(), digest_size=16).hexdigest()
 
@@ -28,11 +28,13 @@ def identity_of(category: str, name: str) -> str:
 def folded(feature: Mapping[str, Any]) -> dict[str, str]:
     """Return the columns by which a feature is compared and searched, from its category, name and reference."""
     category, name = feature["category"], feature["name"]
-    searched = searched_text(category, name, feature.get("reference"))
-    return {"identity": identity_of(category, name), "searched": searched}
+    return {
+        "name_digest": name_digest(category, name),
+        "search_text": search_text(category, name, feature.get("reference")),
+    }
 
 
-def searched_text(category: str, name: str, reference: str | None) -> str:
+def search_text(category: str, name: str, reference: str | None) -> str:
     """Return the text that a search looks in, one line for each field, at most LONGEST_SEARCHED bytes of it."""
     text = "\n".join((fold(name), fold(category), fold(reference or "")))
     return text.encode()[:LONGEST_SEARCHED].decode(errors="ignore")

@@ -134,8 +134,8 @@ class _Features(TypedColumns):
     unconfirmed_since = Column(Double)
     confirmed_by = Column(String(100))
     paths = Column(JSON(none_as_null=True))
-    identity = Column(String(32))
-    searched = Column(Text)
+    name_digest = Column(String(32))
+    search_text = Column(Text)
 
 
 _STATUSES = ", ".join(f"'{status}'" for status in Status)
@@ -189,8 +189,8 @@ features = Table(
     # The few features that wait for a person or a planner or are archived, to count and list them.
     _partial("features_resting", "project_id", "status", "id", where="status IN ('needs_human', 'stuck', 'archived')"),
     # The features with the same category and name; and the text of searches, so that they read only this index.
-    Index("features_identity", "project_id", "identity"),
-    Index("features_searched", "project_id", "id", "searched"),
+    Index("features_name_digest", "project_id", "name_digest"),
+    Index("features_search_text", "project_id", "id", "search_text"),
     # The greatest priority. The predicate is always true; it keeps the index out of every other plan.
     _partial("features_priority", "project_id", "priority", where=f"priority > {BELOW_EVERY_PRIORITY}"),
 )

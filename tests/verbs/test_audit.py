@@ -12,7 +12,7 @@ from dibs.database import Database, open_database
 from dibs.queries.audit import Audit, audit
 from dibs.settings import Settings
 from dibs.verbs.repair import repair_counters
-from dibs_schema.folding import identity_of
+from dibs_schema.folding import name_digest
 from dibs_schema.status import Status
 from dibs_schema.tables import areas, events
 from foreign import connected
@@ -71,8 +71,8 @@ def _other_name(database: Database) -> None:
     alter(database, 2, name="renamed by hand")
 
 
-def _other_searched_text(database: Database) -> None:
-    alter(database, 2, searched="")
+def _other_search_text(database: Database) -> None:
+    alter(database, 2, search_text="")
 
 
 def _wrong_state(database: Database) -> None:
@@ -114,13 +114,13 @@ def _run(database: Database, statement: Callable[[int], Executable]) -> None:
             _other_name,
             "names",
             "names",
-            "feature 2: the row says identity {digest}, its names say {other}, or its search text differs",
+            "feature 2: the row says name digest {digest}, its names say {other}, or its search text differs",
         ),
         (
-            _other_searched_text,
+            _other_search_text,
             "names",
             "names",
-            "feature 2: the row says identity {digest}, its names say {digest}, or its search text differs",
+            "feature 2: the row says name digest {digest}, its names say {digest}, or its search text differs",
         ),
         (_wrong_state, "states", "journal", "feature 2: the row says stuck, the events say pending"),
         (
@@ -142,7 +142,7 @@ def test_each_planted_difference_is_found_and_no_other(
     assert is_sound(database)
     plant(database)
     found = database.read_now(audit)
-    digests = {"digest": identity_of("core", "a feature"), "other": identity_of("core", "renamed by hand")}
+    digests = {"digest": name_digest("core", "a feature"), "other": name_digest("core", "renamed by hand")}
     assert (found.unsound, found.failed_checks) == ([finding.format(**digests)], [check])
     assert [name for name in compared() if getattr(found, name)] == [field]
 

@@ -34,7 +34,7 @@ def test_each_text_changes_alone(database: Database, name: str) -> None:
     answer = database.write_now(lambda tx: change(tx, "planner", feature, {name: TEXTS[name]}))
     assert answer.changed == [name]
     after = row(database, feature)
-    derived = {"category": {"identity", "searched"}, "name": {"identity", "searched"}}.get(name, set())
+    derived = {name: {"name_digest", "search_text"} for name in ("category", "name")}.get(name, set())
     assert {column for column in after if after[column] != before[column]} == {name, "updated_at", *derived}
     assert is_sound(database)
     assert after[name] == TEXTS[name]

@@ -92,7 +92,7 @@ _leases = (
     .where(in_project(), leased())
     .order_by(F.id)
 )
-_names = select(F.id, F.category, F.name, F.reference, F.identity, F.searched).where(in_project())
+_names = select(F.id, F.category, F.name, F.reference, F.name_digest, F.search_text).where(in_project())
 _with_paths = select(F.id, F.paths).where(in_project(), F.paths.is_not(None))
 _stored_areas = select(areas.c.feature_id, areas.c.beginning, areas.c.ending).where(in_project(areas))
 _writers = select(writers.c.library, writers.c.process, writers.c.seen_at).where(in_project(writers))
@@ -164,7 +164,10 @@ class Audit:
         for feature, (stored, derived) in self.areas.items():
             yield feature, f"its {stored} file areas are not the {derived} areas of its paths"
         for feature, (digest, derived_digest) in self.names.items():
-            yield feature, f"the row says identity {digest}, its names say {derived_digest}, or its search text differs"
+            yield (
+                feature,
+                f"the row says name digest {digest}, its names say {derived_digest}, or its search text differs",
+            )
         for feature, (status, after) in self.states.items():
             yield feature, f"the row says {status}, the events say {after}"
         for feature, (kind, source, before) in self.gaps.items():
@@ -186,9 +189,9 @@ def audit(tx: Transaction) -> Audit:
             found.heights[row["id"]] = (row["height"], height)
     found.areas = _wrong_areas(tx)
     found.names = {
-        row["id"]: (row["identity"], derived["identity"])
+        row["id"]: (row["name_digest"], derived["name_digest"])
         for row in tx.all(_names)
-        if {"identity": row["identity"], "searched": row["searched"]} != (derived := folded(row))
+        if (derived := folded(row)) != {name: row[name] for name in derived}
     }
     found.states = {row["id"]: (row["status"], row["to_status"]) for row in tx.all(_states)}
     found.gaps = {row["feature_id"]: (row["kind"], row["from_status"], row["left_in"]) for row in tx.all(_gaps)}

@@ -98,7 +98,7 @@ def search(
 def _matches(text: str) -> Select[int]:
     """Return the query for the ids of the features with the text; on SQLite it reads one index and no other row."""
     here = features.alias("searched")
-    return select(here.c.id).where(in_project(here), here.c.searched.contains(fold(text), autoescape=True))
+    return select(here.c.id).where(in_project(here), here.c.search_text.contains(fold(text), autoescape=True))
 
 
 def get_ready(tx: Transaction, limit: int = 10, cursor: str | None = None) -> Page:

@@ -16,7 +16,9 @@ from dibs_schema.status import Status
 IMPORTER = "import"
 BATCH = 500
 
-_by_reference = select(F.id, F.reference).where(in_project(), F.reference.in_(bindparam("references", expanding=True)))
+_by_reference = select(F.id, F.reference, F.status).where(
+    in_project(), F.reference.in_(bindparam("references", expanding=True))
+)
 
 
 def import_features(tx: Transaction, imported: list[ImportedFeature]) -> Imported:
@@ -26,16 +28,18 @@ def import_features(tx: Transaction, imported: list[ImportedFeature]) -> Importe
     Raises TooManyDependencies.
     """
     here: dict[str, int] = {}
+    statuses: dict[int, str] = {}
     for start in range(0, len(imported), BATCH):
         rows = tx.all(_by_reference, references=[one.reference for one in imported[start : start + BATCH]])
         here |= {row["reference"]: row["id"] for row in rows}
+        statuses |= {row["id"]: row["status"] for row in rows}
     new = [one for one in imported if one.reference not in here]
     if not new:
         return Imported(added=0, present=len(imported))
     first = claim_numbers(tx, len(new))
     numbers = here | {one.reference: number for number, one in enumerate(new, first)}
     edges = [(numbers[one.reference], numbers[other]) for one in new for other in dict.fromkeys(one.dependencies)]
-    insert_features(tx, IMPORTER, first, [_row(tx, one) for one in new], edges)
+    insert_features(tx, IMPORTER, first, [_row(tx, one) for one in new], edges, statuses)
     return Imported(added=len(new), present=len(imported) - len(new), first_id=first, last_id=first + len(new) - 1)
 
 

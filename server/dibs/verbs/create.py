@@ -15,7 +15,7 @@ from dibs.rules.events import record_all
 from dibs.rules.file_areas import add_areas
 from dibs.verbs.batch import Batch, check_batch
 from dibs_schema.answers import Created, RefusedEntry
-from dibs_schema.folding import folded, identity_of
+from dibs_schema.folding import folded, name_digest
 from dibs_schema.inputs import NewFeature
 from dibs_schema.next_step import FIND_FEATURE
 from dibs_schema.refusals import NotFound, Refusal, TooManyDependencies
@@ -32,11 +32,10 @@ _greatest_priority = select(func.coalesce(func.max(F.priority), 0)).where(
     in_project(), F.priority > literal_column(str(BELOW_EVERY_PRIORITY))
 )
 _GIVEN = {"category", "name", "description", "steps", "priority"}
-_same = select(
-    F.id, F.identity, F.description, F.steps
-).where(  # in no order: to sort by id, SQLite would read all rows
+# In no order: to sort by id, SQLite would read all rows.
+_same = select(F.id, F.name_digest, F.description, F.steps).where(
     in_project(),
-    F.identity.in_(bindparam("identities", expanding=True)),
+    F.name_digest.in_(bindparam("digests", expanding=True)),
     F.status != literal_column(f"'{Status.ARCHIVED}'"),
 )
 _statuses = select(F.id, F.status).where(in_project(), F.id.in_(bindparam("ids", expanding=True)))
@@ -63,7 +62,9 @@ def create_batch(
     """
     ids, differing, first_of = find_existing(tx, batch) if once_by_name else ({}, [], {})
     missing = {place: one for place, one in batch.valid().items() if place not in ids and place not in first_of}
-    batch = replace(batch, refused=batch.refused | _refused_dependencies(tx, batch, missing))
+    needed = [other for one in missing.values() for other in one.dependencies]
+    statuses = _existing_statuses(tx, [*ids.values(), *needed])
+    batch = replace(batch, refused=batch.refused | _refused_dependencies(tx, batch, missing, statuses))
     if batch.refused and not partial:
         batch.refuse()
     batch.refuse_dependents()
@@ -80,7 +81,7 @@ def create_batch(
             )
             if other != ids[place]
         ]
-        insert_features(tx, by, first, [_row(tx, by, missing[place]) for place in new], edges)
+        insert_features(tx, by, first, [_row(tx, by, missing[place]) for place in new], edges, statuses)
     return Created(
         ids=[ids.get(first_of.get(place, place), 0) for place in range(len(batch.entries))],
         count=len(new),
@@ -97,38 +98,39 @@ def _row(tx: Transaction, by: str, one: NewFeature) -> dict[str, Any]:
 
 def find_existing(tx: Transaction, batch: Batch) -> tuple[dict[int, int], list[int], dict[int, int]]:
     """Return the features that entries stand for, those whose texts differ, and the first of equal entries."""
-    identities = {place: identity_of(one.category, one.name) for place, one in batch.valid().items()}
-    wanted = list(dict.fromkeys(identities.values()))
+    digests = {place: name_digest(one.category, one.name) for place, one in batch.valid().items()}
+    wanted = list(dict.fromkeys(digests.values()))
     found: dict[str, Row] = {}
     for start in range(0, len(wanted), 500):
-        for row in tx.all(_same, identities=wanted[start : start + 500]):
-            if row["id"] <= found.get(row["identity"], row)["id"]:
-                found[row["identity"]] = row
+        for row in tx.all(_same, digests=wanted[start : start + 500]):
+            if row["id"] <= found.get(row["name_digest"], row)["id"]:
+                found[row["name_digest"]] = row
     ids: dict[int, int] = {}
     differing: list[int] = []
     places: dict[str, int] = {}
     first_of: dict[int, int] = {}
     for place, one in batch.valid().items():
-        if identities[place] not in found:
-            first = places.setdefault(identities[place], place)
+        if digests[place] not in found:
+            first = places.setdefault(digests[place], place)
             if first != place:
                 first_of[place] = first
             continue
-        row = found[identities[place]]
+        row = found[digests[place]]
         ids[place] = row["id"]
         if (row["description"], row["steps"]) != (one.description, one.steps):
             differing.append(row["id"])
     return ids, differing, first_of
 
 
-def _refused_dependencies(tx: Transaction, batch: Batch, entries: Mapping[int, NewFeature]) -> dict[int, Refusal]:
+def _refused_dependencies(
+    tx: Transaction, batch: Batch, entries: Mapping[int, NewFeature], statuses: Mapping[int, str]
+) -> dict[int, Refusal]:
     """Return the refusals of entries that depend on a feature that does not exist, or on too many."""
-    known = _known_statuses(tx, [other for one in entries.values() for other in one.dependencies])
     refused: dict[int, Refusal] = {}
     for place, one in entries.items():
         try:
-            _refuse_unknown(known, one.dependencies)
-            refuse_too_many(tx, place, len({*batch.within[place], *(-id_ for id_ in one.dependencies)}), place=place)
+            _refuse_unknown(statuses, one.dependencies)
+            refuse_too_many(tx, place, len(batch.within[place]) + len(set(one.dependencies)), place=place)
         except Refusal as refusal:
             refused[place] = refusal
     return refused
@@ -140,13 +142,19 @@ def claim_numbers(tx: Transaction, count: int) -> int:
 
 
 def insert_features(
-    tx: Transaction, by: str, first: int, rows: list[dict[str, Any]], edges: list[tuple[int, int]]
+    tx: Transaction,
+    by: str,
+    first: int,
+    rows: list[dict[str, Any]],
+    edges: list[tuple[int, int]],
+    statuses: Mapping[int, str],
 ) -> None:
     """Insert rows with ids from `first` on, and their dependencies, counters and events.
 
-    Rows without a priority go to the end of the queue. Raises NotFound, TooManyDependencies.
+    `statuses` has those of the existing features in `edges`. Rows without a priority go to the end of the queue.
+    Raises TooManyDependencies.
     """
-    unmet = _unmet_counts(tx, first, rows, edges)
+    unmet = _unmet_counts(tx, first, rows, edges, statuses)
     priority = int(tx.value(_greatest_priority))
     height = 0 if tx.project.settings.order == "critical_path" else None
     common = {"project_id": tx.project.id, "created_at": tx.now, "updated_at": tx.now, "height": height}
@@ -188,10 +196,14 @@ _BLANK: dict[str, Any] = {
 
 
 def _unmet_counts(
-    tx: Transaction, first: int, rows: Sequence[dict[str, Any]], edges: Iterable[tuple[int, int]]
+    tx: Transaction,
+    first: int,
+    rows: Sequence[dict[str, Any]],
+    edges: Iterable[tuple[int, int]],
+    statuses: Mapping[int, str],
 ) -> dict[int, int]:
     new = {number: row.get("status", Status.PENDING) for number, row in enumerate(rows, first)}
-    known = new | known_statuses(tx, [other for _, other in edges if other not in new])
+    known = {**statuses, **new}
     unmet = dict.fromkeys(new, 0)
     degree = dict.fromkeys(new, 0)
     for one, other in edges:
@@ -204,12 +216,12 @@ def _unmet_counts(
 
 def known_statuses(tx: Transaction, ids: Sequence[int]) -> dict[int, str]:
     """Return the statuses of features that must exist. Raises NotFound with the first missing id."""
-    found = _known_statuses(tx, ids)
+    found = _existing_statuses(tx, ids)
     _refuse_unknown(found, ids)
     return found
 
 
-def _known_statuses(tx: Transaction, ids: Sequence[int]) -> dict[int, str]:
+def _existing_statuses(tx: Transaction, ids: Sequence[int]) -> dict[int, str]:
     distinct = list(dict.fromkeys(ids))
     found: dict[int, str] = {}
     for start in range(0, len(distinct), 500):
@@ -217,8 +229,8 @@ def _known_statuses(tx: Transaction, ids: Sequence[int]) -> dict[int, str]:
     return found
 
 
-def _refuse_unknown(known: Mapping[int, str], ids: Sequence[int]) -> None:
-    missing = next((one for one in ids if one not in known), None)
+def _refuse_unknown(statuses: Mapping[int, str], ids: Sequence[int]) -> None:
+    missing = next((one for one in ids if one not in statuses), None)
     if missing is not None:
         raise NotFound(
             f"There is no feature {missing} to depend on. Nothing was changed.", next=[FIND_FEATURE], id=missing

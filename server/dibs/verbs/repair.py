@@ -44,7 +44,7 @@ def _set(column: Column[Any]) -> Update:
 
 _paths = select(F.paths).where(this())
 _names = select(F.category, F.name, F.reference).where(this())
-_folded = {F[name]: bindparam(f"new_{name}", type_=F[name].type) for name in ("identity", "searched")}
+_folded = {F[name]: bindparam(f"new_{name}", type_=F[name].type) for name in ("name_digest", "search_text")}
 _set_names = update(features).where(this()).values(_folded)
 _set_counter, _set_height = _set(F.unmet_dependencies), _set(F.height)
 
