@@ -9,7 +9,7 @@ import pytest
 
 from client.listening import served
 from dibs.client import Backlog, NothingToClaim
-from dibs.client.wording import PYTHON
+from dibs.session.python_wording import PYTHON
 from dibs_schema.next_step import Step
 from dibs_schema.refusals import AlreadyHolding, Forbidden, NotFound
 

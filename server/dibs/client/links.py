@@ -18,12 +18,12 @@ from mcp.types import CONNECTION_CLOSED, CallToolRequest, CallToolRequestParams,
 
 from dibs.client.calls import Link, ServerGone
 from dibs.client.process import Client, content_of, server_command
-from dibs.client.wording import PYTHON, name_methods
 from dibs.database import Database, open_database
 from dibs.rules.claimant import new_session
 from dibs.session.caller import Caller
 from dibs.session.issued_tokens import IssuedTokens
 from dibs.session.lease_keeper import LeaseKeeper
+from dibs.session.python_wording import META, PYTHON
 from dibs.session.session import Session, load_operations
 from dibs.settings import Settings
 from dibs_schema.operations import AnyOperation, Operations, adapter, read_arguments
@@ -62,7 +62,7 @@ async def own_process(options: Options) -> AsyncIterator[Link]:
     async with Client.start(server_command(*flags), name=NAME) as client:
 
         async def call(operation: AnyOperation, arguments: dict[str, Any]) -> Any:
-            return answer_of(operation, await client.call_raw(operation.tool, arguments))
+            return answer_of(operation, await client.call_raw(operation.tool, arguments, META))
 
         yield Link(call, partial(_open_database, options))
 
@@ -148,13 +148,8 @@ async def _release_by_url(url: str, tokens: Mapping[int, str]) -> None:
 
 
 def answer_of(operation: AnyOperation, result: CallToolResult) -> Any:
-    """Return the answer in a tool's result, or raise the Refusal in it. Their texts name methods."""
-    try:
-        content = content_of(result)
-    except Refusal as refusal:
-        raise type(refusal)(name_methods(refusal.fact), **refusal.details) from None
-    texts = {name: name_methods(content[name]) for name in ("message", "hint") if isinstance(content.get(name), str)}
-    return adapter(reduce(or_, operation.answers)).validate_python(content | texts)
+    """Return the answer in a tool's result, or raise the Refusal in it."""
+    return adapter(reduce(or_, operation.answers)).validate_python(content_of(result))
 
 
 def _is_of_dibs(result: CallToolResult) -> bool:
@@ -172,7 +167,7 @@ def _message(outcome: CallToolResult | BaseException | None) -> str:
 
 async def _call(client: ProtocolClient, tool: str, arguments: dict[str, Any]) -> CallToolResult:
     """Call a tool. The SDK's own method would first request its definition, but the model checks the answer here."""
-    request = CallToolRequest(params=CallToolRequestParams(name=tool, arguments=arguments))
+    request = CallToolRequest(params=CallToolRequestParams(name=tool, arguments=arguments, _meta=META))
     try:
         return await client.session.send_request(request, CallToolResult)
     except MCPError as error:

@@ -89,10 +89,10 @@ class Client:
         """
         return content_of(await self.call_raw(tool, arguments))
 
-    async def call_raw(self, tool: str, arguments: dict[str, Any]) -> CallToolResult:
+    async def call_raw(self, tool: str, arguments: dict[str, Any], meta: Any = None) -> CallToolResult:
         """Call a tool and return its result. Raises ServerGone, and RuntimeError in a fork."""
         self._refuse_fork()
-        result: CallToolResult = await self._answered(self.session.call_tool(tool, arguments))
+        result: CallToolResult = await self._answered(self.session.call_tool(tool, arguments, meta=meta))
         return result
 
     async def _answered(self, call: Any) -> Any:

@@ -12,9 +12,10 @@ from mcp.server.mcpserver import Context
 from mcp.shared.exceptions import MCPError
 
 from dibs.session.caller import CallContext, Caller, Reply
+from dibs.session.python_wording import META, PYTHON
 from dibs.session.session import Session, refuse_role
 from dibs_schema.inputs import HumanField, Question
-from dibs_schema.next_step import Step
+from dibs_schema.next_step import TOOLS, Step
 from dibs_schema.operations import BY_TOOL, offered, read_arguments
 from dibs_schema.refusals import InvalidInput
 
@@ -34,12 +35,13 @@ def session_of(ctx: Ctx) -> Session:
     """Return the session of the client that makes a call: the connection's, or the HTTP request's."""
     session = ctx.request_context.lifespan_context
     assert isinstance(session, Session)
+    wording = PYTHON if META.items() <= (ctx.request_context.meta or {}).items() else TOOLS
     if session.caller.connection is not None:
-        return session
+        return session if wording is TOOLS else session.for_caller(session.caller, wording)
     request = ctx.request_context.request
     knows_sessions = (ctx.protocol_version or "") < STATELESS
     http_session = request.headers.get("mcp-session-id") if request is not None and knows_sessions else None
-    return session.for_caller(Caller.over_http(session.settings, http_session))
+    return session.for_caller(Caller.over_http(session.settings, http_session), wording)
 
 
 class InputRequired(Exception):  # noqa: N818 - it is no error
@@ -174,9 +176,7 @@ async def call(session: Session, name: str, arguments: dict[str, Any], ctx: Ctx)
     if operation is None:
         today = next((one.tool for one in offered(session.settings.role) if name in one.former), None)
         if today is not None:
-            raise InvalidInput(
-                f"There is no tool {name!r} any more.", next=[Step(today, purpose="instead")], field="name"
-            )
+            raise InvalidInput(f"There is no tool {name!r}.", next=[Step(today, purpose="instead")], field="name")
         names = ", ".join(one.tool for one in offered(session.settings.role))
         raise InvalidInput(f"There is no tool {name[:100]!r}. This server offers {names}.", field="name")
     refuse_role(session.settings.role, operation, session.wording)
@@ -184,7 +184,7 @@ async def call(session: Session, name: str, arguments: dict[str, Any], ctx: Ctx)
     given = read_arguments(operation, arguments, ignored, from_model=True)
     wait_seconds = getattr(given, "wait_seconds", 0)
     answer = await session.perform(operation, given, McpCall(ctx, wait_seconds))
-    return result(answer.wire() | ({"ignored": ignored[:IGNORED_SHOWN]} if ignored else {}))
+    return result(answer.worded(session.wording).wire() | ({"ignored": ignored[:IGNORED_SHOWN]} if ignored else {}))
 
 
 def result(data: dict[str, Any], *, is_error: bool = False) -> types.CallToolResult:

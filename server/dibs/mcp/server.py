@@ -42,7 +42,7 @@ On state "waiting_for_claims" or "waiting_for_back_off" call again with wait_sec
 on any other but "claimed" stop: its message says why.
 A claim's token proves that it is yours: send claim_token with every later call on that feature. {leases}
 On a refusal read error.message: it says what is true now and which call comes next. claim_lost: stop work on \
-that feature, your change was not recorded. already_claimed: claim another, unless it may be yours. \
+that feature, your change was not recorded. already_claimed: claim another, or go on if the claim is yours. \
 already_holding: finish it, or resume=true. busy: call again.
 feature_add_note keeps what the next worker should know. feature_request_human_input asks a person; \
 feature_skip puts a feature last.
@@ -112,10 +112,11 @@ class DibsServer(BaseServer):
 
         assert context is not None, "tools are called by clients"
         with as_protocol_errors():
+            session = session_of(context)
             try:
-                return await call(session_of(context), name, arguments, context)
+                return await call(session, name, arguments, context)
             except Refusal as refusal:
-                return result(refusal.answer(), is_error=True)
+                return result(refusal.answer(session.wording), is_error=True)
             except InputRequired as required:
                 return required.result
 

@@ -70,10 +70,10 @@ class Session:
         self.reaper = Reaper()
         self.closing = anyio.Event()
 
-    def for_caller(self, caller: Caller) -> Session:
-        """Return a session of another caller that shares everything else with this one."""
+    def for_caller(self, caller: Caller, wording: Wording = TOOLS) -> Session:
+        """Return a session of another caller, with its wording, that shares everything else with this one."""
         session = copy(self)
-        session.caller = caller
+        session.caller, session.wording = caller, wording
         return session
 
     async def perform(self, operation: AnyOperation, arguments: Any, context: CallContext | None = None) -> Answer:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import re
+from typing import Any
 
 from dibs_schema.next_step import Step
 from dibs_schema.operations import BY_TOOL
+
+META: Any = {"dibs/wording": "python"}
+"""What a client sends in the `_meta` of its requests so that the server's texts name methods."""
 
 
 class PythonWording:
@@ -21,8 +24,3 @@ class PythonWording:
 
 
 PYTHON = PythonWording()
-
-
-def name_methods(message: str) -> str:
-    """Replace the tools that a server's message names by their methods."""
-    return re.sub(r"\w+", lambda word: BY_TOOL[word[0]].method if word[0] in BY_TOOL else word[0], message)
