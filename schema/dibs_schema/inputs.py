@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import (
@@ -102,8 +103,12 @@ class Input(BaseModel):
     def _leave_out(cls, given: Any, info: ValidationInfo) -> Any:
         if not isinstance(given, dict):
             return given
-        optional = [name for name, one in cls.model_fields.items() if not one.is_required()]
-        return without_empty(without_unknown(given, cls.model_fields, info.context), optional)
+        return without_empty(without_unknown(given, cls.model_fields, info.context), cls._optional())
+
+    @classmethod
+    @cache
+    def _optional(cls) -> frozenset[str]:
+        return frozenset(name for name, one in cls.model_fields.items() if not one.is_required())
 
 
 class CommandRun(Input):

@@ -1,4 +1,4 @@
-"""What models and their clients send beside what was asked for: empty optional arguments, and unknown ones.
+"""What models and their clients send in addition to what was asked for: empty optional arguments, and unknown ones.
 
 Some models fill in every argument, and some clients add arguments of their own to every call.
 """
@@ -65,7 +65,7 @@ def without_empty(given: Mapping[str, Any], optional: Collection[str], kept: Col
 
 @dataclass(slots=True)
 class Leniency:
-    """What a call may send beside valid arguments: unknown ones, which are `ignored`, and invalid entries (`partial`)."""
+    """What a call may contain: unknown arguments, which are `ignored`, and with `partial` invalid entries."""
 
     ignored: list[str]
     partial: bool = False

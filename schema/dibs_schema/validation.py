@@ -12,11 +12,12 @@ from dibs_schema.refusals import InvalidInput
 SHOWN = 10
 """Invalid arguments that a refusal names."""
 UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
+"""Pydantic's names of the error of an unknown argument."""
 _MESSAGES = {
     **dict.fromkeys(("bool_parsing", "bool_type"), "must be true or false"),
     **dict.fromkeys(("dataclass_type", "dict_type", "model_attributes_type", "model_type"), "must be an object"),
     **dict.fromkeys(("enum", "literal_error"), "must be one of {expected}"),
-    **dict.fromkeys(("extra_forbidden", "unexpected_keyword_argument"), "is not known here"),
+    **dict.fromkeys(UNKNOWN, "is not known here"),
     **dict.fromkeys(("float_parsing", "float_type"), "must be a number"),
     **dict.fromkeys(("int_from_float", "int_parsing", "int_type"), "must be a whole number"),
     "finite_number": "must be a finite number",

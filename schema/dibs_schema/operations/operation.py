@@ -51,7 +51,7 @@ def read_arguments(
     `ignored` if that is given and their names resemble no known one. An optional argument `from_model` also counts as
     absent if it is 0 or false and that is refused, since some models fill in every argument.
     """
-    leniency = None if ignored is None else Leniency(ignored, partial=given.get("partial") in (True, "true"))
+    leniency = None if ignored is None else Leniency(ignored, partial=_is_true(given.get("partial")))
     try:
         known = without_unknown(given, operation.parameters, leniency)
     except MisspelledError as error:
@@ -66,6 +66,13 @@ def read_arguments(
             raise invalid_argument(error, operation.parameters) from None
         others = {name: value for name, value in present.items() if name not in fillers}
         return read_arguments(operation, others, ignored, from_model=True)
+
+
+def _is_true(value: Any) -> bool:
+    try:
+        return adapter(bool).validate_python(value) is True
+    except ValidationError:
+        return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -228,7 +228,16 @@ def _acknowledgement(answer: answers.Acknowledgement) -> None:
 
 
 def _created(answer: answers.Created) -> None:
-    click.echo(f"{answer.count} added: {', '.join(map(str, answer.ids))}")
+    counts = {"added": answer.count, "existed": answer.existing, "refused": len(answer.refused)}
+    counted = ", ".join(f"{count} {what}" for what, count in counts.items() if count or what == "added")
+    ids = ", ".join(str(one) for one in answer.ids if one)
+    click.echo(f"{counted}: {ids}" if ids else counted)
+    if answer.differing:
+        click.echo(
+            f"Existing features with another description or other steps: {', '.join(map(str, answer.differing))}"
+        )
+    for one in answer.refused:
+        click.echo(f"refused: {one_line(one.reason)}")
 
 
 def _testing(answer: answers.Testing) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import platform
 import secrets
 from dataclasses import dataclass
 from functools import cache
@@ -47,7 +46,7 @@ def is_served(session: str) -> bool | None:
     """Return whether the process that serves a connection runs, or None if this process cannot see that one."""
     _, _, process = session.partition("-")
     table, _, pid = process.partition("-")
-    if table != _process_table() or os.name != "posix":
+    if not table or table != _process_table():
         return None
     try:
         os.kill(int(pid), 0)
@@ -61,9 +60,11 @@ def is_served(session: str) -> bool | None:
 @cache
 def _process_table() -> str:
     """Return what identifies this machine, its boot and its container, within which process ids are unique."""
+    if os.name != "posix":
+        return ""
     try:
         container = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - a magic link, not a path
     except OSError:  # only Linux has pid namespaces
         container = ""
-    identity = f"{platform.node()}\0{lease_clock().domain}\0{container}"
+    identity = f"{os.uname().nodename}\0{lease_clock().domain}\0{container}"
     return hashlib.sha256(identity.encode()).hexdigest()[:8]

@@ -66,10 +66,11 @@ class ClaimingJob(WriteJob[T]):
             if self._holder.named and one.name != self._holder.name:
                 continue
             row = claim.claim_again(tx, self._holder, feature, one.token)
-            if row is not None and not self._holder.named and self.tool in one.tools:
+            if row is None:
+                continue
+            if not self._holder.named and self.tool in one.tools:
                 refuse_shared_claim(tx, row)
-            if row is not None:
-                return row
+            return row
         return None
 
     def take_back(self, tx: Transaction) -> None:
@@ -115,7 +116,7 @@ class ClaimJob(ClaimingJob[Claimed | Idle]):
             return claim.claimed(tx, holder, own, already=True)
 
     def _only_claim(self, tx: Transaction, held: int) -> Row | None:
-        """Return the row of the holder's only claim if the call can mean it: by its id, or as the next feature."""
+        """Return the row of the claim that the holder has, if it may have only one and asks for the next feature."""
         if self._args.feature_id is not None or tx.project.settings.max_claims > 1:
             return None
         row = self.own_claim(tx, held)

@@ -29,7 +29,8 @@ async def create(session: Session, args: arguments.CreateFeature, _: CallContext
         dependencies=list(args.dependencies or ()),
         paths=list(args.paths or ()),
     )
-    request = Request.of(args.request_id, "feature_create", feature.model_dump())
+    options = {"allow_duplicates": True} if args.allow_duplicates else {}
+    request = Request.of(args.request_id, "feature_create", feature.model_dump() | options)
     once_by_name = not args.allow_duplicates
     return await session.database.write(
         lambda tx: once(tx, request, Created, lambda: creation.create(tx, by, feature, once_by_name=once_by_name))
@@ -40,8 +41,9 @@ async def create_many(session: Session, args: arguments.CreateFeatures, _: CallC
     """Add up to 1,000 features, all or none, or those that are valid."""
     by = session.author()
     features = list(args.features)
+    options = {name: True for name in ("allow_duplicates", "partial") if getattr(args, name)}
     fingerprinted = {"features": [one.model_dump() for one in features if isinstance(one, NewFeature)]}
-    request = Request.of(args.request_id, "feature_create_bulk", fingerprinted)
+    request = Request.of(args.request_id, "feature_create_bulk", fingerprinted | options)
     batch, once_by_name = check_batch(features), not args.allow_duplicates
     return await session.database.write(
         lambda tx: once(

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from dibs.transfer.formats.backlog import Report
 from dibs.transfer.formats.vocabulary import BOOLEANS, snake
+from dibs_schema.lenient_input import is_empty
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.sanitize import clean
 
@@ -47,7 +48,7 @@ class FeatureFields:
         self._report = report
         self._fields: dict[str, SourceField] = {}
         for key, value in raw.fields.items():
-            if value in (None, [], {}) or (isinstance(value, str) and not value.strip()):
+            if is_empty(value):
                 continue
             name = shown(key)
             field = SourceField(name, f"{raw.path}.{name}", value)
