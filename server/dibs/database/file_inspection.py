@@ -12,7 +12,7 @@ from dibs.database.project_row import Freeze, newer_schema
 from dibs.database.sqlite.driver import driver
 from dibs.database.sqlite.errors import meaning
 from dibs.database.sqlite.filesystems import file_system, is_unsafe, prepare_folder, refuse_path, refuse_unsafe
-from dibs.database.sqlite.foreign import at_rest, foreign_objects, holds_backlog
+from dibs.database.sqlite.foreign_objects import at_rest, foreign_objects, holds_backlog
 from dibs.database.sqlite.lock_holders import attached, exclusive_access, is_open_nowhere
 from dibs_schema.refusals import DatabaseDamaged, InvalidInput, NotFound
 from dibs_schema.tables import HEAD

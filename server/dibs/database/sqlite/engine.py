@@ -25,7 +25,7 @@ from dibs.database.sqlite.driver import NAME, driver
 from dibs.database.sqlite.errors import meaning, unknown_outcome, unopened
 from dibs.database.sqlite.file_identity import FileId, file_at
 from dibs.database.sqlite.filesystems import refuse_unsafe
-from dibs.database.sqlite.foreign import refuse_foreign
+from dibs.database.sqlite.foreign_objects import refuse_foreign
 from dibs.database.sqlite.health import check_file
 from dibs.database.sqlite.wal import LIMIT, WriteAheadLog
 from dibs.database.sqlite.writer_queue import WriterQueue

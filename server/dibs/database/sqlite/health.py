@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 from dibs.database.health import HealthCheck, check_library, check_schema
 from dibs.database.sqlite import lock_holders
 from dibs.database.sqlite.filesystems import file_system
-from dibs.database.sqlite.foreign import foreign_objects
+from dibs.database.sqlite.foreign_objects import foreign_objects
 from dibs_schema.tables import metadata
 
 LARGE_WAL = 64 * 1024 * 1024

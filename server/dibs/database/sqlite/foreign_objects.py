@@ -32,13 +32,13 @@ def refuse_foreign(file: Path) -> None:
     url = f"{file.as_uri()}?mode=ro{at_rest(file)}"
     try:
         with closing(library.connect(url, uri=True)) as connection:
-            foreign = _tables(connection) and not holds_backlog(connection)
+            tables = _tables(connection)
     except library.Error as error:
         refusal = meaning(file, error)
         if refusal is not None and getattr(error, "sqlite_errorname", "") == "SQLITE_NOTADB":
             raise refusal from error
         return  # others are changing it, or its damage shows when it is opened
-    if foreign:
+    if tables and not tables.issuperset(FIRST_TABLES):
         raise InvalidInput(
             f"{file} is a SQLite database of another program. Nothing was changed. Name a file of its own with --db; "
             "`dibs import` reads the backlogs of other tools.",
@@ -48,7 +48,7 @@ def refuse_foreign(file: Path) -> None:
 
 def holds_backlog(connection: Any) -> bool:
     """Return whether the driver's connection leads to a database of Dibs, of any version."""
-    return set(FIRST_TABLES) <= _tables(connection)
+    return _tables(connection).issuperset(FIRST_TABLES)
 
 
 def _tables(connection: Any) -> set[str]:
