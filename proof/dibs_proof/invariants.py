@@ -50,9 +50,13 @@ def claim_periods(events: Iterable[Event]) -> Iterator[ClaimPeriod]:
         if before is not None and (event.kind == Kind.RESUME or _ends_a_claim(event)):
             yield replace(before, ended=event)
             del live[event.feature]
-        if event.kind in (Kind.CLAIM, Kind.RESUME):
+        if _begins_a_claim(event) or event.kind == Kind.RESUME:
             live[event.feature] = ClaimPeriod(event)
     yield from live.values()
+
+
+def _begins_a_claim(event: Event) -> bool:
+    return event.target == Status.IN_PROGRESS and event.source == Status.PENDING
 
 
 def _ends_a_claim(event: Event) -> bool:
@@ -64,7 +68,7 @@ def one_holder_in_the_events(events: Iterable[Event]) -> Finding:
     found = Finding("one_holder", "No feature had two holders at once", unit="claims replayed")
     holder: dict[int, str] = {}
     for event in events:
-        if event.kind == Kind.CLAIM:
+        if _begins_a_claim(event):
             found.checked += 1
             if event.feature in holder:
                 found.broken.append(
@@ -136,7 +140,7 @@ def areas_respected(events: Iterable[Event], paths: Mapping[int, Iterable[str]])
     areas = {feature: areas_of(globs) for feature, globs in paths.items()}
     held: dict[int, str] = {}
     for event in events:
-        if event.kind == Kind.CLAIM:
+        if _begins_a_claim(event):
             for other, holder in held.items() if event.feature in areas else ():
                 found.checked += 1
                 if any(one.meets(two) for one in areas[event.feature] for two in areas[other]):

@@ -13,7 +13,7 @@ from dibs.rules.conditions import F, in_project, this
 from dibs.verbs.project_settings import get_settings
 from dibs_proof.history.history import History, InitialFeature
 from dibs_proof.history.model import FeatureState, Limits
-from dibs_schema.status import Kind, Status
+from dibs_schema.status import ConnectionEnd, Kind, Status
 from dibs_schema.tables import dependencies, events, features
 
 _E, _D = events.c, dependencies.c
@@ -118,6 +118,7 @@ def read_initial_history(tx: Transaction) -> History:
 
 def _state(row: Row, now: float) -> FeatureState:
     archived_from, kind = row["archived_from"], row["ended_by"]
+    ended_by = ConnectionEnd(kind) if kind in set(ConnectionEnd) else Kind(kind) if kind else None
     return FeatureState(
         status=Status(row["status"]),
         token=row["claim_token"],
@@ -127,5 +128,5 @@ def _state(row: Row, now: float) -> FeatureState:
         skips=row["skips"],
         backs_off=row["not_before"] is not None and row["not_before"] > now,
         archived_from=Status(archived_from) if archived_from else None,
-        ended=(row["ended_token"], Kind(kind) if kind else None),
+        ended=(row["ended_token"], ended_by),
     )

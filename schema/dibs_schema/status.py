@@ -52,6 +52,16 @@ class Kind(StrEnum):
     DEPEND = "depend"
 
 
+class ConnectionEnd(StrEnum):
+    """How the end of its holder's connection ended a claim, in `features.ended_by`. A call with its token regains the claim.
+
+    DISCONNECT counts as no attempt. ABANDON counts as one: the holder made no call about the feature for a whole lease.
+    """
+
+    DISCONNECT = "disconnect"
+    ABANDON = "abandon"
+
+
 @dataclass(frozen=True, slots=True)
 class Transition:
     """One transition: the states it may start from and end in, its guard, and its other effects."""
@@ -76,9 +86,21 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(
         Kind.CLAIM, (_P,), (_I,), "ready, and of the id or category asked for", "attempts + 1; new token; lease"
     ),
-    Transition(Kind.RESUME, (_I,), (_I,), "held by the same agent name", "new token; lease; the old token is lost"),
+    Transition(
+        Kind.RESUME,
+        (_I, _P),
+        (_I,),
+        "held by the same agent name; pending, with the token of a claim that its connection's end released",
+        "lease; a new token if it was held, and the old one is lost",
+    ),
     Transition(Kind.HEARTBEAT, (_I,), (_I,), "token", "lease extended; an event only when it carries a note"),
-    Transition(Kind.RELEASE, (_I,), (_P, _S), "token, or force by a planner", "claim cleared; stuck at max_attempts"),
+    Transition(
+        Kind.RELEASE,
+        (_I,),
+        (_P, _S),
+        "token, force by a planner, or the end of the holder's connection",
+        "claim cleared; stuck at max_attempts; a connection's end counts as no attempt if the holder was at work",
+    ),
     Transition(
         Kind.EXPIRE, (_I,), (_P, _S), "the lease has expired", "failures + 1; stuck at max_failures or max_attempts"
     ),

@@ -8,16 +8,18 @@ from dataclasses import replace
 from dibs_proof.history import model
 from dibs_proof.history.model import D, FeatureState, H, I, Limits, P, Refused, S, Transition
 from dibs_schema.file_areas import areas_of
-from dibs_schema.status import SATISFIED, Kind, Status
+from dibs_schema.status import SATISFIED, ConnectionEnd, Kind, Status
 
 MOST_FAILURES, MOST_ATTEMPTS, MOST_SKIPS = 2, 4, 2
+WITHOUT_A_CALL = (*ConnectionEnd, Kind.EXPIRE)
+"""How a claim ends without a call of its holder."""
 LIMITS = Limits(MOST_FAILURES, MOST_ATTEMPTS, MOST_SKIPS)
 
 
 class Model:
     """The features with their dependencies, paths and places in the queue, and the agents that passed and confirmed each.
 
-    `events` counts the events that should be recorded.
+    `latest` is the feature that each holder claimed last. `events` counts the events that should be recorded.
     """
 
     def __init__(self, order: str, verifier: str) -> None:
@@ -30,6 +32,7 @@ class Model:
         self.passed_by: dict[int, str | None] = {}
         self.confirmed_by: dict[int, str | None] = {}
         self.unconfirmed: set[int] = set()
+        self.latest: dict[str, int] = {}
         self.events = 0
 
     # -- reading --------------------------------------------------------------------------------------
@@ -129,15 +132,36 @@ class Model:
         if self.is_held_back(feature):
             raise Refused("not_ready")
         self._set(feature, claimed)
+        self.latest[holder] = feature
         return feature
 
     def resume(self, holder: str, token: str | None) -> int | None:
         """Resume a holder's claim with a new token."""
         held = self.held_by(holder)
         if not held:
-            return self.claim(holder, None, token)
-        self._set(held[0], model.resume(self[held[0]], token or ""))
+            left = self.latest.get(holder)
+            free = left in self.ready() and self[left].last_holder == holder and self[left].ended[1] in WITHOUT_A_CALL
+            return self.claim(holder, left if free else None, token)
+        self._set(held[0], model.resume(self[held[0]], holder, token or ""))
+        self.latest[holder] = held[0]
         return held[0]
+
+    def regain(self, feature: int, token: str | None) -> bool:
+        """Continue a claim that its connection's end released. Return whether the claim was regained."""
+        holder = self[feature].last_holder or ""
+        try:
+            state = model.regain(self[feature], token)
+        except Refused:
+            return False
+        if self.is_held_back(feature) or self.held_by(holder):
+            return False
+        self._set(feature, state)
+        self.latest[holder] = feature
+        return True
+
+    def disconnect(self, feature: int) -> None:
+        """End a claim because its holder's connection has ended within a lease."""
+        self._set(feature, model.disconnect(self[feature], LIMITS, ConnectionEnd.DISCONNECT))
 
     def transition(self, feature: int, token: str | None, kind: Kind, by: str) -> bool:
         """Make a transition. Return False if it repeats an earlier one, and so changes nothing."""

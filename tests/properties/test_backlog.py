@@ -223,7 +223,15 @@ class Backlog(RuleBasedStateMachine):
             ended = self.database.write_now(partial(lease.release_session, session=f"session of {agent}"))
             assert ended == self.model.held_by(agent)
             for feature in ended:
-                self.model.force(feature)
+                self.model.disconnect(feature)
+
+    @rule(feature=FEATURES, by=AGENTS, which=TOKENS)
+    def regain(self, feature: int, by: str, which: str) -> None:
+        feature = self.there(feature, Status.PENDING)
+        token = self.token(feature, which) or stage.NEVER_ISSUED
+        regained = self.database.write_now(lambda tx: claim.regain(tx, stage.named(by), feature, token))
+        expected = self.model[feature].last_holder if self.model.regain(feature, token) else None
+        assert regained == expected
 
     @rule(feature=FEATURES)
     def back_off_ends(self, feature: int) -> None:

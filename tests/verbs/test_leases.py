@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from dibs.database import Database, VerbJob
-from dibs.verbs import lease
-from dibs.verbs.release import undeliver
+from dibs.verbs import claim, lease
+from dibs.verbs.release import release, undeliver
 from dibs_schema.refusals import ClaimLost
 from dibs_schema.status import Kind, Status
 from verbs.stage import (
@@ -165,13 +165,27 @@ def test_the_end_of_a_connection_gives_its_claims_back(database: Database) -> No
     assert is_sound(database)
 
 
-def test_the_end_of_a_connection_counts_attempts_too(database: Database) -> None:
-    """A claim that a connection's end gives back is quarantined like any other at `max_attempts`."""
+@pytest.mark.parametrize("at_work", [True, False])
+@pytest.mark.parametrize("for_a_lease", [True, False])
+def test_the_end_of_a_connection_is_an_attempt_only_of_a_holder_that_was_idle_for_a_lease(
+    database: Database, at_work: bool, for_a_lease: bool
+) -> None:
+    """Only a claim that was held for a lease without any call about the feature counts, and leads to `stuck`."""
     rule(database, max_attempts=1)
     on = place(database, Status.IN_PROGRESS)
+    assert on.token is not None
+    if for_a_lease:
+        since = time.time() - 121
+        alter(database, on.id, claimed_at=since, last_activity_at=since)
+    if at_work:
+        database.write_now(lambda tx: lease.touch(tx, on.id, on.token or ""))
     database.write_now(lambda tx: lease.release_session(tx, on.holder.session or ""))
-    assert row(database, on.id)["status"] == "stuck"
-    assert journal(database, on.id)[-1]["to_status"] == "stuck"
+    counts = for_a_lease and not at_work
+    after = row(database, on.id)
+    assert (after["status"], after["attempts"]) == (("stuck", 1) if counts else ("pending", 0))
+    assert after["ended_by"] == ("abandon" if counts else "disconnect")
+    event = journal(database, on.id)[-1]
+    assert (event["to_status"], event["detail"]["attempts"]) == (after["status"], after["attempts"])
 
 
 def test_a_resumed_claim_survives_the_first_connection(database: Database) -> None:
@@ -193,3 +207,24 @@ def test_an_undelivered_claim_is_taken_back(database: Database) -> None:
     before = board(database)
     database.write_now(lambda tx: undeliver(tx, "ada", token))
     assert board(database) == before
+
+
+def test_a_claim_is_not_regained_beside_others(database: Database) -> None:
+    """A claim stays lost while another agent works on its files, or its holder has as many claims as it may."""
+    mine, sibling, other = (add(database, paths=paths)[0] for paths in (["src/a.py"], ["src/*.py"], ["docs"]))
+    ada = named("ada", session="first")
+
+    def regain() -> str | None:
+        return database.write_now(lambda tx: claim.regain(tx, named("ada", session="second"), mine, token))
+
+    token = take(database, ada, mine).claim.token
+    database.write_now(lambda tx: lease.release_session(tx, "first"))
+    theirs = take(database, named("grace"), sibling).claim.token
+    assert regain() is None
+    database.write_now(lambda tx: release(tx, "grace", sibling, theirs))
+    own = take(database, ada, other).claim.token
+    assert regain() is None
+    database.write_now(lambda tx: release(tx, "ada", other, own))
+    assert regain() == "ada"
+    assert row(database, mine)["claim_session"] == "second"
+    assert is_sound(database)

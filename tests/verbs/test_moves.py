@@ -6,15 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from dibs.database import Database
 from dibs.database.transaction import Transaction
+from dibs.rules.conditions import this
 from dibs.transfer import importer
 from dibs.verbs import ask_person, claim, create, lease, outcome, skip, update
 from dibs.verbs.depend import add_dependency
 from dibs.verbs.release import release
 from dibs_schema.refusals import Refusal
 from dibs_schema.status import TRANSITIONS, Kind, Status
+from dibs_schema.tables import features
 from verbs.stage import (
     NEVER_ISSUED,
     REPLY,
@@ -32,11 +35,13 @@ from verbs.stage import (
     place,
     row,
     rule,
+    take,
 )
 
 Attempt = Callable[[Transaction, Placed], Any]
 
 P, I, D, H, S, A = Status  # noqa: E741 - as in the table itself
+_ended_token = select(features.c.ended_token).where(this())
 TABLE = {move.kind: move for move in TRANSITIONS}
 
 
@@ -58,9 +63,14 @@ def _token(on: Placed) -> str:
     return on.token or NEVER_ISSUED
 
 
+def _resume(tx: Transaction, on: Placed) -> object:
+    token = str(tx.value(_ended_token, feature=on.id))
+    return claim.regain(tx, on.holder, on.id, token) or claim.claim(tx, on.holder, on.id, resume=True)
+
+
 ATTEMPTS: dict[Kind, Attempt] = {
     Kind.CLAIM: lambda tx, on: claim.claim(tx, named("grace"), on.id),
-    Kind.RESUME: lambda tx, on: claim.claim(tx, on.holder, on.id, resume=True),
+    Kind.RESUME: _resume,
     Kind.HEARTBEAT: lambda tx, on: lease.heartbeat(tx, on.id, _token(on), "half done"),
     Kind.RELEASE: lambda tx, on: release(tx, "ada", on.id, _token(on)),
     Kind.EXPIRE: lambda tx, on: lease.reap(tx),
@@ -82,6 +92,7 @@ ATTEMPTS: dict[Kind, Attempt] = {
 TRIED: list[tuple[Kind, Status, Status, dict[str, int]]] = [
     (Kind.CLAIM, P, I, {}),
     (Kind.RESUME, I, I, {}),
+    (Kind.RESUME, P, I, {}),
     (Kind.HEARTBEAT, I, I, {}),
     (Kind.RELEASE, I, P, {}),
     (Kind.RELEASE, I, S, {"max_attempts": 1}),
@@ -113,6 +124,9 @@ TRIED: list[tuple[Kind, Status, Status, dict[str, int]]] = [
 def _prepare(database: Database, kind: Kind, on: Placed) -> None:
     if kind is Kind.EXPIRE and on.status is I:
         expire(database, on.id)
+    if kind is Kind.RESUME and on.status is P:
+        take(database, named("ada", session="of a server that ends"), on.id)
+        database.write_now(lambda tx: lease.release_session(tx, "of a server that ends"))
 
 
 @pytest.mark.parametrize(("kind", "source", "target", "rules"), TRIED)

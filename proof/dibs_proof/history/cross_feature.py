@@ -55,7 +55,11 @@ def tokens_are_given_once(interpretation: Interpretation) -> Iterator[Violation]
     for call in interpretation.claimed_again:
         token = token_of(call) or ""
         first = interpretation.holders[token][0]
-        if (call.client, claimed_feature(call)) != (first.client, claimed_feature(first)):
+        clients = {
+            first.client,
+            *(one.client for one in interpretation.senders[token]),
+        }  # a sender may have regained it
+        if call.client not in clients or claimed_feature(call) != claimed_feature(first):
             message = f"the token {token} was returned to another connection, or for another feature"
             yield Violation("token_twice", claimed_feature(call), message, (first, call))
 

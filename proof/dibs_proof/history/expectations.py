@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -78,7 +79,7 @@ def simulate_claim(call: Call, holder: str, token: str, reported: Report, *, aga
         if again and state.token == token:
             yield state, None
         if call.arguments.get("resume") and state.holder in (holder, UNKNOWN):
-            taken = replace(model.resume(state, token), holder=holder)
+            taken = model.resume(state, holder, token)
             yield taken, report_of(taken)
         # `cross_feature` checks whether the back-off was over.
         after_back_off = replace(state, backs_off=state.backs_off and code == "not_ready")
@@ -108,18 +109,28 @@ def simulate_transition(kind: Kind, tokens: tuple[str | None, ...], reported: Re
 
     def simulate(state: FeatureState) -> Iterator[tuple[FeatureState, Report]]:
         for token in tokens:
-            try:
-                made = model.transition(state, kind, token, limits, unmet=unmet)
-            except Refused as refused:
-                yield state, {"code": refused.code}
-            else:
-                yield made.state, _acknowledgement(made)
+            for before in (state, *_regained(state, token)):
+                try:
+                    made = model.transition(before, kind, token, limits, unmet=unmet)
+                except Refused as refused:
+                    yield state, {"code": refused.code}
+                else:
+                    yield made.state, _acknowledgement(made)
         if len(tokens) > 2:  # the server has issued several tokens, and does not know which of them is meant
             yield state, {"code": "token_required"}
         if kind is Kind.ASK and state.token in tokens and state.token is not None:
             yield state, {"status": Status.IN_PROGRESS}  # a person answered at once, and the claim stays
 
     return simulate
+
+
+def _regained(state: FeatureState, token: str | None) -> Iterator[FeatureState]:
+    """Yield the state with the claim of the token regained, if that is possible.
+
+    The server refuses it while another agent works on the same files or the holder has too many claims.
+    """
+    with suppress(Refused):
+        yield model.regain(state, token)
 
 
 def _acknowledgement(made: Transition) -> Report:

@@ -14,7 +14,7 @@ from dibs_proof.history.expectations import UNKNOWN, Effect
 from dibs_proof.history.history import Call, Connection, History
 from dibs_proof.history.interpret import CREATES, Interpretation, claimed_feature, holder_of
 from dibs_proof.history.model import FeatureState
-from dibs_schema.status import Kind
+from dibs_schema.status import ConnectionEnd, Kind
 
 SLACK = 0.1
 """Seconds by which two readings of the same clock in different processes may seem to differ."""
@@ -23,7 +23,7 @@ SLACK = 0.1
 class Ending(NamedTuple):
     """A possible end of a claim without a call, between two moments."""
 
-    kind: Kind
+    how: Kind | ConnectionEnd
     earliest: float
     latest: float
 
@@ -57,7 +57,7 @@ def feature_histories(history: History, interpretation: Interpretation, graph: G
         number = claimed_feature(calls[0])
         assert number is not None
         found[number].issued[token] = calls[0]
-        found[number].endings[token] = list(endings(history, calls))
+        found[number].endings[token] = list(endings(history, [*calls, *interpretation.senders[token]]))
     for one in found.values():
         _add_lost_claims(history, interpretation, one)
     return found
@@ -89,7 +89,7 @@ def endings(history: History, calls: list[Call]) -> Iterator[Ending]:
         lease_ends = call.begun + connection.lease - SLACK
         for change in connection.interruptions:
             if change.change == "closed":
-                yield Ending(Kind.RELEASE, change.at, math.inf)
+                yield from (Ending(how, change.at, math.inf) for how in ConnectionEnd)
             if change.change in ("killed", "closed"):
                 yield Ending(Kind.EXPIRE, max(change.at, lease_ends), math.inf)
         for begun, ended in _pauses(connection):

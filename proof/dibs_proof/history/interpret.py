@@ -70,6 +70,7 @@ class Interpretation:
         self.history = history
         self.issued: dict[tuple[str, int], list[tuple[float, str]]] = defaultdict(list)
         self.holders: dict[str, list[Call]] = defaultdict(list)
+        self.senders: dict[str, list[Call]] = defaultdict(list)
         self.claimed_again: list[Call] = []
         self.lost_claims: list[Call] = []
         self._requests: dict[tuple[str, str, str], list[Call]] = defaultdict(list)
@@ -79,6 +80,8 @@ class Interpretation:
                 self._passes[call.arguments["feature_id"]].append(call)
             if (key := self._key(call)) is not None:
                 self._requests[key].append(call)
+            if (sent := call.arguments.get("claim_token")) is not None and (call.lost or not call.refused):
+                self.senders[sent].append(call)
             token, feature = token_of(call), claimed_feature(call)
             if token in self.holders and expectations.has_already_claimed(call):
                 self.claimed_again.append(call)

@@ -21,7 +21,7 @@ from dibs_proof.history import model
 from dibs_proof.history.expectations import UNKNOWN, Effect
 from dibs_proof.history.feature_history import FeatureHistory
 from dibs_proof.history.model import FeatureState, Limits, Refused
-from dibs_schema.status import Kind, Status
+from dibs_schema.status import ConnectionEnd, Kind, Status
 
 MOST_CONFIGURATIONS = 4_000_000
 """The number of configurations after which the search for one feature ends as undecided."""
@@ -194,12 +194,17 @@ class _Search:
         """Yield the states after an end of the claim without a call."""
         if state.token not in self._feature.endings:  # unknown, or from before the first call
             yield model.undeliver(state), low
-            yield model.end(state, Kind.RELEASE, self._limits), low
-            yield model.end(state, Kind.EXPIRE, self._limits), low
+            for how in (*ConnectionEnd, Kind.EXPIRE):
+                yield self._without_a_call(state, how), low
             return
-        for kind, earliest, latest in self._feature.endings.get(state.token or "", ()):
+        for how, earliest, latest in self._feature.endings.get(state.token or "", ()):
             if earliest <= now and low <= latest:
-                yield model.end(state, kind, self._limits), max(low, earliest)
+                yield self._without_a_call(state, how), max(low, earliest)
+
+    def _without_a_call(self, state: FeatureState, how: Kind | ConnectionEnd) -> FeatureState:
+        if isinstance(how, ConnectionEnd):
+            return model.disconnect(state, self._limits, how)
+        return model.end(state, how, self._limits)
 
 
 def _each(configurations: Configurations) -> Iterator[tuple[Configuration, Cost]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from dibs_schema.status import Kind, Status
+from dibs_schema.status import ConnectionEnd, Kind, Status
 
 P, I, D, H, S, A = Status  # noqa: E741 - as in the table of transitions
 BLOCKED = {H: "waiting_for_human", S: "stuck", A: "archived"}
@@ -33,17 +33,18 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class FeatureState:
-    """The state of one feature in the model."""
+    """The state of one feature in the model. `last_holder` made its latest claim, and `ended` is how that ended."""
 
     status: Status = P
     token: str | None = None
     holder: str | None = None
+    last_holder: str | None = None
     attempts: int = 0
     failures: int = 0
     skips: int = 0
     backs_off: bool = False
     archived_from: Status | None = None
-    ended: tuple[str | None, Kind | None] = (None, None)
+    ended: tuple[str | None, Kind | ConnectionEnd | None] = (None, None)
 
 
 class Transition(NamedTuple):
@@ -58,13 +59,23 @@ def claim(state: FeatureState, holder: str, token: str, *, unmet: bool) -> Featu
     if state.status is P:
         if unmet or state.backs_off:
             raise Refused("unmet_dependencies" if unmet else "not_ready")
-        return replace(state, status=I, token=token, holder=holder, attempts=state.attempts + 1)
+        attempts = state.attempts + 1
+        return replace(state, status=I, token=token, holder=holder, last_holder=holder, attempts=attempts)
     raise Refused({I: "already_claimed", D: "already_passing", **BLOCKED}[state.status])
 
 
-def resume(state: FeatureState, token: str) -> FeatureState:
+def resume(state: FeatureState, holder: str, token: str) -> FeatureState:
     """Take a claim over, with a new token."""
-    return replace(state, token=token, ended=(state.token, Kind.RESUME))
+    return replace(state, token=token, holder=holder, last_holder=holder, ended=(state.token, Kind.RESUME))
+
+
+def regain(state: FeatureState, token: str | None) -> FeatureState:
+    """Continue a claim that the end of its holder's connection released. Raises Refused if it is not such a claim."""
+    ended_token, ended_by = state.ended
+    if state.status is not P or token is None or token != ended_token or not isinstance(ended_by, ConnectionEnd):
+        raise Refused("claim_lost")
+    attempts = state.attempts + (ended_by is ConnectionEnd.DISCONNECT)
+    return replace(state, status=I, token=token, holder=state.last_holder, attempts=attempts)
 
 
 def transition(state: FeatureState, kind: Kind, token: str | None, limits: Limits, *, unmet: bool) -> Transition:
@@ -115,6 +126,14 @@ def end(state: FeatureState, kind: Kind, limits: Limits) -> FeatureState:
     failed_too_often = kind is not Kind.RELEASE and failures >= limits.max_failures
     status = S if failed_too_often or state.attempts >= limits.max_attempts else P
     return replace(free, status=status, failures=failures, backs_off=kind is Kind.FAIL)
+
+
+def disconnect(state: FeatureState, limits: Limits, how: ConnectionEnd) -> FeatureState:
+    """End a claim because its holder's connection has ended; only an abandoned claim counts as an attempt."""
+    if how is ConnectionEnd.ABANDON:
+        return replace(end(state, Kind.RELEASE, limits), ended=(state.token, how))
+    ended = (state.token, how)
+    return replace(state, status=P, token=None, holder=None, attempts=state.attempts - 1, ended=ended)
 
 
 def undeliver(state: FeatureState) -> FeatureState:

@@ -13,7 +13,7 @@ from dibs_proof.invariants import ClaimPeriod, Finding, claim_periods
 from dibs_proof.read_database import Event
 from dibs_proof.storm.delays import Delays
 from dibs_proof.storm.event_watcher import EventWatcher
-from dibs_schema.status import Kind
+from dibs_schema.status import Kind, Status
 
 RELEASED = 3.0
 """Seconds within which a server releases its claims after its input has ended or it got SIGTERM."""
@@ -78,6 +78,8 @@ class OrphanedClaims:
 
     def _holder(self, claim: ClaimPeriod) -> EndedServer | None:
         """Return the server that made or last renewed the claim, if it ended before the claim did."""
+        if claim.begun.kind == Kind.RESUME and claim.begun.source == Status.PENDING:
+            return None  # a server of any name regained it
         begun = self._watcher.of(claim.begun.id)
         after = [server for server in self._servers.get(claim.begun.agent, ()) if server.at >= begun.low]
         if not after:

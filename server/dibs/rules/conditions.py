@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Double, FromClause, Integer, String, bindparam, case, literal_column, or_, select
 
-from dibs_schema.status import Kind, Status
+from dibs_schema.status import ConnectionEnd, Kind, Status
 from dibs_schema.tables import dependencies, features
 
 F = features.c
@@ -28,6 +28,8 @@ NO_CLAIM: dict[Any, Any] = dict.fromkeys(
     ]
 )
 """The columns of a claim, as a row without a claim has them."""
+IS_ABANDONED = (F.last_activity_at <= F.claimed_at) & (F.claimed_at + F.lease_seconds <= bindparam("now", type_=Double))
+"""The holder has made no call about the feature since the claim, for a lease or longer."""
 ATTEMPTS_USED_UP = F.attempts >= bindparam("max_attempts", type_=Integer)
 FAILURES_USED_UP = F.failures + 1 >= bindparam("max_failures", type_=Integer)
 
@@ -35,6 +37,23 @@ FAILURES_USED_UP = F.failures + 1 >= bindparam("max_failures", type_=Integer)
 def ending(kind: Kind) -> dict[Any, Any]:
     """Return the values that end a claim by a transition of that kind and store its token as `ended_token`."""
     return {F.ended_token: F.claim_token, F.ended_by: literal_text(kind), F.updated_at: bindparam("now"), **NO_CLAIM}
+
+
+def disconnecting() -> dict[Any, Any]:
+    """Return the values that end a claim because its holder's connection has ended; an abandoned claim is an attempt."""
+    return {
+        F.status: stuck_if(IS_ABANDONED & ATTEMPTS_USED_UP),
+        F.attempts: case((IS_ABANDONED, F.attempts), else_=F.attempts - 1),
+        **ending(Kind.RELEASE),
+        F.ended_by: case(
+            (IS_ABANDONED, literal_text(ConnectionEnd.ABANDON)), else_=literal_text(ConnectionEnd.DISCONNECT)
+        ),
+    }
+
+
+def disconnected() -> ColumnElement[bool]:
+    """Pending since the end of its last holder's connection ended the claim."""
+    return is_(Status.PENDING) & among(F.ended_by, ConnectionEnd)
 
 
 def stuck_if(condition: ColumnElement[bool]) -> ColumnElement[str]:

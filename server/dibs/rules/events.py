@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Select, Update, bindparam, insert, select
+from sqlalchemy import Select, Update, bindparam, func, insert, select
 
 from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
-from dibs.rules.conditions import literal_text, of_feature
+from dibs.rules.conditions import among, in_project, literal_text, of_feature
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import events
 
@@ -30,6 +30,27 @@ _record = hot(
 _last = hot(
     select(_E.at, _E.detail, _E.to_status)
     .where(of_feature(events), _E.kind == bindparam("move"))
+    .order_by(_E.id.desc())
+    .limit(1)
+)
+
+RECENT = 10_000
+"""The number of the latest events of all projects among which an agent's last claim is looked for."""
+_newest = events.alias("newest")
+_last_claim_of = (
+    select(_E.feature_id)
+    .where(
+        in_project(events),
+        _E.id > select(func.max(_newest.c.id) - RECENT).scalar_subquery(),
+        _E.agent == bindparam("holder"),
+        among(_E.kind, (Kind.CLAIM, Kind.RESUME)),
+    )
+    .order_by(_E.id.desc())
+    .limit(1)
+)
+_last_holder = (
+    select(_E.agent)
+    .where(of_feature(events), among(_E.kind, (Kind.CLAIM, Kind.RESUME)))
     .order_by(_E.id.desc())
     .limit(1)
 )
@@ -78,6 +99,18 @@ def last_detail(tx: Transaction, feature: int, kind: Kind) -> dict[str, Any]:
     """Return the detail of the feature's latest event of that kind."""
     row = tx.first(_last, feature=feature, move=kind.value)
     return dict(row["detail"] or {}) if row is not None else {}
+
+
+def last_claim_of(tx: Transaction, name: str) -> int | None:
+    """Return the feature that was claimed last under a name, among the latest events, or None."""
+    feature: int | None = tx.value(_last_claim_of, holder=name)
+    return feature
+
+
+def last_holder(tx: Transaction, feature: int) -> str | None:
+    """Return the name under which the feature was claimed last, or None."""
+    name: str | None = tx.value(_last_holder, feature=feature)
+    return name
 
 
 def record_all(tx: Transaction, by: str, kind: Kind, rows: list[dict[str, Any]]) -> None:

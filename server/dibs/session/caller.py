@@ -43,7 +43,9 @@ class Caller:
     @classmethod
     def on_connection(cls, settings: Settings, connection: str) -> Caller:
         """Return the client of a connection that lasts as long as its agent works."""
-        alias = f"client-{connection[:4]}"
+        from dibs.rules.claimant import alias_of
+
+        alias = alias_of(connection)
         author = settings.agent or alias
         return cls(settings.agent, author, alias, connection, connection=connection, lease=settings.lease)
 

@@ -118,7 +118,7 @@ async def add_note(session: Session, args: arguments.AddNote, _: CallContext) ->
     def write(tx: Transaction) -> Acknowledgement:
         token = proven(tx)
         if token is not None:
-            lease.renew(tx, [token])
+            lease.touch(tx, args.feature_id, token)
         author = holder_of(tx, args.feature_id, token) or by
         return add_note_verb(tx, author, args.feature_id, args.text)
 

@@ -37,8 +37,8 @@ class ClaimMemory:
         """Return the claims of the feature that the caller may still have."""
         return ()
 
-    def remember(self, feature: int, token: str, name: str, tool: str) -> None:
-        """Remember a claim that was committed, and the tool whose call received it."""
+    def remember(self, feature: int, token: str, name: str, tool: str | None = None) -> None:
+        """Remember a claim that was committed, and the claiming tool whose call received it."""
 
     def undo(self, token: str) -> None:
         """Forget a claim that was taken back before its answer was delivered."""
@@ -97,13 +97,14 @@ class IssuedTokens(ClaimMemory):
         with self._lock:
             return [one for one in self._by_feature.get(feature, ()) if one.live]
 
-    def remember(self, feature: int, token: str, name: str, tool: str) -> None:
-        """Remember a claim that was committed, and the tool whose call received it."""
+    def remember(self, feature: int, token: str, name: str, tool: str | None = None) -> None:
+        """Remember a claim that was committed, and the claiming tool whose call received it."""
         with self._lock:
             if token not in self._by_token:
                 issued = self._by_token[token] = IssuedClaim(feature, token, name, time.monotonic())
                 self._by_feature[feature].append(issued)
-            self._by_token[token].tools.add(tool)
+            if tool is not None:
+                self._by_token[token].tools.add(tool)
 
     async def forget_ended(self, database: Database, features: Iterable[int] = ()) -> None:  # noqa: ARG002
         """Forget ended claims of `features`."""

@@ -19,7 +19,7 @@ from dibs.settings import Settings
 from dibs_schema.next_step import TOOLS, Step, Wording
 from dibs_schema.refusals import ClaimLost, Forbidden, Refusal, UnmetDependencies
 from dibs_schema.roles import Role
-from dibs_schema.status import Kind
+from dibs_schema.status import Kind, Status
 
 if TYPE_CHECKING:  # the verbs import SQLAlchemy, which is loaded after `initialize` has been answered
     from dibs.database import Upkeep
@@ -105,7 +105,12 @@ class Session:
         job = TransitionJob(self, feature, token, kind, verb)
         job.exclusive = exclusive
         try:
-            answer = await self.database.write(job)
+            try:
+                answer = await self.database.write(job)
+            except ClaimLost as lost:
+                if job.token is None or lost.details["status"] != Status.PENDING:
+                    raise
+                answer = await self.database.write(RegainJob(self, feature, job.token, verb))
         except ClaimLost:
             self.claims.lose([job.token])
             raise
@@ -170,3 +175,26 @@ class TransitionJob(WriteJob[T]):
             # The caller ended that claim itself, so this call is not about it.
             self.token = None
             return self._verb(tx, author, None)
+
+
+class RegainJob(WriteJob[T]):
+    """A transition with the token of a claim that was released because its holder's connection ended: it regains it."""
+
+    def __init__(self, session: Session, feature: int, token: str, verb: Verb[T]) -> None:
+        self._session = session
+        self._feature = feature
+        self._token = token
+        self._verb = verb
+        self._holder: str | None = None
+
+    def run(self, tx: Transaction) -> T:
+        """Regain the claim and run the verb. Raises ClaimLost if the claim cannot be regained."""
+        from dibs.verbs.claim import regain
+
+        self._holder = regain(tx, self._session.caller.holder(None), self._feature, self._token)
+        return self._verb(tx, self._session.author(self._feature), self._token)
+
+    def committed(self, result: T) -> None:  # noqa: ARG002 - only the claim matters
+        """Remember the claim, so that this connection renews it."""
+        if self._holder is not None:
+            self._session.claims.remember(self._feature, self._token, self._holder)

@@ -99,7 +99,7 @@ class TokenFiles(ClaimMemory):
         """Return the claims of the feature whose tokens are stored."""
         return [IssuedClaim(one.feature, one.token, self._agent, 0) for one in self.stored() if one.feature == feature]
 
-    def remember(self, feature: int, token: str, name: str, tool: str) -> None:  # noqa: ARG002 - the folder stands for the name
+    def remember(self, feature: int, token: str, name: str, tool: str | None = None) -> None:  # noqa: ARG002 - the folder stands for the name
         """Store the token of a committed claim, or note in `failure` why that failed."""
         if self.folder is None:
             return

@@ -5,22 +5,36 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, FromClause, Update, bindparam, func, literal_column, select, update
+from sqlalchemy import BindParameter, ColumnElement, FromClause, Update, bindparam, case, func, select, update
 
 from dibs.database.compiled import hot
 from dibs.database.engine import NotApplied
 from dibs.database.transaction import Row, Transaction
 from dibs.queries.handover import work_of
 from dibs.queries.queue_state import why_idle
-from dibs.rules.claimant import Holder, is_served, new_token
-from dibs.rules.conditions import F, held, in_project, is_, leased, literal, queue_order, ready, renewed_lately, this
+from dibs.rules.claimant import Holder, is_alias, is_served, new_token
+from dibs.rules.conditions import (
+    F,
+    among,
+    disconnected,
+    held,
+    in_project,
+    is_,
+    leased,
+    literal,
+    literal_text,
+    queue_order,
+    ready,
+    renewed_lately,
+    this,
+)
 from dibs.rules.diagnosis import find, refuse_claim, refuse_lost
-from dibs.rules.events import record
+from dibs.rules.events import last_claim_of, last_holder, record
 from dibs.rules.file_areas import files_are_free
 from dibs_schema.answers import Acknowledgement, Claimed, Idle, Lease
 from dibs_schema.next_step import Step
 from dibs_schema.refusals import AlreadyHolding, InvalidInput, TooManyClaims
-from dibs_schema.status import Kind, Status
+from dibs_schema.status import ConnectionEnd, Kind, Status
 from dibs_schema.tables import features
 
 _mine = features.alias("mine")
@@ -58,6 +72,8 @@ _claim = hot(
 )
 _claim_this = _claim.where(this(), files_are_free())
 
+_claim_left_behind = _claim_this.where(among(F.ended_by, (*ConnectionEnd, Kind.EXPIRE)))
+
 
 @cache
 def next_claim(claim_order: str, *, by_category: bool, autocommit: bool = False) -> Update:
@@ -88,8 +104,22 @@ _claims_of_holder = hot(
 _resume = (
     update(features)
     .where(this(), is_(Status.IN_PROGRESS), F.claimed_by == bindparam("holder"))
-    .values({F.ended_token: F.claim_token, F.ended_by: literal_column(f"'{Kind.RESUME}'"), **_LEASED})
+    .values({F.ended_token: F.claim_token, F.ended_by: literal_text(Kind.RESUME), **_LEASED})
     .returning(*features.c)
+)
+
+# `ended_token` is the last claim's: nobody has claimed the feature since.
+_regain = (
+    update(features)
+    .where(this(), disconnected(), F.ended_token == bindparam("fresh"), files_are_free())
+    .where(_count_mine.scalar_subquery() < bindparam("most"))
+    .values(
+        {
+            F.status: literal(Status.IN_PROGRESS),
+            F.attempts: F.attempts + case((F.ended_by == literal_text(ConnectionEnd.DISCONNECT), 1), else_=0),
+            **_LEASED,
+        }
+    )
 )
 
 _renew = hot(update(features).where(this(), held()).values(_RENEWED).returning(*features.c))
@@ -128,6 +158,24 @@ def claim_again(tx: Transaction, holder: Holder, feature: int, token: str) -> Ro
     return tx.first(_renew, feature=feature, token=token, session=holder.session, lease=holder.lease)
 
 
+def regain(tx: Transaction, holder: Holder, feature: int, token: str) -> str | None:
+    """Continue a claim that the end of its holder's connection released, and return its holder's name.
+
+    Returns None if it is not such a claim, somebody has claimed the feature since or works on its files, or the holder
+    has as many claims as it may. The connection of `holder`, whose call carries the token, renews the lease from now on.
+    """
+    name = last_holder(tx, feature)
+    if name is None:
+        return None
+    rules = tx.project.settings
+    most = rules.max_claims_per_connection if is_alias(name) else rules.max_claims
+    parameters = {"session": holder.session, "lease": holder.lease, "counted_session": None, "most": most}
+    if not tx.run(_regain, feature=feature, fresh=token, holder=name, **parameters):
+        return None
+    record(tx, name, Kind.RESUME, feature, Status.PENDING, Status.IN_PROGRESS)
+    return name
+
+
 def replay_claim(tx: Transaction, holder: Holder, claimed: Claimed) -> Claimed:
     """Return the claim of an earlier call, whose lease this connection renews from now on. Raises ClaimLost."""
     feature, token = claimed.feature.id, claimed.claim.token
@@ -161,7 +209,10 @@ def claim_row(
     if resume and (resumed := _resume_claim(tx, holder, feature)) is not None:
         return resumed
     parameters = claim_parameters(tx, holder)
-    if feature is not None:
+    row = _claim_left(tx, holder, parameters) if resume and feature is None and category is None else None
+    if row is not None:
+        pass  # the claim goes on where the agent left off
+    elif feature is not None:
         row = tx.first(_claim_this, feature=feature, **parameters)
     elif category is not None:
         row = tx.first(next_claim(tx.project.settings.order, by_category=True), category_=category, **parameters)
@@ -208,6 +259,14 @@ def _resume_claim(tx: Transaction, holder: Holder, feature: int | None) -> Any:
     assert row is not None, "this transaction has read the holder's claims"
     record(tx, holder.name, Kind.RESUME, chosen, Status.IN_PROGRESS, Status.IN_PROGRESS)
     return row
+
+
+def _claim_left(tx: Transaction, holder: Holder, parameters: dict[str, Any]) -> Any:
+    """Claim the feature that the agent name had claimed last, if that claim ended without a call and nobody followed."""
+    feature = last_claim_of(tx, holder.name)
+    if feature is None or last_holder(tx, feature) != holder.name:
+        return None
+    return tx.first(_claim_left_behind, feature=feature, **parameters)
 
 
 def _refuse(tx: Transaction, holder: Holder, feature: int | None, most: int) -> None:

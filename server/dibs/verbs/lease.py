@@ -14,6 +14,7 @@ from dibs.rules.conditions import (
     ATTEMPTS_USED_UP,
     FAILURES_USED_UP,
     F,
+    disconnecting,
     ending,
     expired,
     held,
@@ -63,20 +64,15 @@ _of_session = in_project() & leased() & (F.claim_session == bindparam("session")
 _all_claims = in_project() & leased()
 
 
-def _release_where(condition: ColumnElement[bool]) -> tuple[Executable, Executable]:
+def _release_where(condition: ColumnElement[bool], values: dict[Any, Any]) -> tuple[Executable, Executable]:
     """Return the query for the holders of the claims that meet a condition, and the statement that releases them."""
-    holders = select(F.id, F.claimed_by, F.attempts).where(condition)
-    release = (
-        update(features)
-        .where(condition)
-        .values({F.status: stuck_if(ATTEMPTS_USED_UP), **ending(Kind.RELEASE)})
-        .returning(F.id, F.status)
-    )
+    holders = select(F.id, F.claimed_by).where(condition)
+    release = update(features).where(condition).values(values).returning(F.id, F.status, F.attempts)
     return holders, release
 
 
-_RELEASE_SESSION = _release_where(_of_session)
-_RELEASE_ALL = _release_where(_all_claims)
+_RELEASE_SESSION = _release_where(_of_session, disconnecting())
+_RELEASE_ALL = _release_where(_all_claims, {F.status: stuck_if(ATTEMPTS_USED_UP), **ending(Kind.RELEASE)})
 
 _has_expired = in_project() & leased() & expired()
 _expired = select(F.id, F.claimed_by).where(_has_expired).order_by(F.id).with_for_update(skip_locked=True)
@@ -127,6 +123,11 @@ def heartbeat(tx: Transaction, feature: int, token: str | None, note: str | None
     )
 
 
+def touch(tx: Transaction, feature: int, token: str) -> None:
+    """Renew the lease of a claim whose holder has made a call about it, if the token is valid."""
+    tx.run(_heartbeat, feature=feature, token=token)
+
+
 def renew(tx: Transaction, tokens: Sequence[str]) -> set[str]:
     """Renew the leases of claims whose holders live, and return the tokens that are still valid."""
     return {row["claim_token"] for row in tx.all(_renew, tokens=list(tokens))}
@@ -147,21 +148,12 @@ def _release(tx: Transaction, statements: tuple[Executable, Executable], reason:
     claims = tx.all(holders, **parameters)
     if not claims:
         return []
-    released = tx.all(release, max_attempts=tx.project.settings.max_attempts, **parameters)
-    statuses = {row["id"]: row["status"] for row in released}
+    released = {row["id"]: row for row in tx.all(release, max_attempts=tx.project.settings.max_attempts, **parameters)}
     for row in claims:
-        record(
-            tx,
-            row["claimed_by"],
-            Kind.RELEASE,
-            row["id"],
-            Status.IN_PROGRESS,
-            statuses[row["id"]],
-            reason=reason,
-            status=statuses[row["id"]],
-            attempts=row["attempts"],
-        )
-    return [row["id"] for row in claims]
+        now = released[row["id"]]
+        detail = {"reason": reason, "status": now["status"], "attempts": now["attempts"]}
+        record(tx, row["claimed_by"], Kind.RELEASE, row["id"], Status.IN_PROGRESS, now["status"], **detail)
+    return list(released)
 
 
 def any_expired(tx: Transaction) -> bool:
