@@ -99,10 +99,10 @@ class RecordingClient:
         self.note("killed")
         send_signal(self.client, signal.SIGKILL)
 
-    def terminate(self) -> None:
-        """Send SIGTERM to the server, so that it releases its claims."""
+    def terminate(self, number: int = signal.SIGTERM) -> None:
+        """Send SIGTERM or SIGHUP to the server, so that it releases its claims."""
         self.note("closed")
-        send_signal(self.client, signal.SIGTERM)
+        send_signal(self.client, number)
 
     def hang_up(self) -> None:
         """End the server's input, so that it releases its claims."""

@@ -23,6 +23,7 @@ pytestmark = [
         (ServerEnd.KILLED, None, False),
         (ServerEnd.KILLED, signal.SIGSEGV, True),
         (ServerEnd.KILLED_IN_A_CALL, signal.SIGTERM, True),
+        (ServerEnd.TERMINAL_CLOSED, None, False),
         (ServerEnd.CLOSED, None, False),
         (ServerEnd.CLOSED, signal.SIGSEGV, True),
     ],

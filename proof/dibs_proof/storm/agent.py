@@ -39,6 +39,7 @@ class ServerEnd(StrEnum):
     KILLED = "killed at rest"
     KILLED_IN_A_CALL = "killed in a call"
     TERMINATED = "ended by SIGTERM"
+    TERMINAL_CLOSED = "ended by SIGHUP"
     STOPPED = "stopped for longer than its leases"
     CLOSED = "its input closed"
     NOT_READ = "its answers not read"
@@ -46,10 +47,14 @@ class ServerEnd(StrEnum):
 
 BY_SIGKILL = (ServerEnd.KILLED, ServerEnd.KILLED_IN_A_CALL, ServerEnd.STOPPED)
 """The ways whose last step is SIGKILL."""
+BY_SIGNAL = {ServerEnd.TERMINATED: signal.SIGTERM, ServerEnd.TERMINAL_CLOSED: signal.SIGHUP}
+RECONNECTS = 0.5
+"""The share of servers that ended cleanly after which the agent goes on with its tokens on the next server."""
 WEIGHTS = {
     ServerEnd.KILLED: 4,
     ServerEnd.KILLED_IN_A_CALL: 8,
     ServerEnd.TERMINATED: 2,
+    ServerEnd.TERMINAL_CLOSED: 2,
     ServerEnd.STOPPED: 2,
     ServerEnd.CLOSED: 2,
     ServerEnd.NOT_READ: 2,
@@ -66,8 +71,8 @@ async def end(recorder: RecordingClient, how: ServerEnd) -> str | None:
     began = time.monotonic()
     if how in BY_SIGKILL:
         recorder.kill()
-    elif how is ServerEnd.TERMINATED:
-        recorder.terminate()
+    elif how in BY_SIGNAL:
+        recorder.terminate(BY_SIGNAL[how])
     else:
         recorder.hang_up()
     with anyio.move_on_after(PROMPT):
@@ -102,7 +107,8 @@ class Agent:
                 await self._use_one(how, clock, named=named)
             except* ServerGone:
                 self._storm.wrong.append(f"a server of {self._name} ended by itself")
-            self._memory.end_all_claims()
+            if how in BY_SIGKILL or self._chance.random() > RECONNECTS:
+                self._memory.end_all_claims()
 
     async def _use_one(self, how: ServerEnd, clock: Mapping[str, str], *, named: bool) -> None:
         storm = self._storm
