@@ -24,6 +24,7 @@ from dibs.database.transaction import Transaction
 from dibs.queries.audit import audit
 from dibs.settings import Settings
 from dibs.verbs import ask_person, claim, create, lease, outcome, project_settings, skip, update
+from dibs.verbs.continue_claim import regain
 from dibs.verbs.depend import set_dependencies
 from dibs.verbs.release import release
 from dibs_proof.history.model import Refused
@@ -229,7 +230,7 @@ class Backlog(RuleBasedStateMachine):
     def regain(self, feature: int, by: str, which: str) -> None:
         feature = self.there(feature, Status.PENDING)
         token = self.token(feature, which) or stage.NEVER_ISSUED
-        regained = self.database.write_now(lambda tx: claim.regain(tx, stage.named(by), feature, token))
+        regained = self.database.write_now(lambda tx: regain(tx, stage.named(by), feature, token))
         expected = self.model[feature].last_holder if self.model.regain(feature, token) else None
         assert regained == expected
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from dibs.database import Database, VerbJob
-from dibs.verbs import claim, lease
+from dibs.verbs import lease
+from dibs.verbs.continue_claim import regain
 from dibs.verbs.release import release, undeliver
 from dibs_schema.refusals import ClaimLost
 from dibs_schema.status import Kind, Status
@@ -214,17 +215,17 @@ def test_a_claim_is_not_regained_beside_others(database: Database) -> None:
     mine, sibling, other = (add(database, paths=paths)[0] for paths in (["src/a.py"], ["src/*.py"], ["docs"]))
     ada = named("ada", session="first")
 
-    def regain() -> str | None:
-        return database.write_now(lambda tx: claim.regain(tx, named("ada", session="second"), mine, token))
+    def again() -> str | None:
+        return database.write_now(lambda tx: regain(tx, named("ada", session="second"), mine, token))
 
     token = take(database, ada, mine).claim.token
     database.write_now(lambda tx: lease.release_session(tx, "first"))
     theirs = take(database, named("grace"), sibling).claim.token
-    assert regain() is None
+    assert again() is None
     database.write_now(lambda tx: release(tx, "grace", sibling, theirs))
     own = take(database, ada, other).claim.token
-    assert regain() is None
+    assert again() is None
     database.write_now(lambda tx: release(tx, "ada", other, own))
-    assert regain() == "ada"
+    assert again() == "ada"
     assert row(database, mine)["claim_session"] == "second"
     assert is_sound(database)

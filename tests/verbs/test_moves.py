@@ -13,6 +13,7 @@ from dibs.database.transaction import Transaction
 from dibs.rules.conditions import this
 from dibs.transfer import importer
 from dibs.verbs import ask_person, claim, create, lease, outcome, skip, update
+from dibs.verbs.continue_claim import regain
 from dibs.verbs.depend import add_dependency
 from dibs.verbs.release import release
 from dibs_schema.refusals import Refusal
@@ -65,7 +66,7 @@ def _token(on: Placed) -> str:
 
 def _resume(tx: Transaction, on: Placed) -> object:
     token = str(tx.value(_ended_token, feature=on.id))
-    return claim.regain(tx, on.holder, on.id, token) or claim.claim(tx, on.holder, on.id, resume=True)
+    return regain(tx, on.holder, on.id, token) or claim.claim(tx, on.holder, on.id, resume=True)
 
 
 ATTEMPTS: dict[Kind, Attempt] = {

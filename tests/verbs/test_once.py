@@ -14,6 +14,7 @@ from dibs.database.transaction import Transaction
 from dibs.rules.idempotency import KEPT, Request, once
 from dibs.settings import Settings
 from dibs.verbs import claim, outcome
+from dibs.verbs.continue_claim import replay_claim
 from dibs.verbs.create import create
 from dibs_schema.answers import Claimed, Created, Idle
 from dibs_schema.refusals import ClaimLost, NotFound, RequestReused
@@ -154,7 +155,7 @@ def _claim(tx: Transaction, name: str = "ada") -> Claimed | Idle:
         request,
         Claimed,
         lambda: claim.claim(tx, holder),
-        replay=lambda kept: claim.replay_claim(tx, holder, kept),
+        replay=lambda kept: replay_claim(tx, holder, kept),
     )
 
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import click
 
+from dibs.cli.escaped_text import one_line
 from dibs.cli.operation_command import checked
 from dibs.cli.options import backlog, backlog_command, print_json, settings_options
 from dibs.cli.shell_wording import SHELL
-from dibs.cli.terminal_text import one_line
 from dibs.session.caller import Caller
 from dibs.session.issued_tokens import ClaimMemory
 from dibs.session.session import Session, refuse_role

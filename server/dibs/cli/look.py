@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import click
 
+from dibs.cli.escaped_text import one_line
 from dibs.cli.options import PLACE, backlog, backlog_command, print_json
-from dibs.cli.terminal_text import one_line, print_feature, print_page, print_stats
+from dibs.cli.terminal_text import print_feature, print_page, print_stats
 from dibs.session.caller import user_name
 from dibs_schema.inputs import GREATEST_ID
 from dibs_schema.refusals import InvalidInput

@@ -1,12 +1,7 @@
-"""Prints answers as text for people at a terminal.
-
-Texts that agents wrote are never read as markup or emoji codes. Where a line stands for one thing, as for an event,
-line breaks and control characters in it are shown as escapes, so that no text can forge another line.
-"""
+"""Prints answers as text for people at a terminal. Texts that agents wrote are never read as markup or emoji codes."""
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dibs.cli.escaped_text import one_line, several_lines, values_on_one_line
 from dibs_schema import answers
 
 if TYPE_CHECKING:
@@ -50,20 +46,6 @@ def print_text(answer: answers.Answer) -> None:
         answers.Testing: _testing,
     }
     printers[type(answer)](answer)
-
-
-def one_line(text: object) -> str:
-    r"""Return a text with its line breaks and control characters shown as escapes, such as `\n`."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", _escape, str(text))
-
-
-def several_lines(text: str) -> str:
-    """Return a text with its control characters shown as escapes, except line breaks and tabs."""
-    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", _escape, text)
-
-
-def _escape(found: re.Match[str]) -> str:
-    return found[0].encode("unicode_escape").decode()
 
 
 def console(width: int | None = None) -> Console:
@@ -170,7 +152,7 @@ def print_feature(feature: answers.Feature, history: answers.History | None = No
     _steps(feature.steps)
     for name, value in feature.wire().items():
         if name not in ("id", "name", "status", "description", "steps", "next_cursor"):
-            out.print(Text(name, "dim"), Text(_plain(value)))
+            out.print(Text(name, "dim"), Text(values_on_one_line(value)))
     if feature.next_cursor:
         out.print(f"`dibs get {feature.id} --cursor {feature.next_cursor}` shows the rest.", style="dim")
     if history is not None and history.events:
@@ -182,7 +164,7 @@ def print_history(history: answers.History) -> None:
     """Print a line for each event."""
     for event in history.wire().get("events", []):
         transition = f"{event['kind']} {event.get('from_status', '')} -> {event.get('to_status', '')}".strip(" ->")
-        agent, detail = one_line(event["agent"]), _plain(event.get("detail", ""))
+        agent, detail = one_line(event["agent"]), values_on_one_line(event.get("detail", ""))
         click.echo(f"  {event['at']} {agent} {transition} {detail}".rstrip())
     if history.next_cursor:
         click.echo(f"{len(history.events)} of {history.total}; continue with --cursor {history.next_cursor}")
@@ -205,11 +187,11 @@ def _work(work: answers.Work) -> None:
     values = work.wire()
     for name in ("dependencies", "failures", "notes"):
         for one in values.get(name, []):
-            click.echo(f"{name}: {_plain(one)}")
+            click.echo(f"{name}: {values_on_one_line(one)}")
     if work.earlier_evidence is not None:
         click.echo(f"passed earlier with: {one_line(work.earlier_evidence)}")
     if work.human_answer is not None:
-        click.echo(f"answered: {_plain(values['human_answer'])}")
+        click.echo(f"answered: {values_on_one_line(values['human_answer'])}")
 
 
 def _idle(answer: answers.Idle) -> None:
@@ -223,7 +205,7 @@ def _acknowledgement(answer: answers.Acknowledgement) -> None:
     if more > 0:
         values["unblocked"] = [*answer.unblocked, f"{more:,} more"]
     shown = [(name, one) for name, one in values.items() if name not in ("id", "status", "hint")]
-    rest = "".join(f"; {name}" if one is True else f"; {name}: {_plain(one)}" for name, one in shown)
+    rest = "".join(f"; {name}" if one is True else f"; {name}: {values_on_one_line(one)}" for name, one in shown)
     click.echo(f"Feature {answer.id} is {answer.status}{rest}. {one_line(answer.hint or '')}".rstrip())
 
 
@@ -251,7 +233,7 @@ def _testing(answer: answers.Testing) -> None:
 def _asked(answer: answers.Asked) -> None:
     click.echo(f"Question {answer.question_id} is {answer.state}.")
     if answer.answers:
-        click.echo(f"{_plain(answer.answers)} ({one_line(answer.answered_by)})")
+        click.echo(f"{values_on_one_line(answer.answers)} ({one_line(answer.answered_by)})")
     if answer.message:
         click.echo(answer.message)
 
@@ -264,12 +246,3 @@ def _graph(answer: answers.Graph) -> None:
         click.echo(f"{node.id} {one_line(node.name)} ({node.status}){needs}")
     if answer.cut:
         click.echo(f"# {len(answer.nodes)} of {answer.total}" if answer.nodes else f"# of {answer.total}")
-
-
-def _plain(value: Any) -> str:
-    """Return JSON values as one line."""
-    if isinstance(value, dict):
-        return ", ".join(f"{one_line(name)}: {_plain(one)}" for name, one in value.items())
-    if isinstance(value, list):
-        return "; ".join(_plain(one) for one in value)
-    return one_line(value)

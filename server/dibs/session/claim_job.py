@@ -15,6 +15,7 @@ from dibs.rules.idempotency import Request, forget, once
 from dibs.session.session import Session
 from dibs.verbs import claim
 from dibs.verbs.claim_in_one_statement import claim_in_one_statement
+from dibs.verbs.continue_claim import claim_again, replay_claim
 from dibs.verbs.release import undeliver
 from dibs_schema.answers import Acknowledgement, Claimed, Idle
 from dibs_schema.operations import claims as arguments
@@ -65,7 +66,7 @@ class ClaimingJob(WriteJob[T]):
         for one in self._claims.own(feature):
             if self._holder.named and one.name != self._holder.name:
                 continue
-            row = claim.claim_again(tx, self._holder, feature, one.token)
+            row = claim_again(tx, self._holder, feature, one.token)
             if row is None:
                 continue
             if not self._holder.named and self.tool in one.tools:
@@ -96,7 +97,7 @@ class ClaimJob(ClaimingJob[Claimed | Idle]):
         """Claim, or return the claim of an earlier call with the same request_id."""
         self.begin()
         return once(
-            tx, self._request, Claimed, partial(self._claim, tx), replay=partial(claim.replay_claim, tx, self._holder)
+            tx, self._request, Claimed, partial(self._claim, tx), replay=partial(replay_claim, tx, self._holder)
         )
 
     def _claim(self, tx: Transaction) -> Claimed | Idle:

@@ -189,7 +189,7 @@ class RegainJob(WriteJob[T]):
 
     def run(self, tx: Transaction) -> T:
         """Regain the claim and run the verb. Raises ClaimLost if the claim cannot be regained."""
-        from dibs.verbs.claim import regain
+        from dibs.verbs.continue_claim import regain
 
         self._holder = regain(tx, self._session.caller.holder(None), self._feature, self._token)
         return self._verb(tx, self._session.author(self._feature), self._token)

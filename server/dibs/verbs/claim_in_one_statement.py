@@ -13,7 +13,8 @@ from dibs.database.transaction import Row, Transaction
 from dibs.rules.claimant import Holder
 from dibs.rules.conditions import literal_text
 from dibs.rules.events import with_event
-from dibs.verbs.claim import claim_parameters, claimed, next_claim
+from dibs.verbs.claim import claimed, next_claim
+from dibs.verbs.claim_values import claim_parameters
 from dibs_schema.answers import Claimed
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import HEAD, projects

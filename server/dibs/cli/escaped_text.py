@@ -1,0 +1,29 @@
+"""Shows texts that agents wrote: control characters become escapes, so that no text can forge another line."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+
+def one_line(text: object) -> str:
+    r"""Return a text with its line breaks and control characters shown as escapes, such as `\n`."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", _escape, str(text))
+
+
+def several_lines(text: str) -> str:
+    """Return a text with its control characters shown as escapes, except line breaks and tabs."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", _escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()
+
+
+def values_on_one_line(value: Any) -> str:
+    """Return JSON values as one line."""
+    if isinstance(value, dict):
+        return ", ".join(f"{one_line(name)}: {values_on_one_line(one)}" for name, one in value.items())
+    if isinstance(value, list):
+        return "; ".join(values_on_one_line(one) for one in value)
+    return one_line(value)

@@ -1,0 +1,119 @@
+"""Continue a claim: as the connection that has it, under its agent name, or with its token after a connection's end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import bindparam, case, select, update
+
+from dibs.database.compiled import hot
+from dibs.database.transaction import Row, Transaction
+from dibs.rules.claimant import Holder, is_alias, new_token
+from dibs.rules.conditions import (
+    F,
+    disconnected,
+    held,
+    in_project,
+    is_,
+    leased,
+    literal,
+    literal_text,
+    renewed_lately,
+    this,
+)
+from dibs.rules.diagnosis import find, refuse_lost
+from dibs.rules.events import last_holder, record
+from dibs.rules.file_areas import files_are_free
+from dibs.verbs.claim_values import LEASED, RENEWED, count_mine, of_holder
+from dibs_schema.answers import Claimed
+from dibs_schema.next_step import Step
+from dibs_schema.refusals import InvalidInput
+from dibs_schema.status import ConnectionEnd, Kind, Status
+from dibs_schema.tables import features
+
+claims_of_holder = hot(
+    select(F.id, F.name, F.claimed_at, F.claim_session, renewed_lately().label("renewed_lately"))
+    .where(in_project(), leased(), of_holder(features))
+    .order_by(F.claimed_at, F.id)
+)
+
+_resume = (
+    update(features)
+    .where(this(), is_(Status.IN_PROGRESS), F.claimed_by == bindparam("holder"))
+    .values({F.ended_token: F.claim_token, F.ended_by: literal_text(Kind.RESUME), **LEASED})
+    .returning(*features.c)
+)
+
+# `ended_token` is the last claim's: nobody has claimed the feature since.
+_regain = (
+    update(features)
+    .where(this(), disconnected(), F.ended_token == bindparam("fresh"), files_are_free())
+    .where(count_mine.scalar_subquery() < bindparam("most"))
+    .values(
+        {
+            F.status: literal(Status.IN_PROGRESS),
+            F.attempts: F.attempts + case((F.ended_by == literal_text(ConnectionEnd.DISCONNECT), 1), else_=0),
+            **LEASED,
+        }
+    )
+)
+
+_renew = hot(update(features).where(this(), held()).values(RENEWED).returning(*features.c))
+
+
+def claim_again(tx: Transaction, holder: Holder, feature: int, token: str) -> Row | None:
+    """Return the row of a claim that the caller already has, with its lease renewed, or None if it has ended."""
+    return tx.first(_renew, feature=feature, token=token, session=holder.session, lease=holder.lease)
+
+
+def regain(tx: Transaction, holder: Holder, feature: int, token: str) -> str | None:
+    """Continue a claim that the end of its holder's connection released, and return its holder's name.
+
+    Returns None if it is not such a claim, somebody has claimed the feature since or works on its files, or the holder
+    has as many claims as it may. The connection of `holder`, whose call carries the token, renews the lease from now on.
+    """
+    name = last_holder(tx, feature)
+    if name is None:
+        return None
+    rules = tx.project.settings
+    most = rules.max_claims_per_connection if is_alias(name) else rules.max_claims
+    parameters = {"session": holder.session, "lease": holder.lease, "counted_session": None, "most": most}
+    if not tx.run(_regain, feature=feature, fresh=token, holder=name, **parameters):
+        return None
+    record(tx, name, Kind.RESUME, feature, Status.PENDING, Status.IN_PROGRESS)
+    return name
+
+
+def replay_claim(tx: Transaction, holder: Holder, claimed: Claimed) -> Claimed:
+    """Return the claim of an earlier call, whose lease this connection renews from now on. Raises ClaimLost."""
+    feature, token = claimed.feature.id, claimed.claim.token
+    row = claim_again(tx, holder, feature, token)
+    if row is None:
+        refuse_lost(find(tx, feature))
+    lease = claimed.claim.model_copy(update={"expires_at": row["lease_expires_at"]})
+    return claimed.model_copy(update={"claim": lease})
+
+
+def resume_claim(tx: Transaction, holder: Holder, feature: int | None) -> Any:
+    """Take over the agent name's claim (of `feature`) with a new token, and return its row; None if it has none."""
+    if not holder.named:
+        raise InvalidInput(
+            "resume: the call needs an agent name, since the server has none.",
+            next=[Step("feature_claim_and_get", {"resume": True}, needs=("agent",))],
+            field="resume",
+        )
+    mine = [row["id"] for row in tx.all(claims_of_holder, holder=holder.name, counted_session=None)]
+    if not mine or (feature is not None and feature not in mine):
+        return None
+    chosen = feature if feature is not None else mine[0]
+    row = tx.first(
+        _resume,
+        feature=chosen,
+        fresh=holder.fresh or new_token(),
+        holder=holder.name,
+        session=holder.session,
+        lease=holder.lease,
+    )
+    assert row is not None, "this transaction has read the holder's claims"
+    record(tx, holder.name, Kind.RESUME, chosen, Status.IN_PROGRESS, Status.IN_PROGRESS)
+    return row
