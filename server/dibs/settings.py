@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, StringConstraints, ValidationError
 
-from dibs.regular_file import read_regular
+from dibs.root_folder import BACKLOG, current_folder, find_root, has_backlog, refuse_new_backlog
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.roles import Role
 from dibs_schema.sanitize import clean
 from dibs_schema.validation import first_problem
 
 PREFIX = "DIBS_"
-LONGEST_LINE = 4096
-"""Bytes of a path, with which no system call works any more. Source: PATH_MAX of Linux."""
+UNEXPANDED = re.compile(r"\$\{|\{env:")
+"""The beginning of a variable that a client should have replaced in its configuration."""
 
 Seconds = Annotated[float, Field(gt=0, le=7 * 86_400, allow_inf_nan=False)]
 # Not imported from dibs_schema.inputs, whose models would delay the start of every command.
@@ -62,10 +63,13 @@ class Settings(BaseModel):
     log: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("WARNING", description="What goes to standard error.")
     isolated: bool = Field(default=False, description="Give this git worktree a backlog of its own.")
     _guesses_project: bool = PrivateAttr(default=False)
+    _folder: Path | None = PrivateAttr(default=None)
 
     @classmethod
-    def read(cls, flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:
-        """Combine `flags` (None where not given) with the environment.
+    def read(
+        cls, flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ, *, folder: Path | None = None
+    ) -> Settings:
+        """Combine `flags` (None where not given) with the environment, for the project of `folder`, or the current one.
 
         Raises InvalidInput, whose `field` names the unknown or malformed flag or variable.
         """
@@ -83,9 +87,13 @@ class Settings(BaseModel):
         for name, value in flags.items():
             if value is not None:
                 values[name], origin[name] = value, "--" + name.replace("_", "-")
+        for name, value in values.items():
+            _refuse_unexpanded(origin[name], value)
         guesses = "project" not in values and "://" in str(values.get("db", ""))
         if guesses:
-            root = find_root(current_folder(), isolated=values.get("isolated") in (True, "1", "true"))
+            isolated = values.get("isolated") in (True, "1", "true")
+            root = find_root(folder or current_folder(), isolated=isolated)
+            refuse_new_backlog(root, isolated=isolated)
             values["project"] = project_of(root)
         try:
             settings = cls.model_validate(values)
@@ -94,7 +102,7 @@ class Settings(BaseModel):
             name = str(place[0])
             field = origin.get(name, name)
             raise InvalidInput(f"{field}={values.get(name)!r}: {message}.", field=field) from None
-        settings._guesses_project = guesses  # noqa: SLF001 - an attribute of this class
+        settings._guesses_project, settings._folder = guesses, folder  # noqa: SLF001 - attributes of this class
         return settings
 
     @property
@@ -108,10 +116,23 @@ class Settings(BaseModel):
         return self.db is not None and "://" in self.db
 
     def database_file(self) -> Path:
-        """Return the SQLite file to serve: `db`, else `<root>/.dibs/features.db` (see `find_root`)."""
+        """Return the SQLite file to serve: `db`, else the backlog of the root folder. Raises InvalidInput."""
         if self.db is not None:
             return expanded(self.db)
-        return find_root(current_folder(), isolated=self.isolated) / ".dibs" / "features.db"
+        root = find_root(self._folder or current_folder(), isolated=self.isolated)
+        if not has_backlog(root):
+            refuse_new_backlog(root, isolated=self.isolated)
+        return root / BACKLOG
+
+
+def _refuse_unexpanded(name: str, value: Any) -> None:
+    if isinstance(value, str) and UNEXPANDED.search(value):
+        raise InvalidInput(
+            f"{name}={value!r}: your client has not replaced this variable. Write the value itself, or the variable in "
+            "your client's form: ${NAME} for Claude Code and Gemini CLI, ${env:NAME} for Cursor and VS Code, {env:NAME} "
+            "for opencode. Codex has none.",
+            field=name,
+        )
 
 
 def expanded(path: str) -> Path:
@@ -131,56 +152,3 @@ def forget_settings() -> None:
     """Remove the settings of Dibs from the environment, so that child processes start with the defaults."""
     for field in Settings.model_fields:
         os.environ.pop(PREFIX + field.upper(), None)
-
-
-def current_folder() -> Path:
-    """Return the current folder. Raises InvalidInput if it was deleted, as by `git worktree remove`."""
-    try:
-        return Path.cwd()
-    except FileNotFoundError:
-        raise InvalidInput(
-            "The current folder has been deleted. Change to one that exists, or name the backlog with --db.",
-            field="--db",
-        ) from None
-
-
-def find_root(folder: Path, *, isolated: bool = False) -> Path:
-    """Return the folder whose `.dibs/` is shared by the agents that work in `folder`.
-
-    In a git repository it is the common root, so that all worktrees share one backlog; `isolated` stops at the
-    worktree. Elsewhere it is the nearest folder upward that has a backlog, else `folder` itself.
-    Source: gitrepository-layout(5) for `.git` files and `commondir`.
-    """
-    lineage = [folder, *folder.parents]
-    try:
-        for candidate in lineage:
-            dot_git = candidate / ".git"
-            if dot_git.is_dir():
-                return candidate
-            if dot_git.is_file():
-                return candidate if isolated else _common_root(candidate, dot_git)
-        return next((one for one in lineage if (one / ".dibs" / "features.db").exists()), folder)
-    except OSError as error:
-        raise InvalidInput(
-            f"{error.filename} cannot be read: {error.strerror}. Name the backlog with --db or DIBS_DB.", field="--db"
-        ) from error
-
-
-def _common_root(worktree: Path, dot_git: Path) -> Path:
-    git_dir = _path_in(dot_git, worktree)
-    commondir = git_dir / "commondir"
-    if not commondir.is_file():  # a submodule: a repository of its own
-        return worktree
-    common = _path_in(commondir, git_dir)
-    return common.parent if common.name == ".git" else common  # a bare repository has no work tree of its own
-
-
-def _path_in(file: Path, folder: Path) -> Path:
-    """Return the path that a file of git holds, which need not be UTF-8. Raises InvalidInput, and OSError."""
-    content = read_regular(file, LONGEST_LINE)
-    path = os.fsdecode(content).removeprefix("gitdir:").strip()
-    if not path or len(content) == LONGEST_LINE or "\0" in path:
-        raise InvalidInput(
-            f"{file} holds no path, as git writes it. Name the backlog with --db or DIBS_DB.", field="--db"
-        )
-    return (folder / path).resolve()

@@ -176,7 +176,7 @@ def test_a_server_that_does_not_answer_is_told_every_time(tmp_path: Path) -> Non
     flags = ("cursor", "--db", str(tmp_path / "db"))  # a folder, which is no database
     assert init(tmp_path, *flags, "--yes").returncode == 1
     again = init(tmp_path, *flags)
-    assert (again.returncode, "Cursor, .cursor/mcp.json: nothing to do." in again.stdout) == (1, True)
+    assert (again.returncode, f"Cursor, {tmp_path}/.cursor/mcp.json: nothing to do." in again.stdout) == (1, True)
     assert "Cursor: unchanged, but the server does not answer: " in again.stderr
     as_json = init(tmp_path, *flags, "--json")
     assert as_json.returncode == 1

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from dibs.cli.escaped_text import one_line
 from dibs.cli.options import backlog, backlog_command, print_json
-from dibs.cli.terminal_text import console, one_line
+from dibs.cli.terminal_text import console
 from dibs.database.health import HealthCheck, check_library
 from dibs.queries.audit import Audit, OpenLease
+from dibs.root_folder import BACKLOG, current_folder, has_backlog, possible_roots
 from dibs.session.caller import user_name
 from dibs.settings import Settings
 from dibs_schema import refusals
@@ -98,8 +100,18 @@ def _examine(database: Database, settings: Settings) -> list[HealthCheck]:
 
     # Before the database is opened here: only the lock shows processes in other containers.
     nobody = database.file is not None and is_open_nowhere(database.file.resolve()) is True
-    findings = database.check_health()
+    findings = [*_several_backlogs(settings), *database.check_health()]
     return findings + recounted(database.read_now(audit), settings.hold_limit, nobody_there=nobody)
+
+
+def _several_backlogs(settings: Settings) -> Iterator[HealthCheck]:
+    """Yield a warning if the project has a second backlog, as of an older version that looked in another folder."""
+    if settings.db is None:
+        found = [one for one in possible_roots(current_folder(), isolated=settings.isolated) if has_backlog(one)]
+        if len(found) > 1:
+            used, *others = (str(one / BACKLOG) for one in found)
+            says = f"{used} is used, and this repository has another: {', '.join(others)}. Import it, or remove it."
+            yield HealthCheck("backlog", "warning", says)
 
 
 def _repair(database: Database) -> Repaired:
@@ -118,6 +130,8 @@ def _print(findings: list[HealthCheck], repaired: Repaired | None) -> None:
 
     colours = {"ok": "green", "warning": "yellow", "error": "red"}
     table = Table.grid(padding=(0, 2))
+    for overflow in ("ellipsis", "ellipsis", "fold"):  # a long path is not cut
+        table.add_column(overflow=overflow)
     if repaired is not None:
         table.add_row(Text("repaired", "green"), "", _describe(repaired))
     for one in findings:

@@ -13,7 +13,8 @@ import click
 
 from dibs.cli.options import print_json, say_refusals, settings_options
 from dibs.registration.clients import CLIENTS
-from dibs.settings import Settings, current_folder, expanded, find_root
+from dibs.root_folder import current_folder, find_root, is_shared
+from dibs.settings import Settings, expanded
 from dibs_schema.refusals import InvalidInput
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from dibs.registration.server_check import Launch
 
 COLOURS = {"+": "green", "-": "red", "@": "cyan"}
+
+
+OF_ALL_PROJECTS = "and each project that you open has a backlog of its own."
 
 
 @dataclass(slots=True)
@@ -53,12 +57,21 @@ class InitResult:
 @settings_options("db", "project", "agent", "role")
 @click.option("--remove", is_flag=True, help="Remove the server.")
 @click.option("--force", is_flag=True, help="Also replace or remove another server that is called `features`.")
+@click.option("--user", is_flag=True, help="Allow the files of your home folder, which apply to all your projects.")
 @click.option("--yes", "-y", is_flag=True, help="Write without asking.")
 @click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, and do not ask.")
 @say_refusals
 def init(
-    clients: tuple[str, ...], *, remove: bool, force: bool, yes: bool, dry_run: bool, as_json: bool, **flags: str | None
+    clients: tuple[str, ...],
+    *,
+    remove: bool,
+    force: bool,
+    user: bool,
+    yes: bool,
+    dry_run: bool,
+    as_json: bool,
+    **flags: str | None,
 ) -> None:
     """Register the server with the MCP clients of this project, and check that it answers.
 
@@ -74,6 +87,12 @@ def init(
     from dibs.registration.command import server_command
 
     root = find_root(current_folder(), isolated=True)  # a worktree has configuration files of its own
+    if clients and is_shared(root) and not user:
+        raise InvalidInput(
+            f"{root} is the folder of many projects, and its configuration applies to all of them. Run the command in "
+            "the folder of a project, or add --user.",
+            field="--user",
+        )
     variables = _variables(flags)
     command = server_command()
     names = dict.fromkeys(clients or [name for name, one in CLIENTS.items() if one.is_used_in(root)])
@@ -118,7 +137,7 @@ def _show(result: InitResult, root: Path, *, listed: bool, remove: bool) -> None
     if not remove:
         click.echo(f"The command is `{shlex.join(result.command.words)}`: {result.command.why}.")
     for one in result.changes:
-        where = f"{one.client.title}, {one.file.relative_to(root)}"
+        where = f"{one.client.title}, {one.file}"
         if one.kind == "nothing":
             click.echo(f"{where}: nothing to do.")
             continue
@@ -161,7 +180,7 @@ def _check_servers(result: InitResult, root: Path, *, as_json: bool) -> int:
             continue
         launch = Launch.of(one.client, one.entry)
         if launch not in checked:
-            checked[launch] = _check_server(launch, root)
+            checked[launch] = (OF_ALL_PROJECTS, True) if is_shared(root) else _check_server(launch, root)
         says, answered = checked[launch]
         done, note = ("unchanged", "") if one.kind == "nothing" else ("written", one.client.note)
         result.answers[one.client.name] = says = f"{done}, {says}"

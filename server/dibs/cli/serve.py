@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from dibs.cli.options import say_refusals, settings_options
+from dibs.root_folder import served_folder
 from dibs.settings import Settings
 from dibs_schema.refusals import InvalidInput
 
@@ -25,7 +26,7 @@ from dibs_schema.refusals import InvalidInput
 def serve(http: str | None, **flags: Any) -> None:
     """Serve the backlog to an MCP client over stdio, or to many over HTTP."""
     gc.disable()  # imports leave no garbage; the server enables it when all is loaded
-    settings = Settings.read(flags)
+    settings = Settings.read(flags, folder=served_folder())
     if http is not None and settings.agent is not None:
         raise InvalidInput(
             "An agent's name belongs to one client, and over HTTP there are many: leave out --agent and DIBS_AGENT. "

@@ -13,7 +13,8 @@ import click
 
 from dibs.cli import options
 from dibs.regular_file import irregularity
-from dibs.settings import Settings, find_root, project_of
+from dibs.root_folder import find_root
+from dibs.settings import Settings, project_of
 from dibs_schema.refusals import InvalidInput
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from dibs.registration.clients import Client, ServerEntry, words_of
+from dibs.root_folder import PROJECT_VARIABLES
 from dibs.settings import PREFIX
 
 PATIENCE = 60.0
@@ -65,6 +66,8 @@ def check_server(launch: Launch, root: Path) -> ServerInfo:
 
     command, *arguments = launch.words
     variables = {name: text for name, text in os.environ.items() if launch.passes_on or not name.startswith(PREFIX)}
+    for name in PROJECT_VARIABLES:
+        variables.pop(name, None)
     variables |= {**dict(launch.variables), "PYTHONSAFEPATH": "1"}  # no module of the repository is imported
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
         try:

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dibs.regular_file import hide_from_git, read_regular
+from dibs.root_folder import current_folder, find_root
 from dibs.session.issued_tokens import ClaimMemory, IssuedClaim
-from dibs.settings import Settings, current_folder, find_root
+from dibs.settings import Settings
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.status import Kind
 

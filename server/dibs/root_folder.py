@@ -1,0 +1,152 @@
+"""The root folder of a project: its `.dibs/` is shared by the agents in all worktrees of one repository.
+
+Sources: gitrepository-layout(5) for `.git` files and `commondir`, git-config(1) for `core.bare` and `core.worktree`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from configparser import ConfigParser, Error
+from pathlib import Path
+
+from dibs.regular_file import read_regular
+from dibs_schema.refusals import InvalidInput
+
+BACKLOG = Path(".dibs") / "features.db"
+"""The backlog of a project, in its root folder."""
+PROJECT_VARIABLES = ("CLAUDE_PROJECT_DIR", "WORKSPACE_FOLDER_PATHS")
+"""The variables in which Claude Code and Cursor name the project's folder to the servers that they start."""
+LONGEST_LINE = 4096
+"""Bytes of a path, with which no system call works any more. Source: PATH_MAX of Linux."""
+LONGEST_CONFIG = 1 << 20
+NAME_IT = "Name the backlog with --db or DIBS_DB."
+
+
+def current_folder() -> Path:
+    """Return the current folder. Raises InvalidInput if it was deleted, as by `git worktree remove`."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise InvalidInput(
+            "The current folder has been deleted. Change to one that exists, or name the backlog with --db.",
+            field="--db",
+        ) from None
+
+
+def served_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder whose project a server serves: the one that its client names, else the current folder."""
+    for variable in PROJECT_VARIABLES:
+        folder = Path(environ.get(variable, ""))
+        if folder.is_absolute() and folder.is_dir():  # several folders, as of a workspace, are no one project
+            return folder
+    return current_folder()
+
+
+def find_root(folder: Path, *, isolated: bool = False) -> Path:
+    """Return the root folder of the project that `folder` belongs to.
+
+    In a git repository that is the same folder for all its worktrees; `isolated` makes it the worktree itself. Elsewhere
+    it is the nearest folder upward that has a backlog, else `folder`. Raises InvalidInput if a file of git is unreadable.
+    """
+    roots = possible_roots(folder, isolated=isolated)
+    return next((one for one in roots if has_backlog(one)), roots[0])
+
+
+def possible_roots(folder: Path, *, isolated: bool = False) -> list[Path]:
+    """Return the folders in which a backlog of the project may be, the most suitable first. Raises InvalidInput."""
+    lineage = [folder, *(one for one in folder.parents if not is_shared(one))]
+    try:
+        for candidate in lineage:
+            dot_git = candidate / ".git"
+            if dot_git.is_dir() or (isolated and dot_git.is_file()):
+                return [candidate]
+            if dot_git.is_file():
+                return list(dict.fromkeys(_roots_of_repository(candidate, dot_git)))
+        return [next((one for one in lineage if has_backlog(one)), folder)]
+    except OSError as error:
+        raise InvalidInput(f"{error.filename} cannot be read: {error.strerror}. {NAME_IT}", field="--db") from error
+
+
+def refuse_new_backlog(root: Path, *, isolated: bool = False) -> None:
+    """Raise InvalidInput if no backlog is made in `root` unless the user names it: several projects would share it."""
+    if is_shared(root):
+        raise InvalidInput(
+            f"{root} is the folder of many projects, and no backlog is made in it. Start in the folder of a project, or "
+            "name the backlog with --db or DIBS_DB.",
+            field="--db",
+        )
+    dot_git = root / ".git"
+    if not isolated and dot_git.is_file() and not (git_dir := _path_in(dot_git, root)).is_dir():
+        raise InvalidInput(
+            f"{root} is a worktree of a repository that cannot be reached here: {git_dir} is missing. All its "
+            "worktrees share one backlog. Make the repository available, name the backlog with --db or DIBS_DB, or give "
+            "this worktree one of its own with --isolated.",
+            field="--isolated",
+        )
+
+
+def has_backlog(root: Path) -> bool:
+    """Return whether a folder has a backlog, or a `.dibs/` that this user may not enter, which others use."""
+    try:
+        return (root / BACKLOG).exists()
+    except PermissionError:
+        return True
+
+
+def is_shared(folder: Path) -> bool:
+    """Return whether a folder is the user's home folder, or the root of a file system."""
+    try:
+        home = Path.home().resolve()
+    except RuntimeError:  # no home folder is known, as in many containers
+        home = None
+    resolved = folder.resolve()
+    return resolved in (home, resolved.parent)
+
+
+def _roots_of_repository(folder: Path, dot_git: Path) -> Iterator[Path]:
+    """Yield the possible roots for a folder with a `.git` file: a worktree, a submodule, or a separate git folder."""
+    git_dir = _path_in(dot_git, folder)
+    if not git_dir.is_dir():
+        yield folder
+        return
+    commondir = git_dir / "commondir"
+    common = _path_in(commondir, git_dir) if commondir.is_file() else git_dir
+    core = _core_settings(common / "config")
+    beside = common.parent
+    if core.get("bare") == "true":
+        # Its worktrees stand beside it, in the folder of the project, which may have a `.git` file for it.
+        is_hidden = common.name.startswith(".")
+        yield beside if is_hidden or _refers_to(beside / ".git", common) else common
+    elif "worktree" in core:  # a submodule
+        yield (common / core["worktree"]).resolve()
+    elif common.name == ".git":
+        yield beside
+    yield common  # a separate git folder does not know the worktree that it was made with
+    if common == git_dir:
+        yield folder
+
+
+def _refers_to(dot_git: Path, git_dir: Path) -> bool:
+    return dot_git.is_file() and _path_in(dot_git, dot_git.parent) == git_dir
+
+
+def _core_settings(config: Path) -> Mapping[str, str]:
+    """Return the section `core` of a repository's configuration, as far as it can be read."""
+    parser = ConfigParser(strict=False, interpolation=None, allow_no_value=True)
+    try:
+        text = os.fsdecode(read_regular(config, LONGEST_CONFIG))
+        parser.read_string("\n".join(line.strip() for line in text.splitlines()))
+    except (OSError, Error, InvalidInput):
+        return {}
+    found = parser["core"] if parser.has_section("core") else {}
+    return {name: (value or "true").strip('"') for name, value in found.items()}
+
+
+def _path_in(file: Path, folder: Path) -> Path:
+    """Return the path that a file of git holds, which need not be UTF-8. Raises InvalidInput, and OSError."""
+    content = read_regular(file, LONGEST_LINE)
+    path = os.fsdecode(content).removeprefix("gitdir:").strip()
+    if not path or len(content) == LONGEST_LINE or "\0" in path:
+        raise InvalidInput(f"{file} holds no path, as git writes it. {NAME_IT}", field="--db")
+    return (folder / path).resolve()
