@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from dibs.database import Database
-from dibs_schema.refusals import ClaimLost, RequestReused
+from dibs_schema.refusals import AlreadyHolding, ClaimLost, RequestReused
 from races.backlog import assert_sound, events_of, fill, kinds, row, rule, times
 from races.servers import ServerClient, StartServer, up
 
@@ -107,7 +107,8 @@ def test_resume_moves_a_claim_to_the_process_that_asks(database: Database, start
     fill(database, 1)
     first, second = start("--agent", "ada", "--lease", "1.5"), start("--agent", "ada", "--lease", "30")
     old = first.call("feature_claim_and_get")["claim"]["token"]
-    new = second.call("feature_claim_and_get", resume=True)["claim"]["token"]
+    assert isinstance(second.refusal("feature_claim_and_get", resume=True), AlreadyHolding), "the first one lives"
+    new = second.call("feature_claim_and_get", resume=True, force=True)["claim"]["token"]
     assert new != old
     lease = row(database, 1)["lease_ends"]
     with pytest.raises(ClaimLost) as lost:
@@ -130,10 +131,20 @@ def test_the_end_of_a_process_that_knows_nothing_of_the_resume_releases_nothing(
     fill(database, 1)
     first, second = up(start("--agent", "ada"), start("--agent", "ada"))
     first.call("feature_claim_and_get")
-    token = second.call("feature_claim_and_get", resume=True)["claim"]["token"]
+    token = second.call("feature_claim_and_get", resume=True, force=True)["claim"]["token"]
     assert first.finish() == 0
     assert row(database, 1)["claim_token"] == token
     assert kinds(database, 1) == ["create", "claim", "resume"]
+
+
+def test_a_dead_process_gives_way_to_a_resume_at_once(database: Database, start: StartServer) -> None:
+    """A name goes on at once after its server was killed: on one machine its process shows that it is dead."""
+    fill(database, 1)
+    first, second = up(start("--agent", "ada"), start("--agent", "ada"))
+    first.call("feature_claim_and_get")
+    first.kill()
+    first.status()
+    assert second.call("feature_claim_and_get", resume=True)["feature"]["id"] == 1
 
 
 def test_one_request_id_from_six_processes_creates_one_feature(database: Database, start: StartServer) -> None:

@@ -11,7 +11,7 @@ import pytest
 from dibs.client import Client, server_command
 from dibs.database import Database
 from dibs.verbs.lease import release_all
-from dibs_schema.refusals import AlreadyClaimed, AlreadyHolding, Refusal
+from dibs_schema.refusals import AlreadyClaimed, AlreadyHolding, InvalidInput, Refusal
 from verbs.stage import add, alter, journal, row, token_of
 
 pytestmark = pytest.mark.anyio
@@ -126,11 +126,14 @@ async def test_another_session_with_the_name_is_told_to_take_its_own(
     name = f"ada-{feature}"
     await server.call(CLAIM, feature_id=feature, agent=name)
     async with Client.start(server_command("--db", shared_db, "--agent", name)) as other:
-        for arguments in ({}, {"feature_id": feature}):
+        for arguments in ({}, {"feature_id": feature}, {"resume": True}, {"feature_id": feature, "resume": True}):
             with pytest.raises(AlreadyHolding) as refusal:
                 await other.call(CLAIM, **arguments)
             assert "Another session works under this name" in refusal.value.message
             assert "resume" not in refusal.value.message
+        with pytest.raises(InvalidInput, match="goes with resume=true"):
+            await other.call(CLAIM, force=True)
+        assert (await other.call(CLAIM, resume=True, force=True))["feature"]["id"] == feature
 
 
 async def test_the_claim_of_another_names_its_holder(server: Client, backlog: Database) -> None:

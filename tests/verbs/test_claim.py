@@ -264,10 +264,12 @@ def test_connections_whose_shown_names_are_equal_do_not_count_together(database:
 
 
 def test_resuming_takes_over_with_a_fresh_token(database: Database) -> None:
-    """A resume returns the feature with a new token and session, and the old token is lost."""
+    """A resume returns the feature with a new token and session; from a connection that lives, only with `force`."""
     (feature,) = add(database)
     before = take(database, named("ada", session="here"))
-    after = take(database, named("ada", session="there"), resume=True)
+    there = named("ada", session="there")
+    refused(database, AlreadyHolding, lambda tx: claim.claim(tx, there, resume=True))
+    after = take(database, there, resume=True, force=True)
     assert after.feature.id == feature
     assert after.claim.token != before.claim.token
     kept = row(database, feature)

@@ -193,7 +193,7 @@ def test_a_resumed_claim_survives_the_first_connection(database: Database) -> No
     """A claim that another connection resumed is not released with the old one."""
     (feature,) = add(database)
     take(database, named("ada", session="first"), feature)
-    take(database, named("ada", session="second"), resume=True)
+    take(database, named("ada", session="second"), resume=True, force=True)
     assert database.write_now(lambda tx: lease.release_session(tx, "first")) == []
     assert row(database, feature)["claim_session"] == "second"
 

@@ -25,13 +25,14 @@ class ClaimFeature:
     category: Category | None = None
     wait_seconds: Annotated[Wait, Field(description="wait for work, 45 at most")] = 0
     agent: Annotated[Agent | None, Field(description="your name")] = None
-    resume: Annotated[bool, Field(description="take back what your name holds")] = False
+    resume: Annotated[bool, Field(description="take over what your name holds")] = False
+    force: bool = False
     request_id: RequestId | None = None
 
 
 @arguments
 class MarkInProgress:
-    """Claim a feature whose text you know; brief answer with the token."""
+    """Claim a feature whose text you know; answers with the token."""
 
     feature_id: FeatureId
     agent: Agent | None = None
@@ -48,7 +49,7 @@ class SendHeartbeat:
 
 @arguments
 class ReleaseClaim:
-    """Give a claim back without an outcome."""
+    """End a claim without an outcome."""
 
     feature_id: FeatureId
     claim_token: Token | None = None
@@ -105,7 +106,8 @@ class Claims:
             options={"wait_seconds": "--wait"},
             texts={
                 "category": "Claim a feature of this category only.",
-                "resume": "Take back what the agent's name holds, if it holds anything.",
+                "resume": "Take over what the agent's name holds, if it holds anything.",
+                "force": "With --resume: also from a session that still works.",
                 "request_id": "The same id with the same arguments returns the same claim again.",
             },
             help="""Claim the next ready feature, or FEATURE_ID, with everything needed to build it.

@@ -105,7 +105,7 @@ def init(
         ],
     )
     if not as_json:
-        _show(result, root, listed=not clients, remove=remove)
+        _show(result, root, listed=not clients, remove=remove, agent=variables.get("DIBS_AGENT"))
     status = 0
     if clients and not dry_run:
         status = _write(result, yes=yes, as_json=as_json) or _check_servers(result, root, as_json=as_json)
@@ -130,12 +130,14 @@ def _variables(flags: dict[str, str | None]) -> dict[str, str]:
     return {f"DIBS_{name.upper()}": value for name, value in given.items()}
 
 
-def _show(result: InitResult, root: Path, *, listed: bool, remove: bool) -> None:
+def _show(result: InitResult, root: Path, *, listed: bool, remove: bool, agent: str | None) -> None:
     if not result.changes:
         click.echo(f"No client is in use in {root} yet. Name one or more: {', '.join(CLIENTS)}.")
         return
     if not remove:
         click.echo(f"The command is `{shlex.join(result.command.words)}`: {result.command.why}.")
+        if agent is not None:
+            click.echo(f"A name belongs to one session: of two sessions called {agent}, only one can claim at a time.")
     for one in result.changes:
         where = f"{one.client.title}, {one.file}"
         if one.kind == "nothing":

@@ -102,6 +102,7 @@ class Backlog(Calls):
         wait_seconds: float = 0,
         agent: str | None = None,
         resume: bool = False,
+        force: bool = False,
         timeout: float | None = None,
     ) -> Claim:
         """Claim a feature for a block: `async with backlog.claim() as feature`. The arguments are those of `take`.
@@ -116,7 +117,7 @@ class Backlog(Calls):
 
         Raises NothingToClaim at the start, and ClaimLost or another Refusal at the end, if the pass is refused.
         """
-        options = {"category": category, "wait_seconds": wait_seconds, "agent": agent, "resume": resume}
+        options = {"category": category, "wait_seconds": wait_seconds, "agent": agent, "resume": resume, "force": force}
         return Claim(self, {"feature_id": feature_id, **options}, self._tasks, timeout)
 
     def follow(self, after: str | None = None) -> AsyncGenerator[FollowedEvent, None]:

@@ -202,10 +202,11 @@ class SyncBacklog(Operations):
         wait_seconds: float = 0,
         agent: str | None = None,
         resume: bool = False,
+        force: bool = False,
     ) -> SyncClaim:
         """Claim a feature for a block: `with backlog.claim() as feature`; see `Backlog.claim`."""
         claim = self._backlog.claim(
-            feature_id, category=category, wait_seconds=wait_seconds, agent=agent, resume=resume
+            feature_id, category=category, wait_seconds=wait_seconds, agent=agent, resume=resume, force=force
         )
         return SyncClaim(self._loop, claim)
 

@@ -91,6 +91,7 @@ class ClaimJob(ClaimingJob[Claimed | Idle]):
         self._tester = session.author() if session.settings.role is Role.TESTER else None
         scope = session.caller.request_scope(args.agent, args.request_id)
         fingerprinted = {"feature_id": args.feature_id, "category": args.category, "resume": args.resume}
+        fingerprinted |= {"force": True} if args.force else {}
         self._request = Request.of(args.request_id, "feature_claim_and_get", fingerprinted, scope)
 
     def run(self, tx: Transaction) -> Claimed | Idle:
@@ -109,7 +110,9 @@ class ClaimJob(ClaimingJob[Claimed | Idle]):
             if own is not None:
                 return claim.claimed(tx, holder, own, already=True)
         try:
-            return claim.claim(tx, holder, args.feature_id, category=args.category, resume=args.resume)
+            return claim.claim(
+                tx, holder, args.feature_id, category=args.category, resume=args.resume, force=args.force
+            )
         except AlreadyHolding as refusal:
             own = self._only_claim(tx, refusal.details["id"])
             if own is None:

@@ -14,12 +14,14 @@ from dibs.verbs.skip import skip as skip_verb
 from dibs.verbs.update import add_note as add_note_verb
 from dibs_schema.answers import Acknowledgement, Claimed, Idle
 from dibs_schema.operations import claims as arguments
-from dibs_schema.refusals import Forbidden
+from dibs_schema.refusals import Forbidden, InvalidInput
 from dibs_schema.status import Kind
 
 
 async def take(session: Session, args: arguments.ClaimFeature, context: CallContext) -> Claimed | Idle:
     """Claim the next ready feature or one by id, and wait for work if requested."""
+    if args.force and not args.resume:
+        raise InvalidInput("force: it takes over a claim, and so goes with resume=true.", field="force")
     job = ClaimJob(session, args)
     context.claiming(job)
 

@@ -12,7 +12,7 @@ from dibs.database.engine import NotApplied
 from dibs.database.transaction import Row, Transaction
 from dibs.queries.handover import work_of
 from dibs.queries.queue_state import why_idle
-from dibs.rules.claimant import Holder, is_served
+from dibs.rules.claimant import Holder
 from dibs.rules.conditions import (
     F,
     among,
@@ -26,10 +26,10 @@ from dibs.rules.diagnosis import find, refuse_claim
 from dibs.rules.events import last_claim_of, last_holder, record
 from dibs.rules.file_areas import files_are_free
 from dibs.verbs.claim_values import LEASED, claim_parameters, count_mine
-from dibs.verbs.continue_claim import claims_of_holder, resume_claim
+from dibs.verbs.continue_claim import claims_of_holder, refuse_second_claim, resume_claim
 from dibs_schema.answers import Acknowledgement, Claimed, Idle, Lease
 from dibs_schema.next_step import Step
-from dibs_schema.refusals import AlreadyHolding, TooManyClaims
+from dibs_schema.refusals import TooManyClaims
 from dibs_schema.status import ConnectionEnd, Kind, Status
 from dibs_schema.tables import features
 
@@ -65,16 +65,24 @@ def next_claim(claim_order: str, *, by_category: bool, autocommit: bool = False)
 
 
 def claim(
-    tx: Transaction, holder: Holder, feature: int | None = None, *, category: str | None = None, resume: bool = False
+    tx: Transaction,
+    holder: Holder,
+    feature: int | None = None,
+    *,
+    category: str | None = None,
+    resume: bool = False,
+    force: bool = False,
 ) -> Claimed | Idle:
     """Claim `feature` or the next ready one (of `category`), or `resume` a claim of the agent name.
+
+    `force` also resumes the claim of a connection that lives.
 
     Returns the claim with all that the agent needs, or the reason why there is nothing to claim.
     Raises NotFound, AlreadyClaimed, AlreadyHolding, AlreadyPassing, TooManyClaims, UnmetDependencies,
     WaitingForHuman, Stuck, Archived, NotReady, InvalidInput if a resume has no agent name, and NotApplied
     if others are claiming every ready feature.
     """
-    row = claim_row(tx, holder, feature, category=category, resume=resume)
+    row = claim_row(tx, holder, feature, category=category, resume=resume, force=force)
     if row is not None:
         return claimed(tx, holder, row)
     idle = why_idle(tx, category)
@@ -109,10 +117,16 @@ def mark_in_progress(tx: Transaction, holder: Holder, feature: int, own: Row | N
 
 
 def claim_row(
-    tx: Transaction, holder: Holder, feature: int | None = None, *, category: str | None = None, resume: bool = False
+    tx: Transaction,
+    holder: Holder,
+    feature: int | None = None,
+    *,
+    category: str | None = None,
+    resume: bool = False,
+    force: bool = False,
 ) -> Any:
     """Return the claimed row, or None if nothing is ready. Raises the refusals of `claim`."""
-    if resume and (resumed := resume_claim(tx, holder, feature)) is not None:
+    if resume and (resumed := resume_claim(tx, holder, feature, force=force)) is not None:
         return resumed
     parameters = claim_parameters(tx, holder)
     row = _claim_left(tx, holder, parameters) if resume and feature is None and category is None else None
@@ -157,26 +171,4 @@ def _refuse(tx: Transaction, holder: Holder, feature: int | None, most: int) -> 
             ],
             held=[row["id"] for row in mine][:most],
         )
-    held = next((row for row in mine if row["id"] == feature), mine[0])
-    age = max(0, int(tx.now - held["claimed_at"]))
-    fact = f"{holder.name} already claimed feature {held['id']} ({held['name'][:80]}) {age} s ago."
-    resume = {"feature_id": held["id"], "resume": True, "agent": holder.name}
-    if _of_another_session(holder, held):
-        fact += " Another session works under this name."
-        step = Step("feature_claim_and_get", needs=("agent",), purpose="under a name of your own")
-    else:
-        fact += " Finish it first."
-        step = Step("feature_claim_and_get", resume, "to continue it with a new token")
-    raise AlreadyHolding(fact, next=[step], id=held["id"], name=held["name"], age_seconds=age)
-
-
-def _of_another_session(holder: Holder, held: Row) -> bool:
-    """Return whether another connection that lives has the claim.
-
-    Its process shows that. The connection of a process that cannot be seen lives if it has renewed the lease lately.
-    """
-    session: str | None = held["claim_session"]
-    if session is None or session == holder.session:
-        return False
-    served = is_served(session)
-    return bool(held["renewed_lately"]) if served is None else served
+    refuse_second_claim(tx, holder, next((row for row in mine if row["id"] == feature), mine[0]))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 from sqlalchemy import bindparam, case, select, update
 
 from dibs.database.compiled import hot
 from dibs.database.transaction import Row, Transaction
-from dibs.rules.claimant import Holder, is_alias, new_token
+from dibs.rules.claimant import Holder, is_alias, is_served, new_token
 from dibs.rules.conditions import (
     F,
     disconnected,
@@ -27,7 +27,7 @@ from dibs.rules.file_areas import files_are_free
 from dibs.verbs.claim_values import LEASED, RENEWED, count_mine, of_holder
 from dibs_schema.answers import Claimed
 from dibs_schema.next_step import Step
-from dibs_schema.refusals import InvalidInput
+from dibs_schema.refusals import AlreadyHolding, InvalidInput
 from dibs_schema.status import ConnectionEnd, Kind, Status
 from dibs_schema.tables import features
 
@@ -94,18 +94,25 @@ def replay_claim(tx: Transaction, holder: Holder, claimed: Claimed) -> Claimed:
     return claimed.model_copy(update={"claim": lease})
 
 
-def resume_claim(tx: Transaction, holder: Holder, feature: int | None) -> Any:
-    """Take over the agent name's claim (of `feature`) with a new token, and return its row; None if it has none."""
+def resume_claim(tx: Transaction, holder: Holder, feature: int | None, *, force: bool = False) -> Any:
+    """Take over the agent name's claim (of `feature`) with a new token, and return its row; None if it has none.
+
+    Raises AlreadyHolding if another connection that lives has the claim, unless `force`.
+    """
     if not holder.named:
         raise InvalidInput(
             "resume: the call needs an agent name, since the server has none.",
             next=[Step("feature_claim_and_get", {"resume": True}, needs=("agent",))],
             field="resume",
         )
-    mine = [row["id"] for row in tx.all(claims_of_holder, holder=holder.name, counted_session=None)]
-    if not mine or (feature is not None and feature not in mine):
+    mine = tx.all(claims_of_holder, holder=holder.name, counted_session=None)
+    asked = [row for row in mine if feature in (None, row["id"])]
+    if not asked:
         return None
-    chosen = feature if feature is not None else mine[0]
+    free = (row["id"] for row in asked if force or not _is_of_another_session(holder, row))
+    chosen = next(free, None)
+    if chosen is None:
+        refuse_second_claim(tx, holder, asked[0])
     row = tx.first(
         _resume,
         feature=chosen,
@@ -117,3 +124,31 @@ def resume_claim(tx: Transaction, holder: Holder, feature: int | None) -> Any:
     assert row is not None, "this transaction has read the holder's claims"
     record(tx, holder.name, Kind.RESUME, chosen, Status.IN_PROGRESS, Status.IN_PROGRESS)
     return row
+
+
+def refuse_second_claim(tx: Transaction, holder: Holder, held: Row) -> NoReturn:
+    """Raise AlreadyHolding with the claim that the agent name has, and how to go on."""
+    age = max(0, int(tx.now - held["claimed_at"]))
+    fact = f"{holder.name} already claimed feature {held['id']} ({held['name'][:80]}) {age} s ago."
+    resume = {"feature_id": held["id"], "resume": True, "agent": holder.name}
+    if _is_of_another_session(holder, held):
+        fact += " Another session works under this name."
+        step = Step(
+            "feature_claim_and_get", needs=("agent",), purpose="under a name of your own"
+        )  # not force: it steals
+    else:
+        fact += " Finish it first."
+        step = Step("feature_claim_and_get", resume, "to continue it with a new token")
+    raise AlreadyHolding(fact, next=[step], id=held["id"], name=held["name"], age_seconds=age)
+
+
+def _is_of_another_session(holder: Holder, held: Row) -> bool:
+    """Return whether another connection that lives has the claim.
+
+    Its process shows that. The connection of a process that cannot be seen lives if it has renewed the lease lately.
+    """
+    session: str | None = held["claim_session"]
+    if session is None or session == holder.session:
+        return False
+    served = is_served(session)
+    return bool(held["renewed_lately"]) if served is None else served
