@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,7 +15,10 @@ from mcp.types import Tool
 
 from dibs.client import Client, server_command
 from dibs.database import Database
+from dibs.mcp.instructions import instructions
+from dibs_schema.operations import offered
 from dibs_schema.refusals import all_codes
+from dibs_schema.roles import Role
 from dibs_schema.status import Status
 from tools.conftest import both_channels
 from verbs.stage import add, board, place
@@ -114,6 +118,20 @@ async def test_a_role_has_its_tools_and_no_others(db: str, role: str) -> None:
             error = both_channels(result)["error"]
             assert (result.is_error, error["code"], error["tool"]) == (True, "forbidden", name)
         assert size(listed) <= (7_500 if role == "coder" else 20_000)
+
+
+@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("lease", [None, 1800.0])
+def test_instructions_name_only_tools_of_the_role(role: Role, lease: float | None) -> None:
+    """The first line names the tool that the role begins with, and no text names a tool that the role does not have."""
+    text = instructions(role, database="features.db", project="default", detached_lease=lease)
+    tools = {one.tool for one in offered(role)}
+    named = {word for word in re.findall(r"\w+", text) if word in CONTRACT}
+    assert named <= tools
+    assert named & set(re.findall(r"\w+", text.partition("\n")[0]))
+    assert len(text.partition("\n")[0]) <= 250
+    assert len(text) < 2_000
+    assert ("renewed while you are connected" in text) == (lease is None and "feature_claim_and_get" in tools)
 
 
 async def test_words_are_few(server: Client, tools: dict[str, Tool], shared_db: str, backlog: Database) -> None:
