@@ -73,6 +73,21 @@ def test_the_first_reason_that_applies_is_told(database: Database, place_in_orde
     assert _ask(database).state == ORDER[place_in_order][0]
 
 
+@pytest.mark.parametrize("category", [None, "core"])
+def test_who_waits_for_an_answer_is_named_with_the_question(database: Database, category: str | None) -> None:
+    """The message names the first features that wait, what each asks, and what the agent should do."""
+    asking = [place(database, Status.NEEDS_HUMAN, category="core").id for _ in range(4)]
+    alter(database, asking[1], human_request={"prompt": "Which\ncolour? " * 40, "fields": []})
+    message = _ask(database, category).message
+    assert (
+        f"Stop, and tell your user to answer with `dibs answer`: feature {asking[0]} asks 'Please decide.'" in message
+    )
+    assert f"feature {asking[1]} asks 'Which colour? Which" in message
+    assert "…'" in message
+    assert f"feature {asking[3]}" not in message
+    assert len(message) < 600
+
+
 def test_nothing_at_all_is_empty(database: Database) -> None:
     """A backlog without features, or with archived ones alone, is empty and not complete."""
     assert (_ask(database).state, _ask(database).counts) == ("empty", Counts())
@@ -125,11 +140,11 @@ def test_a_category_is_never_complete(database: Database) -> None:
 
 
 def test_time_that_helps_is_told(database: Database) -> None:
-    """`retry_after_seconds` is the time to the end of a back-off or a lease, at most a minute."""
+    """`retry_after_seconds` is the time to the end of a back-off or a lease, at most as long as a claim waits."""
     _backing_off(database, "core")
     assert 38 <= (_ask(database).retry_after_seconds or 0) <= 40
     alter(database, 1, not_before=database.write_now(lambda tx: tx.now) + 500)
-    assert _ask(database).retry_after_seconds == 60
+    assert _ask(database).retry_after_seconds == 45
     holder = named("ada", lease=25)
     (feature,) = add(database)
     take(database, holder, feature)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import ceil, inf
 
 from sqlalchemy import Double, bindparam, case, func, select
@@ -18,8 +19,10 @@ from dibs_schema.roles import Role
 from dibs_schema.status import Status
 from dibs_schema.tables import projects
 
-LONGEST_RETRY = 60
-"""Seconds. The end of a lease that is renewed says little about the end of its claim."""
+LONGEST_RETRY = 45
+"""Seconds: the longest wait of a claim. The end of a lease that is renewed says little about the end of its claim."""
+SHOWN_QUESTIONS, SHOWN_PROMPT = 3, 120
+"""The questions that an answer names, and the characters of each."""
 
 # Each count reads one narrow index. The count of pending features is the rest, since no feature is ever deleted.
 _counted = {
@@ -49,6 +52,12 @@ _next_back_off_end = hot(
     select(func.min(F.not_before - bindparam("now"))).where(in_project(), unblocked(), backed_off())
 )
 
+_questions = (
+    select(F.id, F.human_request)
+    .where(in_project(), resting(), is_(Status.NEEDS_HUMAN))
+    .order_by(F.id)
+    .limit(SHOWN_QUESTIONS)
+)
 _categories = select(F.category).where(in_project(), unblocked()).distinct().order_by(F.category)
 SHOWN_CATEGORIES = 12
 
@@ -57,12 +66,14 @@ _back_off_end_there = hot(_next_back_off_end.where(_in_category))
 
 _MESSAGES: dict[IdleState, str] = {
     "complete": "Every feature is passing or archived. No work is left; stop.",
-    "empty": "The backlog is empty.",
+    "empty": "The backlog is empty. Stop, and tell your user.",
     "waiting_for_claims": "Other agents have claimed every feature that was ready.",
     "waiting_for_back_off": "The remaining features failed recently and are not ready yet.",
-    "waiting_for_human": "The remaining features wait for a person's answer: `dibs answer` lists the questions.",
-    "stuck": "The remaining features are stuck: they failed, were skipped or were released too often.",
-    "waiting_for_dependencies": "The remaining features wait for features that nobody can claim.",
+    "waiting_for_human": "The remaining features wait for a person's answer. Stop, and tell your user to answer with "
+    "`dibs answer`:",
+    "stuck": "The remaining features are stuck: they failed, were skipped or were released too often. Stop, and tell "
+    "your user.",
+    "waiting_for_dependencies": "The remaining features wait for features that nobody can claim. Stop, and tell your user.",
     "waiting_for_confirmation": "Every feature is passing or archived, but some passes wait for another agent's "
     "confirmation. If you are not a tester, stop.",
 }
@@ -105,6 +116,8 @@ def why_idle(tx: Transaction, category: str | None = None) -> Idle:
     if state in ("waiting_for_claims", "waiting_for_back_off"):
         within = {} if category is None else {"category": category}
         steps = (Step("feature_claim_and_get", {**within, "wait_seconds": 45}),)
+    if state == "waiting_for_human":
+        message = " ".join([message, *_open_questions(tx, category)])
     if state == "waiting_for_claims" and found.held_back:
         message, steps = _HELD_BACK, (*steps, Step("feature_get_blocked", purpose="to see which"))
     if category is not None and state in ("complete", "empty", "waiting_for_dependencies"):
@@ -119,6 +132,15 @@ def why_idle(tx: Transaction, category: str | None = None) -> Idle:
     end = {"waiting_for_claims": lease_end, "waiting_for_back_off": back_off_end}.get(state)
     retry = None if end is None else min(LONGEST_RETRY, max(1, ceil(end)))
     return Idle(state=state, counts=found, retry_after_seconds=retry, message=message, next=steps)
+
+
+def _open_questions(tx: Transaction, category: str | None) -> Iterator[str]:
+    """Yield which features (in `category`) wait for the answer to what, the first few, cut."""
+    statement = _questions if category is None else _questions.where(_in_category)
+    for row in tx.all(statement, **({} if category is None else {"category_": category})):
+        prompt = " ".join(str((row["human_request"] or {}).get("prompt", "")).split())
+        cut = prompt if len(prompt) <= SHOWN_PROMPT else f"{prompt[: SHOWN_PROMPT - 1]}…"
+        yield f"feature {row['id']} asks {cut!r}."
 
 
 def _unknown_category(tx: Transaction, category: str) -> tuple[str, tuple[Step, ...]]:
