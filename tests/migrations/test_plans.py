@@ -33,6 +33,7 @@ READS_ALL = {
     "project_rows": "a copy reads the whole project",
     "search._ids": "a completion matches any part of a number or name, as a search does",
     "search._categories": "likewise",
+    "events._last_claim_of": "it reads the latest 10,000 events, by their ids",
     "queue_state._by_status_there": "a category has no index of its own",
 }
 """Statements that may read a whole project, and why. A module's name stands for all of its statements."""

@@ -54,8 +54,8 @@ _next_back_off_end = hot(
 
 _questions = (
     select(F.id, F.human_request)
-    .where(in_project(), resting(), is_(Status.NEEDS_HUMAN))
-    .order_by(F.id)
+    .where(in_project(), resting(), is_(Status.NEEDS_HUMAN), F.id > 0)
+    .order_by(F.status, F.id)  # as the index of the resting features
     .limit(SHOWN_QUESTIONS)
 )
 _categories = select(F.category).where(in_project(), unblocked()).distinct().order_by(F.category)
