@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import bindparam, func, select
 
 from dibs.database.transaction import Transaction
-from dibs.queries.handover import dependencies_of, human_answer_of
+from dibs.queries.handover import NOTES_ROOM, dependencies_of, human_answer_of, notes_of
 from dibs.queries.search import COLUMNS, row_of
 from dibs.rules.conditions import FARTHEST_BACK_OFF, F, in_project, this
 from dibs.rules.diagnosis import find
@@ -46,6 +46,7 @@ def get_by_id(tx: Transaction, feature: int, cursor: str | None = None) -> Featu
         return Feature(**head, priority=row["priority"], description=description, steps=steps, next_cursor=following)
     paths = row["paths"] or []
     description, steps, following = cut_text(row["description"], row["steps"], None, FIRST_PAGE - json_length(paths))
+    notes, more_notes = notes_of(tx, feature, NOTES_ROOM)
     return Feature(
         **head,
         **{name: truncate(row[name], 250) if isinstance(row[name], str) else row[name] for name in _PLAIN},
@@ -64,6 +65,8 @@ def get_by_id(tx: Transaction, feature: int, cursor: str | None = None) -> Featu
         and Status.PASSING not in (row["status"], row["archived_from"]),
         human_request=truncate_json(row["human_request"], 900) if row["status"] == Status.NEEDS_HUMAN else None,
         human_answer=human_answer_of(row["human_answer"], 800),
+        notes=notes,
+        more_notes=more_notes,
     )
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, func, select
 
 from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
-from dibs.rules.conditions import among, of_feature
+from dibs.rules.conditions import among, held, of_feature, this
 from dibs.rules.truncate import cut_text, first_line, json_bytes, json_length, truncate, truncate_json
 from dibs_schema.answers import Answer, Dependency, Failure, HumanAnswer, NoteEntry, Work
 from dibs_schema.status import SATISFIED, Kind
@@ -19,8 +19,11 @@ OWN_TEXT = 5_000
 """Characters of description and steps in one answer; a cursor continues them."""
 HAND_OVER = 3_900
 """Bytes of texts of other agents. Each part may use what the parts before it have left."""
+LEARNED = 50
+"""The latest events of a feature among which failures and notes are looked for."""
 FAILURES, FAILURE_ROOM = 3, 600
 NOTES, NOTES_ROOM = 10, 900
+NEW_NOTE_ROOM = 90
 ANSWER_ROOM = 1_100
 EVIDENCE_ROOM = 200
 NAME_ROOM, REFERENCE_ROOM, AGENT_ROOM = 1_100, 80, 30
@@ -39,11 +42,27 @@ _builds_on = hot(
     .order_by(_D.dependency_id)
 )
 
+_noted = hot(
+    select(_E.at, _E.agent, _E.kind, _E.detail)
+    .where(of_feature(events), among(_E.kind, _NOTED))
+    .order_by(_E.id.desc())
+    .limit(bindparam("most"))
+)
+_count_noted = select(func.count()).where(of_feature(events), among(_E.kind, _NOTED))
+_new_to_holder = (
+    select(_E.detail)
+    .join(features, (_F.project_id == _E.project_id) & (_F.id == _E.feature_id))
+    .where(of_feature(events), among(_E.kind, _NOTED), this(), held())
+    .where(_E.agent != _F.claimed_by, _E.at > _F.last_activity_at)
+    .order_by(_E.id.desc())
+    .limit(100)
+)
+
 _learned = hot(
     select(_E.at, _E.agent, _E.kind, _E.detail)
     .where(of_feature(events), among(_E.kind, (*_FAILED, *_NOTED)))
     .order_by(_E.id.desc())
-    .limit(50)
+    .limit(LEARNED)
 )
 
 
@@ -60,6 +79,9 @@ def work_of(
     room -= _taken(failures)
     notes = _notes(learned, tx.now, min(NOTES_ROOM, room // 2))
     room -= _taken(notes)
+    noted = sum(row["kind"] in _NOTED for row in learned)
+    if len(learned) == LEARNED:
+        noted = tx.value(_count_noted, feature=row["id"])
     earlier = first_line(evidence_text(row["evidence"]), min(EVIDENCE_ROOM, room // 2))
     room -= json_bytes(earlier) if earlier else 0
     return Work(
@@ -75,6 +97,7 @@ def work_of(
         dependencies=dependencies_of(tx, row["id"], room),
         failures=failures,
         notes=notes,
+        more_notes=noted - len(notes),
         human_answer=answer,
         earlier_evidence=earlier,
     )
@@ -120,6 +143,19 @@ def human_answer_of(stored: dict[str, Any] | None, room: int) -> HumanAnswer | N
     prompt = truncate(stored.get("prompt"), room // 6)
     answers = truncate_json(stored["answers"], room - 120 - json_bytes(prompt))
     return HumanAnswer(answers=answers, answered_by=truncate(stored["by"], AGENT_ROOM) or "", prompt=prompt)
+
+
+def notes_of(tx: Transaction, feature: int, room: int) -> tuple[list[NoteEntry], int]:
+    """Return the newest notes on a feature, as many as fit in `room` bytes, and the number of the others."""
+    notes = _notes(tx.all(_noted, feature=feature, most=NOTES), tx.now, room)
+    return notes, tx.value(_count_noted, feature=feature) - len(notes)
+
+
+def new_notes(tx: Transaction, feature: int, token: str) -> dict[str, Any]:
+    """Return the fields of an acknowledgement with other agents' notes since the holder's last call."""
+    found = tx.all(_new_to_holder, feature=feature, token=token)
+    note = truncate(found[0]["detail"]["note"], NEW_NOTE_ROOM) if found else None
+    return {"new_notes": len(found), "note": note}
 
 
 def _failures(learned: Any, room: int) -> list[Failure]:

@@ -10,6 +10,7 @@ from sqlalchemy import BindParameter, ColumnElement, Executable, bindparam, func
 from dibs.database import Upkeep
 from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
+from dibs.queries.handover import new_notes
 from dibs.rules.conditions import (
     ATTEMPTS_USED_UP,
     FAILURES_USED_UP,
@@ -113,13 +114,14 @@ def heartbeat(tx: Transaction, feature: int, token: str | None, note: str | None
 
     Raises ClaimLost, TokenRequired, NotClaimed, or the refusal of the status that the feature has now.
     """
+    news = new_notes(tx, feature, token) if token is not None else {}
     row = tx.first(_heartbeat, feature=feature, token=token) if token is not None else None
     if row is None:
         refuse_transition(tx, feature, token)
     if note is not None:
         record(tx, row["claimed_by"], Kind.HEARTBEAT, feature, Status.IN_PROGRESS, Status.IN_PROGRESS, note=note)
     return Acknowledgement(
-        id=feature, status=Status.IN_PROGRESS.value, expires_at=row["lease_expires_at"], noted=note is not None
+        id=feature, status=Status.IN_PROGRESS.value, expires_at=row["lease_expires_at"], noted=note is not None, **news
     )
 
 
