@@ -59,9 +59,12 @@ def test_every_call_with_the_old_token_goes_on_with_the_claim(
         assert (row(database, feature)["status"], row(database, feature)["attempts"]) == ("pending", 0)
         answer = second.call(tool, feature_id=feature, claim_token=token, **more)
         assert answer["status"] == status, tool
-        last = [] if tool == "feature_heartbeat" else [row(database, feature)["ended_by"]]
-        assert kinds(database, feature) == ["create", "claim", "release", "resume", *last]
         after = row(database, feature)
+        if tool == "feature_clear_in_progress":  # that is what the connection's end has done
+            assert (kinds(database, feature), after["attempts"]) == (["create", "claim", "release"], 0)
+            continue
+        last = [] if tool == "feature_heartbeat" else [after["ended_by"]]
+        assert kinds(database, feature) == ["create", "claim", "release", "resume", *last]
         assert after["attempts"] == (0 if status == "passing" else 1)
         assert after["failures"] == (tool == "feature_mark_failing")
         if status == "in_progress":
@@ -101,6 +104,8 @@ def test_a_token_that_was_overtaken_stays_lost(database: Database, start: StartS
     before = row(database, 1)
     second = start()
     for tool, (more, _) in CALLS.items():
+        if tool == "feature_clear_in_progress":
+            continue  # a repeated release is acknowledged: the connection's end has made it
         assert isinstance(second.refusal(tool, feature_id=1, claim_token=token, **more), ClaimLost), tool
     assert {name: row(database, 1)[name] for name in ("status", "claim_token")} == {
         name: before[name] for name in ("status", "claim_token")

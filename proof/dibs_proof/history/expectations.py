@@ -109,7 +109,7 @@ def simulate_transition(kind: Kind, tokens: tuple[str | None, ...], reported: Re
 
     def simulate(state: FeatureState) -> Iterator[tuple[FeatureState, Report]]:
         for token in tokens:
-            for before in (state, *_regained(state, token)):
+            for before in (state, *(_regained(state, token) if kind is not Kind.RELEASE else ())):
                 try:
                     made = model.transition(before, kind, token, limits, unmet=unmet)
                 except Refused as refused:

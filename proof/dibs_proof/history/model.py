@@ -88,7 +88,8 @@ def transition(state: FeatureState, kind: Kind, token: str | None, limits: Limit
         return Transition(end(state, kind, limits), kind)
     if kind is Kind.FAIL and state.status is D and state.ended == (token, Kind.PASS):
         return Transition(_regress(state), Kind.REGRESS)
-    if state.ended == (token, kind):
+    same = (kind, *ConnectionEnd) if kind is Kind.RELEASE else (kind,)
+    if state.ended[0] == token and state.ended[1] in same:
         return Transition(state, None)
     raise Refused("claim_lost")
 

@@ -30,7 +30,7 @@ from dibs_schema.refusals import (
     WaitingForHuman,
 )
 from dibs_schema.roles import Role
-from dibs_schema.status import SATISFIED, Kind, Status
+from dibs_schema.status import SATISFIED, ConnectionEnd, Kind, Status
 from dibs_schema.tables import dependencies, events, features
 
 _row = hot(
@@ -193,9 +193,13 @@ def _update(feature: int, purpose: str, **change: bool) -> Step:
 
 
 def earlier_outcome(tx: Transaction, feature: int, token: str | None, kind: Kind) -> dict[str, Any]:
-    """Return the detail of the event if this token made the transition before; or raise the reason for the refusal."""
+    """Return the detail of the event if this token made the transition before; or raise the reason for the refusal.
+
+    The end of the holder's connection has released its claims, too.
+    """
     row = find(tx, feature)
-    if token is None or row["ended_token"] != token or row["ended_by"] != kind:
+    same = (kind, *ConnectionEnd) if kind is Kind.RELEASE else (kind,)
+    if token is None or row["ended_token"] != token or row["ended_by"] not in same:
         refuse_transition(tx, feature, token)
     return last_detail(tx, feature, kind)
 
