@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from configparser import ConfigParser, Error
 from pathlib import Path
 
 from dibs.regular_file import read_regular
@@ -133,6 +132,8 @@ def _refers_to(dot_git: Path, git_dir: Path) -> bool:
 
 def _core_settings(config: Path) -> Mapping[str, str]:
     """Return the section `core` of a repository's configuration, as far as it can be read."""
+    from configparser import ConfigParser, Error  # only worktrees need it, and a start should be quick
+
     parser = ConfigParser(strict=False, interpolation=None, allow_no_value=True)
     try:
         text = os.fsdecode(read_regular(config, LONGEST_CONFIG))
