@@ -212,6 +212,7 @@ class FeatureRow(Answer):
     """One feature in a list. Texts and paths are present with `detail="full"`; long texts are truncated.
 
     If a live claim may change the files of a ready feature, `held_by` is the claimed feature, and `agent` its holder.
+    `more_blocked_by` counts the unmet dependencies that are not in `blocked_by`.
     """
 
     id: int
@@ -221,6 +222,7 @@ class FeatureRow(Answer):
     priority: int
     agent: str | None = None
     blocked_by: list[int] = []
+    more_blocked_by: int = 0
     held_by: int | None = None
     ready_at: Time | None = None
     description: str | None = None

@@ -132,7 +132,8 @@ def _rows(rows: list[answers.FeatureRow]) -> None:
 def _waits_for(row: answers.FeatureRow) -> str:
     if row.held_by is not None:
         return f"files of {row.held_by}"
-    return ", ".join(map(str, row.blocked_by)) or row.wire().get("ready_at", "")
+    more = [f"{row.more_blocked_by} more"] if row.more_blocked_by else []
+    return ", ".join([*map(str, row.blocked_by), *more]) or row.wire().get("ready_at", "")
 
 
 def _steps(steps: list[str]) -> None:

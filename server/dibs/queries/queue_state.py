@@ -66,7 +66,7 @@ _back_off_end_there = hot(_next_back_off_end.where(_in_category))
 
 _MESSAGES: dict[IdleState, str] = {
     "complete": "Every feature is passing or archived. No work is left; stop.",
-    "empty": "The backlog is empty. Stop, and tell your user.",
+    "empty": "The backlog is empty.",
     "waiting_for_claims": "Other agents have claimed every feature that was ready.",
     "waiting_for_back_off": "The remaining features failed recently and are not ready yet.",
     "waiting_for_human": "The remaining features wait for a person's answer. Stop, and tell your user to answer with "

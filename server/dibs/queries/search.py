@@ -21,7 +21,7 @@ from dibs_schema.tables import dependencies, features
 
 COLUMNS = (F.id, F.status, F.category, F.name, F.priority, F.claimed_by, F.not_before, F.skips, F.height)
 """The short columns, which a row of a list needs."""
-SHOWN_CATEGORY, SHOWN_AGENT, SHOWN_BLOCKERS = 24, 20, 4
+SHOWN_CATEGORY, SHOWN_AGENT, SHOWN_BLOCKERS = 23, 20, 3
 ROOM = 9_000
 """Bytes of rows in one answer."""
 TEXT = 2_000
@@ -52,6 +52,7 @@ def row_of(
         held_by=holder["id"] if holder else None,
         ready_at=until if backs_off and not blocked_by else None,
         blocked_by=(blocked_by or [])[:SHOWN_BLOCKERS],
+        more_blocked_by=max(0, len(blocked_by or []) - SHOWN_BLOCKERS),
     )
 
 

@@ -130,19 +130,21 @@ def claim_row(
         return resumed
     parameters = claim_parameters(tx, holder)
     row = _claim_left(tx, holder, parameters) if resume and feature is None and category is None else None
-    if row is not None:
-        pass  # the claim goes on where the agent left off
-    elif feature is not None:
-        row = tx.first(_claim_this, feature=feature, **parameters)
-    elif category is not None:
-        row = tx.first(next_claim(tx.project.settings.order, by_category=True), category_=category, **parameters)
-    else:
-        row = tx.first(next_claim(tx.project.settings.order, by_category=False), **parameters)
+    if row is None:
+        row = _claim_ready(tx, feature, category, parameters)
     if row is None:
         _refuse(tx, holder, feature, parameters["most"])
         return None
     record(tx, holder.name, Kind.CLAIM, row["id"], Status.PENDING, Status.IN_PROGRESS)
     return row
+
+
+def _claim_ready(tx: Transaction, feature: int | None, category: str | None, parameters: dict[str, Any]) -> Any:
+    if feature is not None:
+        return tx.first(_claim_this, feature=feature, **parameters)
+    if category is not None:
+        parameters = {**parameters, "category_": category}
+    return tx.first(next_claim(tx.project.settings.order, by_category=category is not None), **parameters)
 
 
 def _claim_left(tx: Transaction, holder: Holder, parameters: dict[str, Any]) -> Any:

@@ -39,6 +39,7 @@ _restore = (
     .values({F.status: F.archived_from, F.archived_from: None, **_stamp})
     .returning(F.status)
 )
+NO_LONGER_BLOCKS = "Features that depend on it no longer wait for it."
 NAMES = ("category", "name", "reference")
 _names = select(*(F[name] for name in NAMES)).where(this())
 # The lock keeps a claim in one statement from changing the status between this read and the event with that status.
@@ -86,7 +87,12 @@ def change(
     if archived is not None and archived != (status == Status.ARCHIVED):
         status = _archive_feature(tx, by, feature, status) if archived else _restore_feature(tx, by, feature)
         changed.append("archived")
-    return Acknowledgement(id=feature, status=status, changed=changed)
+    return Acknowledgement(
+        id=feature,
+        status=status,
+        changed=changed,
+        hint=NO_LONGER_BLOCKS if "archived" in changed and archived else None,
+    )
 
 
 def _names_of(tx: Transaction, feature: int) -> dict[str, Any]:
