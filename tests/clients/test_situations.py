@@ -16,6 +16,7 @@ from dibs.database import Database, open_database
 from dibs.rules.conditions import NO_CLAIM
 from dibs.settings import Settings
 from dibs.verbs.lease import reap
+from dibs.verbs.outcome import mark_failing, mark_passing
 from dibs.verbs.release import release
 from dibs_schema.status import Status
 from dibs_schema.tables import features
@@ -92,6 +93,26 @@ async def test_a_blocked_feature_leads_to_what_it_waits_for(client: Client, back
     said = await me.refused("unmet_dependencies", CLAIM, feature_id=waiting)
     assert said["unmet"] == [needed]
     assert (await me.follow(said))["feature"]["id"] == needed
+
+
+@pytest.mark.parametrize("name", [None, "ada"])
+async def test_a_dependency_that_breaks_under_a_claim_leads_to_other_work(
+    client: Client, backlog: Database, name: str | None
+) -> None:
+    """The refusal of the pass leads to a release, and the next claim to another feature: not in a circle."""
+    needed, mine, other = add(backlog, 3)
+    token = token_of(backlog, needed)
+    backlog.write_now(lambda tx: mark_passing(tx, "grace", needed, token))
+    me = Reader(client)
+    agent = {"agent": name} if name else {}
+    await me.call(CLAIM, feature_id=mine, **agent)
+    depend(backlog, mine, needed)
+    backlog.write_now(lambda tx: mark_failing(tx, "tom", needed, "it broke"))
+    said = await me.refused("unmet_dependencies", PASS, feature_id=mine)
+    assert said["unmet"] == [needed]
+    assert (await me.follow(said))["status"] == "pending"
+    found = [(await me.call(CLAIM, **(agent if not number else {})))["feature"]["id"] for number in range(2)]
+    assert set(found) == {needed, other}
 
 
 async def test_nothing_left_to_do_says_stop(client: Client, backlog: Database) -> None:

@@ -209,7 +209,7 @@ CASES: list[tuple[str, Arrange, str, str]] = [
     ("token_required", claimed_elsewhere, PASS, "claim_token"),
     ("token_required", also(claimed_elsewhere, reason="later"), "feature_skip", "resume=true"),
     ("unmet_dependencies", blocked, CLAIM, CLAIM),
-    ("unmet_dependencies", blocked_while_held, PASS, CLAIM),
+    ("unmet_dependencies", blocked_while_held, PASS, "feature_clear_in_progress"),
     ("waiting_for_human", at(Status.NEEDS_HUMAN), CLAIM, "feature_answer_human_input"),
     ("waiting_for_human", at(Status.NEEDS_HUMAN), PASS, "dibs answer"),
     ("not_waiting_for_human", nothing_asked, "feature_answer_human_input", "dibs answer"),

@@ -188,7 +188,7 @@ def _waiting(action: Callable[[Transaction, int, str], object]) -> Case:
         needed, waiting = add(database, 2)
         token = take(database, GRACE, waiting).claim.token
         depends(database, waiting, needed)
-        return lambda tx: action(tx, waiting, token), [NEXT]
+        return lambda tx: action(tx, waiting, token), [Step("feature_clear_in_progress", {"feature_id": waiting})]
 
     return arrange
 

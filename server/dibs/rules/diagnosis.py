@@ -75,13 +75,14 @@ def holder_of(tx: Transaction, feature: int, token: str | None) -> str | None:
     return holder
 
 
-def refuse_unmet(tx: Transaction, feature: int) -> NoReturn:
-    """Raise UnmetDependencies with the unmet dependencies."""
+def refuse_unmet(tx: Transaction, feature: int, *, claimed: bool = False) -> NoReturn:
+    """Raise UnmetDependencies with the unmet dependencies. Who has `claimed` the feature gives it back first."""
+    give_back = Step("feature_clear_in_progress", {"feature_id": feature}, "to give it back until they pass")
     missing = [row["dependency_id"] for row in tx.all(_unmet, feature=feature)]
     shown = ", ".join(map(str, missing[:10])) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
     raise UnmetDependencies(
         f"Feature {feature} depends on features that are not passing: {shown}.",
-        next=[NEXT_FEATURE],
+        next=[give_back if claimed else NEXT_FEATURE],
         id=feature,
         unmet=missing[:20],
     )
@@ -210,7 +211,7 @@ def refuse_transition(tx: Transaction, feature: int, token: str | None) -> NoRet
     if token is None:
         _refuse_without_token(row)
     if row["claim_token"] == token:
-        refuse_unmet(tx, feature)  # the only other guard of a transition with a valid token
+        refuse_unmet(tx, feature, claimed=True)  # the only other guard of a transition with a valid token
     refuse_lost(row)
 
 
