@@ -57,16 +57,31 @@ def acknowledged(history: History, names: Mapping[str, str]) -> Iterator[Acknowl
     again, counts once, and any of the equal calls may have made the transition.
     """
     calls = sorted(history.calls, key=lambda one: one.begun)
+    regained = _regained(calls)
     yield from _claims(history, calls, names)
-    yield from _ends(history, calls, names)
+    for one, client in _ends(history, calls, names):
+        # The end of the first client's connection may have made the release that another client's call acknowledges.
+        early = one.kind is Kind.RELEASE and (client, one.feature) in regained
+        yield replace(one, begun=-math.inf) if early else one
     for call in calls:
         if call.tool in NOTING and call.answer is not None and not call.refused and not call.lost:
-            kind, by = NOTING[call.tool], _name(history, call, names)
+            kind = NOTING[call.tool]
+            by = "" if (call.client, call.answer["id"]) in regained else _name(history, call, names)
             text = call.arguments.get(TEXTS[kind])
             if text is not None:
                 yield Acknowledged(
                     kind, call.answer["id"], by, call.answer["status"], frozenset({text}), call.begun, call.until
                 )
+
+
+def _regained(calls: list[Call]) -> set[tuple[str, int]]:
+    """Return the clients, each with a feature, that sent a token of another client, and so may have its claim."""
+    issued = {token: call.client for call in calls if (token := token_of(call)) is not None}
+    return {
+        (call.client, call.arguments["feature_id"])
+        for call in calls
+        if issued.get(call.arguments.get("claim_token", ""), call.client) != call.client
+    }
 
 
 def _name(history: History, call: Call, names: Mapping[str, str]) -> str:
@@ -93,10 +108,10 @@ def _claims(history: History, calls: list[Call], names: Mapping[str, str]) -> It
         yield Acknowledged(kind, feature, by, Status.IN_PROGRESS, begun=begun, ended=call.until)
 
 
-def _ends(history: History, calls: list[Call], names: Mapping[str, str]) -> Iterator[Acknowledged]:
-    """Yield the end of each token once. Its event names the claim's holder, whichever client sent the token.
+def _ends(history: History, calls: list[Call], names: Mapping[str, str]) -> Iterator[tuple[Acknowledged, str]]:
+    """Yield the end of each token once, and the client that it was acknowledged to.
 
-    The event of a regression names the client that reported it.
+    The event names the claim's holder, whichever client sent the token; that of a regression names the reporter.
     """
     given: dict[tuple[str, int], str] = {}
     holders: dict[str, str] = {}
@@ -121,7 +136,7 @@ def _ends(history: History, calls: list[Call], names: Mapping[str, str]) -> Iter
                 if ended.kind is Kind.REGRESS:
                     reporter, *others = {_name(history, one, names) for one in same}
                     ended = replace(ended, agent="" if others else reporter)
-                yield ended
+                yield ended, call.client
             live.discard(token)
 
 

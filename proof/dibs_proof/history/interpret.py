@@ -80,8 +80,7 @@ class Interpretation:
                 self._passes[call.arguments["feature_id"]].append(call)
             if (key := self._key(call)) is not None:
                 self._requests[key].append(call)
-            if (sent := call.arguments.get("claim_token")) is not None and (call.lost or not call.refused):
-                self.senders[sent].append(call)
+            self._remember_sent(call)
             token, feature = token_of(call), claimed_feature(call)
             if token in self.holders and expectations.has_already_claimed(call):
                 self.claimed_again.append(call)
@@ -95,6 +94,16 @@ class Interpretation:
                 if id(group[0]) not in seen:
                     self.lost_claims.append(group[0])
                 seen.add(id(group[0]))
+
+    def _remember_sent(self, call: Call) -> None:
+        """Note the token that a call sent with effect: its server may have regained the claim, and then remembers it."""
+        sent = call.arguments.get("claim_token")
+        if sent is None or (call.refused and not call.lost):
+            return
+        self.senders[sent].append(call)
+        known = self.issued[call.client, call.arguments["feature_id"]]
+        if sent not in {token for _, token in known}:
+            known.append((call.begun, sent))
 
     def _key(self, call: Call) -> tuple[str, str, str] | None:
         key = call.arguments.get("request_id")
