@@ -53,6 +53,13 @@ def bare_and_hidden(tmp_path: Path) -> tuple[Path, list[Path]]:
     return project, [project, project / "one", project / "two", project / ".bare"]
 
 
+def bare_with_settings_of_worktrees(tmp_path: Path) -> tuple[Path, list[Path]]:
+    """A hidden bare repository whose worktrees have settings of their own, so that git keeps `core.bare` elsewhere."""
+    project, folders = bare_and_hidden(tmp_path)
+    git("sparse-checkout", "set", "src", folder=project / "one")
+    return project, folders[:3]
+
+
 def bare_without_a_pointer(tmp_path: Path) -> tuple[Path, list[Path]]:
     """A hidden bare repository without a `.git` file in the folder that holds it."""
     project, folders = bare_and_hidden(tmp_path)
@@ -97,6 +104,7 @@ Layout = Callable[[Path], tuple[Path, list[Path]]]
 LAYOUTS: list[Layout] = [
     linked,
     bare_and_hidden,
+    bare_with_settings_of_worktrees,
     bare_without_a_pointer,
     bare_as_git,
     bare_by_name,
@@ -177,8 +185,10 @@ def test_a_server_serves_the_project_that_its_client_names(
     home, project = tmp_path / "home", repository(tmp_path / "project")
     home.mkdir()
     monkeypatch.chdir(home)
+    (tmp_path / "link").symlink_to(project)
     command = [sys.executable, "-m", "dibs", "serve"]
-    for value, served in ((str(project), project), (f"{project},{home}", None), ("project", None), ("", None)):
+    named = [(str(project), project), (str(tmp_path / "link"), project)]
+    for value, served in [*named, (f"{project},{home}", None), ("project", None), ("", None)]:
         with RawClient(command, {"HOME": str(home), variable: value}) as server:
             if served is not None:
                 assert server.call("feature_get_stats")["database"] == str(served / BACKLOG)

@@ -10,7 +10,7 @@ import sys
 
 from dibs.client import SyncBacklog
 from dibs.settings import Settings
-from dibs_schema.refusals import NotClaimed
+from dibs_schema.refusals import InvalidInput, NotClaimed
 
 HELD = (
     "You have a claim on feature {id} in the backlog of the MCP server `features`. Before anything else call "
@@ -26,7 +26,10 @@ def main() -> None:
     """Read the event from standard input, and answer it."""
     event, settings = json.load(sys.stdin), Settings.read({})
     agent = settings.agent
-    if agent is None or not (settings.is_server_url or settings.database_file().exists()):
+    try:
+        if agent is None or not (settings.is_server_url or settings.database_file().exists()):
+            return
+    except InvalidInput:  # there is no backlog for this folder
         return
     with SyncBacklog.open(role="planner") as backlog:
         held = [row.id for row in backlog.search(status="in_progress", agent=agent).features]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from dibs.regular_file import read_regular
@@ -37,8 +38,9 @@ def served_folder(environ: Mapping[str, str] = os.environ) -> Path:
     """Return the folder whose project a server serves: the one that its client names, else the current folder."""
     for variable in PROJECT_VARIABLES:
         folder = Path(environ.get(variable, ""))
-        if folder.is_absolute() and folder.is_dir():  # several folders, as of a workspace, are no one project
-            return folder
+        with suppress(OSError):
+            if folder.is_absolute() and folder.is_dir():  # several folders, as of a workspace, are no one project
+                return folder.resolve()
     return current_folder()
 
 
@@ -67,20 +69,20 @@ def possible_roots(folder: Path, *, isolated: bool = False) -> list[Path]:
         raise InvalidInput(f"{error.filename} cannot be read: {error.strerror}. {NAME_IT}", field="--db") from error
 
 
-def refuse_new_backlog(root: Path, *, isolated: bool = False) -> None:
-    """Raise InvalidInput if no backlog is made in `root` unless the user names it: several projects would share it."""
+def refuse_new_backlog(root: Path, *, isolated: bool = False, way_on: str = NAME_IT, field: str = "--db") -> None:
+    """Raise InvalidInput, with the way on, if no backlog is made for `root` unless the user names it."""
     if is_shared(root):
         raise InvalidInput(
-            f"{root} is the folder of many projects, and no backlog is made in it. Start in the folder of a project, or "
-            "name the backlog with --db or DIBS_DB.",
-            field="--db",
+            f"{root} is the folder of many projects, and no backlog is made for it. Start in the folder of a project. Or: "
+            f"{way_on}",
+            field=field,
         )
     dot_git = root / ".git"
     if not isolated and dot_git.is_file() and not (git_dir := _path_in(dot_git, root)).is_dir():
         raise InvalidInput(
             f"{root} is a worktree of a repository that cannot be reached here: {git_dir} is missing. All its "
-            "worktrees share one backlog. Make the repository available, name the backlog with --db or DIBS_DB, or give "
-            "this worktree one of its own with --isolated.",
+            f"worktrees share one backlog. Make the repository available. Or: {way_on} Or give this worktree a backlog of "
+            "its own with --isolated.",
             field="--isolated",
         )
 
@@ -111,11 +113,11 @@ def _roots_of_repository(folder: Path, dot_git: Path) -> Iterator[Path]:
         return
     commondir = git_dir / "commondir"
     common = _path_in(commondir, git_dir) if commondir.is_file() else git_dir
-    core = _core_settings(common / "config")
+    core = {**_core_settings(common / "config"), **_core_settings(common / "config.worktree")}
     beside = common.parent
     if core.get("bare") == "true":
         # Its worktrees stand beside it, in the folder of the project, which may have a `.git` file for it.
-        is_hidden = common.name.startswith(".")
+        is_hidden = common.name.startswith(".") and not is_shared(beside)
         yield beside if is_hidden or _refers_to(beside / ".git", common) else common
     elif "worktree" in core:  # a submodule
         yield (common / core["worktree"]).resolve()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -63,13 +63,17 @@ class Settings(BaseModel):
     log: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("WARNING", description="What goes to standard error.")
     isolated: bool = Field(default=False, description="Give this git worktree a backlog of its own.")
     _guesses_project: bool = PrivateAttr(default=False)
-    _folder: Path | None = PrivateAttr(default=None)
+    _folder: Callable[[], Path] | None = PrivateAttr(default=None)
 
     @classmethod
     def read(
-        cls, flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ, *, folder: Path | None = None
+        cls,
+        flags: Mapping[str, Any],
+        environ: Mapping[str, str] = os.environ,
+        *,
+        folder: Callable[[], Path] = current_folder,
     ) -> Settings:
-        """Combine `flags` (None where not given) with the environment, for the project of `folder`, or the current one.
+        """Combine `flags` (None where not given) with the environment, for the project of the folder that `folder` returns.
 
         Raises InvalidInput, whose `field` names the unknown or malformed flag or variable.
         """
@@ -92,8 +96,10 @@ class Settings(BaseModel):
         guesses = "project" not in values and "://" in str(values.get("db", ""))
         if guesses:
             isolated = values.get("isolated") in (True, "1", "true")
-            root = find_root(folder or current_folder(), isolated=isolated)
-            refuse_new_backlog(root, isolated=isolated)
+            root = find_root(folder(), isolated=isolated)
+            refuse_new_backlog(
+                root, isolated=isolated, way_on="Name the project with --project or DIBS_PROJECT.", field="--project"
+            )
             values["project"] = project_of(root)
         try:
             settings = cls.model_validate(values)
@@ -119,7 +125,7 @@ class Settings(BaseModel):
         """Return the SQLite file to serve: `db`, else the backlog of the root folder. Raises InvalidInput."""
         if self.db is not None:
             return expanded(self.db)
-        root = find_root(self._folder or current_folder(), isolated=self.isolated)
+        root = find_root((self._folder or current_folder)(), isolated=self.isolated)
         if not has_backlog(root):
             refuse_new_backlog(root, isolated=self.isolated)
         return root / BACKLOG

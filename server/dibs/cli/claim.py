@@ -169,7 +169,7 @@ def _operation(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Giv
         return operation, given
     if "feature_id" not in given:
         raise InvalidInput("--brief needs FEATURE_ID.", field="brief")
-    if wait or given.get("resume") or given.get("category") or given.get("request_id"):
+    if wait or given.get("resume") or given.get("force") or given.get("category") or given.get("request_id"):
         raise InvalidInput("--brief can only be combined with FEATURE_ID.", field="brief")
     return BY_TOOL["feature_mark_in_progress"], {"feature_id": given["feature_id"]}
 

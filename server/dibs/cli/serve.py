@@ -26,7 +26,7 @@ from dibs_schema.refusals import InvalidInput
 def serve(http: str | None, **flags: Any) -> None:
     """Serve the backlog to an MCP client over stdio, or to many over HTTP."""
     gc.disable()  # imports leave no garbage; the server enables it when all is loaded
-    settings = Settings.read(flags, folder=served_folder())
+    settings = Settings.read(flags, folder=served_folder)
     if http is not None and settings.agent is not None:
         raise InvalidInput(
             "An agent's name belongs to one client, and over HTTP there are many: leave out --agent and DIBS_AGENT. "

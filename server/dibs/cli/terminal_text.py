@@ -198,6 +198,8 @@ def _work(work: answers.Work) -> None:
 def _idle(answer: answers.Idle) -> None:
     counts = ", ".join(f"{name} {count}" for name, count in answer.counts.wire().items())
     click.echo(f"{answer.state}: {one_line(answer.message)}" + (f" ({counts})" if counts else ""))
+    for question in answer.questions:
+        click.echo(f"  {question.id}: {one_line(question.prompt)}")
 
 
 def _acknowledgement(answer: answers.Acknowledgement) -> None:

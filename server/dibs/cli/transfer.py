@@ -130,12 +130,12 @@ def copy(
     from dibs.transfer.copy import copy_project
 
     origin = Settings.read({"db": source, "project": project})
-    goal = Settings.read({"db": target, "project": to_project or project})
-    if goal.guesses_project:
-        name = goal.project
-        if not origin.is_server_url and (folder := origin.database_file().absolute().parent).name == ".dibs":
+    name = to_project or project or os.environ.get("DIBS_PROJECT") or None
+    if name is None and "://" in target and not origin.is_server_url:
+        folder = origin.database_file().absolute().parent
+        if folder.name == ".dibs":
             name = project_of(find_root(folder.parent))  # the root folder of the source's clients
-        goal = Settings.read({"db": target, "project": name})
+    goal = Settings.read({"db": target, "project": name})
     with progress_bar("waiting for both databases") as progress:
         done = copy_project(BulkDatabase(origin), BulkDatabase(goal), with_claims=with_claims, progress=progress)
     if as_json:

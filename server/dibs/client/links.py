@@ -19,6 +19,7 @@ from mcp.types import CONNECTION_CLOSED, CallToolRequest, CallToolRequestParams,
 from dibs.client.calls import Link, ServerGone
 from dibs.client.process import Client, content_of, server_command
 from dibs.database import Database, open_database
+from dibs.root_folder import PROJECT_VARIABLES
 from dibs.rules.claimant import new_session
 from dibs.session.caller import Caller
 from dibs.session.issued_tokens import IssuedTokens
@@ -59,7 +60,8 @@ async def own_process(options: Options) -> AsyncIterator[Link]:
     for name, text in _given(options).items():
         flag = "--" + name.replace("_", "-")
         flags += [flag] * (text is True) if isinstance(text, bool) else [flag, text]
-    async with Client.start(server_command(*flags), name=NAME) as client:
+    here = dict.fromkeys(PROJECT_VARIABLES, "")  # as everything else in this process, it serves the current folder
+    async with Client.start(server_command(*flags), here, name=NAME) as client:
 
         async def call(operation: AnyOperation, arguments: dict[str, Any]) -> Any:
             return answer_of(operation, await client.call_raw(operation.tool, arguments, META))
