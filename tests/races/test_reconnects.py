@@ -112,6 +112,20 @@ def test_a_token_that_was_overtaken_stays_lost(database: Database, start: StartS
     }
 
 
+def test_finished_work_is_taken_although_the_agent_has_gone_on(database: Database, start: StartServer) -> None:
+    """A name that has claimed another feature cannot keep the earlier one too, but can still pass it."""
+    fill(database, 2)
+    first = start("--agent", "ada")
+    token = claim(first, 1)
+    first.finish()
+    second = start("--agent", "ada")
+    claim(second, 2)
+    assert isinstance(second.refusal("feature_heartbeat", feature_id=1, claim_token=token), ClaimLost)
+    assert second.call("feature_mark_passing", feature_id=1, claim_token=token)["status"] == "passing"
+    assert row(database, 2)["status"] == "in_progress"
+    assert_sound(database)
+
+
 def test_a_killed_servers_claim_stays_lost(database: Database, start: StartServer) -> None:
     """A lease that expired counts as a failure, and its token is refused."""
     fill(database, 1)

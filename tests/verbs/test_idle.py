@@ -75,17 +75,15 @@ def test_the_first_reason_that_applies_is_told(database: Database, place_in_orde
 
 @pytest.mark.parametrize("category", [None, "core"])
 def test_who_waits_for_an_answer_is_named_with_the_question(database: Database, category: str | None) -> None:
-    """The message names the first features that wait, what each asks, and what the agent should do."""
+    """The answer has the first features that wait, with what each asks, as data beside what the agent should do."""
     asking = [place(database, Status.NEEDS_HUMAN, category="core").id for _ in range(4)]
     alter(database, asking[1], human_request={"prompt": "Which\ncolour? " * 40, "fields": []})
-    message = _ask(database, category).message
-    assert (
-        f"Stop, and tell your user to answer with `dibs answer`: feature {asking[0]} asks 'Please decide.'" in message
-    )
-    assert f"feature {asking[1]} asks 'Which colour? Which" in message
-    assert "…'" in message
-    assert f"feature {asking[3]}" not in message
-    assert len(message) < 600
+    answer = _ask(database, category)
+    assert answer.message.endswith("Stop, and tell your user to answer with `dibs answer`.")
+    assert [one.id for one in answer.questions] == asking[:3]
+    assert (answer.questions[0].prompt, answer.questions[0].asked_by) == ("Please decide.", f"ada-{asking[0]}")
+    assert answer.questions[1].prompt.endswith("…")
+    assert len(answer.questions[1].prompt) <= 120
 
 
 def test_nothing_at_all_is_empty(database: Database) -> None:

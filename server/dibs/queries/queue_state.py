@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from math import ceil, inf
 
 from sqlalchemy import Double, bindparam, case, func, select
 
 from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
-from dibs.rules.conditions import F, backed_off, in_project, is_, leased, ready, resting, unblocked
+from dibs.rules.conditions import F, backed_off, in_project, is_, leased, literal_text, ready, resting, unblocked
 from dibs.rules.file_areas import count_held_back
 from dibs.rules.pass_requirements import count_unconfirmed
-from dibs_schema.answers import Counts, Idle, IdleState
+from dibs.rules.truncate import truncate
+from dibs_schema.answers import Counts, Idle, IdleState, WaitingQuestion
 from dibs_schema.folding import fold
 from dibs_schema.next_step import Step
 from dibs_schema.roles import Role
-from dibs_schema.status import Status
-from dibs_schema.tables import projects
+from dibs_schema.status import Kind, Status
+from dibs_schema.tables import events, projects
 
+_E = events.c
 LONGEST_RETRY = 45
 """Seconds: the longest wait of a claim. The end of a lease that is renewed says little about the end of its claim."""
-SHOWN_QUESTIONS, SHOWN_PROMPT = 3, 120
-"""The questions that an answer names, and the characters of each."""
+SHOWN_QUESTIONS, SHOWN_PROMPT, SHOWN_ASKER = 3, 120, 30
+"""The questions in an answer, and the bytes of each and of its asker's name."""
 
 # Each count reads one narrow index. The count of pending features is the rest, since no feature is ever deleted.
 _counted = {
@@ -52,8 +53,15 @@ _next_back_off_end = hot(
     select(func.min(F.not_before - bindparam("now"))).where(in_project(), unblocked(), backed_off())
 )
 
+_asked_by = (
+    select(_E.agent)
+    .where(_E.project_id == F.project_id, _E.feature_id == F.id, _E.kind == literal_text(Kind.ASK))
+    .order_by(_E.id.desc())
+    .limit(1)
+    .scalar_subquery()
+)
 _questions = (
-    select(F.id, F.human_request)
+    select(F.id, F.human_request, _asked_by.label("asked_by"))
     .where(in_project(), resting(), is_(Status.NEEDS_HUMAN), F.id > 0)
     .order_by(F.status, F.id)  # as the index of the resting features
     .limit(SHOWN_QUESTIONS)
@@ -70,7 +78,7 @@ _MESSAGES: dict[IdleState, str] = {
     "waiting_for_claims": "Other agents have claimed every feature that was ready.",
     "waiting_for_back_off": "The remaining features failed recently and are not ready yet.",
     "waiting_for_human": "The remaining features wait for a person's answer. Stop, and tell your user to answer with "
-    "`dibs answer`:",
+    "`dibs answer`.",
     "stuck": "The remaining features are stuck: they failed, were skipped or were released too often. Stop, and tell "
     "your user.",
     "waiting_for_dependencies": "The remaining features wait for features that nobody can claim. Stop, and tell your user.",
@@ -116,8 +124,7 @@ def why_idle(tx: Transaction, category: str | None = None) -> Idle:
     if state in ("waiting_for_claims", "waiting_for_back_off"):
         within = {} if category is None else {"category": category}
         steps = (Step("feature_claim_and_get", {**within, "wait_seconds": 45}),)
-    if state == "waiting_for_human":
-        message = " ".join([message, *_open_questions(tx, category)])
+    questions = _open_questions(tx, category) if state == "waiting_for_human" else []
     if state == "waiting_for_claims" and found.held_back:
         message, steps = _HELD_BACK, (*steps, Step("feature_get_blocked", purpose="to see which"))
     if category is not None and state in ("complete", "empty", "waiting_for_dependencies"):
@@ -131,16 +138,21 @@ def why_idle(tx: Transaction, category: str | None = None) -> Idle:
             state, message = "empty", f"Nothing is left in category {category!r}."
     end = {"waiting_for_claims": lease_end, "waiting_for_back_off": back_off_end}.get(state)
     retry = None if end is None else min(LONGEST_RETRY, max(1, ceil(end)))
-    return Idle(state=state, counts=found, retry_after_seconds=retry, message=message, next=steps)
+    return Idle(state=state, counts=found, retry_after_seconds=retry, questions=questions, message=message, next=steps)
 
 
-def _open_questions(tx: Transaction, category: str | None) -> Iterator[str]:
-    """Yield which features (in `category`) wait for the answer to what, the first few, cut."""
+def _open_questions(tx: Transaction, category: str | None) -> list[WaitingQuestion]:
+    """Return the first features (in `category`) that wait for a person, and what was asked, cut."""
     statement = _questions if category is None else _questions.where(_in_category)
-    for row in tx.all(statement, **({} if category is None else {"category_": category})):
-        prompt = " ".join(str((row["human_request"] or {}).get("prompt", "")).split())
-        cut = prompt if len(prompt) <= SHOWN_PROMPT else f"{prompt[: SHOWN_PROMPT - 1]}…"
-        yield f"feature {row['id']} asks {cut!r}."
+    rows = tx.all(statement, **({} if category is None else {"category_": category}))
+    return [
+        WaitingQuestion(
+            id=row["id"],
+            prompt=truncate((row["human_request"] or {}).get("prompt"), SHOWN_PROMPT) or "",
+            asked_by=truncate(row["asked_by"], SHOWN_ASKER),
+        )
+        for row in rows
+    ]
 
 
 def _unknown_category(tx: Transaction, category: str) -> tuple[str, tuple[Step, ...]]:

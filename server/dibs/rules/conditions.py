@@ -28,7 +28,11 @@ NO_CLAIM: dict[Any, Any] = dict.fromkeys(
     ]
 )
 """The columns of a claim, as a row without a claim has them."""
-IS_ABANDONED = (F.last_activity_at <= F.claimed_at) & (F.claimed_at + F.lease_seconds <= bindparam("now", type_=Double))
+IS_ABANDONED = (
+    (F.last_activity_at <= F.claimed_at)
+    & (F.claimed_at + F.lease_seconds <= bindparam("now", type_=Double))
+    & F.ended_token.is_distinct_from(F.claim_token)  # equal if a call has regained the claim
+)
 """The holder has made no call about the feature since the claim, for a lease or longer."""
 ATTEMPTS_USED_UP = F.attempts >= bindparam("max_attempts", type_=Integer)
 FAILURES_USED_UP = F.failures + 1 >= bindparam("max_failures", type_=Integer)

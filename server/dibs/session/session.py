@@ -110,7 +110,7 @@ class Session:
             except ClaimLost as lost:
                 if job.token is None or lost.details["status"] != Status.PENDING:
                     raise
-                answer = await self.database.write(RegainJob(self, feature, job.token, verb))
+                answer = await self.database.write(RegainJob(self, feature, job.token, kind, verb))
         except ClaimLost:
             self.claims.lose([job.token])
             raise
@@ -180,10 +180,11 @@ class TransitionJob(WriteJob[T]):
 class RegainJob(WriteJob[T]):
     """A transition with the token of a claim that was released because its holder's connection ended: it regains it."""
 
-    def __init__(self, session: Session, feature: int, token: str, verb: Verb[T]) -> None:
+    def __init__(self, session: Session, feature: int, token: str, kind: Kind, verb: Verb[T]) -> None:
         self._session = session
         self._feature = feature
         self._token = token
+        self._keep = kind is Kind.HEARTBEAT  # every other transition ends the claim
         self._verb = verb
         self._holder: str | None = None
 
@@ -191,7 +192,7 @@ class RegainJob(WriteJob[T]):
         """Regain the claim and run the verb. Raises ClaimLost if the claim cannot be regained."""
         from dibs.verbs.continue_claim import regain
 
-        self._holder = regain(tx, self._session.caller.holder(None), self._feature, self._token)
+        self._holder = regain(tx, self._session.caller.holder(None), self._feature, self._token, keep=self._keep)
         return self._verb(tx, self._session.author(self._feature), self._token)
 
     def committed(self, result: T) -> None:  # noqa: ARG002 - only the claim matters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Any, NoReturn
 
 from sqlalchemy import bindparam, case, select, update
@@ -32,7 +33,7 @@ from dibs_schema.status import ConnectionEnd, Kind, Status
 from dibs_schema.tables import features
 
 claims_of_holder = hot(
-    select(F.id, F.name, F.claimed_at, F.claim_session, renewed_lately().label("renewed_lately"))
+    select(F.id, F.name, F.claimed_at, F.claim_session, F.lease_seconds, renewed_lately().label("renewed_lately"))
     .where(in_project(), leased(), of_holder(features))
     .order_by(F.claimed_at, F.id)
 )
@@ -47,16 +48,17 @@ _resume = (
 # `ended_token` is the last claim's: nobody has claimed the feature since.
 _regain = (
     update(features)
-    .where(this(), disconnected(), F.ended_token == bindparam("fresh"), files_are_free())
-    .where(count_mine.scalar_subquery() < bindparam("most"))
+    .where(this(), disconnected(), F.ended_token == bindparam("fresh"))
     .values(
         {
             F.status: literal(Status.IN_PROGRESS),
             F.attempts: F.attempts + case((F.ended_by == literal_text(ConnectionEnd.DISCONNECT), 1), else_=0),
             **LEASED,
+            F.last_activity_at: F.updated_at,  # so that the holder hears of notes since then
         }
     )
 )
+_regain_and_keep = _regain.where(files_are_free(), count_mine.scalar_subquery() < bindparam("most"))
 
 _renew = hot(update(features).where(this(), held()).values(RENEWED).returning(*features.c))
 
@@ -66,19 +68,24 @@ def claim_again(tx: Transaction, holder: Holder, feature: int, token: str) -> Ro
     return tx.first(_renew, feature=feature, token=token, session=holder.session, lease=holder.lease)
 
 
-def regain(tx: Transaction, holder: Holder, feature: int, token: str) -> str | None:
+def regain(tx: Transaction, holder: Holder, feature: int, token: str, *, keep: bool = True) -> str | None:
     """Continue a claim that the end of its holder's connection released, and return its holder's name.
 
-    Returns None if it is not such a claim, somebody has claimed the feature since or works on its files, or the holder
-    has as many claims as it may. The connection of `holder`, whose call carries the token, renews the lease from now on.
+    Returns None if it is not such a claim, or somebody has claimed the feature since. To `keep` it, nobody may work on
+    its files, and the holder must be allowed another claim; the connection of `holder`, whose call carries the token,
+    renews the lease from now on.
     """
     name = last_holder(tx, feature)
     if name is None:
         return None
     rules = tx.project.settings
     most = rules.max_claims_per_connection if is_alias(name) else rules.max_claims
-    parameters = {"session": holder.session, "lease": holder.lease, "counted_session": None, "most": most}
-    if not tx.run(_regain, feature=feature, fresh=token, holder=name, **parameters):
+    parameters = {"fresh": token, "holder": name, "session": holder.session, "lease": holder.lease}
+    if keep:
+        regained = tx.run(_regain_and_keep, feature=feature, counted_session=None, most=most, **parameters)
+    else:
+        regained = tx.run(_regain, feature=feature, **parameters)
+    if not regained:
         return None
     record(tx, name, Kind.RESUME, feature, Status.PENDING, Status.IN_PROGRESS)
     return name
@@ -133,22 +140,22 @@ def refuse_second_claim(tx: Transaction, holder: Holder, held: Row) -> NoReturn:
     resume = {"feature_id": held["id"], "resume": True, "agent": holder.name}
     if _is_of_another_session(holder, held):
         fact += " Another session works under this name."
-        step = Step(
-            "feature_claim_and_get", needs=("agent",), purpose="under a name of your own"
-        )  # not force: it steals
+        steps = [  # not with force, which steals
+            Step("feature_claim_and_get", needs=("agent",), purpose="under a name of your own"),
+            Step(None, purpose=f"in {ceil(held['lease_seconds'] / 2)} s if that session has ended"),
+        ]
     else:
         fact += " Finish it first."
-        step = Step("feature_claim_and_get", resume, "to continue it with a new token")
-    raise AlreadyHolding(fact, next=[step], id=held["id"], name=held["name"], age_seconds=age)
+        steps = [Step("feature_claim_and_get", resume, "to continue it with a new token")]
+    raise AlreadyHolding(fact, next=steps, id=held["id"], name=held["name"], age_seconds=age)
 
 
 def _is_of_another_session(holder: Holder, held: Row) -> bool:
     """Return whether another connection that lives has the claim.
 
-    Its process shows that. The connection of a process that cannot be seen lives if it has renewed the lease lately.
+    It lives if it has renewed the lease lately, and its process, if that can be seen, has not ended.
     """
     session: str | None = held["claim_session"]
     if session is None or session == holder.session:
         return False
-    served = is_served(session)
-    return bool(held["renewed_lately"]) if served is None else served
+    return bool(held["renewed_lately"]) and is_served(session) is not False
