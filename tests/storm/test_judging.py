@@ -10,7 +10,7 @@ import pytest
 from dibs_proof.acknowledgements import Acknowledged, acknowledged, each_has_its_event
 from dibs_proof.history.history import Call, Connection, History, Interruption
 from dibs_proof.read_database import Event
-from dibs_proof.storm.delays import Delays
+from dibs_proof.storm.delays import Delays, without_servers
 from dibs_proof.storm.event_watcher import Seen
 from dibs_proof.storm.verdict import FREEZE, Latency
 from dibs_schema.status import Kind
@@ -124,3 +124,15 @@ def test_the_reporter_of_a_regression_is_not_the_holder_of_the_claim() -> None:
     broke = Call("bob", 1, "feature_mark_failing", asked | {"reason": "why"}, 5, 6, {"id": 1, "status": "pending"})
     *_, ended = acknowledged(History(calls=[claim, lost, broke]), {"ada": "client-0001", "bob": "client-0002"})
     assert (ended.kind, ended.agent) == (Kind.REGRESS, "client-0002")
+
+
+def test_nobody_reaps_before_the_next_server_has_answered() -> None:
+    """The time between the end of the last server and the first answer of the next one has no server."""
+    history = History()
+    for client, first, last in (("a.1", 1.0, 5.0), ("b.1", 3.0, 4.0), ("a.2", 9.0, 20.0), ("b.2", 25.0, None)):
+        history.connections[client] = Connection(client)
+        if last is not None:
+            history.connections[client].interruptions.append(Interruption(client, "killed", last))
+        history.calls += [Call(client, 1, "feature_get_stats", {}, first - 0.5, first, {})]
+        history.calls += [Call(client, 2, "feature_get_stats", {}, first + 0.5, first + 1, {})]
+    assert list(without_servers(history)) == [(5.0, 9.0), (20.0, 25.0)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
@@ -38,6 +39,22 @@ class Delays:
     def blocked(self, begun: float, ended: float) -> bool:
         """Return whether another process had the lock at any moment between the two times."""
         return _within(self._locked, begun, ended) > 0
+
+
+def without_servers(history: History) -> Iterator[Span]:
+    """Yield the spans in which no server ran that had answered a call; before its first answer a server still starts."""
+    answered: dict[str, float] = {}
+    for call in history.calls:
+        if call.ended is not None:
+            answered[call.client] = min(call.ended, answered.get(call.client, math.inf))
+    ends = {
+        client: min(
+            [change.at for change in one.interruptions if change.change in ("killed", "closed")], default=math.inf
+        )
+        for client, one in history.connections.items()
+    }
+    running = union([(begun, ends[client]) for client, begun in answered.items() if begun < ends[client]])
+    yield from ((before[1], after[0]) for before, after in pairwise(running))
 
 
 def _stops(history: History) -> Iterator[Span]:

@@ -17,7 +17,7 @@ from dibs_proof.history.interpret import CREATES
 from dibs_proof.invariants import Finding
 from dibs_proof.read_database import read_events, read_names, read_paths, read_statuses
 from dibs_proof.storm.agent import BY_SIGKILL, ServerEnd
-from dibs_proof.storm.delays import Delays
+from dibs_proof.storm.delays import Delays, without_servers
 from dibs_proof.storm.orphaned_claims import OrphanedClaims, names_of
 from dibs_proof.storm.state import StormState
 from dibs_schema.refusals import Refusal
@@ -77,7 +77,8 @@ def _findings(database: Database, storm: StormState, history: History) -> tuple[
     agents = names_of(history, events)
     overloaded = [*storm.watcher.overloaded, *storm.without_servers]
     delays = Delays(history, storm.foreign_locks.held, overloaded, storm.not_released)
-    orphaned = OrphanedClaims(history, events, agents, storm.watcher, delays)
+    unreaped = Delays(history, storm.foreign_locks.held, [*overloaded, *without_servers(history)], storm.not_released)
+    orphaned = OrphanedClaims(history, events, agents, storm.watcher, unreaped)
     latency = Latency(history.calls, delays)
     found = [
         invariants.one_holder_in_the_events(events),
