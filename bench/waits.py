@@ -28,7 +28,14 @@ EXIT_BOUND = 1.0
 CLAIM, MARK, PASS = "feature_claim_and_get", "feature_mark_in_progress", "feature_mark_passing"
 WAITING = {"wait_seconds": 45}
 SIZE = 2_000
-NEW = {"category": "later", "name": "Wake", "description": "Found while building.", "steps": ["Do it"]}
+NEW: dict[str, Any] = {
+    "category": "later",
+    "name": "Wake",
+    "description": "Found while building.",
+    "steps": ["Do it"],
+    "allow_duplicates": True,
+}
+
 READS: dict[str, dict[str, Any]] = {
     "feature_get_by_id": {"feature_id": 1},
     "feature_get_summary": {"feature_ids": [1, 2]},
