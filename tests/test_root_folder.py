@@ -35,7 +35,7 @@ def repository(folder: Path, *options: object) -> Path:
 
 
 def linked(tmp_path: Path) -> tuple[Path, list[Path]]:
-    """A repository with worktrees beside it and inside it."""
+    """A repository with one worktree next to it and one inside it."""
     main = repository(tmp_path / "main")
     git("worktree", "add", "-q", tmp_path / "side", folder=main)
     git("worktree", "add", "-q", main / ".worktrees" / "inner", folder=main)
@@ -68,7 +68,7 @@ def bare_without_a_pointer(tmp_path: Path) -> tuple[Path, list[Path]]:
 
 
 def bare_as_git(tmp_path: Path) -> tuple[Path, list[Path]]:
-    """A folder whose `.git` is a bare repository, with worktrees beside that."""
+    """A folder whose `.git` is a bare repository, with worktrees next to that."""
     source, project = repository(tmp_path / "source"), tmp_path / "project"
     project.mkdir()
     git("clone", "-q", "--bare", source, project / ".git", folder=project)

@@ -114,15 +114,15 @@ def _roots_of_repository(folder: Path, dot_git: Path) -> Iterator[Path]:
     commondir = git_dir / "commondir"
     common = _path_in(commondir, git_dir) if commondir.is_file() else git_dir
     core = {**_core_settings(common / "config"), **_core_settings(common / "config.worktree")}
-    beside = common.parent
+    parent = common.parent
     if core.get("bare") == "true":
-        # Its worktrees stand beside it, in the folder of the project, which may have a `.git` file for it.
-        is_hidden = common.name.startswith(".") and not is_shared(beside)
-        yield beside if is_hidden or _refers_to(beside / ".git", common) else common
+        # Its worktrees are its siblings in the folder of the project, which may have a `.git` file for it.
+        is_hidden = common.name.startswith(".") and not is_shared(parent)
+        yield parent if is_hidden or _refers_to(parent / ".git", common) else common
     elif "worktree" in core:  # a submodule
         yield (common / core["worktree"]).resolve()
     elif common.name == ".git":
-        yield beside
+        yield parent
     yield common  # a separate git folder does not know the worktree that it was made with
     if common == git_dir:
         yield folder

@@ -55,7 +55,7 @@ def test_a_lease_of_another_boot_holds_while_its_holder_lives_and_runs_out_when_
         assert successor.answer(waiting)["feature"]["id"] == feature
         assert successor.arrival(waiting) - killed < LEASE + 1 + NOISE
         assert kinds(database, feature) == ["create", "claim", "expire", "claim"]
-        successor.call("feature_mark_passing", feature_id=feature)  # so that it does not run out beside the next one
+        successor.call("feature_mark_passing", feature_id=feature)  # so that only the next one expires then
     assert_sound(database)
 
 

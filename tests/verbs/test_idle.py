@@ -75,7 +75,7 @@ def test_the_first_reason_that_applies_is_told(database: Database, place_in_orde
 
 @pytest.mark.parametrize("category", [None, "core"])
 def test_who_waits_for_an_answer_is_named_with_the_question(database: Database, category: str | None) -> None:
-    """The answer has the first features that wait, with what each asks, as data beside what the agent should do."""
+    """The answer has the first features that wait, with what each asks, as data, separate from what the agent should do."""
     asking = [place(database, Status.NEEDS_HUMAN, category="core").id for _ in range(4)]
     alter(database, asking[1], human_request={"prompt": "Which\ncolour? " * 40, "fields": []})
     answer = _ask(database, category)

@@ -210,7 +210,7 @@ def test_an_undelivered_claim_is_taken_back(database: Database) -> None:
     assert board(database) == before
 
 
-def test_a_claim_is_not_regained_beside_others(database: Database) -> None:
+def test_a_claim_is_not_regained_while_other_claims_are_in_the_way(database: Database) -> None:
     """A claim stays lost while another agent works on its files, or its holder has as many claims as it may."""
     mine, sibling, other = (add(database, paths=paths)[0] for paths in (["src/a.py"], ["src/*.py"], ["docs"]))
     ada = named("ada", session="first")

@@ -1,4 +1,4 @@
-"""Notes reach whoever needs them: the next worker, the present one, and who reads the feature."""
+"""Notes reach the next worker, the present one, and every reader of the feature."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def note(database: Database, by: str, feature: int, text: str) -> None:
     database.write_now(lambda tx: add_note(tx, by, feature, text))
 
 
-def test_a_holder_hears_of_new_notes_at_its_next_heartbeat_and_once(database: Database) -> None:
+def test_the_next_heartbeat_reports_new_notes_once(database: Database) -> None:
     """The acknowledgement counts the notes of others since the last call, and has the newest, cut."""
     (feature,) = add(database)
     note(database, "tom", feature, "before the claim")
@@ -29,11 +29,11 @@ def test_a_holder_hears_of_new_notes_at_its_next_heartbeat_and_once(database: Da
     note(database, "tom", feature, "look at the log")
     note(database, "eve", feature, "mind the gap " * 50)
     note(database, "ada", feature, "my own")
-    heard = beat("half done")
-    assert (heard.new_notes, heard.noted) == (2, True)
-    assert heard.note is not None
-    assert heard.note.startswith("mind the gap mind")
-    assert heard.note.endswith("…")
+    answer = beat("half done")
+    assert (answer.new_notes, answer.noted) == (2, True)
+    assert answer.note is not None
+    assert answer.note.startswith("mind the gap mind")
+    assert answer.note.endswith("…")
     assert (beat().new_notes, beat().note) == (0, None)
 
 

@@ -49,7 +49,7 @@ _noted = hot(
     .limit(bindparam("most"))
 )
 _count_noted = select(func.count()).where(of_feature(events), among(_E.kind, _NOTED))
-_new_to_holder = (
+_new_to_holder = hot(
     select(_E.detail)
     .join(features, (_F.project_id == _E.project_id) & (_F.id == _E.feature_id))
     .where(of_feature(events), among(_E.kind, _NOTED), this(), held())

@@ -76,8 +76,8 @@ def holder_of(tx: Transaction, feature: int, token: str | None) -> str | None:
 
 
 def refuse_unmet(tx: Transaction, feature: int, *, claimed: bool = False) -> NoReturn:
-    """Raise UnmetDependencies with the unmet dependencies. Who has `claimed` the feature gives it back first."""
-    give_back = Step("feature_clear_in_progress", {"feature_id": feature}, "to give it back until they pass")
+    """Raise UnmetDependencies with the unmet dependencies. If the caller has `claimed` the feature, it releases it first."""
+    give_back = Step("feature_clear_in_progress", {"feature_id": feature}, "to release it until they pass")
     missing = [row["dependency_id"] for row in tx.all(_unmet, feature=feature)]
     shown = ", ".join(map(str, missing[:10])) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
     raise UnmetDependencies(

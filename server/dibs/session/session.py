@@ -105,12 +105,7 @@ class Session:
         job = TransitionJob(self, feature, token, kind, verb)
         job.exclusive = exclusive
         try:
-            try:
-                answer = await self.database.write(job)
-            except ClaimLost as lost:
-                if job.token is None or lost.details["status"] != Status.PENDING:
-                    raise
-                answer = await self.database.write(RegainJob(self, feature, job.token, kind, verb))
+            answer = await self._write_or_regain(job)
         except ClaimLost:
             self.claims.lose([job.token])
             raise
@@ -120,6 +115,15 @@ class Session:
         if kind is not Kind.HEARTBEAT:
             self.claims.end(feature, job.token, kind)
         return answer
+
+    async def _write_or_regain(self, job: TransitionJob[T]) -> T:
+        """Run a transition. If its claim is lost and nobody has the feature, try to regain the claim for it."""
+        try:
+            return await self.database.write(job)
+        except ClaimLost as lost:
+            if job.token is None or lost.details["status"] != Status.PENDING:
+                raise
+            return await self.database.write(RegainJob(job, job.token))
 
     async def prove_alive(self, token: str | None) -> None:
         """Renew the lease of the claim that a call's token proves, if no connection renews it."""
@@ -156,46 +160,46 @@ class TransitionJob(WriteJob[T]):
 
     def __init__(self, session: Session, feature: int, token: str | None, kind: Kind, verb: Verb[T]) -> None:
         self.token: str | None = None
-        self._session = session
+        self.session = session
+        self.feature = feature
+        self.kind = kind
+        self.verb = verb
         self._given = token
-        self._feature = feature
-        self._verb = verb
         # Claims that were requested earlier are known only when the job runs.
         self._choose = session.claims.choose(feature, token, kind)
 
     def run(self, tx: Transaction) -> T:
         """Run the verb with the call's token."""
         self.token = self._choose(tx)
-        author = self._session.author(self._feature)
+        author = self.session.author(self.feature)
         try:
-            return self._verb(tx, author, self.token)
+            return self.verb(tx, author, self.token)
         except ClaimLost:
-            if self._given is not None or not self._session.claims.was_ended_by_holder(self.token):
+            if self._given is not None or not self.session.claims.was_ended_by_holder(self.token):
                 raise
             # The caller ended that claim itself, so this call is not about it.
             self.token = None
-            return self._verb(tx, author, None)
+            return self.verb(tx, author, None)
 
 
 class RegainJob(WriteJob[T]):
     """A transition with the token of a claim that was released because its holder's connection ended: it regains it."""
 
-    def __init__(self, session: Session, feature: int, token: str, kind: Kind, verb: Verb[T]) -> None:
-        self._session = session
-        self._feature = feature
+    def __init__(self, job: TransitionJob[T], token: str) -> None:
+        self._job = job
         self._token = token
-        self._keep = kind is Kind.HEARTBEAT  # every other transition ends the claim
-        self._verb = verb
         self._holder: str | None = None
 
     def run(self, tx: Transaction) -> T:
         """Regain the claim and run the verb. Raises ClaimLost if the claim cannot be regained."""
         from dibs.verbs.continue_claim import regain
 
-        self._holder = regain(tx, self._session.caller.holder(None), self._feature, self._token, keep=self._keep)
-        return self._verb(tx, self._session.author(self._feature), self._token)
+        job = self._job
+        keep = job.kind is Kind.HEARTBEAT  # every other transition ends the claim
+        self._holder = regain(tx, job.session.caller.holder(None), job.feature, self._token, keep=keep)
+        return job.verb(tx, job.session.author(job.feature), self._token)
 
     def committed(self, result: T) -> None:  # noqa: ARG002 - only the claim matters
         """Remember the claim, so that this connection renews it."""
         if self._holder is not None:
-            self._session.claims.remember(self._feature, self._token, self._holder)
+            self._job.session.claims.remember(self._job.feature, self._token, self._holder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import Update, bindparam, select, update
 
@@ -64,14 +64,16 @@ def next_claim(claim_order: str, *, by_category: bool, autocommit: bool = False)
     return statement.where(F.paths.is_(None)) if autocommit else statement
 
 
+class ClaimOptions(TypedDict, total=False):
+    """Which feature to claim, if not one by its id: of a `category`, or to `resume` one, by `force` from others."""
+
+    category: str | None
+    resume: bool
+    force: bool
+
+
 def claim(
-    tx: Transaction,
-    holder: Holder,
-    feature: int | None = None,
-    *,
-    category: str | None = None,
-    resume: bool = False,
-    force: bool = False,
+    tx: Transaction, holder: Holder, feature: int | None = None, **options: Unpack[ClaimOptions]
 ) -> Claimed | Idle:
     """Claim `feature` or the next ready one (of `category`), or `resume` a claim of the agent name.
 
@@ -82,10 +84,10 @@ def claim(
     WaitingForHuman, Stuck, Archived, NotReady, InvalidInput if a resume has no agent name, and NotApplied
     if others are claiming every ready feature.
     """
-    row = claim_row(tx, holder, feature, category=category, resume=resume, force=force)
+    row = claim_row(tx, holder, feature, **options)
     if row is not None:
         return claimed(tx, holder, row)
-    idle = why_idle(tx, category)
+    idle = why_idle(tx, options.get("category"))
     if idle.counts.ready:  # uncommitted claims lock these rows
         raise NotApplied(
             "Other agents are claiming every ready feature at this moment. Nothing was changed.",

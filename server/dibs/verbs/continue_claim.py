@@ -54,7 +54,7 @@ _regain = (
             F.status: literal(Status.IN_PROGRESS),
             F.attempts: F.attempts + case((F.ended_by == literal_text(ConnectionEnd.DISCONNECT), 1), else_=0),
             **LEASED,
-            F.last_activity_at: F.updated_at,  # so that the holder hears of notes since then
+            F.last_activity_at: F.updated_at,  # so that the next heartbeat reports the notes since then
         }
     )
 )
