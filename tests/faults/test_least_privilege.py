@@ -19,6 +19,7 @@ from clusters.urls import moved
 from dibs.database import Database, open_database
 from dibs.database.transaction import Transaction
 from dibs.queries.audit import audit
+from dibs.queries.follow import BEGINNING, follow
 from dibs.queries.graph import get_graph
 from dibs.queries.history import get_history
 from dibs.queries.search import search
@@ -163,6 +164,19 @@ def test_the_grants_suffice_for_every_verb(backlogs: Backlogs) -> None:
     """A role that owns nothing can run every verb and every query."""
     with closing_database(backlogs.url(), backlogs.project()) as database:
         tour(database)
+
+
+def test_a_superusers_transaction_in_another_database_holds_back_no_event(backlogs: Backlogs) -> None:
+    """Without any privilege a role sees in which database another user's transaction is open."""
+    cluster = backlogs.cluster
+    elsewhere = f"host={cluster.sockets} port={cluster.port} user=postgres dbname=postgres"
+    with (
+        closing_database(backlogs.url(), backlogs.project()) as database,
+        psycopg.connect(elsewhere, autocommit=True) as foreign,
+    ):
+        foreign.execute("BEGIN; SELECT pg_current_xact_id()")
+        database.write_now(partial(_create, number=1, request=None))
+        assert [event.feature for event in database.read_now(lambda tx: follow(tx, BEGINNING))] == [1]
 
 
 @pytest.mark.parametrize("grant", single_grants())

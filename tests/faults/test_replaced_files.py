@@ -17,6 +17,7 @@ import pytest
 from dibs.database import Database, file_driver, open_database
 from dibs.settings import Settings
 from dibs_schema.refusals import DatabaseReplaced, ReadOnly, Refusal
+from foreign import connected
 from races.backlog import assert_sound, fill, kinds, rule
 from races.servers import ServerClient, StartServer, serving, up
 
@@ -93,7 +94,9 @@ def test_nothing_is_written_once_the_database_was_deleted_or_replaced(
     servers[0].call("feature_mark_in_progress", feature_id=1)
     os.link(db, f"{db}.orphan")
     os.link(f"{db}-wal", f"{db}.orphan-wal")
-    new = fault(Path(db))
+    with connected(db) as lock:
+        lock.execute("BEGIN IMMEDIATE")  # a renewal that began before the fault must not end after it
+        new = fault(Path(db))
     kept = digests(f"{db}.orphan", f"{db}.orphan-wal", *new)
     for server in servers:
         assert_replaced(server)

@@ -215,7 +215,7 @@ def test_a_move_under_way_does_not_hold_up_the_claims_of_others(
     if stronger:
         engine = two[0]._connections.engine
         assert isinstance(engine, Postgres)
-        monkeypatch.setattr(engine, "_locked", engine._locked.replace("FOR NO KEY UPDATE", "FOR UPDATE"))
+        monkeypatch.setattr(engine, "_write_locked", engine._write_locked.replace("FOR NO KEY UPDATE", "FOR UPDATE"))
     move = Held(two[0], lambda tx: skip.skip(tx, "one", 1, "later"))
     assert move.has_run(5)
     who = holder("nameless", named=False)

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import pytest
 
@@ -17,6 +18,7 @@ from dibs.verbs.create import create_bulk
 from dibs.verbs.update import add_note
 from dibs_schema.answers import FollowedEvent
 from dibs_schema.refusals import InvalidInput
+from foreign import connected
 from verbs.stage import add, new
 
 
@@ -54,6 +56,24 @@ def test_a_follower_goes_on_after_any_event(database: Database) -> None:
     whole = soon(database, BEGINNING, 4)
     for number, event in enumerate(whole, 1):
         assert read(database, event.cursor) == whole[number:]
+
+
+@pytest.mark.only_on("postgresql", reason="a file is one database")
+def test_an_open_transaction_holds_back_the_events_of_its_own_database_alone(
+    database: Database, shared_db: str, new_db: Callable[[], AbstractContextManager[str]]
+) -> None:
+    """A transaction that is open for hours in another database of the server delays no follower."""
+    begin = "BEGIN; SELECT pg_current_xact_id()"
+    with new_db() as elsewhere, connected(elsewhere) as foreign, connected(shared_db) as own:
+        foreign.execute(begin)
+        add(database, 2)
+        assert len(soon(database, BEGINNING, 2)) == 2
+        own.execute(begin)
+        add(database)
+        time.sleep(0.3)
+        assert len(read(database, BEGINNING)) == 2
+        own.execute("COMMIT")
+        assert len(soon(database, BEGINNING, 3)) == 3
 
 
 def test_a_follower_that_begins_now_is_told_what_comes(database: Database) -> None:

@@ -41,15 +41,19 @@ _HAS_TABLES: Final = "SELECT every(to_regclass(name) IS NOT NULL) FROM unnest(%s
 
 _TIMED: Final = """
 SELECT opened.*, extract(epoch FROM clock_timestamp())::float8 AS now,
-    pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS horizon,
+    {horizon} AS horizon,
     extract(epoch FROM clock_timestamp()
         - greatest(pg_postmaster_start_time(), pg_last_xact_replay_timestamp()))::float8 AS up
-FROM ({}) opened
+FROM ({opened}) opened
 """
 """The clock is read outside the subquery, so after the row is locked.
 
 A promoted standby started before it became the primary. Its last replayed commit shows when it became the primary.
 """
+
+_timed_write: Final = partial(_TIMED.format, horizon="pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+_timed_read: Final = partial(_TIMED.format, horizon=session.HORIZON)
+"""A write follows no events: it does not pay for the exact horizon."""
 
 _ADVANCE: Final = """
 WITH numbers AS (SELECT pg_get_serial_sequence('events', 'id')::regclass AS name)
@@ -73,9 +77,10 @@ class Postgres(Engine):
             "postgresql+psycopg://", creator=partial(session.connect, url), poolclass=NullPool, use_native_hstore=False
         )
         dialect = self._engine.dialect
-        self._clock_only = _TIMED.format("SELECT")
-        self._plain = _TIMED.format(by_name.compile(dialect=dialect))
-        self._locked = _TIMED.format(by_name.with_for_update(key_share=True, of=projects).compile(dialect=dialect))
+        plain = by_name.compile(dialect=dialect)
+        locked = by_name.with_for_update(key_share=True, of=projects).compile(dialect=dialect)
+        self._write, self._write_locked = _timed_write(opened=plain), _timed_write(opened=locked)
+        self._read, self._read_known = _timed_read(opened=plain), _timed_read(opened="SELECT")
 
     def bring_up(self, name: str) -> tuple[Connection, Project]:
         """Open a connection to the database, and prepare the database to serve the project of that name.
@@ -184,7 +189,7 @@ class Postgres(Engine):
         The lock is FOR NO KEY UPDATE, in a statement of its own: later statements read under the lock. The foreign
         key of an event, which locks the same row FOR KEY SHARE, does not wait for it.
         """
-        load = self._locked if exclusive else self._plain
+        load = self._write_locked if exclusive else self._write
         with self._transaction(connection, session.WRITING, load, name) as row:
             yield None if abandoned() else _start(row)
 
@@ -193,7 +198,7 @@ class Postgres(Engine):
         self, connection: Connection, name: str, known: Project | None = None
     ) -> Iterator[TransactionStart]:
         """Run all statements on one snapshot. They never wait for a writer."""
-        load = self._plain if known is None else self._clock_only
+        load = self._read if known is None else self._read_known
         with self._transaction(connection, session.READING, load, name) as row:
             yield _start(row, known)
 

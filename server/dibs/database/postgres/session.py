@@ -53,6 +53,21 @@ _FOR_ONE_TRANSACTION: Final = _SET.format(local="true")
 WRITING: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
 READING: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
+HORIZON: Final = """
+coalesce(
+    (SELECT min(open::text::bigint) FROM pg_snapshot_xip(pg_current_snapshot()) open
+        WHERE NOT EXISTS (
+            SELECT FROM pg_stat_get_activity(NULL) session
+            WHERE session.backend_xid = open::xid
+                AND session.datid <> (SELECT oid FROM pg_database WHERE datname = current_database()))),
+    pg_snapshot_xmax(pg_current_snapshot())::text::bigint)
+"""
+"""The number below which every transaction of this database has ended in the statement's snapshot.
+
+A snapshot counts the transactions of the whole server. Those that a session of another database still has open are left
+out: they write no events here, and may be open for hours. Every user may see these two columns of a foreign session.
+"""
+
 
 def connect(url: str) -> psycopg.Connection[Any]:
     """Open a connection in autocommit: transactions begin and end by statements.
@@ -171,6 +186,6 @@ class Notifications:
         """Return the number below which every transaction has ended; also counts the notifications so far."""
         if self.listener is driver:
             self._count += sum(1 for _ in driver.notifies(timeout=0))
-        row = driver.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint").fetchone()
+        row = driver.execute(f"SELECT {HORIZON}").fetchone()
         assert row is not None, "the query returns one row"
         return int(row[0])
