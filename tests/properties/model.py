@@ -189,7 +189,8 @@ class Model:
 
     def force(self, feature: int) -> None:
         """Release a claim as a planner does."""
-        self._set(feature, model.force(self[feature], LIMITS))
+        if self[feature].status is I:
+            self._set(feature, model.force(self[feature], LIMITS))
 
     def expire(self, feature: int) -> None:
         """Let a lease expire and be reaped."""

@@ -39,11 +39,11 @@ async def early_claim(one: RecordingClient) -> None:
     await one.ask("feature_mark_in_progress", feature_id=2)
 
 
-async def pass_and_clear(one: RecordingClient) -> None:
-    """A passing feature is released as if it were claimed."""
-    token = (await one.call("feature_mark_in_progress", feature_id=1))["token"]
+async def pass_and_resume(one: RecordingClient) -> None:
+    """A passing feature is resumed as if it were claimed."""
+    token = (await one.call("feature_mark_in_progress", feature_id=1, agent="ada"))["token"]
     await one.call("feature_mark_passing", feature_id=1, claim_token=token)
-    await one.ask("feature_clear_in_progress", feature_id=1, force=True)
+    await one.ask("feature_claim_and_get", feature_id=1, agent="ada", resume=True)
 
 
 async def die_after_passing(one: RecordingClient, other: RecordingClient) -> None:
@@ -81,7 +81,7 @@ async def skip_two(one: RecordingClient) -> None:
         ("no_token_check", late_pass, "late_token", 1),
         ("no_dependency_guard", early_claim, "dependency", 2),
         ("answer_before_commit", die_after_passing, "no_order", 1),
-        ("answer_without_commit", pass_and_clear, "change_lost", 1),
+        ("answer_without_commit", pass_and_resume, "change_lost", 1),
         ("reaper_without_lease_guard", claim_another, "live_claim_lost", 1),
         ("reaper_without_lease_guard", claim_the_same, "two_holders", 1),
         ("skip_reads_before_its_update", skip_two, "skip_order", 3),

@@ -199,7 +199,6 @@ CASES: list[tuple[str, Arrange, str, str]] = [
     ("already_passing", at(Status.PASSING), "feature_heartbeat", CLAIM),
     ("not_claimed", at(Status.PENDING), PASS, CLAIM),
     ("not_claimed", at(Status.PENDING), "feature_heartbeat", CLAIM),
-    ("not_claimed", also(at(Status.PENDING), force=True), "feature_clear_in_progress", CLAIM),
     ("not_ready", backing_off, CLAIM, CLAIM),
     ("claim_lost", lost_to_another, PASS, CLAIM),
     ("claim_lost", lost_to_another, "feature_heartbeat", CLAIM),

@@ -343,10 +343,22 @@ def test_moves_of_unclaimed_features_say_so(database: Database) -> None:
     """Without a claim a move is refused as not claimed, already passing, or not found."""
     waiting, done = place(database, Status.PENDING), place(database, Status.PASSING)
     refused(database, NotClaimed, lambda tx: ENDINGS[Kind.PASS](tx, waiting.id, None))
-    refused(database, NotClaimed, lambda tx: release(tx, "planner", waiting.id, None, force=True))
     refused(database, AlreadyPassing, lambda tx: lease.heartbeat(tx, done.id, None))
     for move in ENDINGS.values():
         refused(database, NotFound, partial(move, feature=999, token=None))
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("status", set(Status) - {Status.IN_PROGRESS})
+def test_a_release_of_what_nobody_has_claimed_changes_nothing(
+    database: Database, status: Status, *, force: bool
+) -> None:
+    """The feature is as the caller wants it, so the release succeeds and says its status."""
+    free = place(database, status)
+    before = board(database)
+    answer = database.write_now(lambda tx: release(tx, "ada", free.id, None, force=force))
+    assert (answer.id, answer.status) == (free.id, status)
+    assert board(database) == before
 
 
 def test_a_planner_frees_a_claim_by_force(database: Database) -> None:

@@ -95,6 +95,8 @@ def transition(state: FeatureState, kind: Kind, token: str | None, limits: Limit
 
 
 def _without_token(state: FeatureState, kind: Kind, limits: Limits) -> Transition:
+    if kind is Kind.RELEASE and state.status is not I:
+        return Transition(state, None)
     if kind is Kind.SKIP and state.status is P:
         return Transition(_skip(state, limits), kind)
     if state.status is D and kind is Kind.FAIL:
@@ -105,10 +107,8 @@ def _without_token(state: FeatureState, kind: Kind, limits: Limits) -> Transitio
 
 
 def force(state: FeatureState, limits: Limits) -> FeatureState:
-    """Release a claim as a planner does. Raises Refused."""
-    if state.status is not I:
-        raise Refused({P: "not_claimed", D: "already_passing", **BLOCKED}[state.status])
-    return end(state, Kind.RELEASE, limits)
+    """Release a claim as a planner does, if the feature is claimed."""
+    return end(state, Kind.RELEASE, limits) if state.status is I else state
 
 
 def end(state: FeatureState, kind: Kind, limits: Limits) -> FeatureState:

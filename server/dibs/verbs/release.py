@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
@@ -26,12 +27,14 @@ _release = hot(update(features).where(this(), held()).values(_release_values).re
 _force_release = (
     update(features).where(this(), is_(Status.IN_PROGRESS)).values(_release_values).returning(F.status, F.attempts)
 )
+_unclaimed = select(F.status, F.attempts).where(this(), ~is_(Status.IN_PROGRESS))
 
 
 def release(tx: Transaction, by: str, feature: int, token: str | None, *, force: bool = False) -> Acknowledgement:
     """Release a claim without an outcome. `force`, which is for planners, needs no token.
 
-    Raises ClaimLost, TokenRequired, NotClaimed, or the refusal of the status that the feature has now.
+    Without a token, a feature that nobody has claimed is as the caller wants it: nothing changes.
+    Raises NotFound, ClaimLost, TokenRequired.
     """
     by = holder_of(tx, feature, token) or by
     row, most = None, tx.project.settings.max_attempts
@@ -39,6 +42,8 @@ def release(tx: Transaction, by: str, feature: int, token: str | None, *, force:
         row = tx.first(_force_release, feature=feature, max_attempts=most)
     elif token is not None:
         row = tx.first(_release, feature=feature, token=token, max_attempts=most)
+    if row is None and token is None and (unclaimed := tx.first(_unclaimed, feature=feature)) is not None:
+        return _released(feature, unclaimed)
     if row is None:
         return _released(feature, earlier_outcome(tx, feature, token, Kind.RELEASE))
     detail = {"status": row["status"], "attempts": row["attempts"], "forced": force or None}
@@ -46,7 +51,7 @@ def release(tx: Transaction, by: str, feature: int, token: str | None, *, force:
     return _released(feature, detail)
 
 
-def _released(feature: int, detail: dict[str, Any]) -> Acknowledgement:
+def _released(feature: int, detail: Mapping[str, Any]) -> Acknowledgement:
     return Acknowledgement(
         id=feature, status=detail.get("status", Status.PENDING.value), attempts=detail.get("attempts", 0)
     )
