@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from dibs_proof.history.history import Call, History
-from dibs_proof.history.interpret import claimed_feature, holder_of, token_of
+from dibs_proof.history.interpret import claimed_feature, holder_of, is_claim, token_of
 from dibs_proof.invariants import Finding
 from dibs_proof.read_database import Event
 from dibs_proof.storm.event_watcher import Seen
@@ -106,6 +106,9 @@ def _claims(history: History, calls: list[Call], names: Mapping[str, str]) -> It
         kind = Kind.RESUME if call.arguments.get("resume") else Kind.CLAIM
         by, begun = _name(history, call, names), first.get(key, call.begun)
         yield Acknowledged(kind, feature, by, Status.IN_PROGRESS, begun=begun, ended=call.until)
+        if call.arguments.get("keep"):
+            why = frozenset({call.arguments["reason"]})
+            yield Acknowledged(Kind.REGRESS, feature, by, Status.PENDING, why, begun, call.until)
 
 
 def _ends(history: History, calls: list[Call], names: Mapping[str, str]) -> Iterator[tuple[Acknowledged, str]]:
@@ -124,7 +127,7 @@ def _ends(history: History, calls: list[Call], names: Mapping[str, str]) -> Iter
             if token not in holders:  # otherwise a repeated request_id returned it again, and its claim may have ended
                 holders[token] = _name(history, call, names)
                 live.add(token)
-        elif call.tool in ENDING:
+        elif call.tool in ENDING and not is_claim(call):
             known = given.get((call.client, call.arguments["feature_id"]), "")
             token = call.arguments.get("claim_token", known)
             same = attempts[call.tool, token]

@@ -210,6 +210,7 @@ EVERY_TOOL: Calls = (
     (1, _on_question("feature_answer_human_input", answers={"Way": "Left"})),
     (1, _on_question("feature_answer_human_input", cancel=True)),
     (4, _on_any("feature_mark_failing", WHY)),
+    (2, _on_any("feature_mark_failing", WHY, keep=True)),
     (2, _on_any("feature_mark_passing")),
     (1, _on_any("feature_skip", WHY)),
     (3, _on_any("feature_add_note", {"text": "A note in the storm"})),
@@ -286,6 +287,7 @@ CONTENTION: Calls = (
         )
     ),
     (6, _on_any("feature_mark_failing", WHY)),
+    (6, _on_any("feature_mark_failing", WHY, keep=True)),
     (3, _on_any("feature_mark_passing")),
     (3, _on_any("feature_skip", WHY)),
     (3, _on_any("feature_clear_in_progress", force=True)),

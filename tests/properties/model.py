@@ -180,6 +180,20 @@ class Model:
         self._set(feature, made.state)
         return True
 
+    def report_and_claim(self, holder: str, feature: int, token: str | None) -> None:
+        """Report that a passing feature is broken, and claim it: both, or neither."""
+        before = self[feature]
+        if before.status is I:
+            raise Refused("already_claimed")
+        self.features[feature] = model.regress(before)
+        try:
+            self.claim(holder, feature, token)
+        except Refused:
+            self.features[feature] = before
+            raise
+        self._set_verifier(feature, None, waits=False)
+        self.events += 1
+
     def overrule(self, feature: int, by: str) -> None:
         """Confirm a pass as a planner does."""
         if self[feature].status is not D or feature not in self.unconfirmed:

@@ -27,6 +27,7 @@ from dibs.verbs import ask_person, claim, create, lease, outcome, project_settin
 from dibs.verbs.continue_claim import regain
 from dibs.verbs.depend import set_dependencies
 from dibs.verbs.release import release
+from dibs.verbs.report import report_and_claim
 from dibs_proof.history.model import Refused
 from dibs_schema.answers import Claimed, Idle
 from dibs_schema.refusals import Refusal
@@ -160,6 +161,18 @@ class Backlog(RuleBasedStateMachine):
         """Test a passing feature again, which confirms it if another agent passed it."""
         self.transition(self.there(feature, Status.PASSING), "none", Kind.PASS, held=False, by=by)
 
+    @rule(agent=AGENTS, feature=FEATURES, passing=st.booleans())
+    def report_and_claim(self, agent: str, feature: int, passing: bool) -> None:
+        """Report that a feature is broken, and claim it in the same call."""
+        feature = self.there(feature, *([Status.PASSING] if passing else []))
+        holder = stage.named(agent, session=f"session of {agent}")
+        given: list[str | None] = []
+
+        def report(tx: Transaction) -> None:
+            given.append(report_and_claim(tx, agent, holder, feature, "broken").token)
+
+        self.both(lambda: self.model.report_and_claim(agent, feature, given[0] if given else None), report)
+
     @precondition(lambda self: self.model.any(Status.PASSING))
     @rule(feature=FEATURES)
     def overrule(self, feature: int) -> None:
@@ -230,7 +243,8 @@ class Backlog(RuleBasedStateMachine):
     def regain(self, feature: int, by: str, which: str) -> None:
         feature = self.there(feature, Status.PENDING)
         token = self.token(feature, which) or stage.NEVER_ISSUED
-        regained = self.database.write_now(lambda tx: regain(tx, stage.named(by), feature, token))
+        holder = stage.named(by, session=f"session of {self.model[feature].last_holder}")
+        regained = self.database.write_now(lambda tx: regain(tx, holder, feature, token))
         expected = self.model[feature].last_holder if self.model.regain(feature, token) else None
         assert regained == expected
 

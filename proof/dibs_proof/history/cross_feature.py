@@ -13,12 +13,12 @@ from dibs_proof.history.expectations import is_hindered
 from dibs_proof.history.feature_history import endings
 from dibs_proof.history.history import Call, History
 from dibs_proof.history.interpret import (
-    CLAIMS,
     CREATES,
     TRANSITIONS,
     Interpretation,
     claimed_feature,
     holder_of,
+    is_claim,
     token_of,
 )
 from dibs_proof.history.violations import Violation
@@ -261,7 +261,7 @@ def _certain_claims(history: History, interpretation: Interpretation) -> Iterato
 def _may_end(call: Call, token: str, since: float) -> bool:
     if call.until < since:
         return False
-    if call.tool in CLAIMS:
+    if is_claim(call):
         return bool(call.arguments.get("resume"))
     kind = TRANSITIONS.get(call.tool)
     return kind not in (None, Kind.HEARTBEAT) and call.arguments.get("claim_token") in (None, token)

@@ -93,6 +93,25 @@ def simulate_claim(call: Call, holder: str, token: str, reported: Report, *, aga
     return simulate
 
 
+def simulate_report(call: Call, holder: str, token: str, reported: Report) -> Simulate:
+    """Return the simulation of a report that a passing feature is broken, with its claim."""
+    claim = simulate_claim(call, holder, token, reported, again=False)
+
+    def simulate(state: FeatureState) -> Iterator[tuple[FeatureState, Report]]:
+        if has_already_claimed(call) or state.status is Status.IN_PROGRESS:
+            yield from claim(state)
+            return
+        try:
+            broken = model.regress(state)
+        except Refused as refused:
+            yield state, {"code": refused.code}
+        else:
+            # If the claim is refused, nothing is reported.
+            yield from ((after if report and "status" in report else state, report) for after, report in claim(broken))
+
+    return simulate
+
+
 def has_already_claimed(call: Call) -> bool:
     """Return whether the answer is the caller's own earlier claim."""
     return bool((call.answer or {}).get("already_claimed"))

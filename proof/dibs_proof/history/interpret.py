@@ -41,11 +41,16 @@ OF_THE_STATE = {
 """Refusals that report the feature's state; the others are about the call or the database."""
 
 
+def is_claim(call: Call) -> bool:
+    """Return whether a call claims a feature: also the report of a broken one that its tester keeps."""
+    return call.tool in CLAIMS or bool(call.arguments.get("keep"))
+
+
 def token_of(call: Call) -> str | None:
     """Return the claim token that a call returned, or None."""
-    if call.tool not in CLAIMS or call.lost or call.refused or call.answer is None:
+    if not is_claim(call) or call.lost or call.refused or call.answer is None:
         return None
-    if call.tool == "feature_mark_in_progress":
+    if call.tool != "feature_claim_and_get":
         return str(call.answer["token"])
     return str(call.answer["claim"]["token"]) if call.answer["state"] == "claimed" else None
 
@@ -54,7 +59,7 @@ def claimed_feature(call: Call) -> int | None:
     """Return the feature that a call claimed, or None."""
     if token_of(call) is None or call.answer is None:
         return None
-    work = call.answer if call.tool == "feature_mark_in_progress" else call.answer["feature"]
+    work = call.answer["feature"] if call.tool == "feature_claim_and_get" else call.answer
     return int(work["id"])
 
 
@@ -90,7 +95,7 @@ class Interpretation:
         seen: set[int] = set()
         for call in history.calls:
             group = self.repeats(call)
-            if call.tool in CLAIMS and call.lost and not any(token_of(one) for one in group):
+            if is_claim(call) and call.lost and not any(token_of(one) for one in group):
                 if id(group[0]) not in seen:
                     self.lost_claims.append(group[0])
                 seen.add(id(group[0]))
@@ -140,7 +145,7 @@ class Interpretation:
             yield self._effect(call.answer["id"], call, expectations.simulate_already_holding(agent), reported)
         elif call.refused and not call.lost and not self._reports_the_state(call):
             return
-        elif call.tool in CLAIMS:
+        elif is_claim(call):
             yield from self._claim(call, feature)
         elif call.tool in CREATES:
             yield from self._create(call)
@@ -165,10 +170,14 @@ class Interpretation:
 
     def _claim(self, call: Call, feature: int | None) -> Iterator[Effect]:
         if call.lost:
-            if call.arguments.get("resume") and feature is not None:
+            simulate = None
+            if call.arguments.get("resume"):
                 simulate = expectations.simulate_claim(
                     call, holder_of(self.history, call), UNKNOWN, {"code": "never"}, again=False
                 )
+            elif call.arguments.get("keep"):
+                simulate = expectations.simulate_change(model.regress)
+            if simulate is not None and feature is not None:
                 yield self._effect(feature, call, simulate, None)
             return
         token, given = token_of(call), claimed_feature(call)
@@ -176,6 +185,10 @@ class Interpretation:
             return  # there was nothing to claim
         number, reported = given if given is not None else feature, reported_by(call)
         assert number is not None, "a refusal of the state names the feature"
+        if call.arguments.get("keep"):
+            simulate = expectations.simulate_report(call, holder_of(self.history, call), token or UNKNOWN, reported)
+            yield self._effect(number, call, simulate, reported)
+            return
         again = call.arguments.get("request_id") is not None
         simulate = expectations.simulate_claim(
             call, holder_of(self.history, call), token or UNKNOWN, reported, again=again

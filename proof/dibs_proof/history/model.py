@@ -87,7 +87,7 @@ def transition(state: FeatureState, kind: Kind, token: str | None, limits: Limit
             raise Refused("unmet_dependencies")
         return Transition(end(state, kind, limits), kind)
     if kind is Kind.FAIL and state.status is D and state.ended == (token, Kind.PASS):
-        return Transition(_regress(state), Kind.REGRESS)
+        return Transition(regress(state), Kind.REGRESS)
     same = (kind, *ConnectionEnd) if kind is Kind.RELEASE else (kind,)
     if state.ended[0] == token and state.ended[1] in same:
         return Transition(state, None)
@@ -100,7 +100,7 @@ def _without_token(state: FeatureState, kind: Kind, limits: Limits) -> Transitio
     if kind is Kind.SKIP and state.status is P:
         return Transition(_skip(state, limits), kind)
     if state.status is D and kind is Kind.FAIL:
-        return Transition(_regress(state), Kind.REGRESS)
+        return Transition(regress(state), Kind.REGRESS)
     if state.status is D and kind is Kind.PASS:
         return Transition(state, Kind.VERIFY)
     raise Refused({P: "not_claimed", I: "token_required", D: "already_passing", **BLOCKED}[state.status])
@@ -174,6 +174,8 @@ def _skip(state: FeatureState, limits: Limits) -> FeatureState:
     return replace(state, status=S if skips >= limits.max_skips else P, skips=skips)
 
 
-def _regress(state: FeatureState) -> FeatureState:
-    # The pass is undone, so a repetition of it is refused.
-    return replace(state, status=P, ended=(None, None))
+def regress(state: FeatureState) -> FeatureState:
+    """Return a passing feature to pending, since it is broken. Raises Refused."""
+    if state.status is not D:
+        raise Refused({P: "not_claimed", I: "token_required", **BLOCKED}[state.status])
+    return replace(state, status=P, ended=(None, None))  # the pass is undone, so a repetition of it is refused

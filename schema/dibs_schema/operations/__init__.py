@@ -70,7 +70,7 @@ def _can_take(role: Role, step: Step) -> bool:
         return False
     if role is Role.TESTER and step.operation == "feature_claim_and_get" and "feature_id" not in step.arguments:
         return False
-    return role.plans or not set(operation.planner_only) & {*step.arguments, *step.needs}
+    return not set(operation.hidden_from(role)) & {*step.arguments, *step.needs}
 
 
 def offered(role: Role) -> list[AnyOperation]:

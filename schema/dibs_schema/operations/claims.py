@@ -72,6 +72,7 @@ class MarkFailing:
     feature_id: FeatureId
     reason: Reason
     claim_token: Token | None = None
+    keep: Annotated[bool, Field(description="claim what you report, to mend it")] = False
 
 
 @arguments
@@ -172,8 +173,9 @@ class Claims:
         roles=(CODER, TESTER),
         arguments=MarkFailing,
         answers=only(Acknowledgement),
-        command=Command("fail", (*ID, "reason")),
+        command=Command("fail", (*ID, "reason"), texts={"keep": "Claim the broken feature, to mend it; testers only."}),
         preloaded=True,
+        tester_only=("keep",),
     )
 
     skip = Operation(

@@ -129,7 +129,8 @@ class Operation(Generic[P, A]):
     `group` is that class's name in lower case, and the module of `dibs.session` with the operation's function.
     `method`, the attribute's name, is the name of that function and of the Python client's method. `reads` says that
     the operation changes nothing, `destroys` that it overwrites something, `repeatable` that the same call again has
-    no further effect. Clients load a `preloaded` tool at once. Only planners see the parameters in `planner_only`.
+    no further effect. Clients load a `preloaded` tool at once. Only planners see the parameters in `planner_only`, and only
+    testers those in `tester_only`.
     `former` are names of other tools that did the same, by which prompts for them still call it.
     """
 
@@ -150,6 +151,7 @@ class Operation(Generic[P, A]):
         repeatable: bool = False,
         preloaded: bool = False,
         planner_only: tuple[str, ...] = (),
+        tester_only: tuple[str, ...] = (),
         former: tuple[str, ...] = (),
     ) -> None:
         assert isinstance(arguments, type), "a class made by `arguments`"
@@ -164,6 +166,7 @@ class Operation(Generic[P, A]):
         self.repeatable = repeatable
         self.preloaded = preloaded
         self.planner_only = planner_only
+        self.tester_only = tester_only
         self.former = former
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -213,6 +216,11 @@ class Operation(Generic[P, A]):
         """The names of the parameters whose empty list differs from an absent one."""
         hints = get_type_hints(self.arguments, include_extras=True)
         return frozenset(name for name, hint in hints.items() if MAY_BE_EMPTY in getattr(hint, "__metadata__", ()))
+
+    def hidden_from(self, role: Role) -> tuple[str, ...]:
+        """Return the names of the parameters that a role does not have."""
+        planners = () if role.plans else self.planner_only
+        return planners if role.has((Role.TESTER,)) else (*planners, *self.tester_only)
 
     @property
     def parameters(self) -> list[str]:

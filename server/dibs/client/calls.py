@@ -79,8 +79,8 @@ class Calls(Operations):
         given = {name: _plain(value) for name, value in bound.items() if value is not None}
         if operation is Operations.take:
             return await self._take(given)  # type: ignore[return-value]  # A is the answer of `take`
-        if operation is Operations.mark_in_progress:
-            return await self._mark_in_progress(given)  # type: ignore[return-value]  # likewise
+        if operation is Operations.mark_in_progress or given.get("keep"):
+            return await self._claim_briefly(operation, given)  # type: ignore[return-value]  # likewise
         feature = given.get("feature_id")
         is_about_claim = "claim_token" in operation.parameters
         if is_about_claim and feature in self._tokens:
@@ -165,8 +165,8 @@ class Calls(Operations):
                 return answer if isinstance(answer, Claimed) else None
         return None
 
-    async def _mark_in_progress(self, given: dict[str, Any]) -> Acknowledgement:
-        if self._agent is not None:
+    async def _claim_briefly(self, operation: Operation[..., Any], given: dict[str, Any]) -> Acknowledgement:
+        if self._agent is not None and "agent" in operation.parameters:
             given.setdefault("agent", self._agent)
 
         async def take_back(call: asyncio.Task[Acknowledgement]) -> None:
@@ -174,7 +174,7 @@ class Calls(Operations):
             if claim is not None and claim.token is not None and not claim.already_claimed:
                 await self._give_back(claim.id, claim.token)
 
-        answer = await self._tasks.undo(self._ask(Operations.mark_in_progress, given), take_back)
+        answer: Acknowledgement = await self._tasks.undo(self._ask(operation, given), take_back)
         self._refuse_shared(answer, answer.id)
         if answer.token is not None:
             self._tokens[answer.id] = answer.token

@@ -27,9 +27,8 @@ def definitions(role: Role) -> list[Tool]:
 def definition(operation: AnyOperation, role: Role) -> Tool:
     """Return the definition of one tool for a role."""
     parameters = input_schema(operation.arguments)
-    if not role.plans:
-        for name in operation.planner_only:
-            del parameters["properties"][name]
+    for name in operation.hidden_from(role):
+        del parameters["properties"][name]
     return Tool(
         name=operation.tool,
         title=operation.title,

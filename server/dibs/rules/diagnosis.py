@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from math import ceil
 from typing import Any, NoReturn
 
@@ -10,7 +9,7 @@ from sqlalchemy import bindparam, select
 
 from dibs.database.compiled import hot
 from dibs.database.transaction import Row, Transaction
-from dibs.rules.conditions import FARTHEST_BACK_OFF, F, among, literal_text, of_feature, this
+from dibs.rules.conditions import FARTHEST_BACK_OFF, F, among, of_feature, this
 from dibs.rules.events import last_detail
 from dibs.rules.file_areas import holders_of
 from dibs_schema.answers import iso
@@ -20,7 +19,6 @@ from dibs_schema.refusals import (
     AlreadyPassing,
     Archived,
     ClaimLost,
-    Forbidden,
     NotClaimed,
     NotFound,
     NotReady,
@@ -31,7 +29,7 @@ from dibs_schema.refusals import (
 )
 from dibs_schema.roles import Role
 from dibs_schema.status import SATISFIED, ConnectionEnd, Kind, Status
-from dibs_schema.tables import dependencies, events, features
+from dibs_schema.tables import dependencies, features
 
 _row = hot(
     select(
@@ -125,24 +123,6 @@ def refuse_shared_claim(tx: Transaction, row: Row) -> NoReturn:
         **_claimed_by(row),
         claim_token=row["claim_token"],
     )
-
-
-_last_report = (
-    select(events.c.agent)
-    .where(of_feature(events), events.c.kind == literal_text(Kind.REGRESS))
-    .order_by(events.c.id.desc())
-    .limit(1)
-)
-
-
-def refuse_unreported(tx: Transaction, feature: int | None, names: Collection[str]) -> None:
-    """Raise Forbidden unless one of `names` made the last report that the feature is broken: so a tester can mend it."""
-    if feature is None or tx.value(_last_report, feature=feature) not in names:
-        raise Forbidden(
-            "A tester claims only a feature, by its id, that it has reported as broken.",
-            next=[Step("feature_get_for_regression", purpose="for the next feature to test")],
-            tool="feature_claim_and_get",
-        )
 
 
 def _held_since(tx: Transaction, row: Row) -> str:

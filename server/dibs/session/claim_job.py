@@ -10,13 +10,15 @@ from typing import ClassVar, Self, TypeVar
 from dibs.database import WriteJob
 from dibs.database.transaction import Row, Transaction
 from dibs.rules.claimant import Holder, new_token
-from dibs.rules.diagnosis import refuse_shared_claim, refuse_unreported
+from dibs.rules.diagnosis import refuse_shared_claim
 from dibs.rules.idempotency import Request, forget, once
+from dibs.rules.reports import refuse_unreported
 from dibs.session.session import Session
 from dibs.verbs import claim
 from dibs.verbs.claim_in_one_statement import claim_in_one_statement
 from dibs.verbs.continue_claim import claim_again, replay_claim
 from dibs.verbs.release import undeliver
+from dibs.verbs.report import report_and_claim
 from dibs_schema.answers import Acknowledgement, Claimed, Idle
 from dibs_schema.operations import claims as arguments
 from dibs_schema.refusals import AlreadyHolding, Busy
@@ -163,9 +165,9 @@ class MarkJob(ClaimingJob[Acknowledgement]):
 
     tool = "feature_mark_in_progress"
 
-    def __init__(self, session: Session, args: arguments.MarkInProgress) -> None:
-        super().__init__(session, args.agent)
-        self._feature = args.feature_id
+    def __init__(self, session: Session, feature: int, agent: str | None = None) -> None:
+        super().__init__(session, agent)
+        self._feature = feature
 
     def run(self, tx: Transaction) -> Acknowledgement:
         """Claim the feature, or return the caller's own claim of it."""
@@ -184,3 +186,20 @@ class MarkJob(ClaimingJob[Acknowledgement]):
     def settle(self) -> Callable[[Transaction], object]:
         """Return the verb that takes the claim back."""
         return self.take_back
+
+
+class ReportJob(MarkJob):
+    """The report that a passing feature is broken, with its claim. If the claim is taken back, the report stays."""
+
+    tool = "feature_mark_failing"
+
+    def __init__(self, session: Session, feature: int, reason: str) -> None:
+        super().__init__(session, feature)
+        self._author = session.author()
+        self._reason = reason
+
+    def run(self, tx: Transaction) -> Acknowledgement:
+        """Report and claim the feature, or return the claim of an earlier call with the same reason."""
+        self.begin()
+        own = self.own_claim(tx, self._feature)
+        return report_and_claim(tx, self._author, self._holder, self._feature, self._reason, own)

@@ -6,7 +6,7 @@ from dibs.database.transaction import Transaction
 from dibs.queries.handover import new_notes
 from dibs.rules.diagnosis import holder_of
 from dibs.session.caller import CallContext
-from dibs.session.claim_job import ClaimJob, MarkJob
+from dibs.session.claim_job import ClaimJob, MarkJob, ReportJob
 from dibs.session.session import Session
 from dibs.session.waiting import Waiting
 from dibs.verbs import lease, outcome
@@ -16,6 +16,7 @@ from dibs.verbs.update import add_note as add_note_verb
 from dibs_schema.answers import Acknowledgement, Claimed, Idle
 from dibs_schema.operations import claims as arguments
 from dibs_schema.refusals import Forbidden, InvalidInput
+from dibs_schema.roles import Role
 from dibs_schema.status import Kind
 
 
@@ -47,7 +48,7 @@ async def take(session: Session, args: arguments.ClaimFeature, context: CallCont
 
 async def mark_in_progress(session: Session, args: arguments.MarkInProgress, context: CallContext) -> Acknowledgement:
     """Claim a feature by id, and answer briefly."""
-    job = MarkJob(session, args)
+    job = MarkJob(session, args.feature_id, args.agent)
     context.claiming(job)
     return await session.database.write(job.prepare())
 
@@ -92,14 +93,26 @@ async def mark_passing(session: Session, args: arguments.MarkPassing, _: CallCon
     )
 
 
-async def mark_failing(session: Session, args: arguments.MarkFailing, _: CallContext) -> Acknowledgement:
-    """End a failed attempt, or report a regression."""
+async def mark_failing(session: Session, args: arguments.MarkFailing, context: CallContext) -> Acknowledgement:
+    """End a failed attempt, or report a regression, and claim what was reported if a tester keeps it."""
+    if args.keep:
+        return await _report_and_claim(session, args, context)
     return await session.transition(
         args.feature_id,
         args.claim_token,
         Kind.FAIL,
         lambda tx, by, token: outcome.mark_failing(tx, by, args.feature_id, args.reason, token),
     )
+
+
+async def _report_and_claim(session: Session, args: arguments.MarkFailing, context: CallContext) -> Acknowledgement:
+    if not session.settings.role.has((Role.TESTER,)):
+        raise Forbidden("Only a tester reports and claims in one call.", tool="feature_mark_failing")
+    if args.claim_token is not None:
+        raise InvalidInput("keep: it claims a passing feature, and so goes without claim_token.", field="keep")
+    job = ReportJob(session, args.feature_id, args.reason)
+    context.claiming(job)
+    return await session.database.write(job.prepare())
 
 
 async def skip(session: Session, args: arguments.SkipFeature, _: CallContext) -> Acknowledgement:

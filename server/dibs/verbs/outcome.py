@@ -27,6 +27,7 @@ from dibs.rules.conditions import (
 from dibs.rules.diagnosis import earlier_outcome, find, holder_of, refuse_transition
 from dibs.rules.events import record
 from dibs.rules.pass_requirements import evidence_line, require_evidence_of, requires_confirmation
+from dibs.rules.reports import refuse_report
 from dibs.verbs.verify import NEEDS_CONFIRMATION, TEST_IT, verify
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.inputs import EvidenceFields
@@ -175,11 +176,9 @@ def mark_failing(tx: Transaction, by: str, feature: int, reason: str, token: str
     Raises ClaimLost, TokenRequired, NotClaimed, or the refusal of the status that the feature has now.
     """
     if token is None or _passed_with(tx, feature, token):
-        if tx.run(_regress, feature=feature, why=reason):
-            tx.run(unsatisfied_dependents, feature=feature)
-            record(tx, by, Kind.REGRESS, feature, Status.PASSING, Status.PENDING, reason=reason)
+        if report(tx, by, feature, reason):
             return Acknowledgement(id=feature, status=Status.PENDING.value)
-        refuse_transition(tx, feature, token)
+        refuse_report(tx, feature, token)
     by = holder_of(tx, feature, token) or by
     failures = tx.value(_failures_so_far, feature=feature) or 0
     row = tx.first(
@@ -204,6 +203,15 @@ def _passed_with(tx: Transaction, feature: int, token: str) -> bool:
 
 
 def _failed(feature: int, detail: dict[str, Any]) -> Acknowledgement:
+def report(tx: Transaction, by: str, feature: int, reason: str) -> bool:
+    """Return a passing feature that is broken to pending. Returns False if it is not passing."""
+    if not tx.run(_regress, feature=feature, why=reason):
+        return False
+    tx.run(unsatisfied_dependents, feature=feature)
+    record(tx, by, Kind.REGRESS, feature, Status.PASSING, Status.PENDING, reason=reason)
+    return True
+
+
     stuck = detail["status"] == Status.STUCK
     return Acknowledgement(
         id=feature, status=detail["status"], failures=detail["failures"], ready_at=None if stuck else detail["ready_at"]
