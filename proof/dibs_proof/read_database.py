@@ -108,7 +108,7 @@ def read_initial_history(tx: Transaction) -> History:
     """Return a history without calls: the features and the limits of the project now."""
     rules, needs = get_settings(tx), read_edges(tx)
     return History(
-        Limits(rules.max_failures, rules.max_attempts, rules.max_skips),
+        Limits(rules.max_failures, rules.max_attempts, rules.max_skips, rules.max_same_failures),
         rules.back_off,
         rules.max_claims,
         rules.max_claims_per_connection,

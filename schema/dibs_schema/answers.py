@@ -135,9 +135,10 @@ class Dependency(Answer):
 
 
 class Failure(Answer):
-    """Why an earlier attempt ended."""
+    """Why an earlier attempt ended: for `same_reason_as_before` if the attempt before it failed for that reason, too."""
 
     reason: str
+    same_reason_as_before: bool = False
     agent: str
     at: Time
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
 from collections.abc import Mapping
 from typing import Any
@@ -18,6 +19,15 @@ def fold(text: str) -> str:
     """
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     return " ".join(folded.split())
+
+
+_PATH = re.compile(r"\S*[/\\]\S*")
+_NUMBER = re.compile(r"0x[0-9a-f]+|\d+(?:[.,:]\d+)*")
+
+
+def mask(reason: str) -> str:
+    """Return a reason for a failure in the form in which reasons that differ only in numbers and paths are equal."""
+    return _NUMBER.sub("0", _PATH.sub("/", fold(reason)))
 
 
 def name_digest(category: str, name: str) -> str:

@@ -27,6 +27,10 @@ class ProjectSettings(BaseModel):
     max_claims: Count = Field(1, description="Live claims of one agent name.")
     max_claims_per_connection: Count = Field(16, description="Live claims of one connection without a name.")
     max_failures: Count = Field(3, description="Failures after which a feature is stuck.")
+    max_same_failures: Count = Field(
+        3,
+        description="Failures in a row for the same reason after which it is stuck; numbers, paths and case do not count.",
+    )
     max_attempts: Count = Field(10, description="Attempts without a pass after which it is stuck.")
     max_skips: Count = Field(3, description="Skips after which it is stuck.")
     max_dependencies: Annotated[int, Field(ge=1, le=100)] = Field(20, description="Dependencies of one feature.")

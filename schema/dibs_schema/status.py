@@ -118,7 +118,13 @@ TRANSITIONS: tuple[Transition, ...] = (
         "status",
         "last_tested_at; evidence stored if given; confirmed, unless by the agent that passed it",
     ),
-    Transition(Kind.FAIL, (_I,), (_P, _S), "token; a reason", "failures + 1; back-off; reason stored"),
+    Transition(
+        Kind.FAIL,
+        (_I,),
+        (_P, _S),
+        "token; a reason",
+        "failures + 1; back-off; reason stored; stuck at max_failures, max_same_failures or max_attempts",
+    ),
     Transition(
         Kind.REGRESS, (_D,), (_P,), "status; a reason", "dependents' unmet_dependencies + 1; holders keep their claims"
     ),
@@ -134,7 +140,13 @@ TRANSITIONS: tuple[Transition, ...] = (
         Kind.ANSWER, (_H, _I), (_P, _I), "status; the answer fits the asked fields", "answer stored for the next claim"
     ),
     Transition(Kind.CANCEL, (_H,), (_P,), "status", "request cleared"),
-    Transition(Kind.RETRY, (_S,), (_P,), "status", "attempts, failures, skips and back-off reset"),
+    Transition(
+        Kind.RETRY,
+        (_S, _P),
+        (_P,),
+        "status; pending only in its back-off",
+        "attempts, failures, skips and back-off reset",
+    ),
     Transition(
         Kind.ARCHIVE,
         (_P, _D, _H, _S),

@@ -29,7 +29,7 @@ from sqlalchemy import (
 from dibs_schema.file_areas import LONGEST_PATH
 from dibs_schema.status import Status
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest migration; a warm start compares this with the database and imports nothing of Alembic."""
 
 BELOW_EVERY_PRIORITY = -1_000_000_000_000
@@ -81,6 +81,7 @@ class _Projects(TypedColumns):
         nullable=False,
         server_default=text("'anyone'"),
     )
+    max_same_failures = Column(Integer, nullable=False, server_default=text("3"))
 
 
 projects = Table(

@@ -33,7 +33,7 @@ def backlog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SyncBac
     with SyncBacklog.open() as opened:
         opened.stats()
         database = open_database(Settings())
-        for name, value in (("max_failures", 100), ("back_off", 0)):
+        for name, value in (("max_failures", 100), ("max_same_failures", 100), ("back_off", 0)):
             rule(database, name, value)
         database.close(patience=5)
         yield opened

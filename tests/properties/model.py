@@ -10,10 +10,10 @@ from dibs_proof.history.model import D, FeatureState, H, I, Limits, P, Refused, 
 from dibs_schema.file_areas import areas_of
 from dibs_schema.status import SATISFIED, ConnectionEnd, Kind, Status
 
-MOST_FAILURES, MOST_ATTEMPTS, MOST_SKIPS = 2, 4, 2
+MOST_FAILURES, MOST_SAME_FAILURES, MOST_ATTEMPTS, MOST_SKIPS = 3, 2, 4, 2
 WITHOUT_A_CALL = (*ConnectionEnd, Kind.EXPIRE)
 """How a claim ends without a call of its holder."""
-LIMITS = Limits(MOST_FAILURES, MOST_ATTEMPTS, MOST_SKIPS)
+LIMITS = Limits(MOST_FAILURES, MOST_ATTEMPTS, MOST_SKIPS, MOST_SAME_FAILURES)
 
 
 class Model:
@@ -163,10 +163,11 @@ class Model:
         """End a claim because its holder's connection has ended within a lease."""
         self._set(feature, model.disconnect(self[feature], LIMITS, ConnectionEnd.DISCONNECT))
 
-    def transition(self, feature: int, token: str | None, kind: Kind, by: str) -> bool:
+    def transition(self, feature: int, token: str | None, kind: Kind, by: str, reason: str) -> bool:
         """Make a transition. Return False if it repeats an earlier one, and so changes nothing."""
         before = self[feature]
-        made: Transition = model.transition(before, kind, token, LIMITS, unmet=self.unmet(feature) > 0)
+        unmet = self.unmet(feature) > 0
+        made: Transition = model.transition(before, kind, token, LIMITS, unmet=unmet, reason=reason)
         if made.kind is None:
             return False
         if made.kind is Kind.SKIP:
@@ -220,7 +221,7 @@ class Model:
         self._set(feature, model.answer(self[feature]))
 
     def retry(self, feature: int) -> None:
-        """Return a stuck feature to pending."""
+        """Return a feature that is stuck or in its back-off to the queue."""
         self._set(feature, model.retry(self[feature]))
 
     def archive(self, feature: int, *, archived: bool) -> None:

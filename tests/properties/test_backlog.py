@@ -32,7 +32,7 @@ from dibs_proof.history.model import Refused
 from dibs_schema.answers import Claimed, Idle
 from dibs_schema.refusals import Refusal
 from dibs_schema.status import TRANSITIONS, Kind, Status
-from properties.model import MOST_ATTEMPTS, MOST_FAILURES, MOST_SKIPS, Model
+from properties.model import MOST_ATTEMPTS, MOST_FAILURES, MOST_SAME_FAILURES, MOST_SKIPS, Model
 from races.backlog import times
 from verbs import stage
 
@@ -49,16 +49,19 @@ VERIFIERS = st.sampled_from(["anyone", "other"])
 TOKENS = st.sampled_from(["live", "live", "live", "ended", "none", "foreign"])
 """The kinds of token that a call can have."""
 
+REASONS = st.sampled_from(["it broke at line 7 of src/a.py", "It broke at line 12 of src/b.py", "no idea"])
+"""The first two differ only in what does not count."""
+
 Verb = Callable[[Transaction, str, int, str | None], Any]
 
 BY_TOKEN: dict[Kind, Verb] = {
     Kind.HEARTBEAT: lambda tx, _, feature, token: lease.heartbeat(tx, feature, token, "half done"),
     Kind.PASS: outcome.mark_passing,
-    Kind.FAIL: lambda tx, by, feature, token: outcome.mark_failing(tx, by, feature, "broken", token),
     Kind.SKIP: lambda tx, by, feature, token: skip.skip(tx, by, feature, "later", token),
     Kind.RELEASE: release,
     Kind.ASK: lambda tx, by, feature, token: ask_person.request_human_input(tx, by, feature, token, stage.REQUEST),
 }
+KINDS = [*BY_TOKEN, Kind.FAIL]
 ALLOWED = {transition.kind: transition for transition in TRANSITIONS}
 
 
@@ -80,6 +83,7 @@ class Backlog(RuleBasedStateMachine):
         """Make a project for this run, with limits that are soon reached."""
         self.database = open_database(Settings(db=self.db, project=f"run {next(self.projects)}"))
         limits = {"max_failures": MOST_FAILURES, "max_attempts": MOST_ATTEMPTS, "max_skips": MOST_SKIPS}
+        limits["max_same_failures"] = MOST_SAME_FAILURES
         stage.rule(self.database, order=order, verifier=verifier, **limits)
         self.model = Model(order, verifier)
         for files in paths:
@@ -146,14 +150,19 @@ class Backlog(RuleBasedStateMachine):
         elif isinstance(answer, Idle):
             assert (feature, answer.state) == (None, state)
 
-    @rule(feature=FEATURES, which=TOKENS, kind=st.sampled_from(list(BY_TOKEN)), held=st.booleans(), by=AGENTS)
-    def transition(self, feature: int, which: str, kind: Kind, held: bool, by: str = "ada") -> None:
+    @rule(feature=FEATURES, which=TOKENS, kind=st.sampled_from(KINDS), held=st.booleans(), by=AGENTS, reason=REASONS)
+    def transition(
+        self, feature: int, which: str, kind: Kind, held: bool, by: str = "ada", reason: str = "broken"
+    ) -> None:
         feature = self.there(feature, *([Status.IN_PROGRESS] if held else []))
         token = self.token(feature, which)
-        self.both(
-            lambda: self.model.transition(feature, token, kind, by),
-            lambda tx: BY_TOKEN[kind](tx, by, feature, token),
-        )
+
+        def make(tx: Transaction) -> object:
+            if kind is Kind.FAIL:
+                return outcome.mark_failing(tx, by, feature, reason, token)
+            return BY_TOKEN[kind](tx, by, feature, token)
+
+        self.both(lambda: self.model.transition(feature, token, kind, by, reason), make)
 
     @precondition(lambda self: self.model.any(Status.PASSING))
     @rule(feature=FEATURES, by=AGENTS)
@@ -204,19 +213,19 @@ class Backlog(RuleBasedStateMachine):
         for feature in self.model.held_by(agent):
             self.transition(feature, "live", Kind.PASS, held=False)
 
-    @rule(agent=AGENTS)
-    def fail(self, agent: str) -> None:
+    @rule(agent=AGENTS, reason=REASONS)
+    def fail(self, agent: str, reason: str) -> None:
         """Claim the next feature, or resume the claimed one, and fail it."""
         self.claim(agent, resume=True)
         for feature in self.model.held_by(agent):
-            self.transition(feature, "live", Kind.FAIL, held=False)
+            self.transition(feature, "live", Kind.FAIL, held=False, reason=reason)
 
     @rule(feature=FEATURES, which=st.sampled_from(["ended", "none"]))
     def again(self, feature: int, which: str) -> None:
         """Repeat the call that ended the last claim of a feature, or its counterpart without a token."""
         feature = self.there(feature)
         kind = self.model[feature].ended[1]
-        if kind in BY_TOKEN:
+        if kind in KINDS:
             self.transition(feature, which, kind, held=False)
 
     @rule(feature=FEATURES)
@@ -267,10 +276,9 @@ class Backlog(RuleBasedStateMachine):
             ),
         )
 
-    @precondition(lambda self: self.model.any(Status.STUCK))
-    @rule(feature=FEATURES)
-    def retry(self, feature: int) -> None:
-        feature = self.there(feature, Status.STUCK)
+    @rule(feature=FEATURES, status=st.sampled_from([Status.STUCK, Status.PENDING]))
+    def retry(self, feature: int, status: Status) -> None:
+        feature = self.there(feature, status)
         self.both(lambda: self.model.retry(feature), lambda tx: update.change(tx, "p", feature, {}, retry=True))
 
     @rule(feature=FEATURES, archived=st.booleans())

@@ -102,6 +102,7 @@ def test_a_waiting_claim_wakes_when_a_back_off_ends(database: Database, start: S
     fill(database, 1)
     rule(database, "back_off", 1)
     rule(database, "max_failures", 99)
+    rule(database, "max_same_failures", 99)
     server = start().ready()
     assert_prompt([_seconds_after_back_off(database, server, head_start) for head_start in (0.0, 0.2, 0.4, 0.6)])
 
@@ -113,6 +114,7 @@ def test_a_waiting_claim_wakes_when_a_back_off_ends_while_others_hold_claims(
     fill(database, 2)
     rule(database, "back_off", 1)
     rule(database, "max_failures", 99)
+    rule(database, "max_same_failures", 99)
     holder, server = up(start("--lease", "120"), start())
     holder.call("feature_mark_in_progress", feature_id=2)
     assert_prompt([_seconds_after_back_off(database, server, head_start) for head_start in (0.3, 0.6)])

@@ -68,7 +68,7 @@ def a_large_project(backlog: Database) -> None:
     """Give the project ids of seven digits, and settings that let a feature fail often."""
     statement = update(projects).values(next_feature_id=1_000_001)
     backlog.write_now(lambda tx: tx.run(statement.where(projects.c.id == tx.project.id)))
-    rule(backlog, max_failures=1_000, max_attempts=1_000, max_skips=1_000)
+    rule(backlog, max_failures=1_000, max_same_failures=1_000, max_attempts=1_000, max_skips=1_000)
 
 
 # -- acknowledgements ---------------------------------------------------------------------------------

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from dibs.database import Database
+from dibs.verbs.claim import claim
+from dibs.verbs.outcome import mark_failing
 from dibs.verbs.update import change
-from dibs_schema.refusals import AlreadyClaimed, InvalidInput, NotFound
+from dibs_schema.refusals import AlreadyClaimed, InvalidInput, NotFound, NotReady
 from dibs_schema.status import Kind, Status
 from verbs.stage import add, alter, depend, is_sound, journal, place, refused, row, take, token_of
 from verbs.stage import named as agent
@@ -108,8 +110,20 @@ def test_one_call_may_do_several_things(database: Database) -> None:
     assert is_sound(database)
 
 
-def test_a_retry_finds_only_what_is_stuck(database: Database) -> None:
-    """A feature that is not stuck cannot be retried."""
+def test_a_retry_ends_a_back_off(database: Database) -> None:
+    """A planner need not wait until a feature that failed is ready again."""
+    (feature,) = add(database)
+    token = take(database, agent("ada"), feature).claim.token
+    database.write_now(lambda tx: mark_failing(tx, "ada", feature, "broken", token))
+    refusal = refused(database, NotReady, lambda tx: claim(tx, agent("ada"), feature))
+    assert "retry=true" in refusal.message
+    assert database.write_now(lambda tx: change(tx, "planner", feature, {}, retry=True)).status == "pending"
+    assert row(database, feature)["failures"] == 0
+    take(database, agent("ada"), feature)
+
+
+def test_a_retry_finds_only_what_is_stuck_or_backs_off(database: Database) -> None:
+    """A ready feature cannot be retried."""
     on = place(database, Status.PENDING)
     refusal = refused(database, InvalidInput, lambda tx: change(tx, "planner", on.id, {}, retry=True))
     assert refusal.details["field"] == "retry"

@@ -105,6 +105,7 @@ TRIED: list[tuple[Kind, Status, Status, dict[str, int]]] = [
     (Kind.FAIL, I, P, {}),
     (Kind.FAIL, I, S, {"max_failures": 1}),
     (Kind.FAIL, I, S, {"max_attempts": 1}),
+    (Kind.FAIL, I, S, {"max_same_failures": 1}),
     (Kind.REGRESS, D, P, {}),
     (Kind.SKIP, P, P, {}),
     (Kind.SKIP, P, S, {"max_skips": 1}),
@@ -115,6 +116,7 @@ TRIED: list[tuple[Kind, Status, Status, dict[str, int]]] = [
     (Kind.ANSWER, I, I, {}),
     (Kind.CANCEL, H, P, {}),
     (Kind.RETRY, S, P, {}),
+    (Kind.RETRY, P, P, {}),
     (Kind.ARCHIVE, P, A, {}),
     (Kind.ARCHIVE, D, A, {}),
     (Kind.ARCHIVE, H, A, {}),
@@ -125,6 +127,8 @@ TRIED: list[tuple[Kind, Status, Status, dict[str, int]]] = [
 def _prepare(database: Database, kind: Kind, on: Placed) -> None:
     if kind is Kind.EXPIRE and on.status is I:
         expire(database, on.id)
+    if kind is Kind.RETRY and on.status is P:
+        alter(database, on.id, not_before=row(database, on.id)["updated_at"] + 500)
     if kind is Kind.RESUME and on.status is P:
         take(database, named("ada", session="of a server that ends"), on.id)
         database.write_now(lambda tx: lease.release_session(tx, "of a server that ends"))

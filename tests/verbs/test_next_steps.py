@@ -160,7 +160,7 @@ def _resuming_without_a_name(database: Database) -> tuple[Verb, list[Step]]:
 def _backing_off(database: Database) -> tuple[Verb, list[Step]]:
     (feature,) = add(database)
     alter(database, feature, not_before=database.write_now(lambda tx: tx.now) + 40)
-    return lambda tx: claim.claim(tx, GRACE, feature), [NEXT]
+    return lambda tx: claim.claim(tx, GRACE, feature), [NEXT, _about(RETRY, feature)]
 
 
 def _files_in_use(database: Database) -> tuple[Verb, list[Step]]:

@@ -12,7 +12,9 @@ from dibs.database import Database
 from dibs.database.transaction import Transaction
 from dibs.queries.handover import work_of
 from dibs.verbs import ask_person, lease, outcome, skip
+from dibs.verbs.claim import claim
 from dibs.verbs.release import release
+from dibs.verbs.update import change
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.inputs import EvidenceFields
 from dibs_schema.refusals import (
@@ -20,6 +22,7 @@ from dibs_schema.refusals import (
     ClaimLost,
     NotClaimed,
     NotFound,
+    Stuck,
     TokenRequired,
     UnmetDependencies,
 )
@@ -141,7 +144,7 @@ def test_verifying_keeps_the_state_and_notes_the_time(database: Database) -> Non
 
 def test_back_off_doubles_up_to_ten_minutes(database: Database) -> None:
     """After the n-th failure a feature backs off for 30, 60, 120 ... seconds, at most 600."""
-    rule(database, max_failures=100, max_attempts=100)
+    rule(database, max_failures=100, max_same_failures=100, max_attempts=100)
     (feature,) = add(database)
     pauses: list[int] = []
     for _ in range(7):
@@ -372,7 +375,7 @@ def test_a_planner_frees_a_claim_by_force(database: Database) -> None:
 
 def test_the_next_worker_is_told_what_happened(database: Database) -> None:
     """A claim brings the last three failures, newest first, and the notes, oldest first, with their authors."""
-    rule(database, max_failures=100, max_skips=100)
+    rule(database, max_failures=100, max_same_failures=100, max_skips=100)
     (feature,) = add(database)
     for number in range(5):
         alter(database, feature, not_before=None)
@@ -413,3 +416,80 @@ def test_a_claimed_feature_is_not_passed_over_its_dependencies(database: Databas
     refused(database, UnmetDependencies, lambda tx: ENDINGS[Kind.PASS](tx, on.id, on.token))
     depend(database, on.id)
     database.write_now(lambda tx: ENDINGS[Kind.PASS](tx, on.id, on.token))
+
+
+LINES = ("It broke at line 7 of src/a.py", "it broke at line 12 of /tmp/b.py", "It broke\nat line 3 of C:\\c.py")
+"""One reason: case, spaces, numbers and paths do not count."""
+
+
+def _fail_for(database: Database, feature: int, *reasons: str) -> Acknowledgement:
+    for reason in reasons:
+        alter(database, feature, not_before=None)
+        token = take(database, named(f"ada-{feature}"), feature).claim.token
+        answer = database.write_now(lambda tx: outcome.mark_failing(tx, "ada", feature, reason, token))  # noqa: B023
+    return answer
+
+
+def test_failures_for_the_same_reason_quarantine(database: Database) -> None:
+    """After `max_same_failures` in a row the feature is stuck, although it may fail more often."""
+    rule(database, max_failures=10, max_same_failures=3)
+    (feature,) = add(database)
+    assert _fail_for(database, feature, *LINES[:2]).status == "pending"
+    assert _fail_for(database, feature, LINES[2]).status == "stuck"
+    stuck = refused(database, Stuck, lambda tx: claim(tx, named("ada"), feature))
+    assert "The same reason 3 times in a row: It broke" in stuck.message
+    assert [
+        (event["detail"] or {}).get("in_a_row") for event in journal(database, feature) if event["kind"] == "fail"
+    ] == [
+        None,
+        2,
+        3,
+    ]
+
+
+def _let_expire(database: Database, feature: int) -> None:
+    alter(database, feature, not_before=None)
+    take(database, named(f"ada-{feature}"), feature)
+    expire(database, feature)
+    database.write_now(lease.reap)
+
+
+def _pass_and_report(database: Database, feature: int) -> None:
+    alter(database, feature, not_before=None)
+    finish(database, feature)
+    database.write_now(lambda tx: outcome.mark_failing(tx, "ben", feature, LINES[0]))
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        lambda database, feature: _fail_for(database, feature, "another reason"),
+        _let_expire,
+        _pass_and_report,
+        lambda database, feature: database.write_now(lambda tx: change(tx, "planner", feature, {}, retry=True)),
+    ],
+    ids=["another reason", "expired", "passed and reported", "retried"],
+)
+def test_only_failures_in_a_row_count(database: Database, between: Callable[[Database, int], object]) -> None:
+    """Another end of an attempt, a pass or a retry in between starts the count again."""
+    rule(database, max_failures=10, max_same_failures=2)
+    (feature,) = add(database)
+    _fail_for(database, feature, LINES[0])
+    between(database, feature)
+    assert _fail_for(database, feature, LINES[1]).status == "pending"
+    assert _fail_for(database, feature, LINES[2]).status == "stuck"
+
+
+def test_the_next_worker_hears_of_the_same_reason(database: Database) -> None:
+    """The hand-over marks a failure that has the reason of the attempt before it; a skip in between changes nothing."""
+    (feature,) = add(database)
+    _fail_for(database, feature, LINES[0])
+    database.write_now(lambda tx: skip.skip(tx, "ada", feature, "later"))
+    _fail_for(database, feature, LINES[1])
+    alter(database, feature, not_before=None)
+    failures = take(database, named("ada"), feature).feature.failures
+    assert [(one.reason, one.same_reason_as_before) for one in failures] == [
+        (LINES[1], True),
+        ("later", False),
+        (LINES[0], False),
+    ]

@@ -18,6 +18,7 @@ DEFAULTS = {
     "max_claims": 1,
     "max_claims_per_connection": 16,
     "max_failures": 3,
+    "max_same_failures": 3,
     "max_attempts": 10,
     "max_skips": 3,
     "max_dependencies": 20,

@@ -122,7 +122,9 @@ def is_hindered(call: Call) -> bool:
     return call.code == "not_ready" and "held_by" in (call.answer or {})
 
 
-def simulate_transition(kind: Kind, tokens: tuple[str | None, ...], reported: Report, limits: Limits) -> Simulate:
+def simulate_transition(
+    kind: Kind, tokens: tuple[str | None, ...], reported: Report, limits: Limits, reason: str = ""
+) -> Simulate:
     """Return the simulation of a transition with one of the possible tokens; None means without a token."""
     unmet = (reported or {}).get("code") == "unmet_dependencies"
 
@@ -130,7 +132,7 @@ def simulate_transition(kind: Kind, tokens: tuple[str | None, ...], reported: Re
         for token in tokens:
             for before in (state, *(_regained(state, token) if kind is not Kind.RELEASE else ())):
                 try:
-                    made = model.transition(before, kind, token, limits, unmet=unmet)
+                    made = model.transition(before, kind, token, limits, unmet=unmet, reason=reason)
                 except Refused as refused:
                     yield state, {"code": refused.code}
                 else:
@@ -173,14 +175,21 @@ def simulate_change(change: Callable[[FeatureState], FeatureState]) -> Simulate:
 
 
 def simulate_update(arguments: dict[str, Any]) -> Simulate:
-    """Return the simulation of the changes that `feature_update` makes."""
+    """Return the simulation of the changes that `feature_update` makes. A back-off may be over or not."""
 
     def change(state: FeatureState) -> FeatureState:
         after = model.retry(state) if arguments.get("retry") else state
         wanted = arguments.get("archived")
         return after if wanted is None else model.archive(after, archived=bool(wanted))
 
-    return simulate_change(change)
+    simulate_one = simulate_change(change)
+
+    def simulate(state: FeatureState) -> Iterator[tuple[FeatureState, Report]]:
+        yield from simulate_one(state)
+        if arguments.get("retry") and state.status is Status.PENDING and state.backs_off:
+            yield from simulate_one(replace(state, backs_off=False))
+
+    return simulate
 
 
 def simulate_read(state: FeatureState) -> Iterator[tuple[FeatureState, Report]]:

@@ -210,7 +210,11 @@ class Interpretation:
             return expectations.simulate_change(lambda state: model.force(state, limits))
         if call.tool in TRANSITIONS:
             return expectations.simulate_transition(
-                TRANSITIONS[call.tool], self._meant(call, feature), reported_by(call), limits
+                TRANSITIONS[call.tool],
+                self._meant(call, feature),
+                reported_by(call),
+                limits,
+                call.arguments.get("reason", ""),
             )
         if call.tool == "feature_answer_human_input":
             return expectations.simulate_change(model.answer)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from dibs_schema.folding import mask
 from dibs_schema.status import ConnectionEnd, Kind, Status
 
 P, I, D, H, S, A = Status  # noqa: E741 - as in the table of transitions
@@ -29,11 +30,15 @@ class Limits:
     max_failures: int = 3
     max_attempts: int = 10
     max_skips: int = 3
+    max_same_failures: int = 3
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureState:
-    """The state of one feature in the model. `last_holder` made its latest claim, and `ended` is how that ended."""
+    """The state of one feature in the model. `last_holder` made its latest claim, and `ended` is how that ended.
+
+    `reason` is the reason of its last failures without numbers and paths, and `in_a_row` is how many had it.
+    """
 
     status: Status = P
     token: str | None = None
@@ -41,6 +46,8 @@ class FeatureState:
     last_holder: str | None = None
     attempts: int = 0
     failures: int = 0
+    reason: str = ""
+    in_a_row: int = 0
     skips: int = 0
     backs_off: bool = False
     archived_from: Status | None = None
@@ -78,14 +85,16 @@ def regain(state: FeatureState, token: str | None) -> FeatureState:
     return replace(state, status=I, token=token, holder=state.last_holder, attempts=attempts)
 
 
-def transition(state: FeatureState, kind: Kind, token: str | None, limits: Limits, *, unmet: bool) -> Transition:
-    """Make a transition of the given kind, with or without a token. Raises Refused."""
+def transition(
+    state: FeatureState, kind: Kind, token: str | None, limits: Limits, *, unmet: bool, reason: str = ""
+) -> Transition:
+    """Make a transition of the given kind, with or without a token; a failure has a `reason`. Raises Refused."""
     if token is None:
         return _without_token(state, kind, limits)
     if state.token == token:
         if kind is Kind.PASS and unmet:
             raise Refused("unmet_dependencies")
-        return Transition(end(state, kind, limits), kind)
+        return Transition(end(state, kind, limits, reason), kind)
     if kind is Kind.FAIL and state.status is D and state.ended == (token, Kind.PASS):
         return Transition(regress(state), Kind.REGRESS)
     same = (kind, *ConnectionEnd) if kind is Kind.RELEASE else (kind,)
@@ -111,22 +120,29 @@ def force(state: FeatureState, limits: Limits) -> FeatureState:
     return end(state, Kind.RELEASE, limits) if state.status is I else state
 
 
-def end(state: FeatureState, kind: Kind, limits: Limits) -> FeatureState:
+def end(state: FeatureState, kind: Kind, limits: Limits, reason: str = "") -> FeatureState:
     """End a claim by a transition of the given kind; a heartbeat ends nothing."""
     if kind is Kind.HEARTBEAT:
         return state
     free = replace(state, token=None, holder=None, ended=(state.token, kind))
     match kind:
         case Kind.PASS:
-            return replace(free, status=D, attempts=0, failures=0, skips=0, backs_off=False)
+            return replace(free, status=D, attempts=0, failures=0, reason="", in_a_row=0, skips=0, backs_off=False)
         case Kind.ASK:
             return replace(free, status=H)
         case Kind.SKIP:
             return _skip(free, limits)
-    failures = state.failures + (kind in (Kind.FAIL, Kind.EXPIRE))
-    failed_too_often = kind is not Kind.RELEASE and failures >= limits.max_failures
-    status = S if failed_too_often or state.attempts >= limits.max_attempts else P
-    return replace(free, status=status, failures=failures, backs_off=kind is Kind.FAIL)
+    if kind is not Kind.RELEASE:
+        free = _failed(free, mask(reason) if kind is Kind.FAIL else "")
+    failed_too_often = kind is not Kind.RELEASE and free.failures >= limits.max_failures
+    same = kind is Kind.FAIL and free.in_a_row >= limits.max_same_failures
+    status = S if failed_too_often or same or state.attempts >= limits.max_attempts else P
+    return replace(free, status=status, backs_off=kind is Kind.FAIL)
+
+
+def _failed(state: FeatureState, reason: str) -> FeatureState:
+    in_a_row = state.in_a_row + 1 if reason and reason == state.reason else int(bool(reason))
+    return replace(state, failures=state.failures + 1, reason=reason, in_a_row=in_a_row)
 
 
 def disconnect(state: FeatureState, limits: Limits, how: ConnectionEnd) -> FeatureState:
@@ -151,10 +167,10 @@ def answer(state: FeatureState) -> FeatureState:
 
 
 def retry(state: FeatureState) -> FeatureState:
-    """Return a stuck feature to pending. Raises Refused."""
-    if state.status is not S:
+    """Return a feature that is stuck or in its back-off to the queue. Raises Refused."""
+    if state.status is not S and not (state.status is P and state.backs_off):
         raise Refused("invalid_input")
-    return replace(state, status=P, attempts=0, failures=0, skips=0, backs_off=False)
+    return replace(state, status=P, attempts=0, failures=0, reason="", in_a_row=0, skips=0, backs_off=False)
 
 
 def archive(state: FeatureState, *, archived: bool) -> FeatureState:
@@ -178,4 +194,6 @@ def regress(state: FeatureState) -> FeatureState:
     """Return a passing feature to pending, since it is broken. Raises Refused."""
     if state.status is not D:
         raise Refused({P: "not_claimed", I: "token_required", **BLOCKED}[state.status])
-    return replace(state, status=P, ended=(None, None))  # the pass is undone, so a repetition of it is refused
+    return replace(
+        state, status=P, reason="", in_a_row=0, ended=(None, None)
+    )  # the pass is undone, so a repetition of it is refused

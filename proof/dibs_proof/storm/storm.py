@@ -42,7 +42,7 @@ CLOSING = 5.0
 """Seconds that the database gets to close."""
 LAST_CALLS = 30.0
 """Seconds for the last calls after the storm and after the longest stop; a call without an answer by then hangs."""
-RULES = {"back_off": 1, "max_failures": 5, "max_attempts": 30, "max_skips": 10, "max_claims": 2}
+RULES = {"back_off": 1, "max_failures": 5, "max_same_failures": 4, "max_attempts": 30, "max_skips": 10, "max_claims": 2}
 """Settings with which features are ready again soon, and do not all become stuck."""
 TICK = 0.5
 PAUSE = 0.1

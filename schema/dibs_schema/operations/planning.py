@@ -65,7 +65,7 @@ class CreateFeatures:
 
 @arguments
 class UpdateFeature:
-    """Change a feature's texts, priority or paths, archive or restore it, retry a stuck one, or confirm a pass."""
+    """Change a feature's texts, priority or paths, archive or restore it, retry a failed one, or confirm a pass."""
 
     feature_id: FeatureId
     category: Category | None = None
@@ -75,7 +75,7 @@ class UpdateFeature:
     priority: Priority | None = None
     paths: Annotated[Paths | None, Field(description="as when created; [] for none"), MAY_BE_EMPTY] = None
     archived: Annotated[bool | None, Field(description="true takes it off the board, false restores it")] = None
-    retry: Annotated[bool, Field(description="return a stuck feature to pending")] = False
+    retry: Annotated[bool, Field(description="end being stuck, or a back-off")] = False
     confirm: Annotated[bool, Field(description="confirm a pass in another agent's place")] = False
 
 
@@ -166,7 +166,7 @@ class Planning:
                 "steps": "How to check it; may be repeated. Replaces all steps.",
                 "paths": "A glob of files that it changes; may be repeated. Replaces all paths.",
                 "archived": "Take it off the board, or bring it back.",
-                "retry": "Put a stuck feature back and reset its counters.",
+                "retry": "Put back a feature that is stuck or in its back-off, and reset its counters.",
                 "confirm": "Confirm a pass in another agent's place.",
             },
         ),

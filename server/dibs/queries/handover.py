@@ -160,10 +160,11 @@ def new_notes(tx: Transaction, feature: int, token: str) -> dict[str, Any]:
 
 def _failures(learned: Any, room: int) -> list[Failure]:
     failed = [row for row in learned if row["kind"] in _FAILED][:FAILURES]
-    each = room // max(1, len(failed)) - 100
+    each = room // max(1, len(failed)) - 130
     return [
         Failure(
             reason=truncate((row["detail"] or {}).get("reason"), max(each, 20)) or "",
+            same_reason_as_before="in_a_row" in (row["detail"] or {}),
             agent=truncate(row["agent"], AGENT_ROOM) or "",
             at=row["at"],
         )

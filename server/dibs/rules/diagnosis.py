@@ -108,7 +108,7 @@ def refuse_claim(tx: Transaction, row: Row) -> NoReturn:
     assert 0 <= wait <= FARTHEST_BACK_OFF, "every other reason was excluded"
     raise NotReady(
         f"Feature {feature} failed recently and is not ready for another {wait} s.",
-        next=[NEXT_FEATURE],
+        next=[NEXT_FEATURE, _update(feature, "to end its back-off", retry=True)],
         id=feature,
         retry_after_seconds=wait,
     )

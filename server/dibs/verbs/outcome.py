@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Double, bindparam, or_, select, update
+from sqlalchemy import Double, Integer, bindparam, or_, select, update
 
 from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
@@ -28,6 +28,7 @@ from dibs.rules.diagnosis import earlier_outcome, find, holder_of, refuse_transi
 from dibs.rules.events import record
 from dibs.rules.pass_requirements import evidence_line, require_evidence_of, requires_confirmation
 from dibs.rules.reports import refuse_report
+from dibs.rules.same_failures import failures_in_a_row
 from dibs.verbs.verify import NEEDS_CONFIRMATION, TEST_IT, verify
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.inputs import EvidenceFields
@@ -78,8 +79,9 @@ unsatisfied_dependents = (
 )
 _unblocked = hot(select(F.id).where(depends_on_this(), unblocked()).order_by(F.id))
 
+_SAME_FAILURES_USED_UP = bindparam("in_a_row", type_=Integer) >= bindparam("max_same_failures", type_=Integer)
 _failed_attempt: dict[Any, Any] = {
-    F.status: stuck_if(or_(FAILURES_USED_UP, ATTEMPTS_USED_UP)),
+    F.status: stuck_if(or_(FAILURES_USED_UP, _SAME_FAILURES_USED_UP, ATTEMPTS_USED_UP)),
     F.failures: F.failures + 1,
     F.last_failure: bindparam("why"),
     F.not_before: bindparam("now") + bindparam("pause", type_=Double),
@@ -181,11 +183,14 @@ def mark_failing(tx: Transaction, by: str, feature: int, reason: str, token: str
         refuse_report(tx, feature, token)
     by = holder_of(tx, feature, token) or by
     failures = tx.value(_failures_so_far, feature=feature) or 0
+    in_a_row, most = failures_in_a_row(tx, feature, reason), tx.project.settings.max_same_failures
     row = tx.first(
         _fail,
         feature=feature,
         token=token,
-        why=reason,
+        why=reason if in_a_row < most else f"The same reason {in_a_row} times in a row: {reason}",
+        in_a_row=in_a_row,
+        max_same_failures=most,
         pause=min(FARTHEST_BACK_OFF, tx.project.settings.back_off * 2 ** min(failures, 20)),
         max_failures=tx.project.settings.max_failures,
         max_attempts=tx.project.settings.max_attempts,
@@ -193,16 +198,11 @@ def mark_failing(tx: Transaction, by: str, feature: int, reason: str, token: str
     if row is None:
         return _failed(feature, earlier_outcome(tx, feature, token, Kind.FAIL))
     detail = {"reason": reason, "status": row["status"], "failures": row["failures"], "ready_at": row["not_before"]}
+    detail["in_a_row"] = in_a_row if in_a_row > 1 else None
     record(tx, by, Kind.FAIL, feature, Status.IN_PROGRESS, row["status"], **detail)
     return _failed(feature, detail)
 
 
-def _passed_with(tx: Transaction, feature: int, token: str) -> bool:
-    row = find(tx, feature)
-    return bool(row["status"] == Status.PASSING and row["ended_token"] == token and row["ended_by"] == Kind.PASS)
-
-
-def _failed(feature: int, detail: dict[str, Any]) -> Acknowledgement:
 def report(tx: Transaction, by: str, feature: int, reason: str) -> bool:
     """Return a passing feature that is broken to pending. Returns False if it is not passing."""
     if not tx.run(_regress, feature=feature, why=reason):
@@ -212,6 +212,12 @@ def report(tx: Transaction, by: str, feature: int, reason: str) -> bool:
     return True
 
 
+def _passed_with(tx: Transaction, feature: int, token: str) -> bool:
+    row = find(tx, feature)
+    return bool(row["status"] == Status.PASSING and row["ended_token"] == token and row["ended_by"] == Kind.PASS)
+
+
+def _failed(feature: int, detail: dict[str, Any]) -> Acknowledgement:
     stuck = detail["status"] == Status.STUCK
     return Acknowledgement(
         id=feature, status=detail["status"], failures=detail["failures"], ready_at=None if stuck else detail["ready_at"]

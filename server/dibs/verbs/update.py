@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, or_, select, update
 
 from dibs.database.transaction import Transaction
-from dibs.rules.conditions import F, is_, literal, this
+from dibs.rules.conditions import F, backed_off, is_, literal, this
 from dibs.rules.diagnosis import find
 from dibs.rules.events import record
 from dibs.rules.file_areas import replace_areas
@@ -24,7 +24,7 @@ _stamp: dict[Any, Any] = {F.updated_at: bindparam("now")}
 
 _retry = (
     update(features)
-    .where(this(), is_(Status.STUCK))
+    .where(this(), or_(is_(Status.STUCK), is_(Status.PENDING) & backed_off()))
     .values({F.status: literal(Status.PENDING), F.attempts: 0, F.failures: 0, F.skips: 0, F.not_before: None, **_stamp})
 )
 _archive = (
@@ -59,7 +59,8 @@ def change(
     """Change `texts` (category, name, description, steps, priority, paths), archive, restore, retry, or confirm a pass.
 
     One call records one event for each kind of change. Raises NotFound, AlreadyClaimed if a claimed feature is to be
-    archived, and InvalidInput if there is no change, a retry of a feature that is not stuck, or nothing to confirm.
+    archived, and InvalidInput if there is no change, a retry of a feature that is neither stuck nor in its back-off,
+    or nothing to confirm.
     """
     if not texts and archived is None and not retry and not confirm:
         raise InvalidInput(
@@ -79,7 +80,7 @@ def change(
         record(tx, by, Kind.UPDATE, feature, status, status, fields=list(texts))
         changed += texts
     if retry:
-        status = _retry_stuck(tx, by, feature, status)
+        status = _retry_feature(tx, by, feature, status)
         changed.append("retry")
     if confirm:
         confirm_as_planner(tx, by, feature)
@@ -101,10 +102,13 @@ def _names_of(tx: Transaction, feature: int) -> dict[str, Any]:
     return {name: row[name] for name in NAMES}
 
 
-def _retry_stuck(tx: Transaction, by: str, feature: int, status: str) -> str:
+def _retry_feature(tx: Transaction, by: str, feature: int, status: str) -> str:
     if not tx.run(_retry, feature=feature):
-        raise InvalidInput(f"Feature {feature} is {status}; only a stuck feature can be retried.", field="retry")
-    record(tx, by, Kind.RETRY, feature, Status.STUCK, Status.PENDING)
+        raise InvalidInput(
+            f"Feature {feature} is {status}; only a feature that is stuck or in its back-off can be retried.",
+            field="retry",
+        )
+    record(tx, by, Kind.RETRY, feature, status, Status.PENDING)
     return Status.PENDING.value
 
 
