@@ -222,7 +222,8 @@ class FeatureRow(Answer):
     """One feature in a list. Texts and paths are present with `detail="full"`; long texts are truncated.
 
     If a live claim may change the files of a ready feature, `held_by` is the claimed feature, and `agent` its holder.
-    `more_blocked_by` counts the unmet dependencies that are not in `blocked_by`.
+    `more_blocked_by` and `more_paths` count the unmet dependencies and the paths that have no room in a row. `why` is
+    what places a ready feature in the queue, or why a pending one without unmet dependencies is not ready.
     """
 
     id: int
@@ -235,17 +236,20 @@ class FeatureRow(Answer):
     more_blocked_by: int = 0
     held_by: int | None = None
     ready_at: Time | None = None
+    why: str | None = None
     description: str | None = None
     steps: list[str] = []
     paths: list[str] = []
+    more_paths: int = 0
     text_cursor: str | None = None
 
 
 class Page(Answer):
-    """A part of a list; `next_cursor` continues it."""
+    """A part of a list; `next_cursor` continues it. `order` is the order of a list of ready features."""
 
     ALWAYS: ClassVar[dict[str, Any]] = {"features": []}
 
+    order: str | None = None
     features: list[FeatureRow] = []
     total: int
     next_cursor: str | None = None
@@ -371,17 +375,20 @@ class Node(Answer):
 
     id: int
     name: str
+    category: str
     status: StatusName
+    priority: int
     depends_on: list[int] = []
 
 
 class Graph(Answer):
-    """Features with their dependencies."""
+    """Features with their dependencies. If they are `cut`, `next_cursor` continues them."""
 
     nodes: list[Node] = []
     mermaid: str | None = None
     total: int
     cut: bool = False
+    next_cursor: str | None = None
 
 
 class HistoryEvent(Answer):

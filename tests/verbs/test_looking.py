@@ -11,7 +11,7 @@ import pytest
 from dibs.database import Database
 from dibs.queries import get, graph, history, search, stats
 from dibs.transfer.importer import import_features
-from dibs.verbs import ask_user, outcome, update
+from dibs.verbs import ask_user, outcome, skip, update
 from dibs_schema.answers import Counts, Feature, Page, Work
 from dibs_schema.refusals import InvalidInput, NotFound
 from dibs_schema.status import Kind, Status
@@ -29,6 +29,7 @@ from verbs.stage import (
     row,
     rule,
     take,
+    token_of,
 )
 
 
@@ -300,6 +301,75 @@ def test_a_root_narrows_the_graph_to_what_it_builds_on(database: Database) -> No
     assert ([node.id for node in near.nodes], near.total) == ([top], 1)
     with pytest.raises(NotFound):
         database.read_now(partial(graph.get_graph, root=99))
+
+
+@pytest.mark.parametrize("rooted", [True, False])
+def test_the_graph_pages_through_everything_once(database: Database, rooted: bool) -> None:
+    """The pages have each node once, in one order, with its category and priority; a flowchart has every arrow."""
+    base = add(database, 7, category="ui")
+    (top,) = add(database, dependencies=base)
+    root = top if rooted else None
+    ids, arrows, cursor = [], [], None
+    while True:
+        page = database.read_now(partial(graph.get_graph, limit=3, cursor=cursor, root=root))
+        chart = (
+            database.read_now(partial(graph.get_graph, limit=3, cursor=cursor, form="mermaid", root=root)).mermaid or ""
+        )
+        ids += [node.id for node in page.nodes]
+        arrows += [line for line in chart.split("\n") if "-->" in line]
+        assert (page.total, page.cut) == (8, page.next_cursor is not None)
+        assert all((node.category, node.priority) == ("ui", node.id) for node in page.nodes if node.id != top)
+        if page.next_cursor is None:
+            break
+        cursor = page.next_cursor
+    assert ids == ([top, *base] if rooted else [*base, top])
+    assert sorted(arrows) == [f"  f{one} --> f{top}" for one in base]
+    with pytest.raises(InvalidInput):
+        database.read_now(partial(graph.get_graph, cursor="7"))
+
+
+@pytest.mark.parametrize("order", ["priority", "critical_path"])
+def test_a_ready_feature_says_why_it_stands_there(database: Database, order: str) -> None:
+    """The list names its order once, and each row the reason for its place in at most 40 bytes."""
+    rule(database, order=order)
+    plain, wanted, skipped = add(database, 3)
+    add(database, 2, dependencies=[wanted])
+    finished, _ = add(database, 2, dependencies=[plain])
+    database.write_now(lambda tx: update.change(tx, "planner", finished, {}, archived=True))
+    database.write_now(lambda tx: skip.skip(tx, "ada", skipped, "later"))
+    database.write_now(lambda tx: update.change(tx, "planner", wanted, {"priority": -(10**9)}))
+    page = database.read_now(search.get_ready)
+    assert page.order is not None
+    assert page.order.startswith(
+        "fewest skips, then " + ("lowest priority" if order == "priority" else "longest chain")
+    )
+    why = {one.id: one.why for one in page.features}
+    chain = "chain of 1; " if order == "critical_path" else ""
+    assert why[plain] == f"{chain}priority 1; 1 waits for it"
+    assert why[wanted] == f"{chain}priority -1000000000" + ("; 2 wait for it" if not chain else "")
+    assert why[skipped] == f"skipped 1x; priority {row(database, skipped)['priority']}"
+    assert all(len(text or "") <= 40 for text in why.values())
+
+
+def test_a_ready_feature_shows_the_files_it_changes(database: Database) -> None:
+    """As many whole paths as have room in a row, and how many others there are."""
+    many = [f"src/part{number}/**" for number in range(20)]
+    (few,), (lots,) = add(database, paths=["src/a.py"]), add(database, paths=many)
+    shown = {one.id: one for one in database.read_now(search.get_ready).features}
+    assert (shown[few].paths, shown[few].more_paths) == (["src/a.py"], 0)
+    assert shown[lots].paths == many[: len(shown[lots].paths)]
+    assert shown[lots].paths
+    assert shown[lots].more_paths == 20 - len(shown[lots].paths)
+
+
+def test_a_back_off_is_named_among_what_is_blocked(database: Database) -> None:
+    """A pending feature without unmet dependencies says why it is not ready, and until when."""
+    (feature,) = add(database)
+    token = token_of(database, feature)
+    database.write_now(lambda tx: outcome.mark_failing(tx, "ada", feature, "broken", token))
+    (one,) = database.read_now(search.get_blocked).features
+    assert one.why == "in back-off"
+    assert one.ready_at is not None
 
 
 NAMES = [

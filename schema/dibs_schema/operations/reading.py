@@ -78,6 +78,7 @@ class GetGraph:
     depth: Depth | None = None
     limit: Hundred = 50
     format: Literal["json", "mermaid"] = "json"
+    cursor: Cursor | None = None
 
 
 @arguments

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,13 +114,12 @@ def _rows(rows: list[answers.FeatureRow]) -> None:
     from rich.text import Text
 
     table = Table(box=None, header_style="dim")
-    lines = [(row, row.agent or "", _waits_for(row)) for row in rows]
-    has_holders, has_waits = any(holder for _, holder, _ in lines), any(waits for _, _, waits in lines)
-    headings = ["id", "status", "category", "name", *["held by"] * has_holders, *["waits for"] * has_waits]
-    for heading in headings:
+    lines = [(row, [row.agent or "", _waits_for(row), row.why or ""]) for row in rows]
+    present = [any(texts[place] for _, texts in lines) for place in range(3)]
+    for heading in ["id", "status", "category", "name", *compress(("held by", "waits for", "why"), present)]:
         table.add_column(heading, justify="right" if heading == "id" else "left")
-    for row, holder, waits in lines:
-        texts = (row.category, row.name, *[holder] * has_holders, *[waits] * has_waits)
+    for row, more in lines:
+        texts = (row.category, row.name, *compress(more, present))
         table.add_row(str(row.id), Text(row.status, STYLES[row.status]), *(Text(one_line(one)) for one in texts))
     # The reader of a pipe needs one line for each feature.
     console(None if sys.stdout.isatty() else 10_000).print(table, soft_wrap=False)
@@ -248,4 +248,5 @@ def _graph(answer: answers.Graph) -> None:
         needs = f" <- {', '.join(map(str, node.depends_on))}" if node.depends_on else ""
         click.echo(f"{node.id} {one_line(node.name)} ({node.status}){needs}")
     if answer.cut:
-        click.echo(f"# {len(answer.nodes)} of {answer.total}" if answer.nodes else f"# of {answer.total}")
+        shown = f"# {len(answer.nodes)} of {answer.total}" if answer.nodes else f"# of {answer.total}"
+        click.echo(f"{shown}; continue with --cursor {answer.next_cursor}")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from itertools import accumulate
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Select, and_, bindparam, false, func, literal, or_, select, tuple_
 
 from dibs.database.transaction import Transaction
+from dibs.queries.ready_reasons import ORDERS, count_waiting, reason
 from dibs.rules.conditions import FARTHEST_BACK_OFF, F, among, in_project, is_, queue_order, ready
 from dibs.rules.file_areas import files_are_claimed, held_back, holders_of
 from dibs.rules.truncate import cut_text, json_bytes, truncate
@@ -24,10 +26,15 @@ COLUMNS = (F.id, F.status, F.category, F.name, F.priority, F.claimed_by, F.not_b
 SHOWN_CATEGORY, SHOWN_AGENT, SHOWN_BLOCKERS = 23, 20, 3
 ROOM = 9_000
 """Bytes of rows in one answer."""
+ROW = 160
+"""Bytes of a row beside its name."""
+BACKS_OFF = "in back-off"
 TEXT = 2_000
 """Characters of a feature's own text in a full row; `feature_get_by_id` has the rest."""
 
 Detail = Literal["brief", "full"]
+Extend = Callable[[FeatureRow, Mapping[Any, Any]], FeatureRow]
+"""Adds to a row what only one list shows."""
 
 _D = dependencies.c
 
@@ -51,9 +58,19 @@ def row_of(
         agent=truncate(holder["claimed_by"] if holder else row["claimed_by"], SHOWN_AGENT),
         held_by=holder["id"] if holder else None,
         ready_at=until if backs_off and not blocked_by else None,
+        why=BACKS_OFF if backs_off and not blocked_by else None,
         blocked_by=(blocked_by or [])[:SHOWN_BLOCKERS],
         more_blocked_by=max(0, len(blocked_by or []) - SHOWN_BLOCKERS),
     )
+
+
+def _with_reason(row: FeatureRow, why: str, paths: list[str]) -> FeatureRow:
+    """Return a row with its reason, and with as many whole paths as have room in it."""
+    row = row.model_copy(update={"why": why})
+    room = ROW - (json_bytes(row.wire()) - json_bytes(row.name)) - json_bytes({"paths": [], "more_paths": 99})
+    sizes = accumulate(json_bytes(path) + 1 for path in paths)
+    shown = sum(size <= room for size in sizes)
+    return row.model_copy(update={"paths": paths[:shown], "more_paths": len(paths) - shown})
 
 
 _texts = select(F.id, F.description, F.steps, F.paths).where(in_project(), F.id.in_(bindparam("ids", expanding=True)))
@@ -92,8 +109,9 @@ def search(
     rows = tx.all(select(*COLUMNS).where(*conditions, F.id > _number(cursor)).order_by(F.id).limit(limit + 1))
     total = tx.value(select(func.count()).select_from(features).where(*conditions))
     ids = [row["id"] for row in rows] if detail == "full" else []
-    texts = {one["id"]: one for one in tx.all(_texts, ids=ids)} if ids else None
-    return _page(tx, rows, limit, total, lambda row: str(row["id"]), texts=texts)
+    texts = {one["id"]: one for one in tx.all(_texts, ids=ids)} if ids else {}
+    extend = (lambda one, row: _with_text(one, texts[row["id"]])) if texts else None
+    return _page(tx, rows, limit, total, lambda row: str(row["id"]), extend=extend)
 
 
 def _matches(text: str) -> Select[int]:
@@ -103,14 +121,20 @@ def _matches(text: str) -> Select[int]:
 
 
 def get_ready(tx: Transaction, limit: int = 10, cursor: str | None = None) -> Page:
-    """Return the features that can be claimed now, in the order of the queue. Raises InvalidInput."""
-    order = queue_order(tx.project.settings.order)
+    """Return the features that can be claimed now, in the order of the queue, and why each stands there.
+
+    Raises InvalidInput if the cursor is invalid.
+    """
+    claim_order = tx.project.settings.order
     conditions = [in_project(), ready(), ~files_are_claimed()]
-    statement = select(*COLUMNS).where(*conditions).order_by(*order).limit(limit + 1)
+    statement = select(*COLUMNS, F.paths).where(*conditions).order_by(*queue_order(claim_order)).limit(limit + 1)
     if cursor is not None:
-        statement = statement.where(_after_in_queue(tx.project.settings.order, cursor))
+        statement = statement.where(_after_in_queue(claim_order, cursor))
     total = tx.value(select(func.count()).select_from(features).where(*conditions))
-    return _page(tx, tx.all(statement), limit, total, _queue_place)
+    rows = tx.all(statement)
+    waiting = count_waiting(tx, [row["id"] for row in rows])
+    extend: Extend = lambda one, row: _with_reason(one, reason(row, waiting.get(one.id, 0)), row["paths"] or [])  # noqa: E731
+    return _page(tx, rows, limit, total, _queue_place, extend=extend).model_copy(update={"order": ORDERS[claim_order]})
 
 
 def _queue_place(row: Mapping[Any, Any]) -> str:
@@ -119,7 +143,7 @@ def _queue_place(row: Mapping[Any, Any]) -> str:
 
 def _after_in_queue(claim_order: str, cursor: str) -> ColumnElement[bool]:
     if not re.fullmatch(r"\d{1,9}\.\d{1,9}\.-?\d{1,10}\.\d{1,10}", cursor):
-        raise _invalid_cursor()
+        raise invalid_cursor()
     skips, height, priority, id_ = map(int, cursor.split("."))
     behind = tuple_(F.priority, F.id) > tuple_(literal(priority), literal(id_))
     if claim_order == "critical_path":
@@ -165,15 +189,15 @@ def _page(
     place: Callable[[Mapping[Any, Any]], str],
     blockers: Mapping[int, list[int]] | None = None,
     holders: Mapping[int, Mapping[Any, Any]] | None = None,
-    texts: Mapping[int, Mapping[Any, Any]] | None = None,
+    extend: Extend | None = None,
 ) -> Page:
     """Return as many rows as `limit` and the size of an answer allow, and the cursor after the last row."""
     shown: list[FeatureRow] = []
     room = ROOM
     for row in rows[:limit]:
         one = row_of(row, tx.now, (blockers or {}).get(row["id"]), holder=(holders or {}).get(row["id"]))
-        if texts is not None:
-            one = _with_text(one, texts[row["id"]])
+        if extend is not None:
+            one = extend(one, row)
         room -= json_bytes(one.wire()) + 1
         if room < 0 and shown:
             break
@@ -186,11 +210,12 @@ def _number(cursor: str | None) -> int:
     if cursor is None:
         return 0
     if not cursor.isdecimal() or len(cursor) > 10:
-        raise _invalid_cursor()
+        raise invalid_cursor()
     return int(cursor)
 
 
-def _invalid_cursor() -> InvalidInput:
+def invalid_cursor() -> InvalidInput:
+    """Return the refusal of a cursor that no answer contained."""
     return InvalidInput("cursor: send next_cursor as it came in the last answer.", field="cursor")
 
 

@@ -66,7 +66,9 @@ async def blocked(session: Session, args: arguments.GetBlocked, _: CallContext) 
 async def graph(session: Session, args: arguments.GetGraph, _: CallContext) -> Graph:
     """Read the graph of dependencies."""
     return await session.database.read(
-        lambda tx: get_graph(tx, root=args.root, depth=args.depth, limit=args.limit, form=args.format)
+        lambda tx: get_graph(
+            tx, root=args.root, depth=args.depth, limit=args.limit, form=args.format, cursor=args.cursor
+        )
     )
 
 
