@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from dibs.database import Database
+from dibs.database.sqlite.lock_holders import LOCKS as LISTED
+from dibs.database.sqlite.lock_holders import process_name
 from dibs_schema.refusals import Busy
 from races.backlog import eventually, fill, kinds, row, times
 from races.locks import LOCKS, held, let_go
@@ -91,7 +93,10 @@ def test_a_server_that_starts_under_a_foreign_lock_serves_reads(
 def test_a_write_that_runs_out_of_patience_is_busy_and_never_acts(
     database: Database, start: StartServer, db: str, lock: str
 ) -> None:
-    """At its deadline a call is refused as busy, and its abandoned waiter releases the lock unused."""
+    """At its deadline a call is refused as busy, and its abandoned waiter releases the lock unused.
+
+    Where the kernel lists the holders of a file's locks, the refusal names the process.
+    """
     fill(database, 3)
     server = start("--patience", "1").ready()
     with held(lock, db) as foreign:
@@ -105,6 +110,9 @@ def test_a_write_that_runs_out_of_patience_is_busy_and_never_acts(
             with pytest.raises(Busy) as busy:
                 server.answer(request)
             assert busy.value.retryable
+            if "://" not in db and LISTED.exists():
+                assert busy.value.details["holder"] == process_name(foreign.pid)
+                assert process_name(foreign.pid) in busy.value.message
             assert 0.9 < server.arrival(request) - began < 2
         let_go(foreign)
     assert server.call("feature_mark_in_progress", feature_id=3)["status"] == "in_progress"  # in order behind them

@@ -108,6 +108,10 @@ class Engine(ABC):
     def commit(self, connection: Connection, *, wake: bool) -> None:
         """Commit, and `wake` waiting claims; when this returns, the transaction is on disk."""
 
+    def lock_holder(self) -> str | None:
+        """Return the other process that keeps writers waiting, where the system shows it. Waits for nothing."""
+        return None
+
     # -- copies of whole projects -----------------------------------------------------------------
 
     def lift_timeouts(  # noqa: B027 - not every engine has timeouts

@@ -65,9 +65,11 @@ class JobRunner:
             return Busy(
                 f"{self._location.label} did not answer within {patience:g} s. Nothing was changed. Call again in a moment."
             )
+        holder = self.connections.engine.lock_holder() if self.connections.is_open else None
         return Busy(
-            f"Other writers held the database for {patience:g} s. It is healthy, and nothing was changed. "
-            "Call again in a moment."
+            f"Other writers held the database for {patience:g} s{f', now {holder}' if holder else ''}. "
+            "It is healthy, and nothing was changed. Call again in a moment.",
+            holder=holder,
         )
 
     def write(self, future: Future[T], work: QueuedWrite[T]) -> None:

@@ -27,6 +27,7 @@ from dibs.database.sqlite.file_identity import FileId, file_at
 from dibs.database.sqlite.filesystems import refuse_unsafe
 from dibs.database.sqlite.foreign_objects import refuse_foreign
 from dibs.database.sqlite.health import check_file
+from dibs.database.sqlite.lock_holders import head_of_queue, process_name, writers_of
 from dibs.database.sqlite.wal import LIMIT, WriteAheadLog
 from dibs.database.sqlite.writer_queue import WriterQueue
 from dibs.database.transaction import TransactionStart
@@ -83,29 +84,27 @@ class SQLite(Engine):
     def _ready_project(self, connection: Connection, name: str) -> Project | None:
         """Return the project, or None if anything is missing. Writes nothing."""
         try:
-            with self.translated():
+            with self.translated(), self._ended(connection):
                 in_wal = self._read_only or self._journal_mode(connection) == "wal"
                 return ready_project(connection, name, str(self.path)) if in_wal else None
         except Busy:  # another process prepares it
             return None
-        finally:
-            connection.rollback()
 
     def _prepare(self, connection: Connection, name: str) -> Project:
         if self._read_only:
             raise self._changing()
         self._enter_queue()
         try:
-            if self._journal_mode(connection) != "wal":
-                mode = connection.exec_driver_sql("PRAGMA journal_mode = WAL").scalar_one()
-                connection.rollback()
-                if mode != "wal":
-                    raise ReadOnly(f"{self.path} cannot use a write-ahead log (its journal mode stays {mode!r}).")
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            write_missing(connection, name, schema_version(connection))
-            connection.commit()
+            with self._ended(connection):
+                if self._journal_mode(connection) != "wal":
+                    mode = connection.exec_driver_sql("PRAGMA journal_mode = WAL").scalar_one()
+                    connection.rollback()
+                    if mode != "wal":
+                        raise ReadOnly(f"{self.path} cannot use a write-ahead log (its journal mode stays {mode!r}).")
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                write_missing(connection, name, schema_version(connection))
+                connection.commit()
         finally:
-            connection.rollback()
             self._queue.leave()
         project = self._ready_project(connection, name)
         assert project is not None, "this call has written it"
@@ -164,8 +163,12 @@ class SQLite(Engine):
         return connection
 
     def is_usable(self, connection: Connection) -> bool:
-        """Return whether the connection is open, and sees what others have written since it was opened."""
-        return not connection.closed and not self._is_disturbed(connection.info["at_rest"])
+        """Return whether the connection is open, outside any transaction, and sees what others have written since."""
+        try:
+            ended = not connection.closed and not _driver_connection(connection).in_transaction
+        except self.driver.Error:  # the driver's connection is closed
+            return False
+        return ended and not self._is_disturbed(connection.info["at_rest"])
 
     def _size_and_time(self) -> tuple[int, int] | None:
         """Return the size and time of the file, or None if a process has it open or has left a log or a journal."""
@@ -210,12 +213,9 @@ class SQLite(Engine):
             if not self._begin(connection, abandoned):
                 yield None
                 return
-            try:
-                with self.translated():
-                    self.check_identity()
-                    yield self._start(*find_project(connection, name))
-            finally:
-                _end(connection)
+            with self.translated(), self._ended(connection):
+                self.check_identity()
+                yield self._start(*find_project(connection, name))
             self._log.restart_if_large(_driver_connection(connection))
         finally:
             self._queue.leave()
@@ -246,13 +246,27 @@ class SQLite(Engine):
     ) -> Iterator[TransactionStart]:
         """Hold a snapshot: plain deferred BEGIN, which never takes the write lock."""
         with self.translated():
-            _driver_connection(connection).execute("BEGIN")
-            try:
+            with self._ended(connection):
+                _driver_connection(connection).execute("BEGIN")
                 yield self._start(*(find_project(connection, name) if known is None else (known, None)))
-            finally:
-                _end(connection)
             if self._is_disturbed(connection.info["at_rest"]):
                 raise self._changing()
+
+    @contextmanager
+    def _ended(self, connection: Connection) -> Iterator[None]:
+        """Roll back at the end of the block. A rollback that fails never replaces the error that led to it."""
+        try:
+            yield
+        except BaseException:
+            with suppress(DBAPIError, self.driver.Error):  # the connection is not used again
+                _end(connection)
+            raise
+        _end(connection)
+
+    def lock_holder(self) -> str | None:
+        """Return the process that holds the write lock, or else the head of the writer queue, if it is another one."""
+        pids = (writers_of(self.path) or head_of_queue(self.path)) - {os.getpid()}
+        return ", ".join(map(process_name, sorted(pids))) or None
 
     def _start(self, project: Project | None, schema: str | None) -> TransactionStart:
         now, even = self._wall.read()

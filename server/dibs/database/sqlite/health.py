@@ -86,7 +86,7 @@ def _lock(path: Path) -> HealthCheck:
     if not lock_holders.LOCKS.exists():
         return HealthCheck("lock", "ok", "the kernel does not list lock holders here")
     lock_file = Path(f"{path}.lock")
-    queue = lock_holders.persistent(lambda: {one.pid for one in lock_holders.locks_on(lock_file) if not one.waiting})
+    queue = lock_holders.persistent(lambda: lock_holders.head_of_queue(path))
     waiting = [one.pid for one in lock_holders.locks_on(lock_file) if one.waiting]
     writing = lock_holders.persistent(lambda: lock_holders.writers_of(path)) - queue
     if not queue and not writing:

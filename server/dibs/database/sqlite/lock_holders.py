@@ -102,6 +102,11 @@ def writers_of(path: Path) -> set[int]:
     return {one.pid for one in locks_on(Path(f"{path}-shm")) if one.writing and one.covers(_WRITING)}
 
 
+def head_of_queue(path: Path) -> set[int]:
+    """Return the process at the head of the database's writer queue, if any."""
+    return {one.pid for one in locks_on(Path(f"{path}.lock")) if not one.waiting}
+
+
 def readers_of(path: Path) -> set[int]:
     """Return the other processes that hold a snapshot of the database."""
     held = (one for one in locks_on(Path(f"{path}-shm")) if one.covers(_READING) and not one.writing)
