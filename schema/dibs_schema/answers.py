@@ -179,13 +179,16 @@ class Work(Answer):
     earlier_evidence: str | None = None
 
 
-class Claimed(Answer):
+class Claimed(Guidance):
     """The caller has claimed the feature, now or `already_claimed` it by an earlier call."""
+
+    TEXT: ClassVar[str] = "hint"
 
     state: Literal["claimed"]
     already_claimed: bool = False
     claim: Lease
     feature: Work
+    hint: str | None = None
 
 
 IdleState = Literal[
@@ -439,12 +442,13 @@ class Group(Answer):
 
 
 class Stats(Answer):
-    """Statistics of the project, and its database."""
+    """Statistics of the project, and its database. `hint` says which counts are parts of others."""
 
     project: str
     database: str
     counts: Counts
     total: int
     percent_passing: float
+    hint: str | None = None
     groups: list[Group] = []
     open_questions: int = 0

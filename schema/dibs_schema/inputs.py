@@ -82,7 +82,8 @@ Priority = Annotated[int, Field(ge=-1_000_000_000, le=1_000_000_000), WHOLE]
 Steps = Annotated[list[Step], Field(min_length=1, max_length=100), FROM_JSON]
 PathGlob = Annotated[str, AfterValidator(path_of)]
 Paths = Annotated[list[PathGlob], Field(max_length=MOST_PATHS), AfterValidator(paths_of), FROM_JSON]
-PATHS = "globs of files it changes; not claimed beside others on them"
+PATHS = "globs of files it changes, as src/**/*.py from the repository's root; not claimed beside others on them"
+PRIORITY = "lower first; default last"
 FeatureIds = Annotated[list[FeatureId], Field(max_length=100), FROM_JSON]
 Several = Annotated[list[FeatureId], Field(min_length=1, max_length=50), FROM_JSON]
 Ten = Annotated[int, Field(ge=1, le=10), WHOLE]
@@ -233,7 +234,7 @@ class NewFeature(Input):
     name: Name
     description: Description
     steps: Steps
-    priority: Priority | None = None
+    priority: Annotated[Priority | None, Field(description=PRIORITY)] = None
     dependencies: FeatureIds = []
     depends_on_indices: Annotated[list[Index], Field(max_length=100), FROM_JSON] = []
     paths: Annotated[Paths, Field(description=PATHS)] = []

@@ -54,6 +54,15 @@ async def test_the_next_feature_can_be_marked_in_progress(server: Client, backlo
     assert (await server.call(MARK, feature_id=feature))["already_claimed"] is True
 
 
+async def test_a_claim_by_id_does_not_wait(server: Client, backlog: Database) -> None:
+    """A claim that would wait for a certain feature is refused, and claims nothing."""
+    (feature,) = add(backlog)
+    with pytest.raises(InvalidInput) as refusal:
+        await server.call(CLAIM, feature_id=feature, wait_seconds=5)
+    assert refusal.value.details["field"] == "wait_seconds"
+    assert row(backlog, feature)["status"] == "pending"
+
+
 @pytest.mark.parametrize("tool", [CLAIM, MARK])
 async def test_the_same_tool_again_may_be_another_agent(server: Client, backlog: Database, tool: str) -> None:
     """Subagents share a connection, so a second call is refused; the refusal has what the holder needs to go on."""

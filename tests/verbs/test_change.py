@@ -9,7 +9,7 @@ import pytest
 from dibs.database import Database
 from dibs.verbs.claim import claim
 from dibs.verbs.outcome import mark_failing
-from dibs.verbs.update import change
+from dibs.verbs.update import BLOCKS_AGAIN, NO_LONGER_BLOCKS, change
 from dibs_schema.refusals import AlreadyClaimed, InvalidInput, NotFound, NotReady
 from dibs_schema.status import Kind, Status
 from verbs.stage import add, alter, depend, is_sound, journal, place, refused, row, take, token_of
@@ -108,6 +108,15 @@ def test_one_call_may_do_several_things(database: Database) -> None:
     ]
     assert row(database, on.id)["archived_from"] == "pending"
     assert is_sound(database)
+
+
+def test_archiving_and_restoring_say_what_becomes_of_dependents(database: Database) -> None:
+    """Dependents no longer wait for an archived feature, and wait for a restored one unless it passes."""
+    for status, restored in ((Status.PENDING, BLOCKS_AGAIN), (Status.PASSING, None)):
+        on = place(database, status)
+        for archived, hint in ((True, NO_LONGER_BLOCKS), (False, restored)):
+            answer = database.write_now(lambda tx: change(tx, "planner", on.id, {}, archived=archived))  # noqa: B023
+            assert answer.hint == hint
 
 
 def test_a_retry_ends_a_back_off(database: Database) -> None:

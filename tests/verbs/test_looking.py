@@ -12,6 +12,7 @@ from dibs.database import Database
 from dibs.queries import get, graph, history, search, stats
 from dibs.transfer.importer import import_features
 from dibs.verbs import ask_user, outcome, skip, update
+from dibs.verbs.verify import take_for_regression
 from dibs_schema.answers import Counts, Feature, Page, Work
 from dibs_schema.refusals import InvalidInput, NotFound
 from dibs_schema.status import Kind, Status
@@ -301,6 +302,26 @@ def test_a_root_narrows_the_graph_to_what_it_builds_on(database: Database) -> No
     assert ([node.id for node in near.nodes], near.total) == ([top], 1)
     with pytest.raises(NotFound):
         database.read_now(partial(graph.get_graph, root=99))
+
+
+def test_the_statistics_say_which_counts_are_parts_of_others(database: Database) -> None:
+    """Only those that are not zero are named."""
+    assert database.read_now(partial(stats.get_stats, database="")).hint is None
+    place(database, Status.ARCHIVED)
+    add(database)
+    hint = database.read_now(partial(stats.get_stats, database="")).hint
+    assert hint == "pending includes ready; total includes archived"
+
+
+def test_a_cut_text_names_the_call_that_continues_it(database: Database) -> None:
+    """A claim and a regression test with a long text say which tool takes the cursor."""
+    (feature,) = add(database, description="x" * 9_000)
+    work = take(database, named("ada"), feature)
+    assert work.feature.next_cursor is not None
+    assert f'feature_get_by_id with feature_id={feature} and cursor="{work.feature.next_cursor}"' in work.wire()["hint"]
+    database.write_now(lambda tx: outcome.mark_passing(tx, "ada", feature, work.claim.token))
+    message = database.write_now(lambda tx: take_for_regression(tx, 1)).wire()["message"]
+    assert "feature_get_by_id with its id and next_cursor as cursor" in message
 
 
 @pytest.mark.parametrize("rooted", [True, False])

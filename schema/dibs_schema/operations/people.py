@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
 from dibs_schema.answers import Acknowledgement, Asked
 from dibs_schema.inputs import Answers, FeatureId, HumanFields, Questions, Reason, Token
 from dibs_schema.operations.operation import Command, Operation, arguments, either, only
@@ -26,7 +30,7 @@ class AnswerHumanInput:
 
     feature_id: FeatureId | None = None
     question_id: FeatureId | None = None
-    answers: Answers | None = None
+    answers: Annotated[Answers | None, Field(description="by a field's id, or by a question's header")] = None
     cancel: bool = False
 
 

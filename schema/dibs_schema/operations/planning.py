@@ -9,6 +9,7 @@ from pydantic import Field
 from dibs_schema.answers import Acknowledgement, Created
 from dibs_schema.inputs import (
     PATHS,
+    PRIORITY,
     Category,
     Description,
     FeatureId,
@@ -36,13 +37,13 @@ TEXTS = {
 
 @arguments
 class CreateFeature:
-    """Add a feature to the backlog."""
+    """Add a feature."""
 
     category: Category
     name: Name
     description: Description
     steps: Annotated[Steps, Field(description="how to check it")]
-    priority: Annotated[Priority | None, Field(description="lower is sooner")] = None
+    priority: Annotated[Priority | None, Field(description=PRIORITY)] = None
     dependencies: Annotated[FeatureIds | None, Field(description="ids to wait for")] = None
     paths: Annotated[Paths | None, Field(description=PATHS)] = None
     request_id: RequestId | None = None
@@ -72,7 +73,7 @@ class UpdateFeature:
     name: Name | None = None
     description: Description | None = None
     steps: Steps | None = None
-    priority: Priority | None = None
+    priority: Annotated[Priority | None, Field(description="lower first")] = None
     paths: Annotated[Paths | None, Field(description="as when created; [] for none"), MAY_BE_EMPTY] = None
     archived: Annotated[bool | None, Field(description="true takes it off the board, false restores it")] = None
     retry: Annotated[bool, Field(description="end being stuck, or a back-off")] = False

@@ -41,12 +41,15 @@ def get_stats(tx: Transaction, database: str, by: Literal["category", "agent"] |
     found = counts(tx)
     total = sum(found.model_dump(exclude={"ready", "held_back", "unconfirmed"}).values())  # those are parts of others
     not_archived = total - found.archived
+    included = {"pending includes ready": found.ready, "pending includes held_back": found.held_back}
+    included |= {"passing includes unconfirmed": found.unconfirmed, "total includes archived": found.archived}
     return Stats(
         project=tx.project.name,
         database=database,
         counts=found,
         total=total,
         percent_passing=round(100 * found.passing / not_archived, 1) if not_archived else 0.0,
+        hint="; ".join(part for part, count in included.items() if count) or None,
         groups=_groups(tx, by) if by else [],
         open_questions=count_open(tx),
     )

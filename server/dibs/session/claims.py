@@ -24,6 +24,11 @@ async def take(session: Session, args: arguments.ClaimFeature, context: CallCont
     """Claim the next ready feature or one by id, and wait for work if requested."""
     if args.force and not args.resume:
         raise InvalidInput("force: it takes over a claim, and so goes with resume=true.", field="force")
+    wait_seconds = args.wait_seconds if context.wait_seconds is None else context.wait_seconds
+    if wait_seconds and args.feature_id is not None:
+        raise InvalidInput(
+            "wait_seconds: it waits until any feature is ready, and so goes without feature_id.", field="wait_seconds"
+        )
     job = ClaimJob(session, args)
     context.claiming(job)
 
@@ -36,7 +41,7 @@ async def take(session: Session, args: arguments.ClaimFeature, context: CallCont
     waiting = Waiting(
         session.database,
         args.category,
-        args.wait_seconds if context.wait_seconds is None else context.wait_seconds,
+        wait_seconds,
         session.settings.patience,
         context.longest_wait,
         session.closing,

@@ -99,7 +99,11 @@ def claim(
 def claimed(tx: Transaction, holder: Holder, row: Row, *, already: bool = False) -> Claimed:
     """Return the answer to a claim: the token, the lease, and all that the agent needs."""
     lease = Lease(token=row["claim_token"], expires_at=row["lease_expires_at"], renewed=holder.session is not None)
-    return Claimed(state="claimed", already_claimed=already, claim=lease, feature=work_of(tx, row))
+    work = work_of(tx, row)
+    rest = Step("feature_get_by_id", {"feature_id": work.id, "cursor": work.next_cursor}, "for the rest of its text")
+    return Claimed(
+        state="claimed", already_claimed=already, claim=lease, feature=work, next=(rest,) if work.next_cursor else ()
+    )
 
 
 def mark_in_progress(tx: Transaction, holder: Holder, feature: int, own: Row | None = None) -> Acknowledgement:

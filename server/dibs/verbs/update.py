@@ -40,6 +40,7 @@ _restore = (
     .returning(F.status)
 )
 NO_LONGER_BLOCKS = "Features that depend on it no longer wait for it."
+BLOCKS_AGAIN = "Features that depend on it wait until it passes."
 NAMES = ("category", "name", "reference")
 _names = select(*(F[name] for name in NAMES)).where(this())
 # The lock keeps a claim in one statement from changing the status between this read and the event with that status.
@@ -92,8 +93,15 @@ def change(
         id=feature,
         status=status,
         changed=changed,
-        hint=NO_LONGER_BLOCKS if "archived" in changed and archived else None,
+        hint=_dependents(status) if "archived" in changed else None,
     )
+
+
+def _dependents(status: str) -> str | None:
+    """Return what an archive or a restore to this status means for the dependents."""
+    if status == Status.PASSING:
+        return None
+    return NO_LONGER_BLOCKS if status == Status.ARCHIVED else BLOCKS_AGAIN
 
 
 def _names_of(tx: Transaction, feature: int) -> dict[str, Any]:

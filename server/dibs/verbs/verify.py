@@ -22,6 +22,7 @@ from dibs_schema.tables import features
 
 NEEDS_CONFIRMATION = "Another agent must confirm it."
 TEST_IT = Step("feature_get_for_regression", purpose="to confirm it", by=Role.TESTER)
+READ_REST = Step("feature_get_by_id", purpose="with its id and next_cursor as cursor, for the rest of a cut text")
 CANNOT_CONFIRM_OWN = "The agent that passed a feature cannot confirm it: another agent must."
 
 _confirm = (
@@ -82,10 +83,9 @@ def take_for_regression(tx: Transaction, most: int, by: str | None = None) -> Te
         return Testing(message="There is nothing to test: no feature is passing, or other testers have all of them.")
     rows = sorted(tx.all(_reserve, ids=ids), key=lambda row: ids.index(row["id"]))
     each = ANSWER_BYTES // len(rows)  # bytes; the text and the hand-over share most of them
-    return Testing(
-        features=[work_of(tx, row, text=each // 3, room=each // 4, name=each // 6) for row in rows],
-        testing_until=tx.now + RESERVATION,
-    )
+    found = [work_of(tx, row, text=each // 3, room=each // 4, name=each // 6) for row in rows]
+    is_cut = any(one.next_cursor for one in found)
+    return Testing(features=found, testing_until=tx.now + RESERVATION, next=(READ_REST,) if is_cut else ())
 
 
 def verify(tx: Transaction, by: str, feature: int, evidence: EvidenceFields | None) -> Acknowledgement | None:
