@@ -47,6 +47,10 @@ class ProjectSettings(BaseModel):
         description="`other`: the project is complete when "
         "[another agent has confirmed](lifecycle.md#evidence-and-confirmation) each pass.",
     )
+    rechecks: Literal["optional", "required"] = Field(
+        "optional",
+        description="`required`: the project is complete when no passing feature awaits a [recheck](lifecycle.md#rechecks).",
+    )
 
     @classmethod
     def of_row(cls, row: Mapping[Any, Any]) -> ProjectSettings:

@@ -50,6 +50,7 @@ class Kind(StrEnum):
     NOTE = "note"
     UPDATE = "update"
     DEPEND = "depend"
+    UNMET = "unmet"
 
 
 class ConnectionEnd(StrEnum):
@@ -99,7 +100,8 @@ TRANSITIONS: tuple[Transition, ...] = (
         (_I,),
         (_P, _S),
         "token, force by a planner, or the end of the holder's connection",
-        "claim cleared; stuck at max_attempts; a connection's end counts as no attempt if the holder was at work",
+        "claim cleared; stuck at max_attempts; a connection's end counts as no attempt if the holder was at work, nor does "
+        "a release while a dependency is unmet",
     ),
     Transition(
         Kind.EXPIRE, (_I,), (_P, _S), "the lease has expired", "failures + 1; stuck at max_failures or max_attempts"
@@ -116,7 +118,7 @@ TRANSITIONS: tuple[Transition, ...] = (
         (_D,),
         (_D,),
         "status",
-        "last_tested_at; evidence stored if given; confirmed, unless by the agent that passed it",
+        "last_tested_at; evidence stored if given; awaits no recheck; confirmed, unless by the agent that passed it",
     ),
     Transition(
         Kind.FAIL,
@@ -126,14 +128,18 @@ TRANSITIONS: tuple[Transition, ...] = (
         "failures + 1; back-off; reason stored; stuck at max_failures, max_same_failures or max_attempts",
     ),
     Transition(
-        Kind.REGRESS, (_D,), (_P,), "status; a reason", "dependents' unmet_dependencies + 1; holders keep their claims"
+        Kind.REGRESS,
+        (_D,),
+        (_P,),
+        "status; a reason",
+        "dependents' unmet_dependencies + 1, an event for each; holders keep their claims; passing ones await a recheck",
     ),
     Transition(
         Kind.SKIP,
         (_P, _I),
         (_P, _S),
         "token if claimed; a reason",
-        "priority = greatest + 1; skips + 1; stuck at max_skips",
+        "priority = greatest + 1; skips + 1; stuck at max_skips; a claim with an unmet dependency counts as nothing",
     ),
     Transition(Kind.ASK, (_I,), (_H,), "token", "request stored; claim cleared"),
     Transition(
@@ -159,7 +165,7 @@ TRANSITIONS: tuple[Transition, ...] = (
         (_A,),
         (_P, _D, _H, _S),
         "status",
-        "dependents' unmet_dependencies + 1 unless it was passing; returns to archived_from",
+        "dependents as after a regression, unless it was passing; returns to archived_from",
     ),
 )
 

@@ -29,7 +29,7 @@ from sqlalchemy import (
 from dibs_schema.file_areas import LONGEST_PATH
 from dibs_schema.status import Status
 
-HEAD = "0006"
+HEAD = "0007"
 """The newest migration; a warm start compares this with the database and imports nothing of Alembic."""
 
 BELOW_EVERY_PRIORITY = -1_000_000_000_000
@@ -82,6 +82,12 @@ class _Projects(TypedColumns):
         server_default=text("'anyone'"),
     )
     max_same_failures = Column(Integer, nullable=False, server_default=text("3"))
+    rechecks = Column(
+        String(10),
+        CheckConstraint("rechecks IN ('optional', 'required')", name="rechecks"),
+        nullable=False,
+        server_default=text("'optional'"),
+    )
 
 
 projects = Table(
@@ -137,6 +143,10 @@ class _Features(TypedColumns):
     paths = Column(JSON(none_as_null=True))
     name_digest = Column(String(32))
     search_text = Column(Text)
+    recheck_since = Column(
+        Double,
+        CheckConstraint("recheck_since IS NULL OR coalesce(archived_from, status) = 'passing'", name="recheck_since"),
+    )
 
 
 _STATUSES = ", ".join(f"'{status}'" for status in Status)
@@ -187,6 +197,8 @@ features = Table(
     _partial("features_tested", "project_id", "last_tested_at", "id", where="status = 'passing'"),
     # Passing features that wait for another agent to confirm them, the oldest first.
     _partial("features_unconfirmed", "project_id", "unconfirmed_since", "id", where="unconfirmed_since IS NOT NULL"),
+    # Passing features that depend on one that has become unmet since, the longest-waiting first.
+    _partial("features_recheck", "project_id", "recheck_since", "id", where="recheck_since IS NOT NULL"),
     # The few features that wait for a person or a planner or are archived, to count and list them.
     _partial("features_resting", "project_id", "status", "id", where="status IN ('needs_human', 'stuck', 'archived')"),
     # The features with the same category and name; and the text of searches, so that they read only this index.

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from dibs_proof.history import model
-from dibs_proof.history.model import D, FeatureState, H, I, Limits, P, Refused, S, Transition
+from dibs_proof.history.model import A, D, FeatureState, H, I, Limits, P, Refused, S, Transition
 from dibs_schema.file_areas import areas_of
 from dibs_schema.status import SATISFIED, ConnectionEnd, Kind, Status
 
@@ -22,9 +22,9 @@ class Model:
     `latest` is the feature that each holder claimed last. `events` counts the events that should be recorded.
     """
 
-    def __init__(self, order: str, verifier: str) -> None:
+    def __init__(self, order: str, verifier: str, rechecks: str) -> None:
         self.order = order
-        self.verifier = verifier
+        self.rules = {"verifier": verifier, "rechecks": rechecks}
         self.features: dict[int, FeatureState] = {}
         self.needs: dict[int, set[int]] = {}
         self.paths: dict[int, list[str]] = {}
@@ -32,6 +32,7 @@ class Model:
         self.passed_by: dict[int, str | None] = {}
         self.confirmed_by: dict[int, str | None] = {}
         self.unconfirmed: set[int] = set()
+        self.to_recheck: set[int] = set()
         self.latest: dict[str, int] = {}
         self.events = 0
 
@@ -81,8 +82,10 @@ class Model:
         """Return why there is nothing to claim."""
         there = {one.status for one in self.features.values()}
         if not there & {P, I, H, S}:
-            if self.verifier == "other" and any(self[one].status is D for one in self.unconfirmed):
+            if self.rules["verifier"] == "other" and any(self[one].status is D for one in self.unconfirmed):
                 return "waiting_for_confirmation"
+            if self.rules["rechecks"] == "required" and any(self[one].status is D for one in self.to_recheck):
+                return "waiting_for_recheck"
             return "complete" if D in there else "empty"
         resting = any(
             one.backs_off and one.status is P and not self.unmet(feature) for feature, one in self.features.items()
@@ -105,9 +108,9 @@ class Model:
         self.priority[number] = self._last_place()
         self.events += 1
 
-    def rule(self, verifier: str) -> None:
-        """Set whether another agent must confirm passes."""
-        self.verifier = verifier
+    def rule(self, name: str, value: str) -> None:
+        """Set whether another agent must confirm passes, or whether the project waits for rechecks."""
+        self.rules[name] = value
         self.events += 1
 
     def change_files(self, feature: int, paths: Iterable[str]) -> None:
@@ -173,11 +176,14 @@ class Model:
         if made.kind is Kind.SKIP:
             self.priority[feature] = self._last_place()
         elif made.kind is Kind.PASS:
-            self._set_verifier(feature, before.holder, waits=self.verifier == "other")
+            self._set_verifier(feature, before.holder, waits=self.rules["verifier"] == "other")
         elif made.kind is Kind.REGRESS:
             self._set_verifier(feature, None, waits=False)
-        elif made.kind is Kind.VERIFY and self.verifier == "other" and by != self.passed_by[feature]:
+            self._block_dependents(feature)
+        elif made.kind is Kind.VERIFY and self.rules["verifier"] == "other" and by != self.passed_by[feature]:
             self._confirm(feature, by)
+        if made.kind in (Kind.REGRESS, Kind.VERIFY):
+            self.to_recheck.discard(feature)
         self._set(feature, made.state)
         return True
 
@@ -196,16 +202,17 @@ class Model:
         self.events += 1
 
     def overrule(self, feature: int, by: str) -> None:
-        """Confirm a pass as a planner does."""
-        if self[feature].status is not D or feature not in self.unconfirmed:
+        """Confirm or recheck a pass as a planner does."""
+        if self[feature].status is not D or feature not in self.unconfirmed | self.to_recheck:
             raise Refused("invalid_input")
         self._confirm(feature, by)
+        self.to_recheck.discard(feature)
         self.events += 1
 
     def force(self, feature: int) -> None:
         """Release a claim as a planner does."""
         if self[feature].status is I:
-            self._set(feature, model.force(self[feature], LIMITS))
+            self._set(feature, model.force(self[feature], LIMITS, unmet=self.unmet(feature) > 0))
 
     def expire(self, feature: int) -> None:
         """Let a lease expire and be reaped."""
@@ -228,6 +235,8 @@ class Model:
         """Archive a feature, or restore it."""
         after = model.archive(self[feature], archived=archived)
         if after is not self[feature]:
+            if after.status not in SATISFIED:
+                self._block_dependents(feature)
             self._set(feature, after)
 
     def depend(self, feature: int, needs: set[int]) -> None:
@@ -235,6 +244,8 @@ class Model:
         if any(self.reaches(need, feature) for need in needs - self.needs[feature]):
             raise Refused("would_cycle")
         if needs != self.needs[feature]:
+            if any(self[need].status not in SATISFIED for need in needs - self.needs[feature]):
+                self._await_recheck(feature)
             self.needs[feature] = needs
             self.events += 1
 
@@ -252,6 +263,17 @@ class Model:
         if feature in self.unconfirmed:
             self.unconfirmed.discard(feature)
             self.confirmed_by[feature] = by
+
+    def _block_dependents(self, feature: int) -> None:
+        """Tell the dependents that are not archived that a feature is no longer satisfied."""
+        for other, needs in self.needs.items():
+            if feature in needs and self[other].status is not A:
+                self.events += 1
+                self._await_recheck(other)
+
+    def _await_recheck(self, feature: int) -> None:
+        if self[feature].status is D:
+            self.to_recheck.add(feature)
 
     def _last_place(self) -> int:
         return max(self.priority.values(), default=0) + 1

@@ -45,6 +45,7 @@ PATHS = st.sampled_from(
 )
 """The paths of features: some pairs overlap, some do not, and some features have none."""
 VERIFIERS = st.sampled_from(["anyone", "other"])
+RECHECKS = st.sampled_from(["optional", "required"])
 
 TOKENS = st.sampled_from(["live", "live", "live", "ended", "none", "foreign"])
 """The kinds of token that a call can have."""
@@ -77,15 +78,16 @@ class Backlog(RuleBasedStateMachine):
     @initialize(
         order=st.sampled_from(["priority", "critical_path"]),
         verifier=VERIFIERS,
+        rechecks=RECHECKS,
         paths=st.lists(PATHS, min_size=2, max_size=4),
     )
-    def begin(self, order: str, verifier: str, paths: list[list[str]]) -> None:
+    def begin(self, order: str, verifier: str, rechecks: str, paths: list[list[str]]) -> None:
         """Make a project for this run, with limits that are soon reached."""
         self.database = open_database(Settings(db=self.db, project=f"run {next(self.projects)}"))
         limits = {"max_failures": MOST_FAILURES, "max_attempts": MOST_ATTEMPTS, "max_skips": MOST_SKIPS}
         limits["max_same_failures"] = MOST_SAME_FAILURES
-        stage.rule(self.database, order=order, verifier=verifier, **limits)
-        self.model = Model(order, verifier)
+        stage.rule(self.database, order=order, verifier=verifier, rechecks=rechecks, **limits)
+        self.model = Model(order, verifier, rechecks)
         for files in paths:
             self.create(needs=set(), paths=files)
         self.other_events = len(stage.journal(self.database)) - self.model.events
@@ -191,11 +193,13 @@ class Backlog(RuleBasedStateMachine):
             lambda tx: update.change(tx, "p", feature, {}, confirm=True),
         )
 
-    @rule(verifier=VERIFIERS)
-    def change_rule(self, verifier: str) -> None:
+    @rule(
+        change=st.one_of(st.tuples(st.just("verifier"), VERIFIERS), st.tuples(st.just("rechecks"), RECHECKS)),
+    )
+    def change_rule(self, change: tuple[str, str]) -> None:
         self.both(
-            lambda: self.model.rule(verifier),
-            lambda tx: project_settings.change_setting(tx, "p", "verifier", verifier),
+            lambda: self.model.rule(*change),
+            lambda tx: project_settings.change_setting(tx, "p", *change),
         )
 
     @rule(feature=FEATURES, paths=PATHS)
@@ -317,6 +321,7 @@ class Backlog(RuleBasedStateMachine):
             assert row["passed_by"] == self.model.passed_by[row["id"]]
             assert row["confirmed_by"] == self.model.confirmed_by[row["id"]]
             assert (row["unconfirmed_since"] is not None) == (row["id"] in self.model.unconfirmed)
+            assert (row["recheck_since"] is not None) == (row["id"] in self.model.to_recheck)
             places = (self.model.priority[row["id"]], self.model.unmet(row["id"]))
             assert (row["priority"], row["unmet_dependencies"]) == places
 
@@ -329,7 +334,7 @@ class Backlog(RuleBasedStateMachine):
 
     @invariant()
     def the_events_replay(self) -> None:
-        """Each call recorded one event, and source and target of each event fit the event before and the table."""
+        """Each call recorded one event for each feature that it concerns, which fits the event before and the table."""
         if not hasattr(self, "other_events"):
             return
         events = stage.journal(self.database)

@@ -11,12 +11,13 @@ from sqlalchemy import Executable, delete, insert, update
 from dibs.database import Database, open_database
 from dibs.queries.audit import Audit, audit
 from dibs.settings import Settings
+from dibs.transfer.importer import import_features
 from dibs.verbs.repair import repair_counters
 from dibs_schema.folding import name_digest
 from dibs_schema.status import Status
 from dibs_schema.tables import areas, events
 from foreign import connected
-from verbs.stage import add, alter, depend, is_sound, named, place, rule, take
+from verbs.stage import add, alter, depend, imported, is_sound, named, place, rule, take
 
 NOT_COMPARED = {"features", "leases", "writers"}
 """The fields of an audit that are not differences."""
@@ -92,6 +93,10 @@ def _other_holder(database: Database) -> None:
     alter(database, 1, claimed_by="eve")
 
 
+def _wrong_recheck(database: Database) -> None:
+    alter(database, 3, recheck_since=1.0)
+
+
 def _run(database: Database, statement: Callable[[int], Executable]) -> None:
     database.write_now(lambda tx: tx.run(statement(tx.project.id)))
 
@@ -129,6 +134,12 @@ def _run(database: Database, statement: Callable[[int], Executable]) -> None:
             "journal",
             "feature 1: a claim starts in stuck, but the event before it ended in pending",
         ),
+        (
+            _wrong_recheck,
+            "rechecks",
+            "rechecks",
+            "feature 3: it awaits a recheck, the events say otherwise",
+        ),
         (_other_holder, "claims", "claims", "feature 1: eve holds it, but ada made its last claim"),
     ],
 )
@@ -139,6 +150,7 @@ def test_each_planted_difference_is_found_and_no_other(
     one, two = *add(database), *add(database, paths=["src/**", "README.md"])
     depend(database, two, one)
     take(database, named("ada"), one)
+    database.write_now(lambda tx: import_features(tx, [imported("passing", status=Status.PASSING)]))
     assert is_sound(database)
     plant(database)
     found = database.read_now(audit)

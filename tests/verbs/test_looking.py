@@ -10,6 +10,7 @@ import pytest
 
 from dibs.database import Database
 from dibs.queries import get, graph, history, search, stats
+from dibs.rules.dependencies import SHOWN_BLOCKERS
 from dibs.transfer.importer import import_features
 from dibs.verbs import ask_user, outcome, skip, update
 from dibs.verbs.verify import take_for_regression
@@ -183,7 +184,7 @@ def test_blocked_says_by_what(database: Database) -> None:
     page = database.read_now(partial(search.get_blocked, limit=100))
     rows = {one.id: one for one in page.features}
     assert list(rows) == [needed[1], waiting, asking, stuck]
-    assert rows[waiting].blocked_by == needed[1 : 1 + search.SHOWN_BLOCKERS]
+    assert rows[waiting].blocked_by == needed[1 : 1 + SHOWN_BLOCKERS]
     assert rows[needed[1]].ready_at == now + 100
     assert (rows[asking].status, rows[stuck].status) == ("needs_human", "stuck")
 

@@ -404,6 +404,7 @@ def _idle(database: Database, category: str | None = None) -> Idle:
 WAIT = Step(CLAIM, {"wait_seconds": 45})
 BLOCKED = Step("feature_get_blocked")
 ANY_CATEGORY = Step(CLAIM)
+TEST = [Step("feature_get_for_regression", by=Role.TESTER), Step(PASS, needs=("feature_id",), by=Role.TESTER)]
 
 
 def _on_files(database: Database) -> None:
@@ -414,6 +415,11 @@ def _on_files(database: Database) -> None:
 def _unconfirmed(database: Database) -> None:
     rule(database, verifier="other")
     place(database, Status.PASSING)
+
+
+def _to_recheck(database: Database) -> None:
+    rule(database, rechecks="required")
+    alter(database, place(database, Status.PASSING).id, recheck_since=1.0)
 
 
 def _behind_a_stuck(database: Database) -> None:
@@ -443,15 +449,8 @@ IDLE: list[tuple[str, str | None, Callable[[Database], object], list[Step]]] = [
     ("waiting_for_human", None, lambda database: place(database, Status.NEEDS_HUMAN), []),
     ("stuck", None, lambda database: place(database, Status.STUCK), [replace(BLOCKED, by=Role.PLANNER)]),
     ("waiting_for_dependencies", "core", _behind_a_stuck, [ANY_CATEGORY]),
-    (
-        "waiting_for_confirmation",
-        None,
-        _unconfirmed,
-        [
-            Step("feature_get_for_regression", by=Role.TESTER),
-            Step(PASS, needs=("feature_id",), by=Role.TESTER),
-        ],
-    ),
+    ("waiting_for_confirmation", None, _unconfirmed, TEST),
+    ("waiting_for_recheck", None, _to_recheck, TEST),
 ]
 
 

@@ -25,8 +25,9 @@ DEFAULTS = {
     "back_off": 30,
     "require_evidence": "off",
     "verifier": "anyone",
+    "rechecks": "optional",
 }
-OTHERS = {"order": "critical_path", "require_evidence": "command", "verifier": "other"}
+OTHERS = {"order": "critical_path", "require_evidence": "command", "verifier": "other", "rechecks": "required"}
 """A valid value for each setting that is not a number."""
 
 
@@ -61,6 +62,7 @@ MISFITS: list[tuple[str, Any]] = [
     ("back_off", None),
     ("require_evidence", "proof"),
     ("verifier", True),
+    ("rechecks", "never"),
     ("colour", 1),
 ]
 

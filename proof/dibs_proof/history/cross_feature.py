@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from dibs_proof.history.dependencies import Graph
+from dibs_proof.history.dependency_rules import complete_means_complete, dependencies_come_first
 from dibs_proof.history.expectations import is_hindered
 from dibs_proof.history.feature_history import endings
 from dibs_proof.history.history import Call, History
 from dibs_proof.history.interpret import (
-    CREATES,
     TRANSITIONS,
     Interpretation,
     claimed_feature,
@@ -62,58 +62,6 @@ def tokens_are_given_once(interpretation: Interpretation) -> Iterator[Violation]
         if call.client not in clients or claimed_feature(call) != claimed_feature(first):
             message = f"the token {token} was returned to another connection, or for another feature"
             yield Violation("token_twice", claimed_feature(call), message, (first, call))
-
-
-def dependencies_come_first(history: History, interpretation: Interpretation, graph: Graph) -> Iterator[Violation]:
-    """Yield a violation for each claim or pass despite an unmet dependency, and for each refusal without one."""
-    known = {*history.start, *(number for call in history.calls for number in _created(call))}
-    for call in history.calls:
-        feature = claimed_feature(call) or call.arguments.get("feature_id")
-        if call.lost or feature not in known or call.ended is None:
-            continue
-        span = (min(one.begun for one in interpretation.repeats(call)), call.ended)
-        if call.code == "unmet_dependencies" and call.answer is not None:
-            if not graph.may_wait(feature, call.answer.get("unmet", []), span):
-                message = f"feature {feature} was refused for dependencies that were met, or not its own"
-                yield Violation("dependency", feature, message, (call,))
-            continue
-        if interpretation.had_nothing_unmet(call) and not graph.met(feature, span):
-            needs = [need for need in graph.edges[feature] if not graph.met_by(feature, need, span)]
-            what = "claimed" if claimed_feature(call) else "passed"
-            which = ", ".join(map(str, needs or graph.edges[feature]))
-            message = f"feature {feature} was {what} while a dependency was not passing: {which}"
-            yield Violation("dependency", feature, message, (*_about(history, needs, span[1]), call))
-
-
-def _about(history: History, features: list[int], until: float) -> list[Call]:
-    """Return the last two calls on any of `features` that ended by the time `until`."""
-    before = [
-        call
-        for call in history.calls
-        if (claimed_feature(call) or call.arguments.get("feature_id")) in features and call.until <= until
-    ]
-    return before[-2:]
-
-
-def complete_means_complete(history: History, graph: Graph) -> Iterator[Violation]:
-    """Yield a violation for each answer that all features are complete, if a feature was open."""
-    for call in history.calls:
-        answer = call.answer or {}
-        if call.refused or call.ended is None or answer.get("state") != "complete":
-            continue
-        there = [*history.start]
-        there += [number for one in history.calls if one.until <= call.begun for number in _created(one)]
-        span = (call.begun, call.ended)
-        if not graph.may_be_complete(there, span):
-            still = [number for number in there if not graph.may_be_complete([number], span)]
-            message = f"{call.client} got the answer `complete` while features were open: {still[:10]}"
-            yield Violation("complete", still[0] if still else None, message, (*_about(history, still, span[1]), call))
-
-
-def _created(call: Call) -> list[int]:
-    if call.tool not in CREATES or call.refused or call.answer is None:
-        return []
-    return list(call.answer.get("ids", []))
 
 
 def skipped_go_last(history: History) -> Iterator[Violation]:

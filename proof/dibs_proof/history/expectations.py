@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import product
 from typing import Any
 
 from dibs_proof.history import model
@@ -122,14 +124,19 @@ def is_hindered(call: Call) -> bool:
     return call.code == "not_ready" and "held_by" in (call.answer or {})
 
 
-def simulate_transition(
-    kind: Kind, tokens: tuple[str | None, ...], reported: Report, limits: Limits, reason: str = ""
-) -> Simulate:
+def unmet_by(call: Call) -> tuple[bool, ...]:
+    """Return whether a dependency was unmet when the call took effect, as its answer says; both if that was lost."""
+    if call.lost or call.answer is None:
+        return (False, True)
+    return (call.code == "unmet_dependencies" or bool(call.answer.get("blocked_by")),)
+
+
+def simulate_transition(kind: Kind, tokens: tuple[str | None, ...], call: Call, limits: Limits) -> Simulate:
     """Return the simulation of a transition with one of the possible tokens; None means without a token."""
-    unmet = (reported or {}).get("code") == "unmet_dependencies"
+    reason = call.arguments.get("reason", "")
 
     def simulate(state: FeatureState) -> Iterator[tuple[FeatureState, Report]]:
-        for token in tokens:
+        for token, unmet in product(tokens, unmet_by(call)):
             for before in (state, *(_regained(state, token) if kind is not Kind.RELEASE else ())):
                 try:
                     made = model.transition(before, kind, token, limits, unmet=unmet, reason=reason)
@@ -160,18 +167,24 @@ def _acknowledgement(made: Transition) -> Report:
     return report_of(made.state) | ({"failures": 0} if made.kind is Kind.REGRESS else {})
 
 
-def simulate_change(change: Callable[[FeatureState], FeatureState]) -> Simulate:
-    """Return the simulation of a change that needs no claim."""
+def simulate_change(*changes: Callable[[FeatureState], FeatureState]) -> Simulate:
+    """Return the simulation of a change that needs no claim: one of the possible `changes`."""
 
     def simulate(state: FeatureState) -> Iterator[tuple[FeatureState, Report]]:
-        try:
-            after = change(state)
-        except Refused as refused:
-            yield state, {"code": refused.code}
-        else:
-            yield after, report_of(after)
+        for change in changes:
+            try:
+                after = change(state)
+            except Refused as refused:
+                yield state, {"code": refused.code}
+            else:
+                yield after, report_of(after)
 
     return simulate
+
+
+def simulate_force(call: Call, limits: Limits) -> Simulate:
+    """Return the simulation of a planner's release of another agent's claim."""
+    return simulate_change(*(partial(model.force, limits=limits, unmet=unmet) for unmet in unmet_by(call)))
 
 
 def simulate_update(arguments: dict[str, Any]) -> Simulate:

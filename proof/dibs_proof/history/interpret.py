@@ -207,15 +207,9 @@ class Interpretation:
     def _simulation(self, call: Call, feature: int) -> Simulate | None:
         limits = self.history.limits
         if call.tool == "feature_clear_in_progress" and call.arguments.get("force"):
-            return expectations.simulate_change(lambda state: model.force(state, limits))
+            return expectations.simulate_force(call, limits)
         if call.tool in TRANSITIONS:
-            return expectations.simulate_transition(
-                TRANSITIONS[call.tool],
-                self._meant(call, feature),
-                reported_by(call),
-                limits,
-                call.arguments.get("reason", ""),
-            )
+            return expectations.simulate_transition(TRANSITIONS[call.tool], self._meant(call, feature), call, limits)
         if call.tool == "feature_answer_human_input":
             return expectations.simulate_change(model.answer)
         if call.tool == "feature_update":

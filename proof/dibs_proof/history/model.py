@@ -12,6 +12,8 @@ from dibs_schema.folding import mask
 from dibs_schema.status import ConnectionEnd, Kind, Status
 
 P, I, D, H, S, A = Status  # noqa: E741 - as in the table of transitions
+AT_NO_COST = (Kind.RELEASE, Kind.SKIP)
+"""The ends of a claim that count as nothing if a dependency has become unmet."""
 BLOCKED = {H: "waiting_for_human", S: "stuck", A: "archived"}
 
 
@@ -94,7 +96,7 @@ def transition(
     if state.token == token:
         if kind is Kind.PASS and unmet:
             raise Refused("unmet_dependencies")
-        return Transition(end(state, kind, limits, reason), kind)
+        return Transition(end(state, kind, limits, reason, unmet=unmet), kind)
     if kind is Kind.FAIL and state.status is D and state.ended == (token, Kind.PASS):
         return Transition(regress(state), Kind.REGRESS)
     same = (kind, *ConnectionEnd) if kind is Kind.RELEASE else (kind,)
@@ -115,16 +117,21 @@ def _without_token(state: FeatureState, kind: Kind, limits: Limits) -> Transitio
     raise Refused({P: "not_claimed", I: "token_required", D: "already_passing", **BLOCKED}[state.status])
 
 
-def force(state: FeatureState, limits: Limits) -> FeatureState:
+def force(state: FeatureState, limits: Limits, *, unmet: bool = False) -> FeatureState:
     """Release a claim as a planner does, if the feature is claimed."""
-    return end(state, Kind.RELEASE, limits) if state.status is I else state
+    return end(state, Kind.RELEASE, limits, unmet=unmet) if state.status is I else state
 
 
-def end(state: FeatureState, kind: Kind, limits: Limits, reason: str = "") -> FeatureState:
-    """End a claim by a transition of the given kind; a heartbeat ends nothing."""
+def end(state: FeatureState, kind: Kind, limits: Limits, reason: str = "", *, unmet: bool = False) -> FeatureState:
+    """End a claim by a transition of the given kind; a heartbeat ends nothing.
+
+    A release or a skip counts as nothing if a dependency is `unmet`.
+    """
     if kind is Kind.HEARTBEAT:
         return state
     free = replace(state, token=None, holder=None, ended=(state.token, kind))
+    if unmet and kind in AT_NO_COST:
+        return replace(free, status=P, attempts=state.attempts - 1)
     match kind:
         case Kind.PASS:
             return replace(free, status=D, attempts=0, failures=0, reason="", in_a_row=0, skips=0, backs_off=False)

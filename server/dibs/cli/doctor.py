@@ -164,6 +164,7 @@ def recounted(found: Audit, hold_limit: float, *, nobody_there: bool) -> list[He
         _compared("heights", "heights", found.heights, found.features, REPAIR),
         _compared("areas", "file areas", found.areas, found.features, REPAIR),
         _compared("names", "folded names", found.names, found.features, REPAIR),
+        _compared("rechecks", "rechecks", found.rechecks, found.features, STRAY),
         _compared("journal", "states", found.states, found.features, STRAY),
         _replayed(found),
         _claims(found),

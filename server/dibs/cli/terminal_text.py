@@ -25,8 +25,9 @@ STYLES = {
     "stuck": "red",
     "archived": "bright_black",
     "unconfirmed": "yellow",
+    "to_recheck": "yellow",
 }
-PARTS = {"ready": " (part of pending)", "unconfirmed": " (part of passing)"}
+PARTS = dict.fromkeys(("unconfirmed", "to_recheck"), " (part of passing)") | {"ready": " (part of pending)"}
 """The counts that are part of another count."""
 
 
@@ -189,6 +190,8 @@ def _work(work: answers.Work) -> None:
     for name in ("dependencies", "failures", "notes"):
         for one in values.get(name, []):
             click.echo(f"{name}: {values_on_one_line(one)}")
+    if work.recheck_since is not None:
+        click.echo(f"awaits a recheck since {values['recheck_since']}: its dependencies have changed")
     if work.earlier_evidence is not None:
         click.echo(f"passed earlier with: {one_line(work.earlier_evidence)}")
     if work.human_answer is not None:

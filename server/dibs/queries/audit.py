@@ -92,6 +92,13 @@ _leases = (
     .where(in_project(), leased())
     .order_by(F.id)
 )
+_awaiting = select(F.id).where(in_project(), F.recheck_since.is_not(None))
+_RECHECKING = (Kind.UNMET, Kind.DEPEND, Kind.VERIFY, Kind.REGRESS)
+_while_passing = (
+    select(_E.feature_id, _E.kind, _E.detail)
+    .where(in_project(events), _E.from_status == Status.PASSING.value, among(_E.kind, _RECHECKING))
+    .order_by(_E.id)
+)
 _names = select(F.id, F.category, F.name, F.reference, F.name_digest, F.search_text).where(in_project())
 _with_paths = select(F.id, F.paths).where(in_project(), F.paths.is_not(None))
 _stored_areas = select(areas.c.feature_id, areas.c.beginning, areas.c.ending).where(in_project(areas))
@@ -124,7 +131,8 @@ class Audit:
     `counters` and `heights` map a feature to (stored, counted), `areas` to the numbers of its areas (stored, derived
     from its paths), `names` to the digest of its category and name (stored, derived), and `states` to (stored, state
     after its last event). `gaps` maps it to the latest event that does not start where the event before ended: (kind,
-    from, state before). `claims` maps it to the fault of its claim.
+    from, state before). `claims` maps it to the fault of its claim, and `rechecks` to (whether it awaits a recheck,
+    whether it should by its events).
     """
 
     features: int = 0
@@ -135,6 +143,7 @@ class Audit:
     states: dict[int, tuple[str, str | None]] = field(default_factory=dict)
     gaps: dict[int, tuple[str, str, str | None]] = field(default_factory=dict)
     claims: dict[int, str] = field(default_factory=dict)
+    rechecks: dict[int, tuple[bool, bool]] = field(default_factory=dict)
     leases: list[OpenLease] = field(default_factory=list)
     writers: list[dict[str, object]] = field(default_factory=list)
 
@@ -153,6 +162,7 @@ class Audit:
             "names": self.names,
             "journal": self.states or self.gaps,
             "claims": self.claims,
+            "rechecks": self.rechecks,
         }
         return [name for name, differing in checks.items() if differing]
 
@@ -172,11 +182,13 @@ class Audit:
             yield feature, f"the row says {status}, the events say {after}"
         for feature, (kind, source, before) in self.gaps.items():
             yield feature, f"a {kind} starts in {source}, but the event before it ended in {before}"
+        for feature, (awaits, _) in self.rechecks.items():
+            yield feature, f"it {'awaits' if awaits else 'does not await'} a recheck, the events say otherwise"
         yield from self.claims.items()
 
 
 def audit(tx: Transaction) -> Audit:
-    """Recompute every counter, height, area and state, and compare each with what is stored."""
+    """Recompute every counter, height, area, state and recheck, and compare each with what is stored."""
     has_heights = tx.project.settings.order == "critical_path"
     heights = true_heights(tx) if has_heights else {}
     found = Audit()
@@ -201,6 +213,7 @@ def audit(tx: Transaction) -> Audit:
         for row in live
         if row["claimed_by"] != row["claimed_last_by"]
     } | {row["id"]: f"the claim columns do not fit the status {row['status']}" for row in tx.all(_claim_columns)}
+    found.rechecks = _wrong_rechecks(tx)
     found.leases = [_open_lease(row) for row in live]
     found.writers = [dict(row) for row in tx.all(_writers)]
     return found
@@ -213,6 +226,16 @@ def _wrong_areas(tx: Transaction) -> dict[int, tuple[int, int]]:
         stored.setdefault(row["feature_id"], []).append(Area(row["beginning"], row["ending"]))
     both = ((one, sorted(stored.get(one, [])), derived.get(one, [])) for one in sorted({*stored, *derived}))
     return {one: (len(has), len(needs)) for one, has, needs in both if has != needs}
+
+
+def _wrong_rechecks(tx: Transaction) -> dict[int, tuple[bool, bool]]:
+    stored, replayed = {row["id"] for row in tx.all(_awaiting)}, set[int]()
+    for row in tx.all(_while_passing):
+        if row["kind"] == Kind.UNMET or (row["detail"] or {}).get("recheck"):
+            replayed.add(row["feature_id"])
+        elif row["kind"] != Kind.DEPEND:
+            replayed.discard(row["feature_id"])
+    return {one: (one in stored, one in replayed) for one in sorted(stored ^ replayed)}
 
 
 def _open_lease(row: Row) -> OpenLease:

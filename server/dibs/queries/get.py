@@ -16,7 +16,7 @@ from dibs.rules.diagnosis import find
 from dibs.rules.truncate import cut_text, json_length, truncate, truncate_json
 from dibs_schema.answers import Feature, Summaries
 from dibs_schema.refusals import InvalidInput
-from dibs_schema.status import Status
+from dibs_schema.status import SATISFIED, Status
 from dibs_schema.tables import dependencies, features
 
 _D = dependencies.c
@@ -47,6 +47,7 @@ def get_by_id(tx: Transaction, feature: int, cursor: str | None = None) -> Featu
     paths = row["paths"] or []
     description, steps, following = cut_text(row["description"], row["steps"], None, FIRST_PAGE - json_length(paths))
     notes, more_notes = notes_of(tx, feature, NOTES_ROOM)
+    needed = dependencies_of(tx, feature, 2_000)
     return Feature(
         **head,
         **{name: truncate(row[name], 250) if isinstance(row[name], str) else row[name] for name in _PLAIN},
@@ -54,7 +55,8 @@ def get_by_id(tx: Transaction, feature: int, cursor: str | None = None) -> Featu
         steps=steps,
         next_cursor=following,
         paths=paths,
-        dependencies=dependencies_of(tx, feature, 2_000),
+        dependencies=needed,
+        blocked_by=[one.id for one in needed if one.status not in SATISFIED][:DEPENDENTS],
         dependents=[one["feature_id"] for one in tx.all(_dependents, feature=feature)],
         dependents_count=tx.value(_dependents_count, feature=feature),
         ready_at=ready_at(row, tx.now),
@@ -85,6 +87,7 @@ _PLAIN = (
     "unconfirmed_since",
     "confirmed_by",
     "last_tested_at",
+    "recheck_since",
     "created_by",
     "created_at",
     "updated_at",

@@ -94,6 +94,7 @@ def work_of(
         paths=paths,
         reference=truncate(row["reference"], REFERENCE_ROOM),
         attempts=row["attempts"] if row["attempts"] > 1 else 0,
+        recheck_since=row["recheck_since"],
         dependencies=dependencies_of(tx, row["id"], room),
         failures=failures,
         notes=notes,

@@ -9,6 +9,7 @@ from sqlalchemy import Double, bindparam, case, func, select
 from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import F, backed_off, in_project, is_, leased, literal_text, ready, resting, unblocked
+from dibs.rules.dependencies import count_rechecks
 from dibs.rules.file_areas import count_held_back
 from dibs.rules.pass_requirements import count_unconfirmed
 from dibs.rules.truncate import truncate
@@ -84,17 +85,21 @@ _MESSAGES: dict[IdleState, str] = {
     "waiting_for_dependencies": "The remaining features wait for features that nobody can claim. Stop, and tell your user.",
     "waiting_for_confirmation": "Every feature is passing or archived, but some passes wait for another agent's "
     "confirmation. If you are not a tester, stop.",
+    "waiting_for_recheck": "Every feature is passing or archived, but some await a recheck, since their dependencies "
+    "have changed. If you are not a tester, stop.",
 }
 _HELD_BACK = "The remaining features may change the same files as features that other agents have claimed."
 
+_TEST = (
+    Step("feature_get_for_regression", purpose="to receive a feature", by=Role.TESTER),
+    Step("feature_mark_passing", purpose="to confirm it", needs=("feature_id",), by=Role.TESTER),
+)
 _STEPS: dict[IdleState, tuple[Step, ...]] = {
     "empty": (Step("feature_create_bulk", purpose="to fill it", needs=("features",), by=Role.PLANNER),),
     "stuck": (Step("feature_get_blocked", purpose="to list them", by=Role.PLANNER),),
     "waiting_for_dependencies": (Step("feature_get_blocked", purpose="to see which"),),
-    "waiting_for_confirmation": (
-        Step("feature_get_for_regression", purpose="to receive a feature", by=Role.TESTER),
-        Step("feature_mark_passing", purpose="to confirm it", needs=("feature_id",), by=Role.TESTER),
-    ),
+    "waiting_for_confirmation": _TEST,
+    "waiting_for_recheck": _TEST,
 }
 
 
@@ -109,7 +114,7 @@ def counts(tx: Transaction, category: str | None = None) -> Counts:
     found["ready"] -= found["held_back"]
     resting = {row["status"]: row["n"] for row in tx.all(_resting)}
     pending = tx.value(_all) - found["in_progress"] - found["passing"] - sum(resting.values())
-    return Counts(pending=pending, unconfirmed=count_unconfirmed(tx), **found, **resting)
+    return Counts(pending=pending, unconfirmed=count_unconfirmed(tx), to_recheck=count_rechecks(tx), **found, **resting)
 
 
 def why_idle(tx: Transaction, category: str | None = None) -> Idle:
@@ -119,8 +124,11 @@ def why_idle(tx: Transaction, category: str | None = None) -> Idle:
     """
     found = counts(tx, category)
     lease_end, back_off_end = _ends(tx, category, any_claim=found.held_back > 0)
-    state = _state(found, is_backing_off=back_off_end is not None)
+    needs_rechecks = tx.project.settings.rechecks == "required"
+    state = _state(found, is_backing_off=back_off_end is not None, needs_rechecks=needs_rechecks)
     message, steps = _MESSAGES[state], _STEPS.get(state, ())
+    if state == "complete" and found.to_recheck:
+        message += f" Passing features that await a recheck, since their dependencies have changed: {found.to_recheck}."
     if state in ("waiting_for_claims", "waiting_for_back_off"):
         within = {} if category is None else {"category": category}
         steps = (Step("feature_claim_and_get", {**within, "wait_seconds": 45}),)
@@ -191,11 +199,9 @@ def look_ahead(tx: Transaction, category: str | None = None) -> tuple[Idle, floa
     return why_idle(tx, category), min((max(0.0, end) for end in ends if end is not None), default=inf)
 
 
-def _state(found: Counts, *, is_backing_off: bool) -> IdleState:
+def _state(found: Counts, *, is_backing_off: bool, needs_rechecks: bool) -> IdleState:
     if not (found.pending + found.in_progress + found.needs_human + found.stuck):
-        if found.unconfirmed:
-            return "waiting_for_confirmation"
-        return "complete" if found.passing else "empty"
+        return _end_state(found, needs_rechecks=needs_rechecks)
     if found.in_progress or found.held_back:
         return "waiting_for_claims"
     if is_backing_off:
@@ -203,3 +209,12 @@ def _state(found: Counts, *, is_backing_off: bool) -> IdleState:
     if found.needs_human:
         return "waiting_for_human"
     return "stuck" if found.stuck else "waiting_for_dependencies"
+
+
+def _end_state(found: Counts, *, needs_rechecks: bool) -> IdleState:
+    """Return the state of a backlog in which every feature is passing or archived, or which is empty."""
+    if found.unconfirmed:
+        return "waiting_for_confirmation"
+    if found.to_recheck and needs_rechecks:
+        return "waiting_for_recheck"
+    return "complete" if found.passing else "empty"

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Select, and_, bindparam, false, func, lite
 from dibs.database.transaction import Transaction
 from dibs.queries.ready_reasons import ORDERS, count_waiting, reason
 from dibs.rules.conditions import FARTHEST_BACK_OFF, F, among, in_project, is_, queue_order, ready
+from dibs.rules.dependencies import SHOWN_BLOCKERS
 from dibs.rules.file_areas import files_are_claimed, held_back, holders_of
 from dibs.rules.truncate import cut_text, json_bytes, truncate
 from dibs_schema.answers import FeatureRow, Page
@@ -23,7 +24,7 @@ from dibs_schema.tables import dependencies, features
 
 COLUMNS = (F.id, F.status, F.category, F.name, F.priority, F.claimed_by, F.not_before, F.skips, F.height)
 """The short columns, which a row of a list needs."""
-SHOWN_CATEGORY, SHOWN_AGENT, SHOWN_BLOCKERS = 23, 20, 3
+SHOWN_CATEGORY, SHOWN_AGENT = 23, 20
 ROOM = 9_000
 """Bytes of rows in one answer."""
 ROW = 160

@@ -9,7 +9,8 @@ from sqlalchemy import bindparam, select
 
 from dibs.database.compiled import hot
 from dibs.database.transaction import Row, Transaction
-from dibs.rules.conditions import FARTHEST_BACK_OFF, F, among, of_feature, this
+from dibs.rules.conditions import FARTHEST_BACK_OFF, F, this
+from dibs.rules.dependencies import unmet_of
 from dibs.rules.events import last_detail
 from dibs.rules.file_areas import holders_of
 from dibs_schema.answers import iso
@@ -28,8 +29,7 @@ from dibs_schema.refusals import (
     WaitingForHuman,
 )
 from dibs_schema.roles import Role
-from dibs_schema.status import SATISFIED, ConnectionEnd, Kind, Status
-from dibs_schema.tables import dependencies, features
+from dibs_schema.status import ConnectionEnd, Kind, Status
 
 _row = hot(
     select(
@@ -48,13 +48,6 @@ _row = hot(
 )
 
 _holder = hot(select(F.claimed_by).where(this(), F.claim_token == bindparam("token")))
-
-_unmet = hot(
-    select(dependencies.c.dependency_id)
-    .join(features, (F.project_id == dependencies.c.project_id) & (F.id == dependencies.c.dependency_id))
-    .where(of_feature(dependencies), ~among(F.status, SATISFIED))
-    .order_by(dependencies.c.dependency_id)
-)
 
 
 def find(tx: Transaction, feature: int) -> Row:
@@ -76,7 +69,7 @@ def holder_of(tx: Transaction, feature: int, token: str | None) -> str | None:
 def refuse_unmet(tx: Transaction, feature: int, *, claimed: bool = False) -> NoReturn:
     """Raise UnmetDependencies with the unmet dependencies. If the caller has `claimed` the feature, it releases it first."""
     give_back = Step("feature_clear_in_progress", {"feature_id": feature}, "to release it until they pass")
-    missing = [row["dependency_id"] for row in tx.all(_unmet, feature=feature)]
+    missing = unmet_of(tx, feature)
     shown = ", ".join(map(str, missing[:10])) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
     raise UnmetDependencies(
         f"Feature {feature} depends on features that are not passing: {shown}.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dibs.database.transaction import Transaction
-from dibs.queries.handover import new_notes
 from dibs.rules.diagnosis import holder_of
 from dibs.session.caller import CallContext
 from dibs.session.claim_job import ClaimJob, MarkJob, ReportJob
@@ -138,9 +137,7 @@ async def add_note(session: Session, args: arguments.AddNote, _: CallContext) ->
 
     def write(tx: Transaction) -> Acknowledgement:
         token = proven(tx)
-        news = new_notes(tx, args.feature_id, token) if token is not None else {}
-        if token is not None:
-            lease.touch(tx, args.feature_id, token)
+        news = lease.touch(tx, args.feature_id, token) if token is not None else {}
         author = holder_of(tx, args.feature_id, token) or by
         return add_note_verb(tx, author, args.feature_id, args.text).model_copy(update=news)
 

@@ -22,6 +22,7 @@ from dibs.rules.conditions import (
     ready,
     this,
 )
+from dibs.rules.dependencies import MAY_END_FREELY, blockers
 from dibs.rules.diagnosis import find, refuse_claim
 from dibs.rules.events import last_claim_of, last_holder, record
 from dibs.rules.file_areas import files_are_free
@@ -119,6 +120,8 @@ def mark_in_progress(tx: Transaction, holder: Holder, feature: int, own: Row | N
         already_claimed=own is not None,
         token=row["claim_token"],
         expires_at=row["lease_expires_at"],
+        hint=MAY_END_FREELY if row["unmet_dependencies"] else None,
+        **blockers(tx, feature, row["unmet_dependencies"]),
     )
 
 

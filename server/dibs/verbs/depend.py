@@ -9,6 +9,7 @@ from sqlalchemy import Integer, bindparam, delete, func, insert, select, update
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import of_feature, this
 from dibs.rules.critical_path import raise_heights
+from dibs.rules.dependencies import marked_for_recheck
 from dibs.rules.diagnosis import find
 from dibs.rules.events import record
 from dibs.verbs.batch import find_cycle
@@ -16,7 +17,7 @@ from dibs.verbs.create import known_statuses, refuse_too_many
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.next_step import Step
 from dibs_schema.refusals import WouldCycle
-from dibs_schema.status import SATISFIED, Kind
+from dibs_schema.status import SATISFIED, Kind, Status
 from dibs_schema.tables import dependencies, features
 
 _D = dependencies.c
@@ -28,7 +29,11 @@ _needs = select(_D.dependency_id).where(of_feature(dependencies)).order_by(_D.de
 _count_more = (
     update(features)
     .where(this())
-    .values(unmet_dependencies=features.c.unmet_dependencies + bindparam("more"), updated_at=bindparam("now"))
+    .values(
+        unmet_dependencies=features.c.unmet_dependencies + bindparam("more"),
+        recheck_since=marked_for_recheck(bindparam("added_unmet", type_=Integer) > 0),
+        updated_at=bindparam("now"),
+    )
     .returning(features.c.unmet_dependencies, features.c.status)
 )
 
@@ -47,6 +52,7 @@ _edges_below = select(_D.feature_id, _D.dependency_id).join(
 )
 
 SHOWN_PATH = 50
+AWAITS_RECHECK = "It passes, and awaits a recheck."
 
 
 def add_dependency(tx: Transaction, by: str, feature: int, dependency: int) -> Acknowledgement:
@@ -86,16 +92,21 @@ def _change(tx: Transaction, by: str, feature: int, before: list[int], wanted: I
         tx.run(_delete, feature=feature, needed=one)
     for one in added:
         tx.run(_insert, feature=feature, needed=one)
-    more = sum(statuses[one] not in SATISFIED for one in added)
+    unmet = [one for one in added if statuses[one] not in SATISFIED]
     less = sum(statuses[one] not in SATISFIED for one in removed)
-    row = tx.first(_count_more, feature=feature, more=more - less)
+    row = tx.first(_count_more, feature=feature, more=len(unmet) - less, added_unmet=len(unmet))
     assert row is not None, "this transaction has found the feature"
+    status, recheck = row["status"], bool(unmet) and row["status"] == Status.PASSING
     if added or removed:
-        record(tx, by, Kind.DEPEND, feature, row["status"], row["status"], added=added or None, removed=removed or None)
+        record(tx, by, Kind.DEPEND, feature, status, status, added=added, removed=removed, recheck=recheck or None)
         raise_heights(tx, [*added, *removed])
     changed = [f"+{one}" for one in added[:5]] + [f"-{one}" for one in removed[:5]]
     return Acknowledgement(
-        id=feature, status=row["status"], unmet_dependencies=row["unmet_dependencies"], changed=changed
+        id=feature,
+        status=status,
+        unmet_dependencies=row["unmet_dependencies"],
+        changed=changed,
+        hint=AWAITS_RECHECK if recheck else None,
     )
 
 

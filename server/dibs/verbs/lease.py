@@ -26,8 +26,10 @@ from dibs.rules.conditions import (
     stuck_if,
     this,
 )
+from dibs.rules.dependencies import MAY_END_FREELY, blockers
 from dibs.rules.diagnosis import refuse_transition
 from dibs.rules.events import record, record_all
+from dibs.rules.truncate import truncate
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import features, projects
@@ -58,7 +60,7 @@ _heartbeat = hot(
     update(features)
     .where(this(), held())
     .values({**RENEWED, F.last_activity_at: bindparam("now")})
-    .returning(F.lease_expires_at, F.claimed_by)
+    .returning(F.lease_expires_at, F.claimed_by, F.unmet_dependencies)
 )
 
 _of_session = in_project() & leased() & (F.claim_session == bindparam("session"))
@@ -86,6 +88,8 @@ _lock_project = (
     .with_for_update(key_share=True)
 )
 
+NOTE_ROOM_IF_BLOCKED = 25
+"""Bytes of the newest note in an answer that also names unmet dependencies."""
 EXPIRED = "the lease expired: the holder ended or lost its connection without releasing the claim"
 
 _expire = (
@@ -110,24 +114,40 @@ _count_too_far = hot(select(func.count()).where(_is_too_far))
 
 
 def heartbeat(tx: Transaction, feature: int, token: str | None, note: str | None = None) -> Acknowledgement:
-    """Renew the lease of a claim, and store `note` for the next agent.
+    """Renew the lease of a claim, store `note` for the next agent, and report what has changed for the holder.
 
     Raises ClaimLost, TokenRequired, NotClaimed, or the refusal of the status that the feature has now.
     """
-    news = new_notes(tx, feature, token) if token is not None else {}
+    notes = new_notes(tx, feature, token) if token is not None else {}
     row = tx.first(_heartbeat, feature=feature, token=token) if token is not None else None
     if row is None:
         refuse_transition(tx, feature, token)
     if note is not None:
         record(tx, row["claimed_by"], Kind.HEARTBEAT, feature, Status.IN_PROGRESS, Status.IN_PROGRESS, note=note)
     return Acknowledgement(
-        id=feature, status=Status.IN_PROGRESS.value, expires_at=row["lease_expires_at"], noted=note is not None, **news
+        id=feature,
+        status=Status.IN_PROGRESS.value,
+        expires_at=row["lease_expires_at"],
+        noted=note is not None,
+        **_news(tx, feature, notes, row["unmet_dependencies"]),
     )
 
 
-def touch(tx: Transaction, feature: int, token: str) -> None:
-    """Renew the lease of a claim whose holder has made a call about it, if the token is valid."""
-    tx.run(_heartbeat, feature=feature, token=token)
+def touch(tx: Transaction, feature: int, token: str) -> dict[str, Any]:
+    """Renew the lease of a claim whose holder has made a call about it, if the token is valid.
+
+    Returns the fields of an acknowledgement that report what has changed for the holder.
+    """
+    notes = new_notes(tx, feature, token)
+    row = tx.first(_heartbeat, feature=feature, token=token)
+    return {} if row is None else _news(tx, feature, notes, row["unmet_dependencies"])
+
+
+def _news(tx: Transaction, feature: int, notes: dict[str, Any], unmet: int) -> dict[str, Any]:
+    if not unmet:
+        return notes
+    note = truncate(notes["note"], NOTE_ROOM_IF_BLOCKED)
+    return {**notes, "note": note, **blockers(tx, feature, unmet), "hint": MAY_END_FREELY}
 
 
 def renew(tx: Transaction, tokens: Sequence[str]) -> set[str]:

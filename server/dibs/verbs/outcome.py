@@ -24,6 +24,7 @@ from dibs.rules.conditions import (
     this,
     unblocked,
 )
+from dibs.rules.dependencies import block_dependents, unblock_dependents
 from dibs.rules.diagnosis import earlier_outcome, find, holder_of, refuse_transition
 from dibs.rules.events import record
 from dibs.rules.pass_requirements import evidence_line, require_evidence_of, requires_confirmation
@@ -71,12 +72,6 @@ _correct_evidence = (
     .values({F.evidence: _evidence, F.updated_at: bindparam("now")})
 )
 
-satisfied_dependents = hot(
-    update(features).where(depends_on_this()).values({F.unmet_dependencies: F.unmet_dependencies - 1})
-)
-unsatisfied_dependents = (
-    update(features).where(depends_on_this()).values({F.unmet_dependencies: F.unmet_dependencies + 1})
-)
 _unblocked = hot(select(F.id).where(depends_on_this(), unblocked()).order_by(F.id))
 
 _SAME_FAILURES_USED_UP = bindparam("in_a_row", type_=Integer) >= bindparam("max_same_failures", type_=Integer)
@@ -109,6 +104,7 @@ _regress = (
             F.ended_by: None,
             F.unconfirmed_since: None,
             F.confirmed_by: None,
+            F.recheck_since: None,
             F.updated_at: bindparam("now"),
         }
     )
@@ -147,7 +143,7 @@ def mark_passing(
             record(tx, by, Kind.UPDATE, feature, Status.PASSING, Status.PASSING, fields=["evidence"], evidence=line)
             earlier = {**earlier, "evidence": line}
         return _passed(feature, earlier)
-    tx.run(satisfied_dependents, feature=feature)
+    unblock_dependents(tx, feature)
     unblocked_ids = [one["id"] for one in tx.all(_unblocked, feature=feature)]
     # Waiting claims must look again: a feature is ready, its files are free, or all work may be done.
     tx.wakes = bool(unblocked_ids or row["paths"]) or not tx.value(_any_claim)
@@ -207,7 +203,7 @@ def report(tx: Transaction, by: str, feature: int, reason: str) -> bool:
     """Return a passing feature that is broken to pending. Returns False if it is not passing."""
     if not tx.run(_regress, feature=feature, why=reason):
         return False
-    tx.run(unsatisfied_dependents, feature=feature)
+    block_dependents(tx, by, feature)
     record(tx, by, Kind.REGRESS, feature, Status.PASSING, Status.PENDING, reason=reason)
     return True
 

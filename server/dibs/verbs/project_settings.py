@@ -32,7 +32,7 @@ def change_setting(tx: Transaction, by: str, name: str, value: Any) -> ProjectSe
     statement = update(projects).where(projects.c.id == bindparam("project"))
     tx.run(statement.values({column(name): getattr(changed, name)}))
     record(tx, by, Kind.UPDATE, None, setting=name, value=getattr(changed, name))
-    tx.wakes = name == "verifier"  # the project may be complete now, which ends waiting claims
+    tx.wakes = name in ("verifier", "rechecks")  # the project may be complete now, which ends waiting claims
     if name == "order":
         (rebuild_heights if changed.order == "critical_path" else forget_heights)(tx)
     return changed

@@ -10,22 +10,29 @@ from sqlalchemy import select, update
 from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import ATTEMPTS_USED_UP, F, ending, held, in_project, is_, leased, literal, stuck_if, this
+from dibs.rules.dependencies import at_no_cost_if_blocked, blockers, blockers_in
 from dibs.rules.diagnosis import earlier_outcome, holder_of
 from dibs.rules.events import record
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import features
 
-_release_values: dict[Any, Any] = {F.status: stuck_if(ATTEMPTS_USED_UP), **ending(Kind.RELEASE)}
+# A holder whose feature can no longer be finished, since a dependency has become unmet, may give up at no cost.
+_release_values: dict[Any, Any] = {
+    F.status: stuck_if(ATTEMPTS_USED_UP & (F.unmet_dependencies == 0)),
+    F.attempts: at_no_cost_if_blocked(F.attempts - 1, F.attempts),
+    **ending(Kind.RELEASE),
+}
+_released_columns = (F.status, F.attempts, F.unmet_dependencies)
 _undeliver = (
     update(features)
     .where(in_project(), leased(), held())
     .values({F.status: literal(Status.PENDING), F.attempts: F.attempts - 1, **ending(Kind.RELEASE)})
     .returning(F.id)
 )
-_release = hot(update(features).where(this(), held()).values(_release_values).returning(F.status, F.attempts))
+_release = hot(update(features).where(this(), held()).values(_release_values).returning(*_released_columns))
 _force_release = (
-    update(features).where(this(), is_(Status.IN_PROGRESS)).values(_release_values).returning(F.status, F.attempts)
+    update(features).where(this(), is_(Status.IN_PROGRESS)).values(_release_values).returning(*_released_columns)
 )
 _unclaimed = select(F.status, F.attempts).where(this(), ~is_(Status.IN_PROGRESS))
 
@@ -33,7 +40,9 @@ _unclaimed = select(F.status, F.attempts).where(this(), ~is_(Status.IN_PROGRESS)
 def release(tx: Transaction, by: str, feature: int, token: str | None, *, force: bool = False) -> Acknowledgement:
     """Release a claim without an outcome. `force`, which is for planners, needs no token.
 
-    Without a token, a feature that nobody has claimed is as the caller wants it: nothing changes.
+    Without a token, a feature that nobody has claimed is as the caller wants it: nothing changes. It counts as no
+    attempt if a dependency of the feature has become unmet.
+
     Raises NotFound, ClaimLost, TokenRequired.
     """
     by = holder_of(tx, feature, token) or by
@@ -47,13 +56,17 @@ def release(tx: Transaction, by: str, feature: int, token: str | None, *, force:
     if row is None:
         return _released(feature, earlier_outcome(tx, feature, token, Kind.RELEASE))
     detail = {"status": row["status"], "attempts": row["attempts"], "forced": force or None}
+    detail |= blockers(tx, feature, row["unmet_dependencies"])
     record(tx, by, Kind.RELEASE, feature, Status.IN_PROGRESS, row["status"], **detail)
     return _released(feature, detail)
 
 
 def _released(feature: int, detail: Mapping[str, Any]) -> Acknowledgement:
     return Acknowledgement(
-        id=feature, status=detail.get("status", Status.PENDING.value), attempts=detail.get("attempts", 0)
+        id=feature,
+        status=detail.get("status", Status.PENDING.value),
+        attempts=detail.get("attempts", 0),
+        **blockers_in(detail),
     )
 
 

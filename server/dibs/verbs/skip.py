@@ -8,6 +8,7 @@ from sqlalchemy import Integer, bindparam, func, literal_column, select, update
 
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import F, ending, held, in_project, is_, stuck_if, this
+from dibs.rules.dependencies import at_no_cost_if_blocked, blockers, blockers_in
 from dibs.rules.diagnosis import earlier_outcome, holder_of
 from dibs.rules.events import record
 from dibs_schema.answers import Acknowledgement
@@ -25,13 +26,23 @@ _behind: dict[Any, Any] = {
     F.priority: _last.scalar_subquery(),
     F.updated_at: bindparam("now"),
 }
-_changed = (F.status, F.skips, F.priority)
+# A holder whose feature can no longer be finished, since a dependency has become unmet, may give up at no cost.
+_behind_claimed: dict[Any, Any] = {
+    **_behind,
+    F.status: stuck_if((F.skips + 1 >= bindparam("max_skips", type_=Integer)) & (F.unmet_dependencies == 0)),
+    F.skips: at_no_cost_if_blocked(F.skips, F.skips + 1),
+    F.attempts: at_no_cost_if_blocked(F.attempts - 1, F.attempts),
+    **ending(Kind.SKIP),
+}
+_changed = (F.status, F.skips, F.priority, F.unmet_dependencies)
 _skip_pending = update(features).where(this(), is_(Status.PENDING)).values(_behind).returning(*_changed)
-_skip_claimed = update(features).where(this(), held()).values({**_behind, **ending(Kind.SKIP)}).returning(*_changed)
+_skip_claimed = update(features).where(this(), held()).values(_behind_claimed).returning(*_changed)
 
 
 def skip(tx: Transaction, by: str, feature: int, reason: str, token: str | None = None) -> Acknowledgement:
     """Move a pending or claimed feature to the end of the queue. It becomes stuck after `max_skips` skips.
+
+    If it is claimed and a dependency has become unmet, it counts neither as a skip nor as an attempt.
 
     Raises ClaimLost, TokenRequired, or the refusal of the status that the feature has now.
     """
@@ -44,9 +55,17 @@ def skip(tx: Transaction, by: str, feature: int, reason: str, token: str | None 
     if row is None:
         return _skipped(feature, earlier_outcome(tx, feature, token, Kind.SKIP))
     detail = {"reason": reason, "status": row["status"], "skips": row["skips"], "priority": row["priority"]}
+    if source is Status.IN_PROGRESS:
+        detail |= blockers(tx, feature, row["unmet_dependencies"])
     record(tx, by, Kind.SKIP, feature, source, row["status"], **detail)
     return _skipped(feature, detail)
 
 
 def _skipped(feature: int, detail: dict[str, Any]) -> Acknowledgement:
-    return Acknowledgement(id=feature, status=detail["status"], skips=detail["skips"], priority=detail["priority"])
+    return Acknowledgement(
+        id=feature,
+        status=detail["status"],
+        skips=detail["skips"],
+        priority=detail["priority"],
+        **blockers_in(detail),
+    )

@@ -8,10 +8,10 @@ from sqlalchemy import bindparam, or_, select, update
 
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import F, backed_off, is_, literal, this
+from dibs.rules.dependencies import block_dependents, unblock_dependents
 from dibs.rules.diagnosis import find
 from dibs.rules.events import record
 from dibs.rules.file_areas import replace_areas
-from dibs.verbs.outcome import satisfied_dependents, unsatisfied_dependents
 from dibs.verbs.verify import confirm_as_planner
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.folding import folded
@@ -129,7 +129,7 @@ def _archive_feature(tx: Transaction, by: str, feature: int, status: str) -> str
             id=feature,
         )
     if row["archived_from"] != Status.PASSING:
-        tx.run(satisfied_dependents, feature=feature)
+        unblock_dependents(tx, feature)
     record(tx, by, Kind.ARCHIVE, feature, status, Status.ARCHIVED)
     return Status.ARCHIVED.value
 
@@ -138,7 +138,7 @@ def _restore_feature(tx: Transaction, by: str, feature: int) -> str:
     row = tx.first(_restore, feature=feature)
     assert row is not None, "this transaction has read its status"
     if row["status"] != Status.PASSING:
-        tx.run(unsatisfied_dependents, feature=feature)
+        block_dependents(tx, by, feature)
     record(tx, by, Kind.RESTORE, feature, Status.ARCHIVED, row["status"])
     return str(row["status"])
 

@@ -10,6 +10,7 @@ from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
 from dibs.queries.handover import work_of
 from dibs.rules.conditions import F, in_project, is_, this
+from dibs.rules.dependencies import end_recheck
 from dibs.rules.events import record
 from dibs.rules.pass_requirements import evidence_line, requires_confirmation
 from dibs_schema.answers import Acknowledgement, Testing
@@ -43,7 +44,7 @@ _verify = hot(
             F.updated_at: bindparam("now"),
         }
     )
-    .returning(F.unconfirmed_since)
+    .returning(F.unconfirmed_since, F.recheck_since)
 )
 
 RESERVATION = 1800
@@ -60,6 +61,7 @@ _least_recent = (
     .with_for_update(skip_locked=True)
 )
 _by_test = _least_recent.order_by(F.last_tested_at.asc().nulls_first(), F.id)
+_to_recheck = _least_recent.where(F.recheck_since.is_not(None)).order_by(F.recheck_since, F.id)
 _to_confirm = _least_recent.where(
     F.unconfirmed_since.is_not(None), F.passed_by.is_distinct_from(bindparam("by", type_=String))
 ).order_by(F.unconfirmed_since, F.id)
@@ -74,9 +76,11 @@ _reserve = (
 def take_for_regression(tx: Transaction, most: int, by: str | None = None) -> Testing:
     """Reserve up to `most` passing features for half an hour, the least recently tested first.
 
-    Features whose pass `by` may confirm come before all others, the oldest pass first.
+    Those that await a recheck come before all others, then those whose pass `by` may confirm; the oldest come first.
     """
-    ids = [row["id"] for row in tx.all(_to_confirm, most=most, by=by)] if requires_confirmation(tx) else []
+    ids = [row["id"] for row in tx.all(_to_recheck, most=most)]
+    if len(ids) < most and requires_confirmation(tx):
+        ids += [row["id"] for row in tx.all(_to_confirm, most=most, by=by) if row["id"] not in ids][: most - len(ids)]
     if len(ids) < most:
         ids += [row["id"] for row in tx.all(_by_test, most=most) if row["id"] not in ids][: most - len(ids)]
     if not ids:
@@ -89,7 +93,7 @@ def take_for_regression(tx: Transaction, most: int, by: str | None = None) -> Te
 
 
 def verify(tx: Transaction, by: str, feature: int, evidence: EvidenceFields | None) -> Acknowledgement | None:
-    """Record that a passing feature was tested again, which confirms it unless `by` passed it.
+    """Record that a passing feature was tested again. That ends a recheck, and confirms the pass unless `by` made it.
 
     Returns None if the feature is not passing.
     """
@@ -98,6 +102,8 @@ def verify(tx: Transaction, by: str, feature: int, evidence: EvidenceFields | No
     if row is None:
         return None
     detail: dict[str, Any] = {"evidence": evidence_line(evidence)}
+    if row["recheck_since"] is not None and end_recheck(tx, feature):
+        detail["rechecked"] = True
     waits = requires_confirmation(tx) and row["unconfirmed_since"] is not None
     if waits and tx.run(_confirm_as_another, feature=feature, by=by):
         detail["confirmed"] = True
@@ -113,8 +119,11 @@ def verify(tx: Transaction, by: str, feature: int, evidence: EvidenceFields | No
 
 
 def confirm_as_planner(tx: Transaction, by: str, feature: int) -> None:
-    """Confirm a pass in place of another agent; the event records that. Raises InvalidInput if no pass waits for it."""
-    if not tx.run(_confirm, feature=feature, by=by):
-        raise InvalidInput(f"Feature {feature} does not wait for confirmation.", field="confirm")
+    """Confirm or recheck a pass in place of another agent; the event records that. Raises InvalidInput if neither waits."""
+    confirmed = tx.run(_confirm, feature=feature, by=by) > 0
+    rechecked = end_recheck(tx, feature)
+    if not confirmed and not rechecked:
+        raise InvalidInput(f"Feature {feature} does not wait for confirmation, nor for a recheck.", field="confirm")
     tx.wakes = True
-    record(tx, by, Kind.VERIFY, feature, Status.PASSING, Status.PASSING, confirmed=True, overruled=True)
+    done = {"confirmed": confirmed or None, "rechecked": rechecked or None}
+    record(tx, by, Kind.VERIFY, feature, Status.PASSING, Status.PASSING, **done, overruled=True)
