@@ -136,6 +136,8 @@ class Simulation:
         answer = self._shown(feature) | {"priority": 0}
         if made.kind is Kind.REGRESS:
             answer["failures"] = 0
+        if unmet and made.kind in (Kind.HEARTBEAT, *model.AT_NO_COST):
+            answer["blocked_by"] = unmet
         if made.kind is Kind.SKIP:
             self._issued += 1
             answer["priority"] = self._issued

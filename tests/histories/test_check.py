@@ -22,6 +22,7 @@ P, I, D, H, S, A = Status  # noqa: E741 - as in the table of transitions
 CLAIM, CLAIM_THIS = "feature_claim_and_get", "feature_mark_in_progress"
 PASS, FAIL, SKIP = "feature_mark_passing", "feature_mark_failing", "feature_skip"
 RELEASE, SHOW, UPDATE = "feature_clear_in_progress", "feature_get_by_id", "feature_update"
+BEAT = "feature_heartbeat"
 LEASE = 2.0
 AGAIN = {"already_claimed": True}
 
@@ -282,6 +283,14 @@ TRUE: dict[str, Callable[[], Written]] = {
         .call("ada", 2, 3, PASS, {"status": "passing"}, feature_id=1, claim_token="t1")
         .call("bob", 4, 5, CLAIM_THIS, "not_ready", feature_id=2)
     ),
+    "a heartbeat and a release that name an unmet dependency": lambda: blocked_by_one(
+        blocked_by_one(two_is_blocked(), 7, BEAT, {"status": "in_progress"}), 9, RELEASE, {"status": "pending"}
+    ),
+    "a skip at no cost whose answer was lost": lambda: (
+        two_is_blocked()
+        .call("bob", 7, None, SKIP, None, feature_id=2, claim_token="t2")
+        .call("eve", 9, 10, SHOW, {"status": "pending"}, feature_id=2)
+    ),
     "a feature that is held back by another on its files": lambda: held_back(
         Written().claim("ada", 0, 1, 1, "t1"), 2, by=1
     ),
@@ -406,6 +415,22 @@ FALSE: dict[str, tuple[str, Callable[[], Written]]] = {
             .claim("ada", 2, 3, 3, "t3")
         ),
     ),
+    "a heartbeat that names no unmet dependency": (
+        "dependency",
+        lambda: two_is_blocked().call("bob", 7, 8, BEAT, {"status": "in_progress"}, feature_id=2, claim_token="t2"),
+    ),
+    "a heartbeat that names a met dependency": (
+        "dependency",
+        lambda: blocked_by_one(ada_passes_one().claim("bob", 3, 4, 2, "t2"), 7, BEAT, {"status": "in_progress"}),
+    ),
+    "a release at no cost from a dependency that is met": (
+        "dependency",
+        lambda: blocked_by_one(ada_passes_one().claim("bob", 3, 4, 2, "t2"), 7, RELEASE, {"status": "pending"}),
+    ),
+    "a release that costs an attempt despite an unmet dependency": (
+        "no_order",
+        lambda: blocked_by_one(two_is_blocked(), 7, RELEASE, {"status": "pending", "attempts": 1}),
+    ),
     "a claim of a dependent, seen before the pass": (
         "no_order",
         lambda: (
@@ -528,6 +553,16 @@ def refused_for_one(tale: Written, at: float) -> Written:
     last = tale.history.calls[-1]
     tale.history.calls[-1] = replace(last, answer={"code": "unmet_dependencies", "unmet": [1]})
     return tale
+
+
+def two_is_blocked() -> Written:
+    """Return a history in which Bob has claimed feature 2 and feature 1 is broken since second 6."""
+    return ada_passes_one().claim("bob", 3, 4, 2, "t2").call("eve", 5, 6, FAIL, {"status": "pending"}, feature_id=1)
+
+
+def blocked_by_one(tale: Written, at: float, tool: str, answer: dict[str, Any]) -> Written:
+    """Add a call of Bob's about feature 2 whose answer says that feature 1 is unmet."""
+    return tale.call("bob", at, at + 1, tool, answer | {"blocked_by": [1]}, feature_id=2, claim_token="t2")
 
 
 def held_back(tale: Written, at: float, *, by: int) -> Written:
