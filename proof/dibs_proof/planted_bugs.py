@@ -216,6 +216,13 @@ def areas_do_not_follow_paths() -> None:
     create.add_areas = lambda _tx, _paths: None  # type: ignore[assignment,attr-defined]  # it is the bug
 
 
+def holders_do_not_hear() -> None:
+    """Let a heartbeat name no unmet dependency."""
+    from dibs.verbs import lease
+
+    lease.blockers = lambda _tx, _feature, _unmet: {}  # type: ignore[assignment,attr-defined]  # it is the bug
+
+
 def exit_status_3() -> None:
     """Let a server that ends normally exit with status 3."""
     import atexit
@@ -230,6 +237,7 @@ _ALL: tuple[tuple[Callable[[], None], bool, str | None], ...] = (
     (answer_without_commit, True, "nothing_lost"),
     (reaper_without_lease_guard, True, None),
     (skip_reads_before_its_update, True, None),
+    (holders_do_not_hear, True, None),
     (claims_do_not_reap, False, "given_back"),
     (idle_servers_do_not_reap, False, "given_back"),
     (no_release_at_the_end, False, "released"),

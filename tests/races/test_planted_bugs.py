@@ -75,6 +75,15 @@ async def skip_two(one: RecordingClient) -> None:
     )
 
 
+async def break_under_a_claim(one: RecordingClient) -> None:
+    """A dependency breaks while a feature is claimed, and its holder sends a heartbeat."""
+    base = (await one.call("feature_mark_in_progress", feature_id=1))["token"]
+    await one.call("feature_mark_passing", feature_id=1, claim_token=base)
+    mine = (await one.call("feature_mark_in_progress", feature_id=2))["token"]
+    await one.call("feature_mark_failing", feature_id=1, reason="it broke")
+    await one.call("feature_heartbeat", feature_id=2, claim_token=mine)
+
+
 @pytest.mark.parametrize(
     ("bug", "scenario", "kind", "feature"),
     [
@@ -85,6 +94,7 @@ async def skip_two(one: RecordingClient) -> None:
         ("reaper_without_lease_guard", claim_another, "live_claim_lost", 1),
         ("reaper_without_lease_guard", claim_the_same, "two_holders", 1),
         ("skip_reads_before_its_update", skip_two, "skip_order", 3),
+        ("holders_do_not_hear", break_under_a_claim, "dependency", 2),
     ],
 )
 def test_a_planted_bug_is_found(

@@ -100,7 +100,10 @@ def _print_event(event: FollowedEvent, *, as_json: bool) -> None:
     if as_json:
         print_json(event.wire())
         return
-    text = (event.detail or {}).get("reason") or (event.detail or {}).get("note") or ""
+    detail = event.detail or {}
+    text = detail.get("reason") or detail.get("note") or ""
+    if "dependency" in detail:
+        text = f"dependency {detail['dependency']}"
     transition = f"{event.from_status or ''} -> {event.to_status}" if event.to_status else ""
     at = time.strftime("%H:%M:%S", time.localtime(event.at))
     feature = "" if event.feature is None else f"#{event.feature}"

@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, or_, select, update
 
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import F, backed_off, is_, literal, this
-from dibs.rules.dependencies import block_dependents, unblock_dependents
+from dibs.rules.dependencies import block_dependents, blockers, unblock_dependents
 from dibs.rules.diagnosis import find
 from dibs.rules.events import record
 from dibs.rules.file_areas import replace_areas
@@ -44,7 +44,7 @@ BLOCKS_AGAIN = "Features that depend on it wait until it passes."
 NAMES = ("category", "name", "reference")
 _names = select(*(F[name] for name in NAMES)).where(this())
 # The lock keeps a claim in one statement from changing the status between this read and the event with that status.
-_status = select(F.status).where(this()).with_for_update(read=True)
+_status = select(F.status, F.unmet_dependencies).where(this()).with_for_update(read=True)
 
 
 def change(
@@ -144,8 +144,14 @@ def _restore_feature(tx: Transaction, by: str, feature: int) -> str:
 
 
 def add_note(tx: Transaction, by: str, feature: int, note: str) -> Acknowledgement:
-    """Store a note. A claim of the feature shows the newest ten. Raises NotFound."""
+    """Store a note. A claim of the feature shows the newest ten. Raises NotFound.
+
+    The answer about a claimed feature names its unmet dependencies: its holder may have made the call.
+    """
     find(tx, feature)
-    status = tx.value(_status, feature=feature)
+    row = tx.first(_status, feature=feature)
+    assert row is not None, "this transaction has found it"
+    status, unmet = row["status"], row["unmet_dependencies"]
     record(tx, by, Kind.NOTE, feature, status, status, note=note)
-    return Acknowledgement(id=feature, status=status, noted=True)
+    blocked = blockers(tx, feature, unmet) if status == Status.IN_PROGRESS else {}
+    return Acknowledgement(id=feature, status=status, noted=True, **blocked)
