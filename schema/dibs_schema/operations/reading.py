@@ -17,7 +17,7 @@ PAGE = {"limit": "List at most this many.", "cursor": "Continue after the last a
 
 @arguments
 class TakeForRegression:
-    """Get the passing features tested longest ago, reserved for you for 30 minutes.
+    """Get passing features to test, reserved for you for 30 minutes: due rechecks, then those tested longest ago.
 
     Test each, then call feature_mark_passing or feature_mark_failing.
     """
@@ -109,7 +109,8 @@ class Reading:
         command=Command(
             "regression",
             texts=PAGE,
-            help="""Get the passing features tested longest ago, reserved for you for 30 minutes.
+            help="""Get passing features to test, reserved for you for 30 minutes: due rechecks, then the
+            features tested longest ago.
 
             Test each, then run `dibs pass` or `dibs fail`.""",
         ),

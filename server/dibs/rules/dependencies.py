@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Double, bindparam, case, func, insert, select, update
+from sqlalchemy import ColumnElement, Double, bindparam, case, func, insert, select, true, update
 
 from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
@@ -45,7 +45,7 @@ _unblock = hot(update(features).where(depends_on_this()).values({F.unmet_depende
 _block = (
     update(features)
     .where(depends_on_this())
-    .values({F.unmet_dependencies: F.unmet_dependencies + 1, F.recheck_since: marked_for_recheck(F.id > 0)})
+    .values({F.unmet_dependencies: F.unmet_dependencies + 1, F.recheck_since: marked_for_recheck(true())})
 )
 # Read after the update, whose locks keep a claim in one statement from changing the status before this commit.
 _unmet = select(
@@ -65,7 +65,7 @@ _record_unmet = insert(events).from_select(
 _end_recheck = (
     update(features).where(this(), AWAITS_RECHECK).values({F.recheck_since: None, F.updated_at: bindparam("now")})
 )
-_count = hot(select(func.count()).where(in_project(), F.recheck_since.is_not(None), is_(Status.PASSING)))
+_count = hot(select(func.count()).where(in_project(), AWAITS_RECHECK))
 
 
 def unmet_of(tx: Transaction, feature: int) -> list[int]:
