@@ -22,6 +22,7 @@ from dibs_schema.answers import Claimed
 from dibs_schema.inputs import NewFeature
 
 CLAIM_BOUND = 2.0
+FILES_BOUND = 4.0
 UNBLOCK_BOUND = 0.05
 BATCH_BOUND = 0.3
 BATCH_LOCK_BOUND = 0.06
@@ -95,7 +96,7 @@ def _claims_behind_files(folder: Path, effort: Effort) -> Iterator[Figure]:
         add(effort.claims + WARM_UP, lambda _: [])
         database.close(5)
         name = f"claim, {HELD_BACK:,} features ahead on files of {live} live claim{'s' * (live > 1)}, against none"
-        yield Figure(name, *_in_turn(path, small, effort.claims), "us")
+        yield Figure(name, *_in_turn(path, small, effort.claims), "us", FILES_BOUND)
         path.unlink()
     small.close(5)
 

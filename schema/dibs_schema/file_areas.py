@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_left
 from collections.abc import Iterable
+from itertools import islice, takewhile
 from posixpath import splitext
 from typing import NamedTuple
 
@@ -35,6 +37,59 @@ class Area(NamedTuple):
         """Return whether a file can be in both areas, by the same test as the SQL of a claim."""
         begins = self.beginning.startswith(other.beginning) or other.beginning.startswith(self.beginning)
         return begins and (self.ending.endswith(other.ending) or other.ending.endswith(self.ending))
+
+
+class AreaIndex:
+    """Areas, to look up whether another area overlaps with any of them."""
+
+    def __init__(self, areas: Iterable[tuple[str, str]]) -> None:
+        self._endings: dict[str, set[str]] = {}
+        for beginning, ending in areas:
+            self._endings.setdefault(beginning, set()).add(ending)
+        self._beginnings = sorted(self._endings)
+        self._lengths = sorted({len(beginning) for beginning in self._beginnings})
+        self._below: dict[str, set[str]] = {}
+
+    def __bool__(self) -> bool:
+        """Return whether there is any area."""
+        return bool(self._endings)
+
+    def overlapping(self, rows: Iterable[tuple[int, str | None, str | None]]) -> set[int]:
+        """Return the features with an area that overlaps with one of these.
+
+        A row has a feature, and the beginning and ending of one of its areas, or None for a feature without areas.
+        """
+        found: set[int] = set()
+        endings_of, lengths = self._endings.get, self._lengths  # as variables: there may be 100,000 rows
+        for feature, beginning, ending in rows:
+            if beginning is None or ending is None or feature in found:
+                continue
+            for length in lengths:
+                endings = endings_of(beginning[:length])
+                if endings is not None and length <= len(beginning) and ("" in endings or _fits(ending, endings)):
+                    found.add(feature)
+                    break
+            else:
+                if _fits(ending, self._endings_below(beginning)):
+                    found.add(feature)
+        return found
+
+    def _endings_below(self, beginning: str) -> set[str]:
+        """Return the endings of the areas whose beginnings start with `beginning`."""
+        place = bisect_left(self._beginnings, beginning)
+        if place == len(self._beginnings) or not self._beginnings[place].startswith(beginning):
+            return _NONE
+        if beginning not in self._below:
+            below = takewhile(lambda one: one.startswith(beginning), islice(self._beginnings, place, None))
+            self._below[beginning] = set().union(*(self._endings[one] for one in below))
+        return self._below[beginning]
+
+
+_NONE: set[str] = set()
+
+
+def _fits(ending: str, endings: set[str]) -> bool:
+    return "" in endings or any(one.endswith(ending) or ending.endswith(one) for one in endings)
 
 
 def area_of(path: str) -> Area:

@@ -14,7 +14,7 @@ from wcmatch import glob
 from dibs.database import Database, open_database
 from dibs.rules.file_areas import overlap
 from dibs.settings import Settings
-from dibs_schema.file_areas import Area, area_of, path_of
+from dibs_schema.file_areas import Area, AreaIndex, area_of, path_of
 from races.backlog import times
 
 FLAGS = glob.GLOBSTAR | glob.BRACE | glob.EXTGLOB | glob.DOTGLOB | glob.FORCEUNIX
@@ -84,7 +84,7 @@ OVERLAP = select(overlap(_given("one"), _given("other")))
 
 
 def meet(database: Database, one: Area, other: Area) -> bool:
-    """Return whether the areas overlap, in both directions, by the conditions in the claim's WHERE."""
+    """Return whether the areas overlap, in both directions: by the claim's WHERE, and by the index in memory."""
     given_ = {
         "one_b": one.beginning,
         "one_e": one.ending,
@@ -94,6 +94,8 @@ def meet(database: Database, one: Area, other: Area) -> bool:
     back = {"one_b": other.beginning, "one_e": other.ending, "other_b": one.beginning, "other_e": one.ending}
     both = database.read_now(lambda tx: (bool(tx.value(OVERLAP, **given_)), bool(tx.value(OVERLAP, **back))))
     assert both[0] == both[1] == one.meets(other), "it is the same from either side, and outside the database"
+    for index, area in ((AreaIndex([one]), other), (AreaIndex([other]), one)):
+        assert index.overlapping([(1, *area), (2, None, None)]) == ({1} if both[0] else set())
     return both[0]
 
 
@@ -115,6 +117,15 @@ def test_two_globs_that_name_one_file_overlap(opened: Database, data: st.DataObj
             assume(named)
         assert named, (one, other, file)
         assert meet(opened, area_of(path_of(one)), area_of(path_of(other))), (one, other, file)
+
+
+AREAS = st.builds(Area, st.text("ab/", max_size=4), st.sampled_from(["", ".a", ".b.a", ".b"]))
+
+
+@given(live=st.lists(AREAS, max_size=8), area=AREAS)
+def test_an_index_of_areas_finds_what_a_comparison_with_each_finds(live: list[Area], area: Area) -> None:
+    """A lookup among many areas equals a comparison with each of them."""
+    assert AreaIndex(live).overlapping([(1, *area)]) == ({1} if any(map(area.meets, live)) else set())
 
 
 APART = [

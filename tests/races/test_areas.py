@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
 
-from dibs.database import Database
+from dibs.database import Database, SnapshotNeeded, open_database
+from dibs.database.transaction import Transaction
+from dibs.rules.claimant import Holder
+from dibs.settings import Settings
+from dibs.verbs import claim
 from dibs.verbs.create import create_bulk
+from dibs_schema.answers import Claimed, Idle
 from dibs_schema.inputs import NewFeature
 from races.backlog import assert_sound, events_of, row, times
 from races.servers import ServerClient, StartServer, up
@@ -91,6 +98,75 @@ def test_no_two_live_claims_are_ever_on_one_file(database: Database, start: Star
     assert clashes == 0
     assert most > 1, "they worked at the same time"
     assert {row(database, number)["status"] for number in range(1, FEATURES + 1)} == {"passing"}
+    assert_sound(database)
+
+
+@pytest.fixture
+def other(db: str) -> Iterator[Database]:
+    """The connections of another process to the same backlog."""
+    opened = open_database(Settings(db=db))
+    yield opened
+    opened.close(patience=5)
+
+
+def claim_while(database: Database, *acts: Callable[[], object]) -> Claimed | Idle:
+    """Claim the next feature. After each look at the queue, and before the claim that follows, comes the next act."""
+    left = list(acts)
+
+    def look(tx: Transaction, *, read: Callable[[Transaction], object]) -> object:
+        found = read(tx)
+        if left:
+            left.pop(0)()
+        return found
+
+    def verb(tx: Transaction) -> Claimed | Idle:
+        try:
+            return claim.claim(tx, Holder("late", named=True, session=None, lease=60))
+        except SnapshotNeeded as needed:
+            raise SnapshotNeeded(partial(look, read=needed.read)) from None
+
+    answer = database.write_now(verb)
+    assert not left, "every act had its turn"
+    return answer
+
+
+def claims_of_others(other: Database, *features: int) -> Callable[[], None]:
+    """Return an act: another process claims the features, each under a name of its own."""
+
+    def act() -> None:
+        for feature in features:
+            who = Holder(f"other {feature}", named=True, session=None, lease=60)
+            other.write_now(partial(claim.claim, holder=who, feature=feature))
+
+    return act
+
+
+def test_what_was_chosen_on_a_snapshot_is_not_claimed_if_its_files_were_claimed_since(
+    database: Database, other: Database
+) -> None:
+    """The claim goes on with the next candidate whose files are still free."""
+    plan(database, [["a"], ["a/x"], ["b"], ["b/x"], ["c"]])
+    claims_of_others(other, 1)()
+    answer = claim_while(database, claims_of_others(other, 4))  # overlaps with 3, the first candidate
+    assert isinstance(answer, Claimed)
+    assert answer.feature.id == 5
+    assert_sound(database)
+
+
+@pytest.mark.parametrize("spare", [1, 0], ids=["one is left", "nothing is left"])
+def test_a_claim_that_loses_every_candidate_looks_again(
+    database: Database, other: Database, monkeypatch: pytest.MonkeyPatch, spare: int
+) -> None:
+    """However often others are faster, the claim gets what is left; it reports that nothing is only if that is so."""
+    monkeypatch.setattr(claim, "CANDIDATES", 1)
+    plan(database, [["a"], ["a/x"], *([f"b{number}"] for number in range(claim.MOST_LOOKS + spare))])
+    claims_of_others(other, 1)()
+    answer = claim_while(database, *(claims_of_others(other, 3 + look) for look in range(claim.MOST_LOOKS)))
+    if spare:
+        assert isinstance(answer, Claimed)
+        assert answer.feature.id == 3 + claim.MOST_LOOKS
+    else:
+        assert answer.state == "waiting_for_claims"
     assert_sound(database)
 
 

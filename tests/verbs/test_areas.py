@@ -12,6 +12,7 @@ from dibs.database import Database
 from dibs.queries import get, queue_state, search
 from dibs.queries.audit import audit
 from dibs.queries.stats import get_stats
+from dibs.rules.claimable import FIRST_PAGE
 from dibs.verbs import ask_person, claim, lease, outcome, skip, update
 from dibs.verbs.claim_in_one_statement import claim_in_one_statement
 from dibs.verbs.release import release
@@ -50,6 +51,18 @@ def test_each_of_a_features_paths_counts(database: Database) -> None:
     (one,) = add(database, paths=["a", "b/*.py", "c"])
     others = [add(database, paths=paths)[0] for paths in (["x", "c/d"], ["b/z.py"], ["b/*.md"])]
     assert [next_for(database, name) for name in ("ada", "grace")] == [one, others[2]]
+
+
+def test_the_first_free_feature_is_found_behind_any_number_of_others(database: Database) -> None:
+    """The queue is read in pages, whose ends may be in the middle of a feature's areas, and in the order of the queue."""
+    add(database, paths=["src/**"])
+    add(database, 2 * FIRST_PAGE - 1, paths=["src/a.py"])
+    wide = add(database, 2, paths=[f"{part}/**" for part in "abcdefghij"] + ["s*"])  # no area of theirs is in `src/`
+    last, urgent = *add(database, paths=["t"]), *add(database, paths=["u"])
+    alter(database, urgent, priority=0)
+    assert [next_for(database, name) for name in ("ada", "grace", "alan")] == [urgent, 1, last]
+    set_paths(database, wide[1], "x/**", *(f"{part}/**" for part in "abcdefghij"))
+    assert [next_for(database, name) for name in ("edsger", "barbara")] == [wide[1], "waiting_for_claims"]
 
 
 def test_a_feature_without_paths_neither_waits_nor_keeps_others(database: Database) -> None:

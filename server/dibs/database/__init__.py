@@ -6,10 +6,19 @@ from types import ModuleType
 
 from dibs.database.database import Database
 from dibs.database.engine import DatabaseLocation
-from dibs.database.write_job import Upkeep, VerbJob, WriteJob
+from dibs.database.write_job import SnapshotNeeded, Upkeep, VerbJob, WriteJob
 from dibs.settings import Settings
 
-__all__ = ["Database", "Upkeep", "VerbJob", "WriteJob", "file_driver", "locate_database", "open_database"]
+__all__ = [
+    "Database",
+    "SnapshotNeeded",
+    "Upkeep",
+    "VerbJob",
+    "WriteJob",
+    "file_driver",
+    "locate_database",
+    "open_database",
+]
 
 
 def open_database(settings: Settings, *, read_only: bool = False) -> Database:

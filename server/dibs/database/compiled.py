@@ -75,6 +75,19 @@ class PreparedStatement:
                 row[key] = read(row[key])
         return rows, changed
 
+    def tuples(self, connection: Connection, parameters: dict[str, Any]) -> Sequence[tuple[Any, ...]]:
+        """Execute a query whose columns need no conversion. Returns all rows, at half the cost of `run`."""
+        values = self.values(parameters)
+        driver = connection.connection.dbapi_connection
+        assert driver is not None, "a transaction holds its connection"
+        cursor = driver.cursor()
+        try:
+            cursor.execute(self.text, values if self._names is None else [values[one] for one in self._names])
+            rows: Sequence[tuple[Any, ...]] = cursor.fetchall()
+        finally:
+            cursor.close()
+        return rows
+
     def _readers_of(self, codes: Sequence[Any]) -> list[tuple[str, Processor]]:
         """Return the conversions of columns to values; they depend on the types that the driver reports."""
         processors = (one.result_processor(self._dialect, code) for one, code in zip(self._types, codes, strict=True))

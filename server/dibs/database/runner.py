@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from dibs.database.connections import Connections
 from dibs.database.engine import DatabaseLocation, NotApplied, Unreachable
 from dibs.database.worker_threads import CommitGate, begin, resolve
-from dibs.database.write_job import Upkeep, WriteJob
+from dibs.database.write_job import SnapshotNeeded, Upkeep, WriteJob
 from dibs.settings import Settings
 from dibs_schema.refusals import Busy, OutcomeUnknown
 
@@ -126,21 +126,32 @@ class JobRunner:
                 result = self._autocommit(connection, future, statement)
                 if result is not None:
                     return result
-            with self._writing(connection, future, work, exclusive=job.exclusive) as start:
-                if start is None:
-                    raise CancelledError
-                begin(future)
-                return self._commit(connection, start, job.run, exclusive=job.exclusive)
+            snapshot: object = None
 
-    def _keep_up(self, connection: Connection, future: Future[T], work: QueuedWrite[T], upkeep: Upkeep) -> None:
-        """Run the upkeep in a write transaction of its own, if a read finds it due.
+            def run(tx: Transaction) -> T:
+                tx.snapshot = snapshot
+                return job.run(tx)
 
-        The read uses the project as last read; the write transaction reads and checks the project's row again.
-        """
+            while True:
+                try:
+                    with self._writing(connection, future, work, exclusive=job.exclusive) as start:
+                        if start is None:
+                            raise CancelledError
+                        begin(future)
+                        return self._commit(connection, start, run, exclusive=job.exclusive)
+                except SnapshotNeeded as needed:
+                    snapshot = self._read_before(connection, needed.read)
+
+    def _read_before(self, connection: Connection, read: Callable[[Transaction], T]) -> T:
+        """Read on a snapshot before a write transaction, which reads and checks the project's row again."""
         engine, project = self.connections.engine, self.connections.project
         with engine.read_transaction(connection, project.name, known=project) as start:
-            if not upkeep.is_due(self._transaction(connection, start, writing=False)):
-                return
+            return read(self._transaction(connection, start, writing=False))
+
+    def _keep_up(self, connection: Connection, future: Future[T], work: QueuedWrite[T], upkeep: Upkeep) -> None:
+        """Run the upkeep in a write transaction of its own, if a read finds it due."""
+        if not self._read_before(connection, upkeep.is_due):
+            return
         with self._writing(connection, future, work, exclusive=False) as writing:
             if writing is None or not self.on_time:
                 return

@@ -13,6 +13,17 @@ if TYPE_CHECKING:  # a worker thread loads SQLAlchemy after the answer to `initi
 T = TypeVar("T")
 
 
+class SnapshotNeeded(Exception):  # noqa: N818 - it asks for something, and reports no error
+    """A verb needs what `read` returns on a snapshot: so much that it must not be read under the write lock.
+
+    The transaction is rolled back, and the verb runs again in a new one, with what was read in `tx.snapshot`.
+    """
+
+    def __init__(self, read: Callable[[Transaction], object]) -> None:
+        super().__init__()
+        self.read = read
+
+
 @dataclass(frozen=True, slots=True)
 class Upkeep:
     """Maintenance before a write: if `is_due` on a snapshot, `run` in a write transaction of its own."""

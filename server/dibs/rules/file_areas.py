@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, FromClause, Select, bindparam, delete, exi
 from dibs.database.compiled import hot
 from dibs.database.transaction import Row, Transaction
 from dibs.rules.conditions import F, in_project, leased, of_feature, ready
-from dibs_schema.file_areas import areas_of
+from dibs_schema.file_areas import AreaIndex, areas_of
 from dibs_schema.tables import areas, features
 
 Text = ColumnElement[str]
@@ -30,7 +30,12 @@ def overlap(one: tuple[Text, Text], other: tuple[Text, Text]) -> ColumnElement[b
     """
     (beginning, ending), (others_beginning, others_ending) = one, other
     begins = or_(_is_start(beginning, others_beginning), _is_start(others_beginning, beginning))
-    return begins & or_(_is_end(ending, others_ending), _is_end(others_ending, ending))
+    return begins & ends_meet(ending, others_ending)
+
+
+def ends_meet(ending: Text, other: Text) -> ColumnElement[bool]:
+    """One of two endings ends with the other."""
+    return or_(_is_end(ending, other), _is_end(other, ending))
 
 
 def _is_start(text: Text, start: Text) -> ColumnElement[bool]:
@@ -49,6 +54,11 @@ def _claimed(*shown: ColumnElement[Any]) -> Select[Any]:
     """The areas of live claims."""
     on_holder = (_theirs.c.project_id == _holder.c.project_id) & (_theirs.c.feature_id == _holder.c.id)
     return select(*shown).select_from(_holder).join(_theirs, on_holder).where(in_project(_holder), leased(_holder))
+
+
+def live_areas() -> Select[Any]:
+    """Return the query of the areas of all live claims: each a beginning and an ending."""
+    return _claimed(_theirs.c.beginning, _theirs.c.ending)
 
 
 def _live(*shown: ColumnElement[Any]) -> Select[Any]:
@@ -79,9 +89,13 @@ def held_back() -> ColumnElement[bool]:
     return ready() & files_are_claimed()
 
 
-_count = hot(select(func.count()).where(in_project(), held_back()))
-_count_of_category = hot(_count.where(F.category == bindparam("category_")))
-_live_area = hot(_claimed(_theirs.c.feature_id).limit(1))
+_live_areas = hot(live_areas())
+_ready_areas = hot(
+    select(_any.c.feature_id, _any.c.beginning, _any.c.ending)
+    .join(features, (F.project_id == _any.c.project_id) & (F.id == _any.c.feature_id))
+    .where(in_project(), ready())
+)
+_ready_areas_of_category = hot(_ready_areas.where(F.category == bindparam("category_")))
 _holders = (
     _live(_mine.c.feature_id.label("held"), _holder.c.id, _holder.c.claimed_by)
     .join(_mine, _mine.c.project_id == _holder.c.project_id)
@@ -91,11 +105,18 @@ _holders = (
 _forget = delete(areas).where(of_feature(areas))
 
 
+def index_of_live_areas(tx: Transaction) -> AreaIndex:
+    """Return the areas of all live claims."""
+    return AreaIndex(tx.tuples(_live_areas))
+
+
 def count_held_back(tx: Transaction, category: str | None = None) -> int:
     """Return how many features (of `category`) are ready except that live claims may change their files."""
-    if tx.first(_live_area) is None:
+    live = index_of_live_areas(tx)
+    if not live:
         return 0
-    return int(tx.value(_count) if category is None else tx.value(_count_of_category, category_=category))
+    rows = tx.tuples(_ready_areas) if category is None else tx.tuples(_ready_areas_of_category, category_=category)
+    return len(live.overlapping(rows))
 
 
 def holders_of(tx: Transaction, ids: Sequence[int]) -> dict[int, Row]:

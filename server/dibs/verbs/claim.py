@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import Update, bindparam, select, update
 
+from dibs.database import SnapshotNeeded
 from dibs.database.compiled import hot
 from dibs.database.engine import NotApplied
 from dibs.database.transaction import Row, Transaction
 from dibs.queries.handover import work_of
 from dibs.queries.queue_state import why_idle
+from dibs.rules.claimable import claimable, queue
 from dibs.rules.claimant import Holder
-from dibs.rules.conditions import (
-    F,
-    among,
-    in_project,
-    literal,
-    queue_order,
-    ready,
-    this,
-)
+from dibs.rules.conditions import F, among, in_project, literal, ready, this
 from dibs.rules.dependencies import MAY_END_FREELY, blockers
 from dibs.rules.diagnosis import find, refuse_claim
 from dibs.rules.events import last_claim_of, last_holder, record
@@ -42,6 +37,9 @@ _claim = hot(
 )
 _claim_this = _claim.where(this(), files_are_free())
 
+_unlocked = select(F.id).where(this()).with_for_update(skip_locked=True)
+_claim_candidate = _claim.where(in_project(), F.id == _unlocked.scalar_subquery(), files_are_free())
+
 _claim_left_behind = _claim_this.where(among(F.ended_by, (*ConnectionEnd, Kind.EXPIRE)))
 
 
@@ -49,20 +47,34 @@ _claim_left_behind = _claim_this.where(among(F.ended_by, (*ConnectionEnd, Kind.E
 def next_claim(claim_order: str, *, by_category: bool, autocommit: bool = False) -> Update:
     """Return the claim of the first feature of the queue, or of its first feature in `category_`.
 
-    Concurrent claims in `autocommit` do not see each other. Therefore they claim no feature that has paths: if the
-    first feature has paths, the statement claims nothing.
+    If a live claim may change its files, the statement claims nothing. Concurrent claims in `autocommit` do not see
+    each other. Therefore they claim nothing if the first feature has paths.
     """
-    queue = features.alias("queue")
-    first = select(queue.c.id).where(in_project(queue), ready(queue))
-    if not autocommit:
-        first = first.where(files_are_free(queue))
-    if claim_order == "critical_path":
-        first = first.where(queue.c.height.is_not(None))
-    if by_category:
-        first = first.where(queue.c.category == bindparam("category_"))
-    first = first.order_by(*queue_order(claim_order, queue)).limit(1).with_for_update(skip_locked=True)
+    first = queue(claim_order, by_category=by_category).limit(1).with_for_update(skip_locked=True)
     statement = _claim.where(in_project(), F.id == first.scalar_subquery())
-    return statement.where(F.paths.is_(None)) if autocommit else statement
+    return statement.where(F.paths.is_(None) if autocommit else files_are_free())
+
+
+CANDIDATES = 32
+MOST_LOOKS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a claim of the next feature reads on a snapshot: the first claimable features, or why there is none.
+
+    `number` counts the looks of one call: the candidates of earlier ones were all claimed by others in the meantime.
+    """
+
+    number: int
+    candidates: list[int]
+    idle: Idle | None
+
+    @classmethod
+    def take(cls, tx: Transaction, category: str | None, number: int) -> Look:
+        """Look at the queue (of `category`)."""
+        candidates = claimable(tx, category, CANDIDATES)
+        return cls(number, candidates, None if candidates else why_idle(tx, category))
 
 
 class ClaimOptions(TypedDict, total=False):
@@ -88,7 +100,8 @@ def claim(
     row = claim_row(tx, holder, feature, **options)
     if row is not None:
         return claimed(tx, holder, row)
-    idle = why_idle(tx, options.get("category"))
+    look = _look_of(tx)
+    idle = look.idle if look is not None and look.idle is not None else why_idle(tx, options.get("category"))
     if idle.counts.ready:  # uncommitted claims lock these rows
         raise NotApplied(
             "Other agents are claiming every ready feature at this moment. Nothing was changed.",
@@ -134,26 +147,53 @@ def claim_row(
     resume: bool = False,
     force: bool = False,
 ) -> Any:
-    """Return the claimed row, or None if nothing is ready. Raises the refusals of `claim`."""
+    """Return the claimed row, or None if nothing is ready. Raises the refusals of `claim`, and SnapshotNeeded."""
     if resume and (resumed := resume_claim(tx, holder, feature, force=force)) is not None:
         return resumed
     parameters = claim_parameters(tx, holder)
     row = _claim_left(tx, holder, parameters) if resume and feature is None and category is None else None
     if row is None:
-        row = _claim_ready(tx, feature, category, parameters)
+        row = _claim_next(tx, category, parameters) if feature is None else _claim_by_id(tx, feature, parameters)
     if row is None:
         _refuse(tx, holder, feature, parameters["most"])
+        _look_again(tx, category)
         return None
     record(tx, holder.name, Kind.CLAIM, row["id"], Status.PENDING, Status.IN_PROGRESS)
     return row
 
 
-def _claim_ready(tx: Transaction, feature: int | None, category: str | None, parameters: dict[str, Any]) -> Any:
-    if feature is not None:
-        return tx.first(_claim_this, feature=feature, **parameters)
-    if category is not None:
-        parameters = {**parameters, "category_": category}
-    return tx.first(next_claim(tx.project.settings.order, by_category=category is not None), **parameters)
+def _claim_by_id(tx: Transaction, feature: int, parameters: dict[str, Any]) -> Any:
+    return tx.first(_claim_this, feature=feature, **parameters)
+
+
+def _claim_next(tx: Transaction, category: str | None, parameters: dict[str, Any]) -> Any:
+    """Claim the first feature of the queue, or the first of the candidates if this call has looked for some."""
+    look = _look_of(tx)
+    if look is None:
+        within = {} if category is None else {"category_": category}
+        statement = next_claim(tx.project.settings.order, by_category=category is not None)
+        return tx.first(statement, **within, **parameters)
+    row = _claim_first(tx, look.candidates, parameters)
+    if row is None and look.candidates and look.number == MOST_LOOKS:
+        row = _claim_first(tx, claimable(tx, category, CANDIDATES), parameters)
+    return row
+
+
+def _claim_first(tx: Transaction, candidates: list[int], parameters: dict[str, Any]) -> Any:
+    claims = (tx.first(_claim_candidate, feature=feature, **parameters) for feature in candidates)
+    return next((row for row in claims if row is not None), None)
+
+
+def _look_of(tx: Transaction) -> Look | None:
+    return tx.snapshot if isinstance(tx.snapshot, Look) else None
+
+
+def _look_again(tx: Transaction, category: str | None) -> None:
+    """Raise SnapshotNeeded, unless a look has found nothing to claim, or there were enough looks."""
+    look = _look_of(tx)
+    number = 0 if look is None else look.number
+    if number < MOST_LOOKS and (look is None or look.candidates):
+        raise SnapshotNeeded(partial(Look.take, category=category, number=number + 1))
 
 
 def _claim_left(tx: Transaction, holder: Holder, parameters: dict[str, Any]) -> Any:
