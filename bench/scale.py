@@ -15,8 +15,9 @@ from bench.figures import Figure, Measured, Promise
 from bench.processes import queue_held
 from dibs.database import Database
 from dibs.queries.search import search
+from dibs.verbs.batch import check_batch
 from dibs.verbs.claim import claim
-from dibs.verbs.create import create_bulk
+from dibs.verbs.create import create_batch, create_bulk
 from dibs.verbs.outcome import mark_passing
 from dibs_schema.answers import Claimed
 from dibs_schema.inputs import NewFeature
@@ -37,6 +38,8 @@ LIVE = (1, 10, 100)
 """The numbers of live claims on files."""
 BATCH = 1_000
 DEPENDENCIES = 3
+LONGEST = 20_000
+"""The characters of the longest description: a batch of 20 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,13 +159,24 @@ def _batches(path: Path, runs: int) -> Iterator[Promise]:
         ]
     yield Promise(f"feature_create_bulk, {BATCH:,} features with {DEPENDENCIES} dependencies each", took, BATCH_BOUND)
     database = backlogs.opened(path)
-    batch = [NewFeature(**one) for one in _batch()]
     database.write_now(lambda _: None)
-    with queue_held() as held:
-        for _ in range(runs):
-            database.write_now(partial(create_bulk, by="planner", entries=batch))
+    yield Promise("the same, lock held", _locked(database, _batch(), runs), BATCH_LOCK_BOUND)
+    longest = [one | {"description": "x" * LONGEST} for one in _batch()]
+    name = f"the same with descriptions of {LONGEST:,} characters, lock held"
+    yield Promise(name, _locked(database, longest, runs), BATCH_LOCK_BOUND)
     database.close(5)
-    yield Promise("the same, lock held", held[:runs], BATCH_LOCK_BOUND)
+
+
+def _locked(database: Database, batch: list[dict[str, Any]], runs: int) -> list[float]:
+    """Return for how many seconds each creation of a batch holds the lock. What a server prepares before is prepared."""
+    entries = [NewFeature(**one) for one in batch]
+    held: list[float] = []
+    for _ in range(runs):
+        create = partial(create_batch, by="planner", batch=check_batch(entries))
+        with queue_held() as times:
+            database.write_now(create)
+        held += times
+    return held
 
 
 def _batch() -> list[dict[str, Any]]:

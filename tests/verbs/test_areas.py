@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import delete
 
 from dibs.database import Database
+from dibs.database.transaction import Transaction
 from dibs.queries import get, queue_state, search
 from dibs.queries.audit import audit
 from dibs.queries.stats import get_stats
@@ -20,7 +21,7 @@ from dibs.verbs.repair import repair_counters
 from dibs_schema.answers import Claimed, Idle
 from dibs_schema.refusals import NotReady
 from dibs_schema.tables import areas
-from verbs.stage import REQUEST, add, alter, expire, journal, named, nameless, new, refused, rule, take
+from verbs.stage import REQUEST, add, alter, expire, journal, named, nameless, new, refused, row, rule, take
 
 
 def next_for(database: Database, name: str, **asked: Any) -> int | str:
@@ -63,6 +64,42 @@ def test_the_first_free_feature_is_found_behind_any_number_of_others(database: D
     assert [next_for(database, name) for name in ("ada", "grace", "alan")] == [urgent, 1, last]
     set_paths(database, wide[1], "x/**", *(f"{part}/**" for part in "abcdefghij"))
     assert [next_for(database, name) for name in ("edsger", "barbara")] == [wide[1], "waiting_for_claims"]
+
+
+def steps_under_lock(database: Database, name: str) -> int:
+    """Return how many steps of SQLite's virtual machine, in tens, a claim of the next feature takes under the lock."""
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    def verb(tx: Transaction) -> Any:
+        driver: Any = tx.connection.connection.dbapi_connection
+        driver.set_progress_handler(count, 10)
+        try:
+            return claim.claim(tx, named(name))
+        finally:
+            driver.set_progress_handler(None, 0)
+
+    assert isinstance(database.write_now(verb), Claimed)
+    return steps
+
+
+@pytest.mark.only_on("sqlite", reason="it counts the steps of this engine's virtual machine")
+def test_features_that_wait_for_files_are_passed_over_without_the_lock(database: Database) -> None:
+    """The work under the lock does not grow with the number of features ahead that wait for files."""
+    (one,) = add(database, paths=["src/**"])
+    add(database, 10, paths=["src/a.py"])
+    first, second = add(database, 2)
+    assert next_for(database, "ada") == one
+    few = steps_under_lock(database, "grace")
+    assert row(database, first)["status"] == "in_progress"
+    add(database, 400, paths=["src/b.py"])
+    alter(database, second, priority=10_000)
+    assert steps_under_lock(database, "alan") < 1.5 * few
+    assert row(database, second)["status"] == "in_progress"
 
 
 def test_a_feature_without_paths_neither_waits_nor_keeps_others(database: Database) -> None:

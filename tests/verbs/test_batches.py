@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from types import FrameType
 from typing import Any
 
 import pytest
 
 from dibs.database import Database
+from dibs.database.transaction import Transaction
 from dibs.verbs.batch import check_batch
 from dibs.verbs.create import create_batch
 from dibs.verbs.update import change
@@ -44,6 +47,30 @@ def send(database: Database, *features: dict[str, Any], **options: Any) -> dict[
         lambda tx: create_batch(tx, "planner", batch, once_by_name=once_by_name, partial=args.partial)
     )
     return made.wire() | ({"ignored": ignored} if ignored else {})
+
+
+def test_a_batch_is_prepared_before_its_transaction(database: Database) -> None:
+    """Other servers wait for a transaction: it folds no text, encodes no JSON and compares no globs."""
+    entries = [entry(f"feature {number}", paths=[f"src/{number}/**"]) for number in range(50)]
+    batch = check_batch(read_arguments(BY_TOOL["feature_create_bulk"], {"features": entries}, []).features)
+    called: dict[str, int] = {}
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        if event == "call":
+            module = frame.f_globals.get("__name__", "")
+            called[module] = called.get(module, 0) + 1
+
+    def verb(tx: Transaction) -> object:
+        sys.setprofile(count)
+        try:
+            return create_batch(tx, "planner", batch, once_by_name=True)
+        finally:
+            sys.setprofile(None)
+
+    database.write_now(verb)
+    assert called["dibs.verbs.create"], "calls are counted"
+    prepared = ("dibs_schema.folding", "dibs_schema.file_areas", "json")
+    assert not [module for module in called if module.startswith(prepared)]
 
 
 def test_a_batch_that_is_sent_again_creates_nothing(database: Database) -> None:

@@ -173,11 +173,12 @@ def import_file(file: Path, *, as_json: bool, **flags: Any) -> None:
     """
     from dibs.database import file_driver
     from dibs.transfer.formats import read_backlog
-    from dibs.transfer.importer import import_features
+    from dibs.transfer.importer import import_features, prepared_rows
 
     with options.backlog(flags, make=True) as database:
         found = read_backlog(file, file_driver())
-        done = database.write_now(lambda tx: import_features(tx, found.features))
+        prepared = prepared_rows(found.features)
+        done = database.write_now(lambda tx: import_features(tx, found.features, prepared))
         place = database.label
     if as_json:
         options.print_json(done.wire() | {"source": found.source, "mapped": found.mapped, "ignored": found.ignored})

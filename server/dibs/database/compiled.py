@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from sqlalchemy import Executable
+from sqlalchemy import Executable, Table, insert
 from sqlalchemy.engine import Connection, Dialect
 
 Processor = Callable[[Any], Any]
@@ -23,6 +24,17 @@ def hot(statement: StatementT) -> StatementT:
     return marked
 
 
+class JSONText(str):
+    """A JSON value as text, made before the transaction that inserts it."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, value: Any) -> JSONText:
+        """Return the text of a value."""
+        return cls(json.dumps(value))
+
+
 def is_hot(statement: Executable) -> bool:
     """Return whether `hot` has marked the statement."""
     return bool(statement.get_execution_options().get("hot"))
@@ -33,8 +45,8 @@ class PreparedStatement:
 
     __slots__ = ("_constants", "_dialect", "_keys", "_names", "_readers", "_types", "_writers", "text")
 
-    def __init__(self, statement: Any, dialect: Dialect) -> None:
-        compiled = statement.compile(dialect=dialect)
+    def __init__(self, statement: Any, dialect: Dialect, columns: Sequence[str] | None = None) -> None:
+        compiled = statement.compile(dialect=dialect, column_keys=columns)
         self.text = str(compiled)
         self._names: tuple[str, ...] | None = tuple(compiled.positiontup) if compiled.positional else None
         self._constants: dict[str, Any] = dict(compiled.params)
@@ -43,10 +55,10 @@ class PreparedStatement:
             processor = parameter.type.dialect_impl(dialect).bind_processor(dialect)
             if processor is not None:
                 self._writers[name] = processor
-        columns = list(statement.exported_columns) if compiled.returning or statement.is_select else []
-        self._keys = tuple(column.key for column in columns)
-        self._types = [column.type.dialect_impl(dialect) for column in columns]
-        self._readers: list[tuple[str, Processor]] | None = None if columns else []
+        answered = list(statement.exported_columns) if compiled.returning or statement.is_select else []
+        self._keys = tuple(column.key for column in answered)
+        self._types = [column.type.dialect_impl(dialect) for column in answered]
+        self._readers: list[tuple[str, Processor]] | None = None if answered else []
         self._dialect = dialect
 
     def values(self, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -88,6 +100,23 @@ class PreparedStatement:
             cursor.close()
         return rows
 
+    def run_for_each(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Execute the statement once for each row of parameters. A JSONText is passed on as it is."""
+        complete: list[Any] = []
+        for row in rows:
+            values = dict(row)
+            for name, write in self._writers.items():
+                if type(values[name]) is not JSONText:
+                    values[name] = write(values[name])
+            complete.append(values if self._names is None else [values[name] for name in self._names])
+        driver = connection.connection.dbapi_connection
+        assert driver is not None, "a transaction holds its connection"
+        cursor = driver.cursor()
+        try:
+            cursor.executemany(self.text, complete)
+        finally:
+            cursor.close()
+
     def _readers_of(self, codes: Sequence[Any]) -> list[tuple[str, Processor]]:
         """Return the conversions of columns to values; they depend on the types that the driver reports."""
         processors = (one.result_processor(self._dialect, code) for one, code in zip(self._types, codes, strict=True))
@@ -98,3 +127,9 @@ class PreparedStatement:
 def prepared(statement: Any, dialect: Dialect) -> PreparedStatement:
     """Return the statement as the driver takes it, prepared at its first execution."""
     return PreparedStatement(statement, dialect)
+
+
+@lru_cache(maxsize=64)
+def prepared_insert(table: Table, columns: tuple[str, ...], dialect: Dialect) -> PreparedStatement:
+    """Return the insertion of a row with these columns, prepared at its first execution."""
+    return PreparedStatement(insert(table), dialect, columns)

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import BindParameter, Executable, bindparam, insert, update
+from sqlalchemy import BindParameter, Executable, Table, bindparam, insert, update
 from sqlalchemy.engine import Connection, CursorResult
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.elements import ClauseElement
 
-from dibs.database.compiled import is_hot, prepared
+from dibs.database.compiled import is_hot, prepared, prepared_insert
 from dibs.database.project_row import Project
 from dibs_schema.tables import writers
 
@@ -99,10 +99,10 @@ class Transaction:
             return self._run_hot(statement, parameters)[1]
         return self._execute(statement, parameters).rowcount
 
-    def insert(self, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Insert rows in one statement."""
+    def insert(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert rows that all have the same columns."""
         if rows:
-            self.connection.execute(statement, rows)
+            prepared_insert(table, tuple(rows[0]), self.connection.dialect).run_for_each(self.connection, rows)
 
     def _run_hot(self, statement: Executable, parameters: dict[str, Any]) -> tuple[Sequence[Row], int]:
         return prepared(statement, self.connection.dialect).run(self.connection, self.parameters | parameters)

@@ -117,4 +117,4 @@ def record_all(tx: Transaction, by: str, kind: Kind, rows: list[dict[str, Any]])
     """Write many events, each with `feature_id`, and with `from_status`, `to_status` and `detail` if it has them."""
     tx.wakes = tx.wakes or any(_may_end_a_wait(kind, row.get("from_status"), row.get("to_status")) for row in rows)
     common = {"project_id": tx.project.id, "at": tx.now, "agent": by, "kind": kind.value}
-    tx.insert(insert(events), [common | {"from_status": None, "detail": None} | row for row in rows])
+    tx.insert(events, [common | {"from_status": None, "detail": None} | row for row in rows])

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, Select, bindparam, delete, exists, func, insert, or_, select
+from sqlalchemy import ColumnElement, FromClause, Select, bindparam, delete, exists, func, or_, select
 
 from dibs.database.compiled import hot
 from dibs.database.transaction import Row, Transaction
 from dibs.rules.conditions import F, in_project, leased, of_feature, ready
-from dibs_schema.file_areas import AreaIndex, areas_of
+from dibs_schema.file_areas import Area, AreaIndex, areas_of
 from dibs_schema.tables import areas, features
 
 Text = ColumnElement[str]
@@ -127,20 +127,18 @@ def holders_of(tx: Transaction, ids: Sequence[int]) -> dict[int, Row]:
     return found
 
 
-def add_areas(tx: Transaction, paths: Mapping[int, Iterable[str] | None]) -> None:
-    """Store the areas of new features; `paths` has the paths of each by its id."""
-    tx.insert(
-        insert(areas),
-        [
-            {"project_id": tx.project.id, "feature_id": feature, **area._asdict()}
-            for feature, globs in paths.items()
-            for area in areas_of(globs or ())
-        ],
-    )
+def add_areas(tx: Transaction, areas_by_feature: Mapping[int, Iterable[Area]]) -> None:
+    """Store the areas of new features, by their ids."""
+    rows = [
+        {"project_id": tx.project.id, "feature_id": feature, "beginning": beginning, "ending": ending}
+        for feature, own in areas_by_feature.items()
+        for beginning, ending in own
+    ]
+    tx.insert(areas, rows)
 
 
 def replace_areas(tx: Transaction, feature: int, paths: Iterable[str] | None) -> None:
     """Replace the areas of a feature with those of its new paths."""
     tx.run(_forget, feature=feature)
-    add_areas(tx, {feature: paths})
+    add_areas(tx, {feature: areas_of(paths or ())})
     tx.wakes = True  # this feature, or one that waited for its files, may be ready now

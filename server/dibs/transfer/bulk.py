@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Executable, Select, select
+from sqlalchemy import Executable, Select, Table, insert, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DataError, IntegrityError
 
@@ -54,11 +54,12 @@ class BulkTransaction(Transaction):
         with self._engine.translated():
             return super().run(statement, **parameters)
 
-    def insert(self, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
+    def insert(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert many rows at once. Raises InvalidInput for a value that this database cannot hold."""
         try:
             with self._engine.translated():
-                super().insert(statement, rows)
+                if rows:
+                    self.connection.execute(insert(table), rows)
         except (DataError, IntegrityError) as error:
             raise InvalidInput(
                 "The project has a value that the target database does not accept, or that breaks a rule of the schema. "

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Table, bindparam, delete, func, insert, inspect, select, update
+from sqlalchemy import Table, bindparam, delete, func, inspect, select, update
 
 from dibs.database.project_row import Freeze
 from dibs.rules.conditions import in_project, leased
@@ -180,7 +180,7 @@ def _copy_rows(source: BulkTransaction, target: BulkTransaction, shift: int, adv
                 row["id"] += shift
             elif table is features and row["status"] == Status.IN_PROGRESS:
                 _convert_lease(row, source, target)
-        target.insert(insert(table), rows)
+        target.insert(table, rows)
     return found
 
 

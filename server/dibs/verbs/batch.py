@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from dibs.database.compiled import JSONText
+from dibs_schema.file_areas import Area, areas_of
+from dibs_schema.folding import folded
 from dibs_schema.inputs import InvalidEntry, NewFeature
 from dibs_schema.next_step import Step
 from dibs_schema.refusals import InvalidInput, Refusal, WouldCycle
@@ -15,14 +18,37 @@ SHOWN = 10
 """Problems of a batch that one refusal names."""
 
 
+@dataclass(frozen=True, slots=True)
+class NewRow:
+    """A feature as it will be stored, as far as that is known before the transaction: its `columns`, and its areas.
+
+    Other servers wait during a transaction, so texts are folded, and lists made JSON, before it.
+    """
+
+    columns: dict[str, Any]
+    areas: list[Area]
+
+    @classmethod
+    def of(cls, columns: dict[str, Any]) -> NewRow:
+        """Return the row of a feature from its columns, with `steps` and `paths` as lists."""
+        steps, paths = columns["steps"], columns["paths"]
+        as_text = {"steps": JSONText.of(steps), "paths": JSONText.of(paths) if paths else None}
+        return cls({**columns, **as_text, **folded(columns)}, areas_of(paths or ()))
+
+
+_GIVEN = {"category", "name", "description", "steps", "priority", "paths"}
+
+
 @dataclass(slots=True)
 class Batch:
     """The entries of a batch, known by their places from 0.
 
-    `within` has the places that each valid entry depends on, and `refused` the refusals of the others.
+    `rows` has the valid entries as they will be stored, `within` the places that each of them depends on, and
+    `refused` the refusals of the others.
     """
 
     entries: Sequence[NewFeature | InvalidEntry]
+    rows: dict[int, NewRow] = field(default_factory=dict)
     within: dict[int, list[int]] = field(default_factory=dict)
     refused: dict[int, Refusal] = field(default_factory=dict)
 
@@ -88,6 +114,7 @@ def check_batch(entries: Sequence[NewFeature | InvalidEntry]) -> Batch:
         for place in path_of_cycle:
             batch.refused[place] = cycle
             batch.within.pop(place, None)
+    batch.rows = {place: NewRow.of(one.model_dump(include=_GIVEN)) for place, one in batch.valid().items()}
     return batch
 
 

@@ -6,16 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import bindparam, func, insert, literal_column, select, update
+from sqlalchemy import bindparam, func, literal_column, select, update
 
 from dibs.database.transaction import Row, Transaction
 from dibs.rules.conditions import F, in_project
 from dibs.rules.critical_path import raise_heights
 from dibs.rules.events import record_all
 from dibs.rules.file_areas import add_areas
-from dibs.verbs.batch import Batch, check_batch
+from dibs.verbs.batch import Batch, NewRow, check_batch
 from dibs_schema.answers import Created, RefusedEntry
-from dibs_schema.folding import folded, name_digest
 from dibs_schema.inputs import NewFeature
 from dibs_schema.next_step import FIND_FEATURE
 from dibs_schema.refusals import NotFound, Refusal, TooManyDependencies
@@ -31,7 +30,6 @@ _take_numbers = (
 _greatest_priority = select(func.coalesce(func.max(F.priority), 0)).where(
     in_project(), F.priority > literal_column(str(BELOW_EVERY_PRIORITY))
 )
-_GIVEN = {"category", "name", "description", "steps", "priority"}
 # In no order: to sort by id, SQLite would read all rows.
 _same = select(F.id, F.name_digest, F.description, F.steps).where(
     in_project(),
@@ -81,7 +79,8 @@ def create_batch(
             )
             if other != ids[place]
         ]
-        insert_features(tx, by, first, [_row(tx, by, missing[place]) for place in new], edges, statuses)
+        rows = [(batch.rows[place], _of_status(tx, by, missing[place])) for place in new]
+        insert_features(tx, by, first, rows, edges, statuses)
     return Created(
         ids=[ids.get(first_of.get(place, place), 0) for place in range(len(batch.entries))],
         count=len(new),
@@ -91,14 +90,13 @@ def create_batch(
     )
 
 
-def _row(tx: Transaction, by: str, one: NewFeature) -> dict[str, Any]:
-    passing = {"status": Status.PASSING.value, "passed_by": by, "passed_at": tx.now} if one.passes else {}
-    return one.model_dump(include=_GIVEN) | {"paths": one.paths or None} | passing
+def _of_status(tx: Transaction, by: str, one: NewFeature) -> dict[str, Any]:
+    return {"status": Status.PASSING.value, "passed_by": by, "passed_at": tx.now} if one.passes else {}
 
 
 def find_existing(tx: Transaction, batch: Batch) -> tuple[dict[int, int], list[int], dict[int, int]]:
     """Return the features that entries stand for, those whose texts differ, and the first of equal entries."""
-    digests = {place: name_digest(one.category, one.name) for place, one in batch.valid().items()}
+    digests = {place: batch.rows[place].columns["name_digest"] for place in batch.valid()}
     wanted = list(dict.fromkeys(digests.values()))
     found: dict[str, Row] = {}
     for start in range(0, len(wanted), 500):
@@ -145,30 +143,30 @@ def insert_features(
     tx: Transaction,
     by: str,
     first: int,
-    rows: list[dict[str, Any]],
+    rows: Sequence[tuple[NewRow, Mapping[str, Any]]],
     edges: list[tuple[int, int]],
     statuses: Mapping[int, str],
 ) -> None:
     """Insert rows with ids from `first` on, and their dependencies, counters and events.
 
-    `statuses` has those of the existing features in `edges`. Rows without a priority go to the end of the queue.
-    Raises TooManyDependencies.
+    Beside each row stand the columns that only the transaction knows. `statuses` has those of the existing features in
+    `edges`. Rows without a priority go to the end of the queue. Raises TooManyDependencies.
     """
     unmet = _unmet_counts(tx, first, rows, edges, statuses)
     priority = int(tx.value(_greatest_priority))
     height = 0 if tx.project.settings.order == "critical_path" else None
     common = {"project_id": tx.project.id, "created_at": tx.now, "updated_at": tx.now, "height": height}
     complete: list[dict[str, Any]] = []
-    for number, row in enumerate(rows, first):
-        own = {"id": number, "unmet_dependencies": unmet[number], **folded(row)}
-        if row.get("priority") is None:
+    for number, (row, more) in enumerate(rows, first):
+        own = {"id": number, "unmet_dependencies": unmet[number]}
+        if row.columns.get("priority") is None:
             priority += 1
             own["priority"] = priority
-        complete.append(_BLANK | {"created_by": by} | common | row | own)
-    tx.insert(insert(features), complete)
-    add_areas(tx, {row["id"]: row["paths"] for row in complete})
+        complete.append({**_BLANK, "created_by": by, **common, **row.columns, **more, **own})
+    tx.insert(features, complete)
+    add_areas(tx, {number: row.areas for number, (row, _) in enumerate(rows, first)})
     tx.insert(
-        insert(dependencies),
+        dependencies,
         [{"project_id": tx.project.id, "feature_id": one, "dependency_id": other} for one, other in edges],
     )
     record_all(tx, by, Kind.CREATE, [{"feature_id": row["id"], "to_status": row["status"]} for row in complete])
@@ -198,11 +196,11 @@ _BLANK: dict[str, Any] = {
 def _unmet_counts(
     tx: Transaction,
     first: int,
-    rows: Sequence[dict[str, Any]],
+    rows: Sequence[tuple[NewRow, Mapping[str, Any]]],
     edges: Iterable[tuple[int, int]],
     statuses: Mapping[int, str],
 ) -> dict[int, int]:
-    new = {number: row.get("status", Status.PENDING) for number, row in enumerate(rows, first)}
+    new = {number: more.get("status", Status.PENDING) for number, (_, more) in enumerate(rows, first)}
     known = {**statuses, **new}
     unmet = dict.fromkeys(new, 0)
     degree = dict.fromkeys(new, 0)
