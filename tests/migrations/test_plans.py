@@ -17,6 +17,7 @@ import dibs.transfer
 import dibs.verbs
 from dibs.database import Database, open_database
 from dibs.database.transaction import Transaction
+from dibs.rules import claimable
 from dibs.settings import Settings
 from dibs.verbs import claim, lease, verify
 
@@ -64,6 +65,8 @@ def statements() -> dict[str, Executable]:
     for order in ("priority", "critical_path"):
         for by_category in (False, True):
             found[f"claim.next_claim({order}, {by_category})"] = claim.next_claim(order, by_category=by_category)
+            looked_at = claimable.queue_with_areas(order, by_category=by_category)
+            found[f"claimable.queue_with_areas({order}, {by_category})"] = looked_at
     return found
 
 
