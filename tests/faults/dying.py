@@ -30,6 +30,7 @@ LOADED = (
     "dibs.cli.look",
     "dibs.database.postgres.engine",
     "dibs.database.sqlite.engine",
+    "dibs.mcp.transport.jsonrpc_messages",
     "dibs.mcp.transport.jsonrpc_streams",
     "dibs.mcp.transport.line_io",
     "dibs.verbs.project_settings",

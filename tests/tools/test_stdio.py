@@ -21,6 +21,7 @@ from mcp_types import JSONRPCResponse
 from dibs.mcp.transport.jsonrpc_streams import MessageWriter, OpenRequests
 from dibs.mcp.transport.line_io import LineReader, LineWriter
 from dibs.mcp.transport.stdio import GRACE, HURRY
+from malformed import MALFORMED
 
 pytestmark = [
     pytest.mark.timeout(100),
@@ -396,26 +397,6 @@ def test_a_client_that_closes_its_end_ends_the_server() -> None:
 
 
 # --- What is not a message
-
-MALFORMED: list[tuple[bytes, int, int | str | None]] = [
-    (b"not json", -32700, None),
-    (b'{"jsonrpc": "2.0", "id": 7, "method"', -32700, None),
-    (b'{"jsonrpc": "2.0", "id": 7, "method": "\xff"}', -32700, None),
-    (b"\x00", -32700, None),
-    (b"[" * 100_000, -32700, None),
-    (b"[]", -32600, None),
-    (b'[{"jsonrpc": "2.0", "id": 7, "method": "ping"}]', -32600, None),
-    (b"42", -32600, None),
-    (b"null", -32600, None),
-    (b"{}", -32600, None),
-    (b'{"jsonrpc": "1.0", "id": 7, "method": "ping"}', -32600, 7),
-    (b'{"jsonrpc": "2.0", "id": "seven", "method": 5}', -32600, "seven"),
-    (b'{"jsonrpc": "2.0", "id": 7, "method": "ping", "params": [1]}', -32600, 7),
-    (b'{"jsonrpc": "2.0", "id": null, "method": "ping"}', -32600, None),
-    (b'{"jsonrpc": "2.0", "id": 1.5, "method": "ping"}', -32600, None),
-    (b'{"jsonrpc": "2.0", "id": true, "method": "ping"}', -32600, None),
-    (b'{"jsonrpc": "2.0", "id": 7, "result": 5}', -32600, None),
-]
 
 
 @both_eras

@@ -3,75 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import Counter
 from functools import partial
 
 import anyio
 import mcp_types as types
 from anyio.abc import ObjectReceiveStream, ObjectSendStream
-from mcp.shared.dispatcher import as_request_id, coerce_request_id
+from mcp.shared.dispatcher import coerce_request_id
 from mcp.shared.jsonrpc_dispatcher import cancelled_request_id_from_params
 from mcp.shared.message import SessionMessage
-from pydantic import ValidationError
-from pydantic_core import from_json
 
-from dibs.mcp.transport.line_io import LONGEST_LINE, LineReader, LineWriter
-
-
-class Malformed(Exception):  # noqa: N818 - it describes the line
-    """A line is not a JSON-RPC message; `answer` is the error to send for it."""
-
-    def __init__(self, code: int, message: str, request_id: types.RequestId | None = None) -> None:
-        super().__init__(message)
-        self.answer = types.JSONRPCError(
-            jsonrpc="2.0", id=request_id, error=types.ErrorData(code=code, message=message)
-        )
-
-
-def decode(line: bytes | None) -> types.JSONRPCMessage:
-    """Return the message in a line as `LineReader.take` gives it.
-
-    Raises Malformed with PARSE_ERROR if the line is not JSON in UTF-8, and with INVALID_REQUEST if it is too long or
-    not a single JSON-RPC 2.0 message (MCP has no batches).
-    """
-    if line is None:
-        raise Malformed(types.INVALID_REQUEST, f"A message may be at most {LONGEST_LINE >> 20} MiB long.")
-    try:
-        message = types.jsonrpc_message_adapter.validate_json(line, by_name=False)
-    except ValidationError:
-        message = _repaired(line)
-    # The SDK treats a request whose id is null or a fraction as a notification, and would never answer it.
-    if isinstance(message, types.JSONRPCNotification) and b'"id"' in line and "id" in from_json(line):
-        raise Malformed(types.INVALID_REQUEST, "A request's id must be a string or an integer.")
-    return message
-
-
-def _repaired(line: bytes) -> types.JSONRPCMessage:
-    """Return the message in a line whose strings contain lone surrogates, as JavaScript writes them."""
-    try:
-        whole = json.dumps(json.loads(line), ensure_ascii=False).encode(errors="replace")
-        return types.jsonrpc_message_adapter.validate_json(whole, by_name=False)
-    except (ValueError, RecursionError):
-        raise _diagnosis(line) from None
-
-
-def _diagnosis(line: bytes) -> Malformed:
-    try:
-        value = from_json(line)
-    except ValueError:
-        return Malformed(types.PARSE_ERROR, "The line is not JSON in UTF-8.")
-    if not isinstance(value, dict):
-        return Malformed(types.INVALID_REQUEST, "A line must hold one JSON-RPC message, and not a batch.")
-    # The id of a malformed response is one of the server's own requests; an error with it would answer another one.
-    is_response = "result" in value or "error" in value
-    request_id = None if is_response else as_request_id(value.get("id"))
-    return Malformed(types.INVALID_REQUEST, "The line is JSON, but not a JSON-RPC 2.0 message.", request_id)
-
-
-def encode(message: types.JSONRPCMessage) -> bytes:
-    """Return the line that carries the message, with its newline."""
-    return message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
+from dibs.mcp.transport.jsonrpc_messages import Malformed, decode, encode
+from dibs.mcp.transport.line_io import LineReader, LineWriter
 
 
 class OpenRequests:

@@ -15,13 +15,11 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Final
 
 import anyio
 import anyio.lowlevel
 
-LONGEST_LINE: Final = 64 << 20
-"""Bytes of the longest line that is accepted."""
+from dibs.mcp.transport import LONGEST_MESSAGE
 
 
 @contextmanager
@@ -121,13 +119,13 @@ class LineReader:
 
     def _append(self, part: bytes) -> None:
         self._size += len(part)
-        if self._size <= LONGEST_LINE:
+        if self._size <= LONGEST_MESSAGE:
             self._unfinished.append(part)
         else:
             self._unfinished.clear()
 
     def _finish_line(self) -> None:
-        line = b"".join(self._unfinished) if self._size <= LONGEST_LINE else None
+        line = b"".join(self._unfinished) if self._size <= LONGEST_MESSAGE else None
         if line is None or line.strip():
             self._lines.append(line)
         self._unfinished.clear()
