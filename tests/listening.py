@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from dibs_schema.refusals import Refusal, all_codes
 from races.fork_server import ForkedServer, is_plain
 
 SERVER = [sys.executable, "-m", "dibs", "serve", "--http", "0"]
+ANNOUNCED = re.compile(r"^dibs: serving (\S+)\n", re.MULTILINE)
 STATEFUL = "2025-11-25"
 STATELESS = "2026-07-28"
 STARTING = 30.0
@@ -33,23 +35,25 @@ META = "io.modelcontextprotocol/"
 class Listening:
     """A server process that listens on a port of its own."""
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], files: tuple[int, int] | None = None) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
-        self.process = self._start(command)
+        self.process = self._start(command, files)
         self.url = self._announced()
 
-    def _start(self, command: Sequence[str]) -> subprocess.Popen[bytes] | ForkedServer:
-        if is_plain(command, {}):
+    def _start(self, command: Sequence[str], files: tuple[int, int] | None) -> subprocess.Popen[bytes] | ForkedServer:
+        if files is None and is_plain(command, {}):
             return ForkedServer(command, os.environ, self._errors)
+        if files is not None:
+            command = ["prlimit", f"--nofile={files[0]}:{files[1]}", *command]
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors)
 
     def _announced(self) -> str:
         deadline = time.monotonic() + STARTING
-        while "\n" not in (said := self.said()):
+        while (found := ANNOUNCED.search(said := self.said())) is None:
             assert self.process.poll() is None, said
             assert time.monotonic() < deadline, said
             time.sleep(0.02)
-        return said.splitlines()[0].split()[-1]
+        return found[1]
 
     def said(self) -> str:
         """Return what the server wrote to standard error."""
@@ -71,9 +75,9 @@ class Listening:
 
 
 @contextmanager
-def listening(db: object, *flags: str) -> Iterator[Listening]:
-    """Run a server over HTTP on the database `db` during the block."""
-    server = Listening([*SERVER, "--db", str(db), *flags])
+def listening(db: object, *flags: str, files: tuple[int, int] | None = None) -> Iterator[Listening]:
+    """Run a server over HTTP on the database `db` during the block, with soft and hard limits of open `files`."""
+    server = Listening([*SERVER, "--db", str(db), *flags], files)
     try:
         yield server
     finally:

@@ -17,6 +17,7 @@ from dibs import __version__
 from dibs.database import Database
 from dibs.mcp.base_server import BaseServer
 from dibs.mcp.instructions import instructions
+from dibs.mcp.log_lines import log_lines
 from dibs.mcp.protocol_errors import as_protocol_errors
 from dibs.mcp.transport.stdio import serve_stdio
 from dibs.session.caller import Caller
@@ -50,6 +51,7 @@ class DibsServer(BaseServer):
         self.session = Session(database, settings, caller, tokens or ClaimMemory())
         self.leases = LeaseKeeper(database, settings, connection, tokens)
         self._settings = settings
+        log_lines(settings.log)
         self._tools: list[ToolDefinition] = []
         super().__init__(
             database,
