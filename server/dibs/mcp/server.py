@@ -30,6 +30,8 @@ from dibs_schema.refusals import Refusal
 if TYPE_CHECKING:
     from mcp.server.mcpserver import Context
 
+    from dibs.mcp.transport.http_sessions import Sessions
+
 logger = logging.getLogger(__name__)
 
 NAME = "features"
@@ -79,6 +81,12 @@ class DibsServer(BaseServer):
     async def run_stdio_async(self) -> None:
         """Serve standard input and output until the input ends or a signal comes."""
         await serve_stdio(self._lowlevel_server, closing=self.closing)
+
+    def http_sessions(self) -> Sessions:
+        """Return the sessions of the clients over HTTP, of which there are none yet."""
+        from dibs.mcp.transport.http_sessions import Sessions
+
+        return Sessions(self._lowlevel_server, self._settings.detached_lease)
 
     async def list_tools(self) -> list[ToolDefinition]:
         """Return the definitions of the role's tools, in a fixed order."""

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
+import math
+import os
 import socket
 import sys
+import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
 
+from dibs.mcp.transport.http_admission import PATH, Admission
+from dibs.mcp.transport.http_connections import HEADER_SECONDS, LONGEST_HEADERS, Connection, most_connections
 from dibs.mcp.transport.stdio import signals_call
 from dibs_schema.refusals import InvalidInput
 
@@ -22,7 +28,17 @@ if TYPE_CHECKING:
 PORT = 3427
 """D, I, B and S on the keys of a telephone."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-PATH = "/mcp"
+QUEUE: Final = 1024
+"""Connections that may wait to be accepted."""
+ACCEPTED_AT_ONCE: Final = 8
+"""Connections that are accepted before the first of them is counted: few, since each takes an open file."""
+PATIENCE: Final = 10.0
+"""Seconds after which a server that can accept no connection ends."""
+LATEST: Final = 8.0
+"""Seconds after a signal within which the process ends, whatever is still open."""
+
+
+logger = logging.getLogger(__name__)
 
 
 def address(text: str) -> tuple[str, int]:
@@ -48,7 +64,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
-        listening.listen(1024)
+        listening.listen(QUEUE)
     except OSError as error:
         listening.close()
         raise InvalidInput(
@@ -62,32 +78,86 @@ async def serve_http(server: DibsServer, listening: socket.socket, closing: anyi
     """Serve clients on that socket until a signal arrives, and print the URL on standard error.
 
     A call that waits for work is answered as soon as `closing` is set. Connections that are still open one second
-    later are closed.
+    later are closed, and the process ends within LATEST seconds. Raises SystemExit with status 1 if the system has
+    accepted no connection for PATIENCE seconds.
     """
     host, port = listening.getsockname()[:2]
-    app = server.streamable_http_app(streamable_http_path=PATH, host=host)
+    Connection.limit = most_connections()
+    sessions = server.http_sessions()
     config = uvicorn.Config(
-        app, lifespan="on", ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=1
+        Admission(sessions),
+        http=Connection,
+        h11_max_incomplete_event_size=LONGEST_HEADERS,
+        timeout_keep_alive=HEADER_SECONDS,
+        backlog=ACCEPTED_AT_ONCE,
+        lifespan="off",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=1,
     )
+    listener = _Listener(config, closing)
     shown = f"[{host}]" if ":" in host else host
     sys.stderr.write(f"dibs: serving http://{shown}:{port}{PATH}\n")  # the socket already queues connections
     sys.stderr.flush()
-    await _Listener(config, closing).serve(sockets=[listening])
+    async with sessions.run():
+        await listener.serve(sockets=[listening])
+    if listener.is_broken:
+        raise SystemExit(1)
 
 
 class _Listener(uvicorn.Server):
-    """Ends by the event loop's signal handlers, so that the lifespan ends too, and the exit status is 0."""
+    """Ends by the event loop's signal handlers, so that the lifespan ends too, and the exit status is 0.
+
+    It also ends if the system accepts no connection for too long; then it is broken.
+    """
+
+    is_broken = False
 
     def __init__(self, config: uvicorn.Config, closing: anyio.Event) -> None:
         super().__init__(config)
         self._closing = closing
+        self._refused_since = self._refused_at = -math.inf
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to accept connections. asyncio takes the number that it accepts at once for the queue's length, too."""
+        await super().startup(sockets)
+        for one in sockets or ():
+            one.listen(QUEUE)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
+        asyncio.get_running_loop().set_exception_handler(self._handle_exception)
         with signals_call(self._end):
             yield
+
+    def _handle_exception(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log an exception in the event loop. If it has accepted no connection for too long, end.
+
+        The event loop tries to accept again every second, and calls this for each failure.
+        """
+        if not context["message"].startswith("socket.accept()"):
+            loop.default_exception_handler(context)
+            return
+        now = loop.time()
+        if now - self._refused_at > PATIENCE / 2:
+            self._refused_since = now
+            logger.error("connections cannot be accepted: %s", context["exception"])
+        self._refused_at = now
+        if now - self._refused_since > PATIENCE and not self.is_broken:
+            logger.error("no connection could be accepted for %g s: the server ends", PATIENCE)
+            self.is_broken = True
+            self._end()
 
     def _end(self) -> None:
         self._closing.set()
         self.should_exit = True
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # connections are cut on purpose now
+        late = threading.Timer(LATEST, _end_at_once)
+        late.daemon = True
+        late.start()
+
+
+def _end_at_once() -> None:
+    logger.error("the server had not ended after %g s: it ends at once; what was acknowledged is on disk", LATEST)
+    os._exit(1)

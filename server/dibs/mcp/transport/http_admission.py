@@ -1,0 +1,195 @@
+"""Which HTTP requests reach the server: from this machine, of a known path, whole in time, and within the limits."""
+
+from __future__ import annotations
+
+import logging
+import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+import anyio
+import mcp_types as types
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from dibs.mcp.transport import LONGEST_MESSAGE
+from dibs.mcp.transport.http_connections import LONGEST_HEADERS, TOO_LONG_HEADERS
+from dibs.mcp.transport.http_sessions import MOST_SESSIONS, Sessions
+from dibs.mcp.transport.jsonrpc_messages import Malformed, decode, encode
+
+if TYPE_CHECKING:
+    from starlette.types import Message, Receive, Scope, Send
+
+logger = logging.getLogger(__name__)
+
+PATH: Final = "/mcp"
+BODY_SECONDS: Final = 20.0
+"""Seconds within which the whole body of a request must arrive."""
+MOST_IN_FLIGHT: Final = 2 * LONGEST_MESSAGE
+"""Bytes that the bodies of all open requests may have together, without the small ones."""
+SMALL: Final = 64 << 10
+"""Bytes of a body that do not count, so that a few long bodies never keep out the many short ones."""
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_HOST = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]{1,5})?", re.ASCII | re.IGNORECASE)
+_ORIGIN = re.compile(rf"https?://{_HOST.pattern}", re.ASCII | re.IGNORECASE)
+
+
+class Refused(Exception):  # noqa: N818 - it describes the request
+    """A request is refused with an HTTP status and words that name the limit."""
+
+    def __init__(self, status: HTTPStatus, words: str, code: int = types.INVALID_REQUEST, **headers: str) -> None:
+        super().__init__(words)
+        self.status = status
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.answer = types.JSONRPCError(jsonrpc="2.0", id=None, error=types.ErrorData(code=code, message=words))
+
+
+class Admission:
+    """The ASGI application before the SDK's: it refuses requests, or passes them on with their whole body."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self._in_flight = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        assert scope["type"] == "http", "uvicorn is told to offer nothing else"
+        request = Request(scope)
+        body = _Body(self)
+        try:
+            _check(request)
+            await body.read(receive)
+            if request.method == "POST":
+                self._examine(request, body)
+            await self._sessions.serve(scope, body.then(receive), send)
+        except ClientDisconnect:
+            logger.info("%s %s: the client left before the end of its request", request.method, scope["path"])
+        except Malformed as fault:
+            await _answer(HTTPStatus.BAD_REQUEST, fault.answer)(scope, receive, send)
+        except Refused as refusal:
+            logger.warning("%s %s was refused: %s", request.method, scope["path"], refusal)
+            await _answer(refusal.status, refusal.answer, refusal.headers)(scope, receive, send)
+        finally:
+            body.release()
+
+    def _examine(self, request: Request, body: _Body) -> None:
+        """Check the message as over stdio, and make room for a new session. Raises Malformed, or Refused."""
+        message = decode(body.text)
+        if _SURROGATE.search(body.text):  # perhaps a lone one, which was repaired
+            body.text = encode(message)
+        session = request.headers.get("mcp-session-id")
+        if session is not None:
+            self._sessions.observe(session, message)
+        elif getattr(message, "method", None) == "initialize" and not self._sessions.make_room():
+            raise Refused(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                f"{MOST_SESSIONS} sessions are open, and all are in use. End one, or try again later.",
+                types.INTERNAL_ERROR,
+                retry_after="10",
+            )
+
+    def take(self, size: int) -> None:
+        """Count bytes of a body. Raises Refused if there are too many at once."""
+        if self._in_flight + size > MOST_IN_FLIGHT:
+            raise Refused(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                f"The messages that are being received have more than {MOST_IN_FLIGHT >> 20} MiB together. "
+                "Send this one again later.",
+                types.INTERNAL_ERROR,
+                retry_after="1",
+            )
+        self._in_flight += size
+
+    def give_back(self, size: int) -> None:
+        """Count bytes of a body no longer."""
+        self._in_flight -= size
+
+
+class _Body:
+    """The body of one request, while it is received and as long as it is needed."""
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+        self._taken = 0
+        self.text = b""
+
+    async def read(self, receive: Receive) -> None:
+        """Receive the whole body. Raises Refused if it is too long or too slow, and ClientDisconnect if it ends early."""
+        try:
+            with anyio.fail_after(BODY_SECONDS):
+                self.text = await self._parts(receive)
+        except TimeoutError:
+            words = f"A request's body must arrive within {BODY_SECONDS:g} s."
+            raise Refused(HTTPStatus.REQUEST_TIMEOUT, words) from None
+
+    async def _parts(self, receive: Receive) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] != "http.request":
+                raise ClientDisconnect
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > LONGEST_MESSAGE:
+                raise too_long()
+            self._take(size)
+            more = message.get("more_body", False)
+        return b"".join(parts)
+
+    def _take(self, size: int) -> None:
+        counted = max(0, size - SMALL)
+        self._admission.take(counted - self._taken)
+        self._taken = counted
+
+    def then(self, receive: Receive) -> Receive:
+        """Return the function that receives this body first, and then what comes from the client."""
+        text: bytes | None = self.text
+        self.text = b""
+
+        async def receive_body() -> Message:
+            nonlocal text
+            if text is None:
+                return await receive()
+            whole, text = text, None
+            return {"type": "http.request", "body": whole, "more_body": False}
+
+        return receive_body
+
+    def release(self) -> None:
+        """Count the body no longer."""
+        self._admission.give_back(self._taken)
+
+
+def too_long() -> Refused:
+    """Return the refusal of a message that is longer than any transport accepts."""
+    return Refused(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        f"A message may be at most {LONGEST_MESSAGE >> 20} MiB long. Send it in parts.",
+    )
+
+
+def _check(request: Request) -> None:
+    """Refuse a request by its headers. Raises Refused."""
+    headers = request.headers
+    if sum(len(name) + len(value) for name, value in headers.raw) > LONGEST_HEADERS:  # they arrived all at once
+        raise Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, TOO_LONG_HEADERS)
+    if not _HOST.fullmatch(headers.get("host", "")):
+        raise Refused(HTTPStatus.MISDIRECTED_REQUEST, "Host must be 127.0.0.1, localhost or [::1], with the port.")
+    origin = headers.get("origin")
+    if origin is not None and not _ORIGIN.fullmatch(origin):
+        raise Refused(HTTPStatus.FORBIDDEN, "Origin must be of 127.0.0.1, localhost or [::1]: other pages are refused.")
+    if request.scope["path"].removesuffix("/") != PATH:
+        raise Refused(HTTPStatus.NOT_FOUND, f"MCP is served at {PATH}.")
+    if request.method not in ("GET", "POST", "DELETE"):
+        raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, "Send POST, GET or DELETE.", allow="GET, POST, DELETE")
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the body without Content-Encoding.")
+    if int(headers.get("content-length", "0")) > LONGEST_MESSAGE:  # h11 accepts digits only
+        raise too_long()
+
+
+def _answer(status: HTTPStatus, error: types.JSONRPCError, headers: dict[str, str] | None = None) -> Response:
+    return Response(encode(error), status, headers, "application/json")

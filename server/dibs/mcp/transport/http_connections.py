@@ -1,0 +1,120 @@
+"""The connections of an HTTP server: how many there may be, and for how long each may keep the server waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from http import HTTPStatus
+from typing import Final, cast
+
+import h11
+from starlette.responses import PlainTextResponse
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+logger = logging.getLogger(__name__)
+
+MOST_CONNECTIONS: Final = 1_000
+"""Connections that may be open at once, if the process may have so many files open."""
+RESERVED_FILES: Final = 96
+"""Open files that are left for the database and the rest of the process."""
+HEADER_SECONDS: Final = 10
+"""Seconds within which the headers of a request must arrive, from the connection or from the previous answer on."""
+READING_SECONDS: Final = 30.0
+"""Seconds for which a client may leave an answer unread while the next bytes of it wait."""
+LONGEST_HEADERS: Final = 64 << 10
+"""Bytes of the longest headers of a request."""
+TOO_LONG_HEADERS: Final = f"The headers of a request may be at most {LONGEST_HEADERS >> 10} KiB long."
+
+
+def most_connections() -> int:
+    """Return how many connections this process can serve. Its limit of open files is raised as far as it may."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return MOST_CONNECTIONS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (ValueError, OSError):  # macOS reports more than it grants
+        files = soft
+    else:
+        files = hard
+    if files == resource.RLIM_INFINITY:
+        return MOST_CONNECTIONS
+    return max(1, min(MOST_CONNECTIONS, files - RESERVED_FILES))
+
+
+class Connection(H11Protocol):
+    """One connection. uvicorn's timer between two requests also limits the time for the headers of each request."""
+
+    limit = MOST_CONNECTIONS
+    _unread: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Accept a connection. If there are too many, the one that has been idle for longest ends, or else this one."""
+        super().connection_made(cast("asyncio.Transport", transport))
+        self.timeout_keep_alive_task = self.loop.call_later(HEADER_SECONDS, self.timeout_keep_alive_handler)
+        if len(self.connections) <= self.limit:
+            return
+        idle = [one for one in self.connections if isinstance(one, Connection) and one.is_idle and one is not self]
+        if idle:
+            first = min(idle, key=Connection.idle_until)
+            first.timeout_keep_alive_handler()
+            self.connections.discard(first)
+        if len(self.connections) > self.limit:
+            words = f"{self.limit} connections are open, and all are in use. Close one, or try again later."
+            logger.warning("a connection is refused: %s", words)
+            headers = {"connection": "close", "retry-after": "10"}
+            self.app = PlainTextResponse(words, HTTPStatus.SERVICE_UNAVAILABLE, headers)  # for its first request
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is being served."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def idle_until(self) -> float:
+        """Return when the next request's headers must have arrived, in the event loop's time."""
+        assert self.timeout_keep_alive_task is not None, "it runs on every idle connection"
+        return self.timeout_keep_alive_task.when()
+
+    def data_received(self, data: bytes) -> None:
+        """Handle bytes from the client. The timer stops when the headers are complete, and not at their first byte."""
+        self.conn.receive_data(data)
+        self.handle_events()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """End an idle connection, and say why if it has sent a part of its headers."""
+        if self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:
+            words = f"The headers of a request must arrive within {HEADER_SECONDS} s."
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT, words)
+        else:
+            super().timeout_keep_alive_handler()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse bytes that are not HTTP, or headers that are too long."""
+        if len(self.conn.trailing_data[0]) > LONGEST_HEADERS:
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, TOO_LONG_HEADERS)
+        else:
+            self._refuse(HTTPStatus.BAD_REQUEST, msg)
+
+    def _refuse(self, status: HTTPStatus, words: str) -> None:
+        logger.warning("a request was refused: %s", words)
+        headers = [("content-type", "text/plain"), ("content-length", str(len(words))), ("connection", "close")]
+        for event in (
+            h11.Response(status_code=status, headers=headers, reason=status.phrase.encode()),
+            h11.Data(data=words.encode("ascii")),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
+    def pause_writing(self) -> None:
+        """Wait until the client reads, but not for ever."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(READING_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on writing to a client that reads."""
+        super().resume_writing()
+        if self._unread is not None:
+            self._unread.cancel()

@@ -1,0 +1,74 @@
+"""The sessions of clients with a handshake. If there are too many, the one that has been idle for longest ends."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import mcp_types as types
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+
+from dibs_schema.operations import BY_TOOL
+
+if TYPE_CHECKING:
+    from mcp.server.lowlevel import Server
+    from mcp.server.streamable_http import StreamableHTTPServerTransport
+    from starlette.types import Receive, Scope, Send
+
+logger = logging.getLogger(__name__)
+
+MOST_SESSIONS: Final = 1_000
+"""Sessions that may be open at once. Each takes about 40 kB."""
+
+
+class Sessions(StreamableHTTPSessionManager):
+    """All open sessions. `lease` is for how many seconds a claim lives after a call about it."""
+
+    def __init__(self, server: Server[Any], lease: float) -> None:
+        super().__init__(server, max_sessions=None)
+        self._lease = lease
+        self._may_hold_until: dict[str, float] = {}
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request whose body is known to be short enough."""
+        await self._handle_request(scope, receive, send)
+
+    def observe(self, session: str, message: types.JSONRPCMessage) -> None:
+        """Record a message of a session: after a call about claims it may hold one until the lease ends."""
+        if session in self._server_instances and isinstance(message, types.JSONRPCRequest):
+            operation = BY_TOOL.get(str((message.params or {}).get("name")))
+            if operation is not None and operation.group == "claims":
+                self._may_hold_until[session] = time.monotonic() + self._lease
+
+    def make_room(self) -> bool:
+        """End the sessions that are too many for a new one. Returns False if those that are open are all in use.
+
+        A session in use has an open request or stream. One that may hold a claim ends only if all others are in use.
+        Its claim lives on, and its token works in every session.
+        """
+        now = time.monotonic()
+        while len(self._server_instances) >= MOST_SESSIONS:
+            idle = [
+                (self._may_hold_until.get(one, 0) > now, idle_until, one, transport)
+                for one, transport in self._server_instances.items()
+                if (idle_until := _idle_until(transport)) < math.inf
+            ]
+            if not idle:
+                return False
+            _, _, session, transport = min(idle)
+            logger.warning("session %s is ended: %d are open, and it has been idle for longest", session, MOST_SESSIONS)
+            del self._server_instances[session]
+            assert transport.idle_scope is not None, "it is idle"
+            transport.idle_scope.cancel()
+        return True
+
+    async def _discard_session(self, session_id: str, transport: StreamableHTTPServerTransport) -> None:
+        self._may_hold_until.pop(session_id, None)
+        await super()._discard_session(session_id, transport)
+
+
+def _idle_until(transport: StreamableHTTPServerTransport) -> float:
+    """Return the time at which an idle session would end by itself, or infinity for one in use."""
+    return math.inf if transport.idle_scope is None else transport.idle_scope.deadline
