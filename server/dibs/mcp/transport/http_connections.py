@@ -19,6 +19,8 @@ RESERVED_FILES: Final = 96
 """Open files that are left for the database and the rest of the process."""
 HEADER_SECONDS: Final = 10
 """Seconds within which the headers of a request must arrive, from the connection or from the previous answer on."""
+READ_AT_ONCE: Final = 32 << 10
+"""Bytes that are read from a connection at once, and of which its buffers are multiples."""
 READING_SECONDS: Final = 30.0
 """Seconds for which a client may leave an answer unread while the next bytes of it wait."""
 LONGEST_HEADERS: Final = 64 << 10
@@ -53,6 +55,7 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Accept a connection. If there are too many, the one that has been idle for longest ends, or else this one."""
         super().connection_made(cast("asyncio.Transport", transport))
+        self.transport.max_size = READ_AT_ONCE  # type: ignore[attr-defined]  # asyncio's, which h11 keeps allocated
         self.timeout_keep_alive_task = self.loop.call_later(HEADER_SECONDS, self.timeout_keep_alive_handler)
         if len(self.connections) <= self.limit:
             return
