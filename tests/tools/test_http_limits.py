@@ -199,6 +199,27 @@ def test_a_server_that_can_accept_nobody_ends_with_an_error(db: str) -> None:
         assert "Traceback" not in server.said()
 
 
+def test_a_signal_ends_it_whatever_is_open(db: str) -> None:
+    """Streams, calls that wait, half requests and answers that nobody reads hold up the end for some seconds at most."""
+    with listening(db) as server, ExitStack() as stack:
+        for _ in range(10):
+            caller = stack.enter_context(closing(Caller(server.url)))
+            stack.enter_context(closing(caller.open_stream()))
+            caller.call_and_leave("feature_claim_and_get", 0.01, wait_seconds=45)
+        for part in ("", "POST /mcp HTTP/1.1\r\nHost: localh", f"{POST}\r\nContent-Length: 999\r\n\r\nhalf"):
+            for _ in range(10):
+                stack.enter_context(connect(server)).sendall(part.encode())
+        deaf = stack.enter_context(connect(server))
+        deaf.setblocking(False)
+        with suppress(BlockingIOError):
+            for _ in range(20_000):
+                deaf.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 100)
+        began = time.monotonic()
+        assert server.end() == 0
+        print(f"\nSIGTERM: ended after {time.monotonic() - began:.1f} s")
+        assert time.monotonic() - began < 10
+
+
 # -- sessions -------------------------------------------------------------------------------------
 
 

@@ -153,11 +153,11 @@ class _Listener(uvicorn.Server):
         self._closing.set()
         self.should_exit = True
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # connections are cut on purpose now
-        late = threading.Timer(LATEST, _end_at_once)
+        late = threading.Timer(LATEST, self._end_at_once)
         late.daemon = True
         late.start()
 
-
-def _end_at_once() -> None:
-    logger.error("the server had not ended after %g s: it ends at once; what was acknowledged is on disk", LATEST)
-    os._exit(1)
+    def _end_at_once(self) -> None:
+        """End without clean-up, which is of no use to others: what was acknowledged is on disk."""
+        logger.warning("the server had not ended after %g s, and ends without clean-up", LATEST)
+        os._exit(int(self.is_broken))
