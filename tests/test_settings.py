@@ -58,3 +58,12 @@ def test_a_name_of_blanks_is_called_empty() -> None:
     """A list in an environment variable stays a string."""
     with pytest.raises(InvalidInput, match="DIBS_AGENT=' ': must not be empty"):
         Settings.read({}, {"DIBS_AGENT": " "})
+
+
+@pytest.mark.parametrize("variable", ["DIBS_TOKEN", "DIBS_CLAIM"])
+def test_a_token_is_in_no_message(variable: str) -> None:
+    """A token that is pasted with more around it is refused by the variable's name alone."""
+    with pytest.raises(InvalidInput) as refused:
+        Settings.read({}, {variable: '{"claim":{"token":"0123456789abc"}}'})
+    assert refused.value.details["field"] == variable
+    assert "0123456789abc" not in refused.value.message

@@ -19,6 +19,8 @@ from dibs_schema.validation import first_problem
 PREFIX = "DIBS_"
 UNEXPANDED = re.compile(r"\$\{|\{env:")
 """The beginning of a variable that a client should have replaced in its configuration."""
+SECRET = ("token", "claim")
+"""The settings whose values no message shows."""
 
 Seconds = Annotated[float, Field(gt=0, le=7 * 86_400, allow_inf_nan=False)]
 # Not imported from dibs_schema.inputs, whose models would delay the start of every command.
@@ -50,6 +52,9 @@ class Settings(BaseModel):
     )
     agent: Name | None = Field(None, description="The name that claims are made under.")
     token: Token | None = Field(None, description="The claim token that shell commands send.")
+    claim: Token | None = Field(
+        None, description="The token of a claim that somebody made for this agent, who claims nothing else."
+    )
     role: Role = Field(Role.ALL, description="Which tools, and which commands, are offered.")
     lease: Seconds = Field(120, description="How long a claim outlives its server.")
     detached_lease: Seconds = Field(
@@ -107,7 +112,8 @@ class Settings(BaseModel):
             place, _, message = first_problem(error)
             name = str(place[0])
             field = origin.get(name, name)
-            raise InvalidInput(f"{field}={values.get(name)!r}: {message}.", field=field) from None
+            shown = "" if name in SECRET else f"={values.get(name)!r}"
+            raise InvalidInput(f"{field}{shown}: {message}.", field=field) from None
         settings._guesses_project, settings._folder = guesses, folder  # noqa: SLF001 - attributes of this class
         return settings
 

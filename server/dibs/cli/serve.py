@@ -33,6 +33,12 @@ def serve(http: str | None, **flags: Any) -> None:
             "Each call of feature_claim_and_get names its own agent.",
             field="--agent",
         )
+    if http is not None and settings.claim is not None:
+        raise InvalidInput(
+            "A claim that was made for one agent belongs to one client, and over HTTP there are many: leave out --claim "
+            "and DIBS_CLAIM. Each call sends its own claim_token.",
+            field="--claim",
+        )
     from dibs.database import open_database
     from dibs.mcp.server import DibsServer
 

@@ -35,6 +35,9 @@ files that each will change, so that agents do not collide; with keys that depen
 request_id, so that a repeated call adds nothing. Check with feature_get_graph and feature_get_blocked. Agents claim \
 features by themselves; feature_update retry=true returns a stuck one, feature_answer_human_input answers an agent."""
 
+_ADOPTED = """\
+This server was started for one feature, which is claimed for you: feature_claim_and_get gives it to you, and needs no \
+token. Finish it and stop: other claims are refused."""
 _CLAIMS = """\
 A claim's token proves that it is yours: send claim_token with every later call on that feature. {leases}"""
 _REFUSALS = """\
@@ -66,7 +69,13 @@ _DETACHED = (
 )
 
 
-def instructions(role: Role, *, database: str, project: str, detached_lease: float | None) -> str:
-    """Return the text for a role. `detached_lease` is in seconds, or None where the connection keeps claims alive."""
+def instructions(
+    role: Role, *, database: str, project: str, detached_lease: float | None, has_adopted: bool = False
+) -> str:
+    """Return the text for a role. `detached_lease` is in seconds, or None where the connection keeps claims alive.
+
+    `has_adopted` says that the server was started for a claim that somebody had made.
+    """
     leases = _RENEWED if detached_lease is None else _DETACHED.format(minutes=detached_lease / 60)
-    return "\n".join(_PARTS[role]).format(database=database, project=project, leases=leases)
+    parts = (*_PARTS[role], _ADOPTED) if has_adopted and _CLAIMS in _PARTS[role] else _PARTS[role]
+    return "\n".join(parts).format(database=database, project=project, leases=leases)

@@ -66,6 +66,7 @@ class DibsServer(BaseServer):
                 database=database.label,
                 project=settings.project,
                 detached_lease=None if connection is not None else settings.detached_lease,
+                has_adopted=settings.claim is not None,
             ),
             lifespan=_lifespan,
             log_level=settings.log,
@@ -120,6 +121,8 @@ class DibsServer(BaseServer):
         self.built.set()
         try:
             await self.session.database.warm_up()
+            if self.session.adopted is not None:
+                await self.session.adopted.keep_alive(self.session)
         except Refusal as refusal:
             logger.error("%s", refusal)  # noqa: TRY400 - its message is for a person
         if not gc.isenabled():  # `dibs serve` has disabled it; other programs that contain a server have not

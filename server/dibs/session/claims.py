@@ -23,6 +23,8 @@ async def take(session: Session, args: arguments.ClaimFeature, context: CallCont
     """Claim the next ready feature or one by id, and wait for work if requested."""
     if args.force and not args.resume:
         raise InvalidInput("force: it takes over a claim, and so goes with resume=true.", field="force")
+    if session.adopted is not None:
+        return await session.adopted.take(session, args)
     wait_seconds = args.wait_seconds if context.wait_seconds is None else context.wait_seconds
     if wait_seconds and args.feature_id is not None:
         raise InvalidInput(
@@ -52,6 +54,8 @@ async def take(session: Session, args: arguments.ClaimFeature, context: CallCont
 
 async def mark_in_progress(session: Session, args: arguments.MarkInProgress, context: CallContext) -> Acknowledgement:
     """Claim a feature by id, and answer briefly."""
+    if session.adopted is not None:
+        return await session.adopted.mark_in_progress(session, args)
     job = MarkJob(session, args.feature_id, args.agent)
     context.claiming(job)
     return await session.database.write(job.prepare())

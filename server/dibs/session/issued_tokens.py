@@ -103,6 +103,7 @@ class IssuedTokens(ClaimMemory):
             if token not in self._by_token:
                 issued = self._by_token[token] = IssuedClaim(feature, token, name, time.monotonic())
                 self._by_feature[feature].append(issued)
+            self._by_token[token].lost = False  # a lost claim may be regained
             if tool is not None:
                 self._by_token[token].tools.add(tool)
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from copy import copy
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
 from dibs.database import Database, VerbJob, WriteJob
+from dibs.session.adopted_claim import AdoptedClaim
 from dibs.session.caller import CallContext, Caller
 from dibs.session.issued_tokens import ClaimMemory
 from dibs.settings import Settings
@@ -55,8 +55,9 @@ class Reaper:
 class Session:
     """One caller's use of a backlog.
 
-    `claims` remembers the tokens of its claims. `wording` writes calls in the caller's form. `closing` is set when the
-    caller's input ends, which ends the calls that wait.
+    `claims` remembers the tokens of its claims. `adopted` is the only claim that it may have, if somebody made one for
+    it. `wording` writes calls in the caller's form. `closing` is set when the caller's input ends, which ends the calls
+    that wait.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Session:
         self.settings = settings
         self.caller = caller
         self.claims = claims
+        self.adopted = AdoptedClaim(settings.claim) if settings.claim is not None else None
         self.wording = wording
         self.reaper = Reaper()
         self.closing = anyio.Event()
@@ -82,17 +84,24 @@ class Session:
         `arguments` is an instance of the operation's class. Raises Forbidden if the caller's role does not have the
         operation, and the Refusals of its verb or query.
         """
-        from dibs_schema.operations import steps_for
-
-        role = self.settings.role
-        refuse_role(role, operation, self.wording)
+        refuse_role(self.settings.role, operation, self.wording)
         module = importlib.import_module(f"dibs.session.{operation.group}")
         try:
+            if self.adopted is not None:
+                await self.adopted.join(self, operation)
             answer: Answer = await getattr(module, operation.method)(self, arguments, context or CallContext())
         except Refusal as refusal:
-            refusal.next = steps_for(role, refusal.next)
+            refusal.next = self._steps(refusal.next)
             raise
-        return answer.with_steps(partial(steps_for, role))
+        answer = answer.with_steps(self._steps)
+        return answer if self.adopted is None else self.adopted.completed(answer)
+
+    def _steps(self, steps: Sequence[Step]) -> tuple[Step, ...]:
+        """Return the next steps that the caller can take."""
+        from dibs_schema.operations import steps_for
+
+        found = steps_for(self.settings.role, steps)
+        return found if self.adopted is None else self.adopted.steps(found)
 
     def author(self, feature: int | None = None) -> str:
         """Return the name recorded for an action: the holder's of the caller's own claim, else the caller's."""

@@ -60,8 +60,9 @@ class TokenFiles(ClaimMemory):
         The folder is in the `.dibs/` that contains the database file or is next to it. For a database server, it is
         in the `.dibs/` of the root folder (see `find_root`).
         """
+        sent = settings.token or settings.claim
         if settings.agent is None:
-            return cls(None, settings.token)
+            return cls(None, sent)
         if database.file is None:
             home = find_root(current_folder(), isolated=settings.isolated) / ".dibs"
             place = database.label
@@ -72,7 +73,7 @@ class TokenFiles(ClaimMemory):
         identity = f"{settings.agent}\0{settings.project}\0{place}"
         readable = re.sub(r"[^A-Za-z0-9]+", "-", settings.agent)[:40]
         folder = home / "tokens" / f"{readable}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
-        return cls(folder, settings.token, settings.agent)
+        return cls(folder, sent, settings.agent)
 
     def choose(self, feature: int, sent: str | None, kind: Kind) -> Callable[[Transaction], str | None]:  # noqa: ARG002
         """Return the function that chooses a call's token.

@@ -116,7 +116,7 @@ def resume_claim(tx: Transaction, holder: Holder, feature: int | None, *, force:
     asked = [row for row in mine if feature in (None, row["id"])]
     if not asked:
         return None
-    free = (row["id"] for row in asked if force or not _is_of_another_session(holder, row))
+    free = (row["id"] for row in asked if force or not is_of_another_session(holder, row))
     chosen = next(free, None)
     if chosen is None:
         refuse_second_claim(tx, holder, asked[0])
@@ -138,7 +138,7 @@ def refuse_second_claim(tx: Transaction, holder: Holder, held: Row) -> NoReturn:
     age = max(0, int(tx.now - held["claimed_at"]))
     fact = f"{holder.name} already claimed feature {held['id']} ({held['name'][:80]}) {age} s ago."
     resume = {"feature_id": held["id"], "resume": True, "agent": holder.name}
-    if _is_of_another_session(holder, held):
+    if is_of_another_session(holder, held):
         fact += " Another session works under this name."
         steps = [  # not with force, which steals
             Step("feature_claim_and_get", needs=("agent",), purpose="under a name of your own"),
@@ -150,7 +150,7 @@ def refuse_second_claim(tx: Transaction, holder: Holder, held: Row) -> NoReturn:
     raise AlreadyHolding(fact, next=steps, id=held["id"], name=held["name"], age_seconds=age)
 
 
-def _is_of_another_session(holder: Holder, held: Row) -> bool:
+def is_of_another_session(holder: Holder, held: Row) -> bool:
     """Return whether another connection that lives has the claim.
 
     It lives if it has renewed the lease lately, and its process, if that can be seen, has not ended.
