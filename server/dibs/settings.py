@@ -136,6 +136,11 @@ class Settings(BaseModel):
             refuse_new_backlog(root, isolated=self.isolated)
         return root / BACKLOG
 
+    def place(self) -> dict[str, str]:
+        """Return the variables that lead a process in any folder to the same backlog."""
+        db = self.db if self.is_server_url else str(self.database_file().absolute())
+        return {f"{PREFIX}DB": str(db), f"{PREFIX}PROJECT": self.project}
+
 
 def _refuse_unexpanded(name: str, value: Any) -> None:
     if isinstance(value, str) and UNEXPANDED.search(value):

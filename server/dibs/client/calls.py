@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import random
 import time
 from collections.abc import Callable, Coroutine, Mapping
@@ -12,16 +13,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 import anyio
+import anyio.to_thread
 from pydantic import BaseModel
 
 from dibs.client.tasks import Tasks
-from dibs_schema.answers import Acknowledgement, Answer, Claimed, Idle, Testing
+from dibs_schema.answers import Acknowledgement, Answer, Claimed, Idle, Lease, Testing
 from dibs_schema.inputs import GREATEST_ID
 from dibs_schema.operations import AnyOperation, Operation, Operations
 from dibs_schema.refusals import AlreadyHolding, Busy, OutcomeUnknown, Refusal, RequestReused
 
 if TYPE_CHECKING:
     from dibs.database import Database
+    from dibs.settings import Settings
 
 T = TypeVar("T")
 A = TypeVar("A", bound=Answer)
@@ -46,13 +49,14 @@ class Link:
     `call` takes an operation and its arguments, and raises Refusals and ServerGone. `renews_leases` says whether the
     connection proves that the holder is alive. Then the server renews the leases, and idempotency keys need no name.
     `release_now` releases claims, given the token of each feature, in a process that a signal ends; it is None where
-    the end of the process releases them.
+    the end of the process releases them. `settings` lead another process of this machine to the same backlog.
     """
 
     call: Callable[[AnyOperation, dict[str, Any]], Coroutine[Any, Any, Any]]
     event_log: Callable[[], AbstractContextManager[Database]] | None = None
     renews_leases: bool = True
     release_now: Callable[[Mapping[int, str]], None] | None = None
+    settings: Settings | None = None
 
 
 class Calls(Operations):
@@ -104,6 +108,22 @@ class Calls(Operations):
     def renews_leases(self) -> bool:
         """Whether the server renews this object's leases for as long as the connection lasts."""
         return self._link.renews_leases
+
+    async def hand_over(self, feature_id: int, lease: Lease) -> tuple[Lease, dict[str, str]]:
+        """Return the lease of a claim that this object holds no longer, and the variables of the agent that has it.
+
+        The claim gets a new token, so that the connection neither renews nor releases it. Over HTTP nothing does, and
+        only the claim's variable is known. Raises ClaimLost.
+        """
+        link, place = self._link, {}
+        if link.event_log is not None and link.settings is not None:
+            verbs = await anyio.to_thread.run_sync(importlib.import_module, "dibs.verbs.adopt")  # imports SQLAlchemy
+            seconds = link.settings.detached_lease
+            with link.event_log() as database:
+                lease = await database.write(lambda tx: verbs.hand_over(tx, feature_id, lease.token, seconds))
+            place = link.settings.place()
+        self._forget(feature_id)
+        return lease, {**place, "DIBS_CLAIM": lease.token}
 
     async def _ask(self, operation: Operation[..., A], given: Mapping[str, Any]) -> A:
         """Call an operation, and repeat the call if that is safe."""

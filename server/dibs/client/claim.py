@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from dibs.client.calls import Calls, ServerGone
 from dibs_schema.answers import Idle, IdleState, Lease, Work
@@ -20,6 +21,19 @@ if TYPE_CHECKING:
 SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 600.0
 """Seconds between two renewals if the server does not renew: a third of the lease, within these bounds."""
 REASON_LIMIT = 2_000
+POLL = 0.2
+"""Seconds between two looks for the end of a claim."""
+
+Outcome = Literal["passed", "failed", "skipped", "released", "asked", "expired"]
+OUTCOMES: dict[str, Outcome] = {
+    "pass": "passed",
+    "fail": "failed",
+    "skip": "skipped",
+    "release": "released",
+    "ask": "asked",
+    "expire": "expired",
+}
+"""How a claim ends, by the kind of its event."""
 
 
 class NothingToClaim(Exception):  # noqa: N818 - it names what has happened
@@ -65,9 +79,11 @@ class Claim:
         self._held: ClaimedFeature | None = None
         self._renewal: asyncio.Task[None] | None = None
         self._entering: asyncio.Task[Any] | None = None
+        self._earlier_events: int | None = None
 
     async def __aenter__(self) -> ClaimedFeature:
         self._held, self._timeout, self._entering = None, None, asyncio.current_task()
+        self._earlier_events = None
         answer = await self._backlog.take(**self._asked)
         if isinstance(answer, Idle):
             raise NothingToClaim(answer)
@@ -96,7 +112,62 @@ class Claim:
                 raise late from error
         await self._end(held, error)
 
+    async def hand_over(self) -> dict[str, str]:
+        """Give the claim to an agent that the block starts, and return the environment variables for its process.
+
+        The agent's server, or a Python client there, adopts the claim: it renews it, ends it, and claims nothing else.
+        The connection of this object neither renews nor releases it any more, and the normal end of the block leaves it
+        alone. An exception or a cancellation still fails or releases it, unless the agent has ended it.
+
+        Raises RuntimeError outside the block, and ClaimLost.
+        """
+        held = self._held
+        if held is None:
+            raise RuntimeError("a claim is handed over within its block")
+        earlier = (await self._backlog.history(held.id, limit=1)).total
+        held.claim, environment = await self._backlog.hand_over(held.id, held.claim)
+        self._earlier_events = earlier
+        if self._renewal is not None:
+            self._renewal.cancel()
+        return environment
+
+    async def outcome(self, wait_seconds: float = 0) -> Outcome | None:
+        """Return how the agent's claim has ended, or None while it lives. Waits for its end for up to `wait_seconds`.
+
+        "released" comes with the end of the agent's server, too; after a restart with the same claim it lives again.
+        Raises RuntimeError if the claim was not handed over.
+        """
+        held = self._held
+        if held is None or self._earlier_events is None:
+            raise RuntimeError("the claim was not handed over")
+        deadline = time.monotonic() + wait_seconds
+        while (ended := await self._find_outcome(held.id, self._earlier_events)) is None:
+            if time.monotonic() >= deadline:
+                return None
+            await asyncio.sleep(POLL)
+        return ended
+
+    async def _find_outcome(self, feature: int, earlier: int) -> Outcome | None:
+        page = await self._backlog.history(feature)
+        events, total = page.events, page.total
+        while len(events) < total - earlier and page.next_cursor is not None:
+            page = await self._backlog.history(feature, cursor=page.next_cursor)
+            events = events + page.events
+        ended: Outcome | None = None
+        for event in reversed(events[: total - earlier]):
+            if event.kind == "resume" and event.from_status == "pending" and ended == "released":
+                ended = None  # the agent's server was started again
+            elif event.from_status == "in_progress" and event.to_status is not None and ended is None:
+                ended = OUTCOMES.get(event.kind)
+            elif event.kind == "claim":
+                break  # another's
+        return ended
+
     async def _end(self, held: ClaimedFeature, error: BaseException | None) -> None:
+        if self._earlier_events is not None:
+            if error is not None:
+                await self._tasks.finish(self._recall(held, error))
+            return
         if not self._backlog.holds(held.id, held.claim.token):
             return  # the block has ended the claim itself
         if error is None:
@@ -145,6 +216,16 @@ class Claim:
         except (Refusal, ServerGone) as why:  # the block's own error matters more
             error.add_note(f"Feature {held.id} was not marked as failing: {why}")
             await self._give_back(held)
+
+    async def _recall(self, held: ClaimedFeature, error: BaseException) -> None:
+        """End a claim that was handed over, unless the agent has."""
+        with suppress(Refusal, ServerGone):
+            if not isinstance(error, Exception):
+                await self._backlog.release(held.id, held.claim.token)
+                return
+            # With the token of a pass, a failure would be the report of a regression; a heartbeat is refused then.
+            await self._backlog.heartbeat(held.id, held.claim.token)
+            await self._backlog.mark_failing(held.id, _reason(error), held.claim.token)
 
     async def _give_back(self, held: ClaimedFeature) -> None:
         with suppress(Refusal, ServerGone):

@@ -55,7 +55,7 @@ class Options(TypedDict, total=False):
 @asynccontextmanager
 async def own_process(options: Options) -> AsyncIterator[Link]:
     """Start a server process for this connection. Raises InvalidInput, and ServerGone if it does not start."""
-    _settings(options)  # the process would report invalid options only on its standard error
+    settings = _settings(options)  # the process would report invalid options only on its standard error
     flags: list[str] = []
     for name, text in _given(options).items():
         flag = "--" + name.replace("_", "-")
@@ -66,7 +66,7 @@ async def own_process(options: Options) -> AsyncIterator[Link]:
         async def call(operation: AnyOperation, arguments: dict[str, Any]) -> Any:
             return answer_of(operation, await client.call_raw(operation.tool, arguments, META))
 
-        yield Link(call, partial(_open_database, options))
+        yield Link(call, partial(_open_database, options), settings=settings)
 
 
 @asynccontextmanager
@@ -99,7 +99,7 @@ async def in_process(options: Options) -> AsyncIterator[Link]:
     async with anyio.create_task_group() as background:
         background.start_soon(keeper.run)
         try:
-            yield Link(call, lambda: nullcontext(database), release_now=release_now)
+            yield Link(call, lambda: nullcontext(database), release_now=release_now, settings=settings)
         finally:
             session.closing.set()
             background.cancel_scope.cancel()

@@ -22,7 +22,7 @@ from dibs_schema.answers import Answer
 from dibs_schema.operations import Operation, Operations
 
 if TYPE_CHECKING:
-    from dibs.client.claim import Claim, ClaimedFeature
+    from dibs.client.claim import Claim, ClaimedFeature, Outcome
     from dibs.client.links import Options
     from dibs_schema.answers import FollowedEvent
 
@@ -143,6 +143,14 @@ class SyncClaim:
         self._loop.run(partial(self._claim.__aexit__, kind, error, traceback), ending=True)
         if error is None:
             self._loop.refuse_interrupted()
+
+    def hand_over(self) -> dict[str, str]:
+        """Give the claim to an agent, and return the environment variables for its process; see `Claim.hand_over`."""
+        return self._loop.run(self._claim.hand_over)
+
+    def outcome(self, wait_seconds: float = 0) -> Outcome | None:
+        """Return how the agent's claim has ended, or None while it lives; see `Claim.outcome`."""
+        return self._loop.run(partial(self._claim.outcome, wait_seconds))
 
 
 class SyncBacklog(Operations):

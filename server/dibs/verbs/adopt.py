@@ -1,4 +1,4 @@
-"""Adopt a claim that somebody made for this agent: the server that was started with its token serves it from now on."""
+"""Hand a claim over to an agent, and adopt it there: the server that was started with its token serves it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from sqlalchemy import bindparam, select, update
 
 from dibs.database.compiled import hot
 from dibs.database.transaction import Row, Transaction
-from dibs.rules.claimant import Holder
-from dibs.rules.conditions import F, held, in_project, leased, renewed_lately, this
-from dibs.rules.diagnosis import find
+from dibs.rules.claimant import Holder, new_token
+from dibs.rules.conditions import F, held, in_project, leased, literal_text, renewed_lately, this
+from dibs.rules.diagnosis import find, holder_of, refuse_lost
+from dibs.rules.events import record
+from dibs.verbs.claim_values import LEASED
 from dibs.verbs.continue_claim import is_of_another_session, regain
 from dibs.verbs.lease import RENEWED
-from dibs_schema.answers import iso
+from dibs_schema.answers import Lease, iso
 from dibs_schema.next_step import Step
 from dibs_schema.refusals import ClaimLost, Forbidden
 from dibs_schema.status import ConnectionEnd, Kind, Status
@@ -38,6 +40,13 @@ _touch = hot(
     .returning(*features.c)
 )
 
+_hand_over = (
+    update(features)
+    .where(this(), held())
+    .values({F.ended_token: F.claim_token, F.ended_by: literal_text(Kind.RESUME), **LEASED})
+    .returning(*features.c)
+)
+
 OUTCOMES = {
     Kind.PASS: "it passed",
     Kind.FAIL: "it failed",
@@ -46,6 +55,19 @@ OUTCOMES = {
     Kind.ASK: "a person was asked about it",
 }
 """The ends of a claim that its holder makes, as a refusal says them."""
+
+
+def hand_over(tx: Transaction, feature: int, token: str, lease: float) -> Lease:
+    """Return a claim's new token and its lease of `lease` seconds, which no connection renews. Raises ClaimLost.
+
+    The old token is lost, and with it the connection that made the claim neither renews nor releases it.
+    """
+    name, parameters = holder_of(tx, feature, token), {"fresh": new_token(), "session": None, "lease": lease}
+    row = tx.first(_hand_over, feature=feature, token=token, holder=name, **parameters) if name is not None else None
+    if name is None or row is None:
+        refuse_lost(find(tx, feature))
+    record(tx, name, Kind.RESUME, feature, Status.IN_PROGRESS, Status.IN_PROGRESS)
+    return Lease(token=row["claim_token"], expires_at=row["lease_expires_at"], renewed=False)
 
 
 def find_live(tx: Transaction, token: str) -> Row | None:
