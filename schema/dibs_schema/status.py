@@ -56,7 +56,8 @@ class Kind(StrEnum):
 class ConnectionEnd(StrEnum):
     """How the end of its holder's connection ended a claim, in `features.ended_by`. A call with its token regains the claim.
 
-    DISCONNECT counts as no attempt. ABANDON counts as one: the holder made no call about the feature for a whole lease.
+    DISCONNECT counts as no attempt. ABANDON counts as one: the holder made no call about the feature for a whole lease,
+    or its agent was started for this claim alone, and has ended.
     """
 
     DISCONNECT = "disconnect"

@@ -361,3 +361,32 @@ def test_two_loops_build_everything_once(there: Shell) -> None:
     assert built == sorted([*ids, 3])
     with backlog(there) as database:
         assert {row(database, one)["status"] for one in ids} == {"passing"}
+
+
+def test_a_shell_hands_a_claim_to_an_agent(ada: Shell, there: Shell) -> None:
+    """`--print-token` prints the token alone. With it as DIBS_CLAIM a shell has that claim, needs no token, and no other."""
+    with backlog(ada) as database:
+        one, other = add(database, 2)
+    assert ada.dibs("claim", "--id").stdout == f"{one}\n"
+    token = ada.dibs("claim", "--print-token", one).stdout.strip()
+    with backlog(ada) as database:
+        assert row(database, one)["claim_token"] == token
+    assert ada.dibs("claim", "--brief", "--print-token", one).stdout == f"{token}\n"
+    again = there.json("claim", DIBS_CLAIM=token)
+    assert (again["feature"]["id"], again["already_claimed"], again["claim"]["token"]) == (one, True, token)
+    assert there.dibs("claim", "--id", DIBS_CLAIM=token).stdout == f"{one}\n"
+    assert "--token" not in there.dibs("claim", DIBS_CLAIM=token).stdout
+    assert there.json("claim", other, status=1, DIBS_CLAIM=token)["error"]["code"] == "forbidden"
+    assert there.json("claim", other, "--brief", status=1, DIBS_CLAIM=token)["error"]["code"] == "forbidden"
+    assert there.json("heartbeat", one, DIBS_CLAIM=token)["status"] == "in_progress"
+    assert there.json("pass", one, DIBS_CLAIM=token)["status"] == "passing"
+    assert there.json("claim", status=1, DIBS_CLAIM=token)["error"]["code"] == "forbidden"
+    assert ada.json("release", one, status=1)["error"]["code"] == "claim_lost"
+
+
+def test_over_http_no_claim_is_adopted(there: Shell) -> None:
+    """A server of many clients refuses the claim of one, and does not print it."""
+    refused = there.dibs("serve", "--http", "0", DIBS_CLAIM="0123456789abc")
+    assert refused.returncode == 2
+    assert "leave out --claim and DIBS_CLAIM" in refused.stderr
+    assert "0123456789abc" not in refused.stderr

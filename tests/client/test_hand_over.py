@@ -69,7 +69,7 @@ async def test_the_orchestrators_end_takes_nothing_from_the_agent(database: Data
     assert row(database, 1)["claim_token"] == token
     async with agent(environment, "--lease", f"{LEASE}") as client:
         await client.call("feature_heartbeat", feature_id=1)
-    assert (row(database, 1)["status"], row(database, 1)["attempts"]) == ("pending", 0)
+    assert (row(database, 1)["status"], row(database, 1)["attempts"]) == ("pending", 1)
 
 
 async def test_nobody_renews_the_claim_of_a_killed_agent(database: Database, db: str) -> None:

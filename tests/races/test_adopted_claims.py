@@ -91,7 +91,7 @@ def test_an_agent_does_what_it_was_started_for_and_nothing_else(
 def test_a_claim_is_renewed_from_the_servers_start_and_released_at_its_end(
     database: Database, start: StartServer
 ) -> None:
-    """An agent that reads for a while keeps its claim; one that dies gives it back, which is no attempt."""
+    """An agent that reads for a while keeps its claim; one that ends gives it back, which counts as an attempt."""
     fill(database, 1)
     token = hand_over(database)
     server = start("--lease", f"{LEASE}", DIBS_CLAIM=token)
@@ -102,8 +102,20 @@ def test_a_claim_is_renewed_from_the_servers_start_and_released_at_its_end(
     time.sleep(1.5 * LEASE)
     assert row(database, 1)["claim_token"] == token
     assert server.finish() == 0
-    assert (row(database, 1)["status"], row(database, 1)["attempts"]) == ("pending", 0)
+    assert (row(database, 1)["status"], row(database, 1)["attempts"]) == ("pending", 1)
     assert kinds(database, 1) == ["create", "claim", "release"]
+
+
+def test_agents_that_end_without_an_outcome_come_to_an_end(database: Database, start: StartServer) -> None:
+    """An orchestrator that starts an agent for a feature again and again finds it stuck after `max_attempts`."""
+    fill(database, 1)
+    rule(database, "max_attempts", 2)
+    for status in ("pending", "stuck"):
+        agent = start(DIBS_CLAIM=hand_over(database))
+        agent.call("feature_heartbeat", feature_id=1)
+        agent.finish()
+        assert row(database, 1)["status"] == status
+    assert_sound(database)
 
 
 def test_a_server_that_is_only_tried_takes_nothing_away(database: Database, start: StartServer) -> None:

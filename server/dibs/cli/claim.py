@@ -111,14 +111,11 @@ class Claiming:
 
     def _explain_token(self, answer: Answer) -> None:
         """Say how the next commands prove the claim of an agent without a name, whose token is not stored."""
-        if self._invocation.as_json or self._invocation.session.settings.agent is not None:
+        invocation = self._invocation
+        quiet = invocation.as_json or invocation.given["token_only"]
+        if quiet or _is_proven(invocation) or isinstance(answer, Idle):
             return
-        if isinstance(answer, Claimed):
-            feature, token = answer.feature.id, answer.claim.token
-        elif isinstance(answer, Acknowledgement) and answer.token is not None:
-            feature, token = answer.id, answer.token
-        else:
-            return
+        feature, token = _claim_of(answer)
         click.echo(
             f"To finish it: `dibs pass {feature} --token {token}`. Or begin with `export DIBS_AGENT=NAME`, with a"
         )
@@ -133,17 +130,33 @@ class Claiming:
 
 
 def _deliver(invocation: Invocation, answer: Answer) -> None:
-    if not invocation.given["number_only"]:
+    given = invocation.given
+    if not (given["number_only"] or given["token_only"]):
         print_answer(answer, as_json=invocation.as_json)
     elif isinstance(answer, Idle):
         click.echo(answer.worded(SHELL, "Run").message, err=True)
     else:
-        assert isinstance(answer, Claimed | Acknowledgement), "a claim has no other answer"
-        click.echo(answer.feature.id if isinstance(answer, Claimed) else answer.id)
+        feature, token = _claim_of(answer)
+        click.echo(token if given["token_only"] else feature)
+
+
+def _claim_of(answer: Answer) -> tuple[int, str]:
+    """Return the feature and the token of a claim."""
+    if isinstance(answer, Claimed):
+        return answer.feature.id, answer.claim.token
+    assert isinstance(answer, Acknowledgement), "a claim has no other answer"
+    assert answer.token is not None, "the answer to a claim"
+    return answer.id, answer.token
+
+
+def _is_proven(invocation: Invocation) -> bool:
+    """Return whether the next commands know the token: the agent's is stored, and DIBS_CLAIM is their token."""
+    settings = invocation.session.settings
+    return settings.agent is not None or settings.claim is not None
 
 
 def _claim(invocation: Invocation) -> None:
-    if invocation.session.settings.agent is None:
+    if not _is_proven(invocation):
         if invocation.given["resume"]:
             raise InvalidInput("--resume needs an agent's name: give --agent, or set DIBS_AGENT.", field="resume")
         if invocation.given["number_only"]:
@@ -163,7 +176,8 @@ def _status(answer: Answer) -> int:
 
 
 def _operation(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Given]:
-    brief, _ = given.pop("brief"), given.pop("number_only")
+    brief = given.pop("brief")
+    del given["number_only"], given["token_only"]
     wait = checked(LongWait, given.pop("wait"))
     if not brief:
         return operation, given
@@ -179,6 +193,7 @@ CLAIM = Convenience(
         click.Option(["--wait"], type=float, default=0, metavar="SECONDS", help="Wait for work for this long."),
         click.Option(["--brief"], is_flag=True, help="Print a brief answer, without the feature's text."),
         click.Option(["--id", "number_only"], is_flag=True, help="Print only the feature's id."),
+        click.Option(["--print-token", "token_only"], is_flag=True, help="Print only the claim token, for DIBS_CLAIM."),
     ),
     convert=_operation,
     without=("wait_seconds",),

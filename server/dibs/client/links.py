@@ -93,7 +93,8 @@ async def in_process(options: Options) -> AsyncIterator[Link]:
 
         with suppress(Refusal):  # then the leases expire
             if tokens.any_live():
-                database.write_now(lambda tx: release_session(tx, connection), patience=2.0)
+                counts = settings.claim is not None
+                database.write_now(lambda tx: release_session(tx, connection, counts=counts), patience=2.0)
         database.close()
 
     async with anyio.create_task_group() as background:

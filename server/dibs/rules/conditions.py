@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Double, FromClause, Integer, String, bindparam, case, literal_column, or_, select
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Double,
+    FromClause,
+    Integer,
+    String,
+    bindparam,
+    case,
+    literal_column,
+    or_,
+    select,
+)
 
 from dibs_schema.status import ConnectionEnd, Kind, Status
 from dibs_schema.tables import dependencies, features
@@ -44,13 +56,17 @@ def ending(kind: Kind) -> dict[Any, Any]:
 
 
 def disconnecting() -> dict[Any, Any]:
-    """Return the values that end a claim because its holder's connection has ended; an abandoned claim is an attempt."""
+    """Return the values that end a claim because its holder's connection has ended.
+
+    An abandoned claim is an attempt, and so is each if the parameter `counts` is true.
+    """
+    is_attempt = IS_ABANDONED | bindparam("counts", type_=Boolean)
     return {
-        F.status: stuck_if(IS_ABANDONED & ATTEMPTS_USED_UP),
-        F.attempts: case((IS_ABANDONED, F.attempts), else_=F.attempts - 1),
+        F.status: stuck_if(is_attempt & ATTEMPTS_USED_UP),
+        F.attempts: case((is_attempt, F.attempts), else_=F.attempts - 1),
         **ending(Kind.RELEASE),
         F.ended_by: case(
-            (IS_ABANDONED, literal_text(ConnectionEnd.ABANDON)), else_=literal_text(ConnectionEnd.DISCONNECT)
+            (is_attempt, literal_text(ConnectionEnd.ABANDON)), else_=literal_text(ConnectionEnd.DISCONNECT)
         ),
     }
 

@@ -73,9 +73,10 @@ class LeaseKeeper:
         if connection is not None and self._tokens is not None and self._tokens.any_live():
             from dibs.verbs.lease import release_session
 
+            counts = self._settings.claim is not None
             try:
                 await self._database.write(
-                    lambda tx: release_session(tx, connection), patience=RELEASE_PATIENCE, urgent=True
+                    lambda tx: release_session(tx, connection, counts=counts), patience=RELEASE_PATIENCE, urgent=True
                 )
             except Refusal as refusal:
                 logger.warning("claims were not released; their leases will expire: %s", refusal)

@@ -155,9 +155,12 @@ def renew(tx: Transaction, tokens: Sequence[str]) -> set[str]:
     return {row["claim_token"] for row in tx.all(_renew, tokens=list(tokens))}
 
 
-def release_session(tx: Transaction, session: str) -> list[int]:
-    """Release every claim of a connection that has ended, and return the features' ids."""
-    return _release(tx, _RELEASE_SESSION, "the connection ended", session=session)
+def release_session(tx: Transaction, session: str, *, counts: bool = False) -> list[int]:
+    """Release every claim of a connection that has ended, and return the features' ids.
+
+    Each counts as an attempt if `counts`: the connection's agent was started for this claim, and has ended too.
+    """
+    return _release(tx, _RELEASE_SESSION, "the connection ended", session=session, counts=counts)
 
 
 def release_all(tx: Transaction, reason: str) -> list[int]:
