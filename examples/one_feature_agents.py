@@ -12,7 +12,7 @@ import sys
 from asyncio.subprocess import DEVNULL, create_subprocess_exec
 from contextlib import suppress
 
-from dibs.client import Backlog, NothingToClaim
+from dibs.client import Backlog, Claim, NothingToClaim
 from dibs_schema.refusals import AlreadyHolding, ClaimLost
 
 TIMEOUT = 60 * 60
@@ -33,17 +33,22 @@ async def run(environment: dict[str, str]) -> int:
         await agent.wait()
 
 
+async def build(claim: Claim) -> str:
+    """Run an agent for a claim, and return the claim's outcome. Raises RuntimeError if the agent ended without one."""
+    status = await run(await claim.hand_over())
+    outcome = await claim.outcome(wait_seconds=1)
+    if outcome in (None, "released"):
+        raise RuntimeError(f"the agent ended with status {status} and no outcome")
+    return outcome
+
+
 async def work(backlog: Backlog, name: str) -> None:
     """Claim features while there may be work, and start an agent for each."""
     while True:
         claim = backlog.claim(agent=name, wait_seconds=5, timeout=TIMEOUT)
         try:
             async with claim as feature:
-                status = await run(await claim.hand_over())
-                outcome = await claim.outcome(wait_seconds=1)
-                if outcome in (None, "released"):
-                    raise RuntimeError(f"the agent ended with status {status} and no outcome")
-                print(f"{name}: {feature.id} {outcome}")
+                print(f"{name}: {feature.id} {await build(claim)}")
         except (RuntimeError, TimeoutError, ClaimLost) as error:  # recorded as a failure; another attempt may follow
             print(f"{name}: {error}")
         except AlreadyHolding:  # a dead process had the same name; its claim ends with its lease

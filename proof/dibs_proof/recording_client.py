@@ -56,7 +56,8 @@ class RecordingClient:
         `name` must be used once in a history. `lease` (seconds) and `agent` are the server's settings.
         """
         with path.open("a", encoding="utf-8", buffering=1) as file:
-            write_line(file, {"connection": name, "agent": agent, "lease": lease})
+            claim = (environment or {}).get("DIBS_CLAIM")
+            write_line(file, {"connection": name, "agent": agent, "lease": lease, "claim": claim})
             async with Client.start(command, environment, name=name, stderr=stderr) as client:
                 recorder = cls(client, name, file)
                 try:

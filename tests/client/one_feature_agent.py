@@ -16,15 +16,15 @@ from dibs.client import Client, server_command
 from dibs_schema.refusals import Forbidden
 
 
-async def main() -> None:
-    """Serve one feature."""
+async def main() -> tuple[int, str] | None:
+    """Build one feature, and return its number and the refusal of the next claim."""
     async with Client.start(server_command()) as client:
         feature = (await client.call("feature_claim_and_get"))["feature"]
         number = feature["id"]
         if feature["name"] == "crash":
             os.kill(os.getpid(), signal.SIGKILL)
         if feature["name"] == "forgotten":
-            return
+            return None
         if feature["name"] == "broken":
             await client.call("feature_mark_failing", feature_id=number, reason="it breaks")
         else:
@@ -32,7 +32,9 @@ async def main() -> None:
         try:
             await client.call("feature_claim_and_get")
         except Forbidden as refusal:
-            Path(sys.argv[1], f"{number}").write_text(refusal.message, encoding="utf-8")
+            return number, refusal.message
+        return None
 
 
-asyncio.run(main())
+if (told := asyncio.run(main())) is not None:
+    Path(sys.argv[1], f"{told[0]}").write_text(told[1], encoding="utf-8")

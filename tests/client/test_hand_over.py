@@ -15,8 +15,7 @@ from pathlib import Path
 import pytest
 
 from client.listening import served
-from dibs.client import Backlog, Client, SyncBacklog, server_command
-from dibs.client.claim import Claim
+from dibs.client import Backlog, Claim, Client, SyncBacklog, server_command
 from dibs.database import Database
 from dibs_schema.refusals import ClaimLost, Forbidden
 from races.backlog import assert_sound, eventually, fill, kinds, row
@@ -88,7 +87,7 @@ async def test_nobody_renews_the_claim_of_a_killed_agent(database: Database, db:
 
 @pytest.mark.parametrize("adopted", [True, False])
 async def test_an_exception_fails_what_the_agent_has_not_ended(database: Database, db: str, adopted: bool) -> None:
-    """An agent that dies without an outcome fails its feature with the orchestrator's reason, whether it had begun or not."""
+    """An agent that dies without an outcome fails its feature with the orchestrator's reason."""
     fill(database, 1)
     async with Backlog.open(db=db) as backlog:
         claim = backlog.claim()

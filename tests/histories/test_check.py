@@ -58,6 +58,11 @@ class Written:
         answered = {"id": feature, "status": answered} if answered in set(Status) else answered
         return self.call(who, begun, ended, tool, answered, feature_id=feature, claim_token=token)
 
+    def adopting(self, who: str, token: str) -> Written:
+        """Let the server of `who` be started with a claim's token."""
+        self.history.connections[who] = Connection(who, lease=LEASE, claim=token)
+        return self
+
     def begin(self, feature: int, state: FeatureState) -> Written:
         """Set the state of a feature before the first call."""
         self.history.start[feature] = InitialFeature(state)
@@ -93,6 +98,13 @@ def passed_at_death(claimed_at: float, passing_at: float) -> Written:
 
 TRUE: dict[str, Callable[[], Written]] = {
     "a claim and a pass": ada_passes_one,
+    "a claim that another server adopts and passes": lambda: (
+        Written()
+        .adopting("bob", "t1")
+        .claim("ada", 0, 1, 1, "t1")
+        .call("bob", 2, 3, CLAIM, {**claimed(1, "t1"), **AGAIN})
+        .call("bob", 4, 5, PASS, {"id": 1, "status": "passing"}, feature_id=1)
+    ),
     "a claim of a dependent, after the pass": lambda: ada_passes_one().claim("bob", 3, 4, 2, "t2"),
     "a claim of a dependent, during the pass": lambda: ada_passes_one().claim("bob", 1.5, 4, 2, "t2"),
     "a repeated pass": lambda: ada_passes_one().with_token("ada", 3, 4, PASS, 1, "t1", "passing"),
@@ -467,6 +479,21 @@ FALSE: dict[str, tuple[str, Callable[[], Written]]] = {
             .call("ada", 0, None, CLAIM, None, request_id="r", agent="ada")
             .call("ada", 1, 2, CLAIM, claimed(1, "t1"), request_id="r", agent="ada")
             .call("bob", 3, 4, CLAIM_THIS, "already_claimed", feature_id=3)
+        ),
+    ),
+    "a server that was started for one claim returns another": (
+        "adopted_other",
+        lambda: Written().adopting("bob", "t1").claim("ada", 0, 1, 1, "t1").claim("bob", 2, 3, 3, "t2"),
+    ),
+    "an adopted claim is returned after it was overtaken": (
+        "change_lost",
+        lambda: (
+            Written()
+            .adopting("bob", "t1")
+            .claim("ada", 0, 1, 1, "t1")
+            .call("ada", 1.1, 2, RELEASE, {"status": "pending", "attempts": 1}, feature_id=1)
+            .claim("eve", 3, 4, 1, "t2", 2)
+            .call("bob", 5, 6, CLAIM, {**claimed(1, "t1"), **AGAIN})
         ),
     ),
     "one token for two claims of one feature": (

@@ -31,7 +31,7 @@ ROUNDING = 1.0
 
 def check(history: History, interpretation: Interpretation, graph: Graph) -> Iterator[Violation]:
     """Yield every violation of the rules in this module."""
-    yield from tokens_are_given_once(interpretation)
+    yield from tokens_are_given_once(history, interpretation)
     yield from dependencies_come_first(history, interpretation, graph)
     yield from complete_means_complete(history, graph)
     yield from skipped_go_last(history)
@@ -40,10 +40,11 @@ def check(history: History, interpretation: Interpretation, graph: Graph) -> Ite
         yield from back_off_is_kept(history, history.back_off)
 
 
-def tokens_are_given_once(interpretation: Interpretation) -> Iterator[Violation]:
+def tokens_are_given_once(history: History, interpretation: Interpretation) -> Iterator[Violation]:
     """Yield a violation for each token that was given to two claims.
 
-    A repeated request_id returns the same token, and so does a repeated claim on the same connection.
+    A repeated request_id returns the same token, and so does a repeated claim on the same connection, and a server that
+    was started with the token.
     """
     for token, calls in interpretation.holders.items():
         first = calls[0]
@@ -57,8 +58,9 @@ def tokens_are_given_once(interpretation: Interpretation) -> Iterator[Violation]
         first = interpretation.holders[token][0]
         clients = {
             first.client,
-            *(one.client for one in interpretation.senders[token]),
-        }  # a sender may have regained it
+            *(one.client for one in interpretation.senders[token]),  # a sender may have regained it
+            *(one.client for one in history.connections.values() if one.claim == token),
+        }
         if call.client not in clients or claimed_feature(call) != claimed_feature(first):
             message = f"the token {token} was returned to another connection, or for another feature"
             yield Violation("token_twice", claimed_feature(call), message, (first, call))

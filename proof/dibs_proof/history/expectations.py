@@ -75,8 +75,9 @@ def simulate_claim(call: Call, holder: str, token: str, reported: Report, *, aga
             yield state, reported
             return
         if already:
-            if state.token == token:
-                yield state, report_of(state)
+            for now in (state, *_regained(state, token)):
+                if now.token == token:
+                    yield now, report_of(now)
             return
         if again and state.token == token:
             yield state, None

@@ -69,11 +69,15 @@ class Interruption:
 
 @dataclass(slots=True)
 class Connection:
-    """One client with its server: the agent name of its claims, if any, and its lease in seconds."""
+    """One client with its server: the agent name of its claims, if any, and its lease in seconds.
+
+    `claim` is the token that the server was started with: it has no other claim.
+    """
 
     client: str
     agent: str | None = None
     lease: float = 120.0
+    claim: str | None = None
     interruptions: list[Interruption] = field(default_factory=list)
 
 
@@ -112,7 +116,7 @@ class History:
         for number, start in self.start.items():
             yield {"feature": number, "one": asdict(start.state), "needs": sorted(start.needs)}
         for one in self.connections.values():
-            yield {"connection": one.client, "agent": one.agent, "lease": one.lease}
+            yield {"connection": one.client, "agent": one.agent, "lease": one.lease, "claim": one.claim}
             for change in one.interruptions:
                 yield {"interruption": change.change, "client": change.client, "at": change.at}
         for call in self.calls:
@@ -146,7 +150,7 @@ class History:
                 self.start[number] = InitialFeature(_state(line["one"]), frozenset(line["needs"]))
             case {"connection": client}:
                 known = self.connection(client)
-                known.agent, known.lease = line["agent"], line["lease"]
+                known.agent, known.lease, known.claim = line["agent"], line["lease"], line.get("claim")
             case {"interruption": change}:
                 client = line["client"]
                 self.connection(client).interruptions.append(Interruption(client, change, line["at"]))

@@ -222,6 +222,8 @@ class Interpretation:
         if given is not None:
             return (given,)
         mine = [token for begun, token in self.issued[call.client, feature] if begun < call.until]
+        adopted = self.history.connection(call.client).claim
+        mine += [adopted] if adopted is not None and adopted not in mine else []
         lost = any(one.client == call.client and one.begun < call.until for one in self.lost_claims)
         return (None, *mine, UNKNOWN) if lost else (None, *mine)
 

@@ -11,14 +11,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dibs.client.backlog import Backlog
     from dibs.client.calls import ServerGone
-    from dibs.client.claim import ClaimedFeature, NothingToClaim
+    from dibs.client.claim import Claim, ClaimedFeature, NothingToClaim
     from dibs.client.process import Client, server_command
     from dibs.client.sync import SyncBacklog
 
-__all__ = ["Backlog", "ClaimedFeature", "Client", "NothingToClaim", "ServerGone", "SyncBacklog", "server_command"]
+__all__ = [
+    "Backlog",
+    "Claim",
+    "ClaimedFeature",
+    "Client",
+    "NothingToClaim",
+    "ServerGone",
+    "SyncBacklog",
+    "server_command",
+]
 
 _MODULES = {
     "Backlog": "backlog",
+    "Claim": "claim",
     "ClaimedFeature": "claim",
     "Client": "process",
     "NothingToClaim": "claim",
