@@ -307,6 +307,7 @@ def test_worktrees_share_the_backlog_of_their_repository(empty: Shell) -> None:
     assert empty.dibs("status", "--isolated", cwd=tree).returncode == 1
 
 
+@pytest.mark.timing
 def test_a_follower_reads_every_event_once_and_page_after_page(empty: Shell) -> None:
     """`dibs follow` prints many events without a pause between pages, and continues after any cursor."""
     many = [{**FEATURES[0], "id": str(number), "name": f"Feature {number}", "passes": True} for number in range(450)]

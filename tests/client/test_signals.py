@@ -171,6 +171,7 @@ with SyncBacklog.open(db=sys.argv[1]) as backlog:
 """
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_workers_in_threads_stop_at_an_interrupt(number: signal.Signals, backlog: tuple[str, SyncBacklog]) -> None:
     """Ctrl-C releases what other threads hold, ends their waits, and they claim nothing more; followers end too."""

@@ -32,6 +32,7 @@ def claim(server: ServerClient, feature: int) -> None:
     assert server.call("feature_mark_in_progress", feature_id=feature)["status"] == "in_progress"
 
 
+@pytest.mark.timing
 @elsewheres
 def test_a_lease_of_another_boot_holds_while_its_holder_lives_and_runs_out_when_it_is_dead(
     database: Database, start: StartServer, tmp_path: Path, elsewhere: Elsewhere
@@ -59,6 +60,7 @@ def test_a_lease_of_another_boot_holds_while_its_holder_lives_and_runs_out_when_
     assert_sound(database)
 
 
+@pytest.mark.timing
 @settable
 @pytest.mark.parametrize("jump", [pytest.param(HOUR, id="forward"), pytest.param(-HOUR, id="back", marks=long_form)])
 def test_a_jump_of_the_wall_clock_between_two_boots_ends_no_living_lease_and_keeps_no_dead_one(

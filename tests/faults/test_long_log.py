@@ -74,6 +74,7 @@ def doctor(db: str) -> dict[str, Any]:
     return next(one for one in findings if one["check"] == "write-ahead log")
 
 
+@pytest.mark.timing
 @pytest.mark.timeout(600)
 def test_a_log_that_grew_behind_a_stuck_reader_slows_nobody_and_shrinks_when_it_has_gone(
     database: Database, db: str, start: StartServer
@@ -102,6 +103,7 @@ def test_a_log_that_grew_behind_a_stuck_reader_slows_nobody_and_shrinks_when_it_
     assert_sound(database)
 
 
+@pytest.mark.timing
 def test_a_reader_that_stays_is_waited_for_by_one_at_a_time_and_ever_more_rarely(
     database: Database, db: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -94,6 +94,7 @@ def test_many_servers_drain_a_backlog_over_few_sessions(
     assert errors(cluster) == before
 
 
+@pytest.mark.timing
 def test_a_waiting_claim_looks_by_itself(backlog: Database, start: StartServer) -> None:
     """No notification passes the pooler, but a new feature is still claimed after a second or two."""
     waiter, planner = up(start(), start())
@@ -113,10 +114,10 @@ def test_a_waiting_claim_looks_by_itself(backlog: Database, start: StartServer) 
 def test_leases_are_renewed_and_given_back(backlog: Database, start: StartServer) -> None:
     """A claim outlives its lease while its server runs, is ready again after SIGTERM, and reaped after SIGKILL."""
     fill(backlog, 2)
-    stopped, killed, other = up(start("--lease", "2"), start("--lease", "2"), start())
+    stopped, killed, other = up(start("--lease", "4"), start("--lease", "4"), start())
     stopped.call("feature_mark_in_progress", feature_id=1)
     killed.call("feature_mark_in_progress", feature_id=2)
-    time.sleep(3)
+    time.sleep(5)
     assert other.call("feature_claim_and_get")["state"] == "waiting_for_claims"
     stopped.kill(signal.SIGTERM)
     assert stopped.status() == 0

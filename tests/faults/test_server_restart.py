@@ -71,6 +71,7 @@ def kill(cluster: Cluster) -> None:
     cluster.kill()
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("end", [stop, kill])
 def test_servers_outlive_a_restart(
     cluster: Cluster, url: str, database: Database, start: StartServer, end: Callable[[Cluster], None]
@@ -175,6 +176,7 @@ def test_a_lease_that_ran_out_meanwhile_is_renewed_and_not_reaped(
     assert kinds(database, 1) == ["create", "claim", "pass"]
 
 
+@pytest.mark.timing
 def test_who_died_before_the_outage_is_reaped_one_lease_after_it(
     cluster: Cluster, url: str, database: Database, start: StartServer
 ) -> None:
@@ -203,6 +205,7 @@ def _commits(cluster: Cluster, url: str) -> int:
     return int(done[0])
 
 
+@pytest.mark.timing
 def test_a_waiting_claim_spans_the_outage(cluster: Cluster, start: StartServer) -> None:
     """A waiting claim gets a feature that is created after the restart."""
     waiter, planner = up(start(*PROMPT), start(*PROMPT))
@@ -227,6 +230,7 @@ def test_a_wait_that_ends_in_the_outage_says_so(cluster: Cluster, start: StartSe
     refused_as_away(waiter, request)
 
 
+@pytest.mark.timing
 def test_a_server_ends_at_once_while_the_database_is_away(
     cluster: Cluster, database: Database, start: StartServer
 ) -> None:
@@ -248,6 +252,7 @@ def test_a_server_ends_at_once_while_the_database_is_away(
         assert took < 1.0 + NOISE / 3
 
 
+@pytest.mark.timing
 def test_a_server_that_starts_while_the_database_is_away_works_after_it(
     cluster: Cluster, database: Database, start: StartServer
 ) -> None:

@@ -177,6 +177,7 @@ ENDS = [
 """The ends of a claim after which no other feature becomes ready."""
 
 
+@pytest.mark.timing
 def test_a_waiting_claim_wakes_when_files_become_free(database: Database, start: StartServer) -> None:
     """Every end of a claim on its files wakes a waiting claim within the promised time."""
     plan(database, [path for n in range(len(ENDS)) for path in ([f"part{n}"], [f"part{n}/a.py"])] + [["z"]])

@@ -27,6 +27,7 @@ LONG = NewFeature(category="long", name="A long one", description="x" * 20_000, 
 """A feature that takes about 64 KiB in the log."""
 
 
+@pytest.mark.timing
 def test_every_saturating_writer_gets_its_turn(db: str) -> None:
     """Processes that write without a pause write about equally often, and none waits for many rounds."""
     writers, seconds = times(6, 32), times(2, 10)
@@ -55,6 +56,7 @@ def test_reads_without_a_gap_do_not_let_the_log_grow_for_ever(db: str, database:
         eventually(is_short, within=30)
 
 
+@pytest.mark.timing
 def test_a_read_that_does_not_end_holds_no_writer_up(db: str, database: Database) -> None:
     """During one long snapshot the log grows, and each write still takes less than a second."""
     longest = 0.0

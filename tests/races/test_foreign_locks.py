@@ -39,6 +39,7 @@ READS: list[tuple[str, dict[str, Any]]] = [
 QUESTION = {"question": "Which?", "header": "which", "options": ["a", "b"]}
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("lock", LOCKS)
 def test_pings_and_reads_are_answered_while_a_write_waits(
     engine: str, database: Database, start: StartServer, db: str, lock: str
@@ -74,6 +75,7 @@ def assert_prompt(server: ServerClient) -> None:
         assert max(looks) < PROMISED + NOISE, (tool, looks)
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("lock", LOCKS)
 def test_a_server_that_starts_under_a_foreign_lock_serves_reads(
     database: Database, start: StartServer, db: str, lock: str
@@ -89,6 +91,7 @@ def test_a_server_that_starts_under_a_foreign_lock_serves_reads(
         assert_prompt(server)
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("lock", LOCKS)
 def test_a_write_that_runs_out_of_patience_is_busy_and_never_acts(
     database: Database, start: StartServer, db: str, lock: str
@@ -121,6 +124,7 @@ def test_a_write_that_runs_out_of_patience_is_busy_and_never_acts(
     assert server.call("feature_get_stats")["total"] == 3
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("lock", LOCKS)
 def test_waiting_and_patience_together_stay_within_the_wait(
     database: Database, start: StartServer, db: str, lock: str
@@ -216,7 +220,7 @@ def test_a_claim_that_is_cancelled_at_any_moment_is_held_by_nobody_who_does_not_
             if knows:
                 assert row(database, feature)["claim_token"] == server.answer(claim)["token"]
             else:
-                eventually(lambda n=feature: row(database, n)["status"] == "pending", within=1)  # type: ignore[misc]  # mypy infers no default
+                eventually(lambda n=feature: row(database, n)["status"] == "pending")  # type: ignore[misc]  # mypy infers no default
                 other.call("feature_mark_in_progress", feature_id=feature)
             holder = server if knows else other
             holder.call("feature_mark_passing", feature_id=feature)

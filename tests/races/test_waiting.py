@@ -5,6 +5,8 @@ from __future__ import annotations
 import statistics
 import time
 
+import pytest
+
 from dibs.database import Database
 from races.backlog import events_of, fill, kinds, on_this_clock, row, rule
 from races.servers import ServerClient, StartServer, up
@@ -30,11 +32,12 @@ def wait_for_work(server: ServerClient, seconds: float = 30) -> int:
     return request
 
 
+@pytest.mark.timing
 def test_a_waiting_claim_gets_what_another_process_creates(start: StartServer) -> None:
     """A new feature wakes a waiting claim."""
     waiter, planner = up(start(), start())
     delays = []
-    for number in range(1, 7):
+    for number in range(1, 5):
         waiting = wait_for_work(waiter)
         created = planner.send("feature_create", category="c", name=f"n {number}", description="d", steps=["s"])
         planner.answer(created)
@@ -43,13 +46,14 @@ def test_a_waiting_claim_gets_what_another_process_creates(start: StartServer) -
     assert_prompt(delays)
 
 
+@pytest.mark.timing
 def test_a_waiting_claim_gets_what_another_process_unblocks(database: Database, start: StartServer) -> None:
     """The pass of the last dependency wakes the claim that waits for the dependent."""
-    fill(database, 7, [[], [0], [1], [2], [3], [4], [5]])
+    fill(database, 5, [[], [0], [1], [2], [3]])
     waiter, worker = up(start(), start())
     worker.call("feature_mark_in_progress", feature_id=1)
     delays = []
-    for number in range(1, 7):
+    for number in range(1, 5):
         waiting = wait_for_work(waiter)
         other = waiter if number > 1 else worker
         passed = other.send("feature_mark_passing", feature_id=number)
@@ -59,6 +63,7 @@ def test_a_waiting_claim_gets_what_another_process_unblocks(database: Database, 
     assert_prompt(delays)
 
 
+@pytest.mark.timing
 def test_a_waiting_claim_wakes_when_a_lease_runs_out(database: Database, start: StartServer) -> None:
     """A waiting claim gets a dead process's feature when its lease ends, not at a later poll."""
     fill(database, 3)
@@ -79,6 +84,7 @@ def test_a_waiting_claim_wakes_when_a_lease_runs_out(database: Database, start: 
     assert_prompt(delays)
 
 
+@pytest.mark.timing
 def test_a_waiting_claim_wakes_when_a_lease_runs_out_amid_the_commits_of_others(
     database: Database, start: StartServer
 ) -> None:
@@ -97,6 +103,7 @@ def test_a_waiting_claim_wakes_when_a_lease_runs_out_amid_the_commits_of_others(
     assert waiter.arrival(waiting) - ends < PROMISED + NOISE
 
 
+@pytest.mark.timing
 def test_a_waiting_claim_wakes_when_a_back_off_ends(database: Database, start: StartServer) -> None:
     """A waiting claim gets a failed feature when its back-off is over, not at a later poll."""
     fill(database, 1)
@@ -104,9 +111,10 @@ def test_a_waiting_claim_wakes_when_a_back_off_ends(database: Database, start: S
     rule(database, "max_failures", 99)
     rule(database, "max_same_failures", 99)
     server = start().ready()
-    assert_prompt([_seconds_after_back_off(database, server, head_start) for head_start in (0.0, 0.2, 0.4, 0.6)])
+    assert_prompt([_seconds_after_back_off(database, server, head_start) for head_start in (0.0, 0.3, 0.6)])
 
 
+@pytest.mark.timing
 def test_a_waiting_claim_wakes_when_a_back_off_ends_while_others_hold_claims(
     database: Database, start: StartServer
 ) -> None:
@@ -149,6 +157,7 @@ def test_of_many_waiting_claims_one_gets_the_one_new_feature(database: Database,
     assert kinds(database, 1) == ["create", "claim"]
 
 
+@pytest.mark.timing
 def test_a_waiting_claim_ends_with_the_input_and_an_answer(database: Database, start: StartServer) -> None:
     """A client that ends its input gets the idle answer of its waiting claim at once."""
     server = start().ready()
@@ -163,6 +172,7 @@ def test_a_waiting_claim_ends_with_the_input_and_an_answer(database: Database, s
     assert events_of(database) == []
 
 
+@pytest.mark.timing
 def test_a_waiting_claim_takes_no_write_lock(database: Database, start: StartServer) -> None:
     """A waiting claim writes nothing and blocks no other process."""
     fill(database, 1)

@@ -189,6 +189,7 @@ def test_a_page_of_another_site_is_refused(
     assert (response.status_code, "features" in response.text) == (status, False)
 
 
+@pytest.mark.timing
 @ERAS
 def test_an_answer_waits_for_no_acknowledgement(client: Callable[..., Caller], revision: str) -> None:
     """The fastest of some calls is far below the 40 ms for which a client's kernel may hold an acknowledgement back."""

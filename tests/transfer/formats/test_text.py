@@ -114,6 +114,7 @@ def test_printable_ascii_comes_back_itself(text: str) -> None:
     assert clean(text) is text
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("piece", ["\x1b]", "\x1b[0", "\x9d", "\x1b", "\x1b[;", "\u200d", "\ufe0f", "\x90a"])
 def test_hostile_text_takes_linear_time(piece: str) -> None:
     """A string that is sixteen times longer takes far less than 256 times as long, even with unfinished sequences."""
