@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from cli.shells import Ended, Shell
 from dibs.registration.change import registration
 from dibs.registration.clients import CLIENTS
 from dibs.registration.command import Command
@@ -40,18 +41,9 @@ def environment(**more: str) -> dict[str, str]:
     return {**clean, "PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}", **more}
 
 
-def init(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def init(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> Ended:
     """Run `dibs init` in `folder`, without a terminal."""
-    return subprocess.run(
-        [sys.executable, "-m", "dibs", "init", *arguments],
-        cwd=folder,
-        env=env or environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-    )
+    return Shell(folder, env or environment()).dibs("init", *arguments)
 
 
 def files(folder: Path) -> list[str]:
