@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from itertools import count
@@ -17,6 +18,7 @@ from clusters.shared import Server, fresh_database, quick_folder, run_folder, sh
 from dibs.client import Client, server_command
 from dibs.database import Database, open_database
 from dibs.settings import Settings
+from races.backlog import LONG
 
 ENGINES = ("sqlite", "postgresql")
 
@@ -26,11 +28,29 @@ os.environ["DIBS_PROJECT"] = "default"  # also on a server, where the default is
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect each test that is marked `only_on` one engine for every other engine."""
-    elsewhere = [item for item in items if _is_elsewhere(item)]
-    if elsewhere:
-        config.hook.pytest_deselected(items=elsewhere)
-        items[:] = [item for item in items if not _is_elsewhere(item)]
+    """Deselect what is marked `only_on` one engine for every other engine, and products of parameters on PostgreSQL.
+
+    There each value of each parameter is in one case or more; DIBS_TEST_LONG=1 runs all cases, as SQLite does always.
+    """
+    there: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    kept, others = list[pytest.Item](), list[pytest.Item]()
+    for item in items:
+        (others if _is_elsewhere(item) or (not LONG and _adds_no_value(item, there)) else kept).append(item)
+    if others:
+        config.hook.pytest_deselected(items=others)
+        items[:] = kept
+
+
+def _adds_no_value(item: pytest.Item, there: dict[str, set[tuple[str, str]]]) -> bool:
+    """Return whether earlier cases of its test have had each parameter's value on PostgreSQL, and remember its own."""
+    call: Any = getattr(item, "callspec", None)  # pytest does not export its type
+    if call is None or call.params.get("engine") != "postgresql":
+        return False
+    values = {(name, repr(value)) for name, value in call.params.items() if name != "engine"}
+    known = there[item.nodeid.partition("[")[0]]
+    adds_none = len(values) > 1 and values <= known
+    known |= values
+    return adds_none
 
 
 def _is_elsewhere(item: pytest.Item) -> bool:
