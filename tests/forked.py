@@ -36,9 +36,10 @@ def forked_servers() -> Iterator[None]:
 
 async def _start(*command: str, env: Mapping[str, str], limit: int, **options: Any) -> Any:
     added = {name: value for name, value in env.items() if os.environ.get(name) != value}
-    if options.get("stderr") is not None or not is_plain(command, added):
+    stderr = 2 if options.get("stderr") is None else options["stderr"]
+    if stderr < 0 or not is_plain(command, added):  # a pipe is a negative number
         return await _spawn(*command, env=env, limit=limit, **options)
-    with os.fdopen(os.dup(2), "wb") as errors:
+    with os.fdopen(os.dup(stderr), "wb") as errors:
         born = ForkedServer(command, env, errors)
     return await _Process.of(born, limit)
 

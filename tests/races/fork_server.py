@@ -1,9 +1,9 @@
 """A fork server: a process that has loaded the SDK, and forks the tests' servers.
 
-Loading the SDK takes two thirds of a second of processor time, and the tests start a thousand servers. A forked server
-is a process with its own pipes and environment, as `python -m dibs serve` is; no code of the server ran before the fork.
-The fork server reports its exit status. A new interpreter starts each server with DIBS_TEST_FRESH=1 or DIBS_TEST_LONG=1,
-and if the command or the environment is not that of a plain server.
+Loading the SDK and the verbs takes more than a second of processor time, and the tests start a thousand servers. A
+forked server is a process with its own pipes and environment, as `python -m dibs serve` is; no code of the server ran
+before the fork. The fork server reports its exit status. A new interpreter starts each server with DIBS_TEST_FRESH=1 or
+DIBS_TEST_LONG=1, and if the command or the environment is not that of a plain server.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import gc
 import importlib
 import json
 import os
+import pkgutil
 import select
 import signal
 import socket
@@ -25,21 +26,50 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+import dibs.queries
+import dibs.rules
+import dibs.session
+import dibs.verbs
+from dibs_proof.planted_bugs import BUGS
+
 SERVER = [sys.executable, "-m", "dibs", "serve"]
+BUGGY = [sys.executable, "-m", "dibs_proof.planted_bugs"]
 TESTS = Path(__file__).parent.parent
+MODULES = [
+    "alembic.command",
+    "anyio._backends._asyncio",
+    "dibs.cli.serve",
+    "dibs.database.postgres.engine",
+    "dibs.database.sqlite.engine",
+    "dibs.mcp.call",
+    "dibs.mcp.definitions",
+    "dibs.mcp.server",
+    "dibs.mcp.transport.jsonrpc_streams",
+    "rich.logging",
+    "sqlalchemy.dialects.postgresql.psycopg",
+    "sqlalchemy.dialects.sqlite.pysqlite",
+]
 LONGEST = 1 << 20
 """The most bytes of a request, which has the arguments and the environment."""
 
 
 def is_plain(command: Sequence[str], environment: Mapping[str, str]) -> bool:
-    """Return whether this server can be forked: the command has no prefix, and no library is preloaded."""
+    """Return whether this server can be forked: the command has no prefix, and no library is preloaded.
+
+    With planted bugs it is forked in a storm, which has several at once and starts many servers.
+    """
     wanted = any(os.environ.get(f"DIBS_TEST_{name}") == "1" for name in ("FRESH", "LONG"))
     return (
-        list(command[: len(SERVER)]) == SERVER
+        (list(command[: len(SERVER)]) == SERVER or "," in _bugs(command))
         and not wanted
         and not any(name.startswith(("LD_", "PYTHON")) for name in environment)
         and sys.platform == "linux"
     )
+
+
+def _bugs(command: Sequence[str]) -> str:
+    """Return the planted bugs of a server, separated by commas."""
+    return command[len(BUGGY)] if list(command[: len(BUGGY)]) == BUGGY else ""
 
 
 class ForkedServer:
@@ -55,7 +85,7 @@ class ForkedServer:
             "folder": str(Path.cwd()),
         }
         with _opening:
-            fork_server = _fork_server()
+            fork_server = _fork_server(_bugs(command))
         self.pid = fork_server.fork(json.dumps(request), [into, out, stderr.fileno(), status])
         for end in (into, out, status):
             os.close(end)
@@ -90,13 +120,13 @@ class ForkedServer:
 
 
 class _ForkServer:
-    """The process of the fork server, and the socket to it."""
+    """The process of the fork server, whose servers have the given bugs, and the socket to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, bugs: str) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._one_at_a_time = threading.Lock()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "races.fork_server", str(theirs.fileno())],
+            [sys.executable, "-m", "races.fork_server", str(theirs.fileno()), bugs],
             cwd=TESTS,
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
@@ -119,8 +149,10 @@ _fork_server = functools.cache(_ForkServer)
 _opening = threading.Lock()
 
 
-def serve(connection: socket.socket) -> None:
+def serve(connection: socket.socket, bugs: str) -> None:
     """Fork servers until the tests are over. In each server this returns when the server has ended."""
+    for bug in filter(None, bugs.split(",")):
+        BUGS[bug]()
     _load()
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
@@ -148,8 +180,11 @@ def serve(connection: socket.socket) -> None:
 
 def _load() -> None:
     """Import the modules of a server, without running any of its code."""
-    for module in ("mcp.server", "cli.serve", "database.sqlite.engine", "database.postgres.engine"):
-        importlib.import_module(f"dibs.{module}")
+    for module in MODULES:
+        importlib.import_module(module)
+    for package in (dibs.queries, dibs.rules, dibs.session, dibs.verbs):
+        for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            importlib.import_module(found.name)
     gc.collect()
     gc.freeze()
 
@@ -182,4 +217,4 @@ def _run_server(connection: socket.socket, request: dict[str, Any], descriptors:
 
 
 if __name__ == "__main__":
-    serve(socket.socket(fileno=int(sys.argv[1])))
+    serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2])

@@ -9,11 +9,14 @@ import sys
 from dibs.database import open_database
 from dibs.settings import Settings
 
+DIALECTS = {"sqlite": "sqlalchemy.dialects.sqlite.pysqlite", "postgres": "sqlalchemy.dialects.postgresql.psycopg"}
+
 
 def open_at_once(db: str, processes: int, projects: int) -> int:
     """Open the database in many processes, and print each one's project number and generation. Return how many failed."""
     engine = "postgres" if "://" in db else "sqlite"
-    importlib.import_module(f"dibs.database.{engine}.engine")  # loaded before any process opens the database
+    for module in (f"dibs.database.{engine}.engine", "alembic.command", DIALECTS[engine]):
+        importlib.import_module(module)  # loaded before any process opens the database
     ready, go = os.pipe()
     children = []
     for number in range(processes):

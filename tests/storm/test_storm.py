@@ -21,7 +21,7 @@ from races.backlog import LONG, times
 
 pytestmark = pytest.mark.timeout(600)
 
-ROUNDS = 8
+ROUNDS = 16
 """Storms in which each bug must have been found at the latest; most are found in each."""
 AT_ONCE = 2
 """The number of storms at the same time; a storm mostly waits."""

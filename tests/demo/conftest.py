@@ -1,0 +1,7 @@
+"""Forks the servers of demos that run in the tests' own process."""
+
+from __future__ import annotations
+
+from forked import forked
+
+__all__ = ["forked"]
