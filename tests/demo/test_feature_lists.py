@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from races.backlog import long_form
+
 DEFAULT = Path(__file__).parents[3] / "shared" / "data" / "feature_lists"
 LISTS = Path(os.environ.get("DIBS_TEST_FEATURE_LISTS", DEFAULT))
 
@@ -17,7 +19,11 @@ LISTS = Path(os.environ.get("DIBS_TEST_FEATURE_LISTS", DEFAULT))
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "agents", "features", "open_"),
-    [("autocoder_style.json", 3, 10, 2), ("ledger_style.json", 2, 5, 0), ("string_ids.json", 8, 516, 362)],
+    [
+        ("autocoder_style.json", 3, 10, 2),
+        ("ledger_style.json", 2, 5, 0),
+        pytest.param("string_ids.json", 8, 516, 362, marks=long_form),
+    ],
 )
 def test_a_feature_list_of_another_tool_is_drained(name: str, agents: int, features: int, open_: int) -> None:
     """The agents finish what is open in the file, and every promise holds."""

@@ -353,14 +353,14 @@ class Backlog(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(600)  # shrinking a failing example takes minutes
-def test_random_calls_agree_with_the_model(db: str) -> None:
+def test_random_calls_agree_with_the_model(engine: str, db: str) -> None:
     """For random calls the backlog agrees with the model and stays sound."""
     Backlog.db = db
     Backlog.projects = iter(range(1_000_000))
     run_state_machine_as_test(
         Backlog,
         settings=settings(
-            max_examples=times(20, 200),
+            max_examples=times(20 if engine == "sqlite" else 8, 200),
             stateful_step_count=70,
             deadline=None,
             report_multiple_bugs=False,

@@ -16,7 +16,7 @@ from races.backlog import assert_sound, events_of, fill, kinds, row, rule, times
 from races.servers import ServerClient, StartServer, up
 
 PROCESSES = 8
-FEATURES = times(200, 400)
+FEATURES = times(60, 400)
 
 
 def test_each_feature_that_eight_processes_claim_by_id_has_exactly_one_winner(

@@ -201,7 +201,7 @@ def test_a_claim_that_is_cancelled_at_any_moment_is_held_by_nobody_who_does_not_
     database: Database, start: StartServer
 ) -> None:
     """A claim's answer is read by the client, or the claim is released."""
-    batches, size = times(40, 60), 6
+    batches, size = times(20, 60), 6
     fill(database, batches * size)
     server, other = up(start("--lease", "60"), start())
     usual = usual_seconds_of_a_write(server)
