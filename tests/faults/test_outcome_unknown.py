@@ -155,7 +155,7 @@ def test_a_claim_in_doubt_is_settled_by_its_request_id(
 ) -> None:
     """The same request returns the claim that was made, and its lease is renewed from then on."""
     fill(database, 2)
-    server = start("--lease", "3").ready()
+    server = start("--lease", "6").ready()
     asked = {**who, "request_id": "once"}
     cut = (proxy.cut_after if committed else proxy.cut_before)(COMMIT, since=CLAIM)
     doubtful(server, "feature_claim_and_get", **asked)

@@ -105,7 +105,7 @@ def test_two_names_never_hold_more_than_their_share(database: Database, start: S
 def test_resume_moves_a_claim_to_the_process_that_asks(database: Database, start: StartServer) -> None:
     """A resumed claim has a fresh token; its first process neither renews, ends nor releases it."""
     fill(database, 1)
-    first, second = start("--agent", "ada", "--lease", "1.5"), start("--agent", "ada", "--lease", "30")
+    first, second = start("--agent", "ada", "--lease", "3"), start("--agent", "ada", "--lease", "300")
     old = first.call("feature_claim_and_get")["claim"]["token"]
     assert isinstance(second.refusal("feature_claim_and_get", resume=True), AlreadyHolding), "the first one lives"
     new = second.call("feature_claim_and_get", resume=True, force=True)["claim"]["token"]

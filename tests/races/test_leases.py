@@ -123,7 +123,7 @@ def test_a_lease_is_renewed_for_as_long_as_the_connection_is_open(database: Data
 def test_renewal_stops_when_no_call_is_about_the_feature_any_more(database: Database, start: StartServer) -> None:
     """A claim without calls ends at the hold limit, and each call about its feature keeps it."""
     fill(database, 2)
-    holder, successor = up(start("--lease", "1", "--hold-limit", "2"), start("--lease", "1"))
+    holder, successor = up(start("--lease", "3", "--hold-limit", "3"), start("--lease", "120"))
     forgotten = claim(holder, 1)
     claim(holder, 2)
     waiting = successor.send("feature_claim_and_get", wait_seconds=20)
