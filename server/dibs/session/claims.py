@@ -116,6 +116,8 @@ async def mark_failing(session: Session, args: arguments.MarkFailing, context: C
 async def _report_and_claim(session: Session, args: arguments.MarkFailing, context: CallContext) -> Acknowledgement:
     if not session.settings.role.has((Role.TESTER,)):
         raise Forbidden("Only a tester reports and claims in one call.", tool="feature_mark_failing")
+    if session.adopted is not None:
+        raise Forbidden("This server was started for one claim, and makes no other.", tool="feature_mark_failing")
     if args.claim_token is not None:
         raise InvalidInput("keep: it claims a passing feature, and so goes without claim_token.", field="keep")
     job = ReportJob(session, args.feature_id, args.reason)
