@@ -23,7 +23,7 @@ from dibs_schema.inputs import EvidenceFields, HumanField
 from dibs_schema.status import Status
 from dibs_schema.tables import projects
 from tools.conftest import both_channels
-from verbs.stage import Placed, add, alter, board, imported, journal, named, new, place, rule, take
+from verbs.stage import Placed, add, alter, board, depend, imported, journal, named, new, place, rule, take
 
 pytestmark = pytest.mark.anyio
 
@@ -93,6 +93,15 @@ def _skipped_often(backlog: Database) -> dict[str, Any]:
     return held
 
 
+def _blocked(backlog: Database) -> dict[str, Any]:
+    held = _held(backlog)
+    depend(backlog, held["feature_id"], *add(backlog, 20))
+    alter(backlog, held["feature_id"], skips=900, failures=900, attempts=900)
+    for _ in range(100):
+        backlog.write_now(partial(add_note, by="tess", feature=held["feature_id"], note=words("x", 2_000)))
+    return held
+
+
 def _twenty_others(backlog: Database) -> dict[str, Any]:
     feature = add(backlog, dependencies=add(backlog, 20))[0]
     return {"feature_id": feature, "dependency_ids": add(backlog, 20)}
@@ -115,6 +124,10 @@ FIELDS = [{"id": f"field-{n}", "label": words("x", 200)} for n in range(10)]
 ACKNOWLEDGED: list[tuple[str, Callable[[Database], dict[str, Any]], dict[str, Any]]] = [
     ("feature_mark_in_progress", lambda backlog: {"feature_id": add(backlog)[0]}, {"agent": words("x", 100)}),
     ("feature_heartbeat", _held, {"note": words("x", 2_000)}),
+    ("feature_heartbeat", _blocked, {"note": words("x", 2_000)}),
+    ("feature_clear_in_progress", _blocked, {}),
+    ("feature_skip", _blocked, {"reason": words("x", 2_000)}),
+    ("feature_add_note", lambda backlog: {"feature_id": _blocked(backlog)["feature_id"]}, {"text": words("x", 2_000)}),
     ("feature_clear_in_progress", _skipped_often, {}),
     ("feature_mark_passing", _held_by_many, {"evidence": PROOF}),
     ("feature_mark_failing", _skipped_often, {"reason": words("x", 2_000)}),
