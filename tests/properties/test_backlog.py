@@ -86,6 +86,7 @@ class Backlog(RuleBasedStateMachine):
         self.database = open_database(Settings(db=self.db, project=f"run {next(self.projects)}"))
         limits = {"max_failures": MOST_FAILURES, "max_attempts": MOST_ATTEMPTS, "max_skips": MOST_SKIPS}
         limits["max_same_failures"] = MOST_SAME_FAILURES
+        limits["back_off"] = 600  # the model has no time: on a busy machine a shorter one would end during a run
         stage.rule(self.database, order=order, verifier=verifier, rechecks=rechecks, **limits)
         self.model = Model(order, verifier, rechecks)
         for files in paths:
