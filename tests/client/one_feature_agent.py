@@ -1,7 +1,7 @@
 """An agent that follows what its server says: it builds the feature that it was started for, and asks for the next one.
 
-Its only argument is a folder, in which it reports the refusal of another claim. A feature named "broken" fails, at one
-named "crash" the agent dies, and one named "forgotten" has no outcome.
+Its only argument is a folder, in which it reports the refusal of another claim. A feature named "broken" fails, and at one
+named "crash" the agent dies.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ async def main() -> tuple[int, str] | None:
         number = feature["id"]
         if feature["name"] == "crash":
             os.kill(os.getpid(), signal.SIGKILL)
-        if feature["name"] == "forgotten":
-            return None
         if feature["name"] == "broken":
             await client.call("feature_mark_failing", feature_id=number, reason="it breaks")
         else:
