@@ -44,7 +44,7 @@ INITIALIZE = {
     "params": {"protocolVersion": STATEFUL, "capabilities": {}, "clientInfo": CLIENT},
 }
 NEW = {"category": "shop", "name": "one", "description": "A thing.", "steps": ["look"]}
-SLOW_MACHINE = 20.0
+SLOW_MACHINE = 60.0
 """Seconds that a busy machine may take in addition to a deadline."""
 
 
@@ -289,56 +289,61 @@ def test_a_message_that_is_too_long_is_refused_in_words(server: Listening) -> No
     assert serves(server)
 
 
-@pytest.mark.parametrize(
-    ("request_", "status", "words"),
-    [
-        (f"{POST}\r\nX: {'x' * 70_000}\r\n\r\n", 431, "64 KiB"),
-        (POST + "".join(f"\r\nX-{n}: y" for n in range(20_000)) + "\r\n\r\n", 431, "64 KiB"),
-        (f"{POST}\r\nContent-Length: -1\r\n\r\n", 400, ""),
-        (f"{POST}\r\nContent-Length: {'9' * 30}\r\n\r\n", 400, ""),
-        (f"{POST}\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n12", 400, ""),
-        (f"{POST}\r\nContent-Length: 2\r\nContent-Encoding: gzip\r\n\r\n{{}}", 415, "Content-Encoding"),
-        (POST.replace("HTTP/1.1", "HTTP/1.0") + "\r\nContent-Length: 2\r\n\r\n[]", 400, "batch"),
-        ("GET /mcp HTTP/1.0\r\n\r\n", 421, "Host"),
-        ("GET /mcp HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n", 400, "session"),
-        ("GET /mcp HTTP/1.1\r\nHost: localhost\r\nMcp-Session-Id: none\r\n\r\n", 404, "Session"),
-        ("DELETE /mcp HTTP/1.1\r\nHost: localhost\r\nMcp-Session-Id: none\r\n\r\n", 404, "Session"),
-        ("DELETE /mcp HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, "session"),
-        ("PUT /mcp HTTP/1.1\r\nHost: localhost\r\n\r\n", 405, "POST"),
-        ("OPTIONS /mcp HTTP/1.1\r\nHost: localhost\r\n\r\n", 405, "POST"),
-        ("BREW /mcp HTTP/1.1\r\nHost: localhost\r\n\r\n", 405, "POST"),
-        ("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", 404, "/mcp"),
-        ("GET http://evil.com/mcp HTTP/1.1\r\nHost: localhost\r\n\r\n", 404, "/mcp"),
-        ("\x16\x03\x01\x02\x00\x01\x00", 400, "HTTP"),
-    ],
-)
-def test_an_odd_request_is_refused_at_once(server: Listening, request_: str, status: int, words: str) -> None:
-    """Each odd request has its status and words, and the server goes on."""
-    began = time.monotonic()
-    found, said = asked(server, request_)
-    assert (found, words in said) == (status, True), said
-    assert time.monotonic() - began < HEADER_SECONDS
+ODD: list[tuple[str, int, str]] = [
+    (f"{POST}\r\nX: {'x' * 70_000}\r\n\r\n", 431, "64 KiB"),
+    (POST + "".join(f"\r\nX-{n}: y" for n in range(20_000)) + "\r\n\r\n", 431, "64 KiB"),
+    (f"{POST}\r\nContent-Length: -1\r\n\r\n", 400, ""),
+    (f"{POST}\r\nContent-Length: {'9' * 30}\r\n\r\n", 400, ""),
+    (f"{POST}\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n12", 400, ""),
+    (f"{POST}\r\nContent-Length: 2\r\nContent-Encoding: gzip\r\n\r\n{{}}", 415, "Content-Encoding"),
+    (POST.replace("HTTP/1.1", "HTTP/1.0") + "\r\nContent-Length: 2\r\n\r\n[]", 400, "batch"),
+    ("GET /mcp HTTP/1.0\r\n\r\n", 421, "Host"),
+    ("GET /mcp HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n", 400, "session"),
+    ("GET /mcp HTTP/1.1\r\nHost: localhost\r\nMcp-Session-Id: none\r\n\r\n", 404, "Session"),
+    ("DELETE /mcp HTTP/1.1\r\nHost: localhost\r\nMcp-Session-Id: none\r\n\r\n", 404, "Session"),
+    ("DELETE /mcp HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, "session"),
+    ("PUT /mcp HTTP/1.1\r\nHost: localhost\r\n\r\n", 405, "POST"),
+    ("OPTIONS /mcp HTTP/1.1\r\nHost: localhost\r\n\r\n", 405, "POST"),
+    ("BREW /mcp HTTP/1.1\r\nHost: localhost\r\n\r\n", 405, "POST"),
+    ("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", 404, "/mcp"),
+    ("GET http://evil.com/mcp HTTP/1.1\r\nHost: localhost\r\n\r\n", 404, "/mcp"),
+    ("\x16\x03\x01\x02\x00\x01\x00", 400, "HTTP"),
+]
+
+
+def test_odd_requests_are_refused_at_once(server: Listening) -> None:
+    """Each has its status and words, waits for no deadline, and the server goes on."""
+    for request, status, words in ODD:
+        began = time.monotonic()
+        found, said = asked(server, request)
+        assert (found, words in said) == (status, True), (request[:200], said)
+        assert time.monotonic() - began < HEADER_SECONDS
+    assert serves(server)
 
 
 @pytest.mark.only_on("sqlite", reason="it waits for a deadline in which no database takes part")
 def test_a_client_that_reads_nothing_delays_no_other(db: str) -> None:
     """Answers that are not read are kept for a while only; other clients are served meanwhile."""
-    with listening(db) as server, closing(Caller(server.url, STATELESS)) as caller, connect(server) as deaf:
+    with listening(db) as server, closing(Caller(server.url, STATELESS)) as caller, socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # soon full
+        deaf.connect(("127.0.0.1", port_of(server)))
         caller.call("feature_create", **{**NEW, "description": "d" * 20_000})
         request = caller.request("tools/call", {"name": "feature_get_by_id", "arguments": {"feature_id": 1}})
         head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
         sent = f"POST /mcp HTTP/1.1\r\n{head}\r\n".encode() + request.content
         deaf.setblocking(False)
+        rest = sent
         began = time.monotonic()
         with suppress(ConnectionError):
             while time.monotonic() - began < READING_SECONDS + SLOW_MACHINE:
                 with suppress(BlockingIOError):
-                    deaf.send(sent)
+                    rest = rest[deaf.send(rest) :] or sent
                     continue
                 assert serves(server)
                 time.sleep(1)
             pytest.fail("the connection lives for ever")
         print(f"\nended after {time.monotonic() - began:.0f} s, {memory(server)} MiB")
+        assert time.monotonic() - began > READING_SECONDS
 
 
 def test_the_page_names_the_limits() -> None:

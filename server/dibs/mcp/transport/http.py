@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
 import os
 import socket
 import sys
@@ -16,7 +15,13 @@ from typing import TYPE_CHECKING, Any, Final
 import uvicorn
 
 from dibs.mcp.transport.http_admission import PATH, Admission
-from dibs.mcp.transport.http_connections import HEADER_SECONDS, LONGEST_HEADERS, Connection, most_connections
+from dibs.mcp.transport.http_connections import (
+    HEADER_SECONDS,
+    LONGEST_HEADERS,
+    Connection,
+    Connections,
+    most_connections,
+)
 from dibs.mcp.transport.stdio import signals_call
 from dibs_schema.refusals import InvalidInput
 
@@ -82,7 +87,6 @@ async def serve_http(server: DibsServer, listening: socket.socket, closing: anyi
     accepted no connection for PATIENCE seconds.
     """
     host, port = listening.getsockname()[:2]
-    Connection.limit = most_connections()
     sessions = server.http_sessions()
     config = uvicorn.Config(
         Admission(sessions),
@@ -116,8 +120,10 @@ class _Listener(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, closing: anyio.Event) -> None:
         super().__init__(config)
+        self.server_state = self._connections = Connections(most_connections())
         self._closing = closing
-        self._refused_since = self._refused_at = -math.inf
+        self._last_accepted: int | None = None
+        self._refused_since = 0.0
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to accept connections. asyncio takes the number that it accepts at once for the queue's length, too."""
@@ -140,11 +146,10 @@ class _Listener(uvicorn.Server):
             loop.default_exception_handler(context)
             return
         now = loop.time()
-        if now - self._refused_at > PATIENCE / 2:
-            self._refused_since = now
+        if self._connections.accepted != self._last_accepted:
+            self._last_accepted, self._refused_since = self._connections.accepted, now
             logger.error("connections cannot be accepted: %s", context["exception"])
-        self._refused_at = now
-        if now - self._refused_since > PATIENCE and not self.is_broken:
+        elif now - self._refused_since > PATIENCE and not self.is_broken:
             logger.error("no connection could be accepted for %g s: the server ends", PATIENCE)
             self.is_broken = True
             self._end()

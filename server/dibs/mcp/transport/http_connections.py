@@ -10,6 +10,7 @@ from typing import Final, cast
 import h11
 from starlette.responses import PlainTextResponse
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
 
 logger = logging.getLogger(__name__)
 
@@ -46,10 +47,19 @@ def most_connections() -> int:
     return max(1, min(MOST_CONNECTIONS, files - RESERVED_FILES))
 
 
+class Connections(ServerState):
+    """The open connections of a server, of which there may be `limit`, and how many it has accepted so far."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self.limit = limit
+        self.accepted = 0
+
+
 class Connection(H11Protocol):
     """One connection. uvicorn's timer between two requests also limits the time for the headers of each request."""
 
-    limit = MOST_CONNECTIONS
+    server_state: Connections
     _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -57,15 +67,17 @@ class Connection(H11Protocol):
         super().connection_made(cast("asyncio.Transport", transport))
         self.transport.max_size = READ_AT_ONCE  # type: ignore[attr-defined]  # asyncio's, which h11 keeps allocated
         self.timeout_keep_alive_task = self.loop.call_later(HEADER_SECONDS, self.timeout_keep_alive_handler)
-        if len(self.connections) <= self.limit:
+        self.server_state.accepted += 1
+        limit = self.server_state.limit
+        if len(self.connections) <= limit:
             return
         idle = [one for one in self.connections if isinstance(one, Connection) and one.is_idle and one is not self]
         if idle:
             first = min(idle, key=Connection.idle_until)
             first.timeout_keep_alive_handler()
             self.connections.discard(first)
-        if len(self.connections) > self.limit:
-            words = f"{self.limit} connections are open, and all are in use. Close one, or try again later."
+        if len(self.connections) > limit:
+            words = f"{limit} connections are open, and all are in use. Close one, or try again later."
             logger.warning("a connection is refused: %s", words)
             headers = {"connection": "close", "retry-after": "10"}
             self.app = PlainTextResponse(words, HTTPStatus.SERVICE_UNAVAILABLE, headers)  # for its first request
