@@ -158,6 +158,8 @@ def test_connections_in_use_are_not_ended_for_new_ones(db: str) -> None:
         assert server.end() == 0
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.only_on("sqlite", reason="it waits for deadlines in which no database takes part")
 def test_what_is_sent_in_part_is_refused_in_time(db: str) -> None:
     """Half headers and half bodies are refused with the limit in words; memory stays bounded; others are served."""
@@ -224,6 +226,7 @@ def test_a_signal_ends_it_whatever_is_open(db: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_the_session_that_was_idle_for_longest_ends_for_a_new_one(db: str) -> None:
     """Many more sessions than there may be: each begins, and the ones that are in use or may hold a claim live on."""
     with listening(db) as server, ExitStack() as stack:
@@ -321,6 +324,8 @@ def test_odd_requests_are_refused_at_once(server: Listening) -> None:
     assert serves(server)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.only_on("sqlite", reason="it waits for a deadline in which no database takes part")
 def test_a_client_that_reads_nothing_delays_no_other(db: str) -> None:
     """Answers that are not read are kept for a while only; other clients are served meanwhile."""
