@@ -162,3 +162,40 @@ def test_a_text_that_is_none_is_called_damage(db: str, start: StartServer, where
     assert (doctor.returncode, told["level"]) == (2, "error")
     assert "of features 1." in told["says"]
     assert sha256(file.read_bytes()).hexdigest() == before
+
+
+DOCTOR = [sys.executable, "-m", "dibs", "doctor", "--quarantine", "--json", "--db"]
+
+
+def test_a_file_that_was_cut_off_is_left_alone(db: str) -> None:
+    """SQLite cannot copy it page by page: that is said, and no copy is made."""
+    file = make(db)
+    cut_off(file)
+    before = file.read_bytes()
+    said = subprocess.run([*DOCTOR, str(file)], capture_output=True, text=True, check=False)
+    assert said.returncode != 0
+    assert "cannot be copied page by page" in said.stdout + said.stderr
+    assert file.read_bytes() == before
+    assert not Path(f"{file.resolve()}.damaged").exists()
+
+
+@pytest.mark.parametrize("damage", [overwrite_the_middle, overwrite_the_schema])
+def test_a_damaged_file_is_kept_once(db: str, start: StartServer, damage: Callable[[Path], None]) -> None:
+    """The copy has the pages of the damaged file, which is only read; a second copy never replaces it."""
+    file = make(db)
+    damage(file)
+    before = file.read_bytes()
+    copy = Path(f"{file.resolve()}.damaged")
+    told = str(start().refusal("feature_get_by_id", feature_id=150))
+    assert "dibs doctor --quarantine" in told
+    said = subprocess.run([*DOCTOR, str(file)], capture_output=True, text=True, check=False)
+    assert said.returncode == 2, said.stderr
+    assert str(copy) in said.stdout
+    assert file.read_bytes() == before
+    assert len(copy.read_bytes()) >= len(before)
+    assert copy.stat().st_mode & 0o077 == 0
+    kept = copy.read_bytes()
+    file.write_bytes(before[: len(before) // 2])
+    subprocess.run([*DOCTOR, str(file)], capture_output=True, check=False)
+    assert copy.read_bytes() == kept
+    assert str(copy) in str(start().refusal("feature_get_by_id", feature_id=150))

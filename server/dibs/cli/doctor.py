@@ -44,15 +44,19 @@ CHECK: dict[type[refusals.Unavailable], str] = {
     is_flag=True,
     help="Recompute counters, heights, file areas and folded names, and nothing else.",
 )
+@click.option(
+    "--quarantine", "keep", is_flag=True, help="First copy a damaged file, page by page, to FILE.damaged, once."
+)
 @backlog_command
-def doctor(*, repair_counters: bool, as_json: bool, **flags: Any) -> None:
+def doctor(*, repair_counters: bool, keep: bool, as_json: bool, **flags: Any) -> None:
     """Check integrity, counters, states against events, leases, locks, the SQLite library and the file system.
 
-    Nothing is written without --repair-counters. The exit status is 0 without findings, 1 with warnings, and 2 with
-    errors. After a repair, the exit status is that of a new check.
+    Nothing is written without --repair-counters or --quarantine. The exit status is 0 without findings, 1 with
+    warnings, and 2 with errors. After a repair, the exit status is that of a new check.
     """
     repaired = None
     settings = Settings.read(flags)
+    kept = [_quarantine(settings)] if keep else []
     try:
         findings = _unopened(settings, repairing=repair_counters)
         if findings is None:
@@ -66,6 +70,7 @@ def doctor(*, repair_counters: bool, as_json: bool, **flags: Any) -> None:
         findings = [HealthCheck("database", "error", refusal.message)]
     except refusals.Unavailable as refusal:
         findings = [HealthCheck(CHECK.get(type(refusal), refusal.code), "error", refusal.message)]
+    findings = [*kept, *findings]
     worst = max(STATUS[one.level] for one in findings)
     if as_json:
         repairs = {"repaired": repaired.wire()} if repaired is not None else {}
@@ -73,6 +78,17 @@ def doctor(*, repair_counters: bool, as_json: bool, **flags: Any) -> None:
     else:
         _print(findings, repaired)
     sys.exit(worst)
+
+
+def _quarantine(settings: Settings) -> HealthCheck:
+    """Copy the database file. Raises InvalidInput for a server's database."""
+    from dibs.transfer.quarantine import quarantine
+
+    if settings.is_server_url:
+        raise refusals.InvalidInput("--quarantine copies a file, and a server's database has none.", field="quarantine")
+    return HealthCheck(
+        "quarantine", "ok", f"a copy of the file, page by page, is {quarantine(settings.database_file())}"
+    )
 
 
 def _unopened(settings: Settings, *, repairing: bool) -> list[HealthCheck] | None:

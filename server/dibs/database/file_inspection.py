@@ -10,7 +10,7 @@ from typing import Any
 
 from dibs.database.project_row import Freeze, newer_schema
 from dibs.database.sqlite.driver import driver
-from dibs.database.sqlite.errors import meaning
+from dibs.database.sqlite.errors import meaning, quarantined
 from dibs.database.sqlite.filesystems import file_system, is_unsafe, prepare_folder, refuse_path, refuse_unsafe
 from dibs.database.sqlite.foreign_objects import at_rest, foreign_objects, holds_backlog
 from dibs.database.sqlite.lock_holders import attached, exclusive_access, is_open_nowhere
@@ -21,6 +21,7 @@ __all__ = [
     "attached",
     "checkpoint",
     "copy_checked",
+    "copy_pages",
     "copy_snapshot",
     "exclusive_access",
     "file_system",
@@ -28,6 +29,7 @@ __all__ = [
     "is_unsafe",
     "prepare_folder",
     "projects_in",
+    "quarantined",
     "refuse_newer",
     "refuse_path",
     "refuse_unsafe",
@@ -86,6 +88,23 @@ def _copy(connection: Any, into: Path) -> None:
         if refusal is None or isinstance(refusal, DatabaseDamaged):
             raise  # the source is damaged, not the copy
         raise refusal from error
+
+
+def copy_pages(file: Path, into: Path) -> None:
+    """Copy a database page by page, damaged pages too, with what its log holds. Nothing is written to it.
+
+    Raises NotFound, and DatabaseDamaged if SQLite cannot read or write every page, as in a file that was cut off.
+    Source: https://www.sqlite.org/backup.html.
+    """
+    into.touch(mode=0o600)
+    with _opened(file, live=True) as connection, closing(driver().connect(str(into))) as copy:
+        try:
+            connection.backup(copy)
+        except driver().Error as error:  # it has no code
+            raise DatabaseDamaged(
+                f"{file} cannot be copied page by page: its end is missing, or the disk is full. Nothing was changed. Stop "
+                "all servers, and then copy it and the -wal file next to it by other means."
+            ) from error
 
 
 def copy_checked(file: Path, into: Path) -> None:

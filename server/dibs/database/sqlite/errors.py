@@ -20,7 +20,7 @@ def meaning(path: Path, error: BaseException) -> Refusal | None:
     name = getattr(error, "sqlite_errorname", None) or ""
     refuse = _MEANING.get("_".join(name.split("_")[:2]))
     if isinstance(error, ValueError) or str(error).startswith("Could not decode to UTF-8"):
-        refuse = _DAMAGED.of  # a TEXT value that is not UTF-8, or JSON that cannot be parsed
+        refuse = _damaged  # a TEXT value that is not UTF-8, or JSON that cannot be parsed
     if refuse is None and str(error).startswith(("no such table", "no such column")):
         refuse = EMPTIED.of
     return refuse(path) if refuse is not None else None
@@ -93,13 +93,27 @@ _FULL = Meaning(DiskFull, "There is no room to write {}. Nothing was changed. Fr
 _DAMAGED = Meaning(
     DatabaseDamaged,
     "SQLite reports that {} is damaged. Nothing was changed. Stop the agents and restore a backup with "
-    "`dibs restore`; do not delete the -wal file next to it, which holds recent commits.",
+    "`dibs restore`; do not delete the -wal file next to it, which holds recent commits. ",
 )
+
+
+def quarantined(path: Path) -> Path:
+    """Return the path of the copy of a damaged database that `dibs doctor --quarantine` makes."""
+    return Path(f"{path}.damaged")
+
+
+def _damaged(path: Path) -> Refusal:
+    copy, refusal = quarantined(path), _DAMAGED.of(path)
+    there = copy.exists()
+    refusal.fact += f"A copy of it is {copy}." if there else "`dibs doctor --quarantine` keeps a copy of it."
+    refusal.details |= {"copy": str(copy)} if there else {}
+    return refusal
+
 
 _MEANING: dict[str, Callable[[Path], Refusal]] = {
     "SQLITE_BUSY": _LOCKED.of,
     "SQLITE_LOCKED": _LOCKED.of,
-    "SQLITE_CORRUPT": _DAMAGED.of,
+    "SQLITE_CORRUPT": _damaged,
     "SQLITE_NOTADB": _NO_DATABASE.of,
     "SQLITE_IOERR": _input_or_output,
     "SQLITE_FULL": _FULL.of,
