@@ -113,7 +113,7 @@ def _names_of(tx: Transaction, feature: int) -> dict[str, Any]:
 def _retry_feature(tx: Transaction, by: str, feature: int, status: str) -> str:
     if not tx.run(_retry, feature=feature):
         raise InvalidInput(
-            f"Feature {feature} is {status}; only a feature that is stuck or in its back-off can be retried.",
+            f"Feature {feature} is {status}; only a stuck feature, or one in its back-off, can be retried.",
             field="retry",
         )
     record(tx, by, Kind.RETRY, feature, status, Status.PENDING)
