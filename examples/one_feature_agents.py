@@ -2,7 +2,7 @@
 
 The program claims a feature and hands the claim to an agent that it starts. The agent's MCP server, `dibs serve`, inherits
 DIBS_CLAIM: it gives the agent this feature and no other, and renews the claim. The agent ends it by its own calls. If it
-does not, the feature fails with its exit status. docs/how-to/orchestrator.md explains the parts.
+does not, that counts as an attempt or a failure. docs/how-to/orchestrator.md explains the parts.
 """
 
 import asyncio
