@@ -254,6 +254,17 @@ def test_an_index_names_every_page(index: str, pages: str) -> None:
     assert set(page.parent.glob(pages)) - linked - {page} == set()
 
 
+def test_every_test_that_a_page_names_exists() -> None:
+    """A test in the form `folder/test_file.py::test_name` is there under tests/."""
+    missing = []
+    for page in PAGES:
+        for file, name in re.findall(r"`([\w/]+\.py)::(\w+)`", page.read_text(encoding="utf-8")):
+            path = ROOT / "tests" / file.removeprefix("tests/")
+            if not path.is_file() or f"def {name}(" not in path.read_text(encoding="utf-8"):
+                missing.append(f"{page.relative_to(ROOT)}: {file}::{name}")
+    assert missing == []
+
+
 def test_the_clients_page_names_the_versions_that_are_driven() -> None:
     """docs/internals/clients.md names each client in the version that `make e2e` fetches."""
     pins = json.loads((ROOT / "tests" / "e2e" / "package.json").read_text(encoding="utf-8"))["dependencies"]
