@@ -125,6 +125,8 @@ def protocol_error(message: Message) -> str:
 def assert_no_foreign_word(message: Message, but: str | None = None) -> None:
     """Assert that the message has no words of a library, a statement or a path, except the allowed words."""
     result = message.get("result", {})
+    if "tools" in result:
+        return  # the definitions, which no call changes; tests/tools compares them with what is published
     said = json.dumps(result.get("structuredContent", message), ensure_ascii=False)
     found = FOREIGN.search(said.replace(but, "") if but else said)
     assert found is None, f"{found[0]!r} in {said[max(0, found.start() - 200) : found.end() + 200]}"
