@@ -199,6 +199,8 @@ class Model:
             self.features[feature] = before
             raise
         self._set_verifier(feature, None, waits=False)
+        self._block_dependents(feature)
+        self.to_recheck.discard(feature)
         self.events += 1
 
     def overrule(self, feature: int, by: str) -> None:
