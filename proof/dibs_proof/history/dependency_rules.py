@@ -29,8 +29,7 @@ def dependencies_come_first(history: History, interpretation: Interpretation, gr
                 what = "refused" if call.refused else "said to wait"
                 message = f"feature {feature} was {what} for dependencies that were met, or not its own"
                 yield Violation("dependency", feature, message, (call,))
-            continue
-        if call.tool == "feature_heartbeat" and not call.refused and not graph.met(feature, span):
+        elif call.tool == "feature_heartbeat" and not call.refused and not graph.met(feature, span):
             message = f"the holder of feature {feature} was not told of an unmet dependency"
             yield Violation("dependency", feature, message, (*_about(history, [*graph.edges[feature]], span[1]), call))
         if interpretation.had_nothing_unmet(call) and not graph.met(feature, span):
