@@ -32,7 +32,11 @@ def test_the_blocks_of_a_page_run_as_they_stand(page: Path, tmp_path: Path) -> N
     """All blocks succeed in order, in a folder with a feature_list.json, or with a backlog for a how-to page."""
     begin = "dibs import feature_list.json\n" if page.parent.name == "how-to" else ""
     (tmp_path / "feature_list.json").write_text(json.dumps([{"id": 1, "name": "One"}]), encoding="utf-8")
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    agent = tmp_path / "bin" / "claude"  # which needs an account; `make e2e` drives the real one
+    agent.parent.mkdir()
+    agent.write_text("#!/bin/sh\nexec dibs pass 1\n", encoding="utf-8")
+    agent.chmod(0o755)
+    path = os.pathsep.join([f"{agent.parent}", f"{Path(sys.executable).parent}", os.environ["PATH"]])
     done = subprocess.run(
         ["bash", "-eo", "pipefail", "-c", begin + script(page)],
         cwd=tmp_path,
