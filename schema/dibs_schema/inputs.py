@@ -82,7 +82,7 @@ Priority = Annotated[int, Field(ge=-1_000_000_000, le=1_000_000_000), WHOLE]
 Steps = Annotated[list[Step], Field(min_length=1, max_length=100), FROM_JSON]
 PathGlob = Annotated[str, AfterValidator(path_of)]
 Paths = Annotated[list[PathGlob], Field(max_length=MOST_PATHS), AfterValidator(paths_of), FROM_JSON]
-PATHS = "globs of files it changes, as src/**/*.py from the repository's root; not claimed beside others on them"
+PATHS = "globs of files it changes, as src/**/*.py from the repository's root; two on one file are not claimed together"
 PRIORITY = "lower first; default last"
 FeatureIds = Annotated[list[FeatureId], Field(max_length=100), FROM_JSON]
 Several = Annotated[list[FeatureId], Field(min_length=1, max_length=50), FROM_JSON]

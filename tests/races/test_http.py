@@ -66,7 +66,7 @@ def test_a_claim_made_for_a_client_that_has_left_is_given_back(db: str) -> None:
             leaving = Caller(server.url, revision)
             with held("engine", db) as holder:
                 leaving.call_and_leave("feature_claim_and_get", 0.7)
-                time.sleep(0.5)  # the server hears of the closed connection before the lock is free
+                time.sleep(0.5)  # the server notices the closed connection before the lock is free
                 let_go(holder)
             answer = staying.call("feature_claim_and_get", wait_seconds=10)
             assert answer["state"] == "claimed", (revision, answer)

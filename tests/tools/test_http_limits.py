@@ -162,7 +162,7 @@ def test_connections_in_use_are_not_ended_for_new_ones(db: str) -> None:
 @pytest.mark.timeout(300)
 @pytest.mark.only_on("sqlite", reason="it waits for deadlines in which no database takes part")
 def test_what_is_sent_in_part_is_refused_in_time(db: str) -> None:
-    """Half headers and half bodies are refused with the limit in words; memory stays bounded; others are served."""
+    """Half headers and half bodies are refused, and the limit is named; memory stays bounded; others are served."""
     half = f"{POST}\r\nContent-Length: {4 << 20}\r\n\r\n".encode()
     with listening(db) as server, held(302, lambda: connect(server)) as (silent, headers, *bodies):
         assert serves(server)

@@ -52,7 +52,7 @@ def test_the_holder_is_told_as_long_as_a_dependency_is_unmet(database: Database)
 
 
 def test_an_unmet_dependency_that_a_planner_adds_is_told(database: Database) -> None:
-    """A claimed feature may get a dependency; its holder hears of it."""
+    """A claimed feature may get a dependency, of which its holder is informed."""
     on, _ = _held_above(database)
     (added,) = add(database)
     database.write_now(lambda tx: add_dependency(tx, "planner", on.id, added))
@@ -60,7 +60,7 @@ def test_an_unmet_dependency_that_a_planner_adds_is_told(database: Database) -> 
 
 
 def test_of_many_unmet_dependencies_three_are_named(database: Database) -> None:
-    """The others are counted, and a note beside them is cut."""
+    """The others are counted, and a note in the same answer is cut."""
     on, needed = _held_above(database, 5)
     for one in needed:
         _break(database, one)

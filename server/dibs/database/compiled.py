@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -70,18 +71,12 @@ class PreparedStatement:
 
     def run(self, connection: Connection, parameters: dict[str, Any]) -> tuple[list[dict[str, Any]], int]:
         """Execute the statement. Returns all rows, and how many rows were changed."""
-        values = self.values(parameters)
-        driver = connection.connection.dbapi_connection
-        assert driver is not None, "a transaction holds its connection"
-        cursor = driver.cursor()
-        try:
-            cursor.execute(self.text, values if self._names is None else [values[one] for one in self._names])
+        with closing(_cursor(connection)) as cursor:
+            cursor.execute(self.text, self._in_place(self.values(parameters)))
             rows = [dict(zip(self._keys, row, strict=True)) for row in cursor.fetchall()] if self._keys else []
             changed = cursor.rowcount
             if self._readers is None:
                 self._readers = self._readers_of([column[1] for column in cursor.description or ()])
-        finally:
-            cursor.close()
         for row in rows:
             for key, read in self._readers:
                 row[key] = read(row[key])
@@ -89,15 +84,9 @@ class PreparedStatement:
 
     def tuples(self, connection: Connection, parameters: dict[str, Any]) -> Sequence[tuple[Any, ...]]:
         """Execute a query whose columns need no conversion. Returns all rows, at half the cost of `run`."""
-        values = self.values(parameters)
-        driver = connection.connection.dbapi_connection
-        assert driver is not None, "a transaction holds its connection"
-        cursor = driver.cursor()
-        try:
-            cursor.execute(self.text, values if self._names is None else [values[one] for one in self._names])
+        with closing(_cursor(connection)) as cursor:
+            cursor.execute(self.text, self._in_place(self.values(parameters)))
             rows: Sequence[tuple[Any, ...]] = cursor.fetchall()
-        finally:
-            cursor.close()
         return rows
 
     def run_for_each(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -108,19 +97,24 @@ class PreparedStatement:
             for name, write in self._writers.items():
                 if type(values[name]) is not JSONText:
                     values[name] = write(values[name])
-            complete.append(values if self._names is None else [values[name] for name in self._names])
-        driver = connection.connection.dbapi_connection
-        assert driver is not None, "a transaction holds its connection"
-        cursor = driver.cursor()
-        try:
+            complete.append(self._in_place(values))
+        with closing(_cursor(connection)) as cursor:
             cursor.executemany(self.text, complete)
-        finally:
-            cursor.close()
+
+    def _in_place(self, values: dict[str, Any]) -> Any:
+        """Return the values by name, or in the order of the statement's marks, as the driver takes them."""
+        return values if self._names is None else [values[name] for name in self._names]
 
     def _readers_of(self, codes: Sequence[Any]) -> list[tuple[str, Processor]]:
         """Return the conversions of columns to values; they depend on the types that the driver reports."""
         processors = (one.result_processor(self._dialect, code) for one, code in zip(self._types, codes, strict=True))
         return [(key, one) for key, one in zip(self._keys, processors, strict=True) if one is not None]
+
+
+def _cursor(connection: Connection) -> Any:
+    driver = connection.connection.dbapi_connection
+    assert driver is not None, "a transaction holds its connection"
+    return driver.cursor()
 
 
 @lru_cache(maxsize=512)

@@ -28,7 +28,7 @@ SHOWN_CATEGORY, SHOWN_AGENT = 23, 20
 ROOM = 9_000
 """Bytes of rows in one answer."""
 ROW = 160
-"""Bytes of a row beside its name."""
+"""Bytes of a row without its name."""
 BACKS_OFF = "in back-off"
 TEXT = 2_000
 """Characters of a feature's own text in a full row; `feature_get_by_id` has the rest."""

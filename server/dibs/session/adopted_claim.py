@@ -114,7 +114,7 @@ class AdoptedClaim:
         return tuple(
             step
             for step in steps
-            if step.operation not in claiming or step.arguments.get("feature_id", self) == self.feature
+            if step.operation not in claiming or step.arguments.get("feature_id", 0) == self.feature
         )
 
     def completed(self, answer: Answer) -> Answer:

@@ -153,17 +153,14 @@ def claim_row(
     parameters = claim_parameters(tx, holder)
     row = _claim_left(tx, holder, parameters) if resume and feature is None and category is None else None
     if row is None:
-        row = _claim_next(tx, category, parameters) if feature is None else _claim_by_id(tx, feature, parameters)
+        by_id = {"feature": feature, **parameters}
+        row = _claim_next(tx, category, parameters) if feature is None else tx.first(_claim_this, **by_id)
     if row is None:
         _refuse(tx, holder, feature, parameters["most"])
         _look_again(tx, category)
         return None
     record(tx, holder.name, Kind.CLAIM, row["id"], Status.PENDING, Status.IN_PROGRESS)
     return row
-
-
-def _claim_by_id(tx: Transaction, feature: int, parameters: dict[str, Any]) -> Any:
-    return tx.first(_claim_this, feature=feature, **parameters)
 
 
 def _claim_next(tx: Transaction, category: str | None, parameters: dict[str, Any]) -> Any:

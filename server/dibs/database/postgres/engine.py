@@ -51,9 +51,9 @@ FROM ({opened}) opened
 A promoted standby started before it became the primary. Its last replayed commit shows when it became the primary.
 """
 
-_timed_write: Final = partial(_TIMED.format, horizon="pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
 _timed_read: Final = partial(_TIMED.format, horizon=session.HORIZON)
-"""A write follows no events: it does not pay for the exact horizon."""
+_timed_write: Final = partial(_TIMED.format, horizon="pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+"""A write reads no events: a horizon that is too low is enough for it, and costs less."""
 
 _ADVANCE: Final = """
 WITH numbers AS (SELECT pg_get_serial_sequence('events', 'id')::regclass AS name)

@@ -54,7 +54,7 @@ class Admission:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        assert scope["type"] == "http", "uvicorn is told to offer nothing else"
+        assert scope["type"] == "http", "uvicorn is configured for HTTP alone"
         request = Request(scope)
         body = _Body(self)
         try:

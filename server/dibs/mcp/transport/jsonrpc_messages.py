@@ -23,7 +23,7 @@ class Malformed(Exception):  # noqa: N818 - it describes the text
 
 
 def decode(text: bytes | None) -> types.JSONRPCMessage:
-    """Return the message in a text. None stands for one that was too long to keep.
+    """Return the message in `text`, which is None if it was too long to keep.
 
     Raises Malformed with PARSE_ERROR if the text is not JSON in UTF-8, and with INVALID_REQUEST if it is too long or
     not a single JSON-RPC 2.0 message (MCP has no batches).
@@ -41,7 +41,7 @@ def decode(text: bytes | None) -> types.JSONRPCMessage:
 
 
 def _repaired(text: bytes) -> types.JSONRPCMessage:
-    """Return the message in a text whose strings contain lone surrogates, as JavaScript writes them."""
+    """Return the message in `text`, whose strings contain lone surrogates, as JavaScript writes them."""
     try:
         whole = json.dumps(json.loads(text), ensure_ascii=False).encode(errors="replace")
         return types.jsonrpc_message_adapter.validate_json(whole, by_name=False)
