@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from dibs.verbs.release import UNCLAIMED
 from dibs_proof.history.history import Call, History
 from dibs_proof.history.interpret import claimed_feature, holder_of, is_claim, token_of
 from dibs_proof.invariants import Finding
@@ -132,7 +133,7 @@ def _ends(history: History, calls: list[Call], names: Mapping[str, str]) -> Iter
             token = call.arguments.get("claim_token", known)
             same = attempts[call.tool, token]
             same.append(call)
-            if call.refused or call.answer is None:
+            if call.refused or call.answer is None or str(call.answer.get("hint")).startswith(UNCLAIMED):
                 continue
             if token in live:
                 ended = _ended(call, same, holders[token])

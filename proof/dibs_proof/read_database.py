@@ -33,8 +33,9 @@ _row = select(features).where(this())
 
 RENEWED = ("lease_clock", "lease_ends", "lease_expires_at")
 """The columns that a renewal of the lease changes."""
-TEXTS = ("reason", "note", "prompt", "evidence", "attempts")
-"""The fields of an event's detail that a caller sent or received; a detail has at most one of them."""
+TEXTS = ("attempts", "reason", "note", "prompt", "evidence")
+"""The fields of an event's detail that a caller sent or received. The first that is there counts: the release at the end
+of a connection, which its agent may repeat, has attempts, which its answer tells, and a reason of the server's own."""
 
 
 @dataclass(frozen=True, slots=True)

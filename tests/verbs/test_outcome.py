@@ -13,7 +13,7 @@ from dibs.database.transaction import Transaction
 from dibs.queries.handover import work_of
 from dibs.verbs import ask_person, lease, outcome, skip
 from dibs.verbs.claim import claim
-from dibs.verbs.release import release
+from dibs.verbs.release import UNCLAIMED, release
 from dibs.verbs.update import change
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.inputs import EvidenceFields
@@ -360,7 +360,7 @@ def test_a_release_of_what_nobody_has_claimed_changes_nothing(
     free = place(database, status)
     before = board(database)
     answer = database.write_now(lambda tx: release(tx, "ada", free.id, None, force=force))
-    assert (answer.id, answer.status) == (free.id, status)
+    assert (answer.id, answer.status, answer.hint) == (free.id, status, UNCLAIMED)
     assert board(database) == before
 
 

@@ -201,6 +201,5 @@ def regress(state: FeatureState) -> FeatureState:
     """Return a passing feature to pending, since it is broken. Raises Refused."""
     if state.status is not D:
         raise Refused({P: "not_claimed", I: "token_required", **BLOCKED}[state.status])
-    return replace(
-        state, status=P, reason="", in_a_row=0, ended=(None, None)
-    )  # the pass is undone, so a repetition of it is refused
+    # The pass is undone, so a repetition of it is refused.
+    return replace(state, status=P, reason="", in_a_row=0, ended=(None, None))

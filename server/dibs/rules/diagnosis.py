@@ -188,13 +188,13 @@ def refuse_transition(tx: Transaction, feature: int, token: str | None) -> NoRet
     refuse_lost(row)
 
 
-def refuse_lost(row: Row) -> NoReturn:
-    """Raise ClaimLost with the present holder and the time of its claim."""
+def refuse_lost(row: Row, claim: str | None = None) -> NoReturn:
+    """Raise ClaimLost with the present holder and the time of its claim. `claim` says which claim has ended."""
     feature, holder = row["id"], row["claimed_by"]
     since = iso(row["claimed_at"]) if holder else None
     now = f"{holder} has held it since {since}" if holder else f"it is {row['status']} now"
     raise ClaimLost(
-        f"This claim of feature {feature} has ended; {now}. Nothing was changed. Stop work on it.",
+        f"{claim or f'This claim of feature {feature}'} has ended; {now}. Nothing was changed. Stop work on it.",
         next=[NEXT_FEATURE],
         id=feature,
         status=row["status"],

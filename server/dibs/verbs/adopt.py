@@ -15,7 +15,7 @@ from dibs.rules.events import record
 from dibs.verbs.claim_values import LEASED
 from dibs.verbs.continue_claim import is_of_another_session, regain
 from dibs.verbs.lease import RENEWED
-from dibs_schema.answers import Lease, iso
+from dibs_schema.answers import Lease
 from dibs_schema.next_step import Step
 from dibs_schema.refusals import ClaimLost, Forbidden
 from dibs_schema.status import ConnectionEnd, Kind, Status
@@ -135,11 +135,8 @@ def refuse_ended_claim(tx: Transaction, feature: int | None, token: str) -> NoRe
             f"This server was started for a claim that project {tx.project.name!r} does not have: others have claimed its "
             "feature since, or the token belongs to another backlog. Stop, and tell whoever started you.",
         )
-    feature, holder = row["id"], row["claimed_by"]
-    started = f"This server was started for feature {feature}, and its claim has ended"
+    claim = f"This server was started for feature {row['id']}, and its claim"
     if row["ended_token"] == token and row["ended_by"] in OUTCOMES:
         outcome = OUTCOMES[Kind(row["ended_by"])]
-        raise Forbidden(f"{started}: {outcome}. Your work is done: stop.", id=feature, status=row["status"])
-    since = iso(row["claimed_at"]) if row["status"] == Status.IN_PROGRESS else None
-    now = f"{holder} has held it since {since}" if holder else f"it is {row['status']} now"
-    raise ClaimLost(f"{started}; {now}. Stop work on it.", id=feature, status=row["status"], holder=holder, since=since)
+        raise Forbidden(f"{claim} has ended: {outcome}. Your work is done: stop.", id=row["id"], status=row["status"])
+    refuse_lost(row, claim)

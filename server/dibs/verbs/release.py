@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import select, update
@@ -34,14 +33,16 @@ _release = hot(update(features).where(this(), held()).values(_release_values).re
 _force_release = (
     update(features).where(this(), is_(Status.IN_PROGRESS)).values(_release_values).returning(*_released_columns)
 )
-_unclaimed = select(F.status, F.attempts).where(this(), ~is_(Status.IN_PROGRESS))
+_unclaimed = select(F.status).where(this(), ~is_(Status.IN_PROGRESS))
+
+UNCLAIMED = "Nobody had claimed it: nothing was changed."
 
 
 def release(tx: Transaction, by: str, feature: int, token: str | None, *, force: bool = False) -> Acknowledgement:
     """Release a claim without an outcome. `force`, which is for planners, needs no token.
 
-    Without a token, a feature that nobody has claimed is as the caller wants it: nothing changes. It counts as no
-    attempt if a dependency of the feature has become unmet.
+    Without a token, a feature that nobody has claimed is as the caller wants it: nothing changes, and the answer says
+    so. A release counts as no attempt if a dependency of the feature has become unmet.
 
     Raises NotFound, ClaimLost, TokenRequired.
     """
@@ -52,7 +53,7 @@ def release(tx: Transaction, by: str, feature: int, token: str | None, *, force:
     elif token is not None:
         row = tx.first(_release, feature=feature, token=token, max_attempts=most)
     if row is None and token is None and (unclaimed := tx.first(_unclaimed, feature=feature)) is not None:
-        return _released(feature, unclaimed)
+        return Acknowledgement(id=feature, status=unclaimed["status"], hint=UNCLAIMED)
     if row is None:
         return _released(feature, earlier_outcome(tx, feature, token, Kind.RELEASE))
     detail = {"status": row["status"], "attempts": row["attempts"], "forced": force or None}
@@ -61,7 +62,7 @@ def release(tx: Transaction, by: str, feature: int, token: str | None, *, force:
     return _released(feature, detail)
 
 
-def _released(feature: int, detail: Mapping[str, Any]) -> Acknowledgement:
+def _released(feature: int, detail: dict[str, Any]) -> Acknowledgement:
     return Acknowledgement(
         id=feature,
         status=detail.get("status", Status.PENDING.value),
