@@ -247,6 +247,13 @@ TRUE: dict[str, Callable[[], Written]] = {
         .call("bob", 2, None, UPDATE, None, feature_id=1, archived=False),
         3,
     ),
+    "a claim during the back-off, after a planner's retry": lambda: (
+        Written()
+        .claim("ada", 0, 1, 1, "t1")
+        .call("ada", 1.1, 2, FAIL, {"status": "pending", "failures": 1}, feature_id=1, claim_token="t1")
+        .call("eve", 3, 4, UPDATE, {"status": "pending"}, feature_id=1, retry=True)
+        .claim("bob", 5, 6, 1, "t2")
+    ),
     "a repeated failure of what has been archived since": lambda: (
         Written()
         .claim("ada", 0, 1, 1, "t1")
@@ -536,6 +543,17 @@ FALSE: dict[str, tuple[str, Callable[[], Written]]] = {
             .claim("ada", 0, 1, 1, "t1")
             .call("ada", 1, 2, FAIL, {"status": "pending", "failures": 1}, feature_id=1, claim_token="t1")
             .call("bob", 5, 6, CLAIM, claimed(1, "t2", attempts=2))
+        ),
+    ),
+    "a claim during the back-off, after the retry of another feature": (
+        "back_off",
+        lambda: (
+            Written()
+            .begin(3, FeatureState(S, failures=3))
+            .claim("ada", 0, 1, 1, "t1")
+            .call("ada", 1, 2, FAIL, {"status": "pending", "failures": 1}, feature_id=1, claim_token="t1")
+            .call("eve", 3, 4, UPDATE, {"status": "pending"}, feature_id=3, retry=True)
+            .claim("bob", 5, 6, 1, "t2", attempts=2)
         ),
     ),
     "an attempt that was not counted": (

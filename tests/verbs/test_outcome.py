@@ -356,11 +356,12 @@ def test_moves_of_unclaimed_features_say_so(database: Database) -> None:
 def test_a_release_of_what_nobody_has_claimed_changes_nothing(
     database: Database, status: Status, *, force: bool
 ) -> None:
-    """The feature is as the caller wants it, so the release succeeds and says its status."""
+    """The feature is as the caller wants it, so the release succeeds and says its status and attempts."""
     free = place(database, status)
     before = board(database)
+    attempts = row(database, free.id)["attempts"]
     answer = database.write_now(lambda tx: release(tx, "ada", free.id, None, force=force))
-    assert (answer.id, answer.status, answer.hint) == (free.id, status, UNCLAIMED)
+    assert (answer.id, answer.status, answer.attempts, answer.hint) == (free.id, status, attempts, UNCLAIMED)
     assert board(database) == before
 
 

@@ -98,14 +98,15 @@ def _overlap(one: Call, some: Call, other: Call) -> bool:
 
 
 class CallsOfTool:
-    """The calls of one tool by feature; `done` are the calls that took effect."""
+    """The calls of one tool by feature: `begun` may have taken effect, and `done` certainly did."""
 
     def __init__(self, history: History, tool: str) -> None:
         self._of: dict[int, list[Call]] = defaultdict(list)
         for call in history.calls:
             if call.tool == tool and (call.lost or not call.refused):
                 self._of[call.arguments["feature_id"]].append(call)
-        self.done = [call for calls in self._of.values() for call in calls if not call.lost]
+        self.begun = [call for calls in self._of.values() for call in calls]
+        self.done = [call for call in self.begun if not call.lost]
 
     def since(self, call: Call) -> float:
         """Return the start of the first call that `call` may repeat: a call with the same token, or without a token."""
@@ -132,17 +133,28 @@ def back_off_is_kept(history: History, back_off: float) -> Iterator[Violation]:
             seconds = min(LONGEST_BACK_OFF, back_off * 2 ** (failures - 1))
             pause = BackOff(call, failing.since(call), failing.since(call) + seconds, call.until + seconds)
             back_offs[call.arguments["feature_id"]].append(pause)
+    retries = [call for call in CallsOfTool(history, "feature_update").begun if call.arguments.get("retry")]
     for call in history.calls:
         feature = claimed_feature(call)
         for pause in back_offs[feature] if feature is not None else ():
             early = call.begun > pause.call.until and call.until < pause.earliest - ROUNDING
-            if early and not call.arguments.get("resume"):
+            if early and not call.arguments.get("resume") and not _retried(retries, pause, call):
                 message = (
                     f"feature {feature} was claimed {pause.earliest - call.until:.1f} s before its back-off was over"
                 )
                 yield Violation("back_off", feature, message, (pause.call, call))
         if call.code == "not_ready" and not is_hindered(call):
             yield from _back_off_was_due(history, call, back_offs[call.arguments["feature_id"]], failing)
+
+
+def _retried(retries: list[Call], pause: BackOff, claim: Call) -> bool:
+    """Return whether a planner may have ended the back-off before the claim."""
+    return any(
+        retry.arguments["feature_id"] == pause.call.arguments["feature_id"]
+        and pause.begun <= retry.until
+        and retry.begun <= claim.until
+        for retry in retries
+    )
 
 
 class BackOff(NamedTuple):

@@ -33,7 +33,7 @@ _release = hot(update(features).where(this(), held()).values(_release_values).re
 _force_release = (
     update(features).where(this(), is_(Status.IN_PROGRESS)).values(_release_values).returning(*_released_columns)
 )
-_unclaimed = select(F.status).where(this(), ~is_(Status.IN_PROGRESS))
+_unclaimed = select(F.status, F.attempts).where(this(), ~is_(Status.IN_PROGRESS))
 
 UNCLAIMED = "Nobody had claimed it: nothing was changed."
 
@@ -53,7 +53,7 @@ def release(tx: Transaction, by: str, feature: int, token: str | None, *, force:
     elif token is not None:
         row = tx.first(_release, feature=feature, token=token, max_attempts=most)
     if row is None and token is None and (unclaimed := tx.first(_unclaimed, feature=feature)) is not None:
-        return Acknowledgement(id=feature, status=unclaimed["status"], hint=UNCLAIMED)
+        return Acknowledgement(id=feature, hint=UNCLAIMED, **unclaimed)
     if row is None:
         return _released(feature, earlier_outcome(tx, feature, token, Kind.RELEASE))
     detail = {"status": row["status"], "attempts": row["attempts"], "forced": force or None}
