@@ -17,6 +17,7 @@ import anyio.to_thread
 from pydantic import BaseModel
 
 from dibs.client.tasks import Tasks
+from dibs.session.caller import program_name
 from dibs_schema.answers import Acknowledgement, Answer, Claimed, Idle, Lease, Testing
 from dibs_schema.inputs import GREATEST_ID
 from dibs_schema.operations import AnyOperation, Operation, Operations
@@ -151,7 +152,7 @@ class Calls(Operations):
         if self._agent is not None:
             given.setdefault("agent", self._agent)
         if not self.renews_leases and not ({"agent", "request_id"} & given.keys() or given.get("resume")):
-            given["agent"] = f"client-{uuid4().hex[:12]}"
+            given["agent"] = f"{program_name()}-{uuid4().hex[:12]}"
         if not has_key and ("agent" in given or self.renews_leases):
             given["request_id"] = uuid4().hex
 

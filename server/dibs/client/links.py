@@ -21,7 +21,7 @@ from dibs.client.process import Client, content_of, server_command
 from dibs.database import Database, open_database
 from dibs.root_folder import PROJECT_VARIABLES
 from dibs.rules.claimant import new_session
-from dibs.session.caller import Caller
+from dibs.session.caller import Caller, program_name
 from dibs.session.issued_tokens import IssuedTokens
 from dibs.session.lease_keeper import LeaseKeeper
 from dibs.session.python_wording import META, PYTHON
@@ -29,9 +29,6 @@ from dibs.session.session import Session, load_operations
 from dibs.settings import Settings
 from dibs_schema.operations import AnyOperation, Operations, adapter, read_arguments
 from dibs_schema.refusals import Refusal
-
-NAME = "dibs-backlog"
-"""The client's name in the protocol."""
 
 
 class Options(TypedDict, total=False):
@@ -61,7 +58,7 @@ async def own_process(options: Options) -> AsyncIterator[Link]:
         flag = "--" + name.replace("_", "-")
         flags += [flag] * (text is True) if isinstance(text, bool) else [flag, text]
     here = dict.fromkeys(PROJECT_VARIABLES, "")  # as everything else in this process, it serves the current folder
-    async with Client.start(server_command(*flags), here, name=NAME) as client:
+    async with Client.start(server_command(*flags), here, name=program_name()) as client:
 
         async def call(operation: AnyOperation, arguments: dict[str, Any]) -> Any:
             return answer_of(operation, await client.call_raw(operation.tool, arguments, META))
@@ -76,7 +73,9 @@ async def in_process(options: Options) -> AsyncIterator[Link]:
     database = open_database(settings)
     connection = new_session()
     tokens = IssuedTokens()
-    session = Session(database, settings, Caller.on_connection(settings, connection), tokens, wording=PYTHON)
+    session = Session(
+        database, settings, Caller.on_connection(settings, connection, program_name()), tokens, wording=PYTHON
+    )
     keeper = LeaseKeeper(database, settings, connection, tokens)
 
     async def call(operation: AnyOperation, arguments: dict[str, Any]) -> Any:
@@ -114,7 +113,7 @@ async def over_http(url: str) -> AsyncIterator[Link]:
     import httpx2
     from mcp.client.streamable_http import streamable_http_client
 
-    info = Implementation(name=NAME, version="1")
+    info = Implementation(name=program_name(), version="1")
     timeout = httpx2.Timeout(10, read=120)  # a claim may wait 45 seconds for work, and 20 more for the database
     async with httpx2.AsyncClient(timeout=timeout) as http:
 

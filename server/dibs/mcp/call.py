@@ -11,7 +11,7 @@ from mcp import types
 from mcp.server.mcpserver import Context
 from mcp.shared.exceptions import MCPError
 
-from dibs.session.caller import CallContext, Caller, Reply
+from dibs.session.caller import CLIENT, CallContext, Caller, Reply
 from dibs.session.python_wording import META, PYTHON
 from dibs.session.session import Session, refuse_role
 from dibs_schema.inputs import HumanField, Question
@@ -36,12 +36,16 @@ def session_of(ctx: Ctx) -> Session:
     session = ctx.request_context.lifespan_context
     assert isinstance(session, Session)
     wording = PYTHON if META.items() <= (ctx.request_context.meta or {}).items() else TOOLS
+    params = ctx.session.client_params
+    client = params.client_info.name if params is not None and params.client_info is not None else CLIENT
     if session.caller.connection is not None:
+        if session.caller.client != client:
+            session.caller = Caller.on_connection(session.settings, session.caller.connection, client)
         return session if wording is TOOLS else session.for_caller(session.caller, wording)
     request = ctx.request_context.request
     knows_sessions = (ctx.protocol_version or "") < STATELESS
     http_session = request.headers.get("mcp-session-id") if request is not None and knows_sessions else None
-    return session.for_caller(Caller.over_http(session.settings, http_session), wording)
+    return session.for_caller(Caller.over_http(session.settings, http_session, client), wording)
 
 
 class InputRequired(Exception):  # noqa: N818 - it is no error

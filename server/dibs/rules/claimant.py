@@ -14,7 +14,7 @@ from dibs.database.clock import lease_clock
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's base 32, whose characters cannot be confused: five bits each."""
 LETTERS = 13
-_ALIAS = re.compile(r"client-[0-9a-f]{4}")
+_ALIAS = re.compile(r".+-[0-9a-f]{4} in .+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,6 @@ def new_token() -> str:
     """Return a new claim token: 65 random bits in 13 characters."""
     bits = secrets.randbits(5 * LETTERS)
     return "".join(ALPHABET[bits >> shift & 31] for shift in range(0, 5 * LETTERS, 5))
-
-
-def alias_of(session: str) -> str:
-    """Return the holder name of the claims that a connection makes without an agent name."""
-    return f"client-{session[:4]}"
 
 
 def is_alias(name: str) -> bool:

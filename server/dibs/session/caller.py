@@ -6,24 +6,34 @@ import getpass
 import hashlib
 import math
 import os
+import re
 import secrets
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dibs.database import WriteJob
+from dibs.root_folder import served_folder
 from dibs.settings import Settings
 from dibs_schema.inputs import HumanField, Question
 from dibs_schema.next_step import Step
 from dibs_schema.refusals import InvalidInput
+from dibs_schema.roles import Role
 
 if TYPE_CHECKING:  # the rules import SQLAlchemy, which is loaded after `initialize` has been answered
     from dibs.rules.claimant import Holder
 
+CLIENT = "client"
+"""The program of a client that does not name itself."""
+NAME_LETTERS = 30
+"""Characters of a program's or a folder's name that are shown."""
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """One caller of a backlog.
+    """One caller of a backlog, which uses the program `client`.
 
     `agent` is the caller's identity, if it has one. `author` is the name recorded for its actions without a claim.
     `alias` is the holder name of claims made without an identity. `scope` is the namespace of its idempotency keys if
@@ -33,6 +43,7 @@ class Caller:
     proves that the holder is alive; then each call that carries the token renews the lease. `lease` is in seconds.
     """
 
+    client: str
     agent: str | None
     author: str
     alias: str
@@ -41,16 +52,15 @@ class Caller:
     lease: float
 
     @classmethod
-    def on_connection(cls, settings: Settings, connection: str) -> Caller:
-        """Return the client of a connection that lasts as long as its agent works."""
-        from dibs.rules.claimant import alias_of
-
-        alias = alias_of(connection)
+    def on_connection(cls, settings: Settings, connection: str, client: str = CLIENT) -> Caller:
+        """Return the client of a connection that lasts as long as its agent works, with its program's name."""
+        role = "" if settings.role in (Role.ALL, Role.CODER) else f" ({settings.role})"
+        alias = f"{alias_of(client, connection)} in {served_folder_name()}{role}"
         author = settings.agent or alias
-        return cls(settings.agent, author, alias, connection, connection=connection, lease=settings.lease)
+        return cls(client, settings.agent, author, alias, connection, connection=connection, lease=settings.lease)
 
     @classmethod
-    def over_http(cls, settings: Settings, http_session: str | None) -> Caller:
+    def over_http(cls, settings: Settings, http_session: str | None, client: str = CLIENT) -> Caller:
         """Return the client of one HTTP request. Without an HTTP session, each request counts as a new client.
 
         The id of an HTTP session is a secret of its client, so others see a digest of it. The agent's name in the
@@ -59,8 +69,8 @@ class Caller:
         scope = None
         if http_session is not None:
             scope = hashlib.blake2b(http_session.encode(), digest_size=10).hexdigest()
-        alias = f"client-{(scope or secrets.token_hex(2))[:4]}"
-        return cls(None, alias, alias, scope, connection=None, lease=settings.detached_lease)
+        alias = alias_of(client, scope or secrets.token_hex(2))
+        return cls(client, None, alias, alias, scope, connection=None, lease=settings.detached_lease)
 
     @classmethod
     def in_shell(cls, settings: Settings) -> Caller:
@@ -68,7 +78,7 @@ class Caller:
         user = user_name()
         author = settings.agent or user
         alias = f"{user[:90]}-{secrets.token_hex(2)}"
-        return cls(settings.agent, author, alias, author, connection=None, lease=settings.detached_lease)
+        return cls(CLIENT, settings.agent, author, alias, author, connection=None, lease=settings.detached_lease)
 
     def holder(self, agent: str | None, token: str | None = None) -> Holder:
         """Return the holder of a claim under the name `agent`, the caller's own, or none. `token` is the new claim's."""
@@ -92,6 +102,29 @@ class Caller:
                 field="request_id",
             )
         return scope or self.author
+
+
+def alias_of(client: str, session: str) -> str:
+    """Return a name for a client without an agent name: its program, and what distinguishes it from its siblings."""
+    return f"{_word(client) or CLIENT}-{session[:4]}"
+
+
+def served_folder_name() -> str:
+    """Return the name of the folder or worktree that this process serves."""
+    try:
+        return _word(served_folder().name) or "/"
+    except InvalidInput:  # the folder has been deleted
+        return "?"
+
+
+def program_name() -> str:
+    """Return the name of the program that runs in this process."""
+    return "python" if sys.argv[0] == "-c" else _word(Path(sys.argv[0]).stem) or "python"
+
+
+def _word(text: str) -> str:
+    """Return the text as one word, of the characters that every terminal and log shows alike."""
+    return re.sub(r"[^\w.-]+", "-", text)[:NAME_LETTERS].strip("-")
 
 
 def user_name() -> str:
