@@ -193,7 +193,7 @@ def test_a_server_serves_the_project_that_its_client_names(
             if served is not None:
                 assert server.call("feature_get_stats")["database"] == str(served / BACKLOG)
             else:
-                assert server.status() == 2
+                assert server.status(60) == 2
                 assert "is the folder of many projects" in server.log()
 
 

@@ -36,12 +36,17 @@ def current_folder() -> Path:
 
 def served_folder(environ: Mapping[str, str] = os.environ) -> Path:
     """Return the folder whose project a server serves: the one that its client names, else the current folder."""
+    return named_folder(environ) or current_folder()
+
+
+def named_folder(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the folder that a client names in the environment of its servers, if it is one folder."""
     for variable in PROJECT_VARIABLES:
         folder = Path(environ.get(variable, ""))
         with suppress(OSError):
             if folder.is_absolute() and folder.is_dir():  # several folders, as of a workspace, are no one project
                 return folder.resolve()
-    return current_folder()
+    return None
 
 
 def find_root(folder: Path, *, isolated: bool = False) -> Path:

@@ -100,12 +100,7 @@ class Settings(BaseModel):
             _refuse_unexpanded(origin[name], value)
         guesses = "project" not in values and "://" in str(values.get("db", ""))
         if guesses:
-            isolated = values.get("isolated") in (True, "1", "true")
-            root = find_root(folder(), isolated=isolated)
-            refuse_new_backlog(
-                root, isolated=isolated, way_on="Name the project with --project or DIBS_PROJECT.", field="--project"
-            )
-            values["project"] = project_of(root)
+            values["project"] = _guessed_project(folder(), isolated=values.get("isolated") in (True, "1", "true"))
         try:
             settings = cls.model_validate(values)
         except ValidationError as error:
@@ -116,6 +111,13 @@ class Settings(BaseModel):
             raise InvalidInput(f"{field}{shown}: {message}.", field=field) from None
         settings._guesses_project, settings._folder = guesses, folder  # noqa: SLF001 - attributes of this class
         return settings
+
+    def in_folder(self, folder: Path) -> Settings:
+        """Return these settings for the project of another folder. Raises InvalidInput, as `read` does."""
+        project = _guessed_project(folder, isolated=self.isolated) if self.guesses_project else self.project
+        moved = self.model_copy(update={"project": project})
+        moved._folder = lambda: folder  # noqa: SLF001 - an attribute of this class
+        return moved
 
     @property
     def guesses_project(self) -> bool:
@@ -158,6 +160,15 @@ def expanded(path: str) -> Path:
         return Path(path).expanduser()
     except RuntimeError:
         raise InvalidInput(f"{path}: no such home folder is known. Name the whole path.", field="--db") from None
+
+
+def _guessed_project(folder: Path, *, isolated: bool) -> str:
+    """Return the name of the project on a server for a folder, if none is named. Raises InvalidInput."""
+    root = find_root(folder, isolated=isolated)
+    refuse_new_backlog(
+        root, isolated=isolated, way_on="Name the project with --project or DIBS_PROJECT.", field="--project"
+    )
+    return project_of(root)
 
 
 def project_of(root: Path) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from dibs.cli.options import say_refusals, settings_options
-from dibs.root_folder import served_folder
+from dibs.root_folder import named_folder, served_folder
 from dibs.settings import Settings
 from dibs_schema.refusals import InvalidInput
 
@@ -45,7 +45,13 @@ def serve(http: str | None, **flags: Any) -> None:
     if http is None:
         from dibs.rules.claimant import new_session
 
-        DibsServer(open_database(settings), settings, new_session()).run("stdio")
+        if named_folder() is not None or (settings.db is not None and not settings.guesses_project):
+            DibsServer(open_database(settings), settings, new_session()).run("stdio")
+            return
+        server = DibsServer.asking_for_roots(settings, new_session())
+        server.run("stdio")
+        if (refusal := server.refusal) is not None:
+            raise refusal
         return
     import anyio
 

@@ -40,12 +40,16 @@ class Database:
     """
 
     def __init__(self, location: DatabaseLocation, settings: Settings) -> None:
-        self._location = location
-        self._settings = settings
         self._process = os.getpid()
         self._writer = WorkerThreads("dibs-writer", 1)
-        self._readers = WorkerThreads("dibs-reader", location.readers)
         self._watcher = WorkerThreads("dibs-watcher", 1)
+        self.relocate(location, settings)
+
+    def relocate(self, location: DatabaseLocation, settings: Settings) -> None:
+        """Serve the database at another location. No transaction may have run before."""
+        self._location = location
+        self._settings = settings
+        self._readers = WorkerThreads("dibs-reader", location.readers)
         self._runner = JobRunner(location, settings)
         self._connections = self._runner.connections
 

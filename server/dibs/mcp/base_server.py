@@ -12,10 +12,12 @@ from mcp.server import MCPServer
 from mcp.server.lowlevel import NotificationOptions
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver.exceptions import ResourceNotFoundError
+from mcp.server.session import ServerSession
 from mcp.server.subscriptions import InMemorySubscriptionBus
 from mcp.shared.exceptions import MCPError
 
 from dibs.database import Database
+from dibs.mcp.client_roots import ClientRoots
 from dibs.mcp.protocol_errors import as_protocol_errors
 from dibs.mcp.resources.subscriptions import Subscriptions
 from dibs.mcp.resources.uris import is_ours, parse
@@ -41,10 +43,11 @@ class BaseServer(MCPServer[Session]):
     `built` is set when SQLAlchemy is imported; requests that need it wait for that.
     """
 
-    def __init__(self, database: Database, role: Role, **more: Any) -> None:
+    def __init__(self, database: Database, role: Role, roots: ClientRoots | None, **more: Any) -> None:
         bus = InMemorySubscriptionBus()
         self.built = anyio.Event()
         self.watch = Watch(database, self.built)
+        self.roots = roots
         self._role = role
         super().__init__(subscriptions=bus, **more)
         server = self._lowlevel_server
@@ -57,6 +60,12 @@ class BaseServer(MCPServer[Session]):
         changing = NotificationOptions(resources_changed=True)
         # Every transport calls this for the answer to `initialize`, and passes no notification options.
         server.create_initialization_options = partial(server.create_initialization_options, changing)  # type: ignore[method-assign]
+
+    async def ready(self, client: ServerSession) -> None:
+        """Wait until SQLAlchemy is imported and the backlog is chosen. Raises InvalidInput if none can be served."""
+        await self.built.wait()
+        if self.roots is not None:
+            await self.roots.choose(client)
 
     # -- resources --------------------------------------------------------------------------------
 
@@ -85,7 +94,7 @@ class BaseServer(MCPServer[Session]):
                 except ResourceNotFoundError:
                     raise NotFound(NOT_FOUND) from None
             assert context is not None, "resources are read by clients"
-            await self.built.wait()
+            await self.ready(context.session)
             from dibs.mcp.call import session_of
             from dibs.mcp.resources.read import read
 
@@ -98,7 +107,7 @@ class BaseServer(MCPServer[Session]):
             if uri not in {str(one.uri) for one in await super().list_resources()}:
                 raise NotFound(NOT_FOUND)
             return
-        await self.built.wait()
+        await self.ready(request.session)
         feature = parse(uri).feature
         if feature is not None:
             from dibs.rules.diagnosis import find
@@ -127,10 +136,10 @@ class BaseServer(MCPServer[Session]):
             return render(self._role, name, arguments or {})
 
     async def _complete(self, request: Request, params: types.CompleteRequestParams) -> types.CompleteResult:
-        await self.built.wait()
-        from dibs.mcp.prompts.completions import complete
-
         with as_protocol_errors():
+            await self.ready(request.session)
+            from dibs.mcp.prompts.completions import complete
+
             return types.CompleteResult(completion=await complete(request.lifespan_context, self._role, params))
 
 

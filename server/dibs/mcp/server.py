@@ -6,6 +6,7 @@ import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -16,6 +17,7 @@ from mcp.types import Tool as ToolDefinition
 from dibs import __version__
 from dibs.database import Database
 from dibs.mcp.base_server import BaseServer
+from dibs.mcp.client_roots import UNKNOWN, ClientRoots
 from dibs.mcp.instructions import instructions
 from dibs.mcp.log_lines import log_lines
 from dibs.mcp.protocol_errors import as_protocol_errors
@@ -25,7 +27,7 @@ from dibs.session.issued_tokens import ClaimMemory, IssuedTokens
 from dibs.session.lease_keeper import LeaseKeeper
 from dibs.session.session import Session, load_operations
 from dibs.settings import Settings
-from dibs_schema.refusals import Refusal
+from dibs_schema.refusals import InvalidInput, Refusal
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import Context
@@ -43,7 +45,9 @@ class DibsServer(BaseServer):
     A thread builds the definitions of the tools, so that `initialize` is answered before SQLAlchemy is imported.
     """
 
-    def __init__(self, database: Database, settings: Settings, connection: str | None) -> None:
+    def __init__(
+        self, database: Database, settings: Settings, connection: str | None, roots: ClientRoots | None = None
+    ) -> None:
         if connection is not None:
             tokens = IssuedTokens()
             caller = Caller.on_connection(settings, connection)
@@ -55,24 +59,39 @@ class DibsServer(BaseServer):
         self._settings = settings
         log_lines(settings.log)
         self._tools: list[ToolDefinition] = []
+        say = partial(
+            instructions,
+            settings.role,
+            project=settings.project,
+            detached_lease=None if connection is not None else settings.detached_lease,
+            has_adopted=settings.claim is not None,
+        )
         super().__init__(
             database,
             settings.role,
+            roots,
             name=NAME,
             title="Dibs",
             version=__version__,
-            instructions=instructions(
-                settings.role,
-                database=database.label,
-                project=settings.project,
-                detached_lease=None if connection is not None else settings.detached_lease,
-                has_adopted=settings.claim is not None,
-            ),
+            instructions=say(database=database.label),
             lifespan=_lifespan,
             log_level=settings.log,
         )
         # Nothing exports spans here, and to create one for each message takes a tenth of the SDK's time.
         self.middleware[:] = [one for one in self.middleware if type(one).__name__ != "OpenTelemetryMiddleware"]
+        if roots is not None:
+            roots.attend(self.middleware, say(database=UNKNOWN), self.closing)
+
+    @classmethod
+    def asking_for_roots(cls, settings: Settings, connection: str) -> DibsServer:
+        """Return the server of one client, which may name the project's folder by its only root."""
+        roots = ClientRoots(settings)
+        return cls(roots.database, settings, connection, roots)
+
+    @property
+    def refusal(self) -> InvalidInput | None:
+        """Why there was no backlog to serve, neither by the client's roots nor in the working folder."""
+        return None if self.roots is None else self.roots.refusal
 
     @property
     def closing(self) -> anyio.Event:
@@ -105,6 +124,7 @@ class DibsServer(BaseServer):
         with as_protocol_errors():
             session = session_of(context)
             try:
+                await self.ready(context.session)
                 return await call(session, name, arguments, context)
             except Refusal as refusal:
                 return result(refusal.answer(session.wording), is_error=True)
@@ -120,6 +140,8 @@ class DibsServer(BaseServer):
         self._tools = await anyio.to_thread.run_sync(_build, self._settings)
         self.built.set()
         try:
+            if self.roots is not None:
+                await self.roots.choose(await self.roots.client())
             await self.session.database.warm_up()
             if self.session.adopted is not None:
                 await self.session.adopted.keep_alive(self.session)
@@ -128,6 +150,12 @@ class DibsServer(BaseServer):
         if not gc.isenabled():  # `dibs serve` has disabled it; other programs that contain a server have not
             gc.freeze()
             gc.enable()
+
+    async def keep_leases(self) -> None:
+        """Renew leases and reap, from the choice of the backlog on, until cancelled."""
+        if self.roots is not None:
+            await self.roots.tried.wait()
+        await self.leases.run()
 
 
 def _build(settings: Settings) -> list[ToolDefinition]:
@@ -143,7 +171,7 @@ async def _lifespan(server: MCPServer[Session]) -> AsyncIterator[Session]:
     try:
         async with anyio.create_task_group() as background:
             background.start_soon(server.warm_up)
-            background.start_soon(server.leases.run)
+            background.start_soon(server.keep_leases)
             background.start_soon(server.watch.run)
             yield server.session
             background.cancel_scope.cancel()

@@ -86,6 +86,8 @@ class MessageReader(ObjectReceiveStream[SessionMessage]):
     async def receive(self) -> SessionMessage:
         """Return the next message. Raises anyio.EndOfStream when the input has ended and all requests are answered."""
         while True:
+            if self._closing.is_set():  # the server itself ends
+                self.end(self._grace)
             try:
                 message = decode(await self._lines.take())
             except Malformed as fault:
