@@ -17,6 +17,8 @@ from dibs.cli.options import NOTHING_FOR_AGENTS, NOTHING_LEFT, NOTHING_READY, fl
 from dibs.cli.shell_wording import SHELL
 from dibs.database import WriteJob
 from dibs.session.caller import CallContext
+from dibs.session.issued_tokens import ClaimMemory
+from dibs.session.token_files import TerminalTokens
 from dibs_schema.answers import Acknowledgement, Answer, Claimed, Idle
 from dibs_schema.inputs import WHOLE
 from dibs_schema.operations import BY_TOOL, AnyOperation
@@ -110,12 +112,17 @@ class Claiming:
             )
 
     def _explain_token(self, answer: Answer) -> None:
-        """Say how the next commands prove the claim of an agent without a name, whose token is not stored."""
+        """Say how the next commands prove the claim of an agent without a name."""
         invocation = self._invocation
         quiet = invocation.as_json or invocation.given["token_only"]
         if quiet or _is_proven(invocation) or isinstance(answer, Idle):
             return
         feature, token = _claim_of(answer)
+        memory = invocation.session.claims
+        if isinstance(memory, TerminalTokens) and [one.token for one in memory.stored()] == [token]:
+            click.echo(f"To finish it in this terminal: `dibs pass {feature}`. Elsewhere, or after another claim here:")
+            click.echo(f"`dibs pass {feature} --token {token}`.")
+            return
         click.echo(
             f"To finish it: `dibs pass {feature} --token {token}`. Or begin with `export DIBS_AGENT=NAME`, with a"
         )
@@ -157,6 +164,8 @@ def _is_proven(invocation: Invocation) -> bool:
 
 def _claim(invocation: Invocation) -> None:
     if not _is_proven(invocation):
+        if invocation.given["token_only"]:  # the claim is for somebody else
+            invocation.session.claims = ClaimMemory()
         if invocation.given["resume"]:
             raise InvalidInput("--resume needs an agent's name: give --agent, or set DIBS_AGENT.", field="resume")
         if invocation.given["number_only"]:

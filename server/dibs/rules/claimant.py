@@ -46,14 +46,14 @@ def is_alias(name: str) -> bool:
 
 def new_session() -> str:
     """Return a new id for a connection: random, followed by the process that serves it, for `is_served`."""
-    return f"{secrets.token_hex(10)}-{_process_table()}-{os.getpid()}"
+    return f"{secrets.token_hex(10)}-{process_table()}-{os.getpid()}"
 
 
 def is_served(session: str) -> bool | None:
     """Return whether the process that serves a connection runs, or None if this process cannot see that one."""
     _, _, process = session.partition("-")
     table, _, pid = process.partition("-")
-    if not table or table != _process_table():
+    if not table or table != process_table():
         return None
     try:
         os.kill(int(pid), 0)
@@ -65,7 +65,7 @@ def is_served(session: str) -> bool | None:
 
 
 @cache
-def _process_table() -> str:
+def process_table() -> str:
     """Return what identifies this machine, its boot and its container, within which process ids are unique."""
     if os.name != "posix":
         return ""

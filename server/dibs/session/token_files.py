@@ -1,4 +1,4 @@
-"""The tokens of a named agent's claims, stored in files for the next commands of its shell.
+"""The tokens of a named agent's or of a terminal's claims, stored in files for the next commands.
 
 Each claim has one small file, `.dibs/tokens/<agent>/<feature>-<digest>`, with mode 0600 in folders with mode 0700.
 A rename puts the complete file in place. Two shells that share a name never write the same file, since each claim has
@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,8 +22,10 @@ from typing import TYPE_CHECKING
 from dibs.regular_file import hide_from_git, read_regular
 from dibs.root_folder import current_folder, find_root
 from dibs.session.issued_tokens import ClaimMemory, IssuedClaim
+from dibs.session.terminal import foreground_terminal
 from dibs.settings import Settings
-from dibs_schema.refusals import InvalidInput
+from dibs_schema.next_step import Step
+from dibs_schema.refusals import InvalidInput, TokenRequired
 from dibs_schema.status import Kind
 
 if TYPE_CHECKING:
@@ -55,25 +58,18 @@ class TokenFiles(ClaimMemory):
 
     @classmethod
     def of(cls, settings: Settings, database: Database) -> TokenFiles:
-        """Return the tokens of the agent that `settings` name, for the project in that database.
+        """Return the tokens of the agent that `settings` name, else of this terminal, for the project in that database.
 
         The folder is in the `.dibs/` that contains the database file or is next to it. For a database server, it is
         in the `.dibs/` of the root folder (see `find_root`).
         """
         sent = settings.token or settings.claim
-        if settings.agent is None:
+        if settings.agent is not None:
+            return cls(_folder(settings, database, settings.agent, settings.agent), sent, settings.agent)
+        terminal = foreground_terminal() if settings.claim is None else None
+        if terminal is None:
             return cls(None, sent)
-        if database.file is None:
-            home = find_root(current_folder(), isolated=settings.isolated) / ".dibs"
-            place = database.label
-        else:
-            place = os.path.realpath(database.file)
-            parent = Path(place).parent
-            home = parent if parent.name == ".dibs" else parent / ".dibs"
-        identity = f"{settings.agent}\0{settings.project}\0{place}"
-        readable = re.sub(r"[^A-Za-z0-9]+", "-", settings.agent)[:40]
-        folder = home / "tokens" / f"{readable}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
-        return cls(folder, sent, settings.agent)
+        return TerminalTokens(_folder(settings, database, "terminal", f"\0{terminal}"), sent)
 
     def choose(self, feature: int, sent: str | None, kind: Kind) -> Callable[[Transaction], str | None]:  # noqa: ARG002
         """Return the function that chooses a call's token.
@@ -131,7 +127,7 @@ class TokenFiles(ClaimMemory):
 
     async def forget_ended(self, database: Database, features: Iterable[int] = ()) -> None:  # noqa: ARG002 - removes all
         """Remove the tokens of all claims that have ended."""
-        stored = self.stored()
+        stored = self._replaced()
         if not stored:
             return
         from dibs.rules.diagnosis import holder_of
@@ -139,6 +135,10 @@ class TokenFiles(ClaimMemory):
         ended = await database.read(lambda tx: [one for one in stored if holder_of(tx, one.feature, one.token) is None])
         for one in ended:
             self.end(one.feature, one.token, Kind.EXPIRE)
+
+    def _replaced(self) -> list[StoredToken]:
+        """Return the tokens that the next claim makes superfluous, once their claims have ended."""
+        return self.stored()
 
     def stored(self) -> list[StoredToken]:
         """Return every stored token, the oldest first."""
@@ -151,6 +151,73 @@ class TokenFiles(ClaimMemory):
                     stored = StoredToken(int(name[1]), read_regular(file, LONGEST_TOKEN, follow=False).decode("ascii"))
                     found.append((file.stat().st_mtime_ns, stored))
         return [stored for _, stored in sorted(found, key=lambda one: one[0])]
+
+
+class TerminalTokens(TokenFiles):
+    """Remembers the claims that were made without a name at one terminal. A call without a token means the only one.
+
+    Nothing tells the programs of one terminal apart. So a call is never about one of several live claims, nor about a
+    feature that was claimed here more than once: a late call and a call about the newer claim look the same.
+    """
+
+    def choose(self, feature: int, sent: str | None, kind: Kind) -> Callable[[Transaction], str | None]:
+        """Return the function that chooses a call's token: the one sent, or that of the only live claim.
+
+        A lost claim counts, as long as it is stored. The function raises TokenRequired for a feature with several.
+        """
+        given = sent or self._sent
+        stored = [] if given else self.stored()
+
+        def chosen(tx: Transaction) -> str | None:
+            from dibs.rules.diagnosis import holder_of
+
+            own = [one for one in stored if one.feature == feature]
+            if not own:
+                return given
+            if len(own) > 1:
+                if kind is Kind.NOTE:  # anybody may write one
+                    return None
+                raise TokenRequired(
+                    f"Feature {feature} was claimed at this terminal more than once, and the call does not say which "
+                    "claim it belongs to.",
+                    next=[Step(None, needs=("claim_token",))],
+                    id=feature,
+                )
+            live = [one for one in stored if holder_of(tx, one.feature, one.token) is not None]
+            return own[0].token if live == own or own[0] not in live else None
+
+        return chosen
+
+    def own(self, feature: int) -> Sequence[IssuedClaim]:  # noqa: ARG002 - another program may have made it
+        """Return no claim: each claim without a name is a new one."""
+        return ()
+
+    def end(self, feature: int, token: str | None, kind: Kind) -> None:
+        """Remove the token of an ended claim, and the folder after the last one: terminals come and go."""
+        super().end(feature, token, kind)
+        if self.folder is not None:
+            with suppress(OSError):  # it has other files, or there is none
+                self.folder.rmdir()
+
+    def _replaced(self) -> list[StoredToken]:
+        """Return the tokens that the next claim makes superfluous: not those of a feature that was claimed again."""
+        stored = self.stored()
+        times = Counter(one.feature for one in stored)
+        return [one for one in stored if times[one.feature] == 1]
+
+
+def _folder(settings: Settings, database: Database, name: str, identity: str) -> Path:
+    """Return the folder for the tokens of one agent or terminal, whose `identity` no other has."""
+    if database.file is None:
+        home = find_root(current_folder(), isolated=settings.isolated) / ".dibs"
+        place = database.label
+    else:
+        place = os.path.realpath(database.file)
+        parent = Path(place).parent
+        home = parent if parent.name == ".dibs" else parent / ".dibs"
+    digest = hashlib.sha256(f"{identity}\0{settings.project}\0{place}".encode()).hexdigest()[:16]
+    readable = re.sub(r"[^A-Za-z0-9]+", "-", name)[:40]
+    return home / "tokens" / f"{readable}-{digest}"
 
 
 def _files_in(folder: Path | None) -> list[Path]:
