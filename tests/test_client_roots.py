@@ -35,25 +35,29 @@ class Place:
             project.mkdir(parents=True)
             subprocess.run(["git", "init", "-q"], cwd=project, check=True)
 
-    def serve(self, roots: Sequence[str] | None, working: Path, *more: str, **environ: str) -> tuple[str, str]:
-        """Return the database that a server serves to a client of the SDK with these roots, and its instructions.
-
-        The database is the refusal's message if there is none. Without `roots` the client has no such capability.
-        """
+    def connect(self, roots: Sequence[str] | None, working: Path, *more: str, **environ: str) -> Client:
+        """Return a client of the SDK with these roots. Without `roots` the client has no such capability."""
 
         async def answer(context: ClientRequestContext) -> types.ListRootsResult:
             return types.ListRootsResult.model_validate({"roots": [{"uri": one} for one in roots or ()]})
 
+        environment = {name: one for name, one in os.environ.items() if not name.startswith("DIBS_")}
+        parameters = StdioServerParameters(
+            command=SERVE[0],
+            args=[*SERVE[1:], *more],
+            env={**environment, "HOME": str(self.home), **environ},
+            cwd=working,
+        )
+        return Client(parameters, mode="legacy", list_roots_callback=None if roots is None else answer)
+
+    def serve(self, roots: Sequence[str] | None, working: Path, *more: str, **environ: str) -> tuple[str, str]:
+        """Return the database that a server serves to a client with these roots, and its instructions.
+
+        The database is the refusal's message if there is none.
+        """
+
         async def run() -> tuple[str, str]:
-            environment = {name: one for name, one in os.environ.items() if not name.startswith("DIBS_")}
-            parameters = StdioServerParameters(
-                command=SERVE[0],
-                args=[*SERVE[1:], *more],
-                env={**environment, "HOME": str(self.home), **environ},
-                cwd=working,
-            )
-            asked = None if roots is None else answer
-            async with Client(parameters, mode="legacy", list_roots_callback=asked) as client:
+            async with self.connect(roots, working, *more, **environ) as client:
                 stats = [await client.call_tool("feature_get_stats", {}) for _ in range(2)]
                 return served(stats[0].structured_content), client.instructions or ""
 
@@ -80,6 +84,20 @@ def test_the_only_root_comes_before_the_working_folder(place: Place) -> None:
         assert "Database: the one of your client's root folder" in instructions
     assert not (place.one / BACKLOG).exists(), "nothing was made in the working folder"
     assert not (place.home / BACKLOG).exists()
+
+
+def test_the_holder_is_shown_in_the_folder_of_the_root(place: Place) -> None:
+    """People see in which project an agent without a name works."""
+
+    async def run() -> None:
+        async with place.connect([place.other.as_uri()], place.home) as client:
+            await client.call_tool("feature_create", {"category": "c", "name": "n", "description": "d", "steps": ["s"]})
+            await client.call_tool("feature_mark_in_progress", {"feature_id": 1})
+            feature = (await client.call_tool("feature_get_by_id", {"feature_id": 1})).structured_content
+            assert feature is not None
+            assert feature["claimed_by"].endswith(" in other-two-ä")
+
+    anyio.run(run)
 
 
 def test_a_root_around_the_working_folder_changes_nothing(place: Place) -> None:

@@ -120,6 +120,11 @@ class Settings(BaseModel):
         return moved
 
     @property
+    def folder(self) -> Path:
+        """The folder that is served. Raises InvalidInput if it has been deleted."""
+        return (self._folder or current_folder)()
+
+    @property
     def guesses_project(self) -> bool:
         """Whether nobody named the project, so that it has the name of the root folder."""
         return self._guesses_project
@@ -133,7 +138,7 @@ class Settings(BaseModel):
         """Return the SQLite file to serve: `db`, else the backlog of the root folder. Raises InvalidInput."""
         if self.db is not None:
             return expanded(self.db)
-        root = find_root((self._folder or current_folder)(), isolated=self.isolated)
+        root = find_root(self.folder, isolated=self.isolated)
         if not has_backlog(root):
             refuse_new_backlog(root, isolated=self.isolated)
         return root / BACKLOG

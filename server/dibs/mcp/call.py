@@ -15,7 +15,7 @@ from dibs.session.caller import CLIENT, CallContext, Caller, Reply
 from dibs.session.python_wording import META, PYTHON
 from dibs.session.session import Session, refuse_role
 from dibs_schema.inputs import HumanField, Question
-from dibs_schema.next_step import TOOLS, Step
+from dibs_schema.next_step import TOOLS, Step, Wording
 from dibs_schema.operations import BY_TOOL, offered, read_arguments
 from dibs_schema.refusals import InvalidInput
 
@@ -35,7 +35,7 @@ def session_of(ctx: Ctx) -> Session:
     """Return the session of the client that makes a call: the connection's, or the HTTP request's."""
     session = ctx.request_context.lifespan_context
     assert isinstance(session, Session)
-    wording = PYTHON if META.items() <= (ctx.request_context.meta or {}).items() else TOOLS
+    wording = wording_of(ctx)
     params = ctx.session.client_params
     client = params.client_info.name if params is not None and params.client_info is not None else CLIENT
     if session.caller.connection is not None:
@@ -46,6 +46,11 @@ def session_of(ctx: Ctx) -> Session:
     knows_sessions = (ctx.protocol_version or "") < STATELESS
     http_session = request.headers.get("mcp-session-id") if request is not None and knows_sessions else None
     return session.for_caller(Caller.over_http(session.settings, http_session, client), wording)
+
+
+def wording_of(ctx: Ctx) -> Wording:
+    """Return how a call's client writes calls."""
+    return PYTHON if META.items() <= (ctx.request_context.meta or {}).items() else TOOLS
 
 
 class InputRequired(Exception):  # noqa: N818 - it is no error

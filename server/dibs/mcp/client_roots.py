@@ -38,12 +38,12 @@ UNKNOWN: Final = "the one of your client's root folder, as feature_get_stats say
 class ClientRoots:
     """Chooses the backlog before anything uses the database: the client's only root comes before the working folder.
 
-    `client` is set when the client can be asked, and `tried` after the first attempt to choose. `refusal` says why there
-    is nothing to serve yet, as in a home folder; then each call tries again.
+    `settings` are those of the chosen folder. `client` is set when the client can be asked, and `tried` after the first
+    attempt to choose. `refusal` says why there is nothing to serve yet, as in a home folder; then each call tries again.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self.settings = settings
         self._choosing = anyio.Lock()
         self._is_chosen = False
         self._client: ServerSession | None = None
@@ -74,7 +74,7 @@ class ClientRoots:
                 self.tried.set()
 
     def _locate(self, root: Path | None) -> None:
-        working, settings = current_folder(), self._settings
+        working, settings = current_folder(), self.settings
         is_elsewhere = root is not None and not is_shared(root) and root not in (working, *working.parents)
         try:
             if root is not None and is_elsewhere:
@@ -84,7 +84,7 @@ class ClientRoots:
         except InvalidInput as refusal:
             self.refusal = refusal
             raise
-        self.refusal, self._is_chosen = None, True
+        self.settings, self.refusal, self._is_chosen = settings, None, True
 
     def _refuse(self) -> NoReturn:
         assert self.refusal is not None, "there is no database"

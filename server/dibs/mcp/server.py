@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 from mcp.server import MCPServer
+from mcp.server.session import ServerSession
 from mcp.types import CallToolResult, InputRequiredResult
 from mcp.types import Tool as ToolDefinition
 
@@ -118,16 +119,15 @@ class DibsServer(BaseServer):
     ) -> CallToolResult | InputRequiredResult:
         """Perform the operation of a tool. Every refusal becomes an answer here, and nowhere else."""
         await self.built.wait()
-        from dibs.mcp.call import InputRequired, call, result, session_of
+        from dibs.mcp.call import InputRequired, call, result, session_of, wording_of
 
         assert context is not None, "tools are called by clients"
         with as_protocol_errors():
-            session = session_of(context)
             try:
                 await self.ready(context.session)
-                return await call(session, name, arguments, context)
+                return await call(session_of(context), name, arguments, context)
             except Refusal as refusal:
-                return result(refusal.answer(session.wording), is_error=True)
+                return result(refusal.answer(wording_of(context)), is_error=True)
             except InputRequired as required:
                 return required.result
 
@@ -150,6 +150,12 @@ class DibsServer(BaseServer):
         if not gc.isenabled():  # `dibs serve` has disabled it; other programs that contain a server have not
             gc.freeze()
             gc.enable()
+
+    async def ready(self, client: ServerSession) -> None:
+        """Wait until SQLAlchemy is imported and the backlog is chosen. Raises InvalidInput if none can be served."""
+        await super().ready(client)
+        if self.roots is not None:
+            self.session.settings = self.roots.settings
 
     async def keep_leases(self) -> None:
         """Renew leases and reap, from the choice of the backlog on, until cancelled."""

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dibs.database import WriteJob
-from dibs.root_folder import served_folder
 from dibs.settings import Settings
 from dibs_schema.inputs import HumanField, Question
 from dibs_schema.next_step import Step
@@ -55,7 +54,7 @@ class Caller:
     def on_connection(cls, settings: Settings, connection: str, client: str = CLIENT) -> Caller:
         """Return the client of a connection that lasts as long as its agent works, with its program's name."""
         role = "" if settings.role in (Role.ALL, Role.CODER) else f" ({settings.role})"
-        alias = f"{alias_of(client, connection)} in {served_folder_name()}{role}"
+        alias = f"{alias_of(client, connection)} in {_folder_name(settings)}{role}"
         author = settings.agent or alias
         return cls(client, settings.agent, author, alias, connection, connection=connection, lease=settings.lease)
 
@@ -109,11 +108,10 @@ def alias_of(client: str, session: str) -> str:
     return f"{_word(client) or CLIENT}-{session[:4]}"
 
 
-def served_folder_name() -> str:
-    """Return the name of the folder or worktree that this process serves."""
+def _folder_name(settings: Settings) -> str:
     try:
-        return _word(served_folder().name) or "/"
-    except InvalidInput:  # the folder has been deleted
+        return _word(settings.folder.name) or "/"
+    except InvalidInput:  # it has been deleted
         return "?"
 
 
