@@ -15,15 +15,22 @@ from dibs_schema.next_step import TOOLS, Step, Wording, word
 
 def iso(seconds: float) -> str:
     """Return a wall-clock time as ISO 8601 in UTC, to the second."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _iso(_utc(seconds))
 
 
-def _seconds(value: Any) -> Any:
-    return datetime.fromisoformat(value).timestamp() if isinstance(value, str) else value
+def _iso(time: datetime) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-Time = Annotated[float, BeforeValidator(_seconds), PlainSerializer(iso, return_type=str)]
-"""Seconds of the wall clock since 1970; sent as ISO 8601 in UTC."""
+def _utc(value: Any) -> Any:
+    """Return the time of seconds since 1970, or of ISO 8601, to the second, so that every transport has the same."""
+    if isinstance(value, (int, float)):
+        return datetime.fromtimestamp(int(value), UTC)
+    return datetime.fromisoformat(value) if isinstance(value, str) else value
+
+
+Time = Annotated[datetime, BeforeValidator(_utc), PlainSerializer(_iso, return_type=str)]
+"""A wall-clock time in UTC, to the second; sent as ISO 8601."""
 
 
 class Answer(BaseModel):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -42,6 +43,8 @@ async def test_a_follower_sees_what_others_do_and_goes_on_after_a_cursor(
         async with backlog.claim(feature):
             pass
     live = await asyncio.wait_for(watching, 20)
+    assert live[-1].at == (await backlog.history(two, limit=1)).events[0].at
+    assert abs(datetime.now(UTC) - live[-1].at) < timedelta(minutes=1)
     told = [(event.kind, event.feature) for event in live]
     assert told == [("create", two), ("claim", one), ("pass", one), ("claim", two), ("pass", two)]
     assert await first(other, 3, live[1].cursor) == live[2:]

@@ -8,6 +8,7 @@ import logging
 import re
 import threading
 from collections.abc import AsyncIterator, Awaitable, Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -57,12 +58,14 @@ def a_feature(**more: object) -> NewFeature:
     return NewFeature.model_validate(texts | more)
 
 
-async def test_every_way_leads_to_the_same_answers(reached: Backlog) -> None:
-    """Arguments and answers are models, times are numbers, and tokens are sent automatically."""
+async def test_every_way_leads_to_the_same_answers(reached: Backlog, backlog: Backlog) -> None:
+    """Arguments and answers are models, times are datetimes in UTC, and tokens are sent automatically."""
     one, two = (await reached.create_many([a_feature(), a_feature(depends_on_indices=[0])], allow_duplicates=True)).ids
     claimed = await reached.take(one)
     assert isinstance(claimed, Claimed)
-    assert claimed.claim.expires_at > 1e9
+    assert claimed.claim.expires_at > datetime.now(UTC)
+    assert claimed.claim.expires_at.utcoffset() == timedelta(0)
+    assert (await reached.get(one)).claimed_at == (await backlog.get(one)).claimed_at
     assert reached.holds(one, claimed.claim.token)
     assert (await reached.heartbeat(one, note="half done")).noted
     with pytest.raises(AlreadyHolding):

@@ -185,7 +185,9 @@ def test_blocked_says_by_what(database: Database) -> None:
     rows = {one.id: one for one in page.features}
     assert list(rows) == [needed[1], waiting, asking, stuck]
     assert rows[waiting].blocked_by == needed[1 : 1 + SHOWN_BLOCKERS]
-    assert rows[needed[1]].ready_at == now + 100
+    ready_at = rows[needed[1]].ready_at
+    assert ready_at is not None
+    assert ready_at.timestamp() == int(now + 100)
     assert (rows[asking].status, rows[stuck].status) == ("needs_human", "stuck")
 
 

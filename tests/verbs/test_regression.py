@@ -33,7 +33,8 @@ def test_two_testers_never_get_the_same(database: Database) -> None:
     ids = [place(database, Status.PASSING).id for _ in range(3)]
     first = database.write_now(lambda tx: take_for_regression(tx, 2))
     assert readings(first.features) == ids[:2]
-    assert row(database, ids[0])["testing_until"] == first.testing_until
+    assert first.testing_until is not None
+    assert first.testing_until.timestamp() == int(row(database, ids[0])["testing_until"])
     assert readings(database.write_now(lambda tx: take_for_regression(tx, 2)).features) == ids[2:]
     assert database.write_now(lambda tx: take_for_regression(tx, 2)).features == []
     database.write_now(lambda tx: outcome.mark_passing(tx, "tester", ids[0]))
@@ -45,7 +46,7 @@ def test_a_reservation_ends_by_itself(database: Database) -> None:
     on = place(database, Status.PASSING)
     taken = database.write_now(lambda tx: take_for_regression(tx, 1))
     assert taken.testing_until is not None
-    alter(database, on.id, testing_until=taken.testing_until - RESERVATION)
+    alter(database, on.id, testing_until=taken.testing_until.timestamp() - RESERVATION)
     assert readings(database.write_now(lambda tx: take_for_regression(tx, 1)).features) == [on.id]
 
 

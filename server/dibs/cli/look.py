@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -105,7 +104,7 @@ def _print_event(event: FollowedEvent, *, as_json: bool) -> None:
     if "dependency" in detail:
         text = f"dependency {detail['dependency']}"
     transition = f"{event.from_status or ''} -> {event.to_status}" if event.to_status else ""
-    at = time.strftime("%H:%M:%S", time.localtime(event.at))
+    at = event.at.astimezone().strftime("%H:%M:%S")  # in the local time zone
     feature = "" if event.feature is None else f"#{event.feature}"
     agent, shown = one_line(event.agent), one_line(text)[:100]
     click.echo(f"{at}  {feature:>6}  {event.kind:<10} {agent:<20} {transition:<26} {shown}".rstrip())

@@ -191,7 +191,8 @@ class Claim:
         with suppress(Refusal, ServerGone):
             feature = await self._backlog.get(held.id)
             if feature.expires_at is not None and feature.updated_at is not None:  # by the server's clock alone
-                pause = min(max((feature.expires_at - feature.updated_at) / 3, SHORTEST_PAUSE), LONGEST_PAUSE)
+                lease = (feature.expires_at - feature.updated_at).total_seconds()
+                pause = min(max(lease / 3, SHORTEST_PAUSE), LONGEST_PAUSE)
         while self._backlog.holds(held.id, held.claim.token):
             await asyncio.sleep(pause)
             try:

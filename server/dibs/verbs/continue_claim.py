@@ -26,7 +26,7 @@ from dibs.rules.diagnosis import find, refuse_lost
 from dibs.rules.events import last_holder, record
 from dibs.rules.file_areas import files_are_free
 from dibs.verbs.claim_values import LEASED, RENEWED, count_mine, of_holder
-from dibs_schema.answers import Claimed
+from dibs_schema.answers import Claimed, Lease
 from dibs_schema.next_step import Step
 from dibs_schema.refusals import AlreadyHolding, InvalidInput
 from dibs_schema.status import ConnectionEnd, Kind, Status
@@ -97,7 +97,7 @@ def replay_claim(tx: Transaction, holder: Holder, claimed: Claimed) -> Claimed:
     row = claim_again(tx, holder, feature, token)
     if row is None:
         refuse_lost(find(tx, feature))
-    lease = claimed.claim.model_copy(update={"expires_at": row["lease_expires_at"]})
+    lease = Lease(token=token, expires_at=row["lease_expires_at"], renewed=claimed.claim.renewed)
     return claimed.model_copy(update={"claim": lease})
 
 
