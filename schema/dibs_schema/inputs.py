@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
@@ -26,6 +26,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from dibs_schema.file_areas import MOST_PATHS, path_of, paths_of
 from dibs_schema.lenient_input import without_empty, without_unknown
+from dibs_schema.object_lists import Objects
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.sanitize import clean
 from dibs_schema.status import Status
@@ -139,7 +140,7 @@ def _evidence(value: Any) -> Any:
 
 
 if TYPE_CHECKING:
-    Evidence = EvidenceFields | str
+    Evidence = EvidenceFields | Mapping[str, Any] | str
     """A string is its summary."""
 else:
     Evidence = Annotated[EvidenceFields, BeforeValidator(_evidence)]
@@ -174,7 +175,7 @@ class HumanField(Input):
         return self
 
 
-HumanFields = Annotated[list[HumanField], Field(min_length=1, max_length=10), FROM_JSON]
+HumanFields = Annotated[Objects[HumanField], Field(min_length=1, max_length=10), FROM_JSON]
 LONGEST_ANSWER = 5_000
 
 
@@ -224,7 +225,7 @@ class Question(Input):
     multiSelect: bool = False  # noqa: N815 - the name that agents' own question tools use
 
 
-Questions = Annotated[list[Question], Field(min_length=1, max_length=4), FROM_JSON]
+Questions = Annotated[Objects[Question], Field(min_length=1, max_length=4), FROM_JSON]
 
 
 class NewFeature(Input):
@@ -261,7 +262,7 @@ def _entry(value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationIn
 
 
 if TYPE_CHECKING:
-    NewFeatures = Sequence[NewFeature | InvalidEntry]
+    Entry = NewFeature | InvalidEntry
 else:
     Entry = Annotated[NewFeature, WrapValidator(_entry)]
-    NewFeatures = Annotated[list[Entry], Field(min_length=1, max_length=1_000), FROM_JSON]
+NewFeatures = Annotated[Objects[Entry], Field(min_length=1, max_length=1_000), FROM_JSON]

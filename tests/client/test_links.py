@@ -59,8 +59,9 @@ def a_feature(**more: object) -> NewFeature:
 
 
 async def test_every_way_leads_to_the_same_answers(reached: Backlog, backlog: Backlog) -> None:
-    """Arguments and answers are models, times are datetimes in UTC, and tokens are sent automatically."""
-    one, two = (await reached.create_many([a_feature(), a_feature(depends_on_indices=[0])], allow_duplicates=True)).ids
+    """Arguments are models or dicts, answers are models, times are datetimes in UTC, and tokens are sent automatically."""
+    second = {"category": "core", "name": "two", "description": "d", "steps": ("look",), "depends_on_indices": [0]}
+    one, two = (await reached.create_many([a_feature(), second], allow_duplicates=True)).ids
     claimed = await reached.take(one)
     assert isinstance(claimed, Claimed)
     assert claimed.claim.expires_at > datetime.now(UTC)

@@ -9,7 +9,9 @@ import sys
 import pytest
 
 from dibs.client import Backlog, SyncBacklog
+from dibs_schema.inputs import CommandRun, NewFeature, Option
 from dibs_schema.operations import OPERATIONS, AnyOperation
+from dibs_schema.refusals import InvalidInput
 
 EACH = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: one.method)
 
@@ -33,6 +35,29 @@ def test_a_method_takes_its_arguments_by_place_and_by_name(tmp_path: object) -> 
             backlog.get(1, colour="red")  # type: ignore[call-arg]  # which is what is tried
         with pytest.raises(TypeError, match="feature_id"):
             backlog.get()  # type: ignore[call-arg]  # likewise
+
+
+def test_objects_are_dicts_or_models(tmp_path: object) -> None:
+    """Methods take plain dicts and models, in any mix, and type checkers accept both."""
+    texts = {"category": "core", "description": "what it does", "steps": ["look"]}
+    with SyncBacklog.open(db=f"{tmp_path}/features.db") as backlog:
+        first = {**texts, "name": "first", "key": "first"}
+        assert backlog.create_many([first, {**texts, "name": "second", "depends_on": ["first"]}]).ids == [1, 2]
+        model = NewFeature(category="core", name="third", description="d", steps=["s"])
+        assert (
+            backlog.create_many([model, {"category": "c", "name": "n", "description": "d", "steps": ["s"]}]).count == 2
+        )
+        with pytest.raises(InvalidInput, match=r"features\[0\]\.name: is required"):
+            backlog.create_many([texts])
+        question = {"question": "Which?", "header": "Which", "options": ["this", Option(label="that")]}
+        assert backlog.ask_user([question]).state == "open"
+        with backlog.claim(1) as feature:
+            feature.evidence = {"commands": [CommandRun(command="make", exit_code=0)]}
+        assert backlog.get(1).evidence == {"commands": [{"command": "make", "exit_code": 0}]}
+        backlog.take(2)
+        assert backlog.ask_person(2, "Which?", [{"id": "which", "label": "Which one?"}]).status == "needs_human"
+        backlog.take(3)
+        assert backlog.mark_passing(3, evidence={"summary": "seen"}).evidence
 
 
 def test_what_is_no_operation_is_in_both_kinds_too() -> None:

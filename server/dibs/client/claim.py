@@ -60,11 +60,12 @@ class NothingToClaim(Exception):  # noqa: N818 - it names what has happened
 class ClaimedFeature(Work):
     """The feature of a `claim` block: its texts, dependencies, earlier failures and notes.
 
-    Set `evidence` (a string or EvidenceFields) to show that the feature works. The end of the block sends it.
+    Set `evidence` (a string, EvidenceFields or a dict of its fields) to show that the feature works. The end of the
+    block sends it.
     """
 
     claim: Lease
-    evidence: EvidenceFields | str | None = None
+    evidence: EvidenceFields | dict[str, Any] | str | None = None
 
 
 class Claim:

@@ -13,6 +13,7 @@ from dibs.verbs.release import release as release_verb
 from dibs.verbs.skip import skip as skip_verb
 from dibs.verbs.update import add_note as add_note_verb
 from dibs_schema.answers import Acknowledgement, Claimed, Idle
+from dibs_schema.inputs import EvidenceFields
 from dibs_schema.operations import claims as arguments
 from dibs_schema.refusals import Forbidden, InvalidInput
 from dibs_schema.roles import Role
@@ -92,7 +93,7 @@ async def release(session: Session, args: arguments.ReleaseClaim, _: CallContext
 async def mark_passing(session: Session, args: arguments.MarkPassing, _: CallContext) -> Acknowledgement:
     """Finish a claimed feature, or confirm one that passes."""
     evidence = args.evidence
-    assert not isinstance(evidence, str), "the type converts a string"
+    assert evidence is None or isinstance(evidence, EvidenceFields), "the type converts all else"
     return await session.transition(
         args.feature_id,
         args.claim_token,

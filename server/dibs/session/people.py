@@ -7,6 +7,7 @@ from dibs.session.session import Session
 from dibs.verbs import ask_person as requests
 from dibs.verbs import ask_user as questions
 from dibs_schema.answers import Acknowledgement, Asked
+from dibs_schema.object_lists import models_of
 from dibs_schema.operations.people import AnswerHumanInput, AskUser, RequestHumanInput
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.status import Kind
@@ -18,14 +19,15 @@ USER = "user"
 async def ask_person(session: Session, args: RequestHumanInput, context: CallContext) -> Acknowledgement:
     """Ask a person about a claimed feature. An answer within the call keeps the claim; otherwise it ends."""
     feature = args.feature_id
-    request = requests.new_request(args.prompt, list(args.fields))
+    fields = models_of(args.fields)
+    request = requests.new_request(args.prompt, fields)
     if context.can_ask:
         choose = session.claims.choose(feature, args.claim_token, Kind.ASK)
         token = await session.database.read(choose)
         if token is not None:
             await session.database.read(lambda tx: requests.check_claim(tx, feature, token))
             await session.prove_alive(token)
-            reply = await context.ask_fields(args.prompt, args.fields)
+            reply = await context.ask_fields(args.prompt, fields)
             if reply is not None and reply.answers is not None:
                 answers = reply.answers
                 return await session.database.write(
@@ -49,7 +51,7 @@ async def ask_user(session: Session, args: AskUser, context: CallContext) -> Ask
         earlier = args.question_id
         return await database.read(lambda tx: questions.read_question(tx, earlier))
     by = session.author()
-    wanted = list(args.questions)
+    wanted = models_of(args.questions)
     if context.asked_question is None:
         stored = await database.write(lambda tx: questions.ask_user(tx, by, wanted))
     else:  # the client repeats the call with the user's answer to the question stored before

@@ -10,7 +10,8 @@ from dibs.verbs import depend
 from dibs.verbs.batch import check_batch
 from dibs.verbs.update import change
 from dibs_schema.answers import Acknowledgement, Created
-from dibs_schema.inputs import NewFeature
+from dibs_schema.inputs import InvalidEntry, NewFeature
+from dibs_schema.object_lists import models_of
 from dibs_schema.operations import planning as arguments
 
 TEXTS = ("category", "name", "description", "steps", "priority", "paths")
@@ -40,7 +41,7 @@ async def create(session: Session, args: arguments.CreateFeature, _: CallContext
 async def create_many(session: Session, args: arguments.CreateFeatures, _: CallContext) -> Created:
     """Add up to 1,000 features, all or none, or those that are valid."""
     by = session.author()
-    features = list(args.features)
+    features: list[NewFeature | InvalidEntry] = models_of(args.features)
     options = {name: True for name in ("allow_duplicates", "partial") if getattr(args, name)}
     fingerprinted = {"features": [one.model_dump() for one in features if isinstance(one, NewFeature)]}
     request = Request.of(args.request_id, "feature_create_bulk", fingerprinted | options)
