@@ -19,6 +19,8 @@ from dibs_schema.validation import first_problem
 PREFIX = "DIBS_"
 UNEXPANDED = re.compile(r"\$\{|\{env:")
 """The beginning of a variable that a client should have replaced in its configuration."""
+UNNAMED = "default"
+"""The name of a file's project if none is named."""
 SECRET = ("token", "claim")
 """The settings whose values no message shows."""
 
@@ -48,7 +50,7 @@ class Settings(BaseModel):
         None, min_length=1, description="A path, or a postgresql:// URL."
     )
     project: Name = Field(
-        "default", description="The project served; on a server, if none is named, the root folder's name."
+        UNNAMED, description="The project served; on a server, if none is named, the root folder's name."
     )
     agent: Name | None = Field(None, description="The name that claims are made under.")
     token: Token | None = Field(None, description="The claim token that shell commands send.")
@@ -178,7 +180,7 @@ def _guessed_project(folder: Path, *, isolated: bool) -> str:
 
 def project_of(root: Path) -> str:
     """Return the name of a root folder's project on a server, if none is named."""
-    return clean(root.name)[:100] or str(Settings.model_fields["project"].default)
+    return clean(root.name)[:100] or UNNAMED
 
 
 def forget_settings() -> None:

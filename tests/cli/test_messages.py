@@ -37,6 +37,48 @@ def test_a_hint_is_a_sentence_of_its_own(there: Shell) -> None:
     assert not said.endswith("..\n")
 
 
+def test_a_pass_and_a_failure_of_a_passing_feature_say_what_they_record(there: Shell) -> None:
+    """The status alone does not tell a test from a pass, nor a regression from a failed attempt."""
+    there.json("add", "One", *NEW)
+    there.json("claim", DIBS_AGENT="ada")
+    assert there.dibs("pass", 1, DIBS_AGENT="ada").stdout == "Feature 1 is passing.\n"
+    assert there.dibs("pass", 1).stdout == "Feature 1 is passing. It was passing before: recorded as another test.\n"
+    with_evidence = there.dibs("pass", 1, "--evidence", "seen").stdout
+    assert with_evidence.startswith("Feature 1 is passing; evidence stored. It was passing before")
+    assert there.dibs("fail", 1, "broke").stdout == (
+        "Feature 1 is pending. It was passing before: recorded as a regression.\n"
+    )
+
+
+def test_a_call_without_the_claims_token_says_how_to_send_it(there: Shell) -> None:
+    """The same command comes with the option that it lacked."""
+    there.json("add", "One", *NEW)
+    there.json("claim")
+    assert "Run it again with `--token …` if the claim is yours" in there.dibs("pass", 1).stderr
+
+
+def test_messages_do_not_name_a_project_that_nobody_named(there: Shell, tmp_path: Path) -> None:
+    """A file's only project is the backlog; one with a name is called by it."""
+    there.json("add", "One", *NEW)
+    assert there.dibs("get", 9).stderr.startswith("dibs: There is no feature 9 in the backlog. ")
+    made = there.dibs("backup", tmp_path / "backup.db").stdout
+    assert made.startswith("1 feature and 1 event of the backlog are in ")
+    assert (
+        "This is a backup of the backlog at" in there.dibs("add", "Two", *NEW, DIBS_DB=f"{tmp_path}/backup.db").stderr
+    )
+    there.json("add", "One", *NEW, DIBS_PROJECT="web")
+    assert "There is no feature 9 in the project 'web'. " in there.dibs("get", 9, DIBS_PROJECT="web").stderr
+
+
+@pytest.mark.parametrize("command", [["list"], ["ready"], ["blocked"], ["search", "x"], ["list", "--status", "stuck"]])
+def test_an_empty_list_is_not_a_table(there: Shell, command: list[str]) -> None:
+    """Where nothing is listed, one sentence says so."""
+    there.json("add", "One", *NEW)
+    there.json("claim")
+    said = there.dibs(*command).stdout
+    assert said == "No features.\n" if command != ["list"] else "1 of 1" in said
+
+
 @pytest.mark.parametrize(("file", "title"), [("shop/.dibs/features.db", "shop"), ("shop/list.db", "list")])
 def test_the_status_of_a_file_is_headed_by_its_name(tmp_path: Path, file: str, title: str) -> None:
     """A file's only project is called after its folder or its file; another project has its own name."""

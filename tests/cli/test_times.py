@@ -26,15 +26,15 @@ def test_every_time_in_json_is_iso_8601(there: Shell) -> None:
     """Answers, refusals, events and their details name each time in UTC, to the second."""
     for name in ("One", "Two", "Three"):
         there.json("add", name, *NEW)
-    ada = {"DIBS_AGENT": "ada"}
-    said = [there.json("claim", 1, **ada), there.json("fail", 1, "broken", **ada), there.json("claim", 2, **ada)]
+    ada = Shell(there.folder, {**there.settings, "DIBS_AGENT": "ada"})
+    said = [ada.json("claim", 1), ada.json("fail", 1, "broken"), ada.json("claim", 2)]
     said += [
         there.json("get", 2),
         there.json("claim", 2, status=1, DIBS_AGENT="bob"),
-        there.json("heartbeat", 2, **ada),
+        ada.json("heartbeat", 2),
     ]
-    said += [there.json("pass", 2, **ada), there.json("regression"), there.json("claim", 3, **ada)]
-    said += [there.json("ask", 3, "Which?", **ada), there.json("answer"), there.json("list"), there.json("blocked")]
+    said += [ada.json("pass", 2), there.json("regression"), ada.json("claim", 3)]
+    said += [ada.json("ask", 3, "Which?"), there.json("answer"), there.json("list"), there.json("blocked")]
     said += [there.json(command, feature) for command in ("show", "history") for feature in (1, 2, 3)]
     there.json("answer", 3, "--cancel")
     there.json("update", 1, "--archive")

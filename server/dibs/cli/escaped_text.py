@@ -26,4 +26,4 @@ def values_on_one_line(value: Any) -> str:
         return ", ".join(f"{one_line(name)}: {values_on_one_line(one)}" for name, one in value.items())
     if isinstance(value, list):
         return "; ".join(values_on_one_line(one) for one in value)
-    return one_line(value)
+    return str(value).lower() if isinstance(value, bool) else one_line(value)

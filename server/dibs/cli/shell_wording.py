@@ -17,6 +17,7 @@ class ShellWording:
         if step.operation is None:
             refused = Command("", options={"wait_seconds": "--wait"})
             given = [_option(refused, name, value) for name, value in step.arguments.items()]
+            given += [f"{option(refused, name)} …" for name in step.needs]
             return f"it again with `{' '.join(given)}`" if given else "it again"
         command = BY_TOOL[step.operation].command
         words = ["dibs", command.words]

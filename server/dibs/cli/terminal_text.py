@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dibs.cli.escaped_text import one_line, several_lines, values_on_one_line
+from dibs.settings import UNNAMED
 from dibs_schema import answers
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ STYLES = {
 }
 PARTS = dict.fromkeys(("unconfirmed", "to_recheck"), " (part of passing)") | {"ready": " (part of pending)"}
 """The counts that are part of another count."""
+DONE = {"already_claimed": "claimed already", "evidence": "evidence stored", "noted": "note stored"}
+"""What an acknowledgement's members say that are true."""
 
 
 def print_text(answer: answers.Answer) -> None:
@@ -69,7 +72,7 @@ def print_stats(stats: answers.Stats, moved_to: str | None = None, backup_of: st
         if counts[name]:
             table.add_row(Text(name, style), str(counts[name]) + PARTS.get(name, ""))
     out = console()
-    progress = f" {stats.percent_passing:g} % passing, {_count(stats.total, 'feature')}"
+    progress = f" {stats.percent_passing:g} % passing, {counted(stats.total, 'feature')}"
     out.print(Text(one_line(_title(stats)), "bold") + Text(progress))
     out.print(ProgressBar(total=100, completed=stats.percent_passing, width=50), "")
     out.print(table)
@@ -77,7 +80,7 @@ def print_stats(stats: answers.Stats, moved_to: str | None = None, backup_of: st
         parts = ", ".join(f"{name} {count}" for name, count in group.counts.wire().items())
         out.print(f"{one_line(group.name)}: {parts}")
     if stats.open_questions:
-        out.print(f"{_count(stats.open_questions, 'open question')} to the user: `dibs answer` shows what was asked.")
+        out.print(f"{counted(stats.open_questions, 'open question')} to the user: `dibs answer` shows what was asked.")
     if moved_to:
         out.print(f"The project has moved to {one_line(moved_to)}. This is its state before.", style="yellow")
     if backup_of:
@@ -85,13 +88,14 @@ def print_stats(stats: answers.Stats, moved_to: str | None = None, backup_of: st
     out.print(one_line(stats.database), style="dim")
 
 
-def _count(number: int, what: str) -> str:
+def counted(number: int, what: str) -> str:
+    """Return `1 feature` or `2 features`."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _title(stats: answers.Stats) -> str:
     """Return the project's name; for the only one of a file, that is the folder's or the file's."""
-    if stats.project != "default" or "://" in stats.database:
+    if stats.project != UNNAMED or "://" in stats.database:
         return stats.project
     file = Path(stats.database)
     return file.parent.parent.name if file.parent.name == ".dibs" else file.stem
@@ -99,13 +103,17 @@ def _title(stats: answers.Stats) -> str:
 
 def print_page(page: answers.Page) -> None:
     """Print a page of a list, and the option for the next page."""
+    if not page.features:
+        click.echo("No features." if not page.total else f"No more of {page.total} features.")
+        return
     _rows(page.features)
     more = f"; continue with --cursor {page.next_cursor}" if page.next_cursor else ""
     click.echo(f"{len(page.features)} of {page.total}{more}")
 
 
 def _summaries(answer: answers.Summaries) -> None:
-    _rows(answer.features)
+    if answer.features:
+        _rows(answer.features)
     if answer.missing:
         click.echo(f"There is no feature {', '.join(map(str, answer.missing))}.")
 
@@ -211,7 +219,9 @@ def _acknowledgement(answer: answers.Acknowledgement) -> None:
     if more > 0:
         values["unblocked"] = [*answer.unblocked, f"{more:,} more"]
     shown = [(name, one) for name, one in values.items() if name not in ("id", "status", "hint")]
-    rest = "".join(f"; {name}" if one is True else f"; {name}: {values_on_one_line(one)}" for name, one in shown)
+    rest = "".join(
+        f"; {DONE.get(name, name)}" if one is True else f"; {name}: {values_on_one_line(one)}" for name, one in shown
+    )
     click.echo(f"Feature {answer.id} is {answer.status}{rest}. {one_line(answer.hint or '')}".rstrip())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dibs.cli import options
+from dibs.cli.terminal_text import counted
 from dibs.regular_file import irregularity
 from dibs.root_folder import find_root
-from dibs.settings import Settings, project_of
+from dibs.settings import UNNAMED, Settings, project_of
 from dibs_schema.refusals import InvalidInput
 
 if TYPE_CHECKING:
@@ -36,13 +37,14 @@ def backup(target: Path | None, *, keep: int | None, force: bool, as_json: bool,
     The file is one snapshot, and is checked before it gets its name. It refuses writes; `dibs restore` makes a
     live backlog from it, in a file or on a server.
     """
+    from dibs.database.project_row import called
     from dibs.transfer.backup import back_up, backup_name, rotate
     from dibs.transfer.bulk import BulkDatabase
 
     settings = Settings.read(flags)
     source = BulkDatabase(settings)
     is_folder = target is None or irregularity(target) == "a folder"
-    name = settings.project if source.file is None or settings.project != "default" else source.file.stem
+    name = settings.project if source.file is None or settings.project != UNNAMED else source.file.stem
     if target is None:
         target = (source.file or settings.model_copy(update={"db": None}).database_file().absolute()).parent
     if keep is not None and not is_folder:
@@ -56,11 +58,11 @@ def backup(target: Path | None, *, keep: int | None, force: bool, as_json: bool,
         options.print_json(asdict(done))
         return
     click.echo(
-        f"{done.rows['features']} features and {done.rows['events']} events of {done.project!r} are in {done.file} "
+        f"{_contents(done.rows)} of the {called(done.project)} are in {done.file} "
         f"({done.bytes / 1_048_576:.1f} MiB), as one snapshot, and checked ({done.seconds:.1f} s)."
     )
     if done.claims:
-        click.echo(f"It contains {done.claims} claims, which a restore releases.")
+        click.echo(f"It contains {counted(done.claims, 'claim')}, which a restore releases.")
     for old in done.removed:
         click.echo(f"Deleted {old}.")
     _warn(done.unsound, "and also in the backup. `dibs doctor` shows the details.")
@@ -81,23 +83,33 @@ def restore(source: Path, *, to: str | None, force: bool, as_json: bool, **flags
     from dibs.transfer.restore import mark_of, restore_project
 
     flags["db"] = to or flags["db"]
-    flags["project"] = flags["project"] or os.environ.get("DIBS_PROJECT") or mark_of(source).project
+    backed_up = mark_of(source).project
+    flags["project"] = (
+        flags["project"] or os.environ.get("DIBS_PROJECT") or (backed_up if backed_up != UNNAMED else None)
+    )
+    goal = Settings.read(flags)  # on a server, a project without a name of its own gets the one that clients look for
     with options.ended_by_signals(), progress_bar("reading the backup") as progress:
-        done = restore_project(source, Settings.read(flags), force=force, progress=progress)
+        done = restore_project(source, goal, force=force, progress=progress)
     if as_json:
         options.print_json(asdict(done))
         return
     click.echo(
-        f"{done.rows['features']} features and {done.rows['events']} events, backed up from {done.origin} at {done.made}, "
+        f"{_contents(done.rows)}, backed up from {done.origin} at {done.made}, "
         f"are live at {done.target} now, and checked ({done.seconds:.1f} s)."
     )
     if done.released:
-        click.echo(f"{len(done.released)} claims from the time of the backup were released.")
+        click.echo(f"{counted(len(done.released), 'claim')} from the time of the backup ended: released.")
     if done.aside:
         click.echo(f"The earlier project is stored as {done.aside}.")
-    if done.project != "default":
+    if goal.is_server_url:
+        click.echo(f"Servers need DIBS_PROJECT={done.project}, unless their root folder is called {done.project}.")
+    elif done.project != UNNAMED:
         click.echo(f"Servers need DIBS_PROJECT={done.project}.")
     _warn(done.unsound, "as in the backup. `dibs doctor --repair-counters` recomputes the counters.")
+
+
+def _contents(rows: Mapping[str, int]) -> str:
+    return f"{counted(rows['features'], 'feature')} and {counted(rows['events'], 'event')}"
 
 
 def _warn(unsound: list[str], consequence: str) -> None:
@@ -144,17 +156,14 @@ def copy(
     if done.finished:
         click.echo(f"The copy at {done.target} was complete already, and is live now.")
     else:
-        click.echo(
-            f"{done.rows['features']} features and {done.rows['events']} events are at {done.target} now, compared "
-            f"row by row ({done.seconds:.1f} s)."
-        )
+        click.echo(f"{_contents(done.rows)} are at {done.target} now, compared row by row ({done.seconds:.1f} s).")
     if done.events_renumbered_by:
         click.echo(
             f"The target had events with the same ids; the copied ids are greater by {done.events_renumbered_by}."
         )
     if done.claims:
-        click.echo(f"{done.claims} claims were copied; their tokens work there.")
-    named = f" and DIBS_PROJECT={done.to_project}" if goal.is_server_url or done.to_project != "default" else ""
+        click.echo(f"It has {counted(done.claims, 'claim')}, whose tokens work there.")
+    named = f" and DIBS_PROJECT={done.to_project}" if goal.is_server_url or done.to_project != UNNAMED else ""
     click.echo(
         f"{done.source} refuses writes from now on. Set DIBS_DB to the new database{named}, and restart the servers."
     )

@@ -12,6 +12,7 @@ from sqlalchemy import Column, MetaData, String, Table, bindparam, select
 from sqlalchemy.engine import Connection
 
 from dibs.database.compiled import hot, prepared
+from dibs.settings import UNNAMED
 from dibs_schema.project_settings import ProjectSettings
 from dibs_schema.refusals import DatabaseReplaced, SchemaNewer
 from dibs_schema.tables import HEAD, projects
@@ -47,6 +48,11 @@ def find_project(connection: Connection, name: str) -> tuple[Project | None, str
     return (project_of(rows[0]), rows[0]["schema_version"]) if rows else (None, None)
 
 
+def called(name: str) -> str:
+    """Return `project 'web'` for a message, or `backlog` for a project without a name of its own, as most files have."""
+    return "backlog" if name == UNNAMED else f"project {name!r}"
+
+
 def listed(names: list[str]) -> str:
     """Return `is 'web'` or `are 'site', 'web'` for a message, with at most ten names."""
     shown = ", ".join(map(repr, names[:10]))
@@ -73,7 +79,7 @@ def check_project(found: Project | None, schema: str | None, opened: Project, la
         raise frozen(opened.name, Freeze.read(found.moved_to))
     if found is None or found.generation != opened.generation:
         raise DatabaseReplaced(
-            f"The project {opened.name!r} is no longer the one this server opened: the database was replaced. "
+            f"The {called(opened.name)} is no longer the one this server opened: the database was replaced. "
             "Nothing was written. Restart the server to serve what is there now."
         )
     if writing and schema != HEAD:
@@ -131,19 +137,19 @@ def frozen(name: str, freeze: Freeze) -> DatabaseReplaced:
     """Return the refusal for a write to a project that is frozen in this database."""
     if freeze.state == "copied":
         return DatabaseReplaced(
-            f"The project {name!r} here is a copy of {freeze.project!r} at {freeze.label} that was not finished. "
+            f"The {called(name)} here is a copy of the {called(freeze.project)} at {freeze.label} that was not finished. "
             "Nothing was written. A person runs the same `dibs copy` again, which finishes it.",
             moved_from=freeze.label,
         )
     if freeze.state == "backup":
         return DatabaseReplaced(
-            f"This is a backup of the project {freeze.project!r} at {freeze.label}, made {when(freeze.at)}. "
+            f"This is a backup of the {called(freeze.project)} at {freeze.label}, made {when(freeze.at)}. "
             "Nothing was written. A person sets DIBS_DB to the backlog itself, or makes one of this with `dibs restore`.",
             backup_of=freeze.label,
         )
     elsewhere = f" and DIBS_PROJECT to {freeze.project}" if freeze.project != name else ""
     return DatabaseReplaced(
-        f"The project {name!r} has moved to {freeze.label}. Nothing was written. A person sets DIBS_DB to it{elsewhere} and "
-        "restarts the server, or brings the project back by copying it from there to here (`dibs copy`).",
+        f"The {called(name)} has moved to {freeze.label}. Nothing was written. A person sets DIBS_DB to it{elsewhere} and "
+        "restarts the server, or brings it back by copying it from there to here (`dibs copy`).",
         moved_to=freeze.label,
     )

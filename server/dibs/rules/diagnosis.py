@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from sqlalchemy import bindparam, select
 
 from dibs.database.compiled import hot
+from dibs.database.project_row import called
 from dibs.database.transaction import Row, Transaction
 from dibs.rules.conditions import FARTHEST_BACK_OFF, F, this
 from dibs.rules.dependencies import unmet_of
@@ -55,7 +56,7 @@ def find(tx: Transaction, feature: int) -> Row:
     row = tx.first(_row, feature=feature)
     if row is None:
         raise NotFound(
-            f"There is no feature {feature} in project {tx.project.name!r}.", next=[FIND_FEATURE], id=feature
+            f"There is no feature {feature} in the {called(tx.project.name)}.", next=[FIND_FEATURE], id=feature
         )
     return row
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import bindparam, select, update
 
-from dibs.database.project_row import Freeze, frozen
+from dibs.database.project_row import Freeze, called, frozen
 from dibs.rules.conditions import F, expired, in_project, leased
 from dibs.transfer.bulk import BulkDatabase, BulkTransaction, refuse_unknown
 from dibs.transfer.project_rows import PENDING_LEASE, Progress, count_claims, is_used, write_copy
@@ -142,11 +142,11 @@ def _refuse_occupied(here: BulkTransaction, there: BulkTransaction, label: str) 
         mark = Freeze.read(there.project.moved_to)
         if mark.generation == here.project.generation and mark.state != "backup":
             return
-        is_what = f", which {MARKED_AS[mark.state]} {mark.project!r} at {mark.label}"
+        is_what = f", which {MARKED_AS[mark.state]} the {called(mark.project)} at {mark.label}"
     elif not is_used(there):
         return
     raise InvalidInput(
-        f"{label} has a project {there.project.name!r} already{is_what}. Nothing was copied. "
+        f"{label} has a {called(there.project.name)} already{is_what}. Nothing was copied. "
         "Name another one with --to-project, or another database.",
         field="to",
     )

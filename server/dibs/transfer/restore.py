@@ -12,7 +12,7 @@ from pathlib import Path
 from sqlalchemy import bindparam, update
 
 from dibs.database import file_inspection
-from dibs.database.project_row import Freeze, when
+from dibs.database.project_row import Freeze, called, when
 from dibs.settings import Settings
 from dibs.transfer import atomic_file
 from dibs.transfer.backup import check, own_files
@@ -175,7 +175,7 @@ def _into(
     with source.reading() as here, target.writing() as there:
         if there.project.moved_to is not None or is_used(there):
             raise InvalidInput(
-                f"{target.label} has a project {there.project.name!r} already. Nothing was changed. Name another with "
+                f"{target.label} has a {called(there.project.name)} already. Nothing was changed. Name another with "
                 "--project or another place with --db; --force sets the existing one aside.",
                 field="db",
             )

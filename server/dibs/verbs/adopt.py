@@ -7,6 +7,7 @@ from typing import NoReturn
 from sqlalchemy import bindparam, select, update
 
 from dibs.database.compiled import hot
+from dibs.database.project_row import called
 from dibs.database.transaction import Row, Transaction
 from dibs.rules.claimant import Holder, new_token
 from dibs.rules.conditions import F, held, in_project, leased, literal_text, renewed_lately, this
@@ -132,7 +133,7 @@ def refuse_ended_claim(tx: Transaction, feature: int | None, token: str) -> NoRe
     row = find(tx, feature) if feature is not None else find_ended(tx, token)
     if row is None:
         raise ClaimLost(
-            f"This server was started for a claim that project {tx.project.name!r} does not have: others have claimed its "
+            f"This server was started for a claim that the {called(tx.project.name)} does not have: others have claimed its "
             "feature since, or the token belongs to another backlog. Stop, and tell whoever started you.",
         )
     claim = f"This server was started for feature {row['id']}, and its claim"

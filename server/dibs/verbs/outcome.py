@@ -38,6 +38,7 @@ from dibs_schema.tables import features
 
 SHOWN = 10
 """Ids that an acknowledgement lists; its count includes all of them."""
+REGRESSION = "It was passing before: recorded as a regression."
 
 
 _evidence = bindparam("proof", type_=F.evidence.type)
@@ -175,7 +176,7 @@ def mark_failing(tx: Transaction, by: str, feature: int, reason: str, token: str
     """
     if token is None or _passed_with(tx, feature, token):
         if report(tx, by, feature, reason):
-            return Acknowledgement(id=feature, status=Status.PENDING.value)
+            return Acknowledgement(id=feature, status=Status.PENDING.value, hint=REGRESSION)
         refuse_report(tx, feature, token)
     by = holder_of(tx, feature, token) or by
     failures = tx.value(_failures_so_far, feature=feature) or 0

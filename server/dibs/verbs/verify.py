@@ -25,6 +25,7 @@ NEEDS_CONFIRMATION = "Another agent must confirm it."
 TEST_IT = Step("feature_get_for_regression", purpose="to confirm it", by=Role.TESTER)
 READ_REST = Step("feature_get_by_id", purpose="with its id and next_cursor as cursor, for the rest of a cut text")
 CANNOT_CONFIRM_OWN = "The agent that passed a feature cannot confirm it: another agent must."
+TESTED_AGAIN = "It was passing before: recorded as another test."
 
 _confirm = (
     update(features)
@@ -114,7 +115,7 @@ def verify(tx: Transaction, by: str, feature: int, evidence: EvidenceFields | No
         id=feature,
         status=Status.PASSING.value,
         evidence=evidence is not None,
-        hint=CANNOT_CONFIRM_OWN if waits else None,
+        hint=CANNOT_CONFIRM_OWN if waits else TESTED_AGAIN,
     )
 
 

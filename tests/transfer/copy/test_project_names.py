@@ -45,6 +45,17 @@ def test_a_copy_has_the_name_that_clients_look_for(
         assert shop.json("status", DIBS_DB=str(back))["project"] == "default"
 
 
+def test_a_restored_backup_has_the_name_that_clients_look_for(shop: Shell, postgres: Server, tmp_path: Path) -> None:
+    """A file's backup that is restored to a server serves the repository there, too, and back in a file any."""
+    assert shop.dibs("backup", tmp_path / "it.backup").returncode == 0
+    with fresh_database(postgres) as url:
+        said = shop.dibs("restore", tmp_path / "it.backup", "--to", url)
+        assert "DIBS_PROJECT=shop, unless their root folder is called shop" in said.stdout, said.stderr
+        assert shop.json("get", 1, DIBS_DB=url)["name"] == "One"
+    assert shop.dibs("restore", tmp_path / "it.backup", "--to", tmp_path / "back.db").returncode == 0
+    assert shop.json("status", DIBS_DB=str(tmp_path / "back.db"))["project"] == "default"
+
+
 def test_a_second_repository_moves_to_the_same_server(shop: Shell, postgres: Server, tmp_path: Path) -> None:
     """A copy names its project, so that a server with others takes it."""
     (tmp_path / "bank" / ".git").mkdir(parents=True)
