@@ -65,4 +65,4 @@ def test_a_harness_tests_itself_with_the_fixtures(pytester: pytest.Pytester, mon
     harness = 'pytest_plugins = ["dibs.client.pytest_plugin"]\n' + HARNESS_TESTS
     pytester.makepyfile(test_harness=harness, test_of_the_docs=of_the_docs)
     done = pytester.runpytest_subprocess()
-    done.assert_outcomes(passed=4, xfailed=1)
+    done.assert_outcomes(passed=6, xfailed=1)
