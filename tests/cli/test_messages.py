@@ -79,6 +79,31 @@ def test_an_empty_list_is_not_a_table(there: Shell, command: list[str]) -> None:
     assert said == "No features.\n" if command != ["list"] else "1 of 1" in said
 
 
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (["claim", "--wait", -1], "wait: must be at least 0"),
+        (["settings", "back_off", "x"], "back_off must be a whole number. Nothing was changed."),
+        (["settings", "colour", "1"], "There is no setting colour. The settings are order, "),
+        (["settings", "colour"], "There is no setting colour. The settings are order, "),
+        (["update", 1], "nothing to change: a text, the priority, paths, archive, restore, retry or confirm."),
+        (["answer", "--question", 5, "--cancel"], "There is no question 5. `dibs answer` lists the open questions."),
+        (["follow", "--after", "x"], "0-0 is the beginning"),
+        (["restore", "readme.txt", "--to", "new.db"], "readme.txt is not a backup, or it is damaged"),
+        (["import", "-"], "standard input: "),
+    ],
+    ids=lambda one: " ".join(map(str, one)) if isinstance(one, list) else "",
+)
+def test_a_refusal_names_what_is_wrong_in_words_of_the_shell(there: Shell, command: list[object], says: str) -> None:
+    """The message has the name of what was given, what would be right, and nothing else."""
+    there.json("add", "One", *NEW)
+    (there.folder / "readme.txt").write_text("no backup " * 500)
+    done = there.dibs(*command, typed="{}")
+    assert done.returncode in (1, 2)
+    assert done.stderr.startswith("dibs: ")
+    assert says in done.stderr
+
+
 @pytest.mark.parametrize(("file", "title"), [("shop/.dibs/features.db", "shop"), ("shop/list.db", "list")])
 def test_the_status_of_a_file_is_headed_by_its_name(tmp_path: Path, file: str, title: str) -> None:
     """A file's only project is called after its folder or its file; another project has its own name."""

@@ -213,8 +213,8 @@ def test_a_pass_names_what_it_unblocks_and_counts_the_rest(there: Shell) -> None
     for number in range(2, 15):
         ada.json("add", f"Feature {number}", *NEW, "--depends-on", 1)
     ada.json("claim", 1)
-    shown = "; ".join(str(number) for number in range(2, 12))
-    assert ada.dibs("pass", 1).stdout == f"Feature 1 is passing; unblocked: {shown}; 3 more.\n"
+    shown = ", ".join(str(number) for number in range(2, 12))
+    assert ada.dibs("pass", 1).stdout == f"Feature 1 is passing; unblocked: features {shown}, 3 more.\n"
 
 
 @pytest.mark.parametrize("role", ["coder", "tester", "planner", "viewer"])

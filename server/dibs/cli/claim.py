@@ -187,7 +187,7 @@ def _status(answer: Answer) -> int:
 def _operation(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Given]:
     brief = given.pop("brief")
     del given["number_only"], given["token_only"]
-    wait = checked(LongWait, given.pop("wait"))
+    wait = checked(dict[str, LongWait], {"wait": given.pop("wait")})["wait"]
     if not brief:
         return operation, given
     if "feature_id" not in given:

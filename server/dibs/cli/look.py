@@ -14,7 +14,6 @@ from dibs.cli.options import PLACE, backlog, backlog_command, print_json
 from dibs.cli.terminal_text import print_feature, print_page, print_stats
 from dibs.session.caller import user_name
 from dibs_schema.inputs import GREATEST_ID
-from dibs_schema.refusals import InvalidInput
 from dibs_schema.status import Status
 
 if TYPE_CHECKING:
@@ -116,7 +115,7 @@ def _print_event(event: FollowedEvent, *, as_json: bool) -> None:
 @backlog_command
 def settings(name: str | None, value: str | None, *, as_json: bool, **flags: Any) -> None:
     """Show the project's settings, or one, or set it: dibs settings order critical_path."""
-    from dibs.verbs.project_settings import change_setting, get_settings
+    from dibs.verbs.project_settings import change_setting, get_settings, unknown_setting
 
     with backlog(flags, read_only=value is None) as database:
         if name is not None and value is not None:
@@ -126,7 +125,7 @@ def settings(name: str | None, value: str | None, *, as_json: bool, **flags: Any
     shown = rules.model_dump()
     if name is not None:
         if name not in shown:
-            raise InvalidInput(f"There is no setting {name}. The settings are {', '.join(shown)}.", field="name")
+            raise unknown_setting(name)
         shown = {name: shown[name]}
     if as_json:
         print_json(shown)

@@ -216,8 +216,9 @@ def _idle(answer: answers.Idle) -> None:
 def _acknowledgement(answer: answers.Acknowledgement) -> None:
     values = answer.wire()
     more = values.pop("unblocked_count", 0) - len(answer.unblocked)
-    if more > 0:
-        values["unblocked"] = [*answer.unblocked, f"{more:,} more"]
+    if answer.unblocked:
+        ids = [str(one) for one in answer.unblocked] + [f"{more:,} more"] * (more > 0)
+        values["unblocked"] = f"feature{'s' * (len(ids) > 1)} {', '.join(ids)}"
     shown = [(name, one) for name, one in values.items() if name not in ("id", "status", "hint")]
     rest = "".join(
         f"; {DONE.get(name, name)}" if one is True else f"; {name}: {values_on_one_line(one)}" for name, one in shown

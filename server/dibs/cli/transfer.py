@@ -192,7 +192,7 @@ def import_file(file: Path, *, as_json: bool, **flags: Any) -> None:
     if as_json:
         options.print_json(done.wire() | {"source": found.source, "mapped": found.mapped, "ignored": found.ignored})
         return
-    click.echo(f"{done.added} features added to {place}, {done.present} were there already ({found.source}).")
+    click.echo(f"{counted(done.added, 'feature')} added to {place}, {done.present} existed ({found.source}).")
     for title, lines in (("Mapped", found.mapped), ("Ignored", found.ignored)):
         if lines:
             click.echo(f"{title}:")

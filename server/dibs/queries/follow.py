@@ -85,7 +85,7 @@ def parse_cursor(cursor: str) -> tuple[int, int]:
     """Return the transaction number and the event id in a cursor, which order events. Raises InvalidInput."""
     match = _CURSOR.fullmatch(cursor)
     if match is None:
-        raise InvalidInput("cursor: send the cursor as it came in the last answer.", field="cursor")
+        raise InvalidInput("cursor: send that of an event, as it came; 0-0 is the beginning.", field="cursor")
     xact, last = (min(int(part), 2**63 - 1) for part in match.groups())
     return xact, last
 

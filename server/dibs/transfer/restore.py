@@ -69,7 +69,7 @@ def _damage_named(backup: Path) -> Iterator[None]:
     try:
         yield
     except DatabaseDamaged as refusal:
-        message = f"{backup} is damaged or incomplete. Nothing was restored. Try an older backup."
+        message = f"{backup} is not a backup, or it is damaged or incomplete. Nothing was restored. Try another."
         raise DatabaseDamaged(message) from refusal
 
 

@@ -107,7 +107,7 @@ def _find(tx: Transaction, number: int) -> Row:
     row = tx.first(_one, number=number)
     if row is None:
         raise NotFound(
-            f"There is no question {number}.",
+            f"There is no question {number}. `dibs answer` lists the open questions.",
             next=[Step("ask_user", purpose="to ask one", needs=("questions",))],
             question_id=number,
         )

@@ -22,13 +22,20 @@ def get_settings(tx: Transaction) -> ProjectSettings:
     return tx.project.settings
 
 
+def unknown_setting(name: str) -> InvalidInput:
+    """Return the refusal of a setting that does not exist, which lists those that do."""
+    known = ", ".join(ProjectSettings.model_fields)
+    return InvalidInput(f"There is no setting {name[:60]}. The settings are {known}.", field="name")
+
+
 def change_setting(tx: Transaction, by: str, name: str, value: Any) -> ProjectSettings:
     """Change one setting. A new order computes or removes all heights. Raises InvalidInput."""
+    if name not in ProjectSettings.model_fields:
+        raise unknown_setting(name)
     try:
         changed = ProjectSettings.model_validate(tx.project.settings.model_dump() | {name: value})
     except ValidationError as error:
-        known = ", ".join(ProjectSettings.model_fields)
-        raise InvalidInput(f"{name} {first_problem(error)[2]}. The settings are {known}.", field=name) from None
+        raise InvalidInput(f"{name} {first_problem(error)[2]}. Nothing was changed.", field=name) from None
     statement = update(projects).where(projects.c.id == bindparam("project"))
     tx.run(statement.values({column(name): getattr(changed, name)}))
     record(tx, by, Kind.UPDATE, None, setting=name, value=getattr(changed, name))

@@ -65,7 +65,7 @@ def change(
     """
     if not texts and archived is None and not retry and not confirm:
         raise InvalidInput(
-            "feature_id: the call names nothing to change. Give a field, or one of archived, retry and confirm.",
+            "feature_id: the call names nothing to change: a text, the priority, paths, archive, restore, retry or confirm.",
             field="feature_id",
         )
     status = find(tx, feature)["status"]

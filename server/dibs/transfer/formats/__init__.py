@@ -42,5 +42,6 @@ def read_backlog(path: Path, driver: ModuleType | None = None) -> Backlog:
         file = SourceFile.open(path, driver)
         return next(one for one in FORMATS if one.recognizes(file)).read(file)
     except InvalidInput as refusal:
-        message = f"{clean(str(path))}: {refusal.message} Nothing was imported."
+        name = "standard input" if str(path) == "-" else clean(str(path))
+        message = f"{name}: {refusal.message} Nothing was imported."
         raise InvalidInput(message, **refusal.details) from refusal
