@@ -119,7 +119,9 @@ class Caller:
                 f"{META}clientCapabilities": {},
             }
         body = {"jsonrpc": "2.0", "id": self._last_id, "method": method, "params": whole}
-        return self._http.build_request("POST", self._url, json=body, headers=headers)
+        content = json.dumps(body).encode()  # ASCII, also where there is half of a surrogate pair
+        headers["content-type"] = "application/json"
+        return self._http.build_request("POST", self._url, content=content, headers=headers)
 
     def post(self, method: str, params: Mapping[str, Any]) -> httpx2.Response:
         """Send a request and return the whole response."""

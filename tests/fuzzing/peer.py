@@ -1,15 +1,16 @@
-"""A client that keeps every received line, and reports each one that is not JSON-RPC."""
+"""Clients of a server under test: one that keeps every received line, and calls over either transport."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from dibs_proof.raw_client import Message
+from listening import Caller, listening, read
 from races.servers import ServerClient, command_on
 
 
@@ -56,6 +57,29 @@ def _understood(line: bytes) -> Message | None:
     if "method" in message:
         return message if isinstance(message["method"], str) else None
     return message if "id" in message and ("result" in message) != ("error" in message) else None
+
+
+Ask = Callable[[str, dict[str, Any]], Message]
+"""Calls a tool, and returns the whole answer."""
+TRANSPORTS = ("stdio", "http")
+PROMPT = 60.0
+"""Seconds after which a call hangs."""
+
+
+@contextmanager
+def asking(transport: str, db: str, *flags: str) -> Iterator[Ask]:
+    """Run a server during the block, with the same assertions over both transports, and yield how to call its tools."""
+    if transport == "stdio":
+        with peer_on(db, *flags) as peer:
+            yield lambda tool, arguments: peer.message(peer.send(tool, **arguments), PROMPT)
+        return
+    with listening(db, *flags) as server:
+        caller = Caller(server.url)
+        yield lambda tool, arguments: read(caller.post("tools/call", {"name": tool, "arguments": arguments}))
+        caller.close()
+        assert server.process.poll() is None, f"the server ended\n{server.said()}"
+        assert server.end() == 0
+        assert "Traceback" not in server.said(), server.said()[-3_000:]
 
 
 @contextmanager
