@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest --durations 15
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e check format storm model tokens conformance load bundle bench bench-plots bench-postgres clean
+.PHONY: help demo test e2e check format storm model tokens conformance load wheel bundle bench bench-plots bench-postgres clean
 
 help: ## List the targets.
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,13 @@ bench-plots: $(READY) ## Measure everything again, for docs/internals/benchmarks
 
 bench-postgres: $(READY) ## Measure claims of 8 and 32 processes on a PostgreSQL of its own.
 	PYTHONPATH=tests $(BIN)/python -m bench postgres $(BENCH)
+
+wheel: $(READY) ## Build build/dist, install the wheel alone in a bare environment as users do, and run its demo.
+	rm -rf build/dist build/bare
+	$(BIN)/python -m hatchling build -d build/dist
+	$(PYTHON) -m venv build/bare
+	build/bare/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt build/dist/*.whl
+	cd build/dist && ../bare/bin/dibs demo
 
 MCPB := @anthropic-ai/mcpb@2.1.2
 IN_BUNDLE := server schema proof examples pyproject.toml README.md LICENSE docs/publishing/manifest.json docs/publishing/start.py
