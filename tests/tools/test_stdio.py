@@ -199,6 +199,18 @@ def test_piped_requests_are_all_answered(era: Era, kind: str, tmp_path: Path) ->
     assert [said(answers_by_id[n]) for n in range(20)] == [str(n) for n in range(20)]
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-"])
+def test_a_closed_standard_stream_ends_the_server_with_one_line(closed: str, tmp_path: Path) -> None:
+    """Nobody can speak with it there: it says so, and opens no backlog."""
+    shell = f'exec "$@" {closed}'
+    command = ["sh", "-c", shell, "sh", sys.executable, "-m", "dibs", "serve", "--db", str(tmp_path / "features.db")]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("dibs: Standard input or output is closed")
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_empty_input_ends_quietly() -> None:
     """A server whose input is the null device ends with status 0 and without output."""
     with spawned(stdin=subprocess.DEVNULL) as process:

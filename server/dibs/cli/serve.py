@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from typing import Any
 
 import click
@@ -43,6 +44,12 @@ def serve(http: str | None, **flags: Any) -> None:
     from dibs.mcp.server import DibsServer
 
     if http is None:
+        if sys.stdin is None or sys.stdout is None:  # Python's own sign of a descriptor that was closed at the start
+            raise InvalidInput(
+                "Standard input or output is closed, and there an MCP client speaks with the server that it starts. "
+                "`dibs serve --http` needs neither.",
+                field="stdin",
+            )
         from dibs.rules.claimant import new_session
 
         if named_folder() is not None or (settings.db is not None and not settings.guesses_project):
