@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 
 import pytest
 from sqlalchemy import Executable, delete, insert, update
@@ -14,10 +15,10 @@ from dibs.settings import Settings
 from dibs.transfer.importer import import_features
 from dibs.verbs.repair import repair_counters
 from dibs_schema.folding import name_digest
-from dibs_schema.status import Status
-from dibs_schema.tables import areas, events
+from dibs_schema.status import Kind, Status
+from dibs_schema.tables import areas, dependencies, events
 from foreign import connected
-from verbs.stage import add, alter, depend, imported, is_sound, named, place, rule, take
+from verbs.stage import add, alter, depend, imported, is_sound, journal, named, place, rule, take
 
 NOT_COMPARED = {"features", "leases", "writers"}
 """The fields of an audit that are not differences."""
@@ -80,6 +81,22 @@ def _wrong_state(database: Database) -> None:
     alter(database, 2, status="stuck")
 
 
+def _lost_dependency(database: Database) -> None:
+    _run(database, lambda project: _edges_of(project, 2))
+    alter(database, 2, unmet_dependencies=0)
+
+
+def _edges_of(project: int, feature: int) -> Executable:
+    return delete(dependencies).where(dependencies.c.project_id == project, dependencies.c.feature_id == feature)
+
+
+def _foreign_dependency(database: Database) -> None:
+    _run(
+        database,
+        lambda project: insert(dependencies).values(project_id=project, feature_id=2, dependency_id=3),
+    )
+
+
 def _gap(database: Database) -> None:
     _run(
         database,
@@ -128,6 +145,8 @@ def _run(database: Database, statement: Callable[[int], Executable]) -> None:
             "feature 2: the row says name digest {digest}, its names say {digest}, or its search text differs",
         ),
         (_wrong_state, "states", "journal", "feature 2: the row says stuck, the events say pending"),
+        (_lost_dependency, "dependencies", "dependencies", "feature 2: it depends on [], the events say [1]"),
+        (_foreign_dependency, "dependencies", "dependencies", "feature 2: it depends on [1, 3], the events say [1]"),
         (
             _gap,
             "gaps",
@@ -205,3 +224,51 @@ def test_a_wrong_height_is_found_in_either_order(database: Database) -> None:
     assert is_sound(database)
     alter(database, one, height=9)
     assert database.read_now(audit).heights == {one: (9, 1)}
+
+
+def _created(database: Database) -> list[int]:
+    """Create a feature, one that depends on it, and an import of both kinds; return those that have a dependency."""
+    (one,) = add(database)
+    (two,) = add(database, dependencies=[one])
+    batch = [imported("base"), imported("above", dependencies=["base"])]
+    added = database.write_now(lambda tx: import_features(tx, batch))
+    assert added.last_id is not None
+    return [two, added.last_id]
+
+
+def test_the_events_tell_the_dependencies_given_at_creation(database: Database) -> None:
+    """Creation events name all dependencies, also none, so that one that is lost without an event is found."""
+    depending = _created(database)
+    told = [event["detail"]["depends_on"] for event in journal(database) if event["kind"] == Kind.CREATE]
+    assert told == [[], [depending[0] - 1], [], [depending[1] - 1]]
+    assert is_sound(database)
+    for one in depending:
+        _run(database, partial(_edges_of, feature=one))
+        alter(database, one, unmet_dependencies=0)
+    found = database.read_now(audit)
+    assert found.dependencies == {one: ([], [one - 1]) for one in depending}
+    assert found.failed_checks == ["dependencies"]
+
+
+def test_of_an_older_creation_event_only_later_changes_are_replayed(database: Database) -> None:
+    """A backlog whose creation events have no dependencies is sound; one that an event has changed is compared."""
+    first, second = _created(database)
+    (third,) = add(database, dependencies=[first])
+    depend(database, third, second)
+    _run(
+        database,
+        lambda project: (
+            update(events).where(events.c.project_id == project, events.c.kind == "create").values(detail=None)
+        ),
+    )
+    assert is_sound(database)
+    for one in (first, third):
+        _run(database, partial(_edges_of, feature=one))
+        alter(database, one, unmet_dependencies=0)
+    assert database.read_now(audit).dependencies == {third: ([], [second])}
+    _run(
+        database,
+        lambda project: insert(dependencies).values(project_id=project, feature_id=third, dependency_id=first),
+    )
+    alter(database, third, unmet_dependencies=1)
+    assert database.read_now(audit).dependencies == {third: ([first], [second])}

@@ -182,6 +182,7 @@ def recounted(found: Audit, hold_limit: float, *, nobody_there: bool) -> list[He
         _compared("names", "folded names", found.names, found.features, REPAIR),
         _compared("rechecks", "rechecks", found.rechecks, found.features, STRAY),
         _compared("journal", "states", found.states, found.features, STRAY),
+        _compared("dependencies", "dependencies", found.dependencies, found.features, STRAY),
         _replayed(found),
         _claims(found),
         *_leases(found.leases, hold_limit, nobody_there=nobody_there),

@@ -1,4 +1,4 @@
-"""Audit: recompute every derived value of a project from its dependencies, paths and events, and compare."""
+"""Audit: recompute every derived value of a project, replay its events, and compare with what is stored."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import and_, func, not_, select
 
 from dibs.database.transaction import Row, Transaction
+from dibs.queries.replayed_dependencies import wrong_dependencies
 from dibs.rules.conditions import NO_CLAIM, F, among, expired, in_project, is_, leased, of_another_clock
 from dibs.rules.critical_path import true_heights
 from dibs_schema.file_areas import Area, areas_of
@@ -129,10 +130,10 @@ class Audit:
     """The findings of an audit. Each mapping has the features whose stored values are wrong.
 
     `counters` and `heights` map a feature to (stored, counted), `areas` to the numbers of its areas (stored, derived
-    from its paths), `names` to the digest of its category and name (stored, derived), and `states` to (stored, state
-    after its last event). `gaps` maps it to the latest event that does not start where the event before ended: (kind,
-    from, state before). `claims` maps it to the fault of its claim, and `rechecks` to (whether it awaits a recheck,
-    whether it should by its events).
+    from its paths), `names` to the digest of its category and name (stored, derived), `states` to (stored, state after its
+    last event), and `dependencies` to (stored, replayed from its events). `gaps` maps it to the latest event that does not
+    start where the event before ended: (kind, from, state before). `claims` maps it to the fault of its claim, and
+    `rechecks` to (whether it awaits a recheck, whether it should by its events).
     """
 
     features: int = 0
@@ -141,6 +142,7 @@ class Audit:
     areas: dict[int, tuple[int, int]] = field(default_factory=dict)
     names: dict[int, tuple[str | None, str]] = field(default_factory=dict)
     states: dict[int, tuple[str, str | None]] = field(default_factory=dict)
+    dependencies: dict[int, tuple[list[int], list[int]]] = field(default_factory=dict)
     gaps: dict[int, tuple[str, str, str | None]] = field(default_factory=dict)
     claims: dict[int, str] = field(default_factory=dict)
     rechecks: dict[int, tuple[bool, bool]] = field(default_factory=dict)
@@ -161,6 +163,7 @@ class Audit:
             "areas": self.areas,
             "names": self.names,
             "journal": self.states or self.gaps,
+            "dependencies": self.dependencies,
             "claims": self.claims,
             "rechecks": self.rechecks,
         }
@@ -180,6 +183,8 @@ class Audit:
             )
         for feature, (status, after) in self.states.items():
             yield feature, f"the row says {status}, the events say {after}"
+        for feature, (needs, replayed) in self.dependencies.items():
+            yield feature, f"it depends on {needs}, the events say {replayed}"
         for feature, (kind, source, before) in self.gaps.items():
             yield feature, f"a {kind} starts in {source}, but the event before it ended in {before}"
         for feature, (awaits, _) in self.rechecks.items():
@@ -188,7 +193,7 @@ class Audit:
 
 
 def audit(tx: Transaction) -> Audit:
-    """Recompute every counter, height, area, state and recheck, and compare each with what is stored."""
+    """Recompute every derived value, replay states and dependencies, and compare each with what is stored."""
     has_heights = tx.project.settings.order == "critical_path"
     heights = true_heights(tx) if has_heights else {}
     found = Audit()
@@ -206,6 +211,7 @@ def audit(tx: Transaction) -> Audit:
         if (derived := folded(row)) != {name: row[name] for name in derived}
     }
     found.states = {row["id"]: (row["status"], row["to_status"]) for row in tx.all(_states)}
+    found.dependencies = wrong_dependencies(tx)
     found.gaps = {row["feature_id"]: (row["kind"], row["from_status"], row["left_in"]) for row in tx.all(_gaps)}
     live = tx.all(_leases)
     found.claims = {

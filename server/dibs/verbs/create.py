@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -152,7 +152,10 @@ def insert_features(
     Beside each row stand the columns that only the transaction knows. `statuses` has those of the existing features in
     `edges`. Rows without a priority go to the end of the queue. Raises TooManyDependencies.
     """
-    unmet = _unmet_counts(tx, first, rows, edges, statuses)
+    needs: dict[int, list[int]] = {number: [] for number in range(first, first + len(rows))}
+    for one, other in edges:
+        needs[one].append(other)
+    unmet = _unmet_counts(tx, first, rows, needs, statuses)
     priority = int(tx.value(_greatest_priority))
     height = 0 if tx.project.settings.order == "critical_path" else None
     common = {"project_id": tx.project.id, "created_at": tx.now, "updated_at": tx.now, "height": height}
@@ -169,7 +172,11 @@ def insert_features(
         dependencies,
         [{"project_id": tx.project.id, "feature_id": one, "dependency_id": other} for one, other in edges],
     )
-    record_all(tx, by, Kind.CREATE, [{"feature_id": row["id"], "to_status": row["status"]} for row in complete])
+    created = [
+        {"feature_id": row["id"], "to_status": row["status"], "detail": {"depends_on": needs[row["id"]]}}
+        for row in complete
+    ]
+    record_all(tx, by, Kind.CREATE, created)
     raise_heights(tx, {other for _, other in edges})
     tx.grows = len(rows) >= MANY
 
@@ -197,19 +204,14 @@ def _unmet_counts(
     tx: Transaction,
     first: int,
     rows: Sequence[tuple[NewRow, Mapping[str, Any]]],
-    edges: Iterable[tuple[int, int]],
+    needs: Mapping[int, Sequence[int]],
     statuses: Mapping[int, str],
 ) -> dict[int, int]:
     new = {number: more.get("status", Status.PENDING) for number, (_, more) in enumerate(rows, first)}
     known = {**statuses, **new}
-    unmet = dict.fromkeys(new, 0)
-    degree = dict.fromkeys(new, 0)
-    for one, other in edges:
-        degree[one] += 1
-        unmet[one] += known[other] not in SATISFIED
-    for number, count in degree.items():
-        refuse_too_many(tx, number, count, place=number - first)
-    return unmet
+    for number, ids in needs.items():
+        refuse_too_many(tx, number, len(ids), place=number - first)
+    return {number: sum(known[one] not in SATISFIED for one in ids) for number, ids in needs.items()}
 
 
 def known_statuses(tx: Transaction, ids: Sequence[int]) -> dict[int, str]:
