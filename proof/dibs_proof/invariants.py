@@ -116,15 +116,17 @@ def one_holder_among_the_clients(holdings: Iterable[Holding]) -> Finding:
     return found
 
 
-def dependencies_respected(events: Iterable[Event], edges: Mapping[int, set[int]]) -> Finding:
+def dependencies_respected(events: Iterable[Event]) -> Finding:
     """Replay the events, and check that every dependency of a claimed feature was passing or archived."""
     found = Finding("dependencies", "Nothing was claimed before its dependencies", unit="dependencies looked up")
     status: dict[int, str | None] = {}
+    needs: dict[int, set[int]] = {}
     for event in events:
         status[event.feature] = event.target
+        needed_now = needs[event.feature] = (needs.get(event.feature, set()) | {*event.added}) - {*event.removed}
         if event.kind != Kind.CLAIM:
             continue
-        for needed in sorted(edges.get(event.feature, ())):
+        for needed in sorted(needed_now):
             found.checked += 1
             if status.get(needed) not in SATISFIED:
                 found.broken.append(

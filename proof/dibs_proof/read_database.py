@@ -40,7 +40,10 @@ of a connection, which its agent may repeat, has attempts, which its answer tell
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event; `text` is the string that the caller sent with the call."""
+    """One event; `text` is the string that the caller sent with the call.
+
+    `added` and `removed` are the dependencies that the feature has and has not from this event on.
+    """
 
     id: int
     feature: int
@@ -49,6 +52,8 @@ class Event:
     source: str | None
     target: str | None
     text: str | None = None
+    added: tuple[int, ...] = ()
+    removed: tuple[int, ...] = ()
 
 
 def read_new(tx: Transaction, since: int) -> list[int]:
@@ -58,22 +63,25 @@ def read_new(tx: Transaction, since: int) -> list[int]:
 
 def read_events(tx: Transaction) -> list[Event]:
     """Return every event of a feature, oldest first."""
-    return [
-        Event(
-            row["id"],
-            row["feature_id"],
-            row["agent"],
-            row["kind"],
-            row["from_status"],
-            row["to_status"],
-            _text(row["detail"]),
-        )
-        for row in tx.all(_events)
-    ]
+    return [_event(row, row["detail"] or {}) for row in tx.all(_events)]
 
 
-def _text(detail: dict[str, Any] | None) -> str | None:
-    return next((str(detail[name]) for name in TEXTS if name in detail), None) if detail else None
+def _event(row: Row, detail: dict[str, Any]) -> Event:
+    return Event(
+        row["id"],
+        row["feature_id"],
+        row["agent"],
+        row["kind"],
+        row["from_status"],
+        row["to_status"],
+        _text(detail),
+        added=(*detail.get("depends_on", ()), *detail.get("added", ())),
+        removed=(*detail.get("removed", ()),),
+    )
+
+
+def _text(detail: dict[str, Any]) -> str | None:
+    return next((str(detail[name]) for name in TEXTS if name in detail), None)
 
 
 def read_edges(tx: Transaction) -> dict[int, set[int]]:

@@ -167,18 +167,34 @@ def test_a_feature_that_is_not_done_is_seen(final: dict[int, str]) -> None:
     assert len(verdict.all_done({1: "pending"}, final).broken) == 1
 
 
+def depending(*steps: tuple[str, str, str | None, str | None], first: int) -> list[Event]:
+    """Return events of feature 1, whose first event says that it depends on feature 2."""
+    creation, *rest = events(*steps, first=first)
+    return [replace(creation, added=(2,)), *rest]
+
+
 def test_a_feature_claimed_after_its_dependency_is_sound() -> None:
     """A claim may follow the pass of its dependency."""
     first = events(CREATED, CLAIMED, PASSED, feature=2)
-    found = invariants.dependencies_respected([*first, *events(CREATED, CLAIMED, first=4)], {1: {2}})
+    found = invariants.dependencies_respected([*first, *depending(CREATED, CLAIMED, first=4)])
     assert found.holds
     assert found.checked == 1
 
 
 def test_an_archived_dependency_holds_nothing_back() -> None:
     """A dependency that was imported as archived is satisfied."""
-    imported = events(("create", "import", None, "archived"), feature=2)
-    assert invariants.dependencies_respected([*imported, *events(CREATED, CLAIMED, first=2)], {1: {2}}).holds
+    needed = events(("create", "import", None, "archived"), feature=2)
+    assert invariants.dependencies_respected([*needed, *depending(CREATED, CLAIMED, first=2)]).holds
+
+
+def test_a_dependency_counts_from_its_event_to_its_removal() -> None:
+    """A claim before a dependency was added, or after it was removed, needs nothing of it."""
+    created, claimed, failed, again = events(CREATED, CLAIMED, FAILED, CLAIMED)
+    depend = replace(failed, kind="depend", source="pending")
+    added, removed = replace(depend, added=(2,)), replace(depend, removed=(2,))
+    assert invariants.dependencies_respected([created, claimed, failed, added, removed, again]).holds
+    (line,) = invariants.dependencies_respected([created, claimed, failed, removed, added, again]).broken
+    assert line == "event 4: ada claims feature 1, which depends on 2, and that is None"
 
 
 @pytest.mark.parametrize("steps", [(CREATED,), (CREATED, CLAIMED), (CREATED, CLAIMED, FAILED), ()])
@@ -187,7 +203,7 @@ def test_a_claim_before_its_dependency_is_seen(
 ) -> None:
     """A claim while a dependency is pending, claimed, failed or unknown breaks the order."""
     needed = events(*steps, feature=2)
-    found = invariants.dependencies_respected([*needed, *events(CREATED, CLAIMED, first=9)], {1: {2}})
+    found = invariants.dependencies_respected([*needed, *depending(CREATED, CLAIMED, first=9)])
     assert len(found.broken) == 1
 
 

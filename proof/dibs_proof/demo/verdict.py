@@ -18,7 +18,7 @@ from dibs_proof.demo.run_agents import Observations
 from dibs_proof.demo.state import LateCall
 from dibs_proof.holding import Holding
 from dibs_proof.invariants import Finding
-from dibs_proof.read_database import Event, read_edges, read_events, read_statuses
+from dibs_proof.read_database import Event, read_events, read_statuses
 from dibs_schema.refusals import ClaimLost
 from dibs_schema.status import Kind, Status
 
@@ -88,7 +88,7 @@ def _judge(tx: Transaction, backlog: Backlog, seen: Observations) -> Verdict:
         among_clients,
         lost,
         all_done(backlog.statuses, read_statuses(tx)),
-        invariants.dependencies_respected(events, read_edges(tx)),
+        invariants.dependencies_respected(events),
         invariants.events_are_unbroken(events),
         invariants.sound(audit(tx)),
         taken_over_in_time(kill.victim, kill.new_holder, seen.lease),
