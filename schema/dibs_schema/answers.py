@@ -11,6 +11,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from dibs_schema.inputs import StatusName
 from dibs_schema.next_step import TOOLS, Step, Wording, word
+from dibs_schema.status import Outcome
 
 
 def iso(seconds: float) -> str:
@@ -441,12 +442,40 @@ class EventPage(Answer):
     after: str
 
 
-class History(Answer):
-    """A feature's events, newest first."""
+class Attempt(Answer):
+    """One claim of a feature: by whom, from when to when, and how it ended. A live one has no `ended_at`.
 
-    events: list[HistoryEvent] = []
+    `reason` and `evidence` are those of its last event, which has them here only. Some of the events of a `partial` one
+    are on another page.
+    """
+
+    agent: str
+    claimed_at: Time
+    ended_at: Time | None = None
+    outcome: Outcome | None = None
+    reason: str | None = None
+    evidence: str | None = None
+    partial: bool = False
+
+
+class HistoryPart(Answer):
+    """The events of one attempt, or those between two attempts, newest first."""
+
+    attempt: Attempt | None = None
+    events: list[HistoryEvent]
+
+
+class History(Answer):
+    """A feature's events by attempt, newest first. `total` counts all of them."""
+
+    parts: list[HistoryPart] = []
     total: int
     next_cursor: str | None = None
+
+    @property
+    def events(self) -> list[HistoryEvent]:
+        """The events of all parts."""
+        return [event for part in self.parts for event in part.events]
 
 
 class Group(Answer):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 
 class Status(StrEnum):
@@ -51,6 +52,18 @@ class Kind(StrEnum):
     UPDATE = "update"
     DEPEND = "depend"
     UNMET = "unmet"
+
+
+Outcome = Literal["passed", "failed", "skipped", "released", "asked", "expired"]
+OUTCOMES: dict[str, Outcome] = {
+    Kind.PASS: "passed",
+    Kind.FAIL: "failed",
+    Kind.SKIP: "skipped",
+    Kind.RELEASE: "released",
+    Kind.ASK: "asked",
+    Kind.EXPIRE: "expired",
+}
+"""How an attempt ends, by the kind of its last event."""
 
 
 class ConnectionEnd(StrEnum):

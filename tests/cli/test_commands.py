@@ -116,7 +116,7 @@ def test_status_list_and_show_tell_what_is_there(shell: Shell) -> None:
     assert [row["id"] for row in shell.json("list", "--text", "B")["features"]] == [2]
     shown = shell.json("show", "2")
     assert (shown["reference"], shown["dependencies"][0]["id"]) == ("B", 1)
-    assert shown["history"][0]["kind"] == "create"
+    assert shown["history"][0]["events"][0]["kind"] == "create"
 
 
 @pytest.mark.parametrize("command", [["status"], ["list"], ["show", "1"], ["answer"], ["settings"]])

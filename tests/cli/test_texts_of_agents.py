@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -68,6 +69,30 @@ def test_an_event_that_is_followed_is_one_line(there: Shell) -> None:
 
 
 @pytest.mark.only_on("sqlite", reason="no engine plays a part")
+def test_the_history_has_a_line_for_each_attempt_and_event(there: Shell) -> None:
+    """An attempt's line says who, from when to when, how it ended and why; its events follow, indented."""
+    worked_on(there)
+    there.json("claim", 1, DIBS_AGENT="eve")
+    there.json("pass", 1, "--evidence", FORGED, DIBS_AGENT="eve")
+    for command in ("show", "history"):
+        lines = [
+            re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "T", one) for one in there.dibs(command, 1).stdout.splitlines()
+        ]
+        passed = next(place for place, line in enumerate(lines) if line.startswith("  attempt of eve"))
+        forged = FORGED.replace("\n", r"\n")
+        assert lines[passed:] == [
+            f"  attempt of eve, T to T: passed; evidence: {forged}",
+            "    T eve pass in_progress -> passing unblocked_count: 0",
+            "    T eve claim pending -> in_progress",
+            f"  attempt of :boy: [b], T to T: failed; reason: {forged}",
+            "    T :boy: [b] fail in_progress -> pending status: pending, failures: 1, ready_at: T",
+            f"    T :boy: [b] note in_progress note: {forged}",
+            "    T :boy: [b] claim pending -> in_progress",
+            f"  T {lines[-1].split()[1]} create pending",
+        ]
+
+
+@pytest.mark.only_on("sqlite", reason="no engine plays a part")
 def test_a_long_description_is_not_wrapped_in_a_pipe(there: Shell) -> None:
     """A program that reads `dibs show` gets each line as it was written."""
     text = " ".join(["word"] * 60)
@@ -93,7 +118,7 @@ def test_a_stuck_feature_has_no_time_at_which_it_is_ready(there: Shell) -> None:
     there.json("claim", 1, DIBS_AGENT="ada")
     there.json("fail", 1, "no", DIBS_AGENT="ada")
     shown = there.json("show", 1)
-    assert shown["history"][0]["detail"]["ready_at"] == shown["ready_at"]
+    assert shown["history"][0]["events"][0]["detail"]["ready_at"] == shown["ready_at"]
     there.json("settings", "max_failures", 1)
     there.json("settings", "back_off", 0)
     there.json("add", "Two", "--category", "core", "--description", "d", "--step", "s")

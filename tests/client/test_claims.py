@@ -68,9 +68,11 @@ async def test_an_exception_says_enough_and_not_too_much(
     with pytest.raises(ValueError):  # noqa: PT011 - which one is checked below
         async with backlog.claim(feature):
             raise error
-    (_, _, event) = reversed((await backlog.history(feature)).events)
-    assert event.detail is not None  # which the history cuts
-    told = event.detail["reason"].rstrip("…")
+    attempt = (await backlog.history(feature)).parts[0].attempt
+    assert attempt is not None
+    assert (attempt.outcome, attempt.ended_at is None) == ("failed", False)
+    assert attempt.reason is not None  # which the history cuts
+    told = attempt.reason.rstrip("…")
     assert reason.startswith(told)
     assert len(told) > 90 or told == reason
     assert not hasattr(error, "__notes__"), "the reason was accepted"

@@ -288,12 +288,33 @@ async def test_a_history_fits_its_answers(server: Client, backlog: Database, let
     cursor: dict[str, str] = {}
     while True:
         page = await ask(server, "feature_get_history", feature_id=feature, limit=100, **cursor)
-        kinds += [event["kind"] for event in page["events"]]
+        kinds += [event["kind"] for part in page["parts"] for event in part["events"]]
         if "next_cursor" not in page:
             break
         cursor = {"cursor": page["next_cursor"]}
     assert kinds == [event["kind"] for event in reversed(journal(backlog, feature))]
     assert len(kinds) == page["total"]
+
+
+@ONCE_READ
+@EACH
+async def test_a_history_of_many_attempts_fits_its_answers(server: Client, backlog: Database, letters: str) -> None:
+    """Attempts with long names and reasons, and nothing else in them, come in pages that fit."""
+    rule(backlog, max_failures=1_000, max_same_failures=1_000, max_attempts=1_000)
+    (feature,) = add(backlog)
+    for number in range(40):
+        alter(backlog, feature, not_before=None)
+        agent = named(f"{number} {words(letters, 90)}")
+        token = take(backlog, agent, feature).claim.token
+        failing = partial(outcome.mark_failing, by=agent.name, feature=feature, token=token)
+        backlog.write_now(partial(failing, reason=words(letters, 2_000 if number % 2 else 10)))
+    page = await ask(server, "feature_get_history", feature_id=feature, limit=100)
+    ended = [part["attempt"] for part in page["parts"]]
+    while "next_cursor" in page:
+        page = await ask(server, "feature_get_history", feature_id=feature, limit=100, cursor=page["next_cursor"])
+        ended += [part["attempt"] for part in page["parts"] if "attempt" in part]
+    assert len({one["agent"] for one in ended}) == 40
+    assert all(one["outcome"] == "failed" and one["reason"] for one in ended)
 
 
 @ONCE_READ

@@ -14,9 +14,10 @@ from dibs.rules.dependencies import SHOWN_BLOCKERS
 from dibs.transfer.importer import import_features
 from dibs.verbs import ask_user, outcome, skip, update
 from dibs.verbs.verify import take_for_regression
-from dibs_schema.answers import Counts, Feature, Page, Work
+from dibs_schema.answers import Counts, Feature, History, Page, Work
+from dibs_schema.inputs import EvidenceFields
 from dibs_schema.refusals import InvalidInput, NotFound
-from dibs_schema.status import Kind, Status
+from dibs_schema.status import OUTCOMES, TRANSITIONS, Kind, Status
 from verbs.stage import (
     REQUEST,
     add,
@@ -224,6 +225,110 @@ def test_history_tells_every_event_newest_first(database: Database) -> None:
     assert (told[1].detail, told[1].to_status) == ({"note": "note 4"}, None)
     with pytest.raises(NotFound):
         database.read_now(partial(history.get_history, feature=99))
+
+
+def _shapes(page: History) -> list[Any]:
+    """Return the parts of a history: agent, outcome, reason, evidence and whether partial, and the kinds of its events."""
+    return [
+        (
+            part.attempt
+            and (
+                part.attempt.agent,
+                part.attempt.outcome,
+                part.attempt.reason,
+                part.attempt.evidence,
+                part.attempt.partial,
+            ),
+            [event.kind for event in part.events],
+        )
+        for part in page.parts
+    ]
+
+
+def _three_attempts(database: Database) -> int:
+    """Create a feature, fail it, pass it, report a regression, and claim it again; return its id."""
+    (feature,) = add(database)
+    token = take(database, named("ada"), feature).claim.token
+    database.write_now(partial(update.add_note, by="bob", feature=feature, note="mind the gap"))
+    database.write_now(lambda tx: outcome.mark_failing(tx, "ada", feature, "broke", token))
+    alter(database, feature, not_before=None)
+    token = take(database, named("bob"), feature).claim.token
+    database.write_now(lambda tx: outcome.mark_passing(tx, "bob", feature, token, EvidenceFields(summary="works")))
+    database.write_now(lambda tx: outcome.report(tx, "eve", feature, "broken again"))
+    take(database, named("cy"), feature)
+    return feature
+
+
+def test_history_groups_events_by_attempt(database: Database) -> None:
+    """Each attempt has its agent, times, outcome, reason and evidence; its last event leaves these out."""
+    feature = _three_attempts(database)
+    page = database.read_now(partial(history.get_history, feature=feature))
+    assert _shapes(page) == [
+        (("cy", None, None, None, False), ["claim"]),
+        (None, ["regress"]),
+        (("bob", "passed", None, "works", False), ["pass", "claim"]),
+        (("ada", "failed", "broke", None, False), ["fail", "note", "claim"]),
+        (None, ["create"]),
+    ]
+    attempt, last = page.parts[3].attempt, page.parts[3].events[0]
+    assert attempt is not None
+    at = {event["kind"]: event["at"] for event in journal(database, feature)[:4]}
+    assert (attempt.claimed_at, attempt.ended_at) == (at["claim"], at["fail"])
+    assert last.detail is not None
+    assert (last.detail["failures"], "reason" in last.detail) == (1, False)
+    assert page.parts[1].events[0].detail == {"reason": "broken again"}
+    assert page.parts[0].attempt is not None
+    assert page.parts[0].attempt.ended_at is None
+
+
+@pytest.mark.parametrize("limit", range(1, 9))
+def test_an_attempt_on_two_pages_says_so_on_both(database: Database, limit: int) -> None:
+    """However long the pages are, each part of an attempt tells it whole, and is partial if events are elsewhere."""
+    feature = _three_attempts(database)
+    whole = {
+        part.attempt.agent: part
+        for part in database.read_now(partial(history.get_history, feature=feature)).parts
+        if part.attempt is not None
+    }
+    cursor: str | None = None
+    told: list[Any] = []
+    while True:
+        page = database.read_now(partial(history.get_history, feature=feature, limit=limit, cursor=cursor))
+        for part in page.parts:
+            if part.attempt is not None:
+                known = whole[part.attempt.agent]
+                partly = len(part.events) < len(known.events)
+                assert known.attempt is not None
+                assert part.attempt == known.attempt.model_copy(update={"partial": partly})
+        told += page.events
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    assert told == database.read_now(partial(history.get_history, feature=feature)).events
+
+
+def test_a_live_attempt_on_two_pages_has_no_end(database: Database) -> None:
+    """The beginning of a live attempt on the second page knows that newer events are on the first."""
+    (feature,) = add(database)
+    take(database, named("ada"), feature)
+    for number in range(3):
+        database.write_now(partial(update.add_note, by="bob", feature=feature, note=f"note {number}"))
+    first = database.read_now(partial(history.get_history, feature=feature, limit=2))
+    second = database.read_now(partial(history.get_history, feature=feature, limit=2, cursor=first.next_cursor))
+    assert _shapes(first) == [(("ada", None, None, None, True), ["note", "note"])]
+    assert _shapes(second) == [(("ada", None, None, None, True), ["note", "claim"])]
+
+
+def test_every_end_of_a_claim_is_an_outcome() -> None:
+    """Every transition that may end a claim has an outcome, and no other has one."""
+    ends = {
+        one.kind
+        for one in TRANSITIONS
+        if Status.IN_PROGRESS in one.sources
+        and set(one.targets) != {Status.IN_PROGRESS}
+        and one.kind is not Kind.ANSWER
+    }
+    assert OUTCOMES.keys() == ends
 
 
 def test_a_look_by_id_tells_all(database: Database) -> None:

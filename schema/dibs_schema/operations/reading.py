@@ -83,7 +83,7 @@ class GetGraph:
 
 @arguments
 class GetHistory:
-    """Events of a feature, newest first."""
+    """A feature's attempts, newest first."""
 
     feature_id: FeatureId
     limit: Hundred = 20

@@ -68,7 +68,7 @@ def show(feature_id: int, *, as_json: bool, **flags: Any) -> None:
     with backlog(flags, read_only=True) as database:
         feature, history = database.read_now(lambda tx: (get_by_id(tx, feature_id), get_history(tx, feature_id)))
     if as_json:
-        print_json(feature.wire() | {"history": history.wire()["events"]})
+        print_json(feature.wire() | {"history": history.wire()["parts"]})
     else:
         print_feature(feature, history)
 

@@ -7,13 +7,14 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from dibs.client.calls import Calls, ServerGone
 from dibs_schema.answers import Idle, IdleState, Lease, Work
 from dibs_schema.inputs import EvidenceFields
 from dibs_schema.refusals import ClaimLost, NotClaimed, NotFound, Refusal
 from dibs_schema.sanitize import clean
+from dibs_schema.status import OUTCOMES, Outcome
 
 if TYPE_CHECKING:
     from dibs.client.tasks import Tasks
@@ -23,17 +24,6 @@ SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 600.0
 REASON_LIMIT = 2_000
 POLL = 0.2
 """Seconds between two looks for the end of a claim."""
-
-Outcome = Literal["passed", "failed", "skipped", "released", "asked", "expired"]
-OUTCOMES: dict[str, Outcome] = {
-    "pass": "passed",
-    "fail": "failed",
-    "skip": "skipped",
-    "release": "released",
-    "ask": "asked",
-    "expire": "expired",
-}
-"""How a claim ends, by the kind of its event."""
 
 
 class NothingToClaim(Exception):  # noqa: N818 - it names what has happened

@@ -22,9 +22,10 @@ from dibs_schema.answers import Answer
 from dibs_schema.operations import Operation, Operations
 
 if TYPE_CHECKING:
-    from dibs.client.claim import Claim, ClaimedFeature, Outcome
+    from dibs.client.claim import Claim, ClaimedFeature
     from dibs.client.links import Options
     from dibs_schema.answers import FollowedEvent
+    from dibs_schema.status import Outcome
 
 T = TypeVar("T")
 A = TypeVar("A", bound=Answer)
