@@ -58,12 +58,16 @@ class Settings(BaseModel):
         None, description="The token of a claim that somebody made for this agent, who claims nothing else."
     )
     role: Role = Field(Role.ALL, description="Which tools, and which commands, are offered.")
-    lease: Seconds = Field(120, description="How long a claim outlives its server.")
+    lease: Seconds = Field(120, description="Seconds for which a claim outlives its server.")
     detached_lease: Seconds = Field(
-        1800, description="How long a claim lasts if no connection proves that its holder is alive."
+        1800, description="Seconds for which a claim lasts if no connection proves that its holder is alive."
     )
-    hold_limit: Seconds = Field(7200, description="Renewal stops after this long without a call about the feature.")
-    patience: Annotated[float, Field(gt=0, le=45)] = Field(20, description="How long a call waits for the database.")
+    hold_limit: Seconds = Field(
+        7200, description="Renewal stops after this many seconds without a call about the feature."
+    )
+    patience: Annotated[float, Field(gt=0, le=45)] = Field(
+        20, description="Seconds for which a call waits for the database."
+    )
     synchronous: Literal["FULL", "NORMAL"] = Field(
         "FULL", description="NORMAL is faster, and a power cut may undo the last moments."
     )

@@ -91,6 +91,8 @@ def test_an_empty_list_is_not_a_table(there: Shell, command: list[str]) -> None:
         (["follow", "--after", "x"], "0-0 is the beginning"),
         (["restore", "readme.txt", "--to", "new.db"], "readme.txt is not a backup, or it is damaged"),
         (["import", "-"], "standard input: "),
+        (["ask-user", "Which?", "--header", "C"], "questions[0].options: needs at least 2 entries"),
+        (["ask", 1, "Which?", "--fields", "[{}]"], "fields[0].id: is required"),
     ],
     ids=lambda one: " ".join(map(str, one)) if isinstance(one, list) else "",
 )

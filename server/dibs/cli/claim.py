@@ -12,7 +12,7 @@ import anyio
 import click
 from pydantic import Field
 
-from dibs.cli.operation_command import Convenience, Given, Invocation, checked, print_answer
+from dibs.cli.operation_command import Convenience, Given, Invocation, checked_as, print_answer
 from dibs.cli.options import NOTHING_FOR_AGENTS, NOTHING_LEFT, NOTHING_READY, flush
 from dibs.cli.shell_wording import SHELL
 from dibs.database import WriteJob
@@ -187,7 +187,7 @@ def _status(answer: Answer) -> int:
 def _operation(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Given]:
     brief = given.pop("brief")
     del given["number_only"], given["token_only"]
-    wait = checked(dict[str, LongWait], {"wait": given.pop("wait")})["wait"]
+    wait = checked_as("wait", LongWait, given.pop("wait"))
     if not brief:
         return operation, given
     if "feature_id" not in given:

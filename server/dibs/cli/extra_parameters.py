@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from dibs.cli.claim import CLAIM
-from dibs.cli.operation_command import Convenience, Given, checked
+from dibs.cli.operation_command import Convenience, Given, checked, checked_as
 from dibs.transfer.formats.backlog import SourceFile
 from dibs_schema.inputs import EvidenceFields, HumanField, HumanFields, Questions
 from dibs_schema.operations import BY_TOOL, AnyOperation
@@ -49,7 +49,7 @@ def _fields(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Given]
     parsed = _json("fields", given["fields"]) if "fields" in given else None
     if parsed is None and not asked:
         asked.append({"id": "answer", "label": "Answer", "type": "textarea"})
-    fields: list[HumanField] = [] if parsed is None else checked(HumanFields, parsed)
+    fields: list[HumanField] = [] if parsed is None else checked_as("fields", HumanFields, parsed)
     return operation, given | {"fields": [*(one.model_dump() for one in fields), *asked]}
 
 
@@ -60,7 +60,7 @@ def _question(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Give
         raise InvalidInput("Give one of QUESTION, --questions and --read.", field="questions")
     if question is not None:
         fields = {"question": question, "header": header, "options": list(options), "multiSelect": several}
-        given["questions"] = checked(Questions, [fields])
+        given["questions"] = checked_as("questions", Questions, [fields])
     elif "questions" in given:
         given["questions"] = _json("questions", given["questions"])
     return operation, given

@@ -109,6 +109,11 @@ def checked(kind: Any, given: Any) -> Any:
         raise invalid_argument(error) from None
 
 
+def checked_as(name: str, kind: Any, given: Any) -> Any:
+    """Convert one argument to the type `kind`. Raises InvalidInput, which names it."""
+    return checked(dict[str, kind], {name: given})[name]
+
+
 def print_answer(answer: Answer, *, as_json: bool) -> None:
     """Print an answer in the tool's JSON form, or as text for people."""
     worded = answer.worded(SHELL, "Run")
