@@ -16,7 +16,7 @@ from e2e.backlog import Backlog
 from e2e.clients import Client
 from e2e.conftest import NewPlace, NewProject
 from e2e.running import Run, play, running
-from e2e.script import Call, Script, Shown, drain
+from e2e.script import Call, Script, Shown, drain, drain_filled_in
 
 LEASE = 4
 """The lease in seconds of the servers that are killed."""
@@ -31,6 +31,20 @@ def test_a_scripted_agent_drains_ten_features(client: Client, backlog: Backlog, 
     assert set(backlog.statuses().values()) == {"passing"}
     assert backlog.claims() == 10
     assert model.shown[-1].data()["state"] == "complete"
+
+
+def test_a_model_that_fills_in_every_argument_drains_ten_features(
+    client: Client, backlog: Backlog, new_project: NewProject
+) -> None:
+    """It sends "", null, 0, false and [] in every optional argument, through a real client, and is never refused."""
+    backlog.add_plain(10)
+    answers: list[dict[str, Any]] = []
+    play(client, new_project(backlog), drain_filled_in(lambda shown: answers.append(shown.data())))
+    assert [one for one in answers if "error" in one] == []
+    assert len(answers) == 10 * 3 + 1
+    assert answers[-1]["state"] == "complete"
+    assert set(backlog.statuses().values()) == {"passing"}
+    assert backlog.claims() == 10
 
 
 def meeting(agent: str, both: threading.Barrier, given: list[int]) -> Script:
