@@ -35,8 +35,8 @@ def shown(db: str, folder: Path, client: str, role: str = "all") -> tuple[str, s
 def noted(server: RawClient, feature: int) -> str:
     """Add a note, and return its author."""
     server.call("feature_add_note", feature_id=feature, text="seen")
-    events = server.call("feature_get_history", feature_id=feature)["events"]
-    return str(next(one["agent"] for one in events if one["kind"] == "note"))
+    parts = server.call("feature_get_history", feature_id=feature)["parts"]
+    return str(next(one["agent"] for part in parts for one in part["events"] if one["kind"] == "note"))
 
 
 @pytest.mark.parametrize(
