@@ -81,17 +81,19 @@ def _part(tx: Transaction, feature: int, rows: list[Row], *, continued: bool) ->
     newest, oldest = rows[0], rows[-1]
     claim = oldest if oldest["begins"] else tx.first(_claim, feature=feature, oldest=oldest["id"])
     end = newest if newest["ends"] else tx.first(_end, feature=feature, newest=newest["id"])
+    ending: dict[str, Any] = {}
+    if end is not None:
+        last = shown[0] if end is newest else event_of(end)
+        detail = last.detail or {}
+        ending = {"ended_at": end["at"], "outcome": OUTCOMES.get(end["kind"])}
+        ending |= {name: detail.pop(name, None) for name in ("reason", "evidence")}
+        last.detail = detail or None
     attempt = Attempt(
         agent=truncate((claim or oldest)["agent"], 100) or "",
         claimed_at=(claim or oldest)["at"],
         partial=claim is not oldest or (continued and end is not newest),
+        **ending,
     )
-    if end is not None:
-        last = shown[0] if end is newest else event_of(end)
-        detail = last.detail or {}
-        attempt.ended_at, attempt.outcome = end["at"], OUTCOMES.get(end["kind"])
-        attempt.reason, attempt.evidence = detail.pop("reason", None), detail.pop("evidence", None)
-        last.detail = detail or None
     return HistoryPart(attempt=attempt, events=shown)
 
 
