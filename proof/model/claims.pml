@@ -115,6 +115,7 @@ inline end_by_token() {
         :: pending_or_stuck(FAIL); end_claim(FAIL)
         :: pending_or_stuck(SKIP); end_claim(SKIP)
         :: become(ASK, IN_PROGRESS, NEEDS_HUMAN); end_claim(ASK)
+        :: become(ASK, IN_PROGRESS, PENDING); end_claim(ASK) /* it waits for a question that was asked before */
 #endif
         fi
     :: else /* the earlier answer again, or claim_lost */

@@ -19,7 +19,7 @@ class Status(StrEnum):
 
 
 MEANING = {
-    Status.PENDING: "waiting; ready when no dependency is unmet and its back-off has passed",
+    Status.PENDING: "waiting; ready when no dependency is unmet, no question that it waits for is open, and no back-off",
     Status.IN_PROGRESS: "claimed: has a claim token, a holder and a lease",
     Status.PASSING: "done and verified",
     Status.NEEDS_HUMAN: "waiting for a person's answer",
@@ -52,6 +52,7 @@ class Kind(StrEnum):
     UPDATE = "update"
     DEPEND = "depend"
     UNMET = "unmet"
+    MET = "met"
 
 
 Outcome = Literal["passed", "failed", "skipped", "released", "asked", "expired"]
@@ -124,7 +125,7 @@ TRANSITIONS: tuple[Transition, ...] = (
         Kind.PASS,
         (_I,),
         (_D,),
-        "token, and no dependency is unmet",
+        "token; no dependency is unmet, and no question that it waits for is open",
         "dependents' unmet_dependencies - 1; evidence stored; attempts, failures, skips reset",
     ),
     Transition(
@@ -155,7 +156,13 @@ TRANSITIONS: tuple[Transition, ...] = (
         "token if claimed; a reason",
         "priority = greatest + 1; skips + 1; stuck at max_skips; a claim with an unmet dependency counts as nothing",
     ),
-    Transition(Kind.ASK, (_I,), (_H,), "token", "request stored; claim cleared"),
+    Transition(
+        Kind.ASK,
+        (_I,),
+        (_H, _P),
+        "token; the question, if it names one, is open",
+        "request stored; claim cleared; with a question it is pending, waits for that, and counts as no attempt",
+    ),
     Transition(
         Kind.ANSWER, (_H, _I), (_P, _I), "status; the answer fits the asked fields", "answer stored for the next claim"
     ),

@@ -29,7 +29,7 @@ from sqlalchemy import (
 from dibs_schema.file_areas import LONGEST_PATH
 from dibs_schema.status import Status
 
-HEAD = "0007"
+HEAD = "0008"
 """The newest migration; a warm start compares this with the database and imports nothing of Alembic."""
 
 BELOW_EVERY_PRIORITY = -1_000_000_000_000
@@ -107,7 +107,7 @@ class _Features(TypedColumns):
     priority = Column(Integer, nullable=False)
     skips = Column(Integer, nullable=False)
     height = Column(Integer)
-    unmet_dependencies = Column(Integer, nullable=False)
+    unmet_dependencies = Column(Integer, nullable=False)  # and open questions that it waits for
     attempts = Column(Integer, nullable=False)
     failures = Column(Integer, nullable=False)
     not_before = Column(Double)
@@ -280,7 +280,32 @@ class _Questions(TypedColumns):
     answers = Column(JSON(none_as_null=True))
 
 
-questions = Table("questions", metadata, _Questions, ForeignKeyConstraint(["project_id"], ["projects.id"]))
+questions = Table(
+    "questions",
+    metadata,
+    _Questions,
+    ForeignKeyConstraint(["project_id"], ["projects.id"]),
+    _partial("questions_open", "project_id", "id", where="answered_at IS NULL"),
+)
+
+
+class _Waits(TypedColumns):
+    project_id = Column(Integer, primary_key=True)
+    question_id = Column(Integer, primary_key=True)
+    feature_id = Column(Integer, primary_key=True)
+
+
+waits = Table(
+    "waits",
+    metadata,
+    _Waits,
+    ForeignKeyConstraint(["project_id", "question_id"], ["questions.project_id", "questions.id"]),
+    ForeignKeyConstraint(
+        ["project_id", "feature_id"], ["features.project_id", "features.id"], name="waits_feature_id_fkey"
+    ),
+    Index("waits_of_feature", "project_id", "feature_id", "question_id"),
+)
+"""The features that wait for the answer to a question, also after it was closed."""
 
 
 class _Requests(TypedColumns):

@@ -34,8 +34,8 @@ READS_ALL = {
     "graph._count": "the total of a graph without a root",
     "project_rows": "a copy reads the whole project",
     "adopt._ended": "a server that is started with the token of a claim that has ended looks for it once",
-    "search._ids": "a completion matches any part of a number or name, as a search does",
-    "search._categories": "likewise",
+    "suggestions._ids": "a completion matches any part of a number or name, as a search does",
+    "suggestions._categories": "likewise",
     "events._last_claim_of": "it reads the latest 10,000 events, by their ids",
     "queue_state._by_status_there": "a category has no index of its own",
 }

@@ -283,7 +283,6 @@ NESTED: list[tuple[str, dict[str, Any], str]] = [
         "evidence.commands[0].exit_code",
     ),
     ("feature_mark_passing", {"feature_id": 1, "evidence": {"colour": "red"}}, "evidence"),
-    ("feature_request_human_input", {"feature_id": 1, "prompt": "?", "fields": []}, "fields"),
     ("feature_request_human_input", {"feature_id": 1, "prompt": "?", "fields": [FIELD] * 2}, "fields"),
     (
         "feature_request_human_input",

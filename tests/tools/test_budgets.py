@@ -15,7 +15,7 @@ from sqlalchemy import update
 from dibs.client import Client
 from dibs.database import Database
 from dibs.transfer.importer import import_features
-from dibs.verbs import ask_person, lease, outcome
+from dibs.verbs import ask_person, ask_user, lease, outcome
 from dibs.verbs.create import create_bulk
 from dibs.verbs.update import add_note
 from dibs.verbs.verify import take_for_regression
@@ -23,7 +23,21 @@ from dibs_schema.inputs import EvidenceFields, HumanField
 from dibs_schema.status import Status
 from dibs_schema.tables import projects
 from tools.conftest import both_channels
-from verbs.stage import Placed, add, alter, board, depend, imported, journal, named, new, place, rule, take
+from verbs.stage import (
+    Placed,
+    add,
+    alter,
+    ask_question,
+    board,
+    depend,
+    imported,
+    journal,
+    named,
+    new,
+    place,
+    rule,
+    take,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -96,6 +110,7 @@ def _skipped_often(backlog: Database) -> dict[str, Any]:
 def _blocked(backlog: Database) -> dict[str, Any]:
     held = _held(backlog)
     depend(backlog, held["feature_id"], *add(backlog, 20))
+    ask_question(backlog, held["feature_id"])
     alter(backlog, held["feature_id"], skips=900, failures=900, attempts=900)
     for _ in range(100):
         backlog.write_now(partial(add_note, by="tess", feature=held["feature_id"], note=words("x", 2_000)))
@@ -239,6 +254,10 @@ def _worst(backlog: Database, letters: str) -> int:
     )
     answers = {field.id: said(5_000) for field in fields}
     backlog.write_now(partial(ask_person.answer_feature, by=said(100), feature=feature, answers=answers))
+    for _ in "ab":
+        question = ask_question(backlog, feature)
+        reply = {"Port": said(5_000)}
+        backlog.write_now(partial(ask_user.answer_question, by=said(100), number=question, answers=reply))
     return feature
 
 

@@ -47,7 +47,7 @@ NESTED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ),
     (
         "feature_request_human_input",
-        {},
+        {"fields": [{"id": "colour", "label": "Which colour?"}]},
         {"fields": [{"id": "colour", "label": "Which colour?", "type": "", "options": [], "required": None}]},
     ),
     (

@@ -15,14 +15,14 @@ from dibs.database.transaction import Transaction
 from dibs.queries.audit import audit
 from dibs.rules.claimant import Holder
 from dibs.transfer.formats.backlog import ImportedFeature
-from dibs.verbs import ask_person, claim, create, outcome, project_settings, skip
+from dibs.verbs import ask_person, ask_user, claim, create, outcome, project_settings, skip
 from dibs.verbs import depend as edges
 from dibs.verbs.update import change
 from dibs_schema.answers import Claimed
-from dibs_schema.inputs import HumanField, NewFeature
+from dibs_schema.inputs import HumanField, NewFeature, Question
 from dibs_schema.refusals import Refusal
 from dibs_schema.status import Status
-from dibs_schema.tables import dependencies, events, features, questions, requests
+from dibs_schema.tables import dependencies, events, features, questions, requests, waits
 
 RefusalT = TypeVar("RefusalT", bound=Refusal)
 
@@ -32,6 +32,8 @@ NEVER_ISSUED = "0000000000000"
 FIELDS = [HumanField(id="colour", label="Which colour?")]
 REQUEST = ask_person.new_request("Please decide.", FIELDS)
 REPLY = {"colour": "blue"}
+QUESTION = Question.model_validate({"question": "Which port?", "header": "Port", "options": ["80", "8080"]})
+PORT = {"Port": "8080"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,11 @@ def alter(database: Database, feature: int, **columns: Any) -> None:
     database.write_now(lambda tx: tx.run(statement.where(features.c.project_id == tx.project.id)))
 
 
+def ask_question(database: Database, *waiting: int, by: str = "planner") -> int:
+    """Ask the user a question for which features wait, and return its number."""
+    return database.write_now(lambda tx: ask_user.ask_user(tx, by, [QUESTION], waiting)).question_id
+
+
 def expire(database: Database, feature: int) -> None:
     """Let the lease of a claimed feature have run out."""
     alter(database, feature, lease_ends=0.0, lease_expires_at=0.0, lease_seconds=0.001)
@@ -157,6 +164,7 @@ def board(database: Database) -> dict[str, Any]:
         "features": _rows(database, features, features.c.id),
         "dependencies": _rows(database, dependencies, dependencies.c.feature_id, dependencies.c.dependency_id),
         "questions": _rows(database, questions, questions.c.id),
+        "waits": _rows(database, waits, waits.c.question_id, waits.c.feature_id),
         "requests": _rows(database, requests, requests.c.scope, requests.c.request_id),
         "events": _count(database, events),
     }

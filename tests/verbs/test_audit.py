@@ -125,7 +125,7 @@ def _run(database: Database, statement: Callable[[int], Executable]) -> None:
             _wrong_counter,
             "counters",
             "counters",
-            "feature 2: the row says 5 unmet dependencies, the edges say 1",
+            "feature 2: the row says 5 unmet dependencies, the edges and open questions say 1",
         ),
         (_wrong_height, "heights", "heights", "feature 1: the row says height 9, the edges say None"),
         (_missing_area, "areas", "areas", "feature 2: its 1 file areas are not the 2 areas of its paths"),

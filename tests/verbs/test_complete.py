@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dibs.database import Database
-from dibs.queries.search import MOST, complete_category, complete_id
+from dibs.queries.suggestions import MOST, complete_category, complete_id
 from verbs.stage import add
 
 

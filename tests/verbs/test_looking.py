@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dibs.database import Database
-from dibs.queries import get, graph, history, search, stats
+from dibs.queries import get, graph, history, search, stats, suggestions
 from dibs.rules.dependencies import SHOWN_BLOCKERS
 from dibs.transfer.importer import import_features
 from dibs.verbs import ask_user, outcome, skip, update
@@ -88,8 +88,8 @@ def test_search_ignores_case_and_form_in_every_script(database: Database, name: 
     (by_category,) = add(database, category=name)
     add(database, name="something else")
     assert _search(database, text=text) == [wanted, by_category]
-    assert database.read_now(partial(search.complete_id, typed=text)) == [wanted, by_category]
-    assert database.read_now(partial(search.complete_category, typed=text)) == [name]
+    assert database.read_now(partial(suggestions.complete_id, typed=text)) == [wanted, by_category]
+    assert database.read_now(partial(suggestions.complete_category, typed=text)) == [name]
 
 
 @pytest.mark.parametrize("text", ["100%", "a_b", "back\\slash", "it's", '"quoted"', "ünïcode", "/"])

@@ -10,15 +10,15 @@ from sqlalchemy import select
 
 from dibs.database import Database
 from dibs.database.transaction import Transaction
-from dibs.rules.conditions import this
+from dibs.rules.conditions import in_project, this
 from dibs.transfer import importer
-from dibs.verbs import ask_person, claim, create, lease, outcome, skip, update
+from dibs.verbs import ask_person, ask_user, claim, create, lease, outcome, skip, update
 from dibs.verbs.continue_claim import regain
 from dibs.verbs.depend import add_dependency
 from dibs.verbs.release import release
 from dibs_schema.refusals import Refusal
 from dibs_schema.status import TRANSITIONS, Kind, Status
-from dibs_schema.tables import features
+from dibs_schema.tables import features, questions
 from verbs.stage import (
     NEVER_ISSUED,
     REPLY,
@@ -26,6 +26,7 @@ from verbs.stage import (
     Placed,
     add,
     alter,
+    ask_question,
     board,
     expire,
     imported,
@@ -69,6 +70,13 @@ def _resume(tx: Transaction, on: Placed) -> object:
     return regain(tx, on.holder, on.id, token) or claim.claim(tx, on.holder, on.id, resume=True)
 
 
+def _ask(tx: Transaction, on: Placed) -> object:
+    open_question = tx.value(select(questions.c.id).where(in_project(questions)))
+    if open_question is not None:
+        return ask_user.wait_for_question(tx, "ada", on.id, _token(on), open_question)
+    return ask_person.request_human_input(tx, "ada", on.id, _token(on), REQUEST)
+
+
 ATTEMPTS: dict[Kind, Attempt] = {
     Kind.CLAIM: lambda tx, on: claim.claim(tx, named("grace"), on.id),
     Kind.RESUME: _resume,
@@ -80,7 +88,7 @@ ATTEMPTS: dict[Kind, Attempt] = {
     Kind.FAIL: lambda tx, on: outcome.mark_failing(tx, "ada", on.id, "broken", _token(on)),
     Kind.REGRESS: lambda tx, on: outcome.mark_failing(tx, "ada", on.id, "broken"),
     Kind.SKIP: lambda tx, on: skip.skip(tx, "ada", on.id, "later", on.token),
-    Kind.ASK: lambda tx, on: ask_person.request_human_input(tx, "ada", on.id, _token(on), REQUEST),
+    Kind.ASK: _ask,
     Kind.ANSWER: _answer,
     Kind.CANCEL: lambda tx, on: ask_person.cancel_request(tx, "user", on.id),
     Kind.RETRY: lambda tx, on: update.change(tx, "planner", on.id, {}, retry=True),
@@ -112,6 +120,7 @@ TRIED: list[tuple[Kind, Status, Status, dict[str, int]]] = [
     (Kind.SKIP, I, P, {}),
     (Kind.SKIP, I, S, {"max_skips": 1}),
     (Kind.ASK, I, H, {}),
+    (Kind.ASK, I, P, {}),
     (Kind.ANSWER, H, P, {}),
     (Kind.ANSWER, I, I, {}),
     (Kind.CANCEL, H, P, {}),
@@ -124,7 +133,9 @@ TRIED: list[tuple[Kind, Status, Status, dict[str, int]]] = [
 ]
 
 
-def _prepare(database: Database, kind: Kind, on: Placed) -> None:
+def _prepare(database: Database, kind: Kind, on: Placed, target: Status) -> None:
+    if (kind, target) == (Kind.ASK, P):
+        ask_question(database)
     if kind is Kind.EXPIRE and on.status is I:
         expire(database, on.id)
     if kind is Kind.RETRY and on.status is P:
@@ -141,7 +152,7 @@ def test_a_move_leads_where_the_table_says(
     """A transition from its source ends in its target and writes exactly one event about it."""
     on = place(database, source)
     rule(database, **rules)
-    _prepare(database, kind, on)
+    _prepare(database, kind, on, target)
     before = len(journal(database))
     assert database.write_now(lambda tx: ATTEMPTS[kind](tx, on))
     (event,) = journal(database)[before:]

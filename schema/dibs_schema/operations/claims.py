@@ -18,12 +18,12 @@ ID = ("feature_id",)
 class ClaimFeature:
     """Claim the next ready feature (or feature_id) for you alone, with all you need to build it.
 
-    Call it first and after each outcome. If nothing is free, state says why.
+    Call it first and after each outcome. If none is free, state says why.
     """
 
     feature_id: FeatureId | None = None
     category: Category | None = None
-    wait_seconds: Annotated[Wait, Field(description="wait for work, 45 at most")] = 0
+    wait_seconds: Annotated[Wait, Field(description="wait for work")] = 0
     agent: Annotated[Agent | None, Field(description="your name")] = None
     resume: Annotated[bool, Field(description="take over what your name holds")] = False
     force: bool = False
@@ -32,7 +32,7 @@ class ClaimFeature:
 
 @arguments
 class MarkInProgress:
-    """Claim a feature whose text you know; answers with the token."""
+    """Claim a feature whose text you know; brings the token."""
 
     feature_id: FeatureId
     agent: Agent | None = None
@@ -86,7 +86,7 @@ class SkipFeature:
 
 @arguments
 class AddNote:
-    """Tell the next worker on a feature what you learned."""
+    """Tell a feature's next worker what you learned."""
 
     feature_id: FeatureId
     text: Note
@@ -146,7 +146,7 @@ class Claims:
 
     release = Operation(
         "feature_clear_in_progress",
-        "Give a claim back",
+        "End a claim",
         roles=(CODER, TESTER, PLANNER),
         arguments=ReleaseClaim,
         answers=only(Acknowledgement),

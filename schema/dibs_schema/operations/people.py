@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from dibs_schema.answers import Acknowledgement, Asked
-from dibs_schema.inputs import Answers, FeatureId, HumanFields, Questions, Reason, Token
+from dibs_schema.inputs import Answers, FeatureId, FeatureIds, HumanFields, Questions, Reason, Token
 from dibs_schema.operations.operation import Command, Operation, arguments, either, only
 from dibs_schema.roles import CODER, PLANNER
 
@@ -16,12 +16,13 @@ ID = ("feature_id",)
 
 @arguments
 class RequestHumanInput:
-    """Ask a person what a claimed feature cannot be built without; ends the claim, unless they answer at once."""
+    """Ask a person about a claimed feature, or wait for an open question; ends the claim unless answered at once."""
 
     feature_id: FeatureId
-    prompt: Reason
-    fields: HumanFields
+    prompt: Reason | None = None
+    fields: HumanFields | None = None
     claim_token: Token | None = None
+    question_id: FeatureId | None = None
 
 
 @arguments
@@ -36,10 +37,12 @@ class AnswerHumanInput:
 
 @arguments
 class AskUser:
-    """Ask the user something, or read the answer by question_id."""
+    """Ask the user, or read the answer (or cancel) by question_id."""
 
     questions: Questions | None = None
     question_id: FeatureId | None = None
+    feature_ids: Annotated[FeatureIds | None, Field(description="not handed out before the answer")] = None
+    cancel: bool = False
 
 
 class People:
@@ -54,6 +57,8 @@ class People:
         command=Command(
             "ask",
             (*ID, "prompt"),
+            options={"question_id": "--question"},
+            texts={"question_id": "Wait for the answer to this open question, instead of asking another."},
             help="""Ask a person what a claimed feature cannot be built without. This ends the claim.
 
             Without a field, the person is asked for one text.""",
@@ -78,10 +83,15 @@ class People:
         answers=only(Asked),
         command=Command(
             "ask-user",
-            options={"question_id": "--read"},
-            texts={"question_id": "Read the answer to the question with this id."},
+            options={"question_id": "--read", "feature_ids": "--feature"},
+            texts={
+                "question_id": "Read the answer to the question with this id.",
+                "feature_ids": "A feature that waits for the answer; may be repeated.",
+                "cancel": "Withdraw the question of --read, which you asked.",
+            },
             help="""Ask the user a question with answers to choose from, or --read the answer.
 
             A person answers with `dibs answer --question ID`.""",
         ),
+        planner_only=("feature_ids",),
     )

@@ -30,7 +30,7 @@ class GetFeature:
     """Read one feature whole. To build it, claim it."""
 
     feature_id: FeatureId
-    cursor: Annotated[Cursor | None, Field(description="for the rest of a long text")] = None
+    cursor: Annotated[Cursor | None, Field(description="rest of a long text")] = None
 
 
 @arguments
@@ -56,7 +56,7 @@ class SearchFeatures:
 
 @arguments
 class GetReady:
-    """List what can be claimed. To get work, claim instead."""
+    """List what can be claimed. To get work, claim."""
 
     limit: Fifty = 10
     cursor: Cursor | None = None
@@ -64,7 +64,7 @@ class GetReady:
 
 @arguments
 class GetBlocked:
-    """List what cannot be claimed, and why."""
+    """List what cannot be claimed, why, and open questions."""
 
     limit: Hundred = 20
     cursor: Cursor | None = None
@@ -134,7 +134,7 @@ class Reading:
 
     summaries = Operation(
         "feature_get_summary",
-        "Summarise features",
+        "Summaries",
         roles=EVERYONE,
         arguments=GetSummaries,
         answers=only(Summaries),

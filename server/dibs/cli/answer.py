@@ -69,9 +69,11 @@ def answer(
     if as_json:
         print_json(done.wire())
     else:
-        what = f"Feature {feature_id}" if feature_id is not None else f"Question {question}"
+        wire = done.wire()
+        what = f"Question {wire['question_id']}" if "state" in wire else f"Feature {feature_id}"
         recorded = "The question is withdrawn" if cancel else "The answer is recorded"
-        click.echo(f"{recorded}. {what} is {done.wire().get('state') or done.wire()['status']}.")
+        freed = f" Features that waited for it: {_ids(wire['feature_ids'])}." if wire.get("feature_ids") else ""
+        click.echo(f"{recorded}. {what} is {wire.get('state') or wire['status']}.{freed}")
 
 
 def _list(requests: list[OpenQuestion], *, as_json: bool) -> None:
@@ -91,13 +93,20 @@ def _list(requests: list[OpenQuestion], *, as_json: bool) -> None:
         for entry in one.questions:
             labels = ", ".join(option["label"] for option in entry["options"])
             click.echo(f"    {one_line(entry['header'])}: {one_line(entry['question'])} ({one_line(labels)})")
+        if one.feature_ids:
+            click.echo(f"    Features that wait for it: {_ids(one.feature_ids)}")
+
+
+def _ids(features: list[int]) -> str:
+    return ", ".join(map(str, features))
 
 
 def _answers(
     requests: list[OpenQuestion], feature: int | None, question: int | None, given: tuple[str, ...]
 ) -> dict[str, Any]:
     """Return the answers from --set or from prompts at the terminal, converted to the types of their fields."""
-    one = next((one for one in requests if (one.feature_id, one.question_id) == (feature, question)), None)
+    named = (one for one in requests if (one.feature_id, one.question_id) == (feature, question))
+    one = next(named, next((one for one in requests if feature in one.feature_ids), None))
     fields = {field["id"]: HumanField.model_validate(field) for field in one.fields} if one else {}
     if given:
         pairs = [text.partition("=") for text in given]

@@ -48,7 +48,7 @@ def _fields(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Given]
             asked.append({"id": key, "type": kind, **more})
     parsed = _json("fields", given["fields"]) if "fields" in given else None
     if parsed is None and not asked:
-        asked.append({"id": "answer", "label": "Answer", "type": "textarea"})
+        return operation, given
     fields: list[HumanField] = [] if parsed is None else checked_as("fields", HumanFields, parsed)
     return operation, given | {"fields": [*(one.model_dump() for one in fields), *asked]}
 

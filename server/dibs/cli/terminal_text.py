@@ -26,10 +26,12 @@ STYLES = {
     "needs_human": "magenta",
     "stuck": "red",
     "archived": "bright_black",
+    "to_answer": "magenta",
     "unconfirmed": "yellow",
     "to_recheck": "yellow",
 }
-PARTS = dict.fromkeys(("unconfirmed", "to_recheck"), " (part of passing)") | {"ready": " (part of pending)"}
+PARTS = dict.fromkeys(("unconfirmed", "to_recheck"), " (part of passing)")
+PARTS |= dict.fromkeys(("ready", "to_answer"), " (part of pending)")
 """The counts that are part of another count."""
 DONE = {"already_claimed": "claimed already", "evidence": "evidence stored", "noted": "note stored"}
 """What an acknowledgement's members say that are true."""
@@ -110,6 +112,8 @@ def print_page(page: answers.Page) -> None:
     _rows(page.features)
     more = f"; continue with --cursor {page.next_cursor}" if page.next_cursor else ""
     click.echo(f"{len(page.features)} of {page.total}{more}")
+    for question in page.questions:
+        click.echo(f"{_asked_of(question)}: {one_line(question.prompt)} (`dibs answer` shows it whole)")
 
 
 def _summaries(answer: answers.Summaries) -> None:
@@ -193,15 +197,22 @@ def _work(work: answers.Work) -> None:
         click.echo(f"awaits a recheck since {values['recheck_since']}: its dependencies have changed")
     if work.earlier_evidence is not None:
         click.echo(f"passed earlier with: {one_line(work.earlier_evidence)}")
-    if work.human_answer is not None:
-        click.echo(f"answered: {values_on_one_line(values['human_answer'])}")
+    for one in [
+        *([values["human_answer"]] if work.human_answer is not None else []),
+        *values.get("question_answers", []),
+    ]:
+        click.echo(f"answered: {values_on_one_line(one)}")
 
 
 def _idle(answer: answers.Idle) -> None:
     counts = ", ".join(f"{name} {count}" for name, count in answer.counts.wire().items())
     click.echo(f"{answer.state}: {one_line(answer.message)}" + (f" ({counts})" if counts else ""))
     for question in answer.questions:
-        click.echo(f"  {question.id}: {one_line(question.prompt)}")
+        click.echo(f"  {_asked_of(question)}: {one_line(question.prompt)}")
+
+
+def _asked_of(question: answers.WaitingQuestion) -> str:
+    return str(question.id) if question.id is not None else f"question {question.question_id}"
 
 
 def _acknowledgement(answer: answers.Acknowledgement) -> None:
@@ -240,6 +251,10 @@ def _testing(answer: answers.Testing) -> None:
 
 def _asked(answer: answers.Asked) -> None:
     click.echo(f"Question {answer.question_id} is {answer.state}.")
+    for question in answer.questions:
+        click.echo(f"{one_line(question['header'])}: {one_line(question['question'])}")
+    if answer.feature_ids:
+        click.echo(f"Features that wait for it: {', '.join(map(str, answer.feature_ids))}")
     if answer.answers:
         click.echo(f"{values_on_one_line(answer.answers)} ({one_line(answer.answered_by)})")
     if answer.message:

@@ -30,10 +30,11 @@ Loop: feature_get_for_regression -> test each feature -> feature_mark_passing if
 reason -> the next ones; stop when it gives none. The feature that you report returns to the queue, and a coder mends it. \
 To mend it yourself, report it with keep=true, which claims it -> mend it -> feature_mark_passing with evidence."""
 _PLANNING = """\
-Ask the user what only they can decide (ask_user), then create all features in one feature_create_bulk: with paths, the \
-files that each will change, so that agents do not collide; with keys that depends_on of later entries names; with a \
-request_id, so that a repeated call adds nothing. Check with feature_get_graph and feature_get_blocked. Agents claim \
-features by themselves; feature_update retry=true returns a stuck one, feature_answer_human_input answers an agent."""
+Ask the user what only they can decide (ask_user; features named in feature_ids wait for the answer), and create all \
+features in one feature_create_bulk: with paths, the files that each will change, so that agents do not collide; with keys \
+that depends_on of later entries names; with a request_id, so that a repeated call adds nothing. Check with \
+feature_get_graph and feature_get_blocked. Agents claim features by themselves; feature_update retry=true returns a stuck \
+one, feature_answer_human_input answers an agent."""
 
 _ADOPTED = """\
 This server was started for one feature, which is claimed for you: feature_claim_and_get gives it to you, and needs no \

@@ -11,16 +11,30 @@ from dibs.database.transaction import Row, Transaction
 from dibs.queries.replayed_dependencies import wrong_dependencies
 from dibs.rules.conditions import NO_CLAIM, F, among, expired, in_project, is_, leased, of_another_clock
 from dibs.rules.critical_path import true_heights
+from dibs.rules.questions import IS_OPEN
 from dibs_schema.file_areas import Area, areas_of
 from dibs_schema.folding import folded
 from dibs_schema.status import SATISFIED, Kind, Status
-from dibs_schema.tables import areas, dependencies, events, features, writers
+from dibs_schema.tables import areas, dependencies, events, features, questions, waits, writers
 
-_D, _E = dependencies.c, events.c
+_D, _E, _Q, _W = dependencies.c, events.c, questions.c, waits.c
 _needed = features.alias("needed")
 
+_open_waits = (
+    select(func.count())
+    .select_from(waits)
+    .join(questions, (_Q.project_id == _W.project_id) & (_Q.id == _W.question_id))
+    .where(_W.project_id == F.project_id, _W.feature_id == F.id, IS_OPEN)
+    .correlate(features)
+    .scalar_subquery()
+)
 _counters = (
-    select(F.id, F.unmet_dependencies.label("kept"), F.height, func.count(_needed.c.id).label("counted"))
+    select(
+        F.id,
+        F.unmet_dependencies.label("kept"),
+        F.height,
+        (func.count(_needed.c.id) + _open_waits).label("counted"),
+    )
     .outerjoin(dependencies, (_D.project_id == F.project_id) & (_D.feature_id == F.id))
     .outerjoin(
         _needed,
@@ -29,7 +43,7 @@ _counters = (
         & ~among(_needed.c.status, SATISFIED),
     )
     .where(in_project())
-    .group_by(F.id, F.unmet_dependencies, F.height)
+    .group_by(F.project_id, F.id, F.unmet_dependencies, F.height)
 )
 _last_transition = (
     select(_E.feature_id, func.max(_E.id).label("last"))
@@ -171,7 +185,7 @@ class Audit:
 
     def _differences(self) -> Iterator[tuple[int, str]]:
         for feature, (stored, counted) in self.counters.items():
-            yield feature, f"the row says {stored} unmet dependencies, the edges say {counted}"
+            yield feature, f"the row says {stored} unmet dependencies, the edges and open questions say {counted}"
         for feature, (height, longest) in self.heights.items():
             yield feature, f"the row says height {height}, the edges say {longest}"
         for feature, (stored, derived) in self.areas.items():
@@ -237,9 +251,9 @@ def _wrong_areas(tx: Transaction) -> dict[int, tuple[int, int]]:
 def _wrong_rechecks(tx: Transaction) -> dict[int, tuple[bool, bool]]:
     stored, replayed = {row["id"] for row in tx.all(_awaiting)}, set[int]()
     for row in tx.all(_while_passing):
-        if row["kind"] == Kind.UNMET or (row["detail"] or {}).get("recheck"):
+        if (row["kind"] == Kind.UNMET and "dependency" in row["detail"]) or (row["detail"] or {}).get("recheck"):
             replayed.add(row["feature_id"])
-        elif row["kind"] != Kind.DEPEND:
+        elif row["kind"] not in (Kind.DEPEND, Kind.UNMET):
             replayed.discard(row["feature_id"])
     return {one: (one in stored, one in replayed) for one in sorted(stored ^ replayed)}
 

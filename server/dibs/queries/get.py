@@ -9,10 +9,12 @@ from typing import Any
 from sqlalchemy import bindparam, func, select
 
 from dibs.database.transaction import Transaction
-from dibs.queries.handover import NOTES_ROOM, dependencies_of, human_answer_of, notes_of
+from dibs.queries.handover import NOTES_ROOM, dependencies_of, human_answer_of, notes_of, question_answers_of
+from dibs.queries.open_questions import waiting_questions
 from dibs.queries.search import COLUMNS, row_of
 from dibs.rules.conditions import FARTHEST_BACK_OFF, F, in_project, this
 from dibs.rules.diagnosis import find
+from dibs.rules.questions import open_questions_of
 from dibs.rules.truncate import cut_text, json_length, truncate, truncate_json
 from dibs_schema.answers import Feature, Summaries
 from dibs_schema.refusals import InvalidInput
@@ -20,7 +22,7 @@ from dibs_schema.status import SATISFIED, Status
 from dibs_schema.tables import dependencies, features
 
 _D = dependencies.c
-DEPENDENTS = 20
+DEPENDENTS, SHOWN_QUESTIONS = 20, 3
 FIRST_PAGE, TEXT_PAGE = 2_500, 7_000
 """Characters of a feature's own text on the first page, and on the pages after it."""
 
@@ -57,6 +59,7 @@ def get_by_id(tx: Transaction, feature: int, cursor: str | None = None) -> Featu
         paths=paths,
         dependencies=needed,
         blocked_by=[one.id for one in needed if one.status not in SATISFIED][:DEPENDENTS],
+        questions=waiting_questions(tx, open_questions_of(tx, feature)[:SHOWN_QUESTIONS]),
         dependents=[one["feature_id"] for one in tx.all(_dependents, feature=feature)],
         dependents_count=tx.value(_dependents_count, feature=feature),
         ready_at=ready_at(row, tx.now),
@@ -67,6 +70,7 @@ def get_by_id(tx: Transaction, feature: int, cursor: str | None = None) -> Featu
         and Status.PASSING not in (row["status"], row["archived_from"]),
         human_request=truncate_json(row["human_request"], 900) if row["status"] == Status.NEEDS_HUMAN else None,
         human_answer=human_answer_of(row["human_answer"], 800),
+        question_answers=question_answers_of(tx, feature, 800),
         notes=notes,
         more_notes=more_notes,
     )

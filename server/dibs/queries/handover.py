@@ -10,6 +10,8 @@ from sqlalchemy import bindparam, func, select
 from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import among, held, of_feature, this
+from dibs.rules.dependencies import blockers
+from dibs.rules.questions import answers_of, words
 from dibs.rules.truncate import cut_text, first_line, json_bytes, json_length, truncate, truncate_json
 from dibs_schema.answers import Answer, Dependency, Failure, HumanAnswer, NoteEntry, Work
 from dibs_schema.status import SATISFIED, Kind
@@ -20,11 +22,11 @@ OWN_TEXT = 5_000
 HAND_OVER = 3_900
 """Bytes of texts of other agents. Each part may use what the parts before it have left."""
 LEARNED = 50
-"""The latest events of a feature among which failures and notes are looked for."""
+"""The latest events of a feature among which failures, notes and ends of questions are looked for."""
 FAILURES, FAILURE_ROOM = 3, 600
 NOTES, NOTES_ROOM = 10, 900
 NEW_NOTE_ROOM = 90
-ANSWER_ROOM = 1_100
+ANSWER_ROOM, LEAST_ANSWER_ROOM = 1_100, 250
 EVIDENCE_ROOM = 200
 NAME_ROOM, REFERENCE_ROOM, AGENT_ROOM = 1_100, 80, 30
 DEPENDENCY_FRAME = 62
@@ -60,7 +62,7 @@ _new_to_holder = hot(
 
 _learned = hot(
     select(_E.at, _E.agent, _E.kind, _E.detail)
-    .where(of_feature(events), among(_E.kind, (*_FAILED, *_NOTED)))
+    .where(of_feature(events), among(_E.kind, (*_FAILED, *_NOTED, Kind.MET)))
     .order_by(_E.id.desc())
     .limit(LEARNED)
 )
@@ -73,8 +75,12 @@ def work_of(
     paths = paths_in(row, text)
     description, steps, cursor = cut_text(row["description"], row["steps"], None, text - json_length(paths))
     learned = tx.all(_learned, feature=row["id"])
-    answer = human_answer_of(row["human_answer"], min(ANSWER_ROOM, room // 3))
-    room -= json_bytes(answer.wire()) if answer else 0
+    for_answers = min(ANSWER_ROOM, room // 3)
+    may_have_waited = len(learned) == LEARNED or any(one["kind"] == Kind.MET for one in learned)
+    share = for_answers // 2 if row["human_answer"] else for_answers
+    question_answers = question_answers_of(tx, row["id"], share) if may_have_waited else []
+    answer = human_answer_of(row["human_answer"], for_answers - _taken(question_answers))
+    room -= _taken(question_answers) + (json_bytes(answer.wire()) if answer else 0)
     failures = _failures(learned, min(FAILURE_ROOM, room // 3))
     room -= _taken(failures)
     notes = _notes(learned, tx.now, min(NOTES_ROOM, room // 2))
@@ -100,6 +106,8 @@ def work_of(
         notes=notes,
         more_notes=noted - len(notes),
         human_answer=answer,
+        question_id=blockers(tx, row["id"], row["unmet_dependencies"]).get("question_id"),
+        question_answers=question_answers,
         earlier_evidence=earlier,
     )
 
@@ -144,6 +152,20 @@ def human_answer_of(stored: dict[str, Any] | None, room: int) -> HumanAnswer | N
     prompt = truncate(stored.get("prompt"), room // 6)
     answers = truncate_json(stored["answers"], room - 120 - json_bytes(prompt))
     return HumanAnswer(answers=answers, answered_by=truncate(stored["by"], AGENT_ROOM) or "", prompt=prompt)
+
+
+def question_answers_of(tx: Transaction, feature: int, room: int) -> list[HumanAnswer]:
+    """Return the answers to the questions that a feature waited for, the latest first, in about `room` bytes at most."""
+    found: list[HumanAnswer] = []
+    for row in answers_of(tx, feature):
+        if room < LEAST_ANSWER_ROOM:
+            break
+        stored = {"prompt": words(row["questions"]), "answers": row["answers"], "by": row["answered_by"]}
+        one = human_answer_of(stored, room - 30)
+        assert one is not None, "it was answered"
+        found.append(one.model_copy(update={"question_id": row["id"]}))
+        room -= json_bytes(found[-1].wire()) + 1
+    return found
 
 
 def notes_of(tx: Transaction, feature: int, room: int) -> tuple[list[NoteEntry], int]:

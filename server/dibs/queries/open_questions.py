@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from sqlalchemy import func, select
+from collections.abc import Sequence
 
-from dibs.database.transaction import Transaction
+from sqlalchemy import bindparam, func, select
+
+from dibs.database.transaction import Row, Transaction
 from dibs.rules.conditions import F, in_project, is_, resting
-from dibs_schema.answers import OpenQuestion
+from dibs.rules.questions import IS_OPEN, features_of, words
+from dibs.rules.truncate import truncate
+from dibs_schema.answers import OpenQuestion, WaitingQuestion
 from dibs_schema.status import Kind, Status
-from dibs_schema.tables import events, questions
+from dibs_schema.tables import events, features, questions, waits
 
-_Q = questions.c
-_questions = select(questions).where(in_project(questions), _Q.answered_at.is_(None)).order_by(_Q.id)
-_count = select(func.count()).where(in_project(questions), _Q.answered_at.is_(None))
+SHOWN_PROMPT, SHOWN_ASKER, SHOWN_FEATURES = 120, 30, 5
+"""The bytes of a question's words and of its asker's name in a list, and the features that it names."""
+
+_Q, _W = questions.c, waits.c
+_questions = select(questions).where(in_project(questions), IS_OPEN).order_by(_Q.id)
+_count = select(func.count()).select_from(questions).where(in_project(questions), IS_OPEN)
+_held_up = (
+    select(_W.question_id)
+    .join(features, (F.project_id == _W.project_id) & (F.id == _W.feature_id))
+    .where(in_project(waits), is_(Status.PENDING))
+)
+_holding_up = _questions.where(_Q.id.in_(_held_up))
+_holding_up_there = _questions.where(_Q.id.in_(_held_up.where(F.category == bindparam("category_"))))
 _requests = (
     select(F.id, F.name, F.human_request, F.created_by, F.created_at, events.c.agent, events.c.at)
     .outerjoin(
@@ -33,10 +47,43 @@ def open_questions(tx: Transaction) -> list[OpenQuestion]:
     """Return the open questions of `ask_user`."""
     return [
         OpenQuestion(
-            question_id=row["id"], asked_by=row["asked_by"], asked_at=row["asked_at"], questions=row["questions"]
+            question_id=row["id"],
+            feature_ids=features_of(tx, row["id"]),
+            asked_by=row["asked_by"],
+            asked_at=row["asked_at"],
+            questions=row["questions"],
         )
         for row in tx.all(_questions)
     ]
+
+
+def first_open_questions(tx: Transaction, most: int) -> list[WaitingQuestion]:
+    """Return the first open questions of `ask_user`, cut."""
+    return waiting_questions(tx, tx.all(_questions.limit(most)))
+
+
+def first_holding_up(tx: Transaction, most: int, category: str | None = None) -> list[WaitingQuestion]:
+    """Return the first open questions for which pending features (of `category`) wait, cut."""
+    if category is None:
+        return waiting_questions(tx, tx.all(_holding_up.limit(most)))
+    return waiting_questions(tx, tx.all(_holding_up_there.limit(most), category_=category))
+
+
+def waiting_questions(tx: Transaction, rows: Sequence[Row]) -> list[WaitingQuestion]:
+    """Return questions of `ask_user` from their rows, cut, with the features that wait for each."""
+    found: list[WaitingQuestion] = []
+    for row in rows:
+        waiting = features_of(tx, row["id"])
+        found.append(
+            WaitingQuestion(
+                question_id=row["id"],
+                prompt=truncate(words(row["questions"]), SHOWN_PROMPT) or "",
+                asked_by=truncate(row["asked_by"], SHOWN_ASKER),
+                features=waiting[:SHOWN_FEATURES],
+                more_features=max(0, len(waiting) - SHOWN_FEATURES),
+            )
+        )
+    return found
 
 
 def open_requests(tx: Transaction) -> list[OpenQuestion]:

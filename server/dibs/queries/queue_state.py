@@ -8,10 +8,12 @@ from sqlalchemy import Double, bindparam, case, func, select
 
 from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
+from dibs.queries.open_questions import SHOWN_ASKER, SHOWN_PROMPT, first_holding_up
 from dibs.rules.conditions import F, backed_off, in_project, is_, leased, literal_text, ready, resting, unblocked
 from dibs.rules.dependencies import count_rechecks
 from dibs.rules.file_areas import count_held_back
 from dibs.rules.pass_requirements import count_unconfirmed
+from dibs.rules.questions import count_held_up
 from dibs.rules.truncate import truncate
 from dibs_schema.answers import Counts, Idle, IdleState, WaitingQuestion
 from dibs_schema.folding import fold
@@ -23,8 +25,8 @@ from dibs_schema.tables import events, projects
 _E = events.c
 LONGEST_RETRY = 45
 """Seconds: the longest wait of a claim. The end of a lease that is renewed says little about the end of its claim."""
-SHOWN_QUESTIONS, SHOWN_PROMPT, SHOWN_ASKER = 3, 120, 30
-"""The questions in an answer, and the bytes of each and of its asker's name."""
+SHOWN_QUESTIONS = 3
+"""The questions in an answer."""
 
 # Each count reads one narrow index. The count of pending features is the rest, since no feature is ever deleted.
 _counted = {
@@ -108,10 +110,12 @@ def counts(tx: Transaction, category: str | None = None) -> Counts:
     if category is not None:
         by_status = {row["status"]: row["n"] for row in tx.all(_by_status_there, category_=category)}
         held_back = count_held_back(tx, category)
-        return Counts(ready=tx.value(_ready_there, category_=category) - held_back, held_back=held_back, **by_status)
+        parts = {"held_back": held_back, "to_answer": count_held_up(tx, category)}
+        return Counts(ready=tx.value(_ready_there, category_=category) - held_back, **parts, **by_status)
     found = {name: tx.value(statement) for name, statement in _counted.items()}
     found["held_back"] = count_held_back(tx)
     found["ready"] -= found["held_back"]
+    found["to_answer"] = count_held_up(tx)
     resting = {row["status"]: row["n"] for row in tx.all(_resting)}
     pending = tx.value(_all) - found["in_progress"] - found["passing"] - sum(resting.values())
     return Counts(pending=pending, unconfirmed=count_unconfirmed(tx), to_recheck=count_rechecks(tx), **found, **resting)
@@ -150,10 +154,10 @@ def why_idle(tx: Transaction, category: str | None = None) -> Idle:
 
 
 def _open_questions(tx: Transaction, category: str | None) -> list[WaitingQuestion]:
-    """Return the first features (in `category`) that wait for a person, and what was asked, cut."""
+    """Return the first questions for whose answers features (in `category`) wait, cut."""
     statement = _questions if category is None else _questions.where(_in_category)
     rows = tx.all(statement, **({} if category is None else {"category_": category}))
-    return [
+    requests = [
         WaitingQuestion(
             id=row["id"],
             prompt=truncate((row["human_request"] or {}).get("prompt"), SHOWN_PROMPT) or "",
@@ -161,6 +165,7 @@ def _open_questions(tx: Transaction, category: str | None) -> list[WaitingQuesti
         )
         for row in rows
     ]
+    return [*first_holding_up(tx, SHOWN_QUESTIONS, category), *requests][:SHOWN_QUESTIONS]
 
 
 def _unknown_category(tx: Transaction, category: str) -> tuple[str, tuple[Step, ...]]:
@@ -206,7 +211,7 @@ def _state(found: Counts, *, is_backing_off: bool, needs_rechecks: bool) -> Idle
         return "waiting_for_claims"
     if is_backing_off:
         return "waiting_for_back_off"
-    if found.needs_human:
+    if found.needs_human or found.to_answer:
         return "waiting_for_human"
     return "stuck" if found.stuck else "waiting_for_dependencies"
 

@@ -7,17 +7,18 @@ from collections.abc import Callable, Mapping
 from itertools import accumulate
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, false, func, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, bindparam, case, func, literal, or_, select, tuple_
 
 from dibs.database.transaction import Transaction
+from dibs.queries.open_questions import count_open, first_open_questions
 from dibs.queries.ready_reasons import ORDERS, count_waiting, reason
 from dibs.rules.conditions import FARTHEST_BACK_OFF, F, among, in_project, is_, queue_order, ready
 from dibs.rules.dependencies import SHOWN_BLOCKERS
 from dibs.rules.file_areas import files_are_claimed, held_back, holders_of
-from dibs.rules.truncate import cut_text, json_bytes, truncate
+from dibs.rules.questions import waited_for_by, words
+from dibs.rules.truncate import cut_text, json_bytes, truncate, truncate_json
 from dibs_schema.answers import FeatureRow, Page
 from dibs_schema.folding import fold
-from dibs_schema.inputs import GREATEST_ID
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.status import SATISFIED, Status
 from dibs_schema.tables import dependencies, features
@@ -32,6 +33,13 @@ ROW = 160
 BACKS_OFF = "in back-off"
 TEXT = 2_000
 """Characters of a feature's own text in a full row; `feature_get_by_id` has the rest."""
+
+REQUEST = 900
+"""Bytes of what a full row says that a person was asked."""
+LEAST_ASKED = 14
+"""Bytes of what a person was asked, in a row without more room."""
+QUESTIONS = 10
+"""The open questions of `ask_user` in one answer; others are counted."""
 
 Detail = Literal["brief", "full"]
 Extend = Callable[[FeatureRow, Mapping[Any, Any]], FeatureRow]
@@ -68,18 +76,27 @@ def row_of(
 def _with_reason(row: FeatureRow, why: str, paths: list[str]) -> FeatureRow:
     """Return a row with its reason, and with as many whole paths as have room in it."""
     row = row.model_copy(update={"why": why})
-    room = ROW - (json_bytes(row.wire()) - json_bytes(row.name)) - json_bytes({"paths": [], "more_paths": 99})
+    room = _room_in(row, {"paths": [], "more_paths": 99})
     sizes = accumulate(json_bytes(path) + 1 for path in paths)
     shown = sum(size <= room for size in sizes)
     return row.model_copy(update={"paths": paths[:shown], "more_paths": len(paths) - shown})
 
 
-_texts = select(F.id, F.description, F.steps, F.paths).where(in_project(), F.id.in_(bindparam("ids", expanding=True)))
+def _room_in(row: FeatureRow, frame: Mapping[str, Any]) -> int:
+    """Return how many bytes a row has left beside its name and the empty members of `frame`."""
+    return ROW - (json_bytes(row.wire()) - json_bytes(row.name)) - json_bytes(frame)
+
+
+_texts = select(F.id, F.status, F.description, F.steps, F.paths, F.human_request).where(
+    in_project(), F.id.in_(bindparam("ids", expanding=True))
+)
 
 
 def _with_text(row: FeatureRow, text: Mapping[Any, Any]) -> FeatureRow:
     description, steps, rest = cut_text(text["description"], text["steps"], None, TEXT)
     texts = {"description": description, "steps": steps, "text_cursor": rest, "paths": text["paths"] or []}
+    if text["status"] == Status.NEEDS_HUMAN:
+        texts["human_request"] = truncate_json(text["human_request"], REQUEST)
     return row.model_copy(update=texts)
 
 
@@ -101,7 +118,7 @@ def search(
     """
     conditions: list[ColumnElement[bool]] = [in_project()]
     if text is not None:
-        conditions.append(F.id.in_(_matches(text)))
+        conditions.append(F.id.in_(matching(text)))
     for column, value in ((F.status, status), (F.category, category)):
         if value is not None:
             conditions.append(column == value)
@@ -115,7 +132,7 @@ def search(
     return _page(tx, rows, limit, total, lambda row: str(row["id"]), extend=extend)
 
 
-def _matches(text: str) -> Select[int]:
+def matching(text: str) -> Select[int]:
     """Return the query for the ids of the features with the text; on SQLite it reads one index and no other row."""
     here = features.alias("searched")
     return select(here.c.id).where(in_project(here), here.c.search_text.contains(fold(text), autoescape=True))
@@ -153,18 +170,40 @@ def _after_in_queue(claim_order: str, cursor: str) -> ColumnElement[bool]:
 
 
 def get_blocked(tx: Transaction, limit: int = 20, cursor: str | None = None) -> Page:
-    """Return features that nobody can claim: unmet dependencies, back-off, files in use, open request, or stuck.
+    """Return features that nobody can claim: unmet dependencies, back-off, files in use, open question, or stuck.
+
+    The first page also has the open questions of `ask_user`.
 
     Raises InvalidInput if the cursor is invalid.
     """
     waiting = is_(Status.PENDING) & ((F.unmet_dependencies > 0) | ~ready() | held_back())
     conditions = [in_project(), or_(waiting, is_(Status.NEEDS_HUMAN), is_(Status.STUCK))]
-    statement = select(*COLUMNS, ready().label("is_ready")).where(*conditions, F.id > _number(cursor))
-    rows = tx.all(statement.order_by(F.id).limit(limit + 1))
+    asked = case((is_(Status.NEEDS_HUMAN), F.human_request))
+    statement = select(*COLUMNS, ready().label("is_ready"), asked.label("asked"))
+    rows = tx.all(statement.where(*conditions, F.id > _number(cursor)).order_by(F.id).limit(limit + 1))
     total = tx.value(select(func.count()).select_from(features).where(*conditions))
-    blockers = _blockers(tx, [row["id"] for row in rows])
+    ids = [row["id"] for row in rows]
+    waits_for = waited_for_by(tx, ids)
     holders = holders_of(tx, [row["id"] for row in rows if row["is_ready"]])  # features that wait only for files
-    return _page(tx, rows, limit, total, lambda row: str(row["id"]), blockers, holders)
+    extend: Extend = lambda one, row: _with_question(one, row["asked"], waits_for.get(one.id))  # noqa: E731
+    page = _page(tx, rows, limit, total, lambda row: str(row["id"]), _blockers(tx, ids), holders, extend)
+    if cursor is not None:
+        return page
+    questions = first_open_questions(tx, QUESTIONS)
+    return page.model_copy(update={"questions": questions, "more_questions": count_open(tx) - len(questions)})
+
+
+def _with_question(
+    row: FeatureRow, request: Mapping[str, Any] | None, question: Mapping[Any, Any] | None
+) -> FeatureRow:
+    """Return a row with what its feature waits for a person to answer, if it does."""
+    if question is not None:
+        asked = f"question {question['id']}: {words(question['questions'])}"
+    elif request is not None:
+        asked = request["prompt"]
+    else:
+        return row
+    return row.model_copy(update={"why": truncate(asked, max(LEAST_ASKED, _room_in(row, {"why": ""})))})
 
 
 _unmet_edges = (
@@ -218,36 +257,3 @@ def _number(cursor: str | None) -> int:
 def invalid_cursor() -> InvalidInput:
     """Return the refusal of a cursor that no answer contained."""
     return InvalidInput("cursor: send next_cursor as it came in the last answer.", field="cursor")
-
-
-MOST = 100
-"""Suggestions in one answer; MCP allows no more."""
-
-_ids = select(F.id).where(in_project()).order_by(F.id).limit(MOST)
-_categories = select(F.category).where(in_project()).distinct().order_by(F.category)
-
-
-def complete_id(tx: Transaction, typed: str) -> list[int]:
-    """Return features whose ids begin with the typed digits, or that a search for the typed text finds."""
-    if not typed:
-        return [row["id"] for row in tx.all(_ids)]
-    if typed.isascii() and typed.isdecimal():
-        return [row["id"] for row in tx.all(_ids.where(_beginning_with(typed)))]
-    return [row["id"] for row in tx.all(_ids.where(F.id.in_(_matches(typed))))]
-
-
-def complete_category(tx: Transaction, typed: str) -> list[str]:
-    """Return categories that begin with the typed text, in upper or lower case."""
-    wanted = fold(typed)
-    matching = [row["category"] for row in tx.all(_categories) if fold(row["category"]).startswith(wanted)]
-    return matching[:MOST]
-
-
-def _beginning_with(digits: str) -> ColumnElement[bool]:
-    """Ids that begin with these digits, as ranges of the primary key."""
-    first, ranges = 0 if digits.startswith("0") else int(digits[:20]), []
-    size = 1
-    while 0 < first * size <= GREATEST_ID:
-        ranges.append(F.id.between(first * size, min((first + 1) * size - 1, GREATEST_ID)))
-        size *= 10
-    return or_(false(), *ranges)

@@ -39,10 +39,11 @@ _by_agent = (
 def get_stats(tx: Transaction, database: str, by: Literal["category", "agent"] | None = None) -> Stats:
     """Return counts by status, for the project and for each category or agent (what it has claimed or passed)."""
     found = counts(tx)
-    parts_of_others = {"ready", "held_back", "unconfirmed", "to_recheck"}
+    parts_of_others = {"ready", "held_back", "to_answer", "unconfirmed", "to_recheck"}
     total = sum(found.model_dump(exclude=parts_of_others).values())
     not_archived = total - found.archived
     included = {"pending includes ready": found.ready, "pending includes held_back": found.held_back}
+    included |= {"pending includes to_answer": found.to_answer}
     included |= {"passing includes unconfirmed": found.unconfirmed, "total includes archived": found.archived}
     return Stats(
         project=tx.project.name,

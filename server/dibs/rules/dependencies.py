@@ -10,15 +10,16 @@ from sqlalchemy import ColumnElement, Double, bindparam, case, func, insert, sel
 from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import F, among, depends_on_this, in_project, is_, literal_text, of_feature, this
+from dibs.rules.questions import open_questions_of
 from dibs_schema.status import SATISFIED, Kind, Status
 from dibs_schema.tables import dependencies, events, features
 
 _D, _E = dependencies.c, events.c
 
 SHOWN_BLOCKERS = 3
-"""The unmet dependencies that an answer lists; others are counted."""
+"""The unmet dependencies that an answer lists, or one beside an open question; others are counted."""
 MAY_END_FREELY = "Go on, or release or skip it at no cost."
-"""What the holder of a feature with unmet dependencies may do."""
+"""What the holder of a feature with unmet dependencies, or with an open question, may do."""
 
 AWAITS_RECHECK = is_(Status.PASSING) & F.recheck_since.is_not(None)
 """Passing, and a feature that it depends on has become unmet since it was last tested."""
@@ -74,17 +75,23 @@ def unmet_of(tx: Transaction, feature: int) -> list[int]:
 
 
 def blockers(tx: Transaction, feature: int, unmet: int) -> dict[str, Any]:
-    """Return the fields of an answer that name the unmet dependencies of a feature; its row counts `unmet` of them."""
+    """Return the fields of an answer that name the unmet dependencies of a feature, and an open question.
+
+    The feature's row counts `unmet` of both.
+    """
     if not unmet:
         return {}
     ids = unmet_of(tx, feature)
-    more = {"more_blocked_by": len(ids) - SHOWN_BLOCKERS} if len(ids) > SHOWN_BLOCKERS else {}
-    return {"blocked_by": ids[:SHOWN_BLOCKERS], **more}
+    asked = [row["id"] for row in open_questions_of(tx, feature)[:1]] if unmet > len(ids) else []
+    shown = ids[: SHOWN_BLOCKERS - 2 * len(asked)]
+    fields = {"blocked_by": shown, "question_id": next(iter(asked), None)}
+    fields["more_blocked_by"] = unmet - len(shown) - len(asked)
+    return {name: value for name, value in fields.items() if value}
 
 
 def blockers_in(detail: Mapping[str, Any]) -> dict[str, Any]:
     """Return the same fields from the detail of an event, for the answer to a repeated call."""
-    return {name: detail[name] for name in ("blocked_by", "more_blocked_by") if name in detail}
+    return {name: detail[name] for name in ("blocked_by", "question_id", "more_blocked_by") if name in detail}
 
 
 def unblock_dependents(tx: Transaction, feature: int) -> None:

@@ -14,6 +14,8 @@ from dibs.rules.conditions import FARTHEST_BACK_OFF, F, this
 from dibs.rules.dependencies import unmet_of
 from dibs.rules.events import last_detail
 from dibs.rules.file_areas import holders_of
+from dibs.rules.questions import open_questions_of, words
+from dibs.rules.truncate import truncate
 from dibs_schema.answers import iso
 from dibs_schema.next_step import FIND_FEATURE, NEXT_FEATURE, Step
 from dibs_schema.refusals import (
@@ -31,6 +33,9 @@ from dibs_schema.refusals import (
 )
 from dibs_schema.roles import Role
 from dibs_schema.status import ConnectionEnd, Kind, Status
+
+SHOWN_QUESTION = 200
+"""Bytes of the words of a question."""
 
 _row = hot(
     select(
@@ -68,15 +73,36 @@ def holder_of(tx: Transaction, feature: int, token: str | None) -> str | None:
 
 
 def refuse_unmet(tx: Transaction, feature: int, *, claimed: bool = False) -> NoReturn:
-    """Raise UnmetDependencies with the unmet dependencies. If the caller has `claimed` the feature, it releases it first."""
-    give_back = Step("feature_clear_in_progress", {"feature_id": feature}, "to release it until they pass")
+    """Raise UnmetDependencies with the unmet dependencies, or WaitingForHuman if only a question is open.
+
+    If the caller has `claimed` the feature, it releases it first.
+    """
     missing = unmet_of(tx, feature)
+    if not missing:
+        _refuse_for_question(tx, feature, claimed=claimed)
+    give_back = Step("feature_clear_in_progress", {"feature_id": feature}, "to release it until they pass")
     shown = ", ".join(map(str, missing[:10])) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
     raise UnmetDependencies(
         f"Feature {feature} depends on features that are not passing: {shown}.",
         next=[give_back if claimed else NEXT_FEATURE],
         id=feature,
         unmet=missing[:20],
+    )
+
+
+def _refuse_for_question(tx: Transaction, feature: int, *, claimed: bool) -> NoReturn:
+    give_back = Step("feature_clear_in_progress", {"feature_id": feature}, "to release it until then")
+    question = open_questions_of(tx, feature)[0]
+    number, asked = question["id"], truncate(words(question["questions"]), SHOWN_QUESTION)
+    raise WaitingForHuman(
+        f"Feature {feature} waits for the answer to question {number}: {asked!r}. "
+        f"A person answers with `dibs answer --question {number}`.",
+        next=[
+            give_back if claimed else NEXT_FEATURE,
+            Step("feature_answer_human_input", {"question_id": number}, "to answer", ("answers",), Role.PLANNER),
+        ],
+        id=feature,
+        question_id=number,
     )
 
 

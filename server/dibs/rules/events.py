@@ -90,7 +90,7 @@ def with_event(transition: Update, kind: Kind, source: Status, target: Status) -
 
 def _may_end_a_wait(kind: Kind, source: Status | str | None, target: Status | str | None) -> bool:
     """Return whether a feature or its files may be ready now, or all work may be done. A pass decides that itself."""
-    became_pending = target == Status.PENDING and kind not in (Kind.UPDATE, Kind.NOTE)
+    became_pending = target == Status.PENDING and kind not in (Kind.UPDATE, Kind.NOTE, Kind.UNMET)
     set_aside = source == Status.IN_PROGRESS and target in (Status.STUCK, Status.NEEDS_HUMAN)
     return became_pending or set_aside or kind in (Kind.ARCHIVE, Kind.DEPEND)
 

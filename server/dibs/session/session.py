@@ -17,7 +17,7 @@ from dibs.session.caller import CallContext, Caller
 from dibs.session.issued_tokens import ClaimMemory
 from dibs.settings import Settings
 from dibs_schema.next_step import TOOLS, Step, Wording
-from dibs_schema.refusals import ClaimLost, Forbidden, Refusal, UnmetDependencies
+from dibs_schema.refusals import ClaimLost, Forbidden, Refusal, UnmetDependencies, WaitingForHuman
 from dibs_schema.roles import Role
 from dibs_schema.status import Kind, Status
 
@@ -118,7 +118,7 @@ class Session:
         except ClaimLost:
             self.claims.lose([job.token])
             raise
-        except UnmetDependencies:
+        except (UnmetDependencies, WaitingForHuman):
             await self.prove_alive(job.token)
             raise
         if kind is not Kind.HEARTBEAT:

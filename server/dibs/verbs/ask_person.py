@@ -10,6 +10,7 @@ from dibs.database.transaction import Row, Transaction
 from dibs.rules.conditions import F, ending, held, is_, literal, this
 from dibs.rules.diagnosis import earlier_outcome, find, holder_of, refuse_transition
 from dibs.rules.events import record
+from dibs.rules.questions import open_questions_of
 from dibs.rules.truncate import truncate_json
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.inputs import HumanField, checked_answers
@@ -76,12 +77,18 @@ def request_human_input(
     """
     by = holder_of(tx, feature, token) or by
     if token is None or not tx.run(_ask, feature=feature, token=token, request=request):
-        earlier_outcome(tx, feature, token, Kind.ASK)
-    else:
-        record(tx, by, Kind.ASK, feature, Status.IN_PROGRESS, Status.NEEDS_HUMAN, prompt=request["prompt"])
+        return asked(feature, earlier_outcome(tx, feature, token, Kind.ASK))
+    record(tx, by, Kind.ASK, feature, Status.IN_PROGRESS, Status.NEEDS_HUMAN, prompt=request["prompt"])
+    return asked(feature, {})
+
+
+def asked(feature: int, detail: dict[str, Any]) -> Acknowledgement:
+    """Return the answer to a call that ended a claim until a person answers; `detail` is that of its event."""
+    question = detail.get("question")
     return Acknowledgement(
         id=feature,
-        status=Status.NEEDS_HUMAN.value,
+        status=Status.NEEDS_HUMAN.value if question is None else Status.PENDING.value,
+        question_id=question,
         hint="The answer comes with the next claim of this feature.",
         next=(NEXT_FEATURE,),
     )
@@ -134,6 +141,7 @@ def _waiting(tx: Transaction, feature: int) -> Row:
     row = tx.first(_request_of, feature=feature)
     if row is None:
         status = find(tx, feature)["status"]
+        _refuse_if_it_waits(tx, feature)
         raise NotWaitingForHuman(
             f"Feature {feature} is {status}, and no question about it is open. `dibs answer` lists the open questions.",
             next=[Step("feature_search", {"status": Status.NEEDS_HUMAN.value}, "for features that wait for an answer")],
@@ -141,6 +149,17 @@ def _waiting(tx: Transaction, feature: int) -> Row:
             status=status,
         )
     return row
+
+
+def _refuse_if_it_waits(tx: Transaction, feature: int) -> None:
+    numbers = [row["id"] for row in open_questions_of(tx, feature)]
+    if numbers:
+        raise NotWaitingForHuman(
+            f"Feature {feature} asks nothing itself: it waits for the answer to question {numbers[0]}.",
+            next=[Step("feature_answer_human_input", {"question_id": one}, needs=("answers",)) for one in numbers[:3]],
+            id=feature,
+            question_ids=numbers,
+        )
 
 
 def checked_against(request: dict[str, Any], answers: dict[str, Any]) -> dict[str, Any]:

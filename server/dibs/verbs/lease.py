@@ -88,7 +88,7 @@ _lock_project = (
     .with_for_update(key_share=True)
 )
 
-NOTE_ROOM_IF_BLOCKED = 25
+NOTE_ROOM_IF_BLOCKED = 18
 """Bytes of the newest note in an answer that also names unmet dependencies."""
 EXPIRED = "the lease expired: the holder ended or lost its connection without releasing the claim"
 

@@ -6,7 +6,7 @@ from mcp.types import CompleteRequestParams, Completion, PromptReference, Resour
 
 from dibs.mcp.prompts import prompts
 from dibs.mcp.resources import read
-from dibs.queries.search import MOST, complete_category, complete_id
+from dibs.queries.suggestions import MOST, complete_category, complete_id
 from dibs.session.session import Session
 from dibs_schema.refusals import InvalidInput, NotFound
 from dibs_schema.roles import Role
