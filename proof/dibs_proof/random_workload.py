@@ -64,7 +64,7 @@ class Memory:
 
     def learn(self, answer: Arguments) -> None:
         """Remember the claims, questions and new features in an answer."""
-        if "question_id" in answer:
+        if "question_id" in answer and "state" in answer:
             self.questions.append(answer["question_id"])
         elif answer.get("state") == "claimed":
             self.claims[answer["feature"]["id"]] = answer["claim"]["token"]
@@ -187,6 +187,18 @@ def _on_question(tool: str, **more: Any) -> Draw:
     return draw
 
 
+def _ask_about(memory: Memory) -> Call:
+    waiting = sorted({memory.feature() for _ in range(memory.chance.randint(1, 2))})
+    return "ask_user", {"questions": QUESTION, "feature_ids": waiting}
+
+
+def _wait_for_question(memory: Memory) -> Call | None:
+    call = _on_claimed("feature_request_human_input")(memory)
+    if call is None or not memory.questions:
+        return None
+    return call[0], {**call[1], "question_id": memory.chance.choice(memory.questions)}
+
+
 EVERY_TOOL: Calls = (
     (30, _claim_next),
     (4, _claim_once),
@@ -206,8 +218,12 @@ EVERY_TOOL: Calls = (
     (2, _on_any("feature_answer_human_input", answers={"colour": "blue"})),
     (1, _on_any("feature_answer_human_input", cancel=True)),
     (2, lambda _: ("ask_user", {"questions": QUESTION})),
+    (1, _ask_about),
+    (2, _wait_for_question),
     (2, _on_question("ask_user")),
-    (1, _on_question("feature_answer_human_input", answers={"Way": "Left"})),
+    (1, _on_question("ask_user", cancel=True)),
+    (1, _on_any("feature_answer_human_input", answers={"Way": "Left"})),
+    (3, _on_question("feature_answer_human_input", answers={"Way": "Left"})),
     (1, _on_question("feature_answer_human_input", cancel=True)),
     (4, _on_any("feature_mark_failing", WHY)),
     (2, _on_any("feature_mark_failing", WHY, keep=True)),

@@ -19,7 +19,8 @@ LIMITS = Limits(MOST_FAILURES, MOST_ATTEMPTS, MOST_SKIPS, MOST_SAME_FAILURES)
 class Model:
     """The features with their dependencies, paths and places in the queue, and the agents that passed and confirmed each.
 
-    `latest` is the feature that each holder claimed last. `events` counts the events that should be recorded.
+    `latest` is the feature that each holder claimed last. `questions` are the open ones, with the features that wait for
+    each, and `asked` is the number of all questions. `events` counts the events that should be recorded.
     """
 
     def __init__(self, order: str, verifier: str, rechecks: str) -> None:
@@ -34,6 +35,8 @@ class Model:
         self.unconfirmed: set[int] = set()
         self.to_recheck: set[int] = set()
         self.latest: dict[str, int] = {}
+        self.questions: dict[int, set[int]] = {}
+        self.asked = 0
         self.events = 0
 
     # -- reading --------------------------------------------------------------------------------------
@@ -42,8 +45,9 @@ class Model:
         return self.features[feature]
 
     def unmet(self, feature: int) -> int:
-        """Return how many dependencies of a feature are unmet."""
-        return sum(self[need].status not in SATISFIED for need in self.needs[feature])
+        """Return how many dependencies of a feature are unmet, and questions open that it waits for."""
+        waits_for = sum(feature in waiting for waiting in self.questions.values())
+        return sum(self[need].status not in SATISFIED for need in self.needs[feature]) + waits_for
 
     def height(self, feature: int) -> int:
         """Return the length of the longest chain of features that waits for one."""
@@ -93,7 +97,8 @@ class Model:
         reasons = {
             "waiting_for_claims": I in there,
             "waiting_for_back_off": resting,
-            "waiting_for_human": H in there,
+            "waiting_for_human": H in there
+            or any(self[one].status is P for waiting in self.questions.values() for one in waiting),
             "stuck": S in there,
         }
         return next((state for state, applies in reasons.items() if applies), "waiting_for_dependencies")
@@ -131,7 +136,10 @@ class Model:
         unmet = self.unmet(feature) > 0
         if feature in held or (held and self[feature].status is P and not unmet):
             raise Refused("already_holding")
-        claimed = model.claim(self[feature], holder, token or "", unmet=unmet)
+        try:
+            claimed = model.claim(self[feature], holder, token or "", unmet=unmet)
+        except Refused as refused:
+            raise self._named(feature, refused) from None
         if self.is_held_back(feature):
             raise Refused("not_ready")
         self._set(feature, claimed)
@@ -166,11 +174,37 @@ class Model:
         """End a claim because its holder's connection has ended within a lease."""
         self._set(feature, model.disconnect(self[feature], LIMITS, ConnectionEnd.DISCONNECT))
 
+    def ask(self, waiting: set[int]) -> int:
+        """Ask the user a question for which features wait, and return its number."""
+        self.asked += 1
+        self.questions[self.asked] = {*waiting}
+        self.events += 1 + len(waiting)
+        return self.asked
+
+    def wait_for(self, feature: int, token: str | None, question: int) -> None:
+        """Let the holder of a feature wait for a question."""
+        if token is not None and self[feature].token == token and question not in self.questions:
+            raise Refused("not_waiting_for_human")
+        unmet = self.unmet(feature) > 0
+        made = model.transition(self[feature], Kind.ASK, token, LIMITS, unmet=unmet, by_question=True)
+        if made.kind is not None:
+            self._set(feature, made.state)
+            self.questions[question].add(feature)
+
+    def close(self, question: int) -> None:
+        """Answer or withdraw a question."""
+        if question not in self.questions:
+            raise Refused("not_waiting_for_human")
+        self.events += 1 + len(self.questions.pop(question))
+
     def transition(self, feature: int, token: str | None, kind: Kind, by: str, reason: str) -> bool:
         """Make a transition. Return False if it repeats an earlier one, and so changes nothing."""
         before = self[feature]
         unmet = self.unmet(feature) > 0
-        made: Transition = model.transition(before, kind, token, LIMITS, unmet=unmet, reason=reason)
+        try:
+            made: Transition = model.transition(before, kind, token, LIMITS, unmet=unmet, reason=reason)
+        except Refused as refused:
+            raise self._named(feature, refused) from None
         if made.kind is None:
             return False
         if made.kind is Kind.SKIP:
@@ -252,6 +286,11 @@ class Model:
             self.events += 1
 
     # -- transitions -------------------------------------------------------------------------------------
+
+    def _named(self, feature: int, refused: Refused) -> Refused:
+        """Return a refusal, of which the feature's model knows only that something is unmet, with its right code."""
+        is_blocked = any(self[need].status not in SATISFIED for need in self.needs[feature])
+        return refused if refused.code != "unmet_dependencies" or is_blocked else Refused("waiting_for_human")
 
     def _set(self, feature: int, after: FeatureState) -> None:
         self.features[feature] = after

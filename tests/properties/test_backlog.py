@@ -23,7 +23,7 @@ from dibs.database import Database, open_database
 from dibs.database.transaction import Transaction
 from dibs.queries.audit import audit
 from dibs.settings import Settings
-from dibs.verbs import ask_person, claim, create, lease, outcome, project_settings, skip, update
+from dibs.verbs import ask_person, ask_user, claim, create, lease, outcome, project_settings, skip, update
 from dibs.verbs.continue_claim import regain
 from dibs.verbs.depend import set_dependencies
 from dibs.verbs.release import release
@@ -280,6 +280,48 @@ class Backlog(RuleBasedStateMachine):
                 else ask_person.answer_feature(tx, "user", feature, stage.REPLY)
             ),
         )
+
+    @rule(features=st.sets(FEATURES, max_size=2))
+    def ask_user(self, features: set[int]) -> None:
+        """Ask the user a question for which features wait."""
+        waiting = {self.there(one) for one in features}
+        number, answer = self.both(
+            lambda: self.model.ask(waiting),
+            lambda tx: ask_user.ask_user(tx, "p", [stage.QUESTION], sorted(waiting)),
+        )
+        assert answer.question_id == number
+
+    @precondition(lambda self: self.model.asked)
+    @rule(feature=FEATURES, which=TOKENS, question=st.integers(1, 20), by=AGENTS)
+    def wait_for_question(self, feature: int, which: str, question: int, by: str) -> None:
+        """Let a claimed feature wait for a question, which may be closed."""
+        feature, number = self.there(feature, Status.IN_PROGRESS), self.question(question)
+        token = self.token(feature, which)
+        self.both(
+            lambda: self.model.wait_for(feature, token, number),
+            lambda tx: ask_user.wait_for_question(tx, by, feature, token, number),
+        )
+
+    @precondition(lambda self: self.model.asked)
+    @rule(question=st.integers(1, 20), cancel=st.booleans())
+    def close_question(self, question: int, cancel: bool) -> None:
+        """Answer or withdraw a question, which may be closed."""
+        number = self.question(question)
+        waiting = sorted(self.model.questions.get(number, ()))
+        _, answer = self.both(
+            lambda: self.model.close(number),
+            lambda tx: (
+                ask_user.cancel_question(tx, "user", number)
+                if cancel
+                else ask_user.answer_question(tx, "user", number, stage.PORT)
+            ),
+        )
+        assert answer is None or answer.feature_ids == waiting
+
+    def question(self, picked: int) -> int:
+        """Return a question that was asked, picked by a number, an open one if there is any."""
+        open_ones = list(self.model.questions)
+        return open_ones[picked % len(open_ones)] if open_ones and picked > 1 else picked % self.model.asked + 1
 
     @rule(feature=FEATURES, status=st.sampled_from([Status.STUCK, Status.PENDING]))
     def retry(self, feature: int, status: Status) -> None:

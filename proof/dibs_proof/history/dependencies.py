@@ -97,6 +97,25 @@ def intersection(some: list[Span], others: list[Span]) -> list[Span]:
     return found
 
 
+def asks_or_waits(call: Call) -> bool:
+    """Return whether a call asks the user, or lets a feature wait for an open question."""
+    return (
+        call.tool == "ask_user" if "question_id" not in call.arguments else call.tool == "feature_request_human_input"
+    )
+
+
+def closes_questions(call: Call) -> bool:
+    """Return whether a call may close a question of `ask_user`, or reports whether it is closed."""
+    if call.tool == "ask_user":
+        return not call.lost or bool(call.arguments.get("cancel"))
+    return call.tool == "feature_answer_human_input"
+
+
+def question(number: int) -> int:
+    """Return the number that stands for a question of `ask_user` among the dependencies of features."""
+    return -number
+
+
 class Graph:
     """The facts of a history between features: whether each feature is satisfied, and whether each dependency exists."""
 
@@ -104,6 +123,7 @@ class Graph:
         self.satisfied: dict[int, Fact] = {}
         self.edges: dict[int, dict[int, Fact]] = defaultdict(dict)
         self._history = history
+        self._unnumbered: set[int] = set()
         for number, start in history.start.items():
             self.satisfied[number] = Fact(start.state.status in SATISFIED)
             self.edges[number] = {need: Fact(initial=True) for need in start.needs}
@@ -111,9 +131,12 @@ class Graph:
             begun = min(one.begun for one in interpretation.repeats(call))
             if call.tool in CREATES and call.answer is not None and not call.refused:
                 self._create(call, begun)
-        for call in history.calls:
-            if not call.refused or call.lost:
-                self._add(call)
+        effective = [call for call in history.calls if not call.refused or call.lost]
+        for call in effective:
+            if asks_or_waits(call):
+                self._ask(call)
+        for call in effective:
+            self._add(call)
 
     def met(self, feature: int, within: Span) -> list[Span]:
         """Return the parts of a span in which every dependency of the feature may have been met."""
@@ -136,6 +159,8 @@ class Graph:
         found = [within]
         for need in needs:
             there = self.edges[feature][need].possibly(value=True) if need in self.edges[feature] else []
+            if need < 0 and feature in self._unnumbered:
+                there = [within]
             found = intersection(intersection(found, there), self._satisfied(need).possibly(value=False))
         return found
 
@@ -163,7 +188,33 @@ class Graph:
                 # No client could claim the feature before its creation, so the dependency may count from the beginning.
                 self.edges[number].setdefault(need, Fact(initial=True)).write(begun, call.until, value=True)
 
+    def _ask(self, call: Call) -> None:
+        """Add that features wait for a question, as dependencies on it. Without an answer its number is unknown."""
+        number, about = call.arguments.get("question_id"), call.arguments.get("feature_id")
+        waiting = call.arguments.get("feature_ids", []) if about is None else [about]
+        if number is None and call.answer is not None:
+            number = call.answer.get("question_id")
+        if number is None:
+            self._unnumbered |= {*waiting}
+            return
+        for feature in waiting:
+            self._edge(feature, question(number)).write(call.begun, call.until, value=True)
+
+    def _close(self, call: Call) -> None:
+        """Add that a call has closed a question, or reports it as closed.
+
+        A call without an answer, about a feature, may have closed any question that the feature waits for.
+        """
+        answer, asked = call.answer or {}, call.arguments.get("question_id")
+        numbers = [question(one) for one in (answer.get("question_id", asked),) if one is not None]
+        if call.lost and asked is None:
+            numbers = [need for need in self.edges[call.arguments["feature_id"]] if need < 0]
+        for number in numbers if answer.get("state") != "open" else []:
+            self._satisfied(number).write(call.begun, call.until, value=True)
+
     def _add(self, call: Call) -> None:
+        if closes_questions(call):
+            self._close(call)
         feature = claimed_feature(call) or call.arguments.get("feature_id")
         if call.tool in DEPENDS and feature is not None:
             self._depend(call, int(feature))
@@ -179,7 +230,8 @@ class Graph:
             added = call.tool == "feature_add_dependency"
             self._edge(feature, call.arguments["dependency_id"]).write(call.begun, call.until, value=added)
             return
-        for need in {*wanted, *self.edges[feature], *self._ever_needed(feature)}:
+        features = {need for need in self.edges[feature] if need > 0}
+        for need in {*wanted, *features, *self._ever_needed(feature)}:
             self._edge(feature, need).write(call.begun, call.until, value=need in wanted)
 
     def _ever_needed(self, feature: int) -> set[int]:

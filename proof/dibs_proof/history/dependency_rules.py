@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dibs_proof.history.dependencies import Graph
+from dibs_proof.history.dependencies import Graph, question
+from dibs_proof.history.expectations import waits_for_answer
 from dibs_proof.history.history import Call, History
 from dibs_proof.history.interpret import CREATES, Interpretation, claimed_feature
 from dibs_proof.history.violations import Violation
@@ -41,11 +42,16 @@ def dependencies_come_first(history: History, interpretation: Interpretation, gr
 
 
 def _reported_unmet(call: Call) -> list[int] | None:
-    """Return the unmet dependencies that an answer names, or None if it names none."""
+    """Return the unmet dependencies and open questions that an answer names, or None if it names none."""
     answer = call.answer or {}
     if call.code == "unmet_dependencies":
         return list(answer.get("unmet", []))
-    return None if call.refused else answer.get("blocked_by")
+    if waits_for_answer(call):
+        return [question(answer["question_id"])]
+    if call.refused or not {"blocked_by", "question_id"} & answer.keys():
+        return None
+    asked = [question(answer["question_id"])] if "question_id" in answer else []
+    return [*answer.get("blocked_by", []), *asked]
 
 
 def _first_like(history: History, call: Call) -> Call:

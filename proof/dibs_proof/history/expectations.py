@@ -87,9 +87,9 @@ def simulate_claim(call: Call, holder: str, token: str, reported: Report, *, aga
         # `cross_feature` checks whether the back-off was over.
         after_back_off = replace(state, backs_off=state.backs_off and code == "not_ready")
         try:
-            claimed = model.claim(after_back_off, holder, token, unmet=code == "unmet_dependencies")
+            claimed = model.claim(after_back_off, holder, token, unmet=unmet_by(call)[0])
         except Refused as refused:
-            yield state, {"code": refused.code}
+            yield state, {"code": _code(refused, call)}
         else:
             yield claimed, report_of(claimed)
 
@@ -126,28 +126,47 @@ def is_hindered(call: Call) -> bool:
 
 
 def unmet_by(call: Call) -> tuple[bool, ...]:
-    """Return whether a dependency was unmet when the call took effect, as its answer says; both if that was lost."""
+    """Return whether a dependency was unmet, or a question open that the feature waits for, when the call took effect.
+
+    Its answer says that; both are possible if that was lost.
+    """
     if call.lost or call.answer is None:
         return (False, True)
-    return (call.code == "unmet_dependencies" or bool(call.answer.get("blocked_by")),)
+    is_blocked = call.answer.get("blocked_by") or call.answer.get("question_id")
+    return (call.code == "unmet_dependencies" or bool(is_blocked),)
+
+
+def waits_for_answer(call: Call) -> bool:
+    """Return whether a call was refused since the feature waits for the answer to a question of `ask_user`."""
+    return call.code == "waiting_for_human" and "question_id" in (call.answer or {})
+
+
+def _code(refused: Refused, call: Call) -> str:
+    """Return the code of a refusal, of which the model knows only that something is unmet."""
+    return "waiting_for_human" if refused.code == "unmet_dependencies" and waits_for_answer(call) else refused.code
 
 
 def simulate_transition(kind: Kind, tokens: tuple[str | None, ...], call: Call, limits: Limits) -> Simulate:
     """Return the simulation of a transition with one of the possible tokens; None means without a token."""
     reason = call.arguments.get("reason", "")
+    by_question = kind is Kind.ASK and "question_id" in call.arguments
 
     def simulate(state: FeatureState) -> Iterator[tuple[FeatureState, Report]]:
         for token, unmet in product(tokens, unmet_by(call)):
             for before in (state, *(_regained(state, token) if kind is not Kind.RELEASE else ())):
                 try:
-                    made = model.transition(before, kind, token, limits, unmet=unmet, reason=reason)
+                    made = model.transition(
+                        before, kind, token, limits, unmet=unmet, reason=reason, by_question=by_question
+                    )
                 except Refused as refused:
-                    yield state, {"code": refused.code}
+                    yield state, {"code": _code(refused, call)}
                 else:
+                    if by_question and made.kind is Kind.ASK:  # `questions` checks that it may have been closed
+                        yield state, {"code": "not_waiting_for_human"}
                     yield made.state, _acknowledgement(made)
         if len(tokens) > 2:  # the server has issued several tokens, and does not know which of them is meant
             yield state, {"code": "token_required"}
-        if kind is Kind.ASK and state.token in tokens and state.token is not None:
+        if kind is Kind.ASK and not by_question and state.token in tokens and state.token is not None:
             yield state, {"status": Status.IN_PROGRESS}  # a person answered at once, and the claim stays
 
     return simulate

@@ -211,7 +211,8 @@ class Interpretation:
         if call.tool in TRANSITIONS:
             return expectations.simulate_transition(TRANSITIONS[call.tool], self._meant(call, feature), call, limits)
         if call.tool == "feature_answer_human_input":
-            return expectations.simulate_change(model.answer)
+            answered_a_question = "question_id" in (call.answer or {}) and not call.refused
+            return expectations.simulate_read if answered_a_question else expectations.simulate_change(model.answer)
         if call.tool == "feature_update":
             return expectations.simulate_update(call.arguments)
         return expectations.simulate_read

@@ -88,15 +88,25 @@ def regain(state: FeatureState, token: str | None) -> FeatureState:
 
 
 def transition(
-    state: FeatureState, kind: Kind, token: str | None, limits: Limits, *, unmet: bool, reason: str = ""
+    state: FeatureState,
+    kind: Kind,
+    token: str | None,
+    limits: Limits,
+    *,
+    unmet: bool,
+    reason: str = "",
+    by_question: bool = False,
 ) -> Transition:
-    """Make a transition of the given kind, with or without a token; a failure has a `reason`. Raises Refused."""
+    """Make a transition of the given kind, with or without a token; a failure has a `reason`. Raises Refused.
+
+    An ask may name an open question of `ask_user`, `by_question`.
+    """
     if token is None:
         return _without_token(state, kind, limits)
     if state.token == token:
         if kind is Kind.PASS and unmet:
             raise Refused("unmet_dependencies")
-        return Transition(end(state, kind, limits, reason, unmet=unmet), kind)
+        return Transition(end(state, kind, limits, reason, unmet=unmet, by_question=by_question), kind)
     if kind is Kind.FAIL and state.status is D and state.ended == (token, Kind.PASS):
         return Transition(regress(state), Kind.REGRESS)
     same = (kind, *ConnectionEnd) if kind is Kind.RELEASE else (kind,)
@@ -122,15 +132,23 @@ def force(state: FeatureState, limits: Limits, *, unmet: bool = False) -> Featur
     return end(state, Kind.RELEASE, limits, unmet=unmet) if state.status is I else state
 
 
-def end(state: FeatureState, kind: Kind, limits: Limits, reason: str = "", *, unmet: bool = False) -> FeatureState:
+def end(
+    state: FeatureState,
+    kind: Kind,
+    limits: Limits,
+    reason: str = "",
+    *,
+    unmet: bool = False,
+    by_question: bool = False,
+) -> FeatureState:
     """End a claim by a transition of the given kind; a heartbeat ends nothing.
 
-    A release or a skip counts as nothing if a dependency is `unmet`.
+    A release or a skip counts as nothing if a dependency is `unmet`, and so does an ask `by_question`.
     """
     if kind is Kind.HEARTBEAT:
         return state
     free = replace(state, token=None, holder=None, ended=(state.token, kind))
-    if unmet and kind in AT_NO_COST:
+    if by_question or (unmet and kind in AT_NO_COST):
         return replace(free, status=P, attempts=state.attempts - 1)
     match kind:
         case Kind.PASS:

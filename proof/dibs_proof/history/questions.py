@@ -9,6 +9,7 @@ from itertools import pairwise
 from dibs_proof.history.history import Call, History
 from dibs_proof.history.violations import Violation
 
+ANSWERS = "feature_answer_human_input"
 CLOSED = ("answered", "cancelled")
 """The states of a question that is closed."""
 
@@ -17,21 +18,26 @@ def questions_are_closed_once(history: History) -> Iterator[Violation]:
     """Yield a violation for each id given to two questions, and for each question whose readers saw different answers."""
     asked: dict[int, Call] = {}
     about: dict[int, list[Call]] = defaultdict(list)
+    lost: list[Call] = []
     for call in history.calls:
         number = call.arguments.get("question_id")
-        if number is None and call.tool == "ask_user" and call.answer is not None and not call.refused:
-            number = call.answer["question_id"]
-            if number in asked:
-                yield _violation(f"the number {number} was given to two questions", asked[number], call)
-            asked[number] = call
+        if number is None and call.answer is not None and not call.refused:
+            number = call.answer.get("question_id") if call.tool in ("ask_user", ANSWERS) else None
+            if number is not None and call.tool == "ask_user":
+                if number in asked:
+                    yield _violation(f"the number {number} was given to two questions", asked[number], call)
+                asked[number] = call
         if number is not None:
             about[number].append(call)
+        elif call.tool == ANSWERS and call.lost:
+            lost.append(call)  # about a feature, which may have waited for any question
     for number, calls in about.items():
-        yield from _closed_once(number, calls)
+        yield from _closed_once(number, [*calls, *lost])
 
 
 def _closed_once(number: int, calls: list[Call]) -> Iterator[Violation]:
-    tried = [call for call in calls if call.tool != "ask_user" and (call.lost or not call.refused)]
+    closing = [call for call in calls if call.tool == ANSWERS or call.arguments.get("cancel")]
+    tried = [call for call in closing if call.lost or not call.refused]
     tried += [call for call in calls if "questions" in call.arguments and _state(call) in CLOSED]
     done = [call for call in tried if not call.lost]
     for before, call in pairwise(done):
