@@ -25,7 +25,7 @@ pytestmark = pytest.mark.only_on("sqlite", reason="it reads how this engine expl
 
 READS_ALL = {
     "audit": "the audit reads every row",
-    "replayed_dependencies": "likewise",
+    "replayed_events": "likewise",
     "stats": "groups are counted over every row",
     "critical_path._edges": "a rebuild follows every edge",
     "critical_path._heights": "a rebuild sets every height",

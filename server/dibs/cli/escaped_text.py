@@ -1,4 +1,4 @@
-"""Shows texts that agents wrote: control characters become escapes, so that no text can forge another line."""
+"""Words for a terminal. Control characters in texts of agents become escapes, so that no text can forge a line."""
 
 from __future__ import annotations
 
@@ -27,3 +27,8 @@ def values_on_one_line(value: Any) -> str:
     if isinstance(value, list):
         return "; ".join(values_on_one_line(one) for one in value)
     return str(value).lower() if isinstance(value, bool) else one_line(value)
+
+
+def counted(number: int, what: str) -> str:
+    """Return `1 feature` or `2 features`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dibs.cli.escaped_text import one_line, several_lines, values_on_one_line
+from dibs.cli.escaped_text import counted, one_line, several_lines, values_on_one_line
 from dibs.cli.history_text import print_history
 from dibs.settings import UNNAMED
 from dibs_schema import answers
@@ -89,11 +89,6 @@ def print_stats(stats: answers.Stats, moved_to: str | None = None, backup_of: st
     if backup_of:
         out.print(f"This is a backup of {one_line(backup_of)}.", style="yellow")
     out.print(one_line(stats.database), style="dim")
-
-
-def counted(number: int, what: str) -> str:
-    """Return `1 feature` or `2 features`."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _title(stats: answers.Stats) -> str:

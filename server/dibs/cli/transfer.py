@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dibs.cli import options
-from dibs.cli.terminal_text import counted
+from dibs.cli.escaped_text import counted
 from dibs.regular_file import irregularity
 from dibs.root_folder import find_root
 from dibs.settings import UNNAMED, Settings, project_of

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import and_, func, not_, select
 
 from dibs.database.transaction import Row, Transaction
-from dibs.queries.replayed_dependencies import wrong_dependencies
+from dibs.queries.replayed_events import wrong_dependencies, wrong_rechecks
 from dibs.rules.conditions import NO_CLAIM, F, among, expired, in_project, is_, leased, of_another_clock
 from dibs.rules.critical_path import true_heights
 from dibs.rules.questions import IS_OPEN
@@ -106,13 +106,6 @@ _leases = (
     )
     .where(in_project(), leased())
     .order_by(F.id)
-)
-_awaiting = select(F.id).where(in_project(), F.recheck_since.is_not(None))
-_RECHECKING = (Kind.UNMET, Kind.DEPEND, Kind.VERIFY, Kind.REGRESS)
-_while_passing = (
-    select(_E.feature_id, _E.kind, _E.detail)
-    .where(in_project(events), _E.from_status == Status.PASSING.value, among(_E.kind, _RECHECKING))
-    .order_by(_E.id)
 )
 _names = select(F.id, F.category, F.name, F.reference, F.name_digest, F.search_text).where(in_project())
 _with_paths = select(F.id, F.paths).where(in_project(), F.paths.is_not(None))
@@ -233,7 +226,7 @@ def audit(tx: Transaction) -> Audit:
         for row in live
         if row["claimed_by"] != row["claimed_last_by"]
     } | {row["id"]: f"the claim columns do not fit the status {row['status']}" for row in tx.all(_claim_columns)}
-    found.rechecks = _wrong_rechecks(tx)
+    found.rechecks = wrong_rechecks(tx)
     found.leases = [_open_lease(row) for row in live]
     found.writers = [dict(row) for row in tx.all(_writers)]
     return found
@@ -246,16 +239,6 @@ def _wrong_areas(tx: Transaction) -> dict[int, tuple[int, int]]:
         stored.setdefault(row["feature_id"], []).append(Area(row["beginning"], row["ending"]))
     both = ((one, sorted(stored.get(one, [])), derived.get(one, [])) for one in sorted({*stored, *derived}))
     return {one: (len(has), len(needs)) for one, has, needs in both if has != needs}
-
-
-def _wrong_rechecks(tx: Transaction) -> dict[int, tuple[bool, bool]]:
-    stored, replayed = {row["id"] for row in tx.all(_awaiting)}, set[int]()
-    for row in tx.all(_while_passing):
-        if (row["kind"] == Kind.UNMET and "dependency" in row["detail"]) or (row["detail"] or {}).get("recheck"):
-            replayed.add(row["feature_id"])
-        elif row["kind"] not in (Kind.DEPEND, Kind.UNMET):
-            replayed.discard(row["feature_id"])
-    return {one: (one in stored, one in replayed) for one in sorted(stored ^ replayed)}
 
 
 def _open_lease(row: Row) -> OpenLease:

@@ -1,4 +1,4 @@
-"""Replay the dependencies of each feature from the events alone."""
+"""Replay from the events alone which dependencies each feature has, and which features await a recheck."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections import defaultdict
 from sqlalchemy import select
 
 from dibs.database.transaction import Transaction
-from dibs.rules.conditions import among, in_project
-from dibs_schema.status import Kind
+from dibs.rules.conditions import F, among, in_project
+from dibs_schema.status import Kind, Status
 from dibs_schema.tables import dependencies, events
 
 _D, _E = dependencies.c, events.c
@@ -17,6 +17,13 @@ _stored = select(_D.feature_id, _D.dependency_id).where(in_project(dependencies)
 _changes = (
     select(_E.feature_id, _E.detail)
     .where(in_project(events), among(_E.kind, (Kind.CREATE, Kind.DEPEND)), _E.detail.is_not(None))
+    .order_by(_E.id)
+)
+_awaiting = select(F.id).where(in_project(), F.recheck_since.is_not(None))
+_RECHECKING = (Kind.UNMET, Kind.DEPEND, Kind.VERIFY, Kind.REGRESS)
+_while_passing = (
+    select(_E.feature_id, _E.kind, _E.detail)
+    .where(in_project(events), _E.from_status == Status.PASSING.value, among(_E.kind, _RECHECKING))
     .order_by(_E.id)
 )
 
@@ -39,3 +46,14 @@ def wrong_dependencies(tx: Transaction) -> dict[int, tuple[list[int], list[int]]
             now = replayed.setdefault(feature, set())
             replayed[feature] = (now | {*detail.get("added", ())}) - {*detail.get("removed", ())}
     return {one: (sorted(stored[one]), sorted(ids)) for one, ids in sorted(replayed.items()) if ids != stored[one]}
+
+
+def wrong_rechecks(tx: Transaction) -> dict[int, tuple[bool, bool]]:
+    """Return the features whose rechecks are not those of the events: (whether it awaits one, whether it should)."""
+    stored, replayed = {row["id"] for row in tx.all(_awaiting)}, set[int]()
+    for row in tx.all(_while_passing):
+        if (row["kind"] == Kind.UNMET and "dependency" in row["detail"]) or (row["detail"] or {}).get("recheck"):
+            replayed.add(row["feature_id"])
+        elif row["kind"] not in (Kind.DEPEND, Kind.UNMET):
+            replayed.discard(row["feature_id"])
+    return {one: (one in stored, one in replayed) for one in sorted(stored ^ replayed)}
