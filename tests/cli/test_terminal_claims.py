@@ -112,13 +112,13 @@ def stored(shell: Shell) -> list[Path]:
 def test_every_command_means_the_terminals_only_claim(there: Shell, terminal: Callable[[], Terminal]) -> None:
     """No command needs a token, and at the end none is left."""
     with backlog(there) as database:
-        one, two, three, four = add(database, 4)
+        one, two, three, four, five = add(database, 5)
     here = terminal()
     status, printed = here.type("dibs claim")
     assert (status, f"To finish it in this terminal: `dibs pass {one}`" in printed) == (0, True)
     assert here.json(f"heartbeat {one}")["status"] == "in_progress"
     assert here.json(f"pass {one}")["status"] == "passing"
-    for feature, command in ((two, "fail {} no"), (three, "skip {} no"), (four, "ask {} What?"), (two, "release {}")):
+    for feature, command in ((two, "fail {} no"), (three, "skip {} no"), (four, "ask {} What?"), (five, "release {}")):
         assert here.json(f"claim {feature}")["feature"]["id"] == feature
         assert here.json(command.format(feature))["id"] == feature
     assert stored(there) == []
