@@ -14,7 +14,7 @@ from dibs.rules.dependencies import SHOWN_BLOCKERS
 from dibs.transfer.importer import import_features
 from dibs.verbs import ask_user, outcome, skip, update
 from dibs.verbs.verify import take_for_regression
-from dibs_schema.answers import Counts, Feature, History, Page, Work
+from dibs_schema.answers import Counts, Feature, History, Page, Work, iso
 from dibs_schema.inputs import EvidenceFields
 from dibs_schema.refusals import InvalidInput, NotFound
 from dibs_schema.status import OUTCOMES, TRANSITIONS, Kind, Status
@@ -272,8 +272,9 @@ def test_history_groups_events_by_attempt(database: Database) -> None:
     ]
     attempt, last = page.parts[3].attempt, page.parts[3].events[0]
     assert attempt is not None
-    at = {event["kind"]: event["at"] for event in journal(database, feature)[:4]}
-    assert (attempt.claimed_at, attempt.ended_at) == (at["claim"], at["fail"])
+    at = {event["kind"]: iso(event["at"]) for event in journal(database, feature)[:4]}
+    times = attempt.wire()
+    assert (times["claimed_at"], times["ended_at"]) == (at["claim"], at["fail"])
     assert last.detail is not None
     assert (last.detail["failures"], "reason" in last.detail) == (1, False)
     assert page.parts[1].events[0].detail == {"reason": "broken again"}

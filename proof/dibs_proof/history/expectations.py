@@ -87,7 +87,8 @@ def simulate_claim(call: Call, holder: str, token: str, reported: Report, *, aga
         # `cross_feature` checks whether the back-off was over.
         after_back_off = replace(state, backs_off=state.backs_off and code == "not_ready")
         try:
-            claimed = model.claim(after_back_off, holder, token, unmet=unmet_by(call)[0])
+            unmet = code == "unmet_dependencies" or waits_for_answer(call)
+            claimed = model.claim(after_back_off, holder, token, unmet=unmet)
         except Refused as refused:
             yield state, {"code": _code(refused, call)}
         else:

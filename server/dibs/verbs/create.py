@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, func, literal_column, select, update
 
+from dibs.database.compiled import JSONText
 from dibs.database.transaction import Row, Transaction
 from dibs.rules.conditions import F, in_project
 from dibs.rules.critical_path import raise_heights
@@ -172,10 +173,9 @@ def insert_features(
         dependencies,
         [{"project_id": tx.project.id, "feature_id": one, "dependency_id": other} for one, other in edges],
     )
-    created = [
-        {"feature_id": row["id"], "to_status": row["status"], "detail": {"depends_on": needs[row["id"]]}}
-        for row in complete
-    ]
+    # The text of a list of integers is its JSON: others wait for this transaction, so nothing is encoded in it.
+    details = {number: JSONText(f'{{"depends_on": {ids}}}') for number, ids in needs.items()}
+    created = [{"feature_id": row["id"], "to_status": row["status"], "detail": details[row["id"]]} for row in complete]
     record_all(tx, by, Kind.CREATE, created)
     raise_heights(tx, {other for _, other in edges})
     tx.grows = len(rows) >= MANY
