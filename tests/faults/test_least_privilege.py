@@ -146,7 +146,7 @@ def tour(database: Database) -> None:
     asking = stage.token_of(database, fourth)
     database.write_now(lambda tx: ask_person.request_human_input(tx, "ada", fourth, asking, stage.REQUEST))
     database.write_now(lambda tx: ask_person.answer_feature(tx, "pat", fourth, stage.REPLY))
-    asked = database.write_now(lambda tx: ask_user.ask_user(tx, "ada", [ASKED])).question_id
+    asked = database.write_now(lambda tx: ask_user.ask_user(tx, "ada", [ASKED], [second])).question_id
     database.write_now(lambda tx: ask_user.answer_question(tx, "pat", asked, {"Which": "a"}))
     texts = {"name": "renamed", "paths": ["src"]}
     database.write_now(lambda tx: update.change(tx, "planner", fifth, texts, archived=True))
