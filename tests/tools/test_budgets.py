@@ -215,7 +215,7 @@ async def test_a_row_is_short_beside_its_name(server: Client, backlog: Database,
     ]
     assert any("held_by" in row for row in listed[2])
     for row in [row for rows in listed for row in rows]:
-        assert octets(row) - octets(row["name"]) <= ROW_BESIDE_NAME, row
+        assert octets(row) - octets(row["name"]) <= ROW_BESIDE_NAME, json.dumps(row)
 
 
 # -- claims -------------------------------------------------------------------------------------------

@@ -196,8 +196,10 @@ def get_blocked(tx: Transaction, limit: int = 20, cursor: str | None = None) -> 
 def _with_question(
     row: FeatureRow, request: Mapping[str, Any] | None, question: Mapping[Any, Any] | None
 ) -> FeatureRow:
-    """Return a row with what its feature waits for a person to answer, if it does."""
+    """Return a row with what its feature waits for a person to answer, if it does, and then with one dependency."""
     if question is not None:
+        others = row.more_blocked_by + len(row.blocked_by[1:])
+        row = row.model_copy(update={"blocked_by": row.blocked_by[:1], "more_blocked_by": others})
         asked = f"question {question['id']}: {words(question['questions'])}"
     elif request is not None:
         asked = request["prompt"]

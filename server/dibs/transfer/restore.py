@@ -69,7 +69,9 @@ def _damage_named(backup: Path) -> Iterator[None]:
     try:
         yield
     except DatabaseDamaged as refusal:
-        message = f"{backup} is not a backup, or it is damaged or incomplete. Nothing was restored. Try an older backup."
+        message = (
+            f"{backup} is not a backup, or it is damaged or incomplete. Nothing was restored. Try an older backup."
+        )
         raise DatabaseDamaged(message) from refusal
 
 

@@ -39,7 +39,7 @@ def test_it_says_what_to_do_next(pair: tuple[str, str]) -> None:
         "features",
         "events",
         "compared",
-        "1 claims",
+        "1 claim,",
         "DIBS_DB",
         "DIBS_PROJECT=web",
         "refuses writes",
