@@ -29,7 +29,7 @@ EMPTY: list[Any] = ["", " \n", None, [], {}]
 INJECTED = ["task_progress", "random_string", "_meta", "explanation", "toolSummary", "wait_for_previous"]
 """Arguments that clients add to every call, which resemble those of no tool."""
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)|\b\d+(\.\d+)? (s|seconds|minutes|hours)\b|\b\d+ s\b")
-NAMELESS = re.compile(r"\b(raw-client|listener)-[0-9a-f]{4}\b")
+NAMELESS = re.compile(r"\b[a-z-]+-[0-9a-f]{4}\b")
 """How others see a holder without a name: its program, and the beginning of its connection's id."""
 
 
