@@ -118,7 +118,7 @@ def test_the_status_of_a_file_is_headed_by_its_name(tmp_path: Path, file: str, t
 
 
 def test_an_answer_says_what_it_has_done(there: Shell) -> None:
-    """An answer and a withdrawal are told from each other, and a claim that was there from a new one."""
+    """An answer differs from a withdrawal, and an existing claim from a new one."""
     there.json("add", "One", *NEW)
     assert "claimed already" not in there.dibs("claim", DIBS_AGENT="ada").stdout
     again = there.dibs("claim", DIBS_AGENT="ada").stdout
@@ -128,6 +128,9 @@ def test_an_answer_says_what_it_has_done(there: Shell) -> None:
     answered = there.dibs("answer", 1, "--set", "answer=blue").stdout
     assert answered == "The answer is recorded. Feature 1 is pending.\n"
     there.json("ask-user", "Which?", "--header", "Colour", "--option", "a", "--option", "b")
+    there.json("update", 1, "--archive")
+    assert "No features.\nquestion 1: Which?" in there.dibs("blocked").stdout
+    there.json("update", 1, "--restore")
     status = there.dibs("status").stdout
     assert "0 % passing, 1 feature\n" in status
     assert "1 open question to the user" in status

@@ -305,6 +305,15 @@ def test_followers_see_which_features_are_held_up_and_freed(database: Database) 
     assert is_sound(database)
 
 
+def test_a_claim_whose_reason_has_just_ended_may_be_repeated(database: Database) -> None:
+    """On PostgreSQL a question may close between the guard of a claim and the look for its reason."""
+    (waiting,) = add(database)
+    alter(database, waiting, unmet_dependencies=1)
+    refusal = refused(database, UnmetDependencies, lambda tx: claim.claim(tx, named("ada"), waiting))
+    assert refusal.details["unmet"] == []
+    assert "a moment ago" in refusal.message
+
+
 def test_an_audit_counts_the_open_questions(database: Database) -> None:
     """A counter that leaves one out is found."""
     (waiting,) = add(database)

@@ -101,12 +101,12 @@ def _title(stats: answers.Stats) -> str:
 
 def print_page(page: answers.Page) -> None:
     """Print a page of a list, and the option for the next page."""
-    if not page.features:
+    if page.features:
+        _rows(page.features)
+        more = f"; continue with --cursor {page.next_cursor}" if page.next_cursor else ""
+        click.echo(f"{len(page.features)} of {page.total}{more}")
+    else:
         click.echo("No features." if not page.total else f"No more of {page.total} features.")
-        return
-    _rows(page.features)
-    more = f"; continue with --cursor {page.next_cursor}" if page.next_cursor else ""
-    click.echo(f"{len(page.features)} of {page.total}{more}")
     for question in page.questions:
         click.echo(f"{_asked_of(question)}: {one_line(question.prompt)} (`dibs answer` shows it whole)")
 

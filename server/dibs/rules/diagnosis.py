@@ -91,8 +91,16 @@ def refuse_unmet(tx: Transaction, feature: int, *, claimed: bool = False) -> NoR
 
 
 def _refuse_for_question(tx: Transaction, feature: int, *, claimed: bool) -> NoReturn:
+    question = next(iter(open_questions_of(tx, feature)), None)
+    if question is None:  # what the guard of the call counted has ended since, or the counter is wrong
+        raise UnmetDependencies(
+            f"Feature {feature} waited for a feature or an answer until a moment ago. If it always does so, a person "
+            "runs `dibs doctor`.",
+            next=[Step(None)],
+            id=feature,
+            unmet=[],
+        )
     give_back = Step("feature_clear_in_progress", {"feature_id": feature}, "to release it until then")
-    question = open_questions_of(tx, feature)[0]
     number, asked = question["id"], truncate(words(question["questions"]), SHOWN_QUESTION)
     raise WaitingForHuman(
         f"Feature {feature} waits for the answer to question {number}: {asked!r}. "
