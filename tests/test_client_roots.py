@@ -190,7 +190,7 @@ def test_a_client_without_roots_is_not_asked(place: Place, monkeypatch: pytest.M
     ],
 )
 def test_a_file_uri_names_a_folder(tmp_path: Path, uri: str, path: str | None) -> None:
-    """With percent-encoded, plain and foreign characters; what is no folder of this machine is none."""
+    """With percent-encoded, plain and foreign characters; a URI of another machine, or of no folder, gives None."""
     for name in (b"with space, \xc3\xa4", b"latin\xe4"):
         os.mkdir(os.fsencode(tmp_path) + b"/" + name)  # noqa: PTH102 - a path of bytes
     (tmp_path / "file").touch()

@@ -201,7 +201,7 @@ def test_a_lost_claim_is_not_mistaken_for_a_newer_one(there: Shell, terminal: Ca
 
 @pytest.mark.only_on("sqlite", reason="no engine plays a part")
 def test_a_name_comes_before_the_terminal(there: Shell, terminal: Callable[[], Terminal]) -> None:
-    """A named agent neither uses the terminal's claim nor leaves it one."""
+    """A named agent does not use the terminal's claim, and its own claim is not the terminal's."""
     with backlog(there) as database:
         one, two = add(database, 2)
     here = terminal()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from dibs.client import Client
+from dibs.client import Client, server_command
 
 _CALL = re.compile(r"\b(?!feature_ids?\b)(feature_[a-z_]+|ask_user)\b")
 _ARGUMENT = re.compile(r"\b([a-z_]+)=(\S+?)(?=[\s,;.]|$)")
@@ -83,3 +85,13 @@ class Reader:
         answer = await self.call(then.tool, **arguments)
         assert "error" not in answer, f"{then.tool} {arguments}: {answer}"
         return answer
+
+
+@asynccontextmanager
+async def agents_of(db: str, **flags: Sequence[str]) -> AsyncIterator[dict[str, Reader]]:
+    """Start a server for each agent, with its flags, and yield the agents by their names."""
+    async with AsyncExitStack() as stack:
+        yield {
+            name: Reader(await stack.enter_async_context(Client.start(server_command("--db", db, *more))))
+            for name, more in flags.items()
+        }

@@ -5,14 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
 from typing import Any
 
 import anyio
 import pytest
 
-from clients.reader import Reader
-from dibs.client import Client, server_command
+from clients.reader import Reader, agents_of
 from dibs.database import Database, open_database
 from dibs.settings import Settings
 from verbs.stage import add, is_sound
@@ -21,12 +19,6 @@ pytestmark = pytest.mark.anyio
 
 CLAIM, PASS, WAIT = "feature_claim_and_get", "feature_mark_passing", "feature_request_human_input"
 QUESTION = {"question": "Which port?", "header": "Port", "options": [{"label": "80"}, {"label": "8080"}]}
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    """The event loop that the clients run on."""
-    return "asyncio"
 
 
 @pytest.fixture
@@ -42,12 +34,9 @@ def backlog(db: str) -> Iterator[Database]:
 async def agents(db: str, backlog: Database) -> AsyncIterator[dict[str, Reader]]:
     """A planner and two coders, each with its own server."""
     assert backlog.exists()
-    async with AsyncExitStack() as stack:
-        readers = {}
-        for name, role in (("planner", "planner"), ("ada", "coder"), ("grace", "coder")):
-            command = server_command("--db", db, "--role", role, "--agent", name)
-            readers[name] = Reader(await stack.enter_async_context(Client.start(command)))
-        yield readers
+    roles = {"planner": "planner", "ada": "coder", "grace": "coder"}
+    async with agents_of(db, **{name: ("--role", role, "--agent", name) for name, role in roles.items()}) as agents:
+        yield agents
 
 
 async def _ask(planner: Reader, *waiting: int) -> int:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
 
 import pytest
 
-from clients.reader import Reader
-from dibs.client import Client, server_command
+from clients.reader import Reader, agents_of
 from dibs.database import Database, open_database
 from dibs.settings import Settings
 from verbs.stage import add, finish, rule
@@ -16,12 +14,6 @@ from verbs.stage import add, finish, rule
 pytestmark = pytest.mark.anyio
 
 CLAIM, PASS, FAIL = "feature_claim_and_get", "feature_mark_passing", "feature_mark_failing"
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    """The event loop that the clients run on."""
-    return "asyncio"
 
 
 @pytest.fixture
@@ -39,12 +31,8 @@ def backlog(db: str) -> Iterator[Database]:
 async def agents(db: str, backlog: Database) -> AsyncIterator[dict[str, Reader]]:
     """A coder, a tester and a planner, each with its own server."""
     assert backlog.exists()
-    async with AsyncExitStack() as stack:
-        readers = {}
-        for role in ("coder", "tester", "planner"):
-            command = server_command("--db", db, "--role", role)
-            readers[role] = Reader(await stack.enter_async_context(Client.start(command)))
-        yield readers
+    async with agents_of(db, **{role: ("--role", role) for role in ("coder", "tester", "planner")}) as agents:
+        yield agents
 
 
 async def test_a_coder_hears_of_a_break_gives_up_and_comes_back(backlog: Database, agents: dict[str, Reader]) -> None:

@@ -32,12 +32,6 @@ CLAIM, PASS = "feature_claim_and_get", "feature_mark_passing"
 
 
 @pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    """The event loop that the clients run on."""
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
 def shared(new_db: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
     """The database that one server serves to the agents of all situations."""
     with new_db() as name:

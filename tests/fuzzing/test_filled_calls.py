@@ -96,7 +96,7 @@ def test_empty_and_injected_arguments_change_no_answer(
     new_db: Callable[[], AbstractContextManager[str]], transport: str
 ) -> None:
     """Two servers get the same calls, one of them padded, and give the same answers (80 calls; 4,000 in the long run)."""
-    faults = list[str]()  # only the first is told: from there on the backlogs differ
+    faults = list[str]()  # only the first counts: the backlogs differ from there on
     with ExitStack() as stack:
         plain, filled = (stack.enter_context(twin(transport, new_db)) for _ in range(2))
 

@@ -68,7 +68,7 @@ def sdist(distributions: Path) -> Path:
 def sources() -> set[str]:
     """The paths of the repository's files: what is committed, and what is new and not ignored."""
     if not (ROOT / ".git").exists():
-        pytest.skip("this is no checkout, so nothing says which files are the project's")
+        pytest.skip("not a git checkout, which would list the project's files")
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     return set(listed.stdout.split("\0")) - {""}
@@ -119,7 +119,7 @@ def required(name: str, extras: frozenset[str] = frozenset()) -> Iterator[metada
 
 @pytest.mark.slow
 def test_the_wheel_alone_in_a_bare_environment_runs_the_demo(wheel: Path, tmp_path: Path) -> None:
-    """Installed by pip beside nothing but what it declares to need, `dibs demo` keeps its promises.
+    """Installed with its declared requirements alone, `dibs demo` keeps its promises.
 
     The requirements are those of the tests' own environment, so that no network is needed; `make wheel` fetches them.
     """

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dibs.client import server_command
-from dibs.rules.claimant import is_alias
+from dibs.rules.holder_names import is_of_connection
 from dibs_proof.raw_client import OPENING, RawClient
 
 NEW: dict[str, Any] = {"category": "area", "name": "a feature", "description": "d", "steps": ["s"]}
@@ -55,7 +55,7 @@ def test_a_connection_is_shown_by_its_program_and_folder(
     author, holder = shown(db, tmp_path / folder, client)
     assert re.fullmatch(pattern, holder)
     assert author == holder
-    assert is_alias(holder)
+    assert is_of_connection(holder)
 
 
 def test_the_role_of_a_tester_is_shown(db: str, tmp_path: Path) -> None:
@@ -63,10 +63,10 @@ def test_the_role_of_a_tester_is_shown(db: str, tmp_path: Path) -> None:
     shown(db, tmp_path / "first", "codex")
     author, _ = shown(db, tmp_path / "wt", "codex", role="tester")
     assert re.fullmatch(r"codex-[0-9a-f]{4} in wt \(tester\)", author)
-    assert is_alias(author)
+    assert is_of_connection(author)
 
 
 @pytest.mark.parametrize("name", ["laptop-1234", "client-3da5", "build in wt", "ann"])
-def test_names_of_agents_are_no_aliases(name: str) -> None:
+def test_names_of_agents_have_another_form(name: str) -> None:
     """An agent's own name has the limits of an agent, also if it ends in a number."""
-    assert not is_alias(name)
+    assert not is_of_connection(name)

@@ -75,7 +75,7 @@ def test_a_rule_that_does_not_fit_is_refused(database: Database, name: str, valu
 
 
 def test_an_unknown_rule_is_refused_with_those_there_are(database: Database) -> None:
-    """Whoever misspells a rule finds it in the message."""
+    """The message lists the settings, so that a misspelled name can be corrected."""
     refusal = refused(database, InvalidInput, lambda tx: change_setting(tx, "planner", "colour", 1))
     assert "colour" in refusal.message
     assert all(name in refusal.message for name in ProjectSettings.model_fields)

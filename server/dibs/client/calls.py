@@ -17,7 +17,7 @@ import anyio.to_thread
 from pydantic import BaseModel
 
 from dibs.client.tasks import Tasks
-from dibs.session.caller import program_name
+from dibs.rules.holder_names import program_name
 from dibs_schema.answers import Acknowledgement, Answer, Claimed, Idle, Lease, Testing
 from dibs_schema.inputs import GREATEST_ID
 from dibs_schema.operations import AnyOperation, Operation, Operations

@@ -21,7 +21,8 @@ from dibs.client.process import Client, content_of, server_command
 from dibs.database import Database, open_database
 from dibs.root_folder import PROJECT_VARIABLES
 from dibs.rules.claimant import new_session
-from dibs.session.caller import Caller, program_name
+from dibs.rules.holder_names import program_name
+from dibs.session.caller import Caller
 from dibs.session.issued_tokens import IssuedTokens
 from dibs.session.lease_keeper import LeaseKeeper
 from dibs.session.python_wording import META, PYTHON

@@ -11,7 +11,8 @@ from mcp import types
 from mcp.server.mcpserver import Context
 from mcp.shared.exceptions import MCPError
 
-from dibs.session.caller import CLIENT, CallContext, Caller, Reply
+from dibs.rules.holder_names import CLIENT
+from dibs.session.caller import CallContext, Caller, Reply
 from dibs.session.python_wording import META, PYTHON
 from dibs.session.session import Session, refuse_role
 from dibs_schema.inputs import HumanField, Question

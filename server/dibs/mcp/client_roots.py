@@ -97,7 +97,7 @@ class ClientRoots:
     ) -> None:
         """Watch the handshake of a server, which has these `instructions` while its database is not chosen.
 
-        A client without roots, to which nothing can be served, is told so by an error, and `closing` is set.
+        A client without roots, to which nothing can be served, gets an error that says so, and `closing` is set.
         """
 
         async def notice(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
@@ -125,7 +125,7 @@ async def only_root(session: ServerSession) -> Path | None:
     with anyio.move_on_after(PATIENCE):
         try:
             roots = (await session.send_request(types.ListRootsRequest(), types.ListRootsResult)).roots
-        except (MCPError, ValidationError) as error:  # it cannot answer, or has a root that is no file
+        except (MCPError, ValidationError) as error:  # it cannot answer, or a root is not a file
             logger.info("the client's roots are not known: %s", type(error).__name__)
             return None
         return folder_of(str(roots[0].uri)) if len(roots) == 1 else None

@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, func, select
 
 from dibs.database.transaction import Transaction
 from dibs.queries.handover import NOTES_ROOM, dependencies_of, human_answer_of, notes_of, question_answers_of
-from dibs.queries.open_questions import waiting_questions
+from dibs.queries.open_questions import SHOWN_QUESTIONS, waiting_questions
 from dibs.queries.search import COLUMNS, row_of
 from dibs.rules.conditions import FARTHEST_BACK_OFF, F, in_project, this
 from dibs.rules.diagnosis import find
@@ -22,7 +22,7 @@ from dibs_schema.status import SATISFIED, Status
 from dibs_schema.tables import dependencies, features
 
 _D = dependencies.c
-DEPENDENTS, SHOWN_QUESTIONS = 20, 3
+DEPENDENTS = 20
 FIRST_PAGE, TEXT_PAGE = 2_500, 7_000
 """Characters of a feature's own text on the first page, and on the pages after it."""
 

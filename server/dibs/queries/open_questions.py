@@ -14,6 +14,8 @@ from dibs_schema.answers import OpenQuestion, WaitingQuestion
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import events, features, questions, waits
 
+SHOWN_QUESTIONS = 3
+"""The questions in an answer about one feature, or about an idle queue."""
 SHOWN_PROMPT, SHOWN_ASKER, SHOWN_FEATURES = 120, 30, 5
 """The bytes of a question's words and of its asker's name in a list, and the features that it names."""
 

@@ -8,7 +8,7 @@ from sqlalchemy import Double, bindparam, case, func, select
 
 from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
-from dibs.queries.open_questions import SHOWN_ASKER, SHOWN_PROMPT, first_holding_up
+from dibs.queries.open_questions import SHOWN_ASKER, SHOWN_PROMPT, SHOWN_QUESTIONS, first_holding_up
 from dibs.rules.conditions import F, backed_off, in_project, is_, leased, literal_text, ready, resting, unblocked
 from dibs.rules.dependencies import count_rechecks
 from dibs.rules.file_areas import count_held_back
@@ -25,8 +25,6 @@ from dibs_schema.tables import events, projects
 _E = events.c
 LONGEST_RETRY = 45
 """Seconds: the longest wait of a claim. The end of a lease that is renewed says little about the end of its claim."""
-SHOWN_QUESTIONS = 3
-"""The questions in an answer."""
 
 # Each count reads one narrow index. The count of pending features is the rest, since no feature is ever deleted.
 _counted = {

@@ -83,7 +83,7 @@ def _with_reason(row: FeatureRow, why: str, paths: list[str]) -> FeatureRow:
 
 
 def _room_in(row: FeatureRow, frame: Mapping[str, Any]) -> int:
-    """Return how many bytes a row has left beside its name and the empty members of `frame`."""
+    """Return how many bytes a row has left, without its name and the empty members of `frame`."""
     return ROW - (json_bytes(row.wire()) - json_bytes(row.name)) - json_bytes(frame)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import secrets
 from dataclasses import dataclass
 from functools import cache
@@ -14,7 +13,6 @@ from dibs.database.clock import lease_clock
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's base 32, whose characters cannot be confused: five bits each."""
 LETTERS = 13
-_ALIAS = re.compile(r".+-[0-9a-f]{4} in .+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +35,6 @@ def new_token() -> str:
     """Return a new claim token: 65 random bits in 13 characters."""
     bits = secrets.randbits(5 * LETTERS)
     return "".join(ALPHABET[bits >> shift & 31] for shift in range(0, 5 * LETTERS, 5))
-
-
-def is_alias(name: str) -> bool:
-    """Return whether a holder name is the alias of a connection."""
-    return _ALIAS.fullmatch(name) is not None
 
 
 def new_session() -> str:

@@ -17,7 +17,7 @@ from dibs_schema.tables import dependencies, events, features
 _D, _E = dependencies.c, events.c
 
 SHOWN_BLOCKERS = 3
-"""The unmet dependencies that an answer lists, or one beside an open question; others are counted."""
+"""The unmet dependencies that an answer lists, or one if it also names an open question; others are counted."""
 MAY_END_FREELY = "Go on, or release or skip it at no cost."
 """What the holder of a feature with unmet dependencies, or with an open question, may do."""
 

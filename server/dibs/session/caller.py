@@ -6,15 +6,13 @@ import getpass
 import hashlib
 import math
 import os
-import re
 import secrets
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dibs.database import WriteJob
+from dibs.rules.holder_names import CLIENT, name_in_folder, name_of
 from dibs.settings import Settings
 from dibs_schema.inputs import HumanField, Question
 from dibs_schema.next_step import Step
@@ -23,11 +21,6 @@ from dibs_schema.roles import Role
 
 if TYPE_CHECKING:  # the rules import SQLAlchemy, which is loaded after `initialize` has been answered
     from dibs.rules.claimant import Holder
-
-CLIENT = "client"
-"""The program of a client that does not name itself."""
-NAME_LETTERS = 30
-"""Characters of a program's or a folder's name that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +46,8 @@ class Caller:
     @classmethod
     def on_connection(cls, settings: Settings, connection: str, client: str = CLIENT) -> Caller:
         """Return the client of a connection that lasts as long as its agent works, with its program's name."""
-        role = "" if settings.role in (Role.ALL, Role.CODER) else f" ({settings.role})"
-        alias = f"{alias_of(client, connection)} in {_folder_name(settings)}{role}"
+        role = "" if settings.role in (Role.ALL, Role.CODER) else settings.role.value
+        alias = name_in_folder(client, connection, _folder_name(settings), role)
         author = settings.agent or alias
         return cls(client, settings.agent, author, alias, connection, connection=connection, lease=settings.lease)
 
@@ -68,7 +61,7 @@ class Caller:
         scope = None
         if http_session is not None:
             scope = hashlib.blake2b(http_session.encode(), digest_size=10).hexdigest()
-        alias = alias_of(client, scope or secrets.token_hex(2))
+        alias = name_of(client, scope or secrets.token_hex(2))
         return cls(client, None, alias, alias, scope, connection=None, lease=settings.detached_lease)
 
     @classmethod
@@ -103,26 +96,11 @@ class Caller:
         return scope or self.author
 
 
-def alias_of(client: str, session: str) -> str:
-    """Return a name for a client without an agent name: its program, and what distinguishes it from its siblings."""
-    return f"{_word(client) or CLIENT}-{session[:4]}"
-
-
 def _folder_name(settings: Settings) -> str:
     try:
-        return _word(settings.folder.name) or "/"
+        return settings.folder.name
     except InvalidInput:  # it has been deleted
         return "?"
-
-
-def program_name() -> str:
-    """Return the name of the program that runs in this process."""
-    return "python" if sys.argv[0] == "-c" else _word(Path(sys.argv[0]).stem) or "python"
-
-
-def _word(text: str) -> str:
-    """Return the text as one word, of the characters that every terminal and log shows alike."""
-    return re.sub(r"[^\w.-]+", "-", text)[:NAME_LETTERS].strip("-")
 
 
 def user_name() -> str:

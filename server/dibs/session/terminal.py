@@ -13,7 +13,7 @@ PS_TIMEOUT = 2.0
 def foreground_terminal() -> str | None:
     """Return the id of the terminal session in whose foreground this command was typed, or None.
 
-    There is none for background jobs, for commands whose standard input is no terminal (cron, CI, `xargs`, the tools of
+    There is none for background jobs, for commands whose standard input is not a terminal (cron, CI, `xargs`, the tools of
     agents), and on Windows, which has no sessions. The id of a session that has ended never comes again.
     """
     try:

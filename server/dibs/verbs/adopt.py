@@ -48,7 +48,7 @@ _hand_over = (
     .returning(*features.c)
 )
 
-OUTCOMES = {
+ENDS_BY_HOLDER = {
     Kind.PASS: "it passed",
     Kind.FAIL: "it failed",
     Kind.SKIP: "it was skipped",
@@ -137,7 +137,7 @@ def refuse_ended_claim(tx: Transaction, feature: int | None, token: str) -> NoRe
             "feature since, or the token belongs to another backlog. Stop, and tell whoever started you.",
         )
     claim = f"This server was started for feature {row['id']}, and its claim"
-    if row["ended_token"] == token and row["ended_by"] in OUTCOMES:
-        outcome = OUTCOMES[Kind(row["ended_by"])]
+    if row["ended_token"] == token and row["ended_by"] in ENDS_BY_HOLDER:
+        outcome = ENDS_BY_HOLDER[Kind(row["ended_by"])]
         raise Forbidden(f"{claim} has ended: {outcome}. Your work is done: stop.", id=row["id"], status=row["status"])
     refuse_lost(row, claim)

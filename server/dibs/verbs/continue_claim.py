@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, case, select, update
 
 from dibs.database.compiled import hot
 from dibs.database.transaction import Row, Transaction
-from dibs.rules.claimant import Holder, is_alias, is_served, new_token
+from dibs.rules.claimant import Holder, is_served, new_token
 from dibs.rules.conditions import (
     F,
     disconnected,
@@ -25,6 +25,7 @@ from dibs.rules.conditions import (
 from dibs.rules.diagnosis import find, refuse_lost
 from dibs.rules.events import last_holder, record
 from dibs.rules.file_areas import files_are_free
+from dibs.rules.holder_names import is_of_connection
 from dibs.verbs.claim_values import LEASED, RENEWED, count_mine, of_holder
 from dibs_schema.answers import Claimed, Lease
 from dibs_schema.next_step import Step
@@ -79,7 +80,7 @@ def regain(tx: Transaction, holder: Holder, feature: int, token: str, *, keep: b
     if name is None:
         return None
     rules = tx.project.settings
-    most = rules.max_claims_per_connection if is_alias(name) else rules.max_claims
+    most = rules.max_claims_per_connection if is_of_connection(name) else rules.max_claims
     parameters = {"fresh": token, "holder": name, "session": holder.session, "lease": holder.lease}
     if keep:
         regained = tx.run(_regain_and_keep, feature=feature, counted_session=None, most=most, **parameters)

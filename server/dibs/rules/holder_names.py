@@ -1,0 +1,38 @@
+"""The names under which others see a client without an agent name: its program, its connection and its folder."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+CLIENT = "client"
+"""The program of a client that does not name itself."""
+LETTERS = 30
+"""Characters of a program's or a folder's name that are shown."""
+_ON_CONNECTION = re.compile(r".+-[0-9a-f]{4} in .+")
+
+
+def name_of(client: str, session: str) -> str:
+    """Return the name of one of a program's clients, as `codex-3da5`. `session` begins with four hexadecimal digits."""
+    return f"{_word(client) or CLIENT}-{session[:4]}"
+
+
+def name_in_folder(client: str, session: str, folder: str, role: str = "") -> str:
+    """Return the name of the client of a connection, as `codex-3da5 in wt-ann`, or with its role behind it."""
+    return f"{name_of(client, session)} in {_word(folder) or '/'}{f' ({role})' if role else ''}"
+
+
+def is_of_connection(name: str) -> bool:
+    """Return whether a holder's name has the form of `name_in_folder`."""
+    return _ON_CONNECTION.fullmatch(name) is not None
+
+
+def program_name() -> str:
+    """Return the name of the program that runs in this process."""
+    return "python" if sys.argv[0] == "-c" else _word(Path(sys.argv[0]).stem) or "python"
+
+
+def _word(text: str) -> str:
+    """Return the text as one word, of the characters that every terminal and log shows alike."""
+    return re.sub(r"[^\w.-]+", "-", text)[:LETTERS].strip("-")
