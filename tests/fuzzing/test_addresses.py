@@ -13,10 +13,10 @@ from hypothesis.strategies import SearchStrategy
 from dibs.database import Database
 from fuzzing.arguments import ODD
 from fuzzing.peer import Peer, peer_on
-from fuzzing.test_lines import PROMPT, SEED
+from fuzzing.test_lines import PROMPT
 from fuzzing.verdict import BUDGET, PROTOCOL, assert_no_foreign_word
 from fuzzing.watching import writes
-from races.backlog import times
+from races.backlog import SEED, times
 from verbs.stage import add
 
 REQUESTS = times(400, 10_000)

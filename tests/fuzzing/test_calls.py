@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import random
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -20,14 +18,12 @@ from fuzzing.arguments import STAGED, Call, calls
 from fuzzing.peer import TRANSPORTS, asking
 from fuzzing.verdict import Tally
 from fuzzing.watching import writes
-from races.backlog import LONG, assert_sound, times
+from races.backlog import LONG, SEED, assert_sound, times
 from verbs.stage import add, alter, depend, place, row, rule
 
 CALLS = times(400, 22_000)
 ROUNDS = times(1, 10)
 """The number of fresh backlogs: after many calls little is left to claim."""
-SEED = int(os.environ.get("DIBS_TEST_SEED", random.randrange(10**9)))
-"""Drawn for each run; a failure names it."""
 DAY = 86_400
 FLAGS = ("--lease", str(DAY), "--detached-lease", str(DAY), "--patience", "45")
 BATCH = 20

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import random
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -20,11 +18,10 @@ from dibs_schema.operations import BY_TOOL
 from fuzzing.arguments import Call, calls
 from fuzzing.peer import TRANSPORTS, Ask, asking
 from fuzzing.test_calls import FLAGS, set_the_stage
-from races.backlog import LONG, assert_sound, times
+from races.backlog import LONG, SEED, assert_sound, times
 
 CALLS = times(80, 4_000)
 BATCH = 20
-SEED = int(os.environ.get("DIBS_TEST_SEED", random.randrange(10**9)))
 EMPTY: list[Any] = ["", " \n", None, [], {}]
 INJECTED = ["task_progress", "random_string", "_meta", "explanation", "toolSummary", "wait_for_previous"]
 """Arguments that clients add to every call, which resemble those of no tool."""
@@ -87,7 +84,8 @@ def padded(draw: st.DrawFn) -> tuple[Call, dict[str, Any], list[str]]:
         name: draw(st.sampled_from([one for one in EMPTY if one != [] or name not in kept])) for name in sorted(missing)
     }
     injected = draw(st.lists(st.sampled_from(INJECTED), max_size=2, unique=True))
-    return (tool, arguments), arguments | fillers | dict.fromkeys(injected, "x"), injected
+    added = [name for name in injected if name not in arguments]
+    return (tool, arguments), arguments | fillers | dict.fromkeys(added, "x"), added
 
 
 @pytest.mark.timeout(3_600 if LONG else 300)

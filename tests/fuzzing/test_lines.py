@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 
@@ -15,11 +14,10 @@ from fuzzing.lines import Line, lines
 from fuzzing.peer import Peer, peer_on
 from fuzzing.verdict import assert_no_foreign_word, protocol_error
 from fuzzing.watching import writes
-from races.backlog import LONG, times
+from races.backlog import LONG, SEED, times
 
 LINES = times(200, 2_000)
 BATCH = 20
-SEED = int(os.environ.get("DIBS_TEST_SEED", "20_261_120"))
 PROMPT = 60.0
 """Seconds after which an answer is missing."""
 

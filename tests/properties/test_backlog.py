@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, ClassVar
@@ -33,7 +32,7 @@ from dibs_schema.answers import Claimed, Idle
 from dibs_schema.refusals import Refusal
 from dibs_schema.status import TRANSITIONS, Kind, Status
 from properties.model import MOST_ATTEMPTS, MOST_FAILURES, MOST_SAME_FAILURES, MOST_SKIPS, Model
-from races.backlog import times
+from races.backlog import LONG, times
 from verbs import stage
 
 AGENTS = st.sampled_from(["ada", "grace", "alan"])
@@ -407,7 +406,7 @@ def test_random_calls_agree_with_the_model(engine: str, db: str) -> None:
             stateful_step_count=70,
             deadline=None,
             report_multiple_bugs=False,
-            derandomize="CI" in os.environ,
+            derandomize=not LONG,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
         ),
     )

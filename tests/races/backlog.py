@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -21,6 +22,9 @@ Row = Mapping[Any, Any]
 LONG = os.environ.get("DIBS_TEST_LONG") == "1"
 """Whether this is a long run (DIBS_TEST_LONG=1) with every repetition, or a short run."""
 
+
+SEED = int(os.environ.get("DIBS_TEST_SEED", random.randrange(10**9) if LONG else 20_261_120))
+"""The seed of generated calls. The normal suite makes the same calls each time, a long run others; a failure names it."""
 
 long_form = pytest.mark.skipif(not LONG, reason="one of many like it: DIBS_TEST_LONG=1 runs them all")
 
