@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -209,6 +210,39 @@ def test_a_lease_that_could_not_be_renewed_for_a_foreign_lock_is_not_reaped_by_w
     assert other.call("feature_claim_and_get", wait_seconds=3)["state"] == "waiting_for_claims"
     assert kinds(database, 1) == ["create", "claim"]
     assert holder.call("feature_mark_passing", feature_id=1, claim_token=token)["status"] == "passing"
+
+
+@pytest.mark.only_on("sqlite", reason="on PostgreSQL renewals wait for no other writer, only for a lock on the table")
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lease_that_could_not_be_renewed_for_a_foreign_lock_is_not_reaped_by_who_came_last(
+    database: Database, start: StartServer, db: str, lock: str
+) -> None:
+    """Renewals come first after a lock that outlasted a lease: also before claims of servers that started just now.
+
+    One holder makes no calls, calls of another wait, and those of a third have run out of patience.
+    """
+    fill(database, 3)
+    flags = ("--lease", "3", "--patience", "0.9")
+    holders = up(*(start(*flags) for _ in range(3)))
+    tokens = [claim(holder, number) for number, holder in enumerate(holders, 1)]
+    _, waiting, refused = holders
+    with held(lock, db) as foreign:
+        until = reading(database) + 3.8
+        feature = {"category": "c", "name": "n", "description": "d", "steps": ["s"]}
+        unanswered = [refused.send("feature_create", **feature) for _ in range(4)]
+        while reading(database) < until:
+            waiting.send("feature_add_note", feature_id=2, text="still here")
+            time.sleep(0.4)
+        late = start(*flags).ready()
+        claims = [late.send("feature_mark_in_progress", feature_id=number) for number in (1, 2, 3)]
+        time.sleep(0.2)
+        let_go(foreign)
+    for server, request in [(refused, request) for request in unanswered] + [(late, request) for request in claims]:
+        with suppress(Busy, AlreadyClaimed):
+            server.answer(request)
+    for number, (holder, token) in enumerate(zip(holders, tokens, strict=True), 1):
+        assert "expire" not in kinds(database, number), number
+        assert holder.call("feature_mark_passing", feature_id=number, claim_token=token)["status"] == "passing"
 
 
 @pytest.mark.timing

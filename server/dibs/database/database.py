@@ -6,15 +6,16 @@ import asyncio
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio.lowlevel
 
 from dibs.database.engine import DatabaseLocation, Engine
-from dibs.database.runner import JobRunner, QueuedWrite
+from dibs.database.runner import JobRunner, OverdueSource, QueuedWrite
 from dibs.database.worker_threads import WorkerThreads, job_of, outcome, wait
 from dibs.database.write_job import VerbJob, WriteJob
 from dibs.settings import Settings
@@ -159,6 +160,15 @@ class Database:
         except TimeoutError:
             closing.cancel()
             self._connections.interrupt()
+
+    @contextmanager
+    def after_each_write(self, source: OverdueSource) -> Iterator[None]:
+        """During the block, let what `source` says is overdue follow each write, before other processes write."""
+        self._runner.overdue.add(source)
+        try:
+            yield
+        finally:
+            self._runner.overdue.discard(source)
 
     @property
     def on_time(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -77,6 +77,10 @@ class Engine(ABC):
         """Cancel, from another thread, what a connection is running or waiting for at the server."""
 
     # -- transactions -----------------------------------------------------------------------------
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Hold this process's turn to write, where writers queue, for several transactions one after another."""
+        return nullcontext()
 
     @abstractmethod
     def write_transaction(

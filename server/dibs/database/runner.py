@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -17,7 +17,7 @@ from dibs.database.engine import DatabaseLocation, NotApplied, Unreachable
 from dibs.database.worker_threads import CommitGate, begin, resolve
 from dibs.database.write_job import SnapshotNeeded, Upkeep, WriteJob
 from dibs.settings import Settings
-from dibs_schema.refusals import Busy, OutcomeUnknown
+from dibs_schema.refusals import Busy, OutcomeUnknown, Refusal, Unavailable
 
 if TYPE_CHECKING:  # a worker thread loads SQLAlchemy after the answer to `initialize`
     from sqlalchemy.engine import Connection
@@ -25,6 +25,8 @@ if TYPE_CHECKING:  # a worker thread loads SQLAlchemy after the answer to `initi
     from dibs.database.transaction import Transaction, TransactionStart
 
 T = TypeVar("T")
+OverdueSource = Callable[[], "Callable[[Transaction], object] | None"]
+"""Returns a verb that should have run by now, or None. The writer thread calls it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class JobRunner:
     def __init__(self, location: DatabaseLocation, settings: Settings) -> None:
         self.connections = Connections(location, settings.project)
         self.gate = CommitGate()
+        self.overdue: set[OverdueSource] = set()
         self._location = location
         self._settings = settings
         self._is_recorded = False
@@ -190,12 +193,33 @@ class JobRunner:
     def _writing(
         self, connection: Connection, future: Future[T], work: QueuedWrite[T], *, exclusive: bool
     ) -> Iterator[TransactionStart | None]:
-        engine = self.connections.engine
-        with engine.write_transaction(
-            connection, self._settings.project, exclusive=exclusive, abandoned=future.cancelled
-        ) as start:
-            self._note_delay(work)
-            yield start
+        engine, name = self.connections.engine, self._settings.project
+        with engine.turn():
+            try:
+                with engine.write_transaction(
+                    connection, name, exclusive=exclusive, abandoned=future.cancelled
+                ) as start:
+                    self._note_delay(work)
+                    yield start
+            except Unavailable:
+                raise
+            except BaseException:
+                self._run_overdue(connection)
+                raise
+            self._run_overdue(connection)
+
+    def _run_overdue(self, connection: Connection) -> None:
+        """Run what is overdue while this process still has its turn, also if its job was abandoned meanwhile."""
+        verbs = [verb for source in tuple(self.overdue) if (verb := source()) is not None]
+        if not verbs:
+            return
+        engine, closed = self.connections.engine, lambda: self.gate.closed
+        with (
+            suppress(Refusal),  # whoever has it overdue tries again, and reports why that fails
+            engine.write_transaction(connection, self._settings.project, exclusive=False, abandoned=closed) as start,
+        ):
+            if start is not None:
+                self._commit(connection, start, lambda tx: [verb(tx) for verb in verbs], exclusive=False)
 
     def _note_delay(self, work: QueuedWrite[T]) -> None:
         if time.monotonic() - work.since > self._settings.lease / 3:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -12,6 +14,9 @@ from dibs.database import Database, VerbJob
 from dibs.session.issued_tokens import IssuedTokens
 from dibs.settings import Settings
 from dibs_schema.refusals import Busy, OutcomeUnknown, Refusal
+
+if TYPE_CHECKING:
+    from dibs.database.transaction import Transaction
 
 logger = logging.getLogger(__name__)
 
@@ -31,18 +36,35 @@ class LeaseKeeper:
         self._settings = settings
         self._connection = connection
         self._tokens = tokens
+        self._renewed_at = time.monotonic()  # of the last renewal, or of the last time without a claim
 
     async def run(self) -> None:
         """Renew and reap every third of a lease, until cancelled."""
-        while True:
-            await anyio.sleep(self._settings.lease / 3)
-            await self._renew()
-            await self._reap()
+        with self._database.after_each_write(self._overdue):
+            while True:
+                await anyio.sleep(self._settings.lease / 3)
+                await self._renew()
+                await self._reap()
+
+    def _overdue(self) -> Callable[[Transaction], object] | None:
+        """Return a verb that renews the leases, if that should have been done by now, or None.
+
+        A lock that outlasts a lease holds up every renewal. After it this process's turn to write comes before that
+        of any process that came later and would reap; but another call may wait for this turn.
+        """
+        from dibs.verbs.lease import renew
+
+        if self._tokens is None or time.monotonic() - self._renewed_at < self._settings.lease / 2:
+            return None
+        tokens = self._tokens.at_work(self._settings.hold_limit)
+        return partial(renew, tokens=tokens) if tokens else None
 
     async def _renew(self) -> None:
         from dibs.verbs.lease import renew
 
-        while self._tokens and (tokens := self._tokens.at_work(self._settings.hold_limit)):
+        if self._tokens is None:
+            return
+        while tokens := self._tokens.at_work(self._settings.hold_limit):
             began = time.monotonic()
             try:
                 renewed = await self._database.write(
@@ -55,8 +77,10 @@ class LeaseKeeper:
                 return
             else:
                 self._tokens.lose(set(tokens) - renewed)
+                self._renewed_at = began
                 if time.monotonic() - began < self._settings.lease / 3:
                     return  # else the leases began before a long wait, and must be renewed again
+        self._renewed_at = time.monotonic()  # no lease began earlier
 
     async def _reap(self) -> None:
         from dibs.verbs.lease import REAPING

@@ -93,19 +93,15 @@ class SQLite(Engine):
     def _prepare(self, connection: Connection, name: str) -> Project:
         if self._read_only:
             raise self._changing()
-        self._enter_queue()
-        try:
-            with self._ended(connection):
-                if self._journal_mode(connection) != "wal":
-                    mode = connection.exec_driver_sql("PRAGMA journal_mode = WAL").scalar_one()
-                    connection.rollback()
-                    if mode != "wal":
-                        raise ReadOnly(f"{self.path} cannot use a write-ahead log (its journal mode stays {mode!r}).")
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-                write_missing(connection, name, schema_version(connection))
-                connection.commit()
-        finally:
-            self._queue.leave()
+        with self.turn(), self._ended(connection):
+            if self._journal_mode(connection) != "wal":
+                mode = connection.exec_driver_sql("PRAGMA journal_mode = WAL").scalar_one()
+                connection.rollback()
+                if mode != "wal":
+                    raise ReadOnly(f"{self.path} cannot use a write-ahead log (its journal mode stays {mode!r}).")
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            write_missing(connection, name, schema_version(connection))
+            connection.commit()
         project = self._ready_project(connection, name)
         assert project is not None, "this call has written it"
         return project
@@ -199,6 +195,15 @@ class SQLite(Engine):
             self._engine.dispose()
 
     @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Hold the head of the writer queue. Raises ReadOnly if its file cannot be opened."""
+        self._enter_queue()
+        try:
+            yield
+        finally:
+            self._queue.leave()
+
+    @contextmanager
     def write_transaction(
         self,
         connection: Connection,
@@ -208,8 +213,7 @@ class SQLite(Engine):
         abandoned: Callable[[], bool],
     ) -> Iterator[TransactionStart | None]:
         """Hold the write lock: in the writer queue, between BEGIN IMMEDIATE and ROLLBACK."""
-        self._enter_queue()
-        try:
+        with self.turn():
             if not self._begin(connection, abandoned):
                 yield None
                 return
@@ -217,8 +221,6 @@ class SQLite(Engine):
                 self.check_identity()
                 yield self._start(*find_project(connection, name))
             self._log.restart_if_large(_driver_connection(connection))
-        finally:
-            self._queue.leave()
 
     def _enter_queue(self) -> None:
         """Wait in the writer queue. Raises ReadOnly if its file cannot be opened."""

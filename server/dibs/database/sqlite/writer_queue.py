@@ -30,13 +30,15 @@ class WriterQueue:
         self._path = os.fsencode(path)
         self._descriptor: int | None = None
         self._file: FileId | None = None
+        self._entered = 0
         if hasattr(os, "register_at_fork"):  # a child would keep the place of a parent that is killed during a write
             inherited = weakref.WeakMethod(self.close)
             os.register_at_fork(after_in_child=lambda: (close := inherited()) and close())
 
     def enter(self) -> None:
-        """Wait in the queue without a limit. Raises InvalidInput or OSError if the file cannot be opened."""
-        if fcntl is None:
+        """Wait in the queue without a limit, or stay in it. Raises InvalidInput or OSError if it cannot be opened."""
+        if self._entered or fcntl is None:
+            self._entered += 1
             return
         while True:
             if self._descriptor is None:
@@ -45,12 +47,14 @@ class WriterQueue:
                 self._file = file_of(os.fstat(self._descriptor))
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
             if self._is_the_file_at_the_path():
+                self._entered = 1
                 return
             self.close()  # the file was deleted or replaced: other writers queue at another one
 
     def leave(self) -> None:
-        """Let the next writer in."""
-        if fcntl is not None and self._descriptor is not None:
+        """Let the next writer in, at the last of as many calls as there were of `enter`."""
+        self._entered = max(self._entered - 1, 0)
+        if not self._entered and fcntl is not None and self._descriptor is not None:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     def note_restart(self) -> None:
