@@ -64,3 +64,18 @@ def hide_from_git(folder: Path) -> None:
         return
     with suppress(FileExistsError), (folder / ".gitignore").open("x", encoding="utf-8") as file:
         file.write("*\n")
+
+
+def make_private(folder: Path, within: Path) -> None:
+    """Make a folder, and those that lead to it, for this user alone, in `within`, which git ignores.
+
+    Raises OSError, also where one of them is a symbolic link.
+    """
+    within.mkdir(parents=True, exist_ok=True)
+    hide_from_git(within)
+    one = within
+    for part in folder.relative_to(within).parts:
+        one /= part
+        if one.is_symlink():
+            raise OSError(errno.ELOOP, "its folder is a symbolic link", str(one))
+        one.mkdir(mode=0o700, exist_ok=True)

@@ -92,6 +92,17 @@ def refuse_new_backlog(root: Path, *, isolated: bool = False, way_on: str = NAME
         )
 
 
+def state_folder(file: Path | None, *, isolated: bool) -> Path:
+    """Return the `.dibs/` for what commands remember about a backlog; it need not exist.
+
+    For a file it is the one that contains it, or is next to it; for a server (None) that of the root folder.
+    """
+    if file is None:
+        return find_root(current_folder(), isolated=isolated) / ".dibs"
+    parent = Path(os.path.realpath(file)).parent
+    return parent if parent.name == ".dibs" else parent / ".dibs"
+
+
 def has_backlog(root: Path) -> bool:
     """Return whether a folder has a backlog, or a `.dibs/` that this user may not enter, which others use."""
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +13,12 @@ from dibs.cli.escaped_text import one_line
 from dibs.cli.options import PLACE, backlog, backlog_command, print_json
 from dibs.cli.terminal_text import print_feature, print_page, print_stats
 from dibs.session.caller import user_name
+from dibs.settings import Settings
 from dibs_schema.inputs import GREATEST_ID
 from dibs_schema.status import Status
 
 if TYPE_CHECKING:
+    from dibs.cli.notices import Notices
     from dibs.database import Database
     from dibs_schema.answers import FollowedEvent
 
@@ -76,27 +78,65 @@ def show(feature_id: int, *, as_json: bool, **flags: Any) -> None:
 @click.command()
 @click.option("--after", "cursor", help="Begin after this cursor; 0-0 is the beginning of the event log.")
 @click.option("--until-complete", is_flag=True, help="End when nothing is left to do.")
+@click.option(
+    "--on",
+    "topics",
+    metavar="TOPIC,…",
+    help="Only these: ask (a question to a person), stuck, lost (a lease ran out), complete (nothing is left to do).",
+)
+@click.option(
+    "--run",
+    "command",
+    metavar="COMMAND",
+    help="Run a shell command for each event: as JSON on its standard input, and in DIBS_EVENT_…",
+)
 @backlog_command
-def follow(*, cursor: str | None, until_complete: bool, as_json: bool, **flags: Any) -> None:
-    """Print events as they happen, until Ctrl-C. With --json, each line is one event with its cursor."""
-    with backlog(flags) as database, suppress(KeyboardInterrupt):
-        anyio.run(partial(_follow, database, cursor, until_complete=until_complete, as_json=as_json))
+def follow(
+    *,
+    cursor: str | None,
+    until_complete: bool,
+    topics: str | None,
+    command: str | None,
+    as_json: bool,
+    **flags: Any,
+) -> None:
+    """Print events as they happen, until Ctrl-C. With --json, each line is one event with its cursor.
+
+    With --run, the next start continues where this one stopped, so that no event is missed.
+    """
+    with backlog(flags) as database, ExitStack() as stack, suppress(KeyboardInterrupt):
+        notices = None
+        if topics is not None or command is not None:
+            from dibs.cli.notices import Notices, parse_topics
+
+            notices = stack.enter_context(
+                closing(Notices(database, parse_topics(topics), command, Settings.read(flags)))
+            )
+        anyio.run(partial(_follow, database, cursor, notices, until_complete=until_complete, as_json=as_json))
 
 
-async def _follow(database: Database, cursor: str | None, *, until_complete: bool, as_json: bool) -> None:
+async def _follow(
+    database: Database, cursor: str | None, notices: Notices | None, *, until_complete: bool, as_json: bool
+) -> None:
     from dibs.queries.follow import watch
     from dibs.queries.queue_state import why_idle
 
+    if notices is not None:
+        cursor = await notices.begin(cursor)
     async for events in watch(database, cursor):
-        for event in events:
-            _print_event(event, as_json=as_json)
+        if notices is None:
+            for event in events:
+                _print_event(event, as_json=as_json)
+        else:
+            async for topic, event in notices.told(events):
+                _print_event(event, topic, as_json=as_json)
         if until_complete and not events and (await database.read(why_idle)).state == "complete":
             return
 
 
-def _print_event(event: FollowedEvent, *, as_json: bool) -> None:
+def _print_event(event: FollowedEvent, topic: str | None = None, *, as_json: bool) -> None:
     if as_json:
-        print_json(event.wire())
+        print_json(event.wire() | ({} if topic is None else {"on": topic}))
         return
     detail = event.detail or {}
     text = detail.get("reason") or detail.get("note") or ""
@@ -106,7 +146,8 @@ def _print_event(event: FollowedEvent, *, as_json: bool) -> None:
     at = event.at.astimezone().strftime("%H:%M:%S")  # in the local time zone
     feature = "" if event.feature is None else f"#{event.feature}"
     agent, shown = one_line(event.agent), one_line(text)[:100]
-    click.echo(f"{at}  {feature:>6}  {event.kind:<10} {agent:<20} {transition:<26} {shown}".rstrip())
+    first = f"{at}  " if topic is None else f"{at}  {topic:<8}  "
+    click.echo(f"{first}{feature:>6}  {event.kind:<10} {agent:<20} {transition:<26} {shown}".rstrip())
 
 
 @click.command()

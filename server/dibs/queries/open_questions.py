@@ -21,6 +21,7 @@ SHOWN_PROMPT, SHOWN_ASKER, SHOWN_FEATURES = 120, 30, 5
 
 _Q, _W = questions.c, waits.c
 _questions = select(questions).where(in_project(questions), IS_OPEN).order_by(_Q.id)
+_asked = select(_Q.questions).where(in_project(questions), _Q.id == bindparam("number"))
 _count = select(func.count()).select_from(questions).where(in_project(questions), IS_OPEN)
 _held_up = (
     select(_W.question_id)
@@ -43,6 +44,12 @@ _requests = (
 def count_open(tx: Transaction) -> int:
     """Return how many questions of `ask_user` are open."""
     return int(tx.value(_count))
+
+
+def words_of(tx: Transaction, number: int) -> str:
+    """Return the words of a question of `ask_user`, cut; none if there is no such question."""
+    asked = tx.value(_asked, number=number)
+    return truncate(words(asked), SHOWN_PROMPT) or "" if asked is not None else ""
 
 
 def open_questions(tx: Transaction) -> list[OpenQuestion]:

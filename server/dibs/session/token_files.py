@@ -7,7 +7,6 @@ its own token. So the files need no lock.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import re
@@ -19,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dibs.regular_file import hide_from_git, read_regular
-from dibs.root_folder import current_folder, find_root
+from dibs.regular_file import make_private, read_regular
+from dibs.root_folder import state_folder
 from dibs.session.issued_tokens import ClaimMemory, IssuedClaim
 from dibs.session.terminal import foreground_terminal
 from dibs.settings import Settings
@@ -102,7 +101,7 @@ class TokenFiles(ClaimMemory):
         if self.folder is None:
             return
         try:
-            _make_private(self.folder)
+            make_private(self.folder, self.folder.parent.parent)
             unfinished = self.folder / f".{secrets.token_hex(8)}"
             descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             try:
@@ -208,13 +207,8 @@ class TerminalTokens(TokenFiles):
 
 def _folder(settings: Settings, database: Database, name: str, identity: str) -> Path:
     """Return the folder for the tokens of one agent or terminal, whose `identity` no other has."""
-    if database.file is None:
-        home = find_root(current_folder(), isolated=settings.isolated) / ".dibs"
-        place = database.label
-    else:
-        place = os.path.realpath(database.file)
-        parent = Path(place).parent
-        home = parent if parent.name == ".dibs" else parent / ".dibs"
+    home = state_folder(database.file, isolated=settings.isolated)
+    place = database.label if database.file is None else os.path.realpath(database.file)
     digest = hashlib.sha256(f"{identity}\0{settings.project}\0{place}".encode()).hexdigest()[:16]
     readable = re.sub(r"[^A-Za-z0-9]+", "-", name)[:40]
     return home / "tokens" / f"{readable}-{digest}"
@@ -230,14 +224,3 @@ def _files_in(folder: Path | None) -> list[Path]:
 
 def _file(folder: Path, feature: int, token: str) -> Path:
     return folder / f"{feature}-{hashlib.sha256(token.encode()).hexdigest()[:16]}"
-
-
-def _make_private(folder: Path) -> None:
-    """Make a folder that only this user can read, in a `.dibs` that git ignores."""
-    tokens = folder.parent
-    tokens.parent.mkdir(parents=True, exist_ok=True)
-    hide_from_git(tokens.parent)
-    for one in (tokens, folder):
-        if one.is_symlink():
-            raise OSError(errno.ELOOP, "its folder is a symbolic link", str(one))
-        one.mkdir(mode=0o700, exist_ok=True)
