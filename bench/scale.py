@@ -14,6 +14,7 @@ from bench.driver import Server, dibs
 from bench.figures import Figure, Measured, Promise
 from bench.processes import queue_held
 from dibs.database import Database
+from dibs.queries.overview import get_overview
 from dibs.queries.search import search
 from dibs.verbs.batch import check_batch
 from dibs.verbs.claim import claim
@@ -28,6 +29,7 @@ UNBLOCK_BOUND = 0.05
 BATCH_BOUND = 0.3
 BATCH_LOCK_BOUND = 0.06
 SEARCH_BOUND = 0.1
+OVERVIEW_BOUND = 0.01
 
 SMALL = 1_000
 WARM_UP = 5
@@ -66,6 +68,7 @@ def measure(folder: Path, effort: Effort) -> Iterator[Measured]:
     yield from _searches(
         backlogs.make_large(folder / "search.db", effort.searched, passing=effort.searched // 2), effort.runs
     )
+    yield _overview(folder / "overview.db", effort)
 
 
 def name_of(size: int) -> str:
@@ -203,6 +206,17 @@ def _searches(path: Path, runs: int) -> Iterator[Promise]:
         took = [_seconds(lambda: database.read_now(partial(search, **wanted))) for _ in range(runs + 1)]  # type: ignore[arg-type]  # noqa: B023 - used at once
         yield Promise(f"search of 100,000 features, {what}", took[1:], SEARCH_BOUND)
     database.close(5)
+
+
+def _overview(path: Path, effort: Effort) -> Promise:
+    """Read the overview of a backlog of which half passes, a fifth waits, and the rest is ready or claimed."""
+    size = effort.searched
+    database = backlogs.opened(backlogs.make_large(path, size, passing=size // 2, blocked=size // 5), "NORMAL")
+    for number in range(LIVE[-1]):
+        _claim(database, f"holder {number}")
+    took = [_seconds(lambda: database.read_now(partial(get_overview, database=""))) for _ in range(effort.runs + 1)]
+    database.close(5)
+    return Promise(f"overview of {size:,} features with {LIVE[-1]} live claims", took[1:], OVERVIEW_BOUND)
 
 
 def _seconds(act: Callable[[], object]) -> float:

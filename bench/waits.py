@@ -45,6 +45,7 @@ READS: dict[str, dict[str, Any]] = {
     "feature_get_graph": {},
     "feature_get_history": {"feature_id": 1},
     "feature_get_stats": {},
+    "feature_get_overview": {},
 }
 PAUSE = 0.005
 """The most seconds between two reads. Pauses are random, so that the reads do not coincide with other work."""

@@ -244,6 +244,7 @@ EVERY_TOOL: Calls = (
     (2, _summary),
     (1, _on_any("feature_get_history")),
     (1, lambda _: ("feature_get_stats", {})),
+    (1, lambda _: ("feature_get_overview", {})),
     (1, lambda _: ("feature_get_ready", {})),
     (1, lambda _: ("feature_get_blocked", {})),
     (1, lambda _: ("feature_search", {"text": "storm", "limit": 5})),

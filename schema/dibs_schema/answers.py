@@ -530,3 +530,106 @@ class Stats(Answer):
     hint: str | None = None
     groups: list[Group] = []
     open_questions: int = 0
+
+
+class LiveClaim(Answer):
+    """A live claim: since when, and whether its holder lives.
+
+    `client` is the holder's program, if its name says so. `last_call_at` is its last call about the feature, and
+    `last_sign_at` the last time that it or its connection renewed the lease, which has `lease_seconds` left. If
+    `renewed`, the connection goes on renewing it.
+    """
+
+    id: int
+    name: str
+    agent: str
+    client: str | None = None
+    claimed_at: Time
+    last_call_at: Time
+    last_sign_at: Time
+    lease_seconds: int
+    renewed: bool
+
+
+class PendingQuestion(WaitingQuestion):
+    """An open question, since when it is open, and the `name` of the feature that it is about, if there is one."""
+
+    name: str | None = None
+    asked_at: Time
+
+
+class StuckFeature(Answer):
+    """A stuck feature, since when and why it is stuck, and the last failure that was reported."""
+
+    id: int
+    name: str
+    since: Time
+    reason: str
+    last_failure: str | None = None
+
+
+class PassToTest(Answer):
+    """A passing feature that has waited since then for another agent's confirmation, or for a recheck."""
+
+    id: int
+    name: str
+    passed_by: str | None = None
+    since: Time
+
+
+class ExpiredClaim(Answer):
+    """A claim whose lease expired at a time, and its holder."""
+
+    id: int
+    name: str
+    agent: str
+    at: Time
+
+
+class Oldest(Answer):
+    """The feature that has been longest in a state, and since when. One that waits is pending, and not ready."""
+
+    state: Literal["ready", "waiting", "in_progress", "needs_human", "stuck", "unconfirmed", "to_recheck"]
+    id: int
+    since: Time
+
+
+class Estimate(Answer):
+    """When the features that are `left` have passed, if what it `assumes` holds."""
+
+    ends_at: Time
+    left: int
+    assumes: str
+
+
+class Overview(Answer):
+    """What a person wants to see first, as of one moment, `at`. Lists are short, and `more_…` counts what they leave out.
+
+    What needs a person: `questions`, `stuck` and `unconfirmed`. Who works: `claims`, the oldest first, and the claims
+    that `expired` in the last hour. `passed_last_hour` and `passed_last_day` count from `counted_since` if there were too
+    many events since then.
+    """
+
+    at: Time
+    project: str
+    database: str
+    counts: Counts
+    total: int
+    percent_passing: float
+    questions: list[PendingQuestion] = []
+    more_questions: int = 0
+    stuck: list[StuckFeature] = []
+    more_stuck: int = 0
+    unconfirmed: list[PassToTest] = []
+    more_unconfirmed: int = 0
+    claims: list[LiveClaim] = []
+    more_claims: int = 0
+    expired: list[ExpiredClaim] = []
+    more_expired: int = 0
+    to_recheck: list[PassToTest] = []
+    more_to_recheck: int = 0
+    oldest: list[Oldest] = []
+    passed_last_hour: int = 0
+    passed_last_day: int = 0
+    counted_since: Time | None = None
+    estimate: Estimate | None = None

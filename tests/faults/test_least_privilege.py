@@ -229,6 +229,7 @@ def test_a_real_server_serves_all_its_tools_with_these_grants(backlogs: Backlogs
         "feature_get_graph": [{}],
         "feature_get_history": [{"feature_id": 1}],
         "feature_get_stats": [{}],
+        "feature_get_overview": [{}],
     }
     assert sorted(called) == sorted(BY_TOOL)
     with serving(backlogs.url()) as start:

@@ -101,6 +101,8 @@ def plan(database: Database, statement: Executable) -> list[str]:
 
 def reads_much(line: str, aliases: dict[str, str]) -> bool:
     """Return whether a line of a plan scans a large table, or all rows of one project in it."""
+    if line.startswith("SEARCH") and "INTEGER PRIMARY KEY (rowid=?)" in line:
+        return False  # one row, by its number
     match = re.match(r"(SCAN|SEARCH) (\w+)(?: USING (?:COVERING )?INDEX (\w+)(?: \((.*)\))?)?", line)
     if match is None:
         return False

@@ -34,6 +34,7 @@ READS: list[tuple[str, dict[str, Any]]] = [
     ("feature_get_graph", {}),
     ("feature_get_history", {"feature_id": 1}),
     ("feature_get_stats", {"by": "agent"}),
+    ("feature_get_overview", {}),
     ("ask_user", {"question_id": 1}),
 ]
 QUESTION = {"question": "Which?", "header": "which", "options": ["a", "b"]}

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from dibs_schema.answers import Feature, Graph, History, Page, Stats, Summaries, Testing
+from dibs_schema.answers import Feature, Graph, History, Overview, Page, Stats, Summaries, Testing
 from dibs_schema.inputs import Agent, Category, Cursor, Depth, FeatureId, Fifty, Hundred, Several, StatusName, Ten
 from dibs_schema.operations.operation import Command, Operation, arguments, only
 from dibs_schema.roles import EVERYONE, PLANNER, TESTER, VIEWER
@@ -95,6 +95,11 @@ class GetStats:
     """Progress of the project."""
 
     by: Literal["category", "agent"] | None = None
+
+
+@arguments
+class GetOverview:
+    """See what needs a person, who works on what, and how fast the project goes."""
 
 
 class Reading:
@@ -219,5 +224,15 @@ class Reading:
         arguments=GetStats,
         answers=only(Stats),
         command=Command("stats", texts={"by": "Also in groups."}),
+        reads=True,
+    )
+
+    overview = Operation(
+        "feature_get_overview",
+        "Overview",
+        roles=(PLANNER, VIEWER),
+        arguments=GetOverview,
+        answers=only(Overview),
+        command=Command("status"),
         reads=True,
     )

@@ -37,19 +37,20 @@ _all = hot(select(projects.c.next_feature_id - 1).where(projects.c.id == bindpar
 _in_category = F.category == bindparam("category_")
 _by_status_there = select(F.status, func.count().label("n")).where(in_project(), _in_category).group_by(F.status)
 _ready_there = _counted["ready"].where(_in_category)
-# Seconds from now, by the lease clock if that is this machine's: the wall clock may jump.
+# By the lease clock if that is this machine's: the wall clock may jump.
 _by_own_clock = F.lease_ends - bindparam("reading")
 _since_return = F.lease_seconds - bindparam("up", type_=Double)  # of the database: see `expired`
 _by_wall_clock = F.lease_expires_at - bindparam("now")
 _since_jump = F.lease_seconds - bindparam("even", type_=Double)  # of the wall clock
 _of_own_clock = F.lease_clock == bindparam("clock")
-_left = case(
+LEASE_LEFT = case(
     (_of_own_clock & (_since_return > _by_own_clock), _since_return),
     (_of_own_clock, _by_own_clock),
     (_since_jump > _by_wall_clock, _since_jump),
     else_=_by_wall_clock,
 )
-_next_lease_end = hot(select(func.min(_left)).where(in_project(), leased()))
+"""Seconds from now until the lease ends."""
+_next_lease_end = hot(select(func.min(LEASE_LEFT)).where(in_project(), leased()))
 _next_back_off_end = hot(
     select(func.min(F.not_before - bindparam("now"))).where(in_project(), unblocked(), backed_off())
 )

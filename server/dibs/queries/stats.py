@@ -12,6 +12,7 @@ from dibs.queries.queue_state import counts
 from dibs.rules.conditions import F, in_project, ready
 from dibs.rules.file_areas import files_are_claimed, held_back
 from dibs_schema.answers import Counts, Group, Stats
+from dibs_schema.status import Status
 
 GROUPS = 50
 """Groups in one answer, the largest first."""
@@ -39,9 +40,6 @@ _by_agent = (
 def get_stats(tx: Transaction, database: str, by: Literal["category", "agent"] | None = None) -> Stats:
     """Return counts by status, for the project and for each category or agent (what it has claimed or passed)."""
     found = counts(tx)
-    parts_of_others = {"ready", "held_back", "to_answer", "unconfirmed", "to_recheck"}
-    total = sum(found.model_dump(exclude=parts_of_others).values())
-    not_archived = total - found.archived
     included = {"pending includes ready": found.ready, "pending includes held_back": found.held_back}
     included |= {"pending includes to_answer": found.to_answer}
     included |= {"passing includes unconfirmed": found.unconfirmed, "total includes archived": found.archived}
@@ -49,12 +47,23 @@ def get_stats(tx: Transaction, database: str, by: Literal["category", "agent"] |
         project=tx.project.name,
         database=database,
         counts=found,
-        total=total,
-        percent_passing=round(100 * found.passing / not_archived, 1) if not_archived else 0.0,
+        total=total_of(found),
+        percent_passing=percent_passing(found),
         hint="; ".join(part for part, count in included.items() if count) or None,
         groups=_groups(tx, by) if by else [],
         open_questions=count_open(tx),
     )
+
+
+def total_of(found: Counts) -> int:
+    """Return the number of features, archived ones included."""
+    return sum(getattr(found, status) for status in Status)
+
+
+def percent_passing(found: Counts) -> float:
+    """Return the share of passing features among those that are not archived, in percent."""
+    not_archived = total_of(found) - found.archived
+    return round(100 * found.passing / not_archived, 1) if not_archived else 0.0
 
 
 def _groups(tx: Transaction, by: Literal["category", "agent"]) -> list[Group]:

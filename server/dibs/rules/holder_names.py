@@ -10,7 +10,7 @@ CLIENT = "client"
 """The program of a client that does not name itself."""
 LETTERS = 30
 """Characters of a program's or a folder's name that are shown."""
-_ON_CONNECTION = re.compile(r".+-[0-9a-f]{4} in .+")
+_ON_CONNECTION = re.compile(r"(.+)-[0-9a-f]{4} in .+")
 
 
 def name_of(client: str, session: str) -> str:
@@ -26,6 +26,12 @@ def name_in_folder(client: str, session: str, folder: str, role: str = "") -> st
 def is_of_connection(name: str) -> bool:
     """Return whether a holder's name has the form of `name_in_folder`."""
     return _ON_CONNECTION.fullmatch(name) is not None
+
+
+def program_in(name: str) -> str | None:
+    """Return the program in a holder's name of the form of `name_in_folder`, or None."""
+    found = _ON_CONNECTION.fullmatch(name)
+    return found[1] if found else None
 
 
 def program_name() -> str:

@@ -6,11 +6,12 @@ from dibs.queries import get as features
 from dibs.queries import search as lists
 from dibs.queries.graph import get_graph
 from dibs.queries.history import get_history
+from dibs.queries.overview import get_overview
 from dibs.queries.stats import get_stats
 from dibs.session.caller import CallContext
 from dibs.session.session import Session
 from dibs.verbs import verify
-from dibs_schema.answers import Feature, Graph, History, Page, Stats, Summaries, Testing
+from dibs_schema.answers import Feature, Graph, History, Overview, Page, Stats, Summaries, Testing
 from dibs_schema.operations import reading as arguments
 from dibs_schema.refusals import InvalidInput
 
@@ -80,3 +81,8 @@ async def history(session: Session, args: arguments.GetHistory, _: CallContext) 
 async def stats(session: Session, args: arguments.GetStats, _: CallContext) -> Stats:
     """Count the project's features."""
     return await session.database.read(lambda tx: get_stats(tx, session.database.label, args.by))
+
+
+async def overview(session: Session, _: arguments.GetOverview, __: CallContext) -> Overview:
+    """Read what a person wants to see first."""
+    return await session.database.read(lambda tx: get_overview(tx, session.database.label))
