@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import bindparam, func, select
 
 from dibs.database.transaction import Transaction
+from dibs.queries.feature_rows import COLUMNS, Waits
 from dibs.queries.handover import NOTES_ROOM, dependencies_of, human_answer_of, notes_of, question_answers_of
 from dibs.queries.open_questions import SHOWN_QUESTIONS, waiting_questions
-from dibs.queries.search import COLUMNS, row_of
 from dibs.rules.conditions import FARTHEST_BACK_OFF, F, in_project, this
 from dibs.rules.diagnosis import find
 from dibs.rules.questions import open_questions_of
@@ -113,6 +113,7 @@ def summaries(tx: Transaction, ids: Sequence[int]) -> Summaries:
     """Return one row for each feature, and the ids that do not exist."""
     found_rows = tx.all(_some, ids=list(ids))
     name = LISTED // max(1, len(found_rows)) - 165
-    rows = [row_of(row, tx.now, name=name) for row in found_rows]
+    waits = Waits.of(tx, found_rows)
+    rows = [waits.row_of(row, tx.now, name) for row in found_rows]
     found = {row.id for row in rows}
     return Summaries(features=rows, missing=[one for one in dict.fromkeys(ids) if one not in found])

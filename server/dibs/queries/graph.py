@@ -9,7 +9,8 @@ from typing import Any, Literal
 from sqlalchemy import Integer, bindparam, func, select, tuple_
 
 from dibs.database.transaction import Transaction
-from dibs.queries.search import SHOWN_CATEGORY, invalid_cursor
+from dibs.queries.feature_rows import SHOWN_CATEGORY
+from dibs.queries.search import invalid_cursor
 from dibs.rules.conditions import F, in_project
 from dibs.rules.diagnosis import find
 from dibs.rules.truncate import json_bytes, truncate
