@@ -133,6 +133,6 @@ def test_an_answer_says_what_it_has_done(there: Shell) -> None:
     there.json("update", 1, "--restore")
     status = there.dibs("status").stdout
     assert "0 % passing, 1 feature\n" in status
-    assert "1 open question to the user" in status
+    assert "dibs answer --question 1" in status
     withdrawn = there.dibs("answer", "--question", 1, "--cancel").stdout
     assert withdrawn.startswith("The question is withdrawn. Question 1 is ")

@@ -13,7 +13,7 @@ COMMANDS = {
     "serve": "dibs.cli.serve:serve",
     "demo": "dibs_proof.demo.command:demo",
     "import": "dibs.cli.transfer:import_file",
-    "status": "dibs.cli.look:status",
+    "status": "dibs.cli.status:status",
     "list": "dibs.cli.look:list_features",
     "show": "dibs.cli.look:show",
     "follow": "dibs.cli.look:follow",

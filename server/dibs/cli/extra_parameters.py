@@ -6,11 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import anyio
 import click
 
 from dibs.cli.claim import CLAIM
-from dibs.cli.operation_command import Convenience, Given, checked, checked_as
+from dibs.cli.history_text import print_history
+from dibs.cli.operation_command import Convenience, Given, Invocation, checked, checked_as
+from dibs.cli.options import print_json
+from dibs.cli.relative_time import Reader
 from dibs.transfer.formats.backlog import SourceFile
+from dibs_schema.answers import History
 from dibs_schema.inputs import EvidenceFields, HumanField, HumanFields, Questions
 from dibs_schema.operations import BY_TOOL, AnyOperation
 from dibs_schema.refusals import InvalidInput
@@ -97,6 +102,19 @@ def _dependencies(operation: AnyOperation, given: Given) -> tuple[AnyOperation, 
     return operation, given | {"dependency_id": ids[0]}
 
 
+def _without_utc(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Given]:
+    return operation, {name: one for name, one in given.items() if name != "utc"}
+
+
+def _print_history(invocation: Invocation) -> None:
+    answer = anyio.run(invocation.session.perform, invocation.operation, invocation.arguments)
+    if invocation.as_json:
+        print_json(answer.wire())
+    else:
+        assert isinstance(answer, History), "the operation's only answer"
+        print_history(answer, Reader.present(utc=invocation.given["utc"]))
+
+
 CONVENIENCES = {
     "add": Convenience(makes=True),
     "ask": Convenience(
@@ -131,6 +149,11 @@ CONVENIENCES = {
         ),
         convert=_dependencies,
         without=("dependency_id",),
+    ),
+    "history": Convenience(
+        params=(click.Option(["--utc"], is_flag=True, help="Show times in UTC instead of the local time zone."),),
+        convert=_without_utc,
+        run=_print_history,
     ),
     "note": Convenience(settings=("token",)),
     "pass": Convenience(

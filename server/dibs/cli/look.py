@@ -1,4 +1,4 @@
-"""`dibs status`, `list`, `show`, `follow` and `settings`: look at a backlog, its events and its settings."""
+"""`dibs list`, `show`, `follow` and `settings`: look at a backlog, its events and its settings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import click
 
 from dibs.cli.escaped_text import one_line
 from dibs.cli.options import PLACE, backlog, backlog_command, print_json
-from dibs.cli.terminal_text import print_feature, print_page, print_stats
+from dibs.cli.relative_time import Reader
+from dibs.cli.terminal_text import print_feature, print_page
 from dibs.session.caller import user_name
 from dibs.settings import Settings
 from dibs_schema.inputs import GREATEST_ID
@@ -22,20 +23,7 @@ if TYPE_CHECKING:
     from dibs.database import Database
     from dibs_schema.answers import FollowedEvent
 
-
-@click.command()
-@backlog_command
-def status(*, as_json: bool, **flags: Any) -> None:
-    """Show the progress of the project."""
-    from dibs.database.project_row import freeze_labels
-    from dibs.queries.stats import get_stats
-
-    with backlog(flags, read_only=True) as database:
-        stats, mark = database.read_now(lambda tx: (get_stats(tx, database.label), tx.project.moved_to))
-    if as_json:
-        print_json(stats.wire() | freeze_labels(mark))
-    else:
-        print_stats(stats, **freeze_labels(mark))
+UTC_TIMES = click.option("--utc", is_flag=True, help="Show times in UTC instead of the local time zone.")
 
 
 @click.command("list")
@@ -45,8 +33,9 @@ def status(*, as_json: bool, **flags: Any) -> None:
 @click.option("--agent", help="Only features that this agent holds or has passed.")
 @click.option("--limit", type=click.IntRange(1, 100), default=50, show_default=True, help="List at most this many.")
 @click.option("--cursor", help="Continue after the last list: its next cursor.")
+@UTC_TIMES
 @backlog_command
-def list_features(*, as_json: bool, **given: Any) -> None:
+def list_features(*, as_json: bool, utc: bool, **given: Any) -> None:
     """List features."""
     from dibs.queries.search import search
 
@@ -56,13 +45,14 @@ def list_features(*, as_json: bool, **given: Any) -> None:
     if as_json:
         print_json(page.wire())
     else:
-        print_page(page)
+        print_page(page, Reader.present(utc=utc))
 
 
 @click.command()
 @click.argument("feature_id", type=click.IntRange(1, GREATEST_ID))
+@UTC_TIMES
 @backlog_command
-def show(feature_id: int, *, as_json: bool, **flags: Any) -> None:
+def show(feature_id: int, *, as_json: bool, utc: bool, **flags: Any) -> None:
     """Show all fields and the history of a feature."""
     from dibs.queries.get import get_by_id
     from dibs.queries.history import get_history
@@ -72,7 +62,7 @@ def show(feature_id: int, *, as_json: bool, **flags: Any) -> None:
     if as_json:
         print_json(feature.wire() | {"history": history.wire()["parts"]})
     else:
-        print_feature(feature, history)
+        print_feature(feature, history, Reader.present(utc=utc))
 
 
 @click.command()

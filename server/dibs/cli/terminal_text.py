@@ -12,6 +12,7 @@ import click
 
 from dibs.cli.escaped_text import counted, one_line, several_lines, values_on_one_line
 from dibs.cli.history_text import print_history
+from dibs.cli.relative_time import Reader
 from dibs.settings import UNNAMED
 from dibs_schema import answers
 
@@ -63,7 +64,7 @@ def console(width: int | None = None) -> Console:
     return Console(width=width, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
-def print_stats(stats: answers.Stats, moved_to: str | None = None, backup_of: str | None = None) -> None:
+def print_stats(stats: answers.Stats) -> None:
     """Print the progress of the project."""
     from rich.progress_bar import ProgressBar
     from rich.table import Table
@@ -76,7 +77,7 @@ def print_stats(stats: answers.Stats, moved_to: str | None = None, backup_of: st
             table.add_row(Text(name, style), str(counts[name]) + PARTS.get(name, ""))
     out = console()
     progress = f" {stats.percent_passing:g} % passing, {counted(stats.total, 'feature')}"
-    out.print(Text(one_line(_title(stats)), "bold") + Text(progress))
+    out.print(Text(one_line(title(stats)), "bold") + Text(progress))
     out.print(ProgressBar(total=100, completed=stats.percent_passing, width=50), "")
     out.print(table)
     for group in stats.groups:
@@ -84,14 +85,10 @@ def print_stats(stats: answers.Stats, moved_to: str | None = None, backup_of: st
         out.print(f"{one_line(group.name)}: {parts}")
     if stats.open_questions:
         out.print(f"{counted(stats.open_questions, 'open question')} to the user: `dibs answer` shows what was asked.")
-    if moved_to:
-        out.print(f"The project has moved to {one_line(moved_to)}. This is its state before.", style="yellow")
-    if backup_of:
-        out.print(f"This is a backup of {one_line(backup_of)}.", style="yellow")
     out.print(one_line(stats.database), style="dim")
 
 
-def _title(stats: answers.Stats) -> str:
+def title(stats: answers.Stats | answers.Overview) -> str:
     """Return the project's name; for the only one of a file, that is the folder's or the file's."""
     if stats.project != UNNAMED or "://" in stats.database:
         return stats.project
@@ -99,10 +96,10 @@ def _title(stats: answers.Stats) -> str:
     return file.parent.parent.name if file.parent.name == ".dibs" else file.stem
 
 
-def print_page(page: answers.Page) -> None:
+def print_page(page: answers.Page, reader: Reader | None = None) -> None:
     """Print a page of a list, and the option for the next page."""
     if page.features:
-        _rows(page.features)
+        _rows(page.features, reader)
         more = f"; continue with --cursor {page.next_cursor}" if page.next_cursor else ""
         click.echo(f"{len(page.features)} of {page.total}{more}")
     else:
@@ -118,12 +115,13 @@ def _summaries(answer: answers.Summaries) -> None:
         click.echo(f"There is no feature {', '.join(map(str, answer.missing))}.")
 
 
-def _rows(rows: list[answers.FeatureRow]) -> None:
+def _rows(rows: list[answers.FeatureRow], reader: Reader | None = None) -> None:
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, header_style="dim")
-    lines = [(row, [row.agent or "", _waits_for(row), row.why or ""]) for row in rows]
+    reader = reader or Reader.present()
+    lines = [(row, [row.agent or "", _waits_for(row, reader), row.why or ""]) for row in rows]
     present = [any(texts[place] for _, texts in lines) for place in range(3)]
     for heading in ["id", "status", "category", "name", *compress(("held by", "waits for", "why"), present)]:
         table.add_column(heading, justify="right" if heading == "id" else "left")
@@ -138,11 +136,12 @@ def _rows(rows: list[answers.FeatureRow]) -> None:
             _steps(row.steps)
 
 
-def _waits_for(row: answers.FeatureRow) -> str:
+def _waits_for(row: answers.FeatureRow, reader: Reader) -> str:
     if row.held_by is not None:
         return f"files of {row.held_by}"
     more = [f"{row.more_blocked_by} more"] if row.more_blocked_by else []
-    return ", ".join([*map(str, row.blocked_by), *more]) or row.wire().get("ready_at", "")
+    end = reader.both(row.ready_at) if row.ready_at is not None else ""
+    return ", ".join([*map(str, row.blocked_by), *more]) or end
 
 
 def _steps(steps: list[str]) -> None:
@@ -150,7 +149,9 @@ def _steps(steps: list[str]) -> None:
         click.echo(f"  {number}. {several_lines(step)}")
 
 
-def print_feature(feature: answers.Feature, history: answers.History | None = None) -> None:
+def print_feature(
+    feature: answers.Feature, history: answers.History | None = None, reader: Reader | None = None
+) -> None:
     """Print all fields of a feature, and its history."""
     from rich.text import Text
 
@@ -160,14 +161,15 @@ def print_feature(feature: answers.Feature, history: answers.History | None = No
     )
     click.echo(several_lines(feature.description or ""))
     _steps(feature.steps)
+    reader = reader or Reader.present()
     for name, value in feature.wire().items():
         if name not in ("id", "name", "status", "description", "steps", "next_cursor"):
-            out.print(Text(name, "dim"), Text(values_on_one_line(value)))
+            out.print(Text(name, "dim"), Text(values_on_one_line(reader.read(getattr(feature, name), value))))
     if feature.next_cursor:
         out.print(f"`dibs get {feature.id} --cursor {feature.next_cursor}` shows the rest.", style="dim")
     if history is not None and history.events:
         out.print("history, newest first", style="dim")
-        print_history(history)
+        print_history(history, reader)
 
 
 def _claimed(answer: answers.Claimed) -> None:
