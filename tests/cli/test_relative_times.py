@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cli.shells import Shell
+from dibs.cli import GROUPS, commands
 from dibs.cli.relative_time import ago, span
 from dibs.database import Database
 from dibs.verbs import outcome
@@ -118,3 +119,13 @@ def test_times_are_relative_and_local(
     assert re.search(r"^ +1 h ago \(.*\) ada fail in_progress -> pending", local, re.MULTILINE)
     if command == "show":
         assert re.search(r"^created_at 2 h ago \(", local, re.MULTILINE)
+
+
+@NO_ENGINE
+def test_help_lists_each_command_once_in_its_group(there: Shell) -> None:
+    """What a newcomer needs comes first."""
+    printed = there.dibs("--help").stdout
+    headings = re.findall(r"^(\S.*):$", printed, re.MULTILINE)
+    assert headings == ["Options", *GROUPS]
+    listed = re.findall(r"^  ([a-z][a-z-]*)  ", printed.split("Start here:")[1], re.MULTILINE)
+    assert sorted(listed) == sorted(commands.list_commands(None))  # type: ignore[arg-type]  # it ignores the context

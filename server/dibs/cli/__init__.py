@@ -27,9 +27,54 @@ COMMANDS = {
 }
 """The commands without an operation of their own, and the place of each. Its module is imported when it runs."""
 
+GROUPS = {
+    "Start here": ("init", "demo", "import", "status"),
+    "People": (
+        "answer",
+        "list",
+        "show",
+        "follow",
+        "search",
+        "get",
+        "summary",
+        "history",
+        "ready",
+        "blocked",
+        "graph",
+        "stats",
+    ),
+    "Agents": (
+        "claim",
+        "heartbeat",
+        "note",
+        "pass",
+        "fail",
+        "skip",
+        "release",
+        "ask",
+        "ask-user",
+        "regression",
+        "serve",
+    ),
+    "Planning": ("add", "plan", "update", "depend", "settings"),
+    "Care": ("doctor", "backup", "restore", "copy", "storm"),
+}
+"""The commands in the order and under the headings of `dibs --help`. Any others follow as `More`."""
+
 
 class _Commands(click.Group):
     """COMMANDS, and a command for each operation."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands in groups."""
+        others = [name for name in self.list_commands(ctx) if all(name not in names for names in GROUPS.values())]
+        for heading, names in {**GROUPS, "More": others}.items():
+            found = [(name, self.get_command(ctx, name)) for name in names]
+            room = formatter.width - 6 - max((len(name) for name in names), default=0)
+            rows = [(name, one.get_short_help_str(room)) for name, one in found if one is not None]
+            if rows:
+                with formatter.section(heading):
+                    formatter.write_dl(rows)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(dict.fromkeys([*COMMANDS, *operation_commands()]))
