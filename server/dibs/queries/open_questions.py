@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import bindparam, func, select
 
+from dibs.database.compiled import hot
 from dibs.database.transaction import Row, Transaction
 from dibs.rules.conditions import F, in_project, is_, resting
 from dibs.rules.questions import IS_OPEN, features_of, words
@@ -22,7 +23,7 @@ SHOWN_PROMPT, SHOWN_ASKER, SHOWN_FEATURES = 120, 30, 5
 _Q, _W = questions.c, waits.c
 _questions = select(questions).where(in_project(questions), IS_OPEN).order_by(_Q.id)
 _asked = select(_Q.questions).where(in_project(questions), _Q.id == bindparam("number"))
-_count = select(func.count()).select_from(questions).where(in_project(questions), IS_OPEN)
+_count = hot(select(func.count()).select_from(questions).where(in_project(questions), IS_OPEN))
 _held_up = (
     select(_W.question_id)
     .join(features, (F.project_id == _W.project_id) & (F.id == _W.feature_id))

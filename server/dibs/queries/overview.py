@@ -58,7 +58,9 @@ _requests = hot(
     .order_by(F.status, F.id)
     .limit(LOOKED_AT)
 )
-_questions = select(questions).where(in_project(questions), IS_OPEN).order_by(questions.c.id).limit(bindparam("most"))
+_questions = hot(
+    select(questions).where(in_project(questions), IS_OPEN).order_by(questions.c.id).limit(bindparam("most"))
+)
 _unconfirmed = hot(
     select(F.id, F.name, F.passed_by, F.unconfirmed_since.label("since"))
     .where(in_project(), F.unconfirmed_since.is_not(None), is_(Status.PASSING))

@@ -59,7 +59,7 @@ _free = (
     .returning(F.id, F.status)
 )
 
-_held_up = (
+_held_up = hot(
     select(func.count(distinct(F.id)))
     .join(waits, (_W.project_id == F.project_id) & (_W.feature_id == F.id))
     .join(questions, _its_question)
