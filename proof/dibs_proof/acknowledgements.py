@@ -58,7 +58,7 @@ def acknowledged(history: History, names: Mapping[str, str]) -> Iterator[Acknowl
     again, counts once, and any of the equal calls may have made the transition.
     """
     calls = sorted(history.calls, key=lambda one: one.begun)
-    regained = _regained(calls)
+    regained = _regained(history, calls)
     yield from _claims(history, calls, names)
     for one, client in _ends(history, calls, names):
         # The end of the first client's connection may have made the release that another client's call acknowledges.
@@ -75,13 +75,18 @@ def acknowledged(history: History, names: Mapping[str, str]) -> Iterator[Acknowl
                 )
 
 
-def _regained(calls: list[Call]) -> set[tuple[str, int]]:
-    """Return the clients, each with a feature, that sent a token of another client, and so may have its claim."""
-    issued = {token: call.client for call in calls if (token := token_of(call)) is not None}
-    return {
+def _regained(history: History, calls: list[Call]) -> set[tuple[str, int]]:
+    """Return the clients, each with a feature, that sent or adopted a token of another client, and so may have its claim."""
+    issued = {token: call for call in calls if (token := token_of(call)) is not None}
+    sent = {
         (call.client, call.arguments["feature_id"])
         for call in calls
-        if issued.get(call.arguments.get("claim_token", ""), call.client) != call.client
+        if issued.get(call.arguments.get("claim_token", ""), call).client != call.client
+    }
+    return sent | {
+        (one.client, feature)
+        for one in history.connections.values()
+        if one.claim in issued and (feature := claimed_feature(issued[one.claim])) is not None
     }
 
 

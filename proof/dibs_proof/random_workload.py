@@ -27,6 +27,8 @@ FILES = ("src/**", "src/*.py", "src/app/main.py", "docs", "docs/*.md", "README.m
 WITH_FILES = 0.3
 """The share of features with paths."""
 REMEMBERED = 20
+SHARED_BATCHES = 12
+"""The number of batches that every agent may send."""
 REPEATED = 0.5
 """The probability that the next call repeats a call whose answer was lost."""
 
@@ -36,7 +38,8 @@ class Memory:
     """The knowledge of one agent: the tokens of its live and ended claims, and the number of features.
 
     `unanswered` are calls with a request_id that may have taken effect in a server that has ended. `questions` are the
-    numbers of known questions to the user. `named` says whether its server has an agent name.
+    numbers of known questions to the user. `passing` are features that have passed, and `reported` those that it has
+    reported as broken. `batches` are the batches that it has sent. `named` says whether its server has an agent name.
     """
 
     chance: Random
@@ -47,6 +50,9 @@ class Memory:
     ended: deque[tuple[int, str]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     unanswered: list[Call] = field(default_factory=list)
     questions: deque[int] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    passing: deque[int] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    reported: deque[int] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    batches: deque[Arguments] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     texts: int = 0
 
     def text(self, what: str) -> str:
@@ -62,8 +68,12 @@ class Memory:
         """Return a random feature from the agent's own claims, or None."""
         return self.chance.choice(list(self.claims)) if self.claims else None
 
-    def learn(self, answer: Arguments) -> None:
-        """Remember the claims, questions and new features in an answer."""
+    def learn(self, answer: Arguments, tool: str | None = None) -> None:
+        """Remember the claims, questions, reports and new features in the answer of a tool."""
+        if tool == "feature_mark_failing" and "failures" not in answer:
+            self.reported.append(answer["id"])
+        elif tool == "feature_get_for_regression":
+            self.passing.extend(feature["id"] for feature in answer.get("features", ()))
         if "question_id" in answer and "state" in answer:
             self.questions.append(answer["question_id"])
         elif answer.get("state") == "claimed":
@@ -78,6 +88,11 @@ class Memory:
         """Move a claim to the ended ones, whose tokens may still be sent."""
         if feature is not None and feature in self.claims:
             self.ended.append((feature, self.claims.pop(feature)))
+
+    def adopt(self, feature: int, token: str) -> None:
+        """Forget all claims but the one that the next server is started for."""
+        self.end_all_claims()
+        self.claims = {feature: token}
 
     def miss_answer(self, call: Call) -> None:
         """Remember a call without an answer. Without an agent name, another connection cannot repeat a claim."""
@@ -139,6 +154,11 @@ def _pass(memory: Memory, *, with_token: bool) -> Call | None:
     return found
 
 
+def _lift_back_off(memory: Memory) -> Call | None:
+    """Retry a feature whose claim has just ended, perhaps by a failure."""
+    return ("feature_update", {"feature_id": memory.ended[-1][0], "retry": True}) if memory.ended else None
+
+
 def _too_late(memory: Memory) -> Call | None:
     if not memory.ended:
         return None
@@ -156,9 +176,26 @@ def _create(memory: Memory) -> Call:
 
 
 def _create_bulk(memory: Memory) -> Call:
-    name = memory.text("One of many")
-    chain = [_new(f"{name} {index}") | {"depends_on_indices": [index - 1] if index else []} for index in range(5)]
-    return "feature_create_bulk", {"features": chain, "request_id": memory.text("bulk")}
+    batch = {"features": _chain(memory.text("One of many"), 5), "request_id": memory.text("bulk")}
+    memory.batches.append(batch)
+    return "feature_create_bulk", batch
+
+
+def _create_again(memory: Memory) -> Call | None:
+    """Send a batch again, with its request_id or without."""
+    if not memory.batches:
+        return None
+    batch = memory.chance.choice(memory.batches)
+    return "feature_create_bulk", batch if memory.chance.random() < 0.5 else {"features": batch["features"]}
+
+
+def _create_shared(memory: Memory) -> Call:
+    """Send a batch that other agents send too, perhaps at the same time."""
+    return "feature_create_bulk", {"features": _chain(f"Of batch {memory.chance.randint(1, SHARED_BATCHES)}", 3)}
+
+
+def _chain(name: str, length: int) -> list[Arguments]:
+    return [_new(f"{name} {index}") | {"depends_on_indices": [index - 1] if index else []} for index in range(length)]
 
 
 def _new(name: str) -> Arguments:
@@ -199,6 +236,16 @@ def _wait_for_question(memory: Memory) -> Call | None:
     return call[0], {**call[1], "question_id": memory.chance.choice(memory.questions)}
 
 
+def _report(memory: Memory, **more: Any) -> Call | None:
+    if not memory.passing:
+        return None
+    return "feature_mark_failing", {"feature_id": memory.chance.choice(memory.passing), **more, **_texts(memory, WHY)}
+
+
+def _claim_reported(memory: Memory) -> Call | None:
+    return ("feature_claim_and_get", {"feature_id": memory.chance.choice(memory.reported)}) if memory.reported else None
+
+
 EVERY_TOOL: Calls = (
     (30, _claim_next),
     (4, _claim_once),
@@ -230,12 +277,15 @@ EVERY_TOOL: Calls = (
     (2, _on_any("feature_mark_passing")),
     (1, _on_any("feature_skip", WHY)),
     (3, _on_any("feature_add_note", {"text": "A note in the storm"})),
-    (3, _on_any("feature_update", retry=True)),
+    (2, _on_any("feature_update", retry=True)),
+    (3, _lift_back_off),
     (1, _on_any("feature_update", archived=True)),
     (2, _on_any("feature_update", archived=False)),
     (2, _on_any("feature_update", priority=3)),
     (3, _create),
     (1, _create_bulk),
+    (1, _create_again),
+    (2, _create_shared),
     (2, _edge("feature_add_dependency")),
     (3, _edge("feature_remove_dependency")),
     (1, lambda memory: ("feature_set_dependencies", {"feature_id": memory.feature(), "dependency_ids": []})),
@@ -251,6 +301,25 @@ EVERY_TOOL: Calls = (
     (1, lambda _: ("feature_get_graph", {"limit": 20})),
 )
 """Every tool in every form, with correct and incorrect calls."""
+
+TESTING: Calls = (
+    (10, _report),
+    (6, partial(_report, keep=True)),
+    (2, _on_any("feature_mark_failing", WHY)),
+    (16, _claim_reported),
+    (2, _on_any("feature_claim_and_get")),
+    (2, _claim_next),
+    (14, partial(_pass, with_token=True)),
+    (8, partial(_pass, with_token=False)),
+    (3, _on_claimed("feature_mark_failing", WHY)),
+    (3, _on_claimed("feature_clear_in_progress")),
+    (4, _on_claimed("feature_heartbeat", {"note": "Still at it"})),
+    (4, _on_any("feature_mark_passing")),
+    (8, lambda _: ("feature_get_for_regression", {"limit": 4})),
+    (2, _on_any("feature_add_note", {"text": "A tester's note"})),
+    (2, _on_any("feature_get_by_id")),
+)
+"""The calls of a tester: reports, claims of what was reported, and passes."""
 
 
 def _contended_claim(memory: Memory) -> Call:

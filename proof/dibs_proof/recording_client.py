@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from dibs.client import Client, ServerGone
-from dibs_proof.history.history import Call, Change, answer_line, call_line, write_line
+from dibs_proof.history.history import Call, Change, Connection, answer_line, call_line, connection_line, write_line
 from dibs_schema.refusals import Refusal
 
 
@@ -49,15 +49,16 @@ class RecordingClient:
         *,
         lease: float = 120.0,
         agent: str | None = None,
+        role: str | None = None,
         stderr: int | None = None,
     ) -> AsyncIterator[RecordingClient]:
         """Start a server, and append the calls of its client `name` to the file at `path`.
 
-        `name` must be used once in a history. `lease` (seconds) and `agent` are the server's settings.
+        `name` must be used once in a history. `lease` (seconds), `agent` and `role` are the server's settings.
         """
         with path.open("a", encoding="utf-8", buffering=1) as file:
             claim = (environment or {}).get("DIBS_CLAIM")
-            write_line(file, {"connection": name, "agent": agent, "lease": lease, "claim": claim})
+            write_line(file, connection_line(Connection(name, agent, lease, claim, role)))
             async with Client.start(command, environment, name=name, stderr=stderr) as client:
                 recorder = cls(client, name, file)
                 try:

@@ -25,6 +25,8 @@ RELEASE, SHOW, UPDATE = "feature_clear_in_progress", "feature_get_by_id", "featu
 BEAT = "feature_heartbeat"
 LEASE = 2.0
 AGAIN = {"already_claimed": True}
+BATCH = "feature_create_bulk"
+CHAIN = [{"name": "save"}, {"name": "show", "depends_on_indices": [0]}]
 
 
 class Written:
@@ -63,9 +65,14 @@ class Written:
         self.history.connections[who] = Connection(who, lease=LEASE, claim=token)
         return self
 
+    def testing(self, who: str) -> Written:
+        """Let the server of `who` have the role of a tester."""
+        self.history.connections[who] = Connection(who, lease=LEASE, role="tester")
+        return self
+
     def begin(self, feature: int, state: FeatureState) -> Written:
         """Set the state of a feature before the first call."""
-        self.history.start[feature] = InitialFeature(state)
+        self.history.start[feature] = replace(self.history.start[feature], state=state)
         return self
 
     def happens(self, who: str, change: Any, at: float) -> Written:
@@ -104,6 +111,30 @@ TRUE: dict[str, Callable[[], Written]] = {
         .claim("ada", 0, 1, 1, "t1")
         .call("bob", 2, 3, CLAIM, {**claimed(1, "t1"), **AGAIN})
         .call("bob", 4, 5, PASS, {"id": 1, "status": "passing"}, feature_id=1)
+    ),
+    "an adopted claim that the adopting server's end releases": lambda: (
+        Written()
+        .adopting("bob", "t1")
+        .claim("ada", 0, 1, 1, "t1")
+        .happens("ada", "killed", 1.5)
+        .call("bob", 2, 3, CLAIM, {**claimed(1, "t1"), **AGAIN})
+        .happens("bob", "closed", 3.2)
+        .claim("eve", 3.3, 3.4, 1, "t2", attempts=2)
+    ),
+    "a tester that claims what it has reported": lambda: (
+        ada_passes_one()
+        .testing("tom")
+        .call("tom", 3, 4, FAIL, {"id": 1, "status": "pending"}, feature_id=1, reason="why")
+        .call("tom", 5, 6, CLAIM, claimed(1, "t2"), feature_id=1)
+        .call("tom", 7, 8, CLAIM, "forbidden", feature_id=3)
+    ),
+    "a batch that is sent again": lambda: (
+        Written()
+        .call("ada", 0, 1, BATCH, {"ids": [4, 5], "count": 2}, features=CHAIN)
+        .call("bob", 2, 3, BATCH, {"ids": [4, 5], "count": 0, "existing": 2}, features=CHAIN)
+        .call("bob", 4, 5, "feature_remove_dependency", {"id": 5}, feature_id=5, dependency_id=4)
+        .call("ada", 6, 7, BATCH, {"ids": [4, 5], "count": 0, "existing": 2}, features=CHAIN)
+        .claim("ada", 8, 9, 5, "t1")
     ),
     "a claim of a dependent, after the pass": lambda: ada_passes_one().claim("bob", 3, 4, 2, "t2"),
     "a claim of a dependent, during the pass": lambda: ada_passes_one().claim("bob", 1.5, 4, 2, "t2"),
@@ -491,6 +522,31 @@ FALSE: dict[str, tuple[str, Callable[[], Written]]] = {
     "a server that was started for one claim returns another": (
         "adopted_other",
         lambda: Written().adopting("bob", "t1").claim("ada", 0, 1, 1, "t1").claim("bob", 2, 3, 3, "t2"),
+    ),
+    "a tester claims what it has not reported": (
+        "unreported",
+        lambda: ada_passes_one().testing("tom").call("tom", 3, 4, CLAIM, claimed(3, "t2"), feature_id=3),
+    ),
+    "a tester is refused what it has reported": (
+        "forbidden",
+        lambda: (
+            ada_passes_one()
+            .testing("tom")
+            .call("tom", 3, 4, FAIL, {"id": 1, "status": "pending"}, feature_id=1, reason="why")
+            .call("tom", 5, 6, CLAIM, "forbidden", feature_id=1)
+        ),
+    ),
+    "a server that may claim everything is refused a claim": (
+        "forbidden",
+        lambda: Written().call("ada", 0, 1, CLAIM, "forbidden", feature_id=1),
+    ),
+    "a batch that is sent again is said to be there before it was made": (
+        "no_order",
+        lambda: (
+            Written()
+            .call("bob", 0, 1, BATCH, {"ids": [4], "count": 0, "existing": 1}, features=CHAIN[:1])
+            .call("ada", 2, 3, BATCH, {"ids": [4], "count": 1}, features=CHAIN[:1])
+        ),
     ),
     "an adopted claim is returned after it was overtaken": (
         "change_lost",

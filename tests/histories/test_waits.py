@@ -21,6 +21,7 @@ unheld: Step = (ASK, {"questions": [{}]}, {"question_id": 1, "state": "open"})
 lost_ask: Step = (ASK, {"questions": [{}], "feature_ids": [1]}, None)
 claimed: Step = (CLAIM, {"feature_id": 1}, {"id": 1, "status": "in_progress", "token": "t1"})
 again: Step = (CLAIM, {"feature_id": 1}, {"id": 1, "status": "in_progress", "token": "t2"})
+refused_for_nothing: Step = (CLAIM, {"feature_id": 1}, {"code": "unmet_dependencies", "unmet": []})
 refused: Step = (CLAIM, {"feature_id": 1}, {"code": "waiting_for_human", "question_id": 1})
 beat: Step = (BEAT, {"feature_id": 1, "claim_token": "t1"}, {"id": 1, "status": "in_progress"})
 told: Step = (BEAT, {"feature_id": 1, "claim_token": "t1"}, {"id": 1, "status": "in_progress", "question_id": 1})
@@ -50,6 +51,7 @@ def history(*steps: Step) -> History:
         [asked, refused, answered_by_feature, claimed],
         [asked, refused, withdrawn, claimed],
         [asked, lost_answer, claimed],
+        [asked, refused_for_nothing, answered],
         [asked, lost_answer, refused],
         [lost_ask, refused, answered, claimed],
         [unheld, claimed, waits, waits, refused, answered, again],
@@ -67,6 +69,7 @@ def test_a_feature_that_waits_until_the_question_is_closed_can_be_true(steps: li
     [
         ([asked, claimed], "claimed while"),
         ([asked, answered, refused], "refused for dependencies that were met"),
+        ([asked, answered, refused_for_nothing], "refused for dependencies that were met"),
         ([unheld, refused], "refused for dependencies that were met, or not its own"),
         ([claimed, asked, passed], "passed while"),
         ([claimed, asked, beat], "was not told"),

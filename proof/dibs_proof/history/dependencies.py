@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from dibs_proof.history.history import Call, History
@@ -20,6 +20,7 @@ from dibs_proof.history.interpret import (
     TRANSITIONS,
     Interpretation,
     claimed_feature,
+    new_ids,
     reads_in,
     reported_by,
 )
@@ -154,8 +155,10 @@ class Graph:
         absent = self.edges[feature][need].possibly(value=False)
         return union([*self._satisfied(need).possibly(value=True), *absent])
 
-    def may_wait(self, feature: int, needs: Iterable[int], within: Span) -> list[Span]:
-        """Return the parts of a span in which all of the dependencies `needs` may have been unmet."""
+    def may_wait(self, feature: int, needs: Collection[int], within: Span) -> list[Span]:
+        """Return the parts of a span in which all of `needs`, or any dependency if `needs` is empty, may have been unmet."""
+        if not needs and feature not in self._unnumbered:
+            return union(part for need in self.edges[feature] for part in self.may_wait(feature, [need], within))
         found = [within]
         for need in needs:
             there = self.edges[feature][need].possibly(value=True) if need in self.edges[feature] else []
@@ -181,9 +184,11 @@ class Graph:
         assert call.answer is not None
         given = call.arguments.get("features", [call.arguments])
         given = json.loads(given) if isinstance(given, str) else given
-        ids = call.answer.get("ids", [])
+        ids, new = call.answer.get("ids", []), new_ids(call)
         for number, one in zip(ids, given, strict=True):
             self._satisfied(number)
+            if number not in new:
+                continue  # it keeps its dependencies
             for need in [*one.get("dependencies", []), *(ids[at] for at in one.get("depends_on_indices", []))]:
                 # No client could claim the feature before its creation, so the dependency may count from the beginning.
                 self.edges[number].setdefault(need, Fact(initial=True)).write(begun, call.until, value=True)

@@ -57,7 +57,8 @@ def feature_histories(history: History, interpretation: Interpretation, graph: G
         number = claimed_feature(calls[0])
         assert number is not None
         found[number].issued[token] = calls[0]
-        found[number].endings[token] = list(endings(history, [*calls, *interpretation.senders[token]]))
+        served = [*calls, *interpretation.senders[token], *interpretation.adopters[token]]
+        found[number].endings[token] = list(endings(history, served))
     for one in found.values():
         _add_lost_claims(history, interpretation, one)
     return found

@@ -18,6 +18,9 @@ UNSURE = ("outcome_unknown",)
 AFTERLIFE = 60.0
 """Seconds after a server's end in which its calls may still take effect; no wait for a lock is longer."""
 
+CONNECTION = ("agent", "lease", "claim", "role")
+"""The fields of a connection that are stored."""
+
 Change = Literal["killed", "closed", "stopped", "continued"]
 
 
@@ -71,13 +74,15 @@ class Interruption:
 class Connection:
     """One client with its server: the agent name of its claims, if any, and its lease in seconds.
 
-    `claim` is the token that the server was started with: it has no other claim.
+    `claim` is the token that the server was started with: it has no other claim. `role` is the server's role, or None
+    for all.
     """
 
     client: str
     agent: str | None = None
     lease: float = 120.0
     claim: str | None = None
+    role: str | None = None
     interruptions: list[Interruption] = field(default_factory=list)
 
 
@@ -116,7 +121,7 @@ class History:
         for number, start in self.start.items():
             yield {"feature": number, "one": asdict(start.state), "needs": sorted(start.needs)}
         for one in self.connections.values():
-            yield {"connection": one.client, "agent": one.agent, "lease": one.lease, "claim": one.claim}
+            yield connection_line(one)
             for change in one.interruptions:
                 yield {"interruption": change.change, "client": change.client, "at": change.at}
         for call in self.calls:
@@ -150,7 +155,7 @@ class History:
                 self.start[number] = InitialFeature(_state(line["one"]), frozenset(line["needs"]))
             case {"connection": client}:
                 known = self.connection(client)
-                known.agent, known.lease, known.claim = line["agent"], line["lease"], line.get("claim")
+                known.agent, known.lease, known.claim, known.role = (line[name] for name in CONNECTION)
             case {"interruption": change}:
                 client = line["client"]
                 self.connection(client).interruptions.append(Interruption(client, change, line["at"]))
@@ -167,6 +172,11 @@ class History:
     def connection(self, client: str) -> Connection:
         """Return the connection of a client; add it if it is new."""
         return self.connections.setdefault(client, Connection(client))
+
+
+def connection_line(one: Connection) -> dict[str, Any]:
+    """Return the line that is written when a server is started."""
+    return {"connection": one.client, **{name: getattr(one, name) for name in CONNECTION}}
 
 
 def call_line(call: Call) -> dict[str, Any]:

@@ -68,6 +68,13 @@ def holder_of(history: History, call: Call) -> str:
     return str(call.arguments.get("agent") or history.connection(call.client).agent or call.client)
 
 
+def new_ids(call: Call) -> list[int]:
+    """Return the features that a call created, in order: its answer also has those that existed, which have lower ids."""
+    if call.tool not in CREATES or call.refused or call.answer is None:
+        return []
+    return sorted(call.answer.get("ids", []))[call.answer.get("existing", 0) :]
+
+
 class Interpretation:
     """The effects of a history's calls, and the claims in it."""
 
@@ -76,6 +83,7 @@ class Interpretation:
         self.issued: dict[tuple[str, int], list[tuple[float, str]]] = defaultdict(list)
         self.holders: dict[str, list[Call]] = defaultdict(list)
         self.senders: dict[str, list[Call]] = defaultdict(list)
+        self.adopters: dict[str, list[Call]] = defaultdict(list)
         self.claimed_again: list[Call] = []
         self.lost_claims: list[Call] = []
         self._requests: dict[tuple[str, str, str], list[Call]] = defaultdict(list)
@@ -86,6 +94,9 @@ class Interpretation:
             if (key := self._key(call)) is not None:
                 self._requests[key].append(call)
             self._remember_sent(call)
+            adopted = history.connection(call.client).claim
+            if adopted is not None:
+                self.adopters[adopted].append(call)
             token, feature = token_of(call), claimed_feature(call)
             if token in self.holders and expectations.has_already_claimed(call):
                 self.claimed_again.append(call)
@@ -201,8 +212,9 @@ class Interpretation:
         if call.lost or group[:1] != [call] or call.answer is None:
             return  # its ids are unknown, or the first of these calls reported them
         begun = min(one.begun for one in self.repeats(call))
+        new = new_ids(call)
         for number in call.answer.get("ids", []):
-            yield Effect(number, call, expectations.simulate_read, {}, begun, call.until, creates=True)
+            yield Effect(number, call, expectations.simulate_read, {}, begun, call.until, creates=number in new)
 
     def _simulation(self, call: Call, feature: int) -> Simulate | None:
         limits = self.history.limits

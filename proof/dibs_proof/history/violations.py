@@ -19,7 +19,7 @@ class Violation:
     """A broken promise: its kind, its feature, and the shortest history that proves it.
 
     Kinds: two_holders, late_token, live_claim_lost, change_lost, no_order, dependency, token_twice, adopted_other,
-    complete, skip_order, back_off, too_many, question, undecided (too many possibilities to check).
+    unreported, forbidden, complete, skip_order, back_off, too_many, question, undecided (too many possibilities to check).
     """
 
     kind: str

@@ -14,7 +14,7 @@ import anyio
 from mcp.shared.exceptions import MCPError
 
 from dibs.client import ServerGone
-from dibs_proof.random_workload import Memory, draw
+from dibs_proof.random_workload import EVERY_TOOL, TESTING, Calls, Memory, draw
 from dibs_proof.recording_client import RecordingClient
 from dibs_proof.storm.plan import FEATURES
 from dibs_proof.storm.state import StormState
@@ -22,6 +22,10 @@ from dibs_schema.refusals import Refusal
 
 NAMED = 0.5
 """The share of servers with an agent name. The claims of one name are counted in total, on all its connections."""
+ADOPTING = 0.5
+"""The share of servers that are started for one claim of the server before, if that had any."""
+TESTERS = 0.2
+"""The share of the other servers with the role of a tester."""
 OTHER_CLOCK = 0.3
 """The share of servers that use the wall clock that jumps."""
 MOST_CALLS = 60
@@ -92,41 +96,56 @@ class Agent:
         self._storm = storm
         self._chance = storm.plan.chance(self._name)
         self._memory = Memory(self._chance, FEATURES, self._name)
+        self._calls: Calls = EVERY_TOOL
         self._servers = 0
         self._log = storm.log / f"{self._name}.log"
 
     async def run(self) -> None:
         """Use one server after another, until the storm is over."""
+        how_ended: ServerEnd | None = None
         while not self._storm.over.is_set():
             self._servers += 1
             how = choose(self._chance)
             named = self._chance.random() < NAMED
             other_clock = self._chance.random() < OTHER_CLOCK and not self._storm.plan.has_own_clock
-            clock = self._storm.clock.environment if other_clock else {}
+            environment = dict(self._storm.clock.environment) if other_clock else {}
+            is_tester = False
+            if self._memory.claims and self._chance.random() < ADOPTING:
+                feature, token = self._chance.choice(list(self._memory.claims.items()))
+                self._memory.adopt(feature, token)
+                environment["DIBS_CLAIM"] = token
+                named = True  # a note on the feature would show the name of the claim's holder
+            elif how_ended in BY_SIGKILL or self._chance.random() > RECONNECTS:
+                self._memory.end_all_claims()
+                is_tester = self._chance.random() < TESTERS
+            how_ended = how
             try:
-                await self._use_one(how, clock, named=named)
+                await self._use_one(how, environment, named=named, is_tester=is_tester)
             except* ServerGone:
                 self._storm.wrong.append(f"a server of {self._name} ended by itself")
-            if how in BY_SIGKILL or self._chance.random() > RECONNECTS:
-                self._memory.end_all_claims()
 
-    async def _use_one(self, how: ServerEnd, clock: Mapping[str, str], *, named: bool) -> None:
+    async def _use_one(self, how: ServerEnd, environment: Mapping[str, str], *, named: bool, is_tester: bool) -> None:
         storm = self._storm
-        agent = self._name if named else None
+        agent, role = self._name if named else None, "tester" if is_tester else None
+        self._calls = TESTING if is_tester else EVERY_TOOL
+        flags = [*(["--agent", agent] if agent else []), *(["--role", role] if role else [])]
         client = f"{self._name}.{self._servers}"
         async with (
             self._logged(client) as log,
             RecordingClient.start(
-                storm.plan.command(*(["--agent", agent] if agent else [])),
+                storm.plan.command(*flags),
                 storm.histories / f"{self._name}.jsonl",
                 client,
-                clock,
+                environment,
                 lease=storm.plan.lease,
                 agent=agent,
+                role=role,
                 stderr=log,
             ) as recorder,
         ):
             with storm.cleanup.registered(recorder.client.process.pid):
+                if "DIBS_CLAIM" in environment:
+                    await self._ask(recorder, "feature_claim_and_get", {})
                 await self._make_calls(recorder, how, named=named)
 
     async def _make_calls(self, recorder: RecordingClient, how: ServerEnd, *, named: bool) -> None:
@@ -151,7 +170,7 @@ class Agent:
             self._storm.not_released.add(client)
 
     async def _call(self, recorder: RecordingClient) -> None:
-        await self._ask(recorder, *draw(self._memory))
+        await self._ask(recorder, *draw(self._memory, self._calls))
 
     async def _ask(self, recorder: RecordingClient, tool: str, arguments: dict[str, Any]) -> None:
         try:
@@ -161,13 +180,13 @@ class Agent:
             raise
         except Refusal as refusal:
             self._storm.refusals[refusal.code] += 1
-            if refusal.code == "claim_lost":
+            if refusal.code in ("claim_lost", "forbidden"):
                 self._memory.end_claim(refusal.details.get("id"))  # also if a repeated claim was refused
         except (MCPError, KeyError) as error:  # a protocol error, or a refusal with an unknown code
             self._storm.wrong.append(f"{tool} got an answer that no tool may give: {error!r}")
         else:
             self._storm.count_answer()
-            self._memory.learn(answer)
+            self._memory.learn(answer, tool)
 
     async def _end(self, how: ServerEnd, recorder: RecordingClient) -> None:
         if how is ServerEnd.KILLED_IN_A_CALL:

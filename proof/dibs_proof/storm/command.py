@@ -174,5 +174,6 @@ def _figures(of: dict[str, Any]) -> list[tuple[str, Any, str]]:
         ("call latency, median", f"{of['call_p50_ms']} ms", ""),
         ("call latency, p99", f"{of['call_p99_ms']} ms", ""),
         ("call latency, longest", f"{of['call_longest_ms']} ms", own),
+        ("rarer moves", sum(of["moves"].values()), ", ".join(f"{count} {move}" for move, count in of["moves"].items())),
         ("claims of dead holders", of["claims_of_the_dead"], f"{of['taken_back_after_s']} s at most after a kill"),
     ]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dibs_proof.history.history import Connection, History
+from dibs_proof.history.interpret import claimed_feature, token_of
 from dibs_proof.invariants import ClaimPeriod, Finding, claim_periods
 from dibs_proof.read_database import Event
 from dibs_proof.storm.delays import Delays
@@ -71,6 +72,7 @@ class OrphanedClaims:
         self._watcher = watcher
         self._delays = delays
         self._repeaters = _repeaters(history)
+        self._adopters = _adopters(history)
         self._orphaned = [
             (claim, server) for claim in claim_periods(events) if (server := self._holder(claim)) is not None
         ]
@@ -85,8 +87,10 @@ class OrphanedClaims:
         if not after:
             return None
         ended = self._watcher.of(claim.ended.id).high if claim.ended is not None else math.inf
-        repeaters = [server for server in after if server.client in self._repeaters[after[0].client]]
-        last = max([after[0], *repeaters], key=lambda server: server.at)
+        first = after[0].client
+        others = [server for server in after if server.client in self._repeaters[first]]
+        others += [server for server, began in self._adopters[first, claim.begun.feature] if began <= ended]
+        last = max([after[0], *others], key=lambda server: server.at)
         return last if last.at <= ended else None
 
     def figures(self) -> dict[str, Any]:
@@ -141,6 +145,22 @@ def _repeaters(history: History) -> dict[str, set[str]]:
     for key, client in _keys(history):
         if first.setdefault(key, client) != client:
             found[first[key]].add(client)
+    return found
+
+
+def _adopters(history: History) -> dict[tuple[str, int], list[tuple[EndedServer, float]]]:
+    """Return for each client and feature that it claimed the servers that were started for that claim, and since when.
+
+    Another server may still have the claim, so the end of such a server may release nothing: as if it were killed.
+    """
+    issued = {token: call for call in reversed(history.calls) if (token := token_of(call)) is not None}
+    began = {call.client: call.begun for call in reversed(history.calls)}
+    found: dict[tuple[str, int], list[tuple[EndedServer, float]]] = defaultdict(list)
+    for one in history.connections.values():
+        end, claim = _end(one), issued.get(one.claim or "")
+        if end is not None and claim is not None and (feature := claimed_feature(claim)) is not None:
+            server = EndedServer(one.client, "", one.lease, "killed", end[1])
+            found[claim.client, feature].append((server, began.get(one.client, server.at)))
     return found
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from dibs.database import Database
@@ -18,6 +19,7 @@ from dibs_proof.invariants import Finding
 from dibs_proof.read_database import read_events, read_names, read_paths, read_statuses
 from dibs_proof.storm.agent import BY_SIGKILL, ServerEnd
 from dibs_proof.storm.delays import Delays, without_servers
+from dibs_proof.storm.moves import count_moves
 from dibs_proof.storm.orphaned_claims import OrphanedClaims, names_of
 from dibs_proof.storm.state import StormState
 from dibs_schema.refusals import Refusal
@@ -30,7 +32,6 @@ NEVER = (
     "unsafe_filesystem",
     "disk_full",
     "read_only",
-    "forbidden",
     "request_reused",
 )
 """Refusals that cannot be correct in a storm."""
@@ -95,7 +96,7 @@ def _findings(database: Database, storm: StormState, history: History) -> tuple[
         latency.no_freeze(),
         _healthy(database),
     ]
-    return found, latency.figures() | orphaned.figures()
+    return found, latency.figures() | orphaned.figures() | {"moves": count_moves(history, events)}
 
 
 class Latency:
@@ -143,27 +144,40 @@ def _at(times: list[float], share: float) -> float | None:
 
 
 def done_once(history: History, names: Mapping[int, str]) -> Finding:
-    """Check that each creation with a request_id took effect once: its features exist once, its answers are equal."""
-    found = Finding("once", "Each repeated request took effect once", unit="requests")
-    there = Counter(names.values())
-    requests: dict[str, list[Call]] = defaultdict(list)
+    """Check that each creation took effect once or never, and whole, with a request_id or without, and was answered so.
+
+    A feature that may have been archived is created again by a batch without the request_id.
+    """
+    found = Finding("once", "Each repeated creation took effect once", unit="creations")
+    ids: dict[str, set[int]] = defaultdict(set)
+    for feature, name in names.items():
+        ids[name].add(feature)
+    archived = {call.arguments["feature_id"] for call in history.calls if call.arguments.get("archived")}
+    sent: dict[tuple[str, ...], list[Call]] = defaultdict(list)
     for call in history.calls:
-        if call.tool in CREATES and "request_id" in call.arguments:
-            requests[call.arguments["request_id"]].append(call)
-    for key, calls in requests.items():
+        if call.tool in CREATES and not call.arguments.get("allow_duplicates"):
+            sent[_key(call)].append(call)
+    for key, calls in sent.items():
         found.checked += 1
+        new = _new_names(calls[0])
         answers = {tuple((call.answer or {}).get("ids", ())) for call in calls if not call.lost and not call.refused}
-        made = {there[name] for name in _new_names(calls[0])}
-        if len(answers) > 1:
-            found.broken.append(f"request_id {key}: sent {len(calls)} times, with {len(answers)} different answers")
-        if made not in ({1}, {0}) or (answers and made == {0}):
-            found.broken.append(f"request_id {key}: sent {len(calls)} times, and took effect {sorted(made)} times")
+        made = [len(ids[name]) - len(ids[name] & archived) for name in new]
+        what = f"{', '.join(key)}: sent {len(calls)} times"
+        if len(answers) > 1 and not archived & {*chain(*answers)}:
+            found.broken.append(f"{what}, with {len(answers)} different answers")
+        if any(names.get(feature) != name for answer in answers for feature, name in zip(answer, new, strict=True)):
+            found.broken.append(f"{what}, and answered with the ids of other features")
+        if max(made) > 1 or len({bool(ids[name]) for name in new}) > 1 or (answers and not ids[new[0]]):
+            found.broken.append(f"{what}, and took effect {made} times")
     return found
 
 
-def _new_names(call: Call) -> Iterator[str]:
-    for one in call.arguments.get("features", [call.arguments]):
-        yield one["name"]
+def _key(call: Call) -> tuple[str, ...]:
+    return (call.arguments["request_id"],) if "request_id" in call.arguments else tuple(_new_names(call))
+
+
+def _new_names(call: Call) -> list[str]:
+    return [one["name"] for one in call.arguments.get("features", [call.arguments])]
 
 
 def _histories(history: History) -> Finding:
