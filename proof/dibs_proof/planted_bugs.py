@@ -16,6 +16,8 @@ from typing import Any
 
 import anyio
 
+from dibs_proof.planted_claim_bugs import IN_CLAIMS, nothing_is_rechecked
+
 COMMIT_DELAY = 2.0
 """Seconds between an early answer and its commit: a server that dies in between loses the change."""
 FREEZE_RATE = 0.03
@@ -238,6 +240,8 @@ _ALL: tuple[tuple[Callable[[], None], bool, str | None], ...] = (
     (reaper_without_lease_guard, True, None),
     (skip_reads_before_its_update, True, None),
     (holders_do_not_hear, True, None),
+    *((bug, True, None) for bug in IN_CLAIMS),
+    (nothing_is_rechecked, False, None),
     (claims_do_not_reap, False, "given_back"),
     (idle_servers_do_not_reap, False, "given_back"),
     (no_release_at_the_end, False, "released"),
