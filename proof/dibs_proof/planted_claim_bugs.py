@@ -86,25 +86,19 @@ def answers_free_nothing() -> None:
 
 def a_retry_keeps_the_back_off() -> None:
     """Let a feature back off although a planner has lifted that."""
-    from sqlalchemy import update
+    from dibs.rules.conditions import F
+    from dibs.verbs import update
 
-    from dibs.rules.conditions import F, this
-    from dibs.verbs import update as update_verb
-    from dibs_schema.tables import features
-
-    update_verb._retry = update(features).where(this()).values({F.failures: 0, F.attempts: 0})  # noqa: SLF001 - it is the bug
+    update._retry = update._retry.values({F.not_before: F.not_before})  # noqa: SLF001 - it is the bug
 
 
 def nothing_is_rechecked() -> None:
     """Let features that pass need no recheck when a dependency breaks."""
-    from sqlalchemy import update
-
     from dibs.rules import dependencies
-    from dibs.rules.conditions import F, depends_on_this
-    from dibs_schema.tables import features
+    from dibs.rules.conditions import F
 
-    block = update(features).where(depends_on_this()).values({F.unmet_dependencies: F.unmet_dependencies + 1})
-    dependencies._block = block  # noqa: SLF001 - it is the bug
+    unmarked = {F.recheck_since: F.recheck_since}
+    dependencies._block = dependencies._block.values(unmarked)  # noqa: SLF001 - it is the bug
 
 
 IN_CLAIMS = (
