@@ -95,7 +95,7 @@ class Interpretation:
                 self._requests[key].append(call)
             self._remember_sent(call)
             adopted = history.connection(call.client).claim
-            if adopted is not None:
+            if adopted is not None and all(one.client != call.client for one in self.adopters[adopted]):
                 self.adopters[adopted].append(call)
             token, feature = token_of(call), claimed_feature(call)
             if token in self.holders and expectations.has_already_claimed(call):

@@ -180,7 +180,8 @@ class Agent:
             raise
         except Refusal as refusal:
             self._storm.refusals[refusal.code] += 1
-            if refusal.code in ("claim_lost", "forbidden"):
+            has_ended = refusal.code == "forbidden" and "status" in refusal.details  # the claim of an adopting server
+            if refusal.code == "claim_lost" or has_ended:
                 self._memory.end_claim(refusal.details.get("id"))  # also if a repeated claim was refused
         except (MCPError, KeyError) as error:  # a protocol error, or a refusal with an unknown code
             self._storm.wrong.append(f"{tool} got an answer that no tool may give: {error!r}")
