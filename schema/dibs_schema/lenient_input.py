@@ -22,6 +22,23 @@ SIMILAR = 0.8
 SHORTEST_ABBREVIATION = 3
 LONGEST_MISSPELLED = 60
 """Letters."""
+LONGEST_ENDING = 1
+"""Letters after a known word from which on the longer word is another one, as `reasoning` is not `reason`."""
+ABOUT_THE_CALL = frozenset(
+    [
+        "call",
+        "explanation",
+        "justification",
+        "progress",
+        "rationale",
+        "reasoning",
+        "thinking",
+        "thought",
+        "thoughts",
+        "tool",
+    ]
+)
+"""Words in the names of arguments that clients add, to let the model explain its call. No tool's argument has one."""
 
 _WORD = re.compile(r"[a-z]+|[A-Z][a-z]*|\d+")
 
@@ -91,21 +108,23 @@ def without_unknown(given: Mapping[str, Any], known: Collection[str], leniency: 
 def similar(name: str, known: Collection[str]) -> str | None:
     """Return the known name that an unknown one was probably meant to be, or None.
 
-    They share all words of the shorter one, or most of their letters, or one abbreviates the other.
+    They share all words of the shorter one, or most of their letters, or the unknown one abbreviates the other.
     """
-    if len(name) > LONGEST_MISSPELLED:
-        return None
     words, plain = _words(name), _plain(name)
+    if len(name) > LONGEST_MISSPELLED or words & ABOUT_THE_CALL:
+        return None
     for one in known:
-        own, letters = _words(one), _plain(one)
-        shorter, longer = sorted((plain, letters), key=len)
-        if (
-            (words and (words <= own or own <= words))
-            or (len(shorter) >= SHORTEST_ABBREVIATION and longer.startswith(shorter))
-            or SequenceMatcher(None, plain, letters).ratio() >= SIMILAR
-        ):
+        own = _words(one)
+        if (words and (words <= own or own <= words)) or _is_misspelled(plain, _plain(one)):
             return one
     return None
+
+
+def _is_misspelled(plain: str, known: str) -> bool:
+    if plain.startswith(known):
+        return len(plain) - len(known) <= LONGEST_ENDING
+    abbreviates = len(plain) >= SHORTEST_ABBREVIATION and known.startswith(plain)
+    return abbreviates or SequenceMatcher(None, plain, known).ratio() >= SIMILAR
 
 
 def _shown(name: str) -> str:

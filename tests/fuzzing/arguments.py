@@ -168,7 +168,7 @@ EITHER = {
 TWISTS = [None] * 12 + ["less", "more", "junk", "junk", "inside", "inside", "text", "filled", "filled", "injected"]
 FILLERS: list[Any] = ["", " ", None, 0, False, [], {}, "null", "[]"]
 """What models send in optional arguments that they have nothing for."""
-INJECTED = ["task_progress", "random_string", "_meta", "explanation", "reason", "featureId", "feature-id", "wait"]
+INJECTED = ["task_progress", "random_string", "_meta", "reasoning", "reason", "featureId", "feature-id", "wait"]
 """What clients add to every call, and misspelled arguments."""
 
 

@@ -10,6 +10,7 @@ import pytest
 from dibs.client import Client
 from dibs.database import Database
 from dibs.verbs.lease import release_all
+from dibs_schema.lenient_input import ABOUT_THE_CALL
 from dibs_schema.operations import BY_TOOL, OPERATIONS, AnyOperation
 from dibs_schema.operations import read_arguments as read
 from dibs_schema.refusals import InvalidInput
@@ -142,6 +143,9 @@ def test_every_invalid_argument_is_named_at_once() -> None:
         ("feature_mark_failing", "Reason", "reason"),
         ("feature_search", "query_text", "text"),
         ("feature_create", "desc", "description"),
+        ("feature_create", "Step", "steps"),
+        ("feature_mark_failing", "raeson", "reason"),
+        ("feature_mark_failing", "reasons", "reason"),
     ],
 )
 def test_a_misspelled_argument_is_refused_with_the_one_that_is_meant(tool: str, name: str, meant: str) -> None:
@@ -153,15 +157,37 @@ def test_a_misspelled_argument_is_refused_with_the_one_that_is_meant(tool: str, 
 
 
 @pytest.mark.parametrize(
-    "name", ["task_progress", "random_string", "_meta", "explanation", "session", "🙂", "x" * 5_000]
+    "name",
+    [
+        "task_progress",
+        "random_string",
+        "_meta",
+        "explanation",
+        "session",
+        "🙂",
+        "x" * 5_000,
+        "reasoning",  # and other words that begin like an argument's name
+        "textual",
+        "agentic",
+        "notebook",
+        "agentThoughts",  # and explanations of the call with an argument's name in theirs
+        "tool_call_reason",
+        "category_rationale",
+    ],
 )
 def test_an_argument_that_a_client_adds_is_ignored_by_every_tool(name: str) -> None:
-    """A name that resembles none is left out and listed."""
+    """A name that resembles none, or is about the call, is left out and listed."""
     for operation in OPERATIONS:
         ignored: list[str] = []
         plain = required_of(operation)
         assert read_arguments(operation, plain | {name: {"any": "value"}}, ignored) == read_arguments(operation, plain)
         assert ignored == [name[:60]]
+
+
+def test_no_argument_of_a_tool_is_about_the_call() -> None:
+    """Misspellings of one that was would be ignored."""
+    names = {one for operation in OPERATIONS for name in operation.parameters for one in name.split("_")}
+    assert not names & ABOUT_THE_CALL
 
 
 @pytest.mark.anyio
