@@ -50,7 +50,9 @@ class Settings(BaseModel):
         None, min_length=1, description="A path, or a postgresql:// URL."
     )
     project: Name = Field(
-        UNNAMED, description="The project served; on a server, if none is named, the root folder's name."
+        UNNAMED,
+        description="The project served; on a server, if none is named, the root folder's name. A file's `default` is shown "
+        "by that name, too.",
     )
     agent: Name | None = Field(None, description="The name that claims are made under.")
     token: Token | None = Field(None, description="The claim token that shell commands send.")
@@ -151,7 +153,7 @@ class Settings(BaseModel):
 
     def place(self) -> dict[str, str]:
         """Return the variables that lead a process in any folder to the same backlog."""
-        db = self.db if self.is_server_url else str(self.database_file().absolute())
+        db = self.db if self.is_server_url else str(self.database_file())
         return {f"{PREFIX}DB": str(db), f"{PREFIX}PROJECT": self.project}
 
 
@@ -166,11 +168,15 @@ def _refuse_unexpanded(name: str, value: Any) -> None:
 
 
 def expanded(path: str) -> Path:
-    """Return the path with its `~` replaced. Raises InvalidInput where no home folder is known, as in many containers."""
+    """Return the absolute path, with its `~` replaced.
+
+    Raises InvalidInput where no home folder is known, as in many containers, or the working folder has been deleted.
+    """
     try:
-        return Path(path).expanduser()
+        file = Path(path).expanduser()
     except RuntimeError:
         raise InvalidInput(f"{path}: no such home folder is known. Name the whole path.", field="--db") from None
+    return file if file.is_absolute() else current_folder() / file
 
 
 def _guessed_project(folder: Path, *, isolated: bool) -> str:
@@ -185,6 +191,17 @@ def _guessed_project(folder: Path, *, isolated: bool) -> str:
 def project_of(root: Path) -> str:
     """Return the name of a root folder's project on a server, if none is named."""
     return clean(root.name)[:100] or UNNAMED
+
+
+def shown_project(name: str, database: str) -> str:
+    """Return the name by which people know a project: for one without a name of its own in a file, that of its root folder.
+
+    `database` is the label of the database. A file outside a `.dibs` folder has no root folder, and gives its own name.
+    """
+    file = Path(database)
+    if name != UNNAMED or "://" in database:
+        return name
+    return project_of(file.parent.parent if file.parent.name == BACKLOG.parent.name else file.with_suffix(""))
 
 
 def forget_settings() -> None:

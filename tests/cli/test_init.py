@@ -65,7 +65,10 @@ def test_six_clients_are_registered_and_their_servers_answer(tmp_path: Path) -> 
     assert [one["client"] for one in said["clients"]] == list(CLIENTS)
     for one in said["clients"]:
         assert one["change"] == "create"
-        assert f"the server answers: version 0.1.0, project default in {tmp_path}/.dibs/features.db" in one["server"]
+        assert (
+            f"the server answers: version 0.1.0, project {tmp_path.name} in {tmp_path}/.dibs/features.db"
+            in one["server"]
+        )
     assert files(tmp_path) == sorted([*FILES, "AGENTS.md", "CLAUDE.md", "GEMINI.md"])
     assert {(tmp_path / name).read_text() for name in ("AGENTS.md", "CLAUDE.md", "GEMINI.md")} == {"mine\n"}
     assert (tmp_path / ".dibs" / ".gitignore").read_text() == "*\n"

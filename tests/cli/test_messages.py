@@ -113,6 +113,8 @@ def test_the_status_of_a_file_is_headed_by_its_name(tmp_path: Path, file: str, t
     shell = Shell(tmp_path, {"DIBS_DB": str(tmp_path / file)})
     shell.json("add", "One", *NEW)
     assert shell.dibs("status").stdout.startswith(f"{title} 0 % passing")
+    assert shell.json("status")["project"] == title
+    assert shell.json("status", DIBS_DB=file.removeprefix("shop/"), cwd=tmp_path / "shop")["project"] == title
     shell.json("add", "One", *NEW, DIBS_PROJECT="mine")
     assert shell.dibs("status", DIBS_PROJECT="mine").stdout.startswith("mine 0 % passing")
 

@@ -39,7 +39,7 @@ def test_a_late_server_is_waited_for(client: Client, backlog: Backlog, new_place
     """With this configuration, each client's first request offers the tools, as with a server that starts at once."""
     model = play(client, new_place(late(SECONDS, backlog.server())), stats())
     assert "Dibs keeps the backlog" in model.turns[0].words
-    assert model.shown[-1].data()["project"] == "default"
+    assert model.shown[-1].data()["project"] == "features"
 
 
 def test_claude_begins_without_a_late_server(backlog: Backlog, new_place: NewPlace) -> None:
@@ -51,7 +51,7 @@ def test_claude_begins_without_a_late_server(backlog: Backlog, new_place: NewPla
     assert "still connecting" in model.turns[0].words
     assert "Dibs keeps the backlog" not in model.turns[0].words
     assert "Dibs keeps the backlog" in model.turns[-1].words
-    assert model.shown[-1].data()["project"] == "default"
+    assert model.shown[-1].data()["project"] == "features"
 
 
 def test_codex_begins_without_a_late_server_that_is_not_required(backlog: Backlog, new_place: NewPlace) -> None:
@@ -60,4 +60,4 @@ def test_codex_begins_without_a_late_server_that_is_not_required(backlog: Backlo
     assert "mcp__features" not in model.turns[0].words
     assert model.shown[0].raw == [], "the first search"
     assert "mcp__features" in model.turns[-1].words
-    assert model.shown[-1].data()["project"] == "default"
+    assert model.shown[-1].data()["project"] == "features"

@@ -125,7 +125,7 @@ async def test_a_role_has_its_tools_and_no_others(db: str, role: str) -> None:
 @pytest.mark.parametrize("lease", [None, 1800.0])
 def test_instructions_name_only_tools_of_the_role(role: Role, lease: float | None) -> None:
     """The first line names the tool that the role begins with, and no text names a tool that the role does not have."""
-    text = instructions(role, database="features.db", project="default", detached_lease=lease)
+    text = instructions(role, database="features.db, project shop", detached_lease=lease)
     tools = {one.tool for one in offered(role)}
     named = {word for word in re.findall(r"\w+", text) if word in CONTRACT}
     assert named <= tools
@@ -144,7 +144,7 @@ async def test_words_are_few(server: Client, tools: dict[str, Tool], shared_db: 
     assert len(first) <= 250
     assert "feature_claim_and_get" in first
     assert backlog.label in instructions
-    assert "project default" in instructions
+    assert f"project {(await server.call('feature_get_stats'))['project']}." in instructions
     password = urlsplit(shared_db).password
     assert password is None or password not in instructions
     for tool in tools.values():

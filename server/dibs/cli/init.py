@@ -126,7 +126,7 @@ def _variables(flags: dict[str, str | None]) -> dict[str, str]:
         )
     if "db" in given and not settings.is_server_url:
         # clients start servers in folders of their own
-        given["db"] = str(expanded(given["db"]).absolute())
+        given["db"] = str(expanded(given["db"]))
     return {f"DIBS_{name.upper()}": value for name, value in given.items()}
 
 

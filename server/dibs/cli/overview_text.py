@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dibs.cli.escaped_text import counted, one_line
 from dibs.cli.relative_time import ago, span
-from dibs.cli.terminal_text import PARTS, STYLES, title
+from dibs.cli.terminal_text import PARTS, STYLES
 from dibs_schema.answers import LiveClaim, Overview, PendingQuestion
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def overview_text(overview: Overview, now: datetime | None = None, notes: tuple[
     left_out = {"at work": overview.more_claims, "claims that expired in the last hour": overview.more_expired}
     left_out["needs you"] = overview.more_questions + overview.more_stuck + overview.more_unconfirmed
     shown: list[Text | ProgressBar | Table] = [
-        Text(one_line(title(overview)), "bold")
+        Text(one_line(overview.project), "bold")
         + Text(f" {overview.percent_passing:g} % passing, {counted(overview.total, 'feature')}", "not bold"),
         ProgressBar(total=100, completed=overview.percent_passing, width=50),
         Text(""),  # ends the line of the bar

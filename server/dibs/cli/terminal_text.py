@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from itertools import compress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +12,6 @@ import click
 from dibs.cli.escaped_text import counted, one_line, several_lines, values_on_one_line
 from dibs.cli.history_text import print_history
 from dibs.cli.relative_time import Reader
-from dibs.settings import UNNAMED
 from dibs_schema import answers
 
 if TYPE_CHECKING:
@@ -77,7 +75,7 @@ def print_stats(stats: answers.Stats) -> None:
             table.add_row(Text(name, style), str(counts[name]) + PARTS.get(name, ""))
     out = console()
     progress = f" {stats.percent_passing:g} % passing, {counted(stats.total, 'feature')}"
-    out.print(Text(one_line(title(stats)), "bold") + Text(progress))
+    out.print(Text(one_line(stats.project), "bold") + Text(progress))
     out.print(ProgressBar(total=100, completed=stats.percent_passing, width=50), "")
     out.print(table)
     for group in stats.groups:
@@ -86,14 +84,6 @@ def print_stats(stats: answers.Stats) -> None:
     if stats.open_questions:
         out.print(f"{counted(stats.open_questions, 'open question')} to the user: `dibs answer` shows what was asked.")
     out.print(one_line(stats.database), style="dim")
-
-
-def title(stats: answers.Stats | answers.Overview) -> str:
-    """Return the project's name; for the only one of a file, that is the folder's or the file's."""
-    if stats.project != UNNAMED or "://" in stats.database:
-        return stats.project
-    file = Path(stats.database)
-    return file.parent.parent.name if file.parent.name == ".dibs" else file.stem
 
 
 def print_page(page: answers.Page, reader: Reader | None = None) -> None:

@@ -46,7 +46,7 @@ def backup(target: Path | None, *, keep: int | None, force: bool, as_json: bool,
     is_folder = target is None or irregularity(target) == "a folder"
     name = settings.project if source.file is None or settings.project != UNNAMED else source.file.stem
     if target is None:
-        target = (source.file or settings.model_copy(update={"db": None}).database_file().absolute()).parent
+        target = (source.file or settings.model_copy(update={"db": None}).database_file()).parent
     if keep is not None and not is_folder:
         raise InvalidInput("--keep counts backups that Dibs has named. Name a folder, not a file.", field="keep")
     with options.ended_by_signals(), progress_bar("opening") as progress:
@@ -144,7 +144,7 @@ def copy(
     origin = Settings.read({"db": source, "project": project})
     name = to_project or project or os.environ.get("DIBS_PROJECT") or None
     if name is None and "://" in target and not origin.is_server_url:
-        folder = origin.database_file().absolute().parent
+        folder = origin.database_file().parent
         if folder.name == ".dibs":
             name = project_of(find_root(folder.parent))  # the root folder of the source's clients
     goal = Settings.read({"db": target, "project": name})

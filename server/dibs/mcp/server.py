@@ -27,7 +27,7 @@ from dibs.session.caller import Caller
 from dibs.session.issued_tokens import ClaimMemory, IssuedTokens
 from dibs.session.lease_keeper import LeaseKeeper
 from dibs.session.session import Session, load_operations
-from dibs.settings import Settings
+from dibs.settings import Settings, shown_project
 from dibs_schema.refusals import InvalidInput, Refusal
 
 if TYPE_CHECKING:
@@ -63,7 +63,6 @@ class DibsServer(BaseServer):
         say = partial(
             instructions,
             settings.role,
-            project=settings.project,
             detached_lease=None if connection is not None else settings.detached_lease,
             has_adopted=settings.claim is not None,
         )
@@ -74,7 +73,7 @@ class DibsServer(BaseServer):
             name=NAME,
             title="Dibs",
             version=__version__,
-            instructions=say(database=database.label),
+            instructions=say(database=f"{database.label}, project {shown_project(settings.project, database.label)}"),
             lifespan=_lifespan,
             log_level=settings.log,
         )

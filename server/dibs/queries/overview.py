@@ -20,6 +20,7 @@ from dibs.rules.dependencies import AWAITS_RECHECK
 from dibs.rules.holder_names import program_in
 from dibs.rules.questions import IS_OPEN
 from dibs.rules.truncate import json_bytes, truncate
+from dibs.settings import shown_project
 from dibs_schema.answers import Answer, ExpiredClaim, LiveClaim, Overview, PassToTest, PendingQuestion, StuckFeature
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import events, features, questions
@@ -89,7 +90,7 @@ def get_overview(tx: Transaction, database: str, most: int = SHOWN, room: int = 
     short = partial(_short, most, room)
     return Overview(
         at=tx.now,
-        project=tx.project.name,
+        project=shown_project(tx.project.name, database),
         database=database,
         counts=found,
         total=total_of(found),

@@ -11,6 +11,7 @@ from dibs.queries.open_questions import count_open
 from dibs.queries.queue_state import counts
 from dibs.rules.conditions import F, in_project, ready
 from dibs.rules.file_areas import files_are_claimed, held_back
+from dibs.settings import shown_project
 from dibs_schema.answers import Counts, Group, Stats
 from dibs_schema.status import Status
 
@@ -44,7 +45,7 @@ def get_stats(tx: Transaction, database: str, by: Literal["category", "agent"] |
     included |= {"pending includes to_answer": found.to_answer}
     included |= {"passing includes unconfirmed": found.unconfirmed, "total includes archived": found.archived}
     return Stats(
-        project=tx.project.name,
+        project=shown_project(tx.project.name, database),
         database=database,
         counts=found,
         total=total_of(found),

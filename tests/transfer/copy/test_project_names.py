@@ -42,7 +42,7 @@ def test_a_copy_has_the_name_that_clients_look_for(
         assert shop.json("get", 1, DIBS_DB=url)["name"] == "One"
         back = shop.folder.parent / "back.db"
         assert shop.dibs("copy", "--from", url, "--to", back).returncode == 0
-        assert shop.json("status", DIBS_DB=str(back))["project"] == "default"
+        assert shop.json("status", DIBS_DB=str(back))["project"] == "back"
 
 
 def test_a_restored_backup_has_the_name_that_clients_look_for(shop: Shell, postgres: Server, tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_a_restored_backup_has_the_name_that_clients_look_for(shop: Shell, postg
         assert "DIBS_PROJECT=shop, unless their root folder is called shop" in said.stdout, said.stderr
         assert shop.json("get", 1, DIBS_DB=url)["name"] == "One"
     assert shop.dibs("restore", tmp_path / "it.backup", "--to", tmp_path / "back.db").returncode == 0
-    assert shop.json("status", DIBS_DB=str(tmp_path / "back.db"))["project"] == "default"
+    assert shop.json("status", DIBS_DB=str(tmp_path / "back.db"))["project"] == "back"
 
 
 def test_a_second_repository_moves_to_the_same_server(shop: Shell, postgres: Server, tmp_path: Path) -> None:
