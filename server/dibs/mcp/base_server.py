@@ -127,12 +127,12 @@ class BaseServer(MCPServer[Session]):
         self, name: str, arguments: dict[str, Any] | None = None, context: Context[Session, Any] | None = None
     ) -> types.GetPromptResult | types.InputRequiredResult:
         """Return the text of a prompt. Raises MCPError if there is no such prompt, or if an argument is invalid."""
-        if name in {prompt.name for prompt in await super().list_prompts()}:
-            return await super().get_prompt(name, arguments, context)
-        await self.built.wait()
-        from dibs.mcp.prompts.prompts import render
-
         with as_protocol_errors():
+            if name in {prompt.name for prompt in await super().list_prompts()}:
+                return await super().get_prompt(name, arguments, context)
+            await self.built.wait()
+            from dibs.mcp.prompts.prompts import render
+
             return render(self._role, name, arguments or {})
 
     async def _complete(self, request: Request, params: types.CompleteRequestParams) -> types.CompleteResult:
@@ -151,4 +151,5 @@ async def _list(
     """Answer with a complete list. Raises MCPError for a cursor, since no answer contained one."""
     if params.cursor:
         raise MCPError(code=types.INVALID_PARAMS, message="cursor: the list is complete, and has no cursors.")
-    return await handler(request, params)
+    with as_protocol_errors():
+        return await handler(request, params)

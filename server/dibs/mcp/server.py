@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -164,9 +165,18 @@ class DibsServer(BaseServer):
 
 
 def _build(settings: Settings) -> list[ToolDefinition]:
+    """Build the definitions, and import all that requests need: an upgrade may replace the package of a running server."""
     from dibs.mcp.definitions import definitions
 
     load_operations()
+    for module in (
+        "mcp.call",
+        "mcp.prompts.completions",
+        "mcp.prompts.prompts",
+        "mcp.resources.read",
+        "queries.change_feed",
+    ):
+        importlib.import_module(f"dibs.{module}")
     return definitions(settings.role)
 
 
