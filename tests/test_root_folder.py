@@ -197,7 +197,9 @@ def test_a_server_serves_the_project_that_its_client_names(
                 assert "is the folder of many projects" in server.log()
 
 
-@pytest.mark.parametrize("text", ["${DIBS_DB:-}", "${env:DIBS_DB}", "a/${NAME}/b", "{env:DIBS_DB}"])
+@pytest.mark.parametrize(
+    "text", ["${DIBS_DB:-}", "${env:DIBS_DB}", "a/${NAME}/b", "{env:DIBS_DB}", "$DIBS_DB", "$HOME/a.db", "%DIBS_DB%"]
+)
 @pytest.mark.parametrize("setting", ["db", "agent", "project"])
 def test_a_variable_that_a_client_has_not_replaced_is_refused(setting: str, text: str) -> None:
     """It names no file, agent or project."""

@@ -17,8 +17,8 @@ from dibs_schema.sanitize import clean
 from dibs_schema.validation import first_problem
 
 PREFIX = "DIBS_"
-UNEXPANDED = re.compile(r"\$\{|\{env:")
-"""The beginning of a variable that a client should have replaced in its configuration."""
+UNEXPANDED = re.compile(r"\$\{|\{env:|^\$\w|^%\w+%")
+"""A variable, or its beginning, that a client should have replaced in its configuration."""
 UNNAMED = "default"
 """The name of a file's project if none is named."""
 SECRET = ("token", "claim")
