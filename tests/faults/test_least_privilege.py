@@ -17,6 +17,7 @@ import pytest
 from clusters.cluster import PASSWORD, Cluster
 from clusters.urls import moved
 from dibs.database import Database, open_database
+from dibs.database.postgres.lock_holders import session_name
 from dibs.database.transaction import Transaction
 from dibs.queries.audit import audit
 from dibs.queries.follow import BEGINNING, follow
@@ -33,7 +34,7 @@ from dibs.verbs.project_settings import change_setting
 from dibs_schema.answers import Created
 from dibs_schema.inputs import Option, Question
 from dibs_schema.operations import BY_TOOL
-from dibs_schema.refusals import ReadOnly, Refusal
+from dibs_schema.refusals import Busy, ReadOnly, Refusal
 from races.servers import serving
 from verbs import stage
 
@@ -177,6 +178,26 @@ def test_a_superusers_transaction_in_another_database_holds_back_no_event(backlo
         foreign.execute("BEGIN; SELECT pg_current_xact_id()")
         database.write_now(partial(_create, number=1, request=None))
         assert [event.feature for event in database.read_now(lambda tx: follow(tx, BEGINNING))] == [1]
+
+
+@pytest.mark.parametrize("connections", [10, 1])
+def test_busy_names_the_session_of_another_role(backlogs: Backlogs, connections: int) -> None:
+    """Without any privilege a role sees who blocks it, but not since when. A look-up that fails keeps the `busy`."""
+    project, cluster = backlogs.project(), backlogs.cluster
+    run_as_superuser(cluster, f"ALTER ROLE {ROLE} CONNECTION LIMIT {connections}")
+    try:
+        with (
+            closing_database(backlogs.url(), project) as database,
+            psycopg.connect(cluster.url(), application_name="other") as other,
+        ):
+            database.write_now(partial(_create, number=1, request=None))
+            other.execute("SELECT id FROM projects FOR UPDATE")
+            with pytest.raises(Busy) as busy:
+                database.write_now(partial(_create, number=2, request=None))
+            name = session_name(other.info.backend_pid, "dibs", "other")
+            assert busy.value.details == ({"holder": name} if connections > 1 else {})
+    finally:
+        run_as_superuser(cluster, f"ALTER ROLE {ROLE} CONNECTION LIMIT -1")
 
 
 @pytest.mark.parametrize("grant", single_grants())

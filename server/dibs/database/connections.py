@@ -6,12 +6,12 @@ import math
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dibs.database.engine import DatabaseLocation, Engine, Unreachable
-from dibs_schema.refusals import Busy
+from dibs_schema.refusals import Busy, Refusal
 
 if TYPE_CHECKING:  # a worker thread loads SQLAlchemy after the answer to `initialize`
     from sqlalchemy.engine import Connection
@@ -113,6 +113,16 @@ class Connections:
         for own in tuple(self._all):  # a thread may be adding its own
             if own.in_use.locked():
                 self.engine.interrupt(own.connection)
+
+    def lock_holder(self) -> str | None:
+        """Return who keeps the connections in use waiting, or None if that is unknown or cannot be found out."""
+        if not self.is_open:
+            return None
+        with suppress(Refusal), self.use(reading=True) as connection:
+            return self.engine.lock_holder(
+                connection, [own.connection for own in tuple(self._all) if own.in_use.locked()]
+            )
+        return None
 
     def close(self, patience: float) -> None:
         """Close each connection that is free within `patience` seconds; the exit of the process closes the rest."""

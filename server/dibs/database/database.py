@@ -16,7 +16,7 @@ import anyio.lowlevel
 
 from dibs.database.engine import DatabaseLocation, Engine
 from dibs.database.runner import JobRunner, OverdueSource, QueuedWrite
-from dibs.database.worker_threads import WorkerThreads, job_of, outcome, wait
+from dibs.database.worker_threads import Overtime, WorkerThreads, job_of, outcome, wait
 from dibs.database.write_job import VerbJob, WriteJob
 from dibs.settings import Settings
 from dibs_schema.refusals import OutcomeUnknown
@@ -53,6 +53,7 @@ class Database:
         self._readers = WorkerThreads("dibs-reader", location.readers)
         self._runner = JobRunner(location, settings)
         self._connections = self._runner.connections
+        self._overtime = Overtime(self._look_up, self._runner.busy, self._interrupt)
 
     async def write(
         self, verb: WriteJob[T] | Callable[[Transaction], T], *, patience: float | None = None, urgent: bool = False
@@ -67,7 +68,7 @@ class Database:
         future = self._submit_write(job, patience, urgent=urgent)
         future.add_done_callback(lambda done: self._settle(done, job))
         try:
-            result = await outcome(future, patience, self._runner.busy, self._interrupt)
+            result = await outcome(future, patience, self._overtime)
             # A cancellation that arrived together with the result is raised at the next await. That must happen
             # here, where the write is undone: nobody will read the answer.
             await anyio.lowlevel.checkpoint_if_cancelled()
@@ -80,18 +81,18 @@ class Database:
     async def read(self, verb: Callable[[Transaction], T], *, patience: float | None = None) -> T:
         """Run `verb` on a snapshot, which never waits for a writer. Raises what the verb raises, and Busy."""
         patience = self._settings.patience if patience is None else patience
-        return await outcome(self._submit_read(verb, patience), patience, self._runner.busy, self._interrupt)
+        return await outcome(self._submit_read(verb, patience), patience, self._overtime)
 
     def write_now(self, verb: WriteJob[T] | Callable[[Transaction], T], patience: float | None = None) -> T:
         """Do the same as `write` without an event loop, and without `undo` and `settle`."""
         patience = self._settings.patience if patience is None else patience
         future = self._submit_write(_job(verb), patience)
-        return wait(future, patience, self._runner.busy, self._interrupt)
+        return wait(future, patience, self._overtime)
 
     def read_now(self, verb: Callable[[Transaction], T]) -> T:
         """Do the same as `read` without an event loop."""
         patience = self._settings.patience
-        return wait(self._submit_read(verb, patience), patience, self._runner.busy, self._interrupt)
+        return wait(self._submit_read(verb, patience), patience, self._overtime)
 
     async def warm_up(self) -> None:
         """Open the database before the first call. Raises the refusal that says why it cannot be opened."""
@@ -142,7 +143,7 @@ class Database:
             with self._connections.use(reading=True) as connection:
                 return self._connections.engine.check_health(connection)
 
-        return wait(self._readers.submit(job_of(check)), math.inf, self._runner.busy, self._interrupt)
+        return wait(self._readers.submit(job_of(check)), math.inf, self._overtime)
 
     def close(self, patience: float = 0.3) -> None:
         """Let no further commit begin, then close the connections within `patience` seconds. Idempotent.
@@ -174,6 +175,10 @@ class Database:
     def on_time(self) -> bool:
         """True if this process has not waited for the database lately, and so may reap the claims of others."""
         return self._runner.on_time
+
+    def _look_up(self) -> Future[str | None]:
+        """Find who keeps the jobs of this process waiting, in a thread that waits for no writer."""
+        return self._watcher.submit(job_of(self._connections.lock_holder))
 
     def _interrupt(self) -> None:
         """Cancel what this process waits for: a commit waits without limit for a standby that does not answer."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -112,9 +112,12 @@ class Engine(ABC):
     def commit(self, connection: Connection, *, wake: bool) -> None:
         """Commit, and `wake` waiting claims; when this returns, the transaction is on disk."""
 
-    def lock_holder(self) -> str | None:
-        """Return the other process that keeps writers waiting, where the system shows it. Waits for nothing."""
-        return None
+    @abstractmethod
+    def lock_holder(self, connection: Connection, waiting: Sequence[Connection]) -> str | None:
+        """Return the other process that keeps the `waiting` connections from their locks, or None if none is known.
+
+        `connection` is free to ask; it waits for no lock.
+        """
 
     # -- copies of whole projects -----------------------------------------------------------------
 

@@ -49,6 +49,7 @@ class JobRunner:
         self._settings = settings
         self._is_recorded = False
         self._held_up_at = -math.inf
+        self._writing_since: float | None = None
         self._trouble: Unreachable | None = None
 
     @property
@@ -60,18 +61,21 @@ class JobRunner:
         held_up_at = max(self._held_up_at, self.connections.lost_at)
         return time.monotonic() - held_up_at > self._settings.lease / 3
 
-    def busy(self, patience: float) -> Busy:
-        """Return the refusal of a job that did not begin within `patience` seconds."""
+    def busy(self, patience: float, holder: str | None) -> Busy:
+        """Return the refusal of a job that did not begin within `patience` seconds; `holder` kept it waiting, if known."""
         if self._trouble is not None:
             return Busy(self._trouble.message)
-        if self.connections.is_opening:
+        if holder is None and self.connections.is_opening:
             return Busy(
                 f"{self._location.label} did not answer within {patience:g} s. Nothing was changed. Call again in a moment."
             )
-        holder = self.connections.engine.lock_holder() if self.connections.is_open else None
+        who = f"Other writers held the database for {patience:g} s{f', now {holder}' if holder else ''}."
+        since = self._writing_since
+        if holder is None and since is not None:
+            holder = f"pid {os.getpid()} (this server)"
+            who = f"An earlier call to this server, {holder}, has been writing for {time.monotonic() - since:.1f} s."
         return Busy(
-            f"Other writers held the database for {patience:g} s{f', now {holder}' if holder else ''}. "
-            "It is healthy, and nothing was changed. Call again in a moment.",
+            f"{who} The database is healthy, and nothing was changed. Call again in a moment.",
             holder=holder,
         )
 
@@ -200,7 +204,11 @@ class JobRunner:
                     connection, name, exclusive=exclusive, abandoned=future.cancelled
                 ) as start:
                     self._note_delay(work)
-                    yield start
+                    self._writing_since = time.monotonic()
+                    try:
+                        yield start
+                    finally:
+                        self._writing_since = None
             except Unavailable:
                 raise
             except BaseException:

@@ -7,8 +7,9 @@ import contextlib
 import math
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TypeVar
 
@@ -16,6 +17,8 @@ from dibs_schema.refusals import Busy
 
 T = TypeVar("T")
 
+LOOK_UP = 0.4
+"""Seconds for which a call whose patience has ended looks for the lock's holder."""
 OVERDUE = 10.0
 """Seconds after its patience until a job that has begun is interrupted."""
 LAST_COMMIT = 0.3
@@ -107,12 +110,23 @@ def resolve(future: Future[T], work: Callable[[], T]) -> None:
         future.set_result(result)
 
 
-async def outcome(
-    future: Future[T], patience: float, busy: Callable[[float], Busy], interrupt: Callable[[], object]
-) -> T:
-    """Wait `patience` seconds for a job to begin, then for its end; call `interrupt` when that is overdue.
+@dataclass(frozen=True, slots=True)
+class Overtime:
+    """What the caller of a job does after its patience.
 
-    Returns the job's result. Raises what the job raises, and what `busy` returns if the job has not begun in time.
+    `look_up` finds who keeps the job waiting, None if unknown; it is given up after `LOOK_UP` seconds. `busy` receives
+    the patience and that holder, and returns the refusal of a job that has not begun. `interrupt` ends an overdue job.
+    """
+
+    look_up: Callable[[], Future[str | None]]
+    busy: Callable[[float, str | None], Busy]
+    interrupt: Callable[[], object]
+
+
+async def outcome(future: Future[T], patience: float, overtime: Overtime) -> T:
+    """Wait `patience` seconds for a job to begin, then for its end.
+
+    Returns the job's result. Raises what the job raises, and Busy if the job has not begun in time.
     """
     loop = asyncio.get_running_loop()
     done = asyncio.Event()
@@ -127,28 +141,52 @@ async def outcome(
         await done.wait()
     finally:
         deadline.cancel()
-    if not future.done():
-        if future.cancel():
-            raise busy(patience)
-        done.clear()
-        if not future.done():  # the job has begun
-            overdue = loop.call_later(OVERDUE, interrupt)
-            try:
-                await done.wait()
-            finally:
-                overdue.cancel()
-    return future.result()
+    if future.done():
+        return future.result()
+    is_abandoned = future.cancel()
+    looking, holder = overtime.look_up(), None
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LOOK_UP):
+            holder = await asyncio.wrap_future(looking)
+    if is_abandoned:
+        raise overtime.busy(patience, holder)
+    done.clear()
+    if not future.done():  # the job has begun
+        overdue = loop.call_later(OVERDUE, overtime.interrupt)
+        try:
+            await done.wait()
+        finally:
+            overdue.cancel()
+    with _naming(holder):
+        return future.result()
 
 
-def wait(future: Future[T], patience: float, busy: Callable[[float], Busy], interrupt: Callable[[], object]) -> T:
+def wait(future: Future[T], patience: float, overtime: Overtime) -> T:
     """Do the same as `outcome` without an event loop; the patience may be infinite."""
     try:
         return future.result(patience if math.isfinite(patience) else None)
     except TimeoutError:
-        if future.cancel():
-            raise busy(patience) from None
+        is_abandoned = future.cancel()
+    holder = None
+    with contextlib.suppress(TimeoutError):
+        holder = overtime.look_up().result(LOOK_UP)
+    if is_abandoned:
+        raise overtime.busy(patience, holder)
+    with _naming(holder):
+        try:
+            return future.result(OVERDUE)
+        except TimeoutError:
+            overtime.interrupt()
+            return future.result()
+
+
+@contextlib.contextmanager
+def _naming(holder: str | None) -> Iterator[None]:
+    """Name the holder in the refusal of a job that had begun, and then waited in vain."""
     try:
-        return future.result(OVERDUE)
-    except TimeoutError:
-        interrupt()
-        return future.result()
+        yield
+    except Busy as busy:
+        if holder is not None:
+            busy.fact += f" It waited for {holder}."
+            busy.details |= {"holder": holder}
+        raise

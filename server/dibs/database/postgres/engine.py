@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from typing import Any, Final
@@ -15,7 +15,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 from sqlalchemy import inspect, select
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from dibs.database.bootstrap import FIRST_TABLES, ready_project, schema_version, write_missing
@@ -23,6 +23,7 @@ from dibs.database.engine import Engine, Unreachable
 from dibs.database.health import HealthCheck
 from dibs.database.postgres import session
 from dibs.database.postgres.errors import meaning, original
+from dibs.database.postgres.lock_holders import holders_for
 from dibs.database.project_row import Project, by_name, listed, project_of
 from dibs.database.transaction import TransactionStart
 from dibs.settings import Settings
@@ -247,6 +248,13 @@ class Postgres(Engine):
             if wake:
                 driver.execute("SELECT pg_notify(%s, '')", [self._notifications.channel])
             driver.execute("COMMIT")
+
+    def lock_holder(self, connection: Connection, waiting: Sequence[Connection]) -> str | None:
+        """Return the session that blocks one of our own; behind a pooler, none is known to be our own."""
+        with suppress(psycopg.Error, SQLAlchemyError):  # a connection was lost or is being closed
+            own = [_driver(one).info.backend_pid for one in waiting if one.info["own"]]
+            return holders_for(_driver(connection), own)
+        return None
 
     def lift_timeouts(self, connection: Connection, *, exclusive: bool = False, reading: bool = False) -> None:
         """Lift the transaction's timeouts; `exclusive` also locks the table of features against claims in one statement.

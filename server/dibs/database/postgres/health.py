@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from dibs.database.health import HealthCheck, check_schema
+from dibs.database.postgres.lock_holders import session_name
 
 OLD = 300
 """Seconds after which a check warns about a transaction."""
@@ -88,7 +89,7 @@ def _lock(waiting: list[tuple[Any, ...]]) -> HealthCheck:
     if not waiting:
         return HealthCheck("lock", "ok", "no session waits for another")
     says = "; ".join(
-        f"{_session(*who)} keeps {count} waiting" + (f", for {age:.0f} s" if age is not None else "")
+        f"{session_name(*who)} keeps {count} waiting" + (f", for {age:.0f} s" if age is not None else "")
         for *who, age, count in waiting
     )
     return HealthCheck(
@@ -100,15 +101,10 @@ def _old(oldest: tuple[Any, ...] | None) -> HealthCheck:
     if oldest is None or oldest[3] < OLD:
         return HealthCheck("transactions", "ok", f"none is older than {OLD // 60} minutes")
     *who, age = oldest
-    says = f"{_session(*who)} has had one open for {age / 60:.0f} minutes"
+    says = f"{session_name(*who)} has had one open for {age / 60:.0f} minutes"
     return HealthCheck(
         "transactions",
         "warning",
         f"{says}: it delays followers, and keeps dead rows in the tables. To end it: "
         f"SELECT pg_terminate_backend({who[0]}).",
     )
-
-
-def _session(pid: int | None, user: str | None, program: str | None) -> str:
-    names = ", ".join(one for one in (user, program) if one)
-    return f"pid {pid}" + (f" ({names})" if names else "")

@@ -13,6 +13,7 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 
 from dibs.database.postgres.errors import is_lost, original
+from dibs.database.worker_threads import LOOK_UP
 from dibs.settings import Settings
 from dibs_schema.refusals import InvalidInput, OutcomeUnknown
 
@@ -108,7 +109,8 @@ def set_up_transaction(driver: psycopg.Connection[Any], settings: Settings) -> N
 
 
 def _values(settings: Settings) -> dict[str, object]:
-    return {"lock": f"{int(settings.patience * 1000)}ms", "relaxed": settings.synchronous == "NORMAL"}
+    lock = settings.patience + LOOK_UP  # a call that gives up still waits while it looks for the lock's holder
+    return {"lock": f"{int(lock * 1000)}ms", "relaxed": settings.synchronous == "NORMAL"}
 
 
 def is_silent(driver: psycopg.Connection[Any]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from json import JSONDecodeError
 from pathlib import Path
@@ -27,7 +27,7 @@ from dibs.database.sqlite.file_identity import FileId, file_at
 from dibs.database.sqlite.filesystems import refuse_unsafe
 from dibs.database.sqlite.foreign_objects import refuse_foreign
 from dibs.database.sqlite.health import check_file
-from dibs.database.sqlite.lock_holders import head_of_queue, process_name, writers_of
+from dibs.database.sqlite.lock_holders import holder_of
 from dibs.database.sqlite.wal import LIMIT, WriteAheadLog
 from dibs.database.sqlite.writer_queue import WriterQueue
 from dibs.database.transaction import TransactionStart
@@ -265,10 +265,9 @@ class SQLite(Engine):
             raise
         _end(connection)
 
-    def lock_holder(self) -> str | None:
-        """Return the process that holds the write lock, or else the head of the writer queue, if it is another one."""
-        pids = (writers_of(self.path) or head_of_queue(self.path)) - {os.getpid()}
-        return ", ".join(map(process_name, sorted(pids))) or None
+    def lock_holder(self, connection: Connection, waiting: Sequence[Connection]) -> str | None:  # noqa: ARG002 - the kernel knows
+        """Return the process that holds a lock, as far as the kernel names it. Waits for nothing."""
+        return holder_of(self.path)
 
     def _start(self, project: Project | None, schema: str | None) -> TransactionStart:
         now, even = self._wall.read()

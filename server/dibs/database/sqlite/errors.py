@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dibs.database.engine import EMPTIED, Meaning
+from dibs.database.sqlite.lock_holders import holder_of
 from dibs_schema.refusals import Busy, DatabaseDamaged, DiskFull, OutcomeUnknown, ReadOnly, Refusal
 
 
@@ -78,7 +79,6 @@ def _is_read_only(path: Path) -> bool:
     return False
 
 
-_LOCKED = Meaning(Busy, "{} is locked by another program. The database itself is healthy.")
 _NO_DATABASE = Meaning(
     DatabaseDamaged,
     "{} is not a SQLite database, or its beginning was overwritten. Nothing was changed. "
@@ -110,9 +110,14 @@ def _damaged(path: Path) -> Refusal:
     return refusal
 
 
+def _locked(path: Path) -> Refusal:
+    holder = holder_of(path)
+    return Busy(f"{path} is locked by {holder or 'another program'}. The database itself is healthy.", holder=holder)
+
+
 _MEANING: dict[str, Callable[[Path], Refusal]] = {
-    "SQLITE_BUSY": _LOCKED.of,
-    "SQLITE_LOCKED": _LOCKED.of,
+    "SQLITE_BUSY": _locked,
+    "SQLITE_LOCKED": _locked,
     "SQLITE_CORRUPT": _damaged,
     "SQLITE_NOTADB": _NO_DATABASE.of,
     "SQLITE_IOERR": _input_or_output,

@@ -97,6 +97,19 @@ def attached(path: Path) -> list[str]:
     return [process_name(pid) for pid in sorted(pids)]
 
 
+def holder_of(path: Path) -> str | None:
+    """Return the other process that keeps this one from the database, if any.
+
+    It has the write lock, or else is the head of the writer queue, or else has locked the file itself exclusively.
+    """
+    pids = (writers_of(path) or head_of_queue(path) or _exclusive_holders(path)) - {os.getpid()}
+    return ", ".join(map(process_name, sorted(pids))) or None
+
+
+def _exclusive_holders(path: Path) -> set[int]:
+    return {one.pid for one in locks_on(path) if one.kind != "FLOCK" and one.writing and not one.waiting}
+
+
 def writers_of(path: Path) -> set[int]:
     """Return the process that holds the database's write lock, if any."""
     return {one.pid for one in locks_on(Path(f"{path}-shm")) if one.writing and one.covers(_WRITING)}
