@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -11,25 +13,41 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dibs.database import Database, file_driver, open_database
+from dibs.mcp.resources.watcher import TROUBLED
 from dibs.settings import Settings
+from dibs_schema.operations import BY_TOOL
 from dibs_schema.refusals import DatabaseReplaced, ReadOnly, Refusal
 from foreign import connected
 from races.backlog import assert_sound, fill, kinds, rule
 from races.servers import ServerClient, StartServer, serving, up
+from tools.listening import ERAS, UPDATED, listening
 
 pytestmark = pytest.mark.only_on("sqlite", reason="these faults are those of a file; a server has tests of its own")
 
-WRITES = (
+WRITES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("feature_mark_in_progress", {"feature_id": 2}),
     ("feature_mark_passing", {"feature_id": 1}),
     ("feature_add_note", {"feature_id": 1, "text": "a note"}),
     ("feature_create", {"category": "c", "name": "n", "description": "d", "steps": ["s"]}),
     ("feature_claim_and_get", {"wait_seconds": 1}),
 )
+READS: dict[str, dict[str, Any]] = {
+    "feature_get_by_id": {"feature_id": 1},
+    "feature_get_summary": {"feature_id": 1},
+    "feature_search": {},
+    "feature_get_ready": {},
+    "feature_get_blocked": {},
+    "feature_get_graph": {},
+    "feature_get_history": {"feature_id": 1},
+    "feature_get_stats": {},
+    "ask_user": {"question_id": 1},
+}
+RESOURCES = ("feature://1", "features://stats", "features://ready", "features://graph", "features://events")
 
 
 def filled(db: str, count: int) -> str:
@@ -46,11 +64,18 @@ def digests(*files: object) -> list[str]:
 
 
 def assert_replaced(server: ServerClient) -> None:
-    """Assert that every write is refused, however often it is repeated."""
-    for tool, arguments in WRITES:
+    """Assert that every write and every read is refused, however often it is repeated."""
+    for tool, arguments in (*WRITES, *READS.items()):
         refusal = server.refusal(tool, **arguments)
         assert isinstance(refusal, DatabaseReplaced), (tool, refusal)
         assert not refusal.retryable
+    for uri in RESOURCES:
+        assert "was deleted or replaced" in server.message(server.ask("resources/read", uri=uri))["error"]["message"]
+
+
+def test_every_tool_that_reads_is_among_them() -> None:
+    """A new tool that reads must not go on from a deleted file either."""
+    assert {name for name, operation in BY_TOOL.items() if operation.reads} <= set(READS)
 
 
 def delete(db: Path) -> list[Path]:
@@ -108,6 +133,32 @@ def test_nothing_is_written_once_the_database_was_deleted_or_replaced(
         assert start().call("feature_get_stats")["counts"]["pending"] in (4, 5)
 
 
+def test_whoever_waits_or_follows_learns_that_the_database_was_deleted(db: str, start: StartServer) -> None:
+    """A waiting claim, `dibs follow` and a subscriber do not wait for a change of a file that nobody changes."""
+    filled(db, 1)
+    other = start().ready()
+    other.call("feature_mark_in_progress", feature_id=1)
+    waiting = other.send("feature_claim_and_get", wait_seconds=45)
+    command = [sys.executable, "-m", "dibs", "follow", "--db", db, "--after", "0-0"]
+    with (
+        listening(db, ERAS[0]) as listener,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as follower,
+    ):
+        assert follower.stdout is not None
+        assert "create" in follower.stdout.readline()
+        listener.subscribe("features://stats")
+        delete(Path(db))
+        with pytest.raises(DatabaseReplaced):
+            other.answer(waiting, within=20)
+        errors = follower.communicate(timeout=20)[1]
+        assert follower.returncode not in (0, 75)
+        assert "was deleted or replaced" in errors
+        assert listener.wait_until(lambda: any(one["method"] == UPDATED for _, one in listener.told))
+        time.sleep(2 * TROUBLED)
+        assert len(listener.told) == 1
+        assert "was deleted or replaced" in listener.get("resources/read", uri="features://stats")["message"]
+
+
 @pytest.mark.parametrize("again", [False, True])
 def test_a_folder_that_was_deleted_is_a_replaced_database(tmp_path: Path, again: bool) -> None:
     """`rm -r .dibs` below servers, and a new folder in its place, get `database_replaced`: also before the first write."""
@@ -134,9 +185,7 @@ def test_nothing_is_written_once_the_log_was_deleted(db: str, start: StartServer
     server.call("feature_mark_in_progress", feature_id=1)
     server.call("feature_mark_passing", feature_id=1)
     delete_log(Path(db))
-    for tool, arguments in WRITES:
-        refusal = server.refusal(tool, **arguments)
-        assert isinstance(refusal, DatabaseReplaced), (tool, refusal)
+    assert_replaced(server)
     assert not Path(f"{db}-wal").exists()
     assert server.finish() == 0
     assert start().call("feature_get_by_id", feature_id=1)["status"] == "passing"

@@ -125,6 +125,8 @@ class SQLite(Engine):
     def connect(self, *, reading: bool = False) -> Connection:
         """Open a connection for one thread; with `reading` it can never write."""
         with self.translated():
+            if not self._read_only:
+                self.check_identity()  # to open other files would make a log beside them
             connection = self._engine.connect()
             connection.info["at_rest"] = self._at_rest
             if reading:
@@ -250,7 +252,10 @@ class SQLite(Engine):
         with self.translated():
             with self._ended(connection):
                 _driver_connection(connection).execute("BEGIN")
-                yield self._start(*(find_project(connection, name) if known is None else (known, None)))
+                start = self._start(*(find_project(connection, name) if known is None else (known, None)))
+                if known is None and not self._read_only:  # after the first read: the snapshot is of the file checked
+                    self.check_identity()
+                yield start
             if self._is_disturbed(connection.info["at_rest"]):
                 raise self._changing()
 
@@ -286,6 +291,7 @@ class SQLite(Engine):
     def work_version(self, connection: Connection) -> int:
         """Return a number that changes when another connection commits. Reads no table and takes no lock."""
         with self.translated():
+            self.check_identity()  # nobody commits to a deleted file, and its version would stay the same for ever
             version = connection.exec_driver_sql("PRAGMA data_version").scalar_one()
             connection.rollback()
             return int(version)

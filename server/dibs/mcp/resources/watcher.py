@@ -90,6 +90,7 @@ class Watch:
         self._cursor: str | None = None
         self._seen: int | None = None
         self._ready_at = math.inf
+        self._is_out_of_order = False
 
     async def begin(self) -> None:
         """Record the newest event; later ones lead to notifications. Raises the Unavailable refusals.
@@ -128,9 +129,14 @@ class Watch:
                         pass
                 except Refusal as refusal:
                     logger.info("subscribers wait: %s", refusal)
+                    if not (refusal.retryable or self._is_out_of_order):  # whoever reads again learns of it
+                        self._is_out_of_order = True
+                        for audience in self._audiences:
+                            self._queue(audience, list(audience.addresses), senders)
                     self._seen = None
                     await anyio.sleep(TROUBLED)
                 else:
+                    self._is_out_of_order = False
                     await anyio.sleep(random.uniform(*POLL))
 
     async def _poll(self, senders: TaskGroup) -> bool:
