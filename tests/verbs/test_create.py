@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from dibs.database import Database, open_database
+from dibs.database.compiled import COPIED
 from dibs.settings import Settings
 from dibs.verbs.batch import find_cycle
 from dibs.verbs.create import create, create_bulk
@@ -139,6 +140,21 @@ def test_a_thousand_features_in_one_call(database: Database) -> None:
     made = database.write_now(lambda tx: create_bulk(tx, "planner", batch))
     assert made.ids == list(range(1, 1_001))
     assert len(journal(database)) == 1_000
+    assert is_sound(database)
+
+
+@pytest.mark.parametrize("count", [1, COPIED])
+def test_special_characters_come_back_as_they_were(database: Database, count: int) -> None:
+    """Whether a batch is so small that its rows are inserted one by one, or so large that they are copied."""
+    text = "a\ttab, \\N, \\., \\\\, \"quotes\", 'one', a, comma\nand a line: \u00e4 \u4e2d \U0001f680"
+    steps, paths = [text, "\\."], ['src/a "b" c.py', "docs/**"]
+    batch = [new(f"{n} {text[:40]!r}", description=text, steps=steps, paths=paths) for n in range(count)]
+    database.write_now(lambda tx: create_bulk(tx, "planner", batch))
+    for number, one in enumerate(batch, 1):
+        stored = row(database, number)
+        assert [stored[name] for name in ("name", "description", "steps", "paths")] == [one.name, text, steps, paths]
+        assert (stored["reference"], stored["evidence"], stored["passed_by"]) == (None, None, None)
+    assert journal(database)[-1]["detail"] == {"depends_on": []}
     assert is_sound(database)
 
 

@@ -15,6 +15,10 @@ Processor = Callable[[Any], Any]
 StatementT = TypeVar("StatementT", bound=Executable)
 
 
+COPIED = 20
+"""Rows from which PostgreSQL receives them by COPY, which takes a quarter of the time of as many statements."""
+
+
 def hot(statement: StatementT) -> StatementT:
     """Return a statement marked to bypass SQLAlchemy at each execution. It must not contain an expanding parameter.
 
@@ -89,26 +93,44 @@ class PreparedStatement:
             rows: Sequence[tuple[Any, ...]] = cursor.fetchall()
         return rows
 
-    def run_for_each(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Execute the statement once for each row of parameters. A JSONText is passed on as it is."""
-        complete: list[Any] = []
-        for row in rows:
-            values = dict(row)
-            for name, write in self._writers.items():
-                if type(values[name]) is not JSONText:
-                    values[name] = write(values[name])
-            complete.append(self._in_place(values))
-        with closing(_cursor(connection)) as cursor:
-            cursor.executemany(self.text, complete)
-
     def _in_place(self, values: dict[str, Any]) -> Any:
         """Return the values by name, or in the order of the statement's marks, as the driver takes them."""
-        return values if self._names is None else [values[name] for name in self._names]
+        return values if self._names is None else tuple(map(values.__getitem__, self._names))
 
     def _readers_of(self, codes: Sequence[Any]) -> list[tuple[str, Processor]]:
         """Return the conversions of columns to values; they depend on the types that the driver reports."""
         processors = (one.result_processor(self._dialect, code) for one, code in zip(self._types, codes, strict=True))
         return [(key, one) for key, one in zip(self._keys, processors, strict=True) if one is not None]
+
+
+class PreparedInsert(PreparedStatement):
+    """The insertion of rows with certain columns."""
+
+    __slots__ = ("_columns", "_copy")
+
+    def __init__(self, table: Table, columns: tuple[str, ...], dialect: Dialect) -> None:
+        super().__init__(insert(table), dialect, columns)
+        self._columns = columns
+        quote = dialect.identifier_preparer
+        named = ", ".join(quote.format_column(table.c[name]) for name in columns)
+        self._copy = f"COPY {quote.format_table(table)} ({named}) FROM STDIN" if dialect.driver == "psycopg" else None
+
+    def run_for_each(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert rows. A JSONText is passed on as it is."""
+        complete: list[dict[str, Any]] = []
+        for row in rows:
+            values = dict(row)
+            for name, write in self._writers.items():
+                if type(values[name]) is not JSONText:
+                    values[name] = write(values[name])
+            complete.append(values)
+        with closing(_cursor(connection)) as cursor:
+            if self._copy is None or len(rows) < COPIED:
+                cursor.executemany(self.text, [self._in_place(values) for values in complete])
+            else:
+                with cursor.copy(self._copy) as copy:
+                    for values in complete:
+                        copy.write_row([values[name] for name in self._columns])
 
 
 def _cursor(connection: Connection) -> Any:
@@ -124,6 +146,6 @@ def prepared(statement: Any, dialect: Dialect) -> PreparedStatement:
 
 
 @lru_cache(maxsize=64)
-def prepared_insert(table: Table, columns: tuple[str, ...], dialect: Dialect) -> PreparedStatement:
-    """Return the insertion of a row with these columns, prepared at its first execution."""
-    return PreparedStatement(insert(table), dialect, columns)
+def prepared_insert(table: Table, columns: tuple[str, ...], dialect: Dialect) -> PreparedInsert:
+    """Return the insertion of rows with these columns, prepared at its first execution."""
+    return PreparedInsert(table, columns, dialect)
