@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,8 @@ from bench import backlogs
 from bench.driver import Server, dibs
 from bench.figures import Figure, Measured, Promise
 from bench.processes import queue_held
-from dibs.database import Database
+from dibs.database import Database, file_driver
+from dibs.database.sqlite.engine import SPILL
 from dibs.queries.overview import get_overview
 from dibs.queries.search import search
 from dibs.verbs.batch import check_batch
@@ -151,7 +153,7 @@ def _unblocking(path: Path, runs: int) -> Iterator[Promise]:
     yield Promise(f"a pass that unblocks {DEPENDENTS:,} dependents", took, UNBLOCK_BOUND)
 
 
-def _batches(path: Path, runs: int) -> Iterator[Promise]:
+def _batches(path: Path, runs: int) -> Iterator[Measured]:
     """Create the same batches over stdio, and by the verb, to measure how long it holds the lock."""
     with Server(dibs(path)) as server:
         server.initialize()
@@ -166,8 +168,31 @@ def _batches(path: Path, runs: int) -> Iterator[Promise]:
     yield Promise("the same, lock held", _locked(database, _batch(), runs), BATCH_LOCK_BOUND)
     longest = [one | {"description": "x" * LONGEST} for one in _batch()]
     name = f"the same with descriptions of {LONGEST:,} characters, lock held"
-    yield Promise(name, _locked(database, longest, runs), BATCH_LOCK_BOUND)
+    held: list[float] = []
+    bare: list[float] = []
+    with _bare_table(path.with_name("bare.db")) as insert:
+        for _ in range(runs):
+            held += _locked(database, longest, 1)
+            bare.append(_seconds(lambda: insert([one["description"] for one in longest])))
+    yield Promise(name, held, BATCH_LOCK_BOUND)
+    yield Figure(f"{name}, against bare SQLite that inserts these descriptions", held, bare, "us")
     database.close(5)
+
+
+@contextmanager
+def _bare_table(path: Path) -> Iterator[Callable[[list[str]], None]]:
+    """Make a table of texts without an index; yield a function that inserts texts in one transaction, as durably."""
+    with closing(file_driver().connect(path, isolation_level=None)) as connection:
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", f"cache_spill = {SPILL}"):
+            connection.execute(f"PRAGMA {pragma}")
+        connection.execute("CREATE TABLE texts (id INTEGER PRIMARY KEY, text TEXT)")
+
+        def insert(texts: list[str]) -> None:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany("INSERT INTO texts (text) VALUES (?)", [(one,) for one in texts])
+            connection.execute("COMMIT")
+
+        yield insert
 
 
 def _locked(database: Database, batch: list[dict[str, Any]], runs: int) -> list[float]:

@@ -35,6 +35,12 @@ from dibs_schema.refusals import Busy, DatabaseReplaced, ReadOnly, Refusal
 
 BUSY_TIMEOUT = 5_000
 """Milliseconds; for writers outside the writer queue."""
+SPILL = 16_384
+"""Pages (64 MiB) that a transaction may change before it writes some of them to the log, and reads them again later.
+
+The largest batch changes 5,400 pages. The memory is free again after the commit, unlike that of a larger `cache_size`.
+Source: https://www.sqlite.org/pragma.html#pragma_cache_spill
+"""
 
 
 class SQLite(Engine):
@@ -152,6 +158,7 @@ class SQLite(Engine):
             "foreign_keys = ON",
             "trusted_schema = OFF",
             "wal_autocheckpoint = 1000",
+            f"cache_spill = {SPILL}",
             f"journal_size_limit = {LIMIT}",
             "mmap_size = 0",
             "fullfsync = ON",
