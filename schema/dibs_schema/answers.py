@@ -193,13 +193,14 @@ class WaitingQuestion(Answer):
 class Work(Answer):
     """A claimed feature, with all that its agent needs. `more_notes` counts the older notes, which are not in `notes`.
 
-    `question_answers` are those to the questions that it waited for; `question_id` is one that is open.
+    `question_answers` are those to the questions that it waited for; `question_id` is one that is open. In a `brief`
+    answer the feature has only what is new. `digest` is that of its own text, which may be truncated; it is not sent.
     """
 
     id: int
     name: str
     category: str
-    description: str
+    description: str = ""
     steps: list[str] = []
     next_cursor: str | None = None
     paths: list[str] = []
@@ -214,15 +215,20 @@ class Work(Answer):
     question_id: int | None = None
     question_answers: list[HumanAnswer] = []
     earlier_evidence: str | None = None
+    digest: SkipJsonSchema[int] = Field(0, exclude=True)
 
 
 class Claimed(Guidance):
-    """The caller has claimed the feature, now or `already_claimed` it by an earlier call."""
+    """The caller has claimed the feature, now or `already_claimed` it by an earlier call.
+
+    A `brief` answer has only what is new since the caller received the feature whole, a few minutes ago.
+    """
 
     TEXT: ClassVar[str] = "hint"
 
     state: Literal["claimed"]
     already_claimed: bool = False
+    brief: bool = False
     claim: Lease
     feature: Work
     hint: str | None = None

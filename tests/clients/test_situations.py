@@ -204,6 +204,20 @@ async def test_an_agent_that_crashed_goes_on_with_what_it_held(shared: str, back
         assert (await me.call(PASS, feature_id=feature, claim_token=token))["status"] == "passing"
 
 
+async def test_an_agent_whose_context_was_compacted_reads_its_feature_again(shared: str, backlog: Database) -> None:
+    """On the same connection the claim is answered briefly, and its hint leads to all texts: three calls to the pass."""
+    add(backlog, description="what to build")
+    async with Client.start(server_command("--db", shared, "--agent", "ada")) as mine:
+        me = Reader(mine)
+        await me.call(CLAIM)
+        again = await me.call(CLAIM, resume=True)
+        assert "description" not in again["feature"]
+        whole = await me.follow({"message": again["hint"]})
+        assert whole["description"] == "what to build"
+        token = again["claim"]["token"]
+        assert (await me.call(PASS, feature_id=whole["id"], claim_token=token))["status"] == "passing"
+
+
 async def test_a_forgotten_token_leads_to_a_new_one(client: Client, backlog: Database) -> None:
     """An agent whose claim belongs to another process gets a token by the named call, and passes."""
     (feature,) = add(backlog)

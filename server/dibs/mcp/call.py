@@ -78,6 +78,12 @@ class McpCall(CallContext):
         return capabilities is not None and capabilities.elicitation is not None
 
     @property
+    def remembers(self) -> bool:  # type: ignore[override]  # it is read only here
+        """Whether an agent has received the earlier answers on this connection. Over HTTP nobody knows."""
+        session: Session = self._ctx.request_context.lifespan_context
+        return session.caller.connection is not None and wording_of(self._ctx) is TOOLS
+
+    @property
     def asked_question(self) -> int | None:  # type: ignore[override]  # it is read only here
         """The id of the question that the first attempt of this call stored."""
         state = self._ctx.request_state

@@ -127,6 +127,8 @@ class CallContext:
     """Seconds in total for which a call may wait for work and for the database."""
     can_ask = False
     """Whether the client can show a question to its user."""
+    remembers = False
+    """Whether the caller still has the earlier answers on its connection, as an agent has. A program starts again."""
     asked_question: int | None = None
     """The id of the question whose answer the client brings with a repeated call."""
 

@@ -21,7 +21,19 @@ from dibs_schema.status import Kind
 
 
 async def take(session: Session, args: arguments.ClaimFeature, context: CallContext) -> Claimed | Idle:
-    """Claim the next ready feature or one by id, and wait for work if requested."""
+    """Claim the next ready feature or one by id, and wait for work if requested.
+
+    An agent that repeats or resumes a claim receives what is new, if it has received the rest lately. With an
+    idempotency key it receives all of it: the first answer may be lost.
+    """
+    answer = await _take(session, args, context)
+    if isinstance(answer, Idle) or not context.remembers:
+        return answer
+    repeated = (answer.already_claimed or args.resume) and args.request_id is None
+    return session.repeated_claims.answer(session.caller.holder(args.agent).name, answer, repeated=repeated)
+
+
+async def _take(session: Session, args: arguments.ClaimFeature, context: CallContext) -> Claimed | Idle:
     if args.force and not args.resume:
         raise InvalidInput("force: it takes over a claim, and so goes with resume=true.", field="force")
     if session.adopted is not None:

@@ -15,6 +15,7 @@ from dibs.database import Database, VerbJob, WriteJob
 from dibs.session.adopted_claim import AdoptedClaim
 from dibs.session.caller import CallContext, Caller
 from dibs.session.issued_tokens import ClaimMemory
+from dibs.session.repeated_claims import RepeatedClaims
 from dibs.settings import Settings
 from dibs_schema.next_step import TOOLS, Step, Wording
 from dibs_schema.refusals import ClaimLost, Forbidden, Refusal, UnmetDependencies, WaitingForHuman
@@ -69,6 +70,7 @@ class Session:
         self.claims = claims
         self.adopted = AdoptedClaim(settings.claim) if settings.claim is not None else None
         self.wording = wording
+        self.repeated_claims = RepeatedClaims()
         self.reaper = Reaper()
         self.closing = anyio.Event()
 
