@@ -147,6 +147,12 @@ def _postgres(folder: Path, options: argparse.Namespace) -> Iterable[Measured]:
     return postgres.measure(folder, rounds=rounds, claims=claims)
 
 
+def _full_text(folder: Path, options: argparse.Namespace) -> Iterable[Measured]:
+    from bench import full_text
+
+    return full_text.measure(folder, runs=20 if options.quick else 60)
+
+
 def _peer(folder: Path, options: argparse.Namespace) -> Iterable[Measured]:
     from bench import race
 
@@ -169,9 +175,10 @@ SECTIONS: dict[str, Section] = {
 }
 EXTRA: dict[str, Section] = {
     "postgres": ("claiming on PostgreSQL", _postgres),
+    "full_text": ("writing with and without a full-text index", _full_text),
     "peer": ("racing and draining beside a peer", _peer),
 }
-"""Measured only on request: `postgres` needs the extra `test` and PYTHONPATH=tests, `peer` needs its server."""
+"""Measured only on request: `postgres` and `full_text` need the extra `test` and PYTHONPATH=tests, `peer` its server."""
 
 
 def _backlog(path: Path) -> Path:

@@ -17,7 +17,10 @@ def fold(text: str) -> str:
 
     Source: Unicode Standard, section 3.13, compatibility caseless matching.
     """
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    if text.isascii():
+        folded = text.lower()  # the same, and faster
+    else:
+        folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     return " ".join(folded.split())
 
 

@@ -95,6 +95,7 @@ def test_a_shell_gets_the_answers_that_a_server_gives(there: Shell) -> None:
         (["get", 2], "feature_get_by_id", {"feature_id": 2}),
         (["summary", 1, 9], "feature_get_summary", {"feature_ids": [1, 9]}),
         (["search", "Feature", "--limit", 2], "feature_search", {"text": "Feature", "limit": 2}),
+        (["search", "Look", "--in", "all"], "feature_search", {"text": "Look", "in": "all"}),
         (["search", "--detail", "full"], "feature_search", {"detail": "full"}),
         (["ready"], "feature_get_ready", {}),
         (["blocked"], "feature_get_blocked", {}),

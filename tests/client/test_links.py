@@ -81,6 +81,8 @@ async def test_every_way_leads_to_the_same_answers(reached: Backlog, backlog: Ba
         assert (below.id, below.evidence) == (one, "seen")
     assert (await reached.stats()).counts.in_progress == 0
     assert (await reached.summaries(feature_ids=[one, two, 10**6])).missing == [10**6]
+    assert one in [row.id for row in (await reached.search("LOOK", in_="all", limit=100)).features]
+    assert (await reached.search("LOOK")).total == 0
 
 
 async def test_what_is_refused_is_refused_by_every_way(reached: Backlog) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from dibs.client import Backlog, SyncBacklog
 from dibs_schema.inputs import CommandRun, NewFeature, Option
-from dibs_schema.operations import OPERATIONS, AnyOperation
+from dibs_schema.operations import OPERATIONS, AnyOperation, argument_name
 from dibs_schema.refusals import InvalidInput
 
 EACH = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: one.method)
@@ -22,7 +22,7 @@ def test_a_method_is_its_operation(operation: AnyOperation) -> None:
     assert getattr(Backlog, operation.method) is operation
     assert getattr(SyncBacklog, operation.method) is operation
     assert operation.description
-    assert list(operation.signature.parameters) == operation.parameters
+    assert [argument_name(name) for name in operation.signature.parameters] == operation.parameters
 
 
 def test_a_method_takes_its_arguments_by_place_and_by_name(tmp_path: object) -> None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from dibs_schema.next_step import Step
 from dibs_schema.operations.claims import Claims
-from dibs_schema.operations.operation import AnyOperation, Command, Operation, adapter, read_arguments
+from dibs_schema.operations.operation import AnyOperation, Command, Operation, adapter, argument_name, read_arguments
 from dibs_schema.operations.people import People
 from dibs_schema.operations.planning import Planning
 from dibs_schema.operations.reading import Reading
@@ -25,6 +25,7 @@ __all__ = [
     "Operation",
     "Operations",
     "adapter",
+    "argument_name",
     "offered",
     "read_arguments",
     "steps_for",

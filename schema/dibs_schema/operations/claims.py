@@ -18,7 +18,7 @@ ID = ("feature_id",)
 class ClaimFeature:
     """Claim the next ready feature (or feature_id) for you alone, with all you need to build it.
 
-    Call it first and after each outcome. If none is free, state says why.
+    Call it first and after each outcome.
     """
 
     feature_id: FeatureId | None = None
@@ -40,7 +40,7 @@ class MarkInProgress:
 
 @arguments
 class SendHeartbeat:
-    """Show that you are at work; needed if renewed=false or hourly."""
+    """Keep your claim; needed if renewed=false, or hourly."""
 
     feature_id: FeatureId
     claim_token: Token | None = None

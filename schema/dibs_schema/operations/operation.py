@@ -32,6 +32,11 @@ def arguments(cls: type[T]) -> type[T]:
     return result
 
 
+def argument_name(field: str) -> str:
+    """Return the name of a parameter as callers send it. Python has some words for itself: `in_` stands for `in`."""
+    return field.removesuffix("_")
+
+
 _adapters: dict[Any, TypeAdapter[Any]] = {}
 
 
@@ -209,7 +214,7 @@ class Operation(Generic[P, A]):
     @cached_property
     def optional(self) -> frozenset[str]:
         """The names of the parameters that have a default."""
-        return frozenset(one.name for one in fields(self.arguments) if one.default is not MISSING)
+        return frozenset(argument_name(one.name) for one in fields(self.arguments) if one.default is not MISSING)
 
     @cached_property
     def may_be_empty(self) -> frozenset[str]:
@@ -225,7 +230,7 @@ class Operation(Generic[P, A]):
     @property
     def parameters(self) -> list[str]:
         """The names of its parameters, in order."""
-        return list(self.arguments.__dataclass_fields__)
+        return [argument_name(name) for name in self.arguments.__dataclass_fields__]
 
 
 AnyOperation = Operation[..., Any]

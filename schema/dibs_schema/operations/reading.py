@@ -45,7 +45,8 @@ class GetSummaries:
 class SearchFeatures:
     """Find features by text or status."""
 
-    text: Annotated[Category | None, Field(description="in name, category, reference")] = None
+    text: Category | None = None
+    in_: Annotated[Literal["names", "all"], Field(alias="in", description="all: also texts, notes")] = "names"
     status: StatusName | None = None
     category: Category | None = None
     agent: Agent | None = None
@@ -158,12 +159,13 @@ class Reading:
             ("text",),
             texts={
                 **PAGE,
+                "in": "In name, category and reference, or also in descriptions, steps and notes.",
                 "status": "List features of this status only.",
                 "category": "List features of this category only.",
                 "agent": "List features that this agent holds or has passed.",
                 "detail": "One line each, or their own texts as well.",
             },
-            help="Find features by TEXT in name, category or reference.",
+            help="Find features by TEXT in name, category or reference, or with `--in all` in all their texts.",
         ),
         reads=True,
     )

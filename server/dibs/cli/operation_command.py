@@ -18,7 +18,7 @@ from dibs.session.caller import Caller
 from dibs.session.session import Session, refuse_role
 from dibs.session.token_files import TokenFiles
 from dibs.settings import Settings
-from dibs_schema.operations import AnyOperation, adapter, read_arguments
+from dibs_schema.operations import AnyOperation, adapter, argument_name, read_arguments
 from dibs_schema.validation import invalid_argument
 
 if TYPE_CHECKING:
@@ -124,11 +124,11 @@ def print_answer(answer: Answer, *, as_json: bool) -> None:
 
 
 def _parameters(operation: AnyOperation, convenience: Convenience) -> list[click.Parameter]:
-    hints = get_type_hints(operation.arguments)
+    hints = {argument_name(name): hint for name, hint in get_type_hints(operation.arguments).items()}
     absent = {*convenience.without, *(one.name for one in convenience.params)}
     if not operation.reads:
         absent |= {"agent", "claim_token"}  # they are settings: DIBS_AGENT, DIBS_TOKEN
-    own = {one.name: one for one in fields(operation.arguments) if one.name not in absent}
+    own = {argument_name(one.name): one for one in fields(operation.arguments) if one.name not in absent}
     positional = [name for name in operation.command.positional if name in own]
     arguments: list[click.Parameter] = [
         click.Argument([name], type=_kind(hints[name])[0], required=own[name].default is MISSING) for name in positional

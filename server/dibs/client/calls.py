@@ -20,7 +20,7 @@ from dibs.client.tasks import Tasks
 from dibs.rules.holder_names import program_name
 from dibs_schema.answers import Acknowledgement, Answer, Claimed, Idle, Lease, Testing
 from dibs_schema.inputs import GREATEST_ID
-from dibs_schema.operations import AnyOperation, Operation, Operations
+from dibs_schema.operations import AnyOperation, Operation, Operations, argument_name
 from dibs_schema.refusals import AlreadyHolding, Busy, OutcomeUnknown, Refusal, RequestReused
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Calls(Operations):
         The token of a lost claim stays remembered, so that a late call never affects another agent's claim.
         """
         bound = operation.signature.bind(*args, **kwargs).arguments
-        given = {name: _plain(value) for name, value in bound.items() if value is not None}
+        given = {argument_name(name): _plain(value) for name, value in bound.items() if value is not None}
         if operation is Operations.take:
             return await self._take(given)  # type: ignore[return-value]  # A is the answer of `take`
         if operation is Operations.mark_in_progress or given.get("keep"):

@@ -33,7 +33,8 @@ DEPENDENCY_FRAME = 62
 """Bytes of a dependency's id and status, and of the names of its members."""
 
 _FAILED = (Kind.FAIL, Kind.REGRESS, Kind.EXPIRE, Kind.SKIP)
-_NOTED = (Kind.NOTE, Kind.HEARTBEAT)
+NOTED = (Kind.NOTE, Kind.HEARTBEAT)
+"""The kinds of events that have a note."""
 
 _D, _F, _E = dependencies.c, features.c, events.c
 
@@ -46,15 +47,15 @@ _builds_on = hot(
 
 _noted = hot(
     select(_E.at, _E.agent, _E.kind, _E.detail)
-    .where(of_feature(events), among(_E.kind, _NOTED))
+    .where(of_feature(events), among(_E.kind, NOTED))
     .order_by(_E.id.desc())
     .limit(bindparam("most"))
 )
-_count_noted = select(func.count()).where(of_feature(events), among(_E.kind, _NOTED))
+_count_noted = select(func.count()).where(of_feature(events), among(_E.kind, NOTED))
 _new_to_holder = hot(
     select(_E.detail)
     .join(features, (_F.project_id == _E.project_id) & (_F.id == _E.feature_id))
-    .where(of_feature(events), among(_E.kind, _NOTED), this(), held())
+    .where(of_feature(events), among(_E.kind, NOTED), this(), held())
     .where(_E.agent != _F.claimed_by, _E.at > _F.last_activity_at)
     .order_by(_E.id.desc())
     .limit(100)
@@ -62,7 +63,7 @@ _new_to_holder = hot(
 
 _learned = hot(
     select(_E.at, _E.agent, _E.kind, _E.detail)
-    .where(of_feature(events), among(_E.kind, (*_FAILED, *_NOTED, Kind.MET)))
+    .where(of_feature(events), among(_E.kind, (*_FAILED, *NOTED, Kind.MET)))
     .order_by(_E.id.desc())
     .limit(LEARNED)
 )
@@ -85,7 +86,7 @@ def work_of(
     room -= _taken(failures)
     notes = _notes(learned, tx.now, min(NOTES_ROOM, room // 2))
     room -= _taken(notes)
-    noted = sum(row["kind"] in _NOTED for row in learned)
+    noted = sum(row["kind"] in NOTED for row in learned)
     if len(learned) == LEARNED:
         noted = tx.value(_count_noted, feature=row["id"])
     earlier = first_line(evidence_text(row["evidence"]), min(EVIDENCE_ROOM, room // 2))
@@ -199,7 +200,7 @@ def _failures(learned: Any, room: int) -> list[Failure]:
 def _notes(learned: Any, now: float, room: int) -> list[NoteEntry]:
     """Return as many of the newest notes as fit in `room` bytes, oldest first."""
     notes: list[NoteEntry] = []
-    for row in [row for row in learned if row["kind"] in _NOTED][:NOTES]:
+    for row in [row for row in learned if row["kind"] in NOTED][:NOTES]:
         if room < 100:
             break
         note = NoteEntry(

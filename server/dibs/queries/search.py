@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Select, and_, bindparam, func, literal, or_, select, tuple_
 
-from dibs.database.transaction import Transaction
+from dibs.database.transaction import Row, Transaction
 from dibs.queries.feature_rows import COLUMNS, Waits, room_in, row_of
 from dibs.queries.open_questions import count_open, first_open_questions
 from dibs.queries.ready_reasons import ORDERS, count_waiting, reason
@@ -75,20 +75,28 @@ def search(
     With `detail="full"` rows include the features' texts, and a page has fewer rows.
     Raises InvalidInput if the cursor is invalid.
     """
-    conditions: list[ColumnElement[bool]] = [in_project()]
+    conditions = having(status, category, agent)
     if text is not None:
         conditions.append(F.id.in_(matching(text)))
-    for column, value in ((F.status, status), (F.category, category)):
-        if value is not None:
-            conditions.append(column == value)
-    if agent is not None:
-        conditions.append(or_(F.claimed_by == agent, F.passed_by == agent))
     rows = tx.all(select(*COLUMNS).where(*conditions, F.id > _number(cursor)).order_by(F.id).limit(limit + 1))
     total = tx.value(select(func.count()).select_from(features).where(*conditions))
+    return page_of(tx, rows, limit, total, lambda row: str(row["id"]), Waits.of(tx, rows), texts_of(tx, rows, detail))
+
+
+def having(status: str | None, category: str | None, agent: str | None) -> list[ColumnElement[bool]]:
+    """Return the conditions of a search, without the text."""
+    wanted = ((F.status, status), (F.category, category))
+    conditions = [in_project(), *(column == value for column, value in wanted if value is not None)]
+    if agent is not None:
+        conditions.append(or_(F.claimed_by == agent, F.passed_by == agent))
+    return conditions
+
+
+def texts_of(tx: Transaction, rows: Sequence[Row], detail: Detail) -> Extend | None:
+    """Return what adds the features' texts to the rows, if the detail is full."""
     ids = [row["id"] for row in rows] if detail == "full" else []
     texts = {one["id"]: one for one in tx.all(_texts, ids=ids)} if ids else {}
-    extend = (lambda one, row: _with_text(one, texts[row["id"]])) if texts else None
-    return _page(tx, rows, limit, total, lambda row: str(row["id"]), Waits.of(tx, rows), extend)
+    return (lambda one, row: _with_text(one, texts[row["id"]])) if texts else None
 
 
 def matching(text: str) -> Select[int]:
@@ -111,7 +119,8 @@ def get_ready(tx: Transaction, limit: int = 10, cursor: str | None = None) -> Pa
     rows = tx.all(statement)
     waiting = count_waiting(tx, [row["id"] for row in rows])
     extend: Extend = lambda one, row: _with_reason(one, reason(row, waiting.get(one.id, 0)), row["paths"] or [])  # noqa: E731
-    return _page(tx, rows, limit, total, _queue_place, extend=extend).model_copy(update={"order": ORDERS[claim_order]})
+    page = page_of(tx, rows, limit, total, _queue_place, extend=extend)
+    return page.model_copy(update={"order": ORDERS[claim_order]})
 
 
 def _queue_place(row: Mapping[Any, Any]) -> str:
@@ -139,14 +148,14 @@ def get_blocked(tx: Transaction, limit: int = 20, cursor: str | None = None) -> 
     conditions = [in_project(), or_(waiting, is_(Status.NEEDS_HUMAN), is_(Status.STUCK))]
     rows = tx.all(select(*COLUMNS).where(*conditions, F.id > _number(cursor)).order_by(F.id).limit(limit + 1))
     total = tx.value(select(func.count()).select_from(features).where(*conditions))
-    page = _page(tx, rows, limit, total, lambda row: str(row["id"]), Waits.of(tx, rows))
+    page = page_of(tx, rows, limit, total, lambda row: str(row["id"]), Waits.of(tx, rows))
     if cursor is not None:
         return page
     questions = first_open_questions(tx, QUESTIONS)
     return page.model_copy(update={"questions": questions, "more_questions": count_open(tx) - len(questions)})
 
 
-def _page(
+def page_of(
     tx: Transaction,
     rows: Any,
     limit: int,

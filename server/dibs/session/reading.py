@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from dibs.queries import get as features
 from dibs.queries import search as lists
 from dibs.queries.graph import get_graph
 from dibs.queries.history import get_history
 from dibs.queries.overview import get_overview
 from dibs.queries.stats import get_stats
+from dibs.queries.text_search import search_everywhere
 from dibs.session.caller import CallContext
 from dibs.session.session import Session
 from dibs.verbs import verify
@@ -40,18 +43,12 @@ async def summaries(session: Session, args: arguments.GetSummaries, _: CallConte
 
 async def search(session: Session, args: arguments.SearchFeatures, _: CallContext) -> Page:
     """List features by text, status, category or agent."""
-    return await session.database.read(
-        lambda tx: lists.search(
-            tx,
-            text=args.text,
-            status=args.status,
-            category=args.category,
-            agent=args.agent,
-            detail=args.detail,
-            limit=args.limit,
-            cursor=args.cursor,
-        )
-    )
+    asked: dict[str, Any] = {
+        name: getattr(args, name) for name in ("status", "category", "agent", "detail", "limit", "cursor")
+    }
+    if (text := args.text) is not None and args.in_ == "all":
+        return await session.database.read(lambda tx: search_everywhere(tx, text, **asked))
+    return await session.database.read(lambda tx: lists.search(tx, text=text, **asked))
 
 
 async def ready(session: Session, args: arguments.GetReady, _: CallContext) -> Page:
