@@ -108,13 +108,16 @@ def without_unknown(given: Mapping[str, Any], known: Collection[str], leniency: 
 def similar(name: str, known: Collection[str]) -> str | None:
     """Return the known name that an unknown one was probably meant to be, or None.
 
-    They share all words of the shorter one, or most of their letters, or the unknown one abbreviates the other.
+    They share all words of the shorter one, or most of their letters, or the unknown one abbreviates the other. A word of
+    two letters counts only at the end: `search_in` is `in`, and `in_reply_to` is not.
     """
-    words, plain = _words(name), _plain(name)
+    words, plain, last = _words(name), _plain(name), [word.lower() for word in _WORD.findall(name)[-1:]]
     if len(name) > LONGEST_MISSPELLED or words & ABOUT_THE_CALL:
         return None
     for one in known:
         own = _words(one)
+        if len(one) < SHORTEST_ABBREVIATION and last != [*own] and plain != _plain(one):
+            continue
         if (words and (words <= own or own <= words)) or _is_misspelled(plain, _plain(one)):
             return one
     return None

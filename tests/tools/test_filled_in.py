@@ -147,6 +147,8 @@ def test_every_invalid_argument_is_named_at_once() -> None:
         ("feature_mark_passing", "token", "claim_token"),
         ("feature_mark_failing", "Reason", "reason"),
         ("feature_search", "query_text", "text"),
+        ("feature_search", "IN", "in"),
+        ("feature_search", "search_in", "in"),
         ("feature_create", "desc", "description"),
         ("feature_create", "Step", "steps"),
         ("feature_mark_failing", "raeson", "reason"),
@@ -178,6 +180,7 @@ def test_a_misspelled_argument_is_refused_with_the_one_that_is_meant(tool: str, 
         "agentThoughts",  # and explanations of the call with an argument's name in theirs
         "tool_call_reason",
         "category_rationale",
+        "in_reply_to",
     ],
 )
 def test_an_argument_that_a_client_adds_is_ignored_by_every_tool(name: str) -> None:
