@@ -526,11 +526,15 @@ class Group(Answer):
 
 
 class Stats(Answer):
-    """Statistics of the project, and its database. `hint` says which counts are parts of others."""
+    """Statistics of the project, and its database. `hint` says which counts are parts of others.
+
+    `passing`, `total` and `percent_passing` are always there; `counts` leaves zeros out.
+    """
 
     project: str
     database: str
     counts: Counts
+    passing: int
     total: int
     percent_passing: float
     hint: str | None = None

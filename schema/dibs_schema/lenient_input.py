@@ -116,9 +116,8 @@ def similar(name: str, known: Collection[str]) -> str | None:
         return None
     for one in known:
         own = _words(one)
-        if len(one) < SHORTEST_ABBREVIATION and last != [*own] and plain != _plain(one):
-            continue
-        if (words and (words <= own or own <= words)) or _is_misspelled(plain, _plain(one)):
+        shares = last == [*own] if len(one) < SHORTEST_ABBREVIATION else words and (words <= own or own <= words)
+        if shares or _is_misspelled(plain, _plain(one)):
             return one
     return None
 

@@ -559,7 +559,9 @@ def test_statistics_count_the_project_and_its_groups(database: Database) -> None
 def test_statistics_of_nothing(database: Database) -> None:
     """An empty project is zero per cent done, and not broken."""
     told = database.read_now(lambda tx: stats.get_stats(tx, "label"))
-    assert (told.total, told.percent_passing, told.groups) == (0, 0.0, [])
+    assert (told.passing, told.total, told.percent_passing, told.groups) == (0, 0, 0.0, [])
+    always = ("passing", "total", "percent_passing")
+    assert [told.wire()[name] for name in always] == [0, 0, 0.0]
 
 
 def test_looking_shows_a_request_only_while_it_is_open(database: Database) -> None:

@@ -48,6 +48,7 @@ def get_stats(tx: Transaction, database: str, by: Literal["category", "agent"] |
         project=shown_project(tx.project.name, database),
         database=database,
         counts=found,
+        passing=found.passing,
         total=total_of(found),
         percent_passing=percent_passing(found),
         hint="; ".join(part for part, count in included.items() if count) or None,
