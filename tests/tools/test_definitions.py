@@ -43,7 +43,7 @@ CONTRACT = {
     "feature_request_human_input": "c",
     "feature_answer_human_input": "p",
     "ask_user": "cp",
-    "feature_create": "pc",
+    "feature_create": "pct",
     "feature_create_bulk": "p",
     "feature_update": "p",
     "feature_add_dependency": "p",

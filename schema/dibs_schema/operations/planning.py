@@ -23,7 +23,7 @@ from dibs_schema.inputs import (
 )
 from dibs_schema.lenient_input import MAY_BE_EMPTY
 from dibs_schema.operations.operation import Command, Operation, arguments, only
-from dibs_schema.roles import CODER, PLANNER
+from dibs_schema.roles import CODER, PLANNER, TESTER
 
 ID = ("feature_id",)
 REPEATED = {"steps": "--step", "paths": "--path"}
@@ -110,7 +110,7 @@ class Planning:
     create = Operation(
         "feature_create",
         "Add a feature",
-        roles=(PLANNER, CODER),
+        roles=(PLANNER, CODER, TESTER),
         arguments=CreateFeature,
         answers=only(Created),
         command=Command(

@@ -28,7 +28,8 @@ on any other but "claimed" stop: its message says why."""
 _TESTING = """\
 Loop: feature_get_for_regression -> test each feature -> feature_mark_passing if it works, else feature_mark_failing with a \
 reason -> the next ones; stop when it gives none. The feature that you report returns to the queue, and a coder mends it. \
-To mend it yourself, report it with keep=true, which claims it -> mend it -> feature_mark_passing with evidence."""
+To mend it yourself, report it with keep=true, which claims it -> mend it -> feature_mark_passing with evidence. \
+A fault that belongs to no feature: feature_create."""
 _PLANNING = """\
 Ask the user what only they can decide (ask_user; features named in feature_ids wait for the answer), and create all \
 features in one feature_create_bulk: with paths, the files that each will change, so that agents do not collide; with keys \
