@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest --durations 15
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e check format storm model tokens conformance load wheel bundle bench bench-plots bench-postgres clean
+.PHONY: help demo test e2e check format storm storm-postgres model tokens conformance load wheel bundle bench bench-plots bench-postgres clean
 
 help: ## List the targets.
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ format: $(READY) ## Put the code in its form.
 
 storm: $(READY) ## Kill and disturb real servers for a minute, and check what they said (STORM='--minutes 30' is longer).
 	$(BIN)/dibs storm $(STORM)
+
+storm-postgres: $(READY) ## The same on a PostgreSQL of its own.
+	PYTHONPATH=tests $(BIN)/python -m clusters $(BIN)/dibs storm $(STORM) --db
 
 model: $(READY) ## Check the protocol of claims exhaustively with Spin, and that planted mistakes are found.
 	PYTHONPATH=tests $(BIN)/python -m protocol.check

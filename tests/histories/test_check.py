@@ -121,6 +121,13 @@ TRUE: dict[str, Callable[[], Written]] = {
         .happens("bob", "closed", 3.2)
         .claim("eve", 3.3, 3.4, 1, "t2", attempts=2)
     ),
+    "a brief answer to a repeated claim, which does not say the attempts again": lambda: (
+        Written()
+        .claim("ada", 0, 1, 1, "t1")
+        .call("ada", 1, 2, FAIL, {"status": "pending", "failures": 1}, feature_id=1, claim_token="t1")
+        .claim("bob", 32, 33, 1, "t2", attempts=2)
+        .call("bob", 34, 35, CLAIM, {**claimed(1, "t2"), **AGAIN, "brief": True}, feature_id=1)
+    ),
     "a tester that claims what it has reported": lambda: (
         ada_passes_one()
         .testing("tom")

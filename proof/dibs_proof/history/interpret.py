@@ -251,8 +251,9 @@ def reported_by(call: Call) -> Report:
     if call.refused:
         return {"code": call.answer["code"]}
     if call.tool == "feature_claim_and_get":
-        attempts = call.answer.get("feature", {}).get("attempts", 1)
-        return {"status": Status.IN_PROGRESS.value, "attempts": attempts}
+        feature = call.answer.get("feature", {})
+        is_said = "attempts" in feature or not call.answer.get("brief")  # a brief answer says only what is new
+        return {"status": Status.IN_PROGRESS.value} | ({"attempts": feature.get("attempts", 1)} if is_said else {})
     reported = {"status": call.answer["status"]} if "status" in call.answer else {}
     if call.tool == "feature_get_by_id" and reported:
         return reported | {name: call.answer.get(name, 0) for name in COUNTED.values()}
