@@ -30,7 +30,7 @@ def opened(db: str, *, read_only: bool = False) -> Iterator[Database]:
 
 def total(tx: Transaction) -> int:
     """The number of features."""
-    return get_stats(tx, "").total
+    return get_stats(tx, "label").total
 
 
 def test_a_reader_makes_no_file_and_sees_what_others_write_later(db: str) -> None:
