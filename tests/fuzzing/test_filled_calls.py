@@ -26,6 +26,7 @@ EMPTY: list[Any] = ["", " \n", None, [], {}]
 INJECTED = ["task_progress", "random_string", "_meta", "explanation", "toolSummary", "wait_for_previous"]
 """Arguments that clients add to every call, which resemble those of no tool."""
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)|\b\d+(\.\d+)? (s|seconds|minutes|hours)\b|\b\d+ s\b")
+LEFT = re.compile(r'("lease_seconds":) \d+')
 NAMELESS = re.compile(r"\b[a-z-]+-[0-9a-f]{4}\b")
 """How others see a holder without a name: its program, and the beginning of its connection's id."""
 
@@ -53,6 +54,7 @@ class Twin:
         text = json.dumps(content, sort_keys=True).replace(json.dumps(self._label)[1:-1], "DATABASE")
         for token in self._tokens.values():
             text = text.replace(f'"{token}"', '"TOKEN"')
+        text = LEFT.sub(r"\1 0", text)
         return json.loads(MOMENT.sub("WHEN", NAMELESS.sub("NAMELESS", text)))
 
     def _note_token(self, content: dict[str, Any]) -> None:
