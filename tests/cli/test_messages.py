@@ -138,3 +138,18 @@ def test_an_answer_says_what_it_has_done(there: Shell) -> None:
     assert "dibs answer --question 1" in status
     withdrawn = there.dibs("answer", "--question", 1, "--cancel").stdout
     assert withdrawn.startswith("The question is withdrawn. Question 1 is ")
+
+
+@pytest.mark.only_on("sqlite", reason="a server's projects have names of their own")
+def test_the_name_that_a_file_is_shown_under_makes_no_second_project(tmp_path: Path) -> None:
+    """The folder's name stands for the project without a name, unless a project really has it."""
+    shell = Shell(tmp_path, {})
+    add = ("add", "one", "--category", "c", "--description", "d", "--step", "s")
+    assert shell.dibs(*add).returncode == 0
+    assert shell.json("status")["project"] == tmp_path.name
+    refused = shell.dibs(*add, DIBS_PROJECT=tmp_path.name)
+    assert refused.returncode == 2
+    assert "Leave DIBS_PROJECT and --project out" in refused.stderr
+    for name, total in (("default", 1), ("other", 1)):
+        assert shell.dibs(*add, DIBS_PROJECT=name).returncode == 0
+        assert shell.json("status", DIBS_PROJECT=name)["total"] == total

@@ -31,7 +31,9 @@ from dibs.database.sqlite.lock_holders import holder_of
 from dibs.database.sqlite.wal import LIMIT, WriteAheadLog
 from dibs.database.sqlite.writer_queue import WriterQueue
 from dibs.database.transaction import TransactionStart
-from dibs_schema.refusals import Busy, DatabaseReplaced, ReadOnly, Refusal
+from dibs.settings import UNNAMED, shown_project
+from dibs_schema.refusals import Busy, DatabaseReplaced, InvalidInput, ReadOnly, Refusal
+from dibs_schema.tables import HEAD
 
 BUSY_TIMEOUT = 5_000
 """Milliseconds; for writers outside the writer queue."""
@@ -106,11 +108,25 @@ class SQLite(Engine):
                 if mode != "wal":
                     raise ReadOnly(f"{self.path} cannot use a write-ahead log (its journal mode stays {mode!r}).")
             connection.exec_driver_sql("BEGIN IMMEDIATE")
-            write_missing(connection, name, schema_version(connection))
+            version = schema_version(connection)
+            if version == HEAD:
+                self._refuse_shown_name(connection, name)
+            write_missing(connection, name, version)
             connection.commit()
         project = self._ready_project(connection, name)
         assert project is not None, "this call has written it"
         return project
+
+    def _refuse_shown_name(self, connection: Connection, name: str) -> None:
+        """Raise InvalidInput if `name` is what people see of the project without a name, and no project has it."""
+        if name == UNNAMED or name != shown_project(UNNAMED, str(self.path)) or find_project(connection, name)[0]:
+            return
+        if find_project(connection, UNNAMED)[0]:
+            raise InvalidInput(
+                f"{self.path} has a project without a name, which is shown as {name!r}, as its folder is called. Nothing "
+                "was changed. Leave DIBS_PROJECT and --project out, or send --project default.",
+                field="project",
+            )
 
     def _create_file(self) -> None:
         """Create a missing file for this user alone; SQLite gives the files next to it the same mode."""
