@@ -45,6 +45,7 @@ READS: dict[str, dict[str, Any]] = {
     "feature_get_graph": {},
     "feature_get_history": {"feature_id": 1},
     "feature_get_stats": {},
+    "feature_get_overview": {},
     "ask_user": {"question_id": 1},
 }
 RESOURCES = ("feature://1", "features://stats", "features://ready", "features://graph", "features://events")
