@@ -39,6 +39,9 @@ FOREIGN = re.compile(
 )
 """Words of libraries, statements, paths and addresses (except of resources), which no generated call contains."""
 
+NAMES_DATABASE = ("feature_get_stats", "feature_get_overview")
+"""The tools whose answers say which database is served."""
+
 _OUTPUTS = {tool.name: Draft202012Validator(tool.output_schema) for tool in definitions(Role.ALL)}
 
 
@@ -62,7 +65,7 @@ class Tally:
     def take(self, tool: str, message: Message, db: str) -> bool:
         """Check the answer to a call of `tool`, and return whether the call was served. Raises AssertionError."""
         self.calls += 1
-        assert_no_foreign_word(message, db if tool == "feature_get_stats" else None)
+        assert_no_foreign_word(message, db if tool in NAMES_DATABASE else None)
         if "error" in message:
             self.errors[protocol_error(message)] += 1
             return False
