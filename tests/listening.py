@@ -169,7 +169,8 @@ def read(response: httpx2.Response) -> dict[str, Any]:
     if response.headers["content-type"].startswith("application/json"):
         message: dict[str, Any] = response.json()
         return message
-    events = [line[5:] for line in response.text.splitlines() if line.startswith("data:") and line[5:].strip()]
+    lines = re.split(r"\r\n|\n|\r", response.text)  # the ends of lines in a stream of events, and no others
+    events = [line[5:] for line in lines if line.startswith("data:") and line[5:].strip()]
     last: dict[str, Any] = json.loads(events[-1])
     return last
 
