@@ -163,6 +163,7 @@ EITHER = {
     "feature_answer_human_input": [("feature_id", "question_id"), ("answers", "cancel")],
     "ask_user": [("questions", "question_id")],
     "feature_get_summary": [("feature_id", "feature_ids")],
+    "feature_request_human_input": [("prompt", "question_id"), ("fields", "question_id")],
 }
 """Arguments of which a valid call has exactly one."""
 TWISTS = [None] * 12 + ["less", "more", "junk", "junk", "inside", "inside", "text", "filled", "filled", "injected"]
