@@ -56,7 +56,7 @@ def asks(database: Database, one: Placed, prompt: str) -> None:
 def test_a_command_hears_of_questions_stuck_features_lost_claims_and_the_end(
     database: Database, there: Shell, tmp_path: Path
 ) -> None:
-    """Each topic is told once, with the words that a person needs; texts of agents are never read by the shell."""
+    """Each event is given once, with the text that a person needs; the shell never interprets texts of agents."""
     file = tmp_path / "heard"
     rule(database, max_failures=1)
     asking, failing, dying = (place(database, Status.IN_PROGRESS, name=f"Feature {n}") for n in range(3))
@@ -72,20 +72,22 @@ def test_a_command_hears_of_questions_stuck_features_lost_claims_and_the_end(
     eventually(lambda: len(heard(file)) >= 4, 30)
     follower.terminate()
     printed, errors = follower.communicate(timeout=30)
-    told = heard(file)
-    assert [(one["on"], one.get("feature")) for one in told] == [
+    given = heard(file)
+    assert [(one["on"], one.get("feature")) for one in given] == [
         ("ask", asking.id),
         ("ask", None),
         ("stuck", failing.id),
         ("lost", dying.id),
     ]
-    assert [one["text"] for one in told[:3]] == [HOSTILE, "Which port?", HOSTILE]
-    assert told[1]["detail"] == {"question": number}
-    assert told[3]["text"].startswith("the lease expired")
-    assert [one["name"] for one in told] == ["Feature 0", None, "Feature 1", "Feature 2"]
-    assert told[2]["environment"] == {
-        **{f"DIBS_EVENT_{name.upper()}": str(told[2][name]) for name in ("on", "name", "text", "id", "cursor", "kind")},
-        **{f"DIBS_EVENT_{name.upper()}": str(told[2][name]) for name in ("feature", "agent", "at", "to_status")},
+    assert [one["text"] for one in given[:3]] == [HOSTILE, "Which port?", HOSTILE]
+    assert given[1]["detail"] == {"question": number}
+    assert given[3]["text"].startswith("the lease expired")
+    assert [one["name"] for one in given] == ["Feature 0", None, "Feature 1", "Feature 2"]
+    assert given[2]["environment"] == {
+        **{
+            f"DIBS_EVENT_{name.upper()}": str(given[2][name]) for name in ("on", "name", "text", "id", "cursor", "kind")
+        },
+        **{f"DIBS_EVENT_{name.upper()}": str(given[2][name]) for name in ("feature", "agent", "at", "to_status")},
         "DIBS_EVENT_FROM_STATUS": "in_progress",
         "DIBS_EVENT_REPEATED": "0",
     }
@@ -94,7 +96,7 @@ def test_a_command_hears_of_questions_stuck_features_lost_claims_and_the_end(
     assert not (there.folder / "forged").exists()
 
 
-def test_the_end_is_told_once_until_there_is_work_again(database: Database, there: Shell, tmp_path: Path) -> None:
+def test_the_end_is_reported_once_until_there_is_work_again(database: Database, there: Shell, tmp_path: Path) -> None:
     """`complete` comes when the last feature passes, not again at a later start, and again after new work."""
     file = tmp_path / "heard"
     run = ("follow", "--on", "complete", "--run", writing_to(file), "--until-complete")
@@ -105,19 +107,19 @@ def test_the_end_is_told_once_until_there_is_work_again(database: Database, ther
     finish(database, other)
     follower.communicate(timeout=30)
     assert follower.returncode == 0
-    assert [told["on"] for told in heard(file)] == ["complete"]
+    assert [notice["on"] for notice in heard(file)] == ["complete"]
     assert there.dibs(*run).returncode == 0
     assert len(heard(file)) == 1
     finish(database, *add(database))
     assert there.dibs(*run).returncode == 0
-    assert [told["on"] for told in heard(file)] == ["complete", "complete"]
+    assert [notice["on"] for notice in heard(file)] == ["complete", "complete"]
 
 
 @pytest.mark.timeout(600)
 def test_a_follower_that_is_killed_at_any_moment_tells_everything(
     database: Database, there: Shell, tmp_path: Path
 ) -> None:
-    """Killed and restarted 20 times, it tells each event at least once, and says which it may have told before."""
+    """Killed and restarted 20 times, it gives each event at least once, and marks those that it may have given before."""
     file, chance = tmp_path / "heard", random.Random(5)
     command = writing_to(file, "import time; time.sleep(0.05)")
     run = ("follow", "--on", "ask,lost", "--run", command)
@@ -137,10 +139,10 @@ def test_a_follower_that_is_killed_at_any_moment_tells_everything(
     follower.kill()
     follower.communicate()
     seen = set[str]()
-    for told in heard(file):
-        assert (told["cursor"] in seen) <= told["repeated"], "told twice, and not said so"
-        seen.add(told["cursor"])
-    first = [told["feature"] for told in heard(file) if not told["repeated"]]
+    for notice in heard(file):
+        assert (notice["cursor"] in seen) <= notice["repeated"], "given twice, and not marked"
+        seen.add(notice["cursor"])
+    first = [notice["feature"] for notice in heard(file) if not notice["repeated"]]
     assert first == sorted(first), "in another order than they happened"
 
 
@@ -154,7 +156,7 @@ def test_a_command_that_fails_is_reported_and_tried_again(database: Database, th
     eventually(lambda: len(heard(file)) == 2, 30)
     follower.terminate()
     _, errors = follower.communicate(timeout=30)
-    assert [(told["text"], told["repeated"]) for told in heard(file)] == [("first", True), ("second", False)]
+    assert [(notice["text"], notice["repeated"]) for notice in heard(file)] == [("first", True), ("second", False)]
     assert "the command ended with status 3 for event" in errors
     assert "The next try is in 1 s" in errors
 

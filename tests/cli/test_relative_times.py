@@ -42,7 +42,7 @@ def test_a_length_of_time_has_its_two_largest_units(seconds: float, shown: str) 
 
 @NO_ENGINE
 def test_a_time_is_in_the_past_or_in_the_future() -> None:
-    """Both are told from the same moment."""
+    """Both are relative to the same moment."""
     now = datetime(2026, 11, 30, 12, tzinfo=UTC)
     assert ago(now - timedelta(minutes=12), now) == "12 min ago"
     assert ago(now + timedelta(seconds=25), now) == "in 25 s"
@@ -99,7 +99,7 @@ def _worked_on(database: Database) -> int:
 def test_times_are_relative_and_local(
     there: Shell, database: Database, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each with its time of day beside it, in the local zone or in UTC."""
+    """Each with its time of day, in the local zone or in UTC."""
     monkeypatch.setenv("TZ", "Asia/Kolkata")
     import time
 

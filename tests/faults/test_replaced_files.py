@@ -24,7 +24,7 @@ from dibs_schema.operations import BY_TOOL
 from dibs_schema.refusals import DatabaseReplaced, ReadOnly, Refusal
 from foreign import connected
 from races.backlog import assert_sound, fill, kinds, rule
-from races.servers import ServerClient, StartServer, serving, up
+from races.servers import READS, ServerClient, StartServer, serving, up
 from tools.listening import ERAS, UPDATED, listening
 
 pytestmark = pytest.mark.only_on("sqlite", reason="these faults are those of a file; a server has tests of its own")
@@ -36,18 +36,6 @@ WRITES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("feature_create", {"category": "c", "name": "n", "description": "d", "steps": ["s"]}),
     ("feature_claim_and_get", {"wait_seconds": 1}),
 )
-READS: dict[str, dict[str, Any]] = {
-    "feature_get_by_id": {"feature_id": 1},
-    "feature_get_summary": {"feature_id": 1},
-    "feature_search": {},
-    "feature_get_ready": {},
-    "feature_get_blocked": {},
-    "feature_get_graph": {},
-    "feature_get_history": {"feature_id": 1},
-    "feature_get_stats": {},
-    "feature_get_overview": {},
-    "ask_user": {"question_id": 1},
-}
 RESOURCES = ("feature://1", "features://stats", "features://ready", "features://graph", "features://events")
 
 

@@ -6,13 +6,28 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import IO
+from typing import IO, Any
 
 from dibs_proof.raw_client import OPENING, Message, Process, RawClient
 from races.fork_server import ForkedServer, is_plain
 
 StartServer = Callable[..., "ServerClient"]
 """Starts a server on the test's database: `start("--lease", "2")`."""
+
+
+READS: dict[str, dict[str, Any]] = {
+    "feature_get_by_id": {"feature_id": 1},
+    "feature_get_summary": {"feature_ids": [1, 2]},
+    "feature_search": {"text": "name"},
+    "feature_get_ready": {},
+    "feature_get_blocked": {},
+    "feature_get_graph": {},
+    "feature_get_history": {"feature_id": 1},
+    "feature_get_stats": {"by": "agent"},
+    "feature_get_overview": {},
+    "ask_user": {"question_id": 1},
+}
+"""A call of each tool that reads."""
 
 
 def start_process(command: Sequence[str], environment: Mapping[str, str], stderr: IO[bytes]) -> Process:

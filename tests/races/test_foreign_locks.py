@@ -6,7 +6,6 @@ import re
 import statistics
 import time
 from contextlib import suppress
-from typing import Any
 
 import pytest
 
@@ -14,7 +13,7 @@ from dibs.database import Database
 from dibs_schema.refusals import Busy
 from races.backlog import eventually, fill, kinds, row, times
 from races.locks import LOCKS, held, let_go, name_of
-from races.servers import ServerClient, StartServer, up
+from races.servers import READS, ServerClient, StartServer, up
 
 PROMISED = 0.05
 """Seconds for a ping and for every read while the lock is held."""
@@ -24,18 +23,6 @@ LONGER = {("sqlite", "engine"): 5.5}
 """Seconds for which a lock is held: SQLite's own for longer than its busy timeout, other locks for LONG_ENOUGH."""
 LONG_ENOUGH = 1.5
 
-READS: list[tuple[str, dict[str, Any]]] = [
-    ("feature_get_by_id", {"feature_id": 1}),
-    ("feature_get_summary", {"feature_ids": [1, 2]}),
-    ("feature_search", {"text": "name"}),
-    ("feature_get_ready", {}),
-    ("feature_get_blocked", {}),
-    ("feature_get_graph", {}),
-    ("feature_get_history", {"feature_id": 1}),
-    ("feature_get_stats", {"by": "agent"}),
-    ("feature_get_overview", {}),
-    ("ask_user", {"question_id": 1}),
-]
 QUESTION = {"question": "Which?", "header": "which", "options": ["a", "b"]}
 
 
@@ -48,7 +35,7 @@ def test_pings_and_reads_are_answered_while_a_write_waits(
     fill(database, 60)
     server = start().ready()
     server.call("ask_user", questions=[QUESTION])
-    for tool, arguments in READS:
+    for tool, arguments in READS.items():
         server.call(tool, **arguments)
     with held(lock, db) as foreign:
         began = time.monotonic()
@@ -69,7 +56,7 @@ def assert_prompt(server: ServerClient) -> None:
     pings = [server.timed("ping") for _ in range(7)]
     assert statistics.median(pings) < PROMISED, pings
     assert max(pings) < PROMISED + NOISE, pings
-    for tool, arguments in READS:
+    for tool, arguments in READS.items():
         looks = [server.timed("tools/call", name=tool, arguments=arguments) for _ in range(5)]
         assert statistics.median(looks) < PROMISED, (tool, looks)
         assert max(looks) < PROMISED + NOISE, (tool, looks)

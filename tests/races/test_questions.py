@@ -33,13 +33,13 @@ WITHIN = 240.0
 class Talk:
     """What the agents know of each other: the open questions, the answered ones, and whether the planner has finished.
 
-    `told` has for each worker and feature the answers that each of its claims brought, in order.
+    `brought` has for each worker and feature the answers that each of its claims brought, in order.
     """
 
     open: list[int] = field(default_factory=list)
     answered: set[int] = field(default_factory=set)
     is_over: threading.Event = field(default_factory=threading.Event)
-    told: dict[tuple[str, int], list[list[int]]] = field(default_factory=lambda: defaultdict(list))
+    brought: dict[tuple[str, int], list[list[int]]] = field(default_factory=lambda: defaultdict(list))
     refused: int = 0
     joined: int = 0
 
@@ -100,7 +100,7 @@ def _work(server: ServerClient, name: str, talk: Talk, deadline: float) -> None:
         if answer["state"] != "claimed":
             continue
         work = answer["feature"]
-        talk.told[name, work["id"]].append([one["question_id"] for one in work.get("question_answers", [])])
+        talk.brought[name, work["id"]].append([one["question_id"] for one in work.get("question_answers", [])])
         mine = {"feature_id": work["id"], "claim_token": answer["claim"]["token"]}
         if not _end(server, mine, talk, chance):
             server.call("feature_clear_in_progress", **mine)
@@ -137,8 +137,8 @@ def _replay(database: Database, feature: int, talk: Talk) -> int:
         elif event["kind"] in (Kind.CLAIM, Kind.PASS):
             assert not waits_for, f"{event['kind']} of feature {feature} while questions {waits_for} are open"
         if event["kind"] == Kind.CLAIM:
-            told = talk.told[event["agent"], feature][claims[event["agent"]]]
+            brought = talk.brought[event["agent"], feature][claims[event["agent"]]]
             claims[event["agent"]] += 1
-            assert {*answered[-CERTAINLY_SHOWN:]} <= {*told} <= talk.answered
+            assert {*answered[-CERTAINLY_SHOWN:]} <= {*brought} <= talk.answered
     assert not waits_for
     return sum(claims.values())

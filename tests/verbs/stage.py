@@ -40,7 +40,7 @@ PAST = {
     events: ("at",),
     questions: ("asked_at",),
 }
-"""The columns that tell when something happened."""
+"""The columns with the times of what happened."""
 
 
 @dataclass(frozen=True, slots=True)

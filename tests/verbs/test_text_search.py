@@ -69,7 +69,7 @@ def test_case_and_form_make_no_difference(database: Database, where: str, writte
 @pytest.mark.parametrize("text", ["100%", "a_b", "back\\slash", "it's", '"quoted"', "ünïcode", "/"])
 @pytest.mark.parametrize("where", ["description", "steps", "note"])
 def test_a_text_is_taken_literally(database: Database, where: str, text: str) -> None:
-    """Neither wildcards nor the escapes of JSON have a meaning."""
+    """Wildcards and the escapes of JSON have no meaning."""
     wanted = write(database, where, f"before {text} after")
     add(database, description="1000 axb backXslash its quoted unicode")
     assert found(database, text) == [wanted]

@@ -26,7 +26,7 @@ MOVES = (
     "claims regained",
     "testers' claims of what they reported",
     "batches sent again",
-    "dependents told of a reopened dependency",
+    "reopened dependencies that reached a dependent",
     *BY_ARGUMENT.values(),
 )
 
@@ -44,7 +44,7 @@ def count_moves(history: History, events: Iterable[Event]) -> dict[str, int]:
     found["claims adopted"] = len(adopted)
     for event in events:
         found["claims regained"] += event.kind == Kind.RESUME and event.source == Status.PENDING
-        found["dependents told of a reopened dependency"] += event.kind == Kind.UNMET
+        found["reopened dependencies that reached a dependent"] += event.kind == Kind.UNMET
     return {move: found[move] for move in MOVES}
 
 

@@ -118,7 +118,7 @@ async def _follow(
             for event in events:
                 _print_event(event, as_json=as_json)
         else:
-            async for topic, event in notices.told(events):
+            async for topic, event in notices.deliver(events):
                 _print_event(event, topic, as_json=as_json)
         if until_complete and not events and (await database.read(why_idle)).state == "complete":
             return

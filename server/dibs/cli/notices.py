@@ -1,7 +1,7 @@
-"""`dibs follow --on … --run …`: tell a person by a command, at least once for each event that they want to hear of.
+"""`dibs follow --on … --run …`: run a command at least once for each event of some topics, to notify a person.
 
 The place in the events is stored in `.dibs/notices/` after a command has ended with status 0. So a restart misses
-nothing. An event whose command had begun when the follower ended is told again, and marked as repeated.
+nothing. If the follower ended while the command ran, the command gets that event again, marked as repeated.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def parse_topics(given: str | None) -> list[Topic]:
 
 
 def topics_of(event: FollowedEvent) -> list[Topic]:
-    """Return the topics of an event, the most urgent first. COMPLETE is no event's: see `Notices.told`."""
+    """Return the topics of an event, the most urgent first. COMPLETE belongs to no kind of event: see `Notices.deliver`."""
     is_of = {
         Topic.ASK: event.kind == Kind.ASK and event.to_status != Status.PENDING.value,  # else it was asked before
         Topic.STUCK: event.to_status == Status.STUCK.value,
@@ -78,7 +78,7 @@ def topics_of(event: FollowedEvent) -> list[Topic]:
 
 @dataclass
 class Place:
-    """What one command has been told: all up to the cursor `after`, and what has `begun` of the next event."""
+    """How far one command has come: it has every event up to the cursor `after`, and of the next what has `begun`."""
 
     command: str
     on: list[str]
@@ -88,7 +88,7 @@ class Place:
 
 
 class Notices:
-    """Tells the events of some topics: prints them, and runs a command for each, if there is one."""
+    """Selects the events of some topics, and runs the command for each, if there is one."""
 
     def __init__(self, database: Database, topics: Collection[Topic], command: str | None, settings: Settings) -> None:
         self._database = database
@@ -127,8 +127,8 @@ class Notices:
             os.close(self._lock)
             self._lock = None
 
-    async def told(self, events: list[FollowedEvent]) -> AsyncIterator[tuple[Topic, FollowedEvent]]:
-        """Yield the events of the topics, and tell each. The backlog is complete with the last event that is there."""
+    async def deliver(self, events: list[FollowedEvent]) -> AsyncIterator[tuple[Topic, FollowedEvent]]:
+        """Yield each event of the topics, and then run the command for it. The last event may complete the backlog."""
         assert self._place is not None, "it has begun"
         for event in events:
             topics = [topic for topic in topics_of(event) if topic in self._topics][:1]
@@ -139,12 +139,12 @@ class Notices:
                     topics.append(Topic.COMPLETE)
             for topic in topics:
                 yield topic, event
-                await self._tell(topic, event)
+                await self._run_for(topic, event)
             self._place.after, self._place.complete = event.cursor, complete
             if topics or event is events[-1]:
                 self._store()
 
-    async def _tell(self, topic: Topic, event: FollowedEvent) -> None:
+    async def _run_for(self, topic: Topic, event: FollowedEvent) -> None:
         if self._command is None:
             return
         assert self._place is not None, "it has begun"

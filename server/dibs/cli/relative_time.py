@@ -1,4 +1,4 @@
-"""Times for people: how long ago, beside the local time or UTC."""
+"""Times for people: how long ago, and the local time or UTC."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Reader:
         return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if self.utc else f"{at.astimezone():%Y-%m-%d %H:%M:%S}"
 
     def read(self, value: Any, otherwise: Any) -> Any:
-        """Return a time as `both` does, and `otherwise` for a value that is no time."""
+        """Return a time as `both` does, and `otherwise` for any other value."""
         return self.both(value) if isinstance(value, datetime) else otherwise
 
     def both(self, at: datetime) -> str:

@@ -205,16 +205,16 @@ class JobRunner:
                 ) as start:
                     self._note_delay(work)
                     self._writing_since = time.monotonic()
-                    try:
-                        yield start
-                    finally:
-                        self._writing_since = None
+                    yield start
             except Unavailable:
                 raise
             except BaseException:
                 self._run_overdue(connection)
                 raise
-            self._run_overdue(connection)
+            else:
+                self._run_overdue(connection)
+            finally:
+                self._writing_since = None
 
     def _run_overdue(self, connection: Connection) -> None:
         """Run what is overdue while this process still has its turn, also if its job was abandoned meanwhile."""
@@ -223,7 +223,7 @@ class JobRunner:
             return
         engine, closed = self.connections.engine, lambda: self.gate.closed
         with (
-            suppress(Refusal),  # whoever has it overdue tries again, and reports why that fails
+            suppress(Refusal),  # the source tries again, and reports why that fails
             engine.write_transaction(connection, self._settings.project, exclusive=False, abandoned=closed) as start,
         ):
             if start is not None:

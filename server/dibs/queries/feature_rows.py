@@ -91,7 +91,7 @@ class Waits:
         return cls(blockers, holders_of(tx, free), questions, prompts)
 
     def row_of(self, row: Row, now: float, name: int = LONGEST_NAME) -> FeatureRow:
-        """Return a row with what its feature waits for. Beside a question it has room for one dependency."""
+        """Return a row with what its feature waits for. With a question there is room for one dependency."""
         one = row_of(row, now, name)
         if (holder := self.holders.get(one.id)) is not None:
             one = one.model_copy(

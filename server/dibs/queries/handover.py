@@ -110,7 +110,7 @@ def work_of(
         question_id=blockers(tx, row["id"], row["unmet_dependencies"]).get("question_id"),
         question_answers=question_answers,
         earlier_evidence=earlier,
-        digest=hash((row["description"], *row["steps"], *(row["paths"] or ()), row["name"], row["category"])),
+        digest=hash((row["name"], row["category"], row["description"], tuple(row["steps"]), tuple(row["paths"] or ()))),
     )
 
 

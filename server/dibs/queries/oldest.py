@@ -101,6 +101,6 @@ def oldest_waiting(tx: Transaction) -> list[Oldest]:
 
 
 def oldest(state: Any, found: Iterable[tuple[int | None, Any]]) -> list[Oldest]:
-    """Return the earliest of features with the times since which they have been in a state; none if there are none."""
+    """Return the feature that has been in a state longest, of pairs of an id and a time; an empty list without any."""
     first = min(found, key=lambda one: one[::-1], default=None)
     return [] if first is None else [Oldest(state=state, id=first[0], since=first[1])]

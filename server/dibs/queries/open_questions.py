@@ -22,6 +22,7 @@ SHOWN_PROMPT, SHOWN_ASKER, SHOWN_FEATURES = 120, 30, 5
 
 _Q, _W = questions.c, waits.c
 _questions = select(questions).where(in_project(questions), IS_OPEN).order_by(_Q.id)
+_first = hot(_questions.limit(bindparam("most")))
 _asked = select(_Q.questions).where(in_project(questions), _Q.id == bindparam("number"))
 _count = hot(select(func.count()).select_from(questions).where(in_project(questions), IS_OPEN))
 _held_up = (
@@ -67,9 +68,14 @@ def open_questions(tx: Transaction) -> list[OpenQuestion]:
     ]
 
 
+def first_open_rows(tx: Transaction, most: int) -> Sequence[Row]:
+    """Return the rows of the first open questions of `ask_user`."""
+    return tx.all(_first, most=most)
+
+
 def first_open_questions(tx: Transaction, most: int) -> list[WaitingQuestion]:
     """Return the first open questions of `ask_user`, cut."""
-    return waiting_questions(tx, tx.all(_questions.limit(most)))
+    return waiting_questions(tx, first_open_rows(tx, most))
 
 
 def first_holding_up(tx: Transaction, most: int, category: str | None = None) -> list[WaitingQuestion]:

@@ -11,19 +11,18 @@ from sqlalchemy import bindparam, select
 from dibs.database.compiled import hot
 from dibs.database.transaction import Row, Transaction
 from dibs.queries.oldest import LOOKED_AT, became, oldest, oldest_in_queue, oldest_waiting
-from dibs.queries.open_questions import SHOWN_ASKER, SHOWN_PROMPT, count_open, waiting_questions
+from dibs.queries.open_questions import SHOWN_ASKER, SHOWN_PROMPT, count_open, first_open_rows, waiting_questions
 from dibs.queries.queue_state import LEASE_LEFT, counts
 from dibs.queries.rate import estimate, expired_claims, read_rate
 from dibs.queries.stats import percent_passing, total_of
 from dibs.rules.conditions import F, in_project, is_, leased, renewed_lately, resting
 from dibs.rules.dependencies import AWAITS_RECHECK
 from dibs.rules.holder_names import program_in
-from dibs.rules.questions import IS_OPEN
 from dibs.rules.truncate import json_bytes, truncate
 from dibs.settings import shown_project
 from dibs_schema.answers import Answer, ExpiredClaim, LiveClaim, Overview, PassToTest, PendingQuestion, StuckFeature
 from dibs_schema.status import Kind, Status
-from dibs_schema.tables import events, features, questions
+from dibs_schema.tables import events, features
 
 T = TypeVar("T", bound=Answer)
 
@@ -58,9 +57,6 @@ _requests = hot(
     .where(in_project(), resting(), is_(Status.NEEDS_HUMAN), F.id > 0)
     .order_by(F.status, F.id)
     .limit(LOOKED_AT)
-)
-_questions = hot(
-    select(questions).where(in_project(questions), IS_OPEN).order_by(questions.c.id).limit(bindparam("most"))
 )
 _unconfirmed = hot(
     select(F.id, F.name, F.passed_by, F.unconfirmed_since.label("since"))
@@ -181,7 +177,7 @@ def _request(row: Row) -> PendingQuestion:
 
 
 def _open_questions(tx: Transaction, most: int) -> Iterable[PendingQuestion]:
-    rows = tx.all(_questions, most=most)
+    rows = first_open_rows(tx, most)
     for row, one in zip(rows, waiting_questions(tx, rows), strict=True):
         yield PendingQuestion(**dict(one), asked_at=row["asked_at"])
 

@@ -1,4 +1,4 @@
-"""Search in descriptions, steps and notes, of which there is no index: it reads and folds them, a batch at a time."""
+"""Search in descriptions, steps and notes. They have no index: the search reads and folds them, a batch at a time."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ class SQLite(Engine):
         """Open a connection for one thread; with `reading` it can never write."""
         with self.translated():
             if not self._read_only:
-                self.check_identity()  # to open other files would make a log beside them
+                self.check_identity()  # opening another file would make a log for it
             connection = self._engine.connect()
             connection.info["at_rest"] = self._at_rest
             if reading:

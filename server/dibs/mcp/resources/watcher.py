@@ -129,7 +129,7 @@ class Watch:
                         pass
                 except Refusal as refusal:
                     logger.info("subscribers wait: %s", refusal)
-                    if not (refusal.retryable or self._is_out_of_order):  # whoever reads again learns of it
+                    if not (refusal.retryable or self._is_out_of_order):  # the next read says why
                         self._is_out_of_order = True
                         for audience in self._audiences:
                             self._queue(audience, list(audience.addresses), senders)
