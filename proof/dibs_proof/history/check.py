@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from dibs_proof.history import adopted_claims, cross_feature
+from dibs_proof.history import cross_feature, restricted_claims
 from dibs_proof.history.dependencies import Graph
 from dibs_proof.history.expectations import Effect, Report
 from dibs_proof.history.feature_history import FeatureHistory, feature_histories
@@ -27,7 +27,7 @@ def check(history: History) -> list[Violation]:
     interpretation = Interpretation(history)
     graph = Graph(history, interpretation)
     found = [*cross_feature.check(history, interpretation, graph)]
-    found += adopted_claims.check(history)
+    found += restricted_claims.check(history)
     found += questions_are_closed_once(history)
     for feature in feature_histories(history, interpretation, graph).values():
         found += _has_an_order(feature, history.limits)

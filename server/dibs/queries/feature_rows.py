@@ -35,8 +35,6 @@ _unmet = (
     .where(in_project(dependencies), _D.feature_id.in_(bindparam("ids", expanding=True)), ~among(F.status, SATISFIED))
     .order_by(_D.feature_id, _D.dependency_id)
 )
-
-
 _requests = select(F.id, F.human_request).where(
     in_project(), F.id.in_(bindparam("ids", expanding=True)), is_(Status.NEEDS_HUMAN)
 )
