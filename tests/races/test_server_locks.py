@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from dibs.database import Database, WriteJob, open_database
 from dibs.database.postgres.engine import Postgres
@@ -20,12 +21,15 @@ from dibs.verbs.create import create_bulk
 from dibs_schema.answers import Claimed, Idle
 from dibs_schema.inputs import NewFeature
 from dibs_schema.refusals import AlreadyClaimed, Refusal, WouldCycle
-from races.backlog import events_of, fill, row
+from races.backlog import events_of, eventually, fill, row
 
 pytestmark = [
     pytest.mark.only_on("postgresql", reason="these locks are those of the one engine"),
     pytest.mark.timeout(60),
 ]
+
+
+WAITING = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
 
 
 @pytest.fixture
@@ -79,7 +83,7 @@ def after_each_other(
     first = Held(two[0], one)
     assert first.has_run(5)
     second = Held(two[1], other)
-    second.has_run(0.5)
+    eventually(lambda: second.has_run(0) or two[0].read_now(lambda tx: tx.value(WAITING)))
     return first.finish(), second.finish()
 
 
