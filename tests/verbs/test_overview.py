@@ -12,7 +12,7 @@ from sqlalchemy import insert, update
 
 from dibs.database import Database
 from dibs.database.transaction import Transaction
-from dibs.queries import rate
+from dibs.queries import pass_rate
 from dibs.queries.overview import ROOM, SHOWN, get_overview
 from dibs.queries.queue_state import counts
 from dibs.queries.stats import get_stats
@@ -227,12 +227,12 @@ def test_the_end_is_estimated_from_ten_passes_on(database: Database) -> None:
 
 def test_counts_of_many_events_say_since_when(database: Database) -> None:
     """Only the newest events are read; the counts name the time to which these reach back."""
-    _passes(database, rate.NEWEST + 5, every=1)
+    _passes(database, pass_rate.NEWEST + 5, every=1)
     overview = look(database)
     assert overview.counted_since is not None
-    assert abs(ago(overview, overview.counted_since) - rate.NEWEST) <= MINUTE
+    assert abs(ago(overview, overview.counted_since) - pass_rate.NEWEST) <= MINUTE
     assert HOUR - MINUTE < overview.passed_last_hour <= HOUR
-    assert overview.passed_last_day == rate.NEWEST
+    assert overview.passed_last_day == pass_rate.NEWEST
 
 
 def test_lists_are_short_and_count_the_rest(database: Database) -> None:
@@ -286,6 +286,6 @@ def test_the_lists_of_a_large_project_cost_no_more_than_those_of_a_small_one(dat
             database.write_now(partial(Transaction.run, statement=blocked))
         return _steps(database, lambda tx: get_overview(tx, "")) - _steps(database, counts)
 
-    _passes(database, rate.NEWEST, every=1)
+    _passes(database, pass_rate.NEWEST, every=1)
     small = grow(2_000)
     assert grow(10_000) <= 1.1 * small

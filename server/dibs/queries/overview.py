@@ -10,10 +10,10 @@ from sqlalchemy import bindparam, select
 
 from dibs.database.compiled import hot
 from dibs.database.transaction import Row, Transaction
-from dibs.queries.oldest import LOOKED_AT, became, oldest, oldest_in_queue, oldest_waiting
+from dibs.queries.oldest_features import LOOKED_AT, became, oldest, oldest_in_queue, oldest_waiting
 from dibs.queries.open_questions import SHOWN_ASKER, SHOWN_PROMPT, count_open, first_open_rows, waiting_questions
+from dibs.queries.pass_rate import estimate, expired_claims, read_rate
 from dibs.queries.queue_state import LEASE_LEFT, counts
-from dibs.queries.rate import estimate, expired_claims, read_rate
 from dibs.queries.stats import percent_passing, total_of
 from dibs.rules.conditions import F, in_project, is_, leased, renewed_lately, resting
 from dibs.rules.dependencies import AWAITS_RECHECK
