@@ -16,7 +16,7 @@ import tomlkit
 from dibs.registration import toml
 from dibs.registration.change import registration, removal, write
 from dibs.registration.clients import CLIENTS, Client
-from dibs.registration.command import Command, server_command
+from dibs.registration.command import Command, options_of, requirement, server_command
 from dibs_schema.refusals import Busy, InvalidInput, ReadOnly
 
 SHORT = Command(("dibs-mcp",), "because")
@@ -388,6 +388,37 @@ def test_the_command_is_one_that_the_client_will_find(tmp_path: Path, monkeypatc
     monkeypatch.setenv("VIRTUAL_ENV", str(tmp_path))
     assert "only while this virtual environment is active" in server_command(tmp_path, search=str(tmp_path)).why
     for cache in (".cache/uv/archive-v0/x1", ".local/share/pipx/.cache/x1", ".cache/pipx/x1"):
-        assert server_command(Path("/home/ann", cache), search=str(tmp_path)).words == ("uvx", "dibs-mcp"), cache
+        cached = server_command(
+            Path("/home/ann", cache), search=str(tmp_path), source="git+https://git.example/dibs@v1"
+        )
+        assert cached.words == ("uvx", "--from", "git+https://git.example/dibs@v1", "dibs-mcp"), cache
     for lasting in (".cache/pypoetry/virtualenvs/x1", ".cache/mine/venv", "Library/Caches/pypoetry/virtualenvs/x1"):
         assert server_command(Path("/home/ann", lasting), search=str(tmp_path)).words == ("dibs-mcp",), lasting
+
+
+@pytest.mark.parametrize(
+    ("origin", "expected"),
+    [
+        ({"url": "file:///home/ann/dibs", "dir_info": {}}, "file:///home/ann/dibs"),
+        ({"url": "https://files.example/dibs.whl", "archive_info": {}}, "https://files.example/dibs.whl"),
+        (
+            {
+                "url": "https://git.example/dibs",
+                "vcs_info": {"vcs": "git", "commit_id": "abc", "requested_revision": "v1"},
+            },
+            "git+https://git.example/dibs@v1",
+        ),
+        (
+            {
+                "url": "ssh://git@git.example/all",
+                "vcs_info": {"vcs": "git", "commit_id": "abc"},
+                "subdirectory": "dibs",
+            },
+            "git+ssh://git@git.example/all@abc#subdirectory=dibs",
+        ),
+    ],
+)
+def test_what_was_installed_from_elsewhere_is_fetched_from_there_again(origin: dict[str, Any], expected: str) -> None:
+    """Until Dibs is in an index, `uvx dibs-mcp` finds nothing: the entry names the place that this Dibs came from."""
+    assert requirement(origin) == expected
+    assert options_of(["uvx", "--from", expected, "dibs-mcp", "--role", "coder"]) == ["--role", "coder"]

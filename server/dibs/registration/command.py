@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from typing import Any
 
 SCRIPT = "dibs-mcp"
 PACKAGE = re.compile(rf"{SCRIPT}(\[.*\])?([@=].*)?")
@@ -42,11 +45,16 @@ class Command:
         return list(self.words[1:])
 
 
-def server_command(prefix: Path | None = None, search: str | None = None) -> Command:
-    """Return a command that clients on this machine can start; `search` is a PATH, `prefix` the folder of this Python."""
+def server_command(prefix: Path | None = None, search: str | None = None, source: str | None = None) -> Command:
+    """Return a command that clients on this machine can start.
+
+    `search` is a PATH, `prefix` the folder of this Python, and `source` what this package was installed from.
+    """
     prefix = prefix or Path(sys.prefix)
     if CACHES.search(f"{prefix.as_posix()}/"):
-        return Command(("uvx", SCRIPT), "this dibs runs from a cache that may be deleted, so uvx fetches it again")
+        source = source or installed_from()
+        words = ("uvx", "--from", source, SCRIPT) if source else ("uvx", SCRIPT)
+        return Command(words, "this dibs runs from a cache that may be deleted, so uvx fetches it again")
     found = shutil.which(SCRIPT, path=search)
     if found is not None:
         active = os.environ.get("VIRTUAL_ENV")
@@ -57,6 +65,29 @@ def server_command(prefix: Path | None = None, search: str | None = None) -> Com
         (sys.executable, "-m", "dibs", "serve"),
         f"{SCRIPT} is not on PATH, so the command names this Python by its full path, which is valid on this machine only",
     )
+
+
+def installed_from() -> str | None:
+    """Return the repository, folder or file that this package was installed from, or None if it came from an index.
+
+    Source: PEP 610, direct_url.json.
+    """
+    try:
+        text = distribution(SCRIPT).read_text("direct_url.json")
+    except PackageNotFoundError:
+        return None
+    return requirement(json.loads(text)) if text else None
+
+
+def requirement(origin: dict[str, Any]) -> str:
+    """Return an origin in the form of PEP 610 as installers take it, as `git+https://git.example/dibs@v1`."""
+    url: str = origin["url"]
+    if version_control := origin.get("vcs_info"):
+        revision = version_control.get("requested_revision") or version_control["commit_id"]
+        url = f"{version_control['vcs']}+{url}@{revision}"
+    if subdirectory := origin.get("subdirectory"):
+        url += f"#subdirectory={subdirectory}"
+    return url
 
 
 def options_of(words: Sequence[str]) -> list[str] | None:
