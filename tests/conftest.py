@@ -17,13 +17,15 @@ import pytest
 from clusters.shared import Server, fresh_database, quick_folder, run_folder, shared_server
 from dibs.client import Client, server_command
 from dibs.database import Database, open_database
-from dibs.settings import Settings
+from dibs.settings import CLIENT_SESSIONS, Settings
 from races.backlog import LONG
 
 ENGINES = ("sqlite", "postgresql")
 
 for _name in [name for name in os.environ if name.startswith("DIBS_") and not name.startswith("DIBS_TEST_")]:
     del os.environ[_name]  # the tests do not use the developer's own settings
+for _name in CLIENT_SESSIONS:
+    os.environ.pop(_name, None)  # nor the session of an agent that runs them
 os.environ["DIBS_PROJECT"] = "default"  # also on a server, where the default is the folder's name
 
 

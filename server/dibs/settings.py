@@ -21,6 +21,12 @@ UNEXPANDED = re.compile(r"\$\{|\{env:|^\$\w|^%\w+%")
 """A variable, or its beginning, that a client should have replaced in its configuration."""
 UNNAMED = "default"
 """The name of a file's project if none is named."""
+CLIENT_SESSIONS = ("CLAUDE_CODE_SESSION_ID",)
+"""Variables by which clients name the session of the agent that a server or a command works for.
+
+Claude Code 2.1 sets one for its MCP servers, hooks and commands, and keeps it when the session is resumed; Codex 0.169
+and opencode 1.18 set none for their servers.
+"""
 SECRET = ("token", "claim")
 """The settings whose values no message shows."""
 
@@ -76,6 +82,7 @@ class Settings(BaseModel):
     log: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("WARNING", description="What goes to standard error.")
     isolated: bool = Field(default=False, description="Give this git worktree a backlog of its own.")
     _guesses_project: bool = PrivateAttr(default=False)
+    _client_session: str | None = PrivateAttr(default=None)
     _folder: Callable[[], Path] | None = PrivateAttr(default=None)
 
     @classmethod
@@ -118,6 +125,7 @@ class Settings(BaseModel):
             shown = "" if name in SECRET else f"={values.get(name)!r}"
             raise InvalidInput(f"{field}{shown}: {message}.", field=field) from None
         settings._guesses_project, settings._folder = guesses, folder  # noqa: SLF001 - attributes of this class
+        settings._client_session = next(filter(None, map(environ.get, CLIENT_SESSIONS)), None)  # noqa: SLF001
         return settings
 
     def in_folder(self, folder: Path) -> Settings:
@@ -131,6 +139,11 @@ class Settings(BaseModel):
     def folder(self) -> Path:
         """The folder that is served. Raises InvalidInput if it has been deleted."""
         return (self._folder or current_folder)()
+
+    @property
+    def client_session(self) -> str | None:
+        """The id of the agent's session at its client, which outlives its servers, or None if the client names none."""
+        return self._client_session
 
     @property
     def guesses_project(self) -> bool:

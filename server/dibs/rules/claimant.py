@@ -21,7 +21,8 @@ class Holder:
 
     Others see `name`, which is an agent's name if `named`. `session` is the connection whose server renews the lease
     of `lease` seconds while the connection lives and then releases the claim, or None. `fresh` is the token of the
-    next claim, if the caller must know it before the claim.
+    next claim, if the caller must know it before the claim. `alias_lasts` says that the agent's next connection has the
+    same name, though it is no agent's.
     """
 
     name: str
@@ -29,6 +30,12 @@ class Holder:
     session: str | None
     lease: float
     fresh: str | None = None
+    alias_lasts: bool = False
+
+    @property
+    def lasts(self) -> bool:
+        """Whether the name outlives the connection, so that claims can be resumed by it."""
+        return self.named or self.alias_lasts
 
 
 def new_token() -> str:

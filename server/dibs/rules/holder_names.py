@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import sys
 from pathlib import Path
@@ -10,12 +11,16 @@ CLIENT = "client"
 """The program of a client that does not name itself."""
 LETTERS = 30
 """Characters of a program's or a folder's name that are shown."""
+_DIGITS = re.compile("[0-9a-f]{4}")
 _ON_CONNECTION = re.compile(r"(.+)-[0-9a-f]{4} in .+")
 
 
 def name_of(client: str, session: str) -> str:
-    """Return the name of one of a program's clients, as `codex-3da5`. `session` begins with four hexadecimal digits."""
-    return f"{_word(client) or CLIENT}-{session[:4]}"
+    """Return the name of one of a program's clients, as `codex-3da5`, by the beginning of its session's id."""
+    digits = session[:4].lower()
+    if _DIGITS.fullmatch(digits) is None:
+        digits = hashlib.blake2b(session.encode(errors="replace"), digest_size=2).hexdigest()
+    return f"{_word(client) or CLIENT}-{digits}"
 
 
 def name_in_folder(client: str, session: str, folder: str, role: str = "") -> str:

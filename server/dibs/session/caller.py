@@ -33,6 +33,8 @@ class Caller:
 
     `connection` is the id of the connection whose server renews the claims' leases. It is None if no connection
     proves that the holder is alive; then each call that carries the token renews the lease. `lease` is in seconds.
+
+    `alias_lasts` says that the alias is that of the agent's session at its client, which outlives the connection.
     """
 
     client: str
@@ -42,14 +44,17 @@ class Caller:
     scope: str | None
     connection: str | None
     lease: float
+    alias_lasts: bool = False
 
     @classmethod
     def on_connection(cls, settings: Settings, connection: str, client: str = CLIENT) -> Caller:
         """Return the client of a connection that lasts as long as its agent works, with its program's name."""
         role = "" if settings.role in (Role.ALL, Role.CODER) else settings.role.value
-        alias = name_in_folder(client, connection, _folder_name(settings), role)
-        author = settings.agent or alias
-        return cls(client, settings.agent, author, alias, connection, connection=connection, lease=settings.lease)
+        alias = name_in_folder(client, settings.client_session or connection, _folder_name(settings), role)
+        return cls(
+            *(client, settings.agent, settings.agent or alias, alias, connection, connection, settings.lease),
+            alias_lasts=settings.client_session is not None,
+        )
 
     @classmethod
     def over_http(cls, settings: Settings, http_session: str | None, client: str = CLIENT) -> Caller:
@@ -78,7 +83,7 @@ class Caller:
 
         name = agent or self.agent
         return Holder(
-            name=name or self.alias, named=name is not None, session=self.connection, lease=self.lease, fresh=token
+            *(name or self.alias, name is not None, self.connection, self.lease, token), alias_lasts=self.alias_lasts
         )
 
     def request_scope(self, agent: str | None, request_id: str | None) -> str:

@@ -122,8 +122,8 @@ class ClaimJob(ClaimingJob[Claimed | Idle]):
             return claim.claimed(tx, holder, own, already=True)
 
     def _only_claim(self, tx: Transaction, held: int) -> Row | None:
-        """Return the row of the claim that the holder has, if it may have only one and asks for the next feature."""
-        if self._args.feature_id is not None or tx.project.settings.max_claims > 1:
+        """Return the row of the claim that the agent name has, if it may have only one and asks for the next feature."""
+        if not self._holder.named or self._args.feature_id is not None or tx.project.settings.max_claims > 1:
             return None
         row = self.own_claim(tx, held)
         return row if row is not None and self._args.category in (None, row["category"]) else None

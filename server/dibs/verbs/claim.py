@@ -94,12 +94,12 @@ def claim(
 
     Returns the claim with all that the agent needs, or the reason why there is nothing to claim.
     Raises NotFound, AlreadyClaimed, AlreadyHolding, AlreadyPassing, TooManyClaims, UnmetDependencies,
-    WaitingForHuman, Stuck, Archived, NotReady, InvalidInput if a resume has no agent name, and NotApplied
+    WaitingForHuman, Stuck, Archived, NotReady, InvalidInput if a resume has no lasting name, and NotApplied
     if others are claiming every ready feature.
     """
     row = claim_row(tx, holder, feature, **options)
     if row is not None:
-        return claimed(tx, holder, row)
+        return claimed(tx, holder, row, already=holder.fresh not in (None, row["claim_token"]))
     look = _look_of(tx)
     idle = look.idle if look is not None and look.idle is not None else why_idle(tx, options.get("category"))
     if idle.counts.ready:  # uncommitted claims lock these rows

@@ -34,7 +34,10 @@ from dibs_schema.status import ConnectionEnd, Kind, Status
 from dibs_schema.tables import features
 
 claims_of_holder = hot(
-    select(F.id, F.name, F.claimed_at, F.claim_session, F.lease_seconds, renewed_lately().label("renewed_lately"))
+    select(
+        *(F.id, F.name, F.claimed_at, F.claim_token, F.claim_session, F.lease_seconds),
+        renewed_lately().label("renewed_lately"),
+    )
     .where(in_project(), leased(), of_holder(features))
     .order_by(F.claimed_at, F.id)
 )
@@ -103,11 +106,14 @@ def replay_claim(tx: Transaction, holder: Holder, claimed: Claimed) -> Claimed:
 
 
 def resume_claim(tx: Transaction, holder: Holder, feature: int | None, *, force: bool = False) -> Any:
-    """Take over the agent name's claim (of `feature`) with a new token, and return its row; None if it has none.
+    """Take over the holder's claim (of `feature`) with a new token, and return its row; None if it has none.
 
-    Raises AlreadyHolding if another connection that lives has the claim, unless `force`.
+    Without an agent name, a claim of this very connection keeps its token: subagents may share the connection.
+
+    Raises AlreadyHolding if another connection that lives has the claim, unless `force`, or if several claims of this
+    connection may be meant; InvalidInput if the holder's name does not outlive a connection.
     """
-    if not holder.named:
+    if not holder.lasts:
         raise InvalidInput(
             "resume: the call needs an agent name, since the server has none.",
             next=[Step("feature_claim_and_get", {"resume": True}, needs=("agent",))],
@@ -115,6 +121,11 @@ def resume_claim(tx: Transaction, holder: Holder, feature: int | None, *, force:
         )
     mine = tx.all(claims_of_holder, holder=holder.name, counted_session=None)
     asked = [row for row in mine if feature in (None, row["id"])]
+    if not holder.named:
+        here = [row for row in asked if row["claim_session"] == holder.session]
+        asked = [row for row in asked if row not in here]
+        if here and not asked:
+            return _continue_here(tx, holder, here)
     if not asked:
         return None
     free = (row["id"] for row in asked if force or not is_of_another_session(holder, row))
@@ -132,6 +143,21 @@ def resume_claim(tx: Transaction, holder: Holder, feature: int | None, *, force:
     assert row is not None, "this transaction has read the holder's claims"
     record(tx, holder.name, Kind.RESUME, chosen, Status.IN_PROGRESS, Status.IN_PROGRESS)
     return row
+
+
+def _continue_here(tx: Transaction, holder: Holder, here: list[Row]) -> Row | None:
+    """Return the row of the only claim of this connection, with its lease renewed. Raises AlreadyHolding for several."""
+    first = here[0]
+    if len(here) == 1:
+        return claim_again(tx, holder, first["id"], first["claim_token"])
+    named = ", ".join(f"{row['id']} ({row['name'][:40]})" for row in here[:9])
+    raise AlreadyHolding(
+        f"This connection has {len(here)} claims: {named}.",
+        next=[Step("feature_claim_and_get", {"resume": True}, "for yours", needs=("feature_id",))],
+        id=first["id"],
+        name=first["name"],
+        age_seconds=max(0, int(tx.now - first["claimed_at"])),
+    )
 
 
 def refuse_second_claim(tx: Transaction, holder: Holder, held: Row) -> NoReturn:
