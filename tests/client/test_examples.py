@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,14 +11,12 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from dibs.client import SyncBacklog
 from dibs.database import open_database
 from dibs.settings import Settings
-from dibs_schema.answers import Claimed
 from dibs_schema.inputs import NewFeature
 from races.backlog import rule
 
@@ -166,89 +162,3 @@ def test_the_orchestrator_is_short() -> None:
     code = [line for line in text.split('"""', 2)[2].splitlines() if line.strip() and '"""' not in line]
     assert len(code) < 50
     assert set(re.findall(r"from (dibs\S*) import", text)) == {"dibs.client", "dibs_schema.refusals"}
-
-
-class TestClaudeCodeHooks:
-    """The hooks, started with the command of their configuration and the JSON that Claude Code sends."""
-
-    @pytest.fixture
-    def project(self, place: Path) -> Path:
-        """A project with the example's files copied as its page says."""
-        hooks = place / ".claude" / "hooks"
-        hooks.mkdir(parents=True)
-        shutil.copy(EXAMPLES / "claude-code" / "dibs_claims.py", hooks)
-        return place
-
-    def fire(self, project: Path, event: str, agent: str = "ada", role: str = "", **fields: str) -> str:
-        """Run the hooks that are configured for an event, and return their output."""
-        configured = json.loads((EXAMPLES / "claude-code" / "settings.json").read_text(encoding="utf-8"))
-        (group,) = configured["hooks"][event]
-        sort = fields.get("source")
-        assert sort is None or re.fullmatch(group["matcher"], sort)
-        (hook,) = group["hooks"]
-        given = {"session_id": "s", "transcript_path": "/t", "cwd": str(project), "hook_event_name": event}
-        done = subprocess.run(
-            ["sh", "-c", hook["command"]],
-            input=json.dumps(given | fields),
-            env=os.environ | {"CLAUDE_PROJECT_DIR": str(project), "DIBS_AGENT": agent, "DIBS_ROLE": role},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=hook["timeout"],
-        )
-        assert (done.returncode, done.stderr) == (0, "")
-        return done.stdout
-
-    def told(self, printed: str) -> str:
-        """Return the text that Claude Code adds to the agent's context."""
-        answer: dict[str, Any] = json.loads(printed)
-        (specific,) = answer.values()
-        assert answer.keys() == {"hookSpecificOutput"}
-        assert specific.pop("hookEventName") == "SessionStart"
-        words: str = specific.pop("additionalContext")
-        assert specific == {}
-        return words
-
-    def test_a_compacted_session_finds_its_claim_again(self, project: Path, backlog: SyncBacklog) -> None:
-        """After a compaction the context names the claimed feature, and the named call resumes it."""
-        backlog.create_many(features("secret name"))
-        claimed = backlog.take(agent="ada")
-        assert isinstance(claimed, Claimed)
-        words = self.told(self.fire(project, "SessionStart", source="compact"))
-        assert "feature 1 " in words
-        assert "feature_claim_and_get with resume=true" in words
-        assert "secret name" not in words, "what agents write is data, and never in what orders an agent"
-        again = backlog.take(agent="ada", resume=True)
-        assert isinstance(again, Claimed)
-        assert (again.feature.id, again.claim.token != claimed.claim.token) == (1, True)
-        assert self.fire(project, "SessionStart", agent="bob", source="startup") == ""
-
-    def test_a_session_that_ends_gives_its_claim_back(self, project: Path, backlog: SyncBacklog) -> None:
-        """The end of a session and /clear release claims; a resumed session is informed."""
-        backlog.create_many(features("one", "two"))
-        backlog.take(agent="ada")
-        backlog.take(agent="bob")
-        assert self.fire(project, "SessionEnd", reason="clear") == ""
-        assert (backlog.get(1).status, backlog.get(2).status) == ("pending", "in_progress")
-        assert "Claim a feature by its feature_id" in self.told(self.fire(project, "SessionStart", source="resume"))
-
-    @pytest.mark.parametrize("role", ["coder", "tester"])
-    def test_a_session_of_any_role_gives_its_claim_back(self, role: str, project: Path, backlog: SyncBacklog) -> None:
-        """The hook releases a claim without its token, which its agent may not do."""
-        backlog.create_many(features("one"))
-        backlog.take(agent="ada")
-        assert "feature 1 " in self.told(self.fire(project, "SessionStart", role=role, source="compact"))
-        assert self.fire(project, "SessionEnd", role=role, reason="logout") == ""
-        assert backlog.get(1).status == "pending"
-
-    def test_no_backlog_is_made_where_there_is_none(self, project: Path) -> None:
-        """A named session in a folder without a backlog gets no text, and no backlog is created."""
-        for source in ("startup", "resume"):
-            assert self.fire(project, "SessionStart", source=source) == ""
-        assert self.fire(project, "SessionEnd", reason="clear") == ""
-        assert not (project / ".dibs").exists()
-
-    def test_a_session_without_a_name_is_left_alone(self, project: Path) -> None:
-        """A session without a name gets no text, and no backlog is created."""
-        assert self.fire(project, "SessionStart", agent="", source="startup") == ""
-        assert not (project / ".dibs").exists()

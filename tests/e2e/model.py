@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -81,6 +82,8 @@ class Model:
         self.failure: BaseException | None = None
         self._script = script
         self._answers: dict[str, Answer] = {}
+        self._earlier: set[str] = set()  # the calls before the script, in a conversation that goes on
+        self._prefix = f"call_{secrets.token_hex(2)}"
         self._last_call = ""
         self._waiting: Call | None = None
         self._sought: Counter[str] = Counter()
@@ -98,7 +101,7 @@ class Model:
         for turn in self.turns:
             for one in turn.shown:
                 found.setdefault(one.call_id, one)
-        return list(found.values())
+        return [one for call, one in found.items() if call not in self._earlier]
 
     def reply(self, body: dict[str, Any]) -> Answer:
         """Answer a request with the script's next call, or a retry with the same call again."""
@@ -107,8 +110,10 @@ class Model:
             if not (any(own_name(one.name) for one in turn.tools) or self._finder(turn)):
                 self.others.append(("POST", self.dialect.path, body))
                 return Answer()  # such as a title for the conversation
+            if not self.turns:
+                self._earlier = {one.call_id for one in turn.shown}
             self.turns.append(turn)
-            last = turn.shown[-1] if turn.shown else None
+            last = turn.shown[-1] if turn.shown and turn.shown[-1].call_id not in self._earlier else None
             key = last.call_id if last else ""
             if key not in self._answers:
                 assert key == self._last_call, f"the client shows {key}, the model waits for {self._last_call}"
@@ -125,7 +130,7 @@ class Model:
         except Exception as failure:  # noqa: BLE001 - it is raised again in the test's own thread
             self.failure = failure
             return Answer()
-        self._last_call = f"call_{len(self._answers) + 1:04}"
+        self._last_call = f"{self._prefix}_{len(self._answers) + 1:04}"
         tool = offered(call.tool, turn.tools)
         if tool is None and self._finder(turn) and self._sought[call.tool] < SEARCHES:
             self._sought[call.tool] += 1
