@@ -48,6 +48,24 @@ def test_engines_are_named_inside_the_database_only() -> None:
     assert named == []
 
 
+ASKS_FOR_THE_SYSTEM = re.compile(
+    r"\b(sys\.platform|os\.(name|uname|fork|fsync|getuid|killpg|O_CLOEXEC)|platform\.(system|uname)|select\.poll"
+    r"|import (ctypes|fcntl|msvcrt|pwd|resource|termios|winreg)|signal\.SIG(HUP|KILL|STOP|CONT)|pidfd_\w+)\b|/proc/"
+)
+"""What one system has and another has not."""
+
+
+def test_only_the_platform_package_asks_which_system_it_runs_on() -> None:
+    """Product and proof use what `dibs.platform` offers on every system."""
+    texts = modules() | {str(one.relative_to(ROOT)): one.read_text("utf-8") for one in (ROOT / "proof").rglob("*.py")}
+    asking = {
+        name: found[0]
+        for name, text in texts.items()
+        if not name.startswith("server/dibs/platform/") and (found := ASKS_FOR_THE_SYSTEM.search(_code(text)))
+    }
+    assert asking == {}
+
+
 def _code(text: str) -> str:
     """Return the code without comments and docstrings, which may name engines."""
     tree = ast.parse(text)

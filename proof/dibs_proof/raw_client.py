@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import select
-import signal
 import subprocess
 import tempfile
 import threading
@@ -19,6 +18,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import IO, Any, Protocol, Self
 
+from dibs.platform.signals import KILL
 from dibs_schema.refusals import Refusal, all_codes
 
 Message = dict[str, Any]
@@ -211,7 +211,7 @@ class RawClient:
         self.call("feature_get_stats")
         return self
 
-    def kill(self, number: int = signal.SIGKILL) -> None:
+    def kill(self, number: int = KILL) -> None:
         """Send a signal to the server."""
         self.process.send_signal(number)
 

@@ -5,22 +5,23 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
 from dibs.client import Client, ServerGone
+from dibs.platform.signals import kill, resume, stop
 from dibs_proof.history.history import Call, Change, Connection, answer_line, call_line, connection_line, write_line
 from dibs_schema.refusals import Refusal
 
 
-def send_signal(client: Client, number: int) -> None:
-    """Send a signal to the server. asyncio's own method may reap the process and lose its exit status."""
+def disturb(client: Client, action: Callable[[int], None]) -> None:
+    """Do something to the server's process. asyncio's own methods may reap the process and lose its exit status."""
     if client.process.returncode is None:
         with suppress(ProcessLookupError):
-            os.kill(client.process.pid, number)
+            action(client.process.pid)
 
 
 class RecordingClient:
@@ -99,12 +100,12 @@ class RecordingClient:
     def kill(self) -> None:
         """End the server at once."""
         self.note("killed")
-        send_signal(self.client, signal.SIGKILL)
+        disturb(self.client, kill)
 
     def terminate(self, number: int = signal.SIGTERM) -> None:
         """Send SIGTERM or SIGHUP to the server, so that it releases its claims."""
         self.note("closed")
-        send_signal(self.client, number)
+        disturb(self.client, lambda pid: os.kill(pid, number))
 
     def hang_up(self) -> None:
         """End the server's input, so that it releases its claims."""
@@ -120,11 +121,11 @@ class RecordingClient:
     def stop(self) -> None:
         """Stop the server with SIGSTOP."""
         self.note("stopped")
-        send_signal(self.client, signal.SIGSTOP)
+        disturb(self.client, stop)
 
     def go_on(self) -> None:
         """Continue a stopped server with SIGCONT."""
-        send_signal(self.client, signal.SIGCONT)
+        disturb(self.client, resume)
         self.note("continued")
 
     def note(self, change: Change, at: float | None = None) -> None:

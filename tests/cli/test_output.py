@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cli.shells import Shell
-from dibs.session.caller import user_name
+from dibs.platform.users import user_name
 
 pytestmark = pytest.mark.only_on("sqlite", reason="no engine plays a part")
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from dibs.database.sqlite import file_identity
+from dibs.platform import file_identity
 
 pytestmark = pytest.mark.only_on("sqlite", reason="a server's files are its own concern")
 
@@ -46,10 +44,3 @@ def test_a_size_is_asked_without_times_too(tmp_path: Path, monkeypatch: pytest.M
     assert sizes == [12_345, 12_345]
     with pytest.raises(FileNotFoundError):
         file_identity.size_at(os.fsencode(tmp_path / "missing"))
-
-
-def test_the_engine_is_there_without_file_locks() -> None:
-    """The engine can be imported on a platform without fcntl."""
-    program = "import sys; sys.modules['fcntl'] = None; import dibs.database.sqlite.engine"
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert (run.returncode, run.stderr) == (0, "")

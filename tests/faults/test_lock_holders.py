@@ -14,8 +14,8 @@ import pytest
 
 from dibs.database import Database, open_database
 from dibs.database.postgres.lock_holders import session_name
-from dibs.database.sqlite.lock_holders import LOCKS, process_name
 from dibs.database.transaction import Transaction
+from dibs.platform.lock_table import LOCKS, process_name
 from dibs.settings import Settings
 from dibs_schema.refusals import Busy
 from faults.servers import sessions, until_one_waits

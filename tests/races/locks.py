@@ -12,8 +12,8 @@ from pathlib import Path
 
 from clusters.urls import moved
 from dibs.database.postgres.lock_holders import session_name
-from dibs.database.sqlite.lock_holders import LOCKS as LISTED
-from dibs.database.sqlite.lock_holders import process_name
+from dibs.platform.lock_table import LOCKS as LISTED
+from dibs.platform.lock_table import process_name
 from foreign import by_hand, connected
 
 LOCKS = ("engine", "queue")

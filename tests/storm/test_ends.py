@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
 import pytest
 
-from dibs_proof.recording_client import RecordingClient, send_signal
+from dibs_proof.recording_client import RecordingClient
 from dibs_proof.storm.agent import ServerEnd, end
 from dibs_proof.storm.plan import Plan
 
@@ -35,6 +36,6 @@ async def test_a_server_that_ended_by_itself_is_not_mistaken_for_one_that_was_en
     plan = Plan(db, "default", 1, 2, 3, 1)
     async with RecordingClient.start(plan.command(), tmp_path / "history.jsonl", "ada") as recorder:
         if before is not None:
-            send_signal(recorder.client, before)
+            os.kill(recorder.client.process.pid, before)
             await recorder.client.process.wait()
         assert (await end(recorder, how) is not None) is wrong

@@ -18,9 +18,10 @@ import pytest
 from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCResponse
 
+from dibs.mcp.transport import LONGEST_MESSAGE
 from dibs.mcp.transport.jsonrpc_streams import MessageWriter, OpenRequests
-from dibs.mcp.transport.line_io import LineReader, LineWriter
 from dibs.mcp.transport.stdio import GRACE, HURRY
+from dibs.platform.posix_streams import LineReader, LineWriter
 from malformed import MALFORMED
 
 pytestmark = [
@@ -620,7 +621,7 @@ def test_a_reader_leaves_in_the_pipe_what_nobody_takes(pipe: tuple[int, int]) ->
                 os.write(sink, b"x\n" * 2048)
 
     async def take_one_and_fill_again() -> None:
-        with closing(LineReader(source)) as reader:
+        with closing(LineReader(source, LONGEST_MESSAGE)) as reader:
             fill()
             assert await reader.take() == b"x"
             fill()
@@ -638,7 +639,7 @@ def test_a_closed_reader_gives_no_more_lines(tmp_path: Path) -> None:
     path.write_bytes(b"1\n")
 
     async def close_while_taking(source: int) -> None:
-        reader = LineReader(source)
+        reader = LineReader(source, LONGEST_MESSAGE)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(take_nothing, reader)
             await anyio.lowlevel.checkpoint()

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import signal
 from random import Random
 from typing import Any
 
 import anyio
 
+from dibs.platform.signals import kill
 from dibs_proof.demo.plan import Outcome, work_time
 from dibs_proof.demo.screen import Activity, AgentStatus, Tone
 from dibs_proof.demo.state import AgentClient, DemoState, LateCall
 from dibs_proof.holding import Holding
 from dibs_proof.read_database import read_row
-from dibs_proof.recording_client import send_signal
+from dibs_proof.recording_client import disturb
 from dibs_schema.refusals import ClaimLost, Refusal
 from dibs_schema.status import Kind, Status
 
@@ -151,7 +151,7 @@ class Agent:
         """Kill this agent's server while it holds a claim; SIGKILL leaves it no time to release it."""
         demo, status = self._demo, self._status
         demo.kill.begin(holding, demo.plan.lease)
-        send_signal(client.client, signal.SIGKILL)
+        disturb(client.client, kill)
         await client.client.process.wait()
         status.set(Activity.KILLED, holding)
         demo.say(

@@ -14,6 +14,7 @@ import anyio
 from mcp.shared.exceptions import MCPError
 
 from dibs.client import ServerGone
+from dibs.platform.signals import CAN_SIGNAL, CLOSED_TERMINAL, KILLED
 from dibs_proof.random_workload import EVERY_TOOL, TESTING, Calls, Memory, draw
 from dibs_proof.recording_client import RecordingClient
 from dibs_proof.storm.plan import FEATURES
@@ -51,7 +52,7 @@ class ServerEnd(StrEnum):
 
 BY_SIGKILL = (ServerEnd.KILLED, ServerEnd.KILLED_IN_A_CALL, ServerEnd.STOPPED)
 """The ways whose last step is SIGKILL."""
-BY_SIGNAL = {ServerEnd.TERMINATED: signal.SIGTERM, ServerEnd.TERMINAL_CLOSED: signal.SIGHUP}
+BY_SIGNAL = {ServerEnd.TERMINATED: signal.SIGTERM, ServerEnd.TERMINAL_CLOSED: CLOSED_TERMINAL}
 RECONNECTS = 0.5
 """The share of servers that ended cleanly after which the agent goes on with its tokens on the next server."""
 WEIGHTS = {
@@ -63,6 +64,10 @@ WEIGHTS = {
     ServerEnd.CLOSED: 2,
     ServerEnd.NOT_READ: 2,
 }
+
+
+if not CAN_SIGNAL:
+    WEIGHTS = {how: weight for how, weight in WEIGHTS.items() if how not in (*BY_SIGNAL, ServerEnd.STOPPED)}
 
 
 def choose(chance: Random) -> ServerEnd:
@@ -81,7 +86,7 @@ async def end(recorder: RecordingClient, how: ServerEnd) -> str | None:
         recorder.hang_up()
     with anyio.move_on_after(PROMPT):
         status = await recorder.client.process.wait()
-        if status != (-signal.SIGKILL if how in BY_SIGKILL else 0):
+        if status != (KILLED if how in BY_SIGKILL else 0):
             return f"a server ({how}) ended with status {status}"
         return None
     took = time.monotonic() - began

@@ -7,12 +7,12 @@ has ended.
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+
+from dibs.platform.processes import OWN_SESSION, ProcessToKill
 
 
 class ProcessCleanup:
@@ -25,7 +25,7 @@ class ProcessCleanup:
     def running(self) -> Iterator[None]:
         """Run the process in its own session, so that a terminal does not end it together with the storm."""
         command = [sys.executable, "-m", "dibs_proof.storm.process_cleanup"]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, **OWN_SESSION)
         try:
             yield
         finally:
@@ -51,30 +51,16 @@ class ProcessCleanup:
 
 def clean_up(lines: Iterable[str]) -> None:
     """Read process ids, and kill the processes that are left after the last line."""
-    left: dict[int, int | None] = {}
+    left: dict[int, ProcessToKill] = {}
     for line in lines:
         pid = int(line[1:])
         if line.startswith("+"):
-            left[pid] = _handle(pid)
-        elif (handle := left.pop(pid, None)) is not None:
-            os.close(handle)
-    for pid, handle in left.items():
-        for number in (signal.SIGKILL, signal.SIGCONT):
-            with suppress(ProcessLookupError):
-                if handle is None:
-                    os.kill(pid, number)
-                else:
-                    signal.pidfd_send_signal(handle, number)
-
-
-def _handle(pid: int) -> int | None:
-    """Return a descriptor of the process, if the system has them: the kernel may reuse a process id."""
-    if not hasattr(os, "pidfd_open"):
-        return None
-    try:
-        return os.pidfd_open(pid)
-    except OSError:
-        return None
+            left[pid] = ProcessToKill(pid)
+        else:
+            left.pop(pid).close()
+    for process in left.values():
+        with suppress(ProcessLookupError):
+            process.kill()
 
 
 if __name__ == "__main__":

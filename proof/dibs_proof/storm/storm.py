@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 import sys
 import threading
 import time
@@ -19,6 +17,7 @@ import anyio
 from dibs.client import ServerGone
 from dibs.client.claim import leaf_errors
 from dibs.database import Database, open_database
+from dibs.platform.signals import ENDING, received
 from dibs.settings import Settings
 from dibs.verbs.create import create_bulk
 from dibs.verbs.project_settings import change_setting
@@ -112,23 +111,22 @@ def _fill(database: Database, plan: Plan) -> None:
 
 async def _run(storm: StormState, watch: Watch) -> None:
     """Run the storm until its end or a signal. Raises SystemExit after a signal, when every server has ended."""
-    received: list[int] = []
+    ended_by: list[int] = []
     async with anyio.create_task_group() as watching:
 
         def end(number: int) -> None:
-            received.append(number)
+            ended_by.append(number)
             watching.cancel_scope.cancel()
 
         # A handler that raised in the middle of a task could leave the loop waiting for that task for ever.
-        if threading.current_thread() is threading.main_thread():  # only there does Python receive signals
-            for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-                asyncio.get_running_loop().add_signal_handler(number, end, number)
-        watching.start_soon(storm.watcher.watch)
-        await _disturb_agents(storm, watch)
-        await _take_over(storm)
-        watching.cancel_scope.cancel()
-    if received:
-        sys.exit(128 + received[0])
+        is_main = threading.current_thread() is threading.main_thread()  # only there does Python receive signals
+        with received(ENDING if is_main else (), end):
+            watching.start_soon(storm.watcher.watch)
+            await _disturb_agents(storm, watch)
+            await _take_over(storm)
+            watching.cancel_scope.cancel()
+    if ended_by:
+        sys.exit(128 + ended_by[0])
     await storm.watcher.read()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio
@@ -16,6 +15,7 @@ from dibs.cli.operation_command import Convenience, Given, Invocation, checked_a
 from dibs.cli.options import NOTHING_FOR_AGENTS, NOTHING_LEFT, NOTHING_READY, flush
 from dibs.cli.shell_wording import SHELL
 from dibs.database import WriteJob
+from dibs.platform.signals import ENDING, received
 from dibs.session.caller import CallContext
 from dibs.session.issued_tokens import ClaimMemory
 from dibs.session.token_files import TerminalTokens
@@ -84,25 +84,21 @@ class Claiming:
         """Return the answer, or None if a signal came first. Raises the claim's Refusals."""
         session, operation = self._invocation.session, self._invocation.operation
         answer: Answer | None = None
-        refused: Refusal | None = None
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
-            async with anyio.create_task_group() as group:
-                group.start_soon(self._listen, signals, group.cancel_scope)
-                try:
-                    answer = await session.perform(operation, self._invocation.arguments, self._call)
-                    if not isinstance(answer, Idle):
-                        await session.claims.forget_ended(session.database)
-                except Refusal as refusal:  # the task group would wrap it
-                    refused = refusal
-                group.cancel_scope.cancel()
-        if refused is not None and self._signal is None:
-            raise refused
-        return None if self._signal else answer
+        scope = anyio.CancelScope()
 
-    async def _listen(self, signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:
-        async for one in signals:
-            self._signal = int(one)
+        def end(number: signal.Signals) -> None:
+            self._signal = number
             scope.cancel()
+
+        try:
+            with received(ENDING, end), scope:
+                answer = await session.perform(operation, self._invocation.arguments, self._call)
+                if not isinstance(answer, Idle):
+                    await session.claims.forget_ended(session.database)
+        except Refusal:
+            if self._signal is None:
+                raise
+        return None if self._signal else answer
 
     def _warn_of_unstored_token(self) -> None:
         failure = getattr(self._invocation.session.claims, "failure", None)

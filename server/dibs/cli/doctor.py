@@ -15,9 +15,9 @@ from dibs.cli.escaped_text import one_line
 from dibs.cli.options import backlog, backlog_command, print_json
 from dibs.cli.terminal_text import console
 from dibs.database.health import HealthCheck, check_library
+from dibs.platform.users import user_name
 from dibs.queries.audit import Audit, OpenLease
 from dibs.root_folder import BACKLOG, current_folder, has_backlog, possible_roots
-from dibs.session.caller import user_name
 from dibs.settings import Settings
 from dibs_schema import refusals
 

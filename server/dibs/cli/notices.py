@@ -21,16 +21,12 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import click
 
+from dibs.platform.file_locks import lock
 from dibs.regular_file import make_private, read_regular
 from dibs.root_folder import state_folder
 from dibs.settings import Settings
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.status import Kind, Status
-
-try:
-    import fcntl
-except ImportError:  # no flock on this platform: nothing keeps two followers with one command apart
-    fcntl = None  # type: ignore[assignment]  # the checker knows POSIX only
 
 if TYPE_CHECKING:
     from dibs.database import Database
@@ -166,11 +162,13 @@ class Notices:
             notice["repeated"] = True
 
     def _lock_out_others(self) -> None:
-        if fcntl is None or self._file is None:
+        if self._file is None:
             return
-        self._lock = os.open(self._file.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        self._lock = os.open(
+            self._file.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600
+        )
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(self._lock, wait=False)
         except BlockingIOError:
             raise InvalidInput(
                 "run: another `dibs follow` runs this command for these events. Stop it first, or let it run.",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from dibs.platform.signals import ENDING
 from dibs.settings import Settings
 from dibs_schema.refusals import ReadOnly, Refusal
 from dibs_schema.roles import Role
@@ -145,7 +146,7 @@ def ended_by_signals() -> Iterator[None]:
         received.append(number)
         sys.exit(128 + number)
 
-    before = {one: signal.signal(one, end) for one in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
+    before = {one: signal.signal(one, end) for one in ENDING}
     try:
         yield
     finally:

@@ -13,6 +13,7 @@ import anyio.to_thread
 from dibs.client.calls import RETRY_FOR, Calls
 from dibs.client.claim import Claim
 from dibs.client.signals import before_signals, in_thread
+from dibs.platform.signals import CLOSED_TERMINAL
 from dibs_schema.refusals import Refusal
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class Backlog(Calls):
         release = self._link.release_now
         if release is None:
             return nullcontext()
-        ending = (signal.SIGTERM, signal.SIGHUP)
+        ending = (signal.SIGTERM, CLOSED_TERMINAL)
         return before_signals(ending, signal.SIG_DFL, lambda: in_thread(lambda: release(dict(self._tokens))))
 
     def claim(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -17,6 +16,8 @@ from mcp.shared.message import SessionMessage
 from mcp.types import CONNECTION_CLOSED, CallToolResult, Implementation, jsonrpc_message_adapter
 
 from dibs.client.calls import ServerGone
+from dibs.platform.processes import OWN_SESSION
+from dibs.platform.signals import kill
 from dibs_schema.refusals import all_codes
 
 
@@ -56,7 +57,7 @@ class Client:
             stderr=stderr,
             env={**os.environ, **(environment or {})},
             limit=64 << 20,  # bytes of the longest line
-            start_new_session=True,  # this process handles an interrupt at the terminal
+            **OWN_SESSION,  # this process handles an interrupt at the terminal
         )
         into, inbox = anyio.create_memory_object_stream[SessionMessage | Exception](64)
         outbox, out = anyio.create_memory_object_stream[SessionMessage](64)
@@ -76,7 +77,7 @@ class Client:
         finally:
             if process.returncode is None:  # asyncio's `kill` may reap the process and lose its exit status
                 with suppress(ProcessLookupError):
-                    os.kill(process.pid, signal.SIGKILL)
+                    kill(process.pid)
             with anyio.CancelScope(shield=True):
                 await process.wait()
             for stream in (into, inbox, outbox, out):

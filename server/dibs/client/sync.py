@@ -18,6 +18,7 @@ from anyio.from_thread import start_blocking_portal
 from dibs.client.backlog import Backlog
 from dibs.client.calls import CLOSED, RETRY_FOR, ServerGone
 from dibs.client.signals import before_signals
+from dibs.platform.signals import ENDING
 from dibs_schema.answers import Answer
 from dibs_schema.operations import Operation, Operations
 
@@ -189,11 +190,10 @@ class SyncBacklog(Operations):
     def _over(cls, make: Callable[[], AbstractAsyncContextManager[Backlog]]) -> Iterator[SyncBacklog]:
         with start_blocking_portal("asyncio") as portal, portal.wrap_async_context_manager(make()) as backlog:
             loop = Loop(portal.call(asyncio.get_running_loop))
-            interrupts = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
             try:
                 with (
                     backlog.released_at_termination(),
-                    before_signals(interrupts, signal.default_int_handler, loop.interrupt),
+                    before_signals(ENDING, signal.default_int_handler, loop.interrupt),
                 ):
                     yield cls(loop, backlog)
             finally:

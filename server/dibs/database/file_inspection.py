@@ -11,7 +11,7 @@ from typing import Any
 from dibs.database.project_row import Freeze, newer_schema
 from dibs.database.sqlite.driver import driver
 from dibs.database.sqlite.errors import meaning, quarantined
-from dibs.database.sqlite.filesystems import file_system, is_unsafe, prepare_folder, refuse_path, refuse_unsafe
+from dibs.database.sqlite.filesystems import is_unsafe, prepare_folder, refuse_path, refuse_unsafe
 from dibs.database.sqlite.foreign_objects import at_rest, foreign_objects, holds_backlog
 from dibs.database.sqlite.lock_holders import attached, exclusive_access, is_open_nowhere
 from dibs_schema.refusals import DatabaseDamaged, InvalidInput, NotFound
@@ -24,7 +24,6 @@ __all__ = [
     "copy_pages",
     "copy_snapshot",
     "exclusive_access",
-    "file_system",
     "is_open_nowhere",
     "is_unsafe",
     "prepare_folder",

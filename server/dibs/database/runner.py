@@ -16,6 +16,7 @@ from dibs.database.connections import Connections
 from dibs.database.engine import DatabaseLocation, NotApplied, Unreachable
 from dibs.database.worker_threads import CommitGate, begin, resolve
 from dibs.database.write_job import SnapshotNeeded, Upkeep, WriteJob
+from dibs.platform.processes import host_name
 from dibs.settings import Settings
 from dibs_schema.refusals import Busy, OutcomeUnknown, Refusal, Unavailable
 
@@ -240,8 +241,7 @@ class JobRunner:
         if exclusive and not self._is_recorded:  # two writes that are not exclusive could both insert the row
             from dibs.database.transaction import record_writer
 
-            process = f"{os.uname().nodename} pid {os.getpid()}"
-            record_writer(transaction, self.connections.engine.library, process)
+            record_writer(transaction, self.connections.engine.library, f"{host_name()} pid {os.getpid()}")
         result = verb(transaction)
         if transaction.grows:
             self.connections.engine.analyze(connection)

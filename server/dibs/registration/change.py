@@ -7,12 +7,13 @@ import os
 import secrets
 import stat
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from dibs.platform.durable_sync import sync_descriptor, sync_folder
+from dibs.platform.users import take_owner_and_mode
 from dibs.registration.clients import NAME, Client, ServerEntry, is_ours, merged, words_of
 from dibs.registration.command import Command
 from dibs.registration.errors import Unreadable
@@ -175,23 +176,16 @@ def _replace(target: Path, content: bytes) -> None:
     Source: rename(2): at every moment, the name leads to the old file or to the new one.
     """
     new = target.with_name(f".{target.name}.{secrets.token_hex(4)}.new")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             if target.exists():
-                old = target.stat()
-                with suppress(PermissionError):  # only root may change the owner
-                    os.fchown(file.fileno(), old.st_uid, old.st_gid)
-                os.fchmod(file.fileno(), stat.S_IMODE(old.st_mode))
-            os.fsync(file.fileno())
+                take_owner_and_mode(file.fileno(), target.stat())
+            sync_descriptor(file.fileno())
         new.replace(target)
     except BaseException:
         new.unlink(missing_ok=True)
         raise
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(target.parent)

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from dibs.registration.clients import Client, ServerEntry, words_of
 from dibs.root_folder import PROJECT_VARIABLES
@@ -71,7 +71,7 @@ def check_server(launch: Launch, root: Path) -> ServerInfo:
     variables |= {**dict(launch.variables), "PYTHONSAFEPATH": "1"}  # no module of the repository is imported
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
         try:
-            return anyio.run(_ask, command, arguments, variables, root, errors)
+            return anyio.run(_ask, command, arguments, variables, root, cast("TextIO", errors))
         except (OSError, MCPError, BaseExceptionGroup) as failure:  # a timeout is an OSError
             first = _first(failure)
             errors.seek(0)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from dibs.database.clock import lease_clock
+from dibs.platform.processes import host_name, is_running, process_namespace
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's base 32, whose characters cannot be confused: five bits each."""
@@ -55,23 +56,11 @@ def is_served(session: str) -> bool | None:
     table, _, pid = process.partition("-")
     if not table or table != process_table():
         return None
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # another user's
-        return True
-    return True
+    return is_running(int(pid))
 
 
 @cache
 def process_table() -> str:
     """Return what identifies this machine, its boot and its container, within which process ids are unique."""
-    if os.name != "posix":
-        return ""
-    try:
-        container = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - a magic link, not a path
-    except OSError:  # only Linux has pid namespaces
-        container = ""
-    identity = f"{os.uname().nodename}\0{lease_clock().domain}\0{container}"
+    identity = f"{host_name()}\0{lease_clock().domain}\0{process_namespace()}"
     return hashlib.sha256(identity.encode()).hexdigest()[:8]

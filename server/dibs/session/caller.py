@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import math
-import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dibs.database import WriteJob
+from dibs.platform.users import user_name
 from dibs.rules.holder_names import CLIENT, name_in_folder, name_of
 from dibs.settings import Settings
 from dibs_schema.inputs import HumanField, Question
@@ -106,14 +105,6 @@ def _folder_name(settings: Settings) -> str:
         return settings.folder.name
     except InvalidInput:  # it has been deleted
         return "?"
-
-
-def user_name() -> str:
-    """Return the name of this machine's user, or `uid-1001` where the system knows no name, as in many containers."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid-{os.getuid()}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
-import fcntl
-import os
 import secrets
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from dibs.database.file_inspection import checkpoint, exclusive_access, file_system, is_unsafe, prepare_folder
+from dibs.database.file_inspection import checkpoint, exclusive_access, is_unsafe, prepare_folder
+from dibs.platform.atomic_swap import exchange_names
+from dibs.platform.durable_sync import sync_file, sync_folder
+from dibs.platform.file_locks import locked_folder
 from dibs_schema.refusals import Busy, DiskFull, InvalidInput, ReadOnly
 
 PREFIX, SUFFIX = ".dibs-", ".partial"
@@ -23,9 +22,7 @@ PREFIX, SUFFIX = ".dibs-", ".partial"
 LOGS = ("-wal", "-journal")
 """Suffixes of the files that may contain commits of a database."""
 
-_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
-_NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
 
 
 @contextmanager
@@ -35,13 +32,13 @@ def partial_folder(parent: Path) -> Iterator[Path]:
     It also deletes the folders that killed processes left, which are no longer locked.
     """
     for left in parent.glob(f"{PREFIX}*{SUFFIX}"):
-        with suppress(OSError), _locked(left):
+        with suppress(OSError), locked_folder(left):
             shutil.rmtree(left, ignore_errors=True)
     made = parent / f"{PREFIX}{secrets.token_hex(6)}{SUFFIX}"
     new = made.with_suffix(".new")
     try:  # a signal may arrive as soon as the folder exists
         new.mkdir(mode=0o700)
-        with _locked(new, optional=True):
+        with locked_folder(new, optional=True):
             new.rename(made)  # so the folder never has this name without its lock
             yield made
     finally:
@@ -49,21 +46,9 @@ def partial_folder(parent: Path) -> Iterator[Path]:
         shutil.rmtree(made, ignore_errors=True)
 
 
-@contextmanager
-def _locked(folder: Path, *, optional: bool = False) -> Iterator[None]:
-    """Lock a folder. With `optional`, accept a file system that has no locks. Raises OSError."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        with suppress(*((OSError,) if optional else ())):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def build_folder(folder: Path) -> Path:
     """Return `folder`, or this machine's temporary folder if databases do not work on that file system."""
-    return Path(tempfile.gettempdir()) if is_unsafe(file_system(folder)) else folder
+    return Path(tempfile.gettempdir()) if is_unsafe(folder) else folder
 
 
 def copy_into(folder: Path, made: Path) -> Path:
@@ -119,12 +104,12 @@ def put_in_place(made: Path, target: Path, *, replace: bool = False) -> None:
 
     Raises InvalidInput if `target` exists, unless `replace` is true.
     """
-    _sync(made)
+    sync_file(made)
     if replace:
         made.replace(target)
     else:
         _link_or_rename(made, target)
-    _sync(target.parent)
+    sync_folder(target.parent)
 
 
 def _link_or_rename(made: Path, target: Path) -> None:
@@ -161,11 +146,11 @@ def exchange(made: Path, target: Path) -> Path:
     whole = checkpoint(target)
     with exclusive_access(target):
         _remove_logs(target, aside, whole=whole)
-        _sync(made)
+        sync_file(made)
         made.rename(aside)  # no cleanup deletes a file of this name, whichever of the two it is
-        _sync(target.parent)
+        sync_folder(target.parent)
         exchange_names(aside, target)
-        _sync(target.parent)
+        sync_folder(target.parent)
     return aside
 
 
@@ -184,33 +169,6 @@ def _remove_logs(target: Path, aside: Path, *, whole: bool) -> None:
             )
         path.unlink() if whole else path.rename(f"{aside}{log}")
     Path(f"{target}-shm").unlink(missing_ok=True)
-
-
-def exchange_names(one: Path, other: Path) -> None:
-    """Exchange the names of two files: in one step where the system can (Linux), else in three.
-
-    Source: renameat2(2), RENAME_EXCHANGE.
-    """
-    linux = sys.platform == "linux"
-    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if linux else None
-    if renameat2 is not None:
-        names = os.fsencode(one.absolute()), os.fsencode(other.absolute())
-        if not renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE):
-            return
-        if (failed := ctypes.get_errno()) not in _NO_EXCHANGE:
-            raise OSError(failed, os.strerror(failed), str(other))
-    between = one.with_name(f"{one.name}.new")
-    one.rename(between)
-    other.rename(one)
-    between.rename(other)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def time_stamp() -> str:

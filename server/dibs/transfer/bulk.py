@@ -20,6 +20,7 @@ from dibs.database.file_inspection import projects_in, refuse_path, refuse_unsaf
 from dibs.database.health import HealthCheck
 from dibs.database.project_row import Project, listed, newer_schema
 from dibs.database.transaction import Row, Transaction, TransactionStart, record_writer
+from dibs.platform.processes import host_name
 from dibs.settings import Settings
 from dibs_schema.refusals import Busy, DatabaseReplaced, InvalidInput, NotFound
 from dibs_schema.tables import HEAD, projects
@@ -75,7 +76,7 @@ class BulkTransaction(Transaction):
         """Commit and end the transaction. With `introduced`, first record the writer's database library."""
         with self._engine.translated():
             if introduced:
-                record_writer(self, self._engine.library, f"{os.uname().nodename} pid {os.getpid()}")
+                record_writer(self, self._engine.library, f"{host_name()} pid {os.getpid()}")
             self._engine.commit(self.connection, wake=True)
 
 

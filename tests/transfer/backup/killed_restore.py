@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dibs.database import open_database
+from dibs.platform import atomic_swap
 from dibs.settings import Settings
 from dibs.transfer import atomic_file
 from transfer.backup.commands import restored
@@ -53,9 +54,9 @@ def restore(backup: str, db: str, number: int, *, at_once: bool) -> None:
 
     for name in STEPS:
         setattr(os, name, counted(getattr(os, name)))
-    atomic_file.exchange_names = counted(atomic_file.exchange_names)
+    atomic_file.exchange_names = counted(atomic_swap.exchange_names)  # type: ignore[attr-defined]  # its own name for it
     if not at_once:
-        atomic_file._RENAME_EXCHANGE = 64  # an operation that no file system supports
+        atomic_swap._RENAME_EXCHANGE = 64  # an operation that no file system supports
     restored(Path(backup), db, force=True)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dibs.database.sqlite import filesystems
+from dibs.platform import file_systems
 from dibs_schema.refusals import DiskFull, ReadOnly, UnsafeFilesystem
 from faults.volumes import fill_up, volume
 from foreign import by_hand
@@ -119,7 +119,7 @@ def test_a_backup_goes_to_a_disk_on_which_no_database_works(
     with opened(db) as database:
         fill(database, 3)
     with volume(tmp_path / "disk", "4m") as disk:
-        monkeypatch.setattr(filesystems, "_UNSAFE", re.compile("tmpfs"))
+        monkeypatch.setattr(file_systems, "_REMOTE", re.compile("tmpfs"))
         with pytest.raises(UnsafeFilesystem, match=r"live\.db is on tmpfs"):
             restored(Path(backed_up(db, disk / "it.backup").file), str(disk / "live.db"))
         assert left_in(disk) == {"it.backup"}

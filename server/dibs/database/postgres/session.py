@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import select
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from dibs.database.postgres.errors import is_lost, original
 from dibs.database.worker_threads import LOOK_UP
+from dibs.platform.sockets import is_readable
 from dibs.settings import Settings
 from dibs_schema.refusals import InvalidInput, OutcomeUnknown
 
@@ -115,9 +115,7 @@ def _values(settings: Settings) -> dict[str, object]:
 
 def is_silent(driver: psycopg.Connection[Any]) -> bool:
     """Return whether neither a message of the server nor the end of the connection has arrived."""
-    poll = select.poll()
-    poll.register(driver.fileno(), select.POLLIN)
-    return not poll.poll(0)
+    return not is_readable(driver.fileno())
 
 
 @contextmanager

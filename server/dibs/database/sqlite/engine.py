@@ -23,7 +23,6 @@ from dibs.database.health import HealthCheck
 from dibs.database.project_row import Project, find_project
 from dibs.database.sqlite.driver import NAME, driver
 from dibs.database.sqlite.errors import meaning, unknown_outcome, unopened
-from dibs.database.sqlite.file_identity import FileId, file_at
 from dibs.database.sqlite.filesystems import refuse_unsafe
 from dibs.database.sqlite.foreign_objects import refuse_foreign
 from dibs.database.sqlite.health import check_file
@@ -31,6 +30,7 @@ from dibs.database.sqlite.lock_holders import holder_of
 from dibs.database.sqlite.wal import LIMIT, WriteAheadLog
 from dibs.database.sqlite.writer_queue import WriterQueue
 from dibs.database.transaction import TransactionStart
+from dibs.platform.file_identity import FileId, file_at
 from dibs.settings import UNNAMED, shown_project
 from dibs_schema.refusals import Busy, DatabaseReplaced, InvalidInput, ReadOnly, Refusal
 from dibs_schema.tables import HEAD

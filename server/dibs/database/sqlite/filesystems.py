@@ -4,54 +4,35 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 from contextlib import suppress
 from pathlib import Path
 
+from dibs.platform.durable_sync import sync_folder
+from dibs.platform.file_systems import file_system
 from dibs.regular_file import hide_from_git, refuse_irregular
 from dibs_schema.refusals import InvalidInput, ReadOnly, UnsafeFilesystem
 
-MOUNTS = Path("/proc/self/mountinfo")
 LONGEST_PATH = 504
 """Bytes of a path that SQLite opens: 512 with its longest suffix. Source: MAX_PATHNAME in os_unix.c, and pager.c."""
 
-_UNSAFE = re.compile(r"nfs\d?|smb\d?|smbfs|cifs|9p|virtiofs|fuse\..+|fuseblk|drvfs|afs|ceph|glusterfs|lustre|gpfs")
 
-
-def file_system(path: Path, mounts: Path = MOUNTS) -> str | None:
-    """Return the type of the file system of `path`, by the longest mount prefix, or None if it is unknown.
-
-    Source: proc_pid_mountinfo(5): field 5 is the mount point, the first after " - " is the type.
-    """
-    if not mounts.exists():
-        return None
-    place = path.resolve()
-    best: tuple[int, str] | None = None
-    for line in mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
-        left, _, right = line.partition(" - ")
-        point = Path(re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), left.split()[4]))
-        # The later of two mounts on one point hides the earlier.
-        if place.is_relative_to(point) and (best is None or len(point.parts) >= best[0]):
-            best = (len(point.parts), right.split()[0])
-    return best[1] if best else None
-
-
-def is_unsafe(kind: str | None) -> bool:
-    """Return whether a file system of that type may fail to share memory or locks between all processes.
+def is_unsafe(path: Path) -> bool:
+    """Return whether the file system of a path may fail to share memory or locks between all processes.
 
     Source: https://www.sqlite.org/wal.html, "All processes using a database must be on the same host".
     """
-    return kind is not None and _UNSAFE.fullmatch(kind) is not None
+    found = file_system(path)
+    return found is not None and not found.is_local
 
 
-def refuse_unsafe(path: Path, mounts: Path = MOUNTS) -> None:
+def refuse_unsafe(path: Path) -> None:
     """Raise UnsafeFilesystem if processes cannot share a write-ahead log on the file system of `path`."""
-    kind = file_system(path, mounts)
-    if is_unsafe(kind):
+    found = file_system(path)
+    if found is not None and not found.is_local:
         raise UnsafeFilesystem(
-            f"{path} is on {kind}, where processes cannot safely share a SQLite write-ahead log. "
+            f"{path} is on {found.kind}, where processes cannot safely share a SQLite write-ahead log. "
             "Put the backlog on a local disk with --db, or serve it from PostgreSQL (--db postgresql://…).",
-            file_system=kind,
+            file_system=found.kind,
         )
 
 
@@ -124,8 +105,4 @@ def _make_folder(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for parent in {folder.parent, *(one.parent for one in new)}:
         with suppress(OSError):  # this user cannot read the folder, or its file system cannot sync it
-            descriptor = os.open(parent, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            sync_folder(parent)

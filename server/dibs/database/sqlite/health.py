@@ -13,8 +13,9 @@ from sqlalchemy.engine import Connection
 
 from dibs.database.health import HealthCheck, check_library, check_schema
 from dibs.database.sqlite import lock_holders
-from dibs.database.sqlite.filesystems import file_system
 from dibs.database.sqlite.foreign_objects import foreign_objects
+from dibs.platform import lock_table
+from dibs.platform.file_systems import file_system
 from dibs_schema.tables import metadata
 
 LARGE_WAL = 64 * 1024 * 1024
@@ -29,11 +30,12 @@ def check_file(path: Path, library: str, connection: Connection) -> list[HealthC
 
     Raises the driver's error if the file cannot be read at all.
     """
-    kind = file_system(path)
+    found = file_system(path)
+    kind = f"{found.kind}, which can share a write-ahead log" if found else "unknown here"
     try:
         return [
             _file(path),
-            HealthCheck("file system", "ok", f"{kind}, which can share a write-ahead log" if kind else "unknown here"),
+            HealthCheck("file system", "ok", kind),
             check_library("library", library),
             check_schema(connection),
             _objects(connection),
@@ -83,11 +85,11 @@ def _log(path: Path) -> HealthCheck:
 
 
 def _lock(path: Path) -> HealthCheck:
-    if not lock_holders.LOCKS.exists():
+    if not lock_table.LOCKS.exists():
         return HealthCheck("lock", "ok", "the kernel does not list lock holders here")
     lock_file = Path(f"{path}.lock")
     queue = lock_holders.persistent(lambda: lock_holders.head_of_queue(path))
-    waiting = [one.pid for one in lock_holders.locks_on(lock_file) if one.waiting]
+    waiting = [one.pid for one in lock_table.locks_on(lock_file) if one.waiting]
     writing = lock_holders.persistent(lambda: lock_holders.writers_of(path)) - queue
     if not queue and not writing:
         return HealthCheck("lock", "ok", "no process has held it for long")
@@ -103,7 +105,7 @@ def _lock(path: Path) -> HealthCheck:
 
 
 def _servers(path: Path) -> HealthCheck:
-    if not lock_holders.LOCKS.exists():
+    if not lock_table.LOCKS.exists():
         return HealthCheck("servers", "ok", "the kernel does not list lock holders here")
     return HealthCheck(
         "servers", "ok", f"open in {', '.join(lock_holders.attached(path)) or 'no other process visible from here'}"
@@ -111,7 +113,7 @@ def _servers(path: Path) -> HealthCheck:
 
 
 def _names(pids: Iterable[int]) -> str:
-    return ", ".join(map(lock_holders.process_name, sorted(pids)))
+    return ", ".join(map(lock_table.process_name, sorted(pids)))
 
 
 def _pages(connection: Connection) -> HealthCheck:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
+from dibs.platform.file_locks import lock_bytes
+from dibs.platform.lock_table import locks_on, process_name
 from dibs_schema.refusals import Busy
-
-LOCKS = Path("/proc/locks")
 
 _SHARED_FIRST, _SHARED_SIZE = 0x40000002, 510
 """The bytes that every connection to a database with a write-ahead log locks for reading, as long as it is open.
@@ -27,68 +25,6 @@ Source: https://www.sqlite.org/walformat.html#how_the_various_locks_are_used.
 
 PAUSE = 0.15
 """Seconds between two reads of the locks; a process that appears in all of them has held its lock for long."""
-
-
-class FileLock(NamedTuple):
-    """One process that holds a lock on bytes of a file, or waits for it; `kind` is FLOCK, POSIX or OFDLCK."""
-
-    pid: int
-    kind: str
-    writing: bool
-    waiting: bool
-    first: int
-    last: float
-
-    def covers(self, bytes_: range) -> bool:
-        """Return whether any of the bytes are locked."""
-        return self.first < bytes_.stop and self.last >= bytes_.start
-
-
-def process_name(pid: int) -> str:
-    """Return a process's id and name, without its arguments, which may hold a password."""
-    try:
-        name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return f"pid {pid}"
-    return f"pid {pid} ({name})"
-
-
-def locks_on(path: Path) -> list[FileLock]:
-    """Return the locks on a file, waiting ones in their order; an empty list if the kernel does not list them.
-
-    The list omits processes of other containers, which have no id here.
-    Source: proc_locks(5).
-    """
-    try:
-        stat, lines = path.stat(), LOCKS.read_text(encoding="ascii").splitlines()
-    except OSError:
-        return []
-    found = []
-    for line in lines:
-        words = line.split()
-        waiting = words[1] == "->"
-        if waiting:
-            del words[1]
-        _, kind, _, mode, pid, place, first, last = words
-        major, minor, number = place.split(":")
-        if int(number) != stat.st_ino or int(pid) <= 0:
-            continue
-        device = os.makedev(int(major, 16), int(minor, 16))
-        if device == stat.st_dev or _has_open(int(pid), path):
-            end = math.inf if last == "EOF" else int(last)
-            found.append(FileLock(int(pid), kind, mode == "WRITE", waiting, int(first), end))
-    return found
-
-
-def _has_open(pid: int, path: Path) -> bool:
-    """Return whether the process has the path open: /proc/locks and stat show different devices on some file systems."""
-    try:
-        return any(
-            os.readlink(one) == str(path)  # noqa: PTH115 - a magic link, not a path
-            for one in Path(f"/proc/{pid}/fd").iterdir()
-        )
-    except OSError:
-        return False
 
 
 def attached(path: Path) -> list[str]:
@@ -146,7 +82,7 @@ def is_open_nowhere(path: Path) -> bool | None:
             return True
     except Busy:
         return False
-    except (ImportError, OSError):
+    except OSError:
         return None
 
 
@@ -156,12 +92,10 @@ def exclusive_access(path: Path) -> Iterator[None]:
 
     Raises Busy if a process has it open, with the process's name if the kernel knows it.
     """
-    import fcntl  # some platforms lack it, and servers also run there
-
     with path.open("r+b") as file:
         try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, _SHARED_SIZE, _SHARED_FIRST)
-        except (BlockingIOError, PermissionError) as error:
+            lock_bytes(file.fileno(), _SHARED_FIRST, _SHARED_SIZE)
+        except BlockingIOError as error:
             holders = ", ".join(attached(path)) or "another process"
             raise Busy(
                 f"{path} is open: {holders}. Nothing was changed. Stop the servers that use it, then call again."

@@ -7,8 +7,8 @@ from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
-from dibs.database.sqlite.file_identity import size_at
 from dibs.database.sqlite.writer_queue import WriterQueue
+from dibs.platform.file_identity import size_at
 
 LIMIT = 6 * 1024 * 1024
 """Bytes to which a log is truncated when it restarts."""

@@ -6,22 +6,18 @@ import os
 import weakref
 from pathlib import Path
 
-from dibs.database.sqlite.file_identity import FileId, file_at, file_of
+from dibs.platform.file_identity import FileId, file_at, file_of
+from dibs.platform.file_locks import lock, unlock
 from dibs.regular_file import refuse_irregular
-
-try:
-    import fcntl
-except ImportError:  # no flock on this platform: only the engine's own retries order writers
-    fcntl = None  # type: ignore[assignment]  # the checker knows POSIX only
 
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 
 class WriterQueue:
-    """An exclusive flock on a file next to the database.
+    """An exclusive lock on a file next to the database.
 
-    SQLite's waiting writers poll, in no order. The kernel queues processes that wait for a flock. The file carries no
-    data and is never unlinked. Only one thread of a process uses a queue, since flock does not exclude threads that
+    SQLite's waiting writers poll, in no order. The kernel queues processes that wait for a lock. The file carries no
+    data and is never unlinked. Only one thread of a process uses a queue, since the lock does not exclude threads that
     share a descriptor.
     Source: flock(2); measured against a plain busy timeout in docs/decisions/002-writer-queue.md.
     """
@@ -37,7 +33,7 @@ class WriterQueue:
 
     def enter(self) -> None:
         """Wait in the queue without a limit, or stay in it. Raises InvalidInput or OSError if it cannot be opened."""
-        if self._entered or fcntl is None:
+        if self._entered:
             self._entered += 1
             return
         while True:
@@ -45,7 +41,7 @@ class WriterQueue:
                 refuse_irregular(Path(os.fsdecode(self._path)), "db", follow=False)
                 self._descriptor = os.open(self._path, _FLAGS, 0o600)
                 self._file = file_of(os.fstat(self._descriptor))
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+            lock(self._descriptor, wait=True)
             if self._is_the_file_at_the_path():
                 self._entered = 1
                 return
@@ -54,13 +50,13 @@ class WriterQueue:
     def leave(self) -> None:
         """Let the next writer in, at the last of as many calls as there were of `enter`."""
         self._entered = max(self._entered - 1, 0)
-        if not self._entered and fcntl is not None and self._descriptor is not None:
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        if not self._entered and self._descriptor is not None:
+            unlock(self._descriptor)
 
     def note_restart(self) -> None:
         """Record an attempt to restart the log, as the time of the file. Raises OSError."""
         if self._descriptor is not None:
-            os.utime(self._descriptor)
+            os.utime(self._descriptor if os.utime in os.supports_fd else self._path)
 
     def restarted_at(self) -> float:
         """Return the wall clock at the last attempt to restart the log, or 0 before the first. Raises OSError."""

@@ -12,6 +12,8 @@ from starlette.responses import PlainTextResponse
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from dibs.platform.open_files import raise_file_limit
+
 logger = logging.getLogger(__name__)
 
 MOST_CONNECTIONS: Final = 1_000
@@ -31,20 +33,8 @@ TOO_LONG_HEADERS: Final = f"The headers of a request may be at most {LONGEST_HEA
 
 def most_connections() -> int:
     """Return how many connections this process can serve. Its limit of open files is raised as far as it may."""
-    try:
-        import resource
-    except ImportError:  # Windows has no such limit
-        return MOST_CONNECTIONS
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    except (ValueError, OSError):  # macOS reports more than it grants
-        files = soft
-    else:
-        files = hard
-    if files == resource.RLIM_INFINITY:
-        return MOST_CONNECTIONS
-    return max(1, min(MOST_CONNECTIONS, files - RESERVED_FILES))
+    files = raise_file_limit()
+    return MOST_CONNECTIONS if files is None else max(1, min(MOST_CONNECTIONS, files - RESERVED_FILES))
 
 
 class Connections(ServerState):

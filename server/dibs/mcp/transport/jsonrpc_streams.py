@@ -14,7 +14,7 @@ from mcp.shared.jsonrpc_dispatcher import cancelled_request_id_from_params
 from mcp.shared.message import SessionMessage
 
 from dibs.mcp.transport.jsonrpc_messages import Malformed, decode, encode
-from dibs.mcp.transport.line_io import LineReader, LineWriter
+from dibs.platform.standard_streams import LineReader, LineWriter
 
 
 class OpenRequests:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
+
+from dibs.platform.signals import ENDING, received
 
 if TYPE_CHECKING:
     import anyio
@@ -25,11 +26,8 @@ HURRY: Final = 0.2
 
 
 def _signals() -> list[signal.Signals]:
-    """The signals that end a server: SIGTERM, SIGINT, and SIGHUP, which a closing terminal sends."""
-    found = [signal.SIGTERM, signal.SIGINT]
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
-        found.append(signal.SIGHUP)
-    return found
+    """The signals that end a server, but for those that were ignored at its start, as nohup does for a closed terminal."""
+    return [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 def install_early_exit() -> None:
@@ -50,22 +48,15 @@ async def serve_stdio(server: Server[Any], *, closing: anyio.Event, grace: float
 
     Raises what the server's lifespan raises. Runs on asyncio, in the main thread.
     """
-    if sys.platform == "win32":  # an event loop there cannot wait for a pipe that it did not create
-        from mcp.server.stdio import stdio_server
-
-        async with stdio_server() as (read_stream, write_stream):
-            await server.run(read_stream, write_stream, server.create_initialization_options())
-        closing.set()
-        return
-
     import anyio
 
+    from dibs.mcp.transport import LONGEST_MESSAGE
     from dibs.mcp.transport.jsonrpc_streams import MessageReader, MessageWriter, OpenRequests
-    from dibs.mcp.transport.line_io import LineReader, LineWriter, private_stdio
+    from dibs.platform.standard_streams import LineReader, LineWriter, private_stdio
 
     with (
         private_stdio() as (input_fd, output_fd),
-        contextlib.closing(LineReader(input_fd)) as lines_in,
+        contextlib.closing(LineReader(input_fd, LONGEST_MESSAGE)) as lines_in,
         contextlib.closing(LineWriter(output_fd)) as lines_out,
     ):
         requests = OpenRequests()
@@ -84,15 +75,5 @@ def signals_call(end: Callable[[], None]) -> Iterator[None]:
     It uses the loop's handlers and not a task around anyio's signal receiver: a task group would wrap exceptions of
     the lifespan in an ExceptionGroup.
     """
-    import asyncio
-
-    loop = asyncio.get_running_loop()
-    before = {number: signal.getsignal(number) for number in _signals()}
-    for number in before:
-        loop.add_signal_handler(number, end)
-    try:
+    with received(_signals(), lambda _: end()):
         yield
-    finally:
-        for number, handler in before.items():
-            loop.remove_signal_handler(number)
-            signal.signal(number, handler)

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from dibs.platform import system_calls
+
 FileId = tuple[int, int]
 """A file's device and inode number."""
 
@@ -29,7 +31,7 @@ def _by_stat(path: bytes) -> FileId:
 
 def _by_statx(path: bytes) -> FileId:
     found = ctypes.create_string_buffer(_BYTES)
-    if _statx(_AT_FDCWD, path, 0, _STATX_INO, found) != 0:
+    if sys.platform == "win32" or _statx(_AT_FDCWD, path, 0, _STATX_INO, found) != 0:
         return _by_stat(path)  # an older kernel or a missing file; stat raises the reason
     major, minor = struct.unpack_from("=II", found, _DEVICE_OFFSET)
     return os.makedev(major, minor), struct.unpack_from("=Q", found, _INODE_OFFSET)[0]
@@ -44,7 +46,7 @@ def size_at(path: bytes) -> int:
     return size
 
 
-_statx: Any = getattr(ctypes.CDLL(None), "statx", None) if sys.platform == "linux" else None
+_statx: Any = getattr(system_calls.libc(), "statx", None) if sys.platform == "linux" else None
 
 file_at: Callable[[bytes], FileId] = _by_statx if _statx is not None else _by_stat
 """Return the identity of the file at an encoded path, and follow symbolic links. Raises OSError.

@@ -12,14 +12,15 @@ import os
 import select
 import stat
 import sys
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import anyio
 import anyio.lowlevel
 
-from dibs.mcp.transport import LONGEST_MESSAGE
+from dibs.platform.lines import Lines
+
+assert sys.platform != "win32"
 
 
 @contextmanager
@@ -48,15 +49,13 @@ def private_stdio() -> Iterator[tuple[int, int]]:
 class LineReader:
     """Reads lines from a descriptor. It does not read ahead while complete lines wait to be taken."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, longest: int) -> None:
         mode = os.fstat(fd).st_mode
         self._fd = fd
         self._pollable = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(fd)
         self._listening = False
         self._ended = False
-        self._lines: deque[bytes | None] = deque()
-        self._unfinished: list[bytes] = []
-        self._size = 0
+        self._lines = Lines(longest)
         self._news = anyio.Event()
 
     async def take(self) -> bytes | None:
@@ -64,7 +63,7 @@ class LineReader:
 
         Raises anyio.EndOfStream after the last one.
         """
-        while not self._lines:
+        while not self._lines.complete:
             if self._ended:
                 raise anyio.EndOfStream
             if self._pollable:
@@ -74,11 +73,11 @@ class LineReader:
             else:  # a file or a device: always ready, and epoll refuses it
                 await anyio.lowlevel.checkpoint()
                 self._read()
-        return self._lines.popleft()
+        return self._lines.complete.popleft()
 
     def close(self) -> None:
         """Stop reading, and drop lines that were not taken."""
-        self._lines.clear()
+        self._lines.complete.clear()
         self._end()
 
     def _end(self) -> None:
@@ -97,7 +96,7 @@ class LineReader:
             self._listening = False
 
     def _read(self) -> None:
-        if self._lines or self._ended:  # the rest stays in the pipe, which makes a fast client wait
+        if self._lines.complete or self._ended:  # the rest stays in the pipe, which makes a fast client wait
             self._stop_listening()
             return
         try:
@@ -106,30 +105,11 @@ class LineReader:
             return
         except OSError:  # a socket that was reset, a terminal that hung up
             data = b""
-        first, *others = data.split(b"\n")  # each byte is examined once, even in a long line
-        self._append(first)
-        for part in others:
-            self._finish_line()
-            self._append(part)
+        self._lines.add(data)
         if not data:
-            self._finish_line()
             self._end()
-        elif self._lines:
+        elif self._lines.complete:
             self._news.set()
-
-    def _append(self, part: bytes) -> None:
-        self._size += len(part)
-        if self._size <= LONGEST_MESSAGE:
-            self._unfinished.append(part)
-        else:
-            self._unfinished.clear()
-
-    def _finish_line(self) -> None:
-        line = b"".join(self._unfinished) if self._size <= LONGEST_MESSAGE else None
-        if line is None or line.strip():
-            self._lines.append(line)
-        self._unfinished.clear()
-        self._size = 0
 
 
 class LineWriter:

@@ -1,0 +1,58 @@
+"""Puts what was written on the disk, so that a power cut does not undo it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+F_FULLFSYNC = 51
+"""macOS's fcntl command, which Python names on macOS alone. Source: <sys/fcntl.h>."""
+_NO_FULL_SYNC = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOTTY)
+
+
+def _sync_through_cache(descriptor: int) -> None:
+    """Empty the disk's cache too, which fsync of macOS does not; fsync serves where a file system cannot do that.
+
+    Source: fsync(2) and fcntl(2) of macOS, F_FULLFSYNC; SQLite's full_fsync.
+    """
+    if sys.platform == "win32":
+        return
+    import fcntl
+
+    try:
+        fcntl.fcntl(descriptor, F_FULLFSYNC)
+    except OSError as error:
+        if error.errno not in _NO_FULL_SYNC:
+            raise
+        os.fsync(descriptor)
+
+
+SYNCS: dict[str, Callable[[int], None]] = {"darwin": _sync_through_cache}
+
+sync_descriptor = SYNCS.get(sys.platform, os.fsync)
+"""Sync an open file. Raises OSError."""
+
+
+def sync_file(path: Path) -> None:
+    """Sync a file that this process does not have open. Raises OSError."""
+    _sync(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)  # FlushFileBuffers needs a handle that writes
+
+
+def sync_folder(path: Path) -> None:
+    """Sync the names in a folder. Raises OSError.
+
+    Windows syncs no folders: its file systems write their own log for names, and SQLite relies on that too.
+    """
+    if sys.platform != "win32":
+        _sync(path, os.O_RDONLY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags | getattr(os, "O_CLOEXEC", 0))
+    try:
+        sync_descriptor(descriptor)
+    finally:
+        os.close(descriptor)
