@@ -112,6 +112,8 @@ class Server:
         Raises Failed if that takes more than `within` seconds, or the status is not 0 (SIGKILL aside).
         Source: pidfd_open(2); `Popen.wait` with a timeout would look every 50 ms.
         """
+        if sys.platform != "linux":
+            raise Failed("only Linux says at once that a process has ended")
         gone = os.pidfd_open(self.pid)
         try:
             began = time.perf_counter()
