@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import time
@@ -299,7 +300,8 @@ class SQLite(Engine):
 
     def _start(self, project: Project | None, schema: str | None) -> TransactionStart:
         now, even = self._wall.read()
-        return TransactionStart(project, schema, now=now, reading=self._clock.read(), even=even)
+        up = even if self._clock.is_wall else math.inf  # after a jump, its own leases last their full length too
+        return TransactionStart(project, schema, now=now, reading=self._clock.read(), up=up, even=even)
 
     def commit(self, connection: Connection, *, wake: bool) -> None:  # noqa: ARG002 - every commit wakes
         """Commit, as durably as `synchronous` promises. Raises OutcomeUnknown if the disk fails during the commit."""
