@@ -94,7 +94,7 @@ def fill(database: Database, file: Path) -> Backlog:
         raise InvalidInput(f"{file} holds no features.", field="features")
     database.write_now(lambda tx: change_setting(tx, "dibs demo", "back_off", BACK_OFF))
     numbers = list(range(done.first_id, done.last_id + 1))
-    return Backlog(found.source, database.read_now(lambda tx: known_statuses(tx, numbers)))
+    return Backlog(found.format, database.read_now(lambda tx: known_statuses(tx, numbers)))
 
 
 def planned_outcomes(features: Sequence[int], seed: int) -> dict[int, tuple[Outcome, ...]]:

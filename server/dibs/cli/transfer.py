@@ -190,9 +190,9 @@ def import_file(file: Path, *, as_json: bool, **flags: Any) -> None:
         done = database.write_now(lambda tx: import_features(tx, found.features, prepared))
         place = database.label
     if as_json:
-        options.print_json(done.wire() | {"source": found.source, "mapped": found.mapped, "ignored": found.ignored})
+        options.print_json(done.wire() | {"format": found.format, "mapped": found.mapped, "ignored": found.ignored})
         return
-    click.echo(f"{counted(done.added, 'feature')} added to {place}, {done.present} existed ({found.source}).")
+    click.echo(f"{counted(done.added, 'feature')} added to {place}, {done.present} existed ({found.format}).")
     for title, lines in (("Mapped", found.mapped), ("Ignored", found.ignored)):
         if lines:
             click.echo(f"{title}:")

@@ -96,7 +96,7 @@ def test_every_column_finds_its_place(tmp_path: Path) -> None:
         {"id": 9, "name": "third", "steps": '["one", "two"]', "dependencies": "[2, 5]", "category": "Login"},
     ]
     backlog = read(build(tmp_path / "features.db", rows))
-    assert backlog.source == "AutoForge database"
+    assert backlog.format == "AutoForge database"
     assert [feature.reference for feature in backlog.features] == ["2", "5", "9"]
     assert [feature.status for feature in backlog.features] == [
         Status.PENDING,

@@ -59,7 +59,7 @@ def test_an_entry_that_is_no_object_is_refused_with_its_path(refused: Refused, d
 
 def test_an_object_of_features_gives_them_their_ids(read: Read) -> None:
     """A key is the id of a feature without an id."""
-    backlog = read({"items": {"A": {"name": "a"}, "B": {"id": ""}, "C": {"id": "own"}}})
+    backlog = read({"items": {"A": {"name": "a"}, "B": {"id": "", "name": "b"}, "C": {"id": "own", "name": "c"}}})
     assert [feature.reference for feature in backlog.features] == ["A", "B", "own"]
 
 
@@ -131,7 +131,7 @@ def test_fields_beside_the_list_are_reported(read: Read) -> None:
     """Rules and metadata of the file are reported as ignored."""
     backlog = read({"project": "p", "rules": ["r"], "empty": None, "features": [{"name": "a"}]})
     assert backlog.ignored == ["project of the file (1)", "rules of the file (1)"]
-    assert backlog.source == "JSON list under 'features'"
+    assert backlog.format == "JSON list under 'features'"
 
 
 def test_a_database_without_a_driver_is_refused(refused: Refused) -> None:

@@ -21,7 +21,7 @@ def statuses(backlog: Backlog) -> dict[Status, int]:
 
 
 def test_user_stories() -> None:
-    """A file of user stories keeps its ids, priorities, criteria and booleans; its notes are reported as ignored."""
+    """A file of user stories keeps its ids, priorities, criteria, booleans and notes; its branch is their source."""
     backlog = read_backlog(FIXTURES / "user_stories.json")
     first, second = backlog.features
     assert (first.reference, first.status, first.priority) == ("US-001", Status.PASSING, 1)
@@ -29,7 +29,9 @@ def test_user_stories() -> None:
     assert (second.status, second.dependencies) == (Status.PENDING, ["US-001"])
     assert "title -> name (2)" in backlog.mapped
     assert "acceptanceCriteria -> steps (2)" in backlog.mapped
-    assert backlog.ignored == ["project of the file (1)", "branchName of the file (1)", "notes (1)"]
+    assert second.notes == ["the job must survive a restart"]
+    assert backlog.source == "feature/expiry"
+    assert backlog.ignored == ["project of the file (1)"]
 
 
 def test_tagged_tasks() -> None:
@@ -47,7 +49,7 @@ def test_tagged_tasks() -> None:
     ]
     assert third.description == third.name == "Show the feed"
     assert "status 'in-progress' -> pending (1)" in backlog.mapped
-    assert any("'deferred-by-product', an unknown word" in line for line in backlog.ignored)
+    assert any("status 'deferred-by-product'" in line for line in backlog.unknown)
 
 
 def test_phases() -> None:
@@ -87,7 +89,6 @@ def test_json_lines() -> None:
                 "project of the file (1)",
                 "rules of the file (1)",
                 "status_legend of the file (1)",
-                "notes (5)",
                 "updated_at (5)",
             ],
         ),

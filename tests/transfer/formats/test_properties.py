@@ -20,7 +20,8 @@ from transfer.formats.conftest import Read
 FIELDS = [
     *(words.IDS + words.NAMES + words.SPARE_NAMES + words.DESCRIPTIONS + words.DETAILS + words.CATEGORIES),
     *(words.SPARE_CATEGORIES + words.STEPS + words.DEPENDENCIES + words.DEPENDENCY_INDICES + words.STATUSES),
-    *(words.FLAGS + words.EVIDENCE + words.FAILURES + words.REQUESTS + words.ANSWERS),
+    *(words.FLAGS + words.EVIDENCE + words.FAILURES + words.REQUESTS + words.ANSWERS + words.PATHS + words.NOTES),
+    *(words.PHASES + words.BLOCKERS + words.BLOCKED_FLAGS),
     *("priority", "in_progress", "needs_human_input", "dependsOn", "ACCEPTANCE-criteria", "notes", "\ud800"),
 ]
 scalars = (
@@ -84,6 +85,7 @@ def keeps_the_limits(backlog: Backlog) -> None:
         assert feature.human_request or feature.status is not Status.NEEDS_HUMAN
         assert len(set(feature.dependencies)) == len(feature.dependencies)
         texts = [feature.reference, feature.category, feature.name, feature.description, *feature.steps]
+        texts += feature.notes
         texts += [feature.evidence or "", feature.last_failure or "", json.dumps(feature.human_request)]
         assert all(clean(text) == text for text in texts)
     while ready := [reference for reference, needed in waiting.items() if not needed]:
@@ -92,7 +94,7 @@ def keeps_the_limits(backlog: Backlog) -> None:
         for needed in waiting.values():
             needed.difference_update(ready)
     assert not waiting, "a circle was let in"
-    for line in (*backlog.mapped, *backlog.ignored):
+    for line in (*backlog.unknown, *backlog.mapped, *backlog.texts, *backlog.ignored):
         assert clean(line) == line
         assert len(line) <= 300
 
@@ -136,5 +138,7 @@ def test_depth_is_no_fault(read: Read, depth: int) -> None:
     """However deeply a value is nested, it is kept, reported or refused."""
     nested = b"[" * depth + b"]" * depth
     for field in (b"evidence", b"steps", b"name", b"notes", b"human_input_request"):
-        refusal = imported_or_refused(read, b'[{"id": 1, "status": "needs_human", "%s": %s}]' % (field, nested))
+        refusal = imported_or_refused(
+            read, b'[{"id": 1, "text": "t", "status": "needs_human", "%s": %s}]' % (field, nested)
+        )
         assert refusal is None or "nested too deeply" in refusal.message

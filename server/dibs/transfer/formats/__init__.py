@@ -1,6 +1,7 @@
 """Reads the backlogs of other tools. Each format is one module, and a file's content selects the format.
 
-To add a format, write a module with the two functions of `Format` and list it in `FORMATS`.
+To add a format, write a module with the two functions of `Format` and list it in `FORMATS`. `read` makes an `Entry` of
+each feature in the file, reports what it maps, keeps as text and leaves out, and returns what `assemble` makes of them.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from types import ModuleType
 from typing import Final, Protocol
 
 from dibs.transfer.formats import autoforge, json_file
-from dibs.transfer.formats.backlog import Backlog, ImportedFeature, SourceFile
+from dibs.transfer.formats.backlog import Backlog, ImportedFeature, ReadOptions, SourceFile
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.sanitize import clean
 
-__all__ = ["Backlog", "ImportedFeature", "read_backlog"]
+__all__ = ["Backlog", "ImportedFeature", "ReadOptions", "read_backlog"]
 
 
 class Format(Protocol):
@@ -31,7 +32,7 @@ FORMATS: Final[tuple[Format, ...]] = (autoforge, json_file)
 """All formats. The first that recognizes a file reads it; the last one recognizes every file."""
 
 
-def read_backlog(path: Path, driver: ModuleType | None = None) -> Backlog:
+def read_backlog(path: Path, driver: ModuleType | None = None, options: ReadOptions | None = None) -> Backlog:
     """Read the whole file, and leave it unchanged.
 
     `driver` is the SQLite module of this process; without one, databases are refused. `path` must not be a database that
@@ -39,7 +40,7 @@ def read_backlog(path: Path, driver: ModuleType | None = None) -> Backlog:
     Raises InvalidInput, which names the file and the correction; `field` is the path inside the file.
     """
     try:
-        file = SourceFile.open(path, driver)
+        file = SourceFile.open(path, driver, options)
         return next(one for one in FORMATS if one.recognizes(file)).read(file)
     except InvalidInput as refusal:
         name = "standard input" if str(path) == "-" else clean(str(path))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
@@ -54,7 +55,7 @@ def read(file: SourceFile) -> Backlog:
     if rows is None:
         rows = _from_copy(path, file.driver, report)
     found = [RawFeature(f"features[id {shown(str(row['id']))}]", row) for row in rows]
-    return feature_list.read("AutoForge database", found, report, drop_unknown=True)
+    return feature_list.read("AutoForge database", found, report, replace(file.options, drop_unknown=True))
 
 
 def _in_place(path: Path, driver: ModuleType, report: Report, *, is_wal: bool) -> list[dict[str, Any]] | None:

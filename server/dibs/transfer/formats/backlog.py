@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -27,15 +28,29 @@ REPORT_LINES: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """What the user decides about reading a file.
+
+    `statuses` gives unknown status words, in snake case, a meaning. `drop_unknown` leaves out dependencies on features
+    that the file does not have. With `highest_first` a larger priority is more urgent.
+    """
+
+    statuses: Mapping[str, Status] = field(default_factory=dict)
+    drop_unknown: bool = False
+    highest_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class SourceFile:
     """A file to import. `driver` is the SQLite module of this process, or None where databases are not read."""
 
     path: Path
     content: bytes
     driver: ModuleType | None = None
+    options: ReadOptions = field(default_factory=ReadOptions)
 
     @classmethod
-    def open(cls, path: Path, driver: ModuleType | None) -> Self:
+    def open(cls, path: Path, driver: ModuleType | None, options: ReadOptions | None = None) -> Self:
         """Read a regular file of at most `MAX_BYTES` bytes, or standard input for `-`. Raises InvalidInput."""
         try:
             if str(path) == "-":
@@ -51,7 +66,7 @@ class SourceFile:
             raise InvalidInput(f"it cannot be read: {error.strerror}.") from error
         if len(content) > MAX_BYTES:
             raise InvalidInput(f"it is larger than {MAX_BYTES // 1_000_000} MB; split it or name another file.")
-        return cls(path, content, driver)
+        return cls(path, content, driver, options or ReadOptions())
 
     def text(self) -> str:
         """Return the content as text, in UTF-8 or, with a byte order mark, in UTF-16. Raises InvalidInput."""
@@ -73,9 +88,10 @@ class SourceFile:
 class ImportedFeature:
     """One feature of the file, within the limits of a Dibs feature.
 
-    `reference` is its id in the file, and `dependencies` are references in the same file. `path` is its place in the
-    file (`features[3]`), for later refusals. `archived_from` is set if it is archived. `human_request` is set if its
-    status is `needs_human`, or together with a `human_answer` that no agent has read yet.
+    `reference` identifies it within its source, and `dependencies` are references of the same source. `path` is its place
+    in the file (`features[3]`), for later refusals. `archived_from` is set if it is archived. `human_request` is set if
+    its status is `needs_human`, or together with a `human_answer` that no agent has read yet. `notes` become notes.
+    `has_priority` is false if the priority is only the place in the file.
     """
 
     path: str
@@ -87,7 +103,9 @@ class ImportedFeature:
     priority: int
     status: Status
     dependencies: list[str]
+    has_priority: bool = False
     paths: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     archived_from: Status | None = None
     evidence: str | None = None
     last_failure: str | None = None
@@ -97,36 +115,68 @@ class ImportedFeature:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """The backlog in a file, with its features in the file's order.
+    """The backlog in a file, with its features in the file's order, and the report of the mapping.
 
-    `source` names the format. `mapped` lists the fields and words that were imported, and as what; `ignored` lists those
-    that were left out. Each line ends with a count.
+    `format` names the format. `source` is what the file says its references belong to (a branch, a tag, the folder of a
+    spec), or None if only its path tells. `project` is the generation of the project that exported the file: there, the
+    references are the numbers of features. `unknown` lists the status words that were not understood, `mapped` the fields
+    and words that were imported, and as what, `texts` what became text, and was perhaps cut, and `ignored` what was left
+    out, and why. Each line ends with a count. `warnings` are sentences about the whole file.
     """
 
-    source: str
+    format: str
     features: list[ImportedFeature]
-    mapped: list[str]
-    ignored: list[str]
+    source: str | None = None
+    project: str | None = None
+    unknown: list[str] = field(default_factory=list)
+    mapped: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 class Report:
-    """Counts what was mapped and what was ignored while a file is read."""
+    """Counts what was mapped, what became text and what was ignored while a file is read."""
 
     def __init__(self) -> None:
+        self._unknown: Counter[str] = Counter()
         self._mapped: Counter[str] = Counter()
+        self._texts: Counter[str] = Counter()
         self._ignored: Counter[str] = Counter()
+        self._warnings: list[str] = []
+
+    def unknown(self, what: str) -> None:
+        """Count a status word that nobody has given a meaning."""
+        self._unknown[what] += 1
 
     def mapped(self, source: str, target: str) -> None:
         """Count a field or value that was imported as `target`; one that keeps its name is reported by that alone."""
         self._mapped[source if source == target else f"{source} -> {target}"] += 1
 
+    def as_text(self, what: str) -> None:
+        """Count a field that became text in the description, or a text that was cut."""
+        self._texts[what] += 1
+
     def ignored(self, what: str) -> None:
         """Count a field that is not imported, or a value that could not be mapped."""
         self._ignored[what] += 1
 
-    def backlog(self, source: str, features: list[ImportedFeature]) -> Backlog:
-        """Return the features together with this report."""
-        return Backlog(source, features, _lines(self._mapped), _lines(self._ignored))
+    def warn(self, sentence: str) -> None:
+        """Add a sentence about the whole file."""
+        self._warnings.append(sentence)
+
+    def backlog(self, name: str, features: list[ImportedFeature], source: str | None = None) -> Backlog:
+        """Return the features of the format called `name`, together with this report."""
+        return Backlog(
+            format=name,
+            features=features,
+            source=source,
+            unknown=_lines(self._unknown),
+            mapped=_lines(self._mapped),
+            texts=_lines(self._texts),
+            ignored=_lines(self._ignored),
+            warnings=list(self._warnings),
+        )
 
 
 def _lines(counted: Counter[str]) -> list[str]:

@@ -1,142 +1,108 @@
-"""Maps the features of a file, as public projects write them, to features of Dibs."""
+"""Maps the features of a file, as public projects write them, to entries."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from dibs.transfer.formats import human_input
 from dibs.transfer.formats import vocabulary as words
+from dibs.transfer.formats.assemble import assemble
 from dibs.transfer.formats.backlog import (
     CATEGORY_LENGTH,
-    DESCRIPTION_LENGTH,
     NAME_LENGTH,
     PRIORITY_LIMIT,
-    STEP_COUNT,
-    STEP_LENGTH,
     Backlog,
-    ImportedFeature,
+    ReadOptions,
     Report,
-    within,
 )
+from dibs.transfer.formats.dependency_fields import read_dependencies
+from dibs.transfer.formats.entry import Entry
 from dibs.transfer.formats.fields import FeatureFields, RawFeature, SourceField, any_text, one_line, shown, text
-from dibs.transfer.formats.references import check_dependencies, read_dependencies, read_references
-from dibs.transfer.formats.status import read_status, settle_blocked
+from dibs.transfer.formats.status import read_status
+from dibs.transfer.formats.steps import read_steps
 from dibs.transfer.formats.vocabulary import snake
-from dibs_schema.file_areas import MOST_PATHS, path_of, paths_of
 from dibs_schema.refusals import InvalidInput
-from dibs_schema.sanitize import clean
 from dibs_schema.status import Status
 
-DEFAULT_CATEGORY: Final = "general"
-
-_WHOLE_NUMBER = re.compile(r"([+-]?\d{1,12})(?:\.0*)?", re.ASCII)
-_DIGITS = re.compile(r"[+-]?\d+", re.ASCII)
-_MARKUP = re.compile(r"^[\s#>*-]+")
-_SENTENCE = re.compile(r".{15,}?[.!?\u3002\uff01\uff1f](?=\s|$)")
-_BULLET = re.compile(r"^\s*(?:(?:[-*•]|\d{1,3}[.)])\s+)?(?:\[[ xX]?\]\s*)?")
-_STEP_FIELDS = {*words.STEP_TITLES, *words.STEP_TEXTS, *(name for name, _ in words.STEP_PARTS)}
+_WHOLE_NUMBER: Final = re.compile(r"([+-]?\d{1,12})(?:\.0*)?", re.ASCII)
+_DIGITS: Final = re.compile(r"[+-]?\d+", re.ASCII)
 
 
-def read(source: str, raw: Sequence[RawFeature], report: Report, *, drop_unknown: bool = False) -> Backlog:
-    """Return the features as a backlog; their order in the file is the queue order.
+def read(
+    name: str, raw: Sequence[RawFeature], report: Report, options: ReadOptions, *, source: str | None = None
+) -> Backlog:
+    """Return the features as a backlog of the format called `name`; their order in the file is the queue order.
 
-    `drop_unknown` leaves out dependencies on missing features, for formats that may contain them.
-    Raises InvalidInput if any feature cannot be imported.
+    `source` is what their ids belong to, if the file says so. Raises InvalidInput if any feature cannot be imported.
     """
     features = [FeatureFields(one, report) for one in raw]
-    references = read_references(features)
-    listed = [read_dependencies(one, references) for one in features]
-    dependencies = check_dependencies(references, listed, report, drop_unknown=drop_unknown)
-    statuses = settle_blocked([read_status(one, report) for one in features], references, dependencies, report)
-    priorities = _priorities(features, report)
-    imported = []
-    for fields, reference, needed, status, priority in zip(
-        features, references, dependencies, statuses, priorities, strict=True
-    ):
-        name, description = _name_and_description(fields, reference, report)
-        feature = ImportedFeature(
-            path=fields.path,
-            reference=reference,
-            category=_category(fields, report),
-            name=name,
-            description=description,
-            steps=_steps(fields, report),
-            priority=priority,
-            status=status.status,
-            archived_from=status.archived_from,
-            dependencies=needed,
-            paths=fields.take("paths", words.PATHS, _paths) or [],
-            evidence=fields.take("evidence", words.EVIDENCE, _long_record),
-            last_failure=fields.take("last failure", words.FAILURES, _long_record),
-        )
-        imported.append(_with_human_input(feature, fields, report))
+    entries = [_entry(fields, report, options) for fields in features]
+    read_dependencies(features, entries, report)
+    _default_priorities(features, entries, report)
+    for fields in features:
         fields.report_unmapped()
-    return report.backlog(source, imported)
+    return assemble(name, entries, report, options, source=source)
 
 
-def _name_and_description(fields: FeatureFields, reference: str, report: Report) -> tuple[str, str]:
-    """Return both. If the file has only one of them, or only an id, the rest is made from it."""
-    name = fields.take("name", words.NAMES, lambda field: _limited(field, NAME_LENGTH))
-    name = name or fields.take("name", words.SPARE_NAMES, lambda field: _if_short(field, NAME_LENGTH))
-    description = fields.take("description", words.DESCRIPTIONS, _long_text)
-    details = fields.take("description", words.DETAILS, _long_text)
-    if not name and not description and not details:
-        name = fields.take("name", ("feature",), lambda field: _if_short(field, NAME_LENGTH))
+def _entry(fields: FeatureFields, report: Report, options: ReadOptions) -> Entry:
     if fields.empty:
         raise InvalidInput(f"{fields.path} is empty; a feature has at least a name.", field=fields.path)
-    if details:
-        both = f"{description}\n\n{details}" if description else details
-        description = within(both, DESCRIPTION_LENGTH, f"{fields.path}.{words.DETAILS[0]}")
-    if not name:
-        name = _headline(description) if description else reference
-        report.mapped("description's first sentence" if description else "id", "name")
-    if not description:
-        report.mapped("name", "description")
-    return name, description or name
+    entry = Entry(path=fields.path, reference=fields.take("reference", words.IDS, _id))
+    _read_texts(entry, fields)
+    _read_category(entry, fields, report)
+    entry.steps = read_steps(fields, report)
+    entry.priority = fields.take("priority", words.PRIORITIES, lambda field: _priority(field, report, options))
+    read_status(entry, fields, report, options)
+    entry.paths = [path for batch in fields.take_all("paths", words.PATHS, _paths) for path in batch]
+    entry.notes = [note for batch in fields.take_all("notes", words.NOTES, _notes) for note in batch]
+    entry.evidence = (
+        "\n".join(filter(None, (fields.take("evidence", words.EVIDENCE, any_text), entry.evidence))) or None
+    )
+    reasons = fields.take("last failure", words.FAILURES, any_text), entry.last_failure
+    entry.last_failure = "\n".join(filter(None, reasons)) or None
+    _read_human_input(entry, fields, report)
+    return entry
 
 
-def _headline(description: str) -> str:
-    """Return the first line or sentence, shortened between two words to the length of a name."""
-    lines = (_MARKUP.sub("", line).strip() for line in description.split("\n"))
-    line = " ".join(next((line for line in lines if line), description).split())
-    sentence = _SENTENCE.match(line)
-    head = (sentence.group() if sentence else line).rstrip(".") or line
-    if len(head) <= NAME_LENGTH:
-        return head
-    cut = head[: NAME_LENGTH - 1]
-    return f"{cut.rpartition(' ')[0] or cut}…"
+def _id(field: SourceField) -> str:
+    found = None if isinstance(field.value, list) else one_line(field.value)
+    if found is None:
+        raise InvalidInput(f"{field.path} is not an id; write a number or a string there.", field=field.path)
+    return found
 
 
-def _category(fields: FeatureFields, report: Report) -> str:
-    """Return the feature's category, else the name of the group around it, else `general`."""
-    found = fields.take("category", words.CATEGORIES, lambda field: _limited(field, CATEGORY_LENGTH))
-    found = found or fields.take("category", words.SPARE_CATEGORIES, lambda field: _if_short(field, CATEGORY_LENGTH))
-    if found:
-        return found
-    group = one_line(fields.group)
-    if group and len(group) <= CATEGORY_LENGTH:
+def _read_texts(entry: Entry, fields: FeatureFields) -> None:
+    """Read the name and the description; a feature of a file may have only one of them."""
+    entry.name = fields.take("name", words.NAMES, _line)
+    entry.name = entry.name or fields.take("name", words.SPARE_NAMES, lambda field: _if_short(field, NAME_LENGTH))
+    description = fields.take("description", words.DESCRIPTIONS, _text)
+    details = fields.take("description", words.DETAILS, _text)
+    if not entry.name and not description and not details:
+        entry.name = fields.take("name", ("feature",), lambda field: _if_short(field, NAME_LENGTH))
+    entry.description = "\n\n".join(filter(None, (description, details))) or None
+
+
+def _read_category(entry: Entry, fields: FeatureFields, report: Report) -> None:
+    """Read the category, else use the name of the group around the feature; and the phase, which orders the queue."""
+    entry.category = fields.take("category", words.CATEGORIES, _line)
+    entry.category = entry.category or fields.take(
+        "category", words.SPARE_CATEGORIES, lambda field: _if_short(field, CATEGORY_LENGTH)
+    )
+    phase = fields.take("phase", words.PHASES, _line) or one_line(fields.get("phase"))
+    entry.phase = phase or fields.phase
+    if not entry.category and (group := one_line(fields.group)):
         report.mapped("the group around it", "category")
-        return group
-    report.mapped("no category", f"'{DEFAULT_CATEGORY}'")
-    return DEFAULT_CATEGORY
+        entry.category = group
 
 
-def _long_text(field: SourceField) -> str | None:
-    found = text(field.value)
-    return within(found, DESCRIPTION_LENGTH, field.path) if found else None
+def _line(field: SourceField) -> str | None:
+    return one_line(field.value)
 
 
-def _long_record(field: SourceField) -> str | None:
-    found = any_text(field)
-    return within(found, DESCRIPTION_LENGTH, field.path) if found else None
-
-
-def _limited(field: SourceField, limit: int) -> str | None:
-    found = one_line(field.value)
-    return within(found, limit, field.path) if found else None
+def _text(field: SourceField) -> str | None:
+    return text(field.value)
 
 
 def _if_short(field: SourceField, limit: int) -> str | None:
@@ -145,65 +111,16 @@ def _if_short(field: SourceField, limit: int) -> str | None:
     return found if found and len(found) <= limit else None
 
 
-def _steps(fields: FeatureFields, report: Report) -> list[str]:
-    """Return the steps of all fields that describe verification; repetitions in later fields are left out."""
-    found: list[str] = []
-    for batch in fields.take_all("steps", words.STEPS, lambda field: _steps_of(field, report)):
-        earlier = set(found)
-        found.extend(step for step in batch if step not in earlier)
-    if len(found) > STEP_COUNT:
-        path = f"{fields.path}.steps"
-        raise InvalidInput(
-            f"{path}: {len(found)} steps, and a feature may have {STEP_COUNT}; split the feature.", field=path
-        )
-    return found
-
-
-def _steps_of(field: SourceField, report: Report) -> list[str] | None:
-    if isinstance(field.value, list):
-        return [
-            within(step, STEP_LENGTH, f"{field.path}[{index}]")
-            for index, item in enumerate(field.value)
-            if (step := _step(item, field.name, report))
-        ]
-    if isinstance(field.value, str):
-        lines = (_BULLET.sub("", line).strip() for line in clean(field.value).split("\n"))
-        return [within(line, STEP_LENGTH, field.path) for line in lines if line]
-    return None
-
-
-def _step(item: Any, field: str, report: Report) -> str | None:
-    if not isinstance(item, dict):
-        step = text(item)
-        if step is None and item not in (None, "", [], {}):
-            report.ignored(f"an entry of {field} without text")
-        return step
-    values = {snake(key): found for key, value in item.items() if (found := text(value))}
-    texts = {name: found for name, found in values.items() if not found.isdecimal()}
-    title = next((texts[name] for name in words.STEP_TITLES if name in texts), None)
-    body = next((texts[name] for name in words.STEP_TEXTS if name in texts), None)
-    parts = [f"{title}: {body}" if title and body else title or body]
-    parts += [form.format(values[name]) for name, form in words.STEP_PARTS if name in values]
-    for key, value in item.items():
-        if snake(key) not in _STEP_FIELDS and value not in (None, "", [], {}):
-            report.ignored(f"{shown(key)} of an entry of {field}")
-    return "; ".join(part for part in parts if part) or None
-
-
-def _priorities(features: Sequence[FeatureFields], report: Report) -> list[int]:
-    """Return each feature's priority; without one, medium if the file uses words, else its position."""
+def _default_priorities(features: Sequence[FeatureFields], entries: Sequence[Entry], report: Report) -> None:
+    """In a file that uses words, a feature without a priority is medium; else its position counts."""
     worded = any(snake(str(one.get("priority"))) in words.PRIORITY_WORDS for one in features)
-    found = []
-    for position, fields in enumerate(features, start=1):
-        own = fields.take("priority", ("priority",), lambda field: _priority(field, report))
-        if own is None:
-            report.mapped("no priority", f"{words.MEDIUM}, medium" if worded else "position in the file")
-            own = words.MEDIUM if worded else position
-        found.append(own)
-    return found
+    for entry in (entry for entry in entries if entry.priority is None):
+        report.mapped("no priority", f"{words.MEDIUM}, medium" if worded else "position in the file")
+        if worded:
+            entry.priority = words.MEDIUM
 
 
-def _priority(field: SourceField, report: Report) -> int | None:
+def _priority(field: SourceField, report: Report, options: ReadOptions) -> int | None:
     word = one_line(field.value) or ""
     number = words.PRIORITY_WORDS.get(snake(word))
     if number is not None:
@@ -215,29 +132,26 @@ def _priority(field: SourceField, report: Report) -> int | None:
     if whole is None:
         report.ignored(f"priority '{shown(word)}', which is neither a whole number nor a known word")
         return None
-    return int(whole[1])
+    return -int(whole[1]) if options.highest_first else int(whole[1])
 
 
 def _paths(field: SourceField) -> list[str] | None:
+    """Return paths, also from objects with a `path`, or None if one of them is neither."""
     given = field.value if isinstance(field.value, list) else [field.value]
-    if not all(isinstance(one, str) for one in given):
-        return None
-    if len(given) > MOST_PATHS:
-        raise InvalidInput(f"{field.path} has more than {MOST_PATHS} entries.", field=field.path)
-    try:
-        return paths_of([path_of(one) for one in given])
-    except ValueError as error:
-        raise InvalidInput(f"{field.path}: {error}.", field=field.path) from None
+    paths = [one_line(one.get("path") or one.get("file") if isinstance(one, dict) else one) for one in given]
+    return [path for path in paths if path] if all(paths) else None
 
 
-def _with_human_input(feature: ImportedFeature, fields: FeatureFields, report: Report) -> ImportedFeature:
-    """Add the request that waits for an answer, or the answer that no agent has read yet."""
-    waiting = feature.status is Status.NEEDS_HUMAN
-    pending = feature.status is Status.PENDING
-    answer = fields.take("answer of a person", words.ANSWERS, human_input.read_answer) if pending else None
-    if not waiting and answer is None:
-        return feature
-    request = fields.take("request to a person", words.REQUESTS, lambda field: human_input.read_request(field, report))
-    if waiting and request is None:
-        request = human_input.default_request(feature.name)
-    return replace(feature, human_request=request, human_answer=answer)
+def _notes(field: SourceField) -> list[str] | None:
+    given = field.value if isinstance(field.value, list) else [field.value]
+    return [note for one in given if (note := any_text(SourceField(field.name, field.path, one)))] or None
+
+
+def _read_human_input(entry: Entry, fields: FeatureFields, report: Report) -> None:
+    """Read the request that waits for an answer, or the answer that no agent has read yet."""
+    if entry.status is Status.PENDING and not entry.blocked:
+        entry.human_answer = fields.take("answer of a person", words.ANSWERS, human_input.read_answer)
+    if entry.status is Status.NEEDS_HUMAN or entry.human_answer is not None:
+        entry.human_request = fields.take(
+            "request to a person", words.REQUESTS, lambda field: human_input.read_request(field, report)
+        )

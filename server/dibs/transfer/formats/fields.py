@@ -20,11 +20,15 @@ LONGEST_SHOWN = 60
 
 @dataclass(frozen=True, slots=True)
 class RawFeature:
-    """One feature as the file has it: its path in the file, its fields, and the name of the group around it."""
+    """One feature as the file has it: its path in the file, its fields, and the name of the group around it.
+
+    `phase` is the name of a group that comes before or after others.
+    """
 
     path: str
     fields: dict[str, Any]
     group: str | None = None
+    phase: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,7 @@ class FeatureFields:
     def __init__(self, raw: RawFeature, report: Report) -> None:
         self.path = raw.path
         self.group = raw.group
+        self.phase = raw.phase
         self._report = report
         self._fields: dict[str, SourceField] = {}
         for key, value in raw.fields.items():

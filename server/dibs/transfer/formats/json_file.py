@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 from dibs.transfer.formats import feature_list
 from dibs.transfer.formats import vocabulary as words
 from dibs.transfer.formats.backlog import Backlog, Report, SourceFile
-from dibs.transfer.formats.fields import RawFeature, shown
+from dibs.transfer.formats.fields import RawFeature, one_line, shown, text
 from dibs.transfer.formats.vocabulary import snake
 from dibs_schema.refusals import InvalidInput
 
@@ -42,8 +43,17 @@ def recognizes(file: SourceFile) -> bool:  # noqa: ARG001 - the interface of a f
 def read(file: SourceFile) -> Backlog:
     """Return the backlog of a JSON or JSON Lines file. Raises InvalidInput."""
     report = Report()
-    source, found = locate(parse(file.text()), report)
-    return feature_list.read(source, found, report)
+    document = parse(file.text())
+    name, found = locate(document, report)
+    return feature_list.read(name, found, report, file.options, source=_source(document))
+
+
+def _source(document: Any) -> str | None:
+    """Return what the file says its ids belong to, such as a branch."""
+    if not isinstance(document, dict):
+        return None
+    by_name = {snake(key): one_line(value) for key, value in document.items() if isinstance(value, str)}
+    return next((source for name in words.SOURCES if (source := by_name.get(name))), None)
 
 
 def parse(text: str) -> Any:
@@ -102,7 +112,7 @@ def locate(document: Any, report: Report) -> tuple[str, list[RawFeature]]:
         numbered = ((f"line {number}", value) for number, value in document)
         return "JSON Lines", [RawFeature(path, _object(value, path)) for path, value in numbered]
     if isinstance(document, list):
-        return "JSON list", list(_members("", document, None))
+        return "JSON list", list(_members("", document, _OUTSIDE))
     return _in_object(document, report)
 
 
@@ -119,7 +129,7 @@ def _in_object(document: Any, report: Report, prefix: str = "", depth: int = 0) 
     if found:
         path = f"{prefix}{shown(found[0])}"
         _report_rest(document, found[0], prefix, report)
-        return f"JSON list under '{path}'", list(_members(path, document[found[0]], None))
+        return f"JSON list under '{path}'", list(_members(path, document[found[0]], _Group(kind=snake(found[0]))))
     return _in_wrapper(document, keys, report, prefix, depth)
 
 
@@ -140,6 +150,8 @@ def _in_wrapper(
     names = {snake(key) for key in document}
     if names & {*words.NAMES, *words.DESCRIPTIONS} and names & {*words.IDS, *words.STATUSES, *words.FLAGS}:
         return "one JSON feature", [RawFeature("feature", document)]
+    if document and all(key.isdecimal() and isinstance(value, dict) for key, value in document.items()):
+        return "JSON object with ids as keys", list(_members("", document, _OUTSIDE))
     known = ", ".join(words.CONTAINERS[:5])
     raise InvalidInput(f"it has no list of features: it is not a list, and has none under a key such as {known}.")
 
@@ -148,20 +160,57 @@ def _several_lists(names: str, field: str) -> InvalidInput:
     return InvalidInput(f"it has several lists, {names}; make a copy with one of them.", field=field)
 
 
-def _members(path: str, held: Any, group: str | None) -> Iterator[RawFeature]:
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """The group around some members: the kind of its list, its name, and the phase that it belongs to."""
+
+    kind: str = ""
+    name: str | None = None
+    phase: str | None = None
+
+    def inner(self, kind: str, name: str | None) -> _Group:
+        """Return a group in this one. One that has a name is within the phase, unless it is a phase itself."""
+        phase = name if self.kind in words.PHASE_GROUPS and name else self.phase
+        return _Group(kind, name or self.name, phase)
+
+
+_OUTSIDE: Final = _Group()
+
+
+def _members(path: str, held: Any, group: _Group) -> Iterator[RawFeature]:
     """Yield the features of a list, or of an object with ids as keys, and of the groups among them."""
     for key, value in held.items() if isinstance(held, dict) else enumerate(held):
-        here = f"{path}.{shown(key)}" if isinstance(key, str) else f"{path}[{key}]"
+        here = f"{path}.{shown(key)}".lstrip(".") if isinstance(key, str) else f"{path}[{key}]"
+        if group.name and isinstance(value, str) and text(value):
+            yield RawFeature(here, {"name": value}, group.name, group.phase)
+            continue
+        if isinstance(key, str) and isinstance(value, list) and _holds_objects(value):
+            yield from _members(here, value, group.inner("", key))
+            continue
         member = _object(value, here)
-        lists = [name for name in member if snake(name) in words.CONTAINERS and _holds_objects(member[name])]
+        lists = [name for name in member if snake(name) in words.CONTAINERS and _holds_members(member[name], group)]
         if lists:
-            name = _group_name(member) or (key if isinstance(key, str) else group)
+            name = _group_name(member) or (key if isinstance(key, str) else None)
             for inner in lists:
-                yield from _members(f"{here}.{shown(inner)}", member[inner], name)
+                yield from _members(f"{here}.{shown(inner)}", member[inner], group.inner(snake(inner), name))
+        elif isinstance(key, str) and not _is_feature(member) and any(map(_holds_objects, member.values())):
+            yield from _members(here, member, group.inner("", key))
         elif isinstance(key, str) and not any(snake(name) in words.IDS and held for name, held in member.items()):
-            yield RawFeature(here, member | {"id": key}, group)
+            yield RawFeature(here, member | {"id": key}, group.name, group.phase)
         else:
-            yield RawFeature(here, member, group)
+            yield RawFeature(here, member, group.name, group.phase)
+
+
+def _is_feature(member: dict[str, Any]) -> bool:
+    """Return whether an object has a text of its own."""
+    texts = {*words.NAMES, *words.SPARE_NAMES, *words.DESCRIPTIONS}
+    return any(snake(name) in texts and isinstance(value, str) for name, value in member.items())
+
+
+def _holds_members(held: Any, group: _Group) -> bool:
+    """Return whether a value holds features: objects, or in a group, such as a phase, also texts."""
+    texts = group.kind in words.GROUPS and isinstance(held, list) and any(isinstance(one, str) for one in held)
+    return texts or _holds_objects(held)
 
 
 def _object(value: Any, path: str) -> dict[str, Any]:
@@ -194,5 +243,9 @@ def _group_name(member: dict[str, Any]) -> str | None:
 
 def _report_rest(document: dict[str, Any], taken: str, prefix: str, report: Report) -> None:
     for key, value in document.items():
-        if key != taken and value not in (None, "", [], {}):
+        if (
+            key != taken
+            and not (isinstance(value, str) and snake(key) in words.SOURCES)
+            and value not in (None, "", [], {})
+        ):
             report.ignored(f"{prefix}{shown(key)} of the file")

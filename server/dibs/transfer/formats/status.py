@@ -2,47 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
-from dibs.transfer.formats.backlog import Report
+from dibs.transfer.formats.backlog import ReadOptions, Report
+from dibs.transfer.formats.entry import Entry
 from dibs.transfer.formats.fields import FeatureFields, SourceField, one_line, shown, truth
-from dibs.transfer.formats.vocabulary import BLOCKED, FLAGS, HUMAN_FLAGS, PROGRESS_FLAGS, STATUS_WORDS, STATUSES, snake
-from dibs_schema.status import SATISFIED, Status
+from dibs.transfer.formats.vocabulary import (
+    BLOCKED,
+    BLOCKED_FLAGS,
+    FLAGS,
+    HUMAN_FLAGS,
+    PROGRESS_FLAGS,
+    STATUS_WORDS,
+    STATUSES,
+    SYMBOLS,
+    snake,
+)
+from dibs_schema.status import Status
+
+_REST: Final = re.compile(r"\s*[(:;,\u2013\u2014]|\s+-\s+")
+"""Where a status word ends and what else the field says begins."""
 
 
 @dataclass(frozen=True, slots=True)
-class ImportedStatus:
-    """A status, and the earlier one of an archived feature.
-
-    `blocked` holds the file's word for a blocked feature until `settle_blocked` replaces the status.
-    """
+class StatusWord:
+    """The status that a word means, whether it means blocked, and the text after the word, such as a reason."""
 
     status: Status
-    archived_from: Status | None = None
-    blocked: str | None = None
+    blocked: bool
+    rest: str | None = None
 
 
-def read_status(feature: FeatureFields, report: Report) -> ImportedStatus:
-    """Return the status: from the word if it is known, else from the booleans, else pending.
+def status_word(word: str, statuses: Mapping[str, Status]) -> StatusWord | None:
+    """Return the meaning of a status word, of its beginning, or of a symbol, or None. `statuses` are the user's words."""
+    head, rest = word, None
+    while True:
+        name = snake(head) or snake(SYMBOLS.get(head.strip(" []\ufe0f")[:1], ""))
+        if name in statuses or name in STATUS_WORDS:
+            blocked = name in BLOCKED and name not in statuses
+            return StatusWord(statuses.get(name) or STATUS_WORDS[name], blocked, rest)
+        if rest is not None or (end := _REST.search(word)) is None:
+            return None
+        head, rest = word[: end.start()], word[end.end() :].strip(" ()") or None
+        if rest is None:
+            return None
+
+
+def read_status(entry: Entry, fields: FeatureFields, report: Report, options: ReadOptions) -> None:
+    """Set the status: from the word if it is known, else from the booleans, else pending.
 
     A feature is passing only if none of its fields contradicts it: repeated work costs less than lost work.
     A feature in progress becomes pending, because no agent has claimed it here.
     """
-    flags = feature.take_all("status", FLAGS, _flag)
-    waits = feature.take("status", HUMAN_FLAGS, _flag)
-    in_progress = feature.take("status", PROGRESS_FLAGS, _flag)
+    flags = fields.take_all("status", FLAGS, _flag)
+    others = {
+        status: fields.take("status", names, _flag)
+        for names, status in (
+            (HUMAN_FLAGS, Status.NEEDS_HUMAN),
+            (PROGRESS_FLAGS, Status.PENDING),
+            (BLOCKED_FLAGS, Status.STUCK),
+        )
+    }
     passing = all(flag.value for flag in flags) if flags else None
-    word = feature.take("status", STATUSES, lambda field: _known_word(field, report))
+    word = fields.take("status", STATUSES, lambda field: _known_word(field, report, options))
     if word is not None:
-        return _from_word(word, report, passing=passing)
-    if passing:
-        return _from_flag(flags[0], Status.PASSING, report)
-    if waits and waits.value:
-        return _from_flag(waits, Status.NEEDS_HUMAN, report)
-    if in_progress and in_progress.value:
-        return _from_flag(in_progress, Status.PENDING, report)
-    return _from_flag(next((flag for flag in flags if not flag.value), None), Status.PENDING, report)
+        _from_word(entry, *word, report, passing=passing)
+        return
+    chosen = next((flag for flag in flags if passing or not flag.value), None)
+    entry.status = Status.PASSING if passing else Status.PENDING
+    if not passing:
+        named = ((flag, status) for status, flag in others.items() if flag and flag.value)
+        chosen, entry.status = next(named, (chosen, entry.status))
+    entry.blocked = entry.status is Status.STUCK
+    report.mapped(f"{chosen.name} {str(chosen.value).lower()}" if chosen else "no status", entry.status)
 
 
 def _flag(field: SourceField) -> SourceField | None:
@@ -51,47 +86,30 @@ def _flag(field: SourceField) -> SourceField | None:
     return None if value is None else replace(field, value=value)
 
 
-def _from_flag(flag: SourceField | None, status: Status, report: Report) -> ImportedStatus:
-    report.mapped(f"{flag.name} {str(flag.value).lower()}" if flag else "no status", status)
-    return ImportedStatus(status)
-
-
-def _known_word(field: SourceField, report: Report) -> str | None:
+def _known_word(field: SourceField, report: Report, options: ReadOptions) -> tuple[str, StatusWord] | None:
     word = one_line(field.value)
-    if word is not None and snake(word) in STATUS_WORDS:
-        return word
-    report.ignored(f"status '{shown(word or field.value)}', an unknown word: other fields decide, else it is pending")
+    found = status_word(word, options.statuses) if word is not None else None
+    if word is not None and found is not None:
+        return word, found
+    report.unknown(f"status '{shown(word or field.value)}': other fields decide, else it is pending")
     return None
 
 
-def _from_word(word: str, report: Report, *, passing: bool | None) -> ImportedStatus:
+def _from_word(entry: Entry, word: str, found: StatusWord, report: Report, *, passing: bool | None) -> None:
     label = f"status '{shown(word)}'"
-    status = STATUS_WORDS[snake(word)]
-    if snake(word) in BLOCKED:
-        return ImportedStatus(status, blocked=label)
-    contradicts = passing is not None and passing != (status is Status.PASSING)
-    if contradicts and status in {Status.PASSING, Status.PENDING}:
+    entry.status, entry.blocked = found.status, found.blocked
+    contradicts = passing is not None and passing != (found.status is Status.PASSING)
+    if contradicts and found.status in {Status.PASSING, Status.PENDING}:
         report.ignored(f"{label}, which a boolean field that says {str(passing).lower()} contradicts: pending")
-        return ImportedStatus(Status.PENDING)
-    report.mapped(label, status)
-    if status is Status.ARCHIVED:
-        return ImportedStatus(status, archived_from=Status.PASSING if passing else Status.PENDING)
-    return ImportedStatus(status)
-
-
-def settle_blocked(
-    found: Sequence[ImportedStatus], references: Sequence[str], dependencies: Sequence[Sequence[str]], report: Report
-) -> list[ImportedStatus]:
-    """Replace the status of blocked features: pending if a dependency in the file is unmet, else stuck."""
-    by_reference = dict(zip(references, found, strict=True))
-    settled = []
-    for own, needed in zip(found, dependencies, strict=True):
-        if own.blocked is None:
-            settled.append(own)
-            continue
-        waits = any(by_reference[reference].status not in SATISFIED for reference in needed)
-        status = Status.PENDING if waits else Status.STUCK
-        reason = "it has unmet dependencies" if waits else "a person must look"
-        report.mapped(own.blocked, f"{status}: {reason}")
-        settled.append(replace(own, status=status, blocked=None))
-    return settled
+        entry.status = Status.PENDING
+    else:
+        report.mapped(label, "blocked" if found.blocked else found.status)
+    if found.status is Status.ARCHIVED:
+        entry.archived_from = Status.PASSING if passing else Status.PENDING
+    if found.rest is None:
+        return
+    if found.status is Status.STUCK:
+        entry.last_failure = found.rest
+    else:
+        entry.texts.append(("Status", word))
+        report.as_text("what a status says besides its word")
