@@ -326,6 +326,7 @@ class Feature(Answer):
     next_cursor: str | None = None
     paths: list[str] = []
     reference: str | None = None
+    source: str | None = None
     archived_from: StatusName | None = None
     dependencies: list[Dependency] = []
     dependents: list[int] = []
@@ -379,13 +380,27 @@ class Created(Answer):
     refused: list[RefusedEntry] = []
 
 
+NOT_ASKED, CLAIMED, NEEDS_FORCE = "not asked", "claimed", "needs force"
+"""Why a difference stays as it is: without `update`, of a claimed feature, and where it takes back work."""
+
+
 class Imported(Answer):
-    """How many features an import added, and how many already existed."""
+    """How many features an import added, and how many already existed, of the list called `source`.
+
+    `differing` counts the existing features that differ from the file by the fields in which they do, before the import,
+    and `taken` how many of these differences it took. `kept` counts the others by the reason why they stay. `gone` are
+    references that the file no longer has.
+    """
 
     added: int
     present: int
+    source: str | None = None
     first_id: int | None = None
     last_id: int | None = None
+    differing: dict[str, int] = {}
+    taken: int = 0
+    kept: dict[str, int] = {}
+    gone: list[str] = []
 
 
 class Testing(Guidance):

@@ -53,6 +53,7 @@ class Kind(StrEnum):
     DEPEND = "depend"
     UNMET = "unmet"
     MET = "met"
+    IMPORT = "import"
 
 
 Outcome = Literal["passed", "failed", "skipped", "released", "asked", "expired"]
@@ -187,6 +188,14 @@ TRANSITIONS: tuple[Transition, ...] = (
         (_P, _D, _H, _S),
         "status",
         "dependents as after a regression, unless it was passing; returns to archived_from",
+    ),
+    Transition(
+        Kind.IMPORT,
+        (_P, _D, _H, _S),
+        (_P, _D, _H, _S),
+        "status; `dibs import --update`, and from passing or needs_human back only with --force",
+        "the state of the file, with its evidence, failure and question; dependents as after a pass or a regression; "
+        "attempts, failures, skips reset",
     ),
 )
 

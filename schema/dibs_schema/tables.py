@@ -29,7 +29,7 @@ from sqlalchemy import (
 from dibs_schema.file_areas import LONGEST_PATH
 from dibs_schema.status import Status
 
-HEAD = "0008"
+HEAD = "0009"
 """The newest migration; a warm start compares this with the database and imports nothing of Alembic."""
 
 BELOW_EVERY_PRIORITY = -1_000_000_000_000
@@ -147,6 +147,7 @@ class _Features(TypedColumns):
         Double,
         CheckConstraint("recheck_since IS NULL OR coalesce(archived_from, status) = 'passing'", name="recheck_since"),
     )
+    source = Column(String(255))  # the list that it was imported from, to which its reference belongs
 
 
 _STATUSES = ", ".join(f"'{status}'" for status in Status)

@@ -6,7 +6,7 @@ import pytest
 
 from dibs.database import Database
 from dibs.transfer.importer import import_features
-from dibs_schema.refusals import TooManyDependencies
+from dibs_schema.refusals import InvalidInput
 from dibs_schema.status import Status
 from foreign import by_hand
 from verbs.stage import REQUEST, add, board, imported, is_sound, named, refused, row, take
@@ -86,7 +86,7 @@ def test_an_import_is_whole_or_not_at_all(database: Database) -> None:
     """A feature with too many dependencies refuses the whole file."""
     many = [imported(f"f{number}") for number in range(21)]
     last = imported("last", dependencies=[one.reference for one in many])
-    refused(database, TooManyDependencies, lambda tx: import_features(tx, [*many, last]))
+    refused(database, InvalidInput, lambda tx: import_features(tx, [*many, last]))
 
 
 def test_a_large_import(database: Database) -> None:

@@ -12,7 +12,7 @@ COMMANDS = {
     "init": "dibs.cli.init:init",
     "serve": "dibs.cli.serve:serve",
     "demo": "dibs_proof.demo.command:demo",
-    "import": "dibs.cli.transfer:import_file",
+    "import": "dibs.cli.import_command:import_file",
     "status": "dibs.cli.status:status",
     "list": "dibs.cli.look:list_features",
     "show": "dibs.cli.look:show",

@@ -1,4 +1,4 @@
-"""`dibs import`, `backup`, `restore` and `copy`: transfer whole backlogs."""
+"""`dibs backup`, `restore` and `copy`: transfer whole backlogs."""
 
 from __future__ import annotations
 
@@ -169,34 +169,6 @@ def copy(
     )
     if goal.is_server_url:
         click.echo(f"In a root folder that is called {done.to_project}, clients find the project without DIBS_PROJECT.")
-
-
-@click.command("import")
-@click.argument("file", type=click.Path(path_type=Path))
-@options.backlog_command
-def import_file(file: Path, *, as_json: bool, **flags: Any) -> None:
-    """Import FILE (feature_list.json, JSON Lines, or AutoForge's features.db), completely or not at all.
-
-    FILE may be - for standard input, if it is JSON.
-    Features keep their ids as references, so a second import of a file adds only new features.
-    """
-    from dibs.database import file_driver
-    from dibs.transfer.formats import read_backlog
-    from dibs.transfer.importer import import_features, prepared_rows
-
-    with options.backlog(flags, make=True) as database:
-        found = read_backlog(file, file_driver())
-        prepared = prepared_rows(found.features)
-        done = database.write_now(lambda tx: import_features(tx, found.features, prepared))
-        place = database.label
-    if as_json:
-        options.print_json(done.wire() | {"format": found.format, "mapped": found.mapped, "ignored": found.ignored})
-        return
-    click.echo(f"{counted(done.added, 'feature')} added to {place}, {done.present} existed ({found.format}).")
-    for title, lines in (("Mapped", found.mapped), ("Ignored", found.ignored)):
-        if lines:
-            click.echo(f"{title}:")
-            click.echo("\n".join(f"  {line}" for line in lines))
 
 
 @contextmanager

@@ -79,6 +79,7 @@ def get_by_id(tx: Transaction, feature: int, cursor: str | None = None) -> Featu
 _PLAIN = (
     "priority",
     "reference",
+    "source",
     "archived_from",
     "unmet_dependencies",
     "attempts",

@@ -2,33 +2,111 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, select, update
 
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import F, in_project
-from dibs.transfer.formats.backlog import ImportedFeature
+from dibs.rules.events import record_all
+from dibs.transfer.comparison import BATCH, Comparison, compare
+from dibs.transfer.formats.backlog import Backlog, ImportedFeature
+from dibs.transfer.sources import IMPORTER
+from dibs.transfer.take_differences import Kept, take_differences, would_keep
 from dibs.verbs.batch import NewRow
-from dibs.verbs.create import claim_numbers, insert_features
-from dibs_schema.answers import Imported
-from dibs_schema.status import Status
+from dibs.verbs.create import claim_numbers, insert_features, known_statuses
+from dibs_schema.answers import NOT_ASKED, Imported
+from dibs_schema.status import Kind, Status
+from dibs_schema.tables import features
 
-IMPORTER = "import"
-BATCH = 500
-
-_by_reference = select(F.id, F.reference, F.status).where(
-    in_project(), F.reference.in_(bindparam("references", expanding=True))
+_taken = select(F.id).where(in_project(), F.reference.in_(bindparam("references", expanding=True))).limit(1)
+_adopt = (
+    update(features)
+    .where(in_project(), F.id.in_(bindparam("ids", expanding=True)), F.source.is_(None))
+    .values(source=bindparam("list"))
 )
 
 
-def prepared_rows(imported: Iterable[ImportedFeature]) -> dict[str, NewRow]:
-    """Return the rows of features by their references, before the transaction: 100,000 take seconds to prepare."""
+@dataclass(frozen=True, slots=True)
+class Import:
+    """One import: the backlog of a file, what the user decided, and what can be known before the transaction.
+
+    `source` is what the references belong to, which the user may have `named`. With `update` it takes what differs, and
+    with `force` also where that undoes work. `rows` are the features as they will be stored, by their references.
+    """
+
+    backlog: Backlog
+    source: str
+    named: bool = False
+    update: bool = False
+    force: bool = False
+    rows: dict[str, NewRow] = field(default_factory=dict)
+
+    def compare(self, tx: Transaction) -> Comparison:
+        """Compare with the project, and prepare the rows of new features: others wait during a transaction."""
+        comparison = compare(tx, self.backlog, self.source, named=self.named)
+        self.rows.clear()
+        self.rows.update(_rows(comparison))
+        return comparison
+
+    def would_keep(self, comparison: Comparison) -> list[Kept]:
+        """Return the differences that would stay as they are."""
+        if self.update:
+            return would_keep(comparison, force=self.force)
+        return [Kept(one, NOT_ASKED) for one in comparison.differences]
+
+    def apply(self, tx: Transaction, comparison: Comparison) -> tuple[Imported, list[Kept]]:
+        """Add and change the features as compared, all or nothing, and return the differences that stay.
+
+        What another import has added since is compared again. Raises the refusals of `compare` and `take_differences`.
+        """
+        if _any_taken(tx, list(comparison.stored.values())):
+            comparison = self.compare(tx)
+        numbers = dict(comparison.numbers)
+        new = comparison.new
+        first = _insert(tx, new, self.rows, numbers) if new else None
+        for ids in _batches(comparison.adopted):
+            tx.run(_adopt, ids=ids, list=comparison.source)
+        kept = self.would_keep(comparison)
+        if self.update:
+            imported = {one.reference: one for one in self.backlog.features}
+            kept = take_differences(tx, comparison.differences, imported, numbers, force=self.force)
+        return summary(comparison, kept, first), kept
+
+
+def import_features(
+    tx: Transaction, imported: list[ImportedFeature], source: str = "list", *, update: bool = False, force: bool = False
+) -> Imported:
+    """Import features without a file, in one transaction."""
+    one = Import(Backlog("features", imported), source, update=update, force=force)
+    return one.apply(tx, one.compare(tx))[0]
+
+
+def summary(comparison: Comparison, kept: Sequence[Kept], first: int | None = None) -> Imported:
+    """Return the counts of an import whose first new feature is `first`."""
+    differences = comparison.differences
+    return Imported(
+        added=len(comparison.new),
+        present=len(comparison.numbers),
+        source=comparison.source,
+        first_id=first,
+        last_id=None if first is None else first + len(comparison.new) - 1,
+        differing=dict(Counter(one.field for one in differences)),
+        taken=len(differences) - len(kept),
+        kept=dict(Counter(one.reason for one in kept)),
+        gone=list(comparison.gone),
+    )
+
+
+def _rows(comparison: Comparison) -> dict[str, NewRow]:
     return {
         one.reference: NewRow.of(
             {
-                "reference": one.reference,
+                "reference": comparison.stored[one.reference],
+                "source": comparison.source,
                 "category": one.category,
                 "name": one.name,
                 "description": one.description,
@@ -41,35 +119,36 @@ def prepared_rows(imported: Iterable[ImportedFeature]) -> dict[str, NewRow]:
                 "human_answer": one.human_answer,
             }
         )
-        for one in imported
+        for one in comparison.new
     }
 
 
-def import_features(
-    tx: Transaction, imported: list[ImportedFeature], prepared: Mapping[str, NewRow] | None = None
-) -> Imported:
-    """Add the features whose reference is new to the project, with their statuses and dependencies.
-
-    `prepared` has their rows, unless they are to be prepared in the transaction. Features with a known reference stay
-    unchanged, so a second import of a file adds nothing. Raises TooManyDependencies.
-    """
-    here: dict[str, int] = {}
-    statuses: dict[int, str] = {}
-    for start in range(0, len(imported), BATCH):
-        rows = tx.all(_by_reference, references=[one.reference for one in imported[start : start + BATCH]])
-        here |= {row["reference"]: row["id"] for row in rows}
-        statuses |= {row["id"]: row["status"] for row in rows}
-    new = [one for one in imported if one.reference not in here]
-    if not new:
-        return Imported(added=0, present=len(imported))
+def _insert(
+    tx: Transaction, new: Sequence[ImportedFeature], rows: Mapping[str, NewRow], numbers: dict[str, int]
+) -> int:
+    """Insert the new features with their dependencies and notes, add them to `numbers`, and return the first number."""
+    here = list(numbers.values())
     first = claim_numbers(tx, len(new))
-    numbers = here | {one.reference: number for number, one in enumerate(new, first)}
-    edges = [(numbers[one.reference], numbers[other]) for one in new for other in dict.fromkeys(one.dependencies)]
-    prepared = prepared_rows(new) if prepared is None else prepared
-    insert_features(
-        tx, IMPORTER, first, [(prepared[one.reference], _of_status(tx, one)) for one in new], edges, statuses
-    )
-    return Imported(added=len(new), present=len(imported) - len(new), first_id=first, last_id=first + len(new) - 1)
+    numbers.update({one.reference: number for number, one in enumerate(new, first)})
+    edges = [(numbers[one.reference], numbers[other]) for one in new for other in one.dependencies]
+    needed = {other for _, other in edges}
+    statuses = known_statuses(tx, [one for one in here if one in needed])
+    insert_features(tx, IMPORTER, first, [(rows[one.reference], _of_status(tx, one)) for one in new], edges, statuses)
+    notes = [
+        {"feature_id": number, "from_status": one.status, "to_status": one.status, "detail": {"note": note}}
+        for number, one in enumerate(new, first)
+        for note in one.notes
+    ]
+    record_all(tx, IMPORTER, Kind.NOTE, notes)
+    return first
+
+
+def _any_taken(tx: Transaction, references: Sequence[str]) -> bool:
+    return any(tx.first(_taken, references=batch) is not None for batch in _batches(references))
+
+
+def _batches(values: Sequence[Any]) -> Iterable[list[Any]]:
+    return (list(values)[start : start + BATCH] for start in range(0, len(values), BATCH))
 
 
 def _of_status(tx: Transaction, one: ImportedFeature) -> dict[str, Any]:

@@ -189,6 +189,7 @@ _BLANK: dict[str, Any] = {
     "attempts": 0,
     "failures": 0,
     "reference": None,
+    "source": None,
     "last_failure": None,
     "evidence": None,
     "human_request": None,

@@ -61,7 +61,7 @@ def add_dependency(tx: Transaction, by: str, feature: int, dependency: int) -> A
     Raises NotFound, WouldCycle (with the path), TooManyDependencies.
     """
     find(tx, feature)
-    before = _dependencies_of(tx, feature)
+    before = dependencies_of(tx, feature)
     return _change(tx, by, feature, before, [*before, dependency])
 
 
@@ -69,14 +69,14 @@ def remove_dependency(tx: Transaction, by: str, feature: int, dependency: int) -
     """Remove a dependency. Removing one that does not exist changes nothing. Raises NotFound."""
     find(tx, feature)
     find(tx, dependency)
-    before = _dependencies_of(tx, feature)
+    before = dependencies_of(tx, feature)
     return _change(tx, by, feature, before, [one for one in before if one != dependency])
 
 
 def set_dependencies(tx: Transaction, by: str, feature: int, wanted: list[int]) -> Acknowledgement:
     """Replace all dependencies of `feature`. Raises NotFound, WouldCycle, TooManyDependencies."""
     find(tx, feature)
-    return _change(tx, by, feature, _dependencies_of(tx, feature), wanted)
+    return _change(tx, by, feature, dependencies_of(tx, feature), wanted)
 
 
 def _change(tx: Transaction, by: str, feature: int, before: list[int], wanted: Iterable[int]) -> Acknowledgement:
@@ -110,7 +110,8 @@ def _change(tx: Transaction, by: str, feature: int, before: list[int], wanted: I
     )
 
 
-def _dependencies_of(tx: Transaction, feature: int) -> list[int]:
+def dependencies_of(tx: Transaction, feature: int) -> list[int]:
+    """Return the features that a feature depends on."""
     return [row["dependency_id"] for row in tx.all(_needs, feature=feature)]
 
 

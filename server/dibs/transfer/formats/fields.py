@@ -86,6 +86,11 @@ class FeatureFields:
                 self._report.mapped(field.name, target)
                 yield found
 
+    def forget(self, names: Iterable[str]) -> None:
+        """Leave fields out of the report of unmapped ones: something else reports them."""
+        for name in names:
+            self._unmapped.pop(name, None)
+
     def report_unmapped(self) -> None:
         """Report the fields that were not mapped as ignored."""
         for name in self._unmapped:

@@ -68,6 +68,7 @@ def read_status(entry: Entry, fields: FeatureFields, report: Report, options: Re
     }
     passing = all(flag.value for flag in flags) if flags else None
     word = fields.take("status", STATUSES, lambda field: _known_word(field, report, options))
+    fields.forget(STATUSES)
     if word is not None:
         _from_word(entry, *word, report, passing=passing)
         return
