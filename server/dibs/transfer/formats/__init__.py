@@ -29,7 +29,7 @@ class Format(Protocol):
 
 
 FORMATS: Final[tuple[Format, ...]] = (autoforge, json_file)
-"""All formats. The first that recognizes a file reads it; the last one recognizes every file."""
+"""The formats of files. The first that recognizes a file reads it; the last one recognizes every file."""
 
 
 def read_backlog(path: Path, driver: ModuleType | None = None, options: ReadOptions | None = None) -> Backlog:

@@ -32,12 +32,15 @@ class ReadOptions:
     """What the user decides about reading a file.
 
     `statuses` gives unknown status words, in snake case, a meaning. `drop_unknown` leaves out dependencies on features
-    that the file does not have. With `highest_first` a larger priority is more urgent.
+    that the file does not have. With `highest_first` a larger priority is more urgent. Of a file with several lists, `tag`
+    names one. With `subtasks_as_features` subtasks are features instead of steps.
     """
 
     statuses: Mapping[str, Status] = field(default_factory=dict)
     drop_unknown: bool = False
     highest_first: bool = False
+    tag: str | None = None
+    subtasks_as_features: bool = False
 
 
 @dataclass(frozen=True, slots=True)

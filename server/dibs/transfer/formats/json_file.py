@@ -5,34 +5,31 @@ The features may be a bare list, a list under a common key, groups of such lists
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from dibs.transfer.formats import feature_list
+from dibs.transfer.formats import beads, feature_list, github_issues, shrimp, task_master
 from dibs.transfer.formats import vocabulary as words
 from dibs.transfer.formats.backlog import Backlog, Report, SourceFile
 from dibs.transfer.formats.fields import RawFeature, one_line, shown, text
+from dibs.transfer.formats.json_text import Lines, parse
 from dibs.transfer.formats.vocabulary import snake
 from dibs_schema.refusals import InvalidInput
 
-_PROBLEMS: Final = {
-    "Expecting value": "a value is missing there, or is not JSON",
-    "Expecting property name enclosed in double quotes": "a name in double quotes is missing there",
-    "Expecting ',' delimiter": "a comma or a closing bracket is missing there",
-    "Expecting ':' delimiter": "a colon is missing there",
-    "Invalid control character at": "a string there holds a bare line break or control character",
-    "Invalid \\escape": "a backslash there begins no valid escape",
-    "Invalid \\uXXXX escape": "a \\u there is not followed by four hexadecimal digits",
-    "Extra data": "the JSON has ended, and more text follows",
-    "Illegal trailing comma before end of object": "the comma there must be removed",
-    "Illegal trailing comma before end of array": "the comma there must be removed",
-}
+
+class JsonTool(Protocol):
+    """What the module of a tool offers whose files are JSON."""
+
+    def recognizes(self, document: Any) -> bool:
+        """Check whether the tool wrote the document."""
+
+    def read(self, document: Any, file: SourceFile) -> Backlog:
+        """Return the backlog in the document. Raises InvalidInput."""
 
 
-class Lines(list[tuple[int, Any]]):
-    """The values of a JSON Lines file, each with its line number, counted from 1."""
+TOOLS: Final[tuple[JsonTool, ...]] = (beads, task_master, shrimp, github_issues)
+"""The tools whose JSON has fields of its own; the first that recognizes a document reads it."""
 
 
 def recognizes(file: SourceFile) -> bool:  # noqa: ARG001 - the interface of a format
@@ -42,8 +39,11 @@ def recognizes(file: SourceFile) -> bool:  # noqa: ARG001 - the interface of a f
 
 def read(file: SourceFile) -> Backlog:
     """Return the backlog of a JSON or JSON Lines file. Raises InvalidInput."""
-    report = Report()
     document = parse(file.text())
+    tool = next((one for one in TOOLS if one.recognizes(document)), None)
+    if tool is not None:
+        return tool.read(document, file)
+    report = Report()
     name, found = locate(document, report)
     return feature_list.read(name, found, report, file.options, source=_source(document))
 
@@ -54,53 +54,6 @@ def _source(document: Any) -> str | None:
         return None
     by_name = {snake(key): one_line(value) for key, value in document.items() if isinstance(value, str)}
     return next((source for name in words.SOURCES if (source := by_name.get(name))), None)
-
-
-def parse(text: str) -> Any:
-    """Return the JSON value in `text`, or `Lines` if every line is a JSON object. Raises InvalidInput."""
-    if not text.strip():
-        raise InvalidInput("it is empty, so there is nothing to import.")
-    try:
-        return _loads(text)
-    except json.JSONDecodeError as error:
-        if _is_object(text.lstrip().partition("\n")[0]):
-            return Lines(_parse_lines(text))
-        raise _not_json(error, error.lineno) from error
-
-
-def _parse_lines(text: str) -> Iterator[tuple[int, Any]]:
-    for number, line in enumerate(text.split("\n"), start=1):
-        try:
-            if line.strip():
-                yield number, _loads(line)
-        except json.JSONDecodeError as error:
-            raise _not_json(error, number) from error
-
-
-def _is_object(line: str) -> bool:
-    try:
-        return isinstance(_loads(line), dict)
-    except json.JSONDecodeError:
-        return False
-
-
-def _loads(text: str) -> Any:
-    try:
-        return json.loads(text, parse_int=_number, parse_float=str, parse_constant=str)
-    except RecursionError as error:
-        raise InvalidInput("its JSON is nested too deeply for a feature list.") from error
-
-
-def _number(digits: str) -> int | str:
-    return int(digits) if len(digits) <= 18 else digits  # an id may have the form of a long number
-
-
-def _not_json(error: json.JSONDecodeError, line: int) -> InvalidInput:
-    cut_off = error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated string")
-    problem = "the file ends too early" if cut_off else _PROBLEMS.get(error.msg, "that is not JSON")
-    return InvalidInput(
-        f"it is not valid JSON at line {line}, column {error.colno}: {problem}.", line=line, column=error.colno
-    )
 
 
 def locate(document: Any, report: Report) -> tuple[str, list[RawFeature]]:
