@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final, Protocol
 
-from dibs.transfer.formats import autoforge, json_file
+from dibs.transfer.formats import autoforge, checklist_files, json_file
 from dibs.transfer.formats.backlog import Backlog, ImportedFeature, ReadOptions, SourceFile
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.sanitize import clean
@@ -28,7 +28,7 @@ class Format(Protocol):
         """Return the file's backlog. Raises InvalidInput, without the file's name."""
 
 
-FORMATS: Final[tuple[Format, ...]] = (autoforge, json_file)
+FORMATS: Final[tuple[Format, ...]] = (autoforge, checklist_files, json_file)
 """The formats of files. The first that recognizes a file reads it; the last one recognizes every file."""
 
 

@@ -1,0 +1,177 @@
+"""Markdown checklists: the tasks of spec-kit, Kiro and OpenSpec, and plain lists such as TODO.md."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from dibs.transfer.formats.assemble import assemble
+from dibs.transfer.formats.backlog import Backlog, Report, SourceFile
+from dibs.transfer.formats.checklist import Item, has_boxes, parse_checklist
+from dibs.transfer.formats.dialects import DIALECTS, MARKS, PLAIN, Dialect
+from dibs.transfer.formats.entry import Dependency, Entry
+from dibs.transfer.formats.fields import one_line
+from dibs.transfer.formats.fields import text as text_of
+from dibs.transfer.formats.paths import quoted_paths
+from dibs.transfer.formats.phases import Step, in_order
+from dibs.transfer.formats.records import add_text
+from dibs.transfer.formats.vocabulary import PRIORITY_WORDS
+from dibs_schema.refusals import InvalidInput
+from dibs_schema.sanitize import clean
+from dibs_schema.status import Status
+
+LAST = 100
+"""More than a number has parts: a parent comes after the last task below it, and its own parent after that."""
+
+_TAG = re.compile(r"\[(P|US\d{1,4})\]\s*")
+_PRIORITY = re.compile(r"\s*\(Priority:\s*(P[0-4])\)", re.IGNORECASE)
+_DEPENDS = re.compile(r"\bdepends on:? ([^)\n]*)", re.IGNORECASE)
+_REMARK = re.compile(r"_([^_:]+):\s*(.+)_|\*\*([^*:]+):\s*([^*]+)\*\*", re.DOTALL)
+
+
+def recognizes(file: SourceFile) -> bool:
+    """Check for the name of a Markdown file, or for a list item with a box."""
+    if file.path.suffix.lower() in (".md", ".markdown"):
+        return True
+    start = file.content[:1_000].lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+    return start not in (b"{", b"[") and has_boxes(file.content.decode("utf-8", "replace"))
+
+
+def read(file: SourceFile) -> Backlog:
+    """Return the items with a box, in the order of the file. Raises InvalidInput."""
+    text = file.text().replace("\r\n", "\n")
+    path = file.path.resolve()
+    placed = next((one for one in DIALECTS if one.path and one.path.search(path.as_posix())), None)
+    dialect = placed or next((one for one in DIALECTS if one.content and one.content.search(text)), PLAIN)
+    items = parse_checklist(text)
+    if not items:
+        raise InvalidInput("it has no list items with a box, such as `- [ ] Sign in`, so there is nothing to import.")
+    report = Report()
+    reader = _Reader(dialect, report)
+    for item in items:
+        reader.add(item)
+    reader.put_in_order()
+    options = replace(file.options, drop_unknown=True)
+    return assemble(dialect.name, reader.entries, report, options, source=path.parent.name if placed else None)
+
+
+class _Reader:
+    """Makes entries of items, in the order of the file."""
+
+    def __init__(self, dialect: Dialect, report: Report) -> None:
+        self.entries: list[Entry] = []
+        self._dialect = dialect
+        self._report = report
+        self._marks = {**MARKS, **dialect.marks}
+        self._numbers: set[str] = set()
+        self._phases: dict[object, int] = {}
+        self._parents: set[int] = set()
+        self._steps: list[Step] = []
+
+    def add(self, item: Item, above: str | None = None) -> None:
+        """Add the item, and the items below it: in a plain checklist as its steps. `above` is the text of its parent."""
+        number, tags, text = self._split(item)
+        if not text:
+            self._report.ignored("a box without a text")
+            return
+        entry = self._entry(item, text)
+        self.entries.append(entry)
+        if self._dialect.number is None:
+            self._nested(item, entry)
+            return
+        self._number(entry, number)
+        entry.category = above or next((tag for tag in tags if tag != "P"), entry.category)
+        entry.phase = self._phase(number, item)
+        place = len(self.entries) - 1
+        for child in item.children:
+            self.add(child, text)
+        if item.children:
+            self._parents.add(place)
+        self._steps.append(Step(place, entry, parallel="P" in tags))
+
+    def put_in_order(self) -> None:
+        """Let tasks follow one after the other: phase by phase, within one those without `[P]`, and parents at the end.
+
+        Where a file marks no task with `[P]`, it does not say that tasks of one phase depend on each other.
+        """
+        marked = any(step.parallel for step in self._steps)
+        places = {step.entry.reference: step.place for step in self._steps if step.entry.reference}
+        order = {step.place: (position, 0) for position, step in enumerate(self._steps)}
+        for step in self._steps:
+            above = step.entry.reference or ""
+            while "." in above:
+                above = above.rpartition(".")[0]
+                if (parent := places.get(above)) is not None:
+                    self._parents.add(parent)
+                    order[parent] = max(order[parent], (order[step.place][0], LAST - above.count(".")))
+        self._steps.sort(key=lambda step: order[step.place])
+        in_order(
+            [
+                Step(step.place, step.entry, step.parallel if marked else step.place not in self._parents)
+                for step in self._steps
+            ]
+        )
+
+    def _phase(self, number: str | None, item: Item) -> int:
+        """Return the place of the phase: of the first part of the number, or of the heading."""
+        key: object = item.headings[:1]
+        if self._dialect.dotted:
+            key = number.partition(".")[0] if number else next(reversed(self._phases), None)
+        return self._phases.setdefault(key, len(self._phases) + 1)
+
+    def _split(self, item: Item) -> tuple[str | None, list[str], str]:
+        """Return the number, the tags, and the text of an item."""
+        text, number, tags = item.text, None, []
+        if self._dialect.number and (found := self._dialect.number.match(text)):
+            number, text = found[1], text[found.end() :]
+        while self._dialect.number and (tag := _TAG.match(text)):
+            tags.append(tag[1])
+            text = text[tag.end() :]
+        return number, tags, one_line(text) or ""
+
+    def _entry(self, item: Item, text: str) -> Entry:
+        """Return the entry of an item, but for its number and what follows from that."""
+        entry = Entry(path=f"line {item.line}", name=text, status=self._marks[item.mark])
+        if entry.status is Status.ARCHIVED:
+            entry.archived_from = Status.PENDING
+        self._report.mapped(f"box '[{item.mark}]'", entry.status)
+        if item.headings:
+            heading = item.headings[-1]
+            if priority := next(filter(None, map(_PRIORITY.search, item.headings)), None):
+                entry.priority = PRIORITY_WORDS[priority[1].lower()]
+                self._report.mapped("(Priority: P…) of a heading", "priority")
+            entry.category = _PRIORITY.sub("", heading)
+            self._report.mapped("heading", "category")
+        for bullet in item.bullets:
+            if remark := _REMARK.fullmatch(bullet.strip()):
+                title, found = (part for part in remark.groups() if part)
+                add_text(entry, clean(title), found, self._report)
+            elif step := text_of(bullet):
+                entry.steps.append(step)
+                self._report.mapped("list item without a box", "steps")
+        if item.paragraphs:
+            entry.description = clean("\n\n".join([text, *item.paragraphs]))
+            self._report.mapped("paragraph", "description")
+        if paths := quoted_paths([text, *item.bullets], self._report):
+            entry.paths = paths
+            self._report.mapped("path in back quotes", "paths")
+        return entry
+
+    def _nested(self, item: Item, entry: Entry) -> None:
+        for below in (one for child in item.children for one in child.walk()):
+            if step := one_line(below.text):
+                entry.steps.append(step)
+                self._report.mapped("nested item", "steps")
+
+    def _number(self, entry: Entry, number: str | None) -> None:
+        """Give the entry its number as a reference, and the dependencies that its text names."""
+        if number in self._numbers:
+            self._report.ignored(f"the number {number}, which an earlier task has")
+        elif number is not None:
+            self._numbers.add(number)
+            entry.reference = number
+            self._report.mapped("number", "reference")
+        for named in _DEPENDS.findall(entry.name or ""):
+            for one in self._dialect.numbers_in(named):
+                entry.dependencies.append(Dependency(one, entry.path))
+                self._report.mapped("depends on …", "dependencies")
