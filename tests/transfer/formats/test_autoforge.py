@@ -276,7 +276,7 @@ def names_read_by_nobody(path: Path) -> str:
 def test_a_locked_database_is_refused_as_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An import waits for an exclusive lock, and is then refused because of the lock."""
     path = build(tmp_path / "features.db", [{}])
-    monkeypatch.setattr("dibs.transfer.formats.autoforge.PATIENCE", 0.1)
+    monkeypatch.setattr("dibs.transfer.formats.sqlite_file.PATIENCE", 0.1)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(InvalidInput, match="another process has locked it"):

@@ -10,8 +10,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final, Protocol
 
-from dibs.transfer.formats import autoforge, checklist_files, json_file
+from dibs.transfer.formats import backlog_md, checklist_files, claude_tasks, issue_csv, json_file, sqlite_file
 from dibs.transfer.formats.backlog import Backlog, ImportedFeature, ReadOptions, SourceFile
+from dibs.transfer.formats.folder import Folder, is_folder
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.sanitize import clean
 
@@ -28,8 +29,21 @@ class Format(Protocol):
         """Return the file's backlog. Raises InvalidInput, without the file's name."""
 
 
-FORMATS: Final[tuple[Format, ...]] = (autoforge, checklist_files, json_file)
+class FolderFormat(Protocol):
+    """What the module of a format offers that is a folder."""
+
+    def recognizes(self, folder: Folder) -> bool:
+        """Check, by the names in it, whether the folder has this format."""
+
+    def read(self, folder: Folder) -> Backlog:
+        """Return the folder's backlog. Raises InvalidInput, without the folder's name."""
+
+
+FORMATS: Final[tuple[Format, ...]] = (sqlite_file, checklist_files, issue_csv, json_file)
 """The formats of files. The first that recognizes a file reads it; the last one recognizes every file."""
+
+FOLDERS: Final[tuple[FolderFormat, ...]] = (backlog_md, claude_tasks)
+"""The formats of folders."""
 
 
 def read_backlog(path: Path, driver: ModuleType | None = None, options: ReadOptions | None = None) -> Backlog:
@@ -40,9 +54,21 @@ def read_backlog(path: Path, driver: ModuleType | None = None, options: ReadOpti
     Raises InvalidInput, which names the file and the correction; `field` is the path inside the file.
     """
     try:
+        if is_folder(path):
+            return _read_folder(Folder(path, options or ReadOptions()))
         file = SourceFile.open(path, driver, options)
         return next(one for one in FORMATS if one.recognizes(file)).read(file)
     except InvalidInput as refusal:
         name = "standard input" if str(path) == "-" else clean(str(path))
         message = f"{name}: {refusal.message} Nothing was imported."
         raise InvalidInput(message, **refusal.details) from refusal
+
+
+def _read_folder(folder: Folder) -> Backlog:
+    one = next((one for one in FOLDERS if one.recognizes(folder)), None)
+    if one is None:
+        raise InvalidInput(
+            "it is a folder, and neither one of Backlog.md nor one of Claude Code Tasks; name a file, or run `dibs import` "
+            "in the repository to see what there is."
+        )
+    return one.read(folder)

@@ -1,0 +1,52 @@
+"""Folders of other tools, in which each task is a file of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dibs.transfer.formats.backlog import MAX_BYTES, ReadOptions, SourceFile
+from dibs_schema.refusals import InvalidInput
+
+MOST_FILES = 20_000
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether there is a folder at the path, as far as it can be told."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+@dataclass(slots=True)
+class Folder:
+    """A folder to import, whose files are read one after the other, and at most `MAX_BYTES` of them in total."""
+
+    path: Path
+    options: ReadOptions = field(default_factory=ReadOptions)
+    _read: int = 0
+
+    def names(self, pattern: str) -> list[str]:
+        """Return the files that match a pattern, relative to the folder and sorted; symbolic links are left out."""
+        found = []
+        for one in self.path.glob(pattern):
+            if one.is_file() and not one.is_symlink():
+                found.append(one.relative_to(self.path).as_posix())
+            if len(found) > MOST_FILES:
+                raise InvalidInput(f"it has more than {MOST_FILES:,} files {pattern}.")
+        return sorted(found)
+
+    def text(self, name: str) -> str:
+        """Return the text of one of its files. Raises InvalidInput, which names the file."""
+        try:
+            file = SourceFile.open(self.path / name, None)
+            self._count(len(file.content))
+            return file.text()
+        except InvalidInput as refusal:
+            raise InvalidInput(f"in {name}, {refusal.message}", **refusal.details) from refusal
+
+    def _count(self, size: int) -> None:
+        self._read += size
+        if self._read > MAX_BYTES:
+            raise InvalidInput(f"with it the folder has more than {MAX_BYTES // 1_000_000} MB.")
