@@ -13,6 +13,7 @@ COMMANDS = {
     "serve": "dibs.cli.serve:serve",
     "demo": "dibs_proof.demo.command:demo",
     "import": "dibs.cli.import_command:import_file",
+    "export": "dibs.cli.export:export",
     "status": "dibs.cli.status:status",
     "list": "dibs.cli.look:list_features",
     "show": "dibs.cli.look:show",
@@ -58,7 +59,7 @@ GROUPS = {
         "serve",
         "hook",
     ),
-    "Planning": ("add", "plan", "update", "depend", "settings"),
+    "Planning": ("add", "plan", "update", "depend", "settings", "export"),
     "Care": ("doctor", "backup", "restore", "copy", "storm"),
 }
 """The commands in the order and under the headings of `dibs --help`. Any others follow as `More`."""

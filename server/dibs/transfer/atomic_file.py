@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
 import secrets
 import shutil
+import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from dibs.database.file_inspection import checkpoint, exclusive_access, is_unsaf
 from dibs.platform.atomic_swap import exchange_names
 from dibs.platform.durable_sync import sync_file, sync_folder
 from dibs.platform.file_locks import locked_folder
+from dibs.platform.users import take_owner_and_mode
 from dibs_schema.refusals import Busy, DiskFull, InvalidInput, ReadOnly
 
 PREFIX, SUFFIX = ".dibs-", ".partial"
@@ -123,6 +126,26 @@ def _link_or_rename(made: Path, target: Path) -> None:
         if target.exists():  # without hard links, the check and the rename are two steps
             raise name_taken(target) from error
         made.rename(target)
+
+
+def replace_unchanged(made: Path, target: Path, is_unchanged: Callable[[Path], bool]) -> None:
+    """Sync a new file and put it in the place of `target`, whose owner and mode it takes.
+
+    `is_unchanged` judges the old file after the exchange, so that no change in between is lost.
+    Raises Busy, and changes nothing, if another program has changed it; ReadOnly if it is marked as read-only.
+    """
+    old = target.stat()
+    marked = not old.st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH)
+    if marked or not os.access(target, os.W_OK):  # the mark counts for root too
+        raise ReadOnly(f"{target} is read-only. Nothing was changed. Make it writable, or name another file.")
+    with made.open("rb") as file:
+        take_owner_and_mode(file.fileno(), old)
+    sync_file(made)
+    exchange_names(made, target)
+    if not is_unchanged(made):
+        exchange_names(made, target)
+        raise Busy(f"Another program has changed {target} in the meantime. It was left as it is now. Run this again.")
+    sync_folder(target.parent)
 
 
 def set_logs_aside(target: Path) -> Path | None:

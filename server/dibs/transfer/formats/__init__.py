@@ -16,7 +16,7 @@ from dibs.transfer.formats.folder import Folder, is_folder
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.sanitize import clean
 
-__all__ = ["Backlog", "ImportedFeature", "ReadOptions", "read_backlog"]
+__all__ = ["FORMATS", "Backlog", "Format", "ImportedFeature", "ReadOptions", "read_backlog"]
 
 
 class Format(Protocol):

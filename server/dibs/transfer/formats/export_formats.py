@@ -1,0 +1,36 @@
+"""The formats of an export."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from dibs.transfer.formats.exported import Write
+from dibs.transfer.formats.json_writer import write_feature_list, write_prd
+
+
+@dataclass(frozen=True, slots=True)
+class ExportFormat:
+    """How a format is written, and the end of the names of files that have it unless they say otherwise."""
+
+    write: Write
+    is_json: bool = True
+    suffix: str | None = None
+
+
+FORMATS: Final = {
+    "feature_list": ExportFormat(write_feature_list),
+    "prd": ExportFormat(write_prd),
+}
+"""The formats by their names; the first is the default."""
+
+
+def format_of(name: str | None, output: Path | None) -> ExportFormat:
+    """Return the named format, else the one that the name of the file asks for, else the default."""
+    if name is not None:
+        return FORMATS[name]
+    if output is not None and output.name == "prd.json":
+        return FORMATS["prd"]
+    suffix = output.suffix.lower() if output is not None else ""
+    return next((one for one in FORMATS.values() if one.suffix == suffix), FORMATS["feature_list"])

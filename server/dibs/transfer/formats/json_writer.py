@@ -1,0 +1,57 @@
+"""Writes exports in JSON: one key a line, so that a change of one field is a change of one line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from dibs.transfer.formats.exported import MARK, ExportedFeature, Header
+from dibs_schema.status import Status
+
+INDENT: Final = 2
+
+PRD_KEYS: Final = {
+    "name": "title",
+    "steps": "acceptanceCriteria",
+    "archived_from": "archivedFrom",
+    "last_failure": "lastFailure",
+    "human_request": "humanRequest",
+    "human_answer": "humanAnswer",
+}
+"""The keys of a `prd.json` that differ from the names of fields."""
+
+
+def write_feature_list(header: Header, features: Iterable[ExportedFeature]) -> Iterator[str]:
+    """Yield the text of a `feature_list.json`."""
+    return _document({MARK: header.mark}, "features", features)
+
+
+def write_prd(header: Header, features: Iterable[ExportedFeature]) -> Iterator[str]:
+    """Yield the text of a `prd.json`, whose notes are one string."""
+    stories = ({PRD_KEYS.get(name, name): value for name, value in _story(one).items()} for one in features)
+    return _document({MARK: header.mark, "project": header.project}, "userStories", stories)
+
+
+def _story(feature: ExportedFeature) -> dict[str, Any]:
+    """Return a feature with ids as strings, as others write them, and a status only if `passes` does not say it."""
+    story = {**feature, "id": str(feature["id"]), "notes": "\n".join(feature.get("notes", []))}
+    if "dependencies" in story:
+        story["dependencies"] = list(map(str, story["dependencies"]))
+    if story["status"] in (Status.PENDING, Status.PASSING):
+        del story["status"]
+    return story
+
+
+def _document(head: Mapping[str, Any], key: str, entries: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    yield _dumped(head, 0).removesuffix("\n}") + f",\n{' ' * INDENT}{json.dumps(key)}: ["
+    separator = ""
+    for entry in entries:
+        yield f"{separator}\n{' ' * 2 * INDENT}{_dumped(entry, 2)}"
+        separator = ","
+    yield f"\n{' ' * INDENT}]\n}}\n" if separator else "]\n}\n"
+
+
+def _dumped(value: Mapping[str, Any], depth: int) -> str:
+    """Return an object as JSON. No string of JSON contains a line break, so each line gets the indent of `depth`."""
+    return json.dumps(value, ensure_ascii=False, indent=INDENT).replace("\n", "\n" + " " * INDENT * depth)
