@@ -32,15 +32,25 @@ IN_MEMORY = 8_000_000
     type=click.Path(path_type=Path),
     help="Change only the states and notes in FILE, which was imported; every other byte stays.",
 )
+@click.option("--source", help="With --in-place: what the ids of FILE belong to, as it was imported.")
 @click.option("--force", is_flag=True, help="Replace FILE also if it is not an export.")
 @options.backlog_command
 def export(
-    *, name: str | None, output: Path | None, in_place: Path | None, force: bool, as_json: bool, **flags: Any
+    *,
+    name: str | None,
+    output: Path | None,
+    in_place: Path | None,
+    source: str | None,
+    force: bool,
+    as_json: bool,
+    **flags: Any,
 ) -> None:
     """Write all features in a form that people can review: one snapshot, in a fixed order, without times.
 
     Importing an export into its own backlog adds and changes nothing. With --json, what was done to FILE is JSON.
     """
+    if in_place is None and source is not None:
+        raise InvalidInput("--source belongs to --in-place: an export has the features of all sources.", field="source")
     if in_place is None:
         _export(format_of(name, output), None if output == Path("-") else output, flags, force=force, as_json=as_json)
     elif name is not None or output is not None or force:
@@ -48,7 +58,7 @@ def export(
             "--in-place keeps the file and its format: it goes without --format, -o and --force.", field="in_place"
         )
     else:
-        _export_in_place(in_place, flags, as_json=as_json)
+        _export_in_place(in_place, source, flags, as_json=as_json)
 
 
 def _export(form: ExportFormat, output: Path | None, flags: dict[str, Any], *, force: bool, as_json: bool) -> None:
@@ -77,13 +87,15 @@ def _export(form: ExportFormat, output: Path | None, flags: dict[str, Any], *, f
         click.echo(f"dibs: not in the export: {kinds}. `dibs backup` keeps everything.", err=True)
 
 
-def _export_in_place(file: Path, flags: dict[str, Any], *, as_json: bool) -> None:
+def _export_in_place(file: Path, source: str | None, flags: dict[str, Any], *, as_json: bool) -> None:
     from dibs.transfer.in_place import ImportedFile, states_of
+    from dibs.transfer.sources import source_of
 
     imported = ImportedFile.open(file)
-    features = imported.backlog.features
+    backlog, features = imported.backlog, imported.backlog.features
+    given = source or backlog.source or source_of(file)
     with options.backlog(flags, read_only=True) as database:
-        states = database.read_now(lambda tx: states_of(tx, features))
+        states = database.read_now(lambda tx: states_of(tx, backlog, given, named=source is not None))
         label = database.label
     edited = imported.with_states(states)
     if not edited.known:

@@ -11,7 +11,7 @@ from sqlalchemy import BindParameter, bindparam, select
 from dibs.database.transaction import Row, Transaction
 from dibs.rules.conditions import F, among, in_project
 from dibs.transfer.formats.backlog import Backlog, ImportedFeature
-from dibs.transfer.sources import IMPORTER, Sources, stored_reference
+from dibs.transfer.sources import Sources, backlog_id, stored_reference
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import dependencies, events
@@ -25,7 +25,7 @@ _ids: BindParameter[Any] = bindparam("ids", expanding=True)
 _texts = select(F.id, F.status, *(F[name] for name in TEXTS)).where(in_project(), F.id.in_(_ids))
 _needs = select(_D.feature_id, _D.dependency_id).where(in_project(dependencies), _D.feature_id.in_(_ids))
 _notes = select(_E.feature_id, _E.detail).where(
-    in_project(events), _E.feature_id.in_(_ids), among(_E.kind, (Kind.NOTE,)), _E.agent == IMPORTER
+    in_project(events), _E.feature_id.in_(_ids), among(_E.kind, (Kind.NOTE,))
 )
 
 
@@ -61,6 +61,12 @@ class Comparison:
     claimed: Sequence[int] = ()
 
 
+def batches(values: Iterable[Any]) -> Iterator[list[Any]]:
+    """Yield the values in lists that are short enough for one statement."""
+    every = list(values)
+    return (every[start : start + BATCH] for start in range(0, len(every), BATCH))
+
+
 def compare(tx: Transaction, backlog: Backlog, source: str, *, named: bool = False) -> Comparison:
     """Compare the features of a file with those of the project.
 
@@ -68,12 +74,11 @@ def compare(tx: Transaction, backlog: Backlog, source: str, *, named: bool = Fal
     Raises InvalidInput if the source is unclear, or a feature has too many dependencies.
     """
     features = backlog.features
-    _refuse_too_many(tx, features)
     sources = Sources.read(tx)
     gone: list[str] = []
     adopted: list[int] = []
-    if backlog.project == tx.project.generation:
-        numbers = sources.numbers_of(features)
+    if backlog.project is not None and backlog.project == backlog_id(tx):
+        numbers = sources.numbers_of(features, source)
     else:
         known_as = source if named else sources.list_of(features, source, declared=backlog.source is not None)
         rows = sources.lists.get(known_as, {})
@@ -83,6 +88,7 @@ def compare(tx: Transaction, backlog: Backlog, source: str, *, named: bool = Fal
         else:
             source, gone = known_as, sources.gone(known_as, numbers)
     new = [one for one in features if one.reference not in numbers]
+    _refuse_too_many(tx, new)
     taken = dict(sources.stored)
     stored = {}
     for one in new:

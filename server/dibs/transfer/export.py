@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import struct
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,8 +12,9 @@ from sqlalchemy import ColumnElement, Select, Table, bindparam, func, select
 from dibs.database.transaction import Row, Transaction
 from dibs.rules.conditions import F, among, in_project, is_
 from dibs.transfer.formats.exported import FIELDS, ExportedFeature, Header, Write
+from dibs.transfer.sources import backlog_id, own_reference
 from dibs_schema.status import Kind, Status
-from dibs_schema.tables import dependencies, events, features, projects, questions
+from dibs_schema.tables import dependencies, events, features, questions
 
 PAGE = 500
 """Features in memory at a time."""
@@ -28,10 +27,20 @@ def _count_of(table: Table, condition: ColumnElement[bool]) -> Select[int]:
     return select(func.count()).select_from(table).where(in_project(table), condition)
 
 
-_created_at = select(projects.c.created_at).where(projects.c.id == bindparam("project"))
 _next_page = (
     select(
-        *(F.id, F.reference, F.category, F.name, F.description, F.steps, F.status, F.archived_from, F.priority),
+        *(
+            F.id,
+            F.source,
+            F.reference,
+            F.category,
+            F.name,
+            F.description,
+            F.steps,
+            F.status,
+            F.archived_from,
+            F.priority,
+        ),
         *(F.paths, F.evidence, F.last_failure, F.human_request, F.human_answer),
     )
     .where(in_project(), F.id > bindparam("after"))
@@ -69,12 +78,6 @@ class Exported:
 
     features: int
     left_out: dict[str, int]
-
-
-def backlog_id(tx: Transaction) -> str:
-    """Return a string that identifies the project in exports; copies and restored backups of it have the same."""
-    created_at = struct.pack("!d", tx.value(_created_at))
-    return hashlib.blake2b(created_at, digest_size=6).hexdigest()
 
 
 def write_export(tx: Transaction, write: Write, out: IO[bytes]) -> Exported:
@@ -115,6 +118,7 @@ def _exported(row: Row, needs: list[int], notes: list[str]) -> ExportedFeature:
     answered = Status.PENDING in states and row["human_answer"] is not None
     values: dict[str, Any] = {
         **row,
+        "reference": own_reference(row["reference"], row["source"]) if row["reference"] else None,
         "status": status,
         "passes": Status.PASSING in states,
         "dependencies": needs,

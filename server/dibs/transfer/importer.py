@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, select, update
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import F, in_project
 from dibs.rules.events import record_all
-from dibs.transfer.comparison import BATCH, Comparison, compare
+from dibs.transfer.comparison import Comparison, batches, compare
 from dibs.transfer.formats.backlog import Backlog, ImportedFeature
 from dibs.transfer.sources import IMPORTER
 from dibs.transfer.take_differences import Kept, take_differences, would_keep
@@ -68,7 +68,7 @@ class Import:
         numbers = dict(comparison.numbers)
         new = comparison.new
         first = _insert(tx, new, self.rows, numbers) if new else None
-        for ids in _batches(comparison.adopted):
+        for ids in batches(comparison.adopted):
             tx.run(_adopt, ids=ids, list=comparison.source)
         kept = self.would_keep(comparison)
         if self.update:
@@ -113,7 +113,7 @@ def _rows(comparison: Comparison) -> dict[str, NewRow]:
                 "steps": one.steps,
                 "priority": one.priority,
                 "paths": one.paths,
-                "evidence": {"summary": one.evidence} if one.evidence else None,
+                "evidence": one.proof,
                 "last_failure": one.last_failure,
                 "human_request": one.human_request,
                 "human_answer": one.human_answer,
@@ -144,11 +144,7 @@ def _insert(
 
 
 def _any_taken(tx: Transaction, references: Sequence[str]) -> bool:
-    return any(tx.first(_taken, references=batch) is not None for batch in _batches(references))
-
-
-def _batches(values: Sequence[Any]) -> Iterable[list[Any]]:
-    return (list(values)[start : start + BATCH] for start in range(0, len(values), BATCH))
+    return any(tx.first(_taken, references=batch) is not None for batch in batches(references))
 
 
 def _of_status(tx: Transaction, one: ImportedFeature) -> dict[str, Any]:

@@ -16,15 +16,14 @@ from dibs.database.transaction import Row, Transaction
 from dibs.regular_file import refuse_irregular
 from dibs.rules.conditions import F, among, in_project
 from dibs.transfer import atomic_file
+from dibs.transfer.comparison import batches
 from dibs.transfer.formats import FORMATS, Format, json_file, json_states
 from dibs.transfer.formats.backlog import Backlog, ImportedFeature, SourceFile
 from dibs.transfer.formats.state_edits import State
-from dibs.transfer.importer import IMPORTER
+from dibs.transfer.sources import IMPORTER, Sources
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import events
-
-BATCH = 500
 
 Edit = Callable[[str, Sequence[ImportedFeature], Sequence[State | None]], tuple[str, int]]
 """Returns a text with the states of its features, and how many differ; None leaves one as it is. Raises InvalidInput."""
@@ -32,9 +31,7 @@ EDITS: Final[Mapping[Format, Edit]] = {json_file: json_states.edit}
 """The formats whose files can be edited, and how."""
 
 _E = events.c
-_by_reference = select(F.id, F.reference, F.status, F.archived_from).where(
-    in_project(), F.reference.in_(bindparam("references", expanding=True))
-)
+_states = select(F.id, F.status, F.archived_from).where(in_project(), F.id.in_(bindparam("ids", expanding=True)))
 _notes_of = (
     select(_E.feature_id, _E.detail)
     .where(
@@ -123,16 +120,23 @@ def _encoded(text: str, like: bytes) -> bytes:
     return text.encode()
 
 
-def states_of(tx: Transaction, features: Sequence[ImportedFeature]) -> list[State | None]:
-    """Return the states of the features in the backlog, None for those that are not there."""
-    found: dict[str, State] = {}
-    for start in range(0, len(features), BATCH):
-        rows = tx.all(_by_reference, references=[one.reference for one in features[start : start + BATCH]])
+def states_of(tx: Transaction, backlog: Backlog, source: str, *, named: bool) -> list[State | None]:
+    """Return the states of a file's features, None for those that are not in the project.
+
+    `source` is what their references belong to; unless the user has `named` it, another list may have them.
+    """
+    features = backlog.features
+    sources = Sources.read(tx)
+    known_as = source if named else sources.list_of(features, source, declared=backlog.source is not None)
+    rows = sources.lists.get(known_as, {})
+    numbers = {one.reference: rows[one.reference]["id"] for one in features if one.reference in rows}
+    found: dict[int, State] = {}
+    for ids in batches(numbers.values()):
         notes = defaultdict[int, list[str]](list)
-        for row in tx.all(_notes_of, ids=[row["id"] for row in rows]):
-            notes[row["feature_id"]].append(row["detail"]["note"])
-        found |= {row["reference"]: _state(row, notes[row["id"]]) for row in rows}
-    return [found.get(one.reference) for one in features]
+        for event in tx.all(_notes_of, ids=ids):
+            notes[event["feature_id"]].append(event["detail"]["note"])
+        found |= {row["id"]: _state(row, notes[row["id"]]) for row in tx.all(_states, ids=ids)}
+    return [found[numbers[one.reference]] if one.reference in numbers else None for one in features]
 
 
 def _state(row: Row, notes: Sequence[str]) -> State:

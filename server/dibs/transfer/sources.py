@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import struct
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from dibs.database.transaction import Row, Transaction
 from dibs.root_folder import find_root
@@ -19,16 +21,24 @@ from dibs_schema.folding import fold
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.sanitize import clean
 from dibs_schema.status import Status
+from dibs_schema.tables import projects
 
 IMPORTER = "import"
 STANDARD_INPUT = "standard input"
 SHOWN_NAME = 40
 
+_created_at = select(projects.c.created_at).where(projects.c.id == bindparam("project"))
 _all = (
     select(F.id, F.reference, F.source, F.created_by, F.name, F.name_digest, F.status)
     .where(in_project())
     .order_by(F.id)
 )
+
+
+def backlog_id(tx: Transaction) -> str:
+    """Return a string that identifies the project in exports; copies and restored backups of it have the same."""
+    created_at = struct.pack("!d", tx.value(_created_at))
+    return hashlib.blake2b(created_at, digest_size=6).hexdigest()
 
 
 def source_of(path: Path) -> str:
@@ -95,10 +105,19 @@ class Sources:
         stored = {row["reference"]: row["id"] for row in rows if row["reference"] is not None}
         return cls(lists, stored, frozenset(row["id"] for row in rows), claimed)
 
-    def numbers_of(self, features: Iterable[ImportedFeature]) -> dict[str, int]:
-        """Return the features that this project has exported, whose references are their numbers."""
-        given = {one.reference: int(one.reference) for one in features if one.reference.isdecimal()}
-        return {reference: number for reference, number in given.items() if number in self.ids}
+    def numbers_of(self, features: Iterable[ImportedFeature], source: str) -> dict[str, int]:
+        """Return the features that this project has exported, whose references are their numbers.
+
+        People may have added others to the export, which have been imported from it as their `source`.
+        """
+        added = self.lists.get(source, {})
+        found: dict[str, int] = {}
+        for reference in (one.reference for one in features):
+            if reference.isdecimal() and int(reference) in self.ids:
+                found[reference] = int(reference)
+            elif reference in added:
+                found[reference] = added[reference]["id"]
+        return found
 
     def list_of(self, features: Sequence[ImportedFeature], source: str, *, declared: bool) -> str | None:
         """Return the source whose features the file describes: `source`, or another one with the same ids and names.

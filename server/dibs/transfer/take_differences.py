@@ -121,7 +121,7 @@ def _enter_status(tx: Transaction, number: int, here: Status, one: ImportedFeatu
         entered=one.status.value,
         passer=IMPORTER if passes else None,
         passed=tx.now if passes else None,
-        proof={"summary": one.evidence} if one.evidence else None,
+        proof=one.proof,
         why=one.last_failure,
         asked=one.human_request,
         answered=one.human_answer,

@@ -86,7 +86,7 @@ def keeps_the_limits(backlog: Backlog) -> None:
         assert len(set(feature.dependencies)) == len(feature.dependencies)
         texts = [feature.reference, feature.category, feature.name, feature.description, *feature.steps]
         texts += feature.notes
-        texts += [feature.evidence or "", feature.last_failure or "", json.dumps(feature.human_request)]
+        texts += [str(feature.evidence or ""), feature.last_failure or "", json.dumps(feature.human_request)]
         assert all(clean(text) == text for text in texts)
     while ready := [reference for reference, needed in waiting.items() if not needed]:
         for reference in ready:

@@ -10,7 +10,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final, Protocol
 
-from dibs.transfer.formats import backlog_md, checklist_files, claude_tasks, issue_csv, json_file, sqlite_file
+from dibs.transfer.formats import (
+    backlog_md,
+    checklist_files,
+    claude_tasks,
+    issue_csv,
+    json_file,
+    own_export,
+    sqlite_file,
+)
 from dibs.transfer.formats.backlog import Backlog, ImportedFeature, ReadOptions, SourceFile
 from dibs.transfer.formats.folder import Folder, is_folder
 from dibs_schema.refusals import InvalidInput
@@ -39,7 +47,7 @@ class FolderFormat(Protocol):
         """Return the folder's backlog. Raises InvalidInput, without the folder's name."""
 
 
-FORMATS: Final[tuple[Format, ...]] = (sqlite_file, checklist_files, issue_csv, json_file)
+FORMATS: Final[tuple[Format, ...]] = (sqlite_file, own_export, checklist_files, issue_csv, json_file)
 """The formats of files. The first that recognizes a file reads it; the last one recognizes every file."""
 
 FOLDERS: Final[tuple[FolderFormat, ...]] = (backlog_md, claude_tasks)

@@ -94,7 +94,7 @@ class ImportedFeature:
     `reference` identifies it within its source, and `dependencies` are references of the same source. `path` is its place
     in the file (`features[3]`), for later refusals. `archived_from` is set if it is archived. `human_request` is set if
     its status is `needs_human`, or together with a `human_answer` that no agent has read yet. `notes` become notes.
-    `has_priority` is false if the priority is only the place in the file.
+    `has_priority` is false if the priority is only the place in the file. `evidence` is a summary, or all parts by name.
     """
 
     path: str
@@ -110,10 +110,15 @@ class ImportedFeature:
     paths: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     archived_from: Status | None = None
-    evidence: str | None = None
+    evidence: str | dict[str, Any] | None = None
     last_failure: str | None = None
     human_request: dict[str, Any] | None = None
     human_answer: dict[str, Any] | None = None
+
+    @property
+    def proof(self) -> dict[str, Any] | None:
+        """The evidence as a feature has it."""
+        return {"summary": self.evidence} if isinstance(self.evidence, str) and self.evidence else self.evidence or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +126,7 @@ class Backlog:
     """The backlog in a file, with its features in the file's order, and the report of the mapping.
 
     `format` names the format. `source` is what the file says its references belong to (a branch, a tag, the folder of a
-    spec), or None if only its path tells. `project` is the generation of the project that exported the file: there, the
+    spec), or None if only its path tells. `project` is the `backlog_id` of the project that exported the file: there, the
     references are the numbers of features. `unknown` lists the status words that were not understood, `mapped` the fields
     and words that were imported, and as what, `texts` what became text, and was perhaps cut, and `ignored` what was left
     out, and why. Each line ends with a count. `warnings` are sentences about the whole file.

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
+
+from dibs.transfer.formats.fields import shown
+from dibs_schema.refusals import InvalidInput
 
 VERSION: Final = 1
 MARK: Final = "dibs"
 """The key under which an export says that it is one."""
+BEGINNING_LENGTH: Final = 200
+_BEGINNING = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{\s*"dibs"\s*:\s*\{\s*"export"\s*:')
 
 FIELDS: Final = (
-    *("id", "reference", "category", "name", "description", "steps", "dependencies", "paths", "evidence"),
+    *("id", "source", "reference", "category", "name", "description", "steps", "dependencies", "paths", "evidence"),
     *("last_failure", "notes", "human_request", "human_answer", "archived_from", "priority", "status", "passes"),
 )
 """The fields of an exported feature, in their order. Fields without a value are left out; the last ones always have one."""
 
 ExportedFeature = Mapping[str, Any]
-"""A feature by FIELDS. Its `id` and its `dependencies` are the numbers of features in the exported project."""
+"""A feature by FIELDS. Its `id` and its `dependencies` are the numbers of features in the exported project.
+
+`source` and `reference` tell where it was imported from before; nothing reads them.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +40,24 @@ class Header:
     def mark(self) -> dict[str, Any]:
         """The value of MARK."""
         return {"export": VERSION, "backlog": self.backlog}
+
+    @property
+    def source(self) -> str:
+        """The source of the features in every other project."""
+        return f"dibs {self.backlog}"
+
+    @classmethod
+    def read(cls, mark: Any) -> Self:
+        """Return the header of an export. Raises InvalidInput if a newer version has written it."""
+        version, backlog = (mark.get("export"), mark.get("backlog")) if isinstance(mark, dict) else (None, None)
+        if version != VERSION or not isinstance(backlog, str) or not 1 <= len(backlog) <= 100:
+            raise InvalidInput(f"it is an export of version {shown(str(version))}, and this Dibs reads {VERSION}.")
+        return cls(backlog, "")
+
+
+def is_json_export(content: bytes) -> bool:
+    """Check whether a file begins as an export, also after another program has formatted it."""
+    return _BEGINNING.match(content[:BEGINNING_LENGTH]) is not None
 
 
 Write = Callable[[Header, Iterable[ExportedFeature]], Iterator[str]]

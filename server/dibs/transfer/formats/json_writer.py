@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from dibs.transfer.formats.exported import MARK, ExportedFeature, Header
@@ -11,6 +11,7 @@ from dibs_schema.status import Status
 
 INDENT: Final = 2
 
+_BULLET: Final = "- "
 PRD_KEYS: Final = {
     "name": "title",
     "steps": "acceptanceCriteria",
@@ -35,12 +36,26 @@ def write_prd(header: Header, features: Iterable[ExportedFeature]) -> Iterator[s
 
 def _story(feature: ExportedFeature) -> dict[str, Any]:
     """Return a feature with ids as strings, as others write them, and a status only if `passes` does not say it."""
-    story = {**feature, "id": str(feature["id"]), "notes": "\n".join(feature.get("notes", []))}
+    story = {**feature, "id": str(feature["id"]), "notes": joined_notes(feature.get("notes", []))}
     if "dependencies" in story:
         story["dependencies"] = list(map(str, story["dependencies"]))
     if story["status"] in (Status.PENDING, Status.PASSING):
         del story["status"]
     return story
+
+
+def joined_notes(notes: Sequence[str]) -> str:
+    """Return notes as one text: a single one as it is, several as a list."""
+    if len(notes) == 1 and not notes[0].startswith(_BULLET):
+        return notes[0]
+    return "\n".join(_BULLET + note.replace("\n", "\n  ") for note in notes)
+
+
+def split_notes(text: str) -> list[str]:
+    """Return the notes that `joined_notes` has joined."""
+    if not text.startswith(_BULLET):
+        return [text] if text else []
+    return [note.replace("\n  ", "\n") for note in text.removeprefix(_BULLET).split("\n" + _BULLET)]
 
 
 def _document(head: Mapping[str, Any], key: str, entries: Iterable[Mapping[str, Any]]) -> Iterator[str]:
