@@ -14,6 +14,7 @@ import click
 
 from dibs.cli import options
 from dibs.cli.escaped_text import counted
+from dibs.transfer.formats.backlog import ReadOptions
 from dibs.transfer.formats.export_formats import FORMATS, ExportFormat, format_of
 from dibs_schema.refusals import InvalidInput
 
@@ -33,6 +34,7 @@ IN_MEMORY = 8_000_000
     help="Change only the states and notes in FILE, which was imported; every other byte stays.",
 )
 @click.option("--source", help="With --in-place: what the ids of FILE belong to, as it was imported.")
+@click.option("--tag", help="With --in-place: the tag of Task Master that was imported.  [default: all]")
 @click.option("--force", is_flag=True, help="Replace FILE also if it is not an export.")
 @options.backlog_command
 def export(
@@ -41,6 +43,7 @@ def export(
     output: Path | None,
     in_place: Path | None,
     source: str | None,
+    tag: str | None,
     force: bool,
     as_json: bool,
     **flags: Any,
@@ -49,8 +52,8 @@ def export(
 
     Importing an export into its own backlog adds and changes nothing. With --json, what was done to FILE is JSON.
     """
-    if in_place is None and source is not None:
-        raise InvalidInput("--source belongs to --in-place: an export has the features of all sources.", field="source")
+    if in_place is None and (source is not None or tag is not None):
+        raise InvalidInput("--source and --tag belong to --in-place: an export has all features.", field="in_place")
     if in_place is None:
         _export(format_of(name, output), None if output == Path("-") else output, flags, force=force, as_json=as_json)
     elif name is not None or output is not None or force:
@@ -58,7 +61,7 @@ def export(
             "--in-place keeps the file and its format: it goes without --format, -o and --force.", field="in_place"
         )
     else:
-        _export_in_place(in_place, source, flags, as_json=as_json)
+        _export_in_place(in_place, source, ReadOptions(tag=tag), flags, as_json=as_json)
 
 
 def _export(form: ExportFormat, output: Path | None, flags: dict[str, Any], *, force: bool, as_json: bool) -> None:
@@ -87,11 +90,13 @@ def _export(form: ExportFormat, output: Path | None, flags: dict[str, Any], *, f
         click.echo(f"dibs: not in the export: {kinds}. `dibs backup` keeps everything.", err=True)
 
 
-def _export_in_place(file: Path, source: str | None, flags: dict[str, Any], *, as_json: bool) -> None:
+def _export_in_place(
+    file: Path, source: str | None, reading: ReadOptions, flags: dict[str, Any], *, as_json: bool
+) -> None:
     from dibs.transfer.in_place import ImportedFile, states_of
     from dibs.transfer.sources import source_of
 
-    imported = ImportedFile.open(file)
+    imported = ImportedFile.open(file, reading)
     backlog, features = imported.backlog, imported.backlog.features
     given = source or backlog.source or source_of(file)
     with options.backlog(flags, read_only=True) as database:

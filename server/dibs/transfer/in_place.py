@@ -17,17 +17,17 @@ from dibs.regular_file import refuse_irregular
 from dibs.rules.conditions import F, among, in_project
 from dibs.transfer import atomic_file
 from dibs.transfer.comparison import batches
-from dibs.transfer.formats import FORMATS, Format, json_file, json_states
-from dibs.transfer.formats.backlog import Backlog, ImportedFeature, SourceFile
+from dibs.transfer.formats import FORMATS, Format, checklist_files, checklist_states, json_file, json_states
+from dibs.transfer.formats.backlog import Backlog, ImportedFeature, ReadOptions, SourceFile
 from dibs.transfer.formats.state_edits import State
 from dibs.transfer.sources import IMPORTER, Sources
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import events
 
-Edit = Callable[[str, Sequence[ImportedFeature], Sequence[State | None]], tuple[str, int]]
-"""Returns a text with the states of its features, and how many differ; None leaves one as it is. Raises InvalidInput."""
-EDITS: Final[Mapping[Format, Edit]] = {json_file: json_states.edit}
+Edit = Callable[[SourceFile, Sequence[ImportedFeature], Sequence[State | None]], tuple[str, int]]
+"""Returns the text of a file with the states of its features, and how many have changed; None leaves one as it is."""
+EDITS: Final[Mapping[Format, Edit]] = {json_file: json_states.edit, checklist_files: checklist_states.edit}
 """The formats whose files can be edited, and how."""
 
 _E = events.c
@@ -63,18 +63,18 @@ class ImportedFile:
     backlog: Backlog
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: Path, options: ReadOptions | None = None) -> Self:
         """Read a file. Raises InvalidInput, which names it, if it is not a regular file or has no format that is edited."""
         refuse_irregular(path, "in_place", follow=False)
         with _named(path):
-            source = SourceFile.open(path, None)
+            source = SourceFile.open(path, None, options)
             form = _edited_format(source)
             return cls(source, form, form.read(source))
 
     def with_states(self, states: Sequence[State | None]) -> EditedInPlace:
         """Return the file with the states. Raises InvalidInput if it cannot be edited in place."""
         with _named(self.source.path):
-            text, changed = EDITS[self.form](self.source.text(), self.backlog.features, states)
+            text, changed = EDITS[self.form](self.source, self.backlog.features, states)
             content = _encoded(text, self.source.content)
             now = self.form.read(replace(self.source, content=content)).features
         pairs = [(one, state) for one, state in zip(now, states, strict=True) if state is not None]

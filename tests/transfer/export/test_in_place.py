@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from cli.shells import Shell
 from cli.test_irregular_files import a_fifo, a_folder
+from dibs.transfer.formats.backlog import ReadOptions
 from dibs.transfer.formats.state_edits import State
 from dibs.transfer.formats.state_words import StateWords
 from dibs.transfer.in_place import ImportedFile
@@ -272,3 +273,105 @@ def test_a_database_is_not_edited(tmp_path: Path) -> None:
     file.write_bytes(b"SQLite format 3\0" + bytes(100))
     with pytest.raises(InvalidInput, match="only read"):
         ImportedFile.open(file)
+
+
+TASKS = """{"master": {"tasks": [
+  {"id": 1, "title": "One", "description": "a", "details": "b", "testStrategy": "", "priority": "high",
+   "dependencies": [], "status": "in-progress", "subtasks": [{"id": 1, "title": "x", "status": "pending"}] },
+  {"id": 2, "title": "Two", "details": "", "priority":"low", "status" : "pending", "dependencies": [1], "subtasks": []}
+ ], "metadata": {"status": "pending"}}, "other": {"tasks": [{"id": 1, "title": "One", "dependencies": [], "details": "c",
+ "status": "pending", "subtasks": []}], "metadata": {}}}"""
+
+
+def test_statuses_of_task_master_are_said(shell: Shell) -> None:
+    """Only the status of tasks changes, in the words of Task Master; subtasks and other tags stay."""
+    file = shell.folder / ".taskmaster/tasks/tasks.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(TASKS)
+    assert shell.dibs("import", file).returncode == 0
+    claim_and_pass(shell, 1)
+    assert shell.dibs("update", 2, "--archive").returncode == 0
+    done = shell.dibs("export", "--in-place", file)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    assert file.read_text() == MASTER_DONE
+
+
+MASTER_DONE = TASKS.replace(': "in-progress"', ': "done"').replace('"status" : "pending"', '"status" : "cancelled"')
+
+
+def test_one_tag_of_task_master_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "tasks.json"
+    file.write_text(TASKS)
+    imported = ImportedFile.open(file, ReadOptions(tag="master"))
+    states = [State(Status.PASSING), State(Status.ARCHIVED, Status.PENDING)]
+    assert imported.with_states(states).content == MASTER_DONE.encode()
+
+
+CHECKLIST = """\ufeff# Shop
+
+## Cart
+- [ ] **Add** `src/a.py`
+  - [ ] a step
+  - see [x]
+* [X]  Remove [ ]
+1. [ ] Pay
+
+```
+- [ ] code
+```
+- [~] Last""".replace("\n", "\r\n")
+
+
+def test_boxes_of_a_checklist_are_said(shell: Shell) -> None:
+    """Only the character in the box of an item changes; steps, code, other boxes and line ends stay."""
+    file = shell.folder / "TODO.md"
+    file.write_bytes(CHECKLIST.encode())
+    assert shell.dibs("import", file).returncode == 0
+    claim_and_pass(shell, 1)
+    claim_and_pass(shell, 3)
+    assert shell.dibs("fail", 2, "It broke.").returncode == 0
+    done = shell.dibs("export", "--in-place", file)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    expected = CHECKLIST.replace("- [ ] **Add**", "- [X] **Add**").replace("* [X]", "* [ ]").replace("1. [ ]", "1. [X]")
+    assert file.read_bytes() == expected.encode()
+    assert shell.dibs("export", "--in-place", file).stdout.startswith("0 features")
+
+
+BOX = st.sampled_from(["- [ ] ", "* [x] ", "+ [X] ", "1. [ ] ", "  - [x] ", "- [~] ", "-   [ ] "])
+OTHER = st.sampled_from(
+    ["", "text [ ] more", "## Heading", "- bullet [x]", "> quote", "```\n- [ ] code\n```", "| - [ ] |", "---"]
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    lines=st.lists(st.tuples(BOX, st.sampled_from(["a [ ]", "**b**", "[x]", "`c`"])) | OTHER, min_size=1, max_size=12),
+    end=st.sampled_from(["\n", "\r\n"]),
+    last=st.booleans(),
+    data=st.data(),
+)
+def test_nothing_but_boxes_changes(
+    tmp_path: Path, lines: list[tuple[str, str] | str], end: str, last: bool, data: st.DataObject
+) -> None:
+    """Whatever stands around the items, a text with the states differs from before in boxes of items alone."""
+    text = end.join("".join(one) for one in lines).replace("\r\n", "\n").replace("\n", end) + (end if last else "")
+    file = tmp_path / "TODO.md"
+    file.write_bytes(text.encode())
+    try:
+        imported = ImportedFile.open(file)
+    except InvalidInput:  # it has no items
+        return
+    before = imported.backlog.features
+    wanted = data.draw(st.lists(st.booleans(), min_size=len(before), max_size=len(before)))
+    edited = imported.with_states([State(Status.PASSING if one else Status.PENDING) for one in wanted])
+    after = edited.content.decode()
+    assert len(after) == len(text)
+    changed = [place for place, pair in enumerate(zip(text, after, strict=True)) if pair[0] != pair[1]]
+    assert all((text[place - 1], text[place + 1]) == ("[", "]") for place in changed)
+    assert (
+        len(changed)
+        == edited.changed
+        == sum(one != (old.status is Status.PASSING) for one, old in zip(wanted, before, strict=True))
+    )
+    imported.write(edited)
+    assert [one.status is Status.PASSING for one in ImportedFile.open(file).backlog.features] == wanted

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from dibs.transfer.formats.json_file import Lines, parse
+from dibs.transfer.formats.json_text import Lines, parse
 
 _TOKEN = re.compile(r'[ \t\n\r]*("(?:[^"\\]++|\\.)*+"|[{}\[\]:,]|[^ \t\n\r{}\[\]:,"]++)', re.DOTALL)
 
@@ -29,7 +29,7 @@ class Located(dict[str, Any]):
 
 
 def parse_located(text: str) -> Any:
-    """Return what `json_file.parse` returns for this text, which it must accept, with each object as `Located`."""
+    """Return what `json_text.parse` returns for this text, which it must accept, with each object as `Located`."""
     documents: list[Any] = []
     around: list[tuple[Any, int]] = []
     key: str | None = None

@@ -6,10 +6,12 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from dibs.transfer.formats.backlog import ImportedFeature, Report
+from dibs.transfer.formats import task_master
+from dibs.transfer.formats.backlog import ImportedFeature, Report, SourceFile
 from dibs.transfer.formats.fields import truth
-from dibs.transfer.formats.json_file import locate, parse
+from dibs.transfer.formats.json_file import TOOLS, locate
 from dibs.transfer.formats.json_positions import Located, parse_located
+from dibs.transfer.formats.json_text import parse, records_of
 from dibs.transfer.formats.state_edits import Edit, State, with_edits
 from dibs.transfer.formats.state_words import StateWords
 from dibs.transfer.formats.vocabulary import BLOCKED_FLAGS, FLAGS, HUMAN_FLAGS, PROGRESS_FLAGS, STATUSES, snake
@@ -17,14 +19,15 @@ from dibs_schema.refusals import InvalidInput
 from dibs_schema.status import Status
 
 
-def edit(text: str, features: Sequence[ImportedFeature], states: Sequence[State | None]) -> tuple[str, int]:
+def edit(file: SourceFile, features: Sequence[ImportedFeature], states: Sequence[State | None]) -> tuple[str, int]:
     """Return the text with the states, and the number of features that differ from before.
 
     `features` are what the file's reader returned; one whose state is None stays as it is.
-    Raises InvalidInput if the result would not be the same document in all else.
+    Raises InvalidInput for files of tools that are only read, or if the result would be another document in all else.
     """
+    text = file.text()
     document = parse_located(text)
-    entries = [raw.fields for raw in locate(document, Report())[1]]
+    entries = _entries(document, file)
     words = StateWords(value for entry in entries for _, value in _among(entry, STATUSES) if isinstance(value, str))
     edits: list[Edit] = []
     changed = 0
@@ -39,6 +42,17 @@ def edit(text: str, features: Sequence[ImportedFeature], states: Sequence[State 
     if parse(edited) != document:
         raise InvalidInput("its form cannot be edited in place; edit it by hand.")
     return edited, changed
+
+
+def _entries(document: Any, file: SourceFile) -> list[dict[str, Any]]:
+    """Return the objects of the document that the reader makes features of, in its order."""
+    tool = next((one for one in TOOLS if one.recognizes(document)), None)
+    if tool is task_master:
+        tags = task_master.chosen_tags(document, file.options.tag)
+        return [task for tag in tags.values() for _, task in records_of(tag, "tasks")]
+    if tool is not None:
+        raise InvalidInput("files of this tool are only read.")
+    return [raw.fields for raw in locate(document, Report())[1]]
 
 
 def _changes(

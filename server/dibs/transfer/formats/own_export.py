@@ -12,7 +12,7 @@ from dibs.transfer.formats.backlog import Backlog, Report, SourceFile
 from dibs.transfer.formats.entry import Dependency, Entry
 from dibs.transfer.formats.exported import FIELDS, MARK, Header, is_json_export
 from dibs.transfer.formats.fields import shown
-from dibs.transfer.formats.json_file import parse
+from dibs.transfer.formats.json_text import parse
 from dibs.transfer.formats.json_writer import PRD_KEYS, split_notes
 from dibs_schema.inputs import CLEAN, CommandRun, HumanFields, Reply
 from dibs_schema.refusals import InvalidInput

@@ -61,13 +61,18 @@ def _tags(document: Any) -> dict[str, Any]:
     return tags if len(tags) == len(document) else {}
 
 
-def read(document: Any, file: SourceFile) -> Backlog:
-    """Return the tasks of one tag, or of all, in the order of the file. Raises InvalidInput."""
-    tags, tag = _tags(document), file.options.tag
+def chosen_tags(document: Any, tag: str | None) -> dict[str, Any]:
+    """Return the lists of tasks to read by their tags: one, or all that have tasks. Raises InvalidInput."""
+    tags = _tags(document)
     if tag is not None and tag not in tags:
         there = ", ".join(map(repr, filter(None, tags))) or "none"
         raise InvalidInput(f"it has no tag {tag!r}; its tags are: {there}.", field="tag")
-    chosen = {tag: tags[tag]} if tag is not None else {name: one for name, one in tags.items() if one["tasks"]}
+    return {tag: tags[tag]} if tag is not None else {name: one for name, one in tags.items() if one["tasks"]}
+
+
+def read(document: Any, file: SourceFile) -> Backlog:
+    """Return the tasks of one tag, or of all, in the order of the file. Raises InvalidInput."""
+    chosen = chosen_tags(document, file.options.tag)
     reader = _Reader(file, scoped=len(chosen) > 1)
     for name, one in chosen.items():
         for path, value in records_of(one, "tasks"):
