@@ -151,6 +151,68 @@ def list_words() -> str:
     return table("| becomes | words |", (f"| {one} | {code(words)} |" for one, words in found.items()))
 
 
+def records() -> str:
+    """The fields and status words of the tools that have a record for each entry."""
+    from dibs.transfer.formats import (
+        backlog_md,
+        beads,
+        claude_tasks,
+        github_issues,
+        hermes,
+        issue_csv,
+        shrimp,
+        task_master,
+    )
+
+    tools = {
+        "beads": beads.Issue,
+        "Task Master": task_master.Task,
+        "Backlog.md": backlog_md.Task,
+        "shrimp": shrimp.Task,
+        "Claude Code Tasks": claude_tasks.Task,
+        "GitHub": github_issues.Issue,
+        "Linear": issue_csv.LinearIssue,
+        "Jira": issue_csv.JiraIssue,
+        "hermes-agent": hermes.Task,
+    }
+    rows = []
+    for tool, record in tools.items():
+        fields = [
+            f"`{info.alias or name}` → {info.description or name.replace('_', ' ')}"
+            for name, info in record.model_fields.items()
+        ]
+        words: dict[str, list[str]] = {}
+        for word, status in record.STATUSES.items():
+            words.setdefault(status, []).append(word)
+        statuses = [f"{code(listed)} → {status}" for status, listed in words.items()]
+        rows.append(f"| {tool} | {'; '.join(fields)} | {'; '.join(statuses)} | {code(record.LEFT_OUT)} |")
+    return table("| tool | its fields | its status words | left out |", rows)
+
+
+def checklists() -> str:
+    """The tools that write checklists, and what their boxes mean."""
+    from dibs.transfer.formats.dialects import DIALECTS, MARKS, PLAIN
+
+    places = {"Kiro tasks": "`.kiro/specs/*/tasks.md`", "OpenSpec tasks": "`openspec/changes/*/tasks.md`"}
+    places |= {"spec-kit tasks": "`specs/*/tasks.md`", "checklist": "any other Markdown file"}
+    rows = []
+    for one in (*DIALECTS, PLAIN):
+        marks: dict[str, list[str]] = {}
+        for mark, status in {**MARKS, **one.marks}.items():
+            marks.setdefault(status, []).append(f"[{mark}]")
+        boxes = "; ".join(f"{code(listed)} → {status}" for status, listed in marks.items())
+        phase = "first part of the number" if one.dotted else "heading" if one.number else ""
+        rows.append(f"| {one.name} | {places[one.name]} | {phase} | {boxes} |")
+    return table("| format | place | phase | boxes |", rows)
+
+
+def places() -> str:
+    """Where `dibs import` looks for backlogs."""
+    from dibs.transfer.formats.places import PLACES
+
+    return f"{code(PLACES)}."
+
+
 def code(names: Iterable[str]) -> str:
     """Return names in code type."""
     return ", ".join(f"`{one}`" for one in names)
@@ -166,6 +228,9 @@ GENERATED: list[tuple[str, str, Callable[[], str]]] = [
     ("reference/client.md", "methods", methods),
     ("reference/feature-list.md", "fields", list_fields),
     ("reference/feature-list.md", "words", list_words),
+    ("reference/formats.md", "records", records),
+    ("reference/formats.md", "checklists", checklists),
+    ("reference/formats.md", "places", places),
 ]
 
 

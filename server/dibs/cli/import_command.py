@@ -10,6 +10,7 @@ import click
 
 from dibs.cli import options
 from dibs.cli.escaped_text import counted, one_line, values_on_one_line
+from dibs.cli.found_backlogs import choose_backlogs
 from dibs.cli.transfer import progress_bar
 from dibs_schema.answers import CLAIMED, NEEDS_FORCE, NOT_ASKED
 from dibs_schema.refusals import InvalidInput, NotFound
@@ -17,7 +18,7 @@ from dibs_schema.status import Status
 
 if TYPE_CHECKING:
     from dibs.transfer.comparison import Comparison, Difference
-    from dibs.transfer.formats import Backlog
+    from dibs.transfer.formats import Backlog, ReadOptions
     from dibs.transfer.importer import Import
     from dibs.transfer.take_differences import Kept
     from dibs_schema.answers import Imported
@@ -32,7 +33,7 @@ REASONS = {
 
 
 @click.command("import")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path), required=False)
 @click.option("--source", help="What the ids of FILE belong to.  [default: what FILE says, else its path]")
 @click.option(
     "--update", is_flag=True, help="Take from FILE what differs, except where an agent has claimed the feature."
@@ -43,9 +44,11 @@ REASONS = {
 @click.option("--status", "words", multiple=True, metavar="WORD=STATUS", help="Give a status word of FILE a meaning.")
 @click.option("--drop-unknown", is_flag=True, help="Leave out dependencies on features that FILE does not have.")
 @click.option("--highest-first", is_flag=True, help="In FILE a larger priority is more urgent.")
+@click.option("--tag", help="Of a Task Master file, import the tasks of this tag alone.")
+@click.option("--subtasks", type=click.Choice(["steps", "features"]), default="steps", help="What subtasks become.")
 @options.backlog_command
 def import_file(
-    file: Path,
+    file: Path | None,
     *,
     source: str | None,
     update: bool,
@@ -55,23 +58,47 @@ def import_file(
     words: tuple[str, ...],
     drop_unknown: bool,
     highest_first: bool,
+    tag: str | None,
+    subtasks: str,
     as_json: bool,
     **flags: Any,
 ) -> None:
-    """Import FILE (feature_list.json, prd.json, JSON Lines, or AutoForge's features.db), completely or not at all.
+    """Import FILE, the backlog of another tool, completely or not at all; without FILE, list what the repository has.
 
-    FILE may be - for standard input, if it is JSON.
+    FILE is a feature list (JSON, JSON Lines or CSV), a Markdown checklist (spec-kit, Kiro, OpenSpec, TODO.md), a file of
+    beads, Task Master, ralph, shrimp, GitHub, Linear, Jira, AutoForge or hermes-agent, a folder of Backlog.md or of Claude
+    Code Tasks, or - for standard input.
     Features keep their ids as references, so a second import of a file adds only new features. Where the others differ
     from the file, it says so, and changes them only with --update.
     """
-    from dibs.database import file_driver
-    from dibs.transfer.formats import ReadOptions, read_backlog
-    from dibs.transfer.importer import Import
-    from dibs.transfer.sources import source_of
+    from dibs.transfer.formats import ReadOptions
 
     if force and not update:
         raise InvalidInput("--force says how far --update may go. Give both, or none.", field="force")
-    reading = ReadOptions(statuses=_statuses(words), drop_unknown=drop_unknown, highest_first=highest_first)
+    reading = ReadOptions(
+        statuses=_statuses(words),
+        drop_unknown=drop_unknown,
+        highest_first=highest_first,
+        tag=tag,
+        subtasks_as_features=subtasks == "features",
+    )
+    files = [file] if file is not None else choose_backlogs(reading, as_json=as_json)
+    if source is not None and len(files) > 1:
+        raise InvalidInput("--source names one list. Import the files one after the other.", field="source")
+    how = {"update": update, "force": force, "dry_run": dry_run, "verbose": verbose, "as_json": as_json}
+    for one in files:
+        _import_file(one, reading, source, flags, **how)
+
+
+def _import_file(
+    file: Path, reading: ReadOptions, source: str | None, flags: dict[str, Any], *, update: bool, force: bool,
+    dry_run: bool, verbose: bool, as_json: bool,
+) -> None:  # fmt: skip
+    from dibs.database import file_driver
+    from dibs.transfer.formats import read_backlog
+    from dibs.transfer.importer import Import
+    from dibs.transfer.sources import source_of
+
     with progress_bar("reading the file"):
         found = read_backlog(file, file_driver(), reading)
     one = Import(found, source or found.source or source_of(file), named=source is not None, update=update, force=force)

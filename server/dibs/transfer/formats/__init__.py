@@ -21,6 +21,7 @@ from dibs.transfer.formats import (
 )
 from dibs.transfer.formats.backlog import Backlog, ImportedFeature, ReadOptions, SourceFile
 from dibs.transfer.formats.folder import Folder, is_folder
+from dibs.transfer.formats.places import places_in
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.sanitize import clean
 
@@ -75,8 +76,9 @@ def read_backlog(path: Path, driver: ModuleType | None = None, options: ReadOpti
 def _read_folder(folder: Folder) -> Backlog:
     one = next((one for one in FOLDERS if one.recognizes(folder)), None)
     if one is None:
+        there = [clean(path.relative_to(folder.path).as_posix()) for path in places_in(folder.path)]
         raise InvalidInput(
-            "it is a folder, and neither one of Backlog.md nor one of Claude Code Tasks; name a file, or run `dibs import` "
-            "in the repository to see what there is."
+            "it is a folder, and neither one of Backlog.md nor one of Claude Code Tasks; "
+            + (f"name one of the backlogs in it: {', '.join(there[:5])}." if there else "name a file.")
         )
     return one.read(folder)

@@ -54,7 +54,7 @@ class Task(Record):
     reference: Line = Field(None, alias="id")
     name: Line = Field(None, alias="title")
     parent: Line = Field(None, alias="parent_task_id", description="category: the title of the parent")
-    labels: Texts = Field([], description="category, without a parent; text")
+    labels: Texts = Field([], description="text, and category without a parent")
     phase: Line = Field(None, alias="milestone")
     place: int | None = Field(None, alias="ordinal", description="the order of the tasks")
     priority: Priority = None

@@ -58,7 +58,7 @@ class Issue(Record):
         "closed": Status.PASSING,
     }
     LEFT_OUT: ClassVar = {
-        **dict.fromkeys(("created_at", "updated_at", "started_at", "closed_at", "defer_until", "due_at"), OWN_TIMES),
+        **dict.fromkeys(("created_at", "updated_at", "started_at", "closed_at"), OWN_TIMES),
         **dict.fromkeys(("assignee", "owner", "created_by", "sender"), AGENTS),
         **dict.fromkeys(
             ("_type", "content_hash", "source_repo", "compaction_level", "dependency_count", "dependent_count",

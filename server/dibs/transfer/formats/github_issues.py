@@ -46,7 +46,7 @@ class Issue(Record):
     description: Text = Field(None, alias="body")
     status: Line = Field(None, alias="state")
     reason: Line = Field(None, alias="stateReason", description="status")
-    labels: Names = Field([], description="category, and priority where a label says one; text")
+    labels: Names = Field([], description="text, category without a milestone, and priority where one says it")
     milestone: Names = Field([], description="category and phase")
 
 

@@ -49,7 +49,7 @@ class LinearIssue(Record):
 
     LEFT_OUT: ClassVar = {
         **dict.fromkeys(
-            ("Created", "Updated", "Started", "Triaged", "Archived", "Cycle Start", "Cycle End", "Due Date"), OWN_TIMES
+            ("Created", "Updated", "Started", "Triaged", "Archived", "Cycle Start", "Cycle End"), OWN_TIMES
         ),
         **dict.fromkeys(("Creator", "Assignee"), AGENTS),
         **dict.fromkeys(
@@ -85,9 +85,7 @@ class JiraIssue(Record):
         "to_do": Status.PENDING,
     }
     LEFT_OUT: ClassVar = {
-        **dict.fromkeys(
-            ("Created", "Updated", "Last Viewed", "Resolved", "Due date", "Status Category Changed"), OWN_TIMES
-        ),
+        **dict.fromkeys(("Created", "Updated", "Last Viewed", "Resolved", "Status Category Changed"), OWN_TIMES),
         **dict.fromkeys(("Assignee", "Assignee Id", "Reporter", "Reporter Id", "Creator", "Creator Id"), AGENTS),
         **dict.fromkeys(
             (

@@ -52,7 +52,7 @@ class Task(Record):
     status: Line = None
     dependencies: References = Field([])
     files: list[RelatedFile] = Field(
-        [], alias="relatedFiles", description="paths; text if the task only reads the file"
+        [], alias="relatedFiles", description="paths, or text if the task only reads the file"
     )
     evidence: Text = Field(None, alias="summary")
 

@@ -39,7 +39,7 @@ class Task(Record):
     description: Text = None
     details: Text = Field(None, description="description")
     steps: Steps = Field([], alias="testStrategy")
-    subtasks: list[Any] = Field([], description="steps; features with `--subtasks features`")
+    subtasks: list[Any] = Field([], description="steps, or features with `--subtasks features`")
     dependencies: References = Field([])
     priority: Priority = None
     status: Line = None
@@ -62,23 +62,22 @@ def _tags(document: Any) -> dict[str, Any]:
 
 
 def chosen_tags(document: Any, tag: str | None) -> dict[str, Any]:
-    """Return the lists of tasks to read by their tags: one, or all that have tasks. Raises InvalidInput."""
+    """Return the lists of tasks to read by their tags: that of one, or all. Raises InvalidInput."""
     tags = _tags(document)
     if tag is not None and tag not in tags:
         there = ", ".join(map(repr, filter(None, tags))) or "none"
         raise InvalidInput(f"it has no tag {tag!r}; its tags are: {there}.", field="tag")
-    return {tag: tags[tag]} if tag is not None else {name: one for name, one in tags.items() if one["tasks"]}
+    return tags if tag is None else {tag: tags[tag]}
 
 
 def read(document: Any, file: SourceFile) -> Backlog:
-    """Return the tasks of one tag, or of all, in the order of the file. Raises InvalidInput."""
-    chosen = chosen_tags(document, file.options.tag)
-    reader = _Reader(file, scoped=len(chosen) > 1)
-    for name, one in chosen.items():
+    """Return the tasks of one tag, which scopes their ids, or of all, with ids such as `tag:1`. Raises InvalidInput."""
+    tag, tags = file.options.tag, chosen_tags(document, file.options.tag)
+    reader = _Reader(file, scoped=tag is None and "" not in tags)
+    for name, one in tags.items():
         for path, value in records_of(one, "tasks"):
             reader.add(f"{name}.{path}".lstrip("."), value, name)
-    source = next(iter(chosen), None) or None if len(chosen) == 1 else None
-    return assemble_records("Task Master", reader.entries, reader.report, file.options, source=source)
+    return assemble_records("Task Master", reader.entries, reader.report, file.options, source=tag or None)
 
 
 class _Reader:
