@@ -76,10 +76,9 @@ def recognizes(folder: Folder) -> bool:
 def read(folder: Folder) -> Backlog:
     """Return the tasks, also completed and archived ones, in their order. Raises InvalidInput."""
     report = Report()
-    tasks = sorted(
-        ((name, Task.of(_fields(folder.text(name)), name)) for pattern in TASKS for name in folder.names(pattern)),
-        key=lambda one: (one[1].place is None, one[1].place or 0, _natural(one[1].reference or "")),
-    )
+    names = [name for pattern in TASKS for name in folder.names(pattern)]
+    tasks = [(name, folder.read(name, lambda text: Task.of(_fields(text), "its front matter"))) for name in names]
+    tasks.sort(key=lambda one: (one[1].place is None, one[1].place or 0, _natural(one[1].reference or "")))
     ids = {(task.reference or "").casefold(): task for _, task in tasks}
     options = replace(folder.options, statuses={**_statuses(folder), **folder.options.statuses}, drop_unknown=True)
     entries = []
@@ -115,7 +114,7 @@ def _fields(text: str) -> dict[str, Any]:
 def _statuses(folder: Folder) -> dict[str, Status]:
     """Return the meaning of the statuses of the settings that are not known in every file: the last one is passing."""
     name = next(name for name in CONFIG if (folder.path / name).is_file())
-    listed = parse_settings(folder.text(name).split("\n")).get("statuses")
+    listed = folder.read(name, lambda text: parse_settings(text.split("\n"))).get("statuses")
     words = [word for word in listed if isinstance(word, str)] if isinstance(listed, list) else []
     return {
         snake(word): Status.PASSING if word == words[-1] else Status.PENDING

@@ -20,6 +20,8 @@ from dibs_schema.refusals import InvalidInput
 from dibs_schema.sanitize import clean
 from dibs_schema.status import Status
 
+MOST_BYTES = 2_000_000
+"""Parsed Markdown takes up to some hundred times its size in memory. 20,000 tasks have about 1 MB."""
 LAST = 100
 """More than a number has parts: a parent comes after the last task below it, and its own parent after that."""
 
@@ -39,6 +41,8 @@ def recognizes(file: SourceFile) -> bool:
 
 def read(file: SourceFile) -> Backlog:
     """Return the items with a box, in the order of the file. Raises InvalidInput."""
+    if len(file.content) > MOST_BYTES:
+        raise InvalidInput(f"it is larger than {MOST_BYTES // 1_000_000} MB, which no checklist is; split it.")
     text = file.text().replace("\r\n", "\n")
     path = file.path.resolve()
     placed = next((one for one in DIALECTS if one.path and one.path.search(path.as_posix())), None)
@@ -98,12 +102,13 @@ class _Reader:
         places = {step.entry.reference: step.place for step in self._steps if step.entry.reference}
         order = {step.place: (position, 0) for position, step in enumerate(self._steps)}
         for step in self._steps:
-            above = step.entry.reference or ""
-            while "." in above:
-                above = above.rpartition(".")[0]
-                if (parent := places.get(above)) is not None:
-                    self._parents.add(parent)
-                    order[parent] = max(order[parent], (order[step.place][0], LAST - above.count(".")))
+            parents = [parent for one in _above(step.entry.reference or "") if (parent := places.get(one)) is not None]
+            for parent in parents:
+                self._parents.add(parent)
+                depth = (self.entries[parent].reference or "").count(".")
+                order[parent] = max(order[parent], (order[step.place][0], LAST - depth))
+            if parents:
+                step.entry.category = self.entries[parents[0]].name
         self._steps.sort(key=lambda step: order[step.place])
         in_order(
             [
@@ -175,3 +180,9 @@ class _Reader:
             for one in self._dialect.numbers_in(named):
                 entry.dependencies.append(Dependency(one, entry.path))
                 self._report.mapped("depends on …", "dependencies")
+
+
+def _above(number: str) -> list[str]:
+    """Return the numbers above one in its tree, the nearest first: 2.1 and 2 for 2.1.3."""
+    parts = number.split(".")
+    return [".".join(parts[:count]) for count in range(len(parts) - 1, 0, -1)]

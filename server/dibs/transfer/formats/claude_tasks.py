@@ -6,7 +6,7 @@ Source of the layout: Claude Code 2.1 (2026), by the files that it writes.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -44,10 +44,8 @@ def recognizes(folder: Folder) -> bool:
 def read(folder: Folder) -> Backlog:
     """Return the tasks in the order of their numbers. Raises InvalidInput."""
     report = Report()
-    tasks: list[tuple[str, Task]] = []
-    for name in sorted(folder.names("*.json"), key=lambda name: int(name.removesuffix(".json"))):
-        value: Any = parse(folder.text(name))
-        tasks.append((name, Task.of(value, name)))
+    names = sorted(folder.names("*.json"), key=lambda name: int(name.removesuffix(".json")))
+    tasks = [(name, folder.read(name, lambda text: Task.of(parse(text), "the task"))) for name in names]
     entries = [task.entry(name, report, folder.options) for name, task in tasks]
     add_dependents(entries, [task.blocks for _, task in tasks], report)
     options = replace(folder.options, drop_unknown=True)

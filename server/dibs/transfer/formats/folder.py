@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final, TypeVar
 
 from dibs.transfer.formats.backlog import MAX_BYTES, ReadOptions, SourceFile
 from dibs_schema.refusals import InvalidInput
+from dibs_schema.sanitize import clean
 
-MOST_FILES = 20_000
+T = TypeVar("T")
+MOST_FILES: Final = 20_000
 
 
 def is_folder(path: Path) -> bool:
@@ -37,14 +41,14 @@ class Folder:
                 raise InvalidInput(f"it has more than {MOST_FILES:,} files {pattern}.")
         return sorted(found)
 
-    def text(self, name: str) -> str:
-        """Return the text of one of its files. Raises InvalidInput, which names the file."""
+    def read(self, name: str, parse: Callable[[str], T]) -> T:
+        """Return what `parse` makes of the text of one of the files. Raises InvalidInput, which names the file."""
         try:
             file = SourceFile.open(self.path / name, None)
             self._count(len(file.content))
-            return file.text()
+            return parse(file.text())
         except InvalidInput as refusal:
-            raise InvalidInput(f"in {name}, {refusal.message}", **refusal.details) from refusal
+            raise InvalidInput(f"in {clean(name)}, {refusal.message}", **refusal.details) from refusal
 
     def _count(self, size: int) -> None:
         self._read += size

@@ -76,7 +76,9 @@ def _not_json(error: json.JSONDecodeError, line: int) -> InvalidInput:
 
 def _places(document: Any, key: str | None) -> Iterator[tuple[str, Any]]:
     listed = document.get(key) if isinstance(document, dict) and key else document
-    if isinstance(listed, Lines):
+    if isinstance(document, dict) and key is None:
+        yield "line 1", document  # JSON Lines of one line
+    elif isinstance(listed, Lines):
         yield from ((f"line {number}", value) for number, value in listed)
     elif isinstance(listed, list):
         yield from ((f"{key or ''}[{index}]", value) for index, value in enumerate(listed))

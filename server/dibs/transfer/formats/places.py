@@ -21,10 +21,9 @@ def places_in(root: Path) -> list[Path]:
     """Return the places in a folder where a backlog is, at most `MOST_FOUND`; symbolic links are left out."""
     found: dict[Path, None] = {}
     for path in (one for place in PLACES for one in sorted(root.glob(place))):
-        if path.is_symlink() or (path.is_dir() and not (path / "tasks").is_dir()):
+        if path.is_symlink() or not (path.is_file() or (path / "tasks").is_dir()):
             continue
-        if len(found) < MOST_FOUND and not any(
-            path.samefile(one) for one in found if one.name.lower() == path.name.lower()
-        ):
+        is_known = any(path.samefile(one) for one in found if one.name.lower() == path.name.lower())
+        if len(found) < MOST_FOUND and not is_known:
             found[path] = None
     return list(found)
