@@ -9,7 +9,7 @@ import pytest
 
 from cli.shells import Shell
 from dibs.cli import GROUPS, commands
-from dibs.cli.relative_time import ago, span
+from dibs.relative_time import ago, span
 from dibs.database import Database
 from dibs.verbs import outcome
 from dibs_schema.status import Status

@@ -15,6 +15,7 @@ COMMANDS = {
     "import": "dibs.cli.import_command:import_file",
     "export": "dibs.cli.export:export",
     "status": "dibs.cli.status:status",
+    "board": "dibs.cli.board:board",
     "list": "dibs.cli.look:list_features",
     "show": "dibs.cli.look:show",
     "follow": "dibs.cli.look:follow",
@@ -32,6 +33,7 @@ COMMANDS = {
 GROUPS = {
     "Start here": ("init", "demo", "import", "status"),
     "People": (
+        "board",
         "answer",
         "list",
         "show",

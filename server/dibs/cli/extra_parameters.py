@@ -13,7 +13,7 @@ from dibs.cli.claim import CLAIM
 from dibs.cli.history_text import print_history
 from dibs.cli.operation_command import Convenience, Given, Invocation, checked, checked_as
 from dibs.cli.options import print_json
-from dibs.cli.relative_time import Reader
+from dibs.relative_time import Reader
 from dibs.transfer.formats.backlog import SourceFile
 from dibs_schema.answers import History
 from dibs_schema.inputs import EvidenceFields, HumanField, HumanFields, Questions

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from dibs.cli.escaped_text import one_line, values_on_one_line
-from dibs.cli.relative_time import Reader, span
+from dibs.relative_time import Reader, span
 from dibs_schema import answers
 
 

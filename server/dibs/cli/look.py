@@ -11,9 +11,9 @@ import click
 
 from dibs.cli.escaped_text import one_line
 from dibs.cli.options import PLACE, backlog, backlog_command, print_json
-from dibs.cli.relative_time import Reader
 from dibs.cli.terminal_text import print_feature, print_page
 from dibs.platform.users import user_name
+from dibs.relative_time import Reader
 from dibs.settings import Settings
 from dibs_schema.inputs import GREATEST_ID
 from dibs_schema.status import Status

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from dibs.cli.escaped_text import counted, one_line
-from dibs.cli.relative_time import ago, span
 from dibs.cli.terminal_text import PARTS, STYLES
+from dibs.relative_time import ago, span
 from dibs_schema.answers import LiveClaim, Overview, PendingQuestion
 
 if TYPE_CHECKING:

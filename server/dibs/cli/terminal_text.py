@@ -11,7 +11,7 @@ import click
 
 from dibs.cli.escaped_text import counted, one_line, several_lines, values_on_one_line
 from dibs.cli.history_text import print_history
-from dibs.cli.relative_time import Reader
+from dibs.relative_time import Reader
 from dibs_schema import answers
 
 if TYPE_CHECKING:

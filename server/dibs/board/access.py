@@ -1,0 +1,112 @@
+"""Who may use the board: the browser that came first with the key, from the board's own pages.
+
+Agents write the texts on the pages, and any web page may send requests to this machine. So every answer has a policy that
+forbids foreign code, the Host must be this machine (against DNS rebinding), a cookie proves the browser, and a POST must
+come from a page of the board.
+"""
+
+from __future__ import annotations
+
+import secrets
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from dibs.board.page import templates
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+# With the referrer policy `no-referrer`, browsers would send `Origin: null` with forms.
+HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+HOSTS = ("127.0.0.1", "localhost", "[::1]")
+AGAIN = "Use the browser where you opened the board, or end `dibs board` and run it again for a new address."
+
+
+class Access:
+    """Lets requests of one browser through to `app`, and refuses all others with the reason.
+
+    `key` is exchanged once for the cookie, by the address that `dibs board` prints. `port` is the server's; browsers send
+    a cookie to every port of a host, so its name has the port.
+    """
+
+    def __init__(self, app: ASGIApp, port: int, root: str = "") -> None:
+        self.key = secrets.token_urlsafe(24)
+        self._app = app
+        self._root = root
+        self._hosts = frozenset(f"{host}:{port}" for host in HOSTS)
+        self._cookie = f"dibs-board-{port}"
+        self._secret = secrets.token_urlsafe(32)
+        self._is_exchanged = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        answer = self._refusal(request.headers) or self._exchange(request) or self._app
+        await answer(scope, receive, _with_headers(send))
+
+    def _refusal(self, headers: Headers) -> Response | None:
+        """Refuse a request to another host, or one from a page of another site."""
+        host = headers.get("host", "")
+        if host not in self._hosts:
+            return refusal("This is not the board's host.", f"Open it by one of: {', '.join(sorted(self._hosts))}.")
+        return None
+
+    def _exchange(self, request: Request) -> Response | None:
+        """Exchange the key for the cookie, or refuse a request without the cookie, or a POST from another site."""
+        given = request.cookies.get(self._cookie, "")
+        knows = secrets.compare_digest(given.encode(), self._secret.encode())
+        if request.method == "POST" and not self._is_own(request.headers):
+            return refusal("This form was not sent from a page of the board.", "Nothing was changed.")
+        if (key := request.query_params.get("key")) is not None and not knows:
+            if not secrets.compare_digest(key.encode(), self.key.encode()):
+                return refusal("This key is not the board's.", AGAIN)
+            if self._is_exchanged:
+                return refusal("This key has been used.", AGAIN)
+            self._is_exchanged = True
+            # A cookie that is SameSite=Strict does not follow a redirect from another site, as a terminal in a browser.
+            answer = HTMLResponse(templates().get_template("enter.html").render(to=f"{self._root}/"))
+            answer.set_cookie(self._cookie, self._secret, path="/", httponly=True, samesite="strict")
+            return answer
+        return None if knows else refusal("The board is closed to this browser.", AGAIN)
+
+    def _is_own(self, headers: Headers) -> bool:
+        """Return whether a page of the board sent the request. Browsers send Origin with every POST."""
+        return (
+            headers.get("origin") == f"http://{headers['host']}"
+            and headers.get("sec-fetch-site", "same-origin") == "same-origin"
+        )
+
+
+def refusal(heading: str, text: str, status: int = HTTPStatus.FORBIDDEN) -> Response:
+    """Return a page that says why there is no other."""
+    return HTMLResponse(templates().get_template("refusal.html").render(heading=heading, text=text), status)
+
+
+def _with_headers(send: Send) -> Send:
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in HEADERS.items():
+                headers[name] = value
+            headers.setdefault("cache-control", "no-store")
+        await send(message)
+
+    return send_with_headers

@@ -1,0 +1,107 @@
+"""A page of the board: what it reads, and how it is rendered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.datastructures import QueryParams
+
+from dibs.relative_time import ago, span
+
+if TYPE_CHECKING:
+    from dibs.board.project import Project
+    from dibs.database.transaction import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a browser asks of a page: the parameters of its path, and those of its query."""
+
+    path: Mapping[str, Any]
+    query: QueryParams
+
+
+Read = Callable[["Transaction", "Project", Asked], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of a project.
+
+    `path` is relative to the project and may have Starlette's parameters: `/feature/{id:int}`. `heading` is its name in
+    the navigation and in the window's title. `read` returns the variables of the `template` from one snapshot; it may
+    raise a Refusal, which is shown instead. `live` names the template's blocks that are sent again when they change.
+    """
+
+    path: str
+    heading: str
+    template: str
+    live: tuple[str, ...]
+    read: Read
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What every template knows, as `view`.
+
+    `root` precedes every path of the project. `here` is the path of this page with its query. `navigation` are the paths
+    and headings of the main pages. `needs_you` counts what waits for a person. `may_act` is false for those who may only
+    look. `cursor` is the journal's when the page was read. `alerts` are refusals by the id of their element, and `given`
+    are the values of the form that was refused.
+    """
+
+    root: str
+    here: str
+    heading: str
+    navigation: tuple[tuple[str, str], ...]
+    project: str
+    needs_you: int
+    may_act: bool
+    now: datetime
+    cursor: str
+    alerts: Mapping[str, str] = field(default_factory=dict)
+    given: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The window's title: `(2) shop — Dibs`."""
+        count = f"({self.needs_you}) " if self.needs_you else ""
+        heading = f"{self.heading} — " if self.heading != "Now" else ""
+        return f"{count}{heading}{self.project} — Dibs"
+
+
+@cache
+def templates() -> Environment:
+    """Return the templates. Every value is escaped; `ui` has the macros of `ui.html`."""
+    found = Environment(
+        loader=PackageLoader("dibs.board"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    found.filters |= {"ago": ago, "span": span, "iso": _iso}
+    found.globals["ui"] = found.get_template("ui.html").module
+    return found
+
+
+def render(page: Page, view: View, variables: Mapping[str, Any]) -> str:
+    """Return a page as a whole document."""
+    return templates().get_template(page.template).render(variables, view=view)
+
+
+def render_live(page: Page, view: View, variables: Mapping[str, Any]) -> dict[str, str]:
+    """Return the live elements of a page by the names of their blocks."""
+    template = templates().get_template(page.template)
+    context = template.new_context({**variables, "view": view})
+    return {name: "".join(template.blocks[name](context)) for name in page.live}
+
+
+def _iso(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -1,0 +1,67 @@
+"""One project on the board: its database, and the person who acts on it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from dibs.board.page import Asked, Page, View
+from dibs.board.wording import BOARD
+from dibs.queries.follow import newest
+from dibs.queries.open_questions import count_open
+from dibs.queries.queue_state import counts
+from dibs.session.caller import Caller
+from dibs.session.issued_tokens import ClaimMemory
+from dibs.session.session import Session
+from dibs.settings import Settings, shown_project
+from dibs_schema.roles import Role
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dibs.database import Database
+    from dibs.database.transaction import Transaction
+
+
+class Project:
+    """One project on the board. `root` precedes the paths of its pages.
+
+    A person acts on it with the role planner, or viewer if `settings` say so, under the name of this machine's user.
+    """
+
+    def __init__(self, database: Database, settings: Settings, root: str = "") -> None:
+        self.database = database
+        self.root = root
+        self.may_act = settings.role.has((Role.PLANNER,))
+        person = settings.model_copy(update={"agent": None})
+        self.session = Session(database, person, Caller.in_shell(person), ClaimMemory(), wording=BOARD)
+
+    async def read(
+        self,
+        page: Page,
+        asked: Asked,
+        here: str,
+        navigation: tuple[tuple[str, str], ...],
+        alerts: Mapping[str, str] | None = None,
+        given: Mapping[str, str] | None = None,
+    ) -> tuple[View, dict[str, Any]]:
+        """Read a page and what every template knows from one snapshot. Raises the Refusals of the page."""
+
+        def read(tx: Transaction) -> tuple[View, dict[str, Any]]:
+            found = counts(tx)
+            view = View(
+                root=self.root,
+                here=here,
+                heading=page.heading,
+                navigation=navigation,
+                project=shown_project(tx.project.name, self.database.label),
+                needs_you=found.needs_human + found.stuck + found.unconfirmed + count_open(tx),
+                may_act=self.may_act,
+                now=datetime.fromtimestamp(tx.now, UTC),
+                cursor=newest(tx),
+                alerts=alerts or {},
+                given=given or {},
+            )
+            return view, page.read(tx, self, asked)
+
+        return await self.database.read(read)
