@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dibs.board.questions import answers_in
 from dibs_schema.operations import Operations, read_arguments
 
 if TYPE_CHECKING:
@@ -27,7 +28,15 @@ def _feature(form: FormData, **others: Any) -> dict[str, Any]:
     return {"feature_id": form.get("feature"), **others}
 
 
+def _asked(form: FormData) -> dict[str, Any]:
+    """Return which question a form is about."""
+    about = {"feature_id": form.get("feature"), "question_id": form.get("question")}
+    return {name: value for name, value in about.items() if value}
+
+
 ACTIONS = {
+    "answer": Action(Operations.answer_person, lambda form: {**_asked(form), "answers": answers_in(form) or None}),
+    "withdraw": Action(Operations.answer_person, lambda form: {**_asked(form), "cancel": True}),
     "free": Action(Operations.release, lambda form: _feature(form, force=True)),
     "retry": Action(Operations.update, lambda form: _feature(form, retry=True)),
     "confirm": Action(Operations.update, lambda form: _feature(form, confirm=True)),

@@ -31,7 +31,8 @@ READ_ANYWAY = 5.0
 HEARTBEAT = 2.0
 """Seconds after which a stream says that it lives."""
 _COUNTED = re.compile(
-    r"(?<=data-relative=\"ago\">)[^<]*|(?<=data-relative=\"since\">)[^<]*|(?<=<meter )value=\"[^\"]*\""
+    r'(?<=data-relative="ago">)[^<]*|(?<=data-relative="since">)[^<]*'
+    r'|<time [^>]*data-relative="left"[^>]*>[^<]*|<meter [^>]*>[^<]*'
 )
 """What the script counts on by itself: how long ago something was, and how much of a lease is left."""
 
@@ -121,5 +122,5 @@ async def stream(
 
 def _event(kind: str, data: str, cursor: str | None = None) -> str:
     lines = [f"id: {cursor}"] if cursor is not None else []
-    lines += [f"event: {kind}", *(f"data: {line}" for line in data.splitlines())]
+    lines += [f"event: {kind}", *(f"data: {line}" for line in data.replace("\r", "&#13;").split("\n"))]
     return "\n".join(lines) + "\n\n"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.datastructures import QueryParams
 
+from dibs.board.event_words import action, details
 from dibs.relative_time import ago, span
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def templates() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    found.filters |= {"ago": ago, "span": span, "iso": _iso}
+    found.filters |= {"ago": ago, "span": span, "iso": _iso, "action": action, "details": details}
     found.globals["ui"] = found.get_template("ui.html").module
     return found
 

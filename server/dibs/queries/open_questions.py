@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import bindparam, func, select
 
@@ -41,6 +42,12 @@ _requests = (
     .where(in_project(), resting(), is_(Status.NEEDS_HUMAN), F.id > 0)
     .order_by(F.id, events.c.id)
 )
+_requests_of = select(F.id, F.human_request).where(
+    in_project(), is_(Status.NEEDS_HUMAN), F.id.in_(bindparam("ids", expanding=True))
+)
+_questions_of = select(_Q.id, _Q.questions).where(
+    in_project(questions), IS_OPEN, _Q.id.in_(bindparam("numbers", expanding=True))
+)
 
 
 def count_open(tx: Transaction) -> int:
@@ -66,6 +73,16 @@ def open_questions(tx: Transaction) -> list[OpenQuestion]:
         )
         for row in tx.all(_questions)
     ]
+
+
+def requests_of(tx: Transaction, ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """Return the open requests about these features, whole: `prompt` and `fields`."""
+    return {row["id"]: row["human_request"] for row in tx.all(_requests_of, ids=list(ids))} if ids else {}
+
+
+def questions_of(tx: Transaction, numbers: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
+    """Return what the open ones of these questions of `ask_user` ask, whole."""
+    return {row["id"]: row["questions"] for row in tx.all(_questions_of, numbers=list(numbers))} if numbers else {}
 
 
 def first_open_rows(tx: Transaction, most: int) -> Sequence[Row]:
