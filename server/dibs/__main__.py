@@ -26,7 +26,7 @@ def main() -> None:
 
 def serve(arguments: list[str] | None = None) -> None:
     """Run `dibs serve`, which answers `initialize` before it loads the database's library."""
-    from dibs.mcp.transport.stdio import install_early_exit
+    from dibs.end_signals import install_early_exit
 
     install_early_exit()
     from dibs.cli.serve import serve as command

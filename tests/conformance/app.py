@@ -22,8 +22,9 @@ from mcp.types import Tool as ToolDefinition
 
 from conformance import asking, fixtures
 from dibs.database import open_database
+from dibs.http.listener import listen
 from dibs.mcp.server import DibsServer
-from dibs.mcp.transport.http import listen, serve_http
+from dibs.mcp.transport.http import serve_http
 from dibs.settings import Settings
 
 
@@ -87,7 +88,7 @@ async def _done(*_: Any) -> EmptyResult:
 def main() -> None:
     """Serve until a signal comes."""
     settings = Settings.read({"db": sys.argv[1]})
-    with listen("127.0.0.1", 0) as listening:
+    with listen("127.0.0.1", 0, "--http") as listening:
         server = ConformanceServer(open_database(settings), settings, None)
         server.add_fixtures()
         anyio.run(serve_http, server, listening, server.closing)

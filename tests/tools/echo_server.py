@@ -6,7 +6,8 @@ after serving), ECHO_STOCK (serves on the SDK's own transport, for comparison).
 """
 
 # ruff: noqa: E402 - the early exit comes first, as in the real command
-from dibs.mcp.transport.stdio import GRACE, HURRY, install_early_exit, serve_stdio
+from dibs.end_signals import install_early_exit
+from dibs.mcp.transport.stdio import GRACE, HURRY, serve_stdio
 
 install_early_exit()
 

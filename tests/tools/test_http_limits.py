@@ -18,18 +18,18 @@ import psutil  # type: ignore[import-untyped]  # has no types; the wheel require
 import pytest
 from mcp.server.streamable_http_manager import DEFAULT_SESSION_IDLE_TIMEOUT
 
-from dibs.mcp.log_lines import MOST_ALIKE
-from dibs.mcp.resources.subscriptions import MOST
-from dibs.mcp.transport import LONGEST_MESSAGE
-from dibs.mcp.transport.http import LATEST, PATIENCE
-from dibs.mcp.transport.http_admission import BODY_SECONDS, MOST_IN_FLIGHT, SMALL
-from dibs.mcp.transport.http_connections import (
+from dibs.http.connections import (
     HEADER_SECONDS,
     LONGEST_HEADERS,
     MOST_CONNECTIONS,
     READING_SECONDS,
     RESERVED_FILES,
 )
+from dibs.http.listener import LATEST, PATIENCE
+from dibs.mcp.log_lines import MOST_ALIKE
+from dibs.mcp.resources.subscriptions import MOST
+from dibs.mcp.transport import LONGEST_MESSAGE
+from dibs.mcp.transport.http_admission import BODY_SECONDS, MOST_IN_FLIGHT, SMALL
 from dibs.mcp.transport.http_sessions import MOST_SESSIONS
 from listening import CLIENT, STATEFUL, STATELESS, Caller, Listening, listening
 

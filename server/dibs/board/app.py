@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -50,20 +48,15 @@ class Board:
                 Route("/do/{action}", self._act, methods=["POST"]),
                 Mount("/static", StaticFiles(packages=[("dibs.board", "static")])),
             ],
-            lifespan=self._lifespan,
             exception_handlers={Refusal: _refused, HTTPStatus.NOT_FOUND: _not_found},
         )
 
-    def end(self) -> None:
-        """End the streams, so that the server can end."""
-        self._journal.end()
-
-    @asynccontextmanager
-    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+    async def run(self, closing: anyio.Event) -> None:
+        """Watch the journal until cancelled. The streams end when `closing` is set, so that the server can end."""
         async with anyio.create_task_group() as background:
             background.start_soon(self._journal.run)
-            yield
-            background.cancel_scope.cancel()
+            await closing.wait()
+            self._journal.end()
 
     async def _show(self, page: Page, request: Request) -> Response:
         asked = Asked(request.path_params, request.query_params)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import webbrowser
 from typing import Any
 
@@ -22,7 +23,7 @@ from dibs.settings import Settings
 @say_refusals
 def board(*, port: int, opens: bool, read_only: bool, **flags: Any) -> None:
     """Show the backlog in the browser: what needs you, who works on what; answer, free, retry, plan."""
-    from dibs.board.server import serve
+    from dibs.board.server import serve_board
 
     settings = Settings.read(flags | {"role": "viewer" if read_only else "planner"})
     with backlog(flags, read_only=read_only) as database:
@@ -33,4 +34,5 @@ def board(*, port: int, opens: bool, read_only: bool, **flags: Any) -> None:
             if opens:
                 webbrowser.open(url)
 
-        anyio.run(serve, database, settings, port, announce)
+        status = anyio.run(serve_board, database, settings, port, announce)
+    sys.exit(status)

@@ -62,8 +62,9 @@ def serve(http: str | None, **flags: Any) -> None:
         return
     import anyio
 
-    from dibs.mcp.transport.http import PORT, address, listen, serve_http
+    from dibs.http.listener import listen
+    from dibs.mcp.transport.http import PORT, address, serve_http
 
-    with listen(*address(http or str(PORT))) as listening:
+    with listen(*address(http or str(PORT)), "--http") as listening:
         server = DibsServer(open_database(settings), settings, None)
         anyio.run(serve_http, server, listening, server.closing)

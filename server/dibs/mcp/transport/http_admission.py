@@ -12,8 +12,8 @@ import mcp_types as types
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from dibs.http.connections import LONGEST_HEADERS, TOO_LONG_HEADERS
 from dibs.mcp.transport import LONGEST_MESSAGE
-from dibs.mcp.transport.http_connections import LONGEST_HEADERS, TOO_LONG_HEADERS
 from dibs.mcp.transport.http_sessions import MOST_SESSIONS, Sessions
 from dibs.mcp.transport.jsonrpc_messages import Malformed, decode, encode
 

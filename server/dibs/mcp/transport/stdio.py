@@ -1,18 +1,12 @@
-"""Serves MCP over standard input and output.
-
-The module imports little, so that `install_early_exit` can run before slower imports.
-"""
+"""Serves MCP over standard input and output."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
-from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from dibs.platform.signals import ENDING, received
+from dibs.end_signals import signals_call
 
 if TYPE_CHECKING:
     import anyio
@@ -23,20 +17,6 @@ GRACE: Final = 60.0
 
 HURRY: Final = 0.2
 """Seconds that open requests get after a signal, and that a slow client gets to read the last bytes."""
-
-
-def _signals() -> list[signal.Signals]:
-    """The signals that end a server, but for those that were ignored at its start, as nohup does for a closed terminal."""
-    return [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
-
-
-def install_early_exit() -> None:
-    """Make the signals that end a server end the process with status 0, until `serve_stdio` takes them over.
-
-    Raises ValueError outside the main thread.
-    """
-    for number in _signals():
-        signal.signal(number, lambda *_: os._exit(0))  # there is nothing to clean up yet
 
 
 async def serve_stdio(server: Server[Any], *, closing: anyio.Event, grace: float = GRACE, hurry: float = HURRY) -> None:
@@ -66,14 +46,3 @@ async def serve_stdio(server: Server[Any], *, closing: anyio.Event, grace: float
             await server.run(reader, writer, server.create_initialization_options())
             with anyio.move_on_after(hurry):
                 await lines_out.drained()
-
-
-@contextlib.contextmanager
-def signals_call(end: Callable[[], None]) -> Iterator[None]:
-    """Make the event loop call `end`, on its next turn, for each signal that ends a server.
-
-    It uses the loop's handlers and not a task around anyio's signal receiver: a task group would wrap exceptions of
-    the lifespan in an ExceptionGroup.
-    """
-    with received(_signals(), lambda _: end()):
-        yield

@@ -1,0 +1,1 @@
+"""HTTP for this machine, as several faces serve it: sockets, connections and their limits."""
