@@ -2,7 +2,7 @@
 
 Events: `patch` has the HTML of elements, each with the id of the one that it replaces. `counts` has the window's title and
 the number of things that need a person, as JSON. `trouble` says why the database cannot be read, as JSON; the next `counts`
-ends it. The id of an event is the journal's cursor.
+ends it. `beat` says that the server lives. The id of an event is the journal's cursor.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ READ_ANYWAY = 5.0
 """Seconds after which pages are read without a change: leases are renewed and back-offs end without an event."""
 HEARTBEAT = 2.0
 """Seconds after which a stream says that it lives."""
+BEAT = "event: beat\ndata: alive\n\n"
+"""Says so: a comment would not reach the script, and an event without data neither."""
 _COUNTED = re.compile(
     r'(?<=data-relative="ago">)[^<]*|(?<=data-relative="since">)[^<]*'
     r'|<time [^>]*data-relative="left"[^>]*>[^<]*|<meter [^>]*>[^<]*'
@@ -96,10 +98,10 @@ async def stream(
     """Yield the events for one page, beginning with all its live elements, since the browser may have older ones."""
     sent: dict[str, str] = {}
     title = trouble = ""
-    yield ": connected\n\n"
+    yield BEAT
     async for may_differ in journal.frames():
         if not may_differ:
-            yield ": alive\n\n"
+            yield BEAT
             continue
         try:
             view, variables = await read()
@@ -118,6 +120,8 @@ async def stream(
         if view.title != title:
             title = view.title
             yield _event("counts", json.dumps({"title": title, "needs_you": view.needs_you}), view.cursor)
+        elif not changed:
+            yield BEAT
 
 
 def _event(kind: str, data: str, cursor: str | None = None) -> str:
