@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response, Stream
 from starlette.routing import Mount, Route, compile_path
 from starlette.staticfiles import StaticFiles
 
-from dibs.board import now
+from dibs.board import columns, now
 from dibs.board.access import refusal
 from dibs.board.actions import ACTIONS, perform
 from dibs.board.live import Journal, stream
@@ -26,7 +26,7 @@ from dibs_schema.refusals import InvalidInput, NotFound, Refusal
 if TYPE_CHECKING:
     from dibs.board.project import Project
 
-PAGES: tuple[Page, ...] = (now.PAGE,)
+PAGES: tuple[Page, ...] = (now.PAGE, columns.PAGE)
 NAVIGATION = tuple((page.path, page.heading) for page in PAGES if "{" not in page.path)
 FRAGMENT = "text/vnd.dibs.fragment"
 """What the script accepts as the answer to a form: the elements that change, instead of the whole page."""
