@@ -34,6 +34,8 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
 }
 HOSTS = ("127.0.0.1", "localhost", "[::1]")
+LONGEST_FORM = 4 << 20
+"""Bytes."""
 AGAIN = "Use the browser where you opened the board, or end `dibs board` and run it again for a new address."
 
 
@@ -75,6 +77,8 @@ class Access:
         knows = secrets.compare_digest(given.encode(), self._secret.encode())
         if request.method == "POST" and not self._is_own(request.headers):
             return refusal("This form was not sent from a page of the board.", "Nothing was changed.")
+        if request.method == "POST" and not 0 <= _length(request.headers) <= LONGEST_FORM:
+            return refusal("This form is too large.", f"A form has at most {LONGEST_FORM >> 20} MiB.", 413)
         if (key := request.query_params.get("key")) is not None and not knows:
             if not secrets.compare_digest(key.encode(), self.key.encode()):
                 return refusal("This key is not the board's.", AGAIN)
@@ -93,6 +97,12 @@ class Access:
             headers.get("origin") == f"http://{headers['host']}"
             and headers.get("sec-fetch-site", "same-origin") == "same-origin"
         )
+
+
+def _length(headers: Headers) -> int:
+    """Return the length of a request's body in bytes, or -1 if it is not said. Browsers say it of every form."""
+    length = headers.get("content-length", "")
+    return int(length) if length.isdecimal() else -1
 
 
 def refusal(heading: str, text: str, status: int = HTTPStatus.FORBIDDEN) -> Response:

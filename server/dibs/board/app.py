@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -15,18 +16,18 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response, Stream
 from starlette.routing import Mount, Route, compile_path
 from starlette.staticfiles import StaticFiles
 
-from dibs.board import columns, now
+from dibs.board import add, columns, events, now
 from dibs.board.access import refusal
-from dibs.board.actions import ACTIONS, perform
+from dibs.board.actions import ACTIONS
 from dibs.board.live import Journal, stream
-from dibs.board.page import Asked, Page, View, render, render_live
+from dibs.board.page import Asked, Page, View, alert_of, render, render_blocks
 from dibs.board.wording import BOARD
-from dibs_schema.refusals import InvalidInput, NotFound, Refusal
+from dibs_schema.refusals import InvalidInput, NotFound, Refusal, Unavailable
 
 if TYPE_CHECKING:
     from dibs.board.project import Project
 
-PAGES: tuple[Page, ...] = (now.PAGE, columns.PAGE)
+PAGES: tuple[Page, ...] = (now.PAGE, columns.PAGE, events.PAGE, add.PAGE)
 NAVIGATION = tuple((page.path, page.heading) for page in PAGES if "{" not in page.path)
 FRAGMENT = "text/vnd.dibs.fragment"
 """What the script accepts as the answer to a form: the elements that change, instead of the whole page."""
@@ -80,19 +81,30 @@ class Board:
             if action is None:
                 raise NotFound("There is no such action.")
             try:
-                await perform(self._project.session, action, form)
+                await action.perform(self._project, form)
             except Refusal as refused:
-                words = refused.worded(BOARD, "Choose")
-                status = HTTPStatus.UNPROCESSABLE_ENTITY if refused.code == "invalid_input" else HTTPStatus.CONFLICT
-                status = HTTPStatus.FORBIDDEN if refused.code == "forbidden" else status
-                view, variables = await self._read(page, asked, here, {alert: words}, given)
-                if wants_fragment:
-                    return HTMLResponse(_alert(view, alert), status, media_type=FRAGMENT)
-                return HTMLResponse(render(page, view, variables), status)
-        if not wants_fragment:
+                return await self._refuse(page, asked, here, refused, alert, given, whole=not wants_fragment)
+        if not (action.shows or wants_fragment):
             return RedirectResponse(self._project.root + here, HTTPStatus.SEE_OTHER)
-        view, variables = await self._read(page, asked, here)
-        return HTMLResponse("".join(render_live(page, view, variables).values()), media_type=FRAGMENT)
+        view, variables = await self._read(page, replace(asked, given=given if action.shows else {}), here)
+        if not wants_fragment:
+            return HTMLResponse(render(page, view, variables))
+        blocks = render_blocks(page, page.shown if action.shows else (*page.live, *page.shown), view, variables)
+        return HTMLResponse("".join(blocks.values()), media_type=FRAGMENT)
+
+    async def _refuse(
+        self, page: Page, asked: Asked, here: str, refused: Refusal, alert: str, given: dict[str, str], *, whole: bool
+    ) -> Response:
+        """Answer a form that was refused: with its alert, or the whole page. What it was about may no longer be there."""
+        words, status = refused.worded(BOARD, "Choose"), _status_of(refused)
+        if not whole:
+            return HTMLResponse(alert_of(alert, words), status, media_type=FRAGMENT)
+        for shown_in in (alert, "alert"):
+            view, variables = await self._read(page, asked, here, {shown_in: words}, given)
+            document = render(page, view, variables)
+            if f'id="{shown_in}"' in document:
+                break
+        return HTMLResponse(document, status)
 
     def _page(self, here: str) -> tuple[Page, Asked]:
         """Return the page at a path with a query. Raises InvalidInput if it is not the path of a page."""
@@ -116,16 +128,18 @@ def _here(request: Request) -> str:
     return f"{path}?{query}" if query else path
 
 
-def _alert(view: View, alert: str) -> str:
-    from dibs.board.page import templates
-
-    return str(templates().globals["ui"].alert(view, alert))  # type: ignore[attr-defined]  # the module of a template
+def _status_of(refused: Refusal) -> int:
+    """Return the status of an answer that says why something was refused."""
+    codes = {"not_found": HTTPStatus.NOT_FOUND, "invalid_input": HTTPStatus.UNPROCESSABLE_ENTITY}
+    codes["forbidden"] = HTTPStatus.FORBIDDEN
+    if isinstance(refused, Unavailable):
+        return HTTPStatus.SERVICE_UNAVAILABLE
+    return codes.get(refused.code, HTTPStatus.CONFLICT)
 
 
 async def _refused(_: Request, refused: Exception) -> Response:
     assert isinstance(refused, Refusal)
-    status = {"not_found": HTTPStatus.NOT_FOUND, "invalid_input": HTTPStatus.UNPROCESSABLE_ENTITY}
-    return refusal("This page cannot be shown.", refused.worded(BOARD, "Choose"), status.get(refused.code, 503))
+    return refusal("This page cannot be shown.", refused.worded(BOARD, "Choose"), _status_of(refused))
 
 
 async def _not_found(_: Request, __: Exception) -> Response:

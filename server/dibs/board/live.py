@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from dibs.board.page import Page, View, render_live
+from dibs.board.page import Page, View, render_blocks
 from dibs_schema.refusals import Refusal
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ async def stream(
                 yield _event("trouble", json.dumps({"text": trouble}))
             continue
         trouble = ""
-        parts = render_live(page, view, variables)
+        parts = render_blocks(page, page.live, view, variables)
         facts = {name: _COUNTED.sub("", html) for name, html in parts.items()}
         changed = [parts[name] for name, fact in facts.items() if sent.get(name) != fact]
         sent = facts

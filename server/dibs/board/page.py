@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a browser asks of a page: the parameters of its path, and those of its query."""
+    """What a browser asks of a page: the parameters of its path, those of its query, and the values of a form to show."""
 
     path: Mapping[str, Any]
     query: QueryParams
+    given: Mapping[str, str] = field(default_factory=dict)
 
 
 Read = Callable[["Transaction", "Project", Asked], dict[str, Any]]
@@ -36,7 +37,8 @@ class Page:
 
     `path` is relative to the project and may have Starlette's parameters: `/feature/{id:int}`. `heading` is its name in
     the navigation and in the window's title. `read` returns the variables of the `template` from one snapshot; it may
-    raise a Refusal, which is shown instead. `live` names the template's blocks that are sent again when they change.
+    raise a Refusal, which is shown instead. `live` names the template's blocks that are sent again when they change, and
+    `shown` those that only the answer to a form changes.
     """
 
     path: str
@@ -44,6 +46,7 @@ class Page:
     template: str
     live: tuple[str, ...]
     read: Read
+    shown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +100,16 @@ def render(page: Page, view: View, variables: Mapping[str, Any]) -> str:
     return templates().get_template(page.template).render(variables, view=view)
 
 
-def render_live(page: Page, view: View, variables: Mapping[str, Any]) -> dict[str, str]:
-    """Return the live elements of a page by the names of their blocks."""
+def render_blocks(page: Page, names: Iterable[str], view: View, variables: Mapping[str, Any]) -> dict[str, str]:
+    """Return the elements of a page by the names of their blocks."""
     template = templates().get_template(page.template)
     context = template.new_context({**variables, "view": view})
-    return {name: "".join(template.blocks[name](context)) for name in page.live}
+    return {name: "".join(template.blocks[name](context)) for name in names}
+
+
+def alert_of(id_: str, words: str) -> str:
+    """Return the element that shows a refusal."""
+    return str(templates().get_template("alert.html").render(id=id_, words=words))
 
 
 def _iso(at: datetime) -> str:
