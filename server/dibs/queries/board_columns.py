@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, case, func, or_, select, union_all
 
-from dibs.database.transaction import Transaction
+from dibs.database.transaction import Row, Transaction
 from dibs.queries import feature_rows
 from dibs.queries.feature_rows import Waits
 from dibs.queries.queue_state import counts
@@ -31,7 +31,7 @@ _conditions: dict[str, ColumnElement[bool]] = {
     ),
     "ready": ready() & ~files_are_claimed(),
     "waiting": is_(Status.PENDING) & ((F.unmet_dependencies > 0) | ~ready() | held_back()),
-    "in_progress": leased(),
+    "in_progress": F.id.in_(select(F.id).where(in_project(), leased()).correlate(None)),
     "stuck": resting() & is_(Status.STUCK),
     "passing": is_(Status.PASSING) & F.unconfirmed_since.is_(None),
     "archived": resting() & is_(Status.ARCHIVED),
@@ -68,14 +68,27 @@ def first_of_each(tx: Transaction, wanted: Filter, most: int) -> dict[str, tuple
     """Return how many features each column has, and its first ones."""
     if wanted.is_given:
         return _first_of_filtered(tx, wanted, most)
-    totals = _totals(tx)
-    orders: dict[str, Any] = {"ready": queue_order(tx.project.settings.order), "passing": (F.id.desc(),)}
     found = {}
-    for name, total in totals.items():
-        statement = select(*feature_rows.COLUMNS).where(in_project(), _conditions[name]).limit(most)
-        rows = tx.all(statement.order_by(*orders.get(name, (F.id,)))) if total else []
+    for name, total in _totals(tx).items():
+        rows: list[Row] = []
+        for conditions, order in _first(tx, name) if total else ():
+            statement = select(*feature_rows.COLUMNS).where(in_project(), _conditions[name], *conditions)
+            rows += tx.all(statement.order_by(*order).limit(most - len(rows)))
         found[name] = (total, _rows(tx, rows))
     return found
+
+
+def _first(tx: Transaction, column: str) -> list[tuple[list[ColumnElement[bool]], list[Any]]]:
+    """Return more conditions and the order of the queries whose results begin a column, one after the other.
+
+    Passing features begin with the one that was tested last, as an index has them. Imported ones were never tested.
+    """
+    if column == "passing":
+        tested = F.last_tested_at
+        return [([tested.is_not(None)], [tested.desc(), F.id.desc()]), ([tested.is_(None)], [F.id])]
+    if column == "ready":
+        return [([], queue_order(tx.project.settings.order))]
+    return [([F.id > 0], [F.id])]  # a range, so that planners read the small index of a small column
 
 
 def _first_of_filtered(tx: Transaction, wanted: Filter, most: int) -> dict[str, tuple[int, list[FeatureRow]]]:
@@ -83,8 +96,13 @@ def _first_of_filtered(tx: Transaction, wanted: Filter, most: int) -> dict[str, 
     state = _column.label("state")
     place = func.row_number().over(partition_by=_column, order_by=F.id).label("place")
     total = func.count().over(partition_by=_column).label("total")
-    listed = select(*feature_rows.COLUMNS, state, place, total).where(*wanted.conditions).subquery()
-    rows = tx.all(select(listed).where(listed.c.place <= most).order_by(listed.c.id))
+    placed = select(F.id, state, place, total).where(*wanted.conditions).subquery()
+    rows = tx.all(
+        select(*feature_rows.COLUMNS, placed.c.state, placed.c.total)
+        .join(placed, F.id == placed.c.id)
+        .where(in_project(), placed.c.place <= most)
+        .order_by(F.id)
+    )
     of_each = {name: [row for row in rows if row["state"] == name] for name in COLUMNS}
     return {name: (own[0]["total"] if own else 0, _rows(tx, own)) for name, own in of_each.items()}
 
