@@ -1,0 +1,115 @@
+"""The board serves one browser, from its own pages: whatever else asks is refused, and changes nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from board.people import Person, board_on
+from dibs.database import Database
+from dibs.queries.get import get_by_id
+from dibs_schema.status import Status
+from verbs.stage import place
+
+pytestmark = pytest.mark.only_on("sqlite", reason="whoever asks is refused before the database is read")
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+
+
+def test_a_browser_without_the_cookie_is_refused(person: Person) -> None:
+    """Every path is closed without the cookie, and with another one, and the answer says what to do."""
+    with Person(person.board) as stranger:
+        for path in ("/", "/board", "/live?page=/", "/static/board.js", "/nowhere"):
+            refused = stranger.get(path)
+            assert (refused.status_code, "closed to this browser" in refused.text) == (403, True), path
+        foreign = {"cookie": f"dibs-board-{person.board.port}=AAAA"}
+        assert stranger.get("/", headers=foreign).status_code == 403
+        assert "run it again" in stranger.get("/").text
+
+
+def test_a_key_is_exchanged_once(person: Person) -> None:
+    """The key that the browser has exchanged opens nothing to another, nor does a wrong key."""
+    with Person(person.board) as other:
+        replayed = other.get(person.board.url)
+        assert (replayed.status_code, "has been used" in replayed.text) == (403, True)
+        assert other.get("/?key=wrong").status_code == 403
+        assert not other.cookies
+    assert person.get(person.board.url).status_code == 200
+
+
+def test_the_cookie_is_closed_to_scripts_and_other_sites(board_db: str) -> None:
+    """It is HttpOnly and SameSite=Strict, and its name has the port, since browsers send it to every port."""
+    with board_on(board_db) as board, Person(board) as browser:
+        cookie = browser.get(board.url).headers["set-cookie"]
+        name, *rest = [part.strip().lower() for part in cookie.split(";")]
+        assert name.startswith(f"dibs-board-{board.port}=")
+        assert {"httponly", "samesite=strict", "path=/"} <= set(rest)
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1", "127.0.0.1:1", "localhost.evil.example", ""])
+def test_another_host_is_refused(person: Person, host: str) -> None:
+    """A name that leads to this machine is not the board's: a page of that name must not read it."""
+    assert person.get("/", headers={"host": host}).status_code in {400, 403}
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+def test_this_machine_has_three_names(person: Person, host: str) -> None:
+    """The board answers to each name of this machine with its port."""
+    assert person.get("/", headers={"host": f"{host}:{person.board.port}"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+        {"origin": "http://127.0.0.1:1"},
+        {"origin": ""},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+        {"sec-fetch-site": "none"},
+    ],
+    ids=lambda headers: "-".join(map("=".join, headers.items())),
+)
+def test_a_form_of_another_site_changes_nothing(person: Person, database: Database, headers: dict[str, str]) -> None:
+    """A POST needs the board's own Origin, and Sec-Fetch-Site must say the same where a browser sends it."""
+    stuck = place(database, Status.STUCK).id
+    assert person.act("retry", headers, feature=stuck).status_code == 403
+    assert database.read_now(lambda tx: get_by_id(tx, stuck)).status == "stuck"
+
+
+def test_a_form_without_the_cookie_changes_nothing(person: Person, database: Database) -> None:
+    """The Origin alone opens nothing: any program of this machine can write it."""
+    stuck = place(database, Status.STUCK).id
+    with Person(person.board) as stranger:
+        assert stranger.act("retry", feature=stuck).status_code == 403
+    assert database.read_now(lambda tx: get_by_id(tx, stuck)).status == "stuck"
+
+
+def test_a_form_that_is_too_large_is_refused(person: Person) -> None:
+    """It is refused by its length, and nothing of it is read."""
+    assert person.act("preview", back="/add", list="x" * (5 << 20)).status_code == 413
+
+
+def test_every_answer_has_the_policy(person: Person) -> None:
+    """Pages, refusals, static files and errors: each forbids foreign code, frames and other content types."""
+    for path in ("/", "/board", "/nowhere", "/static/board.css", "/static/../app.py", "/board?state=none", "/?key=x"):
+        headers = person.get(path).headers
+        assert headers["content-security-policy"] == POLICY, path
+        assert headers["x-content-type-options"] == "nosniff", path
+        assert headers["referrer-policy"] == "same-origin", path
+
+
+def test_a_board_that_only_shows_changes_nothing(board_db: str, database: Database) -> None:
+    """With --read-only there are no forms, and a form that is sent all the same is refused."""
+    stuck = place(database, Status.STUCK).id
+    with board_on(board_db, "--read-only") as board, Person(board) as person:
+        person.enter()
+        for path in ("/", "/board", "/add"):
+            assert 'method="post"' not in person.get(path).text, path
+        for action in ("retry", "import"):
+            refused = person.act(action, feature=stuck, list="[]")
+            assert (refused.status_code, "role viewer" in refused.text) == (403, True), action
+    assert database.read_now(lambda tx: get_by_id(tx, stuck)).status == "stuck"
