@@ -1,145 +1,61 @@
-"""The web application of the board: its routes, and what each answers."""
+"""The web application of the board: one project, or several and a page of all."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import partial
+from collections.abc import Sequence
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
 import anyio
 from starlette.applications import Starlette
-from starlette.datastructures import QueryParams
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
-from starlette.routing import Mount, Route, compile_path
-from starlette.staticfiles import StaticFiles
+from starlette.responses import Response
+from starlette.routing import Mount
 
 from dibs.board import add, columns, events, now
 from dibs.board.access import refusal
-from dibs.board.actions import ACTIONS
-from dibs.board.live import Journal, stream
-from dibs.board.page import Asked, Page, View, alert_of, render, render_blocks
+from dibs.board.all_projects import AllProjects
+from dibs.board.live import Journal
+from dibs.board.page import Page
+from dibs.board.project_site import ProjectSite, status_of
 from dibs.board.wording import BOARD
-from dibs_schema.refusals import InvalidInput, NotFound, Refusal, Unavailable
+from dibs_schema.refusals import Refusal
 
 if TYPE_CHECKING:
     from dibs.board.project import Project
 
 PAGES: tuple[Page, ...] = (now.PAGE, columns.PAGE, events.PAGE, add.PAGE)
-NAVIGATION = tuple((page.path, page.heading) for page in PAGES if "{" not in page.path)
-FRAGMENT = "text/vnd.dibs.fragment"
-"""What the script accepts as the answer to a form: the elements that change, instead of the whole page."""
+"""The pages of each project. Those with a path without parameters are in the navigation, in this order."""
 
 
 class Board:
-    """The pages, forms and streams of one project."""
+    """The board of some projects. With several, the root of each is its place in the list: `/1`, `/2`."""
 
-    def __init__(self, project: Project) -> None:
-        self._project = project
-        self._journal = Journal(project.database)
+    def __init__(self, projects: Sequence[Project]) -> None:
+        self._projects = projects
+        self._journal = Journal([one.database for one in projects])
 
     def application(self) -> Starlette:
         """Return the application."""
-        return Starlette(
-            routes=[
-                *(Route(page.path, partial(self._show, page)) for page in PAGES),
-                Route("/live", self._live),
-                Route("/do/{action}", self._act, methods=["POST"]),
-                Mount("/static", StaticFiles(packages=[("dibs.board", "static")])),
-            ],
-            exception_handlers={Refusal: _refused, HTTPStatus.NOT_FOUND: _not_found},
-        )
+        sites = [ProjectSite(one, self._journal, PAGES).routes() for one in self._projects]
+        if len(sites) == 1:
+            (routes,) = sites
+        else:
+            several = [Mount(f"/{place}", routes=site) for place, site in enumerate(sites, 1)]
+            routes = [*several, *AllProjects(self._projects, self._journal).routes()]
+        return Starlette(routes=routes, exception_handlers={Refusal: _refused, HTTPStatus.NOT_FOUND: _not_found})
 
     async def run(self, closing: anyio.Event) -> None:
-        """Watch the journal until cancelled. The streams end when `closing` is set, so that the server can end."""
+        """Watch the journals until cancelled. The streams end when `closing` is set, so that the server can end."""
         async with anyio.create_task_group() as background:
             background.start_soon(self._journal.run)
             await closing.wait()
             self._journal.end()
 
-    async def _show(self, page: Page, request: Request) -> Response:
-        asked = Asked(request.path_params, request.query_params)
-        view, variables = await self._read(page, asked, _here(request))
-        return HTMLResponse(render(page, view, variables))
-
-    async def _live(self, request: Request) -> Response:
-        here = request.query_params.get("page", "/")
-        page, asked = self._page(here)
-        read = partial(self._read, page, asked, here)
-        return StreamingResponse(stream(self._journal, page, read), media_type="text/event-stream")
-
-    async def _act(self, request: Request) -> Response:
-        """Perform an action; answer with the changed page, or with the refusal in the form's alert."""
-        async with request.form() as form:
-            given = {name: value for name, value in form.items() if isinstance(value, str)}
-            here, alert = given.get("back", "/"), given.get("alert", "alert")
-            page, asked = self._page(here)
-            wants_fragment = FRAGMENT in request.headers.get("accept", "")
-            action = ACTIONS.get(request.path_params["action"])
-            if action is None:
-                raise NotFound("There is no such action.")
-            try:
-                await action.perform(self._project, form)
-            except Refusal as refused:
-                return await self._refuse(page, asked, here, refused, alert, given, whole=not wants_fragment)
-        if not (action.shows or wants_fragment):
-            return RedirectResponse(self._project.root + here, HTTPStatus.SEE_OTHER)
-        view, variables = await self._read(page, replace(asked, given=given if action.shows else {}), here)
-        if not wants_fragment:
-            return HTMLResponse(render(page, view, variables))
-        blocks = render_blocks(page, page.shown if action.shows else (*page.live, *page.shown), view, variables)
-        return HTMLResponse("".join(blocks.values()), media_type=FRAGMENT)
-
-    async def _refuse(
-        self, page: Page, asked: Asked, here: str, refused: Refusal, alert: str, given: dict[str, str], *, whole: bool
-    ) -> Response:
-        """Answer a form that was refused: with its alert, or the whole page. What it was about may no longer be there."""
-        words, status = refused.worded(BOARD, "Choose"), _status_of(refused)
-        if not whole:
-            return HTMLResponse(alert_of(alert, words), status, media_type=FRAGMENT)
-        for shown_in in (alert, "alert"):
-            view, variables = await self._read(page, asked, here, {shown_in: words}, given)
-            document = render(page, view, variables)
-            if f'id="{shown_in}"' in document:
-                break
-        return HTMLResponse(document, status)
-
-    def _page(self, here: str) -> tuple[Page, Asked]:
-        """Return the page at a path with a query. Raises InvalidInput if it is not the path of a page."""
-        parts = urlsplit(here)
-        for page in PAGES:
-            pattern, _, convertors = compile_path(page.path)
-            if (match := pattern.match(parts.path)) and not (parts.scheme or parts.netloc):
-                params = {name: convertors[name].convert(value) for name, value in match.groupdict().items()}
-                return page, Asked(params, QueryParams(parts.query))
-        raise InvalidInput("There is no such page.", field="page")
-
-    async def _read(
-        self, page: Page, asked: Asked, here: str, alerts: dict[str, str] | None = None, given: Any = None
-    ) -> tuple[View, dict[str, Any]]:
-        return await self._project.read(page, asked, here, NAVIGATION, alerts, given)
-
-
-def _here(request: Request) -> str:
-    """Return the path of a request within the project, with its query."""
-    path, query = request.scope["path"].removeprefix(request.scope.get("root_path", "")), request.url.query
-    return f"{path}?{query}" if query else path
-
-
-def _status_of(refused: Refusal) -> int:
-    """Return the status of an answer that says why something was refused."""
-    codes = {"not_found": HTTPStatus.NOT_FOUND, "invalid_input": HTTPStatus.UNPROCESSABLE_ENTITY}
-    codes["forbidden"] = HTTPStatus.FORBIDDEN
-    if isinstance(refused, Unavailable):
-        return HTTPStatus.SERVICE_UNAVAILABLE
-    return codes.get(refused.code, HTTPStatus.CONFLICT)
-
 
 async def _refused(_: Request, refused: Exception) -> Response:
     assert isinstance(refused, Refusal)
-    return refusal("This page cannot be shown.", refused.worded(BOARD, "Choose"), _status_of(refused))
+    return refusal("This page cannot be shown.", refused.worded(BOARD, "Choose"), status_of(refused))
 
 
 async def _not_found(_: Request, __: Exception) -> Response:

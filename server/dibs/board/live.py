@@ -7,12 +7,13 @@ ends it. `beat` says that the server lives. The id of an event is the journal's 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
@@ -20,10 +21,11 @@ from dibs.board.page import Page, View, render_blocks
 from dibs_schema.refusals import Refusal
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from dibs.database import Database
 
+T = TypeVar("T")
+
+EVENT_STREAM = "text/event-stream"
 POLL, FRAME = 0.05, 0.25
 """Seconds between two checks for changes, and the fewest between two frames."""
 READ_ANYWAY = 5.0
@@ -40,29 +42,35 @@ _COUNTED = re.compile(
 
 
 class Journal:
-    """Watches the journal of one database for all streams of this process. While there is no stream, it rests."""
+    """Watches the journals of the board's databases for all streams. While there is no stream, it rests."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, databases: Sequence[Database]) -> None:
+        self._databases = databases
         self._streams = 0
         self._wanted = anyio.Event()
         self._frame = anyio.Event()
         self._is_over = False
+        self._reads: dict[str, asyncio.Future[Any]] = {}
 
     async def run(self) -> None:
         """Watch until cancelled."""
-        seen, read_at = -1, 0.0
+        seen, read_at = [-1] * len(self._databases), 0.0
         while True:
             await self._wanted.wait()
-            version = seen
-            with suppress(Refusal):  # the next frame says why
-                version = await self._database.event_version()
-            if version != seen or time.monotonic() - read_at >= READ_ANYWAY:
-                seen, read_at = version, time.monotonic()
+            versions = [await self._version(one, before) for one, before in zip(self._databases, seen, strict=True)]
+            if versions != seen or time.monotonic() - read_at >= READ_ANYWAY:
+                seen, read_at = versions, time.monotonic()
                 self._show()
                 await anyio.sleep(FRAME)
             else:
                 await anyio.sleep(POLL)
+
+    async def _version(self, database: Database, before: int) -> int:
+        """Return the version of a database; that of `before` if it cannot be read, of which the next frame says why."""
+        try:
+            return await database.event_version()
+        except Refusal:
+            return before
 
     def end(self) -> None:
         """End all streams."""
@@ -70,8 +78,16 @@ class Journal:
         self._show()
 
     def _show(self) -> None:
+        self._reads = {}
         shown, self._frame = self._frame, anyio.Event()
         shown.set()
+
+    async def once(self, page: str, read: Callable[[], Awaitable[T]]) -> T:
+        """Read a page once in a frame for all streams that show it."""
+        if page not in self._reads:
+            self._reads[page] = asyncio.ensure_future(read())
+        result: T = await asyncio.shield(self._reads[page])  # another stream may wait for it, too
+        return result
 
     async def frames(self) -> AsyncIterator[bool]:
         """Yield True at first and whenever pages may have changed, and False after HEARTBEAT seconds without that."""
@@ -85,36 +101,55 @@ class Journal:
                     await frame.wait()
                 if is_new := frame.is_set():
                     frame = self._frame  # before the page is read, so that no later change is missed
-                yield is_new
+                if not self._is_over:
+                    yield is_new
         finally:
             self._streams -= 1
             if not self._streams:
                 self._wanted = anyio.Event()
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A page at a moment: its live elements, and of each what the script does not count on by itself."""
+
+    view: View
+    elements: Mapping[str, str]
+    facts: Mapping[str, str]
+
+
 async def stream(
-    journal: Journal, page: Page, read: Callable[[], Awaitable[tuple[View, dict[str, Any]]]]
+    journal: Journal, page: Page, here: str, read_page: Callable[[], Awaitable[tuple[View, dict[str, Any]]]]
 ) -> AsyncIterator[str]:
-    """Yield the events for one page, beginning with all its live elements, since the browser may have older ones."""
-    sent: dict[str, str] = {}
+    """Yield the events for the page at the address `here`, which no other page of the board has.
+
+    They begin with all its live elements, since the browser may have older ones.
+    """
+
+    async def read() -> Moment:
+        view, variables = await read_page()
+        elements = render_blocks(page, page.live, view, variables)
+        return Moment(view, elements, {name: _COUNTED.sub("", html) for name, html in elements.items()})
+
+    sent: Mapping[str, str] = {}
     title = trouble = ""
+    is_first = True
     yield BEAT
     async for may_differ in journal.frames():
         if not may_differ:
             yield BEAT
             continue
         try:
-            view, variables = await read()
+            # The read of another stream may be older than the page that the browser has.
+            moment = await (read() if is_first else journal.once(here, read))
         except Refusal as refusal:
             if str(refusal) != trouble:
                 trouble, title, sent = str(refusal), "", {}
                 yield _event("trouble", json.dumps({"text": trouble}))
             continue
-        trouble = ""
-        parts = render_blocks(page, page.live, view, variables)
-        facts = {name: _COUNTED.sub("", html) for name, html in parts.items()}
-        changed = [parts[name] for name, fact in facts.items() if sent.get(name) != fact]
-        sent = facts
+        is_first, trouble, view = False, "", moment.view
+        changed = [moment.elements[name] for name, fact in moment.facts.items() if sent.get(name) != fact]
+        sent = moment.facts
         if changed:
             yield _event("patch", "".join(changed), view.cursor)
         if view.title != title:

@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 
 
 class Project:
-    """One project on the board. `root` precedes the paths of its pages.
+    """One project on the board. `root` precedes the paths of its pages; `all_projects` is the path of the page of all.
 
     A person acts on it with the role planner, or viewer if `settings` say so, under the name of this machine's user.
     """
 
-    def __init__(self, database: Database, settings: Settings, root: str = "") -> None:
+    def __init__(self, database: Database, settings: Settings, root: str = "", all_projects: str | None = None) -> None:
         self.database = database
+        self._all_projects = all_projects
         self.root = root
         self.may_act = settings.role.has((Role.PLANNER,))
         person = settings.model_copy(update={"agent": None})
@@ -59,6 +60,7 @@ class Project:
                 may_act=self.may_act,
                 now=datetime.fromtimestamp(tx.now, UTC),
                 cursor=newest(tx),
+                all_projects=self._all_projects,
                 alerts=alerts or {},
                 given=given or {},
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import anyio
@@ -16,15 +16,17 @@ if TYPE_CHECKING:
     from dibs.database import Database
     from dibs.settings import Settings
 
+    Backlog = tuple[Database, Settings]
 
-async def serve_board(database: Database, settings: Settings, port: int, announce: Callable[[str], None]) -> int:
+
+async def serve_board(backlogs: Sequence[Backlog], port: int, announce: Callable[[str], None]) -> int:
     """Serve the board until a signal arrives, and return the exit status. `announce` gets the address with the key.
 
     Raises InvalidInput if the port is not available.
     """
     with listen(LOOPBACK[0], port, "--port") as listening:
         closing = anyio.Event()
-        board = Board(Project(database, settings))
+        board = Board(projects_of(backlogs))
         access = Access(board.application(), listening.getsockname()[1])
         announce(f"{url_of(listening)}/?key={access.key}")
         async with anyio.create_task_group() as background:
@@ -32,3 +34,10 @@ async def serve_board(database: Database, settings: Settings, port: int, announc
             status = await serve(access, listening, closing)
             background.cancel_scope.cancel()
     return status
+
+
+def projects_of(backlogs: Sequence[Backlog]) -> list[Project]:
+    """Return the projects of a board. One alone has the root; of several, each has its number."""
+    if len(backlogs) == 1:
+        return [Project(*backlogs[0])]
+    return [Project(*one, root=f"/{place}", all_projects="/") for place, one in enumerate(backlogs, 1)]

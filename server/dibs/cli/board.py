@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import sys
 import webbrowser
+from contextlib import ExitStack
+from itertools import product
 from typing import Any
 
 import anyio
 import click
 
-from dibs.cli.options import PLACE, backlog, flush, say_refusals, settings_options
+from dibs.cli.options import backlog, flush, say_refusals, setting_option, settings_options
 from dibs.settings import Settings
+
+
+def _repeated(name: str, more: str) -> click.Option:
+    """Return the option of a setting, which may be given several times."""
+    once = setting_option(name)
+    return click.Option(once.opts, multiple=True, help=f"{once.help} {more}")
 
 
 @click.command()
@@ -19,20 +27,29 @@ from dibs.settings import Settings
 )
 @click.option("--open", "opens", is_flag=True, help="Open the page in the browser.")
 @click.option("--read-only", is_flag=True, help="Show all, and let nobody change anything.")
-@settings_options(*PLACE)
+@settings_options("isolated")
 @say_refusals
-def board(*, port: int, opens: bool, read_only: bool, **flags: Any) -> None:
+def board(
+    *, port: int, opens: bool, read_only: bool, db: tuple[str, ...], project: tuple[str, ...], isolated: bool | None
+) -> None:
     """Show the backlog in the browser: what needs you, who works on what; answer, free, retry, plan."""
     from dibs.board.server import serve_board
 
-    settings = Settings.read(flags | {"role": "viewer" if read_only else "planner"})
-    with backlog(flags, read_only=read_only) as database:
+    def announce(url: str) -> None:
+        click.echo(url)
+        flush()  # a program that started the board reads it
+        if opens:
+            webbrowser.open(url)
 
-        def announce(url: str) -> None:
-            click.echo(url)
-            flush()  # a program that started the board reads it
-            if opens:
-                webbrowser.open(url)
-
-        status = anyio.run(serve_board, database, settings, port, announce)
+    role = "viewer" if read_only else "planner"
+    with ExitStack() as opened:
+        backlogs = []
+        for one_db, one_project in product(db or (None,), project or (None,)):
+            flags: dict[str, Any] = {"db": one_db, "project": one_project, "isolated": isolated}
+            database = opened.enter_context(backlog(flags, read_only=read_only))
+            backlogs.append((database, Settings.read(flags | {"role": role})))
+        status = anyio.run(serve_board, backlogs, port, announce)
     sys.exit(status)
+
+
+board.params += [_repeated("db", "Several are shown on one page."), _repeated("project", "Likewise.")]
