@@ -32,7 +32,8 @@ class Lease:
     is_ending: bool
 
 
-def _read(tx: Transaction, project: Project, _: Asked) -> dict[str, Any]:
+def read_now(tx: Transaction, project: Project, _: Asked) -> dict[str, Any]:
+    """Return what the page shows."""
     overview = get_overview(tx, project.database.label, SHOWN, ROOM)
     leases = {one.id: _lease(one, overview.at) for one in overview.claims}
     return {
@@ -73,4 +74,4 @@ def _oldest(overview: Overview) -> dict[str, Any]:
     return {one.state: one for one in overview.oldest}
 
 
-PAGE = Page("/", "Now", "now.html", ("needs_you", "agents", "progress", "events"), _read)
+PAGE = Page("/", "Now", "now.html", ("needs_you", "agents", "progress", "events"), read_now)

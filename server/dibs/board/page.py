@@ -55,9 +55,9 @@ class View:
 
     `root` precedes every path of the project. `here` is the path of this page with its query. `navigation` are the paths
     and headings of the main pages. `needs_you` counts what waits for a person. `may_act` is false for those who may only
-    look. `cursor` is the journal's when the page was read. `all_projects` is the path of the page of all
-    projects, if there are several. `alerts` are refusals by the id of their element, and `given`
-    are the values of the form that was refused.
+    look. `cursor` is the journal's when the page was read. `all_projects` is the path of the page of all projects, if
+    there are several. Without `has_links` a page stands alone. `alerts` are refusals by the id of their element, and
+    `given` are the values of the form that was refused.
     """
 
     root: str
@@ -70,6 +70,7 @@ class View:
     now: datetime
     cursor: str
     all_projects: str | None = None
+    has_links: bool = True
     alerts: Mapping[str, str] = field(default_factory=dict)
     given: Mapping[str, str] = field(default_factory=dict)
 

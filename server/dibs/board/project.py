@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dibs.board.page import Asked, Page, View
@@ -47,23 +49,40 @@ class Project:
         given: Mapping[str, str] | None = None,
     ) -> tuple[View, dict[str, Any]]:
         """Read a page and what every template knows from one snapshot. Raises the Refusals of the page."""
+        return await self.database.read(
+            partial(self._read, page=page, asked=asked, here=here, navigation=navigation, alerts=alerts, given=given)
+        )
 
-        def read(tx: Transaction) -> tuple[View, dict[str, Any]]:
-            found = counts(tx)
-            view = View(
-                root=self.root,
-                here=here,
-                heading=page.heading,
-                navigation=navigation,
-                project=shown_project(tx.project.name, self.database.label),
-                needs_you=found.needs_human + found.stuck + found.unconfirmed + count_open(tx),
-                may_act=self.may_act,
-                now=datetime.fromtimestamp(tx.now, UTC),
-                cursor=newest(tx),
-                all_projects=self._all_projects,
-                alerts=alerts or {},
-                given=given or {},
-            )
-            return view, page.read(tx, self, asked)
+    def read_once(self, page: Page, asked: Asked) -> tuple[View, dict[str, Any]]:
+        """Read a page that stands alone: without an event loop, without links and forms."""
+        view, variables = self.database.read_now(
+            partial(self._read, page=page, asked=asked, here="", navigation=(), alerts=None, given=None)
+        )
+        return replace(view, may_act=False, has_links=False), variables
 
-        return await self.database.read(read)
+    def _read(
+        self,
+        tx: Transaction,
+        page: Page,
+        asked: Asked,
+        here: str,
+        navigation: tuple[tuple[str, str], ...],
+        alerts: Mapping[str, str] | None,
+        given: Mapping[str, str] | None,
+    ) -> tuple[View, dict[str, Any]]:
+        found = counts(tx)
+        view = View(
+            root=self.root,
+            here=here,
+            heading=page.heading,
+            navigation=navigation,
+            project=shown_project(tx.project.name, self.database.label),
+            needs_you=found.needs_human + found.stuck + found.unconfirmed + count_open(tx),
+            may_act=self.may_act,
+            now=datetime.fromtimestamp(tx.now, UTC),
+            cursor=newest(tx),
+            all_projects=self._all_projects,
+            alerts=alerts or {},
+            given=given or {},
+        )
+        return view, page.read(tx, self, asked)

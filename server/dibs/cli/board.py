@@ -6,6 +6,7 @@ import sys
 import webbrowser
 from contextlib import ExitStack
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -13,6 +14,7 @@ import click
 
 from dibs.cli.options import backlog, flush, say_refusals, setting_option, settings_options
 from dibs.settings import Settings
+from dibs_schema.refusals import InvalidInput
 
 
 def _repeated(name: str, more: str) -> click.Option:
@@ -27,13 +29,28 @@ def _repeated(name: str, more: str) -> click.Option:
 )
 @click.option("--open", "opens", is_flag=True, help="Open the page in the browser.")
 @click.option("--read-only", is_flag=True, help="Show all, and let nobody change anything.")
+@click.option(
+    "--static",
+    "static",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write one self-contained page of the present state, instead of serving.",
+)
 @settings_options("isolated")
 @say_refusals
 def board(
-    *, port: int, opens: bool, read_only: bool, db: tuple[str, ...], project: tuple[str, ...], isolated: bool | None
+    *,
+    port: int,
+    opens: bool,
+    read_only: bool,
+    static: Path | None,
+    db: tuple[str, ...],
+    project: tuple[str, ...],
+    isolated: bool | None,
 ) -> None:
     """Show the backlog in the browser: what needs you, who works on what; answer, free, retry, plan."""
-    from dibs.board.server import serve_board
+    from dibs.board.server import projects_of, serve_board
+    from dibs.board.static_page import write_static
 
     def announce(url: str) -> None:
         click.echo(url)
@@ -41,6 +58,7 @@ def board(
         if opens:
             webbrowser.open(url)
 
+    read_only = read_only or static is not None
     role = "viewer" if read_only else "planner"
     with ExitStack() as opened:
         backlogs = []
@@ -48,6 +66,11 @@ def board(
             flags: dict[str, Any] = {"db": one_db, "project": one_project, "isolated": isolated}
             database = opened.enter_context(backlog(flags, read_only=read_only))
             backlogs.append((database, Settings.read(flags | {"role": role})))
+        if static is not None:
+            if len(backlogs) > 1:
+                raise InvalidInput("--static writes the page of one project: name one.", field="--static")
+            write_static(projects_of(backlogs)[0], static)
+            return
         status = anyio.run(serve_board, backlogs, port, announce)
     sys.exit(status)
 
