@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import anyio
@@ -13,6 +15,8 @@ from dibs.board.project import Project
 from dibs.http.listener import LOOPBACK, listen, serve, url_of
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from dibs.database import Database
     from dibs.settings import Settings
 
@@ -26,14 +30,25 @@ async def serve_board(backlogs: Sequence[Backlog], port: int, announce: Callable
     """
     with listen(LOOPBACK[0], port, "--port") as listening:
         closing = anyio.Event()
-        board = Board(projects_of(backlogs))
-        access = Access(board.application(), listening.getsockname()[1])
-        announce(f"{url_of(listening)}/?key={access.key}")
-        async with anyio.create_task_group() as background:
-            background.start_soon(board.run, closing)
-            status = await serve(access, listening, closing)
-            background.cancel_scope.cancel()
-    return status
+        async with open_board(backlogs, listening, closing) as (application, url):
+            announce(url)
+            return await serve(application, listening, closing)
+
+
+@asynccontextmanager
+async def open_board(
+    backlogs: Sequence[Backlog], listening: socket.socket, closing: anyio.Event
+) -> AsyncIterator[tuple[ASGIApp, str]]:
+    """Yield the application of a board for a server on that socket, and the address with the key.
+
+    The journals are watched during the block. The streams end when `closing` is set.
+    """
+    board = Board(projects_of(backlogs))
+    access = Access(board.application(), listening.getsockname()[1])
+    async with anyio.create_task_group() as background:
+        background.start_soon(board.run, closing)
+        yield access, f"{url_of(listening)}/?key={access.key}"
+        background.cancel_scope.cancel()
 
 
 def projects_of(backlogs: Sequence[Backlog]) -> list[Project]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,12 @@ from dibs.cli.options import say_refusals, settings_options
 from dibs.root_folder import named_folder, served_folder
 from dibs.settings import Settings
 from dibs_schema.refusals import InvalidInput
+from dibs_schema.roles import Role
+
+if TYPE_CHECKING:
+    import socket
+
+    from dibs.mcp.server import DibsServer
 
 
 @click.command()
@@ -22,9 +28,10 @@ from dibs_schema.refusals import InvalidInput
     flag_value="",
     help="Serve Streamable HTTP to the clients of this machine; the default port is 3427.",
 )
+@click.option("--board", is_flag=True, help="With --http, serve the web page of `dibs board` too.")
 @settings_options(*(name for name in Settings.model_fields if name != "token"))
 @say_refusals
-def serve(http: str | None, **flags: Any) -> None:
+def serve(http: str | None, *, board: bool, **flags: Any) -> None:
     """Serve the backlog to an MCP client over stdio, or to many over HTTP."""
     gc.disable()  # imports leave no garbage; the server enables it when all is loaded
     settings = Settings.read(flags, folder=served_folder)
@@ -40,6 +47,8 @@ def serve(http: str | None, **flags: Any) -> None:
             "and DIBS_CLAIM. Each call sends its own claim_token.",
             field="--claim",
         )
+    if board and http is None:
+        raise InvalidInput("--board: a page needs --http.", field="--board")
     from dibs.database import open_database
     from dibs.mcp.server import DibsServer
 
@@ -63,8 +72,23 @@ def serve(http: str | None, **flags: Any) -> None:
     import anyio
 
     from dibs.http.listener import listen
-    from dibs.mcp.transport.http import PORT, address, serve_http
+    from dibs.mcp.transport.http import PORT, address
 
     with listen(*address(http or str(PORT)), "--http") as listening:
         server = DibsServer(open_database(settings), settings, None)
-        anyio.run(serve_http, server, listening, server.closing)
+        role = Role.VIEWER if settings.role is Role.VIEWER else Role.PLANNER
+        on_board = settings.model_copy(update={"role": role}) if board else None
+        sys.exit(anyio.run(_serve_http, server, listening, on_board))
+
+
+async def _serve_http(server: DibsServer, listening: socket.socket, on_board: Settings | None) -> int:
+    """Serve clients, and beside them the board with these settings, and return the exit status."""
+    from dibs.mcp.transport.http import serve_http
+
+    if on_board is None:
+        return await serve_http(server, listening, server.closing)
+    from dibs.board.server import open_board
+
+    async with open_board([(server.session.database, on_board)], listening, server.closing) as (application, url):
+        sys.stderr.write(f"dibs: the board is at {url}\n")
+        return await serve_http(server, listening, server.closing, application)

@@ -12,6 +12,7 @@ from dibs_schema.refusals import InvalidInput
 
 if TYPE_CHECKING:
     import anyio
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from dibs.mcp.server import DibsServer
 
@@ -33,15 +34,21 @@ def address(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
-async def serve_http(server: DibsServer, listening: socket.socket, closing: anyio.Event) -> None:
-    """Serve clients on that socket until a signal arrives, and print the URL on standard error.
+async def serve_http(
+    server: DibsServer, listening: socket.socket, closing: anyio.Event, beside: ASGIApp | None = None
+) -> int:
+    """Serve clients on that socket until a signal arrives, and return the exit status. Print the URL on standard error.
 
-    A call that waits for work is answered as soon as `closing` is set. Raises SystemExit if `serve` returns a status.
+    A call that waits for work is answered as soon as `closing` is set. Requests to other paths are for the application
+    `beside`, if there is one.
     """
     sessions = server.http_sessions()
     sys.stderr.write(f"dibs: serving {url_of(listening)}{PATH}\n")  # the socket already queues connections
     sys.stderr.flush()
+    clients = Admission(sessions)
+
+    async def either(scope: Scope, receive: Receive, send: Send) -> None:
+        await (clients if beside is None or scope["path"] == PATH else beside)(scope, receive, send)
+
     async with sessions.run():
-        status = await serve(Admission(sessions), listening, closing)
-    if status:
-        raise SystemExit(status)
+        return await serve(either, listening, closing)
