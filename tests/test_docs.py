@@ -163,8 +163,9 @@ def records() -> str:
         shrimp,
         task_master,
     )
+    from dibs.transfer.formats.records import Record
 
-    tools = {
+    tools: dict[str, type[Record]] = {
         "beads": beads.Issue,
         "Task Master": task_master.Task,
         "Backlog.md": backlog_md.Task,

@@ -9,8 +9,8 @@ import pytest
 
 from cli.shells import Shell
 from dibs.cli import GROUPS, commands
-from dibs.relative_time import ago, span
 from dibs.database import Database
+from dibs.relative_time import ago, span
 from dibs.verbs import outcome
 from dibs_schema.status import Status
 from verbs.stage import add, age, alter, ask_question, depend, named, place, take

@@ -11,7 +11,6 @@ from dibs.board.add import read_list
 from dibs.board.questions import answers_in
 from dibs.board.wording import BOARD
 from dibs.session.session import refuse_role
-from dibs.transfer.importer import import_features, prepared_rows
 from dibs_schema.operations import Operations, read_arguments
 
 if TYPE_CHECKING:
@@ -68,9 +67,9 @@ async def _preview(_: Project, form: FormData) -> None:
 
 async def _import(project: Project, form: FormData) -> None:
     refuse_role(project.session.settings.role, Operations.create_many, BOARD)
-    features = read_list(str(form.get("list", ""))).features
-    prepared = prepared_rows(features)
-    await project.database.write(partial(import_features, imported=features, prepared=prepared))
+    pasted = read_list(str(form.get("list", "")))
+    comparison = await project.database.read(pasted.compare)
+    await project.database.write(partial(pasted.apply, comparison=comparison))
 
 
 ACTIONS = {
