@@ -15,6 +15,7 @@ COMMANDS = {
     "import": "dibs.cli.import_command:import_file",
     "export": "dibs.cli.export:export",
     "status": "dibs.cli.status:status",
+    "top": "dibs.cli.top:top",
     "board": "dibs.cli.board:board",
     "list": "dibs.cli.look:list_features",
     "show": "dibs.cli.look:show",
@@ -33,6 +34,7 @@ COMMANDS = {
 GROUPS = {
     "Start here": ("init", "demo", "import", "status"),
     "People": (
+        "top",
         "board",
         "answer",
         "list",

@@ -21,8 +21,9 @@ from dibs_schema.operations.people import AnswerHumanInput
 from dibs_schema.refusals import InvalidInput
 
 if TYPE_CHECKING:
-    from dibs_schema.answers import OpenQuestion
-
+    from dibs.database import Database
+    from dibs.database.transaction import Transaction
+    from dibs_schema.answers import Answer, OpenQuestion
 
 OPERATION = BY_TOOL["feature_answer_human_input"]
 
@@ -50,30 +51,66 @@ def answer(
 
     Without --set the command prompts for each field.
     """
-    from dibs.queries.open_questions import open_questions, open_requests
-
-    settings = Settings.read(flags | {"role": role}).model_copy(update={"agent": None})  # a person answers
+    settings = settings_of_person(flags | {"role": role})
     if feature_id is not None and question is not None:
         raise InvalidInput("Name either a feature or --question.", field="question")
-    if feature_id is not None or question is not None:
+    lists = feature_id is None and question is None
+    if not lists:
         refuse_role(settings.role, OPERATION, SHELL)
-    with backlog(flags, read_only=feature_id is None and question is None) as database:
-        requests = database.read_now(lambda tx: [*open_requests(tx), *open_questions(tx)])
-        if feature_id is None and question is None:
+    with backlog(flags, read_only=lists) as database:
+        requests = database.read_now(_all_open)
+        if lists:
             _list(requests, as_json=as_json)
             return
         answers = None if cancel else _answers(requests, feature_id, question, given)
-        arguments = {"feature_id": feature_id, "question_id": question, "answers": answers, "cancel": cancel}
-        session = Session(database, settings, Caller.in_shell(settings), ClaimMemory(), wording=SHELL)
-        done = anyio.run(session.perform, OPERATION, checked(AnswerHumanInput, arguments))
+        done = _perform(database, settings, feature_id, question, answers)
     if as_json:
         print_json(done.wire())
     else:
-        wire = done.wire()
-        what = f"Question {wire['question_id']}" if "state" in wire else f"Feature {feature_id}"
-        recorded = "The question is withdrawn" if cancel else "The answer is recorded"
-        freed = f" Features that waited for it: {_ids(wire['feature_ids'])}." if wire.get("feature_ids") else ""
-        click.echo(f"{recorded}. {what} is {wire.get('state') or wire['status']}.{freed}")
+        click.echo(_acknowledgement(done, cancelled=cancel))
+
+
+def answer_at_terminal(flags: dict[str, Any], feature: int | None, question: int | None) -> str:
+    """Show a question, prompt for the answers, and return what has become of it.
+
+    Raises Abort at Ctrl-C, InvalidInput and the refusals of the operation.
+    """
+    settings = settings_of_person(flags)
+    refuse_role(settings.role, OPERATION, SHELL)
+    with backlog(flags) as database:
+        requests = database.read_now(_all_open)
+        if (one := _find(requests, feature, question)) is not None:
+            _list([one], as_json=False)
+        answers = _answers(requests, feature, question, ())
+        return _acknowledgement(_perform(database, settings, feature, question, answers))
+
+
+def settings_of_person(flags: dict[str, Any]) -> Settings:
+    """Return the settings of a person, who acts under their own name, not under an agent's."""
+    return Settings.read(flags).model_copy(update={"agent": None})
+
+
+def _all_open(tx: Transaction) -> list[OpenQuestion]:
+    from dibs.queries.open_questions import open_questions, open_requests
+
+    return [*open_requests(tx), *open_questions(tx)]
+
+
+def _perform(
+    database: Database, settings: Settings, feature: int | None, question: int | None, answers: dict[str, Any] | None
+) -> Answer:
+    """Answer a feature's request or a question; without answers, withdraw it. Raises the operation's refusals."""
+    session = Session(database, settings, Caller.in_shell(settings), ClaimMemory(), wording=SHELL)
+    arguments = {"feature_id": feature, "question_id": question, "answers": answers, "cancel": answers is None}
+    return anyio.run(session.perform, OPERATION, checked(AnswerHumanInput, arguments))
+
+
+def _acknowledgement(done: Answer, *, cancelled: bool = False) -> str:
+    wire = done.wire()
+    what = f"Question {wire['question_id']}" if "state" in wire else f"Feature {wire['id']}"
+    recorded = "The question is withdrawn" if cancelled else "The answer is recorded"
+    freed = f" Features that waited for it: {_ids(wire['feature_ids'])}." if wire.get("feature_ids") else ""
+    return f"{recorded}. {what} is {wire.get('state') or wire['status']}.{freed}"
 
 
 def _list(requests: list[OpenQuestion], *, as_json: bool) -> None:
@@ -101,12 +138,17 @@ def _ids(features: list[int]) -> str:
     return ", ".join(map(str, features))
 
 
+def _find(requests: list[OpenQuestion], feature: int | None, question: int | None) -> OpenQuestion | None:
+    """Return the feature's request, or else the question that it waits for, or the question with that id."""
+    named = (one for one in requests if (one.feature_id, one.question_id) == (feature, question))
+    return next(named, next((one for one in requests if feature in one.feature_ids), None))
+
+
 def _answers(
     requests: list[OpenQuestion], feature: int | None, question: int | None, given: tuple[str, ...]
 ) -> dict[str, Any]:
     """Return the answers from --set or from prompts at the terminal, converted to the types of their fields."""
-    named = (one for one in requests if (one.feature_id, one.question_id) == (feature, question))
-    one = next(named, next((one for one in requests if feature in one.feature_ids), None))
+    one = _find(requests, feature, question)
     fields = {field["id"]: HumanField.model_validate(field) for field in one.fields} if one else {}
     if given:
         pairs = [text.partition("=") for text in given]
@@ -121,8 +163,13 @@ def _answers(
         answers[entry["header"]] = click.prompt(one_line(f"{entry['question']} ({', '.join(labels)})"))
     for name, field in fields.items():
         kind = click.Choice(field.options) if field.type == "select" else None
+        choices = f" ({', '.join(field.options)})" if field.options else ""
         text = click.prompt(
-            one_line(field.label), type=kind, default=None if field.required else "", show_default=False
+            one_line(field.label + choices),
+            type=kind,
+            default=None if field.required else "",
+            show_default=False,
+            show_choices=False,  # click would print them as they are
         )
         if text != "":
             answers[name] = _typed(field, text)

@@ -1,19 +1,21 @@
-"""Words for a terminal. Control characters in texts of agents become escapes, so that no text can forge a line."""
+"""Words for a terminal. Control and bidirectional characters of agents become escapes, so that no text can forge a line."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
+_BIDIRECTIONAL = r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+
 
 def one_line(text: object) -> str:
-    r"""Return a text with its line breaks and control characters shown as escapes, such as `\n`."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", _escape, str(text))
+    r"""Return a text with its line breaks, control and bidirectional characters shown as escapes, such as `\n`."""
+    return re.sub(rf"[\x00-\x1f\x7f-\x9f\u2028\u2029{_BIDIRECTIONAL}]", _escape, str(text))
 
 
 def several_lines(text: str) -> str:
-    """Return a text with its control characters shown as escapes, except line breaks and tabs."""
-    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", _escape, text)
+    """Return a text with its control and bidirectional characters shown as escapes, except line breaks and tabs."""
+    return re.sub(rf"[\x00-\x08\x0b-\x1f\x7f-\x9f{_BIDIRECTIONAL}]", _escape, text)
 
 
 def _escape(found: re.Match[str]) -> str:

@@ -128,16 +128,21 @@ def _print_event(event: FollowedEvent, topic: str | None = None, *, as_json: boo
     if as_json:
         print_json(event.wire() | ({} if topic is None else {"on": topic}))
         return
+    at = event.at.astimezone().strftime("%H:%M:%S")  # in the local time zone
+    first = f"{at}  " if topic is None else f"{at}  {topic:<8}  "
+    click.echo(first + event_line(event))
+
+
+def event_line(event: FollowedEvent) -> str:
+    """Return an event as one line, without its time."""
     detail = event.detail or {}
     text = detail.get("reason") or detail.get("note") or ""
     if "dependency" in detail:
         text = f"dependency {detail['dependency']}"
     transition = f"{event.from_status or ''} -> {event.to_status}" if event.to_status else ""
-    at = event.at.astimezone().strftime("%H:%M:%S")  # in the local time zone
     feature = "" if event.feature is None else f"#{event.feature}"
     agent, shown = one_line(event.agent), one_line(text)[:100]
-    first = f"{at}  " if topic is None else f"{at}  {topic:<8}  "
-    click.echo(f"{first}{feature:>6}  {event.kind:<10} {agent:<20} {transition:<26} {shown}".rstrip())
+    return f"{feature:>6}  {event.kind:<10} {agent:<20} {transition:<26} {shown}".rstrip()
 
 
 @click.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -17,69 +18,122 @@ if TYPE_CHECKING:
 
 Line = tuple[str, ...]
 
+CHOSEN = {"chosen": True}
+"""The meta of the style of a chosen entry."""
 
-def overview_text(overview: Overview, now: datetime | None = None, notes: tuple[str, ...] = ()) -> Group:
-    """Return the overview as of `now`, or of its own moment. `notes` are lines about the whole database."""
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a part, and the claim or the question to a person that it shows, if it shows one.
+
+    Of all entries with `about`, the first text of the line names one.
+    """
+
+    line: Line
+    about: LiveClaim | PendingQuestion | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A list of the overview, with the number of its further entries, which the overview leaves out."""
+
+    heading: str
+    style: str
+    entries: list[Entry]
+    left_out: int
+
+    def matching(self, text: str) -> Part:
+        """Return the part with the entries that contain a text."""
+        found = [entry for entry in self.entries if any(contains(one, text) for one in entry.line)]
+        return replace(self, entries=found, left_out=0 if text else self.left_out)
+
+
+def contains(line: str, text: str) -> bool:
+    """Return whether a line contains a text, in whatever case."""
+    return text.casefold() in line.casefold()
+
+
+def overview_parts(overview: Overview, now: datetime) -> list[Part]:
+    """Return the lists of the overview as of `now`."""
+    expired = (
+        Entry((str(one.id), one_line(one.name), one_line(one.agent), ago(one.at, now))) for one in overview.expired
+    )
+    left_out = overview.more_questions + overview.more_stuck + overview.more_unconfirmed
+    return [
+        Part("needs you", "magenta", list(_needs_a_person(overview, now)), left_out),
+        Part("at work", "yellow", [Entry(_claim(one, now), one) for one in overview.claims], overview.more_claims),
+        Part("claims that expired in the last hour", "red", list(expired), overview.more_expired),
+    ]
+
+
+def overview_text(
+    overview: Overview,
+    now: datetime | None = None,
+    notes: tuple[str, ...] = (),
+    parts: list[Part] | None = None,
+    chosen: Entry | None = None,
+) -> Group:
+    """Return the overview as of `now`, or of its own moment. `notes` are lines about the whole database.
+
+    `parts` replaces the lists of the overview. The `chosen` entry of them is highlighted, in a style with the meta CHOSEN.
+    """
     from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.text import Text
 
     now = now or overview.at
-    parts = {
-        "needs you": _table(_needs_a_person(overview, now), "magenta"),
-        "at work": _table((_claim(one, now) for one in overview.claims), "yellow"),
-        "claims that expired in the last hour": _table(
-            ((str(one.id), one_line(one.name), one_line(one.agent), ago(one.at, now)) for one in overview.expired),
-            "red",
-        ),
-    }
-    left_out = {"at work": overview.more_claims, "claims that expired in the last hour": overview.more_expired}
-    left_out["needs you"] = overview.more_questions + overview.more_stuck + overview.more_unconfirmed
     shown: list[Text | ProgressBar | Table] = [
         Text(one_line(overview.project), "bold")
         + Text(f" {overview.percent_passing:g} % passing, {counted(overview.total, 'feature')}", "not bold"),
         ProgressBar(total=100, completed=overview.percent_passing, width=50),
         Text(""),  # ends the line of the bar
     ]
-    for heading, table in parts.items():
-        if table.row_count:
-            shown += [Text(""), Text(heading, "dim"), table]
-            shown += [Text(f"  and {left_out[heading]:,} more")] if left_out[heading] else []
+    for part in overview_parts(overview, now) if parts is None else parts:
+        if part.entries:
+            shown += [Text(""), Text(part.heading, "dim"), _table(part, chosen)]
+            shown += [Text(f"  and {part.left_out:,} more")] if part.left_out else []
     shown += [Text(""), _counts(overview, now), *(Text(line) for line in _rate(overview, now))]
     shown += [Text(one_line(note), "yellow") for note in notes]
     return Group(*shown, Text(one_line(overview.database), "dim"))
 
 
-def _table(lines: Iterator[Line], style: str) -> Table:
+def _table(part: Part, chosen: Entry | None) -> Table:
+    from rich.style import Style
     from rich.table import Table
     from rich.text import Text
 
     table = Table.grid(padding=(0, 2, 0, 0))
-    for number, line in enumerate(lines):
-        if number == 0:
-            for place in range(len(line)):
-                table.add_column(justify="right" if place == 0 and line[0].isdecimal() else "left", no_wrap=place == 0)
-        first, *rest = line
-        table.add_row(Text(first, style), *map(Text, rest))
+    first, *rest = part.entries[0].line
+    table.add_column(justify="right" if first.isdecimal() else "left", no_wrap=True)
+    for _ in rest:
+        table.add_column()
+    for entry in part.entries:
+        first, *rest = entry.line
+        highlight = Style(reverse=True, meta=CHOSEN) if entry is chosen else None
+        table.add_row(Text(first, part.style), *map(Text, rest), style=highlight)
     return table
 
 
-def _needs_a_person(overview: Overview, now: datetime) -> Iterator[Line]:
+def _needs_a_person(overview: Overview, now: datetime) -> Iterator[Entry]:
     for question in overview.questions:
-        yield _question(question, now)
+        yield Entry(_question(question, now), question)
     for stuck in overview.stuck:
         last = f". {one_line(stuck.last_failure)}" if stuck.last_failure else ""
-        yield (
-            f"dibs show {stuck.id}",
-            f"stuck for {_since(stuck.since, now)}",
-            f"{one_line(stuck.name)}: {one_line(stuck.reason)}{last}",
+        yield Entry(
+            (
+                f"dibs show {stuck.id}",
+                f"stuck for {_since(stuck.since, now)}",
+                f"{one_line(stuck.name)}: {one_line(stuck.reason)}{last}",
+            )
         )
     for one in overview.unconfirmed:
         by = f" by {one_line(one.passed_by)}" if one.passed_by else ""
-        yield (
-            f"dibs show {one.id}",
-            f"passed {ago(one.since, now)}",
-            f"{one_line(one.name)}: passed{by}, to be confirmed by another agent",
+        yield Entry(
+            (
+                f"dibs show {one.id}",
+                f"passed {ago(one.since, now)}",
+                f"{one_line(one.name)}: passed{by}, to be confirmed by another agent",
+            )
         )
 
 
@@ -93,7 +147,8 @@ def _question(one: PendingQuestion, now: datetime) -> Line:
 
 
 def _claim(one: LiveClaim, now: datetime) -> Line:
-    agent = one_line(one.agent)
+    known = one.client is None or one.agent.startswith(one.client)
+    agent = one_line(one.agent if known else f"{one.agent} ({one.client})")
     held, sign = f"held {_since(one.claimed_at, now)}", f"last sign {ago(one.last_sign_at, now)}"
     return str(one.id), one_line(one.name), agent, f"{held}, {sign}", "" if one.renewed else _lease(one)
 

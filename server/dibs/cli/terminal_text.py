@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from itertools import compress
@@ -53,6 +54,11 @@ def print_text(answer: answers.Answer) -> None:
         answers.Testing: _testing,
     }
     printers[type(answer)](answer)
+
+
+def can_draw() -> bool:
+    """Return whether standard output is a terminal that can move its cursor."""
+    return sys.stdout.isatty() and os.environ.get("TERM", "").lower() not in ("", "dumb", "unknown")
 
 
 def console(width: int | None = None) -> Console:
@@ -203,6 +209,11 @@ def _asked_of(question: answers.WaitingQuestion) -> str:
 
 
 def _acknowledgement(answer: answers.Acknowledgement) -> None:
+    click.echo(acknowledgement_text(answer))
+
+
+def acknowledgement_text(answer: answers.Acknowledgement) -> str:
+    """Return an acknowledgement as one line."""
     values = answer.wire()
     more = values.pop("unblocked_count", 0) - len(answer.unblocked)
     if answer.unblocked:
@@ -212,7 +223,7 @@ def _acknowledgement(answer: answers.Acknowledgement) -> None:
     rest = "".join(
         f"; {DONE.get(name, name)}" if one is True else f"; {name}: {values_on_one_line(one)}" for name, one in shown
     )
-    click.echo(f"Feature {answer.id} is {answer.status}{rest}. {one_line(answer.hint or '')}".rstrip())
+    return f"Feature {answer.id} is {answer.status}{rest}. {one_line(answer.hint or '')}".rstrip()
 
 
 def _created(answer: answers.Created) -> None:
