@@ -36,7 +36,7 @@ WRITES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("feature_create", {"category": "c", "name": "n", "description": "d", "steps": ["s"]}),
     ("feature_claim_and_get", {"wait_seconds": 1}),
 )
-RESOURCES = ("feature://1", "features://stats", "features://ready", "features://graph", "features://events")
+RESOURCES = ("feature://1", *(f"features://{name}" for name in ("stats", "overview", "ready", "graph", "events")))
 
 
 def filled(db: str, count: int) -> str:

@@ -30,7 +30,7 @@ NOISE = 1.0
 SILENCE = 0.5
 """Seconds within which notifications normally arrive."""
 
-LISTS = ("features://stats", "features://ready", "features://graph", "features://events")
+LISTS = tuple(f"features://{name}" for name in ("stats", "overview", "ready", "graph", "events"))
 
 either_era = pytest.mark.parametrize("listener", ERAS, indirect=True)
 one_era = pytest.mark.parametrize("listener", ERAS[1:], indirect=True)

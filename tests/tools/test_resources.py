@@ -55,10 +55,11 @@ async def refused(server: Client, uri: str) -> MCPError:
 
 
 async def test_few_resources_are_listed_and_features_are_reached_by_a_template(server: Client) -> None:
-    """Clients show the list as one menu, so it has four entries however many features there are."""
+    """Clients show the list as one menu, so it has five entries however many features there are."""
     listed = (await server.session.list_resources()).resources
     assert [str(one.uri) for one in listed] == [
         "features://stats",
+        "features://overview",
         "features://ready",
         "features://graph",
         "features://events",
@@ -77,6 +78,11 @@ async def test_each_says_what_its_tool_says(server: Client, backlog: Database) -
     take(backlog, named("ada"), second)
     assert await read(server, f"feature://{last}") == await server.call("feature_get_by_id", feature_id=last)
     assert await read(server, "features://stats") == await server.call("feature_get_stats")
+    overview, tool = await read(server, "features://overview"), await server.call("feature_get_overview")
+    assert {name: overview[name] for name in ("counts", "database")} == {
+        name: tool[name] for name in ("counts", "database")
+    }
+    assert [one["id"] for one in overview["claims"]] == [second]
     ready = await server.call("feature_get_ready", limit=50)
     assert (await read(server, "features://ready"))["features"] == ready["features"]
     graph = await server.call("feature_get_graph", limit=100, format="mermaid")
@@ -223,6 +229,7 @@ async def test_addresses_are_read_as_clients_write_them(server: Client, backlog:
 async def test_every_role_reads_every_resource(serve: Any) -> None:
     """Every role can read every resource."""
     async with serve("--role", "viewer") as client:
-        assert len((await client.session.list_resources()).resources) == 4
-        for uri in ("features://stats", "features://ready", "features://graph", "features://events"):
-            await read(client, uri)
+        listed = (await client.session.list_resources()).resources
+        assert len(listed) == 5
+        for one in listed:
+            await read(client, str(one.uri))

@@ -12,10 +12,10 @@ Dibs keeps the backlog of features that agents build in parallel. You test what 
 you features, feature_mark_passing confirms one, feature_mark_failing reports one."""
 _PLAN = """\
 Dibs keeps the backlog of features that agents claim and build in parallel. You plan it: feature_create_bulk adds \
-features, feature_update changes one, feature_get_stats shows the progress."""
+features, feature_update changes one, feature_get_overview shows what needs a person, who works and how fast it goes."""
 _LOOK = """\
-Dibs keeps the backlog of features that agents claim and build in parallel. You can read it: feature_get_stats, \
-feature_search, feature_get_by_id, feature_get_graph."""
+Dibs keeps the backlog of features that agents claim and build in parallel. You can read it: \
+feature_get_overview, feature_get_stats, feature_search, feature_get_by_id, feature_get_graph."""
 
 _EVERYONE = """\
 Some clients load tools by search: search by exact name. What was acknowledged is on disk."""

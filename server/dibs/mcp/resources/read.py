@@ -8,7 +8,7 @@ from mcp.types import Resource, ResourceTemplate
 
 from dibs.database.transaction import Transaction
 from dibs.mcp.resources.uris import Address
-from dibs.queries import follow, get, graph, search, stats
+from dibs.queries import follow, get, graph, overview, search, stats
 from dibs.session.session import Session
 
 JSON, MERMAID = "application/json", "text/vnd.mermaid"
@@ -20,6 +20,7 @@ def _resource(name: str, title: str, description: str, mime_type: str = JSON) ->
 
 FIXED = (
     _resource("stats", "Progress", "How many features are ready, claimed, passing, stuck, and in which database."),
+    _resource("overview", "Overview", "What needs a person, who works on what, and how fast the project goes."),
     _resource("ready", "Ready features", "What can be claimed now, in the order in which it will be."),
     _resource("graph", "Dependency graph", "Which features build on which, as a mermaid flowchart.", MERMAID),
     _resource("events", "Latest events", "What the agents did last, oldest first."),
@@ -62,6 +63,8 @@ def _text(tx: Transaction, database: str, address: Address) -> str:
             data = get.get_by_id(tx, address.feature, address.cursor).wire()
         case "stats":
             data = stats.get_stats(tx, database).wire()
+        case "overview":
+            data = overview.get_overview(tx, database).wire()
         case "ready":
             data = search.get_ready(tx, 50, address.cursor).wire()
         case "events":

@@ -12,10 +12,10 @@ from urllib.parse import parse_qsl, quote
 
 from dibs_schema.refusals import InvalidInput, NotFound
 
-Kind = Literal["feature", "stats", "ready", "graph", "events"]
+Kind = Literal["feature", "stats", "overview", "ready", "graph", "events"]
 
 _SCHEMES = re.compile(r"features?://", re.IGNORECASE)
-_LISTED = re.compile(r"features://(stats|ready|graph|events)/?", re.IGNORECASE)
+_LISTED = re.compile(r"features://(stats|overview|ready|graph|events)/?", re.IGNORECASE)
 _FEATURE = re.compile(r"feature://([0-9]+)/?", re.IGNORECASE)
 _CURSOR_PARAMETER = {"feature": "cursor", "ready": "cursor", "events": "after"}
 """The parameter that some URIs take."""
@@ -56,8 +56,8 @@ def parse(uri: str) -> Address:
     if place.lower().startswith("feature://"):
         raise InvalidInput("id: feature:// takes a feature's number, as in feature://12.", field="id")
     raise NotFound(
-        "There is no such resource. There are features://stats, features://ready, features://graph, "
-        "features://events and feature://{id}."
+        "There is no such resource. There are features://stats, features://overview, features://ready, "
+        "features://graph, features://events and feature://{id}."
     )
 
 

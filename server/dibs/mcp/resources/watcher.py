@@ -73,7 +73,7 @@ def _is_affected(address: Address, changes: Changes, *, ready: bool) -> bool:
             return address.feature in changes.features
         case "events":
             return changes.any
-        case "stats" | "ready":
+        case "stats" | "overview" | "ready":
             return changes.moved or ready
         case "graph":
             return changes.moved
