@@ -560,7 +560,7 @@ class Stats(Answer):
 class LiveClaim(Answer):
     """A live claim: since when, and whether its holder lives.
 
-    `client` is the holder's program, if its name says so. `last_call_at` is its last call about the feature, and
+    `client` is the holder's program, if it has named itself. `last_call_at` is its last call about the feature, and
     `last_sign_at` the last time that it or its connection renewed the lease, which has `lease_seconds` left. If
     `renewed`, the connection goes on renewing it.
     """

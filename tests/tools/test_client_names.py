@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from contextlib import closing
+from contextlib import ExitStack, closing
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,17 @@ from dibs_proof.raw_client import OPENING, RawClient
 NEW: dict[str, Any] = {"category": "area", "name": "a feature", "description": "d", "steps": ["s"]}
 
 
+def opened_by(client: str) -> list[dict[str, Any]]:
+    """Return the opening of a client's connection with its program's name."""
+    opening = deepcopy(OPENING)
+    opening[0]["params"]["clientInfo"]["name"] = client
+    return opening
+
+
 def shown(db: str, folder: Path, client: str, role: str = "all") -> tuple[str, str]:
     """Return the author of a note, and the holder of a claim if the role can claim, or else the author again."""
     folder.mkdir()
-    opening = deepcopy(OPENING)
-    opening[0]["params"]["clientInfo"]["name"] = client
-    command = server_command("--db", db, "--role", role)
+    command, opening = server_command("--db", db, "--role", role), opened_by(client)
     with closing(RawClient(command, {"CLAUDE_PROJECT_DIR": str(folder)}, opening)) as server:
         if role == "tester":
             return (noted(server, 1),) * 2
@@ -56,6 +61,21 @@ def test_a_connection_is_shown_by_its_program_and_folder(
     assert re.fullmatch(pattern, holder)
     assert author == holder
     assert is_of_connection(holder)
+
+
+def test_the_overview_names_the_program_of_every_holder(db: str) -> None:
+    """Of a name in the settings, of one in the call, and of a holder without a name; not of a program without one."""
+    flags = {"ada": ("--agent", "ada"), "ben": (), None: (), "cyd": ()}
+    with ExitStack() as stack:
+        for client, (agent, more) in zip(("Claude Code", "codex", "opencode", ""), flags.items(), strict=True):
+            command = server_command("--db", db, *more)
+            server = stack.enter_context(closing(RawClient(command, {}, opened_by(client))))
+            (feature,) = server.call("feature_create", **NEW, allow_duplicates=True)["ids"]
+            server.call(
+                "feature_claim_and_get", feature_id=feature, **({} if agent in ("ada", None) else {"agent": agent})
+            )
+        claims = server.call("feature_get_overview")["claims"]
+    assert [one.get("client") for one in claims] == ["Claude-Code", "codex", "opencode", None]
 
 
 def test_the_role_of_a_tester_is_shown(db: str, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -18,7 +19,7 @@ from dibs.queries.queue_state import counts
 from dibs.queries.stats import get_stats
 from dibs.rules.conditions import in_project
 from dibs.rules.truncate import json_bytes
-from dibs.verbs import lease, outcome
+from dibs.verbs import claim, lease, outcome
 from dibs_schema.answers import Overview
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import events, features
@@ -94,6 +95,17 @@ def test_the_program_of_a_holder_without_a_name_is_shown(database: Database) -> 
     """It is part of such a holder's name."""
     (feature,) = add(database)
     take(database, named("claude-code-3da5 in wt-ann", session="3da5"), feature)
+    assert look(database).claims[0].client == "claude-code"
+
+
+def test_the_program_of_a_named_holder_is_the_one_that_began_its_claim(database: Database) -> None:
+    """The claim names it, and a resume from another program names that one."""
+    (feature,) = add(database)
+    take(database, replace(named("ada", session="gone"), client="codex"), feature)
+    assert look(database).claims[0].client == "codex"
+    expire(database, feature)
+    other = replace(named("ada", session="here"), client="claude-code")
+    database.write_now(lambda tx: claim.claim(tx, other, feature, resume=True))
     assert look(database).claims[0].client == "claude-code"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, func, select
 
 from dibs.database.compiled import hot
 from dibs.database.transaction import Row, Transaction
@@ -15,7 +15,7 @@ from dibs.queries.open_questions import SHOWN_ASKER, SHOWN_PROMPT, count_open, f
 from dibs.queries.pass_rate import estimate, expired_claims, read_rate
 from dibs.queries.queue_state import LEASE_LEFT, counts
 from dibs.queries.stats import percent_passing, total_of
-from dibs.rules.conditions import F, in_project, is_, leased, renewed_lately, resting
+from dibs.rules.conditions import F, among, in_project, is_, leased, renewed_lately, resting
 from dibs.rules.dependencies import AWAITS_RECHECK
 from dibs.rules.holder_names import program_in
 from dibs.rules.truncate import json_bytes, truncate
@@ -32,12 +32,27 @@ LONGEST_NAME, LONGEST_HOLDER, LONGEST_REASON = 80, 60, 200
 """Bytes."""
 
 _E = events.c
+_began = events.alias("began")
+_began_by = (
+    select(func.max(_began.c.id))
+    .where(
+        _began.c.project_id == F.project_id,
+        _began.c.feature_id == F.id,
+        among(_began.c.kind, (Kind.CLAIM, Kind.RESUME)),
+    )
+    .correlate(features)
+    .scalar_subquery()
+)
+"""The id of the event with which a live claim began."""
 _claims = hot(
     select(
         *(F.id, F.name, F.claimed_by, F.claimed_at, F.last_activity_at, F.lease_seconds),
         LEASE_LEFT.label("left"),
         renewed_lately().label("renewed"),
+        _E.detail,
     )
+    .select_from(features)
+    .outerjoin(events, _E.id == _began_by)
     .where(in_project(), leased())
     .order_by(F.claimed_at, F.id)
     .limit(bindparam("most"))
@@ -134,7 +149,7 @@ def _claim(tx: Transaction, row: Row) -> LiveClaim:
         id=row["id"],
         name=_name(row),
         agent=truncate(row["claimed_by"], LONGEST_HOLDER) or "",
-        client=program_in(row["claimed_by"]),
+        client=program_in(row["claimed_by"]) or (row["detail"] or {}).get("client"),
         claimed_at=row["claimed_at"],
         last_call_at=row["last_activity_at"],
         last_sign_at=max(row["last_activity_at"], renewed_at),

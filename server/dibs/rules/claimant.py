@@ -22,8 +22,8 @@ class Holder:
 
     Others see `name`, which is an agent's name if `named`. `session` is the connection whose server renews the lease
     of `lease` seconds while the connection lives and then releases the claim, or None. `fresh` is the token of the
-    next claim, if the caller must know it before the claim. `alias_lasts` says that the agent's next connection has the
-    same name, though it is no agent's.
+    next claim, if the caller must know it before the claim. `client` is the holder's program, if it names itself.
+    `alias_lasts` says that the agent's next connection has the same name, though it is no agent's.
     """
 
     name: str
@@ -31,12 +31,17 @@ class Holder:
     session: str | None
     lease: float
     fresh: str | None = None
+    client: str | None = None
     alias_lasts: bool = False
 
     @property
     def lasts(self) -> bool:
         """Whether the name outlives the connection, so that claims can be resumed by it."""
         return self.named or self.alias_lasts
+
+    def client_beside(self, name: str) -> str | None:
+        """Return the program to record with a claim under `name`: none if that begins with it, as generated names do."""
+        return None if self.client is None or name.startswith(f"{self.client}-") else self.client
 
 
 def new_token() -> str:

@@ -39,6 +39,12 @@ def program_in(name: str) -> str | None:
     return found[1] if found else None
 
 
+def program_of(client: str) -> str | None:
+    """Return the program of a client as one word, or None if it does not name itself."""
+    word = _word(client)
+    return None if word in ("", CLIENT) else word
+
+
 def program_name() -> str:
     """Return the name of the program that runs in this process."""
     return "python" if sys.argv[0] == "-c" else _word(Path(sys.argv[0]).stem) or "python"

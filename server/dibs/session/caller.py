@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dibs.database import WriteJob
 from dibs.platform.users import user_name
-from dibs.rules.holder_names import CLIENT, name_in_folder, name_of
+from dibs.rules.holder_names import CLIENT, name_in_folder, name_of, program_of
 from dibs.settings import Settings
 from dibs_schema.inputs import HumanField, Question
 from dibs_schema.next_step import Step
@@ -82,7 +82,13 @@ class Caller:
 
         name = agent or self.agent
         return Holder(
-            *(name or self.alias, name is not None, self.connection, self.lease, token), alias_lasts=self.alias_lasts
+            name=name or self.alias,
+            named=name is not None,
+            session=self.connection,
+            lease=self.lease,
+            fresh=token,
+            client=program_of(self.client),
+            alias_lasts=self.alias_lasts,
         )
 
     def request_scope(self, agent: str | None, request_id: str | None) -> str:

@@ -159,7 +159,8 @@ def claim_row(
         _refuse(tx, holder, feature, parameters["most"])
         _look_again(tx, category)
         return None
-    record(tx, holder.name, Kind.CLAIM, row["id"], Status.PENDING, Status.IN_PROGRESS)
+    client = holder.client_beside(holder.name)
+    record(tx, holder.name, Kind.CLAIM, row["id"], Status.PENDING, Status.IN_PROGRESS, client=client)
     return row
 
 

@@ -91,7 +91,8 @@ def regain(tx: Transaction, holder: Holder, feature: int, token: str, *, keep: b
         regained = tx.run(_regain, feature=feature, **parameters)
     if not regained:
         return None
-    record(tx, name, Kind.RESUME, feature, Status.PENDING, Status.IN_PROGRESS)
+    client = holder.client_beside(name)
+    record(tx, name, Kind.RESUME, feature, Status.PENDING, Status.IN_PROGRESS, client=client)
     return name
 
 
@@ -141,7 +142,8 @@ def resume_claim(tx: Transaction, holder: Holder, feature: int | None, *, force:
         lease=holder.lease,
     )
     assert row is not None, "this transaction has read the holder's claims"
-    record(tx, holder.name, Kind.RESUME, chosen, Status.IN_PROGRESS, Status.IN_PROGRESS)
+    client = holder.client_beside(holder.name)
+    record(tx, holder.name, Kind.RESUME, chosen, Status.IN_PROGRESS, Status.IN_PROGRESS, client=client)
     return row
 
 
