@@ -122,11 +122,14 @@ def list_fields() -> str:
         "description": words.DESCRIPTIONS + words.DETAILS,
         "category": words.CATEGORIES + words.SPARE_CATEGORIES,
         "steps": words.STEPS,
-        "dependencies": words.DEPENDENCIES + words.DEPENDENCY_INDICES,
-        "priority": ("priority",),
+        "dependencies": words.DEPENDENCIES + words.BLOCKERS + words.DEPENDENCY_INDICES,
+        "priority": words.PRIORITIES,
+        "phase": words.PHASES,
         "paths": words.PATHS,
+        "notes": words.NOTES,
         "status": words.STATUSES,
         "passing, as a boolean": words.FLAGS,
+        "other states, as booleans": words.HUMAN_FLAGS + words.PROGRESS_FLAGS + words.BLOCKED_FLAGS,
         "evidence": words.EVIDENCE,
         "last failure": words.FAILURES,
         "question to a person": words.REQUESTS,
@@ -144,8 +147,7 @@ def list_words() -> str:
 
     found: dict[str, list[str]] = {}
     for word, status in STATUS_WORDS.items():
-        if word not in BLOCKED:
-            found.setdefault(f"status `{status}`", []).append(word)
+        found.setdefault("blocked" if word in BLOCKED else f"status `{status}`", []).append(word)
     for word, number in PRIORITY_WORDS.items():
         found.setdefault(f"priority {number}", []).append(word)
     return table("| becomes | words |", (f"| {one} | {code(words)} |" for one, words in found.items()))

@@ -32,6 +32,7 @@ READS_ALL = {
     "critical_path._forget": "heights are dropped when the order changes",
     "graph._every": "the first page of a graph without a root",
     "graph._count": "the total of a graph without a root",
+    "sources._all": "an import compares names and references with those of every list",
     "project_rows": "a copy reads the whole project",
     "adopt._ended": "a server that is started with the token of a claim that has ended looks for it once",
     "suggestions._ids": "a completion matches any part of a number or name, as a search does",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,6 +100,7 @@ def _import_file(
     from dibs.transfer.importer import Import
     from dibs.transfer.sources import source_of
 
+    gc.disable()  # a large file makes millions of objects that stay, and each collection would visit all of them
     with progress_bar("reading the file"):
         found = read_backlog(file, file_driver(), reading)
     one = Import(found, source or found.source or source_of(file), named=source is not None, update=update, force=force)

@@ -127,6 +127,52 @@ def test_the_features_are_found_where_projects_put_them(read: Read, document: An
     assert [feature.path for feature in read(document).features] == paths
 
 
+@pytest.mark.parametrize(
+    ("document", "found"),
+    [
+        (
+            {"phases": [{"name": "Phase 1", "requirements": ["Sign in", "Sign out"]}]},
+            [("Sign in", "Phase 1", 1), ("Sign out", "Phase 1", 2)],
+        ),
+        (
+            {"features": {"backend": {"api": [{"name": "List"}], "db": [{"name": "Store"}]}, "web": {"name": "Page"}}},
+            [("List", "api", 1), ("Store", "db", 2), ("Page", "general", 3)],
+        ),
+        ([{"content": "Write tests", "status": "pending"}], [("Write tests", "general", 1)]),
+        ({"1": {"name": "a"}, "2": {"name": "b"}}, [("a", "general", 1), ("b", "general", 2)]),
+        (
+            {"milestones": [{"name": "M2", "tasks": [{"name": "late"}]}, {"name": "M1", "tasks": [{"name": "early"}]}]},
+            [("late", "M2", 11), ("early", "M1", 2)],
+        ),
+        (
+            {"phases": [{"name": "P", "epics": [{"name": "E", "tasks": [{"name": "a"}]}]}]},
+            [("a", "E", 1)],
+        ),
+        ({"phases": [{"name": "Done", "tasks": []}, {"name": "Next", "tasks": [{"name": "a"}]}]}, [("a", "Next", 1)]),
+        (
+            {"stories": [{"name": "a", "requirements": ["It is fast"]}]},
+            [("a", "general", 1)],
+        ),
+    ],
+)
+def test_groups_become_categories_and_phases(read: Read, document: Any, found: list[tuple[str, str, int]]) -> None:
+    """Names, categories and priorities of what nested groups hold."""
+    assert [(one.name, one.category, one.priority) for one in read(document).features] == found
+
+
+@pytest.mark.parametrize(
+    ("document", "place"),
+    [
+        ({"features": {"backend": {"done": False}}}, "features.backend"),
+        ({"phases": [{"name": "Phase 1", "tasks": [{"id": 7}]}]}, "phases[0].tasks[0]"),
+        ([{"name": "a"}, {"status": "pending", "passes": False}], "[1]"),
+    ],
+)
+def test_an_entry_without_a_text_is_refused_with_its_place(refused: Refused, document: Any, place: str) -> None:
+    """It is no feature, and no other text stands in for one."""
+    assert refused(document).details["field"] == place
+
+
 def test_fields_beside_the_list_are_reported(read: Read) -> None:
     """Rules and metadata of the file are reported as ignored."""
     backlog = read({"project": "p", "rules": ["r"], "empty": None, "features": [{"name": "a"}]})

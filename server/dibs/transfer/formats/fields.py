@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from dibs.transfer.formats.backlog import Report
@@ -55,7 +56,7 @@ class FeatureFields:
         for key, value in raw.fields.items():
             if is_empty(value):
                 continue
-            name = shown(key)
+            name = _shown_key(key)
             field = SourceField(name, f"{raw.path}.{name}", value)
             if self._fields.setdefault(snake(key), field) is not field:
                 report.ignored(f"{name} (a second spelling of the same field)")
@@ -95,6 +96,11 @@ class FeatureFields:
         """Report the fields that were not mapped as ignored."""
         for name in self._unmapped:
             self._report.ignored(self._fields[name].name)
+
+
+@lru_cache(maxsize=1024)
+def _shown_key(key: str) -> str:
+    return shown(key)
 
 
 def shown(value: Any) -> str:

@@ -141,8 +141,7 @@ def _members(path: str, held: Any, group: _Group) -> Iterator[RawFeature]:
             yield from _members(here, value, group.inner("", key))
             continue
         member = _object(value, here)
-        lists = [name for name in member if snake(name) in words.CONTAINERS and _holds_members(member[name], group)]
-        if lists:
+        if lists := _lists_in(member, group):
             name = _group_name(member) or (key if isinstance(key, str) else None)
             for inner in lists:
                 yield from _members(f"{here}.{shown(inner)}", member[inner], group.inner(snake(inner), name))
@@ -160,10 +159,23 @@ def _is_feature(member: dict[str, Any]) -> bool:
     return any(snake(name) in texts and isinstance(value, str) for name, value in member.items())
 
 
-def _holds_members(held: Any, group: _Group) -> bool:
-    """Return whether a value holds features: objects, or in a group, such as a phase, also texts."""
-    texts = group.kind in words.GROUPS and isinstance(held, list) and any(isinstance(one, str) for one in held)
-    return texts or _holds_objects(held)
+def _lists_in(member: dict[str, Any], group: _Group) -> list[str]:
+    """Return the names of the lists of features in an object. In a group, such as a phase, they may be texts, or none."""
+    in_group = group.kind in words.GROUPS
+    containers = [name for name in member if snake(name) in words.CONTAINERS]
+    groups = [name for name in member if in_group and snake(name) in words.GROUPS]
+    return [
+        *(
+            name
+            for name in containers
+            if _holds_objects(member[name]) or (in_group and _is_list_of_texts(member[name]))
+        ),
+        *(name for name in groups if _holds_objects(member[name])),
+    ]
+
+
+def _is_list_of_texts(held: Any) -> bool:
+    return isinstance(held, list) and all(isinstance(one, str) for one in held)
 
 
 def _object(value: Any, path: str) -> dict[str, Any]:
@@ -186,7 +198,11 @@ def _holds_objects(held: Any) -> bool:
 def _has_list(value: Any) -> bool:
     if not isinstance(value, dict):
         return False
-    return any(snake(key) in words.CONTAINERS and isinstance(inner, list | dict) for key, inner in value.items())
+    return any(
+        (snake(key) in words.CONTAINERS and isinstance(inner, list | dict))
+        or (snake(key) in words.GROUPS and _holds_objects(inner))
+        for key, inner in value.items()
+    )
 
 
 def _group_name(member: dict[str, Any]) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from dibs_schema.status import Status
@@ -156,6 +157,7 @@ _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _GAP = re.compile(r"[\W_]+")
 
 
+@lru_cache(maxsize=1024)
 def snake(word: str) -> str:
     """Return the snake-case form of a name or word: `depends_on` for `dependsOn`, `in_progress` for `✅ In-Progress`."""
     if word.isascii() and word.isalpha() and word.islower():
