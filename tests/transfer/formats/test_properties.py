@@ -121,6 +121,7 @@ def imported_or_refused(read: Read, document: Any) -> InvalidInput | None:
 @example({"features": {"\u200b": {"name": "a"}}})
 @example([{"human_input_request": {"fields": [{}]}, "status": "needs_human", "name": "\x00"}])
 @example([{"name": "a", "evidence": [[[[]]]]}])
+@example({"features": {"\U00018d09": {}}})
 def test_any_json_is_imported_within_limits_or_refused(read: Read, document: Any) -> None:
     """No document raises anything but InvalidInput, and what is returned keeps every limit."""
     imported_or_refused(read, document)

@@ -106,6 +106,8 @@ def _shown_key(key: str) -> str:
 def shown(value: Any) -> str:
     """Return a value of the file as one short line without control characters, for messages."""
     text = " ".join(clean(value if isinstance(value, str) else type(value).__name__).split())
+    if not text.isprintable():  # a character that nobody has assigned yet
+        text = "".join(one if one.isprintable() else "\ufffd" for one in text)
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 
 
