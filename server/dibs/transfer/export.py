@@ -41,7 +41,7 @@ _next_page = (
             F.archived_from,
             F.priority,
         ),
-        *(F.paths, F.evidence, F.last_failure, F.human_request, F.human_answer),
+        *(F.paths, F.evidence, F.last_failure, F.human_request, F.human_answer, F.created_at, F.passed_at),
     )
     .where(in_project(), F.id > bindparam("after"))
     .order_by(F.id)
@@ -127,4 +127,5 @@ def _exported(row: Row, needs: list[int], notes: list[str]) -> ExportedFeature:
         "human_answer": row["human_answer"] if answered else None,
     }
     given = {name: values.get(name) for name in FIELDS}
-    return {name: value for name, value in given.items() if value not in (None, []) or name == "steps"}
+    kept = {name: value for name, value in given.items() if value not in (None, []) or name == "steps"}
+    return kept | {"created_at": row["created_at"], "passed_at": row["passed_at"]}

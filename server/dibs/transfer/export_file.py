@@ -9,14 +9,14 @@ from typing import IO
 
 from dibs.regular_file import read_regular, refuse_irregular
 from dibs.transfer import atomic_file
-from dibs.transfer.formats.exported import BEGINNING_LENGTH, is_json_export
+from dibs.transfer.formats.exported import BEGINNING_LENGTH, is_export
 from dibs_schema.refusals import InvalidInput
 
 
 def refuse_taken(target: Path, *, force: bool) -> None:
     """Raise InvalidInput unless an export may be written to `target`: `force` allows to replace any regular file."""
     refuse_irregular(target, "output", follow=False)
-    if force or not target.exists() or is_json_export(read_regular(target, BEGINNING_LENGTH)):
+    if force or not target.exists() or is_export(read_regular(target, BEGINNING_LENGTH)):
         return
     raise InvalidInput(
         f"{target} is not an export of Dibs, and was not changed. `dibs export --in-place` changes the states in a file "

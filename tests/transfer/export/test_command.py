@@ -39,6 +39,7 @@ def test_a_feature_list_has_every_field(filled: Shell) -> None:
     assert list(document) == ["dibs", "features"]
     assert document["features"][1] == {
         "id": 2,
+        "source": "given.json",
         "reference": "b",
         "category": "general",
         "name": "Zürich → €",
@@ -56,6 +57,7 @@ def test_a_prd_has_the_keys_of_one(filled: Shell) -> None:
     first, second = exported(filled, "--format", "prd")["userStories"]
     assert first == {
         "id": "1",
+        "source": "given.json",
         "reference": "a",
         "category": "account",
         "title": "Sign in",
@@ -66,6 +68,50 @@ def test_a_prd_has_the_keys_of_one(filled: Shell) -> None:
         "notes": "",
     }
     assert second["dependencies"] == ["1"]
+
+
+def test_a_checklist_is_one(filled: Shell) -> None:
+    """Items, steps and categories are Markdown; the rest stands in comments."""
+    filled.dibs("export", "-o", "TODO.md")
+    lines = (filled.folder / "TODO.md").read_text().splitlines()
+    assert [line for line in lines if "<!--" not in line] == [
+        "",
+        "# default",
+        "",
+        "## account",
+        "",
+        "- [ ] Sign in",
+        "  By e-mail.",
+        "  - Open it.",
+        "",
+        "## general",
+        "",
+        "- [x] Zürich → €",
+    ]
+
+
+def test_beads_has_what_its_importer_demands(filled: Shell) -> None:
+    """Closed issues have a time, priorities are 0 to 4, and dependencies are links of both ids."""
+    filled.dibs("export", "-o", "issues.jsonl")
+    header, first, second = map(json.loads, (filled.folder / "issues.jsonl").read_text().splitlines())
+    assert header["_schema"] == "beads-jsonl/1"
+    assert (first["id"], first["title"], first["status"], first["acceptance_criteria"]) == (
+        *("dibs-1", "Sign in"),
+        *("open", "Open it."),
+    )
+    assert "closed_at" not in first
+    assert (second["status"], second["priority"], second["closed_at"][-1]) == ("closed", 4, "Z")
+    (link,) = second["dependencies"]
+    assert (link["issue_id"], link["depends_on_id"], link["type"]) == ("dibs-2", "dibs-1", "blocks")
+
+
+@pytest.mark.parametrize("file", ["a.json", "prd.json", "a.jsonl", "a.md"])
+def test_an_export_of_every_format_is_replaced_and_imported(filled: Shell, file: str) -> None:
+    assert filled.dibs("export", "-o", file).returncode == 0
+    filled.dibs("fail", 2, "It broke.")
+    assert filled.dibs("export", "-o", file).returncode == 0
+    done = filled.json("import", file)
+    assert (done["added"], done["present"], done.get("differing", {})) == (0, 2, {})
 
 
 @pytest.mark.parametrize("form", FORMATS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from io import BytesIO
 from itertools import count
 from pathlib import Path
@@ -19,9 +19,11 @@ from dibs.database import Database, open_database
 from dibs.database.transaction import Transaction
 from dibs.settings import Settings
 from dibs.transfer.export import exported_features, write_export
-from dibs.transfer.formats import read_backlog
+from dibs.transfer.formats import own_export, read_backlog
+from dibs.transfer.formats.backlog import SourceFile
 from dibs.transfer.formats.export_formats import FORMATS
-from dibs.transfer.formats.json_writer import joined_notes, split_notes
+from dibs.transfer.formats.exported import FIELDS, Header
+from dibs.transfer.formats.json_export import join_texts, split_texts
 from dibs.transfer.importer import Import
 from dibs.verbs import ask_person, outcome, update
 from dibs_schema.answers import Imported
@@ -30,6 +32,7 @@ from dibs_schema.refusals import InvalidInput
 from dibs_schema.sanitize import clean
 from dibs_schema.status import Status
 from races.backlog import times
+from transfer.formats.test_properties import keeps_the_limits
 from verbs import stage
 
 projects = count()
@@ -193,7 +196,71 @@ def test_any_backlog_comes_back(
 
 def essence(feature: Any) -> Any:
     """Return what another backlog has of a feature."""
-    return {name: value for name, value in feature.items() if name not in ("source", "reference")}
+    return {
+        name: value for name, value in feature.items() if name not in ("source", "reference", "created_at", "passed_at")
+    }
+
+
+BARE = st.fixed_dictionaries(
+    {"category": texts(100), "name": texts(255), "description": texts(500), "steps": st.lists(texts(200), max_size=3)},
+    optional={"notes": st.lists(texts(200), min_size=1, max_size=3), "last_failure": texts(100)},
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(given=st.lists(BARE, max_size=3), form=st.sampled_from([*FORMATS]))
+def test_every_text_comes_back_in_every_format(given: list[dict[str, Any]], form: str) -> None:
+    """Whatever a text looks like in a format, the reader returns it as it was."""
+    common = {"priority": 7, "status": "pending", "passes": False, "created_at": 0.0, "passed_at": None}
+    features = [{"id": number, **one, **common} for number, one in enumerate(given, start=1)]
+    backlog = own_export.read(source("".join(FORMATS[form].write(Header("abc", "shop"), features))))
+    names = [*BARE_FIELDS, "reference", "priority"]
+    found = [{name: getattr(one, name) for name in names} for one in backlog.features]
+    assert found == [
+        {name: one.get(name, [] if name == "notes" else None) for name in BARE_FIELDS}
+        | {"reference": str(one["id"]), "priority": 7}
+        for one in features
+    ]
+
+
+BARE_FIELDS = ("category", "name", "description", "steps", "notes", "last_failure")
+
+
+def source(text: str) -> SourceFile:
+    return SourceFile(Path("export"), text.encode())
+
+
+WORDS = [*Status, "closed", "dibs-1", "done"]
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 9) | st.text(max_size=5) | st.sampled_from(WORDS),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["dibs", "status", "id", "a"]), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+KEYS = [*FIELDS, "title", "acceptance_criteria", "metadata"]
+STATES = {"status": st.sampled_from(WORDS), "passes": st.booleans(), "archived_from": st.sampled_from(WORDS)}
+ODD = (
+    st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=6)
+    | st.fixed_dictionaries({"name": st.just("a"), **STATES})
+    | VALUES
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(ODD, max_size=3), st.sampled_from([*FORMATS]))
+def test_an_odd_export_is_read_or_refused(entries: list[Any], form: str) -> None:
+    """No value of an edited export raises anything but InvalidInput."""
+    mark = {"export": 1, "backlog": "x"}
+    if form == "beads":
+        text = "\n".join(map(json.dumps, [{"_schema": "beads-jsonl/1", "dibs": mark}, *entries]))
+    elif form == "markdown":
+        items = (f"- [ ] {place}\n  <!-- {json.dumps(one)} -->\n" for place, one in enumerate(entries))
+        text = f"<!-- dibs {json.dumps(mark)} -->\n" + "".join(items)
+    else:
+        text = json.dumps({"dibs": mark, "features" if form == "feature_list" else "userStories": entries})
+    with suppress(InvalidInput):
+        keeps_the_limits(own_export.read(source(text)))
 
 
 @given(st.lists(texts(100), max_size=4))
@@ -201,7 +268,7 @@ def essence(feature: Any) -> Any:
 @example(["- a"])
 @example(["- a", "b\n  c\n\n- d"])
 def test_notes_in_one_text_can_be_told_apart(notes: list[str]) -> None:
-    assert split_notes(joined_notes(notes)) == notes
+    assert split_texts(join_texts(notes)) == notes
 
 
 def test_a_person_may_edit_an_export(shell: Shell) -> None:

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from dibs.transfer.formats.beads_export import write_beads
+from dibs.transfer.formats.checklist_export import write_checklist
 from dibs.transfer.formats.exported import Write
-from dibs.transfer.formats.json_writer import write_feature_list, write_prd
+from dibs.transfer.formats.json_export import write_feature_list, write_prd
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,8 @@ class ExportFormat:
 FORMATS: Final = {
     "feature_list": ExportFormat(write_feature_list),
     "prd": ExportFormat(write_prd),
+    "beads": ExportFormat(write_beads, suffix=".jsonl"),
+    "markdown": ExportFormat(write_checklist, is_json=False, suffix=".md"),
 }
 """The formats by their names; the first is the default."""
 

@@ -14,7 +14,9 @@ VERSION: Final = 1
 MARK: Final = "dibs"
 """The key under which an export says that it is one."""
 BEGINNING_LENGTH: Final = 200
-_BEGINNING = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{\s*"dibs"\s*:\s*\{\s*"export"\s*:')
+_BEGINNING = re.compile(
+    rb'(?:\xef\xbb\xbf)?\s*(?:\{\s*(?:"_schema"\s*:\s*"[^"]*"\s*,\s*)?"dibs"\s*:|<!-- dibs )\s*\{\s*"export"\s*:'
+)
 
 FIELDS: Final = (
     *("id", "source", "reference", "category", "name", "description", "steps", "dependencies", "paths", "evidence"),
@@ -25,7 +27,8 @@ FIELDS: Final = (
 ExportedFeature = Mapping[str, Any]
 """A feature by FIELDS. Its `id` and its `dependencies` are the numbers of features in the exported project.
 
-`source` and `reference` tell where it was imported from before; nothing reads them.
+`source` and `reference` tell where it was imported from before; nothing reads them. `created_at` and `passed_at`, in seconds
+since 1970, are for formats that must have times.
 """
 
 
@@ -55,8 +58,8 @@ class Header:
         return cls(backlog, "")
 
 
-def is_json_export(content: bytes) -> bool:
-    """Check whether a file begins as an export, also after another program has formatted it."""
+def is_export(content: bytes) -> bool:
+    """Check whether a file begins as an export of any format, also after another program has formatted it."""
     return _BEGINNING.match(content[:BEGINNING_LENGTH]) is not None
 
 

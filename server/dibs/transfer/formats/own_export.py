@@ -1,27 +1,29 @@
-"""Reads the exports of Dibs in JSON. Unlike the lists of others they are read by the letter: nothing has to be guessed."""
+"""Reads the exports of Dibs. Unlike the lists of others they are read by the letter: nothing has to be guessed."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from dibs.transfer.formats.assemble import assemble
 from dibs.transfer.formats.backlog import Backlog, Report, SourceFile
+from dibs.transfer.formats.beads_export import read_issue
+from dibs.transfer.formats.checklist_export import read_checklist
 from dibs.transfer.formats.entry import Dependency, Entry
-from dibs.transfer.formats.exported import FIELDS, MARK, Header, is_json_export
+from dibs.transfer.formats.exported import FIELDS, MARK, Header, is_export
 from dibs.transfer.formats.fields import shown
-from dibs.transfer.formats.json_text import parse
-from dibs.transfer.formats.json_writer import PRD_KEYS, split_notes
-from dibs_schema.inputs import CLEAN, CommandRun, HumanFields, Reply
+from dibs.transfer.formats.json_export import read_feature, split_texts
+from dibs.transfer.formats.json_text import Lines, parse
+from dibs_schema.inputs import CLEAN, GREATEST_ID, CommandRun, HumanFields, Reply
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.status import Status
 from dibs_schema.validation import first_problem, path_of
 
 Text = Annotated[str, CLEAN]
 Id = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
-_FIELD_OF: Final = {key: field for field, key in PRD_KEYS.items()}
 
 
 class _Evidence(BaseModel):
@@ -57,53 +59,63 @@ class _Feature(BaseModel):
     paths: list[str] = []
     evidence: _Evidence | None = None
     last_failure: Text | None = None
-    notes: Annotated[
-        list[Text], BeforeValidator(lambda value: split_notes(value) if isinstance(value, str) else value)
-    ] = []
+    notes: Annotated[list[Text], BeforeValidator(split_texts)] = []
     human_request: _Request | None = None
     human_answer: Annotated[_Answer | dict[str, Reply], Field(union_mode="left_to_right")] | None = None
     archived_from: Status | None = None
-    priority: Annotated[int, Field(strict=True)] | None = None
+    priority: Annotated[int, Field(strict=True, ge=-GREATEST_ID, le=GREATEST_ID)] | None = None
     status: Status | None = None
     passes: bool = False
 
 
 def recognizes(file: SourceFile) -> bool:
     """Check for the mark at the beginning of an export."""
-    return is_json_export(file.content)
+    return is_export(file.content)
 
 
 def read(file: SourceFile) -> Backlog:
     """Return the backlog of an export. Raises InvalidInput."""
     report = Report()
-    document = parse(file.text())
-    header = Header.read(document[MARK])
-    key = next((key for key in ("features", "userStories") if isinstance(document.get(key), list)), None)
-    if key is None:
-        raise InvalidInput("it begins as an export of Dibs, but has no list of features.")
-    found = [_feature(value, f"{key}[{place}]", report) for place, value in enumerate(document[key])]
-    backlog = assemble("export of Dibs", [_entry(one, path, report) for one, path in found], report, file.options)
-    evidence = [one.evidence.model_dump(exclude_defaults=True) if one.evidence else None for one, _ in found]
+    header, given = _features_in(file.text())
+    found = [(path, _feature(path, fields, report)) for path, fields in given]
+    backlog = assemble("export of Dibs", [_entry(path, one, report) for path, one in found], report, file.options)
+    evidence = [one.evidence.model_dump(exclude_defaults=True) if one.evidence else None for _, one in found]
     features = [replace(one, evidence=proof) for one, proof in zip(backlog.features, evidence, strict=True)]
     return replace(backlog, features=features, source=header.source, project=header.backlog)
 
 
-def _feature(value: Any, path: str, report: Report) -> tuple[_Feature, str]:
-    """Return a feature of the file, and its place."""
-    given = {_FIELD_OF.get(key, key): one for key, one in value.items()} if isinstance(value, dict) else value
+def _features_in(text: str) -> tuple[Header, Iterator[tuple[str, Any]]]:
+    """Return the header, and the place and the fields of each feature, whatever the format."""
+    if text.lstrip().startswith("<!--"):
+        first = text.lstrip().partition("\n")[0]
+        return Header.read(parse(first[first.index("{") : first.rindex("}") + 1])), read_checklist(text)
+    document = parse(text)
+    if isinstance(document, Lines):
+        (_, first), *issues = document
+        return Header.read(first.get(MARK)), ((f"line {line}", read_issue(one)) for line, one in issues)
+    header = Header.read(document[MARK])
+    key = next((key for key in ("features", "userStories") if isinstance(document.get(key), list)), None)
+    if key is None and "_schema" not in document:
+        raise InvalidInput("it begins as an export of Dibs, but has no list of features.")
+    listed = enumerate(document[key]) if key is not None else ()
+    return header, ((f"{key}[{place}]", read_feature(key or "", one)) for place, one in listed)
+
+
+def _feature(path: str, fields: Any, report: Report) -> _Feature:
     try:
-        found = _Feature.model_validate(given)
+        found = _Feature.model_validate(fields)
     except ValidationError as error:
         place, _, message = first_problem(error)
         field = f"{path}.{path_of(place)}" if place else path
         raise InvalidInput(f"{field}: {message}.", field=field) from None
-    for key in given:
+    for key in fields:
         if key not in FIELDS:
             report.ignored(shown(key))
-    return found, path
+    return found
 
 
-def _entry(one: _Feature, path: str, report: Report) -> Entry:
+def _entry(path: str, one: _Feature, report: Report) -> Entry:
+    status = _status(one, report)
     dependencies = [Dependency(other, f"{path}.dependencies[{place}]") for place, other in enumerate(one.dependencies)]
     return Entry(
         path=path,
@@ -113,8 +125,8 @@ def _entry(one: _Feature, path: str, report: Report) -> Entry:
         steps=[step for step in one.steps if step],
         category=one.category,
         priority=one.priority,
-        status=_status(one, report),
-        archived_from=one.archived_from,
+        status=status,
+        archived_from=_archived_from(one, status),
         dependencies=dependencies,
         paths=one.paths,
         notes=one.notes,
@@ -129,11 +141,20 @@ def _dumped(value: BaseModel | dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _status(one: _Feature, report: Report) -> Status:
-    """Return the status, which `passes` says alone, or must not contradict."""
+    """Return the status, which `passes` says alone, or must not contradict. Nobody has claimed a feature of a file."""
     said = Status.PASSING if one.passes else Status.PENDING
-    if one.status is None or one.status is said:
+    if one.status in (None, said):
         return said
-    if one.status is Status.PASSING or (one.passes and one.archived_from is None):
+    if one.status is Status.IN_PROGRESS:
+        return Status.PENDING
+    if one.status is Status.PASSING or (one.passes and one.status is not Status.ARCHIVED):
         report.ignored(f"status '{one.status}', which passes {str(one.passes).lower()} contradicts: pending")
         return Status.PENDING
     return one.status
+
+
+def _archived_from(one: _Feature, status: Status) -> Status | None:
+    if status is not Status.ARCHIVED:
+        return None
+    fits = one.archived_from in (Status.NEEDS_HUMAN, Status.STUCK) and not one.passes
+    return one.archived_from if fits else Status.PASSING if one.passes else Status.PENDING

@@ -1,4 +1,4 @@
-"""Writes exports in JSON: one key a line, so that a change of one field is a change of one line."""
+"""Exports in JSON: one key a line, so that a change of one field is a change of one line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from dibs.transfer.formats.exported import MARK, ExportedFeature, Header
+from dibs.transfer.formats.exported import FIELDS, MARK, ExportedFeature, Header
 from dibs_schema.status import Status
 
 INDENT: Final = 2
@@ -25,7 +25,7 @@ PRD_KEYS: Final = {
 
 def write_feature_list(header: Header, features: Iterable[ExportedFeature]) -> Iterator[str]:
     """Yield the text of a `feature_list.json`."""
-    return _document({MARK: header.mark}, "features", features)
+    return _document({MARK: header.mark}, "features", map(_fields, features))
 
 
 def write_prd(header: Header, features: Iterable[ExportedFeature]) -> Iterator[str]:
@@ -34,9 +34,13 @@ def write_prd(header: Header, features: Iterable[ExportedFeature]) -> Iterator[s
     return _document({MARK: header.mark, "project": header.project}, "userStories", stories)
 
 
+def _fields(feature: ExportedFeature) -> dict[str, Any]:
+    return {name: feature[name] for name in FIELDS if name in feature}
+
+
 def _story(feature: ExportedFeature) -> dict[str, Any]:
     """Return a feature with ids as strings, as others write them, and a status only if `passes` does not say it."""
-    story = {**feature, "id": str(feature["id"]), "notes": joined_notes(feature.get("notes", []))}
+    story = {**_fields(feature), "id": str(feature["id"]), "notes": join_texts(feature.get("notes", []))}
     if "dependencies" in story:
         story["dependencies"] = list(map(str, story["dependencies"]))
     if story["status"] in (Status.PENDING, Status.PASSING):
@@ -44,18 +48,20 @@ def _story(feature: ExportedFeature) -> dict[str, Any]:
     return story
 
 
-def joined_notes(notes: Sequence[str]) -> str:
-    """Return notes as one text: a single one as it is, several as a list."""
-    if len(notes) == 1 and not notes[0].startswith(_BULLET):
-        return notes[0]
-    return "\n".join(_BULLET + note.replace("\n", "\n  ") for note in notes)
+def join_texts(texts: Sequence[str]) -> str:
+    """Return notes or steps as one text: a single one as it is, several as a list."""
+    if len(texts) == 1 and not texts[0].startswith(_BULLET):
+        return texts[0]
+    return "\n".join(_BULLET + text.replace("\n", "\n  ") for text in texts)
 
 
-def split_notes(text: str) -> list[str]:
-    """Return the notes that `joined_notes` has joined."""
+def split_texts(text: Any) -> Any:
+    """Return the texts that `join_texts` has joined; any other value as it is."""
+    if not isinstance(text, str):
+        return text
     if not text.startswith(_BULLET):
         return [text] if text else []
-    return [note.replace("\n  ", "\n") for note in text.removeprefix(_BULLET).split("\n" + _BULLET)]
+    return [one.replace("\n  ", "\n") for one in text.removeprefix(_BULLET).split("\n" + _BULLET)]
 
 
 def _document(head: Mapping[str, Any], key: str, entries: Iterable[Mapping[str, Any]]) -> Iterator[str]:
@@ -70,3 +76,9 @@ def _document(head: Mapping[str, Any], key: str, entries: Iterable[Mapping[str, 
 def _dumped(value: Mapping[str, Any], depth: int) -> str:
     """Return an object as JSON. No string of JSON contains a line break, so each line gets the indent of `depth`."""
     return json.dumps(value, ensure_ascii=False, indent=INDENT).replace("\n", "\n" + " " * INDENT * depth)
+
+
+def read_feature(key: str, value: Any) -> Any:
+    """Return the fields of an exported feature from an entry of the list `key`."""
+    names = {written: name for name, written in PRD_KEYS.items()} if key == "userStories" else {}
+    return {names.get(name, name): one for name, one in value.items()} if isinstance(value, dict) else value
