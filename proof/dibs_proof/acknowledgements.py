@@ -23,9 +23,22 @@ ENDING = {
     "feature_clear_in_progress": Kind.RELEASE,
 }
 """The tools that end a claim, with the kinds of their events."""
-NOTING = {"feature_add_note": Kind.NOTE, "feature_heartbeat": Kind.HEARTBEAT}
-"""The tools that leave a note; a heartbeat without one leaves no event."""
-TEXTS = {Kind.FAIL: "reason", Kind.SKIP: "reason", Kind.ASK: "prompt", Kind.NOTE: "text", Kind.HEARTBEAT: "note"}
+WRITING = {
+    "feature_add_note": Kind.NOTE,
+    "feature_heartbeat": Kind.HEARTBEAT,
+    "feature_return": Kind.RETURN,
+    "feature_reject": Kind.REJECT,
+}
+"""The tools whose event has their own text, and no claim's end; a heartbeat without a note leaves no event."""
+TEXTS = {
+    Kind.FAIL: "reason",
+    Kind.SKIP: "reason",
+    Kind.ASK: "prompt",
+    Kind.NOTE: "text",
+    Kind.HEARTBEAT: "note",
+    Kind.RETURN: "feedback",
+    Kind.REJECT: "reason",
+}
 """The argument that the event stores unchanged."""
 MAY_BE = {Kind.RESUME: (Kind.RESUME, Kind.CLAIM)}
 """A resume by an agent that has no claim is a claim; the answer does not say which."""
@@ -52,7 +65,7 @@ class Acknowledged:
 
 
 def acknowledged(history: History, names: Mapping[str, str]) -> Iterator[Acknowledged]:
-    """Yield every transition of a claim, and every note, that a server acknowledged.
+    """Yield every transition of a claim, every note and every undone pass that a server acknowledged.
 
     `names` maps each client to its agent's name in the events, if that is known. A repeated call, which is acknowledged
     again, counts once, and any of the equal calls may have made the transition.
@@ -65,8 +78,8 @@ def acknowledged(history: History, names: Mapping[str, str]) -> Iterator[Acknowl
         early = one.kind is Kind.RELEASE and (client, one.feature) in regained
         yield replace(one, begun=-math.inf) if early else one
     for call in calls:
-        if call.tool in NOTING and call.answer is not None and not call.refused and not call.lost:
-            kind = NOTING[call.tool]
+        if call.tool in WRITING and call.answer is not None and not call.refused and not call.lost:
+            kind = WRITING[call.tool]
             by = "" if (call.client, call.answer["id"]) in regained else _name(history, call, names)
             text = call.arguments.get(TEXTS[kind])
             if text is not None:

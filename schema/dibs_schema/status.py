@@ -23,7 +23,7 @@ MEANING = {
     Status.IN_PROGRESS: "claimed: has a claim token, a holder and a lease",
     Status.PASSING: "done and verified",
     Status.NEEDS_HUMAN: "waiting for a person's answer",
-    Status.STUCK: "quarantined after too many failures, skips or claims without outcome; a person must look",
+    Status.STUCK: "quarantined after too many failures, skips or claims without outcome, or rejected; a person must look",
     Status.ARCHIVED: "no longer part of the work; never blocks its dependents; a restore returns its earlier status",
 }
 
@@ -41,6 +41,8 @@ class Kind(StrEnum):
     VERIFY = "verify"
     FAIL = "fail"
     REGRESS = "regress"
+    RETURN = "return"
+    REJECT = "reject"
     SKIP = "skip"
     ASK = "ask"
     ANSWER = "answer"
@@ -149,6 +151,20 @@ TRANSITIONS: tuple[Transition, ...] = (
         (_P,),
         "status; a reason",
         "dependents' unmet_dependencies + 1, an event for each; holders keep their claims; passing ones await a recheck",
+    ),
+    Transition(
+        Kind.RETURN,
+        (_D,),
+        (_P,),
+        "status; a person's feedback",
+        "dependents as after a regression; the feedback goes to the next claim; times_returned + 1",
+    ),
+    Transition(
+        Kind.REJECT,
+        (_D,),
+        (_S,),
+        "status; a person's reason",
+        "dependents as after a regression; the reason goes to the next claim after a retry",
     ),
     Transition(
         Kind.SKIP,

@@ -48,11 +48,11 @@ def test_a_stuck_feature_is_tried_again(person: Person, database: Database) -> N
 
 
 def test_a_pass_is_confirmed(person: Person, database: Database) -> None:
-    """A person confirms in another agent's place."""
+    """A person approves in another agent's place."""
     database.write_now(lambda tx: change_setting(tx, "planner", "verifier", "other"))
     passed = place(database, Status.PASSING).id
     assert f'id="unconfirmed-{passed}"' in person.get("/").text
-    assert person.act("confirm", feature=passed).status_code == 303
+    assert person.act("approve", feature=passed).status_code == 303
     assert database.read_now(lambda tx: get_by_id(tx, passed)).unconfirmed_since is None
 
 

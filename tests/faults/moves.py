@@ -170,9 +170,9 @@ MOVES: dict[str, Move] = {
     "pass": _on_claim("feature_mark_passing", evidence={"summary": "it works"}),
     "verify": _tool("feature_mark_passing", feature_id="$passing"),
     "confirm": Move(tools=[("feature_mark_passing", {"feature_id": "$passing"})], prepare=let_wait),
-    "confirm in another's place": Move(
-        tools=[("feature_update", {"feature_id": "$passing", "confirm": True})], prepare=let_wait
-    ),
+    "approve": Move(tools=[("feature_approve", {"feature_id": "$passing"})], prepare=let_wait),
+    "return": _tool("feature_return", feature_id="$passing", feedback="not yet"),
+    "reject": _tool("feature_reject", feature_id="$passing", reason="not needed"),
     "fail an attempt": _on_claim("feature_mark_failing", reason="it broke"),
     "fail a regression": _tool("feature_mark_failing", feature_id="$passing", reason="it broke"),
     "skip a claim": _on_claim("feature_skip", reason="not now"),

@@ -237,13 +237,21 @@ class Model:
         self.to_recheck.discard(feature)
         self.events += 1
 
-    def overrule(self, feature: int, by: str) -> None:
-        """Confirm or recheck a pass as a planner does."""
+    def approve(self, feature: int, by: str) -> None:
+        """Confirm or recheck a pass as a person does."""
         if self[feature].status is not D or feature not in self.unconfirmed | self.to_recheck:
             raise Refused("invalid_input")
         self._confirm(feature, by)
         self.to_recheck.discard(feature)
         self.events += 1
+
+    def undo_pass(self, feature: int, status: Status) -> None:
+        """Return or reject a feature as a person does."""
+        after = model.undo_pass(self[feature], status)
+        self._set_verifier(feature, None, waits=False)
+        self._block_dependents(feature)
+        self.to_recheck.discard(feature)
+        self._set(feature, after)
 
     def force(self, feature: int) -> None:
         """Release a claim as a planner does."""

@@ -22,7 +22,7 @@ from dibs.database import Database, open_database
 from dibs.database.transaction import Transaction
 from dibs.queries.audit import audit
 from dibs.settings import Settings
-from dibs.verbs import ask_person, ask_user, claim, create, lease, outcome, project_settings, skip, update
+from dibs.verbs import ask_person, ask_user, claim, create, lease, outcome, project_settings, review, skip, update
 from dibs.verbs.continue_claim import regain
 from dibs.verbs.depend import set_dependencies
 from dibs.verbs.release import release
@@ -186,11 +186,21 @@ class Backlog(RuleBasedStateMachine):
 
     @precondition(lambda self: self.model.any(Status.PASSING))
     @rule(feature=FEATURES)
-    def overrule(self, feature: int) -> None:
+    def approve(self, feature: int) -> None:
         feature = self.there(feature, Status.PASSING)
         self.both(
-            lambda: self.model.overrule(feature, "p"),
-            lambda tx: update.change(tx, "p", feature, {}, confirm=True),
+            lambda: self.model.approve(feature, "p"),
+            lambda tx: review.approve(tx, "p", feature),
+        )
+
+    @rule(feature=FEATURES, passing=st.booleans(), rejected=st.booleans())
+    def undo_pass(self, feature: int, passing: bool, rejected: bool) -> None:
+        """Return or reject a feature, as a person does."""
+        feature = self.there(feature, *([Status.PASSING] if passing else []))
+        verb = review.reject if rejected else review.return_to_queue
+        self.both(
+            lambda: self.model.undo_pass(feature, Status.STUCK if rejected else Status.PENDING),
+            lambda tx: verb(tx, "p", feature, "not yet"),
         )
 
     @rule(

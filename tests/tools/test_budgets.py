@@ -17,6 +17,7 @@ from dibs.database import Database
 from dibs.transfer.importer import import_features
 from dibs.verbs import ask_person, ask_user, lease, outcome
 from dibs.verbs.create import create_bulk
+from dibs.verbs.review import return_to_queue
 from dibs.verbs.update import add_note
 from dibs.verbs.verify import take_for_regression
 from dibs_schema.inputs import EvidenceFields, HumanField
@@ -154,6 +155,16 @@ ACKNOWLEDGED: list[tuple[str, Callable[[Database], dict[str, Any]], dict[str, An
         {"answers": {"colour": "red"}},
     ),
     ("feature_add_note", lambda backlog: {"feature_id": add(backlog)[0]}, {"text": words("x", 2_000)}),
+    (
+        "feature_return",
+        lambda backlog: {"feature_id": place(backlog, Status.PASSING).id},
+        {"feedback": words("x", 2_000)},
+    ),
+    (
+        "feature_reject",
+        lambda backlog: {"feature_id": place(backlog, Status.PASSING).id},
+        {"reason": words("x", 2_000)},
+    ),
     ("feature_update", _stuck, TEXTS | {"retry": True, "archived": True}),
     ("feature_set_dependencies", _twenty_others, {}),
 ]
@@ -236,6 +247,9 @@ def _worst(backlog: Database, letters: str) -> int:
     (feature,) = add(backlog, name=said(255), dependencies=needed, **texts)
     alter(backlog, feature, reference=f"{said(240)}{feature}")
     agent = named(f"{said(80)}{feature}")
+    token = take(backlog, agent, feature).claim.token
+    backlog.write_now(partial(outcome.mark_passing, by=agent.name, feature=feature, token=token))
+    backlog.write_now(partial(return_to_queue, by=said(100), feature=feature, feedback=said(2_000)))
     for _ in range(4):
         alter(backlog, feature, not_before=None)
         token = take(backlog, agent, feature).claim.token

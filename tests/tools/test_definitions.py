@@ -21,7 +21,7 @@ from dibs_schema.refusals import all_codes
 from dibs_schema.roles import Role
 from dibs_schema.status import Status
 from tools.conftest import both_channels
-from verbs.stage import add, board, place
+from verbs.stage import add, alter, board, place
 
 pytestmark = pytest.mark.anyio
 
@@ -30,7 +30,7 @@ BEFORE_ANY_ENGINE = pytest.mark.only_on("sqlite", reason="tools are defined befo
 SNAPSHOTS = Path(__file__).with_name("definitions")
 RENEW = "DIBS_TEST_RENEW"
 
-# Section 4 of the contract: each tool with its roles (c, t, p, v), in the order in which they are listed.
+# Section 4 of the contract, and decision 22: each tool with its roles (c, t, p, v), in the order in which they are listed.
 CONTRACT = {
     "feature_claim_and_get": "ct",
     "feature_mark_in_progress": "c",
@@ -43,6 +43,9 @@ CONTRACT = {
     "feature_request_human_input": "c",
     "feature_answer_human_input": "p",
     "ask_user": "cp",
+    "feature_approve": "p",
+    "feature_return": "p",
+    "feature_reject": "p",
     "feature_create": "pct",
     "feature_create_bulk": "p",
     "feature_update": "p",
@@ -204,6 +207,8 @@ async def calls(server: Client, backlog: Database) -> dict[str, list[dict[str, A
         place(backlog, status).id for status in (Status.PENDING, Status.STUCK, Status.NEEDS_HUMAN)
     )
     passing, broken = place(backlog, Status.PASSING).id, place(backlog, Status.PASSING).id
+    unconfirmed, returned, rejected = (place(backlog, Status.PASSING).id for _ in range(3))
+    alter(backlog, unconfirmed, unconfirmed_since=1.0)
     one, two = add(backlog, 2)
     asked = (await server.call("ask_user", questions=[QUESTION]))["question_id"]
     fields = [{"id": "colour", "label": "Which colour?", "type": "select", "options": ["red", "blue"]}]
@@ -229,6 +234,9 @@ async def calls(server: Client, backlog: Database) -> dict[str, list[dict[str, A
         "feature_get_for_regression": [{"limit": 10}, {"limit": 10}],
         "feature_create": [FEATURE | {"allow_duplicates": True}],
         "feature_create_bulk": [{"features": [FEATURE, FEATURE | {"name": "another"}], "allow_duplicates": True}],
+        "feature_approve": [{"feature_id": unconfirmed}],
+        "feature_return": [{"feature_id": returned, "feedback": "not yet"}],
+        "feature_reject": [{"feature_id": rejected, "reason": "not needed"}],
         "feature_update": [{"feature_id": stuck, "retry": True}, {"feature_id": two, "name": "another"}],
         "feature_add_dependency": [{"feature_id": stuck, "dependency_id": two}],
         "feature_remove_dependency": [{"feature_id": stuck, "dependency_id": two}],

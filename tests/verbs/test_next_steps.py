@@ -23,6 +23,7 @@ from dibs.verbs import (
     lease,
     outcome,
     project_settings,
+    review,
     skip,
     update,
 )
@@ -347,8 +348,18 @@ CASES: list[tuple[str, str, Case]] = [
     ),
     (
         "invalid_input",
-        "confirm",
-        found(lambda tx, one: update.change(tx, "ada", one, {}, confirm=True))(Status.PASSING),
+        "approve",
+        found(lambda tx, one: review.approve(tx, "ada", one))(Status.PASSING),
+    ),
+    (
+        "invalid_input",
+        "return",
+        found(lambda tx, one: review.return_to_queue(tx, "ada", one, "not yet"))(Status.PENDING),
+    ),
+    (
+        "invalid_input",
+        "reject",
+        found(lambda tx, one: review.reject(tx, "ada", one, "no"))(Status.STUCK),
     ),
     ("request_reused", "create", _used_key),
 ]

@@ -15,6 +15,7 @@ from dibs.queries.queue_state import why_idle
 from dibs.queries.stats import get_stats
 from dibs.verbs import outcome
 from dibs.verbs.depend import add_dependency, set_dependencies
+from dibs.verbs.review import approve
 from dibs.verbs.update import change
 from dibs.verbs.verify import take_for_regression
 from dibs_schema.answers import Acknowledgement, Idle
@@ -281,13 +282,13 @@ def test_a_project_can_wait_for_its_rechecks(database: Database) -> None:
     assert _idle(database).state == "complete"
 
 
-def test_a_planner_may_overrule_a_recheck(database: Database) -> None:
-    """The way out of a project without a tester: a planner confirms, once."""
+def test_a_person_may_end_a_recheck(database: Database) -> None:
+    """The way out of a project without a tester: a person approves, once."""
     above = _awaiting(database)
-    database.write_now(lambda tx: change(tx, "planner", above, {}, confirm=True))
+    database.write_now(lambda tx: approve(tx, "planner", above))
     assert _since(database, above) is None
-    assert journal(database, above)[-1]["detail"] == {"rechecked": True, "overruled": True}
-    refused(database, InvalidInput, lambda tx: change(tx, "planner", above, {}, confirm=True))
+    assert journal(database, above)[-1]["detail"] == {"rechecked": True, "approved": True}
+    refused(database, InvalidInput, lambda tx: approve(tx, "planner", above))
     assert is_sound(database)
 
 

@@ -7,7 +7,7 @@ import pytest
 from dibs.database import Database
 from dibs.queries.get import get_by_id
 from dibs.queries.queue_state import why_idle
-from dibs.verbs import outcome, update
+from dibs.verbs import outcome, review, update
 from dibs.verbs.verify import CANNOT_CONFIRM_OWN, NEEDS_CONFIRMATION, TEST_IT, take_for_regression
 from dibs_schema.answers import Acknowledgement, Idle
 from dibs_schema.refusals import InvalidInput, NotFound
@@ -95,33 +95,34 @@ def test_a_tester_with_room_for_one_is_given_one(database: Database) -> None:
     assert len(database.write_now(lambda tx: take_for_regression(tx, 10, "ada")).features) == 2
 
 
-def test_a_planner_may_overrule_and_the_journal_says_so(database: Database) -> None:
-    """The way out of a project with one agent: a planner confirms in place of another agent."""
+def test_a_person_confirms_any_pass_and_the_event_says_so(database: Database) -> None:
+    """The way out of a project with one agent: a person approves."""
     rule(database, verifier="other")
     (feature,) = add(database)
     _passed_by(database, "ada", feature)
-    answer = database.write_now(lambda tx: update.change(tx, "ada", feature, {}, confirm=True))
-    assert (answer.status, answer.changed) == ("passing", ["confirm"])
+    answer = database.write_now(lambda tx: review.approve(tx, "ada", feature))
+    assert answer.status == "passing"
+    assert row(database, feature)["confirmed_by"] == "ada"
     assert _idle(database).state == "complete"
     last = journal(database, feature)[-1]
     assert (last["kind"], last["agent"], last["detail"]) == (
         Kind.VERIFY,
         "ada",
-        {"confirmed": True, "overruled": True},
+        {"confirmed": True, "approved": True},
     )
 
 
 @pytest.mark.parametrize("status", Status)
-def test_only_what_waits_to_be_confirmed_can_be(database: Database, status: Status) -> None:
-    """A planner cannot confirm a feature that does not pass, or that needs no confirmation."""
+def test_only_what_waits_for_approval_is_approved(database: Database, status: Status) -> None:
+    """A feature that does not pass, or that needs no confirmation, is refused, and the refusal says its status."""
     on = place(database, status)
-    refusal = refused(database, InvalidInput, lambda tx: update.change(tx, "planner", on.id, {}, confirm=True))
-    assert refusal.details["field"] == "confirm"
+    refusal = refused(database, InvalidInput, lambda tx: review.approve(tx, "planner", on.id))
+    assert f"Feature {on.id} is {status}" in refusal.message
 
 
 def test_nothing_is_confirmed_that_is_not_there(database: Database) -> None:
     """An unknown id is not found, as for every other change."""
-    refused(database, NotFound, lambda tx: update.change(tx, "planner", 99, {}, confirm=True))
+    refused(database, NotFound, lambda tx: review.approve(tx, "planner", 99))
 
 
 def test_a_regression_takes_the_question_away(database: Database) -> None:

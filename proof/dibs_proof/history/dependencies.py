@@ -17,6 +17,7 @@ from dibs_proof.history.history import Call, History
 from dibs_proof.history.interpret import (
     CREATES,
     DEPENDS,
+    REVIEWS,
     TRANSITIONS,
     Interpretation,
     claimed_feature,
@@ -255,6 +256,8 @@ def satisfies(call: Call) -> bool | None:
     if call.lost:
         if call.tool == "feature_update":
             return call.arguments.get("archived")
+        if call.tool in REVIEWS:
+            return False
         return {Kind.PASS: True, Kind.FAIL: False}.get(kind) if kind is not None else None
     reported = reported_by(call) or {}
     status = reported.get("status")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from dibs_proof.history import expectations, model
@@ -22,6 +23,11 @@ TRANSITIONS = {
     "feature_clear_in_progress": Kind.RELEASE,
     "feature_request_human_input": Kind.ASK,
 }
+REVIEWS = {
+    "feature_return": partial(model.undo_pass, status=Status.PENDING),
+    "feature_reject": partial(model.undo_pass, status=Status.STUCK),
+}
+"""The tools by which a person undoes a pass."""
 COUNTED = {Kind.FAIL: "failures", Kind.SKIP: "skips", Kind.RELEASE: "attempts"}
 """The counter that an acknowledgement reports, unless it has its default."""
 OF_THE_STATE = {
@@ -174,7 +180,7 @@ class Interpretation:
 
     def _reports_the_state(self, call: Call) -> bool:
         if call.code == "invalid_input":
-            return bool(call.arguments.get("retry"))
+            return bool(call.arguments.get("retry")) or call.tool in REVIEWS
         if call.tool in DEPENDS or (call.code == "claim_lost" and call.tool in CLAIMS):
             return False  # it is about another feature, or about the claim of an earlier call with this request_id
         return call.code in OF_THE_STATE and call.arguments.get("feature_id") is not None
@@ -225,6 +231,8 @@ class Interpretation:
         if call.tool == "feature_answer_human_input":
             answered_a_question = "question_id" in (call.answer or {}) and not call.refused
             return expectations.simulate_read if answered_a_question else expectations.simulate_change(model.answer)
+        if call.tool in REVIEWS:
+            return expectations.simulate_change(REVIEWS[call.tool])
         if call.tool == "feature_update":
             return expectations.simulate_update(call.arguments)
         return expectations.simulate_read

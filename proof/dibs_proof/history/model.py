@@ -215,9 +215,16 @@ def _skip(state: FeatureState, limits: Limits) -> FeatureState:
     return replace(state, status=S if skips >= limits.max_skips else P, skips=skips)
 
 
+def undo_pass(state: FeatureState, status: Status) -> FeatureState:
+    """Return a passing feature to the queue, or let it be stuck, as a person does. Raises Refused."""
+    if state.status is not D:
+        raise Refused("invalid_input")
+    # A repetition of the pass is refused.
+    return replace(state, status=status, reason="", in_a_row=0, ended=(None, None))
+
+
 def regress(state: FeatureState) -> FeatureState:
     """Return a passing feature to pending, since it is broken. Raises Refused."""
     if state.status is not D:
         raise Refused({P: "not_claimed", I: "token_required", **BLOCKED}[state.status])
-    # The pass is undone, so a repetition of it is refused.
-    return replace(state, status=P, reason="", in_a_row=0, ended=(None, None))
+    return undo_pass(state, P)

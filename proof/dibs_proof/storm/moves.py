@@ -20,6 +20,7 @@ BY_ARGUMENT = {
     ("feature_update", "retry"): "back-offs or quarantines lifted",
 }
 """The moves that a tool makes with an argument."""
+BY_TOOL = {"feature_return": "passes returned by a person", "feature_reject": "passes rejected by a person"}
 MOVES = (
     "own claims repeated",
     "claims adopted",
@@ -28,6 +29,7 @@ MOVES = (
     "batches sent again",
     "reopened dependencies that reached a dependent",
     *BY_ARGUMENT.values(),
+    *BY_TOOL.values(),
 )
 
 
@@ -58,6 +60,8 @@ def _moves(history: History, call: Call) -> Iterator[str]:
             yield "testers' claims of what they reported"
     if call.tool == "feature_create_bulk" and not new_ids(call):
         yield "batches sent again"
+    if call.tool in BY_TOOL:
+        yield BY_TOOL[call.tool]
     for (tool, argument), move in BY_ARGUMENT.items():
         if call.tool == tool and call.arguments.get(argument) and not has_already_claimed(call):
             yield move

@@ -1,4 +1,4 @@
-"""The operations that ask a person, and the one that answers."""
+"""The operations that ask a person, and those by which a person answers and reviews."""
 
 from __future__ import annotations
 
@@ -36,6 +36,29 @@ class AnswerHumanInput:
 
 
 @arguments
+class ApprovePass:
+    """Confirm a passing feature in a person's name, and end its recheck."""
+
+    feature_id: FeatureId
+
+
+@arguments
+class ReturnPass:
+    """Put a passing feature back into the queue; its next worker gets your feedback."""
+
+    feature_id: FeatureId
+    feedback: Reason
+
+
+@arguments
+class RejectPass:
+    """Take a passing feature out of the queue: it is stuck until a retry."""
+
+    feature_id: FeatureId
+    reason: Reason
+
+
+@arguments
 class AskUser:
     """Ask the user, or read the answer (or cancel) by question_id."""
 
@@ -46,7 +69,7 @@ class AskUser:
 
 
 class People:
-    """The operations that ask a person, and the one that answers."""
+    """The operations that ask a person, and those by which a person answers and reviews."""
 
     ask_person = Operation(
         "feature_request_human_input",
@@ -94,4 +117,31 @@ class People:
             A person answers with `dibs answer --question ID`.""",
         ),
         planner_only=("feature_ids",),
+    )
+
+    approve = Operation(
+        "feature_approve",
+        "Approve a pass",
+        roles=(PLANNER,),
+        arguments=ApprovePass,
+        answers=only(Acknowledgement),
+        command=Command("approve", ID),
+    )
+
+    return_ = Operation(
+        "feature_return",
+        "Return a pass",
+        roles=(PLANNER,),
+        arguments=ReturnPass,
+        answers=only(Acknowledgement),
+        command=Command("return", (*ID, "feedback")),
+    )
+
+    reject = Operation(
+        "feature_reject",
+        "Reject a pass",
+        roles=(PLANNER,),
+        arguments=RejectPass,
+        answers=only(Acknowledgement),
+        command=Command("reject", (*ID, "reason")),
     )

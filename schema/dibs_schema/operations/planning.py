@@ -66,7 +66,7 @@ class CreateFeatures:
 
 @arguments
 class UpdateFeature:
-    """Change a feature's texts, priority or paths, archive or restore it, retry a failed one, or confirm a pass."""
+    """Change a feature's texts, priority or paths, archive or restore it, or retry a failed one."""
 
     feature_id: FeatureId
     category: Category | None = None
@@ -77,7 +77,6 @@ class UpdateFeature:
     paths: Annotated[Paths | None, Field(description="as when created; [] for none"), MAY_BE_EMPTY] = None
     archived: Annotated[bool | None, Field(description="true takes it off the board, false restores it")] = None
     retry: Annotated[bool, Field(description="end being stuck, or a back-off")] = False
-    confirm: Annotated[bool, Field(description="confirm a pass in another agent's place")] = False
 
 
 @arguments
@@ -168,7 +167,6 @@ class Planning:
                 "paths": "A glob of files that it changes; may be repeated. Replaces all paths.",
                 "archived": "Take it off the board, or bring it back.",
                 "retry": "Put back a feature that is stuck or in its back-off, and reset its counters.",
-                "confirm": "Confirm a pass in another agent's place.",
             },
         ),
         destroys=True,

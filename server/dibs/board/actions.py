@@ -77,7 +77,7 @@ ACTIONS = {
     "withdraw": _operation(Operations.answer_person, lambda form: _asked(form, cancel=True)),
     "free": _operation(Operations.release, lambda form: _feature(form, force=True)),
     "retry": _operation(Operations.update, lambda form: _feature(form, retry=True)),
-    "confirm": _operation(Operations.update, lambda form: _feature(form, confirm=True)),
+    "approve": _operation(Operations.approve, _feature),
     "add": _operation(Operations.create, _new_feature),
     "preview": Action(_preview, shows=True),
     "import": Action(_import),

@@ -16,6 +16,8 @@ WORDS = {
     Kind.VERIFY: "tested again",
     Kind.FAIL: "failed",
     Kind.REGRESS: "reported as broken",
+    Kind.RETURN: "returned",
+    Kind.REJECT: "rejected",
     Kind.SKIP: "skipped",
     Kind.ASK: "asked a person about",
     Kind.ANSWER: "answered about",

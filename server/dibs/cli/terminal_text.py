@@ -186,6 +186,8 @@ def _work(work: answers.Work) -> None:
     for name in ("dependencies", "failures", "notes"):
         for one in values.get(name, []):
             click.echo(f"{name}: {values_on_one_line(one)}")
+    if work.feedback is not None:
+        click.echo(f"not accepted: {values_on_one_line(values['feedback'])}")
     if work.recheck_since is not None:
         click.echo(f"awaits a recheck since {values['recheck_since']}: its dependencies have changed")
     if work.earlier_evidence is not None:

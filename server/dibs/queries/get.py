@@ -14,6 +14,7 @@ from dibs.queries.handover import NOTES_ROOM, dependencies_of, human_answer_of, 
 from dibs.queries.open_questions import SHOWN_QUESTIONS, waiting_questions
 from dibs.rules.conditions import FARTHEST_BACK_OFF, F, in_project, this
 from dibs.rules.diagnosis import find
+from dibs.rules.feedback import times_returned
 from dibs.rules.questions import open_questions_of
 from dibs.rules.truncate import cut_text, json_length, truncate, truncate_json
 from dibs_schema.answers import Feature, Summaries
@@ -65,6 +66,7 @@ def get_by_id(tx: Transaction, feature: int, cursor: str | None = None) -> Featu
         ready_at=ready_at(row, tx.now),
         expires_at=row["lease_expires_at"],
         last_failure=truncate(row["last_failure"], 300),
+        times_returned=times_returned(tx, feature),
         evidence=None if row["evidence"] is None else truncate_json(row["evidence"], 700),
         evidence_is_outdated=row["evidence"] is not None
         and Status.PASSING not in (row["status"], row["archived_from"]),

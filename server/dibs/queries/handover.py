@@ -8,12 +8,13 @@ from typing import Any
 from sqlalchemy import bindparam, func, select
 
 from dibs.database.compiled import hot
-from dibs.database.transaction import Transaction
+from dibs.database.transaction import Row, Transaction
 from dibs.rules.conditions import among, held, of_feature, this
 from dibs.rules.dependencies import blockers
+from dibs.rules.feedback import NOT_ACCEPTED, REVIEWED, latest_feedback
 from dibs.rules.questions import answers_of, words
 from dibs.rules.truncate import cut_text, first_line, json_bytes, json_length, truncate, truncate_json
-from dibs_schema.answers import Answer, Dependency, Failure, HumanAnswer, NoteEntry, Work
+from dibs_schema.answers import Answer, Dependency, Failure, Feedback, HumanAnswer, NoteEntry, Work
 from dibs_schema.status import SATISFIED, Kind
 from dibs_schema.tables import dependencies, events, features
 
@@ -22,11 +23,13 @@ OWN_TEXT = 5_000
 HAND_OVER = 3_900
 """Bytes of texts of other agents. Each part may use what the parts before it have left."""
 LEARNED = 50
-"""The latest events of a feature among which failures, notes and ends of questions are looked for."""
+"""The latest events of a feature among which failures, feedback, notes and ends of questions are looked for."""
 FAILURES, FAILURE_ROOM = 3, 600
 NOTES, NOTES_ROOM = 10, 900
 NEW_NOTE_ROOM = 90
 ANSWER_ROOM, LEAST_ANSWER_ROOM = 1_100, 250
+FEEDBACK_ROOM = 700
+"""Feedback takes its room from that of the answers."""
 EVIDENCE_ROOM = 200
 NAME_ROOM, REFERENCE_ROOM, AGENT_ROOM = 1_100, 80, 30
 DEPENDENCY_FRAME = 62
@@ -63,7 +66,7 @@ _new_to_holder = hot(
 
 _learned = hot(
     select(_E.at, _E.agent, _E.kind, _E.detail)
-    .where(of_feature(events), among(_E.kind, (*_FAILED, *NOTED, Kind.MET)))
+    .where(of_feature(events), among(_E.kind, (*_FAILED, *NOTED, *REVIEWED, Kind.MET)))
     .order_by(_E.id.desc())
     .limit(LEARNED)
 )
@@ -77,6 +80,9 @@ def work_of(
     description, steps, cursor = cut_text(row["description"], row["steps"], None, text - json_length(paths))
     learned = tx.all(_learned, feature=row["id"])
     for_answers = min(ANSWER_ROOM, room // 3)
+    feedback = _feedback(tx, row["id"], learned, min(FEEDBACK_ROOM, for_answers))
+    said = json_bytes({"feedback": feedback.wire()}) if feedback else 0
+    for_answers, room = for_answers - said, room - said
     may_have_waited = len(learned) == LEARNED or any(one["kind"] == Kind.MET for one in learned)
     share = for_answers // 2 if row["human_answer"] else for_answers
     question_answers = question_answers_of(tx, row["id"], share) if may_have_waited else []
@@ -103,6 +109,7 @@ def work_of(
         attempts=row["attempts"] if row["attempts"] > 1 else 0,
         recheck_since=row["recheck_since"],
         dependencies=dependencies_of(tx, row["id"], room),
+        feedback=feedback,
         failures=failures,
         notes=notes,
         more_notes=noted - len(notes),
@@ -181,6 +188,21 @@ def new_notes(tx: Transaction, feature: int, token: str) -> dict[str, Any]:
     found = tx.all(_new_to_holder, feature=feature, token=token)
     note = truncate(found[0]["detail"]["note"], NEW_NOTE_ROOM) if found else None
     return {"new_notes": len(found), "note": note}
+
+
+def _feedback(tx: Transaction, feature: int, learned: Sequence[Row], room: int) -> Feedback | None:
+    """Return why a person did not accept the latest pass, in about `room` bytes at most, or None."""
+    latest = next((row for row in learned if row["kind"] in REVIEWED), None)
+    if latest is None and len(learned) == LEARNED:
+        latest = latest_feedback(tx, feature)
+    if latest is None or latest["kind"] not in NOT_ACCEPTED:
+        return None
+    return Feedback(
+        text=truncate(latest["detail"]["reason"], max(room - 150, 20)) or "",
+        agent=truncate(latest["agent"], AGENT_ROOM) or "",
+        at=latest["at"],
+        times_returned=latest["detail"].get("times_returned", 0),
+    )
 
 
 def _failures(learned: Any, room: int) -> list[Failure]:

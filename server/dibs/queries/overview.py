@@ -175,6 +175,8 @@ def _why_stuck(row: Row) -> str:
             return f"skipped {row['skips']} times, last because: {detail.get('reason')}"
         case Kind.FAIL:
             return f"failed {row['failures']} times in {row['attempts']} attempts"
+        case Kind.REJECT:
+            return f"rejected: {detail.get('reason')}"
         case Kind.EXPIRE | Kind.RELEASE:
             return f"{row['attempts']} attempts without an outcome"
         case _:

@@ -81,8 +81,8 @@ _MESSAGES: dict[IdleState, str] = {
     "waiting_for_back_off": "The remaining features failed recently and are not ready yet.",
     "waiting_for_human": "The remaining features wait for a person's answer. Stop, and tell your user to answer with "
     "`dibs answer`.",
-    "stuck": "The remaining features are stuck: they failed, were skipped or were released too often. Stop, and tell "
-    "your user.",
+    "stuck": "The remaining features are stuck: they failed, were skipped or were released too often, or were rejected. "
+    "Stop, and tell your user.",
     "waiting_for_dependencies": "The remaining features wait for features that nobody can claim. Stop, and tell your user.",
     "waiting_for_confirmation": "Every feature is passing or archived, but some passes wait for another agent's "
     "confirmation. If you are not a tester, stop.",

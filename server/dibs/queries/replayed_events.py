@@ -20,7 +20,7 @@ _changes = (
     .order_by(_E.id)
 )
 _awaiting = select(F.id).where(in_project(), F.recheck_since.is_not(None))
-_RECHECKING = (Kind.UNMET, Kind.DEPEND, Kind.VERIFY, Kind.REGRESS, Kind.IMPORT)
+_RECHECKING = (Kind.UNMET, Kind.DEPEND, Kind.VERIFY, Kind.REGRESS, Kind.RETURN, Kind.REJECT, Kind.IMPORT)
 _while_passing = (
     select(_E.feature_id, _E.kind, _E.detail)
     .where(in_project(events), _E.from_status == Status.PASSING.value, among(_E.kind, _RECHECKING))

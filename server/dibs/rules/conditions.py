@@ -40,6 +40,19 @@ NO_CLAIM: dict[Any, Any] = dict.fromkeys(
     ]
 )
 """The columns of a claim, as a row without a claim has them."""
+NO_PASS: dict[Any, Any] = {
+    F.last_failure: bindparam("why"),
+    F.testing_until: None,
+    F.passed_at: None,
+    F.passed_by: None,
+    F.ended_token: None,  # a repeated call must not be acknowledged after the pass is undone
+    F.ended_by: None,
+    F.unconfirmed_since: None,
+    F.confirmed_by: None,
+    F.recheck_since: None,
+    F.updated_at: bindparam("now"),
+}
+"""The values that undo a pass, for the reason of the parameter `why`."""
 IS_ABANDONED = (
     (F.last_activity_at <= F.claimed_at)
     & (F.claimed_at + F.lease_seconds <= bindparam("now", type_=Double))

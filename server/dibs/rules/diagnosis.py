@@ -187,7 +187,7 @@ def refuse_resting(row: Row) -> None:
     if row["status"] == Status.STUCK:
         last = f" The last failure: {row['last_failure'][:200]}." if row["last_failure"] else ""
         raise Stuck(
-            f"Feature {feature} is stuck: it failed, was skipped or was released too often.{last}",
+            f"Feature {feature} is stuck: it failed, was skipped or was released too often, or was rejected.{last}",
             next=[_update(feature, "to return it to the queue", retry=True)],
             id=feature,
         )

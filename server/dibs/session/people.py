@@ -1,4 +1,4 @@
-"""The operations that ask a person, and the one that answers in a person's place."""
+"""The operations that ask a person, and those by which a person answers and reviews."""
 
 from __future__ import annotations
 
@@ -6,10 +6,18 @@ from dibs.session.caller import CallContext
 from dibs.session.session import Session
 from dibs.verbs import ask_person as requests
 from dibs.verbs import ask_user as questions
+from dibs.verbs import review
 from dibs_schema.answers import Acknowledgement, Asked
 from dibs_schema.inputs import HumanField
 from dibs_schema.object_lists import models_of
-from dibs_schema.operations.people import AnswerHumanInput, AskUser, RequestHumanInput
+from dibs_schema.operations.people import (
+    AnswerHumanInput,
+    ApprovePass,
+    AskUser,
+    RejectPass,
+    RequestHumanInput,
+    ReturnPass,
+)
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.status import Kind
 
@@ -110,3 +118,21 @@ async def answer_person(session: Session, args: AnswerHumanInput, _: CallContext
     if answers is None:
         return await database.write(lambda tx: questions.cancel_question(tx, by, number))
     return await database.write(lambda tx: questions.answer_question(tx, by, number, answers))
+
+
+async def approve(session: Session, args: ApprovePass, _: CallContext) -> Acknowledgement:
+    """Confirm a pass in a person's name."""
+    by = session.author()
+    return await session.database.write(lambda tx: review.approve(tx, by, args.feature_id))
+
+
+async def return_(session: Session, args: ReturnPass, _: CallContext) -> Acknowledgement:
+    """Return a passing feature to the queue, with feedback."""
+    by = session.author()
+    return await session.database.write(lambda tx: review.return_to_queue(tx, by, args.feature_id, args.feedback))
+
+
+async def reject(session: Session, args: RejectPass, _: CallContext) -> Acknowledgement:
+    """Let a passing feature be stuck, for a reason."""
+    by = session.author()
+    return await session.database.write(lambda tx: review.reject(tx, by, args.feature_id, args.reason))

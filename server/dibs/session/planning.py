@@ -57,13 +57,11 @@ async def create_many(session: Session, args: arguments.CreateFeatures, _: CallC
 
 
 async def update(session: Session, args: arguments.UpdateFeature, _: CallContext) -> Acknowledgement:
-    """Change a feature's texts, archive or restore it, retry it, or confirm its pass."""
+    """Change a feature's texts, archive or restore it, or retry it."""
     by = session.author()
     changed = {name: value for name in TEXTS if (value := getattr(args, name)) is not None}
     return await session.database.write(
-        lambda tx: change(
-            tx, by, args.feature_id, changed, archived=args.archived, retry=args.retry, confirm=args.confirm
-        )
+        lambda tx: change(tx, by, args.feature_id, changed, archived=args.archived, retry=args.retry)
     )
 
 

@@ -12,6 +12,7 @@ from dibs.rules.conditions import (
     ATTEMPTS_USED_UP,
     FAILURES_USED_UP,
     FARTHEST_BACK_OFF,
+    NO_PASS,
     F,
     depends_on_this,
     ending,
@@ -93,22 +94,7 @@ _fail = hot(
 _regress = (
     update(features)
     .where(this(), is_(Status.PASSING))
-    .values(
-        {
-            F.status: literal(Status.PENDING),
-            F.last_failure: bindparam("why"),
-            F.last_tested_at: bindparam("now"),
-            F.testing_until: None,
-            F.passed_at: None,
-            F.passed_by: None,
-            F.ended_token: None,  # a repeated call must not be acknowledged after the pass is undone
-            F.ended_by: None,
-            F.unconfirmed_since: None,
-            F.confirmed_by: None,
-            F.recheck_since: None,
-            F.updated_at: bindparam("now"),
-        }
-    )
+    .values({F.status: literal(Status.PENDING), F.last_tested_at: bindparam("now"), **NO_PASS})
 )
 
 _any_claim = hot(select(F.id).where(in_project(), leased()).limit(1))

@@ -1,4 +1,4 @@
-"""Change a feature outside its claims: fields, archive and restore, retry, confirmation, notes."""
+"""Change a feature outside its claims: fields, archive and restore, retry, notes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from dibs.rules.dependencies import block_dependents, blockers, unblock_dependen
 from dibs.rules.diagnosis import find
 from dibs.rules.events import record
 from dibs.rules.file_areas import replace_areas
-from dibs.verbs.verify import confirm_as_planner
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.folding import folded
 from dibs_schema.next_step import Step
@@ -55,17 +54,15 @@ def change(
     *,
     archived: bool | None = None,
     retry: bool = False,
-    confirm: bool = False,
 ) -> Acknowledgement:
-    """Change `texts` (category, name, description, steps, priority, paths), archive, restore, retry, or confirm a pass.
+    """Change `texts` (category, name, description, steps, priority, paths), archive, restore or retry.
 
     One call records one event for each kind of change. Raises NotFound, AlreadyClaimed if a claimed feature is to be
-    archived, and InvalidInput if there is no change, a retry of a feature that is neither stuck nor in its back-off,
-    or nothing to confirm.
+    archived, and InvalidInput if there is no change, or a retry of a feature that is neither stuck nor in its back-off.
     """
-    if not texts and archived is None and not retry and not confirm:
+    if not texts and archived is None and not retry:
         raise InvalidInput(
-            "feature_id: the call names nothing to change: a text, the priority, paths, archive, restore, retry or confirm.",
+            "feature_id: the call names nothing to change: a text, the priority, paths, archive, restore or retry.",
             field="feature_id",
         )
     status = find(tx, feature)["status"]
@@ -83,9 +80,6 @@ def change(
     if retry:
         status = _retry_feature(tx, by, feature, status)
         changed.append("retry")
-    if confirm:
-        confirm_as_planner(tx, by, feature)
-        changed.append("confirm")
     if archived is not None and archived != (status == Status.ARCHIVED):
         status = _archive_feature(tx, by, feature, status) if archived else _restore_feature(tx, by, feature)
         changed.append("archived")

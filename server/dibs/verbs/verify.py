@@ -16,7 +16,6 @@ from dibs.rules.pass_requirements import evidence_line, requires_confirmation
 from dibs_schema.answers import Acknowledgement, Testing
 from dibs_schema.inputs import EvidenceFields
 from dibs_schema.next_step import Step
-from dibs_schema.refusals import InvalidInput
 from dibs_schema.roles import Role
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import features
@@ -27,12 +26,12 @@ READ_REST = Step("feature_get_by_id", purpose="with its id and next_cursor as cu
 CANNOT_CONFIRM_OWN = "The agent that passed a feature cannot confirm it: another agent must."
 TESTED_AGAIN = "It was passing before: recorded as another test."
 
-_confirm = (
+confirmation = (
     update(features)
     .where(this(), is_(Status.PASSING), F.unconfirmed_since.is_not(None))
     .values({F.confirmed_by: bindparam("by", type_=String), F.unconfirmed_since: None, F.updated_at: bindparam("now")})
 )
-_confirm_as_another = _confirm.where(F.passed_by.is_distinct_from(bindparam("by", type_=String)))
+_confirm_as_another = confirmation.where(F.passed_by.is_distinct_from(bindparam("by", type_=String)))
 
 _verify = hot(
     update(features)
@@ -117,14 +116,3 @@ def verify(tx: Transaction, by: str, feature: int, evidence: EvidenceFields | No
         evidence=evidence is not None,
         hint=CANNOT_CONFIRM_OWN if waits else TESTED_AGAIN,
     )
-
-
-def confirm_as_planner(tx: Transaction, by: str, feature: int) -> None:
-    """Confirm or recheck a pass in place of another agent; the event records that. Raises InvalidInput if neither waits."""
-    confirmed = tx.run(_confirm, feature=feature, by=by) > 0
-    rechecked = end_recheck(tx, feature)
-    if not confirmed and not rechecked:
-        raise InvalidInput(f"Feature {feature} does not wait for confirmation, nor for a recheck.", field="confirm")
-    tx.wakes = True
-    done = {"confirmed": confirmed or None, "rechecked": rechecked or None}
-    record(tx, by, Kind.VERIFY, feature, Status.PASSING, Status.PASSING, **done, overruled=True)
