@@ -49,7 +49,7 @@ WHERE status = 'pending' AND unmet_dependencies = 0
     AND id = (SELECT queue.id FROM features queue WHERE queue.project_id = 1 AND queue.status = 'pending'
               AND queue.unmet_dependencies = 0
               AND (queue.not_before IS NULL OR queue.not_before <= :now OR queue.not_before > :now + 600)
-              ORDER BY queue.skips, queue.priority, queue.id LIMIT 1)
+              ORDER BY queue.skips, queue.priority, queue.place, queue.id LIMIT 1)
 RETURNING id, category, name, description, steps, claim_token, lease_expires_at
 """
 EVENT = """

@@ -211,6 +211,11 @@ def _edge(tool: str) -> Draw:
     return lambda memory: (tool, {"feature_id": memory.feature(), "dependency_id": memory.feature()})
 
 
+def _move(memory: Memory) -> Call:
+    where: Arguments = {"before": memory.feature()} if memory.chance.random() < 0.7 else {"to": "front"}
+    return "feature_move", {"feature_id": memory.feature(), **where}
+
+
 def _summary(memory: Memory) -> Call:
     if memory.chance.random() < 0.5:
         return "feature_get_summary", {"feature_id": memory.feature()}
@@ -285,6 +290,8 @@ EVERY_TOOL: Calls = (
     (1, _on_any("feature_update", archived=True)),
     (2, _on_any("feature_update", archived=False)),
     (2, _on_any("feature_update", priority=3)),
+    (3, _move),
+    (1, _on_any("feature_move", to="end")),
     (3, _create),
     (1, _create_bulk),
     (1, _create_again),
@@ -384,6 +391,7 @@ CONTENTION: Calls = (
     (3, _on_any("feature_answer_human_input", cancel=True)),
     (3, _on_any("feature_update", archived=True)),
     (6, _on_any("feature_update", archived=False)),
+    (3, _move),
     (3, _on_any("feature_return", {"feedback": "Not yet"})),
     (3, _on_any("feature_reject", WHY)),
     (6, _on_any("feature_update", retry=True)),

@@ -21,8 +21,8 @@ class ProjectSettings(BaseModel):
 
     order: Literal["priority", "critical_path"] = Field(
         "priority",
-        description="The order of claims: `priority` (then id), or `critical_path` (the feature that the longest chain "
-        "of features waits for comes first).",
+        description="The order of claims: `priority` (then as moved, then id), or `critical_path` (the feature that the "
+        "longest chain of features waits for comes first).",
     )
     max_claims: Count = Field(1, description="Live claims of one agent name.")
     max_claims_per_connection: Count = Field(16, description="Live claims of one connection without a name.")

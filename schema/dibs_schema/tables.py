@@ -29,10 +29,12 @@ from sqlalchemy import (
 from dibs_schema.file_areas import LONGEST_PATH
 from dibs_schema.status import Status
 
-HEAD = "0009"
+HEAD = "0010"
 """The newest migration; a warm start compares this with the database and imports nothing of Alembic."""
 
 BELOW_EVERY_PRIORITY = -1_000_000_000_000
+PLACE_GAP = 2**20
+"""The distance of the places of features with adjacent ids, at first."""
 
 metadata = MetaData(
     naming_convention={
@@ -148,6 +150,7 @@ class _Features(TypedColumns):
         CheckConstraint("recheck_since IS NULL OR coalesce(archived_from, status) = 'passing'", name="recheck_since"),
     )
     source = Column(String(255))  # the list that it was imported from, to which its reference belongs
+    place = Column(BigInteger, nullable=False, server_default=text("0"))  # among the features of the same priority
 
 
 _STATUSES = ", ".join(f"'{status}'" for status in Status)
@@ -158,7 +161,7 @@ _CLAIM = (
 _CLAIMED = " AND ".join(f"{column} IS NOT NULL" for column in _CLAIM)
 _UNCLAIMED = " AND ".join(f"{column} IS NULL" for column in (*_CLAIM, "claim_session"))
 _READY = "status = 'pending' AND unmet_dependencies = 0"
-_SKIPS_FIRST, _THEN_PRIORITY = ("project_id", "skips"), ("priority", "id", "not_before", "category")
+_SKIPS_FIRST, _THEN_PRIORITY = ("project_id", "skips"), ("priority", "place", "id", "not_before", "category")
 
 features = Table(
     "features",
@@ -205,8 +208,9 @@ features = Table(
     # The features with the same category and name; and the text of searches, so that they read only this index.
     Index("features_name_digest", "project_id", "name_digest"),
     Index("features_search_text", "project_id", "id", "search_text"),
-    # The greatest priority. The predicate is always true; it keeps the index out of every other plan.
-    _partial("features_priority", "project_id", "priority", where=f"priority > {BELOW_EVERY_PRIORITY}"),
+    # The least and the greatest priority, and the places of one priority. The predicate is always true; it keeps the
+    # index out of every other plan.
+    _partial("features_priority", "project_id", "priority", "place", where=f"priority > {BELOW_EVERY_PRIORITY}"),
 )
 
 

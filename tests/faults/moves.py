@@ -193,6 +193,8 @@ MOVES: dict[str, Move] = {
     ),
     "create many, by key": _tall("feature_create_bulk", features=[FEATURE, FEATURE], request_id=KEY),
     "change texts": _tool("feature_update", feature_id="$ready", name="other", priority=3, paths=["src"]),
+    "move before": _tool("feature_move", feature_id="$stuck", before="$ready"),
+    "move to the front": _tool("feature_move", feature_id="$stuck", to="front"),
     "archive": _tool("feature_update", feature_id="$ready", archived=True),
     "restore": _tool("feature_update", feature_id="$archived", archived=False),
     "retry": _tool("feature_update", feature_id="$stuck", name="other", retry=True),

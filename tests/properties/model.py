@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from fractions import Fraction
 
 from dibs_proof.history import model
 from dibs_proof.history.model import A, D, FeatureState, H, I, Limits, P, Refused, S, Transition
@@ -30,6 +31,7 @@ class Model:
         self.needs: dict[int, set[int]] = {}
         self.paths: dict[int, list[str]] = {}
         self.priority: dict[int, int] = {}
+        self.place: dict[int, Fraction] = {}
         self.passed_by: dict[int, str | None] = {}
         self.confirmed_by: dict[int, str | None] = {}
         self.unconfirmed: set[int] = set()
@@ -62,7 +64,7 @@ class Model:
             if one.status is P and not one.backs_off and not self.unmet(feature) and not self.is_held_back(feature)
         ]
         tall = {one: -self.height(one) if self.order == "critical_path" else 0 for one in free}
-        return sorted(free, key=lambda one: (self[one].skips, tall[one], self.priority[one], one))
+        return sorted(free, key=lambda one: (self[one].skips, tall[one], self.priority[one], self.place[one], one))
 
     def any(self, status: Status) -> bool:
         """Return whether a feature has the given status."""
@@ -111,6 +113,7 @@ class Model:
         self.features[number], self.needs[number], self.paths[number] = FeatureState(), needs, list(paths)
         self.passed_by[number] = self.confirmed_by[number] = None
         self.priority[number] = self._last_place()
+        self.place[number] = Fraction(number)
         self.events += 1
 
     def rule(self, name: str, value: str) -> None:
@@ -252,6 +255,31 @@ class Model:
         self._block_dependents(feature)
         self.to_recheck.discard(feature)
         self._set(feature, after)
+
+    def move_before(self, feature: int, before: int) -> None:
+        """Move a feature before another one, unless it is there."""
+        if feature == before:
+            raise Refused("invalid_input")
+        place, skips = self.place[before], self[before].skips
+        alike = [one for one, priority in self.priority.items() if priority == self.priority[before]]
+        previous = max((self.place[one] for one in alike if one != feature and self.place[one] < place), default=None)
+        is_near = (
+            feature in alike and (previous is None or previous < self.place[feature]) and self.place[feature] < place
+        )
+        if not is_near or self[feature].skips > skips:
+            self.place[feature] = place - 1 if previous is None else (place + previous) / 2
+            self.priority[feature] = self.priority[before]
+            self._set(feature, replace(self[feature], skips=min(skips, self[feature].skips)))
+
+    def move_to(self, feature: int, end: str) -> None:
+        """Move a feature to an end of the queue, unless it is there."""
+        others = [priority for one, priority in self.priority.items() if one != feature]
+        if end == "front" and (min(others) <= self.priority[feature] or self[feature].skips):
+            self.priority[feature] = min(others) - 1
+            self._set(feature, replace(self[feature], skips=0))
+        elif end == "end" and max(others) >= self.priority[feature]:
+            self.priority[feature] = max(others) + 1
+            self.events += 1
 
     def force(self, feature: int) -> None:
         """Release a claim as a planner does."""

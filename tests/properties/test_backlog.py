@@ -22,7 +22,7 @@ from dibs.database import Database, open_database
 from dibs.database.transaction import Transaction
 from dibs.queries.audit import audit
 from dibs.settings import Settings
-from dibs.verbs import ask_person, ask_user, claim, create, lease, outcome, project_settings, review, skip, update
+from dibs.verbs import ask_person, ask_user, claim, create, lease, move, outcome, project_settings, review, skip, update
 from dibs.verbs.continue_claim import regain
 from dibs.verbs.depend import set_dependencies
 from dibs.verbs.release import release
@@ -219,6 +219,19 @@ class Backlog(RuleBasedStateMachine):
             lambda: self.model.change_files(feature, paths),
             lambda tx: update.change(tx, "p", feature, {"paths": paths}),
         )
+
+    @rule(feature=FEATURES, before=FEATURES)
+    def move_before(self, feature: int, before: int) -> None:
+        feature, before = self.there(feature), self.there(before)
+        self.both(
+            lambda: self.model.move_before(feature, before),
+            lambda tx: move.move_before(tx, "p", feature, before),
+        )
+
+    @rule(feature=FEATURES, end=st.sampled_from(["front", "end"]))
+    def move_to(self, feature: int, end: move.End) -> None:
+        feature = self.there(feature)
+        self.both(lambda: self.model.move_to(feature, end), lambda tx: move.move_to(tx, "p", feature, end))
 
     @rule(agent=AGENTS)
     def work(self, agent: str) -> None:

@@ -166,6 +166,7 @@ ACKNOWLEDGED: list[tuple[str, Callable[[Database], dict[str, Any]], dict[str, An
         {"reason": words("x", 2_000)},
     ),
     ("feature_update", _stuck, TEXTS | {"retry": True, "archived": True}),
+    ("feature_move", _skipped_often, {"to": "end"}),
     ("feature_set_dependencies", _twenty_others, {}),
 ]
 

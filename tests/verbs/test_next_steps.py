@@ -27,6 +27,7 @@ from dibs.verbs import (
     skip,
     update,
 )
+from dibs.verbs.move import move_before
 from dibs.verbs.verify import take_for_regression
 from dibs_schema.answers import Created, Guidance, Idle
 from dibs_schema.inputs import HumanField, Question
@@ -346,6 +347,7 @@ CASES: list[tuple[str, str, Case]] = [
         "retry",
         found(lambda tx, one: update.change(tx, "ada", one, {}, retry=True))(Status.PENDING),
     ),
+    ("invalid_input", "move", found(lambda tx, one: move_before(tx, "ada", one, one))(Status.PENDING)),
     (
         "invalid_input",
         "approve",

@@ -69,14 +69,14 @@ def tokens_are_given_once(history: History, interpretation: Interpretation) -> I
 def skipped_go_last(history: History) -> Iterator[Violation]:
     """Yield a violation for each skip whose place in the queue is not greater than the places of all earlier skips.
 
-    Skips during a call that sets a priority are not checked.
+    Skips during a move, or a call that sets a priority, are not checked.
     """
     skipping = CallsOfTool(history, "feature_skip")
     skips: dict[tuple[int, int], Call] = {}
     for call in skipping.done:
         # A repeated call returns the place of the first call.
         skips.setdefault((call.arguments["feature_id"], _place(call)), call)
-    by_hand = [one for one in history.calls if one.arguments.get("priority") is not None]
+    by_hand = [one for one in history.calls if one.arguments.get("priority") is not None or one.tool == "feature_move"]
     latest: Call | None = None
     for call in sorted(skips.values(), key=_place):
         if latest is not None and not any(_overlap(one, call, latest) for one in by_hand):

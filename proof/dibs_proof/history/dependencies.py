@@ -17,7 +17,6 @@ from dibs_proof.history.history import Call, History
 from dibs_proof.history.interpret import (
     CREATES,
     DEPENDS,
-    REVIEWS,
     TRANSITIONS,
     Interpretation,
     claimed_feature,
@@ -25,6 +24,7 @@ from dibs_proof.history.interpret import (
     reads_in,
     reported_by,
 )
+from dibs_proof.history.planned import REVIEWS
 from dibs_schema.status import SATISFIED, Kind
 
 Span = tuple[float, float]

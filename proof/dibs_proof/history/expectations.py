@@ -208,24 +208,6 @@ def simulate_force(call: Call, limits: Limits) -> Simulate:
     return simulate_change(*(partial(model.force, limits=limits, unmet=unmet) for unmet in unmet_by(call)))
 
 
-def simulate_update(arguments: dict[str, Any]) -> Simulate:
-    """Return the simulation of the changes that `feature_update` makes. A back-off may be over or not."""
-
-    def change(state: FeatureState) -> FeatureState:
-        after = model.retry(state) if arguments.get("retry") else state
-        wanted = arguments.get("archived")
-        return after if wanted is None else model.archive(after, archived=bool(wanted))
-
-    simulate_one = simulate_change(change)
-
-    def simulate(state: FeatureState) -> Iterator[tuple[FeatureState, Report]]:
-        yield from simulate_one(state)
-        if arguments.get("retry") and state.status is Status.PENDING and state.backs_off:
-            yield from simulate_one(replace(state, backs_off=False))
-
-    return simulate
-
-
 def simulate_read(state: FeatureState) -> Iterator[tuple[FeatureState, Report]]:
     """Simulate a read of the feature, and yield its unchanged state."""
     yield state, report_of(state)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 from dibs_proof.history import expectations, model
 from dibs_proof.history.expectations import UNKNOWN, Effect, Report, Simulate
 from dibs_proof.history.history import Call, History
+from dibs_proof.history.planned import REVIEWS, is_moved, simulate_planned
 from dibs_schema.status import Kind, Status
 
 CLAIMS = ("feature_claim_and_get", "feature_mark_in_progress")
@@ -23,11 +23,6 @@ TRANSITIONS = {
     "feature_clear_in_progress": Kind.RELEASE,
     "feature_request_human_input": Kind.ASK,
 }
-REVIEWS = {
-    "feature_return": partial(model.undo_pass, status=Status.PENDING),
-    "feature_reject": partial(model.undo_pass, status=Status.STUCK),
-}
-"""The tools by which a person undoes a pass."""
 COUNTED = {Kind.FAIL: "failures", Kind.SKIP: "skips", Kind.RELEASE: "attempts"}
 """The counter that an acknowledgement reports, unless it has its default."""
 OF_THE_STATE = {
@@ -231,11 +226,7 @@ class Interpretation:
         if call.tool == "feature_answer_human_input":
             answered_a_question = "question_id" in (call.answer or {}) and not call.refused
             return expectations.simulate_read if answered_a_question else expectations.simulate_change(model.answer)
-        if call.tool in REVIEWS:
-            return expectations.simulate_change(REVIEWS[call.tool])
-        if call.tool == "feature_update":
-            return expectations.simulate_update(call.arguments)
-        return expectations.simulate_read
+        return simulate_planned(call)
 
     def _meant(self, call: Call, feature: int) -> tuple[str | None, ...]:
         """Return the possible tokens of a call: the given token, or the tokens that its server may remember."""
@@ -265,7 +256,7 @@ def reported_by(call: Call) -> Report:
     reported = {"status": call.answer["status"]} if "status" in call.answer else {}
     if call.tool == "feature_get_by_id" and reported:
         return reported | {name: call.answer.get(name, 0) for name in COUNTED.values()}
-    counter = COUNTED.get(TRANSITIONS.get(call.tool, Kind.NOTE))
+    counter = "skips" if is_moved(call) else COUNTED.get(TRANSITIONS.get(call.tool, Kind.NOTE))
     return reported | ({counter: call.answer.get(counter, 0)} if counter else {})
 
 

@@ -20,7 +20,12 @@ BY_ARGUMENT = {
     ("feature_update", "retry"): "back-offs or quarantines lifted",
 }
 """The moves that a tool makes with an argument."""
-BY_TOOL = {"feature_return": "passes returned by a person", "feature_reject": "passes rejected by a person"}
+BY_TOOL = {
+    "feature_return": "passes returned by a person",
+    "feature_reject": "passes rejected by a person",
+    "feature_move": "places in the queue changed",
+}
+"""The moves that a tool always makes."""
 MOVES = (
     "own claims repeated",
     "claims adopted",

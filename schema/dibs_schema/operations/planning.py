@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -77,6 +77,15 @@ class UpdateFeature:
     paths: Annotated[Paths | None, Field(description="as when created; [] for none"), MAY_BE_EMPTY] = None
     archived: Annotated[bool | None, Field(description="true takes it off the board, false restores it")] = None
     retry: Annotated[bool, Field(description="end being stuck, or a back-off")] = False
+
+
+@arguments
+class MoveFeature:
+    """Move a feature in the queue: right before another one, or to an end of it."""
+
+    feature_id: FeatureId
+    before: Annotated[FeatureId | None, Field(description="the feature that then comes after it")] = None
+    to: Literal["front", "end"] | None = None
 
 
 @arguments
@@ -170,6 +179,21 @@ class Planning:
             },
         ),
         destroys=True,
+        repeatable=True,
+    )
+
+    move = Operation(
+        "feature_move",
+        "Move in the queue",
+        roles=(PLANNER,),
+        arguments=MoveFeature,
+        answers=only(Acknowledgement),
+        command=Command(
+            "move",
+            ID,
+            texts={"before": "The id of the feature that then comes right after it.", "to": "An end of the queue."},
+            help="Move a feature in the queue: dibs move 7 --before 3, or dibs move 7 --to front.",
+        ),
         repeatable=True,
     )
 

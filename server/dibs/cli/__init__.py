@@ -66,7 +66,7 @@ GROUPS = {
         "serve",
         "hook",
     ),
-    "Planning": ("add", "plan", "update", "depend", "settings", "export"),
+    "Planning": ("add", "plan", "update", "move", "depend", "settings", "export"),
     "Care": ("doctor", "backup", "restore", "copy", "storm"),
 }
 """The commands in the order and under the headings of `dibs --help`. Any others follow as `More`."""

@@ -20,7 +20,7 @@ from dibs_schema.tables import dependencies, events, features
 
 OWN_TEXT = 5_000
 """Characters of description and steps in one answer; a cursor continues them."""
-HAND_OVER = 3_900
+HAND_OVER = 3_880
 """Bytes of texts of other agents. Each part may use what the parts before it have left."""
 LEARNED = 50
 """The latest events of a feature among which failures, feedback, notes and ends of questions are looked for."""

@@ -15,8 +15,8 @@ from dibs_schema.tables import dependencies, features
 LONGEST = 40
 """Characters of a reason."""
 ORDERS = {
-    "priority": "fewest skips, then lowest priority, then lowest id",
-    "critical_path": "fewest skips, then longest chain of dependents, then lowest priority, then lowest id",
+    "priority": "fewest skips, then lowest priority, then as moved, then lowest id",
+    "critical_path": "fewest skips, then longest chain of dependents, then lowest priority, then as moved, then lowest id",
 }
 """The order of the queue for each value of the project's `order`."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, func, literal, or_, select, tuple_
+from sqlalchemy import BigInteger, ColumnElement, Select, and_, bindparam, func, literal, or_, select, tuple_
 
 from dibs.database.transaction import Row, Transaction
 from dibs.queries.feature_rows import COLUMNS, Waits, room_in, row_of
@@ -112,7 +112,9 @@ def get_ready(tx: Transaction, limit: int = 10, cursor: str | None = None) -> Pa
     """
     claim_order = tx.project.settings.order
     conditions = [in_project(), ready(), ~files_are_claimed()]
-    statement = select(*COLUMNS, F.paths).where(*conditions).order_by(*queue_order(claim_order)).limit(limit + 1)
+    statement = (
+        select(*COLUMNS, F.place, F.paths).where(*conditions).order_by(*queue_order(claim_order)).limit(limit + 1)
+    )
     if cursor is not None:
         statement = statement.where(_after_in_queue(claim_order, cursor))
     total = tx.value(select(func.count()).select_from(features).where(*conditions))
@@ -124,14 +126,14 @@ def get_ready(tx: Transaction, limit: int = 10, cursor: str | None = None) -> Pa
 
 
 def _queue_place(row: Mapping[Any, Any]) -> str:
-    return ".".join(str(row[name] or 0) for name in ("skips", "height", "priority", "id"))
+    return ".".join(str(row[name] or 0) for name in ("skips", "height", "priority", "place", "id"))
 
 
 def _after_in_queue(claim_order: str, cursor: str) -> ColumnElement[bool]:
-    if not re.fullmatch(r"\d{1,9}\.\d{1,9}\.-?\d{1,10}\.\d{1,10}", cursor):
+    if not re.fullmatch(r"\d{1,9}\.\d{1,9}\.-?\d{1,10}\.-?\d{1,18}\.\d{1,10}", cursor):
         raise invalid_cursor()
-    skips, height, priority, id_ = map(int, cursor.split("."))
-    behind = tuple_(F.priority, F.id) > tuple_(literal(priority), literal(id_))
+    skips, height, priority, place, id_ = map(int, cursor.split("."))
+    behind = tuple_(F.priority, F.place, F.id) > tuple_(literal(priority), literal(place, BigInteger), literal(id_))
     if claim_order == "critical_path":
         behind = or_(F.height < height, and_(F.height == height, behind))
     return or_(F.skips > skips, and_(F.skips == skips, behind))

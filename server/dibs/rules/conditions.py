@@ -208,5 +208,5 @@ def queue_order(claim_order: str, table: FromClause = features) -> list[ColumnEl
     """Return the columns that sort the queue, in the order of their index."""
     c = table.c
     if claim_order == "critical_path":
-        return [c.skips, c.height.desc(), c.priority, c.id]
-    return [c.skips, c.priority, c.id]
+        return [c.skips, c.height.desc(), c.priority, c.place, c.id]
+    return [c.skips, c.priority, c.place, c.id]

@@ -8,11 +8,13 @@ from dibs.session.session import Session
 from dibs.verbs import create as creation
 from dibs.verbs import depend
 from dibs.verbs.batch import check_batch
+from dibs.verbs.move import move_before, move_to
 from dibs.verbs.update import change
 from dibs_schema.answers import Acknowledgement, Created
 from dibs_schema.inputs import InvalidEntry, NewFeature
 from dibs_schema.object_lists import models_of
 from dibs_schema.operations import planning as arguments
+from dibs_schema.refusals import InvalidInput
 
 TEXTS = ("category", "name", "description", "steps", "priority", "paths")
 """The columns that an update may change."""
@@ -63,6 +65,17 @@ async def update(session: Session, args: arguments.UpdateFeature, _: CallContext
     return await session.database.write(
         lambda tx: change(tx, by, args.feature_id, changed, archived=args.archived, retry=args.retry)
     )
+
+
+async def move(session: Session, args: arguments.MoveFeature, _: CallContext) -> Acknowledgement:
+    """Move a feature before another one, or to an end of the queue."""
+    if (args.before is None) == (args.to is None):
+        raise InvalidInput("Send either before or to.", field="before")
+    by, feature, before, end = session.author(), args.feature_id, args.before, args.to
+    if before is not None:
+        return await session.database.write(lambda tx: move_before(tx, by, feature, before))
+    assert end is not None, "one of the two is given"
+    return await session.database.write(lambda tx: move_to(tx, by, feature, end))
 
 
 async def add_dependency(session: Session, args: arguments.AddDependency, _: CallContext) -> Acknowledgement:

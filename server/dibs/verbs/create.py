@@ -20,7 +20,7 @@ from dibs_schema.inputs import NewFeature
 from dibs_schema.next_step import FIND_FEATURE
 from dibs_schema.refusals import NotFound, Refusal, TooManyDependencies
 from dibs_schema.status import SATISFIED, Kind, Status
-from dibs_schema.tables import BELOW_EVERY_PRIORITY, dependencies, features, projects
+from dibs_schema.tables import BELOW_EVERY_PRIORITY, PLACE_GAP, dependencies, features, projects
 
 _take_numbers = (
     update(projects)
@@ -162,7 +162,7 @@ def insert_features(
     common = {"project_id": tx.project.id, "created_at": tx.now, "updated_at": tx.now, "height": height}
     complete: list[dict[str, Any]] = []
     for number, (row, more) in enumerate(rows, first):
-        own = {"id": number, "unmet_dependencies": unmet[number]}
+        own = {"id": number, "place": number * PLACE_GAP, "unmet_dependencies": unmet[number]}
         if row.columns.get("priority") is None:
             priority += 1
             own["priority"] = priority

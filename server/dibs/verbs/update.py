@@ -12,6 +12,7 @@ from dibs.rules.dependencies import block_dependents, blockers, unblock_dependen
 from dibs.rules.diagnosis import find
 from dibs.rules.events import record
 from dibs.rules.file_areas import replace_areas
+from dibs.verbs.move import OWN_PLACE
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.folding import folded
 from dibs_schema.next_step import Step
@@ -70,7 +71,9 @@ def change(
     if texts:
         columns = texts | (folded({**_names_of(tx, feature), **texts}) if texts.keys() & NAMES else {})
         values = {f"new_{name}": value or None if name == "paths" else value for name, value in columns.items()}
-        new = {F[name]: bindparam(f"new_{name}", type_=F[name].type) for name in columns}
+        new: dict[Any, Any] = {F[name]: bindparam(f"new_{name}", type_=F[name].type) for name in columns}
+        if "priority" in texts:
+            new[F.place] = OWN_PLACE
         statement = update(features).where(this()).values({**new, **_stamp}).returning(F.status)
         status = tx.value(statement, feature=feature, **values)  # a claim in one statement may have changed it
         if "paths" in texts:
