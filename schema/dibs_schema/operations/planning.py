@@ -24,6 +24,7 @@ from dibs_schema.inputs import (
 from dibs_schema.lenient_input import MAY_BE_EMPTY
 from dibs_schema.operations.operation import Command, Operation, arguments, only
 from dibs_schema.roles import CODER, PLANNER, TESTER
+from dibs_schema.row_version import UpdatedAt
 
 ID = ("feature_id",)
 REPEATED = {"steps": "--step", "paths": "--path"}
@@ -77,6 +78,7 @@ class UpdateFeature:
     paths: Annotated[Paths | None, Field(description="as when created; [] for none"), MAY_BE_EMPTY] = None
     archived: Annotated[bool | None, Field(description="true takes it off the board, false restores it")] = None
     retry: Annotated[bool, Field(description="end being stuck, or a back-off")] = False
+    unless_changed_since: Annotated[UpdatedAt | None, Field(description="its updated_at as you read it")] = None
 
 
 @arguments
@@ -175,6 +177,7 @@ class Planning:
                 "steps": "How to check it; may be repeated. Replaces all steps.",
                 "paths": "A glob of files that it changes; may be repeated. Replaces all paths.",
                 "archived": "Take it off the board, or bring it back.",
+                "unless_changed_since": "Refuse if it was changed after this time, its updated_at as you read it.",
                 "retry": "Put back a feature that is stuck or in its back-off, and reset its counters.",
             },
         ),

@@ -63,7 +63,9 @@ async def update(session: Session, args: arguments.UpdateFeature, _: CallContext
     by = session.author()
     changed = {name: value for name in TEXTS if (value := getattr(args, name)) is not None}
     return await session.database.write(
-        lambda tx: change(tx, by, args.feature_id, changed, archived=args.archived, retry=args.retry)
+        lambda tx: change(
+            tx, by, args.feature_id, changed, archived=args.archived, retry=args.retry, seen=args.unless_changed_since
+        )
     )
 
 

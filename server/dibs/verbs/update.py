@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
-from sqlalchemy import bindparam, or_, select, update
+from sqlalchemy import Double, bindparam, or_, select, update
 
 from dibs.database.transaction import Transaction
-from dibs.rules.conditions import F, backed_off, is_, literal, this
+from dibs.rules.conditions import F, backed_off, is_, literal, of_feature, this
 from dibs.rules.dependencies import block_dependents, blockers, unblock_dependents
 from dibs.rules.diagnosis import find
 from dibs.rules.events import record
@@ -17,8 +17,9 @@ from dibs_schema.answers import Acknowledgement
 from dibs_schema.folding import folded
 from dibs_schema.next_step import Step
 from dibs_schema.refusals import AlreadyClaimed, InvalidInput
+from dibs_schema.row_version import Version
 from dibs_schema.status import Kind, Status
-from dibs_schema.tables import features
+from dibs_schema.tables import events, features
 
 _stamp: dict[Any, Any] = {F.updated_at: bindparam("now")}
 
@@ -39,6 +40,9 @@ _restore = (
     .values({F.status: F.archived_from, F.archived_from: None, **_stamp})
     .returning(F.status)
 )
+_VERSION = "unless_changed_since"
+_as_seen = (F.updated_at >= bindparam("start", type_=Double)) & (F.updated_at < bindparam("end", type_=Double))
+_last_event = select(events.c.agent, events.c.kind).where(of_feature(events)).order_by(events.c.id.desc()).limit(1)
 NO_LONGER_BLOCKS = "Features that depend on it no longer wait for it."
 BLOCKS_AGAIN = "Features that depend on it wait until it passes."
 NAMES = ("category", "name", "reference")
@@ -55,17 +59,22 @@ def change(
     *,
     archived: bool | None = None,
     retry: bool = False,
+    seen: Version | None = None,
 ) -> Acknowledgement:
     """Change `texts` (category, name, description, steps, priority, paths), archive, restore or retry.
 
-    One call records one event for each kind of change. Raises NotFound, AlreadyClaimed if a claimed feature is to be
-    archived, and InvalidInput if there is no change, or a retry of a feature that is neither stuck nor in its back-off.
+    One call records one event for each kind of change. Texts are changed only if the feature is in the version that was
+    `seen`, if that is given. Raises NotFound, AlreadyClaimed if a claimed feature is to be
+    archived, and InvalidInput if there is no change, if the feature has another version, or for a retry of a feature that
+    is neither stuck nor in its back-off.
     """
     if not texts and archived is None and not retry:
         raise InvalidInput(
             "feature_id: the call names nothing to change: a text, the priority, paths, archive, restore or retry.",
             field="feature_id",
         )
+    if seen is not None and not texts:
+        raise InvalidInput("unless_changed_since: it guards a change of texts, and there is none.", field=_VERSION)
     status = find(tx, feature)["status"]
     changed: list[str] = []
     if texts:
@@ -75,7 +84,11 @@ def change(
         if "priority" in texts:
             new[F.place] = OWN_PLACE
         statement = update(features).where(this()).values({**new, **_stamp}).returning(F.status)
+        if seen is not None:
+            statement, values = statement.where(_as_seen), values | seen._asdict()
         status = tx.value(statement, feature=feature, **values)  # a claim in one statement may have changed it
+        if status is None:
+            _refuse_stale(tx, feature)
         if "paths" in texts:
             replace_areas(tx, feature, texts["paths"])
         record(tx, by, Kind.UPDATE, feature, status, status, fields=list(texts))
@@ -91,6 +104,17 @@ def change(
         status=status,
         changed=changed,
         hint=_dependents(status) if "archived" in changed else None,
+    )
+
+
+def _refuse_stale(tx: Transaction, feature: int) -> NoReturn:
+    last = tx.first(_last_event, feature=feature)
+    by = f" The last event is the {last['kind']} by {last['agent']}." if last is not None else ""
+    raise InvalidInput(
+        f"Feature {feature} has changed since you read it.{by} Nothing was changed.",
+        next=[Step("feature_get_by_id", {"feature_id": feature}, "to read it again")],
+        field=_VERSION,
+        id=feature,
     )
 
 

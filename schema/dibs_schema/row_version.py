@@ -1,0 +1,34 @@
+"""The version of a feature that a caller has read, by which a change of a later version is refused."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import datetime
+from math import inf, nextafter
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+
+class Version(NamedTuple):
+    """The version of a row by the time of its last change, in seconds since 1970: from `start` until before `end`."""
+
+    start: float
+    end: float
+
+
+def _version(value: Any) -> Any:
+    """Take a time as an answer has it, to the second, or the exact number of seconds."""
+    if isinstance(value, Version):
+        return value
+    with suppress(TypeError, ValueError):
+        exact = float(value)
+        return Version(exact, nextafter(exact, inf))
+    with suppress(TypeError, ValueError):
+        at = datetime.fromisoformat(value)
+        if at.tzinfo is not None:
+            return Version(at.timestamp(), at.timestamp() + 1)
+    raise ValueError("send updated_at as it came in the answer")
+
+
+UpdatedAt = Annotated[Version, BeforeValidator(_version), WithJsonSchema({"type": "string"})]
