@@ -6,6 +6,7 @@ from functools import partial
 from random import Random
 
 import pytest
+from sqlalchemy import bindparam, select
 
 from dibs.database import Database
 from dibs.queries.search import get_ready
@@ -14,6 +15,7 @@ from dibs.verbs.move import BY_CRITICAL_PATH, SPREAD, move_before, move_to
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.refusals import InvalidInput, NotFound
 from dibs_schema.status import Kind, Status
+from dibs_schema.tables import features
 from verbs.stage import add, board, depend, is_sound, journal, named, place, readings, refused, row, rule, take
 
 EACH_ORDER = pytest.mark.parametrize("order", ["priority", "critical_path"])
@@ -40,7 +42,9 @@ def _skip(database: Database, feature: int) -> None:
 
 
 def _places(database: Database) -> dict[int, int]:
-    return {one["id"]: one["place"] for one in board(database)["features"]}
+    here = features.c.project_id == bindparam("project")
+    places = select(features.c.id, features.c.place).where(here)
+    return {one["id"]: one["place"] for one in database.read_now(lambda tx: tx.all(places))}
 
 
 def test_a_feature_comes_right_before_another(database: Database) -> None:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount
 
-from dibs.board import add, columns, events, now
+from dibs.board import add, columns, events, feature, feature_list, graph, now
 from dibs.board.access import refusal
 from dibs.board.all_projects import AllProjects
 from dibs.board.live import Journal
@@ -24,7 +24,16 @@ from dibs_schema.refusals import Refusal
 if TYPE_CHECKING:
     from dibs.board.project import Project
 
-PAGES: tuple[Page, ...] = (now.PAGE, columns.PAGE, events.PAGE, add.PAGE)
+PAGES: tuple[Page, ...] = (
+    now.PAGE,
+    columns.PAGE,
+    feature_list.PAGE,
+    events.PAGE,
+    add.PAGE,
+    feature_list.SELECTED,
+    feature.PAGE,
+    graph.PAGE,
+)
 """The pages of each project. Those with a path without parameters are in the navigation, in this order."""
 
 

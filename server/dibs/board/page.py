@@ -38,7 +38,7 @@ class Page:
     `path` is relative to the project and may have Starlette's parameters: `/feature/{id:int}`. `heading` is its name in
     the navigation and in the window's title. `read` returns the variables of the `template` from one snapshot; it may
     raise a Refusal, which is shown instead. `live` names the template's blocks that are sent again when they change, and
-    `shown` those that only the answer to a form changes.
+    `shown` those that only the answer to a form changes, and `refused` those that change when a form is refused.
     """
 
     path: str
@@ -47,6 +47,7 @@ class Page:
     live: tuple[str, ...]
     read: Read
     shown: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class View:
 
 @cache
 def templates() -> Environment:
-    """Return the templates. Every value is escaped; `ui` has the macros of `ui.html`."""
+    """Return the templates. Every value is escaped; `ui` and `forms` have the macros of their files."""
     found = Environment(
         loader=PackageLoader("dibs.board"),
         autoescape=True,
@@ -94,7 +95,8 @@ def templates() -> Environment:
         auto_reload=False,
     )
     found.filters |= {"ago": ago, "span": span, "iso": _iso, "action": action, "details": details}
-    found.globals["ui"] = found.get_template("ui.html").module
+    for name in ("ui", "forms"):
+        found.globals[name] = found.get_template(f"{name}.html").module
     return found
 
 

@@ -87,7 +87,11 @@ class ProjectSite:
         """Answer a form that was refused: with its alert, or the whole page. What it was about may no longer be there."""
         words, status = refused.worded(BOARD, "Choose"), status_of(refused)
         if not whole:
-            return HTMLResponse(alert_of(alert, words), status, media_type=FRAGMENT)
+            changed = ""
+            if page.refused:
+                view, variables = await self._read(page, asked, here, {alert: words}, given)
+                changed = "".join(render_blocks(page, page.refused, view, variables).values())
+            return HTMLResponse(alert_of(alert, words) + changed, status, media_type=FRAGMENT)
         for shown_in in (alert, "alert"):
             view, variables = await self._read(page, asked, here, {shown_in: words}, given)
             document = render(page, view, variables)

@@ -31,10 +31,18 @@ LISTED = 9_500
 """Bytes of all rows of `summaries`; with many rows, names are truncated."""
 
 _whole = select(features).where(this())
+_texts = select(F.category, F.name, F.priority, F.description, F.steps, F.paths, F.updated_at).where(this())
 _depends_on_this = in_project(dependencies) & (_D.dependency_id == bindparam("feature"))
 _dependents = select(_D.feature_id).where(_depends_on_this).order_by(_D.feature_id).limit(DEPENDENTS)
 _dependents_count = select(func.count()).where(_depends_on_this)
 _some = select(*COLUMNS).where(in_project(), F.id.in_(bindparam("ids", expanding=True))).order_by(F.id)
+
+
+def own_texts(tx: Transaction, feature: int) -> dict[str, Any]:
+    """Return the whole texts of a feature that exists, its priority, its paths, and when it was last changed."""
+    row = tx.first(_texts, feature=feature)
+    assert row is not None, "it was found in this transaction"
+    return dict(row)
 
 
 def get_by_id(tx: Transaction, feature: int, cursor: str | None = None) -> Feature:
