@@ -9,9 +9,9 @@ import pytest
 
 from board.people import FRAGMENT, Person, alerts
 from dibs.database import Database
+from dibs.platform.users import user_name
 from dibs.queries.get import get_by_id
 from dibs.queries.history import get_history
-from dibs.platform.users import user_name
 from dibs.verbs import ask_person, ask_user
 from dibs.verbs.project_settings import change_setting
 from dibs_schema.inputs import HumanField, Question

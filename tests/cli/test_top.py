@@ -24,7 +24,7 @@ from clusters.cluster import Cluster
 from clusters.shared import fresh_database
 from dibs.cli.status import moments
 from dibs.database import Database, open_database
-from dibs.session.caller import user_name
+from dibs.platform.users import user_name
 from dibs.settings import Settings
 from dibs_schema.status import Kind, Status
 from races.backlog import events_of, eventually, row

@@ -16,10 +16,10 @@ from dibs.cli.answer import answer_at_terminal, settings_of_person
 from dibs.cli.escaped_text import one_line
 from dibs.cli.live_overview import LiveOverview
 from dibs.cli.options import PLACE, backlog, say_refusals, settings_options
-from dibs.cli.relative_time import span
 from dibs.cli.shell_wording import SHELL
 from dibs.cli.terminal_text import acknowledgement_text, can_draw
 from dibs.cli.top_frame import Choice, Frame, entries_of
+from dibs.relative_time import span
 from dibs.session.caller import Caller
 from dibs.session.issued_tokens import ClaimMemory
 from dibs.session.session import Session

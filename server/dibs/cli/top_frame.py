@@ -11,8 +11,8 @@ from rich.text import Text
 
 from dibs.cli.look import event_line
 from dibs.cli.overview_text import CHOSEN, Entry, Part, contains, overview_parts, overview_text
-from dibs.cli.relative_time import ago
 from dibs.cli.terminal_text import console
+from dibs.relative_time import ago
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
