@@ -201,6 +201,33 @@ def calls(draw: st.DrawFn) -> Call:
     return tool, _impatient(arguments)
 
 
+@st.composite
+def batches(draw: st.DrawFn, size: int) -> list[Call]:
+    """Draw `size` calls, and between two of them valid calls that follow each other.
+
+    Calls that are drawn one by one seldom name the feature that an earlier one has claimed, or that waits for an answer.
+    """
+    batch: list[Call] = draw(st.lists(calls(), min_size=size, max_size=size))
+    place = draw(st.integers(0, size))
+    return [*batch[:place], *draw(_lives()), *batch[place:]]
+
+
+@st.composite
+def _lives(draw: st.DrawFn) -> list[Call]:
+    """Draw calls that change a feature, claim it, keep the claim and end it: by an outcome, or a question and its answer."""
+    word: str = draw(st.sampled_from(WORDS))
+    reply: dict[str, Any] = draw(st.sampled_from([{"answers": {"answer": "red"}}, {"cancel": True}]))
+    ends: list[list[Call]] = [
+        [("feature_request_human_input", {"prompt": word}), ("feature_answer_human_input", reply)],
+        [("feature_mark_passing", {"evidence": word})],
+        [("feature_mark_failing", {"reason": word})],
+    ]
+    claim: list[Call] = [("feature_mark_in_progress", {}), ("feature_heartbeat", {"note": word})]
+    feature = {"feature_id": draw(st.integers(1, STAGED))}
+    steps = [("feature_update", {"description": word}), *claim, *draw(st.sampled_from(ends))]
+    return [(tool, feature | more) for tool, more in steps]
+
+
 def _twist_inside(draw: st.DrawFn, value: Any) -> None:
     """Replace a random value below the first level by junk, if there is one."""
     places: list[Any] = sorted(value) if isinstance(value, dict) else list(range(len(value)))

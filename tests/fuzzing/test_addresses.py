@@ -23,7 +23,9 @@ REQUESTS = times(400, 10_000)
 BATCH = 20
 
 _part = st.one_of(
-    st.sampled_from(["1", "7", "40", "41", "0", "-1", "01", "1e3", "0x1", "9" * 19, "9" * 500, "", "stats"]),
+    st.sampled_from(
+        ["1", "7", "40", "41", "0", "-1", "01", "1e3", "0x1", "9" * 19, "9" * 500, "", "stats", "overview"]
+    ),
     st.sampled_from(["ready", "graph", "events", "READY", "ready/", "{id}", "1/../2", "%31", "1#a"]),
     st.sampled_from(ODD),
     st.text(max_size=6),

@@ -8,13 +8,12 @@ from contextlib import AbstractContextManager
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
-from hypothesis import strategies as st
 
 from dibs.database import Database, open_database
 from dibs.settings import Settings
 from dibs_schema.operations import BY_TOOL
 from dibs_schema.status import Status
-from fuzzing.arguments import STAGED, Call, calls
+from fuzzing.arguments import STAGED, Call, batches
 from fuzzing.peer import TRANSPORTS, asking
 from fuzzing.verdict import Tally
 from fuzzing.watching import writes
@@ -69,7 +68,7 @@ def fuzz(transport: str, db: str, seeded: int, tally: Tally, faults: list[str]) 
             database=None,
             suppress_health_check=list(HealthCheck),
         )
-        @given(st.lists(calls(), min_size=BATCH, max_size=BATCH))
+        @given(batches(BATCH))
         def each_is_answered(batch: list[Call]) -> None:
             for tool, arguments in batch:
                 answer(tool, arguments)

@@ -47,17 +47,16 @@ class Screen:
         self._signals: list[int] = []
         self._modes: list[Any] | None = None
         self._handlers: dict[int, Any] = {}
-
-    def __enter__(self) -> Self:
+        # Open until the process ends: a thread may call `wake` later, when the number would mean another file.
         self._woken, self._waker = os.pipe()
         os.set_blocking(self._waker, False)
+
+    def __enter__(self) -> Self:
         self.enter()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.leave()
-        os.close(self._woken)
-        os.close(self._waker)
 
     def enter(self) -> None:
         """Take the terminal."""
@@ -99,7 +98,7 @@ class Screen:
 
     def wake(self) -> None:
         """Let `keys` return now. Any thread, and a signal handler, may call it."""
-        with suppress(OSError):  # the pipe is full, or closed at the end
+        with suppress(BlockingIOError):  # the pipe is full
             os.write(self._waker, b"\0")
 
     def keys(self, seconds: float) -> list[str]:
