@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dibs.settings import Settings
+from dibs.settings import Settings, is_url
 from dibs_schema.refusals import InvalidInput
 
 URL = "postgresql://db.example.com/dibs"
@@ -67,3 +67,17 @@ def test_a_token_is_in_no_message(variable: str) -> None:
         Settings.read({}, {variable: '{"claim":{"token":"0123456789abc"}}'})
     assert refused.value.details["field"] == variable
     assert "0123456789abc" not in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("database", "expected"),
+    [
+        ("postgresql://host/db", True),
+        ("C://work/features.db", False),
+        (r"C:\work\features.db", False),
+        ("a/b.db", False),
+    ],
+)
+def test_a_drive_of_windows_is_no_scheme_of_a_url(database: str, expected: bool) -> None:
+    """`C://` begins a path that some shells write; every scheme has more letters."""
+    assert is_url(database) is expected

@@ -14,7 +14,7 @@ def main() -> None:
         serve(sys.argv[2:])
     else:
         if isinstance(sys.stdout, io.TextIOWrapper):  # characters that its encoding lacks are escaped
-            sys.stdout.reconfigure(errors="backslashreplace")
+            sys.stdout.reconfigure(errors="backslashreplace", newline="\n")  # on Windows too
         gc.set_threshold(100_000)  # a command loads libraries, which leave no garbage, does one thing and ends
         atexit.register(gc.disable)  # the operating system frees the memory faster
         try:

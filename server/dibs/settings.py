@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, StringConstraints, ValidationError
 
+from dibs.platform.file_systems import plain_path
 from dibs.root_folder import BACKLOG, current_folder, find_root, has_backlog, refuse_new_backlog
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.roles import Role
@@ -113,7 +114,7 @@ class Settings(BaseModel):
                 values[name], origin[name] = value, "--" + name.replace("_", "-")
         for name, value in values.items():
             _refuse_unexpanded(origin[name], value)
-        guesses = "project" not in values and "://" in str(values.get("db", ""))
+        guesses = "project" not in values and is_url(str(values.get("db", "")).strip())
         if guesses:
             values["project"] = _guessed_project(folder(), isolated=values.get("isolated") in (True, "1", "true"))
         try:
@@ -153,7 +154,7 @@ class Settings(BaseModel):
     @property
     def is_server_url(self) -> bool:
         """Whether `db` names a database server and not a file."""
-        return self.db is not None and "://" in self.db
+        return self.db is not None and is_url(self.db)
 
     def database_file(self) -> Path:
         """Return the SQLite file to serve: `db`, else the backlog of the root folder. Raises InvalidInput."""
@@ -168,6 +169,11 @@ class Settings(BaseModel):
         """Return the variables that lead a process in any folder to the same backlog."""
         db = self.db if self.is_server_url else str(self.database_file())
         return {f"{PREFIX}DB": str(db), f"{PREFIX}PROJECT": self.project}
+
+
+def is_url(database: str) -> bool:
+    """Return whether a database is named by a URL, whose scheme has more letters than a drive of Windows."""
+    return "://" in database and database[1:4] != "://"
 
 
 def _refuse_unexpanded(name: str, value: Any) -> None:
@@ -186,7 +192,7 @@ def expanded(path: str) -> Path:
     Raises InvalidInput where no home folder is known, as in many containers, or the working folder has been deleted.
     """
     try:
-        file = Path(path).expanduser()
+        file = Path(plain_path(path)).expanduser()
     except RuntimeError:
         raise InvalidInput(f"{path}: no such home folder is known. Name the whole path.", field="--db") from None
     return file if file.is_absolute() else current_folder() / file
@@ -212,7 +218,7 @@ def shown_project(name: str, database: str) -> str:
     `database` is the label of the database. A file outside a `.dibs` folder has no root folder, and gives its own name.
     """
     file = Path(database)
-    if name != UNNAMED or "://" in database:
+    if name != UNNAMED or is_url(database):
         return name
     return project_of(file.parent.parent if file.parent.name == BACKLOG.parent.name else file.with_suffix(""))
 

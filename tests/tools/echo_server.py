@@ -2,7 +2,8 @@
 
 Environment: ECHO_GRACE and ECHO_HURRY (seconds), ECHO_HOLD (a file; clean-up lasts until it is gone),
 ECHO_FAILS (the lifespan raises), ECHO_AFTER (a line to print at the end), ECHO_LINGERS (the process does not end
-after serving), ECHO_STOCK (serves on the SDK's own transport, for comparison).
+after serving), ECHO_STOCK (serves on the SDK's own transport, for comparison), ECHO_THREADS (reads and writes in two
+threads, as on Windows).
 """
 
 # ruff: noqa: E402 - the early exit comes first, as in the real command
@@ -31,6 +32,8 @@ from mcp.server.mcpserver import Context
 from mcp.shared.exceptions import MCPError
 from pydantic import BaseModel
 
+from dibs.platform import standard_streams, threaded_streams
+
 
 class NoDatabaseError(Exception):
     """Stands for a refusal to start."""
@@ -43,6 +46,9 @@ class EchoServer(MCPServer[None]):
         if "ECHO_STOCK" in os.environ:
             await super().run_stdio_async()
         else:
+            if "ECHO_THREADS" in os.environ:
+                for name in standard_streams.__all__:
+                    setattr(standard_streams, name, getattr(threaded_streams, name))
             grace = float(os.environ.get("ECHO_GRACE", GRACE))
             hurry = float(os.environ.get("ECHO_HURRY", HURRY))
             await serve_stdio(self._lowlevel_server, closing=closing, grace=grace, hurry=hurry)

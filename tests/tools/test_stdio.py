@@ -666,3 +666,53 @@ def test_sending_to_a_client_that_has_gone_raises(pipe: tuple[int, int]) -> None
                 await writer.send(pong)
 
     anyio.run(send_twice)
+
+
+# --- Two threads, as on Windows
+
+THREADS = {"ECHO_THREADS": "1"}
+
+
+@both_eras
+def test_two_threads_answer_all_piped_requests_and_what_is_no_request(era: Era) -> None:
+    """Every request that came before the end of input is answered, and so is a line that is not JSON, each with \\n."""
+    asked = lines(*era.opening, b"no JSON", *(era.call(n, "note", text=str(n)) for n in range(20)))
+    with spawned(THREADS) as process:
+        out, _ = process.communicate(asked, timeout=SOON)
+    assert process.returncode == 0
+    answers = [json.loads(line) for line in out.splitlines()]
+    texts = {answer["id"]: said(answer) for answer in answers if isinstance(answer.get("id"), int)}
+    assert texts == {n: str(n) for n in range(20)}
+    assert [answer["error"]["code"] for answer in answers if "error" in answer] == [-32700]
+    assert b"\r" not in out
+
+
+def test_two_threads_write_to_a_slow_client_and_read_a_long_line() -> None:
+    """What does not fit into a pipe arrives whole, in both directions."""
+    size = 3_000_000
+    with client(THREADS) as peer:
+        peer.open().send(LEGACY.call(1, "big", letter="x", size=size))
+        time.sleep(0.2)  # the pipe is full
+        assert len(said(peer.receive())) == size
+        peer.send(LEGACY.call(2, "length", text="y" * size))
+        assert said(peer.receive()) == str(size)
+        assert peer.finish()[0] == []
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_ends_a_server_whose_thread_waits_for_input(number: signal.Signals) -> None:
+    """The clean-up runs and the status is 0, though nobody ends the read."""
+    with client(THREADS) as peer:
+        peer.open()
+        peer.process.send_signal(number)
+        peer.hear("cleaned")
+        assert peer.process.wait(SOON) == 0
+
+
+def test_two_threads_notice_that_the_client_has_gone() -> None:
+    """A client that no longer reads ends the server."""
+    with client(THREADS) as peer:
+        peer.open()
+        peer.stdout.close()
+        peer.send(*(LEGACY.request(n, "ping") for n in range(3)))
+        assert peer.process.wait(SOON) == 0

@@ -15,7 +15,7 @@ from dibs.cli import options
 from dibs.cli.escaped_text import counted
 from dibs.regular_file import irregularity
 from dibs.root_folder import find_root
-from dibs.settings import UNNAMED, Settings, project_of
+from dibs.settings import UNNAMED, Settings, is_url, project_of
 from dibs_schema.refusals import InvalidInput
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def copy(
 
     origin = Settings.read({"db": source, "project": project})
     name = to_project or project or os.environ.get("DIBS_PROJECT") or None
-    if name is None and "://" in target and not origin.is_server_url:
+    if name is None and is_url(target) and not origin.is_server_url:
         folder = origin.database_file().parent
         if folder.name == ".dibs":
             name = project_of(find_root(folder.parent))  # the root folder of the source's clients

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ntpath
 import os
 import re
 import sys
@@ -75,16 +76,25 @@ def _windows_file_system(path: Path) -> FileSystem | None:
     """
     import ctypes
 
-    root = path.resolve().anchor.removeprefix("\\\\?\\")
-    if root.startswith(("\\\\", "UNC\\")):
+    drive, _ = ntpath.splitdrive(_without_prefix(str(path.resolve())))
+    if drive.startswith("\\\\"):
         return FileSystem("a network share", is_local=False)
-    kernel = system_calls.windows_library("kernel32")
+    root, kernel = f"{drive}\\", system_calls.windows_library("kernel32")
     if kernel.GetDriveTypeW(root) == _DRIVE_REMOTE:
         return FileSystem("a network drive", is_local=False)
     kind = ctypes.create_unicode_buffer(_LONGEST_KIND)
     if not kernel.GetVolumeInformationW(root, None, 0, None, None, None, kind, _LONGEST_KIND):
         return None
     return FileSystem(kind.value, is_local=True)
+
+
+def _without_prefix(path: str) -> str:
+    return re.sub(r"^\\\\\?\\(?=[A-Za-z]:)", "", path)
+
+
+def plain_path(path: str) -> str:
+    r"""Return a path of Windows without the prefix \\?\ before its drive, which no URL of a file can have."""
+    return _without_prefix(path) if sys.platform == "win32" else path
 
 
 FILE_SYSTEMS: dict[str, Callable[[Path], FileSystem | None]] = {
