@@ -26,7 +26,7 @@
 
 mtype:status = { PENDING, IN_PROGRESS, PASSING, NEEDS_HUMAN, STUCK, ARCHIVED };
 mtype:kind = { CLAIM, RESUME, HEARTBEAT, RELEASE, EXPIRE, PASS, VERIFY, FAIL, REGRESS, SKIP, ASK, ANSWER, CANCEL,
-               RETRY, ARCHIVE, RESTORE, CONNECTION_END, NOTHING };
+               RETRY, ARCHIVE, RESTORE, IMPORT, CONNECTION_END, NOTHING };
 mtype:token = { NONE, LIVE, ENDED, STALE };
 
 typedef Feature {
@@ -132,10 +132,12 @@ inline end_by_token() {
 #define may_report (F.status == PASSING && (MINE == NONE || (MINE == ENDED && F.ended_by == PASS)))
 #endif
 
+inline forget_claims() { F.acknowledged = false; F.ended_by = NOTHING; change_tokens(ENDED, STALE) }
+
 inline report_regression() { /* without a token, or with that of the pass */
     assert(MINE == NONE || MINE == ENDED); /* a late failure does not undo what another agent has passed */
     become(REGRESS, PASSING, PENDING);
-    F.acknowledged = false; F.ended_by = NOTHING; change_tokens(ENDED, STALE)
+    forget_claims()
 }
 
 inline stop_renewing(ends) { /* the server of an agent ends, and releases its claims, or is killed */
@@ -221,6 +223,10 @@ proctype Planner() { /* and people */
         :: F.status == ARCHIVED && F.archived_from == PASSING -> become(RESTORE, ARCHIVED, PASSING)
         :: F.status == ARCHIVED && F.archived_from == NEEDS_HUMAN -> become(RESTORE, ARCHIVED, NEEDS_HUMAN)
         :: F.status == ARCHIVED && F.archived_from == STUCK -> become(RESTORE, ARCHIVED, STUCK)
+        :: F.status == PENDING -> become(IMPORT, PENDING, PASSING); forget_claims()
+        :: F.status == PASSING -> become(IMPORT, PASSING, STUCK); forget_claims()
+        :: F.status == STUCK -> become(IMPORT, STUCK, NEEDS_HUMAN); forget_claims()
+        :: F.status == NEEDS_HUMAN -> become(IMPORT, NEEDS_HUMAN, PENDING); forget_claims()
         fi;
         if
         :: F.status != ARCHIVED -> F.archived_from = PENDING

@@ -12,6 +12,8 @@ from dibs.database import Database
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import in_project, this
 from dibs.transfer import importer
+from dibs.transfer.comparison import Difference
+from dibs.transfer.take_differences import take_differences
 from dibs.verbs import ask_person, ask_user, claim, create, lease, outcome, skip, update
 from dibs.verbs.continue_claim import regain
 from dibs.verbs.depend import add_dependency
@@ -61,6 +63,17 @@ def _restore(tx: Transaction, on: Placed) -> Any:
     return update.change(tx, "planner", on.id, {}, archived=False).changed
 
 
+IMPORTED = {P: D, D: S, S: H, H: P}
+"""The state that the file gives a feature, by its state here; else it says that the feature is archived."""
+
+
+def _import(tx: Transaction, on: Placed) -> bool:
+    one = imported("f", status=IMPORTED.get(on.status, A))
+    differing = [Difference(on.id, "f", "status", on.status, one.status)]
+    kept = take_differences(tx, differing, {"f": one}, {"f": on.id}, force=True)
+    return not kept and on.status is not one.status
+
+
 def _token(on: Placed) -> str:
     return on.token or NEVER_ISSUED
 
@@ -94,6 +107,7 @@ ATTEMPTS: dict[Kind, Attempt] = {
     Kind.RETRY: lambda tx, on: update.change(tx, "planner", on.id, {}, retry=True),
     Kind.ARCHIVE: _archive,
     Kind.RESTORE: _restore,
+    Kind.IMPORT: _import,
 }
 """Each transition, made with the feature's claim, if any. Without a change the result is empty, or a refusal."""
 
@@ -130,6 +144,7 @@ TRIED: list[tuple[Kind, Status, Status, dict[str, int]]] = [
     (Kind.ARCHIVE, D, A, {}),
     (Kind.ARCHIVE, H, A, {}),
     (Kind.ARCHIVE, S, A, {}),
+    *((Kind.IMPORT, source, target, {}) for source, target in IMPORTED.items()),
 ]
 
 
@@ -189,7 +204,7 @@ ELSEWHERE = [
     for status in Status
     if status not in TABLE[kind].sources and (kind, status) != (Kind.RESUME, P)
 ]
-NOTHING_TO_DO = {Kind.EXPIRE: set(Status), Kind.ARCHIVE: {A}, Kind.RESTORE: set(Status) - {A}}
+NOTHING_TO_DO = {Kind.EXPIRE: set(Status), Kind.ARCHIVE: {A}, Kind.RESTORE: set(Status) - {A}, Kind.IMPORT: {I, A}}
 """Transitions that change nothing from another status and are not refused."""
 
 

@@ -33,10 +33,8 @@ class Kept(NamedTuple):
     reason: str
 
 
-# Also locks the row, so that nobody claims the feature before this commit.
-_touch_unclaimed = (
-    update(features).where(this(), ~is_(Status.IN_PROGRESS)).values(updated_at=bindparam("now")).returning(F.status)
-)
+# Changes nothing, but locks the row, so that nobody claims the feature before this commit.
+_lock_unclaimed = update(features).where(this(), ~is_(Status.IN_PROGRESS)).values(status=F.status).returning(F.status)
 _enter = (
     update(features)
     .where(this(), F.status == bindparam("left", type_=String))
@@ -86,7 +84,7 @@ def take_differences(
     inside = set(numbers.values())
     for number, group in groupby(differences, attrgetter("feature")):
         wanted = {one.field: one for one in group}
-        row = tx.first(_touch_unclaimed, feature=number)
+        row = tx.first(_lock_unclaimed, feature=number)
         if row is None:
             kept += [Kept(one, CLAIMED) for one in wanted.values()]
             continue
