@@ -83,8 +83,9 @@ def _export(form: ExportFormat, output: Path | None, flags: dict[str, Any], *, f
             if as_json:
                 options.print_json({"file": str(output), "changed": changed, **asdict(done)})
             else:
-                already = "" if changed else " already"
-                click.echo(f"{counted(done.features, 'feature')} of {label} are in {output}{already}.")
+                click.echo(
+                    f"{output} has {counted(done.features, 'feature')} of {label}{'' if changed else ' already'}."
+                )
     if done.left_out:
         kinds = ", ".join(counted(number, what) for what, number in done.left_out.items())
         click.echo(f"dibs: not in the export: {kinds}. `dibs backup` keeps everything.", err=True)

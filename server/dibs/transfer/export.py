@@ -19,6 +19,9 @@ from dibs_schema.tables import dependencies, events, features, questions
 PAGE = 500
 """Features in memory at a time."""
 
+COLUMNS = [name for name in (*FIELDS, "created_at", "passed_at") if name in F]
+"""The columns of a feature that an export reads; its other fields come from other tables."""
+
 _D, _E = dependencies.c, events.c
 
 
@@ -28,24 +31,7 @@ def _count_of(table: Table, condition: ColumnElement[bool]) -> Select[int]:
 
 
 _next_page = (
-    select(
-        *(
-            F.id,
-            F.source,
-            F.reference,
-            F.category,
-            F.name,
-            F.description,
-            F.steps,
-            F.status,
-            F.archived_from,
-            F.priority,
-        ),
-        *(F.paths, F.evidence, F.last_failure, F.human_request, F.human_answer, F.created_at, F.passed_at),
-    )
-    .where(in_project(), F.id > bindparam("after"))
-    .order_by(F.id)
-    .limit(PAGE)
+    select(*(F[name] for name in COLUMNS)).where(in_project(), F.id > bindparam("after")).order_by(F.id).limit(PAGE)
 )
 _dependencies_of = (
     select(_D.feature_id, _D.dependency_id)

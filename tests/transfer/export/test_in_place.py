@@ -104,7 +104,8 @@ def documents(draw: st.DrawFn) -> tuple[list[str | Slot], list[str]]:
     space = st.just("") if lines else SPACE
     parts: list[str | Slot] = []
     for number, word in enumerate(words):
-        parts += ["\n" if lines and number else "," if number else "", draw(space)]
+        between = draw(st.sampled_from(["\n", "\n\n", "\r\n"])) if lines else ","
+        parts += [between if number else "", draw(space)]
         members = draw(st.permutations(list(_members(draw, number, word))))
         for place, (key, value) in enumerate(members):
             parts += ["," if place else "{", draw(space), draw(string(key)), draw(space), ":", draw(space), value]

@@ -31,6 +31,8 @@ class Located(dict[str, Any]):
 def parse_located(text: str) -> Any:
     """Return what `json_text.parse` returns for this text, which it must accept, with each object as `Located`."""
     documents: list[Any] = []
+    lines: list[int] = []
+    counted = 0
     around: list[tuple[Any, int]] = []
     key: str | None = None
     keys: list[str | None] = []
@@ -55,6 +57,8 @@ def parse_located(text: str) -> Any:
             value = parse(word)
         if not around:
             documents.append(value)
+            lines.append((lines[-1] if lines else 1) + text.count("\n", counted, start))
+            counted = start
         elif isinstance(around[-1][0], Located):
             assert key is not None, "a value follows its key"
             around[-1][0][key] = value
@@ -62,4 +66,4 @@ def parse_located(text: str) -> Any:
             key = None
         else:
             around[-1][0].append(value)
-    return documents[0] if len(documents) == 1 else Lines(enumerate(documents, start=1))
+    return documents[0] if len(documents) == 1 else Lines(zip(lines, documents, strict=True))

@@ -87,8 +87,8 @@ def read(file: SourceFile) -> Backlog:
 def _features_in(text: str) -> tuple[Header, Iterator[tuple[str, Any]]]:
     """Return the header, and the place and the fields of each feature, whatever the format."""
     if text.lstrip().startswith("<!--"):
-        first = text.lstrip().partition("\n")[0]
-        return Header.read(parse(first[first.index("{") : first.rindex("}") + 1])), read_checklist(text)
+        mark = text.partition("{")[2].partition("}")[0]
+        return Header.read(parse(f"{{{mark}}}")), read_checklist(text)
     document = parse(text)
     if isinstance(document, Lines):
         (_, first), *issues = document
