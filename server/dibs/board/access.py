@@ -46,10 +46,9 @@ class Access:
     a cookie to every port of a host, so its name has the port.
     """
 
-    def __init__(self, app: ASGIApp, port: int, root: str = "") -> None:
+    def __init__(self, app: ASGIApp, port: int) -> None:
         self.key = secrets.token_urlsafe(24)
         self._app = app
-        self._root = root
         self._hosts = frozenset(f"{host}:{port}" for host in HOSTS)
         self._cookie = f"dibs-board-{port}"
         self._secret = secrets.token_urlsafe(32)
@@ -61,35 +60,42 @@ class Access:
             await self._app(scope, receive, send)
             return
         request = Request(scope, receive)
-        answer = self._refusal(request.headers) or self._exchange(request) or self._app
+        answer = self._refuse_host(request) or self._refuse_form(request) or self._admit(request) or self._app
         await answer(scope, receive, _with_headers(send))
 
-    def _refusal(self, headers: Headers) -> Response | None:
-        """Refuse a request to another host, or one from a page of another site."""
-        host = headers.get("host", "")
-        if host not in self._hosts:
-            return refusal("This is not the board's host.", f"Open it by one of: {', '.join(sorted(self._hosts))}.")
+    def _refuse_host(self, request: Request) -> Response | None:
+        """Refuse a request that names another host."""
+        if request.headers.get("host") in self._hosts:
+            return None
+        return refusal("This is not the board's host.", f"Open it by one of: {', '.join(sorted(self._hosts))}.")
+
+    def _refuse_form(self, request: Request) -> Response | None:
+        """Refuse a form from a page of another site, and one that is too large."""
+        if request.method != "POST":
+            return None
+        if not self._is_own(request.headers):
+            return refusal("This form was not sent from a page of the board.", "Nothing was changed.")
+        if not 0 <= _length(request.headers) <= LONGEST_FORM:
+            return refusal("This form is too large.", f"A form has at most {LONGEST_FORM >> 20} MiB.", 413)
         return None
 
-    def _exchange(self, request: Request) -> Response | None:
-        """Exchange the key for the cookie, or refuse a request without the cookie, or a POST from another site."""
+    def _admit(self, request: Request) -> Response | None:
+        """Exchange the key for the cookie, or refuse a request without the cookie."""
         given = request.cookies.get(self._cookie, "")
-        knows = secrets.compare_digest(given.encode(), self._secret.encode())
-        if request.method == "POST" and not self._is_own(request.headers):
-            return refusal("This form was not sent from a page of the board.", "Nothing was changed.")
-        if request.method == "POST" and not 0 <= _length(request.headers) <= LONGEST_FORM:
-            return refusal("This form is too large.", f"A form has at most {LONGEST_FORM >> 20} MiB.", 413)
-        if (key := request.query_params.get("key")) is not None and not knows:
-            if not secrets.compare_digest(key.encode(), self.key.encode()):
-                return refusal("This key is not the board's.", AGAIN)
-            if self._is_exchanged:
-                return refusal("This key has been used.", AGAIN)
-            self._is_exchanged = True
-            # A cookie that is SameSite=Strict does not follow a redirect from another site, as a terminal in a browser.
-            answer = HTMLResponse(templates().get_template("enter.html").render(to=f"{self._root}/"))
-            answer.set_cookie(self._cookie, self._secret, path="/", httponly=True, samesite="strict")
-            return answer
-        return None if knows else refusal("The board is closed to this browser.", AGAIN)
+        if secrets.compare_digest(given.encode(), self._secret.encode()):
+            return None
+        key = request.query_params.get("key")
+        if key is None:
+            return refusal("The board is closed to this browser.", AGAIN)
+        if not secrets.compare_digest(key.encode(), self.key.encode()):
+            return refusal("This key is not the board's.", AGAIN)
+        if self._is_exchanged:
+            return refusal("This key has been used.", AGAIN)
+        self._is_exchanged = True
+        # A cookie that is SameSite=Strict does not follow a redirect from another site, as a terminal in a browser.
+        answer = HTMLResponse(templates().get_template("enter.html").render())
+        answer.set_cookie(self._cookie, self._secret, path="/", httponly=True, samesite="strict")
+        return answer
 
     def _is_own(self, headers: Headers) -> bool:
         """Return whether a page of the board sent the request. Browsers send Origin with every POST."""
