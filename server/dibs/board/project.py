@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from dibs.database import Database
     from dibs.database.transaction import Transaction
 
+PATIENCE = 4.0
+"""Seconds for which a page waits for the database. A person wants to know within five that it cannot be read."""
+
 
 class Project:
     """One project on the board. `root` precedes the paths of its pages; `all_projects` is the path of the page of all.
@@ -50,7 +53,8 @@ class Project:
     ) -> tuple[View, dict[str, Any]]:
         """Read a page and what every template knows from one snapshot. Raises the Refusals of the page."""
         return await self.database.read(
-            partial(self._read, page=page, asked=asked, here=here, navigation=navigation, alerts=alerts, given=given)
+            partial(self._read, page=page, asked=asked, here=here, navigation=navigation, alerts=alerts, given=given),
+            patience=PATIENCE,
         )
 
     def read_once(self, page: Page, asked: Asked) -> tuple[View, dict[str, Any]]:
