@@ -76,6 +76,7 @@ def import_file(
 
     if force and not update:
         raise InvalidInput("--force says how far --update may go. Give both, or none.", field="force")
+    gc.disable()  # a large file makes millions of objects that stay, and each collection would visit all of them
     reading = ReadOptions(
         statuses=_statuses(words),
         drop_unknown=drop_unknown,

@@ -258,3 +258,14 @@ def test_numbered_parts_follow_one_after_the_other(tmp_path: Path, place: str, *
         assert by_reference[str(part)].dependencies == below
         assert {tuple(by_reference[one].dependencies) for one in below} == {(str(part - 1),)}
         assert {by_reference[one].category for one in below} == {f"Part {part}"}
+
+
+def test_a_dependency_against_the_order_is_left_out_and_reported(tmp_path: Path) -> None:
+    """A task that names a later one, or itself, does not make the file a cycle."""
+    text = "- [ ] T001 One (depends on T002)\n- [ ] T002 Two (depends on T001, T002)\n"
+    backlog = read_backlog(saved(tmp_path / "specs/001-a/tasks.md", text))
+    assert [one.dependencies for one in backlog.features] == [[], ["T001"]]
+    assert backlog.ignored == [
+        "the dependency of T001 on T002, which comes later (1)",
+        "the dependency of T002 on T002, which comes later (1)",
+    ]

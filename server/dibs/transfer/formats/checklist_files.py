@@ -110,12 +110,25 @@ class _Reader:
             if parents:
                 step.entry.category = self.entries[parents[0]].name
         self._steps.sort(key=lambda step: order[step.place])
+        self._leave_out_later_ones()
         in_order(
             [
                 Step(step.place, step.entry, step.parallel if marked else step.place not in self._parents)
                 for step in self._steps
             ]
         )
+
+    def _leave_out_later_ones(self) -> None:
+        """Leave out dependencies that a text names against the order of the tasks: together they would be a cycle."""
+        seen: set[str | int | None] = set()
+        for step in self._steps:
+            later = [
+                one for one in step.entry.dependencies if one.reference in self._numbers and one.reference not in seen
+            ]
+            for one in later:
+                step.entry.dependencies.remove(one)
+                self._report.ignored(f"the dependency of {step.entry.reference} on {one.reference}, which comes later")
+            seen.add(step.entry.reference)
 
     def _phase(self, number: str | None, item: Item) -> int:
         """Return the place of the phase: of the first part of the number, or of the heading."""

@@ -45,10 +45,8 @@ def split_steps(value: Any) -> list[str]:
 
 def strings(value: Any) -> list[str]:
     """Return the clean texts of a list, or of one value. Raises ValueError if one is neither a string nor a number."""
-    given = (
-        [one for one in value if not is_empty(one)] if isinstance(value, list) else [] if is_empty(value) else [value]
-    )
-    found = [text(one) for one in given]
+    given = value if isinstance(value, list) else [value]
+    found = [text(one) for one in given if not is_empty(one)]
     if None in found:
         raise ValueError("strings")
     return [one for one in found if one]
