@@ -217,6 +217,7 @@ def test_a_real_server_serves_all_its_tools_with_these_grants(backlogs: Backlogs
     """With the role, no tool is refused for a missing privilege, and one server's work wakes another server."""
     flags = ("--project", backlogs.project())
     texts = {"category": "c", "name": "n", "description": "d", "steps": ["s"]}
+    passing = texts | {"passes": True}
     again = {"allow_duplicates": True}
     field = {"id": "colour", "label": "Which colour?"}
     options = [{"label": "a", "description": "a"}, {"label": "b", "description": "b"}]
@@ -224,6 +225,7 @@ def test_a_real_server_serves_all_its_tools_with_these_grants(backlogs: Backlogs
         "feature_create_bulk": [
             {"features": [texts] * 6, "request_id": "bulk", **again},
             {"features": [texts] * 500, **again},
+            {"features": [passing, passing, passing | {"depends_on_indices": [0]}], **again},
         ],
         "feature_create": [texts | again],
         "feature_add_dependency": [{"feature_id": 7, "dependency_id": 1}],
@@ -241,7 +243,11 @@ def test_a_real_server_serves_all_its_tools_with_these_grants(backlogs: Backlogs
         "feature_request_human_input": [{"feature_id": 5, "prompt": "Which?", "fields": [field]}],
         "feature_answer_human_input": [{"feature_id": 5, "answers": {"colour": "blue"}}],
         "ask_user": [{"questions": [{"question": "Q?", "header": "Q", "options": options, "multiSelect": False}]}],
+        "feature_return": [{"feature_id": 507, "feedback": "not yet"}],
+        "feature_approve": [{"feature_id": 509}],
+        "feature_reject": [{"feature_id": 508, "reason": "not needed"}],
         "feature_update": [{"feature_id": 6, "archived": True, "paths": ["src"]}],
+        "feature_move": [{"feature_id": 6, "before": 3}, {"feature_id": 6, "to": "front"}],
         "feature_get_by_id": [{"feature_id": 1}],
         "feature_get_summary": [{"feature_id": 1}],
         "feature_search": [{}],
