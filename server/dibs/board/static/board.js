@@ -9,11 +9,10 @@
 // The server renders everything that is shown. The script knows elements by these marks alone:
 //
 //   id, data-live           an element that the server sends again when it has changed
-//   data-keep               its content is not part of such a change
+//   data-keep               its content is not part of such a change; a form with it keeps what is written when it is sent
 //   data-feature="12"       a row that is dragged by what is draggable in it
 //   data-move               the form in it whose field `before` takes the feature before which it is dropped
 //   data-alert="id"         the element where the form's refusal is shown
-//   data-confirm="…"        what to ask before the form is sent
 //   data-relative="…"       a time that counts: `ago`, and without that word `since` it, or `left` until it
 //   data-ends="time"        a meter of the seconds that are left
 //   data-notices            the button that turns notices on and off
@@ -38,23 +37,17 @@ let stream;
 let lastSign = Date.now();
 let isBroken = false;
 let isUnknown = false; // the server does not know the key of this browser
-let trouble = ""; // why the server cannot read the database
+let trouble = ""; // why the server cannot read the backlog
 
 /** Opens the stream, unless nobody would see what it brings. */
 function connect() {
   if (stream || (document.hidden && !watches())) return;
   stream = new EventSource(`${root}/live?page=${encodeURIComponent(here)}`);
-  lastSign = Date.now();
-  on("open", () => {});
-  on("beat", () => {});
+  if (!isBroken) lastSign = Date.now();
+  for (const kind of ["open", "beat"]) on(kind, () => {});
   on("patch", patch);
-  on("counts", (data) => {
-    trouble = "";
-    count(JSON.parse(data));
-  });
-  on("trouble", (data) => {
-    trouble = JSON.parse(data).text;
-  });
+  on("counts", (data) => count(JSON.parse(data)));
+  on("trouble", (data) => (trouble = JSON.parse(data).text));
   stream.addEventListener("error", () => {
     isBroken = true;
     if (stream?.readyState === EventSource.CLOSED) reconnect(); // otherwise the browser itself comes back
@@ -80,8 +73,7 @@ function disconnect() {
 /** Comes back after the server has refused the stream, unless it has a new key. */
 async function reconnect() {
   disconnect();
-  const ask = fetch(location.href, { method: "HEAD", cache: "no-store" });
-  isUnknown = await ask.then(isClosed, () => false);
+  isUnknown = await fetch(location.href, { method: "HEAD" }).then(isClosed, () => false);
   if (isUnknown) sayConnection();
   else setTimeout(connect, 2_000);
 }
@@ -92,7 +84,7 @@ const isClosed = (answer) => answer.status === 403 && !answer.headers.get("Conte
 /** Says since when there has been no connection, or what else is wrong with it. */
 function sayConnection() {
   const since = new Date(lastSign).toLocaleTimeString([], { timeStyle: "short" });
-  const lost = `Not connected since ${since}. The page shows the state of then, and comes back by itself.`;
+  const lost = `Not connected since ${since}: the page shows the state of then, and comes back by itself.`;
   const isLost = isBroken || (stream && Date.now() - lastSign > PATIENCE);
   const text = isUnknown ? KEY_IS_OLD : isLost ? lost : trouble;
   const place = document.getElementById("connection");
@@ -107,13 +99,11 @@ document.addEventListener("visibilitychange", () => {
 // --- Patch: changed elements are put in place -------------------------------------------------------------------------
 
 /** Puts each element of `html` in the place of the one with its id. @param {string} html */
-function patch(html) {
-  const template = document.createElement("template");
-  template.innerHTML = html;
-  const sent = template.content;
+export function patch(html) {
+  const sent = parse(html);
   const coming = new Set([...sent.querySelectorAll("[id]")].map((one) => one.id));
   const active = document.activeElement;
-  const place = rows().findIndex((row) => row.contains(active));
+  const place = focusedRow();
   for (const fresh of [...sent.children]) {
     const known = document.getElementById(fresh.id);
     if (known) morph(known, fresh, coming);
@@ -121,7 +111,12 @@ function patch(html) {
   tick();
   if (!(active instanceof HTMLElement) || active === document.activeElement) return;
   if (active.isConnected) active.focus({ preventScroll: true }); // it was moved by a browser without moveBefore
-  else if (place >= 0) focusRow(Math.min(place, rows().length - 1)); // its row is gone: the next one takes the focus
+  else if (place >= 0) focusRow(place); // its row is gone: the next one takes the focus
+}
+
+/** @param {string} html */
+function parse(html) {
+  return Object.assign(document.createElement("template"), { innerHTML: html }).content;
 }
 
 /**
@@ -152,7 +147,7 @@ function morph(known, fresh, coming) {
  * @param {Set<string>} coming the ids in the whole patch
  */
 function morphChildren(parent, fresh, coming) {
-  const isList = [...fresh.children].some(idOf);
+  const isList = [...fresh.children].every(idOf); // the space between its rows does not count
   const isSpace = (/** @type {Node} */ node) => isList && !(node instanceof Element || node.nodeValue?.trim());
   const anonymous = [...parent.childNodes].filter((child) => !isSpace(child) && !idOf(child));
   const wanted = [...fresh.childNodes].filter((child) => !isSpace(child)).map((child) => {
@@ -180,12 +175,7 @@ function remove(node) {
   else node.remove();
 }
 
-/**
- * Puts the children in order with few moves, since focus, scroll and selection suffer from each.
- *
- * @param {Element} parent
- * @param {ChildNode[]} nodes
- */
+/** Orders children in few moves: each disturbs scroll and selection. @param {Element} parent @param {ChildNode[]} nodes */
 function arrange(parent, nodes) {
   let place = parent.firstChild;
   for (const node of nodes) {
@@ -199,8 +189,8 @@ function arrange(parent, nodes) {
 /** Tells whether a person has begun to fill in a form: it is theirs until they send it. @param {HTMLFormElement} form */
 function isEdited(form) {
   return [...form.elements].some((field) => {
-    if (field instanceof HTMLTextAreaElement) return field.value !== field.defaultValue;
-    if (field instanceof HTMLInputElement) return field.value !== field.defaultValue || field.checked !== field.defaultChecked;
+    if (field instanceof HTMLInputElement && field.checked !== field.defaultChecked) return true;
+    if (field instanceof HTMLInputElement || field instanceof HTMLTextAreaElement) return field.value !== field.defaultValue;
     if (!(field instanceof HTMLSelectElement)) return false;
     const options = [...field.options];
     return !options.some((option) => option.defaultSelected)
@@ -213,15 +203,14 @@ function isEdited(form) {
 
 const FRAGMENT = "text/vnd.dibs.fragment";
 
-/** @type {WeakSet<HTMLFormElement>} */
-const sending = new WeakSet();
+const sending = new WeakSet(); // forms that are on their way
 
 document.addEventListener("submit", (event) => {
   const form = event.target;
   if (!(form instanceof HTMLFormElement) || form.method !== "post") return;
+  if (new FormData(form).get("back") !== here) return; // it leads to another page
   event.preventDefault();
-  const question = event.submitter?.dataset.confirm ?? form.dataset.confirm;
-  if (!sending.has(form) && (!question || confirm(question))) send(form, event.submitter);
+  if (!sending.has(form)) send(form, event.submitter);
 });
 
 /** @param {HTMLFormElement} form @param {HTMLElement | null} button */
@@ -233,13 +222,16 @@ async function send(form, button) {
       headers: { Accept: FRAGMENT },
       body: new URLSearchParams([...new FormData(form, button)].map(([name, value]) => [name, String(value)])),
     });
-    if (answer.redirected) return location.assign(answer.url);
     if (isClosed(answer)) return refuse(form, KEY_IS_OLD);
     if (answer.ok) {
-      form.reset();
+      if (!("keep" in form.dataset)) form.reset();
       refuse(form, "");
     }
-    patch(await answer.text());
+    const html = await answer.text();
+    patch(html);
+    if (answer.ok) return;
+    around(form, "details")?.setAttribute("open", ""); // the refusal is shown in it
+    if (!form.isConnected) refuse(form, parse(html).textContent); // its row has gone in the meantime
   } catch {
     refuse(form, "Not sent: the board cannot be reached.");
   } finally {
@@ -249,7 +241,7 @@ async function send(form, button) {
 
 /** Shows why a form was not sent, or nothing. @param {HTMLFormElement} form @param {string} why */
 function refuse(form, why) {
-  const alert = document.getElementById(form.dataset.alert ?? "");
+  const alert = document.getElementById(form.dataset.alert ?? "") ?? document.getElementById("alert");
   if (alert) alert.textContent = why;
 }
 
@@ -260,22 +252,21 @@ const OPERABLE = "a[href], summary, button, input:not([type=hidden]), select, te
 
 const rows = () => all(ROWS, HTMLElement);
 
-/** Focuses the first part of a row that has one. @param {number} place */
+/** Focuses what opens a row, or its first field. @param {number} place */
 function focusRow(place) {
-  all(OPERABLE, HTMLElement, rows()[place])[0]?.focus();
+  const row = rows()[Math.min(Math.max(place, 0), rows().length - 1)];
+  if (row) (all("a[href]", HTMLElement, row)[0] ?? all(OPERABLE, HTMLElement, row)[0])?.focus();
 }
 
-/** @param {number} step */
-function moveBy(step) {
-  const place = rows().findIndex((row) => row.contains(document.activeElement));
-  focusRow(Math.min(Math.max(place + step, 0), rows().length - 1));
-}
+const focusedRow = () => rows().findIndex((row) => row.contains(document.activeElement));
+
+const search = all("input[type=search]", HTMLElement)[0];
 
 /** @type {Record<string, () => void>} */
 const KEYS = {
-  j: () => moveBy(1),
-  k: () => moveBy(-1),
-  "/": () => all("input[type=search]", HTMLElement)[0]?.focus(),
+  j: () => focusRow(focusedRow() + 1),
+  k: () => focusRow(focusedRow() - 1),
+  "/": () => (search ? search.focus() : location.assign(`${root}/board#filter-text`)),
   "?": () => all("#keys", HTMLDialogElement)[0]?.showModal(),
 };
 
@@ -308,7 +299,7 @@ document.addEventListener("dragstart", (event) => {
 document.addEventListener("dragover", (event) => {
   const target = around(event.target, "[data-feature]");
   if (dragged && target) event.preventDefault(); // a drop is welcome here
-  mark(dragged === target ? null : target);
+  mark(dragged && target !== dragged ? target : null);
 });
 
 document.addEventListener("dragend", () => {
@@ -339,13 +330,12 @@ let needed;
 let isFirst = false; // one tab of this browser gives the notices
 
 const wantsNotices = () => Notification.permission === "granted" && localStorage.getItem("notices") === "on";
-
-/** Tells whether this tab goes on listening while it is hidden. */
-const watches = () => isFirst && wantsNotices();
+const watches = () => isFirst && wantsNotices(); // also while the tab is hidden
 
 /** Shows the counts in the title, and tells of what is new. @param {{ title: string, needs_you: number }} counts */
 function count({ title, needs_you }) {
   document.title = title;
+  trouble = "";
   if (watches() && needs_you > (needed ?? needs_you)) {
     new Notification(title, { body: "Something new needs you.", tag: "dibs" }).onclick = () => window.focus();
   }
@@ -371,8 +361,7 @@ navigator.locks.request("notices", () => {
 
 // --- Times ------------------------------------------------------------------------------------------------------------
 
-/** @type {[string, number][]} */
-const UNITS = [["day", 86_400], ["h", 3_600], ["min", 60]];
+const UNITS = /** @type {const} */ ([["day", 86_400], ["h", 3_600], ["min", 60]]);
 
 /** Words a length of time in its two largest units: `20 s`, `3 h 5 min`, `2 days 4 h`. @param {number} seconds */
 function span(seconds) {
