@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest --durations 15
 PRODUCT := server schema proof
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e check format storm storm-postgres model tokens conformance load wheel bundle bench bench-plots bench-postgres clean
+.PHONY: help demo test e2e check types format storm storm-postgres model tokens conformance load wheel bundle bench bench-plots bench-postgres clean
 
 help: ## List the targets.
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,11 @@ check: $(READY) ## Lint and type-check.
 	$(BIN)/mypy
 	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin
 	$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32 $(PRODUCT) # tests and benchmarks use more of POSIX
+
+TYPESCRIPT := typescript@7.0.2
+
+types: ## Check the types of the board's script with TypeScript, from npm.
+	npx --yes --package $(TYPESCRIPT) tsc --project tests/board/tsconfig.json
 
 format: $(READY) ## Put the code in its form.
 	$(BIN)/ruff format .
