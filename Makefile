@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest --durations 15
 PRODUCT := server schema proof
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e check types format storm storm-postgres model tokens conformance load wheel bundle bench bench-plots bench-postgres clean
+.PHONY: help demo test e2e check types format storm storm-postgres model tokens conformance load wheel bundle bench bench-plots bench-postgres pictures clean
 
 help: ## List the targets.
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,6 +75,10 @@ bench-plots: $(READY) ## Measure everything again, for docs/internals/benchmarks
 
 bench-postgres: $(READY) ## Measure claims of 8 and 32 processes on a PostgreSQL of its own.
 	PYTHONPATH=tests $(BIN)/python -m bench postgres $(BENCH)
+
+pictures: $(READY) ## Draw the pictures of the board again, in Debian's chromium-headless-shell.
+	mkdir -p docs/pictures
+	PYTHONPATH=tests $(BIN)/python -m board.browser.pictures docs/pictures
 
 wheel: $(READY) ## Build build/dist, install the wheel alone in a bare environment as users do, and run its demo.
 	rm -rf build/dist build/bare
