@@ -147,6 +147,13 @@ def _postgres(folder: Path, options: argparse.Namespace) -> Iterable[Measured]:
     return postgres.measure(folder, rounds=rounds, claims=claims)
 
 
+def _board(folder: Path, options: argparse.Namespace) -> Iterable[Measured]:
+    from bench import board
+
+    agents, windows, passes = (8, 2, 10) if options.quick else (20, 10, 30)
+    return board.measure(folder, agents, windows, passes)
+
+
 def _full_text(folder: Path, options: argparse.Namespace) -> Iterable[Measured]:
     from bench import full_text
 
@@ -175,10 +182,11 @@ SECTIONS: dict[str, Section] = {
 }
 EXTRA: dict[str, Section] = {
     "postgres": ("claiming on PostgreSQL", _postgres),
+    "board": ("watching agents on the board", _board),
     "full_text": ("writing with and without a full-text index", _full_text),
     "peer": ("racing and draining beside a peer", _peer),
 }
-"""Measured only on request: `postgres` and `full_text` need the extra `test` and PYTHONPATH=tests, `peer` its server."""
+"""Measured only on request. All but `peer`, which needs its server, need the extra `test` and PYTHONPATH=tests."""
 
 
 def _backlog(path: Path) -> Path:
