@@ -183,7 +183,9 @@ def test_a_signal_ends_it_and_the_terminal_is_as_before(
 @pytest.mark.only_on("sqlite", reason="no engine plays a part")
 def test_the_screen_is_left_before_a_traceback(tmp_path: Path) -> None:
     """An exception restores the terminal, and is then printed where one sees it."""
-    script = "from dibs.cli.screen import Screen\nwith Screen() as screen:\n    screen.draw(['x'])\n    1 / 0"
+    script = (
+        "from dibs.platform.terminal_screen import Screen\nwith Screen() as screen:\n    screen.draw(['x'])\n    1 / 0"
+    )
     run = Pty([sys.executable, "-c", script], tmp_path, {**os.environ, **ADDRESS})
     assert run.status() == 1
     assert run.seen.index(b"\x1b[?1049l") < run.seen.index(b"ZeroDivisionError")
@@ -193,7 +195,7 @@ def test_the_screen_is_left_before_a_traceback(tmp_path: Path) -> None:
 def test_keys_arrive_whole(tmp_path: Path) -> None:
     """A sequence that comes in two parts is one key, Esc is a key of its own, and unknown ones are nothing."""
     script = (
-        "from dibs.cli.screen import Screen\nseen = []\nwith Screen() as screen:\n"
+        "from dibs.platform.terminal_screen import Screen\nseen = []\nwith Screen() as screen:\n"
         "    while 'q' not in seen:\n        screen.draw([f'<{len(seen)}>'])\n        seen += screen.keys(1)\nprint(seen)"
     )
     run = Pty([sys.executable, "-c", script], tmp_path, {**os.environ, **ADDRESS})

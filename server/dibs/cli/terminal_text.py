@@ -40,7 +40,7 @@ DONE = {"already_claimed": "claimed already", "evidence": "evidence stored", "no
 def print_text(answer: answers.Answer) -> None:
     """Print an answer of any kind."""
     printers: dict[type[answers.Answer], Callable[[Any], None]] = {
-        answers.Acknowledgement: _acknowledgement,
+        answers.Acknowledgement: lambda answer: click.echo(acknowledgement_text(answer)),
         answers.Asked: _asked,
         answers.Claimed: _claimed,
         answers.Created: _created,
@@ -208,10 +208,6 @@ def _idle(answer: answers.Idle) -> None:
 
 def _asked_of(question: answers.WaitingQuestion) -> str:
     return str(question.id) if question.id is not None else f"question {question.question_id}"
-
-
-def _acknowledgement(answer: answers.Acknowledgement) -> None:
-    click.echo(acknowledgement_text(answer))
 
 
 def acknowledgement_text(answer: answers.Acknowledgement) -> str:

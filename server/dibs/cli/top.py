@@ -28,7 +28,7 @@ from dibs_schema.operations import BY_TOOL, read_arguments
 from dibs_schema.refusals import InvalidInput, Refusal
 
 if TYPE_CHECKING:
-    from dibs.cli.screen import Screen
+    from dibs.platform.terminal_screen import Screen
 
 RELEASE = BY_TOOL["feature_clear_in_progress"]
 TICK = 1.0
@@ -49,11 +49,12 @@ def top(**flags: Any) -> None:
             f"(TERM={os.environ.get('TERM', '')}). `dibs status` prints the same once, and `dibs status --watch` "
             "prints each change."
         )
+    from dibs.platform.terminal_screen import Screen
+
     try:
-        from dibs.cli.screen import Screen
-    except ImportError:
+        screen = Screen()
+    except OSError:
         raise InvalidInput("dibs top needs a POSIX terminal. Here `dibs status --watch` shows the same.") from None
-    screen = Screen()
     live = LiveOverview(flags, screen.wake)
     with suppress(KeyboardInterrupt, EOFError), screen:
         Top(flags, screen, live).run()

@@ -1,4 +1,4 @@
-"""The whole screen of a terminal: lines to draw, keys, and the signals that concern it. POSIX only."""
+"""The whole screen of a POSIX terminal: lines to draw, keys, and the signals that concern it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import tty
 from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, Self
+
+assert sys.platform != "win32"
 
 ENTER, LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 """Show the alternate screen without a cursor, and the screen from before with its cursor."""
