@@ -109,14 +109,17 @@ def similar(name: str, known: Collection[str]) -> str | None:
     """Return the known name that an unknown one was probably meant to be, or None.
 
     They share all words of the shorter one, or most of their letters, or the unknown one abbreviates the other. A word of
-    two letters counts only at the end: `search_in` is `in`, and `in_reply_to` is not.
+    two letters counts only as the last of two words: `search_in` is `in`, and `in_reply_to` is neither `in` nor `to`.
     """
     words, plain, last = _words(name), _plain(name), [word.lower() for word in _WORD.findall(name)[-1:]]
     if len(name) > LONGEST_MISSPELLED or words & ABOUT_THE_CALL:
         return None
     for one in known:
         own = _words(one)
-        shares = last == [*own] if len(one) < SHORTEST_ABBREVIATION else words and (words <= own or own <= words)
+        if len(one) < SHORTEST_ABBREVIATION:
+            shares = last == [*own] and len(words) <= 2
+        else:
+            shares = bool(words) and (words <= own or own <= words)
         if shares or _is_misspelled(plain, _plain(one)):
             return one
     return None

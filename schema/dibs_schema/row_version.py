@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import datetime
-from math import inf, nextafter
+from math import inf, isfinite, nextafter
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import BeforeValidator, WithJsonSchema
@@ -21,13 +21,16 @@ def _version(value: Any) -> Any:
     """Take a time as an answer has it, to the second, or the exact number of seconds."""
     if isinstance(value, Version):
         return value
-    with suppress(TypeError, ValueError):
-        exact = float(value)
-        return Version(exact, nextafter(exact, inf))
-    with suppress(TypeError, ValueError):
-        at = datetime.fromisoformat(value)
-        if at.tzinfo is not None:
-            return Version(at.timestamp(), at.timestamp() + 1)
+    text = value.isoformat() if isinstance(value, datetime) else value
+    if isinstance(text, str):
+        with suppress(ValueError):
+            exact = float(text)
+            if isfinite(exact) and exact > 0:
+                return Version(exact, nextafter(exact, inf))
+        with suppress(ValueError):
+            at = datetime.fromisoformat(text)
+            if at.tzinfo is not None:
+                return Version(at.timestamp(), at.timestamp() + 1)
     raise ValueError("send updated_at as it came in the answer")
 
 

@@ -86,7 +86,7 @@ def test_an_empty_list_is_not_a_table(there: Shell, command: list[str]) -> None:
         (["settings", "back_off", "x"], "back_off must be a whole number. Nothing was changed."),
         (["settings", "colour", "1"], "There is no setting colour. The settings are order, "),
         (["settings", "colour"], "There is no setting colour. The settings are order, "),
-        (["update", 1], "nothing to change: a text, the priority, paths, archive, restore, retry or confirm."),
+        (["update", 1], "nothing to change: a text, the priority, paths, archive, restore or retry."),
         (["answer", "--question", 5, "--cancel"], "There is no question 5. `dibs answer` lists the open questions."),
         (["follow", "--after", "x"], "0-0 is the beginning"),
         (["restore", "readme.txt", "--to", "new.db"], "readme.txt is not a backup, or it is damaged"),

@@ -26,6 +26,7 @@ REQUIRED: dict[str, Any] = {
     "features": [FEATURE],
     "fields": [{"id": "colour", "label": "Which colour?"}],
     "prompt": "Which colour?",
+    "feedback": "again",
     "reason": "broken",
     "text": "a note",
 }

@@ -65,11 +65,12 @@ def test_a_morning(windows: Windows, start: StartServer, board_db: str) -> None:
     assert planner.call("feature_get_by_id", feature_id=scene.LAST_READY)["description"] == "What I want"
 
     # The work of an agent that is killed is taken over before the person's eyes.
-    victim = start("--agent", "ivy", "--lease", "3")
+    victim, successor = start("--agent", "ivy", "--lease", "3"), start("--agent", "jo", "--lease", "3")
+    successor.ready()  # looks for expired claims as often as its lease demands
     feature = victim.call("feature_claim_and_get")["feature"]["id"]
     expect(agents.locator(".claim", has_text="ivy")).to_be_visible()
     victim.kill()
     expect(agents.locator(".claim", has_text="ivy")).to_have_count(0)
     expect(agents).to_contain_text("Claims that expired")
-    start("--agent", "jo").call("feature_claim_and_get", feature_id=feature)
+    successor.call("feature_claim_and_get", feature_id=feature)
     expect(agents.locator(".claim", has_text="jo")).to_contain_text(str(feature))

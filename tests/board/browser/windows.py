@@ -82,5 +82,6 @@ def eventually(holds: Callable[[], object], within: float = PATIENCE) -> None:
 
 
 def paths_of_pages(feature: int) -> list[str]:
-    """Return a path of every page of the board; pages of one feature are those of the given one."""
-    return [re.sub(r"\{[^}]*\}", str(feature), page.path) for page in PAGES]
+    """Return a path of every page of the board; pages of one feature, and of selected ones, are those of the given one."""
+    paths = (page.path.replace("{what}", f"archive?id={feature}") for page in PAGES)
+    return [re.sub(r"\{[^}]*\}", str(feature), path) for path in paths]

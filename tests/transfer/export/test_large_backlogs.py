@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import tracemalloc
 from collections.abc import Iterator
@@ -56,12 +57,15 @@ def test_memory_does_not_grow_with_the_backlog(database: Database, form: str) ->
     for _ in range(COUNT // 1_000):
         stage.add(database, 1_000, description="x" * 2_000)
     sink: Any = Sink()
+    gc.collect()
+    gc.freeze()  # else the objects of earlier tests would put off the collection of this one's garbage
     tracemalloc.start()
     try:
         database.read_now(lambda tx: write_export(tx, FORMATS[form].write, sink))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+        gc.unfreeze()
     assert sink.written > COUNT * 2_000
     assert peak < 6_000_000
 

@@ -168,7 +168,7 @@ def export(database: Database, form: str, path: Path) -> bytes:
     return out.getvalue()
 
 
-@settings(max_examples=times(12, 200), deadline=None, suppress_health_check=[*HealthCheck])
+@settings(max_examples=times(5, 200), deadline=None, suppress_health_check=[*HealthCheck])
 @given(features=FEATURES, lists=st.lists(LISTS, max_size=2), form=st.sampled_from([*FORMATS]))
 def test_any_backlog_comes_back(
     backlogs: Callable[[], Database],
