@@ -32,7 +32,7 @@ LOADED = (
     "dibs.database.sqlite.engine",
     "dibs.mcp.transport.jsonrpc_messages",
     "dibs.mcp.transport.jsonrpc_streams",
-    "dibs.mcp.transport.line_io",
+    "dibs.platform.standard_streams",
     "dibs.verbs.project_settings",
 )
 """The modules that a server and a command import lazily."""

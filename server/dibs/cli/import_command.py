@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,8 +102,7 @@ def _import_file(
     from dibs.transfer.importer import Import
     from dibs.transfer.sources import source_of
 
-    gc.disable()  # a large file makes millions of objects that stay, and each collection would visit all of them
-    with progress_bar("reading the file"):
+    with progress_bar("reading the file"), _without_collections():
         found = read_backlog(file, file_driver(), reading)
     one = Import(found, source or found.source or source_of(file), named=source is not None, update=update, force=force)
     comparison, done, kept, place = _dry_run(one, flags) if dry_run else _run(one, flags)
@@ -119,6 +119,16 @@ def _import_file(
     _print_differences(done)
     _list_differences(listed, kept)
     _print_report(found)
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Put the garbage collector off: a large file makes millions of objects that stay, and it would visit all of them."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _statuses(words: Iterable[str]) -> Mapping[str, Status]:
