@@ -23,8 +23,8 @@ else:
     KILLED = -signal.SIGKILL
     CAN_SIGNAL = True
 
-ENDING = (signal.SIGTERM, CLOSED_TERMINAL, signal.SIGINT)
-"""The signals that ask a process to end."""
+ENDING = (signal.SIGINT, CLOSED_TERMINAL, signal.SIGTERM)
+"""The signals that ask a process to end. Handlers are installed in this order: one for SIGTERM means that all are there."""
 
 
 @contextmanager
