@@ -120,7 +120,7 @@ def skip_reads_before_its_update() -> None:
     from dibs_schema.tables import features
 
     operation, verb = claims.skip, skip.skip
-    place = update(features).where(this()).values(priority=bindparam("place", type_=Integer))
+    place = update(features).where(this()).values(priority=bindparam("last_place", type_=Integer))
     places: dict[int, int] = {}
     both_have_read = anyio.Event()
 
@@ -134,7 +134,7 @@ def skip_reads_before_its_update() -> None:
 
     def late(tx: Any, by: str, feature: int, reason: str, token: str | None = None) -> Acknowledgement:
         skipped = verb(tx, by, feature, reason, token)
-        tx.run(place, feature=feature, place=places[feature])
+        tx.run(place, feature=feature, last_place=places[feature])
         return skipped.model_copy(update={"priority": places[feature]})
 
     claims.skip = read_first  # type: ignore[assignment]  # it is the bug
