@@ -26,7 +26,8 @@
 
 mtype:status = { PENDING, IN_PROGRESS, PASSING, NEEDS_HUMAN, STUCK, ARCHIVED };
 mtype:kind = { CLAIM, RESUME, HEARTBEAT, RELEASE, EXPIRE, PASS, VERIFY, FAIL, REGRESS, SKIP, ASK, ANSWER, CANCEL,
-               RETRY, ARCHIVE, RESTORE, IMPORT, CONNECTION_END, NOTHING };
+               RETRY, ARCHIVE, RESTORE, IMPORT, RETURN, REJECT, CONNECTION_END,
+               NOTHING };
 mtype:token = { NONE, LIVE, ENDED, STALE };
 
 typedef Feature {
@@ -223,6 +224,8 @@ proctype Planner() { /* and people */
         :: F.status == ARCHIVED && F.archived_from == PASSING -> become(RESTORE, ARCHIVED, PASSING)
         :: F.status == ARCHIVED && F.archived_from == NEEDS_HUMAN -> become(RESTORE, ARCHIVED, NEEDS_HUMAN)
         :: F.status == ARCHIVED && F.archived_from == STUCK -> become(RESTORE, ARCHIVED, STUCK)
+        :: F.status == PASSING -> become(RETURN, PASSING, PENDING); forget_claims()
+        :: F.status == PASSING -> become(REJECT, PASSING, STUCK); forget_claims()
         :: F.status == PENDING -> become(IMPORT, PENDING, PASSING); forget_claims()
         :: F.status == PASSING -> become(IMPORT, PASSING, STUCK); forget_claims()
         :: F.status == STUCK -> become(IMPORT, STUCK, NEEDS_HUMAN); forget_claims()
