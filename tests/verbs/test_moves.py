@@ -14,7 +14,7 @@ from dibs.rules.conditions import in_project, this
 from dibs.transfer import importer
 from dibs.transfer.comparison import Difference
 from dibs.transfer.take_differences import take_differences
-from dibs.verbs import ask_person, ask_user, claim, create, lease, outcome, skip, update
+from dibs.verbs import ask_person, ask_user, claim, create, lease, outcome, review, skip, update
 from dibs.verbs.continue_claim import regain
 from dibs.verbs.depend import add_dependency
 from dibs.verbs.release import release
@@ -100,6 +100,8 @@ ATTEMPTS: dict[Kind, Attempt] = {
     Kind.VERIFY: lambda tx, on: outcome.mark_passing(tx, "ada", on.id),
     Kind.FAIL: lambda tx, on: outcome.mark_failing(tx, "ada", on.id, "broken", _token(on)),
     Kind.REGRESS: lambda tx, on: outcome.mark_failing(tx, "ada", on.id, "broken"),
+    Kind.RETURN: lambda tx, on: review.return_to_queue(tx, "Ann", on.id, "not yet"),
+    Kind.REJECT: lambda tx, on: review.reject(tx, "Ann", on.id, "not needed"),
     Kind.SKIP: lambda tx, on: skip.skip(tx, "ada", on.id, "later", on.token),
     Kind.ASK: _ask,
     Kind.ANSWER: _answer,
@@ -129,6 +131,8 @@ TRIED: list[tuple[Kind, Status, Status, dict[str, int]]] = [
     (Kind.FAIL, I, S, {"max_attempts": 1}),
     (Kind.FAIL, I, S, {"max_same_failures": 1}),
     (Kind.REGRESS, D, P, {}),
+    (Kind.RETURN, D, P, {}),
+    (Kind.REJECT, D, S, {}),
     (Kind.SKIP, P, P, {}),
     (Kind.SKIP, P, S, {"max_skips": 1}),
     (Kind.SKIP, I, P, {}),
