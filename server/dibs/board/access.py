@@ -70,7 +70,7 @@ class Access:
         return refusal("This is not the board's host.", f"Open it by one of: {', '.join(sorted(self._hosts))}.")
 
     def _refuse_form(self, request: Request) -> Response | None:
-        """Refuse a form from a page of another site, and one that is too large."""
+        """Refuse a form that comes from another site or is too large."""
         if request.method != "POST":
             return None
         if not self._is_own(request.headers):

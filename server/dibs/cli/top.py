@@ -141,7 +141,7 @@ class Top:
             self._choice = Choice(text=edited.get(key, text + key))
 
     def _chosen(self, kind: type[Any]) -> Any:
-        """Return the chosen claim or question, or else the only one that is shown, or None."""
+        """Return the chosen claim or question, the only one shown, or None."""
         shown = [entry for entry in entries_of(self._live.moment, self._choice) if isinstance(entry.about, kind)]
         chosen = [entry for entry in shown if entry.line[0] == self._choice.first] or (shown if len(shown) == 1 else [])
         return chosen[0].about if chosen else None

@@ -53,7 +53,7 @@ def dependencies_of(
     """Return each entry's dependencies by reference, without duplicates.
 
     A dependency is named by an id, by a name that only one entry has, by its place from 0 as a number, or, if it has no
-    id, by its place from 1 as text. With `drop_unknown`, one that is none of these is left out and reported.
+    id, by its place from 1 as text. With `drop_unknown`, any other is left out and reported.
     Raises InvalidInput for an unknown dependency, one of an entry on itself, or a cycle.
     """
     known = _names(entries, references)
