@@ -137,3 +137,16 @@ def test_a_server_over_stdio_loads_nothing_of_ours_that_serves_http() -> None:
         "print([name for name in sys.modules if name == 'dibs.mcp.transport.http'])"
     )
     assert printed(code) == "[]"
+
+
+def test_git_ignores_no_file_that_the_product_needs() -> None:
+    """What stands in the source folders is also in a clone: `.gitignore` hides only what commands make."""
+    folders = [
+        one.name for one in ROOT.iterdir() if one.is_dir() and not one.name.startswith(".") and one.name != "build"
+    ]
+    listing = ["git", "ls-files", "--others", "--ignored", "--exclude-standard", "--", ".claude-plugin", *folders]
+    found = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=False)
+    if found.returncode != 0:
+        pytest.skip(f"not a git checkout: {found.stderr.strip()}")
+    made = re.compile(r"(^|/)(__pycache__|\.dibs|[^/]+\.egg-info|dist)/")
+    assert [one for one in found.stdout.splitlines() if not made.search(one)] == []
