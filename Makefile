@@ -54,7 +54,7 @@ storm: $(READY) ## Kill and disturb real servers for a minute, and check what th
 storm-postgres: $(READY) ## The same on a PostgreSQL of its own.
 	PYTHONPATH=tests $(BIN)/python -m clusters $(BIN)/dibs storm $(STORM) --db
 
-model: $(READY) ## Check the protocol of claims exhaustively with Spin, and that planted mistakes are found.
+model: $(READY) ## Check the models of claims and commits exhaustively with Spin, and that planted mistakes are found.
 	PYTHONPATH=tests $(BIN)/python -m protocol.check
 
 tokens: $(READY) ## Count what definitions and answers take of an agent's context, against their budgets.

@@ -1,6 +1,7 @@
 """A server with other pragmas than those of Dibs: python -m faults.recorded PRAGMAS --db FILE.
 
-PRAGMAS is JSON, as {"synchronous": "OFF"}. Everything else is as `dibs serve` does it.
+PRAGMAS is JSON, as {"synchronous": "OFF"}, which also turns off the sync before an answer. Everything else is as
+`dibs serve` does it.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from typing import Any
 
 from dibs.__main__ import serve
 from dibs.database import file_driver
+from dibs.database.sqlite import log_sync
 
 
 def set_otherwise(pragmas: dict[str, Any]) -> None:
     """Let each new connection use these pragma values instead of the values that Dibs sets."""
+    if pragmas.get("synchronous") == "OFF":
+        log_sync.sync_data = lambda _: None
     driver: Any = file_driver()
     connect = driver.connect
 

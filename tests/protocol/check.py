@@ -1,4 +1,4 @@
-"""Check the model of claims exhaustively, and that each mistake planted into it is found.
+"""Check the models of claims and of commits exhaustively, and that each mistake planted into them is found.
 
 `make model` runs it. It needs Spin and gcc.
 """
@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-MODEL = Path(__file__).parent.parent.parent / "proof" / "model" / "claims.pml"
+CLAIMS, COMMITS = (Path(__file__).parents[2] / "proof" / "model" / name for name in ("claims.pml", "commits.pml"))
 DEEPEST = 5_000_000
 """Steps of the longest run, which the search must not exceed."""
 
@@ -27,12 +27,12 @@ class Check:
     defines: tuple[str, ...]
     finds_error: bool = False
     searches_cycles: bool = False
+    model: Path = CLAIMS
 
 
-def _planted(bug: str, *defines: str, searches_cycles: bool = False) -> Check:
-    return Check(
-        bug.lower().replace("_", " "), (*defines, f"BUG_{bug}"), finds_error=True, searches_cycles=searches_cycles
-    )
+def _planted(bug: str, *defines: str, searches_cycles: bool = False, model: Path = CLAIMS) -> Check:
+    title = bug.lower().replace("_", " ")
+    return Check(title, (*defines, f"BUG_{bug}"), finds_error=True, searches_cycles=searches_cycles, model=model)
 
 
 ALIVE = ("LIVENESS", "CLAIMS_ALONE")
@@ -44,6 +44,12 @@ CHECKS = [
     _planted("LATE_FAILURE_IS_A_REPORT"),
     _planted("LIVE_LEASE_IS_REAPED"),
     _planted("NOBODY_REAPS", *ALIVE, searches_cycles=True),
+    Check("what is acknowledged is on disk", (), model=COMMITS),
+    _planted("ANSWER_BEFORE_SYNC", model=COMMITS),
+    _planted("FAILED_SYNC_IS_REPEATED", model=COMMITS),
+    _planted("MARK_IS_NOT_READ", model=COMMITS),
+    _planted("CHECKPOINT_DOES_NOT_SYNC_THE_LOG", model=COMMITS),
+    _planted("LOG_BEGINS_BEFORE_THE_FILE_IS_SYNCED", model=COMMITS),
 ]
 
 
@@ -55,12 +61,12 @@ def missing_tools() -> list[str]:
 def run(check: Check) -> tuple[int, int]:
     """Search all states. Returns the number of states and of errors. Raises RuntimeError if the search did not end."""
     with tempfile.TemporaryDirectory(prefix="dibs-model-") as folder:
-        shutil.copy(MODEL, folder)
+        shutil.copy(check.model, folder)
 
         def call(*command: str) -> str:
             return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
 
-        call("spin", "-a", *(f"-D{one}" for one in check.defines), MODEL.name)
+        call("spin", "-a", *(f"-D{one}" for one in check.defines), check.model.name)
         kind = ("-DNFAIR=3",) if check.searches_cycles else ("-DSAFETY",)
         call("gcc", "-O1", "-w", "-DCOLLAPSE", "-DVECTORSZ=2048", *kind, "-o", "pan", "pan.c")
         # With weak fairness; agents that have all stopped are no error.

@@ -22,6 +22,8 @@ from dibs.settings import Settings
 from dibs_schema import refusals
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from dibs.database import Database
     from dibs.verbs.repair import Repaired
 
@@ -47,17 +49,25 @@ CHECK: dict[type[refusals.Unavailable], str] = {
 @click.option(
     "--quarantine", "keep", is_flag=True, help="First copy a damaged file, page by page, to FILE.damaged, once."
 )
+@click.option(
+    "--recover",
+    "recovering",
+    is_flag=True,
+    help="First allow writes again, after the disk failed to keep a change. Stop the servers before.",
+)
 @backlog_command
-def doctor(*, repair_counters: bool, keep: bool, as_json: bool, **flags: Any) -> None:
+def doctor(*, repair_counters: bool, keep: bool, recovering: bool, as_json: bool, **flags: Any) -> None:
     """Check integrity, counters, states against events, leases, locks, the SQLite library and the file system.
 
-    Nothing is written without --repair-counters or --quarantine. The exit status is 0 without findings, 1 with
-    warnings, and 2 with errors. After a repair, the exit status is that of a new check.
+    Nothing is written without --repair-counters, --quarantine or --recover. The exit status is 0 without findings, 1
+    with warnings, and 2 with errors. After a repair, the exit status is that of a new check.
     """
     repaired = None
     settings = Settings.read(flags)
     kept = [_quarantine(settings)] if keep else []
     try:
+        if recovering:
+            kept.append(_recover(settings))
         findings = _unopened(settings, repairing=repair_counters)
         if findings is None:
             with backlog(flags, read_only=not repair_counters) as database:
@@ -84,11 +94,24 @@ def _quarantine(settings: Settings) -> HealthCheck:
     """Copy the database file. Raises InvalidInput for a server's database."""
     from dibs.transfer.quarantine import quarantine
 
-    if settings.is_server_url:
-        raise refusals.InvalidInput("--quarantine copies a file, and a server's database has none.", field="quarantine")
+    copy = quarantine(_file_of(settings, "quarantine"))
+    return HealthCheck("quarantine", "ok", f"a copy of the file, page by page, is {copy}")
+
+
+def _recover(settings: Settings) -> HealthCheck:
+    """Allow writes again after a failed sync. Raises InvalidInput for a server's database."""
+    from dibs.transfer.recover import recover
+
+    done = recover(_file_of(settings, "recover"))
     return HealthCheck(
-        "quarantine", "ok", f"a copy of the file, page by page, is {quarantine(settings.database_file())}"
+        "recover", "ok", "everything is on disk, and writes are allowed again" if done else "nothing to do"
     )
+
+
+def _file_of(settings: Settings, option: str) -> Path:
+    if settings.is_server_url:
+        raise refusals.InvalidInput(f"--{option} is for a file, and a server's database has none.", field=option)
+    return settings.database_file()
 
 
 def _unopened(settings: Settings, *, repairing: bool) -> list[HealthCheck] | None:

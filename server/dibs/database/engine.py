@@ -110,7 +110,13 @@ class Engine(ABC):
 
     @abstractmethod
     def commit(self, connection: Connection, *, wake: bool) -> None:
-        """Commit, and `wake` waiting claims; when this returns, the transaction is on disk."""
+        """Commit, and `wake` waiting claims; others see it at once, and it is on disk after the next `sync`."""
+
+    def sync(self) -> None:  # noqa: B027 - a server syncs within the commit
+        """Put everything that is committed on disk, before it is acknowledged. Needs no turn.
+
+        Raises OutcomeUnknown if the disk fails.
+        """
 
     @abstractmethod
     def lock_holder(self, connection: Connection, waiting: Sequence[Connection]) -> str | None:

@@ -14,6 +14,7 @@ from dibs.database.sqlite.errors import meaning, quarantined
 from dibs.database.sqlite.filesystems import is_unsafe, prepare_folder, refuse_path, refuse_unsafe
 from dibs.database.sqlite.foreign_objects import at_rest, foreign_objects, holds_backlog
 from dibs.database.sqlite.lock_holders import attached, exclusive_access, is_open_nowhere
+from dibs.database.sqlite.log_sync import mark_of
 from dibs_schema.refusals import DatabaseDamaged, InvalidInput, NotFound
 from dibs_schema.tables import HEAD
 
@@ -26,6 +27,7 @@ __all__ = [
     "exclusive_access",
     "is_open_nowhere",
     "is_unsafe",
+    "mark_of",
     "prepare_folder",
     "projects_in",
     "quarantined",

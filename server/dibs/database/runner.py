@@ -88,6 +88,7 @@ class JobRunner:
                 result = self._repeat(lambda: self._attempt(future, work), future, work.deadline)
             finally:
                 self._note_delay(work)  # a write that is not exclusive may have waited in its statement
+            self.connections.engine.sync()
             work.job.committed(result)
             return result
 

@@ -35,10 +35,19 @@ SYNCS: dict[str, Callable[[int], None]] = {"darwin": _sync_through_cache}
 sync_descriptor = SYNCS.get(sys.platform, os.fsync)
 """Sync an open file. Raises OSError."""
 
+sync_data: Callable[[int], None] = os.fdatasync if sys.platform == "linux" else sync_descriptor
+"""Sync an open file's bytes, and of its metadata what reading them needs. Raises OSError. Source: fdatasync(2)."""
+
+
+def open_to_sync(path: str | bytes | Path) -> int:
+    """Open a file that exists, and return a descriptor to sync it. Raises OSError."""
+    flags = os.O_RDWR if sys.platform == "win32" else os.O_RDONLY  # FlushFileBuffers needs a handle that writes
+    return os.open(path, flags | getattr(os, "O_CLOEXEC", 0))
+
 
 def sync_file(path: Path) -> None:
     """Sync a file that this process does not have open. Raises OSError."""
-    _sync(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)  # FlushFileBuffers needs a handle that writes
+    _sync(path)
 
 
 def sync_folder(path: Path) -> None:
@@ -47,11 +56,11 @@ def sync_folder(path: Path) -> None:
     Windows syncs no folders: its file systems write their own log for names, and SQLite relies on that too.
     """
     if sys.platform != "win32":
-        _sync(path, os.O_RDONLY)
+        _sync(path)
 
 
-def _sync(path: Path, flags: int) -> None:
-    descriptor = os.open(path, flags | getattr(os, "O_CLOEXEC", 0))
+def _sync(path: Path) -> None:
+    descriptor = open_to_sync(path)
     try:
         sync_descriptor(descriptor)
     finally:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from dibs.database.file_inspection import checkpoint, exclusive_access, is_unsafe, prepare_folder
+from dibs.database.file_inspection import checkpoint, exclusive_access, is_unsafe, mark_of, prepare_folder
 from dibs.platform.atomic_swap import exchange_names
 from dibs.platform.durable_sync import sync_file, sync_folder
 from dibs.platform.file_locks import locked_folder
@@ -154,8 +154,14 @@ def set_logs_aside(target: Path) -> Path | None:
     left = [log for log in LOGS if Path(f"{target}{log}").exists()]
     for log in left:
         Path(f"{target}{log}").rename(f"{aside}{log}")
-    Path(f"{target}-shm").unlink(missing_ok=True)
+    _remove_shared(target)
     return aside if left else None
+
+
+def _remove_shared(target: Path) -> None:
+    """Remove what processes shared about the old database: the index of its log, and the mark that a sync failed."""
+    Path(f"{target}-shm").unlink(missing_ok=True)
+    mark_of(target).unlink(missing_ok=True)
 
 
 def exchange(made: Path, target: Path) -> Path:
@@ -191,7 +197,7 @@ def _remove_logs(target: Path, aside: Path, *, whole: bool) -> None:
                 f"{target} was opened just now. Nothing was changed. Stop the servers that use it, then call again."
             )
         path.unlink() if whole else path.rename(f"{aside}{log}")
-    Path(f"{target}-shm").unlink(missing_ok=True)
+    _remove_shared(target)
 
 
 def time_stamp() -> str:

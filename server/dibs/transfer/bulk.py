@@ -78,6 +78,7 @@ class BulkTransaction(Transaction):
             if introduced:
                 record_writer(self, self._engine.library, f"{host_name()} pid {os.getpid()}")
             self._engine.commit(self.connection, wake=True)
+            self._engine.sync()
 
 
 class BulkDatabase:

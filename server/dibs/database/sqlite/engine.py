@@ -28,6 +28,7 @@ from dibs.database.sqlite.filesystems import refuse_unsafe
 from dibs.database.sqlite.foreign_objects import refuse_foreign
 from dibs.database.sqlite.health import check_file
 from dibs.database.sqlite.lock_holders import holder_of
+from dibs.database.sqlite.log_sync import LogSync, mark_of
 from dibs.database.sqlite.wal import LIMIT, WriteAheadLog
 from dibs.database.sqlite.writer_queue import WriterQueue
 from dibs.database.transaction import TransactionStart
@@ -58,8 +59,9 @@ class SQLite(Engine):
         self._clock, self._wall = lease_clock(), WallClock()
         self.clock = self._clock.domain
         self._queue = WriterQueue(Path(f"{self.path}.lock"))
-        self._synchronous = synchronous
         self._paths = (os.fsencode(self.path), os.fsencode(f"{self.path}-wal"))
+        self._syncs = synchronous == "FULL"
+        self._sync = LogSync(self.path, self._paths[1])
         self._log = WriteAheadLog(self._paths[1], self._queue, self.driver, BUSY_TIMEOUT)
         self._identity: tuple[FileId, ...] | None = None
         self._at_rest: tuple[int, int] | None = None
@@ -108,12 +110,14 @@ class SQLite(Engine):
                 connection.rollback()
                 if mode != "wal":
                     raise ReadOnly(f"{self.path} cannot use a write-ahead log (its journal mode stays {mode!r}).")
+            connection.exec_driver_sql("PRAGMA synchronous = FULL")
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             version = schema_version(connection)
             if version == HEAD:
                 self._refuse_shown_name(connection, name)
             write_missing(connection, name, version)
             connection.commit()
+            connection.exec_driver_sql("PRAGMA synchronous = NORMAL")
         project = self._ready_project(connection, name)
         assert project is not None, "this call has written it"
         return project
@@ -134,6 +138,7 @@ class SQLite(Engine):
         try:
             with suppress(FileExistsError):
                 os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+                mark_of(self.path).unlink(missing_ok=True)  # it was about a file that was deleted
         except OSError as error:
             raise unopened(self.path, error) from error
 
@@ -171,7 +176,7 @@ class SQLite(Engine):
         )
         for pragma in (
             f"busy_timeout = {BUSY_TIMEOUT}",
-            f"synchronous = {self._synchronous}",
+            "synchronous = NORMAL",  # of the log's header and of checkpoints; `sync` is for the rest
             "foreign_keys = ON",
             "trusted_schema = OFF",
             "wal_autocheckpoint = 1000",
@@ -213,6 +218,7 @@ class SQLite(Engine):
         if not self._read_only:
             with suppress(Refusal):
                 self._enter_queue()
+        self._sync.close()  # Windows removes no file that is open
         try:
             yield
         finally:
@@ -240,18 +246,32 @@ class SQLite(Engine):
     ) -> Iterator[TransactionStart | None]:
         """Hold the write lock: in the writer queue, between BEGIN IMMEDIATE and ROLLBACK."""
         with self.turn():
+            self._open_log()
             if not self._begin(connection, abandoned):
                 yield None
                 return
             with self.translated(), self._ended(connection):
                 self.check_identity()
+                self._sync.refuse_after_failure()
                 yield self._start(*find_project(connection, name))
             self._log.restart_if_large(_driver_connection(connection))
 
     def _enter_queue(self) -> None:
         """Wait in the writer queue. Raises ReadOnly if its file cannot be opened."""
-        try:
+        with self._opening():
             self._queue.enter()
+
+    def _open_log(self) -> None:
+        """Open the log before a commit, so that its sync cannot fail for that."""
+        if self._syncs:
+            with self._opening():
+                self._sync.open()
+
+    @contextmanager
+    def _opening(self) -> Iterator[None]:
+        """Raise a refusal if a file next to the database cannot be opened."""
+        try:
+            yield
         except OSError as error:
             if isinstance(error, FileNotFoundError):  # the folder was deleted
                 self.check_identity()
@@ -304,7 +324,7 @@ class SQLite(Engine):
         return TransactionStart(project, schema, now=now, reading=self._clock.read(), up=up, even=even)
 
     def commit(self, connection: Connection, *, wake: bool) -> None:  # noqa: ARG002 - every commit wakes
-        """Commit, as durably as `synchronous` promises. Raises OutcomeUnknown if the disk fails during the commit."""
+        """See Engine. Raises OutcomeUnknown if the disk fails during the commit."""
         try:
             _driver_connection(connection).commit()
         except self.driver.Error as error:
@@ -312,6 +332,11 @@ class SQLite(Engine):
             if unknown is None:
                 raise
             raise unknown from error
+
+    def sync(self) -> None:
+        """See Engine. Other writers have their turn meanwhile, and sync for themselves."""
+        if self._syncs:
+            self._sync.sync()
 
     def work_version(self, connection: Connection) -> int:
         """Return a number that changes when another connection commits. Reads no table and takes no lock."""

@@ -45,6 +45,22 @@ def unknown_outcome(path: Path, error: BaseException) -> OutcomeUnknown | None:
     )
 
 
+def unsynced(path: Path) -> OutcomeUnknown:
+    """Return the refusal for a change that is committed, and whose sync failed."""
+    return OutcomeUnknown(
+        f"The disk of {path} failed to keep this change: all servers see it now, and a power cut could undo it. From now on "
+        "every write is refused. Report this to your user: a person must check the disk, and run `dibs doctor --recover`."
+    )
+
+
+def not_recovered(path: Path) -> DatabaseDamaged:
+    """Return the refusal of a write after a sync failed anywhere."""
+    return DatabaseDamaged(
+        f"The disk of {path} failed to keep a change that all servers see, so that writes could build on what a power "
+        "cut undoes. Nothing was changed. A person must check the disk, and run `dibs doctor --recover`."
+    )
+
+
 def unwritable(path: Path, why: str) -> ReadOnly:
     """Return the refusal for a file that cannot be written, or whose folder cannot; `why` is the reason."""
     return ReadOnly(

@@ -13,7 +13,9 @@ from sqlalchemy.engine import Connection
 
 from dibs.database.health import HealthCheck, check_library, check_schema
 from dibs.database.sqlite import lock_holders
+from dibs.database.sqlite.errors import not_recovered
 from dibs.database.sqlite.foreign_objects import foreign_objects
+from dibs.database.sqlite.log_sync import mark_of
 from dibs.platform import lock_table
 from dibs.platform.file_systems import file_system
 from dibs_schema.tables import metadata
@@ -72,6 +74,8 @@ def _objects(connection: Connection) -> HealthCheck:
 
 
 def _log(path: Path) -> HealthCheck:
+    if mark_of(path).exists():
+        return HealthCheck("write-ahead log", "error", not_recovered(path).message)
     log = Path(f"{path}-wal")
     size = log.stat().st_size if log.exists() else 0
     if size <= LARGE_WAL:
