@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from dibs.cli import commands
-from dibs.cli.doctor import recounted
+from dibs.cli.audit_findings import audit_findings
 from dibs.database import Database
 from dibs.database.health import HealthCheck
 from dibs.database.postgres import health as server_health
@@ -53,7 +53,7 @@ def examined(database: Database, check: str) -> HealthCheck:
 
 def leases(database: Database, *, nobody_there: bool = False) -> list[HealthCheck]:
     """Return the findings about claims in this process."""
-    found = recounted(database.read_now(audit), 7200.0, nobody_there=nobody_there)
+    found = audit_findings(database.read_now(audit), 7200.0, nobody_there=nobody_there)
     return [one for one in found if one.check == "leases"]
 
 
@@ -93,7 +93,7 @@ def test_a_journal_with_a_move_missing_is_found(database: Database, db: str) -> 
     alter(database, one, priority=7)
     database.write_now(lambda tx: None)
     by_hand(db, "UPDATE events SET from_status = 'stuck' WHERE kind = 'claim'")
-    found = {each.check: each for each in recounted(database.read_now(audit), 7200.0, nobody_there=False)}
+    found = {each.check: each for each in audit_findings(database.read_now(audit), 7200.0, nobody_there=False)}
     assert found["journal"].level == "ok"
     assert found["replay"].level == "error"
     assert f"{one}: claim from stuck, but it was pending" in found["replay"].says
