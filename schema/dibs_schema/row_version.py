@@ -1,4 +1,4 @@
-"""The version of a feature that a caller has read, by which a change of a later version is refused."""
+"""The version of a feature or a claim that a caller has read, by which a change of a later version is refused."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ from pydantic import BeforeValidator, WithJsonSchema
 
 
 class Version(NamedTuple):
-    """The version of a row by the time of its last change, in seconds since 1970: from `start` until before `end`."""
+    """The version of a row by a time in it, in seconds since 1970: from `start` until before `end`."""
 
     start: float
     end: float
 
 
+_MICROSECOND = 1e-6
+"""The precision of Python's times, in seconds."""
+
+
 def _version(value: Any) -> Any:
-    """Take a time as an answer has it, to the second, or the exact number of seconds."""
+    """Take a time as an answer has it, to the second or the microsecond, or the exact number of seconds."""
     if isinstance(value, Version):
         return value
     text = value.isoformat() if isinstance(value, datetime) else value
@@ -30,8 +34,12 @@ def _version(value: Any) -> Any:
         with suppress(ValueError):
             at = datetime.fromisoformat(text)
             if at.tzinfo is not None:
-                return Version(at.timestamp(), at.timestamp() + 1)
-    raise ValueError("send updated_at as it came in the answer")
+                start = at.timestamp()
+                return (
+                    Version(start - _MICROSECOND, start + _MICROSECOND) if at.microsecond else Version(start, start + 1)
+                )
+    raise ValueError("send the time as it came in the answer")
 
 
-UpdatedAt = Annotated[Version, BeforeValidator(_version), WithJsonSchema({"type": "string"})]
+SeenAt = Annotated[Version, BeforeValidator(_version), WithJsonSchema({"type": "string"})]
+"""The time in a row as a caller has read it."""

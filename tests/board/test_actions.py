@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from board.forms import values_of
 from board.people import FRAGMENT, Person, alerts
 from dibs.database import Database
 from dibs.platform.users import user_name
@@ -14,9 +15,10 @@ from dibs.queries.get import get_by_id
 from dibs.queries.history import get_history
 from dibs.verbs import ask_person, ask_user
 from dibs.verbs.project_settings import change_setting
+from dibs.verbs.release import release
 from dibs_schema.inputs import HumanField, Question
 from dibs_schema.status import Status
-from verbs.stage import add, place, token_of
+from verbs.stage import add, named, place, take, token_of
 
 
 def status_of(database: Database, feature: int) -> str:
@@ -35,6 +37,21 @@ def test_a_claim_is_freed(person: Person, database: Database) -> None:
     done = person.act("free", feature=claimed)
     assert (done.status_code, done.headers["location"]) == (303, "/")
     assert (status_of(database, claimed), last_author(database, claimed)) == ("pending", user_name())
+
+
+def test_a_claim_that_changed_hands_is_not_freed(person: Person, database: Database) -> None:
+    """The forms of Now and of the feature free the claim that they show, and not the next one of the feature."""
+    on = place(database, Status.IN_PROGRESS)
+    shown = [values_of(person.get(page).text, f"free-{on.id}") for page in ("/", f"/feature/{on.id}")]
+    database.write_now(lambda tx: release(tx, "ada", on.id, on.token))
+    take(database, named("bo"), on.id)
+    for form in shown:
+        refused = person.act("free", **form)
+        (words,) = alerts(refused.text)
+        assert (refused.status_code, "bo has held it" in words, " open>" in refused.text) == (422, True, True)
+    assert status_of(database, on.id) == "in_progress"
+    person.act("free", **values_of(person.get("/").text, f"free-{on.id}"))
+    assert status_of(database, on.id) == "pending"
 
 
 def test_a_stuck_feature_is_tried_again(person: Person, database: Database) -> None:

@@ -67,6 +67,7 @@ LONGEST = {
     "reason": 2_000,
     "feedback": 2_000,
     "unless_changed_since": 40,
+    "unless_claimed_since": 40,
     "prompt": 2_000,
     "note": 2_000,
     "text": 2_000,

@@ -66,5 +66,5 @@ def test_only_a_change_of_texts_is_guarded(database: Database) -> None:
     seen = _version(repr(row(database, feature)["updated_at"]))
     refused(database, InvalidInput, lambda tx: change(tx, "meg", feature, {}, archived=True, seen=seen))
     for text in ("yesterday", "2026-11-30T15:00:00", "7 o'clock"):
-        with pytest.raises(InvalidInput, match="unless_changed_since: send updated_at as it came"):
+        with pytest.raises(InvalidInput, match="unless_changed_since: send the time as it came"):
             _version(text)

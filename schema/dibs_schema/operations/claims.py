@@ -10,6 +10,7 @@ from dibs_schema.answers import Acknowledgement, Claimed, Idle
 from dibs_schema.inputs import Agent, Category, Evidence, FeatureId, Note, Reason, RequestId, Token, Wait
 from dibs_schema.operations.operation import Command, Operation, arguments, either, only
 from dibs_schema.roles import CODER, PLANNER, TESTER
+from dibs_schema.row_version import SeenAt
 
 ID = ("feature_id",)
 
@@ -54,6 +55,9 @@ class ReleaseClaim:
     feature_id: FeatureId
     claim_token: Token | None = None
     force: Annotated[bool, Field(description="planner only: free another's claim")] = False
+    unless_claimed_since: Annotated[SeenAt | None, Field(description="with force: its claimed_at as you read it")] = (
+        None
+    )
 
 
 @arguments
@@ -150,10 +154,17 @@ class Claims:
         roles=(CODER, TESTER, PLANNER),
         arguments=ReleaseClaim,
         answers=only(Acknowledgement),
-        command=Command("release", ID, texts={"force": "Release another agent's claim; planners only."}),
+        command=Command(
+            "release",
+            ID,
+            texts={
+                "force": "Release another agent's claim; planners only.",
+                "unless_claimed_since": "With --force: refuse if it was claimed after this, its claimed_at as you read it.",
+            },
+        ),
         repeatable=True,
         former=("feature_release", "feature_release_claim"),
-        planner_only=("force",),
+        planner_only=("force", "unless_claimed_since"),
     )
 
     mark_passing = Operation(

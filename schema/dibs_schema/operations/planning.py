@@ -24,7 +24,7 @@ from dibs_schema.inputs import (
 from dibs_schema.lenient_input import MAY_BE_EMPTY
 from dibs_schema.operations.operation import Command, Operation, arguments, only
 from dibs_schema.roles import CODER, PLANNER, TESTER
-from dibs_schema.row_version import UpdatedAt
+from dibs_schema.row_version import SeenAt
 
 ID = ("feature_id",)
 REPEATED = {"steps": "--step", "paths": "--path"}
@@ -78,7 +78,7 @@ class UpdateFeature:
     paths: Annotated[Paths | None, Field(description="as when created; [] for none"), MAY_BE_EMPTY] = None
     archived: Annotated[bool | None, Field(description="true takes it off the board, false restores it")] = None
     retry: Annotated[bool, Field(description="end being stuck, or a back-off")] = False
-    unless_changed_since: Annotated[UpdatedAt | None, Field(description="its updated_at as you read it")] = None
+    unless_changed_since: Annotated[SeenAt | None, Field(description="its updated_at as you read it")] = None
 
 
 @arguments

@@ -118,7 +118,9 @@ ACTIONS = {
     "each": Action(_on_each),
     "answer": _operation(Operations.answer_person, lambda form: _asked(form, answers=answers_in(form) or None)),
     "withdraw": _operation(Operations.answer_person, lambda form: _asked(form, cancel=True)),
-    "free": _operation(Operations.release, lambda form: _feature(form, force=True)),
+    "free": _operation(
+        Operations.release, lambda form: _feature(form, force=True, unless_claimed_since=form.get("seen"))
+    ),
     "retry": _operation(Operations.update, lambda form: _feature(form, retry=True)),
     "approve": _operation(Operations.approve, _feature),
     "return": _operation(Operations.return_, lambda form: _feature(form, feedback=form.get("words"))),

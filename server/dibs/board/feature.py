@@ -35,6 +35,7 @@ def _read(tx: Transaction, _: Project, asked: Asked) -> dict[str, Any]:
         "fields": fields,
         "was": {name: fingerprint(text) for name, text in fields.items()},
         "seen": repr(texts["updated_at"]),
+        "claim_seen": repr(texts["claimed_at"]),
         "dependents": summaries(tx, feature.dependents).features,
         "questions": forms_of(tx, [question]) if feature.status == Status.NEEDS_HUMAN.value else [],
         "history": get_history(tx, feature.id, EVENTS, asked.query.get("older")),

@@ -180,7 +180,7 @@ class Top:
             self._message = "The other claim is not yet freed. Try again."
         else:
             self._message = f"Freeing {asked.id} …"
-            self._freeing = self._worker.submit(_free, self._flags, asked.id)
+            self._freeing = self._worker.submit(_free, self._flags, asked)
             self._freeing.add_done_callback(lambda _: self._screen.wake())
 
     def _collect(self) -> None:
@@ -194,12 +194,13 @@ class Top:
         self._freeing = None
 
 
-def _free(flags: dict[str, Any], feature: int) -> str:
+def _free(flags: dict[str, Any], claim: LiveClaim) -> str:
     """End another's claim, as `dibs release --force` does, and return what has become of the feature."""
     settings = settings_of_person(flags)
     with backlog(flags) as database:
         session = Session(database, settings, Caller.in_shell(settings), ClaimMemory(), wording=SHELL)
-        arguments = read_arguments(RELEASE, {"feature_id": feature, "force": True})
+        seen = claim.claimed_at.isoformat()
+        arguments = read_arguments(RELEASE, {"feature_id": claim.id, "force": True, "unless_claimed_since": seen})
         done = anyio.run(session.perform, RELEASE, arguments)
     assert isinstance(done, Acknowledgement), "the operation's only answer"
     return acknowledgement_text(done)

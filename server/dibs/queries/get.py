@@ -31,7 +31,7 @@ LISTED = 9_500
 """Bytes of all rows of `summaries`; with many rows, names are truncated."""
 
 _whole = select(features).where(this())
-_texts = select(F.category, F.name, F.priority, F.description, F.steps, F.paths, F.updated_at).where(this())
+_own = select(F.category, F.name, F.priority, F.description, F.steps, F.paths, F.updated_at, F.claimed_at).where(this())
 _depends_on_this = in_project(dependencies) & (_D.dependency_id == bindparam("feature"))
 _dependents = select(_D.feature_id).where(_depends_on_this).order_by(_D.feature_id).limit(DEPENDENTS)
 _dependents_count = select(func.count()).where(_depends_on_this)
@@ -39,8 +39,11 @@ _some = select(*COLUMNS).where(in_project(), F.id.in_(bindparam("ids", expanding
 
 
 def own_texts(tx: Transaction, feature: int) -> dict[str, Any]:
-    """Return the whole texts of a feature that exists, its priority, its paths, and when it was last changed."""
-    row = tx.first(_texts, feature=feature)
+    """Return the whole texts of a feature that exists, its priority, its paths, and its versions.
+
+    Those are the exact times, in seconds since 1970, when it was last changed, and when its claim began, if it has one.
+    """
+    row = tx.first(_own, feature=feature)
     assert row is not None, "it was found in this transaction"
     return dict(row)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
 
@@ -150,7 +151,7 @@ def _claim(tx: Transaction, row: Row) -> LiveClaim:
         name=_name(row),
         agent=truncate(row["claimed_by"], LONGEST_HOLDER) or "",
         client=program_in(row["claimed_by"]) or (row["detail"] or {}).get("client"),
-        claimed_at=row["claimed_at"],
+        claimed_at=datetime.fromtimestamp(row["claimed_at"], UTC),  # to the microsecond, to tell it from the next claim
         last_call_at=row["last_activity_at"],
         last_sign_at=max(row["last_activity_at"], renewed_at),
         lease_seconds=max(0, round(row["left"])),

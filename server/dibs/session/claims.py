@@ -87,7 +87,10 @@ async def heartbeat(session: Session, args: arguments.SendHeartbeat, _: CallCont
 
 async def release(session: Session, args: arguments.ReleaseClaim, _: CallContext) -> Acknowledgement:
     """Give a claim back without an outcome; a planner may release another's."""
+    seen = args.unless_claimed_since
     if not args.force:
+        if seen is not None:
+            raise InvalidInput("unless_claimed_since: it guards a release by force=true.", field="unless_claimed_since")
         return await session.transition(
             args.feature_id,
             args.claim_token,
@@ -97,7 +100,9 @@ async def release(session: Session, args: arguments.ReleaseClaim, _: CallContext
     if not session.settings.role.plans:
         raise Forbidden("Only a planner may end the claim of another agent.", tool="feature_clear_in_progress")
     by = session.author()
-    released = await session.database.write(lambda tx: release_verb(tx, by, args.feature_id, None, force=True))
+    released = await session.database.write(
+        lambda tx: release_verb(tx, by, args.feature_id, None, force=True, seen=seen)
+    )
     session.claims.end_all(args.feature_id, Kind.RELEASE)
     return released
 

@@ -241,7 +241,8 @@ async function send(form, button) {
 
 /** Shows why a form was not sent, or nothing. @param {HTMLFormElement} form @param {string} why */
 function refuse(form, why) {
-  const alert = document.getElementById(form.dataset.alert ?? "") ?? document.getElementById("alert");
+  const own = form.isConnected && document.getElementById(form.dataset.alert ?? "");
+  const alert = own || document.getElementById("alert");
   if (alert) alert.textContent = why;
 }
 
