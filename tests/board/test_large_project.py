@@ -1,4 +1,4 @@
-"""Pages of one feature and of one state are fast, however many features there are."""
+"""Every page is fast, however many features there are, also with a filter that fits many, few or none."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ NEEDED, BLOCKED_ONE = FEATURES, PASSING + 10
 """A feature on which 20,000 wait, and one of those."""
 FIRST_BYTE = 0.150
 """Seconds."""
+FILTERS = ("agent=bench", "agent=nobody", "text=feature", "text=ref-0999", "text=none", "category=area+3")
 PATHS = (
+    *("/", "/events", "/events?agent=bench", "/add", "/board", "/board?state=waiting"),
+    *(f"/board?{one}" for one in (*FILTERS, "text=feature&agent=bench&category=area+3")),
+    *(f"/list?{one}&state={state}" for one in FILTERS for state in ("ready", "passing")),
     *(f"/feature/{one}{more}" for one in (NEEDED, BLOCKED_ONE) for more in ("", "/graph")),
     *("/list", "/list?state=passing"),
 )
@@ -30,6 +34,7 @@ PATHS = (
 @pytest.mark.timeout(300)
 def test_the_first_byte_of_each_page_comes_at_once(tmp_path: Path) -> None:
     """The board's processor time for the second of two requests: others may use the machine during the test."""
+    missed = dict[str, float]()
     db = make_large(tmp_path / "features.db", FEATURES, passing=PASSING, blocked=BLOCKED)
     with board_on(str(db)) as board, Person(board) as person:
         person.enter()
@@ -38,7 +43,9 @@ def test_the_first_byte_of_each_page_comes_at_once(tmp_path: Path) -> None:
             before = _processor_time(board.process.pid)
             person.get(path)
             used = _processor_time(board.process.pid) - before
-            assert used < FIRST_BYTE, f"{path}: {used:.3f} s"
+            if used >= FIRST_BYTE:
+                missed[path] = used
+    assert missed == {}
 
 
 def _processor_time(pid: int) -> float:

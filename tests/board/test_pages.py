@@ -10,6 +10,7 @@ import pytest
 
 from board.people import Person
 from dibs.database import Database
+from dibs.queries import board_columns
 from dibs.queries.board_columns import COLUMNS, Filter, first_of_each, page_of_one
 from dibs.queries.event_list import EventFilter, list_events
 from dibs.verbs.project_settings import change_setting
@@ -64,14 +65,16 @@ def test_each_feature_is_in_one_column(person: Person, database: Database) -> No
     }
     only = Filter(category="one-each")
     columns = database.read_now(lambda tx: first_of_each(tx, only, 10))
-    assert {name: {one.id for one in rows} for name, (_, rows) in columns.items()} == wanted
-    assert {name: total for name, (total, _) in columns.items()} == {name: len(ids) for name, ids in wanted.items()}
+    assert {name: {row.id for row in one.features} for name, one in columns.items()} == wanted
+    assert {name: str(one.total) for name, one in columns.items()} == {
+        name: str(len(ids)) for name, ids in wanted.items()
+    }
     for name in COLUMNS:
         alone = database.read_now(partial(page_of_one, column=name, wanted=only, limit=10))
-        assert ({one.id for one in alone.features}, alone.total) == (wanted[name], len(wanted[name])), name
+        assert ({one.id for one in alone.features}, alone.total.number) == (wanted[name], len(wanted[name])), name
     everything = database.read_now(lambda tx: first_of_each(tx, Filter(), 1_000))
-    ids = [one.id for _, rows in everything.values() for one in rows]
-    assert len(ids) == len(set(ids)) == sum(total for total, _ in everything.values())
+    ids = [row.id for one in everything.values() for row in one.features]
+    assert len(ids) == len(set(ids)) == sum(one.total.number for one in everything.values())
     assert set(placed.values()) <= set(ids)
     page = person.get("/board?category=one-each").text
     assert f'id="feature-{blocked}"' in page
@@ -88,6 +91,29 @@ def test_a_column_has_pages(person: Person, database: Database) -> None:
         more = re.search(r'<p id="column-ready-more"><a href="([^"]+)"', page)
         path = more[1].replace("&amp;", "&") if more else ""
     assert found == ids
+
+
+def test_a_filter_that_fits_many_counts_so_far(
+    person: Person, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond a few, columns are read one by one and counted up to a bound, and the pages still lead to each feature once."""
+    ids = add(database, 30, category="crowd")
+    blocked = add(database, 8, category="crowd", dependencies=[ids[0]])
+    only = Filter(category="crowd")
+    exact = database.read_now(lambda tx: first_of_each(tx, only, 3))
+    monkeypatch.setattr(board_columns, "FEW", 20)
+    assert database.read_now(lambda tx: first_of_each(tx, only, 3)) == exact
+    monkeypatch.setattr(board_columns, "MOST_COUNTED", 10)
+    capped = database.read_now(lambda tx: first_of_each(tx, only, 3))
+    assert {name: str(one.total) for name, one in capped.items() if one.features} == {"ready": "10+", "waiting": "8"}
+    assert {name: one.features for name, one in capped.items()} == {name: one.features for name, one in exact.items()}
+    for column, wanted in (("ready", ids), ("waiting", blocked)):
+        found, cursor = list[int](), None
+        while not found or cursor:
+            page = database.read_now(partial(page_of_one, column=column, wanted=only, limit=4, cursor=cursor))
+            found, cursor = [*found, *(one.id for one in page.features)], page.next_cursor
+        assert found == wanted
+    assert "Ready (30)" in re.sub("<[^>]+>", "", person.get("/board?category=crowd").text)
 
 
 def test_a_board_does_not_draw_what_it_was_not_asked_for(person: Person, database: Database) -> None:

@@ -183,7 +183,7 @@ def test_a_planner_orders_the_backlog_in_a_shell(there: Shell) -> None:
     assert there.json("claim", 1, "--brief")["status"] == "in_progress"
     assert there.dibs("release", 1).returncode == 1
     seen = there.json("show", 1)["claimed_at"]
-    stale = there.json("release", 1, "--force", "--unless-claimed-since", "2020-01-01T00:00:00Z", status=1)
+    stale = there.json("release", 1, "--force", "--unless-claimed-since", "2020-01-01T00:00:00Z", status=2)
     assert (stale["error"]["field"], stale["error"]["since"]) == ("unless_claimed_since", seen)
     assert there.json("release", 1, "--force", "--unless-claimed-since", seen)["status"] == "pending"
     asked = there.json("ask-user", "Ship it?", "--option", "yes", "--option", "no")

@@ -38,7 +38,7 @@ def test_the_claim_that_was_seen_is_released(database: Database) -> None:
         on = place(database, Status.IN_PROGRESS)
         (claim,) = database.read_now(lambda tx: get_overview(tx, "here")).claims
         seen = {
-            "answer": database.read_now(lambda tx, id_=on.id: get_by_id(tx, id_)).wire()["claimed_at"],
+            "answer": database.read_now(partial(get_by_id, feature=on.id)).wire()["claimed_at"],
             "overview": claim.claimed_at.isoformat(),
             "row": repr(row(database, on.id)["claimed_at"]),
         }

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from dibs.board.page import Asked, Page
-from dibs.queries.board_columns import COLUMNS, Filter, first_of_each, page_of_one
+from dibs.queries.board_columns import COLUMNS, Filter, Total, first_of_each, page_of_one
 from dibs_schema.answers import FeatureRow
 from dibs_schema.refusals import InvalidInput
 
@@ -30,11 +30,11 @@ HEADINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: all that it has, those that are shown, and the query of the address that shows more."""
+    """A column: how many it has, those that are shown, and the query of the address that shows more."""
 
     state: str
     heading: str
-    total: int
+    total: Total
     features: list[FeatureRow]
     more: Mapping[str, str] | None
 
@@ -55,8 +55,10 @@ def _read(tx: Transaction, _: Project, asked: Asked) -> dict[str, Any]:
         shown = {state: Column(state, HEADINGS[state], page.total, page.features, more)}
     else:
         shown = {
-            name: Column(name, HEADINGS[name], total, rows, {**names, "state": name} if total > len(rows) else None)
-            for name, (total, rows) in first_of_each(tx, wanted, SHOWN).items()
+            name: Column(
+                name, HEADINGS[name], one.total, one.features, {**names, "state": name} if one.has_more else None
+            )
+            for name, one in first_of_each(tx, wanted, SHOWN).items()
         }
     return {"columns": shown, "wanted": wanted, "state": state, "headings": HEADINGS}
 

@@ -40,7 +40,7 @@ def write_static(project: Project, file: Path) -> None:
 
 def _read(tx: Transaction, project: Project, asked: Asked) -> dict[str, Any]:
     listed = first_of_each(tx, Filter(), SHOWN)
-    columns = [Column(name, HEADINGS[name], total, rows, None) for name, (total, rows) in listed.items()]
+    columns = [Column(name, HEADINGS[name], one.total, one.features, None) for name, one in listed.items()]
     return {**read_now(tx, project, asked), "columns": columns}
 
 

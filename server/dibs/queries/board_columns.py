@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, func, or_, select, union_all
+from sqlalchemy import ColumnElement, bindparam, case, or_, select, union_all
 
 from dibs.database.transaction import Row, Transaction
 from dibs.queries import feature_rows
 from dibs.queries.feature_rows import Waits
 from dibs.queries.queue_state import counts
-from dibs.queries.search import get_ready, having, invalid_cursor, matching
+from dibs.queries.search import get_ready, having, invalid_cursor
 from dibs.rules.conditions import F, in_project, is_, leased, literal_text, queue_order, ready, resting
 from dibs.rules.file_areas import files_are_claimed, held_back
-from dibs_schema.answers import FeatureRow, Page
+from dibs_schema.answers import FeatureRow
+from dibs_schema.folding import fold
 from dibs_schema.status import Status
-from dibs_schema.tables import features
 
 COLUMNS = ("needs_you", "ready", "waiting", "in_progress", "stuck", "passing", "archived")
+
+MOST_COUNTED = 1_000
+"""A filtered column counts no further: in a large backlog that would take longer than a page may."""
+FEW = 2_000
+"""So many features that fit a filter are found by one scan, and then sorted into columns by their ids."""
 
 _unconfirmed = F.unconfirmed_since.is_not(None) & is_(Status.PASSING)
 _asks = resting() & is_(Status.NEEDS_HUMAN)
@@ -44,6 +51,37 @@ _column = case(
 )
 
 
+_placed = select(F.id, _column.label("state")).where(in_project(), F.id.in_(bindparam("ids", expanding=True)))
+_shown = select(*feature_rows.COLUMNS).where(in_project(), F.id.in_(bindparam("ids", expanding=True))).order_by(F.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """How many features a column has, or that it has more than that `number`."""
+
+    number: int
+    is_more: bool = False
+
+    def __str__(self) -> str:
+        """Write it for a person: `1,000+`."""
+        return f"{self.number:,}{'+' * self.is_more}"
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnPage:
+    """Some features of a column, and how many it has. `order` says in which order they are claimed, if they are in that."""
+
+    total: Total
+    features: list[FeatureRow]
+    next_cursor: str | None = None
+    order: str | None = None
+
+    @property
+    def has_more(self) -> bool:
+        """Whether the column has more than these."""
+        return self.total.is_more or self.total.number > len(self.features)
+
+
 @dataclass(frozen=True, slots=True)
 class Filter:
     """Which features are wanted: with a text in name, category or reference, of a category, of or by an agent."""
@@ -61,11 +99,11 @@ class Filter:
     def conditions(self) -> list[ColumnElement[bool]]:
         """The conditions, with that of the project."""
         found = having(None, self.category, self.agent)
-        return found if self.text is None else [*found, F.id.in_(matching(self.text))]
+        return found if self.text is None else [*found, F.search_text.contains(fold(self.text), autoescape=True)]
 
 
-def first_of_each(tx: Transaction, wanted: Filter, most: int) -> dict[str, tuple[int, list[FeatureRow]]]:
-    """Return how many features each column has, and its first ones."""
+def first_of_each(tx: Transaction, wanted: Filter, most: int) -> dict[str, ColumnPage]:
+    """Return the first features of each column."""
     if wanted.is_given:
         return _first_of_filtered(tx, wanted, most)
     found = {}
@@ -74,7 +112,7 @@ def first_of_each(tx: Transaction, wanted: Filter, most: int) -> dict[str, tuple
         for conditions, order in _first(tx, name) if total else ():
             statement = select(*feature_rows.COLUMNS).where(in_project(), _conditions[name], *conditions)
             rows += tx.all(statement.order_by(*order).limit(most - len(rows)))
-        found[name] = (total, _rows(tx, rows))
+        found[name] = ColumnPage(Total(total), _rows(tx, rows))
     return found
 
 
@@ -91,39 +129,63 @@ def _first(tx: Transaction, column: str) -> list[tuple[list[ColumnElement[bool]]
     return [([F.id > 0], [F.id])]  # a range, so that planners read the small index of a small column
 
 
-def _first_of_filtered(tx: Transaction, wanted: Filter, most: int) -> dict[str, tuple[int, list[FeatureRow]]]:
-    """Do the same with a filter, for which one scan serves all columns."""
-    state = _column.label("state")
-    place = func.row_number().over(partition_by=_column, order_by=F.id).label("place")
-    total = func.count().over(partition_by=_column).label("total")
-    placed = select(F.id, state, place, total).where(*wanted.conditions).subquery()
-    rows = tx.all(
-        select(*feature_rows.COLUMNS, placed.c.state, placed.c.total)
-        .join(placed, F.id == placed.c.id)
-        .where(in_project(), placed.c.place <= most)
-        .order_by(F.id)
-    )
-    of_each = {name: [row for row in rows if row["state"] == name] for name in COLUMNS}
-    return {name: (own[0]["total"] if own else 0, _rows(tx, own)) for name, own in of_each.items()}
+def _first_of_filtered(tx: Transaction, wanted: Filter, most: int) -> dict[str, ColumnPage]:
+    few = _few(tx, wanted)
+    ids = {name: _ids(tx, wanted, name, MOST_COUNTED + 1) if few is None else few[name] for name in COLUMNS}
+    rows = {row["id"]: row for row in _rows_of(tx, [one for found in ids.values() for one in found[:most]])}
+    return {
+        name: ColumnPage(_counted(found), _rows(tx, [rows[one] for one in found[:most]])) for name, found in ids.items()
+    }
 
 
-def page_of_one(tx: Transaction, column: str, wanted: Filter, limit: int, cursor: str | None = None) -> Page:
+def page_of_one(tx: Transaction, column: str, wanted: Filter, limit: int, cursor: str | None = None) -> ColumnPage:
     """Return a page of one column: the ready features in the order of the queue, if no filter is given; others by id.
 
     Raises InvalidInput if the cursor is invalid.
     """
     if column == "ready" and not wanted.is_given:
-        return get_ready(tx, limit, cursor)
+        page = get_ready(tx, limit, cursor)
+        return ColumnPage(Total(page.total), page.features, page.next_cursor, page.order)
     if cursor is not None and not (cursor.isdecimal() and len(cursor) <= 10):
         raise invalid_cursor()
-    conditions = [*wanted.conditions, _conditions[column]]
-    statement = select(*feature_rows.COLUMNS).where(*conditions, F.id > int(cursor or 0)).order_by(F.id)
-    rows = tx.all(statement.limit(limit + 1))
-    shown = _rows(tx, rows[:limit])
-    total = _totals(tx)[column]
-    if wanted.is_given:
-        total = tx.value(select(func.count()).select_from(features).where(*conditions))
-    return Page(features=shown, total=total, next_cursor=str(shown[-1].id) if len(rows) > limit else None)
+    after = int(cursor or 0)
+    few = _few(tx, wanted) if wanted.is_given else None
+    if few is not None:
+        total, ids = _counted(few[column]), [one for one in few[column] if one > after]
+    elif wanted.is_given:
+        counted = _ids(tx, wanted, column, MOST_COUNTED + 1)
+        total, ids = _counted(counted), [one for one in counted if one > after]
+        if len(ids) <= limit and total.is_more:
+            ids = _ids(tx, wanted, column, limit + 1, after)
+    else:
+        total, ids = Total(_totals(tx)[column]), _ids(tx, wanted, column, limit + 1, after)
+    shown = _rows(tx, _rows_of(tx, ids[:limit]))
+    return ColumnPage(total, shown, str(shown[-1].id) if len(ids) > limit else None)
+
+
+def _few(tx: Transaction, wanted: Filter) -> dict[str, list[int]] | None:
+    """Return the features that fit a filter by their columns, or None if there are more than a few."""
+    ids = _values(tx.all(select(F.id).where(*wanted.conditions).order_by(F.id).limit(FEW + 1)))
+    if len(ids) > FEW:
+        return None
+    found = defaultdict[str, list[int]](list)
+    for row in tx.all(_placed, ids=ids) if ids else ():
+        found[row["state"]].append(row["id"])
+    return {name: sorted(found[name]) for name in COLUMNS}
+
+
+def _ids(tx: Transaction, wanted: Filter, column: str, limit: int, after: int = 0) -> list[int]:
+    """Return the first features of a column after one, in the order of their ids."""
+    statement = select(F.id).where(*wanted.conditions, _conditions[column], F.id > after)
+    return _values(tx.all(statement.order_by(F.id).limit(limit)))
+
+
+def _values(rows: Sequence[Row]) -> list[int]:
+    return [row["id"] for row in rows]
+
+
+def _counted(ids: Sequence[int]) -> Total:
+    return Total(min(len(ids), MOST_COUNTED), len(ids) > MOST_COUNTED)
 
 
 def _totals(tx: Transaction) -> dict[str, int]:
@@ -137,6 +199,10 @@ def _totals(tx: Transaction) -> dict[str, int]:
         "passing": found.passing - found.unconfirmed,
         "archived": found.archived,
     }
+
+
+def _rows_of(tx: Transaction, ids: Sequence[int]) -> Sequence[Row]:
+    return tx.all(_shown, ids=list(ids)) if ids else ()
 
 
 def _rows(tx: Transaction, rows: Any) -> list[FeatureRow]:
