@@ -21,8 +21,9 @@ LATEST = 60.0
 class BoardProcess:
     """A `dibs board` on a database. `url` has the key."""
 
-    def __init__(self, db: str, *flags: str, port: int = 0) -> None:
-        command = [sys.executable, "-m", "dibs", "board", "--db", db, "--port", str(port), *flags]
+    def __init__(self, db: str, *flags: str, port: int | None = 0) -> None:
+        chosen = () if port is None else ("--port", str(port))
+        command = [sys.executable, "-m", "dibs", "board", "--db", db, *chosen, *flags]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         self.url = self.process.stdout.readline().strip()
@@ -39,7 +40,7 @@ class BoardProcess:
 
 
 @contextmanager
-def board_on(db: str, *flags: str, port: int = 0) -> Iterator[BoardProcess]:
+def board_on(db: str, *flags: str, port: int | None = 0) -> Iterator[BoardProcess]:
     """Start a board; it is killed at the end of the block."""
     board = BoardProcess(db, *flags, port=port)
     try:
@@ -52,7 +53,7 @@ class Person(httpx2.Client):
     """A browser: it sends Origin and Sec-Fetch-Site as one does, and follows no redirect."""
 
     def __init__(self, board: BoardProcess, **options: Any) -> None:
-        super().__init__(base_url=board.origin, timeout=LATEST, **options)
+        super().__init__(base_url=board.origin, timeout=LATEST, verify=False, **options)  # reads no certificates
         self.board = board
 
     def enter(self) -> Self:

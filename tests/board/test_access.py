@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 
 from board.people import Person, board_on
-from dibs.database import Database
+from dibs.board.known_browser import LONGEST, KnownBrowser, last_port
+from dibs.database import Database, open_database
 from dibs.queries.get import get_by_id
+from dibs.settings import Settings
 from dibs_schema.status import Status
-from verbs.stage import place
+from verbs.stage import add, place
 
 pytestmark = pytest.mark.only_on("sqlite", reason="whoever asks is refused before the database is read")
 
@@ -46,6 +52,64 @@ def test_the_cookie_is_closed_to_scripts_and_other_sites(board_db: str) -> None:
         name, *rest = [part.strip().lower() for part in cookie.split(";")]
         assert name.startswith(f"dibs-board-{board.port}=")
         assert {"httponly", "samesite=strict", "path=/"} <= set(rest)
+
+
+def _backlog(file: Path) -> str:
+    with closing(open_database(Settings(db=str(file)))) as made:
+        add(made)
+    return str(file)
+
+
+def test_a_board_that_starts_again_knows_its_browser(tmp_path: Path) -> None:
+    """With the same role, until another browser has come with the new key. The file has no cookie."""
+    db = _backlog(tmp_path / ".dibs" / "features.db")
+    with board_on(db) as board, Person(board) as person:
+        person.enter()
+        port, (cookie,) = board.port, person.cookies.values()
+        own = {"cookie": f"dibs-board-{port}={cookie}"}
+    (file,) = (tmp_path / ".dibs" / "board").iterdir()
+    assert (cookie in file.read_text(), file.stat().st_mode & 0o777) == (False, 0o600)
+    with board_on(db, "--read-only", port=port) as again, Person(again) as same:
+        assert same.get("/", headers=own).status_code == 403
+    with board_on(db, port=port) as again, Person(again) as same, Person(again) as other:
+        assert same.get("/", headers=own).status_code == 200
+        other.enter()
+        assert same.get("/", headers=own).status_code == 403
+
+
+def test_a_stored_browser_is_known_at_its_port_for_a_week(tmp_path: Path) -> None:
+    """A file of another port, an old one, one of the future and a spoilt one let nobody in, and stop no board."""
+    file = tmp_path / ".dibs" / "board" / "one.json"
+    cookie = KnownBrowser(file, 4_000).admit()
+    assert KnownBrowser(file, 4_000).has(cookie)
+    assert not KnownBrowser(file, 4_001).has(cookie)
+    assert not KnownBrowser(None, 4_000).has(cookie)
+    for nothing in ("", "x", "\udcff"):
+        assert not KnownBrowser(None, 4_000).has(nothing)
+    stored = json.loads(file.read_text())
+    for at in (stored["at"] - LONGEST, stored["at"] + 60.0):
+        file.write_text(json.dumps(stored | {"at": at}))
+        assert not KnownBrowser(file, 4_000).has(cookie)
+    for spoilt in ("[]", "{", '{"port": 1}', "", json.dumps(stored | {"digest": 1})):
+        file.write_text(spoilt)
+        assert not KnownBrowser(file, 4_000).has(cookie)
+        assert last_port(file) == 0
+    file.unlink()
+    file.parent.rmdir()
+    file.parent.symlink_to(tmp_path)
+    assert KnownBrowser(file, 4_000).admit()
+    assert not file.exists()
+
+
+def test_a_board_returns_to_its_port(tmp_path: Path) -> None:
+    """Without --port it takes the one where pages may be open, and another if that is taken."""
+    db = _backlog(tmp_path / "features.db")
+    with board_on(db, port=None) as first, Person(first) as person:
+        person.enter()
+        with board_on(db, port=None) as beside:
+            assert beside.port != first.port
+    with board_on(db, port=None) as again, Person(again, cookies=person.cookies) as same:
+        assert (again.port, same.get("/").status_code) == (first.port, 200)
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1", "127.0.0.1:1", "localhost.evil.example", ""])

@@ -1,4 +1,4 @@
-"""Who may use the board: the browser that came first with the key, from the board's own pages.
+"""Who may use the board: the browser that came last with a fresh key, from the board's own pages.
 
 Agents write the texts on the pages, and any web page may send requests to this machine. So every answer has a policy that
 forbids foreign code, the Host must be this machine (against DNS rebinding), a cookie proves the browser, and a POST must
@@ -19,6 +19,8 @@ from dibs.board.page import templates
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from dibs.board.known_browser import KnownBrowser
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -43,15 +45,15 @@ class Access:
     """Lets requests of one browser through to `app`, and refuses all others with the reason.
 
     `key` is exchanged once for the cookie, by the address that `dibs board` prints. `port` is the server's; browsers send
-    a cookie to every port of a host, so its name has the port.
+    a cookie to every port of a host, so its name has the port. `browser` is the one that may come in without the key.
     """
 
-    def __init__(self, app: ASGIApp, port: int) -> None:
+    def __init__(self, app: ASGIApp, port: int, browser: KnownBrowser) -> None:
         self.key = secrets.token_urlsafe(24)
         self._app = app
         self._hosts = frozenset(f"{host}:{port}" for host in HOSTS)
         self._cookie = f"dibs-board-{port}"
-        self._secret = secrets.token_urlsafe(32)
+        self._browser = browser
         self._is_exchanged = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -81,8 +83,8 @@ class Access:
 
     def _admit(self, request: Request) -> Response | None:
         """Exchange the key for the cookie, or refuse a request without the cookie."""
-        given = request.cookies.get(self._cookie, "")
-        if secrets.compare_digest(given.encode(), self._secret.encode()):
+        given = request.cookies.get(self._cookie)
+        if given is not None and self._browser.has(given):
             return None
         key = request.query_params.get("key")
         if key is None:
@@ -94,7 +96,7 @@ class Access:
         self._is_exchanged = True
         # A cookie that is SameSite=Strict does not follow a redirect from another site, as a terminal in a browser.
         answer = HTMLResponse(templates().get_template("enter.html").render())
-        answer.set_cookie(self._cookie, self._secret, path="/", httponly=True, samesite="strict")
+        answer.set_cookie(self._cookie, self._browser.admit(), path="/", httponly=True, samesite="strict")
         return answer
 
     def _is_own(self, headers: Headers) -> bool:

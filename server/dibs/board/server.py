@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import anyio
 
 from dibs.board.access import Access
 from dibs.board.app import Board
+from dibs.board.known_browser import KnownBrowser, file_for, last_port
 from dibs.board.project import Project
 from dibs.http.listener import LOOPBACK, listen, serve, url_of
+from dibs_schema.refusals import InvalidInput
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -23,12 +25,13 @@ if TYPE_CHECKING:
     Backlog = tuple[Database, Settings]
 
 
-async def serve_board(backlogs: Sequence[Backlog], port: int, announce: Callable[[str], None]) -> int:
+async def serve_board(backlogs: Sequence[Backlog], port: int | None, announce: Callable[[str], None]) -> int:
     """Serve the board until a signal arrives, and return the exit status. `announce` gets the address with the key.
 
+    Without a port it takes the one of last time, where pages may be open, or any if that is not available.
     Raises InvalidInput if the port is not available.
     """
-    with listen(LOOPBACK[0], port, "--port") as listening:
+    with _listen_where_pages_are_open(backlogs) if port is None else listen(LOOPBACK[0], port, "--port") as listening:
         closing = anyio.Event()
         async with open_board(backlogs, listening, closing) as (application, url):
             announce(url)
@@ -44,11 +47,18 @@ async def open_board(
     The journals are watched during the block. The streams end when `closing` is set.
     """
     board = Board(projects_of(backlogs))
-    access = Access(board.application(), listening.getsockname()[1])
+    port = listening.getsockname()[1]
+    access = Access(board.application(), port, KnownBrowser(file_for(backlogs), port))
     async with anyio.create_task_group() as background:
         background.start_soon(board.run, closing)
         yield access, f"{url_of(listening)}/?key={access.key}"
         background.cancel_scope.cancel()
+
+
+def _listen_where_pages_are_open(backlogs: Sequence[Backlog]) -> socket.socket:
+    with suppress(InvalidInput):  # another program listens there now
+        return listen(LOOPBACK[0], last_port(file_for(backlogs)), "--port")
+    return listen(LOOPBACK[0], 0, "--port")
 
 
 def projects_of(backlogs: Sequence[Backlog]) -> list[Project]:

@@ -25,7 +25,9 @@ def _repeated(name: str, more: str) -> click.Option:
 
 @click.command()
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=0, help="The port; 0 takes any free one.", show_default=True
+    "--port",
+    type=click.IntRange(0, 65535),
+    help="The port; 0 takes any free one.  [default: that of last time, else any free one]",
 )
 @click.option("--open", "opens", is_flag=True, help="Open the page in the browser.")
 @click.option("--read-only", is_flag=True, help="Show all, and let nobody change anything.")
@@ -40,7 +42,7 @@ def _repeated(name: str, more: str) -> click.Option:
 @say_refusals
 def board(
     *,
-    port: int,
+    port: int | None,
     opens: bool,
     read_only: bool,
     static: Path | None,

@@ -29,7 +29,7 @@ const around = (target, selector) => (target instanceof Element ? target.closest
 // --- Live: the stream of changes --------------------------------------------------------------------------------------
 
 const PATIENCE = 3_500; // milliseconds without a sign of the server, which sends one every two seconds
-const KEY_IS_OLD = "The board has been started again and has a new key: open the address that it printed.";
+const KEY_IS_OLD = "The board has let in another browser, or has forgotten this one: open the address that it printed.";
 const { root = "", here = location.pathname } = document.body.dataset;
 
 /** @type {EventSource | undefined} */
