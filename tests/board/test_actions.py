@@ -175,6 +175,7 @@ def test_a_list_is_shown_before_it_is_imported(person: Person, database: Databas
     assert (preview.status_code, "2 new features" in preview.text, "Entry 2" in preview.text) == (200, True, True)
     assert database.read_now(lambda tx: get_by_id(tx, last)).id == add(database)[0] - 1
     assert person.act("import", back="/add", list=text).status_code == 303
+    assert [last_author(database, last + 1 + place) for place in (1, 2)] == [user_name()] * 2
     again = person.act("preview", FRAGMENT, back="/add", list=text)
     assert "0 new features; 2 exist already" in again.text
     assert again.text.lstrip().startswith('<div id="preview"')

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +81,7 @@ async def _preview(_: Project, form: FormData) -> None:
 
 async def _import(project: Project, form: FormData) -> None:
     refuse_role(project.session.settings.role, Operations.create_many, BOARD)
-    pasted = read_list(str(form.get("list", "")))
+    pasted = replace(read_list(str(form.get("list", ""))), by=project.session.author())
     comparison = await project.database.read(pasted.compare)
     await project.database.write(partial(pasted.apply, comparison=comparison))
 

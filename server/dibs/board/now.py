@@ -74,4 +74,4 @@ def _oldest(overview: Overview) -> dict[str, Any]:
     return {one.state: one for one in overview.oldest}
 
 
-PAGE = Page("/", "Now", "now.html", ("needs_you", "agents", "progress", "events"), read_now)
+PAGE = Page("/", "Now", "now.html", ("summary", "needs_you", "agents", "progress", "events"), read_now)

@@ -34,8 +34,9 @@ _adopt = (
 class Import:
     """One import: the backlog of a file, what the user decided, and what can be known before the transaction.
 
-    `source` is what the references belong to, which the user may have `named`. With `update` it takes what differs, and
-    with `force` also where that undoes work. `rows` are the features as they will be stored, by their references.
+    New features are added under the name `by`. `source` is what the references belong to, which the user may have
+    `named`. With `update` it takes what differs, and with `force` also where that undoes work. `rows` are the features as
+    they will be stored, by their references.
     """
 
     backlog: Backlog
@@ -43,6 +44,7 @@ class Import:
     named: bool = False
     update: bool = False
     force: bool = False
+    by: str = IMPORTER
     rows: dict[str, NewRow] = field(default_factory=dict)
 
     def compare(self, tx: Transaction) -> Comparison:
@@ -67,7 +69,7 @@ class Import:
             comparison = self.compare(tx)
         numbers = dict(comparison.numbers)
         new = comparison.new
-        first = _insert(tx, new, self.rows, numbers) if new else None
+        first = _insert(tx, self.by, new, self.rows, numbers) if new else None
         for ids in batches(comparison.adopted):
             tx.run(_adopt, ids=ids, list=comparison.source)
         kept = self.would_keep(comparison)
@@ -124,7 +126,7 @@ def _rows(comparison: Comparison) -> dict[str, NewRow]:
 
 
 def _insert(
-    tx: Transaction, new: Sequence[ImportedFeature], rows: Mapping[str, NewRow], numbers: dict[str, int]
+    tx: Transaction, by: str, new: Sequence[ImportedFeature], rows: Mapping[str, NewRow], numbers: dict[str, int]
 ) -> int:
     """Insert the new features with their dependencies and notes, add them to `numbers`, and return the first number."""
     here = list(numbers.values())
@@ -133,7 +135,7 @@ def _insert(
     edges = [(numbers[one.reference], numbers[other]) for one in new for other in one.dependencies]
     needed = {other for _, other in edges}
     statuses = known_statuses(tx, [one for one in here if one in needed])
-    insert_features(tx, IMPORTER, first, [(rows[one.reference], _of_status(tx, one)) for one in new], edges, statuses)
+    insert_features(tx, by, first, [(rows[one.reference], _of_status(tx, one)) for one in new], edges, statuses)
     notes = [
         {"feature_id": number, "from_status": one.status, "to_status": one.status, "detail": {"note": note}}
         for number, one in enumerate(new, first)
