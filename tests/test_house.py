@@ -139,6 +139,16 @@ def test_a_server_over_stdio_loads_nothing_of_ours_that_serves_http() -> None:
     assert printed(code) == "[]"
 
 
+def test_a_command_that_imports_nothing_loads_no_format() -> None:
+    """Of all commands only `dibs import` and `dibs export` load the readers of other tools' files as they start."""
+    code = (
+        "import sys; from dibs.cli import commands; names = [one for one in commands.list_commands(None) if one not in "
+        "('import', 'export')]; [commands.get_command(None, one) for one in names]; "
+        "print([name for name in sys.modules if name.startswith('dibs.transfer.formats')])"
+    )
+    assert printed(code) == "[]"
+
+
 def test_git_ignores_no_file_that_the_product_needs() -> None:
     """What stands in the source folders is also in a clone: `.gitignore` hides only what commands make."""
     folders = [

@@ -14,7 +14,6 @@ from dibs.cli.history_text import print_history
 from dibs.cli.operation_command import Convenience, Given, Invocation, checked, checked_as
 from dibs.cli.options import print_json
 from dibs.relative_time import Reader
-from dibs.transfer.formats.backlog import SourceFile
 from dibs_schema.answers import History
 from dibs_schema.inputs import EvidenceFields, HumanField, HumanFields, Questions
 from dibs_schema.operations import BY_TOOL, AnyOperation
@@ -73,6 +72,8 @@ def _question(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Give
 
 def _features(operation: AnyOperation, given: Given) -> tuple[AnyOperation, Given]:
     """Read features from a file: a JSON list, or an object with the list as `features`."""
+    from dibs.transfer.formats.backlog import SourceFile
+
     path: Path = given["features"]
     try:
         text = SourceFile.open(path, None).text()

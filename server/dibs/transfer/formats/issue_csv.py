@@ -44,8 +44,35 @@ Row = tuple[str, dict[str, Any]]
 Keys = Annotated[list[str], BeforeValidator(_keys)]
 
 
-class LinearIssue(Record):
+class Issue(Record):
+    """A row of either tool's export; `name_of_tool` is what the report calls the tool."""
+
+    name_of_tool: ClassVar[str]
+
+    reference: Line = None
+    name: Line = None
+    description: Text = None
+    status: Line = None
+    priority: Priority = None
+    category: Line = None
+    spare_category: Line = None
+    phase: Line = None
+    dependencies: Keys = Field([])
+    blocks: Keys = Field([])
+
+    def known_status(self) -> str | None:
+        """Return the word for the state, which has any name in these tools."""
+        return self.status
+
+    def discussion(self) -> list[str]:
+        """Return the comments, as far as the tool exports them."""
+        return []
+
+
+class LinearIssue(Issue):
     """A row of Linear's export."""
+
+    name_of_tool = "Linear"
 
     LEFT_OUT: ClassVar = {
         **dict.fromkeys(
@@ -65,18 +92,20 @@ class LinearIssue(Record):
     canceled: Line = Field(None, alias="Canceled", description="status archived")
     priority: Priority = Field(None, alias="Priority")
     category: Line = Field(None, alias="Project")
-    team: Line = Field(None, alias="Team", description="category, without a project")
+    spare_category: Line = Field(None, alias="Team", description="category, without a project")
     phase: Line = Field(None, alias="Project Milestone")
     dependencies: Keys = Field([], alias="Blocked by")
     blocks: Keys = Field([], alias="Blocks", description="dependencies of the others")
 
     def known_status(self) -> str | None:
-        """Return the word for the state, which has any name in Linear, by the date on which it was reached."""
+        """Return the word for the state by the date on which it was reached."""
         return "canceled" if self.canceled else "completed" if self.completed else self.status
 
 
-class JiraIssue(Record):
+class JiraIssue(Issue):
     """A row of Jira's export."""
+
+    name_of_tool = "Jira"
 
     STATUSES: ClassVar = {
         **dict.fromkeys(
@@ -105,17 +134,21 @@ class JiraIssue(Record):
     group: Line = Field(None, alias="Status Category", description="status, where the word for the status is not known")
     priority: Priority = Field(None, alias="Priority")
     category: Line = Field(None, alias="Parent summary")
-    kind: Line = Field(None, alias="Issue Type", description="category, without a parent")
+    spare_category: Line = Field(None, alias="Issue Type", description="category, without a parent")
     phase: Line = Field(None, alias="Fix Version/s")
     dependencies: Keys = Field([], alias="Inward issue link (Blocks)")
     blocks: Keys = Field([], alias="Outward issue link (Blocks)", description="dependencies of the others")
     comments: Texts = Field([], alias="Comment", description="notes")
 
     def known_status(self) -> str | None:
-        """Return the word for the state: what became of the issue, or the group of its status, which has any name."""
+        """Return the word for the state: what became of the issue, or the group of its status."""
         if self.resolution and words.snake(self.resolution) in self.STATUSES:
             return self.resolution
         return self.group or self.status
+
+    def discussion(self) -> list[str]:
+        """Return the texts of the comments, each without its time and author."""
+        return [comment.split(";", 2)[-1].strip() for comment in self.comments]
 
 
 def recognizes(file: SourceFile) -> bool:
@@ -140,15 +173,11 @@ def read(file: SourceFile) -> Backlog:
     entries = []
     for path, issue in issues:
         entry = issue.model_copy(update={"status": issue.known_status()}).entry(path, report, file.options)
-        if isinstance(issue, LinearIssue):
-            entry.category = entry.category or issue.team
-        else:
-            entry.category = entry.category or issue.kind
-            entry.notes = [comment.split(";", 2)[-1].strip() for comment in issue.comments]
+        entry.category = entry.category or issue.spare_category
+        entry.notes = issue.discussion()
         entries.append(entry)
     add_dependents(entries, [issue.blocks for _, issue in issues], report)
-    name = f"{model.__name__.removesuffix('Issue')} CSV"
-    return assemble_records(name, entries, report, replace(file.options, drop_unknown=True))
+    return assemble_records(f"{model.name_of_tool} CSV", entries, report, replace(file.options, drop_unknown=True))
 
 
 def _as_features(columns: Collection[str], rows: list[Row], report: Report, file: SourceFile) -> Backlog:
@@ -160,7 +189,7 @@ def _as_features(columns: Collection[str], rows: list[Row], report: Report, file
     return feature_list.read("CSV", [RawFeature(path, row) for path, row in rows], report, file.options)
 
 
-def _model(columns: Collection[str]) -> type[LinearIssue | JiraIssue] | None:
+def _model(columns: Collection[str]) -> type[Issue] | None:
     if {"Issue key", "Summary"} <= {*columns}:
         return JiraIssue
     return LinearIssue if {"ID", "Title", "Status", "Team"} <= {*columns} else None
