@@ -10,11 +10,14 @@ import re
 import subprocess
 import sys
 import tempfile
-import tomllib
+from importlib import metadata
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 ROOT = Path(__file__).parent.parent
-PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+PYTHONS = ("3.11", "3.12", "3.13", "3.14", "3.14t")
+"""The last one is the free-threaded build."""
 SYSTEMS = {
     "Linux x86_64": ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"),
     "Linux aarch64": ("manylinux_2_28_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64"),
@@ -26,28 +29,46 @@ SYSTEMS = {
 
 
 def dependencies() -> list[str]:
-    """Return the names of what Dibs requires, with the compiled parts of two of them."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    names = [re.split(r"[^\w-]", one)[0] for one in project["dependencies"]]
-    return sorted([*names, "psycopg-binary", "pydantic-core"])
+    """Return the names of what Dibs requires, with psycopg, and of what they require in turn, as installed here."""
+    found: set[str] = set()
+    waiting = ["dibs-mcp[postgres]"]
+    while waiting:
+        wanted = Requirement(waiting.pop())
+        name = wanted.name.lower().replace("_", "-")
+        if name not in found:
+            found.add(name)
+            requires = map(Requirement, metadata.requires(name) or [])
+            extras = [{"extra": one} for one in wanted.extras or {""}]
+            waiting += [str(one) for one in requires if not one.marker or any(map(one.marker.evaluate, extras))]
+    return sorted(found - {"dibs-mcp"})
 
 
 def pinned() -> dict[str, str]:
     """Return the versions of constraints.txt, by name."""
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    return dict(line.replace("_", "-").split("==") for line in lines if "==" in line)
+    return dict(line.lower().replace("_", "-").split("==") for line in lines if "==" in line)
 
 
-def have_wheels(names: list[str], tags: tuple[str, ...], python: str) -> bool:
-    """Return whether the index has wheels of all the requirements. Their own requirements are not looked at."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--no-deps", "--target", folder]
-        options = ["--only-binary", ":all:", "--implementation", "cp", "--python-version", python]
-        platforms = [word for tag in tags for word in ("--platform", tag)]
-        asked = subprocess.run([*command, *options, *platforms, *names], capture_output=True, text=True, check=False)
-    if asked.returncode and "No matching distribution" not in asked.stderr:
-        raise RuntimeError(asked.stderr)
-    return asked.returncode == 0
+def without_wheels(names: list[str], tags: tuple[str, ...], python: str) -> set[str]:
+    """Return those of the requirements for which the index has no wheel. Their own requirements are not looked at."""
+    left, missing = list(names), set[str]()
+    options = ["--only-binary", ":all:", "--implementation", "cp", "--python-version", python.rstrip("t")]
+    if python.endswith("t"):
+        options += ["--abi", f"cp{python.replace('.', '')}"]
+    platforms = [word for tag in tags for word in ("--platform", tag)]
+    while left:
+        with tempfile.TemporaryDirectory() as folder:
+            command = [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--no-deps", "--target", folder]
+            whole = [*command, *options, *platforms, *left]
+            asked = subprocess.run(whole, capture_output=True, text=True, check=False)
+        if asked.returncode == 0:
+            break
+        named = re.search(r"No matching distribution found for (\S+)", asked.stderr)
+        if named is None or named[1] not in left:
+            raise RuntimeError(asked.stderr)
+        left.remove(named[1])
+        missing.add(named[1])
+    return missing
 
 
 def main() -> None:
@@ -58,11 +79,8 @@ def main() -> None:
     missing: dict[str, dict[str, list[str]]] = {name: {} for name in names}
     for system, tags in SYSTEMS.items():
         for python in PYTHONS:
-            if have_wheels(names, tags, python):
-                continue
-            for name in names:
-                if len(names) == 1 or not have_wheels([name], tags, python):
-                    missing[name].setdefault(system, []).append(python)
+            for name in without_wheels(names, tags, python):
+                missing[name].setdefault(system, []).append(python)
     print(f"| package | {' | '.join(SYSTEMS)} |\n|{'---|' * (len(SYSTEMS) + 1)}")
     for name, without in missing.items():
         cells = [_cell(without.get(system, [])) for system in SYSTEMS]

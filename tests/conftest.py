@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -14,18 +15,21 @@ from typing import Any
 
 import pytest
 
-from clusters.shared import Server, fresh_database, quick_folder, run_folder, shared_server
+from clusters.shared import ENGINES, HERE, Server, fresh_database, quick_folder, run_folder, shared_server
 from dibs.client import Client, server_command
 from dibs.database import Database, open_database
 from dibs.settings import CLIENT_SESSIONS, Settings
+from dibs_proof.raw_client import RawClient
 from races.backlog import LONG
+from systems.posix import POSIX_MODULES, skip_what_needs_posix
 
-ENGINES = ("sqlite", "postgresql")
+collect_ignore = [*POSIX_MODULES] if sys.platform == "win32" else []
 
 for _name in [name for name in os.environ if name.startswith("DIBS_") and not name.startswith("DIBS_TEST_")]:
     del os.environ[_name]  # the tests do not use the developer's own settings
 for _name in CLIENT_SESSIONS:
     os.environ.pop(_name, None)  # nor the session of an agent that runs them
+RawClient.answer_timeout *= float(os.environ.get("DIBS_TEST_SLOWER", "1"))  # under an emulator
 os.environ["DIBS_PROJECT"] = "default"  # also on a server, where the default is the folder's name
 
 
@@ -34,6 +38,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     There each value of each parameter is in one case or more; DIBS_TEST_LONG=1 runs all cases, as SQLite does always.
     """
+    skip_what_needs_posix(items)
     there: dict[str, set[tuple[str, str]]] = defaultdict(set)
     kept, others = list[pytest.Item](), list[pytest.Item]()
     for item in items:
@@ -72,7 +77,7 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(scope="session", params=ENGINES)
+@pytest.fixture(scope="session", params=HERE)
 def engine(request: pytest.FixtureRequest) -> str:
     """The engine that a test runs on: each test runs on every engine, unless it is marked `only_on` one of them."""
     return str(request.param)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import subprocess
 import tempfile
 import threading
@@ -16,8 +15,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import IO, Any, Protocol, Self
+from typing import IO, Any, ClassVar, Protocol, Self
 
+from dibs.platform.pipes import readable
 from dibs.platform.signals import KILL
 from dibs_schema.refusals import Refusal, all_codes
 
@@ -37,8 +37,6 @@ OPENING: list[Message] = [
     {"jsonrpc": "2.0", "method": "notifications/initialized"},
 ]
 """The messages that open a connection."""
-ANSWER_TIMEOUT = 60.0
-"""Seconds after which an answer counts as missing."""
 CHUNK = 1 << 16
 LOG_LINES = 12
 
@@ -85,6 +83,9 @@ class RawClient:
     `threaded=False` a call that waits reads the answers, which keeps thread switches out of a measurement. Times are in
     seconds of `time.monotonic`.
     """
+
+    answer_timeout: ClassVar[float] = 60.0
+    """Seconds after which an answer counts as missing."""
 
     def __init__(
         self,
@@ -154,8 +155,9 @@ class RawClient:
         """Cancel a request."""
         self.write({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": request}})
 
-    def message(self, request: int, within: float = ANSWER_TIMEOUT) -> Message:
+    def message(self, request: int, within: float | None = None) -> Message:
         """Return the message that answers a request. Raises MissingAnswer after `within` seconds."""
+        within = self.answer_timeout if within is None else within
         if self._reader is None:
             self._read_until(request, time.monotonic() + within)
         with self._arrival:
@@ -165,7 +167,7 @@ class RawClient:
                 return self._arrived[request][0]
         raise MissingAnswer(f"the server {'ended' if self._ended else 'is late'}\n{self.log()}")
 
-    def answer(self, request: int, within: float = ANSWER_TIMEOUT) -> Any:
+    def answer(self, request: int, within: float | None = None) -> Any:
         """Return the structured content of a tool's answer. Raises Refusal, or MissingAnswer."""
         message = self.message(request, within)
         assert "result" in message, f"{message}\n{self.log()}"
@@ -260,14 +262,14 @@ class RawClient:
         self.process.stdout.close()
 
     def _read_all(self) -> None:
-        while self._stop not in select.select([self._out, self._stop], [], [])[0] and self._read():
+        while self._stop not in readable([self._out, self._stop]) and self._read():
             pass
         self._end()
 
     def _read_until(self, request: int, deadline: float) -> None:
         while request not in self._arrived and not self._ended:
             left = deadline - time.monotonic()
-            if left <= 0 or not select.select([self._out], [], [], left)[0]:
+            if left <= 0 or not readable([self._out], left):
                 return
             if not self._read():
                 self._end()

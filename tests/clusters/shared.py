@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import subprocess
@@ -23,7 +22,13 @@ from psycopg import sql
 
 from clusters.urls import moved
 
+if sys.platform != "win32":  # where DIBS_TEST_POSTGRES names a server
+    import fcntl
+
 GIVEN = "DIBS_TEST_POSTGRES"
+ENGINES = ("sqlite", "postgresql")
+HERE = ENGINES[:1] if sys.platform == "win32" and GIVEN not in os.environ else ENGINES
+"""The engines of this run: no wheel brings a PostgreSQL for Windows, but a run may name a server."""
 
 
 class Serves(Protocol):

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 import signal
 import socket
 import subprocess
@@ -21,19 +20,20 @@ from mcp_types import JSONRPCResponse
 from dibs.mcp.transport import LONGEST_MESSAGE
 from dibs.mcp.transport.jsonrpc_streams import MessageWriter, OpenRequests
 from dibs.mcp.transport.stdio import GRACE, HURRY
-from dibs.platform.posix_streams import LineReader, LineWriter
+from dibs.platform.signals import ENDING, KILL
+from dibs.platform.standard_streams import LineReader, LineWriter
 from malformed import MALFORMED
 
-pytestmark = [
-    pytest.mark.timeout(100),
-    pytest.mark.skipif(sys.platform == "win32", reason="Windows is served by the SDK's own transport"),
-]
+pytestmark = pytest.mark.timeout(100)
 
 ROOT = Path(__file__).parents[2]
 SERVER = [sys.executable, str(Path(__file__).with_name("echo_server.py"))]
 SOON = GRACE / 3  # seconds; a busy machine may need them, and an endless wait would be longer
 PATIENT = {"ECHO_HURRY": str(SOON)}  # for what must not depend on how busy the machine is
-SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+SIGNALS = list(ENDING)
+WITH_SIGNALS = pytest.mark.posix("a process of Windows cannot send another one a signal")
+WITH_SOCKETS = pytest.mark.posix("a socket of Windows is no standard stream")
+WITHOUT_THREADS = pytest.mark.posix("it is about reading and writing without threads")
 
 Message = dict[str, Any]
 
@@ -108,7 +108,7 @@ def spawned(
     stderr: int = subprocess.PIPE,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run the server, and kill it at the end of the block."""
-    env = os.environ | {"PYTHONPATH": f"{ROOT / 'server'}:{ROOT / 'schema'}"} | (settings or {})
+    env = os.environ | {"PYTHONPATH": os.pathsep.join((f"{ROOT / 'server'}", f"{ROOT / 'schema'}"))} | (settings or {})
     env.pop("PYTHONUNBUFFERED", None)  # output that a handler prints must not be lost in a buffer
     with subprocess.Popen(SERVER, env=env, stdin=stdin, stdout=stdout, stderr=stderr) as process:
         try:
@@ -168,7 +168,7 @@ def client(settings: dict[str, str] | None = None) -> Iterator[Client]:
 
 
 @both_eras
-@pytest.mark.parametrize("kind", ["pipe", "file", "socket"])
+@pytest.mark.parametrize("kind", ["pipe", "file", pytest.param("socket", marks=WITH_SOCKETS)])
 def test_piped_requests_are_all_answered(era: Era, kind: str, tmp_path: Path) -> None:
     """Requests that came before the end of input are answered, whatever standard input and output are."""
     asked = lines(*era.opening, *(era.call(n, "note", text=str(n)) for n in range(20)))
@@ -200,6 +200,7 @@ def test_piped_requests_are_all_answered(era: Era, kind: str, tmp_path: Path) ->
     assert [said(answers_by_id[n]) for n in range(20)] == [str(n) for n in range(20)]
 
 
+@pytest.mark.posix("its shell closes the streams")
 @pytest.mark.parametrize("closed", ["<&-", ">&-"])
 def test_a_closed_standard_stream_ends_the_server_with_one_line(closed: str, tmp_path: Path) -> None:
     """Nobody can speak with it there: it says so, and opens no backlog."""
@@ -226,8 +227,11 @@ def test_a_line_without_newline_at_the_end_counts() -> None:
     assert json.loads(out.splitlines()[1]) == {"jsonrpc": "2.0", "id": 1, "result": {}}
 
 
+@pytest.mark.posix("its terminal is a pty")
 def test_a_terminal_serves_too() -> None:
     """A person can type requests at a terminal and end them with Control-D."""
+    import pty
+
     ours, theirs = pty.openpty()
     try:
         with spawned(stdin=theirs) as process:
@@ -357,6 +361,7 @@ def test_a_cancelled_sender_does_not_tear_its_message() -> None:
     assert [answer["id"] for answer in answers] == [1, 2, 3]
 
 
+@WITH_SOCKETS
 def test_large_answers_cross_a_socket_to_a_slow_reader() -> None:
     """A socket, as Node gives its children, carries large answers even to a slow reader."""
     ours, theirs = socket.socketpair()
@@ -374,6 +379,7 @@ def test_large_answers_cross_a_socket_to_a_slow_reader() -> None:
     assert said(answers[1]) == "x" * 5_000_000
 
 
+@WITHOUT_THREADS
 @pytest.mark.parametrize("blocking", [True, False])
 def test_the_descriptors_keep_their_mode(blocking: bool) -> None:
     """The transport works with blocking and non-blocking descriptors, and does not change their mode."""
@@ -472,7 +478,7 @@ def test_a_child_that_stays_does_not_hold_the_wire_open() -> None:
     with spawned(stderr=subprocess.DEVNULL) as process:
         asked = lines(MODERN.call(1, "leave_a_child"))
         out, _ = process.communicate(asked, timeout=SOON)
-    os.kill(int(said(json.loads(out.splitlines()[0]))), signal.SIGKILL)
+    os.kill(int(said(json.loads(out.splitlines()[0]))), KILL)
 
 
 def test_standard_output_is_itself_again_afterwards() -> None:
@@ -486,6 +492,7 @@ def test_standard_output_is_itself_again_afterwards() -> None:
 # --- Signals and failures
 
 
+@WITH_SIGNALS
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize("moment", ["importing", "before initialize", "idle", "napping", "unread"])
 def test_a_signal_ends_the_server_promptly_with_status_0(number: signal.Signals, moment: str) -> None:
@@ -510,6 +517,7 @@ def test_a_signal_ends_the_server_promptly_with_status_0(number: signal.Signals,
     assert ("cleaned" in err) == (moment != "importing")
 
 
+@WITH_SIGNALS
 def test_a_signal_lets_handlers_finish_that_watch_closing() -> None:
     """After a signal, a handler that waits for `closing` still sends its answer."""
     with client(PATIENT) as peer:
@@ -520,12 +528,15 @@ def test_a_signal_lets_handlers_finish_that_watch_closing() -> None:
         assert peer.process.wait(SOON) == 0
 
 
+@WITH_SIGNALS
 @pytest.mark.parametrize("kind", ["socket", "terminal"])
 def test_waiting_for_input_does_not_block_the_loop(kind: str) -> None:
     """Whatever the input comes from, a signal ends the wait for it."""
     if kind == "socket":
         ours, theirs = (end.detach() for end in socket.socketpair())
     else:
+        import pty
+
         ours, theirs = pty.openpty()
     try:
         with spawned(stdin=theirs) as process:
@@ -539,6 +550,7 @@ def test_waiting_for_input_does_not_block_the_loop(kind: str) -> None:
         os.close(theirs)
 
 
+@WITH_SIGNALS
 def test_what_was_sent_before_a_signal_arrives_whole(tmp_path: Path) -> None:
     """After a signal, a client that reads late still gets complete messages, and errors for open requests."""
     hold = tmp_path / "hold"
@@ -557,6 +569,7 @@ def test_what_was_sent_before_a_signal_arrives_whole(tmp_path: Path) -> None:
         assert peer.process.wait(SOON) == 0
 
 
+@WITH_SIGNALS
 def test_a_signal_after_serving_ends_the_process_with_status_0() -> None:
     """After serving, signals have their earlier meaning again."""
     with client({"ECHO_LINGERS": "1"}) as peer:
@@ -566,6 +579,7 @@ def test_a_signal_after_serving_ends_the_process_with_status_0() -> None:
         assert peer.process.wait(SOON) == 0
 
 
+@WITH_SIGNALS
 def test_a_second_signal_changes_nothing(tmp_path: Path) -> None:
     """Signals during clean-up do not interrupt it."""
     hold = tmp_path / "hold"
@@ -580,6 +594,7 @@ def test_a_second_signal_changes_nothing(tmp_path: Path) -> None:
         assert peer.process.wait(SOON) == 0
 
 
+@WITH_SIGNALS
 def test_a_signal_shortens_the_grace() -> None:
     """A signal that comes while the end of input waits for a handler ends that wait."""
     with client() as peer:
@@ -610,6 +625,7 @@ def pipe() -> Iterator[tuple[int, int]]:
             os.close(end)
 
 
+@WITHOUT_THREADS
 def test_a_reader_leaves_in_the_pipe_what_nobody_takes(pipe: tuple[int, int]) -> None:
     """A client that sends faster than its messages are taken is held up by the pipe; memory does not grow."""
     source, sink = pipe
@@ -633,6 +649,7 @@ def test_a_reader_leaves_in_the_pipe_what_nobody_takes(pipe: tuple[int, int]) ->
     anyio.run(take_one_and_fill_again)
 
 
+@WITHOUT_THREADS
 def test_a_closed_reader_gives_no_more_lines(tmp_path: Path) -> None:
     """A file that is closed while its next line is awaited ends there."""
     path = tmp_path / "requests.jsonl"
@@ -653,6 +670,7 @@ def test_a_closed_reader_gives_no_more_lines(tmp_path: Path) -> None:
         anyio.run(close_while_taking, file.fileno())
 
 
+@WITHOUT_THREADS
 def test_sending_to_a_client_that_has_gone_raises(pipe: tuple[int, int]) -> None:
     """A sender gets an error after the reader has closed, and again at the next attempt."""
     source, sink = pipe
@@ -699,6 +717,7 @@ def test_two_threads_write_to_a_slow_client_and_read_a_long_line() -> None:
         assert peer.finish()[0] == []
 
 
+@WITH_SIGNALS
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_ends_a_server_whose_thread_waits_for_input(number: signal.Signals) -> None:
     """The clean-up runs and the status is 0, though nobody ends the read."""

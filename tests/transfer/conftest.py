@@ -7,11 +7,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from clusters.shared import Server, fresh_database
+from clusters.shared import HERE, Server, fresh_database
 from races.backlog import LONG
 
-ENGINES = ("sqlite", "postgresql")
-PAIRS = [(one, other) for one in ENGINES for other in ENGINES if LONG or one != other]
+PAIRS = [(one, other) for one in HERE for other in HERE if LONG or one != other or len(HERE) == 1]
 """Pairs of different engines; with DIBS_TEST_LONG=1 also pairs of the same engine."""
 
 
