@@ -205,6 +205,7 @@ class Work(Answer):
 
     `feedback` is why a person did not accept its last pass. `question_answers` are those to the questions that it waited
     for; `question_id` is one that is open. In a `brief` answer the feature has only what is new.
+    `done_when` says when a feature of its category is done, and `instructions` what every worker of the project must know.
     `digest` is that of its own text, which may be truncated; it is not sent.
     """
 
@@ -214,6 +215,8 @@ class Work(Answer):
     description: str = ""
     steps: list[str] = []
     next_cursor: str | None = None
+    done_when: str | None = None
+    instructions: str | None = None
     paths: list[str] = []
     reference: str | None = None
     attempts: int = 0
@@ -326,6 +329,7 @@ class Feature(Answer):
 
     `notes` are the newest, and `more_notes` counts the older ones, which `feature_get_history` lists. The open `questions`
     that it waits for are counted in `unmet_dependencies`, too. `times_returned` is how often a person has returned it.
+    `done_when` says when a feature of its category is done. A claimed one has the project's `instructions` to workers.
     """
 
     id: int
@@ -336,6 +340,8 @@ class Feature(Answer):
     description: str | None = None
     steps: list[str] = []
     next_cursor: str | None = None
+    done_when: str | None = None
+    instructions: str | None = None
     paths: list[str] = []
     reference: str | None = None
     source: str | None = None
@@ -417,10 +423,14 @@ class Imported(Answer):
 
 
 class Testing(Guidance):
-    """Passing features to test again, which no other tester receives before `testing_until`."""
+    """Passing features to test again, which no other tester receives before `testing_until`.
+
+    `instructions` are what every worker of the project must know.
+    """
 
     ALWAYS: ClassVar[dict[str, Any]] = {"features": []}
 
+    instructions: str | None = None
     features: list[Work] = []
     testing_until: Time | None = None
     message: str | None = None

@@ -5,13 +5,21 @@ To add a setting: its row here, its column in `tables.py`, a migration, and the 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+from dibs_schema.folding import fold
+from dibs_schema.sanitize import clean
 
 Count = Annotated[int, Field(ge=1, le=10_000)]
+# Not imported from dibs_schema.inputs, whose models would delay the start of every command.
+CLEAN = BeforeValidator(lambda value: clean(value).strip() if isinstance(value, str) else value)
+Category = Annotated[str, StringConstraints(min_length=1, max_length=100), CLEAN]
+Definition = Annotated[str, StringConstraints(min_length=1, max_length=500), CLEAN]
 
 
 class ProjectSettings(BaseModel):
@@ -52,6 +60,24 @@ class ProjectSettings(BaseModel):
         description="`required`: the project is complete when no passing feature awaits a [recheck](lifecycle.md#rechecks).",
     )
 
+    instructions: Annotated[str, StringConstraints(max_length=2_000), CLEAN] = Field(
+        "", description="What every worker must know: each claim brings it, at most 2,000 characters."
+    )
+    done_when: Annotated[dict[Category, Definition], Field(max_length=20)] = Field(
+        {},
+        description="For a category, when a feature of it is done. Each claim of one brings it, at most 500 characters.",
+    )
+    verify_command: Annotated[str, StringConstraints(max_length=1_000), CLEAN] = Field(
+        "", description="The command that [must succeed before a claimed feature passes](lifecycle.md#proof-of-done)."
+    )
+    verify_seconds: Annotated[int, Field(ge=1, le=3_600)] = Field(
+        300, description="Seconds after which the command is ended, and the feature does not pass."
+    )
+
+    def done_when_of(self, category: str) -> str | None:
+        """Return when a feature of this category is done, or None. Case does not matter."""
+        return next((text for name, text in self.done_when.items() if fold(name) == fold(category)), None)
+
     @classmethod
     def of_row(cls, row: Mapping[Any, Any]) -> ProjectSettings:
         """Return the settings in a row of `projects`, whose constraints have checked them."""
@@ -59,7 +85,8 @@ class ProjectSettings(BaseModel):
 
     def row(self) -> dict[str, Any]:
         """Return the settings as columns of `projects`."""
-        return {column(name): value for name, value in self.model_dump().items()}
+        values = {column(name): value for name, value in self.model_dump().items()}
+        return values | {"done_when": json.dumps(self.done_when, ensure_ascii=False) if self.done_when else ""}
 
 
 def column(setting: str) -> str:
@@ -73,4 +100,6 @@ _COLUMNS = tuple(column(name) for name in ProjectSettings.model_fields)
 @lru_cache(maxsize=64)
 def _of_values(*values: Any) -> ProjectSettings:
     """Return the settings with these values; every transaction asks for them, and they seldom change."""
-    return ProjectSettings.model_construct(**dict(zip(ProjectSettings.model_fields, values, strict=True)))
+    found = dict(zip(ProjectSettings.model_fields, values, strict=True))
+    found["done_when"] = json.loads(found["done_when"]) if found["done_when"] else {}
+    return ProjectSettings.model_construct(**found)

@@ -29,7 +29,7 @@ from sqlalchemy import (
 from dibs_schema.file_areas import LONGEST_PATH
 from dibs_schema.status import Status
 
-HEAD = "0010"
+HEAD = "0011"
 """The newest migration; a warm start compares this with the database and imports nothing of Alembic."""
 
 BELOW_EVERY_PRIORITY = -1_000_000_000_000
@@ -90,6 +90,17 @@ class _Projects(TypedColumns):
         nullable=False,
         server_default=text("'optional'"),
     )
+    instructions = Column(
+        Text,
+        CheckConstraint("length(instructions) <= 2000", name="instructions"),
+        nullable=False,
+        server_default=text("''"),
+    )
+    done_when = Column(
+        Text, nullable=False, server_default=text("''")
+    )  # JSON as text, which no transaction parses again
+    verify_command = Column(Text, nullable=False, server_default=text("''"))
+    verify_seconds = Column(Integer, nullable=False, server_default=text("300"))
 
 
 projects = Table(

@@ -298,6 +298,32 @@ async def test_a_claim_is_its_text_and_a_short_hand_over(server: Client, backlog
 
 @ONCE_READ
 @EACH
+async def test_what_the_project_tells_takes_the_room_of_the_text(
+    server: Client, backlog: Database, letters: str
+) -> None:
+    """With the longest instructions and definition, the answers stay within their limits, and a claim has them."""
+    feature = _worst(backlog, letters)
+    told, done = words(letters, 2_000), words(letters, 500)
+    rule(backlog, instructions=told, done_when={words(letters, 100): done})
+    try:
+        answer = await ask(server, "feature_claim_and_get", feature_id=feature, agent=words(letters, 90) + str(feature))
+        work = answer["feature"]
+        own = sum(octets(work[name]) for name in (*OWN, "instructions", "done_when") if name in work)
+        assert octets(answer) - own <= HAND_OVER + REST_OF_A_CLAIM
+        read = await ask(server, "feature_get_by_id", feature_id=feature)
+        assert work["done_when"] == done
+        assert work["instructions"] == told[: len(work["instructions"])]
+        assert len(work["instructions"]) >= 1_400
+        assert told.startswith(read["instructions"].removesuffix("…"))
+        assert all(one["description"] and one["next_cursor"] for one in (work, read))
+        await server.call("feature_mark_passing", feature_id=feature, claim_token=answer["claim"]["token"])
+        assert await ask(server, "feature_get_for_regression", limit=10)
+    finally:
+        rule(backlog, instructions="", done_when={})
+
+
+@ONCE_READ
+@EACH
 async def test_a_look_at_the_worst_feature_fits_an_answer(server: Client, backlog: Database, letters: str) -> None:
     """A feature with everything that the bounds allow fits in one answer, and so does each of its pages."""
     feature = _worst(backlog, letters)

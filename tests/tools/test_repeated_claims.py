@@ -12,7 +12,7 @@ from dibs.session.repeated_claims import REMEMBERED_FOR, RepeatedClaims
 from dibs.verbs.outcome import mark_failing, mark_passing
 from dibs.verbs.update import add_note
 from dibs_schema.answers import Claimed, Dependency, Lease, NoteEntry, Work
-from verbs.stage import add, depend, token_of
+from verbs.stage import add, depend, rule, token_of
 
 pytestmark = pytest.mark.anyio
 
@@ -45,6 +45,28 @@ async def test_a_repeated_claim_leaves_out_what_the_agent_has(
     assert {name: whole[name] for name in TEXTS} == {name: made["feature"][name] for name in TEXTS}
     passed = await server.call("feature_mark_passing", feature_id=feature, claim_token=answer["claim"]["token"])
     assert passed["status"] == "passing"
+
+
+async def test_what_the_project_tells_is_repeated_if_it_changes(server: Client, backlog: Database) -> None:
+    """A repeated claim has the instructions and the definition of done only after they have changed."""
+    rule(backlog, instructions="Read docs/style.md.", done_when={"core": "It is built."})
+    try:
+        made, again = await held(server, backlog)
+        assert (made["feature"]["instructions"], made["feature"]["done_when"]) == (
+            "Read docs/style.md.",
+            "It is built.",
+        )
+        assert not {"instructions", "done_when"} & (await server.call(CLAIM, **again))["feature"].keys()
+        rule(backlog, instructions="Read docs/other.md.")
+        news = (await server.call(CLAIM, **again))["feature"]
+        assert (news["instructions"], "done_when" in news) == ("Read docs/other.md.", False)
+        rule(backlog, done_when={})
+        assert "brief" not in await server.call(
+            CLAIM, **again
+        )  # what was taken away can be seen in a whole answer alone
+    finally:
+        rule(backlog, instructions="", done_when={})
+    await server.call("feature_clear_in_progress", feature_id=again["feature_id"])
 
 
 async def test_news_are_in_the_answer_once(server: Client, backlog: Database) -> None:

@@ -26,8 +26,20 @@ DEFAULTS = {
     "require_evidence": "off",
     "verifier": "anyone",
     "rechecks": "optional",
+    "instructions": "",
+    "done_when": {},
+    "verify_command": "",
+    "verify_seconds": 300,
 }
-OTHERS = {"order": "critical_path", "require_evidence": "command", "verifier": "other", "rechecks": "required"}
+OTHERS: dict[str, Any] = {
+    "order": "critical_path",
+    "require_evidence": "command",
+    "verifier": "other",
+    "rechecks": "required",
+    "instructions": "Read docs/style.md first.\nNo new dependencies.",
+    "done_when": {"api": "The contract tests pass.", "Übung": "„fertig“"},
+    "verify_command": "make test && make lint",
+}
 """A valid value for each setting that is not a number."""
 
 
@@ -63,6 +75,16 @@ MISFITS: list[tuple[str, Any]] = [
     ("require_evidence", "proof"),
     ("verifier", True),
     ("rechecks", "never"),
+    ("instructions", "x" * 2_001),
+    ("instructions", None),
+    ("done_when", "when it works"),
+    ("done_when", {"api": ""}),
+    ("done_when", {"api": "x" * 501}),
+    ("done_when", {"c" * 101: "it works"}),
+    ("done_when", {str(number): "it works" for number in range(21)}),
+    ("verify_command", ["make", "test"]),
+    ("verify_seconds", 0),
+    ("verify_seconds", 3_601),
 ]
 
 
@@ -71,7 +93,7 @@ def test_a_rule_that_does_not_fit_is_refused(database: Database, name: str, valu
     """A value out of bounds is refused by the rule's name."""
     refusal = refused(database, InvalidInput, lambda tx: change_setting(tx, "planner", name, value))
     assert refusal.details["field"] == name
-    assert refusal.message.startswith(f"{name} must be ")
+    assert refusal.message.startswith((f"{name} must be ", f"{name} has more than ", f"{name}."))
 
 
 def test_an_unknown_rule_is_refused_with_those_there_are(database: Database) -> None:

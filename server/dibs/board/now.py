@@ -44,6 +44,7 @@ def read_now(tx: Transaction, project: Project, _: Asked) -> dict[str, Any]:
         "more": overview.more_questions + overview.more_stuck + overview.more_unconfirmed,
         "parts": parts_of(overview.counts),
         "oldest": _oldest(overview),
+        "done": tx.project.settings,
         "events": list_events(tx, EVENTS, EventFilter())[0],
     }
 

@@ -22,7 +22,7 @@ COMMANDS = {
     "follow": "dibs.cli.look:follow",
     "answer": "dibs.cli.answer:answer",
     "doctor": "dibs.cli.doctor:doctor",
-    "settings": "dibs.cli.look:settings",
+    "settings": "dibs.cli.project_settings:settings",
     "hook": "dibs.cli.hook:hook",
     "copy": "dibs.cli.transfer:copy",
     "storm": "dibs_proof.storm.command:storm",

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import click
 
 from dibs.cli.options import print_json, say_refusals, settings_options
+from dibs.cli.project_settings import start_instructions, text_of
 from dibs.registration.clients import CLIENTS
 from dibs.root_folder import current_folder, find_root, is_shared
 from dibs.settings import Settings, expanded
@@ -55,6 +56,11 @@ class InitResult:
 @click.command()
 @click.argument("clients", nargs=-1, type=click.Choice(list(CLIENTS)), metavar="[CLIENT]...")
 @settings_options("db", "project", "agent", "role")
+@click.option(
+    "--instructions",
+    metavar="FILE",
+    help="Start the project's instructions to every worker from FILE; - is standard input.",
+)
 @click.option("--remove", is_flag=True, help="Remove the server.")
 @click.option("--force", is_flag=True, help="Also replace or remove another server that is called `features`.")
 @click.option("--user", is_flag=True, help="Allow the files of your home folder, which apply to all your projects.")
@@ -65,6 +71,7 @@ class InitResult:
 def init(
     clients: tuple[str, ...],
     *,
+    instructions: str | None,
     remove: bool,
     force: bool,
     user: bool,
@@ -78,7 +85,8 @@ def init(
     CLIENT is claude, codex, cursor, vscode, opencode or gemini. Without CLIENT, the command lists the clients in use
     here, and changes nothing. It shows the difference before it writes, and keeps everything else in the files. --db,
     --project, --agent and --role are written to the entry, and stay there until they are given again. Without them, a
-    second run changes nothing, and only checks the server.
+    second run changes nothing, and only checks the server. At a terminal it then offers to start the project's
+    instructions, which each claim brings, from a file; --instructions does so without asking.
 
     The exit status is 1 if the server does not answer, and 3 if there is something to write but no terminal to
     confirm it.
@@ -93,6 +101,9 @@ def init(
             "the folder of a project, or add --user.",
             field="--user",
         )
+    if instructions is not None and (remove or not clients or is_shared(root)):
+        raise InvalidInput("--instructions: it goes with a CLIENT, in the folder of a project.", field="--instructions")
+    text = text_of(instructions, "--instructions") if instructions is not None else None
     variables = _variables(flags)
     command = server_command()
     names = dict.fromkeys(clients or [name for name, one in CLIENTS.items() if one.is_used_in(root)])
@@ -109,6 +120,9 @@ def init(
     status = 0
     if clients and not dry_run:
         status = _write(result, yes=yes, as_json=as_json) or _check_servers(result, root, as_json=as_json)
+    asks = bool(clients) and not (yes or remove or as_json or is_shared(root)) and sys.stdin.isatty()
+    if status == 0 and not dry_run and (text is not None or asks):
+        start_instructions(flags, text, quiet=as_json)
     if as_json:
         print_json(result.as_json(root))
     sys.exit(status)

@@ -1,4 +1,4 @@
-"""`dibs list`, `show`, `follow` and `settings`: look at a backlog, its events and its settings."""
+"""`dibs list`, `show` and `follow`: look at a backlog and its events."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import click
 from dibs.cli.escaped_text import one_line
 from dibs.cli.options import PLACE, backlog, backlog_command, print_json
 from dibs.cli.terminal_text import print_feature, print_page
-from dibs.platform.users import user_name
 from dibs.relative_time import Reader
 from dibs.settings import Settings
 from dibs_schema.inputs import GREATEST_ID
@@ -143,27 +142,3 @@ def event_line(event: FollowedEvent) -> str:
     feature = "" if event.feature is None else f"#{event.feature}"
     agent, shown = one_line(event.agent), one_line(text)[:100]
     return f"{feature:>6}  {event.kind:<10} {agent:<20} {transition:<26} {shown}".rstrip()
-
-
-@click.command()
-@click.argument("name", required=False)
-@click.argument("value", required=False)
-@backlog_command
-def settings(name: str | None, value: str | None, *, as_json: bool, **flags: Any) -> None:
-    """Show the project's settings, or one, or set it: dibs settings order critical_path."""
-    from dibs.verbs.project_settings import change_setting, get_settings, unknown_setting
-
-    with backlog(flags, read_only=value is None) as database:
-        if name is not None and value is not None:
-            rules = database.write_now(lambda tx: change_setting(tx, user_name(), name, value))
-        else:
-            rules = database.read_now(get_settings)
-    shown = rules.model_dump()
-    if name is not None:
-        if name not in shown:
-            raise unknown_setting(name)
-        shown = {name: shown[name]}
-    if as_json:
-        print_json(shown)
-    else:
-        click.echo("\n".join(f"{one} = {current}" for one, current in shown.items()))

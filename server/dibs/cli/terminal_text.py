@@ -182,6 +182,9 @@ def _work(work: answers.Work) -> None:
     _steps(work.steps)
     if work.next_cursor:
         click.echo(f"`dibs get {work.id} --cursor {work.next_cursor}` shows the rest.")
+    for name, text in (("done when", work.done_when), ("instructions", work.instructions)):
+        if text is not None:
+            click.echo(f"{name}: {several_lines(text)}")
     values = work.wire()
     for name in ("dependencies", "failures", "notes"):
         for one in values.get(name, []):
@@ -238,6 +241,8 @@ def _created(answer: answers.Created) -> None:
 
 
 def _testing(answer: answers.Testing) -> None:
+    if answer.instructions:
+        click.echo(f"instructions: {several_lines(answer.instructions)}")
     for work in answer.features:
         _work(work)
         click.echo(f"`dibs pass {work.id}` if it still works, `dibs fail {work.id} REASON` if not.")

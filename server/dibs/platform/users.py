@@ -7,6 +7,7 @@ import os
 import stat
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 
 def user_name() -> str:
@@ -17,6 +18,20 @@ def user_name() -> str:
         if sys.platform == "win32":
             return "unknown user"
         return f"uid-{os.getuid()}"
+
+
+def configuration_folder() -> Path | None:
+    """Return the folder of this user's configuration, or None where no home folder is known.
+
+    Source: XDG Base Directory Specification 0.8; on Windows, the variable APPDATA.
+    """
+    named = os.environ.get("APPDATA" if sys.platform == "win32" else "XDG_CONFIG_HOME", "")
+    if Path(named).is_absolute():
+        return Path(named)
+    try:
+        return Path.home() / ".config"
+    except RuntimeError:  # as in many containers
+        return None
 
 
 def take_owner_and_mode(descriptor: int, other: os.stat_result) -> None:

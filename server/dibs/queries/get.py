@@ -10,7 +10,14 @@ from sqlalchemy import bindparam, func, select
 
 from dibs.database.transaction import Transaction
 from dibs.queries.feature_rows import COLUMNS, Waits
-from dibs.queries.handover import NOTES_ROOM, dependencies_of, human_answer_of, notes_of, question_answers_of
+from dibs.queries.handover import (
+    LEAST_OWN_TEXT,
+    NOTES_ROOM,
+    dependencies_of,
+    human_answer_of,
+    notes_of,
+    question_answers_of,
+)
 from dibs.queries.open_questions import SHOWN_QUESTIONS, waiting_questions
 from dibs.rules.conditions import FARTHEST_BACK_OFF, F, in_project, this
 from dibs.rules.diagnosis import find
@@ -26,6 +33,8 @@ _D = dependencies.c
 DEPENDENTS = 20
 FIRST_PAGE, TEXT_PAGE = 2_500, 7_000
 """Characters of a feature's own text on the first page, and on the pages after it."""
+TOLD = 1_500
+"""Bytes that the first page has besides for what the project tells its workers."""
 
 LISTED = 9_500
 """Bytes of all rows of `summaries`; with many rows, names are truncated."""
@@ -59,7 +68,11 @@ def get_by_id(tx: Transaction, feature: int, cursor: str | None = None) -> Featu
         description, steps, following = cut_text(row["description"], row["steps"], cursor, TEXT_PAGE)
         return Feature(**head, priority=row["priority"], description=description, steps=steps, next_cursor=following)
     paths = row["paths"] or []
-    description, steps, following = cut_text(row["description"], row["steps"], None, FIRST_PAGE - json_length(paths))
+    room = FIRST_PAGE - json_length(paths)
+    told = _told_to_workers(tx, row, room + TOLD)
+    if told:
+        room = max(LEAST_OWN_TEXT, room - json_length(list(told.values())))
+    description, steps, following = cut_text(row["description"], row["steps"], None, room)
     notes, more_notes = notes_of(tx, feature, NOTES_ROOM)
     needed = dependencies_of(tx, feature, 2_000)
     return Feature(
@@ -68,6 +81,7 @@ def get_by_id(tx: Transaction, feature: int, cursor: str | None = None) -> Featu
         description=description,
         steps=steps,
         next_cursor=following,
+        **told,
         paths=paths,
         dependencies=needed,
         blocked_by=[one.id for one in needed if one.status not in SATISFIED][:DEPENDENTS],
@@ -87,6 +101,21 @@ def get_by_id(tx: Transaction, feature: int, cursor: str | None = None) -> Featu
         notes=notes,
         more_notes=more_notes,
     )
+
+
+def _told_to_workers(tx: Transaction, row: Any, room: int) -> dict[str, str]:
+    """Return when a feature of its category is done, and for a claimed one the project's instructions, if there are any.
+
+    They take about `room` bytes at most, but for the least of each. A claim brings more of them.
+    """
+    project = tx.project.settings
+    done_when = truncate(project.done_when_of(row["category"]), 1_000) if project.done_when else None
+    rest = max(LEAST_OWN_TEXT, room - LEAST_OWN_TEXT - json_length(done_when or ""))
+    told = {
+        "done_when": done_when,
+        "instructions": truncate(project.instructions, rest) if row["status"] == Status.IN_PROGRESS else None,
+    }
+    return {name: text for name, text in told.items() if text}
 
 
 _PLAIN = (

@@ -13,13 +13,18 @@ from dibs.rules.conditions import among, held, of_feature, this
 from dibs.rules.dependencies import blockers
 from dibs.rules.feedback import NOT_ACCEPTED, REVIEWED, latest_feedback
 from dibs.rules.questions import answers_of, words
-from dibs.rules.truncate import cut_text, first_line, json_bytes, json_length, truncate, truncate_json
+from dibs.rules.truncate import cut_text, first_line, fitting, json_bytes, json_length, truncate, truncate_json
 from dibs_schema.answers import Answer, Dependency, Failure, Feedback, HumanAnswer, NoteEntry, Work
 from dibs_schema.status import SATISFIED, Kind
 from dibs_schema.tables import dependencies, events, features
 
 OWN_TEXT = 5_000
-"""Characters of description and steps in one answer; a cursor continues them."""
+"""Characters of description, steps and what the project tells its workers in one answer; a cursor continues them."""
+LEAST_OWN_TEXT = 300
+INSTRUCTIONS_ROOM = 2_900
+"""Characters of JSON, which the longest instructions exceed only if a third of them are quotes, line breaks or the like."""
+TOLD_FRAME = 32
+"""Bytes of the names of the members with what the project tells its workers."""
 HAND_OVER = 3_880
 """Bytes of texts of other agents. Each part may use what the parts before it have left."""
 LEARNED = 50
@@ -73,9 +78,25 @@ _learned = hot(
 
 
 def work_of(
-    tx: Transaction, row: Mapping[Any, Any], *, text: int = OWN_TEXT, room: int = HAND_OVER, name: int = NAME_ROOM
+    tx: Transaction,
+    row: Mapping[Any, Any],
+    *,
+    text: int = OWN_TEXT,
+    room: int = HAND_OVER,
+    name: int = NAME_ROOM,
+    instructed: bool = False,
 ) -> Work:
-    """Return a feature with its hand-over: `text` characters of its own text, `room` bytes of other agents' texts."""
+    """Return a feature with its hand-over: `text` characters of its own text, `room` bytes of other agents' texts.
+
+    When its category is done takes its room from the feature's own text, and so do the project's instructions, which an
+    answer that has them elsewhere leaves out (`instructed`).
+    """
+    project = tx.project.settings
+    done_when = truncate(project.done_when_of(row["category"]), text // 2) if project.done_when else None
+    instructions = None if instructed else fitting(project.instructions, INSTRUCTIONS_ROOM) or None
+    if done_when or instructions:
+        text = max(LEAST_OWN_TEXT, text - json_length(done_when or "") - json_length(instructions or ""))
+        room -= TOLD_FRAME
     paths = paths_in(row, text)
     description, steps, cursor = cut_text(row["description"], row["steps"], None, text - json_length(paths))
     learned = tx.all(_learned, feature=row["id"])
@@ -104,6 +125,8 @@ def work_of(
         description=description or "",
         steps=steps,
         next_cursor=cursor,
+        done_when=done_when,
+        instructions=instructions,
         paths=paths,
         reference=truncate(row["reference"], REFERENCE_ROOM),
         attempts=row["attempts"] if row["attempts"] > 1 else 0,

@@ -55,7 +55,7 @@ def cut_text(
     shown: list[str] = []
     index = at + 1
     while index < len(parts):
-        piece = _fitting(parts[index][offset:], room)
+        piece = fitting(parts[index][offset:], room)
         shown.append(piece)
         room -= json_length(piece)
         offset += len(piece)
@@ -68,7 +68,8 @@ def cut_text(
     return (shown[0], shown[1:], following) if at == -1 else (None, shown, following)
 
 
-def _fitting(words: str, room: int) -> str:
+def fitting(words: str, room: int) -> str:
+    """Return the start of a text in at most `room` characters of JSON, but at least one character."""
     most = max(room, 1)
     piece = words[:most]
     while len(piece) > 1 and json_length(piece) > most:

@@ -32,6 +32,8 @@ _as_known = (
         _P.moved_to.is_(None),
         _P.claim_order == bindparam("order"),
         _P.max_claims_per_connection == bindparam("most"),
+        _P.instructions == bindparam("instructions"),
+        _P.done_when == bindparam("done_when"),
         func.abs(extract("epoch", func.clock_timestamp()) - bindparam("now", type_=Double)) < CLOCK_OFF,
         select(schema_versions.c.version_num).scalar_subquery() == literal_text(HEAD),
     )
@@ -70,6 +72,8 @@ def claim_row_in_one_statement(tx: Transaction, holder: Holder, category: str | 
 
 def one_statement_parameters(tx: Transaction, holder: Holder, category: str | None = None) -> dict[str, Any]:
     """Return the parameters of the statement: those of a claim, and the project as this process knows it."""
-    project = {"generation": tx.project.generation, "order": tx.project.settings.order}
+    settings = tx.project.settings
+    project = {"generation": tx.project.generation, "order": settings.order}
+    project |= {"instructions": settings.instructions, "done_when": settings.row()["done_when"]}
     within = {} if category is None else {"category_": category}
     return {"by": holder.name, **project, **within, **claim_parameters(tx, holder)}

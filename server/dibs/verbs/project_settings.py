@@ -14,7 +14,7 @@ from dibs_schema.project_settings import ProjectSettings, column
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.status import Kind
 from dibs_schema.tables import projects
-from dibs_schema.validation import first_problem
+from dibs_schema.validation import first_problem, path_of
 
 
 def get_settings(tx: Transaction) -> ProjectSettings:
@@ -35,9 +35,10 @@ def change_setting(tx: Transaction, by: str, name: str, value: Any) -> ProjectSe
     try:
         changed = ProjectSettings.model_validate(tx.project.settings.model_dump() | {name: value})
     except ValidationError as error:
-        raise InvalidInput(f"{name} {first_problem(error)[2]}. Nothing was changed.", field=name) from None
+        place, _, problem = first_problem(error)
+        raise InvalidInput(f"{path_of(place)} {problem}. Nothing was changed.", field=name) from None
     statement = update(projects).where(projects.c.id == bindparam("project"))
-    tx.run(statement.values({column(name): getattr(changed, name)}))
+    tx.run(statement.values({column(name): changed.row()[column(name)]}))
     record(tx, by, Kind.UPDATE, None, setting=name, value=getattr(changed, name))
     tx.wakes = name in ("verifier", "rechecks")  # the project may be complete now, which ends waiting claims
     if name == "order":

@@ -13,6 +13,7 @@ from dibs.rules.conditions import F, in_project, is_, this
 from dibs.rules.dependencies import end_recheck
 from dibs.rules.events import record
 from dibs.rules.pass_requirements import evidence_line, requires_confirmation
+from dibs.rules.truncate import json_bytes, truncate
 from dibs_schema.answers import Acknowledgement, Testing
 from dibs_schema.inputs import EvidenceFields
 from dibs_schema.next_step import Step
@@ -50,8 +51,8 @@ _verify = hot(
 RESERVATION = 1800
 """Seconds for which no other tester receives the same feature."""
 
-ANSWER_BYTES = 9_000
-"""Bytes of all features in one answer."""
+ANSWER_BYTES, INSTRUCTIONS_ROOM = 9_000, 4_000
+"""Bytes of one answer, and of the project's instructions in it."""
 
 _free = or_(F.testing_until.is_(None), F.testing_until <= bindparam("now"))
 _least_recent = (
@@ -86,10 +87,16 @@ def take_for_regression(tx: Transaction, most: int, by: str | None = None) -> Te
     if not ids:
         return Testing(message="There is nothing to test: no feature is passing, or other testers have all of them.")
     rows = sorted(tx.all(_reserve, ids=ids), key=lambda row: ids.index(row["id"]))
-    each = ANSWER_BYTES // len(rows)  # bytes; the text and the hand-over share most of them
-    found = [work_of(tx, row, text=each // 3, room=each // 4, name=each // 6) for row in rows]
-    is_cut = any(one.next_cursor for one in found)
-    return Testing(features=found, testing_until=tx.now + RESERVATION, next=(READ_REST,) if is_cut else ())
+    instructions = truncate(tx.project.settings.instructions, INSTRUCTIONS_ROOM)
+    # bytes; the text and the hand-over share most of them
+    each = (ANSWER_BYTES - (json_bytes(instructions) if instructions else 0)) // len(rows)
+    found = [work_of(tx, row, text=each // 3, room=each // 4, name=each // 6, instructed=True) for row in rows]
+    return Testing(
+        instructions=instructions,
+        features=found,
+        testing_until=tx.now + RESERVATION,
+        next=(READ_REST,) if any(one.next_cursor for one in found) else (),
+    )
 
 
 def verify(tx: Transaction, by: str, feature: int, evidence: EvidenceFields | None) -> Acknowledgement | None:
