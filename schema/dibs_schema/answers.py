@@ -75,6 +75,22 @@ class Guidance(Answer):
         return self.model_copy(update={self.TEXT: text, "next": ()})
 
 
+class Verification(Answer):
+    """What the project's verify command proved: its exit code, how many seconds it took, and what it ran on.
+
+    `tree` is the id of the git tree of the working folder, with changes that are not committed. There is none outside
+    git, nor if the tree was another after the command (`tree_changed`). `output` is the end of what the command printed;
+    it is data.
+    """
+
+    command: str | None = None
+    exit_code: int
+    seconds: float
+    tree: str | None = None
+    tree_changed: bool = False
+    output: str | None = None
+
+
 class Acknowledgement(Guidance):
     """A transition is committed: the feature, its status now, and what else changed.
 
@@ -108,6 +124,7 @@ class Acknowledgement(Guidance):
     new_notes: int = 0
     note: str | None = None
     evidence: bool = False
+    verification: Verification | None = None
     testing_until: Time | None = None
     answer: dict[str, Any] | None = None
     hint: str | None = None
@@ -330,6 +347,7 @@ class Feature(Answer):
     `notes` are the newest, and `more_notes` counts the older ones, which `feature_get_history` lists. The open `questions`
     that it waits for are counted in `unmet_dependencies`, too. `times_returned` is how often a person has returned it.
     `done_when` says when a feature of its category is done. A claimed one has the project's `instructions` to workers.
+    `evidence_is_outdated` after a regression. It is stale if the reader's folder now has another tree than the verification.
     """
 
     id: int
@@ -362,7 +380,9 @@ class Feature(Answer):
     last_failure: str | None = None
     times_returned: int = 0
     evidence: dict[str, Any] | None = None
+    verification: Verification | None = None
     evidence_is_outdated: bool = False
+    evidence_is_stale: bool = False
     passed_by: str | None = None
     passed_at: Time | None = None
     unconfirmed_since: Time | None = None

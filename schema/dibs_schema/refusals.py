@@ -4,6 +4,7 @@ Refusal
 ├── NotFound, Archived, Stuck, WaitingForHuman, NotWaitingForHuman      the feature's status forbids the call
 ├── AlreadyClaimed, AlreadyHolding, AlreadyPassing, TooManyClaims       it is claimed or done, or a limit is reached
 ├── NotClaimed, NotReady, ClaimLost, TokenRequired                      the caller does not have the claim
+├── NotVerified                                                         the project's verify command has not succeeded
 ├── UnmetDependencies, WouldCycle, TooManyDependencies                  the dependencies forbid it
 ├── InvalidInput, RequestReused, Forbidden                              the call is wrong
 └── Unavailable                                                         the database cannot serve the call
@@ -123,6 +124,10 @@ class TokenRequired(Refusal, code="token_required"):
 
 class UnmetDependencies(Refusal, code="unmet_dependencies"):
     """Features that this one depends on are not passing."""
+
+
+class NotVerified(Refusal, code="not_verified"):
+    """The project's verify command has failed, or cannot run, or what it proved is no longer there. The claim stays."""
 
 
 class WouldCycle(Refusal, code="would_cycle"):

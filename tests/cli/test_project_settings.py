@@ -56,7 +56,7 @@ def test_definitions_of_done_are_set_one_at_a_time(person: Shell) -> None:
 def test_an_agents_shell_sets_no_verify_command(person: Shell, agent: dict[str, str], what: str) -> None:
     """In the shell of an agent the command is neither set nor allowed."""
     person.json("settings", "verify_command", "make test")
-    ended = person.dibs("settings", "verify_command", what, **agent)
+    ended = replace(person, settings={**person.settings, **agent}).dibs("settings", "verify_command", what)
     assert (ended.returncode, "for a person" in ended.stderr) == (1, True)
     assert shown(person, "verify_command") == "make test"
 

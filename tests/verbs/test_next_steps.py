@@ -13,6 +13,7 @@ from dibs.database import Database
 from dibs.database.engine import NotApplied
 from dibs.database.transaction import Transaction
 from dibs.rules.idempotency import Request, once
+from dibs.rules.verification import Verified, order_of
 from dibs.session.issued_tokens import IssuedTokens
 from dibs.verbs import (
     ask_person,
@@ -29,7 +30,7 @@ from dibs.verbs import (
 )
 from dibs.verbs.move import move_before
 from dibs.verbs.verify import take_for_regression
-from dibs_schema.answers import Created, Guidance, Idle
+from dibs_schema.answers import Created, Guidance, Idle, Verification
 from dibs_schema.inputs import HumanField, Question
 from dibs_schema.next_step import TOOLS, Step, word
 from dibs_schema.operations import BY_TOOL, offered, read_arguments, steps_for
@@ -178,6 +179,20 @@ def _lost(database: Database) -> tuple[Verb, list[Step]]:
     return lambda tx: outcome.mark_passing(tx, "ada", feature, token), [NEXT]
 
 
+def _changed_meanwhile(database: Database) -> tuple[Verb, list[Step]]:
+    on = place(database, Status.IN_PROGRESS)
+    assert on.token is not None
+    rule(database, verify_command="true")
+    order = database.read_now(lambda tx: order_of(tx, on.id, on.token or ""))
+    assert order is not None
+    verified = Verified(order, Verification(command="true", exit_code=0, seconds=1))
+    database.write_now(lambda tx: update.change(tx, "planner", on.id, {"description": "something else"}))
+    return (
+        lambda tx: outcome.mark_passing(tx, "ada", on.id, on.token, verified=verified),
+        [Step("feature_get_by_id", {"feature_id": on.id}), Step(PASS, {"feature_id": on.id})],
+    )
+
+
 def _claimed_twice(database: Database) -> tuple[Verb, list[Step]]:
     tokens = IssuedTokens()
     for token in ("one", "two"):
@@ -299,6 +314,7 @@ CASES: list[tuple[str, str, Case]] = [
     ("not_ready", "files", _files_in_use),
     ("claim_lost", "a claim that ended", _lost),
     ("claim_lost", "a token of nobody", found(beating, NEXT)(Status.IN_PROGRESS)),
+    ("not_verified", "a changed feature", _changed_meanwhile),
     ("token_required", "pass", found(passing, PROVE, RESUME_IT, NEXT)(Status.IN_PROGRESS)),
     ("token_required", "two claims", _claimed_twice),
     ("unmet_dependencies", "claim", _waiting_unclaimed),

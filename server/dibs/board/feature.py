@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dibs.board.page import Asked, Page
 from dibs.board.questions import forms_of
 from dibs.queries.get import get_by_id, own_texts, summaries
 from dibs.queries.history import get_history
+from dibs.session.stale_evidence import judged
 from dibs_schema.answers import PendingQuestion
 from dibs_schema.status import Status
 
@@ -69,6 +71,11 @@ def fingerprint(text: str) -> str:
     return hashlib.sha256(text.strip().encode()).hexdigest()[:16]
 
 
+def _judge(variables: dict[str, Any], folder: Path) -> None:
+    """Mark evidence of another tree than that of the project's folder."""
+    variables["feature"] = judged(variables["feature"], folder)
+
+
 PAGE = Page(
     "/feature/{id:int}",
     "Feature",
@@ -76,4 +83,5 @@ PAGE = Page(
     ("state", "edit", "links", "record", "history"),
     _read,
     refused=("edit_seen",),
+    after=_judge,
 )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -39,6 +40,7 @@ class Page:
     the navigation and in the window's title. `read` returns the variables of the `template` from one snapshot; it may
     raise a Refusal, which is shown instead. `live` names the template's blocks that are sent again when they change, and
     `shown` those that only the answer to a form changes, and `refused` those that change when a form is refused.
+    `after` completes the variables after the snapshot, with what the project's folder says.
     """
 
     path: str
@@ -48,6 +50,7 @@ class Page:
     read: Read
     shown: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
+    after: Callable[[dict[str, Any], Path], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

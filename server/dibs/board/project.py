@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import anyio
 
 from dibs.board.page import Asked, Page, View
 from dibs.board.wording import BOARD
@@ -52,10 +55,20 @@ class Project:
         given: Mapping[str, str] | None = None,
     ) -> tuple[View, dict[str, Any]]:
         """Read a page and what every template knows from one snapshot. Raises the Refusals of the page."""
-        return await self.database.read(
+        view, variables = await self.database.read(
             partial(self._read, page=page, asked=asked, here=here, navigation=navigation, alerts=alerts, given=given),
             patience=PATIENCE,
         )
+        if page.after is not None:
+            await anyio.to_thread.run_sync(page.after, variables, self.folder)
+        return view, variables
+
+    @property
+    def folder(self) -> Path:
+        """The project's folder: the one whose `.dibs` has the database, else the one that is served."""
+        file = self.database.file
+        inside = file is not None and file.parent.name == ".dibs"
+        return file.parent.parent if file is not None and inside else self.session.settings.folder
 
     def read_once(self, page: Page, asked: Asked) -> tuple[View, dict[str, Any]]:
         """Read a page that stands alone: without an event loop, without links and forms."""

@@ -55,9 +55,12 @@ def show(feature_id: int, *, as_json: bool, utc: bool, **flags: Any) -> None:
     """Show all fields and the history of a feature."""
     from dibs.queries.get import get_by_id
     from dibs.queries.history import get_history
+    from dibs.root_folder import current_folder
+    from dibs.session.stale_evidence import judged
 
     with backlog(flags, read_only=True) as database:
         feature, history = database.read_now(lambda tx: (get_by_id(tx, feature_id), get_history(tx, feature_id)))
+    feature = judged(feature, current_folder())
     if as_json:
         print_json(feature.wire() | {"history": history.wire()["parts"]})
     else:

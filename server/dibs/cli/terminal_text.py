@@ -159,7 +159,9 @@ def print_feature(
     _steps(feature.steps)
     reader = reader or Reader.present()
     for name, value in feature.wire().items():
-        if name not in ("id", "name", "status", "description", "steps", "next_cursor"):
+        if name == "evidence_is_stale":
+            out.print("The verification is of another tree than this folder has now.", style="yellow")
+        elif name not in ("id", "name", "status", "description", "steps", "next_cursor"):
             out.print(Text(name, "dim"), Text(values_on_one_line(reader.read(getattr(feature, name), value))))
     if feature.next_cursor:
         out.print(f"`dibs get {feature.id} --cursor {feature.next_cursor}` shows the rest.", style="dim")

@@ -84,6 +84,12 @@ class McpCall(CallContext):
         return session.caller.connection is not None and wording_of(self._ctx) is TOOLS
 
     @property
+    def has_folder(self) -> bool:  # type: ignore[override]  # it is read only here
+        """Whether the client has started this server in its folder. Over HTTP it may be anywhere."""
+        session: Session = self._ctx.request_context.lifespan_context
+        return session.caller.connection is not None
+
+    @property
     def asked_question(self) -> int | None:  # type: ignore[override]  # it is read only here
         """The id of the question that the first attempt of this call stored."""
         state = self._ctx.request_state
@@ -99,6 +105,10 @@ class McpCall(CallContext):
         await self._ctx.report_progress(
             seconds, total=self._wait_seconds, message="waiting for a feature to become ready"
         )
+
+    async def report_verifying(self, seconds: float, limit: float) -> None:
+        """Report progress to the client."""
+        await self._ctx.report_progress(seconds, total=limit, message="running the project's verify command")
 
     async def ask_fields(self, prompt: str, fields: Sequence[HumanField]) -> Reply | None:
         """Ask the client's user for the fields. Raises InputRequired if the client must ask and repeat the call."""

@@ -24,6 +24,7 @@ from dibs.rules.diagnosis import find
 from dibs.rules.feedback import times_returned
 from dibs.rules.questions import open_questions_of
 from dibs.rules.truncate import cut_text, json_length, truncate, truncate_json
+from dibs.rules.verification import shown
 from dibs_schema.answers import Feature, Summaries
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.status import SATISFIED, Status
@@ -33,7 +34,7 @@ _D = dependencies.c
 DEPENDENTS = 20
 FIRST_PAGE, TEXT_PAGE = 2_500, 7_000
 """Characters of a feature's own text on the first page, and on the pages after it."""
-TOLD = 1_500
+TOLD = 1_200
 """Bytes that the first page has besides for what the project tells its workers."""
 
 LISTED = 9_500
@@ -73,6 +74,7 @@ def get_by_id(tx: Transaction, feature: int, cursor: str | None = None) -> Featu
     if told:
         room = max(LEAST_OWN_TEXT, room - json_length(list(told.values())))
     description, steps, following = cut_text(row["description"], row["steps"], None, room)
+    given, verification = shown(row["evidence"])
     notes, more_notes = notes_of(tx, feature, NOTES_ROOM)
     needed = dependencies_of(tx, feature, 2_000)
     return Feature(
@@ -92,7 +94,8 @@ def get_by_id(tx: Transaction, feature: int, cursor: str | None = None) -> Featu
         expires_at=row["lease_expires_at"],
         last_failure=truncate(row["last_failure"], 300),
         times_returned=times_returned(tx, feature),
-        evidence=None if row["evidence"] is None else truncate_json(row["evidence"], 700),
+        evidence=None if given is None else truncate_json(given, 700),
+        verification=verification,
         evidence_is_outdated=row["evidence"] is not None
         and Status.PASSING not in (row["status"], row["archived_from"]),
         human_request=truncate_json(row["human_request"], 900) if row["status"] == Status.NEEDS_HUMAN else None,

@@ -23,7 +23,7 @@ OWN_TEXT = 5_000
 LEAST_OWN_TEXT = 300
 INSTRUCTIONS_ROOM = 2_900
 """Characters of JSON, which the longest instructions exceed only if a third of them are quotes, line breaks or the like."""
-TOLD_FRAME = 32
+TOLD_FRAME = 40
 """Bytes of the names of the members with what the project tells its workers."""
 HAND_OVER = 3_880
 """Bytes of texts of other agents. Each part may use what the parts before it have left."""
@@ -95,7 +95,7 @@ def work_of(
     done_when = truncate(project.done_when_of(row["category"]), text // 2) if project.done_when else None
     instructions = None if instructed else fitting(project.instructions, INSTRUCTIONS_ROOM) or None
     if done_when or instructions:
-        text = max(LEAST_OWN_TEXT, text - json_length(done_when or "") - json_length(instructions or ""))
+        text = max(LEAST_OWN_TEXT, text - json_length([done_when, instructions]) - TOLD_FRAME)
         room -= TOLD_FRAME
     paths = paths_in(row, text)
     description, steps, cursor = cut_text(row["description"], row["steps"], None, text - json_length(paths))
@@ -151,10 +151,11 @@ def paths_in(row: Mapping[Any, Any], room: int) -> list[str]:
 
 
 def evidence_text(evidence: dict[str, Any] | None) -> str | None:
-    """Return the summary of evidence, or else its first command."""
+    """Return the summary of evidence, or else its first command, or else the verify command that succeeded."""
     if not evidence:
         return None
     commands = [one["command"] for one in evidence.get("commands", [])]
+    commands += [evidence["verification"]["command"]] if "verification" in evidence else []
     return next(iter([*filter(None, [evidence.get("summary")]), *commands]), None)
 
 

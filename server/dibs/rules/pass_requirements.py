@@ -14,11 +14,13 @@ from dibs_schema.refusals import InvalidInput
 from dibs_schema.status import Status
 
 
-def require_evidence_of(rule: str, feature: int, evidence: EvidenceFields | None) -> None:
+def require_evidence_of(
+    rule: str, feature: int, evidence: EvidenceFields | None, *, runs_command: bool = False
+) -> None:
     """Raise InvalidInput if `evidence` is less than the project's rule requires.
 
-    `summary` requires a summary, `command` a command with exit code 0. Only the evidence of this pass counts, since
-    earlier evidence is outdated after a regression.
+    `summary` requires a summary, `command` a command with exit code 0, which Dibs may run itself (`runs_command`). Only
+    the evidence of this pass counts, since earlier evidence is outdated after a regression.
     """
     if rule == "summary" and not (evidence and evidence.summary):
         raise InvalidInput(
@@ -27,7 +29,11 @@ def require_evidence_of(rule: str, feature: int, evidence: EvidenceFields | None
             field="evidence.summary",
             id=feature,
         )
-    if rule == "command" and not (evidence and any(run.exit_code == 0 for run in evidence.commands)):
+    if (
+        rule == "command"
+        and not runs_command
+        and not (evidence and any(run.exit_code == 0 for run in evidence.commands))
+    ):
         raise InvalidInput(
             f"This project requires evidence with a command that tested feature {feature} and had exit code 0.",
             next=[

@@ -131,6 +131,8 @@ class CallContext:
     """Whether the client can show a question to its user."""
     remembers = False
     """Whether the caller still has the earlier answers on its connection, as an agent has. A program starts again."""
+    has_folder = True
+    """Whether the folder of the process is the caller's."""
     asked_question: int | None = None
     """The id of the question whose answer the client brings with a repeated call."""
 
@@ -143,6 +145,9 @@ class CallContext:
 
     async def report_waiting(self, seconds: float) -> None:
         """Report for how many seconds the call has waited for work."""
+
+    async def report_verifying(self, seconds: float, limit: float) -> None:
+        """Report for how many seconds the verify command has run, and how many it may take."""
 
     async def ask_fields(self, prompt: str, fields: Sequence[HumanField]) -> Reply | None:  # noqa: ARG002 - nobody to ask
         """Ask the client's user for the fields. Returns None if they did not reply in time."""

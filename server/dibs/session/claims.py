@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dibs.database.transaction import Transaction
 from dibs.rules.diagnosis import holder_of
+from dibs.rules.verification import Verified
 from dibs.session.caller import CallContext
 from dibs.session.claim_job import ClaimJob, MarkJob, ReportJob
 from dibs.session.session import Session
+from dibs.session.verification import pass_verified
 from dibs.session.waiting import Waiting
 from dibs.verbs import lease, outcome
 from dibs.verbs.release import release as release_verb
@@ -107,16 +109,20 @@ async def release(session: Session, args: arguments.ReleaseClaim, _: CallContext
     return released
 
 
-async def mark_passing(session: Session, args: arguments.MarkPassing, _: CallContext) -> Acknowledgement:
+async def mark_passing(session: Session, args: arguments.MarkPassing, context: CallContext) -> Acknowledgement:
     """Finish a claimed feature, or confirm one that passes."""
-    evidence = args.evidence
+    feature, evidence = args.feature_id, args.evidence
     assert evidence is None or isinstance(evidence, EvidenceFields), "the type converts all else"
-    return await session.transition(
-        args.feature_id,
-        args.claim_token,
-        Kind.PASS,
-        lambda tx, by, token: outcome.mark_passing(tx, by, args.feature_id, token, evidence),
-    )
+
+    async def attempt(verified: Verified | None) -> Acknowledgement:
+        return await session.transition(
+            feature,
+            args.claim_token,
+            Kind.PASS,
+            lambda tx, by, token: outcome.mark_passing(tx, by, feature, token, evidence, verified),
+        )
+
+    return await pass_verified(session, context, feature, args.claim_token, attempt)
 
 
 async def mark_failing(session: Session, args: arguments.MarkFailing, context: CallContext) -> Acknowledgement:

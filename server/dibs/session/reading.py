@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import anyio
+
 from dibs.queries import get as features
 from dibs.queries import search as lists
 from dibs.queries.graph import get_graph
@@ -13,6 +15,7 @@ from dibs.queries.stats import get_stats
 from dibs.queries.text_search import search_everywhere
 from dibs.session.caller import CallContext
 from dibs.session.session import Session
+from dibs.session.stale_evidence import judged
 from dibs.verbs import verify
 from dibs_schema.answers import Feature, Graph, History, Overview, Page, Stats, Summaries, Testing
 from dibs_schema.operations import reading as arguments
@@ -27,10 +30,13 @@ async def take_for_regression(session: Session, args: arguments.TakeForRegressio
     return taken
 
 
-async def get(session: Session, args: arguments.GetFeature, _: CallContext) -> Feature:
-    """Read one feature."""
+async def get(session: Session, args: arguments.GetFeature, context: CallContext) -> Feature:
+    """Read one feature, and whether its verification is of another tree than the caller's folder has now."""
     session.claims.touch(args.feature_id)
-    return await session.database.read(lambda tx: features.get_by_id(tx, args.feature_id, args.cursor))
+    feature = await session.database.read(lambda tx: features.get_by_id(tx, args.feature_id, args.cursor))
+    if feature.verification is None or not context.has_folder:
+        return feature
+    return await anyio.to_thread.run_sync(judged, feature, session.settings.folder)
 
 
 async def summaries(session: Session, args: arguments.GetSummaries, _: CallContext) -> Summaries:

@@ -73,6 +73,8 @@ class Session:
         self.repeated_claims = RepeatedClaims()
         self.reaper = Reaper()
         self.closing = anyio.Event()
+        self.verifying: dict[str, float] = {}
+        """When the verify command was started for each claim for which it runs, by its token."""
 
     def for_caller(self, caller: Caller, wording: Wording = TOOLS) -> Session:
         """Return a session of another caller, with its wording, that shares everything else with this one."""

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Select, Table, bindparam, func, select
 
 from dibs.database.transaction import Row, Transaction
 from dibs.rules.conditions import F, among, in_project, is_
+from dibs.rules.verification import shown
 from dibs.transfer.formats.exported import FIELDS, ExportedFeature, Header, Write
 from dibs.transfer.sources import backlog_id, own_reference
 from dibs_schema.status import Kind, Status
@@ -111,6 +112,7 @@ def _exported(row: Row, needs: list[int], notes: list[str]) -> ExportedFeature:
         "notes": notes,
         "human_request": row["human_request"] if waits or answered else None,
         "human_answer": row["human_answer"] if answered else None,
+        "evidence": shown(row["evidence"])[0],  # a file proves nothing
     }
     given = {name: values.get(name) for name in FIELDS}
     kept = {name: value for name, value in given.items() if value not in (None, []) or name == "steps"}

@@ -31,6 +31,16 @@ from dibs.rules.events import record
 from dibs.rules.pass_requirements import evidence_line, require_evidence_of, requires_confirmation
 from dibs.rules.reports import refuse_report
 from dibs.rules.same_failures import failures_in_a_row
+from dibs.rules.verification import (
+    VerificationNeeded,
+    Verified,
+    order_of,
+    refuse_changed,
+    refuse_overtaken,
+    stored,
+    verification_line,
+    with_verification,
+)
 from dibs.verbs.verify import NEEDS_CONFIRMATION, TEST_IT, verify
 from dibs_schema.answers import Acknowledgement
 from dibs_schema.inputs import EvidenceFields
@@ -67,6 +77,8 @@ _pass = hot(
     .returning(F.passed_by, F.paths)
 )
 
+_pass_verified = _pass.where(F.updated_at == bindparam("seen", type_=Double))
+
 _stored_evidence = select(F.evidence).where(this())
 _correct_evidence = (
     update(features)
@@ -102,53 +114,100 @@ _failures_so_far = hot(select(F.failures).where(this()))
 
 
 def mark_passing(
-    tx: Transaction, by: str, feature: int, token: str | None = None, evidence: EvidenceFields | None = None
+    tx: Transaction,
+    by: str,
+    feature: int,
+    token: str | None = None,
+    evidence: EvidenceFields | None = None,
+    verified: Verified | None = None,
 ) -> Acknowledgement:
     """Pass a claimed feature, or verify a passing one. The same call with other evidence corrects the evidence.
 
     Raises ClaimLost, TokenRequired, NotClaimed, UnmetDependencies, InvalidInput if the project requires evidence
-    that is missing, or the refusal of the status that the feature has now.
+    that is missing, or the refusal of the status that the feature has now. Raises VerificationNeeded if the project's
+    verify command must succeed first, and NotVerified if what it was `verified` for has changed.
     """
     if token is None:
-        verified = verify(tx, by, feature, evidence)
-        if verified is None:
+        tested = verify(tx, by, feature, evidence)
+        if tested is None:
             refuse_transition(tx, feature, None)
-        return verified
-    if tx.project.settings.require_evidence != "off" and holder_of(tx, feature, token) is not None:
-        require_evidence_of(tx.project.settings.require_evidence, feature, evidence)
+        return tested
+    _require(tx, feature, token, evidence, verified)
     proof = evidence.model_dump(exclude_defaults=True) if evidence is not None else None
-    needs_confirmation = requires_confirmation(tx)
-    unconfirmed = tx.now if needs_confirmation else None
-    row = tx.first(_pass, feature=feature, token=token, proof=proof, unconfirmed=unconfirmed)
+    unconfirmed = tx.now if requires_confirmation(tx) else None
+    values = {"feature": feature, "token": token, "proof": proof, "unconfirmed": unconfirmed}
+    if verified is not None:
+        values |= {"proof": with_verification(proof, stored(verified.proof)), "seen": verified.order.updated_at}
+    row = tx.first(_pass if verified is None else _pass_verified, **values)
     if row is None:
         earlier = earlier_outcome(tx, feature, token, Kind.PASS)
-        if proof is not None and proof != tx.value(_stored_evidence, feature=feature):
-            if tx.project.settings.require_evidence != "off":
-                require_evidence_of(tx.project.settings.require_evidence, feature, evidence)
-            tx.run(_correct_evidence, feature=feature, token=token, proof=proof)
-            line = evidence_line(evidence)
-            record(tx, by, Kind.UPDATE, feature, Status.PASSING, Status.PASSING, fields=["evidence"], evidence=line)
-            earlier = {**earlier, "evidence": line}
-        return _passed(feature, earlier)
+        if verified is not None:
+            raise refuse_overtaken(feature)
+        return _passed(feature, _corrected(tx, by, feature, token, evidence, earlier))
     unblock_dependents(tx, feature)
     unblocked_ids = [one["id"] for one in tx.all(_unblocked, feature=feature)]
     # Waiting claims must look again: a feature is ready, its files are free, or all work may be done.
     tx.wakes = bool(unblocked_ids or row["paths"]) or not tx.value(_any_claim)
     detail: dict[str, Any] = {"unblocked": unblocked_ids[:SHOWN], "unblocked_count": len(unblocked_ids)}
     detail["evidence"] = evidence_line(evidence)
-    if needs_confirmation:
+    if verified is not None:
+        detail["verified"] = verification_line(verified.proof)
+    if unconfirmed is not None:
         detail["unconfirmed"] = True
     record(tx, row["passed_by"], Kind.PASS, feature, Status.IN_PROGRESS, Status.PASSING, **detail)
-    return _passed(feature, detail)
+    return _passed(feature, detail, verified)
 
 
-def _passed(feature: int, detail: dict[str, Any]) -> Acknowledgement:
+def _require(
+    tx: Transaction, feature: int, token: str, evidence: EvidenceFields | None, verified: Verified | None
+) -> None:
+    """Raise InvalidInput, VerificationNeeded or NotVerified if a live claim's pass lacks what the project requires."""
+    settings = tx.project.settings
+    runs_command = settings.verify_command != ""
+    if settings.require_evidence == "off" and not runs_command:
+        return
+    if holder_of(tx, feature, token) is None:
+        return
+    require_evidence_of(settings.require_evidence, feature, evidence, runs_command=runs_command)
+    order = order_of(tx, feature, token)
+    if order is not None and verified is None:
+        raise VerificationNeeded
+    if order is not None and verified is not None and order != verified.order:
+        raise refuse_changed(order)
+
+
+def _corrected(
+    tx: Transaction,
+    by: str,
+    feature: int,
+    token: str,
+    evidence: EvidenceFields | None,
+    earlier: dict[str, Any],
+) -> dict[str, Any]:
+    """Return the detail of the `earlier` pass with this claim, with its evidence replaced if other evidence is given."""
+    if evidence is None:
+        return earlier
+    before = tx.value(_stored_evidence, feature=feature) or {}
+    proof = with_verification(evidence.model_dump(exclude_defaults=True), before.get("verification"))
+    if proof == before:
+        return earlier
+    settings = tx.project.settings
+    if settings.require_evidence != "off":
+        require_evidence_of(settings.require_evidence, feature, evidence, runs_command="verification" in before)
+    tx.run(_correct_evidence, feature=feature, token=token, proof=proof)
+    line = evidence_line(evidence)
+    record(tx, by, Kind.UPDATE, feature, Status.PASSING, Status.PASSING, fields=["evidence"], evidence=line)
+    return {**earlier, "evidence": line}
+
+
+def _passed(feature: int, detail: dict[str, Any], verified: Verified | None = None) -> Acknowledgement:
     return Acknowledgement(
         id=feature,
         status=Status.PASSING.value,
         unblocked=detail.get("unblocked", []),
         unblocked_count=detail["unblocked_count"],
         evidence=bool(detail.get("evidence")),
+        verification=verified.proof.model_copy(update={"command": None}) if verified is not None else None,
         hint=NEEDS_CONFIRMATION if detail.get("unconfirmed") else None,
         next=(TEST_IT,) if detail.get("unconfirmed") else (),
     )

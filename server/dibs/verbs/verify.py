@@ -14,6 +14,7 @@ from dibs.rules.dependencies import end_recheck
 from dibs.rules.events import record
 from dibs.rules.pass_requirements import evidence_line, requires_confirmation
 from dibs.rules.truncate import json_bytes, truncate
+from dibs.rules.verification import with_verification
 from dibs_schema.answers import Acknowledgement, Testing
 from dibs_schema.inputs import EvidenceFields
 from dibs_schema.next_step import Step
@@ -47,6 +48,8 @@ _verify = hot(
     )
     .returning(F.unconfirmed_since, F.recheck_since)
 )
+
+_stored_evidence = select(F.evidence).where(this())
 
 RESERVATION = 1800
 """Seconds for which no other tester receives the same feature."""
@@ -105,6 +108,8 @@ def verify(tx: Transaction, by: str, feature: int, evidence: EvidenceFields | No
     Returns None if the feature is not passing.
     """
     proof = evidence.model_dump(exclude_defaults=True) if evidence is not None else None
+    if proof is not None and tx.project.settings.verify_command:
+        proof = with_verification(proof, (tx.value(_stored_evidence, feature=feature) or {}).get("verification"))
     row = tx.first(_verify, feature=feature, proof=proof)
     if row is None:
         return None

@@ -1,0 +1,55 @@
+"""The git tree of a folder as it is now: with changes that are not committed, and files that are not ignored.
+
+A temporary index and a temporary object folder take what git writes, so that the repository stays as it is. Sources:
+git-add(1), git-write-tree(1), and GIT_INDEX_FILE, GIT_OBJECT_DIRECTORY and GIT_ALTERNATE_OBJECT_DIRECTORIES in git(1).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+_OWN = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}", "-c", "advice.addEmbeddedRepo=false")
+"""No program of the repository runs for it, but for its filters."""
+
+
+def git_tree(folder: Path, seconds: float) -> str | None:
+    """Return the id of the tree, or None outside a repository, without git, or if git takes longer than `seconds`."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    with suppress(OSError, subprocess.SubprocessError, UnicodeDecodeError):
+        top, index, objects = _git(
+            folder,
+            environment,
+            seconds,
+            *("rev-parse", "--path-format=absolute", "--show-toplevel", "--git-path", "index", "--git-path", "objects"),
+        ).splitlines()
+        with tempfile.TemporaryDirectory(prefix="dibs-tree-") as own:
+            place = Path(own)
+            if Path(index).exists():
+                shutil.copy2(index, place / "index")  # whose times of files spare reading the unchanged ones
+            environment |= {
+                "GIT_INDEX_FILE": str(place / "index"),
+                "GIT_OBJECT_DIRECTORY": str(place),
+                "GIT_ALTERNATE_OBJECT_DIRECTORIES": objects,
+            }
+            _git(Path(top), environment, seconds, "add", "--all")
+            return _git(Path(top), environment, seconds, "write-tree").strip()
+    return None
+
+
+def _git(folder: Path, environment: Mapping[str, str], seconds: float, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", *_OWN, *arguments],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=seconds,
+        check=True,
+    )
+    return done.stdout.decode()
