@@ -17,8 +17,9 @@ import pytest
 
 from clusters.shared import ENGINES, HERE, Server, fresh_database, quick_folder, run_folder, shared_server
 from dibs.client import Client, server_command
+from dibs.client_session import VARIABLES
 from dibs.database import Database, open_database
-from dibs.settings import CLIENT_SESSIONS, Settings
+from dibs.settings import Settings
 from dibs_proof.raw_client import RawClient
 from races.backlog import LONG
 from systems.posix import POSIX_MODULES, skip_what_needs_posix
@@ -27,7 +28,7 @@ collect_ignore = [*POSIX_MODULES] if sys.platform == "win32" else []
 
 for _name in [name for name in os.environ if name.startswith("DIBS_") and not name.startswith("DIBS_TEST_")]:
     del os.environ[_name]  # the tests do not use the developer's own settings
-for _name in CLIENT_SESSIONS:
+for _name in VARIABLES:
     os.environ.pop(_name, None)  # nor the session of an agent that runs them
 RawClient.answer_timeout *= float(os.environ.get("DIBS_TEST_SLOWER", "1"))  # under an emulator
 os.environ["DIBS_PROJECT"] = "default"  # also on a server, where the default is the folder's name

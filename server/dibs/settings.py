@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, StringConstraints, ValidationError
 
+from dibs.client_session import named_session
 from dibs.platform.file_systems import plain_path
 from dibs.root_folder import BACKLOG, current_folder, find_root, has_backlog, refuse_new_backlog
 from dibs_schema.refusals import InvalidInput
@@ -22,12 +23,6 @@ UNEXPANDED = re.compile(r"\$\{|\{env:|^\$\w|^%\w+%")
 """A variable, or its beginning, that a client should have replaced in its configuration."""
 UNNAMED = "default"
 """The name of a file's project if none is named."""
-CLIENT_SESSIONS = ("CLAUDE_CODE_SESSION_ID",)
-"""Variables by which clients name the session of the agent that a server or a command works for.
-
-Claude Code 2.1 sets one for its MCP servers, hooks and commands, and keeps it when the session is resumed; Codex 0.169
-and opencode 1.18 set none for their servers.
-"""
 SECRET = ("token", "claim")
 """The settings whose values no message shows."""
 
@@ -126,7 +121,7 @@ class Settings(BaseModel):
             shown = "" if name in SECRET else f"={values.get(name)!r}"
             raise InvalidInput(f"{field}{shown}: {message}.", field=field) from None
         settings._guesses_project, settings._folder = guesses, folder  # noqa: SLF001 - attributes of this class
-        settings._client_session = next(filter(None, map(environ.get, CLIENT_SESSIONS)), None)  # noqa: SLF001
+        settings._client_session = named_session(environ)  # noqa: SLF001
         return settings
 
     def in_folder(self, folder: Path) -> Settings:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from dibs.client import SyncBacklog
+from dibs.rules.holder_names import name_of
 from dibs_proof.raw_client import OPENING
 from dibs_schema.answers import Claimed
 from dibs_schema.inputs import NewFeature
@@ -211,3 +212,30 @@ def test_a_database_that_cannot_be_opened_ends_no_session(project: Path) -> None
     )
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr.startswith("dibs: ")
+
+
+@pytest.mark.parametrize("event", ["session-start", "stop --check", "session-end"])
+def test_a_hook_without_something_to_write_loads_no_library(project: Path, backlog: SyncBacklog, event: str) -> None:
+    """A client waits for each hook, so none loads more than the standard library before it has something to write."""
+    claimed = backlog.take(agent="ada")
+    assert isinstance(claimed, Claimed)
+    agent = "bob" if event == "session-end" else "ada"
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "dibs", "hook", *event.split()],
+        input=json.dumps({"session_id": SESSION, "hook_event_name": "X"}),
+        env=os.environ | {"DIBS_AGENT": agent},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert ("feature 1 " in done.stdout) is (agent == "ada")
+    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert "sqlite3" in loaded
+    assert loaded.isdisjoint({"click", "pydantic", "sqlalchemy", "mcp"})
+
+
+def test_sessions_that_began_in_the_same_minute_have_names_of_their_own() -> None:
+    """Codex numbers its sessions by UUIDs of version 7, whose beginning is the time."""
+    first, second = "01a22de2-22e0-7e82-a046-bd6ae1940b4a", "01a22de2-22e0-7e82-a046-bd6ae194c15f"
+    assert (name_of("codex", first), name_of("codex", second)) == ("codex-0b4a", "codex-c15f")

@@ -12,20 +12,23 @@ CLIENT = "client"
 LETTERS = 30
 """Characters of a program's or a folder's name that are shown."""
 _DIGITS = re.compile("[0-9a-f]{4}")
+_TIMED = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE)
+"""A UUID of version 7, which begins with the time: for weeks the first digits stay the same. Source: RFC 9562, 5.7."""
 _ON_CONNECTION = re.compile(r"(.+)-[0-9a-f]{4} in .+")
 
 
 def name_of(client: str, session: str) -> str:
-    """Return the name of one of a program's clients, as `codex-3da5`, by the beginning of its session's id."""
-    digits = session[:4].lower()
+    """Return the name of one of a program's clients, as `codex-3da5`, by the random beginning or end of its session's id."""
+    digits = (session[-4:] if _TIMED.fullmatch(session) else session[:4]).lower()
     if _DIGITS.fullmatch(digits) is None:
         digits = hashlib.blake2b(session.encode(errors="replace"), digest_size=2).hexdigest()
     return f"{_word(client) or CLIENT}-{digits}"
 
 
 def name_in_folder(client: str, session: str, folder: str, role: str = "") -> str:
-    """Return the name of the client of a connection, as `codex-3da5 in wt-ann`, or with its role behind it."""
-    return f"{name_of(client, session)} in {_word(folder) or '/'}{f' ({role})' if role else ''}"
+    """Return the name of the client of a connection, as `codex-3da5 in wt-ann`, or with a role that does not build."""
+    shown = "" if role in ("", "all", "coder") else f" ({role})"
+    return f"{name_of(client, session)} in {_word(folder) or '/'}{shown}"
 
 
 def is_of_connection(name: str) -> bool:

@@ -16,7 +16,6 @@ from dibs.settings import Settings
 from dibs_schema.inputs import HumanField, Question
 from dibs_schema.next_step import Step
 from dibs_schema.refusals import InvalidInput
-from dibs_schema.roles import Role
 
 if TYPE_CHECKING:  # the rules import SQLAlchemy, which is loaded after `initialize` has been answered
     from dibs.rules.claimant import Holder
@@ -46,13 +45,18 @@ class Caller:
     alias_lasts: bool = False
 
     @classmethod
-    def on_connection(cls, settings: Settings, connection: str, client: str = CLIENT) -> Caller:
-        """Return the client of a connection that lasts as long as its agent works, with its program's name."""
-        role = "" if settings.role in (Role.ALL, Role.CODER) else settings.role.value
-        alias = name_in_folder(client, settings.client_session or connection, _folder_name(settings), role)
+    def on_connection(
+        cls, settings: Settings, connection: str, client: str = CLIENT, session: str | None = None
+    ) -> Caller:
+        """Return the client of a connection that lasts as long as its agent works, with its program's name.
+
+        `session` is the id of the agent's session, if the client names it with a call and not in the environment.
+        """
+        session = session or settings.client_session
+        alias = name_in_folder(client, session or connection, _folder_name(settings), settings.role.value)
         return cls(
             *(client, settings.agent, settings.agent or alias, alias, connection, connection, settings.lease),
-            alias_lasts=settings.client_session is not None,
+            alias_lasts=session is not None,
         )
 
     @classmethod
