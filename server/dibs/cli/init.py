@@ -19,8 +19,11 @@ from dibs.settings import Settings, expanded
 from dibs_schema.refusals import InvalidInput
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dibs.registration.change import Change
     from dibs.registration.command import Command
+    from dibs.registration.nudge import Nudge
     from dibs.registration.server_check import Launch
 
 COLOURS = {"+": "green", "-": "red", "@": "cyan"}
@@ -63,6 +66,11 @@ class InitResult:
 )
 @click.option("--remove", is_flag=True, help="Remove the server.")
 @click.option("--force", is_flag=True, help="Also replace or remove another server that is called `features`.")
+@click.option(
+    "--nudge/--no-nudge",
+    default=None,
+    help="Add three lines about the backlog to AGENTS.md and CLAUDE.md, or do not ask.  [default: ask]",
+)
 @click.option("--user", is_flag=True, help="Allow the files of your home folder, which apply to all your projects.")
 @click.option("--yes", "-y", is_flag=True, help="Write without asking.")
 @click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")
@@ -74,6 +82,7 @@ def init(
     instructions: str | None,
     remove: bool,
     force: bool,
+    nudge: bool | None,
     user: bool,
     yes: bool,
     dry_run: bool,
@@ -88,11 +97,15 @@ def init(
     second run changes nothing, and only checks the server. At a terminal it then offers to start the project's
     instructions, which each claim brings, from a file; --instructions does so without asking.
 
+    At a terminal it then asks whether to tell agents of the backlog, in three lines of AGENTS.md and CLAUDE.md. --remove
+    takes them out again.
+
     The exit status is 1 if the server does not answer, and 3 if there is something to write but no terminal to
     confirm it.
     """
     from dibs.registration.change import registration, removal
     from dibs.registration.command import server_command
+    from dibs.registration.nudge import nudges
 
     root = find_root(current_folder(), isolated=True)  # a worktree has configuration files of its own
     if clients and is_shared(root) and not user:
@@ -118,11 +131,15 @@ def init(
     if not as_json:
         _show(result, root, listed=not clients, remove=remove, agent=variables.get("DIBS_AGENT"))
     status = 0
+    told = [] if nudge is False or not (clients or nudge) else nudges(root, remove=remove)
     if clients and not dry_run:
         status = _write(result, yes=yes, as_json=as_json) or _check_servers(result, root, as_json=as_json)
     asks = bool(clients) and not (yes or remove or as_json or is_shared(root)) and sys.stdin.isatty()
     if status == 0 and not dry_run and (text is not None or asks):
         start_instructions(flags, text, quiet=as_json)
+    asks_about_nudge = not remove and not nudge
+    if told and status == 0 and not (asks_about_nudge and (yes or as_json or dry_run or not sys.stdin.isatty())):
+        _tell_agents(told, root, asks=asks_about_nudge, dry_run=dry_run, as_json=as_json)
     if as_json:
         print_json(result.as_json(root))
     sys.exit(status)
@@ -163,6 +180,23 @@ def _show(result: InitResult, root: Path, *, listed: bool, remove: bool, agent: 
     if listed:
         names = " ".join(one.client.name for one in result.changes)
         click.echo(f"Nothing was changed. To write it: dibs init {'--remove ' if remove else ''}{names}")
+
+
+def _tell_agents(told: Sequence[Nudge], root: Path, *, asks: bool, dry_run: bool, as_json: bool) -> None:
+    """Add the lines about the backlog to the files of instructions, or take them out; or ask first, or only say it."""
+    from dibs.registration.nudge import TEXT
+
+    names = " and ".join(one.file.relative_to(root.resolve()).as_posix() for one in told)
+    removes = len(told[0].after) < len(told[0].before or "")
+    if asks:
+        click.echo(f"Three lines can tell agents of the backlog:\n{TEXT}")
+        if not click.confirm(f"Add them to {names}?", default=False):
+            return
+    for one in [] if dry_run else told:
+        one.write()
+    done = "removed from" if removes else "written to"
+    would = "would be" if dry_run else "were"
+    click.echo(f"The lines about the backlog {would} {done} {names}.", err=as_json)
 
 
 def _write(result: InitResult, *, yes: bool, as_json: bool) -> int:

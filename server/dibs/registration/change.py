@@ -159,15 +159,20 @@ def write(change: Change) -> None:
 
     Raises Busy if another program has changed the file since it was read, ReadOnly if it cannot be written.
     """
-    target = Path(os.path.realpath(change.file))  # a symbolic link stays, and its target is written
+    replace_file(change.file, change.before, change.after)
+
+
+def replace_file(file: Path, before: str | None, after: str) -> None:
+    """Replace a file with the text `before`, or None if there was none, completely or not at all. Raises as `write` does."""
+    target = Path(os.path.realpath(file))  # a symbolic link stays, and its target is written
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         now = read_regular(target, field="client") if target.exists() else None
-        if now != (None if change.before is None else change.before.encode()):
-            raise Busy(f"Another program changed {change.file} in the meantime. It was left unchanged; run this again.")
-        _replace(target, change.after.encode())
+        if now != (None if before is None else before.encode()):
+            raise Busy(f"Another program changed {file} in the meantime. It was left unchanged; run this again.")
+        _replace(target, after.encode())
     except OSError as error:
-        raise ReadOnly(f"{change.file} cannot be written: {error.strerror}. It was left unchanged.") from error
+        raise ReadOnly(f"{file} cannot be written: {error.strerror}. It was left unchanged.") from error
 
 
 def _replace(target: Path, content: bytes) -> None:
