@@ -36,6 +36,7 @@ REASONS = {
 
 @click.command("import")
 @click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option("--github", metavar="OWNER/REPO", help="Instead of FILE: the repository's issues, which `gh` lists.")
 @click.option("--source", help="What the ids of FILE belong to.  [default: what FILE says, else its path]")
 @click.option(
     "--update", is_flag=True, help="Take from FILE what differs, except where an agent has claimed the feature."
@@ -52,6 +53,7 @@ REASONS = {
 def import_file(
     file: Path | None,
     *,
+    github: str | None,
     source: str | None,
     update: bool,
     force: bool,
@@ -75,6 +77,8 @@ def import_file(
     """
     from dibs.transfer.formats import ReadOptions
 
+    if github is not None and file is not None:
+        raise InvalidInput("--github takes the place of FILE. Give one of them.", field="github")
     if force and not update:
         raise InvalidInput("--force says how far --update may go. Give both, or none.", field="force")
     gc.disable()  # a large file makes millions of objects that stay, and each collection would visit all of them
@@ -85,10 +89,16 @@ def import_file(
         tag=tag,
         subtasks_as_features=subtasks == "features",
     )
+    how = {"update": update, "force": force, "dry_run": dry_run, "verbose": verbose, "as_json": as_json}
+    if github is not None:
+        from dibs.transfer.github import listed_issues, source_name
+
+        with listed_issues(github) as issues:
+            _import_file(issues, reading, source or source_name(github), flags, **how)
+        return
     files = [file] if file is not None else choose_backlogs(reading, as_json=as_json)
     if source is not None and len(files) > 1:
         raise InvalidInput("--source names one list. Import the files one after the other.", field="source")
-    how = {"update": update, "force": force, "dry_run": dry_run, "verbose": verbose, "as_json": as_json}
     for one in files:
         _import_file(one, reading, source, flags, **how)
 
