@@ -509,7 +509,7 @@ class Graph(Answer):
 
 
 class HistoryEvent(Answer):
-    """One transition or other change of a feature."""
+    """One transition or other change of a feature. `token_name` is that of the access token by which its agent came."""
 
     at: Time
     agent: str
@@ -517,6 +517,7 @@ class HistoryEvent(Answer):
     from_status: StatusName | None = None
     to_status: StatusName | None = None
     detail: dict[str, Any] | None = None
+    token_name: str | None = None
 
 
 class FollowedEvent(HistoryEvent):

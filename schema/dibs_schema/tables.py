@@ -29,7 +29,7 @@ from sqlalchemy import (
 from dibs_schema.file_areas import LONGEST_PATH
 from dibs_schema.status import Status
 
-HEAD = "0011"
+HEAD = "0012"
 """The newest migration; a warm start compares this with the database and imports nothing of Alembic."""
 
 BELOW_EVERY_PRIORITY = -1_000_000_000_000
@@ -271,6 +271,7 @@ class _Events(TypedColumns):
     to_status = Column(String(12))
     detail = Column(JSON(none_as_null=True))
     xact = Column(BigInteger, nullable=False, server_default=text("0"))
+    token_name = Column(String(60))  # of the access token by which the caller came
 
 
 events = Table(
@@ -351,3 +352,31 @@ class _Writers(TypedColumns):
 
 writers = Table("writers", metadata, _Writers, ForeignKeyConstraint(["project_id"], ["projects.id"]))
 """The library versions that have written to the project, each with the last process that used it."""
+
+
+class _Tokens(TypedColumns):
+    project_id = Column(Integer, primary_key=True)
+    name = Column(String(60), primary_key=True)
+    digest = Column(String(64), nullable=False)
+    previous_digest = Column(String(64))
+    previous_expires_at = Column(Double)
+    role = Column(String(10), nullable=False)
+    agent = Column(String(100))
+    created_at = Column(Double, nullable=False)
+    created_by = Column(String(100), nullable=False)
+    expires_at = Column(Double)
+    revoked_at = Column(Double)
+    last_used_at = Column(Double)
+
+
+tokens = Table(
+    "tokens",
+    metadata,
+    _Tokens,
+    CheckConstraint("role IN ('coder', 'tester', 'planner', 'viewer', 'all')", name="role"),
+    ForeignKeyConstraint(["project_id"], ["projects.id"]),
+    # A copied project brings its access tokens, so a digest may occur in two projects, of which one is frozen.
+    Index("tokens_digest", "digest"),
+    _partial("tokens_previous_digest", "previous_digest", where="previous_digest IS NOT NULL"),
+)
+"""The access tokens of the project's clients over HTTP, as SHA-256 digests. After a rotation both may work."""

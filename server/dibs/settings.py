@@ -21,6 +21,8 @@ from dibs_schema.validation import first_problem
 PREFIX = "DIBS_"
 UNEXPANDED = re.compile(r"\$\{|\{env:|^\$\w|^%\w+%")
 """A variable, or its beginning, that a client should have replaced in its configuration."""
+ACCESS_TOKEN = "DIBS_ACCESS_TOKEN"  # noqa: S105 - a variable's name
+"""The variable from which clients over HTTP take their access token. No process of Dibs reads it."""
 UNNAMED = "default"
 """The name of a file's project if none is named."""
 SECRET = ("token", "claim")
@@ -96,7 +98,7 @@ class Settings(BaseModel):
         values: dict[str, Any] = {}
         origin: dict[str, str] = {}
         for variable, text in environ.items():
-            if not variable.startswith(PREFIX) or variable.startswith("DIBS_TEST_"):
+            if not variable.startswith(PREFIX) or variable.startswith("DIBS_TEST_") or variable == ACCESS_TOKEN:
                 continue
             name = variable.removeprefix(PREFIX).lower()
             if name not in cls.model_fields:

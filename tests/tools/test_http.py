@@ -233,8 +233,8 @@ def test_a_signal_ends_it_and_no_claim(db: str) -> None:
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--http", "0.0.0.0:0"], "this machine only"),
-        (["--http", "db.example.com:80"], "this machine only"),
+        (["--http", "0.0.0.0:0"], "`dibs serve --http 0.0.0.0:0 --tls-cert CERTIFICATE"),
+        (["--http", "db.example.com:80"], "--behind-proxy ADDRESS_OF_PROXY --public-url https://NAME`"),
         (["--http", "soon"], "HOST:PORT"),
         (["--http", "0", "--agent", "ada"], "there are many"),
     ],

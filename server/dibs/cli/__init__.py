@@ -11,6 +11,7 @@ from dibs import __version__
 COMMANDS = {
     "init": "dibs.cli.init:init",
     "serve": "dibs.cli.serve:serve",
+    "token": "dibs.cli.token:token",
     "demo": "dibs_proof.demo.command:demo",
     "import": "dibs.cli.import_command:import_file",
     "export": "dibs.cli.export:export",
@@ -67,7 +68,7 @@ GROUPS = {
         "hook",
     ),
     "Planning": ("add", "plan", "update", "move", "depend", "settings", "export"),
-    "Care": ("doctor", "backup", "restore", "copy", "storm"),
+    "Care": ("token", "doctor", "backup", "restore", "copy", "storm"),
 }
 """The commands in the order and under the headings of `dibs --help`. Any others follow as `More`."""
 

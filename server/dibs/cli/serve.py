@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -12,12 +12,6 @@ from dibs.cli.options import say_refusals, settings_options
 from dibs.root_folder import named_folder, served_folder
 from dibs.settings import Settings
 from dibs_schema.refusals import InvalidInput
-from dibs_schema.roles import Role
-
-if TYPE_CHECKING:
-    import socket
-
-    from dibs.mcp.server import DibsServer
 
 
 @click.command()
@@ -26,13 +20,29 @@ if TYPE_CHECKING:
     metavar="[PORT | HOST:PORT]",
     is_flag=False,
     flag_value="",
-    help="Serve Streamable HTTP to the clients of this machine; the default port is 3427.",
+    help="Serve Streamable HTTP, to this machine if no other host is named; the default port is 3427.",
 )
+@click.option("--tokens/--no-tokens", default=None, help="Ask for access tokens; the default if there are any.")
+@click.option("--rate", metavar="RATE", help="How often one access token may call, as 6000/minute (the default).")
+@click.option("--tls-cert", metavar="FILE", help="The certificate of the server, in PEM, with its chain.")
+@click.option("--tls-key", metavar="FILE", help="The certificate's key, in PEM.")
+@click.option(
+    "--behind-proxy",
+    metavar="[ADDRESS,...]",
+    is_flag=False,
+    flag_value="127.0.0.1,::1",
+    help="A proxy encrypts: take requests from its addresses alone, and believe its forwarded headers.",
+)
+@click.option("--public-url", metavar="URL", help="The URL by which clients of other machines reach the server.")
 @click.option("--board", is_flag=True, help="With --http, serve the web page of `dibs board` too.")
 @settings_options(*(name for name in Settings.model_fields if name != "token"))
 @say_refusals
-def serve(http: str | None, *, board: bool, **flags: Any) -> None:
-    """Serve the backlog to an MCP client over stdio, or to many over HTTP."""
+def serve(http: str | None, *, tokens: bool | None, rate: str | None, board: bool, **flags: Any) -> None:
+    """Serve the backlog to an MCP client over stdio, or to many over HTTP.
+
+    Beyond this machine each client needs an access token (`dibs token create`), and its requests are encrypted.
+    """
+    exposed = {name: flags.pop(name) for name in ("tls_cert", "tls_key", "behind_proxy", "public_url")}
     gc.disable()  # imports leave no garbage; the server enables it when all is loaded
     settings = Settings.read(flags, folder=served_folder)
     if http is not None and settings.agent is not None:
@@ -47,8 +57,11 @@ def serve(http: str | None, *, board: bool, **flags: Any) -> None:
             "and DIBS_CLAIM. Each call sends its own claim_token.",
             field="--claim",
         )
-    if board and http is None:
-        raise InvalidInput("--board: a page needs --http.", field="--board")
+    more = {"--board": board or None, "--tokens": tokens, "--rate": rate}
+    more |= {"--" + name.replace("_", "-"): value for name, value in exposed.items()}
+    for option, value in more.items():
+        if value is not None and http is None:
+            raise InvalidInput(f"{option} needs --http.", field=option)
     from dibs.database import open_database
     from dibs.mcp.server import DibsServer
 
@@ -69,26 +82,7 @@ def serve(http: str | None, *, board: bool, **flags: Any) -> None:
         if (refusal := server.refusal) is not None:
             raise refusal
         return
-    import anyio
+    from dibs.cli.serve_http import Access, serve_http
 
-    from dibs.http.listener import listen
-    from dibs.mcp.transport.http import PORT, address
-
-    with listen(*address(http or str(PORT)), "--http") as listening:
-        server = DibsServer(open_database(settings), settings, None)
-        role = Role.VIEWER if settings.role is Role.VIEWER else Role.PLANNER
-        on_board = settings.model_copy(update={"role": role}) if board else None
-        sys.exit(anyio.run(_serve_http, server, listening, on_board))
-
-
-async def _serve_http(server: DibsServer, listening: socket.socket, on_board: Settings | None) -> int:
-    """Serve clients, and beside them the board with these settings, and return the exit status."""
-    from dibs.mcp.transport.http import serve_http
-
-    if on_board is None:
-        return await serve_http(server, listening, server.closing)
-    from dibs.board.server import open_board
-
-    async with open_board([(server.session.database, on_board)], listening, server.closing) as (application, url):
-        sys.stderr.write(f"dibs: the board is at {url}\n")
-        return await serve_http(server, listening, server.closing, application)
+    access = Access(http, tokens=tokens, rate=rate, **exposed)
+    sys.exit(serve_http(settings, access, board=board))

@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from copy import copy
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import anyio.lowlevel
 
@@ -42,6 +43,7 @@ class Database:
 
     def __init__(self, location: DatabaseLocation, settings: Settings) -> None:
         self._process = os.getpid()
+        self._token_name: str | None = None
         self._writer = WorkerThreads("dibs-writer", 1)
         self._watcher = WorkerThreads("dibs-watcher", 1)
         self.relocate(location, settings)
@@ -54,6 +56,12 @@ class Database:
         self._runner = JobRunner(location, settings)
         self._connections = self._runner.connections
         self._overtime = Overtime(self._look_up, self._runner.busy, self._interrupt)
+
+    def with_token_name(self, name: str) -> Self:
+        """Return the same database for a caller who came by the access token of that name: its events record the name."""
+        view = copy(self)
+        view._token_name = name  # noqa: SLF001 - an attribute of this class
+        return view
 
     async def write(
         self, verb: WriteJob[T] | Callable[[Transaction], T], *, patience: float | None = None, urgent: bool = False
@@ -187,7 +195,7 @@ class Database:
     def _submit_write(self, job: WriteJob[T], patience: float, *, urgent: bool = False) -> Future[T]:
         self._refuse_fork()
         now = time.monotonic()
-        work = QueuedWrite(job, now, now + patience)
+        work = QueuedWrite(job, now, now + patience, self._token_name)
         return self._writer.submit(partial(self._runner.write, work=work), urgent=urgent)
 
     def _submit_read(self, verb: Callable[[Transaction], T], patience: float) -> Future[T]:

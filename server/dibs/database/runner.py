@@ -32,11 +32,15 @@ OverdueSource = Callable[[], "Callable[[Transaction], object] | None"]
 
 @dataclass(frozen=True, slots=True)
 class QueuedWrite(Generic[T]):
-    """A job in the queue of this process; `since` and `deadline` are readings of time.monotonic."""
+    """A job in the queue of this process; `since` and `deadline` are readings of time.monotonic.
+
+    `token_name` is the name of the access token by which its caller came, or None.
+    """
 
     job: WriteJob[T]
     since: float
     deadline: float
+    token_name: str | None = None
 
 
 class JobRunner:
@@ -132,7 +136,7 @@ class JobRunner:
                 self._keep_up(connection, future, work, job.upkeep)
             statement = job.autocommit()
             if statement is not None:
-                result = self._autocommit(connection, future, statement)
+                result = self._autocommit(connection, future, statement, work.token_name)
                 if result is not None:
                     return result
             snapshot: object = None
@@ -147,7 +151,7 @@ class JobRunner:
                         if start is None:
                             raise CancelledError
                         begin(future)
-                        return self._commit(connection, start, run, exclusive=job.exclusive)
+                        return self._commit(connection, start, run, exclusive=job.exclusive, token_name=work.token_name)
                 except SnapshotNeeded as needed:
                     snapshot = self._read_before(connection, needed.read)
 
@@ -172,7 +176,11 @@ class JobRunner:
                 ) from unknown
 
     def _autocommit(
-        self, connection: Connection, future: Future[T], statement: Callable[[Transaction], T | None]
+        self,
+        connection: Connection,
+        future: Future[T],
+        statement: Callable[[Transaction], T | None],
+        token_name: str | None,
     ) -> T | None:
         from dibs.database.transaction import Transaction
 
@@ -186,7 +194,7 @@ class JobRunner:
                 if not is_open:
                     return None
                 begin(future)
-                transaction = Transaction(connection, project, self.connections.engine.clock, start)
+                transaction = Transaction(connection, project, self.connections.engine.clock, start, token_name)
                 return statement(transaction)
         except NotApplied as error:
             if transaction is None or not transaction.applied:
@@ -236,9 +244,15 @@ class JobRunner:
             self._held_up_at = time.monotonic()
 
     def _commit(
-        self, connection: Connection, start: TransactionStart, verb: Callable[[Transaction], T], *, exclusive: bool
+        self,
+        connection: Connection,
+        start: TransactionStart,
+        verb: Callable[[Transaction], T],
+        *,
+        exclusive: bool,
+        token_name: str | None = None,
     ) -> T:
-        transaction = self._transaction(connection, start, writing=True)
+        transaction = self._transaction(connection, start, writing=True, token_name=token_name)
         if exclusive and not self._is_recorded:  # two writes that are not exclusive could both insert the row
             from dibs.database.transaction import record_writer
 
@@ -253,11 +267,13 @@ class JobRunner:
         self._is_recorded |= exclusive
         return result
 
-    def _transaction(self, connection: Connection, start: TransactionStart, *, writing: bool) -> Transaction:
+    def _transaction(
+        self, connection: Connection, start: TransactionStart, *, writing: bool, token_name: str | None = None
+    ) -> Transaction:
         from dibs.database.project_row import check_project
         from dibs.database.transaction import Transaction
 
         connections, label = self.connections, self._location.label
         project = check_project(start.project, start.schema, connections.project, label, writing=writing)
         connections.project = project
-        return Transaction(connection, project, connections.engine.clock, start)
+        return Transaction(connection, project, connections.engine.clock, start, token_name)

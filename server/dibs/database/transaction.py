@@ -44,8 +44,9 @@ class Transaction:
     """A connection inside a transaction, its project, and the time at which it began.
 
     `now` is the wall clock in seconds and `reading` the lease clock of the domain `clock`, both read after BEGIN.
-    A statement receives each of the parameters `project`, `now`, `clock`, `reading`, `horizon`, `up` and `even` that
-    it names.
+    `token_name` is the name of the access token by which the caller came, or None.
+    A statement receives each of the parameters `project`, `now`, `clock`, `reading`, `horizon`, `up`, `even` and
+    `token_name` that it names.
     A verb sets `wakes` if waiting claims should look again, and `grows` if it has inserted so many rows that the
     planner's statistics must be updated. It sets `applied` after a statement that has committed by itself: a later
     failure must not repeat the verb. `snapshot` is what the verb has read before, if it has raised `SnapshotNeeded`.
@@ -55,7 +56,14 @@ class Transaction:
         *("applied", "clock", "connection", "grows", "now", "parameters", "project", "reading", "snapshot", "wakes"),
     )
 
-    def __init__(self, connection: Connection, project: Project, clock: str, start: TransactionStart) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        project: Project,
+        clock: str,
+        start: TransactionStart,
+        token_name: str | None = None,
+    ) -> None:
         self.connection = connection
         self.project = project
         self.clock = clock
@@ -71,6 +79,7 @@ class Transaction:
             "horizon": start.horizon,
             "up": start.up,
             "even": start.even,
+            "token_name": token_name,
         }
 
     def all(self, statement: Executable, **parameters: Any) -> Sequence[Row]:
@@ -119,7 +128,7 @@ def _named_parameters(statement: ClauseElement) -> frozenset[str]:
     return PARAMETERS & named
 
 
-PARAMETERS = frozenset({"project", "now", "clock", "reading", "horizon", "up", "even"})
+PARAMETERS = frozenset({"project", "now", "clock", "reading", "horizon", "up", "even", "token_name"})
 
 
 def record_writer(transaction: Transaction, library: str, process: str) -> None:

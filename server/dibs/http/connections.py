@@ -38,12 +38,29 @@ def most_connections() -> int:
 
 
 class Connections(ServerState):
-    """The open connections of a server, of which there may be `limit`, and how many it has accepted so far."""
+    """The open connections of a server, of which there may be `limit` with the unfinished handshakes.
+
+    `accepted` grows with each accepted connection.
+    """
 
     def __init__(self, limit: int) -> None:
         super().__init__()
         self.limit = limit
         self.accepted = 0
+        self.handshakes: dict[asyncio.Transport, None] = {}
+
+    def begin_handshake(self, transport: asyncio.Transport) -> None:
+        """Count a TLS handshake. If there are too many connections, the oldest handshake ends."""
+        self.accepted += 1
+        self.handshakes[transport] = None
+        if len(self.connections) + len(self.handshakes) > self.limit:
+            oldest = next(iter(self.handshakes))
+            del self.handshakes[oldest]
+            oldest.abort()
+
+    def end_handshake(self, transport: asyncio.Transport) -> None:
+        """Count a TLS handshake no longer."""
+        self.handshakes.pop(transport, None)
 
 
 class Connection(H11Protocol):

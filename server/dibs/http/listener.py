@@ -1,4 +1,4 @@
-"""Serves HTTP to the programs of this machine: the socket, the signals that end it, and a system that accepts nothing."""
+"""Serves HTTP: the socket, the signals that end it, and a system that accepts nothing."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +16,7 @@ import uvicorn
 
 from dibs.end_signals import signals_call
 from dibs.http.connections import HEADER_SECONDS, LONGEST_HEADERS, Connection, Connections, most_connections
+from dibs.http.tls import protocol_with
 from dibs_schema.refusals import InvalidInput
 
 if TYPE_CHECKING:
@@ -57,13 +59,13 @@ def listen(host: str, port: int, option: str) -> socket.socket:
     return listening
 
 
-def url_of(listening: socket.socket) -> str:
+def url_of(listening: socket.socket, scheme: str = "http") -> str:
     """Return the URL of a listening socket, without a path."""
     host, port = listening.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-async def serve(app: ASGIApp, listening: socket.socket, closing: anyio.Event) -> int:
+async def serve(app: ASGIApp, listening: socket.socket, closing: anyio.Event, tls: ssl.SSLContext | None = None) -> int:
     """Serve an application on that socket until a signal arrives, which sets `closing`, and return the exit status.
 
     Connections that are still open one second later are closed, and the process ends within LATEST seconds. The status
@@ -79,9 +81,10 @@ async def serve(app: ASGIApp, listening: socket.socket, closing: anyio.Event) ->
         ws="none",
         log_config=None,
         access_log=False,
+        proxy_headers=False,  # uvicorn would believe those of this machine
         timeout_graceful_shutdown=1,
     )
-    listener = _Listener(config, closing)
+    listener = _Listener(config, closing, tls)
     await listener.serve(sockets=[listening])
     return int(listener.is_broken)
 
@@ -94,8 +97,9 @@ class _Listener(uvicorn.Server):
 
     is_broken = False
 
-    def __init__(self, config: uvicorn.Config, closing: anyio.Event) -> None:
+    def __init__(self, config: uvicorn.Config, closing: anyio.Event, tls: ssl.SSLContext | None) -> None:
         super().__init__(config)
+        self._tls = tls
         self.server_state = self._connections = Connections(most_connections())
         self._closing = closing
         self._last_accepted: int | None = None
@@ -103,6 +107,8 @@ class _Listener(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to accept connections. asyncio takes the number that it accepts at once for the queue's length, too."""
+        if self._tls is not None:
+            self.config.http_protocol_class = protocol_with(self._tls, Connection, HEADER_SECONDS)  # type: ignore[assignment]  # it makes protocols
         await super().startup(sockets)
         for one in sockets or ():
             one.listen(QUEUE)

@@ -13,6 +13,7 @@ from mcp.shared.exceptions import MCPError
 
 from dibs.rules.holder_names import CLIENT
 from dibs.session.caller import CallContext, Caller, Reply
+from dibs.session.principal import IN_SCOPE
 from dibs.session.python_wording import META, PYTHON
 from dibs.session.session import Session, refuse_role
 from dibs_schema.inputs import HumanField, Question
@@ -46,7 +47,8 @@ def session_of(ctx: Ctx) -> Session:
     request = ctx.request_context.request
     knows_sessions = (ctx.protocol_version or "") < STATELESS
     http_session = request.headers.get("mcp-session-id") if request is not None and knows_sessions else None
-    return session.for_caller(Caller.over_http(session.settings, http_session, client), wording)
+    principal = request.scope.get(IN_SCOPE) if request is not None else None
+    return session.for_caller(Caller.over_http(session.settings, http_session, client, principal), wording)
 
 
 def wording_of(ctx: Ctx) -> Wording:

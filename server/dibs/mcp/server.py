@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -103,11 +103,11 @@ class DibsServer(BaseServer):
         """Serve standard input and output until the input ends or a signal comes."""
         await serve_stdio(self._lowlevel_server, closing=self.closing)
 
-    def http_sessions(self) -> Sessions:
-        """Return the sessions of the clients over HTTP, of which there are none yet."""
+    def http_sessions(self, all_sessions: Sequence[Sessions]) -> Sessions:
+        """Return the sessions of the clients over HTTP, of which there are none yet; `all_sessions` share one limit."""
         from dibs.mcp.transport.http_sessions import Sessions
 
-        return Sessions(self._lowlevel_server, self._settings.detached_lease)
+        return Sessions(self._lowlevel_server, self._settings.detached_lease, all_sessions)
 
     async def list_tools(self) -> list[ToolDefinition]:
         """Return the definitions of the role's tools, in a fixed order."""

@@ -106,6 +106,7 @@ def event_of(row: Row) -> HistoryEvent:
         from_status=row["from_status"],
         to_status=row["to_status"] if row["to_status"] != row["from_status"] else None,
         detail=truncate_json(_shown(row["detail"] or {}), 500) or None,
+        token_name=row["token_name"],
     )
 
 

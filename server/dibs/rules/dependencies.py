@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Double, bindparam, case, func, insert, sel
 from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import F, among, depends_on_this, in_project, is_, literal_text, of_feature, this
+from dibs.rules.events import TOKEN_NAME
 from dibs.rules.questions import open_questions_of
 from dibs_schema.status import SATISFIED, Kind, Status
 from dibs_schema.tables import dependencies, events, features
@@ -58,9 +59,10 @@ _unmet = select(
     F.status,
     F.status,
     bindparam("what", type_=_E.detail.type),
+    TOKEN_NAME,
 ).where(depends_on_this(), F.status != literal_text(Status.ARCHIVED))
 _record_unmet = insert(events).from_select(
-    ["project_id", "feature_id", "at", "agent", "kind", "from_status", "to_status", "detail"], _unmet
+    ["project_id", "feature_id", "at", "agent", "kind", "from_status", "to_status", "detail", "token_name"], _unmet
 )
 
 _end_recheck = (

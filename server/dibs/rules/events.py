@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Select, Update, bindparam, func, insert, select
+from sqlalchemy import BindParameter, Select, Update, bindparam, func, insert, select
 
 from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
@@ -13,6 +13,8 @@ from dibs_schema.status import Kind, Status
 from dibs_schema.tables import events
 
 _E = events.c
+TOKEN_NAME: BindParameter[str | None] = bindparam("token_name", type_=_E.token_name.type)
+"""The name of the access token by which the caller came, or null."""
 
 _record = hot(
     insert(events).values(
@@ -24,6 +26,7 @@ _record = hot(
         from_status=bindparam("source"),
         to_status=bindparam("target"),
         detail=bindparam("what", type_=events.c.detail.type),
+        token_name=bindparam("token_name"),
     )
 )
 
@@ -74,7 +77,7 @@ def record(
 def with_event(transition: Update, kind: Kind, source: Status, target: Status) -> Select[Any]:
     """Return a guarded transition and its event as one statement, which returns the changed row."""
     moved = transition.cte("moved")
-    columns = ("project_id", "feature_id", "at", "agent", "kind", "from_status", "to_status")
+    columns = ("project_id", "feature_id", "at", "agent", "kind", "from_status", "to_status", "token_name")
     event = insert(events).from_select(
         columns,
         select(
@@ -83,6 +86,7 @@ def with_event(transition: Update, kind: Kind, source: Status, target: Status) -
             bindparam("now", type_=_E.at.type),
             bindparam("by", type_=_E.agent.type),
             *map(literal_text, (kind, source, target)),
+            TOKEN_NAME,
         ),
     )
     return select(moved).add_cte(event.cte("recorded"))
@@ -117,4 +121,5 @@ def record_all(tx: Transaction, by: str, kind: Kind, rows: list[dict[str, Any]])
     """Write many events, each with `feature_id`, and with `from_status`, `to_status` and `detail` if it has them."""
     tx.wakes = tx.wakes or any(_may_end_a_wait(kind, row.get("from_status"), row.get("to_status")) for row in rows)
     common = {"project_id": tx.project.id, "at": tx.now, "agent": by, "kind": kind.value}
+    common |= {"token_name": tx.parameters["token_name"]}
     tx.insert(events, [common | {"from_status": None, "detail": None} | row for row in rows])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dibs.database import WriteJob
 from dibs.platform.users import user_name
 from dibs.rules.holder_names import CLIENT, name_in_folder, name_of, program_of
+from dibs.session.principal import Principal
 from dibs.settings import Settings
 from dibs_schema.inputs import HumanField, Question
 from dibs_schema.next_step import Step
@@ -33,6 +34,7 @@ class Caller:
     proves that the holder is alive; then each call that carries the token renews the lease. `lease` is in seconds.
 
     `alias_lasts` says that the alias is that of the agent's session at its client, which outlives the connection.
+    `principal` is whom an access token proves; it limits the agent names that calls may give.
     """
 
     client: str
@@ -43,6 +45,7 @@ class Caller:
     connection: str | None
     lease: float
     alias_lasts: bool = False
+    principal: Principal | None = None
 
     @classmethod
     def on_connection(
@@ -60,17 +63,27 @@ class Caller:
         )
 
     @classmethod
-    def over_http(cls, settings: Settings, http_session: str | None, client: str = CLIENT) -> Caller:
+    def over_http(
+        cls,
+        settings: Settings,
+        http_session: str | None,
+        client: str = CLIENT,
+        principal: Principal | None = None,
+    ) -> Caller:
         """Return the client of one HTTP request. Without an HTTP session, each request counts as a new client.
 
         The id of an HTTP session is a secret of its client, so others see a digest of it. The agent's name in the
-        settings would name every client, so it is not used.
+        settings would name every client, so it is not used. A principal without an agent's name gives its own names.
         """
         scope = None
         if http_session is not None:
             scope = hashlib.blake2b(http_session.encode(), digest_size=10).hexdigest()
         alias = name_of(client, scope or secrets.token_hex(2))
-        return cls(client, None, alias, alias, scope, connection=None, lease=settings.detached_lease)
+        if principal is not None:
+            alias = principal.prefix + alias
+        agent = None if principal is None else principal.agent
+        lease = settings.detached_lease
+        return cls(client, agent, agent or alias, alias, scope, connection=None, lease=lease, principal=principal)
 
     @classmethod
     def in_shell(cls, settings: Settings) -> Caller:
@@ -81,10 +94,13 @@ class Caller:
         return cls(CLIENT, settings.agent, author, alias, author, connection=None, lease=settings.detached_lease)
 
     def holder(self, agent: str | None, token: str | None = None) -> Holder:
-        """Return the holder of a claim under the name `agent`, the caller's own, or none. `token` is the new claim's."""
+        """Return the holder of a claim under the name `agent`, the caller's own, or none. `token` is the new claim's.
+
+        Raises Forbidden if the caller's access token does not have that name.
+        """
         from dibs.rules.claimant import Holder
 
-        name = agent or self.agent
+        name = self._name(agent)
         return Holder(
             name=name or self.alias,
             named=name is not None,
@@ -100,7 +116,7 @@ class Caller:
 
         Raises InvalidInput if a key is given and nothing distinguishes the caller from others.
         """
-        scope = agent or self.agent or self.scope
+        scope = self._name(agent) or self.scope
         if scope is None and request_id is not None:
             raise InvalidInput(
                 "request_id: it needs an agent name here, since nothing else distinguishes you from other clients.",
@@ -108,6 +124,9 @@ class Caller:
                 field="request_id",
             )
         return scope or self.author
+
+    def _name(self, agent: str | None) -> str | None:
+        return agent or self.agent if self.principal is None else self.principal.agent_name(agent)
 
 
 def _folder_name(settings: Settings) -> str:

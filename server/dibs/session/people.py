@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dibs.database.transaction import Transaction
 from dibs.session.caller import CallContext
 from dibs.session.session import Session
 from dibs.verbs import ask_person as requests
@@ -52,7 +53,7 @@ async def ask_person(session: Session, args: RequestHumanInput, context: CallCon
         choose = session.claims.choose(feature, args.claim_token, Kind.ASK)
         token = await session.database.read(choose)
         if token is not None:
-            await session.database.read(lambda tx: requests.check_claim(tx, feature, token))
+            await session.database.read(lambda tx: _check_claim(session, tx, feature, token))
             await session.prove_alive(token)
             reply = await context.ask_fields(prompt, fields)
             if reply is not None and reply.answers is not None:
@@ -66,6 +67,11 @@ async def ask_person(session: Session, args: RequestHumanInput, context: CallCon
         Kind.ASK,
         lambda tx, by, token: requests.request_human_input(tx, by, feature, token, request),
     )
+
+
+def _check_claim(session: Session, tx: Transaction, feature: int, token: str) -> None:
+    session.refuse_foreign_claim(tx, feature, token)
+    requests.check_claim(tx, feature, token)
 
 
 async def ask_user(session: Session, args: AskUser, context: CallContext) -> Asked:

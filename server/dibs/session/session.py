@@ -80,6 +80,8 @@ class Session:
         """Return a session of another caller, with its wording, that shares everything else with this one."""
         session = copy(self)
         session.caller, session.wording = caller, wording
+        if caller.principal is not None:
+            session.database = self.database.with_token_name(caller.principal.name)
         return session
 
     async def perform(self, operation: AnyOperation, arguments: Any, context: CallContext | None = None) -> Answer:
@@ -106,6 +108,20 @@ class Session:
 
         found = steps_for(self.settings.role, steps)
         return found if self.adopted is None else self.adopted.steps(found)
+
+    def refuse_foreign_claim(self, tx: Transaction, feature: int, token: str | None, *, released: bool = False) -> None:
+        """Raise Forbidden if the claim with this token is of a holder in whose name the caller's access token cannot act.
+
+        The holder of a token never changes. If the claim was `released`, its last holder counts.
+        """
+        from dibs.rules.diagnosis import holder_of
+        from dibs.rules.events import last_holder
+
+        if self.caller.principal is None or token is None:
+            return
+        holder = last_holder(tx, feature) if released else holder_of(tx, feature, token)
+        if holder is not None:
+            self.caller.principal.refuse_claim_of(holder)
 
     def author(self, feature: int | None = None) -> str:
         """Return the name recorded for an action: the holder's of the caller's own claim, else the caller's."""
@@ -184,6 +200,7 @@ class TransitionJob(WriteJob[T]):
     def run(self, tx: Transaction) -> T:
         """Run the verb with the call's token."""
         self.token = self._choose(tx)
+        self.session.refuse_foreign_claim(tx, self.feature, self.token)
         author = self.session.author(self.feature)
         try:
             return self.verb(tx, author, self.token)
@@ -208,6 +225,7 @@ class RegainJob(WriteJob[T]):
         from dibs.verbs.continue_claim import regain
 
         job = self._job
+        job.session.refuse_foreign_claim(tx, job.feature, self._token, released=True)
         keep = job.kind is Kind.HEARTBEAT  # every other transition ends the claim
         self._holder = regain(tx, job.session.caller.holder(None), job.feature, self._token, keep=keep)
         return job.verb(tx, job.session.author(job.feature), self._token)

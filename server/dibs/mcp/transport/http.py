@@ -1,4 +1,4 @@
-"""Serves MCP over Streamable HTTP: one process and one database for any number of clients on this machine."""
+"""Serves MCP over Streamable HTTP: one process and one database for any number of clients."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from dibs.mcp.transport.http_admission import PATH, Admission
 from dibs_schema.refusals import InvalidInput
 
 if TYPE_CHECKING:
-    import anyio
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from dibs.mcp.server import DibsServer
+    from dibs.http.authentication import Authentication
+    from dibs.http.exposure import Exposure
+    from dibs.mcp.transport.http_servers import Servers
 
 PORT = 3427
 """D, I, B and S on the keys of a telephone."""
@@ -26,29 +27,31 @@ def address(text: str) -> tuple[str, int]:
     host = host.strip("[]") if colon else LOOPBACK[0]
     if not (port.isascii() and port.isdecimal() and int(port) < 1 << 16):
         raise InvalidInput(f"--http={text!r}: send PORT or HOST:PORT.", field="--http")
-    if host not in LOOPBACK:
-        raise InvalidInput(
-            f"--http={text!r}: Dibs serves this machine only, since nothing proves yet who calls: {', '.join(LOOPBACK)}.",
-            field="--http",
-        )
     return host, int(port)
 
 
 async def serve_http(
-    server: DibsServer, listening: socket.socket, closing: anyio.Event, beside: ASGIApp | None = None
+    servers: Servers,
+    listening: socket.socket,
+    exposure: Exposure,
+    authentication: Authentication | None,
+    beside: ASGIApp | None = None,
 ) -> int:
     """Serve clients on that socket until a signal arrives, and return the exit status. Print the URL on standard error.
 
-    A call that waits for work is answered as soon as `closing` is set. Requests to other paths are for the application
-    `beside`, if there is one.
+    Without `authentication` nobody is asked who they are. A call that waits for work is answered as soon as the servers
+    are closing. Requests to other paths are for the application `beside`, if there is one.
     """
-    sessions = server.http_sessions()
-    sys.stderr.write(f"dibs: serving {url_of(listening)}{PATH}\n")  # the socket already queues connections
+    url = url_of(listening, "http" if exposure.tls is None else "https")
+    if exposure.public is not None:
+        url = "://".join(exposure.public)
+    asked = "" if authentication is None else "dibs: each request needs an access token (dibs token create)\n"
+    sys.stderr.write(f"dibs: serving {url}{PATH}\n{asked}")  # the socket already queues connections
     sys.stderr.flush()
-    clients = Admission(sessions)
+    clients = Admission(servers, exposure, authentication)
 
     async def either(scope: Scope, receive: Receive, send: Send) -> None:
         await (clients if beside is None or scope["path"] == PATH else beside)(scope, receive, send)
 
-    async with sessions.run():
-        return await serve(either, listening, closing)
+    async with servers.run():
+        return await serve(exposure.before(either), listening, servers.closing, exposure.tls)

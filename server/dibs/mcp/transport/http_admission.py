@@ -1,7 +1,8 @@
-"""Which HTTP requests reach the server: from this machine, of a known path, whole in time, and within the limits."""
+"""Which HTTP requests reach the server: to its names, of a known path and principal, whole in time, within the limits."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from http import HTTPStatus
@@ -9,16 +10,25 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 import mcp_types as types
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from dibs.http.access_tokens import REMEMBERED_SECONDS
+from dibs.http.authentication import Authentication, Denied, refuse_token_in_url
 from dibs.http.connections import LONGEST_HEADERS, TOO_LONG_HEADERS
 from dibs.mcp.transport import LONGEST_MESSAGE
 from dibs.mcp.transport.http_sessions import MOST_SESSIONS, Sessions
 from dibs.mcp.transport.jsonrpc_messages import Malformed, decode, encode
+from dibs.session.principal import IN_SCOPE
 
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
+
+    from dibs.http.exposure import Exposure
+    from dibs.mcp.transport.http_servers import Servers
+    from dibs.session.principal import Principal
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +41,6 @@ SMALL: Final = 64 << 10
 """Bytes of a body that do not count, so that a few long bodies never keep out the many short ones."""
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-_HOST = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]{1,5})?", re.ASCII | re.IGNORECASE)
-_ORIGIN = re.compile(rf"https?://{_HOST.pattern}", re.ASCII | re.IGNORECASE)
 
 
 class Refused(Exception):  # noqa: N818 - it describes the request
@@ -42,14 +50,16 @@ class Refused(Exception):  # noqa: N818 - it describes the request
         super().__init__(words)
         self.status = status
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
-        self.answer = types.JSONRPCError(jsonrpc="2.0", id=None, error=types.ErrorData(code=code, message=words))
+        self.answer = _error(words, code)
 
 
 class Admission:
     """The ASGI application before the SDK's: it refuses requests, or passes them on with their whole body."""
 
-    def __init__(self, sessions: Sessions) -> None:
-        self._sessions = sessions
+    def __init__(self, servers: Servers, exposure: Exposure, authentication: Authentication | None) -> None:
+        self._servers = servers
+        self._exposure = exposure
+        self._authentication = authentication
         self._in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,36 +68,46 @@ class Admission:
         request = Request(scope)
         body = _Body(self)
         try:
-            _check(request)
+            _check(request, self._exposure)
+            sessions = await self._servers.sessions(await self._authenticate(scope))
             await body.read(receive)
             if request.method == "POST":
-                self._examine(request, body)
-            await self._sessions.serve(scope, body.then(receive), send)
+                _examine(request, body, sessions)
+            await self._serve(sessions, scope, body.then(receive), send)
         except ClientDisconnect:
             logger.info("%s %s: the client left before the end of its request", request.method, scope["path"])
         except Malformed as fault:
             await _answer(HTTPStatus.BAD_REQUEST, fault.answer)(scope, receive, send)
-        except Refused as refusal:
+        except (Denied, Refused) as refusal:
             logger.warning("%s %s was refused: %s", request.method, scope["path"], refusal)
-            await _answer(refusal.status, refusal.answer, refusal.headers)(scope, receive, send)
+            answer = _error(str(refusal)) if isinstance(refusal, Denied) else refusal.answer
+            await _answer(refusal.status, answer, refusal.headers)(scope, receive, send)
         finally:
             body.release()
 
-    def _examine(self, request: Request, body: _Body) -> None:
-        """Check the message as over stdio, and make room for a new session. Raises Malformed, or Refused."""
-        message = decode(body.text)
-        if _SURROGATE.search(body.text):  # perhaps a lone one, which was repaired
-            body.text = encode(message)
-        session = request.headers.get("mcp-session-id")
-        if session is not None:
-            self._sessions.observe(session, message)
-        elif getattr(message, "method", None) == "initialize" and not self._sessions.make_room():
-            raise Refused(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                f"{MOST_SESSIONS} sessions are open, and all are in use. End one, or try again later.",
-                types.INTERNAL_ERROR,
-                retry_after="10",
-            )
+    async def _authenticate(self, scope: Scope) -> Principal | None:
+        """Let the scope say who sends the request, and return it. Raises Denied if nobody is proven, or too often."""
+        if self._authentication is None:
+            return None
+        principal = await self._authentication.principal(scope)
+        scope[IN_SCOPE] = principal
+        scope["user"] = _user(principal)
+        return principal
+
+    async def _serve(self, sessions: Sessions, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request, but no longer than its access token works: a stream may last for hours."""
+        if self._authentication is None:
+            await sessions.serve(scope, receive, send)
+            return
+        answer = _Answer(send)
+        with anyio.CancelScope() as serving:
+            watching = asyncio.create_task(_watch_token(self._authentication, scope, serving))
+            try:
+                await sessions.serve(scope, receive, answer.send)
+            finally:
+                watching.cancel()
+        if serving.cancelled_caught:
+            await answer.end()
 
     def take(self, size: int) -> None:
         """Count bytes of a body. Raises Refused if there are too many at once."""
@@ -171,16 +191,68 @@ def too_long() -> Refused:
     )
 
 
-def _check(request: Request) -> None:
-    """Refuse a request by its headers. Raises Refused."""
+class _Answer:
+    """The answer to a request, which is ended if its access token has ended."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._has_begun = False
+
+    async def send(self, message: Message) -> None:
+        """Send a part of the answer."""
+        self._has_begun = True
+        await self._send(message)
+
+    async def end(self) -> None:
+        """Send the end of the answer. Raises Denied if it has not begun."""
+        if not self._has_begun:
+            raise Denied(HTTPStatus.UNAUTHORIZED, "The access token has ended.", {"www-authenticate": "Bearer"})
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _watch_token(authentication: Authentication, scope: Scope, serving: anyio.CancelScope) -> None:
+    """Cancel a request when its access token works no longer."""
+    ended = False
+    while not ended:
+        await asyncio.sleep(REMEMBERED_SECONDS)
+        try:
+            await authentication.proven(scope)
+        except Denied as denied:
+            ended = denied.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+    serving.cancel()
+
+
+def _examine(request: Request, body: _Body, sessions: Sessions) -> None:
+    """Check the message as over stdio, and make room for a new session. Raises Malformed, or Refused."""
+    message = decode(body.text)
+    if _SURROGATE.search(body.text):  # perhaps a lone one, which was repaired
+        body.text = encode(message)
+    session = request.headers.get("mcp-session-id")
+    if session is not None:
+        sessions.observe(session, message)
+    elif getattr(message, "method", None) == "initialize" and not sessions.make_room():
+        raise Refused(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            f"{MOST_SESSIONS} sessions are open, and all are in use. End one, or try again later.",
+            types.INTERNAL_ERROR,
+            retry_after="10",
+        )
+
+
+def _user(principal: Principal) -> AuthenticatedUser:
+    """Return a principal as the SDK knows it, which lets a session be used by the one that began it alone."""
+    client = f"{principal.project}\n{principal.name}"
+    claims = {"iss": principal.issuer} if principal.issuer is not None else None
+    return AuthenticatedUser(AccessToken(token="", client_id=client, scopes=[], subject=principal.agent, claims=claims))
+
+
+def _check(request: Request, exposure: Exposure) -> None:
+    """Refuse a request by its headers. Raises Refused, and Denied."""
     headers = request.headers
     if sum(len(name) + len(value) for name, value in headers.raw) > LONGEST_HEADERS:  # they arrived all at once
         raise Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, TOO_LONG_HEADERS)
-    if not _HOST.fullmatch(headers.get("host", "")):
-        raise Refused(HTTPStatus.MISDIRECTED_REQUEST, "Host must be 127.0.0.1, localhost or [::1], with the port.")
-    origin = headers.get("origin")
-    if origin is not None and not _ORIGIN.fullmatch(origin):
-        raise Refused(HTTPStatus.FORBIDDEN, "Origin must be of 127.0.0.1, localhost or [::1]: other pages are refused.")
+    exposure.check_names(headers.get("host", ""), headers.get("origin"))
+    refuse_token_in_url(request.scope)
     if request.scope["path"].removesuffix("/") != PATH:
         raise Refused(HTTPStatus.NOT_FOUND, f"MCP is served at {PATH}.")
     if request.method not in ("GET", "POST", "DELETE"):
@@ -189,6 +261,10 @@ def _check(request: Request) -> None:
         raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the body without Content-Encoding.")
     if int(headers.get("content-length", "0")) > LONGEST_MESSAGE:  # h11 accepts digits only
         raise too_long()
+
+
+def _error(words: str, code: int = types.INVALID_REQUEST) -> types.JSONRPCError:
+    return types.JSONRPCError(jsonrpc="2.0", id=None, error=types.ErrorData(code=code, message=words))
 
 
 def _answer(status: HTTPStatus, error: types.JSONRPCError, headers: dict[str, str] | None = None) -> Response:

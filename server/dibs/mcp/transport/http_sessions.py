@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import mcp_types as types
@@ -24,10 +25,14 @@ MOST_SESSIONS: Final = 1_000
 
 
 class Sessions(StreamableHTTPSessionManager):
-    """All open sessions. `lease` is for how many seconds a claim lives after a call about it."""
+    """All open sessions of one server. `lease` is for how many seconds a claim lives after a call about it.
 
-    def __init__(self, server: Server[Any], lease: float) -> None:
+    `all_sessions` are those of all servers of the process, with these from their start on.
+    """
+
+    def __init__(self, server: Server[Any], lease: float, all_sessions: Sequence[Sessions]) -> None:
         super().__init__(server, max_sessions=None)
+        self._all_sessions = all_sessions
         self._lease = lease
         self._may_hold_until: dict[str, float] = {}
 
@@ -49,17 +54,18 @@ class Sessions(StreamableHTTPSessionManager):
         Its claim lives on, and its token works in every session.
         """
         now = time.monotonic()
-        while len(self._server_instances) >= MOST_SESSIONS:
+        while sum(len(those._server_instances) for those in self._all_sessions) >= MOST_SESSIONS:  # noqa: SLF001 - this class
             idle = [
-                (self._may_hold_until.get(one, 0) > now, idle_until, one, transport)
-                for one, transport in self._server_instances.items()
+                (those._may_hold_until.get(one, 0) > now, idle_until, one, place)  # noqa: SLF001
+                for place, those in enumerate(self._all_sessions)
+                for one, transport in those._server_instances.items()  # noqa: SLF001
                 if (idle_until := _idle_until(transport)) < math.inf
             ]
             if not idle:
                 return False
-            _, _, session, transport = min(idle)
+            _, _, session, place = min(idle)
             logger.warning("session %s is ended: %d are open, and it has been idle for longest", session, MOST_SESSIONS)
-            del self._server_instances[session]
+            transport = self._all_sessions[place]._server_instances.pop(session)  # noqa: SLF001
             assert transport.idle_scope is not None, "it is idle"
             transport.idle_scope.cancel()
         return True

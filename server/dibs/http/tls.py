@@ -1,0 +1,64 @@
+"""TLS handshakes: a client that does not finish one is counted among the connections, and does not wait for long."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from dibs.http.connections import Connection
+
+
+class Handshake(asyncio.Protocol):
+    """A new TCP connection, which becomes a Connection when its TLS handshake is done.
+
+    asyncio's own servers count and limit only connections whose handshake is done, and wait 60 s for it.
+    """
+
+    def __init__(self, connection: Connection, context: ssl.SSLContext, seconds: float) -> None:
+        self._connection = connection
+        self._context = context
+        self._seconds = seconds
+        self._early = b""
+        self._task: asyncio.Task[None] | None = None  # the event loop does not keep it
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin the handshake."""
+        plain = cast("asyncio.Transport", transport)
+        self._connection.server_state.begin_handshake(plain)
+        self._task = asyncio.get_running_loop().create_task(self._shake_hands(plain))
+
+    async def _shake_hands(self, transport: asyncio.Transport) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            encrypted = await loop.start_tls(
+                transport, self, self._context, server_side=True, ssl_handshake_timeout=self._seconds
+            )
+        except (OSError, ssl.SSLError):  # a client without TLS, or with another one, or one that has left
+            transport.abort()
+            return
+        finally:
+            self._connection.server_state.end_handshake(transport)
+        if encrypted is None or encrypted.is_closing():
+            return
+        encrypted.set_protocol(self._connection)
+        self._connection.connection_made(encrypted)
+        if self._early:
+            self._connection.data_received(self._early)
+
+    def data_received(self, data: bytes) -> None:
+        """Keep what arrives together with the end of the handshake."""
+        self._early += data
+
+
+def protocol_with(
+    context: ssl.SSLContext, connection: Callable[..., Connection], seconds: float
+) -> Callable[..., Handshake]:
+    """Return what makes the protocol of a new TCP connection, in the place of `connection`."""
+
+    def make(**more: object) -> Handshake:
+        return Handshake(connection(**more), context, seconds)
+
+    return make

@@ -1,0 +1,55 @@
+"""A caller over HTTP, as its access token or an identity provider proves it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dibs_schema.next_step import Step
+from dibs_schema.refusals import Forbidden
+from dibs_schema.roles import Role
+
+IN_SCOPE = "dibs.principal"
+"""The key of the scope of an HTTP request with its Principal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who calls, and what it may do: in one project, with one role, under one agent's name or those below its own.
+
+    `name` is the access token's, which the events record. A principal without `agent` may use every agent name that
+    begins with `prefix`. `issuer` is the identity provider that vouches for it; None stands for this database.
+    """
+
+    name: str
+    project: str
+    role: Role
+    agent: str | None
+    issuer: str | None = None
+
+    @property
+    def prefix(self) -> str:
+        """How the agent names begin that it may use if it has no name of its own."""
+        return f"{self.name}/"
+
+    def has_name(self, name: str) -> bool:
+        """Return whether it may act under a name."""
+        return name == self.agent if self.agent is not None else name.startswith(self.prefix)
+
+    def agent_name(self, asked: str | None) -> str | None:
+        """Return the agent name of a call that asks for one. Raises Forbidden if it is another's."""
+        if asked is None or self.has_name(asked):
+            return asked or self.agent
+        if self.agent is not None:
+            fact, right = f"This access token is that of agent {self.agent!r}, and names no other.", self.agent
+        else:
+            fact, right = f"This access token names agents that begin with {self.prefix!r}.", f"{self.prefix}{asked}"
+        raise Forbidden(fact, next=[Step(None, {"agent": right[:100]})], agent=self.agent)
+
+    def refuse_claim_of(self, holder: str) -> None:
+        """Raise Forbidden if a claim's holder has a name that it may not use."""
+        if not self.has_name(holder):
+            raise Forbidden(
+                f"The claim is that of {holder!r}, and this access token does not act in that name.",
+                next=[Step("feature_clear_in_progress", {"force": True}, by=Role.PLANNER, purpose="to free it")],
+                holder=holder,
+            )
