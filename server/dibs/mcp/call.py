@@ -208,6 +208,8 @@ async def call(session: Session, name: str, arguments: dict[str, Any], ctx: Ctx)
         names = ", ".join(one.tool for one in offered(session.settings.role))
         raise InvalidInput(f"There is no tool {name[:100]!r}. This server offers {names}.", field="name")
     refuse_role(session.settings.role, operation, session.wording)
+    if session.caller.principal is not None:
+        session.caller.principal.refuse_names(arguments)
     ignored: list[str] = []
     given = read_arguments(operation, arguments, ignored, from_model=True)
     wait_seconds = getattr(given, "wait_seconds", 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dibs_schema.next_step import Step
@@ -44,6 +45,14 @@ class Principal:
         else:
             fact, right = f"This access token names agents that begin with {self.prefix!r}.", f"{self.prefix}{asked}"
         raise Forbidden(fact, next=[Step(None, {"agent": right[:100]})], agent=self.agent)
+
+    def refuse_names(self, given: Mapping[str, object]) -> None:
+        """Raise Forbidden if a call names another project or role than its access token: no operation has such arguments."""
+        for name, own in (("project", self.project), ("role", self.role.value)):
+            asked = given.get(name)
+            if isinstance(asked, str) and asked != own:
+                fact = f"This access token is for the {name} {own!r}, which no argument changes."
+                raise Forbidden(fact, next=[Step(None, purpose=f"without {name}")])
 
     def refuse_claim_of(self, holder: str) -> None:
         """Raise Forbidden if a claim's holder has a name that it may not use."""
