@@ -13,13 +13,13 @@ from typing import Any
 
 from dibs.__main__ import serve
 from dibs.database import file_driver
-from dibs.database.sqlite import log_sync
+from dibs.platform import durable_sync
 
 
 def set_otherwise(pragmas: dict[str, Any]) -> None:
     """Let each new connection use these pragma values instead of the values that Dibs sets."""
     if pragmas.get("synchronous") == "OFF":
-        log_sync.sync_data = lambda _: None
+        durable_sync.sync_data = lambda _: None
     driver: Any = file_driver()
     connect = driver.connect
 

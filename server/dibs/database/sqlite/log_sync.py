@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from dibs.database.sqlite.errors import not_recovered, unsynced
-from dibs.platform.durable_sync import open_to_sync, sync_data
+from dibs.platform import durable_sync
 from dibs.platform.file_identity import file_at
 
 
@@ -45,13 +45,13 @@ class LogSync:
         No lock of SQLite is on this file, so closing it drops none. Raises OSError.
         """
         if self._descriptor is None:
-            self._descriptor = open_to_sync(self._log)
+            self._descriptor = durable_sync.open_to_sync(self._log)
 
     def sync(self) -> None:
         """Sync the log. Raises OutcomeUnknown if the disk fails, or has failed for another process meanwhile."""
         assert self._descriptor is not None, "it was opened before the commit"
         try:
-            sync_data(self._descriptor)
+            durable_sync.sync_data(self._descriptor)
         except OSError as error:
             self._failed = True
             self._set_mark()
