@@ -18,7 +18,8 @@ from mcp.client.stdio import StdioServerParameters
 
 from dibs.mcp.client_roots import folder_of
 from dibs.root_folder import BACKLOG
-from dibs_proof.raw_client import OPENING, Message, RawClient
+from dibs_proof.raw_client import OPENING, Message
+from races.servers import ServerClient
 
 SERVE = [sys.executable, "-m", "dibs", "serve"]
 
@@ -141,7 +142,7 @@ def test_a_client_that_never_answers_counts_as_one_without_roots(
     """After two seconds the working folder decides; from a home folder the call is refused, and the next asks again."""
     working = place.home if name == "home" else place.one
     monkeypatch.chdir(working)
-    with RawClient(SERVE, {"HOME": str(place.home)}, opening({"roots": {"listChanged": True}})) as server:
+    with ServerClient(SERVE, {"HOME": str(place.home)}, opening({"roots": {"listChanged": True}})) as server:
         for request in (900, 901):  # ids that the server's own requests do not have
             call = {"name": "feature_get_stats", "arguments": {}}
             server.write({"jsonrpc": "2.0", "id": request, "method": "tools/call", "params": call})
@@ -158,12 +159,12 @@ def test_a_client_that_never_answers_counts_as_one_without_roots(
 def test_a_client_without_roots_is_not_asked(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is served at once; from a home folder the handshake fails with the reason."""
     monkeypatch.chdir(place.one)
-    with RawClient(SERVE, {"HOME": str(place.home)}) as server:
+    with ServerClient(SERVE, {"HOME": str(place.home)}) as server:
         assert server.call("feature_get_stats")["database"] == str(place.one / BACKLOG)
         assert str(place.one / BACKLOG) in server.message(0)["result"]["instructions"]
         assert server.finish() == 0
     monkeypatch.chdir(place.home)
-    with RawClient(SERVE, {"HOME": str(place.home)}) as server:
+    with ServerClient(SERVE, {"HOME": str(place.home)}) as server:
         assert "is the folder of many projects" in server.message(0)["error"]["message"]
         assert server.status(60) == 2
 

@@ -12,8 +12,8 @@ import pytest
 
 from dibs.root_folder import BACKLOG, find_root, possible_roots
 from dibs.settings import Settings
-from dibs_proof.raw_client import RawClient
 from dibs_schema.refusals import InvalidInput
+from races.servers import ServerClient
 
 NEW = ("--category", "core", "--description", "What it does.", "--step", "Look.")
 
@@ -189,7 +189,7 @@ def test_a_server_serves_the_project_that_its_client_names(
     command = [sys.executable, "-m", "dibs", "serve"]
     named = [(str(project), project), (str(tmp_path / "link"), project)]
     for value, served in [*named, (f"{project},{home}", None), ("project", None), ("", None)]:
-        with RawClient(command, {"HOME": str(home), variable: value}) as server:
+        with ServerClient(command, {"HOME": str(home), variable: value}) as server:
             if served is not None:
                 assert server.call("feature_get_stats")["database"] == str(served / BACKLOG)
             else:

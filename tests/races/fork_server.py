@@ -4,6 +4,9 @@ Loading the SDK and the verbs takes more than a second of processor time, and th
 forked server is a process with its own pipes and environment, as `python -m dibs serve` is; no code of the server ran
 before the fork. The fork server reports its exit status. A new interpreter starts each server with DIBS_TEST_FRESH=1 or
 DIBS_TEST_LONG=1, and if the command or the environment is not that of a plain server.
+
+A bug must be planted before the modules load that it changes. So a server with one bug is forked from a process that
+has loaded only the libraries, and loads the rest itself.
 """
 
 from __future__ import annotations
@@ -26,41 +29,47 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-import dibs.queries
-import dibs.rules
-import dibs.session
-import dibs.verbs
 from dibs_proof.planted_bugs import BUGS
 
 SERVER = [sys.executable, "-m", "dibs", "serve"]
 BUGGY = [sys.executable, "-m", "dibs_proof.planted_bugs"]
 TESTS = Path(__file__).parent.parent
-MODULES = [
+LIBRARIES = [
     "alembic.command",
     "anyio._backends._asyncio",
+    "click",
+    "encodings.ascii",
+    "mcp.server.mcpserver",
+    "psycopg",
+    "rich.console",
+    "rich.logging",
+    "sqlalchemy.dialects.postgresql.psycopg",
+    "sqlalchemy.dialects.sqlite.pysqlite",
+]
+MODULES = [
+    "dibs.__main__",
     "dibs.cli.serve",
     "dibs.database.postgres.engine",
     "dibs.database.sqlite.engine",
     "dibs.mcp.call",
     "dibs.mcp.definitions",
+    "dibs.mcp.prompts.completions",
+    "dibs.mcp.prompts.prompts",
+    "dibs.mcp.resources.read",
     "dibs.mcp.server",
     "dibs.mcp.transport.jsonrpc_streams",
-    "rich.logging",
-    "sqlalchemy.dialects.postgresql.psycopg",
-    "sqlalchemy.dialects.sqlite.pysqlite",
 ]
+PACKAGES = ["dibs.queries", "dibs.rules", "dibs.session", "dibs.verbs"]
+JUST_LIBRARIES = "libraries"
 LONGEST = 1 << 20
 """The most bytes of a request, which has the arguments and the environment."""
 
 
 def is_plain(command: Sequence[str], environment: Mapping[str, str]) -> bool:
-    """Return whether this server can be forked: the command has no prefix, and no library is preloaded.
-
-    With planted bugs it is forked in a storm, which has several at once and starts many servers.
-    """
+    """Return whether this server can be forked: the command has no prefix, and no library is preloaded."""
     wanted = any(os.environ.get(f"DIBS_TEST_{name}") == "1" for name in ("FRESH", "LONG"))
     return (
-        (list(command[: len(SERVER)]) == SERVER or "," in _bugs(command))
+        (list(command[: len(SERVER)]) == SERVER or bool(_bugs(command)))
         and not wanted
         and not any(name.startswith(("LD_", "PYTHON")) for name in environment)
         and sys.platform == "linux"
@@ -72,6 +81,15 @@ def _bugs(command: Sequence[str]) -> str:
     return command[len(BUGGY)] if list(command[: len(BUGGY)]) == BUGGY else ""
 
 
+def _loads(command: Sequence[str]) -> str:
+    """Return what the fork server of a command has loaded: the server, with the bugs of a storm, or the libraries.
+
+    A storm starts many servers with the same bugs, so they are planted before its fork server loads the server.
+    """
+    bugs = _bugs(command)
+    return bugs if "," in bugs or not bugs else JUST_LIBRARIES
+
+
 class ForkedServer:
     """A forked server, with the part of subprocess.Popen that the tests use."""
 
@@ -81,11 +99,12 @@ class ForkedServer:
         self._status, status = os.pipe()
         request = {
             "argv": command[len(SERVER) :],
+            "bugs": _bugs(command),
             "environment": dict(environment),
             "folder": str(Path.cwd()),
         }
         with _opening:
-            fork_server = _fork_server(_bugs(command))
+            fork_server = _fork_server(_loads(command))
         self.pid = fork_server.fork(json.dumps(request), [into, out, stderr.fileno(), status])
         for end in (into, out, status):
             os.close(end)
@@ -120,13 +139,13 @@ class ForkedServer:
 
 
 class _ForkServer:
-    """The process of the fork server, whose servers have the given bugs, and the socket to it."""
+    """The process of a fork server, and the socket to it. `_loads` describes its parameter."""
 
-    def __init__(self, bugs: str) -> None:
+    def __init__(self, loaded: str) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._one_at_a_time = threading.Lock()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "races.fork_server", str(theirs.fileno()), bugs],
+            [sys.executable, "-m", "races.fork_server", str(theirs.fileno()), loaded],
             cwd=TESTS,
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
@@ -149,11 +168,15 @@ _fork_server = functools.cache(_ForkServer)
 _opening = threading.Lock()
 
 
-def serve(connection: socket.socket, bugs: str) -> None:
+def serve(connection: socket.socket, loaded: str) -> None:
     """Fork servers until the tests are over. In each server this returns when the server has ended."""
-    for bug in filter(None, bugs.split(",")):
-        BUGS[bug]()
-    _load()
+    for library in LIBRARIES:
+        importlib.import_module(library)
+    if loaded != JUST_LIBRARIES:
+        _plant(loaded)
+        _load()
+    gc.collect()
+    gc.freeze()
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake)
@@ -178,15 +201,19 @@ def serve(connection: socket.socket, bugs: str) -> None:
             connection.send(str(pid).encode())
 
 
+def _plant(bugs: str) -> None:
+    for bug in filter(None, bugs.split(",")):
+        BUGS[bug]()
+
+
 def _load() -> None:
     """Import the modules of a server, without running any of its code."""
     for module in MODULES:
         importlib.import_module(module)
-    for package in (dibs.queries, dibs.rules, dibs.session, dibs.verbs):
+    for package in map(importlib.import_module, PACKAGES):
         for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             importlib.import_module(found.name)
-    gc.collect()
-    gc.freeze()
+    importlib.import_module("dibs.database").file_driver()
 
 
 def _report_ended(statuses: dict[int, int]) -> None:
@@ -211,9 +238,25 @@ def _run_server(connection: socket.socket, request: dict[str, Any], descriptors:
     os.environ.update(request["environment"])
     os.chdir(request["folder"])
     sys.argv = ["dibs", "serve", *request["argv"]]
+    if request["bugs"] and "," not in request["bugs"]:
+        _plant(request["bugs"])
     from dibs.__main__ import main
 
-    main()
+    try:
+        main()
+    except SystemExit as ended:
+        _end(ended.code)
+
+
+def _end(status: str | int | None) -> None:
+    """End the process as the interpreter does, but leave its memory to the system, which takes a third of the time."""
+    for thread in threading.enumerate():
+        if not thread.daemon and thread is not threading.current_thread():
+            thread.join()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status if isinstance(status, int) else int(status is not None))
 
 
 if __name__ == "__main__":

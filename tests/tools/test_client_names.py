@@ -13,6 +13,7 @@ import pytest
 from dibs.client import server_command
 from dibs.rules.holder_names import is_of_connection
 from dibs_proof.raw_client import OPENING, RawClient
+from races.servers import ServerClient
 
 NEW: dict[str, Any] = {"category": "area", "name": "a feature", "description": "d", "steps": ["s"]}
 
@@ -28,7 +29,7 @@ def shown(db: str, folder: Path, client: str, role: str = "all") -> tuple[str, s
     """Return the author of a note, and the holder of a claim if the role can claim, or else the author again."""
     folder.mkdir()
     command, opening = server_command("--db", db, "--role", role), opened_by(client)
-    with closing(RawClient(command, {"CLAUDE_PROJECT_DIR": str(folder)}, opening)) as server:
+    with closing(ServerClient(command, {"CLAUDE_PROJECT_DIR": str(folder)}, opening)) as server:
         if role == "tester":
             return (noted(server, 1),) * 2
         (feature,) = server.call("feature_create", **NEW, allow_duplicates=True)["ids"]
@@ -69,7 +70,7 @@ def test_the_overview_names_the_program_of_every_holder(db: str) -> None:
     with ExitStack() as stack:
         for client, (agent, more) in zip(("Claude Code", "codex", "opencode", ""), flags.items(), strict=True):
             command = server_command("--db", db, *more)
-            server = stack.enter_context(closing(RawClient(command, {}, opened_by(client))))
+            server = stack.enter_context(closing(ServerClient(command, {}, opened_by(client))))
             (feature,) = server.call("feature_create", **NEW, allow_duplicates=True)["ids"]
             server.call(
                 "feature_claim_and_get", feature_id=feature, **({} if agent in ("ada", None) else {"agent": agent})
