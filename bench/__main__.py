@@ -150,8 +150,8 @@ def _postgres(folder: Path, options: argparse.Namespace) -> Iterable[Measured]:
 def _board(folder: Path, options: argparse.Namespace) -> Iterable[Measured]:
     from bench import board
 
-    agents, windows, passes = (8, 2, 10) if options.quick else (20, 10, 30)
-    return board.measure(folder, agents, windows, passes)
+    effort = (8, 2, 4, 5) if options.quick else (20, 10, 15, 40)
+    return board.measure(folder, *effort)
 
 
 def _full_text(folder: Path, options: argparse.Namespace) -> Iterable[Measured]:

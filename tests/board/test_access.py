@@ -51,7 +51,7 @@ def test_the_cookie_is_closed_to_scripts_and_other_sites(board_db: str) -> None:
         cookie = browser.get(board.url).headers["set-cookie"]
         name, *rest = [part.strip().lower() for part in cookie.split(";")]
         assert name.startswith(f"dibs-board-{board.port}=")
-        assert {"httponly", "samesite=strict", "path=/"} <= set(rest)
+        assert {"httponly", "samesite=strict", "path=/", f"max-age={LONGEST:.0f}"} <= set(rest)
 
 
 def _backlog(file: Path) -> str:

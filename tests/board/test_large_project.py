@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from bench.backlogs import make_large
+from bench.board import BLOCKED, FEATURES, FIRST_BYTE, PASSING, SCREENS
 
 from board.people import Person, board_on
 
@@ -15,20 +16,6 @@ pytestmark = [
     pytest.mark.only_on("sqlite", reason="the rows are inserted as this engine makes numbers and texts"),
     pytest.mark.skipif(sys.platform != "linux", reason="it reads the processor time from /proc"),
 ]
-
-FEATURES, PASSING, BLOCKED = 100_000, 60_000, 20_000
-NEEDED, BLOCKED_ONE = FEATURES, PASSING + 10
-"""A feature on which 20,000 wait, and one of those."""
-FIRST_BYTE = 0.150
-"""Seconds."""
-FILTERS = ("agent=bench", "agent=nobody", "text=feature", "text=ref-0999", "text=none", "category=area+3")
-PATHS = (
-    *("/", "/events", "/events?agent=bench", "/add", "/board", "/board?state=waiting"),
-    *(f"/board?{one}" for one in (*FILTERS, "text=feature&agent=bench&category=area+3")),
-    *(f"/list?{one}&state={state}" for one in FILTERS for state in ("ready", "passing")),
-    *(f"/feature/{one}{more}" for one in (NEEDED, BLOCKED_ONE) for more in ("", "/graph")),
-    *("/list", "/list?state=passing"),
-)
 
 
 @pytest.mark.timeout(300)
@@ -38,7 +25,7 @@ def test_the_first_byte_of_each_page_comes_at_once(tmp_path: Path) -> None:
     db = make_large(tmp_path / "features.db", FEATURES, passing=PASSING, blocked=BLOCKED)
     with board_on(str(db)) as board, Person(board) as person:
         person.enter()
-        for path in PATHS:
+        for path in SCREENS:
             assert person.get(path).status_code == 200
             before = _processor_time(board.process.pid)
             person.get(path)

@@ -15,6 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from dibs.board.known_browser import LONGEST
 from dibs.board.page import templates
 
 if TYPE_CHECKING:
@@ -96,7 +97,9 @@ class Access:
         self._is_exchanged = True
         # A cookie that is SameSite=Strict does not follow a redirect from another site, as a terminal in a browser.
         answer = HTMLResponse(templates().get_template("enter.html").render())
-        answer.set_cookie(self._cookie, self._browser.admit(), path="/", httponly=True, samesite="strict")
+        answer.set_cookie(
+            self._cookie, self._browser.admit(), path="/", max_age=int(LONGEST), httponly=True, samesite="strict"
+        )
         return answer
 
     def _is_own(self, headers: Headers) -> bool:

@@ -28,6 +28,18 @@ WHAT = {
     "end": "Move to the end",
 }
 """What can be done to several features, and its words."""
+_IN_QUEUE = ("archive", "front", "end")
+OF_STATE = {
+    "needs_you": ("approve", "archive"),
+    "ready": _IN_QUEUE,
+    "waiting": ("retry", *_IN_QUEUE),
+    "in_progress": (),
+    "stuck": ("retry", "archive"),
+    "passing": ("approve", "archive"),
+    "archived": ("restore",),
+}
+"""What is offered for the features of each state. In their back-off some of the waiting ones can be tried again."""
+assert OF_STATE.keys() == set(COLUMNS)
 
 
 def _read(tx: Transaction, _: Project, asked: Asked) -> dict[str, Any]:
@@ -42,7 +54,7 @@ def _read(tx: Transaction, _: Project, asked: Asked) -> dict[str, Any]:
         "wanted": wanted,
         "state": state,
         "headings": HEADINGS,
-        "what": WHAT,
+        "what": {name: words for name, words in WHAT.items() if name in OF_STATE[state]},
         "may_move": state in ("ready", "waiting"),
         "more": None if page.next_cursor is None else {**names, "after": page.next_cursor},
     }

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from dibs.settings import Settings
 
 LONGEST = 7 * 86_400.0
-"""Seconds for which a board that starts again knows the browser."""
+"""Seconds for which the browser keeps its cookie, and for which a board that starts again knows it."""
 LARGEST_FILE = 1_000
 """Bytes."""
 

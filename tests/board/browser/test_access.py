@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from board.browser import scene
-from board.browser.windows import PHONE, Windows, paths_of_pages
+from board.browser.windows import PHONE, Windows, findings_in, paths_of_pages
 from races.servers import ServerClient, StartServer
 
 pytestmark = pytest.mark.only_on("sqlite", reason="what the browser does is the same on every engine")
@@ -20,11 +19,6 @@ def agents(start: StartServer, board_db: str) -> list[ServerClient]:
     return scene.agents_at_work(start)
 
 
-def _findings(page: Page) -> list[str]:
-    found = Axe().run(page).response["violations"]
-    return [f"{page.url}: {one['id']}: {one['nodes'][0]['html']}" for one in found]
-
-
 @pytest.mark.usefixtures("agents")
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing(windows: Windows, theme: str) -> None:
@@ -33,10 +27,10 @@ def test_axe_finds_nothing(windows: Windows, theme: str) -> None:
     findings = list[str]()
     for path in paths_of_pages(1):
         page.goto(windows.board.origin + path)
-        findings += _findings(page)
+        findings += findings_in(page)
     page.keyboard.press("?")
     expect(page.get_by_role("dialog")).to_be_visible()
-    assert findings + _findings(page) == []
+    assert findings + findings_in(page) == []
 
 
 @pytest.mark.usefixtures("agents")

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import update
 
 from board.browser import scene
-from board.browser.windows import PHONE, Windows, paths_of_pages
+from board.browser.windows import PHONE, Windows, findings_in, paths_of_pages
+from board.people import board_on
 from dibs.database import open_database
 from dibs.settings import Settings
 from dibs_schema.tables import features
 from races.servers import ServerClient, StartServer
+from verbs.stage import add
 
 pytestmark = pytest.mark.only_on("sqlite", reason="what the browser does is the same on every engine")
 
@@ -59,6 +63,9 @@ def attack(start: StartServer, board_db: str) -> int:
     }
     names = [*MARKUP, "w" * 255, SHORT[:255], "others", "to claim"]
     planner.call("feature_create_bulk", features=[{**text, "name": name} for name in names])
+    paths = ["<script>owned=1</script>/*.py", '"><img src=x onerror=owned=1>', "w" * 150]
+    planner.call("feature_update", feature_id=1, paths=paths)
+    planner.call("feature_add_dependency", feature_id=len(names) - 2, dependency_id=1)
     for _ in range(3):
         agent.call("feature_skip", feature_id=1, reason=(SHORT + LINES + LONG)[:2_000])
     _ask(agent, **_claim(agent))
@@ -103,6 +110,35 @@ def test_texts_stay_text(windows: Windows, attack: int, width: int) -> None:
         page.goto(windows.board.origin + path)
         expect(page.locator("h1")).to_be_visible()
         _is_text(page)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_in_hostile_texts(windows: Windows, attack: int, theme: str) -> None:
+    """The pages stay usable for everybody, on a phone too."""
+    page = windows.open(viewport=PHONE, color_scheme=theme, reduced_motion="reduce")
+    findings = list[str]()
+    for path in paths_of_pages(attack):
+        page.goto(windows.board.origin + path)
+        findings += findings_in(page)
+    assert findings == []
+
+
+def test_the_name_of_a_project_stays_text(browser: Browser, tmp_path: Path) -> None:
+    """A folder may have any name, and the page shows it in its heading and title; two of them have a page of all."""
+    files = [tmp_path / name / ".dibs" / "features.db" for name in ('"><img src=x onerror=owned=1>', "w" * 200)]
+    for file in files:
+        with closing(open_database(Settings(db=str(file)))) as database:
+            add(database, name=MARKUP[0])
+    with board_on(str(files[0]), "--db", str(files[1])) as board:
+        opened = Windows(browser, board)
+        page = opened.open(viewport=PHONE)
+        for path in ("/", "/1/", "/2/", "/1/feature/1"):
+            page.goto(board.origin + path)
+            expect(page.locator("h1")).to_be_visible()
+            _is_text(page)
+            assert findings_in(page) == []
+        opened.close()
+    assert opened.faults == []
 
 
 def test_texts_that_arrive_stay_text(windows: Windows, attack: int, start: StartServer) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from board.people import BoardProcess
@@ -28,12 +29,12 @@ addEventListener("securitypolicyviolation", (event) => console.error("policy", e
 class Windows:
     """Windows of a browser that knows the board's key. `faults` are errors of the script and violations of the policy."""
 
-    def __init__(self, browser: Browser, board: BoardProcess) -> None:
+    def __init__(self, browser: Browser, board: BoardProcess, cookies: Any = None) -> None:
         self.board = board
         self.faults: list[str] = []
         self._browser = browser
         self._contexts: list[BrowserContext] = []
-        self._cookies: Any = None
+        self._cookies = cookies
 
     def open(self, path: str = "/", **options: Any) -> Page:
         """Open a page of the board in a window of its own. `options` are those of `Browser.new_context`."""
@@ -85,3 +86,9 @@ def paths_of_pages(feature: int) -> list[str]:
     """Return a path of every page of the board; pages of one feature, and of selected ones, are those of the given one."""
     paths = (page.path.replace("{what}", f"archive?id={feature}") for page in PAGES)
     return [re.sub(r"\{[^}]*\}", str(feature), path) for path in paths]
+
+
+def findings_in(page: Page) -> list[str]:
+    """Return what axe finds on a page: the address, the rule, and the first element."""
+    found = Axe().run(page).response["violations"]
+    return [f"{page.url}: {one['id']}: {one['nodes'][0]['html'][:500]}" for one in found]
