@@ -35,19 +35,31 @@ def mask(reason: str) -> str:
 
 def name_digest(category: str, name: str) -> str:
     """Return a digest that two features share if their categories and names differ in nothing but form."""
-    return hashlib.blake2b(f"{fold(category)}\0{fold(name)}".encode(), digest_size=16).hexdigest()
+    return _digest(fold(category), fold(name))
+
+
+def _digest(category: str, name: str) -> str:
+    return hashlib.blake2b(f"{category}\0{name}".encode(), digest_size=16).hexdigest()
 
 
 def folded(feature: Mapping[str, Any]) -> dict[str, str]:
     """Return the columns by which a feature is compared and searched, from its category, name and reference."""
-    category, name = feature["category"], feature["name"]
+    category, name = fold(feature["category"]), fold(feature["name"])
     return {
-        "name_digest": name_digest(category, name),
-        "search_text": search_text(category, name, feature.get("reference")),
+        "name_digest": _digest(category, name),
+        "search_text": _searched(name, category, fold(feature.get("reference") or "")),
     }
 
 
 def search_text(category: str, name: str, reference: str | None) -> str:
     """Return the text that a search looks in, one line for each field, at most LONGEST_SEARCHED bytes of it."""
-    text = "\n".join((fold(name), fold(category), fold(reference or "")))
-    return text.encode()[:LONGEST_SEARCHED].decode(errors="ignore")
+    return _searched(fold(name), fold(category), fold(reference or ""))
+
+
+def _searched(*lines: str) -> str:
+    text = "\n".join(lines)
+    return (
+        text
+        if len(text) <= LONGEST_SEARCHED and text.isascii()
+        else text.encode()[:LONGEST_SEARCHED].decode(errors="ignore")
+    )

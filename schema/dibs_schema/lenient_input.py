@@ -53,7 +53,7 @@ class MisspelledError(ValueError):
 
 def is_empty(value: Any) -> bool:
     """Return whether a value says nothing: null, an empty or blank string, an empty list or object."""
-    return value is None or value in ([], {}) or (isinstance(value, str) and not value.strip())
+    return not value.strip() if isinstance(value, str) else value is None or value in ([], {})
 
 
 def is_filler(value: Any) -> bool:

@@ -29,7 +29,7 @@ from sqlalchemy import (
 from dibs_schema.file_areas import LONGEST_PATH
 from dibs_schema.status import Status
 
-HEAD = "0012"
+HEAD = "0013"
 """The newest migration; a warm start compares this with the database and imports nothing of Alembic."""
 
 BELOW_EVERY_PRIORITY = -1_000_000_000_000
@@ -341,6 +341,33 @@ requests = Table(
     ForeignKeyConstraint(["project_id"], ["projects.id"]),
     Index("requests_age", "project_id", "created_at"),
 )
+
+
+class _Imports(TypedColumns):
+    project_id = Column(Integer, primary_key=True)
+    id = Column(String(16), primary_key=True)
+    staged_at = Column(Double, nullable=False)
+    first_id = Column(Integer)  # of its features, once it is published
+
+
+imports = Table("imports", metadata, _Imports, ForeignKeyConstraint(["project_id"], ["projects.id"]))
+"""Large imports until all their features are there. One that is published will be finished by any process."""
+
+
+class _ImportParts(TypedColumns):
+    project_id = Column(Integer, primary_key=True)
+    import_id = Column(String(16), primary_key=True)
+    part = Column(Integer, primary_key=True)
+    features = Column(JSON, nullable=False)
+
+
+import_parts = Table(
+    "import_parts",
+    metadata,
+    _ImportParts,
+    ForeignKeyConstraint(["project_id", "import_id"], ["imports.project_id", "imports.id"]),
+)
+"""The features of large imports that are not added yet. Nothing but the import reads them."""
 
 
 class _Writers(TypedColumns):

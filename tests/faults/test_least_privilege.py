@@ -17,6 +17,7 @@ import pytest
 from clusters.cluster import PASSWORD, Cluster
 from clusters.urls import moved
 from dibs.database import Database, open_database
+from dibs.database.compiled import JSONText
 from dibs.database.postgres.lock_holders import session_name
 from dibs.database.transaction import Transaction
 from dibs.queries.audit import audit
@@ -27,7 +28,7 @@ from dibs.queries.search import search
 from dibs.queries.stats import get_stats
 from dibs.rules import idempotency
 from dibs.settings import Settings
-from dibs.verbs import ask_person, ask_user, claim, lease, outcome, release, skip, update, verify
+from dibs.verbs import ask_person, ask_user, claim, lease, outcome, release, skip, staged_import, update, verify
 from dibs.verbs.create import create_bulk
 from dibs.verbs.depend import add_dependency, remove_dependency
 from dibs.verbs.project_settings import change_setting
@@ -158,6 +159,9 @@ def tour(database: Database) -> None:
     database.read_now(lambda tx: get_history(tx, first))
     database.read_now(lambda tx: get_stats(tx, "here"))
     database.read_now(get_graph)
+    database.write_now(lambda tx: staged_import.stage_part(tx, "one", 0, JSONText("[]")))
+    database.write_now(lambda tx: staged_import.publish(tx, "one", 0, 5))
+    database.write_now(staged_import.add_part)
     assert database.read_now(audit).unsound == []
 
 

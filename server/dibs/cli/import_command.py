@@ -81,7 +81,6 @@ def import_file(
         raise InvalidInput("--github takes the place of FILE. Give one of them.", field="github")
     if force and not update:
         raise InvalidInput("--force says how far --update may go. Give both, or none.", field="force")
-    gc.disable()  # a large file makes millions of objects that stay, and each collection would visit all of them
     reading = ReadOptions(
         statuses=_statuses(words),
         drop_unknown=drop_unknown,
@@ -138,6 +137,7 @@ def _without_collections() -> Iterator[None]:
     try:
         yield
     finally:
+        gc.freeze()  # later collections take place while others wait for the write lock
         gc.enable()
 
 
@@ -157,11 +157,10 @@ def _statuses(words: Iterable[str]) -> Mapping[str, Status]:
 
 
 def _run(one: Import, flags: dict[str, Any]) -> tuple[Comparison, Imported, list[Kept], str]:
+    from dibs.transfer.run_import import run_import
+
     with options.backlog(flags, make=True) as database, progress_bar("comparing") as progress:
-        comparison = database.read_now(one.compare)
-        progress("writing", 0, len(one.backlog.features))
-        done, kept = database.write_now(lambda tx: one.apply(tx, comparison))
-        return comparison, done, kept, database.label
+        return *run_import(database, one, progress), database.label
 
 
 def _dry_run(one: Import, flags: dict[str, Any]) -> tuple[Comparison, Imported, list[Kept], str]:

@@ -1,4 +1,4 @@
-"""Renews the leases of a connection's claims, and reaps expired claims of any holder."""
+"""Renews the leases of a connection's claims, reaps expired claims of any holder, and finishes what imports began."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ class LeaseKeeper:
         """Renew and reap every third of a lease, until cancelled."""
         with self._database.after_each_write(self._overdue):
             while True:
+                await self._finish_import()
                 await anyio.sleep(self._settings.lease / 3)
                 await self._renew()
                 await self._reap()
@@ -90,6 +91,17 @@ class LeaseKeeper:
                 await self._database.write(VerbJob(lambda _: None, upkeep=REAPING))
         except Refusal as refusal:
             logger.info("expired leases were not ended: %s", refusal)
+
+    async def _finish_import(self) -> None:
+        """Add the parts of a published import that are missing, since its process may have ended."""
+        from dibs.verbs.staged_import import add_part, is_unfinished
+
+        try:
+            if await self._database.read(is_unfinished):
+                while await self._database.write(add_part):
+                    pass
+        except Refusal as refusal:
+            logger.info("an import was not finished: %s", refusal)
 
     async def end(self) -> None:
         """Release every claim and close the database. This takes about half a second at most."""

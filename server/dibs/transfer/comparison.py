@@ -48,7 +48,8 @@ class Comparison:
 
     `source` is that of the features. `numbers` has the features that are here by their references in the file; those that
     are `adopted` have no source yet, and agents have `claimed` some features. `new` are the other features, and `stored`
-    the references that they will have. `gone` are the references that the file no longer has.
+    the references that they will have. `gone` are the references that the file no longer has. `last_id` is the greatest
+    id of the project.
     """
 
     source: str
@@ -59,6 +60,7 @@ class Comparison:
     gone: Sequence[str] = ()
     adopted: Sequence[int] = ()
     claimed: Sequence[int] = ()
+    last_id: int = 0
 
 
 def batches(values: Iterable[Any]) -> Iterator[list[Any]]:
@@ -88,7 +90,7 @@ def compare(tx: Transaction, backlog: Backlog, source: str, *, named: bool = Fal
         else:
             source, gone = known_as, sources.gone(known_as, numbers)
     new = [one for one in features if one.reference not in numbers]
-    _refuse_too_many(tx, new)
+    refuse_too_many(tx, new)
     taken = dict(sources.stored)
     stored = {}
     for one in new:
@@ -96,10 +98,12 @@ def compare(tx: Transaction, backlog: Backlog, source: str, *, named: bool = Fal
         taken[stored[one.reference]] = 0
     present = [one for one in features if one.reference in numbers]
     differences = list(_differences(tx, present, numbers))
-    return Comparison(source, numbers, new, stored, differences, gone, adopted, sources.claimed)
+    last_id = max(sources.ids, default=0)
+    return Comparison(source, numbers, new, stored, differences, gone, adopted, sources.claimed, last_id)
 
 
-def _refuse_too_many(tx: Transaction, features: Iterable[ImportedFeature]) -> None:
+def refuse_too_many(tx: Transaction, features: Iterable[ImportedFeature]) -> None:
+    """Raise InvalidInput if a feature has more dependencies than the project allows."""
     most = tx.project.settings.max_dependencies
     for one in features:
         if len(one.dependencies) > most:

@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from sqlalchemy import bindparam, select, update
 
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import F, in_project
-from dibs.rules.events import record_all
-from dibs.transfer.comparison import Comparison, batches, compare
+from dibs.transfer.comparison import Comparison, batches, compare, refuse_too_many
 from dibs.transfer.formats.backlog import Backlog, ImportedFeature
-from dibs.transfer.sources import IMPORTER
 from dibs.transfer.take_differences import Kept, take_differences, would_keep
 from dibs.verbs.batch import NewRow
 from dibs.verbs.create import claim_numbers, insert_features, known_statuses
+from dibs.verbs.staged_import import IMPORTER, add_part, is_unfinished, record_notes, state_columns
 from dibs_schema.answers import NOT_ASKED, Imported
-from dibs_schema.status import Kind, Status
 from dibs_schema.tables import features
 
 _taken = select(F.id).where(in_project(), F.reference.in_(bindparam("references", expanding=True))).limit(1)
@@ -61,17 +58,20 @@ class Import:
         return [Kept(one, NOT_ASKED) for one in comparison.differences]
 
     def apply(self, tx: Transaction, comparison: Comparison) -> tuple[Imported, list[Kept]]:
-        """Add and change the features as compared, all or nothing, and return the differences that stay.
+        """Add and change the features as compared in one transaction, and return the differences that stay.
 
-        What another import has added since is compared again. Raises the refusals of `compare` and `take_differences`.
+        What another import has added since is compared again, once it is complete. Raises the refusals of `compare` and
+        `take_differences`.
         """
-        if _any_taken(tx, list(comparison.stored.values())):
+        was_unfinished = is_unfinished(tx)
+        while add_part(tx):
+            pass
+        if was_unfinished or _any_taken(tx, list(comparison.stored.values())):
             comparison = self.compare(tx)
         numbers = dict(comparison.numbers)
         new = comparison.new
         first = _insert(tx, self.by, new, self.rows, numbers) if new else None
-        for ids in batches(comparison.adopted):
-            tx.run(_adopt, ids=ids, list=comparison.source)
+        adopt(tx, comparison)
         kept = self.would_keep(comparison)
         if self.update:
             imported = {one.reference: one for one in self.backlog.features}
@@ -129,19 +129,17 @@ def _insert(
     tx: Transaction, by: str, new: Sequence[ImportedFeature], rows: Mapping[str, NewRow], numbers: dict[str, int]
 ) -> int:
     """Insert the new features with their dependencies and notes, add them to `numbers`, and return the first number."""
+    refuse_too_many(tx, new)
     here = list(numbers.values())
     first = claim_numbers(tx, len(new))
     numbers.update({one.reference: number for number, one in enumerate(new, first)})
     edges = [(numbers[one.reference], numbers[other]) for one in new for other in one.dependencies]
     needed = {other for _, other in edges}
     statuses = known_statuses(tx, [one for one in here if one in needed])
-    insert_features(tx, by, first, [(rows[one.reference], _of_status(tx, one)) for one in new], edges, statuses)
-    notes = [
-        {"feature_id": number, "from_status": one.status, "to_status": one.status, "detail": {"note": note}}
-        for number, one in enumerate(new, first)
-        for note in one.notes
-    ]
-    record_all(tx, IMPORTER, Kind.NOTE, notes)
+    states = [(one.status.value, one.archived_from.value if one.archived_from else None) for one in new]
+    complete = [(rows[one.reference], state_columns(tx, *state)) for one, state in zip(new, states, strict=True)]
+    insert_features(tx, by, range(first, first + len(new)), complete, edges, statuses)
+    record_notes(tx, by, [(number, one.status, one.notes) for number, one in enumerate(new, first)])
     return first
 
 
@@ -149,11 +147,7 @@ def _any_taken(tx: Transaction, references: Sequence[str]) -> bool:
     return any(tx.first(_taken, references=batch) is not None for batch in batches(references))
 
 
-def _of_status(tx: Transaction, one: ImportedFeature) -> dict[str, Any]:
-    passing = Status.PASSING in (one.status, one.archived_from)
-    return {
-        "status": one.status.value,
-        "archived_from": one.archived_from.value if one.archived_from else None,
-        "passed_by": IMPORTER if passing else None,
-        "passed_at": tx.now if passing else None,
-    }
+def adopt(tx: Transaction, comparison: Comparison) -> None:
+    """Give the features of a version without sources the one that they were found to belong to."""
+    for ids in batches(comparison.adopted):
+        tx.run(_adopt, ids=ids, list=comparison.source)

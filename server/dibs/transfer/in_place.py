@@ -20,7 +20,8 @@ from dibs.transfer.comparison import batches
 from dibs.transfer.formats import FORMATS, Format, checklist_files, checklist_states, json_file, json_states
 from dibs.transfer.formats.backlog import Backlog, ImportedFeature, ReadOptions, SourceFile
 from dibs.transfer.formats.state_edits import State
-from dibs.transfer.sources import IMPORTER, Sources
+from dibs.transfer.sources import Sources
+from dibs.verbs.staged_import import IMPORTER
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import events

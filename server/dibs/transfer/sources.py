@@ -17,13 +17,13 @@ from dibs.root_folder import find_root
 from dibs.rules.conditions import F, in_project
 from dibs.transfer.formats.backlog import REFERENCE_LENGTH, ImportedFeature
 from dibs.transfer.formats.references import TEXT_KEY
+from dibs.verbs.staged_import import IMPORTER
 from dibs_schema.folding import fold
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.sanitize import clean
 from dibs_schema.status import Status
 from dibs_schema.tables import projects
 
-IMPORTER = "import"
 STANDARD_INPUT = "standard input"
 SHOWN_NAME = 40
 

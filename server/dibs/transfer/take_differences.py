@@ -15,8 +15,8 @@ from dibs.rules.dependencies import block_dependents, unblock_dependents
 from dibs.rules.events import record
 from dibs.transfer.comparison import TEXTS, Comparison, Difference
 from dibs.transfer.formats.backlog import ImportedFeature
-from dibs.transfer.sources import IMPORTER
 from dibs.verbs.depend import dependencies_of, set_dependencies
+from dibs.verbs.staged_import import IMPORTER
 from dibs.verbs.update import add_note, change
 from dibs_schema.answers import CLAIMED, NEEDS_FORCE
 from dibs_schema.status import Kind, Status

@@ -81,7 +81,7 @@ def create_batch(
             if other != ids[place]
         ]
         rows = [(batch.rows[place], _of_status(tx, by, missing[place])) for place in new]
-        insert_features(tx, by, first, rows, edges, statuses)
+        insert_features(tx, by, range(first, first + len(new)), rows, edges, statuses)
     return Created(
         ids=[ids.get(first_of.get(place, place), 0) for place in range(len(batch.entries))],
         count=len(new),
@@ -143,32 +143,32 @@ def claim_numbers(tx: Transaction, count: int) -> int:
 def insert_features(
     tx: Transaction,
     by: str,
-    first: int,
+    numbers: Sequence[int],
     rows: Sequence[tuple[NewRow, Mapping[str, Any]]],
     edges: list[tuple[int, int]],
     statuses: Mapping[int, str],
 ) -> None:
-    """Insert rows with ids from `first` on, and their dependencies, counters and events.
+    """Insert rows with the ids `numbers`, and their dependencies, counters and events.
 
     Beside each row stand the columns that only the transaction knows. `statuses` has those of the existing features in
-    `edges`. Rows without a priority go to the end of the queue. Raises TooManyDependencies.
+    `edges`. Rows without a priority go to the end of the queue. The caller has refused too many dependencies.
     """
-    needs: dict[int, list[int]] = {number: [] for number in range(first, first + len(rows))}
+    needs: dict[int, list[int]] = {number: [] for number in numbers}
     for one, other in edges:
         needs[one].append(other)
-    unmet = _unmet_counts(tx, first, rows, needs, statuses)
+    unmet = _unmet_counts(rows, needs, statuses)
     priority = int(tx.value(_greatest_priority))
     height = 0 if tx.project.settings.order == "critical_path" else None
     common = {"project_id": tx.project.id, "created_at": tx.now, "updated_at": tx.now, "height": height}
     complete: list[dict[str, Any]] = []
-    for number, (row, more) in enumerate(rows, first):
+    for number, (row, more) in zip(numbers, rows, strict=True):
         own = {"id": number, "place": number * PLACE_GAP, "unmet_dependencies": unmet[number]}
         if row.columns.get("priority") is None:
             priority += 1
             own["priority"] = priority
         complete.append({**_BLANK, "created_by": by, **common, **row.columns, **more, **own})
     tx.insert(features, complete)
-    add_areas(tx, {number: row.areas for number, (row, _) in enumerate(rows, first)})
+    add_areas(tx, {number: row.areas for number, (row, _) in zip(numbers, rows, strict=True)})
     tx.insert(
         dependencies,
         [{"project_id": tx.project.id, "feature_id": one, "dependency_id": other} for one, other in edges],
@@ -202,16 +202,12 @@ _BLANK: dict[str, Any] = {
 
 
 def _unmet_counts(
-    tx: Transaction,
-    first: int,
     rows: Sequence[tuple[NewRow, Mapping[str, Any]]],
     needs: Mapping[int, Sequence[int]],
     statuses: Mapping[int, str],
 ) -> dict[int, int]:
-    new = {number: more.get("status", Status.PENDING) for number, (_, more) in enumerate(rows, first)}
+    new = {number: more.get("status", Status.PENDING) for number, (_, more) in zip(needs, rows, strict=True)}
     known = {**statuses, **new}
-    for number, ids in needs.items():
-        refuse_too_many(tx, number, len(ids), place=number - first)
     return {number: sum(known[one] not in SATISFIED for one in ids) for number, ids in needs.items()}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -72,13 +72,13 @@ class FeatureFields:
         field = self._fields.get(name)
         return field.value if field else None
 
-    def take(self, target: str, names: Iterable[str], accept: Callable[[SourceField], T | None]) -> T | None:
+    def take(self, target: str, names: Collection[str], accept: Callable[[SourceField], T | None]) -> T | None:
         """Map the first unmapped field for which `accept` returns a value, and return that value."""
-        return next(self._taken(target, names, accept), None)
+        return None if self._unmapped.keys().isdisjoint(names) else next(self._taken(target, names, accept), None)
 
-    def take_all(self, target: str, names: Iterable[str], accept: Callable[[SourceField], T | None]) -> list[T]:
+    def take_all(self, target: str, names: Collection[str], accept: Callable[[SourceField], T | None]) -> list[T]:
         """Map every unmapped field for which `accept` returns a value, in the order of `names`."""
-        return list(self._taken(target, names, accept))
+        return [] if self._unmapped.keys().isdisjoint(names) else list(self._taken(target, names, accept))
 
     def _taken(self, target: str, names: Iterable[str], accept: Callable[[SourceField], T | None]) -> Iterator[T]:
         for name in names:
@@ -113,13 +113,11 @@ def shown(value: Any) -> str:
 
 def text(value: Any) -> str | None:
     """Return the clean text of a string, an integer, or a list of strings (one per line), or None for anything else."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int):
-        return str(value)
     if isinstance(value, list) and all(isinstance(line, str) for line in value):
         value = "\n".join(value)
-    return clean(value).strip() or None if isinstance(value, str) else None
+    if isinstance(value, str):
+        return clean(value).strip() or None
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def one_line(value: Any) -> str | None:

@@ -1,0 +1,145 @@
+"""Runs an import against a database: in one transaction, or, if it is large, in parts that hold the write lock shortly."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+
+from dibs.database import Database
+from dibs.database.compiled import JSONText
+from dibs.database.transaction import Transaction
+from dibs.transfer.comparison import Comparison, refuse_too_many
+from dibs.transfer.formats.backlog import ImportedFeature
+from dibs.transfer.importer import Import, adopt, summary
+from dibs.transfer.take_differences import Kept
+from dibs.verbs.staged_import import (
+    StagedFeature,
+    add_part,
+    discard,
+    discard_abandoned,
+    is_unfinished,
+    publish,
+    stage_part,
+)
+from dibs_schema.answers import Imported
+from dibs_schema.refusals import Busy, Refusal
+
+PART = 400
+PART_LENGTH = 1_000_000
+"""Features and characters of a part: what one transaction adds in less than 60 ms."""
+
+Progress = Callable[[str, int, int], object]
+
+
+def run_import(database: Database, one: Import, progress: Progress) -> tuple[Comparison, Imported, list[Kept]]:
+    """Compare the file with the project, and add and change features: all or nothing.
+
+    An import of one part, or one that changes features, is one transaction. A larger one is staged, published, and then
+    added part by part. If this process ends before it is published, nothing of it is added; if it ends later, any server
+    or the next import adds the rest. Raises the refusals of `Import`, and Busy.
+    """
+    while True:
+        finish_import(database, progress)
+        progress("comparing", 0, 0)
+        comparison = database.read_now(one.compare)
+        parts = [] if one.update and comparison.differences else list(_parts(one, comparison))
+        if len(parts) < 2:
+            done, kept = database.write_now(partial(one.apply, comparison=comparison))
+            return comparison, done, kept
+        first = _publish(database, comparison, parts, progress)
+        if first is not None:
+            finish_import(database, progress, len(comparison.new))
+            kept = one.would_keep(comparison)
+            return comparison, summary(comparison, kept, first), kept
+
+
+def finish_import(database: Database, progress: Progress, total: int = 0) -> None:
+    """Add the parts of published imports, also of those whose process has ended. Raises Busy, and says how far it came."""
+    if not database.read_now(is_unfinished):
+        return
+    done = 0
+    try:
+        while added := database.write_now(add_part):
+            done += added
+            progress("adding", done, max(total, done))
+    except Busy as refusal:
+        raise Busy(
+            f"The import is accepted, and {done} of its features are added. Other writers hold the database; the next "
+            "server or import adds the rest. Import again."
+        ) from refusal
+
+
+def _publish(database: Database, comparison: Comparison, parts: Sequence[JSONText], progress: Progress) -> int | None:
+    """Stage the parts and publish them. Returns the first id, or None if the project has changed since the comparison."""
+    name = secrets.token_hex(8)
+    first: int | None = None
+    try:
+        database.write_now(discard_abandoned)
+        for number, part in enumerate(parts):
+            database.write_now(partial(stage_part, name=name, part=number, staged=part))
+            progress("staging", number + 1, len(parts))
+
+        def publish_now(tx: Transaction) -> int | None:
+            refuse_too_many(tx, comparison.new)
+            found = publish(tx, name, len(comparison.new), comparison.last_id)
+            if found is not None:
+                adopt(tx, comparison)
+            return found
+
+        first = database.write_now(publish_now)
+    finally:
+        if first is None:
+            with suppress(Refusal):  # else a later import discards it
+                database.write_now(lambda tx: discard(tx, name))
+    return first
+
+
+def _parts(one: Import, comparison: Comparison) -> Iterator[JSONText]:
+    """Yield the new features in parts, as JSON: each after those that it depends on."""
+    places = {feature.reference: place for place, feature in enumerate(comparison.new)}
+    texts: list[str] = []
+    length = 0
+    for feature in _dependencies_first(comparison.new, places):
+        text = json.dumps(_staged(one, feature, places, comparison))
+        if texts and (len(texts) == PART or length + len(text) > PART_LENGTH):
+            yield JSONText(f"[{','.join(texts)}]")
+            texts, length = [], 0
+        texts.append(text)
+        length += len(text)
+    if texts:
+        yield JSONText(f"[{','.join(texts)}]")
+
+
+def _staged(one: Import, feature: ImportedFeature, places: dict[str, int], comparison: Comparison) -> StagedFeature:
+    row = one.rows[feature.reference]
+    return StagedFeature(
+        places[feature.reference],
+        {name: value for name, value in row.columns.items() if value is not None},
+        row.areas,
+        feature.status.value,
+        feature.archived_from.value if feature.archived_from else None,
+        [places[other] for other in feature.dependencies if other in places],
+        [comparison.numbers[other] for other in feature.dependencies if other not in places],
+        feature.notes,
+    )
+
+
+def _dependencies_first(new: Sequence[ImportedFeature], places: dict[str, int]) -> Iterator[ImportedFeature]:
+    """Yield the features in their order, but each after those of them that it depends on."""
+    done: set[int] = set()
+    for start in range(len(new)):
+        open_ones = [start]
+        while open_ones:
+            place = open_ones[-1]
+            needed = [places[other] for other in new[place].dependencies if other in places]
+            missing = [other for other in needed if other not in done]
+            if missing:
+                open_ones += missing
+                continue
+            open_ones.pop()
+            if place not in done:
+                done.add(place)
+                yield new[place]

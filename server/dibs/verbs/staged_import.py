@@ -1,0 +1,163 @@
+"""Import many features in several short transactions, which together are all or nothing.
+
+The features are staged in parts, which nobody else reads. One short statement publishes the import: it gets its ids, and
+from then on any process may add its parts, one in a transaction. What is never published is discarded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import bindparam, delete, func, insert, select, update
+
+from dibs.database.compiled import JSONText, hot
+from dibs.database.transaction import Transaction
+from dibs.rules.conditions import in_project
+from dibs.rules.events import record_all
+from dibs.verbs.batch import NewRow
+from dibs.verbs.create import claim_numbers, insert_features, known_statuses
+from dibs_schema.file_areas import Area
+from dibs_schema.status import Kind, Status
+from dibs_schema.tables import features, import_parts, imports
+
+IMPORTER = "import"
+"""The author of what an import does."""
+ABANDONED_AFTER = 3600.0
+"""Seconds after which an import that was not published is discarded: its process has ended."""
+
+_I, _P = imports.c, import_parts.c
+_published = (
+    select(_I.id, _I.first_id, _P.part)
+    .select_from(imports)
+    .join(import_parts, (_P.project_id == _I.project_id) & (_P.import_id == _I.id))
+    .where(in_project(imports), _I.first_id.is_not(None))
+    .order_by(_I.id, _P.part)
+    .limit(1)
+)
+_any_published = hot(select(_I.id).where(in_project(imports), _I.first_id.is_not(None)).limit(1))
+_begin = insert(imports).values(project_id=bindparam("project"), id=bindparam("import"), staged_at=bindparam("now"))
+_this_import = in_project(imports) & (_I.id == bindparam("import"))
+_parts_of = in_project(import_parts) & (_P.import_id == bindparam("import"))
+_publish = update(imports).where(_this_import, _I.first_id.is_(None)).values(first_id=bindparam("first"))
+_take_part = delete(import_parts).where(_parts_of, _P.part == bindparam("number")).returning(_P.features)
+_parts_left = select(func.count()).select_from(import_parts).where(_parts_of)
+_discard_parts, _discard = delete(import_parts).where(_parts_of), delete(imports).where(_this_import)
+_unpublished = select(_I.id).where(_this_import, _I.first_id.is_(None))
+_abandoned = select(_I.id).where(
+    in_project(imports), _I.first_id.is_(None), _I.staged_at < bindparam("now") - ABANDONED_AFTER
+)
+_newest_references = (
+    select(features.c.id)
+    .where(in_project(), features.c.id > bindparam("known"), features.c.reference.is_not(None))
+    .limit(1)
+)
+
+
+class StagedFeature(NamedTuple):
+    """A feature as a part has it: its place in the import from 0, its columns and areas, its state, and its notes.
+
+    It depends on those at the places `within` the import, which come before it in the parts, and on features `here`.
+    """
+
+    place: int
+    columns: dict[str, Any]
+    areas: list[Area]
+    status: str
+    archived_from: str | None
+    within: list[int]
+    here: list[int]
+    notes: list[str]
+
+    def row(self) -> NewRow:
+        """Return the row to insert; its lists are JSON already."""
+        as_text = {name: JSONText(one) for name in ("steps", "paths") if (one := self.columns.get(name)) is not None}
+        return NewRow({**self.columns, **as_text}, [Area(*one) for one in self.areas])
+
+
+def state_columns(tx: Transaction, status: str, archived_from: str | None) -> dict[str, Any]:
+    """Return the columns that say the state of an imported feature."""
+    passing = Status.PASSING in (status, archived_from)
+    return {
+        "status": status,
+        "archived_from": archived_from,
+        "passed_by": IMPORTER if passing else None,
+        "passed_at": tx.now if passing else None,
+    }
+
+
+def stage_part(tx: Transaction, name: str, part: int, staged: JSONText) -> None:
+    """Store a part of the import `name`, which begins with part 0: a list of `StagedFeature` as JSON."""
+    if part == 0:
+        tx.run(_begin, **{"import": name})
+    row = {"project_id": tx.project.id, "import_id": name, "part": part, "features": staged}
+    tx.insert(import_parts, [row])
+
+
+def publish(tx: Transaction, name: str, count: int, known: int) -> int | None:
+    """Publish an import of `count` features, and return its first id; the rest follow without a gap.
+
+    Returns None, and changes nothing, if another import must be finished first, or has added features with ids above
+    `known` since the backlog was compared with the file: compare again.
+    """
+    if is_unfinished(tx) or tx.first(_newest_references, known=known) is not None:
+        return None
+    first = claim_numbers(tx, count)
+    found = tx.run(_publish, **{"import": name, "first": first})
+    assert found == 1, "nobody discards a young import"
+    return first
+
+
+def is_unfinished(tx: Transaction) -> bool:
+    """Return whether parts of a published import are missing. Reads one row at most."""
+    return tx.first(_any_published) is not None
+
+
+def add_part(tx: Transaction) -> int:
+    """Add the features of the next part of a published import, and return how many; 0 if no part is left."""
+    found = tx.first(_published)
+    if found is None:
+        return 0
+    name, first = {"import": found["id"]}, found["first_id"]
+    (row,) = tx.all(_take_part, number=found["part"], **name)
+    staged = [StagedFeature(*one) for one in row["features"]]
+    _add(tx, first, staged)
+    if not tx.value(_parts_left, **name):
+        tx.run(_discard, **name)
+        tx.grows = True
+    return len(staged)
+
+
+def _add(tx: Transaction, first: int, staged: Sequence[StagedFeature]) -> None:
+    numbers = [first + one.place for one in staged]
+    edges = [
+        (first + one.place, other) for one in staged for other in (*(first + place for place in one.within), *one.here)
+    ]
+    own = set(numbers)
+    statuses = known_statuses(tx, [other for _, other in edges if other not in own])
+    rows = [(one.row(), state_columns(tx, one.status, one.archived_from)) for one in staged]
+    insert_features(tx, IMPORTER, numbers, rows, edges, statuses)
+    record_notes(tx, IMPORTER, [(first + one.place, one.status, one.notes) for one in staged])
+
+
+def record_notes(tx: Transaction, by: str, noted: Sequence[tuple[int, str, Sequence[str]]]) -> None:
+    """Write the notes of imported features, given by id, status and texts."""
+    notes = [
+        {"feature_id": number, "from_status": status, "to_status": status, "detail": {"note": note}}
+        for number, status, texts in noted
+        for note in texts
+    ]
+    record_all(tx, by, Kind.NOTE, notes)
+
+
+def discard(tx: Transaction, name: str) -> None:
+    """Remove an import, unless it is published."""
+    if tx.first(_unpublished, **{"import": name}) is not None:
+        tx.run(_discard_parts, **{"import": name})
+        tx.run(_discard, **{"import": name})
+
+
+def discard_abandoned(tx: Transaction) -> None:
+    """Remove the imports whose processes ended before they were published."""
+    for row in tx.all(_abandoned):
+        discard(tx, row["id"])
