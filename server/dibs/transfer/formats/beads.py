@@ -5,7 +5,7 @@ Source of the layout: gastownhall/beads, `internal/types` (2026).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from pydantic import BaseModel, Field
@@ -27,6 +27,9 @@ from dibs.transfer.formats.records import (
 )
 from dibs_schema.status import Status
 
+EPIC: Final = "epic"
+MOST_CHILDREN: Final = 20
+"""Issues of an epic that it waits for: a feature may have so many dependencies, unless a setting allows more."""
 LAST: Final = 5
 """The priority of a deferred issue: after those of beads, which are 0 to 4."""
 
@@ -92,7 +95,7 @@ def read(document: Any, file: SourceFile) -> Backlog:
     report = Report()
     issues = [(path, Issue.of(one, path)) for path, one in records_of(document) if _is_issue(one, report)]
     titles = {issue.reference: issue.name for _, issue in issues}
-    entries = []
+    entries: list[Entry] = []
     for path, issue in issues:
         entry = issue.entry(path, report, file.options)
         _link(entry, issue.links, titles, report)
@@ -103,12 +106,13 @@ def read(document: Any, file: SourceFile) -> Backlog:
             entry.priority = LAST
             report.mapped("status 'deferred'", "priority: last")
         entries.append(entry)
+    _let_epics_wait([issue for _, issue in issues], entries, report)
     return assemble_records("beads", entries, report, file.options)
 
 
 def _is_issue(value: Mapping[str, Any], report: Report) -> bool:
     """Return whether a record is an issue to import, and report why it is not."""
-    kind = str(value.get("_type", "issue"))
+    kind = str(value.get("_type", "header" if "_schema" in value else "issue"))
     reason = (
         f"a record of the kind {kind}, which is no issue" if kind != "issue" else SKIPPED.get(str(value.get("status")))
     )
@@ -117,6 +121,41 @@ def _is_issue(value: Mapping[str, Any], report: Report) -> bool:
     if reason:
         report.ignored(reason)
     return reason is None
+
+
+def _let_epics_wait(issues: Sequence[Issue], entries: Sequence[Entry], report: Report) -> None:
+    """Let each epic wait for its issues, which are the work, unless one of them waits for the epic."""
+    needs = {entry.reference: [one.reference for one in entry.dependencies] for entry in entries}
+    children: dict[str, list[str]] = {}
+    for issue in issues:
+        for link in issue.links:
+            if link.kind == "parent-child" and issue.reference:
+                children.setdefault(link.other, []).append(issue.reference)
+    for issue, entry in zip(issues, entries, strict=True):
+        if issue.category != EPIC or entry.reference is None:
+            continue
+        free = [one for one in children.get(entry.reference, ()) if not _waits_for(one, entry.reference, needs)]
+        new = [one for one in free if one not in needs[entry.reference]]
+        room = max(0, MOST_CHILDREN - len(entry.dependencies))
+        for child in new[len(new) - min(room, len(new)) :]:
+            entry.dependencies.append(Dependency(child, f"{entry.path}.dependencies"))
+            needs[entry.reference].append(child)
+            report.mapped("issue of an epic", "dependency of the epic")
+        if len(new) > room:
+            report.ignored(f"{len(new) - room} issues of an epic, which waits for {MOST_CHILDREN}")
+
+
+def _waits_for(one: str | int | None, other: str, needs: Mapping[str | None, Sequence[str | int]]) -> bool:
+    """Return whether an issue waits for another one, directly or not."""
+    open_ones, seen = [one], {one}
+    while open_ones:
+        at = open_ones.pop()
+        if at == other:
+            return True
+        following = needs.get(at if isinstance(at, str) else None, ())
+        open_ones += (new := [each for each in following if each not in seen])
+        seen.update(new)
+    return False
 
 
 def _link(entry: Entry, links: Iterable[Link], titles: Mapping[str | None, str | None], report: Report) -> None:
