@@ -21,7 +21,7 @@ from dibs.client_session import VARIABLES
 from dibs.database import Database, open_database
 from dibs.settings import Settings
 from dibs_proof.raw_client import RawClient
-from races.backlog import LONG
+from races.backlog import LONG, SLOWER
 from systems.posix import POSIX_MODULES, skip_what_needs_posix
 
 collect_ignore = [*POSIX_MODULES] if sys.platform == "win32" else []
@@ -30,7 +30,7 @@ for _name in [name for name in os.environ if name.startswith("DIBS_") and not na
     del os.environ[_name]  # the tests do not use the developer's own settings
 for _name in VARIABLES:
     os.environ.pop(_name, None)  # nor the session of an agent that runs them
-RawClient.answer_timeout *= float(os.environ.get("DIBS_TEST_SLOWER", "1"))  # under an emulator
+RawClient.answer_timeout *= SLOWER
 os.environ["DIBS_PROJECT"] = "default"  # also on a server, where the default is the folder's name
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -118,9 +117,12 @@ def test_a_worktree_gets_files_of_its_own(tmp_path: Path) -> None:
     assert f"{tmp_path}/main/.dibs/features.db" in said["server"]
 
 
+@pytest.mark.posix("it types at a pty")
 @pytest.mark.parametrize("answer", ["y", "n"])
 def test_a_person_is_shown_the_difference_and_asked(answer: str, tmp_path: Path) -> None:
     """At a terminal the difference is coloured; it is written after a yes, and not after a no."""
+    import pty
+
     mine, theirs = pty.openpty()
     with subprocess.Popen(
         [sys.executable, "-m", "dibs", "init", "claude"],

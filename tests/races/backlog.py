@@ -18,6 +18,8 @@ from dibs.verbs.project_settings import change_setting
 from dibs_schema.inputs import NewFeature
 from dibs_schema.tables import events, features
 
+SLOWER = float(os.environ.get("DIBS_TEST_SLOWER", "1"))
+"""How many times longer a process may take than here: one under an emulator starts slowly."""
 Row = Mapping[Any, Any]
 LONG = os.environ.get("DIBS_TEST_LONG") == "1"
 """Whether this is a long run (DIBS_TEST_LONG=1) with every repetition, or a short run."""

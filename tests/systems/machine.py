@@ -47,9 +47,10 @@ class Machine:
         """Let this process run on the machine, with the system calls of a platform."""
         patch.setattr(clock, "sys", SimpleNamespace(platform=platform))
         patch.setattr(lease_clocks, "time", SimpleNamespace(time=lambda: self.wall))
-        # What time.monotonic is on macOS, mach_absolute_time, stands still during sleep.
+        # What time.monotonic is on Linux and macOS stands still during sleep.
         awake = clock._windows_awake if platform == "win32" else lambda: self.awake
         patch.setattr(lease_clocks, "awake_seconds", awake)
+        patch.setitem(clock.BOOT_IDS, "linux", lambda: f"boot {self.boot}")
         patch.setattr(system_calls, "libc", lambda: SimpleNamespace(sysctlbyname=self._sysctlbyname))
         library = SimpleNamespace(
             NtQuerySystemInformation=self._time_of_day, QueryUnbiasedInterruptTime=self._interrupt_time

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.only_on("sqlite", reason="a server's leases go by its o
 
 LEASE = 120.0
 SLEEPS = [600, 3_600, 8 * 3_600]
-SYSTEMS = ["darwin", "win32"]
+SYSTEMS = ["linux", "darwin", "win32"]
 UNKNOWN = "freebsd15"
 """A system on which only the wall clock is left."""
 

@@ -23,12 +23,13 @@ from dibs.mcp.transport.stdio import GRACE, HURRY
 from dibs.platform.signals import ENDING, KILL
 from dibs.platform.standard_streams import LineReader, LineWriter
 from malformed import MALFORMED
+from races.backlog import SLOWER
 
 pytestmark = pytest.mark.timeout(100)
 
 ROOT = Path(__file__).parents[2]
 SERVER = [sys.executable, str(Path(__file__).with_name("echo_server.py"))]
-SOON = GRACE / 3  # seconds; a busy machine may need them, and an endless wait would be longer
+SOON = GRACE / 3 * SLOWER  # seconds; a busy machine may need them, and an endless wait would be longer
 PATIENT = {"ECHO_HURRY": str(SOON)}  # for what must not depend on how busy the machine is
 SIGNALS = list(ENDING)
 WITH_SIGNALS = pytest.mark.posix("a process of Windows cannot send another one a signal")

@@ -32,3 +32,7 @@ CORE = (
     "tests/systems",
 )
 """What the promises rest on."""
+
+
+if __name__ == "__main__":
+    print(*CORE)

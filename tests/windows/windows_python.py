@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import shutil
 import subprocess
@@ -11,9 +12,10 @@ import tarfile
 import tempfile
 import tomllib
 import zipfile
+from importlib import resources
 from pathlib import Path
 
-from windows.wine import COMPILER
+from windows.wine import COMPILER, windows_path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -42,7 +44,21 @@ def windows_python(folder: Path) -> Path:
     for old in packages.glob("dibs*"):
         shutil.rmtree(old)
     _install(packages, "--no-deps", "--no-build-isolation", str(ROOT))
+    _add_commands(folder)
     return python
+
+
+def _add_commands(folder: Path) -> None:
+    """Write `dibs.exe` and `dibs-mcp.exe` as pip on Windows does: a launcher, a line that names Python, and a zip."""
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+    launcher = resources.files("pip._vendor.distlib").joinpath("t64.exe").read_bytes()
+    for name, place in scripts.items():
+        module, _, function = place.partition(":")
+        program = io.BytesIO()
+        with zipfile.ZipFile(program, "w") as archive:
+            archive.writestr("__main__.py", f"import sys; from {module} import {function}; sys.exit({function}())")
+        interpreter = f"#!{windows_path(folder / 'python.exe')}\r\n".encode()
+        (folder / f"{name}.exe").write_bytes(launcher + interpreter + program.getvalue())
 
 
 def _digest() -> str:
