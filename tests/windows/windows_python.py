@@ -93,5 +93,5 @@ def _unpack(folder: Path) -> None:
 
 
 def _install(packages: Path, *what: str) -> None:
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", str(packages)]
-    subprocess.run([*pip, "--constraint", str(CONSTRAINTS), *what], check=True)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
+    subprocess.run([*pip, "--constraint", str(CONSTRAINTS), "--target", str(packages), *what], check=True)
