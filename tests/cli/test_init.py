@@ -65,7 +65,7 @@ def test_six_clients_are_registered_and_their_servers_answer(tmp_path: Path) -> 
     for one in said["clients"]:
         assert one["change"] == "create"
         assert (
-            f"the server answers: version 0.1.0, project {tmp_path.name} in {tmp_path}/.dibs/features.db"
+            f"the server answers: version 0.1.0, project {tmp_path.name} in {tmp_path / '.dibs' / 'features.db'}"
             in one["server"]
         )
     assert files(tmp_path) == sorted([*FILES, "AGENTS.md", "CLAUDE.md", "GEMINI.md"])
@@ -113,8 +113,8 @@ def test_a_worktree_gets_files_of_its_own(tmp_path: Path) -> None:
     (side / "src").mkdir(parents=True)
     (side / ".git").write_text(f"gitdir: {tmp_path}/main/.git/worktrees/side\n")
     said = json.loads(init(side / "src", "cursor", "--yes", "--json").stdout)["clients"][0]
-    assert said["file"] == f"{side}/.cursor/mcp.json"
-    assert f"{tmp_path}/main/.dibs/features.db" in said["server"]
+    assert said["file"] == str(side / ".cursor" / "mcp.json")
+    assert str(tmp_path / "main" / ".dibs" / "features.db") in said["server"]
 
 
 @pytest.mark.posix("it types at a pty")
@@ -151,11 +151,12 @@ def test_one_broken_file_keeps_every_file_from_being_written(tmp_path: Path) -> 
     (tmp_path / "opencode.json").write_text('{\n  "mcp": {,}\n}')
     refused = init(tmp_path, "claude", "opencode", "--yes")
     assert refused.returncode == 2
-    assert f"{tmp_path}/opencode.json cannot be read: line 2, column 11" in refused.stderr
+    assert f"{tmp_path / 'opencode.json'} cannot be read: line 2, column 11" in refused.stderr
     assert files(tmp_path) == ["opencode.json"]
     assert (tmp_path / "opencode.json").read_text() == '{\n  "mcp": {,}\n}'
 
 
+@pytest.mark.posix("its server is a shell script")
 def test_a_command_that_is_no_server_is_found_out(tmp_path: Path) -> None:
     """The written command is started; if it does not answer, its output is shown, and the exit status is 1."""
     (tmp_path / "bin").mkdir()
@@ -173,7 +174,10 @@ def test_a_server_that_does_not_answer_is_told_every_time(tmp_path: Path) -> Non
     flags = ("cursor", "--db", str(tmp_path / "db"))  # a folder, which is no database
     assert init(tmp_path, *flags, "--yes").returncode == 1
     again = init(tmp_path, *flags)
-    assert (again.returncode, f"Cursor, {tmp_path}/.cursor/mcp.json: nothing to do." in again.stdout) == (1, True)
+    assert (again.returncode, f"Cursor, {tmp_path / '.cursor' / 'mcp.json'}: nothing to do." in again.stdout) == (
+        1,
+        True,
+    )
     assert "Cursor: unchanged, but the server does not answer: " in again.stderr
     as_json = init(tmp_path, *flags, "--json")
     assert as_json.returncode == 1
@@ -183,7 +187,7 @@ def test_a_server_that_does_not_answer_is_told_every_time(tmp_path: Path) -> Non
     assert (mended.returncode, "Cursor: written, and the server answers" in mended.stdout) == (0, True)
     kept = init(tmp_path, "cursor", "--yes")
     assert (kept.returncode, "Cursor: unchanged, and the server answers" in kept.stdout) == (0, True)
-    assert f"in {tmp_path}/x.db" in kept.stdout
+    assert f"in {tmp_path / 'x.db'}" in kept.stdout
 
 
 def test_a_server_of_somebody_else_is_replaced_by_force_alone(tmp_path: Path) -> None:
@@ -214,7 +218,7 @@ def test_flags_are_written_and_checked_as_settings(tmp_path: Path) -> None:
     done = init(tmp_path, "claude", *flags, "--dry-run", "--json")
     diff = json.loads(done.stdout)["clients"][0]["diff"]
     for line in (
-        f'"DIBS_DB": "{tmp_path}/ours.db"',
+        f'"DIBS_DB": {json.dumps(str(tmp_path / "ours.db"))}',
         '"DIBS_PROJECT": "shop"',
         '"DIBS_AGENT": "ann"',
         '"DIBS_ROLE": "tester"',

@@ -95,3 +95,4 @@ def _unpack(folder: Path) -> None:
 def _install(packages: Path, *what: str) -> None:
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
     subprocess.run([*pip, "--constraint", str(CONSTRAINTS), "--target", str(packages), *what], check=True)
+    shutil.rmtree(packages / "bin", ignore_errors=True)  # commands of the host
