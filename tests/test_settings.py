@@ -81,3 +81,11 @@ def test_a_token_is_in_no_message(variable: str) -> None:
 def test_a_drive_of_windows_is_no_scheme_of_a_url(database: str, expected: bool) -> None:
     """`C://` begins a path that some shells write; every scheme has more letters."""
     assert is_url(database) is expected
+
+
+def test_what_dibs_tells_its_commands_is_no_setting() -> None:
+    """A command of `dibs work` or `dibs follow --run` may run `dibs`; a misspelt setting is still refused."""
+    given = {"DIBS_FEATURE_ID": "1", "DIBS_BRANCH": "dibs/1", "DIBS_TRAILER": "Dibs: 1", "DIBS_EVENT_ON": "ask"}
+    assert Settings.read({}, given) == Settings.read({}, {})
+    with pytest.raises(InvalidInput, match="DIBS_AGNET is not a setting"):
+        Settings.read({}, {"DIBS_AGNET": "ada"})

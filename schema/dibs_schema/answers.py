@@ -348,6 +348,7 @@ class Feature(Answer):
     that it waits for are counted in `unmet_dependencies`, too. `times_returned` is how often a person has returned it.
     `done_when` says when a feature of its category is done. A claimed one has the project's `instructions` to workers.
     `evidence_is_outdated` after a regression. It is stale if the reader's folder now has another tree than the verification.
+    `usage` is the sum over all attempts.
     """
 
     id: int
@@ -383,6 +384,7 @@ class Feature(Answer):
     verification: Verification | None = None
     evidence_is_outdated: bool = False
     evidence_is_stale: bool = False
+    usage: dict[str, float] | None = None
     passed_by: str | None = None
     passed_at: Time | None = None
     unconfirmed_since: Time | None = None

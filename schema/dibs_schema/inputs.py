@@ -120,17 +120,27 @@ class CommandRun(Input):
     exit_code: Annotated[int, Field(ge=-(2**31), le=2**32), WHOLE]
 
 
+class Usage(Input):
+    """What an attempt has used. Input tokens include those that a cache has kept."""
+
+    input_tokens: Annotated[int, Field(ge=0, le=10**15), WHOLE] | None = None
+    output_tokens: Annotated[int, Field(ge=0, le=10**15), WHOLE] | None = None
+    cost_usd: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False), WHOLE] | None = None
+    seconds: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False), WHOLE] | None = None
+
+
 class EvidenceFields(Input):
-    """What shows that a feature works."""
+    """What shows that a feature works, and what the attempt has used."""
 
     summary: Annotated[str, StringConstraints(min_length=1, max_length=2_000), CLEAN] | None = None
     commands: Annotated[list[CommandRun], Field(max_length=20), FROM_JSON] = []
     commit: Annotated[str, StringConstraints(min_length=1, max_length=100), CLEAN] | None = None
+    usage: SkipJsonSchema[Usage | None] = None
 
     @model_validator(mode="after")
     def _is_not_empty(self) -> EvidenceFields:
-        if not (self.summary or self.commands or self.commit):
-            raise ValueError("give a summary, commands or a commit")
+        if not (self.summary or self.commands or self.commit or self.usage):
+            raise ValueError("give a summary, commands, a commit or usage")
         return self
 
 

@@ -112,6 +112,18 @@ def test_a_session_that_ends_gives_its_claim_back(project: Path, backlog: SyncBa
     assert "claim it by its feature_id" in reminder(fire(project, "SessionStart", source="resume"))
 
 
+def test_a_claim_that_was_made_for_the_agent_is_not_given_back(
+    project: Path, backlog: SyncBacklog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With DIBS_CLAIM, somebody waits for the agent's end to end its claim; the hooks leave it, and --check lets it stop."""
+    claimed = backlog.take(agent="ada")
+    assert isinstance(claimed, Claimed)
+    monkeypatch.setenv("DIBS_CLAIM", claimed.claim.token)
+    assert fire(project, "SessionEnd", reason="clear") == ""
+    assert run(project, "dibs hook stop --check", {"session_id": SESSION}) == ""
+    assert (backlog.get(1).status, notes_of(backlog, 1)) == ("in_progress", [])
+
+
 @pytest.mark.parametrize("role", ["coder", "tester"])
 def test_a_session_of_any_role_gives_its_claim_back(role: str, project: Path, backlog: SyncBacklog) -> None:
     """The hook releases a claim without its token, which its agent may not do."""

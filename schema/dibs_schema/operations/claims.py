@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
 
 from dibs_schema.answers import Acknowledgement, Claimed, Idle
 from dibs_schema.inputs import Agent, Category, Evidence, FeatureId, Note, Reason, RequestId, Token, Wait
@@ -77,6 +78,7 @@ class MarkFailing:
     reason: Reason
     claim_token: Token | None = None
     keep: Annotated[bool, Field(description="claim what you report, to mend it")] = False
+    evidence: SkipJsonSchema[Evidence | None] = None
 
 
 @arguments
@@ -184,7 +186,14 @@ class Claims:
         roles=(CODER, TESTER),
         arguments=MarkFailing,
         answers=only(Acknowledgement),
-        command=Command("fail", (*ID, "reason"), texts={"keep": "Claim the broken feature, to mend it; testers only."}),
+        command=Command(
+            "fail",
+            (*ID, "reason"),
+            texts={
+                "keep": "Claim the broken feature, to mend it; testers only.",
+                "evidence": 'What the attempt has used, in JSON: {"usage": {"seconds": 80, "cost_usd": 0.4}}.',
+            },
+        ),
         preloaded=True,
         tester_only=("keep",),
     )

@@ -25,6 +25,7 @@ COMMANDS = {
     "doctor": "dibs.cli.doctor:doctor",
     "settings": "dibs.cli.project_settings:settings",
     "hook": "dibs.cli.hook:hook",
+    "work": "dibs.work.command:work",
     "copy": "dibs.cli.transfer:copy",
     "storm": "dibs_proof.storm.command:storm",
     "backup": "dibs.cli.transfer:backup",
@@ -54,6 +55,7 @@ GROUPS = {
         "stats",
     ),
     "Agents": (
+        "work",
         "claim",
         "heartbeat",
         "note",

@@ -42,13 +42,16 @@ def hook(given: dict[str, Any] | None, /, *, event: str, check: bool, **flags: A
 
     session-start reminds the agent of its claims. pre-compact and session-end leave a note on where the work stands;
     session-end then gives the claims back. stop and subagent-stop do nothing without --check. Without a backlog, or
-    without the agent's name or session, the command does nothing. It never fails: an error goes to standard error.
+    without the agent's name or session, the command does nothing; nor does it end a claim that was made for the agent
+    (DIBS_CLAIM). It never fails: an error goes to standard error.
     """
     try:
         given = read_event() if given is None else given
         settings = Settings.read(flags, folder=served_folder)
         if (event in ("stop", "subagent-stop") and not check) or not _has_backlog(settings):
             return
+        if settings.claim is not None and event not in ("session-start", "pre-compact"):
+            return  # whoever made the claim ends it
         named = {"AGENT": settings.agent or "", "ROLE": settings.role.value}
         names = names_of(named, given, os.environ, settings.folder.name)
         said = _act(event, given, settings, names) if names else None

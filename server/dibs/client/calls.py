@@ -126,6 +126,20 @@ class Calls(Operations):
         self._forget(feature_id)
         return lease, {**place, "DIBS_CLAIM": lease.token}
 
+    async def put_back(self, feature_id: int, reason: str) -> None:
+        """End this object's claim of a feature so that it counts as no attempt, since nothing is wrong with the feature.
+
+        Over HTTP it is released, which counts. Raises ClaimLost where this object has no such claim any more.
+        """
+        token, link = self._tokens.get(feature_id), self._link
+        if token is None or link.event_log is None:
+            await self.release(feature_id, token)
+            return
+        verbs = await anyio.to_thread.run_sync(importlib.import_module, "dibs.verbs.release")  # imports SQLAlchemy
+        with link.event_log() as database:
+            await database.write(lambda tx: verbs.put_back(tx, feature_id, token, reason))
+        self._forget(feature_id, token)
+
     async def _ask(self, operation: Operation[..., A], given: Mapping[str, Any]) -> A:
         """Call an operation, and repeat the call if that is safe."""
         deadline = time.monotonic() + self._retry_for

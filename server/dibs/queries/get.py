@@ -24,6 +24,7 @@ from dibs.rules.diagnosis import find
 from dibs.rules.feedback import times_returned
 from dibs.rules.questions import open_questions_of
 from dibs.rules.truncate import cut_text, json_length, truncate, truncate_json
+from dibs.rules.usage import usage_of
 from dibs.rules.verification import shown
 from dibs_schema.answers import Feature, Summaries
 from dibs_schema.refusals import InvalidInput
@@ -98,6 +99,7 @@ def get_by_id(tx: Transaction, feature: int, cursor: str | None = None) -> Featu
         verification=verification,
         evidence_is_outdated=row["evidence"] is not None
         and Status.PASSING not in (row["status"], row["archived_from"]),
+        usage=usage_of(tx, feature),
         human_request=truncate_json(row["human_request"], 900) if row["status"] == Status.NEEDS_HUMAN else None,
         human_answer=human_answer_of(row["human_answer"], 800),
         question_answers=question_answers_of(tx, feature, 800),

@@ -15,7 +15,7 @@ from dibs.verbs.release import release as release_verb
 from dibs.verbs.skip import skip as skip_verb
 from dibs.verbs.update import add_note as add_note_verb
 from dibs_schema.answers import Acknowledgement, Claimed, Idle
-from dibs_schema.inputs import EvidenceFields
+from dibs_schema.inputs import Evidence, EvidenceFields
 from dibs_schema.operations import claims as arguments
 from dibs_schema.refusals import Forbidden, InvalidInput
 from dibs_schema.roles import Role
@@ -111,8 +111,7 @@ async def release(session: Session, args: arguments.ReleaseClaim, _: CallContext
 
 async def mark_passing(session: Session, args: arguments.MarkPassing, context: CallContext) -> Acknowledgement:
     """Finish a claimed feature, or confirm one that passes."""
-    feature, evidence = args.feature_id, args.evidence
-    assert evidence is None or isinstance(evidence, EvidenceFields), "the type converts all else"
+    feature, evidence = args.feature_id, _fields(args.evidence)
 
     async def attempt(verified: Verified | None) -> Acknowledgement:
         return await session.transition(
@@ -125,6 +124,11 @@ async def mark_passing(session: Session, args: arguments.MarkPassing, context: C
     return await pass_verified(session, context, feature, args.claim_token, attempt)
 
 
+def _fields(evidence: Evidence | None) -> EvidenceFields | None:
+    assert evidence is None or isinstance(evidence, EvidenceFields), "the type converts all else"
+    return evidence
+
+
 async def mark_failing(session: Session, args: arguments.MarkFailing, context: CallContext) -> Acknowledgement:
     """End a failed attempt, or report a regression, and claim what was reported if a tester keeps it."""
     if args.keep:
@@ -133,7 +137,7 @@ async def mark_failing(session: Session, args: arguments.MarkFailing, context: C
         args.feature_id,
         args.claim_token,
         Kind.FAIL,
-        lambda tx, by, token: outcome.mark_failing(tx, by, args.feature_id, args.reason, token),
+        lambda tx, by, token: outcome.mark_failing(tx, by, args.feature_id, args.reason, token, _fields(args.evidence)),
     )
 
 

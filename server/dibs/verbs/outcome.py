@@ -31,6 +31,7 @@ from dibs.rules.events import record
 from dibs.rules.pass_requirements import evidence_line, require_evidence_of, requires_confirmation
 from dibs.rules.reports import refuse_report
 from dibs.rules.same_failures import failures_in_a_row
+from dibs.rules.usage import added_usage, used
 from dibs.rules.verification import (
     VerificationNeeded,
     Verified,
@@ -150,6 +151,7 @@ def mark_passing(
     tx.wakes = bool(unblocked_ids or row["paths"]) or not tx.value(_any_claim)
     detail: dict[str, Any] = {"unblocked": unblocked_ids[:SHOWN], "unblocked_count": len(unblocked_ids)}
     detail["evidence"] = evidence_line(evidence)
+    detail["usage"] = used(evidence)
     if verified is not None:
         detail["verified"] = verification_line(verified.proof)
     if unconfirmed is not None:
@@ -195,9 +197,9 @@ def _corrected(
     if settings.require_evidence != "off":
         require_evidence_of(settings.require_evidence, feature, evidence, runs_command="verification" in before)
     tx.run(_correct_evidence, feature=feature, token=token, proof=proof)
-    line = evidence_line(evidence)
-    record(tx, by, Kind.UPDATE, feature, Status.PASSING, Status.PASSING, fields=["evidence"], evidence=line)
-    return {**earlier, "evidence": line}
+    detail = {"fields": ["evidence"], "evidence": evidence_line(evidence), "usage": added_usage(before, proof or {})}
+    record(tx, by, Kind.UPDATE, feature, Status.PASSING, Status.PASSING, **detail)
+    return {**earlier, "evidence": detail["evidence"]}
 
 
 def _passed(feature: int, detail: dict[str, Any], verified: Verified | None = None) -> Acknowledgement:
@@ -213,14 +215,21 @@ def _passed(feature: int, detail: dict[str, Any], verified: Verified | None = No
     )
 
 
-def mark_failing(tx: Transaction, by: str, feature: int, reason: str, token: str | None = None) -> Acknowledgement:
-    """End a claim as failed, or report that a passing feature is broken.
+def mark_failing(
+    tx: Transaction,
+    by: str,
+    feature: int,
+    reason: str,
+    token: str | None = None,
+    evidence: EvidenceFields | None = None,
+) -> Acknowledgement:
+    """End a claim as failed, or report that a passing feature is broken. Of the evidence only the usage is recorded.
 
     A `token` must be valid: a late report on a lost claim says nothing about a later pass.
     Raises ClaimLost, TokenRequired, NotClaimed, or the refusal of the status that the feature has now.
     """
     if token is None or _passed_with(tx, feature, token):
-        if report(tx, by, feature, reason):
+        if report(tx, by, feature, reason, used(evidence)):
             return Acknowledgement(id=feature, status=Status.PENDING.value, hint=REGRESSION)
         refuse_report(tx, feature, token)
     by = holder_of(tx, feature, token) or by
@@ -241,16 +250,17 @@ def mark_failing(tx: Transaction, by: str, feature: int, reason: str, token: str
         return _failed(feature, earlier_outcome(tx, feature, token, Kind.FAIL))
     detail = {"reason": reason, "status": row["status"], "failures": row["failures"], "ready_at": row["not_before"]}
     detail["in_a_row"] = in_a_row if in_a_row > 1 else None
+    detail["usage"] = used(evidence)
     record(tx, by, Kind.FAIL, feature, Status.IN_PROGRESS, row["status"], **detail)
     return _failed(feature, detail)
 
 
-def report(tx: Transaction, by: str, feature: int, reason: str) -> bool:
+def report(tx: Transaction, by: str, feature: int, reason: str, usage: dict[str, float] | None = None) -> bool:
     """Return a passing feature that is broken to pending. Returns False if it is not passing."""
     if not tx.run(_regress, feature=feature, why=reason):
         return False
     block_dependents(tx, by, feature)
-    record(tx, by, Kind.REGRESS, feature, Status.PASSING, Status.PENDING, reason=reason)
+    record(tx, by, Kind.REGRESS, feature, Status.PASSING, Status.PENDING, reason=reason, usage=usage)
     return True
 
 

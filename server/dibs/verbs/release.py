@@ -10,7 +10,7 @@ from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import ATTEMPTS_USED_UP, F, ending, held, in_project, is_, leased, literal, stuck_if, this
 from dibs.rules.dependencies import at_no_cost_if_blocked, blockers, blockers_in
-from dibs.rules.diagnosis import earlier_outcome, find, holder_of
+from dibs.rules.diagnosis import earlier_outcome, find, holder_of, refuse_lost
 from dibs.rules.events import record
 from dibs_schema.answers import Acknowledgement, iso
 from dibs_schema.next_step import Step
@@ -95,6 +95,14 @@ def _released(feature: int, detail: dict[str, Any]) -> Acknowledgement:
         attempts=detail.get("attempts", 0),
         **blockers_in(detail),
     )
+
+
+def put_back(tx: Transaction, feature: int, token: str, reason: str) -> None:
+    """End a claim so that it counts as no attempt, since nothing is wrong with the feature. Raises ClaimLost."""
+    by = holder_of(tx, feature, token)
+    if by is None or tx.first(_undeliver, token=token) is None:
+        refuse_lost(find(tx, feature))
+    record(tx, by, Kind.RELEASE, feature, Status.IN_PROGRESS, Status.PENDING, reason=reason)
 
 
 def undeliver(tx: Transaction, by: str, token: str) -> bool:

@@ -14,6 +14,7 @@ from dibs.rules.dependencies import end_recheck
 from dibs.rules.events import record
 from dibs.rules.pass_requirements import evidence_line, requires_confirmation
 from dibs.rules.truncate import json_bytes, truncate
+from dibs.rules.usage import used
 from dibs.rules.verification import with_verification
 from dibs_schema.answers import Acknowledgement, Testing
 from dibs_schema.inputs import EvidenceFields
@@ -107,13 +108,13 @@ def verify(tx: Transaction, by: str, feature: int, evidence: EvidenceFields | No
 
     Returns None if the feature is not passing.
     """
-    proof = evidence.model_dump(exclude_defaults=True) if evidence is not None else None
+    proof = None if evidence is None else evidence.model_dump(exclude_defaults=True, exclude={"usage"}) or None
     if proof is not None and tx.project.settings.verify_command:
         proof = with_verification(proof, (tx.value(_stored_evidence, feature=feature) or {}).get("verification"))
     row = tx.first(_verify, feature=feature, proof=proof)
     if row is None:
         return None
-    detail: dict[str, Any] = {"evidence": evidence_line(evidence)}
+    detail: dict[str, Any] = {"evidence": evidence_line(evidence), "usage": used(evidence)}
     if row["recheck_since"] is not None and end_recheck(tx, feature):
         detail["rechecked"] = True
     waits = requires_confirmation(tx) and row["unconfirmed_since"] is not None
@@ -125,6 +126,6 @@ def verify(tx: Transaction, by: str, feature: int, evidence: EvidenceFields | No
     return Acknowledgement(
         id=feature,
         status=Status.PASSING.value,
-        evidence=evidence is not None,
+        evidence=proof is not None,
         hint=CANNOT_CONFIRM_OWN if waits else TESTED_AGAIN,
     )
