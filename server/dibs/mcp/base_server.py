@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from mcp import types
 from mcp.server import MCPServer
+from mcp.server.apps import client_supports_apps
 from mcp.server.lowlevel import NotificationOptions
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver.exceptions import ResourceNotFoundError
@@ -17,6 +18,7 @@ from mcp.server.subscriptions import InMemorySubscriptionBus
 from mcp.shared.exceptions import MCPError
 
 from dibs.database import Database
+from dibs.mcp.app.extension import URI, OverviewApp, is_offered, page, with_app
 from dibs.mcp.client_roots import ClientRoots
 from dibs.mcp.protocol_errors import as_protocol_errors
 from dibs.mcp.resources.subscriptions import Subscriptions
@@ -49,14 +51,14 @@ class BaseServer(MCPServer[Session]):
         self.watch = Watch(database, self.built)
         self.roots = roots
         self._role = role
-        super().__init__(subscriptions=bus, **more)
+        super().__init__(subscriptions=bus, extensions=[OverviewApp()], **more)
         server = self._lowlevel_server
         Subscriptions(self.watch, bus, self._refuse_unknown).serve(server)
         server.add_request_handler("completion/complete", types.CompleteRequestParams, self._complete)
         for method in ("tools/list", "prompts/list", "resources/list", "resources/templates/list"):
             listing = server.get_request_handler(method)
             assert listing is not None, "the SDK serves every list"
-            server.add_request_handler(method, types.PaginatedRequestParams, partial(_list, listing.handler))
+            server.add_request_handler(method, types.PaginatedRequestParams, partial(_list, listing.handler, role))
         changing = NotificationOptions(resources_changed=True)
         # Every transport calls this for the answer to `initialize`, and passes no notification options.
         server.create_initialization_options = partial(server.create_initialization_options, changing)  # type: ignore[method-assign]
@@ -89,6 +91,8 @@ class BaseServer(MCPServer[Session]):
         """Return a resource's text. Raises MCPError if there is no such resource."""
         with as_protocol_errors(str(uri)):
             if not is_ours(str(uri)):
+                if str(uri) == URI and context is not None and client_supports_apps(context) and is_offered(self._role):
+                    return [page()]
                 try:
                     return await super().read_resource(uri, context)
                 except ResourceNotFoundError:
@@ -145,11 +149,13 @@ class BaseServer(MCPServer[Session]):
 
 async def _list(
     handler: Callable[[Request, types.PaginatedRequestParams], Awaitable[HandlerResult]],
+    role: Role,
     request: Request,
     params: types.PaginatedRequestParams,
 ) -> HandlerResult:
-    """Answer with a complete list. Raises MCPError for a cursor, since no answer contained one."""
+    """Answer with a complete list, for a client that renders apps too. Raises MCPError for a cursor: none was given."""
     if params.cursor:
         raise MCPError(code=types.INVALID_PARAMS, message="cursor: the list is complete, and has no cursors.")
     with as_protocol_errors():
-        return await handler(request, params)
+        listed = await handler(request, params)
+        return with_app(listed, role) if client_supports_apps(request) else listed

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 from mcp.server import MCPServer
+from mcp.server.apps import client_supports_apps
 from mcp.server.session import ServerSession
 from mcp.types import CallToolResult, InputRequiredResult
 from mcp.types import Tool as ToolDefinition
 
 from dibs import __version__
 from dibs.database import Database
+from dibs.mcp.app.extension import ANSWER, READ, is_offered
 from dibs.mcp.base_server import BaseServer
 from dibs.mcp.client_roots import UNKNOWN, ClientRoots
 from dibs.mcp.instructions import instructions
@@ -125,6 +127,10 @@ class DibsServer(BaseServer):
         with as_protocol_errors():
             try:
                 await self.ready(context.session)
+                if name in (READ, ANSWER) and client_supports_apps(context) and is_offered(self._settings.role):
+                    from dibs.mcp.app.tools import call_app
+
+                    return await call_app(session_of(context), name, arguments)
                 return await call(session_of(context), name, arguments, context)
             except Refusal as refusal:
                 return result(refusal.answer(wording_of(context)), is_error=True)
@@ -170,6 +176,8 @@ def _build(settings: Settings) -> list[ToolDefinition]:
 
     load_operations()
     for module in (
+        "mcp.app.document",
+        "mcp.app.tools",
         "mcp.call",
         "mcp.prompts.completions",
         "mcp.prompts.prompts",
