@@ -82,6 +82,10 @@ def say_refusals(command: Command) -> Command:
 
             if kwargs.get("as_json"):
                 print_json(refusal.answer(SHELL, "Run"))
+            elif (output := refusal.details.get("output")) is not None:
+                from dibs.cli.escaped_text import several_lines
+
+                click.echo(several_lines(output), err=True)
             click.echo(f"dibs: {refusal.worded(SHELL, 'Run')}", err=True)
             if refusal.retryable:
                 sys.exit(75)  # EX_TEMPFAIL of sysexits.h: a call to repeat
