@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from mcp.client.context import ClientRequestContext
 from mcp.client.stdio import StdioServerParameters
 
 from dibs.mcp.client_roots import folder_of
+from dibs.mcp.codex import CLIENT, FOLDER
 from dibs.root_folder import BACKLOG
 from dibs_proof.raw_client import OPENING, Message
 from races.servers import ServerClient
@@ -154,6 +156,30 @@ def test_a_client_that_never_answers_counts_as_one_without_roots(
         server.hang_up()
         assert server.status(60) == (0 if name == "one" else 2)
         assert "the client did not say its roots within 2 s" in server.log()
+
+
+def test_codex_names_the_folder_with_each_call(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It starts a plugin's server in the plugin's folder; the folder and the session come with the calls to a server that
+    announces it. A call without them is refused."""
+    plugin = place.one / "plugin"
+    plugin.mkdir()
+    monkeypatch.chdir(plugin)
+    initialize = deepcopy(OPENING[0])
+    initialize["params"]["clientInfo"]["name"] = CLIENT
+    environment = {"HOME": str(place.home), "PLUGIN_ROOT": str(plugin)}
+    with RawClient(SERVE, environment, [initialize, *OPENING[1:]]) as server:
+        assert FOLDER in server.message(0)["result"]["capabilities"]["experimental"]
+        answers = []
+        for request, folder in ((900, None), (901, place.one), (902, place.other)):
+            meta = {"sessionId": f"0000000{request}"} | (
+                {FOLDER: {"sandboxCwd": folder.as_uri()}} if folder is not None else {}
+            )
+            call = {"name": "feature_get_stats", "arguments": {}, "_meta": meta}
+            server.write({"jsonrpc": "2.0", "id": request, "method": "tools/call", "params": call})
+            answers.append(served(server.message(request)["result"]["structuredContent"]))
+        assert "is the folder of many projects" in answers[0]
+        assert answers[1:] == [str(place.one / BACKLOG)] * 2, "the first folder stays, since claims may be open"
+        assert server.finish() == 0
 
 
 def test_a_client_without_roots_is_not_asked(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

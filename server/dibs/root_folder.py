@@ -17,6 +17,11 @@ BACKLOG = Path(".dibs") / "features.db"
 """The backlog of a project, in its root folder."""
 PROJECT_VARIABLES = ("CLAUDE_PROJECT_DIR", "WORKSPACE_FOLDER_PATHS")
 """The variables in which Claude Code and Cursor name the project's folder to the servers that they start."""
+PLUGIN_VARIABLES = ("PLUGIN_ROOT", "CLAUDE_PLUGIN_ROOT")
+"""The variables in which clients name the folder of the plugin whose server they start, often in that folder.
+
+Source: https://agent-plugins.org, specification 1.0.0, 7.2.1 and 9.1.
+"""
 LONGEST_LINE = 4096
 """Bytes of a path, with which no system call works any more. Source: PATH_MAX of Linux."""
 LONGEST_CONFIG = 1 << 20
@@ -61,6 +66,8 @@ def find_root(folder: Path, *, isolated: bool = False) -> Path:
 
 def possible_roots(folder: Path, *, isolated: bool = False) -> list[Path]:
     """Return the folders in which a backlog of the project may be, the most suitable first. Raises InvalidInput."""
+    if is_plugin(folder):
+        return [folder]
     lineage = [folder, *(one for one in folder.parents if not is_shared(one))]
     try:
         for candidate in lineage:
@@ -111,14 +118,19 @@ def has_backlog(root: Path) -> bool:
         return True
 
 
+def is_plugin(folder: Path, environ: Mapping[str, str] = os.environ) -> bool:
+    """Return whether a folder is that of the plugin whose server this is, in which no agent works."""
+    return any(environ.get(one) and Path(environ[one]).resolve() == folder.resolve() for one in PLUGIN_VARIABLES)
+
+
 def is_shared(folder: Path) -> bool:
-    """Return whether a folder is the user's home folder, or the root of a file system."""
+    """Return whether a folder is the user's home folder, the root of a file system, or that of the server's plugin."""
     try:
         home = Path.home().resolve()
     except RuntimeError:  # no home folder is known, as in many containers
         home = None
     resolved = folder.resolve()
-    return resolved in (home, resolved.parent)
+    return resolved in (home, resolved.parent) or is_plugin(folder)
 
 
 def _roots_of_repository(folder: Path, dot_git: Path) -> Iterator[Path]:

@@ -123,3 +123,20 @@ def test_the_official_tool_accepts_the_bundle() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Manifest schema validation passes!" in done.stdout
     assert (ROOT / "build" / "dibs.mcpb").stat().st_size > 100_000
+
+
+def test_the_plugins_forms_say_the_same() -> None:
+    """Each client reads a manifest of its own, and all name one plugin, one version and one command."""
+    portable, claude, codex = (
+        json.loads((ROOT / "plugin" / name).read_text(encoding="utf-8"))
+        for name in ("plugin.json", ".claude-plugin/plugin.json", ".codex-plugin/plugin.json")
+    )
+    shared = ("name", "version", "description")
+    assert {one: portable[one] for one in shared} == {one: claude[one] for one in shared}
+    assert {one: portable[one] for one in shared} == {one: codex[one] for one in shared}
+    assert {"version": portable["version"]} == {"version": __version__}
+    servers = [
+        json.loads((ROOT / "plugin" / name).read_text(encoding="utf-8"))["mcpServers"]["features"]
+        for name in ("mcp.json", ".mcp.json", ".codex-plugin/plugin.json")
+    ]
+    assert {one["command"] for one in servers} == {"dibs-mcp"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -63,11 +63,11 @@ class BaseServer(MCPServer[Session]):
         # Every transport calls this for the answer to `initialize`, and passes no notification options.
         server.create_initialization_options = partial(server.create_initialization_options, changing)  # type: ignore[method-assign]
 
-    async def ready(self, client: ServerSession) -> None:
+    async def ready(self, client: ServerSession, meta: Mapping[str, Any] | None = None) -> None:
         """Wait until SQLAlchemy is imported and the backlog is chosen. Raises InvalidInput if none can be served."""
         await self.built.wait()
         if self.roots is not None:
-            await self.roots.choose(client)
+            await self.roots.choose(client, meta)
 
     # -- resources --------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from mcp import types
 from mcp.server.mcpserver import Context
 from mcp.shared.exceptions import MCPError
 
+from dibs.mcp.codex import session_in
 from dibs.rules.holder_names import CLIENT
 from dibs.session.caller import CallContext, Caller, Reply
 from dibs.session.principal import IN_SCOPE
@@ -41,6 +42,10 @@ def session_of(ctx: Ctx) -> Session:
     params = ctx.session.client_params
     client = params.client_info.name if params is not None and params.client_info is not None else CLIENT
     if session.caller.connection is not None:
+        named = session_in(ctx.request_context.meta)
+        if named is not None:
+            caller = Caller.on_connection(session.settings, session.caller.connection, client, named)
+            return session.for_caller(caller, wording)
         if session.caller.client != client:
             session.caller = Caller.on_connection(session.settings, session.caller.connection, client)
         return session if wording is TOOLS else session.for_caller(session.caller, wording)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import MutableSequence
+from collections.abc import Mapping, MutableSequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -23,7 +23,8 @@ from pydantic import ValidationError
 
 from dibs.database import Database, locate_database, open_database
 from dibs.database.engine import DatabaseLocation
-from dibs.root_folder import current_folder, is_shared
+from dibs.mcp.codex import FOLDER, folder_in, is_codex
+from dibs.root_folder import current_folder, is_plugin, is_shared
 from dibs.settings import Settings
 from dibs_schema.refusals import InvalidInput
 
@@ -44,6 +45,8 @@ class ClientRoots:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.waits_for_call = False
+        """Whether there is nothing to serve before a call, with which the client names the folder."""
         self._choosing = anyio.Lock()
         self._is_chosen = False
         self._client: ServerSession | None = None
@@ -62,20 +65,22 @@ class ClientRoots:
         assert self._client is not None, "set before the event"
         return self._client
 
-    async def choose(self, session: ServerSession) -> None:
-        """Choose the backlog, if that is not done. Raises InvalidInput if none can be served."""
+    async def choose(self, session: ServerSession, meta: Mapping[str, Any] | None = None) -> None:
+        """Choose the backlog, if that is not done; a call's `_meta` may name the folder. Raises InvalidInput if none can."""
         if self._is_chosen:
             return
         async with self._choosing:
             try:
                 if not self._is_chosen:
-                    self._locate(await only_root(session))
+                    folder = folder_in(meta)
+                    self._locate(folder_of(folder) if folder is not None else await only_root(session))
             finally:
                 self.tried.set()
 
     def _locate(self, root: Path | None) -> None:
         working, settings = current_folder(), self.settings
-        is_elsewhere = root is not None and not is_shared(root) and root not in (working, *working.parents)
+        is_elsewhere = root is not None and not is_shared(root)
+        is_elsewhere = is_elsewhere and (is_plugin(working) or root not in (working, *working.parents))
         try:
             if root is not None and is_elsewhere:
                 settings = settings.in_folder(root)
@@ -106,6 +111,9 @@ class ClientRoots:
                 if isinstance(capabilities, dict) and isinstance(capabilities.get("roots"), dict):
                     result = await call_next(ctx)
                     return {**result, "instructions": instructions} if isinstance(result, dict) else result
+                if self.refusal is not None and is_codex(ctx.params):
+                    self.waits_for_call = True
+                    return _announcing(FOLDER, await call_next(ctx), instructions)
                 if self.refusal is not None:
                     closing.set()
                     raise MCPError(code=types.INVALID_PARAMS, message=self.refusal.message)
@@ -115,6 +123,15 @@ class ClientRoots:
             return await call_next(ctx)
 
         middleware.append(notice)
+
+
+def _announcing(capability: str, result: HandlerResult, instructions: str) -> HandlerResult:
+    """Return the answer to `initialize` with an experimental capability and other instructions."""
+    if not isinstance(result, dict):
+        return result
+    capabilities = result["capabilities"]
+    experimental = {**(capabilities.get("experimental") or {}), capability: {}}
+    return {**result, "instructions": instructions, "capabilities": {**capabilities, "experimental": experimental}}
 
 
 async def only_root(session: ServerSession) -> Path | None:

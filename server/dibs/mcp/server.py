@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -126,7 +126,7 @@ class DibsServer(BaseServer):
         assert context is not None, "tools are called by clients"
         with as_protocol_errors():
             try:
-                await self.ready(context.session)
+                await self.ready(context.session, context.request_context.meta)
                 if name in (READ, ANSWER) and client_supports_apps(context) and is_offered(self._settings.role):
                     from dibs.mcp.app.tools import call_app
 
@@ -147,7 +147,11 @@ class DibsServer(BaseServer):
         self.built.set()
         try:
             if self.roots is not None:
-                await self.roots.choose(await self.roots.client())
+                client = await self.roots.client()
+                if self.roots.waits_for_call:
+                    await self.roots.tried.wait()
+                else:
+                    await self.roots.choose(client)
             await self.session.database.warm_up()
             if self.session.adopted is not None:
                 await self.session.adopted.keep_alive(self.session)
@@ -157,9 +161,9 @@ class DibsServer(BaseServer):
             gc.freeze()
             gc.enable()
 
-    async def ready(self, client: ServerSession) -> None:
+    async def ready(self, client: ServerSession, meta: Mapping[str, Any] | None = None) -> None:
         """Wait until SQLAlchemy is imported and the backlog is chosen. Raises InvalidInput if none can be served."""
-        await super().ready(client)
+        await super().ready(client, meta)
         if self.roots is not None:
             self.session.settings = self.roots.settings
 

@@ -33,7 +33,7 @@ class Caller:
     `connection` is the id of the connection whose server renews the claims' leases. It is None if no connection
     proves that the holder is alive; then each call that carries the token renews the lease. `lease` is in seconds.
 
-    `alias_lasts` says that the alias is that of the agent's session at its client, which outlives the connection.
+    `session` is the id of the agent's session at its client, which outlives the connection, if the client names it.
     `principal` is whom an access token proves; it limits the agent names that calls may give.
     """
 
@@ -44,7 +44,7 @@ class Caller:
     scope: str | None
     connection: str | None
     lease: float
-    alias_lasts: bool = False
+    session: str | None = None
     principal: Principal | None = None
 
     @classmethod
@@ -59,7 +59,7 @@ class Caller:
         alias = name_in_folder(client, session or connection, _folder_name(settings), settings.role.value)
         return cls(
             *(client, settings.agent, settings.agent or alias, alias, connection, connection, settings.lease),
-            alias_lasts=session is not None,
+            session=session,
         )
 
     @classmethod
@@ -108,7 +108,7 @@ class Caller:
             lease=self.lease,
             fresh=token,
             client=program_of(self.client),
-            alias_lasts=self.alias_lasts,
+            alias_lasts=self.session is not None,
         )
 
     def request_scope(self, agent: str | None, request_id: str | None) -> str:
