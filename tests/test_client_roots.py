@@ -20,7 +20,7 @@ from mcp.client.stdio import StdioServerParameters
 from dibs.mcp.client_roots import folder_of
 from dibs.mcp.codex import CLIENT, FOLDER
 from dibs.root_folder import BACKLOG
-from dibs_proof.raw_client import OPENING, Message
+from dibs_proof.raw_client import OPENING, Message, RawClient
 from races.servers import ServerClient
 
 SERVE = [sys.executable, "-m", "dibs", "serve"]

@@ -25,8 +25,8 @@ ACCESS_TOKEN = "DIBS_ACCESS_TOKEN"  # noqa: S105 - a variable's name
 """The variable from which clients over HTTP take their access token. No process of Dibs reads it."""
 UNNAMED = "default"
 """The name of a file's project if none is named."""
-GIVEN_TO_COMMANDS = ("DIBS_EVENT_", "DIBS_FEATURE_", "DIBS_BRANCH", "DIBS_TRAILER")
-"""How the variables begin that `dibs work` and `dibs follow --run` give to their commands. They are no settings."""
+OTHERS = ("DIBS_TEST_", "DIBS_EVENT_", "DIBS_FEATURE_", "DIBS_BRANCH", "DIBS_TRAILER", ACCESS_TOKEN)
+"""How variables begin that are no settings: of the tests, and of the commands of `dibs follow --run` and `dibs work`."""
 SECRET = ("token", "claim")
 """The settings whose values no message shows."""
 
@@ -100,7 +100,7 @@ class Settings(BaseModel):
         values: dict[str, Any] = {}
         origin: dict[str, str] = {}
         for variable, text in environ.items():
-            if not variable.startswith(PREFIX) or variable.startswith(("DIBS_TEST_", ACCESS_TOKEN, *GIVEN_TO_COMMANDS)):
+            if not variable.startswith(PREFIX) or variable.startswith(OTHERS):
                 continue
             name = variable.removeprefix(PREFIX).lower()
             if name not in cls.model_fields:

@@ -57,7 +57,9 @@ class WithPlugin(Codex):
         environment = {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "HOME": str(place.home)}
         for words in (["marketplace", "add", str(ROOT)], ["add", "dibs@dibs"]):
             subprocess.run(["codex", "plugin", *words], env=environment, check=True, timeout=PATIENCE)
-        shutil.copy(ROOT / "plugin" / "hooks" / "hooks.json", home)  # Codex takes none of a plugin with a portable manifest
+        shutil.copy(
+            ROOT / "plugin" / "hooks" / "hooks.json", home
+        )  # Codex takes none of a plugin with a portable manifest
 
     def settle(self, place: Place, url: str) -> dict[str, str]:
         """Keep what an earlier run has settled: a session is resumed with the same provider."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
 import shutil
+import string
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from jsonschema import validators  # type: ignore[import-untyped]  # the package has no types
@@ -140,3 +143,22 @@ def test_the_plugins_forms_say_the_same() -> None:
         for name in ("mcp.json", ".mcp.json", ".codex-plugin/plugin.json")
     ]
     assert {one["command"] for one in servers} == {"dibs-mcp"}
+
+
+def test_the_links_of_the_readme_install_the_server() -> None:
+    """Each link has the server's name, and a configuration that its client can decode, with the command of the plugin.
+
+    Sources: https://docs.cursor.com/tools/developers (base64 of the server's JSON, percent-encoded) and
+    https://code.visualstudio.com/api/extension-guides/ai/mcp (the JSON, percent-encoded).
+    """
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = {}
+    for link in re.findall(r"\((https://[^)]*install[^)]*config=[^)]*)\)", readme):
+        parts = urlsplit(link)
+        assert set(parts.query) <= set(f"{string.ascii_letters}{string.digits}%&=-_."), "nothing ends the link early"
+        query = parse_qs(parts.query, strict_parsing=True)
+        assert query["name"] == ["features"]
+        found[parts.hostname] = query["config"][0]
+    assert found.keys() == {"cursor.com", "vscode.dev"}
+    assert json.loads(base64.b64decode(found["cursor.com"], validate=True)) == {"command": "dibs-mcp"}
+    assert json.loads(found["vscode.dev"]) == {"type": "stdio", "command": "dibs-mcp"}

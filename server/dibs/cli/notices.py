@@ -48,12 +48,17 @@ class Topic(StrEnum):
     STUCK = "stuck"
     COMPLETE = "complete"
     LOST = "lost"
+    PASS = "pass"  # noqa: S105 - an outcome, not a password
+
+
+NEEDS_PERSON = (Topic.ASK, Topic.STUCK, Topic.COMPLETE, Topic.LOST)
+"""The topics that a follower has if it names none: what passes needs nobody."""
 
 
 def parse_topics(given: str | None) -> list[Topic]:
-    """Return the topics of a list with commas; all of them for None. Raises InvalidInput."""
+    """Return the topics of a list with commas; those that need a person for None. Raises InvalidInput."""
     if given is None:
-        return list(Topic)
+        return list(NEEDS_PERSON)
     try:
         return [Topic(name.strip().lower()) for name in given.split(",")]
     except ValueError:
@@ -68,6 +73,7 @@ def topics_of(event: FollowedEvent) -> list[Topic]:
         Topic.ASK: event.kind == Kind.ASK and event.to_status != Status.PENDING.value,  # else it was asked before
         Topic.STUCK: event.to_status == Status.STUCK.value,
         Topic.LOST: event.kind == Kind.EXPIRE,
+        Topic.PASS: event.kind == Kind.PASS,
     }
     return [topic for topic, holds in is_of.items() if holds]
 
@@ -224,7 +230,7 @@ def _environment(notice: dict[str, Any]) -> dict[str, str]:
 
 
 def _words(tx: Transaction, event: FollowedEvent) -> tuple[str | None, str]:
-    """Return the name of the event's feature, and what a person wants to read: the question, or the reason."""
+    """Return the name of the event's feature, and what a person wants to read: question, reason, or summary."""
     from dibs.queries.get import get_by_id
     from dibs.queries.open_questions import words_of
 
@@ -232,7 +238,7 @@ def _words(tx: Transaction, event: FollowedEvent) -> tuple[str | None, str]:
     name = get_by_id(tx, event.feature).name if event.feature is not None else None
     if "question" in detail:
         return name, words_of(tx, detail["question"])
-    return name, detail.get("prompt") or detail.get("reason") or ""
+    return name, detail.get("prompt") or detail.get("reason") or detail.get("evidence") or ""
 
 
 def _is_complete(tx: Transaction) -> bool:
