@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest --durations 15
 PRODUCT := server schema proof
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e check types workflows format test-windows storm storm-postgres model tokens conformance load dist wheel bundle bench bench-plots bench-postgres pictures clean
+.PHONY: help demo test e2e check types workflows format test-windows storm storm-postgres model tokens conformance load dist wheel bundle plugin bench bench-plots bench-postgres pictures clean
 
 help: ## List the targets.
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -118,6 +118,18 @@ bundle: ## Build build/dibs.mcpb for desktop clients, and validate it with the o
 	@npm view $(MCPB) version >/dev/null || { echo "make bundle: $(MCPB), the official tool, is not to be had: npm is missing or cannot be reached"; exit 1; }
 	npx --yes $(MCPB) validate $(BUNDLE)/manifest.json
 	npx --yes $(MCPB) pack $(BUNDLE) build/dibs.mcpb
+
+SKILLSAW := skillsaw==0.22.0
+
+plugin: $(READY) ## Validate every form of the plugin by its own tool, and build the extension for Gemini CLI.
+	PYTHONPATH=tests $(BIN)/python -m e2e.fetching
+	PYTHONPATH=tests $(BIN)/python -m e2e.alone $(BIN)/python -m pytest -k "valid or extension or backlog_of_the_folder" tests/e2e/test_plugin.py tests/e2e/test_plugin_forms.py
+	$(PYTHON) -m venv build/skillsaw
+	build/skillsaw/bin/python -m pip install --quiet --disable-pip-version-check $(SKILLSAW)
+	build/skillsaw/bin/skillsaw lint --strict plugin
+	rm -rf build/gemini-extension
+	$(BIN)/python docs/publishing/gemini_extension.py build/gemini-extension
+	tar -czf build/gemini-extension.tar.gz -C build/gemini-extension .
 
 clean: ## Remove what the other targets made.
 	rm -rf $(VENV) build/e2e build/windows .import_linter_cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

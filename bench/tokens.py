@@ -20,6 +20,7 @@ BEGIN, END = "<!-- python -m bench.tokens -->\n", "<!-- end -->\n"
 
 BUDGETS = {"coder": 7_500, "all": 20_000}
 """Most bytes of a role's definitions, without output schemas."""
+PLUGIN = Path(__file__).parents[1] / "plugin"
 BUILD_BUDGET = 60_000
 """Most bytes of the answers in a build of `FEATURES` features, without the features' own text."""
 FEATURES = 200
@@ -129,7 +130,19 @@ def table(rows: Iterable[Spent]) -> str:
 
 def measure(folder: Path) -> list[Spent]:
     """Return all sizes of Dibs."""
-    return [*by_role(folder), instructions(folder), *build(folder)]
+    return [*by_role(folder), instructions(folder), *build(folder), *plugin()]
+
+
+def plugin() -> Iterable[Spent]:
+    """Return what the plugin adds to the server: names and descriptions in each session, and a skill when it is used."""
+    files = [*PLUGIN.glob("agents/*.md"), *PLUGIN.glob("skills/*/SKILL.md")]
+    heads = [file.read_text(encoding="utf-8").split("---\n")[1].splitlines() for file in files]
+    at_rest = [line for head in heads for line in head if line.startswith(("name:", "description:"))]
+    work = (PLUGIN / "skills" / "work" / "SKILL.md").read_text(encoding="utf-8").split("---\n")[2]
+    yield Spent(
+        "the plugin, in each session", f"{len(files)} descriptions", sum(len(line.encode()) for line in at_rest)
+    )
+    yield Spent("the plugin, once: `/dibs:work`", "", len(work.encode()))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
