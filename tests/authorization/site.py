@@ -61,7 +61,7 @@ class Site:
         try:
             response = self.caller(secret).post("tools/call", {"name": tool, "arguments": dict(arguments)})
         except httpx2.TransportError as error:
-            raise AssertionError(f"{self.server.process.poll()}: {self.server.said()}") from error
+            raise AssertionError(f"{self.server.process.poll()}: {self.server.said()[-2_000:]}") from error
         return outcome(response)
 
     def close(self) -> None:
@@ -83,6 +83,3 @@ def site(db: str, *flags: str) -> Iterator[Site]:
     """Run a server over HTTP on a database during the block. It must have an access token by now."""
     with listening(db, *flags) as server, closing(Site(db, server)) as one:
         yield one
-
-
-__all__ = ["OTHER", "Site", "bearer", "content", "new_token", "opened", "outcome", "site"]

@@ -81,6 +81,7 @@ async def serve(app: ASGIApp, listening: socket.socket, closing: anyio.Event, tl
         ws="none",
         log_config=None,
         access_log=False,
+        server_header=False,
         proxy_headers=False,  # uvicorn would believe those of this machine
         timeout_graceful_shutdown=1,
     )

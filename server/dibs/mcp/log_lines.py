@@ -1,4 +1,4 @@
-"""The log: one line per record on standard error, without claim tokens and whole session ids."""
+"""The log: one line per record on standard error, without access tokens, claim tokens and whole session ids."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ MOST_ALIKE: Final = 5
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _TOKEN = re.compile(r"\b[0-9a-hjkmnp-tv-z]{13}\b", re.IGNORECASE)
 """The shape of a claim token, as `dibs.rules.claimant` makes them; few words are like it."""
+_ACCESS_TOKEN = re.compile(r"dibs_[0-9A-Za-z]{16,}")
+"""An access token, or the beginning of one."""
 _SESSION = re.compile(r"\b([0-9a-f]{8})[0-9a-f]{24}\b")
 
 
@@ -24,8 +26,8 @@ class LineFormatter(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line of a record. `[token]` stands for a claim token, and session ids are cut."""
-        text = _SESSION.sub(r"\1…", _TOKEN.sub("[token]", super().format(record)))
+        """Return the line of a record. `[token]` stands for a token, and session ids are cut."""
+        text = _SESSION.sub(r"\1…", _TOKEN.sub("[token]", _ACCESS_TOKEN.sub("[token]", super().format(record))))
         return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 

@@ -47,6 +47,7 @@ class Servers:
         key = (principal.project, principal.role.value)
         async with self._starting:
             if key not in self._sessions:
+                await self._first.built.wait()  # it builds the validators of all tools, which two threads must not do
                 await self._start(key, self._server_of(principal))
         return self._sessions[key]
 
