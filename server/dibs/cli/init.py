@@ -14,16 +14,14 @@ import click
 from dibs.cli.options import print_json, say_refusals, settings_options
 from dibs.cli.project_settings import start_instructions, text_of
 from dibs.registration.clients import CLIENTS
+from dibs.registration.remote import Remote
 from dibs.root_folder import current_folder, find_root, is_shared
-from dibs.settings import Settings, expanded
+from dibs.settings import ACCESS_TOKEN, PREFIX, Settings, expanded
 from dibs_schema.refusals import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from dibs.registration.change import Change
     from dibs.registration.command import Command
-    from dibs.registration.nudge import Nudge
     from dibs.registration.server_check import Launch
 
 COLOURS = {"+": "green", "-": "red", "@": "cyan"}
@@ -36,7 +34,7 @@ OF_ALL_PROJECTS = "and each project that you open has a backlog of its own."
 class InitResult:
     """The result of `dibs init`."""
 
-    command: Command
+    command: Command | Remote
     changes: list[Change]
     written: bool = False
     answers: dict[str, str] = field(default_factory=dict)
@@ -48,9 +46,12 @@ class InitResult:
             | ({"server": self.answers[one.client.name]} if one.client.name in self.answers else {})
             for one in self.changes
         ]
+        if isinstance(self.command, Remote):
+            how: dict[str, Any] = {"url": self.command.url, "token_env": self.command.variable}
+        else:
+            how = {"command": list(self.command.words), "why": self.command.why}
         return {
-            "command": list(self.command.words),
-            "why": self.command.why,
+            **how,
             "clients": clients,
             "written": self.written,
         }
@@ -63,6 +64,12 @@ class InitResult:
     "--instructions",
     metavar="FILE",
     help="Start the project's instructions to every worker from FILE; - is standard input.",
+)
+@click.option("--url", metavar="URL", help="Register a server over HTTP, as https://dibs.example.com/mcp.")
+@click.option(
+    "--token-env",
+    metavar="NAME",
+    help="With --url: the variable with the access token in the client's environment. [default: DIBS_ACCESS_TOKEN]",
 )
 @click.option("--remove", is_flag=True, help="Remove the server.")
 @click.option("--force", is_flag=True, help="Also replace or remove another server that is called `features`.")
@@ -80,6 +87,8 @@ def init(
     clients: tuple[str, ...],
     *,
     instructions: str | None,
+    url: str | None,
+    token_env: str | None,
     remove: bool,
     force: bool,
     nudge: bool | None,
@@ -94,11 +103,12 @@ def init(
     CLIENT is claude, codex, cursor, vscode, opencode or gemini. Without CLIENT, the command lists the clients in use
     here, and changes nothing. It shows the difference before it writes, and keeps everything else in the files. --db,
     --project, --agent and --role are written to the entry, and stay there until they are given again. Without them, a
-    second run changes nothing, and only checks the server. At a terminal it then offers to start the project's
-    instructions, which each claim brings, from a file; --instructions does so without asking.
+    second run changes nothing, and only checks the server. With --url the entry names a server over HTTP, and the
+    variable with its access token; the token itself never goes into a file.
 
-    At a terminal it then asks whether to tell agents of the backlog, in three lines of AGENTS.md and CLAUDE.md. --remove
-    takes them out again.
+    At a terminal it then offers to start the project's instructions, which each claim brings, from a file
+    (--instructions does so without asking), and to tell agents of the backlog in three lines of AGENTS.md and CLAUDE.md
+    (--nudge). --remove takes these lines out again.
 
     The exit status is 1 if the server does not answer, and 3 if there is something to write but no terminal to
     confirm it.
@@ -114,11 +124,14 @@ def init(
             "the folder of a project, or add --user.",
             field="--user",
         )
-    if instructions is not None and (remove or not clients or is_shared(root)):
+    has_backlog_here = bool(clients) and url is None and not (remove or is_shared(root))
+    if instructions is not None and not has_backlog_here:
         raise InvalidInput("--instructions: it goes with a CLIENT, in the folder of a project.", field="--instructions")
     text = text_of(instructions, "--instructions") if instructions is not None else None
     variables = _variables(flags)
-    command = server_command()
+    command: Command | Remote = server_command() if url is None else _remote(url, token_env, variables)
+    if url is None and token_env is not None:
+        raise InvalidInput("--token-env goes with --url.", field="--token-env")
     names = dict.fromkeys(clients or [name for name, one in CLIENTS.items() if one.is_used_in(root)])
     chosen = [CLIENTS[name] for name in names]
     result = InitResult(
@@ -134,12 +147,14 @@ def init(
     told = [] if nudge is False or not (clients or nudge) else nudges(root, remove=remove)
     if clients and not dry_run:
         status = _write(result, yes=yes, as_json=as_json) or _check_servers(result, root, as_json=as_json)
-    asks = bool(clients) and not (yes or remove or as_json or is_shared(root)) and sys.stdin.isatty()
+    asks = has_backlog_here and not (yes or as_json) and sys.stdin.isatty()
     if status == 0 and not dry_run and (text is not None or asks):
         start_instructions(flags, text, quiet=as_json)
     asks_about_nudge = not remove and not nudge
     if told and status == 0 and not (asks_about_nudge and (yes or as_json or dry_run or not sys.stdin.isatty())):
-        _tell_agents(told, root, asks=asks_about_nudge, dry_run=dry_run, as_json=as_json)
+        from dibs.cli.nudge import tell_agents
+
+        tell_agents(told, root, asks=asks_about_nudge, dry_run=dry_run, as_json=as_json)
     if as_json:
         print_json(result.as_json(root))
     sys.exit(status)
@@ -161,12 +176,20 @@ def _variables(flags: dict[str, str | None]) -> dict[str, str]:
     return {f"DIBS_{name.upper()}": value for name, value in given.items()}
 
 
+def _remote(url: str, token_env: str | None, variables: dict[str, str]) -> Remote:
+    """Return the server at a URL. Raises InvalidInput, also for settings that are the server's and its tokens'."""
+    if variables:
+        option = "--" + next(iter(variables)).removeprefix(PREFIX).lower()
+        raise InvalidInput(f"{option}: with --url, the server and its access token decide that.", field=option)
+    return Remote.at(url, token_env, ACCESS_TOKEN)
+
+
 def _show(result: InitResult, root: Path, *, listed: bool, remove: bool, agent: str | None) -> None:
     if not result.changes:
         click.echo(f"No client is in use in {root} yet. Name one or more: {', '.join(CLIENTS)}.")
         return
     if not remove:
-        click.echo(f"The command is `{shlex.join(result.command.words)}`: {result.command.why}.")
+        click.echo(_how(result.command))
         if agent is not None:
             click.echo(f"A name belongs to one session: of two sessions called {agent}, only one can claim at a time.")
     for one in result.changes:
@@ -182,21 +205,13 @@ def _show(result: InitResult, root: Path, *, listed: bool, remove: bool, agent: 
         click.echo(f"Nothing was changed. To write it: dibs init {'--remove ' if remove else ''}{names}")
 
 
-def _tell_agents(told: Sequence[Nudge], root: Path, *, asks: bool, dry_run: bool, as_json: bool) -> None:
-    """Add the lines about the backlog to the files of instructions, or take them out; or ask first, or only say it."""
-    from dibs.registration.nudge import TEXT
-
-    names = " and ".join(one.file.relative_to(root.resolve()).as_posix() for one in told)
-    removes = len(told[0].after) < len(told[0].before or "")
-    if asks:
-        click.echo(f"Three lines can tell agents of the backlog:\n{TEXT}")
-        if not click.confirm(f"Add them to {names}?", default=False):
-            return
-    for one in [] if dry_run else told:
-        one.write()
-    done = "removed from" if removes else "written to"
-    would = "would be" if dry_run else "were"
-    click.echo(f"The lines about the backlog {would} {done} {names}.", err=as_json)
+def _how(command: Command | Remote) -> str:
+    """Say how the clients reach the server."""
+    if not isinstance(command, Remote):
+        return f"The command is `{shlex.join(command.words)}`: {command.why}."
+    if command.variable is None:
+        return f"The server is {command.url}."
+    return f"The server is {command.url}. Set {command.variable} to an access token where your client starts."
 
 
 def _write(result: InitResult, *, yes: bool, as_json: bool) -> int:
@@ -224,13 +239,14 @@ def _check_servers(result: InitResult, root: Path, *, as_json: bool) -> int:
     """Start the server of each new or unchanged entry as its client would, and return the exit status."""
     from dibs.registration.server_check import Launch
 
-    checked: dict[Launch, tuple[str, bool]] = {}
+    checked: dict[Launch | Remote, tuple[str, bool]] = {}
     for one in result.changes:
         if one.entry is None:
             continue
-        launch = Launch.of(one.client, one.entry)
+        launch = Launch.of(one.client, one.entry) if not isinstance(result.command, Remote) else result.command
         if launch not in checked:
-            checked[launch] = (OF_ALL_PROJECTS, True) if is_shared(root) else _check_server(launch, root)
+            several = is_shared(root) and isinstance(launch, Launch)
+            checked[launch] = (OF_ALL_PROJECTS, True) if several else _check_server(launch, root)
         says, answered = checked[launch]
         done, note = ("unchanged", "") if one.kind == "nothing" else ("written", one.client.note)
         result.answers[one.client.name] = says = f"{done}, {says}"
@@ -238,16 +254,18 @@ def _check_servers(result: InitResult, root: Path, *, as_json: bool) -> int:
     return 0 if all(answered for _, answered in checked.values()) else 1
 
 
-def _check_server(launch: Launch, root: Path) -> tuple[str, bool]:
+def _check_server(launch: Launch | Remote, root: Path) -> tuple[str, bool]:
     """Start the server as the client would; return a message, and whether the server answers."""
     from dibs import __version__
+    from dibs.registration.remote_check import check_remote
     from dibs.registration.server_check import ServerSilent, check_server
 
     try:
-        answer = check_server(launch, root)
+        answer = check_remote(launch) if isinstance(launch, Remote) else check_server(launch, root)
     except ServerSilent as silence:
         return f"but the server does not answer: {silence}", False
-    says = f"and the server answers: version {answer.version}, project {answer.project} in {answer.database}."
-    if answer.version != __version__:
+    version = f"version {answer.version}, " if answer.version else ""
+    says = f"and the server answers: {version}project {answer.project} in {answer.database}."
+    if answer.version not in (__version__, "") and not isinstance(launch, Remote):
         says += f" This command has version {__version__}: another `dibs` comes first on PATH."
     return says, True

@@ -14,9 +14,10 @@ from typing import Any, Literal
 
 from dibs.platform.durable_sync import sync_descriptor, sync_folder
 from dibs.platform.users import take_owner_and_mode
-from dibs.registration.clients import NAME, Client, ServerEntry, is_ours, merged, words_of
+from dibs.registration.clients import NAME, Client, ServerEntry, is_ours, merged, merged_remote, words_of
 from dibs.registration.command import Command
 from dibs.registration.errors import Unreadable
+from dibs.registration.remote import Remote
 from dibs.regular_file import read_regular
 from dibs_schema.refusals import Busy, InvalidInput, ReadOnly
 
@@ -49,14 +50,20 @@ class Change:
 
 
 def registration(
-    client: Client, root: Path, command: Command, variables: Mapping[str, str], *, force: bool = False
+    client: Client, root: Path, command: Command | Remote, variables: Mapping[str, str], *, force: bool = False
 ) -> Change:
     """Return the change that adds or updates the server's entry in the client's file.
 
     Raises InvalidInput if the client could not read the file or, without `force`, if another server has the name.
     Raises ReadOnly if the file cannot be read, or is marked as read-only.
     """
-    return _change(client, root, client.beginning, lambda there: merged(client, there, command, variables), force=force)
+
+    def entry_for(there: Any) -> ServerEntry:
+        if isinstance(command, Remote):
+            return merged_remote(client, there, command)
+        return merged(client, there, command, variables)
+
+    return _change(client, root, client.beginning, entry_for, force=force)
 
 
 def removal(client: Client, root: Path, *, force: bool = False) -> Change:

@@ -15,6 +15,7 @@ from typing import Any
 
 from dibs.registration import jsonc, toml
 from dibs.registration.command import Command, options_of
+from dibs.registration.remote import KEYS, Remote, codex_entry, entry_with_headers
 
 ServerEntry = dict[str, Any]
 NAME = "features"
@@ -38,6 +39,7 @@ class Client:
     keys: tuple[str, ...]
     signs: tuple[str, ...]
     entry: Callable[[Command, Mapping[str, str]], ServerEntry]
+    remote: Callable[[Remote], ServerEntry]
     format: ModuleType = jsonc
     variables: str = "env"
     beginning: str = ""
@@ -111,6 +113,7 @@ CLIENTS = {
             ("mcpServers",),
             (".claude", "CLAUDE.md"),
             _claude,
+            entry_with_headers("${{{}}}", more={"type": "http"}),
             note="Claude Code asks once whether to trust the servers in this file.",
             comments=False,
             trailing_commas=False,
@@ -122,11 +125,20 @@ CLIENTS = {
             ("mcp_servers",),
             (".codex",),
             _codex,
+            codex_entry,
             format=toml,
             note="Codex reads this file in projects that it trusts, and does not pass on DIBS_* variables of your shell.",
             passes_on=False,
         ),
-        Client("cursor", "Cursor", (".cursor/mcp.json",), ("mcpServers",), (".cursor",), _with_type),
+        Client(
+            "cursor",
+            "Cursor",
+            (".cursor/mcp.json",),
+            ("mcpServers",),
+            (".cursor",),
+            _with_type,
+            entry_with_headers("${{env:{}}}"),
+        ),
         Client(
             "vscode",
             "VS Code",
@@ -134,6 +146,7 @@ CLIENTS = {
             ("servers",),
             (".vscode",),
             _with_type,
+            entry_with_headers("${{env:{}}}", more={"type": "http"}),
             note="VS Code asks whether to trust the server when it first starts it.",
         ),
         Client(
@@ -143,6 +156,7 @@ CLIENTS = {
             ("mcp",),
             (".opencode",),
             _opencode,
+            entry_with_headers("{{env:{}}}", more={"type": "remote", "oauth": False}),
             variables="environment",
             beginning='{\n  "$schema": "https://opencode.ai/config.json"\n}\n',
         ),
@@ -153,6 +167,7 @@ CLIENTS = {
             ("mcpServers",),
             (".gemini", "GEMINI.md"),
             _plain,
+            entry_with_headers("${{{}}}", "httpUrl"),
             note="Gemini CLI starts the servers in this file in folders that it trusts.",
             trailing_commas=False,
         ),
@@ -171,15 +186,17 @@ def words_of(entry: object) -> list[str]:
 
 
 def is_ours(entry: object) -> bool:
-    """Check whether an entry starts Dibs, and not another server of the same name."""
+    """Check whether an entry starts or reaches Dibs, and not another server of the same name."""
     words = words_of(entry)
-    return bool(words) and options_of(words) is not None
+    return options_of(words) is not None if words else Remote.of(entry) is not None
 
 
 def merged(client: Client, there: object, command: Command, variables: Mapping[str, str]) -> ServerEntry:
     """Return the entry that replaces the one `there`. An entry of Dibs keeps what `command` and `variables` do not set."""
     if not isinstance(there, dict) or not is_ours(there):
         return client.entry(command, variables)
+    if not words_of(there):  # a server over HTTP
+        return {name: value for name, value in there.items() if name not in KEYS} | client.entry(command, variables)
     options = _without(options_of(words_of(there)) or [], variables)
     ours = client.entry(Command((*command.words, *options), command.why), variables)
     kept = {key: value for key, value in there.items() if key not in FORM or key in ours}
@@ -188,6 +205,12 @@ def merged(client: Client, there: object, command: Command, variables: Mapping[s
     all_variables = ours.get(client.variables, {}) | known | dict(variables)
     fixed = {key: value for key, value in ours.items() if key in FORM or key not in kept}
     return kept | fixed | ({client.variables: all_variables} if all_variables else {})
+
+
+def merged_remote(client: Client, there: object, remote: Remote) -> ServerEntry:
+    """Return the entry of a server over HTTP that replaces the one `there`, which keeps what is not about its transport."""
+    kept = there if isinstance(there, dict) and is_ours(there) else {}
+    return {name: value for name, value in kept.items() if name not in KEYS} | client.remote(remote)
 
 
 def _without(options: Sequence[str], variables: Mapping[str, str]) -> list[str]:

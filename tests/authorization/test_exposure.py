@@ -1,0 +1,169 @@
+"""Where a server is reached: TLS, proxies, names, and what is refused at its start."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx2
+import pytest
+import trustme
+
+from authorization.site import bearer, new_token, opened
+from authorization.test_attacks import CALL
+from dibs.http.exposure import expose
+from dibs_schema.refusals import InvalidInput
+from dibs_schema.roles import Role
+from listening import listening
+
+pytestmark = pytest.mark.only_on("sqlite", reason="nothing here depends on the engine")
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, list[str]]]:
+    """The certificate of a new authority, and the options of a server with a certificate of its."""
+    folder = tmp_path_factory.mktemp("authority")
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(str(folder / "ca.pem"))
+    issued = ca.issue_cert("127.0.0.1", "localhost")
+    issued.private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
+    yield folder / "ca.pem", ["--tls-cert", str(folder / "server.pem"), "--tls-key", str(folder / "server.pem")]
+
+
+def test_a_server_speaks_tls(engine: str, db: str, authority: tuple[Path, list[str]], tmp_path: Path) -> None:
+    """Over HTTPS a token's client is served, plain HTTP is not, and `dibs init --url` says that the server answers."""
+    ca, flags = authority
+    with opened(db) as database:
+        secret = new_token(database, "ada", Role.ALL, "ada")
+    with listening(db, *flags) as server:
+        assert server.url.startswith("https://")
+        context = ssl.create_default_context(cafile=str(ca))
+        with httpx2.Client(verify=context) as client:
+            assert client.post(server.url, content=CALL).status_code == 401
+            assert client.post(server.url, content=CALL, headers=bearer(secret)).status_code == 400  # no envelope
+        with pytest.raises(httpx2.TransportError):
+            httpx2.post(server.url.replace("https:", "http:"), content=CALL)
+        done = subprocess.run(
+            [sys.executable, "-m", "dibs", "init", "claude", "--url", server.url, "--token-env", "TEAM", "--yes"],
+            cwd=tmp_path,
+            env={**os.environ, "TEAM": secret, "SSL_CERT_FILE": str(ca)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert (done.returncode, "the server answers" in done.stdout) == (0, True), done.stderr
+        assert secret not in (tmp_path / ".mcp.json").read_text(encoding="utf-8")
+        assert (
+            json.loads((tmp_path / ".mcp.json").read_text(encoding="utf-8"))["mcpServers"]["features"]["type"] == "http"
+        )
+
+
+def test_unfinished_handshakes_keep_nobody_out(engine: str, db: str, authority: tuple[Path, list[str]]) -> None:
+    """Many more connections that never begin TLS than there may be: a client is served meanwhile, and the server lives."""
+    ca, flags = authority
+    with listening(db, *flags, files=(160, 160)) as server, ExitStack() as stack:
+        place = urlsplit(server.url)
+        context = ssl.create_default_context(cafile=str(ca))
+        for _ in range(150):
+            stack.enter_context(closing(socket.create_connection((place.hostname, place.port), 10)))
+        began = time.monotonic()
+        with httpx2.Client(verify=context) as client:
+            assert client.get(server.url.replace("/mcp", "/nothing")).status_code == 404
+        assert time.monotonic() - began < 5
+        assert server.process.poll() is None
+
+
+def test_a_proxy_is_the_only_way_in(engine: str, db: str) -> None:
+    """Behind a proxy its address alone is served, by the public name, and a page of the public origin is accepted."""
+    with opened(db) as database:
+        secret = new_token(database, "ada", Role.ALL, "ada")
+    public = ["--public-url", "https://dibs.example.com"]
+    with listening(db, "--behind-proxy", "127.0.0.1", *public) as server:
+        assert server.url == "https://dibs.example.com/mcp"
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "accepted"),
+    [
+        ("dibs.example.com", None, True),
+        ("dibs.example.com:443", "https://dibs.example.com", True),
+        ("DIBS.example.com", "https://dibs.example.com", True),
+        ("127.0.0.1:3427", None, True),
+        ("dibs.example.com:80", None, False),
+        ("xdibs.example.com", None, False),
+        ("dibs-example.com", None, False),
+        ("dibs.example.com.evil.example", None, False),
+        ("dibs.example.com", "http://dibs.example.com", False),
+        ("dibs.example.com", "https://evil.example", False),
+        ("dibs.example.com", "null", False),
+    ],
+)
+def test_names_follow_from_the_public_url(host: str, origin: str | None, accepted: bool) -> None:
+    """The public name is accepted with its scheme's port or without, and nothing that only resembles it."""
+    from dibs.http.authentication import Denied
+
+    exposure = expose(("0.0.0.0", 1), behind_proxy="10.0.0.0/8", public_url="https://dibs.example.com")
+    if accepted:
+        exposure.check_names(host, origin)
+        return
+    with pytest.raises(Denied):
+        exposure.check_names(host, origin)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"address": ("0.0.0.0", 1)},
+        {"address": ("10.0.0.1", 1), "public_url": "https://a.example"},
+        {"address": ("0.0.0.0", 1), "behind_proxy": "10.0.0.1"},
+        {"address": ("127.0.0.1", 1), "behind_proxy": "10.0.0.1"},
+        {"address": ("127.0.0.1", 1), "public_url": "https://a.example"},
+        {"address": ("0.0.0.0", 1), "behind_proxy": "0.0.0.0/0", "public_url": "https://a.example"},
+        {"address": ("0.0.0.0", 1), "behind_proxy": "proxy", "public_url": "https://a.example"},
+        {"address": ("0.0.0.0", 1), "behind_proxy": "10.0.0.1", "public_url": "http://a.example"},
+        {"address": ("0.0.0.0", 1), "behind_proxy": "10.0.0.1", "public_url": "a.example"},
+        {"address": ("127.0.0.1", 1), "tls_cert": "cert.pem"},
+        {"address": ("127.0.0.1", 1), "tls_cert": "none.pem", "tls_key": "none.pem"},
+    ],
+)
+def test_what_would_be_unsafe_does_not_start(options: dict[str, object]) -> None:
+    """Every way to be reached without encryption, a known name or a named proxy is refused."""
+    address = options.pop("address")
+    with pytest.raises(InvalidInput) as refused:
+        expose(address, **options)  # type: ignore[arg-type]  # each case has its own options
+    assert refused.value.details["field"].startswith("--")
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--behind-proxy", "--public-url", "https://a.example"], "dibs token create NAME --role coder"),
+        (["--tokens"], "dibs token create NAME --role coder"),
+        (["--behind-proxy", "--public-url", "https://a.example", "--no-tokens"], "each needs a token"),
+        (["--behind-proxy", "--public-url", "https://a.example", "--board"], "this machine alone"),
+        (["--rate", "often"], "6000/minute"),
+    ],
+)
+def test_no_server_is_public_without_tokens(engine: str, db: str, flags: list[str], words: str) -> None:
+    """A server that other machines reach does not start without a token, and says which line to type."""
+    if flags[0] == "--rate":
+        with opened(db) as database:
+            new_token(database, "ada", Role.ALL)
+    done = subprocess.run(
+        [sys.executable, "-m", "dibs", "serve", "--db", db, "--http", "0", *flags],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, words in done.stderr) == (2, True), done.stderr
