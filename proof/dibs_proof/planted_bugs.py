@@ -83,7 +83,7 @@ def answer_without_commit() -> None:
 
     commit = JobRunner._commit  # noqa: SLF001 - it is what the bug is planted into
 
-    def answer(self: JobRunner, connection: Any, start: Any, verb: Callable[..., Any], *, exclusive: bool) -> Any:
+    def answer(self: JobRunner, connection: Any, start: Any, verb: Callable[..., Any], **more: Any) -> Any:
         answers: list[Any] = []
 
         def record(tx: Any) -> Any:
@@ -93,7 +93,7 @@ def answer_without_commit() -> None:
             return answers[0]
 
         try:
-            return commit(self, connection, start, record, exclusive=exclusive)
+            return commit(self, connection, start, record, **more)
         except _NotCommitted:
             return answers[0]
 

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 import pytest
+from sqlalchemy import select
 
 from authorization.site import Site, bearer, new_token, opened, site
 from dibs.database import Database
@@ -22,6 +23,7 @@ from dibs.http import access_tokens
 from dibs.rules.access_tokens import PATTERN, digest_of, has_form, new_access_token
 from dibs.verbs.access_tokens import revoke_access_token, rotate_access_token
 from dibs_schema.roles import Role
+from dibs_schema.tables import events as event_table
 from dibs_schema.tables import tokens as table
 from listening import STATEFUL, STATELESS, Caller
 
@@ -154,8 +156,6 @@ def test_a_token_in_the_url_is_refused(target: Site, secret: str, path: str) -> 
 
 def test_only_digests_are_stored_and_compared(backlog: Database, secret: str) -> None:
     """The database has the SHA-256 of a token, of which a comparison's time says nothing, and no row has the token."""
-    from sqlalchemy import select
-
     rows = backlog.read_now(lambda tx: [dict(row) for row in tx.all(select(table))])
     assert digest_of(secret) in {row["digest"] for row in rows}
     assert secret not in repr(rows)
@@ -324,18 +324,10 @@ def test_nothing_secret_or_forged_is_in_the_log(target: Site, backlog: Database,
     assert secret not in said
     assert secret[5:40] not in said
     assert CANARY not in said
-    assert not [line for line in said.splitlines() if line.startswith("2026-01-01") or line.startswith("x")]
+    assert not [line for line in said.splitlines() if line.startswith(("2026-01-01", "x"))]
     assert "\x1b" not in said
-    events = backlog.read_now(lambda tx: repr([dict(row) for row in tx.all(_events())]))
+    events = backlog.read_now(lambda tx: repr([dict(row) for row in tx.all(select(event_table))]))
     assert secret not in events
-
-
-def _events() -> object:
-    from sqlalchemy import select
-
-    from dibs_schema.tables import events
-
-    return select(events)
 
 
 def test_no_error_shows_what_is_inside(target: Site, secret: str) -> None:

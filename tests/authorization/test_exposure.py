@@ -9,7 +9,6 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -29,14 +28,14 @@ pytestmark = pytest.mark.only_on("sqlite", reason="nothing here depends on the e
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, list[str]]]:
+def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """The certificate of a new authority, and the options of a server with a certificate of its."""
     folder = tmp_path_factory.mktemp("authority")
     ca = trustme.CA()
     ca.cert_pem.write_to_path(str(folder / "ca.pem"))
     issued = ca.issue_cert("127.0.0.1", "localhost")
     issued.private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
-    yield folder / "ca.pem", ["--tls-cert", str(folder / "server.pem"), "--tls-key", str(folder / "server.pem")]
+    return folder / "ca.pem", ["--tls-cert", str(folder / "server.pem"), "--tls-key", str(folder / "server.pem")]
 
 
 def test_a_server_speaks_tls(engine: str, db: str, authority: tuple[Path, list[str]], tmp_path: Path) -> None:
@@ -87,9 +86,20 @@ def test_a_proxy_is_the_only_way_in(engine: str, db: str) -> None:
     """Behind a proxy its address alone is served, by the public name, and a page of the public origin is accepted."""
     with opened(db) as database:
         secret = new_token(database, "ada", Role.ALL, "ada")
-    public = ["--public-url", "https://dibs.example.com"]
-    with listening(db, "--behind-proxy", "127.0.0.1", *public) as server:
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    public = ["--http", str(port), "--public-url", "https://dibs.example.com"]
+    url = f"http://127.0.0.1:{port}/mcp"
+    named = {"host": "dibs.example.com", "origin": "https://dibs.example.com", **bearer(secret)}
+    with listening(db, *public, "--behind-proxy", "127.0.0.1") as server:
         assert server.url == "https://dibs.example.com/mcp"
+        forwarded = {"x-forwarded-for": "203.0.113.9", "x-forwarded-proto": "https"}
+        assert httpx2.post(url, content=CALL, headers=named | forwarded).status_code == 400  # no envelope
+        assert httpx2.post(url, content=CALL, headers={"host": "evil.example", **bearer(secret)}).status_code == 421
+        assert httpx2.post(url, content=CALL, headers={"host": "dibs.example.com"}).status_code == 401
+    with listening(db, *public, "--behind-proxy", "10.9.9.9"):
+        past = httpx2.post(url, content=CALL, headers=named)
+        assert (past.status_code, "through its proxy" in past.text) == (403, True)
 
 
 @pytest.mark.parametrize(

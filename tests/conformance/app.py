@@ -22,9 +22,11 @@ from mcp.types import Tool as ToolDefinition
 
 from conformance import asking, fixtures
 from dibs.database import open_database
+from dibs.http.exposure import expose
 from dibs.http.listener import listen
 from dibs.mcp.server import DibsServer
 from dibs.mcp.transport.http import serve_http
+from dibs.mcp.transport.http_servers import Servers
 from dibs.settings import Settings
 
 
@@ -91,7 +93,7 @@ def main() -> None:
     with listen("127.0.0.1", 0, "--http") as listening:
         server = ConformanceServer(open_database(settings), settings, None)
         server.add_fixtures()
-        anyio.run(serve_http, server, listening, server.closing)
+        anyio.run(serve_http, Servers(server, settings), listening, expose(("127.0.0.1", 0)), None)
 
 
 if __name__ == "__main__":

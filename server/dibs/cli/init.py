@@ -171,8 +171,7 @@ def _variables(flags: dict[str, str | None]) -> dict[str, str]:
             field="--db",
         )
     if "db" in given and not settings.is_server_url:
-        # clients start servers in folders of their own
-        given["db"] = str(expanded(given["db"]))
+        given["db"] = str(expanded(given["db"]))  # clients start servers in folders of their own
     return {f"DIBS_{name.upper()}": value for name, value in given.items()}
 
 
