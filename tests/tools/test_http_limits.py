@@ -29,7 +29,7 @@ from dibs.http.listener import LATEST, PATIENCE
 from dibs.mcp.log_lines import MOST_ALIKE
 from dibs.mcp.resources.subscriptions import MOST
 from dibs.mcp.transport import LONGEST_MESSAGE
-from dibs.mcp.transport.http_admission import BODY_SECONDS, MOST_IN_FLIGHT, SMALL
+from dibs.mcp.transport.http_body import BODY_SECONDS, MOST_IN_FLIGHT, SMALL
 from dibs.mcp.transport.http_sessions import MOST_SESSIONS
 from listening import CLIENT, STATEFUL, STATELESS, Caller, Listening, listening
 

@@ -32,15 +32,12 @@ OverdueSource = Callable[[], "Callable[[Transaction], object] | None"]
 
 @dataclass(frozen=True, slots=True)
 class QueuedWrite(Generic[T]):
-    """A job in the queue of this process; `since` and `deadline` are readings of time.monotonic.
-
-    `token_name` is the name of the access token by which its caller came, or None.
-    """
+    """A job in the queue of this process; `since` and `deadline` are readings of time.monotonic."""
 
     job: WriteJob[T]
     since: float
     deadline: float
-    token_name: str | None = None
+    token_name: str | None = None  # of the access token by which its caller came
 
 
 class JobRunner:
@@ -176,11 +173,7 @@ class JobRunner:
                 ) from unknown
 
     def _autocommit(
-        self,
-        connection: Connection,
-        future: Future[T],
-        statement: Callable[[Transaction], T | None],
-        token_name: str | None,
+        self, connection: Connection, future: Future[T], statement: Callable[[Transaction], T | None], name: str | None
     ) -> T | None:
         from dibs.database.transaction import Transaction
 
@@ -194,7 +187,7 @@ class JobRunner:
                 if not is_open:
                     return None
                 begin(future)
-                transaction = Transaction(connection, project, self.connections.engine.clock, start, token_name)
+                transaction = Transaction(connection, project, self.connections.engine.clock, start, name)
                 return statement(transaction)
         except NotApplied as error:
             if transaction is None or not transaction.applied:
@@ -274,6 +267,5 @@ class JobRunner:
         from dibs.database.transaction import Transaction
 
         connections, label = self.connections, self._location.label
-        project = check_project(start.project, start.schema, connections.project, label, writing=writing)
-        connections.project = project
-        return Transaction(connection, project, connections.engine.clock, start, token_name)
+        connections.project = check_project(start.project, start.schema, connections.project, label, writing=writing)
+        return Transaction(connection, connections.project, connections.engine.clock, start, token_name)

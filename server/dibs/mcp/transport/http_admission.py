@@ -19,6 +19,7 @@ from dibs.http.access_tokens import REMEMBERED_SECONDS
 from dibs.http.authentication import Authentication, Denied, refuse_token_in_url
 from dibs.http.connections import LONGEST_HEADERS, TOO_LONG_HEADERS
 from dibs.mcp.transport import LONGEST_MESSAGE
+from dibs.mcp.transport.http_body import Bodies, Body, Refused, error_answer, too_long
 from dibs.mcp.transport.http_sessions import MOST_SESSIONS, Sessions
 from dibs.mcp.transport.jsonrpc_messages import Malformed, decode, encode
 from dibs.session.principal import IN_SCOPE
@@ -33,24 +34,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PATH: Final = "/mcp"
-BODY_SECONDS: Final = 20.0
-"""Seconds within which the whole body of a request must arrive."""
-MOST_IN_FLIGHT: Final = 2 * LONGEST_MESSAGE
-"""Bytes that the bodies of all open requests may have together, without the small ones."""
-SMALL: Final = 64 << 10
-"""Bytes of a body that do not count, so that a few long bodies never keep out the many short ones."""
-
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-
-
-class Refused(Exception):  # noqa: N818 - it describes the request
-    """A request is refused with an HTTP status and words that name the limit."""
-
-    def __init__(self, status: HTTPStatus, words: str, code: int = types.INVALID_REQUEST, **headers: str) -> None:
-        super().__init__(words)
-        self.status = status
-        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
-        self.answer = _error(words, code)
 
 
 class Admission:
@@ -60,13 +44,13 @@ class Admission:
         self._servers = servers
         self._exposure = exposure
         self._authentication = authentication
-        self._in_flight = 0
+        self._bodies = Bodies()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         assert scope["type"] == "http", "uvicorn is configured for HTTP alone"
         request = Request(scope)
-        body = _Body(self)
+        body = Body(self._bodies)
         try:
             _check(request, self._exposure)
             sessions = await self._servers.sessions(await self._authenticate(scope))
@@ -80,7 +64,7 @@ class Admission:
             await _answer(HTTPStatus.BAD_REQUEST, fault.answer)(scope, receive, send)
         except (Denied, Refused) as refusal:
             logger.warning("%s %s was refused: %s", request.method, scope["path"], refusal)
-            answer = _error(str(refusal)) if isinstance(refusal, Denied) else refusal.answer
+            answer = error_answer(str(refusal)) if isinstance(refusal, Denied) else refusal.answer
             await _answer(refusal.status, answer, refusal.headers)(scope, receive, send)
         finally:
             body.release()
@@ -108,87 +92,6 @@ class Admission:
                 watching.cancel()
         if serving.cancelled_caught:
             await answer.end()
-
-    def take(self, size: int) -> None:
-        """Count bytes of a body. Raises Refused if there are too many at once."""
-        if self._in_flight + size > MOST_IN_FLIGHT:
-            raise Refused(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                f"The messages that are being received have more than {MOST_IN_FLIGHT >> 20} MiB together. "
-                "Send this one again later.",
-                types.INTERNAL_ERROR,
-                retry_after="1",
-            )
-        self._in_flight += size
-
-    def give_back(self, size: int) -> None:
-        """Count bytes of a body no longer."""
-        self._in_flight -= size
-
-
-class _Body:
-    """The body of one request, while it is received and as long as it is needed."""
-
-    def __init__(self, admission: Admission) -> None:
-        self._admission = admission
-        self._taken = 0
-        self.text = b""
-
-    async def read(self, receive: Receive) -> None:
-        """Receive the whole body. Raises Refused if it is too long or too slow, and ClientDisconnect if it ends early."""
-        try:
-            with anyio.fail_after(BODY_SECONDS):
-                self.text = await self._parts(receive)
-        except TimeoutError:
-            words = f"A request's body must arrive within {BODY_SECONDS:g} s."
-            raise Refused(HTTPStatus.REQUEST_TIMEOUT, words) from None
-
-    async def _parts(self, receive: Receive) -> bytes:
-        parts: list[bytes] = []
-        size = 0
-        more = True
-        while more:
-            message = await receive()
-            if message["type"] != "http.request":
-                raise ClientDisconnect
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > LONGEST_MESSAGE:
-                raise too_long()
-            self._take(size)
-            more = message.get("more_body", False)
-        return b"".join(parts)
-
-    def _take(self, size: int) -> None:
-        counted = max(0, size - SMALL)
-        self._admission.take(counted - self._taken)
-        self._taken = counted
-
-    def then(self, receive: Receive) -> Receive:
-        """Return the function that receives this body first, and then what comes from the client."""
-        text: bytes | None = self.text
-        self.text = b""
-
-        async def receive_body() -> Message:
-            nonlocal text
-            if text is None:
-                return await receive()
-            whole, text = text, None
-            return {"type": "http.request", "body": whole, "more_body": False}
-
-        return receive_body
-
-    def release(self) -> None:
-        """Count the body no longer."""
-        self._admission.give_back(self._taken)
-
-
-def too_long() -> Refused:
-    """Return the refusal of a message that is longer than any transport accepts."""
-    return Refused(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        f"A message may be at most {LONGEST_MESSAGE >> 20} MiB long. Send it in parts.",
-    )
 
 
 class _Answer:
@@ -222,7 +125,7 @@ async def _watch_token(authentication: Authentication, scope: Scope, serving: an
     serving.cancel()
 
 
-def _examine(request: Request, body: _Body, sessions: Sessions) -> None:
+def _examine(request: Request, body: Body, sessions: Sessions) -> None:
     """Check the message as over stdio, and make room for a new session. Raises Malformed, or Refused."""
     message = decode(body.text)
     if _SURROGATE.search(body.text):  # perhaps a lone one, which was repaired
@@ -261,10 +164,6 @@ def _check(request: Request, exposure: Exposure) -> None:
         raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the body without Content-Encoding.")
     if int(headers.get("content-length", "0")) > LONGEST_MESSAGE:  # h11 accepts digits only
         raise too_long()
-
-
-def _error(words: str, code: int = types.INVALID_REQUEST) -> types.JSONRPCError:
-    return types.JSONRPCError(jsonrpc="2.0", id=None, error=types.ErrorData(code=code, message=words))
 
 
 def _answer(status: HTTPStatus, error: types.JSONRPCError, headers: dict[str, str] | None = None) -> Response:
