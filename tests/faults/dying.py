@@ -28,6 +28,7 @@ LOADED = (
     "sqlalchemy.dialects.postgresql.psycopg",
     "sqlalchemy.dialects.sqlite.pysqlite",
     "dibs.cli.look",
+    "dibs.cli.project_settings",
     "dibs.database.postgres.engine",
     "dibs.database.sqlite.engine",
     "dibs.mcp.transport.jsonrpc_messages",

@@ -35,6 +35,7 @@ PARTS |= dict.fromkeys(("ready", "to_answer"), " (part of pending)")
 """The counts that are part of another count."""
 DONE = {"already_claimed": "claimed already", "evidence": "evidence stored", "noted": "note stored"}
 """What an acknowledgement's members say that are true."""
+TOLD = ("done_when", "instructions")
 
 
 def print_text(answer: answers.Answer) -> None:
@@ -159,9 +160,7 @@ def print_feature(
     _steps(feature.steps)
     reader = reader or Reader.present()
     for name, value in feature.wire().items():
-        if name == "evidence_is_stale":
-            out.print("The verification is of another tree than this folder has now.", style="yellow")
-        elif name not in ("id", "name", "status", "description", "steps", "next_cursor"):
+        if name not in ("id", "name", "status", "description", "steps", "next_cursor"):
             out.print(Text(name, "dim"), Text(values_on_one_line(reader.read(getattr(feature, name), value))))
     if feature.next_cursor:
         out.print(f"`dibs get {feature.id} --cursor {feature.next_cursor}` shows the rest.", style="dim")
@@ -184,13 +183,10 @@ def _work(work: answers.Work) -> None:
     _steps(work.steps)
     if work.next_cursor:
         click.echo(f"`dibs get {work.id} --cursor {work.next_cursor}` shows the rest.")
-    for name, text in (("done when", work.done_when), ("instructions", work.instructions)):
-        if text is not None:
-            click.echo(f"{name}: {several_lines(text)}")
     values = work.wire()
-    for name in ("dependencies", "failures", "notes"):
-        for one in values.get(name, []):
-            click.echo(f"{name}: {values_on_one_line(one)}")
+    for name in ("done_when", "instructions", "dependencies", "failures", "notes"):
+        for one in values.get(name, []) if name not in TOLD else filter(None, [values.get(name)]):
+            click.echo(f"{name}: {several_lines(one) if name in TOLD else values_on_one_line(one)}")
     if work.feedback is not None:
         click.echo(f"not accepted: {values_on_one_line(values['feedback'])}")
     if work.recheck_since is not None:
@@ -243,8 +239,7 @@ def _created(answer: answers.Created) -> None:
 
 
 def _testing(answer: answers.Testing) -> None:
-    if answer.instructions:
-        click.echo(f"instructions: {several_lines(answer.instructions)}")
+    click.echo(several_lines(answer.instructions or ""), nl=bool(answer.instructions))
     for work in answer.features:
         _work(work)
         click.echo(f"`dibs pass {work.id}` if it still works, `dibs fail {work.id} REASON` if not.")
