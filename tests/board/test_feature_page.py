@@ -13,7 +13,7 @@ from dibs.verbs import outcome, review
 from dibs.verbs.update import add_note, change
 from dibs_schema.inputs import EvidenceFields
 from dibs_schema.status import Kind, Status
-from verbs.stage import add, depend, finish, journal, named, place, row, rule, take
+from verbs.stage import add, alter, depend, finish, journal, named, place, row, rule, take
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)></textarea></svg>{{ 7 * 7 }} javascript:alert(3)"
 
@@ -154,3 +154,18 @@ def test_texts_stay_texts(person: Person, database: Database) -> None:
             assert tag != "script" or attributes["src"] == "/static/board.js", path
             assert attributes.get("href", "/").startswith(("/", "#", "data:,")), path
         assert "{{ 7 * 7 }}" in page, path
+
+
+def test_the_page_shows_what_done_means_and_what_was_proved(person: Person, database: Database) -> None:
+    """A feature's page has when it is done and what the verify command proved; the page Now has the project's texts."""
+    on = place(database, Status.PASSING, category="core")
+    rule(database, instructions="Read docs/style.md.", done_when={"core": "<b>built</b>"}, verify_command="make test")
+    proved = {"command": "make <test>", "exit_code": 0, "seconds": 3.0, "tree": "f" * 40}
+    alter(database, on.id, evidence={"verification": proved})
+    page = person.get(f"/feature/{on.id}").text
+    assert "&lt;b&gt;built&lt;/b&gt;" in page
+    assert "make &lt;test&gt;" in page
+    assert "ffffffffffff" in page
+    now = person.get("/").text
+    assert "Read docs/style.md." in now
+    assert "make test" in now
