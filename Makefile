@@ -7,8 +7,10 @@ PYTEST := $(BIN)/python -m pytest --durations 15
 
 PRODUCT := server schema proof
 
+unexport PYTHONDONTWRITEBYTECODE # some containers set it; then each of a thousand processes compiles the same modules
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e check types workflows format test-windows storm storm-postgres model tokens conformance load dist wheel bundle plugin bench bench-plots bench-postgres pictures clean
+.PHONY: help demo test e2e slow check lint types-linux types-darwin types-win32 types workflows format test-windows storm storm-postgres model tokens conformance load dist wheel bundle plugin bench bench-plots bench-postgres pictures clean
 
 help: ## List the targets.
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,13 +33,25 @@ e2e: $(READY) ## Let real Claude Code, Codex and opencode build backlogs by a sc
 	$(BIN)/python -m e2e.fetching
 	$(BIN)/python -m e2e.alone $(BIN)/python -m pytest tests/e2e -n 4 --dist loadscope --timeout 240 --durations 10
 
-check: $(READY) ## Lint and type-check.
+slow: $(READY) ## Run the tests, and list the seconds of each file (SLOW=tests/cli for some of them).
+	$(PYTEST) -n 2 --dist worksteal --by-file $(SLOW)
+
+check: $(READY) ## Lint and type-check, two checks at a time.
+	@$(MAKE) --no-print-directory --jobs 2 types-linux types-darwin types-win32 lint
+
+lint:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+
+types-linux:
 	$(BIN)/mypy
+
+types-darwin:
 	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin
-	$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32 $(PRODUCT) # tests and benchmarks use more of POSIX
+
+types-win32: # tests and benchmarks use more of POSIX
+	$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32 $(PRODUCT)
 
 TYPESCRIPT := typescript@7.0.2
 

@@ -34,6 +34,27 @@ RawClient.answer_timeout *= SLOWER
 os.environ["DIBS_PROJECT"] = "default"  # also on a server, where the default is the folder's name
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--by-file`."""
+    parser.addoption("--by-file", action="store_true", help="list the seconds and the tests of each file at the end")
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """List for each file its seconds with set-up, their share, and its number of tests, if that was asked for."""
+    if not config.getoption("by_file"):
+        return
+    seconds, tests = defaultdict[str, float](float), defaultdict[str, int](int)
+    for report in [one for reports in terminalreporter.stats.values() for one in reports]:
+        if isinstance(report, pytest.TestReport):
+            file = report.nodeid.partition("::")[0]
+            seconds[file] += report.duration
+            tests[file] += report.when == "call"
+    terminalreporter.section("seconds, share and tests of each file")
+    whole = sum(seconds.values())
+    for spent, file in sorted(((spent, file) for file, spent in seconds.items()), reverse=True):
+        terminalreporter.write_line(f"{spent:8.1f} {spent / whole:6.1%} {tests[file]:5} {file}")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect what is marked `only_on` one engine for every other engine, and products of parameters on PostgreSQL.
 
