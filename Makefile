@@ -10,7 +10,7 @@ PRODUCT := server schema proof
 unexport PYTHONDONTWRITEBYTECODE # some containers set it; then each of a thousand processes compiles the same modules
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e slow check lint types-linux types-darwin types-win32 types workflows format test-windows storm storm-postgres model tokens conformance load dist wheel bundle plugin bench bench-plots bench-postgres pictures clean
+.PHONY: help demo test e2e real-tools slow check lint types-linux types-darwin types-win32 types workflows format test-windows storm storm-postgres model tokens conformance load dist wheel bundle plugin bench bench-plots bench-postgres pictures clean
 
 help: ## List the targets.
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,14 @@ e2e: export PYTHONPATH := $(CURDIR)/tests
 e2e: $(READY) ## Let real Claude Code, Codex and opencode build backlogs by a script; fetches them from npm, 1.5 GB.
 	$(BIN)/python -m e2e.fetching
 	$(BIN)/python -m e2e.alone $(BIN)/python -m pytest tests/e2e -n 4 --dist loadscope --timeout 240 --durations 10
+
+REAL_TOOLS := $(CURDIR)/build/real-tools
+
+real-tools: $(READY) ## Import the files of Backlog.md, OpenSpec and Task Master, drain them, and let the tools read the states; from npm.
+	mkdir -p $(REAL_TOOLS)
+	cp tests/transfer/tools/package.json $(REAL_TOOLS)
+	cd $(REAL_TOOLS) && npm install --no-audit --no-fund --no-package-lock --loglevel=error || echo "real-tools: npm is missing or cannot be reached"
+	PATH=$(REAL_TOOLS)/node_modules/.bin:$$PATH $(BIN)/python -m pytest tests/transfer/formats/test_real_tools.py -rs
 
 slow: $(READY) ## Run the tests, and list the seconds of each file (SLOW=tests/cli for some of them).
 	$(PYTEST) -n 2 --dist worksteal --by-file $(SLOW)
