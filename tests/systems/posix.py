@@ -13,6 +13,8 @@ POSIX_MODULES = {
     "demo/test_command.py": "it draws at a terminal (pty), and finds processes in /proc",
     "cli/test_output.py": "it becomes another user by a fork",
     "faults": "its faults are signals, forks, mounts, preloaded libraries and faketime",
+    "systems/test_file_systems.py": "it lets other systems answer",
+    "systems/test_sleep.py": "it lets other systems answer",
     "systems/test_macos_files.py": "it lets fcntl answer as macOS does",
     "transfer/copy/test_command.py": "it types at a terminal (pty)",
     "client/test_signals.py": "a process of Windows cannot send another one a signal",

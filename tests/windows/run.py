@@ -32,6 +32,8 @@ def main(arguments: list[str]) -> int:
         return 0
     with wine:
         python = windows_python(PLACE / "python")
+        # The first import of each module would compile it, within the time that a call may take.
+        wine.run([python, "-m", "compileall", "-q", windows_path(python.parent / "Lib")])
         short = "--short" in arguments
         chosen = [one for one in arguments if one != "--short"]
         os.chdir(ROOT)

@@ -29,7 +29,7 @@ CORE = (
     "tests/transfer/backup",
     "tests/demo/test_run.py",
     "tests/client/test_methods.py",
-    "tests/systems",
+    "tests/systems/test_spellings.py",
 )
 """What the promises rest on."""
 
