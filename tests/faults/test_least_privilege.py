@@ -20,6 +20,7 @@ from dibs.database import Database, open_database
 from dibs.database.compiled import JSONText
 from dibs.database.postgres.lock_holders import session_name
 from dibs.database.transaction import Transaction
+from dibs.queries.access_tokens import find_access_token
 from dibs.queries.audit import audit
 from dibs.queries.follow import BEGINNING, follow
 from dibs.queries.graph import get_graph
@@ -29,6 +30,7 @@ from dibs.queries.stats import get_stats
 from dibs.rules import idempotency
 from dibs.settings import Settings
 from dibs.verbs import ask_person, ask_user, claim, lease, outcome, release, skip, staged_import, update, verify
+from dibs.verbs.access_tokens import record_use
 from dibs.verbs.create import create_bulk
 from dibs.verbs.depend import add_dependency, remove_dependency
 from dibs.verbs.project_settings import change_setting
@@ -155,6 +157,8 @@ def tour(database: Database) -> None:
     stage.take(database, stage.nameless("session"))
     database.write_now(lambda tx: lease.release_session(tx, "session"))
     database.write_now(lambda tx: claim.claim(tx, stage.named("eve"), None, category="none"))
+    assert database.read_now(lambda tx: find_access_token(tx, "0" * 64)) is None
+    database.write_now(lambda tx: record_use(tx, tx.project.name, "none"))
     assert database.read_now(search).total == 5
     database.read_now(lambda tx: get_history(tx, first))
     database.read_now(lambda tx: get_stats(tx, "here"))

@@ -266,6 +266,6 @@ class JobRunner:
         from dibs.database.project_row import check_project
         from dibs.database.transaction import Transaction
 
-        connections, label = self.connections, self._location.label
-        connections.project = check_project(start.project, start.schema, connections.project, label, writing=writing)
-        return Transaction(connection, connections.project, connections.engine.clock, start, token_name)
+        known, label = self.connections, self._location.label
+        known.project = project = check_project(start.project, start.schema, known.project, label, writing=writing)
+        return Transaction(connection, project, known.engine.clock, start, token_name)
