@@ -19,7 +19,7 @@ from dibs.platform import durable_sync
 def set_otherwise(pragmas: dict[str, Any]) -> None:
     """Let each new connection use these pragma values instead of the values that Dibs sets."""
     if pragmas.get("synchronous") == "OFF":
-        durable_sync.sync_data = lambda _: None
+        durable_sync.sync_data = lambda descriptor: None
     driver: Any = file_driver()
     connect = driver.connect
 

@@ -35,8 +35,13 @@ SYNCS: dict[str, Callable[[int], None]] = {"darwin": _sync_through_cache}
 sync_descriptor = SYNCS.get(sys.platform, os.fsync)
 """Sync an open file. Raises OSError."""
 
-sync_data: Callable[[int], None] = os.fdatasync if sys.platform == "linux" else sync_descriptor
-"""Sync an open file's bytes, and of its metadata what reading them needs. Raises OSError. Source: fdatasync(2)."""
+
+def sync_data(descriptor: int) -> None:
+    """Sync an open file's bytes, and of its metadata what reading them needs. Raises OSError. Source: fdatasync(2)."""
+    if sys.platform == "linux":
+        os.fdatasync(descriptor)
+    else:
+        sync_descriptor(descriptor)
 
 
 def open_to_sync(path: str | bytes | Path) -> int:
