@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
@@ -51,7 +50,7 @@ def _key(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def _from_json(value: Any) -> Any:
+def from_json(value: Any) -> Any:
     """Parse an array or object that arrives as JSON text, as some clients send every argument."""
     if not isinstance(value, str):
         return value
@@ -63,7 +62,7 @@ def _from_json(value: Any) -> Any:
 
 CLEAN = BeforeValidator(_cleaned)
 WHOLE = BeforeValidator(_number)
-FROM_JSON = BeforeValidator(_from_json)
+FROM_JSON = BeforeValidator(from_json)
 
 FeatureId = Annotated[int, Field(ge=1, le=GREATEST_ID), WHOLE]
 Index = Annotated[int, Field(ge=0, le=999), WHOLE]
@@ -111,49 +110,6 @@ class Input(BaseModel):
     @cache
     def _optional(cls) -> frozenset[str]:
         return frozenset(name for name, one in cls.model_fields.items() if not one.is_required())
-
-
-class CommandRun(Input):
-    """A command that was run as proof."""
-
-    command: Annotated[str, StringConstraints(min_length=1, max_length=500), CLEAN]
-    exit_code: Annotated[int, Field(ge=-(2**31), le=2**32), WHOLE]
-
-
-class Usage(Input):
-    """What an attempt has used. Input tokens include those that a cache has kept."""
-
-    input_tokens: Annotated[int, Field(ge=0, le=10**15), WHOLE] | None = None
-    output_tokens: Annotated[int, Field(ge=0, le=10**15), WHOLE] | None = None
-    cost_usd: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False), WHOLE] | None = None
-    seconds: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False), WHOLE] | None = None
-
-
-class EvidenceFields(Input):
-    """What shows that a feature works, and what the attempt has used."""
-
-    summary: Annotated[str, StringConstraints(min_length=1, max_length=2_000), CLEAN] | None = None
-    commands: Annotated[list[CommandRun], Field(max_length=20), FROM_JSON] = []
-    commit: Annotated[str, StringConstraints(min_length=1, max_length=100), CLEAN] | None = None
-    usage: SkipJsonSchema[Usage | None] = None
-
-    @model_validator(mode="after")
-    def _is_not_empty(self) -> EvidenceFields:
-        if not (self.summary or self.commands or self.commit or self.usage):
-            raise ValueError("give a summary, commands, a commit or usage")
-        return self
-
-
-def _evidence(value: Any) -> Any:
-    given = _from_json(value)
-    return {"summary": value} if isinstance(value, str) and not isinstance(given, dict) else given
-
-
-if TYPE_CHECKING:
-    Evidence = EvidenceFields | Mapping[str, Any] | str
-    """A string is its summary."""
-else:
-    Evidence = Annotated[EvidenceFields, BeforeValidator(_evidence)]
 
 
 def _label(value: Any) -> Any:

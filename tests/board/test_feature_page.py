@@ -11,7 +11,7 @@ from board.people import FRAGMENT, Person, alerts
 from dibs.database import Database
 from dibs.verbs import outcome, review
 from dibs.verbs.update import add_note, change
-from dibs_schema.inputs import EvidenceFields
+from dibs_schema.evidence import EvidenceFields
 from dibs_schema.status import Kind, Status
 from verbs.stage import add, alter, depend, finish, journal, named, place, row, rule, take
 

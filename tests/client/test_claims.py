@@ -9,7 +9,8 @@ import pytest
 from client.conftest import New
 from dibs.client import Backlog, NothingToClaim
 from dibs_schema.answers import Claimed
-from dibs_schema.inputs import EvidenceFields, HumanField
+from dibs_schema.evidence import EvidenceFields
+from dibs_schema.inputs import HumanField
 from dibs_schema.refusals import AlreadyClaimed, ClaimLost, InvalidInput, NotClaimed, UnmetDependencies
 
 pytestmark = [

@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from dibs.client import Backlog, SyncBacklog
-from dibs_schema.inputs import CommandRun, NewFeature, Option
+from dibs_schema.evidence import CommandRun
+from dibs_schema.inputs import NewFeature, Option
 from dibs_schema.operations import OPERATIONS, AnyOperation, argument_name
 from dibs_schema.refusals import InvalidInput
 

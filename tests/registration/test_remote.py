@@ -70,7 +70,7 @@ def test_the_server_of_another_program_is_left_alone() -> None:
     ("url", "variable", "field"),
     [
         ("http://dibs.example.com/mcp", None, "--url"),
-        ("https://user:pass@dibs.example.com/mcp", None, "--url"),
+        ("https://user@dibs.example.com/mcp", None, "--url"),
         ("https://dibs.example.com/mcp?token=x", None, "--url"),
         ("dibs.example.com", None, "--url"),
         (URL, "not a name", "--token-env"),

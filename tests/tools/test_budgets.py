@@ -20,7 +20,8 @@ from dibs.verbs.create import create_bulk
 from dibs.verbs.review import return_to_queue
 from dibs.verbs.update import add_note
 from dibs.verbs.verify import take_for_regression
-from dibs_schema.inputs import EvidenceFields, HumanField
+from dibs_schema.evidence import EvidenceFields
+from dibs_schema.inputs import HumanField
 from dibs_schema.status import Status
 from dibs_schema.tables import projects
 from tools.conftest import both_channels

@@ -15,7 +15,7 @@ from dibs.client import Client
 from dibs.database import Database
 from dibs.verbs import outcome, update
 from dibs.verbs.create import create_bulk
-from dibs_schema.inputs import EvidenceFields
+from dibs_schema.evidence import EvidenceFields
 from verbs.stage import add, named, new, take, token_of
 
 pytestmark = [

@@ -10,7 +10,7 @@ import pytest
 from dibs.database import Database
 from dibs.queries.get import get_by_id
 from dibs.verbs import outcome
-from dibs_schema.inputs import EvidenceFields
+from dibs_schema.evidence import EvidenceFields
 from dibs_schema.refusals import ClaimLost, InvalidInput
 from dibs_schema.status import Status
 from verbs.stage import NEVER_ISSUED, add, depend, finish, journal, named, place, refused, row, rule, take, token_of

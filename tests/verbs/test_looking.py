@@ -15,7 +15,7 @@ from dibs.transfer.importer import import_features
 from dibs.verbs import ask_user, outcome, skip, update
 from dibs.verbs.verify import take_for_regression
 from dibs_schema.answers import Counts, Feature, History, Page, Work, iso
-from dibs_schema.inputs import EvidenceFields
+from dibs_schema.evidence import EvidenceFields
 from dibs_schema.refusals import InvalidInput, NotFound
 from dibs_schema.status import OUTCOMES, TRANSITIONS, Kind, Status
 from verbs.stage import (

@@ -16,7 +16,7 @@ from dibs.verbs.claim import claim
 from dibs.verbs.release import UNCLAIMED, release
 from dibs.verbs.update import change
 from dibs_schema.answers import Acknowledgement
-from dibs_schema.inputs import EvidenceFields
+from dibs_schema.evidence import EvidenceFields
 from dibs_schema.refusals import (
     AlreadyPassing,
     ClaimLost,

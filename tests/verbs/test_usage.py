@@ -7,7 +7,7 @@ import pytest
 from dibs.database import Database
 from dibs.queries.get import get_by_id
 from dibs.verbs import outcome, verify
-from dibs_schema.inputs import EvidenceFields
+from dibs_schema.evidence import EvidenceFields
 from dibs_schema.operations import Operations, read_arguments
 from dibs_schema.refusals import InvalidInput
 from verbs.stage import add, is_sound, journal, named, rule, take

@@ -8,7 +8,8 @@ from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
 from dibs_schema.answers import Acknowledgement, Claimed, Idle
-from dibs_schema.inputs import Agent, Category, Evidence, FeatureId, Note, Reason, RequestId, Token, Wait
+from dibs_schema.evidence import Evidence
+from dibs_schema.inputs import Agent, Category, FeatureId, Note, Reason, RequestId, Token, Wait
 from dibs_schema.operations.operation import Command, Operation, arguments, either, only
 from dibs_schema.roles import CODER, PLANNER, TESTER
 from dibs_schema.row_version import SeenAt

@@ -15,7 +15,8 @@ from dibs.cli.operation_command import Convenience, Given, Invocation, checked, 
 from dibs.cli.options import print_json
 from dibs.relative_time import Reader
 from dibs_schema.answers import History
-from dibs_schema.inputs import EvidenceFields, HumanField, HumanFields, Questions
+from dibs_schema.evidence import EvidenceFields
+from dibs_schema.inputs import HumanField, HumanFields, Questions
 from dibs_schema.operations import BY_TOOL, AnyOperation
 from dibs_schema.refusals import InvalidInput
 

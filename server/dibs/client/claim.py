@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dibs.client.calls import Calls, ServerGone
 from dibs_schema.answers import Idle, IdleState, Lease, Work
-from dibs_schema.inputs import EvidenceFields
+from dibs_schema.evidence import EvidenceFields
 from dibs_schema.refusals import ClaimLost, NotClaimed, NotFound, Refusal
 from dibs_schema.sanitize import clean
 from dibs_schema.status import OUTCOMES, Outcome

@@ -60,8 +60,7 @@ class JobRunner:
 
         Otherwise it must not reap claims: the renewals of their holders waited in the same queue, and come first.
         """
-        held_up_at = max(self._held_up_at, self.connections.lost_at)
-        return time.monotonic() - held_up_at > self._settings.lease / 3
+        return time.monotonic() - max(self._held_up_at, self.connections.lost_at) > self._settings.lease / 3
 
     def busy(self, patience: float, holder: str | None) -> Busy:
         """Return the refusal of a job that did not begin within `patience` seconds; `holder` kept it waiting, if known."""

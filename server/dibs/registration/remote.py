@@ -61,7 +61,7 @@ class Remote:
         if not isinstance(entry, dict):
             return None
         url = entry.get("url", entry.get("httpUrl"))
-        if not isinstance(url, str) or not urlsplit(url).path.rstrip("/").endswith(PATH):
+        if not isinstance(url, str) or not urlsplit(url).path.rstrip("/").endswith(PATH) or "?" in url:
             return None
         variable = entry.get("bearer_token_env_var")
         headers = entry.get("headers", {})

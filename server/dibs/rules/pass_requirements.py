@@ -8,7 +8,7 @@ from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import F, in_project, is_
 from dibs.rules.truncate import truncate
-from dibs_schema.inputs import EvidenceFields
+from dibs_schema.evidence import EvidenceFields
 from dibs_schema.next_step import Step
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.status import Status

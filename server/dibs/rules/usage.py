@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import among, of_feature
-from dibs_schema.inputs import EvidenceFields, Usage
+from dibs_schema.evidence import EvidenceFields, Usage
 from dibs_schema.status import Kind
 from dibs_schema.tables import events
 

@@ -15,7 +15,7 @@ from dibs.verbs.release import release as release_verb
 from dibs.verbs.skip import skip as skip_verb
 from dibs.verbs.update import add_note as add_note_verb
 from dibs_schema.answers import Acknowledgement, Claimed, Idle
-from dibs_schema.inputs import Evidence, EvidenceFields
+from dibs_schema.evidence import Evidence, EvidenceFields
 from dibs_schema.operations import claims as arguments
 from dibs_schema.refusals import Forbidden, InvalidInput
 from dibs_schema.roles import Role

@@ -31,7 +31,7 @@ from dibs.rules.events import record
 from dibs.rules.pass_requirements import evidence_line, require_evidence_of, requires_confirmation
 from dibs.rules.reports import refuse_report
 from dibs.rules.same_failures import failures_in_a_row
-from dibs.rules.usage import added_usage, used
+from dibs.rules.usage import used
 from dibs.rules.verification import (
     VerificationNeeded,
     Verified,
@@ -42,9 +42,10 @@ from dibs.rules.verification import (
     verification_line,
     with_verification,
 )
+from dibs.verbs.correct_evidence import correct_evidence
 from dibs.verbs.verify import NEEDS_CONFIRMATION, TEST_IT, verify
 from dibs_schema.answers import Acknowledgement
-from dibs_schema.inputs import EvidenceFields
+from dibs_schema.evidence import EvidenceFields
 from dibs_schema.status import Kind, Status
 from dibs_schema.tables import features
 
@@ -79,13 +80,6 @@ _pass = hot(
 )
 
 _pass_verified = _pass.where(F.updated_at == bindparam("seen", type_=Double))
-
-_stored_evidence = select(F.evidence).where(this())
-_correct_evidence = (
-    update(features)
-    .where(this(), is_(Status.PASSING), F.ended_token == bindparam("token"))
-    .values({F.evidence: _evidence, F.updated_at: bindparam("now")})
-)
 
 _unblocked = hot(select(F.id).where(depends_on_this(), unblocked()).order_by(F.id))
 
@@ -144,7 +138,7 @@ def mark_passing(
         earlier = earlier_outcome(tx, feature, token, Kind.PASS)
         if verified is not None:
             raise refuse_overtaken(feature)
-        return _passed(feature, _corrected(tx, by, feature, token, evidence, earlier))
+        return _passed(feature, correct_evidence(tx, by, feature, token, evidence, earlier))
     unblock_dependents(tx, feature)
     unblocked_ids = [one["id"] for one in tx.all(_unblocked, feature=feature)]
     # Waiting claims must look again: a feature is ready, its files are free, or all work may be done.
@@ -176,30 +170,6 @@ def _require(
         raise VerificationNeeded
     if order is not None and verified is not None and order != verified.order:
         raise refuse_changed(order)
-
-
-def _corrected(
-    tx: Transaction,
-    by: str,
-    feature: int,
-    token: str,
-    evidence: EvidenceFields | None,
-    earlier: dict[str, Any],
-) -> dict[str, Any]:
-    """Return the detail of the `earlier` pass with this claim, with its evidence replaced if other evidence is given."""
-    if evidence is None:
-        return earlier
-    before = tx.value(_stored_evidence, feature=feature) or {}
-    proof = with_verification(evidence.model_dump(exclude_defaults=True), before.get("verification"))
-    if proof == before:
-        return earlier
-    settings = tx.project.settings
-    if settings.require_evidence != "off":
-        require_evidence_of(settings.require_evidence, feature, evidence, runs_command="verification" in before)
-    tx.run(_correct_evidence, feature=feature, token=token, proof=proof)
-    detail = {"fields": ["evidence"], "evidence": evidence_line(evidence), "usage": added_usage(before, proof or {})}
-    record(tx, by, Kind.UPDATE, feature, Status.PASSING, Status.PASSING, **detail)
-    return {**earlier, "evidence": detail["evidence"]}
 
 
 def _passed(feature: int, detail: dict[str, Any], verified: Verified | None = None) -> Acknowledgement:

@@ -17,7 +17,7 @@ from dibs.rules.truncate import json_bytes, truncate
 from dibs.rules.usage import used
 from dibs.rules.verification import with_verification
 from dibs_schema.answers import Acknowledgement, Testing
-from dibs_schema.inputs import EvidenceFields
+from dibs_schema.evidence import EvidenceFields
 from dibs_schema.next_step import Step
 from dibs_schema.roles import Role
 from dibs_schema.status import Kind, Status

@@ -27,7 +27,7 @@ from dibs.transfer.formats.json_export import join_texts, split_texts
 from dibs.transfer.importer import Import
 from dibs.verbs import ask_person, outcome, update
 from dibs_schema.answers import Imported
-from dibs_schema.inputs import EvidenceFields
+from dibs_schema.evidence import EvidenceFields
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.sanitize import clean
 from dibs_schema.status import Status

@@ -17,7 +17,8 @@ from dibs.transfer.formats.exported import FIELDS, MARK, Header, is_export
 from dibs.transfer.formats.fields import shown
 from dibs.transfer.formats.json_export import read_feature, split_texts
 from dibs.transfer.formats.json_text import Lines, parse
-from dibs_schema.inputs import CLEAN, GREATEST_ID, CommandRun, HumanFields, Reply
+from dibs_schema.evidence import CommandRun
+from dibs_schema.inputs import CLEAN, GREATEST_ID, HumanFields, Reply
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.status import Status
 from dibs_schema.validation import first_problem, path_of
