@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from dibs_schema.refusals import InvalidInput
 
@@ -32,18 +32,11 @@ class Remote:
 
         The variable is the `usual` one if none is named, but on this machine a server without tokens is assumed.
         """
-        parts = urlsplit(url)
-        is_local = parts.hostname in LOOPBACK
-        if (
-            parts.scheme not in ("http", "https")
-            or not parts.hostname
-            or parts.username
-            or parts.query
-            or parts.fragment
-        ):
-            raise InvalidInput(
-                "--url: send the server's URL, as https://dibs.example.com/mcp, and no secret.", field="--url"
-            )
+        parts = _parts(url)
+        is_local = parts is not None and parts.hostname in LOOPBACK
+        if parts is None or parts.scheme not in ("http", "https") or not parts.hostname or _has_more(parts):
+            words = "send the server's URL, as https://dibs.example.com/mcp, and no secret."
+            raise InvalidInput(f"--url: {words}", field="--url")
         if parts.scheme == "http" and not is_local:
             raise InvalidInput(
                 "--url: send https://, since nothing encrypts an access token over http://.", field="--url"
@@ -61,7 +54,8 @@ class Remote:
         if not isinstance(entry, dict):
             return None
         url = entry.get("url", entry.get("httpUrl"))
-        if not isinstance(url, str) or not urlsplit(url).path.rstrip("/").endswith(PATH) or "?" in url:
+        parts = _parts(url) if isinstance(url, str) else None
+        if parts is None or _has_more(parts) or not parts.path.rstrip("/").endswith(PATH):
             return None
         variable = entry.get("bearer_token_env_var")
         headers = entry.get("headers", {})
@@ -70,7 +64,20 @@ class Remote:
             if found is None:
                 return None  # another server's, or a token that somebody wrote into the file
             variable = found[1] or found[2]
-        return cls(url, variable if isinstance(variable, str) else None)
+        if not isinstance(variable, str):
+            return cls(str(url), None) if parts.hostname in LOOPBACK else None
+        return cls(str(url), variable)
+
+
+def _has_more(parts: SplitResult) -> bool:
+    return bool(parts.username or parts.query or parts.fragment)
+
+
+def _parts(url: str) -> SplitResult | None:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return None
 
 
 def entry_with_headers(
