@@ -59,7 +59,7 @@ def test_a_stuck_feature_is_tried_again(person: Person, database: Database) -> N
     stuck = place(database, Status.STUCK).id
     done = person.act("retry", FRAGMENT, feature=stuck)
     assert done.status_code == 200
-    assert (done.text.startswith('<section id="needs-you"'), "<html" in done.text) == (True, False)
+    assert (done.text.startswith('<div id="summary"'), "<html" in done.text) == (True, False)
     assert f'id="stuck-{stuck}"' not in done.text
     assert status_of(database, stuck) == "pending"
 

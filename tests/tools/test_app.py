@@ -43,7 +43,8 @@ def db(new_db: Callable[[], AbstractContextManager[str]]) -> Any:
 @asynccontextmanager
 async def client(db: str, mode: str, *, role: str = "all", renders: bool = True) -> AsyncIterator[mcp.Client]:
     """A client of the SDK, in one of the protocol's eras, that renders apps or not."""
-    parameters = StdioServerParameters(command=sys.executable, args=["-m", "dibs", "serve", "--db", db, "--role", role])
+    flags = ["--db", db, "--project", "default", "--role", role]
+    parameters = StdioServerParameters(command=sys.executable, args=["-m", "dibs", "serve", *flags])
     extensions = [advertise(EXTENSION_ID, {"mimeTypes": [APP_MIME_TYPE]})] if renders else []
     async with mcp.Client(parameters, mode=mode, extensions=extensions) as connected:
         yield connected

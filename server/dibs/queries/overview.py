@@ -101,7 +101,7 @@ def get_overview(tx: Transaction, database: str, most: int = SHOWN, room: int = 
     expired = [_expired(row) for row in expired_claims(tx, most)] if rate["expired"] else []
     short = partial(_short, most, room)
     return Overview(
-        at=tx.now,
+        at=datetime.fromtimestamp(tx.now, UTC),
         project=shown_project(tx.project.name, database),
         database=database,
         counts=found,

@@ -39,13 +39,13 @@ class LeaseKeeper:
         self._renewed_at = time.monotonic()  # of the last renewal, or of the last time without a claim
 
     async def run(self) -> None:
-        """Renew and reap every third of a lease, until cancelled."""
+        """Renew, reap and finish imports every third of a lease, until cancelled."""
         with self._database.after_each_write(self._overdue):
             while True:
-                await self._finish_import()
                 await anyio.sleep(self._settings.lease / 3)
                 await self._renew()
                 await self._reap()
+                await self._finish_import()
 
     def _overdue(self) -> Callable[[Transaction], object] | None:
         """Return a verb that renews the leases, if that should have been done by now, or None.

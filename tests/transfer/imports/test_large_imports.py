@@ -133,7 +133,7 @@ def test_a_server_finishes_what_an_import_has_published(db: str, file: Path) -> 
     database = open_database(Settings(db=db))
     assert database.read_now(lambda tx: get_stats(tx, "here")).total == COUNT
     with serving(db) as start:
-        server = start("--project", "default")
+        server = start("--project", "default", "--lease", "1")
         deadline = time.monotonic() + 30
         while database.read_now(is_unfinished):
             assert time.monotonic() < deadline
