@@ -100,6 +100,15 @@ class Pty:
         """Send bytes as a keyboard does."""
         os.write(self.terminal, keys)
 
+    def interrupt(self, wanted: bytes) -> None:
+        """Press Ctrl-C until these bytes come: Python's `input` misses one that arrives just before it reads."""
+        for _ in range(10):
+            self.type(b"\x03")
+            with suppress(AssertionError):
+                self.wait_for(wanted, within=3)
+                return
+        raise AssertionError(self.seen)
+
     def wait_for(self, wanted: bytes, within: float = WITHIN) -> None:
         """Read until these bytes have come since the last call."""
         before, deadline = len(self.seen), time.monotonic() + within

@@ -224,8 +224,7 @@ def test_texts_of_agents_do_not_reach_the_terminal_as_they_are(database: Databas
     run = on_pty(there, COLUMNS="200")
     run.type(b"a")
     run.wait_for(b"b): ")
-    run.type(b"\x03")
-    run.wait_for(b"Not answered.")
+    run.interrupt(b"Not answered.")
     run.type(b"q")
     assert run.status() == 0
     assert run.text().replace("\r\n", "").count(shown.partition("31m")[0]) >= 4
