@@ -2,6 +2,7 @@
  * How a change gets on disk in a SQLite file: the order of commit, leaving the writer queue, sync, answer and checkpoint.
  *
  * WRITERS processes make CHANGES changes together. Each commits in its turn, leaves the queue, syncs the log and answers.
+ * It may commit twice in a turn, as upkeep comes before a call's own change; then it syncs the log between.
  * Changes are numbered by their commits, so "up to" is a number. Whoever has its turn may checkpoint: sync the log, copy it
  * into the database file, sync that, and let the log begin anew. Any sync may fail. Then the kernel has dropped what it
  * could not write, and says so once to each descriptor that is open; a later sync, and that of a descriptor opened later,
@@ -17,7 +18,7 @@
  */
 
 #define WRITERS 3
-#define CHANGES 4
+#define CHANGES 3
 #define NOBODY WRITERS
 
 byte turn = NOBODY;
@@ -29,6 +30,7 @@ byte acknowledged;
 bool failed;         /* a sync of the log has failed */
 bool mark;           /* the file beside the database that says so */
 bool told[WRITERS];  /* this process's own descriptor will not report it, or has done so */
+bool told_sqlite[WRITERS];  /* and SQLite's */
 
 #define max(a, b) (a > b -> a : b)
 #define on_disk max(in_log, in_file)
@@ -37,33 +39,61 @@ bool told[WRITERS];  /* this process's own descriptor will not report it, or has
 inline leave() { turn = NOBODY }
 
 inline checkpoint() {
-    /* sync the log by SQLite's descriptor */
+    /* sync the log by SQLite's descriptor; SQLite goes on without a checkpoint if that fails, and the commit stands */
+    if
 #ifdef BUG_CHECKPOINT_DOES_NOT_SYNC_THE_LOG
-    skip;
+    :: copies = true
 #else
-    if
-    :: atomic { !failed -> in_log = visible }
-    :: failed = true; goto over   /* SQLite goes on without a checkpoint, and the commit stands */
-    fi;
+    :: atomic { !failed -> in_log = visible; copies = true }
+    :: atomic { !told_sqlite[me] -> failed = true; told_sqlite[me] = true; copies = false }
+    :: atomic { failed && told_sqlite[me] -> copies = true }
 #endif
-    atomic { assert(max(in_log, in_file) >= visible); copied = visible };
-    if
-    :: in_file = copied
-    :: goto over                  /* the sync of the database file failed: the log stays */
     fi;
-    /* the next commit writes the log from its beginning */
-    d_step { in_log = 0; unharmed };
-over:
-    skip
+    if
+    :: copies ->
+#ifdef BUG_LOG_BEGINS_BEFORE_THE_FILE_IS_SYNCED
+       copied = visible;
+       d_step { in_log = 0; unharmed };
+       in_file = copied
+#else
+       atomic { assert(max(in_log, in_file) >= visible); copied = visible };
+       if
+       :: in_file = copied;
+          d_step { in_log = 0; unharmed }  /* the next commit writes the log from its beginning */
+       :: skip                             /* the sync of the database file failed: the log stays */
+       fi
+#endif
+    :: else
+    fi
 }
 
-#ifdef BUG_LOG_BEGINS_BEFORE_THE_FILE_IS_SYNCED
-#undef checkpoint
-#define checkpoint() in_log = visible; copied = visible; d_step { in_log = 0; unharmed }; in_file = copied
+inline commit() {
+    atomic { visible++; mine = visible };
+    if
+    :: checkpoint()
+    :: skip
+    fi
+}
+
+inline sync() {
+    covers = visible;
+    if
+    :: atomic { !failed -> in_log = (in_file >= covers -> in_log : max(in_log, covers)) }
+    :: atomic { failed && told[me] }  /* succeeds, and writes nothing */
+#ifdef BUG_FAILED_SYNC_IS_REPEATED
+    :: atomic { !told[me] -> failed = true; told[me] = true }
+#else
+    :: atomic { !told[me] -> failed = true; told[me] = true; mark = true; stops = true }
 #endif
+    fi;
+#ifndef BUG_MARK_IS_NOT_READ
+    stops = stops || mark
+#endif
+}
 
 proctype Writer(byte me) {
     byte mine, covers;
+    bool copies, stops;
 
     atomic { failed == mark -> told[me] = failed };  /* it opens the log */
     do
@@ -74,31 +104,28 @@ proctype Writer(byte me) {
        :: else
        fi;
 #endif
-       atomic { visible++; mine = visible };
+       commit();
        if
-       :: checkpoint()
+       :: visible < CHANGES ->
+#ifndef BUG_TWO_COMMITS_WITHOUT_A_SYNC
+          sync();
+          if
+          :: stops -> leave(); break
+          :: else
+          fi;
+#endif
+          commit()
        :: skip
        fi;
 #ifdef BUG_ANSWER_BEFORE_SYNC
        d_step { acknowledged = max(acknowledged, mine); unharmed };
 #endif
        leave();
-       covers = visible;
+       sync();
        if
-       :: atomic { !failed -> in_log = (in_file >= covers -> in_log : max(in_log, covers)) }
-       :: atomic { failed && told[me] }                          /* succeeds, and writes nothing */
-#ifdef BUG_FAILED_SYNC_IS_REPEATED
-       :: atomic { !told[me] -> failed = true; told[me] = true }
-#else
-       :: atomic { !told[me] -> failed = true; told[me] = true; mark = true }; break
-#endif
-       fi;
-#ifndef BUG_MARK_IS_NOT_READ
-       if
-       :: mark -> break
+       :: stops -> break
        :: else
        fi;
-#endif
        d_step { acknowledged = max(acknowledged, mine); unharmed }
     :: visible == CHANGES -> break
     od

@@ -127,7 +127,7 @@ def test_a_reader_that_stays_is_waited_for_by_one_at_a_time_and_ever_more_rarely
             while time.monotonic() < until:
                 for one, queue in zip(logs, queues, strict=True):
                     queue.enter()
-                    one.restart_if_large(connection)
+                    one.restart_if_large(connection, before=lambda: None)
                     queue.leave()
                 time.sleep(0.001)
             return len(tries)

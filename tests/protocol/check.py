@@ -48,6 +48,7 @@ CHECKS = [
     _planted("ANSWER_BEFORE_SYNC", model=COMMITS),
     _planted("FAILED_SYNC_IS_REPEATED", model=COMMITS),
     _planted("MARK_IS_NOT_READ", model=COMMITS),
+    _planted("TWO_COMMITS_WITHOUT_A_SYNC", model=COMMITS),
     _planted("CHECKPOINT_DOES_NOT_SYNC_THE_LOG", model=COMMITS),
     _planted("LOG_BEGINS_BEFORE_THE_FILE_IS_SYNCED", model=COMMITS),
 ]

@@ -101,9 +101,8 @@ def _recover(settings: Settings) -> HealthCheck:
     from dibs.transfer.recover import recover
 
     done = recover(_file_of(settings, "recover"))
-    return HealthCheck(
-        "recover", "ok", "everything is on disk, and writes are allowed again" if done else "nothing to do"
-    )
+    says = "everything is on disk" + (", and writes are allowed again" if done else "; no failure was recorded")
+    return HealthCheck("recover", "ok", says)
 
 
 def _file_of(settings: Settings, option: str) -> Path:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:  # a worker thread loads SQLAlchemy after the answer to `initi
 
     from dibs.database.transaction import Transaction, TransactionStart
 
+AGAIN = "Call again in a moment."
+
 T = TypeVar("T")
 OverdueSource = Callable[[], "Callable[[Transaction], object] | None"]
 """Returns a verb that should have run by now, or None. The writer thread calls it."""
@@ -67,18 +69,13 @@ class JobRunner:
         if self._trouble is not None:
             return Busy(self._trouble.message)
         if holder is None and self.connections.is_opening:
-            return Busy(
-                f"{self._location.label} did not answer within {patience:g} s. Nothing was changed. Call again in a moment."
-            )
+            return Busy(f"{self._location.label} did not answer within {patience:g} s. Nothing was changed. {AGAIN}")
         who = f"Other writers held the database for {patience:g} s{f', now {holder}' if holder else ''}."
         since = self._writing_since
         if holder is None and since is not None:
             holder = f"pid {os.getpid()} (this server)"
             who = f"An earlier call to this server, {holder}, has been writing for {time.monotonic() - since:.1f} s."
-        return Busy(
-            f"{who} The database is healthy, and nothing was changed. Call again in a moment.",
-            holder=holder,
-        )
+        return Busy(f"{who} The database is healthy, and nothing was changed. {AGAIN}", holder=holder)
 
     def write(self, future: Future[T], work: QueuedWrite[T]) -> None:
         """Resolve `future` with what the job returns or raises, unless it was cancelled before the job began."""
@@ -86,9 +83,9 @@ class JobRunner:
         def run() -> T:
             try:
                 result = self._repeat(lambda: self._attempt(future, work), future, work.deadline)
+                self.connections.engine.sync()
             finally:
-                self._note_delay(work)  # a write that is not exclusive may have waited in its statement
-            self.connections.engine.sync()
+                self._note_delay(work)  # a write may also have waited in its statement, or for the disk
             work.job.committed(result)
             return result
 
@@ -161,15 +158,16 @@ class JobRunner:
         """Run the upkeep in a write transaction of its own, if a read finds it due."""
         if not self._read_before(connection, upkeep.is_due):
             return
+        self.connections.engine.sync()  # a disk that stalls holds up the renewals of holders too
+        self._note_delay(work)
         with self._writing(connection, future, work, exclusive=False) as writing:
             if writing is None or not self.on_time:
                 return
             try:
                 self._commit(connection, writing, upkeep.run, exclusive=False)
             except OutcomeUnknown as unknown:  # the job has not begun, and upkeep may be repeated
-                raise Unreachable(
-                    f"{self._location.label} failed before this call began. Nothing was changed. Call again in a moment."
-                ) from unknown
+                failed = f"{self._location.label} failed before this call began. Nothing was changed. {AGAIN}"
+                raise Unreachable(failed) from unknown
 
     def _autocommit(
         self, connection: Connection, future: Future[T], statement: Callable[[Transaction], T | None], name: str | None

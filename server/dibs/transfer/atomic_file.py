@@ -154,14 +154,9 @@ def set_logs_aside(target: Path) -> Path | None:
     left = [log for log in LOGS if Path(f"{target}{log}").exists()]
     for log in left:
         Path(f"{target}{log}").rename(f"{aside}{log}")
-    _remove_shared(target)
-    return aside if left else None
-
-
-def _remove_shared(target: Path) -> None:
-    """Remove what processes shared about the old database: the index of its log, and the mark that a sync failed."""
     Path(f"{target}-shm").unlink(missing_ok=True)
     mark_of(target).unlink(missing_ok=True)
+    return aside if left else None
 
 
 def exchange(made: Path, target: Path) -> Path:
@@ -180,6 +175,7 @@ def exchange(made: Path, target: Path) -> Path:
         sync_folder(target.parent)
         exchange_names(aside, target)
         sync_folder(target.parent)
+        mark_of(target).unlink(missing_ok=True)  # it was about the old database
     return aside
 
 
@@ -197,7 +193,7 @@ def _remove_logs(target: Path, aside: Path, *, whole: bool) -> None:
                 f"{target} was opened just now. Nothing was changed. Stop the servers that use it, then call again."
             )
         path.unlink() if whole else path.rename(f"{aside}{log}")
-    _remove_shared(target)
+    Path(f"{target}-shm").unlink(missing_ok=True)
 
 
 def time_stamp() -> str:

@@ -10,24 +10,23 @@ from dibs_schema.refusals import DatabaseDamaged
 
 
 def recover(file: Path) -> bool:
-    """Put everything that the database has on disk, and allow writes again. Returns False if nothing had failed.
+    """Put everything that the database has on disk, and allow writes again. Returns False if no failure was recorded.
 
     The log is read anew, by its checksums, and written into the file. What the disk has lost was never acknowledged.
     Raises Busy while a process has the file open, and DatabaseDamaged if a page is damaged or the disk fails again.
     """
     file = file.resolve()
     mark = mark_of(file)
-    if not mark.exists():
-        return False
+    was_marked = mark.exists()
     if not checkpoint(file):
         raise _failed_again(file)
     try:
         sync_file(file)
-        mark.unlink()
+        mark.unlink(missing_ok=True)
         sync_folder(file.parent)
     except OSError as error:
         raise _failed_again(file) from error
-    return True
+    return was_marked
 
 
 def _failed_again(file: Path) -> DatabaseDamaged:

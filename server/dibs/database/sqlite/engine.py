@@ -62,6 +62,7 @@ class SQLite(Engine):
         self._paths = (os.fsencode(self.path), os.fsencode(f"{self.path}-wal"))
         self._syncs = synchronous == "FULL"
         self._sync = LogSync(self.path, self._paths[1])
+        self._unsynced = False
         self._log = WriteAheadLog(self._paths[1], self._queue, self.driver, BUSY_TIMEOUT)
         self._identity: tuple[FileId, ...] | None = None
         self._at_rest: tuple[int, int] | None = None
@@ -112,6 +113,7 @@ class SQLite(Engine):
                     raise ReadOnly(f"{self.path} cannot use a write-ahead log (its journal mode stays {mode!r}).")
             connection.exec_driver_sql("PRAGMA synchronous = FULL")
             connection.exec_driver_sql("BEGIN IMMEDIATE")
+            self._sync.refuse_after_failure()
             version = schema_version(connection)
             if version == HEAD:
                 self._refuse_shown_name(connection, name)
@@ -218,6 +220,7 @@ class SQLite(Engine):
         if not self._read_only:
             with suppress(Refusal):
                 self._enter_queue()
+        self._sync_rest()  # the closing checkpoint would meet an error alone
         self._sync.close()  # Windows removes no file that is open
         try:
             yield
@@ -254,7 +257,7 @@ class SQLite(Engine):
                 self.check_identity()
                 self._sync.refuse_after_failure()
                 yield self._start(*find_project(connection, name))
-            self._log.restart_if_large(_driver_connection(connection))
+            self._log.restart_if_large(_driver_connection(connection), before=self._sync_rest)
 
     def _enter_queue(self) -> None:
         """Wait in the writer queue. Raises ReadOnly if its file cannot be opened."""
@@ -262,10 +265,25 @@ class SQLite(Engine):
             self._queue.enter()
 
     def _open_log(self) -> None:
-        """Open the log before a commit, so that its sync cannot fail for that."""
-        if self._syncs:
-            with self._opening():
-                self._sync.open()
+        """Open the log before a commit, so that its sync cannot fail for that, and sync what an earlier commit has left.
+
+        A checkpoint must not be the second to try what the disk has refused: the kernel says so once.
+        """
+        if not self._syncs:
+            return
+        with self._opening():
+            opened = self._sync.open()
+        if self._identity is not None and opened not in self._identity:
+            self._sync.close()
+            self.check_identity()
+            raise self._changing()
+        self._sync_rest()
+
+    def _sync_rest(self) -> None:
+        """Sync commits that their writer has not synced yet. An error leaves the mark, which later writes meet."""
+        if self._unsynced:
+            with suppress(Refusal):
+                self.sync()
 
     @contextmanager
     def _opening(self) -> Iterator[None]:
@@ -325,6 +343,7 @@ class SQLite(Engine):
 
     def commit(self, connection: Connection, *, wake: bool) -> None:  # noqa: ARG002 - every commit wakes
         """See Engine. Raises OutcomeUnknown if the disk fails during the commit."""
+        self._unsynced = self._syncs
         try:
             _driver_connection(connection).commit()
         except self.driver.Error as error:
@@ -336,7 +355,10 @@ class SQLite(Engine):
     def sync(self) -> None:
         """See Engine. Other writers have their turn meanwhile, and sync for themselves."""
         if self._syncs:
+            with self._opening():
+                self._sync.open()
             self._sync.sync()
+            self._unsynced = False
 
     def work_version(self, connection: Connection) -> int:
         """Return a number that changes when another connection commits. Reads no table and takes no lock."""

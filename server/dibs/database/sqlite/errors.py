@@ -45,11 +45,15 @@ def unknown_outcome(path: Path, error: BaseException) -> OutcomeUnknown | None:
     )
 
 
-def unsynced(path: Path) -> OutcomeUnknown:
-    """Return the refusal for a change that is committed, and whose sync failed."""
+def unsynced(path: Path, *, marked: bool = True) -> OutcomeUnknown:
+    """Return the refusal for a change that is committed, and whose sync failed. `marked` says that others know of it."""
+    warning = (
+        "" if marked else " It could not be recorded beside the database: do that before a server is started again."
+    )
     return OutcomeUnknown(
         f"The disk of {path} failed to keep this change: all servers see it now, and a power cut could undo it. From now on "
         "every write is refused. Report this to your user: a person must check the disk, and run `dibs doctor --recover`."
+        f"{warning}"
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dibs.database.sqlite.errors import not_recovered, unsynced
 from dibs.platform import durable_sync
-from dibs.platform.file_identity import file_at
+from dibs.platform.file_identity import FileId, file_at, file_of
 
 
 def mark_of(database: Path) -> Path:
@@ -37,15 +37,19 @@ class LogSync:
         self._log = log
         self._mark = os.fsencode(mark_of(database))
         self._descriptor: int | None = None
+        self._file: FileId = (0, 0)
         self._failed = False
 
-    def open(self) -> None:
-        """Open the log, unless it is open; call this before a commit, so that its sync cannot fail for that.
+    def open(self) -> FileId:
+        """Open the log, unless it is open, and return which file it is. Raises OSError.
 
-        No lock of SQLite is on this file, so closing it drops none. Raises OSError.
+        Call this before a commit, so that its sync cannot fail for that. No lock of SQLite is on this file, so closing it
+        drops none.
         """
         if self._descriptor is None:
             self._descriptor = durable_sync.open_to_sync(self._log)
+            self._file = file_of(os.fstat(self._descriptor))
+        return self._file
 
     def sync(self) -> None:
         """Sync the log. Raises OutcomeUnknown if the disk fails, or has failed for another process meanwhile."""
@@ -54,9 +58,8 @@ class LogSync:
             durable_sync.sync_data(self._descriptor)
         except OSError as error:
             self._failed = True
-            self._set_mark()
-            raise unsynced(self._database) from error
-        if self._is_marked():
+            raise unsynced(self._database, marked=self._set_mark()) from error
+        if self._failed or self._is_marked():
             raise unsynced(self._database)
 
     def refuse_after_failure(self) -> None:
@@ -70,13 +73,18 @@ class LogSync:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def _set_mark(self) -> None:
-        with suppress(OSError):  # without the mark, other processes meet the error at their own next sync
+    def _set_mark(self) -> bool:
+        """Leave the mark. Without it, the other processes meet the error at their own next sync."""
+        with suppress(OSError):
             os.close(os.open(self._mark, os.O_WRONLY | os.O_CREAT, 0o600))
+            return True
+        return False
 
     def _is_marked(self) -> bool:
         try:
             file_at(self._mark)
         except FileNotFoundError:
             return False
+        except OSError:  # unknown counts as marked
+            return True
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from types import ModuleType
 from typing import Any
@@ -40,8 +41,8 @@ class WriteAheadLog:
         self._until_check = CHECK_EVERY
         self._pause = PAUSE
 
-    def restart_if_large(self, connection: Any) -> None:
-        """Restart the log if it is longer than its limit and its readers end in time.
+    def restart_if_large(self, connection: Any, *, before: Callable[[], None]) -> None:
+        """Restart the log if it is longer than its limit and its readers end in time; call `before` just before that.
 
         Call this at the head of the queue, outside any transaction. It suppresses errors: the commit before it
         stands, and the next transaction meets them itself.
@@ -54,6 +55,7 @@ class WriteAheadLog:
             if size_at(self._path) <= LIMIT + LIMIT // 8:
                 self._pause = PAUSE
             elif not 0 <= time.time() - self._queue.restarted_at() < self._pause:
+                before()
                 self._restart(connection)
 
     def _restart(self, connection: Any) -> None:
