@@ -343,7 +343,6 @@ class SQLite(Engine):
 
     def commit(self, connection: Connection, *, wake: bool) -> None:  # noqa: ARG002 - every commit wakes
         """See Engine. Raises OutcomeUnknown if the disk fails during the commit."""
-        self._unsynced = self._syncs
         try:
             _driver_connection(connection).commit()
         except self.driver.Error as error:
@@ -351,6 +350,7 @@ class SQLite(Engine):
             if unknown is None:
                 raise
             raise unknown from error
+        self._unsynced = self._syncs
 
     def sync(self) -> None:
         """See Engine. Other writers have their turn meanwhile, and sync for themselves."""
