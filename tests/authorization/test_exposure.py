@@ -19,6 +19,7 @@ import trustme
 
 from authorization.site import bearer, new_token, opened
 from authorization.test_attacks import CALL
+from dibs.http.connections import RESERVED_FILES
 from dibs.http.exposure import expose
 from dibs_schema.refusals import InvalidInput
 from dibs_schema.roles import Role
@@ -80,6 +81,28 @@ def test_unfinished_handshakes_keep_nobody_out(engine: str, db: str, authority: 
             assert client.get(server.url.replace("/mcp", "/nothing")).status_code == 404
         assert time.monotonic() - began < 5
         assert server.process.poll() is None
+
+
+def test_idle_and_busy_connections_keep_nobody_out(engine: str, db: str, authority: tuple[Path, list[str]]) -> None:
+    """With all places taken over TLS, an idle connection makes room for a new one, and all in use are answered by 503."""
+    ca, flags = authority
+    files = 160
+    places = files - RESERVED_FILES
+    with listening(db, *flags, files=(files, files)) as server, ExitStack() as stack:
+        place = urlsplit(server.url)
+        context = ssl.create_default_context(cafile=str(ca))
+
+        def connected() -> ssl.SSLSocket:
+            plain = socket.create_connection((place.hostname, place.port), 10)
+            return stack.enter_context(closing(context.wrap_socket(plain, server_hostname="127.0.0.1")))
+
+        for _ in range(places):
+            connected()
+        head = b"POST /mcp HTTP/1.1\r\nHost: %s\r\nContent-Length: 1000\r\n\r\n" % place.netloc.encode()
+        for _ in range(places):  # each takes the place of an idle one, and is in use from then on
+            connected().sendall(head)
+        with httpx2.Client(verify=context) as client:
+            assert client.get(server.url).status_code == 503
 
 
 def test_a_proxy_is_the_only_way_in(engine: str, db: str) -> None:

@@ -50,13 +50,31 @@ class Connections(ServerState):
         self.handshakes: dict[asyncio.Transport, None] = {}
 
     def begin_handshake(self, transport: asyncio.Transport) -> None:
-        """Count a TLS handshake. If there are too many connections, the oldest handshake ends."""
+        """Count a TLS handshake. If there are too many connections, the one that has been idle for longest ends.
+
+        The oldest handshake ends instead if handshakes have a quarter of the places, or if no connection is idle. If
+        there is neither, this one goes on, so that it can be answered.
+        """
         self.accepted += 1
+        if len(self.connections) + len(self.handshakes) >= self.limit and (
+            len(self.handshakes) > self.limit // 4 or not self.end_idle()
+        ):
+            oldest = next(iter(self.handshakes), None)
+            if oldest is not None:
+                del self.handshakes[oldest]
+                oldest.abort()
         self.handshakes[transport] = None
-        if len(self.connections) + len(self.handshakes) > self.limit:
-            oldest = next(iter(self.handshakes))
-            del self.handshakes[oldest]
-            oldest.abort()
+
+    def end_idle(self, but: Connection | None = None) -> bool:
+        """End the connection that has been idle for longest, and return whether there was one. `but` is left alone."""
+        idle = [one for one in self.connections if isinstance(one, Connection) and one.is_idle and one is not but]
+        if idle:
+            first = min(idle, key=Connection.idle_until)
+            first.timeout_keep_alive_handler()
+            if first.transport.get_extra_info("ssl_object") is not None:
+                first.transport.abort()  # its client may never answer the end of TLS
+            self.connections.discard(first)
+        return bool(idle)
 
     def end_handshake(self, transport: asyncio.Transport) -> None:
         """Count a TLS handshake no longer."""
@@ -78,11 +96,7 @@ class Connection(H11Protocol):
         limit = self.server_state.limit
         if len(self.connections) <= limit:
             return
-        idle = [one for one in self.connections if isinstance(one, Connection) and one.is_idle and one is not self]
-        if idle:
-            first = min(idle, key=Connection.idle_until)
-            first.timeout_keep_alive_handler()
-            self.connections.discard(first)
+        self.server_state.end_idle(but=self)
         if len(self.connections) > limit:
             words = f"{limit} connections are open, and all are in use. Close one, or try again later."
             logger.warning("a connection is refused: %s", words)

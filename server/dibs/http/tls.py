@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
+
+from dibs.http.connections import READ_AT_ONCE
 
 if TYPE_CHECKING:
     from dibs.http.connections import Connection
+
+SHUTDOWN_SECONDS: Final = 2.0
+"""Seconds for which the server waits until a client answers the end of TLS."""
 
 
 class Handshake(asyncio.Protocol):
@@ -33,8 +39,15 @@ class Handshake(asyncio.Protocol):
     async def _shake_hands(self, transport: asyncio.Transport) -> None:
         loop = asyncio.get_running_loop()
         try:
+            if transport.is_closing():  # it was ended to make room; its handshake would wait for ever
+                return
             encrypted = await loop.start_tls(
-                transport, self, self._context, server_side=True, ssl_handshake_timeout=self._seconds
+                transport,
+                self,
+                self._context,
+                server_side=True,
+                ssl_handshake_timeout=self._seconds,
+                ssl_shutdown_timeout=SHUTDOWN_SECONDS,
             )
         except (OSError, ssl.SSLError):  # a client without TLS, or with another one, or one that has left
             transport.abort()
@@ -57,6 +70,7 @@ def protocol_with(
     context: ssl.SSLContext, connection: Callable[..., Connection], seconds: float
 ) -> Callable[..., Handshake]:
     """Return what makes the protocol of a new TCP connection, in the place of `connection`."""
+    SSLProtocol.max_size = READ_AT_ONCE  # asyncio's own is 256 KiB for each connection, and has no option
 
     def make(**more: object) -> Handshake:
         return Handshake(connection(**more), context, seconds)
