@@ -185,18 +185,32 @@ def test_what_would_be_unsafe_does_not_start(options: dict[str, object]) -> None
         (["--behind-proxy", "--public-url", "https://a.example", "--no-tokens"], "each needs a token"),
         (["--behind-proxy", "--public-url", "https://a.example", "--board"], "this machine alone"),
         (["--rate", "often"], "6000/minute"),
+        (["TLS", "--public-url", "https://a.example"], "there are none"),
+        (["TLS", "--public-url", "https://a.example", "--no-tokens"], "each needs a token"),
+        (["ended"], "all have ended"),
     ],
 )
-def test_no_server_is_public_without_tokens(engine: str, db: str, flags: list[str], words: str) -> None:
-    """A server that other machines reach does not start without a token, and says which line to type."""
-    if flags[0] == "--rate":
+def test_no_server_is_public_without_tokens(
+    engine: str, db: str, authority: tuple[Path, list[str]], flags: list[str], words: str
+) -> None:
+    """A server that other machines reach, or that had tokens, does not start without one, and says what to type."""
+    if flags[0] in ("--rate", "ended"):
         with opened(db) as database:
-            new_token(database, "ada", Role.ALL)
+            new_token(database, "ada", Role.ALL, lifetime=-1 if flags[0] == "ended" else None)
+    options = {"TLS": [*authority[1], *flags[1:]], "ended": []}.get(flags[0], flags)
     done = subprocess.run(
-        [sys.executable, "-m", "dibs", "serve", "--db", db, "--http", "0", *flags],
+        [sys.executable, "-m", "dibs", "serve", "--db", db, "--http", "0", *options],
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
     )
     assert (done.returncode, words in done.stderr) == (2, True), done.stderr
+
+
+def test_ended_tokens_open_nothing_by_themselves(engine: str, db: str) -> None:
+    """With ended tokens alone, --no-tokens is needed to ask nobody."""
+    with opened(db) as database:
+        new_token(database, "ada", Role.ALL, lifetime=-1)
+    with listening(db, "--no-tokens") as server:
+        assert httpx2.post(server.url, content=CALL).status_code == 400  # no envelope

@@ -50,9 +50,10 @@ class Access:
     def authentication(self, database: Database, settings: Settings, exposure: Exposure) -> Authentication | None:
         """Return what proves who sends a request, or None if nobody is asked. Raises InvalidInput.
 
-        On this machine, access tokens are asked for if there are any when the server starts.
+        On this machine, access tokens are asked for if any has been made when the server starts. If none of them works
+        any longer, the server does not start: it would serve everybody as soon as the last one has ended.
         """
-        from dibs.queries.access_tokens import has_live_access_tokens
+        from dibs.queries.access_tokens import count_access_tokens
 
         if exposure.is_public and self.tokens is False:
             raise InvalidInput(
@@ -61,13 +62,15 @@ class Access:
         wanted = exposure.is_public or self.tokens
         if self.tokens is False:
             return None
-        exist = database.read_now(has_live_access_tokens)
-        if not exist:
-            if wanted:
-                raise InvalidInput(
-                    "Access tokens are asked for, and there are none. Type `dibs token create NAME --role coder`.",
-                    field="--tokens",
-                )
+        made, live = database.read_now(count_access_tokens)
+        if not live and (made or wanted):
+            fact = "all have ended" if made else "there are none"
+            otherwise = "" if wanted else ", or `dibs serve --http --no-tokens` to ask nobody for one"
+            raise InvalidInput(
+                f"Access tokens are asked for, and {fact}. Type `dibs token create NAME --role coder`{otherwise}.",
+                field="--tokens",
+            )
+        if not live:
             return None
         if settings.role is not Role.ALL:
             raise InvalidInput(

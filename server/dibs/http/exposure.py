@@ -137,7 +137,7 @@ def expose(
             "proxy does, or name --tls-cert and --tls-key.",
             field="--public-url",
         )
-    is_public = not is_local or behind_proxy is not None
+    is_public = not is_local or behind_proxy is not None or public_url is not None
     public = _public(public_url) if public_url is not None else None
     if public is None and not is_local:
         public = ("https", where["address"])

@@ -26,7 +26,7 @@ _with_digest = hot(
     )
 )
 _listed = select(tokens).where(in_project(tokens)).order_by(_T.created_at, _T.name)
-_live = select(func.count()).select_from(tokens).where(_is_live)
+_counted = select(func.count().label("made"), func.count().filter(_is_live).label("live")).select_from(tokens)
 USE_RECORDED_AFTER = 60.0
 """Seconds for which a further use of an access token is not recorded."""
 
@@ -67,6 +67,7 @@ def list_access_tokens(tx: Transaction) -> list[Row]:
     return list(tx.all(_listed))
 
 
-def has_live_access_tokens(tx: Transaction) -> bool:
-    """Return whether any access token of any project works."""
-    return bool(tx.value(_live))
+def count_access_tokens(tx: Transaction) -> tuple[int, int]:
+    """Return how many access tokens all projects have, also those that no longer work, and how many of them work."""
+    row = tx.all(_counted)[0]
+    return row["made"], row["live"]
