@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import count
 
+import httpx2
 import pytest
 
-from authorization.site import OTHER, Site, new_token, opened, site
+from authorization.site import OTHER, Site, bearer, new_token, opened, site
 from dibs.database import Database
 from dibs.verbs.create import create_bulk
 from dibs_schema.refusals import AlreadyClaimed, ClaimLost, Forbidden
 from dibs_schema.roles import Role
-from listening import STATEFUL, STATELESS, Caller, read
-from verbs.stage import new
+from listening import ACCEPT, META, STATEFUL, STATELESS, Caller, read
+from verbs.stage import new, rule
 
 _numbers = count(1)
 ERAS = pytest.mark.parametrize("revision", [STATEFUL, STATELESS])
@@ -28,6 +29,8 @@ def secrets(shared_db: str) -> dict[str, str]:
             "bob": new_token(database, "t-bob", Role.CODER, "bob"),
             "ci": new_token(database, "ci", Role.CODER),
             "boss": new_token(database, "boss", Role.PLANNER, "boss"),
+            "chief": new_token(database, "chief", Role.PLANNER, "chief"),
+            "eve": new_token(database, "eve", Role.TESTER, "eve"),
         }
 
 
@@ -111,6 +114,68 @@ def test_a_stolen_claim_token_is_of_no_use(caller: Callable[..., Caller], one: i
     assert isinstance(caller("bob").refusal("feature_clear_in_progress", feature_id=one, force=True), Forbidden)
     caller("boss").call("feature_clear_in_progress", feature_id=one, force=True)
     assert isinstance(caller("ada").refusal("feature_heartbeat", feature_id=one, claim_token=token), ClaimLost)
+
+
+def test_the_token_of_another_claim_that_has_ended_is_of_no_use(caller: Callable[..., Caller], one: int) -> None:
+    """After a pass, the claim's token corrects the evidence for its own holder alone."""
+    token = caller("ada").call("feature_claim_and_get", feature_id=one)["claim"]["token"]
+    caller("ada").call("feature_mark_passing", feature_id=one, claim_token=token, evidence={"summary": "works"})
+    forged = {"feature_id": one, "claim_token": token, "evidence": {"summary": "forged"}}
+    assert isinstance(caller("bob").refusal("feature_mark_passing", **forged), Forbidden)
+    assert caller("ada").call("feature_get_by_id", feature_id=one)["evidence"]["summary"] == "works"
+    caller("ada").call("feature_mark_passing", **(forged | {"evidence": {"summary": "works well"}}))
+    assert caller("ada").call("feature_get_by_id", feature_id=one)["evidence"]["summary"] == "works well"
+
+
+def test_a_fleet_does_not_confirm_its_own_passes(caller: Callable[..., Caller], backlog: Database, one: int) -> None:
+    """Where another agent must confirm a pass, the token of a fleet cannot do so in another of its names."""
+    rule(backlog, verifier="other")
+    try:
+        fleet = caller("ci")
+        token = fleet.call("feature_claim_and_get", feature_id=one, agent="ci/1")["claim"]["token"]
+        fleet.call("feature_mark_passing", feature_id=one, claim_token=token)
+        fleet.call("feature_mark_passing", feature_id=one)  # its name is another one now
+        assert "confirmed_by" not in fleet.call("feature_get_by_id", feature_id=one)
+        caller("eve").call("feature_mark_passing", feature_id=one)
+        assert fleet.call("feature_get_by_id", feature_id=one)["confirmed_by"] == "eve"
+    finally:
+        rule(backlog, verifier="anyone")
+
+
+def asking(name: str, target: Site, secret: str, **more: object) -> dict[str, object]:
+    """Return the result of a call of ask_user by a client that can show questions to its user."""
+    question = {"question": "Which?", "header": "Which", "options": [{"label": "a"}, {"label": "b"}]}
+    params = {"name": "ask_user", "arguments": {"questions": [question]}, **more}
+    params["_meta"] = {
+        f"{META}protocolVersion": STATELESS,
+        f"{META}clientInfo": {"name": name, "version": "1"},
+        f"{META}clientCapabilities": {"elicitation": {"form": {}}},
+    }
+    headers = {**ACCEPT, **bearer(secret), "mcp-protocol-version": STATELESS}
+    headers |= {"mcp-method": "tools/call", "mcp-name": "ask_user"}
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    answer = httpx2.post(target.server.url, json=call, headers=headers)
+    found: dict[str, object] = answer.json() if "json" in answer.headers["content-type"] else read(answer)
+    return found
+
+
+def test_no_worker_answers_in_a_persons_name(team: Site, secrets: dict[str, str]) -> None:
+    """A client whose role does not plan is not asked to bring its user's answer, and what it brings is not taken."""
+    answered = {"inputResponses": {"answer": {"action": "accept", "content": {"Which": "a"}}}}
+    for more in ({}, answered):
+        told = asking("coder", team, secrets["ada"], **more)["result"]
+        assert isinstance(told, dict)
+        assert told["structuredContent"]["state"] == "open", told
+
+
+def test_the_state_of_a_question_is_its_askers_alone(team: Site, secrets: dict[str, str]) -> None:
+    """What a server gives a client to send with the answer is refused from another access token."""
+    told = asking("planner", team, secrets["boss"])["result"]
+    assert isinstance(told, dict)
+    given = {"inputResponses": {"answer": {"action": "accept", "content": {"Which": "a"}}}}
+    given["requestState"] = told["requestState"]
+    assert "error" in asking("planner", team, secrets["chief"], **given)
+    assert "result" in asking("planner", team, secrets["boss"], **given)
 
 
 def test_events_name_the_access_token(caller: Callable[..., Caller], one: int) -> None:

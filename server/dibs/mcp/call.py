@@ -80,7 +80,14 @@ class McpCall(CallContext):
 
     @property
     def can_ask(self) -> bool:  # type: ignore[override]  # it is read only here
-        """Whether the client can show a question to its user."""
+        """Whether the client can show a question to its user, and may bring the answer.
+
+        An access token whose role cannot answer a person's questions must not do so through its own client.
+        """
+        request = self._ctx.request_context.request
+        principal = request.scope.get(IN_SCOPE) if request is not None else None
+        if principal is not None and not principal.role.plans:
+            return False
         capabilities = self._ctx.client_capabilities
         return capabilities is not None and capabilities.elicitation is not None
 

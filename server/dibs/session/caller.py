@@ -111,6 +111,11 @@ class Caller:
             alias_lasts=self.session is not None,
         )
 
+    @property
+    def fleet(self) -> str | None:
+        """How the names begin that are all the caller's, if its access token may choose among them."""
+        return None if self.principal is None else self.principal.fleet
+
     def request_scope(self, agent: str | None, request_id: str | None) -> str:
         """Return where a claim's idempotency key is unique: the agent's name, or the caller.
 

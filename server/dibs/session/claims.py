@@ -111,14 +111,14 @@ async def release(session: Session, args: arguments.ReleaseClaim, _: CallContext
 
 async def mark_passing(session: Session, args: arguments.MarkPassing, context: CallContext) -> Acknowledgement:
     """Finish a claimed feature, or confirm one that passes."""
-    feature, evidence = args.feature_id, _fields(args.evidence)
+    feature, evidence, fleet = args.feature_id, _fields(args.evidence), session.caller.fleet
 
     async def attempt(verified: Verified | None) -> Acknowledgement:
         return await session.transition(
             feature,
             args.claim_token,
             Kind.PASS,
-            lambda tx, by, token: outcome.mark_passing(tx, by, feature, token, evidence, verified),
+            lambda tx, by, token: outcome.mark_passing(tx, by, feature, token, evidence, verified, fleet=fleet),
         )
 
     return await pass_verified(session, context, feature, args.claim_token, attempt)

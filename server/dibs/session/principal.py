@@ -32,6 +32,11 @@ class Principal:
         """How the agent names begin that it may use if it has no name of its own."""
         return f"{self.name}/"
 
+    @property
+    def fleet(self) -> str | None:
+        """How the names of all its agents begin, which it may change with every call; None if it has one agent's name."""
+        return self.prefix if self.agent is None else None
+
     def has_name(self, name: str) -> bool:
         """Return whether it may act under a name."""
         return name == self.agent if self.agent is not None else name.startswith(self.prefix)

@@ -24,8 +24,8 @@ from dibs_schema.refusals import InvalidInput
 
 async def take_for_regression(session: Session, args: arguments.TakeForRegression, _: CallContext) -> Testing:
     """Reserve the passing features tested longest ago."""
-    by = session.author()
-    taken = await session.database.write(lambda tx: verify.take_for_regression(tx, args.limit, by))
+    by, fleet = session.author(), session.caller.fleet
+    taken = await session.database.write(lambda tx: verify.take_for_regression(tx, args.limit, by, fleet))
     await session.claims.forget_ended(session.database, [feature.id for feature in taken.features])
     return taken
 

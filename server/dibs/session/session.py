@@ -109,17 +109,18 @@ class Session:
         found = steps_for(self.settings.role, steps)
         return found if self.adopted is None else self.adopted.steps(found)
 
-    def refuse_foreign_claim(self, tx: Transaction, feature: int, token: str | None, *, released: bool = False) -> None:
+    def refuse_foreign_claim(self, tx: Transaction, feature: int, token: str | None) -> None:
         """Raise Forbidden if the claim with this token is of a holder in whose name the caller's access token cannot act.
 
-        The holder of a token never changes. If the claim was `released`, its last holder counts.
+        So it is for a claim that has ended: its token can still correct evidence, or regain the claim. The holder of a
+        token never changes.
         """
+        from dibs.rules.claim_holders import ended_holder_of
         from dibs.rules.diagnosis import holder_of
-        from dibs.rules.events import last_holder
 
         if self.caller.principal is None or token is None:
             return
-        holder = last_holder(tx, feature) if released else holder_of(tx, feature, token)
+        holder = holder_of(tx, feature, token) or ended_holder_of(tx, feature, token)
         if holder is not None:
             self.caller.principal.refuse_claim_of(holder)
 
@@ -225,7 +226,7 @@ class RegainJob(WriteJob[T]):
         from dibs.verbs.continue_claim import regain
 
         job = self._job
-        job.session.refuse_foreign_claim(tx, job.feature, self._token, released=True)
+        job.session.refuse_foreign_claim(tx, job.feature, self._token)
         keep = job.kind is Kind.HEARTBEAT  # every other transition ends the claim
         self._holder = regain(tx, job.session.caller.holder(None), job.feature, self._token, keep=keep)
         return job.verb(tx, job.session.author(job.feature), self._token)

@@ -115,15 +115,19 @@ def mark_passing(
     token: str | None = None,
     evidence: EvidenceFields | None = None,
     verified: Verified | None = None,
+    *,
+    fleet: str | None = None,
 ) -> Acknowledgement:
     """Pass a claimed feature, or verify a passing one. The same call with other evidence corrects the evidence.
+
+    Names that begin with `fleet` are the caller's, and cannot confirm one another's passes.
 
     Raises ClaimLost, TokenRequired, NotClaimed, UnmetDependencies, InvalidInput if the project requires evidence
     that is missing, or the refusal of the status that the feature has now. Raises VerificationNeeded if the project's
     verify command must succeed first, and NotVerified if what it was `verified` for has changed.
     """
     if token is None:
-        tested = verify(tx, by, feature, evidence)
+        tested = verify(tx, by, feature, evidence, fleet)
         if tested is None:
             refuse_transition(tx, feature, None)
         return tested

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import String, bindparam, func, or_, select, update
+from sqlalchemy import String, and_, bindparam, func, or_, select, true, update
 
 from dibs.database.compiled import hot
 from dibs.database.transaction import Transaction
@@ -34,7 +34,12 @@ confirmation = (
     .where(this(), is_(Status.PASSING), F.unconfirmed_since.is_not(None))
     .values({F.confirmed_by: bindparam("by", type_=String), F.unconfirmed_since: None, F.updated_at: bindparam("now")})
 )
-_confirm_as_another = confirmation.where(F.passed_by.is_distinct_from(bindparam("by", type_=String)))
+_fleet = bindparam("fleet", type_=String)
+_passed_by_another = and_(
+    F.passed_by.is_distinct_from(bindparam("by", type_=String)),
+    func.coalesce(func.substr(F.passed_by, 1, func.length(_fleet)) != _fleet, true()),
+)
+_confirm_as_another = confirmation.where(_passed_by_another)
 
 _verify = hot(
     update(features)
@@ -67,9 +72,9 @@ _least_recent = (
 )
 _by_test = _least_recent.order_by(F.last_tested_at.asc().nulls_first(), F.id)
 _to_recheck = _least_recent.where(F.recheck_since.is_not(None)).order_by(F.recheck_since, F.id)
-_to_confirm = _least_recent.where(
-    F.unconfirmed_since.is_not(None), F.passed_by.is_distinct_from(bindparam("by", type_=String))
-).order_by(F.unconfirmed_since, F.id)
+_to_confirm = _least_recent.where(F.unconfirmed_since.is_not(None), _passed_by_another).order_by(
+    F.unconfirmed_since, F.id
+)
 _reserve = (
     update(features)
     .where(in_project(), is_(Status.PASSING), _free, F.id.in_(bindparam("ids", expanding=True)))
@@ -78,14 +83,16 @@ _reserve = (
 )
 
 
-def take_for_regression(tx: Transaction, most: int, by: str | None = None) -> Testing:
+def take_for_regression(tx: Transaction, most: int, by: str | None = None, fleet: str | None = None) -> Testing:
     """Reserve up to `most` passing features for half an hour, the least recently tested first.
 
     Those that await a recheck come before all others, then those whose pass `by` may confirm; the oldest come first.
+    Names that begin with `fleet` are those of `by`.
     """
     ids = [row["id"] for row in tx.all(_to_recheck, most=most)]
     if len(ids) < most and requires_confirmation(tx):
-        ids += [row["id"] for row in tx.all(_to_confirm, most=most, by=by) if row["id"] not in ids][: most - len(ids)]
+        waiting = tx.all(_to_confirm, most=most, by=by, fleet=fleet)
+        ids += [row["id"] for row in waiting if row["id"] not in ids][: most - len(ids)]
     if len(ids) < most:
         ids += [row["id"] for row in tx.all(_by_test, most=most) if row["id"] not in ids][: most - len(ids)]
     if not ids:
@@ -103,9 +110,12 @@ def take_for_regression(tx: Transaction, most: int, by: str | None = None) -> Te
     )
 
 
-def verify(tx: Transaction, by: str, feature: int, evidence: EvidenceFields | None) -> Acknowledgement | None:
+def verify(
+    tx: Transaction, by: str, feature: int, evidence: EvidenceFields | None, fleet: str | None = None
+) -> Acknowledgement | None:
     """Record that a passing feature was tested again. That ends a recheck, and confirms the pass unless `by` made it.
 
+    Names that begin with `fleet` are those of `by`, which an access token for many agents may change with every call.
     Returns None if the feature is not passing.
     """
     proof = None if evidence is None else evidence.model_dump(exclude_defaults=True, exclude={"usage"}) or None
@@ -118,7 +128,7 @@ def verify(tx: Transaction, by: str, feature: int, evidence: EvidenceFields | No
     if row["recheck_since"] is not None and end_recheck(tx, feature):
         detail["rechecked"] = True
     waits = requires_confirmation(tx) and row["unconfirmed_since"] is not None
-    if waits and tx.run(_confirm_as_another, feature=feature, by=by):
+    if waits and tx.run(_confirm_as_another, feature=feature, by=by, fleet=fleet):
         detail["confirmed"] = True
         tx.wakes = True  # the project may be complete now
         waits = False

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 import mcp_types as types
+from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from starlette.requests import ClientDisconnect, Request
@@ -84,10 +85,11 @@ class Admission:
             await sessions.serve(scope, receive, send)
             return
         answer = _Answer(send)
+        serve = AuthContextMiddleware(sessions.serve)  # the SDK binds the state of a repeated call to its principal
         with anyio.CancelScope() as serving:
             watching = asyncio.create_task(_watch_token(self._authentication, scope, serving))
             try:
-                await sessions.serve(scope, receive, answer.send)
+                await serve(scope, receive, answer.send)
             finally:
                 watching.cancel()
         if serving.cancelled_caught:
