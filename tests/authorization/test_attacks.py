@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import socket
@@ -9,10 +10,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import anyio
 import httpx2
 import pytest
 from sqlalchemy import select
@@ -20,12 +22,16 @@ from sqlalchemy import select
 from authorization.site import Site, bearer, new_token, opened, site
 from dibs.database import Database
 from dibs.http import access_tokens
+from dibs.http.authentication import Authentication
+from dibs.mcp.transport import http_admission
+from dibs.mcp.transport.http_sessions import MOST_SESSIONS
 from dibs.rules.access_tokens import PATTERN, digest_of, has_form, new_access_token
+from dibs.session.principal import Principal
 from dibs.verbs.access_tokens import revoke_access_token, rotate_access_token
 from dibs_schema.roles import Role
 from dibs_schema.tables import events as event_table
 from dibs_schema.tables import tokens as table
-from listening import STATEFUL, STATELESS, Caller
+from listening import ACCEPT, CLIENT, STATEFUL, STATELESS, Caller
 
 CALL = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}).encode()
 CANARY = "sesame-not-for-any-log"
@@ -224,6 +230,66 @@ def test_a_session_is_its_owners_alone(target: Site, backlog: Database, secret: 
         assert thief.status_code == 404
     assert owner.call("feature_get_stats")["total"] >= 0
     owner.close()
+
+
+def http_client() -> httpx2.Client:
+    """Return a client that opens as many connections as it is asked to."""
+    return httpx2.Client(headers=ACCEPT, timeout=20, limits=httpx2.Limits(max_connections=None))
+
+
+@pytest.mark.only_on("sqlite", reason="sessions do not depend on the engine")
+def test_a_flood_of_sessions_ends_those_of_its_own_token(engine: str, shared_db: str, backlog: Database) -> None:
+    """A token with very many sessions ends its own idle ones, and gets no more when half of all are in use by it."""
+    flood, other = (bearer(new_token(backlog, name, Role.VIEWER, name)) for name in ("flood", "calm"))
+    params = {"protocolVersion": STATEFUL, "capabilities": {}, "clientInfo": CLIENT}
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}).encode()
+    with site(shared_db, "--rate", "100000/minute") as one, http_client() as client:
+
+        def begun(headers: dict[str, str]) -> httpx2.Response:
+            headers = {**headers, "content-type": "application/json"}
+            return client.post(one.server.url, content=body, headers=headers)
+
+        calm = Caller(one.server.url, STATEFUL, other)
+        ids = [begun(flood).headers["mcp-session-id"] for _ in range(MOST_SESSIONS + 10)]
+        assert calm.post("ping", {}).status_code == 200
+        with ExitStack() as stack:
+            for session in ids[-MOST_SESSIONS // 2 :]:
+                stream = client.build_request(
+                    "GET", one.server.url, headers={**flood, "accept": "text/event-stream", "mcp-session-id": session}
+                )
+                stack.callback((answer := client.send(stream, stream=True)).close)
+                assert answer.status_code == 200
+            assert begun(flood).status_code == 503
+            assert begun(other).status_code == 200
+        calm.close()
+
+
+def test_a_stream_ends_if_its_token_cannot_be_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the look-up of a stream's token fails in an unforeseen way, the stream ends, and a whole answer stays whole."""
+
+    class Broken:
+        async def verify(self, credential: str, address: str) -> Principal | None:
+            raise LookupError(f"{credential} {address}")
+
+    monkeypatch.setattr(http_admission, "REMEMBERED_SECONDS", 0)
+    sent: list[dict[str, object]] = []
+
+    async def send(message: dict[str, object]) -> None:
+        sent.append(message)
+
+    async def serve() -> None:
+        scope = {"headers": [(b"authorization", b"Bearer x")], "client": None}
+        with anyio.fail_after(5), anyio.CancelScope() as serving:
+            watching = asyncio.create_task(http_admission._watch_token(Authentication(Broken()), scope, serving))
+            await anyio.sleep_forever()
+        assert isinstance(watching.exception(), LookupError)
+        answer = http_admission._Answer(send)  # type: ignore[arg-type]  # the messages are dicts
+        await answer.send({"type": "http.response.start", "status": 200})
+        await answer.send({"type": "http.response.body", "body": b"x"})
+        await answer.end()
+
+    anyio.run(serve)
+    assert len(sent) == 2
 
 
 @pytest.mark.parametrize(

@@ -102,29 +102,34 @@ class _Answer:
     def __init__(self, send: Send) -> None:
         self._send = send
         self._has_begun = False
+        self._is_complete = False
 
     async def send(self, message: Message) -> None:
         """Send a part of the answer."""
         self._has_begun = True
+        self._is_complete = message["type"] == "http.response.body" and not message.get("more_body", False)
         await self._send(message)
 
     async def end(self) -> None:
         """Send the end of the answer. Raises Denied if it has not begun."""
         if not self._has_begun:
             raise Denied(HTTPStatus.UNAUTHORIZED, "The access token has ended.", {"www-authenticate": "Bearer"})
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        if not self._is_complete:
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _watch_token(authentication: Authentication, scope: Scope, serving: anyio.CancelScope) -> None:
-    """Cancel a request when its access token works no longer."""
+    """Cancel a request when its access token works no longer, or cannot be watched."""
     ended = False
-    while not ended:
-        await asyncio.sleep(REMEMBERED_SECONDS)
-        try:
-            await authentication.proven(scope)
-        except Denied as denied:
-            ended = denied.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
-    serving.cancel()
+    try:
+        while not ended:
+            await asyncio.sleep(REMEMBERED_SECONDS)
+            try:
+                await authentication.proven(scope)
+            except Denied as denied:
+                ended = denied.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+    finally:
+        serving.cancel()
 
 
 def _examine(request: Request, body: Body, sessions: Sessions) -> None:
@@ -135,10 +140,10 @@ def _examine(request: Request, body: Body, sessions: Sessions) -> None:
     session = request.headers.get("mcp-session-id")
     if session is not None:
         sessions.observe(session, message)
-    elif getattr(message, "method", None) == "initialize" and not sessions.make_room():
+    elif getattr(message, "method", None) == "initialize" and not sessions.make_room(request.scope.get("user")):
         raise Refused(
             HTTPStatus.SERVICE_UNAVAILABLE,
-            f"{MOST_SESSIONS} sessions are open, and all are in use. End one, or try again later.",
+            f"{MOST_SESSIONS} sessions are open, and too many are in use. End one, or try again later.",
             types.INTERNAL_ERROR,
             retry_after="10",
         )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import mcp_types as types
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser, AuthorizationContext, authorization_context
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
 from dibs_schema.operations import BY_TOOL
@@ -47,28 +49,50 @@ class Sessions(StreamableHTTPSessionManager):
             if operation is not None and operation.group == "claims":
                 self._may_hold_until[session] = time.monotonic() + self._lease
 
-    def make_room(self) -> bool:
-        """End the sessions that are too many for a new one. Returns False if those that are open are all in use.
+    def make_room(self, user: object) -> bool:
+        """End the sessions that are too many for a new one of that user. Returns False if there is no room.
 
-        A session in use has an open request or stream. One that may hold a claim ends only if all others are in use.
+        A session in use has an open request or stream. A user with an access token may have half of all sessions in
+        use. If an idle one must end, it is of the user that has the most, and one that may hold a claim comes last.
         Its claim lives on, and its token works in every session.
         """
+        owner = authorization_context(user) if isinstance(user, AuthenticatedUser) else None
+        if owner is not None and self._in_use(owner) >= MOST_SESSIONS // 2:
+            return False
         now = time.monotonic()
         while sum(len(those._server_instances) for those in self._all_sessions) >= MOST_SESSIONS:  # noqa: SLF001 - this class
+            counted = Counter(
+                those._owner(one)  # noqa: SLF001
+                for those in self._all_sessions
+                for one in those._server_instances  # noqa: SLF001
+            )
             idle = [
-                (those._may_hold_until.get(one, 0) > now, idle_until, one, place)  # noqa: SLF001
+                (-counted[those._owner(one)], those._may_hold_until.get(one, 0) > now, idle_until, one, place)  # noqa: SLF001
                 for place, those in enumerate(self._all_sessions)
                 for one, transport in those._server_instances.items()  # noqa: SLF001
                 if (idle_until := _idle_until(transport)) < math.inf
             ]
             if not idle:
                 return False
-            _, _, session, place = min(idle)
+            *_, session, place = min(idle)
             logger.warning("session %s is ended: %d are open, and it has been idle for longest", session, MOST_SESSIONS)
             transport = self._all_sessions[place]._server_instances.pop(session)  # noqa: SLF001
             assert transport.idle_scope is not None, "it is idle"
             transport.idle_scope.cancel()
         return True
+
+    def _owner(self, session: str) -> tuple[str, str | None] | None:
+        """Return whose a session is, or None if nobody is asked who they are."""
+        owner = self._session_owners.get(session)
+        return None if owner is None else (owner["client_id"], owner["issuer"])
+
+    def _in_use(self, owner: AuthorizationContext) -> int:
+        """Return how many sessions of an owner are in use."""
+        return sum(
+            those._session_owners.get(one) == owner and _idle_until(transport) == math.inf  # noqa: SLF001 - this class
+            for those in self._all_sessions
+            for one, transport in those._server_instances.items()  # noqa: SLF001
+        )
 
     async def _discard_session(self, session_id: str, transport: StreamableHTTPServerTransport) -> None:
         self._may_hold_until.pop(session_id, None)
