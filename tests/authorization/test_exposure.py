@@ -19,6 +19,7 @@ import trustme
 
 from authorization.site import bearer, new_token, opened
 from authorization.test_attacks import CALL
+from dibs.http.addresses import parsed
 from dibs.http.connections import RESERVED_FILES
 from dibs.http.exposure import expose
 from dibs_schema.refusals import InvalidInput
@@ -26,6 +27,9 @@ from dibs_schema.roles import Role
 from listening import listening
 
 pytestmark = pytest.mark.only_on("sqlite", reason="nothing here depends on the engine")
+
+
+SELF = "the certificate and key of this test"
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +129,19 @@ def test_a_proxy_is_the_only_way_in(engine: str, db: str) -> None:
         assert (past.status_code, "through its proxy" in past.text) == (403, True)
 
 
+def test_a_proxy_that_comes_by_ipv4_is_known_on_an_ipv6_socket(engine: str, db: str) -> None:
+    """A server that listens on [::] serves the named proxy, and believes its headers, though it sees ::ffff:127.0.0.1."""
+    with opened(db) as database:
+        secret = new_token(database, "ada", Role.ALL, "ada")
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    public = ["--http", f"[::]:{port}", "--public-url", "https://dibs.example.com", "--behind-proxy", "127.0.0.1"]
+    headers = {"host": "dibs.example.com", **bearer(secret)}
+    with listening(db, *public):
+        assert httpx2.post(f"http://127.0.0.1:{port}/mcp", content=CALL, headers=headers).status_code == 400
+    assert parsed("::ffff:10.0.0.7") == parsed("10.0.0.7")
+
+
 @pytest.mark.parametrize(
     ("host", "origin", "accepted"),
     [
@@ -165,13 +182,20 @@ def test_names_follow_from_the_public_url(host: str, origin: str | None, accepte
         {"address": ("0.0.0.0", 1), "behind_proxy": "proxy", "public_url": "https://a.example"},
         {"address": ("0.0.0.0", 1), "behind_proxy": "10.0.0.1", "public_url": "http://a.example"},
         {"address": ("0.0.0.0", 1), "behind_proxy": "10.0.0.1", "public_url": "a.example"},
+        {"address": ("127.0.0.1", 1), "behind_proxy": "127.0.0.1", "public_url": "https://[x"},
+        {"address": ("127.0.0.1", 1), "behind_proxy": "127.0.0.1", "public_url": "https://a.example/team/dibs"},
+        {"address": ("127.0.0.1", 1), "behind_proxy": "127.0.0.1", "public_url": "https://:x@a.example"},
+        *({"address": (host, 1), "tls_cert": SELF, "tls_key": SELF} for host in ("", "0", "0x0", "::0", "0.0.0.0")),
         {"address": ("127.0.0.1", 1), "tls_cert": "cert.pem"},
         {"address": ("127.0.0.1", 1), "tls_cert": "none.pem", "tls_key": "none.pem"},
     ],
 )
-def test_what_would_be_unsafe_does_not_start(options: dict[str, object]) -> None:
+def test_what_would_be_unsafe_does_not_start(
+    options: dict[str, object], authority: tuple[Path, list[str]], engine: str
+) -> None:
     """Every way to be reached without encryption, a known name or a named proxy is refused."""
     address = options.pop("address")
+    options = {name: authority[1][1] if value == SELF else value for name, value in options.items()}
     with pytest.raises(InvalidInput) as refused:
         expose(address, **options)  # type: ignore[arg-type]  # each case has its own options
     assert refused.value.details["field"].startswith("--")

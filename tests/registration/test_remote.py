@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -71,6 +74,7 @@ def test_the_server_of_another_program_is_left_alone() -> None:
     [
         ("http://dibs.example.com/mcp", None, "--url"),
         ("https://user@dibs.example.com/mcp", None, "--url"),
+        ("https://:secret@dibs.example.com/mcp", None, "--url"),
         ("https://dibs.example.com/mcp?token=x", None, "--url"),
         ("dibs.example.com", None, "--url"),
         (URL, "not a name", "--token-env"),
@@ -95,3 +99,24 @@ def test_the_command_writes_and_says_what_is_missing(tmp_path: Path) -> None:
         [*command, "--role", "coder"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
     )
     assert (refused.returncode, "--role" in refused.stderr) == (2, True)
+
+
+def test_no_proxy_sees_the_token_of_this_machine(tmp_path: Path) -> None:
+    """With a proxy in the environment, the token for a server on this machine is not sent to it."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as proxy, closing(socket.socket()) as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}/mcp"
+        proxied = dict.fromkeys(("HTTP_PROXY", "http_proxy"), f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        done = subprocess.run(
+            [sys.executable, "-m", "dibs", "init", "claude", "--url", url, "--token-env", "TEAM", "--yes"],
+            cwd=tmp_path,
+            env={**os.environ, **proxied, "TEAM": "sesame"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        proxy.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            proxy.accept()
+    assert done.returncode == 1, done.stdout

@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from dibs.database import VerbJob
+from dibs.http.addresses import parsed
 from dibs.http.authentication import Denied
 from dibs.rules.access_tokens import digest_of, has_form
 from dibs.session.principal import Principal
@@ -141,11 +142,10 @@ class _Attempts:
 
 def _network_of(address: str) -> str:
     """Return what an attacker cannot vary: an IPv4 address, or the network of 64 bits of an IPv6 address."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
+    found = parsed(address)
+    if found is None:
         return ""
-    return str(parsed) if parsed.version == 4 else str(ipaddress.ip_network((parsed, 64), strict=False))
+    return str(found) if found.version == 4 else str(ipaddress.ip_network((found, 64), strict=False))
 
 
 def _retrieve(lookup: asyncio.Task[Principal | None]) -> None:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from dibs.http.addresses import client_of, is_any
 from dibs.http.authentication import Denied
 from dibs.http.listener import LOOPBACK
 from dibs_schema.refusals import InvalidInput
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 _LOCAL = r"(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]{1,5})?"
-_ANY = ("0.0.0.0", "::")  # noqa: S104 - it compares with them
 _STANDARD_PORTS: Final = {"https": 443, "http": 80}
+_PATHS = ("", "/mcp")
 HOW = "dibs serve --http {address} --tls-cert CERTIFICATE --tls-key KEY --public-url https://NAME"
 HOW_BEHIND_PROXY = "dibs serve --http {address} --behind-proxy ADDRESS_OF_PROXY --public-url https://NAME"
 
@@ -97,12 +98,12 @@ class _FromProxy:
         """Serve a request of a proxy, or refuse one of another address."""
         from starlette.responses import PlainTextResponse
 
-        address = ipaddress.ip_address(scope["client"][0])
-        if not any(address in one for one in self._proxies):
+        address = client_of(scope)
+        if address is None or not any(address in one for one in self._proxies):
             words = "This server is reached through its proxy alone."
             await PlainTextResponse(words, HTTPStatus.FORBIDDEN)(scope, receive, send)
             return
-        await self._app(scope, receive, send)
+        await self._app({**scope, "client": (str(address), scope["client"][1])}, receive, send)
 
 
 def expose(
@@ -125,7 +126,7 @@ def expose(
             f"`{HOW.format_map(where)}`, or `{HOW_BEHIND_PROXY.format_map(where)}` if a proxy encrypts it.",
             field="--http",
         )
-    if public_url is None and (behind_proxy is not None or (not is_local and host in _ANY)):
+    if public_url is None and (behind_proxy is not None or is_any(host)):
         how = HOW if behind_proxy is None else HOW_BEHIND_PROXY
         raise InvalidInput(
             f"--public-url: clients reach this server by a name that only you know. Type `{how.format_map(where)}`.",
@@ -152,14 +153,15 @@ def expose(
 
 
 def _public(url: str) -> tuple[str, str]:
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         is_valid = parts.scheme == "https" and bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:
         is_valid = False
-    if not is_valid or parts.username is not None or parts.query or parts.fragment:
+    if not is_valid or "@" in parts.netloc or parts.query or parts.fragment or parts.path.rstrip("/") not in _PATHS:
         raise InvalidInput(
-            f"--public-url={url!r}: send the URL that clients use, as https://dibs.example.com.", field="--public-url"
+            f"--public-url={url!r}: send the URL that clients use, as https://dibs.example.com. Its path is /mcp.",
+            field="--public-url",
         )
     return parts.scheme, parts.netloc.lower()
 

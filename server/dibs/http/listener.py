@@ -17,6 +17,7 @@ import uvicorn
 from dibs.end_signals import signals_call
 from dibs.http.connections import HEADER_SECONDS, LONGEST_HEADERS, Connection, Connections, most_connections
 from dibs.http.tls import protocol_with
+from dibs.platform.sockets import keep_port
 from dibs_schema.refusals import InvalidInput
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def listen(host: str, port: int, option: str) -> socket.socket:
         socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP
     )
     try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        keep_port(listening)
         listening.bind((host, port))
         listening.listen(QUEUE)
     except OSError as error:

@@ -1,8 +1,9 @@
-"""Asks sockets whether they are ready, without waiting."""
+"""Asks sockets whether they are ready, without waiting, and lets one take a port that was used a moment ago."""
 
 from __future__ import annotations
 
 import select
+import socket
 import sys
 
 
@@ -13,3 +14,11 @@ def is_readable(descriptor: int) -> bool:
     poll = select.poll()  # select takes only small descriptors there
     poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(0))
+
+
+def keep_port(listening: socket.socket) -> None:
+    """Let a socket take a port of which old connections are still ending, and nobody take it from the socket."""
+    if sys.platform == "win32":  # SO_REUSEADDR would let another user's program take a port that is in use
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+    else:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

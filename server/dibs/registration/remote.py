@@ -70,7 +70,7 @@ class Remote:
 
 
 def _has_more(parts: SplitResult) -> bool:
-    return bool(parts.username or parts.query or parts.fragment)
+    return bool("@" in parts.netloc or parts.query or parts.fragment)
 
 
 def _parts(url: str) -> SplitResult | None:

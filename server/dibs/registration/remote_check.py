@@ -28,8 +28,9 @@ def check_remote(remote: Remote) -> ServerInfo:
     envelope[f"{_META}clientInfo"] = {"name": "dibs-init", "version": "1"}
     params = {"name": "feature_get_stats", "arguments": {}, "_meta": envelope}
     call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    proxied = remote.url.startswith("https:")  # a proxy of the environment would see the token of an http URL
     try:
-        response = httpx2.post(remote.url, json=call, headers=headers, timeout=PATIENCE)
+        response = httpx2.post(remote.url, json=call, headers=headers, timeout=PATIENCE, trust_env=proxied)
         answer = _answer(response) if response.status_code == httpx2.codes.OK else None
     except (httpx2.HTTPError, ValueError) as error:
         raise ServerSilent(f"{remote.url}: {error}") from error
