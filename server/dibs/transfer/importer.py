@@ -15,7 +15,7 @@ from dibs.transfer.formats.backlog import Backlog, ImportedFeature
 from dibs.transfer.take_differences import Kept, take_differences, would_keep
 from dibs.verbs.batch import NewRow
 from dibs.verbs.create import claim_numbers, insert_features, known_statuses
-from dibs.verbs.staged_import import IMPORTER, add_part, is_unfinished, record_notes, state_columns
+from dibs.verbs.staged_import import IMPORTER, is_unfinished, record_notes, state_columns
 from dibs_schema.answers import NOT_ASKED, Imported
 from dibs_schema.tables import features
 
@@ -25,6 +25,10 @@ _adopt = (
     .where(in_project(), F.id.in_(bindparam("ids", expanding=True)), F.source.is_(None))
     .values(source=bindparam("list"))
 )
+
+
+class Outdated(Exception):  # noqa: N818 - an expected answer
+    """Another import is unfinished, or has added features since the comparison: finish it, and compare again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +64,10 @@ class Import:
     def apply(self, tx: Transaction, comparison: Comparison) -> tuple[Imported, list[Kept]]:
         """Add and change the features as compared in one transaction, and return the differences that stay.
 
-        What another import has added since is compared again, once it is complete. Raises the refusals of `compare` and
-        `take_differences`.
+        Raises Outdated, and the refusals of `take_differences`.
         """
-        was_unfinished = is_unfinished(tx)
-        while add_part(tx):
-            pass
-        if was_unfinished or _any_taken(tx, list(comparison.stored.values())):
-            comparison = self.compare(tx)
+        if is_unfinished(tx) or _any_taken(tx, list(comparison.stored.values())):
+            raise Outdated
         numbers = dict(comparison.numbers)
         new = comparison.new
         first = _insert(tx, self.by, new, self.rows, numbers) if new else None
@@ -82,7 +82,7 @@ class Import:
 def import_features(
     tx: Transaction, imported: list[ImportedFeature], source: str = "list", *, update: bool = False, force: bool = False
 ) -> Imported:
-    """Import features without a file, in one transaction."""
+    """Import features without a file, in one transaction. Raises the refusals of `Import`, and Outdated."""
     one = Import(Backlog("features", imported), source, update=update, force=force)
     return one.apply(tx, one.compare(tx))[0]
 

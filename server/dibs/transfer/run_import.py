@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -13,7 +14,7 @@ from dibs.database.compiled import JSONText
 from dibs.database.transaction import Transaction
 from dibs.transfer.comparison import Comparison, refuse_too_many
 from dibs.transfer.formats.backlog import ImportedFeature
-from dibs.transfer.importer import Import, adopt, summary
+from dibs.transfer.importer import Import, Outdated, adopt, summary
 from dibs.transfer.take_differences import Kept
 from dibs.verbs.staged_import import (
     StagedFeature,
@@ -25,7 +26,7 @@ from dibs.verbs.staged_import import (
     stage_part,
 )
 from dibs_schema.answers import Imported
-from dibs_schema.refusals import Busy, Refusal
+from dibs_schema.refusals import Refusal, Unavailable
 
 PART = 400
 PART_LENGTH = 1_000_000
@@ -33,22 +34,30 @@ PART_LENGTH = 1_000_000
 
 Progress = Callable[[str, int, int], object]
 
+_NOTHING_CHANGED = re.compile(r" Nothing was (changed|written)\b[^.]*\.|, and nothing was changed")
+"""What is true of the last transaction alone."""
+
 
 def run_import(database: Database, one: Import, progress: Progress) -> tuple[Comparison, Imported, list[Kept]]:
     """Compare the file with the project, and add and change features: all or nothing.
 
     An import of one part, or one that changes features, is one transaction. A larger one is staged, published, and then
     added part by part. If this process ends before it is published, nothing of it is added; if it ends later, any server
-    or the next import adds the rest. Raises the refusals of `Import`, and Busy.
+    or the next import adds the rest. Raises the refusals of `Import`, and Unavailable.
     """
     while True:
         finish_import(database, progress)
         progress("comparing", 0, 0)
-        comparison = database.read_now(one.compare)
+        # One snapshot says both: whatever is published later has greater ids than any that this comparison has seen.
+        comparison = database.read_now(lambda tx: None if is_unfinished(tx) else one.compare(tx))
+        if comparison is None:
+            continue
         parts = [] if one.update and comparison.differences else list(_parts(one, comparison))
         if len(parts) < 2:
-            done, kept = database.write_now(partial(one.apply, comparison=comparison))
-            return comparison, done, kept
+            with suppress(Outdated):
+                done, kept = database.write_now(partial(one.apply, comparison=comparison))
+                return comparison, done, kept
+            continue
         first = _publish(database, comparison, parts, progress)
         if first is not None:
             finish_import(database, progress, len(comparison.new))
@@ -56,20 +65,29 @@ def run_import(database: Database, one: Import, progress: Progress) -> tuple[Com
             return comparison, summary(comparison, kept, first), kept
 
 
-def finish_import(database: Database, progress: Progress, total: int = 0) -> None:
-    """Add the parts of published imports, also of those whose process has ended. Raises Busy, and says how far it came."""
-    if not database.read_now(is_unfinished):
-        return
+def finish_import(database: Database, progress: Progress, own: int = 0) -> None:
+    """Add the parts of published imports, also of those whose process has ended.
+
+    `own` is how many features the caller has published itself, or 0. Raises Unavailable, and says how far it came.
+    """
     done = 0
     try:
+        if not own and not database.read_now(is_unfinished):
+            return
         while added := database.write_now(add_part):
             done += added
-            progress("adding", done, max(total, done))
-    except Busy as refusal:
-        raise Busy(
-            f"The import is accepted, and {done} of its features are added. Other writers hold the database; the next "
-            "server or import adds the rest. Import again."
-        ) from refusal
+            progress("adding", done, max(own, done))
+    except Unavailable as refusal:
+        if own:
+            said = f"The import is accepted, and this call added {min(done, own)} of its {own} features; any server or "
+            said += "the next import adds the rest."
+        elif done:
+            said = "Nothing of this file was imported. An earlier import is accepted, and "
+            said += f"{done} of its features were added now; any server adds the rest."
+        else:
+            raise  # it changed nothing, and says so
+        fact = _NOTHING_CHANGED.sub("", refusal.fact)
+        raise type(refusal)(f"{said} {fact}", next=refusal.next, **refusal.details) from refusal
 
 
 def _publish(database: Database, comparison: Comparison, parts: Sequence[JSONText], progress: Progress) -> int | None:

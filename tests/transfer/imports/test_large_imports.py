@@ -24,7 +24,8 @@ from dibs.transfer import run_import
 from dibs.transfer.formats import read_backlog
 from dibs.transfer.importer import Import, import_features
 from dibs.verbs.project_settings import change_setting
-from dibs.verbs.staged_import import is_unfinished
+from dibs.verbs.staged_import import IMPORTER, add_part, is_unfinished
+from dibs_schema.refusals import Busy, DatabaseReplaced, DiskFull, OutcomeUnknown, ReadOnly, Unavailable
 from dibs_schema.status import Status
 from dibs_schema.tables import import_parts, imports
 from races.servers import serving
@@ -147,8 +148,8 @@ def test_a_small_import_finishes_the_large_one_first(db: str, file: Path, tmp_pa
     """What was published comes before what is imported later."""
     die(db, file, "after publish_now 0")
     database = open_database(Settings(db=db))
-    other = read_backlog(saved(tmp_path / "other.json", [{"id": "x", "name": "Other"}])).features
-    database.write_now(lambda tx: import_features(tx, other, "other.json"))
+    other = read_backlog(saved(tmp_path / "other.json", [{"id": "x", "name": "Other"}]))
+    run_import.run_import(database, Import(other, "other.json"), lambda *_: None)
     assert [one["reference"] for one in board(database)["features"]] == [*(one["id"] for one in listed()), "x"]
     database.close(patience=5)
 
@@ -170,6 +171,40 @@ def test_what_was_never_published_is_swept_away(database: Database, file: Path, 
         database.write_now(methodcaller("insert", imports, [row]))
     run_import.run_import(database, Import(read_backlog(file), "list.json"), lambda *_: None)
     assert staged(database) == (1, 0)
+
+
+class End(Exception):
+    """Ends an import, as if its process had ended."""
+
+
+def publish_and_end(database: Database, file: Path, by: str = IMPORTER) -> None:
+    """Import a list, and end after its first part was added."""
+
+    def progress(what: str, *_: int) -> None:
+        if what == "adding":
+            raise End
+
+    with pytest.raises(End):
+        run_import.run_import(database, Import(read_backlog(file), "list.json", by=by), progress)
+
+
+def test_an_import_that_is_published_during_a_comparison_comes_in_once(
+    database: Database, file: Path, small_parts: None
+) -> None:
+    """Nor does it help that a later feature has a greater id than those that are not added yet."""
+    came: list[str] = []
+
+    def progress(what: str, *_: int) -> None:
+        came.append(what)
+        if came.count("comparing") == 1 and what == "comparing":
+            publish_and_end(database, file)
+            add(database)
+        if what == "staging":
+            run_import.finish_import(database, lambda *_: None)
+
+    done = run_import.run_import(database, Import(read_backlog(file), "list.json"), progress)[1]
+    assert (done.added, done.present) == (0, COUNT)
+    assert_complete(database)
 
 
 def test_eight_imports_at_once_leave_one_list(db: str, file: Path) -> None:
@@ -209,6 +244,38 @@ def test_an_agent_works_while_parts_are_added(database: Database, file: Path, sm
     claimed = [one["id"] for one in board(database)["features"] if one["status"] == Status.IN_PROGRESS]
     assert sorted(claimed) == sorted([held.feature.id, *taken])
     assert is_sound(database)
+
+
+@pytest.mark.parametrize("refusal", [Busy, DiskFull, ReadOnly, OutcomeUnknown, DatabaseReplaced])
+@pytest.mark.parametrize("is_own", [True, False])
+def test_a_refusal_says_which_import_is_accepted(
+    database: Database, file: Path, tmp_path: Path, small_parts: None, refusal: type[Unavailable], is_own: bool
+) -> None:
+    """After a part was added, none says that nothing was changed, and another file's import is not called accepted."""
+    write_now: Any = database.write_now
+    added = 0
+
+    def refused_write(verb: Any, *how: Any) -> Any:
+        nonlocal added
+        if verb is add_part:
+            added += 1
+            if added == 2:
+                raise refusal(
+                    "It failed. The database is healthy, and nothing was changed. Nothing was changed. Mend it."
+                )
+        return write_now(verb, *how)
+
+    listed_file = file
+    if not is_own:
+        publish_and_end(database, file)
+        listed_file = saved(tmp_path / "other.json", [{"id": "x", "name": "Other"}])
+    database.write_now = refused_write  # type: ignore[assignment, method-assign]  # the real one, which is refused once
+    with pytest.raises(refusal) as caught:
+        run_import.run_import(database, Import(read_backlog(listed_file), "list.json"), lambda *_: None)
+    fact = caught.value.fact
+    assert fact.startswith("The import is accepted, and this call added 7 of" if is_own else "Nothing of this file was")
+    assert " 7 of " in fact
+    assert fact.endswith("It failed. The database is healthy. Mend it.")
 
 
 @pytest.fixture
