@@ -163,8 +163,8 @@ def tour(database: Database) -> None:
     database.read_now(lambda tx: get_history(tx, first))
     database.read_now(lambda tx: get_stats(tx, "here"))
     database.read_now(get_graph)
-    database.write_now(lambda tx: staged_import.stage_part(tx, "one", 0, JSONText("[]")))
-    database.write_now(lambda tx: staged_import.publish(tx, "one", 0, 5))
+    database.write_now(lambda tx: staged_import.stage_part(tx, "one", 0, JSONText('{"by": "import", "features": []}')))
+    database.write_now(lambda tx: staged_import.publish(tx, "one", 1, 0, 5))
     database.write_now(staged_import.add_part)
     assert database.read_now(audit).unsound == []
 

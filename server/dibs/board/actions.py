@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
+
+import anyio.to_thread
 
 from dibs.board.add import read_list
 from dibs.board.feature import edited
@@ -13,6 +14,7 @@ from dibs.board.feature_list import WHAT, selected_ids
 from dibs.board.questions import answers_in
 from dibs.board.wording import BOARD
 from dibs.session.session import refuse_role
+from dibs.transfer.run_import import run_import
 from dibs_schema.operations import Operations, read_arguments
 from dibs_schema.refusals import InvalidInput, Refusal, Unavailable
 
@@ -82,8 +84,7 @@ async def _preview(_: Project, form: FormData) -> None:
 async def _import(project: Project, form: FormData) -> None:
     refuse_role(project.session.settings.role, Operations.create_many, BOARD)
     pasted = replace(read_list(str(form.get("list", ""))), by=project.session.author())
-    comparison = await project.database.read(pasted.compare)
-    await project.database.write(partial(pasted.apply, comparison=comparison))
+    await anyio.to_thread.run_sync(run_import, project.database, pasted, lambda *_: None)
 
 
 _EACH: dict[str, tuple[AnyOperation, dict[str, Any]]] = {

@@ -12,6 +12,7 @@ from dibs.queries.replayed_events import wrong_dependencies, wrong_rechecks
 from dibs.rules.conditions import NO_CLAIM, F, among, expired, in_project, is_, leased, of_another_clock
 from dibs.rules.critical_path import true_heights
 from dibs.rules.questions import IS_OPEN
+from dibs.rules.unfinished_imports import is_unfinished
 from dibs_schema.file_areas import Area, areas_of
 from dibs_schema.folding import folded
 from dibs_schema.status import SATISFIED, Kind, Status
@@ -203,13 +204,15 @@ def audit(tx: Transaction) -> Audit:
     """Recompute every derived value, replay states and dependencies, and compare each with what is stored."""
     has_heights = tx.project.settings.order == "critical_path"
     heights = true_heights(tx) if has_heights else {}
+    is_growing = has_heights and is_unfinished(tx)  # then features have the heights of the whole import
     found = Audit()
     for row in tx.all(_counters):
         found.features += 1
         if row["kept"] != row["counted"]:
             found.counters[row["id"]] = (row["kept"], row["counted"])
         height = heights.get(row["id"], 0) if has_heights else None  # a queue by priority stores no heights
-        if row["height"] != height:
+        is_early = is_growing and height is not None and (row["height"] or 0) > height
+        if row["height"] != height and not is_early:
             found.heights[row["id"]] = (row["height"], height)
     found.areas = _wrong_areas(tx)
     found.names = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import bindparam, select, update
 
@@ -23,6 +23,18 @@ _waiting_heights = (
 )
 _height_of = select(F.height).where(this())
 _needs = select(_D.dependency_id).where(of_feature(dependencies))
+
+_need = features.alias("need")
+_too_low = (
+    select(_D.dependency_id)
+    .join(features, (F.project_id == _D.project_id) & (F.id == _D.feature_id))
+    .join(_need, (_need.c.project_id == _D.project_id) & (_need.c.id == _D.dependency_id))
+    .where(
+        in_project(dependencies),
+        _D.feature_id.in_(bindparam("ids", expanding=True)),
+        _need.c.height <= F.height,
+    )
+)
 
 ONE_BY_ONE = 50
 """With more changed features than this, recomputing all heights is cheaper than following each chain."""
@@ -44,6 +56,16 @@ def raise_heights(tx: Transaction, touched: Iterable[int]) -> None:
             todo.extend(row["dependency_id"] for row in tx.all(_needs, feature=feature))
 
 
+def raise_dependencies(tx: Transaction, added: Sequence[int]) -> None:
+    """Raise the heights of what new features depend on, where they are too low."""
+    if tx.project.settings.order != "critical_path":
+        return
+    low: set[int] = set()
+    for start in range(0, len(added), 500):
+        low |= {row["dependency_id"] for row in tx.all(_too_low, ids=added[start : start + 500])}
+    raise_heights(tx, low)
+
+
 def forget_heights(tx: Transaction) -> None:
     """Remove every height, after the project has stopped sorting by height."""
     tx.run(_forget)
@@ -60,11 +82,16 @@ def rebuild_heights(tx: Transaction) -> None:
 
 def true_heights(tx: Transaction) -> dict[int, int]:
     """Return the heights that follow from the dependencies: 0 for a feature without dependents."""
+    return path_heights((row["feature_id"], row["dependency_id"]) for row in tx.all(_edges))
+
+
+def path_heights(edges: Iterable[tuple[int, int]]) -> dict[int, int]:
+    """Return the heights that follow from edges, each a feature and one that it depends on; others have 0."""
     needs: dict[int, list[int]] = defaultdict(list)
     waiting: dict[int, int] = defaultdict(int)
-    for row in tx.all(_edges):
-        needs[row["feature_id"]].append(row["dependency_id"])
-        waiting[row["dependency_id"]] += 1
+    for feature, need in edges:
+        needs[feature].append(need)
+        waiting[need] += 1
     heights: dict[int, int] = defaultdict(int)
     complete = [feature for feature in needs if not waiting[feature]]
     while complete:

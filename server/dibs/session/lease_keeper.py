@@ -94,7 +94,8 @@ class LeaseKeeper:
 
     async def _finish_import(self) -> None:
         """Add the parts of a published import that are missing, since its process may have ended."""
-        from dibs.verbs.staged_import import add_part, is_unfinished
+        from dibs.rules.unfinished_imports import is_unfinished
+        from dibs.verbs.staged_import import add_part
 
         try:
             if await self._database.read(is_unfinished):

@@ -10,12 +10,13 @@ from sqlalchemy import bindparam, select, update
 
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import F, in_project
+from dibs.rules.unfinished_imports import is_unfinished
 from dibs.transfer.comparison import Comparison, batches, compare, refuse_too_many
 from dibs.transfer.formats.backlog import Backlog, ImportedFeature
 from dibs.transfer.take_differences import Kept, take_differences, would_keep
 from dibs.verbs.batch import NewRow
 from dibs.verbs.create import claim_numbers, insert_features, known_statuses
-from dibs.verbs.staged_import import IMPORTER, is_unfinished, record_notes, state_columns
+from dibs.verbs.staged_import import IMPORTER, record_notes, state_columns
 from dibs_schema.answers import NOT_ASKED, Imported
 from dibs_schema.tables import features
 

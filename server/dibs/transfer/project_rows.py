@@ -17,7 +17,7 @@ from dibs.rules.conditions import in_project, leased
 from dibs.transfer.bulk import BulkTransaction
 from dibs_schema.refusals import DatabaseDamaged
 from dibs_schema.status import Status
-from dibs_schema.tables import HEAD, events, features, metadata, projects, questions, requests
+from dibs_schema.tables import HEAD, events, features, imports, metadata, projects, questions, requests
 
 Progress = Callable[[str, int, int], object]
 """Receives the name of the current step, the number of finished rows, and the total number of rows."""
@@ -127,9 +127,9 @@ def set_mark(there: BulkTransaction, generation: str, mark: Freeze | None) -> No
 
 
 def is_used(there: BulkTransaction) -> bool:
-    """Check whether the project has ever contained a feature, an event, a question or a request."""
+    """Check whether the project has ever contained a feature, an event, a question or a request, or has an import."""
     return set(there.all(_counters)[0].values()) != {1} or any(
-        _count(there, table) for table in (features, events, questions, requests)
+        _count(there, table) for table in (features, events, questions, requests, imports)
     )
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, func, literal_column, select, update
 from dibs.database.compiled import JSONText
 from dibs.database.transaction import Row, Transaction
 from dibs.rules.conditions import F, in_project
-from dibs.rules.critical_path import raise_heights
+from dibs.rules.critical_path import raise_dependencies
 from dibs.rules.events import record_all
 from dibs.rules.file_areas import add_areas
 from dibs.verbs.batch import Batch, NewRow, check_batch
@@ -177,7 +177,7 @@ def insert_features(
     details = {number: JSONText(f'{{"depends_on": {ids}}}') for number, ids in needs.items()}
     created = [{"feature_id": row["id"], "to_status": row["status"], "detail": details[row["id"]]} for row in complete]
     record_all(tx, by, Kind.CREATE, created)
-    raise_heights(tx, {other for _, other in edges})
+    raise_dependencies(tx, [one for one, ids in needs.items() if ids])
     tx.grows = len(rows) >= MANY
 
 

@@ -7,14 +7,15 @@ from then on any process may add its parts, one in a transaction. What is never 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
-from dibs.database.compiled import JSONText, hot
+from dibs.database.compiled import JSONText
 from dibs.database.transaction import Transaction
 from dibs.rules.conditions import in_project
 from dibs.rules.events import record_all
+from dibs.rules.unfinished_imports import is_unfinished
 from dibs.verbs.batch import NewRow
 from dibs.verbs.create import claim_numbers, insert_features, known_statuses
 from dibs_schema.file_areas import Area
@@ -35,17 +36,21 @@ _published = (
     .order_by(_I.id, _P.part)
     .limit(1)
 )
-_any_published = hot(select(_I.id).where(in_project(imports), _I.first_id.is_not(None)).limit(1))
 _begin = insert(imports).values(project_id=bindparam("project"), id=bindparam("import"), staged_at=bindparam("now"))
 _this_import = in_project(imports) & (_I.id == bindparam("import"))
 _parts_of = in_project(import_parts) & (_P.import_id == bindparam("import"))
 _publish = update(imports).where(_this_import, _I.first_id.is_(None)).values(first_id=bindparam("first"))
 _take_part = delete(import_parts).where(_parts_of, _P.part == bindparam("number")).returning(_P.features)
 _parts_left = select(func.count()).select_from(import_parts).where(_parts_of)
-_discard_parts, _discard = delete(import_parts).where(_parts_of), delete(imports).where(_this_import)
+_last_part = select(func.max(_P.part)).where(_parts_of)
+_discard_part = delete(import_parts).where(_parts_of, _P.part == bindparam("number"))
+_discard = delete(imports).where(_this_import)
 _unpublished = select(_I.id).where(_this_import, _I.first_id.is_(None))
-_abandoned = select(_I.id).where(
-    in_project(imports), _I.first_id.is_(None), _I.staged_at < bindparam("now") - ABANDONED_AFTER
+_abandoned = (
+    select(_I.id)
+    .where(in_project(imports), _I.first_id.is_(None), _I.staged_at < bindparam("now") - ABANDONED_AFTER)
+    .order_by(_I.id)
+    .limit(1)
 )
 _newest_references = (
     select(features.c.id)
@@ -58,6 +63,7 @@ class StagedFeature(NamedTuple):
     """A feature as a part has it: its place in the import from 0, its columns and areas, its state, and its notes.
 
     It depends on those at the places `within` the import, which come before it in the parts, and on features `here`.
+    `height` is that of its critical path when the whole import is there.
     """
 
     place: int
@@ -68,11 +74,19 @@ class StagedFeature(NamedTuple):
     within: list[int]
     here: list[int]
     notes: list[str]
+    height: int
 
     def row(self) -> NewRow:
         """Return the row to insert; its lists are JSON already."""
         as_text = {name: JSONText(one) for name in ("steps", "paths") if (one := self.columns.get(name)) is not None}
         return NewRow({**self.columns, **as_text}, [Area(*one) for one in self.areas])
+
+
+class StagedPart(TypedDict):
+    """A part of an import, as it is stored: who imports, and features."""
+
+    by: str
+    features: list[StagedFeature]
 
 
 def state_columns(tx: Transaction, status: str, archived_from: str | None) -> dict[str, Any]:
@@ -86,31 +100,34 @@ def state_columns(tx: Transaction, status: str, archived_from: str | None) -> di
     }
 
 
-def stage_part(tx: Transaction, name: str, part: int, staged: JSONText) -> None:
-    """Store a part of the import `name`, which begins with part 0: a list of `StagedFeature` as JSON."""
+def stage_part(tx: Transaction, name: str, part: int, staged: JSONText) -> bool:
+    """Store a part of the import `name`, which begins with part 0: a `StagedPart` as JSON.
+
+    Returns False, and changes nothing, if another process has discarded the import.
+    """
     if part == 0:
         tx.run(_begin, **{"import": name})
+    elif tx.first(_unpublished, **{"import": name}) is None:
+        return False
     row = {"project_id": tx.project.id, "import_id": name, "part": part, "features": staged}
     tx.insert(import_parts, [row])
+    return True
 
 
-def publish(tx: Transaction, name: str, count: int, known: int) -> int | None:
-    """Publish an import of `count` features, and return its first id; the rest follow without a gap.
+def publish(tx: Transaction, name: str, parts: int, count: int, known: int) -> int | None:
+    """Publish an import of `count` features in `parts`, and return its first id; the rest follow without a gap.
 
     Returns None, and changes nothing, if another import must be finished first, or has added features with ids above
-    `known` since the backlog was compared with the file: compare again.
+    `known` since the backlog was compared with the file, or if another process has discarded a part, since it took this
+    import for an old one, as after a jump of the clock. Compare again.
     """
     if is_unfinished(tx) or tx.first(_newest_references, known=known) is not None:
         return None
+    if tx.value(_parts_left, **{"import": name}) != parts:
+        return None
     first = claim_numbers(tx, count)
-    found = tx.run(_publish, **{"import": name, "first": first})
-    assert found == 1, "nobody discards a young import"
+    tx.run(_publish, **{"import": name, "first": first})
     return first
-
-
-def is_unfinished(tx: Transaction) -> bool:
-    """Return whether parts of a published import are missing. Reads one row at most."""
-    return tx.first(_any_published) is not None
 
 
 def add_part(tx: Transaction) -> int:
@@ -120,24 +137,28 @@ def add_part(tx: Transaction) -> int:
         return 0
     name, first = {"import": found["id"]}, found["first_id"]
     (row,) = tx.all(_take_part, number=found["part"], **name)
-    staged = [StagedFeature(*one) for one in row["features"]]
-    _add(tx, first, staged)
+    staged = [StagedFeature(*one) for one in row["features"]["features"]]
+    _add(tx, row["features"]["by"], first, staged)
     if not tx.value(_parts_left, **name):
         tx.run(_discard, **name)
         tx.grows = True
     return len(staged)
 
 
-def _add(tx: Transaction, first: int, staged: Sequence[StagedFeature]) -> None:
+def _add(tx: Transaction, by: str, first: int, staged: Sequence[StagedFeature]) -> None:
     numbers = [first + one.place for one in staged]
     edges = [
         (first + one.place, other) for one in staged for other in (*(first + place for place in one.within), *one.here)
     ]
     own = set(numbers)
     statuses = known_statuses(tx, [other for _, other in edges if other not in own])
-    rows = [(one.row(), state_columns(tx, one.status, one.archived_from)) for one in staged]
-    insert_features(tx, IMPORTER, numbers, rows, edges, statuses)
-    record_notes(tx, IMPORTER, [(first + one.place, one.status, one.notes) for one in staged])
+    rows = [(one.row(), state_columns(tx, one.status, one.archived_from) | _height(tx, one)) for one in staged]
+    insert_features(tx, by, numbers, rows, edges, statuses)
+    record_notes(tx, by, [(first + one.place, one.status, one.notes) for one in staged])
+
+
+def _height(tx: Transaction, one: StagedFeature) -> dict[str, int]:
+    return {"height": one.height} if tx.project.settings.order == "critical_path" else {}
 
 
 def record_notes(tx: Transaction, by: str, noted: Sequence[tuple[int, str, Sequence[str]]]) -> None:
@@ -150,14 +171,23 @@ def record_notes(tx: Transaction, by: str, noted: Sequence[tuple[int, str, Seque
     record_all(tx, by, Kind.NOTE, notes)
 
 
-def discard(tx: Transaction, name: str) -> None:
-    """Remove an import, unless it is published."""
-    if tx.first(_unpublished, **{"import": name}) is not None:
-        tx.run(_discard_parts, **{"import": name})
-        tx.run(_discard, **{"import": name})
+def discard_part(tx: Transaction, name: str) -> bool:
+    """Remove the last part of an import that is not published, or the import after its parts.
+
+    Returns whether there may be more to remove: each call is a transaction, so that it is short.
+    """
+    own = {"import": name}
+    if tx.first(_unpublished, **own) is None:
+        return False
+    last = tx.value(_last_part, **own)
+    if last is None:
+        tx.run(_discard, **own)
+        return False
+    tx.run(_discard_part, number=last, **own)
+    return True
 
 
-def discard_abandoned(tx: Transaction) -> None:
-    """Remove the imports whose processes ended before they were published."""
-    for row in tx.all(_abandoned):
-        discard(tx, row["id"])
+def abandoned_import(tx: Transaction) -> str | None:
+    """Return the name of an import whose process ended before it was published, or None."""
+    found = tx.first(_abandoned)
+    return None if found is None else str(found["id"])

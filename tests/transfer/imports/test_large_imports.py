@@ -19,12 +19,13 @@ from sqlalchemy import func, select
 
 from dibs.database import Database, open_database
 from dibs.queries.stats import get_stats
+from dibs.rules.unfinished_imports import is_unfinished
 from dibs.settings import Settings
 from dibs.transfer import run_import
 from dibs.transfer.formats import read_backlog
 from dibs.transfer.importer import Import, import_features
 from dibs.verbs.project_settings import change_setting
-from dibs.verbs.staged_import import IMPORTER, add_part, is_unfinished
+from dibs.verbs.staged_import import IMPORTER, add_part
 from dibs_schema.refusals import Busy, DatabaseReplaced, DiskFull, OutcomeUnknown, ReadOnly, Unavailable
 from dibs_schema.status import Status
 from dibs_schema.tables import import_parts, imports
@@ -173,7 +174,7 @@ def test_what_was_never_published_is_swept_away(database: Database, file: Path, 
     assert staged(database) == (1, 0)
 
 
-class End(Exception):
+class End(Exception):  # noqa: N818 - no error
     """Ends an import, as if its process had ended."""
 
 
